@@ -1,0 +1,1 @@
+"""TinyTorch data sets."""

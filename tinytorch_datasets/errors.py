@@ -1,0 +1,192 @@
+"""What can go wrong, and what does a person do about it?
+
+    DatasetError                    every error of this package; says what, where and the mend
+    |-- ManifestError               datasets.yaml is wrong; `problems` has them all, each with its line
+    |-- UnknownDataset              no data set (or split, or field) of that name; `guess` is the nearest
+    |-- FetchError                  no mirror gave the file; `tried` has each URL and why it failed
+    |   `-- OfflineError            the file is missing, and no socket may be opened
+    |-- StorageError                the disk is full, read-only or not ours; `path` is where
+    |-- VerifyError                 the bytes are not the promised ones
+    |   |-- MissingFile             there is no such file
+    |   `-- HashMismatch            its size or sha256 differs; `expected` and `actual` say how
+    `-- DecodeError                 the bytes are not what their format says; `path` is the file
+        |-- UnsafePickle            a pickle asks for more than arrays; `names` is what it asked for
+        `-- ContentError            well-formed, but not what the manifest declares
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+
+class DatasetError(Exception):
+    """Something about a data set is wrong. Every error of this package is one.
+
+    Attributes:
+        what: What is wrong, in one sentence or a few lines.
+        where: The place in the manifest that promised otherwise (``datasets.yaml:41``), if there is one.
+        mend: What to do about it, if anything can be done.
+    """
+
+    def __init__(self, what: str, *, where: str | None = None, mend: str | None = None, **facts: Any) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.mend = mend
+        self._facts = tuple(facts)
+        for name, fact in facts.items():
+            setattr(self, name, fact)
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        if self.where:
+            lines.append(f"  declared at {self.where}")
+        if self.mend:
+            lines.append(f"  {self.mend}")
+        return "\n".join(lines)
+
+    def __reduce__(self) -> tuple[Callable[..., DatasetError], tuple[Any, ...]]:
+        # Exceptions pickle as cls(*args) by default, which loses keyword facts; worker processes raise these.
+        facts = {name: getattr(self, name) for name in ("where", "mend", *self._facts)}
+        return _rebuild, (type(self), self.what, facts)
+
+
+def _rebuild(cls: type[DatasetError], what: str, facts: dict[str, Any]) -> DatasetError:
+    error = cls.__new__(cls, what)
+    DatasetError.__init__(error, what, **facts)
+    return error
+
+
+class Problem:
+    """One thing that is wrong in a manifest: `line` (from 1), `key` (``mnist.format``) and `what`."""
+
+    def __init__(self, line: int, key: str, what: str) -> None:
+        self.line, self.key, self.what = line, key, what
+
+    def __repr__(self) -> str:
+        return f"Problem({self.line}, {self.key!r}, {self.what!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Problem) and (self.line, self.key, self.what) == (other.line, other.key, other.what)
+
+    def __hash__(self) -> int:
+        return hash((self.line, self.key, self.what))
+
+
+class ManifestError(DatasetError, ValueError):
+    """The manifest cannot be used. `problems` lists all that is wrong with it, in the order of their lines."""
+
+    problems: tuple[Problem, ...]
+    path: Path
+
+    def __init__(self, path: Path, problems: Sequence[Problem]) -> None:
+        told = [f"{path.name}:{p.line}: {p.key + ': ' if p.key else ''}{p.what}" for p in problems]
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        told.append(f"{count} in {path}. Nothing was downloaded.")
+        super().__init__("\n".join(told), path=path, problems=tuple(problems))
+
+    def __reduce__(self) -> tuple[Callable[..., DatasetError], tuple[Any, ...]]:
+        return ManifestError, (self.path, self.problems)
+
+
+class UnknownDataset(DatasetError, LookupError):
+    """There is no such name. `name` is what was asked for, `known` what there is, `guess` the nearest or None."""
+
+    name: str
+    known: tuple[str, ...]
+    guess: str | None
+
+    def __init__(self, name: str, known: Iterable[str], *, kind: str = "data set", where: str | None = None) -> None:
+        known = tuple(known)
+        guess = nearest(name, known)
+        what = f"no {kind} named {name!r}" + (f"; did you mean {guess!r}?" if guess else "")
+        super().__init__(what, where=where, mend=f"There are: {', '.join(known)}.", name=name, known=known, guess=guess)
+        self._kind = kind
+
+    def __reduce__(self) -> tuple[Callable[..., DatasetError], tuple[Any, ...]]:
+        return _rebuild_unknown, (self.name, self.known, self._kind, self.where)
+
+
+def _rebuild_unknown(name: str, known: tuple[str, ...], kind: str, where: str | None) -> UnknownDataset:
+    return UnknownDataset(name, known, kind=kind, where=where)
+
+
+class FetchError(DatasetError, ConnectionError):
+    """No mirror gave the promised file. `file` is its name, `tried` each URL with why it failed, in order."""
+
+    file: str
+    tried: tuple[tuple[str, str], ...]
+
+
+class OfflineError(FetchError):
+    """The file is not here and no socket may be opened. `missing` is each such file with its size in bytes."""
+
+    missing: tuple[tuple[str, int], ...]
+
+
+class StorageError(DatasetError, OSError):
+    """A folder cannot be used: the disk is full, it is read-only, or it belongs to someone else."""
+
+    path: Path
+
+
+class VerifyError(DatasetError):
+    """A file does not hold the promised bytes. `path` is the file."""
+
+    path: Path
+
+
+class MissingFile(VerifyError, FileNotFoundError):
+    """A file that should be on disk is not. `path` is where it was looked for."""
+
+
+class HashMismatch(VerifyError):
+    """A file is not the promised one. `expected` and `actual` are sha256 digests, or sizes when those differ first."""
+
+    expected: str | int
+    actual: str | int
+
+
+class DecodeError(DatasetError, ValueError):
+    """A file is not what its format says. `path` is the file, `reason` what is wrong with it."""
+
+    path: Path
+    reason: str
+
+    def __init__(self, path: Path, reason: str, **more: Any) -> None:
+        super().__init__(f"{path}: {reason}", path=path, reason=reason, **more)
+
+    def __reduce__(self) -> tuple[Callable[..., DatasetError], tuple[Any, ...]]:
+        facts = {name: getattr(self, name) for name in ("where", "mend", *self._facts)}
+        return _rebuild, (type(self), self.what, facts)
+
+
+class UnsafePickle(DecodeError):
+    """A pickle asks for something that is not part of an array. `names` is what it asked for (``os.system``)."""
+
+    names: tuple[str, ...]
+
+
+class ContentError(DecodeError):
+    """The file is well-formed but holds something else than declared. `expected` and `actual` say what."""
+
+    expected: Any
+    actual: Any
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that `name` was most likely meant to be, or None if nothing is near.
+
+    >>> nearest("cifar-10", ["mnist", "cifar10"])
+    'cifar10'
+    """
+    folded = {_fold(k): k for k in known}
+    close = difflib.get_close_matches(_fold(name), folded, n=1, cutoff=0.6)
+    return folded[close[0]] if close else None
+
+
+def _fold(name: str) -> str:
+    return str(name).casefold().replace("-", "").replace("_", "").replace(" ", "")

@@ -1,0 +1,95 @@
+"""What is a format?
+
+One file in this folder, named as the format is (``cifar_python.py`` for ``cifar-python``), with one function
+in it that carries `decodes`. The function takes the splits to decode and yields their values block by block;
+its keyword-only parameters are the format's options, checked against ``options:`` in the manifest by their
+annotations. It knows bytes: never YAML, never the network, never where the values go.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from tinytorch_datasets.plan import Column, Split
+
+Layout = Literal["file per field", "file per split", "members"]
+
+
+class Block(NamedTuple):
+    """A run of decoded samples of one column, in the shape and dtype that the file itself gives them.
+
+    `start` is the index of the run's first sample. Text columns carry a list of str.
+    """
+
+    column: Column
+    start: int
+    values: np.ndarray | Sequence[str]
+
+
+Decoder = Callable[..., Iterator[Block]]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One on-disk format.
+
+    Attributes:
+        name: What the manifest calls it.
+        decode: ``decode(splits, **options)``, yielding blocks.
+        layout: How a split names its bytes: a file for each field, one file for all, or members of one file.
+        version: Part of the name of every decoded array; raise it when the same bytes would decode otherwise.
+        options: Type of each option, by name; `required` are those without a default.
+    """
+
+    name: str
+    decode: Decoder
+    layout: Layout
+    version: int
+    options: Mapping[str, Any]
+    required: frozenset[str]
+
+    @property
+    def summary(self) -> str:
+        """The first line of the decoder's docstring."""
+        return (inspect.getdoc(self.decode) or "").partition("\n")[0]
+
+
+_formats: dict[str, Format] = {}
+
+
+def decodes(name: str, *, layout: Layout, version: int = 1) -> Callable[[Decoder], Decoder]:
+    """Register the decorated function as the decoder of format `name`."""
+
+    def register(decode: Decoder) -> Decoder:
+        if name in _formats:
+            msg = f"format {name!r} has two decoders: {_formats[name].decode.__module__} and {decode.__module__}"
+            raise ValueError(msg)
+        keywords = [
+            p
+            for p in inspect.signature(decode, eval_str=True).parameters.values()
+            if p.kind is inspect.Parameter.KEYWORD_ONLY
+        ]
+        _formats[name] = Format(
+            name=name,
+            decode=decode,
+            layout=layout,
+            version=version,
+            options={p.name: p.annotation for p in keywords},
+            required=frozenset(p.name for p in keywords if p.default is inspect.Parameter.empty),
+        )
+        return decode
+
+    return register
+
+
+def registered(name: str) -> Format | None:
+    """The format of that name, if its file has been imported."""
+    return _formats.get(name)
+
+
+__all__ = ["Block", "Column", "Decoder", "Format", "Layout", "Split", "decodes", "registered"]

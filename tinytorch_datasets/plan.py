@@ -1,0 +1,101 @@
+"""What does one data set promise, in plain values that every stage understands?
+
+The manifest is YAML and Pydantic; what the stages pass on is this. A plan knows nothing of either, so a
+decoder, a download or a cached copy of the plan can be tested, pickled and compared on its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+TEXT = "str"
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a data set: the promise its bytes must keep.
+
+    `name` is its path below the data set's folder, with forward slashes. `urls` are full addresses, in the
+    order to try them. `where` is the line of the manifest that made the promise (``datasets.yaml:41``).
+    """
+
+    name: str
+    bytes: int
+    sha256: str
+    urls: tuple[str, ...] = ()
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One field of one split: what it must hold, and what inside which file holds it.
+
+    `shape` is the shape of one sample, () for a scalar. `range` is (lowest, highest), both allowed. `per` is
+    "sample", or "split" for a text that belongs to the split as a whole. `file` is the file's path on disk;
+    `key` names the field inside that file (a member, an array, a column), where the format has such names.
+    """
+
+    split: str
+    field: str
+    dtype: str
+    samples: int
+    file: Path
+    key: str
+    shape: tuple[int, ...] = ()
+    range: tuple[float, float] | None = None
+    classes: tuple[str, ...] | None = None
+    per: str = "sample"
+    where: str = ""
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the values are strings rather than numbers."""
+        return self.dtype == TEXT
+
+    @property
+    def count(self) -> int:
+        """How many values the column holds: one a sample, or one in all."""
+        return self.samples if self.per == "sample" else 1
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes that the whole array takes in memory. For text there is no such number: 0."""
+        return 0 if self.is_text else self.count * math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+    def __str__(self) -> str:
+        return f"{self.split}.{self.field}"
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split: its columns by field name, and its file where one file holds all of them.
+
+    `members` are the parts of that file that hold the split, in order, where the format has parts.
+    """
+
+    name: str
+    samples: int
+    columns: Mapping[str, Column]
+    file: Path | None = None
+    members: tuple[str, ...] = ()
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that the stages after the manifest need to know about one data set."""
+
+    name: str
+    folder: str
+    status: str
+    format: str
+    files: tuple[File, ...]
+    splits: tuple[Split, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    where: str = ""
