@@ -1,17 +1,17 @@
 """What can go wrong, and what does a person do about it?
 
-    DatasetError                    every error of this package; says what, where and the mend
-    |-- ManifestError               datasets.yaml is wrong; `problems` has them all, each with its line
-    |-- UnknownDataset              no data set (or split, or field) of that name; `guess` is the nearest
-    |-- FetchError                  no mirror gave the file; `tried` has each URL and why it failed
-    |   `-- OfflineError            the file is missing, and no socket may be opened
-    |-- StorageError                the disk is full, read-only or not ours; `path` is where
-    |-- VerifyError                 the bytes are not the promised ones
-    |   |-- MissingFile             there is no such file
-    |   `-- HashMismatch            its size or sha256 differs; `expected` and `actual` say how
-    `-- DecodeError                 the bytes are not what their format says; `path` is the file
-        |-- UnsafePickle            a pickle asks for more than arrays; `names` is what it asked for
-        `-- ContentError            well-formed, but not what the manifest declares
+DatasetError                    every error of this package; says what, where and the mend
+|-- ManifestError               datasets.yaml is wrong; `problems` has them all, each with its line
+|-- UnknownDataset              no data set (or split, or field) of that name; `guess` is the nearest
+|-- FetchError                  no mirror gave the file; `tried` has each URL and why it failed
+|   `-- OfflineError            the file is missing, and no socket may be opened
+|-- StorageError                the disk is full, read-only or not ours; `path` is where
+|-- VerifyError                 the bytes are not the promised ones
+|   |-- MissingFile             there is no such file
+|   `-- HashMismatch            its size or sha256 differs; `expected` and `actual` say how
+`-- DecodeError                 the bytes are not what their format says; `path` is the file
+    |-- UnsafePickle            a pickle asks for more than arrays; `names` is what it asked for
+    `-- ContentError            well-formed, but not what the manifest declares
 """
 
 from __future__ import annotations

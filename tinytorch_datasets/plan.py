@@ -15,6 +15,10 @@ from typing import Any
 import numpy as np
 
 TEXT = "str"
+DTYPES = (
+    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+    "float16", "float32", "float64", TEXT,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -89,10 +93,14 @@ class Split:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that the stages after the manifest need to know about one data set."""
+    """Everything that the stages after the manifest need to know about one data set.
+
+    `folder` is the name of its folder, on a mirror too; `root` is where that folder is on this disk.
+    """
 
     name: str
     folder: str
+    root: Path
     status: str
     format: str
     files: tuple[File, ...]

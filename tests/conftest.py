@@ -1,0 +1,96 @@
+"""What the tests share: a clean environment, the real data if it is there, and folders served over loopback."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Callable, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tinytorch_datasets import paths
+
+REALDATA = "TINYTORCH_DATASETS_REALDATA"
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable of the person who runs the tests steers them, and nothing is written to that person's folders."""
+    for name in (paths.HOME, paths.MANIFEST, paths.MIRROR, paths.OFFLINE, "KERAS_HOME", "SCIKIT_LEARN_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for downloads and decoded arrays."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv(paths.HOME, str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def realdata() -> Path:
+    """The folder of real MNIST and CIFAR-10 files."""
+    folder = os.environ.get(REALDATA)
+    if not folder:
+        pytest.skip(f"{REALDATA} does not name a folder with the real MNIST and CIFAR-10 files")
+    return Path(folder)
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any attempt to open a socket fails the test."""
+    import socket
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        pytest.fail("a socket was opened")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    asked: list[str]
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        super().do_GET()
+
+    def log_message(self, *args: object) -> None:
+        """Keep the terminal for pytest."""
+
+
+class Served(str):
+    """The address of a folder served over loopback; `asked` is every path that was requested."""
+
+    asked: list[str]
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Path], Served]]:
+    """Serve a folder over loopback HTTP: ``serve(folder)`` gives its address."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(folder: Path) -> Served:
+        asked: list[str] = []
+        handler = type("Handler", (_Quiet,), {"asked": asked})
+        server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        address = Served(f"http://127.0.0.1:{server.server_address[1]}/")
+        address.asked = asked
+        return address
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()

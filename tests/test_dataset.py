@@ -1,0 +1,245 @@
+"""What a person holds after get(): splits, samples, batches."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinytorch_datasets import Dataset, Split
+from tinytorch_datasets.errors import UnknownDataset
+from tinytorch_datasets.texts import Texts
+
+
+@pytest.fixture
+def split() -> Split:
+    """Ten images of 2x2 whose pixels are the sample's number, and labels 0 to 9."""
+    images = np.repeat(np.arange(10, dtype=np.uint8), 4).reshape(10, 2, 2) * 25
+    labels = np.arange(10)
+    for values in (images, labels):
+        values.flags.writeable = False
+    return Split("train", {"images": images, "labels": labels}, scales={"images": 255})
+
+
+class TestSplit:
+    """A split is a sequence of samples with its fields as attributes."""
+
+    def test_fields_are_attributes_and_keys(self, split: Split) -> None:
+        """Both give the same array, without a copy."""
+        assert split.fields == ("images", "labels")
+        assert split.images is split["images"]
+        assert split.labels.tolist() == list(range(10))
+
+    def test_a_sample_is_a_tuple_of_fresh_values(self, split: Split) -> None:
+        """Writing into a sample cannot reach the data set."""
+        image, label = split[3]
+        image[:] = 0
+
+        assert (split[3][0] == 75).all()
+        assert label == 3
+        assert split[-1][1] == 9
+
+    def test_a_slice_or_a_list_of_indices_is_a_smaller_split(self, split: Split) -> None:
+        """So that a subset trains, batches and counts as the whole does."""
+        assert len(split[2:5]) == 3
+        assert split[2:5].labels.tolist() == [2, 3, 4]
+        assert split[[7, 1]].labels.tolist() == [7, 1]
+        assert split[split.labels % 2 == 0].labels.tolist() == [0, 2, 4, 6, 8]
+        assert np.shares_memory(split[2:5].images, split.images)
+
+    def test_iterating_gives_every_sample_once(self, split: Split) -> None:
+        """The loop ends where the samples do."""
+        assert [label for _, label in split] == list(range(10))
+
+    def test_a_sample_outside_is_an_index_error(self, split: Split) -> None:
+        """The message has the number of samples."""
+        with pytest.raises(IndexError) as caught:
+            split[10]
+
+        assert str(caught.value) == "sample 10 of split 'train', which has 10"
+
+    def test_a_wrong_field_gets_a_guess(self, split: Split) -> None:
+        """As an attribute and as a key."""
+        with pytest.raises(AttributeError) as attribute:
+            split.image  # noqa: B018
+        with pytest.raises(UnknownDataset) as key:
+            split["lables"]
+
+        assert str(attribute.value).startswith("no field of split 'train' named 'image'; did you mean 'images'?")
+        assert str(key.value).startswith("no field of split 'train' named 'lables'; did you mean 'labels'?")
+
+    def test_its_repr_says_what_it_holds(self, split: Split) -> None:
+        """One line, enough to know what to do with it."""
+        assert repr(split) == "<Split train: 10 samples of images uint8[2, 2], labels int64>"
+
+
+class TestConversion:
+    """A float dtype brings integers of a declared range into 0 to 1; labels stay labels."""
+
+    def test_images_are_divided_by_the_top_of_their_range(self, split: Split) -> None:
+        """Bit for bit what dividing as float32 gives."""
+        images, labels = split.arrays(dtype="float32")
+
+        assert images.dtype == np.float32
+        np.testing.assert_array_equal(images, split.images.astype(np.float32) / np.float32(255))
+        assert labels.dtype == np.int64
+
+    def test_nothing_is_copied_without_a_dtype(self, split: Split) -> None:
+        """The arrays are the fields themselves."""
+        images, labels = split.arrays()
+
+        assert images is split.images
+        assert labels is split.labels
+
+    def test_floats_keep_their_values(self) -> None:
+        """TinyDigits is in 0 to 1 on disk already."""
+        split = Split("train", {"images": np.full((2, 3), 0.5, np.float32)}, scales={"images": 1})
+
+        assert split.arrays(dtype="float64")[0].tolist() == [[0.5] * 3] * 2
+
+    def test_another_integer_type_is_a_cast(self, split: Split) -> None:
+        """Only floats are scaled."""
+        assert split.arrays(dtype="int32")[0].max() == 225
+
+
+class TestBatches:
+    """Batches go through every sample once; a seed makes their order the same everywhere."""
+
+    def test_sequential_batches_are_views(self, split: Split) -> None:
+        """Without shuffling or converting there is nothing to copy."""
+        batches = list(split.batches(4))
+
+        assert [len(labels) for _, labels in batches] == [4, 4, 2]
+        assert all(np.shares_memory(images, split.images) for images, _ in batches)
+
+    def test_images_and_labels_stay_together_when_shuffled(self, split: Split) -> None:
+        """Each image's pixels say which label it had."""
+        for images, labels in split.batches(3, shuffle=True, seed=5):
+            assert (images[:, 0, 0] == labels * 25).all()
+
+    def test_shuffling_is_a_permutation_that_the_seed_decides(self, split: Split) -> None:
+        """The order is RandomState(seed).permutation, whose stream NumPy has promised to keep (NEP 19)."""
+        order = np.concatenate([labels for _, labels in split.batches(4, shuffle=True, seed=0)])
+
+        assert order.tolist() == [2, 8, 4, 9, 1, 6, 7, 3, 0, 5]
+
+    def test_each_pass_has_a_new_order(self, split: Split) -> None:
+        """Epochs over the same batches differ, and together are decided by the one seed."""
+        batches = split.batches(10, shuffle=True, seed=1)
+        first, second = (next(iter(batches))[1].tolist() for _ in range(2))
+
+        assert sorted(first) == sorted(second) == list(range(10))
+        assert first != second
+
+    def test_a_short_last_batch_can_be_dropped(self, split: Split) -> None:
+        """The length agrees with what is given."""
+        batches = split.batches(4, drop_last=True)
+
+        assert len(batches) == len(list(batches)) == 2
+        assert len(split.batches(4)) == 3
+
+    def test_batches_convert(self, split: Split) -> None:
+        """Each batch is what arrays() gives for the same samples."""
+        images, _ = next(iter(split.batches(4, dtype="float32")))
+
+        np.testing.assert_array_equal(images, split.arrays(dtype="float32")[0][:4])
+
+    @pytest.mark.parametrize("size", [0, -1, 2.5, True])
+    def test_a_size_that_is_no_count_is_refused(self, split: Split, size: object) -> None:
+        """At the call, not at the first batch."""
+        with pytest.raises(ValueError, match="a batch has 1 sample or more"):
+            split.batches(size)  # type: ignore[arg-type]
+
+
+class TestTexts:
+    """Strings in one buffer behave as a sequence of str."""
+
+    WORDS = ("", "a", "caf\u00e9", "\U0001f600 smile", "line\u2028separator", "z" * 1000)
+
+    def test_equals_the_strings_it_was_made_of(self) -> None:
+        """Every character comes back, at every index."""
+        texts = Texts.of(self.WORDS)
+
+        assert list(texts) == list(self.WORDS)
+        assert texts == list(self.WORDS)
+        assert texts[-1] == self.WORDS[-1]
+        assert texts[1:3] == ["a", "caf\u00e9"]
+        assert texts[[3, 0]] == ["\U0001f600 smile", ""]
+        assert texts.index("a") == 1
+        assert texts != ["a"]
+
+    def test_an_index_outside_is_an_index_error(self) -> None:
+        """As for any sequence, so that loops end."""
+        with pytest.raises(IndexError):
+            Texts.of(["a"])[1]
+
+
+class TestDataset:
+    """A data set is a mapping of splits, each an attribute too."""
+
+    @pytest.fixture
+    def dataset(self, split: Split) -> Dataset:
+        """One with a train and a test split."""
+        return Dataset("tiny", {"train": split, "test": split[:2]}, classes=("a",), describe=lambda: (None, "line"))  # type: ignore[arg-type, return-value]
+
+    def test_splits_are_items_and_attributes(self, dataset: Dataset) -> None:
+        """They are the same objects."""
+        assert dataset["train"] is dataset.train
+        assert list(dataset) == ["train", "test"]
+        assert repr(dataset) == "<Dataset tiny: train (10), test (2)>"
+
+    def test_a_missing_split_is_a_key_error_with_a_guess(self, dataset: Dataset) -> None:
+        """Mapping's own methods take it as one: `in` and `get` work."""
+        with pytest.raises(KeyError) as caught:
+            dataset["tset"]
+        with pytest.raises(AttributeError, match="did you mean 'train'"):
+            dataset.trian  # noqa: B018
+
+        assert str(caught.value) == "no split of 'tiny' named 'tset'; did you mean 'test'?\n  There are: train, test."
+        assert "val" not in dataset
+        assert dataset.get("val") is None
+
+    def test_arrays_come_as_keras_gives_them(self, dataset: Dataset) -> None:
+        """A tuple for each split, of a tuple for each field."""
+        (x_train, y_train), (x_test, y_test) = dataset.arrays(dtype="float32")
+
+        assert x_train.shape == (10, 2, 2)
+        assert y_train.shape == (10,)
+        assert x_test.dtype == np.float32
+        assert y_test.tolist() == [0, 1]
+
+
+class TestWorkers:
+    """A split goes to a worker process as the path of its file, not as its bytes."""
+
+    def test_a_mapped_split_pickles_small_and_maps_again(self, tmp_path: Path) -> None:
+        """A DataLoader's spawned workers would copy the whole data set each otherwise."""
+        np.save(tmp_path / "images.npy", np.arange(100_000))
+        split = Split("train", {"images": np.load(tmp_path / "images.npy", mmap_mode="r")})
+
+        raw = pickle.dumps(split)
+        again = pickle.loads(raw)
+
+        assert len(raw) < 2_000
+        assert isinstance(again.images, np.memmap)
+        np.testing.assert_array_equal(again.images, split.images)
+
+    def test_a_part_of_a_mapped_split_pickles_its_own_samples(self, tmp_path: Path) -> None:
+        """A slice is not the whole file, so it must not come back as the whole file."""
+        np.save(tmp_path / "images.npy", np.arange(100))
+        split = Split("train", {"images": np.load(tmp_path / "images.npy", mmap_mode="r")})
+
+        for part in (split[10:20], split[90:], split[:7], split[::-1]):
+            np.testing.assert_array_equal(pickle.loads(pickle.dumps(part)).images, part.images)
+
+    def test_torch_takes_a_split_as_it_is(self, split: Split) -> None:
+        """A map-style data set needs len() and an index, and nothing else."""
+        torch = pytest.importorskip("torch", reason="PyTorch is not installed; the package does not need it")
+        loader = torch.utils.data.DataLoader(split, batch_size=4)
+
+        images, labels = next(iter(loader))
+
+        assert tuple(images.shape) == (4, 2, 2)
+        assert labels.tolist() == [0, 1, 2, 3]

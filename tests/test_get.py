@@ -1,0 +1,437 @@
+"""get(), from the manifest to the arrays in hand."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from conftest import ROOT, Served
+
+from tinytorch_datasets import Dataset, get, list_datasets
+from tinytorch_datasets.errors import (
+    ContentError,
+    HashMismatch,
+    MissingFile,
+    OfflineError,
+    StorageError,
+    UnknownDataset,
+)
+
+LABEL_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+
+
+def facts(path: Path) -> dict[str, object]:
+    """What a manifest declares of a file, worked out here and not by the package."""
+    raw = path.read_bytes()
+    return {"bytes": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
+
+
+def declare(folder: Path, name: str, **entry: object) -> Path:
+    """Write a manifest with one shipped data set, whose files lie in `<folder>/datasets/<name>/`."""
+    files = {p.name: facts(p) for p in sorted((folder / "datasets" / name).iterdir())}
+    told = {"title": name, "status": "shipped", "license": "CC0-1.0", "source": "made here", "files": files, **entry}
+    path = folder / "datasets.yaml"
+    path.write_text(yaml.safe_dump({"version": 1, "datasets": {name: told}}, sort_keys=False))
+    return path
+
+
+@pytest.fixture
+def flowers(tmp_path: Path) -> Path:
+    """A manifest for a CSV of 30 flowers, in two files, declared and nothing else."""
+    folder = tmp_path / "datasets" / "flowers"
+    folder.mkdir(parents=True)
+    for split, count in (("train", 20), ("test", 10)):
+        with (folder / f"{split}.csv").open("w", newline="") as out:
+            rows = csv.writer(out)
+            rows.writerow(["length", "width", "kind"])
+            rows.writerows([i / 2, i / 4, ("rose", "tulip")[i % 2]] for i in range(count))
+    return declare(
+        tmp_path,
+        "flowers",
+        format="csv",
+        options={"columns": {"labels": "kind"}},
+        fields={
+            "features": {"dtype": "float32", "shape": [2]},
+            "labels": {"dtype": "int64", "classes": ["rose", "tulip"]},
+        },
+        splits={"train": {"samples": 20, "file": "train.csv"}, "test": {"samples": 10, "file": "test.csv"}},
+    )
+
+
+class TestTheShippedSets:
+    """They need no network, from the first call on."""
+
+    def test_tinydigits_is_the_published_arrays(self, home: Path, no_network: None) -> None:
+        """The same values as a plain unpickling of the files gives, as many of each digit."""
+        digits = get("tinydigits")
+
+        assert digits.train.images.shape == (1000, 8, 8)
+        assert digits.test.images.dtype == np.float32
+        assert np.bincount(digits.train.labels).tolist() == [100] * 10
+        assert np.bincount(digits.test.labels).tolist() == [20] * 10
+        published = pickle.loads((ROOT / "datasets/tinydigits/train.pkl").read_bytes())
+        np.testing.assert_array_equal(digits.train.images, published["images"])
+        np.testing.assert_array_equal(digits.train.labels, published["labels"])
+
+    def test_tinytalks_gives_pairs_levels_and_text(self, home: Path, no_network: None) -> None:
+        """A pair's level is declared by counts, in order; the text is the file."""
+        talks = get("tinytalks")
+
+        assert {name: len(split) for name, split in talks.items()} == {"train": 245, "val": 53, "test": 52}
+        assert np.bincount(talks.train.levels).tolist() == [0, 35, 70, 35, 70, 35]
+        question, answer, level = talks.train[0]
+        assert talks.train.text.startswith(f"Q: {question}\nA: {answer}\n\nQ: ")
+        assert level == 1
+        assert all(f"Q: {q}\nA: {a}\n" in talks.val.text for q, a, _ in talks.val)
+
+    def test_a_second_get_opens_the_same_maps(self, home: Path, no_network: None) -> None:
+        """Decoded once; read-only and memory-mapped ever after."""
+        get("tinydigits")
+        before = {path: path.stat().st_mtime_ns for path in home.rglob("*.npy")}
+        images = get("tinydigits").train.images
+
+        assert isinstance(images, np.memmap)
+        assert not images.flags.writeable
+        assert before
+        assert {path: path.stat().st_mtime_ns for path in home.rglob("*.npy")} == before
+
+    def test_provenance_is_one_line(self, home: Path) -> None:
+        """Name, version, and the hashes of manifest and files."""
+        line = get("tinydigits").provenance
+
+        assert line.startswith("tinydigits from tinytorch-datasets ")
+        assert "train.pkl 254293630e549113" in line
+        assert "\n" not in line
+
+    def test_a_wrong_name_is_told_with_a_guess(self, home: Path) -> None:
+        """Names are exact."""
+        with pytest.raises(UnknownDataset, match="no data set named 'cifar-10'; did you mean 'cifar10'"):
+            get("cifar-10")
+
+    def test_a_wrong_verify_is_refused(self, home: Path) -> None:
+        """Before anything is read."""
+        with pytest.raises(ValueError, match='verify is "auto" or "always", not True'):
+            get("tinydigits", verify=True)  # type: ignore[arg-type]
+
+
+class TestRealMnist:
+    """The real files, over loopback and from a folder, under the official hashes."""
+
+    def same(self, mnist: Dataset) -> None:
+        """Witnesses published elsewhere: shapes, label counts by class, the mean of the training images."""
+        assert mnist.train.images.shape == (60000, 28, 28)
+        assert mnist.test.images.shape == (10000, 28, 28)
+        assert mnist.train.images.dtype == np.uint8
+        assert mnist.train.labels.dtype == mnist.test.labels.dtype == np.int64
+        assert np.bincount(mnist.train.labels).tolist() == LABEL_COUNTS
+        assert round(float(mnist.train.images.mean()), 4) == 33.3184
+
+    def test_over_http(self, realdata: Path, home: Path, serve: Callable[[Path], Served]) -> None:
+        """Each file is asked for once; afterwards nothing is."""
+        mirror = serve(realdata)
+        self.same(get("mnist", mirror=mirror))
+        asked = sorted(mirror.asked)
+        self.same(get("mnist", mirror=mirror))
+
+        assert asked == sorted(f"/mnist/{path.name}" for path in (realdata / "mnist").iterdir())
+        assert len(mirror.asked) == len(asked)
+
+    def test_from_a_folder_and_then_offline(
+        self, realdata: Path, home: Path, no_network: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A USB stick is a mirror; once here, the data needs neither the stick nor a socket."""
+        self.same(get("mnist", mirror=realdata))
+        monkeypatch.setenv("TINYTORCH_DATASETS_OFFLINE", "1")
+        self.same(get("mnist"))
+
+    def test_keras_habit(self, realdata: Path, home: Path) -> None:
+        """Float images in 0 to 1, in the nested tuples that Keras gives."""
+        (x_train, y_train), (x_test, _) = get("mnist", mirror=realdata).arrays(dtype="float32")
+
+        assert (x_train.min(), x_train.max()) == (0.0, 1.0)
+        assert x_test.dtype == np.float32
+        assert y_train[:3].tolist() == [5, 0, 4]
+
+
+def cifar_like(folder: Path, archive: Path, batch: int) -> Path:
+    """A manifest for an archive in CIFAR-10's on-disk form, served from where it lies."""
+    batches = [f"cifar-10-batches-py/data_batch_{i}" for i in range(1, 6)]
+    classes = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+    path = folder / "datasets.yaml"
+    entry = {
+        "title": "CIFAR-10's form",
+        "status": "remote",
+        "format": "cifar-python",
+        "license": "not stated by the authors",
+        "source": "https://www.cs.toronto.edu/~kriz/cifar.html",
+        "folder": archive.parent.name,
+        "fields": {
+            "images": {"dtype": "uint8", "shape": [3, 32, 32], "range": [0, 255]},
+            "labels": {"dtype": "int64", "classes": classes},
+        },
+        "splits": {
+            "train": {"samples": 5 * batch, "file": archive.name, "members": batches},
+            "test": {"samples": batch, "file": archive.name, "members": ["cifar-10-batches-py/test_batch"]},
+        },
+        "mirrors": ["https://example.invalid/"],
+        "files": {archive.name: facts(archive)},
+    }
+    path.write_text(yaml.safe_dump({"version": 1, "datasets": {"cifar": entry}}))
+    return path
+
+
+class TestRealCifarForm:
+    """Archives of pickled batches, read member by member without extracting."""
+
+    def test_750_real_images_a_batch(self, realdata: Path, home: Path, tmp_path: Path, no_network: None) -> None:
+        """Split sizes are the file's own; the first labels are those published for CIFAR-10."""
+        archive = realdata / "cifar-10-mini" / "cifar-10-python.tar.gz"
+        cifar = get("cifar", manifest=cifar_like(tmp_path, archive, 750), mirror=realdata)
+
+        assert cifar.train.images.shape == (3750, 3, 32, 32)
+        assert cifar.test.images.shape == (750, 3, 32, 32)
+        assert [cifar.classes[label] for label in cifar.train.labels[:5]] == [  # type: ignore[index]
+            "frog", "truck", "truck", "deer", "automobile"]  # fmt: skip
+        assert [cifar.classes[label] for label in cifar.test.labels[:4]] == ["cat", "ship", "ship", "airplane"]  # type: ignore[index]
+        assert not [path for path in home.rglob("*") if "batch" in path.name]
+
+    @pytest.mark.slow
+    def test_the_full_size(self, realdata: Path, home: Path, tmp_path: Path) -> None:
+        """60,000 images in real member sizes; the test labels are balanced, as the authors say."""
+        archive = tmp_path / "full" / "cifar-10-python.tar.gz"
+        build = [sys.executable, str(realdata / "build_cifar_like.py"), "full", "--out", str(archive)]
+        subprocess.run(build, check=True, capture_output=True)
+        cifar = get("cifar", manifest=cifar_like(tmp_path, archive, 10_000), mirror=tmp_path)
+
+        assert cifar.train.images.shape == (50_000, 3, 32, 32)
+        assert np.bincount(cifar.test.labels).tolist() == [1000] * 10
+
+
+class TestAddedByYamlAlone:
+    """A data set is one entry in a manifest, and no Python."""
+
+    def test_a_csv(self, flowers: Path, home: Path, no_network: None) -> None:
+        """String labels become ids, in the order of the declared classes."""
+        got = get("flowers", manifest=flowers)
+
+        assert got.train.features.dtype == np.float32
+        assert got.train.features[3].tolist() == [1.5, 0.75]
+        assert got.test.labels.tolist() == [0, 1] * 5
+        assert got.classes == ("rose", "tulip")
+
+    def test_an_npz(self, tmp_path: Path, home: Path) -> None:
+        """Both splits in one archive, told apart by the names inside it."""
+        folder = tmp_path / "datasets" / "noise"
+        folder.mkdir(parents=True)
+        x = np.arange(7 * 5 * 5, dtype=np.int16).reshape(7, 5, 5)
+        np.savez_compressed(folder / "noise.npz", x_train=x[:5], y_train=x[:5, 0, 0] % 2, x_test=x[5:], y_test=[1, 0])
+        path = declare(
+            tmp_path,
+            "noise",
+            format="npz",
+            fields={
+                "images": {"dtype": "int16", "shape": [5, 5]},
+                "labels": {"dtype": "int64", "classes": ["even", "odd"]},
+            },
+            splits={
+                "train": {"samples": 5, "file": "noise.npz", "images": "x_train", "labels": "y_train"},
+                "test": {"samples": 2, "file": "noise.npz", "images": "x_test", "labels": "y_test"},
+            },
+        )
+        noise = get("noise", manifest=path)
+
+        np.testing.assert_array_equal(noise.train.images, x[:5])
+        np.testing.assert_array_equal(noise.test.images, x[5:])
+        assert noise.test.labels.tolist() == [1, 0]
+
+    @pytest.mark.parametrize(("unit", "samples"), [("document", 1), ("lines", 3)])
+    def test_a_text(self, tmp_path: Path, home: Path, unit: str, samples: int) -> None:
+        """One document as a whole, or a sample a line."""
+        folder = tmp_path / "datasets" / "poem"
+        folder.mkdir(parents=True)
+        (folder / "poem.txt").write_text("roses are red\nviolets are blue\ncaf\u00e9\u2028au lait\n", encoding="utf-8")
+        field = {"text": {"dtype": "str", "per": "split"}} if unit == "document" else {"lines": {"dtype": "str"}}
+        path = declare(
+            tmp_path,
+            "poem",
+            format="text",
+            options={"unit": unit},
+            fields=field,
+            splits={"train": {"samples": samples, "file": "poem.txt"}},
+        )
+        train = get("poem", manifest=path).train
+
+        assert len(train) == samples
+        if unit == "document":
+            assert train.text[:13] == "roses are red"
+        else:
+            assert train.lines == ["roses are red", "violets are blue", "caf\u00e9\u2028au lait"]
+
+
+class TestWrongBytes:
+    """A file that is not the promised one is refused, by name, with both hashes and the manifest's line."""
+
+    def test_a_flipped_byte_is_refused(self, flowers: Path, home: Path) -> None:
+        """Even when its size is right, and whatever was cached before."""
+        get("flowers", manifest=flowers)
+        path = flowers.parent / "datasets" / "flowers" / "test.csv"
+        promised = hashlib.sha256(path.read_bytes()).hexdigest()
+        raw = bytearray(path.read_bytes())
+        raw[-2] ^= 1
+        path.write_bytes(raw)
+
+        for verify in ("auto", "always"):
+            with pytest.raises(HashMismatch) as caught:
+                get("flowers", manifest=flowers, verify=verify)  # type: ignore[arg-type]
+            assert (caught.value.expected, caught.value.actual) == (promised, hashlib.sha256(raw).hexdigest())
+            lines = flowers.read_text().splitlines()
+            line = next(i for i, text in enumerate(lines, 1) if promised in text)
+            assert str(caught.value) == (
+                f"{path} is not the promised file: it has sha256\n    {hashlib.sha256(raw).hexdigest()}, declared is\n"
+                f"    {promised}\n  declared at datasets.yaml:{line}\n"
+                "  Restore it: `git checkout` it in a clone, or reinstall the package."
+            )
+
+    def test_verify_always_reads_every_byte_whatever_the_stamp_says(self, flowers: Path, home: Path) -> None:
+        """A change that leaves size and time as they were is what "always" is for."""
+        path = flowers.parent / "datasets" / "flowers" / "test.csv"
+        get("flowers", manifest=flowers)
+        seen = path.stat()
+        with path.open("r+b") as stream:
+            stream.seek(-2, os.SEEK_END)
+            stream.write(b"?")
+        os.utime(path, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+
+        get("flowers", manifest=flowers)
+        with pytest.raises(HashMismatch):
+            get("flowers", manifest=flowers, verify="always")
+
+    def test_another_size_is_told_as_a_size(self, flowers: Path, home: Path) -> None:
+        """Nothing is hashed for that."""
+        path = flowers.parent / "datasets" / "flowers" / "test.csv"
+        size = path.stat().st_size
+        with path.open("ab") as out:
+            out.write(b"!")
+        with pytest.raises(HashMismatch) as caught:
+            get("flowers", manifest=flowers)
+
+        assert (caught.value.expected, caught.value.actual) == (size, size + 1)
+        assert f"it has {size + 1} bytes, declared are {size}\n" in str(caught.value)
+
+    def test_a_git_lfs_pointer_is_named(self, flowers: Path, home: Path) -> None:
+        """A clone without LFS has those in place of the files."""
+        path = flowers.parent / "datasets" / "flowers" / "test.csv"
+        path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n")
+        with pytest.raises(HashMismatch) as caught:
+            get("flowers", manifest=flowers)
+
+        assert str(caught.value).startswith(f"{path} is a Git LFS pointer, not the file itself\n")
+        assert str(caught.value).endswith("\n  Run `git lfs pull`.")
+
+    def test_a_shipped_file_that_is_gone_is_missing(self, flowers: Path, home: Path) -> None:
+        """Arrays that were decoded before do not stand in for it."""
+        get("flowers", manifest=flowers)
+        path = flowers.parent / "datasets" / "flowers" / "test.csv"
+        path.unlink()
+        with pytest.raises(MissingFile) as caught:
+            get("flowers", manifest=flowers)
+
+        assert caught.value.path == path
+
+
+class TestWrongContents:
+    """Right bytes that hold something else than declared are an error with numbers."""
+
+    CASES = (
+        ("more samples", "samples: 20", "samples: 19", "it has more rows than the 19 that train declares (line 21)"),
+        ("fewer samples", "samples: 20", "samples: 21", "train.features has samples 20, declared is 21"),
+        ("another range", "dtype: float32", "dtype: float32\n        range: [0, 4]",
+         "train.features has range [0.0, 9.5], declared is [0, 4]"),
+    )  # fmt: skip
+
+    @pytest.mark.parametrize(("old", "new", "expected"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+    def test_is_told(self, flowers: Path, home: Path, old: str, new: str, expected: str) -> None:
+        """And nothing is left in the cache that a later call could take."""
+        text = flowers.read_text()
+        assert old in text
+        flowers.write_text(text.replace(old, new, 1))
+        with pytest.raises(ContentError) as caught:
+            get("flowers", manifest=flowers)
+
+        assert caught.value.reason == expected
+        assert caught.value.where is not None
+        assert not list(home.rglob("*.npy"))
+
+
+class TestTheCache:
+    """A changed manifest or a changed file never meets an old array."""
+
+    def test_a_changed_option_decodes_again(self, flowers: Path, home: Path) -> None:
+        """The classes' order decides the labels."""
+        before = get("flowers", manifest=flowers).train.labels[:2].tolist()
+        text = flowers.read_text().replace("- rose\n        - tulip", "- tulip\n        - rose")
+        flowers.write_text(text)
+
+        assert before == [0, 1]
+        assert get("flowers", manifest=flowers).train.labels[:2].tolist() == [1, 0]
+
+    @pytest.mark.parametrize("damage", ["cut", "gone", "foreign"])
+    def test_a_damaged_array_is_decoded_again(self, flowers: Path, home: Path, damage: str) -> None:
+        """As good as absent."""
+        get("flowers", manifest=flowers)
+        path = next(home.rglob("train.features.npy"))
+        raw = path.read_bytes()
+        if damage == "cut":
+            path.write_bytes(raw[:-1])
+        elif damage == "gone":
+            path.unlink()
+        else:
+            path.write_bytes(b"not an array")
+
+        assert get("flowers", manifest=flowers).train.features[3].tolist() == [1.5, 0.75]
+        assert path.read_bytes() == raw
+
+    def test_arrays_in_use_stay_readable_when_they_are_decoded_again(self, flowers: Path, home: Path) -> None:
+        """A running script keeps the pages it mapped."""
+        held = get("flowers", manifest=flowers).train.features
+        get("flowers", manifest=flowers, verify="always")
+
+        assert held[3].tolist() == [1.5, 0.75]
+
+    def test_a_folder_that_cannot_be_made_is_told_with_its_mend(
+        self, flowers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The path, the reason, and the variable that moves it."""
+        (tmp_path / "file").write_text("in the way")
+        monkeypatch.setenv("TINYTORCH_DATASETS_HOME", str(tmp_path / "file"))
+        with pytest.raises(StorageError) as caught:
+            get("flowers", manifest=flowers)
+
+        assert "a file is in the way of a folder" in str(caught.value)
+        assert "TINYTORCH_DATASETS_HOME" in str(caught.value)
+
+
+class TestOffline:
+    """With no socket allowed, what is missing is named, with its size and the command that fetches it."""
+
+    def test_what_is_missing_is_told(self, home: Path, no_network: None) -> None:
+        """All of it, and in one message."""
+        with pytest.raises(OfflineError) as caught:
+            get("cifar10", offline=True)
+
+        assert caught.value.missing == (("cifar-10-python.tar.gz", 170498071),)
+        assert "tinytorch-datasets get cifar10" in str(caught.value)
+
+
+def test_list_datasets_gives_the_names_that_get_takes() -> None:
+    """In the manifest's order."""
+    assert list_datasets() == ["tinydigits", "tinytalks", "mnist", "cifar10"]

@@ -1,0 +1,300 @@
+"""What does a person hold after `get`?
+
+A `Dataset` is a mapping of splits, a `Split` a sequence of samples with its fields as attributes. Both are
+thin: the arrays below them are read-only memory maps, and nothing is copied until it must be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinytorch_datasets.errors import UnknownDataset
+from tinytorch_datasets.texts import Texts
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from tinytorch_datasets.declarations import Entry
+
+
+Values = np.ndarray | Texts
+
+
+class Split(Sequence[tuple[Any, ...]]):
+    """One split of a data set: a sequence of samples, with its fields as attributes.
+
+    ``train.images`` is the whole field, read-only. ``train[7]`` is one sample, a tuple in the order of
+    `fields`, fresh and writable. ``train[:100]`` or ``train[[4, 2]]`` is a smaller Split. PyTorch's
+    DataLoader takes a Split as it is.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        fields: Mapping[str, Values],
+        *,
+        texts: Mapping[str, str] | None = None,
+        scales: Mapping[str, float] | None = None,
+    ) -> None:
+        self._name = name
+        self._fields = dict(fields)
+        self._texts = dict(texts or {})
+        self._scales = dict(scales or {})
+        self._samples = len(next(iter(self._fields.values()))) if self._fields else 1
+
+    @property
+    def name(self) -> str:
+        """The split's name in the manifest."""
+        return self._name
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of the fields that every sample has, in the order of a sample's tuple."""
+        return tuple(self._fields)
+
+    def __getattr__(self, field: str) -> Any:
+        if not field.startswith("_"):
+            if field in self._fields:
+                return self._fields[field]
+            if field in self._texts:
+                return self._texts[field]
+            known = [*self._fields, *self._texts]
+            error = UnknownDataset(field, known, kind=f"field of split {self._name!r}")
+            raise AttributeError(str(error), name=field, obj=self) from None
+        msg = f"'Split' object has no attribute {field!r}"
+        raise AttributeError(msg, name=field, obj=self)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._fields, *self._texts]
+
+    def __len__(self) -> int:
+        return self._samples
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, int | np.integer):
+            if not -self._samples <= index < self._samples:
+                msg = f"sample {index} of split {self._name!r}, which has {self._samples:,}"
+                raise IndexError(msg)
+            return tuple(_one(values[index]) for values in self._fields.values())
+        if isinstance(index, str):
+            if index in self._texts:
+                return self._texts[index]
+            if index in self._fields:
+                return self._fields[index]
+            raise UnknownDataset(index, [*self._fields, *self._texts], kind=f"field of split {self._name!r}")
+        if not isinstance(index, slice):
+            index = np.asarray(index)
+        return Split(self._name, {f: v[index] for f, v in self._fields.items()}, texts={}, scales=self._scales)
+
+    def arrays(self, dtype: DTypeLike | None = None) -> tuple[Any, ...]:
+        """Every field as a whole, in order: ``images, labels = mnist.train.arrays(dtype="float32")``.
+
+        Args:
+            dtype: What to convert fields to whose samples have a shape (images, features). A float dtype
+                brings integers of a declared range 0 to n into 0 to 1, dividing by n; floats keep their
+                values. Labels and other scalars stay as they are. None converts nothing and copies nothing.
+        """
+        return tuple(self._converted(field, values, dtype) for field, values in self._fields.items())
+
+    def batches(
+        self,
+        size: int,
+        *,
+        shuffle: bool = False,
+        seed: int | None = None,
+        dtype: DTypeLike | None = None,
+        drop_last: bool = False,
+    ) -> Batches:
+        """The samples in batches: tuples of arrays of `size` samples, the last one possibly shorter.
+
+        Args:
+            size: Samples a batch.
+            shuffle: Whether each pass takes the samples in a new random order, each sample once.
+            seed: Makes the orders the same on every machine and NumPy version; None takes a fresh one.
+            dtype: As in `arrays`.
+            drop_last: Whether to leave out a last batch that is shorter.
+
+        >>> digits = Split("train", {"images": np.zeros((10, 8, 8)), "labels": np.arange(10)})
+        >>> [len(labels) for images, labels in digits.batches(4)]
+        [4, 4, 2]
+        """
+        if not isinstance(size, int | np.integer) or isinstance(size, bool) or size < 1:
+            msg = f"a batch has 1 sample or more, not {size!r}"
+            raise ValueError(msg)
+        return Batches(self, int(size), shuffle=shuffle, seed=seed, dtype=dtype, drop_last=drop_last)
+
+    def _converted(self, field: str, values: Any, dtype: DTypeLike | None) -> Any:
+        if dtype is None or not isinstance(values, np.ndarray) or values.ndim < 2:
+            return values
+        wanted = np.dtype(dtype)
+        scale = self._scales.get(field)
+        if scale and wanted.kind == "f" and values.dtype.kind in "ui":
+            # One pass: the ufunc casts as it divides, where astype first would write the floats twice.
+            return np.divide(values, np.asarray(scale, wanted), dtype=wanted)
+        return values.astype(wanted, copy=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A memory map pickles as its whole contents; worker processes shall map the file again instead.
+        return {**self.__dict__, "_fields": {f: _Mapped.instead_of(v) for f, v in self._fields.items()}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        fields = {f: v.open() if isinstance(v, _Mapped) else v for f, v in state["_fields"].items()}
+        self.__dict__.update(state, _fields=fields)
+
+    def __repr__(self) -> str:
+        kinds = [
+            f"{f} {v.dtype}{list(v.shape[1:]) or ''}" if isinstance(v, np.ndarray) else f"{f} str"
+            for f, v in self._fields.items()
+        ]
+        return f"<Split {self._name}: {self._samples:,} samples of {', '.join([*kinds, *self._texts])}>"
+
+
+class Batches:
+    """One pass over a split for each time it is iterated; `len` is the number of batches."""
+
+    def __init__(
+        self, split: Split, size: int, *, shuffle: bool, seed: int | None, dtype: DTypeLike | None, drop_last: bool
+    ) -> None:
+        self._split, self._size, self._dtype, self._drop_last = split, size, dtype, drop_last
+        # RandomState's streams are frozen (NEP 19); a Generator's permutation may change with NumPy.
+        self._random = np.random.RandomState(seed) if shuffle else None
+
+    def __len__(self) -> int:
+        whole, rest = divmod(len(self._split), self._size)
+        return whole + (1 if rest and not self._drop_last else 0)
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        split, size = self._split, self._size
+        order = self._random.permutation(len(split)) if self._random else None
+        for start in range(0, len(self) * size, size):
+            taken: Any = slice(start, start + size) if order is None else order[start : start + size]
+            yield tuple(
+                split._converted(field, _taken(values, taken), self._dtype) for field, values in split._fields.items()
+            )
+
+
+class Dataset(Mapping[str, Split]):
+    """One data set: a mapping of splits, each an attribute too. ``cifar["train"] is cifar.train``."""
+
+    def __init__(
+        self,
+        name: str,
+        splits: Mapping[str, Split],
+        *,
+        classes: tuple[str, ...] | None,
+        describe: Callable[[], tuple[Entry, str]],
+    ) -> None:
+        self._name, self._splits, self._classes, self._describe = name, dict(splits), classes, describe
+
+    @property
+    def name(self) -> str:
+        """The data set's name in the manifest."""
+        return self._name
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """The class names, by label; None where there are no classes."""
+        return self._classes
+
+    @property
+    def entry(self) -> Entry:
+        """The manifest entry, frozen: title, license, source, citation, files with sha256, mirrors."""
+        return self._described[0]
+
+    @property
+    def provenance(self) -> str:
+        """One line to paste in a report: name, version of this package, hashes of the manifest and the files."""
+        return self._described[1]
+
+    @cached_property
+    def _described(self) -> tuple[Entry, str]:
+        return self._describe()
+
+    def arrays(self, dtype: DTypeLike | None = None) -> tuple[tuple[Any, ...], ...]:
+        """Every split's fields: ``(x_train, y_train), (x_test, y_test) = mnist.arrays(dtype="float32")``.
+
+        Splits come in the manifest's order, fields too; `dtype` is as in `Split.arrays`.
+        """
+        return tuple(split.arrays(dtype) for split in self._splits.values())
+
+    def __getitem__(self, split: str) -> Split:
+        try:
+            return self._splits[split]
+        except (KeyError, TypeError):
+            raise _UnknownSplit(str(split), self._splits, kind=f"split of {self._name!r}") from None
+
+    def __getattr__(self, split: str) -> Split:
+        if not split.startswith("_"):
+            if split in self._splits:
+                return self._splits[split]
+            error = UnknownDataset(split, self._splits, kind=f"split of {self._name!r}")
+            raise AttributeError(str(error), name=split, obj=self)
+        msg = f"'Dataset' object has no attribute {split!r}"
+        raise AttributeError(msg, name=split, obj=self)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._splits]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._splits)
+
+    def __len__(self) -> int:
+        return len(self._splits)
+
+    def __eq__(self, other: object) -> bool:
+        # Mapping compares values, and comparing arrays gives arrays; a data set is itself and nothing else.
+        return self is other
+
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        return f"<Dataset {self._name}: {', '.join(f'{n} ({len(s):,})' for n, s in self._splits.items())}>"
+
+
+class _UnknownSplit(UnknownDataset, KeyError):
+    """Mapping's methods (`get`, `in`) take a missing key for a KeyError, so this is one."""
+
+    __str__ = UnknownDataset.__str__
+
+
+class _Mapped:
+    """A memory-mapped .npy file, to be mapped again by whoever unpickles it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def instead_of(cls, values: Values) -> Values | _Mapped:
+        if isinstance(values, np.memmap) and values.base is not None and values.filename is not None:
+            path = Path(values.filename)
+            whole = path.stat().st_size == values.offset + values.nbytes
+            if whole and values.flags.c_contiguous:
+                return cls(path)
+        return values
+
+    def open(self) -> np.ndarray:
+        mapped: np.ndarray = np.load(self.path, mmap_mode="r")
+        return mapped
+
+
+def _one(value: Any) -> Any:
+    return np.array(value) if isinstance(value, np.ndarray) else value
+
+
+def _taken(values: Values, index: Any) -> Any:
+    if isinstance(index, slice) or isinstance(values, Texts):
+        return values[index]
+    return np.take(values, index, axis=0)
+
+
+# Names that code already means something by, so that no field or split may have them.
+RESERVED = frozenset(name for cls in (Split, Dataset) for name in dir(cls) if not name.startswith("_")) | {
+    "samples",
+    "file",
+    "members",
+}

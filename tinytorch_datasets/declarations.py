@@ -1,0 +1,146 @@
+"""Which words does a manifest have, and what may each of them be?
+
+Frozen Pydantic models, one for each level of the YAML. Their docstrings are the documentation of the keys,
+in `docs/manifest.md` and in the JSON Schema that editors read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
+from pydantic_core import PydanticCustomError
+
+from tinytorch_datasets import plan
+
+NOT_A_HASH: Final = "not_a_hash"
+
+
+def _hex(digits: int, kind: str) -> Any:
+    def check(value: object) -> object:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            problem = "YAML reads it as a number, put it in quotes"
+        elif not isinstance(value, str):
+            problem = f"{digits} lowercase hex digits"
+        elif len(value) != digits:
+            problem = f"{digits} lowercase hex digits, has {len(value)} characters"
+        elif value.strip("0123456789abcdef"):
+            problem = f"{digits} lowercase hex digits" + (", has uppercase" if value != value.lower() else "")
+        else:
+            return value
+        raise PydanticCustomError(NOT_A_HASH, f"not {kind}: {problem}")
+
+    return BeforeValidator(check, json_schema_input_type=Annotated[str, Field(pattern=f"^[0-9a-f]{{{digits}}}$")])
+
+
+Sha256 = Annotated[str, _hex(64, "a sha256")]
+Md5 = Annotated[str, _hex(32, "an MD5")]
+Positive = Annotated[int, Field(gt=0)]
+Words = Annotated[str, Field(min_length=1)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+
+class FileEntry(_Model):
+    """One file: what its bytes must be."""
+
+    bytes: Positive
+    """The file's size in bytes."""
+    sha256: Sha256
+    """The sha256 of the whole file, 64 lowercase hex digits. Never optional."""
+    md5: Md5 | None = None
+    """An MD5 as others publish it, beside the sha256 and never instead of it."""
+    urls: Annotated[tuple[Words, ...], Strict(False)] = ()
+    """Full addresses of this one file, tried before the mirrors, for hosts that name it otherwise."""
+
+
+class FieldEntry(_Model):
+    """One field: what every sample has."""
+
+    dtype: Literal[plan.DTYPES]  # type: ignore[valid-type]
+    """The NumPy dtype as handed over, or str for text. A field with classes is int64."""
+    shape: Annotated[tuple[Positive, ...], Strict(False)] = ()
+    """The shape of one sample; left out for a scalar."""
+    range: Annotated[tuple[int | float, int | float], Strict(False)] | None = None
+    """The lowest and highest value allowed, both included."""
+    classes: Annotated[tuple[Words, ...], Field(min_length=1), Strict(False)] | None = None
+    """The class names; a label is a position in this list, from 0."""
+    per: Literal["sample", "split"] = "sample"
+    """Whether each sample has one, or (text only) the split as a whole."""
+
+
+class SplitEntry(_Model):
+    """One split: how many samples, and where its fields are.
+
+    Any other key is the name of a field. Without `file`, its value is the name of the file that holds the
+    field; with `file`, it is the field's name inside that file.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Words]
+
+    samples: Positive
+    """The number of samples."""
+    file: Words | None = None
+    """The file that holds all fields of the split."""
+    members: Annotated[tuple[Words, ...], Field(min_length=1), Strict(False)] | None = None
+    """The archive's members that hold the split, in order."""
+
+
+class Entry(_Model):
+    """One data set: thing, what it is, its form, what it holds, how it splits, where it is."""
+
+    title: Words
+    """What it is, in a line."""
+    description: Words | None = None
+    """What a person should know before using it."""
+    status: Literal["shipped", "remote"]
+    """shipped: its bytes come with this project. remote: fetched on first use."""
+    format: Words
+    """Its form on disk: the name of a decoder."""
+    options: Mapping[str, Any] = {}
+    """The decoder's options."""
+    license: Words
+    """The licence, or "not stated by the authors"."""
+    source: Words
+    """Where it comes from: the page of its authors."""
+    citation: Words | None = None
+    """How its authors want it cited."""
+    used_by: Annotated[tuple[Words, ...], Strict(False)] = ()
+    """Paths of the scripts that use it, relative to the manifest."""
+    folder: Words | None = None
+    """The folder its files are in; its own name if left out."""
+    fields: Annotated[Mapping[str, FieldEntry], Field(min_length=1)]
+    """What every sample has, by name, in the order handed over."""
+    splits: Annotated[Mapping[str, SplitEntry], Field(min_length=1)]
+    """How it splits, by name."""
+    mirrors: Annotated[tuple[Words, ...], Strict(False)] = ()
+    """Addresses to which a file's name is appended, in the order to try them; each ends in a slash."""
+    files: Annotated[Mapping[str, FileEntry], Field(min_length=1)]
+    """Every file, by its path below the folder."""
+
+    @property
+    def bytes(self) -> int:
+        """The size of all files together."""
+        return sum(file.bytes for file in self.files.values())
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """The class names of the first field that has any."""
+        return next((field.classes for field in self.fields.values() if field.classes), None)
+
+
+class Declarations(_Model):
+    """A manifest of data sets."""
+
+    version: Literal[1]
+    """The version of this layout."""
+    download_to: Words = "milestones/datasets"
+    """The folder for downloads, relative to this file."""
+    shipped_in: Words = "datasets"
+    """The folder of the shipped bytes, relative to this file."""
+    datasets: Mapping[str, Entry]
+    """Every data set, by the name that get() takes."""

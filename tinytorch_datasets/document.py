@@ -1,0 +1,265 @@
+"""What does the YAML say, and on which line?
+
+YAML is read event by event through PyYAML's C parser. Its composer recurses in C and overruns the stack on
+a few hundred kilobytes of "[", its constructor keeps the last of two equal keys, and its resolver turns
+`no` into False and `0777` into 511; reading the events ourselves mends all three, and is no slower.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tinytorch_datasets.errors import ManifestError, Problem
+from tinytorch_datasets.scalars import UNCLEAR, plain, unclear
+
+MAX_BYTES = 64 * 2**20
+MAX_DEPTH = 32
+MAX_ALIASED_NODES = 100_000
+
+Keys = tuple[str | int, ...]
+_Report = Callable[[int, Keys, str], None]
+_Places = dict[Keys, tuple[int, str | None]]
+
+_STR_TAGS = (None, "!", "tag:yaml.org,2002:str")
+
+
+class Document:
+    """One YAML file: its `data` in plain Python values, its `sha256`, and the line that each value stands on."""
+
+    def __init__(self, path: Path, raw: bytes) -> None:
+        self.path = path
+        self.sha256 = hashlib.sha256(raw).hexdigest()
+        self._raw = raw
+        self.problems: list[Problem] = []
+        self.data: Any = self._read(None)
+
+    @classmethod
+    def load(cls, path: Path) -> Document:
+        """Read the file at `path`.
+
+        Raises:
+            ManifestError: It is not there, too large, not UTF-8, or not YAML.
+        """
+        try:
+            with path.open("rb") as stream:
+                raw = stream.read(MAX_BYTES + 1)
+        except OSError as error:
+            reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error.strerror)
+            raise ManifestError(path, [Problem(1, "", f"cannot be read: {reason}")]) from error
+        if len(raw) > MAX_BYTES:
+            raise ManifestError(path, [Problem(1, "", f"larger than {MAX_BYTES:,} bytes; this is no manifest")])
+        return cls(path, raw)
+
+    def where(self, *keys: str | int) -> str:
+        """The place of a value, to name in an error: ``datasets.yaml:41``."""
+        return f"{self.path.name}:{self.line(*keys)}"
+
+    def line(self, *keys: str | int) -> int:
+        """The line, from 1, of the key (or list item) at this path, or of the nearest parent that is there."""
+        while keys and keys not in self._places:
+            keys = keys[:-1]
+        return self._places[keys][0] if keys else 1
+
+    def written(self, *keys: str | int) -> str | None:
+        """A scalar's text as it stands in the file, before anything was made of it."""
+        return self._places[keys][1] if keys in self._places else None
+
+    @functools.cached_property
+    def _places(self) -> _Places:
+        # Lines are wanted when something is wrong, so they cost a second reading then and nothing before.
+        places: _Places = {}
+        self._read(places)
+        return places
+
+    def _read(self, places: _Places | None) -> Any:
+        try:
+            report = self._problem if places is None else lambda line, keys, what: None
+            return _Builder(report, places).build(self._raw)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            # At the end of the file PyYAML's mark is one line past the last.
+            line = min(mark.line, len(self._raw.splitlines()) - 1) + 1 if mark else 1
+            context = f"{error.context}, " if error.context else ""
+            problem = Problem(line, "", f"not YAML: {context}{error.problem}")
+            raise ManifestError(self.path, [*self.problems, problem]) from error
+        except yaml.reader.ReaderError as error:
+            line = self._raw[: error.position].count(b"\n") + 1
+            problem = Problem(line, "", f"not readable as UTF-8 text: {error.reason}")
+            raise ManifestError(self.path, [problem]) from error
+        except _TooMuch as error:
+            raise ManifestError(self.path, [*self.problems, Problem(error.line, "", str(error))]) from error
+
+    def _problem(self, line: int, keys: Keys, what: str) -> None:
+        self.problems.append(Problem(line, dotted(keys), what))
+
+
+class _TooMuch(Exception):
+    def __init__(self, event: Any, what: str) -> None:
+        super().__init__(what)
+        self.line = event.start_mark.line + 1
+
+
+def dotted(keys: Keys) -> str:
+    """A path as a person reads it: ``mnist.fields.labels.classes[3]``."""
+    shown = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
+    return shown.removeprefix(".datasets").removeprefix(".") if len(keys) > 1 else shown.removeprefix(".")
+
+
+class _Open:
+    """A mapping or list that is still being read."""
+
+    __slots__ = ("anchor", "key", "lines", "start", "value")
+
+    def __init__(self, value: Any, anchor: str | None, start: int) -> None:
+        self.value = value
+        self.anchor = anchor
+        self.start = start
+        self.key: str | None = None
+        self.lines: dict[str, int] = {}
+
+    @property
+    def awaits_key(self) -> bool:
+        return self.key is None and type(self.value) is dict
+
+
+class _Builder:
+    """Plain values from YAML events, on a stack of our own: as deep as MAX_DEPTH, and not one level more."""
+
+    def __init__(self, problem: _Report, places: _Places | None) -> None:
+        self._problem = problem
+        self._places = places
+        self._stack: list[_Open] = []
+        self._anchors: dict[str, tuple[Any, int]] = {}
+        self._nodes = 0
+        self._aliased = 0
+        self._documents = 0
+        self._root: Any = None
+
+    def build(self, raw: bytes) -> Any:
+        """Read the one document that `raw` is."""
+        handle = {
+            yaml.ScalarEvent: self._scalar,
+            yaml.MappingStartEvent: self._start,
+            yaml.SequenceStartEvent: self._start,
+            yaml.MappingEndEvent: self._end,
+            yaml.SequenceEndEvent: self._end,
+            yaml.AliasEvent: self._alias,
+            yaml.DocumentStartEvent: self._document,
+        }
+        loader = yaml.CSafeLoader(raw)
+        try:
+            while loader.check_event():
+                event = loader.get_event()
+                if type(event) in handle:
+                    handle[type(event)](event)
+        finally:
+            loader.dispose()
+        return self._root
+
+    def _path(self) -> Keys:
+        keys: list[str | int] = []
+        for level in self._stack:
+            if type(level.value) is list:
+                keys.append(len(level.value))
+            elif level.key is not None:
+                keys.append(level.key)
+        return tuple(keys)
+
+    def _tell(self, event: Any, what: str) -> None:
+        self._problem(event.start_mark.line + 1, self._path(), what)
+
+    def _note(self, event: Any, written: str | None) -> None:
+        if self._places is not None and self._stack:
+            keys = self._path()
+            # A value that has a key stands on the key's line.
+            line = self._places[keys][0] if keys in self._places else event.start_mark.line + 1
+            self._places[keys] = (line, written)
+
+    def _scalar(self, event: Any) -> None:
+        self._nodes += 1
+        if self._stack and self._stack[-1].awaits_key:
+            self._key(event)
+            return
+        value = self._value(event)
+        self._note(event, event.value)
+        self._put(value, event.anchor, 1)
+
+    def _key(self, event: Any) -> None:
+        top, key, line = self._stack[-1], event.value, event.start_mark.line + 1
+        top.key = key
+        if key in top.lines:
+            self._tell(event, f"duplicate key {key!r}; it stands on line {top.lines[key]} already")
+        elif key == "<<" and event.implicit[0]:
+            self._tell(event, "merge keys (<<) are not read here; write the keys out")
+        elif event.implicit[0] and (plain(key) != key):
+            self._tell(event, f'YAML reads {key} as something else than text: write "{key}"')
+        top.lines.setdefault(key, line)
+        if self._places is not None:
+            self._places[self._path()] = (line, None)
+
+    def _value(self, event: Any) -> Any:
+        if not event.implicit[0]:
+            if not event.implicit[1] and event.tag not in _STR_TAGS:
+                self._tell(event, f"the tag {_short(event.tag)} is not allowed; only plain YAML is read")
+            return event.value
+        value = plain(event.value)
+        if value is UNCLEAR:
+            self._tell(event, unclear(event.value))
+            return event.value
+        return value
+
+    def _start(self, event: Any) -> None:
+        self._nodes += 1
+        if len(self._stack) >= MAX_DEPTH:
+            raise _TooMuch(event, f"nested more than {MAX_DEPTH} levels deep; a manifest needs six")
+        if self._stack and self._stack[-1].awaits_key:
+            raise _TooMuch(event, "a mapping or list cannot be a key")
+        if event.tag is not None and not event.implicit:
+            self._tell(event, f"the tag {_short(event.tag)} is not allowed; only plain YAML is read")
+        self._note(event, None)
+        value: Any = {} if type(event) is yaml.MappingStartEvent else []
+        self._stack.append(_Open(value, event.anchor, self._nodes))
+
+    def _end(self, event: Any) -> None:
+        done = self._stack.pop()
+        self._put(done.value, done.anchor, self._nodes + self._aliased - done.start + 1)
+
+    def _alias(self, event: Any) -> None:
+        if self._stack and self._stack[-1].awaits_key:
+            raise _TooMuch(event, "an alias cannot be a key")
+        if event.anchor not in self._anchors:
+            raise _TooMuch(event, f"the alias *{event.anchor} stands before (or inside) what it names")
+        value, weight = self._anchors[event.anchor]
+        self._aliased += weight
+        if self._aliased > MAX_ALIASED_NODES:
+            raise _TooMuch(event, f"aliases expand to more than {MAX_ALIASED_NODES:,} values")
+        self._note(event, None)
+        self._put(value, None, weight)
+
+    def _document(self, event: Any) -> None:
+        self._documents += 1
+        if self._documents > 1:
+            raise _TooMuch(event, "a second document (---); a manifest is one")
+
+    def _put(self, value: Any, anchor: str | None, weight: int) -> None:
+        if anchor:
+            self._anchors[anchor] = (value, weight)
+        if not self._stack:
+            self._root = value
+            return
+        top = self._stack[-1]
+        if top.key is None:
+            top.value.append(value)
+        else:
+            top.value[top.key] = value
+            top.key = None
+
+
+def _short(tag: str) -> str:
+    return tag.replace("tag:yaml.org,2002:", "!!")

@@ -1,0 +1,83 @@
+"""How do the promised files get here?
+
+    fetch               all files of a data set, from the first mirror that keeps the promise
+    usual_places        where other libraries keep what they downloaded
+    Patience            how long to wait, how often to try
+
+One file's way: its lock (`_lock`), a file that another library keeps (`_neighbours`), its mirrors in turn (`_trip`,
+over `_sources` and `_http`), the bytes so far (`_part`), Pooch's hash-checked move into place.
+What can go wrong on the way, and what then happens, is a table in docs/network.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tinytorch_datasets.plan import File
+from tinytorch_datasets.progress import Progress
+
+from ._neighbours import usual_places
+from ._patience import PATIENCE, Patience
+from ._room import is_here, place_of
+
+__all__ = ["PATIENCE", "Patience", "fetch", "usual_places"]
+
+
+def fetch(
+    files: Sequence[File],
+    into: Path,
+    *,
+    folder: str,
+    mirror: str | None = None,
+    offline: bool = False,
+    locks: Path,
+    progress: Progress | None = None,
+    dataset: str = "",
+    neighbours: Sequence[Path] | None = None,
+    patience: Patience = PATIENCE,
+) -> list[File]:
+    """Bring what is missing of a data set's files.
+
+    A file that is here already, at its declared size, is left alone and not even hashed.
+
+    Args:
+        files: The promises: name, size, sha256 and addresses of each file.
+        into: The folder for them; made if it is missing.
+        folder: That folder's name on a mirror, whose files are at ``<mirror>/<folder>/<name>``.
+        mirror: What to try before the declared addresses: an http or https address, or a folder.
+        offline: Open no socket. A folder as `mirror`, and files that other libraries keep, may still be used.
+        locks: The folder for the lock files that let parallel processes share one download.
+        progress: Called with (file name, bytes done, bytes in all), and with all of them done exactly once: when
+            the file is in its place. None for bars on a terminal, and one plain line a file elsewhere, on stderr.
+        dataset: The data set's name, for the commands that errors tell.
+        neighbours: Where to look before fetching; None for `usual_places()`.
+        patience: How long to wait, how often to try.
+
+    Returns:
+        Those brought now, each hashed and found right on its way in.
+
+    Raises:
+        FetchError: No mirror gave a file; it says what happened at each. What came of it is kept as `<name>.part`.
+        OfflineError: Files are missing, and `offline` is set.
+        StorageError: The folder cannot be written, or what is to come would not fit.
+        HashMismatch: A file is here, but of another size. It is not overwritten.
+    """
+    into = into.absolute()
+    missing = {file.name: file for file in files if not is_here(file, place_of(file.name, into), dataset)}
+    if not missing:
+        return []
+    from ._errand import Errand  # and with it all that a cached data set never needs
+
+    errand = Errand(
+        tuple(missing.values()),
+        into,
+        folder=folder,
+        mirror=mirror,
+        offline=offline,
+        locks=locks.absolute(),
+        dataset=dataset,
+        neighbours=usual_places() if neighbours is None else neighbours,
+        patience=patience,
+    )
+    return errand.run(progress)

@@ -1,0 +1,94 @@
+"""What can a mirror answer?
+
+A mirror gives an Answer, or it raises one of these:
+
+    Trouble                 the answer is of no use; `reason` says why, in words for the person who waits
+    |-- Refused             and asking again would not help: on to the next mirror
+    |-- Interrupted         but asking again may help, after `wait_s` if the mirror said so
+    |   |-- Lost            the connection ended too early
+    |   `-- Slow            nothing comes, or hardly anything: another mirror, if there is one
+    |-- Afresh              to a request for the rest; it may still give the whole
+    `-- Wrong               because the bytes are not the promised ones
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+CHUNK_BYTES = 256 * 1024  # the most one read asks for; it returns with what is there
+
+
+class Trouble(Exception):
+    """The answer is of no use."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Refused(Trouble):
+    """Asking again would not help."""
+
+
+class Interrupted(Trouble):
+    """Asking again may help."""
+
+    def __init__(self, reason: str, *, wait_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+
+
+class Lost(Interrupted):
+    """The connection ended too early."""
+
+    def __init__(self) -> None:
+        super().__init__("the connection was lost")
+
+
+class Slow(Interrupted):
+    """Nothing comes, or hardly anything."""
+
+
+class Afresh(Trouble):
+    """The mirror cannot go on from where the part ends; it may still give the whole."""
+
+
+class Wrong(Trouble):
+    """The bytes are not the promised ones."""
+
+
+@dataclass
+class Answer:
+    """A body on its way.
+
+    Attributes:
+        start: Where in the file its first byte belongs.
+        length: The bytes of this body, if the mirror says so.
+        total: The bytes of the whole file, if the mirror says so.
+        encoding: The Content-Encoding, lower case; "" for none.
+        validator: What to send as If-Range to be sure of the same file again.
+        chunks: The body as it arrives, not decoded.
+        close: Lets go of it.
+    """
+
+    start: int
+    length: int | None
+    total: int | None
+    chunks: Iterator[bytes]
+    close: Callable[[], None]
+    encoding: str = ""
+    validator: str | None = None
+
+
+class Source(Protocol):
+    """A mirror: `name` as it is shown to people, `url` as it is remembered, `host` to count connections by."""
+
+    name: str
+    url: str
+    host: str | None
+
+    def open(self, start: int, validator: str | None) -> Answer:
+        """The file from byte `start` on, or from its beginning if the mirror prefers."""
+        ...

@@ -1,0 +1,203 @@
+"""How does a mirror answer over HTTP?"""
+
+from __future__ import annotations
+
+import datetime as dt
+import email.utils
+import http
+import logging
+import re
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+from ._answer import CHUNK_BYTES, Afresh, Answer, Interrupted, Lost, Refused, Trouble
+from ._broken import trouble_of
+from ._diagnosis import HEAD_BYTES, storage_error
+from ._patience import Patience
+from ._stop import Stop
+
+if TYPE_CHECKING:  # requests takes longer to import than a cached data set to load
+    import requests
+
+log = logging.getLogger("tinytorch_datasets.fetch")
+
+# An answer in gzip saves nothing on files that are compressed already, and its length says nothing about theirs.
+HEADERS = {"Accept-Encoding": "identity", "User-Agent": "tinytorch-datasets"}
+TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524})
+CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)$")
+
+
+class Web:
+    """One file at one http or https address."""
+
+    def __init__(self, url: str, patience: Patience, stop: Stop) -> None:
+        self.url = url
+        self.name = without_password(url)
+        self.host: str | None = url.split("/", 3)[2].rpartition("@")[2].lower()
+        self._patience = patience
+        self._stop = stop
+
+    def open(self, start: int, validator: str | None) -> Answer:
+        """Ask for the file from byte `start` on. The body is read as it is iterated over."""
+        headers = dict(HEADERS)
+        if start:
+            headers["Range"] = f"bytes={start}-"
+            if validator:
+                headers["If-Range"] = validator
+        with ExitStack() as opened:
+            with self._in_our_words():
+                response = self._get(headers, opened)
+            opened.callback(response.close)
+            opened.enter_context(self._stop.waking(response.raw.shutdown))
+            answer = self._answer(response, start)
+            answer.close = opened.pop_all().close
+            return answer
+
+    @contextmanager
+    def _in_our_words(self) -> Iterator[None]:
+        try:
+            yield
+        except Trouble:
+            raise
+        except Exception as error:
+            self._stop.check()  # the stop shuts the socket, which looks like a lost connection
+            raise trouble_of(error, self._patience) from error
+
+    def _get(self, headers: dict[str, str], opened: ExitStack) -> requests.Response:
+        """The first answer that is not a redirect."""
+        import requests  # heavy
+
+        session = opened.enter_context(requests.Session())
+        timeout = (self._patience.connect_timeout_s, self._patience.read_timeout_s)
+        url, been = self.url, [self.url]
+        for _ in range(self._patience.redirects + 1):
+            self._stop.check()
+            response = session.get(url, headers=headers, timeout=timeout, stream=True, allow_redirects=False)
+            target = session.get_redirect_target(response)
+            if target is None:
+                return response
+            response.close()
+            url = self._redirected(url, target)
+            # Twice is allowed: some sites send you back to the same address, with a cookie.
+            if been.count(url) == 2:
+                reason = f"redirects in a circle, by way of {without_password(url)}"
+                raise Refused(reason)
+            been.append(url)
+        reason = f"redirects more than {self._patience.redirects} times"
+        raise Refused(reason)
+
+    def _redirected(self, url: str, target: str) -> str:
+        url, before = urljoin(url, target), urlsplit(url).scheme
+        after = urlsplit(url).scheme
+        if after not in ("http", "https"):
+            reason = f"redirects to {without_password(url)}, which is neither http nor https"
+            raise Refused(reason)
+        if (before, after) == ("https", "http"):
+            # Anyone on the way may now change the bytes. They cannot change the declared sha256.
+            log.warning(
+                "%s redirects from https to %s; followed, as the declared sha256 is checked",
+                self.name,
+                without_password(url),
+            )
+        return url
+
+    def _answer(self, response: requests.Response, start: int) -> Answer:
+        status, headers = response.status_code, response.headers
+        length = int(value) if (value := headers.get("Content-Length", "")).isdecimal() else None
+        answer = Answer(
+            start=0,
+            length=length,
+            total=length,
+            chunks=self._chunks(response.raw),
+            close=response.close,
+            encoding=headers.get("Content-Encoding", "").strip().lower().replace("identity", ""),
+            validator=validator_of(headers),
+        )
+        if status == 200:
+            return answer
+        if status == 206:
+            span = CONTENT_RANGE.match(headers.get("Content-Range", "").strip())
+            if span is None or int(span[1]) != start:
+                reason = f"sent another range than the asked one ({headers.get('Content-Range', 'none given')})"
+                raise Afresh(reason)
+            answer.start = start
+            answer.total = None if span[3] == "*" else int(span[3])
+            return answer
+        if status == 416 and start:
+            reason = f"has no bytes from {start:,} on (416)"
+            raise Afresh(reason)
+        reason = self._status_in_words(status, answer)
+        if status in TRY_AGAIN:
+            raise Interrupted(reason, wait_s=retry_after(headers.get("Retry-After", "")))
+        raise Refused(reason)
+
+    def _status_in_words(self, status: int, answer: Answer) -> str:
+        try:
+            reason = f"{status} {http.HTTPStatus(status).phrase}"
+        except ValueError:
+            reason = f"{status}, a status of its own"
+        head, until = b"", time.monotonic() + self._patience.read_timeout_s
+        try:
+            while len(head) < HEAD_BYTES and time.monotonic() < until and (chunk := next(answer.chunks, b"")):
+                head += chunk
+        except Trouble:
+            pass  # the status has said enough
+        said = storage_error(head)
+        return f"{reason} ({said})" if said else reason
+
+    def _chunks(self, raw: Any) -> Iterator[bytes]:
+        while True:
+            try:
+                with self._in_our_words():
+                    # read1, not read: read waits for the whole chunk, and a drip would look like silence.
+                    chunk = raw.read1(CHUNK_BYTES, decode_content=False)
+            except Lost:
+                return  # whoever counts the bytes knows that some are missing, and can say how many
+            self._stop.check()
+            if not chunk:
+                return
+            yield chunk
+
+
+def validator_of(headers: Any) -> str | None:
+    """A strong ETag, or else the date; what is weak ("W/...") may name several files (RFC 9110, 13.1.5)."""
+    tag: str = headers.get("ETag", "")
+    if tag:
+        return None if tag.startswith("W/") else tag
+    date: str | None = headers.get("Last-Modified")
+    return date
+
+
+def retry_after(text: str) -> float | None:
+    """The seconds to wait that a Retry-After header asks for, as a number or as a date.
+
+    >>> retry_after("120")
+    120.0
+    >>> retry_after("Wed, 21 Oct 2015 07:28:00 GMT")
+    0.0
+    >>> retry_after("soon")
+    """
+    text = text.strip()
+    if text.isdecimal():
+        return float(text)
+    try:
+        date = email.utils.parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=dt.timezone.utc)
+    return max(0.0, (date - dt.datetime.now(dt.timezone.utc)).total_seconds())
+
+
+def without_password(url: str) -> str:
+    """The address as it may be shown.
+
+    >>> without_password("https://me:secret@example.org/a.gz")
+    'https://example.org/a.gz'
+    """
+    scheme, slashes, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}"

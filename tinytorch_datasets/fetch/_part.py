@@ -1,0 +1,234 @@
+"""What has come so far?
+
+`<name>.part` stands beside the target and survives a kill, so that the next fetch goes on where this one stopped.
+`<name>.part.json` remembers which mirror gave it and its validator. While the whole file is on its way into place it
+is in the folder `<name>.part.d`; a fetch that is killed just there leaves that folder, and the next one takes the
+file back out of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import glob
+import hashlib
+import json
+import logging
+import os
+import shutil
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from tinytorch_datasets.errors import StorageError
+from tinytorch_datasets.plan import File
+
+from ._answer import CHUNK_BYTES
+from ._diagnosis import HEAD_BYTES
+from ._room import open_safely, symlink, writing
+from ._stop import Stop
+
+ABANDONED_S = 24 * 60 * 60
+
+
+def part_beside(target: Path) -> Path:
+    """Where the bytes of `target` wait until they are whole."""
+    return target.with_name(target.name + ".part")
+
+
+def sweep(target: Path) -> None:
+    """Delete the parts that processes without a lock left when they were killed, a day or more ago."""
+    for left in target.parent.glob(f"{glob.escape(target.name)}.*-*-*.part*"):
+        with suppress(OSError):
+            if left.lstat().st_mtime < time.time() - ABANDONED_S:
+                shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+
+
+class Part:
+    """The bytes of one file that are here already, hashed as they arrive."""
+
+    def __init__(self, path: Path, file: File, stop: Stop) -> None:
+        self.path = path
+        self._file = file
+        self._stop = stop
+        self._stage = path.with_name(path.name + ".d")
+        self._note = path.with_name(path.name + ".json")
+        with writing(path):
+            self._take_back()
+            self._fd = self._open()
+        self.bytes = 0
+        self._sha256 = hashlib.sha256()
+        try:
+            with writing(path):
+                self._take_stock()
+        except BaseException:
+            self._let_go()
+            raise
+
+    def write(self, chunk: bytes) -> None:
+        """Append what came."""
+        with writing(self.path):
+            rest = memoryview(chunk)
+            while rest:
+                written = os.write(self._fd, rest)
+                self._sha256.update(rest[:written])
+                self.bytes += written
+                rest = rest[written:]
+
+    def drop(self) -> None:
+        """Forget every byte. By a new file, never by emptying this one, which may be hard-linked elsewhere."""
+        self._let_go()
+        with writing(self.path):
+            self.path.unlink(missing_ok=True)
+            self._note.unlink(missing_ok=True)
+            self._fd = self._open()
+        self.bytes = 0
+        self._sha256 = hashlib.sha256()
+
+    def is_right(self) -> bool:
+        """Whether these are the promised bytes, all of them."""
+        return self.bytes == self._file.bytes and self._sha256.hexdigest() == self._file.sha256
+
+    def head(self) -> bytes:
+        """The first bytes, for a diagnosis."""
+        with self.path.open("rb") as stream:
+            return stream.read(HEAD_BYTES)
+
+    def remember(self, url: str, validator: str | None) -> None:
+        """Note which mirror gave the last bytes, and how to ask it for the same file again."""
+        if self._remembered() != (url, validator):
+            with writing(self._note), os.fdopen(open_safely(self._note, os.O_TRUNC), "wb") as note:
+                note.write(json.dumps({"url": url, "validator": validator}).encode())
+
+    def validator(self, url: str) -> str | None:
+        """The validator of that mirror, if it gave the last bytes."""
+        giver, validator = self._remembered()
+        return validator if giver == url else None
+
+    def settle(self, target: Path) -> None:
+        """Hand the whole file to Pooch, which hashes it and moves it on; then give it its name.
+
+        That is a second hashing pass: ours runs as bytes arrive, to know which mirror to blame, and Pooch's reads
+        what the disk really holds. Pooch works in a folder of its own, since it makes temporary files whose names
+        nobody could tell from other people's after a kill.
+        """
+        import pooch  # type: ignore[import-untyped]  # heavy
+
+        def hand_over(url: str, output_file: str, _: Any) -> None:
+            self.path.replace(output_file)
+
+        with writing(self.path):
+            os.fsync(self._fd)  # or a power cut could leave the right name on bytes that never reached the disk
+            self._let_go()
+            self._stage.mkdir()
+        try:
+            with writing(self._stage), _silent(pooch.get_logger()):
+                whole = pooch.retrieve(
+                    self._file.name,
+                    known_hash=f"sha256:{self._file.sha256}",
+                    fname=target.name,
+                    path=self._stage,
+                    downloader=hand_over,
+                )
+                Path(whole).replace(self.path)
+        except ValueError as error:  # Pooch's word for another hash
+            what = f"{self.path}: the disk gives back other bytes than were written to it"
+            raise StorageError(what, mend="Check the disk before trusting it with anything.", path=target) from error
+        finally:
+            shutil.rmtree(self._stage, ignore_errors=True)
+        with writing(target):
+            self._note.unlink(missing_ok=True)
+            if target.is_symlink():
+                raise symlink(target)
+            # Last of all, so that a kill leaves the part with what belongs to it, or the file alone.
+            self.path.replace(target)
+
+    def close(self) -> None:
+        """Let go of the file; an empty one is not worth keeping."""
+        if self._fd >= 0:
+            self._let_go()
+            if not self.bytes:
+                self.discard()
+
+    def discard(self) -> None:
+        """Delete it, and what belongs to it."""
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
+            self._note.unlink(missing_ok=True)
+
+    def __enter__(self) -> Part:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def borrow(self, kept: Path) -> None:
+        """Take over a file that another library keeps: by hard link, or by copy where links cannot be had."""
+        self.drop()
+        self._let_go()
+        with writing(self.path):
+            self.path.unlink()
+            try:
+                self.path.hardlink_to(kept.resolve())
+            except OSError:
+                shutil.copyfile(kept, self.path)
+            self._fd = self._open()
+            self._take_stock()
+
+    def _open(self) -> int:
+        return open_safely(self.path)
+
+    def _let_go(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
+
+    def _take_stock(self) -> None:
+        about = os.fstat(self._fd)
+        if not stat.S_ISREG(about.st_mode):
+            raise FileExistsError(errno.EEXIST, "not a file")
+        # A hard link is someone else's file as well: appending would change theirs. Whole ones are only read.
+        if about.st_size > self._file.bytes or (about.st_nlink > 1 and about.st_size < self._file.bytes):
+            self.drop()
+        while chunk := os.read(self._fd, CHUNK_BYTES):
+            self._stop.check()
+            self._sha256.update(chunk)
+            self.bytes += len(chunk)
+
+    def _take_back(self) -> None:
+        """A fetch was killed while Pooch had the file: take it back, whole as it is."""
+        if self._stage.is_symlink():
+            raise symlink(self._stage)
+        if not self._stage.is_dir():
+            return
+        for left in self._stage.iterdir():
+            if left.is_file() and left.stat().st_size == self._file.bytes and not self.path.exists():
+                left.replace(self.path)
+        shutil.rmtree(self._stage)
+
+    def _remembered(self) -> tuple[str | None, str | None]:
+        if self._note.is_symlink():
+            raise symlink(self._note)
+        try:
+            note = json.loads(self._note.read_bytes())
+            return note["url"], note["validator"]
+        except (OSError, ValueError, TypeError, KeyError):
+            return None, None  # a note torn by a kill is no note
+
+
+@contextmanager
+def _silent(logger: logging.Logger) -> Iterator[None]:
+    """Drop what this thread logs to `logger`; other threads, and later calls, are heard as ever."""
+    thread = threading.get_ident()
+
+    def by_others(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
+    logger.addFilter(by_others)
+    try:
+        yield
+    finally:
+        logger.removeFilter(by_others)

@@ -1,0 +1,128 @@
+"""Is there a folder that may be written, and room in it?"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from tinytorch_datasets.errors import StorageError
+from tinytorch_datasets.plan import File
+
+from ._words import other_size
+
+FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
+ELSEWHERE = "set TINYTORCH_DATASETS_HOME to a folder"
+
+# A link planted in place of the file is refused by the kernel itself, and a planted pipe does not hang the open.
+SAFELY = (
+    os.O_RDWR
+    | os.O_CREAT
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Whatever the disk refuses inside the block becomes a StorageError that names `path` and the mend."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        raise refusal(error, path) from error
+
+
+def refusal(error: OSError, path: Path) -> StorageError:
+    """The StorageError that the disk's own error stands for."""
+    if error.errno in FULL:
+        what, mend = "the disk is full, or your share of it is", f"Free some room, or {ELSEWHERE} on a larger disk."
+    elif error.errno == errno.EROFS:
+        what, mend = "the file system is read-only", f"Make it writable, or {ELSEWHERE} that is."
+    elif error.errno in (errno.EACCES, errno.EPERM):
+        what, mend = "you may not write here", f"Ask its owner for the right to, or {ELSEWHERE} of your own."
+    elif error.errno in (errno.ELOOP, errno.EMLINK):
+        return symlink(path)
+    elif error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
+        what, mend = "a file stands where a folder should be, or a folder where a file", "Move it out of the way."
+    else:
+        what, mend = f"it cannot be written: {error.strerror or error}", f"Look at the disk, or {ELSEWHERE} elsewhere."
+    return StorageError(f"{path}: {what}", mend=mend, path=path)
+
+
+def symlink(path: Path) -> StorageError:
+    """The error for a symbolic link where a file or folder of ours belongs."""
+    mend = f"Delete the link; to keep the downloads elsewhere, {ELSEWHERE} there."
+    return StorageError(f"{path}: this is a symbolic link, and nothing is written through it", mend=mend, path=path)
+
+
+def open_safely(path: Path, flags: int = 0) -> int:
+    """Open a file of ours for reading and writing, made if it is missing; never through a symbolic link."""
+    if path.is_symlink():
+        raise symlink(path)  # where the system has no O_NOFOLLOW, this has to do
+    return os.open(path, SAFELY | flags, 0o666)
+
+
+def place_of(name: str, into: Path) -> Path:
+    """Where below `into` a file of that name belongs."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or not path.parts or ".." in path.parts or "\\" in name or "\0" in name:
+        what = f"{name!r}: a file's name may not leave its folder"
+        raise StorageError(what, path=into, mend="Correct the name in the manifest.")
+    return into.joinpath(*path.parts)
+
+
+def is_here(file: File, target: Path, dataset: str) -> bool:
+    """Whether the file is on disk, at its declared size. Raises HashMismatch if it is, at another."""
+    try:
+        about = target.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise refusal(error, target) from error
+    if not stat.S_ISREG(about.st_mode):
+        raise refusal(IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)), target)
+    if about.st_size != file.bytes:
+        raise other_size(file, target, about.st_size, dataset)
+    return True
+
+
+def make_folders(target: Path, into: Path) -> None:
+    """Make the folder of `target`, refusing to pass a symbolic link at or below `into`.
+
+    Above `into` links are welcome: that is how people move their downloads to another disk.
+    """
+    with writing(into):
+        into.parent.mkdir(parents=True, exist_ok=True)
+    folder = into.parent
+    for part in target.parent.relative_to(into.parent).parts:
+        folder /= part
+        with writing(folder):
+            if folder.is_symlink():
+                raise symlink(folder)
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                if not stat.S_ISDIR(os.lstat(folder).st_mode):
+                    raise
+    if target.is_symlink():
+        raise symlink(target)
+    with writing(target.parent):
+        if not os.access(target.parent, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def make_sure_of_room(folder: Path, bytes_to_come: int) -> None:
+    """Refuse before the first byte what would not fit."""
+    with writing(folder):
+        free = shutil.disk_usage(folder).free
+    if bytes_to_come > free:
+        what = f"{folder}: {bytes_to_come:,} bytes are still to come, and the disk has room for {free:,}"
+        raise StorageError(what, mend=f"Free some room, or {ELSEWHERE} on a larger disk.", path=folder)

@@ -1,0 +1,97 @@
+"""Where may a file come from, and in which order?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+from urllib.request import url2pathname
+
+from tinytorch_datasets.plan import File
+
+from ._answer import CHUNK_BYTES, Answer, Refused, Source
+from ._http import Web
+from ._patience import Patience
+from ._stop import Stop
+
+
+class Nowhere:
+    """An address in a way of speaking that is not ours (ftp, s3); it is refused when its turn comes."""
+
+    host: str | None = None
+
+    def __init__(self, url: str) -> None:
+        self.url = self.name = url
+
+    def open(self, start: int, validator: str | None) -> Answer:
+        """Refuse."""
+        reason = "this is neither http, nor https, nor a folder"
+        raise Refused(reason)
+
+
+class Folder:
+    """One file in a folder: a USB stick, a shared disk."""
+
+    host: str | None = None
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.url = self.name = str(path)
+
+    def open(self, start: int, validator: str | None) -> Answer:
+        """The file from byte `start` on."""
+        try:
+            stream = self._path.open("rb")
+            total = os.fstat(stream.fileno()).st_size
+            stream.seek(start)
+        except FileNotFoundError as error:
+            reason = "there is no such file"
+            raise Refused(reason) from error
+        except OSError as error:
+            reason = f"it cannot be read: {error.strerror}"
+            raise Refused(reason) from error
+
+        def chunks() -> Iterator[bytes]:
+            try:
+                while chunk := stream.read(CHUNK_BYTES):
+                    yield chunk
+            except OSError as error:
+                reason = f"it cannot be read: {error.strerror}"
+                raise Refused(reason) from error
+
+        start = min(start, total)
+        return Answer(start=start, length=total - start, total=total, chunks=chunks(), close=stream.close)
+
+
+def sources_of(
+    file: File, *, folder: str, mirror: str | None, offline: bool, patience: Patience, stop: Stop
+) -> list[Source]:
+    """Every place that may hold the file: the given mirror first, then the declared addresses in their order."""
+    addresses = list(file.urls)
+    if mirror is not None:
+        addresses.insert(0, address_below(mirror, folder, file.name))
+    sources: list[Source] = []
+    for address in dict.fromkeys(addresses):
+        scheme = address.partition("://")[0].lower()
+        if scheme in ("http", "https"):
+            if not offline:
+                sources.append(Web(address, patience, stop))
+        elif scheme == "file":
+            sources.append(Folder(Path(url2pathname(unquote(urlsplit(address).path)))))
+        elif "://" in address:
+            sources.append(Nowhere(address))
+        else:
+            sources.append(Folder(Path(address)))
+    return sources
+
+
+def address_below(mirror: str, folder: str, name: str) -> str:
+    """The address of a file on a mirror: its place below the mirror is the one it has below the downloads.
+
+    >>> address_below("http://10.0.0.1:8000", "mnist", "train images.gz")
+    'http://10.0.0.1:8000/mnist/train%20images.gz'
+    """
+    if "://" in mirror:
+        return f"{mirror.rstrip('/')}/{quote(folder)}/{quote(name)}"
+    return str(Path(mirror).expanduser() / folder / name)

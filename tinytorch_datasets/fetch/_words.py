@@ -1,0 +1,68 @@
+"""How is it told that a file could not be brought, and what to do about it?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tinytorch_datasets.errors import FetchError, HashMismatch, OfflineError
+from tinytorch_datasets.plan import File
+
+
+def command(dataset: str) -> str:
+    """What to type to fetch the data set."""
+    return f"`tinytorch-datasets get {dataset or 'NAME'}`"
+
+
+def not_brought(
+    file: File, tried: Sequence[tuple[str, str]], target: Path, dataset: str, bytes_here: int
+) -> FetchError:
+    """The error for a file that no mirror gave."""
+    if not tried:
+        what = f"{file.name}: no mirror is declared for this file"
+        mend = f"Put the file itself at {target}, or name a mirror with TINYTORCH_DATASETS_MIRROR."
+    else:
+        mirrors = "the one mirror" if len(tried) == 1 else f"any of {len(tried)} mirrors"
+        what = "\n".join((f"{file.name} could not be had from {mirrors}:", *(f"  {url}: {why}" for url, why in tried)))
+        mend = _mend(tried, target, dataset, bytes_here)
+    return FetchError(what, where=file.where or None, mend=mend, file=file.name, tried=tuple(tried))
+
+
+def _mend(tried: Sequence[tuple[str, str]], target: Path, dataset: str, bytes_here: int) -> str:
+    reasons = [why for _, why in tried]
+    again = f"run {command(dataset)} again"
+    kept = f" ({bytes_here:,} bytes are kept)" if bytes_here else ""
+    if any("(a login page?)" in why for why in reasons):
+        return f"Open any page in a browser and log in to the network, then {again}{kept}."
+    if all("(is there a network?)" in why for why in reasons):
+        return f"Connect to a network and {again}{kept}."
+    return f"Try later: {again}{kept}. Or put the file itself at {target}, from wherever you can get it."
+
+
+def not_here(missing: Sequence[File], dataset: str, into: Path) -> OfflineError:
+    """The error for files that would have to be fetched, where no socket may be opened."""
+    whose = f" of {dataset}" if dataset else ""
+    count = "1 file" if len(missing) == 1 else f"{len(missing)} files"
+    are = "is" if len(missing) == 1 else "are"
+    lines = [f"{count}{whose} {are} not here, and offline nothing is fetched:"]
+    lines += [f"  {file.name}, {file.bytes:,} bytes" for file in missing]
+    return OfflineError(
+        "\n".join(lines),
+        where=missing[0].where or None,
+        mend=f"Run {command(dataset)} where there is a network, or put them into {into}.",
+        file=missing[0].name,
+        tried=(),
+        missing=tuple((file.name, file.bytes) for file in missing),
+    )
+
+
+def other_size(file: File, path: Path, bytes_here: int, dataset: str) -> HashMismatch:
+    """The error for a file that is here already and cannot be the promised one."""
+    return HashMismatch(
+        f"{path} is not the promised file: it has {bytes_here:,} bytes, declared are {file.bytes:,}",
+        where=file.where or None,
+        mend=f"Delete it and run {command(dataset)}.",
+        path=path,
+        expected=file.bytes,
+        actual=bytes_here,
+    )

@@ -1,0 +1,125 @@
+"""Which arrays are plain numbers, do they fit what was declared, and how are they handed on block by block?"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinytorch_datasets.errors import ContentError, DecodeError, UnsafePickle
+from tinytorch_datasets.formats._registry import Block
+from tinytorch_datasets.formats._stream import Stream
+from tinytorch_datasets.plan import Column
+
+# Every element type that has the same size and meaning on every machine. Not here: "O" (any Python object), "V"
+# (structured, may hide an "O"), "M" and "m" (carry metadata), long doubles (differ by machine).
+NUMBERS = frozenset({"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16"})
+_DTYPE = re.compile(r"([<>|=]?)(?:([biufc]\d{1,2})|[SU](\d{1,5}))", re.ASCII)
+
+BLOCK_BYTES = 1 << 20
+MOST_DIMENSIONS = 32  # NumPy 1's own limit
+
+
+def plain(text: str, *, strings: bool = False) -> np.dtype | None:
+    """The dtype that `text` names, or None if it is not a plain one.
+
+    >>> plain("<f4"), plain("O"), plain("V8"), plain("S3"), plain("S3", strings=True)
+    (dtype('float32'), None, None, None, dtype('S3'))
+    """
+    found = _DTYPE.fullmatch(text)
+    if not found:
+        return None
+    order, number, length = found.groups()
+    if number is None:
+        return np.dtype(text) if strings and int(length) else None
+    if number not in NUMBERS or (order == "|" and number[1:] != "1"):
+        return None
+    return np.dtype(text)
+
+
+def not_plain(path: Path, text: str, whose: str) -> DecodeError:
+    """The error for a dtype that is not plain; an array of objects is a pickle in disguise, and refused as one."""
+    if "O" in text:
+        reason = f"{whose} holds Python objects (dtype {text!r}), which only a pickle can carry; nothing was run"
+        return UnsafePickle(path, reason, names=(f"dtype {text}",))
+    return DecodeError(path, f"{whose} has dtype {text!r}, which is not a plain number")
+
+
+def spelled(dtype: np.dtype, shape: tuple[int, ...]) -> str:
+    """A dtype and a shape as one short phrase.
+
+    >>> spelled(np.dtype(">u2"), (3, 2))
+    'uint16 (3, 2)'
+    """
+    return f"{dtype.newbyteorder('=').name} {shape}"
+
+
+def allow(column: Column, dtype: np.dtype, shape: tuple[int, ...], path: Path, whose: str) -> None:
+    """Refuse an array of more samples or more bytes than the column declares, before it is allocated."""
+    if column.is_text:
+        reason = f"{whose} holds numbers, {column} is declared as text"
+        raise ContentError(path, reason, expected="str", actual=spelled(dtype, shape))
+    if not shape:
+        reason = f"{whose} is a single value, not a row of samples"
+        raise DecodeError(path, reason)
+    if len(shape) > MOST_DIMENSIONS:
+        reason = f"{whose} has {len(shape)} dimensions, the most is {MOST_DIMENSIONS}"
+        raise DecodeError(path, reason)
+    declared, declared_dtype = (column.count, *column.shape), np.dtype(column.dtype)
+    if shape[0] > column.count or _extent(shape, dtype) > _extent(declared, declared_dtype):
+        expected, actual = spelled(declared_dtype, declared), spelled(dtype, shape)
+        reason = f"{whose} is {actual}, more than {column} declares: {expected}"
+        raise ContentError(path, reason, expected=expected, actual=actual)
+
+
+def _extent(shape: tuple[int, ...], dtype: np.dtype) -> int:
+    """The bytes of an array, as if none of its dimensions were 0: NumPy refuses (0, 2**62) as too big itself."""
+    return math.prod(max(d, 1) for d in shape) * dtype.itemsize
+
+
+def native(values: np.ndarray, path: Path, whose: str) -> np.ndarray:
+    """The same numbers in this machine's byte order; a bool that is neither 0 nor 1 is an error."""
+    if values.dtype == np.bool_ and values.size and np.ascontiguousarray(values).view(np.uint8).max() > 1:
+        reason = f"{whose} holds a bool that is neither 0 nor 1"
+        raise DecodeError(path, reason)
+    if values.dtype.isnative:
+        return values
+    return values.astype(values.dtype.newbyteorder("="))
+
+
+def rows(column: Column, stream: Stream, dtype: np.dtype, shape: tuple[int, ...], whose: str) -> Iterator[Block]:
+    """Blocks of the samples whose bytes come next, first axis outermost. Call `allow` before."""
+    row_bytes = math.prod(shape[1:]) * dtype.itemsize
+    step = max(1, BLOCK_BYTES // max(row_bytes, 1))
+    promised = f"its header promises {shape[0] * row_bytes:,} bytes of values"
+    for start in range(0, max(shape[0], 1), step):  # an empty array is one empty block, so that its dtype is seen
+        values = np.empty((min(step, shape[0] - start), *shape[1:]), dtype)
+        came = stream.fill(values.reshape(-1).view(np.uint8).data)
+        if came < values.nbytes:
+            stream.fail(f"{promised}, but only {start * row_bytes + came:,} came")
+        yield Block(column, start, native(values, stream.path, whose))
+    stream.end(promised)
+
+
+def fortran(column: Column, stream: Stream, dtype: np.dtype, shape: tuple[int, ...], whose: str) -> Iterator[Block]:
+    """The samples whose bytes come next, first axis innermost: no sample is whole before the last byte is read."""
+    values = np.empty(math.prod(shape), dtype)
+    promised = f"its header promises {values.nbytes:,} bytes of values"
+    came = stream.fill(values.view(np.uint8).data)
+    if came < values.nbytes:
+        stream.fail(f"{promised}, but only {came:,} came")
+    stream.end(promised)
+    yield Block(column, 0, native(values.reshape(shape, order="F"), stream.path, whose))
+
+
+def whole_numbers(values: list[Any], path: Path, whose: str) -> np.ndarray:
+    """A list of whole numbers, as labels are often kept, as int64."""
+    for at, value in enumerate(values):
+        if type(value) is not int or not -(2**63) <= value < 2**63:
+            reason = f"{whose} is a list whose item {at:,} is not a whole number of 64 bits: {str(value)[:40]!r}"
+            raise DecodeError(path, reason)
+    return np.array(values, np.int64)

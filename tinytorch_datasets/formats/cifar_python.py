@@ -1,0 +1,127 @@
+"""The "python version" of CIFAR-10 and CIFAR-100: batches of images as pickles in a tar archive."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinytorch_datasets.errors import ContentError, DecodeError, nearest
+from tinytorch_datasets.formats import _tar
+from tinytorch_datasets.formats._numbers import allow, whole_numbers
+from tinytorch_datasets.formats._registry import Block, decodes
+from tinytorch_datasets.formats._unpickle import load
+from tinytorch_datasets.plan import Column, Split
+
+# What a batch holds besides its declared fields: a file name, a second label, and the pickle's own instructions.
+BYTES_BESIDE_A_SAMPLE = 256
+BYTES_BESIDE_A_BATCH = 1 << 16
+INSTRUCTIONS_A_SAMPLE = 16
+INSTRUCTIONS_A_BATCH = 10_000
+PIXELS = 3 * 32 * 32
+
+
+class Batch(NamedTuple):
+    """One member of the archive: the samples of a split from `start` on."""
+
+    split: Split
+    start: int
+    samples: int
+    most_bytes: int
+
+
+@decodes("cifar-python", layout="members")
+def cifar_python(splits: Sequence[Split], *, labels: str = "labels") -> Iterator[Block]:
+    """CIFAR's batches: a tar archive of pickles, each with rows of pixels and a list of labels.
+
+    A split's members share its samples out evenly, in the order declared; they come in the archive's. A field
+    with classes, or of single numbers, is the labels; the other is the images, whose rows of 3,072 numbers take
+    the declared shape.
+
+    Args:
+        splits: What to decode.
+        labels: The batch's name for its labels: "fine_labels" or "coarse_labels" for CIFAR-100.
+
+    Raises:
+        UnsafePickle: A batch asks for more than arrays.
+        ContentError: A batch has more or fewer samples than its share, or rows of another length.
+        DecodeError: A member is missing, or the archive or a batch is damaged.
+
+    Source: "The CIFAR-10 dataset", https://www.cs.toronto.edu/~kriz/cifar.html
+    """
+    for path, batches in _batches(splits).items():
+        for name, member in _tar.members(path, {name: batch.most_bytes for name, batch in batches.items()}):
+            batch = batches[name]
+            data = member.take(member.size or 0, "the member")
+            most = INSTRUCTIONS_A_BATCH + INSTRUCTIONS_A_SAMPLE * batch.samples
+            loaded = load(data, path, most=most, member=name)
+            for column in batch.split.columns.values():
+                yield Block(column, batch.start, _values(column, batch, loaded, name, path, labels))
+
+
+def _batches(splits: Sequence[Split]) -> dict[Path, dict[str, Batch]]:
+    """Which members of which archive hold what."""
+    found: dict[Path, dict[str, Batch]] = {}
+    for split in splits:
+        path = split.file or next(iter(split.columns.values())).file
+        roles = [_is_labels(column) for column in split.columns.values()]
+        if len(roles) != len(set(roles)):
+            fields = " and ".join(repr(name) for name in split.columns)
+            reason = f"a batch holds images and labels; which of the fields {fields} is which cannot be told"
+            raise DecodeError(path, reason)
+        share, left = divmod(split.samples, max(len(split.members), 1))
+        if left or not split.members:
+            reason = (
+                f"the {split.samples:,} samples of {split.name} do not share evenly among {len(split.members)} members"
+            )
+            raise ContentError(path, reason, expected=split.samples, actual=len(split.members))
+        pixels = sum(c.nbytes for c in split.columns.values() if not _is_labels(c)) // len(split.members)
+        most = max(pixels, share * PIXELS) + share * BYTES_BESIDE_A_SAMPLE + BYTES_BESIDE_A_BATCH
+        for number, member in enumerate(split.members):
+            if member in found.setdefault(path, {}):
+                reason = f"member {member!r} is declared for {found[path][member].split.name} and for {split.name}"
+                raise DecodeError(path, reason)
+            found[path][member] = Batch(split, number * share, share, most)
+    return found
+
+
+def _is_labels(column: Column) -> bool:
+    return column.classes is not None or column.shape == ()
+
+
+def _values(column: Column, batch: Batch, loaded: Any, name: str, path: Path, labels: str) -> np.ndarray:
+    key = labels if _is_labels(column) else "data"
+    values: Any = _entry(loaded, key, name, path)
+    whose = f"member {name!r}: its {key!r}"
+    if isinstance(values, list):
+        values = whole_numbers(values, path, whose)
+    if not isinstance(values, np.ndarray):
+        raise DecodeError(path, f"{whose} is a {type(values).__name__}, not an array")
+    if values.shape[:1] != (batch.samples,):
+        reason = f"{whose} has the shape {values.shape}, its share of {batch.split.name} is {batch.samples:,} samples"
+        raise ContentError(path, reason, expected=batch.samples, actual=values.shape)
+    # The file has only the length of a row; how a row is folded is the one thing that is taken from the manifest.
+    if values.ndim == 2 and column.shape and values.shape[1] == math.prod(column.shape):
+        values = values.reshape(len(values), *column.shape)
+    elif values.shape[1:] != column.shape:
+        reason = f"{whose} has rows of the shape {values.shape[1:]}, {column} is declared as {column.shape}"
+        raise ContentError(path, reason, expected=column.shape, actual=values.shape[1:])
+    allow(column, values.dtype, values.shape, path, whose)
+    folded: np.ndarray = values
+    return folded
+
+
+def _entry(loaded: Any, key: str, name: str, path: Path) -> Any:
+    if not isinstance(loaded, dict):
+        raise DecodeError(path, f"member {name!r}: it holds a {type(loaded).__name__}, not a dict")
+    # Python 2 wrote its keys as what are bytes today.
+    entries = {k.decode("latin-1") if isinstance(k, bytes) else k: v for k, v in loaded.items()}
+    if key not in entries:
+        known = [k for k in entries if isinstance(k, str)]
+        guess = nearest(key, known)
+        hint = f"; did you mean {guess!r}?" if guess else f"; it has {', '.join(map(repr, known))}"
+        raise DecodeError(path, f"member {name!r}: it has no {key!r}{hint}")
+    return entries[key]

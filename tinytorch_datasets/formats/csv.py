@@ -1,0 +1,126 @@
+"""CSV: rows of cells in text, with a delimiter, with or without a header."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from typing import NoReturn
+
+from tinytorch_datasets.formats._cells import Cells, values
+from tinytorch_datasets.formats._registry import Block, decodes
+from tinytorch_datasets.formats._stream import Stream
+from tinytorch_datasets.formats._table import places
+from tinytorch_datasets.formats._text import lines, opened_text
+from tinytorch_datasets.plan import Column, Split
+
+ROWS_A_BLOCK = 4096
+BLOCK_CHARACTERS = 1 << 20
+
+
+@decodes("csv", layout="file per split")
+def delimited(
+    splits: Sequence[Split],
+    *,
+    delimiter: str = ",",
+    header: bool = True,
+    columns: dict[str, str | int | list[str | int]] | None = None,
+) -> Iterator[Block]:
+    r"""Tables in UTF-8 text, plain or compressed, one row a line, quoted with " where need be (RFC 4180).
+
+    Lines may end in LF or CRLF, and a byte order mark at the front is dropped: spreadsheets write both. Numbers
+    may stand between spaces. A cell of a field with classes is the name of one. Text may be empty, nothing else.
+
+    Args:
+        splits: What to decode.
+        delimiter: The one character between cells; "\t" is a tab.
+        header: Whether the first row is the columns' names.
+        columns: For a field, its column or columns, each by name or by number from 0 (-1 is the last). A field
+            of single values that is not named here takes the column of its own name; one field more may take
+            all columns that are left, in order.
+
+    Raises:
+        DecodeError: It is not such a table; the reason names line and column.
+        ContentError: A cell or a row is not what is declared.
+    """
+    for split in splits:
+        for path in dict.fromkeys(column.file for column in split.columns.values()):
+            fields = [column for column in split.columns.values() if column.file == path]
+            with opened_text(path, fields) as stream:
+                if len(delimiter) != 1 or delimiter in '"\r\n\0':
+                    stream.fail(f"the option delimiter must be one character and no quote, is {delimiter!r}")
+                yield from _table(stream, split, fields, delimiter, header, columns or {})
+
+
+def _table(
+    stream: Stream,
+    split: Split,
+    fields: Sequence[Column],
+    delimiter: str,
+    header: bool,
+    wanted: dict[str, str | int | list[str | int]],
+) -> Iterator[Block]:
+    rows = _rows(stream, delimiter)
+    first = next(rows, None)
+    if first is None:
+        stream.fail("it is empty")
+    names = first[1] if header else None
+    width = len(first[1])
+    where = places(stream, fields, wanted, names, width)
+    start, block, characters = 0, Cells(stream, names), 0
+
+    def flush() -> Iterator[Block]:
+        for column in fields:
+            yield Block(column, start, values(column, block, where[column.field]))
+
+    if not header:
+        block.add(*first)
+    for line, row in rows:
+        if len(row) != width:
+            stream.fail(f"line {line:,} has {len(row):,} cells, the first row has {width:,}")
+        if start + len(block.rows) == split.samples:
+            stream.refuse(
+                f"it has more rows than the {split.samples:,} that {split.name} declares (line {line:,})",
+                expected=split.samples,
+                actual=f"more than {split.samples}",
+            )
+        block.add(line, row)
+        characters += sum(map(len, row))
+        if len(block.rows) == ROWS_A_BLOCK or characters > BLOCK_CHARACTERS:
+            yield from flush()
+            start, block, characters = start + len(block.rows), Cells(stream, names), 0
+    if block.rows or not start:
+        yield from flush()
+
+
+def _rows(stream: Stream, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Each row with the number of the line that it begins on."""
+    ended = (line + "\n" for line in lines(stream, bom=True, carriage_returns=True))
+    reader = csv.reader(ended, delimiter=delimiter, strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            _unreadable(stream, line, str(error))
+        if row is None:
+            return
+        if not row:
+            stream.fail(f"line {line:,} is empty")
+        yield line, row
+
+
+def _unreadable(stream: Stream, line: int, said: str) -> NoReturn:
+    """Say what the csv module means in words that lead to the place."""
+    if "unexpected end of data" in said:
+        stream.fail(f"a quote in the row of line {line:,} never closes")
+    if "field larger than field limit" in said:
+        stream.fail(
+            f"a cell in the row of line {line:,} has more than {csv.field_size_limit():,} characters; is its quote closed?"
+        )
+    if "expected after" in said:
+        stream.fail(
+            f"the row of line {line:,} has a quoted cell that goes on after its quote; a quote inside is written twice"
+        )
+    if "new-line character" in said:
+        stream.fail(f"the row of line {line:,} has a carriage return in the middle of a cell without quotes")
+    stream.fail(f"the row of line {line:,} cannot be read: {said}")

@@ -1,0 +1,45 @@
+"""IDX: the layout MNIST is published in, one array a file."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from tinytorch_datasets.formats._numbers import allow, rows
+from tinytorch_datasets.formats._registry import Block, decodes
+from tinytorch_datasets.formats._stream import Stream, opened
+from tinytorch_datasets.plan import Column, Split
+
+# "File formats for the MNIST database", http://yann.lecun.com/exdb/mnist/: the third byte of the magic number.
+TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+
+@decodes("idx", layout="file per field")
+def idx(splits: Sequence[Split]) -> Iterator[Block]:
+    """IDX files, one for each field of each split, plain or compressed.
+
+    Two zero bytes, one for the element type, one for the number of dimensions; each dimension as a 32-bit
+    number; then the values. All big end first. The shape is the file's own.
+
+    Raises:
+        DecodeError: It is not IDX, or its values are more or fewer than its header promises.
+        ContentError: Its header promises more than is declared.
+    """
+    for split in splits:
+        for column in split.columns.values():
+            with opened(column.file) as stream:
+                yield from _array(column, stream)
+
+
+def _array(column: Column, stream: Stream) -> Iterator[Block]:
+    zeros, code, dimensions = struct.unpack(">HBB", stream.take(4, "the IDX magic number"))
+    if zeros or code not in TYPES or not dimensions:
+        magic = (zeros << 16) | (code << 8) | dimensions
+        known = ", ".join(f"0x{c:02x}" for c in TYPES)
+        stream.fail(f"it is not IDX: its magic number is 0x{magic:08x}, not 0x0000TTDD with TT one of {known}")
+    shape = struct.unpack(f">{dimensions}I", stream.take(4 * dimensions, f"the {dimensions} dimensions of its header"))
+    dtype = np.dtype(TYPES[code])
+    allow(column, dtype, shape, stream.path, "its header")
+    yield from rows(column, stream, dtype, shape, "its body")

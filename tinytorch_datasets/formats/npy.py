@@ -1,0 +1,25 @@
+"""NPY: NumPy's own file, one array each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tinytorch_datasets.formats._npy import array
+from tinytorch_datasets.formats._registry import Block, decodes
+from tinytorch_datasets.formats._stream import opened
+from tinytorch_datasets.plan import Split
+
+
+@decodes("npy", layout="file per field")
+def npy(splits: Sequence[Split]) -> Iterator[Block]:
+    """NPY files, one for each field of each split, plain or compressed.
+
+    Raises:
+        DecodeError: It is not NPY, or its values are more or fewer than its header promises.
+        UnsafePickle: It holds Python objects.
+        ContentError: Its header promises more than is declared.
+    """
+    for split in splits:
+        for column in split.columns.values():
+            with opened(column.file) as stream:
+                yield from array(column, stream)

@@ -1,0 +1,97 @@
+"""A pickled dict of arrays, as TinyDigits is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinytorch_datasets.errors import ContentError, DecodeError, nearest
+from tinytorch_datasets.formats._numbers import allow, whole_numbers
+from tinytorch_datasets.formats._registry import Block, decodes
+from tinytorch_datasets.formats._stream import opened
+from tinytorch_datasets.formats._unpickle import load
+from tinytorch_datasets.plan import Column, Split
+
+BYTES_BESIDE_A_SAMPLE = 256
+BYTES_BESIDE_A_FILE = 1 << 16
+INSTRUCTIONS_A_SAMPLE = 16
+INSTRUCTIONS_A_FILE = 10_000
+
+# How many bytes a byte of an array may take: protocol 2 of Python 3 spells it as UTF-8, protocol 0 as \u0000.
+BINARY, TEXT = 2, 6
+PROTO = b"\x80"  # what every pickle of protocol 2 and later begins with
+
+
+@decodes("pickle", layout="file per split")
+def pickled(splits: Sequence[Split]) -> Iterator[Block]:
+    """Pickles, plain or compressed, of a dict; a field's key is its key there.
+
+    The values may be arrays of plain numbers, or lists of whole numbers or of text. Protocols 0 to 5, Python 2
+    and 3, NumPy 1 and 2. A pickle is never run.
+
+    Raises:
+        UnsafePickle: A pickle asks for more than arrays.
+        DecodeError: It is damaged, or has no such key.
+        ContentError: It holds more than is declared.
+    """
+    columns: dict[Path, list[Column]] = {}
+    for split in splits:
+        for column in split.columns.values():
+            columns.setdefault(column.file, []).append(column)
+    for path, wanted in columns.items():
+        loaded = _loaded(path, wanted)
+        for column in wanted:
+            yield Block(column, 0, _values(column, loaded))
+
+
+def _loaded(path: Path, columns: Sequence[Column]) -> dict[Any, Any]:
+    samples = sum(column.count for column in columns)
+    declared = sum(column.nbytes for column in columns)
+    spare = BYTES_BESIDE_A_SAMPLE * samples + BYTES_BESIDE_A_FILE
+    promise = f"its declared fields take {declared:,}"
+    # The size on disk is declared itself: arrays that nobody asked for may stand beside the others.
+    limits = [max(spelled * declared + spare, path.stat().st_size) for spelled in (BINARY, TEXT)]
+    with opened(path, limit=limits[0], promise=promise) as stream:
+        begun = stream.some(1)
+        if begun != PROTO:
+            stream.limit = limits[1]
+        loaded = load(stream.whole(begun), path, most=INSTRUCTIONS_A_FILE + INSTRUCTIONS_A_SAMPLE * samples)
+    if not isinstance(loaded, dict):
+        reason = f"it holds a {type(loaded).__name__}, not a dict of arrays"
+        raise DecodeError(path, reason)
+    return {k.decode("latin-1") if isinstance(k, bytes) else k: v for k, v in loaded.items()}
+
+
+def _values(column: Column, loaded: dict[Any, Any]) -> np.ndarray | list[str]:
+    path, whose = column.file, f"its {column.key!r}"
+    if column.key not in loaded:
+        known = [k for k in loaded if isinstance(k, str)]
+        guess = nearest(column.key, known)
+        hint = f"; did you mean {guess!r}?" if guess else f"; it has {', '.join(map(repr, known))}"
+        raise DecodeError(path, f"it has no {column.key!r}{hint}")
+    values = loaded[column.key]
+    if column.is_text:
+        return _texts(column, values)
+    if isinstance(values, list):
+        values = whole_numbers(values, path, whose)
+    if not isinstance(values, np.ndarray):
+        raise DecodeError(path, f"{whose} is a {type(values).__name__}, not an array")
+    if values.dtype.kind in "SU":
+        reason = f"{whose} holds text, {column} is declared as {column.dtype}"
+        raise ContentError(path, reason, expected=column.dtype, actual="str")
+    allow(column, values.dtype, values.shape, path, whose)
+    return values
+
+
+def _texts(column: Column, values: Any) -> list[str]:
+    texts = [values] if column.per == "split" else values
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        reason = f"its {column.key!r} is not a list of str, as {column} is declared"
+        raise ContentError(column.file, reason, expected="str", actual=type(values).__name__)
+    if len(texts) > column.count:
+        reason = f"its {column.key!r} has {len(texts):,} texts, more than {column} declares: {column.count:,}"
+        raise ContentError(column.file, reason, expected=column.count, actual=len(texts))
+    return texts

@@ -1,0 +1,104 @@
+"""Questions and answers in plain text, as TinyTalks is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from tinytorch_datasets.errors import ContentError, DecodeError, nearest
+from tinytorch_datasets.formats._registry import Block, decodes
+from tinytorch_datasets.formats._text import document, opened_text
+from tinytorch_datasets.plan import Column, Split
+
+FIELDS = ("questions", "answers", "levels", "text")
+QUESTION, ANSWER = "Q: ", "A: "
+
+
+@decodes("qa-text", layout="file per split")
+def qa_text(splits: Sequence[Split], *, levels: dict[str, list[int]] | None = None) -> Iterator[Block]:
+    """Pairs of a question and an answer, in UTF-8 text with LF at the end of its lines.
+
+    The grammar, in which the very last LF may be missing:
+
+        file = pair, { blank line, pair }
+        pair = "Q: ", question, LF, "A: ", answer, LF
+
+    A question or an answer is one line and not empty. The fields are `questions`, `answers`, `levels`, and
+    `text`, the file as it is.
+
+    Args:
+        splits: What to decode.
+        levels: For each split, how many of its pairs are of level 1, 2, 3 and so on; they come in that order.
+
+    Raises:
+        DecodeError: It does not follow the grammar; the reason names the line.
+        ContentError: The pairs are more than declared, or not as many as the levels add up to.
+    """
+    for split in splits:
+        for path in dict.fromkeys(column.file for column in split.columns.values()):
+            columns = [column for column in split.columns.values() if column.file == path]
+            for column in columns:
+                if column.field not in FIELDS:
+                    guess = nearest(column.field, FIELDS)
+                    hint = f"; did you mean {guess!r}?" if guess else ""
+                    mend = f"There are: {', '.join(FIELDS)}."
+                    raise DecodeError(path, f"this format has no field {column.field!r}{hint}", mend=mend)
+            with opened_text(path, ()) as stream:
+                whole = document(stream)
+            questions, answers = _pairs(whole, path, split)
+            for column in columns:
+                if column.field == "questions":
+                    yield Block(column, 0, questions)
+                elif column.field == "answers":
+                    yield Block(column, 0, answers)
+                elif column.field == "levels":
+                    yield Block(column, 0, _levels(column, len(questions), levels or {}))
+                else:
+                    yield Block(column, 0, [whole])
+
+
+def _pairs(text: str, path: Path, split: Split) -> tuple[list[str], list[str]]:
+    questions: list[str] = []
+    answers: list[str] = []
+    lines = text.removesuffix("\n").split("\n")
+    # What the grammar wants next goes round and round: a question, its answer, a blank line.
+    for number, line in enumerate(lines, 1):
+        wanted = number % 3
+        if wanted == 1 and len(questions) == split.samples:
+            reason = f"it has more pairs than the {split.samples:,} that {split.name} declares (line {number:,})"
+            raise ContentError(path, reason, expected=split.samples, actual=f"more than {split.samples}")
+        if wanted == 0:
+            if line:
+                _bad(path, number, "a blank line", line)
+        else:
+            start, into = (QUESTION, questions) if wanted == 1 else (ANSWER, answers)
+            if not line.startswith(start):
+                _bad(path, number, f"a line that starts with {start!r}", line)
+            if not line[len(start) :].strip():
+                raise DecodeError(path, f"line {number:,}: nothing follows {start!r}")
+            into.append(line[len(start) :])
+    if len(lines) % 3 == 1:
+        raise DecodeError(path, f"line {len(lines):,}: the last question has no answer")
+    if len(lines) % 3 == 0:
+        raise DecodeError(path, f"line {len(lines):,}: a blank line ends the file, where no pair follows")
+    return questions, answers
+
+
+def _bad(path: Path, number: int, wanted: str, line: str) -> NoReturn:
+    raise DecodeError(path, f"line {number:,}: {wanted} is expected, not {line[:60]!r}")
+
+
+def _levels(column: Column, pairs: int, levels: Mapping[str, Sequence[int]]) -> np.ndarray:
+    counts = levels.get(column.split)
+    if counts is None:
+        reason = (
+            f"the field {column.field!r} needs the option levels, with how many pairs of {column.split} are of each"
+        )
+        raise DecodeError(column.file, reason)
+    if any(type(count) is not int or count < 0 for count in counts) or sum(counts) != pairs:
+        reason = f"{column.split} has {pairs:,} pairs, the option levels adds up to {sum(counts):,}: {list(counts)}"
+        raise ContentError(column.file, reason, expected=sum(counts), actual=pairs)
+    return np.repeat(np.arange(1, len(counts) + 1, dtype=np.int64), counts)

@@ -1,0 +1,61 @@
+"""Plain text: a document a file, or a sample a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from tinytorch_datasets.errors import ContentError
+from tinytorch_datasets.formats._registry import Block, decodes
+from tinytorch_datasets.formats._stream import Stream
+from tinytorch_datasets.formats._text import document, lines, opened_text
+from tinytorch_datasets.plan import Column, Split
+
+LINES_A_BLOCK = 4096
+BLOCK_CHARACTERS = 1 << 20
+
+
+@decodes("text", layout="file per split")
+def text(splits: Sequence[Split], *, unit: Literal["document", "lines"] = "document") -> Iterator[Block]:
+    """UTF-8 text, plain or compressed, with LF at the end of its lines.
+
+    A byte order mark, a NUL and a carriage return are errors: each would be a character to learn. Empty lines
+    count. The last line may lack its LF.
+
+    Args:
+        splits: What to decode.
+        unit: "document" for the whole file as one sample, "lines" for each line as one. A field that belongs to
+            the split is the whole file either way.
+
+    Raises:
+        DecodeError: It is not such text; the reason names the line.
+        ContentError: It has more lines than are declared, or is declared as something else than text.
+    """
+    for split in splits:
+        for column in split.columns.values():
+            if not column.is_text:
+                reason = f"{column} is declared as {column.dtype}, this format holds text"
+                raise ContentError(column.file, reason, expected=column.dtype, actual="str")
+            with opened_text(column.file, ()) as stream:
+                if unit == "document" or column.per == "split":
+                    yield Block(column, 0, [document(stream)])
+                else:
+                    yield from _lines(column, stream)
+
+
+def _lines(column: Column, stream: Stream) -> Iterator[Block]:
+    start, block, characters = 0, list[str](), 0
+    for line in lines(stream):
+        if start + len(block) == column.count:
+            stream.refuse(
+                f"it has more lines than the {column.count:,} that {column} declares",
+                expected=column.count,
+                actual=f"more than {column.count}",
+            )
+        block.append(line)
+        characters += len(line)
+        if len(block) == LINES_A_BLOCK or characters > BLOCK_CHARACTERS:
+            yield Block(column, start, block)
+            start, block, characters = start + len(block), [], 0
+    if block or not start:
+        yield Block(column, start, block)

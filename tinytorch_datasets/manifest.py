@@ -1,0 +1,125 @@
+"""What does the manifest declare, and is it well said?
+
+`document.py` reads the YAML, `declarations.py` has the models that check each value, `rules.py` what must
+hold between values. Every problem of all three is reported at once, each with its line. What the later stages
+get of an entry is a `plan.Plan`, which knows neither YAML nor Pydantic.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from tinytorch_datasets import complaints, rules
+from tinytorch_datasets.declarations import Declarations, Entry
+from tinytorch_datasets.document import Document, dotted
+from tinytorch_datasets.errors import ManifestError, Problem, UnknownDataset
+from tinytorch_datasets.plan import Column, File, Plan, Split
+
+
+class Manifest:
+    """A validated manifest: `datasets` by name, its `path`, and its `sha256`."""
+
+    def __init__(self, document: Document, declared: Declarations) -> None:
+        self.path = document.path
+        self.sha256 = document.sha256
+        self.datasets = declared.datasets
+        self.download_to = declared.download_to
+        self.shipped_in = declared.shipped_in
+        self._document = document
+
+    def __repr__(self) -> str:
+        return f"<Manifest {self.path}: {', '.join(self.datasets)}>"
+
+    def entry(self, name: str) -> Entry:
+        """The entry of that name.
+
+        Raises:
+            UnknownDataset: There is none; the error has the nearest name.
+        """
+        try:
+            return self.datasets[name]
+        except (KeyError, TypeError):
+            raise UnknownDataset(str(name), self.datasets, where=self.path.name) from None
+
+    def where(self, *keys: str | int) -> str:
+        """The line of a value below `datasets`, to name in an error: ``where("mnist", "format")``."""
+        return self._document.where("datasets", *keys)
+
+    def plan(self, name: str, folder: Path) -> Plan:
+        """What the stages need to know of one data set whose files are (or will be) in `folder`."""
+        entry = self.entry(name)
+        files = tuple(
+            File(
+                name=path,
+                bytes=file.bytes,
+                sha256=file.sha256,
+                urls=(*file.urls, *(mirror + path for mirror in entry.mirrors)),
+                where=self.where(name, "files", path, "sha256"),
+            )
+            for path, file in entry.files.items()
+        )
+        return Plan(
+            name=name,
+            folder=entry.folder or name,
+            root=folder,
+            status=entry.status,
+            format=entry.format,
+            files=files,
+            splits=tuple(self._split(name, entry, split, folder) for split in entry.splits),
+            options=dict(entry.options),
+            where=self.where(name),
+        )
+
+    def _split(self, name: str, entry: Entry, title: str, folder: Path) -> Split:
+        split = entry.splits[title]
+        named = split.__pydantic_extra__ or {}
+        columns = {
+            field: Column(
+                split=title,
+                field=field,
+                dtype=declared.dtype,
+                samples=split.samples,
+                file=folder / (split.file or named[field]),
+                key=named.get(field, field) if split.file else "",
+                shape=declared.shape,
+                range=declared.range,
+                classes=declared.classes,
+                per=declared.per,
+                where=self.where(name, "fields", field),
+            )
+            for field, declared in entry.fields.items()
+        }
+        return Split(
+            name=title,
+            samples=split.samples,
+            columns=columns,
+            file=folder / split.file if split.file else None,
+            members=split.members or (),
+            where=self.where(name, "splits", title, "samples"),
+        )
+
+
+def load(path: Path, formats: rules.Formats) -> Manifest:
+    """Read and check the manifest at `path`, against the formats there are.
+
+    Raises:
+        ManifestError: Something is wrong with it; `problems` has everything that is, with lines.
+    """
+    document = Document.load(path)
+    problems = list(document.problems)
+    told = {(problem.line, problem.key) for problem in problems}
+    later: list[Problem] = []
+    declared: Declarations | None = None
+    try:
+        declared = Declarations.model_validate(document.data)
+    except ValidationError as error:
+        later += complaints.told(error, document)
+    # The rules look at the plain data, so that one wrong key does not hide what else is wrong.
+    later += [Problem(document.line(*keys), dotted(keys), what) for keys, what in rules.broken(document.data, formats)]
+    # What was misread as YAML is told once, and not again for the type it turned into.
+    problems += [problem for problem in dict.fromkeys(later) if (problem.line, problem.key) not in told]
+    if declared is None or problems:
+        raise ManifestError(path, sorted(problems, key=lambda problem: (problem.line, problem.key)))
+    return Manifest(document, declared)

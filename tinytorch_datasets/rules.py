@@ -1,0 +1,282 @@
+"""What must hold between the parts of a manifest?
+
+A model checks one value; these check values against each other. They read the plain data, before and
+whatever Pydantic says of it, so that one wrong key hides nothing else: a part of the wrong type is passed
+over here, because Pydantic reports it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from tinytorch_datasets.dataset import RESERVED
+from tinytorch_datasets.errors import nearest
+from tinytorch_datasets.plan import DTYPES, TEXT
+
+Keys = tuple[str | int, ...]
+Problems = Iterator[tuple[Keys, str]]
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_FIELD = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_SPLIT_KEYS = ("samples", "file", "members")
+
+
+class _Format(Protocol):
+    @property
+    def layout(self) -> str: ...
+    @property
+    def options(self) -> Mapping[str, Any]: ...
+    @property
+    def required(self) -> frozenset[str]: ...
+
+
+class Formats(Protocol):
+    """The formats there are: handed in, because decoders stand on a higher floor than the manifest."""
+
+    def known(self) -> tuple[str, ...]:
+        """Their names."""
+
+    def of(self, name: str) -> _Format:
+        """The one of that name."""
+
+
+def broken(data: object, formats: Formats) -> Problems:
+    """Every rule that the manifest's plain data breaks: the path of the value, and what is wrong."""
+    datasets = _mapping(_mapping(data).get("datasets"))
+    promised: dict[tuple[str, str], tuple[str, Any]] = {}
+    for name, entry in datasets.items():
+        at = ("datasets", name)
+        if not _NAME.fullmatch(name):
+            yield at, "a name is lowercase letters, digits, '.', '_' and '-', at most 64, not starting with a sign"
+        if not isinstance(entry, dict):
+            continue
+        for rule in _RULES:
+            for keys, what in rule(entry, formats):
+                yield (*at, *keys), what
+        yield from _shared_files(at, entry, promised)
+    for key in ("download_to", "shipped_in"):
+        folder = _mapping(data).get(key)
+        if isinstance(folder, str) and (wrong := _unsafe(folder)):
+            yield (key,), wrong
+
+
+def _format(entry: dict[str, Any], formats: Formats) -> Problems:
+    name = entry.get("format")
+    if not isinstance(name, str):
+        return
+    known = formats.known()
+    if name not in known:
+        yield ("format",), f"no decoder for format {name!r}" + (guess(name, known) or f"; there are {', '.join(known)}")
+        return
+    form = formats.of(name)
+    options = _mapping(entry.get("options"))
+    for option, value in options.items():
+        if option not in form.options:
+            told = guess(option, form.options) or f"; it has {', '.join(form.options) or 'none'}"
+            yield ("options", option), f"format {name!r} has no such option{told}"
+        else:
+            yield from _option(option, value, form.options[option])
+    for option in form.required - options.keys():
+        yield ("options",) if options else ("format",), f"format {name!r} needs the option {option!r}"
+    yield from _layout(entry, name, form.layout)
+
+
+def _option(option: str, value: Any, annotation: Any) -> Problems:
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    try:
+        TypeAdapter(annotation, config=ConfigDict(strict=True)).validate_python(value)
+    except ValidationError as error:
+        for finding in error.errors(include_url=False)[:1]:
+            inside = tuple(key for key in finding["loc"] if _has(value, key))
+            wish = finding["msg"].replace("Input should be", "must be")
+            yield ("options", option, *inside), f"{wish}, is {finding['input']!r}"
+
+
+def _has(value: Any, key: str | int) -> bool:
+    return (isinstance(value, dict) and key in value) or (isinstance(value, list) and isinstance(key, int))
+
+
+def _layout(entry: dict[str, Any], name: str, layout: str) -> Problems:
+    fields = _mapping(entry.get("fields"))
+    for split, body in _mapping(entry.get("splits")).items():
+        if not isinstance(body, dict):
+            continue
+        at = ("splits", split)
+        if layout == "file per field":
+            if "file" in body:
+                yield (*at, "file"), f"format {name!r} has a file for each field: name them as `field: file`"
+            else:
+                for field in fields.keys() - body.keys():
+                    yield at, f"names no file for the field {field!r}"
+        elif "file" not in body:
+            yield at, f"names no file: format {name!r} has all fields of a split in one"
+        if layout == "members" and "members" not in body:
+            yield at, f"names no members: format {name!r} has several in one archive"
+        if layout != "members" and "members" in body:
+            yield (*at, "members"), f"format {name!r} has no members"
+
+
+def _fields(entry: dict[str, Any], formats: Formats) -> Problems:
+    for name, field in _mapping(entry.get("fields")).items():
+        at: Keys = ("fields", name)
+        if not _FIELD.fullmatch(name) or name in RESERVED:
+            reserved = "; this one has a meaning of its own in code" if name in RESERVED else ""
+            yield at, "a field's name is lowercase letters, digits and '_', starting with a letter" + reserved
+        if not isinstance(field, dict):
+            continue
+        dtype, classes, span = field.get("dtype"), field.get("classes"), field.get("range")
+        if classes is not None:
+            if dtype != "int64":
+                yield (*at, "dtype"), f"a field with classes is int64, whatever the file holds; is {dtype!r}"
+            if field.get("shape"):
+                yield (*at, "shape"), "a field with classes is one label a sample, so it has no shape"
+            yield from (((*at, "classes", i), what) for i, what in _repeats(classes, "class"))
+        if dtype == TEXT:
+            for key in ("shape", "range", "classes"):
+                if key in field:
+                    yield (*at, key), f"text has no {key}"
+        elif field.get("per") == "split":
+            yield (*at, "per"), "only text can belong to the split as a whole"
+        if isinstance(span, list) and len(span) == 2 and all(isinstance(end, int | float) for end in span):
+            yield from (((*at, "range"), what) for what in _span(span, dtype))
+
+
+def _span(span: list[float], dtype: Any) -> Iterator[str]:
+    low, high = span
+    if low > high:
+        yield f"the lowest value comes first; {low} is more than {high}"
+    if dtype in DTYPES and np.dtype(dtype).kind in "ui":
+        limits = np.iinfo(dtype)
+        if low < limits.min or high > limits.max:
+            yield f"{dtype} holds {limits.min} to {limits.max}, so it cannot reach {low} to {high}"
+
+
+def _splits(entry: dict[str, Any], formats: Formats) -> Problems:
+    fields, files = _mapping(entry.get("fields")), _mapping(entry.get("files"))
+    for name, split in _mapping(entry.get("splits")).items():
+        at: Keys = ("splits", name)
+        if not _FIELD.fullmatch(name) or name in RESERVED:
+            yield at, "a split's name is lowercase letters, digits and '_', and nothing that code already means"
+        if not isinstance(split, dict):
+            continue
+        named = {key: value for key, value in split.items() if key not in _SPLIT_KEYS}
+        for key in named.keys() - fields.keys():
+            yield (*at, key), f"no field of that name{guess(key, [*fields, *_SPLIT_KEYS])}"
+        inside = split.get("file")
+        for key, file in {"file": inside, **({} if inside else named)}.items():
+            if isinstance(file, str) and file not in files:
+                yield (*at, key), f"{file!r} is not under files{guess(file, files)}"
+        members = split.get("members")
+        yield from (((*at, "members", i), what) for i, what in _repeats(members, "member"))
+        for i, member in enumerate(members if isinstance(members, list) else ()):
+            if isinstance(member, str) and (wrong := _unsafe(member)):
+                yield (*at, "members", i), wrong
+
+
+def _files(entry: dict[str, Any], formats: Formats) -> Problems:
+    folded: dict[str, str] = {}
+    files = _mapping(entry.get("files"))
+    for name, file in files.items():
+        at: Keys = ("files", name)
+        if wrong := _unsafe(name):
+            yield at, wrong
+        same = folded.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        if same != name:
+            yield at, f"{name!r} and {same!r} are one file on a disk that folds letter case"
+        urls = _mapping(file).get("urls")
+        if isinstance(urls, list):
+            yield from (((*at, "urls", i), what) for i, what in _addresses(urls, "url"))
+        if entry.get("status") == "remote" and not urls and not entry.get("mirrors"):
+            yield at, "is remote but has no mirror and no url"
+    if isinstance(folder := entry.get("folder"), str) and (wrong := _unsafe(folder)):
+        yield ("folder",), wrong
+    mirrors = entry.get("mirrors")
+    if isinstance(mirrors, list):
+        yield from ((("mirrors", i), what) for i, what in _addresses(mirrors, "mirror"))
+
+
+def _addresses(addresses: list[Any], kind: str) -> Iterator[tuple[int, str]]:
+    yield from _repeats(addresses, kind)
+    for i, address in enumerate(addresses):
+        if not isinstance(address, str):
+            continue
+        try:
+            parts = urlsplit(address)
+            secret = parts.username or parts.password
+        except ValueError as error:
+            yield i, f"not an address: {error}"
+            continue
+        if parts.scheme not in ("http", "https"):
+            yield i, f"must start with https:// or http://, is {address!r}"
+        elif not parts.hostname:
+            yield i, f"names no host, is {address!r}"
+        if secret:
+            yield i, "carries a user name or password; a manifest is read by everyone"
+        if kind == "mirror" and not address.endswith("/"):
+            yield i, f"must end in '/', because a file's name is appended to it: {address!r}"
+        if any(ord(c) <= 32 or ord(c) == 127 for c in address):
+            yield i, "has a blank or control character in it"
+
+
+def _shared_files(at: Keys, entry: dict[str, Any], promised: dict[tuple[str, str], tuple[str, Any]]) -> Problems:
+    """Two data sets may share a folder, and even a file, but not a name for two different files."""
+    folder = entry.get("folder") or at[1]
+    for name, file in _mapping(entry.get("files")).items():
+        key = (str(folder).casefold(), name.casefold())
+        owner, sha256 = promised.setdefault(key, (str(at[1]), _mapping(file).get("sha256")))
+        if owner != at[1] and sha256 != _mapping(file).get("sha256"):
+            yield (*at, "files", name), f"{folder}/{name} is another file in {owner!r}; give one of them a `folder`"
+
+
+def _unsafe(path: str) -> str | None:
+    """What makes a path leave its folder, or mean something else on another machine; None if nothing does."""
+    parts = path.split("/")
+    if not path or path.startswith("/") or "\\" in path or re.match(r"[A-Za-z]:", path):
+        return f"must be a path below the folder, with forward slashes; is {path!r}"
+    if ".." in parts:
+        return f"leaves its folder: {path!r}"
+    if any(part in ("", ".") or part != part.strip(" ") or part.endswith(".") for part in parts):
+        return f"has an empty or dotted part: {path!r}"
+    if any(unicodedata.category(c).startswith("C") for c in path) or any(c in '<>:"|?*' for c in path):
+        return f"has a character that not every disk can store: {path!r}"
+    if unicodedata.normalize("NFC", path) != path:
+        return f"is not in Unicode's composed form (NFC), so another disk would store it otherwise: {path!r}"
+    if any(_DEVICE.fullmatch(part) for part in parts):
+        return f"is a device's name on Windows: {path!r}"
+    return None
+
+
+_DEVICE = re.compile(r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
+
+
+def _repeats(values: Any, kind: str) -> Iterator[tuple[int, str]]:
+    if not isinstance(values, list):
+        return
+    first: dict[Any, int] = {}
+    for i, value in enumerate(values):
+        if isinstance(value, str) and first.setdefault(value, i) != i:
+            yield i, f"the {kind} {value!r} is there twice"
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def guess(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence that names the nearest known name, or nothing.
+
+    >>> guess("imgaes", ["images", "labels"])
+    "; did you mean 'images'?"
+    """
+    near = nearest(name, known)
+    return f"; did you mean {near!r}?" if near else ""
+
+
+_RULES: tuple[Callable[[dict[str, Any], Formats], Problems], ...] = (_format, _fields, _splits, _files)

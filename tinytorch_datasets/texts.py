@@ -1,0 +1,55 @@
+"""How are many strings kept so that they can be memory-mapped?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, overload
+
+import numpy as np
+
+
+class Texts(Sequence[str]):
+    """Strings kept as one UTF-8 buffer and the place of each in it, so that they can be memory-mapped.
+
+    An index gives a str, a slice or an array of indices gives Texts; it equals any sequence of the same strings.
+
+    >>> words = Texts.of(["no", "yes", "perhaps"])
+    >>> words[1], words[-1], len(words)
+    ('yes', 'perhaps', 3)
+    >>> list(words[:2])
+    ['no', 'yes']
+    """
+
+    __slots__ = ("_buffer", "_ends", "_starts")
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> None:
+        self._buffer, self._starts, self._ends = buffer, starts, ends
+
+    @classmethod
+    def of(cls, strings: Sequence[str]) -> Texts:
+        """Texts that hold the given strings."""
+        encoded = [s.encode() for s in strings]
+        places = np.cumsum([0, *map(len, encoded)])
+        return cls(np.frombuffer(b"".join(encoded), np.uint8), places[:-1], places[1:])
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    @overload
+    def __getitem__(self, index: int | np.integer[Any]) -> str: ...
+    @overload
+    def __getitem__(self, index: slice | np.ndarray | list[int]) -> Texts: ...
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, int | np.integer):
+            return bytes(self._buffer[self._starts[index] : self._ends[index]]).decode()
+        return Texts(self._buffer, self._starts[index], self._ends[index])
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, str) or not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(repr(s) for s in self[:3])
+        return f"<Texts [{shown}{', ...' if len(self) > 3 else ''}], {len(self):,} in all>"

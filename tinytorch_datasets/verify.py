@@ -1,0 +1,105 @@
+"""Are these the promised bytes?
+
+A file is hashed once. A stamp remembers what was hashed (size, time of change, inode); while the stamp still
+fits the file, its hash is known and nothing is read. `Mode` "always" reads every byte whatever the stamp says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from tinytorch_datasets.cache import whole_file
+from tinytorch_datasets.errors import HashMismatch, MissingFile, StorageError
+from tinytorch_datasets.plan import File
+
+Mode = Literal["auto", "always"]
+
+CHUNK_BYTES = 2**20
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+class Stamps:
+    """What was hashed before: for each path the file's stamp then, and its sha256. Kept as one small JSON file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[str, list[str | int]] = {}
+        self._changed = False
+        with contextlib.suppress(OSError, ValueError):
+            known = json.loads(path.read_bytes())
+            if isinstance(known, dict):
+                self._known = known
+
+    def sha256(self, path: Path) -> str | None:
+        """The file's sha256, if it was hashed before and has not changed since; None otherwise."""
+        known = self._known.get(str(path))
+        if isinstance(known, list) and known[:-1] == stamp(path):
+            return str(known[-1])
+        return None
+
+    def remember(self, path: Path, sha256: str) -> None:
+        """Note that the file, as it is now, has this sha256."""
+        self._known[str(path)] = [*stamp(path), sha256]
+        self._changed = True
+
+    def save(self) -> None:
+        """Keep what was learned. Where nothing can be written, the next run hashes again, and that is all."""
+        if self._changed:
+            with contextlib.suppress(StorageError), whole_file(self._path) as out:
+                out.write(json.dumps(self._known, indent=1).encode())
+
+
+def stamp(path: Path) -> list[str | int]:
+    """What changes when a file's contents do: its size, time of change in nanoseconds, and inode."""
+    found = path.stat()
+    return [found.st_size, found.st_mtime_ns, found.st_ino]
+
+
+def check(path: Path, promised: File, *, mode: Mode, stamps: Stamps, mend: str) -> None:
+    """Make sure that the file at `path` is the promised one.
+
+    Raises:
+        MissingFile: It is not there.
+        HashMismatch: Its size or its sha256 is another.
+    """
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        what = f"{path} is missing"
+        raise MissingFile(what, where=promised.where, mend=mend, path=path) from error
+    if size != promised.bytes:
+        raise _mismatch(path, promised, "has {:,} bytes, declared are {:,}", size, promised.bytes, mend)
+    known = stamps.sha256(path) if mode == "auto" else None
+    actual = known or sha256_of(path)
+    if actual != promised.sha256:
+        raise _mismatch(path, promised, "has sha256\n    {}, declared is\n    {}", actual, promised.sha256, mend)
+    if known is None:
+        stamps.remember(path, actual)
+
+
+def sha256_of(path: Path, step: Callable[[int], None] | None = None) -> str:
+    """The sha256 of a file, as 64 lowercase hex digits; `step` is told each count of bytes read."""
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(CHUNK_BYTES))
+    with path.open("rb", buffering=0) as stream:
+        while count := stream.readinto(buffer):
+            digest.update(buffer[:count])
+            if step is not None:
+                step(count)
+    return digest.hexdigest()
+
+
+def _mismatch(
+    path: Path, promised: File, words: str, actual: int | str, expected: int | str, mend: str
+) -> HashMismatch:
+    what = f"{path} is not the promised file: it " + words.format(actual, expected)
+    with path.open("rb") as stream:
+        if stream.read(len(LFS_POINTER)) == LFS_POINTER:
+            what = f"{path} is a Git LFS pointer, not the file itself"
+            mend = "Run `git lfs pull`."
+    return HashMismatch(what, where=promised.where, mend=mend, path=path, expected=expected, actual=actual)
