@@ -15,14 +15,15 @@ PACKAGE = Path(tinytorch_datasets.__file__).parent
 NAME = "tinytorch_datasets"
 
 FLOORS = (
-    {"errors", "_version", "sizes", "scalars"},
+    {"errors", "_version", "sizes", "scalars", "maps"},
     {"plan", "document", "texts", "progress", "paths"},
     {"dataset", "declarations", "formats._registry"},
-    {"cache", "rules"},
+    {"cache", "rules", "receipts"},
     {"complaints", "verify", "contents", "fetch", "formats._*"},
     {"manifest", "formats.*"},
     {"formats"},
-    {"loader", "schema"},
+    {"stages", "schema"},
+    {"loader"},
     {"auditor"},
     {"telling"},
     {"cli"},

@@ -291,7 +291,7 @@ class TestWrongBytes:
 
         for verify in ("auto", "always"):
             with pytest.raises(HashMismatch) as caught:
-                get("flowers", manifest=flowers, verify=verify)  # type: ignore[arg-type]
+                get("flowers", manifest=flowers, verify=verify)
             assert (caught.value.expected, caught.value.actual) == (promised, hashlib.sha256(raw).hexdigest())
             lines = flowers.read_text().splitlines()
             line = next(i for i, text in enumerate(lines, 1) if promised in text)

@@ -83,7 +83,7 @@ class TestAGoodManifest:
         entry = load_manifest(write(tmp_path, GOOD)).datasets["digits"]
 
         with pytest.raises(ValueError, match="frozen"):
-            entry.title = "Other"  # type: ignore[misc]
+            entry.title = "Other"
 
     def test_mirrors_give_full_addresses_in_order(self, tmp_path: Path) -> None:
         """A file's own addresses come first, then each mirror with the file's name appended."""

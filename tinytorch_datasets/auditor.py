@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from tinytorch_datasets import cache, formats, loader
 from tinytorch_datasets.errors import DatasetError, DecodeError, VerifyError
-from tinytorch_datasets.loader import ManifestLike
 from tinytorch_datasets.paths import Places
 from tinytorch_datasets.plan import Column, Plan
 from tinytorch_datasets.texts import Texts
 from tinytorch_datasets.verify import Stamps, check
+
+if TYPE_CHECKING:
+    from tinytorch_datasets.loader import ManifestLike
 
 State = Literal["well", "differs", "not here", "partly here"]
 

@@ -20,18 +20,21 @@ from typing import IO, Any
 
 import numpy as np
 
+from tinytorch_datasets import maps
 from tinytorch_datasets.dataset import Values
 from tinytorch_datasets.errors import StorageError
+from tinytorch_datasets.maps import Part, found
 from tinytorch_datasets.plan import Column, Plan
 from tinytorch_datasets.texts import Texts
 
 # Raise it when the files in a folder, or what they mean, change.
 LAYOUT = 1
 ABANDONED_AFTER_S = 3600
+TURN_S = 600
 
 
-def folder(cache: Path, plan: Plan, decoder_version: int) -> Path:
-    """The folder of a plan's arrays, there or not: its name is the data set's and a hash of all it depends on."""
+def folder_name(plan: Plan, decoder_version: int) -> str:
+    """The name of the folder of a plan's arrays: the data set's, and a hash of all that they depend on."""
     declared = [
         [c.split, c.field, c.dtype, c.samples, c.file.name, c.key, c.shape, c.range, c.classes, c.per]
         for split in plan.splits
@@ -41,37 +44,41 @@ def folder(cache: Path, plan: Plan, decoder_version: int) -> Path:
     files = [[file.name, file.sha256] for file in plan.files]
     made_from = [LAYOUT, plan.format, decoder_version, dict(plan.options), declared, members, files]
     digest = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
-    return cache / "arrays" / f"{plan.name}-{digest[:20]}"
+    return f"{plan.name}-{digest[:20]}"
+
+
+def folder(cache: Path, plan: Plan, decoder_version: int) -> Path:
+    """The folder of a plan's arrays, there or not."""
+    return cache / "arrays" / folder_name(plan, decoder_version)
+
+
+def is_whole(plan: Plan, folder: Path) -> bool:
+    """Whether the folder holds every array of the plan, whole and of the declared form."""
+    return all(parts(column, folder) for split in plan.splits for column in split.columns.values())
+
+
+def parts(column: Column, folder: Path) -> list[Part] | None:
+    """Where in the folder a column's values are: one file for numbers, two for text; None if they are not whole."""
+    if not column.is_text:
+        numbers = found(folder, f"{column}.npy")
+        declared = ((column.samples, *column.shape), np.dtype(column.dtype).str)
+        return [numbers] if numbers is not None and (numbers.shape, numbers.dtype) == declared else None
+    buffer, places = found(folder, f"{column}.utf8.npy"), found(folder, f"{column}.places.npy")
+    if buffer is None or places is None or places.shape != (column.count + 1,):
+        return None
+    return [buffer, places]
 
 
 def opened(column: Column, folder: Path) -> Values | str | None:
     """The column's values, memory-mapped; None if they are not there, or are not whole."""
-    try:
-        if not column.is_text:
-            values = _mapped(folder / f"{column}.npy")
-            whole = values.shape == (column.samples, *column.shape) and values.dtype == np.dtype(column.dtype)
-            return values if whole else None
-        buffer, places = _mapped(folder / f"{column}.utf8.npy"), _mapped(folder / f"{column}.places.npy")
-        if places.shape != (column.count + 1,) or places[-1] != len(buffer):
-            return None
-    except (OSError, ValueError):
-        # Cut short, removed or foreign: as good as absent, and the next decoding replaces it.
+    kept = parts(column, folder)
+    if kept is None:
         return None
-    if column.per == "split":
-        return bytes(buffer).decode()
-    return Texts(buffer, places[:-1], places[1:])
-
-
-def _mapped(path: Path) -> np.ndarray:
-    try:
-        mapped: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError:
-        # An empty array cannot be mapped; np.load says ValueError for that as for damage.
-        mapped = np.load(path, allow_pickle=False)
-        mapped.flags.writeable = False
-        if mapped.size:
-            raise
-    return mapped
+    values = [maps.opened(folder, part) for part in kept]
+    if not column.is_text:
+        return values[0]
+    buffer, places = values
+    return bytes(buffer).decode() if column.per == "split" else Texts(buffer, places[:-1], places[1:])
 
 
 def write(target: Path, blocks: Iterable[tuple[Column, int, Any]]) -> None:
@@ -202,6 +209,34 @@ class _Strings:
             shutil.copyfileobj(raw, out, 2**20)
         (self._folder / f"{self._column}.utf8").unlink()
         np.save(self._folder / f"{self._column}.places.npy", self._places)
+
+
+def keep(path: Path, contents: bytes) -> None:
+    """Write a file that only saves work. Where nothing can be written, the work is done again, and that is all."""
+    with contextlib.suppress(StorageError), whole_file(path) as out:
+        out.write(contents)
+
+
+@contextlib.contextmanager
+def turn(locks: Path, name: str) -> Iterator[None]:
+    """Take turns with other processes at decoding the same thing, so that one does it and the rest find it done.
+
+    Only a saving: what is written is whole or absent with no turns taken, so where there are no locks, or the
+    one who has the turn takes too long, we go on without.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(locks / f"{name}.lock", timeout=TURN_S, fallback_to_soft=False, is_singleton=False)
+    try:
+        _make(locks)
+        lock.acquire()
+    except (OSError, NotImplementedError, Timeout):
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextlib.contextmanager

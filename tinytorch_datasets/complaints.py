@@ -8,7 +8,15 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from tinytorch_datasets import declarations
-from tinytorch_datasets.declarations import Declarations, Entry, FieldEntry, FileEntry, SplitEntry
+from tinytorch_datasets.declarations import (
+    ContractEntry,
+    Declarations,
+    DuplicatesEntry,
+    Entry,
+    FieldEntry,
+    FileEntry,
+    SplitEntry,
+)
 from tinytorch_datasets.document import Document, dotted
 from tinytorch_datasets.errors import Problem
 from tinytorch_datasets.rules import guess
@@ -30,7 +38,8 @@ def _in_words(finding: Any, keys: tuple[str | int, ...], document: Document) -> 
     shown = written if written is not None and not isinstance(value, str) else repr(value)
     match kind:
         case "missing":
-            return "is missing"
+            alone = keys[-1] == "sha256" and isinstance(value, dict) and "md5" in value
+            return "is missing" + ("; an MD5 may stand beside it, never instead of it" if alone else "")
         case "extra_forbidden":
             return f"unknown key{guess(str(keys[-1]), _model_at(keys[:-1]).model_fields)}"
         case "literal_error":
@@ -38,6 +47,8 @@ def _in_words(finding: Any, keys: tuple[str | int, ...], document: Document) -> 
             return f"must be {allowed}, is {shown}{guess(str(value), _choices(allowed))}"
         case "greater_than":
             return f"must be more than {facts['gt']}, is {shown}"
+        case "greater_than_equal":
+            return f"must be {facts['ge']} or more, is {shown}"
         case "string_type":
             scalar = isinstance(value, int | float) and written is not None
             return f"must be text, is {_kind(value)}" + (f': write "{written}"' if scalar else "")
@@ -71,4 +82,8 @@ def _model_at(keys: tuple[str | int, ...]) -> type[BaseModel]:
             return Entry
         case ("datasets", _, str(part), _) if part in _MODELS:
             return _MODELS[part]
+        case ("datasets", _, "contract"):
+            return ContractEntry
+        case ("datasets", _, "contract", "duplicates"):
+            return DuplicatesEntry
     return Declarations

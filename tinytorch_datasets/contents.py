@@ -5,18 +5,26 @@ Looked at block by block, while the values are still in the processor's cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from tinytorch_datasets.errors import ContentError, DecodeError
+from tinytorch_datasets.errors import ContentError
 from tinytorch_datasets.formats._registry import Block
 from tinytorch_datasets.plan import Column, Split
 
 
-def checked(blocks: Iterable[Block], splits: Sequence[Split]) -> Iterator[Block]:
+def _refuse(error: ContentError) -> None:
+    raise error
+
+
+def checked(
+    blocks: Iterable[Block], splits: Sequence[Split], *, tell: Callable[[ContentError], None] = _refuse
+) -> Iterator[Block]:
     """The same blocks, each found to be as declared; labels come out as int64.
+
+    What is not is told to `tell`, which raises it unless it is told otherwise: then those blocks are left out.
 
     Raises:
         ContentError: A block has another dtype, shape or range than declared, a label outside the classes, or
@@ -27,12 +35,18 @@ def checked(blocks: Iterable[Block], splits: Sequence[Split]) -> Iterator[Block]
     for column, start, values in blocks:
         end = start + len(values)
         if start < 0 or end > column.count:
-            raise _wrong(column, "samples", f"{column.count:,}", f"{end:,} or more")
+            tell(_wrong(column, "samples", f"{column.count:,}", f"{end:,} or more"))
+            continue
         seen[id(column)] += len(values)
-        yield Block(column, start, _text(column, values) if column.is_text else _numbers(column, start, values))
+        try:
+            right = _text(column, values) if column.is_text else _numbers(column, start, values)
+        except ContentError as error:
+            tell(error)
+        else:
+            yield Block(column, start, right)
     for key, column in columns.items():
         if seen[key] != column.count:
-            raise _wrong(column, "samples", f"{column.count:,}", f"{seen[key]:,}")
+            tell(_wrong(column, "samples", f"{column.count:,}", f"{seen[key]:,}"))
 
 
 def _text(column: Column, values: Any) -> Any:
@@ -70,7 +84,7 @@ def _labels(column: Column, start: int, values: np.ndarray) -> np.ndarray:
     return values.astype(np.int64, copy=False)
 
 
-def _wrong(column: Column, aspect: str, expected: Any, actual: Any) -> DecodeError:
+def _wrong(column: Column, aspect: str, expected: Any, actual: Any) -> ContentError:
     return ContentError(
         column.file,
         f"{column} has {aspect} {actual}, declared is {expected}",

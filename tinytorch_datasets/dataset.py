@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinytorch_datasets.errors import UnknownDataset
+from tinytorch_datasets.maps import from_pickle, to_pickle
 from tinytorch_datasets.texts import Texts
 
 if TYPE_CHECKING:
@@ -38,12 +38,12 @@ class Split(Sequence[tuple[Any, ...]]):
         name: str,
         fields: Mapping[str, Values],
         *,
-        texts: Mapping[str, str] | None = None,
+        texts: Mapping[str, np.ndarray] | None = None,
         scales: Mapping[str, float] | None = None,
     ) -> None:
         self._name = name
         self._fields = dict(fields)
-        self._texts = dict(texts or {})
+        self._texts: dict[str, np.ndarray | str] = dict(texts or {})
         self._scales = dict(scales or {})
         self._samples = len(next(iter(self._fields.values()))) if self._fields else 1
 
@@ -62,12 +62,19 @@ class Split(Sequence[tuple[Any, ...]]):
             if field in self._fields:
                 return self._fields[field]
             if field in self._texts:
-                return self._texts[field]
+                return self._text(field)
             known = [*self._fields, *self._texts]
             error = UnknownDataset(field, known, kind=f"field of split {self._name!r}")
             raise AttributeError(str(error), name=field, obj=self) from None
         msg = f"'Split' object has no attribute {field!r}"
         raise AttributeError(msg, name=field, obj=self)
+
+    def _text(self, field: str) -> str:
+        # Decoded when it is first asked for: a text may be large, and its samples all that is wanted.
+        text = self._texts[field]
+        if not isinstance(text, str):
+            text = self._texts[field] = bytes(text).decode()
+        return text
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._fields, *self._texts]
@@ -83,7 +90,7 @@ class Split(Sequence[tuple[Any, ...]]):
             return tuple(_one(values[index]) for values in self._fields.values())
         if isinstance(index, str):
             if index in self._texts:
-                return self._texts[index]
+                return self._text(index)
             if index in self._fields:
                 return self._fields[index]
             raise UnknownDataset(index, [*self._fields, *self._texts], kind=f"field of split {self._name!r}")
@@ -139,11 +146,10 @@ class Split(Sequence[tuple[Any, ...]]):
         return values.astype(wanted, copy=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        # A memory map pickles as its whole contents; worker processes shall map the file again instead.
-        return {**self.__dict__, "_fields": {f: _Mapped.instead_of(v) for f, v in self._fields.items()}}
+        return {**self.__dict__, "_fields": {field: to_pickle(values) for field, values in self._fields.items()}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        fields = {f: v.open() if isinstance(v, _Mapped) else v for f, v in state["_fields"].items()}
+        fields = {field: from_pickle(values) for field, values in state["_fields"].items()}
         self.__dict__.update(state, _fields=fields)
 
     def __repr__(self) -> str:
@@ -260,26 +266,6 @@ class _UnknownSplit(UnknownDataset, KeyError):
     """Mapping's methods (`get`, `in`) take a missing key for a KeyError, so this is one."""
 
     __str__ = UnknownDataset.__str__
-
-
-class _Mapped:
-    """A memory-mapped .npy file, to be mapped again by whoever unpickles it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    @classmethod
-    def instead_of(cls, values: Values) -> Values | _Mapped:
-        if isinstance(values, np.memmap) and values.base is not None and values.filename is not None:
-            path = Path(values.filename)
-            whole = path.stat().st_size == values.offset + values.nbytes
-            if whole and values.flags.c_contiguous:
-                return cls(path)
-        return values
-
-    def open(self) -> np.ndarray:
-        mapped: np.ndarray = np.load(self.path, mmap_mode="r")
-        return mapped
 
 
 def _one(value: Any) -> Any:

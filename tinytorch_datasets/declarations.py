@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
 from pydantic_core import PydanticCustomError
 
 from tinytorch_datasets import plan
+from tinytorch_datasets.paths import DOWNLOAD_TO
 
 NOT_A_HASH: Final = "not_a_hash"
 
@@ -37,6 +38,7 @@ def _hex(digits: int, kind: str) -> Any:
 Sha256 = Annotated[str, _hex(64, "a sha256")]
 Md5 = Annotated[str, _hex(32, "an MD5")]
 Positive = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
 Words = Annotated[str, Field(min_length=1)]
 
 
@@ -70,6 +72,8 @@ class FieldEntry(_Model):
     """The class names; a label is a position in this list, from 0."""
     per: Literal["sample", "split"] = "sample"
     """Whether each sample has one, or (text only) the split as a whole."""
+    sha256: Mapping[str, Sha256] = {}
+    """The sha256 of the decoded values, by split: the same arrays in another container have the same."""
 
 
 class SplitEntry(_Model):
@@ -88,6 +92,30 @@ class SplitEntry(_Model):
     """The file that holds all fields of the split."""
     members: Annotated[tuple[Words, ...], Field(min_length=1), Strict(False)] | None = None
     """The archive's members that hold the split, in order."""
+
+
+class DuplicatesEntry(_Model):
+    """How many samples may repeat another one."""
+
+    of: Annotated[tuple[Words, ...], Strict(False)] = ()
+    """The fields that make two samples the same one; the first field if left out."""
+    within: Count | None = None
+    """The most samples that repeat an earlier one of their own split."""
+    across: Count | None = None
+    """The most samples that are in an earlier split too: what a test set must not share with a training set."""
+
+
+class ContractEntry(_Model):
+    """What the decoded values must be like, beyond their form. `audit` checks it."""
+
+    duplicates: DuplicatesEntry | None = None
+    """How many samples may repeat another one."""
+    balance: Annotated[int | float, Field(ge=1)] | None = None
+    """In each split, how many times as many samples the largest class may have as the smallest; 1 is the same."""
+    constant: Count | None = None
+    """The most samples of a field with a shape (images, features) that may be all of one value."""
+    empty: Count | None = None
+    """The most texts that may have nothing but blanks."""
 
 
 class Entry(_Model):
@@ -117,6 +145,8 @@ class Entry(_Model):
     """What every sample has, by name, in the order handed over."""
     splits: Annotated[Mapping[str, SplitEntry], Field(min_length=1)]
     """How it splits, by name."""
+    contract: ContractEntry | None = None
+    """What `audit` must find of the decoded values, beyond their form."""
     mirrors: Annotated[tuple[Words, ...], Strict(False)] = ()
     """Addresses to which a file's name is appended, in the order to try them; each ends in a slash."""
     files: Annotated[Mapping[str, FileEntry], Field(min_length=1)]
@@ -138,9 +168,11 @@ class Declarations(_Model):
 
     version: Literal[1]
     """The version of this layout."""
-    download_to: Words = "milestones/datasets"
+    download_to: Words = DOWNLOAD_TO
     """The folder for downloads, relative to this file."""
     shipped_in: Words = "datasets"
     """The folder of the shipped bytes, relative to this file."""
+    shipped_budget_bytes: Positive | None = None
+    """The most bytes that the folder of the shipped bytes may hold."""
     datasets: Mapping[str, Entry]
     """Every data set, by the name that get() takes."""

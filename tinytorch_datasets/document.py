@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from tinytorch_datasets.errors import ManifestError, Problem
+from tinytorch_datasets.maps import Stamp, stamp
 from tinytorch_datasets.scalars import UNCLEAR, plain, unclear
 
 MAX_BYTES = 64 * 2**20
@@ -30,10 +31,14 @@ _STR_TAGS = (None, "!", "tag:yaml.org,2002:str")
 
 
 class Document:
-    """One YAML file: its `data` in plain Python values, its `sha256`, and the line that each value stands on."""
+    """One YAML file: its `data` in plain Python values, and the line that each value stands on.
 
-    def __init__(self, path: Path, raw: bytes) -> None:
+    `sha256` is of its bytes, `stamp` of the file as it was before it was read.
+    """
+
+    def __init__(self, path: Path, raw: bytes, stamp: Stamp) -> None:
         self.path = path
+        self.stamp = stamp
         self.sha256 = hashlib.sha256(raw).hexdigest()
         self._raw = raw
         self.problems: list[Problem] = []
@@ -47,6 +52,7 @@ class Document:
             ManifestError: It is not there, too large, not UTF-8, or not YAML.
         """
         try:
+            about = stamp(path)
             with path.open("rb") as stream:
                 raw = stream.read(MAX_BYTES + 1)
         except OSError as error:
@@ -54,7 +60,7 @@ class Document:
             raise ManifestError(path, [Problem(1, "", f"cannot be read: {reason}")]) from error
         if len(raw) > MAX_BYTES:
             raise ManifestError(path, [Problem(1, "", f"larger than {MAX_BYTES:,} bytes; this is no manifest")])
-        return cls(path, raw)
+        return cls(path, raw, about)
 
     def where(self, *keys: str | int) -> str:
         """The place of a value, to name in an error: ``datasets.yaml:41``."""

@@ -1,68 +1,38 @@
-"""In which order do the stages run?
+"""What do people call?
 
-Manifest, fetch, verify, decode, cache, hand over: `get` is the one function that knows, and no stage calls
-another.
+`get` first looks for a receipt: if the data set was handed over before and nothing it stood on has changed, its
+maps are opened, and nothing but NumPy is imported. Otherwise every stage runs.
 """
 
 from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
-from tinytorch_datasets import cache, contents, formats, paths
-from tinytorch_datasets import manifest as manifests
-from tinytorch_datasets import plan as plans
-from tinytorch_datasets._version import VERSION
-from tinytorch_datasets.dataset import Dataset, Split, Values
-from tinytorch_datasets.declarations import Entry
-from tinytorch_datasets.errors import DecodeError
-from tinytorch_datasets.fetch import fetch
-from tinytorch_datasets.manifest import Manifest
+from tinytorch_datasets import paths
 from tinytorch_datasets.paths import Settings
-from tinytorch_datasets.plan import Plan
-from tinytorch_datasets.verify import Mode, Stamps, check
+from tinytorch_datasets.receipts import Receipt, place
 
 if TYPE_CHECKING:
+    from tinytorch_datasets.dataset import Dataset
+    from tinytorch_datasets.declarations import Entry
+    from tinytorch_datasets.manifest import Manifest
     from tinytorch_datasets.progress import Progress
 
-ManifestLike = str | os.PathLike[str] | Manifest | None
-
-
-def load_manifest(path: str | os.PathLike[str] | None = None) -> Manifest:
-    """Read and check a manifest.
-
-    Args:
-        path: The YAML file; None takes the one that ``TINYTORCH_DATASETS_MANIFEST`` names, else the one that
-            came with this package.
-
-    Raises:
-        ManifestError: Something is wrong with it; `problems` has everything that is, each with its line.
-
-    >>> load_manifest().datasets["mnist"].format
-    'idx'
-    """
-    return manifests.load(paths.manifest_path(path), formats)
-
-
-def list_datasets(*, manifest: ManifestLike = None) -> list[str]:
-    """The names that `get` takes, in the manifest's order.
-
-    >>> list_datasets()
-    ['tinydigits', 'tinytalks', 'mnist', 'cifar10']
-    """
-    return list(manifest_of(manifest).datasets)
+    AnyPath = str | os.PathLike[str]
+    ManifestLike = AnyPath | Manifest | None
 
 
 def get(
     name: str,
     *,
     manifest: ManifestLike = None,
-    mirror: str | os.PathLike[str] | None = None,
+    home: AnyPath | None = None,
+    mirror: AnyPath | None = None,
     offline: bool | None = None,
-    verify: Mode = "auto",
+    verify: Literal["auto", "always"] = "auto",
     progress: Progress | None = None,
 ) -> Dataset:
     """Hand over a data set: fetched, verified and decoded on first use, memory-mapped ever after.
@@ -70,6 +40,8 @@ def get(
     Args:
         name: Its name in the manifest, exactly.
         manifest: Another manifest than the packaged one: a path, or what `load_manifest` gave.
+        home: The folder for downloads and decoded arrays; None takes ``TINYTORCH_DATASETS_HOME``, else what the
+            manifest says, else the user's cache folder.
         mirror: A URL or a folder to try before the declared mirrors, laid out ``<mirror>/<folder>/<file>``;
             None takes ``TINYTORCH_DATASETS_MIRROR``.
         offline: True opens no socket; None takes ``TINYTORCH_DATASETS_OFFLINE``.
@@ -95,117 +67,95 @@ def get(
     if verify not in ("auto", "always"):
         msg = f'verify is "auto" or "always", not {verify!r}'
         raise ValueError(msg)
-    book = manifest_of(manifest)
-    where = places(book)
-    plan = planned(book, name, where)
     settings = Settings.from_environment()
-    stamps = Stamps(where.cache / "stamps" / f"{plan.name}.json")
-    if plan.status == "remote":
-        brought = fetch(
-            plan.files,
-            plan.root,
-            folder=plan.folder,
-            mirror=str(mirror) if mirror is not None else settings.mirror,
-            offline=settings.offline if offline is None else offline,
-            locks=where.cache / "locks",
-            progress=progress,
-            dataset=plan.name,
-        )
-        for file in brought:
-            stamps.remember(plan.root / file.name, file.sha256)
-    for file in plan.files:
-        check(plan.root / file.name, file, mode=verify, stamps=stamps, mend=mend(plan))
-    stamps.save()
-    target = decoded(plan, where, afresh=verify == "always")
-    splits = {split.name: _opened(split, target) for split in plan.splits}
-    describe = functools.partial(_described, book, name)
-    return Dataset(name, splits, classes=book.entry(name).classes, describe=describe)
+    root = Path(home).expanduser().absolute() if home is not None else None
+    if verify == "auto" and _is_path(manifest):
+        path = paths.manifest_path(manifest)  # type: ignore[arg-type]
+        found = _recalled(str(name), path, paths.likely_homes(path, root))
+        if found is not None:
+            return found
+    from tinytorch_datasets import stages  # everything heavy stands behind it
 
-
-def places(book: Manifest) -> paths.Places:
-    """The folders that a manifest's data lives in."""
-    return paths.places(book.path, download_to=book.download_to, shipped_in=book.shipped_in)
-
-
-def planned(book: Manifest, name: str, where: paths.Places) -> Plan:
-    """The plan of one data set, its files placed where they are or will be."""
-    entry = book.entry(name)
-    folder = where.files(entry.folder or name, shipped=entry.status == "shipped", names=tuple(entry.files))
-    return book.plan(name, folder)
-
-
-def mend(plan: Plan) -> str:
-    """What a person does about a file of this plan that is not right."""
-    if plan.status == "shipped":
-        return "Restore it: `git checkout` it in a clone, or reinstall the package."
-    return f"Delete it and run `tinytorch-datasets get {plan.name}`; if it happens again, report the mirror."
-
-
-def decoded(plan: Plan, where: paths.Places, *, afresh: bool = False) -> Path:
-    """The folder of a plan's decoded arrays, decoded now unless they are all there.
-
-    Its files must have been verified: decoders read what is on disk.
-    """
-    form = formats.of(plan.format)
-    target = cache.folder(where.cache, plan, form.version)
-    if afresh or not _whole(plan, target):
-        cache.sweep(where.cache)
-        cache.write(target, blocks(plan))
-    return target
-
-
-def clean(plan: Plan, where: paths.Places, *, downloads: bool = True) -> int:
-    """Remove a data set's decoded arrays and, if it is remote, its downloads; the bytes freed."""
-    freed = cache.clean(where.cache, plan.name)
-    if downloads and plan.status == "remote":
-        for file in plan.files:
-            for path in (plan.root / file.name, plan.root / f"{file.name}.part"):
-                freed += cache.remove(path)
-    return freed
-
-
-def blocks(plan: Plan) -> Iterator[formats.Block]:
-    """All values of a data set, decoded from its verified files and checked against what is declared.
-
-    Raises:
-        DecodeError: A file is not what its format, or the manifest, says. It names the line of the manifest.
-    """
-    form = formats.of(plan.format)
-    try:
-        yield from contents.checked(form.decode(plan.splits, **plan.options), plan.splits)
-    except DecodeError as error:
-        error.where = error.where or plan.where
-        raise
-
-
-def _whole(plan: Plan, target: Path) -> bool:
-    return target.is_dir() and all(
-        cache.opened(column, target) is not None for split in plan.splits for column in split.columns.values()
+    book = manifest_of(manifest)
+    return stages.run(
+        book,
+        name,
+        stages.places(book, root),
+        mirror=str(mirror) if mirror is not None else settings.mirror,
+        offline=settings.offline if offline is None else offline,
+        verify=verify,
+        progress=progress,
     )
 
 
-def _opened(split: plans.Split, target: Path) -> Split:
-    fields: dict[str, Values] = {}
-    texts: dict[str, str] = {}
-    scales: dict[str, float] = {}
-    for name, column in split.columns.items():
-        values = cache.opened(column, target)
-        if isinstance(values, str):
-            texts[name] = values
-        elif values is not None:
-            fields[name] = values
-        if column.range and column.range[0] == 0 and column.shape:
-            scales[name] = column.range[1]
-    return Split(split.name, fields, texts=texts, scales=scales)
+def load_manifest(path: AnyPath | None = None) -> Manifest:
+    """Read and check a manifest.
+
+    Args:
+        path: The YAML file; None takes the one that ``TINYTORCH_DATASETS_MANIFEST`` names, else the one that
+            came with this package.
+
+    Raises:
+        ManifestError: Something is wrong with it; `problems` has everything that is, each with its line.
+
+    >>> load_manifest().datasets["mnist"].format
+    'idx'
+    """
+    from tinytorch_datasets import stages
+
+    return stages.read_manifest(paths.manifest_path(path))
 
 
-def _described(book: Manifest, name: str) -> tuple[Entry, str]:
-    entry = book.entry(name)
-    files = ", ".join(f"{path} {file.sha256[:16]}" for path, file in entry.files.items())
-    line = f"{name} from tinytorch-datasets {VERSION}; sha256 of {book.path.name} {book.sha256[:16]}, {files}"
-    return entry, line
+def list_datasets(*, manifest: ManifestLike = None) -> list[str]:
+    """The names that `get` takes, in the manifest's order.
+
+    >>> list_datasets()
+    ['tinydigits', 'tinytalks', 'mnist', 'cifar10']
+    """
+    return list(manifest_of(manifest).datasets)
 
 
 def manifest_of(given: ManifestLike) -> Manifest:
     """The manifest itself, whichever way it was given."""
-    return given if isinstance(given, Manifest) else load_manifest(given)
+    return load_manifest(given) if _is_path(given) else given  # type: ignore[arg-type, return-value]
+
+
+def _is_path(manifest: ManifestLike) -> bool:
+    return manifest is None or isinstance(manifest, str | os.PathLike)
+
+
+def _recalled(name: str, manifest: Path, homes: tuple[Path, ...]) -> Dataset | None:
+    """The data set as its receipt has it, in this process or an earlier one; None if none holds."""
+    held = _held.get((name, manifest, homes))
+    if held is not None and held[0].holds():
+        return held[1]
+    if not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
+        return None  # no data set's name, and nothing to build a path of
+    for home in homes:
+        cache = home / ".cache"
+        receipt = Receipt.read(place(cache, manifest, name))
+        if receipt is not None and receipt.manifest == str(manifest) and receipt.holds():
+            describe = functools.partial(_described, manifest, name)
+            try:
+                dataset = receipt.dataset(name, cache / "arrays", describe)
+            except (OSError, ValueError, TypeError, KeyError, IndexError):
+                continue  # its stamps fit, and yet it is not what the arrays are: every stage will say why
+            _held[name, manifest, homes] = receipt, dataset
+            return dataset
+    return None
+
+
+# Data sets are immutable, so who asks twice gets the same one, as long as what it stands on has not changed.
+_held: dict[tuple[str, Path, tuple[Path, ...]], tuple[Receipt, Dataset]] = {}
+
+
+def _described(manifest: Path, name: str) -> tuple[Entry, str]:
+    from tinytorch_datasets import stages
+
+    return stages.described(load_manifest(manifest), name)
+
+
+def __getattr__(name: str) -> Any:
+    from tinytorch_datasets import stages
+
+    return getattr(stages, name)

@@ -24,9 +24,11 @@ class Manifest:
     def __init__(self, document: Document, declared: Declarations) -> None:
         self.path = document.path
         self.sha256 = document.sha256
+        self.stamp = document.stamp
         self.datasets = declared.datasets
         self.download_to = declared.download_to
         self.shipped_in = declared.shipped_in
+        self.shipped_budget_bytes = declared.shipped_budget_bytes
         self._document = document
 
     def __repr__(self) -> str:
@@ -46,6 +48,10 @@ class Manifest:
     def where(self, *keys: str | int) -> str:
         """The line of a value below `datasets`, to name in an error: ``where("mnist", "format")``."""
         return self._document.where("datasets", *keys)
+
+    def where_of_all(self, key: str) -> str:
+        """The line of a value that stands beside `datasets`: ``where_of_all("shipped_in")``."""
+        return self._document.where(key)
 
     def plan(self, name: str, folder: Path) -> Plan:
         """What the stages need to know of one data set whose files are (or will be) in `folder`."""

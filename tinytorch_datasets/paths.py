@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ OFFLINE = "TINYTORCH_DATASETS_OFFLINE"
 
 _PACKAGE = Path(__file__).resolve().parent
 _MANIFEST_NAME = "datasets.yaml"
+DOWNLOAD_TO = "milestones/datasets"
 
 
 @dataclass(frozen=True)
@@ -91,16 +93,45 @@ class Places:
 
     @property
     def cache(self) -> Path:
-        """The folder of decoded arrays, stamps and locks."""
+        """The folder that takes decoded arrays, stamps, receipts and locks."""
         return self.home / ".cache"
 
+    @property
+    def caches(self) -> tuple[Path, ...]:
+        """Every folder that may have decoded arrays, in the order to look."""
+        return tuple(home / ".cache" for home in self.homes)
 
-def places(manifest: Path, *, download_to: str, shipped_in: str) -> Places:
-    """The folders of the manifest at that path, which declares the two given folders."""
-    homes = Settings.from_environment().homes
-    if not homes:
-        homes = (_user_cache(),) if manifest.parent == _PACKAGE else (manifest.parent / download_to,)
-    return Places(shipped=manifest.parent / shipped_in, homes=homes)
+
+def places(manifest: Path, home: Path | None = None, *, download_to: str, shipped_in: str) -> Places:
+    """The folders of the manifest at that path, which declares the two given folders; `home` overrules it."""
+    return Places(shipped=manifest.parent / shipped_in, homes=_homes(manifest, home, lambda: download_to))
+
+
+def likely_homes(manifest: Path, home: Path | None = None) -> tuple[Path, ...]:
+    """Where the manifest's downloads most likely are, found without reading it as YAML.
+
+    A wrong guess costs time and nothing else: the receipts there do not fit, or there are none.
+    """
+    return _homes(manifest, home, lambda: _hinted(manifest))
+
+
+def _homes(manifest: Path, home: Path | None, download_to: Callable[[], str]) -> tuple[Path, ...]:
+    if home is not None:
+        return (home,)
+    if homes := Settings.from_environment().homes:
+        return homes
+    return (_user_cache(),) if manifest.parent == _PACKAGE else (manifest.parent / download_to(),)
+
+
+def _hinted(manifest: Path) -> str:
+    try:
+        with manifest.open(encoding="utf-8", errors="replace") as lines:
+            for line in itertools.islice(lines, 50):
+                if line.startswith("download_to:"):
+                    return line.removeprefix("download_to:").split("#")[0].strip(" \n\"'")
+    except OSError:
+        pass
+    return DOWNLOAD_TO
 
 
 def _user_cache() -> Path:

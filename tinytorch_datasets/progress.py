@@ -50,6 +50,7 @@ class Bars:
         if bar is None:
             bar = self._bars[file] = self._bar(file, bytes_done, bytes_in_all)
         if bytes_done < bar.n:  # started over: what came before says nothing about the time left
+            bar.initial = 0
             bar.reset(total=bytes_in_all)
         bar.update(bytes_done - bar.n)
         if bytes_done == bytes_in_all:

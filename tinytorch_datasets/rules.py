@@ -279,4 +279,18 @@ def guess(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near!r}?" if near else ""
 
 
-_RULES: tuple[Callable[[dict[str, Any], Formats], Problems], ...] = (_format, _fields, _splits, _files)
+def _contents(entry: dict[str, Any], formats: Formats) -> Problems:
+    fields, splits = _mapping(entry.get("fields")), _mapping(entry.get("splits"))
+    for name, body in fields.items():
+        for split in _mapping(_mapping(body).get("sha256")).keys() - splits.keys():
+            yield ("fields", name, "sha256", split), f"no split of that name{guess(split, splits)}"
+    contract = _mapping(entry.get("contract"))
+    of = _mapping(contract.get("duplicates")).get("of")
+    for i, field in enumerate(of if isinstance(of, list) else ()):
+        if field not in fields:
+            yield ("contract", "duplicates", "of", i), f"no field of that name{guess(str(field), fields)}"
+    if "balance" in contract and not any("classes" in _mapping(field) for field in fields.values()):
+        yield ("contract", "balance"), "no field has classes to be balanced"
+
+
+_RULES: tuple[Callable[[dict[str, Any], Formats], Problems], ...] = (_format, _fields, _splits, _files, _contents)

@@ -7,6 +7,8 @@ from typing import Any, overload
 
 import numpy as np
 
+from tinytorch_datasets.maps import from_pickle, to_pickle
+
 
 class Texts(Sequence[str]):
     """Strings kept as one UTF-8 buffer and the place of each in it, so that they can be memory-mapped.
@@ -44,6 +46,12 @@ class Texts(Sequence[str]):
         if isinstance(index, int | np.integer):
             return bytes(self._buffer[self._starts[index] : self._ends[index]]).decode()
         return Texts(self._buffer, self._starts[index], self._ends[index])
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return tuple(to_pickle(part) for part in (self._buffer, self._starts, self._ends))
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._buffer, self._starts, self._ends = map(from_pickle, state)
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, str) or not isinstance(other, Sequence):

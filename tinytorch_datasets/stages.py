@@ -1,0 +1,160 @@
+"""In which order do the stages run?
+
+Manifest, fetch, verify, decode, cache, hand over: `run` is the one function that knows, and no stage calls
+another.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tinytorch_datasets import cache, contents, formats, manifest, paths, receipts
+from tinytorch_datasets._version import VERSION
+from tinytorch_datasets.dataset import Dataset
+from tinytorch_datasets.declarations import Entry
+from tinytorch_datasets.errors import DecodeError
+from tinytorch_datasets.fetch import fetch
+from tinytorch_datasets.manifest import Manifest
+from tinytorch_datasets.maps import stamp
+from tinytorch_datasets.paths import Places
+from tinytorch_datasets.plan import Plan
+from tinytorch_datasets.receipts import Receipt, SplitReceipt
+from tinytorch_datasets.verify import Mode, Stamps, check
+
+if TYPE_CHECKING:
+    from tinytorch_datasets.progress import Progress
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest in that file, checked against the formats there are."""
+    return manifest.load(path, formats)
+
+
+def run(
+    book: Manifest,
+    name: str,
+    where: Places,
+    *,
+    mirror: str | None,
+    offline: bool,
+    verify: Mode,
+    progress: Progress | None,
+) -> Dataset:
+    """Every stage for one data set, and the receipt that lets the next `get` skip them."""
+    plan = planned(book, name, where)
+    stamps = Stamps(where.cache / "stamps" / f"{plan.name}.json")
+    if plan.status == "remote":
+        brought = fetch(
+            plan.files,
+            plan.root,
+            folder=plan.folder,
+            mirror=mirror,
+            offline=offline,
+            locks=where.cache / "locks",
+            progress=progress,
+            dataset=plan.name,
+        )
+        for file in brought:
+            stamps.remember(plan.root / file.name, file.sha256)
+    for file in plan.files:
+        check(plan.root / file.name, file, mode=verify, stamps=stamps, mend=mend(plan))
+    stamps.save()
+    arrays = decoded(plan, where, afresh=verify == "always")
+    receipt = receipt_of(book, plan, arrays)
+    cache.keep(receipts.place(where.cache, book.path, name), receipt.written())
+    return receipt.dataset(name, arrays.parent, functools.partial(described, book, name))
+
+
+def places(book: Manifest, home: Path | None = None) -> Places:
+    """The folders that a manifest's data lives in."""
+    return paths.places(book.path, home, download_to=book.download_to, shipped_in=book.shipped_in)
+
+
+def planned(book: Manifest, name: str, where: Places) -> Plan:
+    """The plan of one data set, its files placed where they are or will be."""
+    entry = book.entry(name)
+    folder = where.files(entry.folder or name, shipped=entry.status == "shipped", names=tuple(entry.files))
+    return book.plan(name, folder)
+
+
+def mend(plan: Plan) -> str:
+    """What a person does about a file of this plan that is not right."""
+    if plan.status == "shipped":
+        return "Restore it: `git checkout` it in a clone, or reinstall the package."
+    return f"Delete it and run `tinytorch-datasets get {plan.name}`; if it happens again, report the mirror."
+
+
+def decoded(plan: Plan, where: Places, *, afresh: bool = False) -> Path:
+    """The folder of a plan's decoded arrays, decoded now unless they are all there.
+
+    Its files must have been verified: decoders read what is on disk.
+    """
+    name = cache.folder_name(plan, formats.of(plan.format).version)
+    if not afresh:
+        for kept in where.caches:
+            if cache.is_whole(plan, kept / "arrays" / name):
+                return kept / "arrays" / name
+    target = where.cache / "arrays" / name
+    with cache.turn(where.cache / "locks", name):
+        # Whoever had the turn before may have decoded it.
+        if afresh or not cache.is_whole(plan, target):
+            cache.sweep(where.cache)
+            cache.write(target, blocks(plan))
+    return target
+
+
+def blocks(plan: Plan) -> Iterator[formats.Block]:
+    """All values of a data set, decoded from its verified files and checked against what is declared.
+
+    Raises:
+        DecodeError: A file is not what its format, or the manifest, says. It names the line of the manifest.
+    """
+    form = formats.of(plan.format)
+    try:
+        yield from contents.checked(form.decode(plan.splits, **plan.options), plan.splits)
+    except DecodeError as error:
+        error.where = error.where or plan.where
+        raise
+
+
+def receipt_of(book: Manifest, plan: Plan, arrays: Path) -> Receipt:
+    """What opening the data set takes, made from the plan and from the decoded arrays' own headers."""
+    splits = []
+    stamped = [book.path, *(plan.root / file.name for file in plan.files)]
+    for split in plan.splits:
+        parts = {field: cache.parts(column, arrays) or [] for field, column in split.columns.items()}
+        stamped += [arrays / part.file for found in parts.values() for part in found]
+        columns = split.columns
+        splits.append(
+            SplitReceipt(
+                split.name,
+                {field: found for field, found in parts.items() if columns[field].per == "sample"},
+                {field: found[0] for field, found in parts.items() if columns[field].per == "split"},
+                {field: c.range[1] for field, c in columns.items() if c.range and c.range[0] == 0 and c.shape},
+            )
+        )
+    stamps = {str(path): stamp(path) for path in stamped}
+    # The manifest's stamp is of before it was read: a change since then is a change.
+    stamps[str(book.path)] = book.stamp
+    return Receipt(str(book.path), arrays.name, tuple(splits), book.entry(plan.name).classes, stamps)
+
+
+def described(book: Manifest, name: str) -> tuple[Entry, str]:
+    """A data set's entry, and one line that says where its arrays are from."""
+    entry = book.entry(name)
+    files = ", ".join(f"{path} {file.sha256[:16]}" for path, file in entry.files.items())
+    line = f"{name} from tinytorch-datasets {VERSION}; sha256 of {book.path.name} {book.sha256[:16]}, {files}"
+    return entry, line
+
+
+def clean(plan: Plan, where: Places, *, downloads: bool = True) -> int:
+    """Remove a data set's decoded arrays and, if it is remote, its downloads; the bytes freed."""
+    freed = cache.clean(where.cache, plan.name)
+    if downloads and plan.status == "remote":
+        for file in plan.files:
+            for path in (plan.root / file.name, plan.root / f"{file.name}.part"):
+                freed += cache.remove(path)
+    return freed
