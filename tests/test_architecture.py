@@ -17,7 +17,8 @@ NAME = "tinytorch_datasets"
 FLOORS = (
     {"errors", "_version", "sizes", "scalars", "maps"},
     {"plan", "document", "texts", "progress", "paths"},
-    {"dataset", "declarations", "formats._registry"},
+    {"batches", "declarations", "formats._registry"},
+    {"dataset"},
     {"cache", "rules", "receipts"},
     {"complaints", "verify", "contents", "fetch", "formats._*"},
     {"manifest", "formats.*"},

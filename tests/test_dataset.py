@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +146,20 @@ class TestBatches:
         images, _ = next(iter(split.batches(4, dtype="float32")))
 
         np.testing.assert_array_equal(images, split.arrays(dtype="float32")[0][:4])
+
+    def test_batches_made_ahead_are_the_same_batches(self, split: Split) -> None:
+        """A thread changes when they are made, and nothing else."""
+        ahead = [labels.tolist() for _, labels in split.batches(3, shuffle=True, seed=7, prefetch=2)]
+        then = [labels.tolist() for _, labels in split.batches(3, shuffle=True, seed=7)]
+
+        assert ahead == then
+
+    def test_leaving_a_loop_ends_the_thread(self, split: Split) -> None:
+        """No thread is left that waits for someone to take its batches."""
+        for _ in split.batches(1, prefetch=2):
+            break
+
+        assert not [thread for thread in threading.enumerate() if thread.name == "batches ahead"]
 
     @pytest.mark.parametrize("size", [0, -1, 2.5, True])
     def test_a_size_that_is_no_count_is_refused(self, split: Split, size: object) -> None:

@@ -21,7 +21,7 @@ from typing import IO, Any
 import numpy as np
 
 from tinytorch_datasets import maps
-from tinytorch_datasets.dataset import Values
+from tinytorch_datasets.batches import Values
 from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.maps import Part, found
 from tinytorch_datasets.plan import Column, Plan

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinytorch_datasets._version import VERSION
-from tinytorch_datasets.dataset import Dataset, Split, Values
+from tinytorch_datasets.batches import Values
+from tinytorch_datasets.dataset import Dataset, Split
 from tinytorch_datasets.maps import Part, Stamp, opened, stamp
 from tinytorch_datasets.texts import Texts
 

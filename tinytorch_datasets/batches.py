@@ -1,0 +1,125 @@
+"""How do samples reach a training loop?
+
+Gathered and converted in one pass into fresh arrays, or, where nothing is shuffled or converted, as views that
+cost nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinytorch_datasets.texts import Texts
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+Values = np.ndarray | Texts
+Batch = tuple[Any, ...]
+
+
+def converted(values: Any, dtype: DTypeLike | None, scale: float | None) -> Any:
+    """The values in another dtype; integers brought into 0 to 1 by a float dtype if they have a scale.
+
+    Only values whose samples have a shape: labels and other scalars stay as they are, and so do strings.
+
+    >>> converted(np.array([[0, 51, 255]], np.uint8), "float32", 255)
+    array([[0. , 0.2, 1. ]], dtype=float32)
+    """
+    if dtype is None or not isinstance(values, np.ndarray) or values.ndim < 2:
+        return values
+    wanted = np.dtype(dtype)
+    if scale and wanted.kind == "f" and values.dtype.kind in "ui":
+        # One pass: the ufunc casts as it divides, where astype first would write the floats twice.
+        return np.divide(values, np.asarray(scale, wanted), dtype=wanted)
+    return values.astype(wanted, copy=False)
+
+
+class Batches:
+    """One pass over a split each time it is iterated; `len` is the number of batches."""
+
+    def __init__(
+        self,
+        fields: Mapping[str, Values],
+        samples: int,
+        size: int,
+        *,
+        shuffle: bool,
+        seed: int | None,
+        dtype: DTypeLike | None,
+        scales: Mapping[str, float],
+        drop_last: bool,
+        prefetch: int,
+    ) -> None:
+        # As plain arrays: every operation on a memmap, even a slice, costs a Python call of its own.
+        self._columns = [
+            (values if isinstance(values, Texts) else np.asarray(values), scales.get(field))
+            for field, values in fields.items()
+        ]
+        self._samples, self._size, self._dtype = samples, size, dtype
+        self._drop_last, self._prefetch = drop_last, prefetch
+        # RandomState's streams are frozen (NEP 19); a Generator's permutation may change with NumPy.
+        self._random = np.random.RandomState(seed) if shuffle else None
+
+    def __len__(self) -> int:
+        whole, rest = divmod(self._samples, self._size)
+        return whole + (1 if rest and not self._drop_last else 0)
+
+    def __iter__(self) -> Iterator[Batch]:
+        order = self._random.permutation(self._samples) if self._random is not None else None
+        starts = range(0, len(self) * self._size, self._size)
+        batches = (self._batch(start, order) for start in starts)
+        return _ahead(batches, self._prefetch) if self._prefetch else batches
+
+    def _batch(self, start: int, order: np.ndarray | None) -> Batch:
+        places = slice(start, start + self._size)
+        index = places if order is None else order[places]
+        return tuple(converted(_taken(values, index), self._dtype, scale) for values, scale in self._columns)
+
+
+def _taken(values: Values, index: Any) -> Any:
+    if isinstance(index, slice) or isinstance(values, Texts):
+        return values[index]
+    return np.take(values, index, axis=0)
+
+
+def _ahead(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
+    """The same batches, up to `count` of them made ahead in a thread: NumPy lets go of the interpreter meanwhile."""
+    import queue
+    import threading
+
+    made: queue.Queue[Callable[[], Batch | None]] = queue.Queue(count)
+    stopped = threading.Event()
+
+    def put(result: Callable[[], Batch | None]) -> None:
+        while not stopped.is_set():
+            try:
+                return made.put(result, timeout=0.1)
+            except queue.Full:
+                continue
+        return None
+
+    def work() -> None:
+        try:
+            for batch in batches:
+                put(lambda batch=batch: batch)  # type: ignore[misc]
+                if stopped.is_set():
+                    return
+            put(lambda: None)
+        except BaseException as error:  # raised where the batches are taken
+            put(lambda error=error: _raise(error))  # type: ignore[misc]
+
+    thread = threading.Thread(target=work, name="batches ahead", daemon=True)
+    thread.start()
+    try:
+        while (batch := made.get()()) is not None:
+            yield batch
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def _raise(error: BaseException) -> None:
+    raise error
