@@ -301,8 +301,8 @@ class TestWrongBytes:
                 "  Restore it: `git checkout` it in a clone, or reinstall the package."
             )
 
-    def test_verify_always_reads_every_byte_whatever_the_stamp_says(self, flowers: Path, home: Path) -> None:
-        """A change that leaves size and time as they were is what "always" is for."""
+    def test_a_change_that_hides_itself_is_seen(self, flowers: Path, home: Path) -> None:
+        """Size and time of change as they were are not enough to pass for the same file."""
         path = flowers.parent / "datasets" / "flowers" / "test.csv"
         get("flowers", manifest=flowers)
         seen = path.stat()
@@ -310,6 +310,22 @@ class TestWrongBytes:
             stream.seek(-2, os.SEEK_END)
             stream.write(b"?")
         os.utime(path, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+
+        with pytest.raises(HashMismatch):
+            get("flowers", manifest=flowers)
+
+    def test_verify_always_reads_every_byte_whatever_the_stamps_say(self, flowers: Path, home: Path) -> None:
+        """Forged stamps deceive "auto", which trusts them, and not "always"."""
+        path = flowers.parent / "datasets" / "flowers" / "test.csv"
+        get("flowers", manifest=flowers)
+        old = path.stat()
+        with path.open("r+b") as stream:
+            stream.seek(-2, os.SEEK_END)
+            stream.write(b"?")
+        new = path.stat()
+        for kept in [*home.rglob("stamps/*.json"), *home.rglob("receipts/*.json")]:
+            text = kept.read_text().replace(str(old.st_mtime_ns), str(new.st_mtime_ns))
+            kept.write_text(text.replace(str(old.st_ctime_ns), str(new.st_ctime_ns)))
 
         get("flowers", manifest=flowers)
         with pytest.raises(HashMismatch):

@@ -55,9 +55,12 @@ def found(folder: Path, file: str) -> Part | None:
 
 
 def stamp(file: str | Path) -> Stamp:
-    """What changes when a file's contents do: its size, time of change in nanoseconds, and inode."""
+    """What changes when a file's contents do: its size, times of change in nanoseconds, and inode.
+
+    Both times, because the first can be set to anything and the second, where the system has it, cannot.
+    """
     about = os.stat(file)  # noqa: PTH116 - on the way that shall cost nothing
-    return [about.st_size, about.st_mtime_ns, about.st_ino]
+    return [about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino]
 
 
 class Remapped(NamedTuple):

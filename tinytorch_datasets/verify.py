@@ -1,7 +1,7 @@
 """Are these the promised bytes?
 
-A file is hashed once. A stamp remembers what was hashed (size, time of change, inode); while the stamp still
-fits the file, its hash is known and nothing is read. `Mode` "always" reads every byte whatever the stamp says.
+A file is hashed once. A stamp remembers the file as it was then; while the stamp still fits, its hash is
+known and nothing is read. `Mode` "always" reads every byte whatever the stamp says.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Literal
 
 from tinytorch_datasets.cache import whole_file
 from tinytorch_datasets.errors import HashMismatch, MissingFile, StorageError
+from tinytorch_datasets.maps import stamp
 from tinytorch_datasets.plan import File
 
 Mode = Literal["auto", "always"]
@@ -52,12 +53,6 @@ class Stamps:
         if self._changed:
             with contextlib.suppress(StorageError), whole_file(self._path) as out:
                 out.write(json.dumps(self._known, indent=1).encode())
-
-
-def stamp(path: Path) -> list[str | int]:
-    """What changes when a file's contents do: its size, time of change in nanoseconds, and inode."""
-    found = path.stat()
-    return [found.st_size, found.st_mtime_ns, found.st_ino]
 
 
 def check(path: Path, promised: File, *, mode: Mode, stamps: Stamps, mend: str) -> None:

@@ -1,0 +1,185 @@
+"""The warm path: what lets get() skip the stages, and what must make it run them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from tinytorch_datasets import get, load_manifest
+from tinytorch_datasets.errors import ManifestError, UnknownDataset
+
+HEAVY = {"pydantic", "yaml", "pooch", "requests", "urllib3", "hashlib", "ssl", "click", "rich", "tqdm", "filelock"}
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A manifest with TinyDigits, in a folder of its own whose every byte a test may change."""
+    (tmp_path / "datasets").mkdir()
+    shutil.copytree(ROOT / "datasets" / "tinydigits", tmp_path / "datasets" / "tinydigits")
+    text = (ROOT / "datasets.yaml").read_text()
+    start, end = text.index("  tinytalks:"), text.index("  mnist:")
+    manifest = tmp_path / "datasets.yaml"
+    manifest.write_text(text[:start] + text[end:].split("  mnist:")[0])
+    return manifest
+
+
+def receipt(clone: Path) -> Path:
+    """The one receipt there is."""
+    (path,) = (clone.parent / "milestones/datasets/.cache/receipts").iterdir()
+    return path
+
+
+def modules_of_a_fresh(statement: str) -> set[str]:
+    """The top-level modules that a fresh process has loaded after a statement."""
+    code = f"{statement}; import sys; print(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+class TestTheWarmPath:
+    """A data set that was handed over before needs NumPy, and nothing else."""
+
+    def test_nothing_heavy_is_imported(self, home: Path) -> None:
+        """No YAML, no Pydantic, no hashing, no network library, in a fresh process."""
+        get("tinydigits")
+        warm = modules_of_a_fresh("from tinytorch_datasets import get; get('tinydigits').train.images.sum()")
+
+        assert not warm & HEAVY
+        assert "numpy" in warm
+
+    def test_what_it_hands_over_is_the_same(self, home: Path) -> None:
+        """Every field, the classes, the entry and the provenance."""
+        code = (
+            "from tinytorch_datasets import get; d = get({name!r});"
+            "print([[s.name, [f if isinstance(f, str) else f.tolist() if hasattr(f, 'tolist') else list(f)"
+            " for f in s.arrays()]] for s in d.values()], d.classes, d.provenance, d.entry, getattr(d.train, 'text', 0))"
+        )
+        for name in ("tinydigits", "tinytalks"):
+            cold, warm = (
+                subprocess.run([sys.executable, "-c", code.format(name=name)], capture_output=True, check=True).stdout
+                for _ in range(2)
+            )
+            assert cold == warm
+            assert len(cold) > 10_000
+
+    def test_the_second_get_in_a_process_gives_the_same_object(self, home: Path) -> None:
+        """Data sets are immutable, so there is nothing to make again."""
+        get("tinydigits")
+
+        assert get("tinydigits") is get("tinydigits")
+
+    def test_no_file_is_written(self, clone: Path) -> None:
+        """A warm get leaves the disk as it is."""
+        get("tinydigits", manifest=clone)
+        before = {path: path.stat().st_mtime_ns for path in clone.parent.rglob("*")}
+        modules_of_a_fresh(f"from tinytorch_datasets import get; get('tinydigits', manifest={str(clone)!r})")
+
+        assert {path: path.stat().st_mtime_ns for path in clone.parent.rglob("*")} == before
+
+
+def another_manifest(clone: Path) -> None:
+    """One letter of a title."""
+    clone.write_text(clone.read_text().replace("8x8 handwritten", "8X8 handwritten"))
+
+
+def cut_the_receipt(clone: Path) -> None:
+    """A disk that was full."""
+    receipt(clone).write_bytes(receipt(clone).read_bytes()[:-20])
+
+
+def empty_the_receipt(clone: Path) -> None:
+    """Valid JSON of another kind."""
+    receipt(clone).write_text("{}")
+
+
+def another_version(clone: Path) -> None:
+    """What another version of the package wrote."""
+    known = json.loads(receipt(clone).read_text())
+    known[0][1] = "0.0.0"
+    receipt(clone).write_text(json.dumps(known))
+
+
+def another_folder(clone: Path) -> None:
+    """A planted path that leads elsewhere."""
+    known = json.loads(receipt(clone).read_text())
+    known[2] = "../../../datasets"
+    receipt(clone).write_text(json.dumps(known))
+
+
+def a_longer_shape(clone: Path) -> None:
+    """A planted shape past the end of the array."""
+    known = json.loads(receipt(clone).read_text())
+    known[3][0][1]["images"][0][2] = [10**9, 8, 8]
+    receipt(clone).write_text(json.dumps(known))
+
+
+def nonsense(clone: Path) -> None:
+    """The right frame around something else."""
+    known = json.loads(receipt(clone).read_text())
+    known[3][0][1]["images"] = {"file": 7}
+    receipt(clone).write_text(json.dumps(known))
+
+
+def an_array_changed(clone: Path) -> None:
+    """An array that lost its end."""
+    path = next(clone.parent.rglob("train.images.npy"))
+    raw = path.read_bytes()
+    path.unlink()
+    path.write_bytes(raw[:-4])
+
+
+DAMAGES = [
+    another_manifest,
+    cut_the_receipt,
+    empty_the_receipt,
+    another_version,
+    another_folder,
+    a_longer_shape,
+    nonsense,
+    an_array_changed,
+]
+
+
+class TestWhatDoesNotFit:
+    """Whatever is wrong with a receipt, or with what it stands on, every stage runs and the result is right."""
+
+    @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+    def test_is_found_out_again(self, clone: Path, damage: Callable[[Path], None]) -> None:
+        """In a fresh process, which knows only what is on disk."""
+        expected = np.array(get("tinydigits", manifest=clone).train.images)
+        damage(clone)
+        code = (
+            f"from tinytorch_datasets import get; d = get('tinydigits', manifest={str(clone)!r});"
+            "import hashlib; print(hashlib.sha256(d.train.images.tobytes()).hexdigest(), d.train.images.shape)"
+        )
+        told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+        assert told.split(maxsplit=1) == [hashlib.sha256(expected.tobytes()).hexdigest(), "(1000, 8, 8)\n"]
+
+    def test_a_manifest_that_became_wrong_is_told(self, clone: Path) -> None:
+        """Arrays from a time when it was right do not hide that."""
+        get("tinydigits", manifest=clone)
+        clone.write_text(clone.read_text().replace("samples: 1_000", "samples: -1"))
+        with pytest.raises(ManifestError):
+            get("tinydigits", manifest=clone)
+
+    def test_a_manifest_in_hand_runs_every_stage(self, clone: Path) -> None:
+        """It may be older than the file it came from."""
+        book = load_manifest(clone)
+        get("tinydigits", manifest=clone)
+
+        assert get("tinydigits", manifest=book).train.images.shape == (1000, 8, 8)
+
+    def test_a_name_cannot_lead_out_of_the_folder(self, clone: Path) -> None:
+        """A receipt's path is built of the name that was asked for."""
+        with pytest.raises(UnknownDataset):
+            get("../receipts/tinydigits", manifest=clone)
