@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import functools
 import os
+import pickle
 import threading
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from tinytorch_datasets import paths
 
 REALDATA = "TINYTORCH_DATASETS_REALDATA"
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def plainly_unpickled(path: Path) -> Any:
+    """What Python's own pickle makes of a file that we trust: the witness for our reader, on any NumPy."""
+
+    class Unpickler(pickle.Unpickler):
+        def find_class(self, module: str, name: str) -> Any:
+            # NumPy 2 writes a module's name that NumPy 1 does not have.
+            old = int(np.__version__.split(".")[0]) < 2
+            return super().find_class(module.replace("numpy._core", "numpy.core") if old else module, name)
+
+    with path.open("rb") as stream:
+        return Unpickler(stream).load()
 
 
 @pytest.fixture(autouse=True)

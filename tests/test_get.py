@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from conftest import ROOT, Served
+from conftest import ROOT, Served, plainly_unpickled
 
 from tinytorch_datasets import Dataset, get, list_datasets
 from tinytorch_datasets.errors import (
@@ -78,7 +77,7 @@ class TestTheShippedSets:
         assert digits.test.images.dtype == np.float32
         assert np.bincount(digits.train.labels).tolist() == [100] * 10
         assert np.bincount(digits.test.labels).tolist() == [20] * 10
-        published = pickle.loads((ROOT / "datasets/tinydigits/train.pkl").read_bytes())
+        published = plainly_unpickled(ROOT / "datasets/tinydigits/train.pkl")
         np.testing.assert_array_equal(digits.train.images, published["images"])
         np.testing.assert_array_equal(digits.train.labels, published["labels"])
 

@@ -53,7 +53,8 @@ class TestTheWarmPath:
         get("tinydigits")
         warm = modules_of_a_fresh("from tinytorch_datasets import get; get('tinydigits').train.images.sum()")
 
-        assert not warm & HEAVY
+        # Old versions of NumPy import hashlib by themselves.
+        assert not (warm - modules_of_a_fresh("import numpy")) & HEAVY
         assert "numpy" in warm
 
     def test_what_it_hands_over_is_the_same(self, home: Path) -> None:
@@ -61,7 +62,8 @@ class TestTheWarmPath:
         code = (
             "from tinytorch_datasets import get; d = get({name!r});"
             "print([[s.name, [f if isinstance(f, str) else f.tolist() if hasattr(f, 'tolist') else list(f)"
-            " for f in s.arrays()]] for s in d.values()], d.classes, d.provenance, d.entry, getattr(d.train, 'text', 0))"
+            " for f in s.arrays()]] for s in d.values()])"
+            "; print(d.classes, d.provenance, d.entry, getattr(d.train, 'text', 0))"
         )
         for name in ("tinydigits", "tinytalks"):
             cold, warm = (

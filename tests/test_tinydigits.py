@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 import re
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from conftest import plainly_unpickled
 
 FOLDER = Path(__file__).parents[1] / "datasets" / "tinydigits"
 
@@ -30,8 +30,7 @@ def arrays(file: str) -> dict[str, np.ndarray]:
     """What a shipped file holds, read without any code of this project."""
     # Only ever bytes whose hash is known: a pickle from elsewhere could run code.
     assert sha256(FOLDER / file) == PUBLISHED[file][1]
-    with (FOLDER / file).open("rb") as stream:
-        content: dict[str, np.ndarray] = pickle.load(stream)
+    content: dict[str, np.ndarray] = plainly_unpickled(FOLDER / file)
     return content
 
 

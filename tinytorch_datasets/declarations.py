@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from tinytorch_datasets import plan
@@ -32,11 +32,15 @@ def _hex(digits: int, kind: str) -> Any:
             return value
         raise PydanticCustomError(NOT_A_HASH, f"not {kind}: {problem}")
 
-    return BeforeValidator(check, json_schema_input_type=Annotated[str, Field(pattern=f"^[0-9a-f]{{{digits}}}$")])
+    return BeforeValidator(check)
 
 
-Sha256 = Annotated[str, _hex(64, "a sha256")]
-Md5 = Annotated[str, _hex(32, "an MD5")]
+def _hex_schema(digits: int) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": f"^[0-9a-f]{{{digits}}}$"})
+
+
+Sha256 = Annotated[str, _hex(64, "a sha256"), _hex_schema(64)]
+Md5 = Annotated[str, _hex(32, "an MD5"), _hex_schema(32)]
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 Words = Annotated[str, Field(min_length=1)]

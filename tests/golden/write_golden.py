@@ -1,3 +1,8 @@
+# -*- coding: utf-8 -*-
+# It runs on Python 2.7 too, which linter, formatter and type checker do not know.
+# ruff: noqa
+# mypy: ignore-errors
+# fmt: off
 """Who wrote the golden bytes in this folder?
 
 This script, under the Python and NumPy that each file's name gives. It is kept to be read, not to be run by
@@ -10,6 +15,7 @@ Python 2.7 and on every Python 3, so it uses nothing newer. How they were made:
     python3.11/2.4.6  write_golden.py others
     sha256sum pickle-* cifar-* idx-* npy-* npz-* csv-* text-* qa-* > SHA256SUMS
 """
+
 import gzip
 import io
 import pickle
@@ -57,8 +63,13 @@ def cifar():
     with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as t:
         for number in (2, 1):
             data = (np.arange(2 * 3072) * number % 251).astype("u1").reshape(2, 3072)
-            batch = {"data": data, "labels": [number, number + 4], "filenames": ["a.png", "b.png"],
-                     "fine_labels": [number * 10, 99], "batch_label": "batch %d" % number}
+            batch = {
+                "data": data,
+                "labels": [number, number + 4],
+                "filenames": ["a.png", "b.png"],
+                "fine_labels": [number * 10, 99],
+                "batch_label": "batch %d" % number,
+            }
             body = pickle.dumps(batch, 2)
             entry = tarfile.TarInfo("batches/b%d" % number)
             entry.size = len(body)
@@ -78,8 +89,14 @@ def others():
             f.write(data)
 
     # IDX by hand, from the description on MNIST's page: two zero bytes, type, dimensions, sizes, big-endian values.
-    for code, kind, values in [(0x08, "B", [0, 7, 255]), (0x09, "b", [-128, 0, 127]), (0x0B, "h", [-300, 0, 300]),
-                               (0x0C, "i", [-70000, 0, 70000]), (0x0D, "f", [-0.5, 0.0, 1.5]), (0x0E, "d", [0.1, -2.0, 1e300])]:
+    for code, kind, values in [
+        (0x08, "B", [0, 7, 255]),
+        (0x09, "b", [-128, 0, 127]),
+        (0x0B, "h", [-300, 0, 300]),
+        (0x0C, "i", [-70000, 0, 70000]),
+        (0x0D, "f", [-0.5, 0.0, 1.5]),
+        (0x0E, "d", [0.1, -2.0, 1e300]),
+    ]:
         put("idx-%02x.idx" % code, struct.pack(">HBBI3" + kind, 0, code, 1, 3, *values))
     cube = struct.pack(">HBB3I", 0, 8, 3, 2, 2, 3) + bytes(range(12))
     put("idx-cube.idx", cube)
@@ -95,9 +112,11 @@ def others():
     np.save("npy-big.npy", a.astype(">u2"))
     np.savez("npz-stored.npz", images=a.astype("u1"), labels=np.array([1, 0, 1]))
     np.savez_compressed("npz-deflated.npz", images=a.astype("u1"), labels=np.array([1, 0, 1]))
-    put("csv-flowers.csv", b"long,wide,kind\n1.5,2,rose\n0.25,-3,\"tulip\"\n1e2,0,rose\n")
+    put("csv-flowers.csv", b'long,wide,kind\n1.5,2,rose\n0.25,-3,"tulip"\n1e2,0,rose\n')
     put("text-lines.txt", "one\ntwo\u2028still two\nth\u00e9e\n".encode("utf-8"))
-    put("qa-three.txt", b"Q: Who are you?\nA: I am TinyBot.\n\nQ: What is 2 + 2?\nA: It is 4.\n\nQ: Why?\nA: Because.\n")
+    put(
+        "qa-three.txt", b"Q: Who are you?\nA: I am TinyBot.\n\nQ: What is 2 + 2?\nA: It is 4.\n\nQ: Why?\nA: Because.\n"
+    )
 
 
 if __name__ == "__main__":

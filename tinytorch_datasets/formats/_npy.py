@@ -36,7 +36,7 @@ _ITEM = re.compile(
 def array(column: Column, stream: Stream) -> Iterator[Block]:
     """Blocks of the NPY array that the stream holds."""
     dtype, shape, by_columns = _header(stream)
-    allow(column, dtype, shape, stream.path, f"array {stream.member!r}" if stream.member else "its header")
+    allow(column, dtype, shape, stream.path, _whose(stream))
     # One dimension has the same order either way.
     read = fortran if by_columns and len(shape) > 1 else rows
     yield from read(column, stream, dtype, shape, "its body")
@@ -71,7 +71,7 @@ def _header(stream: Stream) -> tuple[np.dtype, tuple[int, ...], bool]:
     if not complete or any(
         items[key][kind] is None for key, kind in [("descr", "text"), ("fortran_order", "flag"), ("shape", "shape")]
     ):
-        stream.fail(f"its header is not one that NumPy writes: {text[:80]!r}")
+        stream.fail(f"its header is not one that NumPy writes: {text[:60]!r}")
     dtype = plain(items["descr"]["text"])
     if dtype is None:
         raise not_plain(stream.path, items["descr"]["text"], _whose(stream))

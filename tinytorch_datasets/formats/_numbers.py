@@ -44,7 +44,7 @@ def plain(text: str, *, strings: bool = False) -> np.dtype | None:
 def not_plain(path: Path, text: str, whose: str) -> DecodeError:
     """The error for a dtype that is not plain; an array of objects is a pickle in disguise, and refused as one."""
     if "O" in text:
-        reason = f"{whose} holds Python objects (dtype {text!r}), which only a pickle can carry; nothing was run"
+        reason = f"{whose} holds Python objects (dtype {text!r}), which are a pickle inside; nothing was run"
         return UnsafePickle(path, reason, names=(f"dtype {text}",))
     return DecodeError(path, f"{whose} has dtype {text!r}, which is not a plain number")
 

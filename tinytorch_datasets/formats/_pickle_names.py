@@ -29,7 +29,7 @@ UNSAFE = {
 }
 
 
-def globals_of(source: Path | bytes) -> tuple[str, ...]:
+def globals_of(source: Path | bytes | bytearray) -> tuple[str, ...]:
     """The names that a pickle asks for, in the order they first appear; it is not loaded.
 
     >>> globals_of(b"cos\\nsystem\\n(S'true'\\ntR.")
@@ -38,8 +38,7 @@ def globals_of(source: Path | bytes) -> tuple[str, ...]:
     Raises:
         DecodeError: It is not a sound pickle.
     """
-    data = source if isinstance(source, bytes) else source.read_bytes()
-    path = Path("<bytes>") if isinstance(source, bytes) else source
+    data, path = (source.read_bytes(), source) if isinstance(source, Path) else (source, Path("<bytes>"))
     try:
         return tuple(dict.fromkeys(spelled(*name) for name in _asked(data)))
     except BadPickle as error:

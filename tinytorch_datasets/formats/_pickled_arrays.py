@@ -65,7 +65,7 @@ def _dtype(allowance: Allowance, args: tuple[Any, ...]) -> Dtype:
     if len(args) != 3 or not _is(args[1], 0, False) or not _is(args[2], 1, True):
         _odd("the arguments of numpy.dtype")
     code = _text(args[0])
-    if code[:1] in ("<", ">", "|", "=") or (plain(code, strings=True)) is None:
+    if code[:1] in ("<", ">", "|", "=") or plain(code, strings=True) is None:
         _refuse(f"numpy.dtype {code!r}")
     return Dtype(code)
 
@@ -163,7 +163,7 @@ def _checked(dtype: Any, shape: Any, raw: Any, allowance: Allowance) -> tuple[np
         # A list here is how NumPy writes the elements of an object array.
         _refuse("an array whose values are not bytes")
     # A zero among the dimensions does not excuse the others: NumPy refuses (0, 2**62) as too big itself.
-    if math.prod(max(d, 1) for d in shape) * dtype.value.itemsize >= 2**62:
+    if math.prod(max(d, 1) for d in shape) * dtype.value.itemsize >= 2**40:
         _odd("the shape of an array")
     nbytes = math.prod(shape) * dtype.value.itemsize
     if nbytes != len(raw):
@@ -195,5 +195,5 @@ def _refuse(name: str) -> NoReturn:
 
 
 def _odd(what: str) -> NoReturn:
-    msg = f"{what} is not as NumPy writes it"
+    msg = f"NumPy writes {what} otherwise"
     raise BadPickle(msg)

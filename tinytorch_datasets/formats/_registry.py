@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -32,6 +33,7 @@ class Block(NamedTuple):
 
 
 Decoder = Callable[..., Iterator[Block]]
+Pickles = Callable[[Sequence[Split]], Iterator[tuple[Path, str, bytes | bytearray]]]
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Format:
         layout: How a split names its bytes: a file for each field, one file for all, or members of one file.
         version: Part of the name of every decoded array; raise it when the same bytes would decode otherwise.
         options: Type of each option, by name; `required` are those without a default.
+        pickles: ``pickles(splits)``, yielding (file, member or "", bytes) of each pickle that decoding would read,
+            for an audit of what they ask for. None where there are no pickles.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Format:
     version: int
     options: Mapping[str, Any]
     required: frozenset[str]
+    pickles: Pickles | None = None
 
     @property
     def summary(self) -> str:
@@ -62,7 +67,9 @@ class Format:
 _formats: dict[str, Format] = {}
 
 
-def decodes(name: str, *, layout: Layout, version: int = 1) -> Callable[[Decoder], Decoder]:
+def decodes(
+    name: str, *, layout: Layout, version: int = 1, pickles: Pickles | None = None
+) -> Callable[[Decoder], Decoder]:
     """Register the decorated function as the decoder of format `name`."""
 
     def register(decode: Decoder) -> Decoder:
@@ -81,6 +88,7 @@ def decodes(name: str, *, layout: Layout, version: int = 1) -> Callable[[Decoder
             version=version,
             options={p.name: p.annotation for p in keywords},
             required=frozenset(p.name for p in keywords if p.default is inspect.Parameter.empty),
+            pickles=pickles,
         )
         return decode
 

@@ -63,7 +63,7 @@ class Inflater:
         return self._z.unused_data
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        """At most `max_length` bytes of what comes out."""
+        """At most `max_length` bytes of what comes out; never 0, which zlib takes to mean any number."""
         return self._z.decompress(self._z.unconsumed_tail + data, max_length)
 
 
@@ -124,6 +124,8 @@ class _Inflated:
                 raise
             except Exception as error:  # zlib.error, OSError, EOFError or LZMAError: two of the modules may be missing
                 reason = f"its {self._codec.name} data is damaged ({error})"
+                if str(error) == "Memory usage limit exceeded":  # lzma has no other sign of it
+                    reason = f"its {self._codec.name} data needs more than {XZ_MEMORY >> 20} MiB of memory"
                 raise DecodeError(self._path, reason) from error
             if out:
                 self._member_gave = True

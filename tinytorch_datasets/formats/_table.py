@@ -19,6 +19,8 @@ def places(
     found: dict[str, list[int]] = {}
     others: list[Column] = []
     for column in fields:
+        if column.per == "split":
+            stream.fail(f"{column} belongs to the split as a whole, for which a table has no place")
         own = next((n for n in (column.key, column.field) if names and n in names), None)
         if column.field in wanted:
             said = wanted[column.field]

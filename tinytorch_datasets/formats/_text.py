@@ -28,7 +28,7 @@ def opened_text(path: Path, columns: Iterable[Column]) -> Iterator[Stream]:
     on_disk = path.stat().st_size
     numbers = sum(column.nbytes for column in columns)
     limit = max(INFLATION * on_disk, CHARACTERS_A_NUMBER * numbers) + SMALL_TEXT
-    promise = f"the file has {on_disk:,} and its declared numbers take {numbers:,}"
+    promise = f"the file has {on_disk:,}" + (f" and its declared numbers take {numbers:,}" if numbers else "")
     with opened(path, limit=limit, promise=promise) as stream:
         yield stream
 

@@ -77,7 +77,7 @@ class _Machine:
                 if step is None:
                     raise Refused(UNSAFE.get(code, "").format(argument) or f"instruction {code!r}")
                 step(self, argument)
-            except (IndexError, KeyError, ValueError, TypeError, AttributeError) as error:
+            except (IndexError, KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
                 msg = f"at byte {at:,}, instruction {code!r} does not fit what came before"
                 raise BadPickle(msg) from error
         if len(self._stack) != 1 or self._below:
@@ -123,7 +123,7 @@ class _Machine:
             raise BadPickle(msg)
         self.push(int.from_bytes(raw, "little", signed=True))
 
-    def float(self, line: Any) -> None:
+    def real(self, line: Any) -> None:
         self.push(float(line[:64]))
 
     def text(self, raw: Any) -> None:
@@ -152,7 +152,7 @@ class _Machine:
         del self._stack[len(self._stack) - count :]
         self.push(items)
 
-    def dict(self, _: Any) -> None:
+    def mapping(self, _: Any) -> None:
         items = self.to_mark()
         self.push({})
         self._set_items(items)
@@ -219,7 +219,7 @@ _STEPS: dict[bytes, _Step] = {
     **dict.fromkeys((b"I", b"L"), _Machine.number),
     **dict.fromkeys((b"\x8a", b"\x8b"), _Machine.long),
     **dict.fromkeys((b"J", b"K", b"M", b"G"), _Machine.push),
-    b"F": _Machine.float,
+    b"F": _Machine.real,
     b"S": _Machine.quoted,
     b"V": _Machine.raw_text,
     **dict.fromkeys((b"X", b"\x8c", b"\x8d"), _Machine.text),
@@ -234,7 +234,7 @@ _STEPS: dict[bytes, _Step] = {
     b"a": lambda m, _: m.extend([m._stack.pop()]),
     b"e": lambda m, _: m.extend(m.to_mark()),
     b"}": lambda m, _: m.push({}),
-    b"d": _Machine.dict,
+    b"d": _Machine.mapping,
     b"s": _Machine.set_item,
     b"u": _Machine.set_items,
     **dict.fromkeys((b"q", b"r"), _Machine.put),

@@ -199,7 +199,7 @@ class _Unpacked:
         self._ended = True
         unused = self._packed + (len(self._engine.unused_data) if self._engine else 0)
         if self._left:
-            self._stream.fail(f"it is {self._left:,} bytes shorter than the archive says")
+            self._stream.fail(f"it ends {self._left:,} short of the {self._entry.size:,} bytes that the archive says")
         if unused:
             self._stream.fail(f"{unused:,} bytes follow the end of its deflated data")
         if self._crc != self._entry.crc:

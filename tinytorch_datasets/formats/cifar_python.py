@@ -33,7 +33,14 @@ class Batch(NamedTuple):
     most_bytes: int
 
 
-@decodes("cifar-python", layout="members")
+def _pickles(splits: Sequence[Split]) -> Iterator[tuple[Path, str, bytearray]]:
+    """Each batch as it comes by, in the order of the archive."""
+    for path, batches in _batches(splits).items():
+        for name, member in _tar.members(path, {name: batch.most_bytes for name, batch in batches.items()}):
+            yield path, name, member.take(member.size or 0, "the member")
+
+
+@decodes("cifar-python", layout="members", pickles=_pickles)
 def cifar_python(splits: Sequence[Split], *, labels: str = "labels") -> Iterator[Block]:
     """CIFAR's batches: a tar archive of pickles, each with rows of pixels and a list of labels.
 
@@ -52,14 +59,14 @@ def cifar_python(splits: Sequence[Split], *, labels: str = "labels") -> Iterator
 
     Source: "The CIFAR-10 dataset", https://www.cs.toronto.edu/~kriz/cifar.html
     """
-    for path, batches in _batches(splits).items():
-        for name, member in _tar.members(path, {name: batch.most_bytes for name, batch in batches.items()}):
-            batch = batches[name]
-            data = member.take(member.size or 0, "the member")
-            most = INSTRUCTIONS_A_BATCH + INSTRUCTIONS_A_SAMPLE * batch.samples
-            loaded = load(data, path, most=most, member=name)
-            for column in batch.split.columns.values():
-                yield Block(column, batch.start, _values(column, batch, loaded, name, path, labels))
+    batches = _batches(splits)
+    for path, name, data in _pickles(splits):
+        batch = batches[path][name]
+        most = INSTRUCTIONS_A_BATCH + INSTRUCTIONS_A_SAMPLE * batch.samples
+        loaded = load(data, path, most=most, member=name)
+        del data  # as large as a batch, and not to be held while the next one is read
+        for column in batch.split.columns.values():
+            yield Block(column, batch.start, _values(column, batch, loaded, name, path, labels))
 
 
 def _batches(splits: Sequence[Split]) -> dict[Path, dict[str, Batch]]:

@@ -76,7 +76,7 @@ def _table(
         block.add(*first)
     for line, row in rows:
         if len(row) != width:
-            stream.fail(f"line {line:,} has {len(row):,} cells, the first row has {width:,}")
+            stream.fail(f"line {line:,} has a row of {len(row):,}, the first row is one of {width:,}")
         if start + len(block.rows) == split.samples:
             stream.refuse(
                 f"it has more rows than the {split.samples:,} that {split.name} declares (line {line:,})",
@@ -84,7 +84,7 @@ def _table(
                 actual=f"more than {split.samples}",
             )
         block.add(line, row)
-        characters += sum(map(len, row))
+        characters += len(row) + sum(map(len, row))  # empty cells take memory too
         if len(block.rows) == ROWS_A_BLOCK or characters > BLOCK_CHARACTERS:
             yield from flush()
             start, block, characters = start + len(block.rows), Cells(stream, names), 0
@@ -114,13 +114,10 @@ def _unreadable(stream: Stream, line: int, said: str) -> NoReturn:
     if "unexpected end of data" in said:
         stream.fail(f"a quote in the row of line {line:,} never closes")
     if "field larger than field limit" in said:
-        stream.fail(
-            f"a cell in the row of line {line:,} has more than {csv.field_size_limit():,} characters; is its quote closed?"
-        )
+        most = csv.field_size_limit()
+        stream.fail(f"a cell in the row of line {line:,} has more than {most:,} characters; is its quote closed?")
     if "expected after" in said:
-        stream.fail(
-            f"the row of line {line:,} has a quoted cell that goes on after its quote; a quote inside is written twice"
-        )
+        stream.fail(f"line {line:,} has a cell that goes on after its quote; a quote inside is written twice")
     if "new-line character" in said:
         stream.fail(f"the row of line {line:,} has a carriage return in the middle of a cell without quotes")
     stream.fail(f"the row of line {line:,} cannot be read: {said}")

@@ -37,9 +37,9 @@ def _array(column: Column, stream: Stream) -> Iterator[Block]:
     zeros, code, dimensions = struct.unpack(">HBB", stream.take(4, "the IDX magic number"))
     if zeros or code not in TYPES or not dimensions:
         magic = (zeros << 16) | (code << 8) | dimensions
-        known = ", ".join(f"0x{c:02x}" for c in TYPES)
-        stream.fail(f"it is not IDX: its magic number is 0x{magic:08x}, not 0x0000TTDD with TT one of {known}")
+        known = " ".join(f"{c:02x}" for c in TYPES)
+        stream.fail(f"it is not IDX: it begins with 0x{magic:08x}, not 0x0000, one of the types {known}, and 01 to ff")
     shape = struct.unpack(f">{dimensions}I", stream.take(4 * dimensions, f"the {dimensions} dimensions of its header"))
     dtype = np.dtype(TYPES[code])
-    allow(column, dtype, shape, stream.path, "its header")
+    allow(column, dtype, shape, stream.path, "the array")
     yield from rows(column, stream, dtype, shape, "its body")

@@ -25,7 +25,21 @@ BINARY, TEXT = 2, 6
 PROTO = b"\x80"  # what every pickle of protocol 2 and later begins with
 
 
-@decodes("pickle", layout="file per split")
+def _pickles(splits: Sequence[Split]) -> Iterator[tuple[Path, str, bytes]]:
+    """Each file once, inflated if it is compressed."""
+    for path, columns in _columns(splits).items():
+        declared = sum(column.nbytes for column in columns)
+        spare = BYTES_BESIDE_A_SAMPLE * sum(column.count for column in columns) + BYTES_BESIDE_A_FILE
+        # The size on disk is declared itself: arrays that nobody asked for may stand beside the others.
+        limits = [max(spelled * declared + spare, path.stat().st_size) for spelled in (BINARY, TEXT)]
+        with opened(path, limit=limits[0], promise=f"its declared fields take {declared:,}") as stream:
+            begun = stream.some(1)
+            if begun != PROTO:
+                stream.limit = limits[1]
+            yield path, "", stream.whole(begun)
+
+
+@decodes("pickle", layout="file per split", pickles=_pickles)
 def pickled(splits: Sequence[Split]) -> Iterator[Block]:
     """Pickles, plain or compressed, of a dict; a field's key is its key there.
 
@@ -37,32 +51,26 @@ def pickled(splits: Sequence[Split]) -> Iterator[Block]:
         DecodeError: It is damaged, or has no such key.
         ContentError: It holds more than is declared.
     """
-    columns: dict[Path, list[Column]] = {}
+    columns = _columns(splits)
+    for path, _, data in _pickles(splits):
+        samples = sum(column.count for column in columns[path])
+        loaded = load(data, path, most=INSTRUCTIONS_A_FILE + INSTRUCTIONS_A_SAMPLE * samples)
+        if not isinstance(loaded, dict):
+            reason = f"it holds a {type(loaded).__name__}, not a dict of arrays"
+            raise DecodeError(path, reason)
+        # Python 2 wrote its keys as what are bytes today.
+        entries = {k.decode("latin-1") if isinstance(k, bytes) else k: v for k, v in loaded.items()}
+        for column in columns[path]:
+            yield Block(column, 0, _values(column, entries))
+
+
+def _columns(splits: Sequence[Split]) -> dict[Path, list[Column]]:
+    """The columns that each file holds; one file may hold several splits."""
+    found: dict[Path, list[Column]] = {}
     for split in splits:
         for column in split.columns.values():
-            columns.setdefault(column.file, []).append(column)
-    for path, wanted in columns.items():
-        loaded = _loaded(path, wanted)
-        for column in wanted:
-            yield Block(column, 0, _values(column, loaded))
-
-
-def _loaded(path: Path, columns: Sequence[Column]) -> dict[Any, Any]:
-    samples = sum(column.count for column in columns)
-    declared = sum(column.nbytes for column in columns)
-    spare = BYTES_BESIDE_A_SAMPLE * samples + BYTES_BESIDE_A_FILE
-    promise = f"its declared fields take {declared:,}"
-    # The size on disk is declared itself: arrays that nobody asked for may stand beside the others.
-    limits = [max(spelled * declared + spare, path.stat().st_size) for spelled in (BINARY, TEXT)]
-    with opened(path, limit=limits[0], promise=promise) as stream:
-        begun = stream.some(1)
-        if begun != PROTO:
-            stream.limit = limits[1]
-        loaded = load(stream.whole(begun), path, most=INSTRUCTIONS_A_FILE + INSTRUCTIONS_A_SAMPLE * samples)
-    if not isinstance(loaded, dict):
-        reason = f"it holds a {type(loaded).__name__}, not a dict of arrays"
-        raise DecodeError(path, reason)
-    return {k.decode("latin-1") if isinstance(k, bytes) else k: v for k, v in loaded.items()}
+            found.setdefault(column.file, []).append(column)
+    return found
 
 
 def _values(column: Column, loaded: dict[Any, Any]) -> np.ndarray | list[str]:

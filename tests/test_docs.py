@@ -1,0 +1,91 @@
+"""What the documents say is what the code does."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from tinytorch_datasets import load_manifest
+
+DOCUMENTS = sorted(
+    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md"), *ROOT.glob("datasets/**/*.md")]
+)
+GENERATED = [path for path in DOCUMENTS if "[[[cog" in path.read_text(encoding="utf-8")]
+
+
+def relative(path: Path) -> str:
+    """A document's name, for the test's."""
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("document", GENERATED, ids=relative)
+def test_generated_parts_are_as_the_code_writes_them(document: Path) -> None:
+    """`cog -P -r` writes them anew."""
+    done = subprocess.run(
+        [sys.executable, "-m", "cogapp", "-P", "--check", "--diff", str(document)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
+def test_links_lead_somewhere(document: Path) -> None:
+    """Every relative link is a file or folder of the repository."""
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
+        assert (document.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
+def test_yaml_that_is_shown_is_a_manifest(document: Path, tmp_path: Path) -> None:
+    """An entry in the documents can be pasted under `datasets:` and is valid."""
+    for block in re.findall(r"```yaml\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL):
+        if "  files:\n" in block:
+            path = tmp_path / "datasets.yaml"
+            path.write_text("version: 1\ndatasets:\n" + "".join(f"  {line}\n" for line in block.splitlines()))
+
+            assert load_manifest(path).datasets
+
+
+def test_ci_calls_the_readmes_own_test_command() -> None:
+    """And it is one line that needs nothing but Python."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"```sh\n(.*?)\n```", readme)
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+    assert [command.split(" && ")[-1] for command in commands[:2]] == [
+        ".venv/bin/tinytorch-datasets get tinydigits tinytalks",
+        ".venv/bin/pytest",
+    ]
+    assert "the test command" in readme
+    assert "/the test command/,/^```$/p' README.md" in ci
+
+
+def test_every_data_set_is_in_the_guide() -> None:
+    """`datasets/README.md` names each, and each that ships has a data card and a licence beside it."""
+    guide = (ROOT / "datasets" / "README.md").read_text(encoding="utf-8")
+    for name, entry in load_manifest().datasets.items():
+        assert f"`{name}`" in guide
+        if entry.status == "shipped":
+            folder = ROOT / "datasets" / (entry.folder or name)
+            assert (folder / "README.md").is_file()
+            assert (folder / "LICENSE").is_file()
+
+
+def test_nothing_large_is_under_version_control() -> None:
+    """The repository fits any stick: no file past a megabyte, ten in all."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout: an unpacked archive has no list of what is under version control")
+    sizes = [(ROOT / path).stat().st_size for path in listed.stdout.splitlines() if (ROOT / path).is_file()]
+
+    assert max(sizes) < 1_000_000
+    assert sum(sizes) < 10_000_000
