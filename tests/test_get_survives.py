@@ -50,6 +50,7 @@ class TestKilled:
     """Killed at any instant of fetching, decoding and writing, the next get is right."""
 
     def kill_and_get_again(self, count: int, realdata: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Kill `count` runs, each a little later than the one before, and get after each."""
         mirror = str(realdata)
         monkeypatch.setenv("TINYTORCH_DATASETS_HOME", str(tmp_path / "whole"))
         began = time.monotonic()

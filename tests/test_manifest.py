@@ -35,6 +35,7 @@ datasets:
 
 
 def write(folder: Path, text: str) -> Path:
+    """A manifest of that text."""
     path = folder / "datasets.yaml"
     path.write_text(textwrap.dedent(text), encoding="utf-8")
     return path

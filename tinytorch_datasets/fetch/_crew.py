@@ -26,39 +26,40 @@ def together(jobs: Iterable[Callable[[], T]], patience: Patience, stop: Stop) ->
     count = waiting.qsize()
     results: dict[int, T] = {}
     errors: list[BaseException] = []
+    ended = threading.Semaphore(0)
 
     def work() -> None:
-        while True:
-            try:
+        try:
+            while True:
                 number, job = waiting.get_nowait()
                 stop.check()
                 results[number] = job()
-            except (Empty, Stopped):
-                return
-            except BaseException as error:
-                errors.append(error)
-                stop.set()
-                return
+        except (Empty, Stopped):
+            pass
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            ended.release()
 
     # Daemons: should one sit in a system call that nothing wakes, it must not keep the process from ending.
     threads = [
         threading.Thread(target=work, name=f"tinytorch-datasets-fetch-{n}", daemon=True)
         for n in range(min(patience.connections_in_all, count))
     ]
+    at_work = 0
     try:
         for thread in threads:
             thread.start()
-        while not errors and any(thread.is_alive() for thread in threads):
-            for thread in threads:
-                thread.join(patience.poll_s)
-                if errors:
-                    break
+            at_work += 1
+        # Not by thread.join: until Python 3.13, a Ctrl-C inside it takes the thread for ended, which it is not
+        # (see bpo-45274 in threading.py, whose remedy cannot tell whether the join or the thread has the lock).
+        while at_work and not errors:
+            at_work -= ended.acquire(timeout=patience.poll_s)
     finally:
         stop.set()
         until = time.monotonic() + patience.farewell_s
-        for thread in threads:
-            if thread.ident is not None:
-                thread.join(max(0.0, until - time.monotonic()))
+        while at_work and (left_s := until - time.monotonic()) > 0:
+            at_work -= ended.acquire(timeout=left_s)
     if errors:
         raise errors[0]
     return [results[number] for number in range(count)]

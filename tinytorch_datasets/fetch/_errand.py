@@ -60,7 +60,7 @@ class Errand:
     def _run(self, progress: Progress) -> list[File]:
         for file in self._files:
             make_folders(place_of(file.name, self._into), self._into)
-        neighbours = Neighbours(self._files, self._places, but_not_in=self._into)
+        neighbours = Neighbours(self._files, self._places)
         make_sure_of_room(self._into, sum(map(self._bytes_to_come, neighbours.strangers())))
         jobs = [partial(self._bring, file, neighbours, progress) for file in self._files]
         brought = [file for file in together(jobs, self._patience, self._stop) if file is not None]
@@ -77,7 +77,8 @@ class Errand:
             if is_here(file, target, self._dataset):
                 return None
             tell = partial(self._tell, file, progress)
-            with Part(part_beside(target) if is_ours else lone_part(target), file, self._stop) as part:
+            path = part_beside(target) if is_ours else lone_part(target)
+            with Part(path, file, self._stop, is_shared=is_ours) as part:
                 if not part.is_right() and (kept := neighbours.keep(file, self._stop)):
                     log.info("%s: taken from %s", label, kept)
                     part.borrow(kept)

@@ -40,15 +40,12 @@ def usual_places(environ: Mapping[str, str] | None = None) -> tuple[Path, ...]:
 class Neighbours:
     """Files in the given places that have the size of a promised one. One walk finds them for all files at once."""
 
-    def __init__(self, files: Iterable[File], places: Iterable[Path], *, but_not_in: Path) -> None:
+    def __init__(self, files: Iterable[File], places: Iterable[Path]) -> None:
         self._files = tuple(files)
         self._same_size: dict[int, list[Path]] = {file.bytes: [] for file in self._files}
-        ours = but_not_in.resolve()
         for place in places:
-            if place.resolve().is_relative_to(ours):
-                continue
             for path in islice(_files(place), FILES_LOOKED_AT):
-                if (same_size := self._same_size.get(_size(path))) is not None and not path.is_relative_to(ours):
+                if (same_size := self._same_size.get(_size(path))) is not None:
                     same_size.append(path)
 
     def strangers(self) -> list[File]:

@@ -50,8 +50,9 @@ def sweep(target: Path) -> None:
 class Part:
     """The bytes of one file that are here already, hashed as they arrive."""
 
-    def __init__(self, path: Path, file: File, stop: Stop) -> None:
+    def __init__(self, path: Path, file: File, stop: Stop, *, is_shared: bool = True) -> None:
         self.path = path
+        self._is_shared = is_shared
         self._file = file
         self._stop = stop
         self._stage = path.with_name(path.name + ".d")
@@ -147,17 +148,13 @@ class Part:
             self.path.replace(target)
 
     def close(self) -> None:
-        """Let go of the file; an empty one is not worth keeping."""
+        """Let go of the file. It is kept, unless it is empty, or nobody else would know its name."""
         if self._fd >= 0:
             self._let_go()
-            if not self.bytes:
-                self.discard()
-
-    def discard(self) -> None:
-        """Delete it, and what belongs to it."""
-        with suppress(OSError):
-            self.path.unlink(missing_ok=True)
-            self._note.unlink(missing_ok=True)
+            if not self.bytes or not self._is_shared:
+                with suppress(OSError):
+                    self.path.unlink(missing_ok=True)
+                    self._note.unlink(missing_ok=True)
 
     def __enter__(self) -> Part:
         return self

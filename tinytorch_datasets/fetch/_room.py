@@ -116,7 +116,12 @@ def make_folders(target: Path, into: Path) -> None:
         raise symlink(target)
     with writing(target.parent):
         if not os.access(target.parent, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            number = errno.EROFS if _is_read_only(target.parent) else errno.EACCES
+            raise OSError(number, os.strerror(number))
+
+
+def _is_read_only(folder: Path) -> bool:
+    return hasattr(os, "statvfs") and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
 
 
 def make_sure_of_room(folder: Path, bytes_to_come: int) -> None:

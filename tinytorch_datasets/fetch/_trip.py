@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -16,6 +17,8 @@ from ._part import Part
 from ._patience import Patience
 from ._stop import Stop
 from ._tries import Tries
+
+log = logging.getLogger("tinytorch_datasets.fetch")
 
 GZIP = ("gzip", "x-gzip")
 GZIP_NAMES = (".gz", ".tgz")
@@ -66,6 +69,7 @@ class Trip:
                 self._ask_patiently(turn, part, others_untried)
             except Trouble as trouble:
                 turn.reason = trouble.reason
+                log.info("%s: %s: %s", self._file.name, turn.source.name, trouble.reason)
                 if isinstance(trouble, Slow):  # slow is better than nothing: it has another turn after the others
                     queue.append(turn)
             else:

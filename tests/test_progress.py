@@ -1,0 +1,111 @@
+"""What a person sees while a file comes."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+
+from tinytorch_datasets.progress import Bars, Lines, size, usual
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Yes."""
+        return True
+
+
+class TestUsual:
+    """Bars on a terminal, plain lines elsewhere, and nothing on stdout."""
+
+    def test_the_choice(self) -> None:
+        """By what the stream says of itself."""
+        assert isinstance(usual(Terminal()), Bars)
+        assert isinstance(usual(io.StringIO()), Lines)
+
+    def test_stderr_unless_told_otherwise(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """stdout belongs to the answer."""
+        usual()("a.gz", 0, 2000)
+
+        assert capsys.readouterr() == ("", "a.gz: fetching 2.0 kB\n")
+
+
+class TestLines:
+    """One plain line a file, however often it is told of."""
+
+    @pytest.mark.parametrize(
+        ("here", "line"),
+        [
+            (0, "a.gz: fetching 170.5 MB\n"),
+            (50_000_000, "a.gz: fetching the rest of 170.5 MB, 50.0 MB are here\n"),
+            (170_498_071, "a.gz: 170.5 MB, found on this computer\n"),
+        ],
+    )
+    def test_the_line(self, here: int, line: str) -> None:
+        """It tells what is to come."""
+        stream = io.StringIO()
+        with Lines(stream) as lines:
+            for done in range(here, 170_498_072, 10_000_000):
+                lines("a.gz", done, 170_498_071)
+            lines("a.gz", 170_498_071, 170_498_071)
+
+        assert stream.getvalue() == line
+
+    def test_a_line_for_each_file(self) -> None:
+        """In the order in which they begin."""
+        stream = io.StringIO()
+        with Lines(stream) as lines:
+            for name in ("b", "a", "b", "a"):
+                lines(name, 0, 10)
+
+        assert stream.getvalue() == "b: fetching 10 B\na: fetching 10 B\n"
+
+
+class TestBars:
+    """A bar a file, with what is done, the speed and the time left."""
+
+    def last(self, *told: int, in_all: int = 2_000_000) -> str:
+        """The bar as it stands in the end."""
+        stream = Terminal()
+        with Bars(stream) as bars:
+            for done in told:
+                bars("a.gz", done, in_all)
+        return re.split(r"[\r\n]+", stream.getvalue().strip())[-1].replace("\x1b[A", "")
+
+    def test_a_whole_file(self) -> None:
+        """It ends full."""
+        bar = self.last(0, 500_000, 2_000_000)
+
+        assert bar.startswith("a.gz: 100%|")
+        assert "| 2.00M/2.00M [" in bar
+        assert "B/s]" in bar
+
+    def test_resumed_bytes_are_done(self) -> None:
+        """A bar that begins at a half says so."""
+        assert "a.gz:  50%|" in self.last(1_000_000)
+
+    def test_a_fresh_start(self) -> None:
+        """A mirror that makes us start over moves the bar back."""
+        assert "a.gz:  25%|" in self.last(1_000_000, 1_500_000, 0, 500_000)
+
+
+class TestSize:
+    """Sizes are told in the units of disks and networks: a kB is 1000 bytes."""
+
+    @pytest.mark.parametrize(
+        ("count", "told"),
+        [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (999_949, "999.9 kB"),
+            (999_950, "1.0 MB"),
+            (10**16, "10000.0 TB"),
+        ],
+    )
+    def test_told(self, count: int, told: str) -> None:
+        """With one decimal, and never 1000.0 of anything that has a larger unit."""
+        assert size(count) == told
