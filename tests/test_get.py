@@ -113,7 +113,7 @@ class TestTheShippedSets:
 
     def test_a_wrong_name_is_told_with_a_guess(self, home: Path) -> None:
         """Names are exact."""
-        with pytest.raises(UnknownDataset, match="no data set named 'cifar-10'; did you mean 'cifar10'"):
+        with pytest.raises(UnknownDataset, match="no data set named 'cifar-10' in datasets.yaml; did you mean 'cifar10'"):
             get("cifar-10")
 
     def test_a_wrong_verify_is_refused(self, home: Path) -> None:

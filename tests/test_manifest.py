@@ -111,7 +111,7 @@ class TestAGoodManifest:
             load_manifest(write(tmp_path, GOOD)).entry("digit")
 
         assert str(caught.value) == (
-            "no data set named 'digit'; did you mean 'digits'?\n  declared at datasets.yaml\n  There are: digits."
+            "no data set named 'digit' in datasets.yaml; did you mean 'digits'?\n  There are: digits."
         )
         assert (caught.value.name, caught.value.guess, caught.value.known) == ("digit", "digits", ("digits",))
 

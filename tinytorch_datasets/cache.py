@@ -97,6 +97,7 @@ def write(target: Path, blocks: Iterable[tuple[Column, int, Any]]) -> None:
                     kind = _Strings if column.is_text else _Numbers
                     writers[id(column)] = open_files.enter_context(contextlib.closing(kind(aside, column)))
                 writers[id(column)].write(start, values)
+                del values  # a block may be large, and is not to be held while the next one is decoded
         _into_place(aside, target)
     except OSError as error:
         if isinstance(error, StorageError) or error.errno is None:

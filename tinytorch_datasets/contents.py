@@ -44,6 +44,8 @@ def checked(
             tell(error)
         else:
             yield Block(column, start, right)
+            del right
+        del values  # a block may be large, and is not to be held while the next one is decoded
     for key, column in columns.items():
         if seen[key] != column.count:
             tell(_wrong(column, "samples", f"{column.count:,}", f"{seen[key]:,}"))

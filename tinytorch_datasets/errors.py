@@ -99,19 +99,12 @@ class UnknownDataset(DatasetError, LookupError):
     known: tuple[str, ...]
     guess: str | None
 
-    def __init__(self, name: str, known: Iterable[str], *, kind: str = "data set", where: str | None = None) -> None:
+    def __init__(self, name: str, known: Iterable[str], *, kind: str = "data set", place: str | None = None) -> None:
         known = tuple(known)
         guess = nearest(name, known)
-        what = f"no {kind} named {name!r}" + (f"; did you mean {guess!r}?" if guess else "")
-        super().__init__(what, where=where, mend=f"There are: {', '.join(known)}.", name=name, known=known, guess=guess)
-        self._kind = kind
-
-    def __reduce__(self) -> tuple[Callable[..., DatasetError], tuple[Any, ...]]:
-        return _rebuild_unknown, (self.name, self.known, self._kind, self.where)
-
-
-def _rebuild_unknown(name: str, known: tuple[str, ...], kind: str, where: str | None) -> UnknownDataset:
-    return UnknownDataset(name, known, kind=kind, where=where)
+        what = f"no {kind} named {name!r}" + (f" in {place}" if place else "")
+        what += f"; did you mean {guess!r}?" if guess else ""
+        super().__init__(what, mend=f"There are: {', '.join(known)}.", name=name, known=known, guess=guess)
 
 
 class FetchError(DatasetError, ConnectionError):

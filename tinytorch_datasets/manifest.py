@@ -43,14 +43,14 @@ class Manifest:
         try:
             return self.datasets[name]
         except (KeyError, TypeError):
-            raise UnknownDataset(str(name), self.datasets, where=self.path.name) from None
+            raise UnknownDataset(str(name), self.datasets, place=self.path.name) from None
 
     def where(self, *keys: str | int) -> str:
         """The line of a value below `datasets`, to name in an error: ``where("mnist", "format")``."""
         return self._document.where("datasets", *keys)
 
-    def where_of_all(self, key: str) -> str:
-        """The line of a value that stands beside `datasets`: ``where_of_all("shipped_in")``."""
+    def where_on_top(self, key: str) -> str:
+        """The line of a value that stands beside `datasets`: ``where_on_top("shipped_in")``."""
         return self._document.where(key)
 
     def plan(self, name: str, folder: Path) -> Plan:

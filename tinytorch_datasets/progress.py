@@ -7,6 +7,7 @@ its place. Calls come from several threads, but never two at once.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
@@ -32,9 +33,10 @@ class Shown(Protocol):
 
 
 def usual(stream: TextIO | None = None) -> Shown:
-    """Bars on a terminal, plain lines elsewhere; on stderr unless told otherwise."""
+    """Bars on a terminal, plain lines elsewhere and in CI; on stderr unless told otherwise."""
     stream = sys.stderr if stream is None else stream
-    return Bars(stream) if stream.isatty() else Lines(stream)
+    # CI systems keep what is written, and a bar that moves is written a thousand times.
+    return Bars(stream) if stream.isatty() and not os.environ.get("CI") else Lines(stream)
 
 
 class Bars:

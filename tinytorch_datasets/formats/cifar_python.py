@@ -67,6 +67,7 @@ def cifar_python(splits: Sequence[Split], *, labels: str = "labels") -> Iterator
         del data  # as large as a batch, and not to be held while the next one is read
         for column in batch.split.columns.values():
             yield Block(column, batch.start, _values(column, batch, loaded, name, path, labels))
+        del loaded  # likewise
 
 
 def _batches(splits: Sequence[Split]) -> dict[Path, dict[str, Batch]]:

@@ -1,0 +1,92 @@
+"""Errors: the tree that is drawn is the tree there is, and they survive a trip between processes."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from pathlib import Path
+
+import pytest
+
+from tinytorch_datasets import errors
+from tinytorch_datasets.errors import (
+    ContentError,
+    DatasetError,
+    DecodeError,
+    FetchError,
+    HashMismatch,
+    ManifestError,
+    MissingFile,
+    OfflineError,
+    Problem,
+    StorageError,
+    UnknownDataset,
+    UnsafePickle,
+)
+
+EXAMPLES = [
+    DatasetError("all is wrong", where="datasets.yaml:3", mend="Mend it."),
+    ManifestError(Path("datasets.yaml"), [Problem(3, "mnist.format", "is missing"), Problem(1, "", "not YAML")]),
+    UnknownDataset("mnis", ["mnist", "cifar10"], place="datasets.yaml"),
+    FetchError("no mirror gave it", file="a.gz", tried=(("https://example.org/a.gz", "404 Not Found"),)),
+    OfflineError("not here", file="a.gz", tried=(), missing=(("a.gz", 7),)),
+    StorageError("the disk is full", path=Path("/full"), mend="Free some space."),
+    MissingFile("it is gone", path=Path("a.gz"), where="datasets.yaml:7"),
+    HashMismatch("another file", path=Path("a.gz"), expected="aa", actual="bb"),
+    DecodeError(Path("a.gz"), "cut short", where="datasets.yaml:9"),
+    UnsafePickle(Path("a.pkl"), "asks for os.system", names=("os.system",)),
+    ContentError(Path("a.gz"), "other shape", expected=[1], actual=[2]),
+]
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+def test_an_error_from_a_worker_process_is_the_same_error(error: DatasetError) -> None:
+    """Pool workers pickle what they raise; one that cannot be unpickled hangs the pool."""
+    again = pickle.loads(pickle.dumps(error))
+
+    assert type(again) is type(error)
+    assert str(again) == str(error)
+    assert {k: v for k, v in vars(again).items() if k != "__notes__"} == vars(error)
+
+
+def test_the_drawn_tree_is_the_real_one() -> None:
+    """The module's docstring draws every class below its base."""
+    drawn: list[tuple[int, str]] = []
+    for line in (errors.__doc__ or "").splitlines():
+        found = re.match(r"([| `-]*)([A-Z]\w+)  ", line)
+        if found:
+            drawn.append((len(found[1]), found[2]))
+    parents: dict[str, str] = {}
+    for i, (depth, name) in enumerate(drawn):
+        above = [other for level, other in drawn[:i] if level < depth]
+        nearest = [level for level, _ in drawn[:i] if level < depth]
+        if above:
+            parents[name] = max(zip(nearest, range(len(above)), above, strict=True))[2]
+    real = {
+        cls.__name__: cls.__bases__[0].__name__
+        for cls in vars(errors).values()
+        if isinstance(cls, type) and issubclass(cls, DatasetError) and cls is not DatasetError
+    }
+
+    assert parents == real
+
+
+@pytest.mark.parametrize(
+    ("error", "builtin"),
+    [
+        (ManifestError, ValueError),
+        (UnknownDataset, LookupError),
+        (FetchError, ConnectionError),
+        (StorageError, OSError),
+        (MissingFile, FileNotFoundError),
+        (DecodeError, ValueError),
+    ],
+)
+def test_errors_are_also_what_people_already_catch(error: type[Exception], builtin: type[Exception]) -> None:
+    """Code that does not know this package still handles them."""
+    assert issubclass(error, builtin)
+
+
+def test_an_error_reads_what_where_mend() -> None:
+    """On a line each."""
+    assert str(EXAMPLES[0]) == "all is wrong\n  declared at datasets.yaml:3\n  Mend it."
