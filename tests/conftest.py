@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from faulty_server import FaultyServer
 
 from tinytorch_datasets import paths
 
@@ -110,3 +111,10 @@ def serve() -> Iterator[Callable[[Path], Served]]:
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[FaultyServer]:
+    """A server that misbehaves on purpose."""
+    with FaultyServer() as server:
+        yield server

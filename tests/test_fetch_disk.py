@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -65,13 +64,6 @@ class Place:
 def place(tmp_path: Path) -> Place:
     """An empty downloads folder."""
     return Place(tmp_path)
-
-
-@pytest.fixture
-def server() -> Iterator[FaultyServer]:
-    """A server that misbehaves on purpose."""
-    with FaultyServer() as server:
-        yield server
 
 
 class TestWhatIsHere:

@@ -6,7 +6,6 @@ import gzip
 import random
 import ssl
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,13 +85,6 @@ class Place:
 def place(tmp_path: Path) -> Place:
     """An empty downloads folder."""
     return Place(tmp_path)
-
-
-@pytest.fixture
-def server() -> Iterator[FaultyServer]:
-    """A server that misbehaves on purpose."""
-    with FaultyServer() as server:
-        yield server
 
 
 def promise(*urls: str, data: bytes = DATA, name: str = NAME) -> File:

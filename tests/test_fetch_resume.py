@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -57,13 +56,6 @@ class Place:
 def place(tmp_path: Path) -> Place:
     """An empty downloads folder."""
     return Place(tmp_path)
-
-
-@pytest.fixture
-def server() -> Iterator[FaultyServer]:
-    """A server that misbehaves on purpose."""
-    with FaultyServer() as server:
-        yield server
 
 
 class TestCuts:

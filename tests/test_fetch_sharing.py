@@ -140,13 +140,6 @@ def place(tmp_path: Path) -> Iterator[Place]:
             pass
 
 
-@pytest.fixture
-def server() -> Iterator[FaultyServer]:
-    """A server that misbehaves on purpose."""
-    with FaultyServer() as server:
-        yield server
-
-
 class TestOneDownload:
     """However many want a file at once, it is fetched once."""
 
