@@ -294,13 +294,28 @@ class TestSources:
     """The given mirror comes first, then the declared addresses in their order."""
 
     def test_the_order(self, server: FaultyServer, place: Place) -> None:
-        """Mirror, one, two; each asked once when it says no."""
+        """The mirror in its layout, the mirror as a bare folder, one, two; each asked once when it says no."""
         urls = [server.at("/one", answer(404)), server.at("/two", serve(DATA))]
         server.at("/mirror/points/points.bin", answer(404))
+        server.at("/mirror/points.bin", answer(404))
 
         place.fetch(promise(*urls), mirror=server.url + "/mirror/")
 
-        assert [request.path for request in server.log] == ["/mirror/points/points.bin", "/one", "/two"]
+        assert [request.path for request in server.log] == [
+            "/mirror/points/points.bin",
+            "/mirror/points.bin",
+            "/one",
+            "/two",
+        ]
+
+    def test_a_mirror_may_be_the_data_sets_own_folder(self, server: FaultyServer, place: Place) -> None:
+        """People serve, or copy, the one folder that they need."""
+        server.at("/points/points.bin", answer(404))
+        server.at("/points.bin", serve(DATA))
+
+        place.fetch(promise(), mirror=server.url)
+
+        assert (place.into / "points.bin").read_bytes() == DATA
 
     def test_names_with_folders_and_spaces(self, server: FaultyServer, place: Place) -> None:
         """The place below the mirror is the place below the downloads."""
@@ -323,11 +338,14 @@ class TestSources:
         assert server.log == []
 
     def test_a_folder_without_the_file(self, place: Place) -> None:
-        """Told like any mirror that failed."""
+        """Told like any mirror that failed, with both places where it was looked for."""
         with pytest.raises(FetchError) as caught:
             place.fetch(promise(), mirror=str(place.root))
 
-        assert caught.value.tried == ((str(place.root / "points" / "points.bin"), "there is no such file"),)
+        assert caught.value.tried == (
+            (str(place.root / "points" / "points.bin"), "there is no such file"),
+            (str(place.root / "points.bin"), "there is no such file"),
+        )
 
     def test_a_folder_with_another_file(self, place: Place) -> None:
         """A pointer copied in place of the file is a well-known gift of Git LFS."""

@@ -67,10 +67,14 @@ class Folder:
 def sources_of(
     file: File, *, folder: str, mirror: str | None, offline: bool, patience: Patience, stop: Stop
 ) -> list[Source]:
-    """Every place that may hold the file: the given mirror first, then the declared addresses in their order."""
+    """Every place that may hold the file: the given mirror first, then the declared addresses in their order.
+
+    The mirror is asked for the file below the data set's folder, and if it has none there, for the file itself:
+    people also copy, or serve, the one folder that they need.
+    """
     addresses = list(file.urls)
     if mirror is not None:
-        addresses.insert(0, address_below(mirror, folder, file.name))
+        addresses[:0] = [address_below(mirror, folder, file.name), address_below(mirror, "", file.name)]
     sources: list[Source] = []
     for address in dict.fromkeys(addresses):
         scheme = address.partition("://")[0].lower()
@@ -93,5 +97,5 @@ def address_below(mirror: str, folder: str, name: str) -> str:
     'http://10.0.0.1:8000/mnist/train%20images.gz'
     """
     if "://" in mirror:
-        return f"{mirror.rstrip('/')}/{quote(folder)}/{quote(name)}"
+        return "/".join([mirror.rstrip("/"), *filter(None, [quote(folder), quote(name)])])
     return str(Path(mirror).expanduser() / folder / name)
