@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from tinytorch_datasets import get, load_manifest
+from tinytorch_datasets import audit, get, load_manifest
 from tinytorch_datasets.errors import ManifestError, UnknownDataset
 
 HEAVY = {"pydantic", "yaml", "pooch", "requests", "urllib3", "hashlib", "ssl", "click", "rich", "tqdm", "filelock"}
@@ -185,3 +185,42 @@ class TestWhatDoesNotFit:
         """A receipt's path is built of the name that was asked for."""
         with pytest.raises(UnknownDataset):
             get("../receipts/tinydigits", manifest=clone)
+
+
+class TestAudit:
+    """A planted receipt can change what get() hands over, and the audit sees it."""
+
+    def test_a_good_receipt_is_no_finding(self, clone: Path) -> None:
+        """The one that get() wrote."""
+        get("tinydigits", manifest=clone)
+
+        assert audit(["tinydigits"], manifest=clone, levels=["shipped"]).findings == ()
+
+    def test_swapped_splits_are_seen(self, clone: Path) -> None:
+        """Stamps fit, files and arrays are right, and yet test comes back as train."""
+        get("tinydigits", manifest=clone)
+        known = json.loads(receipt(clone).read_text())
+        known[3][0][1], known[3][1][1] = known[3][1][1], known[3][0][1]
+        receipt(clone).write_text(json.dumps(known))
+
+        (finding,) = audit(["tinydigits"], manifest=clone, levels=["shipped"]).findings
+
+        assert finding.rule == "receipt"
+        assert finding.path == str(receipt(clone))
+        assert finding.what == "the receipt by which `get` opens it is not what the manifest says"
+
+    def test_a_receipt_that_stands_on_nothing_is_seen(self, clone: Path) -> None:
+        """Without stamps it would hold for ever."""
+        get("tinydigits", manifest=clone)
+        known = json.loads(receipt(clone).read_text())
+        known[-1] = {}
+        receipt(clone).write_text(json.dumps(known))
+
+        assert [f.rule for f in audit(["tinydigits"], manifest=clone, levels=["shipped"]).findings] == ["receipt"]
+
+    def test_one_that_nobody_would_take_is_no_finding(self, clone: Path) -> None:
+        """Its stamps do not fit, so every stage runs."""
+        get("tinydigits", manifest=clone)
+        clone.write_text(clone.read_text() + "# a remark\n")
+
+        assert audit(["tinydigits"], manifest=clone, levels=["shipped"]).well

@@ -15,9 +15,10 @@ from tinytorch_datasets._version import VERSION as __version__
 
 if TYPE_CHECKING:
     from tinytorch_datasets import errors as errors
-    from tinytorch_datasets.auditor import Finding, Report, audit
+    from tinytorch_datasets.auditor import audit
     from tinytorch_datasets.dataset import Dataset, Split
     from tinytorch_datasets.declarations import Entry
+    from tinytorch_datasets.findings import Finding, Report
     from tinytorch_datasets.loader import get, list_datasets, load_manifest
     from tinytorch_datasets.manifest import Manifest
 
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "Dataset": "dataset",
     "Entry": "declarations",
-    "Finding": "auditor",
+    "Finding": "findings",
     "Manifest": "manifest",
-    "Report": "auditor",
+    "Report": "findings",
     "Split": "dataset",
     "audit": "auditor",
     "get": "loader",

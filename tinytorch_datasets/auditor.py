@@ -1,4 +1,4 @@
-"""Is everything on disk as the manifest says?
+"""Is everything as the manifest says: in it, on disk, and at the mirrors?
 
 What CI runs. Every byte is hashed and every value decoded again, whatever stamps and caches say; all that
 differs is reported, not the first of it.
@@ -6,165 +6,277 @@ differs is reported, not the first of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from tinytorch_datasets import cache, formats, loader
-from tinytorch_datasets.errors import DatasetError, DecodeError, VerifyError
-from tinytorch_datasets.paths import Places
-from tinytorch_datasets.plan import Column, Plan
-from tinytorch_datasets.texts import Texts
-from tinytorch_datasets.verify import Stamps, check
+from tinytorch_datasets import loader, stages
+from tinytorch_datasets.auditing import addresses, folder, lint, receipt, values
+from tinytorch_datasets.cache import whole_file
+from tinytorch_datasets.digests import Digest, Step, compared, digests
+from tinytorch_datasets.errors import ManifestError, Problem
+from tinytorch_datasets.fetch import PATIENCE, Patience
+from tinytorch_datasets.findings import Asked, Audited, Finding, Report, State
+from tinytorch_datasets.manifest import Manifest
+from tinytorch_datasets.plan import Plan
+from tinytorch_datasets.verify import Stamps
 
 if TYPE_CHECKING:
     from tinytorch_datasets.loader import ManifestLike
 
-State = Literal["well", "differs", "not here", "partly here"]
+__all__ = ["ADDRESSES", "LEVELS", "Audited", "Finding", "Report", "audit"]
+
+Level = Literal["manifest", "shipped", "cached", "remote"]
+LEVELS: tuple[Level, ...] = ("manifest", "shipped", "cached", "remote")
+LOCAL: tuple[Level, ...] = LEVELS[:3]
+
+# What the addresses said when they were last known to be right, beside the manifest and committed with it.
+ADDRESSES = "mirrors.lock"
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is not as declared. `where` is the manifest's line, `path` the file."""
-
-    dataset: str
-    what: str
-    path: str
-    where: str | None = None
-    mend: str | None = None
-    expected: Any = None
-    actual: Any = None
-
-    def __str__(self) -> str:
-        lines = [f"{self.where or self.path}: {self.dataset}: {self.what}", *([self.mend] if self.mend else [])]
-        return "\n  ".join(lines)
-
-
-@dataclass(frozen=True)
-class Audited:
-    """What the audit saw of one data set. `bytes` were hashed; `samples` were decoded and compared."""
-
-    name: str
-    state: State
-    files: int = 0
-    bytes: int = 0
-    samples: int = 0
-
-
-@dataclass(frozen=True)
-class Report:
-    """All that an audit found: `findings` in the manifest's order, and one row for each data set looked at."""
-
-    manifest: str
-    datasets: tuple[Audited, ...] = ()
-    findings: tuple[Finding, ...] = field(default=())
-
-    @property
-    def well(self) -> bool:
-        """Whether nothing differs."""
-        return not self.findings
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {"well": self.well, **asdict(self)}
-
-
-def audit(names: Sequence[str] = (), *, manifest: ManifestLike = None) -> Report:
-    """Check everything on disk against the manifest.
+def audit(
+    names: Sequence[str] = (),
+    *,
+    manifest: ManifestLike = None,
+    levels: Iterable[Level] = LOCAL,
+    decode: bool = True,
+    deep: bool = False,
+    remember: bool = False,
+    mirror: str | os.PathLike[str] | None = None,
+    lock: str | os.PathLike[str] | None = None,
+    strict: bool = False,
+    progress: Step | None = None,
+    told: Callable[[Asked], None] | None = None,
+    patience: Patience = PATIENCE,
+) -> Report:
+    """Check everything on disk against the manifest; asked to, every address too.
 
     Each declared file that is there is hashed; when all of a data set's files are right they are decoded, and
-    sample counts, shapes, dtypes, value ranges and labels compared with what is declared, and cached arrays
-    with what was decoded now. A remote data set that was never fetched is no finding; a shipped one that is
-    missing is.
+    sample counts, shapes, dtypes, value ranges, labels, sums and the contract compared with what is declared, and
+    cached arrays with what was decoded now. A remote data set that was never fetched is no finding; a shipped one
+    that is missing is.
 
     Args:
         names: The data sets to check; none given means all.
         manifest: Another manifest than the packaged one: a path, or what `load_manifest` gave.
+        levels: "manifest" (what an entry leaves open), "shipped" (the bytes in the repository), "cached"
+            (downloads and decoded arrays), "remote" (every address of every file). The first three by default.
+        decode: False hashes files and decodes nothing.
+        deep: Whether "remote" downloads and hashes every file, instead of asking for its length.
+        remember: Whether to note what good addresses said, in ``mirrors.lock`` beside the manifest.
+        mirror: A mirror folder to check, in place of the levels.
+        lock: A file that `tinytorch-datasets provenance --json` wrote: whatever moved since is a finding.
+        strict: Whether advice (a single mirror, a data set that nobody uses) counts as a finding.
+        progress: Called with bytes hashed and bytes in all.
+        told: Called with each address's answer, as it comes.
+        patience: How long to wait for addresses.
 
     Raises:
-        ManifestError: The manifest itself is wrong.
+        ManifestError: The manifest itself, or the lock, is wrong.
         UnknownDataset: It has no data set of a given name.
 
-    >>> audit(["tinydigits"]).well
+    >>> audit(["tinydigits"], levels=["shipped"]).well
     True
     """
     if isinstance(names, str):
         names = [names]
+    wanted = set(levels) | ({"remote"} if deep or remember else set())
+    if odd := wanted - set(LEVELS):
+        msg = f"levels are {', '.join(LEVELS)}, not {', '.join(map(repr, sorted(odd)))}"
+        raise ValueError(msg)
     book = loader.manifest_of(manifest)
-    where = loader.places(book)
-    plans = [loader.planned(book, name, where) for name in names or book.datasets]
-    seen, findings = [], []
-    for plan in plans:
-        audited, found = _audited(plan, where)
-        seen.append(audited)
-        findings += found
-    return Report(str(book.path), tuple(seen), tuple(findings))
+    names = tuple(dict.fromkeys(names)) or tuple(book.datasets)
+    where = stages.places(book)
+    plans = [stages.planned(book, name, where) for name in names]
+    if mirror is not None:
+        from tinytorch_datasets.auditing import mirrored  # it stands on what copies files, which stands on `fetch`
 
-
-def _audited(plan: Plan, where: Places) -> tuple[Audited, list[Finding]]:
-    present = [file for file in plan.files if (plan.root / file.name).exists()]
-    expected = plan.files if plan.status == "shipped" else present
-    stamps = Stamps(where.cache / "stamps" / f"{plan.name}.json")
-    findings = []
-    for file in expected:
-        try:
-            check(plan.root / file.name, file, mode="always", stamps=stamps, mend=loader.mend(plan))
-        except VerifyError as error:
-            findings.append(_finding(plan, error))
-    stamps.save()
-    hashed = sum(file.bytes for file in present)
-    if len(present) < len(plan.files) or findings:
-        state: State = "differs" if findings else "partly here" if present else "not here"
-        return Audited(plan.name, state, len(present), hashed), findings
-    findings = list(_differences(plan, where))
-    samples = sum(split.samples for split in plan.splits)
-    return Audited(plan.name, "differs" if findings else "well", len(present), hashed, samples), findings
-
-
-def _differences(plan: Plan, where: Places) -> Iterator[Finding]:
-    """Decode the verified files once more; what differs from the declaration or from the cached arrays."""
-    folder = cache.folder(where.cache, plan, formats.of(plan.format).version)
-    kept = {}
-    if folder.is_dir():
-        kept = {id(c): cache.opened(c, folder) for split in plan.splits for c in split.columns.values()}
-    damaged: dict[str, Column] = {}
-    try:
-        for column, start, values in loader.blocks(plan):
-            if kept and not _same(kept[id(column)], start, values):
-                damaged[str(column)] = column
-    except DecodeError as error:
-        yield _finding(plan, error)
-    for column in damaged.values():
-        yield Finding(
-            plan.name,
-            f"the cached array {column} is not what its file decodes to",
-            str(folder / f"{column}.npy"),
-            where=column.where,
-            mend=f'Run `tinytorch-datasets clean {plan.name} --arrays`, or get it with verify="always".',
-        )
-
-
-def _same(kept: Any, start: int, values: Any) -> bool:
-    if kept is None:
-        return False
-    if isinstance(kept, str):
-        return bool(kept == values[0])
-    part = kept[start : start + len(values)]
-    # Bytes, not values: NaN differs from itself, and minus zero equals zero.
-    same = part == values if isinstance(part, Texts) else part.tobytes() == np.ascontiguousarray(values).tobytes()
-    return bool(same)
-
-
-def _finding(plan: Plan, error: DatasetError) -> Finding:
-    return Finding(
-        plan.name,
-        error.what,
-        str(getattr(error, "path", Path())),
-        where=error.where,
-        mend=error.mend,
-        expected=getattr(error, "expected", None),
-        actual=getattr(error, "actual", None),
+        at = Path(mirror).expanduser().absolute()
+        rows, found = mirrored.audited(book, plans, at, whole=len(names) == len(book.datasets), step=progress)
+        return Report(str(book.path), tuple(rows), tuple(found), strict=strict)
+    return _Audit(book, plans, wanted, decode, strict).report(
+        deep=deep, remember=remember, lock=lock, progress=progress, told=told, patience=patience
     )
+
+
+def unusable(error: ManifestError) -> Report:
+    """The report on a manifest that cannot be used: its problems as findings."""
+    return Report(str(error.path), findings=tuple(_of_problem(error.path, problem) for problem in error.problems))
+
+
+def _of_problem(path: Path, problem: Problem) -> Finding:
+    name, _, key = problem.key.partition(".")
+    return Finding(
+        rule="manifest",
+        dataset=name if key else "",
+        what=f"{key or name}: {problem.what}" if problem.key else problem.what,
+        path=str(path),
+        where=f"{path.name}:{problem.line}",
+        mend="Correct the manifest.",
+    )
+
+
+class _Audit:
+    """One audit: the findings of each level, data set by data set."""
+
+    def __init__(self, book: Manifest, plans: list[Plan], levels: set[str], decode: bool, strict: bool) -> None:
+        self._book, self._plans, self._levels = book, plans, levels
+        self._decode, self._strict = decode, strict
+        self._where = stages.places(book)
+        self._of_name: dict[str, list[Finding]] = {plan.name: [] for plan in plans}
+        self._found: dict[Path, Digest | OSError] = {}
+
+    def report(
+        self,
+        *,
+        deep: bool,
+        remember: bool,
+        lock: str | os.PathLike[str] | None,
+        progress: Step | None,
+        told: Callable[[Asked], None] | None,
+        patience: Patience,
+    ) -> Report:
+        if "manifest" in self._levels:
+            # In an installed package the paths that entries name beside the manifest are nowhere.
+            clone = self._book.path.parent != Path(__file__).resolve().parent
+            for plan in self._plans:
+                self._of_name[plan.name] += lint.linted(self._book, plan.name, in_clone=clone)
+        rows = self._on_disk(progress)
+        asked = self._remote(deep, remember, told, patience) if "remote" in self._levels else ()
+        beside = list(self._of_folder())
+        if lock is not None:
+            from tinytorch_datasets.auditing import locked
+
+            plans, sound = {plan.name: plan for plan in self._plans}, {row.name for row in rows if row.state == "well"}
+            at = Path(lock).expanduser().absolute()
+            beside += locked.moved(self._book, at, plans, self._digested(plans.values()), sound, self._where)
+        found = [finding for plan in self._plans for finding in self._of_name[plan.name]]
+        return Report(str(self._book.path), tuple(rows), (*found, *beside), tuple(asked), self._strict)
+
+    def _on_disk(self, progress: Step | None) -> list[Audited]:
+        looked = [plan for plan in self._plans if _level(plan) in self._levels]
+        wanted: dict[Path, bool] = {}
+        for plan in looked:
+            declared = self._book.entry(plan.name).files
+            for file in _expected(plan):
+                path = plan.root / file
+                wanted[path] = wanted.get(path, False) or (self._decode and declared[file].md5 is not None)
+        self._found = digests(wanted, progress)
+        wrong = {plan.name: self._compared(plan) for plan in looked}
+        to_decode = [plan for plan in looked if self._decode and _whole(plan) and not wrong[plan.name]]
+        with ThreadPoolExecutor(max(1, os.cpu_count() or 1), "decode") as pool:
+            found = pool.map(lambda plan: values.differences(self._book, plan, self._where), to_decode)
+            decoded = dict(zip((plan.name for plan in to_decode), found, strict=True))
+        for plan in looked:
+            # A planted receipt needs no file to be there, so receipts are looked at whatever else there is.
+            opened = receipt.foreign(self._book, plan, self._where)
+            self._of_name[plan.name] += [*wrong[plan.name], *decoded.get(plan.name, ()), *opened]
+        return [
+            _row(plan, wrong[plan.name], decoded.get(plan.name))
+            if plan in looked
+            else Audited(plan.name, "not looked at")
+            for plan in self._plans
+        ]
+
+    def _compared(self, plan: Plan) -> list[Finding]:
+        """What differs between a data set's files and their promises; their stamps are brought up to date."""
+        stamps = Stamps(self._where.cache / "stamps" / f"{plan.name}.json")
+        for file in plan.files:
+            digest = self._found.get(plan.root / file.name)
+            if isinstance(digest, Digest):
+                stamps.remember(plan.root / file.name, digest.sha256)
+        stamps.save()
+        found = list(compared(self._book, plan, self._found, stages.mend(plan)))
+        here = [file for file in plan.files if plan.root / file.name in self._found]
+        if plan.status == "remote" and here and len(here) < len(plan.files):
+            gone = [file for file in plan.files if file not in here]
+            found.append(
+                Finding(
+                    rule="partly-here",
+                    dataset=plan.name,
+                    what=f"{len(here)} of {len(plan.files)} files are here; {gone[0].name} is not",
+                    path=str(plan.root / gone[0].name),
+                    where=self._book.where(plan.name, "files", gone[0].name),
+                    expected=len(plan.files),
+                    found=len(here),
+                    mend=f"`tinytorch-datasets get {plan.name}` fetches the rest.",
+                    severity="warning",
+                )
+            )
+        return found
+
+    def _of_folder(self) -> Iterable[Finding]:
+        if "shipped" in self._levels:
+            shipped = self._where.shipped
+            names = [plan.name for plan in self._plans]
+            yield from folder.undeclared(self._book, shipped, names)
+            if len(names) == len(self._book.datasets):
+                yield from folder.over_budget(self._book, shipped)
+
+    def _digested(self, plans: Iterable[Plan]) -> Mapping[Path, Digest | OSError]:
+        missing = {plan.root / file.name: False for plan in plans for file in plan.files}
+        more = digests({path: md5 for path, md5 in missing.items() if path not in self._found})
+        return {**self._found, **more}
+
+    def _remote(
+        self, deep: bool, remember: bool, told: Callable[[Asked], None] | None, patience: Patience
+    ) -> list[Asked]:
+        path = self._book.path.parent / ADDRESSES
+        known = read_addresses(path)
+        wanted = [
+            address
+            for plan in self._plans
+            if plan.status == "remote"
+            for address in addresses.addresses(self._book, plan)
+        ]
+        replies = addresses.ask(wanted, deep=deep, known=known, patience=patience, told=told)
+        for reply in replies:
+            self._of_name[reply.asked.dataset] += reply.findings
+        if remember:
+            seen = {reply.asked.url: reply.seen for reply in replies if reply.seen}
+            with whole_file(path) as out:
+                told_of = {"lock": 1, "addresses": dict(sorted({**known, **seen}.items()))}
+                out.write(json.dumps(told_of, indent=2).encode() + b"\n")
+        return [reply.asked for reply in replies]
+
+
+def read_addresses(path: Path) -> dict[str, Any]:
+    """What ``mirrors.lock`` says of each address; nothing if it is not there.
+
+    Raises:
+        ManifestError: It is there, and cannot be read.
+    """
+    try:
+        told = json.loads(path.read_bytes())["addresses"]
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        what = f"no lock of addresses ({type(error).__name__}): delete it, and `audit --remote --remember` writes it"
+        raise ManifestError(path, [Problem(1, "", what)]) from error
+    return dict(told)
+
+
+def _level(plan: Plan) -> str:
+    return "shipped" if plan.status == "shipped" else "cached"
+
+
+def _whole(plan: Plan) -> bool:
+    return all((plan.root / file.name).exists() for file in plan.files)
+
+
+def _expected(plan: Plan) -> list[str]:
+    """The files that are to be hashed: all that ship, and of what is fetched those that are here."""
+    shipped = plan.status == "shipped"
+    return [file.name for file in plan.files if shipped or (plan.root / file.name).exists()]
+
+
+def _row(plan: Plan, wrong: list[Finding], decoded: list[Finding] | None) -> Audited:
+    here = [file for file in plan.files if (plan.root / file.name).exists()]
+    differs = any(finding.severity == "error" for finding in (*wrong, *(decoded or ())))
+    whole = len(here) == len(plan.files)
+    state: State = "differs" if differs else "well" if whole else "partly here" if here else "not here"
+    samples = sum(split.samples for split in plan.splits) if decoded is not None else 0
+    return Audited(plan.name, state, len(here), sum(file.bytes for file in here), samples)

@@ -7,6 +7,7 @@ is another name, so an old array is never met by a new manifest.
 
 from __future__ import annotations
 
+import array
 import contextlib
 import errno
 import hashlib
@@ -23,6 +24,7 @@ import numpy as np
 from tinytorch_datasets import maps
 from tinytorch_datasets.batches import Values
 from tinytorch_datasets.errors import StorageError
+from tinytorch_datasets.links import planted, through
 from tinytorch_datasets.maps import Part, found
 from tinytorch_datasets.plan import Column, Plan
 from tinytorch_datasets.texts import Texts
@@ -109,6 +111,8 @@ def write(target: Path, blocks: Iterable[tuple[Column, int, Any]]) -> None:
 
 def sweep(cache: Path) -> None:
     """Remove what killed processes left half-written, once it is too old to be still in the making."""
+    if planted(cache / "arrays"):
+        return
     for path in (cache / "arrays").glob(".*.part"):
         with contextlib.suppress(OSError):
             if path.stat().st_mtime < time.time() - ABANDONED_AFTER_S:
@@ -116,7 +120,13 @@ def sweep(cache: Path) -> None:
 
 
 def clean(cache: Path, name: str) -> int:
-    """Remove every folder of arrays of the data set of that name, whatever they were made from; the bytes freed."""
+    """Remove every folder of arrays of the data set of that name, whatever they were made from; the bytes freed.
+
+    Raises:
+        StorageError: A symbolic link leads elsewhere.
+    """
+    if link := planted(cache / "arrays"):
+        raise through(link)
     folders = [path for path in (cache / "arrays").glob(f"{name}-*") if path.name.rpartition("-")[0] == name]
     return sum(remove(path) for path in folders)
 
@@ -187,19 +197,18 @@ class _Strings:
 
     def __init__(self, folder: Path, column: Column) -> None:
         self._folder, self._column = folder, column
-        self._places = np.zeros(column.count + 1, np.int64)
-        self._filled = 0
+        # Grows with what comes: a manifest may promise more strings than there is room to count.
+        self._places = array.array("q", [0])
         self._stream: IO[bytes] = (folder / f"{column}.utf8").open("w+b")
 
     def write(self, start: int, values: Iterable[str]) -> None:
-        if start != self._filled:
-            msg = f"{self._column}: strings come in order, but sample {start} follows {self._filled - 1}"
+        if start != len(self._places) - 1:
+            msg = f"{self._column}: strings come in order, but sample {start} follows {len(self._places) - 2}"
             raise ValueError(msg)
         for text in values:
             encoded = text.encode()
             self._stream.write(encoded)
-            self._filled += 1
-            self._places[self._filled] = self._places[self._filled - 1] + len(encoded)
+            self._places.append(self._places[-1] + len(encoded))
 
     def close(self) -> None:
         with self._stream as raw, (self._folder / f"{self._column}.utf8.npy").open("wb") as out:
@@ -209,7 +218,7 @@ class _Strings:
             np.lib.format.write_array_header_1_0(out, header)
             shutil.copyfileobj(raw, out, 2**20)
         (self._folder / f"{self._column}.utf8").unlink()
-        np.save(self._folder / f"{self._column}.places.npy", self._places)
+        np.save(self._folder / f"{self._column}.places.npy", np.array(self._places, np.int64))
 
 
 def keep(path: Path, contents: bytes) -> None:
@@ -227,9 +236,12 @@ def turn(locks: Path, name: str) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(locks / f"{name}.lock", timeout=TURN_S, fallback_to_soft=False, is_singleton=False)
+    path = locks / f"{name}.lock"
+    lock = FileLock(path, timeout=TURN_S, fallback_to_soft=False, is_singleton=False)
     try:
         _make(locks)
+        if path.is_symlink():
+            raise through(path)
         lock.acquire()
     except (OSError, NotImplementedError, Timeout):
         yield
@@ -264,6 +276,8 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _make(folder: Path) -> None:
+    if link := planted(folder):
+        raise through(link)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -5,6 +5,7 @@ Looked at block by block, while the values are still in the processor's cache.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from tinytorch_datasets.errors import ContentError
 from tinytorch_datasets.formats._registry import Block
 from tinytorch_datasets.plan import Column, Split
+from tinytorch_datasets.sums import Sum
 
 
 def _refuse(error: ContentError) -> None:
@@ -27,28 +29,104 @@ def checked(
     What is not is told to `tell`, which raises it unless it is told otherwise: then those blocks are left out.
 
     Raises:
-        ContentError: A block has another dtype, shape or range than declared, a label outside the classes, or
-            a column has more or fewer samples.
+        ContentError: A block has another dtype, shape or range than declared, a label outside the classes; a column
+            has more or fewer samples, or one twice; or a split has the samples of another.
     """
     columns = {id(column): column for split in splits for column in split.columns.values()}
-    seen = dict.fromkeys(columns, 0)
+    seen = {key: _Seen() for key in columns}
+    twins = _Twins(splits)
     for column, start, values in blocks:
         end = start + len(values)
         if start < 0 or end > column.count:
             tell(_wrong(column, "samples", f"{column.count:,}", f"{end:,} or more"))
             continue
-        seen[id(column)] += len(values)
+        if again := seen[id(column)].add(start, end):
+            tell(_wrong(column, "samples", "each once", f"{again[0]:,} to {again[1] - 1:,} twice"))
+            continue
         try:
             right = _text(column, values) if column.is_text else _numbers(column, start, values)
         except ContentError as error:
             tell(error)
         else:
+            twins.add(column, start, right)
             yield Block(column, start, right)
-            del right
-        del values  # a block may be large, and is not to be held while the next one is decoded
     for key, column in columns.items():
-        if seen[key] != column.count:
-            tell(_wrong(column, "samples", f"{column.count:,}", f"{seen[key]:,}"))
+        if seen[key].count != column.count:
+            tell(_wrong(column, "samples", f"{column.count:,}", f"{seen[key].count:,}"))
+    for repeated in twins.told():
+        tell(repeated)
+
+
+class _Seen:
+    """Which samples of a column have come, as runs that neither touch nor overlap: mostly one, from 0 on."""
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+
+    @property
+    def count(self) -> int:
+        """How many samples have come."""
+        return sum(self._ends) - sum(self._starts)
+
+    def add(self, start: int, end: int) -> tuple[int, int] | None:
+        """Note samples `start` to `end`; or give the run of those that had come before, and note nothing."""
+        if start == end:
+            return None
+        at = bisect.bisect_right(self._starts, start)
+        if at and self._ends[at - 1] > start:
+            return start, min(end, self._ends[at - 1])
+        if at < len(self._starts) and self._starts[at] < end:
+            return self._starts[at], min(end, self._ends[at])
+        if at and self._ends[at - 1] == start:
+            self._ends[at - 1] = end
+        else:
+            self._starts.insert(at, start)
+            self._ends.insert(at, end)
+            at += 1
+        if at < len(self._starts) and self._starts[at] == end:
+            self._ends[at - 1] = self._ends[at]
+            del self._starts[at], self._ends[at]
+        return None
+
+
+class _Twins:
+    """Splits that could be each other's copies: sums are taken of those with as many samples, and of no others."""
+
+    def __init__(self, splits: Sequence[Split]) -> None:
+        alike: dict[int, list[Split]] = {}
+        for split in splits:
+            alike.setdefault(split.samples, []).append(split)
+        self._alike = [found for found in alike.values() if len(found) > 1]
+        self._sums = {id(c): Sum(c) for found in self._alike for split in found for c in split.columns.values()}
+
+    def add(self, column: Column, start: int, values: Any) -> None:
+        """Take in a block."""
+        if id(column) in self._sums:
+            self._sums[id(column)].add(start, values)
+
+    def told(self) -> Iterator[ContentError]:
+        """Each split that has, field by field, the samples of one before it."""
+        for alike in self._alike:
+            first: dict[tuple[str | None, ...], Split] = {}
+            for split in alike:
+                sums = tuple(self._sums[id(column)].sha256 for column in split.columns.values())
+                other = first.setdefault(sums, split)
+                if other is not split and None not in sums:
+                    yield _repeated(split, other)
+
+
+def _repeated(split: Split, other: Split) -> ContentError:
+    column = next(iter(split.columns.values()))
+    return ContentError(
+        column.file,
+        f"{split.name} repeats {other.name}: all {split.samples:,} samples are the same, in the same order",
+        expected=f"other samples than those of {other.name}",
+        actual="the same",
+        where=split.where or column.where,
+        column=str(column),
+        aspect="split",
+    )
 
 
 def _text(column: Column, values: Any) -> Any:
@@ -69,9 +147,19 @@ def _numbers(column: Column, start: int, values: Any) -> np.ndarray:
     if column.range is not None and values.size:
         low, high = values.min(), values.max()
         # Written so that NaN, which compares as neither, is outside every range.
-        if not (low >= column.range[0] and high <= column.range[1]):
+        if not (low >= _limit(column, 0) and high <= _limit(column, 1)):
             raise _wrong(column, "range", list(column.range), [low.item(), high.item()])
     return values
+
+
+def _limit(column: Column, end: int) -> Any:
+    """One end of the range, as the values' dtype has it: 0.1 is another number as float32, and 1e9 none as float16."""
+    assert column.range is not None
+    limit = column.range[end]
+    if np.dtype(column.dtype).kind != "f":
+        return limit
+    with np.errstate(over="ignore"):
+        return np.float64(limit).astype(column.dtype)
 
 
 def _labels(column: Column, start: int, values: np.ndarray) -> np.ndarray:

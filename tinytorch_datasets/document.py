@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,21 @@ import yaml
 
 from tinytorch_datasets.errors import ManifestError, Problem
 from tinytorch_datasets.maps import Stamp, stamp
-from tinytorch_datasets.scalars import UNCLEAR, plain, unclear
+from tinytorch_datasets.scalars import UNCLEAR, plain, printable, unclear
 
-MAX_BYTES = 64 * 2**20
+MAX_BYTES = 8 * 2**20
 MAX_DEPTH = 32
-MAX_ALIASED_NODES = 100_000
+MAX_NODES = 50_000
+MAX_ALIASED_NODES = 20_000
+MAX_KEY_CHARACTERS = 256
+MAX_TEXT_CHARACTERS = 65_536
+# A text that is repeated by aliases counts as one value more for each so many of its characters.
+CHARACTERS_A_NODE = 64
+SHOWN_CHARACTERS = 60
+
+# What a terminal obeys instead of showing it, and what turns the order of the text around it.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 Keys = tuple[str | int, ...]
 _Report = Callable[[int, Keys, str], None]
@@ -60,6 +71,8 @@ class Document:
             raise ManifestError(path, [Problem(1, "", f"cannot be read: {reason}")]) from error
         if len(raw) > MAX_BYTES:
             raise ManifestError(path, [Problem(1, "", f"larger than {MAX_BYTES:,} bytes; this is no manifest")])
+        if raw.startswith(_UTF_16):
+            raise ManifestError(path, [Problem(1, "", "is UTF-16 text; save it as UTF-8")])
         return cls(path, raw, about)
 
     def where(self, *keys: str | int) -> str:
@@ -113,7 +126,7 @@ class _TooMuch(Exception):
 
 def dotted(keys: Keys) -> str:
     """A path as a person reads it: ``mnist.fields.labels.classes[3]``."""
-    shown = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
+    shown = "".join(f"[{key}]" if isinstance(key, int) else f".{printable(key)}" for key in keys)
     return shown.removeprefix(".datasets").removeprefix(".") if len(keys) > 1 else shown.removeprefix(".")
 
 
@@ -144,6 +157,7 @@ class _Builder:
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._nodes = 0
         self._aliased = 0
+        self._texts = 0
         self._documents = 0
         self._root: Any = None
 
@@ -187,14 +201,26 @@ class _Builder:
             line = self._places[keys][0] if keys in self._places else event.start_mark.line + 1
             self._places[keys] = (line, written)
 
-    def _scalar(self, event: Any) -> None:
+    def _count(self, event: Any) -> None:
         self._nodes += 1
-        if self._stack and self._stack[-1].awaits_key:
+        if self._nodes > MAX_NODES:
+            raise _TooMuch(event, f"more than {MAX_NODES:,} values; a data set needs some forty")
+
+    def _scalar(self, event: Any) -> None:
+        self._count(event)
+        is_key = bool(self._stack) and self._stack[-1].awaits_key
+        most = MAX_KEY_CHARACTERS if is_key else MAX_TEXT_CHARACTERS
+        if len(event.value) > most:
+            raise _TooMuch(event, f"a {'key' if is_key else 'text'} of more than {most:,} characters")
+        if found := _CONTROLS.search(event.value):
+            self._tell(event, f"has the control character U+{ord(found[0]):04X} in it")
+        if is_key:
             self._key(event)
             return
-        value = self._value(event)
+        value, weight = self._value(event), len(event.value) // CHARACTERS_A_NODE
         self._note(event, event.value)
-        self._put(value, event.anchor, 1)
+        self._texts += weight
+        self._put(value, event.anchor, 1 + weight)
 
     def _key(self, event: Any) -> None:
         top, key, line = self._stack[-1], event.value, event.start_mark.line + 1
@@ -221,7 +247,7 @@ class _Builder:
         return value
 
     def _start(self, event: Any) -> None:
-        self._nodes += 1
+        self._count(event)
         if len(self._stack) >= MAX_DEPTH:
             raise _TooMuch(event, f"nested more than {MAX_DEPTH} levels deep; a manifest needs six")
         if self._stack and self._stack[-1].awaits_key:
@@ -230,17 +256,17 @@ class _Builder:
             self._tell(event, f"the tag {_short(event.tag)} is not allowed; only plain YAML is read")
         self._note(event, None)
         value: Any = {} if type(event) is yaml.MappingStartEvent else []
-        self._stack.append(_Open(value, event.anchor, self._nodes))
+        self._stack.append(_Open(value, event.anchor, self._nodes + self._aliased + self._texts))
 
     def _end(self, event: Any) -> None:
         done = self._stack.pop()
-        self._put(done.value, done.anchor, self._nodes + self._aliased - done.start + 1)
+        self._put(done.value, done.anchor, self._nodes + self._aliased + self._texts - done.start + 1)
 
     def _alias(self, event: Any) -> None:
         if self._stack and self._stack[-1].awaits_key:
             raise _TooMuch(event, "an alias cannot be a key")
         if event.anchor not in self._anchors:
-            raise _TooMuch(event, f"the alias *{event.anchor} stands before (or inside) what it names")
+            raise _TooMuch(event, f"the alias *{_short(event.anchor)} stands before (or inside) what it names")
         value, weight = self._anchors[event.anchor]
         self._aliased += weight
         if self._aliased > MAX_ALIASED_NODES:
@@ -268,4 +294,5 @@ class _Builder:
 
 
 def _short(tag: str) -> str:
-    return tag.replace("tag:yaml.org,2002:", "!!")
+    tag = tag.replace("tag:yaml.org,2002:", "!!")
+    return tag if len(tag) <= SHOWN_CHARACTERS else f"{tag[:SHOWN_CHARACTERS]}..."

@@ -35,6 +35,7 @@ RULES: Mapping[str, str] = MappingProxyType(
         "decode": "A file with the declared hash is not what its format says.",
         "content": "A file holds something else than declared.",
         "array": "A cached array is not what its file decodes to.",
+        "receipt": "A receipt by which arrays are opened is not what the manifest says.",
         "content-hash": "Decoded values have another sha256 than declared.",
         "class-unused": "A declared class has no sample in any split.",
         "duplicates": "More samples repeat another one than declared.",

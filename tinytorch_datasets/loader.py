@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from tinytorch_datasets import paths
 from tinytorch_datasets.paths import Settings
@@ -153,9 +153,3 @@ def _described(manifest: Path, name: str) -> tuple[Entry, str]:
     from tinytorch_datasets import stages
 
     return stages.described(load_manifest(manifest), name)
-
-
-def __getattr__(name: str) -> Any:
-    from tinytorch_datasets import stages
-
-    return getattr(stages, name)

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-import numpy as np
-
 from tinytorch_datasets.dataset import RESERVED
 from tinytorch_datasets.errors import nearest
-from tinytorch_datasets.plan import DTYPES, TEXT
+from tinytorch_datasets.file_names import clashes, hidden, unsafe
+from tinytorch_datasets.limits import MOST_SAMPLES, size_of, span_of
+from tinytorch_datasets.plan import TEXT
 
 Keys = tuple[str | int, ...]
 Problems = Iterator[tuple[Keys, str]]
@@ -25,6 +25,8 @@ Problems = Iterator[tuple[Keys, str]]
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _SPLIT_KEYS = ("samples", "file", "members")
+
+MOST_GUESSED_CHARACTERS = 64
 
 
 class _Format(Protocol):
@@ -62,7 +64,7 @@ def broken(data: object, formats: Formats) -> Problems:
         yield from _shared_files(at, entry, promised)
     for key in ("download_to", "shipped_in"):
         folder = _mapping(data).get(key)
-        if isinstance(folder, str) and (wrong := _unsafe(folder)):
+        if isinstance(folder, str) and (wrong := unsafe(folder)):
             yield (key,), wrong
 
 
@@ -138,6 +140,7 @@ def _fields(entry: dict[str, Any], formats: Formats) -> Problems:
             if field.get("shape"):
                 yield (*at, "shape"), "a field with classes is one label a sample, so it has no shape"
             yield from (((*at, "classes", i), what) for i, what in _repeats(classes, "class"))
+        yield from (((*at, "shape"), what) for what in size_of(field.get("shape"), dtype))
         if dtype == TEXT:
             for key in ("shape", "range", "classes"):
                 if key in field:
@@ -145,28 +148,26 @@ def _fields(entry: dict[str, Any], formats: Formats) -> Problems:
         elif field.get("per") == "split":
             yield (*at, "per"), "only text can belong to the split as a whole"
         if isinstance(span, list) and len(span) == 2 and all(isinstance(end, int | float) for end in span):
-            yield from (((*at, "range"), what) for what in _span(span, dtype))
-
-
-def _span(span: list[float], dtype: Any) -> Iterator[str]:
-    low, high = span
-    if low > high:
-        yield f"the lowest value comes first; {low} is more than {high}"
-    if dtype in DTYPES and np.dtype(dtype).kind in "ui":
-        limits = np.iinfo(dtype)
-        if low < limits.min or high > limits.max:
-            yield f"{dtype} holds {limits.min} to {limits.max}, so it cannot reach {low} to {high}"
+            yield from (((*at, "range"), what) for what in span_of(span, dtype))
 
 
 def _splits(entry: dict[str, Any], formats: Formats) -> Problems:
     fields, files = _mapping(entry.get("fields")), _mapping(entry.get("files"))
+    places: dict[str, str] = {}
     for name, split in _mapping(entry.get("splits")).items():
         at: Keys = ("splits", name)
         if not _FIELD.fullmatch(name) or name in RESERVED:
             yield at, "a split's name is lowercase letters, digits and '_', and nothing that code already means"
         if not isinstance(split, dict):
             continue
+        if isinstance(split.get("samples"), int) and split["samples"] > MOST_SAMPLES:
+            yield (*at, "samples"), f"must be {MOST_SAMPLES:,} or fewer, is {split['samples']:,}"
         named = {key: value for key, value in split.items() if key not in _SPLIT_KEYS}
+        other = places.setdefault(
+            repr((split.get("file"), split.get("members"), sorted(named.items(), key=repr))), name
+        )
+        if other != name:
+            yield at, f"is where {other!r} is: the same file, and the same places in it"
         for key in named.keys() - fields.keys():
             yield (*at, key), f"no field of that name{guess(key, [*fields, *_SPLIT_KEYS])}"
         inside = split.get("file")
@@ -176,7 +177,7 @@ def _splits(entry: dict[str, Any], formats: Formats) -> Problems:
         members = split.get("members")
         yield from (((*at, "members", i), what) for i, what in _repeats(members, "member"))
         for i, member in enumerate(members if isinstance(members, list) else ()):
-            if isinstance(member, str) and (wrong := _unsafe(member)):
+            if isinstance(member, str) and (wrong := unsafe(member)):
                 yield (*at, "members", i), wrong
 
 
@@ -185,7 +186,7 @@ def _files(entry: dict[str, Any], formats: Formats) -> Problems:
     files = _mapping(entry.get("files"))
     for name, file in files.items():
         at: Keys = ("files", name)
-        if wrong := _unsafe(name):
+        if wrong := unsafe(name):
             yield at, wrong
         same = folded.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
         if same != name:
@@ -195,8 +196,13 @@ def _files(entry: dict[str, Any], formats: Formats) -> Problems:
             yield from (((*at, "urls", i), what) for i, what in _addresses(urls, "url"))
         if entry.get("status") == "remote" and not urls and not entry.get("mirrors"):
             yield at, "is remote but has no mirror and no url"
-    if isinstance(folder := entry.get("folder"), str) and (wrong := _unsafe(folder)):
+    yield from ((("files", name), what) for name, what in clashes(files))
+    if isinstance(folder := entry.get("folder"), str) and (wrong := unsafe(folder) or hidden(folder)):
         yield ("folder",), wrong
+    used_by = entry.get("used_by")
+    for i, script in enumerate(used_by if isinstance(used_by, list) else ()):
+        if isinstance(script, str) and (wrong := unsafe(script)):
+            yield ("used_by", i), wrong
     mirrors = entry.get("mirrors")
     if isinstance(mirrors, list):
         yield from ((("mirrors", i), what) for i, what in _addresses(mirrors, "mirror"))
@@ -209,7 +215,7 @@ def _addresses(addresses: list[Any], kind: str) -> Iterator[tuple[int, str]]:
             continue
         try:
             parts = urlsplit(address)
-            secret = parts.username or parts.password
+            secret, _ = parts.username or parts.password, parts.port
         except ValueError as error:
             yield i, f"not an address: {error}"
             continue
@@ -235,27 +241,6 @@ def _shared_files(at: Keys, entry: dict[str, Any], promised: dict[tuple[str, str
             yield (*at, "files", name), f"{folder}/{name} is another file in {owner!r}; give one of them a `folder`"
 
 
-def _unsafe(path: str) -> str | None:
-    """What makes a path leave its folder, or mean something else on another machine; None if nothing does."""
-    parts = path.split("/")
-    if not path or path.startswith("/") or "\\" in path or re.match(r"[A-Za-z]:", path):
-        return f"must be a path below the folder, with forward slashes; is {path!r}"
-    if ".." in parts:
-        return f"leaves its folder: {path!r}"
-    if any(part in ("", ".") or part != part.strip(" ") or part.endswith(".") for part in parts):
-        return f"has an empty or dotted part: {path!r}"
-    if any(unicodedata.category(c).startswith("C") for c in path) or any(c in '<>:"|?*' for c in path):
-        return f"has a character that not every disk can store: {path!r}"
-    if unicodedata.normalize("NFC", path) != path:
-        return f"is not in Unicode's composed form (NFC), so another disk would store it otherwise: {path!r}"
-    if any(_DEVICE.fullmatch(part) for part in parts):
-        return f"is a device's name on Windows: {path!r}"
-    return None
-
-
-_DEVICE = re.compile(r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
-
-
 def _repeats(values: Any, kind: str) -> Iterator[tuple[int, str]]:
     if not isinstance(values, list):
         return
@@ -275,7 +260,7 @@ def guess(name: str, known: Iterable[str]) -> str:
     >>> guess("imgaes", ["images", "labels"])
     "; did you mean 'images'?"
     """
-    near = nearest(name, known)
+    near = nearest(name, known) if len(name) <= MOST_GUESSED_CHARACTERS else None
     return f"; did you mean {near!r}?" if near else ""
 
 

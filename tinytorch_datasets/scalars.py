@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
 MAX_DIGITS = 24
-# No number is longer, and the patterns below take quadratic time on what nearly matches.
+# No number is longer. The patterns below take linear time, because no two parts of one can share a character.
 MAX_CHARACTERS = 256
 
 _PLAIN = {"true": True, "false": False, "null": None, "~": None, "": None}
@@ -15,11 +16,11 @@ _FLOAT = re.compile(r"[-+]?[0-9]+\.[0-9]*([eE][-+][0-9]+)?")
 # Unquoted scalars that YAML 1.1, YAML 1.2 or both read as something else than the text that stands there.
 _AMBIGUOUS = re.compile(
     r"(?i:yes|no|on|off|true|false|null)"
-    r"|[-+]?0[0-9_]+|[-+]?0[xob][0-9a-f_]+"
+    r"|[-+]?0[0-9_]+|[-+]?0(x[0-9a-f_]+|o[0-7_]+|b[01_]+)"
     r"|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?"
-    r"|[-+]?(\.[0-9][0-9_]*|[0-9][0-9_]*\.?[0-9_]*)([eE][-+]?[0-9]+)?"
+    r"|[-+]?(\.[0-9][0-9_]*|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?"
     r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
-    r"|\d{4}-\d\d?-\d\d?([Tt ].*)?"
+    r"|[0-9]{4}-[0-9][0-9]?-[0-9][0-9]?([Tt ].*)?"
 )
 
 UNCLEAR = object()
@@ -39,8 +40,8 @@ def plain(value: str) -> Any:
         return _PLAIN[value]
     if len(value) <= MAX_DIGITS and _INT.fullmatch(value):
         return int(value.replace("_", ""))
-    if _FLOAT.fullmatch(value):
-        return float(value)
+    if _FLOAT.fullmatch(value) and math.isfinite(number := float(value)):
+        return number
     return UNCLEAR if _AMBIGUOUS.fullmatch(value) else value
 
 
@@ -48,6 +49,15 @@ def unclear(value: str) -> str:
     """What is wrong with an unclear scalar, and how to write what was meant."""
     short = value if len(value) <= MAX_DIGITS else f"{value[:8]}..."
     return f'YAML readers do not agree on what {short} is: write "{short}" for the text{_as_number(value)}'
+
+
+def printable(key: str) -> str:
+    r"""A key as it may stand in a message, which has lines and colours of its own.
+
+    >>> printable("two\nlines")
+    'two\\nlines'
+    """
+    return key if key.isprintable() else repr(key)[1:-1]
 
 
 _NUMBER_STARTS = frozenset(["", *"-+.0123456789"])

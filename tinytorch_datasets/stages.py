@@ -153,6 +153,9 @@ def described(book: Manifest, name: str) -> tuple[Entry, str]:
 def clean(plan: Plan, where: Places, *, downloads: bool = True) -> int:
     """Remove a data set's decoded arrays and, if it is remote, its downloads; the bytes freed."""
     freed = cache.clean(where.cache, plan.name)
+    for receipt in (where.cache / "receipts").glob(f"{plan.name}-*.json"):
+        if receipt.stem.rpartition("-")[0] == plan.name:
+            freed += cache.remove(receipt)
     if downloads and plan.status == "remote":
         for file in plan.files:
             for path in (plan.root / file.name, plan.root / f"{file.name}.part"):

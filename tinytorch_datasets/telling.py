@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from tinytorch_datasets import loader
-from tinytorch_datasets.auditor import Report
+from tinytorch_datasets import stages
 from tinytorch_datasets.declarations import Entry, FieldEntry
 from tinytorch_datasets.manifest import Manifest
+from tinytorch_datasets.reports.people import shown
 from tinytorch_datasets.sizes import readable
 
 PIPED_COLUMNS = 200
@@ -24,7 +22,7 @@ PIPED_COLUMNS = 200
 def row(book: Manifest, name: str) -> dict[str, Any]:
     """What there is to know of a data set at a glance, in plain values."""
     entry = book.entry(name)
-    root = loader.planned(book, name, loader.places(book)).root
+    root = stages.planned(book, name, stages.places(book)).root
     present = [file for file in entry.files if (root / file).is_file()]
     return {
         "name": name,
@@ -83,20 +81,6 @@ def described(book: Manifest, name: str) -> None:
             click.echo(f"{click.style(f'{label if i == 0 else str():<10}', bold=True)}{line}")
 
 
-def reported(report: Report) -> None:
-    """Print what an audit saw: a line a data set, then every finding, then the verdict."""
-    width = max((len(audited.name) for audited in report.datasets), default=0)
-    for audited in report.datasets:
-        told = f"  {_plural(audited.files, 'file')}, {readable(audited.bytes)} hashed" if audited.files else ""
-        told += f", {audited.samples:,} samples decoded" if audited.samples else ""
-        state = click.style(f"{audited.state:<11}", fg="red" if audited.state == "differs" else None)
-        click.echo(f"{audited.name:<{width}}  {state}{told}".rstrip())
-    for finding in report.findings:
-        click.echo(f"\n{finding}")
-    verdict = "All well" if report.well else _plural(len(report.findings), "finding")
-    click.echo(f"\n{verdict}: {shown(report.manifest)}")
-
-
 def counts(splits: dict[str, int]) -> str:
     """Split sizes in a line.
 
@@ -104,19 +88,6 @@ def counts(splits: dict[str, int]) -> str:
     'train 60,000, test 10,000'
     """
     return ", ".join(f"{split} {samples:,}" for split, samples in splits.items())
-
-
-def shown(path: str) -> str:
-    """A path as short as it can be said from here."""
-    try:
-        return str(Path(path).relative_to(Path.cwd()))
-    except ValueError:
-        return path
-
-
-def as_json(value: Any) -> None:
-    """Print plain values as JSON."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def _sample(field: FieldEntry) -> str:
@@ -132,7 +103,3 @@ def _field(name: str, field: FieldEntry) -> str:
 
 def _addresses(entry: Entry) -> list[str | None]:
     return [*entry.mirrors, *(url for file in entry.files.values() for url in file.urls)]
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" + ("" if count == 1 else "s")

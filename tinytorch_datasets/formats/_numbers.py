@@ -97,7 +97,7 @@ def rows(column: Column, stream: Stream, dtype: np.dtype, shape: tuple[int, ...]
     step = max(1, BLOCK_BYTES // max(row_bytes, 1))
     promised = f"its header promises {shape[0] * row_bytes:,} bytes of values"
     for start in range(0, max(shape[0], 1), step):  # an empty array is one empty block, so that its dtype is seen
-        values = np.empty((min(step, shape[0] - start), *shape[1:]), dtype)
+        values = _room(stream, (min(step, shape[0] - start), *shape[1:]), dtype)
         came = stream.fill(values.reshape(-1).view(np.uint8).data)
         if came < values.nbytes:
             stream.fail(f"{promised}, but only {start * row_bytes + came:,} came")
@@ -107,19 +107,33 @@ def rows(column: Column, stream: Stream, dtype: np.dtype, shape: tuple[int, ...]
 
 def fortran(column: Column, stream: Stream, dtype: np.dtype, shape: tuple[int, ...], whose: str) -> Iterator[Block]:
     """The samples whose bytes come next, first axis innermost: no sample is whole before the last byte is read."""
-    values = np.empty(math.prod(shape), dtype)
+    values = _room(stream, (math.prod(shape),), dtype)
     promised = f"its header promises {values.nbytes:,} bytes of values"
     came = stream.fill(values.view(np.uint8).data)
     if came < values.nbytes:
         stream.fail(f"{promised}, but only {came:,} came")
     stream.end(promised)
-    yield Block(column, 0, native(values.reshape(shape, order="F"), stream.path, whose))
+    folded = values.reshape(shape, order="F")
+    step = max(1, BLOCK_BYTES * shape[0] // max(values.nbytes, 1))
+    for start in range(0, max(shape[0], 1), step):
+        yield Block(column, start, native(folded[start : start + step], stream.path, whose))
+
+
+def _room(stream: Stream, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array to be filled; a manifest may declare one for which no computer has the room."""
+    try:
+        return np.empty(shape, dtype)
+    except (MemoryError, ValueError) as error:
+        nbytes = math.prod(shape) * dtype.itemsize
+        stream.fail(f"{nbytes:,} bytes are to be held at once, and there is no room for them", cause=error)
 
 
 def whole_numbers(values: list[Any], path: Path, whose: str) -> np.ndarray:
     """A list of whole numbers, as labels are often kept, as int64."""
     for at, value in enumerate(values):
         if type(value) is not int or not -(2**63) <= value < 2**63:
-            reason = f"{whose} is a list whose item {at:,} is not a whole number of 64 bits: {str(value)[:40]!r}"
+            # Not repr(value): what is nested deeply enough would exhaust the stack.
+            said = str(value) if type(value) is int else f"a {type(value).__name__}"
+            reason = f"{whose} is a list whose item {at:,} is not a whole number of 64 bits but {said}"
             raise DecodeError(path, reason)
     return np.array(values, np.int64)

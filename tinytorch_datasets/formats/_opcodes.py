@@ -1,14 +1,16 @@
 """What does a pickle say, instruction by instruction?
 
-A pickle is a program for a small stack machine. This reads it without running it: each opcode with its argument,
-every length held against the bytes that are there. The instructions are those of protocols 0 to 5, as
+A pickle is a program for a small stack machine. This reads it without running it, front to back, and holds no more
+of it than one instruction: each opcode with its argument. The instructions are those of protocols 0 to 5, as
 `pickletools` in the standard library lists them.
 """
 
 from __future__ import annotations
 
+import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
 
 PROTOCOLS = range(6)
 
@@ -66,69 +68,150 @@ BARE = frozenset(
 )
 STOP = b"."
 
-Argument = int | float | bytes | tuple[bytes, ...] | None
+Argument = Any
+Gather = Callable[[bytes, Iterator[bytes]], Argument]
+
+CHUNK_BYTES = 1 << 16
 
 
 class BadPickle(Exception):
     """The bytes are not a sound pickle."""
 
 
-def instructions(data: bytes | bytearray) -> Iterator[tuple[int, bytes, Argument]]:
+class Source:
+    """The bytes of a pickle, which come as they are asked for; where they end is known when they do."""
+
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        self._read, self._buffer, self._next, self._passed = read, b"", 0, 0
+
+    @property
+    def at(self) -> int:
+        """How many bytes have been taken."""
+        return self._passed + self._next
+
+    def _has(self, count: int) -> bool:
+        while len(self._buffer) - self._next < count:
+            more = self._read(CHUNK_BYTES)
+            if not more:
+                return False
+            self._passed += self._next
+            self._buffer, self._next = self._buffer[self._next :] + more, 0
+        return True
+
+    def few(self, count: int) -> bytes:
+        """The next few bytes, or none if there are not so many."""
+        if not self._has(count):
+            self._next = len(self._buffer)
+            return b""
+        self._next += count
+        return self._buffer[self._next - count : self._next]
+
+    def many(self, count: int, start: int) -> Iterator[bytes]:
+        """The next `count` bytes piece by piece; `start` is where the instruction that has them begins."""
+        left = count
+        while left:
+            if not self._has(1):
+                _refuse(start, f"{count:,} bytes are promised, {count - left:,} are left")
+            piece = self._buffer[self._next : self._next + left]
+            self._next += len(piece)
+            left -= len(piece)
+            yield piece
+
+    def line(self, start: int) -> Iterator[bytes]:
+        """The bytes up to the next line feed, piece by piece, and past it."""
+        while self._has(1):
+            end = self._buffer.find(b"\n", self._next)
+            piece = self._buffer[self._next : end if end >= 0 else None]
+            self._next += len(piece)
+            yield piece
+            if end >= 0:
+                self._next += 1
+                return
+        _refuse(start, "a line without an end")
+
+    def to_end(self) -> int:
+        """How many bytes are left, up to a megabyte."""
+        left = len(self._buffer) - self._next
+        while left < 1 << 20 and (more := self._read(CHUNK_BYTES)):
+            left += len(more)
+        return left
+
+
+def joined(code: bytes, pieces: Iterator[bytes]) -> bytes:
+    """The pieces as one."""
+    first = next(pieces, b"")
+    second = next(pieces, None)
+    if second is None:
+        return first
+    # Grown in place and handed over as it is: b"".join would hold everything twice.
+    whole = io.BytesIO()
+    whole.write(first)
+    whole.write(second)
+    whole.writelines(pieces)
+    return whole.getvalue()
+
+
+def source(data: bytes | bytearray | Callable[[int], bytes]) -> Source:
+    """The source of a pickle that is at hand, or that a function reads."""
+    return Source(data if callable(data) else io.BytesIO(data).read)
+
+
+def instructions(pickle: Source, gather: Gather = joined) -> Iterator[tuple[int, bytes, Argument]]:
     """Each instruction up to STOP, as (where it is, its opcode, its argument).
 
-    >>> [(code, argument) for _, code, argument in instructions(b"U\\x02hiK\\x07\\x86.")]
+    `gather` makes the argument of the pieces of what may be long; it must use up the pieces.
+
+    >>> [(code, argument) for _, code, argument in instructions(source(b"U\\x02hiK\\x07\\x86."))]
     [(b'U', b'hi'), (b'K', 7), (b'\\x86', None), (b'.', None)]
 
     Raises:
         BadPickle: It is cut short, has an unknown opcode, or goes on after STOP.
     """
-    view = memoryview(data)
     numbers = {code: struct.Struct(form) for code, form in NUMBERS.items()}
     counts = {code: struct.Struct(form) for code, form in COUNTED.items()}
-    at, size = 0, len(data)
-    while at < size:
-        start, code = at, bytes(view[at : at + 1])
-        at += 1
+    frame_at, frame_end = 0, 0
+    while True:
+        start, code = pickle.at, pickle.few(1)
+        if not code:
+            break
         if code in numbers:
             number = numbers[code]
-            if size - at < number.size:
+            raw = pickle.few(number.size)
+            if not raw:
                 break
-            (value,) = number.unpack_from(view, at)
-            at += number.size
-            if code == b"\x95" and value > size - at:
-                _refuse(start, f"a frame of {value:,} bytes is promised, {size - at:,} are left")
+            (value,) = number.unpack(raw)
+            if code == b"\x95":
+                frame_at, frame_end = start, pickle.at + value
             yield start, code, value
         elif code in counts:
             count = counts[code]
-            if size - at < count.size:
+            raw = pickle.few(count.size)
+            if not raw:
                 break
-            (length,) = count.unpack_from(view, at)
-            at += count.size
-            if not 0 <= length <= size - at:
-                _refuse(start, f"{length:,} bytes are promised, {size - at:,} are left")
-            yield start, code, bytes(view[at : at + length])
-            at += length
+            (length,) = count.unpack(raw)
+            if length < 0:
+                _refuse(start, f"{length:,} bytes are promised")
+            yield start, code, gather(code, pickle.many(length, start))
         elif code in LINES:
-            lines = []
-            for _ in range(LINES[code]):
-                end = data.find(b"\n", at)
-                if end < 0:
-                    _refuse(start, "a line without an end")
-                lines.append(bytes(view[at:end]))
-                at = end + 1
+            lines = [gather(code, pickle.line(start)) for _ in range(LINES[code])]
             yield start, code, lines[0] if len(lines) == 1 else tuple(lines)
         elif code == STOP:
-            if at < size:
-                _refuse(at, f"{size - at:,} bytes follow its end")
+            if pickle.at < frame_end:
+                break
+            if extra := pickle.to_end():
+                _refuse(pickle.at, f"{extra:,}{' or more' if extra >= 1 << 20 else ''} bytes follow its end")
             yield start, code, None
             return
         elif code in BARE:
             yield start, code, None
         else:
             _refuse(start, f"{code!r} is no instruction")
-    _refuse(size, "it is cut short")
+    if pickle.at < frame_end:
+        promised, here = frame_end - frame_at - 9, pickle.at - frame_at - 9
+        _refuse(frame_at, f"a frame of {promised:,} bytes is promised, {here:,} are left")
+    _refuse(pickle.at, "it is cut short")
 
 
-def _refuse(at: int, what: str) -> None:
+def _refuse(at: int, what: str) -> NoReturn:
     msg = f"at byte {at:,}, {what}"
     raise BadPickle(msg)

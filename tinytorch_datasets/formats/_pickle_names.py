@@ -5,17 +5,20 @@ It is read, not loaded: only the stack is followed, as far as needed to know whi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from tinytorch_datasets.errors import DecodeError
-from tinytorch_datasets.formats._opcodes import BadPickle, instructions
+from tinytorch_datasets.formats._opcodes import BadPickle, instructions, source
 from tinytorch_datasets.formats._pickled_arrays import ALLOWED
 
 # Reading names is linear in the file; these bound its memory too.
 MOST_INSTRUCTIONS = 1_000_000
 LONGEST_NAME = 256
 LONGEST_SLOT = 20
+MOST_NAMES = 1000
+MOST_SHOWN = 20
 
 # Instructions that reach outside the pickle without a name.
 UNSAFE = {
@@ -29,33 +32,67 @@ UNSAFE = {
 }
 
 
-def globals_of(source: Path | bytes | bytearray) -> tuple[str, ...]:
+def globals_of(pickle: Path | bytes | bytearray | Callable[[int], bytes]) -> tuple[str, ...]:
     """The names that a pickle asks for, in the order they first appear; it is not loaded.
+
+    `pickle` is a file, the bytes themselves, or a function that reads at most so many of them.
 
     >>> globals_of(b"cos\\nsystem\\n(S'true'\\ntR.")
     ('os.system',)
 
     Raises:
-        DecodeError: It is not a sound pickle.
+        DecodeError: It is not a sound pickle, or asks for more than a thousand names.
     """
-    data, path = (source.read_bytes(), source) if isinstance(source, Path) else (source, Path("<bytes>"))
+    if isinstance(pickle, Path):
+        with pickle.open("rb") as file:
+            return _globals_of(file.read, pickle)
+    return _globals_of(pickle, Path("<bytes>"))
+
+
+def _globals_of(data: bytes | bytearray | Callable[[int], bytes], path: Path) -> tuple[str, ...]:
+    names: dict[str, None] = {}
     try:
-        return tuple(dict.fromkeys(spelled(*name) for name in _asked(data)))
+        for name in _asked(instructions(source(data), _beginning), [], {}):
+            names[spelled(*name)] = None
+            if len(names) > MOST_NAMES:
+                msg = f"it asks for more than {MOST_NAMES:,} names"
+                raise BadPickle(msg)
     except BadPickle as error:
         reason = f"the pickle is not sound: {error}"
         raise DecodeError(path, reason) from error
+    return tuple(names)
 
 
-def refused_names(data: bytes | bytearray) -> tuple[str, ...]:
-    """Everything that the pickle asks for and that no array needs, as far as it can be read."""
-    names: dict[str, None] = {}
+def named_after(
+    first: str, rest: Iterator[tuple[int, bytes, Any]], levels: Sequence[list[Any]], memo: dict[int, Any]
+) -> tuple[str, ...]:
+    """The name that was refused first, and what the rest asks for that no array needs, as far as it can be read.
+
+    `levels` and `memo` are the machine's, as they were when it stopped.
+    """
+    names = {first: None}
+    stack: list[str | None] = []
+    for level in levels:
+        stack += [value if type(value) is str else None for value in level]
+        stack.append(_MARK)
+    known = {slot: value if type(value) is str else None for slot, value in memo.items()}
     try:
-        for name in _asked(data):
+        for name in _asked(rest, stack[:-1], known):
             if name not in ALLOWED:
                 names[spelled(*name)] = None
-    except BadPickle:
+            if len(names) == MOST_SHOWN:
+                break
+    except (BadPickle, ValueError):
         pass
     return tuple(names)
+
+
+def _beginning(code: bytes, pieces: Iterator[bytes]) -> bytes:
+    """What is enough of an argument to know a name by; the rest is read and let go."""
+    kept = next(pieces, b"")
+    for _ in pieces:
+        pass
+    return kept
 
 
 def spelled(module: str | None, name: str | None) -> str:
@@ -64,21 +101,25 @@ def spelled(module: str | None, name: str | None) -> str:
     >>> spelled("os", "system"), spelled("numpy", "core.multiarray._reconstruct"), spelled("os", None)
     ('os.system', 'numpy:core.multiarray._reconstruct', 'os.<computed>')
     """
-    module, name = module or "<computed>", name or "<computed>"
-    return f"{module}:{name}" if "." in name else f"{module}.{name}"
+    sign = ":" if "." in (name or "") else "."
+    return sign.join("<computed>" if part is None or part == "" else _shortened(part) for part in (module, name))
+
+
+def _shortened(part: str) -> str:
+    return part if len(part) <= LONGEST_NAME else f"{part[:LONGEST_NAME]}..."
 
 
 _MARK = "a mark, which no text can be the same object as"
 
 
-def _asked(data: bytes | bytearray) -> Iterator[tuple[str | None, str | None]]:
+def _asked(
+    steps: Iterator[tuple[int, bytes, Any]], stack: list[str | None], memo: dict[int, str | None]
+) -> Iterator[tuple[str | None, str | None]]:
     """Each (module, name) in the order they appear; ways out that have no name come as ("pickle", what)."""
     import pickletools  # large, and needed only here: it knows what each instruction takes off the stack
 
     takes = {op.code.encode("latin-1"): op for op in pickletools.opcodes}
-    stack: list[str | None] = []
-    memo: dict[int, str | None] = {}
-    for count, (_, code, argument) in enumerate(instructions(data)):
+    for count, (_, code, argument) in enumerate(steps):
         if count >= MOST_INSTRUCTIONS:
             msg = f"it has more than {MOST_INSTRUCTIONS:,} instructions"
             raise BadPickle(msg)

@@ -14,6 +14,7 @@ import numpy as np
 
 from tinytorch_datasets.formats._numbers import MOST_DIMENSIONS, plain
 from tinytorch_datasets.formats._opcodes import BadPickle
+from tinytorch_datasets.formats._pickled_texts import Spelled
 
 
 class Refused(Exception):
@@ -25,16 +26,16 @@ class Refused(Exception):
 
 
 class Allowance:
-    """How many bytes may still be made out of a pickle. Without it, one string could be copied a thousand times."""
+    """How many bytes may still be made of a pickle. Without it, one string could be copied a thousand times."""
 
     def __init__(self, left: int) -> None:
-        self.left = left
+        self._most = self._left = left
 
     def spend(self, nbytes: int) -> None:
         """Take `nbytes` off, or refuse."""
-        self.left -= nbytes
-        if self.left < 0:
-            msg = "its arrays are larger than the pickle itself"
+        self._left -= nbytes
+        if self._left < 0:
+            msg = f"what it holds takes more than the {self._most:,} bytes that are allowed for it"
             raise BadPickle(msg)
 
 
@@ -90,7 +91,10 @@ def set_array_state(array: np.ndarray, state: Any, allowance: Allowance) -> None
         _odd("an array whose state is set twice")
     if type(state) is not tuple or len(state) != 5 or not _is(state[0], 1) or not _is(state[3], 0, 1, False, True):
         _odd("the state of an array")
-    dtype, shape = _checked(state[2], state[1], state[4], allowance)
+    dtype, shape = _checked(state[2], state[1], state[4])
+    # NumPy keeps the bytes that are there, if they are in its order and not few.
+    if not dtype.isnative or len(state[4]) <= 1000 or type(state[4]) is not bytes:
+        allowance.spend(len(state[4]))
     array.__setstate__((1, shape, dtype, bool(state[3]), bytes(state[4])))  # type: ignore[arg-type]
 
 
@@ -98,7 +102,7 @@ def _frombuffer(allowance: Allowance, args: tuple[Any, ...]) -> np.ndarray:
     # Protocol 5, from NumPy 1.16: (bytes, dtype, shape, order), and from NumPy 2.3 the order of axes for "K".
     if len(args) not in (4, 5) or not _is(args[3], "C", "F", "K"):
         _odd("the arguments of _frombuffer")
-    dtype, shape = _checked(args[1], args[2], args[0], allowance)
+    dtype, shape = _checked(args[1], args[2], args[0])
     flat = np.frombuffer(args[0], dtype) if args[0] else np.empty(0, dtype)
     if args[3] != "K":
         return flat.reshape(shape, order=args[3])
@@ -111,14 +115,16 @@ def _frombuffer(allowance: Allowance, args: tuple[Any, ...]) -> np.ndarray:
 def _scalar(allowance: Allowance, args: tuple[Any, ...]) -> Any:
     if len(args) != 2:
         _odd("the arguments of scalar")
-    dtype, _ = _checked(args[0], (), args[1], allowance)
+    dtype, _ = _checked(args[0], (), args[1])
     return np.frombuffer(args[1], dtype)[0]
 
 
 def _encode(allowance: Allowance, args: tuple[Any, ...]) -> bytes:
     # Python 3 spells bytes this way under protocols 0 to 2, which have no instruction for them.
-    if len(args) != 2 or type(args[0]) is not str or not _is(args[1], "latin1", "latin-1"):
+    if len(args) != 2 or not isinstance(args[0], str | Spelled) or not _is(args[1], "latin1", "latin-1"):
         _odd("the arguments of _codecs.encode")
+    if isinstance(args[0], Spelled):
+        return args[0].raw
     allowance.spend(len(args[0]))
     try:
         return args[0].encode("latin-1")
@@ -153,7 +159,7 @@ ALLOWED: dict[tuple[str, str], Callable[[Allowance, tuple[Any, ...]], Any] | typ
 }
 
 
-def _checked(dtype: Any, shape: Any, raw: Any, allowance: Allowance) -> tuple[np.dtype, tuple[int, ...]]:
+def _checked(dtype: Any, shape: Any, raw: Any) -> tuple[np.dtype, tuple[int, ...]]:
     """The dtype and shape, once the bytes are known to be exactly theirs."""
     if type(dtype) is not Dtype or dtype.value is None:
         _odd("the dtype of an array")
@@ -172,7 +178,6 @@ def _checked(dtype: Any, shape: Any, raw: Any, allowance: Allowance) -> tuple[np
     if dtype.value == np.bool_ and raw.translate(None, b"\x00\x01"):
         msg = "a bool is neither 0 nor 1"
         raise BadPickle(msg)
-    allowance.spend(nbytes)
     return dtype.value, shape
 
 

@@ -33,7 +33,7 @@ class Block(NamedTuple):
 
 
 Decoder = Callable[..., Iterator[Block]]
-Pickles = Callable[[Sequence[Split]], Iterator[tuple[Path, str, bytes | bytearray]]]
+Pickles = Callable[[Sequence[Split]], Iterator[tuple[Path, str, Callable[[int], bytes]]]]
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,9 @@ class Format:
         layout: How a split names its bytes: a file for each field, one file for all, or members of one file.
         version: Part of the name of every decoded array; raise it when the same bytes would decode otherwise.
         options: Type of each option, by name; `required` are those without a default.
-        pickles: ``pickles(splits)``, yielding (file, member or "", bytes) of each pickle that decoding would read,
-            for an audit of what they ask for. None where there are no pickles.
+        pickles: ``pickles(splits)``, yielding (file, member or "", function that reads at most so many bytes) of
+            each pickle that decoding would read, to be read before the next is asked for: for an audit of what they
+            ask for. None where there are no pickles.
     """
 
     name: str

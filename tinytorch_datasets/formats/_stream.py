@@ -6,6 +6,7 @@ or more members one after the other. Checksums are checked because streams are r
 
 from __future__ import annotations
 
+import io
 import re
 import zlib
 from collections.abc import Callable, Iterator
@@ -175,10 +176,17 @@ class Stream:
     ) -> None:
         self.path, self.member, self.size = path, member, size
         self._read, self.limit, self._promise = read, limit, promise
-        self._given = 0
+        self._given, self._again = 0, b""
+
+    def begin_with(self, begun: bytes) -> None:
+        """Give out once more what was looked at, before what comes next."""
+        self._again = begun
 
     def some(self, most: int) -> bytes:
         """At most `most` bytes, and none only at the end."""
+        if self._again:
+            out, self._again = self._again[:most], self._again[most:]
+            return out
         if self.limit is None:
             return self._read(most)
         left = self.limit - self._given
@@ -205,10 +213,13 @@ class Stream:
             self.fail(f"it ends inside {what}: {count:,} bytes expected, {came:,} came")
         return out
 
-    def whole(self, begun: bytes = b"") -> bytes:
-        """All bytes to the end, after those already `begun`. The stream must have a limit."""
+    def whole(self) -> bytes:
+        """All bytes to the end. The stream must have a limit."""
         assert self.limit is not None
-        return b"".join([begun, *iter(lambda: self.some(OUTPUT_CHUNK), b"")])
+        # Grown in place and handed over as it is: b"".join would hold everything twice.
+        out = io.BytesIO()
+        out.writelines(iter(lambda: self.some(OUTPUT_CHUNK), b""))
+        return out.getvalue()
 
     def skip(self, count: int) -> int:
         """Read past `count` bytes; how many came."""

@@ -28,6 +28,8 @@ DATALESS = {
 }
 EXTENSIONS = (b"L", b"K", b"x", b"g")
 LONGEST_EXTENSION = 1 << 16
+MOST_EXTENSION_BYTES = 4 << 20
+LONGEST_NAME_KEPT = 256
 MOST_MEMBERS = 100_000
 NAMES_KEPT = 1000  # for the error that guesses
 
@@ -53,6 +55,7 @@ class _Tar:
     def __init__(self, archive: Stream, wanted: Mapping[str, int]) -> None:
         self.archive, self.wanted = archive, wanted
         self.found: set[str] = set()
+        self._extension_bytes = 0
         self.passed: dict[str, str] = {}  # names that were passed over, each with what is wrong with it, if anything
 
     def walk(self) -> Iterator[tuple[str, Stream]]:
@@ -68,14 +71,14 @@ class _Tar:
                 continue
             name = extended.get("path") or _name(header)
             if kind == b"S" or "sparse" in extended:
-                self.archive.fail(f"member {name!r} is sparse, which no data set needs to be")
+                self.archive.fail(f"member {name[:LONGEST_NAME_KEPT]!r} is sparse, which no data set needs to be")
             extended = {}
             left = 0 if kind in DATALESS else size
             if name in self.wanted and kind in FILE_TYPES:
                 member = _Member(self.archive, left)
                 yield name, self._checked(name, member)
                 left = member.left
-            elif len(self.passed) < NAMES_KEPT:
+            elif len(self.passed) < NAMES_KEPT and len(name) <= LONGEST_NAME_KEPT:
                 self.passed[name] = DATALESS.get(kind, "" if kind in FILE_TYPES else "not a plain file")
             self._pass(left + -size % BLOCK if kind not in DATALESS else 0)
         self._after_the_end()
@@ -118,6 +121,9 @@ class _Tar:
         """What a long-name or pax header says of the member that follows it."""
         if size > LONGEST_EXTENSION:
             self.archive.fail(f"an extended header is {size:,} bytes long, the most is {LONGEST_EXTENSION:,}")
+        self._extension_bytes += size
+        if self._extension_bytes > MOST_EXTENSION_BYTES:
+            self.archive.fail(f"its extended headers are more than {MOST_EXTENSION_BYTES:,} bytes together")
         body = bytes(self.archive.take(size, "an extended header"))
         self._pass(-size % BLOCK)
         if kind == b"K":

@@ -50,14 +50,12 @@ def document(stream: Stream) -> str:
 def lines(stream: Stream, *, bom: bool = False, carriage_returns: bool = False) -> Iterator[str]:
     """Each line without its LF; `bom` lets a byte order mark stand at the front, where it is dropped."""
     number, rest, first = 0, b"", True
-    while chunk := stream.some(OUTPUT_CHUNK):
-        if first and (rest + chunk)[:3] == BOM:
+    # Full chunks, because a stream may come in single bytes, and each would copy the line begun.
+    while chunk := _chunk(stream):
+        if first and chunk[:3] == BOM:
             if not bom:
                 _bad(stream, 1, "a byte order mark (BOM)")
-            rest, chunk = b"", (rest + chunk)[3:]
-        elif first and len(rest + chunk) < 3:
-            rest += chunk
-            continue
+            chunk = chunk[3:]
         first = False
         *whole, rest = (rest + chunk).split(b"\n")
         for line in whole:
@@ -67,6 +65,11 @@ def lines(stream: Stream, *, bom: bool = False, carriage_returns: bool = False) 
             _line(stream, number + 1, rest, carriage_returns)
     if rest:
         yield _line(stream, number + 1, rest, carriage_returns)
+
+
+def _chunk(stream: Stream) -> bytes:
+    chunk = bytearray(OUTPUT_CHUNK)
+    return bytes(memoryview(chunk)[: stream.fill(memoryview(chunk))])
 
 
 def _line(stream: Stream, number: int, line: bytes, carriage_returns: bool) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,14 +30,15 @@ class Batch(NamedTuple):
     split: Split
     start: int
     samples: int
+    declared_bytes: int
     most_bytes: int
 
 
-def _pickles(splits: Sequence[Split]) -> Iterator[tuple[Path, str, bytearray]]:
+def _pickles(splits: Sequence[Split]) -> Iterator[tuple[Path, str, Callable[[int], bytes]]]:
     """Each batch as it comes by, in the order of the archive."""
     for path, batches in _batches(splits).items():
         for name, member in _tar.members(path, {name: batch.most_bytes for name, batch in batches.items()}):
-            yield path, name, member.take(member.size or 0, "the member")
+            yield path, name, member.some
 
 
 @decodes("cifar-python", layout="members", pickles=_pickles)
@@ -60,11 +61,10 @@ def cifar_python(splits: Sequence[Split], *, labels: str = "labels") -> Iterator
     Source: "The CIFAR-10 dataset", https://www.cs.toronto.edu/~kriz/cifar.html
     """
     batches = _batches(splits)
-    for path, name, data in _pickles(splits):
+    for path, name, read in _pickles(splits):
         batch = batches[path][name]
         most = INSTRUCTIONS_A_BATCH + INSTRUCTIONS_A_SAMPLE * batch.samples
-        loaded = load(data, path, most=most, member=name)
-        del data  # as large as a batch, and not to be held while the next one is read
+        loaded = load(read, path, most=most, declared=batch.declared_bytes, member=name)
         for column in batch.split.columns.values():
             yield Block(column, batch.start, _values(column, batch, loaded, name, path, labels))
         del loaded  # likewise
@@ -87,12 +87,13 @@ def _batches(splits: Sequence[Split]) -> dict[Path, dict[str, Batch]]:
             )
             raise ContentError(path, reason, expected=split.samples, actual=len(split.members))
         pixels = sum(c.nbytes for c in split.columns.values() if not _is_labels(c)) // len(split.members)
-        most = max(pixels, share * PIXELS) + share * BYTES_BESIDE_A_SAMPLE + BYTES_BESIDE_A_BATCH
+        declared = max(pixels, share * PIXELS)
+        most = declared + share * BYTES_BESIDE_A_SAMPLE + BYTES_BESIDE_A_BATCH
         for number, member in enumerate(split.members):
             if member in found.setdefault(path, {}):
                 reason = f"member {member!r} is declared for {found[path][member].split.name} and for {split.name}"
                 raise DecodeError(path, reason)
-            found[path][member] = Batch(split, number * share, share, most)
+            found[path][member] = Batch(split, number * share, share, declared, most)
     return found
 
 

@@ -15,6 +15,7 @@ from tinytorch_datasets.plan import Column, Split
 
 ROWS_A_BLOCK = 4096
 BLOCK_CHARACTERS = 1 << 20
+LONGEST_ROW = 2 << 20
 
 
 @decodes("csv", layout="file per split")
@@ -94,9 +95,19 @@ def _table(
 
 def _rows(stream: Stream, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Each row with the number of the line that it begins on."""
-    ended = (line + "\n" for line in lines(stream, bom=True, carriage_returns=True))
-    reader = csv.reader(ended, delimiter=delimiter, strict=True)
+    row_characters = 0
+
+    def ended() -> Iterator[str]:
+        nonlocal row_characters
+        for number, text in enumerate(lines(stream, bom=True, carriage_returns=True), 1):
+            row_characters += len(text)
+            if row_characters > LONGEST_ROW:
+                stream.fail(f"line {number:,} is in a row of more than {LONGEST_ROW:,} characters; is a quote open?")
+            yield text + "\n"
+
+    reader = csv.reader(ended(), delimiter=delimiter, strict=True)
     while True:
+        row_characters = 0
         line = reader.line_num + 1
         try:
             row = next(reader, None)

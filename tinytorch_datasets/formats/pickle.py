@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from tinytorch_datasets.errors import ContentError, DecodeError, nearest
 from tinytorch_datasets.formats._numbers import allow, whole_numbers
 from tinytorch_datasets.formats._registry import Block, decodes
-from tinytorch_datasets.formats._stream import opened
+from tinytorch_datasets.formats._stream import Stream, opened
 from tinytorch_datasets.formats._unpickle import load
 from tinytorch_datasets.plan import Column, Split
 
@@ -25,18 +26,11 @@ BINARY, TEXT = 2, 6
 PROTO = b"\x80"  # what every pickle of protocol 2 and later begins with
 
 
-def _pickles(splits: Sequence[Split]) -> Iterator[tuple[Path, str, bytes]]:
+def _pickles(splits: Sequence[Split]) -> Iterator[tuple[Path, str, Callable[[int], bytes]]]:
     """Each file once, inflated if it is compressed."""
     for path, columns in _columns(splits).items():
-        declared = sum(column.nbytes for column in columns)
-        spare = BYTES_BESIDE_A_SAMPLE * sum(column.count for column in columns) + BYTES_BESIDE_A_FILE
-        # The size on disk is declared itself: arrays that nobody asked for may stand beside the others.
-        limits = [max(spelled * declared + spare, path.stat().st_size) for spelled in (BINARY, TEXT)]
-        with opened(path, limit=limits[0], promise=f"its declared fields take {declared:,}") as stream:
-            begun = stream.some(1)
-            if begun != PROTO:
-                stream.limit = limits[1]
-            yield path, "", stream.whole(begun)
+        with _opened(path, columns) as (stream, _):
+            yield path, "", stream.some
 
 
 @decodes("pickle", layout="file per split", pickles=_pickles)
@@ -51,17 +45,33 @@ def pickled(splits: Sequence[Split]) -> Iterator[Block]:
         DecodeError: It is damaged, or has no such key.
         ContentError: It holds more than is declared.
     """
-    columns = _columns(splits)
-    for path, _, data in _pickles(splits):
-        samples = sum(column.count for column in columns[path])
-        loaded = load(data, path, most=INSTRUCTIONS_A_FILE + INSTRUCTIONS_A_SAMPLE * samples)
+    for path, columns in _columns(splits).items():
+        samples = sum(column.count for column in columns)
+        most = INSTRUCTIONS_A_FILE + INSTRUCTIONS_A_SAMPLE * samples
+        with _opened(path, columns) as (stream, declared):
+            loaded = load(stream.some, path, most=most, declared=declared)
         if not isinstance(loaded, dict):
             reason = f"it holds a {type(loaded).__name__}, not a dict of arrays"
             raise DecodeError(path, reason)
         # Python 2 wrote its keys as what are bytes today.
         entries = {k.decode("latin-1") if isinstance(k, bytes) else k: v for k, v in loaded.items()}
-        for column in columns[path]:
+        for column in columns:
             yield Block(column, 0, _values(column, entries))
+
+
+@contextmanager
+def _opened(path: Path, columns: Sequence[Column]) -> Iterator[tuple[Stream, int]]:
+    """A pickle's bytes, at most as many as its fields may take, and how many bytes it declares."""
+    fields, on_disk = sum(column.nbytes for column in columns), path.stat().st_size
+    spare = BYTES_BESIDE_A_SAMPLE * sum(column.count for column in columns) + BYTES_BESIDE_A_FILE
+    # The size on disk is declared itself: arrays that nobody asked for may stand beside the others.
+    limits = [max(spelled * fields + spare, on_disk) for spelled in (BINARY, TEXT)]
+    with opened(path, limit=limits[0], promise=f"its declared fields take {fields:,}") as stream:
+        begun = stream.some(1)
+        if begun != PROTO:
+            stream.limit = limits[1]
+        stream.begin_with(begun)
+        yield stream, max(fields, on_disk)
 
 
 def _columns(splits: Sequence[Split]) -> dict[Path, list[Column]]:

@@ -63,9 +63,9 @@ def qa_text(splits: Sequence[Split], *, levels: dict[str, list[int]] | None = No
 def _pairs(text: str, path: Path, split: Split) -> tuple[list[str], list[str]]:
     questions: list[str] = []
     answers: list[str] = []
-    lines = text.removesuffix("\n").split("\n")
+    number = 0
     # What the grammar wants next goes round and round: a question, its answer, a blank line.
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(_lines(text), 1):
         wanted = number % 3
         if wanted == 1 and len(questions) == split.samples:
             reason = f"it has more pairs than the {split.samples:,} that {split.name} declares (line {number:,})"
@@ -80,11 +80,21 @@ def _pairs(text: str, path: Path, split: Split) -> tuple[list[str], list[str]]:
             if not line[len(start) :].strip():
                 raise DecodeError(path, f"line {number:,}: nothing follows {start!r}")
             into.append(line[len(start) :])
-    if len(lines) % 3 == 1:
-        raise DecodeError(path, f"line {len(lines):,}: the last question has no answer")
-    if len(lines) % 3 == 0:
-        raise DecodeError(path, f"line {len(lines):,}: a blank line ends the file, where no pair follows")
+    if number % 3 == 1:
+        raise DecodeError(path, f"line {number:,}: the last question has no answer")
+    if number % 3 == 0:
+        raise DecodeError(path, f"line {number:,}: a blank line ends the file, where no pair follows")
     return questions, answers
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Line by line, so that a file of line feeds alone is not held as a list of them."""
+    begin, last = 0, len(text.removesuffix("\n"))
+    while begin <= last:
+        end = text.find("\n", begin, last)
+        end = last if end < 0 else end
+        yield text[begin:end]
+        begin = end + 1
 
 
 def _bad(path: Path, number: int, wanted: str, line: str) -> NoReturn:

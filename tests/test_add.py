@@ -1,0 +1,621 @@
+"""Adding a data set: one command writes the entry, and the data set loads with no edit in between."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import pickle
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+from conftest import ROOT, Served
+from faulty_server import FaultyServer, answer, serve, sha256
+from format_writers import batch, idx, member, npy, npz, table, tarred
+
+from tinytorch_datasets import Dataset, formats, get, load_manifest
+from tinytorch_datasets.adding import names, pages
+from tinytorch_datasets.adding.looks import look
+from tinytorch_datasets.cli import main
+from tinytorch_datasets.errors import DecodeError
+
+X = np.random.RandomState(0).randint(0, 256, (30, 8, 8)).astype("u1")
+Y = np.arange(30) % 3
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    """The repository's manifest, comments and all, in a folder of its own."""
+    path = tmp_path / "clone" / "datasets.yaml"
+    path.parent.mkdir()
+    path.write_bytes((ROOT / "datasets.yaml").read_bytes())
+    return path
+
+
+def add(manifest: Path, *arguments: object) -> Result:
+    """`tinytorch-datasets add`, as typed."""
+    return CliRunner().invoke(main, ["add", "--manifest", str(manifest), *map(str, arguments)])
+
+
+def put(folder: Path, **files: bytes | str) -> list[Path]:
+    """Files in a folder; `train_csv` is train.csv."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, data in files.items():
+        path = folder / re.sub(r"_(?=[a-z0-9]+$)", ".", name)
+        path.write_bytes(data.encode() if isinstance(data, str) else data)
+        paths.append(path)
+    return paths
+
+
+def _idx(folder: Path) -> list[Path]:
+    return put(
+        folder,
+        **{
+            "train-images-idx3-ubyte_gz": gzip.compress(idx(X[:20])),
+            "train-labels-idx1-ubyte_gz": gzip.compress(idx(Y[:20].astype("u1"))),
+            "t10k-images-idx3-ubyte_gz": gzip.compress(idx(X[20:])),
+            "t10k-labels-idx1-ubyte_gz": gzip.compress(idx(Y[20:].astype("u1"))),
+        },
+    )
+
+
+def _npy(folder: Path) -> list[Path]:
+    x = X.astype("f4") / 255
+    files = {"x_train": x[:20], "y_train": Y[:20], "x_test": x[20:], "y_test": Y[20:]}
+    return put(folder, **{f"{name}_npy": npy(values) for name, values in files.items()})
+
+
+def _npz(folder: Path) -> list[Path]:
+    return put(folder, mnist_npz=npz(x_train=X[:20], y_train=Y[:20], x_test=X[20:], y_test=Y[20:]))
+
+
+def _pickle(folder: Path) -> list[Path]:
+    def dumped(part: slice) -> bytes:
+        return pickle.dumps({"labels": Y[part], "images": X[part].astype("f4") / 16})
+
+    return put(folder, train_pkl=dumped(slice(20)), test_pkl=dumped(slice(20, 30)))
+
+
+def _csv(folder: Path) -> list[Path]:
+    def rows(part: slice) -> str:
+        kinds = ("setosa", "versicolor", "virginica")
+        samples = [[x[0, 0] / 7, x[0, 1], kinds[y]] for x, y in zip(X[part], Y[part], strict=True)]
+        return table([["sepal length", "petal length", "species"], *samples])
+
+    return put(folder, train_csv=rows(slice(20)), test_csv=rows(slice(20, 30)))
+
+
+def _text(folder: Path) -> list[Path]:
+    return put(folder, train_txt="To be, or not to be.\nThat is it.\n", val_txt="Whether 'tis nobler\n")
+
+
+def _qa(folder: Path) -> list[Path]:
+    return put(
+        folder, train_txt="Q: Hello!\nA: Hello.\n\nQ: Who are you?\nA: I am Bot.\n", test_txt="Q: Bye.\nA: Bye, then.\n"
+    )
+
+
+def _cifar(folder: Path) -> list[Path]:
+    images = np.random.RandomState(1).randint(0, 256, (12, 3, 32, 32)).astype("u1")
+    members = [
+        member("b/batches.meta", pickle.dumps({"label_names": ["cat", "dog"]}, 2)),
+        member("b/readme.html", b"<html>"),
+    ]
+    for i in (2, 1):  # out of order, as in the real one
+        members.append(member(f"b/data_batch_{i}", batch(images[4 * i - 4 : 4 * i], [0, 1, 0, 1])))
+    members.append(member("b/test_batch", batch(images[8:], [1, 1, 0, 1])))
+    return put(folder, **{"cifar-mini-python.tar_gz": gzip.compress(tarred(*members))})
+
+
+def _same_idx(got: Dataset) -> None:
+    np.testing.assert_array_equal(got.train.images, X[:20])
+    np.testing.assert_array_equal(got.test.labels, Y[20:])
+    assert got.classes == ("0", "1", "2")
+
+
+def _same_floats(scale: int) -> Callable[[Dataset], None]:
+    def same(got: Dataset) -> None:
+        np.testing.assert_array_equal(got.test.images, X[20:].astype("f4") / scale)
+        np.testing.assert_array_equal(got.train.labels, Y[:20])
+        assert got.train.fields == ("images", "labels"), "a sample is (image, label), whatever the order in the file"
+
+    return same
+
+
+def _same_csv(got: Dataset) -> None:
+    assert got.classes == ("setosa", "versicolor", "virginica")
+    assert got.train.labels.tolist() == Y[:20].tolist()
+    np.testing.assert_allclose(got.test.features[:, 0], X[20:, 0, 0] / 7, rtol=1e-6)
+
+
+def _same_text(got: Dataset) -> None:
+    assert got.train.text[0] == "To be, or not to be.\nThat is it.\n"
+    assert got.val.text[0] == "Whether 'tis nobler\n"
+
+
+def _same_qa(got: Dataset) -> None:
+    assert list(got.train.questions) == ["Hello!", "Who are you?"]
+    assert list(got.test.answers) == ["Bye, then."]
+    assert got.train.text.startswith("Q: Hello!\nA: Hello.\n\n")
+
+
+def _same_cifar(got: Dataset) -> None:
+    images = np.random.RandomState(1).randint(0, 256, (12, 3, 32, 32)).astype("u1")
+    np.testing.assert_array_equal(got.train.images, images[:8])
+    np.testing.assert_array_equal(got.test.images, images[8:])
+    assert (got.classes, got.test.labels.tolist()) == (("cat", "dog"), [1, 1, 0, 1])
+
+
+FORMATS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Dataset], None]]] = {
+    "idx": (_idx, _same_idx),
+    "npy": (_npy, _same_floats(255)),
+    "npz": (_npz, _same_idx),
+    "pickle": (_pickle, _same_floats(16)),
+    "csv": (_csv, _same_csv),
+    "text": (_text, _same_text),
+    "qa-text": (_qa, _same_qa),
+    "cifar-python": (_cifar, _same_cifar),
+}
+
+
+class TestEveryFormat:
+    """`add`, then `get`, with no edit in between."""
+
+    def test_every_format_is_here(self) -> None:
+        """A format that is added to the package is added to this test."""
+        assert tuple(sorted(FORMATS)) == formats.known()
+
+    @pytest.mark.parametrize("form", FORMATS)
+    def test_from_this_computer_to_the_shipped_data(self, manifest: Path, tmp_path: Path, form: str) -> None:
+        """The entry validates, the files are copied, the values are those that were written."""
+        write, same = FORMATS[form]
+        told = add(manifest, *write(tmp_path / "made"), "--ship", "--name", "mine")
+
+        assert told.exit_code == 0, told.output
+        assert load_manifest(manifest).datasets["mine"].format == form
+        same(get("mine", manifest=manifest, offline=True))
+
+    @pytest.mark.parametrize("form", FORMATS)
+    def test_from_an_address(self, manifest: Path, tmp_path: Path, form: str, serve: Callable[[Path], Served]) -> None:
+        """What was downloaded is kept, so `get` opens no socket; a fresh clone fetches it from the same address."""
+        write, same = FORMATS[form]
+        paths = write(tmp_path / "made")
+        mirror = serve(tmp_path / "made")
+        told = add(manifest, *(mirror + path.name for path in paths), "--name", "mine")
+
+        assert told.exit_code == 0, told.output
+        assert load_manifest(manifest).datasets["mine"].mirrors == (str(mirror),)
+        same(get("mine", manifest=manifest, offline=True))
+        same(get("mine", manifest=manifest, home=tmp_path / "another"))
+
+    def test_real_mnist(self, manifest: Path, realdata: Path) -> None:
+        """The official files, recognised: 28 by 28, ten classes, 60,000 and 10,000."""
+        told = add(manifest, *(realdata / "mnist").iterdir(), "--ship", "--name", "digits")
+        line = load_manifest(manifest).where("digits").partition(":")[2]
+
+        assert told.stdout == f"digits: {manifest}:{line}; idx, train 60,000, test 10,000\n"
+        entry, official = load_manifest(manifest).datasets["digits"], load_manifest().datasets["mnist"]
+        assert {f: e.sha256 for f, e in entry.files.items()} == {f: e.sha256 for f, e in official.files.items()}
+        assert (entry.fields["images"].shape, entry.classes) == ((28, 28), official.classes)
+
+    def test_real_cifar(self, manifest: Path, realdata: Path) -> None:
+        """The archive's own class names, five training members in order, one of tests."""
+        told = add(manifest, realdata / "cifar-10-mini" / "cifar-10-python.tar.gz", "--ship", "--name", "cifar")
+
+        assert told.exit_code == 0, told.output
+        entry = load_manifest(manifest).datasets["cifar"]
+        assert entry.classes == load_manifest().datasets["cifar10"].classes
+        assert entry.splits["train"].members == load_manifest().datasets["cifar10"].splits["train"].members
+        assert {name: split.samples for name, split in entry.splits.items()} == {"train": 3750, "test": 750}
+
+
+class TestTheManifest:
+    """Every other byte of it stays as it is."""
+
+    def test_the_entry_is_put_at_the_end_and_nothing_else_changes(self, manifest: Path, tmp_path: Path) -> None:
+        """Comments, order and style are what they were."""
+        before = manifest.read_bytes()
+        add(manifest, *_csv(tmp_path / "made"), "--ship", "--name", "iris")
+
+        after = manifest.read_bytes()
+        assert after.startswith(before)
+        assert after[len(before) :].startswith(
+            b"\n  iris:\n    title: iris # what is it, in a line?\n    status: shipped\n"
+        )
+
+    def test_what_a_person_must_answer_is_marked(self, manifest: Path, tmp_path: Path) -> None:
+        """On stderr with its line, in the entry as a question, and in every audit until it is answered."""
+        told = add(manifest, *_text(tmp_path / "made"), "--ship", "--name", "hamlet")
+        line = int(load_manifest(manifest).where("hamlet").rpartition(":")[2])
+
+        assert told.stderr.splitlines() == [
+            f"datasets.yaml:{line + 1}: to be answered: title: hamlet # what is it, in a line?",
+            f'datasets.yaml:{line + 5}: to be answered: license: "?" '
+            '# which? "not stated by the authors", if they do not say',
+            f'datasets.yaml:{line + 6}: to be answered: source: "?" # the page of its authors',
+        ]
+        audited = CliRunner().invoke(main, ["audit", "hamlet", "--manifest", str(manifest), "--json"])
+        assert [f["rule"] for f in json.loads(audited.stdout)["findings"]] == ["question", "question", "unused"]
+
+    def test_what_is_known_is_written(self, manifest: Path, tmp_path: Path) -> None:
+        """--title, --license and --source leave no question."""
+        facts = ("--title", "Hamlet: a soliloquy", "--license", "CC0-1.0", "--source", "https://example.org/hamlet")
+        told = add(manifest, *_text(tmp_path / "made"), "--ship", "--name", "hamlet", *facts)
+
+        assert told.stderr == ""
+        assert load_manifest(manifest).datasets["hamlet"].title == "Hamlet: a soliloquy"
+
+    def test_a_dry_run_prints_the_entry_and_writes_nothing(self, manifest: Path, tmp_path: Path) -> None:
+        """What is printed is YAML, and what would have been written."""
+        before = manifest.read_bytes()
+        told = add(manifest, *_csv(tmp_path / "made"), "--ship", "--name", "iris", "--dry-run")
+        assert manifest.read_bytes() == before
+        assert not (manifest.parent / "datasets").exists()
+        add(manifest, *_csv(tmp_path / "made"), "--ship", "--name", "iris")
+
+        assert yaml.safe_load(told.stdout) == {"iris": yaml.safe_load(manifest.read_bytes())["datasets"]["iris"]}
+
+    @pytest.mark.parametrize(
+        "text", ["version: 1\ndatasets: {}\n", "version: 1\ndatasets:\n", "datasets: {} # none yet\nversion: 1\n"]
+    )
+    def test_an_empty_manifest_is_filled(self, tmp_path: Path, text: str) -> None:
+        """However it says that it has none."""
+        path = tmp_path / "datasets.yaml"
+        path.write_text(text)
+        told = add(path, *_npz(tmp_path / "made"), "--ship")
+
+        assert told.exit_code == 0, told.output
+        _same_idx(get("mnist", manifest=path, offline=True))
+
+    def test_a_manifest_that_is_not_there_is_made(self, tmp_path: Path) -> None:
+        """The first data set of somebody's own."""
+        path = tmp_path / "own" / "datasets.yaml"
+        told = add(path, *_npz(tmp_path / "made"), "--ship")
+
+        assert told.exit_code == 0, told.output
+        _same_idx(get("mnist", manifest=path, offline=True))
+
+    def test_windows_line_endings_and_a_missing_last_one_are_kept(self, tmp_path: Path) -> None:
+        """The entry has the line endings that the file has."""
+        path = tmp_path / "datasets.yaml"
+        path.write_bytes(b"version: 1\r\ndatasets: {}")
+        add(path, *_npz(tmp_path / "made"), "--ship")
+
+        assert b"\n" not in path.read_bytes().replace(b"\r\n", b"")
+        assert load_manifest(path).datasets["mnist"].format == "npz"
+
+    def test_a_key_after_the_data_sets_stays_after_them(self, tmp_path: Path) -> None:
+        """The entry goes to the end of its block, not of the file."""
+        path = tmp_path / "datasets.yaml"
+        add(path, *_npz(tmp_path / "made"), "--ship", "--name", "one")
+        path.write_text(path.read_text() + "# the folder\nshipped_in: datasets\n")
+        add(path, *_npz(tmp_path / "made"), "--ship", "--name", "two")
+
+        assert list(load_manifest(path).datasets) == ["one", "two"]
+        assert path.read_text().endswith("# the folder\nshipped_in: datasets\n")
+
+
+class TestRecognition:
+    """What a file is, is told from its bytes; what it is for, from its name."""
+
+    @pytest.mark.parametrize("form", FORMATS)
+    def test_the_name_does_not_matter(self, tmp_path: Path, form: str) -> None:
+        """Called data.bin, it is still what it is."""
+        path = FORMATS[form][0](tmp_path / "made")[0]
+        other = path.rename(path.with_name("data.bin"))
+        if form == "csv":
+            other.write_bytes(other.read_bytes())
+
+        assert look(other, other.name).format == form
+
+    @pytest.mark.parametrize(
+        ("data", "said"),
+        [
+            (b"\x89PNG\r\n\x1a\n" + bytes(50), "it is something that begins with b'\\x89PNG\\r\\n\\x1a\\n'"),
+            (b"<!DOCTYPE html><title>Log in</title>", 'it is an HTML page titled "Log in" (a login page?)'),
+            (b"version https://git-lfs.github.com/spec/v1\nsize 12\n", "it is a Git LFS pointer to a file of 12 bytes"),
+        ],
+    )
+    def test_what_is_none_is_refused_by_name(self, tmp_path: Path, data: bytes, said: str) -> None:
+        """With the formats there are."""
+        (tmp_path / "x").write_bytes(data)
+        with pytest.raises(DecodeError) as caught:
+            look(tmp_path / "x", "x")
+
+        assert said in str(caught.value)
+        assert "There are: cifar-python, csv, idx, npy, npz, pickle, qa-text, text." in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("a,b\n1,2\n3\n4,5\n", "line 3 has another number of cells than the first row"),
+            ('a,b\n1,"2\n3,4\n', "its rows cannot be told apart: unexpected end of data"),
+        ],
+    )
+    def test_an_uneven_table_is_no_prose(self, tmp_path: Path, text: str, said: str) -> None:
+        """Where its name says that it is one."""
+        (tmp_path / "x.csv").write_text(text)
+        with pytest.raises(DecodeError) as caught:
+            look(tmp_path / "x.csv", "x.csv")
+
+        assert caught.value.reason == said
+
+    def test_a_pickle_that_is_a_program_is_never_run(self, manifest: Path, tmp_path: Path) -> None:
+        """It is refused by what it asked for, and the manifest is untouched."""
+        before = manifest.read_bytes()
+        (tmp_path / "evil.pkl").write_bytes(b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00echo\x85R.")
+        told = add(manifest, tmp_path / "evil.pkl", "--ship")
+
+        assert told.exit_code == 1
+        assert "the pickle asks for os.system" in told.stderr
+        assert manifest.read_bytes() == before
+
+    def test_splits_can_be_said(self, manifest: Path, tmp_path: Path) -> None:
+        """Where names tell nothing, --split does: by file, or by the name inside one."""
+        (path,) = put(tmp_path / "made", all_npz=npz(a=X[:20], b=X[20:]))
+        told = add(manifest, path, "--ship", "--name", "mine", "--split", "train=a", "--split", "holdout=b")
+
+        assert told.exit_code == 1, "a and b are other fields; no field is in both splits"
+        (path,) = put(tmp_path / "made", more_npz=npz(images_a=X[:20], images_b=X[20:]))
+        assert "--split NAME=FILE" in told.stderr
+
+    def test_two_tables_by_pattern(self, manifest: Path, tmp_path: Path) -> None:
+        """`--split test=holdout*` puts that file in the test split, the rest in train."""
+        rows: list[list[object]] = [["a", "b", "kind"], *[[i, i * i, "xy"[i % 2]] for i in range(12)]]
+        paths = put(tmp_path / "made", data_csv=table(rows[:9]), holdout_csv=table([rows[0], *rows[9:]]))
+        told = add(manifest, *paths, "--ship", "--name", "mine", "--split", "test=holdout*")
+
+        assert told.exit_code == 0, told.output
+        got = get("mine", manifest=manifest, offline=True)
+        assert (len(got.train), len(got.test), got.train.features.dtype) == (8, 4, np.int64)
+
+    def test_a_folder_is_its_files(self, manifest: Path, tmp_path: Path) -> None:
+        """Data cards and scripts beside them are no data; names keep their folders."""
+        put(tmp_path / "hamlet" / "splits", train_txt="a\n", test_txt="b\n")
+        put(tmp_path / "hamlet", README_md="# Hamlet\n", make_py="")
+        told = add(manifest, tmp_path / "hamlet", "--ship")
+
+        assert told.exit_code == 0, told.output
+        assert list(load_manifest(manifest).datasets["hamlet"].files) == ["splits/test.txt", "splits/train.txt"]
+
+    def test_what_does_not_fit_is_left_out_and_said(self, manifest: Path, tmp_path: Path) -> None:
+        """A mean image among the samples, an array of one split only: told on stderr, and in a comment."""
+        paths = put(tmp_path / "made", mine_npz=npz(x_train=X[:20], x_test=X[20:], mean=X.mean(0), y_train=Y[:20]))
+        told = add(manifest, *paths, "--ship")
+
+        assert told.exit_code == 0, told.output
+        assert "left out: mine.npz: 'mean': has 8 samples, the rest of train has 20" in told.stderr
+        assert "left out: mine.npz: 'y_train': not in every split" in told.stderr
+        assert list(load_manifest(manifest).datasets["mine"].fields) == ["images"]
+
+
+class TestTheCall:
+    """A wrong call is told with its mend, exit 2, and nothing is written."""
+
+    def test_a_file_that_others_could_not_get(self, manifest: Path, tmp_path: Path) -> None:
+        """Neither shipped nor at an address."""
+        told = add(manifest, *_npz(tmp_path / "made"))
+
+        assert (told.exit_code, told.stderr) == (
+            2,
+            "error: a file on this computer has no address that others could fetch it from\n"
+            "  Copy it to the shipped data with --ship, or say where it is with --mirror URL.\n",
+        )
+
+    def test_a_name_that_is_taken(self, manifest: Path, tmp_path: Path) -> None:
+        """The other one's line, and what to do."""
+        told = add(manifest, *_npz(tmp_path / "made"), "--ship")
+
+        assert (told.exit_code, told.stderr) == (
+            2,
+            f"error: mnist is declared already\n  declared at {load_manifest(manifest).where('mnist')}\n"
+            "  `tinytorch-datasets update mnist` refreshes its hashes; --name gives this one another name.\n",
+        )
+
+    def test_a_name_that_is_none(self, manifest: Path, tmp_path: Path) -> None:
+        """With the nearest that is one."""
+        told = add(manifest, *_npz(tmp_path / "made"), "--ship", "--name", "My Data")
+
+        assert (told.exit_code, told.stderr) == (
+            2,
+            "error: 'My Data' is no name of a data set; 'my-data' would be\n"
+            "  A name is lowercase letters, digits, '.', '_' and '-'.\n",
+        )
+
+    def test_a_file_that_is_there_already(self, manifest: Path, tmp_path: Path) -> None:
+        """Somebody's data is never overwritten; the same bytes are no trouble."""
+        (path,) = _npz(tmp_path / "made")
+        there = manifest.parent / "datasets" / "mine" / path.name
+        there.parent.mkdir(parents=True)
+        there.write_bytes(b"precious")
+        refused = add(manifest, path, "--ship", "--name", "mine")
+        there.write_bytes(path.read_bytes())
+        taken = add(manifest, path, "--ship", "--name", "mine")
+
+        assert (refused.exit_code, taken.exit_code) == (2, 0)
+        assert refused.stderr.startswith(f"error: {there} is there already, and is another file\n")
+
+    def test_a_manifest_that_is_wrong_already(self, manifest: Path, tmp_path: Path) -> None:
+        """Its problems, by its own name; nothing is added to it."""
+        text = manifest.read_text().replace("status: shipped", "status: shiped", 1)
+        manifest.write_text(text)
+        told = add(manifest, *_npz(tmp_path / "made"), "--ship", "--name", "mine")
+
+        assert (told.exit_code, manifest.read_text()) == (2, text)
+        assert "did you mean 'shipped'?" in told.stderr
+        assert f"1 problem in {manifest}." in told.stderr
+
+    def test_a_path_that_is_not_there(self, manifest: Path, tmp_path: Path) -> None:
+        """Exit 1: the call is right, the file is missing."""
+        told = add(manifest, tmp_path / "gone.csv", "--ship")
+
+        assert (told.exit_code, told.stderr) == (
+            1,
+            f"error: {tmp_path}/gone.csv is missing\n  Name a file, a folder of files, or an address.\n",
+        )
+
+    def test_an_address_that_gives_a_page(self, manifest: Path) -> None:
+        """A login page is no data set, whatever its status."""
+        before = manifest.read_bytes()
+        with FaultyServer() as server:
+            url = server.at("/train.npz", answer(200, b"<!DOCTYPE html><title>Wi-Fi</title>"))
+            told = add(manifest, url)
+
+        assert (told.exit_code, told.stderr.splitlines()[-3:]) == (
+            1,
+            [
+                "error: train.npz could not be downloaded",
+                f'  {url}: it gives an HTML page titled "Wi-Fi" (a login page?)',
+                "  Check the address in a browser.",
+            ],
+        )
+        assert manifest.read_bytes() == before
+
+    def test_a_download_that_is_cut_is_begun_again(self, manifest: Path) -> None:
+        """Half a file is never taken for a whole one."""
+        data = npz(x_train=X, y_train=Y)
+        with FaultyServer() as server:
+            url = server.at("/mine.npz", serve(data, cut_after=500), serve(data))
+            told = add(manifest, url)
+
+        assert told.exit_code == 0, told.output
+        assert load_manifest(manifest).datasets["mine"].files["mine.npz"].sha256 == sha256(data)
+
+
+class TestUpdate:
+    """Hashes and sizes are refreshed after a deliberate change, and the difference is shown."""
+
+    @pytest.fixture
+    def mine(self, manifest: Path, tmp_path: Path) -> Path:
+        """A manifest with a table that ships."""
+        add(manifest, *_csv(tmp_path / "made"), "--ship", "--name", "mine")
+        return manifest
+
+    def update(self, manifest: Path, *arguments: str) -> Result:
+        """`tinytorch-datasets update mine`."""
+        return CliRunner().invoke(main, ["update", "mine", "--manifest", str(manifest), *arguments])
+
+    def test_the_difference_is_shown_and_written(self, mine: Path) -> None:
+        """Only the two values change; everything else of the manifest is as it was."""
+        path = mine.parent / "datasets/mine/train.csv"
+        before, old = mine.read_text(), path.read_bytes()
+        path.write_bytes(old.replace(b"setosa", b"versicolor", 1))
+        new = path.read_bytes()
+        told = self.update(mine)
+
+        line = load_manifest(mine).where("mine", "files", "train.csv", "bytes")
+        assert told.stdout.splitlines() == [
+            f"{line}: mine.files.train.csv.bytes: {len(old)} -> {len(new)}",
+            f"{line[:-3]}{int(line[-3:]) + 1}: mine.files.train.csv.sha256: {sha256(old)} -> {sha256(new)}",
+        ]
+        assert mine.read_text() == before.replace(sha256(old), sha256(new)).replace(
+            f"bytes: {len(old)}\n", f"bytes: {len(new)}\n"
+        )
+        assert get("mine", manifest=mine, offline=True).train.labels[0] == 1
+
+    def test_a_dry_run_writes_nothing(self, mine: Path) -> None:
+        """It shows the same."""
+        path, before = mine.parent / "datasets/mine/train.csv", mine.read_bytes()
+        path.write_bytes(path.read_bytes().replace(b"setosa", b"versicolor", 1))
+        told = self.update(mine, "--dry-run")
+
+        assert (told.stderr, len(told.stdout.splitlines()), mine.read_bytes()) == ("nothing was written\n", 2, before)
+
+    def test_nothing_changed_is_said(self, mine: Path) -> None:
+        """Never silently."""
+        assert self.update(mine).stdout == "mine: nothing changed\n"
+
+    def test_what_the_entry_must_say_first_is_told(self, mine: Path) -> None:
+        """A file with more rows than declared: the count is a person's to change; nothing is written."""
+        path, before = mine.parent / "datasets/mine/train.csv", mine.read_bytes()
+        path.write_bytes(path.read_bytes() + b"1.0,2,setosa\n")
+        told = self.update(mine)
+
+        assert (told.exit_code, mine.read_bytes()) == (1, before)
+        assert told.stderr.startswith(f"error: {path}: it has more rows than the 20 that train declares (line 22)\n")
+
+    def test_sums_are_refreshed_too(self, mine: Path) -> None:
+        """Where the entry declares the sum of a field's values."""
+        text = mine.read_text()
+        at = text.index("versicolor, virginica]}")
+        mine.write_text(text[:at] + text[at:].replace("virginica]}", f"virginica], sha256: {{train: {'f' * 64}}}}}", 1))
+        told = self.update(mine)
+
+        assert told.exit_code == 0, told.output
+        expected = sha256(b"int64 20\n" + Y[:20].astype("<i8").tobytes())
+        assert load_manifest(mine).datasets["mine"].fields["labels"].sha256 == {"train": expected}
+
+    def test_fetch_takes_the_files_anew(self, manifest: Path, tmp_path: Path, serve: Callable[[Path], Served]) -> None:
+        """A mirror whose file was replaced on purpose: downloaded, decoded, shown, written, and kept."""
+        (path,) = put(tmp_path / "made", mine_npz=npz(x_train=X, y_train=Y))
+        add(manifest, serve(tmp_path / "made") + "mine.npz")
+        path.write_bytes(npz(x_train=255 - X, y_train=Y))
+        told = self.update(manifest, "--fetch")
+
+        assert told.exit_code == 0, told.output
+        assert f"-> {sha256(path.read_bytes())}" in told.stdout
+        np.testing.assert_array_equal(get("mine", manifest=manifest, offline=True).train.images, 255 - X)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["no", "1.10", "0777", "2020-01-01", "a: b", "#x", "- a", "", " x", "1e3", "0b11", "0b66", "null", "~", "é", "[a]",
+     "x #y",
+     "https://example.org/a?b=c", "a'b", 'a"b', "12:30", True, 0, 999, 1000, -5, 1.5, 1e-7, 1e22, -0.25],
+)  # fmt: skip
+def test_a_scalar_is_written_so_that_every_reader_agrees(tmp_path: Path, value: Any) -> None:
+    """PyYAML reads back what was meant; so does the package, which is stricter."""
+    text = f"key: {pages.scalar(value)}\n"
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    from tinytorch_datasets.document import Document
+
+    assert yaml.safe_load(text) == {"key": value}
+    assert Document.load(path).data == {"key": value}
+    assert Document.load(path).problems == []
+
+
+def test_a_hash_needs_quotes_only_where_readers_disagree() -> None:
+    """One in 256 begins with 0b, and is a binary number to nobody unless all that follows is 0 and 1."""
+    assert pages.scalar("0b668da6" * 8) == "0b668da6" * 8
+    assert pages.scalar("0b10") == '"0b10"'
+
+
+NAMES = [
+    ("train-images-idx3-ubyte.gz", "train", "images"),
+    ("t10k-labels-idx1-ubyte.gz", "test", "labels"),
+    ("x_test", "test", "images"),
+    ("y_valid", "val", "labels"),
+    ("trainX", "train", "images"),
+    ("holdout.csv", "test", "images"),
+    ("data", None, "images"),
+    ("coarse_labels", None, "coarse_labels"),
+    ("sepal_width", None, "sepal_width"),
+]
+
+
+@pytest.mark.parametrize(("name", "split", "field"), NAMES)
+def test_names_speak_of_splits_and_fields(name: str, split: str | None, field: str) -> None:
+    """As people name their files and arrays."""
+    shape = (5,) if field.endswith("labels") else (5, 2, 2)
+
+    assert (names.split_of(name), names.field_of(name, shape, "u")) == (split, field)
+
+
+def test_the_help_of_a_table_without_a_header(manifest: Path, tmp_path: Path) -> None:
+    """Iris as it is published: no header, the kind in the last column."""
+    rows = io.StringIO()
+    for i in range(12):
+        rows.write(f"{i / 2},{i / 3:.2f},Iris-{'ab'[i % 2]}\n")
+    told = add(manifest, *put(tmp_path / "made", iris_data=rows.getvalue()), "--ship")
+
+    assert told.exit_code == 0, told.output
+    assert load_manifest(manifest).datasets["iris"].options == {"header": False, "columns": {"labels": 2}}
+    assert get("iris", manifest=manifest, offline=True).classes == ("Iris-a", "Iris-b")

@@ -1,0 +1,234 @@
+"""How does a data set come into the manifest, and how are its hashes refreshed?
+
+`add` writes a whole entry for files that it has looked at and decoded; `update` the hashes and sizes of files that were
+changed on purpose. Both check what they write by reading it back and decoding every value, before the manifest changes.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinytorch_datasets import stages
+from tinytorch_datasets.adding import names, pages, proofs, sources
+from tinytorch_datasets.adding.drafts import Draft, draft
+from tinytorch_datasets.adding.looks import look
+from tinytorch_datasets.adding.sources import Source
+from tinytorch_datasets.errors import DatasetError
+from tinytorch_datasets.manifest import Manifest
+from tinytorch_datasets.progress import Progress
+
+
+@dataclass(frozen=True)
+class Added:
+    """What was made of the files: the entry's `name`, its `text`, the `line` it begins on, and where the files are."""
+
+    name: str
+    text: str
+    line: int
+    manifest: Path
+    folder: Path
+    draft: Draft
+    written: bool
+
+
+def add(
+    given: Sequence[str],
+    *,
+    manifest: Path,
+    name: str | None = None,
+    splits: Mapping[str, str] | None = None,
+    ship: bool = False,
+    mirrors: Sequence[str] = (),
+    facts: Mapping[str, str] | None = None,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> Added:
+    """Write the entry of a new data set.
+
+    Args:
+        given: Its files: addresses, paths, or folders of files.
+        manifest: The manifest to write to. It is made if it is not there.
+        name: Its name; None makes one from the files' names.
+        splits: For a split's name, a pattern of the files, members or keys that it is.
+        ship: Whether to copy the files to the shipped ones. Else they are remote, and what was downloaded is kept.
+        mirrors: Addresses to which a file's name is appended.
+        facts: "title", "license" and "source", as far as known; the rest stays an open question in the entry.
+        dry_run: Whether to write nothing.
+        progress: As for `get`.
+
+    Raises:
+        DatasetError: A file cannot be had, or is in no known format; or the name is taken. Nothing was written.
+    """
+    if not ship and not mirrors and not all(map(sources.is_address, given)):
+        what = "a file on this computer has no address that others could fetch it from"
+        mend = "Copy it to the shipped data with --ship, or say where it is with --mirror URL."
+        raise DatasetError(what, mend=mend, misuse=True)
+    if name is not None and names.entry_name(name) != name:
+        what = f"{name!r} is no name of a data set; {names.entry_name(name)!r} would be"
+        raise DatasetError(what, mend="A name is lowercase letters, digits, '.', '_' and '-'.", misuse=True)
+    text = manifest.read_bytes().decode() if manifest.exists() else pages.NEW
+    with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
+        scratch = Path(folder)
+        book = None if pages.is_bare(text) else proofs.checked(text, scratch, manifest)
+        found = list(_sources(given, scratch, progress))
+        called = name or _name(given, found)
+        if book is not None and called in book.datasets:
+            what = f"{called} is declared already"
+            mend = f"`tinytorch-datasets update {called}` refreshes its hashes; --name gives this one another name."
+            raise DatasetError(what, where=book.where(called), mend=mend, misuse=True)
+        looks = [look(source.path, source.name) for source in found]
+        made = draft(looks, lambda told: _wanted(told, splits or {}))
+        hosts = [] if ship else [*mirrors, *_hosts(found)]
+        known = {**_source_fact(found, ship), **(facts or {})}
+        status = "shipped" if ship else "remote"
+        lines = pages.entry(called, made, found, known, status=status, mirrors=hosts)
+        after, line = pages.with_entry(text, called, lines)
+        book = proofs.proved(after, called, found, scratch, manifest)
+        where = stages.places(book)
+        target = stages.planned(book, called, where).root
+        if not dry_run:
+            for source in found:
+                _refuse_to_replace(source, target / source.name)
+            for source in found:
+                sources.place(source, target)
+            proofs.write(manifest, text, after)
+    return Added(called, "\n".join(lines) + "\n", line, manifest, target, made, not dry_run)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One value of the manifest that `update` changed: where it is, and what it was and is."""
+
+    where: str
+    key: str
+    before: str | int
+    after: str | int
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.key}: {self.before} -> {self.after}"
+
+
+def update(
+    name: str, *, manifest: Path, fetch: bool = False, dry_run: bool = False, progress: Progress | None = None
+) -> list[Change]:
+    """Refresh sizes, hashes and sums of a data set whose files were changed on purpose.
+
+    Args:
+        name: The data set.
+        manifest: The manifest to write to.
+        fetch: Whether to download the files anew, instead of taking those on disk.
+        dry_run: Whether to write nothing.
+        progress: As for `get`.
+
+    Raises:
+        DatasetError: A file is missing, or holds something else than the entry says beyond its hashes; that is to be
+            corrected first. Nothing was written.
+    """
+    text = manifest.read_bytes().decode()
+    book = stages.read_manifest(manifest)
+    plan = stages.planned(book, name, stages.places(book))
+    with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
+        scratch = Path(folder)
+        if fetch:
+            found = [sources.download(f.urls, f.name, scratch / "files", progress=progress) for f in plan.files]
+        else:
+            found = [_renamed(source, f.name) for f in plan.files for source in sources.read(str(plan.root / f.name))]
+        changes: dict[tuple[str, ...], str | int] = {}
+        declared = book.entry(name).files
+        for source in found:
+            at, before = ("datasets", name, "files", source.name), declared[source.name]
+            changes |= {(*at, "bytes"): source.bytes} if source.bytes != before.bytes else {}
+            changes |= {(*at, "sha256"): source.sha256} if source.sha256 != before.sha256 else {}
+            if before.md5 and _md5(source.path) != before.md5:
+                changes[(*at, "md5")] = _md5(source.path)
+        after = pages.with_values(text, changes)
+        changes |= proofs.sums(after, name, found, scratch, manifest)
+        after = pages.with_values(text, changes)
+        proofs.proved(after, name, found, scratch, manifest)
+        told = [
+            Change(book.where(*keys[1:]), ".".join(keys[1:]), _before(book, keys), value)
+            for keys, value in changes.items()
+        ]
+        if not dry_run and changes:
+            if fetch:
+                for source in found:
+                    sources.place(source, plan.root)
+            proofs.write(manifest, text, after)
+    return told
+
+
+def _sources(given: Sequence[str], scratch: Path, progress: Progress | None) -> Iterator[Source]:
+    met: dict[str, str] = {}
+    for one in given:
+        if sources.is_address(one):
+            found = iter([sources.download([one], sources.name_of(one), scratch / "files", progress=progress)])
+        else:
+            found = sources.read(one)
+        for source in found:
+            if met.setdefault(source.name, one) != one:
+                what = f"{met[source.name]} and {one} are both files named {source.name}"
+                raise DatasetError(what, mend="Rename one of them.", misuse=True)
+            yield source
+
+
+def _name(given: Sequence[str], found: Sequence[Source]) -> str:
+    if len(given) == 1 and not sources.is_address(given[0]) and Path(given[0]).is_dir():
+        return names.entry_name(Path(given[0]).absolute().name)
+    if len(found) == 1:
+        return names.entry_name(names.stem(found[0].name))
+    alike = names.common([source.name for source in found])
+    parents = {(s.url.rpartition("/")[0] if s.url else str(s.path.parent)).rpartition("/")[2] for s in found}
+    return names.entry_name(alike or (parents.pop() if len(parents) == 1 else found[0].name))
+
+
+def _wanted(told: str, splits: Mapping[str, str]) -> str | None:
+    for split, pattern in splits.items():
+        if fnmatch.fnmatchcase(told, pattern) or fnmatch.fnmatchcase(told.rpartition("/")[2], pattern):
+            return split
+    return None
+
+
+def _hosts(found: Sequence[Source]) -> list[str]:
+    """The one address below which all files are, if there is one; else each file keeps its own."""
+    hosts = {
+        source.url[: -len(source.name)] if (source.url or "").endswith("/" + source.name) else ""
+        for source in found
+        if source.url
+    }
+    return sorted(hosts) if len(hosts) == 1 and "" not in hosts else []
+
+
+def _source_fact(found: Sequence[Source], ship: bool) -> dict[str, str]:
+    """Bytes that ship and came from an address have that to name as their source."""
+    urls = [source.url for source in found if source.url]
+    return {"source": urls[0]} if ship and urls else {}
+
+
+def _refuse_to_replace(source: Source, target: Path) -> None:
+    """Another file of that name is somebody's data; it is not ours to overwrite."""
+    if target.exists() and next(sources.read(str(target))).sha256 != source.sha256:
+        what = f"{target} is there already, and is another file"
+        raise DatasetError(what, mend="Move it away, or give the data set another --name.", misuse=True)
+
+
+def _renamed(source: Source, name: str) -> Source:
+    return Source(name, source.path, source.bytes, source.sha256, source.url)
+
+
+def _md5(path: Path) -> str:
+    from tinytorch_datasets.digests import Digest, digests
+
+    digest = digests({path: True})[path]
+    return digest.md5 or "" if isinstance(digest, Digest) else ""
+
+
+def _before(book: Manifest, keys: tuple[str, ...]) -> str | int:
+    entry = book.entry(keys[1])
+    if keys[2] == "files":
+        value: str | int = getattr(entry.files[keys[3]], keys[4])
+        return value
+    return entry.fields[keys[3]].sha256[keys[5]]

@@ -1,0 +1,169 @@
+"""Which format are these bytes, and what do they hold? Told from the bytes, never from the name."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinytorch_datasets import formats
+from tinytorch_datasets.adding import batches, names, tables
+from tinytorch_datasets.adding.seen import INFLATED_BYTES, INSTRUCTIONS, Look, Seen
+from tinytorch_datasets.errors import DecodeError
+from tinytorch_datasets.fetch._diagnosis import foreign
+from tinytorch_datasets.formats._stream import opened
+from tinytorch_datasets.formats._unpickle import load
+from tinytorch_datasets.formats._zip import opened_zip
+from tinytorch_datasets.formats.idx import TYPES
+from tinytorch_datasets.plan import DTYPES, TEXT
+
+HEAD_BYTES = 2**16
+
+
+def look(path: Path, file: str) -> Look:
+    """Recognise a file.
+
+    Raises:
+        DecodeError: It is none of the formats, or it is damaged.
+    """
+    with path.open("rb") as raw:
+        packed = raw.read(4)
+    with opened(path, limit=INFLATED_BYTES, promise="the most that is read to recognise a file") as stream:
+        head = b""
+        while len(head) < HEAD_BYTES and (more := stream.some(HEAD_BYTES - len(head))):
+            head += more
+    for is_one, read in _KINDS:
+        if is_one(packed if read is _npz else head, path):
+            return read(path, file, head)
+    what = foreign(head, file) or f"something that begins with {head[:8]!r}"
+    mend = f"There are: {', '.join(formats.known())}."
+    raise DecodeError(path, f"its format is not recognised: it is {what}", mend=mend)
+
+
+def _is_idx(head: bytes, path: Path) -> bool:
+    return len(head) > 4 and head[:2] == b"\0\0" and head[2] in TYPES and 0 < head[3] < 9
+
+
+def _idx(path: Path, file: str, head: bytes) -> Look:
+    dimensions = head[3]
+    shape = tuple(int(n) for n in np.frombuffer(head, ">u4", dimensions, 4))
+    return Look(file, path, "idx", (Seen("", np.dtype(TYPES[head[2]]).name, shape),))
+
+
+def _npy(path: Path, file: str, head: bytes) -> Look:
+    return Look(file, path, "npy", (_array(head, "", path),))
+
+
+def _npz(path: Path, file: str, head: bytes) -> Look:
+    with opened_zip(path) as archive:
+        keys = [name.removesuffix(".npy") for name in archive.entries if name.endswith(".npy")]
+        if not keys:
+            reason = "it is a zip archive without arrays; of those only NumPy's npz is read"
+            raise DecodeError(path, reason, mend="Unpack it, and add the files in it.")
+        heads = {key: archive.member(f"{key}.npy", key, keys).some(HEAD_BYTES) for key in keys}
+    return Look(file, path, "npz", tuple(_array(head, key, path) for key, head in heads.items()))
+
+
+def _array(head: bytes, key: str, path: Path) -> Seen:
+    stream = io.BytesIO(bytes(head))
+    try:
+        version = np.lib.format.read_magic(stream)
+        reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = reader(stream)
+    except ValueError as error:
+        raise DecodeError(path, f"array {key or 'itself'!r} has no header that can be read: {error}") from error
+    return Seen(key, dtype.name, shape)
+
+
+def _is_pickle(head: bytes, path: Path) -> bool:
+    return (head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5")) or head[:2] in (b"(d", b"}q")
+
+
+def _pickle(path: Path, file: str, head: bytes) -> Look:
+    limit = max(INFLATED_BYTES, path.stat().st_size)
+    with opened(path, limit=limit, promise="the most that is read to recognise a file") as stream:
+        loaded = load(stream.whole(), path, most=INSTRUCTIONS)
+    if not isinstance(loaded, dict):
+        raise DecodeError(path, f"it holds a {type(loaded).__name__}, not a dict of arrays")
+    seen = [
+        _held(key.decode("latin-1") if isinstance(key, bytes) else str(key), value) for key, value in loaded.items()
+    ]
+    return Look(file, path, "pickle", tuple(one for one in seen if one))
+
+
+def _held(key: str, value: Any) -> Seen | None:
+    if isinstance(value, np.ndarray):
+        return Seen(key, value.dtype.name, value.shape)
+    if isinstance(value, list) and value and all(type(item) is int for item in value):
+        return Seen(key, "int64", (len(value),))
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        return Seen(key, TEXT, (len(value),))
+    return None
+
+
+def _is_text(head: bytes, path: Path) -> bool:
+    if b"\0" in head or not head:
+        return False
+    try:
+        head[: max(len(head) - 4, 1)].decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start > len(head) - 8 and error.start > 0
+    return foreign(head, "data") is None
+
+
+def _qa(path: Path, file: str, head: bytes) -> Look:
+    with opened(path, limit=INFLATED_BYTES, promise="the most that is read to recognise a file") as stream:
+        pairs = stream.whole().count(b"\nA: ")
+    of_samples = (Seen("", TEXT, (pairs,), field=name) for name in ("questions", "answers"))
+    return Look(file, path, "qa-text", (*of_samples, Seen("", TEXT, (1,), field="text", per="split")))
+
+
+def _text(path: Path, file: str, head: bytes) -> Look:
+    return Look(file, path, "text", (Seen("", TEXT, (1,), field="text"),), {"unit": "document"})
+
+
+def _table(path: Path, file: str, head: bytes) -> Look:
+    return tables.look(path, file)
+
+
+def _is_table(head: bytes, path: Path) -> bool:
+    if not _is_text(head, path):
+        return False
+    text = head.decode("utf-8", "ignore")
+    return tables.delimiter_of(text, path.name) is not None or tables.calls_itself_one(text, path.name)
+
+
+def _batches(path: Path, file: str, head: bytes) -> Look:
+    return batches.look(path, file)
+
+
+_KINDS: tuple[tuple[Callable[[bytes, Path], bool], Callable[[Path, str, bytes], Look]], ...] = (
+    (lambda head, path: head == b"PK\x03\x04", _npz),
+    (lambda head, path: head[:6] == b"\x93NUMPY", _npy),
+    (lambda head, path: head[257:262] == b"ustar", _batches),
+    (_is_pickle, _pickle),
+    (_is_idx, _idx),
+    (lambda head, path: _is_text(head, path) and head[:3] == b"Q: " and b"\nA: " in head, _qa),
+    (_is_table, _table),
+    (_is_text, _text),
+)
+
+
+def placed(looks: list[Look], wanted: Callable[[str], str | None]) -> Iterator[tuple[Look, Seen, str, str]]:
+    """Everything seen, with the split and the field that it is. `wanted` is what a person said of a name."""
+    for one in looks:
+        for seen in one.seen:
+            said = wanted(seen.member or seen.key) or wanted(one.file)
+            split = said or seen.split or names.split_of(seen.member or seen.key) or names.split_of(one.file) or "train"
+            kind = TEXT if seen.dtype == TEXT else np.dtype(seen.dtype).kind
+            field = seen.field or names.field_of(seen.key or one.file, seen.shape, kind)
+            yield one, seen, split, field
+
+
+def usable(seen: Seen) -> bool:
+    """Whether the manifest can declare it: plain numbers or text, with one sample or more."""
+    return seen.dtype in DTYPES and bool(seen.shape) and math.prod(seen.shape) > 0

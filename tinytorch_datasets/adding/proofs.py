@@ -1,0 +1,86 @@
+"""Is an entry true before it is written? The manifest is read back, and every value decoded by it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tinytorch_datasets import stages
+from tinytorch_datasets.adding.sources import Source
+from tinytorch_datasets.cache import whole_file
+from tinytorch_datasets.errors import DatasetError, ManifestError
+from tinytorch_datasets.manifest import Manifest
+from tinytorch_datasets.sums import Sum
+
+
+def checked(text: str, scratch: Path, manifest: Path) -> Manifest:
+    """The manifest of that text. It is read under the name that people know, so that errors have it."""
+    (scratch / "manifest").mkdir(exist_ok=True)
+    path = scratch / "manifest" / manifest.name
+    path.write_bytes(text.encode())
+    try:
+        book = stages.read_manifest(path)
+    except ManifestError as error:
+        raise ManifestError(manifest, error.problems) from None
+    book.path = manifest
+    return book
+
+
+@contextmanager
+def gathered(found: Sequence[Source], scratch: Path) -> Iterator[Path]:
+    """A folder in which all the files have their names."""
+    if all(source.path.as_posix().endswith("/" + source.name) for source in found):
+        roots = {Path(source.path.as_posix()[: -len(source.name)]) for source in found}
+        if len(roots) == 1:
+            yield roots.pop()
+            return
+    folder = scratch / "gathered"
+    for source in found:
+        target = folder / source.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists():
+            try:
+                target.symlink_to(source.path)
+            except OSError:  # Windows asks for a right to make links
+                shutil.copyfile(source.path, target)
+    yield folder
+
+
+def proved(text: str, name: str, found: Sequence[Source], scratch: Path, manifest: Path) -> Manifest:
+    """The manifest of that text, once every value of the data set was decoded and found to be as it says."""
+    book = checked(text, scratch, manifest)
+    with gathered(found, scratch) as folder:
+        for _ in stages.blocks(book.plan(name, folder)):
+            pass
+    return book
+
+
+def sums(
+    text: str, name: str, found: Sequence[Source], scratch: Path, manifest: Path
+) -> dict[tuple[str, ...], str | int]:
+    """The declared sums that are others now."""
+    book = checked(text, scratch, manifest)
+    declared = {field: one.sha256 for field, one in book.entry(name).fields.items()}
+    if not any(declared.values()):
+        return {}
+    taken: dict[tuple[str, str], Sum] = {}
+    with gathered(found, scratch) as folder:
+        for column, start, values in stages.blocks(book.plan(name, folder)):
+            taken.setdefault((column.field, column.split), Sum(column)).add(start, values)
+    return {
+        ("datasets", name, "fields", field, "sha256", split): taken[field, split].sha256 or ""
+        for field, sums in declared.items()
+        for split, sha256 in sums.items()
+        if taken[field, split].sha256 != sha256
+    }
+
+
+def write(manifest: Path, before: str, after: str) -> None:
+    """Put the new text in the manifest's place, unless somebody else changed it meanwhile."""
+    if manifest.exists() and manifest.read_bytes().decode() != before:
+        what = f"{manifest} was changed by someone else meanwhile; nothing was written to it"
+        raise DatasetError(what, mend="Run the same command again.")
+    with whole_file(manifest) as out:
+        out.write(after.encode())

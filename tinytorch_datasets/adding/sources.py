@@ -1,0 +1,136 @@
+"""Where do the bytes of a new data set come from? An address, or a path on this computer."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from tinytorch_datasets.auditing.folder import BESIDE, files
+from tinytorch_datasets.cache import whole_file
+from tinytorch_datasets.errors import FetchError, MissingFile
+from tinytorch_datasets.fetch import PATIENCE, Patience
+from tinytorch_datasets.fetch._answer import Interrupted, Trouble
+from tinytorch_datasets.fetch._diagnosis import HEAD_BYTES, foreign
+from tinytorch_datasets.fetch._http import Web
+from tinytorch_datasets.fetch._stop import Stop
+from tinytorch_datasets.progress import Progress
+
+TRIES = 3
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file: its name below the data set's folder, where it is now, its size and sha256, and its address if any."""
+
+    name: str
+    path: Path
+    bytes: int
+    sha256: str
+    url: str | None = None
+
+
+def is_address(given: str) -> bool:
+    """Whether what was given is an address and not a path."""
+    return given.partition("://")[0].lower() in ("http", "https") and "://" in given
+
+
+def read(given: str) -> Iterator[Source]:
+    """The file at a path, or all data files of a folder.
+
+    Raises:
+        MissingFile: There is none.
+    """
+    path = Path(given).expanduser().absolute()
+    found = [path] if path.is_file() else [p for p in files(path) if not any(p.match(beside) for beside in BESIDE)]
+    if not found:
+        what = f"{path} holds no data file" if path.is_dir() else f"{path} is missing"
+        raise MissingFile(what, mend="Name a file, a folder of files, or an address.", path=path)
+    root = path if path.is_dir() else path.parent
+    for one in found:
+        digest = hashlib.sha256()
+        with one.open("rb") as stream:
+            while chunk := stream.read(2**20):
+                digest.update(chunk)
+        yield Source(one.relative_to(root).as_posix(), one, one.stat().st_size, digest.hexdigest())
+
+
+def download(
+    urls: Sequence[str], name: str, into: Path, *, progress: Progress | None, patience: Patience = PATIENCE
+) -> Source:
+    """A file whose size and hash nobody knows yet, from the first of these addresses that gives it.
+
+    Raises:
+        FetchError: None did; `tried` says why.
+    """
+    tried = []
+    for url in urls:
+        try:
+            return _patiently(url, name, into / name, progress, patience)
+        except Trouble as trouble:
+            tried.append((url, trouble.reason))
+    told = "\n".join(f"  {url}: {reason}" for url, reason in tried)
+    what = f"{name} could not be downloaded\n{told}"
+    raise FetchError(what, mend="Check the address in a browser.", file=name, tried=tuple(tried))
+
+
+def name_of(url: str) -> str:
+    """The file's name that an address ends in.
+
+    >>> name_of("https://example.org/data/iris%20v1.csv?download=1")
+    'iris v1.csv'
+    """
+    name = unquote(urlsplit(url).path).rpartition("/")[2]
+    return "".join("_" if c in '<>:"|?*\\' or not c.isprintable() else c for c in name).strip(" .") or "data"
+
+
+def place(source: Source, folder: Path) -> None:
+    """Have the file in a folder, under its own name."""
+    target = folder / source.name
+    if target.exists() and target.samefile(source.path):
+        return
+    with whole_file(target) as out, source.path.open("rb") as stream:
+        shutil.copyfileobj(stream, out, 2**20)
+
+
+def _patiently(url: str, name: str, into: Path, progress: Progress | None, patience: Patience) -> Source:
+    for attempt in range(TRIES):
+        try:
+            return _once(url, name, into, progress, patience)
+        except Interrupted as trouble:
+            if attempt + 1 == TRIES:
+                raise
+            time.sleep(min(trouble.wait_s or patience.backoff_first_s, patience.backoff_limit_s))
+    raise AssertionError
+
+
+def _once(url: str, name: str, into: Path, progress: Progress | None, patience: Patience) -> Source:
+    answer = Web(url, patience, Stop()).open(0, None)
+    digest, came, head = hashlib.sha256(), 0, b""
+    try:
+        with whole_file(into) as out:
+            for chunk in answer.chunks:
+                head += chunk[: HEAD_BYTES - len(head)]
+                digest.update(chunk)
+                out.write(chunk)
+                came += len(chunk)
+                if progress is not None and answer.total and came < answer.total:
+                    progress(name, came, answer.total)
+            if answer.length is not None and came != answer.length:
+                reason = f"the connection ended after {came:,} of {answer.length:,} bytes"
+                raise Interrupted(reason)
+            if page := foreign(head, name):
+                reason = f"it gives {page}"
+                raise Trouble(reason)
+            if not came:
+                reason = "it gives an empty file"
+                raise Trouble(reason)
+    finally:
+        answer.close()
+    if progress is not None:
+        progress(name, came, came)
+    return Source(name, into, came, digest.hexdigest(), url)

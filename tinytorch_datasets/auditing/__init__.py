@@ -1,0 +1,13 @@
+"""What does an audit look at?
+
+    lint            the manifest: what an entry leaves open, what it leans on
+    folder          the shipped data as a whole: nothing undeclared, nothing over budget
+    values          what files decode to, and the cached arrays
+    contracts       what values are like: duplicates, balance, constants, empty texts
+    addresses       every address of every file, asked over the network
+    mirrored        a mirror folder, as `mirror` wrote it
+    locked          what a lock file recorded
+
+Files' own bytes are compared in `digests.py`, further below. Each finds all that is wrong, and none stops at the
+first; `auditor.audit` knows which are wanted, and in which order.
+"""

@@ -1,0 +1,128 @@
+"""How is an audit asked for, and where does its report go?"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tinytorch_datasets.cli_common import bar, draws, json_too, print_json, with_manifest, writing_to
+from tinytorch_datasets.errors import ManifestError
+from tinytorch_datasets.paths import OFFLINE, Settings
+
+if TYPE_CHECKING:
+    from tinytorch_datasets.findings import Report
+
+FILE = click.Path(path_type=Path)
+LEVELS = ("manifest", "shipped", "cached", "remote")
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--only", type=click.Choice(LEVELS), multiple=True, help="This level and no other; may be repeated")
+@click.option("--remote", is_flag=True, help="Ask every address of every file: is it there, and as long as declared?")
+@click.option("--deep", is_flag=True, help="Download and hash what every address gives; implies --remote")
+@click.option("--remember", is_flag=True, help="Note what good addresses said in mirrors.lock; implies --remote")
+@click.option("--no-decode", is_flag=True, help="Hash files, and decode nothing")
+@click.option("--mirror", type=FILE, metavar="FOLDER", help="Check a folder that `mirror` wrote, and nothing else")
+@click.option("--lock", type=FILE, metavar="FILE", help="Find what moved since `provenance --json` wrote FILE")
+@click.option("--strict", is_flag=True, help="Let warnings count as findings")
+@with_manifest
+@json_too
+@click.option("--junit", type=FILE, metavar="FILE", help="Write JUnit XML, for test readers")
+@click.option("--sarif", type=FILE, metavar="FILE", help="Write SARIF, for code scanners")
+@click.option("--github", is_flag=True, help="Annotate the manifest's lines in a GitHub workflow")
+@click.pass_context
+def audit(
+    ctx: click.Context,
+    names: tuple[str, ...],
+    only: tuple[Any, ...],
+    remote: bool,
+    deep: bool,
+    remember: bool,
+    no_decode: bool,
+    mirror: Path | None,
+    lock: Path | None,
+    strict: bool,
+    manifest: Path | None,
+    as_json: bool,
+    junit: Path | None,
+    sarif: Path | None,
+    github: bool,
+) -> None:
+    """Check everything on disk against the manifest; exit 1 if anything differs.
+
+    Every byte is hashed; sample counts, shapes, dtypes, ranges and contracts are compared. Opens no socket
+    unless --remote is given. Exit 0 all well, 1 findings, 2 the manifest or the call is wrong, 3 only the
+    network failed.
+
+    \b
+      tinytorch-datasets audit
+      tinytorch-datasets audit cifar10 --json
+      tinytorch-datasets audit --remote --junit audit.xml
+      tinytorch-datasets audit --mirror /media/usb/datasets
+    """
+    from tinytorch_datasets import auditor
+    from tinytorch_datasets.reports import people
+
+    levels = set(only or auditor.LOCAL) | ({"remote"} if remote else set())
+    if "remote" in levels | ({"remote"} if deep or remember else set()) and Settings.from_environment().offline:
+        msg = f"--remote opens sockets, and {OFFLINE} forbids it"
+        raise click.UsageError(msg)
+    usable = True
+    try:
+        with bar("hashing") as step:
+            report = auditor.audit(
+                names,
+                manifest=manifest,
+                levels=[level for level in auditor.LEVELS if level in levels],
+                decode=not no_decode,
+                deep=deep,
+                remember=remember,
+                mirror=mirror,
+                lock=lock,
+                strict=strict,
+                progress=step,
+                told=(lambda asked: click.echo(people.address(asked), err=True)) if draws() else None,
+            )
+    except ManifestError as error:
+        click.echo(f"error: {error}", err=True)
+        report, usable = auditor.unusable(error), False
+    _written(report, junit=junit, sarif=sarif)
+    if as_json:
+        print_json(report.as_dict())
+    elif usable:
+        click.echo(people.written(report))
+    if github:
+        _annotated(report, err=as_json)
+    ctx.exit(report.exit_code)
+
+
+def _root() -> Path:
+    """The folder that paths in reports are told from: the checkout's, in a workflow, else the one we are in."""
+    return Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd()).absolute()
+
+
+def _written(report: Report, *, junit: Path | None, sarif: Path | None) -> None:
+    from tinytorch_datasets.cache import whole_file
+    from tinytorch_datasets.reports import junit as junit_report
+    from tinytorch_datasets.reports import sarif as sarif_report
+
+    if junit is not None:
+        with writing_to(junit), whole_file(junit.absolute()) as out:
+            out.write(junit_report.written(report))
+    if sarif is not None:
+        with writing_to(sarif), whole_file(sarif.absolute()) as out:
+            out.write(sarif_report.written(report, _root()))
+
+
+def _annotated(report: Report, *, err: bool) -> None:
+    from tinytorch_datasets.reports import github
+
+    for line in github.commands(report, _root()):
+        click.echo(line, err=err)
+    if page := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(page).open("a", encoding="utf-8") as out:
+            out.write(github.summary(report))

@@ -1,0 +1,301 @@
+"""What does a pickle make, if nothing that it asks for is ever run?
+
+A pickle is a program. This is a machine of its own for it, that knows containers, numbers, text and NumPy's
+arrays, and has no instruction that imports, calls or looks up anything: the names in a pickle are keys of a table
+(`_pickled_arrays.ALLOWED`), and nothing else. What it makes is bounded: it is read piece by piece, instructions are
+counted, and every byte that is made of them is paid for beforehand.
+"""
+
+from __future__ import annotations
+
+import codecs
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+from tinytorch_datasets.errors import DatasetError
+from tinytorch_datasets.formats import _pickled_texts as texts
+from tinytorch_datasets.formats._opcodes import PROTOCOLS, BadPickle, instructions, joined, source
+from tinytorch_datasets.formats._pickle_names import UNSAFE, named_after, spelled
+from tinytorch_datasets.formats._pickled_arrays import ALLOWED, Allowance, Dtype, Refused, set_array_state
+from tinytorch_datasets.formats._pickled_texts import Spelled
+
+# What a pickle's labels, file names and containers may take in memory beside its arrays.
+BYTES_BESIDE = 40 << 20
+
+# What CPython takes for what an instruction makes, at most: an empty container, a number that is not kept ready, a
+# slot of a dict that is growing. A reference takes 8, and 8 more while a list is copied.
+_COSTS = {
+    **dict.fromkeys((b"(", b"]", b"}", b"l", b"d"), 72),
+    **dict.fromkeys((b"\x85", b"\x86", b"\x87", b"t"), 72),
+    **dict.fromkeys((b"I", b"L", b"J", b"M", b"G", b"F", b"\x8a", b"\x8b"), 48),
+    **dict.fromkeys((b"S", b"V", b"T", b"U", b"X", b"B", b"C", b"\x8c", b"\x8d", b"\x8e", b"\x96"), 64),
+    **dict.fromkeys((b"q", b"r", b"p", b"\x94"), 144),
+    **dict.fromkeys((b"s", b"u", b"R"), 144),
+}
+_REFERENCE = 16
+
+# A 64-bit number in decimal, with its sign and Python 2's L. Longer ones are slow to read, and no label.
+LONGEST_NUMBER = 24
+
+_ESCAPES = re.compile(rb"\\(?:[\\'\"nrt]|x[0-9a-f]{2})")
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+KEYS = (str, bytes, int, float, bool, type(None))
+
+
+class Machine:
+    """The stack, the memo and the instructions. `run` gives what is left on the stack in the end."""
+
+    def __init__(self, data: bytes | bytearray | Callable[[int], bytes], most: int, declared: int) -> None:
+        self._most = most
+        self.allowance = Allowance(declared + BYTES_BESIDE)
+        self._steps = instructions(source(data), self._gather)
+        self._stack: list[Any] = []
+        self._below: list[list[Any]] = []
+        self._memo: dict[int, Any] = {}
+
+    def run(self) -> Any:
+        for count, (at, code, argument) in enumerate(self._steps, 1):
+            self.allowance.spend(_COSTS.get(code, _REFERENCE))
+            if count > self._most:
+                msg = f"it has more than {self._most:,} instructions, which is more than its declared fields need"
+                raise BadPickle(msg)
+            if code == b".":
+                break
+            try:
+                step = _STEPS.get(code)
+                if step is None:
+                    raise Refused(_way_out(code, argument))
+                step(self, argument)
+            except (IndexError, KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
+                msg = f"at byte {at:,}, instruction {code!r} does not fit what came before"
+                raise BadPickle(msg) from error
+        if len(self._stack) != 1 or self._below:
+            msg = "it does not end with one value"
+            raise BadPickle(msg)
+        return self._stack.pop()
+
+    def _gather(self, code: bytes, pieces: Iterator[bytes]) -> Any:
+        """One argument, each piece of it paid for before the next is read."""
+        spend = self.allowance.spend
+        first, second = next(pieces, b""), next(pieces, None)
+        if second is None:
+            spend(len(first))
+            return first
+        every = itertools.chain((first, second), pieces)
+        if code not in _LONG_TEXTS:
+            return joined(code, _paid(every, spend))
+        try:
+            return _LONG_TEXTS[code](every, spend)
+        except DatasetError:
+            raise  # of the stream that the pickle comes from
+        except ValueError as error:
+            msg = "a long text in it is not in its encoding"
+            raise BadPickle(msg) from error
+
+    def names_after(self, refused: Refused) -> tuple[str, ...]:
+        """What was refused, and what else the rest of the pickle asks for."""
+        levels = [*self._below, self._stack]
+        return named_after(refused.name, self._steps, levels, self._memo)
+
+    def push(self, value: Any) -> None:
+        self._stack.append(value)
+
+    def mark(self, _: Any) -> None:
+        self._below.append(self._stack)
+        self._stack = []
+
+    def to_mark(self) -> list[Any]:
+        items, self._stack = self._stack, self._below.pop()
+        return items
+
+    def pop(self, _: Any) -> None:
+        if self._stack:
+            self._stack.pop()
+        else:
+            self.to_mark()
+
+    def pop_mark(self, _: Any) -> None:
+        self.to_mark()
+
+    def protocol(self, version: int) -> None:
+        if version not in PROTOCOLS:
+            msg = f"its protocol is {version}; 0 to 5 are known"
+            raise BadPickle(msg)
+
+    def number(self, line: Any) -> None:
+        digits = line.strip().removesuffix(b"L")
+        if len(digits) > LONGEST_NUMBER or not digits.lstrip(b"-").isdigit():
+            msg = "a whole number that is none, or has too many digits"
+            raise BadPickle(msg)
+        self.push({b"00": False, b"01": True}.get(digits, int(digits)))
+
+    def long(self, raw: Any) -> None:
+        if len(raw) > 9:
+            msg = "a whole number of more than 64 bits"
+            raise BadPickle(msg)
+        self.push(int.from_bytes(raw, "little", signed=True))
+
+    def real(self, line: Any) -> None:
+        if len(line) > LONGEST_NUMBER + 8:
+            msg = "a number that has too many digits"
+            raise BadPickle(msg)
+        self.push(float(line))
+
+    def text(self, raw: Any) -> None:
+        if type(raw) is bytes:
+            raw = raw.decode("utf-8")
+            self.allowance.spend(0 if raw.isascii() else 4 * len(raw))
+        self.push(raw)
+
+    def quoted(self, line: Any) -> None:
+        if type(line) is not bytes:
+            self.push(line.raw)
+            return
+        if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
+            msg = "a string without its quotes"
+            raise BadPickle(msg)
+        # Whatever repr() does not write would be let through with a warning.
+        if b"\\" in _ESCAPES.sub(b"", line):
+            msg = "a string with an escape that repr() does not write"
+            raise BadPickle(msg)
+        self.push(codecs.escape_decode(line[1:-1])[0])
+
+    def raw_text(self, line: Any) -> None:
+        text = line.decode("raw_unicode_escape") if type(line) is bytes else line
+        if type(text) is str and _SURROGATES.search(text):
+            raise ValueError
+        self.push(text)
+
+    def tuple_of(self, count: int) -> None:
+        if len(self._stack) < count:
+            raise IndexError
+        items = tuple(self._stack[len(self._stack) - count :])
+        del self._stack[len(self._stack) - count :]
+        self.push(items)
+
+    def mapping(self, _: Any) -> None:
+        items = self.to_mark()
+        self.push({})
+        self._set_items(items)
+
+    def set_items(self, _: Any) -> None:
+        self._set_items(self.to_mark())
+
+    def set_item(self, _: Any) -> None:
+        value, key = self._stack.pop(), self._stack.pop()
+        self._set_items([key, value])
+
+    def _set_items(self, items: list[Any]) -> None:
+        target = self._stack[-1]
+        # Only plain keys: hashing a tuple a million levels deep would exhaust the C stack.
+        if type(target) is not dict or len(items) % 2 or not all(type(key) in KEYS for key in items[::2]):
+            raise TypeError
+        self.allowance.spend(64 * len(items))
+        target.update(zip(items[::2], items[1::2], strict=True))
+
+    def extend(self, items: list[Any]) -> None:
+        if type(self._stack[-1]) is not list:
+            raise TypeError
+        self._stack[-1].extend(items)
+
+    def put(self, key: int) -> None:
+        self._memo[key] = self._stack[-1]
+
+    def named(self, module: Any, name: Any) -> None:
+        if (module, name) not in ALLOWED:
+            raise Refused(spelled(module, name))
+        self.push(ALLOWED[module, name])
+
+    def stack_global(self, _: Any) -> None:
+        name, module = self._stack.pop(), self._stack.pop()
+        if type(name) is not str or type(module) is not str:
+            raise Refused(spelled(*(part if type(part) is str else None for part in (module, name))))
+        self.named(module, name)
+
+    def reduce(self, _: Any) -> None:
+        args, function = self._stack.pop(), self._stack.pop()
+        # Only functions of the table can be on the stack: nothing else puts one there.
+        if type(function) is not FunctionType or type(args) is not tuple:
+            raise TypeError
+        self.push(function(self.allowance, args))
+
+    def build(self, _: Any) -> None:
+        state, target = self._stack.pop(), self._stack[-1]
+        if type(target) is Dtype:
+            target.set_state(state)
+        elif type(target) is np.ndarray:
+            set_array_state(target, state, self.allowance)
+        else:
+            raise TypeError
+
+
+def _paid(pieces: Iterator[bytes], spend: Callable[[int], None]) -> Iterator[bytes]:
+    for piece in pieces:
+        spend(len(piece))
+        yield piece
+
+
+# Texts longer than a piece, which become what they spell as they come.
+_LONG_TEXTS: dict[bytes, Callable[[Iterator[bytes], Callable[[int], None]], Spelled | str]] = {
+    b"S": lambda pieces, spend: Spelled(texts.quoted(pieces, spend)),
+    b"V": texts.raw_unicode,
+    **dict.fromkeys((b"X", b"\x8d"), texts.utf8),
+}
+
+_Step = Callable[[Machine, Any], None]
+
+_STEPS: dict[bytes, _Step] = {
+    b"(": Machine.mark,
+    b"0": Machine.pop,
+    b"1": Machine.pop_mark,
+    b"N": lambda m, _: m.push(None),
+    b"\x88": lambda m, _: m.push(True),
+    b"\x89": lambda m, _: m.push(False),
+    **dict.fromkeys((b"I", b"L"), Machine.number),
+    **dict.fromkeys((b"\x8a", b"\x8b"), Machine.long),
+    **dict.fromkeys((b"J", b"K", b"M", b"G"), Machine.push),
+    b"F": Machine.real,
+    b"S": Machine.quoted,
+    b"V": Machine.raw_text,
+    **dict.fromkeys((b"X", b"\x8c", b"\x8d"), Machine.text),
+    **dict.fromkeys((b"T", b"U", b"B", b"C", b"\x8e", b"\x96"), Machine.push),
+    b")": lambda m, _: m.push(()),
+    b"\x85": lambda m, _: m.tuple_of(1),
+    b"\x86": lambda m, _: m.tuple_of(2),
+    b"\x87": lambda m, _: m.tuple_of(3),
+    b"t": lambda m, _: m.push(tuple(m.to_mark())),
+    b"]": lambda m, _: m.push([]),
+    b"l": lambda m, _: m.push(m.to_mark()),
+    b"a": lambda m, _: m.extend([m._stack.pop()]),
+    b"e": lambda m, _: m.extend(m.to_mark()),
+    b"}": lambda m, _: m.push({}),
+    b"d": Machine.mapping,
+    b"s": Machine.set_item,
+    b"u": Machine.set_items,
+    **dict.fromkeys((b"q", b"r"), Machine.put),
+    b"p": lambda m, line: m.put(int(line[:LONGEST_NUMBER])),
+    b"\x94": lambda m, _: m.put(len(m._memo)),
+    **dict.fromkeys((b"h", b"j"), lambda m, key: m.push(m._memo[key])),
+    b"g": lambda m, line: m.push(m._memo[int(line[:LONGEST_NUMBER])]),
+    b"c": lambda m, lines: m.named(lines[0].decode("utf-8"), lines[1].decode("utf-8")),
+    b"\x93": Machine.stack_global,
+    b"R": Machine.reduce,
+    b"b": Machine.build,
+    b"\x80": Machine.protocol,
+    b"\x95": lambda m, _: None,
+}
+
+
+def _way_out(code: bytes, argument: Any) -> str:
+    """What an instruction asks for that no data needs."""
+    if code in UNSAFE:
+        return spelled("pickle", UNSAFE[code].format(argument))
+    if code == b"i":
+        return spelled(*(part.decode("utf-8", "backslashreplace") for part in argument))
+    return f"instruction {code!r}"

@@ -1,0 +1,166 @@
+"""How does a class of thirty get its data without the internet?
+
+A mirror is a folder: ``<folder>/<file>`` of every data set, the manifest, and SHA256SUMS. It can be carried on a stick,
+served over HTTP (`serving.py`), or copied to any web server; `get(..., mirror=...)` reads all of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinytorch_datasets import stages
+from tinytorch_datasets.cache import storage_error, whole_file
+from tinytorch_datasets.digests import digests
+from tinytorch_datasets.errors import HashMismatch, StorageError
+from tinytorch_datasets.fetch import fetch
+from tinytorch_datasets.manifest import Manifest
+from tinytorch_datasets.paths import Settings
+from tinytorch_datasets.plan import File, Plan
+from tinytorch_datasets.progress import Progress
+
+SUMS = "SHA256SUMS"
+CHUNK_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class Mirrored:
+    """What was done for one data set: files copied now, files that were there already, and bytes in all."""
+
+    name: str
+    copied: int
+    kept: int
+    bytes: int
+
+
+def mirror(
+    book: Manifest,
+    folder: Path,
+    names: Sequence[str] = (),
+    *,
+    source: str | None = None,
+    offline: bool | None = None,
+    progress: Progress | None = None,
+    done: Callable[[Mirrored], None] = lambda mirrored: None,
+) -> list[Mirrored]:
+    """Copy the verified files of the named data sets (none named means all) to a mirror folder.
+
+    What is not on this computer is fetched first. A file that is in the folder already, with the right hash, is left
+    alone, so an interrupted run goes on where it stopped. The same data sets give the same folder, byte for byte.
+
+    Raises:
+        FetchError: A file could not be fetched.
+        VerifyError: A file on this computer is not the promised one.
+        StorageError: The folder cannot be written to.
+    """
+    folder = folder.expanduser().absolute()
+    where, settings = stages.places(book), Settings.from_environment()
+    plans = [stages.planned(book, name, where) for name in names or book.datasets]
+    results = []
+    for plan in plans:
+        if plan.status == "remote" and not _all_there(plan, folder):
+            fetch(
+                plan.files,
+                plan.root,
+                folder=plan.folder,
+                mirror=source or settings.mirror,
+                offline=settings.offline if offline is None else offline,
+                locks=where.cache / "locks",
+                progress=progress,
+                dataset=plan.name,
+            )
+        results.append(_mirrored(plan, folder))
+        done(results[-1])
+    _write(folder / book.path.name, book.path.read_bytes())
+    sums = {f"{plan.folder}/{file.name}": file.sha256 for plan in plans for file in plan.files}
+    sums = {**_earlier(book, folder), **sums, book.path.name: book.sha256}
+    lines = [f"{sha256}  {name}\n" for name, sha256 in sorted(sums.items())]
+    _write(folder / SUMS, "".join(lines).encode())
+    return results
+
+
+def sums_in(folder: Path) -> dict[str, str]:
+    """What SHA256SUMS in a mirror folder says: the sha256 of each file by its path. Empty without it."""
+    told: dict[str, str] = {}
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        for line in (folder / SUMS).read_text("utf-8", "replace").splitlines():
+            sha256, gap, name = line.partition("  ")
+            if gap:
+                told[name] = sha256
+    return told
+
+
+def _earlier(book: Manifest, folder: Path) -> dict[str, str]:
+    """What an earlier run wrote of other data sets, so far as this manifest still declares it so."""
+    declared = {
+        f"{entry.folder or name}/{file}": facts.sha256
+        for name, entry in book.datasets.items()
+        for file, facts in entry.files.items()
+    }
+    return {name: sha256 for name, sha256 in sums_in(folder).items() if declared.get(name) == sha256}
+
+
+def _all_there(plan: Plan, folder: Path) -> bool:
+    return all(_is_right(folder / plan.folder / file.name, file) for file in plan.files)
+
+
+def _is_right(path: Path, file: File) -> bool:
+    if not path.is_file() or path.stat().st_size != file.bytes:
+        return False
+    digest = digests({path: False})[path]
+    return not isinstance(digest, OSError) and digest.sha256 == file.sha256
+
+
+def _mirrored(plan: Plan, folder: Path) -> Mirrored:
+    copied = kept = 0
+    for file in plan.files:
+        target = folder / plan.folder / file.name
+        if _is_right(target, file):
+            kept += 1
+        else:
+            _copy(plan, file, target)
+            copied += 1
+    return Mirrored(plan.name, copied, kept, sum(file.bytes for file in plan.files))
+
+
+def _copy(plan: Plan, file: File, target: Path) -> None:
+    """Copy and hash in one pass; what is not the promised file never gets its name."""
+    source, digest = plan.root / file.name, hashlib.sha256()
+    with whole_file(target) as out:
+        for chunk in _chunks(source, file, plan):
+            digest.update(chunk)
+            out.write(chunk)
+        if digest.hexdigest() != file.sha256:
+            what = f"{source} is not the promised file: it has sha256\n    {digest.hexdigest()}, declared is\n    "
+            raise HashMismatch(
+                what + file.sha256,
+                where=file.where,
+                mend=stages.mend(plan),
+                path=source,
+                expected=file.sha256,
+                actual=digest.hexdigest(),
+            )
+
+
+def _chunks(source: Path, file: File, plan: Plan) -> Iterator[bytes]:
+    try:
+        with source.open("rb") as stream:
+            while chunk := stream.read(CHUNK_BYTES):
+                yield chunk
+    except OSError as error:
+        what = f"{source} cannot be read: {error.strerror}"
+        raise StorageError(what, where=file.where, mend=stages.mend(plan), path=source) from error
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a small file, unless it is there already just so."""
+    try:
+        if path.is_file() and path.read_bytes() == data:
+            return
+    except OSError as error:
+        raise storage_error(error, path) from error
+    with whole_file(path) as out:
+        out.write(data)

@@ -1,0 +1,119 @@
+"""Exactly which bytes, and which values, did somebody have?
+
+A record in plain values: the library, the manifest, and for each data set its files' hashes and its arrays' sums.
+Written to a file it is a lock, and `audit --lock` finds whatever moved since.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tinytorch_datasets import cache, stages
+from tinytorch_datasets._version import VERSION
+from tinytorch_datasets.digests import Digest, Step, compared, digests
+from tinytorch_datasets.errors import HashMismatch, ManifestError, OfflineError, Problem
+from tinytorch_datasets.manifest import Manifest
+from tinytorch_datasets.paths import Places
+from tinytorch_datasets.plan import Plan
+from tinytorch_datasets.sums import sum_of
+
+LAYOUT = 1
+
+
+def record(book: Manifest, names: Sequence[str] = (), *, step: Step | None = None) -> dict[str, Any]:
+    """What there is on disk of the named data sets; none named means all that are on disk, whole.
+
+    Raises:
+        OfflineError: A named one is not on disk.
+        VerifyError: A file is not the promised one.
+        DecodeError: A file is not what the manifest says.
+    """
+    where = stages.places(book)
+    plans = [stages.planned(book, name, where) for name in names or book.datasets]
+    if not names:
+        plans = [plan for plan in plans if on_disk(plan)]
+    for plan in plans:
+        if not on_disk(plan):
+            missing = tuple((f.name, f.bytes) for f in plan.files if not (plan.root / f.name).is_file())
+            what = f"{plan.name} is not on disk: {', '.join(name for name, _ in missing)}"
+            mend = f"`tinytorch-datasets get {plan.name}` fetches it."
+            raise OfflineError(what, where=plan.where, mend=mend, missing=missing, file=missing[0][0], tried=())
+    found = digests({plan.root / file.name: False for plan in plans for file in plan.files}, step)
+    told: dict[str, Any] = {}
+    for plan in plans:
+        _refuse_others(book, plan, found)
+        told[plan.name] = {"files": files(plan, found), "contents": contents(plan, where)}
+    return {**heading(book), "datasets": told}
+
+
+def _refuse_others(book: Manifest, plan: Plan, found: Mapping[Path, Digest | OSError]) -> None:
+    for finding in compared(book, plan, found, stages.mend(plan)):
+        raise HashMismatch(
+            finding.what,
+            where=finding.where,
+            mend=finding.mend,
+            path=Path(finding.path),
+            expected=finding.expected,
+            actual=finding.found,
+        )
+
+
+def heading(book: Manifest) -> dict[str, Any]:
+    """The part of a record that is about no data set."""
+    return {
+        "lock": LAYOUT,
+        "library": {"name": "tinytorch-datasets", "version": VERSION},
+        "manifest": {"file": book.path.name, "sha256": book.sha256},
+    }
+
+
+def on_disk(plan: Plan) -> bool:
+    """Whether every file of a data set is there."""
+    return all((plan.root / file.name).is_file() for file in plan.files)
+
+
+def files(plan: Plan, found: Mapping[Path, Digest | OSError]) -> dict[str, Any]:
+    """The size and sha256 of each file, as it is on disk."""
+    told = {}
+    for file in plan.files:
+        digest = found[plan.root / file.name]
+        if isinstance(digest, Digest):
+            told[file.name] = {"bytes": digest.bytes, "sha256": digest.sha256}
+    return told
+
+
+def contents(plan: Plan, where: Places) -> dict[str, Any]:
+    """The dtype, shape and sum of each field of each split, decoded now unless the arrays are in the cache."""
+    folder = stages.decoded(plan, where)
+    return {
+        split.name: {
+            field: {
+                "dtype": column.dtype,
+                "shape": [column.count, *column.shape],
+                "sha256": sum_of(column, cache.opened(column, folder)),
+            }
+            for field, column in split.columns.items()
+        }
+        for split in plan.splits
+    }
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A record that was written to a file.
+
+    Raises:
+        ManifestError: It is not there, or no record.
+    """
+    try:
+        told = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ManifestError(path, [Problem(1, "", f"cannot be read: {error.strerror}")]) from error
+    except ValueError as error:
+        raise ManifestError(path, [Problem(1, "", f"not JSON: {error}")]) from error
+    if not isinstance(told, dict) or told.get("lock") != LAYOUT or not isinstance(told.get("datasets"), dict):
+        what = "no lock file: `tinytorch-datasets provenance --json` writes one"
+        raise ManifestError(path, [Problem(1, "", what)])
+    return told
