@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import doctest
 import os
+import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from audit_world import World, build, copied, flowers, images, mirrored
+from conftest import ROOT
 from faulty_server import FaultyServer, answer, free_port, serve, sha256
 from mutations import MUTATIONS, NO_HASH, Mutation, hash_of, sum_of, swap
 
@@ -406,3 +408,22 @@ def test_real_mnist_keeps_its_contract(realdata: Path, home: Path) -> None:
     (row,) = audit(["mnist"], levels=["cached"]).datasets
 
     assert (row.state, row.samples) == ("well", 70_000)
+
+
+@pytest.mark.skipif(np.__version__ < "2", reason="NumPy 1 cannot unpickle what NumPy 2 wrote, as the witness must")
+def test_the_names_that_pickles_ask_for_are_listed() -> None:
+    """By data set; Python's own unpickler, which does load this trusted file, asks for the same ones."""
+    named = set()
+
+    class Asked(pickle.Unpickler):
+        def find_class(self, module: str, name: str) -> object:
+            named.add(f"{module}.{name}")
+            found: object = super().find_class(module, name)
+            return found
+
+    seen = {audited.name: audited.pickles for audited in audit(["tinydigits", "tinytalks"]).datasets}
+    with (ROOT / "datasets/tinydigits/train.pkl").open("rb") as stream:
+        Asked(stream).load()
+
+    assert set(seen["tinydigits"]) == named
+    assert seen["tinytalks"] == ()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tinytorch_datasets import loader, stages
-from tinytorch_datasets.auditing import addresses, folder, lint, receipt, values
+from tinytorch_datasets.auditing import addresses, folder, lint, pickles, receipt, values
 from tinytorch_datasets.cache import whole_file
 from tinytorch_datasets.digests import Digest, Step, compared, digests
 from tinytorch_datasets.errors import ManifestError, Problem
@@ -168,14 +168,17 @@ class _Audit:
         wrong = {plan.name: self._compared(plan) for plan in looked}
         to_decode = [plan for plan in looked if self._decode and _whole(plan) and not wrong[plan.name]]
         with ThreadPoolExecutor(max(1, os.cpu_count() or 1), "decode") as pool:
+            names = [plan.name for plan in to_decode]
             found = pool.map(lambda plan: values.differences(self._book, plan, self._where), to_decode)
-            decoded = dict(zip((plan.name for plan in to_decode), found, strict=True))
+            asked = pool.map(pickles.asked_for, to_decode)
+            decoded = dict(zip(names, found, strict=True))
+            asked_for = dict(zip(names, asked, strict=True))
         for plan in looked:
             # A planted receipt needs no file to be there, so receipts are looked at whatever else there is.
             opened = receipt.foreign(self._book, plan, self._where)
             self._of_name[plan.name] += [*wrong[plan.name], *decoded.get(plan.name, ()), *opened]
         return [
-            _row(plan, wrong[plan.name], decoded.get(plan.name))
+            _row(plan, wrong[plan.name], decoded.get(plan.name), asked_for.get(plan.name, ()))
             if plan in looked
             else Audited(plan.name, "not looked at")
             for plan in self._plans
@@ -273,10 +276,10 @@ def _expected(plan: Plan) -> list[str]:
     return [file.name for file in plan.files if shipped or (plan.root / file.name).exists()]
 
 
-def _row(plan: Plan, wrong: list[Finding], decoded: list[Finding] | None) -> Audited:
+def _row(plan: Plan, wrong: list[Finding], decoded: list[Finding] | None, asked_for: tuple[str, ...]) -> Audited:
     here = [file for file in plan.files if (plan.root / file.name).exists()]
     differs = any(finding.severity == "error" for finding in (*wrong, *(decoded or ())))
     whole = len(here) == len(plan.files)
     state: State = "differs" if differs else "well" if whole else "partly here" if here else "not here"
     samples = sum(split.samples for split in plan.splits) if decoded is not None else 0
-    return Audited(plan.name, state, len(here), sum(file.bytes for file in here), samples)
+    return Audited(plan.name, state, len(here), sum(file.bytes for file in here), samples, asked_for)

@@ -20,9 +20,9 @@ from tinytorch_datasets.errors import ManifestError, Problem
 from tinytorch_datasets.maps import Stamp, stamp
 from tinytorch_datasets.scalars import UNCLEAR, plain, printable, unclear
 
-MAX_BYTES = 8 * 2**20
+MAX_BYTES = 32 * 2**20
 MAX_DEPTH = 32
-MAX_NODES = 50_000
+MAX_NODES = 1_000_000
 MAX_ALIASED_NODES = 20_000
 MAX_KEY_CHARACTERS = 256
 MAX_TEXT_CHARACTERS = 65_536

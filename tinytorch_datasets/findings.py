@@ -93,13 +93,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Audited:
-    """What the audit saw of one data set. `bytes` were hashed; `samples` were decoded and compared."""
+    """What the audit saw of one data set. `bytes` were hashed; `samples` were decoded and compared.
+
+    `pickles` are the names that its pickles ask for (``numpy.ndarray``), if it has any.
+    """
 
     name: str
     state: State
     files: int = 0
     bytes: int = 0
     samples: int = 0
+    pickles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

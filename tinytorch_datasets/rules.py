@@ -272,7 +272,7 @@ def _contents(entry: dict[str, Any], formats: Formats) -> Problems:
     contract = _mapping(entry.get("contract"))
     of = _mapping(contract.get("duplicates")).get("of")
     for i, field in enumerate(of if isinstance(of, list) else ()):
-        if field not in fields:
+        if isinstance(field, str) and field not in fields:
             yield ("contract", "duplicates", "of", i), f"no field of that name{guess(str(field), fields)}"
     if "balance" in contract and not any("classes" in _mapping(field) for field in fields.values()):
         yield ("contract", "balance"), "no field has classes to be balanced"

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
-from urllib.request import url2pathname
 
 from tinytorch_datasets.plan import File
 
@@ -82,6 +81,8 @@ def sources_of(
             if not offline:
                 sources.append(Web(address, patience, stop))
         elif scheme == "file":
+            from urllib.request import url2pathname  # and with it everything of the standard library's network
+
             sources.append(Folder(Path(url2pathname(unquote(urlsplit(address).path)))))
         elif "://" in address:
             sources.append(Nowhere(address))

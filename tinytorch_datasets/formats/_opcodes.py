@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, NoReturn
 
 PROTOCOLS = range(6)
@@ -156,7 +156,7 @@ def source(data: bytes | bytearray | Callable[[int], bytes]) -> Source:
     return Source(data if callable(data) else io.BytesIO(data).read)
 
 
-def instructions(pickle: Source, gather: Gather = joined) -> Iterator[tuple[int, bytes, Argument]]:
+def instructions(pickle: Source, gather: Gather = joined) -> Generator[tuple[int, bytes, Argument], None, None]:
     """Each instruction up to STOP, as (where it is, its opcode, its argument).
 
     `gather` makes the argument of the pieces of what may be long; it must use up the pieces.

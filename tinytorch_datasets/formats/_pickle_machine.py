@@ -66,6 +66,8 @@ class Machine:
                 msg = f"it has more than {self._most:,} instructions, which is more than its declared fields need"
                 raise BadPickle(msg)
             if code == b".":
+                # A generator that waits holds us, and we it: a batch would live until such circles are looked for.
+                self._steps.close()
                 break
             try:
                 step = _STEPS.get(code)
@@ -100,8 +102,7 @@ class Machine:
 
     def names_after(self, refused: Refused) -> tuple[str, ...]:
         """What was refused, and what else the rest of the pickle asks for."""
-        levels = [*self._below, self._stack]
-        return named_after(refused.name, self._steps, levels, self._memo)
+        return named_after(refused.name, self._steps, [*self._below, self._stack], self._memo)
 
     def push(self, value: Any) -> None:
         self._stack.append(value)

@@ -24,6 +24,8 @@ def written(report: Report) -> str:
         told = f"  {plural(audited.files, 'file')}, {readable(audited.bytes)} hashed" if audited.files else ""
         told += f", {audited.samples:,} samples decoded" if audited.samples else ""
         lines.append(f"{audited.name:<{width}}  {coloured(audited.state, 12)}{told}".rstrip())
+        if audited.pickles:
+            lines.append(f"{'':<{width}}  its pickles ask for {', '.join(audited.pickles)}")
     if report.addresses:
         lines.append("")
         lines += [address(asked) for asked in report.addresses]

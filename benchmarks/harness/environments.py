@@ -1,0 +1,71 @@
+"""Where does each contestant live?
+
+In a virtual environment of its own with nothing in it but what its script asks for, made once and kept. This package
+is installed anew at every run, as the wheel that anyone would get, so that what runs is what is in the checkout.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+from harness.entrants import PACKAGE, Entrant
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class CannotRun(Exception):
+    """The contestant's environment cannot be had here; the message says why."""
+
+
+def python_of(environment: Path) -> Path:
+    """The interpreter of an environment."""
+    return environment / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+
+
+def made(entrant: Entrant, folder: Path) -> Path:
+    """The contestant's environment, made now unless it is there.
+
+    Raises:
+        CannotRun: A requirement cannot be installed, or cannot be imported.
+    """
+    wanted = sorted(entrant.requirements)
+    name = hashlib.sha256(json.dumps([wanted, sys.version]).encode()).hexdigest()[:12]
+    environment = folder / f"{'-'.join(wanted)[:40].replace('/', '-')}-{name}"
+    if not (environment / "ready").exists():
+        shutil.rmtree(environment, ignore_errors=True)
+        venv.create(environment, with_pip=True)
+        _install(environment, [ROOT if need == PACKAGE else need for need in wanted])
+        (environment / "ready").touch()
+    return environment
+
+
+def refresh(environment: Path) -> None:
+    """Install the checkout as it is now over the one that is there, without looking at its requirements again."""
+    _install(environment, ["--force-reinstall", "--no-deps", ROOT])
+
+
+def versions(environment: Path) -> dict[str, str]:
+    """What is installed, by name."""
+    listed = subprocess.run(
+        [python_of(environment), "-m", "pip", "list", "--format=json", "--disable-pip-version-check"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return {each["name"].lower(): each["version"] for each in json.loads(listed.stdout)}
+
+
+def _install(environment: Path, what: list[str | Path]) -> None:
+    # Compiled as they are installed: otherwise whoever runs first pays for it.
+    command = [python_of(environment), "-m", "pip", "install", "-q", "--disable-pip-version-check", "--compile", *what]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    if done.returncode:
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        msg = (errors or done.stderr.splitlines() or ["pip failed"])[-1].removeprefix("ERROR: ")
+        raise CannotRun(msg)

@@ -1,0 +1,123 @@
+"""What a fuzzer starts from: a few small files for each target, written by the tools that people write them with.
+
+`python fuzz/seeds.py FOLDER` writes them below that folder, one folder a target.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import pickle
+import struct
+import sys
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+IMAGES = np.array([[0, 1], [2, 3], [4, 5]], "u1")
+MANIFEST = """
+version: 1
+download_to: data
+datasets:
+  digits:
+    title: "Digits"
+    status: remote
+    format: csv
+    options: {delimiter: ";", columns: {labels: [0, kind]}}
+    license: &l CC0-1.0
+    source: *l
+    used_by: [a/b.py]
+    folder: d
+    fields:
+      images: {dtype: uint8, shape: [8, 8], range: [0, 16]}
+      labels: {dtype: int64, classes: ["0", "1"]}
+    splits:
+      train: {samples: 1_0, file: a.csv}
+      test: {samples: 10, file: b.csv, labels: kind}
+    contract: {duplicates: {of: [images], within: 0}, balance: 1.5}
+    mirrors: [https://example.org/files/]
+    files:
+      a.csv: {bytes: 1_000, sha256: HASH}
+      b.csv:
+        bytes: 7
+        sha256: HASH
+        urls:
+          - "https://example.org/b?c=d"
+""".replace("HASH", "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609")
+
+
+def tarred(form: int, **members: bytes) -> bytes:
+    """A tar archive, by the standard library."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=form) as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            if form == tarfile.PAX_FORMAT:
+                info.pax_headers = {"comment": "a", "path": name}
+            archive.addfile(info, io.BytesIO(data))
+    # The zeros that a file is filled up with would be most of it.
+    return out.getvalue().rstrip(b"\0") + bytes(1024)
+
+
+def npy(values: np.ndarray) -> bytes:
+    """NPY, by NumPy."""
+    out = io.BytesIO()
+    np.save(out, values)
+    return out.getvalue()
+
+
+def seeds() -> Mapping[str, list[bytes]]:
+    """The seeds of each target."""
+    held = {"data": IMAGES, "labels": [0, 1, 2], "x": (None, 1.5, "\u00e9", b"\0", True, -(2**40))}
+    batch = pickle.dumps({"data": np.zeros((3, 3072), "u1"), "labels": [0, 1, 2]}, 2)
+    idx = struct.pack(">HBBII", 0, 8, 2, 3, 2) + IMAGES.tobytes()
+    return {
+        "unpickler": [
+            *(pickle.dumps(held, protocol) for protocol in range(6)),
+            b"cos\nsystem\n(S'true'\ntR.",
+            b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x04true\x85R.",
+            b"(S'a'\nios\nsystem\n.",
+            pickle.dumps([np.float64(1), np.array([1, 2], ">i2"), np.array([None])]),
+        ],
+        "idx": [idx, gzip.compress(idx, mtime=0), idx[:9], b"\0\0\x08\xff" + b"\0\0\0\1" * 255],
+        "npy": [npy(IMAGES), npy(np.asfortranarray(IMAGES)), npy(IMAGES.astype("<f8")), npy(np.array([None]))],
+        "tar": [
+            tarred(tarfile.GNU_FORMAT, b=pickle.dumps({"data": IMAGES, "labels": [0]}, 2)),
+            tarred(tarfile.PAX_FORMAT, a=b"x", b=b"N."),
+            tarred(tarfile.GNU_FORMAT, **{"a" * 120: b"x"}),
+            gzip.compress(tarred(tarfile.USTAR_FORMAT, b=batch), mtime=0),
+        ],
+        "csv": [
+            b"\x10a,b\n0,1.5\n2,3\n4,5\n",
+            b"\x21" + b'0;"1"\r\n2;3\r\n4;5\r\n',
+            b"\x12images\nant\nbee\ncat\n",
+            b"\x13\xef\xbb\xbfimages\n" + b'"a ""b"",\nc"\nd\ne\n',
+            b"\x14images\ntrue\n0\nFalse\n",
+        ],
+        "qa-text": [
+            b"Q: a\nA: b\n\nQ: c\nA: d\n\nQ: e\nA: f\n",
+            "Q: \u00e9\u2028\nA: b\n\nQ: c\nA: d".encode(),
+            b"one\ntwo\nthree\n",
+        ],
+        "manifest": [
+            MANIFEST.encode(),
+            b"version: 1\ndatasets: {}\n",
+            b"- &a [*a]\n",
+            b"a: !!python/name:os.system x\n",
+        ],
+    }
+
+
+def write(folder: Path) -> None:
+    """Write the seeds, one folder a target."""
+    for target, found in seeds().items():
+        (folder / target).mkdir(parents=True, exist_ok=True)
+        for number, data in enumerate(found):
+            (folder / target / f"seed-{number}").write_bytes(data)
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

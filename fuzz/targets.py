@@ -1,0 +1,143 @@
+"""What is fuzzed: each target takes any bytes, and may raise a DatasetError and nothing else.
+
+Nothing here needs atheris, so that the seeds go through every target in the ordinary tests too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tinytorch_datasets import contents, formats, load_manifest
+from tinytorch_datasets.errors import DatasetError
+from tinytorch_datasets.formats._unpickle import globals_of, load
+from tinytorch_datasets.plan import Column, Split
+
+Target = Callable[[bytes, Path], None]
+
+SAMPLES = 3
+INSTRUCTIONS = 10_000
+DECLARED_BYTES = 4096
+TAR_BLOCK = 512
+CLASSES = ("ant", "bee", "cat")
+
+FLOAT_TABLE: dict[str, Any] = {"dtype": "float32", "shape": (2,)}
+TEXT_TABLE: dict[str, Any] = {"dtype": "str"}
+LABEL_TABLE: dict[str, Any] = {"dtype": "int64", "classes": CLASSES}
+TABLES = (FLOAT_TABLE, {"dtype": "uint8", "shape": (2,)}, LABEL_TABLE, TEXT_TABLE, {"dtype": "bool"})
+
+
+def column(file: Path, field: str = "images", **declared: Any) -> Column:
+    """One column of three samples."""
+    return Column(split="train", field=field, samples=SAMPLES, file=file, key=field, **declared)
+
+
+@contextlib.contextmanager
+def refused() -> Iterator[None]:
+    """To refuse is to be well."""
+    with contextlib.suppress(DatasetError):
+        yield
+
+
+def decode(form: str, *columns: Column, members: tuple[str, ...] = (), **options: Any) -> None:
+    """Decode and check, and hold that what comes out unrefused is all that was declared."""
+    split = Split("train", SAMPLES, {c.field: c for c in columns}, file=columns[0].file, members=members)
+    with refused():
+        seen = dict.fromkeys(split.columns, 0)
+        for block in contents.checked(formats.of(form).decode([split], **options), [split]):
+            seen[block.column.field] += len(block.values)
+        assert all(count == split.columns[field].count for field, count in seen.items())
+
+
+def unpickler(data: bytes, folder: Path) -> None:
+    """Pickles as they are loaded, and as an audit reads their names."""
+    with refused():
+        load(data, folder / "file", most=INSTRUCTIONS, declared=DECLARED_BYTES)
+    with refused():
+        globals_of(data)
+
+
+def idx(data: bytes, folder: Path) -> None:
+    """IDX, of a small type and of a large one."""
+    file = folder / "file"
+    file.write_bytes(data)
+    decode("idx", column(file, dtype="uint8", shape=(2,)))
+    decode("idx", column(file, dtype="float64", shape=(2, 2)))
+
+
+def npy(data: bytes, folder: Path) -> None:
+    """NPY: the header is a line of Python."""
+    file = folder / "file"
+    file.write_bytes(data)
+    decode("npy", column(file, dtype="uint8", shape=(2,)))
+    decode("npy", column(file, dtype="float64", shape=(2, 2)))
+
+
+def tar(data: bytes, folder: Path) -> None:
+    """Archives as they are, with their headers' checksums set right, and compressed."""
+    file = folder / "file"
+    told = (
+        column(file, dtype="uint8", shape=(3, 32, 32)),
+        column(file, "labels", dtype="int64", classes=CLASSES),
+    )
+    for form in (data, with_checksums(data), gzip.compress(with_checksums(data), 1)):
+        file.write_bytes(form)
+        decode("cifar-python", *told, members=("b",))
+
+
+def with_checksums(data: bytes) -> bytes:
+    """The archive with right checksums, without which a fuzzer gets no further than its first header."""
+    out, at = bytearray(data), 0
+    for _ in range(8):
+        header = out[at : at + TAR_BLOCK]
+        if len(header) < TAR_BLOCK or not any(header):
+            break
+        header[148:156] = b" " * 8
+        out[at + 148 : at + 156] = b"%06o\0 " % sum(header)
+        with contextlib.suppress(ValueError):
+            at += -int(bytes(header[124:135]).strip(b" \0") or b"0", 8) // TAR_BLOCK * -TAR_BLOCK
+        at += TAR_BLOCK
+    return bytes(out)
+
+
+def csv(data: bytes, folder: Path) -> None:
+    """Tables: the first byte says of what kind."""
+    file, kind = folder / "file", data[0] if data else 0
+    file.write_bytes(data[1:])
+    declared = TABLES[kind % len(TABLES)]
+    decode("csv", column(file, **declared), header=bool(kind & 16), delimiter=";" if kind & 32 else ",")
+
+
+def qa_text(data: bytes, folder: Path) -> None:
+    """Questions and answers, and the file as plain text and as lines."""
+    file = folder / "file"
+    file.write_bytes(data)
+    fields = [column(file, field, dtype="str") for field in ("questions", "answers")]
+    whole = column(file, "text", dtype="str", per="split")
+    decode("qa-text", *fields, column(file, "levels", dtype="int64"), whole, levels={"train": [1, 2]})
+    decode("text", whole)
+    decode("text", column(file, "lines", dtype="str"), unit="lines")
+
+
+def manifest(data: bytes, folder: Path) -> None:
+    """A manifest, and the plan of each data set in it."""
+    file = folder / "datasets.yaml"
+    file.write_bytes(data)
+    with refused():
+        book = load_manifest(file)
+        for name in book.datasets:
+            book.plan(name, folder)
+
+
+TARGETS: dict[str, Target] = {
+    "unpickler": unpickler,
+    "idx": idx,
+    "npy": npy,
+    "tar": tar,
+    "csv": csv,
+    "qa-text": qa_text,
+    "manifest": manifest,
+}

@@ -1,0 +1,49 @@
+"""What may a person ask of a milestone? The same four things of each."""
+
+from __future__ import annotations
+
+import argparse
+from importlib.util import find_spec
+from pathlib import Path
+
+PICTURES = (".png", ".svg", ".pdf")
+
+
+def options(about: str, *, epochs: int, quick: int) -> argparse.Namespace:
+    """Read `epochs`, `seed`, `quick` and `plot` from the command line; a wrong one ends the script, with a reason.
+
+    Args:
+        about: The script's docstring, for ``--help``.
+        epochs: How often the training data is gone through by default.
+        quick: And how often with ``--quick``.
+    """
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=_count, metavar="N", help=f"passes over the data ({epochs}; quick: {quick})")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="another start, another order (0)")
+    parser.add_argument("--quick", action="store_true", help="a first impression, in a fraction of the time")
+    parser.add_argument("--plot", type=_picture, metavar="FILE", help="save a picture of what was learned")
+    asked = parser.parse_args()
+    asked.epochs = asked.epochs or (quick if asked.quick else epochs)
+    return asked
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        msg = f"1 or more, not {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
+def _picture(text: str) -> Path:
+    # All of this now, and not after minutes of training.
+    path = Path(text)
+    if find_spec("matplotlib") is None:
+        msg = "matplotlib draws it, and is not installed here: pip install matplotlib"
+        raise argparse.ArgumentTypeError(msg)
+    if path.suffix.lower() not in PICTURES:
+        msg = f"{text!r} ends in none of {', '.join(PICTURES)}"
+        raise argparse.ArgumentTypeError(msg)
+    if not path.absolute().parent.is_dir():
+        msg = f"there is no folder {path.absolute().parent}"
+        raise argparse.ArgumentTypeError(msg)
+    return path
