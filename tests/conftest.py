@@ -37,7 +37,8 @@ def plainly_unpickled(path: Path) -> Any:
 @pytest.fixture(autouse=True)
 def clean_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No variable of the person who runs the tests steers them, and nothing is written to that person's folders."""
-    for name in (paths.HOME, paths.MANIFEST, paths.MIRROR, paths.OFFLINE, "KERAS_HOME", "SCIKIT_LEARN_DATA"):
+    ours = (paths.HOME, paths.MANIFEST, paths.MIRROR, paths.OFFLINE)
+    for name in (*ours, "KERAS_HOME", "SCIKIT_LEARN_DATA", "CI", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
     for name in ("HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))

@@ -21,10 +21,12 @@ class Terminal(io.StringIO):
 class TestUsual:
     """Bars on a terminal, plain lines elsewhere, and nothing on stdout."""
 
-    def test_the_choice(self) -> None:
-        """By what the stream says of itself."""
+    def test_the_choice(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """By what the stream says of itself, and in CI, whose logs keep every movement of a bar, never a bar."""
         assert isinstance(usual(Terminal()), Bars)
         assert isinstance(usual(io.StringIO()), Lines)
+        monkeypatch.setenv("CI", "true")
+        assert isinstance(usual(Terminal()), Lines)
 
     def test_stderr_unless_told_otherwise(self, capsys: pytest.CaptureFixture[str]) -> None:
         """stdout belongs to the answer."""

@@ -66,12 +66,10 @@ class Machine:
                 msg = f"it has more than {self._most:,} instructions, which is more than its declared fields need"
                 raise BadPickle(msg)
             if code == b".":
-                # A generator that waits holds us, and we it: a batch would live until such circles are looked for.
-                self._steps.close()
+                self._steps.close()  # it holds us, and we it: what was read would live on until circles are looked for
                 break
             try:
-                step = _STEPS.get(code)
-                if step is None:
+                if (step := _STEPS.get(code)) is None:
                     raise Refused(_way_out(code, argument))
                 step(self, argument)
             except (IndexError, KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
