@@ -119,3 +119,23 @@ class TestASharedCopy:
         assert Path(mnist.train.images.filename).is_relative_to(shared)
         assert sorted(path for path in shared.rglob("*")) == before
         assert get("tinydigits").train.images.filename.is_relative_to(own)
+
+
+class TestOffline:
+    """Offline, no socket is opened, ever: not by what is imported either."""
+
+    def test_a_stick_and_the_shipped_sets_need_none(self, realdata: Path, home: Path) -> None:
+        """In a fresh process, watched by an audit hook that no code can take back or catch."""
+        code = (
+            "import os, sys\n"
+            "def watch(event, args):\n"
+            "    if event in ('socket.__new__', 'socket.bind', 'socket.connect', 'socket.getaddrinfo'):\n"
+            "        os.write(2, f'{event} {args}'.encode()); os._exit(97)\n"
+            "sys.addaudithook(watch)\n"
+            "from tinytorch_datasets import get\n"
+            "get('tinydigits', offline=True)\n"
+            f"get('mnist', offline=True, mirror={str(realdata)!r})\n"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+        assert done.returncode == 0, done.stderr

@@ -110,21 +110,23 @@ class Part:
         return validator if giver == url else None
 
     def settle(self, target: Path) -> None:
-        """Hand the whole file to Pooch, which hashes it and moves it on; then give it its name.
+        """Hand the whole file to Pooch, which hashes it where it stands; then give it its name.
 
         That is a second hashing pass: ours runs as bytes arrive, to know which mirror to blame, and Pooch's reads
-        what the disk really holds. Pooch works in a folder of its own, since it makes temporary files whose names
-        nobody could tell from other people's after a kill.
+        what the disk really holds. Pooch finds the file in a folder of its own, because what it does not find right
+        it would download, to a temporary name that nobody could tell from other people's after a kill. Finding it,
+        it imports no network library: urllib3 opens a socket when it is imported, to see whether there is IPv6.
         """
         import pooch  # type: ignore[import-untyped]  # heavy
 
-        def hand_over(url: str, output_file: str, _: Any) -> None:
-            self.path.replace(output_file)
+        def refuse(url: str, output_file: str, _: Any) -> None:
+            raise ValueError
 
         with writing(self.path):
             os.fsync(self._fd)  # or a power cut could leave the right name on bytes that never reached the disk
             self._let_go()
             self._stage.mkdir()
+            self.path.replace(self._stage / target.name)
         try:
             with writing(self._stage), _silent(pooch.get_logger()):
                 whole = pooch.retrieve(
@@ -132,10 +134,10 @@ class Part:
                     known_hash=f"sha256:{self._file.sha256}",
                     fname=target.name,
                     path=self._stage,
-                    downloader=hand_over,
+                    downloader=refuse,
                 )
                 Path(whole).replace(self.path)
-        except ValueError as error:  # Pooch's word for another hash
+        except ValueError as error:
             what = f"{self.path}: the disk gives back other bytes than were written to it"
             raise StorageError(what, mend="Check the disk before trusting it with anything.", path=target) from error
         finally:
