@@ -118,6 +118,7 @@ class TestWrongCalls:
         (("mirror", "there", "digist"), "did you mean 'digits'?"),
         (("provenance", "digist"), "did you mean 'digits'?"),
         (("update", "digist"), "did you mean 'digits'?"),
+        (("audit", "--remote", "--offline"), "Error: --remote opens sockets, and --offline forbids it"),
         (("audit", "--only", "shiped"), "Error: Invalid value for '--only': 'shiped' is not one of"),
         (("add", "x.csv", "--split", "test"), "Error: --split is SPLIT=PATTERN (test=holdout.csv), not 'test'"),
         (("add", "x.csv", "--mirror", "ftp://x/"),

@@ -25,6 +25,7 @@ LEVELS = ("manifest", "shipped", "cached", "remote")
 @click.option("--remote", is_flag=True, help="Ask every address of every file: is it there, and as long as declared?")
 @click.option("--deep", is_flag=True, help="Download and hash what every address gives; implies --remote")
 @click.option("--remember", is_flag=True, help="Note what good addresses said in mirrors.lock; implies --remote")
+@click.option("--offline", is_flag=True, help="Open no socket; what is so without --remote, said aloud")
 @click.option("--no-decode", is_flag=True, help="Hash files, and decode nothing")
 @click.option("--mirror", type=FILE, metavar="FOLDER", help="Check a folder that `mirror` wrote, and nothing else")
 @click.option("--lock", type=FILE, metavar="FILE", help="Find what moved since `provenance --json` wrote FILE")
@@ -42,6 +43,7 @@ def audit(
     remote: bool,
     deep: bool,
     remember: bool,
+    offline: bool,
     no_decode: bool,
     mirror: Path | None,
     lock: Path | None,
@@ -68,8 +70,9 @@ def audit(
     from tinytorch_datasets.reports import people
 
     levels = set(only or auditor.LOCAL) | ({"remote"} if remote else set())
-    if "remote" in levels | ({"remote"} if deep or remember else set()) and Settings.from_environment().offline:
-        msg = f"--remote opens sockets, and {OFFLINE} forbids it"
+    forbidden_by = "--offline" if offline else OFFLINE if Settings.from_environment().offline else None
+    if forbidden_by and ("remote" in levels or deep or remember):
+        msg = f"--remote opens sockets, and {forbidden_by} forbids it"
         raise click.UsageError(msg)
     usable = True
     try:
