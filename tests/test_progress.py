@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from tinytorch_datasets.progress import Bars, Lines, size, usual
+from tinytorch_datasets.progress import Bars, Lines, usual
+from tinytorch_datasets.sizes import readable
 
 
 class Terminal(io.StringIO):
@@ -41,9 +42,9 @@ class TestLines:
     @pytest.mark.parametrize(
         ("here", "line"),
         [
-            (0, "a.gz: fetching 170.5 MB\n"),
-            (50_000_000, "a.gz: fetching the rest of 170.5 MB, 50.0 MB are here\n"),
-            (170_498_071, "a.gz: 170.5 MB, found on this computer\n"),
+            (0, "a.gz: fetching 170 MB\n"),
+            (50_000_000, "a.gz: fetching the rest of 170 MB, 50.0 MB are here\n"),
+            (170_498_071, "a.gz: 170 MB, found on this computer\n"),
         ],
     )
     def test_the_line(self, here: int, line: str) -> None:
@@ -103,11 +104,13 @@ class TestSize:
             (0, "0 B"),
             (999, "999 B"),
             (1000, "1.0 kB"),
-            (999_949, "999.9 kB"),
-            (999_950, "1.0 MB"),
-            (10**16, "10000.0 TB"),
+            (99_949, "99.9 kB"),
+            (99_950, "100 kB"),
+            (999_499, "999 kB"),
+            (999_500, "1.0 MB"),
+            (10**16, "10000 TB"),
         ],
     )
     def test_told(self, count: int, told: str) -> None:
-        """With one decimal, and never 1000.0 of anything that has a larger unit."""
-        assert size(count) == told
+        """With a decimal below a hundred, and never 1000 of anything that has a larger unit."""
+        assert readable(count) == told

@@ -49,11 +49,6 @@ def folder_name(plan: Plan, decoder_version: int) -> str:
     return f"{plan.name}-{digest[:20]}"
 
 
-def folder(cache: Path, plan: Plan, decoder_version: int) -> Path:
-    """The folder of a plan's arrays, there or not."""
-    return cache / "arrays" / folder_name(plan, decoder_version)
-
-
 def is_whole(plan: Plan, folder: Path) -> bool:
     """Whether the folder holds every array of the plan, whole and of the declared form."""
     return all(parts(column, folder) for split in plan.splits for column in split.columns.values())

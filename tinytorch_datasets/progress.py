@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from tinytorch_datasets.sizes import readable
+
 if TYPE_CHECKING:
     from tqdm import tqdm
 
@@ -92,11 +94,11 @@ class Lines:
             return
         self._told.add(file)
         if bytes_done == bytes_in_all:
-            line = f"{file}: {size(bytes_in_all)}, found on this computer"
+            line = f"{file}: {readable(bytes_in_all)}, found on this computer"
         elif bytes_done:
-            line = f"{file}: fetching the rest of {size(bytes_in_all)}, {size(bytes_done)} are here"
+            line = f"{file}: fetching the rest of {readable(bytes_in_all)}, {readable(bytes_done)} are here"
         else:
-            line = f"{file}: fetching {size(bytes_in_all)}"
+            line = f"{file}: fetching {readable(bytes_in_all)}"
         self._stream.write(line + "\n")
         self._stream.flush()
 
@@ -105,18 +107,3 @@ class Lines:
 
     def __exit__(self, *error: object) -> None:
         pass
-
-
-def size(count: int) -> str:
-    """A number of bytes as people say it.
-
-    >>> size(512), size(9_912_422), size(170_498_071)
-    ('512 B', '9.9 MB', '170.5 MB')
-    """
-    if count < 1000:
-        return f"{count} B"
-    scaled, units = count / 1000, ["kB", "MB", "GB", "TB"]
-    while scaled >= 999.95 and len(units) > 1:
-        scaled /= 1000
-        del units[0]
-    return f"{scaled:.1f} {units[0]}"
