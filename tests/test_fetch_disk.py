@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -17,6 +18,7 @@ from faulty_server import FaultyServer, serve, sha256
 
 from tinytorch_datasets.errors import FetchError, HashMismatch, OfflineError, StorageError
 from tinytorch_datasets.fetch import fetch, usual_places
+from tinytorch_datasets.fetch._flush import Flush
 from tinytorch_datasets.plan import File
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -459,3 +461,48 @@ except Exception as error:
     command = [*under, sys.executable, "-c", code, json.dumps(asdict(file))]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True, cwd="/").stdout
+
+
+class TestFlush:
+    """The disk is waited for beside something else, and what it says is not lost."""
+
+    def test_a_file_on_a_sound_disk(self, place: Place) -> None:
+        """Nothing is said, and nothing is changed."""
+        path = place.put("points.bin")
+        with Flush(path) as flush:
+            pass
+
+        flush.check()
+        assert path.read_bytes() == DATA
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+    def test_what_cannot_be_flushed_is_an_error_when_asked_for(self, place: Place) -> None:
+        """A pipe has no disk behind it: the system's own error, after the block and not out of it."""
+        os.mkfifo(place.root / "pipe")
+        with Flush(place.root / "pipe") as flush:
+            done = True
+
+        assert done
+        with pytest.raises(OSError) as caught:
+            flush.check()
+        assert caught.value.errno == errno.EINVAL
+
+    def test_the_blocks_own_error_comes_first(self, place: Place) -> None:
+        """It says more: the bytes are wrong, wherever they are."""
+        with pytest.raises(ValueError, match="wrong bytes"), Flush(place.root / "missing" / "file"):
+            raise ValueError("wrong bytes")  # noqa: EM101
+
+    def test_it_leaves_no_descriptor_open(self, place: Place) -> None:
+        """The system gives the lowest free number, which is the same after as before."""
+        path = place.put("points.bin")
+
+        def lowest_free() -> int:
+            with path.open("rb") as stream:
+                return stream.fileno()
+
+        before = lowest_free()
+        for _ in range(10):
+            with Flush(path):
+                pass
+
+        assert lowest_free() == before

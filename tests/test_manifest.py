@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -293,3 +295,26 @@ class TestHostileYaml:
             "none.yaml:1: cannot be read: there is no such file\n"
             f"1 problem in {tmp_path / 'none.yaml'}. Nothing was downloaded."
         )
+
+
+def printed_by(code: str) -> list[str]:
+    """The words that a fresh interpreter prints."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_the_models_are_built_without_reading_their_source() -> None:
+    """To find descriptions in it would cost every first `get` more than to read the manifest."""
+    code = "import linecache, tinytorch_datasets.declarations; print(*linecache.cache)"
+
+    assert not [name for name in printed_by(code) if name.endswith("declarations.py")]
+
+
+def test_what_only_errors_need_is_imported_for_errors() -> None:
+    """A manifest that is right needs no guesses at names, and a fetch that goes well no titles of web pages."""
+    libraries = "import sys, numpy, pydantic, yaml, requests, pooch, filelock; before = set(sys.modules)"
+    ours = "from tinytorch_datasets import load_manifest; load_manifest(); import tinytorch_datasets.fetch._errand"
+
+    loaded = printed_by(f"{libraries}; {ours}; print(*set(sys.modules) - before)")
+
+    assert "tinytorch_datasets.fetch._errand" in loaded
+    assert not {"difflib", "html", "pkgutil"} & set(loaded)

@@ -16,7 +16,6 @@ DatasetError                    every error of this package; says what, where an
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -176,6 +175,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     >>> nearest("cifar-10", ["mnist", "cifar10"])
     'cifar10'
     """
+    import difflib  # only when a name is wrong
+
     folded = {_fold(k): k for k in known}
     close = difflib.get_close_matches(_fold(name), folded, n=1, cutoff=0.6)
     return folded[close[0]] if close else None

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-CHUNK_BYTES = 256 * 1024  # the most one read asks for; it returns with what is there
+CHUNK_BYTES = 2**20  # the most one read asks for; it returns with what is there
 
 
 class Trouble(Exception):

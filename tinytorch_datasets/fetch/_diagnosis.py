@@ -6,7 +6,6 @@ nothing of ours: whoever holds wrong bytes may ask it.
 
 from __future__ import annotations
 
-import html
 import json
 import re
 import struct
@@ -89,6 +88,8 @@ def _page(head: bytes) -> str | None:
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not re.match(rb"(<!--.*?-->\s*)?(<!doctype html|<html|<head|<title|<body|<script)", start, re.DOTALL):
         return None
+    import html  # only when a page came
+
     title = re.search(r"<title[^>]*>(.*?)</title>", head.decode("utf-8", "replace"), re.DOTALL | re.IGNORECASE)
     words = html.unescape(title[1]) if title else ""
     return f"an HTML page{f' titled {_quoted(words)}' if words.strip() else ''} (a login page?)"

@@ -28,6 +28,7 @@ from tinytorch_datasets.plan import File
 
 from ._answer import CHUNK_BYTES
 from ._diagnosis import HEAD_BYTES
+from ._flush import Flush
 from ._room import open_safely, symlink, writing
 from ._stop import Stop
 
@@ -122,26 +123,29 @@ class Part:
         def refuse(url: str, output_file: str, _: Any) -> None:
             raise ValueError
 
+        flush = Flush(self._stage / target.name)
         with writing(self.path):
-            os.fsync(self._fd)  # or a power cut could leave the right name on bytes that never reached the disk
             self._let_go()
             self._stage.mkdir()
             self.path.replace(self._stage / target.name)
         try:
             with writing(self._stage), _silent(pooch.get_logger()):
-                whole = pooch.retrieve(
-                    self._file.name,
-                    known_hash=f"sha256:{self._file.sha256}",
-                    fname=target.name,
-                    path=self._stage,
-                    downloader=refuse,
-                )
+                with flush:  # meanwhile: to hash a large file and to wait for the disk take about as long
+                    whole = pooch.retrieve(
+                        self._file.name,
+                        known_hash=f"sha256:{self._file.sha256}",
+                        fname=target.name,
+                        path=self._stage,
+                        downloader=refuse,
+                    )
                 Path(whole).replace(self.path)
         except ValueError as error:
             what = f"{self.path}: the disk gives back other bytes than were written to it"
             raise StorageError(what, mend="Check the disk before trusting it with anything.", path=target) from error
         finally:
             shutil.rmtree(self._stage, ignore_errors=True)
+        with writing(self.path):
+            flush.check()  # or a power cut could leave the right name on bytes that never reached the disk
         with writing(target):
             self._note.unlink(missing_ok=True)
             if target.is_symlink():
