@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from tinytorch_datasets import formats
+from tinytorch_datasets.formats import _ahead, _inflate
 from tinytorch_datasets.plan import Column, Split
 
 CLASSES = ("ant", "bee", "cat")
@@ -152,3 +154,16 @@ def memory_below(mebibytes: float) -> Iterator[None]:
     finally:
         tracemalloc.stop()
     assert peak < mebibytes, f"{peak:.1f} MiB were held"
+
+
+@pytest.fixture(params=["zlib", "isal", "beside"])
+def inflating(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each way to inflate: by zlib, by ISA-L, and by a thread of its own from the first byte on."""
+    way: str = request.param
+    if way == "isal" and _inflate.isal() is None:
+        pytest.skip("isal is not installed, so that zlib inflates")
+    if way == "zlib":
+        monkeypatch.setattr(_inflate, "isal", lambda: None)
+    if way == "beside":
+        monkeypatch.setattr(_ahead, "ALONE_BYTES", 0)
+    return way

@@ -151,13 +151,13 @@ CASES: dict[str, Case] = {
     "gzip, wrong checksum": Case(
         "idx",
         lambda: (d := gzip.compress(idx(GOOD), mtime=0))[:-8] + b"\0\0\0\0" + d[-4:],
-        "its gzip data is damaged (Error -3 while decompressing data: incorrect data check)",
+        "its gzip data is damaged",
         lambda: gzip.compress(idx(GOOD)),
     ),
     "gzip, wrong length": Case(
         "idx",
         lambda: gzip.compress(idx(GOOD))[:-4] + b"\0\0\0\0",
-        "its gzip data is damaged (Error -3 while decompressing data: incorrect length check)",
+        "its gzip data is damaged",
         lambda: gzip.compress(idx(GOOD)),
     ),
     "gzip, cut short": Case(
@@ -197,7 +197,7 @@ CASES: dict[str, Case] = {
     "bz2, damaged": Case(
         "idx",
         lambda: b"BZh91AY&SY" + b"\0" * 40,
-        "its bz2 data is damaged (Invalid data stream)",
+        "its bz2 data is damaged",
         good_idx,
     ),
     "xz, wants 1 GiB of memory": Case(

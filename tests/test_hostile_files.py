@@ -108,7 +108,7 @@ MORE: dict[str, Case] = {
     "xz, a wrong checksum": Case(
         "idx",
         lambda: (d := lzma.compress(idx(GOOD)))[:-30] + bytes([d[-30] ^ 1]) + d[-29:],
-        "its xz data is damaged (Corrupt input data)",
+        "its xz data is damaged",
         lambda: lzma.compress(idx(GOOD)) + bytes(4),
     ),
     "xz, something behind": Case(
@@ -126,7 +126,7 @@ MORE: dict[str, Case] = {
     "gzip, flags that are reserved": Case(
         "idx",
         lambda: (d := gzip.compress(idx(GOOD)))[:3] + b"\xe0" + d[4:],
-        "its gzip data is damaged (Error -3 while decompressing data: unknown header flags set)",
+        "its gzip data is damaged",
         lambda: gzip.compress(idx(GOOD)),
     ),
     "gzip, a name without end": Case(
@@ -138,7 +138,7 @@ MORE: dict[str, Case] = {
     "gzip, a damaged second member": Case(
         "idx",
         lambda: gzip.compress(idx(GOOD)[:5]) + (d := gzip.compress(idx(GOOD)[5:]))[:-8] + b"\0\0\0\0" + d[-4:],
-        "its gzip data is damaged (Error -3 while decompressing data: incorrect data check)",
+        "its gzip data is damaged",
         lambda: gzip.compress(idx(GOOD)[:5]) + gzip.compress(idx(GOOD)[5:]),
     ),
     "gzip, in single bytes": Case(

@@ -18,9 +18,15 @@ from typing import Any
 import numpy as np
 import pytest
 from format_writers import memory_below, put
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tinytorch_datasets.errors import DecodeError, UnsafePickle
-from tinytorch_datasets.formats._pickled_arrays import ALLOWED
+from tinytorch_datasets.formats import _pickle_machine
+from tinytorch_datasets.formats._opcodes import BadPickle
+from tinytorch_datasets.formats._pickle_machine import Machine
+from tinytorch_datasets.formats._pickle_runs import Run
+from tinytorch_datasets.formats._pickled_arrays import ALLOWED, Refused
 from tinytorch_datasets.formats._unpickle import BYTES_BESIDE, globals_of, load
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.pkl"))
@@ -426,3 +432,74 @@ class TestGlobalsOf:
             globals_of(gzip.compress(b"N."))
 
         assert str(caught.value) == "<bytes>: the pickle is not sound: at byte 0, b'\\x1f' is no instruction"
+
+
+# The instructions that come in runs, whole and cut short, and some that end a run.
+RUNS = st.one_of(
+    st.builds(b"K%c".__mod__, st.integers(0, 255)),
+    st.builds(lambda text: b"U%c%s" % (len(text), text), st.binary(max_size=255)),
+    st.builds(lambda text: b"\x8c%c%s" % (len(text), text), st.text(max_size=60).map(str.encode)),
+    st.builds(lambda text: b"\x8c%c%s" % (len(text), text), st.binary(max_size=4)),
+    st.builds(b"q%c".__mod__, st.integers(0, 255)),
+    st.builds(lambda slot: b"r" + struct.pack("<I", slot), st.integers(0, 2**32 - 1)),
+    st.builds(b"h%c".__mod__, st.integers(0, 3)),
+    st.sampled_from([b"\x94", b"(", b"]", b"e", b"a", b"l", b"0", b"U", b"K", b"\x8c\xff", b"cos\nsystem\n", b"N."]),
+)
+
+
+class TestRuns:
+    """Short instructions are carried out many at once, and that can be seen by nothing but the time."""
+
+    def outcome(self, data: bytes, most: int, allowed: int, chunk: int) -> tuple[object, ...]:
+        """What comes of a program: what it makes, what that took, and what was wrong with it."""
+        at = 0
+
+        def read(_: int) -> bytes:
+            nonlocal at
+            at += chunk
+            return data[at - chunk : at]
+
+        machine = Machine(read, most, allowed - BYTES_BESIDE)
+        try:
+            result = repr(machine.run())
+        except (BadPickle, Refused) as error:
+            names = machine.names_after(error) if isinstance(error, Refused) else ()
+            return str(error), names
+        return result, machine.allowance.left, machine._left, repr(machine._memo)
+
+    @given(
+        parts=st.lists(RUNS, max_size=60),
+        most=st.integers(0, 80),
+        allowed=st.integers(0, 6000),
+        chunk=st.sampled_from([1, 100, 300, 1000, 10**6]),
+    )
+    @settings(deadline=None, max_examples=400)
+    def test_what_comes_of_it_is_the_same_as_one_by_one(
+        self, parts: list[bytes], most: int, allowed: int, chunk: int
+    ) -> None:
+        """The same values, memos, count and cost; the same refusals, with the same names."""
+        data = b"(" + b"".join(parts) + b"l." + bytes(300)  # so that what comes before is not the file's last
+        for program in (data, data[:-300]):
+            together = self.outcome(program, most, allowed, chunk)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(_pickle_machine, "run", lambda *_: Run(0, 0, 0))
+                assert self.outcome(program, most, allowed, chunk) == together
+
+    def test_a_run_is_paid_for_to_the_byte(self) -> None:
+        """What is allowed for is read; a byte less is not enough."""
+        data = b"(" + b"U\x02hiq\x01" * 1000 + b"K\x07" * 1000 + b"l."
+        machine = Machine(data, 10_000, 0)
+        machine.run()
+        cost = BYTES_BESIDE - machine.allowance.left
+
+        assert len(Machine(data, 10_000, cost - BYTES_BESIDE).run()) == 2000
+        with pytest.raises(BadPickle, match=r"bytes that are allowed for it$"):
+            Machine(data, 10_000, cost - BYTES_BESIDE - 1).run()
+
+    def test_a_run_is_counted_to_the_instruction(self) -> None:
+        """As many as are allowed are carried out, and not one more."""
+        data = b"(" + b"K\x07" * 5000 + b"l."
+
+        assert Machine(data, 5003, 0).run() == [7] * 5000
+        with pytest.raises(BadPickle, match=r"^it has more than 5,002 instructions"):
+            Machine(data, 5002, 0).run()

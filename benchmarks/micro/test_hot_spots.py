@@ -85,11 +85,19 @@ def test_gather_by_hand(benchmark: Any, served: Any, home: Path) -> None:
     benchmark(epoch)
 
 
+@pytest.mark.parametrize("inflater", ["zlib", "isal"])
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
-def test_decode(benchmark: Any, served: Any, home: Path, name: str) -> None:
+def test_decode(
+    benchmark: Any, served: Any, home: Path, name: str, inflater: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Inflating, unpacking and checking every block, with nothing written."""
     from tinytorch_datasets import load_manifest, stages
+    from tinytorch_datasets.formats import _inflate
 
+    if inflater == "isal":
+        pytest.importorskip("isal")
+    else:
+        monkeypatch.setattr(_inflate, "isal", lambda: None)
     book = load_manifest(served.manifest("plain"))
     plan = stages.planned(book, name, stages.places(book, home))
     benchmark(lambda: [None for _ in stages.blocks(plan)])

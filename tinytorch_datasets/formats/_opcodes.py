@@ -68,8 +68,12 @@ BARE = frozenset(
 )
 STOP = b"."
 
+# Numbers, short texts and memos, which come in runs.
+RUNS = frozenset((b"K", b"U", b"\x8c", b"q", b"r", b"\x94"))
+
 Argument = Any
 Gather = Callable[[bytes, Iterator[bytes]], Argument]
+Run = Callable[[bytes, int], int]
 
 CHUNK_BYTES = 1 << 16
 
@@ -129,6 +133,12 @@ class Source:
                 return
         _refuse(start, "a line without an end")
 
+    def run(self, run: Run) -> bool:
+        """Go back by an opcode, and on by as many bytes as `run` says; whether it has moved."""
+        passed = run(self._buffer, self._next - 1)
+        self._next += max(passed - 1, 0)
+        return passed > 0
+
     def to_end(self) -> int:
         """How many bytes are left, up to a megabyte."""
         left = len(self._buffer) - self._next
@@ -156,10 +166,13 @@ def source(data: bytes | bytearray | Callable[[int], bytes]) -> Source:
     return Source(data if callable(data) else io.BytesIO(data).read)
 
 
-def instructions(pickle: Source, gather: Gather = joined) -> Generator[tuple[int, bytes, Argument], None, None]:
+def instructions(
+    pickle: Source, gather: Gather = joined, run: Run | None = None
+) -> Generator[tuple[int, bytes, Argument], None, None]:
     """Each instruction up to STOP, as (where it is, its opcode, its argument).
 
-    `gather` makes the argument of the pieces of what may be long; it must use up the pieces.
+    `gather` makes the argument of the pieces of what may be long; it must use up the pieces. `run` is shown what is
+    at hand wherever an instruction of `RUNS` begins, and says how many bytes on it is to go: these are not given.
 
     >>> [(code, argument) for _, code, argument in instructions(source(b"U\\x02hiK\\x07\\x86."))]
     [(b'U', b'hi'), (b'K', 7), (b'\\x86', None), (b'.', None)]
@@ -174,6 +187,8 @@ def instructions(pickle: Source, gather: Gather = joined) -> Generator[tuple[int
         start, code = pickle.at, pickle.few(1)
         if not code:
             break
+        if run is not None and code in RUNS and pickle.run(run):
+            continue
         if code in numbers:
             number = numbers[code]
             raw = pickle.few(number.size)

@@ -21,23 +21,12 @@ from tinytorch_datasets.errors import DatasetError
 from tinytorch_datasets.formats import _pickled_texts as texts
 from tinytorch_datasets.formats._opcodes import PROTOCOLS, BadPickle, instructions, joined, source
 from tinytorch_datasets.formats._pickle_names import UNSAFE, named_after, spelled
+from tinytorch_datasets.formats._pickle_runs import COSTS, REFERENCE, run
 from tinytorch_datasets.formats._pickled_arrays import ALLOWED, Allowance, Dtype, Refused, set_array_state
 from tinytorch_datasets.formats._pickled_texts import Spelled
 
 # What a pickle's labels, file names and containers may take in memory beside its arrays.
 BYTES_BESIDE = 40 << 20
-
-# What CPython takes for what an instruction makes, at most: an empty container, a number that is not kept ready, a
-# slot of a dict that is growing. A reference takes 8, and 8 more while a list is copied.
-_COSTS = {
-    **dict.fromkeys((b"(", b"]", b"}", b"l", b"d"), 72),
-    **dict.fromkeys((b"\x85", b"\x86", b"\x87", b"t"), 72),
-    **dict.fromkeys((b"I", b"L", b"J", b"M", b"G", b"F", b"\x8a", b"\x8b"), 48),
-    **dict.fromkeys((b"S", b"V", b"T", b"U", b"X", b"B", b"C", b"\x8c", b"\x8d", b"\x8e", b"\x96"), 64),
-    **dict.fromkeys((b"q", b"r", b"p", b"\x94"), 144),
-    **dict.fromkeys((b"s", b"u", b"R"), 144),
-}
-_REFERENCE = 16
 
 # A 64-bit number in decimal, with its sign and Python 2's L. Longer ones are slow to read, and no label.
 LONGEST_NUMBER = 24
@@ -52,18 +41,20 @@ class Machine:
     """The stack, the memo and the instructions. `run` gives what is left on the stack in the end."""
 
     def __init__(self, data: bytes | bytearray | Callable[[int], bytes], most: int, declared: int) -> None:
-        self._most = most
+        self._left = most
         self.allowance = Allowance(declared + BYTES_BESIDE)
-        self._steps = instructions(source(data), self._gather)
+        self._steps = instructions(source(data), self._gather, self._run)
         self._stack: list[Any] = []
         self._below: list[list[Any]] = []
         self._memo: dict[int, Any] = {}
 
     def run(self) -> Any:
-        for count, (at, code, argument) in enumerate(self._steps, 1):
-            self.allowance.spend(_COSTS.get(code, _REFERENCE))
-            if count > self._most:
-                msg = f"it has more than {self._most:,} instructions, which is more than its declared fields need"
+        most = self._left
+        for at, code, argument in self._steps:
+            self.allowance.spend(COSTS.get(code, REFERENCE))
+            self._left -= 1
+            if self._left < 0:
+                msg = f"it has more than {most:,} instructions, which is more than its declared fields need"
                 raise BadPickle(msg)
             if code == b".":
                 self._steps.close()  # it holds us, and we it: what was read would live on until circles are looked for
@@ -98,8 +89,16 @@ class Machine:
             msg = "a long text in it is not in its encoding"
             raise BadPickle(msg) from error
 
+    def _run(self, buffer: bytes, at: int) -> int:
+        """Carry out what is certain of the instructions that begin there; how many bytes they were."""
+        done = run(buffer, at, self._stack, self._memo, self._left, self.allowance.left)
+        self._left -= done.steps
+        self.allowance.spend(done.cost)
+        return done.read
+
     def names_after(self, refused: Refused) -> tuple[str, ...]:
         """What was refused, and what else the rest of the pickle asks for."""
+        self._left = 0  # nothing more is carried out
         return named_after(refused.name, self._steps, [*self._below, self._stack], self._memo)
 
     def push(self, value: Any) -> None:

@@ -29,12 +29,12 @@ class Allowance:
     """How many bytes may still be made of a pickle. Without it, one string could be copied a thousand times."""
 
     def __init__(self, left: int) -> None:
-        self._most = self._left = left
+        self._most = self.left = left
 
     def spend(self, nbytes: int) -> None:
         """Take `nbytes` off, or refuse."""
-        self._left -= nbytes
-        if self._left < 0:
+        self.left -= nbytes
+        if self.left < 0:
             msg = f"what it holds takes more than the {self._most:,} bytes that are allowed for it"
             raise BadPickle(msg)
 

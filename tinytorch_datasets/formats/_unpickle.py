@@ -22,6 +22,7 @@ from tinytorch_datasets.formats._pickled_texts import Spelled
 __all__ = ["BYTES_BESIDE", "globals_of", "load"]
 
 LEAVES = (*KEYS, np.ndarray, np.generic)
+PLAIN = frozenset(KEYS)
 
 
 def load(
@@ -72,6 +73,8 @@ def _only_data(result: Any, allowance: Allowance) -> Any:
         if id(value) not in seen:
             allowance.spend(144)
             seen.add(id(value))
+            if PLAIN.issuperset(map(type, value.values() if type(value) is dict else value)):
+                continue  # as nearly all are: the labels and the names of a hundred thousand samples
             if type(value) is not tuple:
                 for key, inner in list(value.items()) if type(value) is dict else enumerate(value):
                     if type(inner) is Spelled:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from tinytorch_datasets.errors import DecodeError, nearest
-from tinytorch_datasets.formats._stream import INPUT_CHUNK, Inflater, Stream
+from tinytorch_datasets.formats._inflate import INPUT_CHUNK, Damaged, deflated, inflate
+from tinytorch_datasets.formats._stream import Stream
 
 END, END_64, LOCATOR_64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 ENTRY, LOCAL = b"PK\x01\x02", b"PK\x03\x04"
@@ -156,7 +157,7 @@ class _Unpacked:
         self._stream, self._file, self._entry = stream, file, entry
         self._at = file.tell()  # kept, so that members may be read in turns
         self._packed, self._left, self._crc = entry.packed, entry.size, 0
-        self._engine = Inflater(-zlib.MAX_WBITS) if entry.method == DEFLATED else None
+        self._engine = deflated() if entry.method == DEFLATED else None
         self._ended = False
 
     def read(self, most: int) -> bytes:
@@ -175,18 +176,10 @@ class _Unpacked:
     def _inflate(self, most: int) -> bytes:
         if self._engine is None:
             return self._feed(most)
-        while not self._engine.eof:
-            hungry = self._engine.needs_input
-            fed = self._feed(INPUT_CHUNK) if hungry else b""
-            try:
-                out = self._engine.decompress(fed, most)
-            except zlib.error as error:
-                self._stream.fail(f"its deflated data is damaged ({error})", cause=error)
-            if out:
-                return out
-            if hungry and not fed and not self._engine.eof:
-                self._stream.fail("its deflated data is cut short")
-        return b""
+        try:
+            return inflate(self._engine, lambda: self._feed(INPUT_CHUNK), most)
+        except Damaged as damaged:
+            self._stream.fail(f"its deflated data {damaged}", cause=damaged.__cause__)
 
     def _feed(self, most: int) -> bytes:
         self._file.seek(self._at)

@@ -1,0 +1,107 @@
+"""How is a file inflated while what came out before is still being decoded?
+
+zlib, ISA-L, bz2 and lzma let other threads run while they work. So a thread of its own makes the next few pieces,
+and no more than these: what nobody asks for is not inflated. Errors are met where they are in the bytes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Thread, current_thread
+
+PIECE_BYTES = 1 << 18
+PIECES_AHEAD = 8
+
+# Who reads less than this has it sooner without a thread: small files, and a look at how a large one begins.
+ALONE_BYTES = 1 << 19
+
+
+class Ahead:
+    """The bytes that `make` gives, at most so many a call and none at the end, some of them made ahead.
+
+    Once `stop` has been called, `make` must soon come to an end of some kind; what it gives or raises is forgotten.
+    """
+
+    def __init__(self, make: Callable[[int], bytes], stop: Callable[[], None]) -> None:
+        self._make, self._stop = make, stop
+        self._alone, self._closed = ALONE_BYTES, False
+        self._thread: Thread | None = None
+        self._room: SimpleQueue[None] = SimpleQueue()  # something for each piece that may be made
+        self._made: SimpleQueue[bytes | BaseException] = SimpleQueue()  # the last is empty, or what went wrong
+        self._piece, self._at = b"", 0
+
+    def read(self, most: int) -> bytes:
+        """At most `most` bytes, and none only at the end."""
+        if self._thread is None and (self._alone > 0 or not self._begin()):
+            out = self._make(most)
+            self._alone -= len(out)
+            return out
+        if self._at == len(self._piece):
+            self._piece, self._at = self._next(), 0
+        out = self._piece[self._at : self._at + most]
+        self._at += len(out)
+        return out
+
+    def close(self) -> None:
+        """End the thread, if there is one, and wait until it has ended."""
+        self._closed = True
+        self._stop()
+        self._room.put(None)
+        # Garbage is closed by any thread, even by this one, which cannot wait for itself; and it is closed when Python
+        # exits, by when other threads are held for ever.
+        if self._thread is not None and self._thread is not current_thread() and not sys.is_finalizing():
+            self._thread.join()
+        self._made = SimpleQueue()  # an error in it has us in its traceback
+
+    def _begin(self) -> bool:
+        self._alone = ALONE_BYTES  # before it is tried again
+        if _rationed():
+            return False
+        thread = Thread(target=self._work, name="inflating", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # there are no threads here, or none left
+            return False
+        self._thread = thread
+        for _ in range(PIECES_AHEAD):
+            self._room.put(None)
+        return True
+
+    def _work(self) -> None:
+        while True:
+            self._room.get()
+            if self._closed:
+                return
+            try:
+                piece = self._make(PIECE_BYTES)
+            except BaseException as error:  # for whoever reads that far
+                self._made.put(error)
+                return
+            self._made.put(piece)
+            if not piece:
+                return
+
+    def _next(self) -> bytes:
+        made = self._made.get()
+        if isinstance(made, BaseException):
+            self._made.put(made)  # for whoever asks again
+            try:
+                raise made
+            finally:
+                del made  # its traceback has this frame
+        if made:
+            self._room.put(None)
+        else:
+            self._made.put(made)
+        return made
+
+
+def _rationed() -> bool:
+    """Whether address space is limited: Linux reserves 64 MiB of it for a thread's heap, used or not."""
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return False
+    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
