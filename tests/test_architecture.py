@@ -15,9 +15,9 @@ PACKAGE = Path(tinytorch_datasets.__file__).parent
 NAME = "tinytorch_datasets"
 
 FLOORS = (
-    {"errors", "_version", "sizes", "scalars", "maps", "findings", "file_names"},
+    {"errors", "_version", "sizes", "scalars", "maps", "findings", "file_names", "hashing"},
     {"plan", "document", "texts", "progress", "paths", "links"},
-    {"batches", "declarations", "formats._registry", "sums", "limits"},
+    {"batches", "declarations", "disk", "formats._registry", "sums", "limits"},
     {"dataset"},
     {"cache", "rules", "receipts"},
     {"complaints", "verify", "contents", "fetch", "formats._*"},

@@ -423,7 +423,7 @@ def test_the_names_that_pickles_ask_for_are_listed() -> None:
             found: object = super().find_class(module, name)
             return found
 
-    seen = {audited.name: audited.pickles for audited in audit(["tinydigits", "tinytalks"]).datasets}
+    seen = {audited.name: audited.pickles for audited in audit(["tinydigits", "tinytalks"], decode="always").datasets}
     with (ROOT / "datasets/tinydigits/train.pkl").open("rb") as stream:
         Asked(stream).load()
 

@@ -213,9 +213,9 @@ class TestStreams:
         assert code == 1
         assert "\x1b" not in text
         assert text.splitlines()[:3] == [
-            "flowers  well          2 files, 496 B hashed, 30 samples decoded",
+            "flowers  well          2 files, 496 B hashed, 30 samples compared",
             "talk     differs       1 file, 29 B hashed",
-            "digits   well          4 files, 354 B hashed, 18 samples decoded",
+            "digits   well          4 files, 354 B hashed, 18 samples compared",
         ]  # fmt: skip
         assert text.splitlines()[-1] == f"1 finding: {world.manifest}"
 

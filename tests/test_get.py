@@ -420,9 +420,95 @@ class TestTheCache:
     def test_arrays_in_use_stay_readable_when_they_are_decoded_again(self, flowers: Path, home: Path) -> None:
         """A running script keeps the pages it mapped."""
         held = get("flowers", manifest=flowers).train.features
-        get("flowers", manifest=flowers, verify="always")
+        next(home.rglob("train.labels.npy")).unlink()
+        get("flowers", manifest=flowers)
 
         assert held[3].tolist() == [1.5, 0.75]
+
+    @pytest.mark.parametrize("array", ["train.features.npy", "train.labels.npy"])
+    def test_an_array_with_one_flipped_bit_is_decoded_again(self, flowers: Path, home: Path, array: str) -> None:
+        """Its size is right, and so is its header; its time of change is not, so its sum is taken."""
+        get("flowers", manifest=flowers)
+        path = next(home.rglob(array))
+        raw = path.read_bytes()
+        path.write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
+
+        assert get("flowers", manifest=flowers).train.features[3].tolist() == [1.5, 0.75]
+        assert path.read_bytes() == raw
+
+    def test_a_text_with_one_other_letter_is_decoded_again(self, home: Path) -> None:
+        """Likewise."""
+        expected = list(get("tinytalks").train.questions)
+        path = next(home.rglob("train.questions.utf8.npy"))
+        path.write_bytes(path.read_bytes()[:-1] + b"!")
+
+        assert list(get("tinytalks").train.questions) == expected
+
+    def test_arrays_that_were_carried_elsewhere_are_hashed_and_not_decoded(self, flowers: Path, home: Path) -> None:
+        """On a stick every stamp is another; the arrays are those that were written."""
+        get("flowers", manifest=flowers)
+        for path in (home / ".cache" / "arrays").rglob("*.npy"):
+            os.utime(path, ns=(0, 0))
+        inodes = {path: path.stat().st_ino for path in (home / ".cache" / "arrays").rglob("*.npy")}
+        get("flowers", manifest=flowers)
+
+        assert {path: path.stat().st_ino for path in (home / ".cache" / "arrays").rglob("*.npy")} == inodes
+
+    def test_forged_stamps_of_an_array_do_not_pass_where_every_byte_is_read(self, flowers: Path, home: Path) -> None:
+        """ "auto" trusts stamps; "always" reads, and decodes again what is not what was written."""
+        get("flowers", manifest=flowers)
+        path = next(home.rglob("train.features.npy"))
+        raw, old = path.read_bytes(), path.stat()
+        path.write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
+        new = path.stat()
+        for kept in [*home.rglob("stamps/*.json"), *home.rglob("receipts/*.json")]:
+            text = kept.read_text().replace(str(old.st_mtime_ns), str(new.st_mtime_ns))
+            kept.write_text(text.replace(str(old.st_ctime_ns), str(new.st_ctime_ns)))
+
+        get("flowers", manifest=flowers)
+        assert path.read_bytes() != raw
+        get("flowers", manifest=flowers, verify="always")
+        assert path.read_bytes() == raw
+
+    def test_every_byte_is_read_with_nothing_but_numpy_once_it_was_handed_over(self, flowers: Path, home: Path) -> None:
+        """The hashes are in the receipt, so neither YAML nor Pydantic is needed to read every byte again."""
+        get("flowers", manifest=flowers)
+        code = (
+            f"from tinytorch_datasets import get; get('flowers', manifest={str(flowers)!r}, verify='always');"
+            "import sys; print({'pydantic', 'yaml', 'pooch'} & set(sys.modules))"
+        )
+        told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+        assert told == "set()\n"
+
+
+class TestDeclaredSums:
+    """The values themselves may have a declared sha256, and then they must have it."""
+
+    def test_values_of_another_sum_are_an_error(self, flowers: Path, home: Path) -> None:
+        """On the line that declares it, with both sums; the second call tells it as well."""
+        labels = get("flowers", manifest=flowers).train.labels
+        right = hashlib.sha256(b"int64 20\n" + labels.astype("<i8").tobytes()).hexdigest()
+        text = flowers.read_text()
+        lines = text.splitlines()
+        at = next(i for i, line in enumerate(lines) if "dtype: int64" in line)
+        indent = lines[at][: len(lines[at]) - len(lines[at].lstrip())]
+
+        def declare(sha256: str) -> None:
+            flowers.write_text("\n".join([*lines[: at + 1], f"{indent}sha256: {{train: {sha256}}}", *lines[at + 1 :]]))
+
+        declare("f" * 64)
+        for _ in range(2):
+            with pytest.raises(ContentError) as caught:
+                get("flowers", manifest=flowers)
+            assert caught.value.reason == (
+                f"train.labels has decoded values of sha256\n    {right}, declared is\n    {'f' * 64}"
+            )
+            assert caught.value.where == f"datasets.yaml:{at + 2}"
+            assert (caught.value.expected, caught.value.actual) == ("f" * 64, right)
+
+        declare(right)
+        assert len(get("flowers", manifest=flowers).train) == 20
 
     def test_a_folder_that_cannot_be_made_is_told_with_its_mend(
         self, flowers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -79,6 +79,16 @@ class TestTheWarmPath:
 
         assert get("tinydigits") is get("tinydigits")
 
+    def test_the_entry_is_that_of_the_arrays(self, clone: Path) -> None:
+        """It comes out of the receipt: a manifest that was edited meanwhile speaks of other arrays, maybe."""
+        get("tinydigits", manifest=clone)
+        warm = get("tinydigits", manifest=clone)
+        expected = load_manifest(clone).datasets["tinydigits"]
+        another_manifest(clone)
+
+        assert warm.entry == expected
+        assert get("tinydigits", manifest=clone).entry != expected
+
     def test_no_file_is_written(self, clone: Path) -> None:
         """A warm get leaves the disk as it is."""
         get("tinydigits", manifest=clone)
@@ -187,6 +197,65 @@ class TestWhatDoesNotFit:
             get("../receipts/tinydigits", manifest=clone)
 
 
+def other_hashes(clone: Path) -> None:
+    """A planted sum, so that a planted array would pass for the one that was written."""
+    known = json.loads(receipt(clone).read_text())
+    known[5][2]["train.images"] = "f" * 64
+    receipt(clone).write_text(json.dumps(known))
+
+
+def another_entry(clone: Path) -> None:
+    """A planted licence."""
+    known = json.loads(receipt(clone).read_text())
+    known[6]["license"] = "none at all"
+    receipt(clone).write_text(json.dumps(known))
+
+
+def another_manifest_hash(clone: Path) -> None:
+    """A planted hash of the manifest."""
+    known = json.loads(receipt(clone).read_text())
+    known[5][0] = "f" * 64
+    receipt(clone).write_text(json.dumps(known))
+
+
+class TestEveryByte:
+    """With verify="always" a receipt's hashes are compared with what is on disk now."""
+
+    @pytest.mark.parametrize("damage", [*DAMAGES, other_hashes, another_manifest_hash], ids=lambda d: d.__name__)
+    def test_whatever_does_not_fit_is_found_out_again(self, clone: Path, damage: Callable[[Path], None]) -> None:
+        """In a fresh process; the result is right."""
+        expected = np.array(get("tinydigits", manifest=clone).train.images)
+        damage(clone)
+        code = (
+            f"from tinytorch_datasets import get; d = get('tinydigits', manifest={str(clone)!r}, verify='always');"
+            "import hashlib; print(hashlib.sha256(d.train.images.tobytes()).hexdigest())"
+        )
+        told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+        assert told.strip() == hashlib.sha256(expected.tobytes()).hexdigest()
+
+    def test_the_one_in_hand_is_read_again_too(self, clone: Path) -> None:
+        """A second call in one process gives the same object, and has hashed its bytes."""
+        get("tinydigits", manifest=clone)
+        held = get("tinydigits", manifest=clone)
+        assert get("tinydigits", manifest=clone, verify="always") is held
+        path = next(clone.parent.rglob("train.images.npy"))
+        seen = path.stat()
+        with path.open("r+b") as stream:
+            stream.seek(-1, 2)
+            stream.write(b"?")
+        text = receipt(clone).read_text()
+        forge = {
+            str(seen.st_mtime_ns): str(path.stat().st_mtime_ns),
+            str(seen.st_ctime_ns): str(path.stat().st_ctime_ns),
+        }
+        for old, new in forge.items():
+            text = text.replace(old, new)
+        receipt(clone).write_text(text)
+
+        assert get("tinydigits", manifest=clone, verify="always") is not held
+
+
 class TestAudit:
     """A planted receipt can change what get() hands over, and the audit sees it."""
 
@@ -215,6 +284,14 @@ class TestAudit:
         known = json.loads(receipt(clone).read_text())
         known[-1] = {}
         receipt(clone).write_text(json.dumps(known))
+
+        assert [f.rule for f in audit(["tinydigits"], manifest=clone, levels=["shipped"]).findings] == ["receipt"]
+
+    @pytest.mark.parametrize("planted", [other_hashes, another_entry, another_manifest_hash])
+    def test_other_hashes_and_other_words_are_seen(self, clone: Path, planted: Callable[[Path], None]) -> None:
+        """All that a receipt says is in the manifest, or in what was written beside the arrays."""
+        get("tinydigits", manifest=clone)
+        planted(clone)
 
         assert [f.rule for f in audit(["tinydigits"], manifest=clone, levels=["shipped"]).findings] == ["receipt"]
 

@@ -220,7 +220,7 @@ def _renamed(source: Source, name: str) -> Source:
 
 
 def _md5(path: Path) -> str:
-    from tinytorch_datasets.digests import Digest, digests
+    from tinytorch_datasets.hashing import Digest, digests
 
     digest = digests({path: True})[path]
     return digest.md5 or "" if isinstance(digest, Digest) else ""

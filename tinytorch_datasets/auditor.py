@@ -1,7 +1,7 @@
 """Is everything as the manifest says: in it, on disk, and at the mirrors?
 
-What CI runs. Every byte is hashed and every value decoded again, whatever stamps and caches say; all that
-differs is reported, not the first of it.
+What CI runs. Every byte is hashed and every value compared, whatever stamps and caches say; all that differs is
+reported, not the first of it.
 """
 
 from __future__ import annotations
@@ -9,20 +9,19 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tinytorch_datasets import loader, stages
-from tinytorch_datasets.auditing import addresses, folder, lint, pickles, receipt, values
-from tinytorch_datasets.cache import whole_file
-from tinytorch_datasets.digests import Digest, Step, compared, digests
+from tinytorch_datasets.auditing import addresses, folder, lint
+from tinytorch_datasets.auditing.stock import Decode, Stock
+from tinytorch_datasets.disk import whole_file
 from tinytorch_datasets.errors import ManifestError, Problem
 from tinytorch_datasets.fetch import PATIENCE, Patience
-from tinytorch_datasets.findings import Asked, Audited, Finding, Report, State
+from tinytorch_datasets.findings import Asked, Audited, Finding, Report
+from tinytorch_datasets.hashing import Digest, Step, digests
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.plan import Plan
-from tinytorch_datasets.verify import Stamps
 
 if TYPE_CHECKING:
     from tinytorch_datasets.loader import ManifestLike
@@ -31,6 +30,7 @@ __all__ = ["ADDRESSES", "LEVELS", "Audited", "Finding", "Report", "audit"]
 
 Level = Literal["manifest", "shipped", "cached", "remote"]
 LEVELS: tuple[Level, ...] = ("manifest", "shipped", "cached", "remote")
+DECODE = ("auto", "always", "never")
 LOCAL: tuple[Level, ...] = LEVELS[:3]
 
 # What the addresses said when they were last known to be right, beside the manifest and committed with it.
@@ -42,7 +42,7 @@ def audit(
     *,
     manifest: ManifestLike = None,
     levels: Iterable[Level] = LOCAL,
-    decode: bool = True,
+    decode: Decode = "auto",
     deep: bool = False,
     remember: bool = False,
     mirror: str | os.PathLike[str] | None = None,
@@ -56,15 +56,17 @@ def audit(
 
     Each declared file that is there is hashed; when all of a data set's files are right they are decoded, and
     sample counts, shapes, dtypes, value ranges, labels, sums and the contract compared with what is declared, and
-    cached arrays with what was decoded now. A remote data set that was never fetched is no finding; a shipped one
-    that is missing is.
+    cached arrays with what was decoded now. Where the manifest declares the sums of the values, and cached arrays
+    have them, those are what decoding would give, and are looked at in its place: that takes as long as hashing. A
+    remote data set that was never fetched is no finding; a shipped one that is missing is.
 
     Args:
         names: The data sets to check; none given means all.
         manifest: Another manifest than the packaged one: a path, or what `load_manifest` gave.
         levels: "manifest" (what an entry leaves open), "shipped" (the bytes in the repository), "cached"
             (downloads and decoded arrays), "remote" (every address of every file). The first three by default.
-        decode: False hashes files and decodes nothing.
+        decode: "always" decodes whatever is declared and cached, and tells what pickles ask for; "never" hashes
+            files and decodes nothing.
         deep: Whether "remote" downloads and hashes every file, instead of asking for its length.
         remember: Whether to note what good addresses said, in ``mirrors.lock`` beside the manifest.
         mirror: A mirror folder to check, in place of the levels.
@@ -83,6 +85,9 @@ def audit(
     """
     if isinstance(names, str):
         names = [names]
+    if decode not in DECODE:
+        msg = f"decode is {', '.join(map(repr, DECODE))}, not {decode!r}"
+        raise ValueError(msg)
     wanted = set(levels) | ({"remote"} if deep or remember else set())
     if odd := wanted - set(LEVELS):
         msg = f"levels are {', '.join(LEVELS)}, not {', '.join(map(repr, sorted(odd)))}"
@@ -122,7 +127,7 @@ def _of_problem(path: Path, problem: Problem) -> Finding:
 class _Audit:
     """One audit: the findings of each level, data set by data set."""
 
-    def __init__(self, book: Manifest, plans: list[Plan], levels: set[str], decode: bool, strict: bool) -> None:
+    def __init__(self, book: Manifest, plans: list[Plan], levels: set[str], decode: Decode, strict: bool) -> None:
         self._book, self._plans, self._levels = book, plans, levels
         self._decode, self._strict = decode, strict
         self._where = stages.places(book)
@@ -158,58 +163,13 @@ class _Audit:
 
     def _on_disk(self, progress: Step | None) -> list[Audited]:
         looked = [plan for plan in self._plans if _level(plan) in self._levels]
-        wanted: dict[Path, bool] = {}
-        for plan in looked:
-            declared = self._book.entry(plan.name).files
-            for file in _expected(plan):
-                path = plan.root / file
-                wanted[path] = wanted.get(path, False) or (self._decode and declared[file].md5 is not None)
-        self._found = digests(wanted, progress)
-        wrong = {plan.name: self._compared(plan) for plan in looked}
-        to_decode = [plan for plan in looked if self._decode and _whole(plan) and not wrong[plan.name]]
-        with ThreadPoolExecutor(max(1, os.cpu_count() or 1), "decode") as pool:
-            names = [plan.name for plan in to_decode]
-            found = pool.map(lambda plan: values.differences(self._book, plan, self._where), to_decode)
-            asked = pool.map(pickles.asked_for, to_decode)
-            decoded = dict(zip(names, found, strict=True))
-            asked_for = dict(zip(names, asked, strict=True))
-        for plan in looked:
-            # A planted receipt needs no file to be there, so receipts are looked at whatever else there is.
-            opened = receipt.foreign(self._book, plan, self._where)
-            self._of_name[plan.name] += [*wrong[plan.name], *decoded.get(plan.name, ()), *opened]
-        return [
-            _row(plan, wrong[plan.name], decoded.get(plan.name), asked_for.get(plan.name, ()))
-            if plan in looked
-            else Audited(plan.name, "not looked at")
-            for plan in self._plans
-        ]
-
-    def _compared(self, plan: Plan) -> list[Finding]:
-        """What differs between a data set's files and their promises; their stamps are brought up to date."""
-        stamps = Stamps(self._where.cache / "stamps" / f"{plan.name}.json")
-        for file in plan.files:
-            digest = self._found.get(plan.root / file.name)
-            if isinstance(digest, Digest):
-                stamps.remember(plan.root / file.name, digest.sha256)
-        stamps.save()
-        found = list(compared(self._book, plan, self._found, stages.mend(plan)))
-        here = [file for file in plan.files if plan.root / file.name in self._found]
-        if plan.status == "remote" and here and len(here) < len(plan.files):
-            gone = [file for file in plan.files if file not in here]
-            found.append(
-                Finding(
-                    rule="partly-here",
-                    dataset=plan.name,
-                    what=f"{len(here)} of {len(plan.files)} files are here; {gone[0].name} is not",
-                    path=str(plan.root / gone[0].name),
-                    where=self._book.where(plan.name, "files", gone[0].name),
-                    expected=len(plan.files),
-                    found=len(here),
-                    mend=f"`tinytorch-datasets get {plan.name}` fetches the rest.",
-                    severity="warning",
-                )
-            )
-        return found
+        stock = Stock(self._book, looked, self._where, self._decode)
+        rows = {}
+        for row, findings in stock.taken(progress):
+            rows[row.name] = row
+            self._of_name[row.name] += findings
+        self._found = stock.found
+        return [rows.get(plan.name) or Audited(plan.name, "not looked at") for plan in self._plans]
 
     def _of_folder(self) -> Iterable[Finding]:
         if "shipped" in self._levels:
@@ -264,22 +224,3 @@ def read_addresses(path: Path) -> dict[str, Any]:
 
 def _level(plan: Plan) -> str:
     return "shipped" if plan.status == "shipped" else "cached"
-
-
-def _whole(plan: Plan) -> bool:
-    return all((plan.root / file.name).exists() for file in plan.files)
-
-
-def _expected(plan: Plan) -> list[str]:
-    """The files that are to be hashed: all that ship, and of what is fetched those that are here."""
-    shipped = plan.status == "shipped"
-    return [file.name for file in plan.files if shipped or (plan.root / file.name).exists()]
-
-
-def _row(plan: Plan, wrong: list[Finding], decoded: list[Finding] | None, asked_for: tuple[str, ...]) -> Audited:
-    here = [file for file in plan.files if (plan.root / file.name).exists()]
-    differs = any(finding.severity == "error" for finding in (*wrong, *(decoded or ())))
-    whole = len(here) == len(plan.files)
-    state: State = "differs" if differs else "well" if whole else "partly here" if here else "not here"
-    samples = sum(split.samples for split in plan.splits) if decoded is not None else 0
-    return Audited(plan.name, state, len(here), sum(file.bytes for file in here), samples, asked_for)

@@ -1,8 +1,8 @@
 """Where do decoded arrays live between one run and the next?
 
-Each data set's arrays are `.npy` files in a folder named by what they were made from. The folder is written
-aside and renamed into place, so it is whole or absent; another source, another option or another declaration
-is another name, so an old array is never met by a new manifest.
+Each data set's arrays are `.npy` files in a folder named by what they were made from, beside the sums of what was
+written into them. The folder is written aside and renamed into place, so it is whole or absent; another source,
+another option or another declaration is another name, so an old array is never met by a new manifest.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import json
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,14 +23,19 @@ import numpy as np
 
 from tinytorch_datasets import maps
 from tinytorch_datasets.batches import Values
+from tinytorch_datasets.disk import make_folder, remove, storage_error
 from tinytorch_datasets.errors import StorageError
+from tinytorch_datasets.formats._registry import Block
 from tinytorch_datasets.links import planted, through
 from tinytorch_datasets.maps import Part, found
 from tinytorch_datasets.plan import Column, Plan
+from tinytorch_datasets.sums import STRINGS_AT_ONCE, Sum, sum_of
 from tinytorch_datasets.texts import Texts
 
 # Raise it when the files in a folder, or what they mean, change.
-LAYOUT = 1
+LAYOUT = 2
+SUMS = "sums.json"
+BLOCK_BYTES = 2**20
 ABANDONED_AFTER_S = 3600
 TURN_S = 600
 
@@ -50,8 +55,18 @@ def folder_name(plan: Plan, decoder_version: int) -> str:
 
 
 def is_whole(plan: Plan, folder: Path) -> bool:
-    """Whether the folder holds every array of the plan, whole and of the declared form."""
-    return all(parts(column, folder) for split in plan.splits for column in split.columns.values())
+    """Whether the folder holds every array of the plan, whole and of the declared form, and the sum of each."""
+    known = sums(folder)
+    return all(str(column) in known and parts(column, folder) for column in plan.columns)
+
+
+def sums(folder: Path) -> dict[str, str]:
+    """What was written into each array of the folder, by column (``train.images``); none where nothing is known."""
+    try:
+        known = json.loads((folder / SUMS).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def parts(column: Column, folder: Path) -> list[Part] | None:
@@ -66,6 +81,15 @@ def parts(column: Column, folder: Path) -> list[Part] | None:
     return [buffer, places]
 
 
+def sum_now(column: Column, folder: Path) -> str | None:
+    """The sum of the column's values as they are on disk now; None if they are not there, or are no text."""
+    try:
+        values = opened(column, folder)
+        return None if values is None else sum_of(values)
+    except (OSError, ValueError):
+        return None
+
+
 def opened(column: Column, folder: Path) -> Values | str | None:
     """The column's values, memory-mapped; None if they are not there, or are not whole."""
     kept = parts(column, folder)
@@ -78,6 +102,25 @@ def opened(column: Column, folder: Path) -> Values | str | None:
     return bytes(buffer).decode() if column.per == "split" else Texts(buffer, places[:-1], places[1:])
 
 
+def blocks(plan: Plan, folder: Path) -> Iterator[Block]:
+    """All values of a plan as they are in the folder, in blocks small enough to stay in the processor's cache.
+
+    Raises:
+        OSError: An array is not there.
+        ValueError: An array is not whole, or not text.
+    """
+    for column in plan.columns:
+        values = opened(column, folder)
+        if values is None:
+            raise FileNotFoundError(errno.ENOENT, "not there, or not whole", str(folder / f"{column}.npy"))
+        if isinstance(values, str):
+            yield Block(column, 0, [values])
+            continue
+        step = max(1, BLOCK_BYTES * len(values) // column.nbytes) if column.nbytes else STRINGS_AT_ONCE
+        for start in range(0, len(values), step):
+            yield Block(column, start, values[start : start + step])
+
+
 def write(target: Path, blocks: Iterable[tuple[Column, int, Any]]) -> None:
     """Write all columns' blocks into the folder `target`, which appears when the last one is written.
 
@@ -88,13 +131,15 @@ def write(target: Path, blocks: Iterable[tuple[Column, int, Any]]) -> None:
     writers: dict[int, _Numbers | _Strings] = {}
     try:
         with contextlib.ExitStack() as open_files:
-            _make(aside)
+            make_folder(aside)
             for column, start, values in blocks:
                 if id(column) not in writers:
                     kind = _Strings if column.is_text else _Numbers
                     writers[id(column)] = open_files.enter_context(contextlib.closing(kind(aside, column)))
                 writers[id(column)].write(start, values)
                 del values  # a block may be large, and is not to be held while the next one is decoded
+        written = {str(writer.column): writer.sha256() for writer in writers.values()}
+        (aside / SUMS).write_text(json.dumps(written, indent=1))
         _into_place(aside, target)
     except OSError as error:
         if isinstance(error, StorageError) or error.errno is None:
@@ -126,26 +171,6 @@ def clean(cache: Path, name: str) -> int:
     return sum(remove(path) for path in folders)
 
 
-def remove(path: Path) -> int:
-    """Remove a file or a folder, if it is there; the bytes freed.
-
-    Raises:
-        StorageError: It cannot be removed.
-    """
-    try:
-        if path.is_dir() and not path.is_symlink():
-            freed = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-            shutil.rmtree(path)
-            return freed
-        freed = path.lstat().st_size
-        path.unlink()
-    except FileNotFoundError:
-        return 0
-    except OSError as error:
-        raise storage_error(error, path) from error
-    return freed
-
-
 def _into_place(aside: Path, target: Path) -> None:
     for _ in range(3):
         try:
@@ -165,9 +190,11 @@ def _into_place(aside: Path, target: Path) -> None:
 
 
 class _Numbers:
-    """One .npy file, written in large pieces at their places."""
+    """One .npy file, written in large pieces at their places, and summed as they are written."""
 
     def __init__(self, folder: Path, column: Column) -> None:
+        self.column, self._folder = column, folder
+        self._sum: Sum | None = Sum.of(column)
         self._stream: IO[bytes] = (folder / f"{column}.npy").open("wb")
         shape = (column.samples, *column.shape)
         dtype = np.dtype(column.dtype)
@@ -182,44 +209,53 @@ class _Numbers:
             self._stream.seek(at)
         self._stream.write(np.ascontiguousarray(values).data)
         self._at = at + values.nbytes
+        if self._sum is not None and self._sum.next == start:
+            self._sum.add(start, values)
+        else:
+            self._sum = None  # the rest would have to be held until its turn; it is read back instead
 
     def close(self) -> None:
         self._stream.close()
+
+    def sha256(self) -> str:
+        """The sum of what was written, once it is closed."""
+        return (self._sum and self._sum.sha256) or sum_now(self.column, self._folder) or ""
 
 
 class _Strings:
     """A buffer of UTF-8 bytes and the places where strings begin and end, as two .npy files."""
 
     def __init__(self, folder: Path, column: Column) -> None:
-        self._folder, self._column = folder, column
+        self.column, self._folder = column, folder
+        self._sum = Sum.of(column)
         # Grows with what comes: a manifest may promise more strings than there is room to count.
         self._places = array.array("q", [0])
         self._stream: IO[bytes] = (folder / f"{column}.utf8").open("w+b")
 
     def write(self, start: int, values: Iterable[str]) -> None:
         if start != len(self._places) - 1:
-            msg = f"{self._column}: strings come in order, but sample {start} follows {len(self._places) - 2}"
+            msg = f"{self.column}: strings come in order, but sample {start} follows {len(self._places) - 2}"
             raise ValueError(msg)
+        values = list(values)
+        self._sum.add(start, values)
         for text in values:
             encoded = text.encode()
             self._stream.write(encoded)
             self._places.append(self._places[-1] + len(encoded))
 
     def close(self) -> None:
-        with self._stream as raw, (self._folder / f"{self._column}.utf8.npy").open("wb") as out:
+        with self._stream as raw, (self._folder / f"{self.column}.utf8.npy").open("wb") as out:
             size = raw.tell()
             raw.seek(0)
             header = {"descr": "|u1", "fortran_order": False, "shape": (size,)}
             np.lib.format.write_array_header_1_0(out, header)
             shutil.copyfileobj(raw, out, 2**20)
-        (self._folder / f"{self._column}.utf8").unlink()
-        np.save(self._folder / f"{self._column}.places.npy", np.array(self._places, np.int64))
+        (self._folder / f"{self.column}.utf8").unlink()
+        np.save(self._folder / f"{self.column}.places.npy", np.array(self._places, np.int64))
 
-
-def keep(path: Path, contents: bytes) -> None:
-    """Write a file that only saves work. Where nothing can be written, the work is done again, and that is all."""
-    with contextlib.suppress(StorageError), whole_file(path) as out:
-        out.write(contents)
+    def sha256(self) -> str:
+        """The sum of what was written."""
+        return self._sum.sha256 or ""
 
 
 @contextlib.contextmanager
@@ -234,7 +270,7 @@ def turn(locks: Path, name: str) -> Iterator[None]:
     path = locks / f"{name}.lock"
     lock = FileLock(path, timeout=TURN_S, fallback_to_soft=False, is_singleton=False)
     try:
-        _make(locks)
+        make_folder(locks)
         if path.is_symlink():
             raise through(path)
         lock.acquire()
@@ -245,51 +281,3 @@ def turn(locks: Path, name: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file for writing that appears under its name only when it is complete.
-
-    Raises:
-        StorageError: The disk is full, or the folder cannot be written to.
-    """
-    # Beside the target, not in /tmp: os.replace is atomic only within one file system.
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        _make(path.parent)
-        with aside.open("wb") as out:
-            yield out
-        aside.replace(path)
-    except OSError as error:
-        if isinstance(error, StorageError):
-            raise
-        raise storage_error(error, path) from error
-    finally:
-        with contextlib.suppress(OSError):
-            aside.unlink()
-
-
-def _make(folder: Path) -> None:
-    if link := planted(folder):
-        raise through(link)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(error, folder) from error
-
-
-def storage_error(error: OSError, path: Path) -> StorageError:
-    """What an operating system's error means to the person whose folder it is."""
-    home = "set TINYTORCH_DATASETS_HOME to a folder of your own"
-    told: Mapping[int | None, tuple[str, str]] = {
-        errno.ENOSPC: ("the disk is full", f"Free some space, or {home} on another disk."),
-        errno.EDQUOT: ("the disk quota is used up", f"Free some space, or {home} on another disk."),
-        errno.EROFS: ("the disk is read-only", f"{home[0].upper()}{home[1:]}."),
-        errno.EACCES: ("this user may not write there", f"{home[0].upper()}{home[1:]}."),
-        errno.EPERM: ("this user may not write there", f"{home[0].upper()}{home[1:]}."),
-        errno.ENOTDIR: ("a file is in the way of a folder", f"Move it, or {home}."),
-        errno.EEXIST: ("a file is in the way of a folder", f"Move it, or {home}."),
-    }
-    reason, mend = told.get(error.errno, (error.strerror or str(error), f"{home[0].upper()}{home[1:]}."))
-    return StorageError(f"{path} cannot be written: {reason}", mend=mend, path=path, errno=error.errno)

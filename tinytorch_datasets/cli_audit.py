@@ -26,7 +26,11 @@ LEVELS = ("manifest", "shipped", "cached", "remote")
 @click.option("--deep", is_flag=True, help="Download and hash what every address gives; implies --remote")
 @click.option("--remember", is_flag=True, help="Note what good addresses said in mirrors.lock; implies --remote")
 @click.option("--offline", is_flag=True, help="Open no socket; what is so without --remote, said aloud")
-@click.option("--no-decode", is_flag=True, help="Hash files, and decode nothing")
+@click.option(
+    "--decode/--no-decode",
+    default=None,
+    help="Decode every file again, whatever sums are declared; or hash files, and decode nothing",
+)
 @click.option("--mirror", type=FILE, metavar="FOLDER", help="Check a folder that `mirror` wrote, and nothing else")
 @click.option("--lock", type=FILE, metavar="FILE", help="Find what moved since `provenance --json` wrote FILE")
 @click.option("--strict", is_flag=True, help="Let warnings count as findings")
@@ -44,7 +48,7 @@ def audit(
     deep: bool,
     remember: bool,
     offline: bool,
-    no_decode: bool,
+    decode: bool | None,
     mirror: Path | None,
     lock: Path | None,
     strict: bool,
@@ -81,7 +85,7 @@ def audit(
                 names,
                 manifest=manifest,
                 levels=[level for level in auditor.LEVELS if level in levels],
-                decode=not no_decode,
+                decode="auto" if decode is None else "always" if decode else "never",
                 deep=deep,
                 remember=remember,
                 mirror=mirror,
@@ -109,7 +113,7 @@ def _root() -> Path:
 
 
 def _written(report: Report, *, junit: Path | None, sarif: Path | None) -> None:
-    from tinytorch_datasets.cache import whole_file
+    from tinytorch_datasets.disk import whole_file
     from tinytorch_datasets.reports import junit as junit_report
     from tinytorch_datasets.reports import sarif as sarif_report
 

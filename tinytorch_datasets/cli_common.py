@@ -15,7 +15,7 @@ import click
 from tinytorch_datasets.errors import DatasetError, ManifestError, StorageError, UnknownDataset
 
 if TYPE_CHECKING:
-    from tinytorch_datasets.digests import Step
+    from tinytorch_datasets.hashing import Step
     from tinytorch_datasets.manifest import Manifest
     from tinytorch_datasets.progress import Progress
 

@@ -193,7 +193,7 @@ def provenance(names: tuple[str, ...], manifest: Path | None, as_json: bool) -> 
       tinytorch-datasets audit --lock datasets.lock
     """
     from tinytorch_datasets import provenance as records
-    from tinytorch_datasets import stages
+    from tinytorch_datasets.receipts import origin
 
     book = load(manifest)
     with bar("hashing") as step:
@@ -202,4 +202,4 @@ def provenance(names: tuple[str, ...], manifest: Path | None, as_json: bool) -> 
         print_json(record)
         return
     for name in record["datasets"]:
-        click.echo(stages.described(book, name)[1])
+        click.echo(origin(name, book.entry(name), book.path, book.sha256))

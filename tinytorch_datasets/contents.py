@@ -6,7 +6,7 @@ Looked at block by block, while the values are still in the processor's cache.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,22 @@ def checked(
         tell(repeated)
 
 
+def summed(columns: Iterable[Column], sums: Mapping[str, str]) -> Iterator[ContentError]:
+    """Each column whose values have another sum than declared, given the sums by column (``train.images``)."""
+    for column in columns:
+        taken = sums.get(str(column))
+        if column.sha256 not in (None, taken):
+            yield ContentError(
+                column.file,
+                f"{column} has decoded values of sha256\n    {taken}, declared is\n    {column.sha256}",
+                expected=column.sha256,
+                actual=taken,
+                where=column.sha256_where,
+                column=str(column),
+                aspect="sha256",
+            )
+
+
 class _Seen:
     """Which samples of a column have come, as runs that neither touch nor overlap: mostly one, from 0 on."""
 
@@ -98,7 +114,7 @@ class _Twins:
         for split in splits:
             alike.setdefault(split.samples, []).append(split)
         self._alike = [found for found in alike.values() if len(found) > 1]
-        self._sums = {id(c): Sum(c) for found in self._alike for split in found for c in split.columns.values()}
+        self._sums = {id(c): Sum.of(c) for found in self._alike for split in found for c in split.columns.values()}
 
     def add(self, column: Column, start: int, values: Any) -> None:
         """Take in a block."""

@@ -1,79 +1,20 @@
-"""Is every byte of every file the promised one?
-
-Files are hashed side by side, the largest first: hashlib lets go of the interpreter, so every core works.
-"""
+"""Is every byte of every file the promised one, and if not, what happened to it?"""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 from tinytorch_datasets.fetch._diagnosis import HEAD_BYTES, LFS_POINTER, describe
 from tinytorch_datasets.findings import Finding
+from tinytorch_datasets.hashing import Digest
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.plan import File, Plan
 
-CHUNK_BYTES = 2**20
 # A text larger than this is not converted to find out whether its line endings were.
 CONVERTED_BYTES = 2**26
-
-Step = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Digest:
-    """What a file's bytes came to."""
-
-    bytes: int
-    sha256: str
-    md5: str | None = None
-
-
-def digests(paths: Mapping[Path, bool], step: Step | None = None) -> dict[Path, Digest | OSError]:
-    """The digest of each file, or why it cannot be read. True beside a path asks for its MD5 too.
-
-    `step` is called with bytes done and bytes in all, from several threads but never two at once.
-    """
-    sizes = {path: path.stat().st_size if path.is_file() else 0 for path in paths}
-    meter = _Meter(step, sum(sizes.values()))
-    largest_first = sorted(paths, key=lambda path: -sizes[path])
-    with ThreadPoolExecutor(max(1, os.cpu_count() or 1), "digest") as pool:
-        found = pool.map(lambda path: _digest(path, paths[path], meter.add), largest_first)
-        return dict(zip(largest_first, found, strict=True))
-
-
-class _Meter:
-    def __init__(self, step: Step | None, in_all: int) -> None:
-        self._step, self._in_all, self._done = step, in_all, 0
-        self._lock = threading.Lock()
-
-    def add(self, count: int) -> None:
-        if self._step is not None:
-            with self._lock:
-                self._done += count
-                self._step(self._done, self._in_all)
-
-
-def _digest(path: Path, md5_too: bool, add: Callable[[int], None]) -> Digest | OSError:
-    sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
-    buffer = memoryview(bytearray(CHUNK_BYTES))
-    try:
-        with path.open("rb", buffering=0) as stream:
-            while count := stream.readinto(buffer):
-                sha256.update(buffer[:count])
-                if md5_too:
-                    md5.update(buffer[:count])
-                size += count
-                add(count)
-    except OSError as error:
-        return error
-    return Digest(size, sha256.hexdigest(), md5.hexdigest() if md5_too else None)
 
 
 def compared(book: Manifest, plan: Plan, digests: Mapping[Path, Digest | OSError], mend: str) -> Iterator[Finding]:

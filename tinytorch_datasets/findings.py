@@ -93,9 +93,9 @@ class Finding:
 
 @dataclass(frozen=True)
 class Audited:
-    """What the audit saw of one data set. `bytes` were hashed; `samples` were decoded and compared.
+    """What the audit saw of one data set. `bytes` were hashed; `samples` were compared, value by value.
 
-    `pickles` are the names that its pickles ask for (``numpy.ndarray``), if it has any.
+    `pickles` are the names that its pickles ask for (``numpy.ndarray``), if it has any, and they were decoded.
     """
 
     name: str

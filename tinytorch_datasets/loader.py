@@ -6,7 +6,6 @@ maps are opened, and nothing but NumPy is imported. Otherwise every stage runs.
 
 from __future__ import annotations
 
-import functools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -17,10 +16,10 @@ from tinytorch_datasets.receipts import Receipt, place
 
 if TYPE_CHECKING:
     from tinytorch_datasets.dataset import Dataset
-    from tinytorch_datasets.declarations import Entry
     from tinytorch_datasets.manifest import Manifest
     from tinytorch_datasets.progress import Progress
 
+    Mode = Literal["auto", "always"]
     AnyPath = str | os.PathLike[str]
     ManifestLike = AnyPath | Manifest | None
 
@@ -32,7 +31,7 @@ def get(
     home: AnyPath | None = None,
     mirror: AnyPath | None = None,
     offline: bool | None = None,
-    verify: Literal["auto", "always"] = "auto",
+    verify: Mode = "auto",
     progress: Progress | None = None,
 ) -> Dataset:
     """Hand over a data set: fetched, verified and decoded on first use, memory-mapped ever after.
@@ -45,8 +44,8 @@ def get(
         mirror: A URL or a folder to try before the declared mirrors, laid out ``<mirror>/<folder>/<file>``;
             None takes ``TINYTORCH_DATASETS_MIRROR``.
         offline: True opens no socket; None takes ``TINYTORCH_DATASETS_OFFLINE``.
-        verify: "auto" hashes a file once and again when it changes; "always" hashes every byte now, and
-            decodes afresh.
+        verify: "auto" hashes a file, or a decoded array, once and again when it changes; "always" hashes every
+            byte of both now.
         progress: Called with (file, bytes done, bytes in all) in place of the bars on stderr.
 
     Raises:
@@ -69,9 +68,9 @@ def get(
         raise ValueError(msg)
     settings = Settings.from_environment()
     root = Path(home).expanduser().absolute() if home is not None else None
-    if verify == "auto" and _is_path(manifest):
+    if _is_path(manifest):
         path = paths.manifest_path(manifest)  # type: ignore[arg-type]
-        found = _recalled(str(name), path, paths.likely_homes(path, root))
+        found = _recalled(str(name), path, paths.likely_homes(path, root), verify)
         if found is not None:
             return found
     from tinytorch_datasets import stages  # everything heavy stands behind it
@@ -124,10 +123,10 @@ def _is_path(manifest: ManifestLike) -> bool:
     return manifest is None or isinstance(manifest, str | os.PathLike)
 
 
-def _recalled(name: str, manifest: Path, homes: tuple[Path, ...]) -> Dataset | None:
+def _recalled(name: str, manifest: Path, homes: tuple[Path, ...], verify: Mode) -> Dataset | None:
     """The data set as its receipt has it, in this process or an earlier one; None if none holds."""
     held = _held.get((name, manifest, homes))
-    if held is not None and held[0].holds():
+    if held is not None and _stands(*held, verify):
         return held[1]
     if not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
         return None  # no data set's name, and nothing to build a path of
@@ -135,9 +134,10 @@ def _recalled(name: str, manifest: Path, homes: tuple[Path, ...]) -> Dataset | N
         cache = home / ".cache"
         receipt = Receipt.read(place(cache, manifest, name))
         if receipt is not None and receipt.manifest == str(manifest) and receipt.holds():
-            describe = functools.partial(_described, manifest, name)
             try:
-                dataset = receipt.dataset(name, cache / "arrays", describe)
+                dataset = receipt.dataset(name, cache / "arrays")
+                if verify == "always" and not receipt.holds_in_every_byte(dataset):
+                    continue
             except (OSError, ValueError, TypeError, KeyError, IndexError):
                 continue  # its stamps fit, and yet it is not what the arrays are: every stage will say why
             _held[name, manifest, homes] = receipt, dataset
@@ -145,11 +145,9 @@ def _recalled(name: str, manifest: Path, homes: tuple[Path, ...]) -> Dataset | N
     return None
 
 
+def _stands(receipt: Receipt, dataset: Dataset, verify: Mode) -> bool:
+    return receipt.holds() and (verify == "auto" or receipt.holds_in_every_byte(dataset))
+
+
 # Data sets are immutable, so who asks twice gets the same one, as long as what it stands on has not changed.
 _held: dict[tuple[str, Path, tuple[Path, ...]], tuple[Receipt, Dataset]] = {}
-
-
-def _described(manifest: Path, name: str) -> tuple[Entry, str]:
-    from tinytorch_datasets import stages
-
-    return stages.described(load_manifest(manifest), name)

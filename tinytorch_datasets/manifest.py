@@ -94,6 +94,8 @@ class Manifest:
                 classes=declared.classes,
                 per=declared.per,
                 where=self.where(name, "fields", field),
+                sha256=declared.sha256.get(title),
+                sha256_where=self.where(name, "fields", field, "sha256", title),
             )
             for field, declared in entry.fields.items()
         }

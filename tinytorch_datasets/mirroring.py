@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinytorch_datasets import stages
-from tinytorch_datasets.cache import storage_error, whole_file
-from tinytorch_datasets.digests import digests
+from tinytorch_datasets.disk import storage_error, whole_file
 from tinytorch_datasets.errors import HashMismatch, StorageError
 from tinytorch_datasets.fetch import fetch
+from tinytorch_datasets.hashing import digests
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.paths import Settings
 from tinytorch_datasets.plan import File, Plan

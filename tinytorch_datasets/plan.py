@@ -43,6 +43,7 @@ class Column:
     `shape` is the shape of one sample, () for a scalar. `range` is (lowest, highest), both allowed. `per` is
     "sample", or "split" for a text that belongs to the split as a whole. `file` is the file's path on disk;
     `key` names the field inside that file (a member, an array, a column), where the format has such names.
+    `sha256` is the declared sum of its values, if one is, on the line `sha256_where`.
     """
 
     split: str
@@ -56,6 +57,8 @@ class Column:
     classes: tuple[str, ...] | None = None
     per: str = "sample"
     where: str = ""
+    sha256: str | None = None
+    sha256_where: str = ""
 
     @property
     def is_text(self) -> bool:
@@ -107,3 +110,8 @@ class Plan:
     splits: tuple[Split, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
     where: str = ""
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Every column of every split."""
+        return tuple(column for split in self.splits for column in split.columns.values())

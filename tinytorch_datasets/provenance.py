@@ -13,12 +13,12 @@ from typing import Any
 
 from tinytorch_datasets import cache, stages
 from tinytorch_datasets._version import VERSION
-from tinytorch_datasets.digests import Digest, Step, compared, digests
+from tinytorch_datasets.digests import compared
 from tinytorch_datasets.errors import HashMismatch, ManifestError, OfflineError, Problem
+from tinytorch_datasets.hashing import Digest, Step, digests
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.paths import Places
 from tinytorch_datasets.plan import Plan
-from tinytorch_datasets.sums import sum_of
 
 LAYOUT = 1
 
@@ -86,14 +86,16 @@ def files(plan: Plan, found: Mapping[Path, Digest | OSError]) -> dict[str, Any]:
 
 
 def contents(plan: Plan, where: Places) -> dict[str, Any]:
-    """The dtype, shape and sum of each field of each split, decoded now unless the arrays are in the cache."""
-    folder = stages.decoded(plan, where)
+    """The dtype, shape and sum of each field of each split, taken now; decoded, unless the arrays are in the cache."""
+    stamps = stages.stamps_of(plan, where)
+    sums = cache.sums(stages.decoded(plan, where, mode="always", stamps=stamps))
+    stamps.save()
     return {
         split.name: {
             field: {
                 "dtype": column.dtype,
                 "shape": [column.count, *column.shape],
-                "sha256": sum_of(column, cache.opened(column, folder)),
+                "sha256": sums[str(column)],
             }
             for field, column in split.columns.items()
         }

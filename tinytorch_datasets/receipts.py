@@ -4,6 +4,7 @@ A receipt is a data set's entry in compiled form: where its decoded arrays are, 
 change, inode) of the manifest, of every source file and of every array as they were when last found right.
 While all of them fit, `get` needs neither YAML nor Pydantic nor a hash: it opens the maps. When one does not,
 or the receipt is damaged, or another version of the package wrote it, there is no receipt, and every stage runs.
+The hashes of all of these are in it too, for who wants every byte read now.
 
 A receipt speeds up and decides nothing: `audit` makes each one anew from the manifest and compares.
 """
@@ -15,6 +16,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from tinytorch_datasets.declarations import Entry
 
 # Raise it when what a receipt says, or how, changes. Byte order is part of it: a stick may travel.
-LAYOUT = [1, VERSION, sys.byteorder]
+LAYOUT = [2, VERSION, sys.byteorder]
 
 # A field's parts: one for numbers, two for strings (the buffer, the places in it).
 Parts = list[Part]
@@ -48,12 +50,20 @@ class SplitReceipt:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What opening one data set takes, and what it stands on."""
+    """What opening one data set takes, and what it stands on.
+
+    `files` are the sha256 of the source files by path, `sums` those of the arrays by column (``train.images``);
+    `entry` is what the manifest has below the data set's name.
+    """
 
     manifest: str
     folder: str
     splits: tuple[SplitReceipt, ...]
     classes: tuple[str, ...] | None
+    manifest_sha256: str
+    files: Mapping[str, str]
+    sums: Mapping[str, str]
+    entry: Mapping[str, Any]
     stamps: Mapping[str, Stamp]
 
     def holds(self) -> bool:
@@ -63,11 +73,35 @@ class Receipt:
         except OSError:
             return False
 
-    def dataset(self, name: str, arrays: Path, describe: Callable[[], tuple[Entry, str]]) -> Dataset:
+    def holds_in_every_byte(self, dataset: Dataset) -> bool:
+        """Whether manifest, files and the arrays of the data set made from it have their hashes, all read now."""
+        from tinytorch_datasets.hashing import sha256_of, side_by_side
+        from tinytorch_datasets.sums import sum_of
+
+        files = {self.manifest: self.manifest_sha256, **self.files}
+        jobs = [(self.stamps[path][0], partial(_is, sha256_of, Path(path), sha256)) for path, sha256 in files.items()]
+        for split in self.splits:
+            for field in (*split.fields, *split.texts):
+                values = dataset[split.name][field]
+                sha256 = self.sums.get(f"{split.name}.{field}")
+                jobs.append((getattr(values, "nbytes", 0), partial(_is, sum_of, values, sha256)))
+        try:
+            return all(side_by_side(jobs))
+        except (OSError, UnicodeDecodeError):
+            return False
+
+    def dataset(self, name: str, arrays: Path) -> Dataset:
         """The data set, its arrays mapped from the folder `arrays` holds of them."""
         folder = arrays / os.path.basename(self.folder)  # noqa: PTH119 - a name, and nothing above it
         splits = {split.name: _split(split, folder) for split in self.splits}
-        return Dataset(name, splits, classes=self.classes, describe=describe)
+        return Dataset(name, splits, classes=self.classes, describe=partial(self.described, name))
+
+    def described(self, name: str) -> tuple[Entry, str]:
+        """The data set's entry, and one line that says where its arrays are from."""
+        from tinytorch_datasets.declarations import Entry  # and Pydantic, for the few who ask
+
+        entry = Entry.model_validate(self.entry)
+        return entry, origin(name, entry, self.manifest, self.manifest_sha256)
 
     def same_as(self, other: Receipt) -> bool:
         """Whether both open the same arrays and stand on the same files, whatever the stamps of those are."""
@@ -77,25 +111,40 @@ class Receipt:
     def written(self) -> bytes:
         """The receipt as a file."""
         splits = [[s.name, s.fields, s.texts, s.scales] for s in self.splits]
-        return json.dumps([LAYOUT, self.manifest, self.folder, splits, self.classes, self.stamps]).encode()
+        hashes = [self.manifest_sha256, self.files, self.sums]
+        known = [LAYOUT, self.manifest, self.folder, splits, self.classes, hashes, self.entry, self.stamps]
+        return json.dumps(known).encode()
 
     @classmethod
     def read(cls, path: Path) -> Receipt | None:
         """The receipt in that file; None if it is not there, damaged, or from another version."""
         try:
-            layout, manifest, folder, splits, classes, stamps = json.loads(path.read_bytes())
+            layout, manifest, folder, splits, classes, hashes, entry, stamps = json.loads(path.read_bytes())
             if layout != LAYOUT:
                 return None
+            manifest_sha256, files, sums = hashes
             return cls(
                 manifest=manifest,
                 folder=folder,
                 splits=tuple(_read_split(*split) for split in splits),
                 classes=tuple(classes) if classes is not None else None,
+                manifest_sha256=manifest_sha256,
+                files=dict(files),
+                sums=dict(sums),
+                entry=dict(entry),
                 stamps=dict(stamps),
             )
         except (OSError, ValueError, TypeError, AttributeError):
             # Absent, damaged or foreign: all the same, because what it would say can be found out again.
             return None
+
+
+def origin(name: str, entry: Entry, manifest: str | Path, manifest_sha256: str) -> str:
+    """One line that says where a data set's arrays are from."""
+    hashes = {os.path.basename(manifest): manifest_sha256}  # noqa: PTH119 - on the way that shall cost nothing
+    hashes |= {path: file.sha256 for path, file in entry.files.items()}
+    listed = ", ".join(f"{file} {sha256[:16]}" for file, sha256 in hashes.items())
+    return f"{name} from tinytorch-datasets {VERSION}; sha256 of {listed}"
 
 
 def place(cache: Path, manifest: Path, name: str) -> Path:
@@ -108,6 +157,10 @@ def place(cache: Path, manifest: Path, name: str) -> Path:
 def _read_split(name: str, fields: dict[str, Any], texts: dict[str, Any], scales: dict[str, float]) -> SplitReceipt:
     parts = {field: [Part(*part) for part in parts] for field, parts in fields.items()}
     return SplitReceipt(name, parts, {field: Part(*part) for field, part in texts.items()}, scales)
+
+
+def _is(hashed: Callable[[Any], str], what: Any, sha256: str | None) -> bool:
+    return hashed(what) == sha256
 
 
 def _split(split: SplitReceipt, folder: Path) -> Split:

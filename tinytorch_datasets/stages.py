@@ -6,15 +6,12 @@ another.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinytorch_datasets import cache, contents, formats, manifest, paths, receipts
-from tinytorch_datasets._version import VERSION
+from tinytorch_datasets import cache, contents, disk, formats, manifest, paths, receipts
 from tinytorch_datasets.dataset import Dataset
-from tinytorch_datasets.declarations import Entry
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.fetch import fetch
 from tinytorch_datasets.manifest import Manifest
@@ -22,7 +19,7 @@ from tinytorch_datasets.maps import stamp
 from tinytorch_datasets.paths import Places
 from tinytorch_datasets.plan import Plan
 from tinytorch_datasets.receipts import Receipt, SplitReceipt
-from tinytorch_datasets.verify import Mode, Stamps, check
+from tinytorch_datasets.verify import Mode, Stamps, arrays_hold, check, remember_arrays
 
 if TYPE_CHECKING:
     from tinytorch_datasets.progress import Progress
@@ -45,7 +42,7 @@ def run(
 ) -> Dataset:
     """Every stage for one data set, and the receipt that lets the next `get` skip them."""
     plan = planned(book, name, where)
-    stamps = Stamps(where.cache / "stamps" / f"{plan.name}.json")
+    stamps = stamps_of(plan, where)
     if plan.status == "remote":
         brought = fetch(
             plan.files,
@@ -61,11 +58,13 @@ def run(
             stamps.remember(plan.root / file.name, file.sha256)
     for file in plan.files:
         check(plan.root / file.name, file, mode=verify, stamps=stamps, mend=mend(plan))
+    arrays = decoded(plan, where, mode=verify, stamps=stamps)
     stamps.save()
-    arrays = decoded(plan, where, afresh=verify == "always")
+    for error in contents.summed(plan.columns, cache.sums(arrays)):
+        raise error
     receipt = receipt_of(book, plan, arrays)
-    cache.keep(receipts.place(where.cache, book.path, name), receipt.written())
-    return receipt.dataset(name, arrays.parent, functools.partial(described, book, name))
+    disk.keep(receipts.place(where.cache, book.path, name), receipt.written())
+    return receipt.dataset(name, arrays.parent)
 
 
 def places(book: Manifest, home: Path | None = None) -> Places:
@@ -87,23 +86,33 @@ def mend(plan: Plan) -> str:
     return f"Delete it and run `tinytorch-datasets get {plan.name}`; if it happens again, report the mirror."
 
 
-def decoded(plan: Plan, where: Places, *, afresh: bool = False) -> Path:
-    """The folder of a plan's decoded arrays, decoded now unless they are all there.
+def stamps_of(plan: Plan, where: Places) -> Stamps:
+    """What was hashed before of a data set's files and arrays."""
+    return Stamps(where.cache / "stamps" / f"{plan.name}.json")
+
+
+def decoded(plan: Plan, where: Places, *, mode: Mode, stamps: Stamps) -> Path:
+    """The folder of a plan's decoded arrays, decoded now unless they are there as they were written.
 
     Its files must have been verified: decoders read what is on disk.
     """
-    name = cache.folder_name(plan, formats.of(plan.format).version)
-    if not afresh:
-        for kept in where.caches:
-            if cache.is_whole(plan, kept / "arrays" / name):
-                return kept / "arrays" / name
-    target = where.cache / "arrays" / name
-    with cache.turn(where.cache / "locks", name):
+    for kept in array_folders(plan, where):
+        if arrays_hold(plan, kept, mode=mode, stamps=stamps):
+            return kept
+    target = where.cache / "arrays" / cache.folder_name(plan, formats.of(plan.format).version)
+    with cache.turn(where.cache / "locks", target.name):
         # Whoever had the turn before may have decoded it.
-        if afresh or not cache.is_whole(plan, target):
+        if not arrays_hold(plan, target, mode=mode, stamps=stamps):
             cache.sweep(where.cache)
             cache.write(target, blocks(plan))
+            remember_arrays(plan, target, stamps)
     return target
+
+
+def array_folders(plan: Plan, where: Places) -> list[Path]:
+    """Every folder that may have a plan's decoded arrays, in the order to look."""
+    name = cache.folder_name(plan, formats.of(plan.format).version)
+    return [kept / "arrays" / name for kept in where.caches]
 
 
 def blocks(plan: Plan) -> Iterator[formats.Block]:
@@ -139,15 +148,18 @@ def receipt_of(book: Manifest, plan: Plan, arrays: Path) -> Receipt:
     stamps = {str(path): stamp(path) for path in stamped}
     # The manifest's stamp is of before it was read: a change since then is a change.
     stamps[str(book.path)] = book.stamp
-    return Receipt(str(book.path), arrays.name, tuple(splits), book.entry(plan.name).classes, stamps)
-
-
-def described(book: Manifest, name: str) -> tuple[Entry, str]:
-    """A data set's entry, and one line that says where its arrays are from."""
-    entry = book.entry(name)
-    files = ", ".join(f"{path} {file.sha256[:16]}" for path, file in entry.files.items())
-    line = f"{name} from tinytorch-datasets {VERSION}; sha256 of {book.path.name} {book.sha256[:16]}, {files}"
-    return entry, line
+    entry = book.entry(plan.name)
+    return Receipt(
+        manifest=str(book.path),
+        folder=arrays.name,
+        splits=tuple(splits),
+        classes=entry.classes,
+        manifest_sha256=book.sha256,
+        files={str(plan.root / file.name): file.sha256 for file in plan.files},
+        sums=cache.sums(arrays),
+        entry=entry.model_dump(mode="json", exclude_unset=True),
+        stamps=stamps,
+    )
 
 
 def clean(plan: Plan, where: Places, *, downloads: bool = True) -> int:
@@ -155,9 +167,9 @@ def clean(plan: Plan, where: Places, *, downloads: bool = True) -> int:
     freed = cache.clean(where.cache, plan.name)
     for receipt in (where.cache / "receipts").glob(f"{plan.name}-*.json"):
         if receipt.stem.rpartition("-")[0] == plan.name:
-            freed += cache.remove(receipt)
+            freed += disk.remove(receipt)
     if downloads and plan.status == "remote":
         for file in plan.files:
             for path in (plan.root / file.name, plan.root / f"{file.name}.part"):
-                freed += cache.remove(path)
+                freed += disk.remove(path)
     return freed

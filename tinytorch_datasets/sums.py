@@ -12,53 +12,71 @@ from typing import Any
 
 import numpy as np
 
-from tinytorch_datasets.plan import Column
+from tinytorch_datasets.plan import TEXT, Column
 
-ROWS_AT_ONCE = 2**24
+# How much of an array is looked at a time, in bytes, and how many strings.
+BYTES_AT_ONCE = 2**24
+STRINGS_AT_ONCE = 4096
 
 
 class Sum:
-    """The sum of one column, taken block by block, in whichever order the blocks come."""
+    """The sum of one column, taken block by block, in whichever order the blocks come.
 
-    def __init__(self, column: Column) -> None:
-        self._column = column
-        self._digest = hashlib.sha256(header(column).encode())
-        self._at = 0
+    A block that comes before its turn is held until then; who cannot hold it asks `next` first.
+    """
+
+    def __init__(self, dtype: str, shape: Sequence[int]) -> None:
+        self._digest = hashlib.sha256(header(dtype, shape).encode())
+        self._count = shape[0]
         self._early: dict[int, Any] = {}
+        self.next = 0  # the sample whose turn it is
+
+    @classmethod
+    def of(cls, column: Column) -> Sum:
+        """The sum to be of what a column declares."""
+        return cls(column.dtype, (column.count, *column.shape))
 
     def add(self, start: int, values: np.ndarray | Sequence[str]) -> None:
         """Take in the values from sample `start` on."""
         self._early[start] = values
-        while self._at in self._early:
-            block = self._early.pop(self._at)
+        while self.next in self._early:
+            block = self._early.pop(self.next)
             self._digest.update(_bytes(block))
-            self._at += len(block)
+            self.next += len(block)
             if not len(block):
                 return
 
     @property
     def sha256(self) -> str | None:
         """The sum as 64 hex digits; None while samples are missing."""
-        return self._digest.hexdigest() if self._at == self._column.count else None
+        return self._digest.hexdigest() if self.next == self._count else None
 
 
-def header(column: Column) -> str:
+def header(dtype: str, shape: Sequence[int]) -> str:
     """The line that a sum begins with.
 
-    >>> from pathlib import Path
-    >>> header(Column("train", "images", "uint8", 60000, Path(), "", shape=(28, 28)))
+    >>> header("uint8", (60000, 28, 28))
     'uint8 60000x28x28\\n'
     """
-    return f"{column.dtype} {'x'.join(map(str, (column.count, *column.shape)))}\n"
+    return f"{dtype} {'x'.join(map(str, shape))}\n"
 
 
-def sum_of(column: Column, values: Any) -> str:
-    """The sum of a whole column, as `get` hands it over."""
-    taken = Sum(column)
+def sum_of(values: np.ndarray | Sequence[str]) -> str:
+    """The sum of a whole field, as `get` hands it over; a str is the text of a split.
+
+    >>> sum_of(np.arange(3, dtype=np.uint8)) == sum_of(np.arange(3, dtype=np.uint8)[:])
+    True
+    >>> sum_of("no") == sum_of(["no"])
+    True
+    """
     if isinstance(values, str):
         values = [values]
-    step = max(1, ROWS_AT_ONCE // max(1, column.nbytes // column.count)) if not column.is_text else 4096
-    for start in range(0, column.count, step):
+    if isinstance(values, np.ndarray):
+        taken = Sum(values.dtype.name, values.shape)
+        step = max(1, BYTES_AT_ONCE // max(1, values.nbytes // max(1, len(values))))
+    else:
+        taken, step = Sum(TEXT, (len(values),)), STRINGS_AT_ONCE
+    for start in range(0, len(values), step):
         taken.add(start, values[start : start + step])
     return taken.sha256 or ""
 

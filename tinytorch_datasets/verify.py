@@ -1,31 +1,34 @@
-"""Are these the promised bytes?
+"""Are these the promised bytes, and these the arrays that were written?
 
-A file is hashed once. A stamp remembers the file as it was then; while the stamp still fits, its hash is
-known and nothing is read. `Mode` "always" reads every byte whatever the stamp says.
+A file is hashed once, and so is a decoded array. A stamp remembers it as it was then; while the stamp still fits, its
+hash is known and nothing is read. `Mode` "always" reads every byte whatever the stamp says.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from tinytorch_datasets.cache import whole_file
+from tinytorch_datasets import cache
+from tinytorch_datasets.disk import whole_file
 from tinytorch_datasets.errors import HashMismatch, MissingFile, StorageError
+from tinytorch_datasets.hashing import sha256_of, side_by_side
 from tinytorch_datasets.maps import stamp
-from tinytorch_datasets.plan import File
+from tinytorch_datasets.plan import Column, File, Plan
 
 Mode = Literal["auto", "always"]
 
-CHUNK_BYTES = 2**20
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 class Stamps:
-    """What was hashed before: for each path the file's stamp then, and its sha256. Kept as one small JSON file."""
+    """What was hashed before: for each path the file's stamp then, and its sha256. Kept as one small JSON file.
+
+    Of an array it is the sum of its values.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -77,16 +80,37 @@ def check(path: Path, promised: File, *, mode: Mode, stamps: Stamps, mend: str) 
         stamps.remember(path, actual)
 
 
-def sha256_of(path: Path, step: Callable[[int], None] | None = None) -> str:
-    """The sha256 of a file, as 64 lowercase hex digits; `step` is told each count of bytes read."""
-    digest = hashlib.sha256()
-    buffer = memoryview(bytearray(CHUNK_BYTES))
-    with path.open("rb", buffering=0) as stream:
-        while count := stream.readinto(buffer):
-            digest.update(buffer[:count])
-            if step is not None:
-                step(count)
-    return digest.hexdigest()
+def arrays_hold(plan: Plan, folder: Path, *, mode: Mode, stamps: Stamps) -> bool:
+    """Whether the folder has every array of a plan as it was written there.
+
+    By their stamps, as files are; those whose stamp does not fit, and in mode "always" all of them, by their sums.
+    """
+    if not cache.is_whole(plan, folder):
+        return False
+    written = cache.sums(folder)
+    doubtful = [
+        column
+        for column in plan.columns
+        if mode == "always" or any(stamps.sha256(path) != written[str(column)] for path in _files(column, folder))
+    ]
+    taken = side_by_side([(column.nbytes, partial(cache.sum_now, column, folder)) for column in doubtful])
+    if any(sha256 != written[str(column)] for column, sha256 in zip(doubtful, taken, strict=True)):
+        return False
+    remember_arrays(plan, folder, stamps)
+    return True
+
+
+def remember_arrays(plan: Plan, folder: Path, stamps: Stamps) -> None:
+    """Note that the arrays, as they are now, are those that were written."""
+    written = cache.sums(folder)
+    for column in plan.columns:
+        for path in _files(column, folder):
+            if stamps.sha256(path) != written[str(column)]:
+                stamps.remember(path, written[str(column)])
+
+
+def _files(column: Column, folder: Path) -> list[Path]:
+    return [folder / part.file for part in cache.parts(column, folder) or ()]
 
 
 def _mismatch(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tinytorch_datasets import stages
 from tinytorch_datasets.adding.sources import Source
-from tinytorch_datasets.cache import whole_file
+from tinytorch_datasets.disk import whole_file
 from tinytorch_datasets.errors import DatasetError, ManifestError
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.sums import Sum
@@ -68,7 +68,7 @@ def sums(
     taken: dict[tuple[str, str], Sum] = {}
     with gathered(found, scratch) as folder:
         for column, start, values in stages.blocks(book.plan(name, folder)):
-            taken.setdefault((column.field, column.split), Sum(column)).add(start, values)
+            taken.setdefault((column.field, column.split), Sum.of(column)).add(start, values)
     return {
         ("datasets", name, "fields", field, "sha256", split): taken[field, split].sha256 or ""
         for field, sums in declared.items()

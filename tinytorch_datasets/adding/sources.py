@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from tinytorch_datasets.auditing.folder import BESIDE, files
-from tinytorch_datasets.cache import whole_file
+from tinytorch_datasets.disk import whole_file
 from tinytorch_datasets.errors import FetchError, MissingFile
 from tinytorch_datasets.fetch import PATIENCE, Patience
 from tinytorch_datasets.fetch._answer import Interrupted, Trouble

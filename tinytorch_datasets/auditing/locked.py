@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tinytorch_datasets import provenance
-from tinytorch_datasets.digests import Digest
 from tinytorch_datasets.errors import DecodeError, nearest
 from tinytorch_datasets.findings import Finding, Severity
+from tinytorch_datasets.hashing import Digest
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.paths import Places
 from tinytorch_datasets.plan import Plan

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tinytorch_datasets.auditing.folder import files
-from tinytorch_datasets.digests import Step, difference, digests
+from tinytorch_datasets.digests import difference
 from tinytorch_datasets.findings import Audited, Finding
+from tinytorch_datasets.hashing import Step, digests
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.mirroring import SUMS, sums_in
 from tinytorch_datasets.plan import Plan

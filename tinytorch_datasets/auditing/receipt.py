@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tinytorch_datasets import cache, formats, receipts, stages
+from tinytorch_datasets import cache, receipts, stages
 from tinytorch_datasets.findings import Finding
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.paths import Places
@@ -18,13 +18,11 @@ def foreign(book: Manifest, plan: Plan, where: Places) -> Iterator[Finding]:
     One whose stamps do not fit is taken by nobody, and is no finding. What the arrays themselves hold is compared
     with the decoded files elsewhere.
     """
-    name = cache.folder_name(plan, formats.of(plan.format).version)
-    for kept in where.caches:
+    for kept, arrays in zip(where.caches, stages.array_folders(plan, where), strict=True):
         path = receipts.place(kept, book.path, plan.name)
         receipt = Receipt.read(path)
         if receipt is None or receipt.manifest != str(book.path) or not receipt.holds():
             continue
-        arrays = kept / "arrays" / name
         if not (cache.is_whole(plan, arrays) and receipt.same_as(stages.receipt_of(book, plan, arrays))):
             yield Finding(
                 rule="receipt",

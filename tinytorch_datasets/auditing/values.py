@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tinytorch_datasets import cache, contents, formats
+from tinytorch_datasets import cache, contents, formats, stages
 from tinytorch_datasets.auditing.contracts import Watch
 from tinytorch_datasets.errors import ContentError, DecodeError
 from tinytorch_datasets.findings import Finding
@@ -21,27 +21,40 @@ from tinytorch_datasets.sums import Sum
 from tinytorch_datasets.texts import Texts
 
 
-def differences(book: Manifest, plan: Plan, where: Places) -> list[Finding]:
+def decoded(book: Manifest, plan: Plan, where: Places) -> list[Finding]:
     """Decode the verified files once more: what differs from the manifest, and from the cached arrays."""
-    return _Audit(book, plan, where).findings()
+    return _Audit(book, plan, _kept(plan, where)).of_files()
+
+
+def vouched(book: Manifest, plan: Plan, folder: Path, read: Callable[[int], None]) -> list[Finding] | None:
+    """What differs from the manifest in cached arrays that have the declared sums; None if they have others.
+
+    Nothing is decoded: arrays with those sums are what their files decode to, or another array was declared. `read`
+    is told each count of bytes.
+    """
+    audit = _Audit(book, plan, {})
+    try:
+        return audit.of_arrays(_counted(cache.blocks(plan, folder), read))
+    except (OSError, ValueError):
+        return None  # no longer there, or no text: decoding tells
 
 
 class _Audit:
-    def __init__(self, book: Manifest, plan: Plan, where: Places) -> None:
-        self._book, self._plan = book, plan
+    def __init__(self, book: Manifest, plan: Plan, kept: dict[Path, dict[int, Any]]) -> None:
+        self._book, self._plan, self._kept = book, plan, kept
         self._told: dict[tuple[str, str], DecodeError] = {}
         self._watch = Watch(book, plan)
-        self._kept = _kept(plan, where)
         self._damaged: dict[Path, Column] = {}
-        fields = book.entry(plan.name).fields
-        self._sums = {
-            id(column): (column, Sum(column), fields[column.field].sha256[split.name])
-            for split in plan.splits
-            for column in split.columns.values()
-            if split.name in fields[column.field].sha256
-        }
+        self._sums = {id(column): Sum.of(column) for column in plan.columns if column.sha256}
 
-    def findings(self) -> list[Finding]:
+    def of_arrays(self, blocks: Iterator[formats.Block]) -> list[Finding] | None:
+        for column, start, values in contents.checked(blocks, self._plan.splits, tell=self._tell):
+            self._see(column, start, values)
+        if self._told or list(self._other_sums()):
+            return None
+        return list(self._watch.findings())
+
+    def of_files(self) -> list[Finding]:
         whole = self._decode(self._plan, watched=True)
         if not whole:
             # One wrong file ends a decoder; what else is wrong is found split by split.
@@ -49,9 +62,9 @@ class _Audit:
                 self._decode(dataclasses.replace(self._plan, splits=(split,)), watched=False)
         found = [self._finding(error) for error in self._told.values()]
         if whole:
-            found += self._of_arrays()
+            found += self._of_damaged()
             if not found:
-                found += [*self._of_sums(), *self._watch.findings()]
+                found += [*map(self._finding, self._other_sums()), *self._watch.findings()]
         return found
 
     def _decode(self, plan: Plan, *, watched: bool) -> bool:
@@ -80,12 +93,16 @@ class _Audit:
     def _see(self, column: Column, start: int, values: Any) -> None:
         self._watch.see(column, start, values)
         if id(column) in self._sums:
-            self._sums[id(column)][1].add(start, values)
+            self._sums[id(column)].add(start, values)
         for folder, kept in self._kept.items():
             if not _same(kept[id(column)], start, values):
                 self._damaged.setdefault(folder / f"{column}.npy", column)
 
-    def _of_arrays(self) -> Iterator[Finding]:
+    def _other_sums(self) -> Iterator[ContentError]:
+        taken = {str(c): self._sums[id(c)].sha256 or "" for c in self._plan.columns if id(c) in self._sums}
+        return contents.summed(self._plan.columns, taken)
+
+    def _of_damaged(self) -> Iterator[Finding]:
         for path, column in self._damaged.items():
             yield Finding(
                 rule="array",
@@ -98,30 +115,18 @@ class _Audit:
                 mend=f'Run `tinytorch-datasets clean {self._plan.name} --arrays`, or get it with verify="always".',
             )
 
-    def _of_sums(self) -> Iterator[Finding]:
-        for column, taken, declared in self._sums.values():
-            if taken.sha256 != declared:
-                yield Finding(
-                    rule="content-hash",
-                    dataset=self._plan.name,
-                    what=f"{column} has decoded values of sha256\n    {taken.sha256}, declared is\n    {declared}",
-                    path=str(column.file),
-                    where=self._book.where(self._plan.name, "fields", column.field, "sha256", column.split),
-                    expected=declared,
-                    found=taken.sha256,
-                    mend=f"If the change was meant, `tinytorch-datasets update {self._plan.name}` writes the new one.",
-                )
-
     def _finding(self, error: DecodeError) -> Finding:
+        meant = f"If the change was meant, `tinytorch-datasets update {self._plan.name}` writes the new one."
+        of_sum = getattr(error, "aspect", "") == "sha256"
         return Finding(
-            rule="content" if isinstance(error, ContentError) else "decode",
+            rule="content-hash" if of_sum else "content" if isinstance(error, ContentError) else "decode",
             dataset=self._plan.name,
             what=error.what,
             path=str(error.path),
             where=error.where if _precise(error) else self._line(error),
             expected=getattr(error, "expected", None),
             found=getattr(error, "actual", None),
-            mend=error.mend or "Correct the entry, if the file is right.",
+            mend=error.mend or (meant if of_sum else "Correct the entry, if the file is right."),
         )
 
     def _line(self, error: DecodeError) -> str:
@@ -161,10 +166,14 @@ def _same_samples(expected: Any, actual: Any) -> bool:
 
 
 def _kept(plan: Plan, where: Places) -> dict[Path, dict[int, Any]]:
-    name = cache.folder_name(plan, formats.of(plan.format).version)
-    folders = [kept / "arrays" / name for kept in where.caches]
-    columns = [column for split in plan.splits for column in split.columns.values()]
-    return {folder: {id(c): _opened(c, folder) for c in columns} for folder in folders if folder.is_dir()}
+    folders = [folder for folder in stages.array_folders(plan, where) if folder.is_dir()]
+    return {folder: {id(column): _opened(column, folder) for column in plan.columns} for folder in folders}
+
+
+def _counted(blocks: Iterator[formats.Block], read: Callable[[int], None]) -> Iterator[formats.Block]:
+    for block in blocks:
+        yield block
+        read(getattr(block.values, "nbytes", 0))
 
 
 def _opened(column: Column, folder: Path) -> Any:

@@ -29,7 +29,7 @@ def summary(report: Report) -> str:
     """The table for the run's page, in Markdown."""
     lines = ["## Data sets", "", verdict(report), ""]
     if report.datasets:
-        lines += ["| data set | state | files | hashed | samples decoded |", "|---|---|---:|---:|---:|"]
+        lines += ["| data set | state | files | hashed | samples compared |", "|---|---|---:|---:|---:|"]
         lines += [
             f"| {a.name} | {a.state} | {a.files} | {readable(a.bytes)} | {a.samples:,} |" for a in report.datasets
         ]

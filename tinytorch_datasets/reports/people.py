@@ -22,7 +22,7 @@ def written(report: Report) -> str:
     width = max((len(audited.name) for audited in report.datasets), default=0)
     for audited in report.datasets:
         told = f"  {plural(audited.files, 'file')}, {readable(audited.bytes)} hashed" if audited.files else ""
-        told += f", {audited.samples:,} samples decoded" if audited.samples else ""
+        told += f", {audited.samples:,} samples compared" if audited.samples else ""
         lines.append(f"{audited.name:<{width}}  {coloured(audited.state, 12)}{told}".rstrip())
         if audited.pickles:
             lines.append(f"{'':<{width}}  its pickles ask for {', '.join(audited.pickles)}")

@@ -1,0 +1,110 @@
+"""What do bytes come to, and how does every core help to find out?
+
+Jobs are done side by side, the largest first: hashlib lets go of the interpreter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+CHUNK_BYTES = 2**20
+
+T = TypeVar("T")
+Step = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Digest:
+    """What a file's bytes came to."""
+
+    bytes: int
+    sha256: str
+    md5: str | None = None
+
+
+def side_by_side(jobs: Sequence[tuple[int, Callable[[], T]]]) -> list[T]:
+    """What each job returns, in their order; a job comes with its size, and the largest begin first.
+
+    >>> side_by_side([(1, lambda: "small"), (10**9, lambda: "large")])
+    ['small', 'large']
+    """
+    from concurrent.futures import ThreadPoolExecutor  # imports much, and a cached `get` hashes nothing
+
+    with ThreadPoolExecutor(max(1, os.cpu_count() or 1), "hashing") as pool:
+        largest_first = sorted(range(len(jobs)), key=lambda at: -jobs[at][0])
+        begun = {at: pool.submit(jobs[at][1]) for at in largest_first}
+        return [begun[at].result() for at in range(len(jobs))]
+
+
+class Meter:
+    """Tells `step` how many bytes are done, of how many in all; from several threads but never two at once."""
+
+    def __init__(self, step: Step | None, in_all: int) -> None:
+        self._step, self._in_all, self._done = step, in_all, 0
+        self._lock = threading.Lock()
+
+    def add(self, count: int) -> None:
+        """So many bytes more are done."""
+        if self._step is not None:
+            with self._lock:
+                self._done += count
+                self._step(self._done, self._in_all)
+
+
+def digests(paths: Mapping[Path, bool], step: Step | None = None) -> dict[Path, Digest | OSError]:
+    """The digest of each file, or why it cannot be read. True beside a path asks for its MD5 too.
+
+    `step` is called with bytes done and bytes in all.
+    """
+    sizes = {path: size_of(path) for path in paths}
+    meter = Meter(step, sum(sizes.values()))
+    found = side_by_side([(sizes[path], _job(path, md5, meter)) for path, md5 in paths.items()])
+    return dict(zip(paths, found, strict=True))
+
+
+def size_of(path: Path) -> int:
+    """How many bytes a file has; none if it is not there."""
+    return path.stat().st_size if path.is_file() else 0
+
+
+def digest(path: Path, add: Callable[[int], None], *, md5_too: bool = False) -> Digest | OSError:
+    """The digest of a file, or why it cannot be read; `add` is told each count of bytes read."""
+    sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+    buffer = memoryview(bytearray(CHUNK_BYTES))
+    try:
+        with path.open("rb", buffering=0) as stream:
+            while count := stream.readinto(buffer):
+                sha256.update(buffer[:count])
+                if md5_too:
+                    md5.update(buffer[:count])
+                size += count
+                add(count)
+    except OSError as error:
+        return error
+    return Digest(size, sha256.hexdigest(), md5.hexdigest() if md5_too else None)
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, as 64 lowercase hex digits.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    found = digest(path, _nobody)
+    if isinstance(found, OSError):
+        raise found
+    return found.sha256
+
+
+def _job(path: Path, md5_too: bool, meter: Meter) -> Callable[[], Digest | OSError]:
+    return lambda: digest(path, meter.add, md5_too=md5_too)
+
+
+def _nobody(_: Any) -> None:
+    pass
