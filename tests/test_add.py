@@ -503,21 +503,26 @@ class TestUpdate:
         return CliRunner().invoke(main, ["update", "mine", "--manifest", str(manifest), *arguments])
 
     def test_the_difference_is_shown_and_written(self, mine: Path) -> None:
-        """Only the two values change; everything else of the manifest is as it was."""
+        """Size, hash, and the sum of the labels change; everything else of the manifest is as it was."""
         path = mine.parent / "datasets/mine/train.csv"
         before, old = mine.read_text(), path.read_bytes()
         path.write_bytes(old.replace(b"setosa", b"versicolor", 1))
         new = path.read_bytes()
         told = self.update(mine)
 
-        line = load_manifest(mine).where("mine", "files", "train.csv", "bytes")
+        book, labels = load_manifest(mine), Y[:20].astype("<i8")
+        sum_then = sha256(b"int64 20\n" + labels.tobytes())
+        labels[0] = 1
+        sum_now = sha256(b"int64 20\n" + labels.tobytes())
+        at = {key: book.where("mine", "files", "train.csv", key) for key in ("bytes", "sha256")}
+        of_sum = book.where("mine", "fields", "labels", "sha256", "train")
         assert told.stdout.splitlines() == [
-            f"{line}: mine.files.train.csv.bytes: {len(old)} -> {len(new)}",
-            f"{line[:-3]}{int(line[-3:]) + 1}: mine.files.train.csv.sha256: {sha256(old)} -> {sha256(new)}",
+            f"{at['bytes']}: mine.files.train.csv.bytes: {len(old)} -> {len(new)}",
+            f"{at['sha256']}: mine.files.train.csv.sha256: {sha256(old)} -> {sha256(new)}",
+            f"{of_sum}: mine.fields.labels.sha256.train: {sum_then} -> {sum_now}",
         ]
-        assert mine.read_text() == before.replace(sha256(old), sha256(new)).replace(
-            f"bytes: {len(old)}\n", f"bytes: {len(new)}\n"
-        )
+        expected = before.replace(sha256(old), sha256(new)).replace(sum_then, sum_now)
+        assert mine.read_text() == expected.replace(f"bytes: {len(old)}\n", f"bytes: {len(new)}\n")
         assert get("mine", manifest=mine, offline=True).train.labels[0] == 1
 
     def test_a_dry_run_writes_nothing(self, mine: Path) -> None:
@@ -526,7 +531,7 @@ class TestUpdate:
         path.write_bytes(path.read_bytes().replace(b"setosa", b"versicolor", 1))
         told = self.update(mine, "--dry-run")
 
-        assert (told.stderr, len(told.stdout.splitlines()), mine.read_bytes()) == ("nothing was written\n", 2, before)
+        assert (told.stderr, len(told.stdout.splitlines()), mine.read_bytes()) == ("nothing was written\n", 3, before)
 
     def test_nothing_changed_is_said(self, mine: Path) -> None:
         """Never silently."""
@@ -542,14 +547,15 @@ class TestUpdate:
         assert told.stderr.startswith(f"error: {path}: it has more rows than the 20 that train declares (line 22)\n")
 
     def test_sums_are_refreshed_too(self, mine: Path) -> None:
-        """Where the entry declares the sum of a field's values."""
-        text = mine.read_text()
-        at = text.index("versicolor, virginica]}")
-        mine.write_text(text[:at] + text[at:].replace("virginica]}", f"virginica], sha256: {{train: {'f' * 64}}}}}", 1))
+        """Those that the entry declares, and no others."""
+        expected = sha256(b"int64 20\n" + Y[:20].astype("<i8").tobytes())
+        declared = load_manifest(mine).datasets["mine"].fields["labels"].sha256
+        assert declared["train"] == expected
+        text = mine.read_text().replace(expected, "f" * 64)
+        mine.write_text(re.sub(rf"\n *test: {declared['test']}", "", text))
         told = self.update(mine)
 
         assert told.exit_code == 0, told.output
-        expected = sha256(b"int64 20\n" + Y[:20].astype("<i8").tobytes())
         assert load_manifest(mine).datasets["mine"].fields["labels"].sha256 == {"train": expected}
 
     def test_fetch_takes_the_files_anew(self, manifest: Path, tmp_path: Path, serve: Callable[[Path], Served]) -> None:

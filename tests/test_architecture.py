@@ -18,7 +18,7 @@ FLOORS = (
     {"errors", "_version", "sizes", "scalars", "maps", "findings", "file_names", "hashing"},
     {"plan", "document", "texts", "progress", "paths", "links"},
     {"batches", "declarations", "disk", "formats._registry", "sums", "limits"},
-    {"dataset"},
+    {"dataset", "writers"},
     {"cache", "rules", "receipts"},
     {"complaints", "verify", "contents", "fetch", "formats._*"},
     {"manifest", "formats.*"},

@@ -85,9 +85,17 @@ def add(
         hosts = [] if ship else [*mirrors, *_hosts(found)]
         known = {**_source_fact(found, ship), **(facts or {})}
         status = "shipped" if ship else "remote"
-        lines = pages.entry(called, made, found, known, status=status, mirrors=hosts)
-        after, line = pages.with_entry(text, called, lines)
-        book = proofs.proved(after, called, found, scratch, manifest)
+
+        def written() -> tuple[list[str], str, int]:
+            lines = pages.entry(called, made, found, known, status=status, mirrors=hosts)
+            return lines, *pages.with_entry(text, called, lines)
+
+        # Sums are of the values as the entry has them handed over: so it is written once without.
+        sums = proofs.proved(written()[1], called, found, scratch, manifest)
+        for field, one in made.fields.items():
+            one.sha256 = sums[field]
+        lines, after, line = written()
+        book = proofs.checked(after, scratch, manifest)
         where = stages.places(book)
         target = stages.planned(book, called, where).root
         if not dry_run:
@@ -145,10 +153,13 @@ def update(
             changes |= {(*at, "sha256"): source.sha256} if source.sha256 != before.sha256 else {}
             if before.md5 and _md5(source.path) != before.md5:
                 changes[(*at, "md5")] = _md5(source.path)
+        sums = proofs.proved(pages.with_values(text, changes), name, found, scratch, manifest)
+        for field, one in book.entry(name).fields.items():
+            for split, sha256 in one.sha256.items():
+                if sums[field][split] != sha256:
+                    changes["datasets", name, "fields", field, "sha256", split] = sums[field][split]
         after = pages.with_values(text, changes)
-        changes |= proofs.sums(after, name, found, scratch, manifest)
-        after = pages.with_values(text, changes)
-        proofs.proved(after, name, found, scratch, manifest)
+        proofs.checked(after, scratch, manifest)
         told = [
             Change(book.where(*keys[1:]), ".".join(keys[1:]), _before(book, keys), value)
             for keys, value in changes.items()

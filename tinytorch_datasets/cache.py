@@ -7,7 +7,6 @@ another option or another declaration is another name, so an old array is never 
 
 from __future__ import annotations
 
-import array
 import contextlib
 import errno
 import hashlib
@@ -17,7 +16,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -29,8 +28,9 @@ from tinytorch_datasets.formats._registry import Block
 from tinytorch_datasets.links import planted, through
 from tinytorch_datasets.maps import Part, found
 from tinytorch_datasets.plan import Column, Plan
-from tinytorch_datasets.sums import STRINGS_AT_ONCE, Sum, sum_of
+from tinytorch_datasets.sums import STRINGS_AT_ONCE, sum_of
 from tinytorch_datasets.texts import Texts
+from tinytorch_datasets.writers import Numbers, Strings
 
 # Raise it when the files in a folder, or what they mean, change.
 LAYOUT = 2
@@ -128,13 +128,13 @@ def write(target: Path, blocks: Iterable[tuple[Column, int, Any]]) -> None:
         StorageError: The disk is full, or the folder cannot be written to.
     """
     aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
-    writers: dict[int, _Numbers | _Strings] = {}
+    writers: dict[int, Numbers | Strings] = {}
     try:
         with contextlib.ExitStack() as open_files:
             make_folder(aside)
             for column, start, values in blocks:
                 if id(column) not in writers:
-                    kind = _Strings if column.is_text else _Numbers
+                    kind = Strings if column.is_text else Numbers
                     writers[id(column)] = open_files.enter_context(contextlib.closing(kind(aside, column)))
                 writers[id(column)].write(start, values)
                 del values  # a block may be large, and is not to be held while the next one is decoded
@@ -187,75 +187,6 @@ def _into_place(aside: Path, target: Path) -> None:
         else:
             return
     aside.rename(target)
-
-
-class _Numbers:
-    """One .npy file, written in large pieces at their places, and summed as they are written."""
-
-    def __init__(self, folder: Path, column: Column) -> None:
-        self.column, self._folder = column, folder
-        self._sum: Sum | None = Sum.of(column)
-        self._stream: IO[bytes] = (folder / f"{column}.npy").open("wb")
-        shape = (column.samples, *column.shape)
-        dtype = np.dtype(column.dtype)
-        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(self._stream, header)
-        self._begin = self._at = self._stream.tell()
-        self._stride = column.nbytes // column.samples
-
-    def write(self, start: int, values: np.ndarray) -> None:
-        at = self._begin + start * self._stride
-        if at != self._at:
-            self._stream.seek(at)
-        self._stream.write(np.ascontiguousarray(values).data)
-        self._at = at + values.nbytes
-        if self._sum is not None and self._sum.next == start:
-            self._sum.add(start, values)
-        else:
-            self._sum = None  # the rest would have to be held until its turn; it is read back instead
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def sha256(self) -> str:
-        """The sum of what was written, once it is closed."""
-        return (self._sum and self._sum.sha256) or sum_now(self.column, self._folder) or ""
-
-
-class _Strings:
-    """A buffer of UTF-8 bytes and the places where strings begin and end, as two .npy files."""
-
-    def __init__(self, folder: Path, column: Column) -> None:
-        self.column, self._folder = column, folder
-        self._sum = Sum.of(column)
-        # Grows with what comes: a manifest may promise more strings than there is room to count.
-        self._places = array.array("q", [0])
-        self._stream: IO[bytes] = (folder / f"{column}.utf8").open("w+b")
-
-    def write(self, start: int, values: Iterable[str]) -> None:
-        if start != len(self._places) - 1:
-            msg = f"{self.column}: strings come in order, but sample {start} follows {len(self._places) - 2}"
-            raise ValueError(msg)
-        values = list(values)
-        self._sum.add(start, values)
-        for text in values:
-            encoded = text.encode()
-            self._stream.write(encoded)
-            self._places.append(self._places[-1] + len(encoded))
-
-    def close(self) -> None:
-        with self._stream as raw, (self._folder / f"{self.column}.utf8.npy").open("wb") as out:
-            size = raw.tell()
-            raw.seek(0)
-            header = {"descr": "|u1", "fortran_order": False, "shape": (size,)}
-            np.lib.format.write_array_header_1_0(out, header)
-            shutil.copyfileobj(raw, out, 2**20)
-        (self._folder / f"{self.column}.utf8").unlink()
-        np.save(self._folder / f"{self.column}.places.npy", np.array(self._places, np.int64))
-
-    def sha256(self) -> str:
-        """The sum of what was written."""
-        return self._sum.sha256 or ""
 
 
 @contextlib.contextmanager

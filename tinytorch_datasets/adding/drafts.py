@@ -26,13 +26,14 @@ ORDER = ("train", "val", "test")
 
 @dataclass
 class Field:
-    """A field as it will be declared; `note` is the comment beside it."""
+    """A field as it will be declared; `sha256` are the sums of its splits, `note` is the comment beside it."""
 
     dtype: str
     shape: tuple[int, ...] = ()
     range: tuple[Any, Any] | None = None
     classes: tuple[str, ...] | None = None
     per: str = "sample"
+    sha256: dict[str, str] = field(default_factory=dict)
     note: str = ""
 
 

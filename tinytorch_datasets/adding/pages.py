@@ -44,6 +44,7 @@ def entry(
         told |= {"range": list(one.range)} if one.range else {}
         told |= {"classes": list(one.classes)} if one.classes else {}
         told |= {"per": one.per} if one.per != "sample" else {}
+        told |= {"sha256": one.sha256} if one.sha256 else {}
         lines += _one_or_more("    ", field, told, comment=one.note)
     lines.append("  splits:")
     for split, said in draft.splits.items():

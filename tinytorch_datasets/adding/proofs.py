@@ -48,32 +48,17 @@ def gathered(found: Sequence[Source], scratch: Path) -> Iterator[Path]:
     yield folder
 
 
-def proved(text: str, name: str, found: Sequence[Source], scratch: Path, manifest: Path) -> Manifest:
-    """The manifest of that text, once every value of the data set was decoded and found to be as it says."""
+def proved(text: str, name: str, found: Sequence[Source], scratch: Path, manifest: Path) -> dict[str, dict[str, str]]:
+    """The sum of the values of each field of each split, once all were decoded and found to be as that text says."""
     book = checked(text, scratch, manifest)
-    with gathered(found, scratch) as folder:
-        for _ in stages.blocks(book.plan(name, folder)):
-            pass
-    return book
-
-
-def sums(
-    text: str, name: str, found: Sequence[Source], scratch: Path, manifest: Path
-) -> dict[tuple[str, ...], str | int]:
-    """The declared sums that are others now."""
-    book = checked(text, scratch, manifest)
-    declared = {field: one.sha256 for field, one in book.entry(name).fields.items()}
-    if not any(declared.values()):
-        return {}
-    taken: dict[tuple[str, str], Sum] = {}
+    taken: dict[str, dict[str, Sum]] = {}
     with gathered(found, scratch) as folder:
         for column, start, values in stages.blocks(book.plan(name, folder)):
-            taken.setdefault((column.field, column.split), Sum.of(column)).add(start, values)
+            splits = taken.setdefault(column.field, {})
+            splits.setdefault(column.split, Sum.of(column)).add(start, values)
     return {
-        ("datasets", name, "fields", field, "sha256", split): taken[field, split].sha256 or ""
-        for field, sums in declared.items()
-        for split, sha256 in sums.items()
-        if taken[field, split].sha256 != sha256
+        field: {split: taken[field][split].sha256 or "" for split in book.entry(name).splits}
+        for field in book.entry(name).fields
     }
 
 
