@@ -160,12 +160,19 @@ def _numbers(column: Column, start: int, values: Any) -> np.ndarray:
         return _labels(column, start, values)
     if values.dtype != np.dtype(column.dtype):
         raise _wrong(column, "dtype", column.dtype, str(values.dtype))
-    if column.range is not None and values.size:
+    if column.range is not None and values.size and not _holds_for_any(column.range, values.dtype):
         low, high = values.min(), values.max()
         # Written so that NaN, which compares as neither, is outside every range.
         if not (low >= _limit(column, 0) and high <= _limit(column, 1)):
             raise _wrong(column, "range", list(column.range), [low.item(), high.item()])
     return values
+
+
+def _holds_for_any(span: tuple[float, float], dtype: np.dtype) -> bool:
+    """Whether no value of the dtype is outside: every byte is from 0 to 255, and need not be looked at for that."""
+    if dtype.kind not in "ui":
+        return False
+    return bool(span[0] <= np.iinfo(dtype).min and np.iinfo(dtype).max <= span[1])
 
 
 def _limit(column: Column, end: int) -> Any:

@@ -9,9 +9,8 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 CHUNK_BYTES = 2**20
 
@@ -19,8 +18,7 @@ T = TypeVar("T")
 Step = Callable[[int, int], None]
 
 
-@dataclass(frozen=True)
-class Digest:
+class Digest(NamedTuple):
     """What a file's bytes came to."""
 
     bytes: int

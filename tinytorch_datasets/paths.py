@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tinytorch_datasets.errors import StorageError
 
@@ -20,8 +20,7 @@ _MANIFEST_NAME = "datasets.yaml"
 DOWNLOAD_TO = "milestones/datasets"
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """What the environment says, read afresh at every call so that a test or a notebook may change it."""
 
     homes: tuple[Path, ...]
@@ -55,8 +54,7 @@ def manifest_path(given: str | os.PathLike[str] | None) -> Path:
     return Settings.from_environment().manifest or packaged_manifest()
 
 
-@dataclass(frozen=True)
-class Places:
+class Places(NamedTuple):
     """The folders that a manifest's data lives in.
 
     `shipped` is only read. `homes` are searched for downloads in order; the first that can be written to

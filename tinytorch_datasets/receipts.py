@@ -15,10 +15,9 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.batches import Values
@@ -38,8 +37,7 @@ LAYOUT = [2, VERSION, sys.byteorder]
 Parts = list[Part]
 
 
-@dataclass(frozen=True)
-class SplitReceipt:
+class SplitReceipt(NamedTuple):
     """What opening one split takes. `scales` is the top of the range of fields that floats divide by."""
 
     name: str
@@ -48,8 +46,7 @@ class SplitReceipt:
     scales: Mapping[str, float]
 
 
-@dataclass(frozen=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What opening one data set takes, and what it stands on.
 
     `files` are the sha256 of the source files by path, `sums` those of the arrays by column (``train.images``);

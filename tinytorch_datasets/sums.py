@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytorch_datasets.plan import TEXT, Column
+if TYPE_CHECKING:
+    from tinytorch_datasets.plan import Column
 
 # How much of an array is looked at a time, in bytes, and how many strings.
 BYTES_AT_ONCE = 2**24
@@ -75,7 +76,7 @@ def sum_of(values: np.ndarray | Sequence[str]) -> str:
         taken = Sum(values.dtype.name, values.shape)
         step = max(1, BYTES_AT_ONCE // max(1, values.nbytes // max(1, len(values))))
     else:
-        taken, step = Sum(TEXT, (len(values),)), STRINGS_AT_ONCE
+        taken, step = Sum("str", (len(values),)), STRINGS_AT_ONCE
     for start in range(0, len(values), step):
         taken.add(start, values[start : start + step])
     return taken.sha256 or ""

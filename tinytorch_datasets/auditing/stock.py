@@ -16,7 +16,7 @@ from tinytorch_datasets.findings import Audited, Finding, State
 from tinytorch_datasets.hashing import Digest, Meter, Step, digest, side_by_side, size_of
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.paths import Places
-from tinytorch_datasets.plan import Plan
+from tinytorch_datasets.plan import Column, Plan
 
 Decode = Literal["auto", "always", "never"]
 
@@ -28,54 +28,64 @@ class Stock:
         self._book, self._plans, self._where, self._decode = book, plans, where, decode
         self.found: dict[Path, Digest | OSError] = {}
         # Arrays whose sums the manifest declares: if they have them, decoding would only give them again.
-        self._vouched: dict[str, list[Path]] = {
+        self._declared: dict[str, list[Path]] = {
             plan.name: [folder for folder in stages.array_folders(plan, where) if cache.is_whole(plan, folder)]
             for plan in plans
             if decode == "auto" and all(column.sha256 for column in plan.columns)
         }
+        self._sums: dict[tuple[Path, str], str | None] = {}
 
     def taken(self, step: Step | None) -> list[tuple[Audited, list[Finding]]]:
         """A row and the findings of each data set; every byte is read once, on every core."""
-        read = self._read(step)
+        self._read(step)
         wrong = {plan.name: self._compared(plan) for plan in self._plans}
         sound = [plan for plan in self._plans if self._decode != "never" and _whole(plan) and not wrong[plan.name]]
-        told = {plan.name: found for plan in sound if (found := _all_vouched(read[plan.name])) is not None}
-        to_decode = [plan for plan in sound if plan.name not in told]
         with ThreadPoolExecutor(max(1, os.cpu_count() or 1), "decode") as pool:
-            names = [plan.name for plan in to_decode]
+            told = {plan.name: found for plan, found in zip(sound, pool.map(self._vouched, sound), strict=True)}
+            to_decode = [plan for plan in sound if told[plan.name] is None]
             decoded = pool.map(lambda plan: values.decoded(self._book, plan, self._where), to_decode)
             asked = pool.map(pickles.asked_for, to_decode)
-            told |= dict(zip(names, decoded, strict=True))
-            asked_for = dict(zip(names, asked, strict=True))
+            told |= {plan.name: found for plan, found in zip(to_decode, decoded, strict=True)}
+            asked_for = {plan.name: names for plan, names in zip(to_decode, asked, strict=True)}
         rows = []
         for plan in self._plans:
             # A planted receipt needs no file to be there, so receipts are looked at whatever else there is.
             opened = receipt.foreign(self._book, plan, self._where)
-            found = [*wrong[plan.name], *told.get(plan.name, ()), *opened]
+            found = [*wrong[plan.name], *(told.get(plan.name) or ()), *opened]
             rows.append((_row(plan, wrong[plan.name], told.get(plan.name), asked_for.get(plan.name, ())), found))
         return rows
 
-    def _read(self, step: Step | None) -> dict[str, list[list[Finding] | None]]:
-        """Hash all files, and read the arrays that the manifest vouches for: what those came to, by data set."""
+    def _read(self, step: Step | None) -> None:
+        """Hash all files, and the arrays whose sums are declared."""
         files = {plan.root / name: self._md5_too(plan, name) for plan in self._plans for name in _expected(plan)}
-        arrays = [(plan, folder) for plan in self._plans for folder in self._vouched.get(plan.name, ())]
+        arrays = [
+            (column, folder)
+            for plan in self._plans
+            for folder in self._declared.get(plan.name, ())
+            for column in plan.columns
+        ]
         sizes = {path: size_of(path) for path in files}
-        meter = Meter(step, sum(sizes.values()) + sum(_bytes(plan) for plan, _ in arrays))
+        meter = Meter(step, sum(sizes.values()) + sum(column.nbytes for column, _ in arrays))
         jobs: list[tuple[int, Callable[[], Any]]] = [
             *((sizes[path], partial(digest, path, meter.add, md5_too=md5)) for path, md5 in files.items()),
-            *((_bytes(plan), partial(values.vouched, self._book, plan, at, meter.add)) for plan, at in arrays),
+            *((column.nbytes, partial(_summed, column, folder, meter)) for column, folder in arrays),
         ]
         came = side_by_side(jobs)
-        self.found = dict(zip(files, came[: len(files)], strict=True))
-        read: dict[str, list[list[Finding] | None]] = {plan.name: [] for plan in self._plans}
-        for (plan, _), found in zip(arrays, came[len(files) :], strict=True):
-            read[plan.name].append(found)
-        return read
+        self.found = dict(zip(files, came, strict=False))
+        read = zip(arrays, came[len(files) :], strict=True)
+        self._sums = {(folder, str(column)): sha256 for (column, folder), sha256 in read}
+
+    def _vouched(self, plan: Plan) -> list[Finding] | None:
+        """What differs in a data set's arrays; None if there are none, or not all have the declared sums."""
+        folders = self._declared.get(plan.name)
+        if not folders or any(self._sums[at, str(c)] != c.sha256 for at in folders for c in plan.columns):
+            return None
+        return values.vouched(self._book, plan, folders[0])
 
     def _md5_too(self, plan: Plan, name: str) -> bool:
         """Whether a file's MD5 is taken as well: not where its sha256 is all that need be known of it."""
         declared = self._book.entry(plan.name).files[name]
-        return self._decode != "never" and declared.md5 is not None and not self._vouched.get(plan.name)
+        return self._decode != "never" and declared.md5 is not None and not self._declared.get(plan.name)
 
     def _compared(self, plan: Plan) -> list[Finding]:
         """What differs between a data set's files and their promises; their stamps are brought up to date."""
@@ -105,15 +115,10 @@ class Stock:
         return found
 
 
-def _all_vouched(read: Sequence[list[Finding] | None]) -> list[Finding] | None:
-    """What differs in a data set's arrays; None if there are none, or not all have the declared sums."""
-    if not read or any(found is None for found in read):
-        return None
-    return list(read[0] or ())
-
-
-def _bytes(plan: Plan) -> int:
-    return sum(column.nbytes for column in plan.columns)
+def _summed(column: Column, folder: Path, meter: Meter) -> str | None:
+    sha256 = cache.sum_now(column, folder)
+    meter.add(column.nbytes)
+    return sha256
 
 
 def _whole(plan: Plan) -> bool:

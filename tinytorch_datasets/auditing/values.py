@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +26,16 @@ def decoded(book: Manifest, plan: Plan, where: Places) -> list[Finding]:
     return _Audit(book, plan, _kept(plan, where)).of_files()
 
 
-def vouched(book: Manifest, plan: Plan, folder: Path, read: Callable[[int], None]) -> list[Finding] | None:
-    """What differs from the manifest in cached arrays that have the declared sums; None if they have others.
+def vouched(book: Manifest, plan: Plan, folder: Path) -> list[Finding] | None:
+    """What differs from the manifest in cached arrays that were found to have the sums which it declares.
 
-    Nothing is decoded: arrays with those sums are what their files decode to, or another array was declared. `read`
-    is told each count of bytes.
+    They are what the files decode to, or others were declared. None if they are not of the declared form: then it
+    is for decoding to tell.
     """
-    audit = _Audit(book, plan, {})
     try:
-        return audit.of_arrays(_counted(cache.blocks(plan, folder), read))
+        return _Audit(book, plan, {}).of_arrays(cache.blocks(plan, folder))
     except (OSError, ValueError):
-        return None  # no longer there, or no text: decoding tells
+        return None
 
 
 class _Audit:
@@ -49,10 +48,8 @@ class _Audit:
 
     def of_arrays(self, blocks: Iterator[formats.Block]) -> list[Finding] | None:
         for column, start, values in contents.checked(blocks, self._plan.splits, tell=self._tell):
-            self._see(column, start, values)
-        if self._told or list(self._other_sums()):
-            return None
-        return list(self._watch.findings())
+            self._watch.see(column, start, values)
+        return None if self._told else list(self._watch.findings())
 
     def of_files(self) -> list[Finding]:
         whole = self._decode(self._plan, watched=True)
@@ -168,12 +165,6 @@ def _same_samples(expected: Any, actual: Any) -> bool:
 def _kept(plan: Plan, where: Places) -> dict[Path, dict[int, Any]]:
     folders = [folder for folder in stages.array_folders(plan, where) if folder.is_dir()]
     return {folder: {id(column): _opened(column, folder) for column in plan.columns} for folder in folders}
-
-
-def _counted(blocks: Iterator[formats.Block], read: Callable[[int], None]) -> Iterator[formats.Block]:
-    for block in blocks:
-        yield block
-        read(getattr(block.values, "nbytes", 0))
 
 
 def _opened(column: Column, folder: Path) -> Any:
