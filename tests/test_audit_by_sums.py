@@ -84,7 +84,12 @@ class TestWhenEverySumIsDeclared:
         world.flip(path)
         column = name.removesuffix(".npy").removesuffix(".utf8")
         known = json.loads((path.parent / "sums.json").read_text())
-        known[column] = _sum_by_hand(_texts(path.parent, column) if "utf8" in name else np.load(path))
+        data = np.load(path).tobytes()
+        if "utf8" in name:
+            texts = [text.encode() for text in _texts(path.parent, column)]
+            data = b"".join(struct.pack("<Q", len(text)) + text for text in texts)
+        ((start, stop, _),) = known[column]
+        known[column] = [[start, stop, sha256(data)]]
         (path.parent / "sums.json").write_text(json.dumps(known))
 
         (finding,) = audit(manifest=world.manifest).findings

@@ -21,7 +21,6 @@ from tinytorch_datasets.errors import (
     HashMismatch,
     MissingFile,
     OfflineError,
-    StorageError,
     UnknownDataset,
 )
 
@@ -480,47 +479,6 @@ class TestTheCache:
         told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
         assert told == "set()\n"
-
-
-class TestDeclaredSums:
-    """The values themselves may have a declared sha256, and then they must have it."""
-
-    def test_values_of_another_sum_are_an_error(self, flowers: Path, home: Path) -> None:
-        """On the line that declares it, with both sums; the second call tells it as well."""
-        labels = get("flowers", manifest=flowers).train.labels
-        right = hashlib.sha256(b"int64 20\n" + labels.astype("<i8").tobytes()).hexdigest()
-        text = flowers.read_text()
-        lines = text.splitlines()
-        at = next(i for i, line in enumerate(lines) if "dtype: int64" in line)
-        indent = lines[at][: len(lines[at]) - len(lines[at].lstrip())]
-
-        def declare(sha256: str) -> None:
-            flowers.write_text("\n".join([*lines[: at + 1], f"{indent}sha256: {{train: {sha256}}}", *lines[at + 1 :]]))
-
-        declare("f" * 64)
-        for _ in range(2):
-            with pytest.raises(ContentError) as caught:
-                get("flowers", manifest=flowers)
-            assert caught.value.reason == (
-                f"train.labels has decoded values of sha256\n    {right}, declared is\n    {'f' * 64}"
-            )
-            assert caught.value.where == f"datasets.yaml:{at + 2}"
-            assert (caught.value.expected, caught.value.actual) == ("f" * 64, right)
-
-        declare(right)
-        assert len(get("flowers", manifest=flowers).train) == 20
-
-    def test_a_folder_that_cannot_be_made_is_told_with_its_mend(
-        self, flowers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """The path, the reason, and the variable that moves it."""
-        (tmp_path / "file").write_text("in the way")
-        monkeypatch.setenv("TINYTORCH_DATASETS_HOME", str(tmp_path / "file"))
-        with pytest.raises(StorageError) as caught:
-            get("flowers", manifest=flowers)
-
-        assert "a file is in the way of a folder" in str(caught.value)
-        assert "TINYTORCH_DATASETS_HOME" in str(caught.value)
 
 
 class TestOffline:

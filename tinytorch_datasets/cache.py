@@ -28,7 +28,7 @@ from tinytorch_datasets.formats._registry import Block
 from tinytorch_datasets.links import planted, through
 from tinytorch_datasets.maps import Part, found
 from tinytorch_datasets.plan import Column, Plan
-from tinytorch_datasets.sums import STRINGS_AT_ONCE, sum_of
+from tinytorch_datasets.sums import STRINGS_AT_ONCE, Run, covers, sum_of
 from tinytorch_datasets.texts import Texts
 from tinytorch_datasets.writers import Numbers, Strings
 
@@ -56,17 +56,17 @@ def folder_name(plan: Plan, decoder_version: int) -> str:
 
 def is_whole(plan: Plan, folder: Path) -> bool:
     """Whether the folder holds every array of the plan, whole and of the declared form, and the sum of each."""
-    known = sums(folder)
-    return all(str(column) in known and parts(column, folder) for column in plan.columns)
+    known = runs(folder)
+    return all(covers(known.get(str(column), ()), column.count) and parts(column, folder) for column in plan.columns)
 
 
-def sums(folder: Path) -> dict[str, str]:
+def runs(folder: Path) -> dict[str, list[Run]]:
     """What was written into each array of the folder, by column (``train.images``); none where nothing is known."""
     try:
         known = json.loads((folder / SUMS).read_bytes())
-    except (OSError, ValueError):
+        return {column: [Run(*run) for run in told] for column, told in known.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
         return {}
-    return known if isinstance(known, dict) else {}
 
 
 def parts(column: Column, folder: Path) -> list[Part] | None:
@@ -128,18 +128,19 @@ def write(target: Path, blocks: Iterable[tuple[Column, int, Any]]) -> None:
         StorageError: The disk is full, or the folder cannot be written to.
     """
     aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
-    writers: dict[int, Numbers | Strings] = {}
+    writers: dict[str, Numbers | Strings] = {}
     try:
         with contextlib.ExitStack() as open_files:
             make_folder(aside)
             for column, start, values in blocks:
-                if id(column) not in writers:
+                name = str(column)
+                if name not in writers:
                     kind = Strings if column.is_text else Numbers
-                    writers[id(column)] = open_files.enter_context(contextlib.closing(kind(aside, column)))
-                writers[id(column)].write(start, values)
+                    writers[name] = open_files.enter_context(contextlib.closing(kind(aside, column)))
+                writers[name].write(start, values)
                 del values  # a block may be large, and is not to be held while the next one is decoded
-        written = {str(writer.column): writer.sha256() for writer in writers.values()}
-        (aside / SUMS).write_text(json.dumps(written, indent=1))
+        written = {name: writer.runs.told() for name, writer in writers.items()}
+        (aside / SUMS).write_text(json.dumps(written))
         _into_place(aside, target)
     except OSError as error:
         if isinstance(error, StorageError) or error.errno is None:

@@ -88,14 +88,14 @@ def files(plan: Plan, found: Mapping[Path, Digest | OSError]) -> dict[str, Any]:
 def contents(plan: Plan, where: Places) -> dict[str, Any]:
     """The dtype, shape and sum of each field of each split, taken now; decoded, unless the arrays are in the cache."""
     stamps = stages.stamps_of(plan, where)
-    sums = cache.sums(stages.decoded(plan, where, mode="always", stamps=stamps))
+    folder = stages.decoded(plan, where, mode="auto", stamps=stamps)
     stamps.save()
     return {
         split.name: {
             field: {
                 "dtype": column.dtype,
                 "shape": [column.count, *column.shape],
-                "sha256": sums[str(column)],
+                "sha256": cache.sum_now(column, folder),
             }
             for field, column in split.columns.items()
         }

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -49,7 +49,7 @@ class SplitReceipt(NamedTuple):
 class Receipt(NamedTuple):
     """What opening one data set takes, and what it stands on.
 
-    `files` are the sha256 of the source files by path, `sums` those of the arrays by column (``train.images``);
+    `files` are the sha256 of the source files by path, `runs` the sums of the arrays by column (``train.images``);
     `entry` is what the manifest has below the data set's name.
     """
 
@@ -59,7 +59,7 @@ class Receipt(NamedTuple):
     classes: tuple[str, ...] | None
     manifest_sha256: str
     files: Mapping[str, str]
-    sums: Mapping[str, str]
+    runs: Mapping[str, Sequence[tuple[int, int, str]]]
     entry: Mapping[str, Any]
     stamps: Mapping[str, Stamp]
 
@@ -73,19 +73,22 @@ class Receipt(NamedTuple):
     def holds_in_every_byte(self, dataset: Dataset) -> bool:
         """Whether manifest, files and the arrays of the data set made from it have their hashes, all read now."""
         from tinytorch_datasets.hashing import sha256_of, side_by_side
-        from tinytorch_datasets.sums import sum_of
+        from tinytorch_datasets.sums import Run, covers, holds
 
         files = {self.manifest: self.manifest_sha256, **self.files}
-        jobs = [(self.stamps[path][0], partial(_is, sha256_of, Path(path), sha256)) for path, sha256 in files.items()]
+        jobs = [(self.stamps[path][0], partial(_is, sha256_of, path, sha256)) for path, sha256 in files.items()]
         for split in self.splits:
             for field in (*split.fields, *split.texts):
                 values = dataset[split.name][field]
-                sha256 = self.sums.get(f"{split.name}.{field}")
-                jobs.append((getattr(values, "nbytes", 0), partial(_is, sum_of, values, sha256)))
+                runs = [Run(*run) for run in self.runs[f"{split.name}.{field}"]]
+                if not covers(runs, 1 if isinstance(values, str) else len(values)):
+                    return False
+                for run in runs:
+                    jobs.append((getattr(values[run.start : run.stop], "nbytes", 0), partial(holds, values, run)))
         try:
             return all(side_by_side(jobs))
         except (OSError, UnicodeDecodeError):
-            return False
+            return False  # gone, or no text
 
     def dataset(self, name: str, arrays: Path) -> Dataset:
         """The data set, its arrays mapped from the folder `arrays` holds of them."""
@@ -108,7 +111,7 @@ class Receipt(NamedTuple):
     def written(self) -> bytes:
         """The receipt as a file."""
         splits = [[s.name, s.fields, s.texts, s.scales] for s in self.splits]
-        hashes = [self.manifest_sha256, self.files, self.sums]
+        hashes = [self.manifest_sha256, self.files, self.runs]
         known = [LAYOUT, self.manifest, self.folder, splits, self.classes, hashes, self.entry, self.stamps]
         return json.dumps(known).encode()
 
@@ -119,7 +122,7 @@ class Receipt(NamedTuple):
             layout, manifest, folder, splits, classes, hashes, entry, stamps = json.loads(path.read_bytes())
             if layout != LAYOUT:
                 return None
-            manifest_sha256, files, sums = hashes
+            manifest_sha256, files, runs = hashes
             return cls(
                 manifest=manifest,
                 folder=folder,
@@ -127,7 +130,7 @@ class Receipt(NamedTuple):
                 classes=tuple(classes) if classes is not None else None,
                 manifest_sha256=manifest_sha256,
                 files=dict(files),
-                sums=dict(sums),
+                runs=dict(runs),
                 entry=dict(entry),
                 stamps=dict(stamps),
             )
@@ -156,8 +159,8 @@ def _read_split(name: str, fields: dict[str, Any], texts: dict[str, Any], scales
     return SplitReceipt(name, parts, {field: Part(*part) for field, part in texts.items()}, scales)
 
 
-def _is(hashed: Callable[[Any], str], what: Any, sha256: str | None) -> bool:
-    return hashed(what) == sha256
+def _is(hashed: Callable[[Path], str], path: str, sha256: str) -> bool:
+    return hashed(Path(path)) == sha256
 
 
 def _split(split: SplitReceipt, folder: Path) -> Split:

@@ -7,8 +7,8 @@ C order, little end first. Of text, each string is its length in UTF-8 bytes, as
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,14 +23,14 @@ STRINGS_AT_ONCE = 4096
 class Sum:
     """The sum of one column, taken block by block, in whichever order the blocks come.
 
-    A block that comes before its turn is held until then; who cannot hold it asks `next` first.
+    A block that comes before its turn is held until then.
     """
 
     def __init__(self, dtype: str, shape: Sequence[int]) -> None:
         self._digest = hashlib.sha256(header(dtype, shape).encode())
         self._count = shape[0]
         self._early: dict[int, Any] = {}
-        self.next = 0  # the sample whose turn it is
+        self._next = 0  # the sample whose turn it is
 
     @classmethod
     def of(cls, column: Column) -> Sum:
@@ -40,17 +40,17 @@ class Sum:
     def add(self, start: int, values: np.ndarray | Sequence[str]) -> None:
         """Take in the values from sample `start` on."""
         self._early[start] = values
-        while self.next in self._early:
-            block = self._early.pop(self.next)
+        while self._next in self._early:
+            block = self._early.pop(self._next)
             self._digest.update(_bytes(block))
-            self.next += len(block)
+            self._next += len(block)
             if not len(block):
                 return
 
     @property
     def sha256(self) -> str | None:
         """The sum as 64 hex digits; None while samples are missing."""
-        return self._digest.hexdigest() if self.next == self._count else None
+        return self._digest.hexdigest() if self._next == self._count else None
 
 
 def header(dtype: str, shape: Sequence[int]) -> str:
@@ -72,14 +72,82 @@ def sum_of(values: np.ndarray | Sequence[str]) -> str:
     """
     if isinstance(values, str):
         values = [values]
-    if isinstance(values, np.ndarray):
-        taken = Sum(values.dtype.name, values.shape)
-        step = max(1, BYTES_AT_ONCE // max(1, values.nbytes // max(1, len(values))))
-    else:
-        taken, step = Sum("str", (len(values),)), STRINGS_AT_ONCE
-    for start in range(0, len(values), step):
-        taken.add(start, values[start : start + step])
+    numbers = isinstance(values, np.ndarray)
+    taken = Sum(values.dtype.name, values.shape) if numbers else Sum("str", (len(values),))  # type: ignore[union-attr]
+    for start, piece in _pieces(values):
+        taken.add(start, piece)
     return taken.sha256 or ""
+
+
+class Run(NamedTuple):
+    """The samples from `start` up to `stop` of a column, and the sha256 of their bytes alone."""
+
+    start: int
+    stop: int
+    sha256: str
+
+
+class Runs:
+    """What was written of a column: a run for each stretch of blocks that followed each other.
+
+    Blocks that come out of order would have to be held for the sum of the whole. These tell as much of what is on
+    disk, and hold nothing.
+    """
+
+    def __init__(self) -> None:
+        self._ended: list[Run] = []
+        self._start = self._stop = 0
+        self._digest = hashlib.sha256()
+
+    def add(self, start: int, values: np.ndarray | Sequence[str]) -> None:
+        """Take in the values from sample `start` on."""
+        if start != self._stop:
+            self._end()
+            self._start = self._stop = start
+        self._digest.update(_bytes(values))
+        self._stop += len(values)
+
+    def told(self) -> list[Run]:
+        """Every run, in the order they came."""
+        self._end()
+        return self._ended
+
+    def _end(self) -> None:
+        if self._stop > self._start:
+            self._ended.append(Run(self._start, self._stop, self._digest.hexdigest()))
+        self._start, self._digest = self._stop, hashlib.sha256()
+
+
+def covers(runs: Iterable[Run], count: int) -> bool:
+    """Whether runs are of every one of so many samples, and of each once.
+
+    >>> covers([Run(2, 3, ""), Run(0, 2, "")], 3), covers([Run(0, 2, ""), Run(1, 2, "")], 3)
+    (True, False)
+    """
+    at = 0
+    for run in sorted(runs):
+        if run.start != at:
+            return False
+        at = run.stop
+    return at == count
+
+
+def holds(values: np.ndarray | Sequence[str], run: Run) -> bool:
+    """Whether that run of a whole field has its sum."""
+    if isinstance(values, str):
+        values = [values]
+    digest = hashlib.sha256()
+    for _, piece in _pieces(values[run.start : run.stop]):
+        digest.update(_bytes(piece))
+    return digest.hexdigest() == run.sha256
+
+
+def _pieces(values: Any) -> Iterator[tuple[int, Any]]:
+    """Values in pieces of a size that can be held, each with its place."""
+    row = values.nbytes // max(1, len(values)) if isinstance(values, np.ndarray) else 0
+    step = max(1, BYTES_AT_ONCE // row) if row else STRINGS_AT_ONCE
+    for start in range(0, len(values), step):
+        yield start, values[start : start + step]
 
 
 def _bytes(values: Any) -> Any:

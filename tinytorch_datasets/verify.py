@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -18,6 +19,7 @@ from tinytorch_datasets.errors import HashMismatch, MissingFile, StorageError
 from tinytorch_datasets.hashing import sha256_of, side_by_side
 from tinytorch_datasets.maps import stamp
 from tinytorch_datasets.plan import Column, File, Plan
+from tinytorch_datasets.sums import Run, holds
 
 Mode = Literal["auto", "always"]
 
@@ -27,7 +29,7 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 class Stamps:
     """What was hashed before: for each path the file's stamp then, and its sha256. Kept as one small JSON file.
 
-    Of an array it is the sum of its values.
+    Of an array it is the sums of what was written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -87,14 +89,18 @@ def arrays_hold(plan: Plan, folder: Path, *, mode: Mode, stamps: Stamps) -> bool
     """
     if not cache.is_whole(plan, folder):
         return False
-    written = cache.sums(folder)
+    written = cache.runs(folder)
     doubtful = [
         column
         for column in plan.columns
-        if mode == "always" or any(stamps.sha256(path) != written[str(column)] for path in _files(column, folder))
+        if mode == "always" or any(stamps.sha256(path) != _mark(written, column) for path in _files(column, folder))
     ]
-    taken = side_by_side([(column.nbytes, partial(cache.sum_now, column, folder)) for column in doubtful])
-    if any(sha256 != written[str(column)] for column, sha256 in zip(doubtful, taken, strict=True)):
+    jobs = [
+        ((run.stop - run.start) * column.nbytes // column.count, partial(_holds, column, folder, run))
+        for column in doubtful
+        for run in written[str(column)]
+    ]
+    if not all(side_by_side(jobs)):
         return False
     remember_arrays(plan, folder, stamps)
     return True
@@ -102,11 +108,24 @@ def arrays_hold(plan: Plan, folder: Path, *, mode: Mode, stamps: Stamps) -> bool
 
 def remember_arrays(plan: Plan, folder: Path, stamps: Stamps) -> None:
     """Note that the arrays, as they are now, are those that were written."""
-    written = cache.sums(folder)
+    written = cache.runs(folder)
     for column in plan.columns:
+        mark = _mark(written, column)
         for path in _files(column, folder):
-            if stamps.sha256(path) != written[str(column)]:
-                stamps.remember(path, written[str(column)])
+            if stamps.sha256(path) != mark:
+                stamps.remember(path, mark)
+
+
+def _mark(written: Mapping[str, Sequence[Run]], column: Column) -> str:
+    return " ".join(run.sha256 for run in written[str(column)])
+
+
+def _holds(column: Column, folder: Path, run: Run) -> bool:
+    try:
+        values = cache.opened(column, folder)
+        return values is not None and holds(values, run)
+    except (OSError, ValueError):
+        return False  # no longer there, or no text
 
 
 def _files(column: Column, folder: Path) -> list[Path]:

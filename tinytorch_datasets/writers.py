@@ -1,9 +1,8 @@
-"""How are a column's blocks written so that they can be memory-mapped, and what is their sum?"""
+"""How are a column's blocks written so that they can be memory-mapped, and what was written?"""
 
 from __future__ import annotations
 
 import array
-import math
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,17 +11,14 @@ from typing import IO
 import numpy as np
 
 from tinytorch_datasets.plan import Column
-from tinytorch_datasets.sums import Sum
-
-READ_BACK_BYTES = 2**20
+from tinytorch_datasets.sums import Runs
 
 
 class Numbers:
     """One .npy file, written in large pieces at their places, and summed as they are written."""
 
     def __init__(self, folder: Path, column: Column) -> None:
-        self.column, self._folder = column, folder
-        self._sum: Sum | None = Sum.of(column)
+        self.runs = Runs()
         self._stream: IO[bytes] = (folder / f"{column}.npy").open("wb")
         shape = (column.samples, *column.shape)
         dtype = np.dtype(column.dtype)
@@ -38,37 +34,19 @@ class Numbers:
             self._stream.seek(at)
         self._stream.write(np.ascontiguousarray(values).data)
         self._at = at + values.nbytes
-        if self._sum is not None and self._sum.next == start:
-            self._sum.add(start, values)
-        else:
-            self._sum = None  # the rest would have to be held until its turn; it is read back instead
+        self.runs.add(start, values)
 
     def close(self) -> None:
         """No more comes."""
         self._stream.close()
-
-    def sha256(self) -> str:
-        """The sum of what was written, once it is closed."""
-        return (self._sum or self._read_back()).sha256 or ""
-
-    def _read_back(self) -> Sum:
-        # Not by a map: its pages would count as this process's memory.
-        taken, rows = Sum.of(self.column), max(1, READ_BACK_BYTES // self._stride)
-        with (self._folder / f"{self.column}.npy").open("rb") as written:
-            written.seek(self._begin)
-            for start in range(0, self.column.samples, rows):
-                count = min(rows, self.column.samples - start)
-                block = np.fromfile(written, self.column.dtype, count * math.prod(self.column.shape))
-                taken.add(start, block.reshape(count, *self.column.shape))
-        return taken
 
 
 class Strings:
     """A buffer of UTF-8 bytes and the places where strings begin and end, as two .npy files."""
 
     def __init__(self, folder: Path, column: Column) -> None:
-        self.column, self._folder = column, folder
-        self._sum = Sum.of(column)
+        self.runs = Runs()
+        self._folder, self._column = folder, column
         # Grows with what comes: a manifest may promise more strings than there is room to count.
         self._places = array.array("q", [0])
         self._stream: IO[bytes] = (folder / f"{column}.utf8").open("w+b")
@@ -76,10 +54,10 @@ class Strings:
     def write(self, start: int, values: Iterable[str]) -> None:
         """Put strings behind those before; the first is sample `start`."""
         if start != len(self._places) - 1:
-            msg = f"{self.column}: strings come in order, but sample {start} follows {len(self._places) - 2}"
+            msg = f"{self._column}: strings come in order, but sample {start} follows {len(self._places) - 2}"
             raise ValueError(msg)
         values = list(values)
-        self._sum.add(start, values)
+        self.runs.add(start, values)
         for text in values:
             encoded = text.encode()
             self._stream.write(encoded)
@@ -87,15 +65,11 @@ class Strings:
 
     def close(self) -> None:
         """No more comes: where each begins and ends is known now."""
-        with self._stream as raw, (self._folder / f"{self.column}.utf8.npy").open("wb") as out:
+        with self._stream as raw, (self._folder / f"{self._column}.utf8.npy").open("wb") as out:
             size = raw.tell()
             raw.seek(0)
             header = {"descr": "|u1", "fortran_order": False, "shape": (size,)}
             np.lib.format.write_array_header_1_0(out, header)
             shutil.copyfileobj(raw, out, 2**20)
-        (self._folder / f"{self.column}.utf8").unlink()
-        np.save(self._folder / f"{self.column}.places.npy", np.array(self._places, np.int64))
-
-    def sha256(self) -> str:
-        """The sum of what was written."""
-        return self._sum.sha256 or ""
+        (self._folder / f"{self._column}.utf8").unlink()
+        np.save(self._folder / f"{self._column}.places.npy", np.array(self._places, np.int64))
