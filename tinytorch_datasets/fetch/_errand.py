@@ -78,7 +78,7 @@ class Errand:
                 return None
             tell = partial(self._tell, file, progress)
             path = part_beside(target) if is_ours else lone_part(target)
-            with Part(path, file, self._stop, is_shared=is_ours) as part:
+            with Part(path, file, is_shared=is_ours) as part:
                 if not part.is_right() and (kept := neighbours.keep(file, self._stop)):
                     log.info("%s: taken from %s", label, kept)
                     part.borrow(kept)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import glob
-import hashlib
 import json
 import logging
 import os
@@ -23,14 +22,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.plan import File
 
-from ._answer import CHUNK_BYTES
 from ._diagnosis import HEAD_BYTES
 from ._flush import Flush
 from ._room import open_safely, symlink, writing
-from ._stop import Stop
 
 ABANDONED_S = 24 * 60 * 60
 
@@ -49,20 +45,19 @@ def sweep(target: Path) -> None:
 
 
 class Part:
-    """The bytes of one file that are here already, hashed as they arrive."""
+    """The bytes of one file that are here already."""
 
-    def __init__(self, path: Path, file: File, stop: Stop, *, is_shared: bool = True) -> None:
+    def __init__(self, path: Path, file: File, *, is_shared: bool = True) -> None:
         self.path = path
         self._is_shared = is_shared
         self._file = file
-        self._stop = stop
         self._stage = path.with_name(path.name + ".d")
         self._note = path.with_name(path.name + ".json")
         with writing(path):
             self._take_back()
             self._fd = self._open()
         self.bytes = 0
-        self._sha256 = hashlib.sha256()
+        self._flush: Flush | None = None
         try:
             with writing(path):
                 self._take_stock()
@@ -76,7 +71,6 @@ class Part:
             rest = memoryview(chunk)
             while rest:
                 written = os.write(self._fd, rest)
-                self._sha256.update(rest[:written])
                 self.bytes += written
                 rest = rest[written:]
 
@@ -88,11 +82,43 @@ class Part:
             self._note.unlink(missing_ok=True)
             self._fd = self._open()
         self.bytes = 0
-        self._sha256 = hashlib.sha256()
+        self._flush = None
 
     def is_right(self) -> bool:
-        """Whether these are the promised bytes, all of them."""
-        return self.bytes == self._file.bytes and self._sha256.hexdigest() == self._file.sha256
+        """Whether these are the promised bytes, all of them; hashed once, by Pooch, where they stand on the disk.
+
+        Pooch finds the file in a folder of its own, because what it does not find right it would download, to a
+        temporary name that nobody could tell from other people's after a kill. Finding it, it imports no network
+        library: urllib3 opens a socket when it is imported, to see whether there is IPv6.
+        """
+        if self.bytes != self._file.bytes:
+            return False
+        if self._flush is None:
+            import pooch  # type: ignore[import-untyped]  # heavy
+
+            flush = Flush(self._stage / self.path.name)
+            with writing(self.path):
+                self._let_go()
+                self._stage.mkdir()
+                self.path.replace(self._stage / self.path.name)
+            try:
+                with writing(self._stage), _silent(pooch.get_logger()), flush:  # both take about as long
+                    pooch.retrieve(
+                        self._file.name,
+                        known_hash=f"sha256:{self._file.sha256}",
+                        fname=self.path.name,
+                        path=self._stage,
+                        downloader=_refuse,
+                    )
+                self._flush = flush
+            except _Unlike:
+                pass
+            finally:
+                with writing(self.path):
+                    (self._stage / self.path.name).replace(self.path)
+                    self._stage.rmdir()
+                    self._fd = self._open()
+        return self._flush is not None
 
     def head(self) -> bytes:
         """The first bytes, for a diagnosis."""
@@ -111,41 +137,11 @@ class Part:
         return validator if giver == url else None
 
     def settle(self, target: Path) -> None:
-        """Hand the whole file to Pooch, which hashes it where it stands; then give it its name.
-
-        That is a second hashing pass: ours runs as bytes arrive, to know which mirror to blame, and Pooch's reads
-        what the disk really holds. Pooch finds the file in a folder of its own, because what it does not find right
-        it would download, to a temporary name that nobody could tell from other people's after a kill. Finding it,
-        it imports no network library: urllib3 opens a socket when it is imported, to see whether there is IPv6.
-        """
-        import pooch  # type: ignore[import-untyped]  # heavy
-
-        def refuse(url: str, output_file: str, _: Any) -> None:
-            raise ValueError
-
-        flush = Flush(self._stage / target.name)
+        """Give the file its name, once it is right and has reached the disk."""
+        assert self._flush is not None
         with writing(self.path):
+            self._flush.check()  # or a power cut could leave the right name on bytes that never reached the disk
             self._let_go()
-            self._stage.mkdir()
-            self.path.replace(self._stage / target.name)
-        try:
-            with writing(self._stage), _silent(pooch.get_logger()):
-                with flush:  # meanwhile: to hash a large file and to wait for the disk take about as long
-                    whole = pooch.retrieve(
-                        self._file.name,
-                        known_hash=f"sha256:{self._file.sha256}",
-                        fname=target.name,
-                        path=self._stage,
-                        downloader=refuse,
-                    )
-                Path(whole).replace(self.path)
-        except ValueError as error:
-            what = f"{self.path}: the disk gives back other bytes than were written to it"
-            raise StorageError(what, mend="Check the disk before trusting it with anything.", path=target) from error
-        finally:
-            shutil.rmtree(self._stage, ignore_errors=True)
-        with writing(self.path):
-            flush.check()  # or a power cut could leave the right name on bytes that never reached the disk
         with writing(target):
             self._note.unlink(missing_ok=True)
             if target.is_symlink():
@@ -182,7 +178,9 @@ class Part:
             self._take_stock()
 
     def _open(self) -> int:
-        return open_safely(self.path)
+        fd = open_safely(self.path)
+        os.lseek(fd, 0, os.SEEK_END)
+        return fd
 
     def _let_go(self) -> None:
         if self._fd >= 0:
@@ -196,10 +194,7 @@ class Part:
         # A hard link is someone else's file as well: appending would change theirs. Whole ones are only read.
         if about.st_size > self._file.bytes or (about.st_nlink > 1 and about.st_size < self._file.bytes):
             self.drop()
-        while chunk := os.read(self._fd, CHUNK_BYTES):
-            self._stop.check()
-            self._sha256.update(chunk)
-            self.bytes += len(chunk)
+        self.bytes = os.lseek(self._fd, 0, os.SEEK_END)
 
     def _take_back(self) -> None:
         """A fetch was killed while Pooch had the file: take it back, whole as it is."""
@@ -220,6 +215,15 @@ class Part:
             return note["url"], note["validator"]
         except (OSError, ValueError, TypeError, KeyError):
             return None, None  # a note torn by a kill is no note
+
+
+class _Unlike(Exception):
+    """These are not the promised bytes."""
+
+
+def _refuse(url: str, output_file: str, pooch: Any) -> None:
+    """What Pooch is given to download with, which it does where a file is not the promised one."""
+    raise _Unlike
 
 
 @contextmanager
