@@ -30,7 +30,7 @@ data = get("large", manifest=sys.argv[1], home=sys.argv[2], mirror=sys.argv[3], 
 got = time.perf_counter()
 seen = 0
 for images, labels in data.train.batches(64):
-    seen += int(images[:, ::100, ::100].sum()) + len(labels)
+    seen += int(images.max(axis=(1, 2)).sum()) + len(labels)
 done = time.perf_counter()
 print(json.dumps({"get_s": got - began, "iterate_s": done - got, "seen": seen}))
 """
@@ -41,7 +41,7 @@ def write_large(folder: Path, gigabytes: int) -> dict[str, dict[str, object]]:
     samples = gigabytes * SAMPLES_A_GB
     folder.mkdir(parents=True)
     images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (samples, *SAMPLE))
-    images[0], images[-1] = 1, 2
+    images[0], images[-1, -1, -1] = 1, 2
     del images
     np.save(folder / "labels.npy", np.arange(samples) % 2)
     return {path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in sorted(folder.iterdir())}
@@ -82,7 +82,7 @@ def run(gigabytes: int, root: Path) -> dict[str, float]:
         assert process.stdout is not None
         told: dict[str, float] = json.loads(process.stdout.read())
     assert process.returncode == 0
-    assert told.pop("seen") == samples + 100 * 1 + 100 * 2, "not what was written"
+    assert told.pop("seen") == samples + 1 + 2, "not what was written"
     return {**told, "private_mib": private / 1024}
 
 

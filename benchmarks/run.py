@@ -62,6 +62,8 @@ def main() -> None:
         rows = [(line.name, line.title) for line in lines] + [(e.name, e.title) for e in ENTRANTS.values()]
         sys.stdout.write("".join(f"{name:20}{title}\n" for name, title in rows))
         return
+    if options.scratch is not None:
+        options.scratch.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="tinytorch-datasets-benchmarks-", dir=options.scratch))
     try:
         found = measured(options, lines, scratch)

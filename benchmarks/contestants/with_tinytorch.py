@@ -64,13 +64,25 @@ def bag(dataset):
     probe.bag(_shuffled(opened(dataset)))
 
 
-def audit():
+def audit(**how):
     """Everything on disk against the manifest."""
     from tinytorch_datasets import audit
 
-    report = audit(["mnist", "cifar10"])
-    probe.tell(audit={"well": report.well})
+    report = audit(["mnist", "cifar10"], **how)
+    if not report.well:
+        raise SystemExit(str(report.findings))
     return report
+
+
+def audits():
+    """The same again and again."""
+    audit()
+    probe.paced("audit_s", 5, audit)
+
+
+def audit_decoded():
+    """The same, every source decoded as well."""
+    return audit(decode="always")
 
 
 def validated():
@@ -118,6 +130,8 @@ if __name__ == "__main__":
             "epochs": epochs,
             "bag": bag,
             "audit": audit,
+            "audits": audits,
+            "audit-decoded": audit_decoded,
             "validated": validated,
             "entry": entry,
             "arrays": arrays,

@@ -174,8 +174,22 @@ LINES: tuple[Line, ...] = (
         "audit of both; by hand: every file hashed in two threads",
         Cell("tinytorch", "audit"),
         Cell("bare", "audit"),
-        (Cell("bare", "audit-decoded"),),
         aim=1.10,
+    ),
+    Line(
+        "audit-again",
+        "the same in a process that has begun, and done one before",
+        Cell("tinytorch", "audits"),
+        Cell("bare", "audits"),
+        measure="audit_s",
+        aim=1.10,
+    ),
+    Line(
+        "audit-decode",
+        'audit of both with `decode="always"`; by hand: every file hashed, and every source decoded, in two threads',
+        Cell("tinytorch", "audit-decoded"),
+        Cell("bare", "audit-decoded"),
+        rounds=5,
     ),
     Line(
         "manifest",

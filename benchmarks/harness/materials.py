@@ -65,7 +65,7 @@ def make(folder: Path, *, quick: bool = False, realdata: Path | None = None) -> 
         realdata: The folder with real files; None generates them.
     """
     served = folder / "served"
-    label = folder / "label.json"
+    label = folder / "served.json"
     (served / "mnist").mkdir(parents=True, exist_ok=True)
     (served / "cifar-10").mkdir(exist_ok=True)
     if not label.exists():
@@ -182,12 +182,40 @@ def _facts(served: Path, target: Path) -> None:
     with np.load(served / "mnist.npz") as npz:
         mnist = [len(npz["y_train"]), len(npz["y_test"])]
     samples = {"mnist": mnist, "cifar10": [5 * share, share]}
-    target.write_text(json.dumps({"files": files, "members_md5": members, "samples": samples}))
+    sums = {"mnist": _sums_of_mnist(served), "cifar10": _sums_of_cifar10(served)}
+    target.write_text(json.dumps({"files": files, "members_md5": members, "samples": samples, "sums": sums}))
+
+
+def _sums_of_mnist(served: Path) -> dict[str, dict[str, str]]:
+    with np.load(served / "mnist.npz") as npz:
+        fields = {"images": "x", "labels": "y"}
+        return {f: {s: _sum(npz[f"{x}_{s}"], f) for s in ("train", "test")} for f, x in fields.items()}
+
+
+def _sums_of_cifar10(served: Path) -> dict[str, dict[str, str]]:
+    found = {}
+    with tarfile.open(served / ARCHIVE) as archive:
+        for member in archive:
+            if "_batch" in member.name and (file := archive.extractfile(member)) is not None:
+                found[member.name.rpartition("/")[2]] = pickle.load(file, encoding="bytes")
+    sums: dict[str, dict[str, str]] = {"images": {}, "labels": {}}
+    for split, names in (("train", BATCHES[:-1]), ("test", BATCHES[-1:])):
+        images = np.concatenate([found[name][b"data"] for name in names]).reshape(-1, 3, 32, 32)
+        sums["images"][split] = _sum(images, "images")
+        sums["labels"][split] = _sum(np.concatenate([found[name][b"labels"] for name in names]), "labels")
+    return sums
+
+
+def _sum(values: np.ndarray, field: str) -> str:
+    """The sum that a manifest declares of values, worked out as docs/audit.md says."""
+    values = values.astype("<i8" if field == "labels" else "u1")
+    head = f"{values.dtype.name} {'x'.join(map(str, values.shape))}\n"
+    return hashlib.sha256(head.encode() + values.tobytes()).hexdigest()
 
 
 def _entry_mnist(facts: dict, url: str) -> str:
     train, test = facts["samples"]["mnist"]
-    names = [name for _, _, name in MNIST]
+    names, sums = [name for _, _, name in MNIST], facts["sums"]["mnist"]
     return f"""\
   mnist:
     title: MNIST, handwritten digits
@@ -196,8 +224,8 @@ def _entry_mnist(facts: dict, url: str) -> str:
     license: not stated by the authors
     source: http://yann.lecun.com/exdb/mnist/
     fields:
-      images: {{dtype: uint8, shape: [28, 28], range: [0, 255]}}
-      labels: {{dtype: int64, classes: {json.dumps(DIGITS)}}}
+      images: {{dtype: uint8, shape: [28, 28], range: [0, 255], sha256: {json.dumps(sums["images"])}}}
+      labels: {{dtype: int64, classes: {json.dumps(DIGITS)}, sha256: {json.dumps(sums["labels"])}}}
     splits:
       train: {{samples: {train}, images: {names[0]}, labels: {names[1]}}}
       test: {{samples: {test}, images: {names[2]}, labels: {names[3]}}}
@@ -209,7 +237,7 @@ def _entry_mnist(facts: dict, url: str) -> str:
 def _entry_cifar10(facts: dict, url: str) -> str:
     train, test = facts["samples"]["cifar10"]
     members = [f"cifar-10-batches-py/{name}" for name in BATCHES]
-    name = ARCHIVE.rpartition("/")[2]
+    name, sums = ARCHIVE.rpartition("/")[2], facts["sums"]["cifar10"]
     return f"""\
   cifar10:
     title: CIFAR-10, small colour photographs in ten classes
@@ -219,8 +247,8 @@ def _entry_cifar10(facts: dict, url: str) -> str:
     source: https://www.cs.toronto.edu/~kriz/cifar.html
     folder: cifar-10
     fields:
-      images: {{dtype: uint8, shape: [3, 32, 32], range: [0, 255]}}
-      labels: {{dtype: int64, classes: [{", ".join(CLASSES)}]}}
+      images: {{dtype: uint8, shape: [3, 32, 32], range: [0, 255], sha256: {json.dumps(sums["images"])}}}
+      labels: {{dtype: int64, classes: [{", ".join(CLASSES)}], sha256: {json.dumps(sums["labels"])}}}
     splits:
       train: {{samples: {train}, file: {name}, members: [{", ".join(members[:-1])}]}}
       test: {{samples: {test}, file: {name}, members: [{members[-1]}]}}

@@ -71,7 +71,7 @@ def _row(line: Line, found: dict[str, Any]) -> str:
         aim, ratio = f"{duration(line.aim or 0)}", ""
     else:
         reached = line.aim is None or ours["ratio"] <= line.aim or ours["took_s"] <= (line.or_s or 0)
-        aim, ratio = f"{line.aim:.2f}", f"{ours['ratio']:.2f}"
+        aim, ratio = f"{line.aim:.2f}" if line.aim else "", f"{ours['ratio']:.2f}"
         aim += f" or {duration(line.or_s)}" if line.or_s else ""
         # Of a task that the process times itself, the process as a whole says little.
         processor = f"{ours['cpu_ratio']:.2f}" if line.measure == "wall_s" else ""

@@ -25,7 +25,7 @@ from harness.lines import DATASETS, EQUAL, Cell, Line
 from harness.materials import Materials
 
 TIMEOUT_S = 600
-TOUCHED_MIB = 1024
+TOUCHED_MIB = 3072
 SAID_LINES = 3
 
 Report = dict[str, Any]
