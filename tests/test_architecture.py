@@ -17,7 +17,7 @@ NAME = "tinytorch_datasets"
 FLOORS = (
     {"errors", "_version", "sizes", "scalars", "maps", "findings", "file_names", "hashing"},
     {"plan", "document", "texts", "progress", "paths", "links"},
-    {"batches", "declarations", "disk", "formats._registry", "sums", "limits"},
+    {"batches", "declarations", "disk", "formats._registry", "sums", "limits", "compiled"},
     {"dataset", "writers"},
     {"cache", "rules", "receipts"},
     {"complaints", "verify", "contents", "fetch", "formats._*"},

@@ -92,7 +92,7 @@ class TestAGoodManifest:
         """A file's own addresses come first, then each mirror with the file's name appended."""
         text = GOOD.replace("        bytes:", "        urls: [https://other.org/get?file=7]\n        bytes:")
         text = text.replace("[https://example.org/files/]", "[https://a.org/d/, http://b.org/]")
-        plan = load_manifest(write(tmp_path, text)).plan("digits", tmp_path)
+        plan = load_manifest(write(tmp_path, text)).plan("digits").under(tmp_path)
 
         assert plan.files[0].urls == (
             "https://other.org/get?file=7",
@@ -102,7 +102,7 @@ class TestAGoodManifest:
 
     def test_a_plan_remembers_the_lines_of_what_it_promises(self, tmp_path: Path) -> None:
         """The place of a hash is the line that a person edits."""
-        plan = load_manifest(write(tmp_path, GOOD)).plan("digits", tmp_path)
+        plan = load_manifest(write(tmp_path, GOOD)).plan("digits").under(tmp_path)
 
         assert plan.files[0].where == "datasets.yaml:18"
         assert plan.splits[0].columns["images"].where == "datasets.yaml:10"

@@ -151,7 +151,7 @@ class _Audit:
                 self._of_name[plan.name] += lint.linted(self._book, plan.name, in_clone=clone)
         rows = self._on_disk(progress)
         asked = self._remote(deep, remember, told, patience) if "remote" in self._levels else ()
-        beside = list(self._of_folder())
+        beside = [*(lint.compiled_form(self._book) if "manifest" in self._levels else ()), *self._of_folder()]
         if lock is not None:
             from tinytorch_datasets.auditing import locked
 

@@ -170,5 +170,12 @@ def schema_() -> None:
     click.echo(schema.text(), nl=False)
 
 
-for command in (cli_audit.audit, cli_upkeep.add, cli_upkeep.update, cli_upkeep.mirror, cli_upkeep.provenance):
+for command in (
+    cli_audit.audit,
+    cli_upkeep.add,
+    cli_upkeep.update,
+    cli_upkeep.compile_,
+    cli_upkeep.mirror,
+    cli_upkeep.provenance,
+):
     main.add_command(command)

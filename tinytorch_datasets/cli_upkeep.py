@@ -180,6 +180,36 @@ def mirror(
                 click.echo("\nserved no longer", err=True)
 
 
+@click.command("compile")
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 if it would be something else than is there")
+@with_manifest
+def compile_(check: bool, manifest: Path | None) -> None:
+    """Write the manifest's compiled form beside it, by which `get` needs not read and check the YAML.
+
+    It counts until the next change of the manifest, or of the package's version; `add` and `update` keep it.
+
+    \b
+      tinytorch-datasets compile
+      tinytorch-datasets compile --check
+    """
+    from tinytorch_datasets import compiled, disk, stages
+    from tinytorch_datasets.errors import DatasetError
+    from tinytorch_datasets.reports.people import shown
+
+    path = paths.manifest_path(manifest)
+    beside, written = compiled.place(path), stages.compile_manifest(path)
+    told = shown(str(beside))
+    if not check:
+        with disk.whole_file(beside) as out:
+            out.write(written)
+        click.echo(f"{told}: written")
+        return
+    if not beside.exists() or beside.read_bytes() != written:
+        what = f"{told} is not there" if not beside.exists() else f"{told} is not what the manifest says now"
+        raise DatasetError(what, mend="Run `tinytorch-datasets compile`.")
+    click.echo(f"{told}: as the manifest says")
+
+
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @with_manifest

@@ -173,11 +173,6 @@ class Entry(_Model):
         """The size of all files together."""
         return sum(file.bytes for file in self.files.values())
 
-    @property
-    def classes(self) -> tuple[str, ...] | None:
-        """The class names of the first field that has any."""
-        return next((field.classes for field in self.fields.values() if field.classes), None)
-
 
 class Declarations(_Model):
     """A manifest of data sets."""

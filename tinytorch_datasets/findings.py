@@ -35,6 +35,8 @@ RULES: Mapping[str, str] = MappingProxyType(
         "decode": "A file with the declared hash is not what its format says.",
         "content": "A file holds something else than declared.",
         "array": "A cached array is not what its file decodes to.",
+        "compiled": "The compiled form of the manifest is not what the manifest says.",
+        "compiled-stale": "The compiled form of the manifest is of an older one, and is passed over.",
         "receipt": "A receipt by which arrays are opened is not what the manifest says.",
         "content-hash": "Decoded values have another sha256 than declared.",
         "class-unused": "A declared class has no sample in any split.",

@@ -75,11 +75,10 @@ def get(
             return found
     from tinytorch_datasets import stages  # everything heavy stands behind it
 
-    book = manifest_of(manifest)
+    one = stages.declared(path, name) if _is_path(manifest) else manifest.declared(name)  # type: ignore[union-attr]
     return stages.run(
-        book,
-        name,
-        stages.places(book, root),
+        one,
+        paths.places(one.manifest, root, download_to=one.download_to, shipped_in=one.shipped_in),
         mirror=str(mirror) if mirror is not None else settings.mirror,
         offline=settings.offline if offline is None else offline,
         verify=verify,

@@ -15,7 +15,7 @@ from tinytorch_datasets import complaints, rules
 from tinytorch_datasets.declarations import Declarations, Entry
 from tinytorch_datasets.document import Document, dotted
 from tinytorch_datasets.errors import ManifestError, Problem, UnknownDataset
-from tinytorch_datasets.plan import Column, File, Plan, Split
+from tinytorch_datasets.plan import Column, Declared, File, Plan, Split
 
 
 class Manifest:
@@ -53,8 +53,14 @@ class Manifest:
         """The line of a value that stands beside `datasets`: ``where_on_top("shipped_in")``."""
         return self._document.where(key)
 
-    def plan(self, name: str, folder: Path) -> Plan:
-        """What the stages need to know of one data set whose files are (or will be) in `folder`."""
+    def declared(self, name: str) -> Declared:
+        """What the stages need to know of one data set, and of the manifest that declares it."""
+        plain = self.entry(name).model_dump(mode="json", exclude_unset=True)
+        plan = self.plan(name)
+        return Declared(self.path, self.stamp, self.sha256, self.download_to, self.shipped_in, plan, plain)
+
+    def plan(self, name: str) -> Plan:
+        """What a data set promises; where its files are is for `Plan.under` to say."""
         entry = self.entry(name)
         files = tuple(
             File(
@@ -69,16 +75,16 @@ class Manifest:
         return Plan(
             name=name,
             folder=entry.folder or name,
-            root=folder,
+            root=Path(),
             status=entry.status,
             format=entry.format,
             files=files,
-            splits=tuple(self._split(name, entry, split, folder) for split in entry.splits),
+            splits=tuple(self._split(name, entry, split) for split in entry.splits),
             options=dict(entry.options),
             where=self.where(name),
         )
 
-    def _split(self, name: str, entry: Entry, title: str, folder: Path) -> Split:
+    def _split(self, name: str, entry: Entry, title: str) -> Split:
         split = entry.splits[title]
         named = split.__pydantic_extra__ or {}
         columns = {
@@ -87,7 +93,7 @@ class Manifest:
                 field=field,
                 dtype=declared.dtype,
                 samples=split.samples,
-                file=folder / (split.file or named[field]),
+                file=Path(split.file or named[field]),
                 key=named.get(field, field) if split.file else "",
                 shape=declared.shape,
                 range=declared.range,
@@ -103,7 +109,7 @@ class Manifest:
             name=title,
             samples=split.samples,
             columns=columns,
-            file=folder / split.file if split.file else None,
+            file=Path(split.file) if split.file else None,
             members=split.members or (),
             where=self.where(name, "splits", title, "samples"),
         )

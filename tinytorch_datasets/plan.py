@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from tinytorch_datasets.maps import Stamp
 
 TEXT = "str"
 DTYPES = (
@@ -93,12 +95,18 @@ class Split:
     members: tuple[str, ...] = ()
     where: str = ""
 
+    def under(self, root: Path) -> Split:
+        """The same, of files that are in the folder `root`."""
+        columns = {name: replace(column, file=root / column.file) for name, column in self.columns.items()}
+        return replace(self, columns=columns, file=self.file and root / self.file)
+
 
 @dataclass(frozen=True)
 class Plan:
     """Everything that the stages after the manifest need to know about one data set.
 
-    `folder` is the name of its folder, on a mirror too; `root` is where that folder is on this disk.
+    `folder` is the name of its folder, on a mirror too; `root` is where that folder is on this disk, as soon as
+    that is known: until then it is ``.``, and so are the columns' files below it.
     """
 
     name: str
@@ -115,3 +123,27 @@ class Plan:
     def columns(self) -> tuple[Column, ...]:
         """Every column of every split."""
         return tuple(column for split in self.splits for column in split.columns.values())
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """The class names of the first field that has any."""
+        return next((column.classes for column in self.columns if column.classes), None)
+
+    def under(self, root: Path) -> Plan:
+        """The same, of files that are (or will be) in the folder `root`."""
+        return replace(self, root=root, splits=tuple(split.under(root) for split in self.splits))
+
+
+class Declared(NamedTuple):
+    """One data set as a manifest declares it: its plan, its files not placed yet, and its entry in plain values.
+
+    `stamp` and `sha256` are the manifest's own; `download_to` and `shipped_in` the folders that it names.
+    """
+
+    manifest: Path
+    stamp: Stamp
+    sha256: str
+    download_to: str
+    shipped_in: str
+    plan: Plan
+    entry: Mapping[str, Any]

@@ -10,29 +10,41 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinytorch_datasets import cache, contents, disk, formats, manifest, paths, receipts
+from tinytorch_datasets import cache, compiled, contents, disk, formats, paths, receipts
 from tinytorch_datasets.dataset import Dataset
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.fetch import fetch
-from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.maps import stamp
 from tinytorch_datasets.paths import Places
-from tinytorch_datasets.plan import Plan
+from tinytorch_datasets.plan import Declared, Plan
 from tinytorch_datasets.receipts import Receipt, SplitReceipt
 from tinytorch_datasets.verify import Mode, Stamps, arrays_hold, check, remember_arrays
 
 if TYPE_CHECKING:
+    from tinytorch_datasets.manifest import Manifest
     from tinytorch_datasets.progress import Progress
 
 
 def read_manifest(path: Path) -> Manifest:
     """The manifest in that file, checked against the formats there are."""
+    from tinytorch_datasets import manifest  # and with it YAML and Pydantic
+
     return manifest.load(path, formats)
 
 
+def declared(path: Path, name: str) -> Declared:
+    """What the manifest in that file declares of a data set: as it was compiled, or else read and checked now."""
+    return compiled.declared(path, name) or read_manifest(path).declared(name)
+
+
+def compile_manifest(path: Path) -> bytes:
+    """The compiled form of the manifest in that file, which is read and checked now."""
+    book = read_manifest(path)
+    return compiled.written(book.declared(name) for name in book.datasets)
+
+
 def run(
-    book: Manifest,
-    name: str,
+    declared: Declared,
     where: Places,
     *,
     mirror: str | None,
@@ -41,7 +53,7 @@ def run(
     progress: Progress | None,
 ) -> Dataset:
     """Every stage for one data set, and the receipt that lets the next `get` skip them."""
-    plan = planned(book, name, where)
+    plan = placed(declared.plan, where)
     stamps = stamps_of(plan, where)
     if plan.status == "remote":
         brought = fetch(
@@ -60,21 +72,25 @@ def run(
         check(plan.root / file.name, file, mode=verify, stamps=stamps, mend=mend(plan))
     arrays = decoded(plan, where, mode=verify, stamps=stamps)
     stamps.save()
-    receipt = receipt_of(book, plan, arrays)
-    disk.keep(receipts.place(where.cache, book.path, name), receipt.written())
-    return receipt.dataset(name, arrays.parent)
+    receipt = receipt_of(declared, plan, arrays)
+    disk.keep(receipts.place(where.cache, declared.manifest, plan.name), receipt.written())
+    return receipt.dataset(plan.name, arrays.parent)
 
 
-def places(book: Manifest, home: Path | None = None) -> Places:
+def places(book: Manifest) -> Places:
     """The folders that a manifest's data lives in."""
-    return paths.places(book.path, home, download_to=book.download_to, shipped_in=book.shipped_in)
+    return paths.places(book.path, download_to=book.download_to, shipped_in=book.shipped_in)
 
 
 def planned(book: Manifest, name: str, where: Places) -> Plan:
     """The plan of one data set, its files placed where they are or will be."""
-    entry = book.entry(name)
-    folder = where.files(entry.folder or name, shipped=entry.status == "shipped", names=tuple(entry.files))
-    return book.plan(name, folder)
+    return placed(book.plan(name), where)
+
+
+def placed(plan: Plan, where: Places) -> Plan:
+    """The same plan, its files placed where they are or will be."""
+    names = tuple(file.name for file in plan.files)
+    return plan.under(where.files(plan.folder, shipped=plan.status == "shipped", names=names))
 
 
 def mend(plan: Plan) -> str:
@@ -127,10 +143,10 @@ def blocks(plan: Plan) -> Iterator[formats.Block]:
         raise
 
 
-def receipt_of(book: Manifest, plan: Plan, arrays: Path) -> Receipt:
+def receipt_of(declared: Declared, plan: Plan, arrays: Path) -> Receipt:
     """What opening the data set takes, made from the plan and from the decoded arrays' own headers."""
     splits = []
-    stamped = [book.path, *(plan.root / file.name for file in plan.files)]
+    stamped = [declared.manifest, *(plan.root / file.name for file in plan.files)]
     for split in plan.splits:
         parts = {field: cache.parts(column, arrays) or [] for field, column in split.columns.items()}
         stamped += [arrays / part.file for found in parts.values() for part in found]
@@ -145,17 +161,16 @@ def receipt_of(book: Manifest, plan: Plan, arrays: Path) -> Receipt:
         )
     stamps = {str(path): stamp(path) for path in stamped}
     # The manifest's stamp is of before it was read: a change since then is a change.
-    stamps[str(book.path)] = book.stamp
-    entry = book.entry(plan.name)
+    stamps[str(declared.manifest)] = declared.stamp
     return Receipt(
-        manifest=str(book.path),
+        manifest=str(declared.manifest),
         folder=arrays.name,
         splits=tuple(splits),
-        classes=entry.classes,
-        manifest_sha256=book.sha256,
+        classes=plan.classes,
+        manifest_sha256=declared.sha256,
         files={str(plan.root / file.name): file.sha256 for file in plan.files},
         runs=cache.runs(arrays),
-        entry=entry.model_dump(mode="json", exclude_unset=True),
+        entry=declared.entry,
         stamps=stamps,
     )
 

@@ -65,7 +65,7 @@ def described(book: Manifest, name: str) -> None:
         ("folder", [shown(one["path"])]),
         ("format", [entry.format, *(f"{key}: {value}" for key, value in entry.options.items())]),
         ("fields", [_field(field, declared) for field, declared in entry.fields.items()]),
-        ("classes", [", ".join(entry.classes or ())]),
+        ("classes", [", ".join(book.plan(name).classes or ())]),
         ("splits", [f"{split}: {samples:,} samples" for split, samples in one["splits"].items()]),
         ("size", [f"{readable(entry.bytes)} ({entry.bytes:,} bytes)"]),
         ("files", [f"{file.sha256}  {path}" for path, file in entry.files.items()]),

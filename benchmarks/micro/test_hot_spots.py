@@ -91,7 +91,7 @@ def test_decode(
     benchmark: Any, served: Any, home: Path, name: str, inflater: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Inflating, unpacking and checking every block, with nothing written."""
-    from tinytorch_datasets import load_manifest, stages
+    from tinytorch_datasets import load_manifest, paths, stages
     from tinytorch_datasets.formats import _inflate
 
     if inflater == "isal":
@@ -99,7 +99,8 @@ def test_decode(
     else:
         monkeypatch.setattr(_inflate, "isal", lambda: None)
     book = load_manifest(served.manifest("plain"))
-    plan = stages.planned(book, name, stages.places(book, home))
+    where = paths.places(book.path, home, download_to=book.download_to, shipped_in=book.shipped_in)
+    plan = stages.planned(book, name, where)
     benchmark(lambda: [None for _ in stages.blocks(plan)])
 
 

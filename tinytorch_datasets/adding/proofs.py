@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tinytorch_datasets import stages
+from tinytorch_datasets import compiled, stages
 from tinytorch_datasets.adding.sources import Source
 from tinytorch_datasets.disk import whole_file
 from tinytorch_datasets.errors import DatasetError, ManifestError
@@ -53,7 +53,7 @@ def proved(text: str, name: str, found: Sequence[Source], scratch: Path, manifes
     book = checked(text, scratch, manifest)
     taken: dict[str, dict[str, Sum]] = {}
     with gathered(found, scratch) as folder:
-        for column, start, values in stages.blocks(book.plan(name, folder)):
+        for column, start, values in stages.blocks(book.plan(name).under(folder)):
             splits = taken.setdefault(column.field, {})
             splits.setdefault(column.split, Sum.of(column)).add(start, values)
     return {
@@ -63,9 +63,12 @@ def proved(text: str, name: str, found: Sequence[Source], scratch: Path, manifes
 
 
 def write(manifest: Path, before: str, after: str) -> None:
-    """Put the new text in the manifest's place, unless somebody else changed it meanwhile."""
+    """Put the new text in the manifest's place, unless somebody else changed it meanwhile; compiled anew if it was."""
     if manifest.exists() and manifest.read_bytes().decode() != before:
         what = f"{manifest} was changed by someone else meanwhile; nothing was written to it"
         raise DatasetError(what, mend="Run the same command again.")
     with whole_file(manifest) as out:
         out.write(after.encode())
+    if (beside := compiled.place(manifest)).exists():
+        with whole_file(beside) as out:
+            out.write(stages.compile_manifest(manifest))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+from tinytorch_datasets import compiled
 from tinytorch_datasets.declarations import Entry
 from tinytorch_datasets.findings import Finding
 from tinytorch_datasets.manifest import Manifest
@@ -46,6 +47,29 @@ def linted(book: Manifest, name: str, *, in_clone: bool) -> Iterator[Finding]:
                 path=str(path),
                 mend="Correct the path, or take it out.",
             )
+
+
+def compiled_form(book: Manifest) -> Iterator[Finding]:
+    """The compiled form beside the manifest, if it is not what the manifest makes now: stale, or planted."""
+    path = compiled.place(book.path)
+    try:
+        kept = path.read_bytes()
+    except FileNotFoundError:
+        return
+    if kept == compiled.written(book.declared(name) for name in book.datasets):
+        return
+    counts = any(compiled.declared(book.path, name) for name in book.datasets)
+    yield Finding(
+        rule="compiled" if counts else "compiled-stale",
+        dataset="",
+        what="it is not what the manifest says" if counts else "it is of another manifest or version, and passed over",
+        path=str(path),
+        where=f"{book.path.name}:1",
+        expected="what `tinytorch-datasets compile` writes",
+        found="something else",
+        mend=f"Run `tinytorch-datasets compile --manifest {book.path.name}`, or delete it.",
+        severity="error" if counts else "warning",
+    )
 
 
 def _questions(book: Manifest, name: str, entry: Entry, warn: Any) -> Iterator[Finding]:
