@@ -22,14 +22,16 @@ test *ARGS:
 slow:
     pytest -m slow
 
-# The generated parts of the docs, and the schema, are as the code would write them
+# The generated parts of the docs, the schema and the compiled manifest are as the code would write them
 docs:
     cog -P --check README.md docs/*.md datasets/README.md
     tinytorch-datasets schema | diff - datasets.schema.json
+    tinytorch-datasets compile --check
 
-# Write the generated parts of the docs, and the schema, anew
+# Write the generated parts of the docs, the schema and the compiled manifest anew
 regenerate:
     tinytorch-datasets schema > datasets.schema.json
+    tinytorch-datasets compile
     cog -P -r README.md docs/*.md datasets/README.md
 
 # Shipped and cached data against the manifest

@@ -1,6 +1,6 @@
 """What does a data set cost that is larger than memory?
 
-    python benchmarks/larger_than_memory.py 1 2 4
+    python benchmarks/larger_than_memory.py 1 2 5 20
 
 For each size in GB: a generated set is fetched from a folder, verified, decoded, and gone through in batches, in a
 process of its own whose private memory is watched. The file is sparse, so the disk holds it twice (the download and
@@ -16,10 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from harness import machine
 
+RESULTS = Path(__file__).with_suffix(".json")
 SAMPLE = (1000, 1000)
 SAMPLES_A_GB = 1000
 WORK = """
@@ -96,17 +100,44 @@ def anonymous_kib(pid: int) -> int:
 
 
 def main() -> None:
-    """Measure each size given, and print a table."""
+    """Measure each size given, and print a table; or write what it is made of."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("gigabytes", nargs="*", type=int, default=[1, 2])
     options.add_argument("--folder", type=Path, help="Where there is room for twice the largest size")
+    options.add_argument("--json", type=Path, metavar="FILE", help="Write the results")
     chosen = options.parse_args()
-    print("| GB | get, s per GB | iterate, s per GB | private memory, MiB |\n|---|---|---|---|")
+    sizes: dict[str, dict[str, float]] = {}
     for gigabytes in chosen.gigabytes:
         with tempfile.TemporaryDirectory(dir=chosen.folder) as root:
-            seen = run(gigabytes, Path(root))
-        get_s, iterate_s = seen["get_s"] / gigabytes, seen["iterate_s"] / gigabytes
-        print(f"| {gigabytes} | {get_s:.2f} | {iterate_s:.2f} | {seen['private_mib']:.0f} |", flush=True)
+            sizes[str(gigabytes)] = run(gigabytes, Path(root))
+    found = {"date": date.today().isoformat(), "machine": machine.description(), "sizes": sizes}
+    if chosen.json:
+        chosen.json.write_text(json.dumps(found, indent=1) + "\n")
+    print(table(found))
+
+
+def load() -> dict[str, Any]:
+    """The results that the docs show."""
+    found: dict[str, Any] = json.loads(RESULTS.read_text())
+    return found
+
+
+def table(found: dict[str, Any]) -> str:
+    """The results as Markdown."""
+    of = found["machine"]
+    head = (
+        f"Measured on {found['date']}: {of['processor']}, {of['cores']} cores, {of['memory_gib']} GiB, {of['system']}."
+    )
+    rows = [
+        head,
+        "",
+        "| GB | `get`, seconds a GB | once through, seconds a GB | private memory, peak |",
+        "|---|---|---|---|",
+    ]
+    for size, seen in found["sizes"].items():
+        per_gb = [f"{seen[what] / int(size):.2f}" for what in ("get_s", "iterate_s")]
+        rows.append(f"| {size} | {per_gb[0]} | {per_gb[1]} | {seen['private_mib']:.0f} MiB |")
+    return "\n".join(rows)
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ def manifest(data: bytes, folder: Path) -> None:
     with refused():
         book = load_manifest(file)
         for name in book.datasets:
-            book.plan(name, folder)
+            book.plan(name).under(folder)
 
 
 TARGETS: dict[str, Target] = {

@@ -165,6 +165,11 @@ FORMATS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Dataset], None]
 }
 
 
+def classes(entry: Any) -> Any:
+    """The class names of an entry's labels."""
+    return entry.fields["labels"].classes
+
+
 class TestEveryFormat:
     """`add`, then `get`, with no edit in between."""
 

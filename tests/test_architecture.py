@@ -15,7 +15,7 @@ PACKAGE = Path(tinytorch_datasets.__file__).parent
 NAME = "tinytorch_datasets"
 
 FLOORS = (
-    {"errors", "_version", "sizes", "scalars", "maps", "findings", "file_names", "hashing"},
+    {"errors", "_version", "sizes", "scalars", "maps", "findings", "file_names", "hashing", "threads"},
     {"plan", "document", "texts", "progress", "paths", "links"},
     {"batches", "declarations", "disk", "formats._registry", "sums", "limits", "compiled"},
     {"dataset", "writers"},

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import pickle
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -241,7 +243,20 @@ def read_blocks(form: str, told: Any, options: Mapping[str, Any]) -> Any:
     return formats.of(form).decode([told], **options)
 
 
-WORDS = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs", "Cc", "Cf", "Cn"]), min_size=1, max_size=40)
+# A number by YAML 1.2 (section 10.3.2 of its specification). PyYAML, which is of YAML 1.1, leaves some of them without
+# quotes as text (08, 1e5); what stands so in a manifest is refused, which is another test's claim.
+NUMBER_BY_YAML_1_2 = re.compile(r"[-+]?([0-9]+|(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?)|0o[0-7]+|0x[0-9a-fA-F]+")
+
+
+def agreed(text: str) -> bool:
+    """Whether it is text, or a number, to readers of both versions of YAML as PyYAML would leave it without quotes."""
+    by_1_1 = yaml.SafeDumper(io.StringIO()).resolve(yaml.ScalarNode, text, (True, False))
+    return by_1_1 != "tag:yaml.org,2002:str" or not NUMBER_BY_YAML_1_2.fullmatch(text)
+
+
+WORDS = st.text(
+    st.characters(min_codepoint=32, exclude_categories=["Cs", "Cc", "Cf", "Cn"]), min_size=1, max_size=40
+).filter(agreed)
 FIELD = {"dtype": st.sampled_from(NUMBERS), "shape": st.lists(st.integers(1, 9), max_size=3)}
 ENTRY = st.fixed_dictionaries(
     {
@@ -299,7 +314,7 @@ class TestManifests:
             key: entry[key] for key in ("title", "license", "source")
         }
         assert found.description == entry.get("description")
-        assert found.classes == tuple(entry["fields"]["labels"]["classes"])
+        assert found.fields["labels"].classes == tuple(entry["fields"]["labels"]["classes"])
         assert found.splits["train"].samples == entry["splits"]["train"]["samples"]
         assert found.files["f.npz"].bytes == entry["files"]["f.npz"]["bytes"]
 

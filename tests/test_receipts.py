@@ -141,6 +141,12 @@ def nonsense(clone: Path) -> None:
     receipt(clone).write_text(json.dumps(known))
 
 
+def brackets_without_end(clone: Path) -> None:
+    """What exhausts the stack of whoever reads it, in everything that is kept as JSON."""
+    for path in (receipt(clone), *clone.parent.rglob("sums.json"), *clone.parent.rglob("stamps/*.json")):
+        path.write_text("[" * 200_000)
+
+
 def an_array_changed(clone: Path) -> None:
     """An array that lost its end."""
     path = next(clone.parent.rglob("train.images.npy"))
@@ -157,6 +163,7 @@ DAMAGES = [
     another_folder,
     a_longer_shape,
     nonsense,
+    brackets_without_end,
     an_array_changed,
 ]
 

@@ -15,6 +15,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from tinytorch_datasets.maps import Part, found
 from tinytorch_datasets.plan import Column, Plan
 from tinytorch_datasets.sums import STRINGS_AT_ONCE, Run, covers, sum_of
 from tinytorch_datasets.texts import Texts
+from tinytorch_datasets.threads import Behind
 from tinytorch_datasets.writers import Numbers, Strings
 
 # Raise it when the files in a folder, or what they mean, change.
@@ -65,7 +67,7 @@ def runs(folder: Path) -> dict[str, list[Run]]:
     try:
         known = json.loads((folder / SUMS).read_bytes())
         return {column: [Run(*run) for run in told] for column, told in known.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
 
 
@@ -124,21 +126,24 @@ def blocks(plan: Plan, folder: Path) -> Iterator[Block]:
 def write(target: Path, blocks: Iterable[tuple[Column, int, Any]]) -> None:
     """Write all columns' blocks into the folder `target`, which appears when the last one is written.
 
+    A block is written and summed while the next one is decoded, so two are held at a time.
+
     Raises:
         StorageError: The disk is full, or the folder cannot be written to.
     """
     aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
     writers: dict[str, Numbers | Strings] = {}
     try:
-        with contextlib.ExitStack() as open_files:
-            make_folder(aside)
+        make_folder(aside)
+        with contextlib.ExitStack() as open_files, contextlib.closing(Behind("writing")) as behind:
             for column, start, values in blocks:
                 name = str(column)
                 if name not in writers:
                     kind = Strings if column.is_text else Numbers
                     writers[name] = open_files.enter_context(contextlib.closing(kind(aside, column)))
-                writers[name].write(start, values)
-                del values  # a block may be large, and is not to be held while the next one is decoded
+                behind.do(partial(writers[name].write, start, values))
+                del values  # a block may be large, and is not to be held once it is written
+            behind.wait()
         written = {name: writer.runs.told() for name, writer in writers.items()}
         (aside / SUMS).write_text(json.dumps(written))
         _into_place(aside, target)

@@ -182,9 +182,8 @@ def mirror(
 
 @click.command("compile")
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if it would be something else than is there")
-@with_manifest
-def compile_(check: bool, manifest: Path | None) -> None:
-    """Write the manifest's compiled form beside it, by which `get` needs not read and check the YAML.
+def compile_(check: bool) -> None:
+    """Write the packaged manifest's compiled form beside it, by which `get` need not read and check the YAML.
 
     It counts until the next change of the manifest, or of the package's version; `add` and `update` keep it.
 
@@ -196,8 +195,9 @@ def compile_(check: bool, manifest: Path | None) -> None:
     from tinytorch_datasets.errors import DatasetError
     from tinytorch_datasets.reports.people import shown
 
-    path = paths.manifest_path(manifest)
+    path = paths.packaged_manifest()
     beside, written = compiled.place(path), stages.compile_manifest(path)
+    assert beside is not None
     told = shown(str(beside))
     if not check:
         with disk.whole_file(beside) as out:

@@ -1,11 +1,12 @@
-"""What did a manifest say when it was last validated?
+"""What did the packaged manifest say when it was last validated?
 
-Beside `datasets.yaml` there may be `datasets.compiled.json`, which `tinytorch-datasets compile` writes: every entry
-as a plan. With it a data set comes without reading YAML or importing Pydantic, which take longer than MNIST takes to
+Beside `datasets.yaml` is `datasets.compiled.json`, which `tinytorch-datasets compile` writes: every entry as a plan.
+With it a data set comes without reading YAML or importing Pydantic, which take nearly as long as MNIST takes to
 inflate. It counts for the very bytes that were validated and the version of this package that did it; for any
 other, or when it is damaged, the YAML is read.
 
-It speeds up and decides nothing: `audit` compiles the manifest again and compares.
+It is part of the package, and trusted as its code is. A manifest of somebody else's is always read and checked,
+whatever lies beside it. `audit` compiles the packaged one again and compares.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tinytorch_datasets import paths
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.maps import stamp
 from tinytorch_datasets.plan import Column, Declared, File, Plan, Split
@@ -25,19 +27,23 @@ from tinytorch_datasets.plan import Column, Declared, File, Plan, Split
 LAYOUT = [1, VERSION]
 
 
-def place(manifest: Path) -> Path:
-    """Where the compiled form of a manifest is kept: beside it.
+def place(manifest: Path) -> Path | None:
+    """Where the compiled form of a manifest is kept: beside the packaged one; None for any other.
 
-    >>> place(Path("course") / "datasets.yaml").name
+    >>> place(paths.packaged_manifest()).name
     'datasets.compiled.json'
+    >>> place(Path("course") / "datasets.yaml")
     """
-    return manifest.with_name(f"{manifest.stem}.compiled.json")
+    return manifest.with_name("datasets.compiled.json") if manifest == paths.packaged_manifest() else None
 
 
 def declared(manifest: Path, name: str) -> Declared | None:
     """What the manifest declares of one data set; None unless it was compiled as it is now, with such a name."""
+    beside = place(manifest)
+    if beside is None:
+        return None
     try:
-        kept = json.loads(place(manifest).read_bytes())
+        kept = json.loads(beside.read_bytes())
         # Of before it is read, as everywhere: a change since then is a change.
         about = stamp(manifest)
         sha256 = hashlib.sha256(manifest.read_bytes()).hexdigest()
@@ -46,7 +52,7 @@ def declared(manifest: Path, name: str) -> Declared | None:
             return None
         told, entry = datasets[name]
         return Declared(manifest, about, sha256, download_to, shipped_in, _plan(told), dict(entry))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         # Absent, damaged or foreign: all the same, because the manifest itself says what it would say.
         return None
 

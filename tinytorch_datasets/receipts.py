@@ -134,7 +134,7 @@ class Receipt(NamedTuple):
                 entry=dict(entry),
                 stamps=dict(stamps),
             )
-        except (OSError, ValueError, TypeError, AttributeError):
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             # Absent, damaged or foreign: all the same, because what it would say can be found out again.
             return None
 

@@ -36,7 +36,7 @@ class Stamps:
         self._path = path
         self._known: dict[str, list[str | int]] = {}
         self._changed = False
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, RecursionError):
             known = json.loads(path.read_bytes())
             if isinstance(known, dict):
                 self._known = known

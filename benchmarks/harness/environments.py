@@ -69,3 +69,16 @@ def _install(environment: Path, what: list[str | Path]) -> None:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
         msg = (errors or done.stderr.splitlines() or ["pip failed"])[-1].removeprefix("ERROR: ")
         raise CannotRun(msg)
+
+
+def declare(environment: Path, manifest: Path) -> None:
+    """Put a manifest in the place of the one that the package in an environment came with, and compile it."""
+    # Isolated: in a folder that has the package, Python would take that one, and it is not ours to change.
+    python = [python_of(environment), "-I"]
+    find = "from tinytorch_datasets import paths; print(paths.packaged_manifest())"
+    place = subprocess.run([*python, "-c", find], capture_output=True, text=True, check=True).stdout.strip()
+    if environment.resolve() not in Path(place).resolve().parents:
+        msg = f"the package is not in its environment, but at {place}"
+        raise CannotRun(msg)
+    shutil.copyfile(manifest, place)
+    subprocess.run([*python, "-m", "tinytorch_datasets", "compile"], check=True, capture_output=True)

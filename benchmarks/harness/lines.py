@@ -128,6 +128,13 @@ def _per_dataset() -> list[Line]:
             state="cold",
         ),
         Line(
+            "cold-mnist-isal",
+            "MNIST, likewise, with isal; by hand: zlib",
+            Cell("tinytorch-isal", "cold", "mnist"),
+            Cell("bare", "cold", "mnist"),
+            state="cold",
+        ),
+        Line(
             "cold-cifar10",
             "CIFAR-10, likewise, with zlib",
             Cell("tinytorch", "cold", "cifar10"),

@@ -74,6 +74,8 @@ class Contest:
                 self._leave_out(name, str(error))
                 continue
             self._pythons[name] = environments.python_of(environment)
+            if PACKAGE in entrant.requirements:
+                environments.declare(environment, self.materials.manifest("plain"))
             self.versions[name] = _asked_for(entrant, environments.versions(environment))
             machine.read_files(environment)
 
@@ -188,6 +190,9 @@ class Contest:
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "SYSTEMROOT") if name in os.environ}
         home = folder / "home"
         home.mkdir(exist_ok=True)
+        # The one that is called plain is the package's own.
+        if cell.manifest != "plain":
+            kept["TINYTORCH_DATASETS_MANIFEST"] = str(self.materials.manifest(cell.manifest))
         return {
             **kept,
             "HOME": str(home),
@@ -195,7 +200,6 @@ class Contest:
             "BENCH_URL": self.url,
             "BENCH_FACTS": str(self.materials.facts),
             "TINYTORCH_DATASETS_HOME": str(folder),
-            "TINYTORCH_DATASETS_MANIFEST": str(self.materials.manifest(cell.manifest)),
         }
 
 

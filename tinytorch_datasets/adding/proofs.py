@@ -69,6 +69,6 @@ def write(manifest: Path, before: str, after: str) -> None:
         raise DatasetError(what, mend="Run the same command again.")
     with whole_file(manifest) as out:
         out.write(after.encode())
-    if (beside := compiled.place(manifest)).exists():
+    if beside := compiled.place(manifest):
         with whole_file(beside) as out:
             out.write(stages.compile_manifest(manifest))

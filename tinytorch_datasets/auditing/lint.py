@@ -50,26 +50,25 @@ def linted(book: Manifest, name: str, *, in_clone: bool) -> Iterator[Finding]:
 
 
 def compiled_form(book: Manifest) -> Iterator[Finding]:
-    """The compiled form beside the manifest, if it is not what the manifest makes now: stale, or planted."""
+    """The compiled form beside the packaged manifest, if it is not what the manifest makes now: stale, or planted."""
     path = compiled.place(book.path)
-    try:
-        kept = path.read_bytes()
-    except FileNotFoundError:
+    if path is None or not path.exists():
         return
+    kept = path.read_bytes()
     if kept == compiled.written(book.declared(name) for name in book.datasets):
         return
-    counts = any(compiled.declared(book.path, name) for name in book.datasets)
-    yield Finding(
-        rule="compiled" if counts else "compiled-stale",
+    differs = partial(
+        Finding,
         dataset="",
-        what="it is not what the manifest says" if counts else "it is of another manifest or version, and passed over",
         path=str(path),
         where=f"{book.path.name}:1",
-        expected="what `tinytorch-datasets compile` writes",
-        found="something else",
-        mend=f"Run `tinytorch-datasets compile --manifest {book.path.name}`, or delete it.",
-        severity="error" if counts else "warning",
+        mend="Run `tinytorch-datasets compile`, or delete it.",
     )
+    if any(compiled.declared(book.path, name) for name in book.datasets):
+        yield differs(rule="compiled", what="its compiled form is not what it says")
+    else:
+        what = "its compiled form is of an older one, or of another version, and is passed over"
+        yield differs(rule="compiled-stale", what=what, severity="warning")
 
 
 def _questions(book: Manifest, name: str, entry: Entry, warn: Any) -> Iterator[Finding]:

@@ -23,7 +23,9 @@ def foreign(book: Manifest, plan: Plan, where: Places) -> Iterator[Finding]:
         receipt = Receipt.read(path)
         if receipt is None or receipt.manifest != str(book.path) or not receipt.holds():
             continue
-        if not (cache.is_whole(plan, arrays) and receipt.same_as(stages.receipt_of(book.declared(plan.name), plan, arrays))):
+        if not (
+            cache.is_whole(plan, arrays) and receipt.same_as(stages.receipt_of(book.declared(plan.name), plan, arrays))
+        ):
             yield Finding(
                 rule="receipt",
                 dataset=plan.name,

@@ -213,7 +213,7 @@ class Part:
         try:
             note = json.loads(self._note.read_bytes())
             return note["url"], note["validator"]
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None, None  # a note torn by a kill is no note
 
 

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread, current_thread
 
+from tinytorch_datasets.threads import begun
+
 PIECE_BYTES = 1 << 18
-PIECES_AHEAD = 8
+PIECES_AHEAD = 32
 
 # Who reads less than this has it sooner without a thread: small files, and a look at how a large one begins.
 ALONE_BYTES = 1 << 19
@@ -57,14 +59,9 @@ class Ahead:
 
     def _begin(self) -> bool:
         self._alone = ALONE_BYTES  # before it is tried again
-        if _rationed():
+        self._thread = begun(self._work, "inflating")
+        if self._thread is None:
             return False
-        thread = Thread(target=self._work, name="inflating", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:  # there are no threads here, or none left
-            return False
-        self._thread = thread
         for _ in range(PIECES_AHEAD):
             self._room.put(None)
         return True
@@ -96,12 +93,3 @@ class Ahead:
         else:
             self._made.put(made)
         return made
-
-
-def _rationed() -> bool:
-    """Whether address space is limited: Linux reserves 64 MiB of it for a thread's heap, used or not."""
-    try:
-        import resource  # not on Windows
-    except ImportError:
-        return False
-    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
