@@ -250,7 +250,7 @@ NUMBER_BY_YAML_1_2 = re.compile(r"[-+]?([0-9]+|(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE]
 
 def agreed(text: str) -> bool:
     """Whether it is text, or a number, to readers of both versions of YAML as PyYAML would leave it without quotes."""
-    by_1_1 = yaml.SafeDumper(io.StringIO()).resolve(yaml.ScalarNode, text, (True, False))
+    by_1_1 = yaml.SafeDumper(io.StringIO()).resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
     return by_1_1 != "tag:yaml.org,2002:str" or not NUMBER_BY_YAML_1_2.fullmatch(text)
 
 
