@@ -87,7 +87,9 @@ def write_manifests(made: Materials, url: str, *, many: int = MANY) -> None:
     both = _entry_mnist(facts, url) + _entry_cifar10(facts, url)
     for kind, entries in (("plain", 2), ("four", 4), ("ten-thousand", many)):
         rest = "".join(_entry_other(number) for number in range(entries - 2))
-        made.manifest(kind).write_text(f"version: 1\ndownload_to: downloads\ndatasets:\n{both}{rest}")
+        made.manifest(kind).write_text(
+            f"version: 1\ndownload_to: downloads\nshipped_in: nothing-ships\ndatasets:\n{both}{rest}"
+        )
 
 
 def _mnist(folder: Path, quick: bool, realdata: Path | None) -> str:
