@@ -83,7 +83,10 @@ class Trip:
             try:
                 with self._slots.at(turn.source.host, self._stop):
                     self._ask(turn, part, others_untried)
-                return
+                if part.is_right():  # another file may come by that connection meanwhile
+                    return
+                reason = "sends other bytes than the declared ones"
+                raise self._wrong(reason, part)
             except Afresh as trouble:
                 if turn.whole_only:
                     raise Refused(trouble.reason) from trouble
@@ -103,7 +106,7 @@ class Trip:
                 self._stop.sleep(tries.wait_after(trouble, part.bytes))
 
     def _ask(self, turn: Turn, part: Part, others_untried: bool) -> None:
-        """Make one request. Returns only if the part is right in the end."""
+        """Make one request. Returns only if the part is as long as declared in the end."""
         url = turn.source.url
         validator = None if turn.tag_changed else part.validator(url)
         answer = turn.source.open(0 if turn.whole_only else part.bytes, validator)
@@ -131,9 +134,6 @@ class Trip:
         if part.bytes < self._file.bytes:
             reason = f"was cut off after {part.bytes:,} of {self._file.bytes:,} bytes"
             raise Interrupted(reason)
-        if not part.is_right():
-            reason = "sends other bytes than the declared ones"
-            raise self._wrong(reason, part)
 
     def _is_wrapped(self, turn: Turn, answer: Answer) -> bool:
         """Whether the body must be taken out of a Content-Encoding that nobody asked for.
