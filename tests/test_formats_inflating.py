@@ -24,7 +24,7 @@ from tinytorch_datasets import formats
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.formats import _ahead, _inflate
 from tinytorch_datasets.formats._ahead import PIECE_BYTES, PIECES_AHEAD, Ahead
-from tinytorch_datasets.formats._stream import Stream, opened
+from tinytorch_datasets.formats._stream import FILES_AHEAD, Stream, in_turn, opened
 
 __all__ = ["inflating"]  # the fixture, which pytest looks up by name
 
@@ -182,19 +182,40 @@ class TestAhead:
         assert workers() == []
 
     def test_small_files_have_no_thread(self, tmp_path: Path) -> None:
-        """Nor has a look at how a large one begins."""
+        """A large one has it from the start; one that looks small and is not, when that is seen."""
         small = put(tmp_path / "small", gzip.compress(DATA[:100_000]))
         large = put(tmp_path / "large", gzip.compress(DATA))
+        dense = put(tmp_path / "dense", gzip.compress(bytes(4 * _ahead.ALONE_BYTES)))
+        assert dense.stat().st_size < _ahead.ALONE_BYTES < large.stat().st_size
 
         with opened(small) as stream:
             assert len(b"".join(iter(lambda: stream.some(1 << 20), b""))) == 100_000
             assert workers() == []
-        with opened(large) as stream:
+        with opened(large):
+            assert len(workers()) == 1
+        with opened(dense) as stream:
             assert len(stream.some(1000)) == 1000
             assert workers() == []
-        with opened(large) as stream:
             begin(stream)
             assert len(workers()) == 1
+
+    def test_of_files_in_turn_the_next_few_are_begun(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No more of them, and each is closed when it has had its turn, or nobody asks for the next."""
+        monkeypatch.setattr(_ahead, "PIECES_AHEAD", 1)  # so that nobody is done before being asked
+        paths = [put(tmp_path / str(n), gzip.compress(DATA[n:])) for n in range(FILES_AHEAD + 3)]
+
+        with closing(in_turn(paths)) as streams:
+            found: list[int] = []
+            for stream in streams:
+                left = len(paths) - len(found)
+                assert len(workers()) == min(left, 1 + FILES_AHEAD)
+                found.append(stream.skip(len(DATA)))
+            assert found == [len(DATA) - n for n in range(len(paths))]
+
+        with closing(in_turn(paths)) as streams:
+            next(streams)
+            assert len(workers()) == 1 + FILES_AHEAD
+        assert workers() == []
 
     def test_only_so_much_is_made_as_there_is_room_for(self) -> None:
         """Beyond what has been read."""

@@ -16,7 +16,7 @@ from tinytorch_datasets.threads import begun
 PIECE_BYTES = 1 << 18
 PIECES_AHEAD = 32
 
-# Who reads less than this has it sooner without a thread: small files, and a look at how a large one begins.
+# Who reads less than this has it sooner without a thread.
 ALONE_BYTES = 1 << 19
 
 
@@ -24,15 +24,18 @@ class Ahead:
     """The bytes that `make` gives, at most so many a call and none at the end, some of them made ahead.
 
     Once `stop` has been called, `make` must soon come to an end of some kind; what it gives or raises is forgotten.
+    `coming` is how many bytes will come, if not more: if these are many, the first are made before they are asked for.
     """
 
-    def __init__(self, make: Callable[[int], bytes], stop: Callable[[], None]) -> None:
+    def __init__(self, make: Callable[[int], bytes], stop: Callable[[], None], *, coming: int = 0) -> None:
         self._make, self._stop = make, stop
         self._alone, self._closed = ALONE_BYTES, False
         self._thread: Thread | None = None
         self._room: SimpleQueue[None] = SimpleQueue()  # something for each piece that may be made
         self._made: SimpleQueue[bytes | BaseException] = SimpleQueue()  # the last is empty, or what went wrong
         self._piece, self._at = b"", 0
+        if coming > ALONE_BYTES:
+            self._begin()
 
     def read(self, most: int) -> bytes:
         """At most `most` bytes, and none only at the end."""

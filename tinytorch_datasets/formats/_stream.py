@@ -7,8 +7,11 @@ read to their end.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,6 +23,9 @@ OUTPUT_CHUNK = 1 << 20
 
 # How far past its proper end a stream is read, to say how much more there is.
 OVERRUN = 1 << 16
+
+# So many of the files that are read one after the other are inflated ahead, beside the one that is being read.
+FILES_AHEAD = 2
 
 
 class Stream:
@@ -127,5 +133,20 @@ def opened(path: Path, *, limit: int | None = None, promise: str = "") -> Iterat
             except ImportError as error:
                 reason = f"it is compressed with {codec.name}, which this Python was built without"
                 raise DecodeError(path, reason) from error
-            with closing(Ahead(inflated.read, stop=file.close)) as ahead:
+            with closing(Ahead(inflated.read, stop=file.close, coming=os.fstat(file.fileno()).st_size)) as ahead:
                 yield Stream(path, ahead.read, limit=limit, promise=promise)
+
+
+def in_turn(paths: Iterable[Path]) -> Generator[Stream, None, None]:
+    """The bytes of each file; a stream ends when the next one is asked for, which is begun by then."""
+    coming, begun = iter(paths), deque[tuple[Stream, ExitStack]]()
+    with ExitStack() as still_open:
+        while True:
+            for path in islice(coming, 1 + FILES_AHEAD - len(begun)):
+                this = still_open.enter_context(ExitStack())
+                begun.append((this.enter_context(opened(path)), this))
+            if not begun:
+                return
+            stream, this = begun.popleft()
+            with this:
+                yield stream

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 
 import numpy as np
 
 from tinytorch_datasets.formats._numbers import allow, rows
 from tinytorch_datasets.formats._registry import Block, decodes
-from tinytorch_datasets.formats._stream import Stream, opened
+from tinytorch_datasets.formats._stream import Stream, in_turn
 from tinytorch_datasets.plan import Column, Split
 
 # "File formats for the MNIST database", http://yann.lecun.com/exdb/mnist/: the third byte of the magic number.
@@ -27,10 +28,10 @@ def idx(splits: Sequence[Split]) -> Iterator[Block]:
         DecodeError: It is not IDX, or its values are more or fewer than its header promises.
         ContentError: Its header promises more than is declared.
     """
-    for split in splits:
-        for column in split.columns.values():
-            with opened(column.file) as stream:
-                yield from _array(column, stream)
+    columns = [column for split in splits for column in split.columns.values()]
+    with closing(in_turn(column.file for column in columns)) as streams:
+        for column, stream in zip(columns, streams, strict=True):
+            yield from _array(column, stream)
 
 
 def _array(column: Column, stream: Stream) -> Iterator[Block]:
