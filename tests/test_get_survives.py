@@ -118,7 +118,7 @@ class TestASharedCopy:
         assert is_right(mnist, realdata)
         assert Path(mnist.train.images.filename).is_relative_to(shared)
         assert sorted(path for path in shared.rglob("*")) == before
-        assert get("tinydigits").train.images.filename.is_relative_to(own)
+        assert Path(get("tinydigits").train.images.filename).is_relative_to(own)
 
 
 class TestOffline:

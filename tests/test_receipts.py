@@ -18,6 +18,7 @@ from tinytorch_datasets import audit, get, load_manifest
 from tinytorch_datasets.errors import ManifestError, UnknownDataset
 
 HEAVY = {"pydantic", "yaml", "pooch", "requests", "urllib3", "hashlib", "ssl", "click", "rich", "tqdm", "filelock"}
+HEAVY |= {"pathlib"}  # takes as long as all the rest that a second `get` does
 
 
 @pytest.fixture

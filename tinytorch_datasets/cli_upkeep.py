@@ -66,7 +66,7 @@ def add(
     facts = {"title": title, "license": license_, "source": source}
     added = adder.add(
         given,
-        manifest=paths.manifest_path(manifest),
+        manifest=Path(paths.manifest_path(manifest)),
         name=name,
         splits=wanted,
         ship=ship,
@@ -106,7 +106,7 @@ def update(name: str, fetch: bool, dry_run: bool, manifest: Path | None, as_json
     from tinytorch_datasets import adder
 
     changes = adder.update(
-        name, manifest=paths.manifest_path(manifest), fetch=fetch, dry_run=dry_run, progress=progress()
+        name, manifest=Path(paths.manifest_path(manifest)), fetch=fetch, dry_run=dry_run, progress=progress()
     )
     if as_json:
         print_json([{"where": c.where, "key": c.key, "before": c.before, "after": c.after} for c in changes])
@@ -195,7 +195,7 @@ def compile_(check: bool) -> None:
     from tinytorch_datasets.errors import DatasetError
     from tinytorch_datasets.reports.people import shown
 
-    path = paths.packaged_manifest()
+    path = Path(paths.packaged_manifest())
     beside, written = compiled.place(path), stages.compile_manifest(path)
     assert beside is not None
     told = shown(str(beside))

@@ -30,11 +30,11 @@ LAYOUT = [1, VERSION]
 def place(manifest: Path) -> Path | None:
     """Where the compiled form of a manifest is kept: beside the packaged one; None for any other.
 
-    >>> place(paths.packaged_manifest()).name
+    >>> place(Path(paths.packaged_manifest())).name
     'datasets.compiled.json'
     >>> place(Path("course") / "datasets.yaml")
     """
-    return manifest.with_name("datasets.compiled.json") if manifest == paths.packaged_manifest() else None
+    return manifest.with_name("datasets.compiled.json") if str(manifest) == paths.packaged_manifest() else None
 
 
 def declared(manifest: Path, name: str) -> Declared | None:

@@ -9,8 +9,10 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CHUNK_BYTES = 2**20
 
@@ -71,12 +73,12 @@ def size_of(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-def digest(path: Path, add: Callable[[int], None], *, md5_too: bool = False) -> Digest | OSError:
+def digest(path: str | Path, add: Callable[[int], None], *, md5_too: bool = False) -> Digest | OSError:
     """The digest of a file, or why it cannot be read; `add` is told each count of bytes read."""
     sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
     buffer = memoryview(bytearray(CHUNK_BYTES))
     try:
-        with path.open("rb", buffering=0) as stream:
+        with open(path, "rb", buffering=0) as stream:
             while count := stream.readinto(buffer):
                 sha256.update(buffer[:count])
                 if md5_too:
@@ -88,7 +90,7 @@ def digest(path: Path, add: Callable[[int], None], *, md5_too: bool = False) -> 
     return Digest(size, sha256.hexdigest(), md5.hexdigest() if md5_too else None)
 
 
-def sha256_of(path: Path) -> str:
+def sha256_of(path: str | Path) -> str:
     """The sha256 of a file, as 64 lowercase hex digits.
 
     Raises:

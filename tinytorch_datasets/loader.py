@@ -7,7 +7,6 @@ maps are opened, and nothing but NumPy is imported. Otherwise every stage runs.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tinytorch_datasets import paths
@@ -67,15 +66,17 @@ def get(
         msg = f'verify is "auto" or "always", not {verify!r}'
         raise ValueError(msg)
     settings = Settings.from_environment()
-    root = Path(home).expanduser().absolute() if home is not None else None
+    root = paths.absolute(home) if home is not None else None
     if _is_path(manifest):
         path = paths.manifest_path(manifest)  # type: ignore[arg-type]
         found = _recalled(str(name), path, paths.likely_homes(path, root), verify)
         if found is not None:
             return found
+    from pathlib import Path
+
     from tinytorch_datasets import stages  # everything heavy stands behind it
 
-    one = stages.declared(path, name) if _is_path(manifest) else manifest.declared(name)  # type: ignore[union-attr]
+    one = stages.declared(Path(path), name) if _is_path(manifest) else manifest.declared(name)  # type: ignore[union-attr]
     return stages.run(
         one,
         paths.places(one.manifest, root, download_to=one.download_to, shipped_in=one.shipped_in),
@@ -99,9 +100,11 @@ def load_manifest(path: AnyPath | None = None) -> Manifest:
     >>> load_manifest().datasets["mnist"].format
     'idx'
     """
+    from pathlib import Path
+
     from tinytorch_datasets import stages
 
-    return stages.read_manifest(paths.manifest_path(path))
+    return stages.read_manifest(Path(paths.manifest_path(path)))
 
 
 def list_datasets(*, manifest: ManifestLike = None) -> list[str]:
@@ -122,7 +125,7 @@ def _is_path(manifest: ManifestLike) -> bool:
     return manifest is None or isinstance(manifest, str | os.PathLike)
 
 
-def _recalled(name: str, manifest: Path, homes: tuple[Path, ...], verify: Mode) -> Dataset | None:
+def _recalled(name: str, manifest: str, homes: tuple[str, ...], verify: Mode) -> Dataset | None:
     """The data set as its receipt has it, in this process or an earlier one; None if none holds."""
     held = _held.get((name, manifest, homes))
     if held is not None and _stands(*held, verify):
@@ -130,11 +133,11 @@ def _recalled(name: str, manifest: Path, homes: tuple[Path, ...], verify: Mode) 
     if not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
         return None  # no data set's name, and nothing to build a path of
     for home in homes:
-        cache = home / ".cache"
+        cache = os.path.join(home, ".cache")
         receipt = Receipt.read(place(cache, manifest, name))
-        if receipt is not None and receipt.manifest == str(manifest) and receipt.holds():
+        if receipt is not None and receipt.manifest == manifest and receipt.holds():
             try:
-                dataset = receipt.dataset(name, cache / "arrays")
+                dataset = receipt.dataset(name, os.path.join(cache, "arrays"))
                 if verify == "always" and not receipt.holds_in_every_byte(dataset):
                     continue
             except (OSError, ValueError, TypeError, KeyError, IndexError):
@@ -149,4 +152,4 @@ def _stands(receipt: Receipt, dataset: Dataset, verify: Mode) -> bool:
 
 
 # Data sets are immutable, so who asks twice gets the same one, as long as what it stands on has not changed.
-_held: dict[tuple[str, Path, tuple[Path, ...]], tuple[Receipt, Dataset]] = {}
+_held: dict[tuple[str, str, tuple[str, ...]], tuple[Receipt, Dataset]] = {}

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import mmap
 import os
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Stamp = list[int]
 
@@ -25,15 +27,15 @@ class Part(NamedTuple):
     offset: int
 
 
-def opened(folder: Path, part: Part) -> np.ndarray:
+def opened(folder: str | Path, part: Part) -> np.ndarray:
     """The values, read-only and memory-mapped."""
     if 0 in part.shape:
         # Nothing cannot be mapped.
         nothing = np.zeros(part.shape, part.dtype)
         nothing.flags.writeable = False
         return nothing
-    name = os.path.basename(part.file)  # noqa: PTH119 - a name, whatever a planted receipt says, and nothing above it
-    return np.memmap(folder / name, part.dtype, "r", part.offset, tuple(part.shape))
+    name = os.path.basename(part.file)  # a name, whatever a planted receipt says, and nothing above it
+    return np.memmap(os.path.join(folder, name), part.dtype, "r", part.offset, tuple(part.shape))
 
 
 def found(folder: Path, file: str) -> Part | None:
@@ -59,7 +61,7 @@ def stamp(file: str | Path) -> Stamp:
 
     Both times, because the first can be set to anything and the second, where the system has it, cannot.
     """
-    about = os.stat(file)  # noqa: PTH116 - on the way that shall cost nothing
+    about = os.stat(file)
     return [about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino]
 
 

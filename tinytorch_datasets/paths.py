@@ -1,21 +1,27 @@
-"""Where are the manifest, the shipped bytes, the downloads and the cache?"""
+"""Where are the manifest, the shipped bytes, the downloads and the cache?
+
+What every `get` asks is answered with a str: pathlib takes as long to import as all that this package needs to hand
+over a data set a second time. What only the first one asks is answered with a Path.
+"""
 
 from __future__ import annotations
 
 import itertools
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tinytorch_datasets.errors import StorageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HOME = "TINYTORCH_DATASETS_HOME"
 MANIFEST = "TINYTORCH_DATASETS_MANIFEST"
 MIRROR = "TINYTORCH_DATASETS_MIRROR"
 OFFLINE = "TINYTORCH_DATASETS_OFFLINE"
 
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = os.path.dirname(os.path.realpath(__file__))
 _MANIFEST_NAME = "datasets.yaml"
 DOWNLOAD_TO = "milestones/datasets"
 
@@ -23,8 +29,8 @@ DOWNLOAD_TO = "milestones/datasets"
 class Settings(NamedTuple):
     """What the environment says, read afresh at every call so that a test or a notebook may change it."""
 
-    homes: tuple[Path, ...]
-    manifest: Path | None
+    homes: tuple[str, ...]
+    manifest: str | None
     mirror: str | None
     offline: bool
 
@@ -34,23 +40,33 @@ class Settings(NamedTuple):
         homes = environment.get(HOME, "").split(os.pathsep)
         manifest = environment.get(MANIFEST, "")
         return cls(
-            homes=tuple(Path(home).expanduser().absolute() for home in homes if home),
-            manifest=Path(manifest).expanduser().absolute() if manifest else None,
+            homes=tuple(absolute(home) for home in homes if home),
+            manifest=absolute(manifest) if manifest else None,
             mirror=environment.get(MIRROR) or None,
             offline=environment.get(OFFLINE, "").strip().lower() not in ("", "0", "false", "no", "off"),
         )
 
 
-def packaged_manifest() -> Path:
+def absolute(path: str | os.PathLike[str]) -> str:
+    """A path that a person gave, spelled out from the root."""
+    told = os.fspath(path)
+    if os.path.isabs(told) and os.path.normpath(told) == told:
+        return told
+    from pathlib import Path
+
+    return str(Path(told).expanduser().absolute())
+
+
+def packaged_manifest() -> str:
     """The manifest that came with this package: inside it in a wheel, beside it in a clone."""
-    inside = _PACKAGE / _MANIFEST_NAME
-    return inside if inside.exists() else _PACKAGE.parent / _MANIFEST_NAME
+    inside = os.path.join(_PACKAGE, _MANIFEST_NAME)
+    return inside if os.path.exists(inside) else os.path.join(os.path.dirname(_PACKAGE), _MANIFEST_NAME)
 
 
-def manifest_path(given: str | os.PathLike[str] | None) -> Path:
+def manifest_path(given: str | os.PathLike[str] | None) -> str:
     """The manifest to use: the one given, else the environment's, else the packaged one."""
     if given is not None:
-        return Path(given).expanduser().absolute()
+        return absolute(given)
     return Settings.from_environment().manifest or packaged_manifest()
 
 
@@ -100,12 +116,15 @@ class Places(NamedTuple):
         return tuple(home / ".cache" for home in self.homes)
 
 
-def places(manifest: Path, home: Path | None = None, *, download_to: str, shipped_in: str) -> Places:
+def places(manifest: Path, home: str | None = None, *, download_to: str, shipped_in: str) -> Places:
     """The folders of the manifest at that path, which declares the two given folders; `home` overrules it."""
-    return Places(shipped=manifest.parent / shipped_in, homes=_homes(manifest, home, lambda: download_to))
+    from pathlib import Path
+
+    homes = _homes(str(manifest), home, lambda: download_to)
+    return Places(shipped=manifest.parent / shipped_in, homes=tuple(map(Path, homes)))
 
 
-def likely_homes(manifest: Path, home: Path | None = None) -> tuple[Path, ...]:
+def likely_homes(manifest: str, home: str | None = None) -> tuple[str, ...]:
     """Where the manifest's downloads most likely are, found without reading it as YAML.
 
     A wrong guess costs time and nothing else: the receipts there do not fit, or there are none.
@@ -113,17 +132,18 @@ def likely_homes(manifest: Path, home: Path | None = None) -> tuple[Path, ...]:
     return _homes(manifest, home, lambda: _hinted(manifest))
 
 
-def _homes(manifest: Path, home: Path | None, download_to: Callable[[], str]) -> tuple[Path, ...]:
+def _homes(manifest: str, home: str | None, download_to: Callable[[], str]) -> tuple[str, ...]:
     if home is not None:
         return (home,)
     if homes := Settings.from_environment().homes:
         return homes
-    return (_user_cache(),) if manifest.parent == _PACKAGE else (manifest.parent / download_to(),)
+    folder = os.path.dirname(manifest)
+    return (_user_cache() if folder == _PACKAGE else os.path.join(folder, download_to()),)
 
 
-def _hinted(manifest: Path) -> str:
+def _hinted(manifest: str) -> str:
     try:
-        with manifest.open(encoding="utf-8", errors="replace") as lines:
+        with open(manifest, encoding="utf-8", errors="replace") as lines:
             for line in itertools.islice(lines, 50):
                 if line.startswith("download_to:"):
                     return line.removeprefix("download_to:").split("#")[0].strip(" \n\"'")
@@ -132,12 +152,12 @@ def _hinted(manifest: Path) -> str:
     return DOWNLOAD_TO
 
 
-def _user_cache() -> Path:
+def _user_cache() -> str:
     # An installed package lies in site-packages, where downloads do not belong. This is the folder that
     # pooch.os_cache gives; asked for directly, because importing pooch takes longer than a cached `get`.
     import platformdirs
 
-    return Path(platformdirs.user_cache_dir("tinytorch-datasets"))
+    return platformdirs.user_cache_dir("tinytorch-datasets")
 
 
 def _writable(folder: Path) -> bool:

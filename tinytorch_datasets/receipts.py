@@ -16,7 +16,6 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tinytorch_datasets._version import VERSION
@@ -26,6 +25,8 @@ from tinytorch_datasets.maps import Part, Stamp, opened, stamp
 from tinytorch_datasets.texts import Texts
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
     from tinytorch_datasets.declarations import Entry
@@ -90,9 +91,9 @@ class Receipt(NamedTuple):
         except (OSError, UnicodeDecodeError):
             return False  # gone, or no text
 
-    def dataset(self, name: str, arrays: Path) -> Dataset:
+    def dataset(self, name: str, arrays: str | Path) -> Dataset:
         """The data set, its arrays mapped from the folder `arrays` holds of them."""
-        folder = arrays / os.path.basename(self.folder)  # noqa: PTH119 - a name, and nothing above it
+        folder = os.path.join(arrays, os.path.basename(self.folder))  # a name, and nothing above it
         splits = {split.name: _split(split, folder) for split in self.splits}
         return Dataset(name, splits, classes=self.classes, describe=partial(self.described, name))
 
@@ -116,10 +117,11 @@ class Receipt(NamedTuple):
         return json.dumps(known).encode()
 
     @classmethod
-    def read(cls, path: Path) -> Receipt | None:
+    def read(cls, path: str | Path) -> Receipt | None:
         """The receipt in that file; None if it is not there, damaged, or from another version."""
         try:
-            layout, manifest, folder, splits, classes, hashes, entry, stamps = json.loads(path.read_bytes())
+            with open(path, "rb") as file:
+                layout, manifest, folder, splits, classes, hashes, entry, stamps = json.loads(file.read())
             if layout != LAYOUT:
                 return None
             manifest_sha256, files, runs = hashes
@@ -141,17 +143,17 @@ class Receipt(NamedTuple):
 
 def origin(name: str, entry: Entry, manifest: str | Path, manifest_sha256: str) -> str:
     """One line that says where a data set's arrays are from."""
-    hashes = {os.path.basename(manifest): manifest_sha256}  # noqa: PTH119 - on the way that shall cost nothing
+    hashes = {os.path.basename(manifest): manifest_sha256}
     hashes |= {path: file.sha256 for path, file in entry.files.items()}
     listed = ", ".join(f"{file} {sha256[:16]}" for file, sha256 in hashes.items())
     return f"{name} from tinytorch-datasets {VERSION}; sha256 of {listed}"
 
 
-def place(cache: Path, manifest: Path, name: str) -> Path:
+def place(cache: str | Path, manifest: str | Path, name: str) -> str:
     """Where the receipt of a data set is kept. Manifests that share a cache have receipts apart."""
     import zlib
 
-    return cache / "receipts" / f"{name}-{zlib.crc32(os.fsencode(manifest)):08x}.json"
+    return os.path.join(cache, "receipts", f"{name}-{zlib.crc32(os.fsencode(manifest)):08x}.json")
 
 
 def _read_split(name: str, fields: dict[str, Any], texts: dict[str, Any], scales: dict[str, float]) -> SplitReceipt:
@@ -159,11 +161,11 @@ def _read_split(name: str, fields: dict[str, Any], texts: dict[str, Any], scales
     return SplitReceipt(name, parts, {field: Part(*part) for field, part in texts.items()}, scales)
 
 
-def _is(hashed: Callable[[Path], str], path: str, sha256: str) -> bool:
-    return hashed(Path(path)) == sha256
+def _is(hashed: Callable[[str], str], path: str, sha256: str) -> bool:
+    return hashed(path) == sha256
 
 
-def _split(split: SplitReceipt, folder: Path) -> Split:
+def _split(split: SplitReceipt, folder: str) -> Split:
     fields: dict[str, Values] = {}
     for name, parts in split.fields.items():
         first: np.ndarray = opened(folder, parts[0])

@@ -73,7 +73,7 @@ def run(
     arrays = decoded(plan, where, mode=verify, stamps=stamps)
     stamps.save()
     receipt = receipt_of(declared, plan, arrays)
-    disk.keep(receipts.place(where.cache, declared.manifest, plan.name), receipt.written())
+    disk.keep(Path(receipts.place(where.cache, declared.manifest, plan.name)), receipt.written())
     return receipt.dataset(plan.name, arrays.parent)
 
 

@@ -30,7 +30,7 @@ def foreign(book: Manifest, plan: Plan, where: Places) -> Iterator[Finding]:
                 rule="receipt",
                 dataset=plan.name,
                 what="the receipt by which `get` opens it is not what the manifest says",
-                path=str(path),
+                path=path,
                 where=book.where(plan.name),
                 expected="what the manifest makes",
                 found="another receipt",
