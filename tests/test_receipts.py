@@ -11,10 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import platformdirs
 import pytest
 from conftest import ROOT
 
-from tinytorch_datasets import audit, get, load_manifest
+from tinytorch_datasets import audit, get, load_manifest, paths
 from tinytorch_datasets.errors import ManifestError, UnknownDataset
 
 HEAVY = {"pydantic", "yaml", "pooch", "requests", "urllib3", "hashlib", "ssl", "click", "rich", "tqdm", "filelock"}
@@ -57,6 +58,21 @@ class TestTheWarmPath:
         # Old versions of NumPy import hashlib by themselves.
         assert not (warm - modules_of_a_fresh("import numpy")) & HEAVY
         assert "numpy" in warm
+
+    @pytest.mark.parametrize("cache", [None, "", "elsewhere"])
+    def test_an_installed_package_knows_the_users_cache_folder(
+        self, cache: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The one that platformdirs names, without importing it."""
+        monkeypatch.delenv("TINYTORCH_DATASETS_HOME", raising=False)
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        if cache is not None:
+            monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / cache) if cache else "")
+        installed = Path(paths.__file__).with_name("datasets.yaml")
+        code = f"from tinytorch_datasets import paths; print(*paths.likely_homes({str(installed)!r}))"
+
+        assert paths.likely_homes(str(installed)) == (platformdirs.user_cache_dir("tinytorch-datasets"),)
+        assert "platformdirs" not in modules_of_a_fresh(code) or sys.platform == "win32"
 
     def test_what_it_hands_over_is_the_same(self, home: Path) -> None:
         """Every field, the classes, the entry and the provenance."""

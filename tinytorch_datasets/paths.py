@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -120,7 +121,7 @@ def places(manifest: Path, home: str | None = None, *, download_to: str, shipped
     """The folders of the manifest at that path, which declares the two given folders; `home` overrules it."""
     from pathlib import Path
 
-    homes = _homes(str(manifest), home, lambda: download_to)
+    homes = _homes(str(manifest), home, lambda: download_to, _user_cache)
     return Places(shipped=manifest.parent / shipped_in, homes=tuple(map(Path, homes)))
 
 
@@ -129,16 +130,18 @@ def likely_homes(manifest: str, home: str | None = None) -> tuple[str, ...]:
 
     A wrong guess costs time and nothing else: the receipts there do not fit, or there are none.
     """
-    return _homes(manifest, home, lambda: _hinted(manifest))
+    return _homes(manifest, home, lambda: _hinted(manifest), _likely_cache)
 
 
-def _homes(manifest: str, home: str | None, download_to: Callable[[], str]) -> tuple[str, ...]:
+def _homes(
+    manifest: str, home: str | None, download_to: Callable[[], str], user_cache: Callable[[], str]
+) -> tuple[str, ...]:
     if home is not None:
         return (home,)
     if homes := Settings.from_environment().homes:
         return homes
     folder = os.path.dirname(manifest)
-    return (_user_cache() if folder == _PACKAGE else os.path.join(folder, download_to()),)
+    return (user_cache() if folder == _PACKAGE else os.path.join(folder, download_to()),)
 
 
 def _hinted(manifest: str) -> str:
@@ -158,6 +161,13 @@ def _user_cache() -> str:
     import platformdirs
 
     return platformdirs.user_cache_dir("tinytorch-datasets")
+
+
+def _likely_cache() -> str:
+    """The same folder, mostly: importing platformdirs takes longer than a cached `get`, too."""
+    if sys.platform == "linux":
+        return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "tinytorch-datasets")
+    return os.path.expanduser("~/Library/Caches/tinytorch-datasets") if sys.platform == "darwin" else _user_cache()
 
 
 def _writable(folder: Path) -> bool:
