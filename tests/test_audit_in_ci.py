@@ -53,7 +53,7 @@ def hooks(tmp_path: Path, *, language: str) -> Path:
     text = (ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8")
     (folder / ".pre-commit-hooks.yaml").write_text(text.replace("language: python", f"language: {language}"))
     if language == "python":
-        for name in ("pyproject.toml", "README.md", "LICENSE", "datasets.yaml"):
+        for name in ("pyproject.toml", "README.md", "LICENSE", "datasets.yaml", "datasets.compiled.json"):
             shutil.copy(ROOT / name, folder / name)
         for name in ("tinytorch_datasets", "datasets"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
