@@ -24,6 +24,7 @@ OFFLINE = "TINYTORCH_DATASETS_OFFLINE"
 
 _PACKAGE = os.path.dirname(os.path.realpath(__file__))
 _MANIFEST_NAME = "datasets.yaml"
+_NAME = "tinytorch-datasets"
 DOWNLOAD_TO = "milestones/datasets"
 
 
@@ -160,14 +161,14 @@ def _user_cache() -> str:
     # pooch.os_cache gives; asked for directly, because importing pooch takes longer than a cached `get`.
     import platformdirs
 
-    return platformdirs.user_cache_dir("tinytorch-datasets")
+    return platformdirs.user_cache_dir(_NAME)
 
 
 def _likely_cache() -> str:
-    """The same folder, mostly: importing platformdirs takes longer than a cached `get`, too."""
-    if sys.platform == "linux":
-        return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "tinytorch-datasets")
-    return os.path.expanduser("~/Library/Caches/tinytorch-datasets") if sys.platform == "darwin" else _user_cache()
+    """The same folder, mostly: importing platformdirs takes as long as all else that a cached `get` does."""
+    if sys.platform != "linux":
+        return _user_cache()
+    return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), _NAME)
 
 
 def _writable(folder: Path) -> bool:
