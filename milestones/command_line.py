@@ -1,12 +1,18 @@
-"""What may a person ask of a milestone? The same four things of each."""
+"""What may a person ask of a milestone, and see while it runs? The same of each."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeVar
+
+from rich.progress import track
 
 PICTURES = (".png", ".svg", ".pdf")
+Step = TypeVar("Step")
 
 
 def options(about: str, *, epochs: int, quick: int) -> argparse.Namespace:
@@ -25,6 +31,18 @@ def options(about: str, *, epochs: int, quick: int) -> argparse.Namespace:
     asked = parser.parse_args()
     asked.epochs = asked.epochs or (quick if asked.quick else epochs)
     return asked
+
+
+def watched(steps: Iterable[Step], what: str, in_all: int | None = None) -> Iterable[Step]:
+    """The same steps, under a bar that goes when they are done; on a terminal only.
+
+    Args:
+        steps: Such as epochs, or batches.
+        what: Told before the bar.
+        in_all: How many steps there are, where `steps` has no length.
+    """
+    # On stdout like what is printed meanwhile, which is then put above the bar instead of through it.
+    return track(steps, what, total=in_all, transient=True, disable=not sys.stdout.isatty())
 
 
 def _count(text: str) -> int:

@@ -270,8 +270,9 @@ class TestATerminal:
         seen, _ = on_a_terminal("audit", CI="")
         machine, _ = on_a_terminal("audit", CI="true")
 
-        assert "hashing: " in seen
-        assert "hashing: " not in machine
+        assert "hashing \x1b" in seen
+        assert "━" in seen
+        assert "━" not in machine
 
     def test_ci_gets_plain_lines_of_downloads(self, world: World, tmp_path: Path) -> None:
         """Even where it pretends to be a terminal."""

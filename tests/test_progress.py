@@ -70,29 +70,55 @@ class TestLines:
 class TestBars:
     """A bar a file, with what is done, the speed and the time left."""
 
-    def last(self, *told: int, in_all: int = 2_000_000) -> str:
-        """The bar as it stands in the end."""
+    @pytest.fixture(autouse=True)
+    def _eighty_columns(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("COLUMNS", "80")
+        monkeypatch.setenv("TERM", "xterm")
+
+    def last(self, *told: int, file: str = "a.gz", in_all: int = 2_000_000) -> str:
+        """The bar as it stands in the end, without its colours."""
         stream = Terminal()
         with Bars(stream) as bars:
             for done in told:
-                bars("a.gz", done, in_all)
-        return re.split(r"[\r\n]+", stream.getvalue().strip())[-1].replace("\x1b[A", "")
+                bars(file, done, in_all)
+        return re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue()).strip())[-1]
 
     def test_a_whole_file(self) -> None:
         """It ends full."""
-        bar = self.last(0, 500_000, 2_000_000)
+        assert re.fullmatch(r"a\.gz ━+ 100% 2\.0/2\.0 MB [\d.]+ [kMGT]?B/s +00:00", self.last(0, 500_000, 2_000_000))
 
-        assert bar.startswith("a.gz: 100%|")
-        assert "| 2.00M/2.00M [" in bar
-        assert "B/s]" in bar
-
-    def test_resumed_bytes_are_done(self) -> None:
-        """A bar that begins at a half says so."""
-        assert "a.gz:  50%|" in self.last(1_000_000)
+    def test_resumed_bytes_are_done_but_not_fetched(self) -> None:
+        """A bar that begins at a half says so, and knows no speed yet."""
+        assert re.fullmatch(r"a\.gz ━+╸━+ +50% 1\.0/2\.0 MB \? +-+:-+", self.last(1_000_000))
 
     def test_a_fresh_start(self) -> None:
         """A mirror that makes us start over moves the bar back."""
-        assert "a.gz:  25%|" in self.last(1_000_000, 1_500_000, 0, 500_000)
+        assert " 25% 0.5/2.0 MB " in self.last(1_000_000, 1_500_000, 0, 500_000)
+
+    def test_a_long_name_is_cut_and_not_the_figures(self) -> None:
+        """Nor is anything in it markup, for it is a stranger's."""
+        bar = self.last(170_498_071, file="cifar-10-[red]python-version-of-2009.tar.gz", in_all=170_498_071)
+
+        assert bar.startswith("cifar-10-[red]python-version… ━")
+        assert " 100% 170.5/170.5 MB " in bar
+        assert len(bar) <= 80
+
+    def test_nothing_told_draws_nothing(self) -> None:
+        """Not even an empty line."""
+        stream = Terminal()
+        with Bars(stream):
+            pass
+
+        assert stream.getvalue() == ""
+
+    def test_the_cursor_comes_back_after_an_error(self) -> None:
+        """Ctrl-C, too, leaves the terminal as it was."""
+        stream = Terminal()
+        bars = Bars(stream)
+        bars("a.gz", 0, 2)
+        bars.__exit__(KeyboardInterrupt)
+
+        assert stream.getvalue().rindex("\x1b[?25h") > stream.getvalue().rindex("\x1b[?25l")
 
 
 class TestSize:

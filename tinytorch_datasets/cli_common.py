@@ -100,12 +100,12 @@ def bar(title: str) -> Iterator[Step | None]:
     if not draws():
         yield None
         return
-    from tqdm import tqdm  # only where there is something to show
+    from tinytorch_datasets.progress import drawn_on
 
-    with tqdm(desc=title, unit="B", unit_scale=True, file=sys.stderr, dynamic_ncols=True, leave=False) as drawn:
+    with drawn_on(sys.stderr, after="goes") as drawn:
+        task = drawn.add_task(title, total=None)
 
         def step(done: int, in_all: int) -> None:
-            drawn.total = in_all
-            drawn.update(done - drawn.n)
+            drawn.update(task, total=in_all, completed=done)
 
         yield step

@@ -10,14 +10,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
 from tinytorch_datasets.sizes import readable
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
+    import rich.progress
 
 Progress = Callable[[str, int, int], None]
+BESIDE_THE_NAME = 51  # columns for the widest figures, and a bar in which something can be seen
 
 
 class Shown(Protocol):
@@ -41,44 +42,65 @@ def usual(stream: TextIO | None = None) -> Shown:
     return Bars(stream) if stream.isatty() and not os.environ.get("CI") else Lines(stream)
 
 
+def drawn_on(stream: TextIO, *, after: Literal["stays", "goes"]) -> rich.progress.Progress:
+    """Where bars over bytes can be added: share, size, speed and time left; in the end they stay, or go."""
+    from rich.console import Console
+    from rich.progress import (  # only where there is something to show
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+    from rich.table import Column
+
+    console = Console(file=stream)
+    # A file's name is not ours: no markup in it, and one that is too long is cut, not the figures.
+    name = Column(no_wrap=True, overflow="ellipsis", max_width=max(console.width - BESIDE_THE_NAME, 8))
+    return Progress(
+        TextColumn("{task.description}", markup=False, table_column=name),
+        BarColumn(bar_width=None, table_column=Column(ratio=1)),  # all that the others leave
+        TaskProgressColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        transient=after == "goes",
+        expand=True,
+        redirect_stdout=False,  # what our caller prints goes where it sends it
+        redirect_stderr=stream is sys.stderr,  # a warning is put above the bars, not through them
+    )
+
+
 class Bars:
     """A bar a file, with speed and time left."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._bars: dict[str, tqdm[Any]] = {}
+        self._drawn: rich.progress.Progress | None = None  # nothing is drawn before there is something to tell
+        self._bars: dict[str, rich.progress.TaskID] = {}
 
     def __call__(self, file: str, bytes_done: int, bytes_in_all: int) -> None:
         """Move the bar of that file."""
+        if self._drawn is None:
+            self._drawn = drawn_on(self._stream, after="stays")
+            self._drawn.start()
         bar = self._bars.get(file)
-        if bar is None:
-            bar = self._bars[file] = self._bar(file, bytes_done, bytes_in_all)
-        if bytes_done < bar.n:  # started over: what came before says nothing about the time left
-            bar.initial = 0
-            bar.reset(total=bytes_in_all)
-        bar.update(bytes_done - bar.n)
-        if bytes_done == bytes_in_all:
-            bar.close()
-
-    def _bar(self, file: str, bytes_here: int, bytes_in_all: int) -> tqdm[Any]:
-        from tqdm import tqdm  # only where there is something to show
-
-        return tqdm(
-            desc=file,
-            initial=bytes_here,  # resumed bytes count as done, but not as speed
-            total=bytes_in_all,
-            unit="B",
-            unit_scale=True,
-            file=self._stream,
-            dynamic_ncols=True,
-        )
+        if bar is None:  # resumed bytes count as done, but not as speed
+            self._bars[file] = self._drawn.add_task(file, total=bytes_in_all, completed=bytes_done)
+        elif bytes_done < self._drawn.tasks[bar].completed:  # started over: what came before tells nothing of the speed
+            self._drawn.reset(bar, completed=bytes_done)
+        else:
+            self._drawn.update(bar, completed=bytes_done)
 
     def __enter__(self) -> Bars:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for bar in self._bars.values():
-            bar.close()
+        if self._drawn is not None:
+            self._drawn.stop()
 
 
 class Lines:

@@ -10,10 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from tqdm import tqdm
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from any directory
-from command_line import options
+from command_line import options, watched
 from data_manager import DatasetManager
 from gradients import Tensor, nn, repeatable, torch
 
@@ -51,7 +49,7 @@ def main() -> None:
     started = time.perf_counter()
     for epoch in range(1, asked.epochs + 1):
         order = torch.randperm(len(images)).split(BATCH)
-        for batch in tqdm(order, desc=f"epoch {epoch}", unit="batch", leave=False, disable=None):
+        for batch in watched(order, f"epoch {epoch}"):
             error = squared_error(model(images[batch]), labels[batch])
             descent.zero_grad()
             error.backward()

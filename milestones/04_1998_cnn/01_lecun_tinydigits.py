@@ -12,10 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from tqdm import tqdm
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from any directory
-from command_line import options
+from command_line import options, watched
 from data_manager import DatasetManager
 from gradients import Tensor, nn, repeatable, torch
 
@@ -52,7 +50,7 @@ def main() -> None:
     descent = torch.optim.SGD(model.parameters(), lr=RATE, momentum=MOMENTUM)
     accuracies: list[float] = []
     started = time.perf_counter()
-    for epoch in tqdm(range(1, asked.epochs + 1), desc="learning", unit="epoch", leave=False, disable=None):
+    for epoch in watched(range(1, asked.epochs + 1), "learning"):
         for images, labels in batches:
             loss = nn.functional.cross_entropy(model(torch.from_numpy(images[:, None])), torch.from_numpy(labels))
             descent.zero_grad()
@@ -60,7 +58,7 @@ def main() -> None:
             descent.step()
         accuracies.append((read(model, test_images[:, None]) == test_labels).double().mean().item())
         if epoch % 5 == 0 or epoch == asked.epochs:
-            tqdm.write(f"epoch {epoch:2}: loss {loss.item():.4f}, test accuracy {accuracies[-1]:.1%}")
+            print(f"epoch {epoch:2}: loss {loss.item():.4f}, test accuracy {accuracies[-1]:.1%}")
     took = time.perf_counter() - started
 
     if asked.plot:

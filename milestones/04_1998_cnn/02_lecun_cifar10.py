@@ -12,10 +12,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from any directory
-from command_line import options
+from command_line import options, watched
 from data_manager import DatasetManager
 from gradients import Tensor, nn, repeatable, torch
 
@@ -68,7 +67,7 @@ def learn(what: str, model: nn.Module, train: Split, test: Split, epochs: int, r
     falling = torch.optim.lr_scheduler.LinearLR(descent, 1.0, 0.0, total_iters=epochs * len(batches))
     accuracies = []
     for epoch in range(1, epochs + 1):
-        for images, labels in tqdm(batches, desc=f"{what}, epoch {epoch}", unit="batch", leave=False, disable=None):
+        for images, labels in watched(batches, f"{what}, epoch {epoch}"):
             loss = nn.functional.cross_entropy(model(varied(seen(images))), torch.from_numpy(labels))
             descent.zero_grad()
             loss.backward()

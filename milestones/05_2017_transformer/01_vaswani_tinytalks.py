@@ -17,10 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from any directory
-from command_line import options
+from command_line import options, watched
 from data_manager import DatasetManager
 from gradients import nn, repeatable, torch
 from transformer import Transformer
@@ -89,12 +88,12 @@ def main() -> None:
     curves: dict[str, list[float]] = {"training": [], "validation": []}
     started = time.perf_counter()
     course = learn(model, texts_of(talks.train), asked.epochs)
-    for epoch, loss in tqdm(course, "learning", asked.epochs, unit="epoch", leave=False, disable=None):
+    for epoch, loss in watched(course, "learning", asked.epochs):
         curves["training"].append(loss)
         curves["validation"].append(examine(model, talks.val)[0])
         if epoch % 4 == 0 or epoch in (reading, asked.epochs):
             told = ", ".join(f"{name} {losses[-1]:.3f}" for name, losses in curves.items())
-            tqdm.write(f"epoch {epoch:2}, {'reading' if epoch <= reading else 'by heart'}: nats per character, {told}")
+            print(f"epoch {epoch:2}, {'reading' if epoch <= reading else 'by heart'}: nats per character, {told}")
     took = time.perf_counter() - started
 
     print("\nIts answers to the first test question of each level:")
