@@ -16,7 +16,7 @@ types:
 
 # The fast tests
 test *ARGS:
-    pytest {{ARGS}}
+    pytest -n auto {{ARGS}}
 
 # The slow tests
 slow:

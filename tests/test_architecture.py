@@ -16,8 +16,8 @@ NAME = "tinytorch_datasets"
 
 FLOORS = (
     {"errors", "_version", "sizes", "scalars", "maps", "findings", "file_names", "hashing", "threads"},
-    {"plan", "document", "texts", "progress", "paths", "links"},
-    {"batches", "declarations", "disk", "formats._registry", "sums", "limits", "compiled"},
+    {"plan", "events", "texts", "progress", "paths", "links"},
+    {"batches", "declarations", "document", "disk", "formats._registry", "sums", "limits", "compiled"},
     {"dataset", "writers"},
     {"cache", "rules", "receipts"},
     {"complaints", "verify", "contents", "fetch", "formats._*"},

@@ -63,7 +63,7 @@ def test_ci_calls_the_readmes_own_test_command() -> None:
 
     assert [command.split(" && ")[-1] for command in commands[:2]] == [
         ".venv/bin/tinytorch-datasets get tinydigits tinytalks",
-        ".venv/bin/pytest",
+        ".venv/bin/pytest -n auto",
     ]
     assert "the test command" in readme
     assert "/the test command/,/^```$/p' README.md" in ci

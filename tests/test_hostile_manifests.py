@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-import time
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from format_writers import memory_below
 from test_manifest import GOOD, HASH, write
+from yardstick import soon
 
 from tinytorch_datasets import load_manifest
-from tinytorch_datasets.document import Document
 from tinytorch_datasets.errors import ManifestError
 from tinytorch_datasets.scalars import plain
 
 MEBIBYTES = 64
-SECONDS = 5
+
+# Reads the file, which must be refused, and prints how many MiB more than before were held at the peak.
+HELD = """
+import resource, sys
+from pathlib import Path
+from tinytorch_datasets.document import Document
+from tinytorch_datasets.errors import ManifestError
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
+try:
+    Document.load(Path(sys.argv[1]))
+except ManifestError:
+    print((peak() - before) / (1 << 20 if sys.platform == "darwin" else 1 << 10))
+"""
 
 # A fault of a value: what of the good manifest is replaced, by what, by what it might be instead (None: the good
 # manifest itself is the twin), and what is told.
@@ -731,11 +745,10 @@ class TestBytes:
         monkeypatch.chdir(tmp_path)
         path = tmp_path / "datasets.yaml"
         path.write_bytes(raw)
-        started = time.process_time()
 
-        found = problems(path)
+        with soon():
+            found = problems(path)
 
-        assert time.process_time() - started < SECONDS
         assert told in found
         assert list(tmp_path.iterdir()) == [path]
 
@@ -749,12 +762,14 @@ class TestBytes:
 
     @pytest.mark.parametrize("name", ["a million dashes", "a long text a thousand times", "a text of a million"])
     def test_reading_it_takes_little(self, tmp_path: Path, name: str) -> None:
-        """Of memory, until it is refused."""
+        """Of memory, until it is refused. A process of its own says what it held: to trace a million values is slow."""
+        pytest.importorskip("resource", reason="this system does not say what a process held")
         path = tmp_path / "datasets.yaml"
         path.write_bytes(RAW[name][0])
 
-        with memory_below(MEBIBYTES), pytest.raises(ManifestError):
-            Document.load(path)
+        done = subprocess.run([sys.executable, "-c", HELD, path], capture_output=True, text=True, check=True)
+
+        assert float(done.stdout) < MEBIBYTES
 
 
 class TestScalars:
@@ -763,10 +778,9 @@ class TestScalars:
     @pytest.mark.parametrize("unit", ["1", "1_", "1.", ":1", "1:1", "1_1.1_", "0x1", "e1", "-", ".", "1e+", " "])
     @pytest.mark.parametrize("end", ["x", ":", "e", "."])
     def test_what_nearly_is_a_number_takes_no_longer(self, unit: str, end: str) -> None:
-        """The longest that is looked at, a thousand times, in well under a second."""
+        """The longest that is looked at, a thousand times, is soon done."""
         text = ("1" + unit * 256)[:255] + end
-        started = time.process_time()
-        for _ in range(1000):
-            plain(text)
 
-        assert time.process_time() - started < 0.5
+        with soon(15):
+            for _ in range(1000):
+                plain(text)
