@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tinytorch_datasets import loader, stages
-from tinytorch_datasets.auditing import addresses, folder, lint
+from tinytorch_datasets.auditing import folder, lint
 from tinytorch_datasets.auditing.stock import Decode, Stock
 from tinytorch_datasets.disk import whole_file
 from tinytorch_datasets.errors import ManifestError, Problem
@@ -187,6 +187,8 @@ class _Audit:
     def _remote(
         self, deep: bool, remember: bool, told: Callable[[Asked], None] | None, patience: Patience
     ) -> list[Asked]:
+        from tinytorch_datasets.auditing import addresses  # and with it what speaks HTTP
+
         path = self._book.path.parent / ADDRESSES
         known = read_addresses(path)
         wanted = [

@@ -29,7 +29,7 @@ from tinytorch_datasets.formats._registry import Block
 from tinytorch_datasets.links import planted, through
 from tinytorch_datasets.maps import Part, found
 from tinytorch_datasets.plan import Column, Plan
-from tinytorch_datasets.sums import STRINGS_AT_ONCE, Run, covers, sum_of
+from tinytorch_datasets.sums import STRINGS_AT_ONCE, Run, Runs, covers, sum_of
 from tinytorch_datasets.texts import Texts
 from tinytorch_datasets.threads import Behind
 from tinytorch_datasets.writers import Numbers, Strings
@@ -126,26 +126,33 @@ def blocks(plan: Plan, folder: Path) -> Iterator[Block]:
 def write(target: Path, blocks: Iterable[tuple[Column, int, Any]]) -> None:
     """Write all columns' blocks into the folder `target`, which appears when the last one is written.
 
-    A block is written and summed while the next one is decoded, so two are held at a time.
+    A block is written, and summed, while the next one is decoded, so two are held at a time.
 
     Raises:
         StorageError: The disk is full, or the folder cannot be written to.
     """
     aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
     writers: dict[str, Numbers | Strings] = {}
+    sums: dict[str, Runs] = {}
     try:
         make_folder(aside)
-        with contextlib.ExitStack() as open_files, contextlib.closing(Behind("writing")) as behind:
+        with (
+            contextlib.ExitStack() as open_files,
+            contextlib.closing(Behind("writing")) as writing,
+            contextlib.closing(Behind("summing")) as summing,
+        ):
             for column, start, values in blocks:
                 name = str(column)
                 if name not in writers:
                     kind = Strings if column.is_text else Numbers
                     writers[name] = open_files.enter_context(contextlib.closing(kind(aside, column)))
-                behind.do(partial(writers[name].write, start, values))
+                    sums[name] = Runs()
+                writing.do(partial(writers[name].write, start, values))
+                summing.do(partial(sums[name].add, start, values))
                 del values  # a block may be large, and is not to be held once it is written
-            behind.wait()
-        written = {name: writer.runs.told() for name, writer in writers.items()}
-        (aside / SUMS).write_text(json.dumps(written))
+            writing.wait()
+            summing.wait()
+        (aside / SUMS).write_text(json.dumps({name: taken.told() for name, taken in sums.items()}))
         _into_place(aside, target)
     except OSError as error:
         if isinstance(error, StorageError) or error.errno is None:

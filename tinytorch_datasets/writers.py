@@ -1,4 +1,4 @@
-"""How are a column's blocks written so that they can be memory-mapped, and what was written?"""
+"""How are a column's blocks written so that they can be memory-mapped?"""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from typing import IO
 import numpy as np
 
 from tinytorch_datasets.plan import Column
-from tinytorch_datasets.sums import Runs
 
 
 class Numbers:
-    """One .npy file, written in large pieces at their places, and summed as they are written."""
+    """One .npy file, written in large pieces at their places."""
 
     def __init__(self, folder: Path, column: Column) -> None:
-        self.runs = Runs()
         self._stream: IO[bytes] = (folder / f"{column}.npy").open("wb")
         shape = (column.samples, *column.shape)
         dtype = np.dtype(column.dtype)
@@ -34,7 +32,6 @@ class Numbers:
             self._stream.seek(at)
         self._stream.write(np.ascontiguousarray(values).data)
         self._at = at + values.nbytes
-        self.runs.add(start, values)
 
     def close(self) -> None:
         """No more comes."""
@@ -45,7 +42,6 @@ class Strings:
     """A buffer of UTF-8 bytes and the places where strings begin and end, as two .npy files."""
 
     def __init__(self, folder: Path, column: Column) -> None:
-        self.runs = Runs()
         self._folder, self._column = folder, column
         # Grows with what comes: a manifest may promise more strings than there is room to count.
         self._places = array.array("q", [0])
@@ -56,8 +52,6 @@ class Strings:
         if start != len(self._places) - 1:
             msg = f"{self._column}: strings come in order, but sample {start} follows {len(self._places) - 2}"
             raise ValueError(msg)
-        values = list(values)
-        self.runs.add(start, values)
         for text in values:
             encoded = text.encode()
             self._stream.write(encoded)
