@@ -154,6 +154,17 @@ class TestResults:
         assert (cells["ours"]["took_s"], cells["ours"]["ratio"]) == (3.0, 2.0)
         assert (cells["reference"]["took_s"], cells["reference"]["ratio"]) == (2.0, 1.0)
 
+    def test_other_libraries_take_part_in_the_first_rounds_only(self) -> None:
+        """And count in those; what stands beside the limit has all of them."""
+        lines, results = part("lines"), part("results")
+        ours, hand, other = (lines.Cell(who, "first-batch", "mnist") for who in ("tinytorch", "bare", "keras"))
+        line = lines.Line("x", "x", ours, hand, (other,))
+        rounds = [{cell: report(float(number)) for cell in line.in_round(number)} for number in (1, 2, 3, 4, 5)]
+
+        cells = results.summary(line, rounds)["cells"]
+
+        assert [cells[role]["took_s"] for role in ("ours", "reference", "keras")] == [3.0, 3.0, 2.0]
+
     def test_the_file_reads_back_as_it_was_written(self, tmp_path: Path) -> None:
         """One line a cell, and still JSON."""
         lines, results = part("lines"), part("results")

@@ -113,6 +113,31 @@ def get(
 
 @main.command()
 @click.argument("name")
+@click.option("--split", metavar="SPLIT", help="Of this split; the first one if left out")
+@click.option("--count", type=click.IntRange(min=1), default=10, show_default=True, help="How many samples")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Another seed, others")
+@with_manifest
+@json_too
+def show(name: str, split: str | None, count: int, seed: int, manifest: Path | None, as_json: bool) -> None:
+    """Show some samples of a data set: pictures drawn, texts and numbers written out.
+
+    \b
+      tinytorch-datasets show mnist
+      tinytorch-datasets show tinytalks --split val --count 3
+    """
+    from tinytorch_datasets import loader, showing
+
+    book = load(manifest)
+    dataset = loader.get(name, manifest=book, progress=progress())
+    samples = showing.chosen(dataset[split or next(iter(dataset))], count, seed)
+    if as_json:
+        print_json(showing.plain(samples))
+    else:
+        showing.show(book.entry(name), samples)
+
+
+@main.command()
+@click.argument("name")
 @with_manifest
 @json_too
 def path(name: str, manifest: Path | None, as_json: bool) -> None:

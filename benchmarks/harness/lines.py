@@ -13,6 +13,9 @@ from typing import Literal
 DATASETS = ("mnist", "cifar10")
 LIBRARIES = ("pooch", "huggingface", "keras", "torchvision")
 
+# What is seconds away needs no fine ratio; what stands beside the limit needs many rounds for its own.
+LIBRARY_ROUNDS = 3
+
 State = Literal["none", "warm", "cold"]
 
 
@@ -68,6 +71,10 @@ class Line:
     def cells(self) -> tuple[Cell, ...]:
         """All of them, the reference first."""
         return tuple(cell for cell in (self.reference, self.ours, *self.others) if cell is not None)
+
+    def in_round(self, number: int) -> tuple[Cell, ...]:
+        """Those that run in that round, counted from 1; round 0 is the one that does not count."""
+        return tuple(cell for cell in self.cells if cell not in self.others or number <= LIBRARY_ROUNDS)
 
 
 NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10"}

@@ -30,14 +30,14 @@ def value(report: Report, measure: str) -> float:
 
 def ratio(rounds: Rounds, cell: Cell, reference: Cell, measure: str) -> float:
     """The median of what a cell took against what the reference took in the same round."""
-    return median(value(each[cell], measure) / value(each[reference], measure) for each in rounds)
+    return median(value(each[cell], measure) / value(each[reference], measure) for each in rounds if cell in each)
 
 
 def summary(line: Line, rounds: Rounds) -> dict[str, Any]:
     """One line's part of the file."""
     cells = {}
     for cell in rounds[0]:
-        reports = [each[cell] for each in rounds]
+        reports = [each[cell] for each in rounds if cell in each]
         took = sorted(value(report, line.measure) for report in reports)
         said: dict[str, Any] = {
             "entrant": cell.entrant,

@@ -123,7 +123,7 @@ class Contest:
 
         A line of which a cell fails is over: nothing comes back, now or later, and `failed` has the reason.
         """
-        cells = [cell for cell in line.cells if self.takes_part(cell)]
+        cells = [cell for cell in line.in_round(number) if self.takes_part(cell)]
         turn = number % len(cells) if cells else 0
         seen = {}
         for cell in cells[turn:] + cells[:turn]:
