@@ -31,7 +31,10 @@ def draw(results: Results, target: Path) -> None:
         for axis, (kind, dataset) in zip(axes.flat, panels, strict=False):
             _bars(axis, results["lines"][f"{kind}-{dataset}"]["cells"])
             axis.set_title(f"{NAMES[dataset]}, {KINDS[kind]}", loc="left", fontsize=9, fontweight="bold")
-        figure.suptitle("From the start of a fresh process to the first batch of 128, the shortest of all runs; shorter is better", fontsize=10)
+        figure.suptitle(
+            "From the start of a fresh process to the first batch of 128, the shortest of all runs; shorter is better",
+            fontsize=10,
+        )
         drawn = io.BytesIO()
         figure.savefig(drawn, dpi=110)
         plt.close(figure)
