@@ -171,17 +171,33 @@ class ContentError(DecodeError):
     actual: Any
 
 
+# The least of difflib's ratios at which a name is taken for another one, misspelled.
+NEAR = 0.6
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that `name` was most likely meant to be, or None if nothing is near.
 
     >>> nearest("cifar-10", ["mnist", "cifar10"])
     'cifar10'
     """
-    import difflib  # only when a name is wrong
+    word = _fold(name)
+    folded = {candidate: k for k in known if _may_be_near(word, candidate := _fold(k))}
+    if not folded:
+        return None
+    import difflib  # only when a name is wrong, and another is near
 
-    folded = {_fold(k): k for k in known}
-    close = difflib.get_close_matches(_fold(name), folded, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word, folded, n=1, cutoff=NEAR)
     return folded[close[0]] if close else None
+
+
+def _may_be_near(word: str, candidate: str) -> bool:
+    """Whether so many letters of one are in the other that difflib need be asked; a manifest may have thousands.
+
+    Its ratio is twice the letters that match over those of both, and only letters that both have can match.
+    """
+    common = min(sum(letter in candidate for letter in word), len(candidate))
+    return 2 * common >= NEAR * (len(word) + len(candidate))
 
 
 def _fold(name: str) -> str:

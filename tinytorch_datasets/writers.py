@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import array
 import shutil
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -47,7 +47,7 @@ class Strings:
         self._places = array.array("q", [0])
         self._stream: IO[bytes] = (folder / f"{column}.utf8").open("w+b")
 
-    def write(self, start: int, values: Iterable[str]) -> None:
+    def write(self, start: int, values: Sequence[str]) -> None:
         """Put strings behind those before; the first is sample `start`."""
         if start != len(self._places) - 1:
             msg = f"{self._column}: strings come in order, but sample {start} follows {len(self._places) - 2}"

@@ -44,7 +44,7 @@ def conditions(results: Results) -> str:
         f"Python {about['python']}.",
         f"Versions: {versions}.",
         f"MNIST: {made['mnist']}. CIFAR-10: {made['cifar10']}.",
-        f"Each figure is the median of {_span(rounds)} rounds; of other libraries, {min(rounds[-1], LIBRARY_ROUNDS)}.",
+        f"Measured in {_span(rounds)} rounds, other libraries in {min(rounds[-1], LIBRARY_ROUNDS)}.",
     ]
     if results["quick"] or (results["load"] or 0) > QUIET * about["cores"]:
         why = "a tenth of the data" if results["quick"] else f"other work ran meanwhile (load {results['load']})"
