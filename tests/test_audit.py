@@ -7,15 +7,18 @@ import os
 import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from audit_world import World, build, copied, flowers, images, mirrored
+from click.testing import CliRunner
 from conftest import ROOT
 from faulty_server import FaultyServer, answer, free_port, serve, sha256
 from mutations import MUTATIONS, NO_HASH, Mutation, hash_of, sum_of, swap
 
 from tinytorch_datasets import audit, get
+from tinytorch_datasets.cli import main
 from tinytorch_datasets.findings import RULES
 
 
@@ -395,11 +398,47 @@ def test_the_docs_work_out_a_sum_by_hand(home: Path) -> None:
 
 
 def test_the_shipped_data_is_well(home: Path, no_network: None) -> None:
-    """The repository's own, with no advice but on paths that are not there yet."""
-    report = audit()
+    """The repository's own, without even advice."""
+    report = audit(strict=True)
 
-    assert report.well
-    assert {finding.rule for finding in report.findings} <= {"used-by-missing"}
+    assert (report.well, report.findings) == (True, ())
+
+
+class TestTheCall:
+    """What `audit` is asked for."""
+
+    def test_another_home(self, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The folder that `get` was given is audited, whatever the environment says."""
+        monkeypatch.setenv("TINYTORCH_DATASETS_HOME", str(tmp_path / "never"))
+        get("digits", manifest=world.manifest, mirror=world.root / "home", home=tmp_path / "mine")
+
+        def states(**how: Any) -> dict[str, str]:
+            return {row.name: row.state for row in audit(manifest=world.manifest, levels=["cached"], **how).datasets}
+
+        assert (states()["digits"], states(home=tmp_path / "mine")["digits"]) == ("not here", "well")
+
+    @pytest.mark.parametrize(
+        "more", [{"levels": ["remote"]}, {"decode": "never"}, {"deep": True}, {"remember": True}, {"lock": "x.lock"}]
+    )
+    def test_a_mirror_is_checked_alone(self, world: World, more: dict[str, Any], tmp_path: Path) -> None:
+        """What would be passed over in silence is refused."""
+        with pytest.raises(ValueError) as caught:
+            audit(manifest=world.manifest, mirror=tmp_path, **more)
+
+        assert str(caught.value) == (
+            "mirror is checked and nothing else: it goes without levels, decode, deep, remember and lock"
+        )
+
+    @pytest.mark.parametrize("text", ["{", "{}", "[]", '{"addresses": 3}'])
+    def test_a_damaged_record_of_addresses(self, world: World, text: str) -> None:
+        """It is told, with the mend; and the call ends as a wrong one does."""
+        record = world.manifest.parent / "mirrors.lock"
+        record.write_text(text)
+        told = CliRunner().invoke(main, ["audit", "--manifest", str(world.manifest), "--remote"])
+
+        assert told.exit_code == 2
+        assert told.stderr.startswith(f"error: {record} is not a record of what addresses said (")
+        assert told.stderr.endswith("\n  Delete it; `tinytorch-datasets audit --remote --remember` writes it anew.\n")
 
 
 def test_real_mnist_keeps_its_contract(realdata: Path, home: Path) -> None:

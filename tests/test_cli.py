@@ -95,11 +95,11 @@ class TestEveryCommand:
         assert "No such option" in told.stderr or "no such option" in told.stderr.lower()
 
     @pytest.mark.parametrize("command", [c for c in COMMANDS if c not in ("schema", "compile")])
-    def test_takes_json_and_another_manifest(self, command: str) -> None:
+    def test_takes_json_another_manifest_and_another_folder(self, command: str) -> None:
         """Wherever a program would want it."""
         options = {name for option in main.commands[command].params for name in option.opts}
 
-        assert {"--json", "--manifest"} <= options
+        assert {"--json", "--manifest", "--home"} <= options
 
 
 class TestWrongCalls:
@@ -119,6 +119,9 @@ class TestWrongCalls:
         (("provenance", "digist"), "did you mean 'digits'?"),
         (("update", "digist"), "did you mean 'digits'?"),
         (("audit", "--remote", "--offline"), "Error: --remote opens sockets, and --offline forbids it"),
+        (("audit", "--mirror", "there", "--deep"),
+         "Error: --mirror checks that folder and nothing else: leave out --only, --remote, --deep, --remember, "
+         "--lock and --[no-]decode"),
         (("audit", "--only", "shiped"), "Error: Invalid value for '--only': 'shiped' is not one of"),
         (("add", "x.csv", "--split", "test"), "Error: --split is SPLIT=PATTERN (test=holdout.csv), not 'test'"),
         (("add", "x.csv", "--mirror", "ftp://x/"),
@@ -296,6 +299,8 @@ class TestErrors:
         raised = [
             errors.DatasetError("a", where="m:1", mend="b"),
             errors.ManifestError(path, [errors.Problem(1, "k", "w")]),
+            errors.LockError("l", path=path),
+            errors.UsageError("u"),
             errors.UnknownDataset("a", ["b"]),
             errors.FetchError("f", file="f", tried=()),
             errors.OfflineError("o", file="f", tried=(), missing=()),
@@ -320,7 +325,7 @@ class TestErrors:
 
             monkeypatch.setattr(loader, "load_manifest", refuse)
             told = CliRunner().invoke(main, ["list"])
-            misused = isinstance(error, errors.ManifestError | errors.UnknownDataset)
+            misused = type(error).__name__ in {"ManifestError", "LockError", "UsageError", "UnknownDataset"}
             assert (told.exit_code, told.stdout, told.stderr) == (2 if misused else 1, "", f"error: {error}\n")
 
     def test_a_report_that_cannot_be_written(self, world: World) -> None:
@@ -358,7 +363,7 @@ def test_help_is_light() -> None:
     code = "import sys, tinytorch_datasets.cli; print(*sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
-    assert not {"numpy", "pydantic", "requests", "rich", "tqdm", "yaml"} & set(told)
+    assert not {"numpy", "pydantic", "requests", "rich", "yaml"} & set(told)
 
 
 def test_list_and_path_and_clean(world: World) -> None:
@@ -375,3 +380,17 @@ def test_list_and_path_and_clean(world: World) -> None:
     assert not list((world.root / "home" / ".cache").rglob("*.npy"))
     missing = CliRunner().invoke(main, ["path", "digits"])
     assert missing.stderr == "none of it is there; `tinytorch-datasets get digits` fetches it\n"
+
+
+def test_home_is_where_downloads_go(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For that command, as if the variable were set, which is as it was afterwards."""
+    monkeypatch.setenv("TINYTORCH_DATASETS_HOME", str(tmp_path / "never"))
+    home = tmp_path / "my data"
+    got = CliRunner().invoke(main, ["get", "digits", "--home", str(home), "--mirror", str(world.root / "home")])
+    audited = CliRunner().invoke(main, ["audit", "--only", "cached", "--home", str(home), "--json"])
+
+    assert (got.exit_code, audited.exit_code) == (0, 0)
+    assert got.stdout == f"digits: train 12, test 6; {home}/digits\n"
+    assert [one["state"] for one in json.loads(audited.stdout)["datasets"] if one["name"] == "digits"] == ["well"]
+    assert os.environ["TINYTORCH_DATASETS_HOME"] == str(tmp_path / "never")
+    assert not (tmp_path / "never").exists()

@@ -93,7 +93,7 @@ class TestWhatIsHere:
             "from tinytorch_datasets.plan import File\n"
             f"fetch([File('points.bin', {len(DATA)}, '0' * 64)], Path('downloads/points'), folder='points',\n"
             "      locks=Path('locks'))\n"
-            "print(sorted({'pooch', 'requests', 'urllib3', 'tqdm', 'filelock', 'ssl', 'http'} & set(sys.modules)))\n"
+            "print(sorted({'pooch', 'requests', 'urllib3', 'filelock', 'ssl', 'http'} & set(sys.modules)))\n"
         )
         child = [sys.executable, "-c", code]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -146,9 +146,9 @@ class TestTheLock:
     @pytest.mark.parametrize(
         ("text", "said"),
         [
-            ("{", "not JSON: "),
-            ("{}", "no lock file: `tinytorch-datasets provenance --json` writes one"),
-            (None, "cannot be read: No such file or directory"),
+            ("{", " is not a lock file: it is not JSON (Expecting property name enclosed in double quotes: "),
+            ("{}", " is not a lock file\n"),
+            (None, " cannot be read: No such file or directory\n"),
         ],
     )
     def test_what_is_no_lock(self, world: World, text: str | None, said: str) -> None:
@@ -159,4 +159,5 @@ class TestTheLock:
         told = CliRunner().invoke(main, ["audit", "--manifest", str(world.manifest), "--lock", str(path)])
 
         assert told.exit_code == 2
-        assert told.stderr.startswith(f"error: x.lock:1: {said}")
+        assert told.stderr.startswith(f"error: {path}{said}")
+        assert told.stderr.endswith("\n  `tinytorch-datasets provenance --json > FILE` writes one.\n")

@@ -18,7 +18,7 @@ from conftest import ROOT
 from tinytorch_datasets import audit, get, load_manifest, paths
 from tinytorch_datasets.errors import ManifestError, UnknownDataset
 
-HEAVY = {"pydantic", "yaml", "pooch", "requests", "urllib3", "hashlib", "ssl", "click", "rich", "tqdm", "filelock"}
+HEAVY = {"pydantic", "yaml", "pooch", "requests", "urllib3", "hashlib", "ssl", "click", "rich", "filelock"}
 HEAVY |= {"pathlib"}  # takes as long as all the rest that a second `get` does
 
 

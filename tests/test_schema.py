@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -111,6 +114,12 @@ def test_a_language_server_has_something_to_complete() -> None:
 
 
 def test_it_is_stable() -> None:
-    """The same text every time: no set's order, no dictionary's chance."""
-    assert schema.text() == schema.text()
+    """The same text from every process: no set's order, no chance of hashing."""
+    code = "from tinytorch_datasets import schema; print(schema.text(), end='')"
+
+    def printed(seed: str) -> str:
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True).stdout
+
+    assert printed("1") == printed("2") == schema.text()
     assert json.loads(schema.text()) == schema.schema()

@@ -18,31 +18,42 @@ if TYPE_CHECKING:
     from tinytorch_datasets.auditor import audit
     from tinytorch_datasets.dataset import Dataset, Split
     from tinytorch_datasets.declarations import Entry
-    from tinytorch_datasets.findings import Finding, Report
+    from tinytorch_datasets.fetch import Patience
+    from tinytorch_datasets.findings import Asked, Audited, Finding, Report
     from tinytorch_datasets.loader import get, list_datasets, load_manifest
     from tinytorch_datasets.manifest import Manifest
+    from tinytorch_datasets.texts import Texts
 
 # Where each public name lives. Importing the package imports none of them: a name is fetched when it is used.
 _HOMES = {
+    "Asked": "findings",
+    "Audited": "findings",
     "Dataset": "dataset",
     "Entry": "declarations",
     "Finding": "findings",
     "Manifest": "manifest",
+    "Patience": "fetch",
     "Report": "findings",
     "Split": "dataset",
+    "Texts": "texts",
     "audit": "auditor",
     "get": "loader",
     "list_datasets": "loader",
     "load_manifest": "loader",
 }
 
+# Written out, because type checkers and editors read it, and do not run it.
 __all__ = [
+    "Asked",
+    "Audited",
     "Dataset",
     "Entry",
     "Finding",
     "Manifest",
+    "Patience",
     "Report",
     "Split",
+    "Texts",
     "__version__",
     "audit",
     "errors",

@@ -17,7 +17,7 @@ from tinytorch_datasets.adding import names, pages, proofs, sources
 from tinytorch_datasets.adding.drafts import Draft, draft
 from tinytorch_datasets.adding.looks import look
 from tinytorch_datasets.adding.sources import Source
-from tinytorch_datasets.errors import DatasetError
+from tinytorch_datasets.errors import UsageError
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.progress import Progress
 
@@ -66,10 +66,10 @@ def add(
     if not ship and not mirrors and not all(map(sources.is_address, given)):
         what = "a file on this computer has no address that others could fetch it from"
         mend = "Copy it to the shipped data with --ship, or say where it is with --mirror URL."
-        raise DatasetError(what, mend=mend, misuse=True)
+        raise UsageError(what, mend=mend)
     if name is not None and names.entry_name(name) != name:
         what = f"{name!r} is no name of a data set; {names.entry_name(name)!r} would be"
-        raise DatasetError(what, mend="A name is lowercase letters, digits, '.', '_' and '-'.", misuse=True)
+        raise UsageError(what, mend="A name is lowercase letters, digits, '.', '_' and '-'.")
     text = manifest.read_bytes().decode() if manifest.exists() else pages.NEW
     with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
         scratch = Path(folder)
@@ -79,7 +79,7 @@ def add(
         if book is not None and called in book.datasets:
             what = f"{called} is declared already"
             mend = f"`tinytorch-datasets update {called}` refreshes its hashes; --name gives this one another name."
-            raise DatasetError(what, where=book.where(called), mend=mend, misuse=True)
+            raise UsageError(what, where=book.where(called), mend=mend)
         looks = [look(source.path, source.name) for source in found]
         made = draft(looks, lambda told: _wanted(told, splits or {}))
         hosts = [] if ship else [*mirrors, *_hosts(found)]
@@ -182,7 +182,7 @@ def _sources(given: Sequence[str], scratch: Path, progress: Progress | None) -> 
         for source in found:
             if met.setdefault(source.name, one) != one:
                 what = f"{met[source.name]} and {one} are both files named {source.name}"
-                raise DatasetError(what, mend="Rename one of them.", misuse=True)
+                raise UsageError(what, mend="Rename one of them.")
             yield source
 
 
@@ -223,7 +223,7 @@ def _refuse_to_replace(source: Source, target: Path) -> None:
     """Another file of that name is somebody's data; it is not ours to overwrite."""
     if target.exists() and next(sources.read(str(target))).sha256 != source.sha256:
         what = f"{target} is there already, and is another file"
-        raise DatasetError(what, mend="Move it away, or give the data set another --name.", misuse=True)
+        raise UsageError(what, mend="Move it away, or give the data set another --name.")
 
 
 def _renamed(source: Source, name: str) -> Source:

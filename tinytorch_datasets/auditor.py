@@ -7,31 +7,27 @@ reported, not the first of it.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, get_args
 
 from tinytorch_datasets import loader, stages
 from tinytorch_datasets.auditing import folder, lint
 from tinytorch_datasets.auditing.stock import Decode, Stock
 from tinytorch_datasets.disk import whole_file
-from tinytorch_datasets.errors import ManifestError, Problem
+from tinytorch_datasets.errors import LockError, ManifestError, Problem
 from tinytorch_datasets.fetch import PATIENCE, Patience
-from tinytorch_datasets.findings import Asked, Audited, Finding, Report
+from tinytorch_datasets.findings import LEVELS, Asked, Audited, Finding, Level, Report
 from tinytorch_datasets.hashing import Digest, Step, digests
 from tinytorch_datasets.manifest import Manifest
+from tinytorch_datasets.paths import Places
 from tinytorch_datasets.plan import Plan
 
 if TYPE_CHECKING:
-    from tinytorch_datasets.loader import ManifestLike
+    from tinytorch_datasets.loader import AnyPath, ManifestLike
 
-__all__ = ["ADDRESSES", "LEVELS", "Audited", "Finding", "Report", "audit"]
-
-Level = Literal["manifest", "shipped", "cached", "remote"]
-LEVELS: tuple[Level, ...] = ("manifest", "shipped", "cached", "remote")
-DECODE = ("auto", "always", "never")
 LOCAL: tuple[Level, ...] = LEVELS[:3]
+DECODE: tuple[Decode, ...] = get_args(Decode)
 
 # What the addresses said when they were last known to be right, beside the manifest and committed with it.
 ADDRESSES = "mirrors.lock"
@@ -41,15 +37,16 @@ def audit(
     names: Sequence[str] = (),
     *,
     manifest: ManifestLike = None,
-    levels: Iterable[Level] = LOCAL,
+    home: AnyPath | None = None,
+    levels: Iterable[Level] | None = None,
     decode: Decode = "auto",
     deep: bool = False,
     remember: bool = False,
-    mirror: str | os.PathLike[str] | None = None,
-    lock: str | os.PathLike[str] | None = None,
+    mirror: AnyPath | None = None,
+    lock: AnyPath | None = None,
     strict: bool = False,
     progress: Step | None = None,
-    told: Callable[[Asked], None] | None = None,
+    answered: Callable[[Asked], None] | None = None,
     patience: Patience = PATIENCE,
 ) -> Report:
     """Check everything on disk against the manifest; asked to, every address too.
@@ -63,22 +60,25 @@ def audit(
     Args:
         names: The data sets to check; none given means all.
         manifest: Another manifest than the packaged one: a path, or what `load_manifest` gave.
+        home: The folder of downloads and decoded arrays, as for `get`.
         levels: "manifest" (what an entry leaves open), "shipped" (the bytes in the repository), "cached"
             (downloads and decoded arrays), "remote" (every address of every file). The first three by default.
-        decode: "always" decodes whatever is declared and cached, and tells what pickles ask for; "never" hashes
-            files and decodes nothing.
+        decode: "auto" decodes what declared sums do not vouch for; "always" decodes everything, and tells what
+            pickles ask for; "never" hashes files and decodes nothing.
         deep: Whether "remote" downloads and hashes every file, instead of asking for its length.
         remember: Whether to note what good addresses said, in ``mirrors.lock`` beside the manifest.
-        mirror: A mirror folder to check, in place of the levels.
+        mirror: A folder that `mirror` wrote: it is checked, and nothing else.
         lock: A file that `tinytorch-datasets provenance --json` wrote: whatever moved since is a finding.
         strict: Whether advice (a single mirror, a data set that nobody uses) counts as a finding.
         progress: Called with bytes hashed and bytes in all.
-        told: Called with each address's answer, as it comes.
+        answered: Called with each address's answer, as it comes.
         patience: How long to wait for addresses.
 
     Raises:
-        ManifestError: The manifest itself, or the lock, is wrong.
-        UnknownDataset: It has no data set of a given name.
+        ManifestError: The manifest itself is wrong.
+        LockError: `lock`, or ``mirrors.lock``, cannot be read.
+        UnknownDataset: The manifest has no data set of a given name.
+        ValueError: `levels` or `decode` are others, or `mirror` is given together with what it leaves out.
 
     >>> audit(["tinydigits"], levels=["shipped"]).well
     True
@@ -88,13 +88,16 @@ def audit(
     if decode not in DECODE:
         msg = f"decode is {', '.join(map(repr, DECODE))}, not {decode!r}"
         raise ValueError(msg)
-    wanted = set(levels) | ({"remote"} if deep or remember else set())
+    if mirror is not None and (levels is not None or decode != "auto" or deep or remember or lock is not None):
+        msg = "mirror is checked and nothing else: it goes without levels, decode, deep, remember and lock"
+        raise ValueError(msg)
+    wanted = set(LOCAL if levels is None else levels) | ({"remote"} if deep or remember else set())
     if odd := wanted - set(LEVELS):
         msg = f"levels are {', '.join(LEVELS)}, not {', '.join(map(repr, sorted(odd)))}"
         raise ValueError(msg)
     book = loader.manifest_of(manifest)
     names = tuple(dict.fromkeys(names)) or tuple(book.datasets)
-    where = stages.places(book)
+    where = stages.places(book, home)
     plans = [stages.planned(book, name, where) for name in names]
     if mirror is not None:
         from tinytorch_datasets.auditing import mirrored  # it stands on what copies files, which stands on `fetch`
@@ -102,8 +105,8 @@ def audit(
         at = Path(mirror).expanduser().absolute()
         rows, found = mirrored.audited(book, plans, at, whole=len(names) == len(book.datasets), step=progress)
         return Report(str(book.path), tuple(rows), tuple(found), strict=strict)
-    return _Audit(book, plans, wanted, decode, strict).report(
-        deep=deep, remember=remember, lock=lock, progress=progress, told=told, patience=patience
+    return _Audit(book, plans, where, wanted, decode, strict).report(
+        deep=deep, remember=remember, lock=lock, progress=progress, answered=answered, patience=patience
     )
 
 
@@ -127,10 +130,11 @@ def _of_problem(path: Path, problem: Problem) -> Finding:
 class _Audit:
     """One audit: the findings of each level, data set by data set."""
 
-    def __init__(self, book: Manifest, plans: list[Plan], levels: set[str], decode: Decode, strict: bool) -> None:
-        self._book, self._plans, self._levels = book, plans, levels
+    def __init__(
+        self, book: Manifest, plans: list[Plan], where: Places, levels: set[str], decode: Decode, strict: bool
+    ) -> None:
+        self._book, self._plans, self._where, self._levels = book, plans, where, levels
         self._decode, self._strict = decode, strict
-        self._where = stages.places(book)
         self._of_name: dict[str, list[Finding]] = {plan.name: [] for plan in plans}
         self._found: dict[Path, Digest | OSError] = {}
 
@@ -139,9 +143,9 @@ class _Audit:
         *,
         deep: bool,
         remember: bool,
-        lock: str | os.PathLike[str] | None,
+        lock: AnyPath | None,
         progress: Step | None,
-        told: Callable[[Asked], None] | None,
+        answered: Callable[[Asked], None] | None,
         patience: Patience,
     ) -> Report:
         if "manifest" in self._levels:
@@ -150,7 +154,7 @@ class _Audit:
             for plan in self._plans:
                 self._of_name[plan.name] += lint.linted(self._book, plan.name, in_clone=clone)
         rows = self._on_disk(progress)
-        asked = self._remote(deep, remember, told, patience) if "remote" in self._levels else ()
+        asked = self._remote(deep, remember, answered, patience) if "remote" in self._levels else ()
         beside = [*(lint.compiled_form(self._book) if "manifest" in self._levels else ()), *self._of_folder()]
         if lock is not None:
             from tinytorch_datasets.auditing import locked
@@ -185,7 +189,7 @@ class _Audit:
         return {**self._found, **more}
 
     def _remote(
-        self, deep: bool, remember: bool, told: Callable[[Asked], None] | None, patience: Patience
+        self, deep: bool, remember: bool, answered: Callable[[Asked], None] | None, patience: Patience
     ) -> list[Asked]:
         from tinytorch_datasets.auditing import addresses  # and with it what speaks HTTP
 
@@ -197,7 +201,7 @@ class _Audit:
             if plan.status == "remote"
             for address in addresses.addresses(self._book, plan)
         ]
-        replies = addresses.ask(wanted, deep=deep, known=known, patience=patience, told=told)
+        replies = addresses.ask(wanted, deep=deep, known=known, patience=patience, answered=answered)
         for reply in replies:
             self._of_name[reply.asked.dataset] += reply.findings
         if remember:
@@ -212,16 +216,16 @@ def read_addresses(path: Path) -> dict[str, Any]:
     """What ``mirrors.lock`` says of each address; nothing if it is not there.
 
     Raises:
-        ManifestError: It is there, and cannot be read.
+        LockError: It is there, and cannot be read.
     """
     try:
-        told = json.loads(path.read_bytes())["addresses"]
+        return dict(json.loads(path.read_bytes())["addresses"])
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        what = f"no lock of addresses ({type(error).__name__}): delete it, and `audit --remote --remember` writes it"
-        raise ManifestError(path, [Problem(1, "", what)]) from error
-    return dict(told)
+        what = f"{path} is not a record of what addresses said ({type(error).__name__})"
+        mend = "Delete it; `tinytorch-datasets audit --remote --remember` writes it anew."
+        raise LockError(what, mend=mend, path=path) from error
 
 
 def _level(plan: Plan) -> str:

@@ -13,7 +13,7 @@ import click
 
 from tinytorch_datasets import cli_audit, cli_upkeep
 from tinytorch_datasets._version import VERSION
-from tinytorch_datasets.cli_common import Group, json_too, load, print_json, progress, with_manifest
+from tinytorch_datasets.cli_common import Group, json_too, load, print_json, with_manifest
 
 
 @click.group(
@@ -102,7 +102,7 @@ def get(
         book.entry(name)  # a wrong name is told before the first byte is fetched
     arrived = []
     for name in wanted:
-        dataset = loader.get(name, manifest=book, mirror=mirror, offline=offline, verify=verify, progress=progress())
+        dataset = loader.get(name, manifest=book, mirror=mirror, offline=offline, verify=verify)
         splits = {split: len(samples) for split, samples in dataset.items()}
         arrived.append({"name": name, "splits": splits, "path": telling.row(book, name)["path"]})
         if not as_json:
@@ -128,7 +128,7 @@ def show(name: str, split: str | None, count: int, seed: int, manifest: Path | N
     from tinytorch_datasets import loader, showing
 
     book = load(manifest)
-    dataset = loader.get(name, manifest=book, progress=progress())
+    dataset = loader.get(name, manifest=book)
     samples = showing.chosen(dataset[split or next(iter(dataset))], count, seed)
     if as_json:
         print_json(showing.plain(samples))

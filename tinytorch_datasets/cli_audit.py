@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tinytorch_datasets.cli_common import bar, draws, json_too, print_json, with_manifest, writing_to
+from tinytorch_datasets.cli_common import bar, json_too, print_json, with_manifest, writing_to
 from tinytorch_datasets.errors import ManifestError
+from tinytorch_datasets.findings import LEVELS
 from tinytorch_datasets.paths import OFFLINE, Settings
 
 if TYPE_CHECKING:
-    from tinytorch_datasets.findings import Report
+    from tinytorch_datasets.findings import Asked, Report
 
 FILE = click.Path(path_type=Path)
-LEVELS = ("manifest", "shipped", "cached", "remote")
 
 
 @click.command()
@@ -25,7 +26,7 @@ LEVELS = ("manifest", "shipped", "cached", "remote")
 @click.option("--remote", is_flag=True, help="Ask every address of every file: is it there, and as long as declared?")
 @click.option("--deep", is_flag=True, help="Download and hash what every address gives; implies --remote")
 @click.option("--remember", is_flag=True, help="Note what good addresses said in mirrors.lock; implies --remote")
-@click.option("--offline", is_flag=True, help="Open no socket; what is so without --remote, said aloud")
+@click.option("--offline", is_flag=True, help="Open no socket: an error if --remote asks for one")
 @click.option(
     "--decode/--no-decode",
     default=None,
@@ -71,20 +72,29 @@ def audit(
       tinytorch-datasets audit --mirror /media/usb/datasets
     """
     from tinytorch_datasets import auditor
+    from tinytorch_datasets.progress import is_watched
     from tinytorch_datasets.reports import people
 
+    if mirror and (only or remote or deep or remember or lock or decode is not None):
+        msg = "--mirror checks that folder and nothing else: leave out --only, --remote, --deep, --remember, --lock "
+        msg += "and --[no-]decode"
+        raise click.UsageError(msg)
     levels = set(only or auditor.LOCAL) | ({"remote"} if remote else set())
     forbidden_by = "--offline" if offline else OFFLINE if Settings.from_environment().offline else None
     if forbidden_by and ("remote" in levels or deep or remember):
         msg = f"--remote opens sockets, and {forbidden_by} forbids it"
         raise click.UsageError(msg)
+
+    def tell(asked: Asked) -> None:
+        click.echo(people.address(asked), err=True)
+
     usable = True
     try:
         with bar("hashing") as step:
             report = auditor.audit(
                 names,
                 manifest=manifest,
-                levels=[level for level in auditor.LEVELS if level in levels],
+                levels=None if mirror else [level for level in LEVELS if level in levels],
                 decode="auto" if decode is None else "always" if decode else "never",
                 deep=deep,
                 remember=remember,
@@ -92,7 +102,7 @@ def audit(
                 lock=lock,
                 strict=strict,
                 progress=step,
-                told=(lambda asked: click.echo(people.address(asked), err=True)) if draws() else None,
+                answered=tell if is_watched(sys.stderr) else None,
             )
     except ManifestError as error:
         click.echo(f"error: {error}", err=True)

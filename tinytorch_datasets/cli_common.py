@@ -1,4 +1,4 @@
-"""What do the commands share: options, the exit code of an error, and when to draw?"""
+"""What do the commands share: options, the exit code of an error, and a bar over what they read?"""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tinytorch_datasets.errors import DatasetError, ManifestError, StorageError, UnknownDataset
+from tinytorch_datasets import errors
+from tinytorch_datasets.errors import DatasetError, StorageError
+from tinytorch_datasets.exit_codes import ExitCode
+from tinytorch_datasets.paths import HOME
 
 if TYPE_CHECKING:
     from tinytorch_datasets.hashing import Step
     from tinytorch_datasets.manifest import Manifest
-    from tinytorch_datasets.progress import Progress
 
-DIFFERS, MISUSED, INTERRUPTED = 1, 2, 130
+# Whoever meets one of these can mend the manifest or the call; every other error is about the data.
+MISUSE = (errors.ManifestError, errors.LockError, errors.UsageError, errors.UnknownDataset)
 
 
 class Group(click.Group):
@@ -33,25 +36,44 @@ class Group(click.Group):
             return super().invoke(ctx)
         except DatasetError as error:
             click.echo(f"error: {error}", err=True)
-            misused = isinstance(error, ManifestError | UnknownDataset) or getattr(error, "misuse", False)
-            ctx.exit(MISUSED if misused else DIFFERS)
+            ctx.exit(ExitCode.MISUSED if isinstance(error, MISUSE) else ExitCode.DIFFERS)
         except KeyboardInterrupt:
             click.echo("\ninterrupted; what came so far is kept, and the same command goes on from there", err=True)
-            ctx.exit(INTERRUPTED)
+            ctx.exit(ExitCode.INTERRUPTED)
         except BrokenPipeError:
             # The reader (head, less) has seen enough. Python would complain about it once more at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(0)
+            ctx.exit(ExitCode.WELL)
 
 
 def with_manifest(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the option --manifest."""
-    return click.option(
-        "--manifest",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="Another manifest than the packaged datasets.yaml",
-    )(command)
+    """Give a command the options --manifest and --home."""
+    for option in (
+        click.option(
+            "--home",
+            type=click.Path(path_type=Path),
+            metavar="FOLDER",
+            expose_value=False,
+            callback=_as_if_exported,
+            help=f"The folder of downloads and decoded arrays, in place of {HOME}",
+        ),
+        click.option(
+            "--manifest",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="Another manifest than the packaged datasets.yaml",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _as_if_exported(ctx: click.Context, _: click.Parameter, home: Path | None) -> None:
+    """Let everything that a command calls find its folder where it would look for it anyway."""
+    if home is not None:
+        before = os.environ.get(HOME)
+        os.environ[HOME] = os.fspath(home)
+        ctx.call_on_close(lambda: os.environ.pop(HOME) if before is None else os.environ.update({HOME: before}))
 
 
 json_too = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs")
@@ -82,25 +104,14 @@ def writing_to(place: Path) -> Iterator[None]:
         raise
 
 
-def draws() -> bool:
-    """Whether somebody watches stderr: a terminal, and not that of a machine."""
-    return sys.stderr.isatty() and os.environ.get("CI", "").lower() in ("", "0", "false")
-
-
-def progress() -> Progress | None:
-    """How to show downloads: plain lines in CI even on a terminal; else what the library thinks best."""
-    from tinytorch_datasets.progress import Lines
-
-    return None if draws() or not sys.stderr.isatty() else Lines(sys.stderr)
-
-
 @contextmanager
 def bar(title: str) -> Iterator[Step | None]:
     """One bar over all bytes to be read, where somebody watches; None elsewhere."""
-    if not draws():
+    from tinytorch_datasets.progress import drawn_on, is_watched
+
+    if not is_watched(sys.stderr):
         yield None
         return
-    from tinytorch_datasets.progress import drawn_on
 
     with drawn_on(sys.stderr, after="goes") as drawn:
         task = drawn.add_task(title, total=None)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tinytorch_datasets import paths
-from tinytorch_datasets.cli_common import bar, json_too, load, print_json, progress, with_manifest, writing_to
+from tinytorch_datasets.cli_common import bar, json_too, load, print_json, with_manifest, writing_to
 
 FILE = click.Path(path_type=Path)
 
@@ -73,7 +73,6 @@ def add(
         mirrors=[mirror.rstrip("/") + "/" for mirror in mirrors],
         facts={key: fact for key, fact in facts.items() if fact is not None},
         dry_run=dry_run,
-        progress=progress(),
     )
     if as_json:
         told_of: dict[str, Any] = {"name": added.name, "manifest": str(added.manifest), "line": added.line}
@@ -105,9 +104,7 @@ def update(name: str, fetch: bool, dry_run: bool, manifest: Path | None, as_json
     """
     from tinytorch_datasets import adder
 
-    changes = adder.update(
-        name, manifest=Path(paths.manifest_path(manifest)), fetch=fetch, dry_run=dry_run, progress=progress()
-    )
+    changes = adder.update(name, manifest=Path(paths.manifest_path(manifest)), fetch=fetch, dry_run=dry_run)
     if as_json:
         print_json([{"where": c.where, "key": c.key, "before": c.before, "after": c.after} for c in changes])
         return
@@ -165,7 +162,7 @@ def mirror(
             click.echo(line, err=serve)
 
     with writing_to(folder):
-        done = mirroring.mirror(book, folder, names, source=source, offline=offline, progress=progress(), done=told)
+        done = mirroring.mirror(book, folder, names, source=source, offline=offline, done=told)
     if as_json:
         print_json([{"name": one.name, "copied": one.copied, "kept": one.kept, "bytes": one.bytes} for one in done])
     if serve:

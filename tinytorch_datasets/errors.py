@@ -2,6 +2,8 @@
 
 DatasetError                    every error of this package; says what, where and the mend
 |-- ManifestError               datasets.yaml is wrong; `problems` has them all, each with its line
+|-- LockError                   a lock file cannot be read, or is none; `path` is the file
+|-- UsageError                  what was asked for cannot be done as it was asked
 |-- UnknownDataset              no data set (or split, or field) of that name; `guess` is the nearest
 |-- FetchError                  no mirror gave the file; `tried` has each URL and why it failed
 |   `-- OfflineError            the file is missing, and no socket may be opened
@@ -91,6 +93,16 @@ class ManifestError(DatasetError, ValueError):
 
     def __reduce__(self) -> tuple[Callable[..., DatasetError], tuple[Any, ...]]:
         return ManifestError, (self.path, self.problems)
+
+
+class LockError(DatasetError, ValueError):
+    """What `audit` is to compare with cannot be read, or is no lock file. `path` is the file."""
+
+    path: Path
+
+
+class UsageError(DatasetError, ValueError):
+    """What was asked for cannot be done as it was asked; nothing was changed."""
 
 
 class UnknownDataset(DatasetError, LookupError):

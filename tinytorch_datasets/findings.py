@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from tinytorch_datasets.exit_codes import ExitCode
+
+Level = Literal["manifest", "shipped", "cached", "remote"]
 Severity = Literal["error", "warning", "unknown"]
 State = Literal["well", "differs", "not here", "partly here", "not looked at"]
 Answered = Literal["as declared", "differs", "no answer"]
 
-WELL, FOUND, MISUSED, NETWORK = 0, 1, 2, 3
+LEVELS: tuple[Level, ...] = get_args(Level)
 
 # What each kind of finding means. The words are those of the reports that have a place for them (SARIF) and of
 # docs/audit.md.
@@ -131,17 +134,17 @@ class Report:
     @property
     def well(self) -> bool:
         """Whether nothing differs. Advice alone leaves all well, unless the audit was strict."""
-        return self.exit_code == WELL
+        return self.exit_code == ExitCode.WELL
 
     @property
-    def exit_code(self) -> int:
+    def exit_code(self) -> ExitCode:
         """0 all well, 1 findings, 2 the manifest is wrong, 3 only the network failed."""
         kinds = {finding.severity for finding in self.findings}
         if any(finding.rule == "manifest" for finding in self.findings):
-            return MISUSED
+            return ExitCode.MISUSED
         if "error" in kinds or (self.strict and "warning" in kinds):
-            return FOUND
-        return NETWORK if "unknown" in kinds else WELL
+            return ExitCode.DIFFERS
+        return ExitCode.NETWORK if "unknown" in kinds else ExitCode.WELL
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

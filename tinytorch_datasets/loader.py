@@ -15,6 +15,7 @@ from tinytorch_datasets.receipts import Receipt, place
 
 if TYPE_CHECKING:
     from tinytorch_datasets.dataset import Dataset
+    from tinytorch_datasets.fetch import Patience
     from tinytorch_datasets.manifest import Manifest
     from tinytorch_datasets.progress import Progress
 
@@ -32,6 +33,7 @@ def get(
     offline: bool | None = None,
     verify: Mode = "auto",
     progress: Progress | None = None,
+    patience: Patience | None = None,
 ) -> Dataset:
     """Hand over a data set: fetched, verified and decoded on first use, memory-mapped ever after.
 
@@ -40,14 +42,17 @@ def get(
         manifest: Another manifest than the packaged one: a path, or what `load_manifest` gave.
         home: The folder for downloads and decoded arrays; None takes ``TINYTORCH_DATASETS_HOME``, else what the
             manifest says, else the user's cache folder.
-        mirror: A URL or a folder to try before the declared mirrors, laid out ``<mirror>/<folder>/<file>``;
-            None takes ``TINYTORCH_DATASETS_MIRROR``.
+        mirror: A URL or a folder to try before the declared mirrors, laid out ``<mirror>/<folder>/<file>`` or with
+            the files themselves in it; None takes ``TINYTORCH_DATASETS_MIRROR``.
         offline: True opens no socket; None takes ``TINYTORCH_DATASETS_OFFLINE``.
         verify: "auto" hashes a file, or a decoded array, once and again when it changes; "always" hashes every
             byte of both now.
-        progress: Called with (file, bytes done, bytes in all) in place of the bars on stderr.
+        progress: Called with (file, bytes done, bytes in all) in place of the bars on stderr; from several threads,
+            but never by two at once.
+        patience: How long to wait for mirrors and how often to try; None for a `Patience()`.
 
     Raises:
+        ValueError: `verify` is neither.
         UnknownDataset: The manifest has no such name.
         ManifestError: The manifest is wrong.
         FetchError: No mirror gave a file; OfflineError if none could be asked.
@@ -84,6 +89,7 @@ def get(
         offline=settings.offline if offline is None else offline,
         verify=verify,
         progress=progress,
+        patience=patience,
     )
 
 

@@ -38,8 +38,15 @@ class Shown(Protocol):
 def usual(stream: TextIO | None = None) -> Shown:
     """Bars on a terminal, plain lines elsewhere and in CI; on stderr unless told otherwise."""
     stream = sys.stderr if stream is None else stream
-    # CI systems keep what is written, and a bar that moves is written a thousand times.
-    return Bars(stream) if stream.isatty() and not os.environ.get("CI") else Lines(stream)
+    return Bars(stream) if is_watched(stream) else Lines(stream)
+
+
+def is_watched(stream: TextIO) -> bool:
+    """Whether a person sees what moves there: on a terminal, unless it is a CI system's.
+
+    They keep what is written, and a bar that moves is written a thousand times.
+    """
+    return stream.isatty() and os.environ.get("CI", "").strip().lower() not in ("1", "true", "yes", "on")
 
 
 def drawn_on(stream: TextIO, *, after: Literal["stays", "goes"]) -> rich.progress.Progress:

@@ -14,20 +14,21 @@ from typing import Any
 from tinytorch_datasets import cache, stages
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.digests import compared
-from tinytorch_datasets.errors import HashMismatch, ManifestError, OfflineError, Problem
+from tinytorch_datasets.errors import HashMismatch, LockError, MissingFile
 from tinytorch_datasets.hashing import Digest, Step, digests
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.paths import Places
 from tinytorch_datasets.plan import Plan
 
 LAYOUT = 1
+WRITES_ONE = "`tinytorch-datasets provenance --json > FILE` writes one."
 
 
 def record(book: Manifest, names: Sequence[str] = (), *, step: Step | None = None) -> dict[str, Any]:
     """What there is on disk of the named data sets; none named means all that are on disk, whole.
 
     Raises:
-        OfflineError: A named one is not on disk.
+        MissingFile: A named one is not on disk, or not whole.
         VerifyError: A file is not the promised one.
         DecodeError: A file is not what the manifest says.
     """
@@ -37,10 +38,10 @@ def record(book: Manifest, names: Sequence[str] = (), *, step: Step | None = Non
         plans = [plan for plan in plans if on_disk(plan)]
     for plan in plans:
         if not on_disk(plan):
-            missing = tuple((f.name, f.bytes) for f in plan.files if not (plan.root / f.name).is_file())
-            what = f"{plan.name} is not on disk: {', '.join(name for name, _ in missing)}"
+            missing = [file.name for file in plan.files if not (plan.root / file.name).is_file()]
+            what = f"{plan.name} is not on disk: {', '.join(missing)}"
             mend = f"`tinytorch-datasets get {plan.name}` fetches it."
-            raise OfflineError(what, where=plan.where, mend=mend, missing=missing, file=missing[0][0], tried=())
+            raise MissingFile(what, where=plan.where, mend=mend, path=plan.root / missing[0])
     found = digests({plan.root / file.name: False for plan in plans for file in plan.files}, step)
     told: dict[str, Any] = {}
     for plan in plans:
@@ -107,15 +108,17 @@ def read(path: Path) -> dict[str, Any]:
     """A record that was written to a file.
 
     Raises:
-        ManifestError: It is not there, or no record.
+        LockError: It is not there, or is no record.
     """
     try:
         told = json.loads(path.read_bytes())
     except OSError as error:
-        raise ManifestError(path, [Problem(1, "", f"cannot be read: {error.strerror}")]) from error
+        what = f"{path} cannot be read: {error.strerror}"
+        raise LockError(what, mend=WRITES_ONE, path=path) from error
     except ValueError as error:
-        raise ManifestError(path, [Problem(1, "", f"not JSON: {error}")]) from error
+        what = f"{path} is not a lock file: it is not JSON ({error})"
+        raise LockError(what, mend=WRITES_ONE, path=path) from error
     if not isinstance(told, dict) or told.get("lock") != LAYOUT or not isinstance(told.get("datasets"), dict):
-        what = "no lock file: `tinytorch-datasets provenance --json` writes one"
-        raise ManifestError(path, [Problem(1, "", what)])
+        what = f"{path} is not a lock file"
+        raise LockError(what, mend=WRITES_ONE, path=path)
     return told

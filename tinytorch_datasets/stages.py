@@ -6,6 +6,7 @@ another.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from tinytorch_datasets import cache, compiled, contents, disk, formats, paths, receipts
 from tinytorch_datasets.dataset import Dataset
 from tinytorch_datasets.errors import DecodeError
-from tinytorch_datasets.fetch import fetch
+from tinytorch_datasets.fetch import PATIENCE, Patience, fetch
 from tinytorch_datasets.maps import stamp
 from tinytorch_datasets.paths import Places
 from tinytorch_datasets.plan import Declared, Plan
@@ -51,6 +52,7 @@ def run(
     offline: bool,
     verify: Mode,
     progress: Progress | None,
+    patience: Patience | None = None,
 ) -> Dataset:
     """Every stage for one data set, and the receipt that lets the next `get` skip them."""
     plan = placed(declared.plan, where)
@@ -65,6 +67,7 @@ def run(
             locks=where.cache / "locks",
             progress=progress,
             dataset=plan.name,
+            patience=patience or PATIENCE,
         )
         for file in brought:
             stamps.remember(plan.root / file.name, file.sha256)
@@ -77,9 +80,10 @@ def run(
     return receipt.dataset(plan.name, arrays.parent)
 
 
-def places(book: Manifest) -> Places:
-    """The folders that a manifest's data lives in."""
-    return paths.places(book.path, download_to=book.download_to, shipped_in=book.shipped_in)
+def places(book: Manifest, home: str | os.PathLike[str] | None = None) -> Places:
+    """The folders that a manifest's data lives in; `home` overrules where its downloads are."""
+    root = None if home is None else paths.absolute(home)
+    return paths.places(book.path, root, download_to=book.download_to, shipped_in=book.shipped_in)
 
 
 def planned(book: Manifest, name: str, where: Places) -> Plan:

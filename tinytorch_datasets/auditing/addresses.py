@@ -71,15 +71,15 @@ def ask(
     deep: bool,
     known: Known,
     patience: Patience = PATIENCE,
-    told: Callable[[Asked], None] | None = None,
+    answered: Callable[[Asked], None] | None = None,
 ) -> list[Reply]:
     """Ask every address, several at once. `deep` reads and hashes what it gives; `known` is what it said before."""
     replies = []
     with ThreadPoolExecutor(AT_ONCE, "address") as pool:
         for reply in pool.map(lambda address: _Question(address, deep, known, patience).reply(), wanted):
             replies.append(reply)
-            if told is not None:
-                told(reply.asked)
+            if answered is not None:
+                answered(reply.asked)
     return replies
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from tinytorch_datasets._version import VERSION
-from tinytorch_datasets.findings import MISUSED, RULES, Finding, Report
+from tinytorch_datasets.exit_codes import ExitCode
+from tinytorch_datasets.findings import RULES, Finding, Report
 from tinytorch_datasets.reports.github import inside, manifest_of
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -30,7 +31,7 @@ def written(report: Report, root: Path) -> bytes:
     }
     run = {
         "tool": {"driver": driver},
-        "invocations": [{"executionSuccessful": report.exit_code != MISUSED, "exitCode": report.exit_code}],
+        "invocations": [{"executionSuccessful": report.exit_code != ExitCode.MISUSED, "exitCode": report.exit_code}],
         "originalUriBaseIds": {BASE: {"uri": root.as_uri().rstrip("/") + "/"}},
         "columnKind": "unicodeCodePoints",
         "results": list(_results(report, root, used)),
