@@ -90,6 +90,8 @@ def _ahead(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
     import queue
     import threading
 
+    from tinytorch_datasets.threads import begun  # for the few who prefetch
+
     made: queue.Queue[Callable[[], Batch | None]] = queue.Queue(count)
     stopped = threading.Event()
 
@@ -111,8 +113,10 @@ def _ahead(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
         except BaseException as error:  # raised where the batches are taken
             put(lambda error=error: _raise(error))  # type: ignore[misc]
 
-    thread = threading.Thread(target=work, name="batches ahead", daemon=True)
-    thread.start()
+    thread = begun(work, "batches ahead")
+    if thread is None:
+        yield from batches
+        return
     try:
         while (batch := made.get()()) is not None:
             yield batch

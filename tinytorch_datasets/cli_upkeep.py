@@ -1,4 +1,4 @@
-"""What do maintainers and instructors type: add, update, mirror, provenance?"""
+"""What do maintainers and instructors type: add, update, compile, mirror, provenance?"""
 
 from __future__ import annotations
 

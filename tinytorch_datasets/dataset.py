@@ -26,8 +26,14 @@ class Split(Sequence[tuple[Any, ...]]):
     """One split of a data set: a sequence of samples, with its fields as attributes.
 
     ``train.images`` is the whole field, read-only. ``train[7]`` is one sample, a tuple in the order of
-    `fields`, fresh and writable. ``train[:100]`` or ``train[[4, 2]]`` is a smaller Split. PyTorch's
-    DataLoader takes a Split as it is.
+    `fields`, fresh and writable. ``train[:100]`` or ``train[[4, 2]]`` is a smaller Split, without a text that
+    belongs to the split as a whole (``talks.train.text``). PyTorch's DataLoader takes a Split as it is.
+
+    Args:
+        name: The split's name.
+        fields: An array, or `Texts`, for each field; all of the same length.
+        texts: UTF-8 bytes for each field that is one text of the whole split.
+        scales: The top of the range of fields that floats divide by.
     """
 
     def __init__(
@@ -124,6 +130,9 @@ class Split(Sequence[tuple[Any, ...]]):
             dtype: As in `arrays`.
             drop_last: Whether to leave out a last batch that is shorter.
             prefetch: How many batches a thread makes ahead while one is in use; 0 for no thread.
+
+        Raises:
+            ValueError: `size` is no number of samples, or `seed` none that NumPy takes (0 to 2**32 - 1).
 
         >>> digits = Split("train", {"images": np.zeros((10, 8, 8)), "labels": np.arange(10)})
         >>> [len(labels) for images, labels in digits.batches(4)]

@@ -19,7 +19,17 @@ from tinytorch_datasets.plan import Column, Declared, File, Plan, Split
 
 
 class Manifest:
-    """A validated manifest: `datasets` by name, its `path`, and its `sha256`."""
+    """A validated manifest.
+
+    Attributes:
+        datasets: Each `Entry` by its name, in the manifest's order.
+        path: The YAML file.
+        sha256: Of that file, as it was read.
+        stamp: Its size and times, as they were before it was read.
+        download_to: The folder for downloads, relative to the file.
+        shipped_in: The folder of the shipped data, relative to the file.
+        shipped_budget_bytes: How large the shipped data may be in all; None for no limit.
+    """
 
     def __init__(self, document: Document, declared: Declarations) -> None:
         self.path = document.path
@@ -44,6 +54,10 @@ class Manifest:
             return self.datasets[name]
         except (KeyError, TypeError):
             raise UnknownDataset(str(name), self.datasets, place=self.path.name) from None
+
+    def folder(self, name: str) -> str:
+        """The folder of a data set's files, below that of downloads or of the shipped data."""
+        return self.entry(name).folder or name
 
     def where(self, *keys: str | int) -> str:
         """The line of a value below `datasets`, to name in an error: ``where("mnist", "format")``."""
@@ -74,7 +88,7 @@ class Manifest:
         )
         return Plan(
             name=name,
-            folder=entry.folder or name,
+            folder=self.folder(name),
             root=Path(),
             status=entry.status,
             format=entry.format,

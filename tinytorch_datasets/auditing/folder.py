@@ -17,19 +17,18 @@ LITTER = frozenset({"__pycache__", ".DS_Store", ".gitattributes", ".gitignore", 
 
 def undeclared(book: Manifest, shipped: Path, names: Collection[str]) -> Iterator[Finding]:
     """Files among the shipped data that no entry declares. For some names only: in their folders."""
-    declared, folders = set[Path](), set[str]()
+    declared = set[Path]()
     for name, entry in book.datasets.items():
         if entry.status == "shipped":
-            folders.add(entry.folder or name)
-            declared |= {shipped / (entry.folder or name) / file for file in entry.files}
+            declared |= {shipped / book.folder(name) / file for file in entry.files}
     roots = [shipped] if len(names) == len(book.datasets) else []
-    roots = roots or [shipped / (book.entry(n).folder or n) for n in names if book.entry(n).status == "shipped"]
+    roots = roots or [shipped / book.folder(n) for n in names if book.entry(n).status == "shipped"]
     for path in (path for root in roots for path in files(root)):
         hides = path.name == "__init__.py"
         if path in declared or (not hides and any(fnmatch.fnmatch(path.name, beside) for beside in BESIDE)):
             continue
         told = path.relative_to(shipped).as_posix()
-        owner = next((n for n, e in book.datasets.items() if told.startswith(f"{e.folder or n}/")), "")
+        owner = next((n for n in book.datasets if told.startswith(f"{book.folder(n)}/")), "")
         owner = owner if owner and book.entry(owner).status == "shipped" else ""
         what = f"{told} is in {book.shipped_in} and declared nowhere"
         yield Finding(
