@@ -307,6 +307,7 @@ class TestErrors:
             errors.StorageError("s", path=path),
             errors.VerifyError("v", path=path),
             errors.MissingFile("m", path=path),
+            errors.ChangedFile("c", path=path),
             errors.HashMismatch("h", path=path, expected=1, actual=2),
             errors.DecodeError(path, "d"),
             errors.UnsafePickle(path, "u", names=()),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -49,6 +51,20 @@ class TestSplit:
         assert split[[7, 1]].labels.tolist() == [7, 1]
         assert split[split.labels % 2 == 0].labels.tolist() == [0, 2, 4, 6, 8]
         assert np.shares_memory(split[2:5].images, split.images)
+
+    def test_a_number_in_an_array_is_a_number(self, split: Split) -> None:
+        """What indexing an array of indices gives is one sample."""
+        assert split[np.array(3)][1] == split[3][1]
+
+    def test_no_sample_is_named_by_a_truth(self, split: Split) -> None:
+        """NumPy would add a dimension."""
+        for index in (True, np.True_, np.array(False)):
+            with pytest.raises(TypeError, match=r"a sample is named by its number, not by (True|False)"):
+                split[index]
+
+    def test_an_empty_list_is_an_empty_split(self, split: Split) -> None:
+        """As an empty slice is."""
+        assert len(split[[]]) == len(split[:0]) == 0
 
     def test_iterating_gives_every_sample_once(self, split: Split) -> None:
         """The loop ends where the samples do."""
@@ -99,6 +115,16 @@ class TestConversion:
         split = Split("train", {"images": np.full((2, 3), 0.5, np.float32)}, scales={"images": 1})
 
         assert split.arrays(dtype="float64")[0].tolist() == [[0.5] * 3] * 2
+
+    @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+    @pytest.mark.parametrize(("wide", "top"), [("uint16", 65535), ("uint16", 60000), ("uint32", 2**32 - 1)])
+    def test_a_range_that_is_wider_than_the_floats(self, dtype: str, wide: str, top: int) -> None:
+        """0 to 1 all the same: what stands between is divided before it is rounded."""
+        values = np.array([[0, top // 2, top]], wide)
+        (divided,) = Split("train", {"x": values}, scales={"x": top}).arrays(dtype)
+
+        assert divided.dtype == dtype
+        np.testing.assert_array_equal(divided, (values.astype("float64") / top).astype(dtype))
 
     def test_another_integer_type_is_a_cast(self, split: Split) -> None:
         """Only floats are scaled."""
@@ -160,6 +186,16 @@ class TestBatches:
             break
 
         assert not [thread for thread in threading.enumerate() if thread.name == "batches ahead"]
+
+    def test_a_loop_that_is_never_left_lets_python_end(self) -> None:
+        """Nobody waits for a thread that is held for ever: Python 3.13 would."""
+        code = (
+            "import numpy as np; from tinytorch_datasets.dataset import Split;"
+            "it = iter(Split('s', {'x': np.zeros((1000, 8))}).batches(4, prefetch=2)); print(len(next(it)[0]))"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+
+        assert (done.returncode, done.stdout, done.stderr) == (0, "4\n", "")
 
     @pytest.mark.parametrize("size", [0, -1, 2.5, True])
     def test_a_size_that_is_no_count_is_refused(self, split: Split, size: object) -> None:

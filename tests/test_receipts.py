@@ -140,21 +140,21 @@ def another_version(clone: Path) -> None:
 def another_folder(clone: Path) -> None:
     """A planted path that leads elsewhere."""
     known = json.loads(receipt(clone).read_text())
-    known[2] = "../../../datasets"
+    known[3] = "../../../datasets"
     receipt(clone).write_text(json.dumps(known))
 
 
 def a_longer_shape(clone: Path) -> None:
     """A planted shape past the end of the array."""
     known = json.loads(receipt(clone).read_text())
-    known[3][0][1]["images"][0][2] = [10**9, 8, 8]
+    known[4][0][1]["images"][0][2] = [10**9, 8, 8]
     receipt(clone).write_text(json.dumps(known))
 
 
 def nonsense(clone: Path) -> None:
     """The right frame around something else."""
     known = json.loads(receipt(clone).read_text())
-    known[3][0][1]["images"] = {"file": 7}
+    known[4][0][1]["images"] = {"file": 7}
     receipt(clone).write_text(json.dumps(known))
 
 
@@ -224,21 +224,21 @@ class TestWhatDoesNotFit:
 def other_hashes(clone: Path) -> None:
     """A planted sum, so that a planted array would pass for the one that was written."""
     known = json.loads(receipt(clone).read_text())
-    known[5][2]["train.images"][0][2] = "f" * 64
+    known[6][2]["train.images"][0][2] = "f" * 64
     receipt(clone).write_text(json.dumps(known))
 
 
 def another_entry(clone: Path) -> None:
     """A planted licence."""
     known = json.loads(receipt(clone).read_text())
-    known[6]["license"] = "none at all"
+    known[7]["license"] = "none at all"
     receipt(clone).write_text(json.dumps(known))
 
 
 def another_manifest_hash(clone: Path) -> None:
     """A planted hash of the manifest."""
     known = json.loads(receipt(clone).read_text())
-    known[5][0] = "f" * 64
+    known[6][0] = "f" * 64
     receipt(clone).write_text(json.dumps(known))
 
 
@@ -293,7 +293,7 @@ class TestAudit:
         """Stamps fit, files and arrays are right, and yet test comes back as train."""
         get("tinydigits", manifest=clone)
         known = json.loads(receipt(clone).read_text())
-        known[3][0][1], known[3][1][1] = known[3][1][1], known[3][0][1]
+        known[4][0][1], known[4][1][1] = known[4][1][1], known[4][0][1]
         receipt(clone).write_text(json.dumps(known))
 
         (finding,) = audit(["tinydigits"], manifest=clone, levels=["shipped"]).findings

@@ -6,6 +6,7 @@ cost nothing.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ def converted(values: Any, dtype: DTypeLike | None, scale: float | None) -> Any:
         return values
     wanted = np.dtype(dtype)
     if scale and wanted.kind == "f" and values.dtype.kind in "ui":
+        if scale > 2 ** (np.finfo(wanted).nmant + 1):  # floats of that size leave integers out, or are infinite
+            return np.divide(values, scale, dtype=np.float64).astype(wanted, copy=False)
         # One pass: the ufunc casts as it divides, where astype first would write the floats twice.
         return np.divide(values, np.asarray(scale, wanted), dtype=wanted)
     return values.astype(wanted, copy=False)
@@ -122,7 +125,10 @@ def _ahead(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
             yield batch
     finally:
         stopped.set()
-        thread.join()
+        # Garbage is closed by any thread, even by that one, which cannot wait for itself; and it is closed when Python
+        # exits, by when other threads are held for ever.
+        if thread is not threading.current_thread() and not sys.is_finalizing():
+            thread.join()
 
 
 def _raise(error: BaseException) -> None:

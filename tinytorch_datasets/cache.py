@@ -16,6 +16,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator
 from functools import partial
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from tinytorch_datasets.threads import Behind
 from tinytorch_datasets.writers import Numbers, Strings
 
 # Raise it when the files in a folder, or what they mean, change.
-LAYOUT = 2
+LAYOUT = 3
 SUMS = "sums.json"
 BLOCK_BYTES = 2**20
 ABANDONED_AFTER_S = 3600
@@ -44,12 +45,15 @@ TURN_S = 600
 
 def folder_name(plan: Plan, decoder_version: int) -> str:
     """The name of the folder of a plan's arrays: the data set's, and a hash of all that they depend on."""
+
+    def below(file: Path | None) -> str | None:
+        return None if file is None else file.relative_to(plan.root).as_posix()
+
     declared = [
-        [c.split, c.field, c.dtype, c.samples, c.file.name, c.key, c.shape, c.range, c.classes, c.per]
-        for split in plan.splits
-        for c in split.columns.values()
+        [c.split, c.field, c.dtype, c.samples, below(c.file), c.key, c.shape, c.range, c.classes, c.per]
+        for c in plan.columns
     ]
-    members = [[split.name, split.members] for split in plan.splits]
+    members = [[split.name, below(split.file), split.members] for split in plan.splits]
     files = [[file.name, file.sha256] for file in plan.files]
     made_from = [LAYOUT, plan.format, decoder_version, dict(plan.options), declared, members, files]
     digest = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
@@ -66,9 +70,13 @@ def runs(folder: Path) -> dict[str, list[Run]]:
     """What was written into each array of the folder, by column (``train.images``); none where nothing is known."""
     try:
         known = json.loads((folder / SUMS).read_bytes())
-        return {column: [Run(*run) for run in told] for column, told in known.items()}
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return {column: list(starmap(_run, told)) for column, told in known.items()}
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return {}
+
+
+def _run(start: int, stop: int, sha256: str) -> Run:
+    return Run(int(start), int(stop), str(sha256))
 
 
 def parts(column: Column, folder: Path) -> list[Part] | None:
@@ -83,6 +91,17 @@ def parts(column: Column, folder: Path) -> list[Part] | None:
     return [buffer, places]
 
 
+def parts_of(column: Column, folder: Path) -> list[Part]:
+    """Where in the folder a column's values are.
+
+    Raises:
+        FileNotFoundError: They are not there, or not whole.
+    """
+    if (kept := parts(column, folder)) is None:
+        raise FileNotFoundError(errno.ENOENT, "not there, or not whole", str(folder / f"{column}.npy"))
+    return kept
+
+
 def sum_now(column: Column, folder: Path) -> str | None:
     """The sum of the column's values as they are on disk now; None if they are not there, or are no text."""
     try:
@@ -95,8 +114,10 @@ def sum_now(column: Column, folder: Path) -> str | None:
 def opened(column: Column, folder: Path) -> Values | str | None:
     """The column's values, memory-mapped; None if they are not there, or are not whole."""
     kept = parts(column, folder)
-    if kept is None:
-        return None
+    return None if kept is None else _mapped(column, folder, kept)
+
+
+def _mapped(column: Column, folder: Path, kept: list[Part]) -> Values | str:
     values = [maps.opened(folder, part) for part in kept]
     if not column.is_text:
         return values[0]
@@ -112,9 +133,7 @@ def blocks(plan: Plan, folder: Path) -> Iterator[Block]:
         ValueError: An array is not whole, or not text.
     """
     for column in plan.columns:
-        values = opened(column, folder)
-        if values is None:
-            raise FileNotFoundError(errno.ENOENT, "not there, or not whole", str(folder / f"{column}.npy"))
+        values = _mapped(column, folder, parts_of(column, folder))
         if isinstance(values, str):
             yield Block(column, 0, [values])
             continue
@@ -168,7 +187,8 @@ def sweep(cache: Path) -> None:
         return
     for path in (cache / "arrays").glob(".*.part"):
         with contextlib.suppress(OSError):
-            if path.stat().st_mtime < time.time() - ABANDONED_AFTER_S:
+            # A folder's own time does not move while its files are written.
+            if max(one.stat().st_mtime for one in [path, *path.iterdir()]) < time.time() - ABANDONED_AFTER_S:
                 shutil.rmtree(path)
 
 

@@ -86,6 +86,11 @@ class Split(Sequence[tuple[Any, ...]]):
         return self._samples
 
     def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, np.ndarray) and index.ndim == 0:
+            index = index[()]
+        if isinstance(index, bool | np.bool_):
+            msg = f"a sample is named by its number, not by {index}"
+            raise TypeError(msg)
         if isinstance(index, int | np.integer):
             if not -self._samples <= index < self._samples:
                 msg = f"sample {index} of split {self._name!r}, which has {self._samples:,}"
@@ -99,6 +104,8 @@ class Split(Sequence[tuple[Any, ...]]):
             raise UnknownDataset(index, [*self._fields, *self._texts], kind=f"field of split {self._name!r}")
         if not isinstance(index, slice):
             index = np.asarray(index)
+            if index.size == 0:  # an empty list says nothing of its dtype, and NumPy takes it for floats
+                index = index.astype(np.intp)
         return Split(self._name, {f: v[index] for f, v in self._fields.items()}, texts={}, scales=self._scales)
 
     def arrays(self, dtype: DTypeLike | None = None) -> tuple[Any, ...]:

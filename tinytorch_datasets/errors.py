@@ -10,6 +10,7 @@ DatasetError                    every error of this package; says what, where an
 |-- StorageError                the disk is full, read-only or not ours; `path` is where
 |-- VerifyError                 the bytes are not the promised ones
 |   |-- MissingFile             there is no such file
+|   |-- ChangedFile             it was changed while it was read
 |   `-- HashMismatch            its size or sha256 differs; `expected` and `actual` say how
 `-- DecodeError                 the bytes are not what their format says; `path` is the file
     |-- UnsafePickle            a pickle asks for more than arrays; `names` is what it asked for
@@ -147,6 +148,10 @@ class VerifyError(DatasetError):
 
 class MissingFile(VerifyError, FileNotFoundError):
     """A file that should be on disk is not. `path` is where it was looked for."""
+
+
+class ChangedFile(VerifyError):
+    """A file was changed by another program after it was found right, and before all of it was read."""
 
 
 class HashMismatch(VerifyError):

@@ -138,12 +138,12 @@ def _recalled(name: str, manifest: str, homes: tuple[str, ...], verify: Mode) ->
         return held[1]
     if not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
         return None  # no data set's name, and nothing to build a path of
-    for home in homes:
-        cache = os.path.join(home, ".cache")
+    caches = [os.path.join(home, ".cache") for home in homes]
+    for cache in caches:
         receipt = Receipt.read(place(cache, manifest, name))
-        if receipt is not None and receipt.manifest == manifest and receipt.holds():
+        if receipt is not None and receipt.is_of(name, manifest, caches) and receipt.holds():
             try:
-                dataset = receipt.dataset(name, os.path.join(cache, "arrays"))
+                dataset = receipt.dataset()
                 if verify == "always" and not receipt.holds_in_every_byte(dataset):
                     continue
             except (OSError, ValueError, TypeError, KeyError, IndexError):

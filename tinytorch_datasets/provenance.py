@@ -19,6 +19,7 @@ from tinytorch_datasets.hashing import Digest, Step, digests
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.paths import Places
 from tinytorch_datasets.plan import Plan
+from tinytorch_datasets.verify import check
 
 LAYOUT = 1
 WRITES_ONE = "`tinytorch-datasets provenance --json > FILE` writes one."
@@ -89,6 +90,8 @@ def files(plan: Plan, found: Mapping[Path, Digest | OSError]) -> dict[str, Any]:
 def contents(plan: Plan, where: Places) -> dict[str, Any]:
     """The dtype, shape and sum of each field of each split, taken now; decoded, unless the arrays are in the cache."""
     stamps = stages.stamps_of(plan, where)
+    for file in plan.files:
+        check(plan.root / file.name, file, mode="auto", stamps=stamps, mend=stages.mend(plan))
     folder = stages.decoded(plan, where, mode="auto", stamps=stamps)
     stamps.save()
     return {

@@ -1,7 +1,7 @@
 """Was this handed over before, and does everything it stood on still stand?
 
-A receipt is a data set's entry in compiled form: where its decoded arrays are, and the stamps (size, time of
-change, inode) of the manifest, of every source file and of every array as they were when last found right.
+A receipt is a data set's entry in compiled form: the folder of its decoded arrays, and the stamps (size, time of
+change, inode) of the manifest, of every source file and of every array there as they were when last found right.
 While all of them fit, `get` needs neither YAML nor Pydantic nor a hash: it opens the maps. When one does not,
 or the receipt is damaged, or another version of the package wrote it, there is no receipt, and every stage runs.
 The hashes of all of these are in it too, for who wants every byte read now.
@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tinytorch_datasets.declarations import Entry
 
 # Raise it when what a receipt says, or how, changes. Byte order is part of it: a stick may travel.
-LAYOUT = [2, VERSION, sys.byteorder]
+LAYOUT = [3, VERSION, sys.byteorder]
 
 # A field's parts: one for numbers, two for strings (the buffer, the places in it).
 Parts = list[Part]
@@ -50,10 +50,12 @@ class SplitReceipt(NamedTuple):
 class Receipt(NamedTuple):
     """What opening one data set takes, and what it stands on.
 
+    `folder` is where its decoded arrays are, those that are stamped and no others that are named like it elsewhere.
     `files` are the sha256 of the source files by path, `runs` the sums of the arrays by column (``train.images``);
     `entry` is what the manifest has below the data set's name.
     """
 
+    name: str
     manifest: str
     folder: str
     splits: tuple[SplitReceipt, ...]
@@ -91,18 +93,24 @@ class Receipt(NamedTuple):
         except (OSError, UnicodeDecodeError):
             return False  # gone, or no text
 
-    def dataset(self, name: str, arrays: str | Path) -> Dataset:
-        """The data set, its arrays mapped from the folder `arrays` holds of them."""
-        folder = os.path.join(arrays, os.path.basename(self.folder))  # a name, and nothing above it
-        splits = {split.name: _split(split, folder) for split in self.splits}
-        return Dataset(name, splits, classes=self.classes, describe=partial(self.described, name))
+    def is_of(self, name: str, manifest: str, caches: Iterable[str]) -> bool:
+        """Whether it is of that data set of that manifest, and its arrays are in one of these caches."""
+        if (self.name, self.manifest) != (name, manifest):  # a disk may take one name for another
+            return False
+        holder = os.path.normpath(os.path.dirname(self.folder))
+        return any(holder == os.path.normpath(os.path.join(cache, "arrays")) for cache in caches)
 
-    def described(self, name: str) -> tuple[Entry, str]:
+    def dataset(self) -> Dataset:
+        """The data set, its arrays mapped."""
+        splits = {split.name: _split(split, self.folder) for split in self.splits}
+        return Dataset(self.name, splits, classes=self.classes, describe=self.described)
+
+    def described(self) -> tuple[Entry, str]:
         """The data set's entry, and one line that says where its arrays are from."""
         from tinytorch_datasets.declarations import Entry  # and Pydantic, for the few who ask
 
         entry = Entry.model_validate(self.entry)
-        return entry, origin(name, entry, self.manifest, self.manifest_sha256)
+        return entry, origin(self.name, entry, self.manifest, self.manifest_sha256)
 
     def same_as(self, other: Receipt) -> bool:
         """Whether both open the same arrays and stand on the same files, whatever the stamps of those are."""
@@ -113,7 +121,7 @@ class Receipt(NamedTuple):
         """The receipt as a file."""
         splits = [[s.name, s.fields, s.texts, s.scales] for s in self.splits]
         hashes = [self.manifest_sha256, self.files, self.runs]
-        known = [LAYOUT, self.manifest, self.folder, splits, self.classes, hashes, self.entry, self.stamps]
+        known = [LAYOUT, self.name, self.manifest, self.folder, splits, self.classes, hashes, self.entry, self.stamps]
         return json.dumps(known).encode()
 
     @classmethod
@@ -121,13 +129,14 @@ class Receipt(NamedTuple):
         """The receipt in that file; None if it is not there, damaged, or from another version."""
         try:
             with open(path, "rb") as file:
-                layout, manifest, folder, splits, classes, hashes, entry, stamps = json.loads(file.read())
+                layout, name, manifest, folder, splits, classes, hashes, entry, stamps = json.loads(file.read())
             if layout != LAYOUT:
                 return None
             manifest_sha256, files, runs = hashes
             return cls(
+                name=name,
                 manifest=manifest,
-                folder=folder,
+                folder=str(folder),
                 splits=tuple(_read_split(*split) for split in splits),
                 classes=tuple(classes) if classes is not None else None,
                 manifest_sha256=manifest_sha256,

@@ -7,23 +7,27 @@ another.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinytorch_datasets import cache, compiled, contents, disk, formats, paths, receipts
 from tinytorch_datasets.dataset import Dataset
-from tinytorch_datasets.errors import DecodeError
+from tinytorch_datasets.errors import ChangedFile, DecodeError, MissingFile, StorageError
 from tinytorch_datasets.fetch import PATIENCE, Patience, fetch
 from tinytorch_datasets.maps import stamp
 from tinytorch_datasets.paths import Places
 from tinytorch_datasets.plan import Declared, Plan
 from tinytorch_datasets.receipts import Receipt, SplitReceipt
-from tinytorch_datasets.verify import Mode, Stamps, arrays_hold, check, remember_arrays
+from tinytorch_datasets.verify import Mode, Stamps, arrays_hold, check, remember_arrays, unchanged
 
 if TYPE_CHECKING:
     from tinytorch_datasets.manifest import Manifest
     from tinytorch_datasets.progress import Progress
+
+# Other programs clean the cache while we fill it, or touch a file while we read it; mostly once.
+TRIES = 3
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -71,13 +75,30 @@ def run(
         )
         for file in brought:
             stamps.remember(plan.root / file.name, file.sha256)
+    for trial in range(TRIES):
+        try:
+            return _handed_over(declared, plan, where, mode=verify, stamps=stamps)
+        except MissingFile:
+            raise
+        except ChangedFile:
+            if trial == TRIES - 1:
+                raise
+        except FileNotFoundError as error:
+            gone = error
+    what = f"{gone.filename or plan.name} was gone {TRIES} times when it was about to be opened"
+    raise StorageError(what, mend="Wait until whatever cleans the folder has ended.", path=where.cache) from gone
+
+
+def _handed_over(declared: Declared, plan: Plan, where: Places, *, mode: Mode, stamps: Stamps) -> Dataset:
+    """The stages after fetching."""
     for file in plan.files:
-        check(plan.root / file.name, file, mode=verify, stamps=stamps, mend=mend(plan))
-    arrays = decoded(plan, where, mode=verify, stamps=stamps)
+        check(plan.root / file.name, file, mode=mode, stamps=stamps, mend=mend(plan))
+    arrays = decoded(plan, where, mode=mode, stamps=stamps)
     stamps.save()
     receipt = receipt_of(declared, plan, arrays)
+    unchanged(plan, stamps)  # whose stamps the receipt has
     disk.keep(Path(receipts.place(where.cache, declared.manifest, plan.name)), receipt.written())
-    return receipt.dataset(plan.name, arrays.parent)
+    return receipt.dataset()
 
 
 def places(book: Manifest, home: str | os.PathLike[str] | None = None) -> Places:
@@ -122,9 +143,20 @@ def decoded(plan: Plan, where: Places, *, mode: Mode, stamps: Stamps) -> Path:
         # Whoever had the turn before may have decoded it.
         if not arrays_hold(plan, target, mode=mode, stamps=stamps):
             cache.sweep(where.cache)
-            cache.write(target, blocks(plan))
+            with closing(_of_unchanged_files(plan, stamps)) as made:  # and its files, should writing fail
+                cache.write(target, made)
             remember_arrays(plan, target, stamps)
     return target
+
+
+def _of_unchanged_files(plan: Plan, stamps: Stamps) -> Generator[formats.Block, None, None]:
+    """All values, and an error in the end if they may be of other bytes than those that were hashed."""
+    try:
+        yield from blocks(plan)
+    except DecodeError:
+        unchanged(plan, stamps)  # if not, that is what is wrong
+        raise
+    unchanged(plan, stamps)
 
 
 def array_folders(plan: Plan, where: Places) -> list[Path]:
@@ -133,7 +165,7 @@ def array_folders(plan: Plan, where: Places) -> list[Path]:
     return [kept / "arrays" / name for kept in where.caches]
 
 
-def blocks(plan: Plan) -> Iterator[formats.Block]:
+def blocks(plan: Plan) -> Generator[formats.Block, None, None]:
     """All values of a data set, decoded from its verified files and checked against what is declared.
 
     Raises:
@@ -148,11 +180,15 @@ def blocks(plan: Plan) -> Iterator[formats.Block]:
 
 
 def receipt_of(declared: Declared, plan: Plan, arrays: Path) -> Receipt:
-    """What opening the data set takes, made from the plan and from the decoded arrays' own headers."""
+    """What opening the data set takes, made from the plan and from the decoded arrays' own headers.
+
+    Raises:
+        FileNotFoundError: An array is gone, or not whole; or a file is.
+    """
     splits = []
     stamped = [declared.manifest, *(plan.root / file.name for file in plan.files)]
     for split in plan.splits:
-        parts = {field: cache.parts(column, arrays) or [] for field, column in split.columns.items()}
+        parts = {field: cache.parts_of(column, arrays) for field, column in split.columns.items()}
         stamped += [arrays / part.file for found in parts.values() for part in found]
         columns = split.columns
         splits.append(
@@ -167,8 +203,9 @@ def receipt_of(declared: Declared, plan: Plan, arrays: Path) -> Receipt:
     # The manifest's stamp is of before it was read: a change since then is a change.
     stamps[str(declared.manifest)] = declared.stamp
     return Receipt(
+        name=plan.name,
         manifest=str(declared.manifest),
-        folder=arrays.name,
+        folder=str(arrays),
         splits=tuple(splits),
         classes=plan.classes,
         manifest_sha256=declared.sha256,

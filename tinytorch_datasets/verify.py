@@ -15,9 +15,9 @@ from typing import Literal
 
 from tinytorch_datasets import cache
 from tinytorch_datasets.disk import whole_file
-from tinytorch_datasets.errors import HashMismatch, MissingFile, StorageError
+from tinytorch_datasets.errors import ChangedFile, HashMismatch, MissingFile, StorageError
 from tinytorch_datasets.hashing import sha256_of, side_by_side
-from tinytorch_datasets.maps import stamp
+from tinytorch_datasets.maps import Stamp, stamp
 from tinytorch_datasets.plan import Column, File, Plan
 from tinytorch_datasets.sums import Run, holds
 
@@ -44,13 +44,14 @@ class Stamps:
     def sha256(self, path: Path) -> str | None:
         """The file's sha256, if it was hashed before and has not changed since; None otherwise."""
         known = self._known.get(str(path))
-        if isinstance(known, list) and known[:-1] == stamp(path):
-            return str(known[-1])
+        with contextlib.suppress(FileNotFoundError):
+            if isinstance(known, list) and known[:-1] == stamp(path):
+                return str(known[-1])
         return None
 
-    def remember(self, path: Path, sha256: str) -> None:
-        """Note that the file, as it is now, has this sha256."""
-        self._known[str(path)] = [*stamp(path), sha256]
+    def remember(self, path: Path, sha256: str, seen: Stamp | None = None) -> None:
+        """Note that the file has this sha256: as it was `seen` before it was hashed, or as it is now."""
+        self._known[str(path)] = [*(seen or stamp(path)), sha256]
         self._changed = True
 
     def save(self) -> None:
@@ -68,7 +69,8 @@ def check(path: Path, promised: File, *, mode: Mode, stamps: Stamps, mend: str) 
         HashMismatch: Its size or its sha256 is another.
     """
     try:
-        size = path.stat().st_size
+        seen = stamp(path)
+        size = seen[0]
     except OSError as error:
         what = f"{path} is missing"
         raise MissingFile(what, where=promised.where, mend=mend, path=path) from error
@@ -79,7 +81,20 @@ def check(path: Path, promised: File, *, mode: Mode, stamps: Stamps, mend: str) 
     if actual != promised.sha256:
         raise _mismatch(path, promised, "has sha256\n    {}, declared is\n    {}", actual, promised.sha256, mend)
     if known is None:
-        stamps.remember(path, actual)
+        stamps.remember(path, actual, seen)
+
+
+def unchanged(plan: Plan, stamps: Stamps) -> None:
+    """Make sure that every file of a plan is still as it was when it was found right.
+
+    Raises:
+        ChangedFile: One was changed since.
+    """
+    for file in plan.files:
+        path = plan.root / file.name
+        if stamps.sha256(path) != file.sha256:
+            what = f"{path} was changed by another program while it was read"
+            raise ChangedFile(what, where=file.where, mend="Leave it alone, and ask again.", path=path)
 
 
 def arrays_hold(plan: Plan, folder: Path, *, mode: Mode, stamps: Stamps) -> bool:
@@ -90,15 +105,18 @@ def arrays_hold(plan: Plan, folder: Path, *, mode: Mode, stamps: Stamps) -> bool
     if not cache.is_whole(plan, folder):
         return False
     written = cache.runs(folder)
-    doubtful = [
-        column
-        for column in plan.columns
-        if mode == "always" or any(stamps.sha256(path) != _mark(written, column) for path in _files(column, folder))
-    ]
+    try:
+        doubtful = [
+            column
+            for column in plan.columns
+            if mode == "always" or any(stamps.sha256(path) != _mark(written, column) for path in _files(column, folder))
+        ]
+    except FileNotFoundError:  # another process is cleaning
+        return False
     jobs = [
         ((run.stop - run.start) * column.nbytes // column.count, partial(_holds, column, folder, run))
         for column in doubtful
-        for run in written[str(column)]
+        for run in written.get(str(column), ())
     ]
     if not all(side_by_side(jobs)):
         return False
@@ -117,7 +135,7 @@ def remember_arrays(plan: Plan, folder: Path, stamps: Stamps) -> None:
 
 
 def _mark(written: Mapping[str, Sequence[Run]], column: Column) -> str:
-    return " ".join(run.sha256 for run in written[str(column)])
+    return " ".join(run.sha256 for run in written.get(str(column), ()))
 
 
 def _holds(column: Column, folder: Path, run: Run) -> bool:
@@ -129,7 +147,7 @@ def _holds(column: Column, folder: Path, run: Run) -> bool:
 
 
 def _files(column: Column, folder: Path) -> list[Path]:
-    return [folder / part.file for part in cache.parts(column, folder) or ()]
+    return [folder / part.file for part in cache.parts_of(column, folder)]
 
 
 def _mismatch(

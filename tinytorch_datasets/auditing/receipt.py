@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from tinytorch_datasets import cache, receipts, stages
 from tinytorch_datasets.findings import Finding
@@ -18,13 +19,17 @@ def foreign(book: Manifest, plan: Plan, where: Places) -> Iterator[Finding]:
     One whose stamps do not fit is taken by nobody, and is no finding. What the arrays themselves hold is compared
     with the decoded files elsewhere.
     """
-    for kept, arrays in zip(where.caches, stages.array_folders(plan, where), strict=True):
+    folders, caches = stages.array_folders(plan, where), [str(kept) for kept in where.caches]
+    for kept in where.caches:
         path = receipts.place(kept, book.path, plan.name)
         receipt = Receipt.read(path)
-        if receipt is None or receipt.manifest != str(book.path) or not receipt.holds():
+        if receipt is None or not receipt.is_of(plan.name, str(book.path), caches) or not receipt.holds():
             continue
+        arrays = Path(receipt.folder)
         if not (
-            cache.is_whole(plan, arrays) and receipt.same_as(stages.receipt_of(book.declared(plan.name), plan, arrays))
+            arrays in folders
+            and cache.is_whole(plan, arrays)
+            and receipt.same_as(stages.receipt_of(book.declared(plan.name), plan, arrays))
         ):
             yield Finding(
                 rule="receipt",

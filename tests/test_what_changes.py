@@ -1,0 +1,213 @@
+"""Whatever changes, and whenever: never another array than the manifest's."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from tinytorch_datasets import Dataset, get, loader
+from tinytorch_datasets.errors import DatasetError, HashMismatch, UnknownDataset
+
+Arrays = dict[str, np.ndarray]
+
+
+def declare(root: Path, arrays: Arrays, splits: dict[str, str]) -> Path:
+    """A manifest of one shipped data set `d`: a `.npy` file each of `arrays`, and which of them is which split."""
+    files = {}
+    for name, values in arrays.items():
+        path = root / "datasets" / "d" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, values)
+        raw = path.read_bytes()
+        files[name] = {"bytes": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
+    one = next(iter(arrays.values()))
+    entry = {
+        "title": "d",
+        "status": "shipped",
+        "format": "npy",
+        "license": "CC0-1.0",
+        "source": "made here",
+        "fields": {"v": {"dtype": str(one.dtype), "shape": list(one.shape[1:])}},
+        "splits": {split: {"samples": len(one), "v": name} for split, name in splits.items()},
+        "files": files,
+    }
+    manifest = root / "datasets.yaml"
+    manifest.write_text(yaml.safe_dump({"version": 1, "download_to": "home", "datasets": {"d": entry}}))
+    return manifest
+
+
+@pytest.fixture
+def five(tmp_path: Path) -> Path:
+    """A manifest of five numbers, 0 to 4."""
+    return declare(tmp_path, {"x.npy": np.arange(5)}, {"train": "x.npy"})
+
+
+def fresh(manifest: Path, home: str | Path | None = None) -> Dataset:
+    """What a new process would get: nothing is remembered from an earlier call."""
+    loader._held.clear()
+    return get("d", manifest=manifest, home=home)
+
+
+def damaged(home: Path) -> None:
+    """Write another number into the decoded array of a home."""
+    (path,) = home.rglob("train.v.npy")
+    with path.open("r+b") as array:
+        array.seek(-8, os.SEEK_END)
+        array.write(b"\x63")
+
+
+class TestTheManifest:
+    """Arrays are found by what the manifest says, and by all that it says."""
+
+    def test_two_files_of_one_name_that_change_places(self, tmp_path: Path) -> None:
+        """Their folders tell them apart."""
+        arrays = {"a/x.npy": np.array([1, 2, 3]), "b/x.npy": np.array([7, 8, 9])}
+        before = fresh(declare(tmp_path, arrays, {"train": "a/x.npy", "test": "b/x.npy"}))
+        after = fresh(declare(tmp_path, arrays, {"train": "b/x.npy", "test": "a/x.npy"}))
+
+        assert (before.train.v.tolist(), before.test.v.tolist()) == ([1, 2, 3], [7, 8, 9])
+        assert (after.train.v.tolist(), after.test.v.tolist()) == ([7, 8, 9], [1, 2, 3])
+
+    def test_a_disk_that_takes_one_name_for_another(self, five: Path) -> None:
+        """As those of macOS and Windows do with capitals: names are exact all the same."""
+        fresh(five)
+        (receipt,) = five.parent.rglob("receipts/*.json")
+        receipt.with_name(receipt.name.replace("d-", "D-")).symlink_to(receipt)
+
+        with pytest.raises(UnknownDataset):
+            get("D", manifest=five)
+
+
+class TestHomes:
+    """What was found right in one folder says nothing of another one."""
+
+    def test_a_copy_is_looked_at_itself(self, five: Path, tmp_path: Path) -> None:
+        """The one that it was copied from is still there, and still right."""
+        fresh(five, tmp_path / "one")
+        shutil.copytree(tmp_path / "one", tmp_path / "two")
+        damaged(tmp_path / "two")
+
+        assert fresh(five, tmp_path / "two").train.v.tolist() == [0, 1, 2, 3, 4]
+
+    def test_of_several_the_same_one_is_opened_again(
+        self, five: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The first has a damaged copy; the second get opens what the first one did."""
+        fresh(five, tmp_path / "one")
+        shutil.copytree(tmp_path / "one", tmp_path / "two")
+        damaged(tmp_path / "two")
+        for home in ("one", "two"):
+            shutil.rmtree(tmp_path / home / ".cache" / "receipts")
+        monkeypatch.setenv("TINYTORCH_DATASETS_HOME", f"{tmp_path / 'two'}{os.pathsep}{tmp_path / 'one'}")
+
+        assert [fresh(five).train.v.tolist() for _ in range(2)] == [[0, 1, 2, 3, 4]] * 2
+
+    def test_arrays_in_the_second_home_are_opened_without_any_stage(
+        self, five: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A folder that a class shares, and one of one's own before it."""
+        fresh(five, tmp_path / "shared")
+        monkeypatch.setenv("TINYTORCH_DATASETS_HOME", f"{tmp_path / 'own'}{os.pathsep}{tmp_path / 'shared'}")
+        fresh(five)
+        code = f"import sys; from tinytorch_datasets import get; d = get('d', manifest={str(five)!r})"
+        code += "; print(d.train.v.filename, 'yaml' in sys.modules)"
+        said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        (shared,) = (tmp_path / "shared").rglob("train.v.npy")
+
+        assert said == f"{shared} False\n"
+
+
+# Another program writes to the source as soon as the first decoded block is about to be written.
+CHANGED_MEANWHILE = """
+import sys
+from tinytorch_datasets import get
+manifest, source = sys.argv[1:]
+done = []
+def hook(event, arguments):
+    if event == "open" and ".part" in str(arguments[0]) and str(arguments[0]).endswith("train.v.npy") and not done:
+        done.append(1)
+        with open(source, "r+b") as file:
+            file.seek(-1, 2)
+            file.write(b"\\x63")
+sys.addaudithook(hook)
+try:
+    get("d", manifest=manifest)
+except Exception as error:
+    print(len(done), type(error).__name__)
+"""
+
+TOUCHED_MEANWHILE = CHANGED_MEANWHILE.replace('file.write(b"\\x63")', 'file.write(b"\\0")') + (
+    "else: print(len(done), 'handed over')\n"
+)
+
+
+class TestFiles:
+    """A file is what it was when it was hashed, or it is not handed over."""
+
+    @pytest.fixture
+    def large(self, tmp_path: Path) -> Path:
+        """A manifest of 16 MiB of zeros, which come in many blocks."""
+        return declare(tmp_path, {"x.npy": np.zeros((16, 1 << 20), np.uint8)}, {"train": "x.npy"})
+
+    def run(self, code: str, manifest: Path) -> str:
+        """What a process of its own says, in which that happens."""
+        source = manifest.parent / "datasets/d/x.npy"
+        command = [sys.executable, "-c", code, str(manifest), str(source)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    def test_changed_while_it_is_decoded(self, large: Path) -> None:
+        """It is hashed once more, and found to be another file; nothing made of it is kept."""
+        source = large.parent / "datasets/d/x.npy"
+        right = source.read_bytes()
+
+        assert self.run(CHANGED_MEANWHILE, large) == "1 HashMismatch\n"
+        with pytest.raises(HashMismatch):
+            fresh(large)
+        source.write_bytes(right)
+        assert not fresh(large).train.v.any()
+
+    def test_touched_while_it_is_decoded(self, large: Path) -> None:
+        """The same bytes, written again: decoded once more, and handed over."""
+        assert self.run(TOUCHED_MEANWHILE, large) == "1 handed over\n"
+        assert not fresh(large).train.v.any()
+
+
+CLEANING = """
+import sys, time
+from pathlib import Path
+from tinytorch_datasets import stages
+book = stages.read_manifest(Path(sys.argv[1]))
+where = stages.places(book)
+plan = stages.planned(book, "d", where)
+print(flush=True)
+while True:
+    stages.clean(plan, where)
+"""
+
+
+def test_beside_a_process_that_cleans(five: Path) -> None:
+    """Five numbers, or an error of ours, at every single call."""
+    got, until = 0, time.monotonic() + 3
+    with subprocess.Popen([sys.executable, "-c", CLEANING, str(five)], stdout=subprocess.PIPE) as cleaner:
+        try:
+            assert cleaner.stdout is not None
+            cleaner.stdout.readline()
+            while time.monotonic() < until:
+                try:
+                    assert fresh(five).train.v.tolist() == [0, 1, 2, 3, 4]
+                    got += 1
+                except DatasetError:
+                    pass
+        finally:
+            cleaner.kill()
+
+    assert got
