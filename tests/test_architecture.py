@@ -16,7 +16,7 @@ NAME = "tinytorch_datasets"
 
 FLOORS = (
     {"errors", "_version", "sizes", "scalars", "maps", "exit_codes", "file_names", "hashing", "threads"},
-    {"plan", "findings", "events", "texts", "progress", "paths", "links"},
+    {"plan", "answers", "findings", "events", "texts", "progress", "paths", "links"},
     {"batches", "declarations", "document", "disk", "formats._registry", "sums", "limits", "compiled"},
     {"dataset", "writers"},
     {"cache", "rules", "receipts"},

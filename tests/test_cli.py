@@ -243,7 +243,53 @@ class TestStreams:
         told = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
 
         assert (told.stdout.splitlines()[0], told.stderr) == ("{", "")
-        assert told.stdout.splitlines()[-1] in ("0", "1")
+        assert told.stdout.splitlines()[-1] == "0"
+
+    @pytest.mark.parametrize("more", ["", "--json", "--github"])
+    def test_an_audit_that_nobody_listens_to_ends_as_it_would(self, world: World, tmp_path: Path, more: str) -> None:
+        """Its reports are written, and its exit code says what was found."""
+        world.flip(world.file("talk/talk.txt"))
+        command = f"{sys.executable} -m tinytorch_datasets audit --junit {tmp_path}/x.xml {more} | (exec 0<&-; sleep 2)"
+        told = subprocess.run(["bash", "-c", f"{command}; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True)
+
+        assert (told.stdout, told.stderr) == ("1\n", "")
+        assert "file-hash" in (tmp_path / "x.xml").read_text()
+
+    def test_a_mirror_that_nobody_listens_to_is_whole(self, world: World, tmp_path: Path) -> None:
+        """Every data set, and the list of sums in the end."""
+        command = f"{sys.executable} -m tinytorch_datasets mirror {tmp_path}/stick | (exec 0<&-; sleep 2)"
+        told = subprocess.run(["bash", "-c", f"{command}; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True)
+
+        assert told.stdout == "0\n"
+        assert (tmp_path / "stick" / "SHA256SUMS").exists()
+
+    @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")  # noqa: PTH110
+    def test_a_full_disk(self, world: World) -> None:
+        """One line, exit 1, and no word from Python at exit."""
+        command = [sys.executable, "-m", "tinytorch_datasets", "list"]
+        with Path("/dev/full").open("w") as full:
+            told = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+
+        assert told.returncode == 1
+        assert told.stderr == (
+            "error: stdout cannot be written: No space left on device\n  Make room, or send it elsewhere.\n"
+        )
+
+    @pytest.mark.parametrize("closed", ["2>&-", ">&-", ">&- 2>&-"])
+    def test_no_streams_at_all(self, world: World, closed: str) -> None:
+        """As under pythonw: the exit code is all there is to hear."""
+        command = f"{sys.executable} -m tinytorch_datasets audit talk {closed}"
+        told = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+
+        assert (told.returncode, told.stderr) == (0, "")
+
+    def test_an_old_terminal(self, world: World) -> None:
+        """What it has no letters for is spelled out."""
+        world.edit("title: Talk", "title: T\u2603lk")
+        told = run("info", "talk", PYTHONIOENCODING="latin-1")
+
+        assert (told.returncode, told.stderr) == (0, "")
+        assert "T\\u2603lk" in told.stdout
 
     def test_a_full_pipe_that_closes(self, world: World) -> None:
         """The reader is gone before the first byte is written."""
@@ -267,6 +313,16 @@ class TestATerminal:
         assert "\x1b[31mdiffers" in seen
         assert "\x1b[3" not in plain
         assert "\x1b[1m" not in plain
+
+    @pytest.mark.parametrize("columns", ["40", "80"])
+    def test_a_narrow_one_cuts_no_name(self, world: World, columns: str) -> None:
+        """Splits go below each other; what is wider still goes on in the next line."""
+        seen, code = on_a_terminal("list", COLUMNS=columns)
+
+        assert code == 0
+        for word in ("flowers", "shipped", "csv", "float32 2", "train", "test", "on disk", "all"):
+            assert word in seen
+        assert "\u2026" not in seen
 
     def test_hashing_has_a_bar(self, world: World) -> None:
         """Which a machine's terminal has not."""

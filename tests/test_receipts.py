@@ -15,7 +15,7 @@ import platformdirs
 import pytest
 from conftest import ROOT
 
-from tinytorch_datasets import audit, get, load_manifest, paths
+from tinytorch_datasets import audit, get, load_manifest, maps, paths
 from tinytorch_datasets.errors import ManifestError, UnknownDataset
 
 HEAVY = {"pydantic", "yaml", "pooch", "requests", "urllib3", "hashlib", "ssl", "click", "rich", "filelock"}
@@ -278,6 +278,20 @@ class TestEveryByte:
         receipt(clone).write_text(text)
 
         assert get("tinydigits", manifest=clone, verify="always") is not held
+
+
+def test_every_damaged_header_is_noticed(clone: Path) -> None:
+    """Whichever bit of it: NumPy reads a header as Python, and says of it what Python says."""
+    get("tinydigits", manifest=clone)
+    (path,) = clone.parent.rglob("train.labels.npy")
+    right = path.read_bytes()
+    for bit in range(0, 8 * 128, 3):
+        damaged = bytearray(right)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        part = maps.found(path.parent, path.name)
+
+        assert part is None or (part.file, part.offset) == (path.name, 128)
 
 
 class TestAudit:

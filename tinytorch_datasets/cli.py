@@ -13,7 +13,8 @@ import click
 
 from tinytorch_datasets import cli_audit, cli_upkeep
 from tinytorch_datasets._version import VERSION
-from tinytorch_datasets.cli_common import Group, json_too, load, print_json, with_manifest
+from tinytorch_datasets.answers import say, say_json
+from tinytorch_datasets.cli_common import Group, json_too, load, with_manifest
 
 
 @click.group(
@@ -42,7 +43,7 @@ def list_(manifest: Path | None, as_json: bool) -> None:
     book = load(manifest)
     rows = [telling.row(book, name) for name in book.datasets]
     if as_json:
-        print_json(rows)
+        say_json(rows)
     else:
         telling.listed(rows)
 
@@ -62,7 +63,7 @@ def info(name: str, manifest: Path | None, as_json: bool) -> None:
     book = load(manifest)
     if as_json:
         entry, row = book.entry(name), telling.row(book, name)
-        print_json({"name": name, **entry.model_dump(mode="json"), "on_disk": row["on_disk"], "path": row["path"]})
+        say_json({"name": name, **entry.model_dump(mode="json"), "on_disk": row["on_disk"], "path": row["path"]})
     else:
         telling.described(book, name)
 
@@ -106,9 +107,9 @@ def get(
         splits = {split: len(samples) for split, samples in dataset.items()}
         arrived.append({"name": name, "splits": splits, "path": telling.row(book, name)["path"]})
         if not as_json:
-            click.echo(f"{name}: {telling.counts(splits)}; {shown(arrived[-1]['path'])}")
+            say(f"{name}: {telling.counts(splits)}; {shown(arrived[-1]['path'])}")
     if as_json:
-        print_json(arrived)
+        say_json(arrived)
 
 
 @main.command()
@@ -131,7 +132,7 @@ def show(name: str, split: str | None, count: int, seed: int, manifest: Path | N
     dataset = loader.get(name, manifest=book)
     samples = showing.chosen(dataset[split or next(iter(dataset))], count, seed)
     if as_json:
-        print_json(showing.plain(samples))
+        say_json(showing.plain(samples))
     else:
         showing.show(book.entry(name), samples)
 
@@ -150,11 +151,11 @@ def path(name: str, manifest: Path | None, as_json: bool) -> None:
 
     row = telling.row(load(manifest), name)
     if as_json:
-        print_json({key: row[key] for key in ("name", "path", "on_disk")})
+        say_json({key: row[key] for key in ("name", "path", "on_disk")})
         return
-    click.echo(row["path"])
+    say(row["path"])
     if row["on_disk"] != "all":
-        click.echo(f"{row['on_disk']} of it is there; `tinytorch-datasets get {name}` fetches it", err=True)
+        say(f"{row['on_disk']} of it is there; `tinytorch-datasets get {name}` fetches it", err=True)
 
 
 @main.command()
@@ -177,10 +178,10 @@ def clean(names: tuple[str, ...], arrays: bool, manifest: Path | None, as_json: 
     plans = [stages.planned(book, name, where) for name in names or tuple(book.datasets)]
     freed = {plan.name: stages.clean(plan, where, downloads=not arrays) for plan in plans}
     if as_json:
-        print_json([{"name": name, "bytes": count} for name, count in freed.items()])
+        say_json([{"name": name, "bytes": count} for name, count in freed.items()])
         return
     for name, count in freed.items():
-        click.echo(f"{name}: {readable(count)} freed")
+        say(f"{name}: {readable(count)} freed")
 
 
 @main.command("schema")
@@ -192,7 +193,7 @@ def schema_() -> None:
     """
     from tinytorch_datasets import schema
 
-    click.echo(schema.text(), nl=False)
+    say(schema.text(), nl=False)
 
 
 for command in (

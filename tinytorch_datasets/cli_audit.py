@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tinytorch_datasets.cli_common import bar, json_too, print_json, with_manifest, writing_to
+from tinytorch_datasets.answers import say, say_json
+from tinytorch_datasets.cli_common import bar, json_too, with_manifest, writing_to
 from tinytorch_datasets.errors import ManifestError
 from tinytorch_datasets.findings import LEVELS
 from tinytorch_datasets.paths import OFFLINE, Settings
@@ -86,7 +87,7 @@ def audit(
         raise click.UsageError(msg)
 
     def tell(asked: Asked) -> None:
-        click.echo(people.address(asked), err=True)
+        say(people.address(asked), err=True)
 
     usable = True
     try:
@@ -105,13 +106,13 @@ def audit(
                 answered=tell if is_watched(sys.stderr) else None,
             )
     except ManifestError as error:
-        click.echo(f"error: {error}", err=True)
+        say(f"error: {error}", err=True)
         report, usable = auditor.unusable(error), False
     _written(report, junit=junit, sarif=sarif)
     if as_json:
-        print_json(report.as_dict())
+        say_json(report.as_dict())
     elif usable:
-        click.echo(people.written(report))
+        say(people.written(report))
     if github:
         _annotated(report, err=as_json)
     ctx.exit(report.exit_code)
@@ -139,7 +140,7 @@ def _annotated(report: Report, *, err: bool) -> None:
     from tinytorch_datasets.reports import github
 
     for line in github.commands(report, _root()):
-        click.echo(line, err=err)
+        say(line, err=err)
     if page := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(page).open("a", encoding="utf-8") as out:
             out.write(github.summary(report))

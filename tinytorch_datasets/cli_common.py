@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tinytorch_datasets import errors
+from tinytorch_datasets.answers import say
 from tinytorch_datasets.errors import DatasetError, StorageError
 from tinytorch_datasets.exit_codes import ExitCode
 from tinytorch_datasets.paths import HOME
@@ -35,15 +35,11 @@ class Group(click.Group):
         try:
             return super().invoke(ctx)
         except DatasetError as error:
-            click.echo(f"error: {error}", err=True)
+            say(f"error: {error}", err=True)
             ctx.exit(ExitCode.MISUSED if isinstance(error, MISUSE) else ExitCode.DIFFERS)
         except KeyboardInterrupt:
-            click.echo("\ninterrupted; what came so far is kept, and the same command goes on from there", err=True)
+            say("\ninterrupted; what came so far is kept, and the same command goes on from there", err=True)
             ctx.exit(ExitCode.INTERRUPTED)
-        except BrokenPipeError:
-            # The reader (head, less) has seen enough. Python would complain about it once more at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(ExitCode.WELL)
 
 
 def with_manifest(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -84,11 +80,6 @@ def load(manifest: Path | None) -> Manifest:
     from tinytorch_datasets import loader
 
     return loader.load_manifest(manifest)
-
-
-def print_json(value: Any) -> None:
-    """Print plain values as JSON."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from tinytorch_datasets import paths
-from tinytorch_datasets.cli_common import bar, json_too, load, print_json, with_manifest, writing_to
+from tinytorch_datasets.answers import say, say_json
+from tinytorch_datasets.cli_common import bar, json_too, load, with_manifest, writing_to
 
 FILE = click.Path(path_type=Path)
 
@@ -76,17 +77,17 @@ def add(
     )
     if as_json:
         told_of: dict[str, Any] = {"name": added.name, "manifest": str(added.manifest), "line": added.line}
-        print_json({**told_of, "path": str(added.folder), "entry": added.text, "written": added.written})
+        say_json({**told_of, "path": str(added.folder), "entry": added.text, "written": added.written})
     elif dry_run:
-        click.echo(added.text, nl=False)
+        say(added.text, nl=False)
     else:
         said = counts({split: one["samples"] for split, one in added.draft.splits.items()})
-        click.echo(f"{added.name}: {shown(str(added.manifest))}:{added.line}; {added.draft.format}, {said}")
+        say(f"{added.name}: {shown(str(added.manifest))}:{added.line}; {added.draft.format}, {said}")
     for left in added.draft.left_out:
-        click.echo(f"left out: {left}", err=True)
+        say(f"left out: {left}", err=True)
     for number, line in enumerate(added.text.splitlines(), added.line):
         if '"?"' in line or "# what is it" in line:
-            click.echo(f"{added.manifest.name}:{number}: to be answered: {line.strip()}", err=True)
+            say(f"{added.manifest.name}:{number}: to be answered: {line.strip()}", err=True)
 
 
 @click.command()
@@ -106,14 +107,14 @@ def update(name: str, fetch: bool, dry_run: bool, manifest: Path | None, as_json
 
     changes = adder.update(name, manifest=Path(paths.manifest_path(manifest)), fetch=fetch, dry_run=dry_run)
     if as_json:
-        print_json([{"where": c.where, "key": c.key, "before": c.before, "after": c.after} for c in changes])
+        say_json([{"where": c.where, "key": c.key, "before": c.before, "after": c.after} for c in changes])
         return
     for change in changes:
-        click.echo(str(change))
+        say(str(change))
     if not changes:
-        click.echo(f"{name}: nothing changed")
+        say(f"{name}: nothing changed")
     elif dry_run:
-        click.echo("nothing was written", err=True)
+        say("nothing was written", err=True)
 
 
 @click.command()
@@ -159,22 +160,22 @@ def mirror(
             f"{one.name}: {plural(one.copied, 'file')} copied, {one.kept} there already, {readable(one.bytes)} in all"
         )
         if not as_json:
-            click.echo(line, err=serve)
+            say(line, err=serve)
 
     with writing_to(folder):
         done = mirroring.mirror(book, folder, names, source=source, offline=offline, done=told)
     if as_json:
-        print_json([{"name": one.name, "copied": one.copied, "kept": one.kept, "bytes": one.bytes} for one in done])
+        say_json([{"name": one.name, "copied": one.copied, "kept": one.kept, "bytes": one.bytes} for one in done])
     if serve:
         from tinytorch_datasets import serving
 
         with serving.server(folder.expanduser().absolute(), bind, port) as (httpd, address):
             try:
-                click.echo(f"export {paths.MIRROR}={address}")
-                click.echo("serving until Ctrl-C", err=True)
+                say(f"export {paths.MIRROR}={address}")
+                say("serving until Ctrl-C", err=True)
                 httpd.serve_forever(poll_interval=0.2)
             except KeyboardInterrupt:
-                click.echo("\nserved no longer", err=True)
+                say("\nserved no longer", err=True)
 
 
 @click.command("compile")
@@ -199,12 +200,12 @@ def compile_(check: bool) -> None:
     if not check:
         with disk.whole_file(beside) as out:
             out.write(written)
-        click.echo(f"{told}: written")
+        say(f"{told}: written")
         return
     if not beside.exists() or beside.read_bytes() != written:
         what = f"{told} is not there" if not beside.exists() else f"{told} is not what the manifest says now"
         raise DatasetError(what, mend="Run `tinytorch-datasets compile`.")
-    click.echo(f"{told}: as the manifest says")
+    say(f"{told}: as the manifest says")
 
 
 @click.command()
@@ -226,7 +227,7 @@ def provenance(names: tuple[str, ...], manifest: Path | None, as_json: bool) -> 
     with bar("hashing") as step:
         record = records.record(book, names, step=step)
     if as_json:
-        print_json(record)
+        say_json(record)
         return
     for name in record["datasets"]:
-        click.echo(origin(name, book.entry(name), book.path, book.sha256))
+        say(origin(name, book.entry(name), book.path, book.sha256))

@@ -30,7 +30,7 @@ class Part(NamedTuple):
 def opened(folder: str | Path, part: Part) -> np.ndarray:
     """The values, read-only and memory-mapped."""
     if 0 in part.shape:
-        # Nothing cannot be mapped.
+        # An empty array cannot be memory-mapped.
         nothing = np.zeros(part.shape, part.dtype)
         nothing.flags.writeable = False
         return nothing
@@ -49,8 +49,9 @@ def found(folder: Path, file: str) -> Part | None:
             shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
             offset = stream.tell()
         size = path.stat().st_size
-    except (OSError, ValueError):
-        # Cut short, removed or foreign: as good as absent, and the next decoding replaces it.
+    except Exception:
+        # Cut short, removed, damaged or foreign: as good as absent, and the next decoding replaces it. NumPy parses a
+        # header as Python, and lets out whatever its tokenizer says of a flipped bit.
         return None
     whole = not fortran and not dtype.hasobject and size == offset + dtype.itemsize * int(np.prod(shape, dtype=object))
     return Part(file, dtype.str, tuple(shape), offset) if whole else None

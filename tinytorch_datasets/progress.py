@@ -37,16 +37,18 @@ class Shown(Protocol):
 
 def usual(stream: TextIO | None = None) -> Shown:
     """Bars on a terminal, plain lines elsewhere and in CI; on stderr unless told otherwise."""
-    stream = sys.stderr if stream is None else stream
-    return Bars(stream) if is_watched(stream) else Lines(stream)
+    stream = sys.stderr if stream is None else stream  # which is None, too, in a program without a console
+    return Bars(stream) if stream is not None and is_watched(stream) else Lines(stream)
 
 
-def is_watched(stream: TextIO) -> bool:
+def is_watched(stream: TextIO | None) -> bool:
     """Whether a person sees what moves there: on a terminal, unless it is a CI system's.
 
     They keep what is written, and a bar that moves is written a thousand times.
     """
-    return stream.isatty() and os.environ.get("CI", "").strip().lower() not in ("1", "true", "yes", "on")
+    if stream is None or not stream.isatty():
+        return False
+    return os.environ.get("CI", "").strip().lower() not in ("1", "true", "yes", "on")
 
 
 def drawn_on(stream: TextIO, *, after: Literal["stays", "goes"]) -> rich.progress.Progress:
@@ -111,15 +113,15 @@ class Bars:
 
 
 class Lines:
-    """One plain line a file, when it begins to come."""
+    """One plain line a file, when it begins to come; none where there is no stream."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
         self._told: set[str] = set()
 
     def __call__(self, file: str, bytes_done: int, bytes_in_all: int) -> None:
         """Write the line of that file, the first time."""
-        if file in self._told:
+        if self._stream is None or file in self._told:
             return
         self._told.add(file)
         if bytes_done == bytes_in_all:

@@ -5,7 +5,6 @@ Pictures are drawn in the terminal, two pixels a character; strings and numbers 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -15,10 +14,11 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
+from tinytorch_datasets.answers import say
 from tinytorch_datasets.dataset import Split
 from tinytorch_datasets.declarations import Entry, FieldEntry
 from tinytorch_datasets.scalars import printable
-from tinytorch_datasets.telling import PIPED_COLUMNS
+from tinytorch_datasets.telling import canvas
 
 # Where there are no colours: from nothing to all of it, each character with more ink on it than the one before.
 RAMP = " .:-=+*#%@"
@@ -50,7 +50,12 @@ def plain(samples: list[Sample]) -> list[dict[str, Any]]:
 
 def show(entry: Entry, samples: list[Sample]) -> None:
     """Print the samples: pictures side by side, anything else one below the other."""
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else PIPED_COLUMNS, highlight=False)
+    console, drawn = canvas()
+    _show(entry, samples, console)
+    say(drawn.getvalue(), nl=False)
+
+
+def _show(entry: Entry, samples: list[Sample], console: Console) -> None:
     picture = next((field for field, value in samples[0].values.items() if _is_picture(value)), None)
     if picture is None:
         for number, sample in enumerate(samples):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from io import StringIO
 from typing import Any
 
 import click
@@ -11,12 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from tinytorch_datasets import stages
+from tinytorch_datasets.answers import is_terminal, say
 from tinytorch_datasets.declarations import Entry, FieldEntry
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.reports.people import shown
 from tinytorch_datasets.sizes import readable
 
 PIPED_COLUMNS = 200
+NARROWEST_SPLITS = 14
 
 
 def row(book: Manifest, name: str) -> dict[str, Any]:
@@ -38,20 +41,37 @@ def row(book: Manifest, name: str) -> dict[str, Any]:
 
 
 def listed(rows: list[dict[str, Any]]) -> None:
-    """Print a table of rows: as wide as the terminal, or uncut in a pipe."""
+    """Print a table of rows: as wide as the terminal, or uncut in a pipe; splits may be on several lines."""
     table = Table(box=None, pad_edge=False, header_style="bold")
+    cells = [
+        {
+            **{title: one[title] for title in ("name", "status", "format", "sample")},
+            "splits": counts(one["splits"]),
+            "size": readable(one["bytes"]),
+            "on disk": one["on_disk"],
+        }
+        for one in rows
+    ]
+    widths = []
     for title in ("name", "status", "format", "sample", "splits", "size", "on disk"):
-        table.add_column(title, justify="right" if title == "size" else "left", no_wrap=title != "splits")
-    for one in rows:
-        size = readable(one["bytes"])
-        splits = counts(one["splits"])
-        table.add_row(one["name"], one["status"], one["format"], one["sample"], splits, size, one["on_disk"])
-    columns = None if sys.stdout.isatty() else max(shutil.get_terminal_size().columns, PIPED_COLUMNS)
-    console = Console(width=columns, highlight=False)
-    with console.capture() as drawn:
-        console.print(table)
-    for line in drawn.get().splitlines():
-        click.echo(line.rstrip())
+        folds = title == "splits"
+        widths.append(NARROWEST_SPLITS if folds else max(len(title), *(len(one[title]) for one in cells), 0))
+        table.add_column(title, justify="right" if title == "size" else "left", no_wrap=not folds, min_width=widths[-1])
+    for one in cells:
+        table.add_row(*one.values())
+    console, drawn = canvas()
+    # A name that is cut is no name: on a terminal too narrow for the rest, lines go on in the next one.
+    console.width = max(console.width, sum(widths) + 2 * (len(widths) - 1))
+    console.print(table)
+    for line in drawn.getvalue().splitlines():
+        say(line.rstrip())
+
+
+def canvas() -> tuple[Console, StringIO]:
+    """A console like stdout, and the text to `say` that comes of what is printed on it."""
+    drawn, watched = StringIO(), is_terminal(sys.stdout)
+    columns = None if watched else max(shutil.get_terminal_size().columns, PIPED_COLUMNS)
+    return Console(file=drawn, force_terminal=watched, width=columns, highlight=False), drawn
 
 
 def described(book: Manifest, name: str) -> None:
@@ -78,7 +98,7 @@ def described(book: Manifest, name: str) -> None:
     ]
     for label, lines in facts:
         for i, line in enumerate(filter(None, lines)):
-            click.echo(f"{click.style(f'{label if i == 0 else str():<10}', bold=True)}{line}")
+            say(f"{click.style(f'{label if i == 0 else str():<10}', bold=True)}{line}")
 
 
 def counts(splits: dict[str, int]) -> str:

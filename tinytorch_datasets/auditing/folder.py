@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tinytorch_datasets.findings import Finding
 from tinytorch_datasets.manifest import Manifest
+from tinytorch_datasets.scalars import printable
 
 # What stands beside data and is none: data cards, licences, and the scripts that made the data.
 BESIDE = ("README*", "LICENSE*", "LICENCE*", "NOTICE*", "CITATION*", "*.md", "*.py")
@@ -27,7 +28,7 @@ def undeclared(book: Manifest, shipped: Path, names: Collection[str]) -> Iterato
         hides = path.name == "__init__.py"
         if path in declared or (not hides and any(fnmatch.fnmatch(path.name, beside) for beside in BESIDE)):
             continue
-        told = path.relative_to(shipped).as_posix()
+        told = printable(path.relative_to(shipped).as_posix())
         owner = next((n for n in book.datasets if told.startswith(f"{book.folder(n)}/")), "")
         owner = owner if owner and book.entry(owner).status == "shipped" else ""
         what = f"{told} is in {book.shipped_in} and declared nowhere"
@@ -35,10 +36,10 @@ def undeclared(book: Manifest, shipped: Path, names: Collection[str]) -> Iterato
             rule="undeclared",
             dataset=owner,
             what=f"{told} would hide the package of that folder's name from Python" if hides else what,
-            path=str(path),
+            path=printable(str(path)),
             where=book.where(owner, "files") if owner else book.where_on_top("shipped_in"),
             expected="nothing",
-            found=f"{path.stat().st_size:,} bytes",
+            found=f"{path.lstat().st_size:,} bytes",
             mend="Remove it, or declare it under files.",
         )
 
@@ -46,7 +47,7 @@ def undeclared(book: Manifest, shipped: Path, names: Collection[str]) -> Iterato
 def over_budget(book: Manifest, shipped: Path) -> Iterator[Finding]:
     """The shipped data as a whole, if it is larger than declared."""
     budget = book.shipped_budget_bytes
-    taken = sum(path.stat().st_size for path in files(shipped)) if budget else 0
+    taken = sum(path.lstat().st_size for path in files(shipped)) if budget else 0
     if budget and taken > budget:
         yield Finding(
             rule="budget",
@@ -61,12 +62,21 @@ def over_budget(book: Manifest, shipped: Path) -> Iterator[Finding]:
 
 
 def files(root: Path) -> Iterator[Path]:
-    """Every file below a folder, in the order of their names, but no litter."""
-    if root.is_dir():
-        for path in sorted(root.iterdir()):
-            if path.name in LITTER or path.suffix == ".pyc":
-                continue
-            if path.is_dir() and not path.is_symlink():
-                yield from files(path)
-            elif path.exists() or path.is_symlink():
-                yield path
+    """Every file below a folder, in the order of their names, but no litter.
+
+    A link counts as a file, wherever it leads, and so does a folder that cannot be looked into.
+    """
+    if not root.is_dir():
+        return
+    try:
+        inside = sorted(root.iterdir())
+    except OSError:
+        yield root
+        return
+    for path in inside:
+        if path.name in LITTER or path.suffix == ".pyc":
+            continue
+        if path.is_dir() and not path.is_symlink():
+            yield from files(path)
+        elif path.exists() or path.is_symlink():
+            yield path

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from tinytorch_datasets._version import VERSION
+from tinytorch_datasets.answers import as_json
 from tinytorch_datasets.exit_codes import ExitCode
 from tinytorch_datasets.findings import RULES, Finding, Report
 from tinytorch_datasets.reports.github import inside, manifest_of
@@ -36,7 +36,7 @@ def written(report: Report, root: Path) -> bytes:
         "columnKind": "unicodeCodePoints",
         "results": list(_results(report, root, used)),
     }
-    return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2).encode() + b"\n"
+    return as_json({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}).encode() + b"\n"
 
 
 def _results(report: Report, root: Path, rules: list[str]) -> Iterator[dict[str, Any]]:
