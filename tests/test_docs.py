@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+import tinytorch_datasets
 from tinytorch_datasets import load_manifest
 
 DOCUMENTS = sorted(
@@ -67,6 +68,29 @@ def test_ci_calls_the_readmes_own_test_command() -> None:
     ]
     assert "the test command" in readme
     assert "/the test command/,/^```$/p' README.md" in ci
+
+
+def test_every_public_name_is_on_the_page_about_python() -> None:
+    """Under its own name, or where the page says of it what another page has in full."""
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    for name in tinytorch_datasets.__all__:
+        assert name == "__version__" or re.search(rf"\b{name}\b", page), name
+
+
+def test_the_pytorch_examples_run(tmp_path: Path) -> None:
+    """As scripts, with every warning an error."""
+    pytest.importorskip("torch", reason="needs PyTorch, of the extra 'milestones'")
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    examples = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "torch." in block]
+    assert len(examples) == 2
+    for example in examples:
+        script = tmp_path / "example.py"
+        script.write_text(example)
+        command = [sys.executable, "-W", "error", str(script)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[0] == "torch.Size([128, 8, 8]) torch.float32 torch.int64"
 
 
 def test_every_data_set_is_in_the_guide() -> None:
