@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+import tinytorch_datasets
 from tinytorch_datasets import load_manifest
 
 DOCUMENTS = sorted(
@@ -39,9 +42,14 @@ def test_generated_parts_are_as_the_code_writes_them(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
 def test_links_lead_somewhere(document: Path) -> None:
-    """Every relative link is a file or folder of the repository."""
-    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
-        assert (document.parent / link).exists(), link
+    """Every relative link is a file or folder of the repository, and a heading in it, where one is named."""
+    for link, heading in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", document.read_text(encoding="utf-8")):
+        target = document.parent / link if link else document
+        assert target.exists(), link
+        if heading:
+            titles = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            anchors = [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles]
+            assert heading in anchors, f"{link}#{heading}"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
@@ -67,6 +75,53 @@ def test_ci_calls_the_readmes_own_test_command() -> None:
     ]
     assert "the test command" in readme
     assert "/the test command/,/^```$/p' README.md" in ci
+
+
+def test_every_public_name_is_on_the_page_about_python() -> None:
+    """Under its own name, or where the page says of it what another page has in full."""
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    for name in tinytorch_datasets.__all__:
+        assert name == "__version__" or re.search(rf"\b{name}\b", page), name
+
+
+def test_the_pytorch_examples_run(tmp_path: Path) -> None:
+    """As scripts, with every warning an error."""
+    pytest.importorskip("torch", reason="needs PyTorch, of the extra 'milestones'")
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    examples = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "torch." in block]
+    assert len(examples) == 2
+    for example in examples:
+        script = tmp_path / "example.py"
+        script.write_text(example)
+        command = [sys.executable, "-W", "error", str(script)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[0] == "torch.Size([128, 8, 8]) torch.float32 torch.int64"
+
+
+def test_the_recipe_for_a_class_is_as_it_was_run(tmp_path: Path, realdata: Path) -> None:
+    """Every transcript but the server's, with real MNIST; `test_mirror.py` has the server."""
+    page = (ROOT / "docs" / "classroom.md").read_text(encoding="utf-8")
+    transcripts = [one for one in re.findall(r"```console\n(.*?)```", page, re.DOTALL) if "--serve" not in one]
+    shutil.copytree(realdata / "mnist", tmp_path / "instructor" / "milestones" / "datasets" / "mnist")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for number, transcript in enumerate(transcripts):
+        commands = "\n".join(line[2:] for line in transcript.splitlines() if line.startswith("$ "))
+        desk = tmp_path / (f"student{number}" if " get " in commands else "instructor")
+        desk.mkdir(exist_ok=True)
+        done = subprocess.run(
+            ["bash", "-e", "-c", commands.replace("/media/usb", str(tmp_path))],
+            env={**os.environ, "PATH": path, "TINYTORCH_DATASETS_HOME": str(desk / "milestones" / "datasets")},
+            cwd=desk,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        told = done.stdout.replace(f"{ROOT}/", "")
+        expected = [line for line in transcript.splitlines() if not line.startswith("$ ")]
+
+        assert (done.returncode, told.splitlines()) == (0, expected), done.stderr
 
 
 def test_every_data_set_is_in_the_guide() -> None:

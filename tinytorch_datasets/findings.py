@@ -137,14 +137,14 @@ class Report:
         return self.exit_code == ExitCode.WELL
 
     @property
-    def exit_code(self) -> ExitCode:
+    def exit_code(self) -> int:
         """0 all well, 1 findings, 2 the manifest is wrong, 3 only the network failed."""
         kinds = {finding.severity for finding in self.findings}
         if any(finding.rule == "manifest" for finding in self.findings):
-            return ExitCode.MISUSED
+            return int(ExitCode.MISUSED)
         if "error" in kinds or (self.strict and "warning" in kinds):
-            return ExitCode.DIFFERS
-        return ExitCode.NETWORK if "unknown" in kinds else ExitCode.WELL
+            return int(ExitCode.DIFFERS)
+        return int(ExitCode.NETWORK if "unknown" in kinds else ExitCode.WELL)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -45,13 +45,13 @@ def _pickles(splits: Sequence[Split]) -> Iterator[tuple[Path, str, Callable[[int
 def cifar_python(splits: Sequence[Split], *, labels: str = "labels") -> Iterator[Block]:
     """CIFAR's batches: a tar archive of pickles, each with rows of pixels and a list of labels.
 
-    A split's members share its samples out evenly, in the order declared; they come in the archive's. A field
-    with classes, or of single numbers, is the labels; the other is the images, whose rows of 3,072 numbers take
-    the declared shape.
+    Each member of a split holds as many samples as the others, and samples come in the order in which the
+    members are declared, whatever the order in the archive. A field with classes, or of single numbers, is the
+    labels; the other is the images, whose rows of 3,072 numbers take the declared shape.
 
     Args:
         splits: What to decode.
-        labels: The batch's name for its labels: "fine_labels" or "coarse_labels" for CIFAR-100.
+        labels: What a batch calls its labels; in CIFAR-100 that is "fine_labels" or "coarse_labels".
 
     Raises:
         UnsafePickle: A batch asks for more than arrays.

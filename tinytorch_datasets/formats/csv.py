@@ -26,18 +26,19 @@ def delimited(
     header: bool = True,
     columns: dict[str, str | int | list[str | int]] | None = None,
 ) -> Iterator[Block]:
-    r"""Tables in UTF-8 text, plain or compressed, one row a line, quoted with " where need be (RFC 4180).
+    r"""Tables in UTF-8 text, plain or compressed, one row a line, quoted with " where needed (RFC 4180).
 
     Lines may end in LF or CRLF, and a byte order mark at the front is dropped: spreadsheets write both. Numbers
-    may stand between spaces. A cell of a field with classes is the name of one. Text may be empty, nothing else.
+    may have spaces around them. A cell of a field with classes holds the name of a class. A cell of text may be
+    empty, and no other.
 
     Args:
         splits: What to decode.
         delimiter: The one character between cells; "\t" is a tab.
         header: Whether the first row is the columns' names.
-        columns: For a field, its column or columns, each by name or by number from 0 (-1 is the last). A field
-            of single values that is not named here takes the column of its own name; one field more may take
-            all columns that are left, in order.
+        columns: The column or columns of each field, by name, or by number from 0 (-1 is the last). A field of
+            single values that is not named here takes the column of its own name. One more field may be left
+            out: it takes all columns that remain, in order.
 
     Raises:
         DecodeError: It is not such a table; the reason names line and column.

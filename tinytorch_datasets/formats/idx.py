@@ -21,8 +21,8 @@ TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: 
 def idx(splits: Sequence[Split]) -> Iterator[Block]:
     """IDX files, one for each field of each split, plain or compressed.
 
-    Two zero bytes, one for the element type, one for the number of dimensions; each dimension as a 32-bit
-    number; then the values. All big end first. The shape is the file's own.
+    A header of two zero bytes, one byte for the element type, one for the number of dimensions, and each
+    dimension as a 32-bit number; then the values. All numbers are big-endian. The shape is the file's own.
 
     Raises:
         DecodeError: It is not IDX, or its values are more or fewer than its header promises.

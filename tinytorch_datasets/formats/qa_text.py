@@ -31,7 +31,7 @@ def qa_text(splits: Sequence[Split], *, levels: dict[str, list[int]] | None = No
 
     Args:
         splits: What to decode.
-        levels: For each split, how many of its pairs are of level 1, 2, 3 and so on; they come in that order.
+        levels: For each split, the number of pairs of level 1, of level 2, and so on; pairs come in that order.
 
     Raises:
         DecodeError: It does not follow the grammar; the reason names the line.
