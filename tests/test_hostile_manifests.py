@@ -517,6 +517,11 @@ RAW: dict[str, tuple[bytes, str, bytes | None]] = {
         "4: digits.title: has the control character U+001B in it",
         None,
     ),
+    "a line that only some end": (
+        G.replace(b"title: Digits", 'title: "Dig\u2028its"'.encode()),
+        "4: digits.title: has the control character U+2028 in it",
+        None,
+    ),
     "text that turns round": (
         G.replace(b"Digits", "\u202esdrawkcab".encode()),
         "4: digits.title: has the control character U+202E in it",

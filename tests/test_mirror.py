@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -208,19 +210,34 @@ class TestServing:
         assert some == whole[5:10]
 
     @pytest.mark.parametrize(
-        "path", ["", "digits/", "../world/use.py", "%2e%2e/world/use.py", "secret", "digits/../secret"]
+        "asked", ["GET http://[::1 HTTP/1.1\r\n\r\n", f"GET /SHA256SUMS HTTP/1.1\r\nRange: bytes={'9' * 5000}-\r\n\r\n"]
+    )
+    def test_nonsense_is_answered(self, world: World, tmp_path: Path, asked: str) -> None:
+        """Not by a traceback on the instructor's screen."""
+        with served(world, tmp_path / "usb") as (line, process):
+            host, _, port = line.strip().rpartition("//")[2].rstrip("/").rpartition(":")
+            with socket.create_connection((host, int(port))) as student:
+                student.sendall(asked.encode())
+                answer = student.recv(12)
+            process.send_signal(signal.SIGINT)
+            _, told = process.communicate(timeout=10)
+
+        assert answer in (b"HTTP/1.1 400", b"HTTP/1.1 200")
+        assert "Traceback" not in told
+
+    @pytest.mark.parametrize(
+        "path", ["", "digits/", "../world/use.py", "%2e%2e/world/use.py", "secret", "secret.yaml", "digits/../secret"]
     )
     def test_nothing_beside_the_mirror_is_shared(self, world: World, tmp_path: Path, path: str) -> None:
         """No listing, no way up, no file that is not on the list."""
         (tmp_path / "usb").mkdir()
-        (tmp_path / "usb/secret").write_text("mine")
+        for name in ("secret", "secret.yaml"):
+            (tmp_path / "usb" / name).write_text("mine")
         with served(world, tmp_path / "usb") as (line, _), pytest.raises(urllib.error.HTTPError, match="404"):
             urllib.request.urlopen(line.strip().partition("=")[2] + path)
 
     def test_ctrl_c_ends_it_quietly(self, world: World, tmp_path: Path) -> None:
         """No traceback; exit 0."""
-        import signal
-
         with served(world, tmp_path / "usb") as (_, process):
             process.send_signal(signal.SIGINT)
             _, told = process.communicate(timeout=10)

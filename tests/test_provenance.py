@@ -147,7 +147,18 @@ class TestTheLock:
         ("text", "said"),
         [
             ("{", " is not a lock file: it is not JSON (Expecting property name enclosed in double quotes: "),
+            ("[" * 100_000, " is not a lock file: it is not JSON ("),
             ("{}", " is not a lock file\n"),
+            ('{"lock": 1, "library": {}, "manifest": 3, "datasets": {}}', " is not a lock file\n"),
+            ('{"lock": 1, "library": {}, "manifest": {}, "datasets": {"talk": {}}}', " is not a lock file\n"),
+            (
+                '{"lock": 1, "library": {}, "manifest": {}, "datasets": {"talk": {"files": {"f": 1}, "contents": {}}}}',
+                " is not a lock file\n",
+            ),
+            (
+                '{"lock": 1, "library": {}, "manifest": {}, "datasets": {"talk": {"files": {}, "contents": {"s": 1}}}}',
+                " is not a lock file\n",
+            ),
             (None, " cannot be read: No such file or directory\n"),
         ],
     )

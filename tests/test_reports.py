@@ -18,7 +18,7 @@ from faulty_server import free_port
 from tinytorch_datasets import audit, errors
 from tinytorch_datasets.auditor import unusable
 from tinytorch_datasets.cli import main
-from tinytorch_datasets.findings import RULES, Report
+from tinytorch_datasets.findings import RULES, Finding, Report
 from tinytorch_datasets.reports import github, junit, sarif
 
 
@@ -46,7 +46,7 @@ def report(world: World) -> Report:
 
 
 def test_the_report_itself(report: Report) -> None:
-    """One finding, six warnings (an open title; a single http mirror), four silent addresses; exit 1."""
+    """One finding, some advice (an open title, a single http mirror), four silent addresses; exit 1."""
     kinds = [finding.severity for finding in report.findings]
 
     assert (report.exit_code, report.well) == (1, False)
@@ -150,6 +150,31 @@ class TestSarif:
 
         world.manifest.write_text("# moved\n\n" + world.manifest.read_text())
         assert prints(report) == prints(audit(manifest=world.manifest, levels=["shipped"]))
+
+
+def test_numbers_that_json_has_no_words_for(world: World) -> None:
+    """They are told as strings, which every reader takes."""
+    found = Finding(rule="content", dataset="flowers", what="it is not a number", path="x", found=float("nan"))
+    log = sarif.written(Report(str(world.manifest), findings=(found,)), world.root)
+
+    assert json.loads(log, parse_constant=pytest.fail)["runs"][0]["results"][0]["properties"]["found"] == "nan"
+
+
+def test_findings_that_are_alike_are_told_apart(world: World) -> None:
+    """The second duplicate of a data set has a fingerprint, and a test case, of its own."""
+    found = tuple(
+        Finding(rule="duplicates", dataset="flowers", what=f"{n} samples", path="x", where="datasets.yaml:9")
+        for n in (1, 2)
+    )
+    report = Report(str(world.manifest), findings=found)
+    results = json.loads(sarif.written(report, world.root))["runs"][0]["results"]
+    cases = ET.fromstring(junit.written(report)).iter("testcase")
+
+    assert len({result["partialFingerprints"]["finding/v1"] for result in results}) == 2
+    assert [case.get("name") for case in cases] == [
+        "duplicates: datasets.yaml:9",
+        "duplicates: datasets.yaml:9 (2)",
+    ]
 
 
 class TestGithub:

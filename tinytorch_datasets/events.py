@@ -27,7 +27,7 @@ SHOWN_CHARACTERS = 60
 TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep; a manifest needs six"
 
 # What a terminal obeys instead of showing it, and what turns the order of the text around it.
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 Keys = tuple[str | int, ...]
 # The line a value stands on, and a scalar's text as it is written there.

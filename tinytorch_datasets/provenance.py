@@ -114,14 +114,32 @@ def read(path: Path) -> dict[str, Any]:
         LockError: It is not there, or is no record.
     """
     try:
-        told = json.loads(path.read_bytes())
+        told: dict[str, Any] = json.loads(path.read_bytes())
     except OSError as error:
         what = f"{path} cannot be read: {error.strerror}"
         raise LockError(what, mend=WRITES_ONE, path=path) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         what = f"{path} is not a lock file: it is not JSON ({error})"
         raise LockError(what, mend=WRITES_ONE, path=path) from error
-    if not isinstance(told, dict) or told.get("lock") != LAYOUT or not isinstance(told.get("datasets"), dict):
+    if not _is_record(told):
         what = f"{path} is not a lock file"
         raise LockError(what, mend=WRITES_ONE, path=path)
     return told
+
+
+def _is_record(told: Any) -> bool:
+    """Whether everything is where `record` puts it; whether it is right is for whoever compares."""
+    match told:
+        case {"lock": lock, "library": dict(), "manifest": dict(), "datasets": dict(datasets)}:
+            return bool(lock == LAYOUT) and all(map(_is_of_one, datasets.values()))
+    return False
+
+
+def _is_of_one(told: Any) -> bool:
+    match told:
+        case {"files": dict(files), "contents": dict(contents)}:
+            splits = list(contents.values())
+            return all(isinstance(one, dict) for one in [*files.values(), *splits]) and all(
+                isinstance(field, dict) for split in splits for field in split.values()
+            )
+    return False

@@ -1,6 +1,6 @@
 """How is a mirror folder shared over HTTP?
 
-Only what SHA256SUMS lists, SHA256SUMS itself and the manifest: no listing of folders, and nothing beside.
+Only what SHA256SUMS lists, the manifest among it, and SHA256SUMS itself: no listing of folders, and nothing beside.
 A request may ask for the rest of a file, so that an interrupted download goes on.
 """
 
@@ -20,7 +20,7 @@ from tinytorch_datasets.errors import DatasetError
 from tinytorch_datasets.mirroring import SUMS, sums_in
 
 CHUNK_BYTES = 2**20
-_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+_RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
 
 
 class _Server(ThreadingHTTPServer):
@@ -49,7 +49,11 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing: stdout is the line that students type, and stderr is the instructor's."""
 
     def _send(self, *, with_body: bool) -> None:
-        name = unquote(urlsplit(self.path).path).lstrip("/")
+        try:
+            name = unquote(urlsplit(self.path).path).lstrip("/")
+        except ValueError:  # no address at all
+            self.send_error(400)
+            return
         path = self.server.folder / name
         if name not in self.server.shared or not path.is_file():
             self.send_error(404, "There is no such file in this mirror")
@@ -101,8 +105,7 @@ def server(folder: Path, bind: str, port: int) -> Iterator[tuple[_Server, str]]:
         what = f"{bind}:{port} cannot be served on: {error.strerror or error}"
         raise DatasetError(what, mend="Choose another --port (0 takes any free one), or --bind.") from error
     httpd.folder = folder
-    manifests = {path.name for path in folder.glob("*.y*ml")}
-    httpd.shared = frozenset(sums_in(folder)) | {SUMS} | manifests
+    httpd.shared = frozenset(sums_in(folder)) | {SUMS}
     try:
         yield httpd, address_of(bind, httpd.server_address[1])
     finally:

@@ -132,6 +132,8 @@ class Watch:
 
 
 def _rows(values: Any) -> Sequence[Any]:
+    if not len(values):
+        return []
     if isinstance(values, np.ndarray):
         return np.ascontiguousarray(values).reshape(len(values), -1).view(np.uint8)  # type: ignore[return-value]
     return [text.encode() for text in values]

@@ -35,7 +35,7 @@ def moved(
         ("library", "version", "warning"),
     )
     for part, key, severity in headings:
-        before, after = (kept.get(part) or {}).get(key), now[part][key]
+        before, after = kept[part].get(key), now[part][key]
         if before != after:
             what = f"{part} {key} is {after}, locked is {before}"
             yield tell(what=what, where=f"{book.path.name}:1", expected=before, found=after, severity=severity)
@@ -67,7 +67,7 @@ def _of_one(
     for file, before in recorded["files"].items():
         after = now.get(file)
         if after != before:
-            what = f"file {file} has sha256\n    {after and after['sha256']}, locked is\n    {before['sha256']}"
+            what = f"file {file} has sha256\n    {after and after['sha256']}, locked is\n    {before.get('sha256')}"
             line = book.where(plan.name, "files", file)
             yield tell(what=what, where=line, path=str(plan.root / file), expected=before, found=after)
     if not sound:
@@ -85,4 +85,6 @@ def _of_one(
 
 
 def _told(values: Mapping[str, Any] | None) -> str:
-    return f"{values['dtype']} {values['shape']} of sha256\n    {values['sha256']}" if values else "gone"
+    if not values:
+        return "gone"
+    return f"{values.get('dtype')} {values.get('shape')} of sha256\n    {values.get('sha256')}"

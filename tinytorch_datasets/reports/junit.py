@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from itertools import count
 from typing import Any
 
 from tinytorch_datasets.findings import Finding, Report
@@ -54,7 +55,14 @@ def _of_finding(suite: ET.Element, name: str, finding: Finding, *, strict: bool)
 
 
 def _case(suite: ET.Element, dataset: str, name: str) -> ET.Element:
-    return ET.SubElement(suite, "testcase", classname=f"datasets.{dataset or 'all'}", name=_text(name))
+    names = {case.get("name") for case in suite}
+    alike = next(n for n in count(1) if _numbered(name, n) not in names)
+    return ET.SubElement(suite, "testcase", classname=f"datasets.{dataset or 'all'}", name=_numbered(name, alike))
+
+
+def _numbered(name: str, alike: int) -> str:
+    """Readers tell cases by their names: the second of a name is told to be the second."""
+    return _text(name if alike == 1 else f"{name} ({alike})")
 
 
 def _text(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,10 @@ def written(report: Report, root: Path) -> bytes:
 
 
 def _results(report: Report, root: Path, rules: list[str]) -> Iterator[dict[str, Any]]:
+    seen: Counter[str] = Counter()
     for finding in report.findings:
+        alike = _fingerprint(finding, root)
+        seen[alike] += 1
         told = "\n".join(filter(None, (finding.dataset and f"{finding.dataset}: {finding.what}", finding.mend)))
         yield {
             "ruleId": finding.rule,
@@ -55,7 +59,7 @@ def _results(report: Report, root: Path, rules: list[str]) -> Iterator[dict[str,
                     }
                 }
             ],
-            "partialFingerprints": {"finding/v1": _fingerprint(finding, root)},
+            "partialFingerprints": {"finding/v1": alike if seen[alike] == 1 else f"{alike}-{seen[alike]}"},
             "properties": {
                 "path": finding.path,
                 "expected": _plain(finding.expected),
