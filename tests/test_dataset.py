@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,12 +56,34 @@ class TestSplit:
     def test_a_number_in_an_array_is_a_number(self, split: Split) -> None:
         """What indexing an array of indices gives is one sample."""
         assert split[np.array(3)][1] == split[3][1]
+        assert Texts.of(["a", "b"])[np.array(1)] == "b"
 
     def test_no_sample_is_named_by_a_truth(self, split: Split) -> None:
-        """NumPy would add a dimension."""
-        for index in (True, np.True_, np.array(False)):
-            with pytest.raises(TypeError, match=r"a sample is named by its number, not by (True|False)"):
-                split[index]
+        """Nor by a table of numbers: NumPy would make other dimensions of both."""
+        words = "samples are named by a number, a slice, or a list of numbers or of truths, not by "
+        for index in (True, np.True_, np.array(False), np.array([[1, 2]]), 1.5, ["images"]):
+            for indexed in (split, Texts.of(["a", "b"])):
+                with pytest.raises(TypeError) as caught:
+                    indexed[index]  # type: ignore[index]
+
+                assert str(caught.value) == words + repr(index)
+
+    def test_nothing_can_be_put_in_its_place(self, split: Split) -> None:
+        """Everyone in the process has the same data set, and half of its methods would not see the change."""
+        dataset = Dataset("d", {"train": split}, classes=None, describe=pytest.fail)
+        for holder, name in ((split, "images"), (dataset, "train"), (dataset, "anything")):
+            with pytest.raises(AttributeError, match=rf"'{name}' cannot be set: a (split|dataset) stays as it was"):
+                setattr(holder, name, None)
+
+    def test_a_sample_is_found_by_its_values(self, split: Split) -> None:
+        """As in any sequence: `in`, `index`, `count`."""
+        other = (np.ones((2, 2)), 3)
+
+        assert split[3] in split
+        assert (other in split, 3 in split) == (False, False)  # type: ignore[comparison-overlap]
+        assert (split.index(split[3]), split.count(split[3]), split.count(other)) == (3, 1, 0)
+        with pytest.raises(ValueError, match="no such sample in split 'train'"):
+            split.index(split[3], 4)
 
     def test_an_empty_list_is_an_empty_split(self, split: Split) -> None:
         """As an empty slice is."""
@@ -125,6 +148,25 @@ class TestConversion:
 
         assert divided.dtype == dtype
         np.testing.assert_array_equal(divided, (values.astype("float64") / top).astype(dtype))
+
+    def test_what_is_converted_is_fresh(self) -> None:
+        """Also where the dtype is that already: training code normalises in place."""
+        values = np.full((2, 3), 0.5, np.float32)
+        values.flags.writeable = False
+        split = Split("train", {"x": values})
+        (converted,) = split.arrays("float32")
+        converted -= 0.5
+
+        assert split.x[0, 0] == 0.5
+        assert next(iter(split.batches(1, dtype="float32")))[0].flags.writeable
+
+    def test_an_integer_type_that_cannot_hold_them_is_refused(self, split: Split) -> None:
+        """It would wrap round."""
+        with pytest.raises(ValueError) as caught:
+            split.arrays("int8")
+
+        assert str(caught.value) == "int8 holds -128 to 127; there are values of 0 to 225"
+        assert split[:5].arrays("int8")[0].dtype == "int8"
 
     def test_another_integer_type_is_a_cast(self, split: Split) -> None:
         """Only floats are scaled."""
@@ -196,6 +238,25 @@ class TestBatches:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
 
         assert (done.returncode, done.stdout, done.stderr) == (0, "4\n", "")
+
+    def test_whatever_is_wrong_is_told_at_once(self, split: Split) -> None:
+        """Not when the first batch is made, or in a thread."""
+        cases: list[tuple[dict[str, Any], type[Exception], str]] = [
+            ({"prefetch": -1}, ValueError, "0 batches or more are made ahead, not -1"),
+            ({"prefetch": "2"}, ValueError, "0 batches or more are made ahead, not '2'"),
+            ({"seed": -1}, ValueError, "a seed is 0 to 2**32 - 1, not -1"),
+            ({"seed": "x"}, ValueError, "a seed is 0 to 2**32 - 1, not 'x'"),
+            ({"dtype": "float33"}, TypeError, "data type 'float33' not understood"),
+        ]
+        for more, kind, said in cases:
+            with pytest.raises(kind) as caught:
+                split.batches(4, **more)
+
+            assert str(caught.value) == said
+
+    def test_its_repr_says_how_many(self, split: Split) -> None:
+        """And how large they are."""
+        assert repr(split.batches(4)) == "<Batches: 3 of 4 samples>"
 
     @pytest.mark.parametrize("size", [0, -1, 2.5, True])
     def test_a_size_that_is_no_count_is_refused(self, split: Split, size: object) -> None:

@@ -22,9 +22,12 @@ Batch = tuple[Any, ...]
 
 
 def converted(values: Any, dtype: DTypeLike | None, scale: float | None) -> Any:
-    """The values in another dtype; integers brought into 0 to 1 by a float dtype if they have a scale.
+    """The values in another dtype, fresh; integers brought into 0 to 1 by a float dtype if they have a scale.
 
     Only values whose samples have a shape: labels and other scalars stay as they are, and so do strings.
+
+    Raises:
+        ValueError: An integer dtype cannot hold them.
 
     >>> converted(np.array([[0, 51, 255]], np.uint8), "float32", 255)
     array([[0. , 0.2, 1. ]], dtype=float32)
@@ -37,7 +40,18 @@ def converted(values: Any, dtype: DTypeLike | None, scale: float | None) -> Any:
             return np.divide(values, scale, dtype=np.float64).astype(wanted, copy=False)
         # One pass: the ufunc casts as it divides, where astype first would write the floats twice.
         return np.divide(values, np.asarray(scale, wanted), dtype=wanted)
-    return values.astype(wanted, copy=False)
+    if wanted.kind in "ui" and values.dtype.kind in "ui" and values.size:
+        _refuse_to_wrap(values, wanted)
+    return values.astype(wanted)
+
+
+def _refuse_to_wrap(values: np.ndarray, wanted: np.dtype[Any]) -> None:
+    if np.can_cast(values.dtype, wanted):
+        return
+    low, high, most = int(values.min()), int(values.max()), np.iinfo(wanted)
+    if not most.min <= low <= high <= most.max:
+        msg = f"{wanted} holds {most.min:,} to {most.max:,}; there are values of {low:,} to {high:,}"
+        raise ValueError(msg)
 
 
 class Batches:
@@ -61,14 +75,19 @@ class Batches:
             (values if isinstance(values, Texts) else np.asarray(values), scales.get(field))
             for field, values in fields.items()
         ]
-        self._samples, self._size, self._dtype = samples, size, dtype
-        self._drop_last, self._prefetch = drop_last, prefetch
+        self._samples, self._size = samples, _number(size, "a batch has 1 sample or more", least=1)
+        seed = None if seed is None else _number(seed, "a seed is 0 to 2**32 - 1", most=2**32 - 1)
+        self._dtype = None if dtype is None else np.dtype(dtype)  # which says at once what is no dtype
+        self._drop_last, self._prefetch = drop_last, _number(prefetch, "0 batches or more are made ahead")
         # RandomState's streams are frozen (NEP 19); a Generator's permutation may change with NumPy.
         self._random = np.random.RandomState(seed) if shuffle else None
 
     def __len__(self) -> int:
         whole, rest = divmod(self._samples, self._size)
         return whole + (1 if rest and not self._drop_last else 0)
+
+    def __repr__(self) -> str:
+        return f"<Batches: {len(self):,} of {self._size:,} samples>"
 
     def __iter__(self) -> Iterator[Batch]:
         order = self._random.permutation(self._samples) if self._random is not None else None
@@ -80,6 +99,13 @@ class Batches:
         places = slice(start, start + self._size)
         index = places if order is None else order[places]
         return tuple(converted(_taken(values, index), self._dtype, scale) for values, scale in self._columns)
+
+
+def _number(given: Any, words: str, *, least: int = 0, most: int | None = None) -> int:
+    if isinstance(given, int | np.integer) and not isinstance(given, bool) and least <= given <= (most or given):
+        return int(given)
+    msg = f"{words}, not {given!r}"
+    raise ValueError(msg)
 
 
 def _taken(values: Values, index: Any) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 from tinytorch_datasets.batches import Batches, Values, converted
 from tinytorch_datasets.errors import UnknownDataset
 from tinytorch_datasets.maps import from_pickle, to_pickle
+from tinytorch_datasets.texts import named
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -86,27 +87,34 @@ class Split(Sequence[tuple[Any, ...]]):
         return self._samples
 
     def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, np.ndarray) and index.ndim == 0:
-            index = index[()]
-        if isinstance(index, bool | np.bool_):
-            msg = f"a sample is named by its number, not by {index}"
-            raise TypeError(msg)
-        if isinstance(index, int | np.integer):
-            if not -self._samples <= index < self._samples:
-                msg = f"sample {index} of split {self._name!r}, which has {self._samples:,}"
-                raise IndexError(msg)
-            return tuple(_one(values[index]) for values in self._fields.values())
         if isinstance(index, str):
             if index in self._texts:
                 return self._text(index)
             if index in self._fields:
                 return self._fields[index]
             raise UnknownDataset(index, [*self._fields, *self._texts], kind=f"field of split {self._name!r}")
-        if not isinstance(index, slice):
-            index = np.asarray(index)
-            if index.size == 0:  # an empty list says nothing of its dtype, and NumPy takes it for floats
-                index = index.astype(np.intp)
+        index = named(index)
+        if isinstance(index, int):
+            if not -self._samples <= index < self._samples:
+                msg = f"sample {index} of split {self._name!r}, which has {self._samples:,}"
+                raise IndexError(msg)
+            return tuple(_one(values[index]) for values in self._fields.values())
         return Split(self._name, {f: v[index] for f, v in self._fields.items()}, texts={}, scales=self._scales)
+
+    def __contains__(self, sample: object) -> bool:
+        return any(_same(sample, own) for own in self)
+
+    def index(self, sample: Any, start: int = 0, stop: int | None = None) -> int:
+        """Where the first sample is whose values are equal to these; ValueError if none is."""
+        for place in range(self._samples)[start:stop]:
+            if _same(sample, self[place]):
+                return place
+        msg = f"no such sample in split {self._name!r}"
+        raise ValueError(msg)
+
+    def count(self, sample: Any) -> int:
+        """How many samples have values equal to these."""
+        return sum(_same(sample, own) for own in self)
 
     def arrays(self, dtype: DTypeLike | None = None) -> tuple[Any, ...]:
         """Every field as a whole, in order: ``images, labels = mnist.train.arrays(dtype="float32")``.
@@ -114,7 +122,11 @@ class Split(Sequence[tuple[Any, ...]]):
         Args:
             dtype: What to convert fields to whose samples have a shape (images, features). A float dtype
                 brings integers of a declared range 0 to n into 0 to 1, dividing by n; floats keep their
-                values. Labels and other scalars stay as they are. None converts nothing and copies nothing.
+                values. What is converted is fresh, and yours to write to. Labels and other scalars stay as they
+                are, read-only. None converts nothing and copies nothing.
+
+        Raises:
+            ValueError: An integer dtype cannot hold the values.
         """
         return tuple(converted(values, dtype, self._scales.get(field)) for field, values in self._fields.items())
 
@@ -139,19 +151,16 @@ class Split(Sequence[tuple[Any, ...]]):
             prefetch: How many batches a thread makes ahead while one is in use; 0 for no thread.
 
         Raises:
-            ValueError: `size` is no number of samples, or `seed` none that NumPy takes (0 to 2**32 - 1).
+            ValueError: `size`, `seed` (0 to 2**32 - 1) or `prefetch` is no such number.
 
         >>> digits = Split("train", {"images": np.zeros((10, 8, 8)), "labels": np.arange(10)})
         >>> [len(labels) for images, labels in digits.batches(4)]
         [4, 4, 2]
         """
-        if not isinstance(size, int | np.integer) or isinstance(size, bool) or size < 1:
-            msg = f"a batch has 1 sample or more, not {size!r}"
-            raise ValueError(msg)
         return Batches(
             self._fields,
             self._samples,
-            int(size),
+            size,
             shuffle=shuffle,
             seed=seed,
             dtype=dtype,
@@ -159,6 +168,10 @@ class Split(Sequence[tuple[Any, ...]]):
             drop_last=drop_last,
             prefetch=prefetch,
         )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        _refuse_to_set(self, name)
+        super().__setattr__(name, value)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_fields": {field: to_pickle(values) for field, values in self._fields.items()}}
@@ -234,6 +247,10 @@ class Dataset(Mapping[str, Split]):
         msg = f"'Dataset' object has no attribute {split!r}"
         raise AttributeError(msg, name=split, obj=self)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        _refuse_to_set(self, name)
+        super().__setattr__(name, value)
+
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._splits]
 
@@ -257,6 +274,18 @@ class _UnknownSplit(UnknownDataset, KeyError):
     """Mapping's methods (`get`, `in`) take a missing key for a KeyError, so this is one."""
 
     __str__ = UnknownDataset.__str__
+
+
+def _refuse_to_set(holder: Split | Dataset, name: str) -> None:
+    """Everybody in a process who gets a data set gets the same one."""
+    if not name.startswith("_"):
+        msg = f"{name!r} cannot be set: a {type(holder).__name__.lower()} stays as it was declared; use a variable"
+        raise AttributeError(msg, name=name, obj=holder)
+
+
+def _same(sample: Any, own: tuple[Any, ...]) -> bool:
+    alike = isinstance(sample, tuple) and len(sample) == len(own)
+    return alike and all(np.array_equal(one, other) for one, other in zip(sample, own, strict=True))
 
 
 def _one(value: Any) -> Any:

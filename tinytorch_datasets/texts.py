@@ -10,6 +10,30 @@ import numpy as np
 from tinytorch_datasets.maps import from_pickle, to_pickle
 
 
+def named(index: Any) -> int | slice | np.ndarray:
+    """Which samples an index names: one by its number, or several by a slice or an array of numbers or truths.
+
+    >>> named(np.array(3)), named([])
+    (3, array([], dtype=int64))
+
+    Raises:
+        TypeError: It names none: a truth, an array of arrays.
+    """
+    if isinstance(index, slice):
+        return index
+    if type(index) is int:
+        return index
+    places = np.asarray(index)
+    if places.ndim == 0 and places.dtype.kind in "iu":  # a number out of an array, or a tensor of one
+        return int(places)
+    if places.ndim == 1 and not places.size:  # an empty list says nothing of its dtype, and NumPy takes it for floats
+        return places.astype(np.intp)
+    if places.ndim == 1 and places.dtype.kind in "iub":
+        return places
+    msg = f"samples are named by a number, a slice, or a list of numbers or of truths, not by {index!r}"
+    raise TypeError(msg)
+
+
 class Texts(Sequence[str]):
     """Strings kept as one UTF-8 buffer and the place of each in it, so that they can be memory-mapped.
 
@@ -43,7 +67,8 @@ class Texts(Sequence[str]):
     @overload
     def __getitem__(self, index: slice | np.ndarray | list[int]) -> Texts: ...
     def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, int | np.integer):
+        index = named(index)
+        if isinstance(index, int):
             return bytes(self._buffer[self._starts[index] : self._ends[index]]).decode()
         return Texts(self._buffer, self._starts[index], self._ends[index])
 
