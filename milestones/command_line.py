@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
 from rich.progress import track
+
+from tinytorch_datasets.errors import DatasetError
 
 PICTURES = (".png", ".svg", ".pdf")
 Step = TypeVar("Step")
@@ -31,6 +33,17 @@ def options(about: str, *, epochs: int, quick: int) -> argparse.Namespace:
     asked = parser.parse_args()
     asked.epochs = asked.epochs or (quick if asked.quick else epochs)
     return asked
+
+
+def ran(main: Callable[[], None]) -> None:
+    """Run a script: what is wrong with its data is told without a traceback, and Ctrl-C ends it quietly."""
+    try:
+        main()
+    except DatasetError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted\n")
+        sys.exit(130)
 
 
 def watched(steps: Iterable[Step], what: str, in_all: int | None = None) -> Iterable[Step]:

@@ -119,9 +119,11 @@ class TestWrongCalls:
         (("provenance", "digist"), "did you mean 'digits'?"),
         (("update", "digist"), "did you mean 'digits'?"),
         (("audit", "--remote", "--offline"), "Error: --remote opens sockets, and --offline forbids it"),
-        (("audit", "--mirror", "there", "--deep"),
+        (("audit", "--mirror", ".", "--deep"),
          "Error: --mirror checks that folder and nothing else: leave out --only, --remote, --deep, --remember, "
          "--lock and --[no-]decode"),
+        (("audit", "--mirror", "http://127.0.0.1:8000/"),
+         "Error: Invalid value for '--mirror': Directory 'http://127.0.0.1:8000/' does not exist."),
         (("audit", "--only", "shiped"), "Error: Invalid value for '--only': 'shiped' is not one of"),
         (("add", "x.csv", "--split", "test"), "Error: --split is SPLIT=PATTERN (test=holdout.csv), not 'test'"),
         (("add", "x.csv", "--mirror", "ftp://x/"),
@@ -324,6 +326,14 @@ class TestATerminal:
             assert word in seen
         assert "\u2026" not in seen
 
+    def test_one_without_blocks_gets_ink(self, world: World) -> None:
+        """What it cannot write is not written: pictures are drawn as in a pipe."""
+        seen, code = on_a_terminal("show", "digits", "--home", str(world.root / "home"), PYTHONIOENCODING="latin-1")
+
+        assert code == 0
+        assert "2580" not in seen
+        assert " ....  ....  ...." in seen
+
     def test_hashing_has_a_bar(self, world: World) -> None:
         """Which a machine's terminal has not."""
         seen, _ = on_a_terminal("audit", CI="")
@@ -386,10 +396,10 @@ class TestErrors:
             assert (told.exit_code, told.stdout, told.stderr) == (2 if misused else 1, "", f"error: {error}\n")
 
     def test_a_report_that_cannot_be_written(self, world: World) -> None:
-        """The path, and why; exit 1."""
+        """The path, and why; exit 2, for no data differs."""
         told = CliRunner().invoke(main, ["audit", "--junit", str(world.manifest / "x.xml")])
 
-        assert told.exit_code == 1
+        assert told.exit_code == 2
         assert told.stderr.startswith(f"error: {world.manifest} cannot be written: a file is in the way of a folder\n")
         assert told.stderr.endswith("  Name a place that can be written to.\n")
 
@@ -451,3 +461,30 @@ def test_home_is_where_downloads_go(world: World, tmp_path: Path, monkeypatch: p
     assert [one["state"] for one in json.loads(audited.stdout)["datasets"] if one["name"] == "digits"] == ["well"]
     assert os.environ["TINYTORCH_DATASETS_HOME"] == str(tmp_path / "never")
     assert not (tmp_path / "never").exists()
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("tinytorch-datasets get f", "flowers"),
+        ("tinytorch-datasets audit talk d", "digits"),
+        ("tinytorch-datasets show ", "flowers talk digits"),
+        ("tinytorch-datasets aud", "audit"),
+    ],
+)
+def test_the_shell_completes_commands_and_names(world: World, typed: str, offered: str) -> None:
+    """As docs/cli.md has it; asked as bash asks, by words and the place of the one that is typed."""
+    words = typed.split(" ")
+    asked = {"_TINYTORCH_DATASETS_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1)}
+    told = run(**asked)
+
+    assert (told.stdout.split(), told.stderr) == ([f"plain,{name}" for name in offered.split()], "")
+
+
+def test_no_names_are_offered_of_a_bad_manifest(world: World) -> None:
+    """And no word is said amid what is being typed."""
+    world.manifest.write_text("datasets: [")
+    asked = {"_TINYTORCH_DATASETS_COMPLETE": "bash_complete", "COMP_WORDS": "x get ", "COMP_CWORD": "2"}
+    told = run(**asked)
+
+    assert (told.stdout.split(), told.stderr) == ([], "")

@@ -14,7 +14,7 @@ import click
 from tinytorch_datasets import cli_audit, cli_upkeep
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.answers import say, say_json
-from tinytorch_datasets.cli_common import Group, json_too, load, with_manifest
+from tinytorch_datasets.cli_common import Group, completed, json_too, load, with_manifest
 
 
 @click.group(
@@ -49,7 +49,7 @@ def list_(manifest: Path | None, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completed)
 @with_manifest
 @json_too
 def info(name: str, manifest: Path | None, as_json: bool) -> None:
@@ -69,7 +69,7 @@ def info(name: str, manifest: Path | None, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("names", nargs=-1, metavar="NAME...")
+@click.argument("names", nargs=-1, metavar="NAME...", shell_complete=completed)
 @click.option("--all", "everything", is_flag=True, help="Get every data set of the manifest")
 @click.option("--mirror", metavar="URL_OR_FOLDER", help="Try this before the declared mirrors")
 @click.option("--offline", is_flag=True, default=None, help="Open no socket; say what is missing")
@@ -113,7 +113,7 @@ def get(
 
 
 @main.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completed)
 @click.option("--split", metavar="SPLIT", help="Of this split; the first one if left out")
 @click.option("--count", type=click.IntRange(min=1), default=10, show_default=True, help="How many samples")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Another seed, others")
@@ -138,7 +138,7 @@ def show(name: str, split: str | None, count: int, seed: int, manifest: Path | N
 
 
 @main.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completed)
 @with_manifest
 @json_too
 def path(name: str, manifest: Path | None, as_json: bool) -> None:
@@ -159,7 +159,7 @@ def path(name: str, manifest: Path | None, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completed)
 @click.option("--arrays", is_flag=True, help="Free the decoded arrays only, and keep the downloads")
 @with_manifest
 @json_too

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tinytorch_datasets.answers import say, say_json
-from tinytorch_datasets.cli_common import bar, json_too, with_manifest, writing_to
-from tinytorch_datasets.errors import ManifestError
+from tinytorch_datasets.cli_common import bar, completed, json_too, with_manifest
+from tinytorch_datasets.errors import ManifestError, StorageError, UsageError
 from tinytorch_datasets.findings import LEVELS
 from tinytorch_datasets.paths import OFFLINE, Settings
 
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
     from tinytorch_datasets.findings import Asked, Report
 
 FILE = click.Path(path_type=Path)
+FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completed)
 @click.option("--only", type=click.Choice(LEVELS), multiple=True, help="This level and no other; may be repeated")
 @click.option("--remote", is_flag=True, help="Ask every address of every file: is it there, and as long as declared?")
 @click.option("--deep", is_flag=True, help="Download and hash what every address gives; implies --remote")
@@ -33,7 +35,7 @@ FILE = click.Path(path_type=Path)
     default=None,
     help="Decode every file again, whatever sums are declared; or hash files, and decode nothing",
 )
-@click.option("--mirror", type=FILE, metavar="FOLDER", help="Check a folder that `mirror` wrote, and nothing else")
+@click.option("--mirror", type=FOLDER, metavar="FOLDER", help="Check a folder that `mirror` wrote, and nothing else")
 @click.option("--lock", type=FILE, metavar="FILE", help="Find what moved since `provenance --json` wrote FILE")
 @click.option("--strict", is_flag=True, help="Let warnings count as findings")
 @with_manifest
@@ -128,12 +130,17 @@ def _written(report: Report, *, junit: Path | None, sarif: Path | None) -> None:
     from tinytorch_datasets.reports import junit as junit_report
     from tinytorch_datasets.reports import sarif as sarif_report
 
-    if junit is not None:
-        with writing_to(junit), whole_file(junit.absolute()) as out:
-            out.write(junit_report.written(report))
-    if sarif is not None:
-        with writing_to(sarif), whole_file(sarif.absolute()) as out:
-            out.write(sarif_report.written(report, _root()))
+    reports: list[tuple[Path | None, Callable[[], bytes]]] = [
+        (junit, lambda: junit_report.written(report)),
+        (sarif, lambda: sarif_report.written(report, _root())),
+    ]
+    for path, text in reports:
+        if path is not None:
+            try:
+                with whole_file(path.absolute()) as out:
+                    out.write(text())
+            except StorageError as error:  # not 1: that would say that data differs
+                raise UsageError(error.what, mend="Name a place that can be written to.") from error
 
 
 def _annotated(report: Report, *, err: bool) -> None:

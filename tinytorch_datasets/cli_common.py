@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from tinytorch_datasets import errors
 from tinytorch_datasets.answers import say
@@ -62,6 +63,17 @@ def with_manifest(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+def completed(ctx: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
+    """The data sets that begin so, for the shell to complete a name by."""
+    from tinytorch_datasets import loader
+
+    try:
+        known = loader.load_manifest(ctx.params.get("manifest")).datasets
+    except DatasetError:
+        return []
+    return [CompletionItem(name, help=entry.title) for name, entry in known.items() if name.startswith(begun)]
 
 
 def _as_if_exported(ctx: click.Context, _: click.Parameter, home: Path | None) -> None:

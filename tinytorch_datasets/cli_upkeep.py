@@ -9,7 +9,7 @@ import click
 
 from tinytorch_datasets import paths
 from tinytorch_datasets.answers import say, say_json
-from tinytorch_datasets.cli_common import bar, json_too, load, with_manifest, writing_to
+from tinytorch_datasets.cli_common import bar, completed, json_too, load, with_manifest, writing_to
 
 FILE = click.Path(path_type=Path)
 
@@ -91,7 +91,7 @@ def add(
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completed)
 @click.option("--fetch", is_flag=True, help="Download the files anew, instead of taking those on disk")
 @click.option("--dry-run", is_flag=True, help="Show the difference, and write nothing")
 @with_manifest
@@ -119,7 +119,7 @@ def update(name: str, fetch: bool, dry_run: bool, manifest: Path | None, as_json
 
 @click.command()
 @click.argument("folder", type=FILE)
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completed)
 @click.option("--from", "source", metavar="URL_OR_FOLDER", help="Try this before the declared mirrors")
 @click.option("--offline", is_flag=True, default=None, help="Copy what is on this computer; open no socket for more")
 @click.option("--serve", is_flag=True, help="Share the folder over HTTP, until Ctrl-C")
@@ -171,7 +171,7 @@ def mirror(
 
         with serving.server(folder.expanduser().absolute(), bind, port) as (httpd, address):
             try:
-                say(f"export {paths.MIRROR}={address}")
+                say(f"export {paths.MIRROR}={address}", err=as_json)
                 say("serving until Ctrl-C", err=True)
                 httpd.serve_forever(poll_interval=0.2)
             except KeyboardInterrupt:
@@ -209,7 +209,7 @@ def compile_(check: bool) -> None:
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completed)
 @with_manifest
 @json_too
 def provenance(names: tuple[str, ...], manifest: Path | None, as_json: bool) -> None:

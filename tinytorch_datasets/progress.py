@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 BESIDE_THE_NAME = 51  # columns for the widest figures, and a bar in which something can be seen
+NARROWEST_NAME = 12
 
 
 class Shown(Protocol):
@@ -67,14 +68,15 @@ def drawn_on(stream: TextIO, *, after: Literal["stays", "goes"]) -> rich.progres
 
     console = Console(file=stream)
     # A file's name is not ours: no markup in it, and one that is too long is cut, not the figures.
-    name = Column(no_wrap=True, overflow="ellipsis", max_width=max(console.width - BESIDE_THE_NAME, 8))
+    roomy = console.width >= BESIDE_THE_NAME + NARROWEST_NAME
+    widest = console.width - (BESIDE_THE_NAME if roomy else console.width // 2)
+    name = Column(no_wrap=True, overflow="ellipsis", max_width=widest)
+    figures = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(compact=True)) if roomy else ()
     return Progress(
         TextColumn("{task.description}", markup=False, table_column=name),
         BarColumn(bar_width=None, table_column=Column(ratio=1)),  # all that the others leave
         TaskProgressColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(compact=True),
+        *figures,
         console=console,
         transient=after == "goes",
         expand=True,

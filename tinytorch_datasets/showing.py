@@ -5,6 +5,7 @@ Pictures are drawn in the terminal, two pixels a character; strings and numbers 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from tinytorch_datasets.telling import canvas
 
 # Where there are no colours: from nothing to all of it, each character with more ink on it than the one before.
 RAMP = " .:-=+*#%@"
+BLOCK = "\u2580"  # its upper half is the foreground, its lower half the background
 WIDEST = 64  # columns of one picture; a larger one is drawn with every second pixel, or third, ...
 GAP = 2
 NUMBERS_SHOWN = 8
@@ -104,15 +106,24 @@ def _drawn(pixels: np.ndarray, console: Console) -> Iterator[Text]:
     """Lines of a picture: a character is two pixels, one above the other."""
     if len(pixels) % 2:
         pixels = np.concatenate([pixels, np.zeros_like(pixels[:1])])
-    colours = console.color_system is not None and not console.no_color
+    colours = console.color_system is not None and not console.no_color and _has(BLOCK)
     for upper, lower in zip(pixels[::2], pixels[1::2], strict=True):
         line = Text()
         for above, below in zip(upper.tolist(), lower.tolist(), strict=True):
             if colours:
-                line.append("\u2580", Style(color=Color.from_rgb(*above), bgcolor=Color.from_rgb(*below)))
+                line.append(BLOCK, Style(color=Color.from_rgb(*above), bgcolor=Color.from_rgb(*below)))
             else:
                 line.append(RAMP[sum([*above, *below]) * (len(RAMP) - 1) // (6 * 255)])
         yield line
+
+
+def _has(character: str) -> bool:
+    """Whether the terminal has that character."""
+    try:
+        character.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _caption(entry: Entry, sample: Sample, picture: str) -> Text:

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from any directory
-from command_line import options, watched
+from command_line import options, ran, watched
 from data_manager import DatasetManager
 from gradients import Tensor, nn, repeatable, torch
 
@@ -69,4 +69,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    ran(main)

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from any directory
-from command_line import options, watched
+from command_line import options, ran, watched
 from data_manager import DatasetManager
 from gradients import nn, repeatable, torch
 from transformer import Transformer
@@ -117,4 +117,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    ran(main)

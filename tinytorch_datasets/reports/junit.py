@@ -50,7 +50,8 @@ def _of_finding(suite: ET.Element, name: str, finding: Finding, *, strict: bool)
     told = ET.SubElement(case, "failure" if fails else "skipped", message=_text(finding.what.splitlines()[0]))
     if fails:
         told.set("type", finding.rule)
-    lines = [str(finding), f"path: {finding.path}", f"expected: {finding.expected}", f"found: {finding.found}"]
+    facts = {"path": finding.path, "expected": finding.expected, "found": finding.found}
+    lines = [str(finding), *(f"{name}: {fact}" for name, fact in facts.items() if fact is not None)]
     told.text = _text("\n".join(lines))
 
 

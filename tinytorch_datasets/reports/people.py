@@ -56,7 +56,8 @@ def verdict(report: Report) -> str:
 def shown(path: str) -> str:
     """A path as short as it can be said from here."""
     try:
-        return str(Path(path).relative_to(Path.cwd()))
+        here = Path.cwd()
+        return path if here == Path(here.anchor) else str(Path(path).relative_to(here))
     except (ValueError, OSError):
         return path
 
@@ -72,5 +73,5 @@ def plural(count: int, noun: str, nouns: str | None = None) -> str:
 
 def _finding(finding: Finding) -> str:
     """A finding, its paths shortened to how they are said from here."""
-    here = str(Path.cwd()) + os.sep
-    return str(finding).replace(here, "")
+    here = str(Path.cwd())
+    return str(finding) if here.endswith(os.sep) else str(finding).replace(here + os.sep, "")
