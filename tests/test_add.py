@@ -359,7 +359,39 @@ class TestRecognition:
         told = add(manifest, tmp_path / "evil.pkl", "--ship")
 
         assert told.exit_code == 1
-        assert "the pickle asks for os.system" in told.stderr
+        assert told.stderr == (
+            f"error: {tmp_path}/evil.pkl: the pickle asks for os.system, which no array of numbers needs; "
+            "nothing was run\n"
+            "  Have whoever made it save its arrays as NPZ, and declare that file; "
+            "do not load this one by other means.\n"
+        )
+        assert manifest.read_bytes() == before
+
+    def test_a_file_that_is_cut_short_is_refused(self, manifest: Path, tmp_path: Path) -> None:
+        """While it is looked at: no entry was made yet that could be corrected."""
+        before = manifest.read_bytes()
+        (path,) = put(tmp_path / "made", x_pkl=pickle.dumps({"images": X})[:-1])
+        told = add(manifest, path, "--ship")
+
+        assert told.stderr.startswith(f"error: {path}: the pickle is not sound: ")
+        assert told.stderr.splitlines()[1:] == [
+            "  The manifest is as it was. Is the file whole, and the one that you meant?"
+        ]
+        assert manifest.read_bytes() == before
+
+    def test_a_split_that_repeats_another_is_refused(self, manifest: Path, tmp_path: Path) -> None:
+        """One file under two names: it is found when the entry is proved, and nothing is written."""
+        before = manifest.read_bytes()
+        paths = put(tmp_path / "made", train_npz=npz(x=X, y=Y), test_npz=npz(x=X, y=Y))
+        told = add(manifest, *paths, "--ship", "--name", "twins")
+
+        assert told.stderr.splitlines()[0] == (
+            f"error: {paths[1]}: test repeats train: all 30 samples are the same, in the same order"
+        )
+        assert told.stderr.splitlines()[2:] == [
+            "  The manifest is as it was. Is each file the split that it was taken for? "
+            "--split NAME=FILE says which it is."
+        ]
         assert manifest.read_bytes() == before
 
     def test_splits_can_be_said(self, manifest: Path, tmp_path: Path) -> None:
@@ -549,7 +581,12 @@ class TestUpdate:
         told = self.update(mine)
 
         assert (told.exit_code, mine.read_bytes()) == (1, before)
-        assert told.stderr.startswith(f"error: {path}: it has more rows than the 20 that train declares (line 22)\n")
+        assert told.stderr.splitlines()[0] == (
+            f"error: {path}: it has more rows than the 20 that train declares (line 22)"
+        )
+        assert told.stderr.splitlines()[2:] == [
+            "  The manifest is as it was: first correct what the entry says beyond sizes and hashes."
+        ]
 
     def test_sums_are_refreshed_too(self, mine: Path) -> None:
         """Those that the entry declares, and no others."""

@@ -271,6 +271,7 @@ class TestAllOfIt:
             "test.images has range [36, 66], declared is [0, 20]",
             "test.labels has labels 2 at sample 2, and 1 more outside, declared is 0 to 1",
         ]
+        assert {f["mend"] for f in told["findings"]} == {"The file has its declared hash, so correct the entry."}
 
     def test_a_wrong_byte_is_told_in_full(self, world: World) -> None:
         """The file, both hashes, the manifest's line and the mend, word for word."""

@@ -383,7 +383,12 @@ class TestWrongContents:
         with pytest.raises(ContentError) as caught:
             get("flowers", manifest=flowers)
 
-        assert caught.value.reason == expected
+        assert str(caught.value) == (
+            f"{caught.value.path}: {expected}\n"
+            f"  declared at {caught.value.where}\n"
+            "  The file has its declared hash, so correct the entry; "
+            "`tinytorch-datasets audit flowers` lists all that differs."
+        )
         assert caught.value.where is not None
         assert not list(home.rglob("*.npy"))
 

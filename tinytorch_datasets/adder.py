@@ -17,9 +17,15 @@ from tinytorch_datasets.adding import names, pages, proofs, sources
 from tinytorch_datasets.adding.drafts import Draft, draft
 from tinytorch_datasets.adding.looks import look
 from tinytorch_datasets.adding.sources import Source
-from tinytorch_datasets.errors import DatasetError
+from tinytorch_datasets.errors import DatasetError, DecodeError
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.progress import Progress
+
+UNREAD = "The manifest is as it was. Is the file whole, and the one that you meant?"
+UNPROVED = (
+    "The manifest is as it was. Is each file the split that it was taken for? --split NAME=FILE says which it is."
+)
+UNCORRECTED = "The manifest is as it was: first correct what the entry says beyond sizes and hashes."
 
 
 @dataclass(frozen=True)
@@ -80,8 +86,12 @@ def add(
             what = f"{called} is declared already"
             mend = f"`tinytorch-datasets update {called}` refreshes its hashes; --name gives this one another name."
             raise DatasetError(what, where=book.where(called), mend=mend, misuse=True)
-        looks = [look(source.path, source.name) for source in found]
-        made = draft(looks, lambda told: _wanted(told, splits or {}))
+        try:
+            looks = [look(source.path, source.name) for source in found]
+            made = draft(looks, lambda told: _wanted(told, splits or {}))
+        except DecodeError as error:
+            error.mend = error.mend or UNREAD
+            raise
         hosts = [] if ship else [*mirrors, *_hosts(found)]
         known = {**_source_fact(found, ship), **(facts or {})}
         status = "shipped" if ship else "remote"
@@ -91,7 +101,7 @@ def add(
             return lines, *pages.with_entry(text, called, lines)
 
         # Sums are of the values as the entry has them handed over: so it is written once without.
-        sums = proofs.proved(written()[1], called, found, scratch, manifest)
+        sums = proofs.proved(written()[1], called, found, scratch, manifest, mend=UNPROVED)
         for field, one in made.fields.items():
             one.sha256 = sums[field]
         lines, after, line = written()
@@ -153,7 +163,8 @@ def update(
             changes |= {(*at, "sha256"): source.sha256} if source.sha256 != before.sha256 else {}
             if before.md5 and _md5(source.path) != before.md5:
                 changes[(*at, "md5")] = _md5(source.path)
-        sums = proofs.proved(pages.with_values(text, changes), name, found, scratch, manifest)
+        after = pages.with_values(text, changes)
+        sums = proofs.proved(after, name, found, scratch, manifest, mend=UNCORRECTED)
         for field, one in book.entry(name).fields.items():
             for split, sha256 in one.sha256.items():
                 if sums[field][split] != sha256:

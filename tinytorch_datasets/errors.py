@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# Whatever reads such a pickle runs what it asks for; only its author knows whether that may be.
+CONVERT_IT = "Have whoever made it save its arrays as NPZ, and declare that file; do not load this one by other means."
+
+
 class DatasetError(Exception):
     """Something about a data set is wrong. Every error of this package is one.
 
@@ -162,6 +166,9 @@ class UnsafePickle(DecodeError):
     """A pickle asks for something that is not part of an array. `names` is what it asked for (``os.system``)."""
 
     names: tuple[str, ...]
+
+    def __init__(self, path: Path, reason: str, **more: Any) -> None:
+        super().__init__(path, reason, **{"mend": CONVERT_IT, **more})
 
 
 class ContentError(DecodeError):

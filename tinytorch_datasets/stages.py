@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from tinytorch_datasets.manifest import Manifest
     from tinytorch_datasets.progress import Progress
 
+# What is decoded was verified: its bytes are the promised ones, whatever they turn out to hold.
+CORRECT_THE_ENTRY = "The file has its declared hash, so correct the entry"
+
 
 def read_manifest(path: Path) -> Manifest:
     """The manifest in that file, checked against the formats there are."""
@@ -129,17 +132,22 @@ def array_folders(plan: Plan, where: Places) -> list[Path]:
     return [kept / "arrays" / name for kept in where.caches]
 
 
-def blocks(plan: Plan) -> Iterator[formats.Block]:
+def blocks(plan: Plan, *, mend: str | None = None) -> Iterator[formats.Block]:
     """All values of a data set, decoded from its verified files and checked against what is declared.
 
     Raises:
-        DecodeError: A file is not what its format, or the manifest, says. It names the line of the manifest.
+        DecodeError: A file is not what its format, or the manifest, says. It names the line of the manifest, and what
+            to do: what the error itself says, or `mend`, or else to correct the entry.
     """
     form = formats.of(plan.format)
     try:
         yield from contents.checked(form.decode(plan.splits, **plan.options), plan.splits)
     except DecodeError as error:
         error.where = error.where or plan.where
+        error.mend = error.mend or mend
+        error.mend = (
+            error.mend or f"{CORRECT_THE_ENTRY}; `tinytorch-datasets audit {plan.name}` lists all that differs."
+        )
         raise
 
 

@@ -48,12 +48,18 @@ def gathered(found: Sequence[Source], scratch: Path) -> Iterator[Path]:
     yield folder
 
 
-def proved(text: str, name: str, found: Sequence[Source], scratch: Path, manifest: Path) -> dict[str, dict[str, str]]:
-    """The sum of the values of each field of each split, once all were decoded and found to be as that text says."""
+def proved(
+    text: str, name: str, found: Sequence[Source], scratch: Path, manifest: Path, *, mend: str
+) -> dict[str, dict[str, str]]:
+    """The sum of the values of each field of each split, once all were decoded and found to be as that text says.
+
+    Raises:
+        DecodeError: They are not; `mend` is what to do, if the error does not say it itself.
+    """
     book = checked(text, scratch, manifest)
     taken: dict[str, dict[str, Sum]] = {}
     with gathered(found, scratch) as folder:
-        for column, start, values in stages.blocks(book.plan(name).under(folder)):
+        for column, start, values in stages.blocks(book.plan(name).under(folder), mend=mend):
             splits = taken.setdefault(column.field, {})
             splits.setdefault(column.split, Sum.of(column)).add(start, values)
     return {

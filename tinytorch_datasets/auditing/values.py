@@ -123,7 +123,7 @@ class _Audit:
             where=error.where if _precise(error) else self._line(error),
             expected=getattr(error, "expected", None),
             found=getattr(error, "actual", None),
-            mend=error.mend or (meant if of_sum else "Correct the entry, if the file is right."),
+            mend=error.mend or (meant if of_sum else f"{stages.CORRECT_THE_ENTRY}."),
         )
 
     def _line(self, error: DecodeError) -> str:
