@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tinytorch_datasets import stages
 from tinytorch_datasets.adding import names, pages, proofs, sources
@@ -28,6 +29,13 @@ UNPROVED = (
 UNCORRECTED = "The manifest is as it was: first correct what the entry says beyond sizes and hashes."
 
 
+class Question(NamedTuple):
+    """What only a person can know: the `line` of the manifest that is to be answered, and what it says."""
+
+    line: int
+    text: str
+
+
 @dataclass(frozen=True)
 class Added:
     """What was made of the files: the entry's `name`, its `text`, the `line` it begins on, and where the files are."""
@@ -35,6 +43,7 @@ class Added:
     name: str
     text: str
     line: int
+    questions: tuple[Question, ...]
     manifest: Path
     folder: Path
     draft: Draft
@@ -96,15 +105,15 @@ def add(
         known = {**_source_fact(found, ship), **(facts or {})}
         status = "shipped" if ship else "remote"
 
-        def written() -> tuple[list[str], str, int]:
-            lines = pages.entry(called, made, found, known, status=status, mirrors=hosts)
-            return lines, *pages.with_entry(text, called, lines)
+        def written() -> tuple[pages.Entry, str, int]:
+            entry = pages.entry(called, made, found, known, status=status, mirrors=hosts)
+            return entry, *pages.with_entry(text, called, entry.lines)
 
         # Sums are of the values as the entry has them handed over: so it is written once without.
         sums = proofs.proved(written()[1], called, found, scratch, manifest, mend=UNPROVED)
         for field, one in made.fields.items():
             one.sha256 = sums[field]
-        lines, after, line = written()
+        entry, after, line = written()
         book = proofs.checked(after, scratch, manifest)
         where = stages.places(book)
         target = stages.planned(book, called, where).root
@@ -114,7 +123,8 @@ def add(
             for source in found:
                 sources.place(source, target)
             proofs.write(manifest, text, after)
-    return Added(called, "\n".join(lines) + "\n", line, manifest, target, made, not dry_run)
+    questions = tuple(Question(line + at, entry.lines[at].strip()) for at in entry.questions)
+    return Added(called, "\n".join(entry.lines) + "\n", line, questions, manifest, target, made, not dry_run)
 
 
 @dataclass(frozen=True)

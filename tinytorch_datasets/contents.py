@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytorch_datasets.errors import ContentError
+from tinytorch_datasets.errors import Aspect, ContentError, DecodeError
 from tinytorch_datasets.formats._registry import Block
 from tinytorch_datasets.plan import Column, Split
 from tinytorch_datasets.sums import Sum
@@ -65,12 +65,25 @@ def summed(columns: Iterable[Column], sums: Mapping[str, str]) -> Iterator[Conte
             yield ContentError(
                 column.file,
                 f"{column} has decoded values of sha256\n    {taken}, declared is\n    {column.sha256}",
+                aspect="sha256",
                 expected=column.sha256,
                 actual=taken,
-                where=column.sha256_where,
                 column=str(column),
-                aspect="sha256",
+                where=column.sha256_where,
             )
+
+
+def promised_at(error: DecodeError, splits: Iterable[Split]) -> str | None:
+    """The line of the manifest that promised otherwise: a field's, or where a split's samples are counted."""
+    if not isinstance(error, ContentError):
+        return None
+    for split in splits:
+        if split.name == error.split:
+            return split.where
+        for column in split.columns.values():
+            if str(column) == error.column:
+                return split.where if error.aspect == "samples" else column.where
+    return None
 
 
 class _Seen:
@@ -133,15 +146,13 @@ class _Twins:
 
 
 def _repeated(split: Split, other: Split) -> ContentError:
-    column = next(iter(split.columns.values()))
     return ContentError(
-        column.file,
+        next(iter(split.columns.values())).file,
         f"{split.name} repeats {other.name}: all {split.samples:,} samples are the same, in the same order",
+        aspect="copy",
         expected=f"other samples than those of {other.name}",
         actual="the same",
-        where=split.where or column.where,
-        column=str(column),
-        aspect="split",
+        split=split.name,
     )
 
 
@@ -197,13 +208,12 @@ def _labels(column: Column, start: int, values: np.ndarray) -> np.ndarray:
     return values.astype(np.int64, copy=False)
 
 
-def _wrong(column: Column, aspect: str, expected: Any, actual: Any) -> ContentError:
+def _wrong(column: Column, aspect: Aspect, expected: Any, actual: Any) -> ContentError:
     return ContentError(
         column.file,
         f"{column} has {aspect} {actual}, declared is {expected}",
+        aspect=aspect,
         expected=expected,
         actual=actual,
-        where=column.where,
         column=str(column),
-        aspect=aspect,
     )

@@ -17,7 +17,7 @@ DatasetError                    every error of this package; says what, where an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,6 +148,10 @@ class HashMismatch(VerifyError):
     actual: str | int
 
 
+# What of a file's contents can be another than declared: of one field, of a split, or ("bytes") of the file.
+Aspect = Literal["samples", "dtype", "shape", "range", "labels", "sha256", "copy", "bytes"]
+
+
 class DecodeError(DatasetError, ValueError):
     """A file is not what its format says. `path` is the file, `reason` what is wrong with it."""
 
@@ -172,10 +176,34 @@ class UnsafePickle(DecodeError):
 
 
 class ContentError(DecodeError):
-    """The file is well-formed but holds something else than declared. `expected` and `actual` say what."""
+    """The file is well-formed but holds something else than declared. `expected` and `actual` say what.
 
+    Attributes:
+        aspect: What of it is another one.
+        column: The field and its split (``train.images``), where it is one field's.
+        split: The split, where it is one split's as a whole.
+    """
+
+    aspect: Aspect
     expected: Any
     actual: Any
+    column: str | None
+    split: str | None
+
+    def __init__(
+        self,
+        path: Path,
+        reason: str,
+        *,
+        aspect: Aspect,
+        expected: Any,
+        actual: Any,
+        column: str | None = None,
+        split: str | None = None,
+        **more: Any,
+    ) -> None:
+        facts = {"aspect": aspect, "expected": expected, "actual": actual, "column": column, "split": split}
+        super().__init__(path, reason, **facts, **more)
 
 
 # The least of difflib's ratios at which a name is taken for another one, misspelled.

@@ -143,7 +143,7 @@ def blocks(plan: Plan, *, mend: str | None = None) -> Iterator[formats.Block]:
     try:
         yield from contents.checked(form.decode(plan.splits, **plan.options), plan.splits)
     except DecodeError as error:
-        error.where = error.where or plan.where
+        error.where = error.where or contents.promised_at(error, plan.splits) or plan.where
         error.mend = error.mend or mend
         error.mend = (
             error.mend or f"{CORRECT_THE_ENTRY}; `tinytorch-datasets audit {plan.name}` lists all that differs."

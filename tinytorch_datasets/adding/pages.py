@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -21,22 +21,34 @@ from tinytorch_datasets.scalars import plain
 WIDTH = 120
 NEW = "version: 1\n\ndatasets:\n"
 _BARE = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./() +-]*(?<! )")
-LICENCE = '# which? "not stated by the authors", if they do not say'
-SOURCE = "# the page of its authors"
+LICENCE = '"?" # which? "not stated by the authors", if they do not say'
+SOURCE = '"?" # the page of its authors'
+
+
+class Entry(NamedTuple):
+    """The lines of an entry, indented by nothing. `questions` are the places of those that a person is to answer."""
+
+    lines: list[str]
+    questions: list[int]
 
 
 def entry(
     name: str, draft: Draft, sources: Sequence[Source], facts: Mapping[str, str], *, status: str, mirrors: Sequence[str]
-) -> list[str]:
-    """The lines of an entry, indented by nothing. `facts` are title, license, source and folder, as far as known."""
-    lines = [f"{name}:"]
-    asked = "" if "title" in facts else " # what is it, in a line?"
-    lines.append(f"  title: {scalar(facts.get('title', name))}{asked}")
+) -> Entry:
+    """What is written of a data set. `facts` are title, license and source, as far as known; the rest is asked."""
+    lines, questions = [f"{name}:"], list[int]()
+
+    def add(fact: str, question: str) -> None:
+        if fact not in facts:
+            questions.append(len(lines))
+        lines.append(f"  {fact}: {scalar(facts[fact]) if fact in facts else question}")
+
+    add("title", f"{scalar(name)} # what is it, in a line?")
     lines += [f"  status: {status}", f"  format: {draft.format}"]
     if draft.options:
         lines += _one_or_more("  ", "options", draft.options)
-    lines.append(f"  license: {scalar(facts['license'])}" if "license" in facts else f'  license: "?" {LICENCE}')
-    lines.append(f"  source: {scalar(facts['source'])}" if "source" in facts else f'  source: "?" {SOURCE}')
+    add("license", LICENCE)
+    add("source", SOURCE)
     lines.append("  fields:")
     for field, one in draft.fields.items():
         told: dict[str, Any] = {"dtype": one.dtype}
@@ -61,7 +73,7 @@ def entry(
         ]
         if source.url and not any(source.url == mirror + source.name for mirror in mirrors):
             lines.append(f"      urls: [{scalar(source.url)}]")
-    return lines
+    return Entry(lines, questions)
 
 
 def _hash(digest: str) -> str:

@@ -118,14 +118,13 @@ def _no_class(column: Column, cells: Cells, places: Sequence[int], ids: dict[str
     guess = nearest(said, ids)
     hint = f"; did you mean {guess!r}?" if guess else ""
     reason = f"{where}: {_shown(said)} is not one of the {len(ids)} classes of {column.field}{hint}"
-    cells.stream.refuse(reason, expected=tuple(ids), actual=said)
+    cells.stream.refuse(reason, aspect="labels", expected=tuple(ids), actual=said, column=str(column))
 
 
 def _wrong(column: Column, cells: Cells, places: Sequence[int], wrong: Callable[[str], bool], says: str) -> NoReturn:
     where, said = cells.find(places, wrong)
-    if not said.strip():
-        cells.stream.refuse(f"{where}: the cell is empty", expected=column.dtype, actual=said)
-    cells.stream.refuse(f"{where}: {_shown(said)} is {says}", expected=column.dtype, actual=said)
+    reason = f"{where}: {_shown(said)} is {says}" if said.strip() else f"{where}: the cell is empty"
+    cells.stream.refuse(reason, aspect="dtype", expected=column.dtype, actual=said, column=str(column))
 
 
 def _shown(cell: str) -> str:

@@ -43,8 +43,10 @@ def places(
             how = "are left for" if column in others else "are named for"
             stream.refuse(
                 f"{have:,} columns {how} {column.field}, whose shape {column.shape} needs {need:,}",
+                aspect="shape",
                 expected=need,
                 actual=have,
+                column=str(column),
             )
     return found
 

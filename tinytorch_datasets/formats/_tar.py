@@ -94,7 +94,7 @@ class _Tar:
         stream = Stream(path, member.read, member=name, size=member.left)
         if member.left > most:
             reason = f"it is {member.left:,} bytes long, but what is declared of it takes at most {most:,}"
-            stream.refuse(reason, expected=most, actual=member.left)
+            stream.refuse(reason, aspect="bytes", expected=most, actual=member.left)
         return stream
 
     def _header(self) -> bytes:

@@ -85,7 +85,9 @@ def _batches(splits: Sequence[Split]) -> dict[Path, dict[str, Batch]]:
             reason = (
                 f"the {split.samples:,} samples of {split.name} do not share evenly among {len(split.members)} members"
             )
-            raise ContentError(path, reason, expected=split.samples, actual=len(split.members))
+            raise ContentError(
+                path, reason, aspect="samples", expected=split.samples, actual=len(split.members), split=split.name
+            )
         pixels = sum(c.nbytes for c in split.columns.values() if not _is_labels(c)) // len(split.members)
         declared = max(pixels, share * PIXELS)
         most = declared + share * BYTES_BESIDE_A_SAMPLE + BYTES_BESIDE_A_BATCH
@@ -111,13 +113,17 @@ def _values(column: Column, batch: Batch, loaded: Any, name: str, path: Path, la
         raise DecodeError(path, f"{whose} is a {type(values).__name__}, not an array")
     if values.shape[:1] != (batch.samples,):
         reason = f"{whose} has the shape {values.shape}, its share of {batch.split.name} is {batch.samples:,} samples"
-        raise ContentError(path, reason, expected=batch.samples, actual=values.shape)
+        raise ContentError(
+            path, reason, aspect="samples", expected=batch.samples, actual=values.shape, column=str(column)
+        )
     # The file has only the length of a row; how a row is folded is the one thing that is taken from the manifest.
     if values.ndim == 2 and column.shape and values.shape[1] == math.prod(column.shape):
         values = values.reshape(len(values), *column.shape)
     elif values.shape[1:] != column.shape:
         reason = f"{whose} has rows of the shape {values.shape[1:]}, {column} is declared as {column.shape}"
-        raise ContentError(path, reason, expected=column.shape, actual=values.shape[1:])
+        raise ContentError(
+            path, reason, aspect="shape", expected=column.shape, actual=values.shape[1:], column=str(column)
+        )
     allow(column, values.dtype, values.shape, path, whose)
     folded: np.ndarray = values
     return folded

@@ -99,7 +99,7 @@ def _values(column: Column, loaded: dict[Any, Any]) -> np.ndarray | list[str]:
         raise DecodeError(path, f"{whose} is a {type(values).__name__}, not an array")
     if values.dtype.kind in "SU":
         reason = f"{whose} holds text, {column} is declared as {column.dtype}"
-        raise ContentError(path, reason, expected=column.dtype, actual="str")
+        raise ContentError(path, reason, aspect="dtype", expected=column.dtype, actual="str", column=str(column))
     allow(column, values.dtype, values.shape, path, whose)
     return values
 
@@ -108,8 +108,12 @@ def _texts(column: Column, values: Any) -> list[str]:
     texts = [values] if column.per == "split" else values
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         reason = f"its {column.key!r} is not a list of str, as {column} is declared"
-        raise ContentError(column.file, reason, expected="str", actual=type(values).__name__)
+        raise ContentError(
+            column.file, reason, aspect="dtype", expected="str", actual=type(values).__name__, column=str(column)
+        )
     if len(texts) > column.count:
         reason = f"its {column.key!r} has {len(texts):,} texts, more than {column} declares: {column.count:,}"
-        raise ContentError(column.file, reason, expected=column.count, actual=len(texts))
+        raise ContentError(
+            column.file, reason, aspect="samples", expected=column.count, actual=len(texts), column=str(column)
+        )
     return texts

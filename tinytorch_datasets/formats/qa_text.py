@@ -69,7 +69,14 @@ def _pairs(text: str, path: Path, split: Split) -> tuple[list[str], list[str]]:
         wanted = number % 3
         if wanted == 1 and len(questions) == split.samples:
             reason = f"it has more pairs than the {split.samples:,} that {split.name} declares (line {number:,})"
-            raise ContentError(path, reason, expected=split.samples, actual=f"more than {split.samples}")
+            raise ContentError(
+                path,
+                reason,
+                aspect="samples",
+                expected=split.samples,
+                actual=f"more than {split.samples}",
+                split=split.name,
+            )
         if wanted == 0:
             if line:
                 _bad(path, number, "a blank line", line)
@@ -110,5 +117,7 @@ def _levels(column: Column, pairs: int, levels: Mapping[str, Sequence[int]]) -> 
         raise DecodeError(column.file, reason)
     if any(type(count) is not int or count < 0 for count in counts) or sum(counts) != pairs:
         reason = f"{column.split} has {pairs:,} pairs, the option levels adds up to {sum(counts):,}: {list(counts)}"
-        raise ContentError(column.file, reason, expected=sum(counts), actual=pairs)
+        raise ContentError(
+            column.file, reason, aspect="samples", expected=sum(counts), actual=pairs, split=column.split
+        )
     return np.repeat(np.arange(1, len(counts) + 1, dtype=np.int64), counts)
