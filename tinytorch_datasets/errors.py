@@ -106,10 +106,9 @@ class UnknownDataset(DatasetError, LookupError):
 
     def __init__(self, name: str, known: Iterable[str], *, kind: str = "data set", place: str | None = None) -> None:
         known = tuple(known)
-        guess = nearest(name, known)
-        what = f"no {kind} named {name!r}" + (f" in {place}" if place else "")
-        what += f"; did you mean {guess!r}?" if guess else ""
-        super().__init__(what, mend=f"There are: {', '.join(known)}.", name=name, known=known, guess=guess)
+        what = f"no {kind} named {name!r}" + (f" in {place}" if place else "") + did_you_mean(name, known)
+        mend = f"There are: {', '.join(known)}."
+        super().__init__(what, mend=mend, name=name, known=known, guess=nearest(name, known))
 
 
 class FetchError(DatasetError, ConnectionError):
@@ -206,8 +205,20 @@ class ContentError(DecodeError):
         super().__init__(path, reason, **facts, **more)
 
 
-# The least of difflib's ratios at which a name is taken for another one, misspelled.
+# The least of difflib's ratios at which a name is taken for another one, misspelled; and the longest name that is
+# compared at all, because those in a file may be of any length.
 NEAR = 0.6
+MOST_GUESSED_CHARACTERS = 64
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence that names the nearest known name, or nothing.
+
+    >>> did_you_mean("imgaes", ["images", "labels"]), did_you_mean("imgaes", [])
+    ("; did you mean 'images'?", '')
+    """
+    guess = nearest(name, known)
+    return f"; did you mean {guess!r}?" if guess else ""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -216,6 +227,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     >>> nearest("cifar-10", ["mnist", "cifar10"])
     'cifar10'
     """
+    if len(name) > MOST_GUESSED_CHARACTERS:
+        return None
     word = _fold(name)
     folded = {candidate: k for k in known if _may_be_near(word, candidate := _fold(k))}
     if not folded:

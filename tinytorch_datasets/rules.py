@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from tinytorch_datasets.dataset import RESERVED
-from tinytorch_datasets.errors import nearest
+from tinytorch_datasets.errors import did_you_mean
 from tinytorch_datasets.file_names import clashes, hidden, unsafe
 from tinytorch_datasets.limits import MOST_SAMPLES, size_of, span_of
 from tinytorch_datasets.plan import TEXT
@@ -25,8 +25,6 @@ Problems = Iterator[tuple[Keys, str]]
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _SPLIT_KEYS = ("samples", "file", "members")
-
-MOST_GUESSED_CHARACTERS = 64
 
 
 class _Format(Protocol):
@@ -74,13 +72,16 @@ def _format(entry: dict[str, Any], formats: Formats) -> Problems:
         return
     known = formats.known()
     if name not in known:
-        yield ("format",), f"no decoder for format {name!r}" + (guess(name, known) or f"; there are {', '.join(known)}")
+        yield (
+            ("format",),
+            f"no decoder for format {name!r}" + (did_you_mean(name, known) or f"; there are {', '.join(known)}"),
+        )
         return
     form = formats.of(name)
     options = _mapping(entry.get("options"))
     for option, value in options.items():
         if option not in form.options:
-            told = guess(option, form.options) or f"; it has {', '.join(form.options) or 'none'}"
+            told = did_you_mean(option, form.options) or f"; it has {', '.join(form.options) or 'none'}"
             yield ("options", option), f"format {name!r} has no such option{told}"
         else:
             yield from _option(option, value, form.options[option])
@@ -169,11 +170,11 @@ def _splits(entry: dict[str, Any], formats: Formats) -> Problems:
         if other != name:
             yield at, f"is where {other!r} is: the same file, and the same places in it"
         for key in named.keys() - fields.keys():
-            yield (*at, key), f"no field of that name{guess(key, [*fields, *_SPLIT_KEYS])}"
+            yield (*at, key), f"no field of that name{did_you_mean(key, [*fields, *_SPLIT_KEYS])}"
         inside = split.get("file")
         for key, file in {"file": inside, **({} if inside else named)}.items():
             if isinstance(file, str) and file not in files:
-                yield (*at, key), f"{file!r} is not under files{guess(file, files)}"
+                yield (*at, key), f"{file!r} is not under files{did_you_mean(file, files)}"
         members = split.get("members")
         yield from (((*at, "members", i), what) for i, what in _repeats(members, "member"))
         for i, member in enumerate(members if isinstance(members, list) else ()):
@@ -254,26 +255,16 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def guess(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence that names the nearest known name, or nothing.
-
-    >>> guess("imgaes", ["images", "labels"])
-    "; did you mean 'images'?"
-    """
-    near = nearest(name, known) if len(name) <= MOST_GUESSED_CHARACTERS else None
-    return f"; did you mean {near!r}?" if near else ""
-
-
 def _contents(entry: dict[str, Any], formats: Formats) -> Problems:
     fields, splits = _mapping(entry.get("fields")), _mapping(entry.get("splits"))
     for name, body in fields.items():
         for split in _mapping(_mapping(body).get("sha256")).keys() - splits.keys():
-            yield ("fields", name, "sha256", split), f"no split of that name{guess(split, splits)}"
+            yield ("fields", name, "sha256", split), f"no split of that name{did_you_mean(split, splits)}"
     contract = _mapping(entry.get("contract"))
     of = _mapping(contract.get("duplicates")).get("of")
     for i, field in enumerate(of if isinstance(of, list) else ()):
         if isinstance(field, str) and field not in fields:
-            yield ("contract", "duplicates", "of", i), f"no field of that name{guess(str(field), fields)}"
+            yield ("contract", "duplicates", "of", i), f"no field of that name{did_you_mean(str(field), fields)}"
     if "balance" in contract and not any("classes" in _mapping(field) for field in fields.values()):
         yield ("contract", "balance"), "no field has classes to be balanced"
 

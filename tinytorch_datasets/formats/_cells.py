@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from tinytorch_datasets.errors import nearest
+from tinytorch_datasets.errors import did_you_mean
 from tinytorch_datasets.formats._stream import Stream
 from tinytorch_datasets.plan import Column
 
@@ -115,9 +115,7 @@ def _real(column: Column, cells: Cells, places: Sequence[int], picked: Sequence[
 
 def _no_class(column: Column, cells: Cells, places: Sequence[int], ids: dict[str, int]) -> NoReturn:
     where, said = cells.find(places, lambda cell: cell not in ids)
-    guess = nearest(said, ids)
-    hint = f"; did you mean {guess!r}?" if guess else ""
-    reason = f"{where}: {_shown(said)} is not one of the {len(ids)} classes of {column.field}{hint}"
+    reason = f"{where}: {_shown(said)} is not one of the {len(ids)} classes of {column.field}{did_you_mean(said, ids)}"
     cells.stream.refuse(reason, aspect="labels", expected=tuple(ids), actual=said, column=str(column))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from tinytorch_datasets.errors import nearest
+from tinytorch_datasets.errors import did_you_mean
 from tinytorch_datasets.formats._stream import OUTPUT_CHUNK, Stream, opened
 
 BLOCK = 512
@@ -164,8 +164,7 @@ class _Tar:
     def _missing(self, name: str) -> NoReturn:
         if what := self.passed.get(name):
             self.archive.fail(f"member {name!r} is {what}, not a file")
-        guess = nearest(name, self.passed)
-        self.archive.fail(f"it has no member {name!r}" + (f"; did you mean {guess!r}?" if guess else ""))
+        self.archive.fail(f"it has no member {name!r}{did_you_mean(name, self.passed)}")
 
 
 class _Member:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinytorch_datasets.errors import ContentError, DecodeError, nearest
+from tinytorch_datasets.errors import ContentError, DecodeError, did_you_mean
 from tinytorch_datasets.formats import _tar
 from tinytorch_datasets.formats._numbers import allow, whole_numbers
 from tinytorch_datasets.formats._registry import Block, decodes
@@ -136,7 +136,6 @@ def _entry(loaded: Any, key: str, name: str, path: Path) -> Any:
     entries = {k.decode("latin-1") if isinstance(k, bytes) else k: v for k, v in loaded.items()}
     if key not in entries:
         known = [k for k in entries if isinstance(k, str)]
-        guess = nearest(key, known)
-        hint = f"; did you mean {guess!r}?" if guess else f"; it has {', '.join(map(repr, known))}"
+        hint = did_you_mean(key, known) or f"; it has {', '.join(map(repr, known))}"
         raise DecodeError(path, f"member {name!r}: it has no {key!r}{hint}")
     return entries[key]

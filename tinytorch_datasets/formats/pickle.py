@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytorch_datasets.errors import ContentError, DecodeError, nearest
+from tinytorch_datasets.errors import ContentError, DecodeError, did_you_mean
 from tinytorch_datasets.formats._numbers import allow, whole_numbers
 from tinytorch_datasets.formats._registry import Block, decodes
 from tinytorch_datasets.formats._stream import Stream, opened
@@ -87,8 +87,7 @@ def _values(column: Column, loaded: dict[Any, Any]) -> np.ndarray | list[str]:
     path, whose = column.file, f"its {column.key!r}"
     if column.key not in loaded:
         known = [k for k in loaded if isinstance(k, str)]
-        guess = nearest(column.key, known)
-        hint = f"; did you mean {guess!r}?" if guess else f"; it has {', '.join(map(repr, known))}"
+        hint = did_you_mean(column.key, known) or f"; it has {', '.join(map(repr, known))}"
         raise DecodeError(path, f"it has no {column.key!r}{hint}")
     values = loaded[column.key]
     if column.is_text:

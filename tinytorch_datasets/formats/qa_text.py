@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from tinytorch_datasets.errors import ContentError, DecodeError, nearest
+from tinytorch_datasets.errors import ContentError, DecodeError, did_you_mean
 from tinytorch_datasets.formats._registry import Block, decodes
 from tinytorch_datasets.formats._text import document, opened_text
 from tinytorch_datasets.plan import Column, Split
@@ -42,8 +42,7 @@ def qa_text(splits: Sequence[Split], *, levels: dict[str, list[int]] | None = No
             columns = [column for column in split.columns.values() if column.file == path]
             for column in columns:
                 if column.field not in FIELDS:
-                    guess = nearest(column.field, FIELDS)
-                    hint = f"; did you mean {guess!r}?" if guess else ""
+                    hint = did_you_mean(column.field, FIELDS)
                     mend = f"There are: {', '.join(FIELDS)}."
                     raise DecodeError(path, f"this format has no field {column.field!r}{hint}", mend=mend)
             with opened_text(path, ()) as stream:
