@@ -107,7 +107,7 @@ def add(
 
         def written() -> tuple[pages.Entry, str, int]:
             entry = pages.entry(called, made, found, known, status=status, mirrors=hosts)
-            return entry, *pages.with_entry(text, called, entry.lines)
+            return entry, *pages.with_entry(text, entry.lines)
 
         # Sums are of the values as the entry has them handed over: so it is written once without.
         sums = proofs.proved(written()[1], called, found, scratch, manifest, mend=UNPROVED)

@@ -17,7 +17,7 @@ DatasetError                    every error of this package; says what, where an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,20 +65,12 @@ def _rebuild(cls: type[DatasetError], what: str, facts: dict[str, Any]) -> Datas
     return error
 
 
-class Problem:
+class Problem(NamedTuple):
     """One thing that is wrong in a manifest: `line` (from 1), `key` (``mnist.format``) and `what`."""
 
-    def __init__(self, line: int, key: str, what: str) -> None:
-        self.line, self.key, self.what = line, key, what
-
-    def __repr__(self) -> str:
-        return f"Problem({self.line}, {self.key!r}, {self.what!r})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Problem) and (self.line, self.key, self.what) == (other.line, other.key, other.what)
-
-    def __hash__(self) -> int:
-        return hash((self.line, self.key, self.what))
+    line: int
+    key: str
+    what: str
 
 
 class ManifestError(DatasetError, ValueError):
@@ -159,10 +151,6 @@ class DecodeError(DatasetError, ValueError):
 
     def __init__(self, path: Path, reason: str, **more: Any) -> None:
         super().__init__(f"{path}: {reason}", path=path, reason=reason, **more)
-
-    def __reduce__(self) -> tuple[Callable[..., DatasetError], tuple[Any, ...]]:
-        facts = {name: getattr(self, name) for name in ("where", "mend", *self._facts)}
-        return _rebuild, (type(self), self.what, facts)
 
 
 class UnsafePickle(DecodeError):

@@ -92,7 +92,6 @@ def _one_or_more(indent: str, key: str, value: Any, comment: str = "") -> Iterat
         for inner, part in value.items():
             yield from _one_or_more(indent + "  ", inner, part)
     else:
-        line = ""
         for part in value:
             yield f"{indent}  - {flow(part)}"
 
@@ -128,7 +127,7 @@ def scalar(value: Any) -> str:
     return value if bare else json.dumps(value, ensure_ascii=False)
 
 
-def with_entry(text: str, name: str, lines: Sequence[str]) -> tuple[str, int]:
+def with_entry(text: str, lines: Sequence[str]) -> tuple[str, int]:
     """The manifest's text with the entry as its last data set, and the line that the entry begins on."""
     text = text or NEW
     end = "\r\n" if "\r\n" in text else "\n"
@@ -142,7 +141,6 @@ def with_entry(text: str, name: str, lines: Sequence[str]) -> tuple[str, int]:
         indent, at = value.value[0][0].start_mark.column, _last_line(value) + 1
         gap = [""] if at > 1 and _is_spaced(value, rows) else []
     else:  # `datasets:` or `datasets: {}`
-        at = value.start_mark.line + 1
         key = next(k for k, _ in root.value if k.value == "datasets")
         at = key.start_mark.line + 1
         rows[at - 1] = re.sub(r":\s*(\{\s*\})?[ \t]*", ": ", rows[at - 1].rstrip("\r\n"), count=1).rstrip() + end
