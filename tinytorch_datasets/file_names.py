@@ -44,9 +44,9 @@ def hidden(folder: str) -> str | None:
     """What is wrong with a folder that begins with a dot: decoded arrays and what was verified are kept in such a one.
 
     >>> hidden(".cache"), hidden("cifar-10")
-    ("begins with a dot, as the folder of what was verified does: '.cache'", None)
+    ("begins with a dot; such names are reserved for .cache: '.cache'", None)
     """
-    return f"begins with a dot, as the folder of what was verified does: {folder!r}" if folder[:1] == "." else None
+    return f"begins with a dot; such names are reserved for .cache: {folder!r}" if folder[:1] == "." else None
 
 
 def clashes(files: Iterable[str]) -> Iterator[tuple[str, str]]:

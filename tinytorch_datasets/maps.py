@@ -30,7 +30,7 @@ class Part(NamedTuple):
 def opened(folder: str | Path, part: Part) -> np.ndarray:
     """The values, read-only and memory-mapped."""
     if 0 in part.shape:
-        # Nothing cannot be mapped.
+        # An empty array cannot be memory-mapped.
         nothing = np.zeros(part.shape, part.dtype)
         nothing.flags.writeable = False
         return nothing

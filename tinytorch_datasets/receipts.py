@@ -4,7 +4,7 @@ A receipt is a data set's entry in compiled form: where its decoded arrays are, 
 change, inode) of the manifest, of every source file and of every array as they were when last found right.
 While all of them fit, `get` needs neither YAML nor Pydantic nor a hash: it opens the maps. When one does not,
 or the receipt is damaged, or another version of the package wrote it, there is no receipt, and every stage runs.
-The hashes of all of these are in it too, for who wants every byte read now.
+The hashes of all of these are in it too, for whoever wants every byte read now.
 
 A receipt speeds up and decides nothing: `audit` makes each one anew from the manifest and compares.
 """

@@ -26,7 +26,7 @@ def look(path: Path, file: str) -> Look:
         with tarfile.open(path) as archive:
             sizes = {member.name: member.size for member in archive if member.isfile()}
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise DecodeError(path, f"it is no tar archive that can be read: {error}") from error
+        raise DecodeError(path, f"it is not a tar archive that can be read: {error}") from error
     loaded = {}
     for name, stream in _tar.members(path, sizes):
         data = stream.take(stream.size or 0, "the member")

@@ -85,7 +85,7 @@ def _sorted_out(parts: list[_Part], left_out: list[str]) -> list[_Part]:
             kept.append(part)
         else:
             left_out.append(
-                f"{_told(part)}: {part.seen.dtype} {part.seen.shape} is no row of samples that can be declared"
+                f"{_told(part)}: {part.seen.dtype} {part.seen.shape} is not a row of samples that can be declared"
             )
     splits = dict.fromkeys(part.split for part in kept)
     for split in splits:

@@ -62,7 +62,7 @@ def cifar_python(splits: Sequence[Split], *, labels: str = "labels") -> Iterator
         loaded = load_dict(read, path, most=most, declared=batch.declared_bytes, member=name)
         for column in batch.split.columns.values():
             yield Block(column, batch.start, _values(column, batch, loaded, name, path, labels))
-        del loaded  # likewise
+        del loaded  # a batch may be large, and is not to be held while the next one is loaded
 
 
 def _batches(splits: Sequence[Split]) -> dict[Path, dict[str, Batch]]:
