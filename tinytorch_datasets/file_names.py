@@ -51,16 +51,21 @@ def hidden(folder: str) -> str | None:
 
 def clashes(files: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Names that are in each other's way on disk, each with why: a file as a folder, or where another is downloaded."""
-    folded = {_folded(name): name for name in files}
-    for fold, name in folded.items():
+    names = {folded(name): name for name in files}
+    for fold, name in names.items():
         parts = fold.split("/")
         above = ["/".join(parts[:i]) for i in range(1, len(parts))]
-        if way := next((folded[a] for a in above if a in folded), None):
+        if way := next((names[a] for a in above if a in names), None):
             yield name, f"{way!r} is a file, so it cannot be a folder too"
         beside = [fold.removesuffix(suffix) for suffix in _BESIDE if fold.endswith(suffix)]
-        if way := next((folded[b] for b in beside if b in folded), None):
+        if way := next((names[b] for b in beside if b in names), None):
             yield name, f"is where {way!r} is kept while it is downloaded; give it another name"
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """What a name is on a disk that folds letter case and composes letters: equal for names that are one file there.
+
+    >>> folded("Cafe\\u0301") == folded("caf\\u00e9")
+    True
+    """
     return unicodedata.normalize("NFC", name).casefold()

@@ -8,14 +8,14 @@ over here, because Pydantic reports it.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from tinytorch_datasets.dataset import RESERVED
+from tinytorch_datasets.dataset import Dataset, Split
+from tinytorch_datasets.declarations import SplitEntry
 from tinytorch_datasets.errors import did_you_mean
-from tinytorch_datasets.file_names import clashes, hidden, unsafe
+from tinytorch_datasets.file_names import clashes, folded, hidden, unsafe
 from tinytorch_datasets.limits import MOST_SAMPLES, size_of, span_of
 from tinytorch_datasets.plan import TEXT
 
@@ -24,7 +24,10 @@ Problems = Iterator[tuple[Keys, str]]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_SPLIT_KEYS = ("samples", "file", "members")
+_SPLIT_KEYS = tuple(SplitEntry.model_fields)
+
+# Names that the manifest or code already means something by, so that no field or split may have them.
+_RESERVED = {*_SPLIT_KEYS, *(name for cls in (Split, Dataset) for name in dir(cls) if not name.startswith("_"))}
 
 
 class _Format(Protocol):
@@ -129,8 +132,8 @@ def _layout(entry: dict[str, Any], name: str, layout: str) -> Problems:
 def _fields(entry: dict[str, Any], formats: Formats) -> Problems:
     for name, field in _mapping(entry.get("fields")).items():
         at: Keys = ("fields", name)
-        if not _FIELD.fullmatch(name) or name in RESERVED:
-            reserved = "; this one has a meaning of its own in code" if name in RESERVED else ""
+        if not _FIELD.fullmatch(name) or name in _RESERVED:
+            reserved = "; this one has a meaning of its own in code" if name in _RESERVED else ""
             yield at, "a field's name is lowercase letters, digits and '_', starting with a letter" + reserved
         if not isinstance(field, dict):
             continue
@@ -157,7 +160,7 @@ def _splits(entry: dict[str, Any], formats: Formats) -> Problems:
     places: dict[str, str] = {}
     for name, split in _mapping(entry.get("splits")).items():
         at: Keys = ("splits", name)
-        if not _FIELD.fullmatch(name) or name in RESERVED:
+        if not _FIELD.fullmatch(name) or name in _RESERVED:
             yield at, "a split's name is lowercase letters, digits and '_', and nothing that code already means"
         if not isinstance(split, dict):
             continue
@@ -183,13 +186,13 @@ def _splits(entry: dict[str, Any], formats: Formats) -> Problems:
 
 
 def _files(entry: dict[str, Any], formats: Formats) -> Problems:
-    folded: dict[str, str] = {}
+    met: dict[str, str] = {}
     files = _mapping(entry.get("files"))
     for name, file in files.items():
         at: Keys = ("files", name)
         if wrong := unsafe(name):
             yield at, wrong
-        same = folded.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        same = met.setdefault(folded(name), name)
         if same != name:
             yield at, f"{name!r} and {same!r} are one file on a disk that folds letter case"
         urls = _mapping(file).get("urls")
@@ -236,7 +239,7 @@ def _shared_files(at: Keys, entry: dict[str, Any], promised: dict[tuple[str, str
     """Two data sets may share a folder, and even a file, but not a name for two different files."""
     folder = entry.get("folder") or at[1]
     for name, file in _mapping(entry.get("files")).items():
-        key = (str(folder).casefold(), name.casefold())
+        key = (folded(str(folder)), folded(name))
         owner, sha256 = promised.setdefault(key, (str(at[1]), _mapping(file).get("sha256")))
         if owner != at[1] and sha256 != _mapping(file).get("sha256"):
             yield (*at, "files", name), f"{folder}/{name} is another file in {owner!r}; give one of them a `folder`"

@@ -16,11 +16,10 @@ import numpy as np
 
 from tinytorch_datasets import formats
 from tinytorch_datasets.adding.looks import placed, usable
-from tinytorch_datasets.adding.seen import Look, Seen
+from tinytorch_datasets.adding.seen import MOST_CLASSES, Look, Seen
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.plan import Column, Split
 
-MOST_CLASSES = 1000
 ORDER = ("train", "val", "test")
 
 

@@ -15,12 +15,14 @@ from tinytorch_datasets.plan import Column
 
 BOOLS = {"0": False, "1": True, "false": False, "true": True}
 
+# How a number is spelled in a table.
+REAL = re.compile(r" *[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)? *")
+
 # int() and float() also read 1_000, digits of other scripts, nan and inf. One look over all cells at once finds the
 # characters that those need, so that cells are looked at one by one only when something is wrong.
 _NOT_WHOLE = re.compile(r"[^ 0-9+-]")
 _NOT_REAL = re.compile(r"[^ 0-9.eE+-]")
 _WHOLE = re.compile(r" *[+-]?[0-9]{1,40} *")
-_REAL = re.compile(r" *[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)? *")
 
 
 class Cells:
@@ -104,7 +106,7 @@ def _real(column: Column, cells: Cells, places: Sequence[int], picked: Sequence[
     except ValueError:
         numbers = []
     if picked and not numbers:
-        _wrong(column, cells, places, lambda c: not _REAL.fullmatch(c), "not a number")
+        _wrong(column, cells, places, lambda c: not REAL.fullmatch(c), "not a number")
     with np.errstate(over="ignore"):  # found and told just below
         flat = np.array(numbers, np.float64).astype(dtype)
         if not np.isfinite(flat).all():
