@@ -16,10 +16,10 @@ _BESIDE = (".part", ".part.json", ".part.d")
 _DEVICE = re.compile(r"(?i:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])(\..*)?")
 
 
-def unsafe(path: str) -> str | None:
+def why_unsafe(path: str) -> str | None:
     """What makes a path leave its folder, or mean something else on another machine; None if nothing does.
 
-    >>> unsafe("splits/train.txt"), unsafe("../train.txt"), unsafe("aux.txt")
+    >>> why_unsafe("splits/train.txt"), why_unsafe("../train.txt"), why_unsafe("aux.txt")
     (None, "leaves its folder: '../train.txt'", "is a device's name on Windows: 'aux.txt'")
     """
     parts = path.split("/")
@@ -40,10 +40,10 @@ def unsafe(path: str) -> str | None:
     return None
 
 
-def hidden(folder: str) -> str | None:
+def why_hidden(folder: str) -> str | None:
     """What is wrong with a folder that begins with a dot: decoded arrays and what was verified are kept in such a one.
 
-    >>> hidden(".cache"), hidden("cifar-10")
+    >>> why_hidden(".cache"), why_hidden("cifar-10")
     ("begins with a dot; such names are reserved for .cache: '.cache'", None)
     """
     return f"begins with a dot; such names are reserved for .cache: {folder!r}" if folder[:1] == "." else None

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from tinytorch_datasets.dataset import Dataset, Split
 from tinytorch_datasets.declarations import SplitEntry
 from tinytorch_datasets.errors import did_you_mean
-from tinytorch_datasets.file_names import clashes, folded, hidden, unsafe
-from tinytorch_datasets.limits import MOST_SAMPLES, size_of, span_of
+from tinytorch_datasets.file_names import clashes, folded, why_hidden, why_unsafe
+from tinytorch_datasets.limits import MOST_SAMPLES, wrong_range, wrong_shape
 from tinytorch_datasets.plan import TEXT
 
 Keys = tuple[str | int, ...]
@@ -65,7 +65,7 @@ def broken(data: object, formats: Formats) -> Problems:
         yield from _shared_files(at, entry, promised)
     for key in ("download_to", "shipped_in"):
         folder = _mapping(data).get(key)
-        if isinstance(folder, str) and (wrong := unsafe(folder)):
+        if isinstance(folder, str) and (wrong := why_unsafe(folder)):
             yield (key,), wrong
 
 
@@ -144,7 +144,7 @@ def _fields(entry: dict[str, Any], formats: Formats) -> Problems:
             if field.get("shape"):
                 yield (*at, "shape"), "a field with classes is one label a sample, so it has no shape"
             yield from (((*at, "classes", i), what) for i, what in _repeats(classes, "class"))
-        yield from (((*at, "shape"), what) for what in size_of(field.get("shape"), dtype))
+        yield from (((*at, "shape"), what) for what in wrong_shape(field.get("shape"), dtype))
         if dtype == TEXT:
             for key in ("shape", "range", "classes"):
                 if key in field:
@@ -152,7 +152,7 @@ def _fields(entry: dict[str, Any], formats: Formats) -> Problems:
         elif field.get("per") == "split":
             yield (*at, "per"), "only text can belong to the split as a whole"
         if isinstance(span, list) and len(span) == 2 and all(isinstance(end, int | float) for end in span):
-            yield from (((*at, "range"), what) for what in span_of(span, dtype))
+            yield from (((*at, "range"), what) for what in wrong_range(span, dtype))
 
 
 def _splits(entry: dict[str, Any], formats: Formats) -> Problems:
@@ -181,7 +181,7 @@ def _splits(entry: dict[str, Any], formats: Formats) -> Problems:
         members = split.get("members")
         yield from (((*at, "members", i), what) for i, what in _repeats(members, "member"))
         for i, member in enumerate(members if isinstance(members, list) else ()):
-            if isinstance(member, str) and (wrong := unsafe(member)):
+            if isinstance(member, str) and (wrong := why_unsafe(member)):
                 yield (*at, "members", i), wrong
 
 
@@ -190,7 +190,7 @@ def _files(entry: dict[str, Any], formats: Formats) -> Problems:
     files = _mapping(entry.get("files"))
     for name, file in files.items():
         at: Keys = ("files", name)
-        if wrong := unsafe(name):
+        if wrong := why_unsafe(name):
             yield at, wrong
         same = met.setdefault(folded(name), name)
         if same != name:
@@ -201,11 +201,11 @@ def _files(entry: dict[str, Any], formats: Formats) -> Problems:
         if entry.get("status") == "remote" and not urls and not entry.get("mirrors"):
             yield at, "is remote but has no mirror and no url"
     yield from ((("files", name), what) for name, what in clashes(files))
-    if isinstance(folder := entry.get("folder"), str) and (wrong := unsafe(folder) or hidden(folder)):
+    if isinstance(folder := entry.get("folder"), str) and (wrong := why_unsafe(folder) or why_hidden(folder)):
         yield ("folder",), wrong
     used_by = entry.get("used_by")
     for i, script in enumerate(used_by if isinstance(used_by, list) else ()):
-        if isinstance(script, str) and (wrong := unsafe(script)):
+        if isinstance(script, str) and (wrong := why_unsafe(script)):
             yield ("used_by", i), wrong
     mirrors = entry.get("mirrors")
     if isinstance(mirrors, list):
