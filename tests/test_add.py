@@ -540,7 +540,7 @@ class TestUpdate:
         return CliRunner().invoke(main, ["update", "mine", "--manifest", str(manifest), *arguments])
 
     def test_the_difference_is_shown_and_written(self, mine: Path) -> None:
-        """Size, hash, and the sum of the labels change; everything else of the manifest is as it was."""
+        """Size, hash, and the digest of the labels change; everything else of the manifest is as it was."""
         path = mine.parent / "datasets/mine/train.csv"
         before, old = mine.read_text(), path.read_bytes()
         path.write_bytes(old.replace(b"setosa", b"versicolor", 1))
@@ -548,17 +548,17 @@ class TestUpdate:
         told = self.update(mine)
 
         book, labels = load_manifest(mine), Y[:20].astype("<i8")
-        sum_then = sha256(b"int64 20\n" + labels.tobytes())
+        digest_then = sha256(b"int64 20\n" + labels.tobytes())
         labels[0] = 1
-        sum_now = sha256(b"int64 20\n" + labels.tobytes())
+        digest_now = sha256(b"int64 20\n" + labels.tobytes())
         at = {key: book.where("mine", "files", "train.csv", key) for key in ("bytes", "sha256")}
         of_sum = book.where("mine", "fields", "labels", "sha256", "train")
         assert told.stdout.splitlines() == [
             f"{at['bytes']}: mine.files.train.csv.bytes: {len(old)} -> {len(new)}",
             f"{at['sha256']}: mine.files.train.csv.sha256: {sha256(old)} -> {sha256(new)}",
-            f"{of_sum}: mine.fields.labels.sha256.train: {sum_then} -> {sum_now}",
+            f"{of_sum}: mine.fields.labels.sha256.train: {digest_then} -> {digest_now}",
         ]
-        expected = before.replace(sha256(old), sha256(new)).replace(sum_then, sum_now)
+        expected = before.replace(sha256(old), sha256(new)).replace(digest_then, digest_now)
         assert mine.read_text() == expected.replace(f"bytes: {len(old)}\n", f"bytes: {len(new)}\n")
         assert get("mine", manifest=mine, offline=True).train.labels[0] == 1
 

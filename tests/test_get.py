@@ -437,7 +437,7 @@ class TestTheCache:
 
     @pytest.mark.parametrize("array", ["train.features.npy", "train.labels.npy"])
     def test_an_array_with_one_flipped_bit_is_decoded_again(self, flowers: Path, home: Path, array: str) -> None:
-        """Its size is right, and so is its header; its time of change is not, so its sum is taken."""
+        """Its size is right, and so is its header; its time of change is not, so it is hashed."""
         get("flowers", manifest=flowers)
         path = next(home.rglob(array))
         raw = path.read_bytes()

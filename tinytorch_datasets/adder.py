@@ -109,10 +109,10 @@ def add(
             entry = pages.entry(called, made, found, known, status=status, mirrors=hosts)
             return entry, *pages.with_entry(text, entry.lines)
 
-        # Sums are of the values as the entry has them handed over: so it is written once without.
-        sums = proofs.proved(written()[1], called, found, scratch, manifest, mend=UNPROVED)
+        # Digests are of the values as the entry has them handed over: so it is written once without.
+        digests = proofs.proved(written()[1], called, found, scratch, manifest, mend=UNPROVED)
         for field, one in made.fields.items():
-            one.sha256 = sums[field]
+            one.sha256 = digests[field]
         entry, after, line = written()
         book = proofs.checked(after, scratch, manifest)
         where = stages.places(book)
@@ -143,7 +143,7 @@ class Change:
 def update(
     name: str, *, manifest: Path, fetch: bool = False, dry_run: bool = False, progress: Progress | None = None
 ) -> list[Change]:
-    """Refresh sizes, hashes and sums of a data set whose files were changed on purpose.
+    """Refresh sizes, hashes and digests of a data set whose files were changed on purpose.
 
     Args:
         name: The data set.
@@ -174,11 +174,11 @@ def update(
             if before.md5 and _md5(source.path) != before.md5:
                 changes[(*at, "md5")] = _md5(source.path)
         after = pages.with_values(text, changes)
-        sums = proofs.proved(after, name, found, scratch, manifest, mend=UNCORRECTED)
+        digests = proofs.proved(after, name, found, scratch, manifest, mend=UNCORRECTED)
         for field, one in book.entry(name).fields.items():
             for split, sha256 in one.sha256.items():
-                if sums[field][split] != sha256:
-                    changes["datasets", name, "fields", field, "sha256", split] = sums[field][split]
+                if digests[field][split] != sha256:
+                    changes["datasets", name, "fields", field, "sha256", split] = digests[field][split]
         after = pages.with_values(text, changes)
         proofs.checked(after, scratch, manifest)
         told = [

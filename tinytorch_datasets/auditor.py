@@ -55,8 +55,8 @@ def audit(
     """Check everything on disk against the manifest; asked to, every address too.
 
     Each declared file that is there is hashed; when all of a data set's files are right they are decoded, and
-    sample counts, shapes, dtypes, value ranges, labels, sums and the contract compared with what is declared, and
-    cached arrays with what was decoded now. Where the manifest declares the sums of the values, and cached arrays
+    sample counts, shapes, dtypes, value ranges, labels, digests and the contract compared with what is declared, and
+    cached arrays with what was decoded now. Where the manifest declares the digests of the values, and cached arrays
     have them, those are what decoding would give, and are looked at in its place: that takes as long as hashing. A
     remote data set that was never fetched is no finding; a shipped one that is missing is.
 

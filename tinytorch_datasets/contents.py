@@ -14,7 +14,7 @@ import numpy as np
 from tinytorch_datasets.errors import Aspect, ContentError, DecodeError
 from tinytorch_datasets.formats._registry import Block
 from tinytorch_datasets.plan import Column, Split
-from tinytorch_datasets.sums import Sum
+from tinytorch_datasets.value_digests import ValueDigest
 
 
 def _refuse(error: ContentError) -> None:
@@ -57,10 +57,10 @@ def checked(
         tell(repeated)
 
 
-def summed(columns: Iterable[Column], sums: Mapping[str, str]) -> Iterator[ContentError]:
-    """Each column whose values have another sum than declared, given the sums by column (``train.images``)."""
+def other_digests(columns: Iterable[Column], digests: Mapping[str, str]) -> Iterator[ContentError]:
+    """Each column whose values have another digest than declared, given the digests by column (``train.images``)."""
     for column in columns:
-        taken = sums.get(str(column))
+        taken = digests.get(str(column))
         if column.sha256 not in (None, taken):
             yield ContentError(
                 column.file,
@@ -120,28 +120,30 @@ class _Seen:
 
 
 class _Twins:
-    """Splits that could be each other's copies: sums are taken of those with as many samples, and of no others."""
+    """Splits that could be each other's copies: digests are taken of those with as many samples, and of no others."""
 
     def __init__(self, splits: Sequence[Split]) -> None:
         alike: dict[int, list[Split]] = {}
         for split in splits:
             alike.setdefault(split.samples, []).append(split)
         self._alike = [found for found in alike.values() if len(found) > 1]
-        self._sums = {id(c): Sum.of(c) for found in self._alike for split in found for c in split.columns.values()}
+        self._digests = {
+            id(c): ValueDigest.of(c) for found in self._alike for split in found for c in split.columns.values()
+        }
 
     def add(self, column: Column, start: int, values: Any) -> None:
         """Take in a block."""
-        if id(column) in self._sums:
-            self._sums[id(column)].add(start, values)
+        if id(column) in self._digests:
+            self._digests[id(column)].add(start, values)
 
     def told(self) -> Iterator[ContentError]:
         """Each split that has, field by field, the samples of one before it."""
         for alike in self._alike:
             first: dict[tuple[str | None, ...], Split] = {}
             for split in alike:
-                sums = tuple(self._sums[id(column)].sha256 for column in split.columns.values())
-                other = first.setdefault(sums, split)
-                if other is not split and None not in sums:
+                digests = tuple(self._digests[id(column)].sha256 for column in split.columns.values())
+                other = first.setdefault(digests, split)
+                if other is not split and None not in digests:
                     yield _repeated(split, other)
 
 

@@ -50,7 +50,7 @@ class SplitReceipt(NamedTuple):
 class Receipt(NamedTuple):
     """What opening one data set takes, and what it stands on.
 
-    `files` are the sha256 of the source files by path, `runs` the sums of the arrays by column (``train.images``);
+    `files` are the sha256 of the source files by path, `runs` the hashes of the arrays by column (``train.images``);
     `entry` is what the manifest has below the data set's name.
     """
 
@@ -74,7 +74,7 @@ class Receipt(NamedTuple):
     def holds_in_every_byte(self, dataset: Dataset) -> bool:
         """Whether manifest, files and the arrays of the data set made from it have their hashes, all read now."""
         from tinytorch_datasets.hashing import sha256_of, side_by_side
-        from tinytorch_datasets.sums import Run, covers, holds
+        from tinytorch_datasets.value_digests import Run, covers, holds
 
         files = {self.manifest: self.manifest_sha256, **self.files}
         jobs = [(self.stamps[path][0], partial(_is, sha256_of, path, sha256)) for path, sha256 in files.items()]

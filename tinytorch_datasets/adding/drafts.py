@@ -25,7 +25,7 @@ ORDER = ("train", "val", "test")
 
 @dataclass
 class Field:
-    """A field as it will be declared; `sha256` are the sums of its splits, `note` is the comment beside it."""
+    """A field as it will be declared; `sha256` are its values' digests by split, `note` the comment beside it."""
 
     dtype: str
     shape: tuple[int, ...] = ()

@@ -16,8 +16,8 @@ from tinytorch_datasets.findings import Finding
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.paths import Places
 from tinytorch_datasets.plan import Column, Plan, Split
-from tinytorch_datasets.sums import Sum
 from tinytorch_datasets.texts import Texts
+from tinytorch_datasets.value_digests import ValueDigest
 
 
 def decoded(book: Manifest, plan: Plan, where: Places) -> list[Finding]:
@@ -26,7 +26,7 @@ def decoded(book: Manifest, plan: Plan, where: Places) -> list[Finding]:
 
 
 def vouched(book: Manifest, plan: Plan, folder: Path) -> list[Finding] | None:
-    """What differs from the manifest in cached arrays that were found to have the sums which it declares.
+    """What differs from the manifest in cached arrays that were found to have the digests which it declares.
 
     They are what the files decode to, or others were declared. None if they are not of the declared form: then it
     is for decoding to tell.
@@ -43,7 +43,7 @@ class _Audit:
         self._told: dict[tuple[str | None, str], DecodeError] = {}  # by column and aspect, or by reason
         self._watch = Watch(book, plan)
         self._damaged: dict[Path, Column] = {}
-        self._sums = {id(column): Sum.of(column) for column in plan.columns if column.sha256}
+        self._digests = {id(column): ValueDigest.of(column) for column in plan.columns if column.sha256}
 
     def of_arrays(self, blocks: Iterator[formats.Block]) -> list[Finding] | None:
         for column, start, values in contents.checked(blocks, self._plan.splits, tell=self._tell):
@@ -60,7 +60,7 @@ class _Audit:
         if whole:
             found += self._of_damaged()
             if not found:
-                found += [*map(self._finding, self._other_sums()), *self._watch.findings()]
+                found += [*map(self._finding, self._other_digests()), *self._watch.findings()]
         return found
 
     def _decode(self, plan: Plan, *, watched: bool) -> bool:
@@ -94,15 +94,15 @@ class _Audit:
 
     def _see(self, column: Column, start: int, values: Any) -> None:
         self._watch.see(column, start, values)
-        if id(column) in self._sums:
-            self._sums[id(column)].add(start, values)
+        if id(column) in self._digests:
+            self._digests[id(column)].add(start, values)
         for folder, kept in self._kept.items():
             if not _same(kept[id(column)], start, values):
                 self._damaged.setdefault(folder / f"{column}.npy", column)
 
-    def _other_sums(self) -> Iterator[ContentError]:
-        taken = {str(c): self._sums[id(c)].sha256 or "" for c in self._plan.columns if id(c) in self._sums}
-        return contents.summed(self._plan.columns, taken)
+    def _other_digests(self) -> Iterator[ContentError]:
+        taken = {str(c): self._digests[id(c)].sha256 or "" for c in self._plan.columns if id(c) in self._digests}
+        return contents.other_digests(self._plan.columns, taken)
 
     def _of_damaged(self) -> Iterator[Finding]:
         for path, column in self._damaged.items():
