@@ -100,10 +100,10 @@ def sha256(path: Path) -> str:
 
 
 def value_sums(folder: Path) -> dict[str, str]:
-    """The sums of the values that a manifest may declare, so that an audit need not decode."""
-    from tinytorch_datasets.sums import sum_of
+    """The digests of the values that a manifest may declare, so that an audit need not decode."""
+    from tinytorch_datasets.value_digests import digest_of
 
-    return {path.stem: sum_of(np.load(path, mmap_mode="r")) for path in folder.iterdir()}
+    return {path.stem: digest_of(np.load(path, mmap_mode="r")) for path in folder.iterdir()}
 
 
 def run(gigabytes: int, root: Path) -> dict[str, dict[str, float]]:

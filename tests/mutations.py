@@ -150,8 +150,8 @@ MUTATIONS = [
         "images: {d",
     ),
     Mutation(
-        "a changed sum of values",
-        lambda w: w.edit("test: " + sum_of(w), "test: " + NO_HASH),
+        "a changed digest of values",
+        lambda w: w.edit("test: " + digest_of(w), "test: " + NO_HASH),
         "content-hash",
         "images: {d",
     ),
@@ -213,7 +213,11 @@ MUTATIONS = [
     ),
     Mutation("a negative count", lambda w: w.edit("samples: 12", "samples: -12"), "manifest", "-12", 2),
     Mutation(
-        "a sum for no split", lambda w: w.edit("{test: " + sum_of(w), "{tset: " + sum_of(w)), "manifest", "tset", 2
+        "a digest for no split",
+        lambda w: w.edit("{test: " + digest_of(w), "{tset: " + digest_of(w)),
+        "manifest",
+        "tset",
+        2,
     ),
     Mutation(
         "a contract on no field", lambda w: w.edit("{within: 0, ", "{of: [labes], within: 0, "), "manifest", "labes", 2
@@ -221,6 +225,6 @@ MUTATIONS = [
 ]
 
 
-def sum_of(world: World) -> str:
-    """The sum that the manifest declares for the images of the test split."""
+def digest_of(world: World) -> str:
+    """The digest that the manifest declares for the images of the test split."""
     return re.search(r"{test: ([0-9a-f]{64})", world.manifest.read_text())[1]  # type: ignore[index]

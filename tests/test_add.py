@@ -359,7 +359,39 @@ class TestRecognition:
         told = add(manifest, tmp_path / "evil.pkl", "--ship")
 
         assert told.exit_code == 1
-        assert "the pickle asks for os.system" in told.stderr
+        assert told.stderr == (
+            f"error: {tmp_path}/evil.pkl: the pickle asks for os.system, which no array of numbers needs; "
+            "nothing was run\n"
+            "  Have whoever made it save its arrays as NPZ, and declare that file; "
+            "do not load this one by other means.\n"
+        )
+        assert manifest.read_bytes() == before
+
+    def test_a_file_that_is_cut_short_is_refused(self, manifest: Path, tmp_path: Path) -> None:
+        """While it is looked at: no entry was made yet that could be corrected."""
+        before = manifest.read_bytes()
+        (path,) = put(tmp_path / "made", x_pkl=pickle.dumps({"images": X})[:-1])
+        told = add(manifest, path, "--ship")
+
+        assert told.stderr.startswith(f"error: {path}: the pickle is not sound: ")
+        assert told.stderr.splitlines()[1:] == [
+            "  The manifest is as it was. Is the file whole, and the one that you meant?"
+        ]
+        assert manifest.read_bytes() == before
+
+    def test_a_split_that_repeats_another_is_refused(self, manifest: Path, tmp_path: Path) -> None:
+        """One file under two names: it is found when the entry is proved, and nothing is written."""
+        before = manifest.read_bytes()
+        paths = put(tmp_path / "made", train_npz=npz(x=X, y=Y), test_npz=npz(x=X, y=Y))
+        told = add(manifest, *paths, "--ship", "--name", "twins")
+
+        assert told.stderr.splitlines()[0] == (
+            f"error: {paths[1]}: test repeats train: all 30 samples are the same, in the same order"
+        )
+        assert told.stderr.splitlines()[2:] == [
+            "  The manifest is as it was. Is each file the split that it was taken for? "
+            "--split NAME=FILE says which it is."
+        ]
         assert manifest.read_bytes() == before
 
     def test_splits_can_be_said(self, manifest: Path, tmp_path: Path) -> None:
@@ -508,7 +540,7 @@ class TestUpdate:
         return CliRunner().invoke(main, ["update", "mine", "--manifest", str(manifest), *arguments])
 
     def test_the_difference_is_shown_and_written(self, mine: Path) -> None:
-        """Size, hash, and the sum of the labels change; everything else of the manifest is as it was."""
+        """Size, hash, and the digest of the labels change; everything else of the manifest is as it was."""
         path = mine.parent / "datasets/mine/train.csv"
         before, old = mine.read_text(), path.read_bytes()
         path.write_bytes(old.replace(b"setosa", b"versicolor", 1))
@@ -516,17 +548,17 @@ class TestUpdate:
         told = self.update(mine)
 
         book, labels = load_manifest(mine), Y[:20].astype("<i8")
-        sum_then = sha256(b"int64 20\n" + labels.tobytes())
+        digest_then = sha256(b"int64 20\n" + labels.tobytes())
         labels[0] = 1
-        sum_now = sha256(b"int64 20\n" + labels.tobytes())
+        digest_now = sha256(b"int64 20\n" + labels.tobytes())
         at = {key: book.where("mine", "files", "train.csv", key) for key in ("bytes", "sha256")}
         of_sum = book.where("mine", "fields", "labels", "sha256", "train")
         assert told.stdout.splitlines() == [
             f"{at['bytes']}: mine.files.train.csv.bytes: {len(old)} -> {len(new)}",
             f"{at['sha256']}: mine.files.train.csv.sha256: {sha256(old)} -> {sha256(new)}",
-            f"{of_sum}: mine.fields.labels.sha256.train: {sum_then} -> {sum_now}",
+            f"{of_sum}: mine.fields.labels.sha256.train: {digest_then} -> {digest_now}",
         ]
-        expected = before.replace(sha256(old), sha256(new)).replace(sum_then, sum_now)
+        expected = before.replace(sha256(old), sha256(new)).replace(digest_then, digest_now)
         assert mine.read_text() == expected.replace(f"bytes: {len(old)}\n", f"bytes: {len(new)}\n")
         assert get("mine", manifest=mine, offline=True).train.labels[0] == 1
 
@@ -549,7 +581,12 @@ class TestUpdate:
         told = self.update(mine)
 
         assert (told.exit_code, mine.read_bytes()) == (1, before)
-        assert told.stderr.startswith(f"error: {path}: it has more rows than the 20 that train declares (line 22)\n")
+        assert told.stderr.splitlines()[0] == (
+            f"error: {path}: it has more rows than the 20 that train declares (line 22)"
+        )
+        assert told.stderr.splitlines()[2:] == [
+            "  The manifest is as it was: first correct what the entry says beyond sizes and hashes."
+        ]
 
     def test_sums_are_refreshed_too(self, mine: Path) -> None:
         """Those that the entry declares, and no others."""

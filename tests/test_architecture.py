@@ -17,7 +17,7 @@ NAME = "tinytorch_datasets"
 FLOORS = (
     {"errors", "_version", "sizes", "scalars", "maps", "exit_codes", "file_names", "hashing", "threads"},
     {"plan", "answers", "findings", "events", "texts", "progress", "paths", "links"},
-    {"batches", "declarations", "document", "disk", "formats._registry", "sums", "limits", "compiled"},
+    {"batches", "declarations", "document", "disk", "formats._registry", "value_digests", "limits", "compiled"},
     {"dataset", "writers"},
     {"cache", "rules", "receipts"},
     {"complaints", "verify", "contents", "fetch", "formats._*"},

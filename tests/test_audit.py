@@ -15,7 +15,7 @@ from audit_world import World, build, copied, flowers, images, mirrored
 from click.testing import CliRunner
 from conftest import ROOT
 from faulty_server import FaultyServer, answer, free_port, serve, sha256
-from mutations import MUTATIONS, NO_HASH, Mutation, hash_of, sum_of, swap
+from mutations import MUTATIONS, NO_HASH, Mutation, digest_of, hash_of, swap
 
 from tinytorch_datasets import audit, get
 from tinytorch_datasets.cli import main
@@ -274,6 +274,7 @@ class TestAllOfIt:
             "test.images has range [36, 66], declared is [0, 20]",
             "test.labels has labels 2 at sample 2, and 1 more outside, declared is 0 to 1",
         ]
+        assert {f["mend"] for f in told["findings"]} == {"The file has its declared hash, so correct the entry."}
 
     def test_a_wrong_byte_is_told_in_full(self, world: World) -> None:
         """The file, both hashes, the manifest's line and the mend, word for word."""
@@ -367,8 +368,8 @@ class TestTheContract:
 
         assert audit(["flowers"], manifest=world.manifest).well
 
-    def test_the_same_arrays_in_another_container_have_the_same_sum(self, world: World, tmp_path: Path) -> None:
-        """The declared sum holds for IDX and for NPZ alike."""
+    def test_the_same_arrays_in_another_container_have_the_same_digest(self, world: World, tmp_path: Path) -> None:
+        """The declared digest holds for IDX and for NPZ alike."""
         world.edit("format: idx", "format: npz")
         x, y = images(0, 12), np.arange(12) % 3
         path = tmp_path / "world/home/digits/digits.npz"
@@ -379,7 +380,7 @@ class TestTheContract:
         world.manifest.write_text(f"{world.manifest.read_text()}      digits.npz: {facts}\n")
 
         assert audit(["digits"], manifest=world.manifest).well
-        world.edit(sum_of(world), NO_HASH)
+        world.edit(digest_of(world), NO_HASH)
         assert [f.rule for f in audit(["digits"], manifest=world.manifest).findings] == ["content-hash"]
 
 
@@ -390,7 +391,7 @@ def test_every_rule_is_in_the_docs() -> None:
     assert [rule for rule in RULES if f"| `{rule}` |" not in text] == []
 
 
-def test_the_docs_work_out_a_sum_by_hand(home: Path) -> None:
+def test_the_docs_work_out_a_digest_by_hand(home: Path) -> None:
     """The example in docs/audit.md runs, and gives what it says."""
     told = doctest.testfile(str(Path(__file__).parent.parent / "docs" / "audit.md"), module_relative=False)
 
@@ -442,7 +443,7 @@ class TestTheCall:
 
 
 def test_real_mnist_keeps_its_contract(realdata: Path, home: Path) -> None:
-    """70,000 images, none twice, the classes as even as declared, the values' sums as declared."""
+    """70,000 images, none twice, the classes as even as declared, the values' digests as declared."""
     get("mnist", mirror=realdata)
     (row,) = audit(["mnist"], levels=["cached"]).datasets
 

@@ -377,7 +377,7 @@ class TestErrors:
             errors.HashMismatch("h", path=path, expected=1, actual=2),
             errors.DecodeError(path, "d"),
             errors.UnsafePickle(path, "u", names=()),
-            errors.ContentError(path, "c", expected=1, actual=2),
+            errors.ContentError(path, "c", aspect="shape", expected=1, actual=2),
         ]
         kinds = [
             value

@@ -35,7 +35,7 @@ EXAMPLES = [
     HashMismatch("another file", path=Path("a.gz"), expected="aa", actual="bb"),
     DecodeError(Path("a.gz"), "cut short", where="datasets.yaml:9"),
     UnsafePickle(Path("a.pkl"), "asks for os.system", names=("os.system",)),
-    ContentError(Path("a.gz"), "other shape", expected=[1], actual=[2]),
+    ContentError(Path("a.gz"), "other shape", aspect="shape", expected=[1], actual=[2], column="train.x"),
 ]
 
 

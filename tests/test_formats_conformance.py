@@ -306,7 +306,9 @@ class TestBudget:
             read(sample.form, told, **options)
         copy = pickle.loads(pickle.dumps(caught.value))
 
-        assert (str(copy), copy.path, copy.expected) == (str(caught.value), caught.value.path, caught.value.expected)
+        assert (str(copy), vars(copy)) == (str(caught.value), vars(caught.value))
+        assert copy.aspect == "samples"
+        assert copy.column in map(str, told.columns.values()) or copy.split == told.name
 
 
 class TestDtypes:

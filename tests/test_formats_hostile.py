@@ -39,8 +39,10 @@ from format_writers import (
 from yardstick import soon
 
 from tinytorch_datasets.errors import ContentError, DecodeError, UnsafePickle
+from tinytorch_datasets.formats._ahead import PIECE_BYTES, PIECES_AHEAD
 
-MEBIBYTES = 12  # what a refusal may cost; every file declared here is far smaller
+# What a refusal may cost, beside what a thread has inflated ahead by then; every file declared here is far smaller.
+MEBIBYTES = 12 + (PIECE_BYTES * PIECES_AHEAD >> 20)
 
 GOOD = np.array([[0, 1], [2, 3], [4, 5]], "u1")
 

@@ -238,8 +238,11 @@ class TestAhead:
             assert made == _ahead.ALONE_BYTES + (PIECES_AHEAD + 2) * PIECE_BYTES
 
     @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, GeneratorExit])
-    def test_the_thread_ends_when_the_reader_does(self, error: type[BaseException], tmp_path: Path) -> None:
+    def test_the_thread_ends_when_the_reader_does(
+        self, error: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """And the file is closed."""
+        monkeypatch.setattr(_ahead, "PIECES_AHEAD", 2)  # so that it is not done by itself
         files: list[list[threading.Thread]] = []
 
         def reading() -> None:
@@ -254,8 +257,11 @@ class TestAhead:
         assert [thread.is_alive() for thread in files[0]] == [False]
         (tmp_path / "file").unlink()  # which Windows refuses while it is open
 
-    def test_a_decoder_that_is_dropped_takes_its_thread_along(self, tmp_path: Path) -> None:
+    def test_a_decoder_that_is_dropped_takes_its_thread_along(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Half way through its blocks."""
+        monkeypatch.setattr(_ahead, "PIECES_AHEAD", 2)  # so that it is not done by itself
         shape = (1000, 3000)
         packed = gzip.compress(struct.pack(">HBBII", 0, 8, 2, *shape) + DATA)
         told = split(column(put(tmp_path / "file", packed), samples=1000, shape=(3000,)))

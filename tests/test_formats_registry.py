@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,7 +44,8 @@ def test_a_format_says_what_it_is(name: str) -> None:
     form = formats.of(name)
 
     assert form.name == name
-    assert form.summary.endswith((".", "."))
+    assert re.fullmatch(r"[A-Z].*[^.]\.", form.summary), "the docstring begins with a sentence on one line"
+    assert ". " not in form.summary
     assert not form.required, "an option without a default is a question that every entry must answer"
     assert all(not isinstance(annotation, str) for annotation in form.options.values())
 

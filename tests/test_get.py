@@ -17,7 +17,7 @@ from conftest import ROOT, Served, plainly_unpickled
 
 from tinytorch_datasets import Dataset, get, list_datasets
 from tinytorch_datasets.errors import (
-    ContentError,
+    DecodeError,
     HashMismatch,
     MissingFile,
     OfflineError,
@@ -368,23 +368,34 @@ class TestWrongContents:
     """Right bytes that hold something else than declared are an error with numbers."""
 
     CASES = (
-        ("more samples", "samples: 20", "samples: 19", "it has more rows than the 19 that train declares (line 21)"),
-        ("fewer samples", "samples: 20", "samples: 21", "train.features has samples 20, declared is 21"),
+        ("more samples", "samples: 20", "samples: 19", "it has more rows than the 19 that train declares (line 21)",
+         "samples: 19"),
+        ("fewer samples", "samples: 20", "samples: 21", "train.features has samples 20, declared is 21", "samples: 21"),
         ("another range", "dtype: float32", "dtype: float32\n        range: [0, 4]",
-         "train.features has range [0.0, 9.5], declared is [0, 4]"),
+         "train.features has range [0.0, 9.5], declared is [0, 4]", "features:"),
+        ("another class", "- tulip", "- tulp",
+         "line 3, column 3 ('kind'): 'tulip' is not one of the 2 classes of labels; did you mean 'tulp'?", "labels:\n"),
+        ("another shape", "- 2\n", "- 3\n", "2 columns are left for features, whose shape (3,) needs 3", "features:"),
+        ("another option", "labels: kind", "labels: knd",
+         "its header has no column 'knd', which is labels; did you mean 'kind'?", "flowers:"),
     )  # fmt: skip
 
-    @pytest.mark.parametrize(("old", "new", "expected"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
-    def test_is_told(self, flowers: Path, home: Path, old: str, new: str, expected: str) -> None:
-        """And nothing is left in the cache that a later call could take."""
+    @pytest.mark.parametrize(("old", "new", "expected", "line"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+    def test_is_told(self, flowers: Path, home: Path, old: str, new: str, expected: str, line: str) -> None:
+        """On the line that promised otherwise; and nothing is left in the cache that a later call could take."""
         text = flowers.read_text()
         assert old in text
-        flowers.write_text(text.replace(old, new, 1))
-        with pytest.raises(ContentError) as caught:
+        text = text.replace(old, new, 1)
+        flowers.write_text(text)
+        with pytest.raises(DecodeError) as caught:
             get("flowers", manifest=flowers)
 
-        assert caught.value.reason == expected
-        assert caught.value.where is not None
+        assert str(caught.value) == (
+            f"{caught.value.path}: {expected}\n"
+            f"  declared at datasets.yaml:{text[: text.rindex(line)].count(chr(10)) + 1}\n"
+            "  The file has its declared hash, so correct the entry; "
+            "`tinytorch-datasets audit flowers` lists all that differs."
+        )
         assert not list(home.rglob("*.npy"))
 
 
@@ -426,7 +437,7 @@ class TestTheCache:
 
     @pytest.mark.parametrize("array", ["train.features.npy", "train.labels.npy"])
     def test_an_array_with_one_flipped_bit_is_decoded_again(self, flowers: Path, home: Path, array: str) -> None:
-        """Its size is right, and so is its header; its time of change is not, so its sum is taken."""
+        """Its size is right, and so is its header; its time of change is not, so it is hashed."""
         get("flowers", manifest=flowers)
         path = next(home.rglob(array))
         raw = path.read_bytes()

@@ -302,6 +302,7 @@ class TestContents:
         assert type(caught.value) is entry.error
         assert caught.value.path.parent == tmp_path / "given" / "datasets" / "x"
         assert str(caught.value.where).startswith("datasets.yaml:")
+        assert caught.value.mend
         assert tree(tmp_path / "given") == before
         assert {part.name for part in tmp_path.iterdir()} <= {"given", "home"}
         assert not list(home.rglob("*.npy"))

@@ -717,7 +717,7 @@ class TestNames:
         text = GOOD.replace("    title:", f"    folder: {folder}\n    title:")
 
         assert problems(write(tmp_path, text)) == [
-            f"4: digits.folder: begins with a dot, as the folder of what was verified does: {folder!r}"
+            f"4: digits.folder: begins with a dot; such names are reserved for .cache: {folder!r}"
         ]
 
 

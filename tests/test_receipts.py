@@ -160,7 +160,7 @@ def nonsense(clone: Path) -> None:
 
 def brackets_without_end(clone: Path) -> None:
     """What exhausts the stack of whoever reads it, in everything that is kept as JSON."""
-    for path in (receipt(clone), *clone.parent.rglob("sums.json"), *clone.parent.rglob("stamps/*.json")):
+    for path in (receipt(clone), *clone.parent.rglob("hashes.json"), *clone.parent.rglob("stamps/*.json")):
         path.write_text("[" * 200_000)
 
 
@@ -222,7 +222,7 @@ class TestWhatDoesNotFit:
 
 
 def other_hashes(clone: Path) -> None:
-    """A planted sum, so that a planted array would pass for the one that was written."""
+    """A planted hash, so that a planted array would pass for the one that was written."""
     known = json.loads(receipt(clone).read_text())
     known[6][2]["train.images"][0][2] = "f" * 64
     receipt(clone).write_text(json.dumps(known))

@@ -212,7 +212,16 @@ def test_every_rule_that_is_told_is_a_known_one() -> None:
     for path in (ROOT / "tinytorch_datasets").rglob("*.py"):
         used |= set(re.findall(r'rule="([a-z-]+)"|_differs\("([a-z-]+)"', path.read_text(encoding="utf-8")))
     told = {one or other for one, other in used}
-    computed = {"content", "decode", "file-size", "file-hash", "file-swapped", "line-endings", "lfs-pointer"}
+    computed = {
+        "content",
+        "content-hash",
+        "decode",
+        "file-size",
+        "file-hash",
+        "file-swapped",
+        "line-endings",
+        "lfs-pointer",
+    }
     computed |= {"duplicates", "balance", "constant", "empty"}
 
     assert told | computed == set(RULES)

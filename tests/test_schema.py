@@ -14,7 +14,7 @@ import pytest
 import yaml
 from audit_world import World, build, copied
 from conftest import ROOT
-from mutations import hash_of, sum_of
+from mutations import digest_of, hash_of
 
 from tinytorch_datasets import formats, load_manifest, schema
 from tinytorch_datasets.errors import ManifestError
@@ -57,7 +57,7 @@ def test_the_manifest_names_it_for_editors() -> None:
 
 
 def test_it_accepts_what_the_package_accepts(world: World) -> None:
-    """The repository's manifest, and one with contracts and sums."""
+    """The repository's manifest, and one with contracts and digests."""
     assert complaints((ROOT / "datasets.yaml").read_text(encoding="utf-8")) == []
     assert complaints(world.manifest.read_text()) == []
 
@@ -84,7 +84,7 @@ REJECTED: list[tuple[str, Callable[[World], object], str]] = [
      "$.datasets.digits.fields.images.shape[1]"),
     ("a contract in another word", lambda w: w.edit("balance: 1", "balanced: 1"), "$.datasets.flowers.contract"),
     ("a negative allowance", lambda w: w.edit("constant: 0", "constant: -1"), "$.datasets.flowers.contract"),
-    ("a sum that is none", lambda w: w.edit(sum_of(w), "abc"), "$.datasets.digits.fields.images.sha256.test"),
+    ("a digest that is none", lambda w: w.edit(digest_of(w), "abc"), "$.datasets.digits.fields.images.sha256.test"),
     ("a budget in words", lambda w: w.edit("6_000", "little"), "$.shipped_budget_bytes"),
     ("another version", lambda w: w.edit("version: 1", "version: 2"), "$.version"),
 ]  # fmt: skip

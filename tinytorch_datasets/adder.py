@@ -11,15 +11,29 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tinytorch_datasets import stages
 from tinytorch_datasets.adding import names, pages, proofs, sources
 from tinytorch_datasets.adding.drafts import Draft, draft
 from tinytorch_datasets.adding.looks import look
 from tinytorch_datasets.adding.sources import Source
-from tinytorch_datasets.errors import UsageError
+from tinytorch_datasets.errors import DecodeError, UsageError
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.progress import Progress
+
+UNREAD = "The manifest is as it was. Is the file whole, and the one that you meant?"
+UNPROVED = (
+    "The manifest is as it was. Is each file the split that it was taken for? --split NAME=FILE says which it is."
+)
+UNCORRECTED = "The manifest is as it was: first correct what the entry says beyond sizes and hashes."
+
+
+class Question(NamedTuple):
+    """What only a person can know: the `line` of the manifest that is to be answered, and what it says."""
+
+    line: int
+    text: str
 
 
 @dataclass(frozen=True)
@@ -29,6 +43,7 @@ class Added:
     name: str
     text: str
     line: int
+    questions: tuple[Question, ...]
     manifest: Path
     folder: Path
     draft: Draft
@@ -80,21 +95,25 @@ def add(
             what = f"{called} is declared already"
             mend = f"`tinytorch-datasets update {called}` refreshes its hashes; --name gives this one another name."
             raise UsageError(what, where=book.where(called), mend=mend)
-        looks = [look(source.path, source.name) for source in found]
-        made = draft(looks, lambda told: _wanted(told, splits or {}))
+        try:
+            looks = [look(source.path, source.name) for source in found]
+            made = draft(looks, lambda told: _wanted(told, splits or {}))
+        except DecodeError as error:
+            error.mend = error.mend or UNREAD
+            raise
         hosts = [] if ship else [*mirrors, *_hosts(found)]
         known = {**_source_fact(found, ship), **(facts or {})}
         status = "shipped" if ship else "remote"
 
-        def written() -> tuple[list[str], str, int]:
-            lines = pages.entry(called, made, found, known, status=status, mirrors=hosts)
-            return lines, *pages.with_entry(text, called, lines)
+        def written() -> tuple[pages.Entry, str, int]:
+            entry = pages.entry(called, made, found, known, status=status, mirrors=hosts)
+            return entry, *pages.with_entry(text, entry.lines)
 
-        # Sums are of the values as the entry has them handed over: so it is written once without.
-        sums = proofs.proved(written()[1], called, found, scratch, manifest)
+        # Digests are of the values as the entry has them handed over: so it is written once without.
+        digests = proofs.proved(written()[1], called, found, scratch, manifest, mend=UNPROVED)
         for field, one in made.fields.items():
-            one.sha256 = sums[field]
-        lines, after, line = written()
+            one.sha256 = digests[field]
+        entry, after, line = written()
         book = proofs.checked(after, scratch, manifest)
         where = stages.places(book)
         target = stages.planned(book, called, where).root
@@ -104,7 +123,8 @@ def add(
             for source in found:
                 sources.place(source, target)
             proofs.write(manifest, text, after)
-    return Added(called, "\n".join(lines) + "\n", line, manifest, target, made, not dry_run)
+    questions = tuple(Question(line + at, entry.lines[at].strip()) for at in entry.questions)
+    return Added(called, "\n".join(entry.lines) + "\n", line, questions, manifest, target, made, not dry_run)
 
 
 @dataclass(frozen=True)
@@ -123,7 +143,7 @@ class Change:
 def update(
     name: str, *, manifest: Path, fetch: bool = False, dry_run: bool = False, progress: Progress | None = None
 ) -> list[Change]:
-    """Refresh sizes, hashes and sums of a data set whose files were changed on purpose.
+    """Refresh sizes, hashes and digests of a data set whose files were changed on purpose.
 
     Args:
         name: The data set.
@@ -153,11 +173,12 @@ def update(
             changes |= {(*at, "sha256"): source.sha256} if source.sha256 != before.sha256 else {}
             if before.md5 and _md5(source.path) != before.md5:
                 changes[(*at, "md5")] = _md5(source.path)
-        sums = proofs.proved(pages.with_values(text, changes), name, found, scratch, manifest)
+        after = pages.with_values(text, changes)
+        digests = proofs.proved(after, name, found, scratch, manifest, mend=UNCORRECTED)
         for field, one in book.entry(name).fields.items():
             for split, sha256 in one.sha256.items():
-                if sums[field][split] != sha256:
-                    changes["datasets", name, "fields", field, "sha256", split] = sums[field][split]
+                if digests[field][split] != sha256:
+                    changes["datasets", name, "fields", field, "sha256", split] = digests[field][split]
         after = pages.with_values(text, changes)
         proofs.checked(after, scratch, manifest)
         told = [

@@ -52,8 +52,8 @@ def audit(
     """Check everything on disk against the manifest; asked to, every address too.
 
     Each declared file that is there is hashed; when all of a data set's files are right they are decoded, and
-    sample counts, shapes, dtypes, value ranges, labels, sums and the contract compared with what is declared, and
-    cached arrays with what was decoded now. Where the manifest declares the sums of the values, and cached arrays
+    sample counts, shapes, dtypes, value ranges, labels, digests and the contract compared with what is declared, and
+    cached arrays with what was decoded now. Where the manifest declares the digests of the values, and cached arrays
     have them, those are what decoding would give, and are looked at in its place: that takes as long as hashing. A
     remote data set that was never fetched is no finding; a shipped one that is missing is.
 
@@ -63,7 +63,7 @@ def audit(
         home: The folder of downloads and decoded arrays, as for `get`.
         levels: "manifest" (what an entry leaves open), "shipped" (the bytes in the repository), "cached"
             (downloads and decoded arrays), "remote" (every address of every file). The first three by default.
-        decode: "auto" decodes what declared sums do not vouch for; "always" decodes everything, and tells what
+        decode: "auto" decodes what declared digests do not vouch for; "always" decodes everything, and tells what
             pickles ask for; "never" hashes files and decodes nothing.
         deep: Whether "remote" downloads and hashes every file, instead of asking for its length.
         remember: Whether to note what good addresses said, in ``mirrors.lock`` beside the manifest.

@@ -1,6 +1,6 @@
 """Where do decoded arrays live between one run and the next?
 
-Each data set's arrays are `.npy` files in a folder named by what they were made from, beside the sums of what was
+Each data set's arrays are `.npy` files in a folder named by what they were made from, beside the hashes of what was
 written into them. The folder is written aside and renamed into place, so it is whole or absent; another source,
 another option or another declaration is another name, so an old array is never met by a new manifest.
 """
@@ -30,14 +30,14 @@ from tinytorch_datasets.formats._registry import Block
 from tinytorch_datasets.links import planted, through
 from tinytorch_datasets.maps import Part, found
 from tinytorch_datasets.plan import Column, Plan
-from tinytorch_datasets.sums import STRINGS_AT_ONCE, Run, Runs, covers, sum_of
 from tinytorch_datasets.texts import Texts
 from tinytorch_datasets.threads import Behind
+from tinytorch_datasets.value_digests import STRINGS_AT_ONCE, Run, Runs, covers, digest_of
 from tinytorch_datasets.writers import Numbers, Strings
 
 # Raise it when the files in a folder, or what they mean, change.
 LAYOUT = 3
-SUMS = "sums.json"
+HASHES = "hashes.json"
 BLOCK_BYTES = 2**20
 ABANDONED_AFTER_S = 3600
 TURN_S = 600
@@ -61,7 +61,7 @@ def folder_name(plan: Plan, decoder_version: int) -> str:
 
 
 def is_whole(plan: Plan, folder: Path) -> bool:
-    """Whether the folder holds every array of the plan, whole and of the declared form, and the sum of each."""
+    """Whether the folder holds every array of the plan, whole and of the declared form, and the hashes of each."""
     known = runs(folder)
     return all(covers(known.get(str(column), ()), column.count) and parts(column, folder) for column in plan.columns)
 
@@ -69,7 +69,7 @@ def is_whole(plan: Plan, folder: Path) -> bool:
 def runs(folder: Path) -> dict[str, list[Run]]:
     """What was written into each array of the folder, by column (``train.images``); none where nothing is known."""
     try:
-        known = json.loads((folder / SUMS).read_bytes())
+        known = json.loads((folder / HASHES).read_bytes())
         return {column: list(starmap(_run, told)) for column, told in known.items()}
     except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return {}
@@ -102,11 +102,11 @@ def parts_of(column: Column, folder: Path) -> list[Part]:
     return kept
 
 
-def sum_now(column: Column, folder: Path) -> str | None:
-    """The sum of the column's values as they are on disk now; None if they are not there, or are no text."""
+def digest_now(column: Column, folder: Path) -> str | None:
+    """The digest of the column's values as they are on disk now; None if they are not there, or are no text."""
     try:
         values = opened(column, folder)
-        return None if values is None else sum_of(values)
+        return None if values is None else digest_of(values)
     except (OSError, ValueError):
         return None
 
@@ -145,33 +145,33 @@ def blocks(plan: Plan, folder: Path) -> Iterator[Block]:
 def write(target: Path, blocks: Iterable[tuple[Column, int, Any]]) -> None:
     """Write all columns' blocks into the folder `target`, which appears when the last one is written.
 
-    A block is written, and summed, while the next one is decoded, so two are held at a time.
+    A block is written, and hashed, while the next one is decoded, so two are held at a time.
 
     Raises:
         StorageError: The disk is full, or the folder cannot be written to.
     """
     aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
     writers: dict[str, Numbers | Strings] = {}
-    sums: dict[str, Runs] = {}
+    hashes: dict[str, Runs] = {}
     try:
         make_folder(aside)
         with (
             contextlib.ExitStack() as open_files,
             contextlib.closing(Behind("writing")) as writing,
-            contextlib.closing(Behind("summing")) as summing,
+            contextlib.closing(Behind("hashing")) as hashing,
         ):
             for column, start, values in blocks:
                 name = str(column)
                 if name not in writers:
                     kind = Strings if column.is_text else Numbers
                     writers[name] = open_files.enter_context(contextlib.closing(kind(aside, column)))
-                    sums[name] = Runs()
+                    hashes[name] = Runs()
                 writing.do(partial(writers[name].write, start, values))
-                summing.do(partial(sums[name].add, start, values))
+                hashing.do(partial(hashes[name].add, start, values))
                 del values  # a block may be large, and is not to be held once it is written
             writing.wait()
-            summing.wait()
-        (aside / SUMS).write_text(json.dumps({name: taken.told() for name, taken in sums.items()}))
+            hashing.wait()
+        (aside / HASHES).write_text(json.dumps({name: taken.told() for name, taken in hashes.items()}))
         _into_place(aside, target)
     except OSError as error:
         if isinstance(error, StorageError) or error.errno is None:

@@ -33,7 +33,7 @@ FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.option(
     "--decode/--no-decode",
     default=None,
-    help="Decode every file again, whatever sums are declared; or hash files, and decode nothing",
+    help="Decode every file again, whatever digests are declared; or hash files, and decode nothing",
 )
 @click.option("--mirror", type=FOLDER, metavar="FOLDER", help="Check a folder that `mirror` wrote, and nothing else")
 @click.option("--lock", type=FILE, metavar="FILE", help="Find what moved since `provenance --json` wrote FILE")

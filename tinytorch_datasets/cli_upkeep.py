@@ -85,9 +85,8 @@ def add(
         say(f"{added.name}: {shown(str(added.manifest))}:{added.line}; {added.draft.format}, {said}")
     for left in added.draft.left_out:
         say(f"left out: {left}", err=True)
-    for number, line in enumerate(added.text.splitlines(), added.line):
-        if '"?"' in line or "# what is it" in line:
-            say(f"{added.manifest.name}:{number}: to be answered: {line.strip()}", err=True)
+    for question in added.questions:
+        say(f"{added.manifest.name}:{question.line}: to be answered: {question.text}", err=True)
 
 
 @click.command()

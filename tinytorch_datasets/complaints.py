@@ -18,8 +18,7 @@ from tinytorch_datasets.declarations import (
     SplitEntry,
 )
 from tinytorch_datasets.document import Document, dotted
-from tinytorch_datasets.errors import Problem
-from tinytorch_datasets.rules import guess
+from tinytorch_datasets.errors import Problem, did_you_mean
 
 _MODELS: dict[str, type[BaseModel]] = {"files": FileEntry, "fields": FieldEntry, "splits": SplitEntry}
 
@@ -41,10 +40,10 @@ def _in_words(finding: Any, keys: tuple[str | int, ...], document: Document) -> 
             alone = keys[-1] == "sha256" and isinstance(value, dict) and "md5" in value
             return "is missing" + ("; an MD5 may stand beside it, never instead of it" if alone else "")
         case "extra_forbidden":
-            return f"unknown key{guess(str(keys[-1]), _model_at(keys[:-1]).model_fields)}"
+            return f"unknown key{did_you_mean(str(keys[-1]), _model_at(keys[:-1]).model_fields)}"
         case "literal_error":
             allowed = facts["expected"]
-            return f"must be {allowed}, is {shown}{guess(str(value), _choices(allowed))}"
+            return f"must be {allowed}, is {shown}{did_you_mean(str(value), _choices(allowed))}"
         case "greater_than":
             return f"must be more than {facts['gt']}, is {shown}"
         case "greater_than_equal":

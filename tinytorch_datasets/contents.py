@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from tinytorch_datasets.errors import ContentError
+from tinytorch_datasets.errors import Aspect, ContentError, DecodeError
 from tinytorch_datasets.formats._registry import Block
 from tinytorch_datasets.plan import Column, Split
-from tinytorch_datasets.sums import Sum
+from tinytorch_datasets.value_digests import ValueDigest
 
 
 def _refuse(error: ContentError) -> None:
@@ -57,20 +57,33 @@ def checked(
         tell(repeated)
 
 
-def summed(columns: Iterable[Column], sums: Mapping[str, str]) -> Iterator[ContentError]:
-    """Each column whose values have another sum than declared, given the sums by column (``train.images``)."""
+def other_digests(columns: Iterable[Column], digests: Mapping[str, str]) -> Iterator[ContentError]:
+    """Each column whose values have another digest than declared, given the digests by column (``train.images``)."""
     for column in columns:
-        taken = sums.get(str(column))
+        taken = digests.get(str(column))
         if column.sha256 not in (None, taken):
             yield ContentError(
                 column.file,
                 f"{column} has decoded values of sha256\n    {taken}, declared is\n    {column.sha256}",
+                aspect="sha256",
                 expected=column.sha256,
                 actual=taken,
-                where=column.sha256_where,
                 column=str(column),
-                aspect="sha256",
+                where=column.sha256_where,
             )
+
+
+def promised_at(error: DecodeError, splits: Iterable[Split]) -> str | None:
+    """The line of the manifest that promised otherwise: a field's, or where a split's samples are counted."""
+    if not isinstance(error, ContentError):
+        return None
+    for split in splits:
+        if split.name == error.split:
+            return split.where
+        for column in split.columns.values():
+            if str(column) == error.column:
+                return split.where if error.aspect == "samples" else column.where
+    return None
 
 
 class _Seen:
@@ -107,41 +120,41 @@ class _Seen:
 
 
 class _Twins:
-    """Splits that could be each other's copies: sums are taken of those with as many samples, and of no others."""
+    """Splits that could be each other's copies: digests are taken of those with as many samples, and of no others."""
 
     def __init__(self, splits: Sequence[Split]) -> None:
         alike: dict[int, list[Split]] = {}
         for split in splits:
             alike.setdefault(split.samples, []).append(split)
         self._alike = [found for found in alike.values() if len(found) > 1]
-        self._sums = {id(c): Sum.of(c) for found in self._alike for split in found for c in split.columns.values()}
+        self._digests = {
+            id(c): ValueDigest.of(c) for found in self._alike for split in found for c in split.columns.values()
+        }
 
     def add(self, column: Column, start: int, values: Any) -> None:
         """Take in a block."""
-        if id(column) in self._sums:
-            self._sums[id(column)].add(start, values)
+        if id(column) in self._digests:
+            self._digests[id(column)].add(start, values)
 
     def told(self) -> Iterator[ContentError]:
         """Each split that has, field by field, the samples of one before it."""
         for alike in self._alike:
             first: dict[tuple[str | None, ...], Split] = {}
             for split in alike:
-                sums = tuple(self._sums[id(column)].sha256 for column in split.columns.values())
-                other = first.setdefault(sums, split)
-                if other is not split and None not in sums:
+                digests = tuple(self._digests[id(column)].sha256 for column in split.columns.values())
+                other = first.setdefault(digests, split)
+                if other is not split and None not in digests:
                     yield _repeated(split, other)
 
 
 def _repeated(split: Split, other: Split) -> ContentError:
-    column = next(iter(split.columns.values()))
     return ContentError(
-        column.file,
+        next(iter(split.columns.values())).file,
         f"{split.name} repeats {other.name}: all {split.samples:,} samples are the same, in the same order",
+        aspect="copy",
         expected=f"other samples than those of {other.name}",
         actual="the same",
-        where=split.where or column.where,
-        column=str(column),
-        aspect="split",
+        split=split.name,
     )
 
 
@@ -197,13 +210,12 @@ def _labels(column: Column, start: int, values: np.ndarray) -> np.ndarray:
     return values.astype(np.int64, copy=False)
 
 
-def _wrong(column: Column, aspect: str, expected: Any, actual: Any) -> ContentError:
+def _wrong(column: Column, aspect: Aspect, expected: Any, actual: Any) -> ContentError:
     return ContentError(
         column.file,
         f"{column} has {aspect} {actual}, declared is {expected}",
+        aspect=aspect,
         expected=expected,
         actual=actual,
-        where=column.where,
         column=str(column),
-        aspect=aspect,
     )

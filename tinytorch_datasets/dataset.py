@@ -290,11 +290,3 @@ def _same(sample: Any, own: tuple[Any, ...]) -> bool:
 
 def _one(value: Any) -> Any:
     return np.array(value) if isinstance(value, np.ndarray) else value
-
-
-# Names that code already means something by, so that no field or split may have them.
-RESERVED = frozenset(name for cls in (Split, Dataset) for name in dir(cls) if not name.startswith("_")) | {
-    "samples",
-    "file",
-    "members",
-}

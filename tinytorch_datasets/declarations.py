@@ -1,8 +1,8 @@
 """Which words does a manifest have, and what may each of them be?
 
 Frozen Pydantic models, one for each level of the YAML. Their descriptions are the documentation of the keys,
-in `docs/manifest.md` and in the JSON Schema that editors read. They are no docstrings, because Pydantic would read
-and parse this very file for those, each time it is imported.
+in `docs/manifest.md` and in the JSON Schema that editors read. A field's is an argument and not a string below it,
+because Pydantic would read and parse this very file for those, each time it is imported.
 """
 
 from __future__ import annotations

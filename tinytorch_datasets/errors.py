@@ -20,10 +20,14 @@ DatasetError                    every error of this package; says what, where an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+# Whatever reads such a pickle runs what it asks for; only its author knows whether that may be.
+CONVERT_IT = "Have whoever made it save its arrays as NPZ, and declare that file; do not load this one by other means."
 
 
 class DatasetError(Exception):
@@ -64,20 +68,12 @@ def _rebuild(cls: type[DatasetError], what: str, facts: dict[str, Any]) -> Datas
     return error
 
 
-class Problem:
+class Problem(NamedTuple):
     """One thing that is wrong in a manifest: `line` (from 1), `key` (``mnist.format``) and `what`."""
 
-    def __init__(self, line: int, key: str, what: str) -> None:
-        self.line, self.key, self.what = line, key, what
-
-    def __repr__(self) -> str:
-        return f"Problem({self.line}, {self.key!r}, {self.what!r})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Problem) and (self.line, self.key, self.what) == (other.line, other.key, other.what)
-
-    def __hash__(self) -> int:
-        return hash((self.line, self.key, self.what))
+    line: int
+    key: str
+    what: str
 
 
 class ManifestError(DatasetError, ValueError):
@@ -115,10 +111,9 @@ class UnknownDataset(DatasetError, LookupError):
 
     def __init__(self, name: str, known: Iterable[str], *, kind: str = "data set", place: str | None = None) -> None:
         known = tuple(known)
-        guess = nearest(name, known)
-        what = f"no {kind} named {name!r}" + (f" in {place}" if place else "")
-        what += f"; did you mean {guess!r}?" if guess else ""
-        super().__init__(what, mend=f"There are: {', '.join(known)}.", name=name, known=known, guess=guess)
+        what = f"no {kind} named {name!r}" + (f" in {place}" if place else "") + did_you_mean(name, known)
+        mend = f"There are: {', '.join(known)}."
+        super().__init__(what, mend=mend, name=name, known=known, guess=nearest(name, known))
 
 
 class FetchError(DatasetError, ConnectionError):
@@ -161,6 +156,10 @@ class HashMismatch(VerifyError):
     actual: str | int
 
 
+# What of a file's contents can be another than declared: of one field, of a split, or ("bytes") of the file.
+Aspect = Literal["samples", "dtype", "shape", "range", "labels", "sha256", "copy", "bytes"]
+
+
 class DecodeError(DatasetError, ValueError):
     """A file is not what its format says. `path` is the file, `reason` what is wrong with it."""
 
@@ -170,26 +169,61 @@ class DecodeError(DatasetError, ValueError):
     def __init__(self, path: Path, reason: str, **more: Any) -> None:
         super().__init__(f"{path}: {reason}", path=path, reason=reason, **more)
 
-    def __reduce__(self) -> tuple[Callable[..., DatasetError], tuple[Any, ...]]:
-        facts = {name: getattr(self, name) for name in ("where", "mend", *self._facts)}
-        return _rebuild, (type(self), self.what, facts)
-
 
 class UnsafePickle(DecodeError):
     """A pickle asks for something that is not part of an array. `names` is what it asked for (``os.system``)."""
 
     names: tuple[str, ...]
 
+    def __init__(self, path: Path, reason: str, **more: Any) -> None:
+        super().__init__(path, reason, **{"mend": CONVERT_IT, **more})
+
 
 class ContentError(DecodeError):
-    """The file is well-formed but holds something else than declared. `expected` and `actual` say what."""
+    """The file is well-formed but holds something else than declared. `expected` and `actual` say what.
 
+    Attributes:
+        aspect: What of it is another one.
+        column: The field and its split (``train.images``), where it is one field's.
+        split: The split, where it is one split's as a whole.
+    """
+
+    aspect: Aspect
     expected: Any
     actual: Any
+    column: str | None
+    split: str | None
+
+    def __init__(
+        self,
+        path: Path,
+        reason: str,
+        *,
+        aspect: Aspect,
+        expected: Any,
+        actual: Any,
+        column: str | None = None,
+        split: str | None = None,
+        **more: Any,
+    ) -> None:
+        facts = {"aspect": aspect, "expected": expected, "actual": actual, "column": column, "split": split}
+        super().__init__(path, reason, **facts, **more)
 
 
-# The least of difflib's ratios at which a name is taken for another one, misspelled.
+# The least of difflib's ratios at which a name is taken for another one, misspelled; and the longest name that is
+# compared at all, because those in a file may be of any length.
 NEAR = 0.6
+MOST_GUESSED_CHARACTERS = 64
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence that names the nearest known name, or nothing.
+
+    >>> did_you_mean("imgaes", ["images", "labels"]), did_you_mean("imgaes", [])
+    ("; did you mean 'images'?", '')
+    """
+    guess = nearest(name, known)
+    return f"; did you mean {guess!r}?" if guess else ""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -198,6 +232,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     >>> nearest("cifar-10", ["mnist", "cifar10"])
     'cifar10'
     """
+    if len(name) > MOST_GUESSED_CHARACTERS:
+        return None
     word = _fold(name)
     folded = {candidate: k for k in known if _may_be_near(word, candidate := _fold(k))}
     if not folded:

@@ -16,10 +16,10 @@ _BESIDE = (".part", ".part.json", ".part.d")
 _DEVICE = re.compile(r"(?i:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])(\..*)?")
 
 
-def unsafe(path: str) -> str | None:
+def why_unsafe(path: str) -> str | None:
     """What makes a path leave its folder, or mean something else on another machine; None if nothing does.
 
-    >>> unsafe("splits/train.txt"), unsafe("../train.txt"), unsafe("aux.txt")
+    >>> why_unsafe("splits/train.txt"), why_unsafe("../train.txt"), why_unsafe("aux.txt")
     (None, "leaves its folder: '../train.txt'", "is a device's name on Windows: 'aux.txt'")
     """
     parts = path.split("/")
@@ -40,27 +40,32 @@ def unsafe(path: str) -> str | None:
     return None
 
 
-def hidden(folder: str) -> str | None:
+def why_hidden(folder: str) -> str | None:
     """What is wrong with a folder that begins with a dot: decoded arrays and what was verified are kept in such a one.
 
-    >>> hidden(".cache"), hidden("cifar-10")
-    ("begins with a dot, as the folder of what was verified does: '.cache'", None)
+    >>> why_hidden(".cache"), why_hidden("cifar-10")
+    ("begins with a dot; such names are reserved for .cache: '.cache'", None)
     """
-    return f"begins with a dot, as the folder of what was verified does: {folder!r}" if folder[:1] == "." else None
+    return f"begins with a dot; such names are reserved for .cache: {folder!r}" if folder[:1] == "." else None
 
 
 def clashes(files: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Names that are in each other's way on disk, each with why: a file as a folder, or where another is downloaded."""
-    folded = {_folded(name): name for name in files}
-    for fold, name in folded.items():
+    names = {folded(name): name for name in files}
+    for fold, name in names.items():
         parts = fold.split("/")
         above = ["/".join(parts[:i]) for i in range(1, len(parts))]
-        if way := next((folded[a] for a in above if a in folded), None):
+        if way := next((names[a] for a in above if a in names), None):
             yield name, f"{way!r} is a file, so it cannot be a folder too"
         beside = [fold.removesuffix(suffix) for suffix in _BESIDE if fold.endswith(suffix)]
-        if way := next((folded[b] for b in beside if b in folded), None):
+        if way := next((names[b] for b in beside if b in names), None):
             yield name, f"is where {way!r} is kept while it is downloaded; give it another name"
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """What a name is on a disk that folds letter case and composes letters: equal for names that are one file there.
+
+    >>> folded("Cafe\\u0301") == folded("caf\\u00e9")
+    True
+    """
     return unicodedata.normalize("NFC", name).casefold()

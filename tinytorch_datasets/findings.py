@@ -49,7 +49,7 @@ RULES: Mapping[str, str] = MappingProxyType(
         "empty": "More texts are empty than declared.",
         "mirror-refuses": "A mirror answers, but does not give the file.",
         "mirror-length": "A mirror gives a file of another length than declared.",
-        "mirror-foreign": "A mirror gives something that is no such file, as a login page.",
+        "mirror-foreign": "A mirror gives something else than the file, such as a login page.",
         "mirror-hash": "A mirror gives a file of another sha256 than declared.",
         "mirror-moved": "A mirror's file was changed since it was last known to be right.",
         "mirror-silent": "A mirror could not be asked now.",

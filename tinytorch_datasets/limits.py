@@ -16,7 +16,7 @@ MOST_SAMPLE_BYTES = 2**31
 MOST_SHAPE = 31
 
 
-def span_of(span: list[float], dtype: Any) -> Iterator[str]:
+def wrong_range(span: list[float], dtype: Any) -> Iterator[str]:
     """What is wrong with a range of values of that dtype."""
     low, high = span
     if low > high:
@@ -27,7 +27,7 @@ def span_of(span: list[float], dtype: Any) -> Iterator[str]:
             yield f"{dtype} holds {limits.min} to {limits.max}, so it cannot reach {low} to {high}"
 
 
-def size_of(shape: Any, dtype: Any) -> Iterator[str]:
+def wrong_shape(shape: Any, dtype: Any) -> Iterator[str]:
     """What is wrong with the shape of one sample of that dtype."""
     if not isinstance(shape, list) or not all(isinstance(length, int) for length in shape):
         return

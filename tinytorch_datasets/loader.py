@@ -157,5 +157,5 @@ def _stands(receipt: Receipt, dataset: Dataset, verify: Mode) -> bool:
     return receipt.holds() and (verify == "auto" or receipt.holds_in_every_byte(dataset))
 
 
-# Data sets are immutable, so who asks twice gets the same one, as long as what it stands on has not changed.
+# Data sets are immutable, so whoever asks twice gets the same one, as long as what it stands on has not changed.
 _held: dict[tuple[str, str, tuple[str, ...]], tuple[Receipt, Dataset]] = {}

@@ -45,7 +45,7 @@ class Column:
     `shape` is the shape of one sample, () for a scalar. `range` is (lowest, highest), both allowed. `per` is
     "sample", or "split" for a text that belongs to the split as a whole. `file` is the file's path on disk;
     `key` names the field inside that file (a member, an array, a column), where the format has such names.
-    `sha256` is the declared sum of its values, if one is, on the line `sha256_where`.
+    `sha256` is the declared digest of its values, if one is, on the line `sha256_where`.
     """
 
     split: str

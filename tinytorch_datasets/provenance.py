@@ -1,6 +1,6 @@
 """Exactly which bytes, and which values, did somebody have?
 
-A record in plain values: the library, the manifest, and for each data set its files' hashes and its arrays' sums.
+A record in plain values: the library, the manifest, and for each data set its files' hashes and its arrays' digests.
 Written to a file it is a lock, and `audit --lock` finds whatever moved since.
 """
 
@@ -88,7 +88,7 @@ def files(plan: Plan, found: Mapping[Path, Digest | OSError]) -> dict[str, Any]:
 
 
 def contents(plan: Plan, where: Places) -> dict[str, Any]:
-    """The dtype, shape and sum of each field of each split, taken now; decoded, unless the arrays are in the cache."""
+    """Dtype, shape and digest of each field of each split, taken now; decoded, unless the arrays are in the cache."""
     stamps = stages.stamps_of(plan, where)
     for file in plan.files:
         check(plan.root / file.name, file, mode="auto", stamps=stamps, mend=stages.mend(plan))
@@ -99,7 +99,7 @@ def contents(plan: Plan, where: Places) -> dict[str, Any]:
             field: {
                 "dtype": column.dtype,
                 "shape": [column.count, *column.shape],
-                "sha256": cache.sum_now(column, folder),
+                "sha256": cache.digest_now(column, folder),
             }
             for field, column in split.columns.items()
         }

@@ -4,7 +4,7 @@ A receipt is a data set's entry in compiled form: the folder of its decoded arra
 change, inode) of the manifest, of every source file and of every array there as they were when last found right.
 While all of them fit, `get` needs neither YAML nor Pydantic nor a hash: it opens the maps. When one does not,
 or the receipt is damaged, or another version of the package wrote it, there is no receipt, and every stage runs.
-The hashes of all of these are in it too, for who wants every byte read now.
+The hashes of all of these are in it too, for whoever wants every byte read now.
 
 A receipt speeds up and decides nothing: `audit` makes each one anew from the manifest and compares.
 """
@@ -51,7 +51,7 @@ class Receipt(NamedTuple):
     """What opening one data set takes, and what it stands on.
 
     `folder` is where its decoded arrays are, those that are stamped and no others that are named like it elsewhere.
-    `files` are the sha256 of the source files by path, `runs` the sums of the arrays by column (``train.images``);
+    `files` are the sha256 of the source files by path, `runs` the hashes of the arrays by column (``train.images``);
     `entry` is what the manifest has below the data set's name.
     """
 
@@ -76,7 +76,7 @@ class Receipt(NamedTuple):
     def holds_in_every_byte(self, dataset: Dataset) -> bool:
         """Whether manifest, files and the arrays of the data set made from it have their hashes, all read now."""
         from tinytorch_datasets.hashing import sha256_of, side_by_side
-        from tinytorch_datasets.sums import Run, covers, holds
+        from tinytorch_datasets.value_digests import Run, covers, holds
 
         files = {self.manifest: self.manifest_sha256, **self.files}
         jobs = [(self.stamps[path][0], partial(_is, sha256_of, path, sha256)) for path, sha256 in files.items()]

@@ -8,15 +8,15 @@ over here, because Pydantic reports it.
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from tinytorch_datasets.dataset import RESERVED
-from tinytorch_datasets.errors import nearest
-from tinytorch_datasets.file_names import clashes, hidden, unsafe
-from tinytorch_datasets.limits import MOST_SAMPLES, size_of, span_of
+from tinytorch_datasets.dataset import Dataset, Split
+from tinytorch_datasets.declarations import SplitEntry
+from tinytorch_datasets.errors import did_you_mean
+from tinytorch_datasets.file_names import clashes, folded, why_hidden, why_unsafe
+from tinytorch_datasets.limits import MOST_SAMPLES, wrong_range, wrong_shape
 from tinytorch_datasets.plan import TEXT
 
 Keys = tuple[str | int, ...]
@@ -24,9 +24,10 @@ Problems = Iterator[tuple[Keys, str]]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_SPLIT_KEYS = ("samples", "file", "members")
+_SPLIT_KEYS = tuple(SplitEntry.model_fields)
 
-MOST_GUESSED_CHARACTERS = 64
+# Names that the manifest or code already means something by, so that no field or split may have them.
+_RESERVED = {*_SPLIT_KEYS, *(name for cls in (Split, Dataset) for name in dir(cls) if not name.startswith("_"))}
 
 
 class _Format(Protocol):
@@ -64,7 +65,7 @@ def broken(data: object, formats: Formats) -> Problems:
         yield from _shared_files(at, entry, promised)
     for key in ("download_to", "shipped_in"):
         folder = _mapping(data).get(key)
-        if isinstance(folder, str) and (wrong := unsafe(folder)):
+        if isinstance(folder, str) and (wrong := why_unsafe(folder)):
             yield (key,), wrong
 
 
@@ -74,13 +75,16 @@ def _format(entry: dict[str, Any], formats: Formats) -> Problems:
         return
     known = formats.known()
     if name not in known:
-        yield ("format",), f"no decoder for format {name!r}" + (guess(name, known) or f"; there are {', '.join(known)}")
+        yield (
+            ("format",),
+            f"no decoder for format {name!r}" + (did_you_mean(name, known) or f"; there are {', '.join(known)}"),
+        )
         return
     form = formats.of(name)
     options = _mapping(entry.get("options"))
     for option, value in options.items():
         if option not in form.options:
-            told = guess(option, form.options) or f"; it has {', '.join(form.options) or 'none'}"
+            told = did_you_mean(option, form.options) or f"; it has {', '.join(form.options) or 'none'}"
             yield ("options", option), f"format {name!r} has no such option{told}"
         else:
             yield from _option(option, value, form.options[option])
@@ -128,8 +132,8 @@ def _layout(entry: dict[str, Any], name: str, layout: str) -> Problems:
 def _fields(entry: dict[str, Any], formats: Formats) -> Problems:
     for name, field in _mapping(entry.get("fields")).items():
         at: Keys = ("fields", name)
-        if not _FIELD.fullmatch(name) or name in RESERVED:
-            reserved = "; this one has a meaning of its own in code" if name in RESERVED else ""
+        if not _FIELD.fullmatch(name) or name in _RESERVED:
+            reserved = "; this one has a meaning of its own in code" if name in _RESERVED else ""
             yield at, "a field's name is lowercase letters, digits and '_', starting with a letter" + reserved
         if not isinstance(field, dict):
             continue
@@ -140,7 +144,7 @@ def _fields(entry: dict[str, Any], formats: Formats) -> Problems:
             if field.get("shape"):
                 yield (*at, "shape"), "a field with classes is one label a sample, so it has no shape"
             yield from (((*at, "classes", i), what) for i, what in _repeats(classes, "class"))
-        yield from (((*at, "shape"), what) for what in size_of(field.get("shape"), dtype))
+        yield from (((*at, "shape"), what) for what in wrong_shape(field.get("shape"), dtype))
         if dtype == TEXT:
             for key in ("shape", "range", "classes"):
                 if key in field:
@@ -148,7 +152,7 @@ def _fields(entry: dict[str, Any], formats: Formats) -> Problems:
         elif field.get("per") == "split":
             yield (*at, "per"), "only text can belong to the split as a whole"
         if isinstance(span, list) and len(span) == 2 and all(isinstance(end, int | float) for end in span):
-            yield from (((*at, "range"), what) for what in span_of(span, dtype))
+            yield from (((*at, "range"), what) for what in wrong_range(span, dtype))
 
 
 def _splits(entry: dict[str, Any], formats: Formats) -> Problems:
@@ -156,7 +160,7 @@ def _splits(entry: dict[str, Any], formats: Formats) -> Problems:
     places: dict[str, str] = {}
     for name, split in _mapping(entry.get("splits")).items():
         at: Keys = ("splits", name)
-        if not _FIELD.fullmatch(name) or name in RESERVED:
+        if not _FIELD.fullmatch(name) or name in _RESERVED:
             yield at, "a split's name is lowercase letters, digits and '_', and nothing that code already means"
         if not isinstance(split, dict):
             continue
@@ -169,26 +173,26 @@ def _splits(entry: dict[str, Any], formats: Formats) -> Problems:
         if other != name:
             yield at, f"is where {other!r} is: the same file, and the same places in it"
         for key in named.keys() - fields.keys():
-            yield (*at, key), f"no field of that name{guess(key, [*fields, *_SPLIT_KEYS])}"
+            yield (*at, key), f"no field of that name{did_you_mean(key, [*fields, *_SPLIT_KEYS])}"
         inside = split.get("file")
         for key, file in {"file": inside, **({} if inside else named)}.items():
             if isinstance(file, str) and file not in files:
-                yield (*at, key), f"{file!r} is not under files{guess(file, files)}"
+                yield (*at, key), f"{file!r} is not under files{did_you_mean(file, files)}"
         members = split.get("members")
         yield from (((*at, "members", i), what) for i, what in _repeats(members, "member"))
         for i, member in enumerate(members if isinstance(members, list) else ()):
-            if isinstance(member, str) and (wrong := unsafe(member)):
+            if isinstance(member, str) and (wrong := why_unsafe(member)):
                 yield (*at, "members", i), wrong
 
 
 def _files(entry: dict[str, Any], formats: Formats) -> Problems:
-    folded: dict[str, str] = {}
+    met: dict[str, str] = {}
     files = _mapping(entry.get("files"))
     for name, file in files.items():
         at: Keys = ("files", name)
-        if wrong := unsafe(name):
+        if wrong := why_unsafe(name):
             yield at, wrong
-        same = folded.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        same = met.setdefault(folded(name), name)
         if same != name:
             yield at, f"{name!r} and {same!r} are one file on a disk that folds letter case"
         urls = _mapping(file).get("urls")
@@ -197,11 +201,11 @@ def _files(entry: dict[str, Any], formats: Formats) -> Problems:
         if entry.get("status") == "remote" and not urls and not entry.get("mirrors"):
             yield at, "is remote but has no mirror and no url"
     yield from ((("files", name), what) for name, what in clashes(files))
-    if isinstance(folder := entry.get("folder"), str) and (wrong := unsafe(folder) or hidden(folder)):
+    if isinstance(folder := entry.get("folder"), str) and (wrong := why_unsafe(folder) or why_hidden(folder)):
         yield ("folder",), wrong
     used_by = entry.get("used_by")
     for i, script in enumerate(used_by if isinstance(used_by, list) else ()):
-        if isinstance(script, str) and (wrong := unsafe(script)):
+        if isinstance(script, str) and (wrong := why_unsafe(script)):
             yield ("used_by", i), wrong
     mirrors = entry.get("mirrors")
     if isinstance(mirrors, list):
@@ -235,7 +239,7 @@ def _shared_files(at: Keys, entry: dict[str, Any], promised: dict[tuple[str, str
     """Two data sets may share a folder, and even a file, but not a name for two different files."""
     folder = entry.get("folder") or at[1]
     for name, file in _mapping(entry.get("files")).items():
-        key = (str(folder).casefold(), name.casefold())
+        key = (folded(str(folder)), folded(name))
         owner, sha256 = promised.setdefault(key, (str(at[1]), _mapping(file).get("sha256")))
         if owner != at[1] and sha256 != _mapping(file).get("sha256"):
             yield (*at, "files", name), f"{folder}/{name} is another file in {owner!r}; give one of them a `folder`"
@@ -254,26 +258,16 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def guess(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence that names the nearest known name, or nothing.
-
-    >>> guess("imgaes", ["images", "labels"])
-    "; did you mean 'images'?"
-    """
-    near = nearest(name, known) if len(name) <= MOST_GUESSED_CHARACTERS else None
-    return f"; did you mean {near!r}?" if near else ""
-
-
 def _contents(entry: dict[str, Any], formats: Formats) -> Problems:
     fields, splits = _mapping(entry.get("fields")), _mapping(entry.get("splits"))
     for name, body in fields.items():
         for split in _mapping(_mapping(body).get("sha256")).keys() - splits.keys():
-            yield ("fields", name, "sha256", split), f"no split of that name{guess(split, splits)}"
+            yield ("fields", name, "sha256", split), f"no split of that name{did_you_mean(split, splits)}"
     contract = _mapping(entry.get("contract"))
     of = _mapping(contract.get("duplicates")).get("of")
     for i, field in enumerate(of if isinstance(of, list) else ()):
         if isinstance(field, str) and field not in fields:
-            yield ("contract", "duplicates", "of", i), f"no field of that name{guess(str(field), fields)}"
+            yield ("contract", "duplicates", "of", i), f"no field of that name{did_you_mean(str(field), fields)}"
     if "balance" in contract and not any("classes" in _mapping(field) for field in fields.values()):
         yield ("contract", "balance"), "no field has classes to be balanced"
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # Other programs clean the cache while we fill it, or touch a file while we read it; mostly once.
 TRIES = 3
+# What is decoded was verified: its bytes are the promised ones, whatever they turn out to hold.
+CORRECT_THE_ENTRY = "The file has its declared hash, so correct the entry"
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -165,17 +167,22 @@ def array_folders(plan: Plan, where: Places) -> list[Path]:
     return [kept / "arrays" / name for kept in where.caches]
 
 
-def blocks(plan: Plan) -> Generator[formats.Block, None, None]:
+def blocks(plan: Plan, *, mend: str | None = None) -> Generator[formats.Block, None, None]:
     """All values of a data set, decoded from its verified files and checked against what is declared.
 
     Raises:
-        DecodeError: A file is not what its format, or the manifest, says. It names the line of the manifest.
+        DecodeError: A file is not what its format, or the manifest, says. It names the line of the manifest, and what
+            to do: what the error itself says, or `mend`, or else to correct the entry.
     """
     form = formats.of(plan.format)
     try:
         yield from contents.checked(form.decode(plan.splits, **plan.options), plan.splits)
     except DecodeError as error:
-        error.where = error.where or plan.where
+        error.where = error.where or contents.promised_at(error, plan.splits) or plan.where
+        error.mend = error.mend or mend
+        error.mend = (
+            error.mend or f"{CORRECT_THE_ENTRY}; `tinytorch-datasets audit {plan.name}` lists all that differs."
+        )
         raise
 
 

@@ -19,7 +19,7 @@ from tinytorch_datasets.errors import ChangedFile, HashMismatch, MissingFile, St
 from tinytorch_datasets.hashing import sha256_of, side_by_side
 from tinytorch_datasets.maps import Stamp, stamp
 from tinytorch_datasets.plan import Column, File, Plan
-from tinytorch_datasets.sums import Run, holds
+from tinytorch_datasets.value_digests import Run, holds
 
 Mode = Literal["auto", "always"]
 
@@ -29,7 +29,7 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 class Stamps:
     """What was hashed before: for each path the file's stamp then, and its sha256. Kept as one small JSON file.
 
-    Of an array it is the sums of what was written.
+    Of an array it is the sha256 of each run that was written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -100,7 +100,7 @@ def unchanged(plan: Plan, stamps: Stamps) -> None:
 def arrays_hold(plan: Plan, folder: Path, *, mode: Mode, stamps: Stamps) -> bool:
     """Whether the folder has every array of a plan as it was written there.
 
-    By their stamps, as files are; those whose stamp does not fit, and in mode "always" all of them, by their sums.
+    By their stamps, as files are; those whose stamp does not fit, and in mode "always" all of them, by their hashes.
     """
     if not cache.is_whole(plan, folder):
         return False

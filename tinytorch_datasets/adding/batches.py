@@ -13,11 +13,11 @@ from tinytorch_datasets.adding import names
 from tinytorch_datasets.adding.seen import INSTRUCTIONS, Look, Seen
 from tinytorch_datasets.errors import DecodeError, UnsafePickle
 from tinytorch_datasets.formats import _tar
-from tinytorch_datasets.formats._unpickle import load
+from tinytorch_datasets.formats._unpickle import as_text, load_dict
+from tinytorch_datasets.formats.cifar_python import PIXELS
 
 LABEL_KEYS = ("labels", "fine_labels", "coarse_labels")
 NAME_KEYS = {"labels": "label_names", "fine_labels": "fine_label_names", "coarse_labels": "coarse_label_names"}
-PIXELS = 3 * 32 * 32
 
 
 def look(path: Path, file: str) -> Look:
@@ -26,12 +26,12 @@ def look(path: Path, file: str) -> Look:
         with tarfile.open(path) as archive:
             sizes = {member.name: member.size for member in archive if member.isfile()}
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise DecodeError(path, f"it is no tar archive that can be read: {error}") from error
+        raise DecodeError(path, f"it is not a tar archive that can be read: {error}") from error
     loaded = {}
     for name, stream in _tar.members(path, sizes):
         data = stream.take(stream.size or 0, "the member")
         try:
-            loaded[name] = _text_keys(load(data, path, most=INSTRUCTIONS, member=name))
+            loaded[name] = load_dict(data, path, most=INSTRUCTIONS, member=name)
         except UnsafePickle:
             raise
         except DecodeError:
@@ -41,7 +41,7 @@ def look(path: Path, file: str) -> Look:
         reason = "it is a tar archive, and none of its members is a batch of CIFAR's"
         raise DecodeError(path, reason, mend="Unpack it, and add the files in it.")
     key = next(k for k in LABEL_KEYS if k in next(iter(found.values())))
-    classes = next((tuple(map(_word, m[NAME_KEYS[key]])) for m in loaded.values() if NAME_KEYS[key] in m), None)
+    classes = next((tuple(map(as_text, m[NAME_KEYS[key]])) for m in loaded.values() if NAME_KEYS[key] in m), None)
     seen = []
     for name in sorted(found, key=_naturally):
         samples, split = len(found[name]["data"]), names.split_of(name) or "train"
@@ -51,17 +51,7 @@ def look(path: Path, file: str) -> Look:
     return Look(file, path, "cifar-python", tuple(seen), {"labels": key} if key != "labels" else {})
 
 
-def _text_keys(loaded: Any) -> dict[str, Any]:
-    if not isinstance(loaded, dict):
-        return {}
-    return {_word(key): value for key, value in loaded.items()}
-
-
-def _word(value: Any) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
-
-
-def _is_batch(loaded: dict[str, Any]) -> bool:
+def _is_batch(loaded: dict[Any, Any]) -> bool:
     data = loaded.get("data")
     is_images = isinstance(data, np.ndarray) and data.ndim == 2 and data.shape[1] == PIXELS
     return is_images and any(key in loaded for key in LABEL_KEYS)

@@ -16,17 +16,16 @@ import numpy as np
 
 from tinytorch_datasets import formats
 from tinytorch_datasets.adding.looks import placed, usable
-from tinytorch_datasets.adding.seen import Look, Seen
+from tinytorch_datasets.adding.seen import MOST_CLASSES, Look, Seen
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.plan import Column, Split
 
-MOST_CLASSES = 1000
 ORDER = ("train", "val", "test")
 
 
 @dataclass
 class Field:
-    """A field as it will be declared; `sha256` are the sums of its splits, `note` is the comment beside it."""
+    """A field as it will be declared; `sha256` are its values' digests by split, `note` the comment beside it."""
 
     dtype: str
     shape: tuple[int, ...] = ()
@@ -85,7 +84,7 @@ def _sorted_out(parts: list[_Part], left_out: list[str]) -> list[_Part]:
             kept.append(part)
         else:
             left_out.append(
-                f"{_told(part)}: {part.seen.dtype} {part.seen.shape} is no row of samples that can be declared"
+                f"{_told(part)}: {part.seen.dtype} {part.seen.shape} is not a row of samples that can be declared"
             )
     splits = dict.fromkeys(part.split for part in kept)
     for split in splits:

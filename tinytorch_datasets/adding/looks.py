@@ -16,7 +16,7 @@ from tinytorch_datasets.adding.seen import INFLATED_BYTES, INSTRUCTIONS, Look, S
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.fetch._diagnosis import foreign
 from tinytorch_datasets.formats._stream import opened
-from tinytorch_datasets.formats._unpickle import load
+from tinytorch_datasets.formats._unpickle import as_text, load_dict
 from tinytorch_datasets.formats._zip import opened_zip
 from tinytorch_datasets.formats.idx import TYPES
 from tinytorch_datasets.plan import DTYPES, TEXT
@@ -86,12 +86,8 @@ def _is_pickle(head: bytes, path: Path) -> bool:
 def _pickle(path: Path, file: str, head: bytes) -> Look:
     limit = max(INFLATED_BYTES, path.stat().st_size)
     with opened(path, limit=limit, promise="the most that is read to recognise a file") as stream:
-        loaded = load(stream.whole(), path, most=INSTRUCTIONS)
-    if not isinstance(loaded, dict):
-        raise DecodeError(path, f"it holds a {type(loaded).__name__}, not a dict of arrays")
-    seen = [
-        _held(key.decode("latin-1") if isinstance(key, bytes) else str(key), value) for key, value in loaded.items()
-    ]
+        loaded = load_dict(stream.whole(), path, most=INSTRUCTIONS)
+    seen = [_held(as_text(key), value) for key, value in loaded.items()]
     return Look(file, path, "pickle", tuple(one for one in seen if one))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -21,22 +21,34 @@ from tinytorch_datasets.scalars import plain
 WIDTH = 120
 NEW = "version: 1\n\ndatasets:\n"
 _BARE = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./() +-]*(?<! )")
-LICENCE = '# which? "not stated by the authors", if they do not say'
-SOURCE = "# the page of its authors"
+LICENCE = '"?" # which? "not stated by the authors", if they do not say'
+SOURCE = '"?" # the page of its authors'
+
+
+class Entry(NamedTuple):
+    """The lines of an entry, indented by nothing. `questions` are the places of those that a person is to answer."""
+
+    lines: list[str]
+    questions: list[int]
 
 
 def entry(
     name: str, draft: Draft, sources: Sequence[Source], facts: Mapping[str, str], *, status: str, mirrors: Sequence[str]
-) -> list[str]:
-    """The lines of an entry, indented by nothing. `facts` are title, license, source and folder, as far as known."""
-    lines = [f"{name}:"]
-    asked = "" if "title" in facts else " # what is it, in a line?"
-    lines.append(f"  title: {scalar(facts.get('title', name))}{asked}")
+) -> Entry:
+    """What is written of a data set. `facts` are title, license and source, as far as known; the rest is asked."""
+    lines, questions = [f"{name}:"], list[int]()
+
+    def add(fact: str, question: str) -> None:
+        if fact not in facts:
+            questions.append(len(lines))
+        lines.append(f"  {fact}: {scalar(facts[fact]) if fact in facts else question}")
+
+    add("title", f"{scalar(name)} # what is it, in a line?")
     lines += [f"  status: {status}", f"  format: {draft.format}"]
     if draft.options:
         lines += _one_or_more("  ", "options", draft.options)
-    lines.append(f"  license: {scalar(facts['license'])}" if "license" in facts else f'  license: "?" {LICENCE}')
-    lines.append(f"  source: {scalar(facts['source'])}" if "source" in facts else f'  source: "?" {SOURCE}')
+    add("license", LICENCE)
+    add("source", SOURCE)
     lines.append("  fields:")
     for field, one in draft.fields.items():
         told: dict[str, Any] = {"dtype": one.dtype}
@@ -61,7 +73,7 @@ def entry(
         ]
         if source.url and not any(source.url == mirror + source.name for mirror in mirrors):
             lines.append(f"      urls: [{scalar(source.url)}]")
-    return lines
+    return Entry(lines, questions)
 
 
 def _hash(digest: str) -> str:
@@ -80,7 +92,6 @@ def _one_or_more(indent: str, key: str, value: Any, comment: str = "") -> Iterat
         for inner, part in value.items():
             yield from _one_or_more(indent + "  ", inner, part)
     else:
-        line = ""
         for part in value:
             yield f"{indent}  - {flow(part)}"
 
@@ -116,7 +127,7 @@ def scalar(value: Any) -> str:
     return value if bare else json.dumps(value, ensure_ascii=False)
 
 
-def with_entry(text: str, name: str, lines: Sequence[str]) -> tuple[str, int]:
+def with_entry(text: str, lines: Sequence[str]) -> tuple[str, int]:
     """The manifest's text with the entry as its last data set, and the line that the entry begins on."""
     text = text or NEW
     end = "\r\n" if "\r\n" in text else "\n"
@@ -130,7 +141,6 @@ def with_entry(text: str, name: str, lines: Sequence[str]) -> tuple[str, int]:
         indent, at = value.value[0][0].start_mark.column, _last_line(value) + 1
         gap = [""] if at > 1 and _is_spaced(value, rows) else []
     else:  # `datasets:` or `datasets: {}`
-        at = value.start_mark.line + 1
         key = next(k for k, _ in root.value if k.value == "datasets")
         at = key.start_mark.line + 1
         rows[at - 1] = re.sub(r":\s*(\{\s*\})?[ \t]*", ": ", rows[at - 1].rstrip("\r\n"), count=1).rstrip() + end

@@ -12,7 +12,7 @@ from tinytorch_datasets.adding.sources import Source
 from tinytorch_datasets.disk import whole_file
 from tinytorch_datasets.errors import DatasetError, ManifestError
 from tinytorch_datasets.manifest import Manifest
-from tinytorch_datasets.sums import Sum
+from tinytorch_datasets.value_digests import ValueDigest
 
 
 def checked(text: str, scratch: Path, manifest: Path) -> Manifest:
@@ -48,14 +48,20 @@ def gathered(found: Sequence[Source], scratch: Path) -> Iterator[Path]:
     yield folder
 
 
-def proved(text: str, name: str, found: Sequence[Source], scratch: Path, manifest: Path) -> dict[str, dict[str, str]]:
-    """The sum of the values of each field of each split, once all were decoded and found to be as that text says."""
+def proved(
+    text: str, name: str, found: Sequence[Source], scratch: Path, manifest: Path, *, mend: str
+) -> dict[str, dict[str, str]]:
+    """The digest of the values of each field of each split, once all were decoded and found to be as that text says.
+
+    Raises:
+        DecodeError: They are not; `mend` is what to do, if the error does not say it itself.
+    """
     book = checked(text, scratch, manifest)
-    taken: dict[str, dict[str, Sum]] = {}
+    taken: dict[str, dict[str, ValueDigest]] = {}
     with gathered(found, scratch) as folder:
-        for column, start, values in stages.blocks(book.plan(name).under(folder)):
+        for column, start, values in stages.blocks(book.plan(name).under(folder), mend=mend):
             splits = taken.setdefault(column.field, {})
-            splits.setdefault(column.split, Sum.of(column)).add(start, values)
+            splits.setdefault(column.split, ValueDigest.of(column)).add(start, values)
     return {
         field: {split: taken[field][split].sha256 or "" for split in book.entry(name).splits}
         for field in book.entry(name).fields

@@ -11,6 +11,9 @@ from typing import Any
 INFLATED_BYTES = 2**31
 INSTRUCTIONS = 2**24
 
+# Where more values than this are told apart, they are not taken for labels.
+MOST_CLASSES = 1000
+
 
 @dataclass(frozen=True)
 class Seen:

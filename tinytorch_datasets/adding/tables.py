@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from tinytorch_datasets.adding import names
-from tinytorch_datasets.adding.seen import Look, Seen
+from tinytorch_datasets.adding.seen import MOST_CLASSES, Look, Seen
 from tinytorch_datasets.errors import DecodeError
+from tinytorch_datasets.formats._cells import REAL
 from tinytorch_datasets.formats._text import lines, opened_text
 from tinytorch_datasets.plan import TEXT
 
@@ -19,9 +20,7 @@ DELIMITERS = ",\t;|"
 ENDINGS = (".csv", ".tsv", ".data")
 LOOKED_AT = 200
 LABEL_NAMES = names.LABELS | {"class", "species", "kind", "category", "digit", "variety", "outcome", "diagnosis"}
-MOST_CLASSES = 1000
 
-_NUMBER = re.compile(r" *[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)? *")
 _WHOLE = re.compile(r" *[+-]?[0-9]{1,18} *")
 
 
@@ -70,10 +69,10 @@ def look(path: Path, file: str) -> Look:
 def _is_header(rows: Sequence[Sequence[str]]) -> bool:
     """Whether the first row names columns: no number in it, and each name once, where numbers or other words follow."""
     first, rest = rows[0], rows[1:]
-    if not rest or any(_NUMBER.fullmatch(cell) for cell in first) or len(set(first)) < len(first) or "" in first:
+    if not rest or any(REAL.fullmatch(cell) for cell in first) or len(set(first)) < len(first) or "" in first:
         return False
     columns = list(zip(*rest, strict=False))
-    numbers = any(all(_NUMBER.fullmatch(cell) for cell in column) for column in columns)
+    numbers = any(all(REAL.fullmatch(cell) for cell in column) for column in columns)
     return numbers or all(cell not in column for cell, column in zip(first, columns, strict=False))
 
 
@@ -85,7 +84,7 @@ class _Table:
         self._columns, self._samples = columns, len(columns[0])
 
     def look(self) -> Look:
-        numbers = [i for i, column in enumerate(self._columns) if all(map(_NUMBER.fullmatch, column))]
+        numbers = [i for i, column in enumerate(self._columns) if all(map(REAL.fullmatch, column))]
         label = self._label(numbers)
         texts = [i for i in range(len(self._columns)) if i not in numbers and i != label]
         rest = [i for i in numbers if i != label]

@@ -27,13 +27,13 @@ class Stock:
     def __init__(self, book: Manifest, plans: Sequence[Plan], where: Places, decode: Decode) -> None:
         self._book, self._plans, self._where, self._decode = book, plans, where, decode
         self.found: dict[Path, Digest | OSError] = {}
-        # Arrays whose sums the manifest declares: if they have them, decoding would only give them again.
+        # Arrays whose digests the manifest declares: if they have them, decoding would only give them again.
         self._declared: dict[str, list[Path]] = {
             plan.name: [folder for folder in stages.array_folders(plan, where) if cache.is_whole(plan, folder)]
             for plan in plans
             if decode == "auto" and all(column.sha256 for column in plan.columns)
         }
-        self._sums: dict[tuple[Path, str], str | None] = {}
+        self._digests: dict[tuple[Path, str], str | None] = {}
 
     def taken(self, step: Step | None) -> list[tuple[Audited, list[Finding]]]:
         """A row and the findings of each data set; every byte is read once, on every core."""
@@ -56,7 +56,7 @@ class Stock:
         return rows
 
     def _read(self, step: Step | None) -> None:
-        """Hash all files, and the arrays whose sums are declared."""
+        """Hash all files, and the arrays whose digests are declared."""
         files = {plan.root / name: self._md5_too(plan, name) for plan in self._plans for name in _expected(plan)}
         arrays = [
             (column, folder)
@@ -68,17 +68,17 @@ class Stock:
         meter = Meter(step, sum(sizes.values()) + sum(column.nbytes for column, _ in arrays))
         jobs: list[tuple[int, Callable[[], Any]]] = [
             *((sizes[path], partial(digest, path, meter.add, md5_too=md5)) for path, md5 in files.items()),
-            *((column.nbytes, partial(_summed, column, folder, meter)) for column, folder in arrays),
+            *((column.nbytes, partial(_hashed, column, folder, meter)) for column, folder in arrays),
         ]
         came = side_by_side(jobs)
         self.found = dict(zip(files, came, strict=False))
         read = zip(arrays, came[len(files) :], strict=True)
-        self._sums = {(folder, str(column)): sha256 for (column, folder), sha256 in read}
+        self._digests = {(folder, str(column)): sha256 for (column, folder), sha256 in read}
 
     def _vouched(self, plan: Plan) -> list[Finding] | None:
-        """What differs in a data set's arrays; None if there are none, or not all have the declared sums."""
+        """What differs in a data set's arrays; None if there are none, or not all have the declared digests."""
         folders = self._declared.get(plan.name)
-        if not folders or any(self._sums[at, str(c)] != c.sha256 for at in folders for c in plan.columns):
+        if not folders or any(self._digests[at, str(c)] != c.sha256 for at in folders for c in plan.columns):
             return None
         return values.vouched(self._book, plan, folders[0])
 
@@ -115,8 +115,8 @@ class Stock:
         return found
 
 
-def _summed(column: Column, folder: Path, meter: Meter) -> str | None:
-    sha256 = cache.sum_now(column, folder)
+def _hashed(column: Column, folder: Path, meter: Meter) -> str | None:
+    sha256 = cache.digest_now(column, folder)
     meter.add(column.nbytes)
     return sha256
 

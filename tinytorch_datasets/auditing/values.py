@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ from tinytorch_datasets.findings import Finding
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.paths import Places
 from tinytorch_datasets.plan import Column, Plan, Split
-from tinytorch_datasets.sums import Sum
 from tinytorch_datasets.texts import Texts
+from tinytorch_datasets.value_digests import ValueDigest
 
 
 def decoded(book: Manifest, plan: Plan, where: Places) -> list[Finding]:
@@ -27,7 +26,7 @@ def decoded(book: Manifest, plan: Plan, where: Places) -> list[Finding]:
 
 
 def vouched(book: Manifest, plan: Plan, folder: Path) -> list[Finding] | None:
-    """What differs from the manifest in cached arrays that were found to have the sums which it declares.
+    """What differs from the manifest in cached arrays that were found to have the digests which it declares.
 
     They are what the files decode to, or others were declared. None if they are not of the declared form: then it
     is for decoding to tell.
@@ -41,10 +40,10 @@ def vouched(book: Manifest, plan: Plan, folder: Path) -> list[Finding] | None:
 class _Audit:
     def __init__(self, book: Manifest, plan: Plan, kept: dict[Path, dict[int, Any]]) -> None:
         self._book, self._plan, self._kept = book, plan, kept
-        self._told: dict[tuple[str, str], DecodeError] = {}
+        self._told: dict[tuple[str | None, str], DecodeError] = {}  # by column and aspect, or by reason
         self._watch = Watch(book, plan)
         self._damaged: dict[Path, Column] = {}
-        self._sums = {id(column): Sum.of(column) for column in plan.columns if column.sha256}
+        self._digests = {id(column): ValueDigest.of(column) for column in plan.columns if column.sha256}
 
     def of_arrays(self, blocks: Iterator[formats.Block]) -> list[Finding] | None:
         for column, start, values in contents.checked(blocks, self._plan.splits, tell=self._tell):
@@ -61,7 +60,7 @@ class _Audit:
         if whole:
             found += self._of_damaged()
             if not found:
-                found += [*map(self._finding, self._other_sums()), *self._watch.findings()]
+                found += [*map(self._finding, self._other_digests()), *self._watch.findings()]
         return found
 
     def _decode(self, plan: Plan, *, watched: bool) -> bool:
@@ -74,30 +73,36 @@ class _Audit:
                     self._see(column, start, values)
         except DecodeError as error:
             if not watched or len(self._plan.splits) == 1:
-                error.split = plan.splits[0]  # type: ignore[attr-defined]
-                self._tell(error)
+                self._note(error, plan.splits[0])
             return False
         return True
 
-    def _tell(self, error: DecodeError) -> None:
-        aspect = getattr(error, "aspect", error.reason)
+    def _tell(self, error: ContentError) -> None:
         # Where values are left out for being wrong, that they are missing is no second fault.
-        column = getattr(error, "column", "")
-        if aspect == "samples" and any(told == column for told, _ in self._told):
-            return
-        self._told.setdefault((column, aspect), error)
+        if error.aspect != "samples" or all(column != error.column for column, _ in self._told):
+            self._note(error, self._plan.splits[0])
+
+    def _note(self, error: DecodeError, split: Split) -> None:
+        """Keep an error, with its line; it is the one of `split` if the error does not say which field it is of."""
+        key: tuple[str | None, str] = (None, error.reason)
+        if isinstance(error, ContentError):
+            error.where = error.where or contents.promised_at(error, self._plan.splits) or split.where
+            key = (error.column, error.aspect) if error.column else key
+        else:
+            error.where = self._book.where(self._plan.name, "format")
+        self._told.setdefault(key, error)
 
     def _see(self, column: Column, start: int, values: Any) -> None:
         self._watch.see(column, start, values)
-        if id(column) in self._sums:
-            self._sums[id(column)].add(start, values)
+        if id(column) in self._digests:
+            self._digests[id(column)].add(start, values)
         for folder, kept in self._kept.items():
             if not _same(kept[id(column)], start, values):
                 self._damaged.setdefault(folder / f"{column}.npy", column)
 
-    def _other_sums(self) -> Iterator[ContentError]:
-        taken = {str(c): self._sums[id(c)].sha256 or "" for c in self._plan.columns if id(c) in self._sums}
-        return contents.summed(self._plan.columns, taken)
+    def _other_digests(self) -> Iterator[ContentError]:
+        taken = {str(c): self._digests[id(c)].sha256 or "" for c in self._plan.columns if id(c) in self._digests}
+        return contents.other_digests(self._plan.columns, taken)
 
     def _of_damaged(self) -> Iterator[Finding]:
         for path, column in self._damaged.items():
@@ -114,52 +119,20 @@ class _Audit:
 
     def _finding(self, error: DecodeError) -> Finding:
         meant = f"If the change was meant, `tinytorch-datasets update {self._plan.name}` writes the new one."
-        of_sum = getattr(error, "aspect", "") == "sha256"
+        rule, expected, found, mend = "decode", None, None, f"{stages.CORRECT_THE_ENTRY}."
+        if isinstance(error, ContentError):
+            expected, found = error.expected, error.actual
+            rule, mend = ("content-hash", meant) if error.aspect == "sha256" else ("content", mend)
         return Finding(
-            rule="content-hash" if of_sum else "content" if isinstance(error, ContentError) else "decode",
+            rule=rule,
             dataset=self._plan.name,
             what=error.what,
             path=str(error.path),
-            where=error.where if _precise(error) else self._line(error),
-            expected=getattr(error, "expected", None),
-            found=getattr(error, "actual", None),
-            mend=error.mend or (meant if of_sum else "Correct the entry, if the file is right."),
+            where=error.where,
+            expected=expected,
+            found=found,
+            mend=error.mend or mend,
         )
-
-    def _line(self, error: DecodeError) -> str:
-        """The line that promised otherwise, told from what the decoder says of the column or the split."""
-        split = getattr(error, "split", self._plan.splits[0])
-        column = _named(error.reason, [c for s in self._plan.splits for c in s.columns.values()], split)
-        if isinstance(getattr(error, "column", None), str):
-            column = next(c for s in self._plan.splits for c in s.columns.values() if str(c) == error.column)  # type: ignore[attr-defined]
-        if not isinstance(error, ContentError):
-            return self._book.where(self._plan.name, "format")
-        if column is not None:
-            split = next(s for s in self._plan.splits if column in s.columns.values())
-        of_samples = getattr(error, "aspect", "") == "samples" or _same_samples(error.expected, error.actual)
-        return split.where if column is None or of_samples else column.where
-
-
-def _named(reason: str, columns: list[Column], split: Split) -> Column | None:
-    """The column that a reason speaks of: by its full name, or by its field's, of a split in which it is wrong."""
-    for column in columns:
-        if re.search(rf"\b{re.escape(str(column))}\b", reason):
-            return column
-    named = [column for column in split.columns.values() if re.search(rf"\b{re.escape(column.field)}\b", reason)]
-    return named[0] if len(named) == 1 else None
-
-
-def _precise(error: DecodeError) -> bool:
-    return error.where is not None and getattr(error, "aspect", "") != "samples"
-
-
-def _same_samples(expected: Any, actual: Any) -> bool:
-    """Whether two descriptions differ in how many samples there are, and in nothing else: "uint8 (9, 2)"."""
-
-    def beyond(told: Any) -> str:
-        return re.sub(r"\(\d+,? ?", "(", str(told))
-
-    return isinstance(expected, int) or ("(" in str(expected) and beyond(expected) == beyond(actual))
 
 
 def _kept(plan: Plan, where: Places) -> dict[Path, dict[int, Any]]:

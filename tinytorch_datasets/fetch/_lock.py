@@ -64,7 +64,7 @@ def held(locks: Path, label: str, target: Path, *, patience: Patience, stop: Sto
 
 
 def lone_part(target: Path) -> Path:
-    """A part of one's own, for who has no lock: no other process writes to this name."""
+    """A part of one's own, for whoever has no lock: no other process writes to this name."""
     return target.with_name(f"{target.name}.{socket.gethostname()}-{os.getpid()}-{time.monotonic_ns()}.part")
 
 

@@ -16,7 +16,7 @@ from tinytorch_datasets.threads import begun
 PIECE_BYTES = 1 << 18
 PIECES_AHEAD = 32
 
-# Who reads less than this has it sooner without a thread.
+# Whoever reads less than this has it sooner without a thread.
 ALONE_BYTES = 1 << 19
 
 

@@ -9,18 +9,20 @@ from typing import NoReturn
 
 import numpy as np
 
-from tinytorch_datasets.errors import nearest
+from tinytorch_datasets.errors import did_you_mean
 from tinytorch_datasets.formats._stream import Stream
 from tinytorch_datasets.plan import Column
 
 BOOLS = {"0": False, "1": True, "false": False, "true": True}
+
+# How a number is spelled in a table.
+REAL = re.compile(r" *[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)? *")
 
 # int() and float() also read 1_000, digits of other scripts, nan and inf. One look over all cells at once finds the
 # characters that those need, so that cells are looked at one by one only when something is wrong.
 _NOT_WHOLE = re.compile(r"[^ 0-9+-]")
 _NOT_REAL = re.compile(r"[^ 0-9.eE+-]")
 _WHOLE = re.compile(r" *[+-]?[0-9]{1,40} *")
-_REAL = re.compile(r" *[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)? *")
 
 
 class Cells:
@@ -104,7 +106,7 @@ def _real(column: Column, cells: Cells, places: Sequence[int], picked: Sequence[
     except ValueError:
         numbers = []
     if picked and not numbers:
-        _wrong(column, cells, places, lambda c: not _REAL.fullmatch(c), "not a number")
+        _wrong(column, cells, places, lambda c: not REAL.fullmatch(c), "not a number")
     with np.errstate(over="ignore"):  # found and told just below
         flat = np.array(numbers, np.float64).astype(dtype)
         if not np.isfinite(flat).all():
@@ -115,17 +117,14 @@ def _real(column: Column, cells: Cells, places: Sequence[int], picked: Sequence[
 
 def _no_class(column: Column, cells: Cells, places: Sequence[int], ids: dict[str, int]) -> NoReturn:
     where, said = cells.find(places, lambda cell: cell not in ids)
-    guess = nearest(said, ids)
-    hint = f"; did you mean {guess!r}?" if guess else ""
-    reason = f"{where}: {_shown(said)} is not one of the {len(ids)} classes of {column.field}{hint}"
-    cells.stream.refuse(reason, expected=tuple(ids), actual=said)
+    reason = f"{where}: {_shown(said)} is not one of the {len(ids)} classes of {column.field}{did_you_mean(said, ids)}"
+    cells.stream.refuse(reason, aspect="labels", expected=tuple(ids), actual=said, column=str(column))
 
 
 def _wrong(column: Column, cells: Cells, places: Sequence[int], wrong: Callable[[str], bool], says: str) -> NoReturn:
     where, said = cells.find(places, wrong)
-    if not said.strip():
-        cells.stream.refuse(f"{where}: the cell is empty", expected=column.dtype, actual=said)
-    cells.stream.refuse(f"{where}: {_shown(said)} is {says}", expected=column.dtype, actual=said)
+    reason = f"{where}: {_shown(said)} is {says}" if said.strip() else f"{where}: the cell is empty"
+    cells.stream.refuse(reason, aspect="dtype", expected=column.dtype, actual=said, column=str(column))
 
 
 def _shown(cell: str) -> str:

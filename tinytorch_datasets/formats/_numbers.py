@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytorch_datasets.errors import ContentError, DecodeError, UnsafePickle
+from tinytorch_datasets.errors import Aspect, ContentError, DecodeError, UnsafePickle
 from tinytorch_datasets.formats._registry import Block
 from tinytorch_datasets.formats._stream import Stream
 from tinytorch_datasets.plan import Column
@@ -62,7 +62,8 @@ def allow(column: Column, dtype: np.dtype, shape: tuple[int, ...], path: Path, w
     """Refuse an array of more samples or more bytes than the column declares, before it is allocated."""
     if column.is_text:
         reason = f"{whose} holds numbers, {column} is declared as text"
-        raise ContentError(path, reason, expected="str", actual=spelled(dtype, shape))
+        actual = spelled(dtype, shape)
+        raise ContentError(path, reason, aspect="dtype", expected="str", actual=actual, column=str(column))
     if not shape:
         reason = f"{whose} is a single value, not a row of samples"
         raise DecodeError(path, reason)
@@ -73,7 +74,17 @@ def allow(column: Column, dtype: np.dtype, shape: tuple[int, ...], path: Path, w
     if shape[0] > column.count or _extent(shape, dtype) > _extent(declared, declared_dtype):
         expected, actual = spelled(declared_dtype, declared), spelled(dtype, shape)
         reason = f"{whose} is {actual}, more than {column} declares: {expected}"
-        raise ContentError(path, reason, expected=expected, actual=actual)
+        aspect = _aspect(column, dtype, shape)
+        raise ContentError(path, reason, aspect=aspect, expected=expected, actual=actual, column=str(column))
+
+
+def _aspect(column: Column, dtype: np.dtype, shape: tuple[int, ...]) -> Aspect:
+    """What makes an array more than was declared: that its samples are others, or only that they are more."""
+    if shape[1:] != column.shape:
+        return "shape"
+    if column.classes is not None:  # labels may have any whole dtype on disk
+        return "samples" if dtype.kind in "ui" else "dtype"
+    return "samples" if dtype.newbyteorder("=") == np.dtype(column.dtype) else "dtype"
 
 
 def _extent(shape: tuple[int, ...], dtype: np.dtype) -> int:

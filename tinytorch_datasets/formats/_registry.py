@@ -101,4 +101,4 @@ def registered(name: str) -> Format | None:
     return _formats.get(name)
 
 
-__all__ = ["Block", "Column", "Decoder", "Format", "Layout", "Split", "decodes", "registered"]
+__all__ = ["Block", "Decoder", "Format", "Layout", "decodes", "registered"]

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tinytorch_datasets.errors import ContentError, DecodeError
+from tinytorch_datasets.errors import Aspect, ContentError, DecodeError
 from tinytorch_datasets.formats._ahead import Ahead
 from tinytorch_datasets.formats._inflate import CODECS, MAGIC_BYTES, Inflated
 
@@ -64,7 +64,7 @@ class Stream:
         out = self._read(min(most, left) if left else 1)
         if out and not left:
             reason = f"more than {self.limit:,} bytes come out of it, but {self._promise}"
-            self.refuse(reason, expected=self.limit, actual=f"more than {self.limit}")
+            self.refuse(reason, aspect="bytes", expected=self.limit, actual=f"more than {self.limit}")
         self._given += len(out)
         return out
 
@@ -110,9 +110,9 @@ class Stream:
         """The bytes are not what their format says."""
         raise DecodeError(self.path, self._told(reason)) from cause
 
-    def refuse(self, reason: str, *, expected: Any, actual: Any) -> NoReturn:
-        """The bytes are well-formed, but not what was declared."""
-        raise ContentError(self.path, self._told(reason), expected=expected, actual=actual)
+    def refuse(self, reason: str, *, aspect: Aspect, expected: Any, actual: Any, **whose: str) -> NoReturn:
+        """The bytes are well-formed, but not what was declared; `whose` is the `column` or the `split`."""
+        raise ContentError(self.path, self._told(reason), aspect=aspect, expected=expected, actual=actual, **whose)
 
     def _told(self, reason: str) -> str:
         return f"member {self.member!r}: {reason}" if self.member else reason

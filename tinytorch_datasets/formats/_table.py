@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from tinytorch_datasets.errors import nearest
+from tinytorch_datasets.errors import did_you_mean
 from tinytorch_datasets.formats._stream import Stream
 from tinytorch_datasets.plan import Column
 
@@ -43,8 +43,10 @@ def places(
             how = "are left for" if column in others else "are named for"
             stream.refuse(
                 f"{have:,} columns {how} {column.field}, whose shape {column.shape} needs {need:,}",
+                aspect="shape",
                 expected=need,
                 actual=have,
+                column=str(column),
             )
     return found
 
@@ -59,9 +61,7 @@ def _place(stream: Stream, column: Column, place: str | int, names: Sequence[str
             f"{column.field} is column {place!r} by the option columns, but without a header columns have no names"
         )
     if place not in names:
-        guess = nearest(place, names)
-        hint = f"; did you mean {guess!r}?" if guess else ""
-        stream.fail(f"its header has no column {place!r}, which is {column.field}{hint}")
+        stream.fail(f"its header has no column {place!r}, which is {column.field}{did_you_mean(place, names)}")
     if names.count(place) > 1:
         stream.fail(f"its header has the column {place!r} twice")
     return names.index(place)

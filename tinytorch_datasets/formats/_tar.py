@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from tinytorch_datasets.errors import nearest
+from tinytorch_datasets.errors import did_you_mean
 from tinytorch_datasets.formats._stream import OUTPUT_CHUNK, Stream, opened
 
 BLOCK = 512
@@ -94,7 +94,7 @@ class _Tar:
         stream = Stream(path, member.read, member=name, size=member.left)
         if member.left > most:
             reason = f"it is {member.left:,} bytes long, but what is declared of it takes at most {most:,}"
-            stream.refuse(reason, expected=most, actual=member.left)
+            stream.refuse(reason, aspect="bytes", expected=most, actual=member.left)
         return stream
 
     def _header(self) -> bytes:
@@ -164,8 +164,7 @@ class _Tar:
     def _missing(self, name: str) -> NoReturn:
         if what := self.passed.get(name):
             self.archive.fail(f"member {name!r} is {what}, not a file")
-        guess = nearest(name, self.passed)
-        self.archive.fail(f"it has no member {name!r}" + (f"; did you mean {guess!r}?" if guess else ""))
+        self.archive.fail(f"it has no member {name!r}{did_you_mean(name, self.passed)}")
 
 
 class _Member:

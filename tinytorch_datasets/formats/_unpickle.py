@@ -12,27 +12,38 @@ from typing import Any
 
 import numpy as np
 
-from tinytorch_datasets.errors import DecodeError, UnsafePickle
+from tinytorch_datasets.errors import DecodeError, UnsafePickle, did_you_mean
+from tinytorch_datasets.formats._numbers import whole_numbers
 from tinytorch_datasets.formats._opcodes import BadPickle
 from tinytorch_datasets.formats._pickle_machine import BYTES_BESIDE, KEYS, Machine
 from tinytorch_datasets.formats._pickle_names import globals_of
 from tinytorch_datasets.formats._pickled_arrays import Allowance, Refused
 from tinytorch_datasets.formats._pickled_texts import Spelled
 
-__all__ = ["BYTES_BESIDE", "globals_of", "load"]
+__all__ = ["BYTES_BESIDE", "array", "as_text", "entry", "globals_of", "instructions", "load", "load_dict", "spare"]
 
+# What a pickle holds besides its declared fields: a file name, a second label, and its own instructions.
+BYTES_BESIDE_A_SAMPLE = 256
+BYTES_BESIDE_A_PICKLE = 1 << 16
+INSTRUCTIONS_A_SAMPLE = 16
+INSTRUCTIONS_A_PICKLE = 10_000
+
+Data = bytes | bytearray | Callable[[int], bytes]
 LEAVES = (*KEYS, np.ndarray, np.generic)
 PLAIN = frozenset(KEYS)
 
 
-def load(
-    data: bytes | bytearray | Callable[[int], bytes],
-    path: Path,
-    *,
-    most: int,
-    declared: int | None = None,
-    member: str = "",
-) -> Any:
+def spare(samples: int) -> int:
+    """How many bytes a pickle of so many samples may have beside those of its declared fields."""
+    return BYTES_BESIDE_A_PICKLE + BYTES_BESIDE_A_SAMPLE * samples
+
+
+def instructions(samples: int) -> int:
+    """How many instructions a pickle of so many samples may have."""
+    return INSTRUCTIONS_A_PICKLE + INSTRUCTIONS_A_SAMPLE * samples
+
+
+def load(data: Data, path: Path, *, most: int, declared: int | None = None, member: str = "") -> Any:
     """What the pickle holds: dict, list, tuple, str, bytes, int, float, bool, None, and arrays of plain numbers.
 
     Text that Python 2 wrote as str comes as bytes. `data` is the pickle, or a function that reads at most so many
@@ -43,7 +54,7 @@ def load(
         UnsafePickle: It asks for anything else; `names` says what. Nothing was imported or called.
         DecodeError: It is damaged, or longer than allowed.
     """
-    inside = f"member {member!r}: " if member else ""
+    inside = _inside(member)
     if declared is None:
         declared = 0 if callable(data) else len(data)
     machine = Machine(data, most, declared)
@@ -56,6 +67,58 @@ def load(
     except BadPickle as error:
         reason = f"{inside}the pickle is not sound: {error}"
         raise DecodeError(path, reason) from error
+
+
+def load_dict(data: Data, path: Path, *, most: int, declared: int | None = None, member: str = "") -> dict[Any, Any]:
+    """What `load` gives, if it is a dict; those of its keys that Python 2 wrote, which come as bytes, as text.
+
+    Raises:
+        UnsafePickle: As for `load`.
+        DecodeError: As for `load`, or it is no dict.
+    """
+    loaded = load(data, path, most=most, declared=declared, member=member)
+    if not isinstance(loaded, dict):
+        raise DecodeError(path, f"{_inside(member)}it holds a {type(loaded).__name__}, not a dict of arrays")
+    return {as_text(key) if isinstance(key, bytes) else key: value for key, value in loaded.items()}
+
+
+def as_text(value: Any) -> str:
+    """A key or a name as text, also one that Python 2 wrote.
+
+    >>> as_text(b"cat"), as_text("cat")
+    ('cat', 'cat')
+    """
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def entry(loaded: dict[Any, Any], key: str, path: Path, member: str = "") -> tuple[Any, str]:
+    """What a dict has under that key, and how errors call it.
+
+    Raises:
+        DecodeError: It has no such key.
+    """
+    if key not in loaded:
+        known = [k for k in loaded if isinstance(k, str)]
+        hint = did_you_mean(key, known) or f"; it has {', '.join(map(repr, known))}"
+        raise DecodeError(path, f"{_inside(member)}it has no {key!r}{hint}")
+    return loaded[key], f"{_inside(member)}its {key!r}"
+
+
+def array(values: Any, path: Path, whose: str) -> np.ndarray:
+    """The array that a value is; a list of whole numbers is one, too.
+
+    Raises:
+        DecodeError: It is neither.
+    """
+    if isinstance(values, list):
+        return whole_numbers(values, path, whose)
+    if not isinstance(values, np.ndarray):
+        raise DecodeError(path, f"{whose} is a {type(values).__name__}, not an array")
+    return values
+
+
+def _inside(member: str) -> str:
+    return f"member {member!r}: " if member else ""
 
 
 def _only_data(result: Any, allowance: Allowance) -> Any:

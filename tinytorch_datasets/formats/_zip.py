@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from tinytorch_datasets.errors import DecodeError, nearest
+from tinytorch_datasets.errors import DecodeError, did_you_mean
 from tinytorch_datasets.formats._inflate import INPUT_CHUNK, Damaged, deflated, inflate
 from tinytorch_datasets.formats._stream import Stream
 
@@ -62,9 +62,7 @@ class Zip:
         """The bytes of one member; `known_as` and `names` are for the error when there is none."""
         entry = self.entries.get(name)
         if entry is None:
-            guess = nearest(known_as, names)
-            hint = f"; did you mean {guess!r}?" if guess else ""
-            raise DecodeError(self.path, f"it has no array {known_as!r}{hint}")
+            raise DecodeError(self.path, f"it has no array {known_as!r}{did_you_mean(known_as, names)}")
         stream = Stream(self.path, lambda most: b"", member=name, size=entry.size)
         if entry.flags & ENCRYPTED:
             stream.fail("it is encrypted")

@@ -9,18 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinytorch_datasets.errors import ContentError, DecodeError, nearest
+from tinytorch_datasets.errors import ContentError, DecodeError
 from tinytorch_datasets.formats import _tar
-from tinytorch_datasets.formats._numbers import allow, whole_numbers
+from tinytorch_datasets.formats._numbers import allow
 from tinytorch_datasets.formats._registry import Block, decodes
-from tinytorch_datasets.formats._unpickle import load
+from tinytorch_datasets.formats._unpickle import array, entry, instructions, load_dict, spare
 from tinytorch_datasets.plan import Column, Split
 
-# What a batch holds besides its declared fields: a file name, a second label, and the pickle's own instructions.
-BYTES_BESIDE_A_SAMPLE = 256
-BYTES_BESIDE_A_BATCH = 1 << 16
-INSTRUCTIONS_A_SAMPLE = 16
-INSTRUCTIONS_A_BATCH = 10_000
 PIXELS = 3 * 32 * 32
 
 
@@ -63,11 +58,11 @@ def cifar_python(splits: Sequence[Split], *, labels: str = "labels") -> Iterator
     batches = _batches(splits)
     for path, name, read in _pickles(splits):
         batch = batches[path][name]
-        most = INSTRUCTIONS_A_BATCH + INSTRUCTIONS_A_SAMPLE * batch.samples
-        loaded = load(read, path, most=most, declared=batch.declared_bytes, member=name)
+        most = instructions(batch.samples)
+        loaded = load_dict(read, path, most=most, declared=batch.declared_bytes, member=name)
         for column in batch.split.columns.values():
             yield Block(column, batch.start, _values(column, batch, loaded, name, path, labels))
-        del loaded  # likewise
+        del loaded  # a batch may be large, and is not to be held while the next one is loaded
 
 
 def _batches(splits: Sequence[Split]) -> dict[Path, dict[str, Batch]]:
@@ -85,10 +80,12 @@ def _batches(splits: Sequence[Split]) -> dict[Path, dict[str, Batch]]:
             reason = (
                 f"the {split.samples:,} samples of {split.name} do not share evenly among {len(split.members)} members"
             )
-            raise ContentError(path, reason, expected=split.samples, actual=len(split.members))
+            raise ContentError(
+                path, reason, aspect="samples", expected=split.samples, actual=len(split.members), split=split.name
+            )
         pixels = sum(c.nbytes for c in split.columns.values() if not _is_labels(c)) // len(split.members)
         declared = max(pixels, share * PIXELS)
-        most = declared + share * BYTES_BESIDE_A_SAMPLE + BYTES_BESIDE_A_BATCH
+        most = declared + spare(share)
         for number, member in enumerate(split.members):
             if member in found.setdefault(path, {}):
                 reason = f"member {member!r} is declared for {found[path][member].split.name} and for {split.name}"
@@ -101,36 +98,21 @@ def _is_labels(column: Column) -> bool:
     return column.classes is not None or column.shape == ()
 
 
-def _values(column: Column, batch: Batch, loaded: Any, name: str, path: Path, labels: str) -> np.ndarray:
-    key = labels if _is_labels(column) else "data"
-    values: Any = _entry(loaded, key, name, path)
-    whose = f"member {name!r}: its {key!r}"
-    if isinstance(values, list):
-        values = whole_numbers(values, path, whose)
-    if not isinstance(values, np.ndarray):
-        raise DecodeError(path, f"{whose} is a {type(values).__name__}, not an array")
+def _values(column: Column, batch: Batch, loaded: dict[Any, Any], name: str, path: Path, labels: str) -> np.ndarray:
+    held, whose = entry(loaded, labels if _is_labels(column) else "data", path, name)
+    values = array(held, path, whose)
     if values.shape[:1] != (batch.samples,):
         reason = f"{whose} has the shape {values.shape}, its share of {batch.split.name} is {batch.samples:,} samples"
-        raise ContentError(path, reason, expected=batch.samples, actual=values.shape)
+        raise ContentError(
+            path, reason, aspect="samples", expected=batch.samples, actual=values.shape, column=str(column)
+        )
     # The file has only the length of a row; how a row is folded is the one thing that is taken from the manifest.
     if values.ndim == 2 and column.shape and values.shape[1] == math.prod(column.shape):
         values = values.reshape(len(values), *column.shape)
     elif values.shape[1:] != column.shape:
         reason = f"{whose} has rows of the shape {values.shape[1:]}, {column} is declared as {column.shape}"
-        raise ContentError(path, reason, expected=column.shape, actual=values.shape[1:])
+        raise ContentError(
+            path, reason, aspect="shape", expected=column.shape, actual=values.shape[1:], column=str(column)
+        )
     allow(column, values.dtype, values.shape, path, whose)
-    folded: np.ndarray = values
-    return folded
-
-
-def _entry(loaded: Any, key: str, name: str, path: Path) -> Any:
-    if not isinstance(loaded, dict):
-        raise DecodeError(path, f"member {name!r}: it holds a {type(loaded).__name__}, not a dict")
-    # Python 2 wrote its keys as what are bytes today.
-    entries = {k.decode("latin-1") if isinstance(k, bytes) else k: v for k, v in loaded.items()}
-    if key not in entries:
-        known = [k for k in entries if isinstance(k, str)]
-        guess = nearest(key, known)
-        hint = f"; did you mean {guess!r}?" if guess else f"; it has {', '.join(map(repr, known))}"
-        raise DecodeError(path, f"member {name!r}: it has no {key!r}{hint}")
-    return entries[key]
+    return values

@@ -82,8 +82,10 @@ def _table(
         if start + len(block.rows) == split.samples:
             stream.refuse(
                 f"it has more rows than the {split.samples:,} that {split.name} declares (line {line:,})",
+                aspect="samples",
                 expected=split.samples,
                 actual=f"more than {split.samples}",
+                split=split.name,
             )
         block.add(line, row)
         characters += len(row) + sum(map(len, row))  # empty cells take memory too

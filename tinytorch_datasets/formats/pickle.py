@@ -9,17 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from tinytorch_datasets.errors import ContentError, DecodeError, nearest
-from tinytorch_datasets.formats._numbers import allow, whole_numbers
+from tinytorch_datasets.errors import ContentError
+from tinytorch_datasets.formats._numbers import allow
 from tinytorch_datasets.formats._registry import Block, decodes
 from tinytorch_datasets.formats._stream import Stream, opened
-from tinytorch_datasets.formats._unpickle import load
+from tinytorch_datasets.formats._unpickle import array, entry, instructions, load_dict, spare
 from tinytorch_datasets.plan import Column, Split
-
-BYTES_BESIDE_A_SAMPLE = 256
-BYTES_BESIDE_A_FILE = 1 << 16
-INSTRUCTIONS_A_SAMPLE = 16
-INSTRUCTIONS_A_FILE = 10_000
 
 # How many bytes a byte of an array may take: protocol 2 of Python 3 spells it as UTF-8, protocol 0 as \u0000.
 BINARY, TEXT = 2, 6
@@ -46,26 +41,18 @@ def pickled(splits: Sequence[Split]) -> Iterator[Block]:
         ContentError: It holds more than is declared.
     """
     for path, columns in _columns(splits).items():
-        samples = sum(column.count for column in columns)
-        most = INSTRUCTIONS_A_FILE + INSTRUCTIONS_A_SAMPLE * samples
         with _opened(path, columns) as (stream, declared):
-            loaded = load(stream.some, path, most=most, declared=declared)
-        if not isinstance(loaded, dict):
-            reason = f"it holds a {type(loaded).__name__}, not a dict of arrays"
-            raise DecodeError(path, reason)
-        # Python 2 wrote its keys as what are bytes today.
-        entries = {k.decode("latin-1") if isinstance(k, bytes) else k: v for k, v in loaded.items()}
+            loaded = load_dict(stream.some, path, most=instructions(_samples(columns)), declared=declared)
         for column in columns:
-            yield Block(column, 0, _values(column, entries))
+            yield Block(column, 0, _values(column, loaded))
 
 
 @contextmanager
 def _opened(path: Path, columns: Sequence[Column]) -> Iterator[tuple[Stream, int]]:
     """A pickle's bytes, at most as many as its fields may take, and how many bytes it declares."""
     fields, on_disk = sum(column.nbytes for column in columns), path.stat().st_size
-    spare = BYTES_BESIDE_A_SAMPLE * sum(column.count for column in columns) + BYTES_BESIDE_A_FILE
     # The size on disk is declared itself: arrays that nobody asked for may stand beside the others.
-    limits = [max(spelled * fields + spare, on_disk) for spelled in (BINARY, TEXT)]
+    limits = [max(spelled * fields + spare(_samples(columns)), on_disk) for spelled in (BINARY, TEXT)]
     with opened(path, limit=limits[0], promise=f"its declared fields take {fields:,}") as stream:
         begun = stream.some(1)
         if begun != PROTO:
@@ -83,23 +70,19 @@ def _columns(splits: Sequence[Split]) -> dict[Path, list[Column]]:
     return found
 
 
+def _samples(columns: Sequence[Column]) -> int:
+    return sum(column.count for column in columns)
+
+
 def _values(column: Column, loaded: dict[Any, Any]) -> np.ndarray | list[str]:
-    path, whose = column.file, f"its {column.key!r}"
-    if column.key not in loaded:
-        known = [k for k in loaded if isinstance(k, str)]
-        guess = nearest(column.key, known)
-        hint = f"; did you mean {guess!r}?" if guess else f"; it has {', '.join(map(repr, known))}"
-        raise DecodeError(path, f"it has no {column.key!r}{hint}")
-    values = loaded[column.key]
+    path = column.file
+    held, whose = entry(loaded, column.key, path)
     if column.is_text:
-        return _texts(column, values)
-    if isinstance(values, list):
-        values = whole_numbers(values, path, whose)
-    if not isinstance(values, np.ndarray):
-        raise DecodeError(path, f"{whose} is a {type(values).__name__}, not an array")
+        return _texts(column, held)
+    values = array(held, path, whose)
     if values.dtype.kind in "SU":
         reason = f"{whose} holds text, {column} is declared as {column.dtype}"
-        raise ContentError(path, reason, expected=column.dtype, actual="str")
+        raise ContentError(path, reason, aspect="dtype", expected=column.dtype, actual="str", column=str(column))
     allow(column, values.dtype, values.shape, path, whose)
     return values
 
@@ -108,8 +91,12 @@ def _texts(column: Column, values: Any) -> list[str]:
     texts = [values] if column.per == "split" else values
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         reason = f"its {column.key!r} is not a list of str, as {column} is declared"
-        raise ContentError(column.file, reason, expected="str", actual=type(values).__name__)
+        raise ContentError(
+            column.file, reason, aspect="dtype", expected="str", actual=type(values).__name__, column=str(column)
+        )
     if len(texts) > column.count:
         reason = f"its {column.key!r} has {len(texts):,} texts, more than {column} declares: {column.count:,}"
-        raise ContentError(column.file, reason, expected=column.count, actual=len(texts))
+        raise ContentError(
+            column.file, reason, aspect="samples", expected=column.count, actual=len(texts), column=str(column)
+        )
     return texts

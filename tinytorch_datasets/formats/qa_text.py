@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from tinytorch_datasets.errors import ContentError, DecodeError, nearest
+from tinytorch_datasets.errors import ContentError, DecodeError, did_you_mean
 from tinytorch_datasets.formats._registry import Block, decodes
 from tinytorch_datasets.formats._text import document, opened_text
 from tinytorch_datasets.plan import Column, Split
@@ -42,8 +42,7 @@ def qa_text(splits: Sequence[Split], *, levels: dict[str, list[int]] | None = No
             columns = [column for column in split.columns.values() if column.file == path]
             for column in columns:
                 if column.field not in FIELDS:
-                    guess = nearest(column.field, FIELDS)
-                    hint = f"; did you mean {guess!r}?" if guess else ""
+                    hint = did_you_mean(column.field, FIELDS)
                     mend = f"There are: {', '.join(FIELDS)}."
                     raise DecodeError(path, f"this format has no field {column.field!r}{hint}", mend=mend)
             with opened_text(path, ()) as stream:
@@ -69,7 +68,14 @@ def _pairs(text: str, path: Path, split: Split) -> tuple[list[str], list[str]]:
         wanted = number % 3
         if wanted == 1 and len(questions) == split.samples:
             reason = f"it has more pairs than the {split.samples:,} that {split.name} declares (line {number:,})"
-            raise ContentError(path, reason, expected=split.samples, actual=f"more than {split.samples}")
+            raise ContentError(
+                path,
+                reason,
+                aspect="samples",
+                expected=split.samples,
+                actual=f"more than {split.samples}",
+                split=split.name,
+            )
         if wanted == 0:
             if line:
                 _bad(path, number, "a blank line", line)
@@ -110,5 +116,7 @@ def _levels(column: Column, pairs: int, levels: Mapping[str, Sequence[int]]) -> 
         raise DecodeError(column.file, reason)
     if any(type(count) is not int or count < 0 for count in counts) or sum(counts) != pairs:
         reason = f"{column.split} has {pairs:,} pairs, the option levels adds up to {sum(counts):,}: {list(counts)}"
-        raise ContentError(column.file, reason, expected=sum(counts), actual=pairs)
+        raise ContentError(
+            column.file, reason, aspect="samples", expected=sum(counts), actual=pairs, split=column.split
+        )
     return np.repeat(np.arange(1, len(counts) + 1, dtype=np.int64), counts)

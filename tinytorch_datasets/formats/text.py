@@ -35,7 +35,9 @@ def text(splits: Sequence[Split], *, unit: Literal["document", "lines"] = "docum
         for column in split.columns.values():
             if not column.is_text:
                 reason = f"{column} is declared as {column.dtype}, this format holds text"
-                raise ContentError(column.file, reason, expected=column.dtype, actual="str")
+                raise ContentError(
+                    column.file, reason, aspect="dtype", expected=column.dtype, actual="str", column=str(column)
+                )
             with opened_text(column.file, ()) as stream:
                 if unit == "document" or column.per == "split":
                     yield Block(column, 0, [document(stream)])
@@ -49,8 +51,10 @@ def _lines(column: Column, stream: Stream) -> Iterator[Block]:
         if start + len(block) == column.count:
             stream.refuse(
                 f"it has more lines than the {column.count:,} that {column} declares",
+                aspect="samples",
                 expected=column.count,
                 actual=f"more than {column.count}",
+                column=str(column),
             )
         block.append(line)
         characters += len(line)

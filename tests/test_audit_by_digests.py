@@ -1,4 +1,4 @@
-"""Auditing by declared sums: as fast as hashing, and nothing gets past it."""
+"""Auditing by declared digests: as fast as hashing, and nothing gets past it."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ DAMAGE = [m for m in DAMAGE if "MD5" not in m.what]
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    """A world of one's own, whose manifest declares the sum of every field of every split."""
+    """A world of one's own, whose manifest declares the digest of every field of every split."""
     world = build(tmp_path / "world")
-    declare_every_sum(world)
+    declare_every_digest(world)
     return world
 
 
-def declare_every_sum(world: World) -> None:
-    """Give each field of each split its sum, worked out as docs/audit.md says."""
+def declare_every_digest(world: World) -> None:
+    """Give each field of each split its digest, worked out as docs/audit.md says."""
     text = re.sub(r", sha256: {[^}]*}", "", world.manifest.read_text())
     for name in ("flowers", "talk", "digits"):
         data = get(name, manifest=world.manifest)
         for field in data.train.fields:
-            sums = ", ".join(f"{split}: {_sum_by_hand(data[split][field])}" for split in data)
+            digests = ", ".join(f"{split}: {_digest_by_hand(data[split][field])}" for split in data)
             start = text.index(f"      {field}: {{dtype", text.index(f"\n  {name}:"))
             end = text.index("}\n", start)
-            text = f"{text[:end]}, sha256: {{{sums}}}{text[end:]}"
+            text = f"{text[:end]}, sha256: {{{digests}}}{text[end:]}"
     world.manifest.write_text(text)
     for name in ("flowers", "talk", "digits"):
         get(name, manifest=world.manifest)
@@ -50,7 +50,7 @@ def _texts(folder: Path, column: str) -> list[str]:
     return [raw[start:end].tobytes().decode() for start, end in itertools.pairwise(places)]
 
 
-def _sum_by_hand(values: Any) -> str:
+def _digest_by_hand(values: Any) -> str:
     if isinstance(values, np.ndarray):
         shape = "x".join(map(str, values.shape))
         little = values.astype(values.dtype.newbyteorder("<"))
@@ -59,8 +59,8 @@ def _sum_by_hand(values: Any) -> str:
     return sha256(f"str {len(texts)}\n".encode() + b"".join(struct.pack("<Q", len(text)) + text for text in texts))
 
 
-class TestWhenEverySumIsDeclared:
-    """Cached arrays that have the declared sums are what decoding would give, so they are looked at instead."""
+class TestWhenEveryDigestIsDeclared:
+    """Cached arrays that have the declared digests are what decoding would give, so they are looked at instead."""
 
     def test_nothing_differs(self, world: World) -> None:
         """And as many samples are compared as ever."""
@@ -71,26 +71,26 @@ class TestWhenEverySumIsDeclared:
 
     @pytest.mark.parametrize("mutation", DAMAGE, ids=[m.what for m in DAMAGE])
     def test_what_is_damaged_is_found_all_the_same(self, world: World, mutation: Mutation) -> None:
-        """A damaged array has not its sum, so its file is decoded, and tells which of the two is wrong."""
+        """A damaged array has not its digest, so its file is decoded, and tells which of the two is wrong."""
         mutation.do(world)
         findings = audit(manifest=world.manifest).findings
 
         assert (mutation.rule, world.line(mutation.line)) in [(f.rule, f.line) for f in findings]
 
     @pytest.mark.parametrize("name", ["train.features.npy", "train.lines.utf8.npy", "test.labels.npy"])
-    def test_a_planted_array_with_a_planted_sum_is_found(self, world: World, name: str) -> None:
+    def test_a_planted_array_with_a_planted_hash_is_found(self, world: World, name: str) -> None:
         """What the cache says of itself is not believed."""
         path = world.array(name)
         world.flip(path)
         column = name.removesuffix(".npy").removesuffix(".utf8")
-        known = json.loads((path.parent / "sums.json").read_text())
+        known = json.loads((path.parent / "hashes.json").read_text())
         data = np.load(path).tobytes()
         if "utf8" in name:
             texts = [text.encode() for text in _texts(path.parent, column)]
             data = b"".join(struct.pack("<Q", len(text)) + text for text in texts)
         ((start, stop, _),) = known[column]
         known[column] = [[start, stop, sha256(data)]]
-        (path.parent / "sums.json").write_text(json.dumps(known))
+        (path.parent / "hashes.json").write_text(json.dumps(known))
 
         (finding,) = audit(manifest=world.manifest).findings
 
@@ -108,7 +108,7 @@ class TestWhenEverySumIsDeclared:
         assert [f.rule for f in audit(["flowers"], manifest=world.manifest).findings] == ["duplicates"] * 3
 
     def test_the_pickles_are_read_when_they_are_decoded(self, home: Path, no_network: None) -> None:
-        """TinyDigits' sums are declared: its cached arrays say enough, unless every file shall be decoded."""
+        """TinyDigits' digests are declared: its cached arrays say enough, unless every file shall be decoded."""
         get("tinydigits")
         (row,) = audit(["tinydigits"], levels=["shipped"]).datasets
         (decoded,) = audit(["tinydigits"], levels=["shipped"], decode="always").datasets

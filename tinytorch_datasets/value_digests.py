@@ -1,6 +1,6 @@
 """When are two arrays the same, whatever file they came from?
 
-When they have one sum: the sha256 of a line that says dtype and shape (``uint8 60000x28x28``), then of the values in
+When they have one digest: the sha256 of a line that says dtype and shape (``uint8 60000x28x28``), then of the values in
 C order, little end first. Of text, each string is its length in UTF-8 bytes, as 8 bytes, and those bytes.
 """
 
@@ -20,21 +20,21 @@ BYTES_AT_ONCE = 2**24
 STRINGS_AT_ONCE = 4096
 
 
-class Sum:
-    """The sum of one column, taken block by block, in whichever order the blocks come.
+class ValueDigest:
+    """The digest of one column's values, taken block by block, in whichever order the blocks come.
 
     A block that comes before its turn is held until then.
     """
 
     def __init__(self, dtype: str, shape: Sequence[int]) -> None:
-        self._digest = hashlib.sha256(header(dtype, shape).encode())
+        self._hash = hashlib.sha256(header(dtype, shape).encode())
         self._count = shape[0]
         self._early: dict[int, Any] = {}
         self._next = 0  # the sample whose turn it is
 
     @classmethod
-    def of(cls, column: Column) -> Sum:
-        """The sum to be of what a column declares."""
+    def of(cls, column: Column) -> ValueDigest:
+        """The digest to be of what a column declares."""
         return cls(column.dtype, (column.count, *column.shape))
 
     def add(self, start: int, values: np.ndarray | Sequence[str]) -> None:
@@ -42,19 +42,19 @@ class Sum:
         self._early[start] = values
         while self._next in self._early:
             block = self._early.pop(self._next)
-            self._digest.update(_bytes(block))
+            self._hash.update(_bytes(block))
             self._next += len(block)
             if not len(block):
                 return
 
     @property
     def sha256(self) -> str | None:
-        """The sum as 64 hex digits; None while samples are missing."""
-        return self._digest.hexdigest() if self._next == self._count else None
+        """The digest as 64 hex digits; None while samples are missing."""
+        return self._hash.hexdigest() if self._next == self._count else None
 
 
 def header(dtype: str, shape: Sequence[int]) -> str:
-    """The line that a sum begins with.
+    """The line that what is hashed begins with.
 
     >>> header("uint8", (60000, 28, 28))
     'uint8 60000x28x28\\n'
@@ -62,18 +62,19 @@ def header(dtype: str, shape: Sequence[int]) -> str:
     return f"{dtype} {'x'.join(map(str, shape))}\n"
 
 
-def sum_of(values: np.ndarray | Sequence[str]) -> str:
-    """The sum of a whole field, as `get` hands it over; a str is the text of a split.
+def digest_of(values: np.ndarray | Sequence[str]) -> str:
+    """The digest of a whole field, as `get` hands it over; a str is the text of a split.
 
-    >>> sum_of(np.arange(3, dtype=np.uint8)) == sum_of(np.arange(3, dtype=np.uint8)[:])
+    >>> digest_of(np.arange(3, dtype=np.uint8)) == digest_of(np.arange(3, dtype=np.uint8)[:])
     True
-    >>> sum_of("no") == sum_of(["no"])
+    >>> digest_of("no") == digest_of(["no"])
     True
     """
     if isinstance(values, str):
         values = [values]
     numbers = isinstance(values, np.ndarray)
-    taken = Sum(values.dtype.name, values.shape) if numbers else Sum("str", (len(values),))  # type: ignore[union-attr]
+    dtype, shape = (values.dtype.name, values.shape) if numbers else ("str", (len(values),))  # type: ignore[union-attr]
+    taken = ValueDigest(dtype, shape)
     for start, piece in _pieces(values):
         taken.add(start, piece)
     return taken.sha256 or ""
@@ -90,21 +91,21 @@ class Run(NamedTuple):
 class Runs:
     """What was written of a column: a run for each stretch of blocks that followed each other.
 
-    Blocks that come out of order would have to be held for the sum of the whole. These tell as much of what is on
+    Blocks that come out of order would have to be held for the digest of the whole. These tell as much of what is on
     disk, and hold nothing.
     """
 
     def __init__(self) -> None:
         self._ended: list[Run] = []
         self._start = self._stop = 0
-        self._digest = hashlib.sha256()
+        self._hash = hashlib.sha256()
 
     def add(self, start: int, values: np.ndarray | Sequence[str]) -> None:
         """Take in the values from sample `start` on."""
         if start != self._stop:
             self._end()
             self._start = self._stop = start
-        self._digest.update(_bytes(values))
+        self._hash.update(_bytes(values))
         self._stop += len(values)
 
     def told(self) -> list[Run]:
@@ -114,8 +115,8 @@ class Runs:
 
     def _end(self) -> None:
         if self._stop > self._start:
-            self._ended.append(Run(self._start, self._stop, self._digest.hexdigest()))
-        self._start, self._digest = self._stop, hashlib.sha256()
+            self._ended.append(Run(self._start, self._stop, self._hash.hexdigest()))
+        self._start, self._hash = self._stop, hashlib.sha256()
 
 
 def covers(runs: Iterable[Run], count: int) -> bool:
@@ -133,7 +134,7 @@ def covers(runs: Iterable[Run], count: int) -> bool:
 
 
 def holds(values: np.ndarray | Sequence[str], run: Run) -> bool:
-    """Whether that run of a whole field has its sum."""
+    """Whether that run of a whole field has its sha256."""
     if isinstance(values, str):
         values = [values]
     digest = hashlib.sha256()
