@@ -107,6 +107,19 @@ class TestTheFolder:
         assert not (tmp_path / "usb/flowers/train.csv").exists()
         assert not list((tmp_path / "usb").rglob("*.part"))
 
+    def test_a_file_that_is_gone_is_missing(self, world: World, tmp_path: Path) -> None:
+        """The mirror is not to blame: it is the file on this computer that the error names."""
+        path = world.file("flowers/train.csv")
+        path.unlink()
+        told = mirror(world, tmp_path / "usb", "flowers")
+
+        assert (told.exit_code, told.stderr) == (
+            1,
+            f"error: {path} is missing\n"
+            f"  declared at datasets.yaml:{world.line('train.csv: {b')}\n"
+            "  Restore it: `git checkout` it in a clone, or reinstall the package.\n",
+        )
+
     def test_what_is_not_here_is_fetched_first(self, world: World, tmp_path: Path) -> None:
         """From another mirror, say; without one and offline, exit 1."""
         mirror(world, tmp_path / "usb", "--offline")

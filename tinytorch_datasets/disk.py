@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
-from tinytorch_datasets.errors import StorageError
+from tinytorch_datasets.errors import DatasetError, MissingFile, StorageError
 from tinytorch_datasets.links import planted, through
 
 
@@ -29,7 +31,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
             yield out
         aside.replace(path)
     except OSError as error:
-        if isinstance(error, StorageError):
+        if isinstance(error, DatasetError):
             raise
         raise storage_error(error, path) from error
     finally:
@@ -65,6 +67,48 @@ def storage_error(error: OSError, path: Path) -> StorageError:
     }
     reason, mend = told.get(error.errno, (error.strerror or str(error), f"{home[0].upper()}{home[1:]}."))
     return StorageError(f"{path} cannot be written: {reason}", mend=mend, path=path, errno=error.errno)
+
+
+@contextlib.contextmanager
+def reading(path: Path, *, where: str | None, mend: str) -> Iterator[None]:
+    """Whatever the disk refuses inside the block becomes an error that names `path`, its line and the mend.
+
+    Raises:
+        MissingFile: There is no such file.
+        StorageError: It cannot be read.
+    """
+    try:
+        yield
+    except DatasetError:
+        raise
+    except FileNotFoundError as error:
+        what = f"{path} is missing"
+        raise MissingFile(what, where=where, mend=mend, path=path) from error
+    except OSError as error:
+        raise _unreadable(error, path, where, mend) from error
+
+
+def _unreadable(error: OSError, path: Path, where: str | None, mend: str) -> StorageError:
+    told: Mapping[int | None, tuple[str, str]] = {
+        errno.EACCES: ("you may not read it", "Ask its owner for the right to."),
+        errno.EPERM: ("you may not read it", "Ask its owner for the right to."),
+        errno.EISDIR: ("it is no file", f"Move it out of the way. {mend}"),
+    }
+    reason, mend = told.get(error.errno, (error.strerror or str(error), mend))
+    what = f"{path} cannot be read: {reason}"
+    return StorageError(what, where=where, mend=mend, path=path, errno=error.errno)
+
+
+def bytes_of(path: Path) -> int:
+    """How many bytes a file has.
+
+    Raises:
+        OSError: It is not there, or is no file: a folder, or a pipe that would be waited at for ever.
+    """
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    return about.st_size
 
 
 def keep(path: Path, contents: bytes) -> None:

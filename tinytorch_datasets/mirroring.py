@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinytorch_datasets import stages
-from tinytorch_datasets.disk import storage_error, whole_file
-from tinytorch_datasets.errors import HashMismatch, StorageError
+from tinytorch_datasets.disk import reading, storage_error, whole_file
+from tinytorch_datasets.errors import HashMismatch
 from tinytorch_datasets.fetch import fetch
 from tinytorch_datasets.hashing import digests
 from tinytorch_datasets.manifest import Manifest
@@ -54,7 +54,7 @@ def mirror(
     Raises:
         FetchError: A file could not be fetched.
         VerifyError: A file on this computer is not the promised one.
-        StorageError: The folder cannot be written to.
+        StorageError: The folder cannot be written to, or a file on this computer not be read.
     """
     folder = folder.expanduser().absolute()
     where, settings = stages.places(book), Settings.from_environment()
@@ -146,13 +146,9 @@ def _copy(plan: Plan, file: File, target: Path) -> None:
 
 
 def _chunks(source: Path, file: File, plan: Plan) -> Iterator[bytes]:
-    try:
-        with source.open("rb") as stream:
-            while chunk := stream.read(CHUNK_BYTES):
-                yield chunk
-    except OSError as error:
-        what = f"{source} cannot be read: {error.strerror}"
-        raise StorageError(what, where=file.where, mend=stages.mend(plan), path=source) from error
+    with reading(source, where=file.where, mend=stages.mend(plan)), source.open("rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            yield chunk
 
 
 def _write(path: Path, data: bytes) -> None:

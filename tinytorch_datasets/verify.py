@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from tinytorch_datasets import cache
-from tinytorch_datasets.disk import whole_file
-from tinytorch_datasets.errors import HashMismatch, MissingFile, StorageError
+from tinytorch_datasets.disk import bytes_of, reading, whole_file
+from tinytorch_datasets.errors import HashMismatch, StorageError
 from tinytorch_datasets.hashing import sha256_of, side_by_side
 from tinytorch_datasets.maps import stamp
 from tinytorch_datasets.plan import Column, File, Plan
@@ -66,20 +66,18 @@ def check(path: Path, promised: File, *, mode: Mode, stamps: Stamps, mend: str) 
     Raises:
         MissingFile: It is not there.
         HashMismatch: Its size or its sha256 is another.
+        StorageError: It cannot be read.
     """
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        what = f"{path} is missing"
-        raise MissingFile(what, where=promised.where, mend=mend, path=path) from error
-    if size != promised.bytes:
-        raise _mismatch(path, promised, "has {:,} bytes, declared are {:,}", size, promised.bytes, mend)
-    known = stamps.sha256(path) if mode == "auto" else None
-    actual = known or sha256_of(path)
-    if actual != promised.sha256:
-        raise _mismatch(path, promised, "has sha256\n    {}, declared is\n    {}", actual, promised.sha256, mend)
-    if known is None:
-        stamps.remember(path, actual)
+    with reading(path, where=promised.where, mend=mend):
+        size = bytes_of(path)
+        if size != promised.bytes:
+            raise _mismatch(path, promised, "has {:,} bytes, declared are {:,}", size, promised.bytes, mend)
+        known = stamps.sha256(path) if mode == "auto" else None
+        actual = known or sha256_of(path)
+        if actual != promised.sha256:
+            raise _mismatch(path, promised, "has sha256\n    {}, declared is\n    {}", actual, promised.sha256, mend)
+        if known is None:
+            stamps.remember(path, actual)
 
 
 def arrays_hold(plan: Plan, folder: Path, *, mode: Mode, stamps: Stamps) -> bool:
