@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tinytorch_datasets import cache, compiled, contents, disk, formats, paths, receipts
 from tinytorch_datasets.dataset import Dataset
 from tinytorch_datasets.errors import DecodeError
-from tinytorch_datasets.fetch import fetch
+from tinytorch_datasets.fetch import fetch, leftovers
 from tinytorch_datasets.maps import stamp
 from tinytorch_datasets.paths import Places
 from tinytorch_datasets.plan import Declared, Plan
@@ -176,13 +176,13 @@ def receipt_of(declared: Declared, plan: Plan, arrays: Path) -> Receipt:
 
 
 def clean(plan: Plan, where: Places, *, downloads: bool = True) -> int:
-    """Remove a data set's decoded arrays and, if it is remote, its downloads; the bytes freed."""
+    """Remove a data set's decoded arrays and, if it is remote, its downloads, whole or in part; the bytes freed."""
     freed = cache.clean(where.cache, plan.name)
     for receipt in (where.cache / "receipts").glob(f"{plan.name}-*.json"):
         if receipt.stem.rpartition("-")[0] == plan.name:
             freed += disk.remove(receipt)
     if downloads and plan.status == "remote":
         for file in plan.files:
-            for path in (plan.root / file.name, plan.root / f"{file.name}.part"):
-                freed += disk.remove(path)
+            target = plan.root / file.name
+            freed += sum(disk.remove(path) for path in (target, *leftovers(target)))
     return freed

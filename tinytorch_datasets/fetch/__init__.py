@@ -1,6 +1,7 @@
 """How do the promised files get here?
 
     fetch               all files of a data set, from the first mirror that keeps the promise
+    leftovers           what interrupted fetches of a file have left beside it
     usual_places        where other libraries keep what they downloaded
     Patience            how long to wait, how often to try
 
@@ -17,11 +18,12 @@ from pathlib import Path
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.progress import Progress
 
+from ._beside import leftovers
 from ._neighbours import usual_places
 from ._patience import PATIENCE, Patience
 from ._room import is_here, place_of
 
-__all__ = ["PATIENCE", "Patience", "fetch", "usual_places"]
+__all__ = ["PATIENCE", "Patience", "fetch", "leftovers", "usual_places"]
 
 
 def fetch(

@@ -11,11 +11,12 @@ from pathlib import Path
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.progress import Progress, usual
 
+from ._beside import part_beside, sweep
 from ._crew import together
 from ._flow import Slots
 from ._lock import held, lone_part
 from ._neighbours import Neighbours
-from ._part import Part, part_beside, sweep
+from ._part import Part
 from ._patience import Patience
 from ._room import is_here, make_folders, make_sure_of_room, place_of
 from ._sources import sources_of

@@ -9,39 +9,23 @@ file back out of it.
 from __future__ import annotations
 
 import errno
-import glob
 import json
 import logging
 import os
 import shutil
 import stat
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from tinytorch_datasets.file_names import NOTE, PART, STAGE
 from tinytorch_datasets.plan import File
 
 from ._diagnosis import HEAD_BYTES
 from ._flush import Flush
 from ._room import open_safely, symlink, writing
-
-ABANDONED_S = 24 * 60 * 60
-
-
-def part_beside(target: Path) -> Path:
-    """Where the bytes of `target` wait until they are whole."""
-    return target.with_name(target.name + ".part")
-
-
-def sweep(target: Path) -> None:
-    """Delete the parts that processes without a lock left when they were killed, a day or more ago."""
-    for left in target.parent.glob(f"{glob.escape(target.name)}.*-*-*.part*"):
-        with suppress(OSError):
-            if left.lstat().st_mtime < time.time() - ABANDONED_S:
-                shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
 
 
 class Part:
@@ -51,8 +35,8 @@ class Part:
         self.path = path
         self._is_shared = is_shared
         self._file = file
-        self._stage = path.with_name(path.name + ".d")
-        self._note = path.with_name(path.name + ".json")
+        self._stage = path.with_name(path.name.removesuffix(PART) + STAGE)
+        self._note = path.with_name(path.name.removesuffix(PART) + NOTE)
         with writing(path):
             self._take_back()
             self._fd = self._open()
