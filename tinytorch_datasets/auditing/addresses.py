@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tinytorch_datasets.fetch import PATIENCE, Patience
-from tinytorch_datasets.fetch._answer import Answer, Interrupted, Trouble
+from tinytorch_datasets.fetch._answer import Answer, Interrupted, Kind, Trouble
 from tinytorch_datasets.fetch._diagnosis import HEAD_BYTES, foreign
 from tinytorch_datasets.fetch._http import Web
 from tinytorch_datasets.fetch._stop import Stop
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 AT_ONCE = 8
 TRIES = 3
 LONGEST_WAIT_S = 5.0
-# Troubles of the way there, as `fetch` words them: the host said nothing about the file.
-ON_THE_WAY = ("host name cannot be found", "connection was refused", "cannot be reached", "the proxy")
+# Troubles of the way there: the host said nothing about the file.
+ON_THE_WAY = (Kind.NO_NETWORK, Kind.NO_ANSWER)
 
 Known = Mapping[str, Mapping[str, Any]]
 MEND = "Take it out of the manifest, or mend the mirror."
@@ -109,7 +109,7 @@ class _Question:
             except Trouble as trouble:
                 last = trouble
                 break
-        if isinstance(last, Interrupted) or any(words in last.reason for words in ON_THE_WAY):
+        if isinstance(last, Interrupted) or last.kind in ON_THE_WAY:
             what = f"{self._address.url} could not be asked: {last.reason}"
             mend = "Ask again later; if it stays so, the mirror is gone."
             finding = self._tell(rule="mirror-silent", what=what, found=last.reason, mend=mend, severity="unknown")

@@ -9,23 +9,39 @@ A mirror gives an Answer, or it raises one of these:
     |   `-- Slow            nothing comes, or hardly anything: another mirror, if there is one
     |-- Afresh              to a request for the rest; it may still give the whole
     `-- Wrong               because the bytes are not the promised ones
+
+Where it decides what a person does about it, a Trouble also has a `kind`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Protocol
 
 CHUNK_BYTES = 2**20  # the most one read asks for; it returns with what is there
 
 
+class Kind(Enum):
+    """What stood in the way, if it was not the mirror itself."""
+
+    NO_NETWORK = auto()  # its host cannot be found, or there is no way to it
+    NO_ANSWER = auto()  # nobody listens there, or not to us: that says nothing about the file either
+    LOGIN_PAGE = auto()  # a page came in place of the file, perhaps from whoever runs the network
+
+
 class Trouble(Exception):
     """The answer is of no use."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, kind: Kind | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.kind = kind
+
+    def for_good(self, more: str = "") -> Refused:
+        """The same trouble, once it is not to be tried again."""
+        return Refused(self.reason + more, kind=self.kind)
 
 
 class Refused(Trouble):

@@ -84,9 +84,15 @@ def storage_error(head: bytes) -> str | None:
     return None
 
 
-def _page(head: bytes) -> str | None:
+def is_page(head: bytes) -> bool:
+    """Whether these first bytes are those of an HTML page."""
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if not re.match(rb"(<!--.*?-->\s*)?(<!doctype html|<html|<head|<title|<body|<script)", start, re.DOTALL):
+    opening = rb"(<!--.*?-->\s*)?(<!doctype html|<html|<head|<title|<body|<script)"
+    return re.match(opening, start, re.DOTALL) is not None
+
+
+def _page(head: bytes) -> str | None:
+    if not is_page(head):
         return None
     import html  # only when a page came
 

@@ -103,9 +103,13 @@ class Errand:
         trip = Trip(file, sources, patience=self._patience, stop=self._stop, slots=self._slots, tell=tell)
         if trip.bring(part):
             return True
-        tried = [(turn.source.name, turn.reason) for turn in trip.turns]
+        tried = [(turn.source.name, turn.trouble) for turn in trip.turns]
         if self._offline:
-            log.info("%s: %s", file.name, "; ".join(f"{name}: {why}" for name, why in tried) or "no folder to look in")
+            log.info(
+                "%s: %s",
+                file.name,
+                "; ".join(f"{name}: {trouble}" for name, trouble in tried) or "no folder to look in",
+            )
             self._not_here.append(file)
             return False
         raise not_brought(file, tried, target, self._dataset, part.bytes)

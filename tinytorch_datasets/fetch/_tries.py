@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from ._answer import Interrupted, Refused
+from ._answer import Interrupted
 from ._patience import Patience
 
 
@@ -23,12 +23,11 @@ class Tries:
         self._in_vain = self._in_vain + 1 if bytes_here <= self._most_bytes else 0
         self._most_bytes = max(self._most_bytes, bytes_here)
         if self._in_vain >= self._patience.tries or self._in_all >= self._patience.tries_in_all:
-            reason = trouble.reason if self._in_all == 1 else f"{trouble.reason} ({self._in_all} tries)"
-            raise Refused(reason) from trouble
+            raise trouble.for_good(f" ({self._in_all} tries)" if self._in_all > 1 else "") from trouble
         if trouble.wait_s is None:
             longest = min(self._patience.backoff_first_s * 2**self._in_vain, self._patience.backoff_limit_s)
             return random.uniform(longest / 2, longest)  # thirty students must not come back all at once
         if trouble.wait_s > self._patience.retry_after_limit_s:
-            reason = f"{trouble.reason} (it asks to wait {trouble.wait_s:,.0f} s)"
-            raise Refused(reason) from trouble
+            asked = f" (it asks to wait {trouble.wait_s:,.0f} s)"
+            raise trouble.for_good(asked) from trouble
         return trouble.wait_s
