@@ -15,7 +15,7 @@ PACKAGE = Path(tinytorch_datasets.__file__).parent
 NAME = "tinytorch_datasets"
 
 FLOORS = (
-    {"errors", "_version", "sizes", "scalars", "maps", "findings", "file_names", "hashing", "threads"},
+    {"errors", "_version", "sizes", "scalars", "maps", "findings", "file_names", "hashing", "threads", "diagnosis"},
     {"plan", "events", "texts", "progress", "paths", "links"},
     {"batches", "declarations", "document", "disk", "formats._registry", "sums", "limits", "compiled"},
     {"dataset", "writers"},

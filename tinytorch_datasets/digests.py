@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from tinytorch_datasets.fetch._diagnosis import HEAD_BYTES, LFS_POINTER, describe
+from tinytorch_datasets.diagnosis import HEAD_BYTES, LFS_POINTER, describe
 from tinytorch_datasets.findings import Finding
 from tinytorch_datasets.hashing import Digest
 from tinytorch_datasets.manifest import Manifest

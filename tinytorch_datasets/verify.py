@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from tinytorch_datasets import cache
+from tinytorch_datasets.diagnosis import LFS_POINTER
 from tinytorch_datasets.disk import bytes_of, reading, whole_file
 from tinytorch_datasets.errors import HashMismatch, StorageError
 from tinytorch_datasets.hashing import sha256_of, side_by_side
@@ -22,8 +23,6 @@ from tinytorch_datasets.plan import Column, File, Plan
 from tinytorch_datasets.sums import Run, holds
 
 Mode = Literal["auto", "always"]
-
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 class Stamps:

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from tinytorch_datasets.diagnosis import HEAD_BYTES, foreign
 from tinytorch_datasets.fetch import PATIENCE, Patience
 from tinytorch_datasets.fetch._answer import Answer, Interrupted, Kind, Trouble
-from tinytorch_datasets.fetch._diagnosis import HEAD_BYTES, foreign
 from tinytorch_datasets.fetch._http import Web
 from tinytorch_datasets.fetch._stop import Stop
 from tinytorch_datasets.findings import Asked, Finding

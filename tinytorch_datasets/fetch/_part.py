@@ -20,10 +20,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from tinytorch_datasets.diagnosis import HEAD_BYTES
 from tinytorch_datasets.file_names import NOTE, PART, STAGE
 from tinytorch_datasets.plan import File
 
-from ._diagnosis import HEAD_BYTES
 from ._flush import Flush
 from ._room import open_safely, symlink, writing
 

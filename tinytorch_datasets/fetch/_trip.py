@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from itertools import chain
 
+from tinytorch_datasets.diagnosis import HEAD_BYTES, describe, foreign, is_page
 from tinytorch_datasets.plan import File
 
 from ._answer import Afresh, Answer, Interrupted, Kind, Refused, Slow, Source, Trouble, Wrong
-from ._diagnosis import HEAD_BYTES, describe, foreign, is_page
 from ._flow import Slots, gunzipped, metered
 from ._part import Part
 from ._patience import Patience
