@@ -18,7 +18,7 @@ FLOORS = (
     {"errors", "_version", "sizes", "scalars", "maps", "findings", "file_names", "hashing", "threads", "diagnosis"},
     {"plan", "events", "texts", "progress", "paths", "links"},
     {"batches", "declarations", "document", "disk", "formats._registry", "sums", "limits", "compiled"},
-    {"dataset", "writers"},
+    {"dataset", "writers", "promises"},
     {"cache", "rules", "receipts"},
     {"complaints", "verify", "contents", "fetch", "formats._*"},
     {"manifest", "formats.*"},

@@ -112,10 +112,21 @@ class TestWhatIsHere:
         assert str(caught.value) == (
             f"{path} is not the promised file: it has 499,999 bytes, declared are 500,000\n"
             "  declared at datasets.yaml:7\n"
-            "  Delete it and run `tinytorch-datasets get points`."
+            "  Delete it and run `tinytorch-datasets get points`; if it happens again, report the mirror."
         )
         assert (caught.value.expected, caught.value.actual, caught.value.path) == (500_000, 499_999, path)
         assert path.read_bytes() == DATA[:-1]
+
+    def test_a_git_lfs_pointer_is_named(self, place: Place) -> None:
+        """Somebody's clone without LFS was copied here."""
+        path = place.put("downloads/points/points.bin", b"version https://git-lfs.github.com/spec/v1\nsize 500000\n")
+
+        with pytest.raises(HashMismatch) as caught:
+            place.fetch(promise("http://127.0.0.1:9/never"))
+
+        assert str(caught.value) == (
+            f"{path} is a Git LFS pointer, not the file itself\n  declared at datasets.yaml:7\n  Run `git lfs pull`."
+        )
 
     def test_only_what_is_missing_comes(self, server: FaultyServer, place: Place) -> None:
         """And only that is returned, for the loader to trust."""
@@ -161,16 +172,28 @@ class TestRoomAndRights:
             f"{place.into}: a file stands where a folder should be, or a folder where a file\n  Move it out of the way."
         )
 
-    @pytest.mark.parametrize("name", ["points.bin", "points.bin.part"])
-    def test_a_folder_in_place_of_the_file(self, name: str, place: Place) -> None:
-        """At the target or at the part."""
-        (place.into / name).mkdir(parents=True)
+    def test_a_folder_in_place_of_the_file(self, place: Place) -> None:
+        """It is no file, and nobody knows whose it is."""
+        (place.into / "points.bin").mkdir(parents=True)
 
         with pytest.raises(StorageError) as caught:
             place.fetch(promise("http://127.0.0.1:9/never"))
 
         assert str(caught.value) == (
-            f"{place.into / name}: a file stands where a folder should be, or a folder where a file\n"
+            f"{place.into}/points.bin cannot be read: it is no file\n"
+            "  declared at datasets.yaml:7\n"
+            "  Move it out of the way."
+        )
+
+    def test_a_folder_in_place_of_the_part(self, place: Place) -> None:
+        """Nothing can be written there."""
+        (place.into / "points.bin.part").mkdir(parents=True)
+
+        with pytest.raises(StorageError) as caught:
+            place.fetch(promise("http://127.0.0.1:9/never"))
+
+        assert str(caught.value) == (
+            f"{place.into}/points.bin.part: a file stands where a folder should be, or a folder where a file\n"
             "  Move it out of the way."
         )
 

@@ -107,6 +107,19 @@ class TestTheFolder:
         assert not (tmp_path / "usb/flowers/train.csv").exists()
         assert not list((tmp_path / "usb").rglob("*.part"))
 
+    def test_a_git_lfs_pointer_is_named(self, world: World, tmp_path: Path) -> None:
+        """As `get` does, before a byte is copied."""
+        path = world.file("flowers/train.csv")
+        path.write_text("version https://git-lfs.github.com/spec/v1\nsize 12\n")
+        told = mirror(world, tmp_path / "usb", "flowers")
+
+        assert (told.exit_code, told.stderr) == (
+            1,
+            f"error: {path} is a Git LFS pointer, not the file itself\n"
+            f"  declared at datasets.yaml:{world.line('train.csv: {b')}\n"
+            "  Run `git lfs pull`.\n",
+        )
+
     def test_a_file_that_is_gone_is_missing(self, world: World, tmp_path: Path) -> None:
         """The mirror is not to blame: it is the file on this computer that the error names."""
         path = world.file("flowers/train.csv")

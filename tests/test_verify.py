@@ -95,15 +95,13 @@ class TestWhatCannotBeRead:
         )
 
     def test_a_file_in_place_of_its_folder(self, tmp_path: Path) -> None:
-        """The system's own words, where we have no better ones."""
+        """Then there is no such file."""
         (tmp_path / "flowers").touch()
-        with pytest.raises(StorageError) as caught:
+        with pytest.raises(MissingFile) as caught:
             checked(tmp_path / "flowers" / "train.csv")
 
         assert str(caught.value) == (
-            f"{tmp_path}/flowers/train.csv cannot be read: Not a directory\n"
-            "  declared at datasets.yaml:7\n"
-            "  Restore it."
+            f"{tmp_path}/flowers/train.csv is missing\n  declared at datasets.yaml:7\n  Restore it."
         )
 
     @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
@@ -117,5 +115,5 @@ class TestWhatCannotBeRead:
         assert str(caught.value) == (
             f"{tmp_path}/train.csv cannot be read: it is no file\n"
             "  declared at datasets.yaml:7\n"
-            "  Move it out of the way. Restore it."
+            "  Move it out of the way."
         )

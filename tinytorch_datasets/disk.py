@@ -81,7 +81,7 @@ def reading(path: Path, *, where: str | None, mend: str) -> Iterator[None]:
         yield
     except DatasetError:
         raise
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         what = f"{path} is missing"
         raise MissingFile(what, where=where, mend=mend, path=path) from error
     except OSError as error:
@@ -92,7 +92,7 @@ def _unreadable(error: OSError, path: Path, where: str | None, mend: str) -> Sto
     told: Mapping[int | None, tuple[str, str]] = {
         errno.EACCES: ("you may not read it", "Ask its owner for the right to."),
         errno.EPERM: ("you may not read it", "Ask its owner for the right to."),
-        errno.EISDIR: ("it is no file", f"Move it out of the way. {mend}"),
+        errno.EISDIR: ("it is no file", "Move it out of the way."),
     }
     reason, mend = told.get(error.errno, (error.strerror or str(error), mend))
     what = f"{path} cannot be read: {reason}"

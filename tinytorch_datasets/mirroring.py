@@ -14,13 +14,13 @@ from pathlib import Path
 
 from tinytorch_datasets import stages
 from tinytorch_datasets.disk import reading, storage_error, whole_file
-from tinytorch_datasets.errors import HashMismatch
 from tinytorch_datasets.fetch import fetch
 from tinytorch_datasets.hashing import digests
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.paths import Settings
 from tinytorch_datasets.plan import File, Plan
 from tinytorch_datasets.progress import Progress
+from tinytorch_datasets.promises import broken, check_size
 
 SUMS = "SHA256SUMS"
 CHUNK_BYTES = 2**20
@@ -128,25 +128,18 @@ def _mirrored(plan: Plan, folder: Path) -> Mirrored:
 
 def _copy(plan: Plan, file: File, target: Path) -> None:
     """Copy and hash in one pass; what is not the promised file never gets its name."""
-    source, digest = plan.root / file.name, hashlib.sha256()
+    source, mend, sha256 = plan.root / file.name, stages.mend(plan), hashlib.sha256()
+    check_size(source, file, mend=mend)
     with whole_file(target) as out:
-        for chunk in _chunks(source, file, plan):
-            digest.update(chunk)
+        for chunk in _chunks(source, file, mend):
+            sha256.update(chunk)
             out.write(chunk)
-        if digest.hexdigest() != file.sha256:
-            what = f"{source} is not the promised file: it has sha256\n    {digest.hexdigest()}, declared is\n    "
-            raise HashMismatch(
-                what + file.sha256,
-                where=file.where,
-                mend=stages.mend(plan),
-                path=source,
-                expected=file.sha256,
-                actual=digest.hexdigest(),
-            )
+        if sha256.hexdigest() != file.sha256:
+            raise broken(source, file, sha256.hexdigest(), mend=mend)
 
 
-def _chunks(source: Path, file: File, plan: Plan) -> Iterator[bytes]:
-    with reading(source, where=file.where, mend=stages.mend(plan)), source.open("rb") as stream:
+def _chunks(source: Path, file: File, mend: str) -> Iterator[bytes]:
+    with reading(source, where=file.where, mend=mend), source.open("rb") as stream:
         while chunk := stream.read(CHUNK_BYTES):
             yield chunk
 

@@ -14,6 +14,7 @@ from typing import Any
 from tinytorch_datasets import cache, stages
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.digests import compared
+from tinytorch_datasets.disk import reading
 from tinytorch_datasets.errors import HashMismatch, ManifestError, OfflineError, Problem
 from tinytorch_datasets.hashing import Digest, Step, digests
 from tinytorch_datasets.manifest import Manifest
@@ -29,6 +30,7 @@ def record(book: Manifest, names: Sequence[str] = (), *, step: Step | None = Non
     Raises:
         OfflineError: A named one is not on disk.
         VerifyError: A file is not the promised one.
+        StorageError: A file cannot be read.
         DecodeError: A file is not what the manifest says.
     """
     where = stages.places(book)
@@ -51,11 +53,16 @@ def record(book: Manifest, names: Sequence[str] = (), *, step: Step | None = Non
 
 def _refuse_others(book: Manifest, plan: Plan, found: Mapping[Path, Digest | OSError]) -> None:
     for finding in compared(book, plan, found, stages.mend(plan)):
+        path = Path(finding.path)
+        unread = found[path]
+        if isinstance(unread, OSError):
+            with reading(path, where=finding.where, mend=stages.mend(plan)):
+                raise unread
         raise HashMismatch(
             finding.what,
             where=finding.where,
             mend=finding.mend,
-            path=Path(finding.path),
+            path=path,
             expected=finding.expected,
             actual=finding.found,
         )

@@ -17,6 +17,7 @@ from tinytorch_datasets.fetch import fetch, leftovers
 from tinytorch_datasets.maps import stamp
 from tinytorch_datasets.paths import Places
 from tinytorch_datasets.plan import Declared, Plan
+from tinytorch_datasets.promises import get_anew
 from tinytorch_datasets.receipts import Receipt, SplitReceipt
 from tinytorch_datasets.verify import Mode, Stamps, arrays_hold, check, remember_arrays
 
@@ -97,7 +98,7 @@ def mend(plan: Plan) -> str:
     """What a person does about a file of this plan that is not right."""
     if plan.status == "shipped":
         return "Restore it: `git checkout` it in a clone, or reinstall the package."
-    return f"Delete it and run `tinytorch-datasets get {plan.name}`; if it happens again, report the mirror."
+    return get_anew(plan.name)
 
 
 def stamps_of(plan: Plan, where: Places) -> Stamps:

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Literal
 
 from tinytorch_datasets import cache
-from tinytorch_datasets.diagnosis import LFS_POINTER
-from tinytorch_datasets.disk import bytes_of, reading, whole_file
-from tinytorch_datasets.errors import HashMismatch, StorageError
+from tinytorch_datasets.disk import reading, whole_file
+from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.hashing import sha256_of, side_by_side
 from tinytorch_datasets.maps import stamp
 from tinytorch_datasets.plan import Column, File, Plan
+from tinytorch_datasets.promises import broken, check_size
 from tinytorch_datasets.sums import Run, holds
 
 Mode = Literal["auto", "always"]
@@ -67,14 +67,12 @@ def check(path: Path, promised: File, *, mode: Mode, stamps: Stamps, mend: str) 
         HashMismatch: Its size or its sha256 is another.
         StorageError: It cannot be read.
     """
-    with reading(path, where=promised.where, mend=mend):
-        size = bytes_of(path)
-        if size != promised.bytes:
-            raise _mismatch(path, promised, "has {:,} bytes, declared are {:,}", size, promised.bytes, mend)
+    check_size(path, promised, mend=mend)
+    with reading(path, where=promised.where or None, mend=mend):
         known = stamps.sha256(path) if mode == "auto" else None
         actual = known or sha256_of(path)
         if actual != promised.sha256:
-            raise _mismatch(path, promised, "has sha256\n    {}, declared is\n    {}", actual, promised.sha256, mend)
+            raise broken(path, promised, actual, mend=mend)
         if known is None:
             stamps.remember(path, actual)
 
@@ -127,14 +125,3 @@ def _holds(column: Column, folder: Path, run: Run) -> bool:
 
 def _files(column: Column, folder: Path) -> list[Path]:
     return [folder / part.file for part in cache.parts(column, folder) or ()]
-
-
-def _mismatch(
-    path: Path, promised: File, words: str, actual: int | str, expected: int | str, mend: str
-) -> HashMismatch:
-    what = f"{path} is not the promised file: it " + words.format(actual, expected)
-    with path.open("rb") as stream:
-        if stream.read(len(LFS_POINTER)) == LFS_POINTER:
-            what = f"{path} is a Git LFS pointer, not the file itself"
-            mend = "Run `git lfs pull`."
-    return HashMismatch(what, where=promised.where, mend=mend, path=path, expected=expected, actual=actual)

@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from tinytorch_datasets.errors import StorageError
+from tinytorch_datasets.errors import MissingFile, StorageError
 from tinytorch_datasets.plan import File
-
-from ._words import other_size
+from tinytorch_datasets.promises import check_size, get_anew
 
 FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
 ELSEWHERE = "set TINYTORCH_DATASETS_HOME to a folder"
@@ -82,15 +81,9 @@ def place_of(name: str, into: Path) -> Path:
 def is_here(file: File, target: Path, dataset: str) -> bool:
     """Whether the file is on disk, at its declared size. Raises HashMismatch if it is, at another."""
     try:
-        about = target.stat()
-    except (FileNotFoundError, NotADirectoryError):
+        check_size(target, file, mend=get_anew(dataset))
+    except MissingFile:
         return False
-    except OSError as error:
-        raise refusal(error, target) from error
-    if not stat.S_ISREG(about.st_mode):
-        raise refusal(IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)), target)
-    if about.st_size != file.bytes:
-        raise other_size(file, target, about.st_size, dataset)
     return True
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tinytorch_datasets.errors import FetchError, HashMismatch, OfflineError
+from tinytorch_datasets.errors import FetchError, OfflineError
 from tinytorch_datasets.plan import File
 
 from ._answer import Kind, Trouble
@@ -55,16 +55,4 @@ def not_here(missing: Sequence[File], dataset: str, into: Path) -> OfflineError:
         file=missing[0].name,
         tried=(),
         missing=tuple((file.name, file.bytes) for file in missing),
-    )
-
-
-def other_size(file: File, path: Path, bytes_here: int, dataset: str) -> HashMismatch:
-    """The error for a file that is here already and cannot be the promised one."""
-    return HashMismatch(
-        f"{path} is not the promised file: it has {bytes_here:,} bytes, declared are {file.bytes:,}",
-        where=file.where or None,
-        mend=f"Delete it and run {command(dataset)}.",
-        path=path,
-        expected=file.bytes,
-        actual=bytes_here,
     )
