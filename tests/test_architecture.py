@@ -15,8 +15,9 @@ PACKAGE = Path(tinytorch_datasets.__file__).parent
 NAME = "tinytorch_datasets"
 
 FLOORS = (
-    {"errors", "_version", "sizes", "scalars", "maps", "findings", "file_names", "hashing", "threads", "diagnosis"},
-    {"plan", "events", "texts", "progress", "paths", "links"},
+    {"errors", "_version", "sizes", "scalars", "maps", "findings", "file_names", "hashing", "threads"}
+    | {"diagnosis", "links"},
+    {"plan", "events", "texts", "progress", "paths"},
     {"batches", "declarations", "document", "disk", "formats._registry", "sums", "limits", "compiled"},
     {"dataset", "writers", "promises"},
     {"cache", "rules", "receipts"},

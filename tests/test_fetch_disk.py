@@ -169,7 +169,7 @@ class TestRoomAndRights:
             place.fetch(promise("http://127.0.0.1:9/never"))
 
         assert str(caught.value) == (
-            f"{place.into}: a file stands where a folder should be, or a folder where a file\n  Move it out of the way."
+            f"{place.into} cannot be written: a file is in the way of a folder\n  Move it out of the way."
         )
 
     def test_a_folder_in_place_of_the_file(self, place: Place) -> None:
@@ -180,7 +180,7 @@ class TestRoomAndRights:
             place.fetch(promise("http://127.0.0.1:9/never"))
 
         assert str(caught.value) == (
-            f"{place.into}/points.bin cannot be read: it is no file\n"
+            f"{place.into}/points.bin cannot be read: what is there is no file\n"
             "  declared at datasets.yaml:7\n"
             "  Move it out of the way."
         )
@@ -193,8 +193,7 @@ class TestRoomAndRights:
             place.fetch(promise("http://127.0.0.1:9/never"))
 
         assert str(caught.value) == (
-            f"{place.into}/points.bin.part: a file stands where a folder should be, or a folder where a file\n"
-            "  Move it out of the way."
+            f"{place.into}/points.bin.part cannot be written: what is there is no file\n  Move it out of the way."
         )
 
     def test_a_pipe_in_place_of_the_part(self, place: Place) -> None:
@@ -202,8 +201,12 @@ class TestRoomAndRights:
         place.into.mkdir(parents=True)
         os.mkfifo(place.into / "points.bin.part")
 
-        with pytest.raises(StorageError):
+        with pytest.raises(StorageError) as caught:
             place.fetch(promise("http://127.0.0.1:9/never"))
+
+        assert str(caught.value) == (
+            f"{place.into}/points.bin.part cannot be written: what is there is no file\n  Move it out of the way."
+        )
 
     @pytest.mark.parametrize("name", ["../points.bin", "/points.bin", "a/../../points.bin", "..", "", "a\\b"])
     def test_a_name_that_leaves_the_folder(self, name: str, place: Place) -> None:
@@ -226,7 +229,7 @@ class TestRoomAndRights:
             shutil.rmtree(root)
 
         assert told == (
-            f"StorageError: {root}/downloads/points: you may not write here\n"
+            f"StorageError: {root}/downloads/points cannot be written: you may not write there\n"
             f"  Ask its owner for the right to, or {MEND} of your own.\n"
         )
 
@@ -239,7 +242,7 @@ class TestRoomAndRights:
         told = child(mount, tmp_path, promise(server.at("/f", serve(DATA))), *NAMESPACE)
 
         assert told == (
-            f"StorageError: {tmp_path}/downloads/points: the file system is read-only\n"
+            f"StorageError: {tmp_path}/downloads/points cannot be written: the file system is read-only\n"
             f"  Make it writable, or {MEND} that is.\n"
         )
 
@@ -254,7 +257,7 @@ class TestRoomAndRights:
         told = child(mount, tmp_path, promise(server.at("/f", serve(DATA))), *NAMESPACE)
 
         assert told == (
-            f"StorageError: {tmp_path}/downloads/points: the file system is read-only\n"
+            f"StorageError: {tmp_path}/downloads/points cannot be written: the file system is read-only\n"
             f"  Make it writable, or {MEND} that is.\n"
         )
 
@@ -271,7 +274,8 @@ class TestRoomAndRights:
         told = child(mount, tmp_path, promise(server.at("/f", serve(DATA))), *NAMESPACE)
 
         assert told == (
-            f"StorageError: {tmp_path}/downloads/points/points.bin.part: the disk is full, or your share of it is\n"
+            f"StorageError: {tmp_path}/downloads/points/points.bin.part cannot be written: "
+            "the disk is full, or your share of it is\n"
             f"  Free some room, or {MEND} on a larger disk.\n"
         )
 
@@ -285,7 +289,7 @@ class TestLinks:
             place.fetch(promise("http://127.0.0.1:9/never", name=name))
         assert str(caught.value) == (
             f"{at}: this is a symbolic link, and nothing is written through it\n"
-            f"  Delete the link; to keep the downloads elsewhere, {MEND} there."
+            f"  Delete the link; to keep the data elsewhere, {MEND} there."
         )
 
     def test_at_the_target(self, place: Place) -> None:

@@ -113,7 +113,7 @@ class TestWhatCannotBeRead:
             checked(tmp_path / "train.csv")
 
         assert str(caught.value) == (
-            f"{tmp_path}/train.csv cannot be read: it is no file\n"
+            f"{tmp_path}/train.csv cannot be read: what is there is no file\n"
             "  declared at datasets.yaml:7\n"
             "  Move it out of the way."
         )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinytorch_datasets import stages
-from tinytorch_datasets.disk import reading, storage_error, whole_file
+from tinytorch_datasets.disk import reading, whole_file, writing
 from tinytorch_datasets.fetch import fetch
 from tinytorch_datasets.hashing import digests
 from tinytorch_datasets.manifest import Manifest
@@ -146,10 +146,8 @@ def _chunks(source: Path, file: File, mend: str) -> Iterator[bytes]:
 
 def _write(path: Path, data: bytes) -> None:
     """Write a small file, unless it is there already just so."""
-    try:
+    with writing(path):
         if path.is_file() and path.read_bytes() == data:
             return
-    except OSError as error:
-        raise storage_error(error, path) from error
     with whole_file(path) as out:
         out.write(data)
