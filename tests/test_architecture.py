@@ -23,7 +23,7 @@ FLOORS = (
     {"cache", "rules", "receipts"},
     {"complaints", "verify", "contents", "fetch", "formats._*"},
     {"manifest", "formats.*"},
-    {"formats", "digests"},
+    {"formats", "comparing"},
     {"stages", "schema"},
     {"loader", "provenance", "mirroring"},
     {"auditing", "reports", "serving"},

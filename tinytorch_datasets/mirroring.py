@@ -15,7 +15,7 @@ from pathlib import Path
 from tinytorch_datasets import stages
 from tinytorch_datasets.disk import reading, whole_file, writing
 from tinytorch_datasets.fetch import fetch
-from tinytorch_datasets.hashing import digests
+from tinytorch_datasets.hashing import digest
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.paths import Settings
 from tinytorch_datasets.plan import File, Plan
@@ -110,8 +110,10 @@ def _all_there(plan: Plan, folder: Path) -> bool:
 def _is_right(path: Path, file: File) -> bool:
     if not path.is_file() or path.stat().st_size != file.bytes:
         return False
-    digest = digests({path: False})[path]
-    return not isinstance(digest, OSError) and digest.sha256 == file.sha256
+    try:
+        return digest(path).sha256 == file.sha256
+    except OSError:
+        return False  # and if it cannot be replaced either, that is said then
 
 
 def _mirrored(plan: Plan, folder: Path) -> Mirrored:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tinytorch_datasets import cache, stages
 from tinytorch_datasets._version import VERSION
-from tinytorch_datasets.digests import compared
+from tinytorch_datasets.comparing import compared
 from tinytorch_datasets.disk import reading
 from tinytorch_datasets.errors import HashMismatch, ManifestError, OfflineError, Problem
 from tinytorch_datasets.hashing import Digest, Step, digests
@@ -43,7 +43,7 @@ def record(book: Manifest, names: Sequence[str] = (), *, step: Step | None = Non
             what = f"{plan.name} is not on disk: {', '.join(name for name, _ in missing)}"
             mend = f"`tinytorch-datasets get {plan.name}` fetches it."
             raise OfflineError(what, where=plan.where, mend=mend, missing=missing, file=missing[0][0], tried=())
-    found = digests({plan.root / file.name: False for plan in plans for file in plan.files}, step)
+    found = digests([plan.root / file.name for plan in plans for file in plan.files], step)
     told: dict[str, Any] = {}
     for plan in plans:
         _refuse_others(book, plan, found)

@@ -12,12 +12,13 @@ from urllib.parse import unquote, urlsplit
 
 from tinytorch_datasets.auditing.folder import BESIDE, files
 from tinytorch_datasets.diagnosis import HEAD_BYTES, foreign
-from tinytorch_datasets.disk import whole_file
+from tinytorch_datasets.disk import reading, whole_file
 from tinytorch_datasets.errors import FetchError, MissingFile
 from tinytorch_datasets.fetch import PATIENCE, Patience
 from tinytorch_datasets.fetch._answer import Interrupted, Trouble
 from tinytorch_datasets.fetch._http import Web
 from tinytorch_datasets.fetch._stop import Stop
+from tinytorch_datasets.hashing import digest
 from tinytorch_datasets.progress import Progress
 
 TRIES = 3
@@ -44,19 +45,18 @@ def read(given: str) -> Iterator[Source]:
 
     Raises:
         MissingFile: There is none.
+        StorageError: One cannot be read.
     """
     path = Path(given).expanduser().absolute()
-    found = [path] if path.is_file() else [p for p in files(path) if not any(p.match(beside) for beside in BESIDE)]
-    if not found:
+    paths = [path] if path.is_file() else [p for p in files(path) if not any(p.match(beside) for beside in BESIDE)]
+    if not paths:
         what = f"{path} holds no data file" if path.is_dir() else f"{path} is missing"
         raise MissingFile(what, mend="Name a file, a folder of files, or an address.", path=path)
     root = path if path.is_dir() else path.parent
-    for one in found:
-        digest = hashlib.sha256()
-        with one.open("rb") as stream:
-            while chunk := stream.read(2**20):
-                digest.update(chunk)
-        yield Source(one.relative_to(root).as_posix(), one, one.stat().st_size, digest.hexdigest())
+    for one in paths:
+        with reading(one, where=None, mend="Name another file."):
+            found = digest(one)
+        yield Source(one.relative_to(root).as_posix(), one, found.bytes, found.sha256)
 
 
 def download(
@@ -110,12 +110,12 @@ def _patiently(url: str, name: str, into: Path, progress: Progress | None, patie
 
 def _once(url: str, name: str, into: Path, progress: Progress | None, patience: Patience) -> Source:
     answer = Web(url, patience, Stop()).open(0, None)
-    digest, came, head = hashlib.sha256(), 0, b""
+    sha256, came, head = hashlib.sha256(), 0, b""
     try:
         with whole_file(into) as out:
             for chunk in answer.chunks:
                 head += chunk[: HEAD_BYTES - len(head)]
-                digest.update(chunk)
+                sha256.update(chunk)
                 out.write(chunk)
                 came += len(chunk)
                 if progress is not None and answer.total and came < answer.total:
@@ -133,4 +133,4 @@ def _once(url: str, name: str, into: Path, progress: Progress | None, patience: 
         answer.close()
     if progress is not None:
         progress(name, came, came)
-    return Source(name, into, came, digest.hexdigest(), url)
+    return Source(name, into, came, sha256.hexdigest(), url)
