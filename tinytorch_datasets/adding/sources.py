@@ -14,10 +14,7 @@ from tinytorch_datasets.auditing.folder import BESIDE, files
 from tinytorch_datasets.diagnosis import HEAD_BYTES, foreign
 from tinytorch_datasets.disk import reading, whole_file
 from tinytorch_datasets.errors import FetchError, MissingFile
-from tinytorch_datasets.fetch import PATIENCE, Patience
-from tinytorch_datasets.fetch._answer import Interrupted, Trouble
-from tinytorch_datasets.fetch._http import Web
-from tinytorch_datasets.fetch._stop import Stop
+from tinytorch_datasets.fetch import PATIENCE, Interrupted, Patience, Stop, Trouble, Web
 from tinytorch_datasets.hashing import digest
 from tinytorch_datasets.progress import Progress
 

@@ -12,19 +12,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinytorch_datasets.diagnosis import HEAD_BYTES, foreign
-from tinytorch_datasets.fetch import PATIENCE, Patience
-from tinytorch_datasets.fetch._answer import Answer, Interrupted, Kind, Trouble
-from tinytorch_datasets.fetch._http import Web
-from tinytorch_datasets.fetch._stop import Stop
+from tinytorch_datasets.fetch import PATIENCE, Answer, Interrupted, Kind, Patience, Stop, Trouble, Web
 from tinytorch_datasets.findings import Asked, Finding
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.plan import File, Plan
-
-if TYPE_CHECKING:
-    import requests
 
 AT_ONCE = 8
 TRIES = 3
@@ -83,16 +77,6 @@ def ask(
     return replies
 
 
-class _Listening(Web):
-    """An address whose headers are kept: the lock file remembers some."""
-
-    headers: Mapping[str, str]
-
-    def _answer(self, response: requests.Response, start: int) -> Answer:
-        self.headers = response.headers
-        return super()._answer(response, start)
-
-
 class _Question:
     def __init__(self, address: Address, deep: bool, known: Known, patience: Patience) -> None:
         self._address, self._deep, self._known, self._patience = address, deep, known, patience
@@ -120,8 +104,7 @@ class _Question:
 
     def _once(self) -> Reply:
         file = self._address.file
-        source = _Listening(self._address.url, self._patience, Stop())
-        answer = source.open(0, None)
+        answer = Web(self._address.url, self._patience, Stop()).open(0, None)
         try:
             head = b""
             while len(head) < min(HEAD_BYTES, file.bytes) and (chunk := next(answer.chunks, b"")):
@@ -133,7 +116,7 @@ class _Question:
                 told = f"gives {length:,} bytes, declared are {file.bytes:,}"
                 return self._differs("mirror-length", told, file.bytes, length)
             if self._deep:
-                return self._hashed(head, answer, source)
+                return self._hashed(head, answer)
             if length is None:
                 told = "does not say how long the file is"
                 finding = self._tell(
@@ -144,11 +127,11 @@ class _Question:
                     severity="warning",
                 )
                 return self._replied("as declared", told, finding)
-            return self._drifted(source)
+            return self._drifted(answer)
         finally:
             answer.close()
 
-    def _hashed(self, head: bytes, answer: Answer, source: _Listening) -> Reply:
+    def _hashed(self, head: bytes, answer: Answer) -> Reply:
         file, digest, came = self._address.file, hashlib.sha256(head), len(head)
         while came <= file.bytes and (chunk := next(answer.chunks, b"")):
             digest.update(chunk)
@@ -163,11 +146,11 @@ class _Question:
         if digest.hexdigest() != file.sha256:
             told = f"gives bytes of sha256\n    {digest.hexdigest()}, declared is\n    {file.sha256}"
             return self._differs("mirror-hash", told, file.sha256, digest.hexdigest())
-        return Reply(self._asked("as declared", "every byte"), seen=self._seen(source))
+        return Reply(self._asked("as declared", "every byte"), seen=self._seen(answer))
 
-    def _drifted(self, source: _Listening) -> Reply:
+    def _drifted(self, answer: Answer) -> Reply:
         """Compare with what the address said when it was last known to be right."""
-        seen, before = self._seen(source), self._known.get(self._address.url)
+        seen, before = self._seen(answer), self._known.get(self._address.url)
         moved = [key for key in ("etag", "last_modified") if before and before.get(key) not in (None, seen.get(key))]
         if not moved or before is None:
             return Reply(self._asked("as declared", "length"), seen=seen)
@@ -184,8 +167,8 @@ class _Question:
         )
         return self._replied("differs" if grave else "as declared", changes, finding)
 
-    def _seen(self, source: _Listening) -> dict[str, Any]:
-        told = {"etag": source.headers.get("ETag"), "last_modified": source.headers.get("Last-Modified")}
+    def _seen(self, answer: Answer) -> dict[str, Any]:
+        told = {"etag": answer.headers.get("ETag"), "last_modified": answer.headers.get("Last-Modified")}
         return {"bytes": self._address.file.bytes, **{key: value for key, value in told.items() if value}}
 
     def _differs(self, rule: str, told: str, expected: Any, found: Any) -> Reply:

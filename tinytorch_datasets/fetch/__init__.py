@@ -4,6 +4,8 @@
     leftovers           what interrupted fetches of a file have left beside it
     usual_places        where other libraries keep what they downloaded
     Patience            how long to wait, how often to try
+    Web                 one address, which gives an Answer or raises a Trouble, of a Kind; some are Interrupted
+    Stop                what ends the wait for it
 
 One file's way: its lock (`_lock`), a file that another library keeps (`_neighbours`), its mirrors in turn (`_trip`,
 over `_sources` and `_http`), the bytes so far (`_part`), Pooch's hash-checked move into place.
@@ -14,16 +16,46 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.progress import Progress
 
+from ._answer import Answer, Interrupted, Kind, Trouble
 from ._beside import leftovers
 from ._neighbours import usual_places
 from ._patience import PATIENCE, Patience
 from ._room import is_here, place_of
+from ._stop import Stop
 
-__all__ = ["PATIENCE", "Patience", "fetch", "leftovers", "usual_places"]
+if TYPE_CHECKING:
+    from ._http import Web
+
+__all__ = [
+    "PATIENCE",
+    "Answer",
+    "Interrupted",
+    "Kind",
+    "Patience",
+    "Stop",
+    "Trouble",
+    "Web",
+    "fetch",
+    "leftovers",
+    "usual_places",
+]
+
+# Imported when they are asked for: with them comes what a cached data set never needs.
+_LATER = {"Web": "_http"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
 
 
 def fetch(

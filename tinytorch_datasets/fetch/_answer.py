@@ -15,8 +15,8 @@ Where it decides what a person does about it, a Trouble also has a `kind`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Protocol
 
@@ -85,6 +85,7 @@ class Answer:
         total: The bytes of the whole file, if the mirror says so.
         encoding: The Content-Encoding, lower case; "" for none.
         validator: What to send as If-Range to be sure of the same file again.
+        headers: All that the mirror said of it.
         chunks: The body as it arrives, not decoded.
         close: Lets go of it.
     """
@@ -96,6 +97,7 @@ class Answer:
     close: Callable[[], None]
     encoding: str = ""
     validator: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Source(Protocol):

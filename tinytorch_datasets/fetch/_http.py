@@ -116,6 +116,7 @@ class Web:
             close=response.close,
             encoding=headers.get("Content-Encoding", "").strip().lower().replace("identity", ""),
             validator=validator_of(headers),
+            headers=headers,
         )
         if status == 200:
             return answer
