@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -14,11 +14,9 @@ from tinytorch_datasets.auditing.folder import BESIDE, files
 from tinytorch_datasets.diagnosis import HEAD_BYTES, foreign
 from tinytorch_datasets.disk import reading, whole_file
 from tinytorch_datasets.errors import FetchError, MissingFile
-from tinytorch_datasets.fetch import PATIENCE, Interrupted, Patience, Stop, Trouble, Web
+from tinytorch_datasets.fetch import PATIENCE, Interrupted, Patience, Stop, Trouble, Web, patiently
 from tinytorch_datasets.hashing import digest
 from tinytorch_datasets.progress import Progress
-
-TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -64,10 +62,11 @@ def download(
     Raises:
         FetchError: None did; `tried` says why.
     """
-    tried = []
+    tried, stop = [], Stop()
     for url in urls:
         try:
-            return _patiently(url, name, into / name, progress, patience)
+            ask = partial(_once, Web(url, patience, stop), name, into / name, progress)
+            return patiently(ask, patience, stop)
         except Trouble as trouble:
             tried.append((url, trouble.reason))
     told = "\n".join(f"  {url}: {reason}" for url, reason in tried)
@@ -94,19 +93,8 @@ def place(source: Source, folder: Path) -> None:
         shutil.copyfileobj(stream, out, 2**20)
 
 
-def _patiently(url: str, name: str, into: Path, progress: Progress | None, patience: Patience) -> Source:
-    for attempt in range(TRIES):
-        try:
-            return _once(url, name, into, progress, patience)
-        except Interrupted as trouble:
-            if attempt + 1 == TRIES:
-                raise
-            time.sleep(min(trouble.wait_s or patience.backoff_first_s, patience.backoff_limit_s))
-    raise AssertionError
-
-
-def _once(url: str, name: str, into: Path, progress: Progress | None, patience: Patience) -> Source:
-    answer = Web(url, patience, Stop()).open(0, None)
+def _once(web: Web, name: str, into: Path, progress: Progress | None) -> Source:
+    answer = web.open(0, None)
     sha256, came, head = hashlib.sha256(), 0, b""
     try:
         with whole_file(into) as out:
@@ -130,4 +118,4 @@ def _once(url: str, name: str, into: Path, progress: Progress | None, patience: 
         answer.close()
     if progress is not None:
         progress(name, came, came)
-    return Source(name, into, came, sha256.hexdigest(), url)
+    return Source(name, into, came, sha256.hexdigest(), web.url)

@@ -7,7 +7,6 @@ which is a bad day of the host or of ours, and says nothing about the file.
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,14 +14,23 @@ from functools import partial
 from typing import Any
 
 from tinytorch_datasets.diagnosis import HEAD_BYTES, foreign
-from tinytorch_datasets.fetch import PATIENCE, Answer, Interrupted, Kind, Patience, Stop, Trouble, Web
+from tinytorch_datasets.fetch import (
+    PATIENCE,
+    Answer,
+    GivenUp,
+    Interrupted,
+    Kind,
+    Patience,
+    Stop,
+    Trouble,
+    Web,
+    patiently,
+)
 from tinytorch_datasets.findings import Asked, Finding
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.plan import File, Plan
 
 AT_ONCE = 8
-TRIES = 3
-LONGEST_WAIT_S = 5.0
 # Troubles of the way there: the host said nothing about the file.
 ON_THE_WAY = (Kind.NO_NETWORK, Kind.NO_ANSWER)
 
@@ -68,43 +76,43 @@ def ask(
     told: Callable[[Asked], None] | None = None,
 ) -> list[Reply]:
     """Ask every address, several at once. `deep` reads and hashes what it gives; `known` is what it said before."""
-    replies = []
+    replies, stop = [], Stop()
     with ThreadPoolExecutor(AT_ONCE, "address") as pool:
-        for reply in pool.map(lambda address: _Question(address, deep, known, patience).reply(), wanted):
-            replies.append(reply)
-            if told is not None:
-                told(reply.asked)
+        try:
+            for reply in pool.map(lambda address: _Question(address, deep, known, patience, stop).reply(), wanted):
+                replies.append(reply)
+                if told is not None:
+                    told(reply.asked)
+        finally:
+            stop.set()  # after Ctrl-C nobody waits for the rest
     return replies
 
 
 class _Question:
-    def __init__(self, address: Address, deep: bool, known: Known, patience: Patience) -> None:
+    def __init__(self, address: Address, deep: bool, known: Known, patience: Patience, stop: Stop) -> None:
         self._address, self._deep, self._known, self._patience = address, deep, known, patience
+        self._stop = stop
         self._tell = partial(Finding, dataset=address.dataset, path=address.url, where=address.where, mend=MEND)
 
     def reply(self) -> Reply:
-        for attempt in range(TRIES):
-            try:
-                return self._once()
-            except Interrupted as trouble:
-                last: Trouble = trouble
-                if attempt + 1 < TRIES:
-                    time.sleep(min(trouble.wait_s or self._patience.backoff_first_s, LONGEST_WAIT_S))
-            except Trouble as trouble:
-                last = trouble
-                break
-        if isinstance(last, Interrupted) or last.kind in ON_THE_WAY:
-            what = f"{self._address.url} could not be asked: {last.reason}"
+        try:
+            return patiently(self._once, self._patience, self._stop)
+        except Trouble as trouble:
+            return self._troubled(trouble)
+
+    def _troubled(self, trouble: Trouble) -> Reply:
+        if isinstance(trouble, GivenUp) or trouble.kind in ON_THE_WAY:
+            what = f"{self._address.url} could not be asked: {trouble.reason}"
             mend = "Ask again later; if it stays so, the mirror is gone."
-            finding = self._tell(rule="mirror-silent", what=what, found=last.reason, mend=mend, severity="unknown")
-            return self._replied("no answer", last.reason, finding)
-        what = f"{self._address.url} does not give the file: {last.reason}"
-        finding = self._tell(rule="mirror-refuses", what=what, expected="the file", found=last.reason)
-        return self._replied("differs", last.reason, finding)
+            finding = self._tell(rule="mirror-silent", what=what, found=trouble.reason, mend=mend, severity="unknown")
+            return self._replied("no answer", trouble.reason, finding)
+        what = f"{self._address.url} does not give the file: {trouble.reason}"
+        finding = self._tell(rule="mirror-refuses", what=what, expected="the file", found=trouble.reason)
+        return self._replied("differs", trouble.reason, finding)
 
     def _once(self) -> Reply:
         file = self._address.file
-        answer = Web(self._address.url, self._patience, Stop()).open(0, None)
+        answer = Web(self._address.url, self._patience, self._stop).open(0, None)
         try:
             head = b""
             while len(head) < min(HEAD_BYTES, file.bytes) and (chunk := next(answer.chunks, b"")):

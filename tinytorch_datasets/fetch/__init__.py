@@ -5,7 +5,8 @@
     usual_places        where other libraries keep what they downloaded
     Patience            how long to wait, how often to try
     Web                 one address, which gives an Answer or raises a Trouble, of a Kind; some are Interrupted
-    Stop                what ends the wait for it
+    patiently           asks again after those, until it has GivenUp
+    Stop                what ends every wait
 
 One file's way: its lock (`_lock`), a file that another library keeps (`_neighbours`), its mirrors in turn (`_trip`,
 over `_sources` and `_http`), the bytes so far (`_part`), Pooch's hash-checked move into place.
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.progress import Progress
 
-from ._answer import Answer, Interrupted, Kind, Trouble
+from ._answer import Answer, GivenUp, Interrupted, Kind, Trouble
 from ._beside import leftovers
 from ._neighbours import usual_places
 from ._patience import PATIENCE, Patience
@@ -30,10 +31,12 @@ from ._stop import Stop
 
 if TYPE_CHECKING:
     from ._http import Web
+    from ._tries import patiently
 
 __all__ = [
     "PATIENCE",
     "Answer",
+    "GivenUp",
     "Interrupted",
     "Kind",
     "Patience",
@@ -42,11 +45,12 @@ __all__ = [
     "Web",
     "fetch",
     "leftovers",
+    "patiently",
     "usual_places",
 ]
 
 # Imported when they are asked for: with them comes what a cached data set never needs.
-_LATER = {"Web": "_http"}
+_LATER = {"Web": "_http", "patiently": "_tries"}
 
 
 def __getattr__(name: str) -> Any:

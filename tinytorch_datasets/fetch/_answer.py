@@ -4,6 +4,7 @@ A mirror gives an Answer, or it raises one of these:
 
     Trouble                 the answer is of no use; `reason` says why, in words for the person who waits
     |-- Refused             and asking again would not help: on to the next mirror
+    |   `-- GivenUp         or helps no more: it was asked again and again, or wants to be left alone for too long
     |-- Interrupted         but asking again may help, after `wait_s` if the mirror said so
     |   |-- Lost            the connection ended too early
     |   `-- Slow            nothing comes, or hardly anything: another mirror, if there is one
@@ -39,13 +40,17 @@ class Trouble(Exception):
         self.reason = reason
         self.kind = kind
 
-    def for_good(self, more: str = "") -> Refused:
+    def for_good(self) -> Refused:
         """The same trouble, once it is not to be tried again."""
-        return Refused(self.reason + more, kind=self.kind)
+        return Refused(self.reason, kind=self.kind)
 
 
 class Refused(Trouble):
     """Asking again would not help."""
+
+
+class GivenUp(Refused):
+    """Asking again might help one day, but it was done often enough."""
 
 
 class Interrupted(Trouble):
