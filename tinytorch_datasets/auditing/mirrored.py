@@ -45,7 +45,7 @@ def audited(
     findings += _of_folder(book, folder, listed, mend)
     if whole:
         declared = {folder / plan.folder / file.name for plan in plans for file in plan.files}
-        findings += _others(book, folder, declared | {folder / SUMS, folder / book.path.name}, mend)
+        findings += _others(book, folder, declared | {folder / SUMS, folder / book.path.name})
     return rows, findings
 
 
@@ -83,7 +83,7 @@ def _of_folder(book: Manifest, folder: Path, listed: dict[str, str], mend: str) 
             )
 
 
-def _others(book: Manifest, folder: Path, declared: set[Path], mend: str) -> Iterator[Finding]:
+def _others(book: Manifest, folder: Path, declared: set[Path]) -> Iterator[Finding]:
     for path in files(folder):
         if path not in declared:
             yield Finding(
