@@ -160,6 +160,7 @@ class TestRoomAndRights:
         assert first.startswith(free)
         assert mend == f"  Free some room, or {MEND} on a larger disk."
         assert server.log == []
+        assert caught.value.errno == errno.ENOSPC
 
     def test_a_file_in_place_of_the_folder(self, place: Place) -> None:
         """It is not overwritten."""

@@ -85,4 +85,5 @@ def make_sure_of_room(folder: Path, bytes_to_come: int) -> None:
         free = shutil.disk_usage(folder).free
     if bytes_to_come > free:
         what = f"{folder}: {bytes_to_come:,} bytes are still to come, and the disk has room for {free:,}"
-        raise StorageError(what, mend=f"Free some room, or {ELSEWHERE} on a larger disk.", path=folder)
+        mend = f"Free some room, or {ELSEWHERE} on a larger disk."
+        raise StorageError(what, mend=mend, path=folder, errno=errno.ENOSPC)
