@@ -498,6 +498,17 @@ class TestTheCall:
             f"error: {tmp_path}/gone.csv is missing\n  Name a file, a folder of files, or an address.\n",
         )
 
+    def test_a_link_that_leads_nowhere(self, manifest: Path, tmp_path: Path) -> None:
+        """Among the files of a folder, it is named."""
+        put(tmp_path / "made", train_csv="length,kind\n1,a\n")
+        (tmp_path / "made" / "test.csv").symlink_to(tmp_path / "gone")
+        told = add(manifest, tmp_path / "made", "--ship")
+
+        assert (told.exit_code, told.stderr) == (
+            1,
+            f"error: {tmp_path}/made/test.csv is missing\n  Name another file.\n",
+        )
+
     def test_an_address_that_gives_a_page(self, manifest: Path) -> None:
         """A login page is no data set, whatever its status."""
         before = manifest.read_bytes()

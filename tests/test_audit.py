@@ -5,6 +5,10 @@ from __future__ import annotations
 import doctest
 import os
 import pickle
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +18,12 @@ import pytest
 from audit_world import World, build, copied, flowers, images, mirrored
 from click.testing import CliRunner
 from conftest import ROOT
-from faulty_server import FaultyServer, answer, free_port, serve, sha256
+from faulty_server import FaultyServer, answer, free_port, serve, sha256, until
 from mutations import MUTATIONS, NO_HASH, Mutation, digest_of, hash_of, swap
 
 from tinytorch_datasets import audit, get
 from tinytorch_datasets.cli import main
+from tinytorch_datasets.fetch import Patience
 from tinytorch_datasets.findings import RULES
 
 
@@ -122,6 +127,41 @@ class TestTheMirrors:
         server.at("/digits/test-images", answer(404))
 
         assert (alone, world.audit("--only", "remote")[0]) == (3, 1)
+
+    @pytest.mark.parametrize(
+        ("wait_s", "asked", "said"),
+        [
+            ("0", 2, "503 Service Unavailable (2 tries)"),
+            ("3600", 1, "503 Service Unavailable (it asks to wait 3,600 s)"),
+        ],
+    )
+    def test_one_patience_holds_for_every_request(
+        self, world: World, server: FaultyServer, wait_s: str, asked: int, said: str
+    ) -> None:
+        """As often as a fetch would try, and no longer than it would wait."""
+        mirrored(world, server, {"test-labels": answer(503, Retry_After=wait_s)})
+        report = audit(manifest=world.manifest, levels=["remote"], patience=Patience(tries=2))
+
+        url = f"{server.url}/digits/test-labels"
+        assert [finding.what for finding in report.findings] == [f"{url} could not be asked: {said}"]
+        assert len(server.requests("/digits/test-labels")) == asked
+
+    def test_ctrl_c_ends_the_wait(self, world: World, server: FaultyServer) -> None:
+        """Nobody sits out what a mirror asked for."""
+        mirrored(world, server, {"test-labels": answer(503, Retry_After="25")})
+        command = [sys.executable, "-m", "tinytorch_datasets", "audit", "--only", "remote"]
+        command += ["--manifest", str(world.manifest)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        until(lambda: len(server.requests("/digits/test-labels")) == 1)
+        time.sleep(0.3)
+
+        before = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+
+        assert time.monotonic() - before < 5
+        assert process.returncode == 130
+        assert "interrupted" in err
 
     def test_deep_hashes_every_byte(self, world: World, server: FaultyServer) -> None:
         """A file of the right length and other bytes is found by reading it, and only so."""

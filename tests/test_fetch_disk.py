@@ -112,10 +112,21 @@ class TestWhatIsHere:
         assert str(caught.value) == (
             f"{path} is not the promised file: it has 499,999 bytes, declared are 500,000\n"
             "  declared at datasets.yaml:7\n"
-            "  Delete it and run `tinytorch-datasets get points`."
+            "  Delete it and run `tinytorch-datasets get points`; if it happens again, report the mirror."
         )
         assert (caught.value.expected, caught.value.actual, caught.value.path) == (500_000, 499_999, path)
         assert path.read_bytes() == DATA[:-1]
+
+    def test_a_git_lfs_pointer_is_named(self, place: Place) -> None:
+        """Somebody's clone without LFS was copied here."""
+        path = place.put("downloads/points/points.bin", b"version https://git-lfs.github.com/spec/v1\nsize 500000\n")
+
+        with pytest.raises(HashMismatch) as caught:
+            place.fetch(promise("http://127.0.0.1:9/never"))
+
+        assert str(caught.value) == (
+            f"{path} is a Git LFS pointer, not the file itself\n  declared at datasets.yaml:7\n  Run `git lfs pull`."
+        )
 
     def test_only_what_is_missing_comes(self, server: FaultyServer, place: Place) -> None:
         """And only that is returned, for the loader to trust."""
@@ -149,6 +160,7 @@ class TestRoomAndRights:
         assert first.startswith(free)
         assert mend == f"  Free some room, or {MEND} on a larger disk."
         assert server.log == []
+        assert caught.value.errno == errno.ENOSPC
 
     def test_a_file_in_place_of_the_folder(self, place: Place) -> None:
         """It is not overwritten."""
@@ -158,20 +170,31 @@ class TestRoomAndRights:
             place.fetch(promise("http://127.0.0.1:9/never"))
 
         assert str(caught.value) == (
-            f"{place.into}: a file stands where a folder should be, or a folder where a file\n  Move it out of the way."
+            f"{place.into} cannot be written: a file is in the way of a folder\n  Move it out of the way."
         )
 
-    @pytest.mark.parametrize("name", ["points.bin", "points.bin.part"])
-    def test_a_folder_in_place_of_the_file(self, name: str, place: Place) -> None:
-        """At the target or at the part."""
-        (place.into / name).mkdir(parents=True)
+    def test_a_folder_in_place_of_the_file(self, place: Place) -> None:
+        """It is no file, and nobody knows whose it is."""
+        (place.into / "points.bin").mkdir(parents=True)
 
         with pytest.raises(StorageError) as caught:
             place.fetch(promise("http://127.0.0.1:9/never"))
 
         assert str(caught.value) == (
-            f"{place.into / name}: a file stands where a folder should be, or a folder where a file\n"
+            f"{place.into}/points.bin cannot be read: what is there is no file\n"
+            "  declared at datasets.yaml:7\n"
             "  Move it out of the way."
+        )
+
+    def test_a_folder_in_place_of_the_part(self, place: Place) -> None:
+        """Nothing can be written there."""
+        (place.into / "points.bin.part").mkdir(parents=True)
+
+        with pytest.raises(StorageError) as caught:
+            place.fetch(promise("http://127.0.0.1:9/never"))
+
+        assert str(caught.value) == (
+            f"{place.into}/points.bin.part cannot be written: what is there is no file\n  Move it out of the way."
         )
 
     def test_a_pipe_in_place_of_the_part(self, place: Place) -> None:
@@ -179,8 +202,12 @@ class TestRoomAndRights:
         place.into.mkdir(parents=True)
         os.mkfifo(place.into / "points.bin.part")
 
-        with pytest.raises(StorageError):
+        with pytest.raises(StorageError) as caught:
             place.fetch(promise("http://127.0.0.1:9/never"))
+
+        assert str(caught.value) == (
+            f"{place.into}/points.bin.part cannot be written: what is there is no file\n  Move it out of the way."
+        )
 
     @pytest.mark.parametrize("name", ["../points.bin", "/points.bin", "a/../../points.bin", "..", "", "a\\b"])
     def test_a_name_that_leaves_the_folder(self, name: str, place: Place) -> None:
@@ -203,7 +230,7 @@ class TestRoomAndRights:
             shutil.rmtree(root)
 
         assert told == (
-            f"StorageError: {root}/downloads/points: you may not write here\n"
+            f"StorageError: {root}/downloads/points cannot be written: you may not write there\n"
             f"  Ask its owner for the right to, or {MEND} of your own.\n"
         )
 
@@ -216,7 +243,7 @@ class TestRoomAndRights:
         told = child(mount, tmp_path, promise(server.at("/f", serve(DATA))), *NAMESPACE)
 
         assert told == (
-            f"StorageError: {tmp_path}/downloads/points: the file system is read-only\n"
+            f"StorageError: {tmp_path}/downloads/points cannot be written: the file system is read-only\n"
             f"  Make it writable, or {MEND} that is.\n"
         )
 
@@ -231,7 +258,7 @@ class TestRoomAndRights:
         told = child(mount, tmp_path, promise(server.at("/f", serve(DATA))), *NAMESPACE)
 
         assert told == (
-            f"StorageError: {tmp_path}/downloads/points: the file system is read-only\n"
+            f"StorageError: {tmp_path}/downloads/points cannot be written: the file system is read-only\n"
             f"  Make it writable, or {MEND} that is.\n"
         )
 
@@ -248,7 +275,8 @@ class TestRoomAndRights:
         told = child(mount, tmp_path, promise(server.at("/f", serve(DATA))), *NAMESPACE)
 
         assert told == (
-            f"StorageError: {tmp_path}/downloads/points/points.bin.part: the disk is full, or your share of it is\n"
+            f"StorageError: {tmp_path}/downloads/points/points.bin.part cannot be written: "
+            "the disk is full, or your share of it is\n"
             f"  Free some room, or {MEND} on a larger disk.\n"
         )
 
@@ -262,7 +290,7 @@ class TestLinks:
             place.fetch(promise("http://127.0.0.1:9/never", name=name))
         assert str(caught.value) == (
             f"{at}: this is a symbolic link, and nothing is written through it\n"
-            f"  Delete the link; to keep the downloads elsewhere, {MEND} there."
+            f"  Delete the link; to keep the data elsewhere, {MEND} there."
         )
 
     def test_at_the_target(self, place: Place) -> None:

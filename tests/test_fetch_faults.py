@@ -321,6 +321,37 @@ class TestOneClearError:
             f"  Open any page in a browser and log in to the network, then run `tinytorch-datasets get mnist` again."
         )
 
+    def test_a_mirrors_own_words_do_not_choose_the_mend(self, server: FaultyServer, place: Place) -> None:
+        """A store that speaks as we do of pages and networks is no login page, and no missing network."""
+        said = b'{"error": "see (a login page?), (is there a network?)"}'
+        url = server.at("/f", answer(404, said))
+
+        with pytest.raises(FetchError) as caught:
+            place.fetch(promise(url))
+
+        assert str(caught.value) == (
+            f"train-images.gz could not be had from the one mirror:\n"
+            f'  {url}: 404 Not Found (a JSON error: "see (a login page?), (is there a network?)")\n'
+            f"  declared at datasets.yaml:41\n"
+            f"  Try later: run `tinytorch-datasets get mnist` again. "
+            f"Or put the file itself at {place.into / NAME}, from wherever you can get it."
+        )
+
+    def test_no_network_is_to_be_connected_to(self, place: Place) -> None:
+        """Where no mirror's name can be found, it is not the mirrors."""
+        one, two = "http://mirror.invalid/f", "http://other.invalid/f"
+
+        with pytest.raises(FetchError) as caught:
+            place.fetch(promise(one, two))
+
+        assert str(caught.value) == (
+            f"train-images.gz could not be had from any of 2 mirrors:\n"
+            f"  {one}: its host name cannot be found (is there a network?)\n"
+            f"  {two}: its host name cannot be found (is there a network?)\n"
+            f"  declared at datasets.yaml:41\n"
+            f"  Connect to a network and run `tinytorch-datasets get mnist` again."
+        )
+
     def test_no_mirror_at_all(self, place: Place) -> None:
         """A file without an address says so."""
         with pytest.raises(FetchError) as caught:

@@ -8,10 +8,12 @@ import random
 from pathlib import Path
 
 import pytest
+from audit_world import build
 from faulty_server import FaultyServer, answer, serve, sha256
 
+from tinytorch_datasets import stages
 from tinytorch_datasets.errors import FetchError
-from tinytorch_datasets.fetch import Patience, fetch
+from tinytorch_datasets.fetch import Patience, fetch, leftovers
 from tinytorch_datasets.plan import File
 
 HASTE = Patience(read_timeout_s=0.4, backoff_first_s=0.01, backoff_limit_s=0.05, poll_s=0.01)
@@ -359,3 +361,37 @@ class TestSources:
         assert caught.value.tried[0][1] == (
             "a Git LFS pointer to a file of 6,291,579 bytes (run `git lfs pull` where it was copied from) came instead"
         )
+
+
+class TestLeftovers:
+    """What interrupted fetches leave beside a file is known, so that it can be removed."""
+
+    def test_all_of_it_is_named(self, server: FaultyServer, place: Place) -> None:
+        """The part and its note, Pooch's folder, and the part of a process that had no lock; no other file's."""
+        with pytest.raises(FetchError):
+            place.fetch(promise(server.at("/gone", serve(DATA, cut_after=4 * MIB), answer(404))))
+        (place.into / "points.bin.part.d").mkdir()
+        (place.into / "points.bin.lab-7-123.part").touch()
+        (place.into / "other.bin.part").touch()
+
+        assert sorted(path.name for path in leftovers(place.into / "points.bin")) == [
+            "points.bin.lab-7-123.part",
+            "points.bin.part",
+            "points.bin.part.d",
+            "points.bin.part.json",
+        ]
+
+    def test_clean_removes_it(self, tmp_path: Path) -> None:
+        """The folder is as empty as before the first fetch, and the bytes freed are counted."""
+        world = build(tmp_path)
+        book = stages.read_manifest(world.manifest)
+        where = stages.places(book)
+        plan = stages.planned(book, "digits", where)
+        stages.clean(plan, where)
+        (plan.root / "train-images.part").write_bytes(b"12345")
+        (plan.root / "train-images.part.json").write_bytes(b"{}")
+        (plan.root / "train-images.part.d").mkdir()
+        (plan.root / "train-images.part.d" / "train-images.part").write_bytes(b"123")
+
+        assert stages.clean(plan, where) == 10
+        assert list(plan.root.iterdir()) == []

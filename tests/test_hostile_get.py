@@ -352,7 +352,7 @@ class TestLinks:
                 get("x", manifest=path)
             assert str(caught.value) == (
                 f"{link}: this is a symbolic link, and nothing is written through it\n  Delete the link; "
-                "to keep the cache elsewhere, set TINYTORCH_DATASETS_HOME to a folder there."
+                "to keep the data elsewhere, set TINYTORCH_DATASETS_HOME to a folder there."
             )
         else:
             assert len(get("x", manifest=path).train) == 3

@@ -109,6 +109,32 @@ class TestTheFolder:
         assert not (tmp_path / "usb/flowers/train.csv").exists()
         assert not list((tmp_path / "usb").rglob("*.part"))
 
+    def test_a_git_lfs_pointer_is_named(self, world: World, tmp_path: Path) -> None:
+        """As `get` does, before a byte is copied."""
+        path = world.file("flowers/train.csv")
+        path.write_text("version https://git-lfs.github.com/spec/v1\nsize 12\n")
+        told = mirror(world, tmp_path / "usb", "flowers")
+
+        assert (told.exit_code, told.stderr) == (
+            1,
+            f"error: {path} is a Git LFS pointer, not the file itself\n"
+            f"  declared at datasets.yaml:{world.line('train.csv: {b')}\n"
+            "  Run `git lfs pull`.\n",
+        )
+
+    def test_a_file_that_is_gone_is_missing(self, world: World, tmp_path: Path) -> None:
+        """The mirror is not to blame: it is the file on this computer that the error names."""
+        path = world.file("flowers/train.csv")
+        path.unlink()
+        told = mirror(world, tmp_path / "usb", "flowers")
+
+        assert (told.exit_code, told.stderr) == (
+            1,
+            f"error: {path} is missing\n"
+            f"  declared at datasets.yaml:{world.line('train.csv: {b')}\n"
+            "  Restore it: `git checkout` it in a clone, or reinstall the package.\n",
+        )
+
     def test_what_is_not_here_is_fetched_first(self, world: World, tmp_path: Path) -> None:
         """From another mirror, say; without one and offline, exit 1."""
         mirror(world, tmp_path / "usb", "--offline")
@@ -201,11 +227,12 @@ class TestServing:
         with served(world, tmp_path / "usb") as (line, _):
             url = line.strip().partition("=")[2] + "digits/train-images"
             part = urllib.request.urlopen(urllib.request.Request(url, headers={"Range": "bytes=100-"}))
+            rest = part.read()  # while there is a server
             some = urllib.request.urlopen(urllib.request.Request(url, headers={"Range": "bytes=5-9"})).read()
             with pytest.raises(urllib.error.HTTPError, match="416"):
                 urllib.request.urlopen(urllib.request.Request(url, headers={"Range": f"bytes={len(whole)}-"}))
 
-        assert (part.status, part.read()) == (206, whole[100:])
+        assert (part.status, rest) == (206, whole[100:])
         assert part.headers["Content-Range"] == f"bytes 100-{len(whole) - 1}/{len(whole)}"
         assert some == whole[5:10]
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,7 @@ import numpy as np
 import pytest
 from audit_world import World, build, copied, images
 from click.testing import CliRunner
+from conftest import ROOT
 from faulty_server import sha256
 
 from tinytorch_datasets import get
@@ -85,6 +90,33 @@ class TestTheRecord:
 
         assert (told.exit_code, told.stdout) == (1, "")
         assert "is not the promised file" in told.stderr
+
+    def test_a_file_that_cannot_be_read_is_not_said_to_be_another(self) -> None:
+        """By a user who is not root, to whom the system says no."""
+        root = Path(tempfile.mkdtemp())
+        try:
+            root.chmod(0o755)
+            world = build(root)
+            world.file("talk/talk.txt").chmod(0)
+            line = world.line("talk.txt: {b")
+            code = (
+                "import os, sys, pathlib, concurrent.futures.thread\n"
+                "from tinytorch_datasets import provenance, stages\n"
+                f"book = stages.read_manifest(pathlib.Path({str(world.manifest)!r}))\n"
+                "if os.geteuid() == 0: os.setuid(65534)\n"
+                "try: provenance.record(book, ['talk'])\n"
+                "except Exception as error: print(f'{type(error).__name__}: {error}')\n"
+            )
+            command = [sys.executable, "-c", code]
+            told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT).stdout
+        finally:
+            shutil.rmtree(root)
+
+        assert told == (
+            f"StorageError: {world.root}/datasets/talk/talk.txt cannot be read: you may not read it\n"
+            f"  declared at datasets.yaml:{line}\n"
+            "  Ask its owner for the right to.\n"
+        )
 
     def test_without_json_it_is_a_line_to_paste(self, world: World) -> None:
         """The one that `get(...).provenance` gives."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -202,10 +203,8 @@ def test_beside_a_process_that_cleans(five: Path) -> None:
             assert cleaner.stdout is not None
             cleaner.stdout.readline()
             while time.monotonic() < until:
-                try:
+                with contextlib.suppress(DatasetError):
                     assert fresh(five).train.v.tolist() == [0, 1, 2, 3, 4]
-                except DatasetError:
-                    pass
         finally:
             cleaner.kill()
 

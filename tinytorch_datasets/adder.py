@@ -19,6 +19,7 @@ from tinytorch_datasets.adding.drafts import Draft, draft
 from tinytorch_datasets.adding.looks import look
 from tinytorch_datasets.adding.sources import Source
 from tinytorch_datasets.errors import DecodeError, UsageError
+from tinytorch_datasets.hashing import digest
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.progress import Progress
 
@@ -171,8 +172,8 @@ def update(
             at, before = ("datasets", name, "files", source.name), declared[source.name]
             changes |= {(*at, "bytes"): source.bytes} if source.bytes != before.bytes else {}
             changes |= {(*at, "sha256"): source.sha256} if source.sha256 != before.sha256 else {}
-            if before.md5 and _md5(source.path) != before.md5:
-                changes[(*at, "md5")] = _md5(source.path)
+            if before.md5 and (md5 := digest(source.path, md5_too=True).md5) and md5 != before.md5:
+                changes[(*at, "md5")] = md5
         after = pages.with_values(text, changes)
         digests = proofs.proved(after, name, found, scratch, manifest, mend=UNCORRECTED)
         for field, one in book.entry(name).fields.items():
@@ -249,13 +250,6 @@ def _refuse_to_replace(source: Source, target: Path) -> None:
 
 def _renamed(source: Source, name: str) -> Source:
     return Source(name, source.path, source.bytes, source.sha256, source.url)
-
-
-def _md5(path: Path) -> str:
-    from tinytorch_datasets.hashing import Digest, digests
-
-    digest = digests({path: True})[path]
-    return digest.md5 or "" if isinstance(digest, Digest) else ""
 
 
 def _before(book: Manifest, keys: tuple[str, ...]) -> str | int:

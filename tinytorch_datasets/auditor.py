@@ -184,8 +184,8 @@ class _Audit:
                 yield from folder.over_budget(self._book, shipped)
 
     def _digested(self, plans: Iterable[Plan]) -> Mapping[Path, Digest | OSError]:
-        missing = {plan.root / file.name: False for plan in plans for file in plan.files}
-        more = digests({path: md5 for path, md5 in missing.items() if path not in self._found})
+        wanted = (plan.root / file.name for plan in plans for file in plan.files)
+        more = digests(path for path in wanted if path not in self._found)
         return {**self._found, **more}
 
     def _remote(

@@ -24,10 +24,10 @@ import numpy as np
 
 from tinytorch_datasets import maps
 from tinytorch_datasets.batches import Values
-from tinytorch_datasets.disk import make_folder, remove, storage_error
+from tinytorch_datasets.disk import make_folder, remove, storage_error, through
 from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.formats._registry import Block
-from tinytorch_datasets.links import planted, through
+from tinytorch_datasets.links import planted
 from tinytorch_datasets.maps import Part, found
 from tinytorch_datasets.plan import Column, Plan
 from tinytorch_datasets.texts import Texts

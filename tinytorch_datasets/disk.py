@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import shutil
+import stat
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from tinytorch_datasets.errors import StorageError
-from tinytorch_datasets.links import planted, through
+from tinytorch_datasets.errors import DatasetError, MissingFile, StorageError
+from tinytorch_datasets.links import planted
+from tinytorch_datasets.paths import HOME
+
+FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
+DENIED = frozenset({errno.EACCES, errno.EPERM})
+ELSEWHERE = f"set {HOME} to a folder"
 
 
 @contextlib.contextmanager
@@ -25,13 +32,10 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         make_folder(path.parent)
-        with aside.open("wb") as out:
-            yield out
-        aside.replace(path)
-    except OSError as error:
-        if isinstance(error, StorageError):
-            raise
-        raise storage_error(error, path) from error
+        with writing(path):
+            with aside.open("wb") as out:
+                yield out
+            aside.replace(path)
     finally:
         with contextlib.suppress(OSError):
             aside.unlink()
@@ -45,26 +49,86 @@ def make_folder(folder: Path) -> None:
     """
     if link := planted(folder):
         raise through(link)
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Whatever the disk refuses inside the block becomes a StorageError that names `path` and the mend."""
+    try:
+        yield
+    except DatasetError:
+        raise
     except OSError as error:
-        raise storage_error(error, folder) from error
+        raise storage_error(error, path) from error
 
 
 def storage_error(error: OSError, path: Path) -> StorageError:
-    """What an operating system's error means to the person whose folder it is."""
-    home = "set TINYTORCH_DATASETS_HOME to a folder of your own"
-    told: Mapping[int | None, tuple[str, str]] = {
-        errno.ENOSPC: ("the disk is full", f"Free some space, or {home} on another disk."),
-        errno.EDQUOT: ("the disk quota is used up", f"Free some space, or {home} on another disk."),
-        errno.EROFS: ("the disk is read-only", f"{home[0].upper()}{home[1:]}."),
-        errno.EACCES: ("this user may not write there", f"{home[0].upper()}{home[1:]}."),
-        errno.EPERM: ("this user may not write there", f"{home[0].upper()}{home[1:]}."),
-        errno.ENOTDIR: ("a file is in the way of a folder", f"Move it, or {home}."),
-        errno.EEXIST: ("a file is in the way of a folder", f"Move it, or {home}."),
-    }
-    reason, mend = told.get(error.errno, (error.strerror or str(error), f"{home[0].upper()}{home[1:]}."))
+    """What the operating system's error means to the person who wanted `path` written."""
+    if error.errno in (errno.ELOOP, errno.EMLINK):
+        return through(path)
+    if error.errno in FULL:
+        reason, mend = "the disk is full, or your share of it is", f"Free some room, or {ELSEWHERE} on a larger disk."
+    elif error.errno == errno.EROFS:
+        reason, mend = "the file system is read-only", f"Make it writable, or {ELSEWHERE} that is."
+    elif error.errno in DENIED:
+        reason, mend = "you may not write there", f"Ask its owner for the right to, or {ELSEWHERE} of your own."
+    elif error.errno in (errno.ENOTDIR, errno.EEXIST):
+        reason, mend = "a file is in the way of a folder", "Move it out of the way."
+    elif error.errno == errno.EISDIR:
+        reason, mend = "what is there is no file", "Move it out of the way."
+    else:
+        reason, mend = error.strerror or str(error), f"Look at the disk, or {ELSEWHERE} elsewhere."
     return StorageError(f"{path} cannot be written: {reason}", mend=mend, path=path, errno=error.errno)
+
+
+def through(link: Path) -> StorageError:
+    """The error for a symbolic link where a file or folder of ours belongs."""
+    what = f"{link}: this is a symbolic link, and nothing is written through it"
+    mend = f"Delete the link; to keep the data elsewhere, {ELSEWHERE} there."
+    return StorageError(what, mend=mend, path=link, errno=errno.ELOOP)
+
+
+@contextlib.contextmanager
+def reading(path: Path, *, where: str | None, mend: str) -> Iterator[None]:
+    """Whatever the disk refuses inside the block becomes an error that names `path`, its line and the mend.
+
+    Raises:
+        MissingFile: There is no such file.
+        StorageError: It cannot be read.
+    """
+    try:
+        yield
+    except DatasetError:
+        raise
+    except (FileNotFoundError, NotADirectoryError) as error:
+        what = f"{path} is missing"
+        raise MissingFile(what, where=where, mend=mend, path=path) from error
+    except OSError as error:
+        raise _unreadable(error, path, where, mend) from error
+
+
+def _unreadable(error: OSError, path: Path, where: str | None, mend: str) -> StorageError:
+    reason = error.strerror or str(error)
+    if error.errno in DENIED:
+        reason, mend = "you may not read it", "Ask its owner for the right to."
+    elif error.errno == errno.EISDIR:
+        reason, mend = "what is there is no file", "Move it out of the way."
+    what = f"{path} cannot be read: {reason}"
+    return StorageError(what, where=where, mend=mend, path=path, errno=error.errno)
+
+
+def bytes_of(path: Path) -> int:
+    """How many bytes a file has.
+
+    Raises:
+        OSError: It is not there, or is no file: a folder, or a pipe that would be waited at for ever.
+    """
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    return about.st_size
 
 
 def keep(path: Path, contents: bytes) -> None:
@@ -79,15 +143,12 @@ def remove(path: Path) -> int:
     Raises:
         StorageError: It cannot be removed.
     """
-    try:
+    with writing(path), contextlib.suppress(FileNotFoundError):
         if path.is_dir() and not path.is_symlink():
             freed = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
             shutil.rmtree(path)
-            return freed
-        freed = path.lstat().st_size
-        path.unlink()
-    except FileNotFoundError:
-        return 0
-    except OSError as error:
-        raise storage_error(error, path) from error
-    return freed
+        else:
+            freed = path.lstat().st_size
+            path.unlink()
+        return freed
+    return 0

@@ -130,7 +130,10 @@ class OfflineError(FetchError):
 
 
 class StorageError(DatasetError, OSError):
-    """A folder cannot be used: the disk is full, it is read-only, or it belongs to someone else."""
+    """A file or folder cannot be used: the disk is full or read-only, or it belongs to someone else.
+
+    `path` is the one, and `errno` the system's number where the system refused.
+    """
 
     path: Path
 

@@ -6,12 +6,13 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-# Most file systems store a name in at most so many bytes; fetching adds a few of its own.
-LONGEST_NAME = 255 - len(".part.json")
-LONGEST_PATH = 1024
+# What fetching keeps beside a file while it is on its way: the bytes so far, a note of who gave them, and the folder
+# in which they are hashed.
+PART, NOTE, STAGE = BESIDE = (".part", ".part.json", ".part.d")
 
-# What fetching keeps beside a file while it is on its way.
-_BESIDE = (".part", ".part.json", ".part.d")
+# Most file systems store a name in at most so many bytes; fetching adds a few of its own.
+LONGEST_NAME = 255 - max(map(len, BESIDE))
+LONGEST_PATH = 1024
 
 _DEVICE = re.compile(r"(?i:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])(\..*)?")
 
@@ -57,7 +58,7 @@ def clashes(files: Iterable[str]) -> Iterator[tuple[str, str]]:
         above = ["/".join(parts[:i]) for i in range(1, len(parts))]
         if way := next((names[a] for a in above if a in names), None):
             yield name, f"{way!r} is a file, so it cannot be a folder too"
-        beside = [fold.removesuffix(suffix) for suffix in _BESIDE if fold.endswith(suffix)]
+        beside = [fold.removesuffix(suffix) for suffix in BESIDE if fold.endswith(suffix)]
         if way := next((names[b] for b in beside if b in names), None):
             yield name, f"is where {way!r} is kept while it is downloaded; give it another name"
 

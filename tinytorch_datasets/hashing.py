@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,15 +58,12 @@ class Meter:
                 self._step(self._done, self._in_all)
 
 
-def digests(paths: Mapping[Path, bool], step: Step | None = None) -> dict[Path, Digest | OSError]:
-    """The digest of each file, or why it cannot be read. True beside a path asks for its MD5 too.
-
-    `step` is called with bytes done and bytes in all.
-    """
+def digests(paths: Iterable[Path], step: Step | None = None) -> dict[Path, Digest | OSError]:
+    """The digest of each file, or why it cannot be read. `step` is called with bytes done and bytes in all."""
     sizes = {path: size_of(path) for path in paths}
     meter = Meter(step, sum(sizes.values()))
-    found = side_by_side([(sizes[path], _job(path, md5, meter)) for path, md5 in paths.items()])
-    return dict(zip(paths, found, strict=True))
+    found = side_by_side([(size, partial(digest_or_error, path, add=meter.add)) for path, size in sizes.items()])
+    return dict(zip(sizes, found, strict=True))
 
 
 def size_of(path: Path) -> int:
@@ -73,21 +71,33 @@ def size_of(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-def digest(path: str | Path, add: Callable[[int], None], *, md5_too: bool = False) -> Digest | OSError:
-    """The digest of a file, or why it cannot be read; `add` is told each count of bytes read."""
+def digest(path: str | Path, *, add: Callable[[int], None] | None = None, md5_too: bool = False) -> Digest:
+    """The digest of a file; `add` is told each count of bytes read.
+
+    Raises:
+        OSError: It cannot be read.
+    """
     sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
     buffer = memoryview(bytearray(CHUNK_BYTES))
-    try:
-        with open(path, "rb", buffering=0) as stream:
-            while count := stream.readinto(buffer):
-                sha256.update(buffer[:count])
-                if md5_too:
-                    md5.update(buffer[:count])
-                size += count
+    with open(path, "rb", buffering=0) as stream:
+        while count := stream.readinto(buffer):
+            sha256.update(buffer[:count])
+            if md5_too:
+                md5.update(buffer[:count])
+            size += count
+            if add is not None:
                 add(count)
+    return Digest(size, sha256.hexdigest(), md5.hexdigest() if md5_too else None)
+
+
+def digest_or_error(
+    path: str | Path, *, add: Callable[[int], None] | None = None, md5_too: bool = False
+) -> Digest | OSError:
+    """The digest of a file, or why it cannot be read: one of many must not keep the others from being read."""
+    try:
+        return digest(path, add=add, md5_too=md5_too)
     except OSError as error:
         return error
-    return Digest(size, sha256.hexdigest(), md5.hexdigest() if md5_too else None)
 
 
 def sha256_of(path: str | Path) -> str:
@@ -96,15 +106,4 @@ def sha256_of(path: str | Path) -> str:
     Raises:
         OSError: It cannot be read.
     """
-    found = digest(path, _nobody)
-    if isinstance(found, OSError):
-        raise found
-    return found.sha256
-
-
-def _job(path: Path, md5_too: bool, meter: Meter) -> Callable[[], Digest | OSError]:
-    return lambda: digest(path, meter.add, md5_too=md5_too)
-
-
-def _nobody(_: Any) -> None:
-    pass
+    return digest(path).sha256

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tinytorch_datasets.errors import StorageError
-
 FOLDER = ".cache"
 KINDS = ("arrays", "stamps", "receipts", "locks")
 
@@ -18,9 +16,3 @@ def planted(folder: Path) -> Path | None:
     below = [folder, *folder.parents]
     ours = next((i for i, part in enumerate(below) if i and part.name == FOLDER and below[i - 1].name in KINDS), -1)
     return next((part for part in below[: ours + 1] if part.is_symlink()), None)
-
-
-def through(link: Path) -> StorageError:
-    """The error for a symbolic link where a folder of ours belongs."""
-    mend = "Delete the link; to keep the cache elsewhere, set TINYTORCH_DATASETS_HOME to a folder there."
-    return StorageError(f"{link}: this is a symbolic link, and nothing is written through it", mend=mend, path=link)

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinytorch_datasets import stages
-from tinytorch_datasets.disk import storage_error, whole_file
-from tinytorch_datasets.errors import HashMismatch, StorageError
+from tinytorch_datasets.disk import reading, whole_file, writing
 from tinytorch_datasets.fetch import fetch
-from tinytorch_datasets.hashing import digests
+from tinytorch_datasets.hashing import digest
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.paths import Settings
 from tinytorch_datasets.plan import File, Plan
 from tinytorch_datasets.progress import Progress
+from tinytorch_datasets.promises import broken, check_size
 
 SUMS = "SHA256SUMS"
 CHUNK_BYTES = 2**20
@@ -54,7 +54,7 @@ def mirror(
     Raises:
         FetchError: A file could not be fetched.
         VerifyError: A file on this computer is not the promised one.
-        StorageError: The folder cannot be written to.
+        StorageError: The folder cannot be written to, or a file on this computer not be read.
     """
     folder = folder.expanduser().absolute()
     where, settings = stages.places(book), Settings.from_environment()
@@ -110,8 +110,10 @@ def _all_there(plan: Plan, folder: Path) -> bool:
 def _is_right(path: Path, file: File) -> bool:
     if not path.is_file() or path.stat().st_size != file.bytes:
         return False
-    digest = digests({path: False})[path]
-    return not isinstance(digest, OSError) and digest.sha256 == file.sha256
+    try:
+        return digest(path).sha256 == file.sha256
+    except OSError:
+        return False  # and if it cannot be replaced either, that is said then
 
 
 def _mirrored(plan: Plan, folder: Path) -> Mirrored:
@@ -128,39 +130,26 @@ def _mirrored(plan: Plan, folder: Path) -> Mirrored:
 
 def _copy(plan: Plan, file: File, target: Path) -> None:
     """Copy and hash in one pass; what is not the promised file never gets its name."""
-    source, digest = plan.root / file.name, hashlib.sha256()
+    source, mend, sha256 = plan.root / file.name, stages.mend(plan), hashlib.sha256()
+    check_size(source, file, mend=mend)
     with whole_file(target) as out:
-        for chunk in _chunks(source, file, plan):
-            digest.update(chunk)
+        for chunk in _chunks(source, file, mend):
+            sha256.update(chunk)
             out.write(chunk)
-        if digest.hexdigest() != file.sha256:
-            what = f"{source} is not the promised file: it has sha256\n    {digest.hexdigest()}, declared is\n    "
-            raise HashMismatch(
-                what + file.sha256,
-                where=file.where,
-                mend=stages.mend(plan),
-                path=source,
-                expected=file.sha256,
-                actual=digest.hexdigest(),
-            )
+        if sha256.hexdigest() != file.sha256:
+            raise broken(source, file, sha256.hexdigest(), mend=mend)
 
 
-def _chunks(source: Path, file: File, plan: Plan) -> Iterator[bytes]:
-    try:
-        with source.open("rb") as stream:
-            while chunk := stream.read(CHUNK_BYTES):
-                yield chunk
-    except OSError as error:
-        what = f"{source} cannot be read: {error.strerror}"
-        raise StorageError(what, where=file.where, mend=stages.mend(plan), path=source) from error
+def _chunks(source: Path, file: File, mend: str) -> Iterator[bytes]:
+    with reading(source, where=file.where, mend=mend), source.open("rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            yield chunk
 
 
 def _write(path: Path, data: bytes) -> None:
     """Write a small file, unless it is there already just so."""
-    try:
+    with writing(path):
         if path.is_file() and path.read_bytes() == data:
             return
-    except OSError as error:
-        raise storage_error(error, path) from error
     with whole_file(path) as out:
         out.write(data)

@@ -13,7 +13,8 @@ from typing import Any
 
 from tinytorch_datasets import cache, stages
 from tinytorch_datasets._version import VERSION
-from tinytorch_datasets.digests import compared
+from tinytorch_datasets.comparing import compared
+from tinytorch_datasets.disk import reading
 from tinytorch_datasets.errors import HashMismatch, LockError, MissingFile
 from tinytorch_datasets.hashing import Digest, Step, digests
 from tinytorch_datasets.manifest import Manifest
@@ -31,6 +32,7 @@ def record(book: Manifest, names: Sequence[str] = (), *, step: Step | None = Non
     Raises:
         MissingFile: A named one is not on disk, or not whole.
         VerifyError: A file is not the promised one.
+        StorageError: A file cannot be read.
         DecodeError: A file is not what the manifest says.
     """
     where = stages.places(book)
@@ -43,7 +45,7 @@ def record(book: Manifest, names: Sequence[str] = (), *, step: Step | None = Non
             what = f"{plan.name} is not on disk: {', '.join(missing)}"
             mend = f"`tinytorch-datasets get {plan.name}` fetches it."
             raise MissingFile(what, where=plan.where, mend=mend, path=plan.root / missing[0])
-    found = digests({plan.root / file.name: False for plan in plans for file in plan.files}, step)
+    found = digests([plan.root / file.name for plan in plans for file in plan.files], step)
     told: dict[str, Any] = {}
     for plan in plans:
         _refuse_others(book, plan, found)
@@ -53,11 +55,16 @@ def record(book: Manifest, names: Sequence[str] = (), *, step: Step | None = Non
 
 def _refuse_others(book: Manifest, plan: Plan, found: Mapping[Path, Digest | OSError]) -> None:
     for finding in compared(book, plan, found, stages.mend(plan)):
+        path = Path(finding.path)
+        unread = found[path]
+        if isinstance(unread, OSError):
+            with reading(path, where=finding.where, mend=stages.mend(plan)):
+                raise unread
         raise HashMismatch(
             finding.what,
             where=finding.where,
             mend=finding.mend,
-            path=Path(finding.path),
+            path=path,
             expected=finding.expected,
             actual=finding.found,
         )

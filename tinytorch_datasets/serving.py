@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from tinytorch_datasets.errors import DatasetError
@@ -28,6 +29,11 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128  # a class that starts at once
     folder: Path
     shared: frozenset[str]
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a student who went away; anything else is ours, and is told."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

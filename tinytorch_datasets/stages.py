@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 from tinytorch_datasets import cache, compiled, contents, disk, formats, paths, receipts
 from tinytorch_datasets.dataset import Dataset
 from tinytorch_datasets.errors import ChangedFile, DecodeError, MissingFile, StorageError
-from tinytorch_datasets.fetch import PATIENCE, Patience, fetch
+from tinytorch_datasets.fetch import PATIENCE, Patience, fetch, leftovers
 from tinytorch_datasets.maps import stamp
 from tinytorch_datasets.paths import Places
 from tinytorch_datasets.plan import Declared, Plan
+from tinytorch_datasets.promises import get_anew
 from tinytorch_datasets.receipts import Receipt, SplitReceipt
 from tinytorch_datasets.verify import Mode, Stamps, arrays_hold, check, remember_arrays, unchanged
 
@@ -124,7 +125,7 @@ def mend(plan: Plan) -> str:
     """What a person does about a file of this plan that is not right."""
     if plan.status == "shipped":
         return "Restore it: `git checkout` it in a clone, or reinstall the package."
-    return f"Delete it and run `tinytorch-datasets get {plan.name}`; if it happens again, report the mirror."
+    return get_anew(plan.name)
 
 
 def stamps_of(plan: Plan, where: Places) -> Stamps:
@@ -224,13 +225,13 @@ def receipt_of(declared: Declared, plan: Plan, arrays: Path) -> Receipt:
 
 
 def clean(plan: Plan, where: Places, *, downloads: bool = True) -> int:
-    """Remove a data set's decoded arrays and, if it is remote, its downloads; the bytes freed."""
+    """Remove a data set's decoded arrays and, if it is remote, its downloads, whole or in part; the bytes freed."""
     freed = cache.clean(where.cache, plan.name)
     for receipt in (where.cache / "receipts").glob(f"{plan.name}-*.json"):
         if receipt.stem.rpartition("-")[0] == plan.name:
             freed += disk.remove(receipt)
     if downloads and plan.status == "remote":
         for file in plan.files:
-            for path in (plan.root / file.name, plan.root / f"{file.name}.part"):
-                freed += disk.remove(path)
+            target = plan.root / file.name
+            freed += sum(disk.remove(path) for path in (target, *leftovers(target)))
     return freed

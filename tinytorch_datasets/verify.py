@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import Literal
 
 from tinytorch_datasets import cache
-from tinytorch_datasets.disk import whole_file
-from tinytorch_datasets.errors import ChangedFile, HashMismatch, MissingFile, StorageError
+from tinytorch_datasets.disk import reading, whole_file
+from tinytorch_datasets.errors import ChangedFile, StorageError
 from tinytorch_datasets.hashing import sha256_of, side_by_side
 from tinytorch_datasets.maps import Stamp, stamp
 from tinytorch_datasets.plan import Column, File, Plan
+from tinytorch_datasets.promises import broken, check_size
 from tinytorch_datasets.value_digests import Run, holds
 
 Mode = Literal["auto", "always"]
-
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 class Stamps:
@@ -67,21 +66,17 @@ def check(path: Path, promised: File, *, mode: Mode, stamps: Stamps, mend: str) 
     Raises:
         MissingFile: It is not there.
         HashMismatch: Its size or its sha256 is another.
+        StorageError: It cannot be read.
     """
-    try:
+    check_size(path, promised, mend=mend)
+    with reading(path, where=promised.where or None, mend=mend):
         seen = stamp(path)
-        size = seen[0]
-    except OSError as error:
-        what = f"{path} is missing"
-        raise MissingFile(what, where=promised.where, mend=mend, path=path) from error
-    if size != promised.bytes:
-        raise _mismatch(path, promised, "has {:,} bytes, declared are {:,}", size, promised.bytes, mend)
-    known = stamps.sha256(path) if mode == "auto" else None
-    actual = known or sha256_of(path)
-    if actual != promised.sha256:
-        raise _mismatch(path, promised, "has sha256\n    {}, declared is\n    {}", actual, promised.sha256, mend)
-    if known is None:
-        stamps.remember(path, actual, seen)
+        known = stamps.sha256(path) if mode == "auto" else None
+        actual = known or sha256_of(path)
+        if actual != promised.sha256:
+            raise broken(path, promised, actual, mend=mend)
+        if known is None:
+            stamps.remember(path, actual, seen)
 
 
 def unchanged(plan: Plan, stamps: Stamps) -> None:
@@ -148,14 +143,3 @@ def _holds(column: Column, folder: Path, run: Run) -> bool:
 
 def _files(column: Column, folder: Path) -> list[Path]:
     return [folder / part.file for part in cache.parts_of(column, folder)]
-
-
-def _mismatch(
-    path: Path, promised: File, words: str, actual: int | str, expected: int | str, mend: str
-) -> HashMismatch:
-    what = f"{path} is not the promised file: it " + words.format(actual, expected)
-    with path.open("rb") as stream:
-        if stream.read(len(LFS_POINTER)) == LFS_POINTER:
-            what = f"{path} is a Git LFS pointer, not the file itself"
-            mend = "Run `git lfs pull`."
-    return HashMismatch(what, where=promised.where, mend=mend, path=path, expected=expected, actual=actual)

@@ -13,8 +13,8 @@ import numpy as np
 from tinytorch_datasets import formats
 from tinytorch_datasets.adding import batches, names, tables
 from tinytorch_datasets.adding.seen import INFLATED_BYTES, INSTRUCTIONS, Look, Seen
+from tinytorch_datasets.diagnosis import foreign
 from tinytorch_datasets.errors import DecodeError
-from tinytorch_datasets.fetch._diagnosis import foreign
 from tinytorch_datasets.formats._stream import opened
 from tinytorch_datasets.formats._unpickle import as_text, load_dict
 from tinytorch_datasets.formats._zip import opened_zip

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from tinytorch_datasets.auditing.folder import BESIDE, files
-from tinytorch_datasets.disk import whole_file
+from tinytorch_datasets.diagnosis import HEAD_BYTES, foreign
+from tinytorch_datasets.disk import reading, whole_file
 from tinytorch_datasets.errors import FetchError, MissingFile
-from tinytorch_datasets.fetch import PATIENCE, Patience
-from tinytorch_datasets.fetch._answer import Interrupted, Trouble
-from tinytorch_datasets.fetch._diagnosis import HEAD_BYTES, foreign
-from tinytorch_datasets.fetch._http import Web
-from tinytorch_datasets.fetch._stop import Stop
+from tinytorch_datasets.fetch import PATIENCE, Interrupted, Patience, Stop, Trouble, Web, patiently
+from tinytorch_datasets.hashing import digest
 from tinytorch_datasets.progress import Progress
-
-TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -44,19 +40,18 @@ def read(given: str) -> Iterator[Source]:
 
     Raises:
         MissingFile: There is none.
+        StorageError: One cannot be read.
     """
     path = Path(given).expanduser().absolute()
-    found = [path] if path.is_file() else [p for p in files(path) if not any(p.match(beside) for beside in BESIDE)]
-    if not found:
+    paths = [path] if path.is_file() else [p for p in files(path) if not any(p.match(beside) for beside in BESIDE)]
+    if not paths:
         what = f"{path} holds no data file" if path.is_dir() else f"{path} is missing"
         raise MissingFile(what, mend="Name a file, a folder of files, or an address.", path=path)
     root = path if path.is_dir() else path.parent
-    for one in found:
-        digest = hashlib.sha256()
-        with one.open("rb") as stream:
-            while chunk := stream.read(2**20):
-                digest.update(chunk)
-        yield Source(one.relative_to(root).as_posix(), one, one.stat().st_size, digest.hexdigest())
+    for one in paths:
+        with reading(one, where=None, mend="Name another file."):
+            found = digest(one)
+        yield Source(one.relative_to(root).as_posix(), one, found.bytes, found.sha256)
 
 
 def download(
@@ -67,10 +62,11 @@ def download(
     Raises:
         FetchError: None did; `tried` says why.
     """
-    tried = []
+    tried, stop = [], Stop()
     for url in urls:
         try:
-            return _patiently(url, name, into / name, progress, patience)
+            ask = partial(_once, Web(url, patience, stop), name, into / name, progress)
+            return patiently(ask, patience, stop)
         except Trouble as trouble:
             tried.append((url, trouble.reason))
     told = "\n".join(f"  {url}: {reason}" for url, reason in tried)
@@ -97,25 +93,14 @@ def place(source: Source, folder: Path) -> None:
         shutil.copyfileobj(stream, out, 2**20)
 
 
-def _patiently(url: str, name: str, into: Path, progress: Progress | None, patience: Patience) -> Source:
-    for attempt in range(TRIES):
-        try:
-            return _once(url, name, into, progress, patience)
-        except Interrupted as trouble:
-            if attempt + 1 == TRIES:
-                raise
-            time.sleep(min(trouble.wait_s or patience.backoff_first_s, patience.backoff_limit_s))
-    raise AssertionError
-
-
-def _once(url: str, name: str, into: Path, progress: Progress | None, patience: Patience) -> Source:
-    answer = Web(url, patience, Stop()).open(0, None)
-    digest, came, head = hashlib.sha256(), 0, b""
+def _once(web: Web, name: str, into: Path, progress: Progress | None) -> Source:
+    answer = web.open(0, None)
+    sha256, came, head = hashlib.sha256(), 0, b""
     try:
         with whole_file(into) as out:
             for chunk in answer.chunks:
                 head += chunk[: HEAD_BYTES - len(head)]
-                digest.update(chunk)
+                sha256.update(chunk)
                 out.write(chunk)
                 came += len(chunk)
                 if progress is not None and answer.total and came < answer.total:
@@ -133,4 +118,4 @@ def _once(url: str, name: str, into: Path, progress: Progress | None, patience: 
         answer.close()
     if progress is not None:
         progress(name, came, came)
-    return Source(name, into, came, digest.hexdigest(), url)
+    return Source(name, into, came, sha256.hexdigest(), web.url)

@@ -11,6 +11,6 @@
     mirrored        a mirror folder, as `mirror` wrote it
     locked          what a lock file recorded
 
-Files' own bytes are compared in `digests.py`, further below. Each finds all that is wrong, and none stops at the
+Files' own bytes are compared in `comparing.py`, further below. Each finds all that is wrong, and none stops at the
 first; `auditor.audit` knows which are wanted, and in which order.
 """

@@ -7,30 +7,32 @@ which is a bad day of the host or of ours, and says nothing about the file.
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tinytorch_datasets.fetch import PATIENCE, Patience
-from tinytorch_datasets.fetch._answer import Answer, Interrupted, Trouble
-from tinytorch_datasets.fetch._diagnosis import HEAD_BYTES, foreign
-from tinytorch_datasets.fetch._http import Web
-from tinytorch_datasets.fetch._stop import Stop
+from tinytorch_datasets.diagnosis import HEAD_BYTES, foreign
+from tinytorch_datasets.fetch import (
+    PATIENCE,
+    Answer,
+    GivenUp,
+    Interrupted,
+    Kind,
+    Patience,
+    Stop,
+    Trouble,
+    Web,
+    patiently,
+)
 from tinytorch_datasets.findings import Asked, Finding
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.plan import File, Plan
 
-if TYPE_CHECKING:
-    import requests
-
 AT_ONCE = 8
-TRIES = 3
-LONGEST_WAIT_S = 5.0
-# Troubles of the way there, as `fetch` words them: the host said nothing about the file.
-ON_THE_WAY = ("host name cannot be found", "connection was refused", "cannot be reached", "the proxy")
+# Troubles of the way there: the host said nothing about the file.
+ON_THE_WAY = (Kind.NO_NETWORK, Kind.NO_ANSWER)
 
 Known = Mapping[str, Mapping[str, Any]]
 MEND = "Take it out of the manifest, or mend the mirror."
@@ -74,54 +76,43 @@ def ask(
     answered: Callable[[Asked], None] | None = None,
 ) -> list[Reply]:
     """Ask every address, several at once. `deep` reads and hashes what it gives; `known` is what it said before."""
-    replies = []
+    replies, stop = [], Stop()
     with ThreadPoolExecutor(AT_ONCE, "address") as pool:
-        for reply in pool.map(lambda address: _Question(address, deep, known, patience).reply(), wanted):
-            replies.append(reply)
-            if answered is not None:
-                answered(reply.asked)
+        try:
+            for reply in pool.map(lambda address: _Question(address, deep, known, patience, stop).reply(), wanted):
+                replies.append(reply)
+                if answered is not None:
+                    answered(reply.asked)
+        finally:
+            stop.set()  # after Ctrl-C nobody waits for the rest
     return replies
 
 
-class _Listening(Web):
-    """An address whose headers are kept: the lock file remembers some."""
-
-    headers: Mapping[str, str]
-
-    def _answer(self, response: requests.Response, start: int) -> Answer:
-        self.headers = response.headers
-        return super()._answer(response, start)
-
-
 class _Question:
-    def __init__(self, address: Address, deep: bool, known: Known, patience: Patience) -> None:
+    def __init__(self, address: Address, deep: bool, known: Known, patience: Patience, stop: Stop) -> None:
         self._address, self._deep, self._known, self._patience = address, deep, known, patience
+        self._stop = stop
         self._tell = partial(Finding, dataset=address.dataset, path=address.url, where=address.where, mend=MEND)
 
     def reply(self) -> Reply:
-        for attempt in range(TRIES):
-            try:
-                return self._once()
-            except Interrupted as trouble:
-                last: Trouble = trouble
-                if attempt + 1 < TRIES:
-                    time.sleep(min(trouble.wait_s or self._patience.backoff_first_s, LONGEST_WAIT_S))
-            except Trouble as trouble:
-                last = trouble
-                break
-        if isinstance(last, Interrupted) or any(words in last.reason for words in ON_THE_WAY):
-            what = f"{self._address.url} could not be asked: {last.reason}"
+        try:
+            return patiently(self._once, self._patience, self._stop)
+        except Trouble as trouble:
+            return self._troubled(trouble)
+
+    def _troubled(self, trouble: Trouble) -> Reply:
+        if isinstance(trouble, GivenUp) or trouble.kind in ON_THE_WAY:
+            what = f"{self._address.url} could not be asked: {trouble.reason}"
             mend = "Ask again later; if it stays so, the mirror is gone."
-            finding = self._tell(rule="mirror-silent", what=what, found=last.reason, mend=mend, severity="unknown")
-            return self._replied("no answer", last.reason, finding)
-        what = f"{self._address.url} does not give the file: {last.reason}"
-        finding = self._tell(rule="mirror-refuses", what=what, expected="the file", found=last.reason)
-        return self._replied("differs", last.reason, finding)
+            finding = self._tell(rule="mirror-silent", what=what, found=trouble.reason, mend=mend, severity="unknown")
+            return self._replied("no answer", trouble.reason, finding)
+        what = f"{self._address.url} does not give the file: {trouble.reason}"
+        finding = self._tell(rule="mirror-refuses", what=what, expected="the file", found=trouble.reason)
+        return self._replied("differs", trouble.reason, finding)
 
     def _once(self) -> Reply:
         file = self._address.file
-        source = _Listening(self._address.url, self._patience, Stop())
-        answer = source.open(0, None)
+        answer = Web(self._address.url, self._patience, self._stop).open(0, None)
         try:
             head = b""
             while len(head) < min(HEAD_BYTES, file.bytes) and (chunk := next(answer.chunks, b"")):
@@ -133,7 +124,7 @@ class _Question:
                 told = f"gives {length:,} bytes, declared are {file.bytes:,}"
                 return self._differs("mirror-length", told, file.bytes, length)
             if self._deep:
-                return self._hashed(head, answer, source)
+                return self._hashed(head, answer)
             if length is None:
                 told = "does not say how long the file is"
                 finding = self._tell(
@@ -144,11 +135,11 @@ class _Question:
                     severity="warning",
                 )
                 return self._replied("as declared", told, finding)
-            return self._drifted(source)
+            return self._drifted(answer)
         finally:
             answer.close()
 
-    def _hashed(self, head: bytes, answer: Answer, source: _Listening) -> Reply:
+    def _hashed(self, head: bytes, answer: Answer) -> Reply:
         file, digest, came = self._address.file, hashlib.sha256(head), len(head)
         while came <= file.bytes and (chunk := next(answer.chunks, b"")):
             digest.update(chunk)
@@ -163,11 +154,11 @@ class _Question:
         if digest.hexdigest() != file.sha256:
             told = f"gives bytes of sha256\n    {digest.hexdigest()}, declared is\n    {file.sha256}"
             return self._differs("mirror-hash", told, file.sha256, digest.hexdigest())
-        return Reply(self._asked("as declared", "every byte"), seen=self._seen(source))
+        return Reply(self._asked("as declared", "every byte"), seen=self._seen(answer))
 
-    def _drifted(self, source: _Listening) -> Reply:
+    def _drifted(self, answer: Answer) -> Reply:
         """Compare with what the address said when it was last known to be right."""
-        seen, before = self._seen(source), self._known.get(self._address.url)
+        seen, before = self._seen(answer), self._known.get(self._address.url)
         moved = [key for key in ("etag", "last_modified") if before and before.get(key) not in (None, seen.get(key))]
         if not moved or before is None:
             return Reply(self._asked("as declared", "length"), seen=seen)
@@ -184,8 +175,8 @@ class _Question:
         )
         return self._replied("differs" if grave else "as declared", changes, finding)
 
-    def _seen(self, source: _Listening) -> dict[str, Any]:
-        told = {"etag": source.headers.get("ETag"), "last_modified": source.headers.get("Last-Modified")}
+    def _seen(self, answer: Answer) -> dict[str, Any]:
+        told = {"etag": answer.headers.get("ETag"), "last_modified": answer.headers.get("Last-Modified")}
         return {"bytes": self._address.file.bytes, **{key: value for key, value in told.items() if value}}
 
     def _differs(self, rule: str, told: str, expected: Any, found: Any) -> Reply:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tinytorch_datasets.auditing.folder import files
-from tinytorch_datasets.digests import difference
+from tinytorch_datasets.comparing import difference
 from tinytorch_datasets.findings import Audited, Finding
-from tinytorch_datasets.hashing import Step, digests
+from tinytorch_datasets.hashing import Step, digest_or_error, digests
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.mirroring import SUMS, sums_in
 from tinytorch_datasets.plan import Plan
@@ -30,7 +30,7 @@ def audited(
         named = [f"{plan.folder}/{file.name}" for file in plan.files]
         if any(name in listed or (folder / name).exists() for name in named):
             wanted[plan.name] = [(file, folder / name) for file, name in zip(plan.files, named, strict=True)]
-    found = digests({path: False for pairs in wanted.values() for _, path in pairs}, step)
+    found = digests([path for pairs in wanted.values() for _, path in pairs], step)
     for plan in plans:
         pairs = wanted.get(plan.name, [])
         wrong = [
@@ -45,7 +45,7 @@ def audited(
     findings += _of_folder(book, folder, listed, mend)
     if whole:
         declared = {folder / plan.folder / file.name for plan in plans for file in plan.files}
-        findings += _others(book, folder, declared | {folder / SUMS, folder / book.path.name}, mend)
+        findings += _others(book, folder, declared | {folder / SUMS, folder / book.path.name})
     return rows, findings
 
 
@@ -57,7 +57,7 @@ def _of_folder(book: Manifest, folder: Path, listed: dict[str, str], mend: str) 
         what = f"{folder / SUMS} is missing or empty"
         yield tell(rule="file-missing", what=what, path=str(folder / SUMS), expected="a line a file")
     copy = folder / book.path.name
-    digest = digests({copy: False})[copy]
+    digest = digest_or_error(copy)
     if isinstance(digest, OSError):
         yield tell(rule="file-missing", what=f"{copy} is missing", path=str(copy), expected=book.sha256)
     elif digest.sha256 != book.sha256:
@@ -83,7 +83,7 @@ def _of_folder(book: Manifest, folder: Path, listed: dict[str, str], mend: str) 
             )
 
 
-def _others(book: Manifest, folder: Path, declared: set[Path], mend: str) -> Iterator[Finding]:
+def _others(book: Manifest, folder: Path, declared: set[Path]) -> Iterator[Finding]:
     for path in files(folder):
         if path not in declared:
             yield Finding(

@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from tinytorch_datasets import cache, stages
 from tinytorch_datasets.auditing import pickles, receipt, values
-from tinytorch_datasets.digests import compared
+from tinytorch_datasets.comparing import compared
 from tinytorch_datasets.findings import Audited, Finding, State
-from tinytorch_datasets.hashing import Digest, Meter, Step, digest, side_by_side, size_of
+from tinytorch_datasets.hashing import Digest, Meter, Step, digest_or_error, side_by_side, size_of
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.paths import Places
 from tinytorch_datasets.plan import Column, Plan
@@ -67,7 +67,7 @@ class Stock:
         sizes = {path: size_of(path) for path in files}
         meter = Meter(step, sum(sizes.values()) + sum(column.nbytes for column, _ in arrays))
         jobs: list[tuple[int, Callable[[], Any]]] = [
-            *((sizes[path], partial(digest, path, meter.add, md5_too=md5)) for path, md5 in files.items()),
+            *((sizes[path], partial(digest_or_error, path, add=meter.add, md5_too=md5)) for path, md5 in files.items()),
             *((column.nbytes, partial(_hashed, column, folder, meter)) for column, folder in arrays),
         ]
         came = side_by_side(jobs)

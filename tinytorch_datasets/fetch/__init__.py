@@ -1,8 +1,12 @@
 """How do the promised files get here?
 
     fetch               all files of a data set, from the first mirror that keeps the promise
+    leftovers           what interrupted fetches of a file have left beside it
     usual_places        where other libraries keep what they downloaded
     Patience            how long to wait, how often to try
+    Web                 one address, which gives an Answer or raises a Trouble, of a Kind; some are Interrupted
+    patiently           asks again after those, until it has GivenUp
+    Stop                what ends every wait
 
 One file's way: its lock (`_lock`), a file that another library keeps (`_neighbours`), its mirrors in turn (`_trip`,
 over `_sources` and `_http`), the bytes so far (`_part`), Pooch's hash-checked move into place.
@@ -13,15 +17,49 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.progress import Progress
 
+from ._answer import Answer, GivenUp, Interrupted, Kind, Trouble
+from ._beside import leftovers
 from ._neighbours import usual_places
 from ._patience import PATIENCE, Patience
 from ._room import is_here, place_of
+from ._stop import Stop
 
-__all__ = ["PATIENCE", "Patience", "fetch", "usual_places"]
+if TYPE_CHECKING:
+    from ._http import Web
+    from ._tries import patiently
+
+__all__ = [
+    "PATIENCE",
+    "Answer",
+    "GivenUp",
+    "Interrupted",
+    "Kind",
+    "Patience",
+    "Stop",
+    "Trouble",
+    "Web",
+    "fetch",
+    "leftovers",
+    "patiently",
+    "usual_places",
+]
+
+# Imported when they are asked for: with them comes what a cached data set never needs.
+_LATER = {"Web": "_http", "patiently": "_tries"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
 
 
 def fetch(

@@ -4,32 +4,53 @@ A mirror gives an Answer, or it raises one of these:
 
     Trouble                 the answer is of no use; `reason` says why, in words for the person who waits
     |-- Refused             and asking again would not help: on to the next mirror
+    |   `-- GivenUp         or helps no more: it was asked again and again, or wants to be left alone for too long
     |-- Interrupted         but asking again may help, after `wait_s` if the mirror said so
     |   |-- Lost            the connection ended too early
     |   `-- Slow            nothing comes, or hardly anything: another mirror, if there is one
     |-- Afresh              to a request for the rest; it may still give the whole
     `-- Wrong               because the bytes are not the promised ones
+
+Where it decides what a person does about it, a Trouble also has a `kind`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Protocol
 
 CHUNK_BYTES = 2**20  # the most one read asks for; it returns with what is there
 
 
+class Kind(Enum):
+    """What stood in the way, if it was not the mirror itself."""
+
+    NO_NETWORK = auto()  # its host cannot be found, or there is no way to it
+    NO_ANSWER = auto()  # nobody listens there, or not to us: that says nothing about the file either
+    LOGIN_PAGE = auto()  # a page came in place of the file, perhaps from whoever runs the network
+
+
 class Trouble(Exception):
     """The answer is of no use."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, kind: Kind | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.kind = kind
+
+    def for_good(self) -> Refused:
+        """The same trouble, once it is not to be tried again."""
+        return Refused(self.reason, kind=self.kind)
 
 
 class Refused(Trouble):
     """Asking again would not help."""
+
+
+class GivenUp(Refused):
+    """Asking again might help one day, but it was done often enough."""
 
 
 class Interrupted(Trouble):
@@ -69,6 +90,7 @@ class Answer:
         total: The bytes of the whole file, if the mirror says so.
         encoding: The Content-Encoding, lower case; "" for none.
         validator: What to send as If-Range to be sure of the same file again.
+        headers: All that the mirror said of it.
         chunks: The body as it arrives, not decoded.
         close: Lets go of it.
     """
@@ -80,6 +102,7 @@ class Answer:
     close: Callable[[], None]
     encoding: str = ""
     validator: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Source(Protocol):

@@ -8,7 +8,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 
-from ._answer import Interrupted, Lost, Refused, Slow, Trouble
+from ._answer import Interrupted, Kind, Lost, Refused, Slow, Trouble
 from ._patience import Patience
 
 UNREACHABLE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
@@ -29,13 +29,13 @@ def trouble_of(error: BaseException, patience: Patience) -> Trouble:
     if first(ssl.SSLEOFError, ssl.SSLZeroReturnError):
         return Lost()
     if first(requests.exceptions.ProxyError, u3.ProxyError):
-        return Refused("the proxy that the environment names cannot be used")
+        return Refused("the proxy that the environment names cannot be used", kind=Kind.NO_ANSWER)
     if first(socket.gaierror):
-        return Refused("its host name cannot be found (is there a network?)")
+        return Refused("its host name cannot be found (is there a network?)", kind=Kind.NO_NETWORK)
     if first(ConnectionRefusedError):
-        return Refused("the connection was refused")
+        return Refused("the connection was refused", kind=Kind.NO_ANSWER)
     if any(isinstance(cause, OSError) and cause.errno in UNREACHABLE for cause in causes):
-        return Refused("its host cannot be reached (is there a network?)")
+        return Refused("its host cannot be reached (is there a network?)", kind=Kind.NO_NETWORK)
     if first(requests.exceptions.ConnectTimeout):
         return Slow(f"no connection within {patience.connect_timeout_s:g} s")
     if first(requests.exceptions.ReadTimeout, u3.ReadTimeoutError, TimeoutError):

@@ -11,11 +11,12 @@ from pathlib import Path
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.progress import Progress, usual
 
+from ._beside import part_beside, sweep
 from ._crew import together
 from ._flow import Slots
 from ._lock import held, lone_part
 from ._neighbours import Neighbours
-from ._part import Part, part_beside, sweep
+from ._part import Part
 from ._patience import Patience
 from ._room import is_here, make_folders, make_sure_of_room, place_of
 from ._sources import sources_of
@@ -102,9 +103,13 @@ class Errand:
         trip = Trip(file, sources, patience=self._patience, stop=self._stop, slots=self._slots, tell=tell)
         if trip.bring(part):
             return True
-        tried = [(turn.source.name, turn.reason) for turn in trip.turns]
+        tried = [(turn.source.name, turn.trouble) for turn in trip.turns]
         if self._offline:
-            log.info("%s: %s", file.name, "; ".join(f"{name}: {why}" for name, why in tried) or "no folder to look in")
+            log.info(
+                "%s: %s",
+                file.name,
+                "; ".join(f"{name}: {trouble}" for name, trouble in tried) or "no folder to look in",
+            )
             self._not_here.append(file)
             return False
         raise not_brought(file, tried, target, self._dataset, part.bytes)

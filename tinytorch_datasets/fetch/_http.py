@@ -13,9 +13,10 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
+from tinytorch_datasets.diagnosis import HEAD_BYTES, said_by_a_store
+
 from ._answer import CHUNK_BYTES, Afresh, Answer, Interrupted, Lost, Refused, Trouble
 from ._broken import trouble_of
-from ._diagnosis import HEAD_BYTES, storage_error
 from ._patience import Patience
 from ._stop import Stop
 
@@ -115,6 +116,7 @@ class Web:
             close=response.close,
             encoding=headers.get("Content-Encoding", "").strip().lower().replace("identity", ""),
             validator=validator_of(headers),
+            headers=headers,
         )
         if status == 200:
             return answer
@@ -145,7 +147,7 @@ class Web:
                 head += chunk
         except Trouble:
             pass  # the status has said enough
-        said = storage_error(head)
+        said = said_by_a_store(head)
         return f"{reason} ({said})" if said else reason
 
     def _chunks(self, raw: Any) -> Iterator[bytes]:

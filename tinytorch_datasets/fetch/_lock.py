@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ._part import part_beside
+from tinytorch_datasets.file_names import PART
+
+from ._beside import part_beside
 from ._patience import Patience
 from ._room import open_safely
 from ._stop import Stop
@@ -65,7 +67,7 @@ def held(locks: Path, label: str, target: Path, *, patience: Patience, stop: Sto
 
 def lone_part(target: Path) -> Path:
     """A part of one's own, for whoever has no lock: no other process writes to this name."""
-    return target.with_name(f"{target.name}.{socket.gethostname()}-{os.getpid()}-{time.monotonic_ns()}.part")
+    return target.with_name(f"{target.name}.{socket.gethostname()}-{os.getpid()}-{time.monotonic_ns()}{PART}")
 
 
 class _Waiting:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
+from tinytorch_datasets.hashing import digest
 from tinytorch_datasets.plan import File
 
-from ._answer import CHUNK_BYTES
 from ._stop import Stop
 
 DEEPEST = 4  # torchvision: data/MNIST/raw/train-images-idx3-ubyte.gz
@@ -81,12 +80,7 @@ def _size(path: Path) -> int:
 
 
 def _sha256(path: Path, stop: Stop) -> str | None:
-    sha256 = hashlib.sha256()
     try:
-        with path.open("rb") as stream:
-            while chunk := stream.read(CHUNK_BYTES):
-                stop.check()
-                sha256.update(chunk)
+        return digest(path, add=lambda _: stop.check()).sha256
     except OSError:
         return None
-    return sha256.hexdigest()

@@ -9,39 +9,24 @@ file back out of it.
 from __future__ import annotations
 
 import errno
-import glob
 import json
 import logging
 import os
 import shutil
 import stat
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from tinytorch_datasets.diagnosis import HEAD_BYTES
+from tinytorch_datasets.disk import through, writing
+from tinytorch_datasets.file_names import NOTE, PART, STAGE
 from tinytorch_datasets.plan import File
 
-from ._diagnosis import HEAD_BYTES
 from ._flush import Flush
-from ._room import open_safely, symlink, writing
-
-ABANDONED_S = 24 * 60 * 60
-
-
-def part_beside(target: Path) -> Path:
-    """Where the bytes of `target` wait until they are whole."""
-    return target.with_name(target.name + ".part")
-
-
-def sweep(target: Path) -> None:
-    """Delete the parts that processes without a lock left when they were killed, a day or more ago."""
-    for left in target.parent.glob(f"{glob.escape(target.name)}.*-*-*.part*"):
-        with suppress(OSError):
-            if left.lstat().st_mtime < time.time() - ABANDONED_S:
-                shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+from ._room import open_safely
 
 
 class Part:
@@ -51,8 +36,8 @@ class Part:
         self.path = path
         self._is_shared = is_shared
         self._file = file
-        self._stage = path.with_name(path.name + ".d")
-        self._note = path.with_name(path.name + ".json")
+        self._stage = path.with_name(path.name.removesuffix(PART) + STAGE)
+        self._note = path.with_name(path.name.removesuffix(PART) + NOTE)
         with writing(path):
             self._take_back()
             self._fd = self._open()
@@ -145,7 +130,7 @@ class Part:
         with writing(target):
             self._note.unlink(missing_ok=True)
             if target.is_symlink():
-                raise symlink(target)
+                raise through(target)
             # Last of all, so that a kill leaves the part with what belongs to it, or the file alone.
             self.path.replace(target)
 
@@ -179,7 +164,13 @@ class Part:
 
     def _open(self) -> int:
         fd = open_safely(self.path)
-        os.lseek(fd, 0, os.SEEK_END)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):  # a pipe, say
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            os.lseek(fd, 0, os.SEEK_END)
+        except BaseException:
+            os.close(fd)
+            raise
         return fd
 
     def _let_go(self) -> None:
@@ -189,8 +180,6 @@ class Part:
 
     def _take_stock(self) -> None:
         about = os.fstat(self._fd)
-        if not stat.S_ISREG(about.st_mode):
-            raise FileExistsError(errno.EEXIST, "not a file")
         # A hard link is someone else's file as well: appending would change theirs. Whole ones are only read.
         if about.st_size > self._file.bytes or (about.st_nlink > 1 and about.st_size < self._file.bytes):
             self.drop()
@@ -199,7 +188,7 @@ class Part:
     def _take_back(self) -> None:
         """A fetch was killed while Pooch had the file: take it back, whole as it is."""
         if self._stage.is_symlink():
-            raise symlink(self._stage)
+            raise through(self._stage)
         if not self._stage.is_dir():
             return
         for left in self._stage.iterdir():
@@ -209,7 +198,7 @@ class Part:
 
     def _remembered(self) -> tuple[str | None, str | None]:
         if self._note.is_symlink():
-            raise symlink(self._note)
+            raise through(self._note)
         try:
             note = json.loads(self._note.read_bytes())
             return note["url"], note["validator"]

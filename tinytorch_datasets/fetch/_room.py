@@ -6,17 +6,12 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from tinytorch_datasets.errors import StorageError
+from tinytorch_datasets.disk import ELSEWHERE, through, writing
+from tinytorch_datasets.errors import MissingFile, StorageError
 from tinytorch_datasets.plan import File
-
-from ._words import other_size
-
-FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
-ELSEWHERE = "set TINYTORCH_DATASETS_HOME to a folder"
+from tinytorch_datasets.promises import check_size, get_anew
 
 # A link planted in place of the file is refused by the kernel itself, and a planted pipe does not hang the open.
 SAFELY = (
@@ -29,44 +24,10 @@ SAFELY = (
 )
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Whatever the disk refuses inside the block becomes a StorageError that names `path` and the mend."""
-    try:
-        yield
-    except StorageError:
-        raise
-    except OSError as error:
-        raise refusal(error, path) from error
-
-
-def refusal(error: OSError, path: Path) -> StorageError:
-    """The StorageError that the disk's own error stands for."""
-    if error.errno in FULL:
-        what, mend = "the disk is full, or your share of it is", f"Free some room, or {ELSEWHERE} on a larger disk."
-    elif error.errno == errno.EROFS:
-        what, mend = "the file system is read-only", f"Make it writable, or {ELSEWHERE} that is."
-    elif error.errno in (errno.EACCES, errno.EPERM):
-        what, mend = "you may not write here", f"Ask its owner for the right to, or {ELSEWHERE} of your own."
-    elif error.errno in (errno.ELOOP, errno.EMLINK):
-        return symlink(path)
-    elif error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
-        what, mend = "a file stands where a folder should be, or a folder where a file", "Move it out of the way."
-    else:
-        what, mend = f"it cannot be written: {error.strerror or error}", f"Look at the disk, or {ELSEWHERE} elsewhere."
-    return StorageError(f"{path}: {what}", mend=mend, path=path)
-
-
-def symlink(path: Path) -> StorageError:
-    """The error for a symbolic link where a file or folder of ours belongs."""
-    mend = f"Delete the link; to keep the downloads elsewhere, {ELSEWHERE} there."
-    return StorageError(f"{path}: this is a symbolic link, and nothing is written through it", mend=mend, path=path)
-
-
 def open_safely(path: Path, flags: int = 0) -> int:
     """Open a file of ours for reading and writing, made if it is missing; never through a symbolic link."""
     if path.is_symlink():
-        raise symlink(path)  # where the system has no O_NOFOLLOW, this has to do
+        raise through(path)  # where the system has no O_NOFOLLOW, this has to do
     return os.open(path, SAFELY | flags, 0o666)
 
 
@@ -82,15 +43,9 @@ def place_of(name: str, into: Path) -> Path:
 def is_here(file: File, target: Path, dataset: str) -> bool:
     """Whether the file is on disk, at its declared size. Raises HashMismatch if it is, at another."""
     try:
-        about = target.stat()
-    except (FileNotFoundError, NotADirectoryError):
+        check_size(target, file, mend=get_anew(dataset))
+    except MissingFile:
         return False
-    except OSError as error:
-        raise refusal(error, target) from error
-    if not stat.S_ISREG(about.st_mode):
-        raise refusal(IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)), target)
-    if about.st_size != file.bytes:
-        raise other_size(file, target, about.st_size, dataset)
     return True
 
 
@@ -106,14 +61,14 @@ def make_folders(target: Path, into: Path) -> None:
         folder /= part
         with writing(folder):
             if folder.is_symlink():
-                raise symlink(folder)
+                raise through(folder)
             try:
                 folder.mkdir()
             except FileExistsError:
                 if not stat.S_ISDIR(os.lstat(folder).st_mode):
                     raise
     if target.is_symlink():
-        raise symlink(target)
+        raise through(target)
     with writing(target.parent):
         if not os.access(target.parent, os.W_OK | os.X_OK):
             number = errno.EROFS if _is_read_only(target.parent) else errno.EACCES
@@ -130,4 +85,5 @@ def make_sure_of_room(folder: Path, bytes_to_come: int) -> None:
         free = shutil.disk_usage(folder).free
     if bytes_to_come > free:
         what = f"{folder}: {bytes_to_come:,} bytes are still to come, and the disk has room for {free:,}"
-        raise StorageError(what, mend=f"Free some room, or {ELSEWHERE} on a larger disk.", path=folder)
+        mend = f"Free some room, or {ELSEWHERE} on a larger disk."
+        raise StorageError(what, mend=mend, path=folder, errno=errno.ENOSPC)

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from itertools import chain
 
+from tinytorch_datasets.diagnosis import HEAD_BYTES, describe, foreign, is_page
 from tinytorch_datasets.plan import File
 
-from ._answer import Afresh, Answer, Interrupted, Refused, Slow, Source, Trouble, Wrong
-from ._diagnosis import HEAD_BYTES, describe, foreign
+from ._answer import Afresh, Answer, Interrupted, Kind, Refused, Slow, Source, Trouble, Wrong
 from ._flow import Slots, gunzipped, metered
 from ._part import Part
 from ._patience import Patience
@@ -29,7 +29,7 @@ class Turn:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.reason = "it was not asked"
+        self.trouble = Trouble("it was not asked")
         self.asked = False
         self.whole_only = False  # its ranges are of no use
         self.started_over = False  # it has had its one clean start
@@ -55,7 +55,7 @@ class Trip:
         self._file, self._patience, self._stop, self._slots, self._tell = file, patience, stop, slots, tell
 
     def bring(self, part: Part) -> bool:
-        """Whether the part is right in the end. If not, each turn has the reason why its mirror failed."""
+        """Whether the part is right in the end. If not, each turn has the trouble with its mirror."""
         if part.is_right():
             return True
         if part.bytes == self._file.bytes:  # whole and wrong, from another day: no mirror of this trip is to blame
@@ -68,7 +68,7 @@ class Trip:
             try:
                 self._ask_patiently(turn, part, others_untried)
             except Trouble as trouble:
-                turn.reason = trouble.reason
+                turn.trouble = trouble
                 log.info("%s: %s: %s", self._file.name, turn.source.name, trouble.reason)
                 if isinstance(trouble, Slow):  # slow is better than nothing: it has another turn after the others
                     queue.append(turn)
@@ -89,7 +89,7 @@ class Trip:
                 raise self._wrong(reason, part)
             except Afresh as trouble:
                 if turn.whole_only:
-                    raise Refused(trouble.reason) from trouble
+                    raise trouble.for_good() from trouble
                 turn.whole_only = True
             except Wrong as trouble:
                 part.drop()
@@ -99,7 +99,7 @@ class Trip:
                     # The wrong bytes may be those that were here before: from another mirror, or another day.
                     turn.started_over = True
                 else:
-                    raise Refused(trouble.reason) from trouble
+                    raise trouble.for_good() from trouble
             except Interrupted as trouble:
                 if isinstance(trouble, Slow) and others_untried:
                     raise
@@ -159,19 +159,24 @@ class Trip:
         total, declared = answer.total, self._file.bytes
         if answer.start == 0 and (what := foreign(head, self._file.name)):
             reason = f"{what} came instead"
-            raise Refused(reason)
+            raise Refused(reason, kind=_kind(head))
         if total is None or total == declared or turn.wrapped:
             return
         reason = f"has a file of {total:,} bytes, not {declared:,}"
-        if answer.start == 0 and (what := describe(head, self._file.name, bytes_came=total, bytes_declared=declared)):
-            reason += f": {what}"
-        raise Refused(reason)
+        if answer.start:
+            raise Refused(reason)
+        what = describe(head, self._file.name, bytes_came=total, bytes_declared=declared)
+        raise Refused(f"{reason}: {what}" if what else reason, kind=_kind(head))
 
     def _wrong(self, reason: str, part: Part, more: bytes = b"") -> Wrong:
         head = (part.head() + more)[:HEAD_BYTES]
         bytes_came = part.bytes + len(more)
         what = describe(head, self._file.name, bytes_came=bytes_came, bytes_declared=self._file.bytes)
-        return Wrong(f"{reason}: {what}" if what else reason)
+        return Wrong(f"{reason}: {what}" if what else reason, kind=_kind(head))
+
+
+def _kind(head: bytes) -> Kind | None:
+    return Kind.LOGIN_PAGE if is_page(head) else None
 
 
 def _peeked(body: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tinytorch_datasets.errors import FetchError, HashMismatch, OfflineError
+from tinytorch_datasets.errors import FetchError, OfflineError
 from tinytorch_datasets.plan import File
+
+from ._answer import Kind, Trouble
 
 
 def command(dataset: str) -> str:
@@ -15,26 +17,26 @@ def command(dataset: str) -> str:
 
 
 def not_brought(
-    file: File, tried: Sequence[tuple[str, str]], target: Path, dataset: str, bytes_here: int
+    file: File, tried: Sequence[tuple[str, Trouble]], target: Path, dataset: str, bytes_here: int
 ) -> FetchError:
-    """The error for a file that no mirror gave."""
+    """The error for a file that no mirror gave. `tried` has the trouble with each."""
+    told = tuple((url, trouble.reason) for url, trouble in tried)
     if not tried:
         what = f"{file.name}: no mirror is declared for this file"
         mend = f"Put the file itself at {target}, or name a mirror with TINYTORCH_DATASETS_MIRROR."
     else:
         mirrors = "the one mirror" if len(tried) == 1 else f"any of {len(tried)} mirrors"
-        what = "\n".join((f"{file.name} could not be had from {mirrors}:", *(f"  {url}: {why}" for url, why in tried)))
-        mend = _mend(tried, target, dataset, bytes_here)
-    return FetchError(what, where=file.where or None, mend=mend, file=file.name, tried=tuple(tried))
+        what = "\n".join((f"{file.name} could not be had from {mirrors}:", *(f"  {url}: {why}" for url, why in told)))
+        mend = _mend([trouble.kind for _, trouble in tried], target, dataset, bytes_here)
+    return FetchError(what, where=file.where or None, mend=mend, file=file.name, tried=told)
 
 
-def _mend(tried: Sequence[tuple[str, str]], target: Path, dataset: str, bytes_here: int) -> str:
-    reasons = [why for _, why in tried]
+def _mend(kinds: Sequence[Kind | None], target: Path, dataset: str, bytes_here: int) -> str:
     again = f"run {command(dataset)} again"
     kept = f" ({bytes_here:,} bytes are kept)" if bytes_here else ""
-    if any("(a login page?)" in why for why in reasons):
+    if Kind.LOGIN_PAGE in kinds:
         return f"Open any page in a browser and log in to the network, then {again}{kept}."
-    if all("(is there a network?)" in why for why in reasons):
+    if all(kind is Kind.NO_NETWORK for kind in kinds):
         return f"Connect to a network and {again}{kept}."
     return f"Try later: {again}{kept}. Or put the file itself at {target}, from wherever you can get it."
 
@@ -53,16 +55,4 @@ def not_here(missing: Sequence[File], dataset: str, into: Path) -> OfflineError:
         file=missing[0].name,
         tried=(),
         missing=tuple((file.name, file.bytes) for file in missing),
-    )
-
-
-def other_size(file: File, path: Path, bytes_here: int, dataset: str) -> HashMismatch:
-    """The error for a file that is here already and cannot be the promised one."""
-    return HashMismatch(
-        f"{path} is not the promised file: it has {bytes_here:,} bytes, declared are {file.bytes:,}",
-        where=file.where or None,
-        mend=f"Delete it and run {command(dataset)}.",
-        path=path,
-        expected=file.bytes,
-        actual=bytes_here,
     )

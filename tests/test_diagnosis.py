@@ -7,7 +7,7 @@ import io
 
 import pytest
 
-from tinytorch_datasets.fetch._diagnosis import describe, foreign, storage_error
+from tinytorch_datasets.diagnosis import describe, foreign, said_by_a_store
 from tinytorch_datasets.fetch._http import retry_after, validator_of
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 170498071\n"
@@ -138,5 +138,5 @@ class TestHeaders:
 
     def test_storage_errors_are_not_seen_in_data(self) -> None:
         """XML and JSON that say nothing of an error."""
-        assert storage_error(b"<rows><row>1</row></rows>") is None
-        assert storage_error(b'{"rows": 1}') is None
+        assert said_by_a_store(b"<rows><row>1</row></rows>") is None
+        assert said_by_a_store(b'{"rows": 1}') is None

@@ -1,7 +1,7 @@
 """What came in place of the promised bytes?
 
-Told from the first bytes alone, so that a 170 MB login page need not be read to its end. This module imports
-nothing of ours: whoever holds wrong bytes may ask it.
+Told from the first bytes alone, so that a 170 MB login page need not be read to its end. Whoever holds wrong bytes may
+ask: this module imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def foreign(head: bytes, name: str) -> str | None:
         return _lfs_pointer(head)
     if name.lower().endswith(TEXTS):
         return None
-    return _page(head) or storage_error(head)
+    return _page(head) or said_by_a_store(head)
 
 
 def describe(head: bytes, name: str, *, bytes_came: int | None = None, bytes_declared: int | None = None) -> str | None:
     """The best guess at what these first bytes are, for a file that is already known to be wrong."""
     suffix = next((end for end in MAGIC if name.lower().endswith(end)), None)
-    known = (head.startswith(LFS_POINTER) and _lfs_pointer(head)) or _page(head) or storage_error(head)
+    known = (head.startswith(LFS_POINTER) and _lfs_pointer(head)) or _page(head) or said_by_a_store(head)
     if known:
         return known
     if not head:
@@ -58,12 +58,12 @@ def describe(head: bytes, name: str, *, bytes_came: int | None = None, bytes_dec
     return None
 
 
-def storage_error(head: bytes) -> str | None:
+def said_by_a_store(head: bytes) -> str | None:
     """The words of an object store or an API that answers in XML or JSON.
 
-    >>> storage_error(b"<?xml version='1.0'?><Error><Code>NoSuchKey</Code><Message>Gone.</Message></Error>")
+    >>> said_by_a_store(b"<?xml version='1.0'?><Error><Code>NoSuchKey</Code><Message>Gone.</Message></Error>")
     'an XML storage error, NoSuchKey: "Gone."'
-    >>> storage_error(b'{"error": {"code": 404, "message": "No such object"}}')
+    >>> said_by_a_store(b'{"error": {"code": 404, "message": "No such object"}}')
     'a JSON error: "No such object"'
     """
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").decode("utf-8", "replace")
@@ -84,9 +84,15 @@ def storage_error(head: bytes) -> str | None:
     return None
 
 
-def _page(head: bytes) -> str | None:
+def is_page(head: bytes) -> bool:
+    """Whether these first bytes are those of an HTML page."""
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if not re.match(rb"(<!--.*?-->\s*)?(<!doctype html|<html|<head|<title|<body|<script)", start, re.DOTALL):
+    opening = rb"(<!--.*?-->\s*)?(<!doctype html|<html|<head|<title|<body|<script)"
+    return re.match(opening, start, re.DOTALL) is not None
+
+
+def _page(head: bytes) -> str | None:
+    if not is_page(head):
         return None
     import html  # only when a page came
 

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from tinytorch_datasets.fetch._diagnosis import HEAD_BYTES, LFS_POINTER, describe
+from tinytorch_datasets.diagnosis import HEAD_BYTES, LFS_POINTER, describe
 from tinytorch_datasets.findings import Finding
 from tinytorch_datasets.hashing import Digest
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.plan import File, Plan
+from tinytorch_datasets.promises import unlike
 
 # A text larger than this is not converted to find out whether its line endings were.
 CONVERTED_BYTES = 2**26
@@ -55,12 +56,8 @@ def difference(
         mend = "Correct the size in the manifest."
         yield tell(rule="file-size", what=what, expected=file.bytes, found=digest.bytes, mend=mend)
         return
-    told = f"\n    {digest.sha256}, declared is\n    {file.sha256}"
-    rule, what = "file-hash", f"{path} is not the promised file: it has sha256{told}"
-    if digest.bytes != file.bytes:
-        rule = "file-size"
-        what = f"{path} is not the promised file: it has {digest.bytes:,} bytes, declared are {file.bytes:,};"
-        what += f" it has sha256{told}"
+    rule = "file-hash" if digest.bytes == file.bytes else "file-size"
+    what = unlike(path, file, size=digest.bytes, sha256=digest.sha256)
     if twin := next((other for other in siblings if other.sha256 == digest.sha256), None):
         rule = "file-swapped"
         what += (
