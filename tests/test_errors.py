@@ -10,11 +10,13 @@ import pytest
 
 from tinytorch_datasets import errors
 from tinytorch_datasets.errors import (
+    ChangedFile,
     ContentError,
     DatasetError,
     DecodeError,
     FetchError,
     HashMismatch,
+    LockError,
     ManifestError,
     MissingFile,
     OfflineError,
@@ -22,6 +24,8 @@ from tinytorch_datasets.errors import (
     StorageError,
     UnknownDataset,
     UnsafePickle,
+    UsageError,
+    VerifyError,
 )
 
 EXAMPLES = [
@@ -31,6 +35,10 @@ EXAMPLES = [
     FetchError("no mirror gave it", file="a.gz", tried=(("https://example.org/a.gz", "404 Not Found"),)),
     OfflineError("not here", file="a.gz", tried=(), missing=(("a.gz", 7),)),
     StorageError("the disk is full", path=Path("/full"), mend="Free some space."),
+    LockError("x.lock is not a lock file", path=Path("x.lock"), mend="Write one."),
+    UsageError("a name is lowercase letters"),
+    VerifyError("not the promised bytes", path=Path("a.gz")),
+    ChangedFile("it was changed meanwhile", path=Path("a.gz")),
     MissingFile("it is gone", path=Path("a.gz"), where="datasets.yaml:7"),
     HashMismatch("another file", path=Path("a.gz"), expected="aa", actual="bb"),
     DecodeError(Path("a.gz"), "cut short", where="datasets.yaml:9"),
@@ -47,6 +55,23 @@ def test_an_error_from_a_worker_process_is_the_same_error(error: DatasetError) -
     assert type(again) is type(error)
     assert str(again) == str(error)
     assert {k: v for k, v in vars(again).items() if k != "__notes__"} == vars(error)
+
+
+def test_every_class_has_an_example() -> None:
+    """One that is new is asked for here."""
+    classes = {one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, DatasetError)}
+
+    assert {type(error) for error in EXAMPLES} == classes
+
+
+def test_of_many_names_some_are_listed() -> None:
+    """A manifest may have ten thousand; all of them are facts of the error."""
+    names = [f"set{n}" for n in range(10_000)]
+    error = UnknownDataset("x", names)
+
+    assert error.known == tuple(names)
+    assert str(error) == f"no data set named 'x'\n  There are: {', '.join(names[:20])}, and 9,980 more."
+    assert str(UnknownDataset("x", [])) == "no data set named 'x'\n  There are none."
 
 
 def test_the_drawn_tree_is_the_real_one() -> None:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 CONVERT_IT = "Have whoever made it save its arrays as NPZ, and declare that file; do not load this one by other means."
 
 
+NAMES_SHOWN = 20
+
+
 class DatasetError(Exception):
     """Something about a data set is wrong. Every error of this package is one.
 
@@ -112,8 +115,14 @@ class UnknownDataset(DatasetError, LookupError):
     def __init__(self, name: str, known: Iterable[str], *, kind: str = "data set", place: str | None = None) -> None:
         known = tuple(known)
         what = f"no {kind} named {name!r}" + (f" in {place}" if place else "") + did_you_mean(name, known)
-        mend = f"There are: {', '.join(known)}."
-        super().__init__(what, mend=mend, name=name, known=known, guess=nearest(name, known))
+        super().__init__(what, mend=_listed(known), name=name, known=known, guess=nearest(name, known))
+
+
+def _listed(known: Sequence[str]) -> str:
+    """All names, or, of thousands, enough to see what they are like."""
+    if len(known) <= NAMES_SHOWN:
+        return f"There are: {', '.join(known)}." if known else "There are none."
+    return f"There are: {', '.join(known[:NAMES_SHOWN])}, and {len(known) - NAMES_SHOWN:,} more."
 
 
 class FetchError(DatasetError, ConnectionError):
