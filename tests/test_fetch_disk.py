@@ -42,7 +42,7 @@ class Place:
         self, *files: File, offline: bool = False, mirror: str | None = None, neighbours: tuple[Path, ...] = ()
     ) -> list[File]:
         """Fetch."""
-        return fetch(
+        brought = fetch(
             files,
             self.into,
             folder="points",
@@ -53,6 +53,7 @@ class Place:
             dataset="points",
             neighbours=neighbours,
         )
+        return [one.file for one in brought]
 
     def put(self, path: str, data: bytes = DATA) -> Path:
         """Write a file below the root."""

@@ -62,7 +62,7 @@ class Place:
 
     def fetch(self, *files: File, mirror: str | None = None, patience: Patience = HASTE) -> list[File]:
         """Fetch, hastily."""
-        return fetch(
+        brought = fetch(
             files,
             self.into,
             folder="mnist",
@@ -73,6 +73,7 @@ class Place:
             neighbours=(),
             patience=patience,
         )
+        return [one.file for one in brought]
 
     def here(self) -> dict[str, bytes]:
         """What the folder holds, but for parts."""

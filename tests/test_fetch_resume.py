@@ -37,7 +37,7 @@ class Place:
 
     def fetch(self, *files: File, mirror: str | None = None) -> list[File]:
         """Fetch, hastily."""
-        return fetch(
+        brought = fetch(
             files,
             self.into,
             folder="points",
@@ -48,6 +48,7 @@ class Place:
             neighbours=(),
             patience=HASTE,
         )
+        return [one.file for one in brought]
 
     def names(self) -> list[str]:
         """What is in the folder."""

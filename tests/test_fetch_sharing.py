@@ -47,7 +47,7 @@ brought = fetch(
     neighbours=(),
     patience=Patience(**told["patience"]),
 )
-print(json.dumps([file.name for file in brought]), flush=True)
+print(json.dumps([one.file.name for one in brought]), flush=True)
 """
 
 # Fetches, is interrupted, and fetches again.
@@ -87,7 +87,7 @@ class Place:
 
     def fetch(self, *files: File, patience: Patience = HASTE) -> list[File]:
         """Fetch, here and now."""
-        return fetch(
+        brought = fetch(
             files,
             self.into,
             folder="shared",
@@ -96,6 +96,7 @@ class Place:
             neighbours=(),
             patience=patience,
         )
+        return [one.file for one in brought]
 
     def child(self, *files: File, patience: Patience = HASTE, go: Path | None = None) -> subprocess.Popen[str]:
         """A process that is ready to fetch as soon as `go` exists."""

@@ -23,6 +23,7 @@ from typing import Any
 from tinytorch_datasets.diagnosis import HEAD_BYTES
 from tinytorch_datasets.disk import through, writing
 from tinytorch_datasets.file_names import NOTE, PART, STAGE
+from tinytorch_datasets.maps import Stamp, stamp
 from tinytorch_datasets.plan import File
 
 from ._flush import Flush
@@ -43,6 +44,7 @@ class Part:
             self._fd = self._open()
         self.bytes = 0
         self._flush: Flush | None = None
+        self._seen: list[int] = []  # before it was hashed
         try:
             with writing(path):
                 self._take_stock()
@@ -86,6 +88,7 @@ class Part:
                 self._let_go()
                 self._stage.mkdir()
                 self.path.replace(self._stage / self.path.name)
+                self._seen = _but_for_its_name(stamp(self._stage / self.path.name))
             try:
                 with writing(self._stage), _silent(pooch.get_logger()), flush:  # both take about as long
                     pooch.retrieve(
@@ -121,8 +124,11 @@ class Part:
         giver, validator = self._remembered()
         return validator if giver == url else None
 
-    def settle(self, target: Path) -> None:
-        """Give the file its name, once it is right and has reached the disk."""
+    def settle(self, target: Path) -> Stamp | None:
+        """Give the file its name, once it is right and has reached the disk.
+
+        Returns its stamp; None if it is not as it was before it was hashed.
+        """
         assert self._flush is not None
         with writing(self.path):
             self._flush.check()  # or a power cut could leave the right name on bytes that never reached the disk
@@ -133,6 +139,11 @@ class Part:
                 raise through(target)
             # Last of all, so that a kill leaves the part with what belongs to it, or the file alone.
             self.path.replace(target)
+        try:
+            now = stamp(target)
+        except OSError:
+            return None
+        return now if _but_for_its_name(now) == self._seen else None
 
     def close(self) -> None:
         """Let go of the file. It is kept, unless it is empty, or nobody else would know its name."""
@@ -204,6 +215,12 @@ class Part:
             return note["url"], note["validator"]
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None, None  # a note torn by a kill is no note
+
+
+def _but_for_its_name(seen: Stamp) -> list[int]:
+    """A stamp without what a new name changes: the second of its times."""
+    size, modified, _, inode = seen
+    return [size, modified, inode]
 
 
 class _Unlike(Exception):
