@@ -226,7 +226,7 @@ class TestRoomAndRights:
         try:
             (root / "downloads").mkdir(mode=0o555)
             root.chmod(0o755)
-            told = child("if os.geteuid() == 0: os.setuid(65534)", root, promise(server.at("/f", serve(DATA))))
+            told = child(NO_ROOT, root, promise(server.at("/f", serve(DATA))))
         finally:
             shutil.rmtree(root)
 
@@ -400,6 +400,39 @@ class TestFoundBeforeFetched:
         finally:
             shutil.rmtree(folder)
 
+    def test_a_read_only_file_of_another_library(self) -> None:
+        """It is linked all the same, by a user whom its mode does bind."""
+        root = Path(tempfile.mkdtemp())
+        try:
+            root.chmod(0o777)
+            first = (
+                'kept = Path("keras/points.bin"); kept.parent.mkdir(); kept.write_bytes(bytes(9)); kept.chmod(0o444)'
+            )
+            told = child(f"{NO_ROOT}\nos.chdir({str(root)!r}); {first}", root, promise(data=bytes(9)))
+
+            assert told == ""
+            assert (root / "downloads/points/points.bin").samefile(root / "keras/points.bin")
+            assert sorted(path.name for path in (root / "downloads/points").iterdir()) == ["points.bin"]
+        finally:
+            shutil.rmtree(root)
+
+    @pytest.mark.parametrize("size", [5, 9])
+    def test_a_part_that_may_not_be_written(self, size: int, server: FaultyServer) -> None:
+        """Begun anew if there is more to come, and used as it is if it is whole; in either case the file comes."""
+        root = Path(tempfile.mkdtemp())
+        try:
+            root.chmod(0o777)
+            first = 'part = Path("downloads/points/points.bin.part"); part.parent.mkdir(parents=True)'
+            first += f"; part.write_bytes(bytes({size})); part.chmod(0o444)"
+            url = server.at("/f", serve(bytes(9)))
+            told = child(f"{NO_ROOT}\nos.chdir({str(root)!r}); {first}", root, promise(url, data=bytes(9)))
+
+            assert told == ""
+            assert (root / "downloads/points/points.bin").read_bytes() == bytes(9)
+            assert server.sent("/f") == (9 if size < 9 else 0)
+        finally:
+            shutil.rmtree(root)
+
     def test_our_own_part_is_no_copy_of_anyone(self, server: FaultyServer, place: Place) -> None:
         """Not even where a place holds our downloads, and the part is complete and wrong."""
         place.put("downloads/points/points.bin.part", b"\0" * len(DATA))
@@ -455,6 +488,7 @@ class TestOffline:
         assert (place.into / "a.bin").read_bytes() == DATA
 
 
+NO_ROOT = "if os.geteuid() == 0: os.setuid(65534)"
 NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount")
 
 
@@ -483,7 +517,7 @@ file = json.loads(sys.argv[1])
 root = Path({str(root)!r})
 try:
     fetch([File(**{{**file, "urls": tuple(file["urls"])}})], root / "downloads" / "points", folder="points",
-          locks=root / "locks", progress=progress, neighbours=())
+          locks=root / "locks", progress=progress, neighbours=(root / "keras",))
 except Exception as error:
     print(f"{{type(error).__name__}}: {{error}}")
 """

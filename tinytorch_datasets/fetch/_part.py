@@ -27,7 +27,7 @@ from tinytorch_datasets.maps import Stamp, stamp
 from tinytorch_datasets.plan import File
 
 from ._flush import Flush
-from ._room import open_safely
+from ._room import open_safely, open_to_read
 
 
 class Part:
@@ -41,7 +41,11 @@ class Part:
         self._note = path.with_name(path.name.removesuffix(PART) + NOTE)
         with writing(path):
             self._take_back()
-            self._fd = self._open()
+            try:
+                self._fd = self._open()
+            except PermissionError:  # another user's, or a link that a killed fetch left: it can be begun anew
+                self.path.unlink()
+                self._fd = self._open()
         self.bytes = 0
         self._flush: Flush | None = None
         self._seen: list[int] = []  # before it was hashed
@@ -161,20 +165,29 @@ class Part:
         self.close()
 
     def borrow(self, kept: Path) -> None:
-        """Take over a file that another library keeps: by hard link, or by copy where links cannot be had."""
+        """Take over a file that another library keeps: by hard link, or by copy where a link is of no use."""
         self.drop()
         self._let_go()
         with writing(self.path):
             self.path.unlink()
             try:
                 self.path.hardlink_to(kept.resolve())
+                self._fd = self._open()
             except OSError:
+                self.path.unlink(missing_ok=True)
                 shutil.copyfile(kept, self.path)
-            self._fd = self._open()
+                self._fd = self._open()
             self._take_stock()
 
     def _open(self) -> int:
-        fd = open_safely(self.path)
+        """For writing. A whole one is only read, so another library may have made it read-only."""
+        try:
+            fd = open_safely(self.path)
+        except PermissionError:
+            # Windows waits for the disk to have a file only if it is open for writing.
+            if os.name == "nt" or self.path.lstat().st_size != self._file.bytes:
+                raise
+            fd = open_to_read(self.path)
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):  # a pipe, say
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))

@@ -31,6 +31,11 @@ def open_safely(path: Path, flags: int = 0) -> int:
     return os.open(path, SAFELY | flags, 0o666)
 
 
+def open_to_read(path: Path) -> int:
+    """Open a file that is not ours to write, as a hard link to another library's may be; never through a link."""
+    return os.open(path, SAFELY & ~(os.O_RDWR | os.O_CREAT) | os.O_RDONLY)
+
+
 def place_of(name: str, into: Path) -> Path:
     """Where below `into` a file of that name belongs."""
     path = PurePosixPath(name)
