@@ -47,6 +47,7 @@ PORTAL = b"<!DOCTYPE html>\n<html><head><title>Campus Wi-Fi &amp; more</title></
 DENIED = b"""<?xml version="1.0" encoding="UTF-8"?>
 <Error><Code>AccessDenied</Code><Message>Access Denied</Message><RequestId>4</RequestId></Error>"""
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 300123\n"
+DEEP_JSON = b'{"":' + b"[" * 8000
 NAMED_GZIP = b"\x1f\x8b\x08\x08\0\0\0\0\0\x03t10k-labels-idx1-ubyte\0" + DATA[10:]
 
 
@@ -224,6 +225,23 @@ NEVER_RIGHT: dict[str, tuple[tuple[Act, ...], str]] = {
     "a gzip bomb": (
         (serve(gzip.compress(b"\0" * 50_000_000), headers={"Content-Encoding": "gzip"}),),
         f"sends more than the {SIZE} declared bytes: something that is no .gz file",
+    ),
+    "200 with JSON that is too deep to be read": (
+        (serve(DEEP_JSON),),
+        f"has a file of {len(DEEP_JSON):,} bytes, not {SIZE}: something that is no .gz file",
+    ),
+    "404 with JSON that is too deep to be read": ((answer(404, DEEP_JSON),), "404 Not Found"),
+    "503 with a Retry-After that no clock can hold": (
+        (answer(503, Retry_After="Wed, 21 Oct 2015 07:28:00 +99999999999999999999"),),
+        "503 Service Unavailable (3 tries)",
+    ),
+    "a Content-Length of 5000 digits": (
+        (serve(DATA[:200_000], headers={"Content-Length": "9" * 5000}, length=None, ranges=False),),
+        f"was cut off after 200,000 of {SIZE} bytes (4 tries)",
+    ),
+    "a Content-Range of 5000 digits": (
+        (answer(206, DATA, Content_Range="bytes 0-5/" + "9" * 5000),),
+        f'sent another range than the asked one ("bytes 0-5/{"9" * 67}...")',
     ),
     "not HTTP": ((babble(b"SSH-2.0-OpenSSH_9.6\r\n"),), "what it answered is not HTTP (BadStatusLine) (3 tries)"),
     "closed without a word": ((babble(b""),), "the connection was lost (3 tries)"),

@@ -69,18 +69,18 @@ def said_by_a_store(head: bytes) -> str | None:
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").decode("utf-8", "replace")
     if text.startswith("<") and (code := re.search(r"<Code>\s*([^<]{1,80}?)\s*</Code>", text)):
         message = re.search(r"<Message>\s*([^<]{1,200}?)\s*</Message>", text)
-        return f"an XML storage error, {code[1]}" + (f": {_quoted(message[1])}" if message else "")
+        return f"an XML storage error, {code[1]}" + (f": {quoted(message[1])}" if message else "")
     if not text.startswith("{"):
         return None
     try:
         told = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "JSON that begins like an error" if re.match(r'\{\s*"(error|errors|message|detail)"', text) else None
     for key in ("error", "errors", "message", "detail"):
         if key in told:
             while isinstance(told, dict) and (inner := next((told[k] for k in (key, "message") if k in told), None)):
                 told = inner
-            return f"a JSON error: {_quoted(told)}" if isinstance(told, str) else "a JSON error"
+            return f"a JSON error: {quoted(told)}" if isinstance(told, str) else "a JSON error"
     return None
 
 
@@ -98,11 +98,11 @@ def _page(head: bytes) -> str | None:
 
     title = re.search(r"<title[^>]*>(.*?)</title>", head.decode("utf-8", "replace"), re.DOTALL | re.IGNORECASE)
     words = html.unescape(title[1]) if title else ""
-    return f"an HTML page{f' titled {_quoted(words)}' if words.strip() else ''} (a login page?)"
+    return f"an HTML page{f' titled {quoted(words)}' if words.strip() else ''} (a login page?)"
 
 
 def _lfs_pointer(head: bytes) -> str:
-    size = re.search(rb"^size (\d+)$", head, re.MULTILINE)
+    size = re.search(rb"^size (\d{1,18})$", head, re.MULTILINE)
     of = f" to a file of {int(size[1]):,} bytes" if size else ""
     return f"a Git LFS pointer{of} (run `git lfs pull` where it was copied from)"
 
@@ -115,7 +115,7 @@ def _gzip_of(head: bytes) -> str:
     if head[3] & 4:
         at += 2 + struct.unpack("<H", head[10:12].ljust(2, b"\0"))[0]
     name, end, _ = head[at:].partition(b"\0")
-    return f" of {_quoted(name.decode('latin-1'))}" if end and name else ""
+    return f" of {quoted(name.decode('latin-1'))}" if end and name else ""
 
 
 def _line_ends(head: bytes) -> str | None:
@@ -125,7 +125,7 @@ def _line_ends(head: bytes) -> str | None:
     return {lines: "CRLF", 0: "LF"}.get(head.count(b"\r\n"))
 
 
-def _quoted(words: str) -> str:
+def quoted(words: str) -> str:
     """Foreign words on one short line: they come from a stranger and go to a terminal."""
     words = " ".join("".join(c if c.isprintable() else " " for c in words).split())
     return f'"{words[:77]}..."' if len(words) > 80 else f'"{words}"'
