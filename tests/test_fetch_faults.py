@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import random
 import ssl
 import time
@@ -384,12 +385,24 @@ class TestOneClearError:
 
     def test_a_password_is_not_shown(self, server: FaultyServer, place: Place) -> None:
         """An address with a password in it is told without it."""
-        url = server.at("/f", answer(404)).replace("http://", "http://me:secret@")
+        told = [server.at("/f", answer(404)), "ftp://127.0.0.1/f"]
 
         with pytest.raises(FetchError) as caught:
-            place.fetch(promise(url))
+            place.fetch(promise(*(url.replace("://", "://me:secret@") for url in told)))
 
-        assert "secret" not in str(caught.value) + repr(caught.value.tried)
+        assert [url for url, _ in caught.value.tried] == told
+        assert "secret" not in str(caught.value)
+
+    def test_a_password_is_not_kept(self, server: FaultyServer, place: Place) -> None:
+        """Nor is it noted beside what has come; the note still tells that mirror from others."""
+        url = server.at("/f", serve(DATA, etag='"1"', cut_after=200_000), answer(404), serve(DATA, etag='"1"'))
+        secret = promise(url.replace("://", "://me:secret@"))
+
+        with pytest.raises(FetchError):
+            place.fetch(secret)
+        assert json.loads((place.into / f"{NAME}.part.json").read_text()) == {"url": url, "validator": '"1"'}
+        assert place.fetch(secret) == [secret]
+        assert server.log[-1].headers["If-Range"] == '"1"'
 
 
 class TestWrapping:

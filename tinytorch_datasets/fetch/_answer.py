@@ -106,10 +106,9 @@ class Answer:
 
 
 class Source(Protocol):
-    """A mirror: `name` as it is shown to people, `url` as it is remembered, `host` to count connections by."""
+    """A mirror: `name` as it is shown to people and remembered, without secrets; `host` to count connections by."""
 
     name: str
-    url: str
     host: str | None
 
     def open(self, start: int, validator: str | None) -> Answer:

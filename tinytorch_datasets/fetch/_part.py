@@ -117,16 +117,16 @@ class Part:
         with self.path.open("rb") as stream:
             return stream.read(HEAD_BYTES)
 
-    def remember(self, url: str, validator: str | None) -> None:
+    def remember(self, mirror: str, validator: str | None) -> None:
         """Note which mirror gave the last bytes, and how to ask it for the same file again."""
-        if self._remembered() != (url, validator):
+        if self._remembered() != (mirror, validator):
             with writing(self._note), os.fdopen(open_safely(self._note, os.O_TRUNC), "wb") as note:
-                note.write(json.dumps({"url": url, "validator": validator}).encode())
+                note.write(json.dumps({"url": mirror, "validator": validator}).encode())
 
-    def validator(self, url: str) -> str | None:
+    def validator(self, mirror: str) -> str | None:
         """The validator of that mirror, if it gave the last bytes."""
         giver, validator = self._remembered()
-        return validator if giver == url else None
+        return validator if giver == mirror else None
 
     def settle(self, target: Path) -> Stamp | None:
         """Give the file its name, once it is right and has reached the disk.

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, urlsplit
 from tinytorch_datasets.plan import File
 
 from ._answer import CHUNK_BYTES, Answer, Refused, Source
-from ._http import Web
+from ._http import Web, without_password
 from ._patience import Patience
 from ._stop import Stop
 
@@ -21,7 +21,7 @@ class Nowhere:
     host: str | None = None
 
     def __init__(self, url: str) -> None:
-        self.url = self.name = url
+        self.name = without_password(url)
 
     def open(self, start: int, validator: str | None) -> Answer:
         """Refuse."""
@@ -36,7 +36,7 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.url = self.name = str(path)
+        self.name = str(path)
 
     def open(self, start: int, validator: str | None) -> Answer:
         """The file from byte `start` on."""

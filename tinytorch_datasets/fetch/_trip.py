@@ -107,8 +107,8 @@ class Trip:
 
     def _ask(self, turn: Turn, part: Part, others_untried: bool) -> None:
         """Make one request. Returns only if the part is as long as declared in the end."""
-        url = turn.source.url
-        validator = None if turn.tag_changed else part.validator(url)
+        mirror = turn.source.name
+        validator = None if turn.tag_changed else part.validator(mirror)
         answer = turn.source.open(0 if turn.whole_only else part.bytes, validator)
         with closing(answer):
             body = metered(answer.chunks, self._patience, others_untried)
@@ -120,7 +120,7 @@ class Trip:
             if answer.start != part.bytes:  # the whole comes, though only the rest was asked for
                 turn.tag_changed = validator is not None
                 part.drop()
-            part.remember(url, answer.validator)
+            part.remember(mirror, answer.validator)
             self._tell(part.bytes)
             for chunk in chain([head], body):
                 self._stop.check()
