@@ -288,6 +288,30 @@ class TestWithoutLocks:
         assert (place.into / "points.bin").read_bytes() == DATA
         assert "no lock can be had" in caplog.messages[0]
 
+    @pytest.mark.parametrize("at", [".", "shared--points.bin.lock", "shared--points.bin.holder"])
+    def test_nothing_is_written_through_a_link(
+        self, at: str, server: FaultyServer, place: Place, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """In place of the folder for locks, of a lock, or of what says who holds it."""
+        elsewhere = place.into.parent.parent / "elsewhere"
+        elsewhere.mkdir()
+        (elsewhere / "precious").write_text("precious")
+        link = place.locks / at
+        link.parent.mkdir(parents=True)
+        link.symlink_to(elsewhere if at == "." else elsewhere / "precious")
+
+        assert place.fetch(promise(server.at("/f", serve(DATA))))
+
+        assert [path.read_text() for path in elsewhere.iterdir()] == ["precious"]
+        assert caplog.messages == (
+            []
+            if at.endswith(".holder")
+            else [
+                f"shared/points.bin: no lock can be had ({link}: this is a symbolic link, and nothing is written "
+                "through it); if others fetch it too, each does so for itself"
+            ]
+        )
+
 
 class TestManners:
     """Files come in parallel, politely."""
