@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from audit_world import build
-from faulty_server import FaultyServer, answer, serve, sha256
+from faulty_server import Act, FaultyServer, answer, serve, sha256
 
 from tinytorch_datasets import stages
 from tinytorch_datasets.errors import FetchError
@@ -263,6 +263,28 @@ class TestBlame:
             place.fetch(promise(*urls))
 
         assert (place.into / "points.bin.part").read_bytes() == DATA[:MIB]
+
+    @pytest.mark.parametrize(
+        "nothing",
+        [
+            serve(b"", length=None),
+            serve(b"", chunked=True),
+            serve(DATA, ranges=False, cut_after=0, end="reset"),
+            serve(b"no gzip", headers={"Content-Encoding": "gzip"}),
+        ],
+        ids=["no length", "chunked", "reset", "no gzip"],
+    )
+    def test_an_answer_without_a_byte_costs_none_that_is_here(
+        self, nothing: Act, server: FaultyServer, place: Place
+    ) -> None:
+        """It answers 200 to a request for the rest, and nothing follows: the next mirror goes on from the part."""
+        place.into.mkdir(parents=True)
+        (place.into / "points.bin.part").write_bytes(DATA[:-1000])
+
+        place.fetch(promise(server.at("/nothing", nothing), server.at("/good", serve(DATA))))
+
+        assert (place.into / "points.bin").read_bytes() == DATA
+        assert server.sent("/good") == 1000
 
     def test_a_part_that_is_too_long_is_dropped(self, server: FaultyServer, place: Place) -> None:
         """It can never become right."""

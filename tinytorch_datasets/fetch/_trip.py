@@ -117,6 +117,9 @@ class Trip:
             head, body = _peeked(body)
             # Before anything is dropped or written: a login page must not cost us the good bytes of another mirror.
             self._refuse_other_files(turn, answer, head)
+            if not head and self._file.bytes:
+                next(body, b"")  # raises what kept the first byte from coming, if that is known
+                raise self._cut_off(part)
             if answer.start != part.bytes:  # the whole comes, though only the rest was asked for
                 turn.tag_changed = validator is not None
                 part.drop()
@@ -132,8 +135,7 @@ class Trip:
                     break  # perhaps the mirror never closes
                 self._tell(part.bytes)
         if part.bytes < self._file.bytes:
-            reason = f"was cut off after {part.bytes:,} of {self._file.bytes:,} bytes"
-            raise Interrupted(reason)
+            raise self._cut_off(part)
 
     def _is_wrapped(self, turn: Turn, answer: Answer) -> bool:
         """Whether the body must be taken out of a Content-Encoding that nobody asked for.
@@ -167,6 +169,9 @@ class Trip:
             raise Refused(reason)
         what = describe(head, self._file.name, bytes_came=total, bytes_declared=declared)
         raise Refused(f"{reason}: {what}" if what else reason, kind=_kind(head))
+
+    def _cut_off(self, part: Part) -> Interrupted:
+        return Interrupted(f"was cut off after {part.bytes:,} of {self._file.bytes:,} bytes")
 
     def _wrong(self, reason: str, part: Part, more: bytes = b"") -> Wrong:
         head = (part.head() + more)[:HEAD_BYTES]
