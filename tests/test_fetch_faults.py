@@ -420,6 +420,29 @@ class TestWrapping:
         assert (place.into / "lines.txt").read_bytes() == self.TEXT
         assert len(server.log) == 1
 
+    @pytest.mark.parametrize("chunked", [True, False])
+    @pytest.mark.parametrize("cut_after", [None, 1000])
+    def test_around_a_gzip_that_gets_shorter_by_it(
+        self, chunked: bool, cut_after: int | None, server: FaultyServer, place: Place
+    ) -> None:
+        """It ends, or is cut, before the declared size; what came is seen to be a wrapping, and is unpacked."""
+        stored = gzip.compress(self.TEXT, 0, mtime=0)
+        wrapped = serve(
+            gzip.compress(stored, mtime=0),
+            headers={"Content-Encoding": "gzip"},
+            chunked=chunked,
+            length=None,
+            ranges=False,
+            cut_after=cut_after,
+        )
+        whole = serve(
+            gzip.compress(stored, mtime=0), headers={"Content-Encoding": "gzip"}, chunked=chunked, length=None
+        )
+
+        assert place.fetch(promise(server.at("/f", wrapped, whole), data=stored))
+        assert (place.into / NAME).read_bytes() == stored
+        assert [request.range for request in server.log] == [None, None]
+
     def test_cut_in_the_wrapping(self, server: FaultyServer, place: Place) -> None:
         """A range of the wrapping is no range of the file: the whole is asked for again."""
         data = random.Random(8).randbytes(200_000)

@@ -12,6 +12,8 @@ from ._answer import Interrupted, Refused, Slow, Trouble, Wrong
 from ._patience import Patience
 from ._stop import Stop
 
+GZIP = b"\x1f\x8b"
+
 
 class Slots:
     """So many connections to a host, and no more."""
@@ -87,3 +89,11 @@ def gunzipped(chunks: Iterator[bytes], *, at_most: int) -> Iterator[bytes]:
             yield plain
         if unzip.eof or at_most <= 0:
             return
+
+
+def is_gzip_in_gzip(head: bytes) -> bool:
+    """Whether a file that begins like this holds a gzip in its gzip."""
+    try:
+        return zlib.decompressobj(wbits=31).decompress(head, len(GZIP)) == GZIP
+    except zlib.error:
+        return False

@@ -12,7 +12,7 @@ from tinytorch_datasets.diagnosis import HEAD_BYTES, describe, foreign, is_page
 from tinytorch_datasets.plan import File
 
 from ._answer import Afresh, Answer, Interrupted, Kind, Refused, Slow, Source, Trouble, Wrong
-from ._flow import Slots, gunzipped, metered
+from ._flow import Slots, gunzipped, is_gzip_in_gzip, metered
 from ._part import Part
 from ._patience import Patience
 from ._stop import Stop
@@ -103,6 +103,10 @@ class Trip:
             except Interrupted as trouble:
                 if isinstance(trouble, Slow) and others_untried:
                     raise
+                if turn.wrapped and not turn.unwrap and is_gzip_in_gzip(part.head()):
+                    turn.unwrap = turn.whole_only = True
+                    part.drop()
+                    continue
                 self._stop.sleep(tries.wait_after(trouble, part.bytes))
 
     def _ask(self, turn: Turn, part: Part, others_untried: bool) -> None:
