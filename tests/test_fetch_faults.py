@@ -405,6 +405,36 @@ class TestOneClearError:
         assert server.log[-1].headers["If-Range"] == '"1"'
 
 
+class TestLooks:
+    """What a file looks like says nothing against it, if it has the declared size: its hash decides."""
+
+    @pytest.mark.parametrize(
+        "data",
+        [b'{"message": "hello", "label": 1}\n{"message": "bye", "label": 0}\n', PORTAL, DENIED, POINTER],
+        ids=["JSON", "HTML", "XML", "a Git LFS pointer"],
+    )
+    @pytest.mark.parametrize("length", [-1, None])
+    def test_the_promised_file_may_look_like_an_error(
+        self, data: bytes, length: int | None, server: FaultyServer, place: Place
+    ) -> None:
+        """With a length that says so, or with so few bytes that all are here before the first is written."""
+        file = promise(server.at("/f", serve(data, length=length)), data=data, name="train.qa")
+
+        assert place.fetch(file)
+        assert (place.into / "train.qa").read_bytes() == data
+
+    def test_a_page_of_the_declared_size_is_still_named(self, server: FaultyServer, place: Place) -> None:
+        """Once its hash has failed."""
+        data = PORTAL.replace(b"Campus", b"campus")
+
+        with pytest.raises(FetchError) as caught:
+            place.fetch(promise(server.at("/f", serve(PORTAL)), data=data, name="train.qa"))
+
+        assert [why for _, why in caught.value.tried] == [
+            'sends other bytes than the declared ones: an HTML page titled "Campus Wi-Fi & more" (a login page?)'
+        ]
+
+
 class TestWrapping:
     """A Content-Encoding that nobody asked for is taken off, if and only if it is a wrapping."""
 

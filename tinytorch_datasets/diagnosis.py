@@ -20,13 +20,18 @@ MORE_TEXTS = (".md", ".yaml", ".yml", ".toml", ".tex", ".py", ".arff", ".data", 
 MAGIC = {".gz": b"\x1f\x8b", ".tgz": b"\x1f\x8b", ".zip": b"PK", ".npz": b"PK", ".npy": b"\x93NUMPY"}
 
 
-def foreign(head: bytes, name: str) -> str | None:
+def foreign(head: bytes, name: str, *, of_its_size: bool = False) -> str | None:
     """What these first bytes are, if they surely are no part of a file of that name; else None.
+
+    Where all that comes is of the promised size, nothing is sure but that a .gz begins like a gzip: the hash decides.
 
     >>> foreign(b"<!DOCTYPE html><title>Campus Wi-Fi</title>", "train.gz")
     'an HTML page titled "Campus Wi-Fi" (a login page?)'
     >>> foreign(b"<!DOCTYPE html><title>Campus Wi-Fi</title>", "page.html")
+    >>> foreign(b"<!DOCTYPE html><title>Campus Wi-Fi</title>", "train.qa", of_its_size=True)
     """
+    if of_its_size and not name.lower().endswith(tuple(MAGIC)):
+        return None
     if head.startswith(LFS_POINTER):
         return _lfs_pointer(head)
     if name.lower().endswith(TEXTS):

@@ -163,10 +163,11 @@ class Trip:
 
     def _refuse_other_files(self, turn: Turn, answer: Answer, head: bytes) -> None:
         total, declared = answer.total, self._file.bytes
-        if answer.start == 0 and (what := foreign(head, self._file.name)):
+        of_its_size = (total == declared and not turn.wrapped) or len(head) == declared
+        if answer.start == 0 and (what := foreign(head, self._file.name, of_its_size=of_its_size)):
             reason = f"{what} came instead"
             raise Refused(reason, kind=_kind(head))
-        if total is None or total == declared or turn.wrapped:
+        if total is None or turn.wrapped or of_its_size:
             return
         reason = f"has a file of {total:,} bytes, not {declared:,}"
         if answer.start:
