@@ -351,15 +351,17 @@ class TestSources:
         assert (place.into / "splits" / "a b.bin").read_bytes() == DATA
 
     @pytest.mark.parametrize("as_url", [False, True])
-    def test_a_folder_is_a_mirror(self, as_url: bool, server: FaultyServer, place: Place) -> None:
-        """By its path or as file://; the network is not asked."""
-        stick = place.root / "a stick"
+    @pytest.mark.parametrize("name", ["points.bin", "a b.bin", "a%20b.bin", "50% of #1.bin"])
+    def test_a_folder_is_a_mirror(self, as_url: bool, name: str, server: FaultyServer, place: Place) -> None:
+        """By its path or as file://, whatever is in its name or the file's; the network is not asked."""
+        stick = place.root / "a 100%25 stick"
         (stick / "points").mkdir(parents=True)
-        (stick / "points" / "points.bin").write_bytes(DATA)
+        (stick / "points" / name).write_bytes(DATA)
 
-        place.fetch(promise(server.at("/f", serve(DATA))), mirror=stick.as_uri() if as_url else str(stick))
+        file = promise(server.at("/f", serve(DATA)), name=name)
+        place.fetch(file, mirror=stick.as_uri() if as_url else str(stick))
 
-        assert (place.into / "points.bin").read_bytes() == DATA
+        assert (place.into / name).read_bytes() == DATA
         assert server.log == []
 
     def test_a_folder_without_the_file(self, place: Place) -> None:

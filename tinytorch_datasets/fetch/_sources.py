@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
 from tinytorch_datasets.plan import File
 
@@ -83,7 +83,7 @@ def sources_of(
         elif scheme == "file":
             from urllib.request import url2pathname  # and with it everything of the standard library's network
 
-            sources.append(Folder(Path(url2pathname(unquote(urlsplit(address).path)))))
+            sources.append(Folder(Path(url2pathname(urlsplit(address).path))))
         elif "://" in address:
             sources.append(Nowhere(address))
         else:
