@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -373,6 +375,17 @@ class TestSources:
             (str(place.root / "points" / "points.bin"), "there is no such file"),
             (str(place.root / "points.bin"), "there is no such file"),
         )
+
+    @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+    def test_a_folder_with_no_file_in_its_place(self, make: Callable[[Path], None], place: Place) -> None:
+        """A folder, or a pipe, at which reading would wait for ever."""
+        (place.root / "points").mkdir()
+        make(place.root / "points" / "points.bin")
+
+        with pytest.raises(FetchError) as caught:
+            place.fetch(promise(), mirror=str(place.root))
+
+        assert caught.value.tried[0] == (str(place.root / "points" / "points.bin"), "what is there is no file")
 
     def test_a_folder_with_another_file(self, place: Place) -> None:
         """A pointer copied in place of the file is a well-known gift of Git LFS."""

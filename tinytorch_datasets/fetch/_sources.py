@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from tinytorch_datasets.disk import bytes_of
 from tinytorch_datasets.plan import File
 
 from ._answer import CHUNK_BYTES, Answer, Refused, Source
@@ -41,9 +41,12 @@ class Folder:
     def open(self, start: int, validator: str | None) -> Answer:
         """The file from byte `start` on."""
         try:
+            total = bytes_of(self._path)
             stream = self._path.open("rb")
-            total = os.fstat(stream.fileno()).st_size
             stream.seek(start)
+        except IsADirectoryError as error:
+            reason = "what is there is no file"
+            raise Refused(reason) from error
         except FileNotFoundError as error:
             reason = "there is no such file"
             raise Refused(reason) from error
