@@ -476,6 +476,21 @@ class TestOffline:
         assert caught.value.missing == (("a.bin", 500_000), ("splits/b.bin", 500_000))
         assert isinstance(caught.value, FetchError)
 
+    def test_a_folder_that_is_not_there_is_named(self, place: Place, no_network: None) -> None:
+        """Its name may be misspelt, and with the right one the files may come."""
+        with pytest.raises(OfflineError) as caught:
+            place.fetch(promise("http://127.0.0.1:9/f"), promise(name="b.bin"), offline=True, mirror="/nope")
+
+        assert str(caught.value) == (
+            "2 files of points are not here, and offline nothing is fetched:\n"
+            "  points.bin, 500,000 bytes\n"
+            "  b.bin, 500,000 bytes\n"
+            "  /nope: there is no such folder\n"
+            "  declared at datasets.yaml:7\n"
+            "  Name a folder that is there as the mirror. Or run `tinytorch-datasets get points` where there is a "
+            f"network, or put them into {place.into}."
+        )
+
     def test_a_folder_mirror_may_be_used(self, place: Place, no_network: None) -> None:
         """A USB stick is no network; what it has is brought before the rest is named."""
         place.put("stick/points/a.bin")

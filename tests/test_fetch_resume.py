@@ -366,6 +366,60 @@ class TestSources:
         assert (place.into / name).read_bytes() == DATA
         assert server.log == []
 
+    @pytest.mark.parametrize("mirror", ["/nope", "foo", "https:/x/y", "~nobody-of-this-name", "file:///nope"])
+    def test_no_folder(self, mirror: str, server: FaultyServer, place: Place) -> None:
+        """It is told once, as what it is, and how it can be mended; whatever was meant, it was misspelt."""
+        url = server.at("/f", answer(404))
+        with pytest.raises(FetchError) as caught:
+            place.fetch(promise(url), mirror=mirror)
+
+        assert str(caught.value) == (
+            "points.bin could not be had from any of 2 mirrors:\n"
+            f"  {mirror.removeprefix('file://')}: there is no such folder\n"
+            f"  {url}: 404 Not Found\n"
+            "  declared at datasets.yaml:7\n"
+            "  Name a folder that is there as the mirror, or an address with http:// or https://, and run "
+            "`tinytorch-datasets get points` again. "
+            f"Or put the file itself at {place.into / 'points.bin'}, from wherever you can get it."
+        )
+
+    def test_a_file_is_no_folder(self, place: Place) -> None:
+        """The file itself cannot be named as the mirror."""
+        path = place.into.parent.parent / "points.bin"
+        path.write_bytes(DATA)
+        with pytest.raises(FetchError) as caught:
+            place.fetch(promise(), mirror=str(path))
+
+        assert caught.value.tried == ((str(path), "there is no such folder"),)
+
+    def test_no_folder_and_no_network(self, place: Place) -> None:
+        """Either can be mended."""
+        with pytest.raises(FetchError) as caught:
+            place.fetch(promise("http://mirror.invalid/f"), mirror="/nope")
+
+        assert str(caught.value) == (
+            "points.bin could not be had from any of 2 mirrors:\n"
+            "  /nope: there is no such folder\n"
+            "  http://mirror.invalid/f: its host name cannot be found (is there a network?)\n"
+            "  declared at datasets.yaml:7\n"
+            "  Connect to a network, or name another folder as the mirror, and run `tinytorch-datasets get points` "
+            "again."
+        )
+
+    def test_no_folder_keeps_nobody_from_the_other_mirrors(self, server: FaultyServer, place: Place) -> None:
+        """A stick that is not plugged in."""
+        assert place.fetch(promise(server.at("/f", serve(DATA))), mirror="/nope")
+
+    def test_an_empty_mirror_is_none(self, server: FaultyServer, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As an empty variable is; not the current folder."""
+        (place.root / "points.bin").write_bytes(bytes(len(DATA)))
+        monkeypatch.chdir(place.root)
+        url = server.at("/f", answer(404))
+        with pytest.raises(FetchError) as caught:
+            place.fetch(promise(url), mirror="")
+
+        assert caught.value.tried == ((url, "404 Not Found"),)
+
     def test_a_folder_without_the_file(self, place: Place) -> None:
         """Told like any mirror that failed, with both places where it was looked for."""
         with pytest.raises(FetchError) as caught:

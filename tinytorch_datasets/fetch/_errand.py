@@ -20,7 +20,7 @@ from ._neighbours import Neighbours
 from ._part import Part
 from ._patience import Patience
 from ._room import is_here, make_folders, make_sure_of_room, place_of
-from ._sources import sources_of
+from ._sources import missing_folder, sources_of
 from ._stop import Stop
 from ._trip import Trip
 from ._words import not_brought, not_here
@@ -68,7 +68,7 @@ class Errand:
         brought = [one for one in together(jobs, self._patience, self._stop) if one is not None]
         if self._not_here:
             missing = [file for file in self._files if file in self._not_here]
-            raise not_here(missing, self._dataset, self._into)
+            raise not_here(missing, self._dataset, self._into, missing_folder(self._mirror))
         return brought
 
     def _bring(self, file: File, neighbours: Neighbours, progress: Progress) -> Brought | None:
