@@ -476,6 +476,18 @@ class TestOffline:
         assert caught.value.missing == (("a.bin", 500_000), ("splits/b.bin", 500_000))
         assert isinstance(caught.value, FetchError)
 
+    def test_one_file(self, place: Place, no_network: None) -> None:
+        """The same, of one."""
+        with pytest.raises(OfflineError) as caught:
+            place.fetch(promise("http://127.0.0.1:9/f"), offline=True)
+
+        assert str(caught.value) == (
+            "1 file of points is not here, and offline nothing is fetched:\n"
+            "  points.bin, 500,000 bytes\n"
+            "  declared at datasets.yaml:7\n"
+            f"  Run `tinytorch-datasets get points` where there is a network, or put it into {place.into}."
+        )
+
     def test_a_folder_that_is_not_there_is_named(self, place: Place, no_network: None) -> None:
         """Its name may be misspelt, and with the right one the files may come."""
         with pytest.raises(OfflineError) as caught:

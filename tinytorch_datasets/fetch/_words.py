@@ -53,11 +53,10 @@ def not_here(missing: Sequence[File], dataset: str, into: Path, astray: Path | N
     `astray` is the folder that was given as the mirror, if there is none.
     """
     whose = f" of {dataset}" if dataset else ""
-    count = "1 file" if len(missing) == 1 else f"{len(missing)} files"
-    are = "is" if len(missing) == 1 else "are"
+    count, are, them = ("1 file", "is", "it") if len(missing) == 1 else (f"{len(missing)} files", "are", "them")
     lines = [f"{count}{whose} {are} not here, and offline nothing is fetched:"]
     lines += [f"  {file.name}, {file.bytes:,} bytes" for file in missing]
-    mend = f"Run {command(dataset)} where there is a network, or put them into {into}."
+    mend = f"Run {command(dataset)} where there is a network, or put {them} into {into}."
     if astray is not None:
         lines.append(f"  {astray}: there is no such folder")
         mend = f"{ANOTHER}. Or r{mend[1:]}"
