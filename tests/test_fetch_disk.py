@@ -171,7 +171,20 @@ class TestRoomAndRights:
             place.fetch(promise("http://127.0.0.1:9/never"))
 
         assert str(caught.value) == (
-            f"{place.into} cannot be written: a file is in the way of a folder\n  Move it out of the way."
+            f"{place.into} cannot be written: a file is in the way of a folder\n"
+            f"  Move it out of the way, or {MEND} elsewhere."
+        )
+
+    def test_a_file_in_place_of_a_folder_above(self, place: Place) -> None:
+        """It is named: it is not the one that was to be written."""
+        path = place.put("downloads", b"mine")
+
+        with pytest.raises(StorageError) as caught:
+            place.fetch(promise("http://127.0.0.1:9/never"))
+
+        assert str(caught.value) == (
+            f"{place.into} cannot be written: the file {path} is in the way of a folder\n"
+            f"  Move it out of the way, or {MEND} elsewhere."
         )
 
     def test_a_folder_in_place_of_the_file(self, place: Place) -> None:

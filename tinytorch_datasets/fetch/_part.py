@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tinytorch_datasets.diagnosis import HEAD_BYTES
-from tinytorch_datasets.disk import through, writing
+from tinytorch_datasets.disk import through, writing_at_home
 from tinytorch_datasets.file_names import NOTE, PART, STAGE
 from tinytorch_datasets.maps import Stamp, stamp
 from tinytorch_datasets.plan import File
@@ -39,7 +39,7 @@ class Part:
         self._file = file
         self._stage = path.with_name(path.name.removesuffix(PART) + STAGE)
         self._note = path.with_name(path.name.removesuffix(PART) + NOTE)
-        with writing(path):
+        with writing_at_home(path):
             self._take_back()
             try:
                 self._fd = self._open()
@@ -50,7 +50,7 @@ class Part:
         self._flush: Flush | None = None
         self._seen: list[int] = []  # before it was hashed
         try:
-            with writing(path):
+            with writing_at_home(path):
                 self._take_stock()
         except BaseException:
             self._let_go()
@@ -58,7 +58,7 @@ class Part:
 
     def write(self, chunk: bytes) -> None:
         """Append what came."""
-        with writing(self.path):
+        with writing_at_home(self.path):
             rest = memoryview(chunk)
             while rest:
                 written = os.write(self._fd, rest)
@@ -68,7 +68,7 @@ class Part:
     def drop(self) -> None:
         """Forget every byte. By a new file, never by emptying this one, which may be hard-linked elsewhere."""
         self._let_go()
-        with writing(self.path):
+        with writing_at_home(self.path):
             self.path.unlink(missing_ok=True)
             self._note.unlink(missing_ok=True)
             self._fd = self._open()
@@ -88,13 +88,13 @@ class Part:
             import pooch  # type: ignore[import-untyped]  # heavy
 
             flush = Flush(self._stage / self.path.name)
-            with writing(self.path):
+            with writing_at_home(self.path):
                 self._let_go()
                 self._stage.mkdir()
                 self.path.replace(self._stage / self.path.name)
                 self._seen = _but_for_its_name(stamp(self._stage / self.path.name))
             try:
-                with writing(self._stage), _silent(pooch.get_logger()), flush:  # both take about as long
+                with writing_at_home(self._stage), _silent(pooch.get_logger()), flush:  # both take about as long
                     pooch.retrieve(
                         self._file.name,
                         known_hash=f"sha256:{self._file.sha256}",
@@ -106,7 +106,7 @@ class Part:
             except _Unlike:
                 pass
             finally:
-                with writing(self.path):
+                with writing_at_home(self.path):
                     (self._stage / self.path.name).replace(self.path)
                     self._stage.rmdir()
                     self._fd = self._open()
@@ -120,7 +120,7 @@ class Part:
     def remember(self, mirror: str, validator: str | None) -> None:
         """Note which mirror gave the last bytes, and how to ask it for the same file again."""
         if self._remembered() != (mirror, validator):
-            with writing(self._note), os.fdopen(open_safely(self._note, os.O_TRUNC), "wb") as note:
+            with writing_at_home(self._note), os.fdopen(open_safely(self._note, os.O_TRUNC), "wb") as note:
                 note.write(json.dumps({"url": mirror, "validator": validator}).encode())
 
     def validator(self, mirror: str) -> str | None:
@@ -134,10 +134,10 @@ class Part:
         Returns its stamp; None if it is not as it was before it was hashed.
         """
         assert self._flush is not None
-        with writing(self.path):
+        with writing_at_home(self.path):
             self._flush.check()  # or a power cut could leave the right name on bytes that never reached the disk
             self._let_go()
-        with writing(target):
+        with writing_at_home(target):
             self._note.unlink(missing_ok=True)
             if target.is_symlink():
                 raise through(target)
@@ -168,7 +168,7 @@ class Part:
         """Take over a file that another library keeps: by hard link, or by copy where a link is of no use."""
         self.drop()
         self._let_go()
-        with writing(self.path):
+        with writing_at_home(self.path):
             self.path.unlink()
             try:
                 self.path.hardlink_to(kept.resolve())
