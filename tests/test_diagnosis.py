@@ -7,7 +7,7 @@ import io
 
 import pytest
 
-from tinytorch_datasets.diagnosis import describe, foreign, said_by_a_store
+from tinytorch_datasets.diagnosis import HEAD_BYTES, describe, foreign, said_by_a_store
 from tinytorch_datasets.fetch._http import retry_after, validator_of
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 170498071\n"
@@ -115,10 +115,14 @@ class TestDescribe:
         assert describe(head, name, bytes_came=came, bytes_declared=declared) == what
 
 
+# Dates that no datetime can hold.
+BEYOND = ("Wed, 21 Oct 2015 07:28:00 +99999999999999999999", "Wed, 21 Oct 99999999999 07:28:00 GMT")
+
+
 class TestHeaders:
     """Headers that servers get wrong are read with care."""
 
-    @pytest.mark.parametrize("text", ["", "soon", "-1", "1.5", "Wed, 99 Foo 2015"])
+    @pytest.mark.parametrize("text", ["", "soon", "-1", "1.5", "\u0661", "9" * 5000, "Wed, 99 Foo 2015", *BEYOND])
     def test_a_retry_after_that_is_none(self, text: str) -> None:
         """Then our own backoff holds."""
         assert retry_after(text) is None
@@ -140,3 +144,4 @@ class TestHeaders:
         """XML and JSON that say nothing of an error."""
         assert said_by_a_store(b"<rows><row>1</row></rows>") is None
         assert said_by_a_store(b'{"rows": 1}') is None
+        assert said_by_a_store(b'{"":' + b"[" * HEAD_BYTES) is None  # deeper than Python reads

@@ -42,7 +42,7 @@ class Place:
         self, *files: File, offline: bool = False, mirror: str | None = None, neighbours: tuple[Path, ...] = ()
     ) -> list[File]:
         """Fetch."""
-        return fetch(
+        brought = fetch(
             files,
             self.into,
             folder="points",
@@ -53,6 +53,7 @@ class Place:
             dataset="points",
             neighbours=neighbours,
         )
+        return [one.file for one in brought]
 
     def put(self, path: str, data: bytes = DATA) -> Path:
         """Write a file below the root."""
@@ -170,7 +171,20 @@ class TestRoomAndRights:
             place.fetch(promise("http://127.0.0.1:9/never"))
 
         assert str(caught.value) == (
-            f"{place.into} cannot be written: a file is in the way of a folder\n  Move it out of the way."
+            f"{place.into} cannot be written: a file is in the way of a folder\n"
+            f"  Move it out of the way, or {MEND} elsewhere."
+        )
+
+    def test_a_file_in_place_of_a_folder_above(self, place: Place) -> None:
+        """It is named: it is not the one that was to be written."""
+        path = place.put("downloads", b"mine")
+
+        with pytest.raises(StorageError) as caught:
+            place.fetch(promise("http://127.0.0.1:9/never"))
+
+        assert str(caught.value) == (
+            f"{place.into} cannot be written: the file {path} is in the way of a folder\n"
+            f"  Move it out of the way, or {MEND} elsewhere."
         )
 
     def test_a_folder_in_place_of_the_file(self, place: Place) -> None:
@@ -225,7 +239,7 @@ class TestRoomAndRights:
         try:
             (root / "downloads").mkdir(mode=0o555)
             root.chmod(0o755)
-            told = child("if os.geteuid() == 0: os.setuid(65534)", root, promise(server.at("/f", serve(DATA))))
+            told = child(NO_ROOT, root, promise(server.at("/f", serve(DATA))))
         finally:
             shutil.rmtree(root)
 
@@ -399,6 +413,39 @@ class TestFoundBeforeFetched:
         finally:
             shutil.rmtree(folder)
 
+    def test_a_read_only_file_of_another_library(self) -> None:
+        """It is linked all the same, by a user whom its mode does bind."""
+        root = Path(tempfile.mkdtemp())
+        try:
+            root.chmod(0o777)
+            first = (
+                'kept = Path("keras/points.bin"); kept.parent.mkdir(); kept.write_bytes(bytes(9)); kept.chmod(0o444)'
+            )
+            told = child(f"{NO_ROOT}\nos.chdir({str(root)!r}); {first}", root, promise(data=bytes(9)))
+
+            assert told == ""
+            assert (root / "downloads/points/points.bin").samefile(root / "keras/points.bin")
+            assert sorted(path.name for path in (root / "downloads/points").iterdir()) == ["points.bin"]
+        finally:
+            shutil.rmtree(root)
+
+    @pytest.mark.parametrize("size", [5, 9])
+    def test_a_part_that_may_not_be_written(self, size: int, server: FaultyServer) -> None:
+        """Begun anew if there is more to come, and used as it is if it is whole; in either case the file comes."""
+        root = Path(tempfile.mkdtemp())
+        try:
+            root.chmod(0o777)
+            first = 'part = Path("downloads/points/points.bin.part"); part.parent.mkdir(parents=True)'
+            first += f"; part.write_bytes(bytes({size})); part.chmod(0o444)"
+            url = server.at("/f", serve(bytes(9)))
+            told = child(f"{NO_ROOT}\nos.chdir({str(root)!r}); {first}", root, promise(url, data=bytes(9)))
+
+            assert told == ""
+            assert (root / "downloads/points/points.bin").read_bytes() == bytes(9)
+            assert server.sent("/f") == (9 if size < 9 else 0)
+        finally:
+            shutil.rmtree(root)
+
     def test_our_own_part_is_no_copy_of_anyone(self, server: FaultyServer, place: Place) -> None:
         """Not even where a place holds our downloads, and the part is complete and wrong."""
         place.put("downloads/points/points.bin.part", b"\0" * len(DATA))
@@ -442,6 +489,33 @@ class TestOffline:
         assert caught.value.missing == (("a.bin", 500_000), ("splits/b.bin", 500_000))
         assert isinstance(caught.value, FetchError)
 
+    def test_one_file(self, place: Place, no_network: None) -> None:
+        """The same, of one."""
+        with pytest.raises(OfflineError) as caught:
+            place.fetch(promise("http://127.0.0.1:9/f"), offline=True)
+
+        assert str(caught.value) == (
+            "1 file of points is not here, and offline nothing is fetched:\n"
+            "  points.bin, 500,000 bytes\n"
+            "  declared at datasets.yaml:7\n"
+            f"  Run `tinytorch-datasets get points` where there is a network, or put it into {place.into}."
+        )
+
+    def test_a_folder_that_is_not_there_is_named(self, place: Place, no_network: None) -> None:
+        """Its name may be misspelt, and with the right one the files may come."""
+        with pytest.raises(OfflineError) as caught:
+            place.fetch(promise("http://127.0.0.1:9/f"), promise(name="b.bin"), offline=True, mirror="/nope")
+
+        assert str(caught.value) == (
+            "2 files of points are not here, and offline nothing is fetched:\n"
+            "  points.bin, 500,000 bytes\n"
+            "  b.bin, 500,000 bytes\n"
+            "  /nope: there is no such folder\n"
+            "  declared at datasets.yaml:7\n"
+            "  Name a folder that is there as the mirror. Or run `tinytorch-datasets get points` where there is a "
+            f"network, or put them into {place.into}."
+        )
+
     def test_a_folder_mirror_may_be_used(self, place: Place, no_network: None) -> None:
         """A USB stick is no network; what it has is brought before the rest is named."""
         place.put("stick/points/a.bin")
@@ -454,6 +528,7 @@ class TestOffline:
         assert (place.into / "a.bin").read_bytes() == DATA
 
 
+NO_ROOT = "if os.geteuid() == 0: os.setuid(65534)"
 NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount")
 
 
@@ -482,7 +557,7 @@ file = json.loads(sys.argv[1])
 root = Path({str(root)!r})
 try:
     fetch([File(**{{**file, "urls": tuple(file["urls"])}})], root / "downloads" / "points", folder="points",
-          locks=root / "locks", progress=progress, neighbours=())
+          locks=root / "locks", progress=progress, neighbours=(root / "keras",))
 except Exception as error:
     print(f"{{type(error).__name__}}: {{error}}")
 """

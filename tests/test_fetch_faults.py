@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import random
 import ssl
 import time
@@ -47,6 +48,7 @@ PORTAL = b"<!DOCTYPE html>\n<html><head><title>Campus Wi-Fi &amp; more</title></
 DENIED = b"""<?xml version="1.0" encoding="UTF-8"?>
 <Error><Code>AccessDenied</Code><Message>Access Denied</Message><RequestId>4</RequestId></Error>"""
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 300123\n"
+DEEP_JSON = b'{"":' + b"[" * 8000
 NAMED_GZIP = b"\x1f\x8b\x08\x08\0\0\0\0\0\x03t10k-labels-idx1-ubyte\0" + DATA[10:]
 
 
@@ -62,7 +64,7 @@ class Place:
 
     def fetch(self, *files: File, mirror: str | None = None, patience: Patience = HASTE) -> list[File]:
         """Fetch, hastily."""
-        return fetch(
+        brought = fetch(
             files,
             self.into,
             folder="mnist",
@@ -73,6 +75,7 @@ class Place:
             neighbours=(),
             patience=patience,
         )
+        return [one.file for one in brought]
 
     def here(self) -> dict[str, bytes]:
         """What the folder holds, but for parts."""
@@ -224,6 +227,23 @@ NEVER_RIGHT: dict[str, tuple[tuple[Act, ...], str]] = {
         (serve(gzip.compress(b"\0" * 50_000_000), headers={"Content-Encoding": "gzip"}),),
         f"sends more than the {SIZE} declared bytes: something that is no .gz file",
     ),
+    "200 with JSON that is too deep to be read": (
+        (serve(DEEP_JSON),),
+        f"has a file of {len(DEEP_JSON):,} bytes, not {SIZE}: something that is no .gz file",
+    ),
+    "404 with JSON that is too deep to be read": ((answer(404, DEEP_JSON),), "404 Not Found"),
+    "503 with a Retry-After that no clock can hold": (
+        (answer(503, Retry_After="Wed, 21 Oct 2015 07:28:00 +99999999999999999999"),),
+        "503 Service Unavailable (3 tries)",
+    ),
+    "a Content-Length of 5000 digits": (
+        (serve(DATA[:200_000], headers={"Content-Length": "9" * 5000}, length=None, ranges=False),),
+        f"was cut off after 200,000 of {SIZE} bytes (4 tries)",
+    ),
+    "a Content-Range of 5000 digits": (
+        (answer(206, DATA, Content_Range="bytes 0-5/" + "9" * 5000),),
+        f'sent another range than the asked one ("bytes 0-5/{"9" * 67}...")',
+    ),
     "not HTTP": ((babble(b"SSH-2.0-OpenSSH_9.6\r\n"),), "what it answered is not HTTP (BadStatusLine) (3 tries)"),
     "closed without a word": ((babble(b""),), "the connection was lost (3 tries)"),
     "a header without end": (
@@ -365,12 +385,54 @@ class TestOneClearError:
 
     def test_a_password_is_not_shown(self, server: FaultyServer, place: Place) -> None:
         """An address with a password in it is told without it."""
-        url = server.at("/f", answer(404)).replace("http://", "http://me:secret@")
+        told = [server.at("/f", answer(404)), "ftp://127.0.0.1/f"]
 
         with pytest.raises(FetchError) as caught:
-            place.fetch(promise(url))
+            place.fetch(promise(*(url.replace("://", "://me:secret@") for url in told)))
 
-        assert "secret" not in str(caught.value) + repr(caught.value.tried)
+        assert [url for url, _ in caught.value.tried] == told
+        assert "secret" not in str(caught.value)
+
+    def test_a_password_is_not_kept(self, server: FaultyServer, place: Place) -> None:
+        """Nor is it noted beside what has come; the note still tells that mirror from others."""
+        url = server.at("/f", serve(DATA, etag='"1"', cut_after=200_000), answer(404), serve(DATA, etag='"1"'))
+        secret = promise(url.replace("://", "://me:secret@"))
+
+        with pytest.raises(FetchError):
+            place.fetch(secret)
+        assert json.loads((place.into / f"{NAME}.part.json").read_text()) == {"url": url, "validator": '"1"'}
+        assert place.fetch(secret) == [secret]
+        assert server.log[-1].headers["If-Range"] == '"1"'
+
+
+class TestLooks:
+    """What a file looks like says nothing against it, if it has the declared size: its hash decides."""
+
+    @pytest.mark.parametrize(
+        "data",
+        [b'{"message": "hello", "label": 1}\n{"message": "bye", "label": 0}\n', PORTAL, DENIED, POINTER],
+        ids=["JSON", "HTML", "XML", "a Git LFS pointer"],
+    )
+    @pytest.mark.parametrize("length", [-1, None])
+    def test_the_promised_file_may_look_like_an_error(
+        self, data: bytes, length: int | None, server: FaultyServer, place: Place
+    ) -> None:
+        """With a length that says so, or with so few bytes that all are here before the first is written."""
+        file = promise(server.at("/f", serve(data, length=length)), data=data, name="train.qa")
+
+        assert place.fetch(file)
+        assert (place.into / "train.qa").read_bytes() == data
+
+    def test_a_page_of_the_declared_size_is_still_named(self, server: FaultyServer, place: Place) -> None:
+        """Once its hash has failed."""
+        data = PORTAL.replace(b"Campus", b"campus")
+
+        with pytest.raises(FetchError) as caught:
+            place.fetch(promise(server.at("/f", serve(PORTAL)), data=data, name="train.qa"))
+
+        assert [why for _, why in caught.value.tried] == [
+            'sends other bytes than the declared ones: an HTML page titled "Campus Wi-Fi & more" (a login page?)'
+        ]
 
 
 class TestWrapping:
@@ -387,6 +449,29 @@ class TestWrapping:
 
         assert (place.into / "lines.txt").read_bytes() == self.TEXT
         assert len(server.log) == 1
+
+    @pytest.mark.parametrize("chunked", [True, False])
+    @pytest.mark.parametrize("cut_after", [None, 1000])
+    def test_around_a_gzip_that_gets_shorter_by_it(
+        self, chunked: bool, cut_after: int | None, server: FaultyServer, place: Place
+    ) -> None:
+        """It ends, or is cut, before the declared size; what came is seen to be a wrapping, and is unpacked."""
+        stored = gzip.compress(self.TEXT, 0, mtime=0)
+        wrapped = serve(
+            gzip.compress(stored, mtime=0),
+            headers={"Content-Encoding": "gzip"},
+            chunked=chunked,
+            length=None,
+            ranges=False,
+            cut_after=cut_after,
+        )
+        whole = serve(
+            gzip.compress(stored, mtime=0), headers={"Content-Encoding": "gzip"}, chunked=chunked, length=None
+        )
+
+        assert place.fetch(promise(server.at("/f", wrapped, whole), data=stored))
+        assert (place.into / NAME).read_bytes() == stored
+        assert [request.range for request in server.log] == [None, None]
 
     def test_cut_in_the_wrapping(self, server: FaultyServer, place: Place) -> None:
         """A range of the wrapping is no range of the file: the whole is asked for again."""

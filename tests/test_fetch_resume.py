@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from audit_world import build
-from faulty_server import FaultyServer, answer, serve, sha256
+from faulty_server import Act, FaultyServer, answer, serve, sha256
 
 from tinytorch_datasets import stages
 from tinytorch_datasets.errors import FetchError
@@ -37,7 +39,7 @@ class Place:
 
     def fetch(self, *files: File, mirror: str | None = None) -> list[File]:
         """Fetch, hastily."""
-        return fetch(
+        brought = fetch(
             files,
             self.into,
             folder="points",
@@ -48,6 +50,7 @@ class Place:
             neighbours=(),
             patience=HASTE,
         )
+        return [one.file for one in brought]
 
     def names(self) -> list[str]:
         """What is in the folder."""
@@ -263,6 +266,28 @@ class TestBlame:
 
         assert (place.into / "points.bin.part").read_bytes() == DATA[:MIB]
 
+    @pytest.mark.parametrize(
+        "nothing",
+        [
+            serve(b"", length=None),
+            serve(b"", chunked=True),
+            serve(DATA, ranges=False, cut_after=0, end="reset"),
+            serve(b"no gzip", headers={"Content-Encoding": "gzip"}),
+        ],
+        ids=["no length", "chunked", "reset", "no gzip"],
+    )
+    def test_an_answer_without_a_byte_costs_none_that_is_here(
+        self, nothing: Act, server: FaultyServer, place: Place
+    ) -> None:
+        """It answers 200 to a request for the rest, and nothing follows: the next mirror goes on from the part."""
+        place.into.mkdir(parents=True)
+        (place.into / "points.bin.part").write_bytes(DATA[:-1000])
+
+        place.fetch(promise(server.at("/nothing", nothing), server.at("/good", serve(DATA))))
+
+        assert (place.into / "points.bin").read_bytes() == DATA
+        assert server.sent("/good") == 1000
+
     def test_a_part_that_is_too_long_is_dropped(self, server: FaultyServer, place: Place) -> None:
         """It can never become right."""
         place.into.mkdir(parents=True)
@@ -328,16 +353,72 @@ class TestSources:
         assert (place.into / "splits" / "a b.bin").read_bytes() == DATA
 
     @pytest.mark.parametrize("as_url", [False, True])
-    def test_a_folder_is_a_mirror(self, as_url: bool, server: FaultyServer, place: Place) -> None:
-        """By its path or as file://; the network is not asked."""
-        stick = place.root / "a stick"
+    @pytest.mark.parametrize("name", ["points.bin", "a b.bin", "a%20b.bin", "50% of #1.bin"])
+    def test_a_folder_is_a_mirror(self, as_url: bool, name: str, server: FaultyServer, place: Place) -> None:
+        """By its path or as file://, whatever is in its name or the file's; the network is not asked."""
+        stick = place.root / "a 100%25 stick"
         (stick / "points").mkdir(parents=True)
-        (stick / "points" / "points.bin").write_bytes(DATA)
+        (stick / "points" / name).write_bytes(DATA)
 
-        place.fetch(promise(server.at("/f", serve(DATA))), mirror=stick.as_uri() if as_url else str(stick))
+        file = promise(server.at("/f", serve(DATA)), name=name)
+        place.fetch(file, mirror=stick.as_uri() if as_url else str(stick))
 
-        assert (place.into / "points.bin").read_bytes() == DATA
+        assert (place.into / name).read_bytes() == DATA
         assert server.log == []
+
+    @pytest.mark.parametrize("mirror", ["/nope", "foo", "https:/x/y", "~nobody-of-this-name", "file:///nope"])
+    def test_no_folder(self, mirror: str, server: FaultyServer, place: Place) -> None:
+        """It is told once, as what it is, and how it can be mended; whatever was meant, it was misspelt."""
+        url = server.at("/f", answer(404))
+        with pytest.raises(FetchError) as caught:
+            place.fetch(promise(url), mirror=mirror)
+
+        assert str(caught.value) == (
+            "points.bin could not be had from any of 2 mirrors:\n"
+            f"  {mirror.removeprefix('file://')}: there is no such folder\n"
+            f"  {url}: 404 Not Found\n"
+            "  declared at datasets.yaml:7\n"
+            "  Name a folder that is there as the mirror, or an address with http:// or https://, and run "
+            "`tinytorch-datasets get points` again. "
+            f"Or put the file itself at {place.into / 'points.bin'}, from wherever you can get it."
+        )
+
+    def test_a_file_is_no_folder(self, place: Place) -> None:
+        """The file itself cannot be named as the mirror."""
+        path = place.into.parent.parent / "points.bin"
+        path.write_bytes(DATA)
+        with pytest.raises(FetchError) as caught:
+            place.fetch(promise(), mirror=str(path))
+
+        assert caught.value.tried == ((str(path), "there is no such folder"),)
+
+    def test_no_folder_and_no_network(self, place: Place) -> None:
+        """Either can be mended."""
+        with pytest.raises(FetchError) as caught:
+            place.fetch(promise("http://mirror.invalid/f"), mirror="/nope")
+
+        assert str(caught.value) == (
+            "points.bin could not be had from any of 2 mirrors:\n"
+            "  /nope: there is no such folder\n"
+            "  http://mirror.invalid/f: its host name cannot be found (is there a network?)\n"
+            "  declared at datasets.yaml:7\n"
+            "  Connect to a network, or name another folder as the mirror, and run `tinytorch-datasets get points` "
+            "again."
+        )
+
+    def test_no_folder_keeps_nobody_from_the_other_mirrors(self, server: FaultyServer, place: Place) -> None:
+        """A stick that is not plugged in."""
+        assert place.fetch(promise(server.at("/f", serve(DATA))), mirror="/nope")
+
+    def test_an_empty_mirror_is_none(self, server: FaultyServer, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As an empty variable is; not the current folder."""
+        (place.root / "points.bin").write_bytes(bytes(len(DATA)))
+        monkeypatch.chdir(place.root)
+        url = server.at("/f", answer(404))
+        with pytest.raises(FetchError) as caught:
+            place.fetch(promise(url), mirror="")
+
+        assert caught.value.tried == ((url, "404 Not Found"),)
 
     def test_a_folder_without_the_file(self, place: Place) -> None:
         """Told like any mirror that failed, with both places where it was looked for."""
@@ -348,6 +429,17 @@ class TestSources:
             (str(place.root / "points" / "points.bin"), "there is no such file"),
             (str(place.root / "points.bin"), "there is no such file"),
         )
+
+    @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+    def test_a_folder_with_no_file_in_its_place(self, make: Callable[[Path], None], place: Place) -> None:
+        """A folder, or a pipe, at which reading would wait for ever."""
+        (place.root / "points").mkdir()
+        make(place.root / "points" / "points.bin")
+
+        with pytest.raises(FetchError) as caught:
+            place.fetch(promise(), mirror=str(place.root))
+
+        assert caught.value.tried[0] == (str(place.root / "points" / "points.bin"), "what is there is no file")
 
     def test_a_folder_with_another_file(self, place: Place) -> None:
         """A pointer copied in place of the file is a well-known gift of Git LFS."""

@@ -47,7 +47,7 @@ brought = fetch(
     neighbours=(),
     patience=Patience(**told["patience"]),
 )
-print(json.dumps([file.name for file in brought]), flush=True)
+print(json.dumps([one.file.name for one in brought]), flush=True)
 """
 
 # Fetches, is interrupted, and fetches again.
@@ -87,7 +87,7 @@ class Place:
 
     def fetch(self, *files: File, patience: Patience = HASTE) -> list[File]:
         """Fetch, here and now."""
-        return fetch(
+        brought = fetch(
             files,
             self.into,
             folder="shared",
@@ -96,6 +96,7 @@ class Place:
             neighbours=(),
             patience=patience,
         )
+        return [one.file for one in brought]
 
     def child(self, *files: File, patience: Patience = HASTE, go: Path | None = None) -> subprocess.Popen[str]:
         """A process that is ready to fetch as soon as `go` exists."""
@@ -286,6 +287,30 @@ class TestWithoutLocks:
         assert place.names() == ["points.bin"]
         assert (place.into / "points.bin").read_bytes() == DATA
         assert "no lock can be had" in caplog.messages[0]
+
+    @pytest.mark.parametrize("at", [".", "shared--points.bin.lock", "shared--points.bin.holder"])
+    def test_nothing_is_written_through_a_link(
+        self, at: str, server: FaultyServer, place: Place, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """In place of the folder for locks, of a lock, or of what says who holds it."""
+        elsewhere = place.into.parent.parent / "elsewhere"
+        elsewhere.mkdir()
+        (elsewhere / "precious").write_text("precious")
+        link = place.locks / at
+        link.parent.mkdir(parents=True)
+        link.symlink_to(elsewhere if at == "." else elsewhere / "precious")
+
+        assert place.fetch(promise(server.at("/f", serve(DATA))))
+
+        assert [path.read_text() for path in elsewhere.iterdir()] == ["precious"]
+        assert caplog.messages == (
+            []
+            if at.endswith(".holder")
+            else [
+                f"shared/points.bin: no lock can be had ({link}: this is a symbolic link, and nothing is written "
+                "through it); if others fetch it too, each does so for itself"
+            ]
+        )
 
 
 class TestManners:

@@ -17,12 +17,18 @@ import yaml
 
 from tinytorch_datasets import Dataset, get, loader
 from tinytorch_datasets.errors import DatasetError, HashMismatch, UnknownDataset
+from tinytorch_datasets.fetch._part import Part
+from tinytorch_datasets.maps import stamp
+from tinytorch_datasets.plan import File
 
 Arrays = dict[str, np.ndarray]
 
 
-def declare(root: Path, arrays: Arrays, splits: dict[str, str]) -> Path:
-    """A manifest of one shipped data set `d`: a `.npy` file each of `arrays`, and which of them is which split."""
+def declare(root: Path, arrays: Arrays, splits: dict[str, str], *, mirrors: list[str] | None = None) -> Path:
+    """A manifest of one data set `d`: a `.npy` file each of `arrays`, and which of them is which split.
+
+    It is shipped, or, where there are mirrors, remote; its files are in the same folder either way.
+    """
     files = {}
     for name, values in arrays.items():
         path = root / "datasets" / "d" / name
@@ -33,7 +39,8 @@ def declare(root: Path, arrays: Arrays, splits: dict[str, str]) -> Path:
     one = next(iter(arrays.values()))
     entry = {
         "title": "d",
-        "status": "shipped",
+        "status": "remote" if mirrors else "shipped",
+        **({"mirrors": mirrors} if mirrors else {}),
         "format": "npy",
         "license": "CC0-1.0",
         "source": "made here",
@@ -180,6 +187,64 @@ class TestFiles:
         """The same bytes, written again: decoded once more, and handed over."""
         assert self.run(TOUCHED_MEANWHILE, large) == "1 handed over\n"
         assert not fresh(large).train.v.any()
+
+
+class TestBroughtFiles:
+    """A file that has come is believed as it was when it was hashed, and no longer."""
+
+    @pytest.fixture
+    def two(self, tmp_path: Path) -> Path:
+        """A manifest of two remote files of five numbers each."""
+        arrays = {"x.npy": np.arange(5), "y.npy": np.arange(5) + 10}
+        return declare(tmp_path, arrays, {"train": "x.npy", "test": "y.npy"}, mirrors=["http://127.0.0.1:9/"])
+
+    def fetched(self, manifest: Path, last: bytes) -> Dataset:
+        """What a new process would fetch, while another program writes `last` to the end of each file that has come."""
+
+        def write(name: str, bytes_done: int, bytes_in_all: int) -> None:
+            if bytes_done == bytes_in_all:
+                with (manifest.parent / "home" / "d" / name).open("r+b") as file:
+                    file.seek(-len(last), os.SEEK_END)
+                    file.write(last)
+
+        loader._held.clear()
+        return get("d", manifest=manifest, mirror=str(manifest.parent / "datasets"), progress=write)
+
+    def test_changed_while_others_are_on_their_way(self, two: Path) -> None:
+        """It is hashed once more, and found to be another file."""
+        with pytest.raises(HashMismatch) as caught:
+            self.fetched(two, b"\x63" + bytes(7))
+
+        assert caught.value.path == two.parent / "home" / "d" / "x.npy"
+        with pytest.raises(HashMismatch):
+            fresh(two)
+
+    def test_touched_while_others_are_on_their_way(self, two: Path) -> None:
+        """The same byte, written again: hashed once more, and handed over."""
+        assert self.fetched(two, b"\0").train.v.tolist() == [0, 1, 2, 3, 4]
+
+    def test_changed_before_it_has_its_name(self, tmp_path: Path) -> None:
+        """Between its hash and its place it is changed as well; then it comes without a stamp."""
+        raw = bytes(1000)
+        promised = File("zeros.bin", len(raw), hashlib.sha256(raw).hexdigest())
+        path = tmp_path / "zeros.bin.part"
+        path.write_bytes(raw)
+        with Part(path, promised) as part:
+            assert part.is_right()
+            path.write_bytes(bytes([99]) * 1000)
+
+            assert part.settle(tmp_path / "zeros.bin") is None
+
+    def test_left_alone(self, tmp_path: Path) -> None:
+        """Its stamp is the one that it has in its place, so nothing is hashed again."""
+        raw = bytes(1000)
+        promised = File("zeros.bin", len(raw), hashlib.sha256(raw).hexdigest())
+        path = tmp_path / "zeros.bin.part"
+        path.write_bytes(raw)
+        with Part(path, promised) as part:
+            assert part.is_right()
+
+            assert part.settle(tmp_path / "zeros.bin") == stamp(tmp_path / "zeros.bin")
 
 
 CLEANING = """

@@ -154,7 +154,8 @@ def write(target: Path, blocks: Iterable[tuple[Column, int, Any]]) -> None:
     writers: dict[str, Numbers | Strings] = {}
     hashes: dict[str, Runs] = {}
     try:
-        make_folder(aside)
+        make_folder(target.parent, at_home=True)
+        aside.mkdir()
         with (
             contextlib.ExitStack() as open_files,
             contextlib.closing(Behind("writing")) as writing,
@@ -176,7 +177,7 @@ def write(target: Path, blocks: Iterable[tuple[Column, int, Any]]) -> None:
     except OSError as error:
         if isinstance(error, StorageError) or error.errno is None:
             raise
-        raise storage_error(error, target) from error
+        raise storage_error(error, target, at_home=True) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 

@@ -20,13 +20,18 @@ MORE_TEXTS = (".md", ".yaml", ".yml", ".toml", ".tex", ".py", ".arff", ".data", 
 MAGIC = {".gz": b"\x1f\x8b", ".tgz": b"\x1f\x8b", ".zip": b"PK", ".npz": b"PK", ".npy": b"\x93NUMPY"}
 
 
-def foreign(head: bytes, name: str) -> str | None:
+def foreign(head: bytes, name: str, *, of_its_size: bool = False) -> str | None:
     """What these first bytes are, if they surely are no part of a file of that name; else None.
+
+    Where all that comes is of the promised size, nothing is sure but that a .gz begins like a gzip: the hash decides.
 
     >>> foreign(b"<!DOCTYPE html><title>Campus Wi-Fi</title>", "train.gz")
     'an HTML page titled "Campus Wi-Fi" (a login page?)'
     >>> foreign(b"<!DOCTYPE html><title>Campus Wi-Fi</title>", "page.html")
+    >>> foreign(b"<!DOCTYPE html><title>Campus Wi-Fi</title>", "train.qa", of_its_size=True)
     """
+    if of_its_size and not name.lower().endswith(tuple(MAGIC)):
+        return None
     if head.startswith(LFS_POINTER):
         return _lfs_pointer(head)
     if name.lower().endswith(TEXTS):
@@ -69,18 +74,18 @@ def said_by_a_store(head: bytes) -> str | None:
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").decode("utf-8", "replace")
     if text.startswith("<") and (code := re.search(r"<Code>\s*([^<]{1,80}?)\s*</Code>", text)):
         message = re.search(r"<Message>\s*([^<]{1,200}?)\s*</Message>", text)
-        return f"an XML storage error, {code[1]}" + (f": {_quoted(message[1])}" if message else "")
+        return f"an XML storage error, {code[1]}" + (f": {quoted(message[1])}" if message else "")
     if not text.startswith("{"):
         return None
     try:
         told = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "JSON that begins like an error" if re.match(r'\{\s*"(error|errors|message|detail)"', text) else None
     for key in ("error", "errors", "message", "detail"):
         if key in told:
             while isinstance(told, dict) and (inner := next((told[k] for k in (key, "message") if k in told), None)):
                 told = inner
-            return f"a JSON error: {_quoted(told)}" if isinstance(told, str) else "a JSON error"
+            return f"a JSON error: {quoted(told)}" if isinstance(told, str) else "a JSON error"
     return None
 
 
@@ -98,11 +103,11 @@ def _page(head: bytes) -> str | None:
 
     title = re.search(r"<title[^>]*>(.*?)</title>", head.decode("utf-8", "replace"), re.DOTALL | re.IGNORECASE)
     words = html.unescape(title[1]) if title else ""
-    return f"an HTML page{f' titled {_quoted(words)}' if words.strip() else ''} (a login page?)"
+    return f"an HTML page{f' titled {quoted(words)}' if words.strip() else ''} (a login page?)"
 
 
 def _lfs_pointer(head: bytes) -> str:
-    size = re.search(rb"^size (\d+)$", head, re.MULTILINE)
+    size = re.search(rb"^size (\d{1,18})$", head, re.MULTILINE)
     of = f" to a file of {int(size[1]):,} bytes" if size else ""
     return f"a Git LFS pointer{of} (run `git lfs pull` where it was copied from)"
 
@@ -115,7 +120,7 @@ def _gzip_of(head: bytes) -> str:
     if head[3] & 4:
         at += 2 + struct.unpack("<H", head[10:12].ljust(2, b"\0"))[0]
     name, end, _ = head[at:].partition(b"\0")
-    return f" of {_quoted(name.decode('latin-1'))}" if end and name else ""
+    return f" of {quoted(name.decode('latin-1'))}" if end and name else ""
 
 
 def _line_ends(head: bytes) -> str | None:
@@ -125,7 +130,7 @@ def _line_ends(head: bytes) -> str | None:
     return {lines: "CRLF", 0: "LF"}.get(head.count(b"\r\n"))
 
 
-def _quoted(words: str) -> str:
+def quoted(words: str) -> str:
     """Foreign words on one short line: they come from a stranger and go to a terminal."""
     words = " ".join("".join(c if c.isprintable() else " " for c in words).split())
     return f'"{words[:77]}..."' if len(words) > 80 else f'"{words}"'

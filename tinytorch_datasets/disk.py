@@ -41,7 +41,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
             aside.unlink()
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: Path, *, at_home: bool = False) -> None:
     """Make a folder of ours, if it is missing.
 
     Raises:
@@ -49,38 +49,53 @@ def make_folder(folder: Path) -> None:
     """
     if link := planted(folder):
         raise through(link)
-    with writing(folder):
+    with writing(folder, at_home=at_home):
         folder.mkdir(parents=True, exist_ok=True)
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path, *, at_home: bool = False) -> Iterator[None]:
     """Whatever the disk refuses inside the block becomes a StorageError that names `path` and the mend."""
     try:
         yield
     except DatasetError:
         raise
     except OSError as error:
-        raise storage_error(error, path) from error
+        raise storage_error(error, path, at_home=at_home) from error
 
 
-def storage_error(error: OSError, path: Path) -> StorageError:
+def writing_at_home(path: Path) -> contextlib.AbstractContextManager[None]:
+    """The same for what belongs to the downloads or the cache: another folder can be named for it."""
+    return writing(path, at_home=True)
+
+
+def storage_error(error: OSError, path: Path, *, at_home: bool = False) -> StorageError:
     """What the operating system's error means to the person who wanted `path` written."""
     if error.errno in (errno.ELOOP, errno.EMLINK):
         return through(path)
     if error.errno in FULL:
-        reason, mend = "the disk is full, or your share of it is", f"Free some room, or {ELSEWHERE} on a larger disk."
+        reason, mend, other = "the disk is full, or your share of it is", "Free some room", "on a larger disk"
     elif error.errno == errno.EROFS:
-        reason, mend = "the file system is read-only", f"Make it writable, or {ELSEWHERE} that is."
+        reason, mend, other = "the file system is read-only", "Make it writable", "that is"
     elif error.errno in DENIED:
-        reason, mend = "you may not write there", f"Ask its owner for the right to, or {ELSEWHERE} of your own."
+        reason, mend, other = "you may not write there", "Ask its owner for the right to", "of your own"
     elif error.errno in (errno.ENOTDIR, errno.EEXIST):
-        reason, mend = "a file is in the way of a folder", "Move it out of the way."
+        file = _in_the_way(path)
+        whose = "a file" if file == path else f"the file {file}"
+        reason, mend, other = f"{whose} is in the way of a folder", "Move it out of the way", "elsewhere"
     elif error.errno == errno.EISDIR:
-        reason, mend = "what is there is no file", "Move it out of the way."
+        reason, mend, other = "what is there is no file", "Move it out of the way", ""
     else:
-        reason, mend = error.strerror or str(error), f"Look at the disk, or {ELSEWHERE} elsewhere."
+        reason, mend, other = error.strerror or str(error), "Look at the disk", "elsewhere"
+    mend += f", or {ELSEWHERE} {other}." if at_home and other else "."
     return StorageError(f"{path} cannot be written: {reason}", mend=mend, path=path, errno=error.errno)
+
+
+def _in_the_way(path: Path) -> Path:
+    """What stands where a folder should be, at `path` or above it."""
+    with contextlib.suppress(OSError):
+        return next((part for part in (path, *path.parents) if part.exists() and not part.is_dir()), path)
+    return path
 
 
 def through(link: Path) -> StorageError:

@@ -21,6 +21,13 @@ T = TypeVar("T")
 Step = Callable[[int, int], None]
 
 
+class Unwanted(Exception):
+    """Nobody waits for this any more: someone pressed Ctrl-C, or another job has failed."""
+
+
+_of_this_thread = threading.local()  # `ended`, in those that do jobs: the event that says so
+
+
 class Digest(NamedTuple):
     """What a file's bytes came to."""
 
@@ -32,15 +39,40 @@ class Digest(NamedTuple):
 def side_by_side(jobs: Sequence[tuple[int, Callable[[], T]]]) -> list[T]:
     """What each job returns, in their order; a job comes with its size, and the largest begin first.
 
+    The first error of any job ends the others, and so does Ctrl-C: those at work at their next `check_wanted`.
+
     >>> side_by_side([(1, lambda: "small"), (10**9, lambda: "large")])
     ['small', 'large']
     """
-    from concurrent.futures import ThreadPoolExecutor  # imports much, and a cached `get` hashes nothing
+    from concurrent.futures import (
+        FIRST_EXCEPTION,
+        ThreadPoolExecutor,
+        wait,
+    )  # imports much, and a cached `get` hashes nothing
 
-    with ThreadPoolExecutor(max(1, os.cpu_count() or 1), "hashing") as pool:
-        largest_first = sorted(range(len(jobs)), key=lambda at: -jobs[at][0])
-        begun = {at: pool.submit(jobs[at][1]) for at in largest_first}
-        return [begun[at].result() for at in range(len(jobs))]
+    ended = threading.Event()
+    with ThreadPoolExecutor(max(1, os.cpu_count() or 1), "hashing", _begin, (ended,)) as pool:
+        try:
+            largest_first = sorted(range(len(jobs)), key=lambda at: -jobs[at][0])
+            begun = {at: pool.submit(jobs[at][1]) for at in largest_first}
+            for done in wait(begun.values(), return_when=FIRST_EXCEPTION).done:
+                done.result()
+            return [begun[at].result() for at in range(len(jobs))]
+        except BaseException:
+            ended.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _begin(ended: threading.Event) -> None:
+    _of_this_thread.ended = ended
+
+
+def check_wanted() -> None:
+    """Raise Unwanted if this thread does a job that nobody waits for."""
+    ended = getattr(_of_this_thread, "ended", None)
+    if ended is not None and ended.is_set():
+        raise Unwanted
 
 
 class Meter:
@@ -81,6 +113,7 @@ def digest(path: str | Path, *, add: Callable[[int], None] | None = None, md5_to
     buffer = memoryview(bytearray(CHUNK_BYTES))
     with open(path, "rb", buffering=0) as stream:
         while count := stream.readinto(buffer):
+            check_wanted()
             sha256.update(buffer[:count])
             if md5_too:
                 md5.update(buffer[:count])

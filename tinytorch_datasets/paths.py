@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -174,4 +175,18 @@ def _likely_cache() -> str:
 def _writable(folder: Path) -> bool:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
-    return os.access(folder, os.W_OK | os.X_OK)
+    if not folder.is_dir():
+        return False
+    # Windows' own answer is of one attribute alone, and knows nothing of who may write.
+    return _takes_a_file(folder) if os.name == "nt" else os.access(folder, os.W_OK | os.X_OK)
+
+
+def _takes_a_file(folder: Path) -> bool:
+    # Not by tempfile, which on Windows tries thousands of names in a folder that takes none.
+    probe = folder / f".{_NAME}-{os.getpid()}-{time.monotonic_ns()}"
+    try:
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError:
+        return False
+    return True

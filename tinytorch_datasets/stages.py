@@ -76,8 +76,9 @@ def run(
             dataset=plan.name,
             patience=patience or PATIENCE,
         )
-        for file in brought:
-            stamps.remember(plan.root / file.name, file.sha256)
+        for file, seen in brought:
+            if seen is not None:
+                stamps.remember(plan.root / file.name, file.sha256, seen)
     for trial in range(TRIES):
         try:
             return _handed_over(declared, plan, where, mode=verify, stamps=stamps)

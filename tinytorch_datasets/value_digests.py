@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from tinytorch_datasets.hashing import check_wanted
+
 if TYPE_CHECKING:
     from tinytorch_datasets.plan import Column
 
@@ -148,6 +150,7 @@ def _pieces(values: Any) -> Iterator[tuple[int, Any]]:
     row = values.nbytes // max(1, len(values)) if isinstance(values, np.ndarray) else 0
     step = max(1, BYTES_AT_ONCE // row) if row else STRINGS_AT_ONCE
     for start in range(0, len(values), step):
+        check_wanted()
         yield start, values[start : start + step]
 
 

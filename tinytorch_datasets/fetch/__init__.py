@@ -1,6 +1,7 @@
 """How do the promised files get here?
 
     fetch               all files of a data set, from the first mirror that keeps the promise
+    Brought             one of them, and its stamp
     leftovers           what interrupted fetches of a file have left beside it
     usual_places        where other libraries keep what they downloaded
     Patience            how long to wait, how often to try
@@ -24,6 +25,7 @@ from tinytorch_datasets.progress import Progress
 
 from ._answer import Answer, GivenUp, Interrupted, Kind, Trouble
 from ._beside import leftovers
+from ._brought import Brought
 from ._neighbours import usual_places
 from ._patience import PATIENCE, Patience
 from ._room import is_here, place_of
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PATIENCE",
     "Answer",
+    "Brought",
     "GivenUp",
     "Interrupted",
     "Kind",
@@ -74,7 +77,7 @@ def fetch(
     dataset: str = "",
     neighbours: Sequence[Path] | None = None,
     patience: Patience = PATIENCE,
-) -> list[File]:
+) -> list[Brought]:
     """Bring what is missing of a data set's files.
 
     A file that is here already, at its declared size, is left alone and not even hashed.
@@ -93,7 +96,7 @@ def fetch(
         patience: How long to wait, how often to try.
 
     Returns:
-        Those brought now, each hashed and found right on its way in.
+        Those brought now, each hashed and found right on its way in, with its stamp as it was then.
 
     Raises:
         FetchError: No mirror gave a file; it says what happened at each. What came of it is kept as `<name>.part`.

@@ -29,6 +29,7 @@ class Kind(Enum):
 
     NO_NETWORK = auto()  # its host cannot be found, or there is no way to it
     NO_ANSWER = auto()  # nobody listens there, or not to us: that says nothing about the file either
+    NO_FOLDER = auto()  # the mirror that was given is a folder, and there is none
     LOGIN_PAGE = auto()  # a page came in place of the file, perhaps from whoever runs the network
 
 
@@ -106,10 +107,9 @@ class Answer:
 
 
 class Source(Protocol):
-    """A mirror: `name` as it is shown to people, `url` as it is remembered, `host` to count connections by."""
+    """A mirror: `name` as it is shown to people and remembered, without secrets; `host` to count connections by."""
 
     name: str
-    url: str
     host: str | None
 
     def open(self, start: int, validator: str | None) -> Answer:

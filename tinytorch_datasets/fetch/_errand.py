@@ -12,6 +12,7 @@ from tinytorch_datasets.plan import File
 from tinytorch_datasets.progress import Progress, usual
 
 from ._beside import part_beside, sweep
+from ._brought import Brought
 from ._crew import together
 from ._flow import Slots
 from ._lock import held, lone_part
@@ -19,7 +20,7 @@ from ._neighbours import Neighbours
 from ._part import Part
 from ._patience import Patience
 from ._room import is_here, make_folders, make_sure_of_room, place_of
-from ._sources import sources_of
+from ._sources import missing_folder, sources_of
 from ._stop import Stop
 from ._trip import Trip
 from ._words import not_brought, not_here
@@ -51,26 +52,26 @@ class Errand:
         self._turn_to_tell = threading.Lock()
         self._not_here: list[File] = []  # offline only
 
-    def run(self, progress: Progress | None) -> list[File]:
+    def run(self, progress: Progress | None) -> list[Brought]:
         """Bring them all, or raise the first error. Returns those that this very call has brought."""
         if progress is not None:
             return self._run(progress)
         with usual() as shown:
             return self._run(shown)
 
-    def _run(self, progress: Progress) -> list[File]:
+    def _run(self, progress: Progress) -> list[Brought]:
         for file in self._files:
             make_folders(place_of(file.name, self._into), self._into)
         neighbours = Neighbours(self._files, self._places)
         make_sure_of_room(self._into, sum(map(self._bytes_to_come, neighbours.strangers())))
         jobs = [partial(self._bring, file, neighbours, progress) for file in self._files]
-        brought = [file for file in together(jobs, self._patience, self._stop) if file is not None]
+        brought = [one for one in together(jobs, self._patience, self._stop) if one is not None]
         if self._not_here:
             missing = [file for file in self._files if file in self._not_here]
-            raise not_here(missing, self._dataset, self._into)
+            raise not_here(missing, self._dataset, self._into, missing_folder(self._mirror))
         return brought
 
-    def _bring(self, file: File, neighbours: Neighbours, progress: Progress) -> File | None:
+    def _bring(self, file: File, neighbours: Neighbours, progress: Progress) -> Brought | None:
         """Bring one file. None if another process did, or if it cannot be had offline."""
         target = place_of(file.name, self._into)
         label = f"{self._folder}/{file.name}"
@@ -85,10 +86,10 @@ class Errand:
                     part.borrow(kept)
                 if not part.is_right() and not self._fetch(file, target, part, tell):
                     return None
-                part.settle(target)
+                seen = part.settle(target)
             sweep(target)
             tell(file.bytes)
-        return file
+        return Brought(file, seen)
 
     def _fetch(self, file: File, target: Path, part: Part, tell: partial[None]) -> bool:
         make_sure_of_room(target.parent, file.bytes - part.bytes)

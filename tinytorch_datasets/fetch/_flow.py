@@ -8,9 +8,11 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ._answer import Interrupted, Slow, Wrong
+from ._answer import Interrupted, Refused, Slow, Trouble, Wrong
 from ._patience import Patience
 from ._stop import Stop
+
+GZIP = b"\x1f\x8b"
 
 
 class Slots:
@@ -74,14 +76,24 @@ class _Meter:
 def gunzipped(chunks: Iterator[bytes], *, at_most: int) -> Iterator[bytes]:
     """What the chunks hold in gzip, but never more than `at_most` bytes: a bomb ends there."""
     unzip = zlib.decompressobj(wbits=31)
+    trouble: type[Trouble] = Refused  # before the first byte, it costs none of those that are here
     for chunk in chunks:
         try:
             plain = unzip.decompress(chunk, at_most)
         except zlib.error as error:
             reason = "calls its answer gzip, which it is not"
-            raise Wrong(reason) from error
+            raise trouble(reason) from error
         at_most -= len(plain)
         if plain:
+            trouble = Wrong
             yield plain
         if unzip.eof or at_most <= 0:
             return
+
+
+def is_gzip_in_gzip(head: bytes) -> bool:
+    """Whether a file that begins like this holds a gzip in its gzip."""
+    try:
+        return zlib.decompressobj(wbits=31).decompress(head, len(GZIP)) == GZIP
+    except zlib.error:
+        return False

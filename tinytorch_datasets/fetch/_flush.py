@@ -6,7 +6,7 @@ import os
 import threading
 from pathlib import Path
 
-from ._room import open_safely
+from ._room import open_safely, open_to_read
 
 
 class Flush:
@@ -36,7 +36,10 @@ class Flush:
     def _wait(self) -> None:
         try:
             # Any descriptor will do: what is flushed is the file, whoever wrote to it.
-            fd = open_safely(self._path)
+            try:
+                fd = open_safely(self._path)
+            except PermissionError:
+                fd = open_to_read(self._path)
             try:
                 os.fsync(fd)
             finally:

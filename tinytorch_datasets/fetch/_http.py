@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from tinytorch_datasets.diagnosis import HEAD_BYTES, said_by_a_store
+from tinytorch_datasets.diagnosis import HEAD_BYTES, quoted, said_by_a_store
 
 from ._answer import CHUNK_BYTES, Afresh, Answer, Interrupted, Lost, Refused, Trouble
 from ._broken import trouble_of
@@ -28,7 +28,8 @@ log = logging.getLogger("tinytorch_datasets.fetch")
 # An answer in gzip saves nothing on files that are compressed already, and its length says nothing about theirs.
 HEADERS = {"Accept-Encoding": "identity", "User-Agent": "tinytorch-datasets"}
 TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524})
-CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)$")
+DIGITS = 18  # as many bytes no disk has; Python itself reads no number of more than 4300
+CONTENT_RANGE = re.compile(rf"bytes (\d{{1,{DIGITS}}})-(\d{{1,{DIGITS}}})/(\d{{1,{DIGITS}}}|\*)$", re.ASCII)
 
 
 class Web:
@@ -53,7 +54,8 @@ class Web:
                 response = self._get(headers, opened)
             opened.callback(response.close)
             opened.enter_context(self._stop.waking(response.raw.shutdown))
-            answer = self._answer(response, start)
+            with self._in_our_words():
+                answer = self._answer(response, start)
             answer.close = opened.pop_all().close
             return answer
 
@@ -107,7 +109,7 @@ class Web:
 
     def _answer(self, response: requests.Response, start: int) -> Answer:
         status, headers = response.status_code, response.headers
-        length = int(value) if (value := headers.get("Content-Length", "")).isdecimal() else None
+        length = number(headers.get("Content-Length", ""))
         answer = Answer(
             start=0,
             length=length,
@@ -121,9 +123,10 @@ class Web:
         if status == 200:
             return answer
         if status == 206:
-            span = CONTENT_RANGE.match(headers.get("Content-Range", "").strip())
+            told = headers.get("Content-Range", "").strip()
+            span = CONTENT_RANGE.match(told)
             if span is None or int(span[1]) != start:
-                reason = f"sent another range than the asked one ({headers.get('Content-Range', 'none given')})"
+                reason = f"sent another range than the asked one ({quoted(told) if told else 'none given'})"
                 raise Afresh(reason)
             answer.start = start
             answer.total = None if span[3] == "*" else int(span[3])
@@ -164,6 +167,17 @@ class Web:
             yield chunk
 
 
+def number(text: str) -> int | None:
+    """The number that a header gives; None where it is none, or is past all reason.
+
+    >>> number("9912422")
+    9912422
+    >>> number("9" * 5000)
+    """
+    text = text.strip()
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= DIGITS else None
+
+
 def validator_of(headers: Any) -> str | None:
     """A strong ETag, or else the date; what is weak ("W/...") may name several files (RFC 9110, 13.1.5)."""
     tag: str = headers.get("ETag", "")
@@ -182,16 +196,15 @@ def retry_after(text: str) -> float | None:
     0.0
     >>> retry_after("soon")
     """
-    text = text.strip()
-    if text.isdecimal():
-        return float(text)
+    if (seconds := number(text)) is not None:
+        return float(seconds)
     try:
         date = email.utils.parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+        if date.tzinfo is None:
+            date = date.replace(tzinfo=dt.timezone.utc)
+        return max(0.0, (date - dt.datetime.now(dt.timezone.utc)).total_seconds())
+    except (TypeError, ValueError, OverflowError):
         return None
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=dt.timezone.utc)
-    return max(0.0, (date - dt.datetime.now(dt.timezone.utc)).total_seconds())
 
 
 def without_password(url: str) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tinytorch_datasets.disk import make_folder, through
+from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.file_names import PART
 
 from ._beside import part_beside
@@ -26,8 +28,9 @@ def held(locks: Path, label: str, target: Path, *, patience: Patience, stop: Sto
     """Hold the lock of one file. Yields True, or False if it must be done without.
 
     The lock is the operating system's, so it dies with its holder. Where there are no locks (some network file
-    systems), or where a holder sits on one for minutes and brings nothing, we go on without: every such process
-    downloads for itself under a name of its own, which costs time and harms nothing.
+    systems), where a link would lead them elsewhere, or where a holder sits on one for minutes and brings nothing,
+    we go on without: every such process downloads for itself under a name of its own, which costs time and harms
+    nothing.
     """
     from filelock import BaseFileLock, FileLock, Timeout  # only when something is to be fetched
 
@@ -37,7 +40,9 @@ def held(locks: Path, label: str, target: Path, *, patience: Patience, stop: Sto
     waiting = _Waiting(label, target, holder, patience)
     lock: BaseFileLock | None = None
     try:
-        locks.mkdir(parents=True, exist_ok=True)
+        make_folder(locks)
+        if path.is_symlink():
+            raise through(path)
         # A soft lock is a file that outlives its holder: rather none.
         lock = FileLock(path, fallback_to_soft=False, is_singleton=False, thread_local=False)
         while True:
@@ -50,7 +55,8 @@ def held(locks: Path, label: str, target: Path, *, patience: Patience, stop: Sto
                     break
                 stop.sleep(patience.poll_s)
     except (OSError, NotImplementedError) as error:
-        log.warning("%s: no lock can be had (%s); if others fetch it too, each does so for itself", label, error)
+        why = error.what if isinstance(error, StorageError) else error
+        log.warning("%s: no lock can be had (%s); if others fetch it too, each does so for itself", label, why)
         lock = None
     if lock is None:
         yield False

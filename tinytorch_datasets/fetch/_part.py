@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from tinytorch_datasets.diagnosis import HEAD_BYTES
-from tinytorch_datasets.disk import through, writing
+from tinytorch_datasets.disk import through, writing_at_home
 from tinytorch_datasets.file_names import NOTE, PART, STAGE
+from tinytorch_datasets.maps import Stamp, stamp
 from tinytorch_datasets.plan import File
 
 from ._flush import Flush
-from ._room import open_safely
+from ._room import open_safely, open_to_read
 
 
 class Part:
@@ -38,13 +39,18 @@ class Part:
         self._file = file
         self._stage = path.with_name(path.name.removesuffix(PART) + STAGE)
         self._note = path.with_name(path.name.removesuffix(PART) + NOTE)
-        with writing(path):
+        with writing_at_home(path):
             self._take_back()
-            self._fd = self._open()
+            try:
+                self._fd = self._open()
+            except PermissionError:  # another user's, or a link that a killed fetch left: it can be begun anew
+                self.path.unlink()
+                self._fd = self._open()
         self.bytes = 0
         self._flush: Flush | None = None
+        self._seen: list[int] = []  # before it was hashed
         try:
-            with writing(path):
+            with writing_at_home(path):
                 self._take_stock()
         except BaseException:
             self._let_go()
@@ -52,7 +58,7 @@ class Part:
 
     def write(self, chunk: bytes) -> None:
         """Append what came."""
-        with writing(self.path):
+        with writing_at_home(self.path):
             rest = memoryview(chunk)
             while rest:
                 written = os.write(self._fd, rest)
@@ -62,7 +68,7 @@ class Part:
     def drop(self) -> None:
         """Forget every byte. By a new file, never by emptying this one, which may be hard-linked elsewhere."""
         self._let_go()
-        with writing(self.path):
+        with writing_at_home(self.path):
             self.path.unlink(missing_ok=True)
             self._note.unlink(missing_ok=True)
             self._fd = self._open()
@@ -82,12 +88,13 @@ class Part:
             import pooch  # type: ignore[import-untyped]  # heavy
 
             flush = Flush(self._stage / self.path.name)
-            with writing(self.path):
+            with writing_at_home(self.path):
                 self._let_go()
                 self._stage.mkdir()
                 self.path.replace(self._stage / self.path.name)
+                self._seen = _but_for_its_name(stamp(self._stage / self.path.name))
             try:
-                with writing(self._stage), _silent(pooch.get_logger()), flush:  # both take about as long
+                with writing_at_home(self._stage), _silent(pooch.get_logger()), flush:  # both take about as long
                     pooch.retrieve(
                         self._file.name,
                         known_hash=f"sha256:{self._file.sha256}",
@@ -99,7 +106,7 @@ class Part:
             except _Unlike:
                 pass
             finally:
-                with writing(self.path):
+                with writing_at_home(self.path):
                     (self._stage / self.path.name).replace(self.path)
                     self._stage.rmdir()
                     self._fd = self._open()
@@ -110,29 +117,37 @@ class Part:
         with self.path.open("rb") as stream:
             return stream.read(HEAD_BYTES)
 
-    def remember(self, url: str, validator: str | None) -> None:
+    def remember(self, mirror: str, validator: str | None) -> None:
         """Note which mirror gave the last bytes, and how to ask it for the same file again."""
-        if self._remembered() != (url, validator):
-            with writing(self._note), os.fdopen(open_safely(self._note, os.O_TRUNC), "wb") as note:
-                note.write(json.dumps({"url": url, "validator": validator}).encode())
+        if self._remembered() != (mirror, validator):
+            with writing_at_home(self._note), os.fdopen(open_safely(self._note, os.O_TRUNC), "wb") as note:
+                note.write(json.dumps({"url": mirror, "validator": validator}).encode())
 
-    def validator(self, url: str) -> str | None:
+    def validator(self, mirror: str) -> str | None:
         """The validator of that mirror, if it gave the last bytes."""
         giver, validator = self._remembered()
-        return validator if giver == url else None
+        return validator if giver == mirror else None
 
-    def settle(self, target: Path) -> None:
-        """Give the file its name, once it is right and has reached the disk."""
+    def settle(self, target: Path) -> Stamp | None:
+        """Give the file its name, once it is right and has reached the disk.
+
+        Returns its stamp; None if it is not as it was before it was hashed.
+        """
         assert self._flush is not None
-        with writing(self.path):
+        with writing_at_home(self.path):
             self._flush.check()  # or a power cut could leave the right name on bytes that never reached the disk
             self._let_go()
-        with writing(target):
+        with writing_at_home(target):
             self._note.unlink(missing_ok=True)
             if target.is_symlink():
                 raise through(target)
             # Last of all, so that a kill leaves the part with what belongs to it, or the file alone.
             self.path.replace(target)
+        try:
+            now = stamp(target)
+        except OSError:
+            return None
+        return now if _but_for_its_name(now) == self._seen else None
 
     def close(self) -> None:
         """Let go of the file. It is kept, unless it is empty, or nobody else would know its name."""
@@ -150,20 +165,29 @@ class Part:
         self.close()
 
     def borrow(self, kept: Path) -> None:
-        """Take over a file that another library keeps: by hard link, or by copy where links cannot be had."""
+        """Take over a file that another library keeps: by hard link, or by copy where a link is of no use."""
         self.drop()
         self._let_go()
-        with writing(self.path):
+        with writing_at_home(self.path):
             self.path.unlink()
             try:
                 self.path.hardlink_to(kept.resolve())
+                self._fd = self._open()
             except OSError:
+                self.path.unlink(missing_ok=True)
                 shutil.copyfile(kept, self.path)
-            self._fd = self._open()
+                self._fd = self._open()
             self._take_stock()
 
     def _open(self) -> int:
-        fd = open_safely(self.path)
+        """For writing. A whole one is only read, so another library may have made it read-only."""
+        try:
+            fd = open_safely(self.path)
+        except PermissionError:
+            # Windows waits for the disk to have a file only if it is open for writing.
+            if os.name == "nt" or self.path.lstat().st_size != self._file.bytes:
+                raise
+            fd = open_to_read(self.path)
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):  # a pipe, say
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -204,6 +228,12 @@ class Part:
             return note["url"], note["validator"]
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None, None  # a note torn by a kill is no note
+
+
+def _but_for_its_name(seen: Stamp) -> list[int]:
+    """A stamp without what a new name changes: the second of its times."""
+    size, modified, _, inode = seen
+    return [size, modified, inode]
 
 
 class _Unlike(Exception):

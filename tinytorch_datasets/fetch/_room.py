@@ -8,7 +8,7 @@ import shutil
 import stat
 from pathlib import Path, PurePosixPath
 
-from tinytorch_datasets.disk import ELSEWHERE, through, writing
+from tinytorch_datasets.disk import ELSEWHERE, through, writing_at_home
 from tinytorch_datasets.errors import MissingFile, StorageError
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.promises import check_size, get_anew
@@ -29,6 +29,11 @@ def open_safely(path: Path, flags: int = 0) -> int:
     if path.is_symlink():
         raise through(path)  # where the system has no O_NOFOLLOW, this has to do
     return os.open(path, SAFELY | flags, 0o666)
+
+
+def open_to_read(path: Path) -> int:
+    """Open a file that is not ours to write, as a hard link to another library's may be; never through a link."""
+    return os.open(path, SAFELY & ~(os.O_RDWR | os.O_CREAT) | os.O_RDONLY)
 
 
 def place_of(name: str, into: Path) -> Path:
@@ -54,12 +59,12 @@ def make_folders(target: Path, into: Path) -> None:
 
     Above `into` links are welcome: that is how people move their downloads to another disk.
     """
-    with writing(into):
+    with writing_at_home(into):
         into.parent.mkdir(parents=True, exist_ok=True)
     folder = into.parent
     for part in target.parent.relative_to(into.parent).parts:
         folder /= part
-        with writing(folder):
+        with writing_at_home(folder):
             if folder.is_symlink():
                 raise through(folder)
             try:
@@ -69,7 +74,7 @@ def make_folders(target: Path, into: Path) -> None:
                     raise
     if target.is_symlink():
         raise through(target)
-    with writing(target.parent):
+    with writing_at_home(target.parent):
         if not os.access(target.parent, os.W_OK | os.X_OK):
             number = errno.EROFS if _is_read_only(target.parent) else errno.EACCES
             raise OSError(number, os.strerror(number))
@@ -81,7 +86,7 @@ def _is_read_only(folder: Path) -> bool:
 
 def make_sure_of_room(folder: Path, bytes_to_come: int) -> None:
     """Refuse before the first byte what would not fit."""
-    with writing(folder):
+    with writing_at_home(folder):
         free = shutil.disk_usage(folder).free
     if bytes_to_come > free:
         what = f"{folder}: {bytes_to_come:,} bytes are still to come, and the disk has room for {free:,}"

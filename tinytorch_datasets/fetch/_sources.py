@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
+from tinytorch_datasets.disk import bytes_of
 from tinytorch_datasets.plan import File
 
-from ._answer import CHUNK_BYTES, Answer, Refused, Source
-from ._http import Web
+from ._answer import CHUNK_BYTES, Answer, Kind, Refused, Source
+from ._http import Web, without_password
 from ._patience import Patience
 from ._stop import Stop
 
@@ -21,12 +22,26 @@ class Nowhere:
     host: str | None = None
 
     def __init__(self, url: str) -> None:
-        self.url = self.name = url
+        self.name = without_password(url)
 
     def open(self, start: int, validator: str | None) -> Answer:
         """Refuse."""
         reason = "this is neither http, nor https, nor a folder"
         raise Refused(reason)
+
+
+class NoFolder:
+    """A folder that is not there, given as the mirror."""
+
+    host: str | None = None
+
+    def __init__(self, path: Path) -> None:
+        self.name = str(path)
+
+    def open(self, start: int, validator: str | None) -> Answer:
+        """Refuse."""
+        reason = "there is no such folder"
+        raise Refused(reason, kind=Kind.NO_FOLDER)
 
 
 class Folder:
@@ -36,14 +51,17 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.url = self.name = str(path)
+        self.name = str(path)
 
     def open(self, start: int, validator: str | None) -> Answer:
         """The file from byte `start` on."""
         try:
+            total = bytes_of(self._path)
             stream = self._path.open("rb")
-            total = os.fstat(stream.fileno()).st_size
             stream.seek(start)
+        except IsADirectoryError as error:
+            reason = "what is there is no file"
+            raise Refused(reason) from error
         except FileNotFoundError as error:
             reason = "there is no such file"
             raise Refused(reason) from error
@@ -72,23 +90,48 @@ def sources_of(
     people also copy, or serve, the one folder that they need.
     """
     addresses = list(file.urls)
-    if mirror is not None:
-        addresses[:0] = [address_below(mirror, folder, file.name), address_below(mirror, "", file.name)]
     sources: list[Source] = []
+    if astray := missing_folder(mirror):
+        sources.append(NoFolder(astray))
+    elif mirror:
+        addresses[:0] = [address_below(mirror, folder, file.name), address_below(mirror, "", file.name)]
     for address in dict.fromkeys(addresses):
         scheme = address.partition("://")[0].lower()
         if scheme in ("http", "https"):
             if not offline:
                 sources.append(Web(address, patience, stop))
-        elif scheme == "file":
-            from urllib.request import url2pathname  # and with it everything of the standard library's network
-
-            sources.append(Folder(Path(url2pathname(unquote(urlsplit(address).path)))))
-        elif "://" in address:
-            sources.append(Nowhere(address))
+        elif (path := path_of(address)) is not None:
+            sources.append(Folder(path))
         else:
-            sources.append(Folder(Path(address)))
+            sources.append(Nowhere(address))
     return sources
+
+
+def missing_folder(mirror: str | None) -> Path | None:
+    """The folder that a mirror names, if there is none; most likely it is misspelt, or a stick is not plugged in."""
+    path = path_of(mirror) if mirror else None
+    if path is None:
+        return None
+    try:
+        return None if stat.S_ISDIR(path.stat().st_mode) else path
+    except (FileNotFoundError, NotADirectoryError):
+        return path
+    except OSError:  # it may be there: whoever opens a file in it will know
+        return None
+
+
+def path_of(address: str) -> Path | None:
+    """Where on this computer an address leads, a path or file://; None for any other."""
+    if "://" not in address:
+        try:
+            return Path(address).expanduser()
+        except RuntimeError:  # ~somebody whom nobody knows here
+            return Path(address)
+    if not address.lower().startswith("file://"):
+        return None
+    from urllib.request import url2pathname  # and with it everything of the standard library's network
+
+    return Path(url2pathname(urlsplit(address).path))
 
 
 def address_below(mirror: str, folder: str, name: str) -> str:
@@ -99,4 +142,4 @@ def address_below(mirror: str, folder: str, name: str) -> str:
     """
     if "://" in mirror:
         return "/".join([mirror.rstrip("/"), *filter(None, [quote(folder), quote(name)])])
-    return str(Path(mirror).expanduser() / folder / name)
+    return str(Path(mirror) / folder / name)

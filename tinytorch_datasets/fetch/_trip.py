@@ -12,7 +12,7 @@ from tinytorch_datasets.diagnosis import HEAD_BYTES, describe, foreign, is_page
 from tinytorch_datasets.plan import File
 
 from ._answer import Afresh, Answer, Interrupted, Kind, Refused, Slow, Source, Trouble, Wrong
-from ._flow import Slots, gunzipped, metered
+from ._flow import Slots, gunzipped, is_gzip_in_gzip, metered
 from ._part import Part
 from ._patience import Patience
 from ._stop import Stop
@@ -103,12 +103,16 @@ class Trip:
             except Interrupted as trouble:
                 if isinstance(trouble, Slow) and others_untried:
                     raise
+                if turn.wrapped and not turn.unwrap and is_gzip_in_gzip(part.head()):
+                    turn.unwrap = turn.whole_only = True
+                    part.drop()
+                    continue
                 self._stop.sleep(tries.wait_after(trouble, part.bytes))
 
     def _ask(self, turn: Turn, part: Part, others_untried: bool) -> None:
         """Make one request. Returns only if the part is as long as declared in the end."""
-        url = turn.source.url
-        validator = None if turn.tag_changed else part.validator(url)
+        mirror = turn.source.name
+        validator = None if turn.tag_changed else part.validator(mirror)
         answer = turn.source.open(0 if turn.whole_only else part.bytes, validator)
         with closing(answer):
             body = metered(answer.chunks, self._patience, others_untried)
@@ -117,10 +121,13 @@ class Trip:
             head, body = _peeked(body)
             # Before anything is dropped or written: a login page must not cost us the good bytes of another mirror.
             self._refuse_other_files(turn, answer, head)
+            if not head and self._file.bytes:
+                next(body, b"")  # raises what kept the first byte from coming, if that is known
+                raise self._cut_off(part)
             if answer.start != part.bytes:  # the whole comes, though only the rest was asked for
                 turn.tag_changed = validator is not None
                 part.drop()
-            part.remember(url, answer.validator)
+            part.remember(mirror, answer.validator)
             self._tell(part.bytes)
             for chunk in chain([head], body):
                 self._stop.check()
@@ -132,8 +139,7 @@ class Trip:
                     break  # perhaps the mirror never closes
                 self._tell(part.bytes)
         if part.bytes < self._file.bytes:
-            reason = f"was cut off after {part.bytes:,} of {self._file.bytes:,} bytes"
-            raise Interrupted(reason)
+            raise self._cut_off(part)
 
     def _is_wrapped(self, turn: Turn, answer: Answer) -> bool:
         """Whether the body must be taken out of a Content-Encoding that nobody asked for.
@@ -157,16 +163,20 @@ class Trip:
 
     def _refuse_other_files(self, turn: Turn, answer: Answer, head: bytes) -> None:
         total, declared = answer.total, self._file.bytes
-        if answer.start == 0 and (what := foreign(head, self._file.name)):
+        of_its_size = (total == declared and not turn.wrapped) or len(head) == declared
+        if answer.start == 0 and (what := foreign(head, self._file.name, of_its_size=of_its_size)):
             reason = f"{what} came instead"
             raise Refused(reason, kind=_kind(head))
-        if total is None or total == declared or turn.wrapped:
+        if total is None or turn.wrapped or of_its_size:
             return
         reason = f"has a file of {total:,} bytes, not {declared:,}"
         if answer.start:
             raise Refused(reason)
         what = describe(head, self._file.name, bytes_came=total, bytes_declared=declared)
         raise Refused(f"{reason}: {what}" if what else reason, kind=_kind(head))
+
+    def _cut_off(self, part: Part) -> Interrupted:
+        return Interrupted(f"was cut off after {part.bytes:,} of {self._file.bytes:,} bytes")
 
     def _wrong(self, reason: str, part: Part, more: bytes = b"") -> Wrong:
         head = (part.head() + more)[:HEAD_BYTES]

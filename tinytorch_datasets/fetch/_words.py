@@ -10,6 +10,8 @@ from tinytorch_datasets.plan import File
 
 from ._answer import Kind, Trouble
 
+ANOTHER = "Name a folder that is there as the mirror"
+
 
 def command(dataset: str) -> str:
     """What to type to fetch the data set."""
@@ -36,22 +38,32 @@ def _mend(kinds: Sequence[Kind | None], target: Path, dataset: str, bytes_here: 
     kept = f" ({bytes_here:,} bytes are kept)" if bytes_here else ""
     if Kind.LOGIN_PAGE in kinds:
         return f"Open any page in a browser and log in to the network, then {again}{kept}."
-    if all(kind is Kind.NO_NETWORK for kind in kinds):
-        return f"Connect to a network and {again}{kept}."
-    return f"Try later: {again}{kept}. Or put the file itself at {target}, from wherever you can get it."
+    astray = Kind.NO_FOLDER in kinds
+    others = [kind for kind in kinds if kind is not Kind.NO_FOLDER]
+    if others and all(kind is Kind.NO_NETWORK for kind in others):
+        stick = ", or name another folder as the mirror," if astray else ""
+        return f"Connect to a network{stick} and {again}{kept}."
+    first = f"{ANOTHER}, or an address with http:// or https://, and" if astray else "Try later:"
+    return f"{first} {again}{kept}. Or put the file itself at {target}, from wherever you can get it."
 
 
-def not_here(missing: Sequence[File], dataset: str, into: Path) -> OfflineError:
-    """The error for files that would have to be fetched, where no socket may be opened."""
+def not_here(missing: Sequence[File], dataset: str, into: Path, astray: Path | None) -> OfflineError:
+    """The error for files that would have to be fetched, where no socket may be opened.
+
+    `astray` is the folder that was given as the mirror, if there is none.
+    """
     whose = f" of {dataset}" if dataset else ""
-    count = "1 file" if len(missing) == 1 else f"{len(missing)} files"
-    are = "is" if len(missing) == 1 else "are"
+    count, are, them = ("1 file", "is", "it") if len(missing) == 1 else (f"{len(missing)} files", "are", "them")
     lines = [f"{count}{whose} {are} not here, and offline nothing is fetched:"]
     lines += [f"  {file.name}, {file.bytes:,} bytes" for file in missing]
+    mend = f"Run {command(dataset)} where there is a network, or put {them} into {into}."
+    if astray is not None:
+        lines.append(f"  {astray}: there is no such folder")
+        mend = f"{ANOTHER}. Or r{mend[1:]}"
     return OfflineError(
         "\n".join(lines),
         where=missing[0].where or None,
-        mend=f"Run {command(dataset)} where there is a network, or put them into {into}.",
+        mend=mend,
         file=missing[0].name,
         tried=(),
         missing=tuple((file.name, file.bytes) for file in missing),
