@@ -720,6 +720,29 @@ class TestNames:
             f"4: digits.folder: begins with a dot; such names are reserved for .cache: {folder!r}"
         ]
 
+    FOLDERS = (
+        ("one folder", "download_to: data\nshipped_in: data",
+         "1: download_to: download_to 'data' and shipped_in 'data' are one folder"),
+        ("one folder on a folding disk", "shipped_in: data\ndownload_to: Data",
+         "2: download_to: download_to 'Data' and shipped_in 'data' are one folder"),
+        ("downloads among what ships", "download_to: datasets/more",
+         "1: download_to: download_to 'datasets/more' and shipped_in 'datasets' are inside one another"),
+        ("what ships among downloads", "shipped_in: milestones",
+         "1: shipped_in: download_to 'milestones/datasets' and shipped_in 'milestones' are inside one another"),
+    )  # fmt: skip
+
+    @pytest.mark.parametrize(("folders", "told"), [c[1:] for c in FOLDERS], ids=[c[0] for c in FOLDERS])
+    def test_downloads_and_what_ships_have_folders_apart(self, tmp_path: Path, folders: str, told: str) -> None:
+        """`clean` removes the former."""
+        assert problems(write(tmp_path, f"{folders}\n{GOOD}")) == [
+            f"{told}; keep downloads, which `clean` removes, apart from what ships"
+        ]
+
+    @pytest.mark.parametrize("folders", ["download_to: data\nshipped_in: data2", "download_to: more/datasets"])
+    def test_their_twins_are_well(self, tmp_path: Path, folders: str) -> None:
+        """Names that begin alike, and that end alike."""
+        assert load_manifest(write(tmp_path, f"{folders}\n{GOOD}")).datasets
+
 
 class TestAddresses:
     """Only http and https, without a secret, and nothing that is no address."""
