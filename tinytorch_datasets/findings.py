@@ -54,6 +54,7 @@ RULES: Mapping[str, str] = MappingProxyType(
         "mirror-moved": "A mirror's file was changed since it was last known to be right.",
         "mirror-silent": "A mirror could not be asked now.",
         "mirror-mute": "A mirror does not say how long the file is.",
+        "sums": "A mirror's SHA256SUMS does not list each file that is there once.",
         "lock": "Something is not as the lock file recorded it.",
     }
 )
