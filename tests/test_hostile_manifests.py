@@ -463,6 +463,14 @@ ADDRESSES: dict[str, tuple[str, str]] = {
         "https://example.org/files",
         "must end in '/', because a file's name is appended to it: 'https://example.org/files'",
     ),
+    "a query": (
+        "https://example.org/get?file=/",
+        "has a '?' in it, after which a file's name would be no part of the path; write whole urls",
+    ),
+    "a fragment": (
+        "https://example.org/files#/",
+        "has a '#' in it, after which a file's name would be no part of the path; write whole urls",
+    ),
     "port of text": ("https://example.org:port/", "not an address: Port could not be cast to integer value as 'port'"),
     "port too large": ("https://example.org:99999/", "not an address: Port out of range 0-65535"),
 }
@@ -693,12 +701,12 @@ class TestNames:
          "19: digits.files.Digits.npz: 'Digits.npz' and 'digits.npz' are one file on a disk that folds letter case"),
         ("letter case beyond ASCII", "D\u0130gits.npz", None),
         ("a file as a folder", "digits.npz/more",
-         "19: digits.files.digits.npz/more: 'digits.npz' is a file, so it cannot be a folder too"),
+         "19: digits.files.digits.npz/more: 'digits/digits.npz' is a file, so it cannot be a folder too"),
         ("a download of another", "digits.npz.part",
-         "19: digits.files.digits.npz.part: is where 'digits.npz' is kept while it is downloaded; "
+         "19: digits.files.digits.npz.part: is where 'digits/digits.npz' is kept while it is downloaded; "
          "give it another name"),
         ("notes on another's download", "DIGITS.npz.part.json",
-         "19: digits.files.DIGITS.npz.part.json: is where 'digits.npz' is kept while it is downloaded; "
+         "19: digits.files.DIGITS.npz.part.json: is where 'digits/digits.npz' is kept while it is downloaded; "
          "give it another name"),
     )  # fmt: skip
 
@@ -719,6 +727,33 @@ class TestNames:
         assert problems(write(tmp_path, text)) == [
             f"4: digits.folder: begins with a dot; such names are reserved for .cache: {folder!r}"
         ]
+
+    TWO = (
+        ("a folder in another", "digits", "sub/a.txt", "digits/sub", "a.txt",
+         "34: more.files.a.txt: digits/sub/a.txt is another file in 'digits'; give one of them a `folder`"),
+        ("a folder where a file is", "digits", "sub", "digits/sub", "a.txt",
+         "34: more.files.a.txt: 'digits/sub' is a file, so it cannot be a folder too"),
+        ("a file where a folder is", "digits/sub", "a.txt", "digits", "SUB",
+         "17: digits.files.a.txt: 'digits/SUB' is a file, so it cannot be a folder too"),
+        ("a download of another's", "digits", "a", "digits", "a.part",
+         "34: more.files.a.part: is where 'digits/a' is kept while it is downloaded; give it another name"),
+        ("the same file", "digits", "sub/a.txt", "digits/sub", "a.txt", None),
+        ("folders that begin alike", "digits", "a", "digits2", "a.part", None),
+    )  # fmt: skip
+
+    @pytest.mark.parametrize(("folder", "name", "other", "its", "told"), [c[1:] for c in TWO], ids=[c[0] for c in TWO])
+    def test_two_data_sets_in_each_others_way_are_refused(
+        self, tmp_path: Path, folder: str, name: str, other: str, its: str, told: str | None
+    ) -> None:
+        """Wherever their folders meet; a file of both must be the same file."""
+        head, _, body = GOOD.partition("  digits:\n")
+        one = f"  digits:\n    folder: {folder}\n{body.replace('digits.npz', name)}"
+        two = f"  more:\n    folder: {other}\n{body.replace('digits.npz', its)}"
+        path = write(tmp_path, head + one + (two if told is None else two.replace(HASH, HASH[::-1])))
+        if told is None:
+            assert len(load_manifest(path).datasets) == 2
+        else:
+            assert problems(path) == [told]
 
     FOLDERS = (
         ("one folder", "download_to: data\nshipped_in: data",
@@ -754,9 +789,9 @@ class TestAddresses:
 
         assert f"14: digits.mirrors[0]: {told}" in problems(write(tmp_path, text))
 
-    @pytest.mark.parametrize("address", ["http://example.org/", "https://example.org:8443/a/?b=c/", "http://[::1]:80/"])
+    @pytest.mark.parametrize("address", ["http://example.org/", "https://example.org:8443/a/", "http://[::1]:80/"])
     def test_its_twins_are_well(self, tmp_path: Path, address: str) -> None:
-        """Ports, queries, numbers for hosts."""
+        """Ports, numbers for hosts."""
         text = GOOD.replace("[https://example.org/files/]", f'["{address}"]')
 
         assert load_manifest(write(tmp_path, text)).datasets["digits"].mirrors == (address,)

@@ -50,7 +50,6 @@ class Formats(Protocol):
 def broken(data: object, formats: Formats) -> Problems:
     """Every rule that the manifest's plain data breaks: the path of the value, and what is wrong."""
     datasets = mapping(mapping(data).get("datasets"))
-    promised: dict[tuple[str, str], tuple[str, Any]] = {}
     for name, entry in datasets.items():
         at = ("datasets", name)
         if not _NAME.fullmatch(name):
@@ -59,7 +58,7 @@ def broken(data: object, formats: Formats) -> Problems:
             continue
         for keys, what in (*(found for rule in _RULES for found in rule(entry, formats)), *whereabouts.of_entry(entry)):
             yield (*at, *keys), what
-        yield from whereabouts.shared(at, entry, promised)
+    yield from whereabouts.shared(datasets)
     yield from whereabouts.of_folders(mapping(data))
 
 

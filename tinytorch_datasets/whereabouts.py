@@ -44,7 +44,6 @@ def of_entry(entry: Mapping[str, Any]) -> Problems:
             yield from (((*at, "urls", i), what) for i, what in _addresses(urls, "url"))
         if entry.get("status") == "remote" and not urls and not entry.get("mirrors"):
             yield at, "is remote but has no mirror and no url"
-    yield from ((("files", name), what) for name, what in clashes(files))
     if isinstance(folder := entry.get("folder"), str) and (wrong := why_unsafe(folder) or why_hidden(folder)):
         yield ("folder",), wrong
     used_by = entry.get("used_by")
@@ -75,15 +74,30 @@ def _addresses(addresses: list[Any], kind: str) -> Iterator[tuple[int, str]]:
             yield i, "carries a user name or password; a manifest is read by everyone"
         if kind == "mirror" and not address.endswith("/"):
             yield i, f"must end in '/', because a file's name is appended to it: {address!r}"
+        if kind == "mirror" and (sign := next((sign for sign in "?#" if sign in address), "")):
+            yield i, f"has a {sign!r} in it, after which a file's name would be no part of the path; write whole urls"
         if any(ord(c) <= 32 or ord(c) == 127 for c in address):
             yield i, "has a blank or control character in it"
 
 
-def shared(at: Keys, entry: Mapping[str, Any], promised: dict[tuple[str, str], tuple[str, Any]]) -> Problems:
-    """Two data sets may share a folder, and even a file, but not a name for two different files."""
-    folder = entry.get("folder") or at[1]
-    for name, file in mapping(entry.get("files")).items():
-        key = (folded(str(folder)), folded(name))
-        owner, sha256 = promised.setdefault(key, (str(at[1]), mapping(file).get("sha256")))
-        if owner != at[1] and sha256 != mapping(file).get("sha256"):
-            yield (*at, "files", name), f"{folder}/{name} is another file in {owner!r}; give one of them a `folder`"
+def shared(datasets: Mapping[str, Any]) -> Problems:
+    """What is wrong with the files of several data sets in one folder: they may be the same, but in no other's way."""
+    owners: dict[str, list[tuple[str, str, str]]] = {}
+    for dataset, entry in datasets.items():
+        folder = mapping(entry).get("folder") or dataset
+        for name in mapping(mapping(entry).get("files")):
+            if isinstance(folder, str) and not why_unsafe(path := f"{folder}/{name}"):
+                owners.setdefault(folded(path), []).append((dataset, name, path))
+    for (first, its_name, _), *others in owners.values():
+        sha256 = _sha256(datasets[first], its_name)
+        for dataset, name, path in others:
+            if dataset != first and sha256 != _sha256(datasets[dataset], name):
+                what = f"{path} is another file in {first!r}; give one of them a `folder`"
+                yield ("datasets", dataset, "files", name), what
+    for path, what in clashes(told[0][2] for told in owners.values()):
+        for dataset, name, _ in owners[folded(path)]:
+            yield ("datasets", dataset, "files", name), what
+
+
+def _sha256(entry: Any, name: str) -> Any:
+    return mapping(entry["files"][name]).get("sha256")
