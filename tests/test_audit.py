@@ -424,6 +424,26 @@ class TestTheContract:
         assert [f.rule for f in audit(["digits"], manifest=world.manifest).findings] == ["content-hash"]
 
 
+def test_a_fault_of_a_data_set_with_dots_in_its_name_is_of_that_data_set(world: World) -> None:
+    """And one of the whole manifest is of none."""
+    world.edit("  talk:\n", "  tiny.talks:\n")
+    world.edit("    title: Talk\n    status: shipped\n", "    title: Talk\n    status: ships\n")
+    world.edit("  digits:\n", "  Digits:\n")
+    world.edit("shipped_in: datasets", "shipped_in: ../datasets")
+    code, told = world.audit()
+
+    assert (code, [(found["dataset"], found["what"], found["line"]) for found in told["findings"]]) == (
+        2,
+        [
+            ("", "shipped_in: leaves its folder: '../datasets'", world.line("shipped_in:")),
+            ("tiny.talks", "status: must be 'shipped' or 'remote', is 'ships'; did you mean 'shipped'?",
+             world.line("status: ships")),
+            ("Digits", "a name is lowercase letters, digits, '.', '_' and '-', at most 64, not starting with a sign",
+             world.line("  Digits:")),
+        ],
+    )  # fmt: skip
+
+
 def test_every_rule_is_in_the_docs() -> None:
     """docs/audit.md has a row for each kind of finding."""
     text = (Path(__file__).parent.parent / "docs" / "audit.md").read_text(encoding="utf-8")

@@ -117,11 +117,12 @@ def unusable(error: ManifestError) -> Report:
 
 
 def _of_problem(path: Path, problem: Problem) -> Finding:
-    name, _, key = problem.key.partition(".")
+    # What says its data set, as a finding does, need not say it twice.
+    key = problem.key.removeprefix(problem.dataset).removeprefix("." if problem.dataset else "")
     return Finding(
         rule="manifest",
-        dataset=name if key else "",
-        what=f"{key or name}: {problem.what}" if problem.key else problem.what,
+        dataset=problem.dataset,
+        what=f"{key}: {problem.what}" if key else problem.what,
         path=str(path),
         where=f"{path.name}:{problem.line}",
         mend="Correct the manifest.",

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from tinytorch_datasets import complaints, rules
 from tinytorch_datasets.declarations import Declarations, Entry
-from tinytorch_datasets.document import Document, dotted
+from tinytorch_datasets.document import Document
 from tinytorch_datasets.errors import ManifestError, Problem, UnknownDataset
 from tinytorch_datasets.plan import Column, Declared, File, Plan, Split
 
@@ -145,7 +145,7 @@ def load(path: Path, formats: rules.Formats) -> Manifest:
     except ValidationError as error:
         later += complaints.told(error, document)
     # The rules look at the plain data, so that one wrong key does not hide what else is wrong.
-    later += [Problem(document.line(*keys), dotted(keys), what) for keys, what in rules.broken(document.data, formats)]
+    later += [document.problem(keys, what) for keys, what in rules.broken(document.data, formats)]
     # What was misread as YAML is told once, and not again for the type it turned into.
     problems += [problem for problem in dict.fromkeys(later) if (problem.line, problem.key) not in told]
     if declared is None or problems:
