@@ -133,6 +133,54 @@ VALUES: dict[str, tuple[str, str, str | None, tuple[str, ...]]] = {
         "    contract: {balance: 1.5}\n    mirrors:",
         ("14: digits.contract.balance: must be 1 or more, is 0.5",),
     ),
+    "columns of no field": (
+        "format: npz",
+        "format: csv\n    options: {columns: {images: [a, b], label: kind}}",
+        "format: csv\n    options: {columns: {images: [a, b], labels: kind}}",
+        ("7: digits.options.columns.label: no field of that name; did you mean 'labels'?",),
+    ),
+    "a delimiter of two": (
+        "format: npz",
+        "format: csv\n    options: {delimiter: ';;'}",
+        "format: csv\n    options: {delimiter: ';'}",
+        ("7: digits.options.delimiter: must be one character and no quote, is ';;'",),
+    ),
+    "a delimiter that is a number, and columns of no field": (
+        "format: npz",
+        "format: csv\n    options: {delimiter: 1, columns: {zzz: q}}",
+        "format: csv\n    options: {delimiter: '1', columns: {images: q}}",
+        (
+            "7: digits.options.columns.zzz: no field of that name",
+            "7: digits.options.delimiter: must be a valid string, is 1",
+        ),
+    ),
+    "levels of no split": (
+        "format: npz",
+        "format: qa-text\n    options: {levels: {trian: [1]}}",
+        "format: qa-text\n    options: {levels: {train: [1]}}",
+        ("7: digits.options.levels.trian: no split of that name; did you mean 'train'?",),
+    ),
+    "a range of a bool": (
+        "{dtype: uint8, shape: [8, 8], range: [0, 16]}",
+        "{dtype: bool, shape: [8, 8], range: [5, 900]}",
+        "{dtype: bool, shape: [8, 8], range: [0, 1]}",
+        ("10: digits.fields.images.range: bool holds 0 to 1, so it cannot reach 5 to 900",),
+    ),
+    "duplicates of what a split has once": (
+        "    fields:\n      images: {dtype: uint8, shape: [8, 8], range: [0, 16]}",
+        "    contract: {duplicates: {of: [labels, images]}}\n    fields:\n      images: {dtype: str, per: split}",
+        "    contract: {duplicates: {of: [labels, images]}}\n    fields:\n      images: {dtype: str}",
+        ("9: digits.contract.duplicates.of[1]: a split has one 'images', so no sample repeats another's",),
+    ),
+    "duplicates of a first field that a split has once": (
+        "    fields:\n      images: {dtype: uint8, shape: [8, 8], range: [0, 16]}",
+        "    contract: {duplicates: {within: 0}}\n    fields:\n      images: {dtype: str, per: split}",
+        "    contract: {duplicates: {of: [labels]}}\n    fields:\n      images: {dtype: str, per: split}",
+        (
+            "9: digits.contract.duplicates: are of the first field if none is named, and a split has one 'images': "
+            "name others under `of`",
+        ),
+    ),
     "infinity": (
         "range: [0, 16]",
         "range: [0, .inf]",

@@ -8,7 +8,7 @@ over here, because Pydantic reports it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from tinytorch_datasets import whereabouts
@@ -35,6 +35,8 @@ class _Format(Protocol):
     def options(self) -> Mapping[str, Any]: ...
     @property
     def required(self) -> frozenset[str]: ...
+    @property
+    def check(self) -> Callable[[Mapping[str, Any], Iterable[str], Iterable[str]], Problems]: ...
 
 
 class Formats(Protocol):
@@ -75,12 +77,17 @@ def _format(entry: dict[str, Any], formats: Formats) -> Problems:
         return
     form = formats.of(name)
     options = mapping(entry.get("options"))
+    sound = {}
     for option, value in options.items():
         if option not in form.options:
             told = did_you_mean(option, form.options) or f"; it has {', '.join(form.options) or 'none'}"
             yield ("options", option), f"format {name!r} has no such option{told}"
+        elif wrong := list(_option(option, value, form.options[option])):
+            yield from wrong
         else:
-            yield from _option(option, value, form.options[option])
+            sound[option] = value
+    for keys, what in form.check(sound, mapping(entry.get("fields")), mapping(entry.get("splits"))):
+        yield ("options", *keys), what
     for option in form.required - options.keys():
         yield ("options",) if options else ("format",), f"format {name!r} needs the option {option!r}"
     yield from _layout(entry, name, form.layout)
@@ -188,6 +195,12 @@ def _contents(entry: dict[str, Any], formats: Formats) -> Problems:
     for i, field in enumerate(of if isinstance(of, list) else ()):
         if isinstance(field, str) and field not in fields:
             yield ("contract", "duplicates", "of", i), f"no field of that name{did_you_mean(str(field), fields)}"
+        elif isinstance(field, str) and mapping(fields[field]).get("per") == "split":
+            yield ("contract", "duplicates", "of", i), f"a split has one {field!r}, so no sample repeats another's"
+    first = next(iter(fields), "")
+    if "duplicates" in contract and not of and mapping(fields.get(first)).get("per") == "split":
+        what = f"are of the first field if none is named, and a split has one {first!r}: name others under `of`"
+        yield ("contract", "duplicates"), what
     if "balance" in contract and not any("classes" in mapping(field) for field in fields.values()):
         yield ("contract", "balance"), "no field has classes to be balanced"
 
