@@ -269,7 +269,7 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     "cut in a number": (b"J\0", "at byte 2, it is cut short"),
     "cut in a length": (b"X\0", "at byte 2, it is cut short"),
     "something behind": (b"N.more", "at byte 2, 4 bytes follow its end"),
-    "an unknown instruction": (b"\xff.", "at byte 0, b'\\xff' is no instruction"),
+    "an unknown instruction": (b"\xff.", "at byte 0, b'\\xff' is not an instruction"),
     "an unknown protocol": (b"\x80\x09N.", "its protocol is 9; 0 to 5 are known"),
     "a line without an end": (b"I12", "at byte 0, a line without an end"),
     "an empty stack": (b".", "it does not end with one value"),
@@ -308,7 +308,7 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     ),
     "a number of a million digits": (
         b"I" + b"9" * 10**6 + b"\n.",
-        "a whole number that is none, or has too many digits",
+        "not a whole number, or one of too many digits",
     ),
     "a long of a million bytes": (
         b"\x8b" + struct.pack("<i", 10**6) + b"\x7f" * 10**6 + b".",
@@ -452,7 +452,7 @@ class TestGlobalsOf:
         with pytest.raises(DecodeError) as caught:
             globals_of(gzip.compress(b"N."))
 
-        assert str(caught.value) == "<bytes>: the pickle is not sound: at byte 0, b'\\x1f' is no instruction"
+        assert str(caught.value) == "<bytes>: the pickle is not sound: at byte 0, b'\\x1f' is not an instruction"
 
 
 # The instructions that come in runs, whole and cut short, and some that end a run.
