@@ -7,6 +7,7 @@ get of an entry is a `plan.Plan`, which knows neither YAML nor Pydantic.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -59,6 +60,15 @@ class Manifest:
         """The folder of a data set's files, below that of downloads or of the shipped data."""
         return self.entry(name).folder or name
 
+    def addresses(self, name: str, file: str | None = None) -> Iterator[tuple[str, str]]:
+        """Each address that a data set declares, with its line, in the order to try; of a file: whole, mirrors too."""
+        entry = self.entry(name)
+        for path in entry.files if file is None else (file,):
+            for i, url in enumerate(entry.files[path].urls):
+                yield url, self.where(name, "files", path, "urls", i)
+        for i, mirror in enumerate(entry.mirrors):
+            yield mirror + (file or ""), self.where(name, "mirrors", i)
+
     def where(self, *keys: str | int) -> str:
         """The line of a value below `datasets`, to name in an error: ``where("mnist", "format")``."""
         return self._document.where("datasets", *keys)
@@ -81,7 +91,7 @@ class Manifest:
                 name=path,
                 bytes=file.bytes,
                 sha256=file.sha256,
-                urls=(*file.urls, *(mirror + path for mirror in entry.mirrors)),
+                urls=tuple(url for url, _ in self.addresses(name, path)),
                 where=self.where(name, "files", path, "sha256"),
             )
             for path, file in entry.files.items()
