@@ -16,10 +16,10 @@ NAME = "tinytorch_datasets"
 
 FLOORS = (
     {"errors", "_version", "sizes", "scalars", "maps", "exit_codes", "file_names", "hashing", "threads"}
-    | {"diagnosis", "links"},
+    | {"diagnosis", "links", "parts"},
     {"plan", "answers", "findings", "events", "texts", "progress", "paths"},
     {"batches", "declarations", "document", "disk", "formats._registry", "value_digests", "limits", "compiled"},
-    {"dataset", "writers", "promises"},
+    {"dataset", "writers", "promises", "whereabouts"},
     {"cache", "rules", "receipts"},
     {"complaints", "verify", "contents", "fetch", "formats._*"},
     {"manifest", "formats.*"},

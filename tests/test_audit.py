@@ -424,6 +424,46 @@ class TestTheContract:
         assert [f.rule for f in audit(["digits"], manifest=world.manifest).findings] == ["content-hash"]
 
 
+@pytest.mark.parametrize("name", ["talk/talk.txt", "talk"])
+def test_a_shipped_file_behind_a_link_does_not_ship(world: World, tmp_path: Path, name: str) -> None:
+    """Whether it is the file that is a link, or its folder; one that stays among what ships is well."""
+    path = world.root / "datasets" / name
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    code, told = world.audit("talk")
+    target = tmp_path / "elsewhere" / ("talk.txt" if name == "talk" else "")
+    expected = f"{world.file('talk/talk.txt')} is behind a link to {target}, so its bytes do not ship"
+
+    assert (code, told["datasets"][0]["state"]) == (1, "differs")
+    assert [(found["rule"], found["line"], found["what"]) for found in told["findings"]][:1] == [
+        ("file-missing", world.line("talk.txt: {b"), expected)
+    ]
+    path.unlink()
+    (tmp_path / "elsewhere").rename(world.root / "datasets/README.txt")
+    path.symlink_to(world.root / "datasets/README.txt")
+    assert world.audit("talk")[0] == 0
+
+
+def test_a_fault_of_a_data_set_with_dots_in_its_name_is_of_that_data_set(world: World) -> None:
+    """And one of the whole manifest is of none."""
+    world.edit("  talk:\n", "  tiny.talks:\n")
+    world.edit("    title: Talk\n    status: shipped\n", "    title: Talk\n    status: ships\n")
+    world.edit("  digits:\n", "  Digits:\n")
+    world.edit("shipped_in: datasets", "shipped_in: ../datasets")
+    code, told = world.audit()
+
+    assert (code, [(found["dataset"], found["what"], found["line"]) for found in told["findings"]]) == (
+        2,
+        [
+            ("", "shipped_in: leaves its folder: '../datasets'", world.line("shipped_in:")),
+            ("tiny.talks", "status: must be 'shipped' or 'remote', is 'ships'; did you mean 'shipped'?",
+             world.line("status: ships")),
+            ("Digits", "a name is lowercase letters, digits, '.', '_' and '-', at most 64, not starting with a sign",
+             world.line("  Digits:")),
+        ],
+    )  # fmt: skip
+
+
 def test_every_rule_is_in_the_docs() -> None:
     """docs/audit.md has a row for each kind of finding."""
     text = (Path(__file__).parent.parent / "docs" / "audit.md").read_text(encoding="utf-8")

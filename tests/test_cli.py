@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import struct
 import subprocess
 import sys
@@ -447,6 +448,15 @@ def test_list_and_path_and_clean(world: World) -> None:
     assert not list((world.root / "home" / ".cache").rglob("*.npy"))
     missing = CliRunner().invoke(main, ["path", "digits"])
     assert missing.stderr == "none of it is there; `tinytorch-datasets get digits` fetches it\n"
+
+
+def test_clean_never_removes_a_file_among_what_ships(world: World) -> None:
+    """Even where the folder of the shipped data is given as that of downloads."""
+    shipped = world.root / "datasets"
+    shutil.copytree(world.root / "home" / "digits", shipped / "digits")
+    freed = CliRunner().invoke(main, ["clean", "digits", "--json"], env={"TINYTORCH_DATASETS_HOME": str(shipped)})
+
+    assert (freed.exit_code, len(list((shipped / "digits").iterdir()))) == (0, 4)
 
 
 def test_home_is_where_downloads_go(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -474,7 +474,7 @@ CASES: dict[str, Case] = {
     "tar, not a tar": Case(
         "cifar-python",
         lambda: b"x" * 1024,
-        "it is not a tar archive, or is damaged: the checksum in a header is no number",
+        "it is not a tar archive, or is damaged: the checksum in a header is not a number",
         good_tar,
         **CIFAR,
     ),

@@ -98,7 +98,9 @@ def numbered(before: bytes, form: str, after: bytes = b"") -> Callable[[], Itera
 LENGTH = struct.pack("<I", 4 * DECLARED)
 
 GREEDY: dict[str, Greedy] = {
-    "zeros": Greedy(around(b"", 4 * DECLARED, b"\0"), "the pickle is not sound: at byte 0, b'\\x00' is no instruction"),
+    "zeros": Greedy(
+        around(b"", 4 * DECLARED, b"\0"), "the pickle is not sound: at byte 0, b'\\x00' is not an instruction"
+    ),
     "bytes": Greedy(around(b"\x80\x03B" + LENGTH, 4 * DECLARED, b"a"), BINARY_PAST),
     "latin text in UTF-8": Greedy(around(b"\x80\x02X" + LENGTH, 4 * DECLARED, b"\xc3\xbf"), BINARY_PAST),
     "text of which one character is wide": Greedy(

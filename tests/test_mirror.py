@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from audit_world import World, build, copied
@@ -45,6 +46,31 @@ def contents(folder: Path) -> dict[str, bytes]:
     """Every file of a folder."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
+
+def relist(usb: Path, name: str, line: str) -> None:
+    """Write that in place of a file's line in the list of sums; {} is the line."""
+    old = (usb / "SHA256SUMS").read_text()
+    (usb / "SHA256SUMS").write_text("".join(line.format(one) if name in one else one for one in old.splitlines(True)))
+
+
+def link(path: Path, to: str) -> None:
+    """A link in a file's place."""
+    path.unlink()
+    path.symlink_to(to)
+
+
+# Audits a mirror folder once a folder in it may not be looked into, by a user to whom the system says no.
+UNREADABLE = """
+import os, sys
+from tinytorch_datasets import audit
+manifest, usb, closed = sys.argv[1:]
+assert audit(manifest=manifest, mirror=usb).well  # and imports what may not be readable later
+os.chmod(closed, 0)
+if os.geteuid() == 0:
+    os.setuid(65534)
+for finding in audit(manifest=manifest, mirror=usb).findings:
+    print(f"{finding.rule}: {finding.what}")
+"""
 
 FILES = {
     "SHA256SUMS", "datasets.yaml", "flowers/train.csv", "flowers/test.csv", "talk/talk.txt", "digits/train-images",
@@ -164,6 +190,17 @@ class TestTheAudit:
         ("a changed list of sums", lambda usb, world: (usb / "SHA256SUMS").write_text(
             (usb / "SHA256SUMS").read_text().replace(sha256(world.file("talk/talk.txt").read_bytes()), "0" * 64)),
          "file-hash", "talk.txt: {b"),
+        ("a file that is not listed", lambda usb, world: relist(usb, "talk/talk.txt", ""), "sums", "talk.txt: {b"),
+        ("a manifest that is not listed", lambda usb, world: relist(usb, "datasets.yaml", ""), "sums", "version: 1"),
+        ("a file listed twice", lambda usb, world: relist(usb, "talk/talk.txt", "{0}{0}"), "sums", "talk.txt: {b"),
+        ("a line that says nothing", lambda usb, world: relist(usb, "talk/talk.txt", "{}one blank\n"), "sums",
+         "version: 1"),
+        ("an empty line", lambda usb, world: relist(usb, "talk/talk.txt", "\n{}"), "sums", "version: 1"),
+        ("a dangling link", lambda usb, world: (usb / "talk/more").symlink_to("nowhere"), "undeclared", "version: 1"),
+        ("a link that leads to itself", lambda usb, world: link(usb / "talk/talk.txt", "talk.txt"), "file-missing",
+         "talk.txt: {b"),
+        ("a list of sums that is a folder", lambda usb, world: ((usb / "SHA256SUMS").unlink(),
+         (usb / "SHA256SUMS").mkdir()), "file-missing", "version: 1"),
     )  # fmt: skip
 
     @pytest.mark.parametrize(("damage", "rule", "line"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
@@ -176,6 +213,58 @@ class TestTheAudit:
         code, told = world.audit("--mirror", str(usb))
 
         assert (code, [(f["rule"], f["line"]) for f in told["findings"]]) == (1, [(rule, world.line(line))])
+
+    def test_a_wrong_line_before_the_right_one_is_told(self, world: World, tmp_path: Path) -> None:
+        """`sha256sum -c` fails by it, whatever follows; and whatever was added, its line is one line."""
+        usb = tmp_path / "usb"
+        mirror(world, usb, "--offline")
+        right = sha256(world.file("talk/talk.txt").read_bytes())
+        relist(usb, "talk/talk.txt", f"{'0' * 64}  talk/talk.txt\n{{}}{right} two.txt\n{right}  a\x1bb\n")
+        _, told = world.audit("--mirror", str(usb))
+
+        assert [found["what"] for found in told["findings"]] == [
+            f"SHA256SUMS lists talk/talk.txt with sha256\n    {'0' * 64}, declared is\n    {right}",
+            "line 9 of SHA256SUMS lists talk/talk.txt again; line 8 does already",
+            "line 10 of SHA256SUMS is not a sha256, two blanks and a file's path",
+            f"SHA256SUMS lists a\\x1bb with sha256\n    {right}, declared is\n    no such file",
+        ]
+
+    def test_a_name_that_no_terminal_should_see(self, world: World, tmp_path: Path) -> None:
+        """It is told as Python would write it."""
+        mirror(world, tmp_path / "usb", "--offline")
+        (tmp_path / "usb" / "a\x1bb").symlink_to("nowhere")
+        _, told = world.audit("--mirror", str(tmp_path / "usb"))
+
+        assert [found["what"] for found in told["findings"]] == ["a\\x1bb is in the mirror and declared nowhere"]
+
+    @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="another system's rights")
+    def test_a_folder_that_may_not_be_looked_into(self, world: World) -> None:
+        """Its files cannot be read, and it may hold more: findings, and no traceback."""
+        with TemporaryDirectory() as folder:  # where others may look into the folders above, too
+            Path(folder).chmod(0o755)
+            usb, mine = Path(folder) / "usb", copied(world, Path(folder) / "world")
+            mine.root.chmod(0o755)
+            mirror(mine, usb, "--offline")
+            asked = [sys.executable, "-c", UNREADABLE, str(mine.manifest), str(usb), str(usb / "talk")]
+            told = subprocess.run(asked, stdout=subprocess.PIPE, text=True, check=True).stdout
+            (usb / "talk").chmod(0o755)
+
+        assert told.splitlines() == [
+            f"file-missing: {usb}/talk/talk.txt cannot be read: Permission denied",
+            "undeclared: talk is in the mirror and declared nowhere",
+        ]
+
+    def test_a_data_set_that_was_named_is_in_the_mirror(self, world: World, tmp_path: Path) -> None:
+        """Or that it is not is a finding."""
+        usb = tmp_path / "usb"
+        mirror(world, usb, "talk", "--offline")
+        code, told = world.audit("digits", "talk", "--mirror", str(usb))
+
+        assert (code, [(found["line"], found["what"], found["mend"]) for found in told["findings"]]) == (
+            1,
+            [(world.line("  digits:"), f"nothing of digits is in {usb}",
+              f"`tinytorch-datasets mirror {usb} digits` adds it.")],
+        )  # fmt: skip
 
     def test_a_mirror_of_some_data_sets_is_well(self, world: World, tmp_path: Path) -> None:
         """What was never put there is no finding."""

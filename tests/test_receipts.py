@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 import pytest
+from audit_world import build
 from conftest import ROOT
 
 from tinytorch_datasets import audit, get, load_manifest, maps, paths
@@ -339,3 +341,24 @@ class TestAudit:
         clone.write_text(clone.read_text() + "# a remark\n")
 
         assert audit(["tinydigits"], manifest=clone, levels=["shipped"]).well
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="a system on which every path is UTF-8")
+    def test_another_locale_spells_a_path_otherwise(self, tmp_path: Path) -> None:
+        """The bytes are the same, and so are the files: no finding, and no error for `get`."""
+        world = build(tmp_path / "world")
+        mine, theirs = tmp_path / "mine", tmp_path / "caf\u00e9"
+        mine.mkdir()
+        (world.root / "home").rename(theirs)
+        shutil.rmtree(theirs / ".cache")
+        homes = {"TINYTORCH_DATASETS_HOME": f"{mine}:{theirs}", "PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+        plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+        got = f"from tinytorch_datasets import get; get('digits', manifest={str(world.manifest)!r}, offline=True)"
+        audited = f"from tinytorch_datasets import audit; print(audit('digits', manifest={str(world.manifest)!r}).well)"
+        for one, other in ((plain, {"PYTHONUTF8": "1"}), ({"PYTHONUTF8": "1"}, plain)):
+            shutil.rmtree(mine)
+            mine.mkdir()
+            for code, locale, told in ((got, one, ""), (audited, other, "True\n"), (got, other, "")):
+                done = subprocess.run(
+                    [sys.executable, "-c", code], env={**homes, **locale}, capture_output=True, text=True, check=False
+                )
+                assert (done.stdout, done.stderr) == (told, "")

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -47,10 +47,11 @@ def loaded(data: bytes, most: int = 10_000) -> Any:
 
 
 def equal(one: Any, other: Any) -> bool:
-    """Equal in type and value, arrays in dtype, shape and layout too."""
+    """Equal in type and value, arrays in dtype, shape and layout too; `one` in this machine's byte order always."""
     if type(one) is not type(other):
         return False
     if isinstance(one, np.ndarray):
+        other = other.astype(other.dtype.newbyteorder("="))
         alike = (one.dtype, one.shape, one.flags.f_contiguous) == (other.dtype, other.shape, other.flags.f_contiguous)
         return alike and bool((one == other).all())
     if isinstance(one, dict):
@@ -93,6 +94,17 @@ class TestRealFiles:
         data = pickle.dumps(value, protocol)
 
         assert equal(loaded(data), pickle.loads(data))
+
+    @pytest.mark.parametrize("protocol", range(6))
+    @pytest.mark.parametrize("order", ["C", "F"])
+    @pytest.mark.parametrize("code", [">f4", ">i2", ">u8", ">c16", ">U3"])
+    def test_the_other_byte_order_is_turned_round(self, code: str, order: Literal["C", "F"], protocol: int) -> None:
+        """Whatever the protocol, values come in this machine's order; protocol 5 writes arrays in a way of its own."""
+        for shape in ((3, 4), (0, 4)):
+            values = np.array(np.arange(math.prod(shape)).reshape(shape).astype(code), order=order)
+            found = loaded(pickle.dumps(values, protocol))
+
+            assert equal(found, np.array(values.astype(values.dtype.newbyteorder("=")), order=order))
 
     def test_shared_values_stay_shared(self) -> None:
         """One array under two keys is one array."""
@@ -257,7 +269,7 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     "cut in a number": (b"J\0", "at byte 2, it is cut short"),
     "cut in a length": (b"X\0", "at byte 2, it is cut short"),
     "something behind": (b"N.more", "at byte 2, 4 bytes follow its end"),
-    "an unknown instruction": (b"\xff.", "at byte 0, b'\\xff' is no instruction"),
+    "an unknown instruction": (b"\xff.", "at byte 0, b'\\xff' is not an instruction"),
     "an unknown protocol": (b"\x80\x09N.", "its protocol is 9; 0 to 5 are known"),
     "a line without an end": (b"I12", "at byte 0, a line without an end"),
     "an empty stack": (b".", "it does not end with one value"),
@@ -296,7 +308,7 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     ),
     "a number of a million digits": (
         b"I" + b"9" * 10**6 + b"\n.",
-        "a whole number that is none, or has too many digits",
+        "not a whole number, or one of too many digits",
     ),
     "a long of a million bytes": (
         b"\x8b" + struct.pack("<i", 10**6) + b"\x7f" * 10**6 + b".",
@@ -359,7 +371,16 @@ class TestDamaged:
         """A megabyte that a pickle has once, in the other byte order, is turned round a bounded number of times."""
         parts: dict[str, bytes] = {"dtype": b"X\x02\0\0\0i2", "shape": b"J\0\0\x08\0\x85", "order": b">"}
         start = built(**parts, state=b"B\0\0\x10\0" + bytes(1 << 20) + b"q\x01")[:-1]
-        again = built(**parts, state=b"h\x01")[2:-1]
+        self._of_a_thousand(start, built(**parts, state=b"h\x01")[2:-1])
+
+    def test_nor_one_of_protocol_5(self) -> None:
+        """Which makes arrays of bytes by a function."""
+        few = b"\x80\x05" + pickle.dumps(np.zeros(3, ">i2"), 5)[11:]  # without the frame
+        start = few.replace(b"\x96\x06" + bytes(13), b"\x96\0\0\x10\0\0\0\0\0" + bytes(1 << 20))
+        start = start.replace(b"K\x03\x85", b"J\0\0\x08\0\x85")[:-1]
+        self._of_a_thousand(start, b"h\x02h\x0eR")
+
+    def _of_a_thousand(self, start: bytes, again: bytes) -> None:
         assert loaded(start + b"0" + again + b".").nbytes == 1 << 20
         data = start + (b"0" + again) * 1000 + b"."
 
@@ -431,7 +452,7 @@ class TestGlobalsOf:
         with pytest.raises(DecodeError) as caught:
             globals_of(gzip.compress(b"N."))
 
-        assert str(caught.value) == "<bytes>: the pickle is not sound: at byte 0, b'\\x1f' is no instruction"
+        assert str(caught.value) == "<bytes>: the pickle is not sound: at byte 0, b'\\x1f' is not an instruction"
 
 
 # The instructions that come in runs, whole and cut short, and some that end a run.

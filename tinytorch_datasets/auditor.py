@@ -96,14 +96,15 @@ def audit(
         msg = f"levels are {', '.join(LEVELS)}, not {', '.join(map(repr, sorted(odd)))}"
         raise ValueError(msg)
     book = loader.manifest_of(manifest)
-    names = tuple(dict.fromkeys(names)) or tuple(book.datasets)
+    named, names = bool(names), tuple(dict.fromkeys(names)) or tuple(book.datasets)
     where = stages.places(book, home)
     plans = [stages.planned(book, name, where) for name in names]
     if mirror is not None:
         from tinytorch_datasets.auditing import mirrored  # it stands on what copies files, which stands on `fetch`
 
         at = Path(mirror).expanduser().absolute()
-        rows, found = mirrored.audited(book, plans, at, whole=len(names) == len(book.datasets), step=progress)
+        whole = len(names) == len(book.datasets)
+        rows, found = mirrored.audited(book, plans, at, named=named, whole=whole, step=progress)
         return Report(str(book.path), tuple(rows), tuple(found), strict=strict)
     return _Audit(book, plans, where, wanted, decode, strict).report(
         deep=deep, remember=remember, lock=lock, progress=progress, answered=answered, patience=patience
@@ -116,11 +117,12 @@ def unusable(error: ManifestError) -> Report:
 
 
 def _of_problem(path: Path, problem: Problem) -> Finding:
-    name, _, key = problem.key.partition(".")
+    # What says its data set, as a finding does, need not say it twice.
+    key = problem.key.removeprefix(problem.dataset).removeprefix("." if problem.dataset else "")
     return Finding(
         rule="manifest",
-        dataset=name if key else "",
-        what=f"{key or name}: {problem.what}" if problem.key else problem.what,
+        dataset=problem.dataset,
+        what=f"{key}: {problem.what}" if key else problem.what,
         path=str(path),
         where=f"{path.name}:{problem.line}",
         mend="Correct the manifest.",

@@ -17,7 +17,7 @@ from tinytorch_datasets.declarations import (
     FileEntry,
     SplitEntry,
 )
-from tinytorch_datasets.document import Document, dotted
+from tinytorch_datasets.document import Document
 from tinytorch_datasets.errors import Problem, did_you_mean
 
 _MODELS: dict[str, type[BaseModel]] = {"files": FileEntry, "fields": FieldEntry, "splits": SplitEntry}
@@ -27,14 +27,26 @@ def told(error: ValidationError, document: Document) -> Iterator[Problem]:
     """Pydantic's findings in our words, each with its line."""
     for finding in error.errors(include_url=False):
         keys = tuple(finding["loc"])
-        what = _in_words(finding, keys, document)
-        yield Problem(document.line(*keys), dotted(keys), what)
+        if either := _is_one_of_two(keys, finding["input"], document.data):
+            keys = keys[:-1]
+        yield document.problem(keys, _in_words(finding, keys, document, either=either))
 
 
-def _in_words(finding: Any, keys: tuple[str | int, ...], document: Document) -> str:
+def _is_one_of_two(keys: tuple[str | int, ...], value: object, data: Any) -> bool:
+    """Whether Pydantic put a type behind the path of a value that may be of several; it complains of each by itself."""
+    if keys[-1:] not in (("int",), ("float",)):
+        return False
+    for key in keys[:-1]:
+        data = data[key]
+    return data is value or not isinstance(data, dict)
+
+
+def _in_words(finding: Any, keys: tuple[str | int, ...], document: Document, *, either: bool) -> str:
     kind, value, facts = finding["type"], finding["input"], finding.get("ctx", {})
     written = document.written(*keys)
     shown = written if written is not None and not isinstance(value, str) else repr(value)
+    if either:  # a whole number or another: of each the same is said, and told once
+        return f"must be a number, is {_kind(value)} {shown}"
     match kind:
         case "missing":
             alone = keys[-1] == "sha256" and isinstance(value, dict) and "md5" in value
@@ -55,6 +67,8 @@ def _in_words(finding: Any, keys: tuple[str | int, ...], document: Document) -> 
             return f"must be a whole number, is {_kind(value)} {shown}"
         case "string_too_short" | "too_short":
             return "must not be empty"
+        case "too_long":
+            return f"must be {facts['max_length']} values, has {facts['actual_length']}"
         case "tuple_type" | "list_type":
             return f"must be a list, is {_kind(value)}"
         case "mapping_type" | "dict_type" | "model_type" | "model_attributes_type":

@@ -81,7 +81,7 @@ class Document:
 
     def _read(self, places: Lines | None) -> Any:
         try:
-            report = self._problem if places is None else lambda line, keys, what: None
+            report = self._note if places is None else lambda line, keys, what: None
             return Builder(report, places).build(self._raw)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
@@ -98,8 +98,17 @@ class Document:
         except TooMuch as error:
             raise ManifestError(self.path, [*self.problems, Problem(error.line, "", str(error))]) from error
 
-    def _problem(self, line: int, keys: Keys, what: str) -> None:
-        self.problems.append(Problem(line, dotted(keys), what))
+    def problem(self, keys: Keys, what: str) -> Problem:
+        """What is wrong with the value at that path, with its line."""
+        return _problem(self.line(*keys), keys, what)
+
+    def _note(self, line: int, keys: Keys, what: str) -> None:
+        self.problems.append(_problem(line, keys, what))
+
+
+def _problem(line: int, keys: Keys, what: str) -> Problem:
+    named = len(keys) > 1 and keys[0] == "datasets"
+    return Problem(line, dotted(keys), what, dotted(keys[:2]) if named else "")
 
 
 def dotted(keys: Keys) -> str:

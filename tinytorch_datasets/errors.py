@@ -72,11 +72,15 @@ def _rebuild(cls: type[DatasetError], what: str, facts: dict[str, Any]) -> Datas
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong in a manifest: `line` (from 1), `key` (``mnist.format``) and `what`."""
+    """One thing that is wrong in a manifest: `line` (from 1), `key` (``mnist.format``) and `what`.
+
+    `dataset` is the name of the data set that has it, which may have dots as well; "" where it is of none.
+    """
 
     line: int
     key: str
     what: str
+    dataset: str = ""
 
 
 class ManifestError(DatasetError, ValueError):

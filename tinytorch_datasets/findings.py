@@ -26,7 +26,7 @@ RULES: Mapping[str, str] = MappingProxyType(
         "plain-http": "An address is not https; the bytes are checked, who asks for them is not hidden.",
         "unused": "Nothing is said to use the data set.",
         "used-by-missing": "A path that is said to use the data set is not there.",
-        "file-missing": "A file that ships, or is listed, is not on disk.",
+        "file-missing": "A file that ships, or is listed, is not on disk, or only as a link to elsewhere.",
         "file-size": "A file has another size than declared.",
         "file-hash": "A file has another sha256 (or MD5) than declared.",
         "file-swapped": "A file holds what is declared for another file.",
@@ -54,6 +54,7 @@ RULES: Mapping[str, str] = MappingProxyType(
         "mirror-moved": "A mirror's file was changed since it was last known to be right.",
         "mirror-silent": "A mirror could not be asked now.",
         "mirror-mute": "A mirror does not say how long the file is.",
+        "sums": "A mirror's SHA256SUMS does not list each file that is there once.",
         "lock": "Something is not as the lock file recorded it.",
     }
 )

@@ -21,10 +21,10 @@ def wrong_range(span: list[float], dtype: Any) -> Iterator[str]:
     low, high = span
     if low > high:
         yield f"the lowest value comes first; {low} is more than {high}"
-    if dtype in DTYPES and np.dtype(dtype).kind in "ui":
-        limits = np.iinfo(dtype)
-        if low < limits.min or high > limits.max:
-            yield f"{dtype} holds {limits.min} to {limits.max}, so it cannot reach {low} to {high}"
+    if dtype in DTYPES and np.dtype(dtype).kind in "uib":
+        limits = (0, 1) if dtype == "bool" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+        if low < limits[0] or high > limits[1]:
+            yield f"{dtype} holds {limits[0]} to {limits[1]}, so it cannot reach {low} to {high}"
 
 
 def wrong_shape(shape: Any, dtype: Any) -> Iterator[str]:

@@ -7,13 +7,14 @@ get of an entry is a `plan.Plan`, which knows neither YAML nor Pydantic.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from tinytorch_datasets import complaints, rules
 from tinytorch_datasets.declarations import Declarations, Entry
-from tinytorch_datasets.document import Document, dotted
+from tinytorch_datasets.document import Document
 from tinytorch_datasets.errors import ManifestError, Problem, UnknownDataset
 from tinytorch_datasets.plan import Column, Declared, File, Plan, Split
 
@@ -59,6 +60,15 @@ class Manifest:
         """The folder of a data set's files, below that of downloads or of the shipped data."""
         return self.entry(name).folder or name
 
+    def addresses(self, name: str, file: str | None = None) -> Iterator[tuple[str, str]]:
+        """Each address that a data set declares, with its line, in the order to try; of a file: whole, mirrors too."""
+        entry = self.entry(name)
+        for path in entry.files if file is None else (file,):
+            for i, url in enumerate(entry.files[path].urls):
+                yield url, self.where(name, "files", path, "urls", i)
+        for i, mirror in enumerate(entry.mirrors):
+            yield mirror + (file or ""), self.where(name, "mirrors", i)
+
     def where(self, *keys: str | int) -> str:
         """The line of a value below `datasets`, to name in an error: ``where("mnist", "format")``."""
         return self._document.where("datasets", *keys)
@@ -81,7 +91,7 @@ class Manifest:
                 name=path,
                 bytes=file.bytes,
                 sha256=file.sha256,
-                urls=(*file.urls, *(mirror + path for mirror in entry.mirrors)),
+                urls=tuple(url for url, _ in self.addresses(name, path)),
                 where=self.where(name, "files", path, "sha256"),
             )
             for path, file in entry.files.items()
@@ -145,7 +155,7 @@ def load(path: Path, formats: rules.Formats) -> Manifest:
     except ValidationError as error:
         later += complaints.told(error, document)
     # The rules look at the plain data, so that one wrong key does not hide what else is wrong.
-    later += [Problem(document.line(*keys), dotted(keys), what) for keys, what in rules.broken(document.data, formats)]
+    later += [document.problem(keys, what) for keys, what in rules.broken(document.data, formats)]
     # What was misread as YAML is told once, and not again for the type it turned into.
     problems += [problem for problem in dict.fromkeys(later) if (problem.line, problem.key) not in told]
     if declared is None or problems:

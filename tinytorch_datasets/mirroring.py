@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tinytorch_datasets import stages
 from tinytorch_datasets.disk import reading, whole_file, writing
@@ -24,6 +26,8 @@ from tinytorch_datasets.promises import broken, check_size
 
 SUMS = "SHA256SUMS"
 CHUNK_BYTES = 2**20
+
+_LISTED = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,8 @@ def mirror(
         done(results[-1])
     _write(folder / book.path.name, book.path.read_bytes())
     sums = {f"{plan.folder}/{file.name}": file.sha256 for plan in plans for file in plan.files}
-    sums = {**_earlier(book, folder), **sums, book.path.name: book.sha256}
+    with writing(folder / SUMS):
+        sums = {**_earlier(book, folder), **sums, book.path.name: book.sha256}
     lines = [f"{sha256}  {name}\n" for name, sha256 in sorted(sums.items())]
     _write(folder / SUMS, "".join(lines).encode())
     return results
@@ -84,19 +89,37 @@ def mirror(
 
 def sums_in(folder: Path) -> dict[str, str]:
     """What SHA256SUMS in a mirror folder says: the sha256 of each file by its path. Empty without it."""
-    told: dict[str, str] = {}
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        for line in (folder / SUMS).read_text("utf-8", "replace").splitlines():
-            sha256, gap, name = line.partition("  ")
-            if gap:
-                told[name] = sha256
-    return told
+        return {line.name: line.sha256 for line in listed_in(folder) if line.name}
+    return {}
+
+
+class Listed(NamedTuple):
+    """A line of SHA256SUMS, its number from 1; without `name` if it does not say the sha256 of a file."""
+
+    number: int
+    sha256: str
+    name: str
+
+
+def listed_in(folder: Path) -> list[Listed]:
+    """The lines of SHA256SUMS in a mirror folder.
+
+    Raises:
+        OSError: It is not there, or cannot be read.
+    """
+    found = []
+    lines = (folder / SUMS).read_bytes().decode("utf-8", "replace").removesuffix("\n")
+    for number, line in enumerate(lines.split("\n") if lines else (), 1):
+        parts = _LISTED.fullmatch(line.removesuffix("\r"))
+        found.append(Listed(number, parts[1], parts[2]) if parts else Listed(number, "", ""))
+    return found
 
 
 def _earlier(book: Manifest, folder: Path) -> dict[str, str]:
     """What an earlier run wrote of other data sets, so far as this manifest still declares it so."""
     declared = {
-        f"{entry.folder or name}/{file}": facts.sha256
+        f"{book.folder(name)}/{file}": facts.sha256
         for name, entry in book.datasets.items()
         for file, facts in entry.files.items()
     }

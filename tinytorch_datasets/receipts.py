@@ -70,7 +70,7 @@ class Receipt(NamedTuple):
         """Whether everything it stands on is as it was."""
         try:
             return all(stamp(path) == seen for path, seen in self.stamps.items())
-        except OSError:
+        except (OSError, ValueError):  # it is gone, or this locale has no bytes for its path
             return False
 
     def holds_in_every_byte(self, dataset: Dataset) -> bool:
@@ -114,8 +114,21 @@ class Receipt(NamedTuple):
 
     def same_as(self, other: Receipt) -> bool:
         """Whether both open the same arrays and stand on the same files, whatever the stamps of those are."""
-        here, there = (json.loads(receipt.written()) for receipt in (self, other))
+        here, there = (json.loads(receipt._respelled().written()) for receipt in (self, other))
         return bool(here[:-1] == there[:-1] and here[-1].keys() == there[-1].keys())
+
+    def _respelled(self) -> Receipt:
+        """The same with its paths as this locale spells them: another one may spell the same bytes otherwise."""
+
+        def respelled(path: str) -> str:
+            return os.fsdecode(os.fsencode(path))
+
+        return self._replace(
+            manifest=respelled(self.manifest),
+            folder=respelled(self.folder),
+            files={respelled(path): sha256 for path, sha256 in self.files.items()},
+            stamps={respelled(path): seen for path, seen in self.stamps.items()},
+        )
 
     def written(self) -> bytes:
         """The receipt as a file."""

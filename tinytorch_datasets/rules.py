@@ -8,19 +8,17 @@ over here, because Pydantic reports it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
+from tinytorch_datasets import whereabouts
 from tinytorch_datasets.dataset import Dataset, Split
 from tinytorch_datasets.declarations import SplitEntry
 from tinytorch_datasets.errors import did_you_mean
-from tinytorch_datasets.file_names import clashes, folded, why_hidden, why_unsafe
+from tinytorch_datasets.file_names import why_unsafe
 from tinytorch_datasets.limits import MOST_SAMPLES, wrong_range, wrong_shape
+from tinytorch_datasets.parts import Keys, Problems, mapping, repeats
 from tinytorch_datasets.plan import TEXT
-
-Keys = tuple[str | int, ...]
-Problems = Iterator[tuple[Keys, str]]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -37,6 +35,8 @@ class _Format(Protocol):
     def options(self) -> Mapping[str, Any]: ...
     @property
     def required(self) -> frozenset[str]: ...
+    @property
+    def check(self) -> Callable[[Mapping[str, Any], Iterable[str], Iterable[str]], Problems]: ...
 
 
 class Formats(Protocol):
@@ -51,22 +51,17 @@ class Formats(Protocol):
 
 def broken(data: object, formats: Formats) -> Problems:
     """Every rule that the manifest's plain data breaks: the path of the value, and what is wrong."""
-    datasets = _mapping(_mapping(data).get("datasets"))
-    promised: dict[tuple[str, str], tuple[str, Any]] = {}
+    datasets = mapping(mapping(data).get("datasets"))
     for name, entry in datasets.items():
         at = ("datasets", name)
         if not _NAME.fullmatch(name):
             yield at, "a name is lowercase letters, digits, '.', '_' and '-', at most 64, not starting with a sign"
         if not isinstance(entry, dict):
             continue
-        for rule in _RULES:
-            for keys, what in rule(entry, formats):
-                yield (*at, *keys), what
-        yield from _shared_files(at, entry, promised)
-    for key in ("download_to", "shipped_in"):
-        folder = _mapping(data).get(key)
-        if isinstance(folder, str) and (wrong := why_unsafe(folder)):
-            yield (key,), wrong
+        for keys, what in (*(found for rule in _RULES for found in rule(entry, formats)), *whereabouts.of_entry(entry)):
+            yield (*at, *keys), what
+    yield from whereabouts.shared(datasets)
+    yield from whereabouts.of_folders(mapping(data))
 
 
 def _format(entry: dict[str, Any], formats: Formats) -> Problems:
@@ -81,13 +76,18 @@ def _format(entry: dict[str, Any], formats: Formats) -> Problems:
         )
         return
     form = formats.of(name)
-    options = _mapping(entry.get("options"))
+    options = mapping(entry.get("options"))
+    sound = {}
     for option, value in options.items():
         if option not in form.options:
             told = did_you_mean(option, form.options) or f"; it has {', '.join(form.options) or 'none'}"
             yield ("options", option), f"format {name!r} has no such option{told}"
+        elif wrong := list(_option(option, value, form.options[option])):
+            yield from wrong
         else:
-            yield from _option(option, value, form.options[option])
+            sound[option] = value
+    for keys, what in form.check(sound, mapping(entry.get("fields")), mapping(entry.get("splits"))):
+        yield ("options", *keys), what
     for option in form.required - options.keys():
         yield ("options",) if options else ("format",), f"format {name!r} needs the option {option!r}"
     yield from _layout(entry, name, form.layout)
@@ -110,8 +110,8 @@ def _has(value: Any, key: str | int) -> bool:
 
 
 def _layout(entry: dict[str, Any], name: str, layout: str) -> Problems:
-    fields = _mapping(entry.get("fields"))
-    for split, body in _mapping(entry.get("splits")).items():
+    fields = mapping(entry.get("fields"))
+    for split, body in mapping(entry.get("splits")).items():
         if not isinstance(body, dict):
             continue
         at = ("splits", split)
@@ -130,7 +130,7 @@ def _layout(entry: dict[str, Any], name: str, layout: str) -> Problems:
 
 
 def _fields(entry: dict[str, Any], formats: Formats) -> Problems:
-    for name, field in _mapping(entry.get("fields")).items():
+    for name, field in mapping(entry.get("fields")).items():
         at: Keys = ("fields", name)
         if not _FIELD.fullmatch(name) or name in _RESERVED:
             reserved = "; this one has a meaning of its own in code" if name in _RESERVED else ""
@@ -143,7 +143,7 @@ def _fields(entry: dict[str, Any], formats: Formats) -> Problems:
                 yield (*at, "dtype"), f"a field with classes is int64, whatever the file holds; is {dtype!r}"
             if field.get("shape"):
                 yield (*at, "shape"), "a field with classes is one label a sample, so it has no shape"
-            yield from (((*at, "classes", i), what) for i, what in _repeats(classes, "class"))
+            yield from (((*at, "classes", i), what) for i, what in repeats(classes, "class"))
         yield from (((*at, "shape"), what) for what in wrong_shape(field.get("shape"), dtype))
         if dtype == TEXT:
             for key in ("shape", "range", "classes"):
@@ -156,9 +156,9 @@ def _fields(entry: dict[str, Any], formats: Formats) -> Problems:
 
 
 def _splits(entry: dict[str, Any], formats: Formats) -> Problems:
-    fields, files = _mapping(entry.get("fields")), _mapping(entry.get("files"))
+    fields, files = mapping(entry.get("fields")), mapping(entry.get("files"))
     places: dict[str, str] = {}
-    for name, split in _mapping(entry.get("splits")).items():
+    for name, split in mapping(entry.get("splits")).items():
         at: Keys = ("splits", name)
         if not _FIELD.fullmatch(name) or name in _RESERVED:
             yield at, "a split's name is lowercase letters, digits and '_', and nothing that code already means"
@@ -179,97 +179,30 @@ def _splits(entry: dict[str, Any], formats: Formats) -> Problems:
             if isinstance(file, str) and file not in files:
                 yield (*at, key), f"{file!r} is not under files{did_you_mean(file, files)}"
         members = split.get("members")
-        yield from (((*at, "members", i), what) for i, what in _repeats(members, "member"))
+        yield from (((*at, "members", i), what) for i, what in repeats(members, "member"))
         for i, member in enumerate(members if isinstance(members, list) else ()):
             if isinstance(member, str) and (wrong := why_unsafe(member)):
                 yield (*at, "members", i), wrong
 
 
-def _files(entry: dict[str, Any], formats: Formats) -> Problems:
-    met: dict[str, str] = {}
-    files = _mapping(entry.get("files"))
-    for name, file in files.items():
-        at: Keys = ("files", name)
-        if wrong := why_unsafe(name):
-            yield at, wrong
-        same = met.setdefault(folded(name), name)
-        if same != name:
-            yield at, f"{name!r} and {same!r} are one file on a disk that folds letter case"
-        urls = _mapping(file).get("urls")
-        if isinstance(urls, list):
-            yield from (((*at, "urls", i), what) for i, what in _addresses(urls, "url"))
-        if entry.get("status") == "remote" and not urls and not entry.get("mirrors"):
-            yield at, "is remote but has no mirror and no url"
-    yield from ((("files", name), what) for name, what in clashes(files))
-    if isinstance(folder := entry.get("folder"), str) and (wrong := why_unsafe(folder) or why_hidden(folder)):
-        yield ("folder",), wrong
-    used_by = entry.get("used_by")
-    for i, script in enumerate(used_by if isinstance(used_by, list) else ()):
-        if isinstance(script, str) and (wrong := why_unsafe(script)):
-            yield ("used_by", i), wrong
-    mirrors = entry.get("mirrors")
-    if isinstance(mirrors, list):
-        yield from ((("mirrors", i), what) for i, what in _addresses(mirrors, "mirror"))
-
-
-def _addresses(addresses: list[Any], kind: str) -> Iterator[tuple[int, str]]:
-    yield from _repeats(addresses, kind)
-    for i, address in enumerate(addresses):
-        if not isinstance(address, str):
-            continue
-        try:
-            parts = urlsplit(address)
-            secret, _ = parts.username or parts.password, parts.port
-        except ValueError as error:
-            yield i, f"not an address: {error}"
-            continue
-        if parts.scheme not in ("http", "https"):
-            yield i, f"must start with https:// or http://, is {address!r}"
-        elif not parts.hostname:
-            yield i, f"names no host, is {address!r}"
-        if secret:
-            yield i, "carries a user name or password; a manifest is read by everyone"
-        if kind == "mirror" and not address.endswith("/"):
-            yield i, f"must end in '/', because a file's name is appended to it: {address!r}"
-        if any(ord(c) <= 32 or ord(c) == 127 for c in address):
-            yield i, "has a blank or control character in it"
-
-
-def _shared_files(at: Keys, entry: dict[str, Any], promised: dict[tuple[str, str], tuple[str, Any]]) -> Problems:
-    """Two data sets may share a folder, and even a file, but not a name for two different files."""
-    folder = entry.get("folder") or at[1]
-    for name, file in _mapping(entry.get("files")).items():
-        key = (folded(str(folder)), folded(name))
-        owner, sha256 = promised.setdefault(key, (str(at[1]), _mapping(file).get("sha256")))
-        if owner != at[1] and sha256 != _mapping(file).get("sha256"):
-            yield (*at, "files", name), f"{folder}/{name} is another file in {owner!r}; give one of them a `folder`"
-
-
-def _repeats(values: Any, kind: str) -> Iterator[tuple[int, str]]:
-    if not isinstance(values, list):
-        return
-    first: dict[Any, int] = {}
-    for i, value in enumerate(values):
-        if isinstance(value, str) and first.setdefault(value, i) != i:
-            yield i, f"the {kind} {value!r} is there twice"
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
 def _contents(entry: dict[str, Any], formats: Formats) -> Problems:
-    fields, splits = _mapping(entry.get("fields")), _mapping(entry.get("splits"))
+    fields, splits = mapping(entry.get("fields")), mapping(entry.get("splits"))
     for name, body in fields.items():
-        for split in _mapping(_mapping(body).get("sha256")).keys() - splits.keys():
+        for split in mapping(mapping(body).get("sha256")).keys() - splits.keys():
             yield ("fields", name, "sha256", split), f"no split of that name{did_you_mean(split, splits)}"
-    contract = _mapping(entry.get("contract"))
-    of = _mapping(contract.get("duplicates")).get("of")
+    contract = mapping(entry.get("contract"))
+    of = mapping(contract.get("duplicates")).get("of")
     for i, field in enumerate(of if isinstance(of, list) else ()):
         if isinstance(field, str) and field not in fields:
             yield ("contract", "duplicates", "of", i), f"no field of that name{did_you_mean(str(field), fields)}"
-    if "balance" in contract and not any("classes" in _mapping(field) for field in fields.values()):
+        elif isinstance(field, str) and mapping(fields[field]).get("per") == "split":
+            yield ("contract", "duplicates", "of", i), f"a split has one {field!r}, so no sample repeats another's"
+    first = next(iter(fields), "")
+    if "duplicates" in contract and not of and mapping(fields.get(first)).get("per") == "split":
+        what = f"are of the first field if none is named, and a split has one {first!r}: name others under `of`"
+        yield ("contract", "duplicates"), what
+    if "balance" in contract and not any("classes" in mapping(field) for field in fields.values()):
         yield ("contract", "balance"), "no field has classes to be balanced"
 
 
-_RULES: tuple[Callable[[dict[str, Any], Formats], Problems], ...] = (_format, _fields, _splits, _files, _contents)
+_RULES: tuple[Callable[[dict[str, Any], Formats], Problems], ...] = (_format, _fields, _splits, _contents)

@@ -226,7 +226,10 @@ def receipt_of(declared: Declared, plan: Plan, arrays: Path) -> Receipt:
 
 
 def clean(plan: Plan, where: Places, *, downloads: bool = True) -> int:
-    """Remove a data set's decoded arrays and, if it is remote, its downloads, whole or in part; the bytes freed."""
+    """Remove a data set's decoded arrays and, if it is remote, its downloads, whole or in part; the bytes freed.
+
+    What lies in the folder of the shipped data is not removed, even if it is where downloads are as well.
+    """
     freed = cache.clean(where.cache, plan.name)
     for receipt in (where.cache / "receipts").glob(f"{plan.name}-*.json"):
         if receipt.stem.rpartition("-")[0] == plan.name:
@@ -234,5 +237,6 @@ def clean(plan: Plan, where: Places, *, downloads: bool = True) -> int:
     if downloads and plan.status == "remote":
         for file in plan.files:
             target = plan.root / file.name
-            freed += sum(disk.remove(path) for path in (target, *leftovers(target)))
+            if not target.parent.resolve().is_relative_to(where.shipped.resolve()):
+                freed += sum(disk.remove(path) for path in (target, *leftovers(target)))
     return freed

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from tinytorch_datasets import stages
 from tinytorch_datasets.answers import is_terminal, say
-from tinytorch_datasets.declarations import Entry, FieldEntry
+from tinytorch_datasets.declarations import FieldEntry
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.reports.people import shown
 from tinytorch_datasets.sizes import readable
@@ -89,7 +89,7 @@ def described(book: Manifest, name: str) -> None:
         ("splits", [f"{split}: {samples:,} samples" for split, samples in one["splits"].items()]),
         ("size", [f"{readable(entry.bytes)} ({entry.bytes:,} bytes)"]),
         ("files", [f"{file.sha256}  {path}" for path, file in entry.files.items()]),
-        ("mirrors", _addresses(entry)),
+        ("mirrors", [address for address, _ in book.addresses(name)]),
         ("licence", [entry.license]),
         ("source", [entry.source]),
         ("cite", [entry.citation]),
@@ -119,7 +119,3 @@ def _field(name: str, field: FieldEntry) -> str:
     told += f" {list(field.shape)}" if field.shape else ""
     told += f", {field.range[0]} to {field.range[1]}" if field.range else ""
     return told + (", one for the whole split" if field.per == "split" else "")
-
-
-def _addresses(entry: Entry) -> list[str | None]:
-    return [*entry.mirrors, *(url for file in entry.files.values() for url in file.urls)]

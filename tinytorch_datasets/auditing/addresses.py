@@ -59,12 +59,9 @@ class Reply:
 
 def addresses(book: Manifest, plan: Plan) -> Iterator[Address]:
     """Every address of every file of a data set."""
-    entry = book.entry(plan.name)
     for file in plan.files:
-        for i, url in enumerate(entry.files[file.name].urls):
-            yield Address(plan.name, file, url, book.where(plan.name, "files", file.name, "urls", i))
-        for i, mirror in enumerate(entry.mirrors):
-            yield Address(plan.name, file, mirror + file.name, book.where(plan.name, "mirrors", i))
+        for url, where in book.addresses(plan.name, file.name):
+            yield Address(plan.name, file, url, where)
 
 
 def ask(

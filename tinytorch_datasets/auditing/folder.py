@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from tinytorch_datasets.findings import Finding
 from tinytorch_datasets.manifest import Manifest
+from tinytorch_datasets.plan import Plan
 from tinytorch_datasets.scalars import printable
 
 # What stands beside data and is none: data cards, licences, and the scripts that made the data.
@@ -42,6 +44,24 @@ def undeclared(book: Manifest, shipped: Path, names: Collection[str]) -> Iterato
             found=f"{path.lstat().st_size:,} bytes",
             mend="Remove it, or declare it under files.",
         )
+
+
+def linked(book: Manifest, plan: Plan, shipped: Path) -> Iterator[Finding]:
+    """The files of a shipped data set that are elsewhere, behind a link: git has the link, and not the bytes."""
+    for file in plan.files:
+        path = plan.root / file.name
+        target = Path(os.path.realpath(path))
+        if path.exists() and not target.is_relative_to(os.path.realpath(shipped)):
+            yield Finding(
+                rule="file-missing",
+                dataset=plan.name,
+                what=f"{path} is behind a link to {printable(str(target))}, so its bytes do not ship",
+                path=str(path),
+                where=file.where,
+                expected=f"a file in {book.shipped_in}",
+                found=printable(str(target)),
+                mend="Put the file itself in the link's place.",
+            )
 
 
 def over_budget(book: Manifest, shipped: Path) -> Iterator[Finding]:

@@ -99,7 +99,7 @@ def _addresses(book: Manifest, name: str, entry: Entry, warn: Any) -> Iterator[F
             found=1,
             mend="Add another host's; the sha256 makes their bytes interchangeable.",
         )
-    for address, where in addresses(book, name):
+    for address, where in book.addresses(name):
         if address.lower().startswith("http://"):
             yield warn(
                 rule="plain-http",
@@ -110,13 +110,3 @@ def _addresses(book: Manifest, name: str, entry: Entry, warn: Any) -> Iterator[F
                 found="http://",
                 mend="Use https:// if the host has it.",
             )
-
-
-def addresses(book: Manifest, name: str) -> Iterator[tuple[str, str]]:
-    """Each address that an entry declares, mirrors and files' own, with its line."""
-    entry = book.entry(name)
-    for i, mirror in enumerate(entry.mirrors):
-        yield mirror, book.where(name, "mirrors", i)
-    for file, declared in entry.files.items():
-        for i, url in enumerate(declared.urls):
-            yield url, book.where(name, "files", file, "urls", i)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,27 +11,34 @@ from typing import Any
 from tinytorch_datasets.auditing.folder import files
 from tinytorch_datasets.comparing import difference
 from tinytorch_datasets.findings import Audited, Finding
-from tinytorch_datasets.hashing import Step, digest_or_error, digests
+from tinytorch_datasets.hashing import Digest, Step, digest_or_error, digests
 from tinytorch_datasets.manifest import Manifest
-from tinytorch_datasets.mirroring import SUMS, sums_in
+from tinytorch_datasets.mirroring import SUMS, Listed, listed_in
 from tinytorch_datasets.plan import Plan
+from tinytorch_datasets.scalars import printable
 
 MEND = "Run `tinytorch-datasets mirror {}` again: it replaces what is wrong."
 
 
 def audited(
-    book: Manifest, plans: Iterable[Plan], folder: Path, *, whole: bool, step: Step | None
+    book: Manifest, plans: Iterable[Plan], folder: Path, *, named: bool, whole: bool, step: Step | None
 ) -> tuple[list[Audited], list[Finding]]:
-    """Every file of the folder against the manifest. A data set of which nothing is there is not in this mirror."""
+    """Every file of the folder against the manifest.
+
+    A data set of which nothing is there is not in this mirror; if it was `named`, that is a finding.
+    """
     mend = MEND.format(folder)
     rows, findings = [], []
-    listed, plans = sums_in(folder), list(plans)
+    lines, plans = _lines(folder), list(plans)
+    listed = {line.name for line in lines} if not isinstance(lines, OSError) else set[str]()
     wanted: dict[str, list[Any]] = {}
     for plan in plans:
-        named = [f"{plan.folder}/{file.name}" for file in plan.files]
-        if any(name in listed or (folder / name).exists() for name in named):
-            wanted[plan.name] = [(file, folder / name) for file, name in zip(plan.files, named, strict=True)]
-    found = digests([path for pairs in wanted.values() for _, path in pairs], step)
+        names = [f"{plan.folder}/{file.name}" for file in plan.files]
+        if any(name in listed or os.path.lexists(folder / name) for name in names):
+            wanted[plan.name] = [(file, folder / name) for file, name in zip(plan.files, names, strict=True)]
+        elif named:
+            findings.append(_lacking(book, plan, folder))
+    found = _digested([path for pairs in wanted.values() for _, path in pairs], step)
     for plan in plans:
         pairs = wanted.get(plan.name, [])
         wrong = [
@@ -42,45 +50,108 @@ def audited(
         here = [file for file, path in pairs if not isinstance(found[path], OSError)]
         state: Any = "differs" if wrong else "well" if pairs else "not here"
         rows.append(Audited(plan.name, state, len(here), sum(file.bytes for file in here)))
-    findings += _of_folder(book, folder, listed, mend)
+        if listed:
+            missing = (file for file in here if f"{plan.folder}/{file.name}" not in listed)
+            findings += [_unlisted(plan.name, folder, f"{plan.folder}/{file.name}", file.where) for file in missing]
+    findings += _copied(book, folder, listed)
+    findings += _of_sums(book, folder, lines)
     if whole:
         declared = {folder / plan.folder / file.name for plan in plans for file in plan.files}
         findings += _others(book, folder, declared | {folder / SUMS, folder / book.path.name})
     return rows, findings
 
 
-def _of_folder(book: Manifest, folder: Path, listed: dict[str, str], mend: str) -> Iterator[Finding]:
-    """The manifest's copy and the list of sums, which students check by."""
-    line = f"{book.path.name}:1"
-    tell = partial(Finding, dataset="", where=line, mend=mend)
-    if not listed:
-        what = f"{folder / SUMS} is missing or empty"
-        yield tell(rule="file-missing", what=what, path=str(folder / SUMS), expected="a line a file")
-    copy = folder / book.path.name
+def _lines(folder: Path) -> list[Listed] | OSError:
+    try:
+        return listed_in(folder)
+    except OSError as error:
+        return error
+
+
+def _digested(paths: Collection[Path], step: Step | None) -> dict[Path, Digest | OSError]:
+    """The digest of each file, or why there is none: some may be in folders that may not be looked into."""
+    found: dict[Path, Digest | OSError] = {}
+    for path in paths:
+        try:
+            path.stat()
+        except OSError as error:
+            found[path] = error
+    return {**found, **digests([path for path in paths if path not in found], step)}
+
+
+def _lacking(book: Manifest, plan: Plan, folder: Path) -> Finding:
+    return Finding(
+        rule="file-missing",
+        dataset=plan.name,
+        what=f"nothing of {plan.name} is in {folder}",
+        path=str(folder / plan.folder),
+        where=book.where(plan.name),
+        expected=len(plan.files),
+        found=0,
+        mend=f"`tinytorch-datasets mirror {folder} {plan.name}` adds it.",
+    )
+
+
+def _unlisted(dataset: str, folder: Path, name: str, where: str | None) -> Finding:
+    return Finding(
+        rule="sums",
+        dataset=dataset,
+        what=f"{SUMS} has no line for {name}, so `sha256sum -c` does not check it",
+        path=str(folder / SUMS),
+        where=where,
+        expected=name,
+        mend=MEND.format(folder),
+    )
+
+
+def _copied(book: Manifest, folder: Path, listed: Collection[str]) -> Iterator[Finding]:
+    """The copy of the manifest."""
+    copy, line = folder / book.path.name, f"{book.path.name}:1"
+    tell = partial(Finding, dataset="", where=line, mend=MEND.format(folder), path=str(copy), expected=book.sha256)
     digest = digest_or_error(copy)
     if isinstance(digest, OSError):
-        yield tell(rule="file-missing", what=f"{copy} is missing", path=str(copy), expected=book.sha256)
-    elif digest.sha256 != book.sha256:
+        gone = isinstance(digest, FileNotFoundError)
+        yield tell(
+            rule="file-missing", what=f"{copy} is missing" if gone else f"{copy} cannot be read: {digest.strerror}"
+        )
+        return
+    if digest.sha256 != book.sha256:
         what = f"{copy} is another manifest: it has sha256\n    {digest.sha256}, this one has\n    {book.sha256}"
-        yield tell(rule="file-hash", what=what, path=str(copy), expected=book.sha256, found=digest.sha256)
+        yield tell(rule="file-hash", what=what, found=digest.sha256)
+    if listed and book.path.name not in listed:
+        yield _unlisted("", folder, book.path.name, line)
+
+
+def _of_sums(book: Manifest, folder: Path, lines: list[Listed] | OSError) -> Iterator[Finding]:
+    """The list of sums, which students check by."""
+    line = f"{book.path.name}:1"
+    tell = partial(Finding, dataset="", where=line, path=str(folder / SUMS), mend=MEND.format(folder))
+    if not lines or isinstance(lines, FileNotFoundError | NotADirectoryError):
+        what = f"{folder / SUMS} is missing or empty"
+        yield tell(rule="file-missing", what=what, expected="a line a file")
+        return
+    if isinstance(lines, OSError):
+        what = f"{folder / SUMS} cannot be read: {lines.strerror}"
+        yield tell(rule="file-missing", what=what, expected="a line a file")
+        return
     declared = {
-        f"{entry.folder or name}/{file}": (facts.sha256, book.where(name, "files", file, "sha256"), name)
+        f"{book.folder(name)}/{file}": (facts.sha256, book.where(name, "files", file, "sha256"), name)
         for name, entry in book.datasets.items()
         for file, facts in entry.files.items()
     }
-    for name, sha256 in listed.items():
+    first: dict[str, int] = {}
+    for number, sha256, name in lines:
         expected, where, dataset = declared.get(name, (book.sha256 if name == book.path.name else None, line, ""))
-        if sha256 != expected:
-            told = f"{SUMS} lists {name} with sha256\n    {sha256}, declared is\n    {expected or 'no such file'}"
-            yield tell(
-                rule="file-hash",
-                dataset=dataset,
-                what=told,
-                where=where,
-                path=str(folder / SUMS),
-                expected=expected,
-                found=sha256,
-            )
+        tell_of = partial(tell, dataset=dataset, where=where, expected=expected, found=sha256)
+        if not name:
+            what = f"line {number:,} of {SUMS} is not a sha256, two blanks and a file's path"
+            yield tell(rule="sums", what=what, expected="a line a file")
+        elif first.setdefault(name, number) != number:
+            what = f"line {number:,} of {SUMS} lists {printable(name)} again; line {first[name]:,} does already"
+            yield tell_of(rule="sums", what=what)
+        elif sha256 != expected:
+            told = f"{SUMS} lists {printable(name)} with sha256\n    {sha256}, declared is\n    "
+            yield tell_of(rule="file-hash", what=told + (expected or "no such file"))
 
 
 def _others(book: Manifest, folder: Path, declared: set[Path]) -> Iterator[Finding]:
@@ -89,10 +160,10 @@ def _others(book: Manifest, folder: Path, declared: set[Path]) -> Iterator[Findi
             yield Finding(
                 rule="undeclared",
                 dataset="",
-                what=f"{path.relative_to(folder).as_posix()} is in the mirror and declared nowhere",
-                path=str(path),
+                what=f"{printable(path.relative_to(folder).as_posix())} is in the mirror and declared nowhere",
+                path=printable(str(path)),
                 where=f"{book.path.name}:1",
                 expected="nothing",
-                found=f"{path.stat().st_size:,} bytes",
+                found=f"{path.lstat().st_size:,} bytes",
                 mend="Remove it.",
             )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tinytorch_datasets import cache, stages
-from tinytorch_datasets.auditing import pickles, receipt, values
+from tinytorch_datasets.auditing import folder, pickles, receipt, values
 from tinytorch_datasets.comparing import compared
 from tinytorch_datasets.findings import Audited, Finding, State
 from tinytorch_datasets.hashing import Digest, Meter, Step, digest_or_error, side_by_side, size_of
@@ -96,6 +96,8 @@ class Stock:
                 stamps.remember(plan.root / file.name, digest.sha256)
         stamps.save()
         found = list(compared(self._book, plan, self.found, stages.mend(plan)))
+        if plan.status == "shipped":
+            found += folder.linked(self._book, plan, self._where.shipped)
         here = [file for file in plan.files if plan.root / file.name in self.found]
         if plan.status == "remote" and here and len(here) < len(plan.files):
             gone = [file for file in plan.files if file not in here]

@@ -52,7 +52,7 @@ def values(column: Column, cells: Cells, places: Sequence[int]) -> np.ndarray | 
     """The values of one field in all of these rows, in its declared dtype and shape.
 
     Raises:
-        ContentError: A cell is empty, not a number, not finite, does not fit the dtype, or is no class.
+        ContentError: A cell is empty, not a number, not finite, does not fit the dtype, or is not a class.
     """
     picked = _picked(cells.rows, places)
     if column.is_text:

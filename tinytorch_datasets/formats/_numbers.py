@@ -97,9 +97,12 @@ def native(values: np.ndarray, path: Path, whose: str) -> np.ndarray:
     if values.dtype == np.bool_ and values.size and np.ascontiguousarray(values).view(np.uint8).max() > 1:
         reason = f"{whose} holds a bool that is neither 0 nor 1"
         raise DecodeError(path, reason)
-    if values.dtype.isnative:
-        return values
-    return values.astype(values.dtype.newbyteorder("="))
+    return turned(values)
+
+
+def turned(values: np.ndarray) -> np.ndarray:
+    """The same numbers in this machine's byte order; the array itself if it has that already."""
+    return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
 
 
 def rows(column: Column, stream: Stream, dtype: np.dtype, shape: tuple[int, ...], whose: str) -> Iterator[Block]:

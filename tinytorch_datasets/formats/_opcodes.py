@@ -220,7 +220,7 @@ def instructions(
         elif code in BARE:
             yield start, code, None
         else:
-            _refuse(start, f"{code!r} is no instruction")
+            _refuse(start, f"{code!r} is not an instruction")
     if pickle.at < frame_end:
         promised, here = frame_end - frame_at - 9, pickle.at - frame_at - 9
         _refuse(frame_at, f"a frame of {promised:,} bytes is promised, {here:,} are left")

@@ -129,7 +129,7 @@ class Machine:
     def number(self, line: Any) -> None:
         digits = line.strip().removesuffix(b"L")
         if len(digits) > LONGEST_NUMBER or not digits.lstrip(b"-").isdigit():
-            msg = "a whole number that is none, or has too many digits"
+            msg = "not a whole number, or one of too many digits"
             raise BadPickle(msg)
         self.push({b"00": False, b"01": True}.get(digits, int(digits)))
 

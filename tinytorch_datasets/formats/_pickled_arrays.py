@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from tinytorch_datasets.formats._numbers import MOST_DIMENSIONS, plain
+from tinytorch_datasets.formats._numbers import MOST_DIMENSIONS, plain, turned
 from tinytorch_datasets.formats._opcodes import BadPickle
 from tinytorch_datasets.formats._pickled_texts import Spelled
 
@@ -103,7 +103,9 @@ def _frombuffer(allowance: Allowance, args: tuple[Any, ...]) -> np.ndarray:
     if len(args) not in (4, 5) or not _is(args[3], "C", "F", "K"):
         _odd("the arguments of _frombuffer")
     dtype, shape = _checked(args[1], args[2], args[0])
-    flat = np.frombuffer(args[0], dtype) if args[0] else np.empty(0, dtype)
+    if not dtype.isnative:
+        allowance.spend(len(args[0]))
+    flat = turned(np.frombuffer(args[0], dtype) if args[0] else np.empty(0, dtype))
     if args[3] != "K":
         return flat.reshape(shape, order=args[3])
     axes = args[4] if len(args) == 5 else None

@@ -9,13 +9,14 @@ annotations. It knows bytes: never YAML, never the network, never where the valu
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from tinytorch_datasets.parts import Problems
 from tinytorch_datasets.plan import Column, Split
 
 Layout = Literal["file per field", "file per split", "members"]
@@ -33,7 +34,12 @@ class Block(NamedTuple):
 
 
 Decoder = Callable[..., Iterator[Block]]
+Check = Callable[[Mapping[str, Any], Iterable[str], Iterable[str]], Problems]
 Pickles = Callable[[Sequence[Split]], Iterator[tuple[Path, str, Callable[[int], bytes]]]]
+
+
+def _nothing(options: Mapping[str, Any], fields: Iterable[str], splits: Iterable[str]) -> Problems:
+    return iter(())
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ class Format:
         layout: How a split names its bytes: a file for each field, one file for all, or members of one file.
         version: Part of the name of every decoded array; raise it when the same bytes would decode otherwise.
         options: Type of each option, by name; `required` are those without a default.
+        check: ``check(options, fields, splits)``, yielding what is wrong with options of the right types, and where
+            below ``options:``; `fields` and `splits` are the names that the entry has.
         pickles: ``pickles(splits)``, yielding (file, member or "", function that reads at most so many bytes) of
             each pickle that decoding would read, to be read before the next is asked for: for an audit of what they
             ask for. None where there are no pickles.
@@ -57,6 +65,7 @@ class Format:
     version: int
     options: Mapping[str, Any]
     required: frozenset[str]
+    check: Check = _nothing
     pickles: Pickles | None = None
 
     @property
@@ -69,7 +78,7 @@ _formats: dict[str, Format] = {}
 
 
 def decodes(
-    name: str, *, layout: Layout, version: int = 1, pickles: Pickles | None = None
+    name: str, *, layout: Layout, version: int = 1, check: Check = _nothing, pickles: Pickles | None = None
 ) -> Callable[[Decoder], Decoder]:
     """Register the decorated function as the decoder of format `name`."""
 
@@ -89,6 +98,7 @@ def decodes(
             version=version,
             options={p.name: p.annotation for p in keywords},
             required=frozenset(p.name for p in keywords if p.default is inspect.Parameter.empty),
+            check=check,
             pickles=pickles,
         )
         return decode

@@ -114,7 +114,7 @@ class _Tar:
             return int.from_bytes(field[1:], "big")
         found = _OCTAL.fullmatch(field)
         if not found:
-            self.archive.fail(f"it is not a tar archive, or is damaged: the {what} in a header is no number")
+            self.archive.fail(f"it is not a tar archive, or is damaged: the {what} in a header is not a number")
         return int(found[1] or b"0", 8)
 
     def _extension(self, kind: bytes, size: int) -> dict[str, str]:
@@ -137,7 +137,7 @@ class _Tar:
         if any(key.startswith("GNU.sparse.") for key in records):
             said["sparse"] = "1"
         if not said.get("size", "0").isdecimal() or len(said.get("size", "0")) > 19:
-            self.archive.fail("it is damaged: the size in a pax header is no number")
+            self.archive.fail("it is damaged: the size in a pax header is not a number")
         return said
 
     def _pax(self, body: bytes) -> Iterator[tuple[str, str]]:

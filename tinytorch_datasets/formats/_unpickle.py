@@ -74,7 +74,7 @@ def load_dict(data: Data, path: Path, *, most: int, declared: int | None = None,
 
     Raises:
         UnsafePickle: As for `load`.
-        DecodeError: As for `load`, or it is no dict.
+        DecodeError: As for `load`, or it is not a dict.
     """
     loaded = load(data, path, most=most, declared=declared, member=member)
     if not isinstance(loaded, dict):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
-from typing import NoReturn
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn
 
+from tinytorch_datasets.errors import did_you_mean
 from tinytorch_datasets.formats._cells import Cells, values
 from tinytorch_datasets.formats._registry import Block, decodes
 from tinytorch_datasets.formats._stream import Stream
 from tinytorch_datasets.formats._table import places
 from tinytorch_datasets.formats._text import lines, opened_text
+from tinytorch_datasets.parts import Problems
 from tinytorch_datasets.plan import Column, Split
 
 ROWS_A_BLOCK = 4096
@@ -18,7 +20,22 @@ BLOCK_CHARACTERS = 1 << 20
 LONGEST_ROW = 2 << 20
 
 
-@decodes("csv", layout="file per split")
+def _check(options: Mapping[str, Any], fields: Iterable[str], splits: Iterable[str]) -> Problems:
+    """A delimiter that is none, and columns of no field."""
+    if "delimiter" in options and (wrong := _no_delimiter(options["delimiter"])):
+        yield ("delimiter",), wrong
+    for field in options.get("columns") or ():
+        if field not in fields:
+            yield ("columns", field), f"no field of that name{did_you_mean(field, fields)}"
+
+
+def _no_delimiter(delimiter: str) -> str | None:
+    if len(delimiter) == 1 and delimiter not in '"\r\n\0':
+        return None
+    return f"must be one character and no quote, is {delimiter!r}"
+
+
+@decodes("csv", layout="file per split", check=_check)
 def delimited(
     splits: Sequence[Split],
     *,
@@ -48,8 +65,8 @@ def delimited(
         for path in dict.fromkeys(column.file for column in split.columns.values()):
             fields = [column for column in split.columns.values() if column.file == path]
             with opened_text(path, fields) as stream:
-                if len(delimiter) != 1 or delimiter in '"\r\n\0':
-                    stream.fail(f"the option delimiter must be one character and no quote, is {delimiter!r}")
+                if wrong := _no_delimiter(delimiter):
+                    stream.fail(f"the option delimiter {wrong}")
                 yield from _table(stream, split, fields, delimiter, header, columns or {})
 
 

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
 from tinytorch_datasets.errors import ContentError, DecodeError, did_you_mean
 from tinytorch_datasets.formats._registry import Block, decodes
 from tinytorch_datasets.formats._text import document, opened_text
+from tinytorch_datasets.parts import Problems
 from tinytorch_datasets.plan import Column, Split
 
 FIELDS = ("questions", "answers", "levels", "text")
 QUESTION, ANSWER = "Q: ", "A: "
 
 
-@decodes("qa-text", layout="file per split")
+def _check(options: Mapping[str, Any], fields: Iterable[str], splits: Iterable[str]) -> Problems:
+    """Levels of no split."""
+    for split in options.get("levels") or ():
+        if split not in splits:
+            yield ("levels", split), f"no split of that name{did_you_mean(split, splits)}"
+
+
+@decodes("qa-text", layout="file per split", check=_check)
 def qa_text(splits: Sequence[Split], *, levels: dict[str, list[int]] | None = None) -> Iterator[Block]:
     """Pairs of a question and an answer, in UTF-8 text with LF at the end of its lines.
 
