@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from add_world import add, put
 from click.testing import CliRunner, Result
-from conftest import ROOT, Served
+from conftest import Served
 from faulty_server import FaultyServer, answer, serve, sha256
 from format_writers import batch, idx, member, npy, npz, table, tarred
 
@@ -27,31 +28,6 @@ from tinytorch_datasets.errors import DecodeError
 
 X = np.random.RandomState(0).randint(0, 256, (30, 8, 8)).astype("u1")
 Y = np.arange(30) % 3
-
-
-@pytest.fixture
-def manifest(tmp_path: Path) -> Path:
-    """The repository's manifest, comments and all, in a folder of its own."""
-    path = tmp_path / "clone" / "datasets.yaml"
-    path.parent.mkdir()
-    path.write_bytes((ROOT / "datasets.yaml").read_bytes())
-    return path
-
-
-def add(manifest: Path, *arguments: object) -> Result:
-    """`tinytorch-datasets add`, as typed."""
-    return CliRunner().invoke(main, ["add", "--manifest", str(manifest), *map(str, arguments)])
-
-
-def put(folder: Path, **files: bytes | str) -> list[Path]:
-    """Files in a folder; `train_csv` is train.csv."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, data in files.items():
-        path = folder / re.sub(r"_(?=[a-z0-9]+$)", ".", name)
-        path.write_bytes(data.encode() if isinstance(data, str) else data)
-        paths.append(path)
-    return paths
 
 
 def _idx(folder: Path) -> list[Path]:

@@ -108,7 +108,7 @@ def add(
 
         def written() -> tuple[pages.Entry, str, int]:
             entry = pages.entry(called, made, found, known, status=status, mirrors=hosts)
-            return entry, *pages.with_entry(text, entry.lines)
+            return entry, *pages.with_entry(text, entry.lines, manifest.name)
 
         # Digests are of the values as the entry has them handed over: so it is written once without.
         digests = proofs.proved(written()[1], called, found, scratch, manifest, mend=UNPROVED)
@@ -174,13 +174,13 @@ def update(
             changes |= {(*at, "sha256"): source.sha256} if source.sha256 != before.sha256 else {}
             if before.md5 and (md5 := digest(source.path, md5_too=True).md5) and md5 != before.md5:
                 changes[(*at, "md5")] = md5
-        after = pages.with_values(text, changes)
+        after = pages.with_values(text, changes, manifest.name)
         digests = proofs.proved(after, name, found, scratch, manifest, mend=UNCORRECTED)
         for field, one in book.entry(name).fields.items():
             for split, sha256 in one.sha256.items():
                 if digests[field][split] != sha256:
                     changes["datasets", name, "fields", field, "sha256", split] = digests[field][split]
-        after = pages.with_values(text, changes)
+        after = pages.with_values(text, changes, manifest.name)
         proofs.checked(after, scratch, manifest)
         told = [
             Change(book.where(*keys[1:]), ".".join(keys[1:]), _before(book, keys), value)
