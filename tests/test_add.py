@@ -408,6 +408,42 @@ class TestRecognition:
         assert "left out: mine.npz: 'y_train': not in every split" in told.stderr
         assert list(load_manifest(manifest).datasets["mine"].fields) == ["images"]
 
+    def test_arrays_that_are_no_numbers_are_left_out(self, manifest: Path, tmp_path: Path) -> None:
+        """Texts, bytes and records, which `np.savez` keeps as gladly: told, whatever NumPy calls their dtype."""
+        others = {"names": np.array(["a", "b"]), "raw": np.array([b"a"]), "rows": np.zeros(30, [("a", "i4")])}
+        told = add(manifest, *put(tmp_path / "made", mine_npz=npz(x=X, y=Y, **others)), "--ship")
+
+        assert told.exit_code == 0, told.output
+        assert told.stderr.splitlines()[:3] == [
+            "left out: mine.npz: 'names': str32 (2,) is not a row of samples that can be declared",
+            "left out: mine.npz: 'raw': bytes8 (1,) is not a row of samples that can be declared",
+            "left out: mine.npz: 'rows': void32 (30,) is not a row of samples that can be declared",
+        ]
+        np.testing.assert_array_equal(get("mine", manifest=manifest, offline=True).train.images, X)
+
+    @pytest.mark.parametrize(
+        ("name", "data", "reason"),
+        [
+            (
+                "x_npy",
+                npy(np.array(["a", "b"])),
+                "nothing in it can be declared: x.npy: str32 (2,) is not a row of samples that can be declared",
+            ),
+            ("x_pkl", pickle.dumps({"about": "nothing"}), "it holds no array, and no list of numbers or texts"),
+        ],
+    )
+    def test_what_has_nothing_to_declare_is_refused(
+        self, manifest: Path, tmp_path: Path, name: str, data: bytes, reason: str
+    ) -> None:
+        """With what would be read."""
+        (path,) = put(tmp_path / "made", **{name: data})
+        told = add(manifest, path, "--ship")
+
+        assert (told.exit_code, told.stderr) == (
+            1,
+            f"error: {path}: {reason}\n  Save its samples as arrays of numbers.\n",
+        )
+
 
 class TestTheCall:
     """A wrong call is told with its mend, exit 2, and nothing is written."""

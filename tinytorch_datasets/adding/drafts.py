@@ -70,7 +70,11 @@ def draft(looks: Sequence[Look], wanted: Callable[[str], str | None] = lambda na
         reason = f"it is {others[0].format}, and {looks[0].file} is {form}; a data set has one format"
         raise DecodeError(others[0].path, reason, mend="Add them one by one, or convert one of them.")
     left_out: list[str] = []
-    parts = _sorted_out([_Part(*found) for found in placed(list(looks), wanted)], left_out)
+    found = [_Part(*one) for one in placed(list(looks), wanted)]
+    if not found:
+        reason = "it holds no array, and no list of numbers or texts"
+        raise DecodeError(looks[0].path, reason, mend="Save its samples as arrays of numbers.")
+    parts = _sorted_out(found, left_out)
     made = Draft(form, _options(looks), _fields(parts), _splits(parts, formats.of(form).layout), left_out)
     _fill_in(made, parts)
     return made
@@ -86,6 +90,7 @@ def _sorted_out(parts: list[_Part], left_out: list[str]) -> list[_Part]:
             left_out.append(
                 f"{_told(part)}: {part.seen.dtype} {part.seen.shape} is not a row of samples that can be declared"
             )
+    mend = "Say which split each file is: --split NAME=FILE." if kept else "Save its samples as arrays of numbers."
     splits = dict.fromkeys(part.split for part in kept)
     for split in splits:
         counts = [
@@ -107,9 +112,8 @@ def _sorted_out(parts: list[_Part], left_out: list[str]) -> list[_Part]:
     left_out += [f"{_told(part)}: not in every split" for part in kept if part.field not in everywhere]
     kept = [part for part in kept if part.field in everywhere]
     if not kept:
-        first = parts[0]
-        reason = "nothing in it can be declared: " + "; ".join(left_out or ["it is empty"])
-        raise DecodeError(first.look.path, reason, mend="Say which split each file is: --split NAME=FILE.")
+        reason = "nothing in it can be declared: " + "; ".join(left_out)
+        raise DecodeError(parts[0].look.path, reason, mend=mend)
     met: dict[tuple[str, str, str], _Part] = {}
     for part in kept:
         other = met.setdefault((part.split, part.field, part.seen.member), part)

@@ -22,6 +22,7 @@ from tinytorch_datasets.formats.idx import TYPES
 from tinytorch_datasets.plan import DTYPES, TEXT
 
 HEAD_BYTES = 2**16
+NUMBERS = frozenset(DTYPES) - {TEXT}
 
 
 def look(path: Path, file: str) -> Look:
@@ -155,7 +156,8 @@ def placed(looks: list[Look], wanted: Callable[[str], str | None]) -> Iterator[t
         for seen in one.seen:
             said = wanted(seen.member or seen.key) or wanted(one.file)
             split = said or seen.split or names.split_of(seen.member or seen.key) or names.split_of(one.file) or "train"
-            kind = TEXT if seen.dtype == TEXT else np.dtype(seen.dtype).kind
+            # NumPy has names for dtypes that it does not read back, such as str32; they are left out as unusable.
+            kind = TEXT if seen.dtype not in NUMBERS else np.dtype(seen.dtype).kind
             field = seen.field or names.field_of(seen.key or one.file, seen.shape, kind)
             yield one, seen, split, field
 
