@@ -22,7 +22,7 @@ from format_writers import batch, idx, member, npy, npz, table, tarred
 
 from tinytorch_datasets import Dataset, formats, get, load_manifest
 from tinytorch_datasets.adding import names, pages
-from tinytorch_datasets.adding.looks import look
+from tinytorch_datasets.adding.looks import looks
 from tinytorch_datasets.cli import main
 from tinytorch_datasets.errors import DecodeError
 
@@ -294,7 +294,8 @@ class TestRecognition:
         if form == "csv":
             other.write_bytes(other.read_bytes())
 
-        assert look(other, other.name).format == form
+        (found,) = looks([(other, other.name)])
+        assert found.format == form
 
     @pytest.mark.parametrize(
         ("data", "said"),
@@ -308,7 +309,7 @@ class TestRecognition:
         """With the formats there are."""
         (tmp_path / "x").write_bytes(data)
         with pytest.raises(DecodeError) as caught:
-            look(tmp_path / "x", "x")
+            looks([(tmp_path / "x", "x")])
 
         assert said in str(caught.value)
         assert "There are: cifar-python, csv, idx, npy, npz, pickle, qa-text, text." in str(caught.value)
@@ -324,7 +325,7 @@ class TestRecognition:
         """Where its name says that it is one."""
         (tmp_path / "x.csv").write_text(text)
         with pytest.raises(DecodeError) as caught:
-            look(tmp_path / "x.csv", "x.csv")
+            looks([(tmp_path / "x.csv", "x.csv")])
 
         assert caught.value.reason == said
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from tinytorch_datasets import stages
 from tinytorch_datasets.adding import names, pages, proofs, sources
 from tinytorch_datasets.adding.drafts import Draft, draft
-from tinytorch_datasets.adding.looks import look
+from tinytorch_datasets.adding.looks import looks
 from tinytorch_datasets.adding.sources import Source
 from tinytorch_datasets.errors import DecodeError, UsageError
 from tinytorch_datasets.hashing import digest
@@ -97,8 +97,9 @@ def add(
             mend = f"`tinytorch-datasets update {called}` refreshes its hashes; --name gives this one another name."
             raise UsageError(what, where=book.where(called), mend=mend)
         try:
-            looks = [look(source.path, source.name) for source in found]
-            made = draft(looks, lambda told: _wanted(told, splits or {}))
+            made = draft(
+                looks((source.path, source.name) for source in found), lambda told: _wanted(told, splits or {})
+            )
         except DecodeError as error:
             error.mend = error.mend or UNREAD
             raise

@@ -146,7 +146,7 @@ def _fields(parts: Sequence[_Part]) -> dict[str, Field]:
         if (before.dtype, before.shape) != (made.dtype, made.shape):
             reason = f"{_told(part)} is {made.dtype} {list(made.shape)}, in another split "
             reason += f"it is {before.dtype} {list(before.shape)}"
-            raise DecodeError(part.look.path, reason)
+            raise DecodeError(part.look.path, reason, mend="Save them alike, or add them one by one.")
     for part in parts:
         if part.seen.classes is not None:
             known = found[part.field].classes or ()

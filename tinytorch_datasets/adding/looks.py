@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,18 @@ HEAD_BYTES = 2**16
 NUMBERS = frozenset(DTYPES) - {TEXT}
 
 
-def look(path: Path, file: str) -> Look:
-    """Recognise a file.
+def looks(files: Iterable[tuple[Path, str]]) -> list[Look]:
+    """Recognise the files of a data set, each at a path and with a name in it. Tables are looked at together.
 
     Raises:
-        DecodeError: It is none of the formats, or it is damaged.
+        DecodeError: One is none of the formats, or it is damaged.
     """
+    found = [_look(path, file) for path, file in files]
+    told = iter(tables.looks([one for one in found if isinstance(one, tables.Table)]))
+    return [next(told) if isinstance(one, tables.Table) else one for one in found]
+
+
+def _look(path: Path, file: str) -> Look | tables.Table:
     with path.open("rb") as raw:
         packed = raw.read(4)
     with opened(path, limit=INFLATED_BYTES, promise="the most that is read to recognise a file") as stream:
@@ -123,8 +129,8 @@ def _text(path: Path, file: str, head: bytes) -> Look:
     return Look(file, path, "text", (Seen("", TEXT, (1,), field="text"),), {"unit": "document"})
 
 
-def _table(path: Path, file: str, head: bytes) -> Look:
-    return tables.look(path, file)
+def _table(path: Path, file: str, head: bytes) -> tables.Table:
+    return tables.read(path, file)
 
 
 def _is_table(head: bytes, path: Path) -> bool:
@@ -138,7 +144,8 @@ def _batches(path: Path, file: str, head: bytes) -> Look:
     return batches.look(path, file)
 
 
-_KINDS: tuple[tuple[Callable[[bytes, Path], bool], Callable[[Path, str, bytes], Look]], ...] = (
+_Read = Callable[[Path, str, bytes], Look | tables.Table]
+_KINDS: tuple[tuple[Callable[[bytes, Path], bool], _Read], ...] = (
     (lambda head, path: head == b"PK\x03\x04", _npz),
     (lambda head, path: head[:6] == b"\x93NUMPY", _npy),
     (lambda head, path: head[257:262] == b"ustar", _batches),
@@ -150,9 +157,9 @@ _KINDS: tuple[tuple[Callable[[bytes, Path], bool], Callable[[Path, str, bytes], 
 )
 
 
-def placed(looks: list[Look], wanted: Callable[[str], str | None]) -> Iterator[tuple[Look, Seen, str, str]]:
+def placed(found: list[Look], wanted: Callable[[str], str | None]) -> Iterator[tuple[Look, Seen, str, str]]:
     """Everything seen, with the split and the field that it is. `wanted` is what a person said of a name."""
-    for one in looks:
+    for one in found:
         for seen in one.seen:
             said = wanted(seen.member or seen.key) or wanted(one.file)
             split = said or seen.split or names.split_of(seen.member or seen.key) or names.split_of(one.file) or "train"
