@@ -95,16 +95,18 @@ def place(source: Source, folder: Path) -> None:
 
 def _once(web: Web, name: str, into: Path, progress: Progress | None) -> Source:
     answer = web.open(0, None)
-    sha256, came, head = hashlib.sha256(), 0, b""
+    sha256, came, head, total = hashlib.sha256(), 0, b"", answer.total or -1
     try:
+        if progress is not None:
+            progress(name, 0, total)
         with whole_file(into) as out:
             for chunk in answer.chunks:
                 head += chunk[: HEAD_BYTES - len(head)]
                 sha256.update(chunk)
                 out.write(chunk)
                 came += len(chunk)
-                if progress is not None and answer.total and came < answer.total:
-                    progress(name, came, answer.total)
+                if progress is not None and came != total:
+                    progress(name, came, total)
             if answer.length is not None and came != answer.length:
                 reason = f"the connection ended after {came:,} of {answer.length:,} bytes"
                 raise Interrupted(reason)
