@@ -459,6 +459,29 @@ class TestTheCall:
             "  Copy it to the shipped data with --ship, or say where it is with --mirror URL.\n",
         )
 
+    def test_a_mirror_of_what_ships(self, manifest: Path, tmp_path: Path) -> None:
+        """Nobody would ask it; it is not dropped in silence."""
+        told = add(manifest, *_npz(tmp_path / "made"), "--ship", "--mirror", "https://example.org/")
+
+        assert (told.exit_code, told.stderr) == (
+            2,
+            "error: files that ship have no mirror: they come with the manifest, "
+            "and https://example.org/ would be asked by nobody\n"
+            "  Leave out --ship or --mirror.\n",
+        )
+
+    def test_a_split_that_is_nowhere(self, manifest: Path, tmp_path: Path) -> None:
+        """A slip of the pen puts nothing into the wrong split."""
+        before, (path,) = manifest.read_bytes(), _npz(tmp_path / "made")
+        told = add(manifest, path, "--ship", "--name", "mine", "--split", "test=holdot*")
+
+        assert (told.exit_code, told.stderr) == (
+            2,
+            "error: --split test=holdot* matches none of: mnist.npz, x_train, y_train, x_test, y_test\n"
+            "  Name a file, or what is inside one, by its whole name or with * and ?.\n",
+        )
+        assert manifest.read_bytes() == before
+
     def test_a_name_that_is_taken(self, manifest: Path, tmp_path: Path) -> None:
         """The other one's line, and what to do."""
         told = add(manifest, *_npz(tmp_path / "made"), "--ship")

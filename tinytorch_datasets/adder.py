@@ -17,6 +17,7 @@ from tinytorch_datasets import stages
 from tinytorch_datasets.adding import names, pages, proofs, sources
 from tinytorch_datasets.adding.drafts import Draft, draft
 from tinytorch_datasets.adding.looks import looks
+from tinytorch_datasets.adding.seen import Look
 from tinytorch_datasets.adding.sources import Source
 from tinytorch_datasets.errors import DecodeError, UsageError
 from tinytorch_datasets.hashing import digest
@@ -28,6 +29,9 @@ UNPROVED = (
     "The manifest is as it was. Is each file the split that it was taken for? --split NAME=FILE says which it is."
 )
 UNCORRECTED = "The manifest is as it was: first correct what the entry says beyond sizes and hashes."
+
+# Of a hundred names in an archive, a few show what they are like.
+SHOWN_NAMES = 12
 
 
 class Question(NamedTuple):
@@ -56,7 +60,7 @@ def add(
     *,
     manifest: Path,
     name: str | None = None,
-    splits: Mapping[str, str] | None = None,
+    splits: Sequence[tuple[str, str]] = (),
     ship: bool = False,
     mirrors: Sequence[str] = (),
     facts: Mapping[str, str] | None = None,
@@ -69,9 +73,9 @@ def add(
         given: Its files: addresses, paths, or folders of files.
         manifest: The manifest to write to. It is made if it is not there.
         name: Its name; None makes one from the files' names.
-        splits: For a split's name, a pattern of the files, members or keys that it is.
+        splits: Names of splits, each with a pattern of the files, members or keys that it is.
         ship: Whether to copy the files to the shipped ones. Else they are remote, and what was downloaded is kept.
-        mirrors: Addresses to which a file's name is appended.
+        mirrors: Addresses to which a file's name is appended, of files that do not ship.
         facts: "title", "license" and "source", as far as known; the rest stays an open question in the entry.
         dry_run: Whether to write nothing.
         progress: As for `get`.
@@ -83,6 +87,9 @@ def add(
         what = "a file on this computer has no address that others could fetch it from"
         mend = "Copy it to the shipped data with --ship, or say where it is with --mirror URL."
         raise UsageError(what, mend=mend)
+    if ship and mirrors:
+        what = f"files that ship have no mirror: they come with the manifest, and {mirrors[0]} would be asked by nobody"
+        raise UsageError(what, mend="Leave out --ship or --mirror.")
     if name is not None and names.entry_name(name) != name:
         what = f"{name!r} is no name of a data set; {names.entry_name(name)!r} would be"
         raise UsageError(what, mend="A name is lowercase letters, digits, '.', '_' and '-'.")
@@ -97,9 +104,9 @@ def add(
             mend = f"`tinytorch-datasets update {called}` refreshes its hashes; --name gives this one another name."
             raise UsageError(what, where=book.where(called), mend=mend)
         try:
-            made = draft(
-                looks((source.path, source.name) for source in found), lambda told: _wanted(told, splits or {})
-            )
+            seen = looks((source.path, source.name) for source in found)
+            _refuse_to_match_nothing(splits, seen)
+            made = draft(seen, lambda told: next((split for split, pattern in splits if _is(told, pattern)), None))
         except DecodeError as error:
             error.mend = error.mend or UNREAD
             raise
@@ -219,11 +226,19 @@ def _name(given: Sequence[str], found: Sequence[Source]) -> str:
     return names.entry_name(alike or (parents.pop() if len(parents) == 1 else found[0].name))
 
 
-def _wanted(told: str, splits: Mapping[str, str]) -> str | None:
-    for split, pattern in splits.items():
-        if fnmatch.fnmatchcase(told, pattern) or fnmatch.fnmatchcase(told.rpartition("/")[2], pattern):
-            return split
-    return None
+def _is(told: str, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(told, pattern) or fnmatch.fnmatchcase(told.rpartition("/")[2], pattern)
+
+
+def _refuse_to_match_nothing(splits: Sequence[tuple[str, str]], seen: Sequence[Look]) -> None:
+    """A pattern with a slip of the pen would put everything into another split, and nobody would see it."""
+    told = dict.fromkeys(name for one in seen for s in one.seen for name in (one.file, s.member or s.key) if name)
+    for split, pattern in splits:
+        if not any(_is(name, pattern) for name in told):
+            shown = ", ".join(list(told)[:SHOWN_NAMES])
+            more = f" and {len(told) - SHOWN_NAMES:,} more" if len(told) > SHOWN_NAMES else ""
+            what = f"--split {split}={pattern} matches none of: {shown}{more}"
+            raise UsageError(what, mend="Name a file, or what is inside one, by its whole name or with * and ?.")
 
 
 def _hosts(found: Sequence[Source]) -> list[str]:

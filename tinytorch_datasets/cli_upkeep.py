@@ -62,13 +62,13 @@ def add(
     from tinytorch_datasets.reports.people import shown
     from tinytorch_datasets.telling import counts
 
-    wanted = {}
+    wanted = []
     for told in splits:
         split, equals, pattern = told.partition("=")
         if not (equals and split and pattern):
             msg = f"--split is SPLIT=PATTERN (test=holdout.csv), not {told!r}"
             raise click.UsageError(msg)
-        wanted[split] = pattern
+        wanted.append((split, pattern))
     for mirror in mirrors:
         if not mirror.startswith(("http://", "https://")):
             msg = f"--mirror is an address that starts with https:// or http://, not {mirror!r}"
