@@ -124,3 +124,23 @@ def test_nothing_is_written_that_says_something_else() -> None:
         "  declared at datasets.yaml:2\n"
         "  Nothing was written: write it in plain YAML blocks, or make the change by hand."
     )
+
+
+def test_a_file_that_two_entries_share(tmp_path: Path) -> None:
+    """It is one file, so both say the same of it: what `update` changes in one, it changes in the other, and shows."""
+    declared = f"a.txt: {{{said(A)}}}", f"b.txt: {{{said(B)}}}"
+    path = book(tmp_path, entry("x", *declared) + entry("y", *declared, folder="x"), x=NEW)
+    told = update(path, "x")
+
+    lines = {name: load_manifest(path).where(name, "files", "b.txt") for name in "xy"}
+    assert (told.exit_code, told.stdout.splitlines(), told.stderr) == (
+        0,
+        [
+            f"{lines[name]}: {name}.files.b.txt.{key}: {before} -> {after}"
+            for name in "xy"
+            for key, before, after in (("bytes", 4, 6), ("sha256", sha256(B), sha256(NEW)))
+        ],
+        "y shares a file: `tinytorch-datasets update y` refreshes its digests\n",
+    )
+    assert get("y", manifest=path, offline=True).test.text[0] == "three\n"
+    assert update(path, "y").stdout == "y: nothing changed\n"

@@ -20,6 +20,7 @@ from tinytorch_datasets.adding.looks import looks
 from tinytorch_datasets.adding.seen import Look
 from tinytorch_datasets.adding.sources import Source
 from tinytorch_datasets.errors import DecodeError, UsageError
+from tinytorch_datasets.file_names import folded
 from tinytorch_datasets.hashing import digest
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.progress import Progress
@@ -138,8 +139,9 @@ def add(
 
 @dataclass(frozen=True)
 class Change:
-    """One value of the manifest that `update` changed: where it is, and what it was and is."""
+    """One value of the manifest that `update` changed: in which entry, where it is, and what it was and is."""
 
+    entry: str
     where: str
     key: str
     before: str | int
@@ -153,6 +155,8 @@ def update(
     name: str, *, manifest: Path, fetch: bool = False, dry_run: bool = False, progress: Progress | None = None
 ) -> list[Change]:
     """Refresh sizes, hashes and digests of a data set whose files were changed on purpose.
+
+    Sizes and hashes are refreshed wherever the same file is declared, because two entries may share one.
 
     Args:
         name: The data set.
@@ -175,13 +179,13 @@ def update(
         else:
             found = [_renamed(source, f.name) for f in plan.files for source in sources.read(str(plan.root / f.name))]
         changes: dict[tuple[str, ...], str | int] = {}
-        declared = book.entry(name).files
         for source in found:
-            at, before = ("datasets", name, "files", source.name), declared[source.name]
-            changes |= {(*at, "bytes"): source.bytes} if source.bytes != before.bytes else {}
-            changes |= {(*at, "sha256"): source.sha256} if source.sha256 != before.sha256 else {}
-            if before.md5 and (md5 := digest(source.path, md5_too=True).md5) and md5 != before.md5:
-                changes[(*at, "md5")] = md5
+            for entry, file in _sharing(book, name, source.name):
+                at, before = ("datasets", entry, "files", file), book.entry(entry).files[file]
+                changes |= {(*at, "bytes"): source.bytes} if source.bytes != before.bytes else {}
+                changes |= {(*at, "sha256"): source.sha256} if source.sha256 != before.sha256 else {}
+                if before.md5 and (md5 := digest(source.path, md5_too=True).md5) and md5 != before.md5:
+                    changes[(*at, "md5")] = md5
         after = pages.with_values(text, changes, manifest.name)
         digests = proofs.proved(after, name, found, scratch, manifest, mend=UNCORRECTED)
         for field, one in book.entry(name).fields.items():
@@ -191,7 +195,7 @@ def update(
         after = pages.with_values(text, changes, manifest.name)
         proofs.checked(after, scratch, manifest)
         told = [
-            Change(book.where(*keys[1:]), ".".join(keys[1:]), _before(book, keys), value)
+            Change(keys[1], book.where(*keys[1:]), ".".join(keys[1:]), _before(book, keys), value)
             for keys, value in changes.items()
         ]
         if not dry_run and changes:
@@ -262,6 +266,15 @@ def _refuse_to_replace(source: Source, target: Path) -> None:
     if target.exists() and next(sources.read(str(target))).sha256 != source.sha256:
         what = f"{target} is there already, and is another file"
         raise UsageError(what, mend="Move it away, or give the data set another --name.")
+
+
+def _sharing(book: Manifest, name: str, file: str) -> Iterator[tuple[str, str]]:
+    """Each entry that declares the same file of the same folder, this one first; and what it calls the file."""
+    place = (folded(book.folder(name)), folded(file))
+    for entry in sorted(book.datasets, key=lambda entry: entry != name):
+        for other in book.entry(entry).files:
+            if (folded(book.folder(entry)), folded(other)) == place:
+                yield entry, other
 
 
 def _renamed(source: Source, name: str) -> Source:

@@ -125,6 +125,8 @@ def update(name: str, fetch: bool, dry_run: bool, manifest: Path | None, as_json
         return
     for change in changes:
         say(str(change))
+    for other in dict.fromkeys(change.entry for change in changes if change.entry != name):
+        say(f"{other} shares a file: `tinytorch-datasets update {other}` refreshes its digests", err=True)
     if not changes:
         say(f"{name}: nothing changed")
     elif dry_run:
