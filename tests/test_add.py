@@ -141,6 +141,10 @@ FORMATS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Dataset], None]
 }
 
 
+def _plain(number: Any) -> Any:
+    return number.item() if isinstance(number, np.generic) else number
+
+
 def classes(entry: Any) -> Any:
     """The class names of an entry's labels."""
     return entry.fields["labels"].classes
@@ -398,6 +402,26 @@ class TestRecognition:
 
         assert told.exit_code == 0, told.output
         assert list(load_manifest(manifest).datasets["hamlet"].files) == ["splits/test.txt", "splits/train.txt"]
+
+    @pytest.mark.parametrize(
+        ("values", "span"),
+        [
+            (np.array([np.finfo("f4").min, 0.5], "f4"), (float(np.finfo("f4").min), 0.5)),
+            (np.array([-1e15, np.finfo("f8").max]), (-1e15, np.finfo("f8").max)),
+            (np.array([5e-324, 1e-310]), (5e-324, 1e-310)),
+            (np.array([-0.123456, 123.456]), (-0.1235, 123.5)),
+            (np.array([-2.0, 1e14]), (-2, 10**14)),
+            (np.array([0, 2**64 - 1], "u8"), (0, 2**64 - 1)),
+            (np.array([-(2**63), 5]), (-(2**63), 5)),
+        ],
+    )
+    def test_a_range_is_what_was_found(self, manifest: Path, tmp_path: Path, values: np.ndarray, span: Any) -> None:
+        """However large or small: it is written so that it is read back, and holds every value."""
+        told = add(manifest, *put(tmp_path / "made", x_npy=npy(np.stack([values, values]))), "--ship")
+
+        assert told.exit_code == 0, told.output
+        declared = load_manifest(manifest).datasets["x"].fields["features"].range
+        assert (declared, [type(end) for end in declared or ()]) == (span, [type(end) for end in map(_plain, span)])
 
     def test_what_does_not_fit_is_left_out_and_said(self, manifest: Path, tmp_path: Path) -> None:
         """A mean image among the samples, an array of one split only: told on stderr, and in a comment."""

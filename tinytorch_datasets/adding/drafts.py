@@ -7,6 +7,7 @@ classes that no header has.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from tinytorch_datasets.adding.seen import MOST_CLASSES, Look, Seen
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.plan import Column, Split
 
+MOST_WRITTEN_OUT = 1e15
 ORDER = ("train", "val", "test")
 
 
@@ -222,10 +224,18 @@ def _of_span(name: str, one: Field, span: list[Any] | None, samples: int) -> Non
 
 
 def _rounded(value: Any, toward: Callable[[float], int]) -> Any:
-    """A bound to four digits that still holds the value; whole numbers as they are."""
-    if isinstance(value, int) or value == int(value):
-        return int(value)
+    """A bound to four digits that still holds the value; whole numbers as they are.
+
+    So are the largest and the least of floats: the one is no whole number that anybody writes out (a raster's
+    -3.4028235e+38 where it has no data), and next to the other there is no room for digits.
+    """
+    if isinstance(value, int):
+        return value
+    if value == int(value):
+        return int(value) if abs(value) < MOST_WRITTEN_OUT else value
     digits = 3 - math.floor(math.log10(abs(value)))
+    if digits > sys.float_info.max_10_exp:
+        return value
     step = 10.0**-digits
     return round(toward(value / step) * step, max(digits, 0))
 

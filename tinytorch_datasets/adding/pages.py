@@ -19,7 +19,7 @@ from tinytorch_datasets.adding.sources import Source
 from tinytorch_datasets.adding.spots import Spot, spot_of, spots
 from tinytorch_datasets.errors import DatasetError
 from tinytorch_datasets.events import Builder, TooMuch
-from tinytorch_datasets.scalars import plain
+from tinytorch_datasets.scalars import MAX_DIGITS, plain
 
 WIDTH = 120
 NEW = "version: 1\n\ndatasets:\n"
@@ -121,7 +121,8 @@ def scalar(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        return f"{value:_}" if abs(value) >= 1000 else str(value)
+        grouped = f"{value:_}"
+        return grouped if len(grouped) <= MAX_DIGITS else str(value)
     if isinstance(value, float):
         text = repr(value)
         return re.sub(r"^(-?\d+)e", r"\1.0e", text)
