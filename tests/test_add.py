@@ -433,6 +433,29 @@ class TestRecognition:
         assert "left out: mine.npz: 'y_train': not in every split" in told.stderr
         assert list(load_manifest(manifest).datasets["mine"].fields) == ["images"]
 
+    @pytest.mark.parametrize(
+        ("files", "fields"),
+        [
+            ({"samples_npy": npy(X), "labels_npy": npy(Y)}, ("samples_", "labels")),
+            ({"members_npy": npy(X)}, ("members_",)),
+            ({"data_npy": npy(np.linspace(0, 1, 9))}, ("numbers",)),
+            ({"all_npz": npz(samples=X, members=X + 1, labels=Y)}, ("samples_", "members_", "labels")),
+            ({"all_npz": npz(keys=X, items=Y * 0.5)}, ("keys_", "items_")),
+            (
+                {"all_csv": table([["file", "items", "samples"], *[[f"a{i}", f"b{i}", i] for i in range(9)]])},
+                ("samples_", "file_", "items_"),
+            ),
+        ],
+    )
+    def test_names_that_mean_something_already(
+        self, manifest: Path, tmp_path: Path, files: dict[str, bytes], fields: tuple[str, ...]
+    ) -> None:
+        """An array called `samples` is a field called `samples_`: `get` and the manifest mean another thing by it."""
+        told = add(manifest, *put(tmp_path / "made", **files), "--ship", "--name", "mine")
+
+        assert told.exit_code == 0, told.output
+        assert sorted(get("mine", manifest=manifest, offline=True).train.fields) == sorted(fields)
+
     def test_arrays_that_are_no_numbers_are_left_out(self, manifest: Path, tmp_path: Path) -> None:
         """Texts, bytes and records, which `np.savez` keeps as gladly: told, whatever NumPy calls their dtype."""
         others = {"names": np.array(["a", "b"]), "raw": np.array([b"a"]), "rows": np.zeros(30, [("a", "i4")])}
@@ -514,6 +537,16 @@ class TestTheCall:
             2,
             f"error: mnist is declared already\n  declared at {load_manifest(manifest).where('mnist')}\n"
             "  `tinytorch-datasets update mnist` refreshes its hashes; --name gives this one another name.\n",
+        )
+
+    def test_a_name_of_a_split_that_is_none(self, manifest: Path, tmp_path: Path) -> None:
+        """Before anything is written in the manifest that it would refuse."""
+        told = add(manifest, *_npz(tmp_path / "made"), "--ship", "--name", "mine", "--split", "items=*")
+
+        assert (told.exit_code, told.stderr) == (
+            2,
+            "error: 'items' is no name of a split; 'items_' would be\n"
+            "  A name is lowercase letters, digits and '_', and nothing that code already means.\n",
         )
 
     def test_a_name_that_is_none(self, manifest: Path, tmp_path: Path) -> None:

@@ -94,6 +94,12 @@ def add(
     if name is not None and names.entry_name(name) != name:
         what = f"{name!r} is no name of a data set; {names.entry_name(name)!r} would be"
         raise UsageError(what, mend="A name is lowercase letters, digits, '.', '_' and '-'.")
+    for split, _ in splits:
+        if (allowed := names.field_name(split)) != split:
+            what = f"{split!r} is no name of a split; {allowed!r} would be"
+            raise UsageError(
+                what, mend="A name is lowercase letters, digits and '_', and nothing that code already means."
+            )
     text = manifest.read_bytes().decode() if manifest.exists() else pages.NEW
     with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
         scratch = Path(folder)
