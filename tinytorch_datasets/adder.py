@@ -1,7 +1,7 @@
-"""How does a data set come into the manifest, and how are its hashes refreshed?
+"""How does a data set come into the manifest?
 
-`add` writes a whole entry for files that it has looked at and decoded; `update` the hashes and sizes of files that were
-changed on purpose. Both check what they write by reading it back and decoding every value, before the manifest changes.
+`add` writes a whole entry for files that it has looked at and decoded. It checks what it writes by reading it back and
+decoding every value, before the manifest changes.
 """
 
 from __future__ import annotations
@@ -20,16 +20,12 @@ from tinytorch_datasets.adding.looks import looks
 from tinytorch_datasets.adding.seen import Look
 from tinytorch_datasets.adding.sources import Source
 from tinytorch_datasets.errors import DecodeError, UsageError
-from tinytorch_datasets.file_names import folded
-from tinytorch_datasets.hashing import digest
-from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.progress import Progress
 
 UNREAD = "The manifest is as it was. Is the file whole, and the one that you meant?"
 UNPROVED = (
     "The manifest is as it was. Is each file the split that it was taken for? --split NAME=FILE says which it is."
 )
-UNCORRECTED = "The manifest is as it was: first correct what the entry says beyond sizes and hashes."
 
 # Of a hundred names in an archive, a few show what they are like.
 SHOWN_NAMES = 12
@@ -143,75 +139,6 @@ def add(
     return Added(called, "\n".join(entry.lines) + "\n", line, questions, manifest, target, made, not dry_run)
 
 
-@dataclass(frozen=True)
-class Change:
-    """One value of the manifest that `update` changed: in which entry, where it is, and what it was and is."""
-
-    entry: str
-    where: str
-    key: str
-    before: str | int
-    after: str | int
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.key}: {self.before} -> {self.after}"
-
-
-def update(
-    name: str, *, manifest: Path, fetch: bool = False, dry_run: bool = False, progress: Progress | None = None
-) -> list[Change]:
-    """Refresh sizes, hashes and digests of a data set whose files were changed on purpose.
-
-    Sizes and hashes are refreshed wherever the same file is declared, because two entries may share one.
-
-    Args:
-        name: The data set.
-        manifest: The manifest to write to.
-        fetch: Whether to download the files anew, instead of taking those on disk.
-        dry_run: Whether to write nothing.
-        progress: As for `get`.
-
-    Raises:
-        DatasetError: A file is missing, or holds something else than the entry says beyond its hashes; that is to be
-            corrected first. Nothing was written.
-    """
-    text = manifest.read_bytes().decode()
-    book = stages.read_manifest(manifest)
-    plan = stages.planned(book, name, stages.places(book))
-    with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
-        scratch = Path(folder)
-        if fetch:
-            found = [sources.download(f.urls, f.name, scratch / "files", progress=progress) for f in plan.files]
-        else:
-            found = [_renamed(source, f.name) for f in plan.files for source in sources.read(str(plan.root / f.name))]
-        changes: dict[tuple[str, ...], str | int] = {}
-        for source in found:
-            for entry, file in _sharing(book, name, source.name):
-                at, before = ("datasets", entry, "files", file), book.entry(entry).files[file]
-                changes |= {(*at, "bytes"): source.bytes} if source.bytes != before.bytes else {}
-                changes |= {(*at, "sha256"): source.sha256} if source.sha256 != before.sha256 else {}
-                if before.md5 and (md5 := digest(source.path, md5_too=True).md5) and md5 != before.md5:
-                    changes[(*at, "md5")] = md5
-        after = pages.with_values(text, changes, manifest.name)
-        digests = proofs.proved(after, name, found, scratch, manifest, mend=UNCORRECTED)
-        for field, one in book.entry(name).fields.items():
-            for split, sha256 in one.sha256.items():
-                if digests[field][split] != sha256:
-                    changes["datasets", name, "fields", field, "sha256", split] = digests[field][split]
-        after = pages.with_values(text, changes, manifest.name)
-        proofs.checked(after, scratch, manifest)
-        told = [
-            Change(keys[1], book.where(*keys[1:]), ".".join(keys[1:]), _before(book, keys), value)
-            for keys, value in changes.items()
-        ]
-        if not dry_run and changes:
-            if fetch:
-                for source in found:
-                    sources.place(source, plan.root)
-            proofs.write(manifest, text, after)
-    return told
-
-
 def _sources(given: Sequence[str], scratch: Path, progress: Progress | None) -> Iterator[Source]:
     met: dict[str, str] = {}
     for one in given:
@@ -272,24 +199,3 @@ def _refuse_to_replace(source: Source, target: Path) -> None:
     if target.exists() and next(sources.read(str(target))).sha256 != source.sha256:
         what = f"{target} is there already, and is another file"
         raise UsageError(what, mend="Move it away, or give the data set another --name.")
-
-
-def _sharing(book: Manifest, name: str, file: str) -> Iterator[tuple[str, str]]:
-    """Each entry that declares the same file of the same folder, this one first; and what it calls the file."""
-    place = (folded(book.folder(name)), folded(file))
-    for entry in sorted(book.datasets, key=lambda entry: entry != name):
-        for other in book.entry(entry).files:
-            if (folded(book.folder(entry)), folded(other)) == place:
-                yield entry, other
-
-
-def _renamed(source: Source, name: str) -> Source:
-    return Source(name, source.path, source.bytes, source.sha256, source.url)
-
-
-def _before(book: Manifest, keys: tuple[str, ...]) -> str | int:
-    entry = book.entry(keys[1])
-    if keys[2] == "files":
-        value: str | int = getattr(entry.files[keys[3]], keys[4])
-        return value
-    return entry.fields[keys[3]].sha256[keys[5]]

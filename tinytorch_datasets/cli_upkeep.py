@@ -114,12 +114,12 @@ def update(name: str, fetch: bool, dry_run: bool, manifest: Path | None, as_json
       tinytorch-datasets update tinydigits --dry-run
       tinytorch-datasets update mnist --fetch
     """
-    from tinytorch_datasets import adder
+    from tinytorch_datasets import updater
 
     when_interrupted(NOT_KEPT)
     path = Path(paths.manifest_path(manifest))
     with progress.usual() as seen:
-        changes = adder.update(name, manifest=path, fetch=fetch, dry_run=dry_run, progress=seen)
+        changes = updater.update(name, manifest=path, fetch=fetch, dry_run=dry_run, progress=seen)
     if as_json:
         say_json([{"where": c.where, "key": c.key, "before": c.before, "after": c.after} for c in changes])
         return

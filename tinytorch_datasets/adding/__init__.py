@@ -11,5 +11,5 @@
     pages           the manifest's text with the entry in it, every other byte as it was
     proofs          whether it is true, before it is written
 
-`adder.add` knows their order.
+`adder.add` and `updater.update` know their order.
 """
