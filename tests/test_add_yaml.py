@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,81 @@ def test_nothing_is_written_that_says_something_else() -> None:
         "  declared at datasets.yaml:2\n"
         "  Nothing was written: write it in plain YAML blocks, or make the change by hand."
     )
+
+
+@pytest.mark.parametrize("command", ["add", "update"])
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "version: 1\ndatasets: {} # f\xfcr\n".encode("latin-1"),
+            "datasets.yaml:2: not readable as UTF-8 text: invalid leading UTF-8 octet",
+        ),
+        ("version: 1\ndatasets: {}\n".encode("utf-16"), "datasets.yaml:1: is UTF-16 text; save it as UTF-8"),
+        (b"version: 1\ndatasets: *all\n", "datasets.yaml:2: the alias *all stands before (or inside) what it names"),
+    ],
+)
+def test_a_manifest_that_cannot_be_read(tmp_path: Path, command: str, text: bytes, problem: str) -> None:
+    """It is told as everywhere, and stays as it is."""
+    path = tmp_path / "datasets.yaml"
+    path.write_bytes(text)
+    files = put(tmp_path / "made", train_txt="new\n")
+    told = add(path, *files, "--ship") if command == "add" else update(path, "x")
+
+    assert (told.exit_code, told.stderr, path.read_bytes()) == (
+        2,
+        f"error: {problem}\n1 problem in {path}. Nothing was downloaded.\n",
+        text,
+    )
+
+
+@pytest.mark.parametrize(
+    "nothing", ["null", "~", "{ }", "{\n}", "null # none yet", "\n  {} # none yet", "\n  # none yet"]
+)
+def test_no_data_sets_in_any_style(tmp_path: Path, nothing: str) -> None:
+    """The first one takes the place of nothing; what is behind it stays."""
+    path = tmp_path / "datasets.yaml"
+    path.write_text(f"version: 1\ndatasets: {nothing}\nshipped_in: own\n")
+    told = add(path, *put(tmp_path / "made", train_txt="new\n"), "--ship", "--name", "x")
+
+    assert told.exit_code == 0, told.output
+    assert (list(values(path)), list(values(path)["datasets"])) == (["version", "datasets", "shipped_in"], ["x"])
+    assert path.read_text().count("# none yet") == nothing.count("# none yet")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("# mine\nversion: 1\ndatasets: &d {}\n", 3),
+        ("# mine\n{version: 1,\n datasets: {}}\n", 3),
+    ],
+)
+def test_a_style_that_has_no_place_for_one(tmp_path: Path, text: str, line: int) -> None:
+    """Its line is one that the file has."""
+    path = tmp_path / "datasets.yaml"
+    path.write_text(text)
+    told = add(path, *put(tmp_path / "made", train_txt="new\n"), "--ship")
+
+    assert (told.exit_code, told.stderr, path.read_text()) == (
+        1,
+        "error: the manifest has no block of data sets, one below the other, to add one to\n"
+        f"  declared at datasets.yaml:{line}\n"
+        "  Write `datasets:` on a line of its own, and each data set below it.\n",
+        text,
+    )
+
+
+def test_a_manifest_behind_a_link(tmp_path: Path) -> None:
+    """The link stays one, and the file keeps its mode; as an editor would have it."""
+    path = book(tmp_path, entry("x", f"a.txt: {{{said(A)}}}", f"b.txt: {{{said(B)}}}"), x=B)
+    kept = path.rename(tmp_path / "kept.yaml")
+    kept.chmod(0o640)
+    path.symlink_to(kept)
+    told = add(path, *put(tmp_path / "made", train_txt="new\n"), "--ship", "--name", "y")
+
+    assert told.exit_code == 0, told.output
+    assert (path.is_symlink(), stat.S_IMODE(kept.stat().st_mode)) == (True, 0o640)
+    assert list(values(kept)["datasets"]) == ["x", "y"]
 
 
 def test_a_file_that_two_entries_share(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def add(
             raise UsageError(
                 what, mend="A name is lowercase letters, digits and '_', and nothing that code already means."
             )
-    text = manifest.read_bytes().decode() if manifest.exists() else pages.NEW
+    text = proofs.text_of(manifest) if manifest.exists() else pages.NEW
     with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
         scratch = Path(folder)
         book = None if pages.is_bare(text) else proofs.checked(text, scratch, manifest)

@@ -53,7 +53,7 @@ def update(
         DatasetError: A file is missing, or holds something else than the entry says beyond its hashes; that is to be
             corrected first. Nothing was written.
     """
-    text = manifest.read_bytes().decode()
+    text = proofs.text_of(manifest)
     book = stages.read_manifest(manifest)
     plan = stages.planned(book, name, stages.places(book))
     with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:

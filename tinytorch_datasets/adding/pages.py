@@ -140,8 +140,9 @@ def with_entry(text: str, lines: Sequence[str], file: str) -> tuple[str, int]:
     text = text or NEW
     end = "\r\n" if "\r\n" in text else "\n"
     root = spots(text)
-    key, value = (root and root.kind == "block" and root.part("datasets")) or (None, None)
-    if key is None or value is None or not (_is_empty(value) or value.kind == "block"):
+    key, value = (root and root.part("datasets")) or (None, None)
+    is_block = root is not None and root.kind == "block"
+    if not is_block or key is None or value is None or not (_is_empty(value) or value.kind == "block"):
         what = "the manifest has no block of data sets, one below the other, to add one to"
         mend = "Write `datasets:` on a line of its own, and each data set below it."
         raise DatasetError(what, where=f"{file}:{key.line + 1 if key else 1}", mend=mend)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +11,20 @@ from pathlib import Path
 from tinytorch_datasets import compiled, stages
 from tinytorch_datasets.adding.sources import Source
 from tinytorch_datasets.disk import whole_file
+from tinytorch_datasets.document import Document
 from tinytorch_datasets.errors import DatasetError, ManifestError
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.value_digests import ValueDigest
+
+
+def text_of(manifest: Path) -> str:
+    """The manifest as it stands in its file.
+
+    Raises:
+        ManifestError: It cannot be read, or is no YAML in UTF-8.
+    """
+    Document.load(manifest)
+    return manifest.read_bytes().decode()
 
 
 def checked(text: str, scratch: Path, manifest: Path) -> Manifest:
@@ -69,12 +81,18 @@ def proved(
 
 
 def write(manifest: Path, before: str, after: str) -> None:
-    """Put the new text in the manifest's place, unless somebody else changed it meanwhile; compiled anew if it was."""
-    if manifest.exists() and manifest.read_bytes().decode() != before:
+    """Put the new text in the manifest's place, unless somebody else changed it meanwhile; compiled anew if it was.
+
+    Where the manifest is a symbolic link, the file that it leads to is written. Its mode stays what it was.
+    """
+    if manifest.exists() and manifest.read_bytes() != before.encode():
         what = f"{manifest} was changed by someone else meanwhile; nothing was written to it"
         raise DatasetError(what, mend="Run the same command again.")
-    with whole_file(manifest) as out:
+    path = manifest.resolve()
+    with whole_file(path) as out:
         out.write(after.encode())
+        if path.exists():
+            Path(out.name).chmod(stat.S_IMODE(path.stat().st_mode))
     if beside := compiled.place(manifest):
         with whole_file(beside) as out:
             out.write(stages.compile_manifest(manifest))
