@@ -692,6 +692,42 @@ class TestUpdate:
             "  The manifest is as it was: first correct what the entry says beyond sizes and hashes."
         ]
 
+    def test_a_file_that_is_nowhere(self, manifest: Path, tmp_path: Path, serve: Callable[[Path], Served]) -> None:
+        """What brings it back: `get` the one that is declared, --fetch the one that its host has."""
+        put(tmp_path / "made", mine_npz=npz(x_train=X, y_train=Y))
+        add(manifest, serve(tmp_path / "made") + "mine.npz")
+        (path,) = (manifest.parent / load_manifest(manifest).download_to).rglob("mine.npz")
+        path.unlink()
+        told = self.update(manifest)
+
+        assert (told.exit_code, told.stderr) == (
+            1,
+            f"error: {path} is missing\n"
+            "  `tinytorch-datasets get mine` fetches what is declared; --fetch takes what is there now.\n",
+        )
+
+    def test_what_ships_is_fetched_from_nowhere(self, mine: Path) -> None:
+        """It has no address: the call is wrong, and no host is."""
+        told = self.update(mine, "--fetch")
+
+        where = load_manifest(mine).where("mine", "files", "train.csv", "sha256")
+        assert (told.exit_code, told.stderr) == (
+            2,
+            f"error: train.csv has no address to be fetched from\n  declared at {where}\n"
+            f"  Put it into {mine.parent}/datasets/mine, and leave out --fetch.\n",
+        )
+
+    def test_a_file_that_ships_and_is_gone(self, mine: Path) -> None:
+        """As `audit` has it."""
+        (mine.parent / "datasets/mine/train.csv").unlink()
+        told = self.update(mine)
+
+        assert (told.exit_code, told.stderr) == (
+            1,
+            f"error: {mine.parent}/datasets/mine/train.csv is missing\n"
+            "  Restore it: `git checkout` it in a clone, or reinstall the package.\n",
+        )
+
     def test_sums_are_refreshed_too(self, mine: Path) -> None:
         """Those that the entry declares, and no others."""
         expected = sha256(b"int64 20\n" + Y[:20].astype("<i8").tobytes())

@@ -13,9 +13,11 @@ from pathlib import Path
 from tinytorch_datasets import stages
 from tinytorch_datasets.adding import pages, proofs, sources
 from tinytorch_datasets.adding.sources import Source
+from tinytorch_datasets.errors import MissingFile, UsageError
 from tinytorch_datasets.file_names import folded
 from tinytorch_datasets.hashing import digest
 from tinytorch_datasets.manifest import Manifest
+from tinytorch_datasets.plan import Plan
 from tinytorch_datasets.progress import Progress
 
 UNCORRECTED = "The manifest is as it was: first correct what the entry says beyond sizes and hashes."
@@ -59,9 +61,10 @@ def update(
     with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
         scratch = Path(folder)
         if fetch:
+            _refuse_to_fetch_from_nowhere(plan)
             found = [sources.download(f.urls, f.name, scratch / "files", progress=progress) for f in plan.files]
         else:
-            found = [_renamed(source, f.name) for f in plan.files for source in sources.read(str(plan.root / f.name))]
+            found = [_renamed(source, f.name) for f in plan.files for source in _on_disk(plan, f.name)]
         changes: dict[tuple[str, ...], str | int] = {}
         for source in found:
             for entry, file in _sharing(book, name, source.name):
@@ -88,6 +91,25 @@ def update(
                     sources.place(source, plan.root)
             proofs.write(manifest, text, after)
     return told
+
+
+def _refuse_to_fetch_from_nowhere(plan: Plan) -> None:
+    for file in plan.files:
+        if not file.urls:
+            what = f"{file.name} has no address to be fetched from"
+            raise UsageError(what, where=file.where, mend=f"Put it into {plan.root}, and leave out --fetch.")
+
+
+def _on_disk(plan: Plan, name: str) -> Iterator[Source]:
+    try:
+        yield from sources.read(str(plan.root / name))
+    except MissingFile as error:
+        error.mend = stages.mend(plan)
+        if all(file.urls for file in plan.files):
+            error.mend = (
+                f"`tinytorch-datasets get {plan.name}` fetches what is declared; --fetch takes what is there now."
+            )
+        raise
 
 
 def _sharing(book: Manifest, name: str, file: str) -> Iterator[tuple[str, str]]:
