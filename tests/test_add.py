@@ -212,7 +212,7 @@ class TestTheManifest:
         after = manifest.read_bytes()
         assert after.startswith(before)
         assert after[len(before) :].startswith(
-            b"\n  iris:\n    title: iris # what is it, in a line?\n    status: shipped\n"
+            b'\n  iris:\n    title: "?" # what is it, in a line?\n    status: shipped\n'
         )
 
     def test_what_a_person_must_answer_is_marked(self, manifest: Path, tmp_path: Path) -> None:
@@ -221,13 +221,24 @@ class TestTheManifest:
         line = int(load_manifest(manifest).where("hamlet").rpartition(":")[2])
 
         assert told.stderr.splitlines() == [
-            f"datasets.yaml:{line + 1}: to be answered: title: hamlet # what is it, in a line?",
+            f'datasets.yaml:{line + 1}: to be answered: title: "?" # what is it, in a line?',
             f'datasets.yaml:{line + 5}: to be answered: license: "?" '
             '# which? "not stated by the authors", if they do not say',
             f'datasets.yaml:{line + 6}: to be answered: source: "?" # the page of its authors',
         ]
         audited = CliRunner().invoke(main, ["audit", "hamlet", "--manifest", str(manifest), "--json"])
-        assert [f["rule"] for f in json.loads(audited.stdout)["findings"]] == ["question", "question", "unused"]
+        assert [f["rule"] for f in json.loads(audited.stdout)["findings"]] == ["question"] * 3 + ["unused"]
+
+    def test_a_class_that_is_a_question_mark_is_no_question(self, manifest: Path, tmp_path: Path) -> None:
+        """UCI's tables have it where a value is missing."""
+        rows: list[list[object]] = [["size", "kind"], *[[i, "?ab"[i % 3]] for i in range(12)]]
+        facts = ("--title", "T", "--license", "CC0-1.0", "--source", "https://example.org")
+        told = add(manifest, *put(tmp_path / "made", all_csv=table(rows)), "--ship", "--name", "mine", *facts)
+        audited = CliRunner().invoke(main, ["audit", "mine", "--manifest", str(manifest), "--json"])
+
+        assert (told.exit_code, told.stderr) == (0, "")
+        assert classes(load_manifest(manifest).datasets["mine"]) == ("?", "a", "b")
+        assert [f["rule"] for f in json.loads(audited.stdout)["findings"]] == ["unused"]
 
     def test_what_is_known_is_written(self, manifest: Path, tmp_path: Path) -> None:
         """--title, --license and --source leave no question."""

@@ -24,6 +24,7 @@ from tinytorch_datasets.scalars import MAX_DIGITS, plain
 WIDTH = 120
 NEW = "version: 1\n\ndatasets:\n"
 _BARE = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./() +-]*(?<! )")
+TITLE = '"?" # what is it, in a line?'
 LICENCE = '"?" # which? "not stated by the authors", if they do not say'
 SOURCE = '"?" # the page of its authors'
 
@@ -46,7 +47,7 @@ def entry(
             questions.append(len(lines))
         lines.append(f"  {fact}: {scalar(facts[fact]) if fact in facts else question}")
 
-    add("title", f"{scalar(name)} # what is it, in a line?")
+    add("title", TITLE)
     lines += [f"  status: {status}", f"  format: {draft.format}"]
     if draft.options:
         lines += _one_or_more("  ", "options", draft.options)
