@@ -17,7 +17,7 @@ import yaml
 from add_world import add, put
 from click.testing import CliRunner, Result
 from conftest import Served
-from faulty_server import FaultyServer, answer, serve, sha256
+from faulty_server import Exchange, FaultyServer, answer, serve, sha256
 from format_writers import batch, idx, member, npy, npz, table, tarred
 
 from tinytorch_datasets import Dataset, formats, get, load_manifest
@@ -344,6 +344,49 @@ class TestRecognition:
 
         assert caught.value.reason == said
 
+    def test_an_empty_file(self, manifest: Path, tmp_path: Path) -> None:
+        """It is in no format, and begins with nothing."""
+        (path,) = put(tmp_path / "made", train_csv="")
+        told = add(manifest, path, "--ship")
+
+        assert (told.exit_code, told.stderr) == (
+            1,
+            f"error: {path}: it is empty\n  Leave it out, or name the one that you meant.\n",
+        )
+
+    @pytest.mark.parametrize(
+        "text", ["(dear reader, this is a text)\n", "(dp is what it begins with)\n", "}q is rare\n"]
+    )
+    def test_a_text_that_begins_as_old_pickles_do(self, manifest: Path, tmp_path: Path, text: str) -> None:
+        """It goes on otherwise."""
+        told = add(manifest, *put(tmp_path / "made", train_txt=text), "--ship", "--name", "mine")
+
+        assert told.exit_code == 0, told.output
+        assert get("mine", manifest=manifest, offline=True).train.text[0] == text
+
+    @pytest.mark.parametrize("protocol", range(6))
+    def test_pickles_of_every_protocol(self, tmp_path: Path, protocol: int) -> None:
+        """Also of those that begin with letters."""
+        (path,) = put(tmp_path / "made", data_bin=pickle.dumps({"labels": [0, 1]}, protocol))
+
+        assert [one.format for one in looks([(path, "data.bin")])] == ["pickle"]
+
+    @pytest.mark.parametrize("sign", ["\x7f", "\x85"])
+    def test_a_class_that_cannot_be_declared(self, manifest: Path, tmp_path: Path, sign: str) -> None:
+        """What is wrong with it is told by its place in the entry: the lines are ones that nobody has."""
+        rows: list[list[object]] = [["size", "kind"], *[[i, f"{sign}ab"[i % 3]] for i in range(12)]]
+        before = manifest.read_bytes()
+        told = add(manifest, *put(tmp_path / "made", all_csv=table(rows)), "--ship", "--name", "mine")
+
+        place = sorted([sign, "a", "b"]).index(sign)
+        assert (told.exit_code, told.stderr) == (
+            2,
+            "error: what these files hold cannot be declared as it is\n"
+            f"  mine.fields.labels.classes[{place}]: has the control character U+{ord(sign):04X} in it\n"
+            "  Nothing was written. Change it in the files, or declare them by hand.\n",
+        )
+        assert manifest.read_bytes() == before
+
     def test_a_pickle_that_is_a_program_is_never_run(self, manifest: Path, tmp_path: Path) -> None:
         """It is refused by what it asked for, and the manifest is untouched."""
         before = manifest.read_bytes()
@@ -377,13 +420,11 @@ class TestRecognition:
         paths = put(tmp_path / "made", train_npz=npz(x=X, y=Y), test_npz=npz(x=X, y=Y))
         told = add(manifest, *paths, "--ship", "--name", "twins")
 
-        assert told.stderr.splitlines()[0] == (
-            f"error: {paths[1]}: test repeats train: all 30 samples are the same, in the same order"
-        )
-        assert told.stderr.splitlines()[2:] == [
+        assert told.stderr == (
+            f"error: {paths[1]}: test repeats train: all 30 samples are the same, in the same order\n"
             "  The manifest is as it was. Is each file the split that it was taken for? "
-            "--split NAME=FILE says which it is."
-        ]
+            "--split NAME=FILE says which it is.\n"
+        ), "no line is named, because nobody has the entry"
         assert manifest.read_bytes() == before
 
     def test_splits_can_be_said(self, manifest: Path, tmp_path: Path) -> None:
@@ -602,6 +643,63 @@ class TestTheCall:
             f"error: {tmp_path}/gone.csv is missing\n  Name a file, a folder of files, or an address.\n",
         )
 
+    def test_an_address_of_another_kind(self, manifest: Path) -> None:
+        """It is no path, either."""
+        told = add(manifest, "ftp://example.org/iris.csv")
+        shipped = add(manifest, "ftp://example.org/iris.csv", "--ship")
+
+        assert (told.exit_code, shipped.exit_code, told.stderr) == (2, 2, shipped.stderr)
+        assert told.stderr == (
+            "error: ftp://example.org/iris.csv: only addresses that start with https:// or http:// are fetched\n"
+            "  Download it by other means, and add the file.\n"
+        )
+
+    def test_a_manifest_that_somebody_else_changes_meanwhile(self, manifest: Path, tmp_path: Path) -> None:
+        """Theirs stays; of ours nothing does, so that no audit finds files which nobody declares."""
+
+        def change(exchange: Exchange) -> None:
+            manifest.write_bytes(manifest.read_bytes() + b"# theirs\n")
+            serve(npz(x_train=X, y_train=Y))(exchange)
+
+        before = manifest.read_bytes()
+        with FaultyServer() as server:
+            told = add(manifest, server.at("/mine.npz", change), "--ship")
+
+        assert (told.exit_code, told.stderr.splitlines()[1:]) == (
+            1,
+            [
+                f"error: {manifest} was changed by someone else meanwhile; nothing was written to it",
+                "  Run the same command again.",
+            ],
+        )
+        assert manifest.read_bytes() == before + b"# theirs\n"
+        assert not (manifest.parent / "datasets" / "mine").exists()
+
+    def test_the_same_data_set_added_twice_at_once(self, manifest: Path, tmp_path: Path) -> None:
+        """Whoever comes second leaves the first one's file where it is."""
+        data = npz(x_train=X, y_train=Y)
+        (path,) = put(tmp_path / "made", mine_npz=data)
+
+        def overtake(exchange: Exchange) -> None:
+            assert add(manifest, path, "--ship").exit_code == 0
+            serve(data)(exchange)
+
+        with FaultyServer() as server:
+            told = add(manifest, server.at("/mine.npz", overtake), "--ship")
+
+        assert told.exit_code == 1
+        np.testing.assert_array_equal(get("mine", manifest=manifest, offline=True).train.images, X)
+
+    def test_json_has_the_questions(self, manifest: Path, tmp_path: Path) -> None:
+        """As stderr has them, for programs."""
+        told = add(manifest, *_npz(tmp_path / "made"), "--ship", "--name", "mine", "--title", "T", "--json")
+        line = int(load_manifest(manifest).where("mine").rpartition(":")[2])
+
+        assert json.loads(told.stdout)["questions"] == [
+            {"line": line + 4, "text": 'license: "?" # which? "not stated by the authors", if they do not say'},
+            {"line": line + 5, "text": 'source: "?" # the page of its authors'},
+        ]
+
     def test_a_link_that_leads_nowhere(self, manifest: Path, tmp_path: Path) -> None:
         """Among the files of a folder, it is named."""
         put(tmp_path / "made", train_csv="length,kind\n1,a\n")
@@ -765,7 +863,8 @@ class TestUpdate:
 
 @pytest.mark.parametrize(
     "value",
-    ["no", "1.10", "0777", "2020-01-01", "a: b", "#x", "- a", "", " x", "1e3", "0b11", "0b66", "null", "~", "é", "[a]",
+    ["\u200b", "\U000e0041",
+     "no", "1.10", "0777", "2020-01-01", "a: b", "#x", "- a", "", " x", "1e3", "0b11", "0b66", "null", "~", "é", "[a]",
      "x #y",
      "https://example.org/a?b=c", "a'b", 'a"b', "12:30", True, 0, 999, 1000, -5, 1.5, 1e-7, 1e22, -0.25],
 )  # fmt: skip
@@ -779,6 +878,12 @@ def test_a_scalar_is_written_so_that_every_reader_agrees(tmp_path: Path, value: 
     assert yaml.safe_load(text) == {"key": value}
     assert Document.load(path).data == {"key": value}
     assert Document.load(path).problems == []
+
+
+def test_what_nobody_sees_is_written_as_its_number() -> None:
+    """YAML 1.1 breaks lines at U+0085, and a terminal obeys U+009B."""
+    assert pages.scalar("a\x7f\x85\x9b") == '"a\\u007f\\u0085\\u009b"'
+    assert yaml.safe_load(pages.scalar("a\x7f\x85\x9b")) == "a\x7f\x85\x9b"
 
 
 def test_a_hash_needs_quotes_only_where_readers_disagree() -> None:

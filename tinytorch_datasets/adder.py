@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from tinytorch_datasets.adding.drafts import Draft, draft
 from tinytorch_datasets.adding.looks import looks
 from tinytorch_datasets.adding.seen import Look
 from tinytorch_datasets.adding.sources import Source
-from tinytorch_datasets.errors import DecodeError, UsageError
+from tinytorch_datasets.errors import DatasetError, DecodeError, UsageError
 from tinytorch_datasets.progress import Progress
 
 UNREAD = "The manifest is as it was. Is the file whole, and the one that you meant?"
@@ -80,6 +81,8 @@ def add(
     Raises:
         DatasetError: A file cannot be had, or is in no known format; or the name is taken. Nothing was written.
     """
+    for address in given:
+        sources.refuse_other_addresses(address)
     if not ship and not mirrors and not all(map(sources.is_address, given)):
         what = "a file on this computer has no address that others could fetch it from"
         mend = "Copy it to the shipped data with --ship, or say where it is with --mirror URL."
@@ -122,7 +125,8 @@ def add(
             return entry, *pages.with_entry(text, entry.lines, manifest.name)
 
         # Digests are of the values as the entry has them handed over: so it is written once without.
-        digests = proofs.proved(written()[1], called, found, scratch, manifest, mend=UNPROVED)
+        with proofs.unwritten():
+            digests = proofs.proved(written()[1], called, found, scratch, manifest, mend=UNPROVED)
         for field, one in made.fields.items():
             one.sha256 = digests[field]
         entry, after, line = written()
@@ -132,11 +136,30 @@ def add(
         if not dry_run:
             for source in found:
                 _refuse_to_replace(source, target / source.name)
-            for source in found:
-                sources.place(source, target)
-            proofs.write(manifest, text, after)
+            with _placed(found, target, manifest):
+                proofs.write(manifest, text, after)
     questions = tuple(Question(line + at, entry.lines[at].strip()) for at in entry.questions)
     return Added(called, "\n".join(entry.lines) + "\n", line, questions, manifest, target, made, not dry_run)
+
+
+@contextmanager
+def _placed(found: Sequence[Source], target: Path, manifest: Path) -> Iterator[None]:
+    """Have the files in their folder; if the block fails, only as far as they were there, or somebody declares them."""
+    new = [target / source.name for source in found if not (target / source.name).exists()]
+    try:
+        for source in found:
+            sources.place(source, target)
+        yield
+    except BaseException:
+        with suppress(DatasetError):  # nobody knows what a manifest declares that cannot be read: all stays
+            declared = proofs.declared(manifest) if manifest.exists() else set[Path]()
+            for path in new:
+                if path not in declared:
+                    path.unlink(missing_ok=True)
+                    for folder in (parent for parent in path.parents if parent.is_relative_to(target)):
+                        with suppress(OSError):  # it has other files
+                            folder.rmdir()
+        raise
 
 
 def _sources(given: Sequence[str], scratch: Path, progress: Progress | None) -> Iterator[Source]:

@@ -89,7 +89,8 @@ def add(
         )
     if as_json:
         told_of: dict[str, Any] = {"name": added.name, "manifest": str(added.manifest), "line": added.line}
-        say_json({**told_of, "path": str(added.folder), "entry": added.text, "written": added.written})
+        told_of |= {"path": str(added.folder), "entry": added.text, "written": added.written}
+        say_json({**told_of, "questions": [question._asdict() for question in added.questions]})
     elif dry_run:
         say(added.text, nl=False)
     else:

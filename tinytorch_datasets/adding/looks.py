@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from tinytorch_datasets.formats.idx import TYPES
 from tinytorch_datasets.plan import DTYPES, TEXT
 
 HEAD_BYTES = 2**16
+_OLD_PICKLE = re.compile(rb"\(dp[0-9]+\r?\n|\}q\0")
 NUMBERS = frozenset(DTYPES) - {TEXT}
 
 
@@ -43,6 +45,8 @@ def _look(path: Path, file: str) -> Look | tables.Table:
         head = b""
         while len(head) < HEAD_BYTES and (more := stream.some(HEAD_BYTES - len(head))):
             head += more
+    if not head:
+        raise DecodeError(path, "it is empty", mend="Leave it out, or name the one that you meant.")
     for is_one, read in _KINDS:
         if is_one(packed if read is _npz else head, path):
             return read(path, file, head)
@@ -87,7 +91,8 @@ def _array(head: bytes, key: str, path: Path) -> Seen:
 
 
 def _is_pickle(head: bytes, path: Path) -> bool:
-    return (head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5")) or head[:2] in (b"(d", b"}q")
+    """A dictionary of protocol 0 or 1 begins with letters, as texts do; but not with these."""
+    return (head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5")) or bool(_OLD_PICKLE.match(head))
 
 
 def _pickle(path: Path, file: str, head: bytes) -> Look:

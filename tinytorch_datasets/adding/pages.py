@@ -129,7 +129,14 @@ def scalar(value: Any) -> str:
         return re.sub(r"^(-?\d+)e", r"\1.0e", text)
     address = re.fullmatch(r"https?://[A-Za-z0-9_./~%?&=+@-]+(:[0-9]+)?[A-Za-z0-9_./~%?&=+@-]*", value)
     bare = (_BARE.fullmatch(value) or address) and plain(value) == value
-    return value if bare else json.dumps(value, ensure_ascii=False)
+    return value if bare else "".join(map(_seen, json.dumps(value, ensure_ascii=False)))
+
+
+def _seen(character: str) -> str:
+    """A character as it may stand between double quotes: what nobody sees is written as its number."""
+    if character.isprintable():
+        return character
+    return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else f"\\U{ord(character):08x}"
 
 
 def with_entry(text: str, lines: Sequence[str], file: str) -> tuple[str, int]:

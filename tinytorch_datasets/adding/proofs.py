@@ -12,7 +12,7 @@ from tinytorch_datasets import compiled, stages
 from tinytorch_datasets.adding.sources import Source
 from tinytorch_datasets.disk import whole_file
 from tinytorch_datasets.document import Document
-from tinytorch_datasets.errors import DatasetError, ManifestError
+from tinytorch_datasets.errors import DatasetError, DecodeError, ManifestError, UsageError
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.value_digests import ValueDigest
 
@@ -38,6 +38,24 @@ def checked(text: str, scratch: Path, manifest: Path) -> Manifest:
         raise ManifestError(manifest, error.problems) from None
     book.path = manifest
     return book
+
+
+@contextmanager
+def unwritten() -> Iterator[None]:
+    """What is wrong with an entry that nobody has yet is told without lines: there is nothing to be read on them.
+
+    Raises:
+        UsageError: A manifest may not have such an entry.
+    """
+    try:
+        yield
+    except ManifestError as error:
+        told = "\n".join(f"  {problem.key}: {problem.what}" for problem in error.problems)
+        what = f"what these files hold cannot be declared as it is\n{told}"
+        raise UsageError(what, mend="Nothing was written. Change it in the files, or declare them by hand.") from None
+    except DecodeError as error:
+        error.where = None
+        raise
 
 
 @contextmanager
@@ -78,6 +96,14 @@ def proved(
         field: {split: taken[field][split].sha256 or "" for split in book.entry(name).splits}
         for field in book.entry(name).fields
     }
+
+
+def declared(manifest: Path) -> set[Path]:
+    """Where every file is that a manifest declares, as it is now."""
+    book = stages.read_manifest(manifest)
+    where = stages.places(book)
+    plans = [stages.planned(book, name, where) for name in book.datasets]
+    return {plan.root / file.name for plan in plans for file in plan.files}
 
 
 def write(manifest: Path, before: str, after: str) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from tinytorch_datasets.auditing.folder import BESIDE, files
 from tinytorch_datasets.diagnosis import HEAD_BYTES, foreign
 from tinytorch_datasets.disk import reading, whole_file
-from tinytorch_datasets.errors import FetchError, MissingFile
+from tinytorch_datasets.errors import FetchError, MissingFile, UsageError
 from tinytorch_datasets.fetch import PATIENCE, Interrupted, Patience, Stop, Trouble, Web, patiently
 from tinytorch_datasets.hashing import digest
 from tinytorch_datasets.progress import Progress
@@ -33,6 +33,17 @@ class Source:
 def is_address(given: str) -> bool:
     """Whether what was given is an address and not a path."""
     return given.partition("://")[0].lower() in ("http", "https") and "://" in given
+
+
+def refuse_other_addresses(given: str) -> None:
+    """An address of another kind than those that are fetched is no path either.
+
+    Raises:
+        UsageError: It is one.
+    """
+    if "://" in given and not is_address(given) and not Path(given).exists():
+        what = f"{given}: only addresses that start with https:// or http:// are fetched"
+        raise UsageError(what, mend="Download it by other means, and add the file.")
 
 
 def read(given: str) -> Iterator[Source]:
