@@ -53,13 +53,19 @@ class TestTheHeader:
         assert (len(got.train), got.classes, got.train.features.shape) == (12, ("a", "b"), (12, columns))
         assert got.train.features.dtype == np.float32
 
+    def test_years_among_names(self, manifest: Path, tmp_path: Path) -> None:
+        """A name may be a number, where most are words and none of them is below."""
+        got = added(manifest, tmp_path, all_csv="area,height,2020,kind\n" + "".join(f"1,{row}" for row in KINDS))
+
+        assert (len(got.train), got.classes) == (12, ("a", "b"))
+
     def test_a_table_of_numbers_below_their_places(self, manifest: Path, tmp_path: Path) -> None:
         """`DataFrame(array).to_csv(index=False)` counts its columns."""
         got = added(manifest, tmp_path, all_csv="0,1,2\n" + "5.5,1.5,0.5\n" * 9)
 
         assert got.train.features.shape == (9, 3)
 
-    @pytest.mark.parametrize("first", ["0.5,nan,a", "5.1,3,a", "7,?,a"])
+    @pytest.mark.parametrize("first", ["0.5,nan,a", "5.1,3,a", "7,?,a", "7,unknown,a"])
     def test_a_value_that_is_missing_is_no_name(self, manifest: Path, tmp_path: Path, first: str) -> None:
         """So the first sample is not lost for it."""
         got = added(manifest, tmp_path, all_csv="".join([first, "\n", *KINDS]))

@@ -133,9 +133,10 @@ def _is_header(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
     over_words = [(cell, column) for cell, column, numbers in below if not numbers]
     given = [cell for cell in over_numbers if cell]
     named = [cell for cell in given if not REAL.fullmatch(cell) and cell.strip().casefold() not in MISSING]
-    if named:
-        return 2 * len(named) >= len(given) and all(_WHOLE.fullmatch(cell) for cell in given if cell not in named)
     only_above = all(cell and cell not in column and not REAL.fullmatch(cell) for cell, column in over_words)
+    if named:  # years among names are names, too; numbers around a word are a sample of which one is not known
+        numbers = [cell for cell in given if cell not in named]
+        return not numbers or (len(named) > len(numbers) and only_above and all(map(_WHOLE.fullmatch, numbers)))
     if not over_numbers:
         return only_above and len(set(first)) == len(first)
     if not given:  # an index has no name, and the others are words
