@@ -15,7 +15,9 @@ from conftest import Served
 from faulty_server import FaultyServer
 from faulty_server import serve as serving
 from format_writers import npz
+from test_progress import Terminal
 
+from tinytorch_datasets.progress import Bars
 from tinytorch_datasets.sizes import readable
 
 DATA = npz(x_train=np.arange(60).reshape(30, 2) / 2, y_train=np.arange(30) % 3)
@@ -38,6 +40,17 @@ def test_a_file_whose_size_its_host_does_not_tell(manifest: Path) -> None:
         told = add(manifest, server.at("/mine.npz", serving(DATA, chunked=True)))
 
     assert (told.exit_code, told.stderr.splitlines()[0]) == (0, "mine.npz: fetching")
+
+
+def test_a_bar_of_unknown_length() -> None:
+    """It has what came, and its size as soon as all is here."""
+    screen = Terminal()
+    with Bars(screen) as bars:
+        for done, in_all in ((0, -1), (1000, -1), (2000, 2000)):
+            bars("mine.npz", done, in_all)
+
+    assert "100%" in screen.getvalue()
+    assert "2.0/2.0 kB" in screen.getvalue()
 
 
 @pytest.mark.parametrize("command", ["add", "update"])
