@@ -119,3 +119,12 @@ def server() -> Iterator[FaultyServer]:
     """A server that misbehaves on purpose."""
     with FaultyServer() as server:
         yield server
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    """The repository's manifest, comments and all, in a folder of its own."""
+    path = tmp_path / "clone" / "datasets.yaml"
+    path.parent.mkdir()
+    path.write_bytes((ROOT / "datasets.yaml").read_bytes())
+    return path

@@ -14,44 +14,20 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from add_world import add, put
 from click.testing import CliRunner, Result
-from conftest import ROOT, Served
-from faulty_server import FaultyServer, answer, serve, sha256
+from conftest import Served
+from faulty_server import Exchange, FaultyServer, answer, serve, sha256
 from format_writers import batch, idx, member, npy, npz, table, tarred
 
 from tinytorch_datasets import Dataset, formats, get, load_manifest
 from tinytorch_datasets.adding import names, pages
-from tinytorch_datasets.adding.looks import look
+from tinytorch_datasets.adding.looks import looks
 from tinytorch_datasets.cli import main
 from tinytorch_datasets.errors import DecodeError
 
 X = np.random.RandomState(0).randint(0, 256, (30, 8, 8)).astype("u1")
 Y = np.arange(30) % 3
-
-
-@pytest.fixture
-def manifest(tmp_path: Path) -> Path:
-    """The repository's manifest, comments and all, in a folder of its own."""
-    path = tmp_path / "clone" / "datasets.yaml"
-    path.parent.mkdir()
-    path.write_bytes((ROOT / "datasets.yaml").read_bytes())
-    return path
-
-
-def add(manifest: Path, *arguments: object) -> Result:
-    """`tinytorch-datasets add`, as typed."""
-    return CliRunner().invoke(main, ["add", "--manifest", str(manifest), *map(str, arguments)])
-
-
-def put(folder: Path, **files: bytes | str) -> list[Path]:
-    """Files in a folder; `train_csv` is train.csv."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, data in files.items():
-        path = folder / re.sub(r"_(?=[a-z0-9]+$)", ".", name)
-        path.write_bytes(data.encode() if isinstance(data, str) else data)
-        paths.append(path)
-    return paths
 
 
 def _idx(folder: Path) -> list[Path]:
@@ -165,6 +141,10 @@ FORMATS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Dataset], None]
 }
 
 
+def _plain(number: Any) -> Any:
+    return number.item() if isinstance(number, np.generic) else number
+
+
 def classes(entry: Any) -> Any:
     """The class names of an entry's labels."""
     return entry.fields["labels"].classes
@@ -232,7 +212,7 @@ class TestTheManifest:
         after = manifest.read_bytes()
         assert after.startswith(before)
         assert after[len(before) :].startswith(
-            b"\n  iris:\n    title: iris # what is it, in a line?\n    status: shipped\n"
+            b'\n  iris:\n    title: "?" # what is it, in a line?\n    status: shipped\n'
         )
 
     def test_what_a_person_must_answer_is_marked(self, manifest: Path, tmp_path: Path) -> None:
@@ -241,13 +221,24 @@ class TestTheManifest:
         line = int(load_manifest(manifest).where("hamlet").rpartition(":")[2])
 
         assert told.stderr.splitlines() == [
-            f"datasets.yaml:{line + 1}: to be answered: title: hamlet # what is it, in a line?",
+            f'datasets.yaml:{line + 1}: to be answered: title: "?" # what is it, in a line?',
             f'datasets.yaml:{line + 5}: to be answered: license: "?" '
             '# which? "not stated by the authors", if they do not say',
             f'datasets.yaml:{line + 6}: to be answered: source: "?" # the page of its authors',
         ]
         audited = CliRunner().invoke(main, ["audit", "hamlet", "--manifest", str(manifest), "--json"])
-        assert [f["rule"] for f in json.loads(audited.stdout)["findings"]] == ["question", "question", "unused"]
+        assert [f["rule"] for f in json.loads(audited.stdout)["findings"]] == ["question"] * 3 + ["unused"]
+
+    def test_a_class_that_is_a_question_mark_is_no_question(self, manifest: Path, tmp_path: Path) -> None:
+        """UCI's tables have it where a value is missing."""
+        rows: list[list[object]] = [["size", "kind"], *[[i, "?ab"[i % 3]] for i in range(12)]]
+        facts = ("--title", "T", "--license", "CC0-1.0", "--source", "https://example.org")
+        told = add(manifest, *put(tmp_path / "made", all_csv=table(rows)), "--ship", "--name", "mine", *facts)
+        audited = CliRunner().invoke(main, ["audit", "mine", "--manifest", str(manifest), "--json"])
+
+        assert (told.exit_code, told.stderr) == (0, "")
+        assert classes(load_manifest(manifest).datasets["mine"]) == ("?", "a", "b")
+        assert [f["rule"] for f in json.loads(audited.stdout)["findings"]] == ["unused"]
 
     def test_what_is_known_is_written(self, manifest: Path, tmp_path: Path) -> None:
         """--title, --license and --source leave no question."""
@@ -318,7 +309,8 @@ class TestRecognition:
         if form == "csv":
             other.write_bytes(other.read_bytes())
 
-        assert look(other, other.name).format == form
+        (found,) = looks([(other, other.name)])
+        assert found.format == form
 
     @pytest.mark.parametrize(
         ("data", "said"),
@@ -332,7 +324,7 @@ class TestRecognition:
         """With the formats there are."""
         (tmp_path / "x").write_bytes(data)
         with pytest.raises(DecodeError) as caught:
-            look(tmp_path / "x", "x")
+            looks([(tmp_path / "x", "x")])
 
         assert said in str(caught.value)
         assert "There are: cifar-python, csv, idx, npy, npz, pickle, qa-text, text." in str(caught.value)
@@ -348,9 +340,52 @@ class TestRecognition:
         """Where its name says that it is one."""
         (tmp_path / "x.csv").write_text(text)
         with pytest.raises(DecodeError) as caught:
-            look(tmp_path / "x.csv", "x.csv")
+            looks([(tmp_path / "x.csv", "x.csv")])
 
         assert caught.value.reason == said
+
+    def test_an_empty_file(self, manifest: Path, tmp_path: Path) -> None:
+        """It is in no format, and begins with nothing."""
+        (path,) = put(tmp_path / "made", train_csv="")
+        told = add(manifest, path, "--ship")
+
+        assert (told.exit_code, told.stderr) == (
+            1,
+            f"error: {path}: it is empty\n  Leave it out, or name the one that you meant.\n",
+        )
+
+    @pytest.mark.parametrize(
+        "text", ["(dear reader, this is a text)\n", "(dp is what it begins with)\n", "}q is rare\n"]
+    )
+    def test_a_text_that_begins_as_old_pickles_do(self, manifest: Path, tmp_path: Path, text: str) -> None:
+        """It goes on otherwise."""
+        told = add(manifest, *put(tmp_path / "made", train_txt=text), "--ship", "--name", "mine")
+
+        assert told.exit_code == 0, told.output
+        assert get("mine", manifest=manifest, offline=True).train.text[0] == text
+
+    @pytest.mark.parametrize("protocol", range(6))
+    def test_pickles_of_every_protocol(self, tmp_path: Path, protocol: int) -> None:
+        """Also of those that begin with letters."""
+        (path,) = put(tmp_path / "made", data_bin=pickle.dumps({"labels": [0, 1]}, protocol))
+
+        assert [one.format for one in looks([(path, "data.bin")])] == ["pickle"]
+
+    @pytest.mark.parametrize("sign", ["\x7f", "\x85"])
+    def test_a_class_that_cannot_be_declared(self, manifest: Path, tmp_path: Path, sign: str) -> None:
+        """What is wrong with it is told by its place in the entry: the lines are ones that nobody has."""
+        rows: list[list[object]] = [["size", "kind"], *[[i, f"{sign}ab"[i % 3]] for i in range(12)]]
+        before = manifest.read_bytes()
+        told = add(manifest, *put(tmp_path / "made", all_csv=table(rows)), "--ship", "--name", "mine")
+
+        place = sorted([sign, "a", "b"]).index(sign)
+        assert (told.exit_code, told.stderr) == (
+            2,
+            "error: what these files hold cannot be declared as it is\n"
+            f"  mine.fields.labels.classes[{place}]: has the control character U+{ord(sign):04X} in it\n"
+            "  Nothing was written. Change it in the files, or declare them by hand.\n",
+        )
+        assert manifest.read_bytes() == before
 
     def test_a_pickle_that_is_a_program_is_never_run(self, manifest: Path, tmp_path: Path) -> None:
         """It is refused by what it asked for, and the manifest is untouched."""
@@ -385,13 +420,11 @@ class TestRecognition:
         paths = put(tmp_path / "made", train_npz=npz(x=X, y=Y), test_npz=npz(x=X, y=Y))
         told = add(manifest, *paths, "--ship", "--name", "twins")
 
-        assert told.stderr.splitlines()[0] == (
-            f"error: {paths[1]}: test repeats train: all 30 samples are the same, in the same order"
-        )
-        assert told.stderr.splitlines()[2:] == [
+        assert told.stderr == (
+            f"error: {paths[1]}: test repeats train: all 30 samples are the same, in the same order\n"
             "  The manifest is as it was. Is each file the split that it was taken for? "
-            "--split NAME=FILE says which it is."
-        ]
+            "--split NAME=FILE says which it is.\n"
+        ), "no line is named, because nobody has the entry"
         assert manifest.read_bytes() == before
 
     def test_splits_can_be_said(self, manifest: Path, tmp_path: Path) -> None:
@@ -422,6 +455,26 @@ class TestRecognition:
         assert told.exit_code == 0, told.output
         assert list(load_manifest(manifest).datasets["hamlet"].files) == ["splits/test.txt", "splits/train.txt"]
 
+    @pytest.mark.parametrize(
+        ("values", "span"),
+        [
+            (np.array([np.finfo("f4").min, 0.5], "f4"), (float(np.finfo("f4").min), 0.5)),
+            (np.array([-1e15, np.finfo("f8").max]), (-1e15, np.finfo("f8").max)),
+            (np.array([5e-324, 1e-310]), (5e-324, 1e-310)),
+            (np.array([-0.123456, 123.456]), (-0.1235, 123.5)),
+            (np.array([-2.0, 1e14]), (-2, 10**14)),
+            (np.array([0, 2**64 - 1], "u8"), (0, 2**64 - 1)),
+            (np.array([-(2**63), 5]), (-(2**63), 5)),
+        ],
+    )
+    def test_a_range_is_what_was_found(self, manifest: Path, tmp_path: Path, values: np.ndarray, span: Any) -> None:
+        """However large or small: it is written so that it is read back, and holds every value."""
+        told = add(manifest, *put(tmp_path / "made", x_npy=npy(np.stack([values, values]))), "--ship")
+
+        assert told.exit_code == 0, told.output
+        declared = load_manifest(manifest).datasets["x"].fields["features"].range
+        assert (declared, [type(end) for end in declared or ()]) == (span, [type(end) for end in map(_plain, span)])
+
     def test_what_does_not_fit_is_left_out_and_said(self, manifest: Path, tmp_path: Path) -> None:
         """A mean image among the samples, an array of one split only: told on stderr, and in a comment."""
         paths = put(tmp_path / "made", mine_npz=npz(x_train=X[:20], x_test=X[20:], mean=X.mean(0), y_train=Y[:20]))
@@ -431,6 +484,65 @@ class TestRecognition:
         assert "left out: mine.npz: 'mean': has 8 samples, the rest of train has 20" in told.stderr
         assert "left out: mine.npz: 'y_train': not in every split" in told.stderr
         assert list(load_manifest(manifest).datasets["mine"].fields) == ["images"]
+
+    @pytest.mark.parametrize(
+        ("files", "fields"),
+        [
+            ({"samples_npy": npy(X), "labels_npy": npy(Y)}, ("samples_", "labels")),
+            ({"members_npy": npy(X)}, ("members_",)),
+            ({"data_npy": npy(np.linspace(0, 1, 9))}, ("numbers",)),
+            ({"all_npz": npz(samples=X, members=X + 1, labels=Y)}, ("samples_", "members_", "labels")),
+            ({"all_npz": npz(keys=X, items=Y * 0.5)}, ("keys_", "items_")),
+            (
+                {"all_csv": table([["file", "items", "samples"], *[[f"a{i}", f"b{i}", i] for i in range(9)]])},
+                ("samples_", "file_", "items_"),
+            ),
+        ],
+    )
+    def test_names_that_mean_something_already(
+        self, manifest: Path, tmp_path: Path, files: dict[str, bytes], fields: tuple[str, ...]
+    ) -> None:
+        """An array called `samples` is a field called `samples_`: `get` and the manifest mean another thing by it."""
+        told = add(manifest, *put(tmp_path / "made", **files), "--ship", "--name", "mine")
+
+        assert told.exit_code == 0, told.output
+        assert sorted(get("mine", manifest=manifest, offline=True).train.fields) == sorted(fields)
+
+    def test_arrays_that_are_no_numbers_are_left_out(self, manifest: Path, tmp_path: Path) -> None:
+        """Texts, bytes and records, which `np.savez` keeps as gladly: told, whatever NumPy calls their dtype."""
+        others = {"names": np.array(["a", "b"]), "raw": np.array([b"a"]), "rows": np.zeros(30, [("a", "i4")])}
+        told = add(manifest, *put(tmp_path / "made", mine_npz=npz(x=X, y=Y, **others)), "--ship")
+
+        assert told.exit_code == 0, told.output
+        assert told.stderr.splitlines()[:3] == [
+            "left out: mine.npz: 'names': str32 (2,) is not a row of samples that can be declared",
+            "left out: mine.npz: 'raw': bytes8 (1,) is not a row of samples that can be declared",
+            "left out: mine.npz: 'rows': void32 (30,) is not a row of samples that can be declared",
+        ]
+        np.testing.assert_array_equal(get("mine", manifest=manifest, offline=True).train.images, X)
+
+    @pytest.mark.parametrize(
+        ("name", "data", "reason"),
+        [
+            (
+                "x_npy",
+                npy(np.array(["a", "b"])),
+                "nothing in it can be declared: x.npy: str32 (2,) is not a row of samples that can be declared",
+            ),
+            ("x_pkl", pickle.dumps({"about": "nothing"}), "it holds no array, and no list of numbers or texts"),
+        ],
+    )
+    def test_what_has_nothing_to_declare_is_refused(
+        self, manifest: Path, tmp_path: Path, name: str, data: bytes, reason: str
+    ) -> None:
+        """With what would be read."""
+        (path,) = put(tmp_path / "made", **{name: data})
+        told = add(manifest, path, "--ship")
+
+        assert (told.exit_code, told.stderr) == (
+            1,
+            f"error: {path}: {reason}\n  Save its samples as arrays of numbers.\n",
+        )
 
 
 class TestTheCall:
@@ -446,6 +558,29 @@ class TestTheCall:
             "  Copy it to the shipped data with --ship, or say where it is with --mirror URL.\n",
         )
 
+    def test_a_mirror_of_what_ships(self, manifest: Path, tmp_path: Path) -> None:
+        """Nobody would ask it; it is not dropped in silence."""
+        told = add(manifest, *_npz(tmp_path / "made"), "--ship", "--mirror", "https://example.org/")
+
+        assert (told.exit_code, told.stderr) == (
+            2,
+            "error: files that ship have no mirror: they come with the manifest, "
+            "and https://example.org/ would be asked by nobody\n"
+            "  Leave out --ship or --mirror.\n",
+        )
+
+    def test_a_split_that_is_nowhere(self, manifest: Path, tmp_path: Path) -> None:
+        """A slip of the pen puts nothing into the wrong split."""
+        before, (path,) = manifest.read_bytes(), _npz(tmp_path / "made")
+        told = add(manifest, path, "--ship", "--name", "mine", "--split", "test=holdot*")
+
+        assert (told.exit_code, told.stderr) == (
+            2,
+            "error: --split test=holdot* matches none of: mnist.npz, x_train, y_train, x_test, y_test\n"
+            "  Name a file, or what is inside one, by its whole name or with * and ?.\n",
+        )
+        assert manifest.read_bytes() == before
+
     def test_a_name_that_is_taken(self, manifest: Path, tmp_path: Path) -> None:
         """The other one's line, and what to do."""
         told = add(manifest, *_npz(tmp_path / "made"), "--ship")
@@ -454,6 +589,16 @@ class TestTheCall:
             2,
             f"error: mnist is declared already\n  declared at {load_manifest(manifest).where('mnist')}\n"
             "  `tinytorch-datasets update mnist` refreshes its hashes; --name gives this one another name.\n",
+        )
+
+    def test_a_name_of_a_split_that_is_none(self, manifest: Path, tmp_path: Path) -> None:
+        """Before anything is written in the manifest that it would refuse."""
+        told = add(manifest, *_npz(tmp_path / "made"), "--ship", "--name", "mine", "--split", "items=*")
+
+        assert (told.exit_code, told.stderr) == (
+            2,
+            "error: 'items' is no name of a split; 'items_' would be\n"
+            "  A name is lowercase letters, digits and '_', and nothing that code already means.\n",
         )
 
     def test_a_name_that_is_none(self, manifest: Path, tmp_path: Path) -> None:
@@ -497,6 +642,63 @@ class TestTheCall:
             1,
             f"error: {tmp_path}/gone.csv is missing\n  Name a file, a folder of files, or an address.\n",
         )
+
+    def test_an_address_of_another_kind(self, manifest: Path) -> None:
+        """It is no path, either."""
+        told = add(manifest, "ftp://example.org/iris.csv")
+        shipped = add(manifest, "ftp://example.org/iris.csv", "--ship")
+
+        assert (told.exit_code, shipped.exit_code, told.stderr) == (2, 2, shipped.stderr)
+        assert told.stderr == (
+            "error: ftp://example.org/iris.csv: only addresses that start with https:// or http:// are fetched\n"
+            "  Download it by other means, and add the file.\n"
+        )
+
+    def test_a_manifest_that_somebody_else_changes_meanwhile(self, manifest: Path, tmp_path: Path) -> None:
+        """Theirs stays; of ours nothing does, so that no audit finds files which nobody declares."""
+
+        def change(exchange: Exchange) -> None:
+            manifest.write_bytes(manifest.read_bytes() + b"# theirs\n")
+            serve(npz(x_train=X, y_train=Y))(exchange)
+
+        before = manifest.read_bytes()
+        with FaultyServer() as server:
+            told = add(manifest, server.at("/mine.npz", change), "--ship")
+
+        assert (told.exit_code, told.stderr.splitlines()[1:]) == (
+            1,
+            [
+                f"error: {manifest} was changed by someone else meanwhile; nothing was written to it",
+                "  Run the same command again.",
+            ],
+        )
+        assert manifest.read_bytes() == before + b"# theirs\n"
+        assert not (manifest.parent / "datasets" / "mine").exists()
+
+    def test_the_same_data_set_added_twice_at_once(self, manifest: Path, tmp_path: Path) -> None:
+        """Whoever comes second leaves the first one's file where it is."""
+        data = npz(x_train=X, y_train=Y)
+        (path,) = put(tmp_path / "made", mine_npz=data)
+
+        def overtake(exchange: Exchange) -> None:
+            assert add(manifest, path, "--ship").exit_code == 0
+            serve(data)(exchange)
+
+        with FaultyServer() as server:
+            told = add(manifest, server.at("/mine.npz", overtake), "--ship")
+
+        assert told.exit_code == 1
+        np.testing.assert_array_equal(get("mine", manifest=manifest, offline=True).train.images, X)
+
+    def test_json_has_the_questions(self, manifest: Path, tmp_path: Path) -> None:
+        """As stderr has them, for programs."""
+        told = add(manifest, *_npz(tmp_path / "made"), "--ship", "--name", "mine", "--title", "T", "--json")
+        line = int(load_manifest(manifest).where("mine").rpartition(":")[2])
+
+        assert json.loads(told.stdout)["questions"] == [
+            {"line": line + 4, "text": 'license: "?" # which? "not stated by the authors", if they do not say'},
+            {"line": line + 5, "text": 'source: "?" # the page of its authors'},
+        ]
 
     def test_a_link_that_leads_nowhere(self, manifest: Path, tmp_path: Path) -> None:
         """Among the files of a folder, it is named."""
@@ -599,6 +801,42 @@ class TestUpdate:
             "  The manifest is as it was: first correct what the entry says beyond sizes and hashes."
         ]
 
+    def test_a_file_that_is_nowhere(self, manifest: Path, tmp_path: Path, serve: Callable[[Path], Served]) -> None:
+        """What brings it back: `get` the one that is declared, --fetch the one that its host has."""
+        put(tmp_path / "made", mine_npz=npz(x_train=X, y_train=Y))
+        add(manifest, serve(tmp_path / "made") + "mine.npz")
+        (path,) = (manifest.parent / load_manifest(manifest).download_to).rglob("mine.npz")
+        path.unlink()
+        told = self.update(manifest)
+
+        assert (told.exit_code, told.stderr) == (
+            1,
+            f"error: {path} is missing\n"
+            "  `tinytorch-datasets get mine` fetches what is declared; --fetch takes what is there now.\n",
+        )
+
+    def test_what_ships_is_fetched_from_nowhere(self, mine: Path) -> None:
+        """It has no address: the call is wrong, and no host is."""
+        told = self.update(mine, "--fetch")
+
+        where = load_manifest(mine).where("mine", "files", "train.csv", "sha256")
+        assert (told.exit_code, told.stderr) == (
+            2,
+            f"error: train.csv has no address to be fetched from\n  declared at {where}\n"
+            f"  Put it into {mine.parent}/datasets/mine, and leave out --fetch.\n",
+        )
+
+    def test_a_file_that_ships_and_is_gone(self, mine: Path) -> None:
+        """As `audit` has it."""
+        (mine.parent / "datasets/mine/train.csv").unlink()
+        told = self.update(mine)
+
+        assert (told.exit_code, told.stderr) == (
+            1,
+            f"error: {mine.parent}/datasets/mine/train.csv is missing\n"
+            "  Restore it: `git checkout` it in a clone, or reinstall the package.\n",
+        )
+
     def test_sums_are_refreshed_too(self, mine: Path) -> None:
         """Those that the entry declares, and no others."""
         expected = sha256(b"int64 20\n" + Y[:20].astype("<i8").tobytes())
@@ -625,7 +863,8 @@ class TestUpdate:
 
 @pytest.mark.parametrize(
     "value",
-    ["no", "1.10", "0777", "2020-01-01", "a: b", "#x", "- a", "", " x", "1e3", "0b11", "0b66", "null", "~", "é", "[a]",
+    ["\u200b", "\U000e0041",
+     "no", "1.10", "0777", "2020-01-01", "a: b", "#x", "- a", "", " x", "1e3", "0b11", "0b66", "null", "~", "é", "[a]",
      "x #y",
      "https://example.org/a?b=c", "a'b", 'a"b', "12:30", True, 0, 999, 1000, -5, 1.5, 1e-7, 1e22, -0.25],
 )  # fmt: skip
@@ -639,6 +878,12 @@ def test_a_scalar_is_written_so_that_every_reader_agrees(tmp_path: Path, value: 
     assert yaml.safe_load(text) == {"key": value}
     assert Document.load(path).data == {"key": value}
     assert Document.load(path).problems == []
+
+
+def test_what_nobody_sees_is_written_as_its_number() -> None:
+    """YAML 1.1 breaks lines at U+0085, and a terminal obeys U+009B."""
+    assert pages.scalar("a\x7f\x85\x9b") == '"a\\u007f\\u0085\\u009b"'
+    assert yaml.safe_load(pages.scalar("a\x7f\x85\x9b")) == "a\x7f\x85\x9b"
 
 
 def test_a_hash_needs_quotes_only_where_readers_disagree() -> None:

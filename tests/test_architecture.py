@@ -28,7 +28,7 @@ FLOORS = (
     {"loader", "provenance", "mirroring"},
     {"auditing", "reports", "serving"},
     {"auditor", "adding"},
-    {"adder", "telling", "cli_common"},
+    {"adder", "updater", "telling", "cli_common"},
     {"cli_audit", "cli_upkeep", "showing"},
     {"cli"},
     {"__init__", "__main__"},

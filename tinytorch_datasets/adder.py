@@ -1,7 +1,7 @@
-"""How does a data set come into the manifest, and how are its hashes refreshed?
+"""How does a data set come into the manifest?
 
-`add` writes a whole entry for files that it has looked at and decoded; `update` the hashes and sizes of files that were
-changed on purpose. Both check what they write by reading it back and decoding every value, before the manifest changes.
+`add` writes a whole entry for files that it has looked at and decoded. It checks what it writes by reading it back and
+decoding every value, before the manifest changes.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,18 +17,19 @@ from typing import NamedTuple
 from tinytorch_datasets import stages
 from tinytorch_datasets.adding import names, pages, proofs, sources
 from tinytorch_datasets.adding.drafts import Draft, draft
-from tinytorch_datasets.adding.looks import look
+from tinytorch_datasets.adding.looks import looks
+from tinytorch_datasets.adding.seen import Look
 from tinytorch_datasets.adding.sources import Source
-from tinytorch_datasets.errors import DecodeError, UsageError
-from tinytorch_datasets.hashing import digest
-from tinytorch_datasets.manifest import Manifest
+from tinytorch_datasets.errors import DatasetError, DecodeError, UsageError
 from tinytorch_datasets.progress import Progress
 
 UNREAD = "The manifest is as it was. Is the file whole, and the one that you meant?"
 UNPROVED = (
     "The manifest is as it was. Is each file the split that it was taken for? --split NAME=FILE says which it is."
 )
-UNCORRECTED = "The manifest is as it was: first correct what the entry says beyond sizes and hashes."
+
+# Of a hundred names in an archive, a few show what they are like.
+SHOWN_NAMES = 12
 
 
 class Question(NamedTuple):
@@ -56,7 +58,7 @@ def add(
     *,
     manifest: Path,
     name: str | None = None,
-    splits: Mapping[str, str] | None = None,
+    splits: Sequence[tuple[str, str]] = (),
     ship: bool = False,
     mirrors: Sequence[str] = (),
     facts: Mapping[str, str] | None = None,
@@ -69,9 +71,9 @@ def add(
         given: Its files: addresses, paths, or folders of files.
         manifest: The manifest to write to. It is made if it is not there.
         name: Its name; None makes one from the files' names.
-        splits: For a split's name, a pattern of the files, members or keys that it is.
+        splits: Names of splits, each with a pattern of the files, members or keys that it is.
         ship: Whether to copy the files to the shipped ones. Else they are remote, and what was downloaded is kept.
-        mirrors: Addresses to which a file's name is appended.
+        mirrors: Addresses to which a file's name is appended, of files that do not ship.
         facts: "title", "license" and "source", as far as known; the rest stays an open question in the entry.
         dry_run: Whether to write nothing.
         progress: As for `get`.
@@ -79,14 +81,25 @@ def add(
     Raises:
         DatasetError: A file cannot be had, or is in no known format; or the name is taken. Nothing was written.
     """
+    for address in given:
+        sources.refuse_other_addresses(address)
     if not ship and not mirrors and not all(map(sources.is_address, given)):
         what = "a file on this computer has no address that others could fetch it from"
         mend = "Copy it to the shipped data with --ship, or say where it is with --mirror URL."
         raise UsageError(what, mend=mend)
+    if ship and mirrors:
+        what = f"files that ship have no mirror: they come with the manifest, and {mirrors[0]} would be asked by nobody"
+        raise UsageError(what, mend="Leave out --ship or --mirror.")
     if name is not None and names.entry_name(name) != name:
         what = f"{name!r} is no name of a data set; {names.entry_name(name)!r} would be"
         raise UsageError(what, mend="A name is lowercase letters, digits, '.', '_' and '-'.")
-    text = manifest.read_bytes().decode() if manifest.exists() else pages.NEW
+    for split, _ in splits:
+        if (allowed := names.field_name(split)) != split:
+            what = f"{split!r} is no name of a split; {allowed!r} would be"
+            raise UsageError(
+                what, mend="A name is lowercase letters, digits and '_', and nothing that code already means."
+            )
+    text = proofs.text_of(manifest) if manifest.exists() else pages.NEW
     with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
         scratch = Path(folder)
         book = None if pages.is_bare(text) else proofs.checked(text, scratch, manifest)
@@ -97,8 +110,9 @@ def add(
             mend = f"`tinytorch-datasets update {called}` refreshes its hashes; --name gives this one another name."
             raise UsageError(what, where=book.where(called), mend=mend)
         try:
-            looks = [look(source.path, source.name) for source in found]
-            made = draft(looks, lambda told: _wanted(told, splits or {}))
+            seen = looks((source.path, source.name) for source in found)
+            _refuse_to_match_nothing(splits, seen)
+            made = draft(seen, lambda told: next((split for split, pattern in splits if _is(told, pattern)), None))
         except DecodeError as error:
             error.mend = error.mend or UNREAD
             raise
@@ -108,10 +122,11 @@ def add(
 
         def written() -> tuple[pages.Entry, str, int]:
             entry = pages.entry(called, made, found, known, status=status, mirrors=hosts)
-            return entry, *pages.with_entry(text, entry.lines)
+            return entry, *pages.with_entry(text, entry.lines, manifest.name)
 
         # Digests are of the values as the entry has them handed over: so it is written once without.
-        digests = proofs.proved(written()[1], called, found, scratch, manifest, mend=UNPROVED)
+        with proofs.unwritten():
+            digests = proofs.proved(written()[1], called, found, scratch, manifest, mend=UNPROVED)
         for field, one in made.fields.items():
             one.sha256 = digests[field]
         entry, after, line = written()
@@ -121,77 +136,30 @@ def add(
         if not dry_run:
             for source in found:
                 _refuse_to_replace(source, target / source.name)
-            for source in found:
-                sources.place(source, target)
-            proofs.write(manifest, text, after)
+            with _placed(found, target, manifest):
+                proofs.write(manifest, text, after)
     questions = tuple(Question(line + at, entry.lines[at].strip()) for at in entry.questions)
     return Added(called, "\n".join(entry.lines) + "\n", line, questions, manifest, target, made, not dry_run)
 
 
-@dataclass(frozen=True)
-class Change:
-    """One value of the manifest that `update` changed: where it is, and what it was and is."""
-
-    where: str
-    key: str
-    before: str | int
-    after: str | int
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.key}: {self.before} -> {self.after}"
-
-
-def update(
-    name: str, *, manifest: Path, fetch: bool = False, dry_run: bool = False, progress: Progress | None = None
-) -> list[Change]:
-    """Refresh sizes, hashes and digests of a data set whose files were changed on purpose.
-
-    Args:
-        name: The data set.
-        manifest: The manifest to write to.
-        fetch: Whether to download the files anew, instead of taking those on disk.
-        dry_run: Whether to write nothing.
-        progress: As for `get`.
-
-    Raises:
-        DatasetError: A file is missing, or holds something else than the entry says beyond its hashes; that is to be
-            corrected first. Nothing was written.
-    """
-    text = manifest.read_bytes().decode()
-    book = stages.read_manifest(manifest)
-    plan = stages.planned(book, name, stages.places(book))
-    with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
-        scratch = Path(folder)
-        if fetch:
-            found = [sources.download(f.urls, f.name, scratch / "files", progress=progress) for f in plan.files]
-        else:
-            found = [_renamed(source, f.name) for f in plan.files for source in sources.read(str(plan.root / f.name))]
-        changes: dict[tuple[str, ...], str | int] = {}
-        declared = book.entry(name).files
+@contextmanager
+def _placed(found: Sequence[Source], target: Path, manifest: Path) -> Iterator[None]:
+    """Have the files in their folder; if the block fails, only as far as they were there, or somebody declares them."""
+    new = [target / source.name for source in found if not (target / source.name).exists()]
+    try:
         for source in found:
-            at, before = ("datasets", name, "files", source.name), declared[source.name]
-            changes |= {(*at, "bytes"): source.bytes} if source.bytes != before.bytes else {}
-            changes |= {(*at, "sha256"): source.sha256} if source.sha256 != before.sha256 else {}
-            if before.md5 and (md5 := digest(source.path, md5_too=True).md5) and md5 != before.md5:
-                changes[(*at, "md5")] = md5
-        after = pages.with_values(text, changes)
-        digests = proofs.proved(after, name, found, scratch, manifest, mend=UNCORRECTED)
-        for field, one in book.entry(name).fields.items():
-            for split, sha256 in one.sha256.items():
-                if digests[field][split] != sha256:
-                    changes["datasets", name, "fields", field, "sha256", split] = digests[field][split]
-        after = pages.with_values(text, changes)
-        proofs.checked(after, scratch, manifest)
-        told = [
-            Change(book.where(*keys[1:]), ".".join(keys[1:]), _before(book, keys), value)
-            for keys, value in changes.items()
-        ]
-        if not dry_run and changes:
-            if fetch:
-                for source in found:
-                    sources.place(source, plan.root)
-            proofs.write(manifest, text, after)
-    return told
+            sources.place(source, target)
+        yield
+    except BaseException:
+        with suppress(DatasetError):  # nobody knows what a manifest declares that cannot be read: all stays
+            declared = proofs.declared(manifest) if manifest.exists() else set[Path]()
+            for path in new:
+                if path not in declared:
+                    path.unlink(missing_ok=True)
+                    for folder in (parent for parent in path.parents if parent.is_relative_to(target)):
+                        with suppress(OSError):  # it has other files
+                            folder.rmdir()
+        raise
 
 
 def _sources(given: Sequence[str], scratch: Path, progress: Progress | None) -> Iterator[Source]:
@@ -218,11 +186,19 @@ def _name(given: Sequence[str], found: Sequence[Source]) -> str:
     return names.entry_name(alike or (parents.pop() if len(parents) == 1 else found[0].name))
 
 
-def _wanted(told: str, splits: Mapping[str, str]) -> str | None:
-    for split, pattern in splits.items():
-        if fnmatch.fnmatchcase(told, pattern) or fnmatch.fnmatchcase(told.rpartition("/")[2], pattern):
-            return split
-    return None
+def _is(told: str, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(told, pattern) or fnmatch.fnmatchcase(told.rpartition("/")[2], pattern)
+
+
+def _refuse_to_match_nothing(splits: Sequence[tuple[str, str]], seen: Sequence[Look]) -> None:
+    """A pattern with a slip of the pen would put everything into another split, and nobody would see it."""
+    told = dict.fromkeys(name for one in seen for s in one.seen for name in (one.file, s.member or s.key) if name)
+    for split, pattern in splits:
+        if not any(_is(name, pattern) for name in told):
+            shown = ", ".join(list(told)[:SHOWN_NAMES])
+            more = f" and {len(told) - SHOWN_NAMES:,} more" if len(told) > SHOWN_NAMES else ""
+            what = f"--split {split}={pattern} matches none of: {shown}{more}"
+            raise UsageError(what, mend="Name a file, or what is inside one, by its whole name or with * and ?.")
 
 
 def _hosts(found: Sequence[Source]) -> list[str]:
@@ -246,15 +222,3 @@ def _refuse_to_replace(source: Source, target: Path) -> None:
     if target.exists() and next(sources.read(str(target))).sha256 != source.sha256:
         what = f"{target} is there already, and is another file"
         raise UsageError(what, mend="Move it away, or give the data set another --name.")
-
-
-def _renamed(source: Source, name: str) -> Source:
-    return Source(name, source.path, source.bytes, source.sha256, source.url)
-
-
-def _before(book: Manifest, keys: tuple[str, ...]) -> str | int:
-    entry = book.entry(keys[1])
-    if keys[2] == "files":
-        value: str | int = getattr(entry.files[keys[3]], keys[4])
-        return value
-    return entry.fields[keys[3]].sha256[keys[5]]

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 # Whoever meets one of these can mend the manifest or the call; every other error is about the data.
 MISUSE = (errors.ManifestError, errors.LockError, errors.UsageError, errors.UnknownDataset)
 
+KEPT = "what came so far is kept, and the same command goes on from there"
+NOT_KEPT = "nothing was written, and nothing is kept: the same command begins anew"
+_INTERRUPTED = "tinytorch_datasets.interrupted"
+
 
 class Group(click.Group):
     """Turns the library's errors into one message on stderr and an exit code."""
@@ -39,8 +43,13 @@ class Group(click.Group):
             say(f"error: {error}", err=True)
             ctx.exit(ExitCode.MISUSED if isinstance(error, MISUSE) else ExitCode.DIFFERS)
         except KeyboardInterrupt:
-            say("\ninterrupted; what came so far is kept, and the same command goes on from there", err=True)
+            say(f"\ninterrupted; {ctx.meta.get(_INTERRUPTED, KEPT)}", err=True)
             ctx.exit(ExitCode.INTERRUPTED)
+
+
+def when_interrupted(told: str) -> None:
+    """What an interrupt means from here on to the end of the command, where it is something else than `KEPT`."""
+    click.get_current_context().meta[_INTERRUPTED] = told
 
 
 def with_manifest(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,9 +7,18 @@ from typing import Any
 
 import click
 
-from tinytorch_datasets import paths
+from tinytorch_datasets import paths, progress
 from tinytorch_datasets.answers import say, say_json
-from tinytorch_datasets.cli_common import bar, completed, json_too, load, with_manifest, writing_to
+from tinytorch_datasets.cli_common import (
+    NOT_KEPT,
+    bar,
+    completed,
+    json_too,
+    load,
+    when_interrupted,
+    with_manifest,
+    writing_to,
+)
 
 FILE = click.Path(path_type=Path)
 
@@ -53,31 +62,35 @@ def add(
     from tinytorch_datasets.reports.people import shown
     from tinytorch_datasets.telling import counts
 
-    wanted = {}
+    wanted = []
     for told in splits:
         split, equals, pattern = told.partition("=")
         if not (equals and split and pattern):
             msg = f"--split is SPLIT=PATTERN (test=holdout.csv), not {told!r}"
             raise click.UsageError(msg)
-        wanted[split] = pattern
+        wanted.append((split, pattern))
     for mirror in mirrors:
         if not mirror.startswith(("http://", "https://")):
             msg = f"--mirror is an address that starts with https:// or http://, not {mirror!r}"
             raise click.UsageError(msg)
     facts = {"title": title, "license": license_, "source": source}
-    added = adder.add(
-        given,
-        manifest=Path(paths.manifest_path(manifest)),
-        name=name,
-        splits=wanted,
-        ship=ship,
-        mirrors=[mirror.rstrip("/") + "/" for mirror in mirrors],
-        facts={key: fact for key, fact in facts.items() if fact is not None},
-        dry_run=dry_run,
-    )
+    when_interrupted(NOT_KEPT)
+    with progress.usual() as seen:
+        added = adder.add(
+            given,
+            manifest=Path(paths.manifest_path(manifest)),
+            name=name,
+            splits=wanted,
+            ship=ship,
+            mirrors=[mirror.rstrip("/") + "/" for mirror in mirrors],
+            facts={key: fact for key, fact in facts.items() if fact is not None},
+            dry_run=dry_run,
+            progress=seen,
+        )
     if as_json:
         told_of: dict[str, Any] = {"name": added.name, "manifest": str(added.manifest), "line": added.line}
-        say_json({**told_of, "path": str(added.folder), "entry": added.text, "written": added.written})
+        told_of |= {"path": str(added.folder), "entry": added.text, "written": added.written}
+        say_json({**told_of, "questions": [question._asdict() for question in added.questions]})
     elif dry_run:
         say(added.text, nl=False)
     else:
@@ -102,14 +115,19 @@ def update(name: str, fetch: bool, dry_run: bool, manifest: Path | None, as_json
       tinytorch-datasets update tinydigits --dry-run
       tinytorch-datasets update mnist --fetch
     """
-    from tinytorch_datasets import adder
+    from tinytorch_datasets import updater
 
-    changes = adder.update(name, manifest=Path(paths.manifest_path(manifest)), fetch=fetch, dry_run=dry_run)
+    when_interrupted(NOT_KEPT)
+    path = Path(paths.manifest_path(manifest))
+    with progress.usual() as seen:
+        changes = updater.update(name, manifest=path, fetch=fetch, dry_run=dry_run, progress=seen)
     if as_json:
         say_json([{"where": c.where, "key": c.key, "before": c.before, "after": c.after} for c in changes])
         return
     for change in changes:
         say(str(change))
+    for other in dict.fromkeys(change.entry for change in changes if change.entry != name):
+        say(f"{other} shares a file: `tinytorch-datasets update {other}` refreshes its digests", err=True)
     if not changes:
         say(f"{name}: nothing changed")
     elif dry_run:

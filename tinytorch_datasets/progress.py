@@ -2,7 +2,8 @@
 
 A Progress is anything that can be called with (file, bytes done, bytes in all). `bytes done` starts at what was here
 already, may fall back when a mirror makes us start over, and equals `bytes in all` exactly once: when the file is in
-its place. Calls come from several threads, but never two at once.
+its place. `bytes in all` is -1 while nobody knows it, as of a file that is in no manifest yet. Calls come from several
+threads, but never two at once.
 """
 
 from __future__ import annotations
@@ -98,13 +99,13 @@ class Bars:
         if self._drawn is None:
             self._drawn = drawn_on(self._stream, after="stays")
             self._drawn.start()
-        bar = self._bars.get(file)
+        bar, total = self._bars.get(file), None if bytes_in_all < 0 else bytes_in_all
         if bar is None:  # resumed bytes count as done, but not as speed
-            self._bars[file] = self._drawn.add_task(file, total=bytes_in_all, completed=bytes_done)
+            self._bars[file] = self._drawn.add_task(file, total=total, completed=bytes_done)
         elif bytes_done < self._drawn.tasks[bar].completed:  # started over: what came before tells nothing of the speed
             self._drawn.reset(bar, completed=bytes_done)
         else:
-            self._drawn.update(bar, completed=bytes_done)
+            self._drawn.update(bar, total=total, completed=bytes_done)
 
     def __enter__(self) -> Bars:
         return self
@@ -128,6 +129,8 @@ class Lines:
         self._told.add(file)
         if bytes_done == bytes_in_all:
             line = f"{file}: {readable(bytes_in_all)}, found on this computer"
+        elif bytes_in_all < 0:
+            line = f"{file}: fetching"
         elif bytes_done:
             line = f"{file}: fetching the rest of {readable(bytes_in_all)}, {readable(bytes_done)} are here"
         else:

@@ -7,8 +7,9 @@
     batches         the same for CIFAR's archives
     names           which split and which field a name speaks of
     drafts          what the entry will say
+    spots           where in the manifest's text each value stands
     pages           the manifest's text with the entry in it, every other byte as it was
     proofs          whether it is true, before it is written
 
-`adder.add` knows their order.
+`adder.add` and `updater.update` know their order.
 """

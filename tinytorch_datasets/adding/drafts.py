@@ -7,6 +7,7 @@ classes that no header has.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from tinytorch_datasets.adding.seen import MOST_CLASSES, Look, Seen
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.plan import Column, Split
 
+MOST_WRITTEN_OUT = 1e15
 ORDER = ("train", "val", "test")
 
 
@@ -70,7 +72,11 @@ def draft(looks: Sequence[Look], wanted: Callable[[str], str | None] = lambda na
         reason = f"it is {others[0].format}, and {looks[0].file} is {form}; a data set has one format"
         raise DecodeError(others[0].path, reason, mend="Add them one by one, or convert one of them.")
     left_out: list[str] = []
-    parts = _sorted_out([_Part(*found) for found in placed(list(looks), wanted)], left_out)
+    found = [_Part(*one) for one in placed(list(looks), wanted)]
+    if not found:
+        reason = "it holds no array, and no list of numbers or texts"
+        raise DecodeError(looks[0].path, reason, mend="Save its samples as arrays of numbers.")
+    parts = _sorted_out(found, left_out)
     made = Draft(form, _options(looks), _fields(parts), _splits(parts, formats.of(form).layout), left_out)
     _fill_in(made, parts)
     return made
@@ -86,6 +92,7 @@ def _sorted_out(parts: list[_Part], left_out: list[str]) -> list[_Part]:
             left_out.append(
                 f"{_told(part)}: {part.seen.dtype} {part.seen.shape} is not a row of samples that can be declared"
             )
+    mend = "Say which split each file is: --split NAME=FILE." if kept else "Save its samples as arrays of numbers."
     splits = dict.fromkeys(part.split for part in kept)
     for split in splits:
         counts = [
@@ -107,9 +114,8 @@ def _sorted_out(parts: list[_Part], left_out: list[str]) -> list[_Part]:
     left_out += [f"{_told(part)}: not in every split" for part in kept if part.field not in everywhere]
     kept = [part for part in kept if part.field in everywhere]
     if not kept:
-        first = parts[0]
-        reason = "nothing in it can be declared: " + "; ".join(left_out or ["it is empty"])
-        raise DecodeError(first.look.path, reason, mend="Say which split each file is: --split NAME=FILE.")
+        reason = "nothing in it can be declared: " + "; ".join(left_out)
+        raise DecodeError(parts[0].look.path, reason, mend=mend)
     met: dict[tuple[str, str, str], _Part] = {}
     for part in kept:
         other = met.setdefault((part.split, part.field, part.seen.member), part)
@@ -142,7 +148,7 @@ def _fields(parts: Sequence[_Part]) -> dict[str, Field]:
         if (before.dtype, before.shape) != (made.dtype, made.shape):
             reason = f"{_told(part)} is {made.dtype} {list(made.shape)}, in another split "
             reason += f"it is {before.dtype} {list(before.shape)}"
-            raise DecodeError(part.look.path, reason)
+            raise DecodeError(part.look.path, reason, mend="Save them alike, or add them one by one.")
     for part in parts:
         if part.seen.classes is not None:
             known = found[part.field].classes or ()
@@ -218,10 +224,18 @@ def _of_span(name: str, one: Field, span: list[Any] | None, samples: int) -> Non
 
 
 def _rounded(value: Any, toward: Callable[[float], int]) -> Any:
-    """A bound to four digits that still holds the value; whole numbers as they are."""
-    if isinstance(value, int) or value == int(value):
-        return int(value)
+    """A bound to four digits that still holds the value; whole numbers as they are.
+
+    So are the largest and the least of floats: the one is no whole number that anybody writes out (a raster's
+    -3.4028235e+38 where it has no data), and next to the other there is no room for digits.
+    """
+    if isinstance(value, int):
+        return value
+    if value == int(value):
+        return int(value) if abs(value) < MOST_WRITTEN_OUT else value
     digits = 3 - math.floor(math.log10(abs(value)))
+    if digits > sys.float_info.max_10_exp:
+        return value
     step = 10.0**-digits
     return round(toward(value / step) * step, max(digits, 0))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +23,30 @@ from tinytorch_datasets.formats.idx import TYPES
 from tinytorch_datasets.plan import DTYPES, TEXT
 
 HEAD_BYTES = 2**16
+_OLD_PICKLE = re.compile(rb"\(dp[0-9]+\r?\n|\}q\0")
+NUMBERS = frozenset(DTYPES) - {TEXT}
 
 
-def look(path: Path, file: str) -> Look:
-    """Recognise a file.
+def looks(files: Iterable[tuple[Path, str]]) -> list[Look]:
+    """Recognise the files of a data set, each at a path and with a name in it. Tables are looked at together.
 
     Raises:
-        DecodeError: It is none of the formats, or it is damaged.
+        DecodeError: One is none of the formats, or it is damaged.
     """
+    found = [_look(path, file) for path, file in files]
+    told = iter(tables.looks([one for one in found if isinstance(one, tables.Table)]))
+    return [next(told) if isinstance(one, tables.Table) else one for one in found]
+
+
+def _look(path: Path, file: str) -> Look | tables.Table:
     with path.open("rb") as raw:
         packed = raw.read(4)
     with opened(path, limit=INFLATED_BYTES, promise="the most that is read to recognise a file") as stream:
         head = b""
         while len(head) < HEAD_BYTES and (more := stream.some(HEAD_BYTES - len(head))):
             head += more
+    if not head:
+        raise DecodeError(path, "it is empty", mend="Leave it out, or name the one that you meant.")
     for is_one, read in _KINDS:
         if is_one(packed if read is _npz else head, path):
             return read(path, file, head)
@@ -80,7 +91,8 @@ def _array(head: bytes, key: str, path: Path) -> Seen:
 
 
 def _is_pickle(head: bytes, path: Path) -> bool:
-    return (head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5")) or head[:2] in (b"(d", b"}q")
+    """A dictionary of protocol 0 or 1 begins with letters, as texts do; but not with these."""
+    return (head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5")) or bool(_OLD_PICKLE.match(head))
 
 
 def _pickle(path: Path, file: str, head: bytes) -> Look:
@@ -122,8 +134,8 @@ def _text(path: Path, file: str, head: bytes) -> Look:
     return Look(file, path, "text", (Seen("", TEXT, (1,), field="text"),), {"unit": "document"})
 
 
-def _table(path: Path, file: str, head: bytes) -> Look:
-    return tables.look(path, file)
+def _table(path: Path, file: str, head: bytes) -> tables.Table:
+    return tables.read(path, file)
 
 
 def _is_table(head: bytes, path: Path) -> bool:
@@ -137,7 +149,8 @@ def _batches(path: Path, file: str, head: bytes) -> Look:
     return batches.look(path, file)
 
 
-_KINDS: tuple[tuple[Callable[[bytes, Path], bool], Callable[[Path, str, bytes], Look]], ...] = (
+_Read = Callable[[Path, str, bytes], Look | tables.Table]
+_KINDS: tuple[tuple[Callable[[bytes, Path], bool], _Read], ...] = (
     (lambda head, path: head == b"PK\x03\x04", _npz),
     (lambda head, path: head[:6] == b"\x93NUMPY", _npy),
     (lambda head, path: head[257:262] == b"ustar", _batches),
@@ -149,13 +162,14 @@ _KINDS: tuple[tuple[Callable[[bytes, Path], bool], Callable[[Path, str, bytes], 
 )
 
 
-def placed(looks: list[Look], wanted: Callable[[str], str | None]) -> Iterator[tuple[Look, Seen, str, str]]:
+def placed(found: list[Look], wanted: Callable[[str], str | None]) -> Iterator[tuple[Look, Seen, str, str]]:
     """Everything seen, with the split and the field that it is. `wanted` is what a person said of a name."""
-    for one in looks:
+    for one in found:
         for seen in one.seen:
             said = wanted(seen.member or seen.key) or wanted(one.file)
             split = said or seen.split or names.split_of(seen.member or seen.key) or names.split_of(one.file) or "train"
-            kind = TEXT if seen.dtype == TEXT else np.dtype(seen.dtype).kind
+            # NumPy has names for dtypes that it does not read back, such as str32; they are left out as unusable.
+            kind = TEXT if seen.dtype not in NUMBERS else np.dtype(seen.dtype).kind
             field = seen.field or names.field_of(seen.key or one.file, seen.shape, kind)
             yield one, seen, split, field
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
+
+from tinytorch_datasets import formats, rules
 
 SPLITS = {
     "train": "train", "training": "train", "trn": "train", "tr": "train",
@@ -50,7 +53,7 @@ def field_of(name: str, shape: tuple[int, ...], kind: str) -> str:
     if plain and plain[0] in LABELS:
         return "labels"
     if len(shape) == 1:
-        return "texts" if kind == "str" else "labels" if kind in "iu" and not plain else "values"
+        return "texts" if kind == "str" else "labels" if kind in "iu" and not plain else "numbers"
     return "features" if len(shape) == 2 else "images"
 
 
@@ -76,11 +79,18 @@ def entry_name(name: str) -> str:
 def field_name(name: str) -> str:
     """A name as the manifest allows for a field or a split.
 
-    >>> field_name("Sepal Length (cm)"), field_name("2nd")
-    ('sepal_length_cm', 'f_2nd')
+    >>> field_name("Sepal Length (cm)"), field_name("2nd"), field_name("samples")
+    ('sepal_length_cm', 'f_2nd', 'samples_')
     """
     kept = re.sub(r"[^a-z0-9]+", "_", name.casefold().encode("ascii", "ignore").decode()).strip("_")[:60]
-    return kept if kept[:1].isalpha() else f"f_{kept}".rstrip("_")
+    kept = kept if kept[:1].isalpha() else f"f_{kept}".rstrip("_")
+    return f"{kept}_" if _means_something(kept) else kept
+
+
+@functools.cache
+def _means_something(name: str) -> bool:
+    """Whether the manifest or code means something else by it, as by `samples` and `keys`: the rules know."""
+    return any(True for _ in rules.broken({"datasets": {"x": {"fields": {name: {}}}}}, formats))
 
 
 def common(names: list[str]) -> str:

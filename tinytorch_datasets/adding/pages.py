@@ -1,7 +1,8 @@
 """The manifest's text, with an entry added or a value changed, and every other byte as it was.
 
 The file is not written anew from what was read: the new lines are put in their place, found by the YAML parser's marks,
-so that comments, order and style of the rest cannot change.
+so that comments, order and style of the rest cannot change. What the new text says is then compared with what it shall
+say, so that no value changes beside the intended ones either.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ import yaml
 
 from tinytorch_datasets.adding.drafts import Draft
 from tinytorch_datasets.adding.sources import Source
+from tinytorch_datasets.adding.spots import Spot, spot_of, spots
 from tinytorch_datasets.errors import DatasetError
-from tinytorch_datasets.scalars import plain
+from tinytorch_datasets.events import Builder, TooMuch
+from tinytorch_datasets.scalars import MAX_DIGITS, plain
 
 WIDTH = 120
 NEW = "version: 1\n\ndatasets:\n"
 _BARE = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./() +-]*(?<! )")
+TITLE = '"?" # what is it, in a line?'
 LICENCE = '"?" # which? "not stated by the authors", if they do not say'
 SOURCE = '"?" # the page of its authors'
 
@@ -43,7 +47,7 @@ def entry(
             questions.append(len(lines))
         lines.append(f"  {fact}: {scalar(facts[fact]) if fact in facts else question}")
 
-    add("title", f"{scalar(name)} # what is it, in a line?")
+    add("title", TITLE)
     lines += [f"  status: {status}", f"  format: {draft.format}"]
     if draft.options:
         lines += _one_or_more("  ", "options", draft.options)
@@ -118,84 +122,131 @@ def scalar(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        return f"{value:_}" if abs(value) >= 1000 else str(value)
+        grouped = f"{value:_}"
+        return grouped if len(grouped) <= MAX_DIGITS else str(value)
     if isinstance(value, float):
         text = repr(value)
         return re.sub(r"^(-?\d+)e", r"\1.0e", text)
     address = re.fullmatch(r"https?://[A-Za-z0-9_./~%?&=+@-]+(:[0-9]+)?[A-Za-z0-9_./~%?&=+@-]*", value)
     bare = (_BARE.fullmatch(value) or address) and plain(value) == value
-    return value if bare else json.dumps(value, ensure_ascii=False)
+    return value if bare else "".join(map(_seen, json.dumps(value, ensure_ascii=False)))
 
 
-def with_entry(text: str, lines: Sequence[str]) -> tuple[str, int]:
-    """The manifest's text with the entry as its last data set, and the line that the entry begins on."""
+def _seen(character: str) -> str:
+    """A character as it may stand between double quotes: what nobody sees is written as its number."""
+    if character.isprintable():
+        return character
+    return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else f"\\U{ord(character):08x}"
+
+
+def with_entry(text: str, lines: Sequence[str], file: str) -> tuple[str, int]:
+    """The manifest's text with the entry as its last data set, and the line that the entry begins on.
+
+    Raises:
+        DatasetError: There is no place for it that is surely right. `file` is the manifest's name, for the error.
+    """
     text = text or NEW
     end = "\r\n" if "\r\n" in text else "\n"
-    root: Any = yaml.compose(text, yaml.SafeLoader)
-    value = next((v for k, v in getattr(root, "value", ()) if k.value == "datasets"), None)
-    rows = text.splitlines(keepends=True)
-    if value is None or (isinstance(value, yaml.MappingNode) and value.flow_style and value.value):
+    root = spots(text)
+    key, value = (root and root.part("datasets")) or (None, None)
+    is_block = root is not None and root.kind == "block"
+    if not is_block or key is None or value is None or not (_is_empty(value) or value.kind == "block"):
         what = "the manifest has no block of data sets, one below the other, to add one to"
-        raise DatasetError(what, mend="Write `datasets:` on a line of its own, and each data set below it.")
-    if isinstance(value, yaml.MappingNode) and value.value:
-        indent, at = value.value[0][0].start_mark.column, _last_line(value) + 1
+        mend = "Write `datasets:` on a line of its own, and each data set below it."
+        raise DatasetError(what, where=f"{file}:{key.line + 1 if key else 1}", mend=mend)
+    if value.parts:
+        rows = text.splitlines(keepends=True)
+        first = value.parts[0][0]
+        assert first is not None
+        at = value.last + 1
+        indent = first.start - text.rfind("\n", 0, first.start) - 1
         gap = [""] if at > 1 and _is_spaced(value, rows) else []
     else:  # `datasets:` or `datasets: {}`
-        key = next(k for k, _ in root.value if k.value == "datasets")
-        at = key.start_mark.line + 1
-        rows[at - 1] = re.sub(r":\s*(\{\s*\})?[ \t]*", ": ", rows[at - 1].rstrip("\r\n"), count=1).rstrip() + end
-        indent, gap = 2, []
+        without = text[: value.start].rstrip(" ") + text[value.end :]
+        rows = without.splitlines(keepends=True)
+        at, indent, gap = key.line + 1, 2, []
     if rows and not rows[at - 1].endswith(("\n", "\r")):
         rows[at - 1] += end
     added = [*gap, *((" " * indent + line) if line else "" for line in lines)]
     rows[at:at] = [line + end for line in added]
-    return "".join(rows), at + len(gap) + 1
+    made, line = "".join(rows), at + len(gap) + 1
+    wanted = _data(text)
+    wanted["datasets"] = {**(wanted["datasets"] or {}), **_data("\n".join(lines))}
+    _only_so(made, wanted, f"{file}:{key.line + 1}")
+    return made, line
 
 
 def is_bare(text: str) -> bool:
     """Whether `datasets:` has nothing behind it, which no manifest may, until one is added."""
     try:
-        root: Any = yaml.compose(text, yaml.SafeLoader)
-    except (yaml.YAMLError, RecursionError):
+        root = spots(text)
+    except yaml.YAMLError:
         return False  # whoever reads it as a manifest says what is wrong with it
-    found = [value for key, value in getattr(root, "value", ()) if key.value == "datasets"]
-    return bool(found) and isinstance(found[0], yaml.ScalarNode) and found[0].value in ("", "~", "null")
+    found = root.part("datasets") if root else None
+    return found is not None and found[1].kind == "plain" and _is_empty(found[1])
 
 
-def _is_spaced(datasets: yaml.MappingNode, rows: Sequence[str]) -> bool:
+def _is_empty(value: Spot) -> bool:
+    if value.name:
+        return False
+    return value.value in ("", "~", "null") if value.kind == "plain" else value.kind == "flow" and not value.parts
+
+
+def _is_spaced(datasets: Spot, rows: Sequence[str]) -> bool:
     """Whether entries stand apart by an empty line: so they do if there is one alone, or if the second does."""
-    if len(datasets.value) < 2:
+    if len(datasets.parts) < 2:
         return True
-    above = datasets.value[1][0].start_mark.line - 1
+    second = datasets.parts[1][0]
+    above = second.line - 1 if second else 0
     return not rows[above].strip() or rows[above].lstrip().startswith("#")
 
 
-def _last_line(node: yaml.Node) -> int:
-    """The number, from 0, of the line on which a value's last character stands."""
-    if isinstance(node, yaml.CollectionNode) and node.value and not node.flow_style:
-        last = node.value[-1]
-        return _last_line(last[1] if isinstance(last, tuple) else last)
-    end: int = node.end_mark.line
-    # A block scalar (|, >) ends where the next line begins.
-    return (
-        end - 1 if isinstance(node, yaml.ScalarNode) and node.style in ("|", ">") and node.end_mark.column == 0 else end
-    )
+def with_values(text: str, changes: Mapping[tuple[str, ...], str | int], file: str) -> str:
+    """The manifest's text with some single values changed, each by its path of keys.
 
-
-def with_values(text: str, changes: Mapping[tuple[str, ...], str | int]) -> str:
-    """The manifest's text with some single values changed, each by its path of keys."""
-    spots = []
-    root: Any = yaml.compose(text, yaml.SafeLoader)
+    Raises:
+        UsageError: One of them is not alone there: it has an anchor or is an alias. `file` is the manifest's name.
+    """
+    places, root, wanted, made = [], spots(text), _data(text), text
     for keys, value in changes.items():
-        node = root
-        for key in keys:
-            node = next(v for k, v in node.value if k.value == key)
-        old = text[node.start_mark.index : node.end_mark.index]
-        if isinstance(value, int):
-            new = f"{value:_}" if "_" in old or (value >= 1000 and len(old) < 4) else str(value)
-        else:
-            new = f"{old[0]}{value}{old[0]}" if old[:1] in "\"'" else _hash(value)
-        spots.append((node.start_mark.index, node.end_mark.index, new))
-    for start, end, new in sorted(spots, reverse=True):
-        text = text[:start] + new + text[end:]
-    return text
+        spot = spot_of(root, keys, file)
+        places.append((spot.start, spot.end, _instead(text[spot.start : spot.end], spot, value)))
+        inner = wanted
+        for key in keys[:-1]:
+            inner = inner[key]
+        inner[keys[-1]] = value
+    for start, end, new in sorted(places, reverse=True):
+        made = made[:start] + new + made[end:]
+    _only_so(made, wanted, None)
+    return made
+
+
+def _instead(old: str, spot: Spot, value: str | int) -> str:
+    """What is written in a value's place, in the style that it had."""
+    if isinstance(value, int):
+        return f"{value:_}" if "_" in old or (value >= 1000 and len(old) < 4) else str(value)
+    if spot.kind == "folded":  # one line will do, with the comment that stood behind its sign
+        comment = re.match(r"[|>][-+0-9]*([ \t]+#[^\r\n]*)?", old)
+        return _hash(value) + (comment[1] or "" if comment else "") + old[len(old.rstrip()) :]
+    return f"{old[0]}{value}{old[0]}" if spot.kind == "quoted" else _hash(value)
+
+
+def _data(text: str) -> Any:
+    """What a text says, in values of which no two are one: what is shared by aliases is here as often as it is said."""
+    return json.loads(json.dumps(Builder(lambda line, keys, what: None, None).build(text.encode())))
+
+
+def _only_so(made: str, wanted: Any, where: str | None) -> None:
+    """Whatever the manifest's style does to us: nothing is written that says another thing than was intended.
+
+    Raises:
+        DatasetError: It would.
+    """
+    try:
+        said = _data(made)
+    except (yaml.YAMLError, TooMuch) as error:
+        said = error
+    if json.dumps(said, default=str) != json.dumps(wanted):
+        what = "the manifest is written in a style in which this cannot be changed without changing something else"
+        mend = "Nothing was written: write it in plain YAML blocks, or make the change by hand."
+        raise DatasetError(what, where=where, mend=mend)

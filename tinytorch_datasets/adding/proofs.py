@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +11,20 @@ from pathlib import Path
 from tinytorch_datasets import compiled, stages
 from tinytorch_datasets.adding.sources import Source
 from tinytorch_datasets.disk import whole_file
-from tinytorch_datasets.errors import DatasetError, ManifestError
+from tinytorch_datasets.document import Document
+from tinytorch_datasets.errors import DatasetError, DecodeError, ManifestError, UsageError
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.value_digests import ValueDigest
+
+
+def text_of(manifest: Path) -> str:
+    """The manifest as it stands in its file.
+
+    Raises:
+        ManifestError: It cannot be read, or is no YAML in UTF-8.
+    """
+    Document.load(manifest)
+    return manifest.read_bytes().decode()
 
 
 def checked(text: str, scratch: Path, manifest: Path) -> Manifest:
@@ -26,6 +38,24 @@ def checked(text: str, scratch: Path, manifest: Path) -> Manifest:
         raise ManifestError(manifest, error.problems) from None
     book.path = manifest
     return book
+
+
+@contextmanager
+def unwritten() -> Iterator[None]:
+    """What is wrong with an entry that nobody has yet is told without lines: there is nothing to be read on them.
+
+    Raises:
+        UsageError: A manifest may not have such an entry.
+    """
+    try:
+        yield
+    except ManifestError as error:
+        told = "\n".join(f"  {problem.key}: {problem.what}" for problem in error.problems)
+        what = f"what these files hold cannot be declared as it is\n{told}"
+        raise UsageError(what, mend="Nothing was written. Change it in the files, or declare them by hand.") from None
+    except DecodeError as error:
+        error.where = None
+        raise
 
 
 @contextmanager
@@ -68,13 +98,27 @@ def proved(
     }
 
 
+def declared(manifest: Path) -> set[Path]:
+    """Where every file is that a manifest declares, as it is now."""
+    book = stages.read_manifest(manifest)
+    where = stages.places(book)
+    plans = [stages.planned(book, name, where) for name in book.datasets]
+    return {plan.root / file.name for plan in plans for file in plan.files}
+
+
 def write(manifest: Path, before: str, after: str) -> None:
-    """Put the new text in the manifest's place, unless somebody else changed it meanwhile; compiled anew if it was."""
-    if manifest.exists() and manifest.read_bytes().decode() != before:
+    """Put the new text in the manifest's place, unless somebody else changed it meanwhile; compiled anew if it was.
+
+    Where the manifest is a symbolic link, the file that it leads to is written. Its mode stays what it was.
+    """
+    if manifest.exists() and manifest.read_bytes() != before.encode():
         what = f"{manifest} was changed by someone else meanwhile; nothing was written to it"
         raise DatasetError(what, mend="Run the same command again.")
-    with whole_file(manifest) as out:
+    path = manifest.resolve()
+    with whole_file(path) as out:
         out.write(after.encode())
+        if path.exists():
+            Path(out.name).chmod(stat.S_IMODE(path.stat().st_mode))
     if beside := compiled.place(manifest):
         with whole_file(beside) as out:
             out.write(stages.compile_manifest(manifest))

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from tinytorch_datasets.auditing.folder import BESIDE, files
 from tinytorch_datasets.diagnosis import HEAD_BYTES, foreign
 from tinytorch_datasets.disk import reading, whole_file
-from tinytorch_datasets.errors import FetchError, MissingFile
+from tinytorch_datasets.errors import FetchError, MissingFile, UsageError
 from tinytorch_datasets.fetch import PATIENCE, Interrupted, Patience, Stop, Trouble, Web, patiently
 from tinytorch_datasets.hashing import digest
 from tinytorch_datasets.progress import Progress
@@ -33,6 +33,17 @@ class Source:
 def is_address(given: str) -> bool:
     """Whether what was given is an address and not a path."""
     return given.partition("://")[0].lower() in ("http", "https") and "://" in given
+
+
+def refuse_other_addresses(given: str) -> None:
+    """An address of another kind than those that are fetched is no path either.
+
+    Raises:
+        UsageError: It is one.
+    """
+    if "://" in given and not is_address(given) and not Path(given).exists():
+        what = f"{given}: only addresses that start with https:// or http:// are fetched"
+        raise UsageError(what, mend="Download it by other means, and add the file.")
 
 
 def read(given: str) -> Iterator[Source]:
@@ -95,16 +106,18 @@ def place(source: Source, folder: Path) -> None:
 
 def _once(web: Web, name: str, into: Path, progress: Progress | None) -> Source:
     answer = web.open(0, None)
-    sha256, came, head = hashlib.sha256(), 0, b""
+    sha256, came, head, total = hashlib.sha256(), 0, b"", answer.total or -1
     try:
+        if progress is not None:
+            progress(name, 0, total)
         with whole_file(into) as out:
             for chunk in answer.chunks:
                 head += chunk[: HEAD_BYTES - len(head)]
                 sha256.update(chunk)
                 out.write(chunk)
                 came += len(chunk)
-                if progress is not None and answer.total and came < answer.total:
-                    progress(name, came, answer.total)
+                if progress is not None and came != total:
+                    progress(name, came, total)
             if answer.length is not None and came != answer.length:
                 reason = f"the connection ended after {came:,} of {answer.length:,} bytes"
                 raise Interrupted(reason)

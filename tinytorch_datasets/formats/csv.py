@@ -47,7 +47,7 @@ def delimited(
 
     Lines may end in LF or CRLF, and a byte order mark at the front is dropped: spreadsheets write both. Numbers
     may have spaces around them. A cell of a field with classes holds the name of a class. A cell of text may be
-    empty, and no other.
+    empty, and no other. Empty lines may stand at the end of a table of several columns, and nowhere else.
 
     Args:
         splits: What to decode.
@@ -126,6 +126,7 @@ def _rows(stream: Stream, delimiter: str) -> Iterator[tuple[int, list[str]]]:
             yield text + "\n"
 
     reader = csv.reader(ended(), delimiter=delimiter, strict=True)
+    empty, width = 0, 1
     while True:
         row_characters = 0
         line = reader.line_num + 1
@@ -134,9 +135,15 @@ def _rows(stream: Stream, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         except csv.Error as error:
             _unreadable(stream, line, str(error))
         if row is None:
+            if empty and width == 1:  # which may be a cell that is empty
+                stream.fail(f"line {empty:,} is empty")
             return
         if not row:
-            stream.fail(f"line {line:,} is empty")
+            empty = empty or line
+            continue
+        if empty:
+            stream.fail(f"line {empty:,} is empty")
+        width = len(row)
         yield line, row
 
 
