@@ -368,7 +368,7 @@ class TestErrors:
             errors.ManifestError(path, [errors.Problem(1, "k", "w")]),
             errors.LockError("l", path=path),
             errors.UsageError("u"),
-            errors.UnknownDataset("a", ["b"]),
+            errors.UnknownName("a", ["b"]),
             errors.FetchError("f", file="f", tried=()),
             errors.OfflineError("o", file="f", tried=(), missing=()),
             errors.StorageError("s", path=path),
@@ -393,7 +393,7 @@ class TestErrors:
 
             monkeypatch.setattr(loader, "load_manifest", refuse)
             told = CliRunner().invoke(main, ["list"])
-            misused = type(error).__name__ in {"ManifestError", "LockError", "UsageError", "UnknownDataset"}
+            misused = type(error).__name__ in {"ManifestError", "LockError", "UsageError", "UnknownName"}
             assert (told.exit_code, told.stdout, told.stderr) == (2 if misused else 1, "", f"error: {error}\n")
 
     def test_a_report_that_cannot_be_written(self, world: World) -> None:

@@ -15,7 +15,7 @@ from conftest import ROOT
 
 from tinytorch_datasets import audit, compiled, get, load_manifest, paths
 from tinytorch_datasets.cli import main
-from tinytorch_datasets.errors import ManifestError, UnknownDataset
+from tinytorch_datasets.errors import ManifestError, UnknownName
 
 VALIDATING = {"pydantic", "yaml"}
 
@@ -157,7 +157,7 @@ class TestWhenItDoesNotCount:
 
     def test_a_name_that_it_does_not_have(self, clone: Path) -> None:
         """The error is the manifest's own, with its guess."""
-        with pytest.raises(UnknownDataset, match="did you mean 'tinydigits'"):
+        with pytest.raises(UnknownName, match="did you mean 'tinydigits'"):
             get("tinydigit", manifest=clone)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tinytorch_datasets import Dataset, Split
-from tinytorch_datasets.errors import UnknownDataset
+from tinytorch_datasets.errors import UnknownName
 from tinytorch_datasets.texts import Texts
 
 
@@ -104,7 +104,7 @@ class TestSplit:
         """As an attribute and as a key."""
         with pytest.raises(AttributeError) as attribute:
             split.image  # noqa: B018
-        with pytest.raises(UnknownDataset) as key:
+        with pytest.raises(UnknownName) as key:
             split["lables"]
 
         assert str(attribute.value).startswith("no field of split 'train' named 'image'; did you mean 'images'?")

@@ -22,7 +22,7 @@ from tinytorch_datasets.errors import (
     OfflineError,
     Problem,
     StorageError,
-    UnknownDataset,
+    UnknownName,
     UnsafePickle,
     UsageError,
     VerifyError,
@@ -31,7 +31,7 @@ from tinytorch_datasets.errors import (
 EXAMPLES = [
     DatasetError("all is wrong", where="datasets.yaml:3", mend="Mend it."),
     ManifestError(Path("datasets.yaml"), [Problem(3, "mnist.format", "is missing"), Problem(1, "", "not YAML")]),
-    UnknownDataset("mnis", ["mnist", "cifar10"], place="datasets.yaml"),
+    UnknownName("mnis", ["mnist", "cifar10"], place="datasets.yaml"),
     FetchError("no mirror gave it", file="a.gz", tried=(("https://example.org/a.gz", "404 Not Found"),)),
     OfflineError("not here", file="a.gz", tried=(), missing=(("a.gz", 7),)),
     StorageError("the disk is full", path=Path("/full"), mend="Free some space."),
@@ -67,11 +67,11 @@ def test_every_class_has_an_example() -> None:
 def test_of_many_names_some_are_listed() -> None:
     """A manifest may have ten thousand; all of them are facts of the error."""
     names = [f"set{n}" for n in range(10_000)]
-    error = UnknownDataset("x", names)
+    error = UnknownName("x", names)
 
     assert error.known == tuple(names)
     assert str(error) == f"no data set named 'x'\n  There are: {', '.join(names[:20])}, and 9,980 more."
-    assert str(UnknownDataset("x", [])) == "no data set named 'x'\n  There are none."
+    assert str(UnknownName("x", [])) == "no data set named 'x'\n  There are none."
 
 
 def test_the_drawn_tree_is_the_real_one() -> None:
@@ -100,7 +100,7 @@ def test_the_drawn_tree_is_the_real_one() -> None:
     ("error", "builtin"),
     [
         (ManifestError, ValueError),
-        (UnknownDataset, LookupError),
+        (UnknownName, LookupError),
         (FetchError, ConnectionError),
         (StorageError, OSError),
         (MissingFile, FileNotFoundError),

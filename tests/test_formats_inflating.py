@@ -181,8 +181,9 @@ class TestAhead:
         yield
         assert workers() == []
 
-    def test_small_files_have_no_thread(self, tmp_path: Path) -> None:
+    def test_small_files_have_no_thread(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A large one has it from the start; one that looks small and is not, when that is seen."""
+        monkeypatch.setattr(_ahead, "PIECES_AHEAD", 1)  # so that nobody is done before being asked
         small = put(tmp_path / "small", gzip.compress(DATA[:100_000]))
         large = put(tmp_path / "large", gzip.compress(DATA))
         dense = put(tmp_path / "dense", gzip.compress(bytes(4 * _ahead.ALONE_BYTES)))

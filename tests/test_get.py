@@ -21,7 +21,7 @@ from tinytorch_datasets.errors import (
     HashMismatch,
     MissingFile,
     OfflineError,
-    UnknownDataset,
+    UnknownName,
 )
 
 LABEL_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
@@ -112,7 +112,7 @@ class TestTheShippedSets:
 
     def test_a_wrong_name_is_told_with_a_guess(self, home: Path) -> None:
         """Names are exact."""
-        with pytest.raises(UnknownDataset) as caught:
+        with pytest.raises(UnknownName) as caught:
             get("cifar-10")
 
         assert caught.value.what == "no data set named 'cifar-10' in datasets.yaml; did you mean 'cifar10'?"

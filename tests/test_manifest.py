@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tinytorch_datasets import load_manifest
-from tinytorch_datasets.errors import ManifestError, UnknownDataset
+from tinytorch_datasets.errors import ManifestError, UnknownName
 
 HASH = "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"
 
@@ -109,7 +109,7 @@ class TestAGoodManifest:
 
     def test_a_wrong_name_gets_a_guess(self, tmp_path: Path) -> None:
         """Names are exact; the error has the nearest one, and all there are."""
-        with pytest.raises(UnknownDataset) as caught:
+        with pytest.raises(UnknownName) as caught:
             load_manifest(write(tmp_path, GOOD)).entry("digit")
 
         assert str(caught.value) == (

@@ -18,7 +18,7 @@ from audit_world import build
 from conftest import ROOT
 
 from tinytorch_datasets import audit, get, load_manifest, maps, paths
-from tinytorch_datasets.errors import ManifestError, UnknownDataset
+from tinytorch_datasets.errors import ManifestError, UnknownName
 
 HEAVY = {"pydantic", "yaml", "pooch", "requests", "urllib3", "hashlib", "ssl", "click", "rich", "filelock"}
 HEAVY |= {"pathlib"}  # takes as long as all the rest that a second `get` does
@@ -219,7 +219,7 @@ class TestWhatDoesNotFit:
 
     def test_a_name_cannot_lead_out_of_the_folder(self, clone: Path) -> None:
         """A receipt's path is built of the name that was asked for."""
-        with pytest.raises(UnknownDataset):
+        with pytest.raises(UnknownName):
             get("../receipts/tinydigits", manifest=clone)
 
 

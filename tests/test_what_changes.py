@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tinytorch_datasets import Dataset, get, loader
-from tinytorch_datasets.errors import DatasetError, HashMismatch, UnknownDataset
+from tinytorch_datasets.errors import DatasetError, HashMismatch, UnknownName
 from tinytorch_datasets.fetch._part import Part
 from tinytorch_datasets.maps import stamp
 from tinytorch_datasets.plan import File
@@ -91,7 +91,7 @@ class TestTheManifest:
         (receipt,) = five.parent.rglob("receipts/*.json")
         receipt.with_name(receipt.name.replace("d-", "D-")).symlink_to(receipt)
 
-        with pytest.raises(UnknownDataset):
+        with pytest.raises(UnknownName):
             get("D", manifest=five)
 
 

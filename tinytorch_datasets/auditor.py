@@ -77,7 +77,7 @@ def audit(
     Raises:
         ManifestError: The manifest itself is wrong.
         LockError: `lock`, or ``mirrors.lock``, cannot be read.
-        UnknownDataset: The manifest has no data set of a given name.
+        UnknownName: The manifest has no data set of a given name.
         ValueError: `levels` or `decode` are others, or `mirror` is given together with what it leaves out.
 
     >>> audit(["tinydigits"], levels=["shipped"]).well

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tinytorch_datasets.manifest import Manifest
 
 # Whoever meets one of these can mend the manifest or the call; every other error is about the data.
-MISUSE = (errors.ManifestError, errors.LockError, errors.UsageError, errors.UnknownDataset)
+MISUSE = (errors.ManifestError, errors.LockError, errors.UsageError, errors.UnknownName)
 
 KEPT = "what came so far is kept, and the same command goes on from there"
 NOT_KEPT = "nothing was written, and nothing is kept: the same command begins anew"

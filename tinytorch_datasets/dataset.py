@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytorch_datasets.batches import Batches, Values, converted
-from tinytorch_datasets.errors import UnknownDataset
+from tinytorch_datasets.errors import UnknownName
 from tinytorch_datasets.maps import from_pickle, to_pickle
 from tinytorch_datasets.texts import named
 
@@ -68,7 +68,7 @@ class Split(Sequence[tuple[Any, ...]]):
             if field in self._texts:
                 return self._text(field)
             known = [*self._fields, *self._texts]
-            error = UnknownDataset(field, known, kind=f"field of split {self._name!r}")
+            error = UnknownName(field, known, kind=f"field of split {self._name!r}")
             raise AttributeError(str(error), name=field, obj=self) from None
         msg = f"'Split' object has no attribute {field!r}"
         raise AttributeError(msg, name=field, obj=self)
@@ -92,7 +92,7 @@ class Split(Sequence[tuple[Any, ...]]):
                 return self._text(index)
             if index in self._fields:
                 return self._fields[index]
-            raise UnknownDataset(index, [*self._fields, *self._texts], kind=f"field of split {self._name!r}")
+            raise UnknownName(index, [*self._fields, *self._texts], kind=f"field of split {self._name!r}")
         index = named(index)
         if isinstance(index, int):
             if not -self._samples <= index < self._samples:
@@ -242,7 +242,7 @@ class Dataset(Mapping[str, Split]):
         if not split.startswith("_"):
             if split in self._splits:
                 return self._splits[split]
-            error = UnknownDataset(split, self._splits, kind=f"split of {self._name!r}")
+            error = UnknownName(split, self._splits, kind=f"split of {self._name!r}")
             raise AttributeError(str(error), name=split, obj=self)
         msg = f"'Dataset' object has no attribute {split!r}"
         raise AttributeError(msg, name=split, obj=self)
@@ -270,10 +270,10 @@ class Dataset(Mapping[str, Split]):
         return f"<Dataset {self._name}: {', '.join(f'{n} ({len(s):,})' for n, s in self._splits.items())}>"
 
 
-class _UnknownSplit(UnknownDataset, KeyError):
+class _UnknownSplit(UnknownName, KeyError):
     """Mapping's methods (`get`, `in`) take a missing key for a KeyError, so this is one."""
 
-    __str__ = UnknownDataset.__str__
+    __str__ = UnknownName.__str__
 
 
 def _refuse_to_set(holder: Split | Dataset, name: str) -> None:

@@ -4,7 +4,7 @@ DatasetError                    every error of this package; says what, where an
 |-- ManifestError               datasets.yaml is wrong; `problems` has them all, each with its line
 |-- LockError                   a lock file cannot be read, or is none; `path` is the file
 |-- UsageError                  what was asked for cannot be done as it was asked
-|-- UnknownDataset              no data set (or split, or field) of that name; `guess` is the nearest
+|-- UnknownName                 no data set (or split, or field) of that name; `guess` is the nearest
 |-- FetchError                  no mirror gave the file; `tried` has each URL and why it failed
 |   `-- OfflineError            the file is missing, and no socket may be opened
 |-- StorageError                the disk is full, read-only or not ours; `path` is where
@@ -109,7 +109,7 @@ class UsageError(DatasetError, ValueError):
     """What was asked for cannot be done as it was asked; nothing was changed."""
 
 
-class UnknownDataset(DatasetError, LookupError):
+class UnknownName(DatasetError, LookupError):
     """There is no such name. `name` is what was asked for, `known` what there is, `guess` the nearest or None."""
 
     name: str

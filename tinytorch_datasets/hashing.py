@@ -99,8 +99,11 @@ def digests(paths: Iterable[Path], step: Step | None = None) -> dict[Path, Diges
 
 
 def size_of(path: Path) -> int:
-    """How many bytes a file has; none if it is not there."""
-    return path.stat().st_size if path.is_file() else 0
+    """How many bytes a file has; none if it is not there, or in a folder that may not be looked into."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def digest(path: str | Path, *, add: Callable[[int], None] | None = None, md5_too: bool = False) -> Digest:

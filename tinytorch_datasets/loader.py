@@ -53,7 +53,7 @@ def get(
 
     Raises:
         ValueError: `verify` is neither.
-        UnknownDataset: The manifest has no such name.
+        UnknownName: The manifest has no such name.
         ManifestError: The manifest is wrong.
         FetchError: No mirror gave a file; OfflineError if none could be asked.
         VerifyError: A file on disk is not the promised one.

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from tinytorch_datasets import complaints, rules
 from tinytorch_datasets.declarations import Declarations, Entry
 from tinytorch_datasets.document import Document
-from tinytorch_datasets.errors import ManifestError, Problem, UnknownDataset
+from tinytorch_datasets.errors import ManifestError, Problem, UnknownName
 from tinytorch_datasets.plan import Column, Declared, File, Plan, Split
 
 
@@ -49,12 +49,12 @@ class Manifest:
         """The entry of that name.
 
         Raises:
-            UnknownDataset: There is none; the error has the nearest name.
+            UnknownName: There is none; the error has the nearest name.
         """
         try:
             return self.datasets[name]
         except (KeyError, TypeError):
-            raise UnknownDataset(str(name), self.datasets, place=self.path.name) from None
+            raise UnknownName(str(name), self.datasets, place=self.path.name) from None
 
     def folder(self, name: str) -> str:
         """The folder of a data set's files, below that of downloads or of the shipped data."""

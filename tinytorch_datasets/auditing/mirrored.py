@@ -11,7 +11,7 @@ from typing import Any
 from tinytorch_datasets.auditing.folder import files
 from tinytorch_datasets.comparing import difference
 from tinytorch_datasets.findings import Audited, Finding
-from tinytorch_datasets.hashing import Digest, Step, digest_or_error, digests
+from tinytorch_datasets.hashing import Step, digest_or_error, digests
 from tinytorch_datasets.manifest import Manifest
 from tinytorch_datasets.mirroring import SUMS, Listed, listed_in
 from tinytorch_datasets.plan import Plan
@@ -38,7 +38,7 @@ def audited(
             wanted[plan.name] = [(file, folder / name) for file, name in zip(plan.files, names, strict=True)]
         elif named:
             findings.append(_lacking(book, plan, folder))
-    found = _digested([path for pairs in wanted.values() for _, path in pairs], step)
+    found = digests([path for pairs in wanted.values() for _, path in pairs], step)
     for plan in plans:
         pairs = wanted.get(plan.name, [])
         wrong = [
@@ -66,17 +66,6 @@ def _lines(folder: Path) -> list[Listed] | OSError:
         return listed_in(folder)
     except OSError as error:
         return error
-
-
-def _digested(paths: Collection[Path], step: Step | None) -> dict[Path, Digest | OSError]:
-    """The digest of each file, or why there is none: some may be in folders that may not be looked into."""
-    found: dict[Path, Digest | OSError] = {}
-    for path in paths:
-        try:
-            path.stat()
-        except OSError as error:
-            found[path] = error
-    return {**found, **digests([path for path in paths if path not in found], step)}
 
 
 def _lacking(book: Manifest, plan: Plan, folder: Path) -> Finding:
