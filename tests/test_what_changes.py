@@ -158,6 +158,22 @@ TOUCHED_MEANWHILE = CHANGED_MEANWHILE.replace('file.write(b"\\x63")', 'file.writ
 )
 
 
+# Another program removes the source when it has been hashed, and is about to be decoded.
+GONE_MEANWHILE = """
+import os, sys
+from tinytorch_datasets import get
+manifest, source = sys.argv[1:]
+def hook(event, arguments):
+    if event == "os.mkdir" and str(arguments[0]).endswith(".part") and os.path.exists(source):
+        os.unlink(source)
+sys.addaudithook(hook)
+try:
+    get("d", manifest=manifest)
+except Exception as error:
+    print(type(error).__name__, error.path == __import__("pathlib").Path(source), error.mend)
+"""
+
+
 class TestFiles:
     """A file is what it was when it was hashed, or it is not handed over."""
 
@@ -182,6 +198,12 @@ class TestFiles:
             fresh(large)
         source.write_bytes(right)
         assert not fresh(large).train.v.any()
+
+    def test_removed_before_it_is_decoded(self, large: Path) -> None:
+        """That is told of the file which is gone, not of the arrays that could not be written."""
+        assert self.run(GONE_MEANWHILE, large) == (
+            "MissingFile True Restore it: `git checkout` it in a clone, or reinstall the package.\n"
+        )
 
     def test_touched_while_it_is_decoded(self, large: Path) -> None:
         """The same bytes, written again: decoded once more, and handed over."""

@@ -160,6 +160,9 @@ def _of_unchanged_files(plan: Plan, stamps: Stamps) -> Generator[formats.Block, 
     except DecodeError:
         unchanged(plan, stamps)  # if not, that is what is wrong
         raise
+    except OSError as error:  # of reading: `cache.write` would say that it cannot write
+        with disk.reading(Path(error.filename or plan.root), where=plan.where, mend=mend(plan)):
+            raise
     unchanged(plan, stamps)
 
 
@@ -181,10 +184,8 @@ def blocks(plan: Plan, *, mend: str | None = None) -> Generator[formats.Block, N
         yield from contents.checked(form.decode(plan.splits, **plan.options), plan.splits)
     except DecodeError as error:
         error.where = error.where or contents.promised_at(error, plan.splits) or plan.where
-        error.mend = error.mend or mend
-        error.mend = (
-            error.mend or f"{CORRECT_THE_ENTRY}; `tinytorch-datasets audit {plan.name}` lists all that differs."
-        )
+        correct = f"{CORRECT_THE_ENTRY}; `tinytorch-datasets audit {plan.name}` lists all that differs."
+        error.mend = error.mend or mend or correct
         raise
 
 
