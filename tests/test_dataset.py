@@ -75,6 +75,17 @@ class TestSplit:
             with pytest.raises(AttributeError, match=rf"'{name}' cannot be set: a (split|dataset) stays as it was"):
                 setattr(holder, name, None)
 
+    def test_a_class_of_ones_own_has_what_it_likes(self, split: Split) -> None:
+        """Nobody else is handed it."""
+
+        class Augmented(Split):
+            """With a transform, as PyTorch's have."""
+
+        augmented = Augmented("train", {"images": split.images})
+        augmented.transform = len
+
+        assert augmented.transform is len
+
     def test_a_sample_is_found_by_its_values(self, split: Split) -> None:
         """As in any sequence: `in`, `index`, `count`."""
         other = (np.ones((2, 2)), 3)
@@ -167,6 +178,22 @@ class TestConversion:
 
         assert str(caught.value) == "int8 holds -128 to 127; there are values of 0 to 225"
         assert split[:5].arrays("int8")[0].dtype == "int8"
+
+    @pytest.mark.parametrize(
+        ("value", "said"),
+        [
+            (300.5, "uint8 holds 0 to 255; there are values of 300 to 300"),
+            (float("nan"), "uint8 holds neither infinity nor NaN, and there are such values"),
+            (float("-inf"), "uint8 holds neither infinity nor NaN, and there are such values"),
+        ],
+    )
+    def test_floats_that_an_integer_type_cannot_hold_are_refused(self, value: float, said: str) -> None:
+        """Those that it can are cut, as NumPy cuts them."""
+        with pytest.raises(ValueError) as caught:
+            Split("train", {"x": np.array([[value]])}).arrays("uint8")
+
+        assert str(caught.value) == said
+        assert Split("train", {"x": np.array([[1.5]])}).arrays("uint8")[0].tolist() == [[1]]
 
     def test_another_integer_type_is_a_cast(self, split: Split) -> None:
         """Only floats are scaled."""

@@ -95,6 +95,19 @@ class TestTheManifest:
             get("D", manifest=five)
 
 
+def test_a_home_of_two_names_is_warm_by_both(five: Path, tmp_path: Path) -> None:
+    """Each has a receipt of its own."""
+    (tmp_path / "link").symlink_to(tmp_path / "real", target_is_directory=True)
+    (tmp_path / "real").mkdir()
+    for name in ("real", "link", "real", "link"):
+        fresh(five, tmp_path / name)
+        code = f"import sys; from tinytorch_datasets import get; d = get('d', manifest={str(five)!r}, "
+        code += f"home={str(tmp_path / name)!r}); print(d.train.v.tolist(), 'yaml' in sys.modules)"
+        said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+        assert said == "[0, 1, 2, 3, 4] False\n"
+
+
 class TestHomes:
     """What was found right in one folder says nothing of another one."""
 
@@ -172,6 +185,34 @@ try:
 except Exception as error:
     print(type(error).__name__, error.path == __import__("pathlib").Path(source), error.mend)
 """
+
+
+BORROWING = """
+import sys
+from tinytorch_datasets import get
+for n in range(4):
+    data = get("d", manifest=sys.argv[1], home=f"{sys.argv[2]}-{n}", progress=lambda *_: None)
+    assert not data.train.v.any()
+"""
+
+
+def test_many_who_borrow_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each hard link touches the file for all others, and changes not a byte of it."""
+    manifest = declare(tmp_path, {"x.npy": np.zeros((16, 1 << 18), np.uint8)}, {"train": "x.npy"})
+    text = (
+        manifest.read_text()
+        .replace("status: shipped", "status: remote")
+        .replace("license:", "mirrors: [URL]\n    license:")
+    )
+    manifest.write_text(text.replace("URL", "http://127.0.0.1:9/"))
+    kept = tmp_path / ".keras" / "datasets"
+    kept.mkdir(parents=True)
+    (tmp_path / "datasets/d/x.npy").rename(kept / "x.npy")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    commands = [[sys.executable, "-c", BORROWING, str(manifest), str(tmp_path / str(n))] for n in range(6)]
+    students = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for command in commands]
+
+    assert [student.communicate()[1] for student in students] == [""] * 6
 
 
 class TestFiles:

@@ -40,7 +40,7 @@ def converted(values: Any, dtype: DTypeLike | None, scale: float | None) -> Any:
             return np.divide(values, scale, dtype=np.float64).astype(wanted, copy=False)
         # One pass: the ufunc casts as it divides, where astype first would write the floats twice.
         return np.divide(values, np.asarray(scale, wanted), dtype=wanted)
-    if wanted.kind in "ui" and values.dtype.kind in "ui" and values.size:
+    if wanted.kind in "ui" and values.dtype.kind in "uif" and values.size:
         _refuse_to_wrap(values, wanted)
     return values.astype(wanted)
 
@@ -48,9 +48,12 @@ def converted(values: Any, dtype: DTypeLike | None, scale: float | None) -> Any:
 def _refuse_to_wrap(values: np.ndarray, wanted: np.dtype[Any]) -> None:
     if np.can_cast(values.dtype, wanted):
         return
-    low, high, most = int(values.min()), int(values.max()), np.iinfo(wanted)
-    if not most.min <= low <= high <= most.max:
-        msg = f"{wanted} holds {most.min:,} to {most.max:,}; there are values of {low:,} to {high:,}"
+    low, high, most = values.min(), values.max(), np.iinfo(wanted)
+    if not (np.isfinite(low) and np.isfinite(high)):
+        msg = f"{wanted} holds neither infinity nor NaN, and there are such values"
+        raise ValueError(msg)
+    if not most.min <= int(low) <= int(high) <= most.max:
+        msg = f"{wanted} holds {most.min:,} to {most.max:,}; there are values of {int(low):,} to {int(high):,}"
         raise ValueError(msg)
 
 

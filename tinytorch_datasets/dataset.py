@@ -277,8 +277,8 @@ class _UnknownSplit(UnknownName, KeyError):
 
 
 def _refuse_to_set(holder: Split | Dataset, name: str) -> None:
-    """Everybody in a process who gets a data set gets the same one."""
-    if not name.startswith("_"):
+    """Everybody in a process who gets a data set gets the same one; a class of one's own may have what it likes."""
+    if not name.startswith("_") and type(holder) in (Split, Dataset):
         msg = f"{name!r} cannot be set: a {type(holder).__name__.lower()} stays as it was declared; use a variable"
         raise AttributeError(msg, name=name, obj=holder)
 

@@ -172,10 +172,11 @@ def origin(name: str, entry: Entry, manifest: str | Path, manifest_sha256: str) 
 
 
 def place(cache: str | Path, manifest: str | Path, name: str) -> str:
-    """Where the receipt of a data set is kept. Manifests that share a cache have receipts apart."""
+    """Where the receipt of a data set is kept: another one for each manifest, and for each name of the cache."""
     import zlib
 
-    return os.path.join(cache, "receipts", f"{name}-{zlib.crc32(os.fsencode(manifest)):08x}.json")
+    whose = zlib.crc32(os.fsencode(os.path.normpath(cache)), zlib.crc32(os.fsencode(manifest)))
+    return os.path.join(cache, "receipts", f"{name}-{whose:08x}.json")
 
 
 def _read_split(name: str, fields: dict[str, Any], texts: dict[str, Any], scales: dict[str, float]) -> SplitReceipt:

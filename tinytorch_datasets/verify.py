@@ -43,10 +43,16 @@ class Stamps:
     def sha256(self, path: Path) -> str | None:
         """The file's sha256, if it was hashed before and has not changed since; None otherwise."""
         known = self._known.get(str(path))
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             if isinstance(known, list) and known[:-1] == stamp(path):
                 return str(known[-1])
         return None
+
+    def only_touched(self, path: Path) -> Stamp | None:
+        """The file's stamp now, if all that differs is when its links or rights changed; None otherwise."""
+        known, now = self._known.get(str(path)), stamp(path)
+        same = isinstance(known, list) and len(known) == 5 and [*known[:2], known[3]] == [*now[:2], now[3]]
+        return now if same else None
 
     def remember(self, path: Path, sha256: str, seen: Stamp | None = None) -> None:
         """Note that the file has this sha256: as it was `seen` before it was hashed, or as it is now."""
@@ -82,14 +88,21 @@ def check(path: Path, promised: File, *, mode: Mode, stamps: Stamps, mend: str) 
 def unchanged(plan: Plan, stamps: Stamps) -> None:
     """Make sure that every file of a plan is still as it was when it was found right.
 
+    One that was only touched, as a hard link to it does, is hashed again.
+
     Raises:
-        ChangedFile: One was changed since.
+        ChangedFile: One was changed since, or is gone.
     """
     for file in plan.files:
         path = plan.root / file.name
-        if stamps.sha256(path) != file.sha256:
-            what = f"{path} was changed by another program while it was read"
-            raise ChangedFile(what, where=file.where, mend="Leave it alone, and ask again.", path=path)
+        with contextlib.suppress(OSError):
+            if stamps.sha256(path) == file.sha256:
+                continue
+            if (touched := stamps.only_touched(path)) and sha256_of(path) == file.sha256:
+                stamps.remember(path, file.sha256, touched)
+                continue
+        what = f"{path} was changed by another program while it was read"
+        raise ChangedFile(what, where=file.where, mend="Leave it alone, and ask again.", path=path)
 
 
 def arrays_hold(plan: Plan, folder: Path, *, mode: Mode, stamps: Stamps) -> bool:
