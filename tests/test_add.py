@@ -923,3 +923,35 @@ def test_the_help_of_a_table_without_a_header(manifest: Path, tmp_path: Path) ->
     assert told.exit_code == 0, told.output
     assert load_manifest(manifest).datasets["iris"].options == {"header": False, "columns": {"labels": 2}}
     assert get("iris", manifest=manifest, offline=True).classes == ("Iris-a", "Iris-b")
+
+
+class TestWhatIsWrongWithTheCall:
+    """It is told of the call, whatever the files hold."""
+
+    def test_a_place_that_cannot_be_made(self, manifest: Path, tmp_path: Path) -> None:
+        """What stands in the way is named, and putting things back says nothing over it."""
+        (path,) = put(tmp_path / "given", a_csv="x,y\n1,2\n3,4\n")
+        (manifest.parent / "datasets").write_text("in the way")
+        told = add(manifest, path, "--ship", "--name", "n")
+
+        assert told.exit_code == 1
+        assert told.stderr.startswith(f"error: {manifest.parent / 'datasets' / 'n'}")
+        assert f"{manifest.parent / 'datasets'} is in the way of a folder" in told.stderr
+
+    def test_a_split_may_have_any_name_that_the_manifest_allows(self, manifest: Path, tmp_path: Path) -> None:
+        """Not only those that a file's name would give."""
+        first, second = put(tmp_path / "given", a_csv="x,y\n1,2\n3,4\n", b_csv="x,y\n5,6\n7,8\n")
+        told = add(manifest, first, second, "--ship", "--dry-run", "--split", "part_=a.csv", "--split", "a__b=b.csv")
+
+        assert told.exit_code == 0, told.stderr
+        assert "part_: {samples: 2, file: a.csv}" in told.stdout
+        assert "a__b: {samples: 2, file: b.csv}" in told.stdout
+
+    def test_a_mirror_that_is_none(self, manifest: Path, tmp_path: Path) -> None:
+        """The files are not blamed."""
+        (path,) = put(tmp_path / "given", a_csv="x,y\n1,2\n3,4\n")
+        told = add(manifest, path, "--mirror", "https://example.org/a?x=", "--mirror", "https://example.org/a?x=/")
+
+        assert told.exit_code == 2
+        assert told.stderr.startswith("error: what was given beside the files cannot be declared\n  a.mirrors[0]: ")
+        assert told.stderr.endswith("\n  Nothing was written. Correct it, and type the command again.\n")

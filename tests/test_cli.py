@@ -16,6 +16,7 @@ import termios
 import time
 from pathlib import Path
 
+import click
 import pytest
 from audit_world import World, build, copied
 from click.testing import CliRunner
@@ -317,6 +318,13 @@ class TestATerminal:
         assert "\x1b[3" not in plain
         assert "\x1b[1m" not in plain
 
+    def test_the_packaged_list_fits_the_usual_one(self) -> None:
+        """Each line of it in 80 columns."""
+        seen, _ = on_a_terminal("list", COLUMNS="80")
+
+        assert max(len(click.unstyle(line)) for line in seen.splitlines()) <= 80
+        assert "on disk" in seen
+
     @pytest.mark.parametrize("columns", ["40", "80"])
     def test_a_narrow_one_cuts_no_name(self, world: World, columns: str) -> None:
         """Splits go below each other; what is wider still goes on in the next line."""
@@ -353,6 +361,18 @@ class TestATerminal:
         assert code == 0
         assert "test-images: fetching 112 B\r\n" in seen
         assert "%" not in seen
+
+
+def test_a_summary_that_cannot_be_written_is_a_wrong_call(world: World, tmp_path: Path) -> None:
+    """No data differs because of it."""
+    page = str(tmp_path / "nowhere" / "page.md")
+    told = CliRunner().invoke(main, ["audit", "--github"], env={"GITHUB_STEP_SUMMARY": page})
+
+    assert told.exit_code == 2
+    assert told.stderr == (
+        f"error: {page} cannot be written: No such file or directory\n"
+        "  Let GITHUB_STEP_SUMMARY name a file that can be written to.\n"
+    )
 
 
 class TestErrors:
@@ -451,12 +471,20 @@ def test_list_and_path_and_clean(world: World) -> None:
 
 
 def test_clean_never_removes_a_file_among_what_ships(world: World) -> None:
-    """Even where the folder of the shipped data is given as that of downloads."""
+    """Even where the shipped data is in the folder of downloads, and an entry to be fetched names the same file."""
     shipped = world.root / "datasets"
     shutil.copytree(world.root / "home" / "digits", shipped / "digits")
-    freed = CliRunner().invoke(main, ["clean", "digits", "--json"], env={"TINYTORCH_DATASETS_HOME": str(shipped)})
+    text = world.manifest.read_text()
+    talk = text[text.index("  talk:") : text.index("  digits:")].replace("  talk:", "  talks:\n    folder: talk")
+    talk = talk.replace("status: shipped", "status: remote").replace("    license:", "    mirrors: [URL]\n    license:")
+    world.manifest.write_text(text + "\n" + talk.replace("URL", '"https://mirror.invalid/"'))
+    home = {"TINYTORCH_DATASETS_HOME": str(shipped)}
+    freed = CliRunner().invoke(main, ["clean", "digits", "talks", "--json"], env=home)
 
-    assert (freed.exit_code, len(list((shipped / "digits").iterdir()))) == (0, 4)
+    assert freed.exit_code == 0, freed.stderr
+    assert (shipped / "talk" / "talk.txt").exists()
+    assert list((shipped / "digits").iterdir()) == []
+    assert not (shipped / ".cache" / "stamps" / "digits.json").exists()
 
 
 def test_home_is_where_downloads_go(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -273,6 +273,28 @@ class TestTheAudit:
 
         assert (code, [one["state"] for one in told["datasets"]]) == (0, ["not here", "well", "not here"])
 
+    def test_a_file_that_two_share_says_nothing_of_the_other(self, world: World, tmp_path: Path) -> None:
+        """It was put there for the first of them alone."""
+        text = world.manifest.read_text()
+        two = text[text.index("  talk:") : text.index("  digits:")].replace("  talk:", "  talks:\n    folder: talk")
+        extra = world.root / "datasets/talk/more.txt"
+        extra.write_text("more\n")
+        two = two.rstrip() + f"\n      more.txt: {{bytes: 5, sha256: {sha256(extra.read_bytes())}}}\n"
+        world.manifest.write_text(text + "\n" + two)
+        mirror(world, tmp_path / "usb", "talk", "--offline")
+        code, told = world.audit("--mirror", str(tmp_path / "usb"))
+
+        assert {one["name"]: one["state"] for one in told["datasets"]}["talks"] == "not here"
+        assert (code, told["findings"]) == (0, [])
+
+    def test_a_list_of_sums_as_others_write_it(self, world: World, tmp_path: Path) -> None:
+        """With stars, as `sha256sum -b` does."""
+        mirror(world, tmp_path / "usb", "--offline")
+        sums = tmp_path / "usb" / "SHA256SUMS"
+        sums.write_text(sums.read_text().replace("  ", " *"))
+
+        assert world.audit("--mirror", str(tmp_path / "usb"))[0] == 0
+
 
 @contextmanager
 def served(world: World, folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:

@@ -14,6 +14,7 @@ from audit_world import World, build, copied
 from click.testing import CliRunner
 from conftest import ROOT
 from faulty_server import free_port
+from yardstick import soon
 
 from tinytorch_datasets import audit, errors
 from tinytorch_datasets.auditor import unusable
@@ -150,6 +151,20 @@ class TestSarif:
 
         world.manifest.write_text("# moved\n\n" + world.manifest.read_text())
         assert prints(report) == prints(audit(manifest=world.manifest, levels=["shipped"]))
+
+
+def test_thousands_of_findings_are_no_matter(world: World) -> None:
+    """All at one place, so that every name is another one's."""
+    found = tuple(
+        Finding(rule="undeclared", dataset="", what=f"{n} is declared nowhere", path="x", where="datasets.yaml:3")
+        for n in range(5_000)
+    )
+    with soon():
+        names = {
+            case.get("name") for case in ET.fromstring(junit.written(Report("m", findings=found))).iter("testcase")
+        }
+
+    assert len(names) == 5_000
 
 
 def test_numbers_that_json_has_no_words_for(world: World) -> None:

@@ -94,8 +94,8 @@ def add(
         what = f"{name!r} is no name of a data set; {names.entry_name(name)!r} would be"
         raise UsageError(what, mend="A name is lowercase letters, digits, '.', '_' and '-'.")
     for split, _ in splits:
-        if (allowed := names.field_name(split)) != split:
-            what = f"{split!r} is no name of a split; {allowed!r} would be"
+        if names.is_refused(split):
+            what = f"{split!r} is no name of a split; {names.field_name(split)!r} would be"
             raise UsageError(
                 what, mend="A name is lowercase letters, digits and '_', and nothing that code already means."
             )
@@ -155,7 +155,8 @@ def _placed(found: Sequence[Source], target: Path, manifest: Path) -> Iterator[N
             declared = proofs.declared(manifest) if manifest.exists() else set[Path]()
             for path in new:
                 if path not in declared:
-                    path.unlink(missing_ok=True)
+                    with suppress(OSError):  # what it was that failed is told
+                        path.unlink(missing_ok=True)
                     for folder in (parent for parent in path.parents if parent.is_relative_to(target)):
                         with suppress(OSError):  # it has other files
                             folder.rmdir()

@@ -176,7 +176,8 @@ def clean(names: tuple[str, ...], arrays: bool, manifest: Path | None, as_json: 
     book = load(manifest)
     where = stages.places(book)
     plans = [stages.planned(book, name, where) for name in names or tuple(book.datasets)]
-    freed = {plan.name: stages.clean(plan, where, downloads=not arrays) for plan in plans}
+    spared = stages.shipped_files(book, where)
+    freed = {plan.name: stages.clean(plan, where, downloads=not arrays, sparing=spared) for plan in plans}
     if as_json:
         say_json([{"name": name, "bytes": count} for name, count in freed.items()])
         return

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tinytorch_datasets.answers import say, say_json
-from tinytorch_datasets.cli_common import bar, completed, json_too, with_manifest
+from tinytorch_datasets.cli_common import NOT_KEPT, bar, completed, json_too, when_interrupted, with_manifest
 from tinytorch_datasets.errors import ManifestError, StorageError, UsageError
 from tinytorch_datasets.findings import LEVELS
 from tinytorch_datasets.paths import OFFLINE, Settings
@@ -91,6 +91,7 @@ def audit(
     def tell(asked: Asked) -> None:
         say(people.address(asked), err=True)
 
+    when_interrupted(NOT_KEPT)
     usable = True
     try:
         with bar("hashing") as step:
@@ -149,5 +150,9 @@ def _annotated(report: Report, *, err: bool) -> None:
     for line in github.commands(report, _root()):
         say(line, err=err)
     if page := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(page).open("a", encoding="utf-8") as out:
-            out.write(github.summary(report))
+        try:
+            with Path(page).open("a", encoding="utf-8") as out:
+                out.write(github.summary(report))
+        except OSError as error:
+            what = f"{page} cannot be written: {error.strerror}"
+            raise UsageError(what, mend="Let GITHUB_STEP_SUMMARY name a file that can be written to.") from error

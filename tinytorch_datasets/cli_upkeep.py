@@ -70,7 +70,7 @@ def add(
             raise click.UsageError(msg)
         wanted.append((split, pattern))
     for mirror in mirrors:
-        if not mirror.startswith(("http://", "https://")):
+        if not mirror.lower().startswith(("http://", "https://")):
             msg = f"--mirror is an address that starts with https:// or http://, not {mirror!r}"
             raise click.UsageError(msg)
     facts = {"title": title, "license": license_, "source": source}
@@ -82,7 +82,7 @@ def add(
             name=name,
             splits=wanted,
             ship=ship,
-            mirrors=[mirror.rstrip("/") + "/" for mirror in mirrors],
+            mirrors=list(dict.fromkeys(mirror.rstrip("/") + "/" for mirror in mirrors)),
             facts={key: fact for key, fact in facts.items() if fact is not None},
             dry_run=dry_run,
             progress=seen,
@@ -240,6 +240,7 @@ def provenance(names: tuple[str, ...], manifest: Path | None, as_json: bool) -> 
     from tinytorch_datasets import provenance as records
     from tinytorch_datasets.receipts import origin
 
+    when_interrupted(NOT_KEPT)
     book = load(manifest)
     with bar("hashing") as step:
         record = records.record(book, names, step=step)

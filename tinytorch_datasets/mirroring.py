@@ -27,7 +27,7 @@ from tinytorch_datasets.promises import broken, check_size
 SUMS = "SHA256SUMS"
 CHUNK_BYTES = 2**20
 
-_LISTED = re.compile(r"([0-9a-f]{64})  (.+)")
+_LISTED = re.compile(r"([0-9a-f]{64}) [ *](.+)")  # with a star `sha256sum` tells that it read bytes, not text
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ another.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -226,11 +226,18 @@ def receipt_of(declared: Declared, plan: Plan, arrays: Path) -> Receipt:
     )
 
 
-def clean(plan: Plan, where: Places, *, downloads: bool = True) -> int:
+def shipped_files(book: Manifest, where: Places) -> set[Path]:
+    """Every file that ships, whichever entry declares it."""
+    shipped = (name for name, entry in book.datasets.items() if entry.status == "shipped")
+    return {where.shipped / book.folder(name) / file for name in shipped for file in book.entry(name).files}
+
+
+def clean(plan: Plan, where: Places, *, downloads: bool = True, sparing: Collection[Path] = ()) -> int:
     """Remove a data set's decoded arrays and, if it is remote, its downloads, whole or in part; the bytes freed.
 
-    What lies in the folder of the shipped data is not removed, even if it is where downloads are as well.
+    Files in `sparing` are not removed, as those that ship, in whose folder downloads may be as well.
     """
+    spared = {path.resolve() for path in sparing}
     freed = cache.clean(where.cache, plan.name)
     for receipt in (where.cache / "receipts").glob(f"{plan.name}-*.json"):
         if receipt.stem.rpartition("-")[0] == plan.name:
@@ -238,6 +245,7 @@ def clean(plan: Plan, where: Places, *, downloads: bool = True) -> int:
     if downloads and plan.status == "remote":
         for file in plan.files:
             target = plan.root / file.name
-            if not target.parent.resolve().is_relative_to(where.shipped.resolve()):
+            if target.resolve() not in spared:
                 freed += sum(disk.remove(path) for path in (target, *leftovers(target)))
+        freed += disk.remove(where.cache / "stamps" / f"{plan.name}.json")
     return freed

@@ -89,9 +89,9 @@ def shared(datasets: Mapping[str, Any]) -> Problems:
             if isinstance(folder, str) and not why_unsafe(path := f"{folder}/{name}"):
                 owners.setdefault(folded(path), []).append((dataset, name, path))
     for (first, its_name, _), *others in owners.values():
-        sha256 = _sha256(datasets[first], its_name)
+        promise = _promise(datasets[first], its_name)
         for dataset, name, path in others:
-            if dataset != first and sha256 != _sha256(datasets[dataset], name):
+            if dataset != first and promise != _promise(datasets[dataset], name):
                 what = f"{path} is another file in {first!r}; give one of them a `folder`"
                 yield ("datasets", dataset, "files", name), what
     for path, what in clashes(told[0][2] for told in owners.values()):
@@ -99,5 +99,6 @@ def shared(datasets: Mapping[str, Any]) -> Problems:
             yield ("datasets", dataset, "files", name), what
 
 
-def _sha256(entry: Any, name: str) -> Any:
-    return mapping(entry["files"][name]).get("sha256")
+def _promise(entry: Any, name: str) -> Any:
+    file = mapping(entry["files"][name])
+    return file.get("sha256"), file.get("bytes")

@@ -84,12 +84,12 @@ def field_name(name: str) -> str:
     """
     kept = re.sub(r"[^a-z0-9]+", "_", name.casefold().encode("ascii", "ignore").decode()).strip("_")[:60]
     kept = kept if kept[:1].isalpha() else f"f_{kept}".rstrip("_")
-    return f"{kept}_" if _means_something(kept) else kept
+    return f"{kept}_" if is_refused(kept) else kept
 
 
 @functools.cache
-def _means_something(name: str) -> bool:
-    """Whether the manifest or code means something else by it, as by `samples` and `keys`: the rules know."""
+def is_refused(name: str) -> bool:
+    """Whether no field or split may be called that: the rules know, and what code means something else by."""
     return any(True for _ in rules.broken({"datasets": {"x": {"fields": {name: {}}}}}, formats))
 
 

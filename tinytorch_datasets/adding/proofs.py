@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,10 @@ def text_of(manifest: Path) -> str:
     """
     Document.load(manifest)
     return manifest.read_bytes().decode()
+
+
+# Keys of what no file holds, but a person says.
+_GIVEN = re.compile(r"\.(mirrors\b.*|title|license|source)$")
 
 
 def checked(text: str, scratch: Path, manifest: Path) -> Manifest:
@@ -51,6 +56,9 @@ def unwritten() -> Iterator[None]:
         yield
     except ManifestError as error:
         told = "\n".join(f"  {problem.key}: {problem.what}" for problem in error.problems)
+        if all(_GIVEN.search(problem.key) for problem in error.problems):
+            what = f"what was given beside the files cannot be declared\n{told}"
+            raise UsageError(what, mend="Nothing was written. Correct it, and type the command again.") from None
         what = f"what these files hold cannot be declared as it is\n{told}"
         raise UsageError(what, mend="Nothing was written. Change it in the files, or declare them by hand.") from None
     except DecodeError as error:

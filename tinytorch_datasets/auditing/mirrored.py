@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -32,9 +33,11 @@ def audited(
     lines, plans = _lines(folder), list(plans)
     listed = {line.name for line in lines} if not isinstance(lines, OSError) else set[str]()
     wanted: dict[str, list[Any]] = {}
+    owners = Counter(f"{book.folder(name)}/{file}" for name, entry in book.datasets.items() for file in entry.files)
     for plan in plans:
         names = [f"{plan.folder}/{file.name}" for file in plan.files]
-        if any(name in listed or os.path.lexists(folder / name) for name in names):
+        own = [name for name in names if owners[name] == 1] or names  # others' say nothing of this data set
+        if any(name in listed or os.path.lexists(folder / name) for name in own):
             wanted[plan.name] = [(file, folder / name) for file, name in zip(plan.files, names, strict=True)]
         elif named:
             findings.append(_lacking(book, plan, folder))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from itertools import count
+from collections import Counter
+from functools import partial
 from typing import Any
 
 from tinytorch_datasets.findings import Finding, Report
@@ -21,16 +22,17 @@ def written(report: Report) -> bytes:
     for name in (*named, *others):
         found = [finding for finding in report.findings if finding.dataset == name]
         suite = ET.SubElement(suites, "testsuite", name=name or "all data sets")
+        case = partial(_case, suite, f"datasets.{name or 'all'}", Counter())
         audited = named.get(name)
         if audited is not None:
-            case = _case(suite, name, f"is as declared ({audited.state})")
+            whole = case(f"is as declared ({audited.state})")
             if audited.state in ("not here", "not looked at"):
-                ET.SubElement(case, "skipped", message=audited.state)
+                ET.SubElement(whole, "skipped", message=audited.state)
         for finding in found:
-            _of_finding(suite, name, finding, strict=report.strict)
+            _of_finding(case(f"{finding.rule}: {finding.where or finding.path}"), finding, strict=report.strict)
         for asked in report.addresses:
             if asked.dataset == name and asked.answer == "as declared":
-                _case(suite, name, f"{asked.url} is as declared")
+                case(f"{asked.url} is as declared")
         counts: dict[str, int] = {
             "tests": len(suite.findall("testcase")),
             "failures": len(suite.findall("testcase/failure")),
@@ -44,8 +46,7 @@ def written(report: Report) -> bytes:
     return b'<?xml version="1.0" encoding="UTF-8"?>\n' + body + b"\n"
 
 
-def _of_finding(suite: ET.Element, name: str, finding: Finding, *, strict: bool) -> None:
-    case = _case(suite, name, f"{finding.rule}: {finding.where or finding.path}")
+def _of_finding(case: ET.Element, finding: Finding, *, strict: bool) -> None:
     fails = finding.severity == "error" or (strict and finding.severity == "warning")
     told = ET.SubElement(case, "failure" if fails else "skipped", message=_text(finding.what.splitlines()[0]))
     if fails:
@@ -55,15 +56,11 @@ def _of_finding(suite: ET.Element, name: str, finding: Finding, *, strict: bool)
     told.text = _text("\n".join(lines))
 
 
-def _case(suite: ET.Element, dataset: str, name: str) -> ET.Element:
-    names = {case.get("name") for case in suite}
-    alike = next(n for n in count(1) if _numbered(name, n) not in names)
-    return ET.SubElement(suite, "testcase", classname=f"datasets.{dataset or 'all'}", name=_numbered(name, alike))
-
-
-def _numbered(name: str, alike: int) -> str:
-    """Readers tell cases by their names: the second of a name is told to be the second."""
-    return _text(name if alike == 1 else f"{name} ({alike})")
+def _case(suite: ET.Element, classname: str, seen: Counter[str], name: str) -> ET.Element:
+    """A case of its own name, for readers tell cases by them: the second of a name is told to be the second."""
+    seen[name] += 1
+    told = name if seen[name] == 1 else f"{name} ({seen[name]})"
+    return ET.SubElement(suite, "testcase", classname=classname, name=_text(told))
 
 
 def _text(value: Any) -> str:
