@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -286,28 +287,25 @@ class TestBroughtFiles:
         """The same byte, written again: hashed once more, and handed over."""
         assert self.fetched(two, b"\0").train.v.tolist() == [0, 1, 2, 3, 4]
 
-    def test_changed_before_it_has_its_name(self, tmp_path: Path) -> None:
+    @pytest.fixture
+    def zeros(self, tmp_path: Path) -> Iterator[Part]:
+        """A thousand zeros that have come, and were found right."""
+        raw = bytes(1000)
+        path = tmp_path / "zeros.bin.part"
+        path.write_bytes(raw)
+        with Part(path, File("zeros.bin", len(raw), hashlib.sha256(raw).hexdigest())) as part:
+            assert part.is_right()
+            yield part
+
+    def test_changed_before_it_has_its_name(self, zeros: Part, tmp_path: Path) -> None:
         """Between its hash and its place it is changed as well; then it comes without a stamp."""
-        raw = bytes(1000)
-        promised = File("zeros.bin", len(raw), hashlib.sha256(raw).hexdigest())
-        path = tmp_path / "zeros.bin.part"
-        path.write_bytes(raw)
-        with Part(path, promised) as part:
-            assert part.is_right()
-            path.write_bytes(bytes([99]) * 1000)
+        zeros.path.write_bytes(bytes([99]) * 1000)
 
-            assert part.settle(tmp_path / "zeros.bin") is None
+        assert zeros.settle(tmp_path / "zeros.bin") is None
 
-    def test_left_alone(self, tmp_path: Path) -> None:
+    def test_left_alone(self, zeros: Part, tmp_path: Path) -> None:
         """Its stamp is the one that it has in its place, so nothing is hashed again."""
-        raw = bytes(1000)
-        promised = File("zeros.bin", len(raw), hashlib.sha256(raw).hexdigest())
-        path = tmp_path / "zeros.bin.part"
-        path.write_bytes(raw)
-        with Part(path, promised) as part:
-            assert part.is_right()
-
-            assert part.settle(tmp_path / "zeros.bin") == stamp(tmp_path / "zeros.bin")
+        assert zeros.settle(tmp_path / "zeros.bin") == stamp(tmp_path / "zeros.bin")
 
 
 CLEANING = """

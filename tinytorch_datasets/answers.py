@@ -54,11 +54,6 @@ def as_json(value: Any) -> str:
     return json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def is_terminal(stream: TextIO | None) -> bool:
-    """Whether it is one; a program without a console has no stream at all."""
-    return stream is not None and stream.isatty()
-
-
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(one) for key, one in value.items()}

@@ -6,7 +6,6 @@ cost nothing.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +121,7 @@ def _ahead(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
     import queue
     import threading
 
-    from tinytorch_datasets.threads import begun  # for the few who prefetch
+    from tinytorch_datasets.threads import begun, wait_for  # for the few who prefetch
 
     made: queue.Queue[Callable[[], Batch | None]] = queue.Queue(count)
     stopped = threading.Event()
@@ -154,10 +153,7 @@ def _ahead(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
             yield batch
     finally:
         stopped.set()
-        # Garbage is closed by any thread, even by that one, which cannot wait for itself; and it is closed when Python
-        # exits, by when other threads are held for ever.
-        if thread is not threading.current_thread() and not sys.is_finalizing():
-            thread.join()
+        wait_for(thread)
 
 
 def _raise(error: BaseException) -> None:

@@ -142,10 +142,10 @@ class Report:
         """0 all well, 1 findings, 2 the manifest is wrong, 3 only the network failed."""
         kinds = {finding.severity for finding in self.findings}
         if any(finding.rule == "manifest" for finding in self.findings):
-            return int(ExitCode.MISUSED)
+            return ExitCode.MISUSED.value
         if "error" in kinds or (self.strict and "warning" in kinds):
-            return int(ExitCode.DIFFERS)
-        return int(ExitCode.NETWORK if "unknown" in kinds else ExitCode.WELL)
+            return ExitCode.DIFFERS.value
+        return ExitCode.NETWORK.value if "unknown" in kinds else ExitCode.WELL.value
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -43,14 +43,17 @@ def usual(stream: TextIO | None = None) -> Shown:
     return Bars(stream) if stream is not None and is_watched(stream) else Lines(stream)
 
 
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether it is one; a program without a console has no stream at all."""
+    return stream is not None and stream.isatty()
+
+
 def is_watched(stream: TextIO | None) -> bool:
     """Whether a person sees what moves there: on a terminal, unless it is a CI system's.
 
     They keep what is written, and a bar that moves is written a thousand times.
     """
-    if stream is None or not stream.isatty():
-        return False
-    return os.environ.get("CI", "").strip().lower() not in ("1", "true", "yes", "on")
+    return is_terminal(stream) and os.environ.get("CI", "").strip().lower() not in ("1", "true", "yes", "on")
 
 
 def drawn_on(stream: TextIO, *, after: Literal["stays", "goes"]) -> rich.progress.Progress:

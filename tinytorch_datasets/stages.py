@@ -98,9 +98,9 @@ def _handed_over(declared: Declared, plan: Plan, where: Places, *, mode: Mode, s
     for file in plan.files:
         check(plan.root / file.name, file, mode=mode, stamps=stamps, mend=mend(plan))
     arrays = decoded(plan, where, mode=mode, stamps=stamps)
-    stamps.save()
     receipt = receipt_of(declared, plan, arrays)
     unchanged(plan, stamps)  # whose stamps the receipt has
+    stamps.save()
     disk.keep(Path(receipts.place(where.cache, declared.manifest, plan.name)), receipt.written())
     return receipt.dataset()
 

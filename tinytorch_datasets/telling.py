@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from tinytorch_datasets import stages
-from tinytorch_datasets.answers import is_terminal, say
+from tinytorch_datasets.answers import say
 from tinytorch_datasets.declarations import FieldEntry
 from tinytorch_datasets.manifest import Manifest
+from tinytorch_datasets.progress import is_terminal
 from tinytorch_datasets.reports.people import shown
 from tinytorch_datasets.sizes import readable
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Lock, Thread, current_thread
 
 
 def begun(work: Callable[[], None], name: str) -> Thread | None:
@@ -20,6 +21,16 @@ def begun(work: Callable[[], None], name: str) -> Thread | None:
     except RuntimeError:
         return None
     return thread
+
+
+def wait_for(thread: Thread) -> None:
+    """Wait until a thread has ended, where that can be waited for.
+
+    Garbage is closed by any thread, even by that one, which cannot wait for itself; and it is closed when Python exits,
+    by when other threads are held for ever.
+    """
+    if thread is not current_thread() and not sys.is_finalizing():
+        thread.join()
 
 
 class Behind:

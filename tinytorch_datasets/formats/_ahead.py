@@ -6,12 +6,11 @@ and no more than these: what nobody asks for is not inflated. Errors are met whe
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from queue import SimpleQueue
-from threading import Thread, current_thread
+from threading import Thread
 
-from tinytorch_datasets.threads import begun
+from tinytorch_datasets.threads import begun, wait_for
 
 PIECE_BYTES = 1 << 18
 PIECES_AHEAD = 32
@@ -54,10 +53,8 @@ class Ahead:
         self._closed = True
         self._stop()
         self._room.put(None)
-        # Garbage is closed by any thread, even by this one, which cannot wait for itself; and it is closed when Python
-        # exits, by when other threads are held for ever.
-        if self._thread is not None and self._thread is not current_thread() and not sys.is_finalizing():
-            self._thread.join()
+        if self._thread is not None:
+            wait_for(self._thread)
         self._made = SimpleQueue()  # an error in it has us in its traceback
 
     def _begin(self) -> bool:
