@@ -7,6 +7,7 @@ import io
 import json
 import pickle
 import re
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from add_world import add, put
 from click.testing import CliRunner, Result
 from conftest import Served
 from faulty_server import Exchange, FaultyServer, answer, serve, sha256
-from format_writers import batch, idx, member, npy, npz, table, tarred
+from format_writers import batch, idx, member, memory_below, npy, npz, table, tarred
 
 from tinytorch_datasets import Dataset, formats, get, load_manifest
 from tinytorch_datasets.adding import names, pages
@@ -413,6 +414,22 @@ class TestRecognition:
             "  The manifest is as it was. Is the file whole, and the one that you meant?"
         ]
         assert manifest.read_bytes() == before
+
+    def test_a_tar_with_a_huge_extended_header_is_refused_in_little_memory(
+        self, manifest: Path, tmp_path: Path
+    ) -> None:
+        """A few hundred kilobytes of gzip would otherwise be 96 MiB of one pax record."""
+        about = tarfile.TarInfo("PaxHeader")
+        about.type, about.size = tarfile.XHDTYPE, 96 * 2**20
+        bomb = about.tobuf(tarfile.USTAR_FORMAT) + bytes(about.size) + tarred(member("a", b"a"))
+        (path,) = put(tmp_path / "made", **{"batches-python_tar_gz": gzip.compress(bomb)})
+        with memory_below(48):
+            told = add(manifest, path, "--ship")
+
+        assert told.stderr == (
+            f"error: {path}: an extended header is 100,663,296 bytes long, the most is 65,536\n"
+            "  The manifest is as it was. Is the file whole, and the one that you meant?\n"
+        )
 
     def test_a_split_that_repeats_another_is_refused(self, manifest: Path, tmp_path: Path) -> None:
         """One file under two names: it is found when the entry is proved, and nothing is written."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import tarfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinytorch_datasets.adding import names
-from tinytorch_datasets.adding.seen import INSTRUCTIONS, Look, Seen
+from tinytorch_datasets.adding.seen import INFLATED_BYTES, INSTRUCTIONS, Look, Seen
 from tinytorch_datasets.errors import DecodeError, UnsafePickle
 from tinytorch_datasets.formats import _tar
 from tinytorch_datasets.formats._unpickle import as_text, load_dict
@@ -22,16 +21,12 @@ NAME_KEYS = {"labels": "label_names", "fine_labels": "fine_label_names", "coarse
 
 def look(path: Path, file: str) -> Look:
     """What an archive of batches holds. Nothing is extracted: members are read where they are."""
-    try:
-        with tarfile.open(path) as archive:
-            sizes = {member.name: member.size for member in archive if member.isfile()}
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise DecodeError(path, f"it is not a tar archive that can be read: {error}") from error
     loaded = {}
-    for name, stream in _tar.members(path, sizes):
-        data = stream.take(stream.size or 0, "the member")
+    limit = max(INFLATED_BYTES, path.stat().st_size)
+    for name, stream in _tar.files(path, limit=limit, promise="the most that is read to recognise a file"):
+        most_bytes = min(stream.size or 0, limit)
         try:
-            loaded[name] = load_dict(data, path, most=INSTRUCTIONS, member=name)
+            loaded[name] = load_dict(stream.some, path, most=INSTRUCTIONS, declared=most_bytes, member=name)
         except UnsafePickle:
             raise
         except DecodeError:

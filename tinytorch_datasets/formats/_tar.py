@@ -51,8 +51,21 @@ def members(path: Path, wanted: Mapping[str, int]) -> Iterator[tuple[str, Stream
         yield from _Tar(archive, wanted).walk()
 
 
+def files(path: Path, *, limit: int, promise: str) -> Iterator[tuple[str, Stream]]:
+    """Each plain file in the archive as it comes by, where nothing has been declared of it yet.
+
+    At most `limit` bytes are read; if there are more, the error repeats `promise`.
+
+    Raises:
+        DecodeError: A name is in it twice, or it is not a whole tar archive.
+        ContentError: It is longer than allowed.
+    """
+    with opened(path, limit=limit, promise=promise) as archive:
+        yield from _Tar(archive, None).walk()
+
+
 class _Tar:
-    def __init__(self, archive: Stream, wanted: Mapping[str, int]) -> None:
+    def __init__(self, archive: Stream, wanted: Mapping[str, int] | None) -> None:
         self.archive, self.wanted = archive, wanted
         self.found: set[str] = set()
         self._extension_bytes = 0
@@ -74,7 +87,7 @@ class _Tar:
                 self.archive.fail(f"member {name[:LONGEST_NAME_KEPT]!r} is sparse, which no data set needs to be")
             extended = {}
             left = 0 if kind in DATALESS else size
-            if name in self.wanted and kind in FILE_TYPES:
+            if kind in FILE_TYPES and (self.wanted is None or name in self.wanted):
                 member = _Member(self.archive, left)
                 yield name, self._checked(name, member)
                 left = member.left
@@ -82,12 +95,12 @@ class _Tar:
                 self.passed[name] = DATALESS.get(kind, "" if kind in FILE_TYPES else "not a plain file")
             self._pass(left + -size % BLOCK if kind not in DATALESS else 0)
         self._after_the_end()
-        for name in self.wanted:
+        for name in self.wanted or ():
             if name not in self.found:
                 self._missing(name)
 
     def _checked(self, name: str, member: _Member) -> Stream:
-        path, most = self.archive.path, self.wanted[name]
+        path, most = self.archive.path, member.left if self.wanted is None else self.wanted[name]
         if name in self.found:
             self.archive.fail(f"member {name!r} is in it twice")
         self.found.add(name)
