@@ -101,7 +101,7 @@ def sha256(path: Path) -> str:
 
 def value_sums(folder: Path) -> dict[str, str]:
     """The digests of the values that a manifest may declare, so that an audit need not decode."""
-    from tinytorch_datasets.value_digests import digest_of
+    from tinytorch_datasets.digests import digest_of
 
     return {path.stem: digest_of(np.load(path, mmap_mode="r")) for path in folder.iterdir()}
 

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tinytorch_datasets import contents, formats, load_manifest
+from tinytorch_datasets import formats, load_manifest
 from tinytorch_datasets.errors import DatasetError
-from tinytorch_datasets.formats._unpickle import globals_of, load
 from tinytorch_datasets.plan import Column, Split
+from tinytorch_datasets.readers.pickle.load import globals_of, load
+from tinytorch_datasets.verify import arrays as value_checks
 
 Target = Callable[[bytes, Path], None]
 
@@ -47,7 +48,7 @@ def decode(form: str, *columns: Column, members: tuple[str, ...] = (), **options
     split = Split("train", SAMPLES, {c.field: c for c in columns}, file=columns[0].file, members=members)
     with refused():
         seen = dict.fromkeys(split.columns, 0)
-        for block in contents.checked(formats.of(form).decode([split], **options), [split]):
+        for block in value_checks.checked(formats.of(form).decode([split], **options), [split]):
             seen[block.column.field] += len(block.values)
         assert all(count == split.columns[field].count for field, count in seen.items())
 

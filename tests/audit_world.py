@@ -17,7 +17,7 @@ from faulty_server import FaultyServer, serve
 from format_writers import idx, table
 
 from tinytorch_datasets import get
-from tinytorch_datasets.cli import main
+from tinytorch_datasets.cli.main import main
 
 MANIFEST = """\
 version: 1

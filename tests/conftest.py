@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from faulty_server import FaultyServer
 
-from tinytorch_datasets import paths
+from tinytorch_datasets import settings
 
 REALDATA = "TINYTORCH_DATASETS_REALDATA"
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,7 +37,7 @@ def plainly_unpickled(path: Path) -> Any:
 @pytest.fixture(autouse=True)
 def clean_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No variable of the person who runs the tests steers them, and nothing is written to that person's folders."""
-    ours = (paths.HOME, paths.MANIFEST, paths.MIRROR, paths.OFFLINE)
+    ours = (settings.HOME, settings.MANIFEST, settings.MIRROR, settings.OFFLINE)
     for name in (*ours, "KERAS_HOME", "SCIKIT_LEARN_DATA", "CI", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
     for name in ("HOME", "XDG_CACHE_HOME"):
@@ -50,7 +50,7 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder for downloads and decoded arrays."""
     folder = tmp_path / "home"
-    monkeypatch.setenv(paths.HOME, str(folder))
+    monkeypatch.setenv(settings.HOME, str(folder))
     return folder
 
 

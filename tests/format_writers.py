@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinytorch_datasets import formats
-from tinytorch_datasets.formats import _ahead, _inflate
+from tinytorch_datasets import concurrency, formats
 from tinytorch_datasets.plan import Column, Split
+from tinytorch_datasets.readers import compression
 
 CLASSES = ("ant", "bee", "cat")
 IDX_CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
@@ -160,10 +160,10 @@ def memory_below(mebibytes: float) -> Iterator[None]:
 def inflating(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each way to inflate: by zlib, by ISA-L, and by a thread of its own from the first byte on."""
     way: str = request.param
-    if way == "isal" and _inflate.isal() is None:
+    if way == "isal" and compression.isal() is None:
         pytest.skip("isal is not installed, so that zlib inflates")
     if way == "zlib":
-        monkeypatch.setattr(_inflate, "isal", lambda: None)
+        monkeypatch.setattr(compression, "isal", lambda: None)
     if way == "beside":
-        monkeypatch.setattr(_ahead, "ALONE_BYTES", 0)
+        monkeypatch.setattr(concurrency, "ALONE_BYTES", 0)
     return way

@@ -22,9 +22,9 @@ from faulty_server import Exchange, FaultyServer, answer, serve, sha256
 from format_writers import batch, idx, member, memory_below, npy, npz, table, tarred
 
 from tinytorch_datasets import Dataset, formats, get, load_manifest
-from tinytorch_datasets.adding import names, pages
-from tinytorch_datasets.adding.looks import looks
-from tinytorch_datasets.cli import main
+from tinytorch_datasets.add import naming, yaml_edit
+from tinytorch_datasets.add.detect import looks
+from tinytorch_datasets.cli.main import main
 from tinytorch_datasets.errors import DecodeError
 
 X = np.random.RandomState(0).randint(0, 256, (30, 8, 8)).astype("u1")
@@ -887,10 +887,10 @@ class TestUpdate:
 )  # fmt: skip
 def test_a_scalar_is_written_so_that_every_reader_agrees(tmp_path: Path, value: Any) -> None:
     """PyYAML reads back what was meant; so does the package, which is stricter."""
-    text = f"key: {pages.scalar(value)}\n"
+    text = f"key: {yaml_edit.scalar(value)}\n"
     path = tmp_path / "x.yaml"
     path.write_text(text)
-    from tinytorch_datasets.document import Document
+    from tinytorch_datasets.manifest.yaml_reader import Document
 
     assert yaml.safe_load(text) == {"key": value}
     assert Document.load(path).data == {"key": value}
@@ -899,14 +899,14 @@ def test_a_scalar_is_written_so_that_every_reader_agrees(tmp_path: Path, value: 
 
 def test_what_nobody_sees_is_written_as_its_number() -> None:
     """YAML 1.1 breaks lines at U+0085, and a terminal obeys U+009B."""
-    assert pages.scalar("a\x7f\x85\x9b") == '"a\\u007f\\u0085\\u009b"'
-    assert yaml.safe_load(pages.scalar("a\x7f\x85\x9b")) == "a\x7f\x85\x9b"
+    assert yaml_edit.scalar("a\x7f\x85\x9b") == '"a\\u007f\\u0085\\u009b"'
+    assert yaml.safe_load(yaml_edit.scalar("a\x7f\x85\x9b")) == "a\x7f\x85\x9b"
 
 
 def test_a_hash_needs_quotes_only_where_readers_disagree() -> None:
     """One in 256 begins with 0b, and is a binary number to nobody unless all that follows is 0 and 1."""
-    assert pages.scalar("0b668da6" * 8) == "0b668da6" * 8
-    assert pages.scalar("0b10") == '"0b10"'
+    assert yaml_edit.scalar("0b668da6" * 8) == "0b668da6" * 8
+    assert yaml_edit.scalar("0b10") == '"0b10"'
 
 
 NAMES = [
@@ -927,7 +927,7 @@ def test_names_speak_of_splits_and_fields(name: str, split: str | None, field: s
     """As people name their files and arrays."""
     shape = (5,) if field.endswith("labels") else (5, 2, 2)
 
-    assert (names.split_of(name), names.field_of(name, shape, "u")) == (split, field)
+    assert (naming.split_of(name), naming.field_of(name, shape, "u")) == (split, field)
 
 
 def test_the_help_of_a_table_without_a_header(manifest: Path, tmp_path: Path) -> None:

@@ -17,8 +17,7 @@ from faulty_server import serve as serving
 from format_writers import npz
 from test_progress import Terminal
 
-from tinytorch_datasets.progress import Bars
-from tinytorch_datasets.sizes import readable
+from tinytorch_datasets.progress import Bars, readable
 
 DATA = npz(x_train=np.arange(60).reshape(30, 2) / 2, y_train=np.arange(30) % 3)
 

@@ -12,7 +12,7 @@ from add_world import add, entry, put, update
 from faulty_server import sha256
 
 from tinytorch_datasets import get, load_manifest
-from tinytorch_datasets.adding import pages
+from tinytorch_datasets.add import yaml_edit
 from tinytorch_datasets.errors import DatasetError
 
 A, B, NEW = b"one\n", b"two\n", b"three\n"
@@ -110,7 +110,7 @@ def test_a_hash_in_any_style_is_replaced(style: str, then: str) -> None:
     old, new = sha256(A), sha256(B)
     text = f"file:\n    sha256: {style.format(old)}    md5: no\n"
 
-    changed = pages.with_values(text, {("file", "sha256"): new}, "datasets.yaml")
+    changed = yaml_edit.with_values(text, {("file", "sha256"): new}, "datasets.yaml")
     assert changed == f"file:\n    sha256: {then.format(new)}    md5: no\n"
 
 
@@ -118,7 +118,7 @@ def test_nothing_is_written_that_says_something_else() -> None:
     """Where the new entry would change another one (here by an alias of the whole block), it is refused."""
     text = "version: 1\ndatasets: &all\n  x: {}\nagain: *all\n"
     with pytest.raises(DatasetError) as caught:
-        pages.with_entry(text, ["y:", "  title: T"], "datasets.yaml")
+        yaml_edit.with_entry(text, ["y:", "  title: T"], "datasets.yaml")
 
     assert str(caught.value) == (
         "the manifest is written in a style in which this cannot be changed without changing something else\n"

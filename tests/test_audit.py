@@ -22,9 +22,9 @@ from faulty_server import FaultyServer, answer, free_port, serve, sha256, until
 from mutations import MUTATIONS, NO_HASH, Mutation, digest_of, hash_of, swap
 
 from tinytorch_datasets import audit, get
-from tinytorch_datasets.cli import main
+from tinytorch_datasets.auditing.findings import RULES
+from tinytorch_datasets.cli.main import main
 from tinytorch_datasets.fetch import Patience
-from tinytorch_datasets.findings import RULES
 
 
 @pytest.fixture(scope="module")

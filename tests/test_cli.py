@@ -24,7 +24,7 @@ from conftest import ROOT
 from mutations import hash_of
 
 from tinytorch_datasets import errors
-from tinytorch_datasets.cli import main
+from tinytorch_datasets.cli.main import main
 
 COMMANDS = sorted(main.commands)
 
@@ -380,7 +380,6 @@ class TestErrors:
 
     def test_every_kind_of_error_is_one_message(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Each class of errors.py, raised from within a command: its words, and exit 1 or 2."""
-        from tinytorch_datasets import loader
 
         path = Path("x")
         raised = [
@@ -411,7 +410,7 @@ class TestErrors:
             def refuse(*args: object, error: errors.DatasetError = error) -> None:
                 raise error
 
-            monkeypatch.setattr(loader, "load_manifest", refuse)
+            monkeypatch.setattr("tinytorch_datasets.api.load_manifest", refuse)
             told = CliRunner().invoke(main, ["list"])
             misused = type(error).__name__ in {"ManifestError", "LockError", "UsageError", "UnknownName"}
             assert (told.exit_code, told.stdout, told.stderr) == (2 if misused else 1, "", f"error: {error}\n")
@@ -426,12 +425,11 @@ class TestErrors:
 
     def test_an_interrupt_says_that_nothing_is_lost(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Exit 130, as shells expect."""
-        from tinytorch_datasets import loader
 
         def interrupt(*args: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(loader, "load_manifest", interrupt)
+        monkeypatch.setattr("tinytorch_datasets.api.load_manifest", interrupt)
         told = CliRunner().invoke(main, ["list"])
 
         assert (told.exit_code, told.stderr) == (

@@ -13,9 +13,10 @@ import pytest
 from click.testing import CliRunner
 from conftest import ROOT
 
-from tinytorch_datasets import audit, compiled, get, load_manifest, paths
-from tinytorch_datasets.cli import main
+from tinytorch_datasets import audit, get, load_manifest, settings
+from tinytorch_datasets.cli.main import main
 from tinytorch_datasets.errors import ManifestError, UnknownName
+from tinytorch_datasets.manifest import compiled
 
 VALIDATING = {"pydantic", "yaml"}
 
@@ -27,7 +28,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     text = (ROOT / "datasets.yaml").read_text(encoding="utf-8")
     manifest = tmp_path / "datasets.yaml"
     manifest.write_text(text[: text.index("  tinytalks:")], encoding="utf-8")
-    monkeypatch.setattr(paths, "_PACKAGE", tmp_path / "tinytorch_datasets")
+    monkeypatch.setattr(settings, "_PACKAGE", tmp_path / "tinytorch_datasets")
     told("compile")
     return manifest
 

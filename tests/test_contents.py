@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from format_writers import column, split
 
-from tinytorch_datasets.contents import checked
 from tinytorch_datasets.errors import ContentError
-from tinytorch_datasets.formats import Block
-from tinytorch_datasets.plan import Column, Split
+from tinytorch_datasets.plan import Block, Column, Split
+from tinytorch_datasets.verify.arrays import checked
 
 FILE = Path("data")
 TEN = column(FILE, samples=10)

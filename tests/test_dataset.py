@@ -14,7 +14,7 @@ import pytest
 
 from tinytorch_datasets import Dataset, Split
 from tinytorch_datasets.errors import UnknownName
-from tinytorch_datasets.texts import Texts
+from tinytorch_datasets.storage.string_array import Texts
 
 
 @pytest.fixture

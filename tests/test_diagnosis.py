@@ -7,8 +7,8 @@ import io
 
 import pytest
 
-from tinytorch_datasets.diagnosis import HEAD_BYTES, describe, foreign, said_by_a_store
-from tinytorch_datasets.fetch._http import retry_after, validator_of
+from tinytorch_datasets.fetch.http import retry_after, validator_of
+from tinytorch_datasets.verify.diagnose import HEAD_BYTES, describe, foreign, said_by_a_store
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 170498071\n"
 

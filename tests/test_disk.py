@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tinytorch_datasets import disk, get, paths
+from tinytorch_datasets import get, settings
 from tinytorch_datasets.errors import StorageError
+from tinytorch_datasets.storage import files as disk
 
 MENDS = {
     errno.ENOSPC: ("the disk is full, or your share of it is", "Free some room", "on a larger disk"),
@@ -60,7 +61,7 @@ class TestTheMend:
 def test_a_home_that_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is named, and the variable."""
     (tmp_path / "home").touch()
-    monkeypatch.setenv(paths.HOME, str(tmp_path / "home"))
+    monkeypatch.setenv(settings.HOME, str(tmp_path / "home"))
     with pytest.raises(StorageError) as caught:
         get("tinydigits")
 

@@ -18,7 +18,7 @@ from faulty_server import FaultyServer, serve, sha256
 
 from tinytorch_datasets.errors import FetchError, HashMismatch, OfflineError, StorageError
 from tinytorch_datasets.fetch import fetch, usual_places
-from tinytorch_datasets.fetch._flush import Flush
+from tinytorch_datasets.fetch.partial import Flush
 from tinytorch_datasets.plan import File
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -548,7 +548,7 @@ import json, os, subprocess, sys
 from contextlib import suppress
 from pathlib import Path
 from tinytorch_datasets.fetch import fetch
-import tinytorch_datasets.fetch._errand
+import tinytorch_datasets.fetch.download
 from tinytorch_datasets.plan import File
 import filelock, pooch, requests
 def progress(*_): pass

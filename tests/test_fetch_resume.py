@@ -13,7 +13,7 @@ import pytest
 from audit_world import build
 from faulty_server import Act, FaultyServer, answer, serve, sha256
 
-from tinytorch_datasets import stages
+from tinytorch_datasets import pipeline
 from tinytorch_datasets.errors import FetchError
 from tinytorch_datasets.fetch import Patience, fetch, leftovers
 from tinytorch_datasets.plan import File
@@ -476,14 +476,14 @@ class TestLeftovers:
     def test_clean_removes_it(self, tmp_path: Path) -> None:
         """The folder is as empty as before the first fetch, and the bytes freed are counted."""
         world = build(tmp_path)
-        book = stages.read_manifest(world.manifest)
-        where = stages.places(book)
-        plan = stages.planned(book, "digits", where)
-        stages.clean(plan, where)
+        book = pipeline.read_manifest(world.manifest)
+        where = pipeline.places(book)
+        plan = pipeline.planned(book, "digits", where)
+        pipeline.clean(plan, where)
         (plan.root / "train-images.part").write_bytes(b"12345")
         (plan.root / "train-images.part.json").write_bytes(b"{}")
         (plan.root / "train-images.part.d").mkdir()
         (plan.root / "train-images.part.d" / "train-images.part").write_bytes(b"123")
 
-        assert stages.clean(plan, where) == 10
+        assert pipeline.clean(plan, where) == 10
         assert list(plan.root.iterdir()) == []

@@ -11,8 +11,8 @@ import pytest
 from test_formats_conformance import write_cifar
 
 from tinytorch_datasets import formats
-from tinytorch_datasets.formats._registry import decodes
-from tinytorch_datasets.formats._unpickle import globals_of
+from tinytorch_datasets.formats import decodes
+from tinytorch_datasets.readers.pickle.load import globals_of
 
 FOLDER = Path(formats.__file__).parent
 
@@ -28,10 +28,7 @@ def test_known_is_the_listing() -> None:
 @pytest.mark.parametrize("name", formats.known())
 def test_a_file_registers_its_own_name_and_no_other(name: str) -> None:
     """Importing one format brings in that one alone."""
-    code = (
-        "from tinytorch_datasets import formats; from tinytorch_datasets.formats import _registry;"
-        f"formats.of({name!r}); print(*_registry._formats)"
-    )
+    code = f"from tinytorch_datasets import formats;formats.of({name!r}); print(*formats._formats)"
 
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 

@@ -16,13 +16,7 @@ import yaml
 from conftest import ROOT, Served, plainly_unpickled
 
 from tinytorch_datasets import Dataset, get, list_datasets
-from tinytorch_datasets.errors import (
-    DecodeError,
-    HashMismatch,
-    MissingFile,
-    OfflineError,
-    UnknownName,
-)
+from tinytorch_datasets.errors import DecodeError, HashMismatch, MissingFile, OfflineError, UnknownName
 
 LABEL_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 

@@ -15,8 +15,8 @@ import pytest
 from faulty_server import sha256, until
 from yardstick import soon
 
-from tinytorch_datasets.hashing import Unwanted, check_wanted, digest_or_error, digests, side_by_side
-from tinytorch_datasets.value_digests import Run, holds
+from tinytorch_datasets.concurrency import Unwanted, check_wanted, side_by_side
+from tinytorch_datasets.digests import Run, digest_or_error, digests, holds
 
 GIB = 2**30
 

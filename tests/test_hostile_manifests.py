@@ -12,7 +12,7 @@ from yardstick import soon
 
 from tinytorch_datasets import load_manifest
 from tinytorch_datasets.errors import ManifestError
-from tinytorch_datasets.scalars import plain
+from tinytorch_datasets.manifest.yaml_reader import plain
 
 MEBIBYTES = 64
 
@@ -20,7 +20,7 @@ MEBIBYTES = 64
 HELD = """
 import resource, sys
 from pathlib import Path
-from tinytorch_datasets.document import Document
+from tinytorch_datasets.manifest.yaml_reader import Document
 from tinytorch_datasets.errors import ManifestError
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

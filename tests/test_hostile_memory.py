@@ -27,7 +27,8 @@ READ = """
 import resource, sys
 from pathlib import Path
 import numpy
-from tinytorch_datasets import contents, formats
+from tinytorch_datasets import formats
+from tinytorch_datasets.verify.arrays import checked
 from tinytorch_datasets.errors import DatasetError
 from tinytorch_datasets.plan import Column, Split
 file, samples, width, declared = Path(sys.argv[1]), *map(int, sys.argv[2:])
@@ -38,7 +39,7 @@ form = formats.of("pickle")
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + declared, used + declared))
 try:
-    for block in contents.checked(form.decode([split]), [split]):
+    for block in checked(form.decode([split]), [split]):
         pass
     print("read")
 except DatasetError as error:

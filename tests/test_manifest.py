@@ -304,7 +304,7 @@ def printed_by(code: str) -> list[str]:
 
 def test_the_models_are_built_without_reading_their_source() -> None:
     """To find descriptions in it would cost every first `get` more than to read the manifest."""
-    code = "import linecache, tinytorch_datasets.declarations; print(*linecache.cache)"
+    code = "import linecache, tinytorch_datasets.manifest.models; print(*linecache.cache)"
 
     assert not [name for name in printed_by(code) if name.endswith("declarations.py")]
 
@@ -312,9 +312,9 @@ def test_the_models_are_built_without_reading_their_source() -> None:
 def test_what_only_errors_need_is_imported_for_errors() -> None:
     """A manifest that is right needs no guesses at names, and a fetch that goes well no titles of web pages."""
     libraries = "import sys, numpy, pydantic, yaml, requests, pooch, filelock; before = set(sys.modules)"
-    ours = "from tinytorch_datasets import load_manifest; load_manifest(); import tinytorch_datasets.fetch._errand"
+    ours = "from tinytorch_datasets import load_manifest; load_manifest(); import tinytorch_datasets.fetch.download"
 
     loaded = printed_by(f"{libraries}; {ours}; print(*set(sys.modules) - before)")
 
-    assert "tinytorch_datasets.fetch._errand" in loaded
+    assert "tinytorch_datasets.fetch.download" in loaded
     assert not {"difflib", "html", "pkgutil"} & set(loaded)

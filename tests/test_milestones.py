@@ -21,7 +21,7 @@ import yaml
 from conftest import ROOT
 from test_get import facts
 
-from tinytorch_datasets import get, load_manifest, paths
+from tinytorch_datasets import get, load_manifest, settings
 
 MILESTONES = ROOT / "milestones"
 SCRIPTS = sorted(MILESTONES.glob("0*/0*.py"))
@@ -80,11 +80,11 @@ class TestWhatTheyLearn:
 
     def test_mnist_mlp(self, run: Run, realdata: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """At least 97 % on the real test digits; once the files are here, offline and without a socket."""
-        monkeypatch.setenv(paths.MIRROR, str(realdata))
+        monkeypatch.setenv(settings.MIRROR, str(realdata))
         assert numbers(run(MNIST_MLP, sockets=True))[0] >= 0.97
 
-        monkeypatch.delenv(paths.MIRROR)
-        monkeypatch.setenv(paths.OFFLINE, "1")
+        monkeypatch.delenv(settings.MIRROR)
+        monkeypatch.setenv(settings.OFFLINE, "1")
         assert numbers(run(MNIST_MLP, "--epochs", "1"))[0] >= 0.90
 
     def test_cifar10_cnn(self, run: Run, realdata: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,8 +96,8 @@ class TestWhatTheyLearn:
         entry = book["datasets"]["cifar10"] | {"files": {archive.name: facts(archive)}}
         manifest = tmp_path / "datasets.yaml"
         manifest.write_text(yaml.safe_dump({"version": 1, "datasets": {"cifar10": entry}}, sort_keys=False))
-        monkeypatch.setenv(paths.MANIFEST, str(manifest))
-        monkeypatch.setenv(paths.MIRROR, str(tmp_path / "mirror"))
+        monkeypatch.setenv(settings.MANIFEST, str(manifest))
+        monkeypatch.setenv(settings.MIRROR, str(tmp_path / "mirror"))
         lenet, linear = numbers(run(CIFAR_CNN, "--quick", sockets=True))
 
         assert linear > 0.3

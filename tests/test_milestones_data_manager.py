@@ -13,7 +13,7 @@ import yaml
 from conftest import ROOT
 from test_get import facts
 
-from tinytorch_datasets import paths
+from tinytorch_datasets import settings
 
 
 @pytest.fixture
@@ -59,8 +59,8 @@ def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "cifar10": put(mirror, "cifar10", "cifar-10", (3, 32, 32)),
     }
     (tmp_path / "datasets.yaml").write_text(yaml.safe_dump({"version": 1, "datasets": sets}, sort_keys=False))
-    monkeypatch.setenv(paths.MANIFEST, str(tmp_path / "datasets.yaml"))
-    monkeypatch.setenv(paths.MIRROR, str(mirror))
+    monkeypatch.setenv(settings.MANIFEST, str(tmp_path / "datasets.yaml"))
+    monkeypatch.setenv(settings.MIRROR, str(mirror))
 
 
 class TestTheArrays:
@@ -79,7 +79,7 @@ class TestTheArrays:
 
     def test_real_mnist(self, realdata: Path, home: Path, manager: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """60,000 and 10,000 digits; the mean of the training images is the one that everybody knows."""
-        monkeypatch.setenv(paths.MIRROR, str(realdata))
+        monkeypatch.setenv(settings.MIRROR, str(realdata))
         (x_train, y_train), (x_test, y_test) = manager().get_mnist()
 
         assert (x_train.shape, y_train.shape) == ((60_000, 28, 28), (60_000,))
@@ -127,14 +127,14 @@ class TestDataDir:
         assert (tmp_path / "own/mnist/few.npz").is_file()
         assert (tmp_path / "own/cifar-10/few.npz").is_file()
         assert not home.exists()
-        assert os.environ[paths.HOME] == str(home)
+        assert os.environ[settings.HOME] == str(home)
 
     def test_the_environment_is_restored_after_an_error_too(self, tmp_path: Path, manager: Any) -> None:
         """A variable that was not set is not set."""
         with pytest.raises(LookupError):
             manager(tmp_path).get("no-such-set")
 
-        assert paths.HOME not in os.environ
+        assert settings.HOME not in os.environ
 
     def test_without_one_the_library_decides(self, few: None, home: Path, manager: Any) -> None:
         """So TINYTORCH_DATASETS_HOME moves the milestones' downloads, too."""

@@ -21,7 +21,7 @@ from click.testing import CliRunner, Result
 from faulty_server import sha256
 
 from tinytorch_datasets import get
-from tinytorch_datasets.cli import main
+from tinytorch_datasets.cli.main import main
 from tinytorch_datasets.errors import FetchError
 
 

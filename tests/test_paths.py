@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tinytorch_datasets import paths
+from tinytorch_datasets import settings
 from tinytorch_datasets.errors import StorageError
-from tinytorch_datasets.paths import Places
+from tinytorch_datasets.settings import Places
 
 
 class TestTheHome:
@@ -41,6 +41,6 @@ class TestTheHome:
 
     def test_by_writing_a_file(self, tmp_path: Path, file: Path) -> None:
         """As on Windows, whose rights cannot be asked for in another way; nothing is left there."""
-        assert paths._takes_a_file(tmp_path)
-        assert not paths._takes_a_file(file)
+        assert settings._takes_a_file(tmp_path)
+        assert not settings._takes_a_file(file)
         assert list(tmp_path.iterdir()) == [file]

@@ -7,8 +7,7 @@ import re
 
 import pytest
 
-from tinytorch_datasets.progress import Bars, Lines, usual
-from tinytorch_datasets.sizes import readable
+from tinytorch_datasets.progress import Bars, Lines, readable, usual
 
 
 class Terminal(io.StringIO):

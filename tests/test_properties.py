@@ -24,9 +24,9 @@ from test_get import declare
 from test_manifest import HASH
 
 from tinytorch_datasets import get, load_manifest
-from tinytorch_datasets.contents import checked
 from tinytorch_datasets.errors import DatasetError, DecodeError, HashMismatch, ManifestError
 from tinytorch_datasets.plan import DTYPES, TEXT
+from tinytorch_datasets.verify.arrays import checked
 
 # The same examples at every run: a test that is red on one machine only helps nobody.
 quickly = settings(

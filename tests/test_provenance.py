@@ -19,7 +19,7 @@ from faulty_server import sha256
 
 from tinytorch_datasets import get
 from tinytorch_datasets._version import VERSION
-from tinytorch_datasets.cli import main
+from tinytorch_datasets.cli.main import main
 
 
 @pytest.fixture(scope="module")
@@ -101,10 +101,11 @@ class TestTheRecord:
             line = world.line("talk.txt: {b")
             code = (
                 "import os, sys, pathlib, concurrent.futures.thread\n"
-                "from tinytorch_datasets import provenance, stages\n"
-                f"book = stages.read_manifest(pathlib.Path({str(world.manifest)!r}))\n"
+                "from tinytorch_datasets import pipeline\n"
+                "from tinytorch_datasets.auditing import lockfile\n"
+                f"book = pipeline.read_manifest(pathlib.Path({str(world.manifest)!r}))\n"
                 "if os.geteuid() == 0: os.setuid(65534)\n"
-                "try: provenance.record(book, ['talk'])\n"
+                "try: lockfile.record(book, ['talk'])\n"
                 "except Exception as error: print(f'{type(error).__name__}: {error}')\n"
             )
             command = [sys.executable, "-c", code]

@@ -17,8 +17,9 @@ import pytest
 from audit_world import build
 from conftest import ROOT
 
-from tinytorch_datasets import audit, get, load_manifest, maps, paths
+from tinytorch_datasets import audit, get, load_manifest, settings
 from tinytorch_datasets.errors import ManifestError, UnknownName
+from tinytorch_datasets.storage import memmap
 
 HEAVY = {"pydantic", "yaml", "pooch", "requests", "urllib3", "hashlib", "ssl", "click", "rich", "filelock"}
 HEAVY |= {"pathlib"}  # takes as long as all the rest that a second `get` does
@@ -70,10 +71,10 @@ class TestTheWarmPath:
         monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
         if cache is not None:
             monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / cache) if cache else "")
-        installed = Path(paths.__file__).with_name("datasets.yaml")
-        code = f"from tinytorch_datasets import paths; print(*paths.likely_homes({str(installed)!r}))"
+        installed = Path(settings.__file__).with_name("datasets.yaml")
+        code = f"from tinytorch_datasets import settings; print(*settings.likely_homes({str(installed)!r}))"
 
-        assert paths.likely_homes(str(installed)) == (platformdirs.user_cache_dir("tinytorch-datasets"),)
+        assert settings.likely_homes(str(installed)) == (platformdirs.user_cache_dir("tinytorch-datasets"),)
         assert "platformdirs" not in modules_of_a_fresh(code) or sys.platform != "linux"
 
     def test_what_it_hands_over_is_the_same(self, home: Path) -> None:
@@ -291,7 +292,7 @@ def test_every_damaged_header_is_noticed(clone: Path) -> None:
         damaged = bytearray(right)
         damaged[bit // 8] ^= 1 << bit % 8
         path.write_bytes(damaged)
-        part = maps.found(path.parent, path.name)
+        part = memmap.found(path.parent, path.name)
 
         assert part is None or (part.file, part.offset) == (path.name, 128)
 

@@ -17,10 +17,10 @@ from faulty_server import free_port
 from yardstick import soon
 
 from tinytorch_datasets import audit, errors
-from tinytorch_datasets.auditor import unusable
-from tinytorch_datasets.cli import main
-from tinytorch_datasets.findings import RULES, Finding, Report
-from tinytorch_datasets.reports import github, junit, sarif
+from tinytorch_datasets.auditing.audit import unusable
+from tinytorch_datasets.auditing.findings import RULES, Finding, Report
+from tinytorch_datasets.cli.main import main
+from tinytorch_datasets.report import github, junit, sarif
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from tinytorch_datasets.threads import Behind
+from tinytorch_datasets.concurrency import Behind
 
 
 @pytest.fixture

@@ -23,12 +23,11 @@ from hypothesis import strategies as st
 from yardstick import soon
 
 from tinytorch_datasets.errors import DecodeError, UnsafePickle
-from tinytorch_datasets.formats import _pickle_machine
-from tinytorch_datasets.formats._opcodes import BadPickle
-from tinytorch_datasets.formats._pickle_machine import Machine
-from tinytorch_datasets.formats._pickle_runs import Run
-from tinytorch_datasets.formats._pickled_arrays import ALLOWED, Refused
-from tinytorch_datasets.formats._unpickle import BYTES_BESIDE, globals_of, load
+from tinytorch_datasets.readers.pickle import machine as pickle_machine
+from tinytorch_datasets.readers.pickle.load import BYTES_BESIDE, globals_of, load
+from tinytorch_datasets.readers.pickle.machine import Machine, Run
+from tinytorch_datasets.readers.pickle.numpy_globals import ALLOWED, Refused
+from tinytorch_datasets.readers.pickle.opcodes import BadPickle
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.pkl"))
 FILE = Path("some.pkl")
@@ -503,7 +502,7 @@ class TestRuns:
         for program in (data, data[:-300]):
             together = self.outcome(program, most, allowed, chunk)
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(_pickle_machine, "run", lambda *_: Run(0, 0, 0))
+                patch.setattr(pickle_machine, "run", lambda *_: Run(0, 0, 0))
                 assert self.outcome(program, most, allowed, chunk) == together
 
     def test_a_run_is_paid_for_to_the_byte(self) -> None:

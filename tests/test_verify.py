@@ -16,7 +16,8 @@ from faulty_server import sha256
 
 from tinytorch_datasets.errors import MissingFile, StorageError
 from tinytorch_datasets.plan import File
-from tinytorch_datasets.verify import Stamps, check
+from tinytorch_datasets.storage.stat_cache import Stamps
+from tinytorch_datasets.verify.files import check
 
 DATA = b"length,width\n1,2\n"
 PROMISED = File(name="train.csv", bytes=len(DATA), sha256=sha256(DATA), where="datasets.yaml:7")
@@ -45,7 +46,7 @@ def as_another_user(path: Path) -> str:
 import os
 from pathlib import Path
 from tinytorch_datasets.plan import File
-from tinytorch_datasets.verify import Stamps, check
+from tinytorch_datasets.storage.stat_cache import Stamps; from tinytorch_datasets.verify.files import check
 path = Path({str(path)!r})
 stamps = Stamps(path.parent / "stamps.json")
 if os.geteuid() == 0: os.setuid(65534)

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 import yaml
 
-from tinytorch_datasets import Dataset, get, loader
+from tinytorch_datasets import Dataset, api, get
 from tinytorch_datasets.errors import DatasetError, HashMismatch, UnknownName
-from tinytorch_datasets.fetch._part import Part
-from tinytorch_datasets.maps import stamp
+from tinytorch_datasets.fetch.partial import Part
 from tinytorch_datasets.plan import File
+from tinytorch_datasets.storage.memmap import stamp
 
 Arrays = dict[str, np.ndarray]
 
@@ -62,7 +62,7 @@ def five(tmp_path: Path) -> Path:
 
 def fresh(manifest: Path, home: str | Path | None = None) -> Dataset:
     """What a new process would get: nothing is remembered from an earlier call."""
-    loader._held.clear()
+    api._held.clear()
     return get("d", manifest=manifest, home=home)
 
 
@@ -271,7 +271,7 @@ class TestBroughtFiles:
                     file.seek(-len(last), os.SEEK_END)
                     file.write(last)
 
-        loader._held.clear()
+        api._held.clear()
         return get("d", manifest=manifest, mirror=str(manifest.parent / "datasets"), progress=write)
 
     def test_changed_while_others_are_on_their_way(self, two: Path) -> None:
@@ -311,13 +311,13 @@ class TestBroughtFiles:
 CLEANING = """
 import sys, time
 from pathlib import Path
-from tinytorch_datasets import stages
-book = stages.read_manifest(Path(sys.argv[1]))
-where = stages.places(book)
-plan = stages.planned(book, "d", where)
+from tinytorch_datasets import pipeline
+book = pipeline.read_manifest(Path(sys.argv[1]))
+where = pipeline.places(book)
+plan = pipeline.planned(book, "d", where)
 print(flush=True)
 while True:
-    stages.clean(plan, where)
+    pipeline.clean(plan, where)
 """
 
 

@@ -14,32 +14,33 @@ from typing import TYPE_CHECKING, Any
 from tinytorch_datasets._version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from tinytorch_datasets import errors as errors
-    from tinytorch_datasets.auditor import audit
+    from tinytorch_datasets import errors
+    from tinytorch_datasets.api import get, list_datasets, load_manifest
+    from tinytorch_datasets.auditing.audit import audit
+    from tinytorch_datasets.auditing.findings import Asked, Audited, Finding, Report
     from tinytorch_datasets.dataset import Dataset, Split
-    from tinytorch_datasets.declarations import Entry
     from tinytorch_datasets.fetch import Patience
-    from tinytorch_datasets.findings import Asked, Audited, Finding, Report
-    from tinytorch_datasets.loader import get, list_datasets, load_manifest
-    from tinytorch_datasets.manifest import Manifest
-    from tinytorch_datasets.texts import Texts
+    from tinytorch_datasets.manifest.manifest import Manifest
+    from tinytorch_datasets.manifest.models import Entry
+    from tinytorch_datasets.storage.string_array import Texts
+
 
 # Where each public name lives. Importing the package imports none of them: a name is fetched when it is used.
 _HOMES = {
-    "Asked": "findings",
-    "Audited": "findings",
+    "Asked": "auditing.findings",
+    "Audited": "auditing.findings",
     "Dataset": "dataset",
-    "Entry": "declarations",
-    "Finding": "findings",
-    "Manifest": "manifest",
+    "Entry": "manifest.models",
+    "Finding": "auditing.findings",
+    "Manifest": "manifest.manifest",
     "Patience": "fetch",
-    "Report": "findings",
+    "Report": "auditing.findings",
     "Split": "dataset",
-    "Texts": "texts",
-    "audit": "auditor",
-    "get": "loader",
-    "list_datasets": "loader",
-    "load_manifest": "loader",
+    "Texts": "storage.string_array",
+    "audit": "auditing.audit",
+    "get": "api",
+    "list_datasets": "api",
+    "load_manifest": "api",
 }
 
 # Written out, because type checkers and editors read it, and do not run it.

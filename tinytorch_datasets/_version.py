@@ -1,3 +1,6 @@
-"""Which version of the package is this? Here, and in pyproject.toml read from here."""
+"""The version of the package; pyproject.toml reads it from here.
+
+Here, and in pyproject.toml read from here.
+"""
 
 VERSION = "0.1.0"

@@ -1,4 +1,4 @@
-"""How do samples reach a training loop?
+"""Batches of a split, gathered and converted in one pass.
 
 Gathered and converted in one pass into fresh arrays, or, where nothing is shuffled or converted, as views that
 cost nothing.
@@ -6,17 +6,17 @@ cost nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytorch_datasets.texts import Texts
+from tinytorch_datasets.storage.string_array import Texts, Values
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-Values = np.ndarray | Texts
+
 Batch = tuple[Any, ...]
 
 
@@ -95,7 +95,11 @@ class Batches:
         order = self._random.permutation(self._samples) if self._random is not None else None
         starts = range(0, len(self) * self._size, self._size)
         batches = (self._batch(start, order) for start in starts)
-        return _ahead(batches, self._prefetch) if self._prefetch else batches
+        if not self._prefetch:
+            return batches
+        from tinytorch_datasets.concurrency import ahead  # and with it threads, for the few who prefetch
+
+        return ahead(batches, self._prefetch)
 
     def _batch(self, start: int, order: np.ndarray | None) -> Batch:
         places = slice(start, start + self._size)
@@ -114,47 +118,3 @@ def _taken(values: Values, index: Any) -> Any:
     if isinstance(index, slice) or isinstance(values, Texts):
         return values[index]
     return np.take(values, index, axis=0)
-
-
-def _ahead(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
-    """The same batches, up to `count` of them made ahead in a thread: NumPy lets go of the interpreter meanwhile."""
-    import queue
-    import threading
-
-    from tinytorch_datasets.threads import begun, wait_for  # for the few who prefetch
-
-    made: queue.Queue[Callable[[], Batch | None]] = queue.Queue(count)
-    stopped = threading.Event()
-
-    def put(result: Callable[[], Batch | None]) -> None:
-        while not stopped.is_set():
-            try:
-                return made.put(result, timeout=0.1)
-            except queue.Full:
-                continue
-        return None
-
-    def work() -> None:
-        try:
-            for batch in batches:
-                put(lambda batch=batch: batch)  # type: ignore[misc]
-                if stopped.is_set():
-                    return
-            put(lambda: None)
-        except BaseException as error:  # raised where the batches are taken
-            put(lambda error=error: _raise(error))  # type: ignore[misc]
-
-    thread = begun(work, "batches ahead")
-    if thread is None:
-        yield from batches
-        return
-    try:
-        while (batch := made.get()()) is not None:
-            yield batch
-    finally:
-        stopped.set()
-        wait_for(thread)
-
-
-def _raise(error: BaseException) -> None:
-    raise error

@@ -1,4 +1,4 @@
-"""What does a person hold after `get`?
+"""`Dataset` and `Split`: what `get` returns.
 
 A `Dataset` is a mapping of splits, a `Split` a sequence of samples with its fields as attributes. Both are
 thin: the arrays below them are read-only memory maps, and nothing is copied until it must be.
@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytorch_datasets.batches import Batches, Values, converted
+from tinytorch_datasets.batches import Batches, converted
 from tinytorch_datasets.errors import UnknownName
-from tinytorch_datasets.maps import from_pickle, to_pickle
-from tinytorch_datasets.texts import named
+from tinytorch_datasets.storage.memmap import from_pickle, to_pickle
+from tinytorch_datasets.storage.string_array import Values, named
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-    from tinytorch_datasets.declarations import Entry
+    from tinytorch_datasets.manifest.models import Entry
 
 
 class Split(Sequence[tuple[Any, ...]]):

@@ -1,4 +1,4 @@
-"""What can go wrong, and what does a person do about it?
+"""Every exception of the package.
 
 DatasetError                    every error of this package; says what, where and the mend
 |-- ManifestError               datasets.yaml is wrong; `problems` has them all, each with its line
@@ -19,11 +19,15 @@ DatasetError                    every error of this package; says what, where an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+Keys = tuple[str | int, ...]
+Problems = Iterator[tuple[Keys, str]]
 
 
 # Whatever reads such a pickle runs what it asks for; only its author knows whether that may be.

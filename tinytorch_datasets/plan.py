@@ -1,4 +1,4 @@
-"""What does one data set promise, in plain values that every stage understands?
+"""Plans: frozen values that every stage passes on.
 
 The manifest is YAML and Pydantic; what the stages pass on is this. A plan knows nothing of either, so a
 decoder, a download or a cached copy of the plan can be tested, pickled and compared on its own.
@@ -7,14 +7,24 @@ decoder, a download or a cached copy of the plan can be tested, pickled and comp
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinytorch_datasets.maps import Stamp
+
+class Block(NamedTuple):
+    """A run of decoded samples of one column, in the shape and dtype that the file itself gives them.
+
+    `start` is the index of the run's first sample. Text columns carry a list of str.
+    """
+
+    column: Column
+    start: int
+    values: np.ndarray | Sequence[str]
+
 
 TEXT = "str"
 DTYPES = (
@@ -141,7 +151,7 @@ class Declared(NamedTuple):
     """
 
     manifest: Path
-    stamp: Stamp
+    stamp: list[int]
     sha256: str
     download_to: str
     shipped_in: str

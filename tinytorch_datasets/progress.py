@@ -1,4 +1,4 @@
-"""What does a person see while a file comes?
+"""Progress bars and lines on stderr, and sizes for people.
 
 A Progress is anything that can be called with (file, bytes done, bytes in all). `bytes done` starts at what was here
 already, may fall back when a mirror makes us start over, and equals `bytes in all` exactly once: when the file is in
@@ -13,10 +13,27 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
-from tinytorch_datasets.sizes import readable
-
 if TYPE_CHECKING:
     import rich.progress
+
+
+def readable(count: int) -> str:
+    """Bytes in the unit that keeps one to three digits before the point, 1 kB being 1000 bytes.
+
+    >>> readable(999), readable(317_299), readable(170_498_071)
+    ('999 B', '317 kB', '170 MB')
+    >>> readable(4_542), readable(11_594_722), readable(999_950)
+    ('4.5 kB', '11.6 MB', '1.0 MB')
+    """
+    if count < 1000:
+        return f"{count} B"
+    size = float(count)
+    for unit in ("kB", "MB", "GB", "TB"):
+        size /= 1000
+        if size < 999.5 or unit == "TB":
+            break
+    return f"{size:.0f} {unit}" if size >= 99.95 else f"{size:.1f} {unit}"
+
 
 Progress = Callable[[str, int, int], None]
 BESIDE_THE_NAME = 51  # columns for the widest figures, and a bar in which something can be seen

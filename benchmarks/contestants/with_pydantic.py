@@ -15,7 +15,7 @@ def validated():
     """The whole manifest, read and checked against the models; no lines, no rules between values."""
     import yaml
 
-    from tinytorch_datasets.declarations import Declarations
+    from tinytorch_datasets.manifest.models import Declarations
 
     with open(os.environ["TINYTORCH_DATASETS_MANIFEST"], "rb") as file:
         declared = Declarations.model_validate(yaml.load(file, Loader=yaml.CSafeLoader))

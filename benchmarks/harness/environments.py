@@ -75,7 +75,7 @@ def declare(environment: Path, manifest: Path) -> None:
     """Put a manifest in the place of the one that the package in an environment came with, and compile it."""
     # Isolated: in a folder that has the package, Python would take that one, and it is not ours to change.
     python = [python_of(environment), "-I"]
-    find = "from tinytorch_datasets import paths; print(paths.packaged_manifest())"
+    find = "from tinytorch_datasets import settings; print(settings.packaged_manifest())"
     place = subprocess.run([*python, "-c", find], capture_output=True, text=True, check=True).stdout.strip()
     if environment.resolve() not in Path(place).resolve().parents:
         msg = f"the package is not in its environment, but at {place}"

@@ -50,10 +50,10 @@ def test_get_again(benchmark: Any, served: Any, home: Path) -> None:
 
 def test_receipt(benchmark: Any, served: Any, home: Path) -> None:
     """Reading a receipt and opening its maps, as the first `get` of a process does."""
-    from tinytorch_datasets import get, loader
+    from tinytorch_datasets import api, get
 
     def first() -> Any:
-        loader._held.clear()
+        api._held.clear()
         return get("mnist", manifest=served.manifest("plain"), home=home)
 
     benchmark(first)
@@ -91,17 +91,17 @@ def test_decode(
     benchmark: Any, served: Any, home: Path, name: str, inflater: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Inflating, unpacking and checking every block, with nothing written."""
-    from tinytorch_datasets import load_manifest, paths, stages
-    from tinytorch_datasets.formats import _inflate
+    from tinytorch_datasets import load_manifest, pipeline, settings
+    from tinytorch_datasets.readers import compression
 
     if inflater == "isal":
         pytest.importorskip("isal")
     else:
-        monkeypatch.setattr(_inflate, "isal", lambda: None)
+        monkeypatch.setattr(compression, "isal", lambda: None)
     book = load_manifest(served.manifest("plain"))
-    where = paths.places(book.path, home, download_to=book.download_to, shipped_in=book.shipped_in)
-    plan = stages.planned(book, name, where)
-    benchmark(lambda: [None for _ in stages.blocks(plan)])
+    where = settings.places(book.path, home, download_to=book.download_to, shipped_in=book.shipped_in)
+    plan = pipeline.planned(book, name, where)
+    benchmark(lambda: [None for _ in pipeline.blocks(plan)])
 
 
 def test_manifest(benchmark: Any, served: Any) -> None:

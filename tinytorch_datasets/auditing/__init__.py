@@ -1,4 +1,4 @@
-"""What does an audit look at?
+"""The parts of an audit, each yielding findings.
 
     lint            the manifest: what an entry leaves open, what it leans on
     folder          the shipped data as a whole: nothing undeclared, nothing over budget

@@ -1,4 +1,4 @@
-"""How do the promised files get here?
+"""Fetching of missing files, verified, from mirrors, folders and other libraries.
 
     fetch               all files of a data set, from the first mirror that keeps the promise
     Brought             one of them, and its stamp
@@ -20,20 +20,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinytorch_datasets.concurrency import Stop
+from tinytorch_datasets.fetch.base import Answer, Brought, GivenUp, Interrupted, Kind, Trouble, is_here, place_of
+from tinytorch_datasets.fetch.partial import leftovers
+from tinytorch_datasets.fetch.patience import PATIENCE, Patience
+from tinytorch_datasets.fetch.reuse import usual_places
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.progress import Progress
 
-from ._answer import Answer, GivenUp, Interrupted, Kind, Trouble
-from ._beside import leftovers
-from ._brought import Brought
-from ._neighbours import usual_places
-from ._patience import PATIENCE, Patience
-from ._room import is_here, place_of
-from ._stop import Stop
-
 if TYPE_CHECKING:
-    from ._http import Web
-    from ._tries import patiently
+    from tinytorch_datasets.fetch.http import Web
+    from tinytorch_datasets.fetch.mirrors import patiently
+
 
 __all__ = [
     "PATIENCE",
@@ -53,7 +51,7 @@ __all__ = [
 ]
 
 # Imported when they are asked for: with them comes what a cached data set never needs.
-_LATER = {"Web": "_http", "patiently": "_tries"}
+_LATER = {"Web": "http", "patiently": "mirrors"}
 
 
 def __getattr__(name: str) -> Any:
@@ -108,7 +106,7 @@ def fetch(
     missing = {file.name: file for file in files if not is_here(file, place_of(file.name, into), dataset)}
     if not missing:
         return []
-    from ._errand import Errand  # and with it all that a cached data set never needs
+    from tinytorch_datasets.fetch.download import Errand  # and with it all that a cached data set never needs
 
     errand = Errand(
         tuple(missing.values()),

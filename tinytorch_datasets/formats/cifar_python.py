@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinytorch_datasets.errors import ContentError, DecodeError
-from tinytorch_datasets.formats import _tar
-from tinytorch_datasets.formats._numbers import allow
-from tinytorch_datasets.formats._registry import Block, decodes
-from tinytorch_datasets.formats._unpickle import array, entry, instructions, load_dict, spare
-from tinytorch_datasets.plan import Column, Split
+from tinytorch_datasets.formats import decodes
+from tinytorch_datasets.plan import Block, Column, Split
+from tinytorch_datasets.readers import tar
+from tinytorch_datasets.readers.arrays import allow
+from tinytorch_datasets.readers.pickle.load import array, entry, instructions, load_dict, spare
 
 PIXELS = 3 * 32 * 32
 
@@ -32,7 +32,7 @@ class Batch(NamedTuple):
 def _pickles(splits: Sequence[Split]) -> Iterator[tuple[Path, str, Callable[[int], bytes]]]:
     """Each batch as it comes by, in the order of the archive."""
     for path, batches in _batches(splits).items():
-        for name, member in _tar.members(path, {name: batch.most_bytes for name, batch in batches.items()}):
+        for name, member in tar.members(path, {name: batch.most_bytes for name, batch in batches.items()}):
             yield path, name, member.some
 
 

@@ -6,14 +6,11 @@ import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
-from tinytorch_datasets.errors import did_you_mean
-from tinytorch_datasets.formats._cells import Cells, values
-from tinytorch_datasets.formats._registry import Block, decodes
-from tinytorch_datasets.formats._stream import Stream
-from tinytorch_datasets.formats._table import places
-from tinytorch_datasets.formats._text import lines, opened_text
-from tinytorch_datasets.parts import Problems
-from tinytorch_datasets.plan import Column, Split
+from tinytorch_datasets.errors import Problems, did_you_mean
+from tinytorch_datasets.formats import decodes
+from tinytorch_datasets.plan import Block, Column, Split
+from tinytorch_datasets.readers.stream import Stream
+from tinytorch_datasets.readers.text import Cells, lines, opened_text, places, values
 
 ROWS_A_BLOCK = 4096
 BLOCK_CHARACTERS = 1 << 20

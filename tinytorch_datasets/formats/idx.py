@@ -8,10 +8,10 @@ from contextlib import closing
 
 import numpy as np
 
-from tinytorch_datasets.formats._numbers import allow, rows
-from tinytorch_datasets.formats._registry import Block, decodes
-from tinytorch_datasets.formats._stream import Stream, in_turn
-from tinytorch_datasets.plan import Column, Split
+from tinytorch_datasets.formats import decodes
+from tinytorch_datasets.plan import Block, Column, Split
+from tinytorch_datasets.readers.arrays import allow, rows
+from tinytorch_datasets.readers.stream import Stream, in_turn
 
 # "File formats for the MNIST database", http://yann.lecun.com/exdb/mnist/: the third byte of the magic number.
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tinytorch_datasets.formats._npy import array
-from tinytorch_datasets.formats._registry import Block, decodes
-from tinytorch_datasets.formats._stream import opened
-from tinytorch_datasets.plan import Split
+from tinytorch_datasets.formats import decodes
+from tinytorch_datasets.plan import Block, Split
+from tinytorch_datasets.readers.arrays import array
+from tinytorch_datasets.readers.stream import opened
 
 
 @decodes("npy", layout="file per field")

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from tinytorch_datasets.formats._npy import array
-from tinytorch_datasets.formats._registry import Block, decodes
-from tinytorch_datasets.formats._zip import Zip, opened_zip
-from tinytorch_datasets.plan import Split
+from tinytorch_datasets.formats import decodes
+from tinytorch_datasets.plan import Block, Split
+from tinytorch_datasets.readers.arrays import array
+from tinytorch_datasets.readers.zip import Zip, opened_zip
 
 SUFFIX = ".npy"
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from tinytorch_datasets.errors import ContentError
-from tinytorch_datasets.formats._numbers import allow
-from tinytorch_datasets.formats._registry import Block, decodes
-from tinytorch_datasets.formats._stream import Stream, opened
-from tinytorch_datasets.formats._unpickle import array, entry, instructions, load_dict, spare
-from tinytorch_datasets.plan import Column, Split
+from tinytorch_datasets.formats import decodes
+from tinytorch_datasets.plan import Block, Column, Split
+from tinytorch_datasets.readers.arrays import allow
+from tinytorch_datasets.readers.pickle.load import array, entry, instructions, load_dict, spare
+from tinytorch_datasets.readers.stream import Stream, opened
 
 # How many bytes a byte of an array may take: protocol 2 of Python 3 spells it as UTF-8, protocol 0 as \u0000.
 BINARY, TEXT = 2, 6

@@ -8,11 +8,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from tinytorch_datasets.errors import ContentError, DecodeError, did_you_mean
-from tinytorch_datasets.formats._registry import Block, decodes
-from tinytorch_datasets.formats._text import document, opened_text
-from tinytorch_datasets.parts import Problems
-from tinytorch_datasets.plan import Column, Split
+from tinytorch_datasets.errors import ContentError, DecodeError, Problems, did_you_mean
+from tinytorch_datasets.formats import decodes
+from tinytorch_datasets.plan import Block, Column, Split
+from tinytorch_datasets.readers.text import document, opened_text
 
 FIELDS = ("questions", "answers", "levels", "text")
 QUESTION, ANSWER = "Q: ", "A: "

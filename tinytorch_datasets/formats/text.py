@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from tinytorch_datasets.errors import ContentError
-from tinytorch_datasets.formats._registry import Block, decodes
-from tinytorch_datasets.formats._stream import Stream
-from tinytorch_datasets.formats._text import document, lines, opened_text
-from tinytorch_datasets.plan import Column, Split
+from tinytorch_datasets.formats import decodes
+from tinytorch_datasets.plan import Block, Column, Split
+from tinytorch_datasets.readers.stream import Stream
+from tinytorch_datasets.readers.text import document, lines, opened_text
 
 LINES_A_BLOCK = 4096
 BLOCK_CHARACTERS = 1 << 20

@@ -1,0 +1,225 @@
+"""`add`: a new entry, from files to the manifest's text.
+
+`add` writes a whole entry for files that it has looked at and decoded. It checks what it writes by reading it back and
+decoding every value, before the manifest changes.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from tinytorch_datasets import pipeline
+from tinytorch_datasets.add import inputs, naming, validate, yaml_edit
+from tinytorch_datasets.add.detect import looks
+from tinytorch_datasets.add.draft import Draft, draft
+from tinytorch_datasets.add.fileinfo import Look
+from tinytorch_datasets.add.inputs import Source
+from tinytorch_datasets.errors import DatasetError, DecodeError, UsageError
+from tinytorch_datasets.progress import Progress
+
+UNREAD = "The manifest is as it was. Is the file whole, and the one that you meant?"
+UNPROVED = (
+    "The manifest is as it was. Is each file the split that it was taken for? --split NAME=FILE says which it is."
+)
+
+# Of a hundred names in an archive, a few show what they are like.
+SHOWN_NAMES = 12
+
+
+class Question(NamedTuple):
+    """What only a person can know: the `line` of the manifest that is to be answered, and what it says."""
+
+    line: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Added:
+    """What was made of the files: the entry's `name`, its `text`, the `line` it begins on, and where the files are."""
+
+    name: str
+    text: str
+    line: int
+    questions: tuple[Question, ...]
+    manifest: Path
+    folder: Path
+    draft: Draft
+    written: bool
+
+
+def add(
+    given: Sequence[str],
+    *,
+    manifest: Path,
+    name: str | None = None,
+    splits: Sequence[tuple[str, str]] = (),
+    ship: bool = False,
+    mirrors: Sequence[str] = (),
+    facts: Mapping[str, str] | None = None,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> Added:
+    """Write the entry of a new data set.
+
+    Args:
+        given: Its files: addresses, paths, or folders of files.
+        manifest: The manifest to write to. It is made if it is not there.
+        name: Its name; None makes one from the files' names.
+        splits: Names of splits, each with a pattern of the files, members or keys that it is.
+        ship: Whether to copy the files to the shipped ones. Else they are remote, and what was downloaded is kept.
+        mirrors: Addresses to which a file's name is appended, of files that do not ship.
+        facts: "title", "license" and "source", as far as known; the rest stays an open question in the entry.
+        dry_run: Whether to write nothing.
+        progress: As for `get`.
+
+    Raises:
+        DatasetError: A file cannot be had, or is in no known format; or the name is taken. Nothing was written.
+    """
+    for address in given:
+        inputs.refuse_other_addresses(address)
+    if not ship and not mirrors and not all(map(inputs.is_address, given)):
+        what = "a file on this computer has no address that others could fetch it from"
+        mend = "Copy it to the shipped data with --ship, or say where it is with --mirror URL."
+        raise UsageError(what, mend=mend)
+    if ship and mirrors:
+        what = f"files that ship have no mirror: they come with the manifest, and {mirrors[0]} would be asked by nobody"
+        raise UsageError(what, mend="Leave out --ship or --mirror.")
+    if name is not None and naming.entry_name(name) != name:
+        what = f"{name!r} is no name of a data set; {naming.entry_name(name)!r} would be"
+        raise UsageError(what, mend="A name is lowercase letters, digits, '.', '_' and '-'.")
+    for split, _ in splits:
+        if naming.is_refused(split):
+            what = f"{split!r} is no name of a split; {naming.field_name(split)!r} would be"
+            raise UsageError(
+                what, mend="A name is lowercase letters, digits and '_', and nothing that code already means."
+            )
+    text = validate.text_of(manifest) if manifest.exists() else yaml_edit.NEW
+    with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
+        scratch = Path(folder)
+        book = None if yaml_edit.is_bare(text) else validate.checked(text, scratch, manifest)
+        found = list(_sources(given, scratch, progress))
+        called = name or _name(given, found)
+        if book is not None and called in book.datasets:
+            what = f"{called} is declared already"
+            mend = f"`tinytorch-datasets update {called}` refreshes its hashes; --name gives this one another name."
+            raise UsageError(what, where=book.where(called), mend=mend)
+        try:
+            seen = looks((source.path, source.name) for source in found)
+            _refuse_to_match_nothing(splits, seen)
+            made = draft(seen, lambda told: next((split for split, pattern in splits if _is(told, pattern)), None))
+        except DecodeError as error:
+            error.mend = error.mend or UNREAD
+            raise
+        hosts = [] if ship else [*mirrors, *_hosts(found)]
+        known = {**_source_fact(found, ship), **(facts or {})}
+        status = "shipped" if ship else "remote"
+
+        def written() -> tuple[yaml_edit.Entry, str, int]:
+            entry = yaml_edit.entry(called, made, found, known, status=status, mirrors=hosts)
+            return entry, *yaml_edit.with_entry(text, entry.lines, manifest.name)
+
+        # Digests are of the values as the entry has them handed over: so it is written once without.
+        with validate.unwritten():
+            digests = validate.proved(written()[1], called, found, scratch, manifest, mend=UNPROVED)
+        for field, one in made.fields.items():
+            one.sha256 = digests[field]
+        entry, after, line = written()
+        book = validate.checked(after, scratch, manifest)
+        where = pipeline.places(book)
+        target = pipeline.planned(book, called, where).root
+        if not dry_run:
+            for source in found:
+                _refuse_to_replace(source, target / source.name)
+            with _placed(found, target, manifest):
+                validate.write(manifest, text, after)
+    questions = tuple(Question(line + at, entry.lines[at].strip()) for at in entry.questions)
+    return Added(called, "\n".join(entry.lines) + "\n", line, questions, manifest, target, made, not dry_run)
+
+
+@contextmanager
+def _placed(found: Sequence[Source], target: Path, manifest: Path) -> Iterator[None]:
+    """Have the files in their folder; if the block fails, only as far as they were there, or somebody declares them."""
+    new = [target / source.name for source in found if not (target / source.name).exists()]
+    try:
+        for source in found:
+            inputs.place(source, target)
+        yield
+    except BaseException:
+        with suppress(DatasetError):  # nobody knows what a manifest declares that cannot be read: all stays
+            declared = validate.declared(manifest) if manifest.exists() else set[Path]()
+            for path in new:
+                if path not in declared:
+                    with suppress(OSError):  # what it was that failed is told
+                        path.unlink(missing_ok=True)
+                    for folder in (parent for parent in path.parents if parent.is_relative_to(target)):
+                        with suppress(OSError):  # it has other files
+                            folder.rmdir()
+        raise
+
+
+def _sources(given: Sequence[str], scratch: Path, progress: Progress | None) -> Iterator[Source]:
+    met: dict[str, str] = {}
+    for one in given:
+        if inputs.is_address(one):
+            found = iter([inputs.download([one], inputs.name_of(one), scratch / "files", progress=progress)])
+        else:
+            found = inputs.read(one)
+        for source in found:
+            if met.setdefault(source.name, one) != one:
+                what = f"{met[source.name]} and {one} are both files named {source.name}"
+                raise UsageError(what, mend="Rename one of them.")
+            yield source
+
+
+def _name(given: Sequence[str], found: Sequence[Source]) -> str:
+    if len(given) == 1 and not inputs.is_address(given[0]) and Path(given[0]).is_dir():
+        return naming.entry_name(Path(given[0]).absolute().name)
+    if len(found) == 1:
+        return naming.entry_name(naming.stem(found[0].name))
+    alike = naming.common([source.name for source in found])
+    parents = {(s.url.rpartition("/")[0] if s.url else str(s.path.parent)).rpartition("/")[2] for s in found}
+    return naming.entry_name(alike or (parents.pop() if len(parents) == 1 else found[0].name))
+
+
+def _is(told: str, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(told, pattern) or fnmatch.fnmatchcase(told.rpartition("/")[2], pattern)
+
+
+def _refuse_to_match_nothing(splits: Sequence[tuple[str, str]], seen: Sequence[Look]) -> None:
+    """A pattern with a slip of the pen would put everything into another split, and nobody would see it."""
+    told = dict.fromkeys(name for one in seen for s in one.seen for name in (one.file, s.member or s.key) if name)
+    for split, pattern in splits:
+        if not any(_is(name, pattern) for name in told):
+            shown = ", ".join(list(told)[:SHOWN_NAMES])
+            more = f" and {len(told) - SHOWN_NAMES:,} more" if len(told) > SHOWN_NAMES else ""
+            what = f"--split {split}={pattern} matches none of: {shown}{more}"
+            raise UsageError(what, mend="Name a file, or what is inside one, by its whole name or with * and ?.")
+
+
+def _hosts(found: Sequence[Source]) -> list[str]:
+    """The one address below which all files are, if there is one; else each file keeps its own."""
+    hosts = {
+        source.url[: -len(source.name)] if (source.url or "").endswith("/" + source.name) else ""
+        for source in found
+        if source.url
+    }
+    return sorted(hosts) if len(hosts) == 1 and "" not in hosts else []
+
+
+def _source_fact(found: Sequence[Source], ship: bool) -> dict[str, str]:
+    """Bytes that ship and came from an address have that to name as their source."""
+    urls = [source.url for source in found if source.url]
+    return {"source": urls[0]} if ship and urls else {}
+
+
+def _refuse_to_replace(source: Source, target: Path) -> None:
+    """Another file of that name is somebody's data; it is not ours to overwrite."""
+    if target.exists() and next(inputs.read(str(target))).sha256 != source.sha256:
+        what = f"{target} is there already, and is another file"
+        raise UsageError(what, mend="Move it away, or give the data set another --name.")

@@ -1,0 +1,262 @@
+"""The draft of an entry: splits, fields, ranges and classes.
+
+Looks at several files are put together to splits and fields; then everything is decoded once, for the ranges and
+classes that no header has.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinytorch_datasets import formats
+from tinytorch_datasets.add.detect import placed, usable
+from tinytorch_datasets.add.fileinfo import MOST_CLASSES, Look, Seen
+from tinytorch_datasets.errors import DecodeError
+from tinytorch_datasets.plan import Column, Split
+
+MOST_WRITTEN_OUT = 1e15
+ORDER = ("train", "val", "test")
+
+
+@dataclass
+class Field:
+    """A field as it will be declared; `sha256` are its values' digests by split, `note` the comment beside it."""
+
+    dtype: str
+    shape: tuple[int, ...] = ()
+    range: tuple[Any, Any] | None = None
+    classes: tuple[str, ...] | None = None
+    per: str = "sample"
+    sha256: dict[str, str] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass
+class Draft:
+    """What can be told of a data set from its files alone; `left_out` is what was seen and not declared, and why."""
+
+    format: str
+    options: dict[str, Any]
+    fields: dict[str, Field]
+    splits: dict[str, dict[str, Any]]
+    left_out: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Part:
+    look: Look
+    seen: Seen
+    split: str
+    field: str
+
+
+def draft(looks: Sequence[Look], wanted: Callable[[str], str | None] = lambda name: None) -> Draft:
+    """Put together what several files hold.
+
+    Args:
+        looks: What each of them was found to be.
+        wanted: The split that a person said a name belongs to, or None.
+
+    Raises:
+        DecodeError: The files do not make one data set, or one of them is damaged.
+    """
+    form, others = looks[0].format, [one for one in looks if one.format != looks[0].format]
+    if others:
+        reason = f"it is {others[0].format}, and {looks[0].file} is {form}; a data set has one format"
+        raise DecodeError(others[0].path, reason, mend="Add them one by one, or convert one of them.")
+    left_out: list[str] = []
+    found = [_Part(*one) for one in placed(list(looks), wanted)]
+    if not found:
+        reason = "it holds no array, and no list of numbers or texts"
+        raise DecodeError(looks[0].path, reason, mend="Save its samples as arrays of numbers.")
+    parts = _sorted_out(found, left_out)
+    made = Draft(form, _options(looks), _fields(parts), _splits(parts, formats.of(form).layout), left_out)
+    _fill_in(made, parts)
+    return made
+
+
+def _sorted_out(parts: list[_Part], left_out: list[str]) -> list[_Part]:
+    """The parts that fit together: plain values, in every split, as many in each field of a split as samples."""
+    kept = []
+    for part in parts:
+        if usable(part.seen):
+            kept.append(part)
+        else:
+            left_out.append(
+                f"{_told(part)}: {part.seen.dtype} {part.seen.shape} is not a row of samples that can be declared"
+            )
+    mend = "Say which split each file is: --split NAME=FILE." if kept else "Save its samples as arrays of numbers."
+    splits = dict.fromkeys(part.split for part in kept)
+    for split in splits:
+        counts = [
+            part.seen.shape[0]
+            for part in kept
+            if part.split == split and part.seen.per == "sample" and not part.seen.member
+        ]
+        usual = max(counts, key=counts.count) if counts else 0
+        odd = [
+            p
+            for p in kept
+            if p.split == split and p.seen.per == "sample" and not p.seen.member and p.seen.shape[0] != usual
+        ]
+        left_out += [
+            f"{_told(part)}: has {part.seen.shape[0]:,} samples, the rest of {split} has {usual:,}" for part in odd
+        ]
+        kept = [part for part in kept if part not in odd]
+    everywhere = {p.field for p in kept if all(any(q.field == p.field and q.split == s for q in kept) for s in splits)}
+    left_out += [f"{_told(part)}: not in every split" for part in kept if part.field not in everywhere]
+    kept = [part for part in kept if part.field in everywhere]
+    if not kept:
+        reason = "nothing in it can be declared: " + "; ".join(left_out)
+        raise DecodeError(parts[0].look.path, reason, mend=mend)
+    met: dict[tuple[str, str, str], _Part] = {}
+    for part in kept:
+        other = met.setdefault((part.split, part.field, part.seen.member), part)
+        if other is not part:
+            reason = f"{_told(part)} and {_told(other)} would both be {part.split}.{part.field}"
+            raise DecodeError(part.look.path, reason, mend="Say which split each is: --split NAME=FILE.")
+    rank = {split: ORDER.index(split) if split in ORDER else len(ORDER) for split in splits}
+    return sorted(kept, key=lambda part: (rank[part.split], part.split if rank[part.split] == len(ORDER) else ""))
+
+
+def _told(part: _Part) -> str:
+    return f"{part.look.file}{': ' + repr(part.seen.key) if part.seen.key else ''}"
+
+
+def _options(looks: Sequence[Look]) -> dict[str, Any]:
+    for one in looks[1:]:
+        if dict(one.options) != dict(looks[0].options):
+            reason = f"it would need the options {dict(one.options)}, {looks[0].file} needs {dict(looks[0].options)}"
+            raise DecodeError(one.path, reason, mend="Make their columns the same, or add them one by one.")
+    return dict(looks[0].options)
+
+
+def _fields(parts: Sequence[_Part]) -> dict[str, Field]:
+    found: dict[str, Field] = {}
+    # Inputs come before labels, whatever the order in the file: a sample is (image, label).
+    for part in sorted(parts, key=lambda part: _is_label(part)):
+        seen = part.seen
+        made = Field(seen.dtype, tuple(seen.shape[1:]) if seen.per == "sample" else (), per=seen.per)
+        before = found.setdefault(part.field, made)
+        if (before.dtype, before.shape) != (made.dtype, made.shape):
+            reason = f"{_told(part)} is {made.dtype} {list(made.shape)}, in another split "
+            reason += f"it is {before.dtype} {list(before.shape)}"
+            raise DecodeError(part.look.path, reason, mend="Save them alike, or add them one by one.")
+    for part in parts:
+        if part.seen.classes is not None:
+            known = found[part.field].classes or ()
+            more = tuple(name for name in part.seen.classes if name not in known)
+            found[part.field].classes = known + more
+    return found
+
+
+def _is_label(part: _Part) -> bool:
+    return part.seen.classes is not None or "labels" in part.field
+
+
+def _splits(parts: Sequence[_Part], layout: str) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        told = found.setdefault(part.split, {"samples": 0})
+        if layout == "members":
+            told["file"] = part.look.file
+            members = told.setdefault("members", [])
+            if part.seen.member not in members:
+                members.append(part.seen.member)
+                told["samples"] += part.seen.shape[0]
+            continue
+        if part.seen.per == "sample":
+            told["samples"] = part.seen.shape[0]
+        if layout == "file per field":
+            told[part.field] = part.look.file
+        elif told.setdefault("file", part.look.file) != part.look.file:
+            reason = f"{told['file']} and {part.look.file} are both {part.split}"
+            raise DecodeError(part.look.path, reason, mend="Say which split each is: --split NAME=FILE.")
+        elif part.seen.key and part.seen.key != part.field:
+            told[part.field] = part.seen.key
+    return found
+
+
+def _fill_in(made: Draft, parts: Sequence[_Part]) -> None:
+    """Decode everything once, and take in ranges and classes."""
+    paths = {part.look.file: part.look.path for part in parts}
+    spans: dict[str, list[Any]] = {}
+    for block in formats.of(made.format).decode(_as_plan(made, paths), **made.options):
+        values = block.values
+        if isinstance(values, np.ndarray) and values.size and values.dtype.kind in "iuf":
+            low, high = values.min().item(), values.max().item()
+            span = spans.setdefault(block.column.field, [low, high])
+            # NaN is neither less nor more, and stays once it is there.
+            span[0], span[1] = min(low, span[0]), max(high, span[1])
+            if math.isnan(low):
+                spans[block.column.field] = [math.nan, math.nan]
+    for name, one in made.fields.items():
+        _of_span(name, one, spans.get(name), max(told["samples"] for told in made.splits.values()))
+
+
+def _of_span(name: str, one: Field, span: list[Any] | None, samples: int) -> None:
+    if one.classes is not None:
+        one.dtype = "int64"
+        one.note = "a label is a position in this list"
+    elif span is None or not all(map(math.isfinite, span)):
+        one.note = "" if span is None else "holds values that are not finite, so it has no range"
+    elif (
+        "labels" in name
+        and not one.shape
+        and isinstance(span[1], int)
+        and span[0] >= 0
+        and span[1] < min(MOST_CLASSES, samples)
+    ):
+        one.dtype, one.classes = "int64", tuple(map(str, range(span[1] + 1)))
+        one.note = "numbers stand for names that the file does not have"
+    elif one.dtype == "uint8" and one.shape:
+        one.range = (0, 255)
+    else:
+        one.range = (_rounded(span[0], math.floor), _rounded(span[1], math.ceil))
+        one.note = "as found: widen it to what a value may be"
+
+
+def _rounded(value: Any, toward: Callable[[float], int]) -> Any:
+    """A bound to four digits that still holds the value; whole numbers as they are.
+
+    So are the largest and the least of floats: the one is no whole number that anybody writes out (a raster's
+    -3.4028235e+38 where it has no data), and next to the other there is no room for digits.
+    """
+    if isinstance(value, int):
+        return value
+    if value == int(value):
+        return int(value) if abs(value) < MOST_WRITTEN_OUT else value
+    digits = 3 - math.floor(math.log10(abs(value)))
+    if digits > sys.float_info.max_10_exp:
+        return value
+    step = 10.0**-digits
+    return round(toward(value / step) * step, max(digits, 0))
+
+
+def _as_plan(made: Draft, paths: Mapping[str, Path]) -> tuple[Split, ...]:
+    splits = []
+    for name, told in made.splits.items():
+        columns = {
+            field: Column(
+                split=name,
+                field=field,
+                dtype=one.dtype,
+                samples=told["samples"],
+                file=paths[told.get("file") or told[field]],
+                key=told.get(field, field) if "file" in told else "",
+                shape=one.shape,
+                classes=one.classes,
+                per=one.per,
+            )
+            for field, one in made.fields.items()
+        }
+        file = paths[told["file"]] if "file" in told else None
+        splits.append(Split(name, told["samples"], columns, file=file, members=tuple(told.get("members", ()))))
+    return tuple(splits)

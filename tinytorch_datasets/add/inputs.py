@@ -1,0 +1,137 @@
+"""The files given to `add`: downloaded, or read where they are.
+
+An address, or a path on this computer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from tinytorch_datasets.auditing.lint import BESIDE, files
+from tinytorch_datasets.digests import digest
+from tinytorch_datasets.errors import FetchError, MissingFile, UsageError
+from tinytorch_datasets.fetch import PATIENCE, Interrupted, Patience, Stop, Trouble, Web, patiently
+from tinytorch_datasets.progress import Progress
+from tinytorch_datasets.storage.files import reading, whole_file
+from tinytorch_datasets.verify.diagnose import HEAD_BYTES, foreign
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file: its name below the data set's folder, where it is now, its size and sha256, and its address if any."""
+
+    name: str
+    path: Path
+    bytes: int
+    sha256: str
+    url: str | None = None
+
+
+def is_address(given: str) -> bool:
+    """Whether what was given is an address and not a path."""
+    return given.partition("://")[0].lower() in ("http", "https") and "://" in given
+
+
+def refuse_other_addresses(given: str) -> None:
+    """An address of another kind than those that are fetched is no path either.
+
+    Raises:
+        UsageError: It is one.
+    """
+    if "://" in given and not is_address(given) and not Path(given).exists():
+        what = f"{given}: only addresses that start with https:// or http:// are fetched"
+        raise UsageError(what, mend="Download it by other means, and add the file.")
+
+
+def read(given: str) -> Iterator[Source]:
+    """The file at a path, or all data files of a folder.
+
+    Raises:
+        MissingFile: There is none.
+        StorageError: One cannot be read.
+    """
+    path = Path(given).expanduser().absolute()
+    paths = [path] if path.is_file() else [p for p in files(path) if not any(p.match(beside) for beside in BESIDE)]
+    if not paths:
+        what = f"{path} holds no data file" if path.is_dir() else f"{path} is missing"
+        raise MissingFile(what, mend="Name a file, a folder of files, or an address.", path=path)
+    root = path if path.is_dir() else path.parent
+    for one in paths:
+        with reading(one, where=None, mend="Name another file."):
+            found = digest(one)
+        yield Source(one.relative_to(root).as_posix(), one, found.bytes, found.sha256)
+
+
+def download(
+    urls: Sequence[str], name: str, into: Path, *, progress: Progress | None, patience: Patience = PATIENCE
+) -> Source:
+    """A file whose size and hash nobody knows yet, from the first of these addresses that gives it.
+
+    Raises:
+        FetchError: None did; `tried` says why.
+    """
+    tried, stop = [], Stop()
+    for url in urls:
+        try:
+            ask = partial(_once, Web(url, patience, stop), name, into / name, progress)
+            return patiently(ask, patience, stop)
+        except Trouble as trouble:
+            tried.append((url, trouble.reason))
+    told = "\n".join(f"  {url}: {reason}" for url, reason in tried)
+    what = f"{name} could not be downloaded\n{told}"
+    raise FetchError(what, mend="Check the address in a browser.", file=name, tried=tuple(tried))
+
+
+def name_of(url: str) -> str:
+    """The file's name that an address ends in.
+
+    >>> name_of("https://example.org/data/iris%20v1.csv?download=1")
+    'iris v1.csv'
+    """
+    name = unquote(urlsplit(url).path).rpartition("/")[2]
+    return "".join("_" if c in '<>:"|?*\\' or not c.isprintable() else c for c in name).strip(" .") or "data"
+
+
+def place(source: Source, folder: Path) -> None:
+    """Have the file in a folder, under its own name."""
+    target = folder / source.name
+    if target.exists() and target.samefile(source.path):
+        return
+    with whole_file(target) as out, source.path.open("rb") as stream:
+        shutil.copyfileobj(stream, out, 2**20)
+
+
+def _once(web: Web, name: str, into: Path, progress: Progress | None) -> Source:
+    answer = web.open(0, None)
+    sha256, came, head, total = hashlib.sha256(), 0, b"", answer.total or -1
+    try:
+        if progress is not None:
+            progress(name, 0, total)
+        with whole_file(into) as out:
+            for chunk in answer.chunks:
+                head += chunk[: HEAD_BYTES - len(head)]
+                sha256.update(chunk)
+                out.write(chunk)
+                came += len(chunk)
+                if progress is not None and came != total:
+                    progress(name, came, total)
+            if answer.length is not None and came != answer.length:
+                reason = f"the connection ended after {came:,} of {answer.length:,} bytes"
+                raise Interrupted(reason)
+            if page := foreign(head, name):
+                reason = f"it gives {page}"
+                raise Trouble(reason)
+            if not came:
+                reason = "it gives an empty file"
+                raise Trouble(reason)
+    finally:
+        answer.close()
+    if progress is not None:
+        progress(name, came, came)
+    return Source(name, into, came, sha256.hexdigest(), web.url)

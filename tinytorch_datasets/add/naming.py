@@ -1,0 +1,111 @@
+"""Names of splits, fields and data sets, guessed from file and member names."""
+
+from __future__ import annotations
+
+import functools
+import re
+
+from tinytorch_datasets import formats
+from tinytorch_datasets.manifest import rules
+
+SPLITS = {
+    "train": "train", "training": "train", "trn": "train", "tr": "train",
+    "test": "test", "testing": "test", "tst": "test", "t10k": "test", "te": "test", "eval": "test", "holdout": "test",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val",
+}  # fmt: skip
+LABELS = frozenset({"y", "label", "labels", "target", "targets"})
+INPUTS = frozenset({"x", "image", "images", "img", "imgs", "data", "feature", "features", "input", "inputs", "pixels"})
+# Parts of file names that say how a file is written, not what it holds.
+NOISE = re.compile(r"idx\d?|ubyte|u?int\d*|npy|npz|gz|bz2|xz|zip|pkl|pickle|txt|csv|tsv|data|batch|v?\d+|arr|file")
+
+_TOKEN = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+\d*k?|[A-Z]+|\d+")
+_SUFFIX = re.compile(r"(?i)(\.(gz|bz2|xz|tgz|zip|npy|npz|pkl|pickle|csv|tsv|txt|data|tar|idx|dat|p|text))+$")
+
+
+def tokens(name: str) -> list[str]:
+    """The words of a name.
+
+    >>> tokens("t10k-images-idx3-ubyte"), tokens("xTrain"), tokens("x_train")
+    (['t10k', 'images', 'idx3', 'ubyte'], ['x', 'train'], ['x', 'train'])
+    """
+    return [word.lower() for word in _TOKEN.findall(name)]
+
+
+def split_of(name: str) -> str | None:
+    """The split that a name speaks of.
+
+    >>> split_of("train-images-idx3-ubyte.gz"), split_of("splits/val.txt"), split_of("iris")
+    ('train', 'val', None)
+    """
+    found = [SPLITS[word] for word in tokens(stem(name)) if word in SPLITS]
+    return found[-1] if found else None
+
+
+def field_of(name: str, shape: tuple[int, ...], kind: str) -> str:
+    """The field that a name speaks of; where it speaks of none, what an array of that shape most likely is.
+
+    >>> field_of("y_train", (60,), "i"), field_of("x_test", (60, 8, 8), "u"), field_of("fine_labels", (60,), "i")
+    ('labels', 'images', 'fine_labels')
+    """
+    words = [word for word in tokens(stem(name)) if word not in SPLITS]
+    plain = [word for word in words if not NOISE.fullmatch(word) or word in INPUTS]
+    if len(plain) > 1 or (plain and plain[0] not in LABELS | INPUTS):
+        return field_name("_".join(plain))
+    if plain and plain[0] in LABELS:
+        return "labels"
+    if len(shape) == 1:
+        return "texts" if kind == "str" else "labels" if kind in "iu" and not plain else "numbers"
+    return "features" if len(shape) == 2 else "images"
+
+
+def stem(name: str) -> str:
+    """A file's name without its folder and its endings.
+
+    >>> stem("splits/train-images.idx.gz"), stem("cifar-10-python.tar.gz")
+    ('train-images', 'cifar-10-python')
+    """
+    return _SUFFIX.sub("", name.rpartition("/")[2]) or name
+
+
+def entry_name(name: str) -> str:
+    """A name as the manifest allows for a data set.
+
+    >>> entry_name("Iris Flowers (1936)"), entry_name("--")
+    ('iris-flowers-1936', 'dataset')
+    """
+    kept = re.sub(r"[^a-z0-9._]+", "-", name.casefold().encode("ascii", "ignore").decode()).strip("-._")
+    return kept[:64].rstrip("-._") or "dataset"
+
+
+def field_name(name: str) -> str:
+    """A name as the manifest allows for a field or a split.
+
+    >>> field_name("Sepal Length (cm)"), field_name("2nd"), field_name("samples")
+    ('sepal_length_cm', 'f_2nd', 'samples_')
+    """
+    kept = re.sub(r"[^a-z0-9]+", "_", name.casefold().encode("ascii", "ignore").decode()).strip("_")[:60]
+    kept = kept if kept[:1].isalpha() else f"f_{kept}".rstrip("_")
+    return f"{kept}_" if is_refused(kept) else kept
+
+
+@functools.cache
+def is_refused(name: str) -> bool:
+    """Whether no field or split may be called that: the rules know, and what code means something else by."""
+    return any(True for _ in rules.broken({"datasets": {"x": {"fields": {name: {}}}}}, formats))
+
+
+def common(names: list[str]) -> str:
+    """What several file names have in common at their front, up to a whole word; else nothing.
+
+    >>> common(["flowers-train.csv", "flowers-test.csv"]), common(["train.csv", "test.csv"])
+    ('flowers', '')
+    """
+    words = [[word for word in tokens(stem(name)) if word not in SPLITS] for name in names]
+    shared = []
+    for group in zip(*words, strict=False):
+        if len(set(group)) > 1:
+            break
+        shared.append(group[0])
+    while shared and (NOISE.fullmatch(shared[-1]) or shared[-1] in LABELS | INPUTS):
+        shared.pop()
+    return "-".join(shared)

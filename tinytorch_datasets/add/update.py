@@ -1,0 +1,133 @@
+"""`update`: sizes, hashes and digests of an entry, after its files were changed on purpose.
+
+What is written is checked as in `adder.add`: it is read back, and every value decoded by it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinytorch_datasets import pipeline
+from tinytorch_datasets.add import inputs, validate, yaml_edit
+from tinytorch_datasets.add.inputs import Source
+from tinytorch_datasets.digests import digest
+from tinytorch_datasets.errors import MissingFile, UsageError
+from tinytorch_datasets.manifest.filenames import folded
+from tinytorch_datasets.manifest.manifest import Manifest
+from tinytorch_datasets.plan import Plan
+from tinytorch_datasets.progress import Progress
+
+UNCORRECTED = "The manifest is as it was: first correct what the entry says beyond sizes and hashes."
+
+
+@dataclass(frozen=True)
+class Change:
+    """One value of the manifest that `update` changed: in which entry, where it is, and what it was and is."""
+
+    entry: str
+    where: str
+    key: str
+    before: str | int
+    after: str | int
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.key}: {self.before} -> {self.after}"
+
+
+def update(
+    name: str, *, manifest: Path, fetch: bool = False, dry_run: bool = False, progress: Progress | None = None
+) -> list[Change]:
+    """Refresh sizes, hashes and digests of a data set whose files were changed on purpose.
+
+    Sizes and hashes are refreshed wherever the same file is declared, because two entries may share one.
+
+    Args:
+        name: The data set.
+        manifest: The manifest to write to.
+        fetch: Whether to download the files anew, instead of taking those on disk.
+        dry_run: Whether to write nothing.
+        progress: As for `get`.
+
+    Raises:
+        DatasetError: A file is missing, or holds something else than the entry says beyond its hashes; that is to be
+            corrected first. Nothing was written.
+    """
+    text = validate.text_of(manifest)
+    book = pipeline.read_manifest(manifest)
+    plan = pipeline.planned(book, name, pipeline.places(book))
+    with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
+        scratch = Path(folder)
+        if fetch:
+            _refuse_to_fetch_from_nowhere(plan)
+            found = [inputs.download(f.urls, f.name, scratch / "files", progress=progress) for f in plan.files]
+        else:
+            found = [_renamed(source, f.name) for f in plan.files for source in _on_disk(plan, f.name)]
+        changes: dict[tuple[str, ...], str | int] = {}
+        for source in found:
+            for entry, file in _sharing(book, name, source.name):
+                at, before = ("datasets", entry, "files", file), book.entry(entry).files[file]
+                changes |= {(*at, "bytes"): source.bytes} if source.bytes != before.bytes else {}
+                changes |= {(*at, "sha256"): source.sha256} if source.sha256 != before.sha256 else {}
+                if before.md5 and (md5 := digest(source.path, md5_too=True).md5) and md5 != before.md5:
+                    changes[(*at, "md5")] = md5
+        after = yaml_edit.with_values(text, changes, manifest.name)
+        digests = validate.proved(after, name, found, scratch, manifest, mend=UNCORRECTED)
+        for field, one in book.entry(name).fields.items():
+            for split, sha256 in one.sha256.items():
+                if digests[field][split] != sha256:
+                    changes["datasets", name, "fields", field, "sha256", split] = digests[field][split]
+        after = yaml_edit.with_values(text, changes, manifest.name)
+        validate.checked(after, scratch, manifest)
+        told = [
+            Change(keys[1], book.where(*keys[1:]), ".".join(keys[1:]), _before(book, keys), value)
+            for keys, value in changes.items()
+        ]
+        if not dry_run and changes:
+            if fetch:
+                for source in found:
+                    inputs.place(source, plan.root)
+            validate.write(manifest, text, after)
+    return told
+
+
+def _refuse_to_fetch_from_nowhere(plan: Plan) -> None:
+    for file in plan.files:
+        if not file.urls:
+            what = f"{file.name} has no address to be fetched from"
+            raise UsageError(what, where=file.where, mend=f"Put it into {plan.root}, and leave out --fetch.")
+
+
+def _on_disk(plan: Plan, name: str) -> Iterator[Source]:
+    try:
+        yield from inputs.read(str(plan.root / name))
+    except MissingFile as error:
+        error.mend = pipeline.mend(plan)
+        if all(file.urls for file in plan.files):
+            error.mend = (
+                f"`tinytorch-datasets get {plan.name}` fetches what is declared; --fetch takes what is there now."
+            )
+        raise
+
+
+def _sharing(book: Manifest, name: str, file: str) -> Iterator[tuple[str, str]]:
+    """Each entry that declares the same file of the same folder, this one first; and what it calls the file."""
+    place = (folded(book.folder(name)), folded(file))
+    for entry in sorted(book.datasets, key=lambda entry: entry != name):
+        for other in book.entry(entry).files:
+            if (folded(book.folder(entry)), folded(other)) == place:
+                yield entry, other
+
+
+def _renamed(source: Source, name: str) -> Source:
+    return Source(name, source.path, source.bytes, source.sha256, source.url)
+
+
+def _before(book: Manifest, keys: tuple[str, ...]) -> str | int:
+    entry = book.entry(keys[1])
+    if keys[2] == "files":
+        value: str | int = getattr(entry.files[keys[3]], keys[4])
+        return value
+    return entry.fields[keys[3]].sha256[keys[5]]

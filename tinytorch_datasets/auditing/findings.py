@@ -1,0 +1,163 @@
+"""`Finding`, `Report`, rules, levels and exit codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import IntEnum
+from types import MappingProxyType
+from typing import Any, Literal, get_args
+
+
+class ExitCode(IntEnum):
+    """How a command ended."""
+
+    WELL = 0
+    DIFFERS = 1  # something differs from the manifest, or could not be had
+    MISUSED = 2  # the manifest or the call is wrong
+    NETWORK = 3  # an audit found all well but for addresses that could not be asked
+    INTERRUPTED = 130  # by Ctrl-C: 128 and the number of the signal, as shells count
+
+
+Level = Literal["manifest", "shipped", "cached", "remote"]
+Severity = Literal["error", "warning", "unknown"]
+State = Literal["well", "differs", "not here", "partly here", "not looked at"]
+Answered = Literal["as declared", "differs", "no answer"]
+
+LEVELS: tuple[Level, ...] = get_args(Level)
+
+# What each kind of finding means. The words are those of the reports that have a place for them (SARIF) and of
+# docs/audit.md.
+RULES: Mapping[str, str] = MappingProxyType(
+    {
+        "manifest": "The manifest cannot be used as it is.",
+        "question": "An entry still asks what only a person can answer.",
+        "single-mirror": "A remote file has one address; when that host is gone, so is the data set.",
+        "plain-http": "An address is not https; the bytes are checked, who asks for them is not hidden.",
+        "unused": "Nothing is said to use the data set.",
+        "used-by-missing": "A path that is said to use the data set is not there.",
+        "file-missing": "A file that ships, or is listed, is not on disk, or only as a link to elsewhere.",
+        "file-size": "A file has another size than declared.",
+        "file-hash": "A file has another sha256 (or MD5) than declared.",
+        "file-swapped": "A file holds what is declared for another file.",
+        "line-endings": "A text file's line endings were converted.",
+        "lfs-pointer": "A Git LFS pointer stands in a file's place.",
+        "partly-here": "Some of a data set's downloads are on disk, others are not.",
+        "undeclared": "A file among the shipped data is declared nowhere.",
+        "budget": "What ships is larger than the manifest allows.",
+        "decode": "A file with the declared hash is not what its format says.",
+        "content": "A file holds something else than declared.",
+        "array": "A cached array is not what its file decodes to.",
+        "compiled": "The compiled form of the packaged manifest is not what the manifest says.",
+        "compiled-stale": "The compiled form of the packaged manifest is of an older one, and is passed over.",
+        "receipt": "A receipt by which arrays are opened is not what the manifest says.",
+        "content-hash": "Decoded values have another sha256 than declared.",
+        "class-unused": "A declared class has no sample in any split.",
+        "duplicates": "More samples repeat another one than declared.",
+        "balance": "Classes are further apart in size than declared.",
+        "constant": "More samples are all of one value than declared.",
+        "empty": "More texts are empty than declared.",
+        "mirror-refuses": "A mirror answers, but does not give the file.",
+        "mirror-length": "A mirror gives a file of another length than declared.",
+        "mirror-foreign": "A mirror gives something else than the file, such as a login page.",
+        "mirror-hash": "A mirror gives a file of another sha256 than declared.",
+        "mirror-moved": "A mirror's file was changed since it was last known to be right.",
+        "mirror-silent": "A mirror could not be asked now.",
+        "mirror-mute": "A mirror does not say how long the file is.",
+        "sums": "A mirror's SHA256SUMS does not list each file that is there once.",
+        "lock": "Something is not as the lock file recorded it.",
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that is not as declared.
+
+    Attributes:
+        rule: What kind of thing, a key of `RULES`.
+        dataset: The data set's name; "" where it concerns none in particular.
+        what: What is wrong, in a sentence.
+        path: The file, folder or address that is wrong.
+        where: The manifest's line that promised otherwise (``datasets.yaml:41``).
+        expected: What was promised, where that is a value.
+        found: What was found in its place.
+        mend: What to do about it.
+        severity: "error"; "warning" for advice; "unknown" where it could not be told now.
+    """
+
+    rule: str
+    dataset: str
+    what: str
+    path: str
+    where: str | None = None
+    expected: Any = None
+    found: Any = None
+    mend: str | None = None
+    severity: Severity = "error"
+
+    @property
+    def line(self) -> int:
+        """The manifest's line, from 1."""
+        return int((self.where or ":1").rpartition(":")[2])
+
+    def __str__(self) -> str:
+        about = ": ".join(filter(None, (self.where or self.path, self.dataset, self.what)))
+        about = about if self.severity == "error" else f"{about} ({self.severity})"
+        return "\n  ".join(filter(None, (about, self.mend)))
+
+
+@dataclass(frozen=True)
+class Audited:
+    """What the audit saw of one data set. `bytes` were hashed; `samples` were compared, value by value.
+
+    `pickles` are the names that its pickles ask for (``numpy.ndarray``), if it has any, and they were decoded.
+    """
+
+    name: str
+    state: State
+    files: int = 0
+    bytes: int = 0
+    samples: int = 0
+    pickles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one address answered: as declared, something else, or nothing that could be told from a bad day."""
+
+    dataset: str
+    url: str
+    answer: Answered
+    told: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that an audit found: `findings` in the manifest's order, one row a data set, one an address asked."""
+
+    manifest: str
+    datasets: tuple[Audited, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    addresses: tuple[Asked, ...] = ()
+    strict: bool = False
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing differs. Advice alone leaves all well, unless the audit was strict."""
+        return self.exit_code == ExitCode.WELL
+
+    @property
+    def exit_code(self) -> int:
+        """0 all well, 1 findings, 2 the manifest is wrong, 3 only the network failed."""
+        kinds = {finding.severity for finding in self.findings}
+        if any(finding.rule == "manifest" for finding in self.findings):
+            return ExitCode.MISUSED.value
+        if "error" in kinds or (self.strict and "warning" in kinds):
+            return ExitCode.DIFFERS.value
+        return ExitCode.NETWORK.value if "unknown" in kinds else ExitCode.WELL.value
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        findings = [{**asdict(finding), "line": finding.line} for finding in self.findings]
+        return {"well": self.well, "exit_code": self.exit_code, **asdict(self), "findings": findings}

@@ -1,0 +1,3 @@
+"""The command line: `tinytorch-datasets`."""
+
+from tinytorch_datasets.cli.main import main as main

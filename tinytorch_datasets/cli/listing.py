@@ -1,0 +1,121 @@
+"""The commands `list` and `info`: a data set as a row, and in full."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from io import StringIO
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from tinytorch_datasets import pipeline
+from tinytorch_datasets.cli.common import say
+from tinytorch_datasets.manifest.manifest import Manifest
+from tinytorch_datasets.manifest.models import FieldEntry
+from tinytorch_datasets.progress import is_terminal, readable
+from tinytorch_datasets.report.console import shown
+
+PIPED_COLUMNS = 200
+NARROWEST_SPLITS = 12  # with which the packaged manifest fits the usual 80 columns
+
+
+def row(book: Manifest, name: str) -> dict[str, Any]:
+    """What there is to know of a data set at a glance, in plain values."""
+    entry = book.entry(name)
+    root = pipeline.planned(book, name, pipeline.places(book)).root
+    present = [file for file in entry.files if (root / file).is_file()]
+    return {
+        "name": name,
+        "title": entry.title,
+        "status": entry.status,
+        "format": entry.format,
+        "sample": _sample(next(iter(entry.fields.values()))),
+        "splits": {split: declared.samples for split, declared in entry.splits.items()},
+        "bytes": entry.bytes,
+        "on_disk": "all" if len(present) == len(entry.files) else "none" if not present else "part",
+        "path": str(root),
+    }
+
+
+def listed(rows: list[dict[str, Any]]) -> None:
+    """Print a table of rows: as wide as the terminal, or uncut in a pipe; splits may be on several lines."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    cells = [
+        {
+            **{title: one[title] for title in ("name", "status", "format", "sample")},
+            "splits": counts(one["splits"]),
+            "size": readable(one["bytes"]),
+            "on disk": one["on_disk"],
+        }
+        for one in rows
+    ]
+    widths = []
+    for title in ("name", "status", "format", "sample", "splits", "size", "on disk"):
+        folds = title == "splits"
+        widths.append(NARROWEST_SPLITS if folds else max(len(title), *(len(one[title]) for one in cells), 0))
+        table.add_column(title, justify="right" if title == "size" else "left", no_wrap=not folds, min_width=widths[-1])
+    for one in cells:
+        table.add_row(*one.values())
+    console, drawn = canvas()
+    # A name that is cut is no name: on a terminal too narrow for the rest, lines go on in the next one.
+    console.width = max(console.width, sum(widths) + 2 * (len(widths) - 1))
+    console.print(table)
+    for line in drawn.getvalue().splitlines():
+        say(line.rstrip())
+
+
+def canvas() -> tuple[Console, StringIO]:
+    """A console like stdout, and the text to `say` that comes of what is printed on it."""
+    drawn, watched = StringIO(), is_terminal(sys.stdout)
+    columns = None if watched else max(shutil.get_terminal_size().columns, PIPED_COLUMNS)
+    return Console(file=drawn, force_terminal=watched, width=columns, highlight=False), drawn
+
+
+def described(book: Manifest, name: str) -> None:
+    """Print one entry in full: a label a fact, what is not declared left out."""
+    entry, one = book.entry(name), row(book, name)
+    facts: list[tuple[str, list[str | None]]] = [
+        ("name", [name]),
+        ("title", [entry.title]),
+        ("about", [entry.description]),
+        ("status", [f"{entry.status}, on disk: {one['on_disk']}"]),
+        ("folder", [shown(one["path"])]),
+        ("format", [entry.format, *(f"{key}: {value}" for key, value in entry.options.items())]),
+        ("fields", [_field(field, declared) for field, declared in entry.fields.items()]),
+        ("classes", [", ".join(book.plan(name).classes or ())]),
+        ("splits", [f"{split}: {samples:,} samples" for split, samples in one["splits"].items()]),
+        ("size", [f"{readable(entry.bytes)} ({entry.bytes:,} bytes)"]),
+        ("files", [f"{file.sha256}  {path}" for path, file in entry.files.items()]),
+        ("mirrors", [address for address, _ in book.addresses(name)]),
+        ("licence", [entry.license]),
+        ("source", [entry.source]),
+        ("cite", [entry.citation]),
+        ("used by", list(entry.used_by)),
+        ("declared", [book.where(name)]),
+    ]
+    for label, lines in facts:
+        for i, line in enumerate(filter(None, lines)):
+            say(f"{click.style(f'{label if i == 0 else str():<10}', bold=True)}{line}")
+
+
+def counts(splits: dict[str, int]) -> str:
+    """Split sizes in a line.
+
+    >>> counts({"train": 60000, "test": 10000})
+    'train 60,000, test 10,000'
+    """
+    return ", ".join(f"{split} {samples:,}" for split, samples in splits.items())
+
+
+def _sample(field: FieldEntry) -> str:
+    return "text" if field.dtype == "str" else f"{field.dtype} {'x'.join(map(str, field.shape))}".rstrip()
+
+
+def _field(name: str, field: FieldEntry) -> str:
+    told = f"{name}: {field.dtype}"
+    told += f" {list(field.shape)}" if field.shape else ""
+    told += f", {field.range[0]} to {field.range[1]}" if field.range else ""
+    return told + (", one for the whole split" if field.per == "split" else "")

@@ -1,0 +1,209 @@
+"""The command line: `tinytorch-datasets` and its commands.
+
+stdout is the answer (and ``--json`` gives it to programs), stderr is the story. Exit 0 all well, 1 something
+differs or could not be had, 2 the manifest or the call is wrong, 3 only the network failed, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tinytorch_datasets._version import VERSION
+from tinytorch_datasets.cli import audit, maintain
+from tinytorch_datasets.cli.common import Group, completed, json_too, load, say, say_json, with_manifest
+
+
+@click.group(
+    cls=Group,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Folders: TINYTORCH_DATASETS_HOME, _MANIFEST, _MIRROR and _OFFLINE, see the README.",
+)
+@click.version_option(VERSION, prog_name="tinytorch-datasets")
+def main() -> None:
+    """Small, hash-checked data sets, declared in one YAML file."""
+
+
+# Commands import what they need when they run: `--help` and a wrong option shall answer at once.
+@main.command("list")
+@with_manifest
+@json_too
+def list_(manifest: Path | None, as_json: bool) -> None:
+    """List every data set: format, shape, splits, size, and what is on disk.
+
+    \b
+      tinytorch-datasets list
+      tinytorch-datasets list --json
+    """
+    from tinytorch_datasets.cli import listing
+
+    book = load(manifest)
+    rows = [listing.row(book, name) for name in book.datasets]
+    if as_json:
+        say_json(rows)
+    else:
+        listing.listed(rows)
+
+
+@main.command()
+@click.argument("name", shell_complete=completed)
+@with_manifest
+@json_too
+def info(name: str, manifest: Path | None, as_json: bool) -> None:
+    """Show one entry of the manifest in full.
+
+    \b
+      tinytorch-datasets info cifar10
+    """
+    from tinytorch_datasets.cli import listing
+
+    book = load(manifest)
+    if as_json:
+        entry, row = book.entry(name), listing.row(book, name)
+        say_json({"name": name, **entry.model_dump(mode="json"), "on_disk": row["on_disk"], "path": row["path"]})
+    else:
+        listing.described(book, name)
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="NAME...", shell_complete=completed)
+@click.option("--all", "everything", is_flag=True, help="Get every data set of the manifest")
+@click.option("--mirror", metavar="URL_OR_FOLDER", help="Try this before the declared mirrors")
+@click.option("--offline", is_flag=True, default=None, help="Open no socket; say what is missing")
+@click.option("--verify", type=click.Choice(["auto", "always"]), default="auto", help="Hash every byte again: always")
+@with_manifest
+@json_too
+def get(
+    names: tuple[str, ...],
+    everything: bool,
+    mirror: str | None,
+    offline: bool | None,
+    verify: Any,
+    manifest: Path | None,
+    as_json: bool,
+) -> None:
+    """Fetch, verify and decode data sets; print what arrived and where.
+
+    \b
+      tinytorch-datasets get mnist cifar10
+      tinytorch-datasets get --all --mirror /media/usb/datasets
+    """
+    from tinytorch_datasets import api
+    from tinytorch_datasets.cli import listing
+    from tinytorch_datasets.report.console import shown
+
+    book = load(manifest)
+    if bool(names) == everything:
+        msg = "name the data sets to get, or --all" + (", not both" if names else "")
+        raise click.UsageError(msg)
+    wanted = names or tuple(book.datasets)
+    for name in wanted:
+        book.entry(name)  # a wrong name is told before the first byte is fetched
+    arrived = []
+    for name in wanted:
+        dataset = api.get(name, manifest=book, mirror=mirror, offline=offline, verify=verify)
+        splits = {split: len(samples) for split, samples in dataset.items()}
+        arrived.append({"name": name, "splits": splits, "path": listing.row(book, name)["path"]})
+        if not as_json:
+            say(f"{name}: {listing.counts(splits)}; {shown(arrived[-1]['path'])}")
+    if as_json:
+        say_json(arrived)
+
+
+@main.command()
+@click.argument("name", shell_complete=completed)
+@click.option("--split", metavar="SPLIT", help="Of this split; the first one if left out")
+@click.option("--count", type=click.IntRange(min=1), default=10, show_default=True, help="How many samples")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Another seed, others")
+@with_manifest
+@json_too
+def show(name: str, split: str | None, count: int, seed: int, manifest: Path | None, as_json: bool) -> None:
+    """Show some samples of a data set: pictures drawn, texts and numbers written out.
+
+    \b
+      tinytorch-datasets show mnist
+      tinytorch-datasets show tinytalks --split val --count 3
+    """
+    from tinytorch_datasets import api
+    from tinytorch_datasets.cli import pictures
+
+    book = load(manifest)
+    dataset = api.get(name, manifest=book)
+    samples = pictures.chosen(dataset[split or next(iter(dataset))], count, seed)
+    if as_json:
+        say_json(pictures.plain(samples))
+    else:
+        pictures.show(book.entry(name), samples)
+
+
+@main.command()
+@click.argument("name", shell_complete=completed)
+@with_manifest
+@json_too
+def path(name: str, manifest: Path | None, as_json: bool) -> None:
+    """Print the folder that a data set's files are in.
+
+    \b
+      ls $(tinytorch-datasets path mnist)
+    """
+    from tinytorch_datasets.cli import listing
+
+    row = listing.row(load(manifest), name)
+    if as_json:
+        say_json({key: row[key] for key in ("name", "path", "on_disk")})
+        return
+    say(row["path"])
+    if row["on_disk"] != "all":
+        say(f"{row['on_disk']} of it is there; `tinytorch-datasets get {name}` fetches it", err=True)
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completed)
+@click.option("--arrays", is_flag=True, help="Free the decoded arrays only, and keep the downloads")
+@with_manifest
+@json_too
+def clean(names: tuple[str, ...], arrays: bool, manifest: Path | None, as_json: bool) -> None:
+    """Free the downloads and decoded arrays, never the shipped bytes.
+
+    \b
+      tinytorch-datasets clean cifar10
+      tinytorch-datasets clean --arrays
+    """
+    from tinytorch_datasets import pipeline
+    from tinytorch_datasets.progress import readable
+
+    book = load(manifest)
+    where = pipeline.places(book)
+    plans = [pipeline.planned(book, name, where) for name in names or tuple(book.datasets)]
+    spared = pipeline.shipped_files(book, where)
+    freed = {plan.name: pipeline.clean(plan, where, downloads=not arrays, sparing=spared) for plan in plans}
+    if as_json:
+        say_json([{"name": name, "bytes": count} for name, count in freed.items()])
+        return
+    for name, count in freed.items():
+        say(f"{name}: {readable(count)} freed")
+
+
+@main.command("schema")
+def schema_() -> None:
+    """Print the JSON Schema of the manifest, by which editors complete and check it.
+
+    \b
+      tinytorch-datasets schema > datasets.schema.json
+    """
+    from tinytorch_datasets.manifest import json_schema
+
+    say(json_schema.text(), nl=False)
+
+
+for command in (
+    audit.audit,
+    maintain.add,
+    maintain.update,
+    maintain.compile_,
+    maintain.mirror,
+    maintain.provenance,
+):
+    main.add_command(command)

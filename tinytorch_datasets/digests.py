@@ -1,0 +1,249 @@
+"""SHA-256 and MD5 of files, SHA-256 of decoded values; hashed on every core.
+
+Jobs are done side by side, the largest first: hashlib lets go of the interpreter.
+
+When they have one digest: the sha256 of a line that says dtype and shape (``uint8 60000x28x28``), then of the values in
+C order, little end first. Of text, each string is its length in UTF-8 bytes, as 8 bytes, and those bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tinytorch_datasets.concurrency import check_wanted, side_by_side
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tinytorch_datasets.plan import Column
+
+
+CHUNK_BYTES = 2**20
+Step = Callable[[int, int], None]
+
+
+class Digest(NamedTuple):
+    """What a file's bytes came to."""
+
+    bytes: int
+    sha256: str
+    md5: str | None = None
+
+
+class Meter:
+    """Tells `step` how many bytes are done, of how many in all; from several threads but never two at once."""
+
+    def __init__(self, step: Step | None, in_all: int) -> None:
+        self._step, self._in_all, self._done = step, in_all, 0
+        self._lock = threading.Lock()
+
+    def add(self, count: int) -> None:
+        """So many bytes more are done."""
+        if self._step is not None:
+            with self._lock:
+                self._done += count
+                self._step(self._done, self._in_all)
+
+
+def digests(paths: Iterable[Path], step: Step | None = None) -> dict[Path, Digest | OSError]:
+    """The digest of each file, or why it cannot be read. `step` is called with bytes done and bytes in all."""
+    sizes = {path: size_of(path) for path in paths}
+    meter = Meter(step, sum(sizes.values()))
+    found = side_by_side([(size, partial(digest_or_error, path, add=meter.add)) for path, size in sizes.items()])
+    return dict(zip(sizes, found, strict=True))
+
+
+def size_of(path: Path) -> int:
+    """How many bytes a file has; none if it is not there, or in a folder that may not be looked into."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def digest(path: str | Path, *, add: Callable[[int], None] | None = None, md5_too: bool = False) -> Digest:
+    """The digest of a file; `add` is told each count of bytes read.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+    buffer = memoryview(bytearray(CHUNK_BYTES))
+    with open(path, "rb", buffering=0) as stream:
+        while count := stream.readinto(buffer):
+            check_wanted()
+            sha256.update(buffer[:count])
+            if md5_too:
+                md5.update(buffer[:count])
+            size += count
+            if add is not None:
+                add(count)
+    return Digest(size, sha256.hexdigest(), md5.hexdigest() if md5_too else None)
+
+
+def digest_or_error(
+    path: str | Path, *, add: Callable[[int], None] | None = None, md5_too: bool = False
+) -> Digest | OSError:
+    """The digest of a file, or why it cannot be read: one of many must not keep the others from being read."""
+    try:
+        return digest(path, add=add, md5_too=md5_too)
+    except OSError as error:
+        return error
+
+
+def sha256_of(path: str | Path) -> str:
+    """The sha256 of a file, as 64 lowercase hex digits.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    return digest(path).sha256
+
+
+# How much of an array is looked at a time, in bytes, and how many strings.
+BYTES_AT_ONCE = 2**24
+STRINGS_AT_ONCE = 4096
+
+
+class ValueDigest:
+    """The digest of one column's values, taken block by block, in whichever order the blocks come.
+
+    A block that comes before its turn is held until then.
+    """
+
+    def __init__(self, dtype: str, shape: Sequence[int]) -> None:
+        self._hash = hashlib.sha256(header(dtype, shape).encode())
+        self._count = shape[0]
+        self._early: dict[int, Any] = {}
+        self._next = 0  # the sample whose turn it is
+
+    @classmethod
+    def of(cls, column: Column) -> ValueDigest:
+        """The digest to be of what a column declares."""
+        return cls(column.dtype, (column.count, *column.shape))
+
+    def add(self, start: int, values: np.ndarray | Sequence[str]) -> None:
+        """Take in the values from sample `start` on."""
+        self._early[start] = values
+        while self._next in self._early:
+            block = self._early.pop(self._next)
+            self._hash.update(_bytes(block))
+            self._next += len(block)
+            if not len(block):
+                return
+
+    @property
+    def sha256(self) -> str | None:
+        """The digest as 64 hex digits; None while samples are missing."""
+        return self._hash.hexdigest() if self._next == self._count else None
+
+
+def header(dtype: str, shape: Sequence[int]) -> str:
+    """The line that what is hashed begins with.
+
+    >>> header("uint8", (60000, 28, 28))
+    'uint8 60000x28x28\\n'
+    """
+    return f"{dtype} {'x'.join(map(str, shape))}\n"
+
+
+def digest_of(values: np.ndarray | Sequence[str]) -> str:
+    """The digest of a whole field, as `get` hands it over; a str is the text of a split.
+
+    >>> digest_of(np.arange(3, dtype=np.uint8)) == digest_of(np.arange(3, dtype=np.uint8)[:])
+    True
+    >>> digest_of("no") == digest_of(["no"])
+    True
+    """
+    if isinstance(values, str):
+        values = [values]
+    numbers = isinstance(values, np.ndarray)
+    dtype, shape = (values.dtype.name, values.shape) if numbers else ("str", (len(values),))  # type: ignore[union-attr]
+    taken = ValueDigest(dtype, shape)
+    for start, piece in _pieces(values):
+        taken.add(start, piece)
+    return taken.sha256 or ""
+
+
+class Run(NamedTuple):
+    """The samples from `start` up to `stop` of a column, and the sha256 of their bytes alone."""
+
+    start: int
+    stop: int
+    sha256: str
+
+
+class Runs:
+    """What was written of a column: a run for each stretch of blocks that followed each other.
+
+    Blocks that come out of order would have to be held for the digest of the whole. These tell as much of what is on
+    disk, and hold nothing.
+    """
+
+    def __init__(self) -> None:
+        self._ended: list[Run] = []
+        self._start = self._stop = 0
+        self._hash = hashlib.sha256()
+
+    def add(self, start: int, values: np.ndarray | Sequence[str]) -> None:
+        """Take in the values from sample `start` on."""
+        if start != self._stop:
+            self._end()
+            self._start = self._stop = start
+        self._hash.update(_bytes(values))
+        self._stop += len(values)
+
+    def told(self) -> list[Run]:
+        """Every run, in the order they came."""
+        self._end()
+        return self._ended
+
+    def _end(self) -> None:
+        if self._stop > self._start:
+            self._ended.append(Run(self._start, self._stop, self._hash.hexdigest()))
+        self._start, self._hash = self._stop, hashlib.sha256()
+
+
+def covers(runs: Iterable[Run], count: int) -> bool:
+    """Whether runs are of every one of so many samples, and of each once.
+
+    >>> covers([Run(2, 3, ""), Run(0, 2, "")], 3), covers([Run(0, 2, ""), Run(1, 2, "")], 3)
+    (True, False)
+    """
+    at = 0
+    for run in sorted(runs):
+        if run.start != at:
+            return False
+        at = run.stop
+    return at == count
+
+
+def holds(values: np.ndarray | Sequence[str], run: Run) -> bool:
+    """Whether that run of a whole field has its sha256."""
+    if isinstance(values, str):
+        values = [values]
+    digest = hashlib.sha256()
+    for _, piece in _pieces(values[run.start : run.stop]):
+        digest.update(_bytes(piece))
+    return digest.hexdigest() == run.sha256
+
+
+def _pieces(values: Any) -> Iterator[tuple[int, Any]]:
+    """Values in pieces of a size that can be held, each with its place."""
+    row = values.nbytes // max(1, len(values)) if isinstance(values, np.ndarray) else 0
+    step = max(1, BYTES_AT_ONCE // row) if row else STRINGS_AT_ONCE
+    for start in range(0, len(values), step):
+        check_wanted()
+        yield start, values[start : start + step]
+
+
+def _bytes(values: Any) -> Any:
+    if isinstance(values, np.ndarray):
+        return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).data
+    return b"".join(len(text).to_bytes(8, "little") + text for text in (value.encode() for value in values))

@@ -1,0 +1,154 @@
+"""`Source`, `Answer`, and the tree of their errors.
+
+A mirror gives an Answer, or it raises one of these:
+
+    Trouble                 the answer is of no use; `reason` says why, in words for the person who waits
+    |-- Refused             and asking again would not help: on to the next mirror
+    |   `-- GivenUp         or helps no more: it was asked again and again, or wants to be left alone for too long
+    |-- Interrupted         but asking again may help, after `wait_s` if the mirror said so
+    |   |-- Lost            the connection ended too early
+    |   `-- Slow            nothing comes, or hardly anything: another mirror, if there is one
+    |-- Afresh              to a request for the rest; it may still give the whole
+    `-- Wrong               because the bytes are not the promised ones
+
+Where it decides what a person does about it, a Trouble also has a `kind`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from tinytorch_datasets.errors import MissingFile, StorageError
+from tinytorch_datasets.plan import File
+from tinytorch_datasets.verify.files import check_size, get_anew
+
+if TYPE_CHECKING:
+    from tinytorch_datasets.storage.memmap import Stamp
+
+
+CHUNK_BYTES = 2**20  # the most one read asks for; it returns with what is there
+
+
+class Kind(Enum):
+    """What stood in the way, if it was not the mirror itself."""
+
+    NO_NETWORK = auto()  # its host cannot be found, or there is no way to it
+    NO_ANSWER = auto()  # nobody listens there, or not to us: that says nothing about the file either
+    NO_FOLDER = auto()  # the mirror that was given is a folder, and there is none
+    LOGIN_PAGE = auto()  # a page came in place of the file, perhaps from whoever runs the network
+
+
+class Trouble(Exception):
+    """The answer is of no use."""
+
+    def __init__(self, reason: str, *, kind: Kind | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.kind = kind
+
+    def for_good(self) -> Refused:
+        """The same trouble, once it is not to be tried again."""
+        return Refused(self.reason, kind=self.kind)
+
+
+class Refused(Trouble):
+    """Asking again would not help."""
+
+
+class GivenUp(Refused):
+    """Asking again might help one day, but it was done often enough."""
+
+
+class Interrupted(Trouble):
+    """Asking again may help."""
+
+    def __init__(self, reason: str, *, wait_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+
+
+class Lost(Interrupted):
+    """The connection ended too early."""
+
+    def __init__(self) -> None:
+        super().__init__("the connection was lost")
+
+
+class Slow(Interrupted):
+    """Nothing comes, or hardly anything."""
+
+
+class Afresh(Trouble):
+    """The mirror cannot go on from where the part ends; it may still give the whole."""
+
+
+class Wrong(Trouble):
+    """The bytes are not the promised ones."""
+
+
+@dataclass
+class Answer:
+    """A body on its way.
+
+    Attributes:
+        start: Where in the file its first byte belongs.
+        length: The bytes of this body, if the mirror says so.
+        total: The bytes of the whole file, if the mirror says so.
+        encoding: The Content-Encoding, lower case; "" for none.
+        validator: What to send as If-Range to be sure of the same file again.
+        headers: All that the mirror said of it.
+        chunks: The body as it arrives, not decoded.
+        close: Lets go of it.
+    """
+
+    start: int
+    length: int | None
+    total: int | None
+    chunks: Iterator[bytes]
+    close: Callable[[], None]
+    encoding: str = ""
+    validator: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """A mirror: `name` as it is shown to people and remembered, without secrets; `host` to count connections by."""
+
+    name: str
+    host: str | None
+
+    def open(self, start: int, validator: str | None) -> Answer:
+        """The file from byte `start` on, or from its beginning if the mirror prefers."""
+        ...
+
+
+class Brought(NamedTuple):
+    """A file that is in its place, and the stamp of the very bytes that were hashed on their way there.
+
+    None for the stamp of one that another program has touched since: whoever wants to trust it has to hash it.
+    """
+
+    file: File
+    seen: Stamp | None
+
+
+def place_of(name: str, into: Path) -> Path:
+    """Where below `into` a file of that name belongs."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or not path.parts or ".." in path.parts or "\\" in name or "\0" in name:
+        what = f"{name!r}: a file's name may not leave its folder"
+        raise StorageError(what, path=into, mend="Correct the name in the manifest.")
+    return into.joinpath(*path.parts)
+
+
+def is_here(file: File, target: Path, dataset: str) -> bool:
+    """Whether the file is on disk, at its declared size. Raises HashMismatch if it is, at another."""
+    try:
+        check_size(target, file, mend=get_anew(dataset))
+    except MissingFile:
+        return False
+    return True

@@ -1,0 +1,144 @@
+"""The sources of a file, in the order in which they are tried; folders as sources."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from tinytorch_datasets.concurrency import Stop
+from tinytorch_datasets.fetch.base import CHUNK_BYTES, Answer, Kind, Refused, Source
+from tinytorch_datasets.fetch.http import Web, without_password
+from tinytorch_datasets.fetch.patience import Patience
+from tinytorch_datasets.plan import File
+from tinytorch_datasets.storage.files import bytes_of
+
+
+class Nowhere:
+    """An address in a way of speaking that is not ours (ftp, s3); it is refused when its turn comes."""
+
+    host: str | None = None
+
+    def __init__(self, url: str) -> None:
+        self.name = without_password(url)
+
+    def open(self, start: int, validator: str | None) -> Answer:
+        """Refuse."""
+        reason = "this is neither http, nor https, nor a folder"
+        raise Refused(reason)
+
+
+class NoFolder:
+    """A folder that is not there, given as the mirror."""
+
+    host: str | None = None
+
+    def __init__(self, path: Path) -> None:
+        self.name = str(path)
+
+    def open(self, start: int, validator: str | None) -> Answer:
+        """Refuse."""
+        reason = "there is no such folder"
+        raise Refused(reason, kind=Kind.NO_FOLDER)
+
+
+class Folder:
+    """One file in a folder: a USB stick, a shared disk."""
+
+    host: str | None = None
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.name = str(path)
+
+    def open(self, start: int, validator: str | None) -> Answer:
+        """The file from byte `start` on."""
+        try:
+            total = bytes_of(self._path)
+            stream = self._path.open("rb")
+            stream.seek(start)
+        except IsADirectoryError as error:
+            reason = "what is there is no file"
+            raise Refused(reason) from error
+        except FileNotFoundError as error:
+            reason = "there is no such file"
+            raise Refused(reason) from error
+        except OSError as error:
+            reason = f"it cannot be read: {error.strerror}"
+            raise Refused(reason) from error
+
+        def chunks() -> Iterator[bytes]:
+            try:
+                while chunk := stream.read(CHUNK_BYTES):
+                    yield chunk
+            except OSError as error:
+                reason = f"it cannot be read: {error.strerror}"
+                raise Refused(reason) from error
+
+        start = min(start, total)
+        return Answer(start=start, length=total - start, total=total, chunks=chunks(), close=stream.close)
+
+
+def sources_of(
+    file: File, *, folder: str, mirror: str | None, offline: bool, patience: Patience, stop: Stop
+) -> list[Source]:
+    """Every place that may hold the file: the given mirror first, then the declared addresses in their order.
+
+    The mirror is asked for the file below the data set's folder, and if it has none there, for the file itself:
+    people also copy, or serve, the one folder that they need.
+    """
+    addresses = list(file.urls)
+    sources: list[Source] = []
+    if astray := missing_folder(mirror):
+        sources.append(NoFolder(astray))
+    elif mirror:
+        addresses[:0] = [address_below(mirror, folder, file.name), address_below(mirror, "", file.name)]
+    for address in dict.fromkeys(addresses):
+        scheme = address.partition("://")[0].lower()
+        if scheme in ("http", "https"):
+            if not offline:
+                sources.append(Web(address, patience, stop))
+        elif (path := path_of(address)) is not None:
+            sources.append(Folder(path))
+        else:
+            sources.append(Nowhere(address))
+    return sources
+
+
+def missing_folder(mirror: str | None) -> Path | None:
+    """The folder that a mirror names, if there is none; most likely it is misspelt, or a stick is not plugged in."""
+    path = path_of(mirror) if mirror else None
+    if path is None:
+        return None
+    try:
+        return None if stat.S_ISDIR(path.stat().st_mode) else path
+    except (FileNotFoundError, NotADirectoryError):
+        return path
+    except OSError:  # it may be there: whoever opens a file in it will know
+        return None
+
+
+def path_of(address: str) -> Path | None:
+    """Where on this computer an address leads, a path or file://; None for any other."""
+    if "://" not in address:
+        try:
+            return Path(address).expanduser()
+        except RuntimeError:  # ~somebody whom nobody knows here
+            return Path(address)
+    if not address.lower().startswith("file://"):
+        return None
+    from urllib.request import url2pathname  # and with it everything of the standard library's network
+
+    return Path(url2pathname(urlsplit(address).path))
+
+
+def address_below(mirror: str, folder: str, name: str) -> str:
+    """The address of a file on a mirror: its place below the mirror is the one it has below the downloads.
+
+    >>> address_below("http://10.0.0.1:8000", "mnist", "train images.gz")
+    'http://10.0.0.1:8000/mnist/train%20images.gz'
+    """
+    if "://" in mirror:
+        return "/".join([mirror.rstrip("/"), *filter(None, [quote(folder), quote(name)])])
+    return str(Path(mirror) / folder / name)

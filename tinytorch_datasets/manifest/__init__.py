@@ -1,0 +1,1 @@
+"""The manifest: its reader, its models, its rules."""

@@ -1,0 +1,96 @@
+"""The compiled form of the packaged manifest.
+
+Beside `datasets.yaml` is `datasets.compiled.json`, which `tinytorch-datasets compile` writes: every entry as a plan.
+With it a data set comes without reading YAML or importing Pydantic, which take nearly as long as MNIST takes to
+inflate. It counts for the very bytes that were validated and the version of this package that did it; for any
+other, or when it is damaged, the YAML is read.
+
+It is part of the package, and trusted as its code is. A manifest of somebody else's is always read and checked,
+whatever lies beside it. `audit` compiles the packaged one again and compares.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tinytorch_datasets import settings
+from tinytorch_datasets._version import VERSION
+from tinytorch_datasets.plan import Column, Declared, File, Plan, Split
+from tinytorch_datasets.storage.memmap import stamp
+
+# Raise it when what a compiled manifest says, or how, changes.
+LAYOUT = [1, VERSION]
+
+
+def place(manifest: Path) -> Path | None:
+    """Where the compiled form of a manifest is kept: beside the packaged one; None for any other.
+
+    >>> place(Path(settings.packaged_manifest())).name
+    'datasets.compiled.json'
+    >>> place(Path("course") / "datasets.yaml")
+    """
+    return manifest.with_name("datasets.compiled.json") if str(manifest) == settings.packaged_manifest() else None
+
+
+def declared(manifest: Path, name: str) -> Declared | None:
+    """What the manifest declares of one data set; None unless it was compiled as it is now, with such a name."""
+    beside = place(manifest)
+    if beside is None:
+        return None
+    try:
+        kept = json.loads(beside.read_bytes())
+        # Of before it is read, as everywhere: a change since then is a change.
+        about = stamp(manifest)
+        sha256 = hashlib.sha256(manifest.read_bytes()).hexdigest()
+        layout, compiled_from, download_to, shipped_in, datasets = kept
+        if layout != LAYOUT or compiled_from != sha256:
+            return None
+        told, entry = datasets[name]
+        return Declared(manifest, about, sha256, download_to, shipped_in, _plan(told), dict(entry))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        # Absent, damaged or foreign: all the same, because the manifest itself says what it would say.
+        return None
+
+
+def written(of: Iterable[Declared]) -> bytes:
+    """The compiled form of a manifest, all of whose data sets are given."""
+    of = list(of)
+    heads = [[one.sha256, one.download_to, one.shipped_in] for one in of[:1]] or [["", "", ""]]
+    datasets = {one.plan.name: [dataclasses.asdict(one.plan), one.entry] for one in of}
+    return json.dumps([LAYOUT, *heads[0], datasets], indent=1, default=Path.as_posix).encode() + b"\n"
+
+
+def _plan(told: Mapping[str, Any]) -> Plan:
+    return Plan(
+        **{
+            **told,
+            "root": Path(told["root"]),
+            "files": tuple(File(**{**file, "urls": tuple(file["urls"])}) for file in told["files"]),
+            "splits": tuple(map(_split, told["splits"])),
+        }
+    )
+
+
+def _split(told: Mapping[str, Any]) -> Split:
+    return Split(
+        **{
+            **told,
+            "columns": {field: _column(column) for field, column in told["columns"].items()},
+            "file": _path(told["file"]),
+            "members": tuple(told["members"]),
+        }
+    )
+
+
+def _column(told: Mapping[str, Any]) -> Column:
+    lists = {key: tuple(told[key]) if told[key] is not None else None for key in ("shape", "range", "classes")}
+    return Column(**{**told, **lists, "file": Path(told["file"])})
+
+
+def _path(told: str | None) -> Path | None:
+    return None if told is None else Path(told)

@@ -1,0 +1,72 @@
+"""Portable file names: what is refused, what clashes."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+
+# What fetching keeps beside a file while it is on its way: the bytes so far, a note of who gave them, and the folder
+# in which they are hashed.
+PART, NOTE, STAGE = BESIDE = (".part", ".part.json", ".part.d")
+
+# Most file systems store a name in at most so many bytes; fetching adds a few of its own.
+LONGEST_NAME = 255 - max(map(len, BESIDE))
+LONGEST_PATH = 1024
+
+_DEVICE = re.compile(r"(?i:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])(\..*)?")
+
+
+def why_unsafe(path: str) -> str | None:
+    """What makes a path leave its folder, or mean something else on another machine; None if nothing does.
+
+    >>> why_unsafe("splits/train.txt"), why_unsafe("../train.txt"), why_unsafe("aux.txt")
+    (None, "leaves its folder: '../train.txt'", "is a device's name on Windows: 'aux.txt'")
+    """
+    parts = path.split("/")
+    if not path or path.startswith("/") or "\\" in path or re.match(r"[A-Za-z]:", path):
+        return f"must be a path below the folder, with forward slashes; is {path!r}"
+    if ".." in parts:
+        return f"leaves its folder: {path!r}"
+    if any(part in ("", ".") or part != part.strip(" ") or part.endswith(".") for part in parts):
+        return f"has an empty or dotted part: {path!r}"
+    if any(unicodedata.category(c).startswith("C") for c in path) or any(c in '<>:"|?*' for c in path):
+        return f"has a character that not every disk can store: {path!r}"
+    if unicodedata.normalize("NFC", path) != path:
+        return f"is not in Unicode's composed form (NFC), so another disk would store it otherwise: {path!r}"
+    if any(_DEVICE.fullmatch(part) for part in parts):
+        return f"is a device's name on Windows: {path!r}"
+    if len(path.encode()) > LONGEST_PATH or any(len(part.encode()) > LONGEST_NAME for part in parts):
+        return f"is longer than every disk can store: {LONGEST_NAME} bytes a name, {LONGEST_PATH:,} in all"
+    return None
+
+
+def why_hidden(folder: str) -> str | None:
+    """What is wrong with a folder that begins with a dot: decoded arrays and what was verified are kept in such a one.
+
+    >>> why_hidden(".cache"), why_hidden("cifar-10")
+    ("begins with a dot; such names are reserved for .cache: '.cache'", None)
+    """
+    return f"begins with a dot; such names are reserved for .cache: {folder!r}" if folder[:1] == "." else None
+
+
+def clashes(files: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Names that are in each other's way on disk, each with why: a file as a folder, or where another is downloaded."""
+    names = {folded(name): name for name in files}
+    for fold, name in names.items():
+        parts = fold.split("/")
+        above = ["/".join(parts[:i]) for i in range(1, len(parts))]
+        if way := next((names[a] for a in above if a in names), None):
+            yield name, f"{way!r} is a file, so it cannot be a folder too"
+        beside = [fold.removesuffix(suffix) for suffix in BESIDE if fold.endswith(suffix)]
+        if way := next((names[b] for b in beside if b in names), None):
+            yield name, f"is where {way!r} is kept while it is downloaded; give it another name"
+
+
+def folded(name: str) -> str:
+    """What a name is on a disk that folds letter case and composes letters: equal for names that are one file there.
+
+    >>> folded("Cafe\\u0301") == folded("caf\\u00e9")
+    True
+    """
+    return unicodedata.normalize("NFC", name).casefold()

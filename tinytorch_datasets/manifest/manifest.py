@@ -1,0 +1,253 @@
+"""`Manifest`: loading and validating, Pydantic's messages in our words.
+
+`document.py` reads the YAML, `declarations.py` has the models that check each value, `rules.py` what must
+hold between values. Every problem of all three is reported at once, each with its line. What the later stages
+get of an entry is a `plan.Plan`, which knows neither YAML nor Pydantic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from tinytorch_datasets.errors import ManifestError, Problem, UnknownName, did_you_mean
+from tinytorch_datasets.manifest import models, rules
+from tinytorch_datasets.manifest.models import (
+    ContractEntry,
+    Declarations,
+    DuplicatesEntry,
+    Entry,
+    FieldEntry,
+    FileEntry,
+    SplitEntry,
+)
+from tinytorch_datasets.manifest.yaml_reader import Document
+from tinytorch_datasets.plan import Column, Declared, File, Plan, Split
+
+_MODELS: dict[str, type[BaseModel]] = {"files": FileEntry, "fields": FieldEntry, "splits": SplitEntry}
+
+
+def in_our_words(error: ValidationError, document: Document) -> Iterator[Problem]:
+    """Pydantic's findings in our words, each with its line."""
+    for finding in error.errors(include_url=False):
+        keys = tuple(finding["loc"])
+        if either := _is_one_of_two(keys, finding["input"], document.data):
+            keys = keys[:-1]
+        yield document.problem(keys, _in_words(finding, keys, document, either=either))
+
+
+def _is_one_of_two(keys: tuple[str | int, ...], value: object, data: Any) -> bool:
+    """Whether Pydantic put a type behind the path of a value that may be of several; it complains of each by itself."""
+    if keys[-1:] not in (("int",), ("float",)):
+        return False
+    for key in keys[:-1]:
+        data = data[key]
+    return data is value or not isinstance(data, dict)
+
+
+def _in_words(finding: Any, keys: tuple[str | int, ...], document: Document, *, either: bool) -> str:
+    kind, value, facts = finding["type"], finding["input"], finding.get("ctx", {})
+    written = document.written(*keys)
+    shown = written if written is not None and not isinstance(value, str) else repr(value)
+    if either:  # a whole number or another: of each the same is said, and told once
+        return f"must be a number, is {_kind(value)} {shown}"
+    match kind:
+        case "missing":
+            alone = keys[-1] == "sha256" and isinstance(value, dict) and "md5" in value
+            return "is missing" + ("; an MD5 may stand beside it, never instead of it" if alone else "")
+        case "extra_forbidden":
+            return f"unknown key{did_you_mean(str(keys[-1]), _model_at(keys[:-1]).model_fields)}"
+        case "literal_error":
+            allowed = facts["expected"]
+            return f"must be {allowed}, is {shown}{did_you_mean(str(value), _choices(allowed))}"
+        case "greater_than":
+            return f"must be more than {facts['gt']}, is {shown}"
+        case "greater_than_equal":
+            return f"must be {facts['ge']} or more, is {shown}"
+        case "string_type":
+            scalar = isinstance(value, int | float) and written is not None
+            return f"must be text, is {_kind(value)}" + (f': write "{written}"' if scalar else "")
+        case "int_type" | "int_from_float":
+            return f"must be a whole number, is {_kind(value)} {shown}"
+        case "string_too_short" | "too_short":
+            return "must not be empty"
+        case "too_long":
+            return f"must be {facts['max_length']} values, has {facts['actual_length']}"
+        case "tuple_type" | "list_type":
+            return f"must be a list, is {_kind(value)}"
+        case "mapping_type" | "dict_type" | "model_type" | "model_attributes_type":
+            return f"must be a mapping of keys to values, is {_kind(value)}"
+        case models.NOT_A_HASH:
+            return str(finding["msg"])
+    return f"{finding['msg']}, is {shown}"
+
+
+def _kind(value: object) -> str:
+    names = {str: "text", bool: "true or false", int: "the number", float: "the number", list: "a list"}
+    return "empty" if value is None else names.get(type(value), "a mapping")
+
+
+def _choices(expected: str) -> list[str]:
+    return [part.strip("' ") for part in expected.replace(" or ", ", ").split(",")]
+
+
+def _model_at(keys: tuple[str | int, ...]) -> type[BaseModel]:
+    match keys:
+        case ():
+            return Declarations
+        case ("datasets", _):
+            return Entry
+        case ("datasets", _, str(part), _) if part in _MODELS:
+            return _MODELS[part]
+        case ("datasets", _, "contract"):
+            return ContractEntry
+        case ("datasets", _, "contract", "duplicates"):
+            return DuplicatesEntry
+    return Declarations
+
+
+class Manifest:
+    """A validated manifest.
+
+    Attributes:
+        datasets: Each `Entry` by its name, in the manifest's order.
+        path: The YAML file.
+        sha256: Of that file, as it was read.
+        stamp: Its size and times, as they were before it was read.
+        download_to: The folder for downloads, relative to the file.
+        shipped_in: The folder of the shipped data, relative to the file.
+        shipped_budget_bytes: How large the shipped data may be in all; None for no limit.
+    """
+
+    def __init__(self, document: Document, declared: Declarations) -> None:
+        self.path = document.path
+        self.sha256 = document.sha256
+        self.stamp = document.stamp
+        self.datasets = declared.datasets
+        self.download_to = declared.download_to
+        self.shipped_in = declared.shipped_in
+        self.shipped_budget_bytes = declared.shipped_budget_bytes
+        self._document = document
+
+    def __repr__(self) -> str:
+        return f"<Manifest {self.path}: {', '.join(self.datasets)}>"
+
+    def entry(self, name: str) -> Entry:
+        """The entry of that name.
+
+        Raises:
+            UnknownName: There is none; the error has the nearest name.
+        """
+        try:
+            return self.datasets[name]
+        except (KeyError, TypeError):
+            raise UnknownName(str(name), self.datasets, place=self.path.name) from None
+
+    def folder(self, name: str) -> str:
+        """The folder of a data set's files, below that of downloads or of the shipped data."""
+        return self.entry(name).folder or name
+
+    def addresses(self, name: str, file: str | None = None) -> Iterator[tuple[str, str]]:
+        """Each address that a data set declares, with its line, in the order to try; of a file: whole, mirrors too."""
+        entry = self.entry(name)
+        for path in entry.files if file is None else (file,):
+            for i, url in enumerate(entry.files[path].urls):
+                yield url, self.where(name, "files", path, "urls", i)
+        for i, mirror in enumerate(entry.mirrors):
+            yield mirror + (file or ""), self.where(name, "mirrors", i)
+
+    def where(self, *keys: str | int) -> str:
+        """The line of a value below `datasets`, to name in an error: ``where("mnist", "format")``."""
+        return self._document.where("datasets", *keys)
+
+    def where_on_top(self, key: str) -> str:
+        """The line of a value that stands beside `datasets`: ``where_on_top("shipped_in")``."""
+        return self._document.where(key)
+
+    def declared(self, name: str) -> Declared:
+        """What the stages need to know of one data set, and of the manifest that declares it."""
+        plain = self.entry(name).model_dump(mode="json", exclude_unset=True)
+        plan = self.plan(name)
+        return Declared(self.path, self.stamp, self.sha256, self.download_to, self.shipped_in, plan, plain)
+
+    def plan(self, name: str) -> Plan:
+        """What a data set promises; where its files are is for `Plan.under` to say."""
+        entry = self.entry(name)
+        files = tuple(
+            File(
+                name=path,
+                bytes=file.bytes,
+                sha256=file.sha256,
+                urls=tuple(url for url, _ in self.addresses(name, path)),
+                where=self.where(name, "files", path, "sha256"),
+            )
+            for path, file in entry.files.items()
+        )
+        return Plan(
+            name=name,
+            folder=self.folder(name),
+            root=Path(),
+            status=entry.status,
+            format=entry.format,
+            files=files,
+            splits=tuple(self._split(name, entry, split) for split in entry.splits),
+            options=dict(entry.options),
+            where=self.where(name),
+        )
+
+    def _split(self, name: str, entry: Entry, title: str) -> Split:
+        split = entry.splits[title]
+        named = split.__pydantic_extra__ or {}
+        columns = {
+            field: Column(
+                split=title,
+                field=field,
+                dtype=declared.dtype,
+                samples=split.samples,
+                file=Path(split.file or named[field]),
+                key=named.get(field, field) if split.file else "",
+                shape=declared.shape,
+                range=declared.range,
+                classes=declared.classes,
+                per=declared.per,
+                where=self.where(name, "fields", field),
+                sha256=declared.sha256.get(title),
+                sha256_where=self.where(name, "fields", field, "sha256", title),
+            )
+            for field, declared in entry.fields.items()
+        }
+        return Split(
+            name=title,
+            samples=split.samples,
+            columns=columns,
+            file=Path(split.file) if split.file else None,
+            members=split.members or (),
+            where=self.where(name, "splits", title, "samples"),
+        )
+
+
+def load(path: Path, formats: rules.Formats) -> Manifest:
+    """Read and check the manifest at `path`, against the formats there are.
+
+    Raises:
+        ManifestError: Something is wrong with it; `problems` has everything that is, with lines.
+    """
+    document = Document.load(path)
+    problems = list(document.problems)
+    told = {(problem.line, problem.key) for problem in problems}
+    later: list[Problem] = []
+    declared: Declarations | None = None
+    try:
+        declared = Declarations.model_validate(document.data)
+    except ValidationError as error:
+        later += in_our_words(error, document)
+    # The rules look at the plain data, so that one wrong key does not hide what else is wrong.
+    later += [document.problem(keys, what) for keys, what in rules.broken(document.data, formats)]
+    # What was misread as YAML is told once, and not again for the type it turned into.
+    problems += [problem for problem in dict.fromkeys(later) if (problem.line, problem.key) not in told]
+    if declared is None or problems:
+        raise ManifestError(path, sorted(problems, key=lambda problem: (problem.line, problem.key)))
+    return Manifest(document, declared)

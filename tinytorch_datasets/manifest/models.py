@@ -1,0 +1,186 @@
+"""The Pydantic models of a manifest.
+
+Frozen Pydantic models, one for each level of the YAML. Their descriptions are the documentation of the keys,
+in `docs/manifest.md` and in the JSON Schema that editors read. A field's is an argument and not a string below it,
+because Pydantic would read and parse this very file for those, each time it is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from tinytorch_datasets import plan
+from tinytorch_datasets.settings import DOWNLOAD_TO
+
+NOT_A_HASH: Final = "not_a_hash"
+
+
+def _hex(digits: int, kind: str) -> Any:
+    def check(value: object) -> object:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            problem = "YAML reads it as a number, put it in quotes"
+        elif not isinstance(value, str):
+            problem = f"{digits} lowercase hex digits"
+        elif len(value) != digits:
+            problem = f"{digits} lowercase hex digits, has {len(value)} characters"
+        elif value.strip("0123456789abcdef"):
+            problem = f"{digits} lowercase hex digits" + (", has uppercase" if value != value.lower() else "")
+        else:
+            return value
+        raise PydanticCustomError(NOT_A_HASH, f"not {kind}: {problem}")
+
+    return BeforeValidator(check)
+
+
+def _hex_schema(digits: int) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": f"^[0-9a-f]{{{digits}}}$"})
+
+
+Sha256 = Annotated[str, _hex(64, "a sha256"), _hex_schema(64)]
+Md5 = Annotated[str, _hex(32, "an MD5"), _hex_schema(32)]
+Positive = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+Words = Annotated[str, Field(min_length=1)]
+WordList = Annotated[tuple[Words, ...], Strict(False)]
+FilledWordList = Annotated[tuple[Words, ...], Field(min_length=1), Strict(False)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class FileEntry(_Model):
+    """One file: what its bytes must be."""
+
+    bytes: Positive = Field(description="The file's size in bytes.")
+    sha256: Sha256 = Field(description="The sha256 of the whole file, 64 lowercase hex digits. Never optional.")
+    md5: Md5 | None = Field(
+        default=None, description="An MD5 as others publish it, beside the sha256 and never instead of it."
+    )
+    urls: WordList = Field(
+        default=(),
+        description="Full addresses of this one file, tried before the mirrors, for hosts that name it otherwise.",
+    )
+
+
+class FieldEntry(_Model):
+    """One field: what every sample has."""
+
+    dtype: Literal[plan.DTYPES] = Field(  # type: ignore[valid-type]
+        description="The NumPy dtype as handed over, or str for text. A field with classes is int64."
+    )
+    shape: Annotated[tuple[Positive, ...], Strict(False)] = Field(
+        default=(), description="The shape of one sample; left out for a scalar."
+    )
+    range: Annotated[tuple[int | float, int | float], Strict(False)] | None = Field(
+        default=None, description="The lowest and highest value allowed, both included."
+    )
+    classes: FilledWordList | None = Field(
+        default=None, description="The class names; a label is a position in this list, from 0."
+    )
+    per: Literal["sample", "split"] = Field(
+        default="sample", description="Whether each sample has one, or (text only) the split as a whole."
+    )
+    sha256: Mapping[str, Sha256] = Field(
+        default={},
+        description="The sha256 of the decoded values, by split: the same arrays in another container have the same.",
+    )
+
+
+class SplitEntry(_Model):
+    """One split: how many samples, and where its fields are.
+
+    Any other key is the name of a field. Without `file`, its value is the name of the file that holds the
+    field; with `file`, it is the field's name inside that file.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Words]
+
+    samples: Positive = Field(description="The number of samples.")
+    file: Words | None = Field(default=None, description="The file that holds all fields of the split.")
+    members: FilledWordList | None = Field(
+        default=None, description="The archive's members that hold the split, in order."
+    )
+
+
+class DuplicatesEntry(_Model):
+    """How many samples may repeat another one."""
+
+    of: WordList = Field(
+        default=(), description="The fields that make two samples the same one; the first field if left out."
+    )
+    within: Count | None = Field(
+        default=None, description="The most samples that repeat an earlier one of their own split."
+    )
+    across: Count | None = Field(
+        default=None,
+        description="The most samples that are in an earlier split too: "
+        "what a test set must not share with a training set.",
+    )
+
+
+class ContractEntry(_Model):
+    """What the decoded values must be like, beyond their form. `audit` checks it."""
+
+    duplicates: DuplicatesEntry | None = Field(default=None, description="How many samples may repeat another one.")
+    balance: Annotated[int | float, Field(ge=1)] | None = Field(
+        default=None,
+        description="In each split, how many times as many samples the largest class may have as the smallest; "
+        "1 is the same.",
+    )
+    constant: Count | None = Field(
+        default=None,
+        description="The most samples of a field with a shape (images, features) that may be all of one value.",
+    )
+    empty: Count | None = Field(default=None, description="The most texts that may have nothing but blanks.")
+
+
+class Entry(_Model):
+    """One data set: thing, what it is, its form, what it holds, how it splits, where it is."""
+
+    title: Words = Field(description="What it is, in a line.")
+    description: Words | None = Field(default=None, description="What a person should know before using it.")
+    status: Literal["shipped", "remote"] = Field(
+        description="shipped: its bytes come with this project. remote: fetched on first use."
+    )
+    format: Words = Field(description="Its form on disk: the name of a decoder.")
+    options: Mapping[str, Any] = Field(default={}, description="The decoder's options.")
+    license: Words = Field(description='The licence, or "not stated by the authors".')
+    source: Words = Field(description="Where it comes from: the page of its authors.")
+    citation: Words | None = Field(default=None, description="How its authors want it cited.")
+    used_by: WordList = Field(default=(), description="Paths of the scripts that use it, relative to the manifest.")
+    folder: Words | None = Field(default=None, description="The folder its files are in; its own name if left out.")
+    fields: Mapping[str, FieldEntry] = Field(
+        min_length=1, description="What every sample has, by name, in the order handed over."
+    )
+    splits: Mapping[str, SplitEntry] = Field(min_length=1, description="How it splits, by name.")
+    contract: ContractEntry | None = Field(
+        default=None, description="What `audit` must find of the decoded values, beyond their form."
+    )
+    mirrors: WordList = Field(
+        default=(),
+        description="Addresses to which a file's name is appended, in the order to try them; each ends in a slash.",
+    )
+    files: Mapping[str, FileEntry] = Field(min_length=1, description="Every file, by its path below the folder.")
+
+    @property
+    def bytes(self) -> int:
+        """The size of all files together."""
+        return sum(file.bytes for file in self.files.values())
+
+
+class Declarations(_Model):
+    """A manifest of data sets."""
+
+    version: Literal[1] = Field(description="The version of this layout.")
+    download_to: Words = Field(default=DOWNLOAD_TO, description="The folder for downloads, relative to this file.")
+    shipped_in: Words = Field(default="datasets", description="The folder of the shipped bytes, relative to this file.")
+    shipped_budget_bytes: Positive | None = Field(
+        default=None, description="The most bytes that the folder of the shipped bytes may hold."
+    )
+    datasets: Mapping[str, Entry] = Field(description="Every data set, by the name that get() takes.")

@@ -1,0 +1,348 @@
+"""Checks across the values of a manifest: names, paths, URLs, limits.
+
+What is of another type than it should be is passed over, because Pydantic reports it.
+
+A model checks one value; these check values against each other. They read the plain data, before and
+whatever Pydantic says of it, so that one wrong key hides nothing else: a part of the wrong type is passed
+over here, because Pydantic reports it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from tinytorch_datasets.dataset import Dataset, Split
+from tinytorch_datasets.errors import Keys, Problems, did_you_mean
+from tinytorch_datasets.manifest.filenames import clashes, folded, why_hidden, why_unsafe
+from tinytorch_datasets.manifest.models import Declarations, SplitEntry
+from tinytorch_datasets.plan import DTYPES, TEXT
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """The value, or an empty mapping if it is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def repeats(values: Any, kind: str) -> Iterator[tuple[int, str]]:
+    """The positions in a list of texts at which one stands again, each with what is wrong."""
+    if not isinstance(values, list):
+        return
+    first: dict[Any, int] = {}
+    for i, value in enumerate(values):
+        if isinstance(value, str) and first.setdefault(value, i) != i:
+            yield i, f"the {kind} {value!r} is there twice"
+
+
+# What no data set needs, and no computer holds: NumPy counts bytes in 64 bits and has 32 dimensions.
+MOST_SAMPLES = 10**12
+MOST_SAMPLE_BYTES = 2**31
+MOST_SHAPE = 31
+
+
+def wrong_range(span: list[float], dtype: Any) -> Iterator[str]:
+    """What is wrong with a range of values of that dtype."""
+    low, high = span
+    if low > high:
+        yield f"the lowest value comes first; {low} is more than {high}"
+    if dtype in DTYPES and np.dtype(dtype).kind in "uib":
+        limits = (0, 1) if dtype == "bool" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+        if low < limits[0] or high > limits[1]:
+            yield f"{dtype} holds {limits[0]} to {limits[1]}, so it cannot reach {low} to {high}"
+
+
+def wrong_shape(shape: Any, dtype: Any) -> Iterator[str]:
+    """What is wrong with the shape of one sample of that dtype."""
+    if not isinstance(shape, list) or not all(isinstance(length, int) for length in shape):
+        return
+    if len(shape) > MOST_SHAPE:
+        yield f"has {len(shape)} dimensions, the most is {MOST_SHAPE}"
+    elif dtype in DTYPES and (nbytes := math.prod(shape) * np.dtype(dtype).itemsize) > MOST_SAMPLE_BYTES:
+        yield f"makes a sample of {nbytes:,} bytes, the most is {MOST_SAMPLE_BYTES:,}"
+
+
+_FOLDERS = ("download_to", "shipped_in")
+
+
+def of_folders(data: Mapping[str, Any]) -> Problems:
+    """What is wrong with the two folders that a manifest names, or that are taken where it does not."""
+    named = {key: data.get(key, Declarations.model_fields[key].default) for key in _FOLDERS}
+    texts = {key: folder for key, folder in named.items() if isinstance(folder, str)}
+    for key, folder in texts.items():
+        if wrong := why_unsafe(folder):
+            yield (key,), wrong
+    parts = [folded(folder).split("/") for folder in texts.values()]
+    if len(parts) == len(_FOLDERS) and all(one == other for one, other in zip(*parts, strict=False)):
+        key = _FOLDERS[0] if _FOLDERS[0] in data else _FOLDERS[1]
+        of_both = "one folder" if parts[0] == parts[1] else "inside one another"
+        told = " and ".join(f"{key} {folder!r}" for key, folder in named.items())
+        yield (key,), f"{told} are {of_both}; keep downloads, which `clean` removes, apart from what ships"
+
+
+def of_entry(entry: Mapping[str, Any]) -> Problems:
+    """What is wrong with the names and addresses of one data set's files."""
+    met: dict[str, str] = {}
+    files = mapping(entry.get("files"))
+    for name, file in files.items():
+        at: Keys = ("files", name)
+        if wrong := why_unsafe(name):
+            yield at, wrong
+        same = met.setdefault(folded(name), name)
+        if same != name:
+            yield at, f"{name!r} and {same!r} are one file on a disk that folds letter case"
+        urls = mapping(file).get("urls")
+        if isinstance(urls, list):
+            yield from (((*at, "urls", i), what) for i, what in _addresses(urls, "url"))
+        if entry.get("status") == "remote" and not urls and not entry.get("mirrors"):
+            yield at, "is remote but has no mirror and no url"
+    if isinstance(folder := entry.get("folder"), str) and (wrong := why_unsafe(folder) or why_hidden(folder)):
+        yield ("folder",), wrong
+    used_by = entry.get("used_by")
+    for i, script in enumerate(used_by if isinstance(used_by, list) else ()):
+        if isinstance(script, str) and (wrong := why_unsafe(script)):
+            yield ("used_by", i), wrong
+    mirrors = entry.get("mirrors")
+    if isinstance(mirrors, list):
+        yield from ((("mirrors", i), what) for i, what in _addresses(mirrors, "mirror"))
+
+
+def _addresses(addresses: list[Any], kind: str) -> Iterator[tuple[int, str]]:
+    yield from repeats(addresses, kind)
+    for i, address in enumerate(addresses):
+        if not isinstance(address, str):
+            continue
+        try:
+            parts = urlsplit(address)
+            secret, _ = parts.username or parts.password, parts.port
+        except ValueError as error:
+            yield i, f"not an address: {error}"
+            continue
+        if parts.scheme not in ("http", "https"):
+            yield i, f"must start with https:// or http://, is {address!r}"
+        elif not parts.hostname:
+            yield i, f"names no host, is {address!r}"
+        if secret:
+            yield i, "carries a user name or password; a manifest is read by everyone"
+        if kind == "mirror" and not address.endswith("/"):
+            yield i, f"must end in '/', because a file's name is appended to it: {address!r}"
+        if kind == "mirror" and (sign := next((sign for sign in "?#" if sign in address), "")):
+            yield i, f"has a {sign!r} in it, after which a file's name would be no part of the path; write whole urls"
+        if any(ord(c) <= 32 or ord(c) == 127 for c in address):
+            yield i, "has a blank or control character in it"
+
+
+def shared(datasets: Mapping[str, Any]) -> Problems:
+    """What is wrong with the files of several data sets in one folder: they may be the same, but in no other's way."""
+    owners: dict[str, list[tuple[str, str, str]]] = {}
+    for dataset, entry in datasets.items():
+        folder = mapping(entry).get("folder") or dataset
+        for name in mapping(mapping(entry).get("files")):
+            if isinstance(folder, str) and not why_unsafe(path := f"{folder}/{name}"):
+                owners.setdefault(folded(path), []).append((dataset, name, path))
+    for (first, its_name, _), *others in owners.values():
+        promise = _promise(datasets[first], its_name)
+        for dataset, name, path in others:
+            if dataset != first and promise != _promise(datasets[dataset], name):
+                what = f"{path} is another file in {first!r}; give one of them a `folder`"
+                yield ("datasets", dataset, "files", name), what
+    for path, what in clashes(told[0][2] for told in owners.values()):
+        for dataset, name, _ in owners[folded(path)]:
+            yield ("datasets", dataset, "files", name), what
+
+
+def _promise(entry: Any, name: str) -> Any:
+    file = mapping(entry["files"][name])
+    return file.get("sha256"), file.get("bytes")
+
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_FIELD = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_SPLIT_KEYS = tuple(SplitEntry.model_fields)
+
+# Names that the manifest or code already means something by, so that no field or split may have them.
+_RESERVED = {*_SPLIT_KEYS, *(name for cls in (Split, Dataset) for name in dir(cls) if not name.startswith("_"))}
+
+
+class _Format(Protocol):
+    @property
+    def layout(self) -> str: ...
+    @property
+    def options(self) -> Mapping[str, Any]: ...
+    @property
+    def required(self) -> frozenset[str]: ...
+    @property
+    def check(self) -> Callable[[Mapping[str, Any], Iterable[str], Iterable[str]], Problems]: ...
+
+
+class Formats(Protocol):
+    """The formats there are: handed in, because decoders stand on a higher floor than the manifest."""
+
+    def known(self) -> tuple[str, ...]:
+        """Their names."""
+
+    def of(self, name: str) -> _Format:
+        """The one of that name."""
+
+
+def broken(data: object, formats: Formats) -> Problems:
+    """Every rule that the manifest's plain data breaks: the path of the value, and what is wrong."""
+    datasets = mapping(mapping(data).get("datasets"))
+    for name, entry in datasets.items():
+        at = ("datasets", name)
+        if not _NAME.fullmatch(name):
+            yield at, "a name is lowercase letters, digits, '.', '_' and '-', at most 64, not starting with a sign"
+        if not isinstance(entry, dict):
+            continue
+        for keys, what in (*(found for rule in _RULES for found in rule(entry, formats)), *of_entry(entry)):
+            yield (*at, *keys), what
+    yield from shared(datasets)
+    yield from of_folders(mapping(data))
+
+
+def _format(entry: dict[str, Any], formats: Formats) -> Problems:
+    name = entry.get("format")
+    if not isinstance(name, str):
+        return
+    known = formats.known()
+    if name not in known:
+        yield (
+            ("format",),
+            f"no decoder for format {name!r}" + (did_you_mean(name, known) or f"; there are {', '.join(known)}"),
+        )
+        return
+    form = formats.of(name)
+    options = mapping(entry.get("options"))
+    sound = {}
+    for option, value in options.items():
+        if option not in form.options:
+            told = did_you_mean(option, form.options) or f"; it has {', '.join(form.options) or 'none'}"
+            yield ("options", option), f"format {name!r} has no such option{told}"
+        elif wrong := list(_option(option, value, form.options[option])):
+            yield from wrong
+        else:
+            sound[option] = value
+    for keys, what in form.check(sound, mapping(entry.get("fields")), mapping(entry.get("splits"))):
+        yield ("options", *keys), what
+    for option in form.required - options.keys():
+        yield ("options",) if options else ("format",), f"format {name!r} needs the option {option!r}"
+    yield from _layout(entry, name, form.layout)
+
+
+def _option(option: str, value: Any, annotation: Any) -> Problems:
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    try:
+        TypeAdapter(annotation, config=ConfigDict(strict=True)).validate_python(value)
+    except ValidationError as error:
+        for finding in error.errors(include_url=False)[:1]:
+            inside = tuple(key for key in finding["loc"] if _has(value, key))
+            wish = finding["msg"].replace("Input should be", "must be")
+            yield ("options", option, *inside), f"{wish}, is {finding['input']!r}"
+
+
+def _has(value: Any, key: str | int) -> bool:
+    return (isinstance(value, dict) and key in value) or (isinstance(value, list) and isinstance(key, int))
+
+
+def _layout(entry: dict[str, Any], name: str, layout: str) -> Problems:
+    fields = mapping(entry.get("fields"))
+    for split, body in mapping(entry.get("splits")).items():
+        if not isinstance(body, dict):
+            continue
+        at = ("splits", split)
+        if layout == "file per field":
+            if "file" in body:
+                yield (*at, "file"), f"format {name!r} has a file for each field: name them as `field: file`"
+            else:
+                for field in fields.keys() - body.keys():
+                    yield at, f"names no file for the field {field!r}"
+        elif "file" not in body:
+            yield at, f"names no file: format {name!r} has all fields of a split in one"
+        if layout == "members" and "members" not in body:
+            yield at, f"names no members: format {name!r} has several in one archive"
+        if layout != "members" and "members" in body:
+            yield (*at, "members"), f"format {name!r} has no members"
+
+
+def _fields(entry: dict[str, Any], formats: Formats) -> Problems:
+    for name, field in mapping(entry.get("fields")).items():
+        at: Keys = ("fields", name)
+        if not _FIELD.fullmatch(name) or name in _RESERVED:
+            reserved = "; this one has a meaning of its own in code" if name in _RESERVED else ""
+            yield at, "a field's name is lowercase letters, digits and '_', starting with a letter" + reserved
+        if not isinstance(field, dict):
+            continue
+        dtype, classes, span = field.get("dtype"), field.get("classes"), field.get("range")
+        if classes is not None:
+            if dtype != "int64":
+                yield (*at, "dtype"), f"a field with classes is int64, whatever the file holds; is {dtype!r}"
+            if field.get("shape"):
+                yield (*at, "shape"), "a field with classes is one label a sample, so it has no shape"
+            yield from (((*at, "classes", i), what) for i, what in repeats(classes, "class"))
+        yield from (((*at, "shape"), what) for what in wrong_shape(field.get("shape"), dtype))
+        if dtype == TEXT:
+            for key in ("shape", "range", "classes"):
+                if key in field:
+                    yield (*at, key), f"text has no {key}"
+        elif field.get("per") == "split":
+            yield (*at, "per"), "only text can belong to the split as a whole"
+        if isinstance(span, list) and len(span) == 2 and all(isinstance(end, int | float) for end in span):
+            yield from (((*at, "range"), what) for what in wrong_range(span, dtype))
+
+
+def _splits(entry: dict[str, Any], formats: Formats) -> Problems:
+    fields, files = mapping(entry.get("fields")), mapping(entry.get("files"))
+    places: dict[str, str] = {}
+    for name, split in mapping(entry.get("splits")).items():
+        at: Keys = ("splits", name)
+        if not _FIELD.fullmatch(name) or name in _RESERVED:
+            yield at, "a split's name is lowercase letters, digits and '_', and nothing that code already means"
+        if not isinstance(split, dict):
+            continue
+        if isinstance(split.get("samples"), int) and split["samples"] > MOST_SAMPLES:
+            yield (*at, "samples"), f"must be {MOST_SAMPLES:,} or fewer, is {split['samples']:,}"
+        named = {key: value for key, value in split.items() if key not in _SPLIT_KEYS}
+        other = places.setdefault(
+            repr((split.get("file"), split.get("members"), sorted(named.items(), key=repr))), name
+        )
+        if other != name:
+            yield at, f"is where {other!r} is: the same file, and the same places in it"
+        for key in named.keys() - fields.keys():
+            yield (*at, key), f"no field of that name{did_you_mean(key, [*fields, *_SPLIT_KEYS])}"
+        inside = split.get("file")
+        for key, file in {"file": inside, **({} if inside else named)}.items():
+            if isinstance(file, str) and file not in files:
+                yield (*at, key), f"{file!r} is not under files{did_you_mean(file, files)}"
+        members = split.get("members")
+        yield from (((*at, "members", i), what) for i, what in repeats(members, "member"))
+        for i, member in enumerate(members if isinstance(members, list) else ()):
+            if isinstance(member, str) and (wrong := why_unsafe(member)):
+                yield (*at, "members", i), wrong
+
+
+def _contents(entry: dict[str, Any], formats: Formats) -> Problems:
+    fields, splits = mapping(entry.get("fields")), mapping(entry.get("splits"))
+    for name, body in fields.items():
+        for split in mapping(mapping(body).get("sha256")).keys() - splits.keys():
+            yield ("fields", name, "sha256", split), f"no split of that name{did_you_mean(split, splits)}"
+    contract = mapping(entry.get("contract"))
+    of = mapping(contract.get("duplicates")).get("of")
+    for i, field in enumerate(of if isinstance(of, list) else ()):
+        if isinstance(field, str) and field not in fields:
+            yield ("contract", "duplicates", "of", i), f"no field of that name{did_you_mean(str(field), fields)}"
+        elif isinstance(field, str) and mapping(fields[field]).get("per") == "split":
+            yield ("contract", "duplicates", "of", i), f"a split has one {field!r}, so no sample repeats another's"
+    first = next(iter(fields), "")
+    if "duplicates" in contract and not of and mapping(fields.get(first)).get("per") == "split":
+        what = f"are of the first field if none is named, and a split has one {first!r}: name others under `of`"
+        yield ("contract", "duplicates"), what
+    if "balance" in contract and not any("classes" in mapping(field) for field in fields.values()):
+        yield ("contract", "balance"), "no field has classes to be balanced"
+
+
+_RULES: tuple[Callable[[dict[str, Any], Formats], Problems], ...] = (_format, _fields, _splits, _contents)

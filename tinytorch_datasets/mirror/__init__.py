@@ -1,0 +1,1 @@
+"""Mirror folders: verified copies, and a server for a class."""

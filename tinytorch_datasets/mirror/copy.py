@@ -1,0 +1,178 @@
+"""Mirror folders: verified copies of downloads, with SHA256SUMS.
+
+A mirror is a folder: ``<folder>/<file>`` of every data set, the manifest, and SHA256SUMS. It can be carried on a stick,
+served over HTTP (`serving.py`), or copied to any web server; `get(..., mirror=...)` reads all of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from tinytorch_datasets import pipeline
+from tinytorch_datasets.digests import digest
+from tinytorch_datasets.fetch import fetch
+from tinytorch_datasets.manifest.manifest import Manifest
+from tinytorch_datasets.plan import File, Plan
+from tinytorch_datasets.progress import Progress
+from tinytorch_datasets.settings import Settings
+from tinytorch_datasets.storage.files import reading, whole_file, writing
+from tinytorch_datasets.verify.files import broken, check_size
+
+SUMS = "SHA256SUMS"
+CHUNK_BYTES = 2**20
+
+_LISTED = re.compile(r"([0-9a-f]{64}) [ *](.+)")  # with a star `sha256sum` tells that it read bytes, not text
+
+
+@dataclass(frozen=True)
+class Mirrored:
+    """What was done for one data set: files copied now, files that were there already, and bytes in all."""
+
+    name: str
+    copied: int
+    kept: int
+    bytes: int
+
+
+def mirror(
+    book: Manifest,
+    folder: Path,
+    names: Sequence[str] = (),
+    *,
+    source: str | None = None,
+    offline: bool | None = None,
+    progress: Progress | None = None,
+    done: Callable[[Mirrored], None] = lambda mirrored: None,
+) -> list[Mirrored]:
+    """Copy the verified files of the named data sets (none named means all) to a mirror folder.
+
+    What is not on this computer is fetched first. A file that is in the folder already, with the right hash, is left
+    alone, so an interrupted run goes on where it stopped. The same data sets give the same folder, byte for byte.
+
+    Raises:
+        FetchError: A file could not be fetched.
+        VerifyError: A file on this computer is not the promised one.
+        StorageError: The folder cannot be written to, or a file on this computer not be read.
+    """
+    folder = folder.expanduser().absolute()
+    where, settings = pipeline.places(book), Settings.from_environment()
+    plans = [pipeline.planned(book, name, where) for name in names or book.datasets]
+    results = []
+    for plan in plans:
+        if plan.status == "remote" and not _all_there(plan, folder):
+            fetch(
+                plan.files,
+                plan.root,
+                folder=plan.folder,
+                mirror=source or settings.mirror,
+                offline=settings.offline if offline is None else offline,
+                locks=where.cache / "locks",
+                progress=progress,
+                dataset=plan.name,
+            )
+        results.append(_mirrored(plan, folder))
+        done(results[-1])
+    _write(folder / book.path.name, book.path.read_bytes())
+    sums = {f"{plan.folder}/{file.name}": file.sha256 for plan in plans for file in plan.files}
+    with writing(folder / SUMS):
+        sums = {**_earlier(book, folder), **sums, book.path.name: book.sha256}
+    lines = [f"{sha256}  {name}\n" for name, sha256 in sorted(sums.items())]
+    _write(folder / SUMS, "".join(lines).encode())
+    return results
+
+
+def sums_in(folder: Path) -> dict[str, str]:
+    """What SHA256SUMS in a mirror folder says: the sha256 of each file by its path. Empty without it."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        return {line.name: line.sha256 for line in listed_in(folder) if line.name}
+    return {}
+
+
+class Listed(NamedTuple):
+    """A line of SHA256SUMS, its number from 1; without `name` if it does not say the sha256 of a file."""
+
+    number: int
+    sha256: str
+    name: str
+
+
+def listed_in(folder: Path) -> list[Listed]:
+    """The lines of SHA256SUMS in a mirror folder.
+
+    Raises:
+        OSError: It is not there, or cannot be read.
+    """
+    found = []
+    lines = (folder / SUMS).read_bytes().decode("utf-8", "replace").removesuffix("\n")
+    for number, line in enumerate(lines.split("\n") if lines else (), 1):
+        parts = _LISTED.fullmatch(line.removesuffix("\r"))
+        found.append(Listed(number, parts[1], parts[2]) if parts else Listed(number, "", ""))
+    return found
+
+
+def _earlier(book: Manifest, folder: Path) -> dict[str, str]:
+    """What an earlier run wrote of other data sets, so far as this manifest still declares it so."""
+    declared = {
+        f"{book.folder(name)}/{file}": facts.sha256
+        for name, entry in book.datasets.items()
+        for file, facts in entry.files.items()
+    }
+    return {name: sha256 for name, sha256 in sums_in(folder).items() if declared.get(name) == sha256}
+
+
+def _all_there(plan: Plan, folder: Path) -> bool:
+    return all(_is_right(folder / plan.folder / file.name, file) for file in plan.files)
+
+
+def _is_right(path: Path, file: File) -> bool:
+    if not path.is_file() or path.stat().st_size != file.bytes:
+        return False
+    try:
+        return digest(path).sha256 == file.sha256
+    except OSError:
+        return False  # and if it cannot be replaced either, that is said then
+
+
+def _mirrored(plan: Plan, folder: Path) -> Mirrored:
+    copied = kept = 0
+    for file in plan.files:
+        target = folder / plan.folder / file.name
+        if _is_right(target, file):
+            kept += 1
+        else:
+            _copy(plan, file, target)
+            copied += 1
+    return Mirrored(plan.name, copied, kept, sum(file.bytes for file in plan.files))
+
+
+def _copy(plan: Plan, file: File, target: Path) -> None:
+    """Copy and hash in one pass; what is not the promised file never gets its name."""
+    source, mend, sha256 = plan.root / file.name, pipeline.mend(plan), hashlib.sha256()
+    check_size(source, file, mend=mend)
+    with whole_file(target) as out:
+        for chunk in _chunks(source, file, mend):
+            sha256.update(chunk)
+            out.write(chunk)
+        if sha256.hexdigest() != file.sha256:
+            raise broken(source, file, sha256.hexdigest(), mend=mend)
+
+
+def _chunks(source: Path, file: File, mend: str) -> Iterator[bytes]:
+    with reading(source, where=file.where, mend=mend), source.open("rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            yield chunk
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a small file, unless it is there already just so."""
+    with writing(path):
+        if path.is_file() and path.read_bytes() == data:
+            return
+    with whole_file(path) as out:
+        out.write(data)

@@ -1,0 +1,260 @@
+"""The order of the stages: manifest, fetch, verify, decode, cache.
+
+Manifest, fetch, verify, decode, cache, hand over: `run` is the one function that knows, and no stage calls
+another.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Generator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tinytorch_datasets import formats, settings
+from tinytorch_datasets.errors import ChangedFile, DecodeError, MissingFile, StorageError
+from tinytorch_datasets.fetch import PATIENCE, Patience, fetch, leftovers
+from tinytorch_datasets.manifest import compiled
+from tinytorch_datasets.plan import Block, Declared, Plan
+from tinytorch_datasets.settings import Places
+from tinytorch_datasets.storage import arrays as array_store
+from tinytorch_datasets.storage import files as disk
+from tinytorch_datasets.storage import lock
+from tinytorch_datasets.storage import receipt as receipts
+from tinytorch_datasets.storage.arrays import arrays_hold, remember_arrays
+from tinytorch_datasets.storage.memmap import stamp
+from tinytorch_datasets.storage.receipt import Receipt, SplitReceipt
+from tinytorch_datasets.storage.stat_cache import Mode, Stamps
+from tinytorch_datasets.verify import arrays as value_checks
+from tinytorch_datasets.verify.files import check, get_anew, unchanged
+
+if TYPE_CHECKING:
+    from tinytorch_datasets.dataset import Dataset
+    from tinytorch_datasets.manifest.manifest import Manifest
+    from tinytorch_datasets.progress import Progress
+
+
+# Other programs clean the cache while we fill it, or touch a file while we read it; mostly once.
+TRIES = 3
+# What is decoded was verified: its bytes are the promised ones, whatever they turn out to hold.
+CORRECT_THE_ENTRY = "The file has its declared hash, so correct the entry"
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest in that file, checked against the formats there are."""
+    from tinytorch_datasets.manifest import manifest  # and with it YAML and Pydantic
+
+    return manifest.load(path, formats)
+
+
+def declared(path: Path, name: str) -> Declared:
+    """What the manifest in that file declares of a data set: as it was compiled, or else read and checked now."""
+    return compiled.declared(path, name) or read_manifest(path).declared(name)
+
+
+def compile_manifest(path: Path) -> bytes:
+    """The compiled form of the manifest in that file, which is read and checked now."""
+    book = read_manifest(path)
+    return compiled.written(book.declared(name) for name in book.datasets)
+
+
+def run(
+    declared: Declared,
+    where: Places,
+    *,
+    mirror: str | None,
+    offline: bool,
+    verify: Mode,
+    progress: Progress | None,
+    patience: Patience | None = None,
+    opened: Callable[[Receipt], Dataset],
+) -> Dataset:
+    """Every stage for one data set, and the receipt that lets the next `get` skip them; `opened` opens what it says."""
+    plan = placed(declared.plan, where)
+    stamps = stamps_of(plan, where)
+    if plan.status == "remote":
+        brought = fetch(
+            plan.files,
+            plan.root,
+            folder=plan.folder,
+            mirror=mirror,
+            offline=offline,
+            locks=where.cache / "locks",
+            progress=progress,
+            dataset=plan.name,
+            patience=patience or PATIENCE,
+        )
+        for file, seen in brought:
+            if seen is not None:
+                stamps.remember(plan.root / file.name, file.sha256, seen)
+    for trial in range(TRIES):
+        try:
+            return opened(_receipt(declared, plan, where, mode=verify, stamps=stamps))
+        except MissingFile:
+            raise
+        except ChangedFile:
+            if trial == TRIES - 1:
+                raise
+        except FileNotFoundError as error:
+            gone = error
+    what = f"{gone.filename or plan.name} was gone {TRIES} times when it was about to be opened"
+    raise StorageError(what, mend="Wait until whatever cleans the folder has ended.", path=where.cache) from gone
+
+
+def _receipt(declared: Declared, plan: Plan, where: Places, *, mode: Mode, stamps: Stamps) -> Receipt:
+    """The stages after fetching."""
+    for file in plan.files:
+        check(plan.root / file.name, file, mode=mode, stamps=stamps, mend=mend(plan))
+    arrays = decoded(plan, where, mode=mode, stamps=stamps)
+    receipt = receipt_of(declared, plan, arrays)
+    unchanged(plan, stamps)  # whose stamps the receipt has
+    stamps.save()
+    disk.keep(Path(receipts.place(where.cache, declared.manifest, plan.name)), receipt.written())
+    return receipt
+
+
+def places(book: Manifest, home: str | os.PathLike[str] | None = None) -> Places:
+    """The folders that a manifest's data lives in; `home` overrules where its downloads are."""
+    root = None if home is None else settings.absolute(home)
+    return settings.places(book.path, root, download_to=book.download_to, shipped_in=book.shipped_in)
+
+
+def planned(book: Manifest, name: str, where: Places) -> Plan:
+    """The plan of one data set, its files placed where they are or will be."""
+    return placed(book.plan(name), where)
+
+
+def placed(plan: Plan, where: Places) -> Plan:
+    """The same plan, its files placed where they are or will be."""
+    names = tuple(file.name for file in plan.files)
+    return plan.under(where.files(plan.folder, shipped=plan.status == "shipped", names=names))
+
+
+def mend(plan: Plan) -> str:
+    """What a person does about a file of this plan that is not right."""
+    if plan.status == "shipped":
+        return "Restore it: `git checkout` it in a clone, or reinstall the package."
+    return get_anew(plan.name)
+
+
+def stamps_of(plan: Plan, where: Places) -> Stamps:
+    """What was hashed before of a data set's files and arrays."""
+    return Stamps(where.cache / "stamps" / f"{plan.name}.json")
+
+
+def decoded(plan: Plan, where: Places, *, mode: Mode, stamps: Stamps) -> Path:
+    """The folder of a plan's decoded arrays, decoded now unless they are there as they were written.
+
+    Its files must have been verified: decoders read what is on disk.
+    """
+    for kept in array_folders(plan, where):
+        if arrays_hold(plan, kept, mode=mode, stamps=stamps):
+            return kept
+    target = where.cache / "arrays" / array_store.folder_name(plan, formats.of(plan.format).version)
+    with lock.turn(where.cache / "locks", target.name):
+        # Whoever had the turn before may have decoded it.
+        if not arrays_hold(plan, target, mode=mode, stamps=stamps):
+            array_store.sweep(where.cache)
+            with closing(_of_unchanged_files(plan, stamps)) as made:  # and its files, should writing fail
+                array_store.write(target, made)
+            remember_arrays(plan, target, stamps)
+    return target
+
+
+def _of_unchanged_files(plan: Plan, stamps: Stamps) -> Generator[Block, None, None]:
+    """All values, and an error in the end if they may be of other bytes than those that were hashed."""
+    try:
+        yield from blocks(plan)
+    except DecodeError:
+        unchanged(plan, stamps)  # if not, that is what is wrong
+        raise
+    except OSError as error:  # of reading: `cache.write` would say that it cannot write
+        with disk.reading(Path(error.filename or plan.root), where=plan.where, mend=mend(plan)):
+            raise
+    unchanged(plan, stamps)
+
+
+def array_folders(plan: Plan, where: Places) -> list[Path]:
+    """Every folder that may have a plan's decoded arrays, in the order to look."""
+    name = array_store.folder_name(plan, formats.of(plan.format).version)
+    return [kept / "arrays" / name for kept in where.caches]
+
+
+def blocks(plan: Plan, *, mend: str | None = None) -> Generator[Block, None, None]:
+    """All values of a data set, decoded from its verified files and checked against what is declared.
+
+    Raises:
+        DecodeError: A file is not what its format, or the manifest, says. It names the line of the manifest, and what
+            to do: what the error itself says, or `mend`, or else to correct the entry.
+    """
+    form = formats.of(plan.format)
+    try:
+        yield from value_checks.checked(form.decode(plan.splits, **plan.options), plan.splits)
+    except DecodeError as error:
+        error.where = error.where or value_checks.promised_at(error, plan.splits) or plan.where
+        correct = f"{CORRECT_THE_ENTRY}; `tinytorch-datasets audit {plan.name}` lists all that differs."
+        error.mend = error.mend or mend or correct
+        raise
+
+
+def receipt_of(declared: Declared, plan: Plan, arrays: Path) -> Receipt:
+    """What opening the data set takes, made from the plan and from the decoded arrays' own headers.
+
+    Raises:
+        FileNotFoundError: An array is gone, or not whole; or a file is.
+    """
+    splits = []
+    stamped = [declared.manifest, *(plan.root / file.name for file in plan.files)]
+    for split in plan.splits:
+        parts = {field: array_store.parts_of(column, arrays) for field, column in split.columns.items()}
+        stamped += [arrays / part.file for found in parts.values() for part in found]
+        columns = split.columns
+        splits.append(
+            SplitReceipt(
+                split.name,
+                {field: found for field, found in parts.items() if columns[field].per == "sample"},
+                {field: found[0] for field, found in parts.items() if columns[field].per == "split"},
+                {field: c.range[1] for field, c in columns.items() if c.range and c.range[0] == 0 and c.shape},
+            )
+        )
+    stamps = {str(path): stamp(path) for path in stamped}
+    # The manifest's stamp is of before it was read: a change since then is a change.
+    stamps[str(declared.manifest)] = declared.stamp
+    return Receipt(
+        name=plan.name,
+        manifest=str(declared.manifest),
+        folder=str(arrays),
+        splits=tuple(splits),
+        classes=plan.classes,
+        manifest_sha256=declared.sha256,
+        files={str(plan.root / file.name): file.sha256 for file in plan.files},
+        runs=array_store.runs(arrays),
+        entry=declared.entry,
+        stamps=stamps,
+    )
+
+
+def shipped_files(book: Manifest, where: Places) -> set[Path]:
+    """Every file that ships, whichever entry declares it."""
+    shipped = (name for name, entry in book.datasets.items() if entry.status == "shipped")
+    return {where.shipped / book.folder(name) / file for name in shipped for file in book.entry(name).files}
+
+
+def clean(plan: Plan, where: Places, *, downloads: bool = True, sparing: Collection[Path] = ()) -> int:
+    """Remove a data set's decoded arrays and, if it is remote, its downloads, whole or in part; the bytes freed.
+
+    Files in `sparing` are not removed, as those that ship, in whose folder downloads may be as well.
+    """
+    spared = {path.resolve() for path in sparing}
+    freed = array_store.clean(where.cache, plan.name)
+    for receipt in (where.cache / "receipts").glob(f"{plan.name}-*.json"):
+        if receipt.stem.rpartition("-")[0] == plan.name:
+            freed += disk.remove(receipt)
+    if downloads and plan.status == "remote":
+        for file in plan.files:
+            target = plan.root / file.name
+            if target.resolve() not in spared:
+                freed += sum(disk.remove(path) for path in (target, *leftovers(target)))
+        freed += disk.remove(where.cache / "stamps" / f"{plan.name}.json")
+    return freed

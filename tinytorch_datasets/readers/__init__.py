@@ -1,0 +1,1 @@
+"""What formats share: bytes in, values out."""

@@ -1,0 +1,152 @@
+"""`Stream`: the bytes of a file, decompressed, never more than declared.
+
+A file is compressed or not by its own first bytes, never by its name. Checksums are checked because streams are
+read to their end.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, NoReturn
+
+from tinytorch_datasets.concurrency import Ahead
+from tinytorch_datasets.errors import Aspect, ContentError, DecodeError
+from tinytorch_datasets.readers.compression import CODECS, MAGIC_BYTES, Inflated
+
+OUTPUT_CHUNK = 1 << 20
+
+# How far past its proper end a stream is read, to say how much more there is.
+OVERRUN = 1 << 16
+
+# So many of the files that are read one after the other are inflated ahead, beside the one that is being read.
+FILES_AHEAD = 2
+
+
+class Stream:
+    """Bytes to be read once, from front to end, of a file or of a member of an archive.
+
+    `read` gives at most so many bytes, and none at the end. At most `limit` bytes are given out; if more come,
+    the error repeats `promise`, which says what was declared instead. `size` is the length, where it is known.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        read: Callable[[int], bytes],
+        *,
+        member: str = "",
+        size: int | None = None,
+        limit: int | None = None,
+        promise: str = "",
+    ) -> None:
+        self.path, self.member, self.size = path, member, size
+        self._read, self.limit, self._promise = read, limit, promise
+        self._given, self._again = 0, b""
+
+    def begin_with(self, begun: bytes) -> None:
+        """Give out once more what was looked at, before what comes next."""
+        self._again = begun
+
+    def some(self, most: int) -> bytes:
+        """At most `most` bytes, and none only at the end."""
+        if self._again:
+            out, self._again = self._again[:most], self._again[most:]
+            return out
+        if self.limit is None:
+            return self._read(most)
+        left = self.limit - self._given
+        out = self._read(min(most, left) if left else 1)
+        if out and not left:
+            reason = f"more than {self.limit:,} bytes come out of it, but {self._promise}"
+            self.refuse(reason, aspect="bytes", expected=self.limit, actual=f"more than {self.limit}")
+        self._given += len(out)
+        return out
+
+    def fill(self, view: memoryview) -> int:
+        """Read into `view` until it is full or the end is reached; how many bytes came."""
+        done = 0
+        while done < len(view) and (piece := self.some(min(len(view) - done, OUTPUT_CHUNK))):
+            view[done : done + len(piece)] = piece
+            done += len(piece)
+        return done
+
+    def take(self, count: int, what: str) -> bytearray:
+        """Exactly `count` bytes, which are `what`; only ever called with counts within what was declared."""
+        out = bytearray(count)
+        came = self.fill(memoryview(out))
+        if came < count:
+            self.fail(f"it ends inside {what}: {count:,} bytes expected, {came:,} came")
+        return out
+
+    def whole(self) -> bytes:
+        """All bytes to the end. The stream must have a limit."""
+        assert self.limit is not None
+        # Grown in place and handed over as it is: b"".join would hold everything twice.
+        out = io.BytesIO()
+        out.writelines(iter(lambda: self.some(OUTPUT_CHUNK), b""))
+        return out.getvalue()
+
+    def skip(self, count: int) -> int:
+        """Read past `count` bytes; how many came."""
+        done = 0
+        while done < count and (piece := self.some(min(count - done, OUTPUT_CHUNK))):
+            done += len(piece)
+        return done
+
+    def end(self, promised: str) -> None:
+        """Refuse anything that still comes; `promised` says what should have been all."""
+        extra = self.skip(OVERRUN)
+        if extra:
+            more = f"{extra:,} more follow" if extra < OVERRUN else f"{extra:,} or more follow"
+            self.fail(f"{promised}, but {more}")
+
+    def fail(self, reason: str, *, cause: BaseException | None = None) -> NoReturn:
+        """The bytes are not what their format says."""
+        raise DecodeError(self.path, self._told(reason)) from cause
+
+    def refuse(self, reason: str, *, aspect: Aspect, expected: Any, actual: Any, **whose: str) -> NoReturn:
+        """The bytes are well-formed, but not what was declared; `whose` is the `column` or the `split`."""
+        raise ContentError(self.path, self._told(reason), aspect=aspect, expected=expected, actual=actual, **whose)
+
+    def _told(self, reason: str) -> str:
+        return f"member {self.member!r}: {reason}" if self.member else reason
+
+
+@contextmanager
+def opened(path: Path, *, limit: int | None = None, promise: str = "") -> Iterator[Stream]:
+    """The bytes of a file on disk, inflated if they are compressed."""
+    with path.open("rb") as file:
+        head = file.read(MAGIC_BYTES)
+        codec = next((c for c in CODECS if c.magic.match(head)), None)
+        if codec is None:
+            file.seek(0)
+            yield Stream(path, file.read, limit=limit, promise=promise)
+        else:
+            try:
+                inflated = Inflated(path, file, head, codec)
+            except ImportError as error:
+                reason = f"it is compressed with {codec.name}, which this Python was built without"
+                raise DecodeError(path, reason) from error
+            with closing(Ahead(inflated.read, stop=file.close, coming=os.fstat(file.fileno()).st_size)) as ahead:
+                yield Stream(path, ahead.read, limit=limit, promise=promise)
+
+
+def in_turn(paths: Iterable[Path]) -> Generator[Stream, None, None]:
+    """The bytes of each file; a stream ends when the next one is asked for, which is begun by then."""
+    coming, begun = iter(paths), deque[tuple[Stream, ExitStack]]()
+    with ExitStack() as still_open:
+        while True:
+            for path in islice(coming, 1 + FILES_AHEAD - len(begun)):
+                this = still_open.enter_context(ExitStack())
+                begun.append((this.enter_context(opened(path)), this))
+            if not begun:
+                return
+            stream, this = begun.popleft()
+            with this:
+                yield stream

@@ -1,0 +1,275 @@
+"""UTF-8 lines, table columns, and cells as numbers.
+
+UTF-8, strictly. Lines end in LF and nowhere else: str.splitlines would also cut at twelve other characters.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from operator import itemgetter
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from tinytorch_datasets.errors import did_you_mean
+from tinytorch_datasets.plan import Column
+from tinytorch_datasets.readers.stream import OUTPUT_CHUNK, Stream, opened
+
+BOM = b"\xef\xbb\xbf"
+LONGEST_LINE = 1 << 20
+
+# How many bytes a text will come to is not declared. Prose shrinks to a fifth at best, tables of zeros further.
+INFLATION = 32
+SMALL_TEXT = 1 << 20
+CHARACTERS_A_NUMBER = 32
+
+
+@contextmanager
+def opened_text(path: Path, columns: Iterable[Column]) -> Iterator[Stream]:
+    """A text file, plain or compressed, bounded by its size on disk and by the numbers it is to hold."""
+    on_disk = path.stat().st_size
+    numbers = sum(column.nbytes for column in columns)
+    limit = max(INFLATION * on_disk, CHARACTERS_A_NUMBER * numbers) + SMALL_TEXT
+    promise = f"the file has {on_disk:,}" + (f" and its declared numbers take {numbers:,}" if numbers else "")
+    with opened(path, limit=limit, promise=promise) as stream:
+        yield stream
+
+
+def document(stream: Stream) -> str:
+    """All of the text, as it is. A carriage return is an error, because it would be a character to learn."""
+    data = stream.whole()
+    if data.startswith(BOM):
+        _bad(stream, 1, "a byte order mark (BOM)")
+    for byte, what in ((b"\0", "a NUL character"), (b"\r", "a carriage return: lines must end in LF, not CRLF")):
+        if (at := data.find(byte)) >= 0:
+            _bad(stream, data.count(b"\n", 0, at) + 1, what)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        _bad(stream, data.count(b"\n", 0, error.start) + 1, _not_utf8(data, error))
+
+
+def lines(stream: Stream, *, bom: bool = False, carriage_returns: bool = False) -> Iterator[str]:
+    """Each line without its LF; `bom` lets a byte order mark stand at the front, where it is dropped."""
+    number, rest, first = 0, b"", True
+    # Full chunks, because a stream may come in single bytes, and each would copy the line begun.
+    while chunk := _chunk(stream):
+        if first and chunk[:3] == BOM:
+            if not bom:
+                _bad(stream, 1, "a byte order mark (BOM)")
+            chunk = chunk[3:]
+        first = False
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            number += 1
+            yield _line(stream, number, line, carriage_returns)
+        if len(rest) > LONGEST_LINE:
+            _line(stream, number + 1, rest, carriage_returns)
+    if rest:
+        yield _line(stream, number + 1, rest, carriage_returns)
+
+
+def _chunk(stream: Stream) -> bytes:
+    chunk = bytearray(OUTPUT_CHUNK)
+    return bytes(memoryview(chunk)[: stream.fill(memoryview(chunk))])
+
+
+def _line(stream: Stream, number: int, line: bytes, carriage_returns: bool) -> str:
+    if len(line) > LONGEST_LINE:
+        _bad(stream, number, f"more than {LONGEST_LINE:,} bytes in one line")
+    if b"\0" in line:
+        _bad(stream, number, "a NUL character")
+    if b"\r" in line and not carriage_returns:
+        _bad(stream, number, "a carriage return: lines must end in LF, not CRLF")
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        _bad(stream, number, _not_utf8(line, error))
+
+
+def _not_utf8(data: bytes, error: UnicodeDecodeError) -> str:
+    return f"bytes that are not UTF-8: {data[error.start : error.start + 4]!r}"
+
+
+def _bad(stream: Stream, number: int, what: str) -> NoReturn:
+    stream.fail(f"line {number:,} has {what}")
+
+
+Wanted = Mapping[str, "str | int | list[str | int]"]
+
+
+def places(
+    stream: Stream, fields: Sequence[Column], wanted: Wanted, names: Sequence[str] | None, width: int
+) -> dict[str, list[int]]:
+    """For each field, the numbers of its columns, counted from 0; one field may take all that are left."""
+    found: dict[str, list[int]] = {}
+    others: list[Column] = []
+    for column in fields:
+        if column.per == "split":
+            stream.fail(f"{column} belongs to the split as a whole, for which a table has no place")
+        own = next((n for n in (column.key, column.field) if names and n in names), None)
+        if column.field in wanted:
+            said = wanted[column.field]
+            found[column.field] = [
+                _place(stream, column, place, names, width) for place in (said if isinstance(said, list) else [said])
+            ]
+        elif own is not None and column.shape == ():
+            found[column.field] = [_place(stream, column, own, names, width)]
+        else:
+            others.append(column)
+    if len(others) > 1:
+        fields_told = " and ".join(repr(column.field) for column in others)
+        stream.fail(f"which columns are {fields_told} cannot be told: name them in the option columns")
+    if others:
+        taken = {place for places in found.values() for place in places}
+        found[others[0].field] = [place for place in range(width) if place not in taken]
+    for column in fields:
+        need, have = math.prod(column.shape), len(found[column.field])
+        if have != need:
+            how = "are left for" if column in others else "are named for"
+            stream.refuse(
+                f"{have:,} columns {how} {column.field}, whose shape {column.shape} needs {need:,}",
+                aspect="shape",
+                expected=need,
+                actual=have,
+                column=str(column),
+            )
+    return found
+
+
+def _place(stream: Stream, column: Column, place: str | int, names: Sequence[str] | None, width: int) -> int:
+    if isinstance(place, int):
+        if not -width <= place < width:
+            stream.fail(f"{column.field} is column {place} by the option columns, but a row has {width:,}")
+        return place % width
+    if names is None:
+        stream.fail(
+            f"{column.field} is column {place!r} by the option columns, but without a header columns have no names"
+        )
+    if place not in names:
+        stream.fail(f"its header has no column {place!r}, which is {column.field}{did_you_mean(place, names)}")
+    if names.count(place) > 1:
+        stream.fail(f"its header has the column {place!r} twice")
+    return names.index(place)
+
+
+BOOLS = {"0": False, "1": True, "false": False, "true": True}
+
+# How a number is spelled in a table.
+REAL = re.compile(r" *[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)? *")
+
+# int() and float() also read 1_000, digits of other scripts, nan and inf. One look over all cells at once finds the
+# characters that those need, so that cells are looked at one by one only when something is wrong.
+_NOT_WHOLE = re.compile(r"[^ 0-9+-]")
+_NOT_REAL = re.compile(r"[^ 0-9.eE+-]")
+_WHOLE = re.compile(r" *[+-]?[0-9]{1,40} *")
+
+
+class Cells:
+    """Some rows of a table, with what is needed to say where in it a cell is."""
+
+    def __init__(self, stream: Stream, names: Sequence[str] | None) -> None:
+        self.stream, self.names = stream, names
+        self.lines: list[int] = []
+        self.rows: list[list[str]] = []
+
+    def add(self, line: int, row: list[str]) -> None:
+        """One more row, which begins on that line."""
+        self.lines.append(line)
+        self.rows.append(row)
+
+    def find(self, places: Sequence[int], wrong: Callable[[str], bool]) -> tuple[str, str]:
+        """The first wrong cell: where it is, and what it says."""
+        for line, row in zip(self.lines, self.rows, strict=True):
+            for place in places:
+                if wrong(row[place]):
+                    name = f" ({self.names[place]!r})" if self.names else ""
+                    return f"line {line:,}, column {place + 1:,}{name}", row[place]
+        raise AssertionError("no cell is wrong")  # noqa: EM101 -- a fault of ours, never shown
+
+
+def values(column: Column, cells: Cells, places: Sequence[int]) -> np.ndarray | list[str]:
+    """The values of one field in all of these rows, in its declared dtype and shape.
+
+    Raises:
+        ContentError: A cell is empty, not a number, not finite, does not fit the dtype, or is not a class.
+    """
+    picked = _picked(cells.rows, places)
+    if column.is_text:
+        return picked
+    if column.classes is not None:
+        ids = {name: number for number, name in enumerate(column.classes)}
+        try:
+            flat = np.array([ids[cell] for cell in picked], np.int64)
+        except KeyError:
+            _no_class(column, cells, places, ids)
+    elif column.dtype == "bool":
+        try:
+            flat = np.array([BOOLS[cell.strip(" ").lower()] for cell in picked], np.bool_)
+        except KeyError:
+            _wrong(column, cells, places, lambda c: c.strip(" ").lower() not in BOOLS, "neither true nor false")
+    elif np.dtype(column.dtype).kind in "iu":
+        flat = _whole(column, cells, places, picked)
+    else:
+        flat = _real(column, cells, places, picked)
+    return flat.reshape(len(cells.rows), *column.shape)
+
+
+def _picked(rows: Sequence[Sequence[str]], places: Sequence[int]) -> list[str]:
+    if len(places) == 1:
+        return [row[places[0]] for row in rows]
+    if not places:
+        return []
+    pick = itemgetter(*places)
+    return [cell for row in rows for cell in pick(row)]
+
+
+def _whole(column: Column, cells: Cells, places: Sequence[int], picked: Sequence[str]) -> np.ndarray:
+    dtype = np.dtype(column.dtype)
+    lowest, highest = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    try:
+        numbers = [] if _NOT_WHOLE.search("".join(picked)) else list(map(int, picked))
+    except ValueError:
+        numbers = []
+    if picked and not numbers:
+        _wrong(column, cells, places, lambda c: not _WHOLE.fullmatch(c), "not a whole number")
+    if numbers and not lowest <= min(numbers) <= max(numbers) <= highest:
+        says = f"outside {lowest} to {highest}, what {dtype} can hold"
+        _wrong(column, cells, places, lambda c: not lowest <= int(c) <= highest, says)
+    return np.array(numbers, dtype)
+
+
+def _real(column: Column, cells: Cells, places: Sequence[int], picked: Sequence[str]) -> np.ndarray:
+    dtype = np.dtype(column.dtype)
+    try:
+        numbers = [] if _NOT_REAL.search("".join(picked)) else list(map(float, picked))
+    except ValueError:
+        numbers = []
+    if picked and not numbers:
+        _wrong(column, cells, places, lambda c: not REAL.fullmatch(c), "not a number")
+    with np.errstate(over="ignore"):  # found and told just below
+        flat = np.array(numbers, np.float64).astype(dtype)
+        if not np.isfinite(flat).all():
+            says = f"more than {dtype} can hold"
+            _wrong(column, cells, places, lambda c: not np.isfinite(np.float64(c).astype(dtype)), says)
+    return flat
+
+
+def _no_class(column: Column, cells: Cells, places: Sequence[int], ids: dict[str, int]) -> NoReturn:
+    where, said = cells.find(places, lambda cell: cell not in ids)
+    reason = f"{where}: {_shown(said)} is not one of the {len(ids)} classes of {column.field}{did_you_mean(said, ids)}"
+    cells.stream.refuse(reason, aspect="labels", expected=tuple(ids), actual=said, column=str(column))
+
+
+def _wrong(column: Column, cells: Cells, places: Sequence[int], wrong: Callable[[str], bool], says: str) -> NoReturn:
+    where, said = cells.find(places, wrong)
+    reason = f"{where}: {_shown(said)} is {says}" if said.strip() else f"{where}: the cell is empty"
+    cells.stream.refuse(reason, aspect="dtype", expected=column.dtype, actual=said, column=str(column))
+
+
+def _shown(cell: str) -> str:
+    return repr(cell if len(cell) <= 40 else cell[:40] + "...")

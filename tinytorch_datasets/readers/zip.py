@@ -1,0 +1,204 @@
+"""A bounded zip reader: the central directory, and members by name.
+
+Only what NumPy's archives need: plain names, stored or deflated. The standard library's reader believes more
+than it checks (one with as many entries as fit, entries that overlap, sizes that lie), so the list of entries is
+read here, entry by entry. Layout: PKWARE's APPNOTE.TXT 6.3.10.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from tinytorch_datasets.errors import DecodeError, did_you_mean
+from tinytorch_datasets.readers.compression import INPUT_CHUNK, Damaged, deflated, inflate
+from tinytorch_datasets.readers.stream import Stream
+
+END, END_64, LOCATOR_64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
+ENTRY, LOCAL = b"PK\x01\x02", b"PK\x03\x04"
+STORED, DEFLATED = 0, 8
+ENCRYPTED = 0x1 | 0x40 | 0x2000
+LONGEST_LIST = 1 << 20
+LONGEST_COMMENT = 1 << 16
+FULL_16, FULL_32 = 0xFFFF, 0xFFFFFFFF  # "see the ZIP64 field"
+
+
+class Entry(NamedTuple):
+    """One entry of the list at the archive's end."""
+
+    name: str
+    flags: int
+    method: int
+    crc: int
+    packed: int
+    size: int
+    offset: int
+
+
+class Zip:
+    """The members of a zip archive, by exact name."""
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self.path, self._file = path, file
+        self.entries: dict[str, Entry] = {}
+        entries, list_at = self._list()
+        for entry in entries:
+            if entry.name in self.entries:
+                raise DecodeError(path, f"member {entry.name!r} is in it twice")
+            self.entries[entry.name] = entry
+        free = 0
+        for entry in sorted(self.entries.values(), key=lambda e: e.offset):
+            if entry.offset < free:
+                raise DecodeError(path, f"member {entry.name!r} overlaps another")
+            free = entry.offset + 30 + entry.packed
+        if free > list_at:
+            raise DecodeError(path, "its last member overlaps the list of members")
+
+    def member(self, name: str, known_as: str, names: Iterable[str]) -> Stream:
+        """The bytes of one member; `known_as` and `names` are for the error when there is none."""
+        entry = self.entries.get(name)
+        if entry is None:
+            raise DecodeError(self.path, f"it has no array {known_as!r}{did_you_mean(known_as, names)}")
+        stream = Stream(self.path, lambda most: b"", member=name, size=entry.size)
+        if entry.flags & ENCRYPTED:
+            stream.fail("it is encrypted")
+        if entry.method not in (STORED, DEFLATED):
+            stream.fail(f"it is compressed by method {entry.method}; only 0 (stored) and 8 (deflated) are read")
+        self._file.seek(entry.offset)
+        header = self._file.read(30)
+        if len(header) < 30 or header[:4] != LOCAL:
+            stream.fail("its own header is not where the list of members says")
+        named, extra = struct.unpack("<HH", header[26:30])
+        method = struct.unpack("<H", header[8:10])[0]
+        said = self._file.read(named)
+        self._file.seek(extra, 1)
+        if method != entry.method or said != _raw(entry):
+            stream.fail("its own header says otherwise than the list of members")
+        return Stream(self.path, _Unpacked(stream, self._file, entry).read, member=name, size=entry.size)
+
+    def _list(self) -> tuple[list[Entry], int]:
+        length = self._file.seek(0, 2)
+        tail_at = max(0, length - 22 - LONGEST_COMMENT)
+        self._file.seek(tail_at)
+        tail = self._file.read()
+        at = tail.rfind(END)
+        if at < 0 or len(tail) - at < 22:
+            raise DecodeError(self.path, "it is not a zip archive, or is cut short: its list of members is missing")
+        _, disk, first_disk, _, count, size, offset, comment = struct.unpack("<4s4H2LH", tail[at : at + 22])
+        if at + 22 + comment != len(tail):
+            raise DecodeError(self.path, "something follows the end of the zip archive")
+        if count == FULL_16 or FULL_32 in (size, offset):
+            locator = tail[at - 20 : at] if at >= 20 else b""
+            if locator[:4] != LOCATOR_64:
+                raise DecodeError(self.path, "it is damaged: its ZIP64 list of members is missing")
+            self._file.seek(min(struct.unpack("<Q", locator[8:16])[0], length))
+            record = self._file.read(56)
+            if len(record) < 56 or record[:4] != END_64:
+                raise DecodeError(self.path, "it is damaged: its ZIP64 list of members is missing")
+            disk, first_disk, _, count, size, offset = struct.unpack("<LL4Q", record[16:56])
+        if disk or first_disk:
+            raise DecodeError(self.path, "it is one part of a zip archive in several parts")
+        if size > LONGEST_LIST:
+            raise DecodeError(self.path, f"its list of members is {size:,} bytes long, the most is {LONGEST_LIST:,}")
+        if offset + size > tail_at + at:
+            raise DecodeError(self.path, "it is damaged: its list of members is not where it says")
+        self._file.seek(offset)
+        entries = list(self._entries(self._file.read(size)))
+        if len(entries) != count:
+            raise DecodeError(self.path, f"it is damaged: it lists {len(entries):,} members and counts {count:,}")
+        return entries, offset
+
+    def _entries(self, data: bytes) -> Iterator[Entry]:
+        at = 0
+        while at < len(data):
+            if data[at : at + 4] != ENTRY or len(data) - at < 46:
+                raise DecodeError(self.path, "it is damaged: its list of members is broken")
+            flags, method = struct.unpack("<HH", data[at + 8 : at + 12])
+            crc, packed, size, named, extra, comment = struct.unpack("<LLLHHH", data[at + 16 : at + 34])
+            offset = struct.unpack("<L", data[at + 42 : at + 46])[0]
+            raw = data[at + 46 : at + 46 + named]
+            big = _zip64(
+                data[at + 46 + named : at + 46 + named + extra], sum(n == FULL_32 for n in (size, packed, offset))
+            )
+            if big is None:
+                raise DecodeError(self.path, "it is damaged: a ZIP64 size is missing in its list of members")
+            size, packed, offset = (next(big) if n == FULL_32 else n for n in (size, packed, offset))
+            at += 46 + named + extra + comment
+            yield Entry(raw.decode("utf-8", "backslashreplace"), flags, method, crc, packed, size, offset)
+
+
+def _zip64(extra: bytes, wanted: int) -> Iterator[int] | None:
+    """The numbers of the ZIP64 field, or None if it has fewer than wanted."""
+    if not wanted:
+        return iter(())
+    at = 0
+    while at + 4 <= len(extra):
+        kind, length = struct.unpack("<HH", extra[at : at + 4])
+        if kind == 1 and length >= 8 * wanted and at + 4 + length <= len(extra):
+            return iter(struct.unpack(f"<{wanted}Q", extra[at + 4 : at + 4 + 8 * wanted]))
+        at += 4 + length
+    return None
+
+
+def _raw(entry: Entry) -> bytes:
+    return entry.name.encode("utf-8")
+
+
+class _Unpacked:
+    """The bytes of one member, its length and checksum held against what the list of members says."""
+
+    def __init__(self, stream: Stream, file: BinaryIO, entry: Entry) -> None:
+        self._stream, self._file, self._entry = stream, file, entry
+        self._at = file.tell()  # kept, so that members may be read in turns
+        self._packed, self._left, self._crc = entry.packed, entry.size, 0
+        self._engine = deflated() if entry.method == DEFLATED else None
+        self._ended = False
+
+    def read(self, most: int) -> bytes:
+        if self._ended:
+            return b""
+        # One byte more than promised is asked for, so that a size which lies is caught.
+        out = self._inflate(min(most, self._left) or 1)
+        if len(out) > self._left:
+            self._stream.fail(f"it is longer than the {self._entry.size:,} bytes that the archive says")
+        self._left -= len(out)
+        self._crc = zlib.crc32(out, self._crc)
+        if not out:
+            self._check()
+        return out
+
+    def _inflate(self, most: int) -> bytes:
+        if self._engine is None:
+            return self._feed(most)
+        try:
+            return inflate(self._engine, lambda: self._feed(INPUT_CHUNK), most)
+        except Damaged as damaged:
+            self._stream.fail(f"its deflated data {damaged}", cause=damaged.__cause__)
+
+    def _feed(self, most: int) -> bytes:
+        self._file.seek(self._at)
+        fed = self._file.read(min(most, self._packed))
+        self._at += len(fed)
+        self._packed -= len(fed)
+        return fed
+
+    def _check(self) -> None:
+        self._ended = True
+        unused = self._packed + (len(self._engine.unused_data) if self._engine else 0)
+        if self._left:
+            self._stream.fail(f"it ends {self._left:,} short of the {self._entry.size:,} bytes that the archive says")
+        if unused:
+            self._stream.fail(f"{unused:,} bytes follow the end of its deflated data")
+        if self._crc != self._entry.crc:
+            self._stream.fail("its checksum is wrong")
+
+
+@contextmanager
+def opened_zip(path: Path) -> Iterator[Zip]:
+    """The zip archive in a file on disk."""
+    with path.open("rb") as file:
+        yield Zip(path, file)

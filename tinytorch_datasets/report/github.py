@@ -1,0 +1,74 @@
+"""An audit's report for GitHub: annotations, and a job summary.
+
+Workflow commands, as "Workflow commands for GitHub Actions" in GitHub's documentation has them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from tinytorch_datasets.auditing.findings import Finding, Report
+from tinytorch_datasets.progress import readable
+from tinytorch_datasets.report.console import verdict
+
+KINDS = {"error": "error", "warning": "warning", "unknown": "warning"}
+
+
+def commands(report: Report, root: Path) -> Iterator[str]:
+    """A workflow command for each finding. Paths are told from `root`, the folder of the checkout."""
+    for finding in report.findings:
+        place = f"file={_property(inside(manifest_of(report, finding), root))},line={finding.line}"
+        title = f"{finding.dataset or 'data sets'}: {finding.rule}"
+        told = "\n".join(filter(None, (finding.what, finding.mend)))
+        yield f"::{KINDS[finding.severity]} {place},title={_property(title)}::{_data(told)}"
+
+
+def summary(report: Report) -> str:
+    """The table for the run's page, in Markdown."""
+    lines = ["## Data sets", "", verdict(report), ""]
+    if report.datasets:
+        lines += ["| data set | state | files | hashed | samples compared |", "|---|---|---:|---:|---:|"]
+        lines += [
+            f"| {a.name} | {a.state} | {a.files} | {readable(a.bytes)} | {a.samples:,} |" for a in report.datasets
+        ]
+        lines.append("")
+    if report.addresses:
+        lines += ["| address | answer | |", "|---|---|---|"]
+        lines += [f"| {_cell(a.url)} | {a.answer} | {_cell(a.told)} |" for a in report.addresses]
+        lines.append("")
+    if report.findings:
+        lines += ["| where | what | expected | found | mend |", "|---|---|---|---|---|"]
+        for f in report.findings:
+            cells = (f.where, f"{f.rule}: {f.what}", f.expected, f.found, f.mend)
+            lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
+        lines.append("")
+    return "\n".join(lines) + "\n"
+
+
+def inside(path: str, root: Path) -> str:
+    """A path as it is told from `root`, with forward slashes; as it is if it lies elsewhere."""
+    try:
+        return Path(os.path.relpath(path, root)).as_posix() if Path(path).is_relative_to(root) else path
+    except ValueError:
+        return path
+
+
+def manifest_of(report: Report, finding: Finding) -> str:
+    """The file that a finding's line is in: the manifest, which a report on a mirror folder names by its copy."""
+    name = (finding.where or "").rpartition(":")[0]
+    path = Path(report.manifest)
+    return str(path if not name or path.name == name else path / name)
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else " ".join(str(value).split()).replace("|", "\\|")

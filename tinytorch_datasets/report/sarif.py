@@ -1,0 +1,87 @@
+"""An audit's report as SARIF 2.1.0: a result a finding, on the manifest's line.
+
+SARIF 2.1.0: a result a finding, on the manifest's line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from tinytorch_datasets._version import VERSION
+from tinytorch_datasets.auditing.findings import RULES, ExitCode, Finding, Report
+from tinytorch_datasets.report import as_json
+from tinytorch_datasets.report.github import inside, manifest_of
+
+SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+LEVELS = {"error": "error", "warning": "warning", "unknown": "note"}
+BASE = "ROOT"
+
+
+def written(report: Report, root: Path) -> bytes:
+    """The report as a SARIF log. Files are told from `root`, the folder of the checkout."""
+    used = [rule for rule in RULES if any(finding.rule == rule for finding in report.findings)]
+    driver = {
+        "name": "tinytorch-datasets",
+        "version": VERSION,
+        "semanticVersion": VERSION,
+        "informationUri": "https://pypi.org/project/tinytorch-datasets/",
+        "rules": [{"id": rule, "shortDescription": {"text": RULES[rule]}} for rule in used],
+    }
+    run = {
+        "tool": {"driver": driver},
+        "invocations": [{"executionSuccessful": report.exit_code != ExitCode.MISUSED, "exitCode": report.exit_code}],
+        "originalUriBaseIds": {BASE: {"uri": root.as_uri().rstrip("/") + "/"}},
+        "columnKind": "unicodeCodePoints",
+        "results": list(_results(report, root, used)),
+    }
+    return as_json({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}).encode() + b"\n"
+
+
+def _results(report: Report, root: Path, rules: list[str]) -> Iterator[dict[str, Any]]:
+    seen: Counter[str] = Counter()
+    for finding in report.findings:
+        alike = _fingerprint(finding, root)
+        seen[alike] += 1
+        told = "\n".join(filter(None, (finding.dataset and f"{finding.dataset}: {finding.what}", finding.mend)))
+        yield {
+            "ruleId": finding.rule,
+            "ruleIndex": rules.index(finding.rule),
+            "level": LEVELS[finding.severity],
+            "message": {"text": told or finding.what},
+            "locations": [
+                {
+                    "physicalLocation": {
+                        "artifactLocation": _artifact(manifest_of(report, finding), root),
+                        "region": {"startLine": finding.line},
+                    }
+                }
+            ],
+            "partialFingerprints": {"finding/v1": alike if seen[alike] == 1 else f"{alike}-{seen[alike]}"},
+            "properties": {
+                "path": finding.path,
+                "expected": _plain(finding.expected),
+                "found": _plain(finding.found),
+            },
+        }
+
+
+def _artifact(path: str, root: Path) -> dict[str, str]:
+    told = inside(path, root)
+    if told == path and Path(path).is_absolute():
+        return {"uri": Path(path).as_uri()}
+    return {"uri": quote(told), "uriBaseId": BASE}
+
+
+def _fingerprint(finding: Finding, root: Path) -> str:
+    """The same finding has the same one when lines move."""
+    about = [finding.rule, finding.dataset, inside(finding.path, root), str(finding.expected)]
+    return hashlib.sha256("\n".join(about).encode()).hexdigest()[:32]
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool | list | dict | None) else str(value)

@@ -1,0 +1,205 @@
+"""Atomic writes, symbolic links, and what an error of the disk means."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import stat
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from tinytorch_datasets.errors import DatasetError, MissingFile, StorageError
+from tinytorch_datasets.settings import HOME
+
+FOLDER = ".cache"
+KINDS = ("arrays", "stamps", "receipts", "locks")
+
+
+def planted(folder: Path) -> Path | None:
+    """The symbolic link at or above a folder of ours, up to the cache itself; None where there is none.
+
+    Above the cache links are welcome: that is how people move their data to another disk.
+    """
+    below = [folder, *folder.parents]
+    ours = next((i for i, part in enumerate(below) if i and part.name == FOLDER and below[i - 1].name in KINDS), -1)
+    return next((part for part in below[: ours + 1] if part.is_symlink()), None)
+
+
+FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
+DENIED = frozenset({errno.EACCES, errno.EPERM})
+ELSEWHERE = f"set {HOME} to a folder"
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for writing that appears under its name only when it is complete.
+
+    Raises:
+        StorageError: The disk is full, or the folder cannot be written to.
+    """
+    # Beside the target, not in /tmp: os.replace is atomic only within one file system.
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        make_folder(path.parent)
+        with writing(path):
+            with aside.open("wb") as out:
+                yield out
+            aside.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+
+
+def make_folder(folder: Path, *, at_home: bool = False) -> None:
+    """Make a folder of ours, if it is missing.
+
+    Raises:
+        StorageError: It cannot be made, or a symbolic link leads elsewhere.
+    """
+    if link := planted(folder):
+        raise through(link)
+    with writing(folder, at_home=at_home):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def writing(path: Path, *, at_home: bool = False) -> Iterator[None]:
+    """Whatever the disk refuses inside the block becomes a StorageError that names `path` and the mend."""
+    try:
+        yield
+    except DatasetError:
+        raise
+    except OSError as error:
+        raise storage_error(error, path, at_home=at_home) from error
+
+
+def writing_at_home(path: Path) -> contextlib.AbstractContextManager[None]:
+    """The same for what belongs to the downloads or the cache: another folder can be named for it."""
+    return writing(path, at_home=True)
+
+
+def storage_error(error: OSError, path: Path, *, at_home: bool = False) -> StorageError:
+    """What the operating system's error means to the person who wanted `path` written."""
+    if error.errno in (errno.ELOOP, errno.EMLINK):
+        return through(path)
+    if error.errno in FULL:
+        reason, mend, other = "the disk is full, or your share of it is", "Free some room", "on a larger disk"
+    elif error.errno == errno.EROFS:
+        reason, mend, other = "the file system is read-only", "Make it writable", "that is"
+    elif error.errno in DENIED:
+        reason, mend, other = "you may not write there", "Ask its owner for the right to", "of your own"
+    elif error.errno in (errno.ENOTDIR, errno.EEXIST):
+        file = _in_the_way(path)
+        whose = "a file" if file == path else f"the file {file}"
+        reason, mend, other = f"{whose} is in the way of a folder", "Move it out of the way", "elsewhere"
+    elif error.errno == errno.EISDIR:
+        reason, mend, other = "what is there is no file", "Move it out of the way", ""
+    else:
+        reason, mend, other = error.strerror or str(error), "Look at the disk", "elsewhere"
+    mend += f", or {ELSEWHERE} {other}." if at_home and other else "."
+    return StorageError(f"{path} cannot be written: {reason}", mend=mend, path=path, errno=error.errno)
+
+
+def _in_the_way(path: Path) -> Path:
+    """What stands where a folder should be, at `path` or above it."""
+    with contextlib.suppress(OSError):
+        return next((part for part in (path, *path.parents) if part.exists() and not part.is_dir()), path)
+    return path
+
+
+def through(link: Path) -> StorageError:
+    """The error for a symbolic link where a file or folder of ours belongs."""
+    what = f"{link}: this is a symbolic link, and nothing is written through it"
+    mend = f"Delete the link; to keep the data elsewhere, {ELSEWHERE} there."
+    return StorageError(what, mend=mend, path=link, errno=errno.ELOOP)
+
+
+@contextlib.contextmanager
+def reading(path: Path, *, where: str | None, mend: str) -> Iterator[None]:
+    """Whatever the disk refuses inside the block becomes an error that names `path`, its line and the mend.
+
+    Raises:
+        MissingFile: There is no such file.
+        StorageError: It cannot be read.
+    """
+    try:
+        yield
+    except DatasetError:
+        raise
+    except (FileNotFoundError, NotADirectoryError) as error:
+        what = f"{path} is missing"
+        raise MissingFile(what, where=where, mend=mend, path=path) from error
+    except OSError as error:
+        raise _unreadable(error, path, where, mend) from error
+
+
+def _unreadable(error: OSError, path: Path, where: str | None, mend: str) -> StorageError:
+    reason = error.strerror or str(error)
+    if error.errno in DENIED:
+        reason, mend = "you may not read it", "Ask its owner for the right to."
+    elif error.errno == errno.EISDIR:
+        reason, mend = "what is there is no file", "Move it out of the way."
+    what = f"{path} cannot be read: {reason}"
+    return StorageError(what, where=where, mend=mend, path=path, errno=error.errno)
+
+
+def bytes_of(path: Path) -> int:
+    """How many bytes a file has.
+
+    Raises:
+        OSError: It is not there, or is no file: a folder, or a pipe that would be waited at for ever.
+    """
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    return about.st_size
+
+
+def keep(path: Path, contents: bytes) -> None:
+    """Write a file that only saves work. Where nothing can be written, the work is done again, and that is all."""
+    with contextlib.suppress(StorageError), whole_file(path) as out:
+        out.write(contents)
+
+
+def remove(path: Path) -> int:
+    """Remove a file or a folder, if it is there; the bytes freed.
+
+    Raises:
+        StorageError: It cannot be removed.
+    """
+    with writing(path), contextlib.suppress(FileNotFoundError):
+        if path.is_dir() and not path.is_symlink():
+            freed = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+            shutil.rmtree(path)
+        else:
+            freed = path.lstat().st_size
+            path.unlink()
+        return freed
+    return 0
+
+
+# A link planted in place of the file is refused by the kernel itself, and a planted pipe does not hang the open.
+SAFELY = (
+    os.O_RDWR
+    | os.O_CREAT
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+)
+
+
+def open_safely(path: Path, flags: int = 0) -> int:
+    """Open a file of ours for reading and writing, made if it is missing; never through a symbolic link."""
+    if path.is_symlink():
+        raise through(path)  # where the system has no O_NOFOLLOW, this has to do
+    return os.open(path, SAFELY | flags, 0o666)
+
+
+def open_to_read(path: Path) -> int:
+    """Open a file that is not ours to write, as a hard link to another library's may be; never through a link."""
+    return os.open(path, SAFELY & ~(os.O_RDWR | os.O_CREAT) | os.O_RDONLY)

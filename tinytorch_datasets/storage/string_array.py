@@ -1,0 +1,94 @@
+"""`StringArray`: many strings in one UTF-8 buffer, so that they can be memory-mapped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from tinytorch_datasets.storage.memmap import from_pickle, to_pickle
+
+if TYPE_CHECKING:
+    pass
+
+
+def named(index: Any) -> int | slice | np.ndarray:
+    """Which samples an index names: one by its number, or several by a slice or an array of numbers or truths.
+
+    >>> named(np.array(3)), named([])
+    (3, array([], dtype=int64))
+
+    Raises:
+        TypeError: It names none: a truth, an array of arrays.
+    """
+    if isinstance(index, slice):
+        return index
+    if type(index) is int:
+        return index
+    places = np.asarray(index)
+    if places.ndim == 0 and places.dtype.kind in "iu":  # a number out of an array, or a tensor of one
+        return int(places)
+    if places.ndim == 1 and not places.size:  # an empty list says nothing of its dtype, and NumPy takes it for floats
+        return places.astype(np.intp)
+    if places.ndim == 1 and places.dtype.kind in "iub":
+        return places
+    msg = f"samples are named by a number, a slice, or a list of numbers or of truths, not by {index!r}"
+    raise TypeError(msg)
+
+
+class Texts(Sequence[str]):
+    """Strings kept as one UTF-8 buffer and the place of each in it, so that they can be memory-mapped.
+
+    An index gives a str, a slice or an array of indices gives Texts; it equals any sequence of the same strings.
+
+    >>> words = Texts.of(["no", "yes", "perhaps"])
+    >>> words[1], words[-1], len(words)
+    ('yes', 'perhaps', 3)
+    >>> list(words[:2])
+    ['no', 'yes']
+    """
+
+    __slots__ = ("_buffer", "_ends", "_starts")
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> None:
+        self._buffer, self._starts, self._ends = buffer, starts, ends
+
+    @classmethod
+    def of(cls, strings: Sequence[str]) -> Texts:
+        """Texts that hold the given strings."""
+        encoded = [s.encode() for s in strings]
+        places = np.cumsum([0, *map(len, encoded)])
+        return cls(np.frombuffer(b"".join(encoded), np.uint8), places[:-1], places[1:])
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    @overload
+    def __getitem__(self, index: int | np.integer[Any]) -> str: ...
+    @overload
+    def __getitem__(self, index: slice | np.ndarray | list[int]) -> Texts: ...
+    def __getitem__(self, index: Any) -> Any:
+        index = named(index)
+        if isinstance(index, int):
+            return bytes(self._buffer[self._starts[index] : self._ends[index]]).decode()
+        return Texts(self._buffer, self._starts[index], self._ends[index])
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return tuple(to_pickle(part) for part in (self._buffer, self._starts, self._ends))
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._buffer, self._starts, self._ends = map(from_pickle, state)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, str) or not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(repr(s) for s in self[:3])
+        return f"<Texts [{shown}{', ...' if len(self) > 3 else ''}], {len(self):,} in all>"
+
+
+Values = np.ndarray | Texts

@@ -1,0 +1,1 @@
+"""Declared against actual: files, and decoded values."""
