@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from faulty_server import FaultyServer
 
+from tests.helpers.faulty_server import FaultyServer
 from tinytorch_datasets import settings
 
 REALDATA = "TINYTORCH_DATASETS_REALDATA"

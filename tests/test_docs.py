@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
 import tinytorch_datasets
+from tests.conftest import ROOT
 from tinytorch_datasets import load_manifest
 
 DOCUMENTS = sorted(

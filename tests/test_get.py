@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from conftest import ROOT, Served, plainly_unpickled
 
+from tests.conftest import ROOT, Served, plainly_unpickled
 from tinytorch_datasets import Dataset, get, list_datasets
 from tinytorch_datasets.errors import DecodeError, HashMismatch, MissingFile, OfflineError, UnknownName
 

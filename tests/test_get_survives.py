@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Served
 
+from tests.conftest import Served
 from tinytorch_datasets import Dataset, get
 
 GET = "from tinytorch_datasets import get; import sys; get('mnist', mirror=sys.argv[1])"

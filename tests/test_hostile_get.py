@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import yaml
-from format_writers import batch, idx, member, npy, npz, tarred
-from test_get import declare, facts
-from test_unpickle import UNSAFE
-from yardstick import soon
 
+from tests.helpers.format_writers import batch, idx, member, npy, npz, tarred
+from tests.helpers.yardstick import soon
+from tests.readers.test_pickle import UNSAFE
+from tests.test_get import declare, facts
 from tinytorch_datasets import get
 from tinytorch_datasets.errors import ContentError, DatasetError, DecodeError, StorageError, UnsafePickle
 

@@ -15,14 +15,28 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from format_writers import COMPRESSORS, IDX_CODES, batch, column, idx, member, npy, npz, put, read, split, table, tarred
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from test_formats_conformance import SAMPLES, Sample, same
-from test_get import declare
-from test_manifest import HASH
 
+from tests.formats.test_conformance import SAMPLES, Sample, same
+from tests.helpers.format_writers import (
+    COMPRESSORS,
+    IDX_CODES,
+    batch,
+    column,
+    idx,
+    member,
+    npy,
+    npz,
+    put,
+    read,
+    split,
+    table,
+    tarred,
+)
+from tests.manifest.test_manifest import HASH
+from tests.test_get import declare
 from tinytorch_datasets import get, load_manifest
 from tinytorch_datasets.errors import DatasetError, DecodeError, HashMismatch, ManifestError
 from tinytorch_datasets.plan import DTYPES, TEXT

@@ -9,7 +9,8 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from conftest import plainly_unpickled
+
+from tests.conftest import plainly_unpickled
 
 FOLDER = Path(__file__).parents[1] / "datasets" / "tinydigits"
 

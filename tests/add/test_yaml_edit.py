@@ -1,0 +1,222 @@
+"""Whatever style the manifest is written in: what was intended changes, and nothing else does."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.helpers.add_world import add, entry, put, update
+from tests.helpers.faulty_server import sha256
+from tinytorch_datasets import get, load_manifest
+from tinytorch_datasets.add import yaml_edit
+from tinytorch_datasets.errors import DatasetError
+
+A, B, NEW = b"one\n", b"two\n", b"three\n"
+
+
+def said(data: bytes) -> str:
+    """What an entry says of a file."""
+    return f"bytes: {len(data)}, sha256: {sha256(data)}"
+
+
+def book(folder: Path, text: str, **data: bytes) -> Path:
+    """A manifest of these entries, each of which has its a.txt and b.txt."""
+    path = folder / "own" / "datasets.yaml"
+    path.parent.mkdir()
+    path.write_text(f"version: 1\ndatasets:\n{text}")
+    for name in data or {"x": b""}:
+        put(path.parent / "datasets" / name, a_txt=A, b_txt=data.get(name) or B)
+    return path
+
+
+def values(path: Path) -> Any:
+    """All that the manifest says."""
+    return yaml.safe_load(path.read_bytes())
+
+
+class TestAnchorsAndAliases:
+    """They stay what they are, and no value is changed that is another's, too."""
+
+    def test_an_entry_that_ends_in_an_alias(self, tmp_path: Path) -> None:
+        """The new one comes after it: an alias stands where it is written, and not where its anchor does."""
+        path = book(tmp_path, entry("x", f"a.txt: &f {{{said(A)}}}", "b.txt: *f"), x=A)
+        before = path.read_text()
+        told = add(path, *put(tmp_path / "made", train_txt="new\n", test_txt="newer\n"), "--ship", "--name", "y")
+
+        assert told.exit_code == 0, told.output
+        assert path.read_text().startswith(f"{before}\n  y:\n")
+        assert list(values(path)["datasets"]["x"]["files"]) == ["a.txt", "b.txt"]
+
+    def test_an_alias_is_not_changed_in_its_anchors_place(self, tmp_path: Path) -> None:
+        """`update y` would change what x says of its file."""
+        one, other = (
+            entry("x", f"a.txt: &f {{{said(A)}}}", f"b.txt: {{{said(B)}}}"),
+            entry("y", "a.txt: *f", "b.txt: *g"),
+        )
+        text = one.replace("b.txt: {", "b.txt: &g {") + other
+        path = book(tmp_path, text, x=B, y=NEW)
+        told = update(path, "y")
+
+        assert (told.exit_code, told.stderr) == (
+            2,
+            "error: y.files.b.txt.bytes cannot be changed alone: y.files.b.txt is an alias, *g\n"
+            f"  declared at datasets.yaml:{load_manifest(path).where('y', 'files', 'b.txt').partition(':')[2]}\n"
+            "  Write out each of the values that share it, without & and *; nothing was changed.\n",
+        )
+        assert path.read_text() == f"version: 1\ndatasets:\n{text}"
+
+    def test_what_has_an_anchor_is_not_changed_either(self, tmp_path: Path) -> None:
+        """Whoever says *h elsewhere would say something else; without its &h he would say nothing."""
+        files = f"a.txt: {{bytes: 4, sha256: &h {sha256(A)}}}\nb.txt: {{bytes: 4, sha256: *h}}"
+        path = book(tmp_path, entry("x", files), x=A)
+        put(path.parent / "datasets" / "x", a_txt=b"eno\n", b_txt=b"eno\n")
+        before = path.read_text()
+        told = update(path, "x")
+
+        assert (told.exit_code, told.stderr.splitlines()[0]) == (
+            2,
+            "error: x.files.a.txt.sha256 cannot be changed alone: x.files.a.txt.sha256 has an anchor, &h",
+        )
+        assert path.read_text() == before
+
+    def test_what_stands_beside_an_alias_is_changed(self, tmp_path: Path) -> None:
+        """Only a value's own way to it counts."""
+        text = entry("x", f"a.txt: {{{said(A)}}}", f"b.txt: {{{said(B)}}}", title="&t T") + entry(
+            "y", f"a.txt: {{{said(A)}}}", f"b.txt: {{{said(B)}}}", title="*t"
+        )
+        path = book(tmp_path, text, x=B, y=NEW)
+        told = update(path, "y")
+
+        assert told.exit_code == 0, told.output
+        assert path.read_text().count(sha256(NEW)) == 1
+        assert get("y", manifest=path, offline=True).test.text[0] == "three\n"
+
+
+@pytest.mark.parametrize(
+    ("style", "then"),
+    [
+        (">-\n      {}\n", "{}\n"),
+        ("| # folded by an editor\n      {}\n", "{} # folded by an editor\n"),
+        ("'{}'\n", "'{}'\n"),
+        ("{} # as published\n", "{} # as published\n"),
+    ],
+)
+def test_a_hash_in_any_style_is_replaced(style: str, then: str) -> None:
+    """Line for line, with the comment behind it."""
+    old, new = sha256(A), sha256(B)
+    text = f"file:\n    sha256: {style.format(old)}    md5: no\n"
+
+    changed = yaml_edit.with_values(text, {("file", "sha256"): new}, "datasets.yaml")
+    assert changed == f"file:\n    sha256: {then.format(new)}    md5: no\n"
+
+
+def test_nothing_is_written_that_says_something_else() -> None:
+    """Where the new entry would change another one (here by an alias of the whole block), it is refused."""
+    text = "version: 1\ndatasets: &all\n  x: {}\nagain: *all\n"
+    with pytest.raises(DatasetError) as caught:
+        yaml_edit.with_entry(text, ["y:", "  title: T"], "datasets.yaml")
+
+    assert str(caught.value) == (
+        "the manifest is written in a style in which this cannot be changed without changing something else\n"
+        "  declared at datasets.yaml:2\n"
+        "  Nothing was written: write it in plain YAML blocks, or make the change by hand."
+    )
+
+
+@pytest.mark.parametrize("command", ["add", "update"])
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "version: 1\ndatasets: {} # f\xfcr\n".encode("latin-1"),
+            "datasets.yaml:2: not readable as UTF-8 text: invalid leading UTF-8 octet",
+        ),
+        ("version: 1\ndatasets: {}\n".encode("utf-16"), "datasets.yaml:1: is UTF-16 text; save it as UTF-8"),
+        (b"version: 1\ndatasets: *all\n", "datasets.yaml:2: the alias *all stands before (or inside) what it names"),
+    ],
+)
+def test_a_manifest_that_cannot_be_read(tmp_path: Path, command: str, text: bytes, problem: str) -> None:
+    """It is told as everywhere, and stays as it is."""
+    path = tmp_path / "datasets.yaml"
+    path.write_bytes(text)
+    files = put(tmp_path / "made", train_txt="new\n")
+    told = add(path, *files, "--ship") if command == "add" else update(path, "x")
+
+    assert (told.exit_code, told.stderr, path.read_bytes()) == (
+        2,
+        f"error: {problem}\n1 problem in {path}. Nothing was downloaded.\n",
+        text,
+    )
+
+
+@pytest.mark.parametrize(
+    "nothing", ["null", "~", "{ }", "{\n}", "null # none yet", "\n  {} # none yet", "\n  # none yet"]
+)
+def test_no_data_sets_in_any_style(tmp_path: Path, nothing: str) -> None:
+    """The first one takes the place of nothing; what is behind it stays."""
+    path = tmp_path / "datasets.yaml"
+    path.write_text(f"version: 1\ndatasets: {nothing}\nshipped_in: own\n")
+    told = add(path, *put(tmp_path / "made", train_txt="new\n"), "--ship", "--name", "x")
+
+    assert told.exit_code == 0, told.output
+    assert (list(values(path)), list(values(path)["datasets"])) == (["version", "datasets", "shipped_in"], ["x"])
+    assert path.read_text().count("# none yet") == nothing.count("# none yet")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("# mine\nversion: 1\ndatasets: &d {}\n", 3),
+        ("# mine\n{version: 1,\n datasets: {}}\n", 3),
+    ],
+)
+def test_a_style_that_has_no_place_for_one(tmp_path: Path, text: str, line: int) -> None:
+    """Its line is one that the file has."""
+    path = tmp_path / "datasets.yaml"
+    path.write_text(text)
+    told = add(path, *put(tmp_path / "made", train_txt="new\n"), "--ship")
+
+    assert (told.exit_code, told.stderr, path.read_text()) == (
+        1,
+        "error: the manifest has no block of data sets, one below the other, to add one to\n"
+        f"  declared at datasets.yaml:{line}\n"
+        "  Write `datasets:` on a line of its own, and each data set below it.\n",
+        text,
+    )
+
+
+def test_a_manifest_behind_a_link(tmp_path: Path) -> None:
+    """The link stays one, and the file keeps its mode; as an editor would have it."""
+    path = book(tmp_path, entry("x", f"a.txt: {{{said(A)}}}", f"b.txt: {{{said(B)}}}"), x=B)
+    kept = path.rename(tmp_path / "kept.yaml")
+    kept.chmod(0o640)
+    path.symlink_to(kept)
+    told = add(path, *put(tmp_path / "made", train_txt="new\n"), "--ship", "--name", "y")
+
+    assert told.exit_code == 0, told.output
+    assert (path.is_symlink(), stat.S_IMODE(kept.stat().st_mode)) == (True, 0o640)
+    assert list(values(kept)["datasets"]) == ["x", "y"]
+
+
+def test_a_file_that_two_entries_share(tmp_path: Path) -> None:
+    """It is one file, so both say the same of it: what `update` changes in one, it changes in the other, and shows."""
+    declared = f"a.txt: {{{said(A)}}}", f"b.txt: {{{said(B)}}}"
+    path = book(tmp_path, entry("x", *declared) + entry("y", *declared, folder="x"), x=NEW)
+    told = update(path, "x")
+
+    lines = {name: load_manifest(path).where(name, "files", "b.txt") for name in "xy"}
+    assert (told.exit_code, told.stdout.splitlines(), told.stderr) == (
+        0,
+        [
+            f"{lines[name]}: {name}.files.b.txt.{key}: {before} -> {after}"
+            for name in "xy"
+            for key, before, after in (("bytes", 4, 6), ("sha256", sha256(B), sha256(NEW)))
+        ],
+        "y shares a file: `tinytorch-datasets update y` refreshes its digests\n",
+    )
+    assert get("y", manifest=path, offline=True).test.text[0] == "three\n"
+    assert update(path, "y").stdout == "y: nothing changed\n"

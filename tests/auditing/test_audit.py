@@ -1,0 +1,551 @@
+"""Auditing: whatever differs is found, all of it, on the right line, with the right exit code."""
+
+from __future__ import annotations
+
+import doctest
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from tests.conftest import ROOT
+from tests.helpers.audit_world import World, build, copied, flowers, images, mirrored
+from tests.helpers.faulty_server import FaultyServer, answer, free_port, serve, sha256, until
+from tests.helpers.mutations import MUTATIONS, NO_HASH, Mutation, digest_of, hash_of, swap
+from tinytorch_datasets import audit, get
+from tinytorch_datasets.auditing.findings import RULES
+from tinytorch_datasets.cli.main import main
+from tinytorch_datasets.fetch import Patience
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The world as it is meant to be; nobody changes this one."""
+    return build(tmp_path_factory.mktemp("pristine"))
+
+
+@pytest.fixture
+def world(pristine: World, tmp_path: Path) -> World:
+    """A world of one's own."""
+    return copied(pristine, tmp_path / "world")
+
+
+@pytest.fixture
+def server() -> Iterator[FaultyServer]:
+    """A server that misbehaves on purpose."""
+    with FaultyServer() as running:
+        yield running
+
+
+def test_the_world_as_it_is_meant_to_be_is_well(world: World) -> None:
+    """The twin of every mutation: the same audit, and nothing to find."""
+    code, told = world.audit()
+
+    assert (code, told["findings"]) == (0, [])
+    assert {one["name"]: one["state"] for one in told["datasets"]} == dict.fromkeys(
+        ("flowers", "talk", "digits"), "well"
+    )
+    assert [one["samples"] for one in told["datasets"]] == [30, 3, 18]
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=[m.what for m in MUTATIONS])
+def test_a_mutation_is_caught_on_its_line(world: World, mutation: Mutation) -> None:
+    """With its rule, the line of the manifest that promised otherwise, and the exit code."""
+    mutation.do(world)
+    code, told = world.audit()
+
+    grave = [finding for finding in told["findings"] if finding["severity"] == "error"]
+    assert code == told["exit_code"] == mutation.exit_code
+    assert (mutation.rule, world.line(mutation.line)) in [(f["rule"], f["line"]) for f in grave]
+    assert all(finding["mend"] and finding["path"] and finding["where"] for finding in grave)
+
+
+class TestTheMirrors:
+    """Every address is asked; a changed file is an error, a bad day is not."""
+
+    PAGE = b"<!DOCTYPE html><title>Log in</title>" + b" " * 300
+    CASES = (
+        ("404", answer(404), "mirror-refuses", "does not give the file: 404 Not Found"),
+        ("403", answer(403), "mirror-refuses", "does not give the file: 403 Forbidden"),
+        ("another length", serve(b"\0\0\x08\x03" + bytes(30)), "mirror-length", "gives 34 bytes, declared are 208"),
+        ("an HTML page", answer(200, PAGE), "mirror-foreign", 'gives an HTML page titled "Log in" (a login page?)'),
+        (
+            "an LFS pointer",
+            answer(200, b"version https://git-lfs.github.com/spec/v1\nsize 9\n"),
+            "mirror-foreign",
+            "gives a Git LFS pointer to a file of 9 bytes (run `git lfs pull` where it was copied from)",
+        ),
+    )
+
+    @pytest.mark.parametrize(("act", "rule", "said"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+    def test_a_changed_mirror_is_an_error(
+        self, world: World, server: FaultyServer, act: Callable[..., None], rule: str, said: str
+    ) -> None:
+        """Exit 1, on the mirror's line, with what came; the other files are as declared."""
+        mirrored(world, server, {"train-images": act})
+        code, told = world.audit("--remote")
+
+        (finding,) = [f for f in told["findings"] if f["severity"] == "error"]
+        assert (code, finding["rule"], finding["line"]) == (1, rule, world.line(server.url))
+        assert finding["what"] == f"{server.url}/digits/train-images {said}"
+        assert [asked["answer"] for asked in told["addresses"]].count("as declared") == 3
+
+    def test_a_silent_host_is_no_error(self, world: World) -> None:
+        """Nobody listens: exit 3, a state of its own, and not a word against the file."""
+        port = free_port()
+        world.edit("https://mirror.invalid/\n", f"http://127.0.0.1:{port}/\n")
+        world.edit("      - https://mirror.invalid/digits/\n", "")
+        code, told = world.audit("--only", "remote")
+
+        assert code == 3
+        assert {f["severity"] for f in told["findings"]} == {"unknown"}
+        assert told["findings"][0]["what"] == (
+            f"http://127.0.0.1:{port}/train-images could not be asked: the connection was refused"
+        )
+
+    def test_a_flaky_host_is_asked_again(self, world: World, server: FaultyServer) -> None:
+        """503 and then the file: nothing to tell."""
+        mirrored(world, server)
+        whole = serve(world.file("digits/test-labels").read_bytes())
+        server.at("/digits/test-labels", answer(503, Retry_After="0"), whole)
+
+        assert world.audit("--only", "remote")[0] == 0
+
+    def test_a_host_that_stays_flaky_fails_nothing_but_the_network(self, world: World, server: FaultyServer) -> None:
+        """Three times 503 is exit 3; beside a changed file it is exit 1."""
+        mirrored(world, server, {"test-labels": answer(503, Retry_After="0")})
+        alone = world.audit("--only", "remote")[0]
+        server.at("/digits/test-images", answer(404))
+
+        assert (alone, world.audit("--only", "remote")[0]) == (3, 1)
+
+    @pytest.mark.parametrize(
+        ("wait_s", "asked", "said"),
+        [
+            ("0", 2, "503 Service Unavailable (2 tries)"),
+            ("3600", 1, "503 Service Unavailable (it asks to wait 3,600 s)"),
+        ],
+    )
+    def test_one_patience_holds_for_every_request(
+        self, world: World, server: FaultyServer, wait_s: str, asked: int, said: str
+    ) -> None:
+        """As often as a fetch would try, and no longer than it would wait."""
+        mirrored(world, server, {"test-labels": answer(503, Retry_After=wait_s)})
+        report = audit(manifest=world.manifest, levels=["remote"], patience=Patience(tries=2))
+
+        url = f"{server.url}/digits/test-labels"
+        assert [finding.what for finding in report.findings] == [f"{url} could not be asked: {said}"]
+        assert len(server.requests("/digits/test-labels")) == asked
+
+    def test_ctrl_c_ends_the_wait(self, world: World, server: FaultyServer) -> None:
+        """Nobody sits out what a mirror asked for."""
+        mirrored(world, server, {"test-labels": answer(503, Retry_After="25")})
+        command = [sys.executable, "-m", "tinytorch_datasets", "audit", "--only", "remote"]
+        command += ["--manifest", str(world.manifest)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        until(lambda: len(server.requests("/digits/test-labels")) == 1)
+        time.sleep(0.3)
+
+        before = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+
+        assert time.monotonic() - before < 5
+        assert process.returncode == 130
+        assert "interrupted" in err
+
+    def test_deep_hashes_every_byte(self, world: World, server: FaultyServer) -> None:
+        """A file of the right length and other bytes is found by reading it, and only so."""
+        wrong = bytearray(world.file("digits/train-images").read_bytes())
+        wrong[-1] ^= 1
+        mirrored(world, server, {"train-images": serve(bytes(wrong))})
+
+        assert world.audit("--only", "remote")[0] == 0
+        code, told = world.audit("--only", "remote", "--deep")
+        assert (code, [f["rule"] for f in told["findings"] if f["severity"] == "error"]) == (1, ["mirror-hash"])
+
+    def test_a_length_that_is_not_told_is_read_when_deep(self, world: World, server: FaultyServer) -> None:
+        """Chunked answers have none: advice without --deep, nothing with it."""
+        data = world.file("digits/train-images").read_bytes()
+        mirrored(world, server, {"train-images": serve(data, chunked=True)})
+
+        code, told = world.audit("--only", "remote")
+        assert (code, [f["rule"] for f in told["findings"]]) == (0, ["mirror-mute"])
+        assert world.audit("--only", "remote", "--deep")[1]["findings"] == []
+
+    def test_a_moved_file_of_the_same_length_is_seen_by_its_lock(self, world: World, server: FaultyServer) -> None:
+        """`--remember` notes ETag and date; when both move, exit 1, and the lock is no place for bad answers."""
+        data = world.file("digits/train-images").read_bytes()
+        before = {"ETag": '"1"', "Last_Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}
+        after = {"ETag": '"2"', "Last_Modified": "Tue, 02 Jan 2024 00:00:00 GMT"}
+        mirrored(world, server, {"train-images": answer(200, data, **before)})
+        assert world.audit("--only", "remote", "--remember")[0] == 0
+        server.at("/digits/train-images", answer(200, data, **after))
+        code, told = world.audit("--only", "remote")
+
+        assert code == 1
+        assert told["findings"][0]["what"] == (
+            f"{server.url}/digits/train-images was changed, at the same length: etag was '\"1\"', is '\"2\"', "
+            "last_modified was 'Mon, 01 Jan 2024 00:00:00 GMT', is 'Tue, 02 Jan 2024 00:00:00 GMT'"
+        )
+        assert world.audit("--deep", "--remember")[0] == 0, "every byte was read and found right"
+        assert world.audit("--only", "remote")[0] == 0
+
+    def test_another_etag_alone_is_advice(self, world: World, server: FaultyServer) -> None:
+        """Servers of one host may give one file several."""
+        data = world.file("digits/train-images").read_bytes()
+        date = {"Last_Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}
+        mirrored(world, server, {"train-images": answer(200, data, ETag='"1"', **date)})
+        world.audit("--remember")
+        server.at("/digits/train-images", answer(200, data, ETag='"2"', **date))
+        code, told = world.audit("--only", "remote")
+
+        assert (code, [(f["rule"], f["severity"]) for f in told["findings"]]) == (0, [("mirror-moved", "warning")])
+
+    def test_no_socket_is_opened_unless_asked_for(self, world: World, no_network: None) -> None:
+        """An audit is for a train, too."""
+        assert world.audit()[0] == 0
+
+    def test_offline_and_remote_contradict_each_other(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The call is wrong: nothing is audited."""
+        monkeypatch.setenv("TINYTORCH_DATASETS_OFFLINE", "1")
+        with pytest.raises(ValueError, match="Expecting value"):
+            world.audit("--remote")
+
+
+class TestLint:
+    """What a reviewer would ask of an entry is told as advice, and fails only a strict audit."""
+
+    CASES = (
+        (
+            "an open licence",
+            "license: CC0-1.0\n    source: https://example.org/talk",
+            'license: "?"\n    source: https://example.org/talk',
+            "question",
+            "license is an open question: '?'",
+        ),
+        (
+            "a path that is gone",
+            "used_by: [use.py]\n    fields:\n      lines",
+            "used_by: [gone.py]\n    fields:\n      lines",
+            "used-by-missing",
+            "used_by names gone.py, which is not there",
+        ),
+        (
+            "nobody uses it",
+            "    used_by: [use.py]\n    fields:\n      lines",
+            "    fields:\n      lines",
+            "unused",
+            "nothing is said to use it",
+        ),
+        (
+            "a single mirror",
+            "      - https://mirror.invalid/digits/\n",
+            "",
+            "single-mirror",
+            "train-images and 3 more: one address and no other",
+        ),
+        (
+            "plain http",
+            "https://mirror.invalid/digits/",
+            "http://mirror.invalid/digits/",
+            "plain-http",
+            "http://mirror.invalid/digits/ is http only",
+        ),
+        (
+            "a class that nothing has",
+            '["0", "1", "2"]',
+            '["0", "1", "2", "3"]',
+            "class-unused",
+            "class '3' of labels has no sample in any split",
+        ),
+        ("half a download", "", "", "partly-here", "3 of 4 files are here; test-labels is not"),
+    )
+
+    @pytest.mark.parametrize(("old", "new", "rule", "said"), [case[1:] for case in CASES], ids=[c[0] for c in CASES])
+    def test_is_told_as_advice(self, world: World, old: str, new: str, rule: str, said: str) -> None:
+        """Exit 0; with --strict, exit 1."""
+        if old:
+            world.edit(old, new)
+        else:
+            world.file("digits/test-labels").unlink()
+        code, told = world.audit()
+
+        assert code == 0
+        assert [(f["rule"], f["severity"], f["what"]) for f in told["findings"]] == [(rule, "warning", said)]
+        assert world.audit("--strict")[0] == 1
+
+
+class TestAllOfIt:
+    """Not the first finding, but every one."""
+
+    def test_findings_of_every_level_come_together(self, world: World) -> None:
+        """In the manifest's order, data set by data set, then what concerns no one of them."""
+        world.flip(world.file("flowers/train.csv"))
+        world.file("flowers/test.csv").unlink()
+        world.edit("shape: [4, 4]", "shape: [4, 5]")
+        world.edit("title: Digits", 'title: "?"')
+        (world.root / "datasets/talk/x.bin").touch()
+        code, told = world.audit()
+
+        assert code == 1
+        assert [(f["dataset"], f["rule"]) for f in told["findings"]] == [
+            ("flowers", "file-hash"), ("flowers", "file-missing"), ("digits", "question"),
+            ("digits", "content"), ("digits", "content"), ("talk", "undeclared")]  # fmt: skip
+
+    def test_contents_are_wrong_in_several_ways_at_once(self, world: World) -> None:
+        """A range and a class list: both are told, each on its line."""
+        world.edit("range: [0, 255]", "range: [0, 20]")
+        world.edit('["0", "1", "2"]', '["0", "1"]')
+        _, told = world.audit("digits")
+
+        assert [f["what"].partition(": ")[2] for f in told["findings"]] == [
+            "train.images has range [0, 48], declared is [0, 20]",
+            "train.labels has labels 2 at sample 2, and 3 more outside, declared is 0 to 1",
+            "test.images has range [36, 66], declared is [0, 20]",
+            "test.labels has labels 2 at sample 2, and 1 more outside, declared is 0 to 1",
+        ]
+        assert {f["mend"] for f in told["findings"]} == {"The file has its declared hash, so correct the entry."}
+
+    def test_a_wrong_byte_is_told_in_full(self, world: World) -> None:
+        """The file, both hashes, the manifest's line and the mend, word for word."""
+        path = world.file("flowers/train.csv")
+        before = hash_of(world, "train.csv")
+        world.flip(path)
+        report = audit(manifest=world.manifest)
+
+        (finding,) = report.findings
+        assert str(finding) == (
+            f"datasets.yaml:{world.line('train.csv: {b')}: flowers: {path} is not the promised file: it has sha256\n"
+            f"    {finding.found}, declared is\n    {before}\n"
+            "  Restore it: `git checkout` it in a clone, or reinstall the package."
+        )
+        assert (report.exit_code, finding.expected, finding.path) == (1, before, str(path))
+
+    def test_a_swap_is_named(self, world: World) -> None:
+        """Both files, each with what it holds."""
+        swap(world, "digits/train-labels", "digits/test-labels")
+        report = audit(["digits"], manifest=world.manifest)
+
+        assert [f.what.splitlines()[-1].strip() for f in report.findings] == [
+            "That is what is declared for test-labels: the two were swapped, or one was copied over the other.",
+            "That is what is declared for train-labels: the two were swapped, or one was copied over the other.",
+        ]
+
+    def test_a_flipped_byte_anywhere_is_found(self, world: World) -> None:
+        """Each eighth byte of a file, one at a time; no decoding is needed for it."""
+        path = world.file("digits/train-labels")
+        for at in range(0, path.stat().st_size, 8):
+            world.flip(path, at)
+            assert world.audit("digits", "--no-decode")[0] == 1
+            world.flip(path, at)
+        assert world.audit("digits", "--no-decode")[0] == 0
+
+    def test_a_stamp_never_hides_a_change_from_an_audit(self, world: World) -> None:
+        """Same size, same time; and the next `get` knows what the audit saw."""
+        path = world.file("flowers/test.csv")
+        seen = path.stat()
+        world.flip(path)
+        os.utime(path, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+
+        assert world.audit()[0] == 1
+
+    def test_a_copy_of_the_arrays_elsewhere_is_found_too(self, world: World, tmp_path: Path) -> None:
+        """Every folder that `get` would open arrays from is looked at."""
+        world.flip(world.array("train.images.npy"))
+        code, told = world.audit()
+
+        assert [(f["rule"], f["path"]) for f in told["findings"]] == [("array", str(world.array("train.images.npy")))]
+        assert "clean digits --arrays" in told["findings"][0]["mend"]
+        assert code == 1
+
+    def test_names_restrict_it(self, world: World) -> None:
+        """What is wrong elsewhere is not told."""
+        world.flip(world.file("talk/talk.txt"))
+        (world.root / "datasets/old.bin").touch()
+
+        assert world.audit("flowers")[0] == 0
+        assert world.audit("talk")[0] == 1
+
+    def test_levels_restrict_it(self, world: World) -> None:
+        """Each level finds what is its own."""
+        world.flip(world.file("talk/talk.txt"))
+        world.flip(world.file("digits/test-images"))
+        world.edit("title: Talk", 'title: "?"')
+
+        rules = {
+            level: [f["rule"] for f in world.audit("--only", level)[1]["findings"]]
+            for level in ("manifest", "shipped", "cached")
+        }
+        assert rules == {"manifest": ["question"], "shipped": ["file-hash"], "cached": ["file-hash"]}
+
+
+class TestTheContract:
+    """What an entry promises of its values, counted."""
+
+    def test_a_leak_is_told_with_its_samples(self, world: World) -> None:
+        """Which sample of the test set is which of the training set."""
+        world.put("flowers/test.csv", flowers(20, 9) + flowers(5, 1).split(b"\n", 1)[1])
+        report = audit(["flowers"], manifest=world.manifest)
+
+        assert [f.what for f in report.findings] == [
+            "1 samples of test have the features of a sample in an earlier split (9 is train 5); the contract allows 0"
+        ]
+
+    def test_what_is_allowed_is_no_finding(self, world: World) -> None:
+        """The contract says how many; more than that is too many."""
+        world.put("flowers/test.csv", flowers(20, 9) + flowers(5, 1).split(b"\n", 1)[1])
+        world.edit("across: 0", "across: 1")
+
+        assert audit(["flowers"], manifest=world.manifest).well
+
+    def test_the_same_arrays_in_another_container_have_the_same_digest(self, world: World, tmp_path: Path) -> None:
+        """The declared digest holds for IDX and for NPZ alike."""
+        world.edit("format: idx", "format: npz")
+        x, y = images(0, 12), np.arange(12) % 3
+        path = tmp_path / "world/home/digits/digits.npz"
+        np.savez(path, a=x, b=y, c=images(12, 6), d=np.arange(6) % 3)
+        world.edit("images: train-images, labels: train-labels", "file: digits.npz, images: a, labels: b")
+        world.edit("images: test-images, labels: test-labels", "file: digits.npz, images: c, labels: d")
+        facts = f"{{bytes: {path.stat().st_size}, sha256: {sha256(path.read_bytes())}}}"
+        world.manifest.write_text(f"{world.manifest.read_text()}      digits.npz: {facts}\n")
+
+        assert audit(["digits"], manifest=world.manifest).well
+        world.edit(digest_of(world), NO_HASH)
+        assert [f.rule for f in audit(["digits"], manifest=world.manifest).findings] == ["content-hash"]
+
+
+@pytest.mark.parametrize("name", ["talk/talk.txt", "talk"])
+def test_a_shipped_file_behind_a_link_does_not_ship(world: World, tmp_path: Path, name: str) -> None:
+    """Whether it is the file that is a link, or its folder; one that stays among what ships is well."""
+    path = world.root / "datasets" / name
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    code, told = world.audit("talk")
+    target = tmp_path / "elsewhere" / ("talk.txt" if name == "talk" else "")
+    expected = f"{world.file('talk/talk.txt')} is behind a link to {target}, so its bytes do not ship"
+
+    assert (code, told["datasets"][0]["state"]) == (1, "differs")
+    assert [(found["rule"], found["line"], found["what"]) for found in told["findings"]][:1] == [
+        ("file-missing", world.line("talk.txt: {b"), expected)
+    ]
+    path.unlink()
+    (tmp_path / "elsewhere").rename(world.root / "datasets/README.txt")
+    path.symlink_to(world.root / "datasets/README.txt")
+    assert world.audit("talk")[0] == 0
+
+
+def test_a_fault_of_a_data_set_with_dots_in_its_name_is_of_that_data_set(world: World) -> None:
+    """And one of the whole manifest is of none."""
+    world.edit("  talk:\n", "  tiny.talks:\n")
+    world.edit("    title: Talk\n    status: shipped\n", "    title: Talk\n    status: ships\n")
+    world.edit("  digits:\n", "  Digits:\n")
+    world.edit("shipped_in: datasets", "shipped_in: ../datasets")
+    code, told = world.audit()
+
+    assert (code, [(found["dataset"], found["what"], found["line"]) for found in told["findings"]]) == (
+        2,
+        [
+            ("", "shipped_in: leaves its folder: '../datasets'", world.line("shipped_in:")),
+            ("tiny.talks", "status: must be 'shipped' or 'remote', is 'ships'; did you mean 'shipped'?",
+             world.line("status: ships")),
+            ("Digits", "a name is lowercase letters, digits, '.', '_' and '-', at most 64, not starting with a sign",
+             world.line("  Digits:")),
+        ],
+    )  # fmt: skip
+
+
+def test_every_rule_is_in_the_docs() -> None:
+    """docs/audit.md has a row for each kind of finding."""
+    text = (Path(__file__).parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
+
+    assert [rule for rule in RULES if f"| `{rule}` |" not in text] == []
+
+
+def test_the_docs_work_out_a_digest_by_hand(home: Path) -> None:
+    """The example in docs/audit.md runs, and gives what it says."""
+    told = doctest.testfile(str(Path(__file__).parents[2] / "docs" / "audit.md"), module_relative=False)
+
+    assert (told.failed, told.attempted) == (0, 5)
+
+
+def test_the_shipped_data_is_well(home: Path, no_network: None) -> None:
+    """The repository's own, without even advice."""
+    report = audit(strict=True)
+
+    assert (report.well, report.findings) == (True, ())
+
+
+class TestTheCall:
+    """What `audit` is asked for."""
+
+    def test_another_home(self, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The folder that `get` was given is audited, whatever the environment says."""
+        monkeypatch.setenv("TINYTORCH_DATASETS_HOME", str(tmp_path / "never"))
+        get("digits", manifest=world.manifest, mirror=world.root / "home", home=tmp_path / "mine")
+
+        def states(**how: Any) -> dict[str, str]:
+            return {row.name: row.state for row in audit(manifest=world.manifest, levels=["cached"], **how).datasets}
+
+        assert (states()["digits"], states(home=tmp_path / "mine")["digits"]) == ("not here", "well")
+
+    @pytest.mark.parametrize(
+        "more", [{"levels": ["remote"]}, {"decode": "never"}, {"deep": True}, {"remember": True}, {"lock": "x.lock"}]
+    )
+    def test_a_mirror_is_checked_alone(self, world: World, more: dict[str, Any], tmp_path: Path) -> None:
+        """What would be passed over in silence is refused."""
+        with pytest.raises(ValueError) as caught:
+            audit(manifest=world.manifest, mirror=tmp_path, **more)
+
+        assert str(caught.value) == (
+            "mirror is checked and nothing else: it goes without levels, decode, deep, remember and lock"
+        )
+
+    @pytest.mark.parametrize("text", ["{", "{}", "[]", '{"addresses": 3}'])
+    def test_a_damaged_record_of_addresses(self, world: World, text: str) -> None:
+        """It is told, with the mend; and the call ends as a wrong one does."""
+        record = world.manifest.parent / "mirrors.lock"
+        record.write_text(text)
+        told = CliRunner().invoke(main, ["audit", "--manifest", str(world.manifest), "--remote"])
+
+        assert told.exit_code == 2
+        assert told.stderr.startswith(f"error: {record} is not a record of what addresses said (")
+        assert told.stderr.endswith("\n  Delete it; `tinytorch-datasets audit --remote --remember` writes it anew.\n")
+
+
+def test_real_mnist_keeps_its_contract(realdata: Path, home: Path) -> None:
+    """70,000 images, none twice, the classes as even as declared, the values' digests as declared."""
+    get("mnist", mirror=realdata)
+    (row,) = audit(["mnist"], levels=["cached"]).datasets
+
+    assert (row.state, row.samples) == ("well", 70_000)
+
+
+@pytest.mark.skipif(
+    int(np.__version__.split(".")[0]) < 2, reason="NumPy 1 cannot unpickle what NumPy 2 wrote, as the witness must"
+)
+def test_the_names_that_pickles_ask_for_are_listed() -> None:
+    """By data set; Python's own unpickler, which does load this trusted file, asks for the same ones."""
+    named = set()
+
+    class Asked(pickle.Unpickler):
+        def find_class(self, module: str, name: str) -> object:
+            named.add(f"{module}.{name}")
+            found: object = super().find_class(module, name)
+            return found
+
+    seen = {audited.name: audited.pickles for audited in audit(["tinydigits", "tinytalks"], decode="always").datasets}
+    with (ROOT / "datasets/tinydigits/train.pkl").open("rb") as stream:
+        Asked(stream).load()
+
+    assert set(seen["tinydigits"]) == named
+    assert seen["tinytalks"] == ()

@@ -1,0 +1,207 @@
+"""Provenance: exactly which bytes and values somebody had, and what moved since."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from tests.conftest import ROOT
+from tests.helpers.audit_world import World, build, copied, images
+from tests.helpers.faulty_server import sha256
+from tinytorch_datasets import get
+from tinytorch_datasets._version import VERSION
+from tinytorch_datasets.cli.main import main
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The world as it is meant to be; nobody changes this one."""
+    return build(tmp_path_factory.mktemp("pristine"))
+
+
+@pytest.fixture
+def world(pristine: World, tmp_path: Path) -> World:
+    """A world of one's own."""
+    return copied(pristine, tmp_path / "world")
+
+
+def provenance(world: World, *arguments: str) -> Any:
+    """`tinytorch-datasets provenance --json`."""
+    told = CliRunner().invoke(main, ["provenance", "--json", "--manifest", str(world.manifest), *arguments])
+    assert told.exit_code == 0, told.output
+    return json.loads(told.stdout)
+
+
+@pytest.fixture
+def lock(world: World) -> Path:
+    """The lock of the world as it is."""
+    path = world.root / "datasets.lock"
+    path.write_text(json.dumps(provenance(world)))
+    return path
+
+
+class TestTheRecord:
+    """Library, manifest, files, values: each by its hash, worked out here by hand."""
+
+    def test_it_has_every_hash(self, world: World) -> None:
+        """Of the manifest's bytes, of each file's, of each field's dtype, shape and C-order values."""
+        told = provenance(world)
+        values = images(0, 12)
+        texts = b"".join(len(t).to_bytes(8, "little") + t for t in (b"Hello!", b"How are you?", b"Goodbye."))
+
+        assert told["library"] == {"name": "tinytorch-datasets", "version": VERSION}
+        assert told["manifest"] == {"file": "datasets.yaml", "sha256": sha256(world.manifest.read_bytes())}
+        assert list(told["datasets"]) == ["flowers", "talk", "digits"]
+        digits = told["datasets"]["digits"]
+        raw = world.file("digits/train-images").read_bytes()
+        assert digits["files"]["train-images"] == {"bytes": len(raw), "sha256": sha256(raw)}
+        assert digits["contents"]["train"]["images"] == {
+            "dtype": "uint8", "shape": [12, 4, 4], "sha256": sha256(b"uint8 12x4x4\n" + values.tobytes())}  # fmt: skip
+        assert digits["contents"]["test"]["labels"]["sha256"] == sha256(
+            b"int64 6\n" + (np.arange(6) % 3).astype("<i8").tobytes()
+        )
+        assert told["datasets"]["talk"]["contents"]["train"]["lines"]["sha256"] == sha256(b"str 3\n" + texts)
+
+    def test_only_what_is_on_disk_is_recorded(self, world: World) -> None:
+        """Unless it is named: then it must be."""
+        world.file("digits/test-labels").unlink()
+        told = CliRunner().invoke(main, ["provenance", "digits", "--manifest", str(world.manifest)])
+
+        assert list(provenance(world)["datasets"]) == ["flowers", "talk"]
+        assert (told.exit_code, told.stderr) == (
+            1,
+            f"error: digits is not on disk: test-labels\n  declared at datasets.yaml:{world.line('  digits:')}\n"
+            "  `tinytorch-datasets get digits` fetches it.\n",
+        )
+
+    def test_a_damaged_file_is_not_recorded(self, world: World) -> None:
+        """A lock of wrong bytes would make them right."""
+        world.flip(world.file("talk/talk.txt"))
+        told = CliRunner().invoke(main, ["provenance", "--manifest", str(world.manifest)])
+
+        assert (told.exit_code, told.stdout) == (1, "")
+        assert "is not the promised file" in told.stderr
+
+    def test_a_file_that_cannot_be_read_is_not_said_to_be_another(self) -> None:
+        """By a user who is not root, to whom the system says no."""
+        root = Path(tempfile.mkdtemp())
+        try:
+            root.chmod(0o755)
+            world = build(root)
+            world.file("talk/talk.txt").chmod(0)
+            line = world.line("talk.txt: {b")
+            code = (
+                "import os, sys, pathlib, concurrent.futures.thread\n"
+                "from tinytorch_datasets import pipeline\n"
+                "from tinytorch_datasets.auditing import lockfile\n"
+                f"book = pipeline.read_manifest(pathlib.Path({str(world.manifest)!r}))\n"
+                "if os.geteuid() == 0: os.setuid(65534)\n"
+                "try: lockfile.record(book, ['talk'])\n"
+                "except Exception as error: print(f'{type(error).__name__}: {error}')\n"
+            )
+            command = [sys.executable, "-c", code]
+            told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT).stdout
+        finally:
+            shutil.rmtree(root)
+
+        assert told == (
+            f"StorageError: {world.root}/datasets/talk/talk.txt cannot be read: you may not read it\n"
+            f"  declared at datasets.yaml:{line}\n"
+            "  Ask its owner for the right to.\n"
+        )
+
+    def test_without_json_it_is_a_line_to_paste(self, world: World) -> None:
+        """The one that `get(...).provenance` gives."""
+        told = CliRunner().invoke(main, ["provenance", "digits", "--manifest", str(world.manifest)])
+
+        assert told.stdout == get("digits", manifest=world.manifest).provenance + "\n"
+
+
+class TestTheLock:
+    """`audit --lock` fails when anything moved."""
+
+    def test_nothing_moved(self, world: World, lock: Path) -> None:
+        """Exit 0, and with names too."""
+        assert world.audit("--lock", str(lock))[0] == 0
+        assert world.audit("digits", "--lock", str(lock))[0] == 0
+
+    def test_a_moved_manifest(self, world: World, lock: Path) -> None:
+        """A comment is enough: it is another manifest."""
+        world.manifest.write_text(world.manifest.read_text() + "# more\n")
+        code, told = world.audit("--lock", str(lock))
+
+        assert (code, [(f["rule"], f["line"]) for f in told["findings"]]) == (1, [("lock", 1)])
+        assert told["findings"][0]["what"].startswith("manifest sha256 is ")
+
+    def test_moved_bytes_and_values(self, world: World, lock: Path) -> None:
+        """A file that was changed with its declaration is well by the manifest, and not by the lock."""
+        before = sha256(world.file("talk/talk.txt").read_bytes())
+        world.put("talk/talk.txt", b"Hello!\nWho are you?\nGoodbye.\n")
+        assert world.audit()[0] == 0
+        code, told = world.audit("--lock", str(lock))
+
+        assert code == 1
+        what = [f["what"].splitlines()[0] for f in told["findings"] if f["dataset"] == "talk"]
+        assert what == ["file talk.txt has sha256", "values of train.lines are str [3] of sha256"]
+        assert f"locked is\n    {before}" in next(f["what"] for f in told["findings"] if "talk.txt" in f["what"])
+
+    def test_the_same_bytes_read_otherwise(self, world: World, lock: Path) -> None:
+        """The files are the same, an option is not: the values moved."""
+        world.edit("classes: [rose, tulip]", "classes: [tulip, rose]")
+        _, told = world.audit("flowers", "--lock", str(lock))
+
+        assert [f["what"].splitlines()[0] for f in told["findings"] if f["dataset"] == "flowers"] == [
+            "values of train.labels are int64 [20] of sha256",
+            "values of test.labels are int64 [10] of sha256",
+        ]
+
+    def test_a_data_set_that_is_gone(self, world: World, lock: Path) -> None:
+        """From the manifest: an error. From the disk: advice, for it did not move."""
+        world.edit("  talk:", "  chat:")
+        (world.root / "datasets/talk").rename(world.root / "datasets/chat")
+        world.file("digits/test-labels").unlink()
+        _, told = world.audit("--lock", str(lock))
+
+        assert [(f["what"], f["severity"]) for f in told["findings"] if f["rule"] == "lock"][1:] == [
+            ("talk is locked, and declared no more", "error"),
+            ("digits is locked, and not on disk, so it was not compared", "warning"),
+        ]
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("{", " is not a lock file: it is not JSON (Expecting property name enclosed in double quotes: "),
+            ("[" * 100_000, " is not a lock file: it is not JSON ("),
+            ("{}", " is not a lock file\n"),
+            ('{"lock": 1, "library": {}, "manifest": 3, "datasets": {}}', " is not a lock file\n"),
+            ('{"lock": 1, "library": {}, "manifest": {}, "datasets": {"talk": {}}}', " is not a lock file\n"),
+            (
+                '{"lock": 1, "library": {}, "manifest": {}, "datasets": {"talk": {"files": {"f": 1}, "contents": {}}}}',
+                " is not a lock file\n",
+            ),
+            (
+                '{"lock": 1, "library": {}, "manifest": {}, "datasets": {"talk": {"files": {}, "contents": {"s": 1}}}}',
+                " is not a lock file\n",
+            ),
+            (None, " cannot be read: No such file or directory\n"),
+        ],
+    )
+    def test_what_is_no_lock(self, world: World, text: str | None, said: str) -> None:
+        """The call is wrong: exit 2."""
+        path = world.root / "x.lock"
+        if text is not None:
+            path.write_text(text)
+        told = CliRunner().invoke(main, ["audit", "--manifest", str(world.manifest), "--lock", str(path)])
+
+        assert told.exit_code == 2
+        assert told.stderr.startswith(f"error: {path}{said}")
+        assert told.stderr.endswith("\n  `tinytorch-datasets provenance --json > FILE` writes one.\n")

@@ -1,0 +1,526 @@
+"""The command line: the answer on stdout, the story on stderr, and an exit code that programs can trust."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from tests.conftest import ROOT
+from tests.helpers.audit_world import World, build, copied
+from tests.helpers.mutations import hash_of
+from tinytorch_datasets import errors
+from tinytorch_datasets.cli.main import main
+
+COMMANDS = sorted(main.commands)
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The world as it is meant to be; nobody changes this one."""
+    return build(tmp_path_factory.mktemp("pristine"))
+
+
+@pytest.fixture
+def world(pristine: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A world of one's own, in which every command works by itself."""
+    own = copied(pristine, tmp_path / "world")
+    monkeypatch.setenv("TINYTORCH_DATASETS_MANIFEST", str(own.manifest))
+    return own
+
+
+def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """A real process, as a shell would start it."""
+    command = [sys.executable, "-m", "tinytorch_datasets", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **more}, check=False)
+
+
+def on_a_terminal(*arguments: str, **more: str) -> tuple[str, int]:
+    """What a person sees who types this, both streams on one terminal; and the exit code."""
+    main_end, other = pty.openpty()
+    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    command = [sys.executable, "-m", "tinytorch_datasets", *arguments]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", **more}
+    process = subprocess.Popen(command, stdin=other, stdout=other, stderr=other, env=environment)
+    os.close(other)
+    seen, until = b"", time.monotonic() + 30
+    while time.monotonic() < until:
+        ready, _, _ = select.select([main_end], [], [], 0.1)
+        try:
+            chunk = os.read(main_end, 65536) if ready else b""
+        except OSError:  # the other end is closed
+            break
+        seen += chunk
+        if not chunk and process.poll() is not None:
+            break
+    os.close(main_end)
+    return seen.decode(), process.wait(10)
+
+
+class TestEveryCommand:
+    """Each has help with an example, is in docs/cli.md, and answers a wrong option with a guess."""
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_has_help_with_an_example(self, command: str) -> None:
+        """A verb first, and at least one line that can be typed."""
+        told = CliRunner().invoke(main, [command, "--help"], prog_name="tinytorch-datasets")
+
+        assert told.exit_code == 0
+        assert re.search(rf"^ +.*tinytorch-datasets {command}\b", told.output.partition("Options:")[0], re.MULTILINE)
+        assert re.match(r"[A-Z][a-z]+[ ,]", (main.commands[command].help or "").strip())
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_is_in_the_docs(self, command: str) -> None:
+        """`cog` writes docs/cli.md from the commands themselves; none is missing."""
+        assert f"## tinytorch-datasets {command}\n" in (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_tells_a_wrong_option(self, command: str) -> None:
+        """Exit 2, on stderr."""
+        told = CliRunner().invoke(main, [command, "--manifst", "x"])
+
+        assert (told.exit_code, told.stdout) == (2, "")
+        assert "No such option" in told.stderr or "no such option" in told.stderr.lower()
+
+    @pytest.mark.parametrize("command", [c for c in COMMANDS if c not in ("schema", "compile")])
+    def test_takes_json_another_manifest_and_another_folder(self, command: str) -> None:
+        """Wherever a program would want it."""
+        options = {name for option in main.commands[command].params for name in option.opts}
+
+        assert {"--json", "--manifest", "--home"} <= options
+
+
+class TestWrongCalls:
+    """Exit 2, the mend on stderr, nothing on stdout."""
+
+    CASES = (
+        (("adit",), "Error: No such command 'adit'. Did you mean 'audit'?"),
+        (("get", "--al"), "No such option '--al'"),
+        (("get",), "Error: name the data sets to get, or --all"),
+        (("get", "--all", "talk"), "Error: name the data sets to get, or --all, not both"),
+        (("get", "digist"), "did you mean 'digits'?"),
+        (("info", "digist"), "did you mean 'digits'?"),
+        (("path", "digist"), "did you mean 'digits'?"),
+        (("audit", "digist"), "did you mean 'digits'?"),
+        (("clean", "digist"), "did you mean 'digits'?"),
+        (("mirror", "there", "digist"), "did you mean 'digits'?"),
+        (("provenance", "digist"), "did you mean 'digits'?"),
+        (("update", "digist"), "did you mean 'digits'?"),
+        (("audit", "--remote", "--offline"), "Error: --remote opens sockets, and --offline forbids it"),
+        (("audit", "--mirror", ".", "--deep"),
+         "Error: --mirror checks that folder and nothing else: leave out --only, --remote, --deep, --remember, "
+         "--lock and --[no-]decode"),
+        (("audit", "--mirror", "http://127.0.0.1:8000/"),
+         "Error: Invalid value for '--mirror': Directory 'http://127.0.0.1:8000/' does not exist."),
+        (("audit", "--only", "shiped"), "Error: Invalid value for '--only': 'shiped' is not one of"),
+        (("add", "x.csv", "--split", "test"), "Error: --split is SPLIT=PATTERN (test=holdout.csv), not 'test'"),
+        (("add", "x.csv", "--mirror", "ftp://x/"),
+         "Error: --mirror is an address that starts with https:// or http://, not 'ftp://x/'"),
+    )  # fmt: skip
+
+    @pytest.mark.parametrize(("arguments", "said"), CASES, ids=[" ".join(case[0]) for case in CASES])
+    def test_is_told(self, world: World, arguments: tuple[str, ...], said: str) -> None:
+        """With a guess at what was meant, where there is one."""
+        told = CliRunner().invoke(main, list(arguments))
+
+        assert (told.exit_code, told.stdout) == (2, "")
+        assert said.replace("'", "") in told.stderr.replace("'", "").replace(
+            "(Possible options: ", "Did you mean one of: "
+        )
+
+
+class TestABadManifest:
+    """All that is wrong is told at once, each with its line; exit 2; nothing is downloaded."""
+
+    @pytest.mark.parametrize("command", [["audit"], ["list"], ["get", "--all"], ["info", "digits"], ["mirror", "x"]])
+    def test_for_every_command(self, world: World, command: list[str], no_network: None) -> None:
+        """An unknown key, a duplicate one, a wrong type, a bad hash, an unknown format, a path that leaves."""
+        world.edit("title: Talk", "titel: Talk")
+        world.edit("title: Digits", "title: Digits\n    title: Again")
+        world.edit("samples: 12", "samples: twelve")
+        world.edit(hash_of(world, "talk.txt"), "ABC")
+        world.edit("format: idx", "format: ixd")
+        world.edit("train: {samples: 3, file: talk.txt}", "train: {samples: 3, file: tlak.txt}")
+        world.file("digits/train-images").unlink()
+        told = CliRunner().invoke(main, command)
+        line = world.line
+
+        assert (told.exit_code, told.stdout) == (2, "")
+        assert told.stderr.splitlines() == [
+            f"error: datasets.yaml:{line('talk:')}: talk.title: is missing",
+            f"datasets.yaml:{line('titel')}: talk.titel: unknown key; did you mean 'title'?",
+            f"datasets.yaml:{line('tlak')}: talk.splits.train.file: 'tlak.txt' is not under files; "
+            "did you mean 'talk.txt'?",
+            f"datasets.yaml:{line('ABC')}: talk.files.talk.txt.sha256: not a sha256: 64 lowercase hex digits, "
+            "has 3 characters",
+            f"datasets.yaml:{line('Again')}: digits.title: duplicate key 'title'; it stands on line "
+            f"{line('title: Digits')} already",
+            f"datasets.yaml:{line('ixd')}: digits.format: no decoder for format 'ixd'; did you mean 'idx'?",
+            f"datasets.yaml:{line('twelve')}: digits.splits.train.samples: must be a whole number, is text 'twelve'",
+            f"7 problems in {world.manifest}. Nothing was downloaded.",
+        ]
+        assert not world.file("digits/train-images").exists()
+
+    def test_a_manifest_that_is_not_there(self, tmp_path: Path) -> None:
+        """Its path, and exit 2."""
+        told = CliRunner().invoke(main, ["list", "--manifest", str(tmp_path / "gone.yaml")])
+
+        assert (told.exit_code, told.stderr) == (
+            2,
+            "error: gone.yaml:1: cannot be read: there is no such file\n"
+            f"1 problem in {tmp_path / 'gone.yaml'}. Nothing was downloaded.\n",
+        )
+
+    def test_an_audit_still_tells_programs(self, world: World) -> None:
+        """--json has the problems as findings, and the exit code."""
+        world.edit("title: Talk", "titel: Talk")
+        code, told = world.audit()
+
+        assert (code, told["well"], told["exit_code"]) == (2, False, 2)
+        assert [(f["rule"], f["line"]) for f in told["findings"]] == [
+            ("manifest", world.line("  talk:")), ("manifest", world.line("titel"))]  # fmt: skip
+
+
+class TestStreams:
+    """stdout is the answer, stderr is the story."""
+
+    def test_a_get_answers_on_stdout_and_tells_on_stderr(self, world: World, tmp_path: Path) -> None:
+        """A line a data set; a line a file that came."""
+        (tmp_path / "usb").mkdir()
+        world.file("digits/train-images").parent.rename(tmp_path / "usb" / "digits")
+        told = run("get", "digits", "--mirror", str(tmp_path / "usb"))
+
+        assert told.stdout == f"digits: train 12, test 6; {world.root / 'home' / 'digits'}\n"
+        assert sorted(told.stderr.splitlines())[0] == "test-images: fetching 112 B"
+        assert len(told.stderr.splitlines()) == 4
+
+    def test_an_audit_goes_whole_into_a_file(self, world: World, tmp_path: Path) -> None:
+        """No colour, no bar, no cut lines; the exit code is the audit's."""
+        world.flip(world.file("talk/talk.txt"))
+        with (tmp_path / "told.txt").open("wb") as out:
+            code = subprocess.run(
+                [sys.executable, "-m", "tinytorch_datasets", "audit"], stdout=out, check=False
+            ).returncode
+        text = (tmp_path / "told.txt").read_text()
+
+        assert code == 1
+        assert "\x1b" not in text
+        assert text.splitlines()[:3] == [
+            "flowers  well          2 files, 496 B hashed, 30 samples compared",
+            "talk     differs       1 file, 29 B hashed",
+            "digits   well          4 files, 354 B hashed, 18 samples compared",
+        ]  # fmt: skip
+        assert text.splitlines()[-1] == f"1 finding: {world.manifest}"
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [("list",), ("info", "digits"), ("get", "digits"), ("audit",), ("path", "digits"), ("clean", "--arrays"),
+         ("provenance",), ("update", "talk"), ("mirror", "{tmp}", "talk"), ("add", "{csv}", "--ship", "--dry-run")],
+        ids=lambda arguments: arguments[0],
+    )  # fmt: skip
+    def test_json_is_all_of_stdout(self, world: World, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+        """Nothing before it, nothing after it."""
+        (tmp_path / "mine.csv").write_text("a,b\n1,2\n3,4\n5,6\n7,8\n")
+        given = [a.format(tmp=tmp_path / "mirror", csv=tmp_path / "mine.csv") for a in arguments]
+        told = CliRunner().invoke(main, [*given, "--json"])
+
+        assert told.exit_code == 0, told.output
+        assert json.loads(told.stdout) is not None
+
+    def test_a_reader_that_has_seen_enough_is_no_error(self, world: World) -> None:
+        """`| head -1`: exit quietly, no traceback, no word from Python at exit."""
+        command = f"{sys.executable} -m tinytorch_datasets info digits --json | head -1; echo ${{PIPESTATUS[0]}}"
+        told = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+
+        assert (told.stdout.splitlines()[0], told.stderr) == ("{", "")
+        assert told.stdout.splitlines()[-1] == "0"
+
+    @pytest.mark.parametrize("more", ["", "--json", "--github"])
+    def test_an_audit_that_nobody_listens_to_ends_as_it_would(self, world: World, tmp_path: Path, more: str) -> None:
+        """Its reports are written, and its exit code says what was found."""
+        world.flip(world.file("talk/talk.txt"))
+        command = f"{sys.executable} -m tinytorch_datasets audit --junit {tmp_path}/x.xml {more} | (exec 0<&-; sleep 2)"
+        told = subprocess.run(["bash", "-c", f"{command}; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True)
+
+        assert (told.stdout, told.stderr) == ("1\n", "")
+        assert "file-hash" in (tmp_path / "x.xml").read_text()
+
+    def test_a_mirror_that_nobody_listens_to_is_whole(self, world: World, tmp_path: Path) -> None:
+        """Every data set, and the list of sums in the end."""
+        command = f"{sys.executable} -m tinytorch_datasets mirror {tmp_path}/stick | (exec 0<&-; sleep 2)"
+        told = subprocess.run(["bash", "-c", f"{command}; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True)
+
+        assert told.stdout == "0\n"
+        assert (tmp_path / "stick" / "SHA256SUMS").exists()
+
+    @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")  # noqa: PTH110
+    def test_a_full_disk(self, world: World) -> None:
+        """One line, exit 1, and no word from Python at exit."""
+        command = [sys.executable, "-m", "tinytorch_datasets", "list"]
+        with Path("/dev/full").open("w") as full:
+            told = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+
+        assert told.returncode == 1
+        assert told.stderr == (
+            "error: stdout cannot be written: No space left on device\n  Make room, or send it elsewhere.\n"
+        )
+
+    @pytest.mark.parametrize("closed", ["2>&-", ">&-", ">&- 2>&-"])
+    def test_no_streams_at_all(self, world: World, closed: str) -> None:
+        """As under pythonw: the exit code is all there is to hear."""
+        command = f"{sys.executable} -m tinytorch_datasets audit talk {closed}"
+        told = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+
+        assert (told.returncode, told.stderr) == (0, "")
+
+    def test_an_old_terminal(self, world: World) -> None:
+        """What it has no letters for is spelled out."""
+        world.edit("title: Talk", "title: T\u2603lk")
+        told = run("info", "talk", PYTHONIOENCODING="latin-1")
+
+        assert (told.returncode, told.stderr) == (0, "")
+        assert "T\\u2603lk" in told.stdout
+
+    def test_a_full_pipe_that_closes(self, world: World) -> None:
+        """The reader is gone before the first byte is written."""
+        command = f"{sys.executable} -m tinytorch_datasets schema | true; echo ${{PIPESTATUS[0]}}"
+        told = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+
+        assert "Traceback" not in told.stderr
+        assert "BrokenPipe" not in told.stderr
+
+
+class TestATerminal:
+    """Colour and bars for a person who watches; NO_COLOR and CI are honoured."""
+
+    def test_what_differs_is_red(self, world: World) -> None:
+        """And with NO_COLOR it is not."""
+        world.flip(world.file("talk/talk.txt"))
+        seen, code = on_a_terminal("audit", NO_COLOR="", CI="")
+        plain, _ = on_a_terminal("audit", NO_COLOR="1", CI="")
+
+        assert code == 1
+        assert "\x1b[31mdiffers" in seen
+        assert "\x1b[3" not in plain
+        assert "\x1b[1m" not in plain
+
+    def test_the_packaged_list_fits_the_usual_one(self) -> None:
+        """Each line of it in 80 columns."""
+        seen, _ = on_a_terminal("list", COLUMNS="80")
+
+        assert max(len(click.unstyle(line)) for line in seen.splitlines()) <= 80
+        assert "on disk" in seen
+
+    @pytest.mark.parametrize("columns", ["40", "80"])
+    def test_a_narrow_one_cuts_no_name(self, world: World, columns: str) -> None:
+        """Splits go below each other; what is wider still goes on in the next line."""
+        seen, code = on_a_terminal("list", COLUMNS=columns)
+
+        assert code == 0
+        for word in ("flowers", "shipped", "csv", "float32 2", "train", "test", "on disk", "all"):
+            assert word in seen
+        assert "\u2026" not in seen
+
+    def test_one_without_blocks_gets_ink(self, world: World) -> None:
+        """What it cannot write is not written: pictures are drawn as in a pipe."""
+        seen, code = on_a_terminal("show", "digits", "--home", str(world.root / "home"), PYTHONIOENCODING="latin-1")
+
+        assert code == 0
+        assert "2580" not in seen
+        assert " ....  ....  ...." in seen
+
+    def test_hashing_has_a_bar(self, world: World) -> None:
+        """Which a machine's terminal has not."""
+        seen, _ = on_a_terminal("audit", CI="")
+        machine, _ = on_a_terminal("audit", CI="true")
+
+        assert "hashing \x1b" in seen
+        assert "━" in seen
+        assert "━" not in machine
+
+    def test_ci_gets_plain_lines_of_downloads(self, world: World, tmp_path: Path) -> None:
+        """Even where it pretends to be a terminal."""
+        (tmp_path / "usb").mkdir()
+        world.file("digits/train-images").parent.rename(tmp_path / "usb" / "digits")
+        seen, code = on_a_terminal("get", "digits", "--mirror", str(tmp_path / "usb"), CI="true")
+
+        assert code == 0
+        assert "test-images: fetching 112 B\r\n" in seen
+        assert "%" not in seen
+
+
+def test_a_summary_that_cannot_be_written_is_a_wrong_call(world: World, tmp_path: Path) -> None:
+    """No data differs because of it."""
+    page = str(tmp_path / "nowhere" / "page.md")
+    told = CliRunner().invoke(main, ["audit", "--github"], env={"GITHUB_STEP_SUMMARY": page})
+
+    assert told.exit_code == 2
+    assert told.stderr == (
+        f"error: {page} cannot be written: No such file or directory\n"
+        "  Let GITHUB_STEP_SUMMARY name a file that can be written to.\n"
+    )
+
+
+class TestErrors:
+    """No error of the library ever shows a traceback."""
+
+    def test_every_kind_of_error_is_one_message(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each class of errors.py, raised from within a command: its words, and exit 1 or 2."""
+
+        path = Path("x")
+        raised = [
+            errors.DatasetError("a", where="m:1", mend="b"),
+            errors.ManifestError(path, [errors.Problem(1, "k", "w")]),
+            errors.LockError("l", path=path),
+            errors.UsageError("u"),
+            errors.UnknownName("a", ["b"]),
+            errors.FetchError("f", file="f", tried=()),
+            errors.OfflineError("o", file="f", tried=(), missing=()),
+            errors.StorageError("s", path=path),
+            errors.VerifyError("v", path=path),
+            errors.MissingFile("m", path=path),
+            errors.ChangedFile("c", path=path),
+            errors.HashMismatch("h", path=path, expected=1, actual=2),
+            errors.DecodeError(path, "d"),
+            errors.UnsafePickle(path, "u", names=()),
+            errors.ContentError(path, "c", aspect="shape", expected=1, actual=2),
+        ]
+        kinds = [
+            value
+            for value in vars(errors).values()
+            if isinstance(value, type) and issubclass(value, errors.DatasetError)
+        ]
+        assert {type(error) for error in raised} == set(kinds), "a new class of errors belongs into this list"
+        for error in raised:
+
+            def refuse(*args: object, error: errors.DatasetError = error) -> None:
+                raise error
+
+            monkeypatch.setattr("tinytorch_datasets.api.load_manifest", refuse)
+            told = CliRunner().invoke(main, ["list"])
+            misused = type(error).__name__ in {"ManifestError", "LockError", "UsageError", "UnknownName"}
+            assert (told.exit_code, told.stdout, told.stderr) == (2 if misused else 1, "", f"error: {error}\n")
+
+    def test_a_report_that_cannot_be_written(self, world: World) -> None:
+        """The path, and why; exit 2, for no data differs."""
+        told = CliRunner().invoke(main, ["audit", "--junit", str(world.manifest / "x.xml")])
+
+        assert told.exit_code == 2
+        assert told.stderr.startswith(f"error: {world.manifest} cannot be written: a file is in the way of a folder\n")
+        assert told.stderr.endswith("  Name a place that can be written to.\n")
+
+    def test_an_interrupt_says_that_nothing_is_lost(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Exit 130, as shells expect."""
+
+        def interrupt(*args: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("tinytorch_datasets.api.load_manifest", interrupt)
+        told = CliRunner().invoke(main, ["list"])
+
+        assert (told.exit_code, told.stderr) == (
+            130, "\ninterrupted; what came so far is kept, and the same command goes on from there\n")  # fmt: skip
+
+
+def test_the_package_is_the_command() -> None:
+    """`python -m tinytorch_datasets` has the name that people type."""
+    told = run("--version")
+
+    assert re.fullmatch(r"tinytorch-datasets, version [0-9][^\n]*\n", told.stdout)
+    assert run("--help").stdout.startswith("Usage: tinytorch-datasets [OPTIONS] COMMAND [ARGS]...\n")
+
+
+def test_help_is_light() -> None:
+    """A person who asks for help waits for no array library."""
+    code = "import sys, tinytorch_datasets.cli; print(*sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+    assert not {"numpy", "pydantic", "requests", "rich", "yaml"} & set(told)
+
+
+def test_list_and_path_and_clean(world: World) -> None:
+    """What is on disk is told; `clean` frees downloads and arrays, never what ships."""
+    rows = json.loads(CliRunner().invoke(main, ["list", "--json"]).stdout)
+    path = CliRunner().invoke(main, ["path", "digits"])
+    freed = CliRunner().invoke(main, ["clean"])
+    after = json.loads(CliRunner().invoke(main, ["list", "--json"]).stdout)
+
+    assert [(row["name"], row["on_disk"]) for row in rows] == [("flowers", "all"), ("talk", "all"), ("digits", "all")]
+    assert (path.stdout, path.stderr) == (f"{world.root / 'home' / 'digits'}\n", "")
+    assert [line.partition(":")[0] for line in freed.stdout.splitlines()] == ["flowers", "talk", "digits"]
+    assert [(row["name"], row["on_disk"]) for row in after] == [("flowers", "all"), ("talk", "all"), ("digits", "none")]
+    assert not list((world.root / "home" / ".cache").rglob("*.npy"))
+    missing = CliRunner().invoke(main, ["path", "digits"])
+    assert missing.stderr == "none of it is there; `tinytorch-datasets get digits` fetches it\n"
+
+
+def test_clean_never_removes_a_file_among_what_ships(world: World) -> None:
+    """Even where the shipped data is in the folder of downloads, and an entry to be fetched names the same file."""
+    shipped = world.root / "datasets"
+    shutil.copytree(world.root / "home" / "digits", shipped / "digits")
+    text = world.manifest.read_text()
+    talk = text[text.index("  talk:") : text.index("  digits:")].replace("  talk:", "  talks:\n    folder: talk")
+    talk = talk.replace("status: shipped", "status: remote").replace("    license:", "    mirrors: [URL]\n    license:")
+    world.manifest.write_text(text + "\n" + talk.replace("URL", '"https://mirror.invalid/"'))
+    home = {"TINYTORCH_DATASETS_HOME": str(shipped)}
+    freed = CliRunner().invoke(main, ["clean", "digits", "talks", "--json"], env=home)
+
+    assert freed.exit_code == 0, freed.stderr
+    assert (shipped / "talk" / "talk.txt").exists()
+    assert list((shipped / "digits").iterdir()) == []
+    assert not (shipped / ".cache" / "stamps" / "digits.json").exists()
+
+
+def test_home_is_where_downloads_go(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For that command, as if the variable were set, which is as it was afterwards."""
+    monkeypatch.setenv("TINYTORCH_DATASETS_HOME", str(tmp_path / "never"))
+    home = tmp_path / "my data"
+    got = CliRunner().invoke(main, ["get", "digits", "--home", str(home), "--mirror", str(world.root / "home")])
+    audited = CliRunner().invoke(main, ["audit", "--only", "cached", "--home", str(home), "--json"])
+
+    assert (got.exit_code, audited.exit_code) == (0, 0)
+    assert got.stdout == f"digits: train 12, test 6; {home}/digits\n"
+    assert [one["state"] for one in json.loads(audited.stdout)["datasets"] if one["name"] == "digits"] == ["well"]
+    assert os.environ["TINYTORCH_DATASETS_HOME"] == str(tmp_path / "never")
+    assert not (tmp_path / "never").exists()
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("tinytorch-datasets get f", "flowers"),
+        ("tinytorch-datasets audit talk d", "digits"),
+        ("tinytorch-datasets show ", "flowers talk digits"),
+        ("tinytorch-datasets aud", "audit"),
+    ],
+)
+def test_the_shell_completes_commands_and_names(world: World, typed: str, offered: str) -> None:
+    """As docs/cli.md has it; asked as bash asks, by words and the place of the one that is typed."""
+    words = typed.split(" ")
+    asked = {"_TINYTORCH_DATASETS_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1)}
+    told = run(**asked)
+
+    assert (told.stdout.split(), told.stderr) == ([f"plain,{name}" for name in offered.split()], "")
+
+
+def test_no_names_are_offered_of_a_bad_manifest(world: World) -> None:
+    """And no word is said amid what is being typed."""
+    world.manifest.write_text("datasets: [")
+    asked = {"_TINYTORCH_DATASETS_COMPLETE": "bash_complete", "COMP_WORDS": "x get ", "COMP_CWORD": "2"}
+    told = run(**asked)
+
+    assert (told.stdout.split(), told.stderr) == ([], "")

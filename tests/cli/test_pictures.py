@@ -1,0 +1,201 @@
+"""`show`: a person sees some samples of a data set, and a program gets them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.cli.test_cli import on_a_terminal
+from tests.test_get import declare
+from tinytorch_datasets import get
+from tinytorch_datasets.cli.main import main
+
+CLASSES = ["rose", "tulip", "a lily of the valley"]
+
+
+def show(*arguments: str) -> Result:
+    """The command, its output piped."""
+    return CliRunner().invoke(main, ["show", *arguments], catch_exceptions=False)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Declares pictures of a given form, labelled 0, 1, 2, 0, ..., as the manifest in use."""
+
+    def put(images: np.ndarray, span: tuple[int, int] = (0, 255)) -> None:
+        folder = tmp_path / "datasets" / "flowers"
+        folder.mkdir(parents=True)
+        np.savez(folder / "train.npz", images=images, labels=np.arange(len(images)) % 3)
+        path = declare(
+            tmp_path,
+            "flowers",
+            format="npz",
+            fields={
+                "images": {"dtype": str(images.dtype), "shape": list(images.shape[1:]), "range": list(span)},
+                "labels": {"dtype": "int64", "classes": CLASSES},
+            },
+            splits={"train": {"samples": len(images), "file": "train.npz"}},
+        )
+        monkeypatch.setenv("TINYTORCH_DATASETS_MANIFEST", str(path))
+
+    return put
+
+
+class TestPictures:
+    """Two pixels a character, one above the other; the label's class below."""
+
+    def test_ink_where_there_are_no_colours(self, pictures: Any) -> None:
+        """From nothing for the lowest value of the range to all of it for the highest."""
+        pictures(np.array([[[0, 0, 0], [0, 0, 0], [255, 255, 0], [255, 0, 0]]], np.uint8))
+
+        assert show("flowers").stdout == "\n@=\nro…\n"
+
+    def test_a_last_row_alone_is_drawn_on_black(self, pictures: Any) -> None:
+        """Five rows take three lines, the last with half the ink."""
+        pictures(np.full((1, 5, 4), 255, np.uint8))
+
+        assert show("flowers").stdout == "@@@@\n@@@@\n====\nrose\n"
+
+    @pytest.mark.parametrize("shape", [(3, 2, 6), (2, 6, 3), (1, 2, 6), (2, 6, 1), (2, 6)])
+    def test_channels_stand_anywhere(self, pictures: Any, shape: tuple[int, ...]) -> None:
+        """Before height and width, behind them, or nowhere."""
+        pictures(np.full((1, *shape), 255, np.uint8))
+
+        assert show("flowers").stdout == "@@@@@@\nrose\n"
+
+    def test_the_declared_range_is_black_to_white(self, pictures: Any) -> None:
+        """TinyDigits' goes from 0 to 1, and nobody's from 0 to 255 only because it is 8 bits wide."""
+        pictures(np.full((1, 2, 4), 0.5, np.float32), (0, 1))
+        assert show("flowers").stdout == "====\nrose\n"
+
+    def test_as_many_side_by_side_as_fit(self, pictures: Any) -> None:
+        """In a pipe that is 200 columns: of pictures of 48 four, and two columns between them."""
+        pictures(np.full((6, 2, 48), 255, np.uint8))
+
+        lines = show("flowers").stdout.splitlines()
+
+        assert lines[0] == "  ".join(["@" * 48] * 4)
+        assert [part.strip() for part in lines[1].split("  ") if part.strip()] == ["rose", "tulip", CLASSES[2], "rose"]
+        assert lines[2:4] == ["", "  ".join(["@" * 48] * 2)]
+
+    def test_a_large_one_is_drawn_small(self, pictures: Any) -> None:
+        """By leaving out pixels, the same share of either side."""
+        pictures(np.full((1, 200, 400), 255, np.uint8))
+
+        *lines, caption = show("flowers").stdout.splitlines()
+
+        assert {len(line) for line in lines} == {58}  # every seventh of 400
+        assert len(lines) == 15  # two a line, every seventh of 200
+        assert caption == "rose"
+
+    def test_a_terminal_has_colours(self, pictures: Any) -> None:
+        """The upper pixel in the colour of the character, the lower in that behind it."""
+        red, blue = [255, 0, 0], [0, 0, 255]
+        pictures(np.array([[[red] * 4, [blue] * 4]], np.uint8))
+
+        seen, code = on_a_terminal("show", "flowers", COLORTERM="truecolor")
+
+        assert code == 0
+        assert "\x1b[38;2;255;0;0;48;2;0;0;255m▀" in seen
+
+    def test_unless_there_are_to_be_none(self, pictures: Any) -> None:
+        """NO_COLOR is honoured."""
+        pictures(np.full((1, 2, 4), 255, np.uint8))
+
+        seen, _ = on_a_terminal("show", "flowers", COLORTERM="truecolor", NO_COLOR="1")
+
+        assert seen.replace("\r\n", "\n").endswith("@@@@\nrose\n")
+        assert "38;2;" not in seen
+
+
+class TestAnythingElse:
+    """Is written out, a line a field."""
+
+    def test_texts(self) -> None:
+        """As they are in the split, nothing in them taken for markup."""
+        talk = get("tinytalks").val
+        first = json.loads(show("tinytalks", "--split", "val", "--count", "1", "--json").stdout)[0]
+
+        lines = show("tinytalks", "--split", "val", "--count", "1").stdout.splitlines()
+
+        assert lines == [
+            f"questions   {talk.questions[first['index']]}",
+            f"answers     {talk.answers[first['index']]}",
+            f"levels      {talk.levels[first['index']]}",
+        ]
+
+    def test_what_a_terminal_would_obey_is_spelled_out(self, tmp_path: Path, home: Path) -> None:
+        """Texts are other people's, and may hold more than letters."""
+        folder = tmp_path / "datasets" / "words"
+        folder.mkdir(parents=True)
+        (folder / "train.csv").write_text("word\n\x1b[31mred\n", encoding="utf-8")
+        path = declare(
+            tmp_path,
+            "words",
+            format="csv",
+            options={"columns": {"words": "word"}},
+            fields={"words": {"dtype": "str"}},
+            splits={"train": {"samples": 1, "file": "train.csv"}},
+        )
+
+        assert show("words", "--manifest", str(path)).stdout == "words       \\x1b[31mred\n"
+
+    def test_numbers(self, tmp_path: Path, home: Path) -> None:
+        """Few in full, of many the first."""
+        folder = tmp_path / "datasets" / "points"
+        folder.mkdir(parents=True)
+        np.savez(folder / "train.npz", few=np.array([[1.5, -2.0]]), many=np.arange(1000.0).reshape(1, 1000))
+        path = declare(
+            tmp_path,
+            "points",
+            format="npz",
+            fields={"few": {"dtype": "float64", "shape": [2]}, "many": {"dtype": "float64", "shape": [1000]}},
+            splits={"train": {"samples": 1, "file": "train.npz"}},
+        )
+
+        assert show("points", "--manifest", str(path)).stdout.splitlines() == [
+            "few         1.5, -2",
+            "many        0, 1, 2, 3, 4, 5, 6, 7, ... 1,000 in all",
+        ]
+
+
+class TestWhichSamples:
+    """Drawn by a seed, so that two people see the same ones."""
+
+    def test_the_same_for_the_same_seed(self) -> None:
+        """And others for another."""
+        first, again, other = (show("tinydigits", "--json", "--seed", seed).stdout for seed in ("0", "0", "1"))
+
+        assert first == again != other
+
+    def test_a_program_gets_their_values(self) -> None:
+        """Those of `get`, each with its place in the split."""
+        digits = get("tinydigits")
+
+        told = json.loads(show("tinydigits", "--split", "test", "--count", "3", "--json").stdout)
+
+        assert len({sample["index"] for sample in told}) == 3
+        for sample in told:
+            assert sample["images"] == digits.test.images[sample["index"]].tolist()
+            assert sample["labels"] == digits.test.labels[sample["index"]]
+
+    def test_no_more_than_there_are(self) -> None:
+        """A split that is smaller is shown whole."""
+        told = json.loads(show("tinytalks", "--split", "val", "--count", "1000", "--json").stdout)
+
+        assert [sample["index"] for sample in told] == list(range(53))
+
+    def test_a_wrong_split_is_told_with_a_guess(self) -> None:
+        """Exit 2, as for a wrong name."""
+        told = show("tinydigits", "--split", "tets")
+
+        assert (told.exit_code, told.stdout) == (2, "")
+        assert (
+            told.stderr
+            == "error: no split of 'tinydigits' named 'tets'; did you mean 'test'?\n  There are: train, test.\n"
+        )

@@ -1,0 +1,369 @@
+"""The laws that every format keeps, whichever it is."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from tests.helpers.format_writers import (
+    CLASSES,
+    COMPRESSORS,
+    batch,
+    column,
+    idx,
+    member,
+    npy,
+    npz,
+    put,
+    read,
+    split,
+    table,
+    tarred,
+)
+from tinytorch_datasets import formats
+from tinytorch_datasets.errors import ContentError, DecodeError
+from tinytorch_datasets.plan import Split
+
+Written = tuple[Split, dict[str, Any], dict[str, Any]]  # the split, the decoder's options, what must come back
+
+
+class Sample(NamedTuple):
+    """One way to write `samples` samples in a format, declared as `declared` of them."""
+
+    form: str
+    write: Callable[[Path, int, int], Written]
+
+
+def _images(samples: int) -> np.ndarray:
+    return (np.arange(samples * 12) % 251).astype("u1").reshape(samples, 3, 4)
+
+
+def _labels(samples: int) -> np.ndarray:
+    return np.arange(samples) % len(CLASSES)
+
+
+def _both(folder: Path, declared: int, images: bytes, labels: bytes) -> Split:
+    return split(
+        column(put(folder / "images", images), samples=declared, shape=(3, 4)),
+        column(put(folder / "labels", labels), "labels", samples=declared, dtype="int64", classes=CLASSES),
+    )
+
+
+def _one(folder: Path, declared: int, data: bytes | str, **more: Any) -> Split:
+    file = put(folder / "data", data)
+    return split(
+        column(file, samples=declared, shape=(3, 4)),
+        column(file, "labels", samples=declared, dtype="int64", classes=CLASSES),
+        **more,
+    )
+
+
+def _expected(samples: int) -> dict[str, Any]:
+    return {"train.images": _images(samples), "train.labels": _labels(samples)}
+
+
+def write_idx(folder: Path, samples: int, declared: int) -> Written:
+    """Two IDX files."""
+    labels = idx(_labels(samples).astype("u1"))
+    return _both(folder, declared, idx(_images(samples)), labels), {}, _expected(samples)
+
+
+def write_npy(folder: Path, samples: int, declared: int) -> Written:
+    """Two NPY files."""
+    return _both(folder, declared, npy(_images(samples)), npy(_labels(samples))), {}, _expected(samples)
+
+
+def write_npy_fortran(folder: Path, samples: int, declared: int) -> Written:
+    """Two NPY files, the images with their first axis innermost."""
+    images = npy(np.asfortranarray(_images(samples)))
+    return _both(folder, declared, images, npy(_labels(samples).astype(">i4"))), {}, _expected(samples)
+
+
+def write_npz(folder: Path, samples: int, declared: int) -> Written:
+    """An NPZ archive."""
+    data = npz(images=_images(samples), labels=_labels(samples))
+    return _one(folder, declared, data), {}, _expected(samples)
+
+
+def write_pickle(folder: Path, samples: int, declared: int) -> Written:
+    """A pickled dict."""
+    data = pickle.dumps({"images": _images(samples), "labels": _labels(samples)})
+    return _one(folder, declared, data), {}, _expected(samples)
+
+
+def write_csv(folder: Path, samples: int, declared: int) -> Written:
+    """A table with a header, the labels by name in its last column."""
+    rows = [[*image.flat, CLASSES[label]] for image, label in zip(_images(samples), _labels(samples), strict=True)]
+    data = table([[*(f"pixel{i}" for i in range(12)), "labels"], *rows])
+    return _one(folder, declared, data), {}, _expected(samples)
+
+
+def write_csv_bare(folder: Path, samples: int, declared: int) -> Written:
+    """A table without a header, divided by semicolons, the labels first."""
+    rows = [[CLASSES[label], *image.flat] for image, label in zip(_images(samples), _labels(samples), strict=True)]
+    options = {"header": False, "delimiter": ";", "columns": {"labels": 0}}
+    return _one(folder, declared, table(rows, ";")), options, _expected(samples)
+
+
+def write_cifar(folder: Path, samples: int, declared: int) -> Written:
+    """An archive of two batches, the second half first."""
+    half, images, labels = samples // 2, _images(samples), _labels(samples).tolist()
+    data = tarred(member("b2", batch(images[half:], labels[half:])), member("b1", batch(images[:half], labels[:half])))
+    return _one(folder, declared, data, members=("b1", "b2")), {}, _expected(samples)
+
+
+def write_lines(folder: Path, samples: int, declared: int) -> Written:
+    """A line a sample, one of them empty, one with a separator that is no LF."""
+    texts = ["", "two\u2028lines, one sample", *(f"caf\u00e9 {n}" for n in range(samples - 2))]
+    file = put(folder / "data", "".join(f"{t}\n" for t in texts))
+    return split(column(file, "text", samples=declared, dtype="str")), {"unit": "lines"}, {"train.text": texts}
+
+
+def write_qa(folder: Path, samples: int, declared: int) -> Written:
+    """Pairs of three levels."""
+    pairs = [(f"What is {n}?", f"It is {n}.") for n in range(samples)]
+    text = "\n\n".join(f"Q: {q}\nA: {a}" for q, a in pairs) + "\n"
+    file = put(folder / "data", text)
+    counts = [1, samples - 2, 1]
+    columns = (
+        column(file, "questions", samples=declared, dtype="str"),
+        column(file, "answers", samples=declared, dtype="str"),
+        column(file, "levels", samples=declared, dtype="int64"),
+        column(file, "text", samples=declared, dtype="str", per="split"),
+    )
+    expected = {
+        "train.questions": [q for q, _ in pairs],
+        "train.answers": [a for _, a in pairs],
+        "train.levels": np.repeat([1, 2, 3], counts),
+        "train.text": [text],
+    }
+    return split(*columns), {"levels": {"train": counts}}, expected
+
+
+SAMPLES = {
+    "idx": Sample("idx", write_idx),
+    "npy": Sample("npy", write_npy),
+    "npy-fortran": Sample("npy", write_npy_fortran),
+    "npz": Sample("npz", write_npz),
+    "pickle": Sample("pickle", write_pickle),
+    "csv": Sample("csv", write_csv),
+    "csv-bare": Sample("csv", write_csv_bare),
+    "cifar-python": Sample("cifar-python", write_cifar),
+    "text-lines": Sample("text", write_lines),
+    "qa-text": Sample("qa-text", write_qa),
+}
+
+every = pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)
+# An NPZ is compressed inside, and read from its end.
+_WHOLE = {name: sample for name, sample in SAMPLES.items() if sample.form != "npz"}
+compressible = pytest.mark.parametrize("sample", _WHOLE.values(), ids=_WHOLE)
+
+
+def test_every_format_is_here() -> None:
+    """A format that nobody added to this suite fails it."""
+    assert {sample.form for sample in SAMPLES.values()} == set(formats.known())
+
+
+def same(actual: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Equal columns, values and shapes; labels may have any whole dtype."""
+    assert actual.keys() == expected.keys()
+    for name, values in expected.items():
+        if isinstance(values, list):
+            assert actual[name] == values
+        else:
+            np.testing.assert_array_equal(actual[name], values, strict=not name.endswith("labels"))
+            assert actual[name].dtype.isnative
+
+
+class TestRoundTrip:
+    """What the format's own writer wrote comes back equal."""
+
+    @every
+    def test_a_few_samples_come_back(self, sample: Sample, tmp_path: Path) -> None:
+        """Values, shapes and dtypes."""
+        told, options, expected = sample.write(tmp_path, 6, 6)
+
+        same(read(sample.form, told, **options), expected)
+
+    @every
+    def test_many_samples_come_back_in_blocks_that_tile(self, sample: Sample, tmp_path: Path) -> None:
+        """No gap and no overlap, over more than one block where the format streams."""
+        told, options, expected = sample.write(tmp_path, 9000, 9000)
+
+        same(read(sample.form, told, **options), expected)
+
+    @compressible
+    @pytest.mark.parametrize("kind", COMPRESSORS)
+    def test_compression_is_seen_in_the_bytes_not_the_name(self, sample: Sample, kind: str, tmp_path: Path) -> None:
+        """The name says nothing, the magic number everything."""
+        told, options, expected = sample.write(tmp_path, 6, 6)
+        for file in tmp_path.iterdir():
+            put(file, COMPRESSORS[kind](file.read_bytes()))
+
+        same(read(sample.form, told, **options), expected)
+
+    @every
+    def test_two_splits_do_not_mix(self, sample: Sample, tmp_path: Path) -> None:
+        """Each split has its own files and its own values."""
+        (tmp_path / "a").mkdir()
+        (tmp_path / "b").mkdir()
+        first, options, expected = sample.write(tmp_path / "a", 6, 6)
+        second, _, _ = sample.write(tmp_path / "b", 6, 6)
+        columns = {n: type(c)(**{**vars(c), "split": "test"}) for n, c in second.columns.items()}
+        other = Split("test", 6, columns, second.file, second.members)
+        if "levels" in options:
+            options["levels"]["test"] = options["levels"]["train"]
+
+        found = read(sample.form, first, other, **options)
+
+        same(found, expected | {k.replace("train", "test"): v for k, v in expected.items()})
+
+
+class TestDamage:
+    """What is damaged is an error that names the file, never a shorter or another array."""
+
+    @every
+    def test_an_empty_file_is_an_error(self, sample: Sample, tmp_path: Path) -> None:
+        """Nothing is not zero samples."""
+        told, options, _ = sample.write(tmp_path, 6, 6)
+        for file in tmp_path.iterdir():
+            put(file, b"")
+        if sample.form == "text":
+            assert read(sample.form, told, **options) == {"train.text": []}  # no line, which the count then catches
+            return
+
+        with pytest.raises(DecodeError) as caught:
+            read(sample.form, told, **options)
+
+        assert str(caught.value).startswith(str(caught.value.path))
+
+    @every
+    @pytest.mark.parametrize("part", [0.01, 0.3, 0.7, 0.99])
+    def test_a_file_cut_short_is_an_error_or_comes_out_shorter(
+        self, sample: Sample, part: float, tmp_path: Path
+    ) -> None:
+        """Text has no end of its own, so there only the count can tell; everything else must."""
+        told, options, expected = sample.write(tmp_path, 60, 60)
+        for file in tmp_path.iterdir():
+            data = file.read_bytes()
+            put(file, data[: int(len(data) * part)])
+
+        if sample.form in ("csv", "text"):
+            with contextlib.suppress(DecodeError):
+                read(sample.form, told, **options)
+        elif sample.form == "cifar-python" and part > 0.2:
+            same(read(sample.form, told, **options), expected)  # cut within the zeros that end a tar archive
+        else:
+            with pytest.raises(DecodeError) as caught:
+                read(sample.form, told, **options)
+            assert caught.value.path in tmp_path.iterdir()
+
+    @compressible
+    @pytest.mark.parametrize("kind", ["gzip", "bz2", "xz"])
+    def test_a_compressed_file_cut_short_is_always_an_error(self, sample: Sample, kind: str, tmp_path: Path) -> None:
+        """The checksum at the end is what says that all came."""
+        told, options, _ = sample.write(tmp_path, 60, 60)
+        for file in tmp_path.iterdir():
+            put(file, COMPRESSORS[kind](file.read_bytes())[:-3])
+
+        with pytest.raises(DecodeError) as caught:
+            read(sample.form, told, **options)
+
+        assert caught.value.reason == f"its {kind} data is cut short"
+
+    @every
+    def test_what_follows_the_end_is_an_error(self, sample: Sample, tmp_path: Path) -> None:
+        """A file is all of what its format says, and nothing else."""
+        told, options, _ = sample.write(tmp_path, 6, 6)
+        for file in tmp_path.iterdir():
+            put(file, file.read_bytes() + b"more\0\xff")
+
+        with pytest.raises(DecodeError):
+            read(sample.form, told, **options)
+
+
+class TestBudget:
+    """What is declared is all that is ever decoded."""
+
+    @every
+    def test_more_samples_than_declared_are_refused(self, sample: Sample, tmp_path: Path) -> None:
+        """With both numbers."""
+        told, options, _ = sample.write(tmp_path, 8, 6)
+
+        with pytest.raises(ContentError) as caught:
+            read(sample.form, told, **options)
+
+        assert caught.value.expected != caught.value.actual
+
+    @every
+    def test_fewer_samples_than_declared_are_handed_on_or_refused(self, sample: Sample, tmp_path: Path) -> None:
+        """A decoder never makes samples up: what it yields is what the file has."""
+        told, options, expected = sample.write(tmp_path, 6, 8)
+
+        try:
+            same(read(sample.form, told, **options), expected)
+        except ContentError:
+            assert sample.form == "cifar-python"  # a batch has no place if it is not its share
+
+    @every
+    def test_an_error_survives_the_way_between_processes(self, sample: Sample, tmp_path: Path) -> None:
+        """Worker processes raise these."""
+        told, options, _ = sample.write(tmp_path, 8, 6)
+
+        with pytest.raises(ContentError) as caught:
+            read(sample.form, told, **options)
+        copy = pickle.loads(pickle.dumps(caught.value))
+
+        assert (str(copy), vars(copy)) == (str(caught.value), vars(caught.value))
+        assert copy.aspect == "samples"
+        assert copy.column in map(str, told.columns.values()) or copy.split == told.name
+
+
+class TestDtypes:
+    """The element type is the file's own, in this machine's byte order."""
+
+    @pytest.mark.parametrize("code", ["u1", "i1", "i2", "i4", "f4", "f8"])
+    def test_idx_has_six(self, code: str, tmp_path: Path) -> None:
+        """All big end first on disk."""
+        values = np.array([[0, 1], [100, 7]], code)
+        told = split(column(put(tmp_path / "f", idx(values)), samples=2, shape=(2,), dtype=values.dtype.name))
+
+        np.testing.assert_array_equal(read("idx", told)["train.images"], values, strict=True)
+
+    @pytest.mark.parametrize("order", ["<", ">"])
+    @pytest.mark.parametrize("code", ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8", "b1"])
+    @pytest.mark.parametrize("form", ["npy", "npz", "pickle"])
+    def test_numpys_own_formats_have_all(self, form: str, code: str, order: str, tmp_path: Path) -> None:
+        """In either byte order."""
+        values = np.array([[0, 1], [1, 0], [1, 1]], order + code)
+        data = {"npy": npy(values), "npz": npz(images=values), "pickle": pickle.dumps({"images": values})}[form]
+        told = split(column(put(tmp_path / "f", data), samples=3, shape=(2,), dtype=values.dtype.name))
+
+        found = read(form, told)["train.images"]
+
+        np.testing.assert_array_equal(found, values.astype(values.dtype.newbyteorder("=")), strict=True)
+
+    @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint64", "float16", "float32", "float64", "bool"])
+    def test_csv_gives_the_declared_one(self, dtype: str, tmp_path: Path) -> None:
+        """Text has none of its own."""
+        top = np.iinfo(dtype).max if np.dtype(dtype).kind in "iu" else 1
+        told = split(column(put(tmp_path / "f", f"images\n0\n1\n{top}\n"), dtype=dtype))
+
+        expected = np.array([0, 1, top], dtype)
+        np.testing.assert_array_equal(read("csv", told)["train.images"], expected, strict=True)
+
+    def test_every_float32_survives_a_table(self, tmp_path: Path) -> None:
+        """Nine digits bring back the same bits."""
+        values = np.random.default_rng(0).integers(0, 2**31 - 2**24, 5000).astype(np.uint32).view(np.float32)
+        values = values[np.isfinite(values)]
+        file = put(tmp_path / "f", table([["images"], *([repr(float(v))] for v in values)]))
+
+        found = read("csv", split(column(file, samples=len(values), dtype="float32")))["train.images"]
+
+        np.testing.assert_array_equal(found, values, strict=True)

@@ -1,0 +1,101 @@
+"""The folder's listing is the list of formats."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.formats.test_conformance import write_cifar
+from tinytorch_datasets import formats
+from tinytorch_datasets.formats import decodes
+from tinytorch_datasets.readers.pickle.load import globals_of
+
+FOLDER = Path(formats.__file__).parent
+
+
+def test_known_is_the_listing() -> None:
+    """A file without an underscore is a format, and nothing else is."""
+    listed = sorted(p.stem.replace("_", "-") for p in FOLDER.glob("[!_]*.py"))
+
+    assert formats.known() == tuple(listed)
+    assert listed == ["cifar-python", "csv", "idx", "npy", "npz", "pickle", "qa-text", "text"]
+
+
+@pytest.mark.parametrize("name", formats.known())
+def test_a_file_registers_its_own_name_and_no_other(name: str) -> None:
+    """Importing one format brings in that one alone."""
+    code = f"from tinytorch_datasets import formats;formats.of({name!r}); print(*formats._formats)"
+
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert told.split() == [name]
+
+
+@pytest.mark.parametrize("name", formats.known())
+def test_a_format_says_what_it_is(name: str) -> None:
+    """One sentence for lists of formats; options have types that the manifest can be checked by."""
+    form = formats.of(name)
+
+    assert form.name == name
+    assert re.fullmatch(r"[A-Z].*[^.]\.", form.summary), "the docstring begins with a sentence on one line"
+    assert ". " not in form.summary
+    assert not form.required, "an option without a default is a question that every entry must answer"
+    assert all(not isinstance(annotation, str) for annotation in form.options.values())
+
+
+def test_the_options_are_the_decoders_keywords() -> None:
+    """Nothing else lists them."""
+    options = {name: list(formats.of(name).options) for name in formats.known()}
+
+    assert {name: names for name, names in options.items() if names} == {
+        "cifar-python": ["labels"],
+        "csv": ["delimiter", "header", "columns"],
+        "qa-text": ["levels"],
+        "text": ["unit"],
+    }
+
+
+def test_the_pickles_of_a_data_set_are_at_hand_for_an_audit(tmp_path: Path) -> None:
+    """Each with its file and member, inflated, so that what it asks for can be listed without loading it."""
+    told, _, _ = write_cifar(tmp_path, 4, 4)
+    find = formats.of("cifar-python").pickles
+    assert find is not None
+
+    found = [(path, name, globals_of(data)) for path, name, data in find([told])]
+
+    assert [(path, name) for path, name, _ in found] == [(told.file, "b2"), (told.file, "b1")]
+    assert all("numpy.ndarray" in names for _, _, names in found)
+    assert [name for name in formats.known() if formats.of(name).pickles] == ["cifar-python", "pickle"]
+
+
+def test_a_name_cannot_be_taken_twice() -> None:
+    """The second decoder is refused, and both are named."""
+    formats.of("idx")
+
+    with pytest.raises(ValueError) as caught:
+        decodes("idx", layout="file per field")(lambda splits: iter(()))
+
+    assert str(caught.value) == f"format 'idx' has two decoders: tinytorch_datasets.formats.idx and {__name__}"
+
+
+def test_an_unknown_name_is_a_key_error() -> None:
+    """The manifest guesses; this only knows."""
+    with pytest.raises(KeyError):
+        formats.of("idz")
+
+
+def test_the_standard_library_is_not_hidden() -> None:
+    """Files here are called as the formats are, csv and pickle among them; imports are absolute."""
+    import csv
+    import pickle
+
+    formats.of("csv")
+    formats.of("pickle")
+
+    assert (csv.__package__, pickle.__name__) == ("", "pickle")
+    assert hasattr(csv, "reader")
+    assert hasattr(pickle, "loads")

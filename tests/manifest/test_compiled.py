@@ -1,0 +1,242 @@
+"""The compiled manifest: what lets a first get() skip YAML and Pydantic, and what must make it read them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from tests.conftest import ROOT
+from tinytorch_datasets import audit, get, load_manifest, settings
+from tinytorch_datasets.cli.main import main
+from tinytorch_datasets.errors import ManifestError, UnknownName
+from tinytorch_datasets.manifest import compiled
+
+VALIDATING = {"pydantic", "yaml"}
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A packaged manifest with TinyDigits alone, compiled, in a folder whose every byte a test may change."""
+    shutil.copytree(ROOT / "datasets" / "tinydigits", tmp_path / "datasets" / "tinydigits")
+    text = (ROOT / "datasets.yaml").read_text(encoding="utf-8")
+    manifest = tmp_path / "datasets.yaml"
+    manifest.write_text(text[: text.index("  tinytalks:")], encoding="utf-8")
+    monkeypatch.setattr(settings, "_PACKAGE", tmp_path / "tinytorch_datasets")
+    told("compile")
+    return manifest
+
+
+def form(manifest: Path) -> Path:
+    """Where its compiled form is."""
+    return manifest.with_name("datasets.compiled.json")
+
+
+def told(*command: object) -> str:
+    """What a command prints that ends well."""
+    done = CliRunner().invoke(main, [str(word) for word in command])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def imported_by_first_get(manifest: Path, home: Path) -> set[str]:
+    """The top-level modules that a fresh process has loaded after its first get of TinyDigits."""
+    code = (
+        "import sys; from tinytorch_datasets import get; get('tinydigits', manifest=sys.argv[1], home=sys.argv[2]);"
+        "print(*{name.split('.')[0] for name in sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code, manifest, home], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def change(compiled_form: Path, old: str, new: str) -> None:
+    """Change the compiled form by hand."""
+    text = compiled_form.read_text(encoding="utf-8")
+    assert old in text
+    compiled_form.write_text(text.replace(old, new), encoding="utf-8")
+
+
+class TestWhatItSaves:
+    """With it, a data set comes without what validates."""
+
+    def test_a_first_get_imports_neither_yaml_nor_pydantic(self, tmp_path: Path) -> None:
+        """Nothing of this data set was on this machine before, and nothing of its manifest is kept in the home."""
+        assert not imported_by_first_get(ROOT / "datasets.yaml", tmp_path / "home") & VALIDATING
+
+    def test_the_packaged_manifest_is_compiled(self) -> None:
+        """As it is now, by this version; `tinytorch-datasets compile` in the clone writes it."""
+        assert told("compile", "--check") == "datasets.compiled.json: as the manifest says\n"
+
+    def test_what_it_declares_is_what_the_manifest_declares(self) -> None:
+        """Each plan, each line number, each entry: equal, whichever way it was come by."""
+        book = load_manifest()
+
+        for name in book.datasets:
+            assert compiled.declared(book.path, name) == book.declared(name)
+
+    def test_every_kind_of_value_comes_back_as_it_was(self, clone: Path, tmp_path: Path) -> None:
+        """Options, folders, ranges with fractions, members and texts too."""
+        clone.write_text(json.dumps({"version": 1, "download_to": "here", "datasets": {"all-kinds": ALL_KINDS}}))
+        told("compile")
+        kept, read = compiled.declared(clone, "all-kinds"), load_manifest(clone).declared("all-kinds")
+
+        assert kept == read
+        assert kept is not None
+        assert [type(value) for value in kept.plan.columns[0].range or ()] == [float, int]
+        assert kept.plan.under(tmp_path) == read.plan.under(tmp_path)
+
+    def test_what_it_hands_over_has_entry_and_provenance(self, clone: Path, tmp_path: Path) -> None:
+        """The same as by way of the YAML."""
+        by_compiled = get("tinydigits", manifest=clone, home=tmp_path / "home")
+        form(clone).unlink()
+        by_yaml = get("tinydigits", manifest=clone, home=tmp_path / "another")
+
+        assert by_compiled.entry == by_yaml.entry
+        assert by_compiled.provenance == by_yaml.provenance
+        assert by_compiled.classes == by_yaml.classes == tuple("0123456789")
+        assert np.array_equal(by_compiled.train.images, by_yaml.train.images)
+
+
+class TestWhenItDoesNotCount:
+    """It is passed over, and the YAML is read and checked."""
+
+    def test_a_changed_byte_of_the_manifest(self, clone: Path) -> None:
+        """Even one that means nothing to YAML."""
+        assert compiled.declared(clone, "tinydigits") is not None
+
+        clone.write_text(clone.read_text(encoding="utf-8") + "# \n", encoding="utf-8")
+        assert compiled.declared(clone, "tinydigits") is None
+        assert len(get("tinydigits", manifest=clone).train) == 1000
+
+    def test_a_manifest_that_became_wrong_is_told(self, clone: Path) -> None:
+        """With its line, as if nothing had ever been compiled."""
+        clone.write_text(clone.read_text(encoding="utf-8").replace("version: 1", "version: 2"), encoding="utf-8")
+
+        with pytest.raises(ManifestError, match="version"):
+            get("tinydigits", manifest=clone)
+
+    def test_another_version_of_the_package(self, clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What it makes of a manifest may be something else."""
+        monkeypatch.setattr(compiled, "LAYOUT", [1, "0.0.1"])
+
+        assert compiled.declared(clone, "tinydigits") is None
+
+    @pytest.mark.parametrize(
+        "damaged",
+        [b"", b"[]", b"{}", b"null", b"[[1", b"\xff", b'[[1, "0.1.0"], 1, 2, 3, 4]', b"[" * 200_000],
+        ids=["empty", "list", "mapping", "null", "cut", "not text", "other values", "deep"],
+    )
+    def test_a_damaged_one(self, clone: Path, damaged: bytes) -> None:
+        """Whatever became of it."""
+        form(clone).write_bytes(damaged)
+
+        assert len(get("tinydigits", manifest=clone).train) == 1000
+
+    @pytest.mark.parametrize("key", ["files", "splits", "columns", "dtype", "urls", "shape", "sha256"])
+    def test_one_without_a_key(self, clone: Path, key: str) -> None:
+        """Its checksum of the manifest is right, and yet it says too little."""
+        change(form(clone), f'"{key}"', '"odd"')
+
+        assert compiled.declared(clone, "tinydigits") is None
+        assert len(get("tinydigits", manifest=clone).train) == 1000
+
+    def test_one_that_lies_beside_somebody_elses_manifest(self, tmp_path: Path) -> None:
+        """However well it fits: what has not passed the rules may name files outside the folder."""
+        stranger = tmp_path / "datasets.yaml"
+        shutil.copyfile(ROOT / "datasets.yaml", stranger)
+        shutil.copyfile(form(ROOT / "datasets.yaml"), form(stranger))
+        shutil.copytree(ROOT / "datasets" / "tinydigits", tmp_path / "datasets" / "tinydigits")
+
+        assert compiled.declared(stranger, "tinydigits") is None
+        assert imported_by_first_get(stranger, tmp_path / "home") >= VALIDATING
+
+    def test_a_name_that_it_does_not_have(self, clone: Path) -> None:
+        """The error is the manifest's own, with its guess."""
+        with pytest.raises(UnknownName, match="did you mean 'tinydigits'"):
+            get("tinydigit", manifest=clone)
+
+
+class TestWhoWatchesIt:
+    """It decides nothing that an audit would not see."""
+
+    def test_a_planted_one_is_an_error_of_the_audit(self, clone: Path) -> None:
+        """One that counts, and says something else than the manifest."""
+        change(form(clone), '"test"', '"train"')
+        report = audit(["tinydigits"], manifest=clone, levels=["manifest"])
+
+        assert [str(finding) for finding in report.findings if finding.rule == "compiled"] == [
+            "datasets.yaml:1: its compiled form is not what it says\n  Run `tinytorch-datasets compile`, or delete it."
+        ]
+        assert report.exit_code == 1
+
+    def test_a_stale_one_is_advice(self, clone: Path) -> None:
+        """It only saves nothing any more."""
+        clone.write_text(clone.read_text(encoding="utf-8") + "# \n", encoding="utf-8")
+        report = audit(["tinydigits"], manifest=clone, levels=["manifest"])
+
+        assert [(f.rule, f.severity) for f in report.findings if f.rule.startswith("compiled")] == [
+            ("compiled-stale", "warning")
+        ]
+        assert report.exit_code == 0
+
+    def test_none_is_no_finding(self, clone: Path) -> None:
+        """Nobody must compile."""
+        form(clone).unlink()
+        report = audit(["tinydigits"], manifest=clone, levels=["manifest"])
+
+        assert not [finding for finding in report.findings if finding.rule.startswith("compiled")]
+
+
+class TestTheCommand:
+    """`compile` writes it, `--check` compares, and what writes a manifest keeps it in step."""
+
+    def test_check_tells_what_differs_and_what_to_do(self, clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Exit 1, and nothing is written."""
+        monkeypatch.chdir(clone.parent)
+        clone.write_text(clone.read_text(encoding="utf-8") + "# \n", encoding="utf-8")
+        before = form(clone).read_bytes()
+        done = CliRunner().invoke(main, ["compile", "--check"])
+
+        assert (done.exit_code, done.output) == (
+            1,
+            "error: datasets.compiled.json is not what the manifest says now\n  Run `tinytorch-datasets compile`.\n",
+        )
+        assert form(clone).read_bytes() == before
+        form(clone).unlink()
+        done = CliRunner().invoke(main, ["compile", "--check"])
+        assert done.output.startswith("error: datasets.compiled.json is not there\n")
+
+    def test_add_keeps_it_in_step(self, clone: Path) -> None:
+        """What is added can be had at once, without reading YAML."""
+        np.savez(clone.parent / "more.npz", images=np.zeros((4, 2, 2), np.uint8), labels=np.array([0, 1, 0, 1]))
+        told("add", clone.parent / "more.npz", "--ship", "--manifest", clone)
+
+        assert told("compile", "--check").endswith("as the manifest says\n")
+        assert compiled.declared(clone, "more") is not None
+
+
+ALL_KINDS = {
+    "title": "All kinds",
+    "status": "remote",
+    "format": "csv",
+    "options": {"delimiter": ";"},
+    "license": "CC0-1.0",
+    "source": "generated",
+    "folder": "kinds",
+    "fields": {
+        "weight": {"dtype": "float64", "range": [0.5, 3]},
+        "kind": {"dtype": "int64", "classes": ["rose", "tulip"]},
+    },
+    "splits": {"train": {"samples": 3, "file": "train.csv"}, "test": {"samples": 2, "file": "test.csv"}},
+    "mirrors": ["https://example.org/kinds/"],
+    "files": {
+        "train.csv": {"bytes": 10, "sha256": "a" * 64, "urls": ["https://example.com/t.csv"]},
+        "test.csv": {"bytes": 11, "sha256": "b" * 64, "md5": "c" * 32},
+    },
+}

@@ -1,0 +1,416 @@
+"""Mirrors: a folder to carry or to serve, from which a class gets its data without the internet."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.helpers.audit_world import World, build, copied
+from tests.helpers.faulty_server import sha256
+from tinytorch_datasets import get
+from tinytorch_datasets.cli.main import main
+from tinytorch_datasets.errors import FetchError
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The world as it is meant to be; nobody changes this one."""
+    return build(tmp_path_factory.mktemp("pristine"))
+
+
+@pytest.fixture
+def world(pristine: World, tmp_path: Path) -> World:
+    """A world of one's own."""
+    return copied(pristine, tmp_path / "world")
+
+
+def mirror(world: World, folder: Path, *arguments: str) -> Result:
+    """`tinytorch-datasets mirror FOLDER`."""
+    return CliRunner().invoke(main, ["mirror", str(folder), "--manifest", str(world.manifest), *arguments])
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def relist(usb: Path, name: str, line: str) -> None:
+    """Write that in place of a file's line in the list of sums; {} is the line."""
+    old = (usb / "SHA256SUMS").read_text()
+    (usb / "SHA256SUMS").write_text("".join(line.format(one) if name in one else one for one in old.splitlines(True)))
+
+
+def link(path: Path, to: str) -> None:
+    """A link in a file's place."""
+    path.unlink()
+    path.symlink_to(to)
+
+
+# Audits a mirror folder once a folder in it may not be looked into, by a user to whom the system says no.
+UNREADABLE = """
+import os, sys
+from tinytorch_datasets import audit
+manifest, usb, closed = sys.argv[1:]
+assert audit(manifest=manifest, mirror=usb).well  # and imports what may not be readable later
+os.chmod(closed, 0)
+if os.geteuid() == 0:
+    os.setuid(65534)
+for finding in audit(manifest=manifest, mirror=usb).findings:
+    print(f"{finding.rule}: {finding.what}")
+"""
+
+FILES = {
+    "SHA256SUMS", "datasets.yaml", "flowers/train.csv", "flowers/test.csv", "talk/talk.txt", "digits/train-images",
+    "digits/train-labels", "digits/test-images", "digits/test-labels",
+}  # fmt: skip
+
+
+class TestTheFolder:
+    """`<folder>/<file>`, the manifest, and SHA256SUMS: the same folder every time."""
+
+    def test_it_has_everything_and_nothing_else(self, world: World, tmp_path: Path) -> None:
+        """Verified copies, and a line a data set."""
+        told = mirror(world, tmp_path / "usb", "--offline")
+
+        assert told.stdout.splitlines() == [
+            "flowers: 2 files copied, 0 there already, 496 B in all",
+            "talk: 1 file copied, 0 there already, 29 B in all",
+            "digits: 4 files copied, 0 there already, 354 B in all",
+        ]
+        assert set(contents(tmp_path / "usb")) == FILES
+        assert (tmp_path / "usb/datasets.yaml").read_bytes() == world.manifest.read_bytes()
+
+    def test_sha256sum_checks_it(self, world: World, tmp_path: Path) -> None:
+        """The tool that every Linux has reads SHA256SUMS; and finds a flipped byte."""
+        mirror(world, tmp_path / "usb", "--offline")
+        check = ["sha256sum", "--check", "--strict", "SHA256SUMS"]
+        told = subprocess.run(check, cwd=tmp_path / "usb", capture_output=True, text=True, check=True)
+        assert told.stdout.splitlines() == [f"{name}: OK" for name in sorted(FILES - {"SHA256SUMS"})]
+
+        world.flip(tmp_path / "usb/digits/test-labels")
+        assert subprocess.run(check, cwd=tmp_path / "usb", capture_output=True, check=False).returncode == 1
+
+    def test_it_is_the_same_every_time(self, world: World, tmp_path: Path) -> None:
+        """Byte for byte, in one go or in two."""
+        mirror(world, tmp_path / "a", "--offline")
+        mirror(world, tmp_path / "b", "digits", "--offline")
+        mirror(world, tmp_path / "b", "talk", "flowers", "--offline")
+
+        assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+    def test_it_goes_on_where_it_stopped(self, world: World, tmp_path: Path) -> None:
+        """What is right stays; what is missing, cut short or damaged is copied anew."""
+        mirror(world, tmp_path / "usb", "--offline")
+        kept = tmp_path / "usb/digits/train-images"
+        before = kept.stat().st_mtime_ns
+        (tmp_path / "usb/digits/test-images").unlink()
+        os.truncate(tmp_path / "usb/digits/test-labels", 3)
+        world.flip(tmp_path / "usb/digits/train-labels")
+        told = mirror(world, tmp_path / "usb", "digits", "--offline")
+
+        assert told.stdout == "digits: 3 files copied, 1 there already, 354 B in all\n"
+        assert kept.stat().st_mtime_ns == before
+        assert contents(tmp_path / "usb")["digits/test-labels"] == world.file("digits/test-labels").read_bytes()
+
+    def test_a_damaged_file_is_never_spread(self, world: World, tmp_path: Path) -> None:
+        """Exit 1, its hashes and its line; no file of that name in the mirror."""
+        world.flip(world.file("flowers/train.csv"))
+        told = mirror(world, tmp_path / "usb", "--offline")
+
+        assert told.exit_code == 1
+        assert f"declared at datasets.yaml:{world.line('train.csv: {b')}" in told.stderr
+        assert not (tmp_path / "usb/flowers/train.csv").exists()
+        assert not list((tmp_path / "usb").rglob("*.part"))
+
+    def test_a_git_lfs_pointer_is_named(self, world: World, tmp_path: Path) -> None:
+        """As `get` does, before a byte is copied."""
+        path = world.file("flowers/train.csv")
+        path.write_text("version https://git-lfs.github.com/spec/v1\nsize 12\n")
+        told = mirror(world, tmp_path / "usb", "flowers")
+
+        assert (told.exit_code, told.stderr) == (
+            1,
+            f"error: {path} is a Git LFS pointer, not the file itself\n"
+            f"  declared at datasets.yaml:{world.line('train.csv: {b')}\n"
+            "  Run `git lfs pull`.\n",
+        )
+
+    def test_a_file_that_is_gone_is_missing(self, world: World, tmp_path: Path) -> None:
+        """The mirror is not to blame: it is the file on this computer that the error names."""
+        path = world.file("flowers/train.csv")
+        path.unlink()
+        told = mirror(world, tmp_path / "usb", "flowers")
+
+        assert (told.exit_code, told.stderr) == (
+            1,
+            f"error: {path} is missing\n"
+            f"  declared at datasets.yaml:{world.line('train.csv: {b')}\n"
+            "  Restore it: `git checkout` it in a clone, or reinstall the package.\n",
+        )
+
+    def test_what_is_not_here_is_fetched_first(self, world: World, tmp_path: Path) -> None:
+        """From another mirror, say; without one and offline, exit 1."""
+        mirror(world, tmp_path / "usb", "--offline")
+        CliRunner().invoke(main, ["clean", "digits", "--manifest", str(world.manifest)])
+        assert mirror(world, tmp_path / "other", "digits", "--offline").exit_code == 1
+        told = mirror(world, tmp_path / "other", "digits", "--from", str(tmp_path / "usb"))
+
+        assert told.stdout == "digits: 4 files copied, 0 there already, 354 B in all\n"
+
+    def test_get_reads_it(self, world: World, tmp_path: Path, no_network: None) -> None:
+        """A stick in the hand, no network: the same arrays."""
+        mirror(world, tmp_path / "usb", "--offline")
+        mine = get("digits", manifest=world.manifest, home=tmp_path / "student", mirror=tmp_path / "usb")
+
+        assert mine.train.images.tolist() == get("digits", manifest=world.manifest).train.images.tolist()
+
+
+class TestTheAudit:
+    """`audit --mirror` finds what differs in the folder."""
+
+    CASES = (
+        ("a flipped byte", lambda usb, world: world.flip(usb / "digits/test-labels"), "file-hash", "test-labels: {b"),
+        ("a missing file", lambda usb, world: (usb / "talk/talk.txt").unlink(), "file-missing", "talk.txt: {b"),
+        ("an extra file", lambda usb, world: (usb / "virus.exe").touch(), "undeclared", "version: 1"),
+        ("another manifest", lambda usb, world: (usb / "datasets.yaml").write_text("no"), "file-hash", "version: 1"),
+        ("no list of sums", lambda usb, world: (usb / "SHA256SUMS").unlink(), "file-missing", "version: 1"),
+        ("a changed list of sums", lambda usb, world: (usb / "SHA256SUMS").write_text(
+            (usb / "SHA256SUMS").read_text().replace(sha256(world.file("talk/talk.txt").read_bytes()), "0" * 64)),
+         "file-hash", "talk.txt: {b"),
+        ("a file that is not listed", lambda usb, world: relist(usb, "talk/talk.txt", ""), "sums", "talk.txt: {b"),
+        ("a manifest that is not listed", lambda usb, world: relist(usb, "datasets.yaml", ""), "sums", "version: 1"),
+        ("a file listed twice", lambda usb, world: relist(usb, "talk/talk.txt", "{0}{0}"), "sums", "talk.txt: {b"),
+        ("a line that says nothing", lambda usb, world: relist(usb, "talk/talk.txt", "{}one blank\n"), "sums",
+         "version: 1"),
+        ("an empty line", lambda usb, world: relist(usb, "talk/talk.txt", "\n{}"), "sums", "version: 1"),
+        ("a dangling link", lambda usb, world: (usb / "talk/more").symlink_to("nowhere"), "undeclared", "version: 1"),
+        ("a link that leads to itself", lambda usb, world: link(usb / "talk/talk.txt", "talk.txt"), "file-missing",
+         "talk.txt: {b"),
+        ("a list of sums that is a folder", lambda usb, world: ((usb / "SHA256SUMS").unlink(),
+         (usb / "SHA256SUMS").mkdir()), "file-missing", "version: 1"),
+    )  # fmt: skip
+
+    @pytest.mark.parametrize(("damage", "rule", "line"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+    def test_what_differs_is_found(self, world: World, tmp_path: Path, damage: object, rule: str, line: str) -> None:
+        """Exit 1, on the manifest's line; the same folder undamaged is well."""
+        usb = tmp_path / "usb"
+        mirror(world, usb, "--offline")
+        assert world.audit("--mirror", str(usb))[0] == 0
+        damage(usb, world)  # type: ignore[operator]
+        code, told = world.audit("--mirror", str(usb))
+
+        assert (code, [(f["rule"], f["line"]) for f in told["findings"]]) == (1, [(rule, world.line(line))])
+
+    def test_a_wrong_line_before_the_right_one_is_told(self, world: World, tmp_path: Path) -> None:
+        """`sha256sum -c` fails by it, whatever follows; and whatever was added, its line is one line."""
+        usb = tmp_path / "usb"
+        mirror(world, usb, "--offline")
+        right = sha256(world.file("talk/talk.txt").read_bytes())
+        relist(usb, "talk/talk.txt", f"{'0' * 64}  talk/talk.txt\n{{}}{right} two.txt\n{right}  a\x1bb\n")
+        _, told = world.audit("--mirror", str(usb))
+
+        assert [found["what"] for found in told["findings"]] == [
+            f"SHA256SUMS lists talk/talk.txt with sha256\n    {'0' * 64}, declared is\n    {right}",
+            "line 9 of SHA256SUMS lists talk/talk.txt again; line 8 does already",
+            "line 10 of SHA256SUMS is not a sha256, two blanks and a file's path",
+            f"SHA256SUMS lists a\\x1bb with sha256\n    {right}, declared is\n    no such file",
+        ]
+
+    def test_a_name_that_no_terminal_should_see(self, world: World, tmp_path: Path) -> None:
+        """It is told as Python would write it."""
+        mirror(world, tmp_path / "usb", "--offline")
+        (tmp_path / "usb" / "a\x1bb").symlink_to("nowhere")
+        _, told = world.audit("--mirror", str(tmp_path / "usb"))
+
+        assert [found["what"] for found in told["findings"]] == ["a\\x1bb is in the mirror and declared nowhere"]
+
+    @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="another system's rights")
+    def test_a_folder_that_may_not_be_looked_into(self, world: World) -> None:
+        """Its files cannot be read, and it may hold more: findings, and no traceback."""
+        with TemporaryDirectory() as folder:  # where others may look into the folders above, too
+            Path(folder).chmod(0o755)
+            usb, mine = Path(folder) / "usb", copied(world, Path(folder) / "world")
+            mine.root.chmod(0o755)
+            mirror(mine, usb, "--offline")
+            asked = [sys.executable, "-c", UNREADABLE, str(mine.manifest), str(usb), str(usb / "talk")]
+            told = subprocess.run(asked, stdout=subprocess.PIPE, text=True, check=True).stdout
+            (usb / "talk").chmod(0o755)
+
+        assert told.splitlines() == [
+            f"file-missing: {usb}/talk/talk.txt cannot be read: Permission denied",
+            "undeclared: talk is in the mirror and declared nowhere",
+        ]
+
+    def test_a_data_set_that_was_named_is_in_the_mirror(self, world: World, tmp_path: Path) -> None:
+        """Or that it is not is a finding."""
+        usb = tmp_path / "usb"
+        mirror(world, usb, "talk", "--offline")
+        code, told = world.audit("digits", "talk", "--mirror", str(usb))
+
+        assert (code, [(found["line"], found["what"], found["mend"]) for found in told["findings"]]) == (
+            1,
+            [(world.line("  digits:"), f"nothing of digits is in {usb}",
+              f"`tinytorch-datasets mirror {usb} digits` adds it.")],
+        )  # fmt: skip
+
+    def test_a_mirror_of_some_data_sets_is_well(self, world: World, tmp_path: Path) -> None:
+        """What was never put there is no finding."""
+        mirror(world, tmp_path / "usb", "talk", "--offline")
+        code, told = world.audit("--mirror", str(tmp_path / "usb"))
+
+        assert (code, [one["state"] for one in told["datasets"]]) == (0, ["not here", "well", "not here"])
+
+    def test_a_file_that_two_share_says_nothing_of_the_other(self, world: World, tmp_path: Path) -> None:
+        """It was put there for the first of them alone."""
+        text = world.manifest.read_text()
+        two = text[text.index("  talk:") : text.index("  digits:")].replace("  talk:", "  talks:\n    folder: talk")
+        extra = world.root / "datasets/talk/more.txt"
+        extra.write_text("more\n")
+        two = two.rstrip() + f"\n      more.txt: {{bytes: 5, sha256: {sha256(extra.read_bytes())}}}\n"
+        world.manifest.write_text(text + "\n" + two)
+        mirror(world, tmp_path / "usb", "talk", "--offline")
+        code, told = world.audit("--mirror", str(tmp_path / "usb"))
+
+        assert {one["name"]: one["state"] for one in told["datasets"]}["talks"] == "not here"
+        assert (code, told["findings"]) == (0, [])
+
+    def test_a_list_of_sums_as_others_write_it(self, world: World, tmp_path: Path) -> None:
+        """With stars, as `sha256sum -b` does."""
+        mirror(world, tmp_path / "usb", "--offline")
+        sums = tmp_path / "usb" / "SHA256SUMS"
+        sums.write_text(sums.read_text().replace("  ", " *"))
+
+        assert world.audit("--mirror", str(tmp_path / "usb"))[0] == 0
+
+
+@contextmanager
+def served(world: World, folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """`mirror FOLDER --serve` as a real process, and the line that it prints."""
+    command = [
+        sys.executable,
+        "-u",
+        "-m",
+        "tinytorch_datasets",
+        "mirror",
+        str(folder),
+        "--manifest",
+        str(world.manifest),
+    ]
+    command += ["--offline", "--serve", "--bind", "127.0.0.1", "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        yield process.stdout.readline(), process  # type: ignore[union-attr]
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+
+
+class TestServing:
+    """Shared over HTTP, on a chosen address; the one line that students type is the answer."""
+
+    def test_students_get_their_data(self, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The printed variable is all they set."""
+        with served(world, tmp_path / "usb") as (line, _):
+            variable, _, address = line.removeprefix("export ").strip().partition("=")
+            monkeypatch.setenv(variable, address)
+            mine = get("digits", manifest=world.manifest, home=tmp_path / "student")
+
+        assert line == f"export TINYTORCH_DATASETS_MIRROR={address}\n"
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", address)
+        assert len(mine.train) == 12
+
+    def test_the_rest_of_a_file_can_be_asked_for(self, world: World, tmp_path: Path) -> None:
+        """So that an interrupted download goes on; nonsense is refused."""
+        whole = world.file("digits/train-images").read_bytes()
+        with served(world, tmp_path / "usb") as (line, _):
+            url = line.strip().partition("=")[2] + "digits/train-images"
+            part = urllib.request.urlopen(urllib.request.Request(url, headers={"Range": "bytes=100-"}))
+            rest = part.read()  # while there is a server
+            some = urllib.request.urlopen(urllib.request.Request(url, headers={"Range": "bytes=5-9"})).read()
+            with pytest.raises(urllib.error.HTTPError, match="416"):
+                urllib.request.urlopen(urllib.request.Request(url, headers={"Range": f"bytes={len(whole)}-"}))
+
+        assert (part.status, rest) == (206, whole[100:])
+        assert part.headers["Content-Range"] == f"bytes 100-{len(whole) - 1}/{len(whole)}"
+        assert some == whole[5:10]
+
+    @pytest.mark.parametrize(
+        "asked", ["GET http://[::1 HTTP/1.1\r\n\r\n", f"GET /SHA256SUMS HTTP/1.1\r\nRange: bytes={'9' * 5000}-\r\n\r\n"]
+    )
+    def test_nonsense_is_answered(self, world: World, tmp_path: Path, asked: str) -> None:
+        """Not by a traceback on the instructor's screen."""
+        with served(world, tmp_path / "usb") as (line, process):
+            host, _, port = line.strip().rpartition("//")[2].rstrip("/").rpartition(":")
+            with socket.create_connection((host, int(port))) as student:
+                student.sendall(asked.encode())
+                answer = student.recv(12)
+            process.send_signal(signal.SIGINT)
+            _, told = process.communicate(timeout=10)
+
+        assert answer in (b"HTTP/1.1 400", b"HTTP/1.1 200")
+        assert "Traceback" not in told
+
+    @pytest.mark.parametrize(
+        "path", ["", "digits/", "../world/use.py", "%2e%2e/world/use.py", "secret", "secret.yaml", "digits/../secret"]
+    )
+    def test_nothing_beside_the_mirror_is_shared(self, world: World, tmp_path: Path, path: str) -> None:
+        """No listing, no way up, no file that is not on the list."""
+        (tmp_path / "usb").mkdir()
+        for name in ("secret", "secret.yaml"):
+            (tmp_path / "usb" / name).write_text("mine")
+        with served(world, tmp_path / "usb") as (line, _), pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(line.strip().partition("=")[2] + path)
+
+    def test_ctrl_c_ends_it_quietly(self, world: World, tmp_path: Path) -> None:
+        """No traceback; exit 0."""
+        with served(world, tmp_path / "usb") as (_, process):
+            process.send_signal(signal.SIGINT)
+            _, told = process.communicate(timeout=10)
+
+        assert (process.returncode, told.splitlines()[-1]) == (0, "served no longer")
+
+    def test_a_port_that_is_taken_is_told(self, world: World, tmp_path: Path) -> None:
+        """With what to do."""
+        with served(world, tmp_path / "usb") as (line, _):
+            port = line.strip().rpartition(":")[2].rstrip("/")
+            told = mirror(world, tmp_path / "usb", "--offline", "--serve", "--bind", "127.0.0.1", "--port", port)
+
+        assert told.exit_code == 1
+        assert "  Choose another --port (0 takes any free one), or --bind.\n" in told.stderr
+
+    def test_a_whole_class_at_once(self, world: World, tmp_path: Path) -> None:
+        """Thirty at the same time, each with a folder of their own."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        with served(world, tmp_path / "usb") as (line, _):
+            address = line.strip().partition("=")[2]
+
+            def student(number: int) -> int:
+                home = tmp_path / f"student{number}"
+                return len(
+                    get("digits", manifest=world.manifest, home=home, mirror=address, progress=lambda *told: None)
+                )
+
+            with ThreadPoolExecutor(30) as pool:
+                assert list(pool.map(student, range(30))) == [2] * 30
+
+
+def test_an_unserved_mirror_is_told_as_any_other(world: World, tmp_path: Path) -> None:
+    """The server is off: the error names the address."""
+    world.edit("      - https://mirror.invalid/\n", "")
+    world.edit("https://mirror.invalid/digits/", "http://127.0.0.1:9/")
+    with pytest.raises(FetchError, match=r"127\.0\.0\.1:9"):
+        get("digits", manifest=world.manifest, home=tmp_path / "student", mirror="http://127.0.0.1:9/")

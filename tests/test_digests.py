@@ -1,0 +1,99 @@
+"""Many files are hashed side by side, and all of it ends when nobody waits for it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.helpers.faulty_server import sha256, until
+from tests.helpers.yardstick import soon
+from tinytorch_datasets.concurrency import Unwanted, check_wanted, side_by_side
+from tinytorch_datasets.digests import Run, digest_or_error, digests, holds
+
+GIB = 2**30
+
+
+def test_each_file_has_its_digest_or_its_error(tmp_path: Path) -> None:
+    """In the order in which they were asked for; and all bytes are told of."""
+    for name, size in (("small", 3), ("large", 3_000_000)):
+        (tmp_path / name).write_bytes(bytes(size))
+    told = []
+    found = digests((tmp_path / name for name in ("small", "none", "large")), lambda *step: told.append(step))
+
+    small, none, large = found.values()
+    assert [path.name for path in found] == ["small", "none", "large"]
+    assert small == (3, sha256(bytes(3)), None)
+    assert isinstance(none, FileNotFoundError)
+    assert large == (3_000_000, sha256(bytes(3_000_000)), None)
+    assert told[-1] == (3_000_003, 3_000_003)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a file without blocks takes a call of its own there")
+class TestUnwanted:
+    """What nobody waits for is not begun, and what is at work ends at its next block."""
+
+    @pytest.fixture
+    def huge(self, tmp_path: Path) -> list[Path]:
+        """More files than there are cores, of 16 GiB each and no block on the disk: each is hashed for many seconds."""
+        paths = [tmp_path / f"{n}" for n in range((os.cpu_count() or 1) + 3)]
+        for path in paths:
+            path.touch()
+            os.truncate(path, 16 * GIB)
+        return paths
+
+    def test_ctrl_c(self, huge: list[Path]) -> None:
+        """It is heard at once."""
+
+        def press(done: int, in_all: int) -> None:
+            if not pressed:
+                pressed.append(done)
+                os.kill(os.getpid(), signal.SIGINT)
+
+        pressed: list[int] = []
+        with soon(clock=time.perf_counter), pytest.raises(KeyboardInterrupt):
+            digests(huge, press)
+        until(lambda: not any(thread.name.startswith("hashing") for thread in threading.enumerate()))
+
+    def test_the_first_error_ends_the_others(self, huge: list[Path]) -> None:
+        """Whichever job it comes from."""
+
+        def fail() -> None:
+            raise ValueError("this one")  # noqa: EM101
+
+        jobs: list[tuple[int, Callable[[], object]]] = [(16 * GIB, partial(digest_or_error, path)) for path in huge]
+        with soon(clock=time.perf_counter), pytest.raises(ValueError, match="this one"):
+            side_by_side([*jobs, (17 * GIB, fail)])
+
+    @pytest.mark.skipif(os.cpu_count() == 1, reason="one job after the other")
+    def test_an_array_ends_as_well(self) -> None:
+        """It is hashed piece by piece, and each asks."""
+        begun, ended = threading.Event(), threading.Event()
+
+        def fail() -> None:
+            begun.wait()
+            raise ValueError("this one")  # noqa: EM101
+
+        def hash_on() -> None:
+            begun.set()
+            try:
+                while True:
+                    holds(np.zeros(4), Run(0, 4, ""))
+            except Unwanted:
+                ended.set()
+                raise
+
+        with soon(clock=time.perf_counter), pytest.raises(ValueError, match="this one"):
+            side_by_side([(2, hash_on), (1, fail)])
+        assert ended.is_set()
+
+    def test_nothing_else_is_asked(self) -> None:
+        """Outside such a job, everything is wanted."""
+        check_wanted()
