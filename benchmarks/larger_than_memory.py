@@ -44,7 +44,7 @@ for images, labels in data.train.batches(64):
 done = time.perf_counter()
 report = audit(manifest=sys.argv[1])
 audited = time.perf_counter()
-assert report.well, report.findings
+assert report.ok, report.findings
 print(json.dumps({"get_s": got - began, "iterate_s": done - got, "audit_s": audited - done, "seen": seen}))
 """
 BY_HAND = """

@@ -128,9 +128,9 @@ def manifest(data: bytes, folder: Path) -> None:
     file = folder / "datasets.yaml"
     file.write_bytes(data)
     with refused():
-        book = load_manifest(file)
-        for name in book.datasets:
-            book.plan(name).under(folder)
+        loaded = load_manifest(file)
+        for name in loaded.datasets:
+            loaded.plan(name).under(folder)
 
 
 TARGETS: dict[str, Target] = {

@@ -141,7 +141,7 @@ def test_importing_fetch_loads_nothing_of_the_network() -> None:
     """Every first `get` imports it, also of what ships; `Web` comes when it is asked for."""
     network = {"requests", "urllib3", "http", "socket", "ssl", "email", "random"}
 
-    assert not loaded_by(f"from {NAME}.fetch import fetch, Trouble") & network
+    assert not loaded_by(f"from {NAME}.fetch import fetch, SourceError") & network
     assert "http" in loaded_by(f"from {NAME}.fetch import Web")
 
 

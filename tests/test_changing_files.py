@@ -20,7 +20,7 @@ from tinytorch_datasets import Dataset, api, get
 from tinytorch_datasets.errors import DatasetError, HashMismatch, UnknownName
 from tinytorch_datasets.fetch.partial import Part
 from tinytorch_datasets.plan import File
-from tinytorch_datasets.storage.memmap import stamp
+from tinytorch_datasets.storage.memmap import stat_signature
 
 Arrays = dict[str, np.ndarray]
 
@@ -89,7 +89,7 @@ class TestTheManifest:
     def test_a_disk_that_takes_one_name_for_another(self, five: Path) -> None:
         """As those of macOS and Windows do with capitals: names are exact all the same."""
         fresh(five)
-        (receipt,) = five.parent.rglob("receipts/*.json")
+        (receipt,) = five.parent.rglob("entries/*.json")
         receipt.with_name(receipt.name.replace("d-", "D-")).symlink_to(receipt)
 
         with pytest.raises(UnknownName):
@@ -128,7 +128,7 @@ class TestHomes:
         shutil.copytree(tmp_path / "one", tmp_path / "two")
         damaged(tmp_path / "two")
         for home in ("one", "two"):
-            shutil.rmtree(tmp_path / home / ".cache" / "receipts")
+            shutil.rmtree(tmp_path / home / ".cache" / "entries")
         monkeypatch.setenv("TINYTORCH_DATASETS_HOME", f"{tmp_path / 'two'}{os.pathsep}{tmp_path / 'one'}")
 
         assert [fresh(five).train.v.tolist() for _ in range(2)] == [[0, 1, 2, 3, 4]] * 2
@@ -184,7 +184,7 @@ sys.addaudithook(hook)
 try:
     get("d", manifest=manifest)
 except Exception as error:
-    print(type(error).__name__, error.path == __import__("pathlib").Path(source), error.mend)
+    print(type(error).__name__, error.path == __import__("pathlib").Path(source), error.hint)
 """
 
 
@@ -305,16 +305,16 @@ class TestBroughtFiles:
 
     def test_left_alone(self, zeros: Part, tmp_path: Path) -> None:
         """Its stamp is the one that it has in its place, so nothing is hashed again."""
-        assert zeros.settle(tmp_path / "zeros.bin") == stamp(tmp_path / "zeros.bin")
+        assert zeros.settle(tmp_path / "zeros.bin") == stat_signature(tmp_path / "zeros.bin")
 
 
 CLEANING = """
 import sys, time
 from pathlib import Path
 from tinytorch_datasets import pipeline
-book = pipeline.read_manifest(Path(sys.argv[1]))
-where = pipeline.places(book)
-plan = pipeline.planned(book, "d", where)
+loaded = pipeline.read_manifest(Path(sys.argv[1]))
+where = pipeline.places(loaded)
+plan = pipeline.planned(loaded, "d", where)
 print(flush=True)
 while True:
     pipeline.clean(plan, where)

@@ -14,7 +14,7 @@ import pytest
 
 from tinytorch_datasets import Dataset, Split
 from tinytorch_datasets.errors import UnknownName
-from tinytorch_datasets.storage.string_array import Texts
+from tinytorch_datasets.storage.string_array import StringArray
 
 
 @pytest.fixture
@@ -56,13 +56,13 @@ class TestSplit:
     def test_a_number_in_an_array_is_a_number(self, split: Split) -> None:
         """What indexing an array of indices gives is one sample."""
         assert split[np.array(3)][1] == split[3][1]
-        assert Texts.of(["a", "b"])[np.array(1)] == "b"
+        assert StringArray.of(["a", "b"])[np.array(1)] == "b"
 
     def test_no_sample_is_named_by_a_truth(self, split: Split) -> None:
         """Nor by a table of numbers: NumPy would make other dimensions of both."""
         words = "samples are named by a number, a slice, or a list of numbers or of truths, not by "
         for index in (True, np.True_, np.array(False), np.array([[1, 2]]), 1.5, ["images"]):
-            for indexed in (split, Texts.of(["a", "b"])):
+            for indexed in (split, StringArray.of(["a", "b"])):
                 with pytest.raises(TypeError) as caught:
                     indexed[index]  # type: ignore[index]
 
@@ -299,7 +299,7 @@ class TestTexts:
 
     def test_equals_the_strings_it_was_made_of(self) -> None:
         """Every character comes back, at every index."""
-        texts = Texts.of(self.WORDS)
+        texts = StringArray.of(self.WORDS)
 
         assert list(texts) == list(self.WORDS)
         assert texts == list(self.WORDS)
@@ -312,7 +312,7 @@ class TestTexts:
     def test_an_index_outside_is_an_index_error(self) -> None:
         """As for any sequence, so that loops end."""
         with pytest.raises(IndexError):
-            Texts.of(["a"])[1]
+            StringArray.of(["a"])[1]
 
 
 class TestDataset:

@@ -29,13 +29,13 @@ from tinytorch_datasets.errors import (
 )
 
 EXAMPLES = [
-    DatasetError("all is wrong", where="datasets.yaml:3", mend="Mend it."),
+    DatasetError("all is wrong", where="datasets.yaml:3", hint="Mend it."),
     ManifestError(Path("datasets.yaml"), [Problem(3, "mnist.format", "is missing"), Problem(1, "", "not YAML")]),
     UnknownName("mnis", ["mnist", "cifar10"], place="datasets.yaml"),
     FetchError("no mirror gave it", file="a.gz", tried=(("https://example.org/a.gz", "404 Not Found"),)),
-    OfflineError("not here", file="a.gz", tried=(), missing=(("a.gz", 7),)),
-    StorageError("the disk is full", path=Path("/full"), mend="Free some space."),
-    LockError("x.lock is not a lock file", path=Path("x.lock"), mend="Write one."),
+    OfflineError("not downloaded", file="a.gz", tried=(), missing=(("a.gz", 7),)),
+    StorageError("the disk is full", path=Path("/full"), hint="Free some space."),
+    LockError("x.lock is not a lock file", path=Path("x.lock"), hint="Write one."),
     UsageError("a name is lowercase letters"),
     VerifyError("not the promised bytes", path=Path("a.gz")),
     ChangedFile("it was changed meanwhile", path=Path("a.gz")),
@@ -112,6 +112,6 @@ def test_errors_are_also_what_people_already_catch(error: type[Exception], built
     assert issubclass(error, builtin)
 
 
-def test_an_error_reads_what_where_mend() -> None:
+def test_an_error_reads_what_where_hint() -> None:
     """On a line each."""
     assert str(EXAMPLES[0]) == "all is wrong\n  declared at datasets.yaml:3\n  Mend it."

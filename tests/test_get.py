@@ -317,7 +317,7 @@ class TestWrongBytes:
             stream.seek(-2, os.SEEK_END)
             stream.write(b"?")
         new = path.stat()
-        for kept in [*home.rglob("stamps/*.json"), *home.rglob("receipts/*.json")]:
+        for kept in [*home.rglob("stat/*.json"), *home.rglob("entries/*.json")]:
             text = kept.read_text().replace(str(old.st_mtime_ns), str(new.st_mtime_ns))
             kept.write_text(text.replace(str(old.st_ctime_ns), str(new.st_ctime_ns)))
 
@@ -465,7 +465,7 @@ class TestTheCache:
         raw, old = path.read_bytes(), path.stat()
         path.write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
         new = path.stat()
-        for kept in [*home.rglob("stamps/*.json"), *home.rglob("receipts/*.json")]:
+        for kept in [*home.rglob("stat/*.json"), *home.rglob("entries/*.json")]:
             text = kept.read_text().replace(str(old.st_mtime_ns), str(new.st_mtime_ns))
             kept.write_text(text.replace(str(old.st_ctime_ns), str(new.st_ctime_ns)))
 

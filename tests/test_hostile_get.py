@@ -302,7 +302,7 @@ class TestContents:
         assert type(caught.value) is entry.error
         assert caught.value.path.parent == tmp_path / "given" / "datasets" / "x"
         assert str(caught.value.where).startswith("datasets.yaml:")
-        assert caught.value.mend
+        assert caught.value.hint
         assert tree(tmp_path / "given") == before
         assert {part.name for part in tmp_path.iterdir()} <= {"given", "home"}
         assert not list(home.rglob("*.npy"))
@@ -320,7 +320,7 @@ class TestContents:
         assert len(found["train"]) == entry.splits["train"]["samples"]
 
 
-LINKED = ("", "arrays", "stamps", "receipts", "locks")
+LINKED = ("", "arrays", "stat", "entries", "locks")
 
 
 class TestLinks:
@@ -373,7 +373,7 @@ class TestLinks:
         assert len(get("x", manifest=path).train) == 3
         assert tree(elsewhere) == before
 
-    @pytest.mark.parametrize("kind", ["stamps", "receipts"])
+    @pytest.mark.parametrize("kind", ["stat", "entries"])
     def test_in_place_of_a_file_of_the_cache(self, kind: str, tmp_path: Path, home: Path, elsewhere: Path) -> None:
         """The link is replaced, and what it led to stays."""
         path = declared(tmp_path / "given", self.ENTRY, self.ENTRY.twin)

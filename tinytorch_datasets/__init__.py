@@ -17,26 +17,26 @@ if TYPE_CHECKING:
     from tinytorch_datasets import errors
     from tinytorch_datasets.api import get, list_datasets, load_manifest
     from tinytorch_datasets.auditing.audit import audit
-    from tinytorch_datasets.auditing.findings import Asked, Audited, Finding, Report
+    from tinytorch_datasets.auditing.findings import DatasetReport, Finding, ProbeResult, Report
     from tinytorch_datasets.dataset import Dataset, Split
-    from tinytorch_datasets.fetch import Patience
+    from tinytorch_datasets.fetch import RetryPolicy
     from tinytorch_datasets.manifest.manifest import Manifest
     from tinytorch_datasets.manifest.models import Entry
-    from tinytorch_datasets.storage.string_array import Texts
+    from tinytorch_datasets.storage.string_array import StringArray
 
 
 # Where each public name lives. Importing the package imports none of them: a name is fetched when it is used.
 _HOMES = {
-    "Asked": "auditing.findings",
-    "Audited": "auditing.findings",
     "Dataset": "dataset",
+    "DatasetReport": "auditing.findings",
     "Entry": "manifest.models",
     "Finding": "auditing.findings",
     "Manifest": "manifest.manifest",
-    "Patience": "fetch",
+    "ProbeResult": "auditing.findings",
     "Report": "auditing.findings",
+    "RetryPolicy": "fetch",
     "Split": "dataset",
-    "Texts": "storage.string_array",
+    "StringArray": "storage.string_array",
     "audit": "auditing.audit",
     "get": "api",
     "list_datasets": "api",
@@ -45,16 +45,16 @@ _HOMES = {
 
 # Written out, because type checkers and editors read it, and do not run it.
 __all__ = [
-    "Asked",
-    "Audited",
     "Dataset",
+    "DatasetReport",
     "Entry",
     "Finding",
     "Manifest",
-    "Patience",
+    "ProbeResult",
     "Report",
+    "RetryPolicy",
     "Split",
-    "Texts",
+    "StringArray",
     "__version__",
     "audit",
     "errors",

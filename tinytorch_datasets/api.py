@@ -14,16 +14,16 @@ from tinytorch_datasets import settings
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.dataset import Dataset, Split
 from tinytorch_datasets.settings import Settings
+from tinytorch_datasets.storage.cache_entry import CachedSplit, CacheEntry, place
 from tinytorch_datasets.storage.memmap import opened
-from tinytorch_datasets.storage.receipt import Receipt, SplitReceipt, place
-from tinytorch_datasets.storage.string_array import Texts, Values
+from tinytorch_datasets.storage.string_array import StringArray, Values
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
 
-    from tinytorch_datasets.fetch import Patience
+    from tinytorch_datasets.fetch import RetryPolicy
     from tinytorch_datasets.manifest.manifest import Manifest
     from tinytorch_datasets.manifest.models import Entry
     from tinytorch_datasets.progress import Progress
@@ -42,9 +42,9 @@ def get(
     offline: bool | None = None,
     verify: Mode = "auto",
     progress: Progress | None = None,
-    patience: Patience | None = None,
+    retry: RetryPolicy | None = None,
 ) -> Dataset:
-    """Hand over a data set: fetched, verified and decoded on first use, memory-mapped ever after.
+    """Return a data set: fetched, verified and decoded on first use, memory-mapped ever after.
 
     Args:
         name: Its name in the manifest, exactly.
@@ -58,7 +58,7 @@ def get(
             byte of both now.
         progress: Called with (file, bytes done, bytes in all) in place of the bars on stderr; from several threads,
             but never by two at once.
-        patience: How long to wait for mirrors and how often to try; None for a `Patience()`.
+        retry: How long to wait for mirrors and how often to try; None for a `RetryPolicy()`.
 
     Raises:
         ValueError: `verify` is neither.
@@ -98,7 +98,7 @@ def get(
         offline=chosen.offline if offline is None else offline,
         verify=verify,
         progress=progress,
-        patience=patience,
+        retry=retry,
         opened=_opened,
     )
 
@@ -150,7 +150,7 @@ def _recalled(name: str, manifest: str, homes: tuple[str, ...], verify: Mode) ->
         return None  # no data set's name, and nothing to build a path of
     caches = [os.path.join(home, ".cache") for home in homes]
     for cache in caches:
-        receipt = Receipt.read(place(cache, manifest, name))
+        receipt = CacheEntry.read(place(cache, manifest, name))
         if receipt is not None and receipt.is_of(name, manifest, caches) and receipt.holds():
             try:
                 dataset = _opened(receipt)
@@ -163,17 +163,17 @@ def _recalled(name: str, manifest: str, homes: tuple[str, ...], verify: Mode) ->
     return None
 
 
-def _stands(receipt: Receipt, dataset: Dataset, verify: Mode) -> bool:
+def _stands(receipt: CacheEntry, dataset: Dataset, verify: Mode) -> bool:
     return receipt.holds() and (verify == "auto" or receipt.holds_in_every_byte(dataset))
 
 
-def _opened(receipt: Receipt) -> Dataset:
+def _opened(receipt: CacheEntry) -> Dataset:
     """The data set that a receipt describes, its arrays mapped."""
     splits = {split.name: _opened_split(split, receipt.folder) for split in receipt.splits}
     return Dataset(receipt.name, splits, classes=receipt.classes, describe=partial(_described, receipt))
 
 
-def _opened_split(split: SplitReceipt, folder: str) -> Split:
+def _opened_split(split: CachedSplit, folder: str) -> Split:
     fields: dict[str, Values] = {}
     for name, parts in split.fields.items():
         first: np.ndarray = opened(folder, parts[0])
@@ -181,12 +181,12 @@ def _opened_split(split: SplitReceipt, folder: str) -> Split:
             fields[name] = first
         else:
             places = opened(folder, parts[1])
-            fields[name] = Texts(first, places[:-1], places[1:])
+            fields[name] = StringArray(first, places[:-1], places[1:])
     texts = {name: opened(folder, part) for name, part in split.texts.items()}
     return Split(split.name, fields, texts=texts, scales=split.scales)
 
 
-def _described(receipt: Receipt) -> tuple[Entry, str]:
+def _described(receipt: CacheEntry) -> tuple[Entry, str]:
     """The data set's entry, and one line that says where its arrays are from."""
     from tinytorch_datasets.manifest.models import Entry  # and Pydantic, for the few who ask
 
@@ -203,4 +203,4 @@ def origin(name: str, entry: Entry, manifest: str | Path, manifest_sha256: str) 
 
 
 # Data sets are immutable, so whoever asks twice gets the same one, as long as what it stands on has not changed.
-_held: dict[tuple[str, str, tuple[str, ...]], tuple[Receipt, Dataset]] = {}
+_held: dict[tuple[str, str, tuple[str, ...]], tuple[CacheEntry, Dataset]] = {}

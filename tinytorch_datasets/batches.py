@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytorch_datasets.storage.string_array import Texts, Values
+from tinytorch_datasets.storage.string_array import StringArray, Values
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -74,7 +74,7 @@ class Batches:
     ) -> None:
         # As plain arrays: every operation on a memmap, even a slice, costs a Python call of its own.
         self._columns = [
-            (values if isinstance(values, Texts) else np.asarray(values), scales.get(field))
+            (values if isinstance(values, StringArray) else np.asarray(values), scales.get(field))
             for field, values in fields.items()
         ]
         self._samples, self._size = samples, _number(size, "a batch has 1 sample or more", least=1)
@@ -115,6 +115,6 @@ def _number(given: Any, words: str, *, least: int = 0, most: int | None = None) 
 
 
 def _taken(values: Values, index: Any) -> Any:
-    if isinstance(index, slice) or isinstance(values, Texts):
+    if isinstance(index, slice) or isinstance(values, StringArray):
         return values[index]
     return np.take(values, index, axis=0)

@@ -48,7 +48,7 @@ def wait_for(thread: Thread) -> None:
 class Behind:
     """Does jobs one after the other, in a thread of its own.
 
-    Who hands over a job waits until the one before is done: so at most one is under way, and what it holds is held.
+    Who returns a job waits until the one before is done: so at most one is under way, and what it holds is held.
     Where there is no thread to be had, jobs are done as they are handed over.
     """
 
@@ -94,7 +94,7 @@ class Behind:
         while (job := self._jobs.get()) is not None:
             try:
                 job()
-            except BaseException as error:  # for whoever hands over the next, or waits
+            except BaseException as error:  # for whoever returns the next, or waits
                 self._error = error
             finally:
                 del job  # and with it what it held, before there is room for more

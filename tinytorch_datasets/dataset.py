@@ -32,7 +32,7 @@ class Split(Sequence[tuple[Any, ...]]):
 
     Args:
         name: The split's name.
-        fields: An array, or `Texts`, for each field; all of the same length.
+        fields: An array, or `StringArray`, for each field; all of the same length.
         texts: UTF-8 bytes for each field that is one text of the whole split.
         scales: The top of the range of fields that floats divide by.
     """

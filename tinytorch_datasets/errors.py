@@ -1,6 +1,6 @@
 """Every exception of the package.
 
-DatasetError                    every error of this package; says what, where and the mend
+DatasetError                    every error of this package; says what, where and the hint
 |-- ManifestError               datasets.yaml is wrong; `problems` has them all, each with its line
 |-- LockError                   a lock file cannot be read, or is none; `path` is the file
 |-- UsageError                  what was asked for cannot be done as it was asked
@@ -43,14 +43,14 @@ class DatasetError(Exception):
     Attributes:
         what: What is wrong, in one sentence or a few lines.
         where: The place in the manifest that promised otherwise (``datasets.yaml:41``), if there is one.
-        mend: What to do about it, if anything can be done.
+        hint: What to do about it, if anything can be done.
     """
 
-    def __init__(self, what: str, *, where: str | None = None, mend: str | None = None, **facts: Any) -> None:
+    def __init__(self, what: str, *, where: str | None = None, hint: str | None = None, **facts: Any) -> None:
         super().__init__(what)
         self.what = what
         self.where = where
-        self.mend = mend
+        self.hint = hint
         self._facts = tuple(facts)
         for name, fact in facts.items():
             setattr(self, name, fact)
@@ -59,13 +59,13 @@ class DatasetError(Exception):
         lines = [self.what]
         if self.where:
             lines.append(f"  declared at {self.where}")
-        if self.mend:
-            lines.append(f"  {self.mend}")
+        if self.hint:
+            lines.append(f"  {self.hint}")
         return "\n".join(lines)
 
     def __reduce__(self) -> tuple[Callable[..., DatasetError], tuple[Any, ...]]:
         # Exceptions pickle as cls(*args) by default, which loses keyword facts; worker processes raise these.
-        facts = {name: getattr(self, name) for name in ("where", "mend", *self._facts)}
+        facts = {name: getattr(self, name) for name in ("where", "hint", *self._facts)}
         return _rebuild, (type(self), self.what, facts)
 
 
@@ -123,7 +123,7 @@ class UnknownName(DatasetError, LookupError):
     def __init__(self, name: str, known: Iterable[str], *, kind: str = "data set", place: str | None = None) -> None:
         known = tuple(known)
         what = f"no {kind} named {name!r}" + (f" in {place}" if place else "") + did_you_mean(name, known)
-        super().__init__(what, mend=_listed(known), name=name, known=known, guess=nearest(name, known))
+        super().__init__(what, hint=_listed(known), name=name, known=known, guess=nearest(name, known))
 
 
 def _listed(known: Sequence[str]) -> str:
@@ -196,7 +196,7 @@ class UnsafePickle(DecodeError):
     names: tuple[str, ...]
 
     def __init__(self, path: Path, reason: str, **more: Any) -> None:
-        super().__init__(path, reason, **{"mend": CONVERT_IT, **more})
+        super().__init__(path, reason, **{"hint": CONVERT_IT, **more})
 
 
 class ContentError(DecodeError):

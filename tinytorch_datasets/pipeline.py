@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING
 
 from tinytorch_datasets import formats, settings
 from tinytorch_datasets.errors import ChangedFile, DecodeError, MissingFile, StorageError
-from tinytorch_datasets.fetch import PATIENCE, Patience, fetch, leftovers
+from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy, fetch, leftovers
 from tinytorch_datasets.manifest import compiled
 from tinytorch_datasets.plan import Block, Declared, Plan
 from tinytorch_datasets.settings import Places
 from tinytorch_datasets.storage import arrays as array_store
+from tinytorch_datasets.storage import cache_entry as cache_entries
 from tinytorch_datasets.storage import files as disk
 from tinytorch_datasets.storage import lock
-from tinytorch_datasets.storage import receipt as receipts
 from tinytorch_datasets.storage.arrays import arrays_hold, remember_arrays
-from tinytorch_datasets.storage.memmap import stamp
-from tinytorch_datasets.storage.receipt import Receipt, SplitReceipt
-from tinytorch_datasets.storage.stat_cache import Mode, Stamps
+from tinytorch_datasets.storage.cache_entry import CachedSplit, CacheEntry
+from tinytorch_datasets.storage.memmap import stat_signature
+from tinytorch_datasets.storage.stat_cache import Mode, StatCache
 from tinytorch_datasets.verify import arrays as value_checks
 from tinytorch_datasets.verify.files import check, get_anew, unchanged
 
@@ -55,24 +55,24 @@ def declared(path: Path, name: str) -> Declared:
 
 def compile_manifest(path: Path) -> bytes:
     """The compiled form of the manifest in that file, which is read and checked now."""
-    book = read_manifest(path)
-    return compiled.written(book.declared(name) for name in book.datasets)
+    manifest = read_manifest(path)
+    return compiled.written(manifest.declared(name) for name in manifest.datasets)
 
 
 def run(
     declared: Declared,
-    where: Places,
+    locations: Places,
     *,
     mirror: str | None,
     offline: bool,
     verify: Mode,
     progress: Progress | None,
-    patience: Patience | None = None,
-    opened: Callable[[Receipt], Dataset],
+    retry: RetryPolicy | None = None,
+    opened: Callable[[CacheEntry], Dataset],
 ) -> Dataset:
     """Every stage for one data set, and the receipt that lets the next `get` skip them; `opened` opens what it says."""
-    plan = placed(declared.plan, where)
-    stamps = stamps_of(plan, where)
+    plan = placed(declared.plan, locations)
+    stamps = stat_cache_of(plan, locations)
     if plan.status == "remote":
         brought = fetch(
             plan.files,
@@ -80,17 +80,17 @@ def run(
             folder=plan.folder,
             mirror=mirror,
             offline=offline,
-            locks=where.cache / "locks",
+            locks=locations.cache / "locks",
             progress=progress,
             dataset=plan.name,
-            patience=patience or PATIENCE,
+            retry=retry or DEFAULT_RETRY,
         )
         for file, seen in brought:
             if seen is not None:
                 stamps.remember(plan.root / file.name, file.sha256, seen)
     for trial in range(TRIES):
         try:
-            return opened(_receipt(declared, plan, where, mode=verify, stamps=stamps))
+            return opened(_cache_entry(declared, plan, locations, mode=verify, stamps=stamps))
         except MissingFile:
             raise
         except ChangedFile:
@@ -99,70 +99,70 @@ def run(
         except FileNotFoundError as error:
             gone = error
     what = f"{gone.filename or plan.name} was gone {TRIES} times when it was about to be opened"
-    raise StorageError(what, mend="Wait until whatever cleans the folder has ended.", path=where.cache) from gone
+    raise StorageError(what, hint="Wait until whatever cleans the folder has ended.", path=locations.cache) from gone
 
 
-def _receipt(declared: Declared, plan: Plan, where: Places, *, mode: Mode, stamps: Stamps) -> Receipt:
+def _cache_entry(declared: Declared, plan: Plan, locations: Places, *, mode: Mode, stamps: StatCache) -> CacheEntry:
     """The stages after fetching."""
     for file in plan.files:
-        check(plan.root / file.name, file, mode=mode, stamps=stamps, mend=mend(plan))
-    arrays = decoded(plan, where, mode=mode, stamps=stamps)
-    receipt = receipt_of(declared, plan, arrays)
+        check(plan.root / file.name, file, mode=mode, stamps=stamps, hint=hint(plan))
+    arrays = decoded(plan, locations, mode=mode, stamps=stamps)
+    receipt = cache_entry_of(declared, plan, arrays)
     unchanged(plan, stamps)  # whose stamps the receipt has
     stamps.save()
-    disk.keep(Path(receipts.place(where.cache, declared.manifest, plan.name)), receipt.written())
+    disk.keep(Path(cache_entries.place(locations.cache, declared.manifest, plan.name)), receipt.written())
     return receipt
 
 
-def places(book: Manifest, home: str | os.PathLike[str] | None = None) -> Places:
+def places(manifest: Manifest, home: str | os.PathLike[str] | None = None) -> Places:
     """The folders that a manifest's data lives in; `home` overrules where its downloads are."""
     root = None if home is None else settings.absolute(home)
-    return settings.places(book.path, root, download_to=book.download_to, shipped_in=book.shipped_in)
+    return settings.places(manifest.path, root, download_to=manifest.download_to, shipped_in=manifest.shipped_in)
 
 
-def planned(book: Manifest, name: str, where: Places) -> Plan:
+def planned(manifest: Manifest, name: str, locations: Places) -> Plan:
     """The plan of one data set, its files placed where they are or will be."""
-    return placed(book.plan(name), where)
+    return placed(manifest.plan(name), locations)
 
 
-def placed(plan: Plan, where: Places) -> Plan:
+def placed(plan: Plan, locations: Places) -> Plan:
     """The same plan, its files placed where they are or will be."""
     names = tuple(file.name for file in plan.files)
-    return plan.under(where.files(plan.folder, shipped=plan.status == "shipped", names=names))
+    return plan.under(locations.files(plan.folder, shipped=plan.status == "shipped", names=names))
 
 
-def mend(plan: Plan) -> str:
+def hint(plan: Plan) -> str:
     """What a person does about a file of this plan that is not right."""
     if plan.status == "shipped":
         return "Restore it: `git checkout` it in a clone, or reinstall the package."
     return get_anew(plan.name)
 
 
-def stamps_of(plan: Plan, where: Places) -> Stamps:
+def stat_cache_of(plan: Plan, locations: Places) -> StatCache:
     """What was hashed before of a data set's files and arrays."""
-    return Stamps(where.cache / "stamps" / f"{plan.name}.json")
+    return StatCache(locations.cache / "stat" / f"{plan.name}.json")
 
 
-def decoded(plan: Plan, where: Places, *, mode: Mode, stamps: Stamps) -> Path:
+def decoded(plan: Plan, locations: Places, *, mode: Mode, stamps: StatCache) -> Path:
     """The folder of a plan's decoded arrays, decoded now unless they are there as they were written.
 
     Its files must have been verified: decoders read what is on disk.
     """
-    for kept in array_folders(plan, where):
+    for kept in array_folders(plan, locations):
         if arrays_hold(plan, kept, mode=mode, stamps=stamps):
             return kept
-    target = where.cache / "arrays" / array_store.folder_name(plan, formats.of(plan.format).version)
-    with lock.turn(where.cache / "locks", target.name):
+    target = locations.cache / "arrays" / array_store.folder_name(plan, formats.of(plan.format).version)
+    with lock.turn(locations.cache / "locks", target.name):
         # Whoever had the turn before may have decoded it.
         if not arrays_hold(plan, target, mode=mode, stamps=stamps):
-            array_store.sweep(where.cache)
+            array_store.sweep(locations.cache)
             with closing(_of_unchanged_files(plan, stamps)) as made:  # and its files, should writing fail
                 array_store.write(target, made)
             remember_arrays(plan, target, stamps)
     return target
 
 
-def _of_unchanged_files(plan: Plan, stamps: Stamps) -> Generator[Block, None, None]:
+def _of_unchanged_files(plan: Plan, stamps: StatCache) -> Generator[Block, None, None]:
     """All values, and an error in the end if they may be of other bytes than those that were hashed."""
     try:
         yield from blocks(plan)
@@ -170,23 +170,23 @@ def _of_unchanged_files(plan: Plan, stamps: Stamps) -> Generator[Block, None, No
         unchanged(plan, stamps)  # if not, that is what is wrong
         raise
     except OSError as error:  # of reading: `cache.write` would say that it cannot write
-        with disk.reading(Path(error.filename or plan.root), where=plan.where, mend=mend(plan)):
+        with disk.reading(Path(error.filename or plan.root), where=plan.where, hint=hint(plan)):
             raise
     unchanged(plan, stamps)
 
 
-def array_folders(plan: Plan, where: Places) -> list[Path]:
+def array_folders(plan: Plan, locations: Places) -> list[Path]:
     """Every folder that may have a plan's decoded arrays, in the order to look."""
     name = array_store.folder_name(plan, formats.of(plan.format).version)
-    return [kept / "arrays" / name for kept in where.caches]
+    return [kept / "arrays" / name for kept in locations.caches]
 
 
-def blocks(plan: Plan, *, mend: str | None = None) -> Generator[Block, None, None]:
+def blocks(plan: Plan, *, hint: str | None = None) -> Generator[Block, None, None]:
     """All values of a data set, decoded from its verified files and checked against what is declared.
 
     Raises:
         DecodeError: A file is not what its format, or the manifest, says. It names the line of the manifest, and what
-            to do: what the error itself says, or `mend`, or else to correct the entry.
+            to do: what the error itself says, or `hint`, or else to correct the entry.
     """
     form = formats.of(plan.format)
     try:
@@ -194,11 +194,11 @@ def blocks(plan: Plan, *, mend: str | None = None) -> Generator[Block, None, Non
     except DecodeError as error:
         error.where = error.where or value_checks.promised_at(error, plan.splits) or plan.where
         correct = f"{CORRECT_THE_ENTRY}; `tinytorch-datasets audit {plan.name}` lists all that differs."
-        error.mend = error.mend or mend or correct
+        error.hint = error.hint or hint or correct
         raise
 
 
-def receipt_of(declared: Declared, plan: Plan, arrays: Path) -> Receipt:
+def cache_entry_of(declared: Declared, plan: Plan, arrays: Path) -> CacheEntry:
     """What opening the data set takes, made from the plan and from the decoded arrays' own headers.
 
     Raises:
@@ -211,17 +211,17 @@ def receipt_of(declared: Declared, plan: Plan, arrays: Path) -> Receipt:
         stamped += [arrays / part.file for found in parts.values() for part in found]
         columns = split.columns
         splits.append(
-            SplitReceipt(
+            CachedSplit(
                 split.name,
                 {field: found for field, found in parts.items() if columns[field].per == "sample"},
                 {field: found[0] for field, found in parts.items() if columns[field].per == "split"},
                 {field: c.range[1] for field, c in columns.items() if c.range and c.range[0] == 0 and c.shape},
             )
         )
-    stamps = {str(path): stamp(path) for path in stamped}
+    stamps = {str(path): stat_signature(path) for path in stamped}
     # The manifest's stamp is of before it was read: a change since then is a change.
     stamps[str(declared.manifest)] = declared.stamp
-    return Receipt(
+    return CacheEntry(
         name=plan.name,
         manifest=str(declared.manifest),
         folder=str(arrays),
@@ -235,20 +235,20 @@ def receipt_of(declared: Declared, plan: Plan, arrays: Path) -> Receipt:
     )
 
 
-def shipped_files(book: Manifest, where: Places) -> set[Path]:
+def shipped_files(manifest: Manifest, locations: Places) -> set[Path]:
     """Every file that ships, whichever entry declares it."""
-    shipped = (name for name, entry in book.datasets.items() if entry.status == "shipped")
-    return {where.shipped / book.folder(name) / file for name in shipped for file in book.entry(name).files}
+    shipped = (name for name, entry in manifest.datasets.items() if entry.status == "shipped")
+    return {locations.shipped / manifest.folder(name) / file for name in shipped for file in manifest.entry(name).files}
 
 
-def clean(plan: Plan, where: Places, *, downloads: bool = True, sparing: Collection[Path] = ()) -> int:
+def clean(plan: Plan, locations: Places, *, downloads: bool = True, sparing: Collection[Path] = ()) -> int:
     """Remove a data set's decoded arrays and, if it is remote, its downloads, whole or in part; the bytes freed.
 
     Files in `sparing` are not removed, as those that ship, in whose folder downloads may be as well.
     """
     spared = {path.resolve() for path in sparing}
-    freed = array_store.clean(where.cache, plan.name)
-    for receipt in (where.cache / "receipts").glob(f"{plan.name}-*.json"):
+    freed = array_store.clean(locations.cache, plan.name)
+    for receipt in (locations.cache / "entries").glob(f"{plan.name}-*.json"):
         if receipt.stem.rpartition("-")[0] == plan.name:
             freed += disk.remove(receipt)
     if downloads and plan.status == "remote":
@@ -256,5 +256,5 @@ def clean(plan: Plan, where: Places, *, downloads: bool = True, sparing: Collect
             target = plan.root / file.name
             if target.resolve() not in spared:
                 freed += sum(disk.remove(path) for path in (target, *leftovers(target)))
-        freed += disk.remove(where.cache / "stamps" / f"{plan.name}.json")
+        freed += disk.remove(locations.cache / "stat" / f"{plan.name}.json")
     return freed

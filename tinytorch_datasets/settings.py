@@ -107,7 +107,7 @@ class Places(NamedTuple):
                 return home
         listed = ", ".join(map(str, self.homes))
         what = f"none of the folders in {HOME} can be written to: {listed}"
-        raise StorageError(what, mend="Add one of your own at the end of the list.", path=self.homes[0])
+        raise StorageError(what, hint="Add one of your own at the end of the list.", path=self.homes[0])
 
     @property
     def cache(self) -> Path:

@@ -69,7 +69,7 @@ def audit(**how):
     from tinytorch_datasets import audit
 
     report = audit(["mnist", "cifar10"], **how)
-    if not report.well:
+    if not report.ok:
         raise SystemExit(str(report.findings))
     return report
 

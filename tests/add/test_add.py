@@ -563,7 +563,7 @@ class TestRecognition:
 
 
 class TestTheCall:
-    """A wrong call is told with its mend, exit 2, and nothing is written."""
+    """A wrong call is told with its hint, exit 2, and nothing is written."""
 
     def test_a_file_that_others_could_not_get(self, manifest: Path, tmp_path: Path) -> None:
         """Neither shipped nor at an address."""
@@ -777,12 +777,12 @@ class TestUpdate:
         new = path.read_bytes()
         told = self.update(mine)
 
-        book, labels = load_manifest(mine), Y[:20].astype("<i8")
+        loaded, labels = load_manifest(mine), Y[:20].astype("<i8")
         digest_then = sha256(b"int64 20\n" + labels.tobytes())
         labels[0] = 1
         digest_now = sha256(b"int64 20\n" + labels.tobytes())
-        at = {key: book.where("mine", "files", "train.csv", key) for key in ("bytes", "sha256")}
-        of_sum = book.where("mine", "fields", "labels", "sha256", "train")
+        at = {key: loaded.where("mine", "files", "train.csv", key) for key in ("bytes", "sha256")}
+        of_sum = loaded.where("mine", "fields", "labels", "sha256", "train")
         assert told.stdout.splitlines() == [
             f"{at['bytes']}: mine.files.train.csv.bytes: {len(old)} -> {len(new)}",
             f"{at['sha256']}: mine.files.train.csv.sha256: {sha256(old)} -> {sha256(new)}",

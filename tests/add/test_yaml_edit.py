@@ -23,7 +23,7 @@ def said(data: bytes) -> str:
     return f"bytes: {len(data)}, sha256: {sha256(data)}"
 
 
-def book(folder: Path, text: str, **data: bytes) -> Path:
+def loaded(folder: Path, text: str, **data: bytes) -> Path:
     """A manifest of these entries, each of which has its a.txt and b.txt."""
     path = folder / "own" / "datasets.yaml"
     path.parent.mkdir()
@@ -43,7 +43,7 @@ class TestAnchorsAndAliases:
 
     def test_an_entry_that_ends_in_an_alias(self, tmp_path: Path) -> None:
         """The new one comes after it: an alias stands where it is written, and not where its anchor does."""
-        path = book(tmp_path, entry("x", f"a.txt: &f {{{said(A)}}}", "b.txt: *f"), x=A)
+        path = loaded(tmp_path, entry("x", f"a.txt: &f {{{said(A)}}}", "b.txt: *f"), x=A)
         before = path.read_text()
         told = add(path, *put(tmp_path / "made", train_txt="new\n", test_txt="newer\n"), "--ship", "--name", "y")
 
@@ -58,7 +58,7 @@ class TestAnchorsAndAliases:
             entry("y", "a.txt: *f", "b.txt: *g"),
         )
         text = one.replace("b.txt: {", "b.txt: &g {") + other
-        path = book(tmp_path, text, x=B, y=NEW)
+        path = loaded(tmp_path, text, x=B, y=NEW)
         told = update(path, "y")
 
         assert (told.exit_code, told.stderr) == (
@@ -72,7 +72,7 @@ class TestAnchorsAndAliases:
     def test_what_has_an_anchor_is_not_changed_either(self, tmp_path: Path) -> None:
         """Whoever says *h elsewhere would say something else; without its &h he would say nothing."""
         files = f"a.txt: {{bytes: 4, sha256: &h {sha256(A)}}}\nb.txt: {{bytes: 4, sha256: *h}}"
-        path = book(tmp_path, entry("x", files), x=A)
+        path = loaded(tmp_path, entry("x", files), x=A)
         put(path.parent / "datasets" / "x", a_txt=b"eno\n", b_txt=b"eno\n")
         before = path.read_text()
         told = update(path, "x")
@@ -88,7 +88,7 @@ class TestAnchorsAndAliases:
         text = entry("x", f"a.txt: {{{said(A)}}}", f"b.txt: {{{said(B)}}}", title="&t T") + entry(
             "y", f"a.txt: {{{said(A)}}}", f"b.txt: {{{said(B)}}}", title="*t"
         )
-        path = book(tmp_path, text, x=B, y=NEW)
+        path = loaded(tmp_path, text, x=B, y=NEW)
         told = update(path, "y")
 
         assert told.exit_code == 0, told.output
@@ -191,7 +191,7 @@ def test_a_style_that_has_no_place_for_one(tmp_path: Path, text: str, line: int)
 
 def test_a_manifest_behind_a_link(tmp_path: Path) -> None:
     """The link stays one, and the file keeps its mode; as an editor would have it."""
-    path = book(tmp_path, entry("x", f"a.txt: {{{said(A)}}}", f"b.txt: {{{said(B)}}}"), x=B)
+    path = loaded(tmp_path, entry("x", f"a.txt: {{{said(A)}}}", f"b.txt: {{{said(B)}}}"), x=B)
     kept = path.rename(tmp_path / "kept.yaml")
     kept.chmod(0o640)
     path.symlink_to(kept)
@@ -205,7 +205,7 @@ def test_a_manifest_behind_a_link(tmp_path: Path) -> None:
 def test_a_file_that_two_entries_share(tmp_path: Path) -> None:
     """It is one file, so both say the same of it: what `update` changes in one, it changes in the other, and shows."""
     declared = f"a.txt: {{{said(A)}}}", f"b.txt: {{{said(B)}}}"
-    path = book(tmp_path, entry("x", *declared) + entry("y", *declared, folder="x"), x=NEW)
+    path = loaded(tmp_path, entry("x", *declared) + entry("y", *declared, folder="x"), x=NEW)
     told = update(path, "x")
 
     lines = {name: load_manifest(path).where(name, "files", "b.txt") for name in "xy"}

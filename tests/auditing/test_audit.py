@@ -24,7 +24,7 @@ from tests.helpers.mutations import MUTATIONS, NO_HASH, Mutation, digest_of, has
 from tinytorch_datasets import audit, get
 from tinytorch_datasets.auditing.findings import RULES
 from tinytorch_datasets.cli.main import main
-from tinytorch_datasets.fetch import Patience
+from tinytorch_datasets.fetch import RetryPolicy
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +51,7 @@ def test_the_world_as_it_is_meant_to_be_is_well(world: World) -> None:
     code, told = world.audit()
 
     assert (code, told["findings"]) == (0, [])
-    assert {one["name"]: one["state"] for one in told["datasets"]} == dict.fromkeys(
-        ("flowers", "talk", "digits"), "well"
-    )
+    assert {one["name"]: one["state"] for one in told["datasets"]} == dict.fromkeys(("flowers", "talk", "digits"), "ok")
     assert [one["samples"] for one in told["datasets"]] == [30, 3, 18]
 
 
@@ -66,7 +64,7 @@ def test_a_mutation_is_caught_on_its_line(world: World, mutation: Mutation) -> N
     grave = [finding for finding in told["findings"] if finding["severity"] == "error"]
     assert code == told["exit_code"] == mutation.exit_code
     assert (mutation.rule, world.line(mutation.line)) in [(f["rule"], f["line"]) for f in grave]
-    assert all(finding["mend"] and finding["path"] and finding["where"] for finding in grave)
+    assert all(finding["hint"] and finding["path"] and finding["where"] for finding in grave)
 
 
 class TestTheMirrors:
@@ -77,11 +75,16 @@ class TestTheMirrors:
         ("404", answer(404), "mirror-refuses", "does not give the file: 404 Not Found"),
         ("403", answer(403), "mirror-refuses", "does not give the file: 403 Forbidden"),
         ("another length", serve(b"\0\0\x08\x03" + bytes(30)), "mirror-length", "gives 34 bytes, declared are 208"),
-        ("an HTML page", answer(200, PAGE), "mirror-foreign", 'gives an HTML page titled "Log in" (a login page?)'),
+        (
+            "an HTML page",
+            answer(200, PAGE),
+            "mirror-wrong-content",
+            'gives an HTML page titled "Log in" (a login page?)',
+        ),
         (
             "an LFS pointer",
             answer(200, b"version https://git-lfs.github.com/spec/v1\nsize 9\n"),
-            "mirror-foreign",
+            "mirror-wrong-content",
             "gives a Git LFS pointer to a file of 9 bytes (run `git lfs pull` where it was copied from)",
         ),
     )
@@ -97,7 +100,7 @@ class TestTheMirrors:
         (finding,) = [f for f in told["findings"] if f["severity"] == "error"]
         assert (code, finding["rule"], finding["line"]) == (1, rule, world.line(server.url))
         assert finding["what"] == f"{server.url}/digits/train-images {said}"
-        assert [asked["answer"] for asked in told["addresses"]].count("as declared") == 3
+        assert [asked["answer"] for asked in told["addresses"]].count("ok") == 3
 
     def test_a_silent_host_is_no_error(self, world: World) -> None:
         """Nobody listens: exit 3, a state of its own, and not a word against the file."""
@@ -140,7 +143,7 @@ class TestTheMirrors:
     ) -> None:
         """As often as a fetch would try, and no longer than it would wait."""
         mirrored(world, server, {"test-labels": answer(503, Retry_After=wait_s)})
-        report = audit(manifest=world.manifest, levels=["remote"], patience=Patience(tries=2))
+        report = audit(manifest=world.manifest, levels=["remote"], retry=RetryPolicy(tries=2))
 
         url = f"{server.url}/digits/test-labels"
         assert [finding.what for finding in report.findings] == [f"{url} could not be asked: {said}"]
@@ -268,7 +271,7 @@ class TestLint:
             "class-unused",
             "class '3' of labels has no sample in any split",
         ),
-        ("half a download", "", "", "partly-here", "3 of 4 files are here; test-labels is not"),
+        ("half a download", "", "", "partly-downloaded", "3 of 4 files are here; test-labels is not"),
     )
 
     @pytest.mark.parametrize(("old", "new", "rule", "said"), [case[1:] for case in CASES], ids=[c[0] for c in CASES])
@@ -314,10 +317,10 @@ class TestAllOfIt:
             "test.images has range [36, 66], declared is [0, 20]",
             "test.labels has labels 2 at sample 2, and 1 more outside, declared is 0 to 1",
         ]
-        assert {f["mend"] for f in told["findings"]} == {"The file has its declared hash, so correct the entry."}
+        assert {f["hint"] for f in told["findings"]} == {"The file has its declared hash, so correct the entry."}
 
     def test_a_wrong_byte_is_told_in_full(self, world: World) -> None:
-        """The file, both hashes, the manifest's line and the mend, word for word."""
+        """The file, both hashes, the manifest's line and the hint, word for word."""
         path = world.file("flowers/train.csv")
         before = hash_of(world, "train.csv")
         world.flip(path)
@@ -365,7 +368,7 @@ class TestAllOfIt:
         code, told = world.audit()
 
         assert [(f["rule"], f["path"]) for f in told["findings"]] == [("array", str(world.array("train.images.npy")))]
-        assert "clean digits --arrays" in told["findings"][0]["mend"]
+        assert "clean digits --arrays" in told["findings"][0]["hint"]
         assert code == 1
 
     def test_names_restrict_it(self, world: World) -> None:
@@ -398,15 +401,15 @@ class TestTheContract:
         report = audit(["flowers"], manifest=world.manifest)
 
         assert [f.what for f in report.findings] == [
-            "1 samples of test have the features of a sample in an earlier split (9 is train 5); the contract allows 0"
+            "1 samples of test have the features of a sample in an earlier split (9 is train 5); the checks allows 0"
         ]
 
     def test_what_is_allowed_is_no_finding(self, world: World) -> None:
-        """The contract says how many; more than that is too many."""
+        """The checks says how many; more than that is too many."""
         world.put("flowers/test.csv", flowers(20, 9) + flowers(5, 1).split(b"\n", 1)[1])
         world.edit("across: 0", "across: 1")
 
-        assert audit(["flowers"], manifest=world.manifest).well
+        assert audit(["flowers"], manifest=world.manifest).ok
 
     def test_the_same_arrays_in_another_container_have_the_same_digest(self, world: World, tmp_path: Path) -> None:
         """The declared digest holds for IDX and for NPZ alike."""
@@ -419,7 +422,7 @@ class TestTheContract:
         facts = f"{{bytes: {path.stat().st_size}, sha256: {sha256(path.read_bytes())}}}"
         world.manifest.write_text(f"{world.manifest.read_text()}      digits.npz: {facts}\n")
 
-        assert audit(["digits"], manifest=world.manifest).well
+        assert audit(["digits"], manifest=world.manifest).ok
         world.edit(digest_of(world), NO_HASH)
         assert [f.rule for f in audit(["digits"], manifest=world.manifest).findings] == ["content-hash"]
 
@@ -434,7 +437,7 @@ def test_a_shipped_file_behind_a_link_does_not_ship(world: World, tmp_path: Path
     target = tmp_path / "elsewhere" / ("talk.txt" if name == "talk" else "")
     expected = f"{world.file('talk/talk.txt')} is behind a link to {target}, so its bytes do not ship"
 
-    assert (code, told["datasets"][0]["state"]) == (1, "differs")
+    assert (code, told["datasets"][0]["state"]) == (1, "mismatch")
     assert [(found["rule"], found["line"], found["what"]) for found in told["findings"]][:1] == [
         ("file-missing", world.line("talk.txt: {b"), expected)
     ]
@@ -482,7 +485,7 @@ def test_the_shipped_data_is_well(home: Path, no_network: None) -> None:
     """The repository's own, without even advice."""
     report = audit(strict=True)
 
-    assert (report.well, report.findings) == (True, ())
+    assert (report.ok, report.findings) == (True, ())
 
 
 class TestTheCall:
@@ -496,7 +499,7 @@ class TestTheCall:
         def states(**how: Any) -> dict[str, str]:
             return {row.name: row.state for row in audit(manifest=world.manifest, levels=["cached"], **how).datasets}
 
-        assert (states()["digits"], states(home=tmp_path / "mine")["digits"]) == ("not here", "well")
+        assert (states()["digits"], states(home=tmp_path / "mine")["digits"]) == ("not downloaded", "ok")
 
     @pytest.mark.parametrize(
         "more", [{"levels": ["remote"]}, {"decode": "never"}, {"deep": True}, {"remember": True}, {"lock": "x.lock"}]
@@ -512,7 +515,7 @@ class TestTheCall:
 
     @pytest.mark.parametrize("text", ["{", "{}", "[]", '{"addresses": 3}'])
     def test_a_damaged_record_of_addresses(self, world: World, text: str) -> None:
-        """It is told, with the mend; and the call ends as a wrong one does."""
+        """It is told, with the hint; and the call ends as a wrong one does."""
         record = world.manifest.parent / "mirrors.lock"
         record.write_text(text)
         told = CliRunner().invoke(main, ["audit", "--manifest", str(world.manifest), "--remote"])
@@ -527,7 +530,7 @@ def test_real_mnist_keeps_its_contract(realdata: Path, home: Path) -> None:
     get("mnist", mirror=realdata)
     (row,) = audit(["mnist"], levels=["cached"]).datasets
 
-    assert (row.state, row.samples) == ("well", 70_000)
+    assert (row.state, row.samples) == ("ok", 70_000)
 
 
 @pytest.mark.skipif(

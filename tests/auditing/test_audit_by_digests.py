@@ -98,11 +98,9 @@ class TestWhenEveryDigestIsDeclared:
         assert finding.path.endswith(f"{column}.npy")
 
     def test_the_contract_is_kept_by_what_is_cached(self, world: World) -> None:
-        """A contract that was written after the data came is checked on the arrays."""
+        """A checks that was written after the data came is checked on the arrays."""
         world.edit("balance: 1\n", "balance: 1\n      empty: 0\n")
-        world.edit(
-            "    contract:\n      empty: 0\n    files", "    contract:\n      duplicates: {across: 0}\n    files"
-        )
+        world.edit("    checks:\n      empty: 0\n    files", "    checks:\n      duplicates: {across: 0}\n    files")
         world.edit("within: 0, across: 0", "within: 0, across: 0, of: [labels]")
 
         assert [f.rule for f in audit(["flowers"], manifest=world.manifest).findings] == ["duplicates"] * 3

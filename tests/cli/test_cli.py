@@ -105,7 +105,7 @@ class TestEveryCommand:
 
 
 class TestWrongCalls:
-    """Exit 2, the mend on stderr, nothing on stdout."""
+    """Exit 2, the hint on stderr, nothing on stdout."""
 
     CASES = (
         (("adit",), "Error: No such command 'adit'. Did you mean 'audit'?"),
@@ -190,7 +190,7 @@ class TestABadManifest:
         world.edit("title: Talk", "titel: Talk")
         code, told = world.audit()
 
-        assert (code, told["well"], told["exit_code"]) == (2, False, 2)
+        assert (code, told["ok"], told["exit_code"]) == (2, False, 2)
         assert [(f["rule"], f["line"]) for f in told["findings"]] == [
             ("manifest", world.line("  talk:")), ("manifest", world.line("titel"))]  # fmt: skip
 
@@ -220,9 +220,9 @@ class TestStreams:
         assert code == 1
         assert "\x1b" not in text
         assert text.splitlines()[:3] == [
-            "flowers  well          2 files, 496 B hashed, 30 samples compared",
-            "talk     differs       1 file, 29 B hashed",
-            "digits   well          4 files, 354 B hashed, 18 samples compared",
+            "flowers  ok            2 files, 496 B hashed, 30 samples compared",
+            "talk     mismatch      1 file, 29 B hashed",
+            "digits   ok            4 files, 354 B hashed, 18 samples compared",
         ]  # fmt: skip
         assert text.splitlines()[-1] == f"1 finding: {world.manifest}"
 
@@ -314,7 +314,7 @@ class TestATerminal:
         plain, _ = on_a_terminal("audit", NO_COLOR="1", CI="")
 
         assert code == 1
-        assert "\x1b[31mdiffers" in seen
+        assert "\x1b[31mmismatch" in seen
         assert "\x1b[3" not in plain
         assert "\x1b[1m" not in plain
 
@@ -383,7 +383,7 @@ class TestErrors:
 
         path = Path("x")
         raised = [
-            errors.DatasetError("a", where="m:1", mend="b"),
+            errors.DatasetError("a", where="m:1", hint="b"),
             errors.ManifestError(path, [errors.Problem(1, "k", "w")]),
             errors.LockError("l", path=path),
             errors.UsageError("u"),
@@ -482,7 +482,7 @@ def test_clean_never_removes_a_file_among_what_ships(world: World) -> None:
     assert freed.exit_code == 0, freed.stderr
     assert (shipped / "talk" / "talk.txt").exists()
     assert list((shipped / "digits").iterdir()) == []
-    assert not (shipped / ".cache" / "stamps" / "digits.json").exists()
+    assert not (shipped / ".cache" / "stat" / "digits.json").exists()
 
 
 def test_home_is_where_downloads_go(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -494,7 +494,7 @@ def test_home_is_where_downloads_go(world: World, tmp_path: Path, monkeypatch: p
 
     assert (got.exit_code, audited.exit_code) == (0, 0)
     assert got.stdout == f"digits: train 12, test 6; {home}/digits\n"
-    assert [one["state"] for one in json.loads(audited.stdout)["datasets"] if one["name"] == "digits"] == ["well"]
+    assert [one["state"] for one in json.loads(audited.stdout)["datasets"] if one["name"] == "digits"] == ["ok"]
     assert os.environ["TINYTORCH_DATASETS_HOME"] == str(tmp_path / "never")
     assert not (tmp_path / "never").exists()
 

@@ -23,7 +23,7 @@ from tinytorch_datasets.plan import File
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = random.Random(7).randbytes(500_000)
-MEND = "set TINYTORCH_DATASETS_HOME to a folder"
+HINT = "set TINYTORCH_DATASETS_HOME to a folder"
 
 
 def promise(*urls: str, name: str = "points.bin", data: bytes = DATA) -> File:
@@ -146,7 +146,7 @@ class TestWhatIsHere:
 
 
 class TestRoomAndRights:
-    """A disk that refuses is named, with the path and the mend, before the first byte if that can be known."""
+    """A disk that refuses is named, with the path and the hint, before the first byte if that can be known."""
 
     def test_too_large_for_the_disk(self, server: FaultyServer, place: Place) -> None:
         """Nothing is asked for that would not fit."""
@@ -156,10 +156,10 @@ class TestRoomAndRights:
         with pytest.raises(StorageError) as caught:
             place.fetch(huge)
 
-        first, mend = str(caught.value).splitlines()
+        first, hint = str(caught.value).splitlines()
         free = f"{place.into}: 1,000,000,000,000,000,000 bytes are still to come, and the disk has room for "
         assert first.startswith(free)
-        assert mend == f"  Free some room, or {MEND} on a larger disk."
+        assert hint == f"  Free some room, or {HINT} on a larger disk."
         assert server.log == []
         assert caught.value.errno == errno.ENOSPC
 
@@ -172,7 +172,7 @@ class TestRoomAndRights:
 
         assert str(caught.value) == (
             f"{place.into} cannot be written: a file is in the way of a folder\n"
-            f"  Move it out of the way, or {MEND} elsewhere."
+            f"  Move it out of the way, or {HINT} elsewhere."
         )
 
     def test_a_file_in_place_of_a_folder_above(self, place: Place) -> None:
@@ -184,7 +184,7 @@ class TestRoomAndRights:
 
         assert str(caught.value) == (
             f"{place.into} cannot be written: the file {path} is in the way of a folder\n"
-            f"  Move it out of the way, or {MEND} elsewhere."
+            f"  Move it out of the way, or {HINT} elsewhere."
         )
 
     def test_a_folder_in_place_of_the_file(self, place: Place) -> None:
@@ -245,7 +245,7 @@ class TestRoomAndRights:
 
         assert told == (
             f"StorageError: {root}/downloads/points cannot be written: you may not write there\n"
-            f"  Ask its owner for the right to, or {MEND} of your own.\n"
+            f"  Ask its owner for the right to, or {HINT} of your own.\n"
         )
 
     def test_a_read_only_file_system(self, server: FaultyServer, tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ class TestRoomAndRights:
 
         assert told == (
             f"StorageError: {tmp_path}/downloads/points cannot be written: the file system is read-only\n"
-            f"  Make it writable, or {MEND} that is.\n"
+            f"  Make it writable, or {HINT} that is.\n"
         )
 
     def test_a_folder_on_a_read_only_file_system(self, server: FaultyServer, tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ class TestRoomAndRights:
 
         assert told == (
             f"StorageError: {tmp_path}/downloads/points cannot be written: the file system is read-only\n"
-            f"  Make it writable, or {MEND} that is.\n"
+            f"  Make it writable, or {HINT} that is.\n"
         )
 
     def test_a_disk_that_fills_up_meanwhile(self, server: FaultyServer, tmp_path: Path) -> None:
@@ -291,7 +291,7 @@ class TestRoomAndRights:
         assert told == (
             f"StorageError: {tmp_path}/downloads/points/points.bin.part cannot be written: "
             "the disk is full, or your share of it is\n"
-            f"  Free some room, or {MEND} on a larger disk.\n"
+            f"  Free some room, or {HINT} on a larger disk.\n"
         )
 
 
@@ -304,7 +304,7 @@ class TestLinks:
             place.fetch(promise("http://127.0.0.1:9/never", name=name))
         assert str(caught.value) == (
             f"{at}: this is a symbolic link, and nothing is written through it\n"
-            f"  Delete the link; to keep the data elsewhere, {MEND} there."
+            f"  Delete the link; to keep the data elsewhere, {HINT} there."
         )
 
     def test_at_the_target(self, place: Place) -> None:

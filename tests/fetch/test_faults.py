@@ -26,10 +26,10 @@ from tests.helpers.faulty_server import (
     silent,
 )
 from tinytorch_datasets.errors import FetchError
-from tinytorch_datasets.fetch import Patience, fetch
+from tinytorch_datasets.fetch import RetryPolicy, fetch
 from tinytorch_datasets.plan import File
 
-HASTE = Patience(
+HASTE = RetryPolicy(
     connect_timeout_s=1.0,
     read_timeout_s=0.4,
     stall_window_s=0.4,
@@ -62,7 +62,7 @@ class Place:
         self.into = self.root / "downloads" / "mnist"
         self.told: list[tuple[str, int, int]] = []
 
-    def fetch(self, *files: File, mirror: str | None = None, patience: Patience = HASTE) -> list[File]:
+    def fetch(self, *files: File, mirror: str | None = None, retry: RetryPolicy = HASTE) -> list[File]:
         """Fetch, hastily."""
         brought = fetch(
             files,
@@ -73,7 +73,7 @@ class Place:
             progress=lambda *told: self.told.append(told),
             dataset="mnist",
             neighbours=(),
-            patience=patience,
+            retry=retry,
         )
         return [one.file for one in brought]
 
@@ -312,14 +312,14 @@ class TestOneClearError:
         assert len(server.requests("/f")) == 1
 
     def test_the_whole_message(self, server: FaultyServer, place: Place) -> None:
-        """What, where it was promised, what happened at each mirror, and the mend."""
+        """What, where it was promised, what happened at each mirror, and the hint."""
         one, two = server.at("/one", answer(404)), server.at("/two", serve(DATA, cut_after=1000), answer(403))
 
         with pytest.raises(FetchError) as caught:
             place.fetch(promise(one, two))
 
         assert str(caught.value) == (
-            f"train-images.gz could not be had from any of 2 mirrors:\n"
+            f"train-images.gz could not be downloaded from any of 2 mirrors:\n"
             f"  {one}: 404 Not Found\n"
             f"  {two}: 403 Forbidden\n"
             f"  declared at datasets.yaml:41\n"
@@ -328,20 +328,20 @@ class TestOneClearError:
         )
 
     def test_a_login_page_is_to_be_logged_in_to(self, server: FaultyServer, place: Place) -> None:
-        """The mend of a captive portal is a browser."""
+        """The hint of a captive portal is a browser."""
         url = server.at("/f", serve(PORTAL))
 
         with pytest.raises(FetchError) as caught:
             place.fetch(promise(url))
 
         assert str(caught.value) == (
-            f"train-images.gz could not be had from the one mirror:\n"
+            f"train-images.gz could not be downloaded from the one mirror:\n"
             f'  {url}: an HTML page titled "Campus Wi-Fi & more" (a login page?) came instead\n'
             f"  declared at datasets.yaml:41\n"
             f"  Open any page in a browser and log in to the network, then run `tinytorch-datasets get mnist` again."
         )
 
-    def test_a_mirrors_own_words_do_not_choose_the_mend(self, server: FaultyServer, place: Place) -> None:
+    def test_a_mirrors_own_words_do_not_choose_the_hint(self, server: FaultyServer, place: Place) -> None:
         """A store that speaks as we do of pages and networks is no login page, and no missing network."""
         said = b'{"error": "see (a login page?), (is there a network?)"}'
         url = server.at("/f", answer(404, said))
@@ -350,7 +350,7 @@ class TestOneClearError:
             place.fetch(promise(url))
 
         assert str(caught.value) == (
-            f"train-images.gz could not be had from the one mirror:\n"
+            f"train-images.gz could not be downloaded from the one mirror:\n"
             f'  {url}: 404 Not Found (a JSON error: "see (a login page?), (is there a network?)")\n'
             f"  declared at datasets.yaml:41\n"
             f"  Try later: run `tinytorch-datasets get mnist` again. "
@@ -365,7 +365,7 @@ class TestOneClearError:
             place.fetch(promise(one, two))
 
         assert str(caught.value) == (
-            f"train-images.gz could not be had from any of 2 mirrors:\n"
+            f"train-images.gz could not be downloaded from any of 2 mirrors:\n"
             f"  {one}: its host name cannot be found (is there a network?)\n"
             f"  {two}: its host name cannot be found (is there a network?)\n"
             f"  declared at datasets.yaml:41\n"

@@ -15,10 +15,10 @@ from tests.helpers.audit_world import build
 from tests.helpers.faulty_server import Act, FaultyServer, answer, serve, sha256
 from tinytorch_datasets import pipeline
 from tinytorch_datasets.errors import FetchError
-from tinytorch_datasets.fetch import Patience, fetch, leftovers
+from tinytorch_datasets.fetch import RetryPolicy, fetch, leftovers
 from tinytorch_datasets.plan import File
 
-HASTE = Patience(read_timeout_s=0.4, backoff_first_s=0.01, backoff_limit_s=0.05, poll_s=0.01)
+HASTE = RetryPolicy(read_timeout_s=0.4, backoff_first_s=0.01, backoff_limit_s=0.05, poll_s=0.01)
 MIB = 1024 * 1024
 DATA = random.Random(5).randbytes(6 * MIB + 123)
 LINES = b"".join(b"%d,%d\r\n" % (n, n * n) for n in range(30_000))
@@ -48,7 +48,7 @@ class Place:
             progress=lambda file, done, in_all: self.told.append(done),
             dataset="points",
             neighbours=(),
-            patience=HASTE,
+            retry=HASTE,
         )
         return [one.file for one in brought]
 
@@ -374,7 +374,7 @@ class TestSources:
             place.fetch(promise(url), mirror=mirror)
 
         assert str(caught.value) == (
-            "points.bin could not be had from any of 2 mirrors:\n"
+            "points.bin could not be downloaded from any of 2 mirrors:\n"
             f"  {mirror.removeprefix('file://')}: there is no such folder\n"
             f"  {url}: 404 Not Found\n"
             "  declared at datasets.yaml:7\n"
@@ -398,7 +398,7 @@ class TestSources:
             place.fetch(promise("http://mirror.invalid/f"), mirror="/nope")
 
         assert str(caught.value) == (
-            "points.bin could not be had from any of 2 mirrors:\n"
+            "points.bin could not be downloaded from any of 2 mirrors:\n"
             "  /nope: there is no such folder\n"
             "  http://mirror.invalid/f: its host name cannot be found (is there a network?)\n"
             "  declared at datasets.yaml:7\n"
@@ -476,14 +476,14 @@ class TestLeftovers:
     def test_clean_removes_it(self, tmp_path: Path) -> None:
         """The folder is as empty as before the first fetch, and the bytes freed are counted."""
         world = build(tmp_path)
-        book = pipeline.read_manifest(world.manifest)
-        where = pipeline.places(book)
-        plan = pipeline.planned(book, "digits", where)
-        pipeline.clean(plan, where)
+        loaded = pipeline.read_manifest(world.manifest)
+        locations = pipeline.places(loaded)
+        plan = pipeline.planned(loaded, "digits", locations)
+        pipeline.clean(plan, locations)
         (plan.root / "train-images.part").write_bytes(b"12345")
         (plan.root / "train-images.part.json").write_bytes(b"{}")
         (plan.root / "train-images.part.d").mkdir()
         (plan.root / "train-images.part.d" / "train-images.part").write_bytes(b"123")
 
-        assert pipeline.clean(plan, where) == 10
+        assert pipeline.clean(plan, locations) == 10
         assert list(plan.root.iterdir()) == []

@@ -20,17 +20,17 @@ import pytest
 
 from tests.helpers.faulty_server import Exchange, FaultyServer, serve, sha256, silent, until
 from tinytorch_datasets.errors import FetchError
-from tinytorch_datasets.fetch import Patience, fetch
+from tinytorch_datasets.fetch import RetryPolicy, fetch
 from tinytorch_datasets.plan import File
 
 ROOT = Path(__file__).resolve().parents[2]
-HASTE = Patience(read_timeout_s=5, backoff_first_s=0.01, lock_told_after_s=0.1, poll_s=0.02)
+HASTE = RetryPolicy(read_timeout_s=5, backoff_first_s=0.01, lock_told_after_s=0.1, poll_s=0.02)
 DATA = random.Random(6).randbytes(2_000_000)
 # Fetches what it is told on its command line, after the file `go` has appeared; says what it brought.
 CHILD = """
 import json, sys, time
 from pathlib import Path
-from tinytorch_datasets.fetch import Patience, fetch
+from tinytorch_datasets.fetch import RetryPolicy, fetch
 from tinytorch_datasets.plan import File
 import filelock, pooch, requests
 
@@ -45,7 +45,7 @@ brought = fetch(
     locks=Path(told["locks"]),
     progress=lambda *_: None,
     neighbours=(),
-    patience=Patience(**told["patience"]),
+    retry=RetryPolicy(**told["retry"]),
 )
 print(json.dumps([one.file.name for one in brought]), flush=True)
 """
@@ -54,14 +54,14 @@ print(json.dumps([one.file.name for one in brought]), flush=True)
 SESSION = f"""
 import json, sys
 from pathlib import Path
-from tinytorch_datasets.fetch import Patience, fetch
+from tinytorch_datasets.fetch import RetryPolicy, fetch
 from tinytorch_datasets.plan import File
 
 told = json.loads(sys.argv[1])
 file = File("points.bin", {len(DATA)}, told["sha256"], (told["url"],))
 def again():
     fetch([file], Path(told["into"]), folder="shared", locks=Path(told["locks"]), progress=lambda *_: None,
-          neighbours=(), patience=Patience(read_timeout_s=60, farewell_s=10))
+          neighbours=(), retry=RetryPolicy(read_timeout_s=60, farewell_s=10))
 try:
     again()
 except KeyboardInterrupt:
@@ -85,7 +85,7 @@ class Place:
         self.go = root / "go"
         self.children: list[subprocess.Popen[str]] = []
 
-    def fetch(self, *files: File, patience: Patience = HASTE) -> list[File]:
+    def fetch(self, *files: File, retry: RetryPolicy = HASTE) -> list[File]:
         """Fetch, here and now."""
         brought = fetch(
             files,
@@ -94,18 +94,18 @@ class Place:
             locks=self.locks,
             progress=lambda *_: None,
             neighbours=(),
-            patience=patience,
+            retry=retry,
         )
         return [one.file for one in brought]
 
-    def child(self, *files: File, patience: Patience = HASTE, go: Path | None = None) -> subprocess.Popen[str]:
+    def child(self, *files: File, retry: RetryPolicy = HASTE, go: Path | None = None) -> subprocess.Popen[str]:
         """A process that is ready to fetch as soon as `go` exists."""
         told = {
             "files": [asdict(file) for file in files],
             "into": str(self.into),
             "locks": str(self.locks),
             "go": str(go or self.go),
-            "patience": asdict(patience),
+            "retry": asdict(retry),
         }
         return self.process(CHILD, json.dumps(told))
 
@@ -226,10 +226,10 @@ class TestDeadHolders:
         part = place.into / "points.bin.part"
         until(lambda: part.exists() and part.stat().st_size == 1_000_000)
         child.send_signal(signal.SIGSTOP)
-        hasty = Patience(holder_silence_s=0.5, poll_s=0.02)
+        hasty = RetryPolicy(holder_silence_s=0.5, poll_s=0.02)
         file = promise(url)
 
-        assert place.fetch(file, patience=hasty) == [file]
+        assert place.fetch(file, retry=hasty) == [file]
 
         child.kill()
         child.communicate()
@@ -354,7 +354,7 @@ class TestManners:
 class TestTheFirstErrorEndsAll:
     """One file that cannot come stops the others at once; what they have is kept."""
 
-    PATIENT = Patience(read_timeout_s=60, farewell_s=30, poll_s=0.02)
+    PATIENT = RetryPolicy(read_timeout_s=60, farewell_s=30, poll_s=0.02)
 
     def test_a_read_is_woken(self, server: FaultyServer, place: Place) -> None:
         """No thread is left sitting in a read that would last a minute."""
@@ -367,7 +367,7 @@ class TestTheFirstErrorEndsAll:
 
         before = time.monotonic()
         with pytest.raises(FetchError) as caught:
-            place.fetch(hangs, promise(server.at("/gone", gone), name="gone.bin"), patience=self.PATIENT)
+            place.fetch(hangs, promise(server.at("/gone", gone), name="gone.bin"), retry=self.PATIENT)
 
         assert time.monotonic() - before < 10
         assert caught.value.file == "gone.bin"
@@ -395,14 +395,14 @@ class TestCtrlC:
     @pytest.mark.parametrize("where", ["in the body", "before the first byte", "while waiting for a lock"])
     def test_it_is_heard(self, where: str, server: FaultyServer, place: Place) -> None:
         """The process ends with KeyboardInterrupt within seconds, though a read would last a minute."""
-        patient = Patience(read_timeout_s=60, poll_s=0.02, farewell_s=0.5)
+        patient = RetryPolicy(read_timeout_s=60, poll_s=0.02, farewell_s=0.5)
         act = silent if where == "before the first byte" else serve(DATA, cut_after=1_000_000, end="hang")
         file = promise(server.at("/f", act))
         place.go.touch()
-        child = place.child(file, patience=patient)
+        child = place.child(file, retry=patient)
         part = place.into / "points.bin.part"
         until(lambda: len(server.log) == 1 and (act is silent or (part.exists() and part.stat().st_size == 1_000_000)))
-        waiting = place.child(file, patience=patient) if where == "while waiting for a lock" else None
+        waiting = place.child(file, retry=patient) if where == "while waiting for a lock" else None
         heard = child if waiting is None else waiting
         if waiting is not None:
             is_ready(waiting)

@@ -40,7 +40,7 @@ datasets:
     splits:
       train: {samples: 20, file: train.csv}
       test: {samples: 10, file: test.csv}
-    contract:
+    checks:
       duplicates: {within: 0, across: 0}
       balance: 1
       constant: 0
@@ -58,7 +58,7 @@ datasets:
       lines: {dtype: str}
     splits:
       train: {samples: 3, file: talk.txt}
-    contract:
+    checks:
       empty: 0
     files:
 %(talk)s

@@ -163,7 +163,7 @@ MUTATIONS = [
     Mutation(
         "a decoded array cut short", lambda w: os.truncate(w.array("test.images.npy"), 130), "array", "images: {d"
     ),
-    # the contract
+    # the checks
     Mutation(
         "a leaked sample",
         lambda w: w.put("flowers/test.csv", flowers(20, 9) + flowers(1, 1).split(b"\n", 1)[1]),
@@ -220,7 +220,7 @@ MUTATIONS = [
         2,
     ),
     Mutation(
-        "a contract on no field", lambda w: w.edit("{within: 0, ", "{of: [labes], within: 0, "), "manifest", "labes", 2
+        "a checks on no field", lambda w: w.edit("{within: 0, ", "{of: [labes], within: 0, "), "manifest", "labes", 2
     ),
 ]
 

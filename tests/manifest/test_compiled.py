@@ -75,10 +75,10 @@ class TestWhatItSaves:
 
     def test_what_it_declares_is_what_the_manifest_declares(self) -> None:
         """Each plan, each line number, each entry: equal, whichever way it was come by."""
-        book = load_manifest()
+        loaded = load_manifest()
 
-        for name in book.datasets:
-            assert compiled.declared(book.path, name) == book.declared(name)
+        for name in loaded.datasets:
+            assert compiled.declared(loaded.path, name) == loaded.declared(name)
 
     def test_every_kind_of_value_comes_back_as_it_was(self, clone: Path, tmp_path: Path) -> None:
         """Options, folders, ranges with fractions, members and texts too."""

@@ -1,4 +1,4 @@
-"""Manifests from strangers: each fault is told with its line and the mend, at no cost, and nothing comes of it."""
+"""Manifests from strangers: each fault is told with its line and the hint, at no cost, and nothing comes of it."""
 
 from __future__ import annotations
 
@@ -123,15 +123,15 @@ VALUES: dict[str, tuple[str, str, str | None, tuple[str, ...]]] = {
     ),
     "a word for a balance": (
         "    mirrors:",
-        "    contract: {balance: even}\n    mirrors:",
-        "    contract: {balance: 1}\n    mirrors:",
-        ("14: digits.contract.balance: must be a number, is text 'even'",),
+        "    checks: {balance: even}\n    mirrors:",
+        "    checks: {balance: 1}\n    mirrors:",
+        ("14: digits.checks.balance: must be a number, is text 'even'",),
     ),
     "less than balance": (
         "    mirrors:",
-        "    contract: {balance: 0.5}\n    mirrors:",
-        "    contract: {balance: 1.5}\n    mirrors:",
-        ("14: digits.contract.balance: must be 1 or more, is 0.5",),
+        "    checks: {balance: 0.5}\n    mirrors:",
+        "    checks: {balance: 1.5}\n    mirrors:",
+        ("14: digits.checks.balance: must be 1 or more, is 0.5",),
     ),
     "columns of no field": (
         "format: npz",
@@ -168,16 +168,16 @@ VALUES: dict[str, tuple[str, str, str | None, tuple[str, ...]]] = {
     ),
     "duplicates of what a split has once": (
         "    fields:\n      images: {dtype: uint8, shape: [8, 8], range: [0, 16]}",
-        "    contract: {duplicates: {of: [labels, images]}}\n    fields:\n      images: {dtype: str, per: split}",
-        "    contract: {duplicates: {of: [labels, images]}}\n    fields:\n      images: {dtype: str}",
-        ("9: digits.contract.duplicates.of[1]: a split has one 'images', so no sample repeats another's",),
+        "    checks: {duplicates: {of: [labels, images]}}\n    fields:\n      images: {dtype: str, per: split}",
+        "    checks: {duplicates: {of: [labels, images]}}\n    fields:\n      images: {dtype: str}",
+        ("9: digits.checks.duplicates.of[1]: a split has one 'images', so no sample repeats another's",),
     ),
     "duplicates of a first field that a split has once": (
         "    fields:\n      images: {dtype: uint8, shape: [8, 8], range: [0, 16]}",
-        "    contract: {duplicates: {within: 0}}\n    fields:\n      images: {dtype: str, per: split}",
-        "    contract: {duplicates: {of: [labels]}}\n    fields:\n      images: {dtype: str, per: split}",
+        "    checks: {duplicates: {within: 0}}\n    fields:\n      images: {dtype: str, per: split}",
+        "    checks: {duplicates: {of: [labels]}}\n    fields:\n      images: {dtype: str, per: split}",
         (
-            "9: digits.contract.duplicates: are of the first field if none is named, and a split has one 'images': "
+            "9: digits.checks.duplicates: are of the first field if none is named, and a split has one 'images': "
             "name others under `of`",
         ),
     ),
@@ -455,9 +455,9 @@ VALUES: dict[str, tuple[str, str, str | None, tuple[str, ...]]] = {
     ),
     "a mapping for the name of a field": (
         "    files:\n",
-        "    contract: {duplicates: {of: [{a: b}]}}\n    files:\n",
-        "    contract: {duplicates: {of: [images]}}\n    files:\n",
-        ("15: digits.contract.duplicates.of[0]: must be text, is a mapping",),
+        "    checks: {duplicates: {of: [{a: b}]}}\n    files:\n",
+        "    checks: {duplicates: {of: [images]}}\n    files:\n",
+        ("15: digits.checks.duplicates.of[0]: must be text, is a mapping",),
     ),
     "a size with a unit": (
         "bytes: 1_000",
@@ -752,9 +752,9 @@ class TestNames:
     )
     def test_its_twins_are_well(self, tmp_path: Path, name: str) -> None:
         """Letters of any script, blanks inside, dots in front."""
-        book = load_manifest(write(tmp_path, GOOD.replace("digits.npz", f'"{name}"')))
+        loaded = load_manifest(write(tmp_path, GOOD.replace("digits.npz", f'"{name}"')))
 
-        assert list(book.datasets["digits"].files) == [name]
+        assert list(loaded.datasets["digits"].files) == [name]
 
     CLASHES = (
         ("letter case", "Digits.npz",
@@ -779,7 +779,7 @@ class TestNames:
         else:
             assert problems(path) == [told]
 
-    @pytest.mark.parametrize("folder", [".cache", ".cache/stamps", ".hidden"])
+    @pytest.mark.parametrize("folder", [".cache", ".cache/stat", ".hidden"])
     def test_the_folder_of_what_was_verified_is_not_a_data_sets(self, tmp_path: Path, folder: str) -> None:
         """Its downloads could say of any file on this machine that it was verified."""
         text = GOOD.replace("    title:", f"    folder: {folder}\n    title:")

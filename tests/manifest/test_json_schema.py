@@ -58,7 +58,7 @@ def test_the_manifest_names_it_for_editors() -> None:
 
 
 def test_it_accepts_what_the_package_accepts(world: World) -> None:
-    """The repository's manifest, and one with contracts and digests."""
+    """The repository's manifest, and one with checks and digests."""
     assert complaints((ROOT / "datasets.yaml").read_text(encoding="utf-8")) == []
     assert complaints(world.manifest.read_text()) == []
 
@@ -83,8 +83,8 @@ REJECTED: list[tuple[str, Callable[[World], object], str]] = [
      "$.datasets.flowers.fields.labels.classes"),
     ("a shape of nothing", lambda w: w.edit("shape: [4, 4]", "shape: [4, 0]"),
      "$.datasets.digits.fields.images.shape[1]"),
-    ("a contract in another word", lambda w: w.edit("balance: 1", "balanced: 1"), "$.datasets.flowers.contract"),
-    ("a negative allowance", lambda w: w.edit("constant: 0", "constant: -1"), "$.datasets.flowers.contract"),
+    ("a checks in another word", lambda w: w.edit("balance: 1", "balanced: 1"), "$.datasets.flowers.checks"),
+    ("a negative allowance", lambda w: w.edit("constant: 0", "constant: -1"), "$.datasets.flowers.checks"),
     ("a digest that is none", lambda w: w.edit(digest_of(w), "abc"), "$.datasets.digits.fields.images.sha256.test"),
     ("a budget in words", lambda w: w.edit("6_000", "little"), "$.shipped_budget_bytes"),
     ("another version", lambda w: w.edit("version: 1", "version: 2"), "$.version"),

@@ -56,9 +56,9 @@ class TestAGoodManifest:
 
     def test_the_packaged_manifest_declares_the_four_data_sets(self) -> None:
         """Two ship, two are fetched."""
-        book = load_manifest()
+        loaded = load_manifest()
 
-        assert {name: entry.status for name, entry in book.datasets.items()} == {
+        assert {name: entry.status for name, entry in loaded.datasets.items()} == {
             "tinydigits": "shipped",
             "tinytalks": "shipped",
             "mnist": "remote",
@@ -67,9 +67,9 @@ class TestAGoodManifest:
 
     def test_published_figures_stand_in_it(self) -> None:
         """Sizes and hashes are those that TensorFlow Datasets and Keras publish for the same files."""
-        book = load_manifest()
+        loaded = load_manifest()
 
-        mnist = book.datasets["mnist"].files
+        mnist = loaded.datasets["mnist"].files
         assert {path: file.bytes for path, file in mnist.items()} == {
             "train-images-idx3-ubyte.gz": 9912422,
             "train-labels-idx1-ubyte.gz": 28881,
@@ -77,7 +77,7 @@ class TestAGoodManifest:
             "t10k-labels-idx1-ubyte.gz": 4542,
         }
         assert mnist["train-images-idx3-ubyte.gz"].sha256 == HASH
-        cifar = book.datasets["cifar10"].files["cifar-10-python.tar.gz"]
+        cifar = loaded.datasets["cifar10"].files["cifar-10-python.tar.gz"]
         assert cifar.bytes == 170498071
         assert cifar.sha256 == "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
 
@@ -221,7 +221,7 @@ class TestManyWrongThings:
     """All problems are reported at once, in the order of their lines."""
 
     def test_all_are_told_together(self, tmp_path: Path) -> None:
-        """One run of the check tells everything there is to mend."""
+        """One run of the check tells everything there is to hint."""
         text = GOOD.replace("format: npz", "format: npzz").replace("samples: 10", "samples: -1")
         text = text.replace(HASH, HASH.upper()).replace("title:", "titel:")
         with pytest.raises(ManifestError) as caught:

@@ -92,8 +92,8 @@ class TestWhatTheyLearn:
         archive = tmp_path / "mirror/cifar-10/cifar-10-python.tar.gz"
         build = [sys.executable, str(realdata / "build_cifar_like.py"), "full", "--out", str(archive)]
         subprocess.run(build, check=True, capture_output=True)
-        book = yaml.safe_load((ROOT / "datasets.yaml").read_text())
-        entry = book["datasets"]["cifar10"] | {"files": {archive.name: facts(archive)}}
+        loaded = yaml.safe_load((ROOT / "datasets.yaml").read_text())
+        entry = loaded["datasets"]["cifar10"] | {"files": {archive.name: facts(archive)}}
         manifest = tmp_path / "datasets.yaml"
         manifest.write_text(yaml.safe_dump({"version": 1, "datasets": {"cifar10": entry}}, sort_keys=False))
         monkeypatch.setenv(settings.MANIFEST, str(manifest))

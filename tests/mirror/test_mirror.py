@@ -64,7 +64,7 @@ UNREADABLE = """
 import os, sys
 from tinytorch_datasets import audit
 manifest, usb, closed = sys.argv[1:]
-assert audit(manifest=manifest, mirror=usb).well  # and imports what may not be readable later
+assert audit(manifest=manifest, mirror=usb).ok  # and imports what may not be readable later
 os.chmod(closed, 0)
 if os.geteuid() == 0:
     os.setuid(65534)
@@ -260,7 +260,7 @@ class TestTheAudit:
         mirror(world, usb, "talk", "--offline")
         code, told = world.audit("digits", "talk", "--mirror", str(usb))
 
-        assert (code, [(found["line"], found["what"], found["mend"]) for found in told["findings"]]) == (
+        assert (code, [(found["line"], found["what"], found["hint"]) for found in told["findings"]]) == (
             1,
             [(world.line("  digits:"), f"nothing of digits is in {usb}",
               f"`tinytorch-datasets mirror {usb} digits` adds it.")],
@@ -271,7 +271,7 @@ class TestTheAudit:
         mirror(world, tmp_path / "usb", "talk", "--offline")
         code, told = world.audit("--mirror", str(tmp_path / "usb"))
 
-        assert (code, [one["state"] for one in told["datasets"]]) == (0, ["not here", "well", "not here"])
+        assert (code, [one["state"] for one in told["datasets"]]) == (0, ["not downloaded", "ok", "not downloaded"])
 
     def test_a_file_that_two_share_says_nothing_of_the_other(self, world: World, tmp_path: Path) -> None:
         """It was put there for the first of them alone."""
@@ -284,7 +284,7 @@ class TestTheAudit:
         mirror(world, tmp_path / "usb", "talk", "--offline")
         code, told = world.audit("--mirror", str(tmp_path / "usb"))
 
-        assert {one["name"]: one["state"] for one in told["datasets"]}["talks"] == "not here"
+        assert {one["name"]: one["state"] for one in told["datasets"]}["talks"] == "not downloaded"
         assert (code, told["findings"]) == (0, [])
 
     def test_a_list_of_sums_as_others_write_it(self, world: World, tmp_path: Path) -> None:

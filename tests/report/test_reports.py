@@ -50,7 +50,7 @@ def test_the_report_itself(report: Report) -> None:
     """One finding, some advice (an open title, a single http mirror), four silent addresses; exit 1."""
     kinds = [finding.severity for finding in report.findings]
 
-    assert (report.exit_code, report.well) == (1, False)
+    assert (report.exit_code, report.ok) == (1, False)
     assert {kind: kinds.count(kind) for kind in set(kinds)} == {"error": 1, "warning": 3, "unknown": 4}
 
 
@@ -58,13 +58,13 @@ class TestJson:
     """Plain values, and everything."""
 
     def test_it_says_what_the_report_says(self, report: Report) -> None:
-        """Each finding with file, line, expected, found and mend."""
+        """Each finding with file, line, expected, found and hint."""
         told = json.loads(json.dumps(report.as_dict()))
         grave = next(finding for finding in told["findings"] if finding["severity"] == "error")
 
         assert (told["exit_code"], len(told["findings"]), len(told["addresses"])) == (1, 8, 4)
         assert sorted(grave) == [
-            "dataset", "expected", "found", "line", "mend", "path", "rule", "severity", "what", "where"]  # fmt: skip
+            "dataset", "expected", "found", "hint", "line", "path", "rule", "severity", "what", "where"]  # fmt: skip
         assert re.fullmatch(r"[0-9a-f]{64}", grave["expected"])
         assert re.fullmatch(r"[0-9a-f]{64}", grave["found"])
 
@@ -203,7 +203,7 @@ class TestGithub:
         assert len(lines) == 8
         assert lines[0] == (
             f"::error file=datasets.yaml,line={grave.line},title=flowers%3A file-hash::{grave.path} is not the "
-            f"promised file: it has sha256%0A    {grave.found}, declared is%0A    {grave.expected}%0A{grave.mend}"
+            f"promised file: it has sha256%0A    {grave.found}, declared is%0A    {grave.expected}%0A{grave.hint}"
         )
         assert all("\n" not in line for line in lines)
         assert [re.match(r"::(\w+)", line)[1] for line in lines].count("warning") == 7  # type: ignore[index]
@@ -217,7 +217,7 @@ class TestGithub:
 
         assert told.exit_code == 1
         assert [line for line in told.stdout.splitlines() if line.startswith("::error file=datasets.yaml,line=")]
-        assert "| flowers | differs | 2 | 496 B | 0 |" in page.read_text()
+        assert "| flowers | mismatch | 2 | 496 B | 0 |" in page.read_text()
         assert page.read_text().startswith("## Data sets\n\n1 finding, ")
 
 
@@ -225,7 +225,7 @@ def test_every_rule_that_is_told_is_a_known_one() -> None:
     """Each literal `rule=` in the package is a key of RULES, and each key is used."""
     used = set()
     for path in (ROOT / "tinytorch_datasets").rglob("*.py"):
-        used |= set(re.findall(r'rule="([a-z-]+)"|_differs\("([a-z-]+)"', path.read_text(encoding="utf-8")))
+        used |= set(re.findall(r'rule="([a-z-]+)"|_differs\(\s*"([a-z-]+)"', path.read_text(encoding="utf-8")))
     told = {one or other for one, other in used}
     computed = {
         "content",

@@ -1,4 +1,4 @@
-"""What the disk refuses is told with a mend that helps where it was refused."""
+"""What the disk refuses is told with a hint that helps where it was refused."""
 
 from __future__ import annotations
 
@@ -26,34 +26,34 @@ class TestTheMend:
     @pytest.mark.parametrize("number", MENDS)
     def test_of_the_downloads_and_the_cache(self, number: int) -> None:
         """The variable that moves them is told."""
-        reason, mend, other = MENDS[number]
+        reason, hint, other = MENDS[number]
         with pytest.raises(StorageError) as caught, disk.writing_at_home(Path("here")):
             raise OSError(number, os.strerror(number))
 
         assert str(caught.value) == (
-            f"here cannot be written: {reason}\n  {mend}, or set TINYTORCH_DATASETS_HOME to a folder {other}."
+            f"here cannot be written: {reason}\n  {hint}, or set TINYTORCH_DATASETS_HOME to a folder {other}."
         )
 
     @pytest.mark.parametrize("number", MENDS)
     def test_of_anything_else(self, number: int) -> None:
         """What lies beside a manifest stays there, wherever the downloads are."""
-        reason, mend, _ = MENDS[number]
+        reason, hint, _ = MENDS[number]
         with pytest.raises(StorageError) as caught, disk.writing(Path("here")):
             raise OSError(number, os.strerror(number))
 
-        assert str(caught.value) == f"here cannot be written: {reason}\n  {mend}."
+        assert str(caught.value) == f"here cannot be written: {reason}\n  {hint}."
 
     def test_a_file_beside_a_manifest(self, tmp_path: Path) -> None:
         """As the compiled form is, and what addresses said."""
         (tmp_path / "file").touch()
         with (
             pytest.raises(StorageError) as caught,
-            disk.whole_file(tmp_path / "file" / "book" / "datasets.compiled.json"),
+            disk.whole_file(tmp_path / "file" / "loaded" / "datasets.compiled.json"),
         ):
             pass
 
         assert str(caught.value) == (
-            f"{tmp_path}/file/book cannot be written: the file {tmp_path}/file is in the way of a folder\n"
+            f"{tmp_path}/file/loaded cannot be written: the file {tmp_path}/file is in the way of a folder\n"
             "  Move it out of the way."
         )
 

@@ -16,17 +16,17 @@ from tests.conftest import ROOT
 from tests.helpers.faulty_server import sha256
 from tinytorch_datasets.errors import MissingFile, StorageError
 from tinytorch_datasets.plan import File
-from tinytorch_datasets.storage.stat_cache import Stamps
+from tinytorch_datasets.storage.stat_cache import StatCache
 from tinytorch_datasets.verify.files import check
 
 DATA = b"length,width\n1,2\n"
 PROMISED = File(name="train.csv", bytes=len(DATA), sha256=sha256(DATA), where="datasets.yaml:7")
-MEND = "Restore it."
+HINT = "Restore it."
 
 
 def checked(path: Path) -> None:
     """Check the file at `path` as `get` does for the first time."""
-    check(path, PROMISED, mode="auto", stamps=Stamps(path.parent / "stamps.json"), mend=MEND)
+    check(path, PROMISED, mode="auto", stamps=StatCache(path.parent / "stamps.json"), hint=HINT)
 
 
 @pytest.fixture
@@ -46,12 +46,12 @@ def as_another_user(path: Path) -> str:
 import os
 from pathlib import Path
 from tinytorch_datasets.plan import File
-from tinytorch_datasets.storage.stat_cache import Stamps; from tinytorch_datasets.verify.files import check
+from tinytorch_datasets.storage.stat_cache import StatCache; from tinytorch_datasets.verify.files import check
 path = Path({str(path)!r})
-stamps = Stamps(path.parent / "stamps.json")
+stamps = StatCache(path.parent / "stamps.json")
 if os.geteuid() == 0: os.setuid(65534)
 try:
-    check(path, {PROMISED!r}, mode="auto", stamps=stamps, mend={MEND!r})
+    check(path, {PROMISED!r}, mode="auto", stamps=stamps, hint={HINT!r})
 except Exception as error:
     print(f"{{type(error).__name__}}: {{error}}")
 """

@@ -85,36 +85,36 @@ def add(
         inputs.refuse_other_addresses(address)
     if not ship and not mirrors and not all(map(inputs.is_address, given)):
         what = "a file on this computer has no address that others could fetch it from"
-        mend = "Copy it to the shipped data with --ship, or say where it is with --mirror URL."
-        raise UsageError(what, mend=mend)
+        hint = "Copy it to the shipped data with --ship, or say where it is with --mirror URL."
+        raise UsageError(what, hint=hint)
     if ship and mirrors:
         what = f"files that ship have no mirror: they come with the manifest, and {mirrors[0]} would be asked by nobody"
-        raise UsageError(what, mend="Leave out --ship or --mirror.")
+        raise UsageError(what, hint="Leave out --ship or --mirror.")
     if name is not None and naming.entry_name(name) != name:
         what = f"{name!r} is no name of a data set; {naming.entry_name(name)!r} would be"
-        raise UsageError(what, mend="A name is lowercase letters, digits, '.', '_' and '-'.")
+        raise UsageError(what, hint="A name is lowercase letters, digits, '.', '_' and '-'.")
     for split, _ in splits:
         if naming.is_refused(split):
             what = f"{split!r} is no name of a split; {naming.field_name(split)!r} would be"
             raise UsageError(
-                what, mend="A name is lowercase letters, digits and '_', and nothing that code already means."
+                what, hint="A name is lowercase letters, digits and '_', and nothing that code already means."
             )
     text = validate.text_of(manifest) if manifest.exists() else yaml_edit.NEW
     with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
         scratch = Path(folder)
-        book = None if yaml_edit.is_bare(text) else validate.checked(text, scratch, manifest)
+        loaded = None if yaml_edit.is_bare(text) else validate.checked(text, scratch, manifest)
         found = list(_sources(given, scratch, progress))
         called = name or _name(given, found)
-        if book is not None and called in book.datasets:
+        if loaded is not None and called in loaded.datasets:
             what = f"{called} is declared already"
-            mend = f"`tinytorch-datasets update {called}` refreshes its hashes; --name gives this one another name."
-            raise UsageError(what, where=book.where(called), mend=mend)
+            hint = f"`tinytorch-datasets update {called}` refreshes its hashes; --name gives this one another name."
+            raise UsageError(what, where=loaded.where(called), hint=hint)
         try:
             seen = looks((source.path, source.name) for source in found)
             _refuse_to_match_nothing(splits, seen)
             made = draft(seen, lambda told: next((split for split, pattern in splits if _is(told, pattern)), None))
         except DecodeError as error:
-            error.mend = error.mend or UNREAD
+            error.hint = error.hint or UNREAD
             raise
         hosts = [] if ship else [*mirrors, *_hosts(found)]
         known = {**_source_fact(found, ship), **(facts or {})}
@@ -126,13 +126,13 @@ def add(
 
         # Digests are of the values as the entry has them handed over: so it is written once without.
         with validate.unwritten():
-            digests = validate.proved(written()[1], called, found, scratch, manifest, mend=UNPROVED)
+            digests = validate.proved(written()[1], called, found, scratch, manifest, hint=UNPROVED)
         for field, one in made.fields.items():
             one.sha256 = digests[field]
         entry, after, line = written()
-        book = validate.checked(after, scratch, manifest)
-        where = pipeline.places(book)
-        target = pipeline.planned(book, called, where).root
+        loaded = validate.checked(after, scratch, manifest)
+        locations = pipeline.places(loaded)
+        target = pipeline.planned(loaded, called, locations).root
         if not dry_run:
             for source in found:
                 _refuse_to_replace(source, target / source.name)
@@ -173,7 +173,7 @@ def _sources(given: Sequence[str], scratch: Path, progress: Progress | None) -> 
         for source in found:
             if met.setdefault(source.name, one) != one:
                 what = f"{met[source.name]} and {one} are both files named {source.name}"
-                raise UsageError(what, mend="Rename one of them.")
+                raise UsageError(what, hint="Rename one of them.")
             yield source
 
 
@@ -199,7 +199,7 @@ def _refuse_to_match_nothing(splits: Sequence[tuple[str, str]], seen: Sequence[L
             shown = ", ".join(list(told)[:SHOWN_NAMES])
             more = f" and {len(told) - SHOWN_NAMES:,} more" if len(told) > SHOWN_NAMES else ""
             what = f"--split {split}={pattern} matches none of: {shown}{more}"
-            raise UsageError(what, mend="Name a file, or what is inside one, by its whole name or with * and ?.")
+            raise UsageError(what, hint="Name a file, or what is inside one, by its whole name or with * and ?.")
 
 
 def _hosts(found: Sequence[Source]) -> list[str]:
@@ -222,4 +222,4 @@ def _refuse_to_replace(source: Source, target: Path) -> None:
     """Another file of that name is somebody's data; it is not ours to overwrite."""
     if target.exists() and next(inputs.read(str(target))).sha256 != source.sha256:
         what = f"{target} is there already, and is another file"
-        raise UsageError(what, mend="Move it away, or give the data set another --name.")
+        raise UsageError(what, hint="Move it away, or give the data set another --name.")

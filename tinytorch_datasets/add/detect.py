@@ -46,7 +46,7 @@ def look(path: Path, file: str) -> Look:
     found = {name: batch for name, batch in loaded.items() if _is_batch(batch)}
     if not found:
         reason = "it is a tar archive, and none of its members is a batch of CIFAR's"
-        raise DecodeError(path, reason, mend="Unpack it, and add the files in it.")
+        raise DecodeError(path, reason, hint="Unpack it, and add the files in it.")
     key = next(k for k in LABEL_KEYS if k in next(iter(found.values())))
     classes = next((tuple(map(as_text, m[NAME_KEYS[key]])) for m in loaded.values() if NAME_KEYS[key] in m), None)
     seen = []
@@ -92,13 +92,13 @@ def _look(path: Path, file: str) -> Look | detect_csv.Table:
         while len(head) < HEAD_BYTES and (more := stream.some(HEAD_BYTES - len(head))):
             head += more
     if not head:
-        raise DecodeError(path, "it is empty", mend="Leave it out, or name the one that you meant.")
+        raise DecodeError(path, "it is empty", hint="Leave it out, or name the one that you meant.")
     for is_one, read in _KINDS:
         if is_one(packed if read is _npz else head, path):
             return read(path, file, head)
     what = foreign(head, file) or f"something that begins with {head[:8]!r}"
-    mend = f"There are: {', '.join(formats.known())}."
-    raise DecodeError(path, f"its format is not recognised: it is {what}", mend=mend)
+    hint = f"There are: {', '.join(formats.known())}."
+    raise DecodeError(path, f"its format is not recognised: it is {what}", hint=hint)
 
 
 def _is_idx(head: bytes, path: Path) -> bool:
@@ -120,7 +120,7 @@ def _npz(path: Path, file: str, head: bytes) -> Look:
         keys = [name.removesuffix(".npy") for name in archive.entries if name.endswith(".npy")]
         if not keys:
             reason = "it is a zip archive without arrays; of those only NumPy's npz is read"
-            raise DecodeError(path, reason, mend="Unpack it, and add the files in it.")
+            raise DecodeError(path, reason, hint="Unpack it, and add the files in it.")
         heads = {key: archive.member(f"{key}.npy", key, keys).some(HEAD_BYTES) for key in keys}
     return Look(file, path, "npz", tuple(_array(head, key, path) for key, head in heads.items()))
 

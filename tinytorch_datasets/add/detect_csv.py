@@ -91,15 +91,15 @@ def read(path: Path, file: str) -> Table:
                 begins.append(line)
                 line = reader.line_num + 1
         except csv.Error as error:
-            raise DecodeError(path, f"its rows cannot be told apart: {error}", mend="Is a quote left open?") from error
+            raise DecodeError(path, f"its rows cannot be told apart: {error}", hint="Is a quote left open?") from error
     while len(rows) > 1 and not rows[-1] and len(rows[0]) > 1:  # as the decoder passes over them
         rows.pop()
     for line, row in zip(begins, rows, strict=False):
         if not row:
-            raise DecodeError(path, f"line {line:,} is empty", mend="Take it out; empty lines may stand at the end.")
+            raise DecodeError(path, f"line {line:,} is empty", hint="Take it out; empty lines may stand at the end.")
         if len(row) != len(rows[0]):
             reason = f"line {line:,} has another number of cells than the first row"
-            raise DecodeError(path, reason, mend=f"A cell that has a {delimiter!r} in it stands between quotes.")
+            raise DecodeError(path, reason, hint=f"A cell that has a {delimiter!r} in it stands between quotes.")
     return Table(path, file, delimiter, rows, begins)
 
 
@@ -164,7 +164,7 @@ class _Columns:
         for table, samples in zip(self._tables, self._samples, strict=True):
             if not samples:
                 reason = "it has a row of names, and no other" if self._header else "it is empty"
-                raise DecodeError(table.path, reason, mend="Leave it out, or put its rows below.")
+                raise DecodeError(table.path, reason, hint="Leave it out, or put its rows below.")
         self._refuse_decimal_commas()
         numbers = [i for i, kinds in enumerate(self._kinds) if all(map(REAL.fullmatch, kinds))]
         label = self._label(numbers)
@@ -209,14 +209,14 @@ class _Columns:
             decimal = next((cell for cell in self._columns[i] if _DECIMAL_COMMA.fullmatch(cell)), None)
             if decimal and self._tables[0].delimiter != "," and all(map(_NUMBER.fullmatch, kinds)):
                 reason = f"column {i + 1} has numbers with a comma ({decimal!r}), which are read as text"
-                raise DecodeError(self._tables[0].path, reason, mend="Write them with a point.")
+                raise DecodeError(self._tables[0].path, reason, hint="Write them with a point.")
 
     def _refuse_a_class_of_the_first_row(self, label: int, numbers: Sequence[int]) -> None:
         cell = self._columns[label][0]
         if self._header is None and label not in numbers and self._columns[label].count(cell) == 1:
             reason = f"line 1 has {cell!r} in column {label + 1}, and no other line has: is it a class, or a name?"
-            mend = "Give each column a name in line 1; or, if it is a class, let another row be the first."
-            raise DecodeError(self._tables[0].path, reason, mend=mend)
+            hint = "Give each column a name in line 1; or, if it is a class, let another row be the first."
+            raise DecodeError(self._tables[0].path, reason, hint=hint)
 
     def _label(self, numbers: Sequence[int]) -> int | None:
         """The column of labels: the one whose name says so, else the one of words where few are told apart."""

@@ -70,12 +70,12 @@ def draft(looks: Sequence[Look], wanted: Callable[[str], str | None] = lambda na
     form, others = looks[0].format, [one for one in looks if one.format != looks[0].format]
     if others:
         reason = f"it is {others[0].format}, and {looks[0].file} is {form}; a data set has one format"
-        raise DecodeError(others[0].path, reason, mend="Add them one by one, or convert one of them.")
+        raise DecodeError(others[0].path, reason, hint="Add them one by one, or convert one of them.")
     left_out: list[str] = []
     found = [_Part(*one) for one in placed(list(looks), wanted)]
     if not found:
         reason = "it holds no array, and no list of numbers or texts"
-        raise DecodeError(looks[0].path, reason, mend="Save its samples as arrays of numbers.")
+        raise DecodeError(looks[0].path, reason, hint="Save its samples as arrays of numbers.")
     parts = _sorted_out(found, left_out)
     made = Draft(form, _options(looks), _fields(parts), _splits(parts, formats.of(form).layout), left_out)
     _fill_in(made, parts)
@@ -92,7 +92,7 @@ def _sorted_out(parts: list[_Part], left_out: list[str]) -> list[_Part]:
             left_out.append(
                 f"{_told(part)}: {part.seen.dtype} {part.seen.shape} is not a row of samples that can be declared"
             )
-    mend = "Say which split each file is: --split NAME=FILE." if kept else "Save its samples as arrays of numbers."
+    hint = "Say which split each file is: --split NAME=FILE." if kept else "Save its samples as arrays of numbers."
     splits = dict.fromkeys(part.split for part in kept)
     for split in splits:
         counts = [
@@ -115,13 +115,13 @@ def _sorted_out(parts: list[_Part], left_out: list[str]) -> list[_Part]:
     kept = [part for part in kept if part.field in everywhere]
     if not kept:
         reason = "nothing in it can be declared: " + "; ".join(left_out)
-        raise DecodeError(parts[0].look.path, reason, mend=mend)
+        raise DecodeError(parts[0].look.path, reason, hint=hint)
     met: dict[tuple[str, str, str], _Part] = {}
     for part in kept:
         other = met.setdefault((part.split, part.field, part.seen.member), part)
         if other is not part:
             reason = f"{_told(part)} and {_told(other)} would both be {part.split}.{part.field}"
-            raise DecodeError(part.look.path, reason, mend="Say which split each is: --split NAME=FILE.")
+            raise DecodeError(part.look.path, reason, hint="Say which split each is: --split NAME=FILE.")
     rank = {split: ORDER.index(split) if split in ORDER else len(ORDER) for split in splits}
     return sorted(kept, key=lambda part: (rank[part.split], part.split if rank[part.split] == len(ORDER) else ""))
 
@@ -134,7 +134,7 @@ def _options(looks: Sequence[Look]) -> dict[str, Any]:
     for one in looks[1:]:
         if dict(one.options) != dict(looks[0].options):
             reason = f"it would need the options {dict(one.options)}, {looks[0].file} needs {dict(looks[0].options)}"
-            raise DecodeError(one.path, reason, mend="Make their columns the same, or add them one by one.")
+            raise DecodeError(one.path, reason, hint="Make their columns the same, or add them one by one.")
     return dict(looks[0].options)
 
 
@@ -148,7 +148,7 @@ def _fields(parts: Sequence[_Part]) -> dict[str, Field]:
         if (before.dtype, before.shape) != (made.dtype, made.shape):
             reason = f"{_told(part)} is {made.dtype} {list(made.shape)}, in another split "
             reason += f"it is {before.dtype} {list(before.shape)}"
-            raise DecodeError(part.look.path, reason, mend="Save them alike, or add them one by one.")
+            raise DecodeError(part.look.path, reason, hint="Save them alike, or add them one by one.")
     for part in parts:
         if part.seen.classes is not None:
             known = found[part.field].classes or ()
@@ -178,7 +178,7 @@ def _splits(parts: Sequence[_Part], layout: str) -> dict[str, dict[str, Any]]:
             told[part.field] = part.look.file
         elif told.setdefault("file", part.look.file) != part.look.file:
             reason = f"{told['file']} and {part.look.file} are both {part.split}"
-            raise DecodeError(part.look.path, reason, mend="Say which split each is: --split NAME=FILE.")
+            raise DecodeError(part.look.path, reason, hint="Say which split each is: --split NAME=FILE.")
         elif part.seen.key and part.seen.key != part.field:
             told[part.field] = part.seen.key
     return found

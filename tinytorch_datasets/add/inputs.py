@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from tinytorch_datasets.auditing.lint import BESIDE, files
 from tinytorch_datasets.digests import digest
 from tinytorch_datasets.errors import FetchError, MissingFile, UsageError
-from tinytorch_datasets.fetch import PATIENCE, Interrupted, Patience, Stop, Trouble, Web, patiently
+from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy, SourceError, Stop, TransientError, Web, with_retries
 from tinytorch_datasets.progress import Progress
 from tinytorch_datasets.storage.files import reading, whole_file
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES, foreign
@@ -46,7 +46,7 @@ def refuse_other_addresses(given: str) -> None:
     """
     if "://" in given and not is_address(given) and not Path(given).exists():
         what = f"{given}: only addresses that start with https:// or http:// are fetched"
-        raise UsageError(what, mend="Download it by other means, and add the file.")
+        raise UsageError(what, hint="Download it by other means, and add the file.")
 
 
 def read(given: str) -> Iterator[Source]:
@@ -60,16 +60,16 @@ def read(given: str) -> Iterator[Source]:
     paths = [path] if path.is_file() else [p for p in files(path) if not any(p.match(beside) for beside in BESIDE)]
     if not paths:
         what = f"{path} holds no data file" if path.is_dir() else f"{path} is missing"
-        raise MissingFile(what, mend="Name a file, a folder of files, or an address.", path=path)
+        raise MissingFile(what, hint="Name a file, a folder of files, or an address.", path=path)
     root = path if path.is_dir() else path.parent
     for one in paths:
-        with reading(one, where=None, mend="Name another file."):
+        with reading(one, where=None, hint="Name another file."):
             found = digest(one)
         yield Source(one.relative_to(root).as_posix(), one, found.bytes, found.sha256)
 
 
 def download(
-    urls: Sequence[str], name: str, into: Path, *, progress: Progress | None, patience: Patience = PATIENCE
+    urls: Sequence[str], name: str, into: Path, *, progress: Progress | None, retry: RetryPolicy = DEFAULT_RETRY
 ) -> Source:
     """A file whose size and hash nobody knows yet, from the first of these addresses that gives it.
 
@@ -79,13 +79,13 @@ def download(
     tried, stop = [], Stop()
     for url in urls:
         try:
-            ask = partial(_once, Web(url, patience, stop), name, into / name, progress)
-            return patiently(ask, patience, stop)
-        except Trouble as trouble:
-            tried.append((url, trouble.reason))
+            ask = partial(_once, Web(url, retry, stop), name, into / name, progress)
+            return with_retries(ask, retry, stop)
+        except SourceError as failure:
+            tried.append((url, failure.reason))
     told = "\n".join(f"  {url}: {reason}" for url, reason in tried)
     what = f"{name} could not be downloaded\n{told}"
-    raise FetchError(what, mend="Check the address in a browser.", file=name, tried=tuple(tried))
+    raise FetchError(what, hint="Check the address in a browser.", file=name, tried=tuple(tried))
 
 
 def name_of(url: str) -> str:
@@ -123,13 +123,13 @@ def _once(web: Web, name: str, into: Path, progress: Progress | None) -> Source:
                     progress(name, came, total)
             if answer.length is not None and came != answer.length:
                 reason = f"the connection ended after {came:,} of {answer.length:,} bytes"
-                raise Interrupted(reason)
+                raise TransientError(reason)
             if page := foreign(head, name):
                 reason = f"it gives {page}"
-                raise Trouble(reason)
+                raise SourceError(reason)
             if not came:
                 reason = "it gives an empty file"
-                raise Trouble(reason)
+                raise SourceError(reason)
     finally:
         answer.close()
     if progress is not None:

@@ -56,8 +56,8 @@ def update(
             corrected first. Nothing was written.
     """
     text = validate.text_of(manifest)
-    book = pipeline.read_manifest(manifest)
-    plan = pipeline.planned(book, name, pipeline.places(book))
+    loaded = pipeline.read_manifest(manifest)
+    plan = pipeline.planned(loaded, name, pipeline.places(loaded))
     with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
         scratch = Path(folder)
         if fetch:
@@ -67,22 +67,22 @@ def update(
             found = [_renamed(source, f.name) for f in plan.files for source in _on_disk(plan, f.name)]
         changes: dict[tuple[str, ...], str | int] = {}
         for source in found:
-            for entry, file in _sharing(book, name, source.name):
-                at, before = ("datasets", entry, "files", file), book.entry(entry).files[file]
+            for entry, file in _sharing(loaded, name, source.name):
+                at, before = ("datasets", entry, "files", file), loaded.entry(entry).files[file]
                 changes |= {(*at, "bytes"): source.bytes} if source.bytes != before.bytes else {}
                 changes |= {(*at, "sha256"): source.sha256} if source.sha256 != before.sha256 else {}
                 if before.md5 and (md5 := digest(source.path, md5_too=True).md5) and md5 != before.md5:
                     changes[(*at, "md5")] = md5
         after = yaml_edit.with_values(text, changes, manifest.name)
-        digests = validate.proved(after, name, found, scratch, manifest, mend=UNCORRECTED)
-        for field, one in book.entry(name).fields.items():
+        digests = validate.proved(after, name, found, scratch, manifest, hint=UNCORRECTED)
+        for field, one in loaded.entry(name).fields.items():
             for split, sha256 in one.sha256.items():
                 if digests[field][split] != sha256:
                     changes["datasets", name, "fields", field, "sha256", split] = digests[field][split]
         after = yaml_edit.with_values(text, changes, manifest.name)
         validate.checked(after, scratch, manifest)
         told = [
-            Change(keys[1], book.where(*keys[1:]), ".".join(keys[1:]), _before(book, keys), value)
+            Change(keys[1], loaded.where(*keys[1:]), ".".join(keys[1:]), _before(loaded, keys), value)
             for keys, value in changes.items()
         ]
         if not dry_run and changes:
@@ -97,27 +97,27 @@ def _refuse_to_fetch_from_nowhere(plan: Plan) -> None:
     for file in plan.files:
         if not file.urls:
             what = f"{file.name} has no address to be fetched from"
-            raise UsageError(what, where=file.where, mend=f"Put it into {plan.root}, and leave out --fetch.")
+            raise UsageError(what, where=file.where, hint=f"Put it into {plan.root}, and leave out --fetch.")
 
 
 def _on_disk(plan: Plan, name: str) -> Iterator[Source]:
     try:
         yield from inputs.read(str(plan.root / name))
     except MissingFile as error:
-        error.mend = pipeline.mend(plan)
+        error.hint = pipeline.hint(plan)
         if all(file.urls for file in plan.files):
-            error.mend = (
+            error.hint = (
                 f"`tinytorch-datasets get {plan.name}` fetches what is declared; --fetch takes what is there now."
             )
         raise
 
 
-def _sharing(book: Manifest, name: str, file: str) -> Iterator[tuple[str, str]]:
+def _sharing(loaded: Manifest, name: str, file: str) -> Iterator[tuple[str, str]]:
     """Each entry that declares the same file of the same folder, this one first; and what it calls the file."""
-    place = (folded(book.folder(name)), folded(file))
-    for entry in sorted(book.datasets, key=lambda entry: entry != name):
-        for other in book.entry(entry).files:
-            if (folded(book.folder(entry)), folded(other)) == place:
+    place = (folded(loaded.folder(name)), folded(file))
+    for entry in sorted(loaded.datasets, key=lambda entry: entry != name):
+        for other in loaded.entry(entry).files:
+            if (folded(loaded.folder(entry)), folded(other)) == place:
                 yield entry, other
 
 
@@ -125,8 +125,8 @@ def _renamed(source: Source, name: str) -> Source:
     return Source(name, source.path, source.bytes, source.sha256, source.url)
 
 
-def _before(book: Manifest, keys: tuple[str, ...]) -> str | int:
-    entry = book.entry(keys[1])
+def _before(loaded: Manifest, keys: tuple[str, ...]) -> str | int:
+    entry = loaded.entry(keys[1])
     if keys[2] == "files":
         value: str | int = getattr(entry.files[keys[3]], keys[4])
         return value

@@ -42,11 +42,11 @@ def checked(text: str, scratch: Path, manifest: Path) -> Manifest:
     path = scratch / "manifest" / manifest.name
     path.write_bytes(text.encode())
     try:
-        book = pipeline.read_manifest(path)
+        loaded = pipeline.read_manifest(path)
     except ManifestError as error:
         raise ManifestError(manifest, error.problems) from None
-    book.path = manifest
-    return book
+    loaded.path = manifest
+    return loaded
 
 
 @contextmanager
@@ -62,9 +62,9 @@ def unwritten() -> Iterator[None]:
         told = "\n".join(f"  {problem.key}: {problem.what}" for problem in error.problems)
         if all(_GIVEN.search(problem.key) for problem in error.problems):
             what = f"what was given beside the files cannot be declared\n{told}"
-            raise UsageError(what, mend="Nothing was written. Correct it, and type the command again.") from None
+            raise UsageError(what, hint="Nothing was written. Correct it, and type the command again.") from None
         what = f"what these files hold cannot be declared as it is\n{told}"
-        raise UsageError(what, mend="Nothing was written. Change it in the files, or declare them by hand.") from None
+        raise UsageError(what, hint="Nothing was written. Change it in the files, or declare them by hand.") from None
     except DecodeError as error:
         error.where = None
         raise
@@ -91,30 +91,30 @@ def gathered(found: Sequence[Source], scratch: Path) -> Iterator[Path]:
 
 
 def proved(
-    text: str, name: str, found: Sequence[Source], scratch: Path, manifest: Path, *, mend: str
+    text: str, name: str, found: Sequence[Source], scratch: Path, manifest: Path, *, hint: str
 ) -> dict[str, dict[str, str]]:
     """The digest of the values of each field of each split, once all were decoded and found to be as that text says.
 
     Raises:
-        DecodeError: They are not; `mend` is what to do, if the error does not say it itself.
+        DecodeError: They are not; `hint` is what to do, if the error does not say it itself.
     """
-    book = checked(text, scratch, manifest)
+    loaded = checked(text, scratch, manifest)
     taken: dict[str, dict[str, ValueDigest]] = {}
     with gathered(found, scratch) as folder:
-        for column, start, values in pipeline.blocks(book.plan(name).under(folder), mend=mend):
+        for column, start, values in pipeline.blocks(loaded.plan(name).under(folder), hint=hint):
             splits = taken.setdefault(column.field, {})
             splits.setdefault(column.split, ValueDigest.of(column)).add(start, values)
     return {
-        field: {split: taken[field][split].sha256 or "" for split in book.entry(name).splits}
-        for field in book.entry(name).fields
+        field: {split: taken[field][split].sha256 or "" for split in loaded.entry(name).splits}
+        for field in loaded.entry(name).fields
     }
 
 
 def declared(manifest: Path) -> set[Path]:
     """Where every file is that a manifest declares, as it is now."""
-    book = pipeline.read_manifest(manifest)
-    where = pipeline.places(book)
-    plans = [pipeline.planned(book, name, where) for name in book.datasets]
+    loaded = pipeline.read_manifest(manifest)
+    locations = pipeline.places(loaded)
+    plans = [pipeline.planned(loaded, name, locations) for name in loaded.datasets]
     return {plan.root / file.name for plan in plans for file in plan.files}
 
 
@@ -125,7 +125,7 @@ def write(manifest: Path, before: str, after: str) -> None:
     """
     if manifest.exists() and manifest.read_bytes() != before.encode():
         what = f"{manifest} was changed by someone else meanwhile; nothing was written to it"
-        raise DatasetError(what, mend="Run the same command again.")
+        raise DatasetError(what, hint="Run the same command again.")
     path = manifest.resolve()
     with whole_file(path) as out:
         out.write(after.encode())

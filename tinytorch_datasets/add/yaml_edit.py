@@ -115,8 +115,8 @@ def spot_of(root: Spot | None, keys: tuple[str, ...], file: str) -> Spot:
             sign = "*" if one.kind == "alias" else "&"
             said = "is an alias" if one.kind == "alias" else "has an anchor"
             what = f"{dotted(keys)} cannot be changed alone: {dotted(keys[:depth])} {said}, {sign}{one.name}"
-            mend = "Write out each of the values that share it, without & and *; nothing was changed."
-            raise UsageError(what, where=f"{file}:{one.line + 1}", mend=mend)
+            hint = "Write out each of the values that share it, without & and *; nothing was changed."
+            raise UsageError(what, where=f"{file}:{one.line + 1}", hint=hint)
     return one
 
 
@@ -251,8 +251,8 @@ def with_entry(text: str, lines: Sequence[str], file: str) -> tuple[str, int]:
     is_block = root is not None and root.kind == "block"
     if not is_block or key is None or value is None or not (_is_empty(value) or value.kind == "block"):
         what = "the manifest has no block of data sets, one below the other, to add one to"
-        mend = "Write `datasets:` on a line of its own, and each data set below it."
-        raise DatasetError(what, where=f"{file}:{key.line + 1 if key else 1}", mend=mend)
+        hint = "Write `datasets:` on a line of its own, and each data set below it."
+        raise DatasetError(what, where=f"{file}:{key.line + 1 if key else 1}", hint=hint)
     if value.parts:
         rows = text.splitlines(keepends=True)
         first = value.parts[0][0]
@@ -347,5 +347,5 @@ def _only_so(made: str, wanted: Any, where: str | None) -> None:
         said = error
     if json.dumps(said, default=str) != json.dumps(wanted):
         what = "the manifest is written in a style in which this cannot be changed without changing something else"
-        mend = "Nothing was written: write it in plain YAML blocks, or make the change by hand."
-        raise DatasetError(what, where=where, mend=mend)
+        hint = "Nothing was written: write it in plain YAML blocks, or make the change by hand."
+        raise DatasetError(what, where=where, hint=hint)

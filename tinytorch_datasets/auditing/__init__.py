@@ -4,7 +4,7 @@
     folder          the shipped data as a whole: nothing undeclared, nothing over budget
     stock           what is on disk: every file hashed, every value compared, data set by data set
     values          what files decode to, and the cached arrays
-    contracts       what values are like: duplicates, balance, constants, empty texts
+    checks       what values are like: duplicates, balance, constants, empty texts
     pickles         what the pickles among the files ask for
     receipt         what arrays are opened by, made anew and compared
     addresses       every address of every file, asked over the network

@@ -1,4 +1,4 @@
-"""Audit of decoded values: against the cached arrays, the digests and the contract."""
+"""Audit of decoded values: against the cached arrays, the digests and the checks."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from tinytorch_datasets.auditing.findings import Finding
 from tinytorch_datasets.digests import ValueDigest
 from tinytorch_datasets.errors import ContentError, DecodeError
 from tinytorch_datasets.manifest.manifest import Manifest
-from tinytorch_datasets.manifest.models import ContractEntry, Entry
+from tinytorch_datasets.manifest.models import ChecksEntry, Entry
 from tinytorch_datasets.plan import Block, Column, Plan, Split
 from tinytorch_datasets.settings import Places
 from tinytorch_datasets.storage import arrays as array_store
-from tinytorch_datasets.storage.string_array import Texts
+from tinytorch_datasets.storage.string_array import StringArray
 from tinytorch_datasets.verify import arrays as value_checks
 
 SHOWN = 5
 
 
 class Watch:
-    """Looks at the values as they come, and says in the end what is not as the contract has it."""
+    """Looks at the values as they come, and says in the end what is not as the checks has it."""
 
-    def __init__(self, book: Manifest, plan: Plan) -> None:
-        self._book, self._plan = book, plan
-        self._entry: Entry = book.entry(plan.name)
-        self._contract = self._entry.contract or ContractEntry()
+    def __init__(self, manifest: Manifest, plan: Plan) -> None:
+        self._manifest, self._plan = manifest, plan
+        self._entry: Entry = manifest.entry(plan.name)
+        self._contract = self._entry.checks or ChecksEntry()
         wanted = self._contract.duplicates
         self._of = (wanted.of or (next(iter(self._entry.fields)),)) if wanted else ()
         self._marks: dict[tuple[str, str], dict[int, bytes]] = {}
@@ -57,7 +57,7 @@ class Watch:
             self._empty.setdefault(key, []).extend(blank)
 
     def findings(self) -> Iterator[Finding]:
-        """What is not as the contract has it."""
+        """What is not as the checks has it."""
         yield from self._duplicates()
         yield from self._classes()
         kinds = (
@@ -120,10 +120,10 @@ class Watch:
                     dataset=self._plan.name,
                     what=f"class {name!r} of {field} has no sample in any split",
                     path=str(self._plan.root),
-                    where=self._book.where(self._plan.name, "fields", field, "classes", int(unused)),
+                    where=self._manifest.where(self._plan.name, "fields", field, "classes", int(unused)),
                     expected="1 sample or more",
                     found=0,
-                    mend="Take the class out if there never was one.",
+                    hint="Take the class out if there never was one.",
                     severity="warning",
                 )
 
@@ -131,12 +131,12 @@ class Watch:
         return Finding(
             rule=rule,
             dataset=self._plan.name,
-            what=f"{what}; the contract allows {allowed}",
+            what=f"{what}; the checks allows {allowed}",
             path=str(self._plan.root),
-            where=self._book.where(self._plan.name, "contract", *keys),
+            where=self._manifest.where(self._plan.name, "checks", *keys),
             expected=allowed,
             found=found,
-            mend="Correct the data; or, if that is how it is, say so in the contract.",
+            hint="Correct the data; or, if that is how it is, say so in the checks.",
         )
 
 
@@ -156,28 +156,28 @@ def _listed(found: Sequence[Any]) -> str:
     return ", ".join(map(str, found[:SHOWN])) + (", ..." if len(found) > SHOWN else "")
 
 
-def decoded(book: Manifest, plan: Plan, where: Places) -> list[Finding]:
+def decoded(manifest: Manifest, plan: Plan, locations: Places) -> list[Finding]:
     """Decode the verified files once more: what differs from the manifest, and from the cached arrays."""
-    return _Audit(book, plan, _kept(plan, where)).of_files()
+    return _Audit(manifest, plan, _kept(plan, locations)).of_files()
 
 
-def vouched(book: Manifest, plan: Plan, folder: Path) -> list[Finding] | None:
+def vouched(manifest: Manifest, plan: Plan, folder: Path) -> list[Finding] | None:
     """What differs from the manifest in cached arrays that were found to have the digests which it declares.
 
     They are what the files decode to, or others were declared. None if they are not of the declared form: then it
     is for decoding to tell.
     """
     try:
-        return _Audit(book, plan, {}).of_arrays(array_store.blocks(plan, folder))
+        return _Audit(manifest, plan, {}).of_arrays(array_store.blocks(plan, folder))
     except (OSError, ValueError):
         return None
 
 
 class _Audit:
-    def __init__(self, book: Manifest, plan: Plan, kept: dict[Path, dict[int, Any]]) -> None:
-        self._book, self._plan, self._kept = book, plan, kept
+    def __init__(self, manifest: Manifest, plan: Plan, kept: dict[Path, dict[int, Any]]) -> None:
+        self._manifest, self._plan, self._kept = manifest, plan, kept
         self._told: dict[tuple[str | None, str], DecodeError] = {}  # by column and aspect, or by reason
-        self._watch = Watch(book, plan)
+        self._watch = Watch(manifest, plan)
         self._damaged: dict[Path, Column] = {}
         self._digests = {id(column): ValueDigest.of(column) for column in plan.columns if column.sha256}
 
@@ -225,7 +225,7 @@ class _Audit:
             error.where = error.where or value_checks.promised_at(error, self._plan.splits) or split.where
             key = (error.column, error.aspect) if error.column else key
         else:
-            error.where = self._book.where(self._plan.name, "format")
+            error.where = self._manifest.where(self._plan.name, "format")
         self._told.setdefault(key, error)
 
     def _see(self, column: Column, start: int, values: Any) -> None:
@@ -250,15 +250,15 @@ class _Audit:
                 where=column.where,
                 expected="the values of the verified file",
                 found="others",
-                mend=f'Run `tinytorch-datasets clean {self._plan.name} --arrays`, or get it with verify="always".',
+                hint=f'Run `tinytorch-datasets clean {self._plan.name} --arrays`, or get it with verify="always".',
             )
 
     def _finding(self, error: DecodeError) -> Finding:
         meant = f"If the change was meant, `tinytorch-datasets update {self._plan.name}` writes the new one."
-        rule, expected, found, mend = "decode", None, None, f"{pipeline.CORRECT_THE_ENTRY}."
+        rule, expected, found, hint = "decode", None, None, f"{pipeline.CORRECT_THE_ENTRY}."
         if isinstance(error, ContentError):
             expected, found = error.expected, error.actual
-            rule, mend = ("content-hash", meant) if error.aspect == "sha256" else ("content", mend)
+            rule, hint = ("content-hash", meant) if error.aspect == "sha256" else ("content", hint)
         return Finding(
             rule=rule,
             dataset=self._plan.name,
@@ -267,12 +267,12 @@ class _Audit:
             where=error.where,
             expected=expected,
             found=found,
-            mend=error.mend or mend,
+            hint=error.hint or hint,
         )
 
 
-def _kept(plan: Plan, where: Places) -> dict[Path, dict[int, Any]]:
-    folders = [folder for folder in pipeline.array_folders(plan, where) if folder.is_dir()]
+def _kept(plan: Plan, locations: Places) -> dict[Path, dict[int, Any]]:
+    folders = [folder for folder in pipeline.array_folders(plan, locations) if folder.is_dir()]
     return {folder: {id(column): _opened(column, folder) for column in plan.columns} for folder in folders}
 
 
@@ -291,7 +291,11 @@ def _same(kept: Any, start: int, values: Any) -> bool:
     try:
         part = kept[start : start + len(values)]
         # Bytes, not values: NaN differs from itself, and minus zero equals zero.
-        same = part == values if isinstance(part, Texts) else part.tobytes() == np.ascontiguousarray(values).tobytes()
+        same = (
+            part == values
+            if isinstance(part, StringArray)
+            else part.tobytes() == np.ascontiguousarray(values).tobytes()
+        )
     except UnicodeDecodeError:
         return False
     return bool(same)

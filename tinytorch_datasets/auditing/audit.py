@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from tinytorch_datasets import api, pipeline
 from tinytorch_datasets.auditing import lint
-from tinytorch_datasets.auditing.findings import LEVELS, Asked, Audited, Finding, Level, Report
+from tinytorch_datasets.auditing.findings import LEVELS, DatasetReport, Finding, Level, ProbeResult, Report
 from tinytorch_datasets.auditing.local import Decode, Stock
 from tinytorch_datasets.digests import Digest, Step, digests
 from tinytorch_datasets.errors import LockError, ManifestError, Problem
-from tinytorch_datasets.fetch import PATIENCE, Patience
+from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.plan import Plan
 from tinytorch_datasets.settings import Places
@@ -47,13 +47,13 @@ def audit(
     lock: AnyPath | None = None,
     strict: bool = False,
     progress: Step | None = None,
-    answered: Callable[[Asked], None] | None = None,
-    patience: Patience = PATIENCE,
+    answered: Callable[[ProbeResult], None] | None = None,
+    retry: RetryPolicy = DEFAULT_RETRY,
 ) -> Report:
     """Check everything on disk against the manifest; asked to, every address too.
 
     Each declared file that is there is hashed; when all of a data set's files are right they are decoded, and
-    sample counts, shapes, dtypes, value ranges, labels, digests and the contract compared with what is declared, and
+    sample counts, shapes, dtypes, value ranges, labels, digests and the checks compared with what is declared, and
     cached arrays with what was decoded now. Where the manifest declares the digests of the values, and cached arrays
     have them, those are what decoding would give, and are looked at in its place: that takes as long as hashing. A
     remote data set that was never fetched is no finding; a shipped one that is missing is.
@@ -70,10 +70,10 @@ def audit(
         remember: Whether to note what good addresses said, in ``mirrors.lock`` beside the manifest.
         mirror: A folder that `mirror` wrote: it is checked, and nothing else.
         lock: A file that `tinytorch-datasets provenance --json` wrote: whatever moved since is a finding.
-        strict: Whether advice (a single mirror, a data set that nobody uses) counts as a finding.
+        strict: Whether warnings (a single mirror, a data set that nobody uses) counts as a finding.
         progress: Called with bytes hashed and bytes in all.
         answered: Called with each address's answer, as it comes.
-        patience: How long to wait for addresses.
+        retry: How long to wait for addresses.
 
     Raises:
         ManifestError: The manifest itself is wrong.
@@ -81,7 +81,7 @@ def audit(
         UnknownName: The manifest has no data set of a given name.
         ValueError: `levels` or `decode` are others, or `mirror` is given together with what it leaves out.
 
-    >>> audit(["tinydigits"], levels=["shipped"]).well
+    >>> audit(["tinydigits"], levels=["shipped"]).ok
     True
     """
     if isinstance(names, str):
@@ -96,19 +96,19 @@ def audit(
     if odd := wanted - set(LEVELS):
         msg = f"levels are {', '.join(LEVELS)}, not {', '.join(map(repr, sorted(odd)))}"
         raise ValueError(msg)
-    book = api.manifest_of(manifest)
-    named, names = bool(names), tuple(dict.fromkeys(names)) or tuple(book.datasets)
-    where = pipeline.places(book, home)
-    plans = [pipeline.planned(book, name, where) for name in names]
+    loaded = api.manifest_of(manifest)
+    named, names = bool(names), tuple(dict.fromkeys(names)) or tuple(loaded.datasets)
+    locations = pipeline.places(loaded, home)
+    plans = [pipeline.planned(loaded, name, locations) for name in names]
     if mirror is not None:
         from tinytorch_datasets.auditing import mirror_folder  # it stands on what copies files, which stands on `fetch`
 
         at = Path(mirror).expanduser().absolute()
-        whole = len(names) == len(book.datasets)
-        rows, found = mirror_folder.audited(book, plans, at, named=named, whole=whole, step=progress)
-        return Report(str(book.path), tuple(rows), tuple(found), strict=strict)
-    return _Audit(book, plans, where, wanted, decode, strict).report(
-        deep=deep, remember=remember, lock=lock, progress=progress, answered=answered, patience=patience
+        whole = len(names) == len(loaded.datasets)
+        rows, found = mirror_folder.audited(loaded, plans, at, named=named, whole=whole, step=progress)
+        return Report(str(loaded.path), tuple(rows), tuple(found), strict=strict)
+    return _Audit(loaded, plans, locations, wanted, decode, strict).report(
+        deep=deep, remember=remember, lock=lock, progress=progress, answered=answered, retry=retry
     )
 
 
@@ -126,7 +126,7 @@ def _of_problem(path: Path, problem: Problem) -> Finding:
         what=f"{key}: {problem.what}" if key else problem.what,
         path=str(path),
         where=f"{path.name}:{problem.line}",
-        mend="Correct the manifest.",
+        hint="Correct the manifest.",
     )
 
 
@@ -134,9 +134,9 @@ class _Audit:
     """One audit: the findings of each level, data set by data set."""
 
     def __init__(
-        self, book: Manifest, plans: list[Plan], where: Places, levels: set[str], decode: Decode, strict: bool
+        self, loaded: Manifest, plans: list[Plan], locations: Places, levels: set[str], decode: Decode, strict: bool
     ) -> None:
-        self._book, self._plans, self._where, self._levels = book, plans, where, levels
+        self._manifest, self._plans, self._locations, self._levels = loaded, plans, locations, levels
         self._decode, self._strict = decode, strict
         self._of_name: dict[str, list[Finding]] = {plan.name: [] for plan in plans}
         self._found: dict[Path, Digest | OSError] = {}
@@ -148,43 +148,43 @@ class _Audit:
         remember: bool,
         lock: AnyPath | None,
         progress: Step | None,
-        answered: Callable[[Asked], None] | None,
-        patience: Patience,
+        answered: Callable[[ProbeResult], None] | None,
+        retry: RetryPolicy,
     ) -> Report:
         if "manifest" in self._levels:
             # In an installed package the paths that entries name beside the manifest are nowhere.
-            clone = self._book.path.parent != Path(__file__).resolve().parent
+            clone = self._manifest.path.parent != Path(__file__).resolve().parent
             for plan in self._plans:
-                self._of_name[plan.name] += lint.linted(self._book, plan.name, in_clone=clone)
+                self._of_name[plan.name] += lint.linted(self._manifest, plan.name, in_clone=clone)
         rows = self._on_disk(progress)
-        asked = self._remote(deep, remember, answered, patience) if "remote" in self._levels else ()
-        beside = [*(lint.compiled_form(self._book) if "manifest" in self._levels else ()), *self._of_folder()]
+        asked = self._remote(deep, remember, answered, retry) if "remote" in self._levels else ()
+        beside = [*(lint.compiled_form(self._manifest) if "manifest" in self._levels else ()), *self._of_folder()]
         if lock is not None:
             from tinytorch_datasets.auditing import lockfile
 
-            plans, sound = {plan.name: plan for plan in self._plans}, {row.name for row in rows if row.state == "well"}
+            plans, sound = {plan.name: plan for plan in self._plans}, {row.name for row in rows if row.state == "ok"}
             at = Path(lock).expanduser().absolute()
-            beside += lockfile.moved(self._book, at, plans, self._digested(plans.values()), sound, self._where)
+            beside += lockfile.moved(self._manifest, at, plans, self._digested(plans.values()), sound, self._locations)
         found = [finding for plan in self._plans for finding in self._of_name[plan.name]]
-        return Report(str(self._book.path), tuple(rows), (*found, *beside), tuple(asked), self._strict)
+        return Report(str(self._manifest.path), tuple(rows), (*found, *beside), tuple(asked), self._strict)
 
-    def _on_disk(self, progress: Step | None) -> list[Audited]:
+    def _on_disk(self, progress: Step | None) -> list[DatasetReport]:
         looked = [plan for plan in self._plans if _level(plan) in self._levels]
-        stock = Stock(self._book, looked, self._where, self._decode)
+        stock = Stock(self._manifest, looked, self._locations, self._decode)
         rows = {}
         for row, findings in stock.taken(progress):
             rows[row.name] = row
             self._of_name[row.name] += findings
         self._found = stock.found
-        return [rows.get(plan.name) or Audited(plan.name, "not looked at") for plan in self._plans]
+        return [rows.get(plan.name) or DatasetReport(plan.name, "not checked") for plan in self._plans]
 
     def _of_folder(self) -> Iterable[Finding]:
         if "shipped" in self._levels:
-            shipped = self._where.shipped
+            shipped = self._locations.shipped
             names = [plan.name for plan in self._plans]
-            yield from lint.undeclared(self._book, shipped, names)
-            if len(names) == len(self._book.datasets):
-                yield from lint.over_budget(self._book, shipped)
+            yield from lint.undeclared(self._manifest, shipped, names)
+            if len(names) == len(self._manifest.datasets):
+                yield from lint.over_budget(self._manifest, shipped)
 
     def _digested(self, plans: Iterable[Plan]) -> Mapping[Path, Digest | OSError]:
         wanted = (plan.root / file.name for plan in plans for file in plan.files)
@@ -192,16 +192,19 @@ class _Audit:
         return {**self._found, **more}
 
     def _remote(
-        self, deep: bool, remember: bool, answered: Callable[[Asked], None] | None, patience: Patience
-    ) -> list[Asked]:
+        self, deep: bool, remember: bool, answered: Callable[[ProbeResult], None] | None, retry: RetryPolicy
+    ) -> list[ProbeResult]:
         from tinytorch_datasets.auditing import remote  # and with it what speaks HTTP
 
-        path = self._book.path.parent / ADDRESSES
+        path = self._manifest.path.parent / ADDRESSES
         known = read_addresses(path)
         wanted = [
-            address for plan in self._plans if plan.status == "remote" for address in remote.addresses(self._book, plan)
+            address
+            for plan in self._plans
+            if plan.status == "remote"
+            for address in remote.addresses(self._manifest, plan)
         ]
-        replies = remote.ask(wanted, deep=deep, known=known, patience=patience, answered=answered)
+        replies = remote.ask(wanted, deep=deep, known=known, retry=retry, answered=answered)
         for reply in replies:
             self._of_name[reply.asked.dataset] += reply.findings
         if remember:
@@ -224,8 +227,8 @@ def read_addresses(path: Path) -> dict[str, Any]:
         return {}
     except (OSError, ValueError, KeyError, TypeError) as error:
         what = f"{path} is not a record of what addresses said ({type(error).__name__})"
-        mend = "Delete it; `tinytorch-datasets audit --remote --remember` writes it anew."
-        raise LockError(what, mend=mend, path=path) from error
+        hint = "Delete it; `tinytorch-datasets audit --remote --remember` writes it anew."
+        raise LockError(what, hint=hint, path=path) from error
 
 
 def _level(plan: Plan) -> str:

@@ -12,17 +12,17 @@ from typing import Any, Literal, get_args
 class ExitCode(IntEnum):
     """How a command ended."""
 
-    WELL = 0
-    DIFFERS = 1  # something differs from the manifest, or could not be had
-    MISUSED = 2  # the manifest or the call is wrong
-    NETWORK = 3  # an audit found all well but for addresses that could not be asked
+    OK = 0
+    MISMATCH = 1  # something differs from the manifest, or could not be downloaded
+    USAGE = 2  # the manifest or the call is wrong
+    NETWORK = 3  # an audit found all ok but for addresses that could not be asked
     INTERRUPTED = 130  # by Ctrl-C: 128 and the number of the signal, as shells count
 
 
 Level = Literal["manifest", "shipped", "cached", "remote"]
 Severity = Literal["error", "warning", "unknown"]
-State = Literal["well", "differs", "not here", "partly here", "not looked at"]
-Answered = Literal["as declared", "differs", "no answer"]
+State = Literal["ok", "mismatch", "not downloaded", "partly downloaded", "not checked"]
+Answered = Literal["ok", "mismatch", "no answer"]
 
 LEVELS: tuple[Level, ...] = get_args(Level)
 
@@ -42,7 +42,7 @@ RULES: Mapping[str, str] = MappingProxyType(
         "file-swapped": "A file holds what is declared for another file.",
         "line-endings": "A text file's line endings were converted.",
         "lfs-pointer": "A Git LFS pointer stands in a file's place.",
-        "partly-here": "Some of a data set's downloads are on disk, others are not.",
+        "partly-downloaded": "Some of a data set's downloads are on disk, others are not.",
         "undeclared": "A file among the shipped data is declared nowhere.",
         "budget": "What ships is larger than the manifest allows.",
         "decode": "A file with the declared hash is not what its format says.",
@@ -50,7 +50,7 @@ RULES: Mapping[str, str] = MappingProxyType(
         "array": "A cached array is not what its file decodes to.",
         "compiled": "The compiled form of the packaged manifest is not what the manifest says.",
         "compiled-stale": "The compiled form of the packaged manifest is of an older one, and is passed over.",
-        "receipt": "A receipt by which arrays are opened is not what the manifest says.",
+        "cache-entry": "A receipt by which arrays are opened is not what the manifest says.",
         "content-hash": "Decoded values have another sha256 than declared.",
         "class-unused": "A declared class has no sample in any split.",
         "duplicates": "More samples repeat another one than declared.",
@@ -59,7 +59,7 @@ RULES: Mapping[str, str] = MappingProxyType(
         "empty": "More texts are empty than declared.",
         "mirror-refuses": "A mirror answers, but does not give the file.",
         "mirror-length": "A mirror gives a file of another length than declared.",
-        "mirror-foreign": "A mirror gives something else than the file, such as a login page.",
+        "mirror-wrong-content": "A mirror gives something else than the file, such as a login page.",
         "mirror-hash": "A mirror gives a file of another sha256 than declared.",
         "mirror-moved": "A mirror's file was changed since it was last known to be right.",
         "mirror-silent": "A mirror could not be asked now.",
@@ -82,8 +82,8 @@ class Finding:
         where: The manifest's line that promised otherwise (``datasets.yaml:41``).
         expected: What was promised, where that is a value.
         found: What was found in its place.
-        mend: What to do about it.
-        severity: "error"; "warning" for advice; "unknown" where it could not be told now.
+        hint: What to do about it.
+        severity: "error"; "warning" for warnings; "unknown" where it could not be told now.
     """
 
     rule: str
@@ -93,7 +93,7 @@ class Finding:
     where: str | None = None
     expected: Any = None
     found: Any = None
-    mend: str | None = None
+    hint: str | None = None
     severity: Severity = "error"
 
     @property
@@ -104,11 +104,11 @@ class Finding:
     def __str__(self) -> str:
         about = ": ".join(filter(None, (self.where or self.path, self.dataset, self.what)))
         about = about if self.severity == "error" else f"{about} ({self.severity})"
-        return "\n  ".join(filter(None, (about, self.mend)))
+        return "\n  ".join(filter(None, (about, self.hint)))
 
 
 @dataclass(frozen=True)
-class Audited:
+class DatasetReport:
     """What the audit saw of one data set. `bytes` were hashed; `samples` were compared, value by value.
 
     `pickles` are the names that its pickles ask for (``numpy.ndarray``), if it has any, and they were decoded.
@@ -123,7 +123,7 @@ class Audited:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ProbeResult:
     """What one address answered: as declared, something else, or nothing that could be told from a bad day."""
 
     dataset: str
@@ -137,27 +137,27 @@ class Report:
     """All that an audit found: `findings` in the manifest's order, one row a data set, one an address asked."""
 
     manifest: str
-    datasets: tuple[Audited, ...] = ()
+    datasets: tuple[DatasetReport, ...] = ()
     findings: tuple[Finding, ...] = ()
-    addresses: tuple[Asked, ...] = ()
+    addresses: tuple[ProbeResult, ...] = ()
     strict: bool = False
 
     @property
-    def well(self) -> bool:
-        """Whether nothing differs. Advice alone leaves all well, unless the audit was strict."""
-        return self.exit_code == ExitCode.WELL
+    def ok(self) -> bool:
+        """Whether nothing differs. Warnings alone leave all ok, unless the audit was strict."""
+        return self.exit_code == ExitCode.OK
 
     @property
     def exit_code(self) -> int:
-        """0 all well, 1 findings, 2 the manifest is wrong, 3 only the network failed."""
+        """0 all ok, 1 findings, 2 the manifest is wrong, 3 only the network failed."""
         kinds = {finding.severity for finding in self.findings}
         if any(finding.rule == "manifest" for finding in self.findings):
-            return ExitCode.MISUSED.value
+            return ExitCode.USAGE.value
         if "error" in kinds or (self.strict and "warning" in kinds):
-            return ExitCode.DIFFERS.value
-        return ExitCode.NETWORK.value if "unknown" in kinds else ExitCode.WELL.value
+            return ExitCode.MISMATCH.value
+        return ExitCode.NETWORK.value if "unknown" in kinds else ExitCode.OK.value
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         findings = [{**asdict(finding), "line": finding.line} for finding in self.findings]
-        return {"well": self.well, "exit_code": self.exit_code, **asdict(self), "findings": findings}
+        return {"ok": self.ok, "exit_code": self.exit_code, **asdict(self), "findings": findings}

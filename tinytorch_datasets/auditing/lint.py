@@ -25,35 +25,35 @@ BESIDE = ("README*", "LICENSE*", "LICENCE*", "NOTICE*", "CITATION*", "*.md", "*.
 LITTER = frozenset({"__pycache__", ".DS_Store", ".gitattributes", ".gitignore", ".gitkeep", "Thumbs.db"})
 
 
-def undeclared(book: Manifest, shipped: Path, names: Collection[str]) -> Iterator[Finding]:
+def undeclared(manifest: Manifest, shipped: Path, names: Collection[str]) -> Iterator[Finding]:
     """Files among the shipped data that no entry declares. For some names only: in their folders."""
     declared = set[Path]()
-    for name, entry in book.datasets.items():
+    for name, entry in manifest.datasets.items():
         if entry.status == "shipped":
-            declared |= {shipped / book.folder(name) / file for file in entry.files}
-    roots = [shipped] if len(names) == len(book.datasets) else []
-    roots = roots or [shipped / book.folder(n) for n in names if book.entry(n).status == "shipped"]
+            declared |= {shipped / manifest.folder(name) / file for file in entry.files}
+    roots = [shipped] if len(names) == len(manifest.datasets) else []
+    roots = roots or [shipped / manifest.folder(n) for n in names if manifest.entry(n).status == "shipped"]
     for path in (path for root in roots for path in files(root)):
         hides = path.name == "__init__.py"
         if path in declared or (not hides and any(fnmatch.fnmatch(path.name, beside) for beside in BESIDE)):
             continue
         told = printable(path.relative_to(shipped).as_posix())
-        owner = next((n for n in book.datasets if told.startswith(f"{book.folder(n)}/")), "")
-        owner = owner if owner and book.entry(owner).status == "shipped" else ""
-        what = f"{told} is in {book.shipped_in} and declared nowhere"
+        owner = next((n for n in manifest.datasets if told.startswith(f"{manifest.folder(n)}/")), "")
+        owner = owner if owner and manifest.entry(owner).status == "shipped" else ""
+        what = f"{told} is in {manifest.shipped_in} and declared nowhere"
         yield Finding(
             rule="undeclared",
             dataset=owner,
             what=f"{told} would hide the package of that folder's name from Python" if hides else what,
             path=printable(str(path)),
-            where=book.where(owner, "files") if owner else book.where_on_top("shipped_in"),
+            where=manifest.where(owner, "files") if owner else manifest.where_on_top("shipped_in"),
             expected="nothing",
             found=f"{path.lstat().st_size:,} bytes",
-            mend="Remove it, or declare it under files.",
+            hint="Remove it, or declare it under files.",
         )
 
 
-def linked(book: Manifest, plan: Plan, shipped: Path) -> Iterator[Finding]:
+def linked(manifest: Manifest, plan: Plan, shipped: Path) -> Iterator[Finding]:
     """The files of a shipped data set that are elsewhere, behind a link: git has the link, and not the bytes."""
     for file in plan.files:
         path = plan.root / file.name
@@ -65,26 +65,26 @@ def linked(book: Manifest, plan: Plan, shipped: Path) -> Iterator[Finding]:
                 what=f"{path} is behind a link to {printable(str(target))}, so its bytes do not ship",
                 path=str(path),
                 where=file.where,
-                expected=f"a file in {book.shipped_in}",
+                expected=f"a file in {manifest.shipped_in}",
                 found=printable(str(target)),
-                mend="Put the file itself in the link's place.",
+                hint="Put the file itself in the link's place.",
             )
 
 
-def over_budget(book: Manifest, shipped: Path) -> Iterator[Finding]:
+def over_budget(manifest: Manifest, shipped: Path) -> Iterator[Finding]:
     """The shipped data as a whole, if it is larger than declared."""
-    budget = book.shipped_budget_bytes
+    budget = manifest.shipped_budget_bytes
     taken = sum(path.lstat().st_size for path in files(shipped)) if budget else 0
     if budget and taken > budget:
         yield Finding(
             rule="budget",
             dataset="",
-            what=f"{book.shipped_in} holds {taken:,} bytes, the budget is {budget:,}",
+            what=f"{manifest.shipped_in} holds {taken:,} bytes, the budget is {budget:,}",
             path=str(shipped),
-            where=book.where_on_top("shipped_budget_bytes"),
+            where=manifest.where_on_top("shipped_budget_bytes"),
             expected=budget,
             found=taken,
-            mend="Make a data set remote, or smaller; or raise the budget, on purpose.",
+            hint="Make a data set remote, or smaller; or raise the budget, on purpose.",
         )
 
 
@@ -119,67 +119,67 @@ ASKED = {
 }
 
 
-def linted(book: Manifest, name: str, *, in_clone: bool) -> Iterator[Finding]:
+def linted(manifest: Manifest, name: str, *, in_clone: bool) -> Iterator[Finding]:
     """What a reviewer would ask of one entry. Outside a clone the paths in `used_by` are nowhere, and not asked for."""
-    entry = book.entry(name)
-    warn = partial(Finding, dataset=name, path=str(book.path), severity="warning")
-    yield from _questions(book, name, entry, warn)
-    yield from _addresses(book, name, entry, warn)
+    entry = manifest.entry(name)
+    warn = partial(Finding, dataset=name, path=str(manifest.path), severity="warning")
+    yield from _questions(manifest, name, entry, warn)
+    yield from _addresses(manifest, name, entry, warn)
     if not entry.used_by:
         yield warn(
             rule="unused",
             what="nothing is said to use it",
-            where=book.where(name),
-            mend="List what does under used_by; if nothing does, it may go.",
+            where=manifest.where(name),
+            hint="List what does under used_by; if nothing does, it may go.",
         )
     for i, used in enumerate(entry.used_by if in_clone else ()):
-        path = book.path.parent / used
+        path = manifest.path.parent / used
         if not path.exists():
             yield warn(
                 rule="used-by-missing",
                 what=f"used_by names {used}, which is not there",
-                where=book.where(name, "used_by", i),
+                where=manifest.where(name, "used_by", i),
                 path=str(path),
-                mend="Correct the path, or take it out.",
+                hint="Correct the path, or take it out.",
             )
 
 
-def compiled_form(book: Manifest) -> Iterator[Finding]:
+def compiled_form(manifest: Manifest) -> Iterator[Finding]:
     """The compiled form beside the packaged manifest, if it is not what the manifest makes now: stale, or planted."""
-    path = compiled.place(book.path)
+    path = compiled.place(manifest.path)
     if path is None or not path.exists():
         return
     kept = path.read_bytes()
-    if kept == compiled.written(book.declared(name) for name in book.datasets):
+    if kept == compiled.written(manifest.declared(name) for name in manifest.datasets):
         return
     differs = partial(
         Finding,
         dataset="",
         path=str(path),
-        where=f"{book.path.name}:1",
-        mend="Run `tinytorch-datasets compile`, or delete it.",
+        where=f"{manifest.path.name}:1",
+        hint="Run `tinytorch-datasets compile`, or delete it.",
     )
-    if any(compiled.declared(book.path, name) for name in book.datasets):
+    if any(compiled.declared(manifest.path, name) for name in manifest.datasets):
         yield differs(rule="compiled", what="its compiled form is not what it says")
     else:
         what = "its compiled form is of an older one, or of another version, and is passed over"
         yield differs(rule="compiled-stale", what=what, severity="warning")
 
 
-def _questions(book: Manifest, name: str, entry: Entry, warn: Any) -> Iterator[Finding]:
-    for key, mend in ASKED.items():
+def _questions(manifest: Manifest, name: str, entry: Entry, warn: Any) -> Iterator[Finding]:
+    for key, hint in ASKED.items():
         said = getattr(entry, key)
         if said is not None and said.strip(" .?").casefold() in OPEN | {""}:
             yield warn(
                 rule="question",
                 what=f"{key} is an open question: {said!r}",
-                where=book.where(name, key),
+                where=manifest.where(name, key),
                 found=said,
-                mend=mend,
+                hint=hint,
             )
 
 
-def _addresses(book: Manifest, name: str, entry: Entry, warn: Any) -> Iterator[Finding]:
+def _addresses(manifest: Manifest, name: str, entry: Entry, warn: Any) -> Iterator[Finding]:
     if entry.status != "remote":
         return
     alone = [file for file, declared in entry.files.items() if len(declared.urls) + len(entry.mirrors) == 1]
@@ -189,12 +189,12 @@ def _addresses(book: Manifest, name: str, entry: Entry, warn: Any) -> Iterator[F
         yield warn(
             rule="single-mirror",
             what=f"{told}: one address and no other",
-            where=book.where(name, *key),
+            where=manifest.where(name, *key),
             expected="two addresses or more",
             found=1,
-            mend="Add another host's; the sha256 makes their bytes interchangeable.",
+            hint="Add another host's; the sha256 makes their bytes interchangeable.",
         )
-    for address, where in book.addresses(name):
+    for address, where in manifest.addresses(name):
         if address.lower().startswith("http://"):
             yield warn(
                 rule="plain-http",
@@ -203,5 +203,5 @@ def _addresses(book: Manifest, name: str, entry: Entry, warn: Any) -> Iterator[F
                 path=address,
                 expected="https://",
                 found="http://",
-                mend="Use https:// if the host has it.",
+                hint="Use https:// if the host has it.",
             )

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from tinytorch_datasets import formats, pipeline
 from tinytorch_datasets.auditing import arrays as values
 from tinytorch_datasets.auditing import lint
-from tinytorch_datasets.auditing.findings import Audited, Finding, State
+from tinytorch_datasets.auditing.findings import DatasetReport, Finding, State
 from tinytorch_datasets.concurrency import side_by_side
 from tinytorch_datasets.digests import Digest, Meter, Step, digest_or_error, size_of
 from tinytorch_datasets.errors import DecodeError
@@ -22,8 +22,8 @@ from tinytorch_datasets.plan import Column, File, Plan
 from tinytorch_datasets.readers.pickle.names import globals_of
 from tinytorch_datasets.settings import Places
 from tinytorch_datasets.storage import arrays as array_store
-from tinytorch_datasets.storage import receipt as receipts
-from tinytorch_datasets.storage.receipt import Receipt
+from tinytorch_datasets.storage import cache_entry as cache_entries
+from tinytorch_datasets.storage.cache_entry import CacheEntry
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES, LFS_POINTER, describe
 from tinytorch_datasets.verify.files import unlike
 
@@ -31,13 +31,13 @@ from tinytorch_datasets.verify.files import unlike
 CONVERTED_BYTES = 2**26
 
 
-def compared(book: Manifest, plan: Plan, digests: Mapping[Path, Digest | OSError], mend: str) -> Iterator[Finding]:
+def compared(manifest: Manifest, plan: Plan, digests: Mapping[Path, Digest | OSError], hint: str) -> Iterator[Finding]:
     """What differs between a data set's files, as they were hashed, and their promises."""
-    declared = book.entry(plan.name).files
+    declared = manifest.entry(plan.name).files
     for file in plan.files:
         path = plan.root / file.name
         if path in digests:
-            yield from difference(plan, file, path, digests[path], mend, siblings=plan.files)
+            yield from difference(plan, file, path, digests[path], hint, siblings=plan.files)
             digest, md5 = digests[path], declared[file.name].md5
             if isinstance(digest, Digest) and digest.sha256 == file.sha256 and digest.md5 not in (None, md5):
                 yield Finding(
@@ -45,18 +45,18 @@ def compared(book: Manifest, plan: Plan, digests: Mapping[Path, Digest | OSError
                     dataset=plan.name,
                     what=f"{path} has the declared sha256, but another MD5:\n    {digest.md5}, declared is\n    {md5}",
                     path=str(path),
-                    where=book.where(plan.name, "files", file.name, "md5"),
+                    where=manifest.where(plan.name, "files", file.name, "md5"),
                     expected=md5,
                     found=digest.md5,
-                    mend="Correct the MD5 in the manifest.",
+                    hint="Correct the MD5 in the manifest.",
                 )
 
 
 def difference(
-    plan: Plan, file: File, path: Path, digest: Digest | OSError, mend: str, *, siblings: Iterable[File] = ()
+    plan: Plan, file: File, path: Path, digest: Digest | OSError, hint: str, *, siblings: Iterable[File] = ()
 ) -> Iterator[Finding]:
     """What differs between one file and its promise, and the best explanation of it."""
-    tell = partial(Finding, dataset=plan.name, path=str(path), where=file.where, mend=mend)
+    tell = partial(Finding, dataset=plan.name, path=str(path), where=file.where, hint=hint)
     if isinstance(digest, OSError):
         gone = isinstance(digest, FileNotFoundError)
         what = f"{path} is missing" if gone else f"{path} cannot be read: {digest.strerror}"
@@ -66,8 +66,8 @@ def difference(
         return
     if digest.sha256 == file.sha256:
         what = f"{path} has {digest.bytes:,} bytes and the declared sha256; declared are {file.bytes:,} bytes"
-        mend = "Correct the size in the manifest."
-        yield tell(rule="file-size", what=what, expected=file.bytes, found=digest.bytes, mend=mend)
+        hint = "Correct the size in the manifest."
+        yield tell(rule="file-size", what=what, expected=file.bytes, found=digest.bytes, hint=hint)
         return
     rule = "file-hash" if digest.bytes == file.bytes else "file-size"
     what = unlike(path, file, size=digest.bytes, sha256=digest.sha256)
@@ -77,19 +77,19 @@ def difference(
             f"\n    That is what is declared for {twin.name}: the two were swapped, or one was copied over the other."
         )
     elif (explained := _explained(path, file, digest)) is not None:
-        rule, what, mend = explained[0] or rule, what + f"\n    {explained[1]}", explained[2] or mend
+        rule, what, hint = explained[0] or rule, what + f"\n    {explained[1]}", explained[2] or hint
     sizes = rule == "file-size"
     yield tell(
         rule=rule,
         what=what,
-        mend=mend,
+        hint=hint,
         expected=file.bytes if sizes else file.sha256,
         found=digest.bytes if sizes else digest.sha256,
     )
 
 
 def _explained(path: Path, file: File, digest: Digest) -> tuple[str, str, str] | None:
-    """The kind of damage, what to say of it and its mend, where the bytes themselves tell."""
+    """The kind of damage, what to say of it and its hint, where the bytes themselves tell."""
     with path.open("rb") as stream:
         head = stream.read(HEAD_BYTES)
     if head.startswith(LFS_POINTER):
@@ -99,8 +99,8 @@ def _explained(path: Path, file: File, digest: Digest) -> tuple[str, str, str] |
         unix = data.replace(b"\r\n", b"\n")
         for ends, converted in (("LF to CR LF", unix), ("CR LF to LF", unix.replace(b"\n", b"\r\n"))):
             if converted != data and hashlib.sha256(converted).hexdigest() == file.sha256:
-                mend = f"Write `{file.name} -text` into .gitattributes, delete the file, and check it out again."
-                return "line-endings", f"Its line endings were converted from {ends}, and nothing else differs.", mend
+                hint = f"Write `{file.name} -text` into .gitattributes, delete the file, and check it out again."
+                return "line-endings", f"Its line endings were converted from {ends}, and nothing else differs.", hint
     guess = describe(head, file.name, bytes_came=digest.bytes, bytes_declared=file.bytes)
     return ("", f"It looks like {guess}.", "") if guess else None
 
@@ -120,33 +120,33 @@ def asked_for(plan: Plan) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def foreign(book: Manifest, plan: Plan, where: Places) -> Iterator[Finding]:
+def foreign(manifest: Manifest, plan: Plan, locations: Places) -> Iterator[Finding]:
     """Receipts that `get` would take, and that are not what the manifest makes now: stale, or planted.
 
     One whose stamps do not fit is taken by nobody, and is no finding. What the arrays themselves hold is compared
     with the decoded files elsewhere.
     """
-    folders, caches = pipeline.array_folders(plan, where), [str(kept) for kept in where.caches]
-    for kept in where.caches:
-        path = receipts.place(kept, book.path, plan.name)
-        receipt = Receipt.read(path)
-        if receipt is None or not receipt.is_of(plan.name, str(book.path), caches) or not receipt.holds():
+    folders, caches = pipeline.array_folders(plan, locations), [str(kept) for kept in locations.caches]
+    for kept in locations.caches:
+        path = cache_entries.place(kept, manifest.path, plan.name)
+        receipt = CacheEntry.read(path)
+        if receipt is None or not receipt.is_of(plan.name, str(manifest.path), caches) or not receipt.holds():
             continue
         arrays = Path(receipt.folder)
         if not (
             arrays in folders
             and array_store.is_whole(plan, arrays)
-            and receipt.same_as(pipeline.receipt_of(book.declared(plan.name), plan, arrays))
+            and receipt.same_as(pipeline.cache_entry_of(manifest.declared(plan.name), plan, arrays))
         ):
             yield Finding(
-                rule="receipt",
+                rule="cache-entry",
                 dataset=plan.name,
                 what="the receipt by which `get` opens it is not what the manifest says",
                 path=path,
-                where=book.where(plan.name),
+                where=manifest.where(plan.name),
                 expected="what the manifest makes",
                 found="another receipt",
-                mend=f"Delete it, or run `tinytorch-datasets clean {plan.name} --arrays`.",
+                hint=f"Delete it, or run `tinytorch-datasets clean {plan.name} --arrays`.",
             )
 
 
@@ -156,18 +156,20 @@ Decode = Literal["auto", "always", "never"]
 class Stock:
     """What is on disk of some data sets. `found` has the digest of each file that was looked at."""
 
-    def __init__(self, book: Manifest, plans: Sequence[Plan], where: Places, decode: Decode) -> None:
-        self._book, self._plans, self._where, self._decode = book, plans, where, decode
+    def __init__(self, manifest: Manifest, plans: Sequence[Plan], locations: Places, decode: Decode) -> None:
+        self._manifest, self._plans, self._locations, self._decode = manifest, plans, locations, decode
         self.found: dict[Path, Digest | OSError] = {}
         # Arrays whose digests the manifest declares: if they have them, decoding would only give them again.
         self._declared: dict[str, list[Path]] = {
-            plan.name: [folder for folder in pipeline.array_folders(plan, where) if array_store.is_whole(plan, folder)]
+            plan.name: [
+                folder for folder in pipeline.array_folders(plan, locations) if array_store.is_whole(plan, folder)
+            ]
             for plan in plans
             if decode == "auto" and all(column.sha256 for column in plan.columns)
         }
         self._digests: dict[tuple[Path, str], str | None] = {}
 
-    def taken(self, step: Step | None) -> list[tuple[Audited, list[Finding]]]:
+    def taken(self, step: Step | None) -> list[tuple[DatasetReport, list[Finding]]]:
         """A row and the findings of each data set; every byte is read once, on every core."""
         self._read(step)
         wrong = {plan.name: self._compared(plan) for plan in self._plans}
@@ -175,14 +177,14 @@ class Stock:
         with ThreadPoolExecutor(max(1, os.cpu_count() or 1), "decode") as pool:
             told = {plan.name: found for plan, found in zip(sound, pool.map(self._vouched, sound), strict=True)}
             to_decode = [plan for plan in sound if told[plan.name] is None]
-            decoded = pool.map(lambda plan: values.decoded(self._book, plan, self._where), to_decode)
+            decoded = pool.map(lambda plan: values.decoded(self._manifest, plan, self._locations), to_decode)
             asked = pool.map(asked_for, to_decode)
             told |= {plan.name: found for plan, found in zip(to_decode, decoded, strict=True)}
             globals_of = {plan.name: names for plan, names in zip(to_decode, asked, strict=True)}
         rows = []
         for plan in self._plans:
             # A planted receipt needs no file to be there, so receipts are looked at whatever else there is.
-            opened = foreign(self._book, plan, self._where)
+            opened = foreign(self._manifest, plan, self._locations)
             found = [*wrong[plan.name], *(told.get(plan.name) or ()), *opened]
             rows.append((_row(plan, wrong[plan.name], told.get(plan.name), globals_of.get(plan.name, ())), found))
         return rows
@@ -212,37 +214,37 @@ class Stock:
         folders = self._declared.get(plan.name)
         if not folders or any(self._digests[at, str(c)] != c.sha256 for at in folders for c in plan.columns):
             return None
-        return values.vouched(self._book, plan, folders[0])
+        return values.vouched(self._manifest, plan, folders[0])
 
     def _md5_too(self, plan: Plan, name: str) -> bool:
         """Whether a file's MD5 is taken as well: not where its sha256 is all that need be known of it."""
-        declared = self._book.entry(plan.name).files[name]
+        declared = self._manifest.entry(plan.name).files[name]
         return self._decode != "never" and declared.md5 is not None and not self._declared.get(plan.name)
 
     def _compared(self, plan: Plan) -> list[Finding]:
         """What differs between a data set's files and their promises; their stamps are brought up to date."""
-        stamps = pipeline.stamps_of(plan, self._where)
+        stamps = pipeline.stat_cache_of(plan, self._locations)
         for file in plan.files:
             digest = self.found.get(plan.root / file.name)
             if isinstance(digest, Digest):
                 stamps.remember(plan.root / file.name, digest.sha256)
         stamps.save()
-        found = list(compared(self._book, plan, self.found, pipeline.mend(plan)))
+        found = list(compared(self._manifest, plan, self.found, pipeline.hint(plan)))
         if plan.status == "shipped":
-            found += lint.linked(self._book, plan, self._where.shipped)
+            found += lint.linked(self._manifest, plan, self._locations.shipped)
         here = [file for file in plan.files if plan.root / file.name in self.found]
         if plan.status == "remote" and here and len(here) < len(plan.files):
             gone = [file for file in plan.files if file not in here]
             found.append(
                 Finding(
-                    rule="partly-here",
+                    rule="partly-downloaded",
                     dataset=plan.name,
                     what=f"{len(here)} of {len(plan.files)} files are here; {gone[0].name} is not",
                     path=str(plan.root / gone[0].name),
-                    where=self._book.where(plan.name, "files", gone[0].name),
+                    where=self._manifest.where(plan.name, "files", gone[0].name),
                     expected=len(plan.files),
                     found=len(here),
-                    mend=f"`tinytorch-datasets get {plan.name}` fetches the rest.",
+                    hint=f"`tinytorch-datasets get {plan.name}` fetches the rest.",
                     severity="warning",
                 )
             )
@@ -265,10 +267,10 @@ def _expected(plan: Plan) -> Iterable[str]:
     return [file.name for file in plan.files if shipped or (plan.root / file.name).exists()]
 
 
-def _row(plan: Plan, wrong: list[Finding], told: list[Finding] | None, asked_for: tuple[str, ...]) -> Audited:
+def _row(plan: Plan, wrong: list[Finding], told: list[Finding] | None, asked_for: tuple[str, ...]) -> DatasetReport:
     here = [file for file in plan.files if (plan.root / file.name).exists()]
     differs = any(finding.severity == "error" for finding in (*wrong, *(told or ())))
     whole = len(here) == len(plan.files)
-    state: State = "differs" if differs else "well" if whole else "partly here" if here else "not here"
+    state: State = "mismatch" if differs else "ok" if whole else "partly downloaded" if here else "not downloaded"
     samples = sum(split.samples for split in plan.splits) if told is not None else 0
-    return Audited(plan.name, state, len(here), sum(file.bytes for file in here), samples, asked_for)
+    return DatasetReport(plan.name, state, len(here), sum(file.bytes for file in here), samples, asked_for)

@@ -29,7 +29,7 @@ LAYOUT = 1
 WRITES_ONE = "`tinytorch-datasets provenance --json > FILE` writes one."
 
 
-def record(book: Manifest, names: Sequence[str] = (), *, step: Step | None = None) -> dict[str, Any]:
+def record(manifest: Manifest, names: Sequence[str] = (), *, step: Step | None = None) -> dict[str, Any]:
     """What there is on disk of the named data sets; none named means all that are on disk, whole.
 
     Raises:
@@ -38,47 +38,47 @@ def record(book: Manifest, names: Sequence[str] = (), *, step: Step | None = Non
         StorageError: A file cannot be read.
         DecodeError: A file is not what the manifest says.
     """
-    where = pipeline.places(book)
-    plans = [pipeline.planned(book, name, where) for name in names or book.datasets]
+    locations = pipeline.places(manifest)
+    plans = [pipeline.planned(manifest, name, locations) for name in names or manifest.datasets]
     if not names:
         plans = [plan for plan in plans if on_disk(plan)]
     for plan in plans:
         if not on_disk(plan):
             missing = [file.name for file in plan.files if not (plan.root / file.name).is_file()]
             what = f"{plan.name} is not on disk: {', '.join(missing)}"
-            mend = f"`tinytorch-datasets get {plan.name}` fetches it."
-            raise MissingFile(what, where=plan.where, mend=mend, path=plan.root / missing[0])
+            hint = f"`tinytorch-datasets get {plan.name}` fetches it."
+            raise MissingFile(what, where=plan.where, hint=hint, path=plan.root / missing[0])
     found = digests([plan.root / file.name for plan in plans for file in plan.files], step)
     told: dict[str, Any] = {}
     for plan in plans:
-        _refuse_others(book, plan, found)
-        told[plan.name] = {"files": files(plan, found), "contents": contents(plan, where)}
-    return {**heading(book), "datasets": told}
+        _refuse_others(manifest, plan, found)
+        told[plan.name] = {"files": files(plan, found), "contents": contents(plan, locations)}
+    return {**heading(manifest), "datasets": told}
 
 
-def _refuse_others(book: Manifest, plan: Plan, found: Mapping[Path, Digest | OSError]) -> None:
-    for finding in compared(book, plan, found, pipeline.mend(plan)):
+def _refuse_others(manifest: Manifest, plan: Plan, found: Mapping[Path, Digest | OSError]) -> None:
+    for finding in compared(manifest, plan, found, pipeline.hint(plan)):
         path = Path(finding.path)
         unread = found[path]
         if isinstance(unread, OSError):
-            with reading(path, where=finding.where, mend=pipeline.mend(plan)):
+            with reading(path, where=finding.where, hint=pipeline.hint(plan)):
                 raise unread
         raise HashMismatch(
             finding.what,
             where=finding.where,
-            mend=finding.mend,
+            hint=finding.hint,
             path=path,
             expected=finding.expected,
             actual=finding.found,
         )
 
 
-def heading(book: Manifest) -> dict[str, Any]:
+def heading(manifest: Manifest) -> dict[str, Any]:
     """The part of a record that is about no data set."""
     return {
         "lock": LAYOUT,
         "library": {"name": "tinytorch-datasets", "version": VERSION},
-        "manifest": {"file": book.path.name, "sha256": book.sha256},
+        "manifest": {"file": manifest.path.name, "sha256": manifest.sha256},
     }
 
 
@@ -97,12 +97,12 @@ def files(plan: Plan, found: Mapping[Path, Digest | OSError]) -> dict[str, Any]:
     return told
 
 
-def contents(plan: Plan, where: Places) -> dict[str, Any]:
+def contents(plan: Plan, locations: Places) -> dict[str, Any]:
     """Dtype, shape and digest of each field of each split, taken now; decoded, unless the arrays are in the cache."""
-    stamps = pipeline.stamps_of(plan, where)
+    stamps = pipeline.stat_cache_of(plan, locations)
     for file in plan.files:
-        check(plan.root / file.name, file, mode="auto", stamps=stamps, mend=pipeline.mend(plan))
-    folder = pipeline.decoded(plan, where, mode="auto", stamps=stamps)
+        check(plan.root / file.name, file, mode="auto", stamps=stamps, hint=pipeline.hint(plan))
+    folder = pipeline.decoded(plan, locations, mode="auto", stamps=stamps)
     stamps.save()
     return {
         split.name: {
@@ -127,13 +127,13 @@ def read(path: Path) -> dict[str, Any]:
         told: dict[str, Any] = json.loads(path.read_bytes())
     except OSError as error:
         what = f"{path} cannot be read: {error.strerror}"
-        raise LockError(what, mend=WRITES_ONE, path=path) from error
+        raise LockError(what, hint=WRITES_ONE, path=path) from error
     except (ValueError, RecursionError) as error:
         what = f"{path} is not a lock file: it is not JSON ({error})"
-        raise LockError(what, mend=WRITES_ONE, path=path) from error
+        raise LockError(what, hint=WRITES_ONE, path=path) from error
     if not _is_record(told):
         what = f"{path} is not a lock file"
-        raise LockError(what, mend=WRITES_ONE, path=path)
+        raise LockError(what, hint=WRITES_ONE, path=path)
     return told
 
 
@@ -155,21 +155,21 @@ def _is_of_one(told: Any) -> bool:
     return False
 
 
-MEND = "If the change was meant, write the lock anew: `tinytorch-datasets provenance --json > {}`."
+HINT = "If the change was meant, write the lock anew: `tinytorch-datasets provenance --json > {}`."
 
 
 def moved(
-    book: Manifest,
+    manifest: Manifest,
     lock: Path,
     plans: Mapping[str, Plan],
     found: Mapping[Path, Digest | OSError],
     sound: Collection[str],
-    where: Places,
+    locations: Places,
 ) -> Iterator[Finding]:
     """What moved since the lock was written. `found` are the files' digests, `sound` whose files are as declared."""
     kept = read(lock)
-    tell = partial(Finding, rule="lock", dataset="", path=str(lock), mend=MEND.format(lock.name))
-    now = heading(book)
+    tell = partial(Finding, rule="lock", dataset="", path=str(lock), hint=HINT.format(lock.name))
+    now = heading(manifest)
     headings: tuple[tuple[str, str, Severity], ...] = (
         ("manifest", "sha256", "error"),
         ("library", "version", "warning"),
@@ -178,42 +178,42 @@ def moved(
         before, after = kept[part].get(key), now[part][key]
         if before != after:
             what = f"{part} {key} is {after}, locked is {before}"
-            yield tell(what=what, where=f"{book.path.name}:1", expected=before, found=after, severity=severity)
+            yield tell(what=what, where=f"{manifest.path.name}:1", expected=before, found=after, severity=severity)
     for name, recorded in kept["datasets"].items():
         tell = partial(tell, dataset=name)
-        if name not in book.datasets:
-            guess = nearest(name, book.datasets)
+        if name not in manifest.datasets:
+            guess = nearest(name, manifest.datasets)
             hint = f"; did it become {guess!r}?" if guess else ""
             what = f"{name} is locked, and declared no more{hint}"
-            yield tell(what=what, where=f"{book.path.name}:1", expected=name)
+            yield tell(what=what, where=f"{manifest.path.name}:1", expected=name)
         elif name in plans:
-            yield from _of_one(book, plans[name], recorded, found, name in sound, where, tell)
+            yield from _of_one(manifest, plans[name], recorded, found, name in sound, locations, tell)
 
 
 def _of_one(
-    book: Manifest,
+    manifest: Manifest,
     plan: Plan,
     recorded: Mapping[str, Any],
     found: Mapping[Path, Digest | OSError],
     sound: bool,
-    where: Places,
+    locations: Places,
     tell: Any,
 ) -> Iterator[Finding]:
     if not on_disk(plan):
         what = f"{plan.name} is locked, and not on disk, so it was not compared"
-        yield tell(what=what, where=plan.where, mend=f"`tinytorch-datasets get {plan.name}`", severity="warning")
+        yield tell(what=what, where=plan.where, hint=f"`tinytorch-datasets get {plan.name}`", severity="warning")
         return
     now = files(plan, found)
     for file, before in recorded["files"].items():
         after = now.get(file)
         if after != before:
             what = f"file {file} has sha256\n    {after and after['sha256']}, locked is\n    {before.get('sha256')}"
-            line = book.where(plan.name, "files", file)
+            line = manifest.where(plan.name, "files", file)
             yield tell(what=what, where=line, path=str(plan.root / file), expected=before, found=after)
     if not sound:
         return  # values of a file that is not the promised one say nothing more
     try:
-        values = contents(plan, where)
+        values = contents(plan, locations)
     except DecodeError:
         return  # told already
     for split, fields in recorded["contents"].items():
@@ -221,7 +221,7 @@ def _of_one(
             after = values.get(split, {}).get(field)
             if after != before:
                 what = f"values of {split}.{field} are {_told(after)}, locked are {_told(before)}"
-                yield tell(what=what, where=book.where(plan.name, "fields", field), expected=before, found=after)
+                yield tell(what=what, where=manifest.where(plan.name, "fields", field), expected=before, found=after)
 
 
 def _told(values: Mapping[str, Any] | None) -> str:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tinytorch_datasets.auditing.findings import Audited, Finding
+from tinytorch_datasets.auditing.findings import DatasetReport, Finding
 from tinytorch_datasets.auditing.lint import files
 from tinytorch_datasets.auditing.local import difference
 from tinytorch_datasets.digests import Step, digest_or_error, digests
@@ -18,49 +18,51 @@ from tinytorch_datasets.manifest.yaml_reader import printable
 from tinytorch_datasets.mirror.copy import SUMS, Listed, listed_in
 from tinytorch_datasets.plan import Plan
 
-MEND = "Run `tinytorch-datasets mirror {}` again: it replaces what is wrong."
+HINT = "Run `tinytorch-datasets mirror {}` again: it replaces what is wrong."
 
 
 def audited(
-    book: Manifest, plans: Iterable[Plan], folder: Path, *, named: bool, whole: bool, step: Step | None
-) -> tuple[list[Audited], list[Finding]]:
+    manifest: Manifest, plans: Iterable[Plan], folder: Path, *, named: bool, whole: bool, step: Step | None
+) -> tuple[list[DatasetReport], list[Finding]]:
     """Every file of the folder against the manifest.
 
     A data set of which nothing is there is not in this mirror; if it was `named`, that is a finding.
     """
-    mend = MEND.format(folder)
+    hint = HINT.format(folder)
     rows, findings = [], []
     lines, plans = _lines(folder), list(plans)
     listed = {line.name for line in lines} if not isinstance(lines, OSError) else set[str]()
     wanted: dict[str, list[Any]] = {}
-    owners = Counter(f"{book.folder(name)}/{file}" for name, entry in book.datasets.items() for file in entry.files)
+    owners = Counter(
+        f"{manifest.folder(name)}/{file}" for name, entry in manifest.datasets.items() for file in entry.files
+    )
     for plan in plans:
         names = [f"{plan.folder}/{file.name}" for file in plan.files]
         own = [name for name in names if owners[name] == 1] or names  # others' say nothing of this data set
         if any(name in listed or os.path.lexists(folder / name) for name in own):
             wanted[plan.name] = [(file, folder / name) for file, name in zip(plan.files, names, strict=True)]
         elif named:
-            findings.append(_lacking(book, plan, folder))
+            findings.append(_lacking(manifest, plan, folder))
     found = digests([path for pairs in wanted.values() for _, path in pairs], step)
     for plan in plans:
         pairs = wanted.get(plan.name, [])
         wrong = [
             finding
             for file, path in pairs
-            for finding in difference(plan, file, path, found[path], mend, siblings=plan.files)
+            for finding in difference(plan, file, path, found[path], hint, siblings=plan.files)
         ]
         findings += wrong
         here = [file for file, path in pairs if not isinstance(found[path], OSError)]
-        state: Any = "differs" if wrong else "well" if pairs else "not here"
-        rows.append(Audited(plan.name, state, len(here), sum(file.bytes for file in here)))
+        state: Any = "mismatch" if wrong else "ok" if pairs else "not downloaded"
+        rows.append(DatasetReport(plan.name, state, len(here), sum(file.bytes for file in here)))
         if listed:
             missing = (file for file in here if f"{plan.folder}/{file.name}" not in listed)
             findings += [_unlisted(plan.name, folder, f"{plan.folder}/{file.name}", file.where) for file in missing]
-    findings += _copied(book, folder, listed)
-    findings += _of_sums(book, folder, lines)
+    findings += _copied(manifest, folder, listed)
+    findings += _of_sums(manifest, folder, lines)
     if whole:
         declared = {folder / plan.folder / file.name for plan in plans for file in plan.files}
-        findings += _others(book, folder, declared | {folder / SUMS, folder / book.path.name})
+        findings += _others(manifest, folder, declared | {folder / SUMS, folder / manifest.path.name})
     return rows, findings
 
 
@@ -71,16 +73,16 @@ def _lines(folder: Path) -> list[Listed] | OSError:
         return error
 
 
-def _lacking(book: Manifest, plan: Plan, folder: Path) -> Finding:
+def _lacking(manifest: Manifest, plan: Plan, folder: Path) -> Finding:
     return Finding(
         rule="file-missing",
         dataset=plan.name,
         what=f"nothing of {plan.name} is in {folder}",
         path=str(folder / plan.folder),
-        where=book.where(plan.name),
+        where=manifest.where(plan.name),
         expected=len(plan.files),
         found=0,
-        mend=f"`tinytorch-datasets mirror {folder} {plan.name}` adds it.",
+        hint=f"`tinytorch-datasets mirror {folder} {plan.name}` adds it.",
     )
 
 
@@ -92,14 +94,14 @@ def _unlisted(dataset: str, folder: Path, name: str, where: str | None) -> Findi
         path=str(folder / SUMS),
         where=where,
         expected=name,
-        mend=MEND.format(folder),
+        hint=HINT.format(folder),
     )
 
 
-def _copied(book: Manifest, folder: Path, listed: Collection[str]) -> Iterator[Finding]:
+def _copied(manifest: Manifest, folder: Path, listed: Collection[str]) -> Iterator[Finding]:
     """The copy of the manifest."""
-    copy, line = folder / book.path.name, f"{book.path.name}:1"
-    tell = partial(Finding, dataset="", where=line, mend=MEND.format(folder), path=str(copy), expected=book.sha256)
+    copy, line = folder / manifest.path.name, f"{manifest.path.name}:1"
+    tell = partial(Finding, dataset="", where=line, hint=HINT.format(folder), path=str(copy), expected=manifest.sha256)
     digest = digest_or_error(copy)
     if isinstance(digest, OSError):
         gone = isinstance(digest, FileNotFoundError)
@@ -107,17 +109,17 @@ def _copied(book: Manifest, folder: Path, listed: Collection[str]) -> Iterator[F
             rule="file-missing", what=f"{copy} is missing" if gone else f"{copy} cannot be read: {digest.strerror}"
         )
         return
-    if digest.sha256 != book.sha256:
-        what = f"{copy} is another manifest: it has sha256\n    {digest.sha256}, this one has\n    {book.sha256}"
+    if digest.sha256 != manifest.sha256:
+        what = f"{copy} is another manifest: it has sha256\n    {digest.sha256}, this one has\n    {manifest.sha256}"
         yield tell(rule="file-hash", what=what, found=digest.sha256)
-    if listed and book.path.name not in listed:
-        yield _unlisted("", folder, book.path.name, line)
+    if listed and manifest.path.name not in listed:
+        yield _unlisted("", folder, manifest.path.name, line)
 
 
-def _of_sums(book: Manifest, folder: Path, lines: list[Listed] | OSError) -> Iterator[Finding]:
+def _of_sums(manifest: Manifest, folder: Path, lines: list[Listed] | OSError) -> Iterator[Finding]:
     """The list of sums, which students check by."""
-    line = f"{book.path.name}:1"
-    tell = partial(Finding, dataset="", where=line, path=str(folder / SUMS), mend=MEND.format(folder))
+    line = f"{manifest.path.name}:1"
+    tell = partial(Finding, dataset="", where=line, path=str(folder / SUMS), hint=HINT.format(folder))
     if not lines or isinstance(lines, FileNotFoundError | NotADirectoryError):
         what = f"{folder / SUMS} is missing or empty"
         yield tell(rule="file-missing", what=what, expected="a line a file")
@@ -127,13 +129,15 @@ def _of_sums(book: Manifest, folder: Path, lines: list[Listed] | OSError) -> Ite
         yield tell(rule="file-missing", what=what, expected="a line a file")
         return
     declared = {
-        f"{book.folder(name)}/{file}": (facts.sha256, book.where(name, "files", file, "sha256"), name)
-        for name, entry in book.datasets.items()
+        f"{manifest.folder(name)}/{file}": (facts.sha256, manifest.where(name, "files", file, "sha256"), name)
+        for name, entry in manifest.datasets.items()
         for file, facts in entry.files.items()
     }
     first: dict[str, int] = {}
     for number, sha256, name in lines:
-        expected, where, dataset = declared.get(name, (book.sha256 if name == book.path.name else None, line, ""))
+        expected, where, dataset = declared.get(
+            name, (manifest.sha256 if name == manifest.path.name else None, line, "")
+        )
         tell_of = partial(tell, dataset=dataset, where=where, expected=expected, found=sha256)
         if not name:
             what = f"line {number:,} of {SUMS} is not a sha256, two blanks and a file's path"
@@ -146,7 +150,7 @@ def _of_sums(book: Manifest, folder: Path, lines: list[Listed] | OSError) -> Ite
             yield tell_of(rule="file-hash", what=told + (expected or "no such file"))
 
 
-def _others(book: Manifest, folder: Path, declared: set[Path]) -> Iterator[Finding]:
+def _others(manifest: Manifest, folder: Path, declared: set[Path]) -> Iterator[Finding]:
     for path in files(folder):
         if path not in declared:
             yield Finding(
@@ -154,8 +158,8 @@ def _others(book: Manifest, folder: Path, declared: set[Path]) -> Iterator[Findi
                 dataset="",
                 what=f"{printable(path.relative_to(folder).as_posix())} is in the mirror and declared nowhere",
                 path=printable(str(path)),
-                where=f"{book.path.name}:1",
+                where=f"{manifest.path.name}:1",
                 expected="nothing",
                 found=f"{path.lstat().st_size:,} bytes",
-                mend="Remove it.",
+                hint="Remove it.",
             )

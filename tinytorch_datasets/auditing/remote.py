@@ -13,18 +13,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from tinytorch_datasets.auditing.findings import Asked, Finding
+from tinytorch_datasets.auditing.findings import Finding, ProbeResult
 from tinytorch_datasets.fetch import (
-    PATIENCE,
-    Answer,
-    GivenUp,
-    Interrupted,
+    DEFAULT_RETRY,
     Kind,
-    Patience,
+    Response,
+    RetriesExhausted,
+    RetryPolicy,
+    SourceError,
     Stop,
-    Trouble,
+    TransientError,
     Web,
-    patiently,
+    with_retries,
 )
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.plan import File, Plan
@@ -35,7 +35,7 @@ AT_ONCE = 8
 ON_THE_WAY = (Kind.NO_NETWORK, Kind.NO_ANSWER)
 
 Known = Mapping[str, Mapping[str, Any]]
-MEND = "Take it out of the manifest, or mend the mirror."
+HINT = "Take it out of the manifest, or hint the mirror."
 
 
 @dataclass(frozen=True)
@@ -52,15 +52,15 @@ class Address:
 class Reply:
     """What came of asking one address: the row for the table, findings, and what to remember of a good answer."""
 
-    asked: Asked
+    asked: ProbeResult
     findings: list[Finding] = field(default_factory=list)
     seen: dict[str, Any] | None = None
 
 
-def addresses(book: Manifest, plan: Plan) -> Iterator[Address]:
+def addresses(manifest: Manifest, plan: Plan) -> Iterator[Address]:
     """Every address of every file of a data set."""
     for file in plan.files:
-        for url, where in book.addresses(plan.name, file.name):
+        for url, where in manifest.addresses(plan.name, file.name):
             yield Address(plan.name, file, url, where)
 
 
@@ -69,14 +69,14 @@ def ask(
     *,
     deep: bool,
     known: Known,
-    patience: Patience = PATIENCE,
-    answered: Callable[[Asked], None] | None = None,
+    retry: RetryPolicy = DEFAULT_RETRY,
+    answered: Callable[[ProbeResult], None] | None = None,
 ) -> list[Reply]:
     """Ask every address, several at once. `deep` reads and hashes what it gives; `known` is what it said before."""
     replies, stop = [], Stop()
     with ThreadPoolExecutor(AT_ONCE, "address") as pool:
         try:
-            for reply in pool.map(lambda address: _Question(address, deep, known, patience, stop).reply(), wanted):
+            for reply in pool.map(lambda address: _Question(address, deep, known, retry, stop).reply(), wanted):
                 replies.append(reply)
                 if answered is not None:
                     answered(reply.asked)
@@ -86,36 +86,38 @@ def ask(
 
 
 class _Question:
-    def __init__(self, address: Address, deep: bool, known: Known, patience: Patience, stop: Stop) -> None:
-        self._address, self._deep, self._known, self._patience = address, deep, known, patience
+    def __init__(self, address: Address, deep: bool, known: Known, retry: RetryPolicy, stop: Stop) -> None:
+        self._address, self._deep, self._known, self._retry = address, deep, known, retry
         self._stop = stop
-        self._tell = partial(Finding, dataset=address.dataset, path=address.url, where=address.where, mend=MEND)
+        self._tell = partial(Finding, dataset=address.dataset, path=address.url, where=address.where, hint=HINT)
 
     def reply(self) -> Reply:
         try:
-            return patiently(self._once, self._patience, self._stop)
-        except Trouble as trouble:
-            return self._troubled(trouble)
+            return with_retries(self._once, self._retry, self._stop)
+        except SourceError as failure:
+            return self._troubled(failure)
 
-    def _troubled(self, trouble: Trouble) -> Reply:
-        if isinstance(trouble, GivenUp) or trouble.kind in ON_THE_WAY:
-            what = f"{self._address.url} could not be asked: {trouble.reason}"
-            mend = "Ask again later; if it stays so, the mirror is gone."
-            finding = self._tell(rule="mirror-silent", what=what, found=trouble.reason, mend=mend, severity="unknown")
-            return self._replied("no answer", trouble.reason, finding)
-        what = f"{self._address.url} does not give the file: {trouble.reason}"
-        finding = self._tell(rule="mirror-refuses", what=what, expected="the file", found=trouble.reason)
-        return self._replied("differs", trouble.reason, finding)
+    def _troubled(self, failure: SourceError) -> Reply:
+        if isinstance(failure, RetriesExhausted) or failure.kind in ON_THE_WAY:
+            what = f"{self._address.url} could not be asked: {failure.reason}"
+            hint = "Ask again later; if it stays so, the mirror is gone."
+            finding = self._tell(rule="mirror-silent", what=what, found=failure.reason, hint=hint, severity="unknown")
+            return self._replied("no answer", failure.reason, finding)
+        what = f"{self._address.url} does not give the file: {failure.reason}"
+        finding = self._tell(rule="mirror-refuses", what=what, expected="the file", found=failure.reason)
+        return self._replied("mismatch", failure.reason, finding)
 
     def _once(self) -> Reply:
         file = self._address.file
-        answer = Web(self._address.url, self._patience, self._stop).open(0, None)
+        answer = Web(self._address.url, self._retry, self._stop).open(0, None)
         try:
             head = b""
             while len(head) < min(HEAD_BYTES, file.bytes) and (chunk := next(answer.chunks, b"")):
                 head += chunk
             if (page := foreign(head, file.name)) is not None:
-                return self._differs("mirror-foreign", f"gives {page}", f"{file.bytes:,} bytes of {file.name}", page)
+                return self._differs(
+                    "mirror-wrong-content", f"gives {page}", f"{file.bytes:,} bytes of {file.name}", page
+                )
             length = None if answer.encoding else answer.total
             if length is not None and length != file.bytes:
                 told = f"gives {length:,} bytes, declared are {file.bytes:,}"
@@ -128,22 +130,22 @@ class _Question:
                     rule="mirror-mute",
                     what=f"{self._address.url} {told}",
                     expected=file.bytes,
-                    mend="`audit --deep` reads it to its end.",
+                    hint="`audit --deep` reads it to its end.",
                     severity="warning",
                 )
-                return self._replied("as declared", told, finding)
+                return self._replied("ok", told, finding)
             return self._drifted(answer)
         finally:
             answer.close()
 
-    def _hashed(self, head: bytes, answer: Answer) -> Reply:
+    def _hashed(self, head: bytes, answer: Response) -> Reply:
         file, digest, came = self._address.file, hashlib.sha256(head), len(head)
         while came <= file.bytes and (chunk := next(answer.chunks, b"")):
             digest.update(chunk)
             came += len(chunk)
         if came < file.bytes and answer.total == file.bytes:
             reason = f"the connection ended after {came:,} of {file.bytes:,} bytes"
-            raise Interrupted(reason)
+            raise TransientError(reason)
         if came != file.bytes:
             more = "or more " if came > file.bytes else ""
             told = f"gives {came:,} bytes {more}, declared are {file.bytes:,}".replace(" ,", ",")
@@ -151,14 +153,14 @@ class _Question:
         if digest.hexdigest() != file.sha256:
             told = f"gives bytes of sha256\n    {digest.hexdigest()}, declared is\n    {file.sha256}"
             return self._differs("mirror-hash", told, file.sha256, digest.hexdigest())
-        return Reply(self._asked("as declared", "every byte"), seen=self._seen(answer))
+        return Reply(self._asked("ok", "every byte"), seen=self._seen(answer))
 
-    def _drifted(self, answer: Answer) -> Reply:
+    def _drifted(self, answer: Response) -> Reply:
         """Compare with what the address said when it was last known to be right."""
         seen, before = self._seen(answer), self._known.get(self._address.url)
         moved = [key for key in ("etag", "last_modified") if before and before.get(key) not in (None, seen.get(key))]
         if not moved or before is None:
-            return Reply(self._asked("as declared", "length"), seen=seen)
+            return Reply(self._asked("ok", "length"), seen=seen)
         # An ETag alone may differ from server to server of one host; the date of the file does not.
         grave = "last_modified" in moved or not before.get("last_modified")
         changes = ", ".join(f"{key} was {before[key]!r}, is {seen.get(key)!r}" for key in moved)
@@ -167,21 +169,21 @@ class _Question:
             what=f"{self._address.url} was changed, at the same length: {changes}",
             expected={key: before[key] for key in moved},
             found={key: seen.get(key) for key in moved},
-            mend="`audit --deep` reads and hashes it; with --remember it notes what is right now.",
+            hint="`audit --deep` reads and hashes it; with --remember it notes what is right now.",
             severity="error" if grave else "warning",
         )
-        return self._replied("differs" if grave else "as declared", changes, finding)
+        return self._replied("mismatch" if grave else "ok", changes, finding)
 
-    def _seen(self, answer: Answer) -> dict[str, Any]:
+    def _seen(self, answer: Response) -> dict[str, Any]:
         told = {"etag": answer.headers.get("ETag"), "last_modified": answer.headers.get("Last-Modified")}
         return {"bytes": self._address.file.bytes, **{key: value for key, value in told.items() if value}}
 
     def _differs(self, rule: str, told: str, expected: Any, found: Any) -> Reply:
         finding = self._tell(rule=rule, what=f"{self._address.url} {told}", expected=expected, found=found)
-        return self._replied("differs", told.partition("\n")[0], finding)
+        return self._replied("mismatch", told.partition("\n")[0], finding)
 
     def _replied(self, answer: Any, told: str, finding: Finding) -> Reply:
         return Reply(self._asked(answer, told), [finding])
 
-    def _asked(self, answer: Any, told: str) -> Asked:
-        return Asked(self._address.dataset, self._address.url, answer, told)
+    def _asked(self, answer: Any, told: str) -> ProbeResult:
+        return ProbeResult(self._address.dataset, self._address.url, answer, told)

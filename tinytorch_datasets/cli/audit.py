@@ -25,7 +25,7 @@ from tinytorch_datasets.errors import ManifestError, StorageError, UsageError
 from tinytorch_datasets.settings import OFFLINE, Settings
 
 if TYPE_CHECKING:
-    from tinytorch_datasets.auditing.findings import Asked, Report
+    from tinytorch_datasets.auditing.findings import ProbeResult, Report
 
 
 FILE = click.Path(path_type=Path)
@@ -73,8 +73,8 @@ def audit(
 ) -> None:
     """Check everything on disk against the manifest; exit 1 if anything differs.
 
-    Every byte is hashed; sample counts, shapes, dtypes, ranges and contracts are compared. Opens no socket
-    unless --remote is given. Exit 0 all well, 1 findings, 2 the manifest or the call is wrong, 3 only the
+    Every byte is hashed; sample counts, shapes, dtypes, ranges and checks are compared. Opens no socket
+    unless --remote is given. Exit 0 all ok, 1 findings, 2 the manifest or the call is wrong, 3 only the
     network failed.
 
     \b
@@ -97,7 +97,7 @@ def audit(
         msg = f"--remote opens sockets, and {forbidden_by} forbids it"
         raise click.UsageError(msg)
 
-    def tell(asked: Asked) -> None:
+    def tell(asked: ProbeResult) -> None:
         say(console.address(asked), err=True)
 
     when_interrupted(NOT_KEPT)
@@ -150,7 +150,7 @@ def _written(report: Report, *, junit: Path | None, sarif: Path | None) -> None:
                 with whole_file(path.absolute()) as out:
                     out.write(text())
             except StorageError as error:  # not 1: that would say that data differs
-                raise UsageError(error.what, mend="Name a place that can be written to.") from error
+                raise UsageError(error.what, hint="Name a place that can be written to.") from error
 
 
 def _annotated(report: Report, *, err: bool) -> None:
@@ -164,4 +164,4 @@ def _annotated(report: Report, *, err: bool) -> None:
                 out.write(github.summary(report))
         except OSError as error:
             what = f"{page} cannot be written: {error.strerror}"
-            raise UsageError(what, mend="Let GITHUB_STEP_SUMMARY name a file that can be written to.") from error
+            raise UsageError(what, hint="Let GITHUB_STEP_SUMMARY name a file that can be written to.") from error

@@ -44,7 +44,7 @@ def say(text: str = "", *, err: bool = False, nl: bool = True) -> None:
     except OSError as error:
         _deafen(stream)
         what = f"{'stderr' if err else 'stdout'} cannot be written: {error.strerror}"
-        raise StorageError(what, mend="Make room, or send it elsewhere.", path=Path(stream.name)) from error
+        raise StorageError(what, hint="Make room, or send it elsewhere.", path=Path(stream.name)) from error
 
 
 def say_json(value: Any) -> None:
@@ -59,7 +59,7 @@ def _deafen(stream: TextIO) -> None:
     os.close(nowhere)
 
 
-# Whoever meets one of these can mend the manifest or the call; every other error is about the data.
+# Whoever meets one of these can hint the manifest or the call; every other error is about the data.
 MISUSE = (errors.ManifestError, errors.LockError, errors.UsageError, errors.UnknownName)
 
 KEPT = "what came so far is kept, and the same command goes on from there"
@@ -78,7 +78,7 @@ class Group(click.Group):
             return super().invoke(ctx)
         except DatasetError as error:
             say(f"error: {error}", err=True)
-            ctx.exit(ExitCode.MISUSED if isinstance(error, MISUSE) else ExitCode.DIFFERS)
+            ctx.exit(ExitCode.USAGE if isinstance(error, MISUSE) else ExitCode.MISMATCH)
         except KeyboardInterrupt:
             say(f"\ninterrupted; {ctx.meta.get(_INTERRUPTED, KEPT)}", err=True)
             ctx.exit(ExitCode.INTERRUPTED)
@@ -142,14 +142,14 @@ def load(manifest: Path | None) -> Manifest:
 
 @contextmanager
 def writing_to(place: Path) -> Iterator[None]:
-    """What is written here was named by the person: where it cannot be, another place is the mend."""
+    """What is written here was named by the person: where it cannot be, another place is the hint."""
     try:
         yield
     except StorageError as error:
         if error.path.absolute().is_relative_to(place.absolute()) or place.absolute().is_relative_to(
             error.path.absolute()
         ):
-            error.mend = "Name a place that can be written to."
+            error.hint = "Name a place that can be written to."
         raise
 
 

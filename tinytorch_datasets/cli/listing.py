@@ -22,10 +22,10 @@ PIPED_COLUMNS = 200
 NARROWEST_SPLITS = 12  # with which the packaged manifest fits the usual 80 columns
 
 
-def row(book: Manifest, name: str) -> dict[str, Any]:
+def row(manifest: Manifest, name: str) -> dict[str, Any]:
     """What there is to know of a data set at a glance, in plain values."""
-    entry = book.entry(name)
-    root = pipeline.planned(book, name, pipeline.places(book)).root
+    entry = manifest.entry(name)
+    root = pipeline.planned(manifest, name, pipeline.places(manifest)).root
     present = [file for file in entry.files if (root / file).is_file()]
     return {
         "name": name,
@@ -74,9 +74,9 @@ def canvas() -> tuple[Console, StringIO]:
     return Console(file=drawn, force_terminal=watched, width=columns, highlight=False), drawn
 
 
-def described(book: Manifest, name: str) -> None:
+def described(manifest: Manifest, name: str) -> None:
     """Print one entry in full: a label a fact, what is not declared left out."""
-    entry, one = book.entry(name), row(book, name)
+    entry, one = manifest.entry(name), row(manifest, name)
     facts: list[tuple[str, list[str | None]]] = [
         ("name", [name]),
         ("title", [entry.title]),
@@ -85,16 +85,16 @@ def described(book: Manifest, name: str) -> None:
         ("folder", [shown(one["path"])]),
         ("format", [entry.format, *(f"{key}: {value}" for key, value in entry.options.items())]),
         ("fields", [_field(field, declared) for field, declared in entry.fields.items()]),
-        ("classes", [", ".join(book.plan(name).classes or ())]),
+        ("classes", [", ".join(manifest.plan(name).classes or ())]),
         ("splits", [f"{split}: {samples:,} samples" for split, samples in one["splits"].items()]),
         ("size", [f"{readable(entry.bytes)} ({entry.bytes:,} bytes)"]),
         ("files", [f"{file.sha256}  {path}" for path, file in entry.files.items()]),
-        ("mirrors", [address for address, _ in book.addresses(name)]),
+        ("mirrors", [address for address, _ in manifest.addresses(name)]),
         ("licence", [entry.license]),
         ("source", [entry.source]),
         ("cite", [entry.citation]),
         ("used by", list(entry.used_by)),
-        ("declared", [book.where(name)]),
+        ("declared", [manifest.where(name)]),
     ]
     for label, lines in facts:
         for i, line in enumerate(filter(None, lines)):

@@ -1,7 +1,7 @@
 """The command line: `tinytorch-datasets` and its commands.
 
-stdout is the answer (and ``--json`` gives it to programs), stderr is the story. Exit 0 all well, 1 something
-differs or could not be had, 2 the manifest or the call is wrong, 3 only the network failed, 130 interrupted.
+stdout is the answer (and ``--json`` gives it to programs), stderr is the story. Exit 0 all ok, 1 something
+differs or could not be downloaded, 2 the manifest or the call is wrong, 3 only the network failed, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def list_(manifest: Path | None, as_json: bool) -> None:
     """
     from tinytorch_datasets.cli import listing
 
-    book = load(manifest)
-    rows = [listing.row(book, name) for name in book.datasets]
+    loaded = load(manifest)
+    rows = [listing.row(loaded, name) for name in loaded.datasets]
     if as_json:
         say_json(rows)
     else:
@@ -59,12 +59,12 @@ def info(name: str, manifest: Path | None, as_json: bool) -> None:
     """
     from tinytorch_datasets.cli import listing
 
-    book = load(manifest)
+    loaded = load(manifest)
     if as_json:
-        entry, row = book.entry(name), listing.row(book, name)
+        entry, row = loaded.entry(name), listing.row(loaded, name)
         say_json({"name": name, **entry.model_dump(mode="json"), "on_disk": row["on_disk"], "path": row["path"]})
     else:
-        listing.described(book, name)
+        listing.described(loaded, name)
 
 
 @main.command()
@@ -94,18 +94,18 @@ def get(
     from tinytorch_datasets.cli import listing
     from tinytorch_datasets.report.console import shown
 
-    book = load(manifest)
+    loaded = load(manifest)
     if bool(names) == everything:
         msg = "name the data sets to get, or --all" + (", not both" if names else "")
         raise click.UsageError(msg)
-    wanted = names or tuple(book.datasets)
+    wanted = names or tuple(loaded.datasets)
     for name in wanted:
-        book.entry(name)  # a wrong name is told before the first byte is fetched
+        loaded.entry(name)  # a wrong name is told before the first byte is fetched
     arrived = []
     for name in wanted:
-        dataset = api.get(name, manifest=book, mirror=mirror, offline=offline, verify=verify)
+        dataset = api.get(name, manifest=loaded, mirror=mirror, offline=offline, verify=verify)
         splits = {split: len(samples) for split, samples in dataset.items()}
-        arrived.append({"name": name, "splits": splits, "path": listing.row(book, name)["path"]})
+        arrived.append({"name": name, "splits": splits, "path": listing.row(loaded, name)["path"]})
         if not as_json:
             say(f"{name}: {listing.counts(splits)}; {shown(arrived[-1]['path'])}")
     if as_json:
@@ -129,13 +129,13 @@ def show(name: str, split: str | None, count: int, seed: int, manifest: Path | N
     from tinytorch_datasets import api
     from tinytorch_datasets.cli import pictures
 
-    book = load(manifest)
-    dataset = api.get(name, manifest=book)
+    loaded = load(manifest)
+    dataset = api.get(name, manifest=loaded)
     samples = pictures.chosen(dataset[split or next(iter(dataset))], count, seed)
     if as_json:
         say_json(pictures.plain(samples))
     else:
-        pictures.show(book.entry(name), samples)
+        pictures.show(loaded.entry(name), samples)
 
 
 @main.command()
@@ -174,11 +174,11 @@ def clean(names: tuple[str, ...], arrays: bool, manifest: Path | None, as_json: 
     from tinytorch_datasets import pipeline
     from tinytorch_datasets.progress import readable
 
-    book = load(manifest)
-    where = pipeline.places(book)
-    plans = [pipeline.planned(book, name, where) for name in names or tuple(book.datasets)]
-    spared = pipeline.shipped_files(book, where)
-    freed = {plan.name: pipeline.clean(plan, where, downloads=not arrays, sparing=spared) for plan in plans}
+    loaded = load(manifest)
+    locations = pipeline.places(loaded)
+    plans = [pipeline.planned(loaded, name, locations) for name in names or tuple(loaded.datasets)]
+    spared = pipeline.shipped_files(loaded, locations)
+    freed = {plan.name: pipeline.clean(plan, locations, downloads=not arrays, sparing=spared) for plan in plans}
     if as_json:
         say_json([{"name": name, "bytes": count} for name, count in freed.items()])
         return

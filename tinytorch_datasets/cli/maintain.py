@@ -169,9 +169,9 @@ def mirror(
     from tinytorch_datasets.progress import readable
     from tinytorch_datasets.report.console import plural
 
-    book = load(manifest)
+    loaded = load(manifest)
     for name in names:
-        book.entry(name)  # a wrong name is told before the first byte is copied
+        loaded.entry(name)  # a wrong name is told before the first byte is copied
 
     def told(one: copying.Mirrored) -> None:
         line = (
@@ -181,7 +181,7 @@ def mirror(
             say(line, err=serve)
 
     with writing_to(folder):
-        done = copying.mirror(book, folder, names, source=source, offline=offline, done=told)
+        done = copying.mirror(loaded, folder, names, source=source, offline=offline, done=told)
     if as_json:
         say_json([{"name": one.name, "copied": one.copied, "kept": one.kept, "bytes": one.bytes} for one in done])
     if serve:
@@ -224,7 +224,7 @@ def compile_(check: bool) -> None:
         return
     if not beside.exists() or beside.read_bytes() != written:
         what = f"{told} is not there" if not beside.exists() else f"{told} is not what the manifest says now"
-        raise DatasetError(what, mend="Run `tinytorch-datasets compile`.")
+        raise DatasetError(what, hint="Run `tinytorch-datasets compile`.")
     say(f"{told}: as the manifest says")
 
 
@@ -244,11 +244,11 @@ def provenance(names: tuple[str, ...], manifest: Path | None, as_json: bool) -> 
     from tinytorch_datasets.auditing import lockfile
 
     when_interrupted(NOT_KEPT)
-    book = load(manifest)
+    loaded = load(manifest)
     with bar("hashing") as step:
-        record = lockfile.record(book, names, step=step)
+        record = lockfile.record(loaded, names, step=step)
     if as_json:
         say_json(record)
         return
     for name in record["datasets"]:
-        say(origin(name, book.entry(name), book.path, book.sha256))
+        say(origin(name, loaded.entry(name), loaded.path, loaded.sha256))

@@ -4,9 +4,9 @@
     Brought             one of them, and its stamp
     leftovers           what interrupted fetches of a file have left beside it
     usual_places        where other libraries keep what they downloaded
-    Patience            how long to wait, how often to try
-    Web                 one address, which gives an Answer or raises a Trouble, of a Kind; some are Interrupted
-    patiently           asks again after those, until it has GivenUp
+    RetryPolicy            how long to wait, how often to try
+    Web                 one address, which gives an Response or raises a SourceError, of a Kind; some are TransientError
+    with_retries           asks again after those, until it has RetriesExhausted
     Stop                what ends every wait
 
 One file's way: its lock (`_lock`), a file that another library keeps (`_neighbours`), its mirrors in turn (`_trip`,
@@ -21,37 +21,46 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinytorch_datasets.concurrency import Stop
-from tinytorch_datasets.fetch.base import Answer, Brought, GivenUp, Interrupted, Kind, Trouble, is_here, place_of
+from tinytorch_datasets.fetch.base import (
+    Brought,
+    Kind,
+    Response,
+    RetriesExhausted,
+    SourceError,
+    TransientError,
+    is_here,
+    place_of,
+)
 from tinytorch_datasets.fetch.partial import leftovers
-from tinytorch_datasets.fetch.patience import PATIENCE, Patience
+from tinytorch_datasets.fetch.retry import DEFAULT_RETRY, RetryPolicy
 from tinytorch_datasets.fetch.reuse import usual_places
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.progress import Progress
 
 if TYPE_CHECKING:
     from tinytorch_datasets.fetch.http import Web
-    from tinytorch_datasets.fetch.mirrors import patiently
+    from tinytorch_datasets.fetch.mirrors import with_retries
 
 
 __all__ = [
-    "PATIENCE",
-    "Answer",
+    "DEFAULT_RETRY",
+    "Response",
     "Brought",
-    "GivenUp",
-    "Interrupted",
+    "RetriesExhausted",
+    "TransientError",
     "Kind",
-    "Patience",
+    "RetryPolicy",
     "Stop",
-    "Trouble",
+    "SourceError",
     "Web",
     "fetch",
     "leftovers",
-    "patiently",
+    "with_retries",
     "usual_places",
 ]
 
 # Imported when they are asked for: with them comes what a cached data set never needs.
-_LATER = {"Web": "http", "patiently": "mirrors"}
+_LATER = {"Web": "http", "with_retries": "mirrors"}
 
 
 def __getattr__(name: str) -> Any:
@@ -74,7 +83,7 @@ def fetch(
     progress: Progress | None = None,
     dataset: str = "",
     neighbours: Sequence[Path] | None = None,
-    patience: Patience = PATIENCE,
+    retry: RetryPolicy = DEFAULT_RETRY,
 ) -> list[Brought]:
     """Bring what is missing of a data set's files.
 
@@ -91,7 +100,7 @@ def fetch(
             the file is in its place. None for bars on a terminal, and one plain line a file elsewhere, on stderr.
         dataset: The data set's name, for the commands that errors tell.
         neighbours: Where to look before fetching; None for `usual_places()`.
-        patience: How long to wait, how often to try.
+        retry: How long to wait, how often to try.
 
     Returns:
         Those brought now, each hashed and found right on its way in, with its stamp as it was then.
@@ -117,6 +126,6 @@ def fetch(
         locks=locks.absolute(),
         dataset=dataset,
         neighbours=usual_places() if neighbours is None else neighbours,
-        patience=patience,
+        retry=retry,
     )
     return errand.run(progress)

@@ -1,17 +1,17 @@
-"""`Source`, `Answer`, and the tree of their errors.
+"""`Source`, `Response`, and the tree of their errors.
 
-A mirror gives an Answer, or it raises one of these:
+A mirror gives an Response, or it raises one of these:
 
-    Trouble                 the answer is of no use; `reason` says why, in words for the person who waits
-    |-- Refused             and asking again would not help: on to the next mirror
-    |   `-- GivenUp         or helps no more: it was asked again and again, or wants to be left alone for too long
-    |-- Interrupted         but asking again may help, after `wait_s` if the mirror said so
-    |   |-- Lost            the connection ended too early
-    |   `-- Slow            nothing comes, or hardly anything: another mirror, if there is one
-    |-- Afresh              to a request for the rest; it may still give the whole
-    `-- Wrong               because the bytes are not the promised ones
+    SourceError                the response is of no use; `reason` says why, in words for the person who waits
+    |-- PermanentError         and asking again would not help: on to the next mirror
+    |   `-- RetriesExhausted   or helps no more: asked again and again, or to be left alone for too long
+    |-- TransientError         but asking again may help, after `wait_s` if the mirror said so
+    |   |-- ConnectionLost     the connection ended too early
+    |   `-- TooSlow            nothing comes, or hardly anything: another mirror, if there is one
+    |-- RangeNotSupported      to a request for the rest; it may still give the whole
+    `-- WrongContent           because the bytes are not the declared ones
 
-Where it decides what a person does about it, a Trouble also has a `kind`.
+Where it decides what a person does about it, a SourceError also has a `kind`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tinytorch_datasets.plan import File
 from tinytorch_datasets.verify.files import check_size, get_anew
 
 if TYPE_CHECKING:
-    from tinytorch_datasets.storage.memmap import Stamp
+    from tinytorch_datasets.storage.memmap import StatSignature
 
 
 CHUNK_BYTES = 2**20  # the most one read asks for; it returns with what is there
@@ -42,28 +42,28 @@ class Kind(Enum):
     LOGIN_PAGE = auto()  # a page came in place of the file, perhaps from whoever runs the network
 
 
-class Trouble(Exception):
-    """The answer is of no use."""
+class SourceError(Exception):
+    """The response is of no use."""
 
     def __init__(self, reason: str, *, kind: Kind | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.kind = kind
 
-    def for_good(self) -> Refused:
-        """The same trouble, once it is not to be tried again."""
-        return Refused(self.reason, kind=self.kind)
+    def for_good(self) -> PermanentError:
+        """The same failure, once it is not to be tried again."""
+        return PermanentError(self.reason, kind=self.kind)
 
 
-class Refused(Trouble):
+class PermanentError(SourceError):
     """Asking again would not help."""
 
 
-class GivenUp(Refused):
+class RetriesExhausted(PermanentError):
     """Asking again might help one day, but it was done often enough."""
 
 
-class Interrupted(Trouble):
+class TransientError(SourceError):
     """Asking again may help."""
 
     def __init__(self, reason: str, *, wait_s: float | None = None) -> None:
@@ -71,27 +71,27 @@ class Interrupted(Trouble):
         self.wait_s = wait_s
 
 
-class Lost(Interrupted):
+class ConnectionLost(TransientError):
     """The connection ended too early."""
 
     def __init__(self) -> None:
         super().__init__("the connection was lost")
 
 
-class Slow(Interrupted):
+class TooSlow(TransientError):
     """Nothing comes, or hardly anything."""
 
 
-class Afresh(Trouble):
+class RangeNotSupported(SourceError):
     """The mirror cannot go on from where the part ends; it may still give the whole."""
 
 
-class Wrong(Trouble):
+class WrongContent(SourceError):
     """The bytes are not the promised ones."""
 
 
 @dataclass
-class Answer:
+class Response:
     """A body on its way.
 
     Attributes:
@@ -121,7 +121,7 @@ class Source(Protocol):
     name: str
     host: str | None
 
-    def open(self, start: int, validator: str | None) -> Answer:
+    def open(self, start: int, validator: str | None) -> Response:
         """The file from byte `start` on, or from its beginning if the mirror prefers."""
         ...
 
@@ -133,7 +133,7 @@ class Brought(NamedTuple):
     """
 
     file: File
-    seen: Stamp | None
+    seen: StatSignature | None
 
 
 def place_of(name: str, into: Path) -> Path:
@@ -141,14 +141,14 @@ def place_of(name: str, into: Path) -> Path:
     path = PurePosixPath(name)
     if path.is_absolute() or not path.parts or ".." in path.parts or "\\" in name or "\0" in name:
         what = f"{name!r}: a file's name may not leave its folder"
-        raise StorageError(what, path=into, mend="Correct the name in the manifest.")
+        raise StorageError(what, path=into, hint="Correct the name in the manifest.")
     return into.joinpath(*path.parts)
 
 
 def is_here(file: File, target: Path, dataset: str) -> bool:
     """Whether the file is on disk, at its declared size. Raises HashMismatch if it is, at another."""
     try:
-        check_size(target, file, mend=get_anew(dataset))
+        check_size(target, file, hint=get_anew(dataset))
     except MissingFile:
         return False
     return True

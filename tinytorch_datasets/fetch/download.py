@@ -14,10 +14,10 @@ from pathlib import Path
 
 from tinytorch_datasets.concurrency import Stop, together
 from tinytorch_datasets.errors import FetchError, OfflineError, StorageError
-from tinytorch_datasets.fetch.base import Brought, Kind, Trouble, is_here, place_of
+from tinytorch_datasets.fetch.base import Brought, Kind, SourceError, is_here, place_of
 from tinytorch_datasets.fetch.mirrors import Slots, Trip
 from tinytorch_datasets.fetch.partial import Part, lone_part, part_beside, progress_of, sweep
-from tinytorch_datasets.fetch.patience import Patience
+from tinytorch_datasets.fetch.retry import RetryPolicy
 from tinytorch_datasets.fetch.reuse import Neighbours
 from tinytorch_datasets.fetch.sources import missing_folder, sources_of
 from tinytorch_datasets.plan import File
@@ -34,21 +34,23 @@ def command(dataset: str) -> str:
 
 
 def not_brought(
-    file: File, tried: Sequence[tuple[str, Trouble]], target: Path, dataset: str, bytes_here: int
+    file: File, tried: Sequence[tuple[str, SourceError]], target: Path, dataset: str, bytes_here: int
 ) -> FetchError:
-    """The error for a file that no mirror gave. `tried` has the trouble with each."""
-    told = tuple((url, trouble.reason) for url, trouble in tried)
+    """The error for a file that no mirror gave. `tried` has the failure with each."""
+    told = tuple((url, failure.reason) for url, failure in tried)
     if not tried:
         what = f"{file.name}: no mirror is declared for this file"
-        mend = f"Put the file itself at {target}, or name a mirror with TINYTORCH_DATASETS_MIRROR."
+        hint = f"Put the file itself at {target}, or name a mirror with TINYTORCH_DATASETS_MIRROR."
     else:
         mirrors = "the one mirror" if len(tried) == 1 else f"any of {len(tried)} mirrors"
-        what = "\n".join((f"{file.name} could not be had from {mirrors}:", *(f"  {url}: {why}" for url, why in told)))
-        mend = _mend([trouble.kind for _, trouble in tried], target, dataset, bytes_here)
-    return FetchError(what, where=file.where or None, mend=mend, file=file.name, tried=told)
+        what = "\n".join(
+            (f"{file.name} could not be downloaded from {mirrors}:", *(f"  {url}: {why}" for url, why in told))
+        )
+        hint = _hint([failure.kind for _, failure in tried], target, dataset, bytes_here)
+    return FetchError(what, where=file.where or None, hint=hint, file=file.name, tried=told)
 
 
-def _mend(kinds: Sequence[Kind | None], target: Path, dataset: str, bytes_here: int) -> str:
+def _hint(kinds: Sequence[Kind | None], target: Path, dataset: str, bytes_here: int) -> str:
     again = f"run {command(dataset)} again"
     kept = f" ({bytes_here:,} bytes are kept)" if bytes_here else ""
     if Kind.LOGIN_PAGE in kinds:
@@ -71,14 +73,14 @@ def not_here(missing: Sequence[File], dataset: str, into: Path, astray: Path | N
     count, are, them = ("1 file", "is", "it") if len(missing) == 1 else (f"{len(missing)} files", "are", "them")
     lines = [f"{count}{whose} {are} not here, and offline nothing is fetched:"]
     lines += [f"  {file.name}, {file.bytes:,} bytes" for file in missing]
-    mend = f"Run {command(dataset)} where there is a network, or put {them} into {into}."
+    hint = f"Run {command(dataset)} where there is a network, or put {them} into {into}."
     if astray is not None:
         lines.append(f"  {astray}: there is no such folder")
-        mend = f"{ANOTHER}. Or r{mend[1:]}"
+        hint = f"{ANOTHER}. Or r{hint[1:]}"
     return OfflineError(
         "\n".join(lines),
         where=missing[0].where or None,
-        mend=mend,
+        hint=hint,
         file=missing[0].name,
         tried=(),
         missing=tuple((file.name, file.bytes) for file in missing),
@@ -121,8 +123,8 @@ def make_sure_of_room(folder: Path, bytes_to_come: int) -> None:
         free = shutil.disk_usage(folder).free
     if bytes_to_come > free:
         what = f"{folder}: {bytes_to_come:,} bytes are still to come, and the disk has room for {free:,}"
-        mend = f"Free some room, or {ELSEWHERE} on a larger disk."
-        raise StorageError(what, mend=mend, path=folder, errno=errno.ENOSPC)
+        hint = f"Free some room, or {ELSEWHERE} on a larger disk."
+        raise StorageError(what, hint=hint, path=folder, errno=errno.ENOSPC)
 
 
 log = logging.getLogger("tinytorch_datasets.fetch")
@@ -142,13 +144,13 @@ class Errand:
         locks: Path,
         dataset: str,
         neighbours: Sequence[Path],
-        patience: Patience,
+        retry: RetryPolicy,
     ) -> None:
         self._files, self._into, self._folder = files, into, folder
         self._mirror, self._offline, self._locks = mirror, offline, locks
-        self._dataset, self._places, self._patience = dataset, neighbours, patience
+        self._dataset, self._places, self._retry = dataset, neighbours, retry
         self._stop = Stop()
-        self._slots = Slots(patience)
+        self._slots = Slots(retry)
         self._turn_to_tell = threading.Lock()
         self._not_here: list[File] = []  # offline only
 
@@ -168,9 +170,9 @@ class Errand:
         came = together(
             jobs,
             self._stop,
-            workers=self._patience.connections_in_all,
-            poll_s=self._patience.poll_s,
-            farewell_s=self._patience.farewell_s,
+            workers=self._retry.connections_in_all,
+            poll_s=self._retry.poll_s,
+            farewell_s=self._retry.farewell_s,
         )
         brought = [one for one in came if one is not None]
         if self._not_here:
@@ -187,9 +189,9 @@ class Errand:
             label,
             so_far=partial(progress_of, target),
             stop=self._stop,
-            poll_s=self._patience.poll_s,
-            told_after_s=self._patience.lock_told_after_s,
-            silence_s=self._patience.holder_silence_s,
+            poll_s=self._retry.poll_s,
+            told_after_s=self._retry.lock_told_after_s,
+            silence_s=self._retry.holder_silence_s,
         )
         with lock as is_ours:
             if is_here(file, target, self._dataset):
@@ -214,18 +216,18 @@ class Errand:
             folder=self._folder,
             mirror=self._mirror,
             offline=self._offline,
-            patience=self._patience,
+            retry=self._retry,
             stop=self._stop,
         )
-        trip = Trip(file, sources, patience=self._patience, stop=self._stop, slots=self._slots, tell=tell)
+        trip = Trip(file, sources, retry=self._retry, stop=self._stop, slots=self._slots, tell=tell)
         if trip.bring(part):
             return True
-        tried = [(turn.source.name, turn.trouble) for turn in trip.turns]
+        tried = [(turn.source.name, turn.failure) for turn in trip.turns]
         if self._offline:
             log.info(
                 "%s: %s",
                 file.name,
-                "; ".join(f"{name}: {trouble}" for name, trouble in tried) or "no folder to look in",
+                "; ".join(f"{name}: {failure}" for name, failure in tried) or "no folder to look in",
             )
             self._not_here.append(file)
             return False

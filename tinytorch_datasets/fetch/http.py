@@ -18,8 +18,18 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from tinytorch_datasets.concurrency import Stop
-from tinytorch_datasets.fetch.base import CHUNK_BYTES, Afresh, Answer, Interrupted, Kind, Lost, Refused, Slow, Trouble
-from tinytorch_datasets.fetch.patience import Patience
+from tinytorch_datasets.fetch.base import (
+    CHUNK_BYTES,
+    ConnectionLost,
+    Kind,
+    PermanentError,
+    RangeNotSupported,
+    Response,
+    SourceError,
+    TooSlow,
+    TransientError,
+)
+from tinytorch_datasets.fetch.retry import RetryPolicy
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES, quoted, said_by_a_store
 
 if TYPE_CHECKING:
@@ -29,8 +39,8 @@ if TYPE_CHECKING:
 UNREACHABLE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
 
 
-def trouble_of(error: BaseException, patience: Patience) -> Trouble:
-    """The trouble that an exception stands for, in our words. None of theirs ever reaches a user."""
+def source_error_of(error: BaseException, retry: RetryPolicy) -> SourceError:
+    """The failure that an exception stands for, in our words. None of theirs ever reaches a user."""
     import requests  # heavy, and loaded already by whoever has an exception of it
     import urllib3.exceptions as u3
 
@@ -40,32 +50,32 @@ def trouble_of(error: BaseException, patience: Patience) -> Trouble:
         return next((cause for cause in causes if isinstance(cause, kinds)), None)
 
     if (cause := first(ssl.SSLCertVerificationError)) and isinstance(cause, ssl.SSLCertVerificationError):
-        return Refused(f"its TLS certificate is not trusted: {cause.verify_message}")
+        return PermanentError(f"its TLS certificate is not trusted: {cause.verify_message}")
     if first(ssl.SSLEOFError, ssl.SSLZeroReturnError):
-        return Lost()
+        return ConnectionLost()
     if first(requests.exceptions.ProxyError, u3.ProxyError):
-        return Refused("the proxy that the environment names cannot be used", kind=Kind.NO_ANSWER)
+        return PermanentError("the proxy that the environment names cannot be used", kind=Kind.NO_ANSWER)
     if first(socket.gaierror):
-        return Refused("its host name cannot be found (is there a network?)", kind=Kind.NO_NETWORK)
+        return PermanentError("its host name cannot be found (is there a network?)", kind=Kind.NO_NETWORK)
     if first(ConnectionRefusedError):
-        return Refused("the connection was refused", kind=Kind.NO_ANSWER)
+        return PermanentError("the connection was refused", kind=Kind.NO_ANSWER)
     if any(isinstance(cause, OSError) and cause.errno in UNREACHABLE for cause in causes):
-        return Refused("its host cannot be reached (is there a network?)", kind=Kind.NO_NETWORK)
+        return PermanentError("its host cannot be reached (is there a network?)", kind=Kind.NO_NETWORK)
     if first(requests.exceptions.ConnectTimeout):
-        return Slow(f"no connection within {patience.connect_timeout_s:g} s")
+        return TooSlow(f"no connection within {retry.connect_timeout_s:g} s")
     if first(requests.exceptions.ReadTimeout, u3.ReadTimeoutError, TimeoutError):
-        return Slow(f"nothing came for {patience.read_timeout_s:g} s")
+        return TooSlow(f"nothing came for {retry.read_timeout_s:g} s")
     if cause := first(ssl.SSLError, requests.exceptions.SSLError, u3.SSLError):
-        return Refused(f"TLS failed: {getattr(cause, 'reason', None) or 'no more is known'}")
+        return PermanentError(f"TLS failed: {getattr(cause, 'reason', None) or 'no more is known'}")
     if first(ConnectionResetError, BrokenPipeError, http.client.RemoteDisconnected, http.client.IncompleteRead):
-        return Lost()
+        return ConnectionLost()
     if first(u3.IncompleteRead, u3.InvalidChunkLength):
-        return Lost()
+        return ConnectionLost()
     if cause := first(http.client.HTTPException):
-        return Interrupted(f"what it answered is not HTTP ({type(cause).__name__})")
+        return TransientError(f"what it answered is not HTTP ({type(cause).__name__})")
     if first(ValueError, u3.LocationValueError):  # requests' InvalidURL and its kin, IDNA's UnicodeError
-        return Refused("this is not an address that can be opened")
-    return Interrupted(f"the connection failed ({type(error).__name__})")
+        return PermanentError("this is not an address that can be opened")
+    return TransientError(f"the connection failed ({type(error).__name__})")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -93,14 +103,14 @@ CONTENT_RANGE = re.compile(rf"bytes (\d{{1,{DIGITS}}})-(\d{{1,{DIGITS}}})/(\d{{1
 class Web:
     """One file at one http or https address."""
 
-    def __init__(self, url: str, patience: Patience, stop: Stop) -> None:
+    def __init__(self, url: str, retry: RetryPolicy, stop: Stop) -> None:
         self.url = url
         self.name = without_password(url)
         self.host: str | None = url.split("/", 3)[2].rpartition("@")[2].lower()
-        self._patience = patience
+        self._retry = retry
         self._stop = stop
 
-    def open(self, start: int, validator: str | None) -> Answer:
+    def open(self, start: int, validator: str | None) -> Response:
         """Ask for the file from byte `start` on. The body is read as it is iterated over."""
         headers = dict(HEADERS)
         if start:
@@ -109,53 +119,53 @@ class Web:
                 headers["If-Range"] = validator
         with ExitStack() as opened:
             with self._in_our_words():
-                response = self._get(headers, opened)
-            opened.callback(response.close)
-            opened.enter_context(self._stop.waking(response.raw.shutdown))
+                reply = self._get(headers, opened)
+            opened.callback(reply.close)
+            opened.enter_context(self._stop.waking(reply.raw.shutdown))
             with self._in_our_words():
-                answer = self._answer(response, start)
-            answer.close = opened.pop_all().close
-            return answer
+                response = self._response(reply, start)
+            response.close = opened.pop_all().close
+            return response
 
     @contextmanager
     def _in_our_words(self) -> Iterator[None]:
         try:
             yield
-        except Trouble:
+        except SourceError:
             raise
         except Exception as error:
             self._stop.check()  # the stop shuts the socket, which looks like a lost connection
-            raise trouble_of(error, self._patience) from error
+            raise source_error_of(error, self._retry) from error
 
     def _get(self, headers: dict[str, str], opened: ExitStack) -> requests.Response:
         """The first answer that is not a redirect."""
         import requests  # heavy
 
         session = opened.enter_context(requests.Session())
-        timeout = (self._patience.connect_timeout_s, self._patience.read_timeout_s)
+        timeout = (self._retry.connect_timeout_s, self._retry.read_timeout_s)
         url, been = self.url, [self.url]
-        for _ in range(self._patience.redirects + 1):
+        for _ in range(self._retry.redirects + 1):
             self._stop.check()
-            response = session.get(url, headers=headers, timeout=timeout, stream=True, allow_redirects=False)
-            target = session.get_redirect_target(response)
+            reply = session.get(url, headers=headers, timeout=timeout, stream=True, allow_redirects=False)
+            target = session.get_redirect_target(reply)
             if target is None:
-                return response
-            response.close()
+                return reply
+            reply.close()
             url = self._redirected(url, target)
             # Twice is allowed: some sites send you back to the same address, with a cookie.
             if been.count(url) == 2:
                 reason = f"redirects in a circle, by way of {without_password(url)}"
-                raise Refused(reason)
+                raise PermanentError(reason)
             been.append(url)
-        reason = f"redirects more than {self._patience.redirects} times"
-        raise Refused(reason)
+        reason = f"redirects more than {self._retry.redirects} times"
+        raise PermanentError(reason)
 
     def _redirected(self, url: str, target: str) -> str:
         url, before = urljoin(url, target), urlsplit(url).scheme
         after = urlsplit(url).scheme
         if after not in ("http", "https"):
             reason = f"redirects to {without_password(url)}, which is neither http nor https"
-            raise Refused(reason)
+            raise PermanentError(reason)
         if (before, after) == ("https", "http"):
             # Anyone on the way may now change the bytes. They cannot change the declared sha256.
             log.warning(
@@ -165,48 +175,48 @@ class Web:
             )
         return url
 
-    def _answer(self, response: requests.Response, start: int) -> Answer:
-        status, headers = response.status_code, response.headers
+    def _response(self, reply: requests.Response, start: int) -> Response:
+        status, headers = reply.status_code, reply.headers
         length = number(headers.get("Content-Length", ""))
-        answer = Answer(
+        response = Response(
             start=0,
             length=length,
             total=length,
-            chunks=self._chunks(response.raw),
-            close=response.close,
+            chunks=self._chunks(reply.raw),
+            close=reply.close,
             encoding=headers.get("Content-Encoding", "").strip().lower().replace("identity", ""),
             validator=validator_of(headers),
             headers=headers,
         )
         if status == 200:
-            return answer
+            return response
         if status == 206:
             told = headers.get("Content-Range", "").strip()
             span = CONTENT_RANGE.match(told)
             if span is None or int(span[1]) != start:
                 reason = f"sent another range than the asked one ({quoted(told) if told else 'none given'})"
-                raise Afresh(reason)
-            answer.start = start
-            answer.total = None if span[3] == "*" else int(span[3])
-            return answer
+                raise RangeNotSupported(reason)
+            response.start = start
+            response.total = None if span[3] == "*" else int(span[3])
+            return response
         if status == 416 and start:
             reason = f"has no bytes from {start:,} on (416)"
-            raise Afresh(reason)
-        reason = self._status_in_words(status, answer)
+            raise RangeNotSupported(reason)
+        reason = self._status_in_words(status, response)
         if status in TRY_AGAIN:
-            raise Interrupted(reason, wait_s=retry_after(headers.get("Retry-After", "")))
-        raise Refused(reason)
+            raise TransientError(reason, wait_s=retry_after(headers.get("Retry-After", "")))
+        raise PermanentError(reason)
 
-    def _status_in_words(self, status: int, answer: Answer) -> str:
+    def _status_in_words(self, status: int, response: Response) -> str:
         try:
             reason = f"{status} {http.HTTPStatus(status).phrase}"
         except ValueError:
             reason = f"{status}, a status of its own"
-        head, until = b"", time.monotonic() + self._patience.read_timeout_s
+        head, until = b"", time.monotonic() + self._retry.read_timeout_s
         try:
-            while len(head) < HEAD_BYTES and time.monotonic() < until and (chunk := next(answer.chunks, b"")):
+            while len(head) < HEAD_BYTES and time.monotonic() < until and (chunk := next(response.chunks, b"")):
                 head += chunk
-        except Trouble:
+        except SourceError:
             pass  # the status has said enough
         said = said_by_a_store(head)
         return f"{reason} ({said})" if said else reason
@@ -217,7 +227,7 @@ class Web:
                 with self._in_our_words():
                     # read1, not read: read waits for the whole chunk, and a drip would look like silence.
                     chunk = raw.read1(CHUNK_BYTES, decode_content=False)
-            except Lost:
+            except ConnectionLost:
                 return  # whoever counts the bytes knows that some are missing, and can say how many
             self._stop.check()
             if not chunk:

@@ -15,19 +15,19 @@ from typing import TypeVar
 
 from tinytorch_datasets.concurrency import Stop
 from tinytorch_datasets.fetch.base import (
-    Afresh,
-    Answer,
-    GivenUp,
-    Interrupted,
     Kind,
-    Refused,
-    Slow,
+    PermanentError,
+    RangeNotSupported,
+    Response,
+    RetriesExhausted,
     Source,
-    Trouble,
-    Wrong,
+    SourceError,
+    TooSlow,
+    TransientError,
+    WrongContent,
 )
 from tinytorch_datasets.fetch.partial import Part
-from tinytorch_datasets.fetch.patience import Patience
+from tinytorch_datasets.fetch.retry import RetryPolicy
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES, describe, foreign, is_page
 
@@ -37,8 +37,8 @@ GZIP_MAGIC = b"\x1f\x8b"
 class Slots:
     """So many connections to a host, and no more."""
 
-    def __init__(self, patience: Patience) -> None:
-        self._patience = patience
+    def __init__(self, retry: RetryPolicy) -> None:
+        self._retry = retry
         self._by_host: dict[str, threading.BoundedSemaphore] = {}
         self._guard = threading.Lock()
 
@@ -49,8 +49,8 @@ class Slots:
             yield
             return
         with self._guard:
-            slots = self._by_host.setdefault(host, threading.BoundedSemaphore(self._patience.connections_per_host))
-        while not slots.acquire(timeout=self._patience.poll_s):
+            slots = self._by_host.setdefault(host, threading.BoundedSemaphore(self._retry.connections_per_host))
+        while not slots.acquire(timeout=self._retry.poll_s):
             stop.check()
         try:
             yield
@@ -58,19 +58,19 @@ class Slots:
             slots.release()
 
 
-def metered(chunks: Iterator[bytes], patience: Patience, others_untried: bool) -> Iterator[bytes]:
+def metered(chunks: Iterator[bytes], retry: RetryPolicy, others_untried: bool) -> Iterator[bytes]:
     """The same chunks, as long as they come fast enough."""
-    stall = _Meter(patience.stall_bytes_per_s, patience.stall_window_s)
-    drip = _Meter(patience.drip_bytes_per_s, patience.drip_window_s)
+    stall = _Meter(retry.stall_bytes_per_s, retry.stall_window_s)
+    drip = _Meter(retry.drip_bytes_per_s, retry.drip_window_s)
     for chunk in chunks:
         yield chunk  # first: what came is kept, however slowly it came
         too_slow, hopeless = stall.is_below(len(chunk)), drip.is_below(len(chunk))
         if hopeless:
             reason = f"only drips ({drip.rate:,.0f} bytes/s)"
-            raise Interrupted(reason)
+            raise TransientError(reason)
         if too_slow and others_untried:
             reason = f"is slow ({stall.rate / 1000:,.0f} kB/s)"
-            raise Slow(reason)
+            raise TooSlow(reason)
 
 
 class _Meter:
@@ -95,16 +95,16 @@ class _Meter:
 def gunzipped(chunks: Iterator[bytes], *, at_most: int) -> Iterator[bytes]:
     """What the chunks hold in gzip, but never more than `at_most` bytes: a bomb ends there."""
     unzip = zlib.decompressobj(wbits=31)
-    trouble: type[Trouble] = Refused  # before the first byte, it costs none of those that are here
+    failure: type[SourceError] = PermanentError  # before the first byte, it costs none of those that are here
     for chunk in chunks:
         try:
             plain = unzip.decompress(chunk, at_most)
         except zlib.error as error:
             reason = "calls its answer gzip, which it is not"
-            raise trouble(reason) from error
+            raise failure(reason) from error
         at_most -= len(plain)
         if plain:
-            trouble = Wrong
+            failure = WrongContent
             yield plain
         if unzip.eof or at_most <= 0:
             return
@@ -124,37 +124,37 @@ T = TypeVar("T")
 class Tries:
     """The tries of one mirror. Those that brought more bytes than ever before are not in vain."""
 
-    def __init__(self, bytes_here: int, patience: Patience) -> None:
+    def __init__(self, bytes_here: int, retry: RetryPolicy) -> None:
         self._most_bytes = bytes_here
-        self._patience = patience
+        self._retry = retry
         self._in_vain = 0
         self._in_all = 0
 
-    def wait_after(self, trouble: Interrupted, bytes_here: int) -> float:
-        """The seconds to wait before the next try; GivenUp if there should be none."""
+    def wait_after(self, failure: TransientError, bytes_here: int) -> float:
+        """The seconds to wait before the next try; RetriesExhausted if there should be none."""
         self._in_all += 1
         self._in_vain = self._in_vain + 1 if bytes_here <= self._most_bytes else 0
         self._most_bytes = max(self._most_bytes, bytes_here)
-        if self._in_vain >= self._patience.tries or self._in_all >= self._patience.tries_in_all:
-            reason = trouble.reason if self._in_all == 1 else f"{trouble.reason} ({self._in_all} tries)"
-            raise GivenUp(reason, kind=trouble.kind) from trouble
-        if trouble.wait_s is None:
-            longest = min(self._patience.backoff_first_s * 2**self._in_vain, self._patience.backoff_limit_s)
+        if self._in_vain >= self._retry.tries or self._in_all >= self._retry.tries_in_all:
+            reason = failure.reason if self._in_all == 1 else f"{failure.reason} ({self._in_all} tries)"
+            raise RetriesExhausted(reason, kind=failure.kind) from failure
+        if failure.wait_s is None:
+            longest = min(self._retry.backoff_first_s * 2**self._in_vain, self._retry.backoff_limit_s)
             return random.uniform(longest / 2, longest)  # thirty students must not come back all at once
-        if trouble.wait_s > self._patience.retry_after_limit_s:
-            reason = f"{trouble.reason} (it asks to wait {trouble.wait_s:,.0f} s)"
-            raise GivenUp(reason, kind=trouble.kind) from trouble
-        return trouble.wait_s
+        if failure.wait_s > self._retry.retry_after_limit_s:
+            reason = f"{failure.reason} (it asks to wait {failure.wait_s:,.0f} s)"
+            raise RetriesExhausted(reason, kind=failure.kind) from failure
+        return failure.wait_s
 
 
-def patiently(ask: Callable[[], T], patience: Patience, stop: Stop) -> T:
+def with_retries(ask: Callable[[], T], retry: RetryPolicy, stop: Stop) -> T:
     """What `ask` returns, asked again as long as that may help; each time from the beginning."""
-    tries = Tries(0, patience)
+    tries = Tries(0, retry)
     while True:
         try:
             return ask()
-        except Interrupted as trouble:
-            stop.sleep(tries.wait_after(trouble, 0))
+        except TransientError as failure:
+            stop.sleep(tries.wait_after(failure, 0))
 
 
 log = logging.getLogger("tinytorch_datasets.fetch")
@@ -168,7 +168,7 @@ class Turn:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.trouble = Trouble("it was not asked")
+        self.failure = SourceError("it was not asked")
         self.asked = False
         self.whole_only = False  # its ranges are of no use
         self.started_over = False  # it has had its one clean start
@@ -185,16 +185,16 @@ class Trip:
         file: File,
         sources: Iterable[Source],
         *,
-        patience: Patience,
+        retry: RetryPolicy,
         stop: Stop,
         slots: Slots,
         tell: Callable[[int], None],
     ) -> None:
         self.turns = [Turn(source) for source in sources]
-        self._file, self._patience, self._stop, self._slots, self._tell = file, patience, stop, slots, tell
+        self._file, self._retry, self._stop, self._slots, self._tell = file, retry, stop, slots, tell
 
     def bring(self, part: Part) -> bool:
-        """Whether the part is right in the end. If not, each turn has the trouble with its mirror."""
+        """Whether the part is right in the end. If not, each turn has the failure with its mirror."""
         if part.is_right():
             return True
         if part.bytes == self._file.bytes:  # whole and wrong, from another day: no mirror of this trip is to blame
@@ -206,17 +206,17 @@ class Trip:
             turn.asked = True
             try:
                 self._ask_patiently(turn, part, others_untried)
-            except Trouble as trouble:
-                turn.trouble = trouble
-                log.info("%s: %s: %s", self._file.name, turn.source.name, trouble.reason)
-                if isinstance(trouble, Slow):  # slow is better than nothing: it has another turn after the others
+            except SourceError as failure:
+                turn.failure = failure
+                log.info("%s: %s: %s", self._file.name, turn.source.name, failure.reason)
+                if isinstance(failure, TooSlow):  # slow is better than nothing: it has another turn after the others
                     queue.append(turn)
             else:
                 return True
         return False
 
     def _ask_patiently(self, turn: Turn, part: Part, others_untried: bool) -> None:
-        tries = Tries(part.bytes, self._patience)
+        tries = Tries(part.bytes, self._retry)
         while True:
             was_here = part.bytes
             try:
@@ -226,11 +226,11 @@ class Trip:
                     return
                 reason = "sends other bytes than the declared ones"
                 raise self._wrong(reason, part)
-            except Afresh as trouble:
+            except RangeNotSupported as failure:
                 if turn.whole_only:
-                    raise trouble.for_good() from trouble
+                    raise failure.for_good() from failure
                 turn.whole_only = True
-            except Wrong as trouble:
+            except WrongContent as failure:
                 part.drop()
                 if turn.wrapped and not turn.unwrap:
                     turn.unwrap = turn.whole_only = True
@@ -238,35 +238,35 @@ class Trip:
                     # The wrong bytes may be those that were here before: from another mirror, or another day.
                     turn.started_over = True
                 else:
-                    raise trouble.for_good() from trouble
-            except Interrupted as trouble:
-                if isinstance(trouble, Slow) and others_untried:
+                    raise failure.for_good() from failure
+            except TransientError as failure:
+                if isinstance(failure, TooSlow) and others_untried:
                     raise
                 if turn.wrapped and not turn.unwrap and is_gzip_in_gzip(part.head()):
                     turn.unwrap = turn.whole_only = True
                     part.drop()
                     continue
-                self._stop.sleep(tries.wait_after(trouble, part.bytes))
+                self._stop.sleep(tries.wait_after(failure, part.bytes))
 
     def _ask(self, turn: Turn, part: Part, others_untried: bool) -> None:
         """Make one request. Returns only if the part is as long as declared in the end."""
         mirror = turn.source.name
         validator = None if turn.tag_changed else part.validator(mirror)
-        answer = turn.source.open(0 if turn.whole_only else part.bytes, validator)
-        with closing(answer):
-            body = metered(answer.chunks, self._patience, others_untried)
-            if self._is_wrapped(turn, answer):
+        response = turn.source.open(0 if turn.whole_only else part.bytes, validator)
+        with closing(response):
+            body = metered(response.chunks, self._retry, others_untried)
+            if self._is_wrapped(turn, response):
                 body = gunzipped(body, at_most=self._file.bytes + 1)
             head, body = _peeked(body)
             # Before anything is dropped or written: a login page must not cost us the good bytes of another mirror.
-            self._refuse_other_files(turn, answer, head)
+            self._refuse_other_files(turn, response, head)
             if not head and self._file.bytes:
                 next(body, b"")  # raises what kept the first byte from coming, if that is known
                 raise self._cut_off(part)
-            if answer.start != part.bytes:  # the whole comes, though only the rest was asked for
+            if response.start != part.bytes:  # the whole comes, though only the rest was asked for
                 turn.tag_changed = validator is not None
                 part.drop()
-            part.remember(mirror, answer.validator)
+            part.remember(mirror, response.validator)
             self._tell(part.bytes)
             for chunk in chain([head], body):
                 self._stop.check()
@@ -280,48 +280,48 @@ class Trip:
         if part.bytes < self._file.bytes:
             raise self._cut_off(part)
 
-    def _is_wrapped(self, turn: Turn, answer: Answer) -> bool:
+    def _is_wrapped(self, turn: Turn, response: Response) -> bool:
         """Whether the body must be taken out of a Content-Encoding that nobody asked for.
 
         Many servers call a .gz file "Content-Encoding: gzip" and send its very bytes; those are left alone.
         """
-        rest = self._file.bytes - answer.start
-        turn.wrapped = answer.encoding in GZIP
-        if not answer.encoding or answer.length == rest:
+        rest = self._file.bytes - response.start
+        turn.wrapped = response.encoding in GZIP
+        if not response.encoding or response.length == rest:
             return False
         if not turn.wrapped:
-            reason = f"sends Content-Encoding {answer.encoding}, which was not asked for"
-            raise Refused(reason)
-        if answer.length is not None or not self._file.name.lower().endswith(GZIP_NAMES):
+            reason = f"sends Content-Encoding {response.encoding}, which was not asked for"
+            raise PermanentError(reason)
+        if response.length is not None or not self._file.name.lower().endswith(GZIP_NAMES):
             turn.unwrap = True
-        if turn.unwrap and answer.start:
+        if turn.unwrap and response.start:
             reason = "sends the rest of the file in gzip"
-            raise Afresh(reason)
+            raise RangeNotSupported(reason)
         turn.whole_only = turn.whole_only or turn.unwrap  # a range of the wrapping is no range of the file
         return turn.unwrap
 
-    def _refuse_other_files(self, turn: Turn, answer: Answer, head: bytes) -> None:
-        total, declared = answer.total, self._file.bytes
+    def _refuse_other_files(self, turn: Turn, response: Response, head: bytes) -> None:
+        total, declared = response.total, self._file.bytes
         of_its_size = (total == declared and not turn.wrapped) or len(head) == declared
-        if answer.start == 0 and (what := foreign(head, self._file.name, of_its_size=of_its_size)):
+        if response.start == 0 and (what := foreign(head, self._file.name, of_its_size=of_its_size)):
             reason = f"{what} came instead"
-            raise Refused(reason, kind=_kind(head))
+            raise PermanentError(reason, kind=_kind(head))
         if total is None or turn.wrapped or of_its_size:
             return
         reason = f"has a file of {total:,} bytes, not {declared:,}"
-        if answer.start:
-            raise Refused(reason)
+        if response.start:
+            raise PermanentError(reason)
         what = describe(head, self._file.name, bytes_came=total, bytes_declared=declared)
-        raise Refused(f"{reason}: {what}" if what else reason, kind=_kind(head))
+        raise PermanentError(f"{reason}: {what}" if what else reason, kind=_kind(head))
 
-    def _cut_off(self, part: Part) -> Interrupted:
-        return Interrupted(f"was cut off after {part.bytes:,} of {self._file.bytes:,} bytes")
+    def _cut_off(self, part: Part) -> TransientError:
+        return TransientError(f"was cut off after {part.bytes:,} of {self._file.bytes:,} bytes")
 
-    def _wrong(self, reason: str, part: Part, more: bytes = b"") -> Wrong:
+    def _wrong(self, reason: str, part: Part, more: bytes = b"") -> WrongContent:
         head = (part.head() + more)[:HEAD_BYTES]
         bytes_came = part.bytes + len(more)
         what = describe(head, self._file.name, bytes_came=bytes_came, bytes_declared=self._file.bytes)
-        return Wrong(f"{reason}: {what}" if what else reason, kind=_kind(head))
+        return WrongContent(f"{reason}: {what}" if what else reason, kind=_kind(head))
 
 
 def _kind(head: bytes) -> Kind | None:
@@ -329,16 +329,16 @@ def _kind(head: bytes) -> Kind | None:
 
 
 def _peeked(body: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """The first bytes, and the rest. Trouble on the way to them comes after them, so that they are kept."""
+    """The first bytes, and the rest. SourceError on the way to them comes after them, so that they are kept."""
     head = b""
     try:
         while len(head) < HEAD_BYTES and (chunk := next(body, b"")):
             head += chunk
-    except Trouble as trouble:
-        return head, _raising(trouble)
+    except SourceError as failure:
+        return head, _raising(failure)
     return head, body
 
 
-def _raising(trouble: Trouble) -> Iterator[bytes]:
-    raise trouble
+def _raising(failure: SourceError) -> Iterator[bytes]:
+    raise failure
     yield b""

@@ -25,7 +25,7 @@ from typing import Any
 from tinytorch_datasets.manifest.filenames import BESIDE, NOTE, PART, STAGE
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.storage.files import open_safely, open_to_read, through, writing_at_home
-from tinytorch_datasets.storage.memmap import Stamp, stamp
+from tinytorch_datasets.storage.memmap import StatSignature, stat_signature
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES
 
 
@@ -174,7 +174,7 @@ class Part:
                 self._let_go()
                 self._stage.mkdir()
                 self.path.replace(self._stage / self.path.name)
-                self._seen = _but_for_its_name(stamp(self._stage / self.path.name))
+                self._seen = _but_for_its_name(stat_signature(self._stage / self.path.name))
             try:
                 with writing_at_home(self._stage), _silent(pooch.get_logger()), flush:  # both take about as long
                     pooch.retrieve(
@@ -210,7 +210,7 @@ class Part:
         giver, validator = self._remembered()
         return validator if giver == mirror else None
 
-    def settle(self, target: Path) -> Stamp | None:
+    def settle(self, target: Path) -> StatSignature | None:
         """Give the file its name, once it is right and has reached the disk.
 
         Returns its stamp; None if it is not as it was before it was hashed.
@@ -226,7 +226,7 @@ class Part:
             # Last of all, so that a kill leaves the part with what belongs to it, or the file alone.
             self.path.replace(target)
         try:
-            now = stamp(target)
+            now = stat_signature(target)
         except OSError:
             return None
         return now if _but_for_its_name(now) == self._seen else None
@@ -312,7 +312,7 @@ class Part:
             return None, None  # a note torn by a kill is no note
 
 
-def _but_for_its_name(seen: Stamp) -> list[int]:
+def _but_for_its_name(seen: StatSignature) -> list[int]:
     """A stamp without what a new name changes: the second of its times."""
     size, modified, _, inode = seen
     return [size, modified, inode]

@@ -8,9 +8,9 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from tinytorch_datasets.concurrency import Stop
-from tinytorch_datasets.fetch.base import CHUNK_BYTES, Answer, Kind, Refused, Source
+from tinytorch_datasets.fetch.base import CHUNK_BYTES, Kind, PermanentError, Response, Source
 from tinytorch_datasets.fetch.http import Web, without_password
-from tinytorch_datasets.fetch.patience import Patience
+from tinytorch_datasets.fetch.retry import RetryPolicy
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.storage.files import bytes_of
 
@@ -23,10 +23,10 @@ class Nowhere:
     def __init__(self, url: str) -> None:
         self.name = without_password(url)
 
-    def open(self, start: int, validator: str | None) -> Answer:
+    def open(self, start: int, validator: str | None) -> Response:
         """Refuse."""
         reason = "this is neither http, nor https, nor a folder"
-        raise Refused(reason)
+        raise PermanentError(reason)
 
 
 class NoFolder:
@@ -37,10 +37,10 @@ class NoFolder:
     def __init__(self, path: Path) -> None:
         self.name = str(path)
 
-    def open(self, start: int, validator: str | None) -> Answer:
+    def open(self, start: int, validator: str | None) -> Response:
         """Refuse."""
         reason = "there is no such folder"
-        raise Refused(reason, kind=Kind.NO_FOLDER)
+        raise PermanentError(reason, kind=Kind.NO_FOLDER)
 
 
 class Folder:
@@ -52,7 +52,7 @@ class Folder:
         self._path = path
         self.name = str(path)
 
-    def open(self, start: int, validator: str | None) -> Answer:
+    def open(self, start: int, validator: str | None) -> Response:
         """The file from byte `start` on."""
         try:
             total = bytes_of(self._path)
@@ -60,13 +60,13 @@ class Folder:
             stream.seek(start)
         except IsADirectoryError as error:
             reason = "what is there is no file"
-            raise Refused(reason) from error
+            raise PermanentError(reason) from error
         except FileNotFoundError as error:
             reason = "there is no such file"
-            raise Refused(reason) from error
+            raise PermanentError(reason) from error
         except OSError as error:
             reason = f"it cannot be read: {error.strerror}"
-            raise Refused(reason) from error
+            raise PermanentError(reason) from error
 
         def chunks() -> Iterator[bytes]:
             try:
@@ -74,14 +74,14 @@ class Folder:
                     yield chunk
             except OSError as error:
                 reason = f"it cannot be read: {error.strerror}"
-                raise Refused(reason) from error
+                raise PermanentError(reason) from error
 
         start = min(start, total)
-        return Answer(start=start, length=total - start, total=total, chunks=chunks(), close=stream.close)
+        return Response(start=start, length=total - start, total=total, chunks=chunks(), close=stream.close)
 
 
 def sources_of(
-    file: File, *, folder: str, mirror: str | None, offline: bool, patience: Patience, stop: Stop
+    file: File, *, folder: str, mirror: str | None, offline: bool, retry: RetryPolicy, stop: Stop
 ) -> list[Source]:
     """Every place that may hold the file: the given mirror first, then the declared addresses in their order.
 
@@ -98,7 +98,7 @@ def sources_of(
         scheme = address.partition("://")[0].lower()
         if scheme in ("http", "https"):
             if not offline:
-                sources.append(Web(address, patience, stop))
+                sources.append(Web(address, retry, stop))
         elif (path := path_of(address)) is not None:
             sources.append(Folder(path))
         else:

@@ -50,8 +50,8 @@ def qa_text(splits: Sequence[Split], *, levels: dict[str, list[int]] | None = No
             for column in columns:
                 if column.field not in FIELDS:
                     hint = did_you_mean(column.field, FIELDS)
-                    mend = f"There are: {', '.join(FIELDS)}."
-                    raise DecodeError(path, f"this format has no field {column.field!r}{hint}", mend=mend)
+                    hint = f"There are: {', '.join(FIELDS)}."
+                    raise DecodeError(path, f"this format has no field {column.field!r}{hint}", hint=hint)
             with opened_text(path, ()) as stream:
                 whole = document(stream)
             questions, answers = _pairs(whole, path, split)

@@ -21,7 +21,7 @@ from typing import Any
 from tinytorch_datasets import settings
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.plan import Column, Declared, File, Plan, Split
-from tinytorch_datasets.storage.memmap import stamp
+from tinytorch_datasets.storage.memmap import stat_signature
 
 # Raise it when what a compiled manifest says, or how, changes.
 LAYOUT = [1, VERSION]
@@ -45,7 +45,7 @@ def declared(manifest: Path, name: str) -> Declared | None:
     try:
         kept = json.loads(beside.read_bytes())
         # Of before it is read, as everywhere: a change since then is a change.
-        about = stamp(manifest)
+        about = stat_signature(manifest)
         sha256 = hashlib.sha256(manifest.read_bytes()).hexdigest()
         layout, compiled_from, download_to, shipped_in, datasets = kept
         if layout != LAYOUT or compiled_from != sha256:

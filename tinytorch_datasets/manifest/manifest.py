@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from tinytorch_datasets.errors import ManifestError, Problem, UnknownName, did_you_mean
 from tinytorch_datasets.manifest import models, rules
 from tinytorch_datasets.manifest.models import (
-    ContractEntry,
+    ChecksEntry,
     Declarations,
     DuplicatesEntry,
     Entry,
@@ -102,9 +102,9 @@ def _model_at(keys: tuple[str | int, ...]) -> type[BaseModel]:
             return Entry
         case ("datasets", _, str(part), _) if part in _MODELS:
             return _MODELS[part]
-        case ("datasets", _, "contract"):
-            return ContractEntry
-        case ("datasets", _, "contract", "duplicates"):
+        case ("datasets", _, "checks"):
+            return ChecksEntry
+        case ("datasets", _, "checks", "duplicates"):
             return DuplicatesEntry
     return Declarations
 

@@ -124,7 +124,7 @@ class DuplicatesEntry(_Model):
     )
 
 
-class ContractEntry(_Model):
+class ChecksEntry(_Model):
     """What the decoded values must be like, beyond their form. `audit` checks it."""
 
     duplicates: DuplicatesEntry | None = Field(default=None, description="How many samples may repeat another one.")
@@ -159,7 +159,7 @@ class Entry(_Model):
         min_length=1, description="What every sample has, by name, in the order handed over."
     )
     splits: Mapping[str, SplitEntry] = Field(min_length=1, description="How it splits, by name.")
-    contract: ContractEntry | None = Field(
+    checks: ChecksEntry | None = Field(
         default=None, description="What `audit` must find of the decoded values, beyond their form."
     )
     mirrors: WordList = Field(

@@ -330,19 +330,19 @@ def _contents(entry: dict[str, Any], formats: Formats) -> Problems:
     for name, body in fields.items():
         for split in mapping(mapping(body).get("sha256")).keys() - splits.keys():
             yield ("fields", name, "sha256", split), f"no split of that name{did_you_mean(split, splits)}"
-    contract = mapping(entry.get("contract"))
-    of = mapping(contract.get("duplicates")).get("of")
+    checks = mapping(entry.get("checks"))
+    of = mapping(checks.get("duplicates")).get("of")
     for i, field in enumerate(of if isinstance(of, list) else ()):
         if isinstance(field, str) and field not in fields:
-            yield ("contract", "duplicates", "of", i), f"no field of that name{did_you_mean(str(field), fields)}"
+            yield ("checks", "duplicates", "of", i), f"no field of that name{did_you_mean(str(field), fields)}"
         elif isinstance(field, str) and mapping(fields[field]).get("per") == "split":
-            yield ("contract", "duplicates", "of", i), f"a split has one {field!r}, so no sample repeats another's"
+            yield ("checks", "duplicates", "of", i), f"a split has one {field!r}, so no sample repeats another's"
     first = next(iter(fields), "")
-    if "duplicates" in contract and not of and mapping(fields.get(first)).get("per") == "split":
+    if "duplicates" in checks and not of and mapping(fields.get(first)).get("per") == "split":
         what = f"are of the first field if none is named, and a split has one {first!r}: name others under `of`"
-        yield ("contract", "duplicates"), what
-    if "balance" in contract and not any("classes" in mapping(field) for field in fields.values()):
-        yield ("contract", "balance"), "no field has classes to be balanced"
+        yield ("checks", "duplicates"), what
+    if "balance" in checks and not any("classes" in mapping(field) for field in fields.values()):
+        yield ("checks", "balance"), "no field has classes to be balanced"
 
 
 _RULES: tuple[Callable[[dict[str, Any], Formats], Problems], ...] = (_format, _fields, _splits, _contents)

@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from tinytorch_datasets.errors import ManifestError, Problem
-from tinytorch_datasets.storage.memmap import Stamp, stamp
+from tinytorch_datasets.storage.memmap import StatSignature, stat_signature
 
 MAX_DIGITS = 24
 # No number is longer. The patterns below take linear time, because no two parts of one can share a character.
@@ -301,7 +301,7 @@ class Document:
     `sha256` is of its bytes, `stamp` of the file as it was before it was read.
     """
 
-    def __init__(self, path: Path, raw: bytes, stamp: Stamp) -> None:
+    def __init__(self, path: Path, raw: bytes, stamp: StatSignature) -> None:
         self.path = path
         self.stamp = stamp
         self.sha256 = hashlib.sha256(raw).hexdigest()
@@ -317,7 +317,7 @@ class Document:
             ManifestError: It is not there, too large, not UTF-8, or not YAML.
         """
         try:
-            about = stamp(path)
+            about = stat_signature(path)
             with path.open("rb") as stream:
                 raw = stream.read(MAX_BYTES + 1)
         except OSError as error:

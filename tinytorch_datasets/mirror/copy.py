@@ -41,7 +41,7 @@ class Mirrored:
 
 
 def mirror(
-    book: Manifest,
+    manifest: Manifest,
     folder: Path,
     names: Sequence[str] = (),
     *,
@@ -61,8 +61,8 @@ def mirror(
         StorageError: The folder cannot be written to, or a file on this computer not be read.
     """
     folder = folder.expanduser().absolute()
-    where, settings = pipeline.places(book), Settings.from_environment()
-    plans = [pipeline.planned(book, name, where) for name in names or book.datasets]
+    locations, settings = pipeline.places(manifest), Settings.from_environment()
+    plans = [pipeline.planned(manifest, name, locations) for name in names or manifest.datasets]
     results = []
     for plan in plans:
         if plan.status == "remote" and not _all_there(plan, folder):
@@ -72,16 +72,16 @@ def mirror(
                 folder=plan.folder,
                 mirror=source or settings.mirror,
                 offline=settings.offline if offline is None else offline,
-                locks=where.cache / "locks",
+                locks=locations.cache / "locks",
                 progress=progress,
                 dataset=plan.name,
             )
         results.append(_mirrored(plan, folder))
         done(results[-1])
-    _write(folder / book.path.name, book.path.read_bytes())
+    _write(folder / manifest.path.name, manifest.path.read_bytes())
     sums = {f"{plan.folder}/{file.name}": file.sha256 for plan in plans for file in plan.files}
     with writing(folder / SUMS):
-        sums = {**_earlier(book, folder), **sums, book.path.name: book.sha256}
+        sums = {**_earlier(manifest, folder), **sums, manifest.path.name: manifest.sha256}
     lines = [f"{sha256}  {name}\n" for name, sha256 in sorted(sums.items())]
     _write(folder / SUMS, "".join(lines).encode())
     return results
@@ -116,11 +116,11 @@ def listed_in(folder: Path) -> list[Listed]:
     return found
 
 
-def _earlier(book: Manifest, folder: Path) -> dict[str, str]:
+def _earlier(manifest: Manifest, folder: Path) -> dict[str, str]:
     """What an earlier run wrote of other data sets, so far as this manifest still declares it so."""
     declared = {
-        f"{book.folder(name)}/{file}": facts.sha256
-        for name, entry in book.datasets.items()
+        f"{manifest.folder(name)}/{file}": facts.sha256
+        for name, entry in manifest.datasets.items()
         for file, facts in entry.files.items()
     }
     return {name: sha256 for name, sha256 in sums_in(folder).items() if declared.get(name) == sha256}
@@ -153,18 +153,18 @@ def _mirrored(plan: Plan, folder: Path) -> Mirrored:
 
 def _copy(plan: Plan, file: File, target: Path) -> None:
     """Copy and hash in one pass; what is not the promised file never gets its name."""
-    source, mend, sha256 = plan.root / file.name, pipeline.mend(plan), hashlib.sha256()
-    check_size(source, file, mend=mend)
+    source, hint, sha256 = plan.root / file.name, pipeline.hint(plan), hashlib.sha256()
+    check_size(source, file, hint=hint)
     with whole_file(target) as out:
-        for chunk in _chunks(source, file, mend):
+        for chunk in _chunks(source, file, hint):
             sha256.update(chunk)
             out.write(chunk)
         if sha256.hexdigest() != file.sha256:
-            raise broken(source, file, sha256.hexdigest(), mend=mend)
+            raise broken(source, file, sha256.hexdigest(), hint=hint)
 
 
-def _chunks(source: Path, file: File, mend: str) -> Iterator[bytes]:
-    with reading(source, where=file.where, mend=mend), source.open("rb") as stream:
+def _chunks(source: Path, file: File, hint: str) -> Iterator[bytes]:
+    with reading(source, where=file.where, hint=hint), source.open("rb") as stream:
         while chunk := stream.read(CHUNK_BYTES):
             yield chunk
 

@@ -109,7 +109,7 @@ def server(folder: Path, bind: str, port: int) -> Iterator[tuple[_Server, str]]:
         httpd = kind((bind, port), _Handler)
     except OSError as error:
         what = f"{bind}:{port} cannot be served on: {error.strerror or error}"
-        raise DatasetError(what, mend="Choose another --port (0 takes any free one), or --bind.") from error
+        raise DatasetError(what, hint="Choose another --port (0 takes any free one), or --bind.") from error
     httpd.folder = folder
     httpd.shared = frozenset(sums_in(folder)) | {SUMS}
     try:

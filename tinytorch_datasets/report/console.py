@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from tinytorch_datasets.auditing.findings import Asked, Finding, Report, Severity
+from tinytorch_datasets.auditing.findings import Finding, ProbeResult, Report, Severity
 from tinytorch_datasets.progress import readable
 
-COLOURS = {"differs": "red", "partly here": "yellow", "no answer": "yellow"}
+COLOURS = {"mismatch": "red", "partly downloaded": "yellow", "no answer": "yellow"}
 NOUNS: dict[Severity, str] = {"error": "finding", "warning": "warning", "unknown": "address that could not be asked"}
 PLURALS: dict[Severity, str] = {"unknown": "addresses that could not be asked"}
 
@@ -34,7 +34,7 @@ def written(report: Report) -> str:
     return "\n".join([*lines, "", verdict(report)])
 
 
-def address(asked: Asked) -> str:
+def address(asked: ProbeResult) -> str:
     """One address and what it answered."""
     return f"{coloured(asked.answer, 11)}  {asked.url}" + (f"  ({asked.told})" if asked.told else "")
 
@@ -49,7 +49,7 @@ def verdict(report: Report) -> str:
     """How it went, in a line."""
     counts = Counter(finding.severity for finding in report.findings)
     told = [plural(counts[severity], NOUNS[severity], PLURALS.get(severity)) for severity in NOUNS if counts[severity]]
-    start = "All well" if report.well else ""
+    start = "All ok" if report.ok else ""
     return f"{', '.join(filter(None, [start, *told]))}: {shown(report.manifest)}"
 
 

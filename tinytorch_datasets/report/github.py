@@ -21,7 +21,7 @@ def commands(report: Report, root: Path) -> Iterator[str]:
     for finding in report.findings:
         place = f"file={_property(inside(manifest_of(report, finding), root))},line={finding.line}"
         title = f"{finding.dataset or 'data sets'}: {finding.rule}"
-        told = "\n".join(filter(None, (finding.what, finding.mend)))
+        told = "\n".join(filter(None, (finding.what, finding.hint)))
         yield f"::{KINDS[finding.severity]} {place},title={_property(title)}::{_data(told)}"
 
 
@@ -39,9 +39,9 @@ def summary(report: Report) -> str:
         lines += [f"| {_cell(a.url)} | {a.answer} | {_cell(a.told)} |" for a in report.addresses]
         lines.append("")
     if report.findings:
-        lines += ["| where | what | expected | found | mend |", "|---|---|---|---|---|"]
+        lines += ["| where | what | expected | found | hint |", "|---|---|---|---|---|"]
         for f in report.findings:
-            cells = (f.where, f"{f.rule}: {f.what}", f.expected, f.found, f.mend)
+            cells = (f.where, f"{f.rule}: {f.what}", f.expected, f.found, f.hint)
             lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
         lines.append("")
     return "\n".join(lines) + "\n"

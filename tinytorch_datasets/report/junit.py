@@ -29,12 +29,12 @@ def written(report: Report) -> bytes:
         audited = named.get(name)
         if audited is not None:
             whole = case(f"is as declared ({audited.state})")
-            if audited.state in ("not here", "not looked at"):
+            if audited.state in ("not downloaded", "not checked"):
                 ET.SubElement(whole, "skipped", message=audited.state)
         for finding in found:
             _of_finding(case(f"{finding.rule}: {finding.where or finding.path}"), finding, strict=report.strict)
         for asked in report.addresses:
-            if asked.dataset == name and asked.answer == "as declared":
+            if asked.dataset == name and asked.answer == "ok":
                 case(f"{asked.url} is as declared")
         counts: dict[str, int] = {
             "tests": len(suite.findall("testcase")),

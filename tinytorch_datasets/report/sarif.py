@@ -34,7 +34,7 @@ def written(report: Report, root: Path) -> bytes:
     }
     run = {
         "tool": {"driver": driver},
-        "invocations": [{"executionSuccessful": report.exit_code != ExitCode.MISUSED, "exitCode": report.exit_code}],
+        "invocations": [{"executionSuccessful": report.exit_code != ExitCode.USAGE, "exitCode": report.exit_code}],
         "originalUriBaseIds": {BASE: {"uri": root.as_uri().rstrip("/") + "/"}},
         "columnKind": "unicodeCodePoints",
         "results": list(_results(report, root, used)),
@@ -47,7 +47,7 @@ def _results(report: Report, root: Path, rules: list[str]) -> Iterator[dict[str,
     for finding in report.findings:
         alike = _fingerprint(finding, root)
         seen[alike] += 1
-        told = "\n".join(filter(None, (finding.dataset and f"{finding.dataset}: {finding.what}", finding.mend)))
+        told = "\n".join(filter(None, (finding.dataset and f"{finding.dataset}: {finding.what}", finding.hint)))
         yield {
             "ruleId": finding.rule,
             "ruleIndex": rules.index(finding.rule),

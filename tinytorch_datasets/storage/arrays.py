@@ -30,8 +30,8 @@ from tinytorch_datasets.plan import Block, Column, Plan
 from tinytorch_datasets.storage import memmap
 from tinytorch_datasets.storage.files import make_folder, planted, remove, storage_error, through
 from tinytorch_datasets.storage.memmap import Part, found
-from tinytorch_datasets.storage.stat_cache import Mode, Stamps
-from tinytorch_datasets.storage.string_array import Texts, Values
+from tinytorch_datasets.storage.stat_cache import Mode, StatCache
+from tinytorch_datasets.storage.string_array import StringArray, Values
 
 
 class Numbers:
@@ -176,7 +176,7 @@ def _mapped(column: Column, folder: Path, kept: list[Part]) -> Values | str:
     if not column.is_text:
         return values[0]
     buffer, places = values
-    return bytes(buffer).decode() if column.per == "split" else Texts(buffer, places[:-1], places[1:])
+    return bytes(buffer).decode() if column.per == "split" else StringArray(buffer, places[:-1], places[1:])
 
 
 def blocks(plan: Plan, folder: Path) -> Iterator[Block]:
@@ -277,7 +277,7 @@ def _into_place(aside: Path, target: Path) -> None:
     aside.rename(target)
 
 
-def arrays_hold(plan: Plan, folder: Path, *, mode: Mode, stamps: Stamps) -> bool:
+def arrays_hold(plan: Plan, folder: Path, *, mode: Mode, stamps: StatCache) -> bool:
     """Whether the folder has every array of a plan as it was written there.
 
     By their stamps, as files are; those whose stamp does not fit, and in mode "always" all of them, by their hashes.
@@ -304,7 +304,7 @@ def arrays_hold(plan: Plan, folder: Path, *, mode: Mode, stamps: Stamps) -> bool
     return True
 
 
-def remember_arrays(plan: Plan, folder: Path, stamps: Stamps) -> None:
+def remember_arrays(plan: Plan, folder: Path, stamps: StatCache) -> None:
     """Note that the arrays, as they are now, are those that were written."""
     written = runs(folder)
     for column in plan.columns:

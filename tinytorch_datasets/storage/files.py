@@ -16,7 +16,7 @@ from tinytorch_datasets.errors import DatasetError, MissingFile, StorageError
 from tinytorch_datasets.settings import HOME
 
 FOLDER = ".cache"
-KINDS = ("arrays", "stamps", "receipts", "locks")
+KINDS = ("arrays", "stat", "entries", "locks")
 
 
 def planted(folder: Path) -> Path | None:
@@ -68,7 +68,7 @@ def make_folder(folder: Path, *, at_home: bool = False) -> None:
 
 @contextlib.contextmanager
 def writing(path: Path, *, at_home: bool = False) -> Iterator[None]:
-    """Whatever the disk refuses inside the block becomes a StorageError that names `path` and the mend."""
+    """Whatever the disk refuses inside the block becomes a StorageError that names `path` and the hint."""
     try:
         yield
     except DatasetError:
@@ -87,21 +87,21 @@ def storage_error(error: OSError, path: Path, *, at_home: bool = False) -> Stora
     if error.errno in (errno.ELOOP, errno.EMLINK):
         return through(path)
     if error.errno in FULL:
-        reason, mend, other = "the disk is full, or your share of it is", "Free some room", "on a larger disk"
+        reason, hint, other = "the disk is full, or your share of it is", "Free some room", "on a larger disk"
     elif error.errno == errno.EROFS:
-        reason, mend, other = "the file system is read-only", "Make it writable", "that is"
+        reason, hint, other = "the file system is read-only", "Make it writable", "that is"
     elif error.errno in DENIED:
-        reason, mend, other = "you may not write there", "Ask its owner for the right to", "of your own"
+        reason, hint, other = "you may not write there", "Ask its owner for the right to", "of your own"
     elif error.errno in (errno.ENOTDIR, errno.EEXIST):
         file = _in_the_way(path)
         whose = "a file" if file == path else f"the file {file}"
-        reason, mend, other = f"{whose} is in the way of a folder", "Move it out of the way", "elsewhere"
+        reason, hint, other = f"{whose} is in the way of a folder", "Move it out of the way", "elsewhere"
     elif error.errno == errno.EISDIR:
-        reason, mend, other = "what is there is no file", "Move it out of the way", ""
+        reason, hint, other = "what is there is no file", "Move it out of the way", ""
     else:
-        reason, mend, other = error.strerror or str(error), "Look at the disk", "elsewhere"
-    mend += f", or {ELSEWHERE} {other}." if at_home and other else "."
-    return StorageError(f"{path} cannot be written: {reason}", mend=mend, path=path, errno=error.errno)
+        reason, hint, other = error.strerror or str(error), "Look at the disk", "elsewhere"
+    hint += f", or {ELSEWHERE} {other}." if at_home and other else "."
+    return StorageError(f"{path} cannot be written: {reason}", hint=hint, path=path, errno=error.errno)
 
 
 def _in_the_way(path: Path) -> Path:
@@ -114,13 +114,13 @@ def _in_the_way(path: Path) -> Path:
 def through(link: Path) -> StorageError:
     """The error for a symbolic link where a file or folder of ours belongs."""
     what = f"{link}: this is a symbolic link, and nothing is written through it"
-    mend = f"Delete the link; to keep the data elsewhere, {ELSEWHERE} there."
-    return StorageError(what, mend=mend, path=link, errno=errno.ELOOP)
+    hint = f"Delete the link; to keep the data elsewhere, {ELSEWHERE} there."
+    return StorageError(what, hint=hint, path=link, errno=errno.ELOOP)
 
 
 @contextlib.contextmanager
-def reading(path: Path, *, where: str | None, mend: str) -> Iterator[None]:
-    """Whatever the disk refuses inside the block becomes an error that names `path`, its line and the mend.
+def reading(path: Path, *, where: str | None, hint: str) -> Iterator[None]:
+    """Whatever the disk refuses inside the block becomes an error that names `path`, its line and the hint.
 
     Raises:
         MissingFile: There is no such file.
@@ -132,19 +132,19 @@ def reading(path: Path, *, where: str | None, mend: str) -> Iterator[None]:
         raise
     except (FileNotFoundError, NotADirectoryError) as error:
         what = f"{path} is missing"
-        raise MissingFile(what, where=where, mend=mend, path=path) from error
+        raise MissingFile(what, where=where, hint=hint, path=path) from error
     except OSError as error:
-        raise _unreadable(error, path, where, mend) from error
+        raise _unreadable(error, path, where, hint) from error
 
 
-def _unreadable(error: OSError, path: Path, where: str | None, mend: str) -> StorageError:
+def _unreadable(error: OSError, path: Path, where: str | None, hint: str) -> StorageError:
     reason = error.strerror or str(error)
     if error.errno in DENIED:
-        reason, mend = "you may not read it", "Ask its owner for the right to."
+        reason, hint = "you may not read it", "Ask its owner for the right to."
     elif error.errno == errno.EISDIR:
-        reason, mend = "what is there is no file", "Move it out of the way."
+        reason, hint = "what is there is no file", "Move it out of the way."
     what = f"{path} cannot be read: {reason}"
-    return StorageError(what, where=where, mend=mend, path=path, errno=error.errno)
+    return StorageError(what, where=where, hint=hint, path=path, errno=error.errno)
 
 
 def bytes_of(path: Path) -> int:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-Stamp = list[int]
+StatSignature = list[int]
 
 
 class Part(NamedTuple):
@@ -58,7 +58,7 @@ def found(folder: Path, file: str) -> Part | None:
     return Part(file, dtype.str, tuple(shape), offset) if whole else None
 
 
-def stamp(file: str | Path) -> Stamp:
+def stat_signature(file: str | Path) -> StatSignature:
     """What changes when a file's contents do: its size, times of change in nanoseconds, and inode.
 
     Both times, because the first can be set to anything and the second, where the system has it, cannot.

@@ -9,12 +9,12 @@ from typing import Literal
 
 from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.storage.files import whole_file
-from tinytorch_datasets.storage.memmap import Stamp, stamp
+from tinytorch_datasets.storage.memmap import StatSignature, stat_signature
 
 Mode = Literal["auto", "always"]
 
 
-class Stamps:
+class StatCache:
     """What was hashed before: for each path the file's stamp then, and its sha256. Kept as one small JSON file.
 
     Of an array it is the sha256 of each run that was written.
@@ -33,19 +33,19 @@ class Stamps:
         """The file's sha256, if it was hashed before and has not changed since; None otherwise."""
         known = self._known.get(str(path))
         with contextlib.suppress(OSError):
-            if isinstance(known, list) and known[:-1] == stamp(path):
+            if isinstance(known, list) and known[:-1] == stat_signature(path):
                 return str(known[-1])
         return None
 
-    def only_touched(self, path: Path) -> Stamp | None:
+    def only_touched(self, path: Path) -> StatSignature | None:
         """The file's stamp now, if all that differs is when its links or rights changed; None otherwise."""
-        known, now = self._known.get(str(path)), stamp(path)
+        known, now = self._known.get(str(path)), stat_signature(path)
         same = isinstance(known, list) and len(known) == 5 and [*known[:2], known[3]] == [*now[:2], now[3]]
         return now if same else None
 
-    def remember(self, path: Path, sha256: str, seen: Stamp | None = None) -> None:
+    def remember(self, path: Path, sha256: str, seen: StatSignature | None = None) -> None:
         """Note that the file has this sha256: as it was `seen` before it was hashed, or as it is now."""
-        self._known[str(path)] = [*(seen or stamp(path)), sha256]
+        self._known[str(path)] = [*(seen or stat_signature(path)), sha256]
         self._changed = True
 
     def save(self) -> None:

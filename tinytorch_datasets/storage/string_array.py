@@ -37,12 +37,12 @@ def named(index: Any) -> int | slice | np.ndarray:
     raise TypeError(msg)
 
 
-class Texts(Sequence[str]):
+class StringArray(Sequence[str]):
     """Strings kept as one UTF-8 buffer and the place of each in it, so that they can be memory-mapped.
 
-    An index gives a str, a slice or an array of indices gives Texts; it equals any sequence of the same strings.
+    An index gives a str, a slice or an array of indices gives StringArray; it equals any sequence of the same strings.
 
-    >>> words = Texts.of(["no", "yes", "perhaps"])
+    >>> words = StringArray.of(["no", "yes", "perhaps"])
     >>> words[1], words[-1], len(words)
     ('yes', 'perhaps', 3)
     >>> list(words[:2])
@@ -56,7 +56,7 @@ class Texts(Sequence[str]):
         self._buffer, self._starts, self._ends = buffer, starts, ends
 
     @classmethod
-    def of(cls, strings: Sequence[str]) -> Texts:
+    def of(cls, strings: Sequence[str]) -> StringArray:
         """Texts that hold the given strings."""
         encoded = [s.encode() for s in strings]
         places = np.cumsum([0, *map(len, encoded)])
@@ -68,12 +68,12 @@ class Texts(Sequence[str]):
     @overload
     def __getitem__(self, index: int | np.integer[Any]) -> str: ...
     @overload
-    def __getitem__(self, index: slice | np.ndarray | list[int]) -> Texts: ...
+    def __getitem__(self, index: slice | np.ndarray | list[int]) -> StringArray: ...
     def __getitem__(self, index: Any) -> Any:
         index = named(index)
         if isinstance(index, int):
             return bytes(self._buffer[self._starts[index] : self._ends[index]]).decode()
-        return Texts(self._buffer, self._starts[index], self._ends[index])
+        return StringArray(self._buffer, self._starts[index], self._ends[index])
 
     def __getstate__(self) -> tuple[Any, ...]:
         return tuple(to_pickle(part) for part in (self._buffer, self._starts, self._ends))
@@ -88,7 +88,7 @@ class Texts(Sequence[str]):
 
     def __repr__(self) -> str:
         shown = ", ".join(repr(s) for s in self[:3])
-        return f"<Texts [{shown}{', ...' if len(self) > 3 else ''}], {len(self):,} in all>"
+        return f"<StringArray [{shown}{', ...' if len(self) > 3 else ''}], {len(self):,} in all>"
 
 
-Values = np.ndarray | Texts
+Values = np.ndarray | StringArray

@@ -13,12 +13,12 @@ from tinytorch_datasets.digests import sha256_of
 from tinytorch_datasets.errors import ChangedFile, HashMismatch
 from tinytorch_datasets.plan import File, Plan
 from tinytorch_datasets.storage.files import bytes_of, reading
-from tinytorch_datasets.storage.memmap import stamp
-from tinytorch_datasets.storage.stat_cache import Mode, Stamps
+from tinytorch_datasets.storage.memmap import stat_signature
+from tinytorch_datasets.storage.stat_cache import Mode, StatCache
 from tinytorch_datasets.verify.diagnose import LFS_POINTER
 
 
-def check_size(path: Path, promised: File, *, mend: str) -> None:
+def check_size(path: Path, promised: File, *, hint: str) -> None:
     """Make sure that there is a file at `path`, and that it has the promised size.
 
     Raises:
@@ -26,13 +26,13 @@ def check_size(path: Path, promised: File, *, mend: str) -> None:
         HashMismatch: Its size is another.
         StorageError: It cannot be looked at.
     """
-    with reading(path, where=promised.where or None, mend=mend):
+    with reading(path, where=promised.where or None, hint=hint):
         size = bytes_of(path)
     if size != promised.bytes:
-        raise broken(path, promised, size, mend=mend)
+        raise broken(path, promised, size, hint=hint)
 
 
-def broken(path: Path, promised: File, actual: int | str, *, mend: str) -> HashMismatch:
+def broken(path: Path, promised: File, actual: int | str, *, hint: str) -> HashMismatch:
     """The error for a file of another size than the promised one, or of another sha256."""
     expected: int | str
     if isinstance(actual, int):
@@ -40,8 +40,8 @@ def broken(path: Path, promised: File, actual: int | str, *, mend: str) -> HashM
     else:
         what, expected = unlike(path, promised, sha256=actual), promised.sha256
     if _is_lfs_pointer(path):
-        what, mend = f"{path} is a Git LFS pointer, not the file itself", "Run `git lfs pull`."
-    return HashMismatch(what, where=promised.where or None, mend=mend, path=path, expected=expected, actual=actual)
+        what, hint = f"{path} is a Git LFS pointer, not the file itself", "Run `git lfs pull`."
+    return HashMismatch(what, where=promised.where or None, hint=hint, path=path, expected=expected, actual=actual)
 
 
 def unlike(path: Path, promised: File, *, size: int | None = None, sha256: str | None = None) -> str:
@@ -71,7 +71,7 @@ def _is_lfs_pointer(path: Path) -> bool:
     return False
 
 
-def check(path: Path, promised: File, *, mode: Mode, stamps: Stamps, mend: str) -> None:
+def check(path: Path, promised: File, *, mode: Mode, stamps: StatCache, hint: str) -> None:
     """Make sure that the file at `path` is the promised one.
 
     Raises:
@@ -79,18 +79,18 @@ def check(path: Path, promised: File, *, mode: Mode, stamps: Stamps, mend: str) 
         HashMismatch: Its size or its sha256 is another.
         StorageError: It cannot be read.
     """
-    check_size(path, promised, mend=mend)
-    with reading(path, where=promised.where or None, mend=mend):
-        seen = stamp(path)
+    check_size(path, promised, hint=hint)
+    with reading(path, where=promised.where or None, hint=hint):
+        seen = stat_signature(path)
         known = stamps.sha256(path) if mode == "auto" else None
         actual = known or sha256_of(path)
         if actual != promised.sha256:
-            raise broken(path, promised, actual, mend=mend)
+            raise broken(path, promised, actual, hint=hint)
         if known is None:
             stamps.remember(path, actual, seen)
 
 
-def unchanged(plan: Plan, stamps: Stamps) -> None:
+def unchanged(plan: Plan, stamps: StatCache) -> None:
     """Make sure that every file of a plan is still as it was when it was found right.
 
     One that was only touched, as a hard link to it does, is hashed again.
@@ -107,4 +107,4 @@ def unchanged(plan: Plan, stamps: Stamps) -> None:
                 stamps.remember(path, file.sha256, touched)
                 continue
         what = f"{path} was changed by another program while it was read"
-        raise ChangedFile(what, where=file.where, mend="Leave it alone, and ask again.", path=path)
+        raise ChangedFile(what, where=file.where, hint="Leave it alone, and ask again.", path=path)

@@ -312,7 +312,7 @@ def _paid(pieces: Iterator[bytes], spend: Callable[[int], None]) -> Iterator[byt
         yield piece
 
 
-# Texts longer than a piece, which become what they spell as they come.
+# StringArray longer than a piece, which become what they spell as they come.
 _LONG_TEXTS: dict[bytes, Callable[[Iterator[bytes], Callable[[int], None]], Spelled | str]] = {
     b"S": lambda pieces, spend: Spelled(opcodes.quoted(pieces, spend)),
     b"V": opcodes.raw_unicode,

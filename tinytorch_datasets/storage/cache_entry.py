@@ -19,7 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tinytorch_datasets._version import VERSION
-from tinytorch_datasets.storage.memmap import Part, Stamp, stamp
+from tinytorch_datasets.storage.memmap import Part, StatSignature, stat_signature
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ LAYOUT = [3, VERSION, sys.byteorder]
 Parts = list[Part]
 
 
-class SplitReceipt(NamedTuple):
+class CachedSplit(NamedTuple):
     """What opening one split takes. `scales` is the top of the range of fields that floats divide by."""
 
     name: str
@@ -41,7 +41,7 @@ class SplitReceipt(NamedTuple):
     scales: Mapping[str, float]
 
 
-class Receipt(NamedTuple):
+class CacheEntry(NamedTuple):
     """What opening one data set takes, and what it stands on.
 
     `folder` is where its decoded arrays are, those that are stamped and no others that are named like it elsewhere.
@@ -52,18 +52,18 @@ class Receipt(NamedTuple):
     name: str
     manifest: str
     folder: str
-    splits: tuple[SplitReceipt, ...]
+    splits: tuple[CachedSplit, ...]
     classes: tuple[str, ...] | None
     manifest_sha256: str
     files: Mapping[str, str]
     runs: Mapping[str, Sequence[tuple[int, int, str]]]
     entry: Mapping[str, Any]
-    stamps: Mapping[str, Stamp]
+    stamps: Mapping[str, StatSignature]
 
     def holds(self) -> bool:
         """Whether everything it stands on is as it was."""
         try:
-            return all(stamp(path) == seen for path, seen in self.stamps.items())
+            return all(stat_signature(path) == seen for path, seen in self.stamps.items())
         except (OSError, ValueError):  # it is gone, or this locale has no bytes for its path
             return False
 
@@ -94,12 +94,12 @@ class Receipt(NamedTuple):
         holder = os.path.normpath(os.path.dirname(self.folder))
         return any(holder == os.path.normpath(os.path.join(cache, "arrays")) for cache in caches)
 
-    def same_as(self, other: Receipt) -> bool:
+    def same_as(self, other: CacheEntry) -> bool:
         """Whether both open the same arrays and stand on the same files, whatever the stamps of those are."""
         here, there = (json.loads(receipt._respelled().written()) for receipt in (self, other))
         return bool(here[:-1] == there[:-1] and here[-1].keys() == there[-1].keys())
 
-    def _respelled(self) -> Receipt:
+    def _respelled(self) -> CacheEntry:
         """The same with its paths as this locale spells them: another one may spell the same bytes otherwise."""
 
         def respelled(path: str) -> str:
@@ -120,7 +120,7 @@ class Receipt(NamedTuple):
         return json.dumps(known).encode()
 
     @classmethod
-    def read(cls, path: str | Path) -> Receipt | None:
+    def read(cls, path: str | Path) -> CacheEntry | None:
         """The receipt in that file; None if it is not there, damaged, or from another version."""
         try:
             with open(path, "rb") as file:
@@ -150,12 +150,12 @@ def place(cache: str | Path, manifest: str | Path, name: str) -> str:
     import zlib
 
     whose = zlib.crc32(os.fsencode(os.path.normpath(cache)), zlib.crc32(os.fsencode(manifest)))
-    return os.path.join(cache, "receipts", f"{name}-{whose:08x}.json")
+    return os.path.join(cache, "entries", f"{name}-{whose:08x}.json")
 
 
-def _read_split(name: str, fields: dict[str, Any], texts: dict[str, Any], scales: dict[str, float]) -> SplitReceipt:
+def _read_split(name: str, fields: dict[str, Any], texts: dict[str, Any], scales: dict[str, float]) -> CachedSplit:
     parts = {field: [Part(*part) for part in parts] for field, parts in fields.items()}
-    return SplitReceipt(name, parts, {field: Part(*part) for field, part in texts.items()}, scales)
+    return CachedSplit(name, parts, {field: Part(*part) for field, part in texts.items()}, scales)
 
 
 def _is(hashed: Callable[[str], str], path: str, sha256: str) -> bool:

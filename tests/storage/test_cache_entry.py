@@ -39,7 +39,7 @@ def clone(tmp_path: Path) -> Path:
 
 def receipt(clone: Path) -> Path:
     """The one receipt there is."""
-    (path,) = (clone.parent / "milestones/datasets/.cache/receipts").iterdir()
+    (path,) = (clone.parent / "milestones/datasets/.cache/entries").iterdir()
     return path
 
 
@@ -163,7 +163,7 @@ def nonsense(clone: Path) -> None:
 
 def brackets_without_end(clone: Path) -> None:
     """What exhausts the stack of whoever reads it, in everything that is kept as JSON."""
-    for path in (receipt(clone), *clone.parent.rglob("hashes.json"), *clone.parent.rglob("stamps/*.json")):
+    for path in (receipt(clone), *clone.parent.rglob("hashes.json"), *clone.parent.rglob("stat/*.json")):
         path.write_text("[" * 200_000)
 
 
@@ -213,15 +213,15 @@ class TestWhatDoesNotFit:
 
     def test_a_manifest_in_hand_runs_every_stage(self, clone: Path) -> None:
         """It may be older than the file it came from."""
-        book = load_manifest(clone)
+        loaded = load_manifest(clone)
         get("tinydigits", manifest=clone)
 
-        assert get("tinydigits", manifest=book).train.images.shape == (1000, 8, 8)
+        assert get("tinydigits", manifest=loaded).train.images.shape == (1000, 8, 8)
 
     def test_a_name_cannot_lead_out_of_the_folder(self, clone: Path) -> None:
         """A receipt's path is built of the name that was asked for."""
         with pytest.raises(UnknownName):
-            get("../receipts/tinydigits", manifest=clone)
+            get("../entries/tinydigits", manifest=clone)
 
 
 def other_hashes(clone: Path) -> None:
@@ -307,7 +307,7 @@ class TestAudit:
         assert audit(["tinydigits"], manifest=clone, levels=["shipped"]).findings == ()
 
     def test_swapped_splits_are_seen(self, clone: Path) -> None:
-        """Stamps fit, files and arrays are right, and yet test comes back as train."""
+        """StatCache fit, files and arrays are right, and yet test comes back as train."""
         get("tinydigits", manifest=clone)
         known = json.loads(receipt(clone).read_text())
         known[4][0][1], known[4][1][1] = known[4][1][1], known[4][0][1]
@@ -315,7 +315,7 @@ class TestAudit:
 
         (finding,) = audit(["tinydigits"], manifest=clone, levels=["shipped"]).findings
 
-        assert finding.rule == "receipt"
+        assert finding.rule == "cache-entry"
         assert finding.path == str(receipt(clone))
         assert finding.what == "the receipt by which `get` opens it is not what the manifest says"
 
@@ -326,7 +326,7 @@ class TestAudit:
         known[-1] = {}
         receipt(clone).write_text(json.dumps(known))
 
-        assert [f.rule for f in audit(["tinydigits"], manifest=clone, levels=["shipped"]).findings] == ["receipt"]
+        assert [f.rule for f in audit(["tinydigits"], manifest=clone, levels=["shipped"]).findings] == ["cache-entry"]
 
     @pytest.mark.parametrize("planted", [other_hashes, another_entry, another_manifest_hash])
     def test_other_hashes_and_other_words_are_seen(self, clone: Path, planted: Callable[[Path], None]) -> None:
@@ -334,14 +334,14 @@ class TestAudit:
         get("tinydigits", manifest=clone)
         planted(clone)
 
-        assert [f.rule for f in audit(["tinydigits"], manifest=clone, levels=["shipped"]).findings] == ["receipt"]
+        assert [f.rule for f in audit(["tinydigits"], manifest=clone, levels=["shipped"]).findings] == ["cache-entry"]
 
     def test_one_that_nobody_would_take_is_no_finding(self, clone: Path) -> None:
         """Its stamps do not fit, so every stage runs."""
         get("tinydigits", manifest=clone)
         clone.write_text(clone.read_text() + "# a remark\n")
 
-        assert audit(["tinydigits"], manifest=clone, levels=["shipped"]).well
+        assert audit(["tinydigits"], manifest=clone, levels=["shipped"]).ok
 
     @pytest.mark.skipif(sys.platform != "linux", reason="a system on which every path is UTF-8")
     def test_another_locale_spells_a_path_otherwise(self, tmp_path: Path) -> None:
@@ -354,7 +354,7 @@ class TestAudit:
         homes = {"TINYTORCH_DATASETS_HOME": f"{mine}:{theirs}", "PATH": os.environ["PATH"], "HOME": str(tmp_path)}
         plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
         got = f"from tinytorch_datasets import get; get('digits', manifest={str(world.manifest)!r}, offline=True)"
-        audited = f"from tinytorch_datasets import audit; print(audit('digits', manifest={str(world.manifest)!r}).well)"
+        audited = f"from tinytorch_datasets import audit; print(audit('digits', manifest={str(world.manifest)!r}).ok)"
         for one, other in ((plain, {"PYTHONUTF8": "1"}), ({"PYTHONUTF8": "1"}, plain)):
             shutil.rmtree(mine)
             mine.mkdir()

@@ -1,4 +1,4 @@
-"""`Patience`: timeouts, retries and limits of a fetch."""
+"""`RetryPolicy`: timeouts, retries and limits of a fetch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """Every limit of a fetch, each with its unit in its name."""
 
     connect_timeout_s: float = 10.0
@@ -15,7 +15,7 @@ class Patience:
     # Slower than this while another mirror is untried: go on there, keeping what came.
     stall_bytes_per_s: float = 100_000
     stall_window_s: float = 15.0
-    # Slower than this and no answer is worth waiting for, whoever sends it: 170 MB would take two days.
+    # Slower than this and no response is worth waiting for, whoever sends it: 170 MB would take two days.
     drip_bytes_per_s: float = 1_000
     drip_window_s: float = 60.0
 
@@ -36,4 +36,4 @@ class Patience:
     farewell_s: float = 1.0  # after Ctrl-C: the longest wait for threads to let go of their files
 
 
-PATIENCE = Patience()
+DEFAULT_RETRY = RetryPolicy()
