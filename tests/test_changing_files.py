@@ -313,8 +313,8 @@ import sys, time
 from pathlib import Path
 from tinytorch_datasets import pipeline
 loaded = pipeline.read_manifest(Path(sys.argv[1]))
-where = pipeline.places(loaded)
-plan = pipeline.planned(loaded, "d", where)
+where = pipeline.locations(loaded)
+plan = pipeline.plan_of(loaded, "d", where)
 print(flush=True)
 while True:
     pipeline.clean(plan, where)

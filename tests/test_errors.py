@@ -115,3 +115,11 @@ def test_errors_are_also_what_people_already_catch(error: type[Exception], built
 def test_an_error_reads_what_where_hint() -> None:
     """On a line each."""
     assert str(EXAMPLES[0]) == "all is wrong\n  declared at datasets.yaml:3\n  Mend it."
+
+
+def test_context_fills_in_what_an_error_does_not_say() -> None:
+    """The line and the hint that an error has from the start are nearer to the fault than those from above."""
+    error = DatasetError("it is cut", where="datasets.yaml:7")
+
+    assert error.with_context(where="datasets.yaml:1", hint="Get it again.") is error
+    assert str(error) == "it is cut\n  declared at datasets.yaml:7\n  Get it again."

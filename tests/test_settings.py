@@ -8,7 +8,7 @@ import pytest
 
 from tinytorch_datasets import settings
 from tinytorch_datasets.errors import StorageError
-from tinytorch_datasets.settings import Places
+from tinytorch_datasets.settings import Locations
 
 
 class TestTheHome:
@@ -25,14 +25,14 @@ class TestTheHome:
         """One that is not there yet can, if it can be made."""
         (tmp_path / "later").mkdir()
 
-        places = Places(shipped=tmp_path, homes=(file / "home", tmp_path / "not" / "there", tmp_path / "later"))
+        places = Locations(shipped=tmp_path, homes=(file / "home", tmp_path / "not" / "there", tmp_path / "later"))
 
         assert places.home == tmp_path / "not" / "there"
 
     def test_none(self, tmp_path: Path, file: Path) -> None:
         """All that were looked at are told."""
         with pytest.raises(StorageError) as caught:
-            Places(shipped=tmp_path, homes=(file / "one", file / "two")).home  # noqa: B018
+            Locations(shipped=tmp_path, homes=(file / "one", file / "two")).home  # noqa: B018
 
         assert str(caught.value) == (
             f"none of the folders in TINYTORCH_DATASETS_HOME can be written to: {file}/one, {file}/two\n"

@@ -93,7 +93,7 @@ def get(
     one = pipeline.declared(Path(path), name) if _is_path(manifest) else manifest.declared(name)  # type: ignore[union-attr]
     return pipeline.run(
         one,
-        settings.places(one.manifest, root, download_to=one.download_to, shipped_in=one.shipped_in),
+        settings.locations(one.manifest, root, download_to=one.download_to, shipped_in=one.shipped_in),
         mirror=str(mirror) if mirror is not None else chosen.mirror,
         offline=chosen.offline if offline is None else offline,
         verify=verify,

@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from typing_extensions import Self  # Python 3.10 has none of its own
+
 
 Keys = tuple[str | int, ...]
 Problems = Iterator[tuple[Keys, str]]
@@ -62,6 +64,12 @@ class DatasetError(Exception):
         if self.hint:
             lines.append(f"  {self.hint}")
         return "\n".join(lines)
+
+    def with_context(self, *, where: str | None = None, hint: str | None = None) -> Self:
+        """Add what whoever lets the error pass knows of it: the line and the hint, where it has none yet."""
+        self.where = self.where or where or None
+        self.hint = self.hint or hint
+        return self
 
     def __reduce__(self) -> tuple[Callable[..., DatasetError], tuple[Any, ...]]:
         # Exceptions pickle as cls(*args) by default, which loses keyword facts; worker processes raise these.

@@ -17,7 +17,7 @@ from tinytorch_datasets.errors import ChangedFile, DecodeError, MissingFile, Sto
 from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy, fetch, leftovers
 from tinytorch_datasets.manifest import compiled
 from tinytorch_datasets.plan import Block, Declared, Plan
-from tinytorch_datasets.settings import Places
+from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage import arrays as array_store
 from tinytorch_datasets.storage import cache_entry as cache_entries
 from tinytorch_datasets.storage import files as disk
@@ -27,7 +27,7 @@ from tinytorch_datasets.storage.cache_entry import CachedSplit, CacheEntry
 from tinytorch_datasets.storage.memmap import stat_signature
 from tinytorch_datasets.storage.stat_cache import Mode, StatCache
 from tinytorch_datasets.verify import arrays as value_checks
-from tinytorch_datasets.verify.files import check, get_anew, unchanged
+from tinytorch_datasets.verify.files import check, unchanged
 
 if TYPE_CHECKING:
     from tinytorch_datasets.dataset import Dataset
@@ -61,7 +61,7 @@ def compile_manifest(path: Path) -> bytes:
 
 def run(
     declared: Declared,
-    locations: Places,
+    locations: Locations,
     *,
     mirror: str | None,
     offline: bool,
@@ -71,7 +71,7 @@ def run(
     opened: Callable[[CacheEntry], Dataset],
 ) -> Dataset:
     """Every stage for one data set, and the receipt that lets the next `get` skip them; `opened` opens what it says."""
-    plan = placed(declared.plan, locations)
+    plan = locate(declared.plan, locations)
     stamps = stat_cache_of(plan, locations)
     if plan.status == "remote":
         brought = fetch(
@@ -102,10 +102,10 @@ def run(
     raise StorageError(what, hint="Wait until whatever cleans the folder has ended.", path=locations.cache) from gone
 
 
-def _cache_entry(declared: Declared, plan: Plan, locations: Places, *, mode: Mode, stamps: StatCache) -> CacheEntry:
+def _cache_entry(declared: Declared, plan: Plan, locations: Locations, *, mode: Mode, stamps: StatCache) -> CacheEntry:
     """The stages after fetching."""
     for file in plan.files:
-        check(plan.root / file.name, file, mode=mode, stamps=stamps, hint=hint(plan))
+        check(plan.root / file.name, file, mode=mode, stamps=stamps, hint=plan.hint)
     arrays = decoded(plan, locations, mode=mode, stamps=stamps)
     receipt = cache_entry_of(declared, plan, arrays)
     unchanged(plan, stamps)  # whose stamps the receipt has
@@ -114,36 +114,29 @@ def _cache_entry(declared: Declared, plan: Plan, locations: Places, *, mode: Mod
     return receipt
 
 
-def places(manifest: Manifest, home: str | os.PathLike[str] | None = None) -> Places:
+def locations(manifest: Manifest, home: str | os.PathLike[str] | None = None) -> Locations:
     """The folders that a manifest's data lives in; `home` overrules where its downloads are."""
     root = None if home is None else settings.absolute(home)
-    return settings.places(manifest.path, root, download_to=manifest.download_to, shipped_in=manifest.shipped_in)
+    return settings.locations(manifest.path, root, download_to=manifest.download_to, shipped_in=manifest.shipped_in)
 
 
-def planned(manifest: Manifest, name: str, locations: Places) -> Plan:
+def plan_of(manifest: Manifest, name: str, locations: Locations) -> Plan:
     """The plan of one data set, its files placed where they are or will be."""
-    return placed(manifest.plan(name), locations)
+    return locate(manifest.plan(name), locations)
 
 
-def placed(plan: Plan, locations: Places) -> Plan:
+def locate(plan: Plan, locations: Locations) -> Plan:
     """The same plan, its files placed where they are or will be."""
     names = tuple(file.name for file in plan.files)
     return plan.under(locations.files(plan.folder, shipped=plan.status == "shipped", names=names))
 
 
-def hint(plan: Plan) -> str:
-    """What a person does about a file of this plan that is not right."""
-    if plan.status == "shipped":
-        return "Restore it: `git checkout` it in a clone, or reinstall the package."
-    return get_anew(plan.name)
-
-
-def stat_cache_of(plan: Plan, locations: Places) -> StatCache:
+def stat_cache_of(plan: Plan, locations: Locations) -> StatCache:
     """What was hashed before of a data set's files and arrays."""
     return StatCache(locations.cache / "stat" / f"{plan.name}.json")
 
 
-def decoded(plan: Plan, locations: Places, *, mode: Mode, stamps: StatCache) -> Path:
+def decoded(plan: Plan, locations: Locations, *, mode: Mode, stamps: StatCache) -> Path:
     """The folder of a plan's decoded arrays, decoded now unless they are there as they were written.
 
     Its files must have been verified: decoders read what is on disk.
@@ -170,12 +163,12 @@ def _of_unchanged_files(plan: Plan, stamps: StatCache) -> Generator[Block, None,
         unchanged(plan, stamps)  # if not, that is what is wrong
         raise
     except OSError as error:  # of reading: `cache.write` would say that it cannot write
-        with disk.reading(Path(error.filename or plan.root), where=plan.where, hint=hint(plan)):
+        with disk.reading(Path(error.filename or plan.root), where=plan.where, hint=plan.hint):
             raise
     unchanged(plan, stamps)
 
 
-def array_folders(plan: Plan, locations: Places) -> list[Path]:
+def array_folders(plan: Plan, locations: Locations) -> list[Path]:
     """Every folder that may have a plan's decoded arrays, in the order to look."""
     name = array_store.folder_name(plan, formats.of(plan.format).version)
     return [kept / "arrays" / name for kept in locations.caches]
@@ -192,9 +185,9 @@ def blocks(plan: Plan, *, hint: str | None = None) -> Generator[Block, None, Non
     try:
         yield from value_checks.checked(form.decode(plan.splits, **plan.options), plan.splits)
     except DecodeError as error:
-        error.where = error.where or value_checks.promised_at(error, plan.splits) or plan.where
         correct = f"{CORRECT_THE_ENTRY}; `tinytorch-datasets audit {plan.name}` lists all that differs."
-        error.hint = error.hint or hint or correct
+        where = value_checks.declared_at(error, plan.splits) or plan.where
+        error.with_context(where=where, hint=hint or correct)
         raise
 
 
@@ -235,13 +228,13 @@ def cache_entry_of(declared: Declared, plan: Plan, arrays: Path) -> CacheEntry:
     )
 
 
-def shipped_files(manifest: Manifest, locations: Places) -> set[Path]:
+def shipped_files(manifest: Manifest, locations: Locations) -> set[Path]:
     """Every file that ships, whichever entry declares it."""
     shipped = (name for name, entry in manifest.datasets.items() if entry.status == "shipped")
     return {locations.shipped / manifest.folder(name) / file for name in shipped for file in manifest.entry(name).files}
 
 
-def clean(plan: Plan, locations: Places, *, downloads: bool = True, sparing: Collection[Path] = ()) -> int:
+def clean(plan: Plan, locations: Locations, *, downloads: bool = True, sparing: Collection[Path] = ()) -> int:
     """Remove a data set's decoded arrays and, if it is remote, its downloads, whole or in part; the bytes freed.
 
     Files in `sparing` are not removed, as those that ship, in whose folder downloads may be as well.

@@ -139,9 +139,21 @@ class Plan:
         """The class names of the first field that has any."""
         return next((column.classes for column in self.columns if column.classes), None)
 
+    @property
+    def hint(self) -> str:
+        """What a person does about a file of this data set that is not right."""
+        if self.status == "shipped":
+            return "Restore it: `git checkout` it in a clone, or reinstall the package."
+        return fetch_again(self.name)
+
     def under(self, root: Path) -> Plan:
         """The same, of files that are (or will be) in the folder `root`."""
         return replace(self, root=root, splits=tuple(split.under(root) for split in self.splits))
+
+
+def fetch_again(dataset: str) -> str:
+    """Say what a person does about a fetched file that is not right."""
+    return f"Delete it and run `tinytorch-datasets get {dataset or 'NAME'}`; if it happens again, report the mirror."
 
 
 class Declared(NamedTuple):

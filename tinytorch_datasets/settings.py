@@ -74,7 +74,7 @@ def manifest_path(given: str | os.PathLike[str] | None) -> str:
     return Settings.from_environment().manifest or packaged_manifest()
 
 
-class Places(NamedTuple):
+class Locations(NamedTuple):
     """The folders that a manifest's data lives in.
 
     `shipped` is only read. `homes` are searched for downloads in order; the first that can be written to
@@ -120,12 +120,12 @@ class Places(NamedTuple):
         return tuple(home / ".cache" for home in self.homes)
 
 
-def places(manifest: Path, home: str | None = None, *, download_to: str, shipped_in: str) -> Places:
+def locations(manifest: Path, home: str | None = None, *, download_to: str, shipped_in: str) -> Locations:
     """The folders of the manifest at that path, which declares the two given folders; `home` overrules it."""
     from pathlib import Path
 
     homes = _homes(str(manifest), home, lambda: download_to, _user_cache)
-    return Places(shipped=manifest.parent / shipped_in, homes=tuple(map(Path, homes)))
+    return Locations(shipped=manifest.parent / shipped_in, homes=tuple(map(Path, homes)))
 
 
 def likely_homes(manifest: str, home: str | None = None) -> tuple[str, ...]:

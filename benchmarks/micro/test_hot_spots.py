@@ -99,8 +99,8 @@ def test_decode(
     else:
         monkeypatch.setattr(compression, "isal", lambda: None)
     book = load_manifest(served.manifest("plain"))
-    locations = settings.places(book.path, home, download_to=book.download_to, shipped_in=book.shipped_in)
-    plan = pipeline.planned(book, name, locations)
+    locations = settings.locations(book.path, home, download_to=book.download_to, shipped_in=book.shipped_in)
+    plan = pipeline.plan_of(book, name, locations)
     benchmark(lambda: [None for _ in pipeline.blocks(plan)])
 
 

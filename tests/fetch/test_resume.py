@@ -477,8 +477,8 @@ class TestLeftovers:
         """The folder is as empty as before the first fetch, and the bytes freed are counted."""
         world = build(tmp_path)
         loaded = pipeline.read_manifest(world.manifest)
-        locations = pipeline.places(loaded)
-        plan = pipeline.planned(loaded, "digits", locations)
+        locations = pipeline.locations(loaded)
+        plan = pipeline.plan_of(loaded, "digits", locations)
         pipeline.clean(plan, locations)
         (plan.root / "train-images.part").write_bytes(b"12345")
         (plan.root / "train-images.part.json").write_bytes(b"{}")

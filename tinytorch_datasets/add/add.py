@@ -114,7 +114,7 @@ def add(
             _refuse_to_match_nothing(splits, seen)
             made = draft(seen, lambda told: next((split for split, pattern in splits if _is(told, pattern)), None))
         except DecodeError as error:
-            error.hint = error.hint or UNREAD
+            error.with_context(hint=UNREAD)
             raise
         hosts = [] if ship else [*mirrors, *_hosts(found)]
         known = {**_source_fact(found, ship), **(facts or {})}
@@ -131,8 +131,8 @@ def add(
             one.sha256 = digests[field]
         entry, after, line = written()
         loaded = validate.checked(after, scratch, manifest)
-        locations = pipeline.places(loaded)
-        target = pipeline.planned(loaded, called, locations).root
+        locations = pipeline.locations(loaded)
+        target = pipeline.plan_of(loaded, called, locations).root
         if not dry_run:
             for source in found:
                 _refuse_to_replace(source, target / source.name)

@@ -57,7 +57,7 @@ def update(
     """
     text = validate.text_of(manifest)
     loaded = pipeline.read_manifest(manifest)
-    plan = pipeline.planned(loaded, name, pipeline.places(loaded))
+    plan = pipeline.plan_of(loaded, name, pipeline.locations(loaded))
     with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
         scratch = Path(folder)
         if fetch:
@@ -104,7 +104,7 @@ def _on_disk(plan: Plan, name: str) -> Iterator[Source]:
     try:
         yield from inputs.read(str(plan.root / name))
     except MissingFile as error:
-        error.hint = pipeline.hint(plan)
+        error.hint = plan.hint
         if all(file.urls for file in plan.files):
             error.hint = (
                 f"`tinytorch-datasets get {plan.name}` fetches what is declared; --fetch takes what is there now."

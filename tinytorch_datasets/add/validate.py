@@ -113,8 +113,8 @@ def proved(
 def declared(manifest: Path) -> set[Path]:
     """Where every file is that a manifest declares, as it is now."""
     loaded = pipeline.read_manifest(manifest)
-    locations = pipeline.places(loaded)
-    plans = [pipeline.planned(loaded, name, locations) for name in loaded.datasets]
+    locations = pipeline.locations(loaded)
+    plans = [pipeline.plan_of(loaded, name, locations) for name in loaded.datasets]
     return {plan.root / file.name for plan in plans for file in plan.files}
 
 

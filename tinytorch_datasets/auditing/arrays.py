@@ -17,7 +17,7 @@ from tinytorch_datasets.errors import ContentError, DecodeError
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.manifest.models import ChecksEntry, Entry
 from tinytorch_datasets.plan import Block, Column, Plan, Split
-from tinytorch_datasets.settings import Places
+from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage import arrays as array_store
 from tinytorch_datasets.storage.string_array import StringArray
 from tinytorch_datasets.verify import arrays as value_checks
@@ -156,7 +156,7 @@ def _listed(found: Sequence[Any]) -> str:
     return ", ".join(map(str, found[:SHOWN])) + (", ..." if len(found) > SHOWN else "")
 
 
-def decoded(manifest: Manifest, plan: Plan, locations: Places) -> list[Finding]:
+def decoded(manifest: Manifest, plan: Plan, locations: Locations) -> list[Finding]:
     """Decode the verified files once more: what differs from the manifest, and from the cached arrays."""
     return _Audit(manifest, plan, _kept(plan, locations)).of_files()
 
@@ -222,7 +222,7 @@ class _Audit:
         """Keep an error, with its line; it is the one of `split` if the error does not say which field it is of."""
         key: tuple[str | None, str] = (None, error.reason)
         if isinstance(error, ContentError):
-            error.where = error.where or value_checks.promised_at(error, self._plan.splits) or split.where
+            error.with_context(where=value_checks.declared_at(error, self._plan.splits) or split.where)
             key = (error.column, error.aspect) if error.column else key
         else:
             error.where = self._manifest.where(self._plan.name, "format")
@@ -271,7 +271,7 @@ class _Audit:
         )
 
 
-def _kept(plan: Plan, locations: Places) -> dict[Path, dict[int, Any]]:
+def _kept(plan: Plan, locations: Locations) -> dict[Path, dict[int, Any]]:
     folders = [folder for folder in pipeline.array_folders(plan, locations) if folder.is_dir()]
     return {folder: {id(column): _opened(column, folder) for column in plan.columns} for folder in folders}
 

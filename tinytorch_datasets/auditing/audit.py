@@ -20,7 +20,7 @@ from tinytorch_datasets.errors import LockError, ManifestError, Problem
 from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.plan import Plan
-from tinytorch_datasets.settings import Places
+from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage.files import whole_file
 
 if TYPE_CHECKING:
@@ -98,8 +98,8 @@ def audit(
         raise ValueError(msg)
     loaded = api.manifest_of(manifest)
     named, names = bool(names), tuple(dict.fromkeys(names)) or tuple(loaded.datasets)
-    locations = pipeline.places(loaded, home)
-    plans = [pipeline.planned(loaded, name, locations) for name in names]
+    locations = pipeline.locations(loaded, home)
+    plans = [pipeline.plan_of(loaded, name, locations) for name in names]
     if mirror is not None:
         from tinytorch_datasets.auditing import mirror_folder  # it stands on what copies files, which stands on `fetch`
 
@@ -134,7 +134,7 @@ class _Audit:
     """One audit: the findings of each level, data set by data set."""
 
     def __init__(
-        self, loaded: Manifest, plans: list[Plan], locations: Places, levels: set[str], decode: Decode, strict: bool
+        self, loaded: Manifest, plans: list[Plan], locations: Locations, levels: set[str], decode: Decode, strict: bool
     ) -> None:
         self._manifest, self._plans, self._locations, self._levels = loaded, plans, locations, levels
         self._decode, self._strict = decode, strict

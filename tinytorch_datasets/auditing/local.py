@@ -20,12 +20,12 @@ from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.plan import Column, File, Plan
 from tinytorch_datasets.readers.pickle.names import globals_of
-from tinytorch_datasets.settings import Places
+from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage import arrays as array_store
 from tinytorch_datasets.storage import cache_entry as cache_entries
 from tinytorch_datasets.storage.cache_entry import CacheEntry
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES, LFS_POINTER, describe
-from tinytorch_datasets.verify.files import unlike
+from tinytorch_datasets.verify.files import describe_mismatch
 
 # A text larger than this is not converted to find out whether its line endings were.
 CONVERTED_BYTES = 2**26
@@ -70,7 +70,7 @@ def difference(
         yield tell(rule="file-size", what=what, expected=file.bytes, found=digest.bytes, hint=hint)
         return
     rule = "file-hash" if digest.bytes == file.bytes else "file-size"
-    what = unlike(path, file, size=digest.bytes, sha256=digest.sha256)
+    what = describe_mismatch(path, file, size=digest.bytes, sha256=digest.sha256)
     if twin := next((other for other in siblings if other.sha256 == digest.sha256), None):
         rule = "file-swapped"
         what += (
@@ -120,7 +120,7 @@ def asked_for(plan: Plan) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def foreign(manifest: Manifest, plan: Plan, locations: Places) -> Iterator[Finding]:
+def foreign(manifest: Manifest, plan: Plan, locations: Locations) -> Iterator[Finding]:
     """Receipts that `get` would take, and that are not what the manifest makes now: stale, or planted.
 
     One whose stamps do not fit is taken by nobody, and is no finding. What the arrays themselves hold is compared
@@ -156,7 +156,7 @@ Decode = Literal["auto", "always", "never"]
 class Stock:
     """What is on disk of some data sets. `found` has the digest of each file that was looked at."""
 
-    def __init__(self, manifest: Manifest, plans: Sequence[Plan], locations: Places, decode: Decode) -> None:
+    def __init__(self, manifest: Manifest, plans: Sequence[Plan], locations: Locations, decode: Decode) -> None:
         self._manifest, self._plans, self._locations, self._decode = manifest, plans, locations, decode
         self.found: dict[Path, Digest | OSError] = {}
         # Arrays whose digests the manifest declares: if they have them, decoding would only give them again.
@@ -229,7 +229,7 @@ class Stock:
             if isinstance(digest, Digest):
                 stamps.remember(plan.root / file.name, digest.sha256)
         stamps.save()
-        found = list(compared(self._manifest, plan, self.found, pipeline.hint(plan)))
+        found = list(compared(self._manifest, plan, self.found, plan.hint))
         if plan.status == "shipped":
             found += lint.linked(self._manifest, plan, self._locations.shipped)
         here = [file for file in plan.files if plan.root / file.name in self.found]

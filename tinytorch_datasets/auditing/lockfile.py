@@ -20,7 +20,7 @@ from tinytorch_datasets.digests import Digest, Step, digests
 from tinytorch_datasets.errors import DecodeError, HashMismatch, LockError, MissingFile, nearest
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.plan import Plan
-from tinytorch_datasets.settings import Places
+from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage import arrays as array_store
 from tinytorch_datasets.storage.files import reading
 from tinytorch_datasets.verify.files import check
@@ -38,8 +38,8 @@ def record(manifest: Manifest, names: Sequence[str] = (), *, step: Step | None =
         StorageError: A file cannot be read.
         DecodeError: A file is not what the manifest says.
     """
-    locations = pipeline.places(manifest)
-    plans = [pipeline.planned(manifest, name, locations) for name in names or manifest.datasets]
+    locations = pipeline.locations(manifest)
+    plans = [pipeline.plan_of(manifest, name, locations) for name in names or manifest.datasets]
     if not names:
         plans = [plan for plan in plans if on_disk(plan)]
     for plan in plans:
@@ -57,11 +57,11 @@ def record(manifest: Manifest, names: Sequence[str] = (), *, step: Step | None =
 
 
 def _refuse_others(manifest: Manifest, plan: Plan, found: Mapping[Path, Digest | OSError]) -> None:
-    for finding in compared(manifest, plan, found, pipeline.hint(plan)):
+    for finding in compared(manifest, plan, found, plan.hint):
         path = Path(finding.path)
         unread = found[path]
         if isinstance(unread, OSError):
-            with reading(path, where=finding.where, hint=pipeline.hint(plan)):
+            with reading(path, where=finding.where, hint=plan.hint):
                 raise unread
         raise HashMismatch(
             finding.what,
@@ -97,11 +97,11 @@ def files(plan: Plan, found: Mapping[Path, Digest | OSError]) -> dict[str, Any]:
     return told
 
 
-def contents(plan: Plan, locations: Places) -> dict[str, Any]:
+def contents(plan: Plan, locations: Locations) -> dict[str, Any]:
     """Dtype, shape and digest of each field of each split, taken now; decoded, unless the arrays are in the cache."""
     stamps = pipeline.stat_cache_of(plan, locations)
     for file in plan.files:
-        check(plan.root / file.name, file, mode="auto", stamps=stamps, hint=pipeline.hint(plan))
+        check(plan.root / file.name, file, mode="auto", stamps=stamps, hint=plan.hint)
     folder = pipeline.decoded(plan, locations, mode="auto", stamps=stamps)
     stamps.save()
     return {
@@ -164,7 +164,7 @@ def moved(
     plans: Mapping[str, Plan],
     found: Mapping[Path, Digest | OSError],
     sound: Collection[str],
-    locations: Places,
+    locations: Locations,
 ) -> Iterator[Finding]:
     """What moved since the lock was written. `found` are the files' digests, `sound` whose files are as declared."""
     kept = read(lock)
@@ -196,7 +196,7 @@ def _of_one(
     recorded: Mapping[str, Any],
     found: Mapping[Path, Digest | OSError],
     sound: bool,
-    locations: Places,
+    locations: Locations,
     tell: Any,
 ) -> Iterator[Finding]:
     if not on_disk(plan):

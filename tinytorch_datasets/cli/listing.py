@@ -25,7 +25,7 @@ NARROWEST_SPLITS = 12  # with which the packaged manifest fits the usual 80 colu
 def row(manifest: Manifest, name: str) -> dict[str, Any]:
     """What there is to know of a data set at a glance, in plain values."""
     entry = manifest.entry(name)
-    root = pipeline.planned(manifest, name, pipeline.places(manifest)).root
+    root = pipeline.plan_of(manifest, name, pipeline.locations(manifest)).root
     present = [file for file in entry.files if (root / file).is_file()]
     return {
         "name": name,

@@ -175,8 +175,8 @@ def clean(names: tuple[str, ...], arrays: bool, manifest: Path | None, as_json: 
     from tinytorch_datasets.progress import readable
 
     loaded = load(manifest)
-    locations = pipeline.places(loaded)
-    plans = [pipeline.planned(loaded, name, locations) for name in names or tuple(loaded.datasets)]
+    locations = pipeline.locations(loaded)
+    plans = [pipeline.plan_of(loaded, name, locations) for name in names or tuple(loaded.datasets)]
     spared = pipeline.shipped_files(loaded, locations)
     freed = {plan.name: pipeline.clean(plan, locations, downloads=not arrays, sparing=spared) for plan in plans}
     if as_json:

@@ -23,8 +23,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tinytorch_datasets.errors import MissingFile, StorageError
-from tinytorch_datasets.plan import File
-from tinytorch_datasets.verify.files import check_size, get_anew
+from tinytorch_datasets.plan import File, fetch_again
+from tinytorch_datasets.verify.files import check_size
 
 if TYPE_CHECKING:
     from tinytorch_datasets.storage.memmap import StatSignature
@@ -148,7 +148,7 @@ def place_of(name: str, into: Path) -> Path:
 def is_here(file: File, target: Path, dataset: str) -> bool:
     """Whether the file is on disk, at its declared size. Raises HashMismatch if it is, at another."""
     try:
-        check_size(target, file, hint=get_anew(dataset))
+        check_size(target, file, hint=fetch_again(dataset))
     except MissingFile:
         return False
     return True

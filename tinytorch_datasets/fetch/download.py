@@ -22,7 +22,7 @@ from tinytorch_datasets.fetch.reuse import Neighbours
 from tinytorch_datasets.fetch.sources import missing_folder, sources_of
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.progress import Progress, usual
-from tinytorch_datasets.storage.files import ELSEWHERE, through, writing_at_home
+from tinytorch_datasets.storage.files import ELSEWHERE, symlink_error, writing_at_home
 from tinytorch_datasets.storage.lock import held
 
 ANOTHER = "Name a folder that is there as the mirror"
@@ -99,14 +99,14 @@ def make_folders(target: Path, into: Path) -> None:
         folder /= part
         with writing_at_home(folder):
             if folder.is_symlink():
-                raise through(folder)
+                raise symlink_error(folder)
             try:
                 folder.mkdir()
             except FileExistsError:
                 if not stat.S_ISDIR(os.lstat(folder).st_mode):
                     raise
     if target.is_symlink():
-        raise through(target)
+        raise symlink_error(target)
     with writing_at_home(target.parent):
         if not os.access(target.parent, os.W_OK | os.X_OK):
             number = errno.EROFS if _is_read_only(target.parent) else errno.EACCES

@@ -24,7 +24,7 @@ from typing import Any
 
 from tinytorch_datasets.manifest.filenames import BESIDE, NOTE, PART, STAGE
 from tinytorch_datasets.plan import File
-from tinytorch_datasets.storage.files import open_safely, open_to_read, through, writing_at_home
+from tinytorch_datasets.storage.files import open_safely, open_to_read, symlink_error, writing_at_home
 from tinytorch_datasets.storage.memmap import StatSignature, stat_signature
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES
 
@@ -222,7 +222,7 @@ class Part:
         with writing_at_home(target):
             self._note.unlink(missing_ok=True)
             if target.is_symlink():
-                raise through(target)
+                raise symlink_error(target)
             # Last of all, so that a kill leaves the part with what belongs to it, or the file alone.
             self.path.replace(target)
         try:
@@ -294,7 +294,7 @@ class Part:
     def _take_back(self) -> None:
         """A fetch was killed while Pooch had the file: take it back, whole as it is."""
         if self._stage.is_symlink():
-            raise through(self._stage)
+            raise symlink_error(self._stage)
         if not self._stage.is_dir():
             return
         for left in self._stage.iterdir():
@@ -304,7 +304,7 @@ class Part:
 
     def _remembered(self) -> tuple[str | None, str | None]:
         if self._note.is_symlink():
-            raise through(self._note)
+            raise symlink_error(self._note)
         try:
             note = json.loads(self._note.read_bytes())
             return note["url"], note["validator"]

@@ -22,7 +22,7 @@ from tinytorch_datasets.plan import File, Plan
 from tinytorch_datasets.progress import Progress
 from tinytorch_datasets.settings import Settings
 from tinytorch_datasets.storage.files import reading, whole_file, writing
-from tinytorch_datasets.verify.files import broken, check_size
+from tinytorch_datasets.verify.files import check_size, mismatch_error
 
 SUMS = "SHA256SUMS"
 CHUNK_BYTES = 2**20
@@ -61,8 +61,8 @@ def mirror(
         StorageError: The folder cannot be written to, or a file on this computer not be read.
     """
     folder = folder.expanduser().absolute()
-    locations, settings = pipeline.places(manifest), Settings.from_environment()
-    plans = [pipeline.planned(manifest, name, locations) for name in names or manifest.datasets]
+    locations, settings = pipeline.locations(manifest), Settings.from_environment()
+    plans = [pipeline.plan_of(manifest, name, locations) for name in names or manifest.datasets]
     results = []
     for plan in plans:
         if plan.status == "remote" and not _all_there(plan, folder):
@@ -153,14 +153,14 @@ def _mirrored(plan: Plan, folder: Path) -> Mirrored:
 
 def _copy(plan: Plan, file: File, target: Path) -> None:
     """Copy and hash in one pass; what is not the promised file never gets its name."""
-    source, hint, sha256 = plan.root / file.name, pipeline.hint(plan), hashlib.sha256()
+    source, hint, sha256 = plan.root / file.name, plan.hint, hashlib.sha256()
     check_size(source, file, hint=hint)
     with whole_file(target) as out:
         for chunk in _chunks(source, file, hint):
             sha256.update(chunk)
             out.write(chunk)
         if sha256.hexdigest() != file.sha256:
-            raise broken(source, file, sha256.hexdigest(), hint=hint)
+            raise mismatch_error(source, file, sha256.hexdigest(), hint=hint)
 
 
 def _chunks(source: Path, file: File, hint: str) -> Iterator[bytes]:

@@ -28,7 +28,7 @@ from tinytorch_datasets.digests import STRINGS_AT_ONCE, Run, Runs, covers, diges
 from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.plan import Block, Column, Plan
 from tinytorch_datasets.storage import memmap
-from tinytorch_datasets.storage.files import make_folder, planted, remove, storage_error, through
+from tinytorch_datasets.storage.files import find_link, make_folder, remove, storage_error, symlink_error
 from tinytorch_datasets.storage.memmap import Part, found
 from tinytorch_datasets.storage.stat_cache import Mode, StatCache
 from tinytorch_datasets.storage.string_array import StringArray, Values
@@ -238,7 +238,7 @@ def write(target: Path, blocks: Iterable[tuple[Column, int, Any]]) -> None:
 
 def sweep(cache: Path) -> None:
     """Remove what killed processes left half-written, once it is too old to be still in the making."""
-    if planted(cache / "arrays"):
+    if find_link(cache / "arrays"):
         return
     for path in (cache / "arrays").glob(".*.part"):
         with contextlib.suppress(OSError):
@@ -253,8 +253,8 @@ def clean(cache: Path, name: str) -> int:
     Raises:
         StorageError: A symbolic link leads elsewhere.
     """
-    if link := planted(cache / "arrays"):
-        raise through(link)
+    if link := find_link(cache / "arrays"):
+        raise symlink_error(link)
     folders = [path for path in (cache / "arrays").glob(f"{name}-*") if path.name.rpartition("-")[0] == name]
     return sum(remove(path) for path in folders)
 

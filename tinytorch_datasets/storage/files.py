@@ -19,7 +19,7 @@ FOLDER = ".cache"
 KINDS = ("arrays", "stat", "entries", "locks")
 
 
-def planted(folder: Path) -> Path | None:
+def find_link(folder: Path) -> Path | None:
     """The symbolic link at or above a folder of ours, up to the cache itself; None where there is none.
 
     Above the cache links are welcome: that is how people move their data to another disk.
@@ -60,8 +60,8 @@ def make_folder(folder: Path, *, at_home: bool = False) -> None:
     Raises:
         StorageError: It cannot be made, or a symbolic link leads elsewhere.
     """
-    if link := planted(folder):
-        raise through(link)
+    if link := find_link(folder):
+        raise symlink_error(link)
     with writing(folder, at_home=at_home):
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -85,7 +85,7 @@ def writing_at_home(path: Path) -> contextlib.AbstractContextManager[None]:
 def storage_error(error: OSError, path: Path, *, at_home: bool = False) -> StorageError:
     """What the operating system's error means to the person who wanted `path` written."""
     if error.errno in (errno.ELOOP, errno.EMLINK):
-        return through(path)
+        return symlink_error(path)
     if error.errno in FULL:
         reason, hint, other = "the disk is full, or your share of it is", "Free some room", "on a larger disk"
     elif error.errno == errno.EROFS:
@@ -111,7 +111,7 @@ def _in_the_way(path: Path) -> Path:
     return path
 
 
-def through(link: Path) -> StorageError:
+def symlink_error(link: Path) -> StorageError:
     """The error for a symbolic link where a file or folder of ours belongs."""
     what = f"{link}: this is a symbolic link, and nothing is written through it"
     hint = f"Delete the link; to keep the data elsewhere, {ELSEWHERE} there."
@@ -196,7 +196,7 @@ SAFELY = (
 def open_safely(path: Path, flags: int = 0) -> int:
     """Open a file of ours for reading and writing, made if it is missing; never through a symbolic link."""
     if path.is_symlink():
-        raise through(path)  # where the system has no O_NOFOLLOW, this has to do
+        raise symlink_error(path)  # where the system has no O_NOFOLLOW, this has to do
     return os.open(path, SAFELY | flags, 0o666)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tinytorch_datasets.concurrency import Stop
 from tinytorch_datasets.errors import StorageError
-from tinytorch_datasets.storage.files import make_folder, open_safely, through
+from tinytorch_datasets.storage.files import make_folder, open_safely, symlink_error
 
 TURN_S = 600
 
@@ -32,7 +32,7 @@ def turn(locks: Path, name: str) -> Iterator[None]:
     try:
         make_folder(locks)
         if path.is_symlink():
-            raise through(path)
+            raise symlink_error(path)
         lock.acquire()
     except (OSError, NotImplementedError, Timeout):
         yield
@@ -76,7 +76,7 @@ def held(
     try:
         make_folder(locks)
         if path.is_symlink():
-            raise through(path)
+            raise symlink_error(path)
         # A soft lock is a file that outlives its holder: rather none.
         lock = FileLock(path, fallback_to_soft=False, is_singleton=False, thread_local=False)
         while True:

@@ -72,7 +72,7 @@ def other_digests(columns: Iterable[Column], digests: Mapping[str, str]) -> Iter
             )
 
 
-def promised_at(error: DecodeError, splits: Iterable[Split]) -> str | None:
+def declared_at(error: DecodeError, splits: Iterable[Split]) -> str | None:
     """The line of the manifest that promised otherwise: a field's, or where a split's samples are counted."""
     if not isinstance(error, ContentError):
         return None

@@ -29,25 +29,25 @@ def check_size(path: Path, promised: File, *, hint: str) -> None:
     with reading(path, where=promised.where or None, hint=hint):
         size = bytes_of(path)
     if size != promised.bytes:
-        raise broken(path, promised, size, hint=hint)
+        raise mismatch_error(path, promised, size, hint=hint)
 
 
-def broken(path: Path, promised: File, actual: int | str, *, hint: str) -> HashMismatch:
+def mismatch_error(path: Path, promised: File, actual: int | str, *, hint: str) -> HashMismatch:
     """The error for a file of another size than the promised one, or of another sha256."""
     expected: int | str
     if isinstance(actual, int):
-        what, expected = unlike(path, promised, size=actual), promised.bytes
+        what, expected = describe_mismatch(path, promised, size=actual), promised.bytes
     else:
-        what, expected = unlike(path, promised, sha256=actual), promised.sha256
+        what, expected = describe_mismatch(path, promised, sha256=actual), promised.sha256
     if _is_lfs_pointer(path):
         what, hint = f"{path} is a Git LFS pointer, not the file itself", "Run `git lfs pull`."
     return HashMismatch(what, where=promised.where or None, hint=hint, path=path, expected=expected, actual=actual)
 
 
-def unlike(path: Path, promised: File, *, size: int | None = None, sha256: str | None = None) -> str:
+def describe_mismatch(path: Path, promised: File, *, size: int | None = None, sha256: str | None = None) -> str:
     """What differs between a file and its promise, in a sentence.
 
-    >>> print(unlike(Path("train.csv"), File("train.csv", 7, "ab", ()), size=6, sha256="cd"))
+    >>> print(describe_mismatch(Path("train.csv"), File("train.csv", 7, "ab", ()), size=6, sha256="cd"))
     train.csv is not the promised file: it has 6 bytes, declared are 7; it has sha256
         cd, declared is
         ab
@@ -58,11 +58,6 @@ def unlike(path: Path, promised: File, *, size: int | None = None, sha256: str |
     if sha256 not in (None, promised.sha256):
         differs.append(f"it has sha256\n    {sha256}, declared is\n    {promised.sha256}")
     return f"{path} is not the promised file: {'; '.join(differs)}"
-
-
-def get_anew(dataset: str) -> str:
-    """What a person does about a fetched file that is not right."""
-    return f"Delete it and run `tinytorch-datasets get {dataset or 'NAME'}`; if it happens again, report the mirror."
 
 
 def _is_lfs_pointer(path: Path) -> bool:
@@ -85,7 +80,7 @@ def check(path: Path, promised: File, *, mode: Mode, stamps: StatCache, hint: st
         known = stamps.sha256(path) if mode == "auto" else None
         actual = known or sha256_of(path)
         if actual != promised.sha256:
-            raise broken(path, promised, actual, hint=hint)
+            raise mismatch_error(path, promised, actual, hint=hint)
         if known is None:
             stamps.remember(path, actual, seen)
 
