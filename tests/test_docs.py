@@ -77,9 +77,20 @@ def test_ci_calls_the_readmes_own_test_command() -> None:
     assert "/the test command/,/^```$/p' README.md" in ci
 
 
-def test_every_public_name_is_on_the_page_about_python() -> None:
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/*.md")), ids=relative)
+def test_a_page_has_a_title_and_the_question_that_it_answers(page: Path) -> None:
+    """The title is what the field calls it; the question stands in README's index, with a link."""
+    title, question = page.read_text(encoding="utf-8").splitlines()[:2]
+
+    assert re.fullmatch(r"# [A-Z][^?]{,40}", title)
+    assert re.fullmatch(r"<!-- question: [A-Z].*\? -->", question)
+    index = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"| {question[len('<!-- question: ') : -len(' -->')]} | [{title[2:]}]({relative(page)}) |" in index
+
+
+def test_every_public_name_is_in_the_api_reference() -> None:
     """Under its own name, or where the page says of it what another page has in full."""
-    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     for name in tinytorch_datasets.__all__:
         assert name == "__version__" or re.search(rf"\b{name}\b", page), name
 
@@ -87,7 +98,7 @@ def test_every_public_name_is_on_the_page_about_python() -> None:
 def test_the_pytorch_examples_run(tmp_path: Path) -> None:
     """As scripts, with every warning an error."""
     pytest.importorskip("torch", reason="needs PyTorch, of the extra 'milestones'")
-    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
     examples = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "torch." in block]
     assert len(examples) == 2
     for example in examples:
