@@ -16,7 +16,13 @@ from tests.conftest import ROOT
 from tinytorch_datasets import load_manifest
 
 DOCUMENTS = sorted(
-    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md"), *ROOT.glob("datasets/**/*.md")]
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("benchmarks/*.md"),
+        *ROOT.glob("fuzz/*.md"),
+        *ROOT.glob("datasets/**/*.md"),
+    ]
 )
 GENERATED = [path for path in DOCUMENTS if "[[[cog" in path.read_text(encoding="utf-8")]
 
