@@ -1,71 +1,149 @@
-"""Work that is done beside ours: in order, one piece at a time, and no error is lost."""
+"""Jobs run side by side, items made ahead, and everything ends when nobody waits for it."""
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
 
-from tinytorch_datasets.concurrency import Behind
+from tests.helpers.yardstick import soon
+from tinytorch_datasets.concurrency import Cancellation, Cancelled, check_cancelled, prefetch, prefetched, run_all
 
 
-@pytest.fixture
-def behind() -> Iterator[Behind]:
-    """Somebody who does jobs."""
-    with contextlib.closing(Behind("test")) as one:
-        yield one
+def test_results_come_in_the_order_of_the_jobs_and_the_largest_begins_first() -> None:
+    """With one worker, the sizes alone decide the order in which they are run."""
+    order: list[int] = []
+
+    def job(number: int) -> int:
+        order.append(number)
+        return number
+
+    assert run_all([partial(job, n) for n in range(4)], sizes=[1, 30, 2, 30], workers=1) == [0, 1, 2, 3]
+    assert order == [1, 3, 2, 0]
+    assert run_all([]) == []
 
 
-def test_jobs_are_done_in_order_and_by_another_thread(behind: Behind) -> None:
-    """All of them, by the time that `wait` comes back."""
-    done: list[int] = []
-    threads: set[int] = set()
-    for number in range(100):
-        behind.do(partial(done.append, number))
-        behind.do(lambda: threads.add(threading.get_ident()))
-    behind.wait()
-
-    assert done == list(range(100))
-    assert len(threads) == 1
-    assert threading.get_ident() not in threads
+def test_no_more_run_at_once_than_there_are_workers() -> None:
+    """And that many do: each of these waits for another one."""
+    together = threading.Barrier(3)
+    assert sorted(run_all([partial(together.wait, 10)] * 6, workers=3)) == [0, 0, 1, 1, 2, 2]
 
 
-def test_no_more_than_one_is_under_way(behind: Behind) -> None:
-    """Who hands over a second one waits for the first: what jobs hold is not to pile up."""
-    gate = threading.Event()
-    behind.do(gate.wait)
-    threading.Timer(0.05, gate.set).start()
-    began = time.monotonic()
-    behind.do(lambda: None)
+def test_the_first_error_cancels_the_others() -> None:
+    """Those at work when they ask, and those that wait are not begun."""
+    begun, cancelled = threading.Event(), threading.Event()
 
-    assert gate.is_set()
-    assert time.monotonic() - began > 0.02
-
-
-def test_an_error_meets_who_hands_over_the_next(behind: Behind) -> None:
-    """And nothing more is done, nor is it forgotten at the end."""
-    done = []
+    def work_on() -> None:
+        begun.set()
+        try:
+            while True:
+                check_cancelled()
+                time.sleep(0.001)
+        except Cancelled:
+            cancelled.set()
+            raise
 
     def fail() -> None:
-        raise OSError(28, "No space left on device")
+        begun.wait()
+        raise ValueError("this one")  # noqa: EM101
 
-    behind.do(fail)
-    with pytest.raises(OSError, match="No space left"):
-        behind.do(lambda: done.append(1))
-    with pytest.raises(OSError, match="No space left"):
-        behind.wait()
-    assert done == []
+    never: list[int] = []
+    jobs: list[Callable[[], object]] = [work_on, fail, partial(never.append, 1)]
+    with soon(clock=time.perf_counter), pytest.raises(ValueError, match="this one"):
+        run_all(jobs, workers=2)
+
+    assert cancelled.is_set()
+    assert never == []
+    check_cancelled()  # outside such a job, nothing is cancelled
 
 
-def test_closing_ends_the_thread() -> None:
-    """Whatever happened before."""
-    before = threading.active_count()
-    for _ in range(3):
-        with contextlib.closing(Behind("test")) as one:
-            one.do(partial(divmod, 1, 0))
+def test_cancelling_from_outside_ends_the_jobs() -> None:
+    """A sleep is woken, and so is whatever gave a way to wake it."""
+    cancellation, woken = Cancellation(), threading.Event()
 
-    assert threading.active_count() == before
+    def sit() -> None:
+        with cancellation.waking(woken.set):
+            woken.wait()
+            cancellation.check()
+
+    threading.Timer(0.05, cancellation.cancel).start()
+    jobs: list[Callable[[], object]] = [sit, partial(cancellation.sleep, 60)]
+    with soon(clock=time.perf_counter), pytest.raises(Cancelled):
+        run_all(jobs, workers=2, cancellation=cancellation)
+
+
+def test_without_threads_jobs_run_in_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a browser, or where no more may be started."""
+
+    def none_left(thread: threading.Thread) -> None:
+        msg = "can't start new thread"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+
+    assert run_all([threading.get_ident] * 3) == [threading.get_ident()] * 3
+    assert list(prefetched(iter([1, 2]), 1)) == [1, 2]
+
+
+class TestPrefetch:
+    """A thread makes the next few items, and no more."""
+
+    def test_items_are_the_same_and_another_thread_makes_them(self) -> None:
+        """In their order; and the end stays the end."""
+        threads: set[int] = set()
+
+        def items() -> Iterator[int]:
+            for number in range(100):
+                threads.add(threading.get_ident())
+                yield number
+
+        with prefetch(items(), 2) as made:
+            assert list(made) == list(range(100))
+            assert list(made) == []
+        assert len(threads) == 1
+        assert threading.get_ident() not in threads
+
+    def test_no_more_is_made_than_there_is_room_for(self) -> None:
+        """The next item, while the last one is in use: two are held at once."""
+        begun: list[int] = []
+        second = threading.Event()
+
+        def items() -> Iterator[int]:
+            for number in range(10):
+                begun.append(number)
+                if number:
+                    second.set()
+                yield number
+
+        with prefetch(items(), 1) as made:
+            assert next(made) == 0
+            assert second.wait(60)
+            time.sleep(0.05)  # in which a thread that does not stop would go on
+            assert begun == [0, 1]
+
+    def test_an_error_comes_after_what_is_before_it_and_again(self) -> None:
+        """For whoever asks again."""
+
+        def items() -> Iterator[int]:
+            yield 1
+            raise OSError(28, "No space left on device")
+
+        with prefetch(items(), 5) as made:
+            assert next(made) == 1
+            for _ in range(2):
+                with pytest.raises(OSError, match="No space left"):
+                    next(made)
+
+    def test_closing_ends_the_thread(self) -> None:
+        """Half way, after an error in the loop, and with an item in the making that `stop` wakes."""
+        before = threading.active_count()
+        woken = threading.Event()
+        with prefetch(iter(woken.wait, None), 1, stop=woken.set):
+            pass
+        for _ in prefetched(range(10), 1):
+            break
+
+        assert threading.active_count() == before

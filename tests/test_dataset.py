@@ -254,7 +254,7 @@ class TestBatches:
         for _ in split.batches(1, prefetch=2):
             break
 
-        assert not [thread for thread in threading.enumerate() if thread.name == "batches ahead"]
+        assert not [thread for thread in threading.enumerate() if thread.name == "batches"]
 
     def test_a_loop_that_is_never_left_lets_python_end(self) -> None:
         """Nobody waits for a thread that is held for ever: Python 3.13 would."""

@@ -15,7 +15,7 @@ import pytest
 
 from tests.helpers.faulty_server import sha256, until
 from tests.helpers.yardstick import soon
-from tinytorch_datasets.concurrency import Unwanted, check_wanted, side_by_side
+from tinytorch_datasets.concurrency import Cancelled, check_cancelled, run_all
 from tinytorch_datasets.digests import Run, digest_or_error, digests, holds
 
 GIB = 2**30
@@ -37,7 +37,7 @@ def test_each_file_has_its_digest_or_its_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a file without blocks takes a call of its own there")
-class TestUnwanted:
+class TestCancelled:
     """What nobody waits for is not begun, and what is at work ends at its next block."""
 
     @pytest.fixture
@@ -50,7 +50,7 @@ class TestUnwanted:
         return paths
 
     def test_ctrl_c(self, huge: list[Path]) -> None:
-        """It is heard at once."""
+        """It is obeyed at once."""
 
         def press(done: int, in_all: int) -> None:
             if not pressed:
@@ -60,7 +60,7 @@ class TestUnwanted:
         pressed: list[int] = []
         with soon(clock=time.perf_counter), pytest.raises(KeyboardInterrupt):
             digests(huge, press)
-        until(lambda: not any(thread.name.startswith("hashing") for thread in threading.enumerate()))
+        until(lambda: not any("job" in thread.name for thread in threading.enumerate()))
 
     def test_the_first_error_ends_the_others(self, huge: list[Path]) -> None:
         """Whichever job it comes from."""
@@ -68,9 +68,9 @@ class TestUnwanted:
         def fail() -> None:
             raise ValueError("this one")  # noqa: EM101
 
-        jobs: list[tuple[int, Callable[[], object]]] = [(16 * GIB, partial(digest_or_error, path)) for path in huge]
+        jobs: list[Callable[[], object]] = [partial(digest_or_error, path) for path in huge]
         with soon(clock=time.perf_counter), pytest.raises(ValueError, match="this one"):
-            side_by_side([*jobs, (17 * GIB, fail)])
+            run_all([*jobs, fail], sizes=[16] * len(huge) + [17])
 
     @pytest.mark.skipif(os.cpu_count() == 1, reason="one job after the other")
     def test_an_array_ends_as_well(self) -> None:
@@ -86,14 +86,14 @@ class TestUnwanted:
             try:
                 while True:
                     holds(np.zeros(4), Run(0, 4, ""))
-            except Unwanted:
+            except Cancelled:
                 ended.set()
                 raise
 
         with soon(clock=time.perf_counter), pytest.raises(ValueError, match="this one"):
-            side_by_side([(2, hash_on), (1, fail)])
+            run_all([hash_on, fail])
         assert ended.is_set()
 
     def test_nothing_else_is_asked(self) -> None:
         """Outside such a job, everything is wanted."""
-        check_wanted()
+        check_cancelled()

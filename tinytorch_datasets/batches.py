@@ -97,9 +97,9 @@ class Batches:
         batches = (self._batch(start, order) for start in starts)
         if not self._prefetch:
             return batches
-        from tinytorch_datasets.concurrency import ahead  # and with it threads, for the few who prefetch
+        from tinytorch_datasets.concurrency import prefetched  # and with it threads, for the few who prefetch
 
-        return ahead(batches, self._prefetch)
+        return prefetched(batches, self._prefetch, name="batches")
 
     def _batch(self, start: int, order: np.ndarray | None) -> Batch:
         places = slice(start, start + self._size)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinytorch_datasets.concurrency import check_wanted, side_by_side
+from tinytorch_datasets.concurrency import check_cancelled, run_all
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,8 +55,8 @@ def digests(paths: Iterable[Path], step: Step | None = None) -> dict[Path, Diges
     """The digest of each file, or why it cannot be read. `step` is called with bytes done and bytes in all."""
     sizes = {path: size_of(path) for path in paths}
     meter = Meter(step, sum(sizes.values()))
-    found = side_by_side([(size, partial(digest_or_error, path, add=meter.add)) for path, size in sizes.items()])
-    return dict(zip(sizes, found, strict=True))
+    results = run_all((partial(digest_or_error, path, add=meter.add) for path in sizes), sizes=list(sizes.values()))
+    return dict(zip(sizes, results, strict=True))
 
 
 def size_of(path: Path) -> int:
@@ -77,7 +77,7 @@ def digest(path: str | Path, *, add: Callable[[int], None] | None = None, md5_to
     buffer = memoryview(bytearray(CHUNK_BYTES))
     with open(path, "rb", buffering=0) as stream:
         while count := stream.readinto(buffer):
-            check_wanted()
+            check_cancelled()
             sha256.update(buffer[:count])
             if md5_too:
                 md5.update(buffer[:count])
@@ -239,7 +239,7 @@ def _pieces(values: Any) -> Iterator[tuple[int, Any]]:
     row = values.nbytes // max(1, len(values)) if isinstance(values, np.ndarray) else 0
     step = max(1, BYTES_AT_ONCE // row) if row else STRINGS_AT_ONCE
     for start in range(0, len(values), step):
-        check_wanted()
+        check_cancelled()
         yield start, values[start : start + step]
 
 

@@ -371,7 +371,7 @@ class TestTheFirstErrorEndsAll:
 
         assert time.monotonic() - before < 10
         assert caught.value.file == "gone.bin"
-        until(lambda: not [thread.name for thread in threading.enumerate() if "fetch" in thread.name])
+        until(lambda: not [thread.name for thread in threading.enumerate() if "job" in thread.name])
         assert part.stat().st_size == 1_000_000
 
     def test_an_error_of_the_progress_is_its_callers(self, server: FaultyServer, place: Place) -> None:

@@ -38,8 +38,8 @@ from tests.helpers.format_writers import (
     zipped,
 )
 from tests.helpers.yardstick import soon
-from tinytorch_datasets.concurrency import PIECE_BYTES, PIECES_AHEAD
 from tinytorch_datasets.errors import ContentError, DecodeError, UnsafePickle
+from tinytorch_datasets.readers.compression import PIECE_BYTES, PIECES_AHEAD
 
 # What a refusal may cost, beside what a thread has inflated ahead by then; every file declared here is far smaller.
 MEBIBYTES = 12 + (PIECE_BYTES * PIECES_AHEAD >> 20)

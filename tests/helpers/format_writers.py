@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinytorch_datasets import concurrency, formats
+from tinytorch_datasets import formats
 from tinytorch_datasets.plan import Column, Split
 from tinytorch_datasets.readers import compression
 
@@ -165,5 +165,5 @@ def inflating(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     if way == "zlib":
         monkeypatch.setattr(compression, "isal", lambda: None)
     if way == "beside":
-        monkeypatch.setattr(concurrency, "ALONE_BYTES", 0)
+        monkeypatch.setattr(compression, "ALONE_BYTES", 0)
     return way

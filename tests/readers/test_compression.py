@@ -20,10 +20,10 @@ from tests.formats.test_golden import golden
 from tests.formats.test_hostile import CASES, Case, decode
 from tests.formats.test_hostile_files import MORE
 from tests.helpers.format_writers import COMPRESSORS, column, inflating, put, read, split
-from tinytorch_datasets import concurrency, formats
-from tinytorch_datasets.concurrency import PIECE_BYTES, PIECES_AHEAD, Ahead
+from tinytorch_datasets import formats
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.readers import compression
+from tinytorch_datasets.readers.compression import ALONE_BYTES, PIECE_BYTES, PIECES_AHEAD, ReadAhead
 from tinytorch_datasets.readers.stream import FILES_AHEAD, Stream, in_turn, opened
 
 __all__ = ["inflating"]  # the fixture, which pytest looks up by name
@@ -59,7 +59,7 @@ def workers() -> list[threading.Thread]:
 
 def begin(stream: Stream) -> None:
     """Read as much of a large file as is read without a thread, and a little more."""
-    stream.skip(concurrency.ALONE_BYTES)
+    stream.skip(ALONE_BYTES)
     stream.some(1)
 
 
@@ -172,7 +172,7 @@ def test_isal_is_used_where_it_is_installed(tmp_path: Path) -> None:
     assert isinstance(gzip_codec.start(gzipped(b"", name=b"a name")[:12]), compression.Inflater)
 
 
-class TestAhead:
+class TestReadAhead:
     """A thread makes the next few pieces, and no more."""
 
     @pytest.fixture(autouse=True)
@@ -183,11 +183,11 @@ class TestAhead:
 
     def test_small_files_have_no_thread(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A large one has it from the start; one that looks small and is not, when that is seen."""
-        monkeypatch.setattr(concurrency, "PIECES_AHEAD", 1)  # so that nobody is done before being asked
+        monkeypatch.setattr(compression, "PIECES_AHEAD", 1)  # so that nobody is done before being asked
         small = put(tmp_path / "small", gzip.compress(DATA[:100_000]))
         large = put(tmp_path / "large", gzip.compress(DATA))
-        dense = put(tmp_path / "dense", gzip.compress(bytes(4 * concurrency.ALONE_BYTES)))
-        assert dense.stat().st_size < concurrency.ALONE_BYTES < large.stat().st_size
+        dense = put(tmp_path / "dense", gzip.compress(bytes(4 * ALONE_BYTES)))
+        assert dense.stat().st_size < ALONE_BYTES < large.stat().st_size
 
         with opened(small) as stream:
             assert len(b"".join(iter(lambda: stream.some(1 << 20), b""))) == 100_000
@@ -202,7 +202,7 @@ class TestAhead:
 
     def test_of_files_in_turn_the_next_few_are_begun(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """No more of them, and each is closed when it has had its turn, or nobody asks for the next."""
-        monkeypatch.setattr(concurrency, "PIECES_AHEAD", 1)  # so that nobody is done before being asked
+        monkeypatch.setattr(compression, "PIECES_AHEAD", 1)  # so that nobody is done before being asked
         paths = [put(tmp_path / str(n), gzip.compress(DATA[n:])) for n in range(FILES_AHEAD + 3)]
 
         with closing(in_turn(paths)) as streams:
@@ -226,24 +226,24 @@ class TestAhead:
         def make(most: int) -> bytes:
             nonlocal made
             made += most
-            if made >= concurrency.ALONE_BYTES + (PIECES_AHEAD + 2) * PIECE_BYTES:
+            if made >= ALONE_BYTES + (PIECES_AHEAD + 2) * PIECE_BYTES:
                 full.set()
             return bytes(most)
 
-        with closing(Ahead(make, lambda: None)) as ahead:
-            ahead.read(concurrency.ALONE_BYTES)
+        with closing(ReadAhead(make, lambda: None)) as ahead:
+            ahead.read(ALONE_BYTES)
             for _ in range(2):
                 ahead.read(PIECE_BYTES)
             assert full.wait(60)
             time.sleep(0.05)  # in which a thread that does not stop would go on
-            assert made == concurrency.ALONE_BYTES + (PIECES_AHEAD + 2) * PIECE_BYTES
+            assert made == ALONE_BYTES + (PIECES_AHEAD + 2) * PIECE_BYTES
 
     @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, GeneratorExit])
     def test_the_thread_ends_when_the_reader_does(
         self, error: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """And the file is closed."""
-        monkeypatch.setattr(concurrency, "PIECES_AHEAD", 2)  # so that it is not done by itself
+        monkeypatch.setattr(compression, "PIECES_AHEAD", 2)  # so that it is not done by itself
         files: list[list[threading.Thread]] = []
 
         def reading() -> None:
@@ -262,7 +262,7 @@ class TestAhead:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Half way through its blocks."""
-        monkeypatch.setattr(concurrency, "PIECES_AHEAD", 2)  # so that it is not done by itself
+        monkeypatch.setattr(compression, "PIECES_AHEAD", 2)  # so that it is not done by itself
         shape = (1000, 3000)
         packed = gzip.compress(struct.pack(">HBBII", 0, 8, 2, *shape) + DATA)
         told = split(column(put(tmp_path / "file", packed), samples=1000, shape=(3000,)))
@@ -286,7 +286,7 @@ class TestAhead:
     @pytest.mark.parametrize("last", [b"", ValueError("the last")])
     def test_the_end_stays_the_end(self, last: bytes | ValueError) -> None:
         """However often it is asked for."""
-        left = [b"x" * concurrency.ALONE_BYTES, b"y", last]
+        left = [b"x" * ALONE_BYTES, b"y", last]
 
         def make(most: int) -> bytes:
             piece = left.pop(0)
@@ -294,9 +294,9 @@ class TestAhead:
                 raise piece
             return piece
 
-        with closing(Ahead(make, lambda: None)) as ahead:
+        with closing(ReadAhead(make, lambda: None)) as ahead:
             read: Callable[[], bytes] = lambda: ahead.read(1 << 20)  # noqa: E731
-            assert [len(read()), read()] == [concurrency.ALONE_BYTES, b"y"]
+            assert [len(read()), read()] == [ALONE_BYTES, b"y"]
             for _ in range(3):
                 if last == b"":
                     assert read() == b""

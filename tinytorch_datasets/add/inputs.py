@@ -16,7 +16,15 @@ from urllib.parse import unquote, urlsplit
 from tinytorch_datasets.auditing.lint import BESIDE, files
 from tinytorch_datasets.digests import digest
 from tinytorch_datasets.errors import FetchError, MissingFile, UsageError
-from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy, SourceError, Stop, TransientError, Web, with_retries
+from tinytorch_datasets.fetch import (
+    DEFAULT_RETRY,
+    Cancellation,
+    RetryPolicy,
+    SourceError,
+    TransientError,
+    Web,
+    with_retries,
+)
 from tinytorch_datasets.progress import Progress
 from tinytorch_datasets.storage.files import reading, whole_file
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES, foreign
@@ -76,7 +84,7 @@ def download(
     Raises:
         FetchError: None did; `tried` says why.
     """
-    tried, stop = [], Stop()
+    tried, stop = [], Cancellation()
     for url in urls:
         try:
             ask = partial(_once, Web(url, retry, stop), name, into / name, progress)

@@ -14,7 +14,7 @@ from tinytorch_datasets import formats, pipeline
 from tinytorch_datasets.auditing import arrays as values
 from tinytorch_datasets.auditing import lint
 from tinytorch_datasets.auditing.findings import DatasetReport, Finding, State
-from tinytorch_datasets.concurrency import side_by_side
+from tinytorch_datasets.concurrency import run_all
 from tinytorch_datasets.digests import Digest, Meter, Step, digest_or_error, size_of
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.manifest.manifest import Manifest
@@ -204,7 +204,7 @@ class Stock:
             *((sizes[path], partial(digest_or_error, path, add=meter.add, md5_too=md5)) for path, md5 in files.items()),
             *((column.nbytes, partial(_hashed, column, folder, meter)) for column, folder in arrays),
         ]
-        came = side_by_side(jobs)
+        came = run_all([job for _, job in jobs], sizes=[size for size, _ in jobs])
         self.found = dict(zip(files, came, strict=False))
         read = zip(arrays, came[len(files) :], strict=True)
         self._digests = {(folder, str(column)): sha256 for (column, folder), sha256 in read}

@@ -16,12 +16,12 @@ from typing import Any
 from tinytorch_datasets.auditing.findings import Finding, ProbeResult
 from tinytorch_datasets.fetch import (
     DEFAULT_RETRY,
+    Cancellation,
     Kind,
     Response,
     RetriesExhausted,
     RetryPolicy,
     SourceError,
-    Stop,
     TransientError,
     Web,
     with_retries,
@@ -73,7 +73,7 @@ def ask(
     answered: Callable[[ProbeResult], None] | None = None,
 ) -> list[Reply]:
     """Ask every address, several at once. `deep` reads and hashes what it gives; `known` is what it said before."""
-    replies, stop = [], Stop()
+    replies, stop = [], Cancellation()
     with ThreadPoolExecutor(AT_ONCE, "address") as pool:
         try:
             for reply in pool.map(lambda address: _Question(address, deep, known, retry, stop).reply(), wanted):
@@ -81,12 +81,12 @@ def ask(
                 if answered is not None:
                     answered(reply.asked)
         finally:
-            stop.set()  # after Ctrl-C nobody waits for the rest
+            stop.cancel()  # after Ctrl-C nobody waits for the rest
     return replies
 
 
 class _Question:
-    def __init__(self, address: Address, deep: bool, known: Known, retry: RetryPolicy, stop: Stop) -> None:
+    def __init__(self, address: Address, deep: bool, known: Known, retry: RetryPolicy, stop: Cancellation) -> None:
         self._address, self._deep, self._known, self._retry = address, deep, known, retry
         self._stop = stop
         self._tell = partial(Finding, dataset=address.dataset, path=address.url, where=address.where, hint=HINT)

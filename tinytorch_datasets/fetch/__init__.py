@@ -7,7 +7,7 @@
     RetryPolicy            how long to wait, how often to try
     Web                 one address, which gives an Response or raises a SourceError, of a Kind; some are TransientError
     with_retries           asks again after those, until it has RetriesExhausted
-    Stop                what ends every wait
+    Cancellation        what ends every wait
 
 One file's way: its lock (`_lock`), a file that another library keeps (`_neighbours`), its mirrors in turn (`_trip`,
 over `_sources` and `_http`), the bytes so far (`_part`), Pooch's hash-checked move into place.
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinytorch_datasets.concurrency import Stop
+from tinytorch_datasets.concurrency import Cancellation
 from tinytorch_datasets.fetch.base import (
     Brought,
     Kind,
@@ -50,7 +50,7 @@ __all__ = [
     "TransientError",
     "Kind",
     "RetryPolicy",
-    "Stop",
+    "Cancellation",
     "SourceError",
     "Web",
     "fetch",

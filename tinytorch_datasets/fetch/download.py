@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from tinytorch_datasets.concurrency import Stop, together
+from tinytorch_datasets.concurrency import Cancellation, run_all
 from tinytorch_datasets.errors import FetchError, OfflineError, StorageError
 from tinytorch_datasets.fetch.base import Brought, Kind, SourceError, is_here, place_of
 from tinytorch_datasets.fetch.mirrors import Slots, Trip
@@ -149,7 +149,7 @@ class Errand:
         self._files, self._into, self._folder = files, into, folder
         self._mirror, self._offline, self._locks = mirror, offline, locks
         self._dataset, self._places, self._retry = dataset, neighbours, retry
-        self._stop = Stop()
+        self._stop = Cancellation()
         self._slots = Slots(retry)
         self._turn_to_tell = threading.Lock()
         self._not_here: list[File] = []  # offline only
@@ -167,10 +167,10 @@ class Errand:
         neighbours = Neighbours(self._files, self._places)
         make_sure_of_room(self._into, sum(map(self._bytes_to_come, neighbours.strangers())))
         jobs = [partial(self._bring, file, neighbours, progress) for file in self._files]
-        came = together(
+        came = run_all(
             jobs,
-            self._stop,
             workers=self._retry.connections_in_all,
+            cancellation=self._stop,
             poll_s=self._retry.poll_s,
             farewell_s=self._retry.farewell_s,
         )

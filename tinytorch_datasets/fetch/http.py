@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from tinytorch_datasets.concurrency import Stop
+from tinytorch_datasets.concurrency import Cancellation
 from tinytorch_datasets.fetch.base import (
     CHUNK_BYTES,
     ConnectionLost,
@@ -103,7 +103,7 @@ CONTENT_RANGE = re.compile(rf"bytes (\d{{1,{DIGITS}}})-(\d{{1,{DIGITS}}})/(\d{{1
 class Web:
     """One file at one http or https address."""
 
-    def __init__(self, url: str, retry: RetryPolicy, stop: Stop) -> None:
+    def __init__(self, url: str, retry: RetryPolicy, stop: Cancellation) -> None:
         self.url = url
         self.name = without_password(url)
         self.host: str | None = url.split("/", 3)[2].rpartition("@")[2].lower()

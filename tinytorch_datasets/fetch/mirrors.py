@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from itertools import chain
 from typing import TypeVar
 
-from tinytorch_datasets.concurrency import Stop
+from tinytorch_datasets.concurrency import Cancellation
 from tinytorch_datasets.fetch.base import (
     Kind,
     PermanentError,
@@ -43,7 +43,7 @@ class Slots:
         self._guard = threading.Lock()
 
     @contextmanager
-    def at(self, host: str | None, stop: Stop) -> Iterator[None]:
+    def at(self, host: str | None, stop: Cancellation) -> Iterator[None]:
         """Hold a connection's place at a host, waiting for it if need be. A folder is no host, and has no limit."""
         if host is None:
             yield
@@ -147,7 +147,7 @@ class Tries:
         return failure.wait_s
 
 
-def with_retries(ask: Callable[[], T], retry: RetryPolicy, stop: Stop) -> T:
+def with_retries(ask: Callable[[], T], retry: RetryPolicy, stop: Cancellation) -> T:
     """What `ask` returns, asked again as long as that may help; each time from the beginning."""
     tries = Tries(0, retry)
     while True:
@@ -186,7 +186,7 @@ class Trip:
         sources: Iterable[Source],
         *,
         retry: RetryPolicy,
-        stop: Stop,
+        stop: Cancellation,
         slots: Slots,
         tell: Callable[[int], None],
     ) -> None:

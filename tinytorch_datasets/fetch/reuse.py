@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
-from tinytorch_datasets.concurrency import Stop
+from tinytorch_datasets.concurrency import Cancellation
 from tinytorch_datasets.digests import digest
 from tinytorch_datasets.plan import File
 
@@ -50,7 +50,7 @@ class Neighbours:
         """The files that none of the places can have."""
         return [file for file in self._files if not self._same_size[file.bytes]]
 
-    def keep(self, file: File, stop: Stop) -> Path | None:
+    def keep(self, file: File, stop: Cancellation) -> Path | None:
         """The file among them that holds the promised bytes, whatever its name is there."""
         same_size = self._same_size[file.bytes][:FILES_HASHED]
         return next((path for path in same_size if _sha256(path, stop) == file.sha256), None)
@@ -78,7 +78,7 @@ def _size(path: Path) -> int:
         return -1
 
 
-def _sha256(path: Path, stop: Stop) -> str | None:
+def _sha256(path: Path, stop: Cancellation) -> str | None:
     try:
         return digest(path, add=lambda _: stop.check()).sha256
     except OSError:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from tinytorch_datasets.concurrency import Stop
+from tinytorch_datasets.concurrency import Cancellation
 from tinytorch_datasets.fetch.base import CHUNK_BYTES, Kind, PermanentError, Response, Source
 from tinytorch_datasets.fetch.http import Web, without_password
 from tinytorch_datasets.fetch.retry import RetryPolicy
@@ -81,7 +81,7 @@ class Folder:
 
 
 def sources_of(
-    file: File, *, folder: str, mirror: str | None, offline: bool, retry: RetryPolicy, stop: Stop
+    file: File, *, folder: str, mirror: str | None, offline: bool, retry: RetryPolicy, stop: Cancellation
 ) -> list[Source]:
     """Every place that may hold the file: the given mirror first, then the declared addresses in their order.
 

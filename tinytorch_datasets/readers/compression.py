@@ -14,10 +14,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, NoReturn, Protocol
 
+from tinytorch_datasets.concurrency import Prefetched, prefetch
 from tinytorch_datasets.errors import DecodeError
 
 # No larger: what a member leaves over is copied once a member, and a file may have thousands of them.
 INPUT_CHUNK = 1 << 18
+
+# What is inflated ahead, in a thread.
+PIECE_BYTES = 1 << 18
+PIECES_AHEAD = 32
+
+# Whoever reads less than this has it sooner without a thread.
+ALONE_BYTES = 1 << 19
 
 # The dictionary of `xz -9` is 64 MiB, the most that the xz tool makes unasked; a header may ask for 1.5 GiB.
 XZ_MEMORY = 66 << 20
@@ -197,3 +205,41 @@ class Inflated:
 
     def _fail(self, reason: str, cause: BaseException | None = None) -> NoReturn:
         raise DecodeError(self._path, reason) from cause
+
+
+class ReadAhead:
+    """The bytes that `make` gives, at most so many a call and none at the end, some of them made ahead.
+
+    Once `stop` has been called, `make` must soon come to an end of some kind; what it gives or raises is forgotten.
+    `coming` is how many bytes will come, if not more: if these are many, the first are made before they are asked for.
+    """
+
+    def __init__(self, make: Callable[[int], bytes], stop: Callable[[], None], *, coming: int = 0) -> None:
+        self._make, self._stop = make, stop
+        self._alone = ALONE_BYTES
+        self._pieces: Prefetched[bytes] | None = None
+        self._piece, self._at = b"", 0
+        if coming > ALONE_BYTES:
+            self._begin()
+
+    def read(self, most: int) -> bytes:
+        """Return at most `most` bytes, and none only at the end."""
+        if self._pieces is None and self._alone > 0:
+            out = self._make(most)
+            self._alone -= len(out)
+            return out
+        if self._at == len(self._piece):
+            self._piece, self._at = next(self._pieces or self._begin(), b""), 0
+        out = self._piece[self._at : self._at + most]
+        self._at += len(out)
+        return out
+
+    def close(self) -> None:
+        """End the thread, if there is one, and wait until it has ended."""
+        if self._pieces is not None:
+            self._pieces.close()
+
+    def _begin(self) -> Prefetched[bytes]:
+        pieces = iter(functools.partial(self._make, PIECE_BYTES), b"")
+        self._pieces = prefetch(pieces, PIECES_AHEAD, name="inflating", stop=self._stop)
+        return self._pieces

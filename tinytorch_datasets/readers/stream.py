@@ -15,9 +15,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tinytorch_datasets.concurrency import Ahead
 from tinytorch_datasets.errors import Aspect, ContentError, DecodeError
-from tinytorch_datasets.readers.compression import CODECS, MAGIC_BYTES, Inflated
+from tinytorch_datasets.readers.compression import CODECS, MAGIC_BYTES, Inflated, ReadAhead
 
 OUTPUT_CHUNK = 1 << 20
 
@@ -133,7 +132,7 @@ def opened(path: Path, *, limit: int | None = None, promise: str = "") -> Iterat
             except ImportError as error:
                 reason = f"it is compressed with {codec.name}, which this Python was built without"
                 raise DecodeError(path, reason) from error
-            with closing(Ahead(inflated.read, stop=file.close, coming=os.fstat(file.fileno()).st_size)) as ahead:
+            with closing(ReadAhead(inflated.read, stop=file.close, coming=os.fstat(file.fileno()).st_size)) as ahead:
                 yield Stream(path, ahead.read, limit=limit, promise=promise)
 
 

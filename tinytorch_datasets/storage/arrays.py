@@ -23,7 +23,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from tinytorch_datasets.concurrency import Behind, side_by_side
+from tinytorch_datasets.concurrency import prefetch, run_all
 from tinytorch_datasets.digests import STRINGS_AT_ONCE, Run, Runs, covers, digest_of, holds
 from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.plan import Block, Column, Plan
@@ -210,22 +210,16 @@ def write(target: Path, blocks: Iterable[tuple[Column, int, Any]]) -> None:
     try:
         make_folder(target.parent, at_home=True)
         aside.mkdir()
-        with (
-            contextlib.ExitStack() as open_files,
-            contextlib.closing(Behind("writing")) as writing,
-            contextlib.closing(Behind("hashing")) as hashing,
-        ):
-            for column, start, values in blocks:
+        with contextlib.ExitStack() as open_files, prefetch(blocks, 1, name="decoding") as decoded:
+            for column, start, values in decoded:
                 name = str(column)
                 if name not in writers:
                     kind = Strings if column.is_text else Numbers
                     writers[name] = open_files.enter_context(contextlib.closing(kind(aside, column)))
                     hashes[name] = Runs()
-                writing.do(partial(writers[name].write, start, values))
-                hashing.do(partial(hashes[name].add, start, values))
+                writers[name].write(start, values)
+                hashes[name].add(start, values)
                 del values  # a block may be large, and is not to be held once it is written
-            writing.wait()
-            hashing.wait()
         (aside / HASHES).write_text(json.dumps({name: taken.told() for name, taken in hashes.items()}))
         _into_place(aside, target)
     except OSError as error:
@@ -298,7 +292,7 @@ def arrays_hold(plan: Plan, folder: Path, *, mode: Mode, stamps: StatCache) -> b
         for column in doubtful
         for run in written.get(str(column), ())
     ]
-    if not all(side_by_side(jobs)):
+    if not all(run_all([job for _, job in jobs], sizes=[size for size, _ in jobs])):
         return False
     remember_arrays(plan, folder, stamps)
     return True

@@ -69,7 +69,7 @@ class CacheEntry(NamedTuple):
 
     def holds_in_every_byte(self, dataset: Mapping[str, Any]) -> bool:
         """Whether manifest, files and the arrays of the data set made from it have their hashes, all read now."""
-        from tinytorch_datasets.concurrency import side_by_side
+        from tinytorch_datasets.concurrency import run_all
         from tinytorch_datasets.digests import Run, covers, holds, sha256_of
 
         files = {self.manifest: self.manifest_sha256, **self.files}
@@ -83,7 +83,7 @@ class CacheEntry(NamedTuple):
                 for run in runs:
                     jobs.append((getattr(values[run.start : run.stop], "nbytes", 0), partial(holds, values, run)))
         try:
-            return all(side_by_side(jobs))
+            return all(run_all([job for _, job in jobs], sizes=[size for size, _ in jobs]))
         except (OSError, UnicodeDecodeError):
             return False  # gone, or no text
 

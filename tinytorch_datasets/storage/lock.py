@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tinytorch_datasets.concurrency import Stop
+from tinytorch_datasets.concurrency import Cancellation
 from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.storage.files import make_folder, open_safely, symlink_error
 
@@ -52,7 +52,7 @@ def held(
     label: str,
     *,
     so_far: Callable[[], object],
-    stop: Stop,
+    stop: Cancellation,
     poll_s: float,
     told_after_s: float,
     silence_s: float,
