@@ -23,7 +23,7 @@ from tests.helpers.faulty_server import Exchange, FaultyServer, answer, serve, s
 from tests.helpers.format_writers import batch, idx, member, memory_below, npy, npz, table, tarred
 from tinytorch_datasets import Dataset, formats, get, load_manifest
 from tinytorch_datasets.add import naming, yaml_edit
-from tinytorch_datasets.add.detect import looks
+from tinytorch_datasets.add.detect import detect
 from tinytorch_datasets.cli.main import main
 from tinytorch_datasets.errors import DecodeError
 
@@ -182,7 +182,7 @@ class TestEveryFormat:
         same(get("mine", manifest=manifest, home=tmp_path / "another"))
 
     def test_real_mnist(self, manifest: Path, realdata: Path) -> None:
-        """The official files, recognised: 28 by 28, ten classes, 60,000 and 10,000."""
+        """The official files, recognized: 28 by 28, ten classes, 60,000 and 10,000."""
         told = add(manifest, *(realdata / "mnist").iterdir(), "--ship", "--name", "digits")
         line = load_manifest(manifest).where("digits").partition(":")[2]
 
@@ -310,7 +310,7 @@ class TestRecognition:
         if form == "csv":
             other.write_bytes(other.read_bytes())
 
-        (found,) = looks([(other, other.name)])
+        (found,) = detect([(other, other.name)])
         assert found.format == form
 
     @pytest.mark.parametrize(
@@ -325,7 +325,7 @@ class TestRecognition:
         """With the formats there are."""
         (tmp_path / "x").write_bytes(data)
         with pytest.raises(DecodeError) as caught:
-            looks([(tmp_path / "x", "x")])
+            detect([(tmp_path / "x", "x")])
 
         assert said in str(caught.value)
         assert "There are: cifar-python, csv, idx, npy, npz, pickle, qa-text, text." in str(caught.value)
@@ -341,9 +341,25 @@ class TestRecognition:
         """Where its name says that it is one."""
         (tmp_path / "x.csv").write_text(text)
         with pytest.raises(DecodeError) as caught:
-            looks([(tmp_path / "x.csv", "x.csv")])
+            detect([(tmp_path / "x.csv", "x.csv")])
 
         assert caught.value.reason == said
+
+    def test_each_format_is_asked_and_the_surest_is_taken(self, tmp_path: Path) -> None:
+        """A table and a dialogue are text, too: only what is nothing else is a text. A new format needs no list."""
+        asked = {}
+        for form, (write, _) in FORMATS.items():
+            path = write(tmp_path / form)[0]
+            head = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+            answers = {other: formats.of(other).detect(head, path) for other in formats.known()}
+            asked[form] = {other: answer.certainty.name for other, answer in answers.items() if answer}
+
+        assert asked == {
+            **{form: {form: "CERTAIN"} for form in ("idx", "npy", "npz", "pickle", "cifar-python")},
+            "csv": {"csv": "LIKELY", "text": "POSSIBLE"},
+            "qa-text": {"qa-text": "CERTAIN", "text": "POSSIBLE"},
+            "text": {"text": "POSSIBLE"},
+        }
 
     def test_an_empty_file(self, manifest: Path, tmp_path: Path) -> None:
         """It is in no format, and begins with nothing."""
@@ -370,7 +386,7 @@ class TestRecognition:
         """Also of those that begin with letters."""
         (path,) = put(tmp_path / "made", data_bin=pickle.dumps({"labels": [0, 1]}, protocol))
 
-        assert [one.format for one in looks([(path, "data.bin")])] == ["pickle"]
+        assert [one.format for one in detect([(path, "data.bin")])] == ["pickle"]
 
     @pytest.mark.parametrize("sign", ["\x7f", "\x85"])
     def test_a_class_that_cannot_be_declared(self, manifest: Path, tmp_path: Path, sign: str) -> None:

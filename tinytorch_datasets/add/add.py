@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 from tinytorch_datasets import pipeline
 from tinytorch_datasets.add import inputs, naming, validate, yaml_edit
-from tinytorch_datasets.add.detect import looks
+from tinytorch_datasets.add.detect import detect
 from tinytorch_datasets.add.draft import Draft, draft
-from tinytorch_datasets.add.fileinfo import Look
 from tinytorch_datasets.add.inputs import Source
 from tinytorch_datasets.errors import DatasetError, DecodeError, UsageError
+from tinytorch_datasets.formats import FileInfo
 from tinytorch_datasets.progress import Progress
 
 UNREAD = "The manifest is as it was. Is the file whole, and the one that you meant?"
@@ -110,9 +110,9 @@ def add(
             hint = f"`tinytorch-datasets update {called}` refreshes its hashes; --name gives this one another name."
             raise UsageError(what, where=loaded.where(called), hint=hint)
         try:
-            seen = looks((source.path, source.name) for source in found)
-            _refuse_to_match_nothing(splits, seen)
-            made = draft(seen, lambda told: next((split for split, pattern in splits if _is(told, pattern)), None))
+            infos = detect((source.path, source.name) for source in found)
+            _refuse_to_match_nothing(splits, infos)
+            made = draft(infos, lambda told: next((split for split, pattern in splits if _is(told, pattern)), None))
         except DecodeError as error:
             error.with_context(hint=UNREAD)
             raise
@@ -191,9 +191,9 @@ def _is(told: str, pattern: str) -> bool:
     return fnmatch.fnmatchcase(told, pattern) or fnmatch.fnmatchcase(told.rpartition("/")[2], pattern)
 
 
-def _refuse_to_match_nothing(splits: Sequence[tuple[str, str]], seen: Sequence[Look]) -> None:
+def _refuse_to_match_nothing(splits: Sequence[tuple[str, str]], infos: Sequence[FileInfo]) -> None:
     """A pattern with a slip of the pen would put everything into another split, and nobody would see it."""
-    told = dict.fromkeys(name for one in seen for s in one.seen for name in (one.file, s.member or s.key) if name)
+    told = dict.fromkeys(name for i in infos for a in i.arrays for name in (i.file, a.member or a.key) if name)
     for split, pattern in splits:
         if not any(_is(name, pattern) for name in told):
             shown = ", ".join(list(told)[:SHOWN_NAMES])

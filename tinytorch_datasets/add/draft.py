@@ -1,6 +1,6 @@
 """The draft of an entry: splits, fields, ranges and classes.
 
-Looks at several files are put together to splits and fields; then everything is decoded once, for the ranges and
+What several files hold are put together to splits and fields; then everything is decoded once, for the ranges and
 classes that no header has.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,15 @@ from typing import Any
 import numpy as np
 
 from tinytorch_datasets import formats
-from tinytorch_datasets.add.detect import placed, usable
-from tinytorch_datasets.add.fileinfo import MOST_CLASSES, Look, Seen
+from tinytorch_datasets.add import naming
+from tinytorch_datasets.add.detect_csv import MAX_CLASSES
 from tinytorch_datasets.errors import DecodeError
-from tinytorch_datasets.plan import Column, Split
+from tinytorch_datasets.formats import ArrayInfo, FileInfo
+from tinytorch_datasets.plan import DTYPES, TEXT, Column, Split
 
 MOST_WRITTEN_OUT = 1e15
 ORDER = ("train", "val", "test")
+NUMBERS = frozenset(DTYPES) - {TEXT}
 
 
 @dataclass
@@ -40,7 +42,7 @@ class Field:
 
 @dataclass
 class Draft:
-    """What can be told of a data set from its files alone; `left_out` is what was seen and not declared, and why."""
+    """What files alone say of a data set; `left_out` is what they hold that is not declared, and why."""
 
     format: str
     options: dict[str, Any]
@@ -51,114 +53,132 @@ class Draft:
 
 @dataclass(frozen=True)
 class _Part:
-    look: Look
-    seen: Seen
+    """One array of one file, with the split and the field that it is."""
+
+    info: FileInfo
+    array: ArrayInfo
     split: str
     field: str
 
 
-def draft(looks: Sequence[Look], wanted: Callable[[str], str | None] = lambda name: None) -> Draft:
+def draft(infos: Sequence[FileInfo], given: Callable[[str], str | None] = lambda name: None) -> Draft:
     """Put together what several files hold.
 
     Args:
-        looks: What each of them was found to be.
-        wanted: The split that a person said a name belongs to, or None.
+        infos: What each of them holds.
+        given: The split that a person said a name belongs to, or None.
 
     Raises:
         DecodeError: The files do not make one data set, or one of them is damaged.
     """
-    form, others = looks[0].format, [one for one in looks if one.format != looks[0].format]
+    form, others = infos[0].format, [info for info in infos if info.format != infos[0].format]
     if others:
-        reason = f"it is {others[0].format}, and {looks[0].file} is {form}; a data set has one format"
+        reason = f"it is {others[0].format}, and {infos[0].file} is {form}; a data set has one format"
         raise DecodeError(others[0].path, reason, hint="Add them one by one, or convert one of them.")
     left_out: list[str] = []
-    found = [_Part(*one) for one in placed(list(looks), wanted)]
+    found = list(_parts(infos, given))
     if not found:
         reason = "it holds no array, and no list of numbers or texts"
-        raise DecodeError(looks[0].path, reason, hint="Save its samples as arrays of numbers.")
+        raise DecodeError(infos[0].path, reason, hint="Save its samples as arrays of numbers.")
     parts = _sorted_out(found, left_out)
-    made = Draft(form, _options(looks), _fields(parts), _splits(parts, formats.of(form).layout), left_out)
+    made = Draft(form, _options(infos), _fields(parts), _splits(parts, formats.of(form).layout), left_out)
     _fill_in(made, parts)
     return made
+
+
+def _parts(infos: Sequence[FileInfo], given: Callable[[str], str | None]) -> Iterator[_Part]:
+    for info in infos:
+        for array in info.arrays:
+            inside = array.member or array.key
+            split = given(inside) or given(info.file) or naming.split_of(inside) or naming.split_of(info.file)
+            # NumPy has names for dtypes that it does not read back, such as str32; they are left out later.
+            kind = TEXT if array.dtype not in NUMBERS else np.dtype(array.dtype).kind
+            field = array.field or naming.field_of(array.key or info.file, array.shape, kind)
+            yield _Part(info, array, split or "train", field)
+
+
+def _can_be_declared(array: ArrayInfo) -> bool:
+    """Check whether it is plain numbers or text, with one sample or more."""
+    return array.dtype in DTYPES and bool(array.shape) and math.prod(array.shape) > 0
 
 
 def _sorted_out(parts: list[_Part], left_out: list[str]) -> list[_Part]:
     """The parts that fit together: plain values, in every split, as many in each field of a split as samples."""
     kept = []
     for part in parts:
-        if usable(part.seen):
+        if _can_be_declared(part.array):
             kept.append(part)
         else:
             left_out.append(
-                f"{_told(part)}: {part.seen.dtype} {part.seen.shape} is not a row of samples that can be declared"
+                f"{_location(part)}: {part.array.dtype} {part.array.shape} is not a row of samples that can be declared"
             )
     hint = "Say which split each file is: --split NAME=FILE." if kept else "Save its samples as arrays of numbers."
     splits = dict.fromkeys(part.split for part in kept)
     for split in splits:
         counts = [
-            part.seen.shape[0]
+            part.array.shape[0]
             for part in kept
-            if part.split == split and part.seen.per == "sample" and not part.seen.member
+            if part.split == split and part.array.per == "sample" and not part.array.member
         ]
         usual = max(counts, key=counts.count) if counts else 0
         odd = [
             p
             for p in kept
-            if p.split == split and p.seen.per == "sample" and not p.seen.member and p.seen.shape[0] != usual
+            if p.split == split and p.array.per == "sample" and not p.array.member and p.array.shape[0] != usual
         ]
         left_out += [
-            f"{_told(part)}: has {part.seen.shape[0]:,} samples, the rest of {split} has {usual:,}" for part in odd
+            f"{_location(part)}: has {part.array.shape[0]:,} samples, the rest of {split} has {usual:,}" for part in odd
         ]
         kept = [part for part in kept if part not in odd]
     everywhere = {p.field for p in kept if all(any(q.field == p.field and q.split == s for q in kept) for s in splits)}
-    left_out += [f"{_told(part)}: not in every split" for part in kept if part.field not in everywhere]
+    left_out += [f"{_location(part)}: not in every split" for part in kept if part.field not in everywhere]
     kept = [part for part in kept if part.field in everywhere]
     if not kept:
         reason = "nothing in it can be declared: " + "; ".join(left_out)
-        raise DecodeError(parts[0].look.path, reason, hint=hint)
+        raise DecodeError(parts[0].info.path, reason, hint=hint)
     met: dict[tuple[str, str, str], _Part] = {}
     for part in kept:
-        other = met.setdefault((part.split, part.field, part.seen.member), part)
+        other = met.setdefault((part.split, part.field, part.array.member), part)
         if other is not part:
-            reason = f"{_told(part)} and {_told(other)} would both be {part.split}.{part.field}"
-            raise DecodeError(part.look.path, reason, hint="Say which split each is: --split NAME=FILE.")
+            reason = f"{_location(part)} and {_location(other)} would both be {part.split}.{part.field}"
+            raise DecodeError(part.info.path, reason, hint="Say which split each is: --split NAME=FILE.")
     rank = {split: ORDER.index(split) if split in ORDER else len(ORDER) for split in splits}
     return sorted(kept, key=lambda part: (rank[part.split], part.split if rank[part.split] == len(ORDER) else ""))
 
 
-def _told(part: _Part) -> str:
-    return f"{part.look.file}{': ' + repr(part.seen.key) if part.seen.key else ''}"
+def _location(part: _Part) -> str:
+    return f"{part.info.file}{': ' + repr(part.array.key) if part.array.key else ''}"
 
 
-def _options(looks: Sequence[Look]) -> dict[str, Any]:
-    for one in looks[1:]:
-        if dict(one.options) != dict(looks[0].options):
-            reason = f"it would need the options {dict(one.options)}, {looks[0].file} needs {dict(looks[0].options)}"
-            raise DecodeError(one.path, reason, hint="Make their columns the same, or add them one by one.")
-    return dict(looks[0].options)
+def _options(infos: Sequence[FileInfo]) -> dict[str, Any]:
+    for info in infos[1:]:
+        if dict(info.options) != dict(infos[0].options):
+            reason = f"it would need the options {dict(info.options)}, {infos[0].file} needs {dict(infos[0].options)}"
+            raise DecodeError(info.path, reason, hint="Make their columns the same, or add them one by one.")
+    return dict(infos[0].options)
 
 
 def _fields(parts: Sequence[_Part]) -> dict[str, Field]:
     found: dict[str, Field] = {}
     # Inputs come before labels, whatever the order in the file: a sample is (image, label).
     for part in sorted(parts, key=lambda part: _is_label(part)):
-        seen = part.seen
-        made = Field(seen.dtype, tuple(seen.shape[1:]) if seen.per == "sample" else (), per=seen.per)
+        array = part.array
+        made = Field(array.dtype, tuple(array.shape[1:]) if array.per == "sample" else (), per=array.per)
         before = found.setdefault(part.field, made)
         if (before.dtype, before.shape) != (made.dtype, made.shape):
-            reason = f"{_told(part)} is {made.dtype} {list(made.shape)}, in another split "
+            reason = f"{_location(part)} is {made.dtype} {list(made.shape)}, in another split "
             reason += f"it is {before.dtype} {list(before.shape)}"
-            raise DecodeError(part.look.path, reason, hint="Save them alike, or add them one by one.")
+            raise DecodeError(part.info.path, reason, hint="Save them alike, or add them one by one.")
     for part in parts:
-        if part.seen.classes is not None:
+        if part.array.classes is not None:
             known = found[part.field].classes or ()
-            more = tuple(name for name in part.seen.classes if name not in known)
+            more = tuple(name for name in part.array.classes if name not in known)
             found[part.field].classes = known + more
     return found
 
 
 def _is_label(part: _Part) -> bool:
-    return part.seen.classes is not None or "labels" in part.field
+    return part.array.classes is not None or "labels" in part.field
 
 
 def _splits(parts: Sequence[_Part], layout: str) -> dict[str, dict[str, Any]]:
@@ -166,27 +186,27 @@ def _splits(parts: Sequence[_Part], layout: str) -> dict[str, dict[str, Any]]:
     for part in parts:
         told = found.setdefault(part.split, {"samples": 0})
         if layout == "members":
-            told["file"] = part.look.file
+            told["file"] = part.info.file
             members = told.setdefault("members", [])
-            if part.seen.member not in members:
-                members.append(part.seen.member)
-                told["samples"] += part.seen.shape[0]
+            if part.array.member not in members:
+                members.append(part.array.member)
+                told["samples"] += part.array.shape[0]
             continue
-        if part.seen.per == "sample":
-            told["samples"] = part.seen.shape[0]
+        if part.array.per == "sample":
+            told["samples"] = part.array.shape[0]
         if layout == "file per field":
-            told[part.field] = part.look.file
-        elif told.setdefault("file", part.look.file) != part.look.file:
-            reason = f"{told['file']} and {part.look.file} are both {part.split}"
-            raise DecodeError(part.look.path, reason, hint="Say which split each is: --split NAME=FILE.")
-        elif part.seen.key and part.seen.key != part.field:
-            told[part.field] = part.seen.key
+            told[part.field] = part.info.file
+        elif told.setdefault("file", part.info.file) != part.info.file:
+            reason = f"{told['file']} and {part.info.file} are both {part.split}"
+            raise DecodeError(part.info.path, reason, hint="Say which split each is: --split NAME=FILE.")
+        elif part.array.key and part.array.key != part.field:
+            told[part.field] = part.array.key
     return found
 
 
 def _fill_in(made: Draft, parts: Sequence[_Part]) -> None:
     """Decode everything once, and take in ranges and classes."""
-    paths = {part.look.file: part.look.path for part in parts}
+    paths = {part.info.file: part.info.path for part in parts}
     spans: dict[str, list[Any]] = {}
     for block in formats.of(made.format).decode(_as_plan(made, paths), **made.options):
         values = block.values
@@ -212,7 +232,7 @@ def _of_span(name: str, one: Field, span: list[Any] | None, samples: int) -> Non
         and not one.shape
         and isinstance(span[1], int)
         and span[0] >= 0
-        and span[1] < min(MOST_CLASSES, samples)
+        and span[1] < min(MAX_CLASSES, samples)
     ):
         one.dtype, one.classes = "int64", tuple(map(str, range(span[1] + 1)))
         one.note = "numbers stand for names that the file does not have"

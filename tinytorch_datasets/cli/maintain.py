@@ -51,7 +51,7 @@ def add(
 ) -> None:
     """Write the manifest's entry for files: format, hashes, sizes, shapes, splits.
 
-    Downloads or reads them, recognises their format from their bytes, decodes them, and adds a commented entry;
+    Downloads or reads them, recognizes their format from their bytes, decodes them, and adds a commented entry;
     every other byte of the manifest stays as it is. What only a person can know is left as a marked question.
 
     \b

@@ -7,6 +7,9 @@ One file in this folder, named as the format is (``cifar_python.py`` for ``cifar
 in it that carries `decodes`. The function takes the splits to decode and yields their values block by block;
 its keyword-only parameters are the format's options, checked against ``options:`` in the manifest by their
 annotations. It knows bytes: never YAML, never the network, never where the values go.
+
+`decodes` also takes the function that recognizes the format from the first bytes of a file, by which
+`tinytorch-datasets add` finds out what a file is.
 """
 
 from __future__ import annotations
@@ -14,14 +17,37 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import IntEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from tinytorch_datasets.errors import Problems
 from tinytorch_datasets.plan import Block, Split
 
-__all__ = ["Block", "Format", "decodes", "known", "of"]
+__all__ = [
+    "ArrayInfo",
+    "Block",
+    "Certainty",
+    "Decoder",
+    "Detection",
+    "FileInfo",
+    "Format",
+    "Layout",
+    "decodes",
+    "known",
+    "of",
+    "registered",
+]
+
+# How many bytes a compressed file, and how many instructions a pickle, may come to while it is inspected: before an
+# entry declares how large they are.
+INSPECTED_BYTES = 2**31
+INSPECTED_INSTRUCTIONS = 2**24
+INSPECTED = "the most that is read to recognize a file"
+
+# How many of the first bytes of a file, inflated, are given to `detect`.
+HEAD_BYTES = 2**16
 
 _KNOWN = tuple(sorted(path.stem.replace("_", "-") for path in Path(__file__).parent.glob("[!_]*.py")))
 
@@ -63,6 +89,56 @@ Check = Callable[[Mapping[str, Any], Iterable[str], Iterable[str]], Problems]
 Pickles = Callable[[Sequence[Split]], Iterator[tuple[Path, str, Callable[[int], bytes]]]]
 
 
+@dataclass(frozen=True)
+class ArrayInfo:
+    """One array, or one column of texts, in a file. `shape` has the samples first.
+
+    `key` is its name inside the file, "" where it is the file; `member` the archive's part that it is in. `field` is
+    what the format itself calls it; where it is None, names decide.
+    """
+
+    key: str
+    dtype: str
+    shape: tuple[int, ...]
+    field: str | None = None
+    member: str = ""
+    per: str = "sample"
+    classes: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """What a file holds, in plain values. `options` are those of its format, `file` its name in the data set."""
+
+    path: Path
+    format: str
+    arrays: tuple[ArrayInfo, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    file: str = ""
+
+
+class Certainty(IntEnum):
+    """How surely a file is of a format: of several formats, the surest is taken."""
+
+    POSSIBLE = 1  # nothing speaks against it
+    LIKELY = 2  # all of the first bytes have its structure
+    CERTAIN = 3  # they begin as files of no other format do
+
+
+class Detection(NamedTuple):
+    """A format recognized in a file; `inspect` reads as much of the file as is needed to say what it holds."""
+
+    certainty: Certainty
+    inspect: Callable[[], FileInfo]
+
+
+Detect = Callable[[bytes, Path], "Detection | None"]
+
+
+def _undetected(head: bytes, path: Path) -> None:
+    return None
+
+
 def _nothing(options: Mapping[str, Any], fields: Iterable[str], splits: Iterable[str]) -> Problems:
     return iter(())
 
@@ -82,6 +158,8 @@ class Format:
         pickles: ``pickles(splits)``, yielding (file, member or "", function that reads at most so many bytes) of
             each pickle that decoding would read, to be read before the next is asked for: for an audit of what they
             ask for. None where there are no pickles.
+        detect: ``detect(head, path)``, the `Detection` of this format in a file that begins so once it is inflated,
+            or None.
     """
 
     name: str
@@ -92,6 +170,7 @@ class Format:
     required: frozenset[str]
     check: Check = _nothing
     pickles: Pickles | None = None
+    detect: Detect = _undetected
 
     @property
     def summary(self) -> str:
@@ -103,7 +182,13 @@ _formats: dict[str, Format] = {}
 
 
 def decodes(
-    name: str, *, layout: Layout, version: int = 1, check: Check = _nothing, pickles: Pickles | None = None
+    name: str,
+    *,
+    layout: Layout,
+    version: int = 1,
+    check: Check = _nothing,
+    pickles: Pickles | None = None,
+    detect: Detect = _undetected,
 ) -> Callable[[Decoder], Decoder]:
     """Register the decorated function as the decoder of format `name`."""
 
@@ -125,6 +210,7 @@ def decodes(
             required=frozenset(p.name for p in keywords if p.default is inspect.Parameter.empty),
             check=check,
             pickles=pickles,
+            detect=detect,
         )
         return decode
 
@@ -134,6 +220,3 @@ def decodes(
 def registered(name: str) -> Format | None:
     """The format of that name, if its file has been imported."""
     return _formats.get(name)
-
-
-__all__ = ["Block", "Decoder", "Format", "Layout", "decodes", "registered"]

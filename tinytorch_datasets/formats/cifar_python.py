@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinytorch_datasets.errors import ContentError, DecodeError
-from tinytorch_datasets.formats import decodes
+from tinytorch_datasets.errors import ContentError, DecodeError, UnsafePickle
+from tinytorch_datasets.formats import (
+    INSPECTED,
+    INSPECTED_BYTES,
+    INSPECTED_INSTRUCTIONS,
+    ArrayInfo,
+    Certainty,
+    Detection,
+    FileInfo,
+    decodes,
+)
 from tinytorch_datasets.plan import Block, Column, Split
 from tinytorch_datasets.readers import tar
 from tinytorch_datasets.readers.arrays import allow
-from tinytorch_datasets.readers.pickle.load import array, entry, instructions, load_dict, spare
+from tinytorch_datasets.readers.pickle.load import array, as_text, entry, instructions, load_dict, spare
 
 PIXELS = 3 * 32 * 32
+# What CIFAR-10 and CIFAR-100 call the labels of a batch, each with what they call the list of their names.
+LABEL_NAMES = {"labels": "label_names", "fine_labels": "fine_label_names", "coarse_labels": "coarse_label_names"}
 
 
 class Batch(NamedTuple):
@@ -36,7 +48,49 @@ def _pickles(splits: Sequence[Split]) -> Iterator[tuple[Path, str, Callable[[int
             yield path, name, member.some
 
 
-@decodes("cifar-python", layout="members", pickles=_pickles)
+def _detect(head: bytes, path: Path) -> Detection | None:
+    return Detection(Certainty.CERTAIN, lambda: _inspect(path)) if head[257:262] == b"ustar" else None
+
+
+def _inspect(path: Path) -> FileInfo:
+    """Return what an archive of batches holds. Nothing is extracted: members are read where they are."""
+    loaded = {}
+    limit = max(INSPECTED_BYTES, path.stat().st_size)
+    for name, stream in tar.files(path, limit=limit, promise=INSPECTED):
+        declared = min(stream.size or 0, limit)
+        try:
+            loaded[name] = load_dict(stream.some, path, most=INSPECTED_INSTRUCTIONS, declared=declared, member=name)
+        except UnsafePickle:
+            raise
+        except DecodeError:
+            continue  # a readme, which is no batch
+    batches = {name: batch for name, batch in loaded.items() if _is_batch(batch)}
+    if not batches:
+        reason = "it is a tar archive, and none of its members is a batch of CIFAR's"
+        raise DecodeError(path, reason, hint="Unpack it, and add the files in it.")
+    key = next(key for key in LABEL_NAMES if key in next(iter(batches.values())))
+    names = LABEL_NAMES[key]
+    classes = next((tuple(map(as_text, one[names])) for one in loaded.values() if names in one), None)
+    arrays = []
+    for name in sorted(batches, key=_by_number):
+        samples = len(batches[name]["data"])
+        arrays.append(ArrayInfo("", "uint8", (samples, 3, 32, 32), field="images", member=name))
+        arrays.append(ArrayInfo("", "int64", (samples,), field="labels", member=name, classes=classes))
+    return FileInfo(path, "cifar-python", tuple(arrays), {"labels": key} if key != "labels" else {})
+
+
+def _is_batch(loaded: dict[Any, Any]) -> bool:
+    data = loaded.get("data")
+    is_images = isinstance(data, np.ndarray) and data.ndim == 2 and data.shape[1] == PIXELS
+    return is_images and any(key in loaded for key in LABEL_NAMES)
+
+
+def _by_number(name: str) -> list[tuple[int, str]]:
+    """Return a sort key that puts data_batch_2 before data_batch_10."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
+
+
+@decodes("cifar-python", layout="members", pickles=_pickles, detect=_detect)
 def cifar_python(splits: Sequence[Split], *, labels: str = "labels") -> Iterator[Block]:
     """CIFAR's batches: a tar archive of pickles, each with rows of pixels and a list of labels.
 

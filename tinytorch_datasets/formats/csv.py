@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from tinytorch_datasets.errors import Problems, did_you_mean
-from tinytorch_datasets.formats import decodes
+from tinytorch_datasets.formats import Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import Block, Column, Split
 from tinytorch_datasets.readers.stream import Stream
-from tinytorch_datasets.readers.text import Cells, lines, opened_text, places, values
+from tinytorch_datasets.readers.table import delimiter_of, is_named_table
+from tinytorch_datasets.readers.text import Cells, is_text, lines, opened_text, places, values
 
 ROWS_A_BLOCK = 4096
 BLOCK_CHARACTERS = 1 << 20
@@ -32,7 +34,17 @@ def _no_delimiter(delimiter: str) -> str | None:
     return f"must be one character and no quote, is {delimiter!r}"
 
 
-@decodes("csv", layout="file per split", check=_check)
+def _detect(head: bytes, path: Path) -> Detection | None:
+    """Recognize a table. What its columns are depends on the other files of a data set: see `add.detect_csv`."""
+    if not is_text(head):
+        return None
+    text = head.decode("utf-8", "ignore")
+    if delimiter_of(text, path.name) is None and not is_named_table(text, path.name):
+        return None
+    return Detection(Certainty.LIKELY, lambda: FileInfo(path, "csv"))
+
+
+@decodes("csv", layout="file per split", check=_check, detect=_detect)
 def delimited(
     splits: Sequence[Split],
     *,

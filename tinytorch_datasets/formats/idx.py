@@ -5,10 +5,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 
-from tinytorch_datasets.formats import decodes
+from tinytorch_datasets.formats import ArrayInfo, Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import Block, Column, Split
 from tinytorch_datasets.readers.arrays import allow, rows
 from tinytorch_datasets.readers.stream import Stream, in_turn
@@ -17,7 +18,22 @@ from tinytorch_datasets.readers.stream import Stream, in_turn
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
-@decodes("idx", layout="file per field")
+def _detect(head: bytes, path: Path) -> Detection | None:
+    """Recognize the magic number: two zero bytes, a known type, and a few dimensions."""
+    if not (
+        len(head) > 7
+        and head[:2] == b"\0\0"
+        and head[2] in TYPES
+        and 0 < head[3] <= (len(head) - 4) // 4
+        and head[3] < 9
+    ):
+        return None
+    shape = tuple(int(n) for n in np.frombuffer(head[: 4 + 4 * head[3]], ">u4", offset=4))
+    array = ArrayInfo("", np.dtype(TYPES[head[2]]).name, shape)
+    return Detection(Certainty.CERTAIN, lambda: FileInfo(path, "idx", (array,)))
+
+
+@decodes("idx", layout="file per field", detect=_detect)
 def idx(splits: Sequence[Split]) -> Iterator[Block]:
     """IDX files, one for each field of each split, plain or compressed.
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from tinytorch_datasets.formats import decodes
+from tinytorch_datasets.formats import ArrayInfo, Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import Block, Split
-from tinytorch_datasets.readers.arrays import array
+from tinytorch_datasets.readers.arrays import array, inspect_header
 from tinytorch_datasets.readers.stream import opened
 
 
-@decodes("npy", layout="file per field")
+def _detect(head: bytes, path: Path) -> Detection | None:
+    if not head.startswith(b"\x93NUMPY"):
+        return None
+    inspect = lambda: FileInfo(path, "npy", (ArrayInfo("", *inspect_header(head, path, "it")),))  # noqa: E731
+    return Detection(Certainty.CERTAIN, inspect)
+
+
+@decodes("npy", layout="file per field", detect=_detect)
 def npy(splits: Sequence[Split]) -> Iterator[Block]:
     """NPY files, one for each field of each split, plain or compressed.
 

@@ -6,15 +6,34 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from tinytorch_datasets.formats import decodes
+from tinytorch_datasets.errors import DecodeError
+from tinytorch_datasets.formats import HEAD_BYTES, ArrayInfo, Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import Block, Split
-from tinytorch_datasets.readers.arrays import array
+from tinytorch_datasets.readers.arrays import array, inspect_header
 from tinytorch_datasets.readers.zip import Zip, opened_zip
 
 SUFFIX = ".npy"
 
 
-@decodes("npz", layout="file per split")
+def _detect(head: bytes, path: Path) -> Detection | None:
+    """Recognize a zip archive that is one as it stands on disk."""
+    with path.open("rb") as raw:
+        is_zip = raw.read(4) == b"PK\x03\x04"
+    return Detection(Certainty.CERTAIN, lambda: _inspect(path)) if is_zip else None
+
+
+def _inspect(path: Path) -> FileInfo:
+    with opened_zip(path) as archive:
+        keys = [name.removesuffix(SUFFIX) for name in archive.entries if name.endswith(SUFFIX)]
+        if not keys:
+            reason = "it is a zip archive without arrays; of those only NumPy's npz is read"
+            raise DecodeError(path, reason, hint="Unpack it, and add the files in it.")
+        heads = {key: archive.member(key + SUFFIX, key, keys).some(HEAD_BYTES) for key in keys}
+    arrays = (ArrayInfo(key, *inspect_header(head, path, f"array {key!r}")) for key, head in heads.items())
+    return FileInfo(path, "npz", tuple(arrays))
+
+
+@decodes("npz", layout="file per split", detect=_detect)
 def npz(splits: Sequence[Split]) -> Iterator[Block]:
     """NPZ archives as np.savez and np.savez_compressed write them; a field's key is the name of its array.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,14 +11,27 @@ from typing import Any
 import numpy as np
 
 from tinytorch_datasets.errors import ContentError
-from tinytorch_datasets.formats import decodes
+from tinytorch_datasets.formats import (
+    INSPECTED,
+    INSPECTED_BYTES,
+    INSPECTED_INSTRUCTIONS,
+    ArrayInfo,
+    Certainty,
+    Detection,
+    FileInfo,
+    decodes,
+)
+from tinytorch_datasets.plan import TEXT as TEXT_DTYPE
 from tinytorch_datasets.plan import Block, Column, Split
 from tinytorch_datasets.readers.arrays import allow
-from tinytorch_datasets.readers.pickle.load import array, entry, instructions, load_dict, spare
+from tinytorch_datasets.readers.pickle.load import array, as_text, entry, instructions, load_dict, spare
 from tinytorch_datasets.readers.stream import Stream, opened
 
 # How many bytes a byte of an array may take: protocol 2 of Python 3 spells it as UTF-8, protocol 0 as \u0000.
 BINARY, TEXT = 2, 6
+_PROTOCOLS = (b"\x80\2", b"\x80\3", b"\x80\4", b"\x80\5")
+# A dictionary of protocol 0 or 1 begins with letters, as texts do; but not with these.
+_OLD_DICT = re.compile(rb"\(dp[0-9]+\r?\n|\}q\0")
 PROTO = b"\x80"  # what every pickle of protocol 2 and later begins with
 
 
@@ -28,7 +42,31 @@ def _pickles(splits: Sequence[Split]) -> Iterator[tuple[Path, str, Callable[[int
             yield path, "", stream.some
 
 
-@decodes("pickle", layout="file per split", pickles=_pickles)
+def _detect(head: bytes, path: Path) -> Detection | None:
+    if not (head.startswith(_PROTOCOLS) or _OLD_DICT.match(head)):
+        return None
+    return Detection(Certainty.CERTAIN, lambda: _inspect(path))
+
+
+def _inspect(path: Path) -> FileInfo:
+    limit = max(INSPECTED_BYTES, path.stat().st_size)
+    with opened(path, limit=limit, promise=INSPECTED) as stream:
+        loaded = load_dict(stream.whole(), path, most=INSPECTED_INSTRUCTIONS)
+    arrays = (_array_info(as_text(key), value) for key, value in loaded.items())
+    return FileInfo(path, "pickle", tuple(array for array in arrays if array))
+
+
+def _array_info(key: str, value: Any) -> ArrayInfo | None:
+    if isinstance(value, np.ndarray):
+        return ArrayInfo(key, value.dtype.name, value.shape)
+    if isinstance(value, list) and value and all(type(item) is int for item in value):
+        return ArrayInfo(key, "int64", (len(value),))
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        return ArrayInfo(key, TEXT_DTYPE, (len(value),))
+    return None
+
+
+@decodes("pickle", layout="file per split", pickles=_pickles, detect=_detect)
 def pickled(splits: Sequence[Split]) -> Iterator[Block]:
     """Pickles, plain or compressed, of a dict; a field's key is its key there.
 

@@ -9,8 +9,9 @@ from typing import Any, NoReturn
 import numpy as np
 
 from tinytorch_datasets.errors import ContentError, DecodeError, Problems, did_you_mean
-from tinytorch_datasets.formats import decodes
-from tinytorch_datasets.plan import Block, Column, Split
+from tinytorch_datasets.formats import INSPECTED, INSPECTED_BYTES, ArrayInfo, Certainty, Detection, FileInfo, decodes
+from tinytorch_datasets.plan import TEXT, Block, Column, Split
+from tinytorch_datasets.readers.stream import opened
 from tinytorch_datasets.readers.text import document, opened_text
 
 FIELDS = ("questions", "answers", "levels", "text")
@@ -24,7 +25,20 @@ def _check(options: Mapping[str, Any], fields: Iterable[str], splits: Iterable[s
             yield ("levels", split), f"no split of that name{did_you_mean(split, splits)}"
 
 
-@decodes("qa-text", layout="file per split", check=_check)
+def _detect(head: bytes, path: Path) -> Detection | None:
+    if not (head.startswith(QUESTION.encode()) and b"\n" + ANSWER.encode() in head):
+        return None
+    return Detection(Certainty.CERTAIN, lambda: _inspect(path))
+
+
+def _inspect(path: Path) -> FileInfo:
+    with opened(path, limit=INSPECTED_BYTES, promise=INSPECTED) as stream:
+        pairs = stream.whole().count(b"\n" + ANSWER.encode())
+    of_samples = (ArrayInfo("", TEXT, (pairs,), field=name) for name in FIELDS[:2])
+    return FileInfo(path, "qa-text", (*of_samples, ArrayInfo("", TEXT, (1,), field="text", per="split")))
+
+
+@decodes("qa-text", layout="file per split", check=_check, detect=_detect)
 def qa_text(splits: Sequence[Split], *, levels: dict[str, list[int]] | None = None) -> Iterator[Block]:
     """Pairs of a question and an answer, in UTF-8 text with LF at the end of its lines.
 

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 
 from tinytorch_datasets.errors import ContentError
-from tinytorch_datasets.formats import decodes
-from tinytorch_datasets.plan import Block, Column, Split
+from tinytorch_datasets.formats import ArrayInfo, Certainty, Detection, FileInfo, decodes
+from tinytorch_datasets.plan import TEXT, Block, Column, Split
 from tinytorch_datasets.readers.stream import Stream
-from tinytorch_datasets.readers.text import document, lines, opened_text
+from tinytorch_datasets.readers.text import document, is_text, lines, opened_text
 
 LINES_A_BLOCK = 4096
 BLOCK_CHARACTERS = 1 << 20
 
 
-@decodes("text", layout="file per split")
+def _detect(head: bytes, path: Path) -> Detection | None:
+    if not is_text(head):
+        return None
+    array = ArrayInfo("", TEXT, (1,), field="text")
+    return Detection(Certainty.POSSIBLE, lambda: FileInfo(path, "text", (array,), {"unit": "document"}))
+
+
+@decodes("text", layout="file per split", detect=_detect)
 def text(splits: Sequence[Split], *, unit: Literal["document", "lines"] = "document") -> Iterator[Block]:
     """UTF-8 text, plain or compressed, with LF at the end of its lines.
 

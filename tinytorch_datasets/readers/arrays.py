@@ -5,6 +5,7 @@ The header is a line of Python, which is never evaluated here. Layout: numpy.lib
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from collections.abc import Iterator
@@ -79,6 +80,22 @@ def _header(stream: Stream) -> tuple[np.dtype, tuple[int, ...], bool]:
         raise not_plain(stream.path, items["descr"]["text"], _whose(stream))
     shape = tuple(int(d.strip().rstrip("L")) for d in items["shape"]["shape"].split(",") if d.strip())
     return dtype, shape, items["fortran_order"]["flag"] == "True"
+
+
+def inspect_header(head: bytes, path: Path, whose: str) -> tuple[str, tuple[int, ...]]:
+    """Return NumPy's name of the dtype, and the shape, of an NPY array that begins so; any dtype that NumPy has.
+
+    Raises:
+        DecodeError: It has no such header.
+    """
+    stream = io.BytesIO(head)
+    try:
+        version = np.lib.format.read_magic(stream)
+        reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = reader(stream)
+    except ValueError as error:
+        raise DecodeError(path, f"{whose} has no header that can be read: {error}") from error
+    return dtype.name, shape
 
 
 def _whose(stream: Stream) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 from tinytorch_datasets.errors import did_you_mean
 from tinytorch_datasets.plan import Column
 from tinytorch_datasets.readers.stream import OUTPUT_CHUNK, Stream, opened
+from tinytorch_datasets.verify.diagnose import foreign
 
 BOM = b"\xef\xbb\xbf"
 LONGEST_LINE = 1 << 20
@@ -37,6 +38,18 @@ def opened_text(path: Path, columns: Iterable[Column]) -> Iterator[Stream]:
     promise = f"the file has {on_disk:,}" + (f" and its declared numbers take {numbers:,}" if numbers else "")
     with opened(path, limit=limit, promise=promise) as stream:
         yield stream
+
+
+def is_text(head: bytes) -> bool:
+    """Check whether the first bytes of a file are UTF-8 text, and neither a web page nor an error of a server."""
+    if b"\0" in head or not head:
+        return False
+    try:
+        head[: max(len(head) - 4, 1)].decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start <= len(head) - 8 or not error.start:
+            return False  # not only a character that the end of the head has cut
+    return foreign(head, "data") is None
 
 
 def document(stream: Stream) -> str:
