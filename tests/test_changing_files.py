@@ -18,7 +18,7 @@ import yaml
 
 from tinytorch_datasets import Dataset, api, get
 from tinytorch_datasets.errors import DatasetError, HashMismatch, UnknownName
-from tinytorch_datasets.fetch.partial import Part
+from tinytorch_datasets.fetch.partial import PartialFile
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.storage.memmap import stat_signature
 
@@ -288,24 +288,24 @@ class TestBroughtFiles:
         assert self.fetched(two, b"\0").train.v.tolist() == [0, 1, 2, 3, 4]
 
     @pytest.fixture
-    def zeros(self, tmp_path: Path) -> Iterator[Part]:
+    def zeros(self, tmp_path: Path) -> Iterator[PartialFile]:
         """A thousand zeros that have come, and were found right."""
         raw = bytes(1000)
         path = tmp_path / "zeros.bin.part"
         path.write_bytes(raw)
-        with Part(path, File("zeros.bin", len(raw), hashlib.sha256(raw).hexdigest())) as part:
-            assert part.is_right()
+        with PartialFile(path, File("zeros.bin", len(raw), hashlib.sha256(raw).hexdigest())) as part:
+            assert part.matches()
             yield part
 
-    def test_changed_before_it_has_its_name(self, zeros: Part, tmp_path: Path) -> None:
+    def test_changed_before_it_has_its_name(self, zeros: PartialFile, tmp_path: Path) -> None:
         """Between its hash and its place it is changed as well; then it comes without a stamp."""
         zeros.path.write_bytes(bytes([99]) * 1000)
 
-        assert zeros.settle(tmp_path / "zeros.bin") is None
+        assert zeros.move_into_place(tmp_path / "zeros.bin") is None
 
-    def test_left_alone(self, zeros: Part, tmp_path: Path) -> None:
+    def test_left_alone(self, zeros: PartialFile, tmp_path: Path) -> None:
         """Its stamp is the one that it has in its place, so nothing is hashed again."""
-        assert zeros.settle(tmp_path / "zeros.bin") == stat_signature(tmp_path / "zeros.bin")
+        assert zeros.move_into_place(tmp_path / "zeros.bin") == stat_signature(tmp_path / "zeros.bin")
 
 
 CLEANING = """

@@ -386,7 +386,7 @@ class TestLinks:
         assert len(get("x", manifest=path, verify="always").train) == 3
         assert tree(elsewhere) == before
 
-    @pytest.mark.parametrize("name", ["x", "x/x", "x/x.part", "x/x.part.d"])
+    @pytest.mark.parametrize("name", ["x", "x/x", "x/x.part"])
     def test_in_the_folder_of_downloads(self, name: str, tmp_path: Path, home: Path, elsewhere: Path) -> None:
         """The data set's folder, the file, and what is kept beside it on its way."""
         mirror = tmp_path / "mirror" / "x"

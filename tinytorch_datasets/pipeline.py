@@ -145,8 +145,8 @@ def decoded(plan: Plan, locations: Locations, *, mode: Mode, stamps: StatCache) 
         if arrays_hold(plan, kept, mode=mode, stamps=stamps):
             return kept
     target = locations.cache / "arrays" / array_store.folder_name(plan, formats.of(plan.format).version)
-    with lock.turn(locations.cache / "locks", target.name):
-        # Whoever had the turn before may have decoded it.
+    with lock.hold_lock(locations.cache / "locks", target.name, lock.Waiting()):
+        # Whoever held the lock before may have decoded it.
         if not arrays_hold(plan, target, mode=mode, stamps=stamps):
             array_store.sweep(locations.cache)
             with closing(_of_unchanged_files(plan, stamps)) as made:  # and its files, should writing fail

@@ -72,7 +72,7 @@ class Place:
             locks=self.root / "downloads" / ".cache" / "locks",
             progress=lambda *told: self.told.append(told),
             dataset="mnist",
-            neighbours=(),
+            reuse_from=(),
             retry=retry,
         )
         return [one.file for one in brought]

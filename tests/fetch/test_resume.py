@@ -47,7 +47,7 @@ class Place:
             locks=self.root / "downloads" / ".cache" / "locks",
             progress=lambda file, done, in_all: self.told.append(done),
             dataset="points",
-            neighbours=(),
+            reuse_from=(),
             retry=HASTE,
         )
         return [one.file for one in brought]
@@ -121,19 +121,6 @@ class TestCuts:
 
         assert place.fetch(file) == [file]
         assert place.names() == ["points.bin"]
-
-    @pytest.mark.parametrize("left", ["tmpk3v_x2q1", "points.bin"])
-    def test_killed_while_pooch_has_the_file(self, left: str, place: Place) -> None:
-        """The whole file is taken back out of Pooch's folder, before or after its move; nothing is asked for."""
-        stage = place.into / "points.bin.part.d"
-        stage.mkdir(parents=True)
-        (stage / left).write_bytes(DATA)
-        (stage / "tmpempty").write_bytes(b"")
-        file = promise("http://127.0.0.1:9/never-asked")
-
-        assert place.fetch(file) == [file]
-        assert place.names() == ["points.bin"]
-        assert (place.into / "points.bin").read_bytes() == DATA
 
     def test_a_folder_finishes_what_the_network_began(self, server: FaultyServer, place: Place) -> None:
         """A USB stick goes on from the part as any mirror does."""
@@ -459,17 +446,15 @@ class TestLeftovers:
     """What interrupted fetches leave beside a file is known, so that it can be removed."""
 
     def test_all_of_it_is_named(self, server: FaultyServer, place: Place) -> None:
-        """The part and its note, Pooch's folder, and the part of a process that had no lock; no other file's."""
+        """The part and its note, and the part of a process that had no lock; no other file's."""
         with pytest.raises(FetchError):
             place.fetch(promise(server.at("/gone", serve(DATA, cut_after=4 * MIB), answer(404))))
-        (place.into / "points.bin.part.d").mkdir()
         (place.into / "points.bin.lab-7-123.part").touch()
         (place.into / "other.bin.part").touch()
 
         assert sorted(path.name for path in leftovers(place.into / "points.bin")) == [
             "points.bin.lab-7-123.part",
             "points.bin.part",
-            "points.bin.part.d",
             "points.bin.part.json",
         ]
 
@@ -482,8 +467,6 @@ class TestLeftovers:
         pipeline.clean(plan, locations)
         (plan.root / "train-images.part").write_bytes(b"12345")
         (plan.root / "train-images.part.json").write_bytes(b"{}")
-        (plan.root / "train-images.part.d").mkdir()
-        (plan.root / "train-images.part.d" / "train-images.part").write_bytes(b"123")
 
-        assert pipeline.clean(plan, locations) == 10
+        assert pipeline.clean(plan, locations) == 7
         assert list(plan.root.iterdir()) == []

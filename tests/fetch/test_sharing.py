@@ -24,7 +24,7 @@ from tinytorch_datasets.fetch import RetryPolicy, fetch
 from tinytorch_datasets.plan import File
 
 ROOT = Path(__file__).resolve().parents[2]
-HASTE = RetryPolicy(read_timeout_s=5, backoff_first_s=0.01, lock_told_after_s=0.1, poll_s=0.02)
+HASTE = RetryPolicy(read_timeout_s=5, backoff_first_s=0.01, lock_notice_after_s=0.1, poll_s=0.02)
 DATA = random.Random(6).randbytes(2_000_000)
 # Fetches what it is told on its command line, after the file `go` has appeared; says what it brought.
 CHILD = """
@@ -44,7 +44,7 @@ brought = fetch(
     folder="shared",
     locks=Path(told["locks"]),
     progress=lambda *_: None,
-    neighbours=(),
+    reuse_from=(),
     retry=RetryPolicy(**told["retry"]),
 )
 print(json.dumps([one.file.name for one in brought]), flush=True)
@@ -61,7 +61,7 @@ told = json.loads(sys.argv[1])
 file = File("points.bin", {len(DATA)}, told["sha256"], (told["url"],))
 def again():
     fetch([file], Path(told["into"]), folder="shared", locks=Path(told["locks"]), progress=lambda *_: None,
-          neighbours=(), retry=RetryPolicy(read_timeout_s=60, farewell_s=10))
+          reuse_from=(), retry=RetryPolicy(read_timeout_s=60, cancel_wait_s=10))
 try:
     again()
 except KeyboardInterrupt:
@@ -93,7 +93,7 @@ class Place:
             folder="shared",
             locks=self.locks,
             progress=lambda *_: None,
-            neighbours=(),
+            reuse_from=(),
             retry=retry,
         )
         return [one.file for one in brought]
@@ -234,7 +234,7 @@ class TestDeadHolders:
         child.kill()
         child.communicate()
         who = f"process {child.pid} on {socket.gethostname()}"
-        assert caplog.messages == [f"shared/points.bin: {who} has brought nothing for 0.5 s; going on without it"]
+        assert caplog.messages == [f"shared/points.bin: {who} has made no progress for 0.5 s; going on without it"]
         assert server.log[1].range is None
         assert (place.into / "points.bin").read_bytes() == DATA
 
@@ -256,7 +256,7 @@ class TestDeadHolders:
             child.kill()
             child.communicate()
             extra = {name.partition(".bin")[2] for name in place.names()} if place.into.exists() else set()
-            assert extra <= {"", ".part", ".part.json", ".part.d"}
+            assert extra <= {"", ".part", ".part.json"}
 
             place.fetch(*self.files(server, n))
 
@@ -354,7 +354,7 @@ class TestManners:
 class TestTheFirstErrorEndsAll:
     """One file that cannot come stops the others at once; what they have is kept."""
 
-    PATIENT = RetryPolicy(read_timeout_s=60, farewell_s=30, poll_s=0.02)
+    PATIENT = RetryPolicy(read_timeout_s=60, cancel_wait_s=30, poll_s=0.02)
 
     def test_a_read_is_woken(self, server: FaultyServer, place: Place) -> None:
         """No thread is left sitting in a read that would last a minute."""
@@ -384,7 +384,7 @@ class TestTheFirstErrorEndsAll:
 
         file = promise(server.at("/f", serve(DATA, piece=100_000)))
         with pytest.raises(RuntimeError, match="no more of this"):
-            fetch([file], place.into, folder="shared", locks=place.locks, progress=tired, neighbours=())
+            fetch([file], place.into, folder="shared", locks=place.locks, progress=tired, reuse_from=())
 
         assert 500_000 < (place.into / "points.bin.part").stat().st_size <= len(DATA)
 
@@ -395,7 +395,7 @@ class TestCtrlC:
     @pytest.mark.parametrize("where", ["in the body", "before the first byte", "while waiting for a lock"])
     def test_it_is_heard(self, where: str, server: FaultyServer, place: Place) -> None:
         """The process ends with KeyboardInterrupt within seconds, though a read would last a minute."""
-        patient = RetryPolicy(read_timeout_s=60, poll_s=0.02, farewell_s=0.5)
+        patient = RetryPolicy(read_timeout_s=60, poll_s=0.02, cancel_wait_s=0.5)
         act = silent if where == "before the first byte" else serve(DATA, cut_after=1_000_000, end="hang")
         file = promise(server.at("/f", act))
         place.go.touch()

@@ -1,16 +1,17 @@
 """Fetching of missing files, verified, from mirrors, folders and other libraries.
 
-    fetch               all files of a data set, from the first mirror that keeps the promise
-    Brought             one of them, and its stamp
+    fetch               all files of a data set, each from the first mirror that gives the declared bytes
+    Fetched             one of them, and its stat signature
     leftovers           what interrupted fetches of a file have left beside it
-    usual_places        where other libraries keep what they downloaded
-    RetryPolicy            how long to wait, how often to try
-    Web                 one address, which gives an Response or raises a SourceError, of a Kind; some are TransientError
-    with_retries           asks again after those, until it has RetriesExhausted
-    Cancellation        what ends every wait
+    library_folders     where other libraries keep what they downloaded
+    RetryPolicy         timeouts, retries, limits
+    Web                 one address: gives a Response, or raises a SourceError
+    with_retries        asks again after a TransientError, until RetriesExhausted
+    Cancellation                cancels all threads of a fetch
 
-One file's way: its lock (`_lock`), a file that another library keeps (`_neighbours`), its mirrors in turn (`_trip`,
-over `_sources` and `_http`), the bytes so far (`_part`), Pooch's hash-checked move into place.
+One file's way: its lock (`storage.lock`), a file that another library keeps (`reuse`), its mirrors one after the
+other (`mirrors`, over `sources` and `http`), the bytes so far (`partial`), their hash by Pooch, the
+move into place.
 What can go wrong on the way, and what then happens, is a table in docs/network.md.
 """
 
@@ -22,18 +23,18 @@ from typing import TYPE_CHECKING, Any
 
 from tinytorch_datasets.concurrency import Cancellation
 from tinytorch_datasets.fetch.base import (
-    Brought,
+    Fetched,
     Kind,
     Response,
     RetriesExhausted,
     SourceError,
     TransientError,
-    is_here,
-    place_of,
+    is_on_disk,
+    local_path,
 )
 from tinytorch_datasets.fetch.partial import leftovers
 from tinytorch_datasets.fetch.retry import DEFAULT_RETRY, RetryPolicy
-from tinytorch_datasets.fetch.reuse import usual_places
+from tinytorch_datasets.fetch.reuse import library_folders
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.progress import Progress
 
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_RETRY",
     "Response",
-    "Brought",
+    "Fetched",
     "RetriesExhausted",
     "TransientError",
     "Kind",
@@ -56,7 +57,7 @@ __all__ = [
     "fetch",
     "leftovers",
     "with_retries",
-    "usual_places",
+    "library_folders",
 ]
 
 # Imported when they are asked for: with them comes what a cached data set never needs.
@@ -82,15 +83,15 @@ def fetch(
     locks: Path,
     progress: Progress | None = None,
     dataset: str = "",
-    neighbours: Sequence[Path] | None = None,
+    reuse_from: Sequence[Path] | None = None,
     retry: RetryPolicy = DEFAULT_RETRY,
-) -> list[Brought]:
-    """Bring what is missing of a data set's files.
+) -> list[Fetched]:
+    """Fetch what is missing of a data set's files.
 
     A file that is here already, at its declared size, is left alone and not even hashed.
 
     Args:
-        files: The promises: name, size, sha256 and addresses of each file.
+        files: What is declared: name, size, sha256 and addresses of each file.
         into: The folder for them; made if it is missing.
         folder: That folder's name on a mirror, whose files are at ``<mirror>/<folder>/<name>``.
         mirror: What to try before the declared addresses: an http or https address, or a folder.
@@ -98,26 +99,26 @@ def fetch(
         locks: The folder for the lock files that let parallel processes share one download.
         progress: Called with (file name, bytes done, bytes in all), and with all of them done exactly once: when
             the file is in its place. None for bars on a terminal, and one plain line a file elsewhere, on stderr.
-        dataset: The data set's name, for the commands that errors tell.
-        neighbours: Where to look before fetching; None for `usual_places()`.
+        dataset: The data set's name, for the commands in errors.
+        reuse_from: Folders to look in before downloading; None for `library_folders()`.
         retry: How long to wait, how often to try.
 
     Returns:
-        Those brought now, each hashed and found right on its way in, with its stamp as it was then.
+        Those fetched now, each hashed on its way in, with its stat signature as it was then.
 
     Raises:
-        FetchError: No mirror gave a file; it says what happened at each. What came of it is kept as `<name>.part`.
+        FetchError: No mirror gave a file; it has the reason of each. What came of it is kept as `<name>.part`.
         OfflineError: Files are missing, and `offline` is set.
         StorageError: The folder cannot be written, or what is to come would not fit.
         HashMismatch: A file is here, but of another size. It is not overwritten.
     """
     into = into.absolute()
-    missing = {file.name: file for file in files if not is_here(file, place_of(file.name, into), dataset)}
+    missing = {file.name: file for file in files if not is_on_disk(file, local_path(file.name, into), dataset)}
     if not missing:
         return []
-    from tinytorch_datasets.fetch.download import Errand  # and with it all that a cached data set never needs
+    from tinytorch_datasets.fetch.download import Download  # and with it all that a cached data set never needs
 
-    errand = Errand(
+    download = Download(
         tuple(missing.values()),
         into,
         folder=folder,
@@ -125,7 +126,7 @@ def fetch(
         offline=offline,
         locks=locks.absolute(),
         dataset=dataset,
-        neighbours=usual_places() if neighbours is None else neighbours,
+        reuse_from=library_folders() if reuse_from is None else reuse_from,
         retry=retry,
     )
-    return errand.run(progress)
+    return download.run(progress)

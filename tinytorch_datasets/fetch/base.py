@@ -1,15 +1,15 @@
 """`Source`, `Response`, and the tree of their errors.
 
-A mirror gives an Response, or it raises one of these:
+A mirror gives a Response, or it raises one of these:
 
     SourceError                the response is of no use; `reason` says why, in words for the person who waits
-    |-- PermanentError         and asking again would not help: on to the next mirror
-    |   `-- RetriesExhausted   or helps no more: asked again and again, or to be left alone for too long
-    |-- TransientError         but asking again may help, after `wait_s` if the mirror said so
+    |-- PermanentError         a retry would not help: on to the next mirror
+    |   `-- RetriesExhausted   or helps no more: too many retries, or the mirror asks for too long a wait
+    |-- TransientError         a retry may help, after `wait_s` if the mirror asks for a wait
     |   |-- ConnectionLost     the connection ended too early
     |   `-- TooSlow            nothing comes, or hardly anything: another mirror, if there is one
     |-- RangeNotSupported      to a request for the rest; it may still give the whole
-    `-- WrongContent           because the bytes are not the declared ones
+    `-- WrongContent           the bytes are not the declared ones
 
 Where it decides what a person does about it, a SourceError also has a `kind`.
 """
@@ -50,21 +50,21 @@ class SourceError(Exception):
         self.reason = reason
         self.kind = kind
 
-    def for_good(self) -> PermanentError:
-        """The same failure, once it is not to be tried again."""
+    def as_permanent(self) -> PermanentError:
+        """Return the same failure, once it is not to be tried again."""
         return PermanentError(self.reason, kind=self.kind)
 
 
 class PermanentError(SourceError):
-    """Asking again would not help."""
+    """A retry would not help."""
 
 
 class RetriesExhausted(PermanentError):
-    """Asking again might help one day, but it was done often enough."""
+    """A retry might help one day, but there were enough of them."""
 
 
 class TransientError(SourceError):
-    """Asking again may help."""
+    """A retry may help."""
 
     def __init__(self, reason: str, *, wait_s: float | None = None) -> None:
         super().__init__(reason)
@@ -87,7 +87,7 @@ class RangeNotSupported(SourceError):
 
 
 class WrongContent(SourceError):
-    """The bytes are not the promised ones."""
+    """The bytes are not the declared ones."""
 
 
 @dataclass
@@ -100,9 +100,9 @@ class Response:
         total: The bytes of the whole file, if the mirror says so.
         encoding: The Content-Encoding, lower case; "" for none.
         validator: What to send as If-Range to be sure of the same file again.
-        headers: All that the mirror said of it.
+        headers: The header fields as they came.
         chunks: The body as it arrives, not decoded.
-        close: Lets go of it.
+        close: Ends the request.
     """
 
     start: int
@@ -122,22 +122,22 @@ class Source(Protocol):
     host: str | None
 
     def open(self, start: int, validator: str | None) -> Response:
-        """The file from byte `start` on, or from its beginning if the mirror prefers."""
+        """Ask for the file from byte `start` on; it may come from its beginning if the mirror prefers."""
         ...
 
 
-class Brought(NamedTuple):
-    """A file that is in its place, and the stamp of the very bytes that were hashed on their way there.
+class Fetched(NamedTuple):
+    """A file that is in its place, and the stat signature of the very bytes that were hashed on their way there.
 
-    None for the stamp of one that another program has touched since: whoever wants to trust it has to hash it.
+    None for the signature of one that another program has touched since: whoever wants to trust it has to hash it.
     """
 
     file: File
-    seen: StatSignature | None
+    signature: StatSignature | None
 
 
-def place_of(name: str, into: Path) -> Path:
-    """Where below `into` a file of that name belongs."""
+def local_path(name: str, into: Path) -> Path:
+    """Return where below `into` a file of that name belongs."""
     path = PurePosixPath(name)
     if path.is_absolute() or not path.parts or ".." in path.parts or "\\" in name or "\0" in name:
         what = f"{name!r}: a file's name may not leave its folder"
@@ -145,8 +145,8 @@ def place_of(name: str, into: Path) -> Path:
     return into.joinpath(*path.parts)
 
 
-def is_here(file: File, target: Path, dataset: str) -> bool:
-    """Whether the file is on disk, at its declared size. Raises HashMismatch if it is, at another."""
+def is_on_disk(file: File, target: Path, dataset: str) -> bool:
+    """Check whether the file is on disk, at its declared size. Raises HashMismatch if it is, at another."""
     try:
         check_size(target, file, hint=fetch_again(dataset))
     except MissingFile:

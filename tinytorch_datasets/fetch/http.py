@@ -1,4 +1,4 @@
-"""HTTP by requests: ranges, and its exceptions in our words."""
+"""HTTP by requests: ranges, redirects, and exceptions of requests as SourceErrors."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ UNREACHABLE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, 
 
 
 def source_error_of(error: BaseException, retry: RetryPolicy) -> SourceError:
-    """The failure that an exception stands for, in our words. None of theirs ever reaches a user."""
+    """Return the SourceError that an exception stands for, so that no exception of requests reaches a user."""
     import requests  # heavy, and loaded already by whoever has an exception of it
     import urllib3.exceptions as u3
 
@@ -79,7 +79,7 @@ def source_error_of(error: BaseException, retry: RetryPolicy) -> SourceError:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The exception and all that it stands for: what it was raised from, what it carries as `reason` or argument."""
+    """Yield the exception and all that it stands for: its causes, its `reason`, its arguments."""
     waiting, seen = [error], set[int]()
     while waiting:
         cause = waiting.pop(0)
@@ -103,12 +103,12 @@ CONTENT_RANGE = re.compile(rf"bytes (\d{{1,{DIGITS}}})-(\d{{1,{DIGITS}}})/(\d{{1
 class Web:
     """One file at one http or https address."""
 
-    def __init__(self, url: str, retry: RetryPolicy, stop: Cancellation) -> None:
+    def __init__(self, url: str, retry: RetryPolicy, cancellation: Cancellation) -> None:
         self.url = url
         self.name = without_password(url)
         self.host: str | None = url.split("/", 3)[2].rpartition("@")[2].lower()
         self._retry = retry
-        self._stop = stop
+        self._cancellation = cancellation
 
     def open(self, start: int, validator: str | None) -> Response:
         """Ask for the file from byte `start` on. The body is read as it is iterated over."""
@@ -118,34 +118,34 @@ class Web:
             if validator:
                 headers["If-Range"] = validator
         with ExitStack() as opened:
-            with self._in_our_words():
+            with self._source_errors():
                 reply = self._get(headers, opened)
             opened.callback(reply.close)
-            opened.enter_context(self._stop.waking(reply.raw.shutdown))
-            with self._in_our_words():
+            opened.enter_context(self._cancellation.waking(reply.raw.shutdown))
+            with self._source_errors():
                 response = self._response(reply, start)
             response.close = opened.pop_all().close
             return response
 
     @contextmanager
-    def _in_our_words(self) -> Iterator[None]:
+    def _source_errors(self) -> Iterator[None]:
         try:
             yield
         except SourceError:
             raise
         except Exception as error:
-            self._stop.check()  # the stop shuts the socket, which looks like a lost connection
+            self._cancellation.check()  # cancelling shuts the socket, which looks like a lost connection
             raise source_error_of(error, self._retry) from error
 
     def _get(self, headers: dict[str, str], opened: ExitStack) -> requests.Response:
-        """The first answer that is not a redirect."""
+        """Return the first response that is not a redirect."""
         import requests  # heavy
 
         session = opened.enter_context(requests.Session())
         timeout = (self._retry.connect_timeout_s, self._retry.read_timeout_s)
-        url, been = self.url, [self.url]
+        url, visited = self.url, [self.url]
         for _ in range(self._retry.redirects + 1):
-            self._stop.check()
+            self._cancellation.check()
             reply = session.get(url, headers=headers, timeout=timeout, stream=True, allow_redirects=False)
             target = session.get_redirect_target(reply)
             if target is None:
@@ -153,10 +153,10 @@ class Web:
             reply.close()
             url = self._redirected(url, target)
             # Twice is allowed: some sites send you back to the same address, with a cookie.
-            if been.count(url) == 2:
+            if visited.count(url) == 2:
                 reason = f"redirects in a circle, by way of {without_password(url)}"
                 raise PermanentError(reason)
-            been.append(url)
+            visited.append(url)
         reason = f"redirects more than {self._retry.redirects} times"
         raise PermanentError(reason)
 
@@ -191,10 +191,11 @@ class Web:
         if status == 200:
             return response
         if status == 206:
-            told = headers.get("Content-Range", "").strip()
-            span = CONTENT_RANGE.match(told)
+            content_range = headers.get("Content-Range", "").strip()
+            span = CONTENT_RANGE.match(content_range)
             if span is None or int(span[1]) != start:
-                reason = f"sent another range than the asked one ({quoted(told) if told else 'none given'})"
+                sent = quoted(content_range) if content_range else "none given"
+                reason = f"sent another range than the asked one ({sent})"
                 raise RangeNotSupported(reason)
             response.start = start
             response.total = None if span[3] == "*" else int(span[3])
@@ -202,12 +203,12 @@ class Web:
         if status == 416 and start:
             reason = f"has no bytes from {start:,} on (416)"
             raise RangeNotSupported(reason)
-        reason = self._status_in_words(status, response)
+        reason = self._describe_status(status, response)
         if status in TRY_AGAIN:
             raise TransientError(reason, wait_s=retry_after(headers.get("Retry-After", "")))
         raise PermanentError(reason)
 
-    def _status_in_words(self, status: int, response: Response) -> str:
+    def _describe_status(self, status: int, response: Response) -> str:
         try:
             reason = f"{status} {http.HTTPStatus(status).phrase}"
         except ValueError:
@@ -218,25 +219,25 @@ class Web:
                 head += chunk
         except SourceError:
             pass  # the status has said enough
-        said = said_by_a_store(head)
-        return f"{reason} ({said})" if said else reason
+        message = said_by_a_store(head)
+        return f"{reason} ({message})" if message else reason
 
     def _chunks(self, raw: Any) -> Iterator[bytes]:
         while True:
             try:
-                with self._in_our_words():
+                with self._source_errors():
                     # read1, not read: read waits for the whole chunk, and a drip would look like silence.
                     chunk = raw.read1(CHUNK_BYTES, decode_content=False)
             except ConnectionLost:
                 return  # whoever counts the bytes knows that some are missing, and can say how many
-            self._stop.check()
+            self._cancellation.check()
             if not chunk:
                 return
             yield chunk
 
 
 def number(text: str) -> int | None:
-    """The number that a header gives; None where it is none, or is past all reason.
+    """Return the number that a header gives; None where it is none, or is past all reason.
 
     >>> number("9912422")
     9912422
@@ -247,7 +248,7 @@ def number(text: str) -> int | None:
 
 
 def validator_of(headers: Any) -> str | None:
-    """A strong ETag, or else the date; what is weak ("W/...") may name several files (RFC 9110, 13.1.5)."""
+    """Return a strong ETag, or else the date; what is weak ("W/...") may name several files (RFC 9110, 13.1.5)."""
     tag: str = headers.get("ETag", "")
     if tag:
         return None if tag.startswith("W/") else tag
@@ -256,7 +257,7 @@ def validator_of(headers: Any) -> str | None:
 
 
 def retry_after(text: str) -> float | None:
-    """The seconds to wait that a Retry-After header asks for, as a number or as a date.
+    """Return the seconds to wait that a Retry-After header asks for, as a number or as a date.
 
     >>> retry_after("120")
     120.0
@@ -276,7 +277,7 @@ def retry_after(text: str) -> float | None:
 
 
 def without_password(url: str) -> str:
-    """The address as it may be shown.
+    """Return the address as it may be shown.
 
     >>> without_password("https://me:secret@example.org/a.gz")
     'https://example.org/a.gz'

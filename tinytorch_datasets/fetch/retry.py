@@ -29,11 +29,11 @@ class RetryPolicy:
     connections_per_host: int = 2
     connections_in_all: int = 4
 
-    lock_told_after_s: float = 1.0  # a wait shorter than this is not worth a line
-    holder_silence_s: float = 300.0  # a lock holder that brings nothing for so long is not waited for
+    lock_notice_after_s: float = 1.0  # a wait shorter than this is not reported
+    holder_silence_s: float = 300.0  # a lock holder that makes no progress for so long is not waited for
 
-    poll_s: float = 0.1  # how often a waiting thread looks whether it is still wanted
-    farewell_s: float = 1.0  # after Ctrl-C: the longest wait for threads to let go of their files
+    poll_s: float = 0.1  # how often a waiting thread looks whether it is cancelled
+    cancel_wait_s: float = 1.0  # after Ctrl-C: the longest wait for threads to let go of their files
 
 
 DEFAULT_RETRY = RetryPolicy()

@@ -16,8 +16,8 @@ FILES_LOOKED_AT = 20_000  # a folder with more is no folder of data sets, or a s
 FILES_HASHED = 4  # of the declared size; more would cost longer than many a download
 
 
-def usual_places(environ: Mapping[str, str] | None = None) -> tuple[Path, ...]:
-    """Where Keras, scikit-learn and torchvision keep what they downloaded.
+def library_folders(environ: Mapping[str, str] | None = None) -> tuple[Path, ...]:
+    """List the folders where Keras, scikit-learn and torchvision keep what they downloaded.
 
     Keras and scikit-learn have a folder of their own, which their own variable moves. torchvision has none: it
     writes where it is told to, and `data`, here or in the home folder, is what its examples tell it.
@@ -25,38 +25,37 @@ def usual_places(environ: Mapping[str, str] | None = None) -> tuple[Path, ...]:
     environ = os.environ if environ is None else environ
     keras = Path(environ.get("KERAS_HOME") or "~/.keras") / "datasets"
     scikit_learn = Path(environ.get("SCIKIT_LEARN_DATA") or "~/scikit_learn_data")
-    places = (keras, scikit_learn, Path("data"), Path("~/data"))
-    found = []
-    for place in places:
+    folders = []
+    for folder in (keras, scikit_learn, Path("data"), Path("~/data")):
         try:
-            found.append(place.expanduser())
+            folders.append(folder.expanduser())
         except RuntimeError:  # no home folder: a container with an unknown user
             continue
-    return tuple(found)
+    return tuple(folders)
 
 
-class Neighbours:
-    """Files in the given places that have the size of a promised one. One walk finds them for all files at once."""
+class ReusableFiles:
+    """Files in the given folders that have the size of a declared one. One walk finds them for all files at once."""
 
-    def __init__(self, files: Iterable[File], places: Iterable[Path]) -> None:
+    def __init__(self, files: Iterable[File], folders: Iterable[Path]) -> None:
         self._files = tuple(files)
         self._same_size: dict[int, list[Path]] = {file.bytes: [] for file in self._files}
-        for place in places:
-            for path in islice(_files(place), FILES_LOOKED_AT):
+        for folder in folders:
+            for path in islice(_walk(folder), FILES_LOOKED_AT):
                 if (same_size := self._same_size.get(_size(path))) is not None:
                     same_size.append(path)
 
-    def strangers(self) -> list[File]:
-        """The files that none of the places can have."""
+    def to_download(self) -> list[File]:
+        """List the files that none of the folders can have."""
         return [file for file in self._files if not self._same_size[file.bytes]]
 
-    def keep(self, file: File, stop: Cancellation) -> Path | None:
-        """The file among them that holds the promised bytes, whatever its name is there."""
+    def find(self, file: File, cancellation: Cancellation) -> Path | None:
+        """Return the path of one that has the declared bytes, whatever its name is there."""
         same_size = self._same_size[file.bytes][:FILES_HASHED]
-        return next((path for path in same_size if _sha256(path, stop) == file.sha256), None)
+        return next((path for path in same_size if _sha256(path, cancellation) == file.sha256), None)
 
 
-def _files(folder: Path, depth: int = 1) -> Iterator[Path]:
+def _walk(folder: Path, depth: int = 1) -> Iterator[Path]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError:
@@ -66,7 +65,7 @@ def _files(folder: Path, depth: int = 1) -> Iterator[Path]:
             if entry.is_file():
                 yield Path(entry.path)
             elif depth < DEEPEST and entry.is_dir(follow_symlinks=False):
-                yield from _files(Path(entry.path), depth + 1)
+                yield from _walk(Path(entry.path), depth + 1)
         except OSError:
             continue
 
@@ -78,8 +77,8 @@ def _size(path: Path) -> int:
         return -1
 
 
-def _sha256(path: Path, stop: Cancellation) -> str | None:
+def _sha256(path: Path, cancellation: Cancellation) -> str | None:
     try:
-        return digest(path, add=lambda _: stop.check()).sha256
+        return digest(path, add=lambda _: cancellation.check()).sha256
     except OSError:
         return None

@@ -15,8 +15,8 @@ from tinytorch_datasets.plan import File
 from tinytorch_datasets.storage.files import bytes_of
 
 
-class Nowhere:
-    """An address in a way of speaking that is not ours (ftp, s3); it is refused when its turn comes."""
+class UnsupportedSource:
+    """An address of a scheme that is not supported (ftp, s3); it is refused once it is asked."""
 
     host: str | None = None
 
@@ -29,7 +29,7 @@ class Nowhere:
         raise PermanentError(reason)
 
 
-class NoFolder:
+class MissingFolderSource:
     """A folder that is not there, given as the mirror."""
 
     host: str | None = None
@@ -53,7 +53,7 @@ class Folder:
         self.name = str(path)
 
     def open(self, start: int, validator: str | None) -> Response:
-        """The file from byte `start` on."""
+        """Open the file from byte `start` on."""
         try:
             total = bytes_of(self._path)
             stream = self._path.open("rb")
@@ -80,34 +80,34 @@ class Folder:
         return Response(start=start, length=total - start, total=total, chunks=chunks(), close=stream.close)
 
 
-def sources_of(
-    file: File, *, folder: str, mirror: str | None, offline: bool, retry: RetryPolicy, stop: Cancellation
+def list_sources(
+    file: File, *, folder: str, mirror: str | None, offline: bool, retry: RetryPolicy, cancellation: Cancellation
 ) -> list[Source]:
-    """Every place that may hold the file: the given mirror first, then the declared addresses in their order.
+    """List every place that may hold the file: the given mirror first, then the declared addresses in their order.
 
     The mirror is asked for the file below the data set's folder, and if it has none there, for the file itself:
     people also copy, or serve, the one folder that they need.
     """
     addresses = list(file.urls)
     sources: list[Source] = []
-    if astray := missing_folder(mirror):
-        sources.append(NoFolder(astray))
+    if missing := missing_folder(mirror):
+        sources.append(MissingFolderSource(missing))
     elif mirror:
         addresses[:0] = [address_below(mirror, folder, file.name), address_below(mirror, "", file.name)]
     for address in dict.fromkeys(addresses):
         scheme = address.partition("://")[0].lower()
         if scheme in ("http", "https"):
             if not offline:
-                sources.append(Web(address, retry, stop))
+                sources.append(Web(address, retry, cancellation))
         elif (path := path_of(address)) is not None:
             sources.append(Folder(path))
         else:
-            sources.append(Nowhere(address))
+            sources.append(UnsupportedSource(address))
     return sources
 
 
 def missing_folder(mirror: str | None) -> Path | None:
-    """The folder that a mirror names, if there is none; most likely it is misspelt, or a stick is not plugged in."""
+    """Return the folder that a mirror names, if it is missing: misspelt, most likely, or a stick is not plugged in."""
     path = path_of(mirror) if mirror else None
     if path is None:
         return None
@@ -115,12 +115,12 @@ def missing_folder(mirror: str | None) -> Path | None:
         return None if stat.S_ISDIR(path.stat().st_mode) else path
     except (FileNotFoundError, NotADirectoryError):
         return path
-    except OSError:  # it may be there: whoever opens a file in it will know
+    except OSError:  # it may be there: opening a file in it will tell
         return None
 
 
 def path_of(address: str) -> Path | None:
-    """Where on this computer an address leads, a path or file://; None for any other."""
+    """Return where on this computer an address leads, a path or file://; None for any other."""
     if "://" not in address:
         try:
             return Path(address).expanduser()
@@ -134,7 +134,7 @@ def path_of(address: str) -> Path | None:
 
 
 def address_below(mirror: str, folder: str, name: str) -> str:
-    """The address of a file on a mirror: its place below the mirror is the one it has below the downloads.
+    """Return the address of a file on a mirror: its path below the mirror is the one it has below the downloads.
 
     >>> address_below("http://10.0.0.1:8000", "mnist", "train images.gz")
     'http://10.0.0.1:8000/mnist/train%20images.gz'

@@ -6,9 +6,8 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-# What fetching keeps beside a file while it is on its way: the bytes so far, a note of who gave them, and the folder
-# in which they are hashed.
-PART, NOTE, STAGE = BESIDE = (".part", ".part.json", ".part.d")
+# What fetching keeps beside a file while it is on its way: the bytes so far, and a note of which mirror gave them.
+PART, NOTE = BESIDE = (".part", ".part.json")
 
 # Most file systems store a name in at most so many bytes; fetching adds a few of its own.
 LONGEST_NAME = 255 - max(map(len, BESIDE))

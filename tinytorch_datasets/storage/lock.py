@@ -1,103 +1,92 @@
-"""File locks between processes, for downloads and for decoding."""
+"""File locks between processes, for downloads and for decoding.
+
+The lock is the operating system's (by filelock), so it dies with its holder. Where there are no locks (some network
+file systems), where one is granted to everybody, where a symbolic link would lead it elsewhere, or where its holder
+makes no progress for long, the work is done without one: each such process writes under a name of its own, which costs
+time and harms nothing.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
 import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from tinytorch_datasets.concurrency import Cancellation
 from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.storage.files import make_folder, open_safely, symlink_error
 
-TURN_S = 600
+
+def _ignore(message: str) -> None:
+    pass
 
 
-@contextlib.contextmanager
-def turn(locks: Path, name: str) -> Iterator[None]:
-    """Take turns with other processes at decoding the same thing, so that one does it and the rest find it done.
+def _no_progress() -> None:
+    pass
 
-    Only a saving: what is written is whole or absent with no turns taken, so where there are no locks, or the
-    one who has the turn takes too long, we go on without.
+
+@dataclass(frozen=True)
+class Waiting:
+    """How long to wait for a lock, and what is done meanwhile.
+
+    Attributes:
+        progress: Returns how far the holder is; one for which that stays the same for `silence_s` is taken for dead.
+        sleep: Waits so many seconds; may raise, if nobody wants the lock any more.
+        report: Takes a line about a wait, or about a lock that cannot be had.
+        work: What the holder is doing, for that line.
     """
-    from filelock import FileLock, Timeout
 
-    path = locks / f"{name}.lock"
-    lock = FileLock(path, timeout=TURN_S, fallback_to_soft=False, is_singleton=False)
-    try:
-        make_folder(locks)
-        if path.is_symlink():
-            raise symlink_error(path)
-        lock.acquire()
-    except (OSError, NotImplementedError, Timeout):
-        yield
-        return
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-log = logging.getLogger("tinytorch_datasets.fetch")
+    progress: Callable[[], object] = _no_progress
+    sleep: Callable[[float], None] = time.sleep
+    report: Callable[[str], None] = _ignore
+    work: str = "decoding"
+    poll_s: float = 0.1
+    notice_after_s: float = 1.0
+    silence_s: float = 600.0
 
 
 @contextmanager
-def held(
-    locks: Path,
-    label: str,
-    *,
-    so_far: Callable[[], object],
-    stop: Cancellation,
-    poll_s: float,
-    told_after_s: float,
-    silence_s: float,
-) -> Iterator[bool]:
-    """Hold the lock of one file. Yields True, or False if it must be done without.
-
-    `so_far` says how far the holder is; one for which that stays the same for `silence_s` is taken for dead.
-
-    The lock is the operating system's, so it dies with its holder. Where there are no locks (some network file
-    systems), where a link would lead them elsewhere, or where a holder sits on one for minutes and brings nothing,
-    we go on without: every such process downloads for itself under a name of its own, which costs time and harms
-    nothing.
-    """
-    from filelock import BaseFileLock, FileLock, Timeout  # only when something is to be fetched
+def hold_lock(locks: Path, label: str, waiting: Waiting) -> Iterator[bool]:
+    """Hold the lock of that label. Yields True, or False if the work must be done without."""
+    from filelock import BaseFileLock, FileLock, Timeout  # only when something is to be fetched or decoded
 
     name = label.replace("/", "--").encode()[-200:].decode(errors="ignore")  # most file systems allow 255 bytes
     path = locks / f"{name}.lock"
     holder = path.with_suffix(".holder")
-    waiting = _Waiting(label, holder, so_far, told_after_s, silence_s)
+    wait = _Wait(label, holder, waiting)
     lock: BaseFileLock | None = None
+
+    def new_lock() -> BaseFileLock:
+        # A soft lock is a file that outlives its holder: rather none.
+        return FileLock(path, fallback_to_soft=False, is_singleton=False, thread_local=False)
+
     try:
         make_folder(locks)
         if path.is_symlink():
             raise symlink_error(path)
-        # A soft lock is a file that outlives its holder: rather none.
-        lock = FileLock(path, fallback_to_soft=False, is_singleton=False, thread_local=False)
+        lock = new_lock()
         while True:
             try:
                 lock.acquire(timeout=0)
                 break
             except Timeout:
-                if waiting.is_in_vain():
+                if wait.is_in_vain():
                     lock = None
                     break
-                stop.sleep(poll_s)
+                waiting.sleep(waiting.poll_s)
     except (OSError, NotImplementedError) as error:
-        why = error.what if isinstance(error, StorageError) else error
-        log.warning("%s: no lock can be had (%s); if others fetch it too, each does so for itself", label, why)
+        reason = error.what if isinstance(error, StorageError) else error
+        waiting.report(f"{label}: no lock can be had ({reason}); if others fetch it too, each does so for itself")
         lock = None
     if lock is None:
         yield False
         return
     try:
-        with suppress(OSError), os.fdopen(open_safely(holder, os.O_TRUNC), "w") as told:
-            told.write(f"process {os.getpid()} on {socket.gethostname()}")
+        with suppress(OSError), os.fdopen(open_safely(holder, os.O_TRUNC), "w") as note:
+            note.write(f"process {os.getpid()} on {socket.gethostname()}")
         yield True
     finally:
         with suppress(OSError):
@@ -105,35 +94,31 @@ def held(
         lock.release()
 
 
-class _Waiting:
-    """The wait for another process: said once, and given up when that one brings nothing."""
+class _Wait:
+    """The wait for another process: reported once, and given up when that one makes no progress."""
 
-    def __init__(
-        self, label: str, holder: Path, so_far: Callable[[], object], told_after_s: float, silence_s: float
-    ) -> None:
-        self._label, self._holder, self._so_far = label, holder, so_far
-        self._told_after_s, self._silence_s = told_after_s, silence_s
-        self._since = self._stirred = time.monotonic()
-        self._told = False
-        self._seen: object = None
+    def __init__(self, label: str, holder: Path, waiting: Waiting) -> None:
+        self._label, self._holder, self._waiting = label, holder, waiting
+        self._since = self._last_progress = time.monotonic()
+        self._is_reported = False
+        self._progress: object = None
 
     def is_in_vain(self) -> bool:
-        """Whether the holder has brought no byte for so long that it is taken for dead."""
-        now = time.monotonic()
-        seen = self._so_far()
-        if seen != self._seen:
-            self._seen, self._stirred = seen, now
-        if not self._told and now - self._since >= self._told_after_s:
-            self._told = True
-            log.warning("%s: waiting for %s, which is fetching it", self._label, self._name())
-        if now - self._stirred < self._silence_s:
+        """Check whether the holder has made no progress for so long that it is taken for dead."""
+        now, waiting = time.monotonic(), self._waiting
+        progress = waiting.progress()
+        if progress != self._progress:
+            self._progress, self._last_progress = progress, now
+        if not self._is_reported and now - self._since >= waiting.notice_after_s:
+            self._is_reported = True
+            waiting.report(f"{self._label}: waiting for {self._holder_name()}, which is {waiting.work} it")
+        if now - self._last_progress < waiting.silence_s:
             return False
-        log.warning(
-            "%s: %s has brought nothing for %g s; going on without it", self._label, self._name(), self._silence_s
-        )
+        silence = f"has made no progress for {waiting.silence_s:g} s"
+        waiting.report(f"{self._label}: {self._holder_name()} {silence}; going on without it")
         return True
 
-    def _name(self) -> str:
+    def _holder_name(self) -> str:
         try:
             return self._holder.read_text() or "another process"
         except OSError:
