@@ -3,10 +3,10 @@
     inputs          the bytes: downloaded, or read where they are
     detect          which format each file is, by asking every format, and which arrays or texts it holds
     detect_csv      which columns of tables are names, numbers, texts and labels
-    naming          which split and which field a name stands for
+    naming          which split and which field a name speaks of
     draft           what the entry will say
     yaml_edit       the manifest's text with the entry in it, every other byte as it was
-    validate        whether it is true, before it is written
+    validate        the check that all of it is true, before it is written
 
 `add.add` and `update.update` know their order.
 """

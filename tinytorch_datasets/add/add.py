@@ -33,7 +33,7 @@ SHOWN_NAMES = 12
 
 
 class Question(NamedTuple):
-    """What only a person can know: the `line` of the manifest that is to be answered, and what it says."""
+    """What only a person can know: the `line` of the manifest to answer, and its text."""
 
     line: int
     text: str
@@ -41,7 +41,7 @@ class Question(NamedTuple):
 
 @dataclass(frozen=True)
 class Added:
-    """What was made of the files: the entry's `name`, its `text`, the `line` it begins on, and where the files are."""
+    """A data set's new entry: its `name`, `text`, and first `line`; and the `folder` of its files."""
 
     name: str
     text: str
@@ -79,7 +79,66 @@ def add(
         progress: As for `get`.
 
     Raises:
-        DatasetError: A file cannot be had, or is in no known format; or the name is taken. Nothing was written.
+        DatasetError: A file cannot be downloaded or read, or is in no known format; or the name is taken. Nothing was
+            written.
+    """
+    _check_call(given, name, splits, ship=ship, mirrors=mirrors)
+    text = validate.read_text(manifest) if manifest.exists() else yaml_edit.NEW
+    with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
+        scratch = Path(folder)
+        loaded = None if yaml_edit.is_empty(text) else validate.load(text, scratch, manifest)
+        sources = list(_sources(given, scratch, progress))
+        dataset = name or _name(given, sources)
+        if loaded is not None and dataset in loaded.datasets:
+            what = f"{dataset} is declared already"
+            hint = f"`tinytorch-datasets update {dataset}` refreshes its hashes; --name gives this one another name."
+            raise UsageError(what, where=loaded.where(dataset), hint=hint)
+        try:
+            infos = detect((source.path, source.name) for source in sources)
+            _refuse_unmatched(splits, infos)
+            made = draft(
+                infos, lambda name: next((split for split, pattern in splits if _matches(name, pattern)), None)
+            )
+        except DecodeError as error:
+            error.with_context(hint=UNREAD)
+            raise
+        hosts = [] if ship else [*mirrors, *_hosts(sources)]
+        known = {**_source_fact(sources, ship), **(facts or {})}
+        status = "shipped" if ship else "remote"
+
+        def edit() -> tuple[yaml_edit.Entry, str, int]:
+            entry = yaml_edit.entry(dataset, made, sources, known, status=status, mirrors=hosts)
+            return entry, *yaml_edit.with_entry(text, entry.lines, manifest.name)
+
+        # Digests are of the values as `get` will return them by the entry: so it is written once without.
+        with validate.without_lines():
+            digests = validate.decode(edit()[1], dataset, sources, scratch, manifest, hint=UNPROVED)
+        for name_of_field, field in made.fields.items():
+            field.sha256 = digests[name_of_field]
+        entry, after, line = edit()
+        loaded = validate.load(after, scratch, manifest)
+        target = pipeline.plan_of(loaded, dataset, pipeline.locations(loaded)).root
+        if not dry_run:
+            for source in sources:
+                _refuse_to_replace(source, target / source.name)
+            with _files_in_place(sources, target, manifest):
+                validate.write(manifest, text, after)
+    questions = tuple(Question(line + at, entry.lines[at].strip()) for at in entry.questions)
+    return Added(dataset, "\n".join(entry.lines) + "\n", line, questions, manifest, target, made, not dry_run)
+
+
+def _check_call(
+    given: Sequence[str],
+    name: str | None,
+    splits: Sequence[tuple[str, str]],
+    *,
+    ship: bool,
+    mirrors: Sequence[str],
+) -> None:
+    """Refuse a call that cannot work, before anything is downloaded.
+
+    Raises:
+        UsageError: It cannot.
     """
     for address in given:
         inputs.refuse_other_addresses(address)
@@ -94,68 +153,26 @@ def add(
         what = f"{name!r} is no name of a data set; {naming.entry_name(name)!r} would be"
         raise UsageError(what, hint="A name is lowercase letters, digits, '.', '_' and '-'.")
     for split, _ in splits:
-        if naming.is_refused(split):
+        if not naming.is_field_name(split):
             what = f"{split!r} is no name of a split; {naming.field_name(split)!r} would be"
-            raise UsageError(
-                what, hint="A name is lowercase letters, digits and '_', and nothing that code already means."
-            )
-    text = validate.text_of(manifest) if manifest.exists() else yaml_edit.NEW
-    with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
-        scratch = Path(folder)
-        loaded = None if yaml_edit.is_bare(text) else validate.checked(text, scratch, manifest)
-        found = list(_sources(given, scratch, progress))
-        called = name or _name(given, found)
-        if loaded is not None and called in loaded.datasets:
-            what = f"{called} is declared already"
-            hint = f"`tinytorch-datasets update {called}` refreshes its hashes; --name gives this one another name."
-            raise UsageError(what, where=loaded.where(called), hint=hint)
-        try:
-            infos = detect((source.path, source.name) for source in found)
-            _refuse_to_match_nothing(splits, infos)
-            made = draft(infos, lambda told: next((split for split, pattern in splits if _is(told, pattern)), None))
-        except DecodeError as error:
-            error.with_context(hint=UNREAD)
-            raise
-        hosts = [] if ship else [*mirrors, *_hosts(found)]
-        known = {**_source_fact(found, ship), **(facts or {})}
-        status = "shipped" if ship else "remote"
-
-        def written() -> tuple[yaml_edit.Entry, str, int]:
-            entry = yaml_edit.entry(called, made, found, known, status=status, mirrors=hosts)
-            return entry, *yaml_edit.with_entry(text, entry.lines, manifest.name)
-
-        # Digests are of the values as the entry has them handed over: so it is written once without.
-        with validate.unwritten():
-            digests = validate.proved(written()[1], called, found, scratch, manifest, hint=UNPROVED)
-        for field, one in made.fields.items():
-            one.sha256 = digests[field]
-        entry, after, line = written()
-        loaded = validate.checked(after, scratch, manifest)
-        locations = pipeline.locations(loaded)
-        target = pipeline.plan_of(loaded, called, locations).root
-        if not dry_run:
-            for source in found:
-                _refuse_to_replace(source, target / source.name)
-            with _placed(found, target, manifest):
-                validate.write(manifest, text, after)
-    questions = tuple(Question(line + at, entry.lines[at].strip()) for at in entry.questions)
-    return Added(called, "\n".join(entry.lines) + "\n", line, questions, manifest, target, made, not dry_run)
+            hint = "A name is lowercase letters, digits and '_', and nothing that code already means."
+            raise UsageError(what, hint=hint)
 
 
 @contextmanager
-def _placed(found: Sequence[Source], target: Path, manifest: Path) -> Iterator[None]:
-    """Have the files in their folder; if the block fails, only as far as they were there, or somebody declares them."""
-    new = [target / source.name for source in found if not (target / source.name).exists()]
+def _files_in_place(sources: Sequence[Source], target: Path, manifest: Path) -> Iterator[None]:
+    """Copy the files to their folder; if the block fails, remove those that are new and declared nowhere."""
+    new = [target / source.name for source in sources if not (target / source.name).exists()]
     try:
-        for source in found:
+        for source in sources:
             inputs.place(source, target)
         yield
     except BaseException:
         with suppress(DatasetError):  # nobody knows what a manifest declares that cannot be read: all stays
-            declared = validate.declared(manifest) if manifest.exists() else set[Path]()
+            declared = validate.declared_files(manifest) if manifest.exists() else set[Path]()
             for path in new:
                 if path not in declared:
-                    with suppress(OSError):  # what it was that failed is told
+                    with suppress(OSError):  # the first error is the one to report
                         path.unlink(missing_ok=True)
                     for folder in (parent for parent in path.parents if parent.is_relative_to(target)):
                         with suppress(OSError):  # it has other files
@@ -164,62 +181,77 @@ def _placed(found: Sequence[Source], target: Path, manifest: Path) -> Iterator[N
 
 
 def _sources(given: Sequence[str], scratch: Path, progress: Progress | None) -> Iterator[Source]:
-    met: dict[str, str] = {}
+    """Download or read all that was given.
+
+    Raises:
+        UsageError: Two of them would be files of one name.
+    """
+    names: dict[str, str] = {}
     for one in given:
         if inputs.is_address(one):
-            found = iter([inputs.download([one], inputs.name_of(one), scratch / "files", progress=progress)])
+            sources = iter([inputs.download([one], inputs.name_of(one), scratch / "files", progress=progress)])
         else:
-            found = inputs.read(one)
-        for source in found:
-            if met.setdefault(source.name, one) != one:
-                what = f"{met[source.name]} and {one} are both files named {source.name}"
+            sources = inputs.read(one)
+        for source in sources:
+            if names.setdefault(source.name, one) != one:
+                what = f"{names[source.name]} and {one} are both files named {source.name}"
                 raise UsageError(what, hint="Rename one of them.")
             yield source
 
 
-def _name(given: Sequence[str], found: Sequence[Source]) -> str:
+def _name(given: Sequence[str], sources: Sequence[Source]) -> str:
+    """Make a data set's name from the names of its folder or files."""
     if len(given) == 1 and not inputs.is_address(given[0]) and Path(given[0]).is_dir():
         return naming.entry_name(Path(given[0]).absolute().name)
-    if len(found) == 1:
-        return naming.entry_name(naming.stem(found[0].name))
-    alike = naming.common([source.name for source in found])
-    parents = {(s.url.rpartition("/")[0] if s.url else str(s.path.parent)).rpartition("/")[2] for s in found}
-    return naming.entry_name(alike or (parents.pop() if len(parents) == 1 else found[0].name))
+    if len(sources) == 1:
+        return naming.entry_name(naming.stem(sources[0].name))
+    common = naming.common([source.name for source in sources])
+    parents = {(s.url.rpartition("/")[0] if s.url else str(s.path.parent)).rpartition("/")[2] for s in sources}
+    return naming.entry_name(common or (parents.pop() if len(parents) == 1 else sources[0].name))
 
 
-def _is(told: str, pattern: str) -> bool:
-    return fnmatch.fnmatchcase(told, pattern) or fnmatch.fnmatchcase(told.rpartition("/")[2], pattern)
+def _matches(name: str, pattern: str) -> bool:
+    """Check whether a pattern of --split means a file, member or key, by its path or its last part."""
+    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.rpartition("/")[2], pattern)
 
 
-def _refuse_to_match_nothing(splits: Sequence[tuple[str, str]], infos: Sequence[FileInfo]) -> None:
-    """A pattern with a slip of the pen would put everything into another split, and nobody would see it."""
-    told = dict.fromkeys(name for i in infos for a in i.arrays for name in (i.file, a.member or a.key) if name)
+def _refuse_unmatched(splits: Sequence[tuple[str, str]], infos: Sequence[FileInfo]) -> None:
+    """Refuse a pattern with a slip of the pen: all would go into another split, and nobody would notice.
+
+    Raises:
+        UsageError: A pattern matches nothing.
+    """
+    names = dict.fromkeys(name for i in infos for a in i.arrays for name in (i.file, a.member or a.key) if name)
     for split, pattern in splits:
-        if not any(_is(name, pattern) for name in told):
-            shown = ", ".join(list(told)[:SHOWN_NAMES])
-            more = f" and {len(told) - SHOWN_NAMES:,} more" if len(told) > SHOWN_NAMES else ""
+        if not any(_matches(name, pattern) for name in names):
+            shown = ", ".join(list(names)[:SHOWN_NAMES])
+            more = f" and {len(names) - SHOWN_NAMES:,} more" if len(names) > SHOWN_NAMES else ""
             what = f"--split {split}={pattern} matches none of: {shown}{more}"
             raise UsageError(what, hint="Name a file, or what is inside one, by its whole name or with * and ?.")
 
 
-def _hosts(found: Sequence[Source]) -> list[str]:
-    """The one address below which all files are, if there is one; else each file keeps its own."""
+def _hosts(sources: Sequence[Source]) -> list[str]:
+    """Return the one address below which all files are, if there is one; else each file keeps its own."""
     hosts = {
         source.url[: -len(source.name)] if (source.url or "").endswith("/" + source.name) else ""
-        for source in found
+        for source in sources
         if source.url
     }
     return sorted(hosts) if len(hosts) == 1 and "" not in hosts else []
 
 
-def _source_fact(found: Sequence[Source], ship: bool) -> dict[str, str]:
-    """Bytes that ship and came from an address have that to name as their source."""
-    urls = [source.url for source in found if source.url]
+def _source_fact(sources: Sequence[Source], ship: bool) -> dict[str, str]:
+    """Return the address of bytes that ship as their source, if they came from one."""
+    urls = [source.url for source in sources if source.url]
     return {"source": urls[0]} if ship and urls else {}
 
 
 def _refuse_to_replace(source: Source, target: Path) -> None:
-    """Another file of that name is somebody's data; it is not ours to overwrite."""
+    """Refuse to overwrite another file of that name: it is somebody's data.
+
+    Raises:
+        UsageError: There is one.
+    """
     if target.exists() and next(inputs.read(str(target))).sha256 != source.sha256:
         what = f"{target} is there already, and is another file"
         raise UsageError(what, hint="Move it away, or give the data set another --name.")

@@ -42,12 +42,12 @@ class Source:
 
 
 def is_address(given: str) -> bool:
-    """Whether what was given is an address and not a path."""
+    """Check whether what was given is an address, and not a path."""
     return given.partition("://")[0].lower() in ("http", "https") and "://" in given
 
 
 def refuse_other_addresses(given: str) -> None:
-    """An address of another kind than those that are fetched is no path either.
+    """Refuse an address of a kind that is not fetched (ftp://, s3://): it is no path either.
 
     Raises:
         UsageError: It is one.
@@ -58,7 +58,7 @@ def refuse_other_addresses(given: str) -> None:
 
 
 def read(given: str) -> Iterator[Source]:
-    """The file at a path, or all data files of a folder.
+    """Read the file at a path, or all data files of a folder.
 
     Raises:
         MissingFile: There is none.
@@ -70,16 +70,16 @@ def read(given: str) -> Iterator[Source]:
         what = f"{path} holds no data file" if path.is_dir() else f"{path} is missing"
         raise MissingFile(what, hint="Name a file, a folder of files, or an address.", path=path)
     root = path if path.is_dir() else path.parent
-    for one in paths:
-        with reading(one, where=None, hint="Name another file."):
-            found = digest(one)
-        yield Source(one.relative_to(root).as_posix(), one, found.bytes, found.sha256)
+    for data in paths:
+        with reading(data, where=None, hint="Name another file."):
+            digests = digest(data)
+        yield Source(data.relative_to(root).as_posix(), data, digests.bytes, digests.sha256)
 
 
 def download(
     urls: Sequence[str], name: str, into: Path, *, progress: Progress | None, retry: RetryPolicy = DEFAULT_RETRY
 ) -> Source:
-    """A file whose size and hash nobody knows yet, from the first of these addresses that gives it.
+    """Download a file whose size and hash nobody knows yet, from the first of these addresses that gives it.
 
     Raises:
         FetchError: None did; `tried` says why.
@@ -91,13 +91,13 @@ def download(
             return with_retries(ask, retry, stop)
         except SourceError as failure:
             tried.append((url, failure.reason))
-    told = "\n".join(f"  {url}: {reason}" for url, reason in tried)
-    what = f"{name} could not be downloaded\n{told}"
+    reasons = "\n".join(f"  {url}: {reason}" for url, reason in tried)
+    what = f"{name} could not be downloaded\n{reasons}"
     raise FetchError(what, hint="Check the address in a browser.", file=name, tried=tuple(tried))
 
 
 def name_of(url: str) -> str:
-    """The file's name that an address ends in.
+    """Return the file's name that an address ends in.
 
     >>> name_of("https://example.org/data/iris%20v1.csv?download=1")
     'iris v1.csv'
@@ -107,7 +107,7 @@ def name_of(url: str) -> str:
 
 
 def place(source: Source, folder: Path) -> None:
-    """Have the file in a folder, under its own name."""
+    """Copy the file to a folder, under its own name, unless it is there."""
     target = folder / source.name
     if target.exists() and target.samefile(source.path):
         return

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import re
 
-from tinytorch_datasets import formats
 from tinytorch_datasets.manifest import rules
 
 SPLITS = {
@@ -19,11 +17,12 @@ INPUTS = frozenset({"x", "image", "images", "img", "imgs", "data", "feature", "f
 NOISE = re.compile(r"idx\d?|ubyte|u?int\d*|npy|npz|gz|bz2|xz|zip|pkl|pickle|txt|csv|tsv|data|batch|v?\d+|arr|file")
 
 _TOKEN = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+\d*k?|[A-Z]+|\d+")
+_FIELD_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _SUFFIX = re.compile(r"(?i)(\.(gz|bz2|xz|tgz|zip|npy|npz|pkl|pickle|csv|tsv|txt|data|tar|idx|dat|p|text))+$")
 
 
 def tokens(name: str) -> list[str]:
-    """The words of a name.
+    """Split a name into its words.
 
     >>> tokens("t10k-images-idx3-ubyte"), tokens("xTrain"), tokens("x_train")
     (['t10k', 'images', 'idx3', 'ubyte'], ['x', 'train'], ['x', 'train'])
@@ -32,17 +31,17 @@ def tokens(name: str) -> list[str]:
 
 
 def split_of(name: str) -> str | None:
-    """The split that a name speaks of.
+    """Return the split that a name speaks of; None if it speaks of none.
 
     >>> split_of("train-images-idx3-ubyte.gz"), split_of("splits/val.txt"), split_of("iris")
     ('train', 'val', None)
     """
-    found = [SPLITS[word] for word in tokens(stem(name)) if word in SPLITS]
-    return found[-1] if found else None
+    splits = [SPLITS[word] for word in tokens(stem(name)) if word in SPLITS]
+    return splits[-1] if splits else None
 
 
 def field_of(name: str, shape: tuple[int, ...], kind: str) -> str:
-    """The field that a name speaks of; where it speaks of none, what an array of that shape most likely is.
+    """Return the field that a name speaks of; if it speaks of none, what an array of that shape most likely is.
 
     >>> field_of("y_train", (60,), "i"), field_of("x_test", (60, 8, 8), "u"), field_of("fine_labels", (60,), "i")
     ('labels', 'images', 'fine_labels')
@@ -59,7 +58,7 @@ def field_of(name: str, shape: tuple[int, ...], kind: str) -> str:
 
 
 def stem(name: str) -> str:
-    """A file's name without its folder and its endings.
+    """Return a file's name without its folder and its endings.
 
     >>> stem("splits/train-images.idx.gz"), stem("cifar-10-python.tar.gz")
     ('train-images', 'cifar-10-python')
@@ -68,7 +67,7 @@ def stem(name: str) -> str:
 
 
 def entry_name(name: str) -> str:
-    """A name as the manifest allows for a data set.
+    """Make a name that the manifest allows for a data set.
 
     >>> entry_name("Iris Flowers (1936)"), entry_name("--")
     ('iris-flowers-1936', 'dataset')
@@ -78,24 +77,27 @@ def entry_name(name: str) -> str:
 
 
 def field_name(name: str) -> str:
-    """A name as the manifest allows for a field or a split.
+    """Make a name that the manifest allows for a field or a split.
 
     >>> field_name("Sepal Length (cm)"), field_name("2nd"), field_name("samples")
     ('sepal_length_cm', 'f_2nd', 'samples_')
     """
     kept = re.sub(r"[^a-z0-9]+", "_", name.casefold().encode("ascii", "ignore").decode()).strip("_")[:60]
     kept = kept if kept[:1].isalpha() else f"f_{kept}".rstrip("_")
-    return f"{kept}_" if is_refused(kept) else kept
+    return kept if is_field_name(kept) else f"{kept}_"
 
 
-@functools.cache
-def is_refused(name: str) -> bool:
-    """Whether no field or split may be called that: the rules know, and what code means something else by."""
-    return any(True for _ in rules.broken({"datasets": {"x": {"fields": {name: {}}}}}, formats))
+def is_field_name(name: str) -> bool:
+    """Check whether a field or split may have that name: code and the manifest mean something else by some.
+
+    >>> is_field_name("sepal_length"), is_field_name("samples"), is_field_name("Sepal")
+    (True, False, False)
+    """
+    return _FIELD_NAME.fullmatch(name) is not None and not rules.is_reserved(name)
 
 
 def common(names: list[str]) -> str:
-    """What several file names have in common at their front, up to a whole word; else nothing.
+    """Return what several file names have in common at their front, in whole words; "" if nothing.
 
     >>> common(["flowers-train.csv", "flowers-test.csv"]), common(["train.csv", "test.csv"])
     ('flowers', '')

@@ -1,13 +1,13 @@
 """`update`: sizes, hashes and digests of an entry, after its files were changed on purpose.
 
-What is written is checked as in `adder.add`: it is read back, and every value decoded by it.
+What is written is checked as in `add`: it is read back, and every value decoded by it.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tinytorch_datasets import pipeline
@@ -25,7 +25,7 @@ UNCORRECTED = "The manifest is as it was: first correct what the entry says beyo
 
 @dataclass(frozen=True)
 class Change:
-    """One value of the manifest that `update` changed: in which entry, where it is, and what it was and is."""
+    """One value of the manifest that `update` changed: its entry, its line, and the value before and after."""
 
     entry: str
     where: str
@@ -55,54 +55,64 @@ def update(
         DatasetError: A file is missing, or holds something else than the entry says beyond its hashes; that is to be
             corrected first. Nothing was written.
     """
-    text = validate.text_of(manifest)
+    text = validate.read_text(manifest)
     loaded = pipeline.read_manifest(manifest)
     plan = pipeline.plan_of(loaded, name, pipeline.locations(loaded))
     with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
         scratch = Path(folder)
         if fetch:
-            _refuse_to_fetch_from_nowhere(plan)
-            found = [inputs.download(f.urls, f.name, scratch / "files", progress=progress) for f in plan.files]
+            _refuse_without_address(plan)
+            sources = [inputs.download(f.urls, f.name, scratch / "files", progress=progress) for f in plan.files]
         else:
-            found = [_renamed(source, f.name) for f in plan.files for source in _on_disk(plan, f.name)]
+            sources = [_on_disk(plan, file.name) for file in plan.files]
         changes: dict[tuple[str, ...], str | int] = {}
-        for source in found:
-            for entry, file in _sharing(loaded, name, source.name):
+        for source in sources:
+            for entry, file in _declarations_of(loaded, name, source.name):
                 at, before = ("datasets", entry, "files", file), loaded.entry(entry).files[file]
                 changes |= {(*at, "bytes"): source.bytes} if source.bytes != before.bytes else {}
                 changes |= {(*at, "sha256"): source.sha256} if source.sha256 != before.sha256 else {}
                 if before.md5 and (md5 := digest(source.path, md5_too=True).md5) and md5 != before.md5:
                     changes[(*at, "md5")] = md5
         after = yaml_edit.with_values(text, changes, manifest.name)
-        digests = validate.proved(after, name, found, scratch, manifest, hint=UNCORRECTED)
-        for field, one in loaded.entry(name).fields.items():
-            for split, sha256 in one.sha256.items():
+        digests = validate.decode(after, name, sources, scratch, manifest, hint=UNCORRECTED)
+        for field, declared in loaded.entry(name).fields.items():
+            for split, sha256 in declared.sha256.items():
                 if digests[field][split] != sha256:
                     changes["datasets", name, "fields", field, "sha256", split] = digests[field][split]
         after = yaml_edit.with_values(text, changes, manifest.name)
-        validate.checked(after, scratch, manifest)
-        told = [
-            Change(keys[1], loaded.where(*keys[1:]), ".".join(keys[1:]), _before(loaded, keys), value)
+        validate.load(after, scratch, manifest)
+        made = [
+            Change(keys[1], loaded.where(*keys[1:]), ".".join(keys[1:]), _declared_value(loaded, keys), value)
             for keys, value in changes.items()
         ]
         if not dry_run and changes:
             if fetch:
-                for source in found:
+                for source in sources:
                     inputs.place(source, plan.root)
             validate.write(manifest, text, after)
-    return told
+    return made
 
 
-def _refuse_to_fetch_from_nowhere(plan: Plan) -> None:
+def _refuse_without_address(plan: Plan) -> None:
+    """Refuse to download a file that no address is declared for.
+
+    Raises:
+        UsageError: There is one.
+    """
     for file in plan.files:
         if not file.urls:
             what = f"{file.name} has no address to be fetched from"
             raise UsageError(what, where=file.where, hint=f"Put it into {plan.root}, and leave out --fetch.")
 
 
-def _on_disk(plan: Plan, name: str) -> Iterator[Source]:
+def _on_disk(plan: Plan, name: str) -> Source:
+    """Read one of a data set's files where it is.
+
+    Raises:
+        MissingFile: It is not there.
+    """
     try:
-        yield from inputs.read(str(plan.root / name))
+        (source,) = inputs.read(str(plan.root / name))
     except MissingFile as error:
         error.hint = plan.hint
         if all(file.urls for file in plan.files):
@@ -110,10 +120,11 @@ def _on_disk(plan: Plan, name: str) -> Iterator[Source]:
                 f"`tinytorch-datasets get {plan.name}` fetches what is declared; --fetch takes what is there now."
             )
         raise
+    return replace(source, name=name)
 
 
-def _sharing(loaded: Manifest, name: str, file: str) -> Iterator[tuple[str, str]]:
-    """Each entry that declares the same file of the same folder, this one first; and what it calls the file."""
+def _declarations_of(loaded: Manifest, name: str, file: str) -> Iterator[tuple[str, str]]:
+    """Yield each entry that declares the same file of the same folder, this one first; and what it calls the file."""
     place = (folded(loaded.folder(name)), folded(file))
     for entry in sorted(loaded.datasets, key=lambda entry: entry != name):
         for other in loaded.entry(entry).files:
@@ -121,11 +132,8 @@ def _sharing(loaded: Manifest, name: str, file: str) -> Iterator[tuple[str, str]
                 yield entry, other
 
 
-def _renamed(source: Source, name: str) -> Source:
-    return Source(name, source.path, source.bytes, source.sha256, source.url)
-
-
-def _before(loaded: Manifest, keys: tuple[str, ...]) -> str | int:
+def _declared_value(loaded: Manifest, keys: tuple[str, ...]) -> str | int:
+    """Return what the manifest declares at a path of keys that `update` may change."""
     entry = loaded.entry(keys[1])
     if keys[2] == "files":
         value: str | int = getattr(entry.files[keys[3]], keys[4])

@@ -1,7 +1,4 @@
-"""Validation of an entry before it is written: read back, every value decoded by it.
-
-The manifest is read back, and every value decoded by it.
-"""
+"""Validation of an entry before it is written: read back, every value decoded by it."""
 
 from __future__ import annotations
 
@@ -22,8 +19,8 @@ from tinytorch_datasets.manifest.yaml_reader import Document
 from tinytorch_datasets.storage.files import whole_file
 
 
-def text_of(manifest: Path) -> str:
-    """The manifest as it stands in its file.
+def read_text(manifest: Path) -> str:
+    """Read the manifest as it stands in its file.
 
     Raises:
         ManifestError: It cannot be read, or is no YAML in UTF-8.
@@ -36,8 +33,8 @@ def text_of(manifest: Path) -> str:
 _GIVEN = re.compile(r"\.(mirrors\b.*|title|license|source)$")
 
 
-def checked(text: str, scratch: Path, manifest: Path) -> Manifest:
-    """The manifest of that text. It is read under the name that people know, so that errors have it."""
+def load(text: str, scratch: Path, manifest: Path) -> Manifest:
+    """Load a manifest from its text, under the name that people know, so that errors have it."""
     (scratch / "manifest").mkdir(exist_ok=True)
     path = scratch / "manifest" / manifest.name
     path.write_bytes(text.encode())
@@ -50,8 +47,8 @@ def checked(text: str, scratch: Path, manifest: Path) -> Manifest:
 
 
 @contextmanager
-def unwritten() -> Iterator[None]:
-    """What is wrong with an entry that nobody has yet is told without lines: there is nothing to be read on them.
+def without_lines() -> Iterator[None]:
+    """Report what is wrong with an entry that nobody has yet without lines: there is nothing to be read on them.
 
     Raises:
         UsageError: A manifest may not have such an entry.
@@ -59,11 +56,11 @@ def unwritten() -> Iterator[None]:
     try:
         yield
     except ManifestError as error:
-        told = "\n".join(f"  {problem.key}: {problem.what}" for problem in error.problems)
+        problems = "\n".join(f"  {problem.key}: {problem.what}" for problem in error.problems)
         if all(_GIVEN.search(problem.key) for problem in error.problems):
-            what = f"what was given beside the files cannot be declared\n{told}"
+            what = f"what was given beside the files cannot be declared\n{problems}"
             raise UsageError(what, hint="Nothing was written. Correct it, and type the command again.") from None
-        what = f"what these files hold cannot be declared as it is\n{told}"
+        what = f"what these files hold cannot be declared as it is\n{problems}"
         raise UsageError(what, hint="Nothing was written. Change it in the files, or declare them by hand.") from None
     except DecodeError as error:
         error.where = None
@@ -71,15 +68,15 @@ def unwritten() -> Iterator[None]:
 
 
 @contextmanager
-def gathered(found: Sequence[Source], scratch: Path) -> Iterator[Path]:
-    """A folder in which all the files have their names."""
-    if all(source.path.as_posix().endswith("/" + source.name) for source in found):
-        roots = {Path(source.path.as_posix()[: -len(source.name)]) for source in found}
+def _in_one_folder(sources: Sequence[Source], scratch: Path) -> Iterator[Path]:
+    """Make a folder in which all the files have their names, unless they are in such a one."""
+    if all(source.path.as_posix().endswith("/" + source.name) for source in sources):
+        roots = {Path(source.path.as_posix()[: -len(source.name)]) for source in sources}
         if len(roots) == 1:
             yield roots.pop()
             return
     folder = scratch / "gathered"
-    for source in found:
+    for source in sources:
         target = folder / source.name
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists():
@@ -90,28 +87,28 @@ def gathered(found: Sequence[Source], scratch: Path) -> Iterator[Path]:
     yield folder
 
 
-def proved(
-    text: str, name: str, found: Sequence[Source], scratch: Path, manifest: Path, *, hint: str
+def decode(
+    text: str, name: str, sources: Sequence[Source], scratch: Path, manifest: Path, *, hint: str
 ) -> dict[str, dict[str, str]]:
-    """The digest of the values of each field of each split, once all were decoded and found to be as that text says.
+    """Decode every value of an entry, check it against the entry, and return the digests by field and split.
 
     Raises:
-        DecodeError: They are not; `hint` is what to do, if the error does not say it itself.
+        DecodeError: A value is not as declared; `hint` is what to do, if the error does not say it itself.
     """
-    loaded = checked(text, scratch, manifest)
-    taken: dict[str, dict[str, ValueDigest]] = {}
-    with gathered(found, scratch) as folder:
+    loaded = load(text, scratch, manifest)
+    digests: dict[str, dict[str, ValueDigest]] = {}
+    with _in_one_folder(sources, scratch) as folder:
         for column, start, values in pipeline.blocks(loaded.plan(name).under(folder), hint=hint):
-            splits = taken.setdefault(column.field, {})
+            splits = digests.setdefault(column.field, {})
             splits.setdefault(column.split, ValueDigest.of(column)).add(start, values)
     return {
-        field: {split: taken[field][split].sha256 or "" for split in loaded.entry(name).splits}
+        field: {split: digests[field][split].sha256 or "" for split in loaded.entry(name).splits}
         for field in loaded.entry(name).fields
     }
 
 
-def declared(manifest: Path) -> set[Path]:
-    """Where every file is that a manifest declares, as it is now."""
+def declared_files(manifest: Path) -> set[Path]:
+    """Return the path of every file that a manifest declares, as it is now."""
     loaded = pipeline.read_manifest(manifest)
     locations = pipeline.locations(loaded)
     plans = [pipeline.plan_of(loaded, name, locations) for name in loaded.datasets]
@@ -119,7 +116,7 @@ def declared(manifest: Path) -> set[Path]:
 
 
 def write(manifest: Path, before: str, after: str) -> None:
-    """Put the new text in the manifest's place, unless somebody else changed it meanwhile; compiled anew if it was.
+    """Replace the manifest's text, unless somebody else changed it meanwhile; compile it anew if it was compiled.
 
     Where the manifest is a symbolic link, the file that it leads to is written. Its mode stays what it was.
     """

@@ -1,13 +1,11 @@
 """Edits of the manifest's text in place: an entry added or a value changed, every other byte kept.
 
-Told by the YAML parser's events, because an alias is an event with marks of its own. In a tree of nodes it is the node
-that it names, and that one's marks lead to another place.
-
-The manifest's text, with an entry added or a value changed, and every other byte as it was.
-
 The file is not written anew from what was read: the new lines are put in their place, found by the YAML parser's marks,
 so that comments, order and style of the rest cannot change. What the new text says is then compared with what it shall
 say, so that no value changes beside the intended ones either.
+
+The marks are those of the parser's events, because an alias is an event with marks of its own. In a tree of nodes it is
+the node that it names, and that one's marks lead to another place.
 """
 
 from __future__ import annotations
@@ -122,14 +120,14 @@ def spot_of(root: Spot | None, keys: tuple[str, ...], file: str) -> Spot:
 
 WIDTH = 120
 NEW = "version: 1\n\ndatasets:\n"
-_BARE = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./() +-]*(?<! )")
+_UNQUOTED = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./() +-]*(?<! )")
 TITLE = '"?" # what is it, in a line?'
-LICENCE = '"?" # which? "not stated by the authors", if they do not say'
+LICENSE = '"?" # which? "not stated by the authors", if they do not say'
 SOURCE = '"?" # the page of its authors'
 
 
 class Entry(NamedTuple):
-    """The lines of an entry, indented by nothing. `questions` are the places of those that a person is to answer."""
+    """The lines of an entry, indented by nothing. `questions` are the indices of those that a person is to answer."""
 
     lines: list[str]
     questions: list[int]
@@ -138,7 +136,7 @@ class Entry(NamedTuple):
 def entry(
     name: str, draft: Draft, sources: Sequence[Source], facts: Mapping[str, str], *, status: str, mirrors: Sequence[str]
 ) -> Entry:
-    """What is written of a data set. `facts` are title, license and source, as far as known; the rest is asked."""
+    """Write a data set's entry. `facts` are title, license and source, as far as known; the rest is asked."""
     lines, questions = [f"{name}:"], list[int]()
 
     def add(fact: str, question: str) -> None:
@@ -149,22 +147,22 @@ def entry(
     add("title", TITLE)
     lines += [f"  status: {status}", f"  format: {draft.format}"]
     if draft.options:
-        lines += _one_or_more("  ", "options", draft.options)
-    add("license", LICENCE)
+        lines += _key_lines("  ", "options", draft.options)
+    add("license", LICENSE)
     add("source", SOURCE)
     lines.append("  fields:")
-    for name, one in draft.fields.items():
-        told: dict[str, Any] = {"dtype": one.dtype}
-        told |= {"shape": list(one.shape)} if one.shape else {}
-        told |= {"range": list(one.range)} if one.range else {}
-        told |= {"classes": list(one.classes)} if one.classes else {}
-        told |= {"per": one.per} if one.per != "sample" else {}
-        told |= {"sha256": one.sha256} if one.sha256 else {}
-        lines += _one_or_more("    ", name, told, comment=one.note)
+    for name, declared in draft.fields.items():
+        keys: dict[str, Any] = {"dtype": declared.dtype}
+        keys |= {"shape": list(declared.shape)} if declared.shape else {}
+        keys |= {"range": list(declared.range)} if declared.range else {}
+        keys |= {"classes": list(declared.classes)} if declared.classes else {}
+        keys |= {"per": declared.per} if declared.per != "sample" else {}
+        keys |= {"sha256": declared.sha256} if declared.sha256 else {}
+        lines += _key_lines("    ", name, keys, comment=declared.note)
     lines.append("  splits:")
-    for split, said in draft.splits.items():
-        lines += _one_or_more("    ", split, said)
-    lines += [f"  # {line}" for line in (f"left out: {told}" for told in draft.left_out)]
+    for split, keys in draft.splits.items():
+        lines += _key_lines("    ", split, keys)
+    lines += [f"  # left out: {reason}" for reason in draft.left_out]
     if mirrors:
         lines += ["  mirrors:", *(f"    - {scalar(mirror)}" for mirror in mirrors)]
     lines.append("  files:")
@@ -183,8 +181,8 @@ def _hash(digest: str) -> str:
     return digest if plain(digest) == digest else json.dumps(digest)
 
 
-def _one_or_more(indent: str, key: str, value: Any, comment: str = "") -> Iterator[str]:
-    """A key and its value on one line if that is not too long, else a line for each part."""
+def _key_lines(indent: str, key: str, value: Any, comment: str = "") -> Iterator[str]:
+    """Write a key and its value on one line if that is not too long, else a line for each part."""
     note = f" # {comment}" if comment else ""
     line = f"{indent}{scalar(key)}: {flow(value)}"
     if len(line) + len(note) <= WIDTH or not isinstance(value, dict | list):
@@ -193,14 +191,14 @@ def _one_or_more(indent: str, key: str, value: Any, comment: str = "") -> Iterat
     yield f"{indent}{scalar(key)}:{note}"
     if isinstance(value, dict):
         for inner, part in value.items():
-            yield from _one_or_more(indent + "  ", inner, part)
+            yield from _key_lines(indent + "  ", inner, part)
     else:
         for part in value:
             yield f"{indent}  - {flow(part)}"
 
 
 def flow(value: Any) -> str:
-    """A value in YAML's flow style.
+    """Write a value in YAML's flow style.
 
     >>> flow({"dtype": "uint8", "shape": [28, 28], "classes": ["0", "no"], "samples": 60000})
     '{dtype: uint8, shape: [28, 28], classes: ["0", "no"], samples: 60_000}'
@@ -213,7 +211,7 @@ def flow(value: Any) -> str:
 
 
 def scalar(value: Any) -> str:
-    """A single value, quoted where YAML readers would not agree on it.
+    """Write a single value, quoted where YAML readers would not agree on it.
 
     >>> scalar("Iris-setosa"), scalar("1.10"), scalar(1e-07), scalar(True), scalar("a: b")
     ('Iris-setosa', '"1.10"', '1.0e-07', 'true', '"a: b"')
@@ -227,19 +225,19 @@ def scalar(value: Any) -> str:
         text = repr(value)
         return re.sub(r"^(-?\d+)e", r"\1.0e", text)
     address = re.fullmatch(r"https?://[A-Za-z0-9_./~%?&=+@-]+(:[0-9]+)?[A-Za-z0-9_./~%?&=+@-]*", value)
-    bare = (_BARE.fullmatch(value) or address) and plain(value) == value
-    return value if bare else "".join(map(_seen, json.dumps(value, ensure_ascii=False)))
+    needs_no_quotes = (_UNQUOTED.fullmatch(value) or address) and plain(value) == value
+    return value if needs_no_quotes else "".join(map(_escaped, json.dumps(value, ensure_ascii=False)))
 
 
-def _seen(character: str) -> str:
-    """A character as it may stand between double quotes: what nobody sees is written as its number."""
+def _escaped(character: str) -> str:
+    """Write a character as it may stand between double quotes: what nobody sees as its number."""
     if character.isprintable():
         return character
     return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else f"\\U{ord(character):08x}"
 
 
 def with_entry(text: str, lines: Sequence[str], file: str) -> tuple[str, int]:
-    """The manifest's text with the entry as its last data set, and the line that the entry begins on.
+    """Return the manifest's text with the entry as its last data set, and the line that the entry begins on.
 
     Raises:
         DatasetError: There is no place for it that is surely right. `file` is the manifest's name, for the error.
@@ -249,7 +247,7 @@ def with_entry(text: str, lines: Sequence[str], file: str) -> tuple[str, int]:
     root = spots(text)
     key, value = (root and root.part("datasets")) or (None, None)
     is_block = root is not None and root.kind == "block"
-    if not is_block or key is None or value is None or not (_is_empty(value) or value.kind == "block"):
+    if not is_block or key is None or value is None or not (_has_nothing(value) or value.kind == "block"):
         what = "the manifest has no block of data sets, one below the other, to add one to"
         hint = "Write `datasets:` on a line of its own, and each data set below it."
         raise DatasetError(what, where=f"{file}:{key.line + 1 if key else 1}", hint=hint)
@@ -266,33 +264,33 @@ def with_entry(text: str, lines: Sequence[str], file: str) -> tuple[str, int]:
         at, indent, gap = key.line + 1, 2, []
     if rows and not rows[at - 1].endswith(("\n", "\r")):
         rows[at - 1] += end
-    added = [*gap, *((" " * indent + line) if line else "" for line in lines)]
-    rows[at:at] = [line + end for line in added]
-    made, line = "".join(rows), at + len(gap) + 1
-    wanted = _data(text)
-    wanted["datasets"] = {**(wanted["datasets"] or {}), **_data("\n".join(lines))}
-    _only_so(made, wanted, f"{file}:{key.line + 1}")
-    return made, line
+    new = [*gap, *((" " * indent + line) if line else "" for line in lines)]
+    rows[at:at] = [line + end for line in new]
+    edited, line = "".join(rows), at + len(gap) + 1
+    intended = _data(text)
+    intended["datasets"] = {**(intended["datasets"] or {}), **_data("\n".join(lines))}
+    _check_reads_as(edited, intended, f"{file}:{key.line + 1}")
+    return edited, line
 
 
-def is_bare(text: str) -> bool:
-    """Whether `datasets:` has nothing behind it, which no manifest may, until one is added."""
+def is_empty(text: str) -> bool:
+    """Check whether `datasets:` has nothing behind it, which no manifest may, until one is added."""
     try:
         root = spots(text)
     except yaml.YAMLError:
         return False  # whoever reads it as a manifest says what is wrong with it
-    found = root.part("datasets") if root else None
-    return found is not None and found[1].kind == "plain" and _is_empty(found[1])
+    part = root.part("datasets") if root else None
+    return part is not None and part[1].kind == "plain" and _has_nothing(part[1])
 
 
-def _is_empty(value: Spot) -> bool:
+def _has_nothing(value: Spot) -> bool:
     if value.name:
         return False
     return value.value in ("", "~", "null") if value.kind == "plain" else value.kind == "flow" and not value.parts
 
 
 def _is_spaced(datasets: Spot, rows: Sequence[str]) -> bool:
-    """Whether entries stand apart by an empty line: so they do if there is one alone, or if the second does."""
+    """Check whether entries stand apart by an empty line: so they do if there is one alone, or if the second does."""
     if len(datasets.parts) < 2:
         return True
     second = datasets.parts[1][0]
@@ -301,27 +299,27 @@ def _is_spaced(datasets: Spot, rows: Sequence[str]) -> bool:
 
 
 def with_values(text: str, changes: Mapping[tuple[str, ...], str | int], file: str) -> str:
-    """The manifest's text with some single values changed, each by its path of keys.
+    """Return the manifest's text with some single values changed, each by its path of keys.
 
     Raises:
         UsageError: One of them is not alone there: it has an anchor or is an alias. `file` is the manifest's name.
     """
-    places, root, wanted, made = [], spots(text), _data(text), text
+    places, root, intended, edited = [], spots(text), _data(text), text
     for keys, value in changes.items():
         spot = spot_of(root, keys, file)
-        places.append((spot.start, spot.end, _instead(text[spot.start : spot.end], spot, value)))
-        inner = wanted
+        places.append((spot.start, spot.end, _replacement(text[spot.start : spot.end], spot, value)))
+        inner = intended
         for key in keys[:-1]:
             inner = inner[key]
         inner[keys[-1]] = value
     for start, end, new in sorted(places, reverse=True):
-        made = made[:start] + new + made[end:]
-    _only_so(made, wanted, None)
-    return made
+        edited = edited[:start] + new + edited[end:]
+    _check_reads_as(edited, intended, None)
+    return edited
 
 
-def _instead(old: str, spot: Spot, value: str | int) -> str:
-    """What is written in a value's place, in the style that it had."""
+def _replacement(old: str, spot: Spot, value: str | int) -> str:
+    """Write a value in the place and the style of another one."""
     if isinstance(value, int):
         return f"{value:_}" if "_" in old or (value >= 1000 and len(old) < 4) else str(value)
     if spot.kind == "folded":  # one line will do, with the comment that stood behind its sign
@@ -331,21 +329,21 @@ def _instead(old: str, spot: Spot, value: str | int) -> str:
 
 
 def _data(text: str) -> Any:
-    """What a text says, in values of which no two are one: what is shared by aliases is here as often as it is said."""
+    """Read a text as plain data of which no two parts are one object: what aliases share is here as often as named."""
     return json.loads(json.dumps(Builder(lambda line, keys, what: None, None).build(text.encode())))
 
 
-def _only_so(made: str, wanted: Any, where: str | None) -> None:
-    """Whatever the manifest's style does to us: nothing is written that says another thing than was intended.
+def _check_reads_as(edited: str, intended: Any, where: str | None) -> None:
+    """Check that a text reads as intended, whatever style the manifest is written in.
 
     Raises:
-        DatasetError: It would.
+        DatasetError: It does not.
     """
     try:
-        said = _data(made)
+        data = _data(edited)
     except (yaml.YAMLError, TooMuch) as error:
-        said = error
-    if json.dumps(said, default=str) != json.dumps(wanted):
+        data = error
+    if json.dumps(data, default=str) != json.dumps(intended):
         what = "the manifest is written in a style in which this cannot be changed without changing something else"
         hint = "Nothing was written: write it in plain YAML blocks, or make the change by hand."
         raise DatasetError(what, where=where, hint=hint)

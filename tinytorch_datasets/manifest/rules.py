@@ -168,6 +168,11 @@ _SPLIT_KEYS = tuple(SplitEntry.model_fields)
 _RESERVED = {*_SPLIT_KEYS, *(name for cls in (Split, Dataset) for name in dir(cls) if not name.startswith("_"))}
 
 
+def is_reserved(name: str) -> bool:
+    """Check whether the manifest or code means something by a name already, so that no field or split may have it."""
+    return name in _RESERVED
+
+
 class _Format(Protocol):
     @property
     def layout(self) -> str: ...
