@@ -222,10 +222,10 @@ class TestTheManifest:
         line = int(load_manifest(manifest).where("hamlet").rpartition(":")[2])
 
         assert told.stderr.splitlines() == [
-            f'datasets.yaml:{line + 1}: to be answered: title: "?" # what is it, in a line?',
-            f'datasets.yaml:{line + 5}: to be answered: license: "?" '
+            f'datasets.yaml:{line + 1}: to be filled in: title: "?" # what is it, in a line?',
+            f'datasets.yaml:{line + 5}: to be filled in: license: "?" '
             '# which? "not stated by the authors", if they do not say',
-            f'datasets.yaml:{line + 6}: to be answered: source: "?" # the page of its authors',
+            f'datasets.yaml:{line + 6}: to be filled in: source: "?" # the page of its authors',
         ]
         audited = CliRunner().invoke(main, ["audit", "hamlet", "--manifest", str(manifest), "--json"])
         assert [f["rule"] for f in json.loads(audited.stdout)["findings"]] == ["question"] * 3 + ["unused"]

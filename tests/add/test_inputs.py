@@ -76,6 +76,6 @@ def test_an_interrupt_says_that_nothing_is_kept(manifest: Path, tmp_path: Path, 
     assert (process.returncode, first, err) == (
         130,
         f"mine.npz: fetching {readable(len(DATA))}\n",
-        "\ninterrupted; nothing was written, and nothing is kept: the same command begins anew\n",
+        "\ninterrupted; nothing was written; the same command starts from the beginning\n",
     )
     assert manifest.read_bytes() == before

@@ -72,20 +72,20 @@ class TestTheMirrors:
 
     PAGE = b"<!DOCTYPE html><title>Log in</title>" + b" " * 300
     CASES = (
-        ("404", answer(404), "mirror-refuses", "does not give the file: 404 Not Found"),
-        ("403", answer(403), "mirror-refuses", "does not give the file: 403 Forbidden"),
-        ("another length", serve(b"\0\0\x08\x03" + bytes(30)), "mirror-length", "gives 34 bytes, declared are 208"),
+        ("404", answer(404), "mirror-refuses", "does not serve the file: 404 Not Found"),
+        ("403", answer(403), "mirror-refuses", "does not serve the file: 403 Forbidden"),
+        ("another length", serve(b"\0\0\x08\x03" + bytes(30)), "mirror-length", "serves 34 bytes, declared are 208"),
         (
             "an HTML page",
             answer(200, PAGE),
             "mirror-wrong-content",
-            'gives an HTML page titled "Log in" (a login page?)',
+            'serves an HTML page titled "Log in" (a login page?)',
         ),
         (
             "an LFS pointer",
             answer(200, b"version https://git-lfs.github.com/spec/v1\nsize 9\n"),
             "mirror-wrong-content",
-            "gives a Git LFS pointer to a file of 9 bytes (run `git lfs pull` where it was copied from)",
+            "serves a Git LFS pointer to a file of 9 bytes (run `git lfs pull` where it was copied from)",
         ),
     )
 
@@ -100,7 +100,7 @@ class TestTheMirrors:
         (finding,) = [f for f in told["findings"] if f["severity"] == "error"]
         assert (code, finding["rule"], finding["line"]) == (1, rule, world.line(server.url))
         assert finding["what"] == f"{server.url}/digits/train-images {said}"
-        assert [asked["answer"] for asked in told["addresses"]].count("ok") == 3
+        assert [asked["state"] for asked in told["addresses"]].count("ok") == 3
 
     def test_a_silent_host_is_no_error(self, world: World) -> None:
         """Nobody listens: exit 3, a state of its own, and not a word against the file."""
@@ -112,7 +112,7 @@ class TestTheMirrors:
         assert code == 3
         assert {f["severity"] for f in told["findings"]} == {"unknown"}
         assert told["findings"][0]["what"] == (
-            f"http://127.0.0.1:{port}/train-images could not be asked: the connection was refused"
+            f"http://127.0.0.1:{port}/train-images could not be checked: the connection was refused"
         )
 
     def test_a_flaky_host_is_asked_again(self, world: World, server: FaultyServer) -> None:
@@ -146,7 +146,7 @@ class TestTheMirrors:
         report = audit(manifest=world.manifest, levels=["remote"], retry=RetryPolicy(tries=2))
 
         url = f"{server.url}/digits/test-labels"
-        assert [finding.what for finding in report.findings] == [f"{url} could not be asked: {said}"]
+        assert [finding.what for finding in report.findings] == [f"{url} could not be checked: {said}"]
         assert len(server.requests("/digits/test-labels")) == asked
 
     def test_ctrl_c_ends_the_wait(self, world: World, server: FaultyServer) -> None:
@@ -182,7 +182,7 @@ class TestTheMirrors:
         mirrored(world, server, {"train-images": serve(data, chunked=True)})
 
         code, told = world.audit("--only", "remote")
-        assert (code, [f["rule"] for f in told["findings"]]) == (0, ["mirror-mute"])
+        assert (code, [f["rule"] for f in told["findings"]]) == (0, ["mirror-no-length"])
         assert world.audit("--only", "remote", "--deep")[1]["findings"] == []
 
     def test_a_moved_file_of_the_same_length_is_seen_by_its_lock(self, world: World, server: FaultyServer) -> None:
@@ -212,7 +212,7 @@ class TestTheMirrors:
         server.at("/digits/train-images", answer(200, data, ETag='"2"', **date))
         code, told = world.audit("--only", "remote")
 
-        assert (code, [(f["rule"], f["severity"]) for f in told["findings"]]) == (0, [("mirror-moved", "warning")])
+        assert (code, [(f["rule"], f["severity"]) for f in told["findings"]]) == (0, [("mirror-changed", "warning")])
 
     def test_no_socket_is_opened_unless_asked_for(self, world: World, no_network: None) -> None:
         """An audit is for a train, too."""
@@ -248,7 +248,7 @@ class TestLint:
             "    used_by: [use.py]\n    fields:\n      lines",
             "    fields:\n      lines",
             "unused",
-            "nothing is said to use it",
+            "used_by names nothing that uses it",
         ),
         (
             "a single mirror",
@@ -271,7 +271,7 @@ class TestLint:
             "class-unused",
             "class '3' of labels has no sample in any split",
         ),
-        ("half a download", "", "", "partly-downloaded", "3 of 4 files are here; test-labels is not"),
+        ("half a download", "", "", "partly-downloaded", "3 of 4 files are downloaded; test-labels is not"),
     )
 
     @pytest.mark.parametrize(("old", "new", "rule", "said"), [case[1:] for case in CASES], ids=[c[0] for c in CASES])
@@ -329,7 +329,7 @@ class TestAllOfIt:
         (finding,) = report.findings
         assert str(finding) == (
             f"datasets.yaml:{world.line('train.csv: {b')}: flowers: {path} is not the promised file: it has sha256\n"
-            f"    {finding.found}, declared is\n    {before}\n"
+            f"    {finding.actual}, declared is\n    {before}\n"
             "  Restore it: `git checkout` it in a clone, or reinstall the package."
         )
         assert (report.exit_code, finding.expected, finding.path) == (1, before, str(path))
@@ -401,7 +401,7 @@ class TestTheContract:
         report = audit(["flowers"], manifest=world.manifest)
 
         assert [f.what for f in report.findings] == [
-            "1 samples of test have the features of a sample in an earlier split (9 is train 5); the checks allows 0"
+            "1 samples of test have the features of a sample in an earlier split (9 is train 5); checks allow 0"
         ]
 
     def test_what_is_allowed_is_no_finding(self, world: World) -> None:
@@ -521,8 +521,8 @@ class TestTheCall:
         told = CliRunner().invoke(main, ["audit", "--manifest", str(world.manifest), "--remote"])
 
         assert told.exit_code == 2
-        assert told.stderr.startswith(f"error: {record} is not a record of what addresses said (")
-        assert told.stderr.endswith("\n  Delete it; `tinytorch-datasets audit --remote --remember` writes it anew.\n")
+        assert told.stderr.startswith(f"error: {record} is not a record of addresses (")
+        assert told.stderr.endswith("\n  Delete it; `tinytorch-datasets audit --remote --remember` writes it again.\n")
 
 
 def test_real_mnist_keeps_its_contract(realdata: Path, home: Path) -> None:

@@ -81,7 +81,7 @@ class TestPreCommit:
     """The hooks run through pre-commit, in somebody else's repository."""
 
     def hooks_pass_and_fail(self, world: World, cache: Path) -> None:
-        """All ok passes; a flipped byte fails the one hook that reads data, with its line."""
+        """Matching data passes; a flipped byte fails the one hook that reads data, with its line."""
         pre_commit = (BIN / "pre-commit", "run", "--all-files", "--color=never", "--verbose")
         well = run(*pre_commit, cwd=world.root, PRE_COMMIT_HOME=str(cache))
         world.flip(world.file("flowers/train.csv"))
@@ -140,7 +140,11 @@ class TestTheAction:
         told = self.step(action, world, tmp_path, junit="audit.xml", sarif="audit.sarif")
 
         assert (told.returncode, (tmp_path / "output").read_text()) == (0, "exit-code=0\n"), told.stderr
-        assert (tmp_path / "summary.md").read_text().startswith("## Data sets\n\nAll ok: datasets.yaml\n")
+        assert (
+            (tmp_path / "summary.md")
+            .read_text()
+            .startswith("## Data sets\n\nEverything checked matches datasets.yaml.\n")
+        )
         assert (world.root / "audit.xml").exists()
         assert (world.root / "audit.sarif").exists()
 

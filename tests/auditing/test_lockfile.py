@@ -1,4 +1,4 @@
-"""Provenance: exactly which bytes and values somebody had, and what moved since."""
+"""The lock file: the hashes of all bytes and values on disk, and what differs from them later."""
 
 from __future__ import annotations
 
@@ -34,19 +34,18 @@ def world(pristine: World, tmp_path: Path) -> World:
     return copied(pristine, tmp_path / "world")
 
 
-def provenance(world: World, *arguments: str) -> Any:
-    """`tinytorch-datasets provenance --json`."""
-    told = CliRunner().invoke(main, ["provenance", "--json", "--manifest", str(world.manifest), *arguments])
-    assert told.exit_code == 0, told.output
-    return json.loads(told.stdout)
+def record(world: World, *arguments: str) -> Any:
+    """The record that `tinytorch-datasets lock --output -` prints."""
+    result = CliRunner().invoke(main, ["lock", "--output", "-", "--manifest", str(world.manifest), *arguments])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
 
 
 @pytest.fixture
 def lock(world: World) -> Path:
     """The lock of the world as it is."""
-    path = world.root / "datasets.lock"
-    path.write_text(json.dumps(provenance(world)))
-    return path
+    assert CliRunner().invoke(main, ["lock", "--manifest", str(world.manifest)]).exit_code == 0
+    return world.root / "datasets.lock"
 
 
 class TestTheRecord:
@@ -54,7 +53,7 @@ class TestTheRecord:
 
     def test_it_has_every_hash(self, world: World) -> None:
         """Of the manifest's bytes, of each file's, of each field's dtype, shape and C-order values."""
-        told = provenance(world)
+        told = record(world)
         values = images(0, 12)
         texts = b"".join(len(t).to_bytes(8, "little") + t for t in (b"Hello!", b"How are you?", b"Goodbye."))
 
@@ -74,22 +73,23 @@ class TestTheRecord:
     def test_only_what_is_on_disk_is_recorded(self, world: World) -> None:
         """Unless it is named: then it must be."""
         world.file("digits/test-labels").unlink()
-        told = CliRunner().invoke(main, ["provenance", "digits", "--manifest", str(world.manifest)])
+        told = CliRunner().invoke(main, ["lock", "digits", "--manifest", str(world.manifest)])
 
-        assert list(provenance(world)["datasets"]) == ["flowers", "talk"]
+        assert list(record(world)["datasets"]) == ["flowers", "talk"]
         assert (told.exit_code, told.stderr) == (
             1,
             f"error: digits is not on disk: test-labels\n  declared at datasets.yaml:{world.line('  digits:')}\n"
-            "  `tinytorch-datasets get digits` fetches it.\n",
+            "  `tinytorch-datasets get digits` downloads it.\n",
         )
 
     def test_a_damaged_file_is_not_recorded(self, world: World) -> None:
         """A lock of wrong bytes would make them right."""
         world.flip(world.file("talk/talk.txt"))
-        told = CliRunner().invoke(main, ["provenance", "--manifest", str(world.manifest)])
+        told = CliRunner().invoke(main, ["lock", "--manifest", str(world.manifest)])
 
         assert (told.exit_code, told.stdout) == (1, "")
-        assert "is not the promised file" in told.stderr
+        assert "is not the" in told.stderr
+        assert not (world.root / "datasets.lock").exists()
 
     def test_a_file_that_cannot_be_read_is_not_said_to_be_another(self) -> None:
         """By a user who is not root, to whom the system says no."""
@@ -119,18 +119,47 @@ class TestTheRecord:
             "  Ask its owner for the right to.\n"
         )
 
-    def test_without_json_it_is_a_line_to_paste(self, world: World) -> None:
-        """The one that `get(...).provenance` gives."""
-        told = CliRunner().invoke(main, ["provenance", "digits", "--manifest", str(world.manifest)])
+    def test_it_is_written_beside_the_manifest(self, world: World) -> None:
+        """Whole, and the same as `--output -` prints; --output names another file, --json reports the path."""
+        told = CliRunner().invoke(main, ["lock", "--manifest", str(world.manifest)])
+        other = world.root / "talk.lock"
+        named = CliRunner().invoke(
+            main, ["lock", "talk", "--json", "-o", str(other), "--manifest", str(world.manifest)]
+        )
 
-        assert told.stdout == get("digits", manifest=world.manifest).provenance + "\n"
+        assert told.stdout == f"{world.root / 'datasets.lock'}: 3 data sets: flowers, talk, digits\n"
+        assert json.loads((world.root / "datasets.lock").read_text()) == record(world)
+        assert json.loads(named.stdout) == {"path": str(other), "datasets": ["talk"]}
+        assert list(json.loads(other.read_text())["datasets"]) == ["talk"]
+
+    def test_it_replaces_a_lock_and_nothing_else(self, world: World, lock: Path) -> None:
+        """A manifest named by mistake stays as it is."""
+        before = world.manifest.read_bytes()
+        again = CliRunner().invoke(main, ["lock", "--manifest", str(world.manifest)])
+        told = CliRunner().invoke(main, ["lock", "-o", str(world.manifest), "--manifest", str(world.manifest)])
+
+        assert (again.exit_code, told.exit_code, world.manifest.read_bytes()) == (0, 2, before)
+        assert told.stderr == (
+            f"error: {world.manifest} exists, and is not a lock file\n"
+            "  Name another file with --output, or delete this one.\n"
+        )
+
+    def test_info_has_a_line_to_cite_it_by(self, world: World) -> None:
+        """The one that `get(...).provenance` gives."""
+        line = get("digits", manifest=world.manifest).provenance
+        told = CliRunner().invoke(main, ["info", "digits", "--manifest", str(world.manifest)])
+        as_json = CliRunner().invoke(main, ["info", "digits", "--json", "--manifest", str(world.manifest)])
+
+        assert f"provenance  {line}\n" in told.stdout
+        assert json.loads(as_json.stdout)["provenance"] == line
 
 
 class TestTheLock:
     """`audit --lock` fails when anything moved."""
 
     def test_nothing_moved(self, world: World, lock: Path) -> None:
-        """Exit 0, and with names too."""
+        """Exit 0, with names too; the lock beside the manifest need not be named."""
+        assert world.audit("--lock")[0] == 0
         assert world.audit("--lock", str(lock))[0] == 0
         assert world.audit("digits", "--lock", str(lock))[0] == 0
 
@@ -143,7 +172,7 @@ class TestTheLock:
         assert told["findings"][0]["what"].startswith("manifest sha256 is ")
 
     def test_moved_bytes_and_values(self, world: World, lock: Path) -> None:
-        """A file that was changed with its declaration is well by the manifest, and not by the lock."""
+        """A file that was changed with its declaration matches the manifest, and not the lock."""
         before = sha256(world.file("talk/talk.txt").read_bytes())
         world.put("talk/talk.txt", b"Hello!\nWho are you?\nGoodbye.\n")
         assert world.audit()[0] == 0
@@ -165,15 +194,15 @@ class TestTheLock:
         ]
 
     def test_a_data_set_that_is_gone(self, world: World, lock: Path) -> None:
-        """From the manifest: an error. From the disk: advice, for it did not move."""
+        """From the manifest: an error. From the disk: a warning, for it did not change."""
         world.edit("  talk:", "  chat:")
         (world.root / "datasets/talk").rename(world.root / "datasets/chat")
         world.file("digits/test-labels").unlink()
         _, told = world.audit("--lock", str(lock))
 
         assert [(f["what"], f["severity"]) for f in told["findings"] if f["rule"] == "lock"][1:] == [
-            ("talk is locked, and declared no more", "error"),
-            ("digits is locked, and not on disk, so it was not compared", "warning"),
+            ("talk is locked, but no longer declared", "error"),
+            ("digits is locked, but not on disk, so it was not compared", "warning"),
         ]
 
     @pytest.mark.parametrize(
@@ -204,4 +233,4 @@ class TestTheLock:
 
         assert told.exit_code == 2
         assert told.stderr.startswith(f"error: {path}{said}")
-        assert told.stderr.endswith("\n  `tinytorch-datasets provenance --json > FILE` writes one.\n")
+        assert told.stderr.endswith("\n  Run `tinytorch-datasets lock` to write one.\n")

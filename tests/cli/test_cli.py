@@ -118,7 +118,7 @@ class TestWrongCalls:
         (("audit", "digist"), "did you mean 'digits'?"),
         (("clean", "digist"), "did you mean 'digits'?"),
         (("mirror", "there", "digist"), "did you mean 'digits'?"),
-        (("provenance", "digist"), "did you mean 'digits'?"),
+        (("lock", "digist"), "did you mean 'digits'?"),
         (("update", "digist"), "did you mean 'digits'?"),
         (("audit", "--remote", "--offline"), "Error: --remote opens sockets, and --offline forbids it"),
         (("audit", "--mirror", ".", "--deep"),
@@ -224,12 +224,12 @@ class TestStreams:
             "talk     mismatch      1 file, 29 B hashed",
             "digits   ok            4 files, 354 B hashed, 18 samples compared",
         ]  # fmt: skip
-        assert text.splitlines()[-1] == f"1 finding: {world.manifest}"
+        assert text.splitlines()[-1] == f"{world.manifest}: 1 error."
 
     @pytest.mark.parametrize(
         "arguments",
         [("list",), ("info", "digits"), ("get", "digits"), ("audit",), ("path", "digits"), ("clean", "--arrays"),
-         ("provenance",), ("update", "talk"), ("mirror", "{tmp}", "talk"), ("add", "{csv}", "--ship", "--dry-run")],
+         ("lock",), ("update", "talk"), ("mirror", "{tmp}", "talk"), ("add", "{csv}", "--ship", "--dry-run")],
         ids=lambda arguments: arguments[0],
     )  # fmt: skip
     def test_json_is_all_of_stdout(self, world: World, tmp_path: Path, arguments: tuple[str, ...]) -> None:
@@ -276,7 +276,7 @@ class TestStreams:
 
         assert told.returncode == 1
         assert told.stderr == (
-            "error: stdout cannot be written: No space left on device\n  Make room, or send it elsewhere.\n"
+            "error: stdout cannot be written: No space left on device\n  Free some space, or redirect it elsewhere.\n"
         )
 
     @pytest.mark.parametrize("closed", ["2>&-", ">&-", ">&- 2>&-"])
@@ -433,7 +433,7 @@ class TestErrors:
         told = CliRunner().invoke(main, ["list"])
 
         assert (told.exit_code, told.stderr) == (
-            130, "\ninterrupted; what came so far is kept, and the same command goes on from there\n")  # fmt: skip
+            130, "\ninterrupted; what was downloaded is kept; the same command resumes\n")  # fmt: skip
 
 
 def test_the_package_is_the_command() -> None:
@@ -465,7 +465,7 @@ def test_list_and_path_and_clean(world: World) -> None:
     assert [(row["name"], row["on_disk"]) for row in after] == [("flowers", "all"), ("talk", "all"), ("digits", "none")]
     assert not list((world.root / "home" / ".cache").rglob("*.npy"))
     missing = CliRunner().invoke(main, ["path", "digits"])
-    assert missing.stderr == "none of it is there; `tinytorch-datasets get digits` fetches it\n"
+    assert missing.stderr == "on disk: none; `tinytorch-datasets get digits` downloads it\n"
 
 
 def test_clean_never_removes_a_file_among_what_ships(world: World) -> None:

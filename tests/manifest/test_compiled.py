@@ -71,7 +71,7 @@ class TestWhatItSaves:
 
     def test_the_packaged_manifest_is_compiled(self) -> None:
         """As it is now, by this version; `tinytorch-datasets compile` in the clone writes it."""
-        assert told("compile", "--check") == "datasets.compiled.json: as the manifest says\n"
+        assert told("compile", "--check") == "datasets.compiled.json: up to date\n"
 
     def test_what_it_declares_is_what_the_manifest_declares(self) -> None:
         """Each plan, each line number, each entry: equal, whichever way it was come by."""
@@ -171,7 +171,8 @@ class TestWhoWatchesIt:
         report = audit(["tinydigits"], manifest=clone, levels=["manifest"])
 
         assert [str(finding) for finding in report.findings if finding.rule == "compiled"] == [
-            "datasets.yaml:1: its compiled form is not what it says\n  Run `tinytorch-datasets compile`, or delete it."
+            "datasets.yaml:1: its compiled form is not what the manifest says\n"
+            "  Run `tinytorch-datasets compile`, or delete it."
         ]
         assert report.exit_code == 1
 
@@ -205,19 +206,19 @@ class TestTheCommand:
 
         assert (done.exit_code, done.output) == (
             1,
-            "error: datasets.compiled.json is not what the manifest says now\n  Run `tinytorch-datasets compile`.\n",
+            "error: datasets.compiled.json is not up to date with the manifest\n  Run `tinytorch-datasets compile`.\n",
         )
         assert form(clone).read_bytes() == before
         form(clone).unlink()
         done = CliRunner().invoke(main, ["compile", "--check"])
-        assert done.output.startswith("error: datasets.compiled.json is not there\n")
+        assert done.output.startswith("error: datasets.compiled.json does not exist\n")
 
     def test_add_keeps_it_in_step(self, clone: Path) -> None:
         """What is added can be had at once, without reading YAML."""
         np.savez(clone.parent / "more.npz", images=np.zeros((4, 2, 2), np.uint8), labels=np.array([0, 1, 0, 1]))
         told("add", clone.parent / "more.npz", "--ship", "--manifest", clone)
 
-        assert told("compile", "--check").endswith("as the manifest says\n")
+        assert told("compile", "--check").endswith("up to date\n")
         assert compiled.declared(clone, "more") is not None
 
 

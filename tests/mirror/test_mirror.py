@@ -86,9 +86,9 @@ class TestTheFolder:
         told = mirror(world, tmp_path / "usb", "--offline")
 
         assert told.stdout.splitlines() == [
-            "flowers: 2 files copied, 0 there already, 496 B in all",
-            "talk: 1 file copied, 0 there already, 29 B in all",
-            "digits: 4 files copied, 0 there already, 354 B in all",
+            "flowers: 2 files copied, 0 already there, 496 B in total",
+            "talk: 1 file copied, 0 already there, 29 B in total",
+            "digits: 4 files copied, 0 already there, 354 B in total",
         ]
         assert set(contents(tmp_path / "usb")) == FILES
         assert (tmp_path / "usb/datasets.yaml").read_bytes() == world.manifest.read_bytes()
@@ -121,7 +121,7 @@ class TestTheFolder:
         world.flip(tmp_path / "usb/digits/train-labels")
         told = mirror(world, tmp_path / "usb", "digits", "--offline")
 
-        assert told.stdout == "digits: 3 files copied, 1 there already, 354 B in all\n"
+        assert told.stdout == "digits: 3 files copied, 1 already there, 354 B in total\n"
         assert kept.stat().st_mtime_ns == before
         assert contents(tmp_path / "usb")["digits/test-labels"] == world.file("digits/test-labels").read_bytes()
 
@@ -168,7 +168,7 @@ class TestTheFolder:
         assert mirror(world, tmp_path / "other", "digits", "--offline").exit_code == 1
         told = mirror(world, tmp_path / "other", "digits", "--from", str(tmp_path / "usb"))
 
-        assert told.stdout == "digits: 4 files copied, 0 there already, 354 B in all\n"
+        assert told.stdout == "digits: 4 files copied, 0 already there, 354 B in total\n"
 
     def test_get_reads_it(self, world: World, tmp_path: Path, no_network: None) -> None:
         """A stick in the hand, no network: the same arrays."""
@@ -224,7 +224,7 @@ class TestTheAudit:
 
         assert [found["what"] for found in told["findings"]] == [
             f"SHA256SUMS lists talk/talk.txt with sha256\n    {'0' * 64}, declared is\n    {right}",
-            "line 9 of SHA256SUMS lists talk/talk.txt again; line 8 does already",
+            "line 9 of SHA256SUMS lists talk/talk.txt again, as line 8 does",
             "line 10 of SHA256SUMS is not a sha256, two blanks and a file's path",
             f"SHA256SUMS lists a\\x1bb with sha256\n    {right}, declared is\n    no such file",
         ]
@@ -380,7 +380,7 @@ class TestServing:
             process.send_signal(signal.SIGINT)
             _, told = process.communicate(timeout=10)
 
-        assert (process.returncode, told.splitlines()[-1]) == (0, "served no longer")
+        assert (process.returncode, told.splitlines()[-1]) == (0, "server stopped")
 
     def test_a_port_that_is_taken_is_told(self, world: World, tmp_path: Path) -> None:
         """With what to do."""

@@ -64,9 +64,9 @@ class TestJson:
 
         assert (told["exit_code"], len(told["findings"]), len(told["addresses"])) == (1, 8, 4)
         assert sorted(grave) == [
-            "dataset", "expected", "found", "hint", "line", "path", "rule", "severity", "what", "where"]  # fmt: skip
+            "actual", "dataset", "expected", "hint", "line", "path", "rule", "severity", "what", "where"]  # fmt: skip
         assert re.fullmatch(r"[0-9a-f]{64}", grave["expected"])
-        assert re.fullmatch(r"[0-9a-f]{64}", grave["found"])
+        assert re.fullmatch(r"[0-9a-f]{64}", grave["actual"])
 
 
 class TestJunit:
@@ -75,7 +75,7 @@ class TestJunit:
     def test_a_standard_parser_reads_it(self, report: Report, tmp_path: Path) -> None:
         """A suite a data set; a failure is an error, a warning is skipped, what is well passes."""
         path = tmp_path / "audit.xml"
-        path.write_bytes(junit.written(report))
+        path.write_bytes(junit.format_report(report))
         suites = {suite.name: suite for suite in junitparser.JUnitXml.fromfile(str(path))}
 
         assert list(suites) == ["flowers", "talk", "digits"]
@@ -87,7 +87,7 @@ class TestJunit:
 
     def test_its_counts_are_those_of_its_cases(self, report: Report) -> None:
         """In each suite and in all, counted by another parser."""
-        root = ET.fromstring(junit.written(report))
+        root = ET.fromstring(junit.format_report(report))
 
         for element in (root, *root.findall("testsuite")):
             assert int(element.get("tests", -1)) == len(element.findall(".//testcase"))
@@ -97,7 +97,7 @@ class TestJunit:
     def test_characters_that_xml_cannot_carry_are_replaced(self, tmp_path: Path) -> None:
         """A file's name, or a mirror's words, may have any."""
         error = errors.ManifestError(tmp_path / "m.yaml", [errors.Problem(1, "a", "has \x00 and \x1b and <&>\ufffe")])
-        root = ET.fromstring(junit.written(unusable(error)))
+        root = ET.fromstring(junit.format_report(unusable(error)))
 
         assert root.find(".//failure").get("message") == "a: has ? and ? and <&>?"  # type: ignore[union-attr]
 
@@ -109,13 +109,13 @@ class TestSarif:
         """An independent rendering of SARIF 2.1.0 as types accepts every part of it."""
         from sarif_pydantic import Sarif  # type: ignore[import-untyped]
 
-        read = Sarif.model_validate_json(sarif.written(report, world.root))
+        read = Sarif.model_validate_json(sarif.format_report(report, world.root))
 
         assert [result.rule_id for result in read.runs[0].results or []] == [f.rule for f in report.findings]
 
     def test_its_structure(self, report: Report, world: World) -> None:
         """What the standard requires of a log: see sections 3.13, 3.14, 3.19, 3.27 and 3.29 of SARIF 2.1.0."""
-        log: Any = json.loads(sarif.written(report, world.root))
+        log: Any = json.loads(sarif.format_report(report, world.root))
         (run,) = log["runs"]
         rules = run["tool"]["driver"]["rules"]
 
@@ -146,7 +146,7 @@ class TestSarif:
         """So that a scanner knows it again."""
 
         def prints(told: Report) -> set[str]:
-            results = json.loads(sarif.written(told, world.root))["runs"][0]["results"]
+            results = json.loads(sarif.format_report(told, world.root))["runs"][0]["results"]
             return {result["partialFingerprints"]["finding/v1"] for result in results if result["level"] == "error"}
 
         world.manifest.write_text("# moved\n\n" + world.manifest.read_text())
@@ -161,7 +161,8 @@ def test_thousands_of_findings_are_no_matter(world: World) -> None:
     )
     with soon():
         names = {
-            case.get("name") for case in ET.fromstring(junit.written(Report("m", findings=found))).iter("testcase")
+            case.get("name")
+            for case in ET.fromstring(junit.format_report(Report("m", findings=found))).iter("testcase")
         }
 
     assert len(names) == 5_000
@@ -169,10 +170,10 @@ def test_thousands_of_findings_are_no_matter(world: World) -> None:
 
 def test_numbers_that_json_has_no_words_for(world: World) -> None:
     """They are told as strings, which every reader takes."""
-    found = Finding(rule="content", dataset="flowers", what="it is not a number", path="x", found=float("nan"))
-    log = sarif.written(Report(str(world.manifest), findings=(found,)), world.root)
+    found = Finding(rule="content", dataset="flowers", what="it is not a number", path="x", actual=float("nan"))
+    log = sarif.format_report(Report(str(world.manifest), findings=(found,)), world.root)
 
-    assert json.loads(log, parse_constant=pytest.fail)["runs"][0]["results"][0]["properties"]["found"] == "nan"
+    assert json.loads(log, parse_constant=pytest.fail)["runs"][0]["results"][0]["properties"]["actual"] == "nan"
 
 
 def test_findings_that_are_alike_are_told_apart(world: World) -> None:
@@ -182,8 +183,8 @@ def test_findings_that_are_alike_are_told_apart(world: World) -> None:
         for n in (1, 2)
     )
     report = Report(str(world.manifest), findings=found)
-    results = json.loads(sarif.written(report, world.root))["runs"][0]["results"]
-    cases = ET.fromstring(junit.written(report)).iter("testcase")
+    results = json.loads(sarif.format_report(report, world.root))["runs"][0]["results"]
+    cases = ET.fromstring(junit.format_report(report)).iter("testcase")
 
     assert len({result["partialFingerprints"]["finding/v1"] for result in results}) == 2
     assert [case.get("name") for case in cases] == [
@@ -203,7 +204,7 @@ class TestGithub:
         assert len(lines) == 8
         assert lines[0] == (
             f"::error file=datasets.yaml,line={grave.line},title=flowers%3A file-hash::{grave.path} is not the "
-            f"promised file: it has sha256%0A    {grave.found}, declared is%0A    {grave.expected}%0A{grave.hint}"
+            f"promised file: it has sha256%0A    {grave.actual}, declared is%0A    {grave.expected}%0A{grave.hint}"
         )
         assert all("\n" not in line for line in lines)
         assert [re.match(r"::(\w+)", line)[1] for line in lines].count("warning") == 7  # type: ignore[index]
@@ -218,14 +219,16 @@ class TestGithub:
         assert told.exit_code == 1
         assert [line for line in told.stdout.splitlines() if line.startswith("::error file=datasets.yaml,line=")]
         assert "| flowers | mismatch | 2 | 496 B | 0 |" in page.read_text()
-        assert page.read_text().startswith("## Data sets\n\n1 finding, ")
+        assert page.read_text().startswith(f"## Data sets\n\n{world.manifest}: 1 error, ")
 
 
 def test_every_rule_that_is_told_is_a_known_one() -> None:
     """Each literal `rule=` in the package is a key of RULES, and each key is used."""
     used = set()
     for path in (ROOT / "tinytorch_datasets").rglob("*.py"):
-        used |= set(re.findall(r'rule="([a-z-]+)"|_differs\(\s*"([a-z-]+)"', path.read_text(encoding="utf-8")))
+        used |= set(
+            re.findall(r'rule="([a-z-]+)"|_mismatch\(\s*address,\s*"([a-z-]+)"', path.read_text(encoding="utf-8"))
+        )
     told = {one or other for one, other in used}
     computed = {
         "content",

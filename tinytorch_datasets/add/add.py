@@ -57,6 +57,7 @@ def add(
     given: Sequence[str],
     *,
     manifest: Path,
+    home: Path | None = None,
     name: str | None = None,
     splits: Sequence[tuple[str, str]] = (),
     ship: bool = False,
@@ -70,6 +71,7 @@ def add(
     Args:
         given: Its files: addresses, paths, or folders of files.
         manifest: The manifest to write to. It is made if it is not there.
+        home: The folder of downloads, as for `get`.
         name: Its name; None makes one from the files' names.
         splits: Names of splits, each with a pattern of the files, members or keys that it is.
         ship: Whether to copy the files to the shipped ones. Else they are remote, and what was downloaded is kept.
@@ -117,11 +119,11 @@ def add(
             field.sha256 = digests[name_of_field]
         entry, after, line = edit()
         loaded = validate.load(after, scratch, manifest)
-        target = pipeline.plan_of(loaded, dataset, pipeline.locations(loaded)).root
+        target = pipeline.plan_of(loaded, dataset, pipeline.locations(loaded, home)).root
         if not dry_run:
             for source in sources:
                 _refuse_to_replace(source, target / source.name)
-            with _files_in_place(sources, target, manifest):
+            with _files_in_place(sources, target, manifest, home):
                 validate.write(manifest, text, after)
     questions = tuple(Question(line + at, entry.lines[at].strip()) for at in entry.questions)
     return Added(dataset, "\n".join(entry.lines) + "\n", line, questions, manifest, target, made, not dry_run)
@@ -160,7 +162,7 @@ def _check_call(
 
 
 @contextmanager
-def _files_in_place(sources: Sequence[Source], target: Path, manifest: Path) -> Iterator[None]:
+def _files_in_place(sources: Sequence[Source], target: Path, manifest: Path, home: Path | None) -> Iterator[None]:
     """Copy the files to their folder; if the block fails, remove those that are new and declared nowhere."""
     new = [target / source.name for source in sources if not (target / source.name).exists()]
     try:
@@ -169,7 +171,7 @@ def _files_in_place(sources: Sequence[Source], target: Path, manifest: Path) -> 
         yield
     except BaseException:
         with suppress(DatasetError):  # nobody knows what a manifest declares that cannot be read: all stays
-            declared = validate.declared_files(manifest) if manifest.exists() else set[Path]()
+            declared = validate.declared_files(manifest, home) if manifest.exists() else set[Path]()
             for path in new:
                 if path not in declared:
                     with suppress(OSError):  # the first error is the one to report

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from tinytorch_datasets.auditing.lint import BESIDE, files
+from tinytorch_datasets.auditing.lint import BESIDE, walk
 from tinytorch_datasets.digests import digest
 from tinytorch_datasets.errors import FetchError, MissingFile, UsageError
 from tinytorch_datasets.fetch import (
@@ -65,7 +65,7 @@ def read(given: str) -> Iterator[Source]:
         StorageError: One cannot be read.
     """
     path = Path(given).expanduser().absolute()
-    paths = [path] if path.is_file() else [p for p in files(path) if not any(p.match(beside) for beside in BESIDE)]
+    paths = [path] if path.is_file() else [p for p in walk(path) if not any(p.match(beside) for beside in BESIDE)]
     if not paths:
         what = f"{path} holds no data file" if path.is_dir() else f"{path} is missing"
         raise MissingFile(what, hint="Name a file, a folder of files, or an address.", path=path)

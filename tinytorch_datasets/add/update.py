@@ -38,7 +38,13 @@ class Change:
 
 
 def update(
-    name: str, *, manifest: Path, fetch: bool = False, dry_run: bool = False, progress: Progress | None = None
+    name: str,
+    *,
+    manifest: Path,
+    home: Path | None = None,
+    fetch: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
 ) -> list[Change]:
     """Refresh sizes, hashes and digests of a data set whose files were changed on purpose.
 
@@ -47,6 +53,7 @@ def update(
     Args:
         name: The data set.
         manifest: The manifest to write to.
+        home: The folder of downloads, as for `get`.
         fetch: Whether to download the files anew, instead of taking those on disk.
         dry_run: Whether to write nothing.
         progress: As for `get`.
@@ -57,7 +64,7 @@ def update(
     """
     text = validate.read_text(manifest)
     loaded = pipeline.read_manifest(manifest)
-    plan = pipeline.plan_of(loaded, name, pipeline.locations(loaded))
+    plan = pipeline.plan_of(loaded, name, pipeline.locations(loaded, home))
     with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
         scratch = Path(folder)
         if fetch:

@@ -107,10 +107,10 @@ def decode(
     }
 
 
-def declared_files(manifest: Path) -> set[Path]:
+def declared_files(manifest: Path, home: Path | None = None) -> set[Path]:
     """Return the path of every file that a manifest declares, as it is now."""
     loaded = pipeline.read_manifest(manifest)
-    locations = pipeline.locations(loaded)
+    locations = pipeline.locations(loaded, home)
     plans = [pipeline.plan_of(loaded, name, locations) for name in loaded.datasets]
     return {plan.root / file.name for plan in plans for file in plan.files}
 

@@ -25,93 +25,95 @@ from tinytorch_datasets.verify import arrays as value_checks
 SHOWN = 5
 
 
-class Watch:
-    """Looks at the values as they come, and says in the end what is not as the checks has it."""
+class Statistics:
+    """What the declared checks are about: repeated, constant and empty samples, and the sizes of classes.
+
+    Gathered while values pass by, so that they are decoded once.
+    """
 
     def __init__(self, manifest: Manifest, plan: Plan) -> None:
         self._manifest, self._plan = manifest, plan
         self._entry: Entry = manifest.entry(plan.name)
-        self._contract = self._entry.checks or ChecksEntry()
-        wanted = self._contract.duplicates
-        self._of = (wanted.of or (next(iter(self._entry.fields)),)) if wanted else ()
-        self._marks: dict[tuple[str, str], dict[int, bytes]] = {}
-        self._labels: dict[tuple[str, str], np.ndarray] = {}
+        self._checks = self._entry.checks or ChecksEntry()
+        duplicates = self._checks.duplicates
+        self._compared_fields = (duplicates.of or (next(iter(self._entry.fields)),)) if duplicates else ()
+        self._row_hashes: dict[tuple[str, str], dict[int, bytes]] = {}
+        self._class_counts: dict[tuple[str, str], np.ndarray] = {}
         self._constant: dict[tuple[str, str], list[int]] = {}
         self._empty: dict[tuple[str, str], list[int]] = {}
 
-    def see(self, column: Column, start: int, values: Any) -> None:
+    def add(self, column: Column, start: int, values: Any) -> None:
         """Take in the values of a column from sample `start` on."""
         key = (column.split, column.field)
-        if column.field in self._of:
-            marks = self._marks.setdefault(key, {})
-            marks.update(enumerate(map(_mark, _rows(values)), start))
+        if column.field in self._compared_fields:
+            self._row_hashes.setdefault(key, {}).update(enumerate(map(_row_hash, _rows(values)), start))
         if column.classes is not None:
-            counted = np.bincount(values, minlength=len(column.classes))
-            self._labels[key] = self._labels.get(key, 0) + counted
-        if self._contract.constant is not None and column.shape and len(values):
+            counts = np.bincount(values, minlength=len(column.classes))
+            self._class_counts[key] = self._class_counts.get(key, 0) + counts
+        if self._checks.constant is not None and column.shape and len(values):
             flat = values.reshape(len(values), -1)
-            same = np.flatnonzero((flat == flat[:, :1]).all(axis=1)) + start
-            self._constant.setdefault(key, []).extend(same.tolist())
-        if self._contract.empty is not None and column.is_text:
+            constant = np.flatnonzero((flat == flat[:, :1]).all(axis=1)) + start
+            self._constant.setdefault(key, []).extend(constant.tolist())
+        if self._checks.empty is not None and column.is_text:
             blank = [start + i for i, text in enumerate(values) if not text.strip()]
             self._empty.setdefault(key, []).extend(blank)
 
     def findings(self) -> Iterator[Finding]:
-        """What is not as the checks has it."""
+        """Yield what the declared checks do not allow."""
         yield from self._duplicates()
         yield from self._classes()
         kinds = (
             ("constant", self._constant, "samples of one value throughout"),
             ("empty", self._empty, "empty texts"),
         )
-        for rule, seen, noun in kinds:
-            allowed = getattr(self._contract, rule)
-            for (split, field), samples in seen.items():
+        for rule, by_column, noun in kinds:
+            allowed = getattr(self._checks, rule)
+            for (split, field), samples in by_column.items():
                 if len(samples) > allowed:
-                    what = f"{split}.{field} has {len(samples):,} {noun} ({_listed(sorted(samples))})"
+                    what = f"{split}.{field} has {len(samples):,} {noun} ({_first_few(sorted(samples))})"
                     yield self._finding(rule, what, allowed, len(samples), rule)
 
     def _duplicates(self) -> Iterator[Finding]:
-        wanted = self._contract.duplicates
-        if wanted is None:
+        duplicates = self._checks.duplicates
+        if duplicates is None:
             return
         first: dict[bytes, tuple[str, int]] = {}
         for split in self._plan.splits:
             within, across = [], []
             own: dict[bytes, int] = {}
             for sample in range(split.samples):
-                marks = [self._marks.get((split.name, field), {}).get(sample) for field in self._of]
-                if None in marks:
+                parts = [self._row_hashes.get((split.name, field), {}).get(sample) for field in self._compared_fields]
+                if None in parts:
                     continue
-                mark = b"".join(filter(None, marks))
-                if mark in own:
-                    within.append(f"{sample} repeats {own[mark]}")
-                elif mark in first:
-                    across.append(f"{sample} is {' '.join(map(str, first[mark]))}")
-                own.setdefault(mark, sample)
-            for mark, sample in own.items():
-                first.setdefault(mark, (split.name, sample))
-            of = " and ".join(self._of)
-            for kind, found, told in (
+                row = b"".join(filter(None, parts))
+                if row in own:
+                    within.append(f"{sample} repeats {own[row]}")
+                elif row in first:
+                    across.append(f"{sample} is {' '.join(map(str, first[row]))}")
+                own.setdefault(row, sample)
+            for row, sample in own.items():
+                first.setdefault(row, (split.name, sample))
+            of = " and ".join(self._compared_fields)
+            for kind, repeated, relation in (
                 ("within", within, f"repeat the {of} of an earlier one"),
                 ("across", across, f"have the {of} of a sample in an earlier split"),
             ):
-                allowed = getattr(wanted, kind)
-                if allowed is not None and len(found) > allowed:
-                    what = f"{len(found):,} samples of {split.name} {told} ({_listed(found)})"
-                    yield self._finding("duplicates", what, allowed, len(found), "duplicates", kind)
+                allowed = getattr(duplicates, kind)
+                if allowed is not None and len(repeated) > allowed:
+                    what = f"{len(repeated):,} samples of {split.name} {relation} ({_first_few(repeated)})"
+                    yield self._finding("duplicates", what, allowed, len(repeated), "duplicates", kind)
 
     def _classes(self) -> Iterator[Finding]:
         totals: dict[str, np.ndarray] = {}
-        for (split, field), counts in self._labels.items():
+        for (split, field), counts in self._class_counts.items():
             totals[field] = totals.get(field, 0) + counts
             classes: Sequence[str] = self._entry.fields[field].classes or ()
-            allowed, low, high = self._contract.balance, int(counts.argmin()), int(counts.argmax())
+            allowed, low, high = self._checks.balance, int(counts.argmin()), int(counts.argmax())
             if allowed is not None and counts[high] > allowed * counts[low]:
                 times = f"{counts[high] / counts[low]:.3g} times as many" if counts[low] else "the other is empty"
-                told = f"{classes[high]!r} has {counts[high]:,} samples, {classes[low]!r} has {counts[low]:,}"
-                found = round(float(counts[high] / counts[low]), 3) if counts[low] else None
-                yield self._finding("balance", f"{split}.{field}: {told}: {times}", allowed, found, "balance")
+                sizes = f"{classes[high]!r} has {counts[high]:,} samples, {classes[low]!r} has {counts[low]:,}"
+                ratio = round(float(counts[high] / counts[low]), 3) if counts[low] else None
+                yield self._finding("balance", f"{split}.{field}: {sizes}: {times}", allowed, ratio, "balance")
         for field, counts in totals.items():
             for unused in np.flatnonzero(counts == 0):
                 name = (self._entry.fields[field].classes or ())[int(unused)]
@@ -122,21 +124,21 @@ class Watch:
                     path=str(self._plan.root),
                     where=self._manifest.where(self._plan.name, "fields", field, "classes", int(unused)),
                     expected="1 sample or more",
-                    found=0,
-                    hint="Take the class out if there never was one.",
+                    actual=0,
+                    hint="Remove the class if there never was one.",
                     severity="warning",
                 )
 
-    def _finding(self, rule: str, what: str, allowed: Any, found: Any, *keys: str) -> Finding:
+    def _finding(self, rule: str, what: str, allowed: Any, actual: Any, *keys: str) -> Finding:
         return Finding(
             rule=rule,
             dataset=self._plan.name,
-            what=f"{what}; the checks allows {allowed}",
+            what=f"{what}; checks allow {allowed}",
             path=str(self._plan.root),
             where=self._manifest.where(self._plan.name, "checks", *keys),
             expected=allowed,
-            found=found,
-            hint="Correct the data; or, if that is how it is, say so in the checks.",
+            actual=actual,
+            hint="Correct the data; or, if the data is meant to be so, declare it under checks.",
         )
 
 
@@ -148,154 +150,151 @@ def _rows(values: Any) -> Sequence[Any]:
     return [text.encode() for text in values]
 
 
-def _mark(row: Any) -> bytes:
+def _row_hash(row: Any) -> bytes:
     return hashlib.blake2b(row, digest_size=16).digest()
 
 
-def _listed(found: Sequence[Any]) -> str:
-    return ", ".join(map(str, found[:SHOWN])) + (", ..." if len(found) > SHOWN else "")
+def _first_few(items: Sequence[Any]) -> str:
+    return ", ".join(map(str, items[:SHOWN])) + (", ..." if len(items) > SHOWN else "")
 
 
-def decoded(manifest: Manifest, plan: Plan, locations: Locations) -> list[Finding]:
-    """Decode the verified files once more: what differs from the manifest, and from the cached arrays."""
-    return _Audit(manifest, plan, _kept(plan, locations)).of_files()
+def audit_cached(manifest: Manifest, plan: Plan, folder: Path) -> list[Finding] | None:
+    """Check cached arrays that have the declared digests, in place of decoding the files.
 
-
-def vouched(manifest: Manifest, plan: Plan, folder: Path) -> list[Finding] | None:
-    """What differs from the manifest in cached arrays that were found to have the digests which it declares.
-
-    They are what the files decode to, or others were declared. None if they are not of the declared form: then it
-    is for decoding to tell.
+    They are what the files decode to, or others were declared. None if they are not of the declared form: then the
+    files have to be decoded.
     """
+    statistics, errors = Statistics(manifest, plan), _Errors(manifest, plan)
     try:
-        return _Audit(manifest, plan, {}).of_arrays(array_store.blocks(plan, folder))
+        for block in value_checks.checked(array_store.blocks(plan, folder), plan.splits, tell=errors.add_content):
+            statistics.add(*block)
     except (OSError, ValueError):
         return None
+    return None if errors.kept else list(statistics.findings())
 
 
-class _Audit:
-    def __init__(self, manifest: Manifest, plan: Plan, kept: dict[Path, dict[int, Any]]) -> None:
-        self._manifest, self._plan, self._kept = manifest, plan, kept
-        self._told: dict[tuple[str | None, str], DecodeError] = {}  # by column and aspect, or by reason
-        self._watch = Watch(manifest, plan)
-        self._damaged: dict[Path, Column] = {}
-        self._digests = {id(column): ValueDigest.of(column) for column in plan.columns if column.sha256}
+def audit_decoded(manifest: Manifest, plan: Plan, locations: Locations) -> list[Finding]:
+    """Decode verified files again; report what differs from the manifest, and from the cached arrays."""
+    statistics, errors = Statistics(manifest, plan), _Errors(manifest, plan)
+    cached, damaged = _cached_arrays(plan, locations), dict[Path, Column]()
+    digests = {id(column): ValueDigest.of(column) for column in plan.columns if column.sha256}
+    try:
+        for block in _blocks(plan, errors):
+            statistics.add(*block)
+            column, start, values = block
+            if id(column) in digests:
+                digests[id(column)].add(start, values)
+            for folder, arrays in cached.items():
+                if not _equal_bytes(arrays[id(column)], start, values):
+                    damaged.setdefault(folder / f"{column}.npy", column)
+    except DecodeError as error:
+        if len(plan.splits) == 1:
+            errors.add(error, plan.splits[0])
+        else:
+            _decode_each_split(plan, errors)
+        return errors.findings()
+    findings = [*errors.findings(), *(_damaged(plan, path, column) for path, column in damaged.items())]
+    if not findings:
+        actual = {str(c): digests[id(c)].sha256 or "" for c in plan.columns if id(c) in digests}
+        other = value_checks.other_digests(plan.columns, actual)
+        findings = [*(_of_error(plan, error) for error in other), *statistics.findings()]
+    return findings
 
-    def of_arrays(self, blocks: Iterator[Block]) -> list[Finding] | None:
-        for column, start, values in value_checks.checked(blocks, self._plan.splits, tell=self._tell):
-            self._watch.see(column, start, values)
-        return None if self._told else list(self._watch.findings())
 
-    def of_files(self) -> list[Finding]:
-        whole = self._decode(self._plan, watched=True)
-        if not whole:
-            # One wrong file ends a decoder; what else is wrong is found split by split.
-            for split in self._plan.splits:
-                self._decode(dataclasses.replace(self._plan, splits=(split,)), watched=False)
-        found = [self._finding(error) for error in self._told.values()]
-        if whole:
-            found += self._of_damaged()
-            if not found:
-                found += [*map(self._finding, self._other_digests()), *self._watch.findings()]
-        return found
+def _blocks(plan: Plan, errors: _Errors) -> Iterator[Block]:
+    decode = formats.of(plan.format).decode
+    return value_checks.checked(decode(plan.splits, **plan.options), plan.splits, tell=errors.add_content)
 
-    def _decode(self, plan: Plan, *, watched: bool) -> bool:
-        form = formats.of(plan.format)
+
+def _decode_each_split(plan: Plan, errors: _Errors) -> None:
+    """Decode split by split: one wrong file ends a decoder, and other splits may be wrong as well."""
+    for split in plan.splits:
         try:
-            for column, start, values in value_checks.checked(
-                form.decode(plan.splits, **plan.options), plan.splits, tell=self._tell
-            ):
-                if watched:
-                    self._see(column, start, values)
+            for _ in _blocks(dataclasses.replace(plan, splits=(split,)), errors):
+                pass
         except DecodeError as error:
-            if not watched or len(self._plan.splits) == 1:
-                self._note(error, plan.splits[0])
-            return False
-        return True
+            errors.add(error, split)
 
-    def _tell(self, error: ContentError) -> None:
+
+class _Errors:
+    """Errors of decoding, each once, with their lines of the manifest."""
+
+    def __init__(self, manifest: Manifest, plan: Plan) -> None:
+        self._manifest, self._plan = manifest, plan
+        self.kept: dict[tuple[str | None, str], DecodeError] = {}  # by column and aspect, or by reason
+
+    def add_content(self, error: ContentError) -> None:
         # Where values are left out for being wrong, that they are missing is no second fault.
-        if error.aspect != "samples" or all(column != error.column for column, _ in self._told):
-            self._note(error, self._plan.splits[0])
+        if error.aspect != "samples" or all(column != error.column for column, _ in self.kept):
+            self.add(error, self._plan.splits[0])
 
-    def _note(self, error: DecodeError, split: Split) -> None:
-        """Keep an error, with its line; it is the one of `split` if the error does not say which field it is of."""
+    def add(self, error: DecodeError, split: Split) -> None:
+        """Keep an error; it is the one of `split` if the error does not name its field."""
         key: tuple[str | None, str] = (None, error.reason)
         if isinstance(error, ContentError):
             error.with_context(where=value_checks.declared_at(error, self._plan.splits) or split.where)
             key = (error.column, error.aspect) if error.column else key
         else:
             error.where = self._manifest.where(self._plan.name, "format")
-        self._told.setdefault(key, error)
+        self.kept.setdefault(key, error)
 
-    def _see(self, column: Column, start: int, values: Any) -> None:
-        self._watch.see(column, start, values)
-        if id(column) in self._digests:
-            self._digests[id(column)].add(start, values)
-        for folder, kept in self._kept.items():
-            if not _same(kept[id(column)], start, values):
-                self._damaged.setdefault(folder / f"{column}.npy", column)
-
-    def _other_digests(self) -> Iterator[ContentError]:
-        taken = {str(c): self._digests[id(c)].sha256 or "" for c in self._plan.columns if id(c) in self._digests}
-        return value_checks.other_digests(self._plan.columns, taken)
-
-    def _of_damaged(self) -> Iterator[Finding]:
-        for path, column in self._damaged.items():
-            yield Finding(
-                rule="array",
-                dataset=self._plan.name,
-                what=f"the cached array {column} is not what its file decodes to",
-                path=str(path),
-                where=column.where,
-                expected="the values of the verified file",
-                found="others",
-                hint=f'Run `tinytorch-datasets clean {self._plan.name} --arrays`, or get it with verify="always".',
-            )
-
-    def _finding(self, error: DecodeError) -> Finding:
-        meant = f"If the change was meant, `tinytorch-datasets update {self._plan.name}` writes the new one."
-        rule, expected, found, hint = "decode", None, None, f"{pipeline.CORRECT_THE_ENTRY}."
-        if isinstance(error, ContentError):
-            expected, found = error.expected, error.actual
-            rule, hint = ("content-hash", meant) if error.aspect == "sha256" else ("content", hint)
-        return Finding(
-            rule=rule,
-            dataset=self._plan.name,
-            what=error.what,
-            path=str(error.path),
-            where=error.where,
-            expected=expected,
-            found=found,
-            hint=error.hint or hint,
-        )
+    def findings(self) -> list[Finding]:
+        return [_of_error(self._plan, error) for error in self.kept.values()]
 
 
-def _kept(plan: Plan, locations: Locations) -> dict[Path, dict[int, Any]]:
+def _of_error(plan: Plan, error: DecodeError) -> Finding:
+    if_meant = f"If the change was meant, `tinytorch-datasets update {plan.name}` writes the new one."
+    rule, expected, actual, hint = "decode", None, None, f"{pipeline.CORRECT_THE_ENTRY}."
+    if isinstance(error, ContentError):
+        expected, actual = error.expected, error.actual
+        rule, hint = ("content-hash", if_meant) if error.aspect == "sha256" else ("content", hint)
+    return Finding(
+        rule=rule,
+        dataset=plan.name,
+        what=error.what,
+        path=str(error.path),
+        where=error.where,
+        expected=expected,
+        actual=actual,
+        hint=error.hint or hint,
+    )
+
+
+def _damaged(plan: Plan, path: Path, column: Column) -> Finding:
+    return Finding(
+        rule="array",
+        dataset=plan.name,
+        what=f"the cached array {column} is not what its file decodes to",
+        path=str(path),
+        where=column.where,
+        expected="the values of the verified file",
+        actual="other values",
+        hint=f'Run `tinytorch-datasets clean {plan.name} --arrays`, or get it with verify="always".',
+    )
+
+
+def _cached_arrays(plan: Plan, locations: Locations) -> dict[Path, dict[int, Any]]:
     folders = [folder for folder in pipeline.array_folders(plan, locations) if folder.is_dir()]
-    return {folder: {id(column): _opened(column, folder) for column in plan.columns} for folder in folders}
+    return {folder: {id(column): _open(column, folder) for column in plan.columns} for folder in folders}
 
 
-def _opened(column: Column, folder: Path) -> Any:
+def _open(column: Column, folder: Path) -> Any:
     try:
         return array_store.opened(column, folder)
     except (OSError, ValueError):
         return None
 
 
-def _same(kept: Any, start: int, values: Any) -> bool:
-    if kept is None:
+def _equal_bytes(array: Any, start: int, values: Any) -> bool:
+    """Compare a block with its part of a cached array: by bytes, for NaN differs from itself and -0.0 equals 0.0."""
+    if array is None:
         return False
-    if isinstance(kept, str):
-        return bool(kept == values[0])
+    if isinstance(array, str):
+        return bool(array == values[0])
     try:
-        part = kept[start : start + len(values)]
-        # Bytes, not values: NaN differs from itself, and minus zero equals zero.
-        same = (
-            part == values
-            if isinstance(part, StringArray)
-            else part.tobytes() == np.ascontiguousarray(values).tobytes()
-        )
+        part = array[start : start + len(values)]
+        if isinstance(part, StringArray):
+            return bool(part == values)
+        return bool(part.tobytes() == np.ascontiguousarray(values).tobytes())
     except UnicodeDecodeError:
         return False
-    return bool(same)

@@ -13,16 +13,16 @@ class ExitCode(IntEnum):
     """How a command ended."""
 
     OK = 0
-    MISMATCH = 1  # something differs from the manifest, or could not be downloaded
+    MISMATCH = 1  # something differs from the manifest
     USAGE = 2  # the manifest or the call is wrong
-    NETWORK = 3  # an audit found all ok but for addresses that could not be asked
+    NETWORK = 3  # everything that could be checked matches; the network failed
     INTERRUPTED = 130  # by Ctrl-C: 128 and the number of the signal, as shells count
 
 
 Level = Literal["manifest", "shipped", "cached", "remote"]
 Severity = Literal["error", "warning", "unknown"]
 State = Literal["ok", "mismatch", "not downloaded", "partly downloaded", "not checked"]
-Answered = Literal["ok", "mismatch", "no answer"]
+ProbeState = Literal["ok", "mismatch", "no answer"]
 
 LEVELS: tuple[Level, ...] = get_args(Level)
 
@@ -31,12 +31,12 @@ LEVELS: tuple[Level, ...] = get_args(Level)
 RULES: Mapping[str, str] = MappingProxyType(
     {
         "manifest": "The manifest cannot be used as it is.",
-        "question": "An entry still asks what only a person can answer.",
+        "question": "An entry has an open question, which only a person can answer.",
         "single-mirror": "A remote file has one address; when that host is gone, so is the data set.",
-        "plain-http": "An address is not https; the bytes are checked, who asks for them is not hidden.",
-        "unused": "Nothing is said to use the data set.",
-        "used-by-missing": "A path that is said to use the data set is not there.",
-        "file-missing": "A file that ships, or is listed, is not on disk, or only as a link to elsewhere.",
+        "plain-http": "An address is not https: the bytes are verified, but who downloads them is not hidden.",
+        "unused": "The entry names nothing that uses the data set.",
+        "used-by-missing": "A path under used_by does not exist.",
+        "file-missing": "A file that ships, or is listed, is not on disk, or only as a symlink to elsewhere.",
         "file-size": "A file has another size than declared.",
         "file-hash": "A file has another sha256 (or MD5) than declared.",
         "file-swapped": "A file holds what is declared for another file.",
@@ -44,28 +44,28 @@ RULES: Mapping[str, str] = MappingProxyType(
         "lfs-pointer": "A Git LFS pointer stands in a file's place.",
         "partly-downloaded": "Some of a data set's downloads are on disk, others are not.",
         "undeclared": "A file among the shipped data is declared nowhere.",
-        "budget": "What ships is larger than the manifest allows.",
+        "budget": "The shipped data is larger than the manifest allows.",
         "decode": "A file with the declared hash is not what its format says.",
         "content": "A file holds something else than declared.",
         "array": "A cached array is not what its file decodes to.",
         "compiled": "The compiled form of the packaged manifest is not what the manifest says.",
-        "compiled-stale": "The compiled form of the packaged manifest is of an older one, and is passed over.",
-        "cache-entry": "A receipt by which arrays are opened is not what the manifest says.",
+        "compiled-stale": "The compiled form of the packaged manifest is of an older one, and is not used.",
+        "cache-entry": "A cache entry by which arrays are opened is not what the manifest says.",
         "content-hash": "Decoded values have another sha256 than declared.",
         "class-unused": "A declared class has no sample in any split.",
         "duplicates": "More samples repeat another one than declared.",
         "balance": "Classes are further apart in size than declared.",
         "constant": "More samples are all of one value than declared.",
         "empty": "More texts are empty than declared.",
-        "mirror-refuses": "A mirror answers, but does not give the file.",
-        "mirror-length": "A mirror gives a file of another length than declared.",
-        "mirror-wrong-content": "A mirror gives something else than the file, such as a login page.",
-        "mirror-hash": "A mirror gives a file of another sha256 than declared.",
-        "mirror-moved": "A mirror's file was changed since it was last known to be right.",
-        "mirror-silent": "A mirror could not be asked now.",
-        "mirror-mute": "A mirror does not say how long the file is.",
+        "mirror-refuses": "A mirror answers, but does not serve the file.",
+        "mirror-length": "A mirror serves a file of another length than declared.",
+        "mirror-wrong-content": "A mirror serves something else than the file, such as a login page.",
+        "mirror-hash": "A mirror serves a file of another sha256 than declared.",
+        "mirror-changed": "A mirror's file was changed since it was last known to be right.",
+        "mirror-unreachable": "A mirror could not be checked now.",
+        "mirror-no-length": "A mirror does not state the length of the file.",
         "sums": "A mirror's SHA256SUMS does not list each file that is there once.",
-        "lock": "Something is not as the lock file recorded it.",
+        "lock": "Something differs from what the lock file recorded.",
     }
 )
 
@@ -79,11 +79,11 @@ class Finding:
         dataset: The data set's name; "" where it concerns none in particular.
         what: What is wrong, in a sentence.
         path: The file, folder or address that is wrong.
-        where: The manifest's line that promised otherwise (``datasets.yaml:41``).
-        expected: What was promised, where that is a value.
-        found: What was found in its place.
+        where: The manifest's line that declares otherwise (``datasets.yaml:41``).
+        expected: What is declared, where that is a value.
+        actual: What is there in its place.
         hint: What to do about it.
-        severity: "error"; "warning" for warnings; "unknown" where it could not be told now.
+        severity: "error"; "warning"; "unknown" where it could not be checked now.
     """
 
     rule: str
@@ -92,7 +92,7 @@ class Finding:
     path: str
     where: str | None = None
     expected: Any = None
-    found: Any = None
+    actual: Any = None
     hint: str | None = None
     severity: Severity = "error"
 
@@ -109,7 +109,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class DatasetReport:
-    """What the audit saw of one data set. `bytes` were hashed; `samples` were compared, value by value.
+    """The state of one data set. `bytes` were hashed; `samples` were compared, value by value.
 
     `pickles` are the names that its pickles ask for (``numpy.ndarray``), if it has any, and they were decoded.
     """
@@ -124,17 +124,17 @@ class DatasetReport:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What one address answered: as declared, something else, or nothing that could be told from a bad day."""
+    """The answer of one address: "ok", "mismatch", or "no answer" where it says nothing about the file."""
 
     dataset: str
     url: str
-    answer: Answered
-    told: str = ""
+    state: ProbeState
+    detail: str = ""
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that an audit found: `findings` in the manifest's order, one row a data set, one an address asked."""
+    """The result of an audit: `findings` in the manifest's order, a row for each data set and each address."""
 
     manifest: str
     datasets: tuple[DatasetReport, ...] = ()
@@ -144,12 +144,12 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing differs. Warnings alone leave all ok, unless the audit was strict."""
+        """Whether nothing differs. Warnings do not count, unless the audit was strict."""
         return self.exit_code == ExitCode.OK
 
     @property
     def exit_code(self) -> int:
-        """0 all ok, 1 findings, 2 the manifest is wrong, 3 only the network failed."""
+        """Return 0 if everything matches, 1 for findings, 2 for a wrong manifest, 3 if only the network failed."""
         kinds = {finding.severity for finding in self.findings}
         if any(finding.rule == "manifest" for finding in self.findings):
             return ExitCode.USAGE.value
@@ -158,6 +158,6 @@ class Report:
         return ExitCode.NETWORK.value if "unknown" in kinds else ExitCode.OK.value
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values, for JSON."""
         findings = [{**asdict(finding), "line": finding.line} for finding in self.findings]
         return {"ok": self.ok, "exit_code": self.exit_code, **asdict(self), "findings": findings}

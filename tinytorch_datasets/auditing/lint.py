@@ -25,36 +25,36 @@ BESIDE = ("README*", "LICENSE*", "LICENCE*", "NOTICE*", "CITATION*", "*.md", "*.
 LITTER = frozenset({"__pycache__", ".DS_Store", ".gitattributes", ".gitignore", ".gitkeep", "Thumbs.db"})
 
 
-def undeclared(manifest: Manifest, shipped: Path, names: Collection[str]) -> Iterator[Finding]:
-    """Files among the shipped data that no entry declares. For some names only: in their folders."""
+def audit_undeclared(manifest: Manifest, shipped: Path, names: Collection[str]) -> Iterator[Finding]:
+    """Report files among the shipped data that no entry declares; given some names only, in their folders."""
     declared = set[Path]()
     for name, entry in manifest.datasets.items():
         if entry.status == "shipped":
             declared |= {shipped / manifest.folder(name) / file for file in entry.files}
     roots = [shipped] if len(names) == len(manifest.datasets) else []
     roots = roots or [shipped / manifest.folder(n) for n in names if manifest.entry(n).status == "shipped"]
-    for path in (path for root in roots for path in files(root)):
+    for path in (path for root in roots for path in walk(root)):
         hides = path.name == "__init__.py"
         if path in declared or (not hides and any(fnmatch.fnmatch(path.name, beside) for beside in BESIDE)):
             continue
-        told = printable(path.relative_to(shipped).as_posix())
-        owner = next((n for n in manifest.datasets if told.startswith(f"{manifest.folder(n)}/")), "")
+        relative = printable(path.relative_to(shipped).as_posix())
+        owner = next((n for n in manifest.datasets if relative.startswith(f"{manifest.folder(n)}/")), "")
         owner = owner if owner and manifest.entry(owner).status == "shipped" else ""
-        what = f"{told} is in {manifest.shipped_in} and declared nowhere"
+        what = f"{relative} is in {manifest.shipped_in} and declared nowhere"
         yield Finding(
             rule="undeclared",
             dataset=owner,
-            what=f"{told} would hide the package of that folder's name from Python" if hides else what,
+            what=f"{relative} would hide the package of that folder's name from Python" if hides else what,
             path=printable(str(path)),
             where=manifest.where(owner, "files") if owner else manifest.where_on_top("shipped_in"),
             expected="nothing",
-            found=f"{path.lstat().st_size:,} bytes",
+            actual=f"{path.lstat().st_size:,} bytes",
             hint="Remove it, or declare it under files.",
         )
 
 
-def linked(manifest: Manifest, plan: Plan, shipped: Path) -> Iterator[Finding]:
-    """The files of a shipped data set that are elsewhere, behind a link: git has the link, and not the bytes."""
+def audit_links(manifest: Manifest, plan: Plan, shipped: Path) -> Iterator[Finding]:
+    """Report files of a shipped data set that lie elsewhere, behind a symlink: git has the link, not the bytes."""
     for file in plan.files:
         path = plan.root / file.name
         target = Path(os.path.realpath(path))
@@ -66,15 +66,15 @@ def linked(manifest: Manifest, plan: Plan, shipped: Path) -> Iterator[Finding]:
                 path=str(path),
                 where=file.where,
                 expected=f"a file in {manifest.shipped_in}",
-                found=printable(str(target)),
+                actual=printable(str(target)),
                 hint="Put the file itself in the link's place.",
             )
 
 
-def over_budget(manifest: Manifest, shipped: Path) -> Iterator[Finding]:
-    """The shipped data as a whole, if it is larger than declared."""
+def audit_budget(manifest: Manifest, shipped: Path) -> Iterator[Finding]:
+    """Report the shipped data as a whole, if it is larger than declared."""
     budget = manifest.shipped_budget_bytes
-    taken = sum(path.lstat().st_size for path in files(shipped)) if budget else 0
+    taken = sum(path.lstat().st_size for path in walk(shipped)) if budget else 0
     if budget and taken > budget:
         yield Finding(
             rule="budget",
@@ -83,13 +83,13 @@ def over_budget(manifest: Manifest, shipped: Path) -> Iterator[Finding]:
             path=str(shipped),
             where=manifest.where_on_top("shipped_budget_bytes"),
             expected=budget,
-            found=taken,
+            actual=taken,
             hint="Make a data set remote, or smaller; or raise the budget, on purpose.",
         )
 
 
-def files(root: Path) -> Iterator[Path]:
-    """Every file below a folder, in the order of their names, but no litter.
+def walk(root: Path) -> Iterator[Path]:
+    """Yield every file below a folder, in the order of their names, but no litter.
 
     A link counts as a file, wherever it leads, and so does a folder that cannot be looked into.
     """
@@ -104,23 +104,23 @@ def files(root: Path) -> Iterator[Path]:
         if path.name in LITTER or path.suffix == ".pyc":
             continue
         if path.is_dir() and not path.is_symlink():
-            yield from files(path)
+            yield from walk(path)
         elif path.exists() or path.is_symlink():
             yield path
 
 
 # What people write where they do not know. "not stated by the authors" is an answer, and a better one.
 OPEN = frozenset({"?", "unknown", "none", "n/a", "na", "todo", "tbd", "fixme", "xxx"})
-ASKED = {
-    "title": "Say what it is, in a line.",
-    "license": 'Ask its authors\' page; write "not stated by the authors" if it does not say.',
+QUESTIONS = {
+    "title": "Write what it is, in a line.",
+    "license": 'See its authors\' page; write "not stated by the authors" if it does not name one.',
     "source": "Name the page of its authors.",
     "citation": "Write how its authors want it cited, or leave the key out.",
 }
 
 
-def linted(manifest: Manifest, name: str, *, in_clone: bool) -> Iterator[Finding]:
-    """What a reviewer would ask of one entry. Outside a clone the paths in `used_by` are nowhere, and not asked for."""
+def lint(manifest: Manifest, name: str, *, in_clone: bool) -> Iterator[Finding]:
+    """Report what a reviewer would ask of one entry. Outside a clone the paths in `used_by` do not exist."""
     entry = manifest.entry(name)
     warn = partial(Finding, dataset=name, path=str(manifest.path), severity="warning")
     yield from _questions(manifest, name, entry, warn)
@@ -128,9 +128,9 @@ def linted(manifest: Manifest, name: str, *, in_clone: bool) -> Iterator[Finding
     if not entry.used_by:
         yield warn(
             rule="unused",
-            what="nothing is said to use it",
+            what="used_by names nothing that uses it",
             where=manifest.where(name),
-            hint="List what does under used_by; if nothing does, it may go.",
+            hint="List under used_by what does; if nothing does, it may be removed.",
         )
     for i, used in enumerate(entry.used_by if in_clone else ()):
         path = manifest.path.parent / used
@@ -140,12 +140,12 @@ def linted(manifest: Manifest, name: str, *, in_clone: bool) -> Iterator[Finding
                 what=f"used_by names {used}, which is not there",
                 where=manifest.where(name, "used_by", i),
                 path=str(path),
-                hint="Correct the path, or take it out.",
+                hint="Correct the path, or remove it.",
             )
 
 
-def compiled_form(manifest: Manifest) -> Iterator[Finding]:
-    """The compiled form beside the packaged manifest, if it is not what the manifest makes now: stale, or planted."""
+def audit_compiled(manifest: Manifest) -> Iterator[Finding]:
+    """Report a compiled form of the packaged manifest that is not what the manifest makes now: stale, or planted."""
     path = compiled.place(manifest.path)
     if path is None or not path.exists():
         return
@@ -160,21 +160,21 @@ def compiled_form(manifest: Manifest) -> Iterator[Finding]:
         hint="Run `tinytorch-datasets compile`, or delete it.",
     )
     if any(compiled.declared(manifest.path, name) for name in manifest.datasets):
-        yield differs(rule="compiled", what="its compiled form is not what it says")
+        yield differs(rule="compiled", what="its compiled form is not what the manifest says")
     else:
-        what = "its compiled form is of an older one, or of another version, and is passed over"
+        what = "its compiled form is of an older manifest, or of another version, and is not used"
         yield differs(rule="compiled-stale", what=what, severity="warning")
 
 
 def _questions(manifest: Manifest, name: str, entry: Entry, warn: Any) -> Iterator[Finding]:
-    for key, hint in ASKED.items():
-        said = getattr(entry, key)
-        if said is not None and said.strip(" .?").casefold() in OPEN | {""}:
+    for key, hint in QUESTIONS.items():
+        text = getattr(entry, key)
+        if text is not None and text.strip(" .?").casefold() in OPEN | {""}:
             yield warn(
                 rule="question",
-                what=f"{key} is an open question: {said!r}",
+                what=f"{key} is an open question: {text!r}",
                 where=manifest.where(name, key),
-                found=said,
+                actual=text,
                 hint=hint,
             )
 
@@ -185,13 +185,13 @@ def _addresses(manifest: Manifest, name: str, entry: Entry, warn: Any) -> Iterat
     alone = [file for file, declared in entry.files.items() if len(declared.urls) + len(entry.mirrors) == 1]
     if alone:
         key: tuple[str, ...] = ("mirrors",) if entry.mirrors else ("files", alone[0])
-        told = alone[0] if len(alone) == 1 else f"{alone[0]} and {len(alone) - 1} more"
+        files = alone[0] if len(alone) == 1 else f"{alone[0]} and {len(alone) - 1} more"
         yield warn(
             rule="single-mirror",
-            what=f"{told}: one address and no other",
+            what=f"{files}: one address and no other",
             where=manifest.where(name, *key),
             expected="two addresses or more",
-            found=1,
+            actual=1,
             hint="Add another host's; the sha256 makes their bytes interchangeable.",
         )
     for address, where in manifest.addresses(name):
@@ -202,6 +202,6 @@ def _addresses(manifest: Manifest, name: str, entry: Entry, warn: Any) -> Iterat
                 where=where,
                 path=address,
                 expected="https://",
-                found="http://",
+                actual="http://",
                 hint="Use https:// if the host has it.",
             )

@@ -1,4 +1,7 @@
-"""Audit of what is on disk: files, pickles and cache entries."""
+"""Audit of what is on disk: files, decoded arrays, pickles and cache entries.
+
+Every byte is read once, on every core; each data set is then compared with the manifest.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from tinytorch_datasets import formats, pipeline
-from tinytorch_datasets.auditing import arrays as values
 from tinytorch_datasets.auditing import lint
+from tinytorch_datasets.auditing.arrays import audit_cached, audit_decoded
 from tinytorch_datasets.auditing.findings import DatasetReport, Finding, State
 from tinytorch_datasets.concurrency import run_all
 from tinytorch_datasets.digests import Digest, Meter, Step, digest_or_error, size_of
@@ -27,17 +30,70 @@ from tinytorch_datasets.storage.cache_entry import CacheEntry
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES, LFS_POINTER, describe
 from tinytorch_datasets.verify.files import describe_mismatch
 
+Decode = Literal["auto", "always", "never"]
+FileDigests = Mapping[Path, Digest | OSError]
+
 # A text larger than this is not converted to find out whether its line endings were.
 CONVERTED_BYTES = 2**26
 
 
-def compared(manifest: Manifest, plan: Plan, digests: Mapping[Path, Digest | OSError], hint: str) -> Iterator[Finding]:
-    """What differs between a data set's files, as they were hashed, and their promises."""
+class OnDisk(NamedTuple):
+    """What is on disk of several data sets: a report and the findings of each, the digest of each file read."""
+
+    reports: dict[str, DatasetReport]
+    findings: dict[str, list[Finding]]
+    digests: FileDigests
+
+
+def audit_on_disk(
+    manifest: Manifest, plans: Sequence[Plan], locations: Locations, decode: Decode, step: Step | None
+) -> OnDisk:
+    """Hash all files of data sets, compare all values, and check the cache entries."""
+    # Arrays whose digests the manifest declares: if they have them, decoding would only give them again.
+    declared: dict[str, list[Path]] = {
+        plan.name: [folder for folder in pipeline.array_folders(plan, locations) if array_store.is_whole(plan, folder)]
+        for plan in plans
+        if decode == "auto" and all(column.sha256 for column in plan.columns)
+    }
+    with_md5 = frozenset(plan.name for plan in plans if decode != "never" and not declared.get(plan.name))
+    digests, array_digests = _hash_all(manifest, plans, declared, with_md5, step)
+    of_files = {plan.name: _audit_files(manifest, plan, locations, digests) for plan in plans}
+    to_compare = [
+        plan for plan in plans if decode != "never" and _all_present(plan) and not of_files[plan.name]
+    ]  # values of other bytes than declared say nothing
+
+    def cached(plan: Plan) -> list[Finding] | None:
+        folders = declared.get(plan.name)
+        if not folders or any(array_digests[at, str(c)] != c.sha256 for at in folders for c in plan.columns):
+            return None
+        return audit_cached(manifest, plan, folders[0])
+
+    of_values: dict[str, list[Finding] | None] = {}
+    pickles: dict[str, tuple[str, ...]] = {}
+    with ThreadPoolExecutor(max(1, os.cpu_count() or 1), "decode") as pool:
+        of_values.update(zip((plan.name for plan in to_compare), pool.map(cached, to_compare), strict=True))
+        to_decode = [plan for plan in to_compare if of_values[plan.name] is None]
+        names = [plan.name for plan in to_decode]
+        decoded = pool.map(lambda plan: audit_decoded(manifest, plan, locations), to_decode)
+        imports = pool.map(pickle_globals, to_decode)
+        of_values.update(zip(names, decoded, strict=True))
+        pickles.update(zip(names, imports, strict=True))
+    reports, findings = {}, {}
+    for name, plan in ((plan.name, plan) for plan in plans):
+        # A planted entry needs no file to be there, so entries are checked whatever else there is.
+        entries = audit_cache_entries(manifest, plan, locations)
+        findings[name] = [*of_files[name], *(of_values.get(name) or ()), *entries]
+        reports[name] = _report(plan, of_files[name], of_values.get(name), pickles.get(name, ()))
+    return OnDisk(reports, findings, digests)
+
+
+def compare(manifest: Manifest, plan: Plan, digests: FileDigests, hint: str) -> Iterator[Finding]:
+    """Compare a data set's hashed files with the manifest."""
     declared = manifest.entry(plan.name).files
     for file in plan.files:
         path = plan.root / file.name
         if path in digests:
-            yield from difference(plan, file, path, digests[path], hint, siblings=plan.files)
+            yield from compare_file(plan, file, path, digests[path], hint, siblings=plan.files)
             digest, md5 = digests[path], declared[file.name].md5
             if isinstance(digest, Digest) and digest.sha256 == file.sha256 and digest.md5 not in (None, md5):
                 yield Finding(
@@ -47,27 +103,27 @@ def compared(manifest: Manifest, plan: Plan, digests: Mapping[Path, Digest | OSE
                     path=str(path),
                     where=manifest.where(plan.name, "files", file.name, "md5"),
                     expected=md5,
-                    found=digest.md5,
+                    actual=digest.md5,
                     hint="Correct the MD5 in the manifest.",
                 )
 
 
-def difference(
+def compare_file(
     plan: Plan, file: File, path: Path, digest: Digest | OSError, hint: str, *, siblings: Iterable[File] = ()
 ) -> Iterator[Finding]:
-    """What differs between one file and its promise, and the best explanation of it."""
-    tell = partial(Finding, dataset=plan.name, path=str(path), where=file.where, hint=hint)
+    """Compare one hashed file with its declaration, and explain the difference as well as its bytes allow."""
+    finding = partial(Finding, dataset=plan.name, path=str(path), where=file.where, hint=hint)
     if isinstance(digest, OSError):
         gone = isinstance(digest, FileNotFoundError)
         what = f"{path} is missing" if gone else f"{path} cannot be read: {digest.strerror}"
-        yield tell(rule="file-missing", what=what, expected=file.sha256, found=None)
+        yield finding(rule="file-missing", what=what, expected=file.sha256, actual=None)
         return
     if digest.sha256 == file.sha256 and digest.bytes == file.bytes:
         return
     if digest.sha256 == file.sha256:
         what = f"{path} has {digest.bytes:,} bytes and the declared sha256; declared are {file.bytes:,} bytes"
         hint = "Correct the size in the manifest."
-        yield tell(rule="file-size", what=what, expected=file.bytes, found=digest.bytes, hint=hint)
+        yield finding(rule="file-size", what=what, expected=file.bytes, actual=digest.bytes, hint=hint)
         return
     rule = "file-hash" if digest.bytes == file.bytes else "file-size"
     what = describe_mismatch(path, file, size=digest.bytes, sha256=digest.sha256)
@@ -76,20 +132,20 @@ def difference(
         what += (
             f"\n    That is what is declared for {twin.name}: the two were swapped, or one was copied over the other."
         )
-    elif (explained := _explained(path, file, digest)) is not None:
+    elif (explained := _explanation(path, file, digest)) is not None:
         rule, what, hint = explained[0] or rule, what + f"\n    {explained[1]}", explained[2] or hint
     sizes = rule == "file-size"
-    yield tell(
+    yield finding(
         rule=rule,
         what=what,
         hint=hint,
         expected=file.bytes if sizes else file.sha256,
-        found=digest.bytes if sizes else digest.sha256,
+        actual=digest.bytes if sizes else digest.sha256,
     )
 
 
-def _explained(path: Path, file: File, digest: Digest) -> tuple[str, str, str] | None:
-    """The kind of damage, what to say of it and its hint, where the bytes themselves tell."""
+def _explanation(path: Path, file: File, digest: Digest) -> tuple[str, str, str] | None:
+    """Return the rule, a sentence and a hint for damage that the bytes themselves show."""
     with path.open("rb") as stream:
         head = stream.read(HEAD_BYTES)
     if head.startswith(LFS_POINTER):
@@ -105,10 +161,10 @@ def _explained(path: Path, file: File, digest: Digest) -> tuple[str, str, str] |
     return ("", f"It looks like {guess}.", "") if guess else None
 
 
-def asked_for(plan: Plan) -> tuple[str, ...]:
-    """Every name (``numpy.ndarray``) in the data set's pickles, sorted; none of them is loaded.
+def pickle_globals(plan: Plan) -> tuple[str, ...]:
+    """Return every name (``numpy.ndarray``) that the data set's pickles ask for, sorted; none of them is loaded.
 
-    Up to where a pickle is damaged: that it is, decoding tells.
+    Of a damaged pickle, the names up to the damage: that it is damaged, decoding reports.
     """
     pickles = formats.of(plan.format).pickles
     names: set[str] = set()
@@ -120,157 +176,116 @@ def asked_for(plan: Plan) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def foreign(manifest: Manifest, plan: Plan, locations: Locations) -> Iterator[Finding]:
-    """Receipts that `get` would take, and that are not what the manifest makes now: stale, or planted.
+def audit_cache_entries(manifest: Manifest, plan: Plan, locations: Locations) -> Iterator[Finding]:
+    """Make anew each cache entry by which `get` would open the data set, and compare.
 
-    One whose stamps do not fit is taken by nobody, and is no finding. What the arrays themselves hold is compared
-    with the decoded files elsewhere.
+    One whose stat signatures do not fit is used by nobody, and is no finding. What the arrays themselves hold is
+    compared with the decoded files elsewhere.
     """
     folders, caches = pipeline.array_folders(plan, locations), [str(kept) for kept in locations.caches]
     for kept in locations.caches:
         path = cache_entries.place(kept, manifest.path, plan.name)
-        receipt = CacheEntry.read(path)
-        if receipt is None or not receipt.is_of(plan.name, str(manifest.path), caches) or not receipt.holds():
+        entry = CacheEntry.read(path)
+        if entry is None or not entry.is_of(plan.name, str(manifest.path), caches) or not entry.holds():
             continue
-        arrays = Path(receipt.folder)
+        arrays = Path(entry.folder)
         if not (
             arrays in folders
             and array_store.is_whole(plan, arrays)
-            and receipt.same_as(pipeline.cache_entry_of(manifest.declared(plan.name), plan, arrays))
+            and entry.same_as(pipeline.cache_entry_of(manifest.declared(plan.name), plan, arrays))
         ):
             yield Finding(
                 rule="cache-entry",
                 dataset=plan.name,
-                what="the receipt by which `get` opens it is not what the manifest says",
+                what="the cache entry by which `get` opens it is not what the manifest says",
                 path=path,
                 where=manifest.where(plan.name),
                 expected="what the manifest makes",
-                found="another receipt",
+                actual="another cache entry",
                 hint=f"Delete it, or run `tinytorch-datasets clean {plan.name} --arrays`.",
             )
 
 
-Decode = Literal["auto", "always", "never"]
+def _hash_all(
+    manifest: Manifest,
+    plans: Sequence[Plan],
+    declared: Mapping[str, Sequence[Path]],
+    with_md5: frozenset[str],
+    step: Step | None,
+) -> tuple[FileDigests, dict[tuple[Path, str], str | None]]:
+    """Hash all files, and the arrays whose digests are declared; by path, and by folder and column."""
+    files = {
+        plan.root / name: plan.name in with_md5 and manifest.entry(plan.name).files[name].md5 is not None
+        for plan in plans
+        for name in _to_hash(plan)
+    }
+    arrays = [(column, folder) for plan in plans for folder in declared.get(plan.name, ()) for column in plan.columns]
+    sizes = {path: size_of(path) for path in files}
+    meter = Meter(step, sum(sizes.values()) + sum(column.nbytes for column, _ in arrays))
+    jobs: list[tuple[int, Callable[[], Any]]] = [
+        *((sizes[path], partial(digest_or_error, path, add=meter.add, md5_too=md5)) for path, md5 in files.items()),
+        *((column.nbytes, partial(_hash_array, column, folder, meter)) for column, folder in arrays),
+    ]
+    results = run_all([job for _, job in jobs], sizes=[size for size, _ in jobs])
+    of_arrays = zip(arrays, results[len(files) :], strict=True)
+    return (
+        dict(zip(files, results, strict=False)),
+        {(folder, str(column)): sha256 for (column, folder), sha256 in of_arrays},
+    )
 
 
-class Stock:
-    """What is on disk of some data sets. `found` has the digest of each file that was looked at."""
-
-    def __init__(self, manifest: Manifest, plans: Sequence[Plan], locations: Locations, decode: Decode) -> None:
-        self._manifest, self._plans, self._locations, self._decode = manifest, plans, locations, decode
-        self.found: dict[Path, Digest | OSError] = {}
-        # Arrays whose digests the manifest declares: if they have them, decoding would only give them again.
-        self._declared: dict[str, list[Path]] = {
-            plan.name: [
-                folder for folder in pipeline.array_folders(plan, locations) if array_store.is_whole(plan, folder)
-            ]
-            for plan in plans
-            if decode == "auto" and all(column.sha256 for column in plan.columns)
-        }
-        self._digests: dict[tuple[Path, str], str | None] = {}
-
-    def taken(self, step: Step | None) -> list[tuple[DatasetReport, list[Finding]]]:
-        """A row and the findings of each data set; every byte is read once, on every core."""
-        self._read(step)
-        wrong = {plan.name: self._compared(plan) for plan in self._plans}
-        sound = [plan for plan in self._plans if self._decode != "never" and _whole(plan) and not wrong[plan.name]]
-        with ThreadPoolExecutor(max(1, os.cpu_count() or 1), "decode") as pool:
-            told = {plan.name: found for plan, found in zip(sound, pool.map(self._vouched, sound), strict=True)}
-            to_decode = [plan for plan in sound if told[plan.name] is None]
-            decoded = pool.map(lambda plan: values.decoded(self._manifest, plan, self._locations), to_decode)
-            asked = pool.map(asked_for, to_decode)
-            told |= {plan.name: found for plan, found in zip(to_decode, decoded, strict=True)}
-            globals_of = {plan.name: names for plan, names in zip(to_decode, asked, strict=True)}
-        rows = []
-        for plan in self._plans:
-            # A planted receipt needs no file to be there, so receipts are looked at whatever else there is.
-            opened = foreign(self._manifest, plan, self._locations)
-            found = [*wrong[plan.name], *(told.get(plan.name) or ()), *opened]
-            rows.append((_row(plan, wrong[plan.name], told.get(plan.name), globals_of.get(plan.name, ())), found))
-        return rows
-
-    def _read(self, step: Step | None) -> None:
-        """Hash all files, and the arrays whose digests are declared."""
-        files = {plan.root / name: self._md5_too(plan, name) for plan in self._plans for name in _expected(plan)}
-        arrays = [
-            (column, folder)
-            for plan in self._plans
-            for folder in self._declared.get(plan.name, ())
-            for column in plan.columns
-        ]
-        sizes = {path: size_of(path) for path in files}
-        meter = Meter(step, sum(sizes.values()) + sum(column.nbytes for column, _ in arrays))
-        jobs: list[tuple[int, Callable[[], Any]]] = [
-            *((sizes[path], partial(digest_or_error, path, add=meter.add, md5_too=md5)) for path, md5 in files.items()),
-            *((column.nbytes, partial(_hashed, column, folder, meter)) for column, folder in arrays),
-        ]
-        came = run_all([job for _, job in jobs], sizes=[size for size, _ in jobs])
-        self.found = dict(zip(files, came, strict=False))
-        read = zip(arrays, came[len(files) :], strict=True)
-        self._digests = {(folder, str(column)): sha256 for (column, folder), sha256 in read}
-
-    def _vouched(self, plan: Plan) -> list[Finding] | None:
-        """What differs in a data set's arrays; None if there are none, or not all have the declared digests."""
-        folders = self._declared.get(plan.name)
-        if not folders or any(self._digests[at, str(c)] != c.sha256 for at in folders for c in plan.columns):
-            return None
-        return values.vouched(self._manifest, plan, folders[0])
-
-    def _md5_too(self, plan: Plan, name: str) -> bool:
-        """Whether a file's MD5 is taken as well: not where its sha256 is all that need be known of it."""
-        declared = self._manifest.entry(plan.name).files[name]
-        return self._decode != "never" and declared.md5 is not None and not self._declared.get(plan.name)
-
-    def _compared(self, plan: Plan) -> list[Finding]:
-        """What differs between a data set's files and their promises; their stamps are brought up to date."""
-        stamps = pipeline.stat_cache_of(plan, self._locations)
-        for file in plan.files:
-            digest = self.found.get(plan.root / file.name)
-            if isinstance(digest, Digest):
-                stamps.remember(plan.root / file.name, digest.sha256)
-        stamps.save()
-        found = list(compared(self._manifest, plan, self.found, plan.hint))
-        if plan.status == "shipped":
-            found += lint.linked(self._manifest, plan, self._locations.shipped)
-        here = [file for file in plan.files if plan.root / file.name in self.found]
-        if plan.status == "remote" and here and len(here) < len(plan.files):
-            gone = [file for file in plan.files if file not in here]
-            found.append(
-                Finding(
-                    rule="partly-downloaded",
-                    dataset=plan.name,
-                    what=f"{len(here)} of {len(plan.files)} files are here; {gone[0].name} is not",
-                    path=str(plan.root / gone[0].name),
-                    where=self._manifest.where(plan.name, "files", gone[0].name),
-                    expected=len(plan.files),
-                    found=len(here),
-                    hint=f"`tinytorch-datasets get {plan.name}` fetches the rest.",
-                    severity="warning",
-                )
-            )
-        return found
-
-
-def _hashed(column: Column, folder: Path, meter: Meter) -> str | None:
+def _hash_array(column: Column, folder: Path, meter: Meter) -> str | None:
     sha256 = array_store.digest_now(column, folder)
     meter.add(column.nbytes)
     return sha256
 
 
-def _whole(plan: Plan) -> bool:
+def _audit_files(manifest: Manifest, plan: Plan, locations: Locations, digests: FileDigests) -> list[Finding]:
+    """Compare a data set's files with the manifest, and bring their stat signatures up to date."""
+    signatures = pipeline.stat_cache_of(plan, locations)
+    for file in plan.files:
+        digest = digests.get(plan.root / file.name)
+        if isinstance(digest, Digest):
+            signatures.remember(plan.root / file.name, digest.sha256)
+    signatures.save()
+    findings = list(compare(manifest, plan, digests, plan.hint))
+    if plan.status == "shipped":
+        findings += lint.audit_links(manifest, plan, locations.shipped)
+    present = [file for file in plan.files if plan.root / file.name in digests]
+    if plan.status == "remote" and present and len(present) < len(plan.files):
+        missing = next(file for file in plan.files if file not in present)
+        findings.append(
+            Finding(
+                rule="partly-downloaded",
+                dataset=plan.name,
+                what=f"{len(present)} of {len(plan.files)} files are downloaded; {missing.name} is not",
+                path=str(plan.root / missing.name),
+                where=manifest.where(plan.name, "files", missing.name),
+                expected=len(plan.files),
+                actual=len(present),
+                hint=f"`tinytorch-datasets get {plan.name}` downloads the rest.",
+                severity="warning",
+            )
+        )
+    return findings
+
+
+def _all_present(plan: Plan) -> bool:
     return all((plan.root / file.name).exists() for file in plan.files)
 
 
-def _expected(plan: Plan) -> Iterable[str]:
-    """The files that are to be hashed: all that ship, and of what is fetched those that are here."""
+def _to_hash(plan: Plan) -> Iterable[str]:
+    """Return the files to hash: all that ship, and of what is downloaded those that are on disk."""
     shipped = plan.status == "shipped"
     return [file.name for file in plan.files if shipped or (plan.root / file.name).exists()]
 
 
-def _row(plan: Plan, wrong: list[Finding], told: list[Finding] | None, asked_for: tuple[str, ...]) -> DatasetReport:
-    here = [file for file in plan.files if (plan.root / file.name).exists()]
-    differs = any(finding.severity == "error" for finding in (*wrong, *(told or ())))
-    whole = len(here) == len(plan.files)
-    state: State = "mismatch" if differs else "ok" if whole else "partly downloaded" if here else "not downloaded"
-    samples = sum(split.samples for split in plan.splits) if told is not None else 0
-    return DatasetReport(plan.name, state, len(here), sum(file.bytes for file in here), samples, asked_for)
+def _report(
+    plan: Plan, of_files: list[Finding], of_values: list[Finding] | None, pickles: tuple[str, ...]
+) -> DatasetReport:
+    present = [file for file in plan.files if (plan.root / file.name).exists()]
+    differs = any(finding.severity == "error" for finding in (*of_files, *(of_values or ())))
+    whole = len(present) == len(plan.files)
+    state: State = "mismatch" if differs else "ok" if whole else "partly downloaded" if present else "not downloaded"
+    samples = sum(split.samples for split in plan.splits) if of_values is not None else 0
+    return DatasetReport(plan.name, state, len(present), sum(file.bytes for file in present), samples, pickles)

@@ -1,12 +1,13 @@
-"""The lock file: every hash of files and values, written, read and compared.
+"""The lock file: hashes of files and values on disk, written, read and compared.
 
 A record in plain values: the library, the manifest, and for each data set its files' hashes and its arrays' digests.
-Written to a file it is a lock, and `audit --lock` finds whatever moved since.
+`audit --lock` reports whatever differs from it.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,9 +16,9 @@ from typing import Any
 from tinytorch_datasets import pipeline
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.auditing.findings import Finding, Severity
-from tinytorch_datasets.auditing.local import compared
+from tinytorch_datasets.auditing.local import FileDigests, compare
 from tinytorch_datasets.digests import Digest, Step, digests
-from tinytorch_datasets.errors import DecodeError, HashMismatch, LockError, MissingFile, nearest
+from tinytorch_datasets.errors import DecodeError, HashMismatch, LockError, MissingFile, UsageError, nearest
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.plan import Plan
 from tinytorch_datasets.settings import Locations
@@ -25,41 +26,49 @@ from tinytorch_datasets.storage import arrays as array_store
 from tinytorch_datasets.storage.files import reading
 from tinytorch_datasets.verify.files import check
 
+NAME = "datasets.lock"
 LAYOUT = 1
-WRITES_ONE = "`tinytorch-datasets provenance --json > FILE` writes one."
+HINT = "If the change was meant, run `tinytorch-datasets lock` again."
+WRITE_ONE = "Run `tinytorch-datasets lock` to write one."
 
 
-def record(manifest: Manifest, names: Sequence[str] = (), *, step: Step | None = None) -> dict[str, Any]:
-    """What there is on disk of the named data sets; none named means all that are on disk, whole.
+def record(
+    manifest: Manifest,
+    names: Sequence[str] = (),
+    *,
+    home: str | os.PathLike[str] | None = None,
+    step: Step | None = None,
+) -> dict[str, Any]:
+    """Record what is on disk of the named data sets; none named means all that are on disk, whole.
 
     Raises:
         MissingFile: A named one is not on disk, or not whole.
-        VerifyError: A file is not the promised one.
+        VerifyError: A file is not as declared.
         StorageError: A file cannot be read.
         DecodeError: A file is not what the manifest says.
     """
-    locations = pipeline.locations(manifest)
+    locations = pipeline.locations(manifest, home)
     plans = [pipeline.plan_of(manifest, name, locations) for name in names or manifest.datasets]
     if not names:
-        plans = [plan for plan in plans if on_disk(plan)]
+        plans = [plan for plan in plans if is_on_disk(plan)]
     for plan in plans:
-        if not on_disk(plan):
+        if not is_on_disk(plan):
             missing = [file.name for file in plan.files if not (plan.root / file.name).is_file()]
             what = f"{plan.name} is not on disk: {', '.join(missing)}"
-            hint = f"`tinytorch-datasets get {plan.name}` fetches it."
+            hint = f"`tinytorch-datasets get {plan.name}` downloads it."
             raise MissingFile(what, where=plan.where, hint=hint, path=plan.root / missing[0])
-    found = digests([plan.root / file.name for plan in plans for file in plan.files], step)
-    told: dict[str, Any] = {}
+    hashed = digests([plan.root / file.name for plan in plans for file in plan.files], step)
+    datasets: dict[str, Any] = {}
     for plan in plans:
-        _refuse_others(manifest, plan, found)
-        told[plan.name] = {"files": files(plan, found), "contents": contents(plan, locations)}
-    return {**heading(manifest), "datasets": told}
+        _refuse_mismatches(manifest, plan, hashed)
+        datasets[plan.name] = {"files": file_records(plan, hashed), "contents": value_records(plan, locations)}
+    return {**header(manifest), "datasets": datasets}
 
 
-def _refuse_others(manifest: Manifest, plan: Plan, found: Mapping[Path, Digest | OSError]) -> None:
-    for finding in compared(manifest, plan, found, plan.hint):
+def _refuse_mismatches(manifest: Manifest, plan: Plan, hashed: FileDigests) -> None:
+    for finding in compare(manifest, plan, hashed, plan.hint):
         path = Path(finding.path)
-        unread = found[path]
+        unread = hashed[path]
         if isinstance(unread, OSError):
             with reading(path, where=finding.where, hint=plan.hint):
                 raise unread
@@ -69,12 +78,12 @@ def _refuse_others(manifest: Manifest, plan: Plan, found: Mapping[Path, Digest |
             hint=finding.hint,
             path=path,
             expected=finding.expected,
-            actual=finding.found,
+            actual=finding.actual,
         )
 
 
-def heading(manifest: Manifest) -> dict[str, Any]:
-    """The part of a record that is about no data set."""
+def header(manifest: Manifest) -> dict[str, Any]:
+    """Return the part of a record that is about no data set."""
     return {
         "lock": LAYOUT,
         "library": {"name": "tinytorch-datasets", "version": VERSION},
@@ -82,23 +91,23 @@ def heading(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def on_disk(plan: Plan) -> bool:
-    """Whether every file of a data set is there."""
+def is_on_disk(plan: Plan) -> bool:
+    """Check whether every file of a data set is on disk."""
     return all((plan.root / file.name).is_file() for file in plan.files)
 
 
-def files(plan: Plan, found: Mapping[Path, Digest | OSError]) -> dict[str, Any]:
-    """The size and sha256 of each file, as it is on disk."""
-    told = {}
-    for file in plan.files:
-        digest = found[plan.root / file.name]
-        if isinstance(digest, Digest):
-            told[file.name] = {"bytes": digest.bytes, "sha256": digest.sha256}
-    return told
+def file_records(plan: Plan, hashed: FileDigests) -> dict[str, Any]:
+    """Return the size and sha256 of each file, as it is on disk."""
+    of_files = ((file.name, hashed[plan.root / file.name]) for file in plan.files)
+    return {
+        name: {"bytes": digest.bytes, "sha256": digest.sha256}
+        for name, digest in of_files
+        if isinstance(digest, Digest)
+    }
 
 
-def contents(plan: Plan, locations: Locations) -> dict[str, Any]:
-    """Dtype, shape and digest of each field of each split, taken now; decoded, unless the arrays are in the cache."""
+def value_records(plan: Plan, locations: Locations) -> dict[str, Any]:
+    """Return dtype, shape and digest of each field of each split, taken now; decoded, unless the arrays are cached."""
     stamps = pipeline.stat_cache_of(plan, locations)
     for file in plan.files:
         check(plan.root / file.name, file, mode="auto", stamps=stamps, hint=plan.hint)
@@ -118,113 +127,124 @@ def contents(plan: Plan, locations: Locations) -> dict[str, Any]:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A record that was written to a file.
+    """Read a record that was written to a file.
 
     Raises:
-        LockError: It is not there, or is no record.
+        LockError: It does not exist, or is no record.
     """
     try:
-        told: dict[str, Any] = json.loads(path.read_bytes())
+        value: dict[str, Any] = json.loads(path.read_bytes())
     except OSError as error:
         what = f"{path} cannot be read: {error.strerror}"
-        raise LockError(what, hint=WRITES_ONE, path=path) from error
+        raise LockError(what, hint=WRITE_ONE, path=path) from error
     except (ValueError, RecursionError) as error:
         what = f"{path} is not a lock file: it is not JSON ({error})"
-        raise LockError(what, hint=WRITES_ONE, path=path) from error
-    if not _is_record(told):
+        raise LockError(what, hint=WRITE_ONE, path=path) from error
+    if not _is_record(value):
         what = f"{path} is not a lock file"
-        raise LockError(what, hint=WRITES_ONE, path=path)
-    return told
+        raise LockError(what, hint=WRITE_ONE, path=path)
+    return value
 
 
-def _is_record(told: Any) -> bool:
-    """Whether everything is where `record` puts it; whether it is right is for whoever compares."""
-    match told:
+def refuse_to_replace(path: Path) -> None:
+    """Refuse to write a lock over a file that is none, such as the manifest.
+
+    Raises:
+        UsageError: It is something else.
+    """
+    try:
+        read(path)
+    except LockError as error:
+        what = f"{path} exists, and is not a lock file"
+        raise UsageError(what, hint="Name another file with --output, or delete this one.") from error
+
+
+def _is_record(value: Any) -> bool:
+    """Check whether everything is where `record` puts it; whether it is right is for `differences` to report."""
+    match value:
         case {"lock": lock, "library": dict(), "manifest": dict(), "datasets": dict(datasets)}:
-            return bool(lock == LAYOUT) and all(map(_is_of_one, datasets.values()))
+            return bool(lock == LAYOUT) and all(map(_is_dataset_record, datasets.values()))
     return False
 
 
-def _is_of_one(told: Any) -> bool:
-    match told:
+def _is_dataset_record(value: Any) -> bool:
+    match value:
         case {"files": dict(files), "contents": dict(contents)}:
             splits = list(contents.values())
-            return all(isinstance(one, dict) for one in [*files.values(), *splits]) and all(
+            return all(isinstance(part, dict) for part in [*files.values(), *splits]) and all(
                 isinstance(field, dict) for split in splits for field in split.values()
             )
     return False
 
 
-HINT = "If the change was meant, write the lock anew: `tinytorch-datasets provenance --json > {}`."
-
-
-def moved(
+def differences(
     manifest: Manifest,
     lock: Path,
     plans: Mapping[str, Plan],
-    found: Mapping[Path, Digest | OSError],
-    sound: Collection[str],
+    hashed: FileDigests,
+    matching: Collection[str],
     locations: Locations,
 ) -> Iterator[Finding]:
-    """What moved since the lock was written. `found` are the files' digests, `sound` whose files are as declared."""
-    kept = read(lock)
-    tell = partial(Finding, rule="lock", dataset="", path=str(lock), hint=HINT.format(lock.name))
-    now = heading(manifest)
-    headings: tuple[tuple[str, str, Severity], ...] = (
+    """Compare with a lock file. `hashed` are the files' digests, `matching` whose files are as declared."""
+    locked = read(lock)
+    finding = partial(Finding, rule="lock", dataset="", path=str(lock), hint=HINT)
+    now = header(manifest)
+    headers: tuple[tuple[str, str, Severity], ...] = (
         ("manifest", "sha256", "error"),
         ("library", "version", "warning"),
     )
-    for part, key, severity in headings:
-        before, after = kept[part].get(key), now[part][key]
+    for part, key, severity in headers:
+        before, after = locked[part].get(key), now[part][key]
         if before != after:
             what = f"{part} {key} is {after}, locked is {before}"
-            yield tell(what=what, where=f"{manifest.path.name}:1", expected=before, found=after, severity=severity)
-    for name, recorded in kept["datasets"].items():
-        tell = partial(tell, dataset=name)
+            yield finding(what=what, where=f"{manifest.path.name}:1", expected=before, actual=after, severity=severity)
+    for name, recorded in locked["datasets"].items():
+        finding = partial(finding, dataset=name)
         if name not in manifest.datasets:
             guess = nearest(name, manifest.datasets)
-            hint = f"; did it become {guess!r}?" if guess else ""
-            what = f"{name} is locked, and declared no more{hint}"
-            yield tell(what=what, where=f"{manifest.path.name}:1", expected=name)
+            renamed = f"; was it renamed to {guess!r}?" if guess else ""
+            what = f"{name} is locked, but no longer declared{renamed}"
+            yield finding(what=what, where=f"{manifest.path.name}:1", expected=name)
         elif name in plans:
-            yield from _of_one(manifest, plans[name], recorded, found, name in sound, locations, tell)
+            yield from _of_dataset(manifest, plans[name], recorded, hashed, name in matching, locations, finding)
 
 
-def _of_one(
+def _of_dataset(
     manifest: Manifest,
     plan: Plan,
     recorded: Mapping[str, Any],
-    found: Mapping[Path, Digest | OSError],
-    sound: bool,
+    hashed: FileDigests,
+    matches: bool,
     locations: Locations,
-    tell: Any,
+    finding: Any,
 ) -> Iterator[Finding]:
-    if not on_disk(plan):
-        what = f"{plan.name} is locked, and not on disk, so it was not compared"
-        yield tell(what=what, where=plan.where, hint=f"`tinytorch-datasets get {plan.name}`", severity="warning")
+    if not is_on_disk(plan):
+        what = f"{plan.name} is locked, but not on disk, so it was not compared"
+        yield finding(what=what, where=plan.where, hint=f"`tinytorch-datasets get {plan.name}`", severity="warning")
         return
-    now = files(plan, found)
+    now = file_records(plan, hashed)
     for file, before in recorded["files"].items():
         after = now.get(file)
         if after != before:
             what = f"file {file} has sha256\n    {after and after['sha256']}, locked is\n    {before.get('sha256')}"
             line = manifest.where(plan.name, "files", file)
-            yield tell(what=what, where=line, path=str(plan.root / file), expected=before, found=after)
-    if not sound:
-        return  # values of a file that is not the promised one say nothing more
+            yield finding(what=what, where=line, path=str(plan.root / file), expected=before, actual=after)
+    if not matches:
+        return  # values of a file that is not as declared say nothing more
     try:
-        values = contents(plan, locations)
+        values = value_records(plan, locations)
     except DecodeError:
-        return  # told already
+        return  # the audit of the data set reports it
     for split, fields in recorded["contents"].items():
         for field, before in fields.items():
             after = values.get(split, {}).get(field)
             if after != before:
-                what = f"values of {split}.{field} are {_told(after)}, locked are {_told(before)}"
-                yield tell(what=what, where=manifest.where(plan.name, "fields", field), expected=before, found=after)
+                what = f"values of {split}.{field} are {_format(after)}, locked are {_format(before)}"
+                line = manifest.where(plan.name, "fields", field)
+                yield finding(what=what, where=line, expected=before, actual=after)
 
 
-def _told(values: Mapping[str, Any] | None) -> str:
+def _format(values: Mapping[str, Any] | None) -> str:
     if not values:
         return "gone"
     return f"{values.get('dtype')} {values.get('shape')} of sha256\n    {values.get('sha256')}"

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tinytorch_datasets.auditing.findings import DatasetReport, Finding
-from tinytorch_datasets.auditing.lint import files
-from tinytorch_datasets.auditing.local import difference
+from tinytorch_datasets.auditing.lint import walk
+from tinytorch_datasets.auditing.local import compare_file
 from tinytorch_datasets.digests import Step, digest_or_error, digests
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.manifest.yaml_reader import printable
@@ -21,10 +21,10 @@ from tinytorch_datasets.plan import Plan
 HINT = "Run `tinytorch-datasets mirror {}` again: it replaces what is wrong."
 
 
-def audited(
+def audit_mirror(
     manifest: Manifest, plans: Iterable[Plan], folder: Path, *, named: bool, whole: bool, step: Step | None
 ) -> tuple[list[DatasetReport], list[Finding]]:
-    """Every file of the folder against the manifest.
+    """Compare every file of the folder with the manifest.
 
     A data set of which nothing is there is not in this mirror; if it was `named`, that is a finding.
     """
@@ -42,27 +42,27 @@ def audited(
         if any(name in listed or os.path.lexists(folder / name) for name in own):
             wanted[plan.name] = [(file, folder / name) for file, name in zip(plan.files, names, strict=True)]
         elif named:
-            findings.append(_lacking(manifest, plan, folder))
-    found = digests([path for pairs in wanted.values() for _, path in pairs], step)
+            findings.append(_missing(manifest, plan, folder))
+    hashed = digests([path for pairs in wanted.values() for _, path in pairs], step)
     for plan in plans:
         pairs = wanted.get(plan.name, [])
         wrong = [
             finding
             for file, path in pairs
-            for finding in difference(plan, file, path, found[path], hint, siblings=plan.files)
+            for finding in compare_file(plan, file, path, hashed[path], hint, siblings=plan.files)
         ]
         findings += wrong
-        here = [file for file, path in pairs if not isinstance(found[path], OSError)]
+        present = [file for file, path in pairs if not isinstance(hashed[path], OSError)]
         state: Any = "mismatch" if wrong else "ok" if pairs else "not downloaded"
-        rows.append(DatasetReport(plan.name, state, len(here), sum(file.bytes for file in here)))
+        rows.append(DatasetReport(plan.name, state, len(present), sum(file.bytes for file in present)))
         if listed:
-            missing = (file for file in here if f"{plan.folder}/{file.name}" not in listed)
+            missing = (file for file in present if f"{plan.folder}/{file.name}" not in listed)
             findings += [_unlisted(plan.name, folder, f"{plan.folder}/{file.name}", file.where) for file in missing]
-    findings += _copied(manifest, folder, listed)
-    findings += _of_sums(manifest, folder, lines)
+    findings += _audit_manifest_copy(manifest, folder, listed)
+    findings += _audit_sums(manifest, folder, lines)
     if whole:
         declared = {folder / plan.folder / file.name for plan in plans for file in plan.files}
-        findings += _others(manifest, folder, declared | {folder / SUMS, folder / manifest.path.name})
+        findings += _undeclared(manifest, folder, declared | {folder / SUMS, folder / manifest.path.name})
     return rows, findings
 
 
@@ -73,7 +73,7 @@ def _lines(folder: Path) -> list[Listed] | OSError:
         return error
 
 
-def _lacking(manifest: Manifest, plan: Plan, folder: Path) -> Finding:
+def _missing(manifest: Manifest, plan: Plan, folder: Path) -> Finding:
     return Finding(
         rule="file-missing",
         dataset=plan.name,
@@ -81,7 +81,7 @@ def _lacking(manifest: Manifest, plan: Plan, folder: Path) -> Finding:
         path=str(folder / plan.folder),
         where=manifest.where(plan.name),
         expected=len(plan.files),
-        found=0,
+        actual=0,
         hint=f"`tinytorch-datasets mirror {folder} {plan.name}` adds it.",
     )
 
@@ -98,35 +98,37 @@ def _unlisted(dataset: str, folder: Path, name: str, where: str | None) -> Findi
     )
 
 
-def _copied(manifest: Manifest, folder: Path, listed: Collection[str]) -> Iterator[Finding]:
-    """The copy of the manifest."""
+def _audit_manifest_copy(manifest: Manifest, folder: Path, listed: Collection[str]) -> Iterator[Finding]:
+    """Compare the copy of the manifest with the manifest."""
     copy, line = folder / manifest.path.name, f"{manifest.path.name}:1"
-    tell = partial(Finding, dataset="", where=line, hint=HINT.format(folder), path=str(copy), expected=manifest.sha256)
+    finding = partial(
+        Finding, dataset="", where=line, hint=HINT.format(folder), path=str(copy), expected=manifest.sha256
+    )
     digest = digest_or_error(copy)
     if isinstance(digest, OSError):
         gone = isinstance(digest, FileNotFoundError)
-        yield tell(
+        yield finding(
             rule="file-missing", what=f"{copy} is missing" if gone else f"{copy} cannot be read: {digest.strerror}"
         )
         return
     if digest.sha256 != manifest.sha256:
         what = f"{copy} is another manifest: it has sha256\n    {digest.sha256}, this one has\n    {manifest.sha256}"
-        yield tell(rule="file-hash", what=what, found=digest.sha256)
+        yield finding(rule="file-hash", what=what, actual=digest.sha256)
     if listed and manifest.path.name not in listed:
         yield _unlisted("", folder, manifest.path.name, line)
 
 
-def _of_sums(manifest: Manifest, folder: Path, lines: list[Listed] | OSError) -> Iterator[Finding]:
-    """The list of sums, which students check by."""
+def _audit_sums(manifest: Manifest, folder: Path, lines: list[Listed] | OSError) -> Iterator[Finding]:
+    """Check SHA256SUMS, by which students check the files."""
     line = f"{manifest.path.name}:1"
-    tell = partial(Finding, dataset="", where=line, path=str(folder / SUMS), hint=HINT.format(folder))
+    finding = partial(Finding, dataset="", where=line, path=str(folder / SUMS), hint=HINT.format(folder))
     if not lines or isinstance(lines, FileNotFoundError | NotADirectoryError):
         what = f"{folder / SUMS} is missing or empty"
-        yield tell(rule="file-missing", what=what, expected="a line a file")
+        yield finding(rule="file-missing", what=what, expected="a line a file")
         return
     if isinstance(lines, OSError):
         what = f"{folder / SUMS} cannot be read: {lines.strerror}"
-        yield tell(rule="file-missing", what=what, expected="a line a file")
+        yield finding(rule="file-missing", what=what, expected="a line a file")
         return
     declared = {
         f"{manifest.folder(name)}/{file}": (facts.sha256, manifest.where(name, "files", file, "sha256"), name)
@@ -138,20 +140,21 @@ def _of_sums(manifest: Manifest, folder: Path, lines: list[Listed] | OSError) ->
         expected, where, dataset = declared.get(
             name, (manifest.sha256 if name == manifest.path.name else None, line, "")
         )
-        tell_of = partial(tell, dataset=dataset, where=where, expected=expected, found=sha256)
+        of_file = partial(finding, dataset=dataset, where=where, expected=expected, actual=sha256)
         if not name:
             what = f"line {number:,} of {SUMS} is not a sha256, two blanks and a file's path"
-            yield tell(rule="sums", what=what, expected="a line a file")
+            yield finding(rule="sums", what=what, expected="a line a file")
         elif first.setdefault(name, number) != number:
-            what = f"line {number:,} of {SUMS} lists {printable(name)} again; line {first[name]:,} does already"
-            yield tell_of(rule="sums", what=what)
+            what = f"line {number:,} of {SUMS} lists {printable(name)} again, as line {first[name]:,} does"
+            yield of_file(rule="sums", what=what)
         elif sha256 != expected:
-            told = f"{SUMS} lists {printable(name)} with sha256\n    {sha256}, declared is\n    "
-            yield tell_of(rule="file-hash", what=told + (expected or "no such file"))
+            declaration = expected or "no such file"
+            what = f"{SUMS} lists {printable(name)} with sha256\n    {sha256}, declared is\n    {declaration}"
+            yield of_file(rule="file-hash", what=what)
 
 
-def _others(manifest: Manifest, folder: Path, declared: set[Path]) -> Iterator[Finding]:
-    for path in files(folder):
+def _undeclared(manifest: Manifest, folder: Path, declared: set[Path]) -> Iterator[Finding]:
+    for path in walk(folder):
         if path not in declared:
             yield Finding(
                 rule="undeclared",
@@ -160,6 +163,6 @@ def _others(manifest: Manifest, folder: Path, declared: set[Path]) -> Iterator[F
                 path=printable(str(path)),
                 where=f"{manifest.path.name}:1",
                 expected="nothing",
-                found=f"{path.lstat().st_size:,} bytes",
+                actual=f"{path.lstat().st_size:,} bytes",
                 hint="Remove it.",
             )

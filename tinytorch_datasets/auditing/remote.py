@@ -1,7 +1,7 @@
 """Audit of every URL, by HTTP.
 
-Three answers are told apart: as declared; something else, which is an error; and none, or none that means anything,
-which is a bad day of the host or of ours, and says nothing about the file.
+Three answers are told apart: as declared; something else, which is an error; and none, or one that says nothing
+about the file, because the host or this network has a bad day.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
-from tinytorch_datasets.auditing.findings import Finding, ProbeResult
+from tinytorch_datasets.auditing.findings import Finding, ProbeResult, ProbeState
 from tinytorch_datasets.fetch import (
     DEFAULT_RETRY,
     Cancellation,
@@ -31,11 +30,11 @@ from tinytorch_datasets.plan import File, Plan
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES, foreign
 
 AT_ONCE = 8
-# Troubles of the way there: the host said nothing about the file.
+# Failures on the way: the host said nothing about the file.
 ON_THE_WAY = (Kind.NO_NETWORK, Kind.NO_ANSWER)
 
 Known = Mapping[str, Mapping[str, Any]]
-HINT = "Take it out of the manifest, or hint the mirror."
+HINT = "Remove it from the manifest, or repair the mirror."
 
 
 @dataclass(frozen=True)
@@ -49,141 +48,159 @@ class Address:
 
 
 @dataclass
-class Reply:
-    """What came of asking one address: the row for the table, findings, and what to remember of a good answer."""
+class Probe:
+    """What probing one address gave: its row of the report, findings, and what to remember of a good answer."""
 
-    asked: ProbeResult
+    result: ProbeResult
     findings: list[Finding] = field(default_factory=list)
-    seen: dict[str, Any] | None = None
+    validators: dict[str, Any] | None = None
 
 
 def addresses(manifest: Manifest, plan: Plan) -> Iterator[Address]:
-    """Every address of every file of a data set."""
+    """Yield every address of every file of a data set."""
     for file in plan.files:
         for url, where in manifest.addresses(plan.name, file.name):
             yield Address(plan.name, file, url, where)
 
 
-def ask(
-    wanted: Iterable[Address],
+def probe_all(
+    targets: Iterable[Address],
     *,
     deep: bool,
     known: Known,
     retry: RetryPolicy = DEFAULT_RETRY,
-    answered: Callable[[ProbeResult], None] | None = None,
-) -> list[Reply]:
-    """Ask every address, several at once. `deep` reads and hashes what it gives; `known` is what it said before."""
-    replies, stop = [], Cancellation()
+    on_probe: Callable[[ProbeResult], None] | None = None,
+) -> list[Probe]:
+    """Probe every address, several at once.
+
+    `deep` reads and hashes what it serves; `known` has the validators (ETag, date) that it gave before.
+    """
+    probes, stop = [], Cancellation()
     with ThreadPoolExecutor(AT_ONCE, "address") as pool:
         try:
-            for reply in pool.map(lambda address: _Question(address, deep, known, retry, stop).reply(), wanted):
-                replies.append(reply)
-                if answered is not None:
-                    answered(reply.asked)
+            for probe in pool.map(lambda address: _probe(address, deep, known, retry, stop), targets):
+                probes.append(probe)
+                if on_probe is not None:
+                    on_probe(probe.result)
         finally:
             stop.cancel()  # after Ctrl-C nobody waits for the rest
-    return replies
+    return probes
 
 
-class _Question:
-    def __init__(self, address: Address, deep: bool, known: Known, retry: RetryPolicy, stop: Cancellation) -> None:
-        self._address, self._deep, self._known, self._retry = address, deep, known, retry
-        self._stop = stop
-        self._tell = partial(Finding, dataset=address.dataset, path=address.url, where=address.where, hint=HINT)
-
-    def reply(self) -> Reply:
+def _probe(address: Address, deep: bool, known: Known, retry: RetryPolicy, stop: Cancellation) -> Probe:
+    def once() -> Probe:
+        response = Web(address.url, retry, stop).open(0, None)
         try:
-            return with_retries(self._once, self._retry, self._stop)
-        except SourceError as failure:
-            return self._troubled(failure)
-
-    def _troubled(self, failure: SourceError) -> Reply:
-        if isinstance(failure, RetriesExhausted) or failure.kind in ON_THE_WAY:
-            what = f"{self._address.url} could not be asked: {failure.reason}"
-            hint = "Ask again later; if it stays so, the mirror is gone."
-            finding = self._tell(rule="mirror-silent", what=what, found=failure.reason, hint=hint, severity="unknown")
-            return self._replied("no answer", failure.reason, finding)
-        what = f"{self._address.url} does not give the file: {failure.reason}"
-        finding = self._tell(rule="mirror-refuses", what=what, expected="the file", found=failure.reason)
-        return self._replied("mismatch", failure.reason, finding)
-
-    def _once(self) -> Reply:
-        file = self._address.file
-        answer = Web(self._address.url, self._retry, self._stop).open(0, None)
-        try:
-            head = b""
-            while len(head) < min(HEAD_BYTES, file.bytes) and (chunk := next(answer.chunks, b"")):
-                head += chunk
-            if (page := foreign(head, file.name)) is not None:
-                return self._differs(
-                    "mirror-wrong-content", f"gives {page}", f"{file.bytes:,} bytes of {file.name}", page
-                )
-            length = None if answer.encoding else answer.total
-            if length is not None and length != file.bytes:
-                told = f"gives {length:,} bytes, declared are {file.bytes:,}"
-                return self._differs("mirror-length", told, file.bytes, length)
-            if self._deep:
-                return self._hashed(head, answer)
-            if length is None:
-                told = "does not say how long the file is"
-                finding = self._tell(
-                    rule="mirror-mute",
-                    what=f"{self._address.url} {told}",
-                    expected=file.bytes,
-                    hint="`audit --deep` reads it to its end.",
-                    severity="warning",
-                )
-                return self._replied("ok", told, finding)
-            return self._drifted(answer)
+            return _compare(address, response, deep, known.get(address.url))
         finally:
-            answer.close()
+            response.close()
 
-    def _hashed(self, head: bytes, answer: Response) -> Reply:
-        file, digest, came = self._address.file, hashlib.sha256(head), len(head)
-        while came <= file.bytes and (chunk := next(answer.chunks, b"")):
-            digest.update(chunk)
-            came += len(chunk)
-        if came < file.bytes and answer.total == file.bytes:
-            reason = f"the connection ended after {came:,} of {file.bytes:,} bytes"
-            raise TransientError(reason)
-        if came != file.bytes:
-            more = "or more " if came > file.bytes else ""
-            told = f"gives {came:,} bytes {more}, declared are {file.bytes:,}".replace(" ,", ",")
-            return self._differs("mirror-length", told, file.bytes, came)
-        if digest.hexdigest() != file.sha256:
-            told = f"gives bytes of sha256\n    {digest.hexdigest()}, declared is\n    {file.sha256}"
-            return self._differs("mirror-hash", told, file.sha256, digest.hexdigest())
-        return Reply(self._asked("ok", "every byte"), seen=self._seen(answer))
+    try:
+        return with_retries(once, retry, stop)
+    except SourceError as failure:
+        return _failed(address, failure)
 
-    def _drifted(self, answer: Response) -> Reply:
-        """Compare with what the address said when it was last known to be right."""
-        seen, before = self._seen(answer), self._known.get(self._address.url)
-        moved = [key for key in ("etag", "last_modified") if before and before.get(key) not in (None, seen.get(key))]
-        if not moved or before is None:
-            return Reply(self._asked("ok", "length"), seen=seen)
-        # An ETag alone may differ from server to server of one host; the date of the file does not.
-        grave = "last_modified" in moved or not before.get("last_modified")
-        changes = ", ".join(f"{key} was {before[key]!r}, is {seen.get(key)!r}" for key in moved)
-        finding = self._tell(
-            rule="mirror-moved",
-            what=f"{self._address.url} was changed, at the same length: {changes}",
-            expected={key: before[key] for key in moved},
-            found={key: seen.get(key) for key in moved},
-            hint="`audit --deep` reads and hashes it; with --remember it notes what is right now.",
-            severity="error" if grave else "warning",
+
+def _failed(address: Address, failure: SourceError) -> Probe:
+    if isinstance(failure, RetriesExhausted) or failure.kind in ON_THE_WAY:
+        finding = _finding(
+            address,
+            rule="mirror-unreachable",
+            what=f"{address.url} could not be checked: {failure.reason}",
+            actual=failure.reason,
+            hint="Try again later; if it stays so, the mirror is gone.",
+            severity="unknown",
         )
-        return self._replied("mismatch" if grave else "ok", changes, finding)
+        return _result(address, "no answer", failure.reason, finding)
+    what = f"{address.url} does not serve the file: {failure.reason}"
+    finding = _finding(address, rule="mirror-refuses", what=what, expected="the file", actual=failure.reason)
+    return _result(address, "mismatch", failure.reason, finding)
 
-    def _seen(self, answer: Response) -> dict[str, Any]:
-        told = {"etag": answer.headers.get("ETag"), "last_modified": answer.headers.get("Last-Modified")}
-        return {"bytes": self._address.file.bytes, **{key: value for key, value in told.items() if value}}
 
-    def _differs(self, rule: str, told: str, expected: Any, found: Any) -> Reply:
-        finding = self._tell(rule=rule, what=f"{self._address.url} {told}", expected=expected, found=found)
-        return self._replied("mismatch", told.partition("\n")[0], finding)
+def _compare(address: Address, response: Response, deep: bool, before: Mapping[str, Any] | None) -> Probe:
+    """Compare a response with the declaration of the file: its first bytes, its length, with `deep` its sha256."""
+    file, head = address.file, b""
+    while len(head) < min(HEAD_BYTES, file.bytes) and (chunk := next(response.chunks, b"")):
+        head += chunk
+    if (page := foreign(head, file.name)) is not None:
+        expected = f"{file.bytes:,} bytes of {file.name}"
+        return _mismatch(address, "mirror-wrong-content", f"serves {page}", expected, page)
+    length = None if response.encoding else response.total
+    if length is not None and length != file.bytes:
+        what = f"serves {length:,} bytes, declared are {file.bytes:,}"
+        return _mismatch(address, "mirror-length", what, file.bytes, length)
+    if deep:
+        return _compare_hash(address, head, response)
+    if length is None:
+        detail = "does not state the length of the file"
+        finding = _finding(
+            address,
+            rule="mirror-no-length",
+            what=f"{address.url} {detail}",
+            expected=file.bytes,
+            hint="`audit --deep` reads it to its end.",
+            severity="warning",
+        )
+        return _result(address, "ok", detail, finding)
+    return _compare_validators(address, _validators(address, response), before)
 
-    def _replied(self, answer: Any, told: str, finding: Finding) -> Reply:
-        return Reply(self._asked(answer, told), [finding])
 
-    def _asked(self, answer: Any, told: str) -> ProbeResult:
-        return ProbeResult(self._address.dataset, self._address.url, answer, told)
+def _compare_hash(address: Address, head: bytes, response: Response) -> Probe:
+    file, digest, received = address.file, hashlib.sha256(head), len(head)
+    while received <= file.bytes and (chunk := next(response.chunks, b"")):
+        digest.update(chunk)
+        received += len(chunk)
+    if received < file.bytes and response.total == file.bytes:
+        reason = f"the connection ended after {received:,} of {file.bytes:,} bytes"
+        raise TransientError(reason)
+    if received != file.bytes:
+        or_more = " or more" if received > file.bytes else ""
+        what = f"serves {received:,} bytes{or_more}, declared are {file.bytes:,}"
+        return _mismatch(address, "mirror-length", what, file.bytes, received)
+    if digest.hexdigest() != file.sha256:
+        what = f"serves bytes of sha256\n    {digest.hexdigest()}, declared is\n    {file.sha256}"
+        return _mismatch(address, "mirror-hash", what, file.sha256, digest.hexdigest())
+    return Probe(_row(address, "ok", "every byte"), validators=_validators(address, response))
+
+
+def _compare_validators(address: Address, now: dict[str, Any], before: Mapping[str, Any] | None) -> Probe:
+    """Compare ETag and date with those that the address gave when it was last known to be right."""
+    changed = [key for key in ("etag", "last_modified") if before and before.get(key) not in (None, now.get(key))]
+    if not changed or before is None:
+        return Probe(_row(address, "ok", "length"), validators=now)
+    # An ETag alone may differ from server to server of one host; the date of the file does not.
+    grave = "last_modified" in changed or not before.get("last_modified")
+    changes = ", ".join(f"{key} was {before[key]!r}, is {now.get(key)!r}" for key in changed)
+    finding = _finding(
+        address,
+        rule="mirror-changed",
+        what=f"{address.url} was changed, at the same length: {changes}",
+        expected={key: before[key] for key in changed},
+        actual={key: now.get(key) for key in changed},
+        hint="`audit --deep` reads and hashes it; with --remember it notes what is right now.",
+        severity="error" if grave else "warning",
+    )
+    return _result(address, "mismatch" if grave else "ok", changes, finding)
+
+
+def _validators(address: Address, response: Response) -> dict[str, Any]:
+    headers = {"etag": response.headers.get("ETag"), "last_modified": response.headers.get("Last-Modified")}
+    return {"bytes": address.file.bytes, **{key: value for key, value in headers.items() if value}}
+
+
+def _finding(address: Address, **facts: Any) -> Finding:
+    common = {"dataset": address.dataset, "path": address.url, "where": address.where, "hint": HINT}
+    return Finding(**{**common, **facts})
+
+
+def _mismatch(address: Address, rule: str, what: str, expected: Any, actual: Any) -> Probe:
+    finding = _finding(address, rule=rule, what=f"{address.url} {what}", expected=expected, actual=actual)
+    return _result(address, "mismatch", what.partition("\n")[0], finding)
+
+
+def _result(address: Address, state: ProbeState, detail: str, finding: Finding) -> Probe:
+    return Probe(_row(address, state, detail), [finding])
+
+
+def _row(address: Address, state: ProbeState, detail: str) -> ProbeResult:
+    return ProbeResult(address.dataset, address.url, state, detail)

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from tinytorch_datasets.manifest.manifest import Manifest
 
 
-def say(text: str = "", *, err: bool = False, nl: bool = True) -> None:
+def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
     """Write to stdout, or to stderr.
 
-    Once the reader (head, less) has seen enough, nobody hears the rest; what is being done is done all the same, and
-    ends as it would have.
+    After the reader (head, less) has closed the pipe, the rest is dropped; the command goes on, and ends with the same
+    exit code.
 
     Raises:
         StorageError: It goes to a file, and the disk is full.
@@ -40,35 +40,35 @@ def say(text: str = "", *, err: bool = False, nl: bool = True) -> None:
             encoding = stream.encoding or "ascii"
             click.echo(text.encode(encoding, "backslashreplace").decode(encoding), err=err, nl=nl)
     except BrokenPipeError:
-        _deafen(stream)
+        _silence(stream)
     except OSError as error:
-        _deafen(stream)
+        _silence(stream)
         what = f"{'stderr' if err else 'stdout'} cannot be written: {error.strerror}"
-        raise StorageError(what, hint="Make room, or send it elsewhere.", path=Path(stream.name)) from error
+        raise StorageError(what, hint="Free some space, or redirect it elsewhere.", path=Path(stream.name)) from error
 
 
-def say_json(value: Any) -> None:
+def echo_json(value: Any) -> None:
     """Write plain values to stdout as JSON."""
-    say(as_json(value))
+    echo(as_json(value))
 
 
-def _deafen(stream: TextIO) -> None:
-    """Let what is still written go nowhere: Python would complain of it once more at exit."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+def _silence(stream: TextIO) -> None:
+    """Redirect a stream to the null device: Python would complain of the closed pipe once more at exit."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
 
 
-# Whoever meets one of these can hint the manifest or the call; every other error is about the data.
+# Errors of the manifest or of the call; every other error is about the data.
 MISUSE = (errors.ManifestError, errors.LockError, errors.UsageError, errors.UnknownName)
 
-KEPT = "what came so far is kept, and the same command goes on from there"
-NOT_KEPT = "nothing was written, and nothing is kept: the same command begins anew"
+RESUMABLE = "what was downloaded is kept; the same command resumes"
+NOT_RESUMABLE = "nothing was written; the same command starts from the beginning"
 _INTERRUPTED = "tinytorch_datasets.interrupted"
 
 
 class Group(click.Group):
-    """Turns the library's errors into one message on stderr and an exit code."""
+    """A group of commands whose errors become one message on stderr, and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -77,27 +77,25 @@ class Group(click.Group):
         try:
             return super().invoke(ctx)
         except DatasetError as error:
-            say(f"error: {error}", err=True)
+            echo(f"error: {error}", err=True)
             ctx.exit(ExitCode.USAGE if isinstance(error, MISUSE) else ExitCode.MISMATCH)
         except KeyboardInterrupt:
-            say(f"\ninterrupted; {ctx.meta.get(_INTERRUPTED, KEPT)}", err=True)
+            echo(f"\ninterrupted; {ctx.meta.get(_INTERRUPTED, RESUMABLE)}", err=True)
             ctx.exit(ExitCode.INTERRUPTED)
 
 
-def when_interrupted(told: str) -> None:
-    """What an interrupt means from here on to the end of the command, where it is something else than `KEPT`."""
-    click.get_current_context().meta[_INTERRUPTED] = told
+def on_interrupt(message: str) -> None:
+    """Set what Ctrl-C reports from here on to the end of the command, in place of `RESUMABLE`."""
+    click.get_current_context().meta[_INTERRUPTED] = message
 
 
-def with_manifest(command: Callable[..., Any]) -> Callable[..., Any]:
+def manifest_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options --manifest and --home."""
     for option in (
         click.option(
             "--home",
             type=click.Path(path_type=Path),
             metavar="FOLDER",
-            expose_value=False,
-            callback=_as_if_exported,
             help=f"The folder of downloads and decoded arrays, in place of {HOME}",
         ),
         click.option(
@@ -111,30 +109,22 @@ def with_manifest(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def completed(ctx: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
-    """The data sets that begin so, for the shell to complete a name by."""
+def complete_names(ctx: click.Context, _: click.Parameter, prefix: str) -> list[CompletionItem]:
+    """Return the data sets whose names begin so, for the shell."""
     from tinytorch_datasets import api
 
     try:
         known = api.load_manifest(ctx.params.get("manifest")).datasets
     except DatasetError:
         return []
-    return [CompletionItem(name, help=entry.title) for name, entry in known.items() if name.startswith(begun)]
+    return [CompletionItem(name, help=entry.title) for name, entry in known.items() if name.startswith(prefix)]
 
 
-def _as_if_exported(ctx: click.Context, _: click.Parameter, home: Path | None) -> None:
-    """Let everything that a command calls find its folder where it would look for it anyway."""
-    if home is not None:
-        before = os.environ.get(HOME)
-        os.environ[HOME] = os.fspath(home)
-        ctx.call_on_close(lambda: os.environ.pop(HOME) if before is None else os.environ.update({HOME: before}))
-
-
-json_too = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs")
 
 
 def load(manifest: Path | None) -> Manifest:
-    """The manifest that a command works with."""
+    """Load the manifest that a command works with."""
     from tinytorch_datasets import api
 
     return api.load_manifest(manifest)
@@ -142,7 +132,7 @@ def load(manifest: Path | None) -> Manifest:
 
 @contextmanager
 def writing_to(place: Path) -> Iterator[None]:
-    """What is written here was named by the person: where it cannot be, another place is the hint."""
+    """Hint at another place if the one that the user named cannot be written to."""
     try:
         yield
     except StorageError as error:
@@ -155,7 +145,7 @@ def writing_to(place: Path) -> Iterator[None]:
 
 @contextmanager
 def bar(title: str) -> Iterator[Step | None]:
-    """One bar over all bytes to be read, where somebody watches; None elsewhere."""
+    """Draw one bar over all bytes to be read, if stderr is a terminal; else yield None."""
     from tinytorch_datasets.progress import drawn_on, is_watched
 
     if not is_watched(sys.stderr):
@@ -166,6 +156,6 @@ def bar(title: str) -> Iterator[Step | None]:
         task = drawn.add_task(title, total=None)
 
         def step(done: int, in_all: int) -> None:
-            drawn.update(task, total=in_all, completed=done)
+            drawn.update(task, total=in_all, complete_names=done)
 
         yield step

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tinytorch_datasets import pipeline
-from tinytorch_datasets.cli.common import say
+from tinytorch_datasets.api import origin
+from tinytorch_datasets.cli.common import echo
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.manifest.models import FieldEntry
 from tinytorch_datasets.progress import is_terminal, readable
@@ -22,10 +24,10 @@ PIPED_COLUMNS = 200
 NARROWEST_SPLITS = 12  # with which the packaged manifest fits the usual 80 columns
 
 
-def row(manifest: Manifest, name: str) -> dict[str, Any]:
-    """What there is to know of a data set at a glance, in plain values."""
+def row(manifest: Manifest, name: str, home: Path | None = None) -> dict[str, Any]:
+    """Summarize a data set in plain values."""
     entry = manifest.entry(name)
-    root = pipeline.plan_of(manifest, name, pipeline.locations(manifest)).root
+    root = pipeline.plan_of(manifest, name, pipeline.locations(manifest, home)).root
     present = [file for file in entry.files if (root / file).is_file()]
     return {
         "name": name,
@@ -40,69 +42,70 @@ def row(manifest: Manifest, name: str) -> dict[str, Any]:
     }
 
 
-def listed(rows: list[dict[str, Any]]) -> None:
+def print_table(rows: list[dict[str, Any]]) -> None:
     """Print a table of rows: as wide as the terminal, or uncut in a pipe; splits may be on several lines."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     cells = [
         {
-            **{title: one[title] for title in ("name", "status", "format", "sample")},
-            "splits": counts(one["splits"]),
-            "size": readable(one["bytes"]),
-            "on disk": one["on_disk"],
+            **{title: data_set[title] for title in ("name", "status", "format", "sample")},
+            "splits": counts(data_set["splits"]),
+            "size": readable(data_set["bytes"]),
+            "on disk": data_set["on_disk"],
         }
-        for one in rows
+        for data_set in rows
     ]
     widths = []
     for title in ("name", "status", "format", "sample", "splits", "size", "on disk"):
         folds = title == "splits"
-        widths.append(NARROWEST_SPLITS if folds else max(len(title), *(len(one[title]) for one in cells), 0))
+        widths.append(NARROWEST_SPLITS if folds else max(len(title), *(len(cell[title]) for cell in cells), 0))
         table.add_column(title, justify="right" if title == "size" else "left", no_wrap=not folds, min_width=widths[-1])
-    for one in cells:
-        table.add_row(*one.values())
+    for cell in cells:
+        table.add_row(*cell.values())
     console, drawn = canvas()
-    # A name that is cut is no name: on a terminal too narrow for the rest, lines go on in the next one.
+    # A shortened name cannot be typed: on a terminal too narrow for the rest, lines wrap.
     console.width = max(console.width, sum(widths) + 2 * (len(widths) - 1))
     console.print(table)
     for line in drawn.getvalue().splitlines():
-        say(line.rstrip())
+        echo(line.rstrip())
 
 
 def canvas() -> tuple[Console, StringIO]:
-    """A console like stdout, and the text to `say` that comes of what is printed on it."""
+    """Return a console like stdout, and the buffer that it writes to."""
     drawn, watched = StringIO(), is_terminal(sys.stdout)
     columns = None if watched else max(shutil.get_terminal_size().columns, PIPED_COLUMNS)
     return Console(file=drawn, force_terminal=watched, width=columns, highlight=False), drawn
 
 
-def described(manifest: Manifest, name: str) -> None:
-    """Print one entry in full: a label a fact, what is not declared left out."""
-    entry, one = manifest.entry(name), row(manifest, name)
+def print_entry(manifest: Manifest, name: str, home: Path | None = None) -> None:
+    """Print one entry in full, one fact to a label; what is not declared is left out."""
+    entry, summary = manifest.entry(name), row(manifest, name, home)
     facts: list[tuple[str, list[str | None]]] = [
         ("name", [name]),
         ("title", [entry.title]),
         ("about", [entry.description]),
-        ("status", [f"{entry.status}, on disk: {one['on_disk']}"]),
-        ("folder", [shown(one["path"])]),
+        ("status", [f"{entry.status}, on disk: {summary['on_disk']}"]),
+        ("folder", [shown(summary["path"])]),
         ("format", [entry.format, *(f"{key}: {value}" for key, value in entry.options.items())]),
         ("fields", [_field(field, declared) for field, declared in entry.fields.items()]),
         ("classes", [", ".join(manifest.plan(name).classes or ())]),
-        ("splits", [f"{split}: {samples:,} samples" for split, samples in one["splits"].items()]),
+        ("splits", [f"{split}: {samples:,} samples" for split, samples in summary["splits"].items()]),
         ("size", [f"{readable(entry.bytes)} ({entry.bytes:,} bytes)"]),
         ("files", [f"{file.sha256}  {path}" for path, file in entry.files.items()]),
         ("mirrors", [address for address, _ in manifest.addresses(name)]),
-        ("licence", [entry.license]),
+        ("license", [entry.license]),
         ("source", [entry.source]),
         ("cite", [entry.citation]),
         ("used by", list(entry.used_by)),
         ("declared", [manifest.where(name)]),
+        ("provenance", [origin(name, entry, manifest.path, manifest.sha256)]),
     ]
     for label, lines in facts:
         for i, line in enumerate(filter(None, lines)):
-            say(f"{click.style(f'{label if i == 0 else str():<10}', bold=True)}{line}")
+            echo(f"{click.style(f'{label if i == 0 else str():<12}', bold=True)}{line}")
 
 
 def counts(splits: dict[str, int]) -> str:
-    """Split sizes in a line.
+    """Format split sizes as a line.
 
     >>> counts({"train": 60000, "test": 10000})
     'train 60,000, test 10,000'
@@ -115,7 +118,7 @@ def _sample(field: FieldEntry) -> str:
 
 
 def _field(name: str, field: FieldEntry) -> str:
-    told = f"{name}: {field.dtype}"
-    told += f" {list(field.shape)}" if field.shape else ""
-    told += f", {field.range[0]} to {field.range[1]}" if field.range else ""
-    return told + (", one for the whole split" if field.per == "split" else "")
+    text = f"{name}: {field.dtype}"
+    text += f" {list(field.shape)}" if field.shape else ""
+    text += f", {field.range[0]} to {field.range[1]}" if field.range else ""
+    return text + (", one for the whole split" if field.per == "split" else "")

@@ -1,7 +1,7 @@
 """The command line: `tinytorch-datasets` and its commands.
 
-stdout is the answer (and ``--json`` gives it to programs), stderr is the story. Exit 0 all ok, 1 something
-differs or could not be downloaded, 2 the manifest or the call is wrong, 3 only the network failed, 130 interrupted.
+stdout has the result (for programs: ``--json``), stderr the progress and messages. Exit 0 success, 1 data differs or
+cannot be used, 2 the manifest or the call is wrong, 3 only the network failed, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import click
 
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.cli import audit, maintain
-from tinytorch_datasets.cli.common import Group, completed, json_too, load, say, say_json, with_manifest
+from tinytorch_datasets.cli.common import Group, complete_names, echo, echo_json, json_option, load, manifest_options
 
 
 @click.group(
@@ -26,11 +26,11 @@ def main() -> None:
     """Small, hash-checked data sets, declared in one YAML file."""
 
 
-# Commands import what they need when they run: `--help` and a wrong option shall answer at once.
+# Commands import what they need when they run, so that `--help` and a wrong option answer at once.
 @main.command("list")
-@with_manifest
-@json_too
-def list_(manifest: Path | None, as_json: bool) -> None:
+@manifest_options
+@json_option
+def list_(manifest: Path | None, home: Path | None, as_json: bool) -> None:
     """List every data set: format, shape, splits, size, and what is on disk.
 
     \b
@@ -40,41 +40,43 @@ def list_(manifest: Path | None, as_json: bool) -> None:
     from tinytorch_datasets.cli import listing
 
     loaded = load(manifest)
-    rows = [listing.row(loaded, name) for name in loaded.datasets]
+    rows = [listing.row(loaded, name, home) for name in loaded.datasets]
     if as_json:
-        say_json(rows)
+        echo_json(rows)
     else:
-        listing.listed(rows)
+        listing.print_table(rows)
 
 
 @main.command()
-@click.argument("name", shell_complete=completed)
-@with_manifest
-@json_too
-def info(name: str, manifest: Path | None, as_json: bool) -> None:
-    """Show one entry of the manifest in full.
+@click.argument("name", shell_complete=complete_names)
+@manifest_options
+@json_option
+def info(name: str, manifest: Path | None, home: Path | None, as_json: bool) -> None:
+    """Show one entry of the manifest in full, and a line of provenance to cite it by.
 
     \b
       tinytorch-datasets info cifar10
     """
+    from tinytorch_datasets import api
     from tinytorch_datasets.cli import listing
 
     loaded = load(manifest)
     if as_json:
-        entry, row = loaded.entry(name), listing.row(loaded, name)
-        say_json({"name": name, **entry.model_dump(mode="json"), "on_disk": row["on_disk"], "path": row["path"]})
+        entry, row = loaded.entry(name), listing.row(loaded, name, home)
+        facts = {"name": name, **entry.model_dump(mode="json"), "on_disk": row["on_disk"], "path": row["path"]}
+        echo_json({**facts, "provenance": api.origin(name, entry, loaded.path, loaded.sha256)})
     else:
-        listing.described(loaded, name)
+        listing.print_entry(loaded, name, home)
 
 
 @main.command()
-@click.argument("names", nargs=-1, metavar="NAME...", shell_complete=completed)
+@click.argument("names", nargs=-1, metavar="NAME...", shell_complete=complete_names)
 @click.option("--all", "everything", is_flag=True, help="Get every data set of the manifest")
 @click.option("--mirror", metavar="URL_OR_FOLDER", help="Try this before the declared mirrors")
-@click.option("--offline", is_flag=True, default=None, help="Open no socket; say what is missing")
+@click.option("--offline", is_flag=True, default=None, help="Open no socket; report what is missing")
 @click.option("--verify", type=click.Choice(["auto", "always"]), default="auto", help="Hash every byte again: always")
-@with_manifest
-@json_too
+@manifest_options
+@json_option
 def get(
     names: tuple[str, ...],
     everything: bool,
@@ -82,9 +84,10 @@ def get(
     offline: bool | None,
     verify: Any,
     manifest: Path | None,
+    home: Path | None,
     as_json: bool,
 ) -> None:
-    """Fetch, verify and decode data sets; print what arrived and where.
+    """Download, verify and decode data sets; print what they hold and where they are.
 
     \b
       tinytorch-datasets get mnist cifar10
@@ -100,26 +103,28 @@ def get(
         raise click.UsageError(msg)
     wanted = names or tuple(loaded.datasets)
     for name in wanted:
-        loaded.entry(name)  # a wrong name is told before the first byte is fetched
-    arrived = []
+        loaded.entry(name)  # a wrong name is reported before the first byte is downloaded
+    results = []
     for name in wanted:
-        dataset = api.get(name, manifest=loaded, mirror=mirror, offline=offline, verify=verify)
+        dataset = api.get(name, manifest=loaded, home=home, mirror=mirror, offline=offline, verify=verify)
         splits = {split: len(samples) for split, samples in dataset.items()}
-        arrived.append({"name": name, "splits": splits, "path": listing.row(loaded, name)["path"]})
+        results.append({"name": name, "splits": splits, "path": listing.row(loaded, name, home)["path"]})
         if not as_json:
-            say(f"{name}: {listing.counts(splits)}; {shown(arrived[-1]['path'])}")
+            echo(f"{name}: {listing.counts(splits)}; {shown(results[-1]['path'])}")
     if as_json:
-        say_json(arrived)
+        echo_json(results)
 
 
 @main.command()
-@click.argument("name", shell_complete=completed)
+@click.argument("name", shell_complete=complete_names)
 @click.option("--split", metavar="SPLIT", help="Of this split; the first one if left out")
 @click.option("--count", type=click.IntRange(min=1), default=10, show_default=True, help="How many samples")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Another seed, others")
-@with_manifest
-@json_too
-def show(name: str, split: str | None, count: int, seed: int, manifest: Path | None, as_json: bool) -> None:
+@manifest_options
+@json_option
+def show(
+    name: str, split: str | None, count: int, seed: int, manifest: Path | None, home: Path | None, as_json: bool
+) -> None:
     """Show some samples of a data set: pictures drawn, texts and numbers written out.
 
     \b
@@ -130,19 +135,19 @@ def show(name: str, split: str | None, count: int, seed: int, manifest: Path | N
     from tinytorch_datasets.cli import pictures
 
     loaded = load(manifest)
-    dataset = api.get(name, manifest=loaded)
+    dataset = api.get(name, manifest=loaded, home=home)
     samples = pictures.chosen(dataset[split or next(iter(dataset))], count, seed)
     if as_json:
-        say_json(pictures.plain(samples))
+        echo_json(pictures.plain(samples))
     else:
         pictures.show(loaded.entry(name), samples)
 
 
 @main.command()
-@click.argument("name", shell_complete=completed)
-@with_manifest
-@json_too
-def path(name: str, manifest: Path | None, as_json: bool) -> None:
+@click.argument("name", shell_complete=complete_names)
+@manifest_options
+@json_option
+def path(name: str, manifest: Path | None, home: Path | None, as_json: bool) -> None:
     """Print the folder that a data set's files are in.
 
     \b
@@ -150,22 +155,22 @@ def path(name: str, manifest: Path | None, as_json: bool) -> None:
     """
     from tinytorch_datasets.cli import listing
 
-    row = listing.row(load(manifest), name)
+    row = listing.row(load(manifest), name, home)
     if as_json:
-        say_json({key: row[key] for key in ("name", "path", "on_disk")})
+        echo_json({key: row[key] for key in ("name", "path", "on_disk")})
         return
-    say(row["path"])
+    echo(row["path"])
     if row["on_disk"] != "all":
-        say(f"{row['on_disk']} of it is there; `tinytorch-datasets get {name}` fetches it", err=True)
+        echo(f"on disk: {row['on_disk']}; `tinytorch-datasets get {name}` downloads it", err=True)
 
 
 @main.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completed)
-@click.option("--arrays", is_flag=True, help="Free the decoded arrays only, and keep the downloads")
-@with_manifest
-@json_too
-def clean(names: tuple[str, ...], arrays: bool, manifest: Path | None, as_json: bool) -> None:
-    """Free the downloads and decoded arrays, never the shipped bytes.
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_names)
+@click.option("--arrays", is_flag=True, help="Remove the decoded arrays only, and keep the downloads")
+@manifest_options
+@json_option
+def clean(names: tuple[str, ...], arrays: bool, manifest: Path | None, home: Path | None, as_json: bool) -> None:
+    """Remove downloads and decoded arrays, never shipped files.
 
     \b
       tinytorch-datasets clean cifar10
@@ -175,27 +180,27 @@ def clean(names: tuple[str, ...], arrays: bool, manifest: Path | None, as_json: 
     from tinytorch_datasets.progress import readable
 
     loaded = load(manifest)
-    locations = pipeline.locations(loaded)
+    locations = pipeline.locations(loaded, home)
     plans = [pipeline.plan_of(loaded, name, locations) for name in names or tuple(loaded.datasets)]
     spared = pipeline.shipped_files(loaded, locations)
     freed = {plan.name: pipeline.clean(plan, locations, downloads=not arrays, sparing=spared) for plan in plans}
     if as_json:
-        say_json([{"name": name, "bytes": count} for name, count in freed.items()])
+        echo_json([{"name": name, "bytes": count} for name, count in freed.items()])
         return
     for name, count in freed.items():
-        say(f"{name}: {readable(count)} freed")
+        echo(f"{name}: {readable(count)} freed")
 
 
 @main.command("schema")
 def schema_() -> None:
-    """Print the JSON Schema of the manifest, by which editors complete and check it.
+    """Print the JSON Schema of the manifest, for editors that complete and check it.
 
     \b
       tinytorch-datasets schema > datasets.schema.json
     """
     from tinytorch_datasets.manifest import json_schema
 
-    say(json_schema.text(), nl=False)
+    echo(json_schema.text(), nl=False)
 
 
 for command in (
@@ -204,6 +209,6 @@ for command in (
     maintain.update,
     maintain.compile_,
     maintain.mirror,
-    maintain.provenance,
+    maintain.lock,
 ):
     main.add_command(command)

@@ -1,7 +1,8 @@
-"""The commands of maintainers: add, update, compile, mirror, provenance."""
+"""The commands of maintainers: add, update, compile, mirror, lock."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,15 @@ import click
 
 from tinytorch_datasets import progress, settings
 from tinytorch_datasets.cli.common import (
-    NOT_KEPT,
+    NOT_RESUMABLE,
     bar,
-    completed,
-    json_too,
+    complete_names,
+    echo,
+    echo_json,
+    json_option,
     load,
-    say,
-    say_json,
-    when_interrupted,
-    with_manifest,
+    manifest_options,
+    on_interrupt,
     writing_to,
 )
 
@@ -31,11 +32,11 @@ FILE = click.Path(path_type=Path)
 @click.option("--ship", is_flag=True, help="Copy the files to the shipped data")
 @click.option("--mirror", "mirrors", multiple=True, metavar="URL", help="An address to which files' names are appended")
 @click.option("--title", help="What it is, in a line")
-@click.option("--license", "license_", help="Its licence")
+@click.option("--license", "license_", help="Its license")
 @click.option("--source", help="The page of its authors")
 @click.option("--dry-run", is_flag=True, help="Print the entry, and write nothing")
-@with_manifest
-@json_too
+@manifest_options
+@json_option
 def add(
     given: tuple[str, ...],
     name: str | None,
@@ -47,6 +48,7 @@ def add(
     source: str | None,
     dry_run: bool,
     manifest: Path | None,
+    home: Path | None,
     as_json: bool,
 ) -> None:
     """Write the manifest's entry for files: format, hashes, sizes, shapes, splits.
@@ -63,53 +65,54 @@ def add(
     from tinytorch_datasets.cli.listing import counts
     from tinytorch_datasets.report.console import shown
 
-    wanted = []
-    for told in splits:
-        split, equals, pattern = told.partition("=")
+    patterns = []
+    for option in splits:
+        split, equals, pattern = option.partition("=")
         if not (equals and split and pattern):
-            msg = f"--split is SPLIT=PATTERN (test=holdout.csv), not {told!r}"
+            msg = f"--split is SPLIT=PATTERN (test=holdout.csv), not {option!r}"
             raise click.UsageError(msg)
-        wanted.append((split, pattern))
+        patterns.append((split, pattern))
     for mirror in mirrors:
         if not mirror.lower().startswith(("http://", "https://")):
             msg = f"--mirror is an address that starts with https:// or http://, not {mirror!r}"
             raise click.UsageError(msg)
     facts = {"title": title, "license": license_, "source": source}
-    when_interrupted(NOT_KEPT)
-    with progress.usual() as seen:
+    on_interrupt(NOT_RESUMABLE)
+    with progress.usual() as report:
         added = adding.add(
             given,
             manifest=Path(settings.manifest_path(manifest)),
+            home=home,
             name=name,
-            splits=wanted,
+            splits=patterns,
             ship=ship,
             mirrors=list(dict.fromkeys(mirror.rstrip("/") + "/" for mirror in mirrors)),
             facts={key: fact for key, fact in facts.items() if fact is not None},
             dry_run=dry_run,
-            progress=seen,
+            progress=report,
         )
     if as_json:
-        told_of: dict[str, Any] = {"name": added.name, "manifest": str(added.manifest), "line": added.line}
-        told_of |= {"path": str(added.folder), "entry": added.text, "written": added.written}
-        say_json({**told_of, "questions": [question._asdict() for question in added.questions]})
+        result: dict[str, Any] = {"name": added.name, "manifest": str(added.manifest), "line": added.line}
+        result |= {"path": str(added.folder), "entry": added.text, "written": added.written}
+        echo_json({**result, "questions": [question._asdict() for question in added.questions]})
     elif dry_run:
-        say(added.text, nl=False)
+        echo(added.text, nl=False)
     else:
-        said = counts({split: one["samples"] for split, one in added.draft.splits.items()})
-        say(f"{added.name}: {shown(str(added.manifest))}:{added.line}; {added.draft.format}, {said}")
+        sizes = counts({split: declared["samples"] for split, declared in added.draft.splits.items()})
+        echo(f"{added.name}: {shown(str(added.manifest))}:{added.line}; {added.draft.format}, {sizes}")
     for left in added.draft.left_out:
-        say(f"left out: {left}", err=True)
+        echo(f"left out: {left}", err=True)
     for question in added.questions:
-        say(f"{added.manifest.name}:{question.line}: to be answered: {question.text}", err=True)
+        echo(f"{added.manifest.name}:{question.line}: to be filled in: {question.text}", err=True)
 
 
 @click.command()
-@click.argument("name", shell_complete=completed)
-@click.option("--fetch", is_flag=True, help="Download the files anew, instead of taking those on disk")
+@click.argument("name", shell_complete=complete_names)
+@click.option("--fetch", is_flag=True, help="Download the files again, instead of taking those on disk")
 @click.option("--dry-run", is_flag=True, help="Show the difference, and write nothing")
-@with_manifest
-@json_too
-def update(name: str, fetch: bool, dry_run: bool, manifest: Path | None, as_json: bool) -> None:
+@manifest_options
+@json_option
+def update(name: str, fetch: bool, dry_run: bool, manifest: Path | None, home: Path | None, as_json: bool) -> None:
     """Refresh an entry's sizes and hashes after a deliberate change; show the difference.
 
     \b
@@ -118,33 +121,33 @@ def update(name: str, fetch: bool, dry_run: bool, manifest: Path | None, as_json
     """
     from tinytorch_datasets.add import update as updating
 
-    when_interrupted(NOT_KEPT)
+    on_interrupt(NOT_RESUMABLE)
     path = Path(settings.manifest_path(manifest))
-    with progress.usual() as seen:
-        changes = updating.update(name, manifest=path, fetch=fetch, dry_run=dry_run, progress=seen)
+    with progress.usual() as report:
+        changes = updating.update(name, manifest=path, home=home, fetch=fetch, dry_run=dry_run, progress=report)
     if as_json:
-        say_json([{"where": c.where, "key": c.key, "before": c.before, "after": c.after} for c in changes])
+        echo_json([{"where": c.where, "key": c.key, "before": c.before, "after": c.after} for c in changes])
         return
     for change in changes:
-        say(str(change))
+        echo(str(change))
     for other in dict.fromkeys(change.entry for change in changes if change.entry != name):
-        say(f"{other} shares a file: `tinytorch-datasets update {other}` refreshes its digests", err=True)
+        echo(f"{other} shares a file: `tinytorch-datasets update {other}` refreshes its digests", err=True)
     if not changes:
-        say(f"{name}: nothing changed")
+        echo(f"{name}: nothing changed")
     elif dry_run:
-        say("nothing was written", err=True)
+        echo("nothing was written", err=True)
 
 
 @click.command()
 @click.argument("folder", type=FILE)
-@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completed)
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_names)
 @click.option("--from", "source", metavar="URL_OR_FOLDER", help="Try this before the declared mirrors")
 @click.option("--offline", is_flag=True, default=None, help="Copy what is on this computer; open no socket for more")
 @click.option("--serve", is_flag=True, help="Share the folder over HTTP, until Ctrl-C")
 @click.option("--bind", default="0.0.0.0", show_default=True, metavar="ADDRESS", help="The address to serve on")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="The port; 0 for any")
-@with_manifest
-@json_too
+@manifest_options
+@json_option
 def mirror(
     folder: Path,
     names: tuple[str, ...],
@@ -154,11 +157,12 @@ def mirror(
     bind: str,
     port: int,
     manifest: Path | None,
+    home: Path | None,
     as_json: bool,
 ) -> None:
-    """Copy verified files and the manifest to a folder to serve or carry; goes on where it stopped.
+    """Copy verified files and the manifest to a folder to serve or carry; run again, it resumes.
 
-    The folder has SHA256SUMS, for `sha256sum -c`; `audit --mirror` checks it. With --serve, what is printed is
+    The folder has SHA256SUMS, for `sha256sum -c`; `audit --mirror` checks it. With --serve, it prints
     the line that students type.
 
     \b
@@ -171,37 +175,35 @@ def mirror(
 
     loaded = load(manifest)
     for name in names:
-        loaded.entry(name)  # a wrong name is told before the first byte is copied
+        loaded.entry(name)  # a wrong name is reported before the first byte is copied
 
-    def told(one: copying.Mirrored) -> None:
-        line = (
-            f"{one.name}: {plural(one.copied, 'file')} copied, {one.kept} there already, {readable(one.bytes)} in all"
-        )
+    def report(result: copying.Mirrored) -> None:
+        copied = f"{plural(result.copied, 'file')} copied, {result.kept} already there"
         if not as_json:
-            say(line, err=serve)
+            echo(f"{result.name}: {copied}, {readable(result.bytes)} in total", err=serve)
 
     with writing_to(folder):
-        done = copying.mirror(loaded, folder, names, source=source, offline=offline, done=told)
+        done = copying.mirror(loaded, folder, names, home=home, source=source, offline=offline, on_done=report)
     if as_json:
-        say_json([{"name": one.name, "copied": one.copied, "kept": one.kept, "bytes": one.bytes} for one in done])
+        echo_json([dataclasses.asdict(result) for result in done])
     if serve:
         from tinytorch_datasets.mirror import serve as serving
 
         with serving.server(folder.expanduser().absolute(), bind, port) as (httpd, address):
             try:
-                say(f"export {settings.MIRROR}={address}", err=as_json)
-                say("serving until Ctrl-C", err=True)
+                echo(f"export {settings.MIRROR}={address}", err=as_json)
+                echo("serving until Ctrl-C", err=True)
                 httpd.serve_forever(poll_interval=0.2)
             except KeyboardInterrupt:
-                say("\nserved no longer", err=True)
+                echo("\nserver stopped", err=True)
 
 
 @click.command("compile")
-@click.option("--check", is_flag=True, help="Write nothing; exit 1 if it would be something else than is there")
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 if the compiled form is not up to date")
 def compile_(check: bool) -> None:
-    """Write the packaged manifest's compiled form beside it, by which `get` need not read and check the YAML.
+    """Write the packaged manifest's compiled form beside it, so that `get` need not read and check the YAML.
 
-    It counts until the next change of the manifest, or of the package's version; `add` and `update` keep it.
+    It is used until the manifest or the package's version changes; `add` and `update` refresh it.
 
     \b
       tinytorch-datasets compile
@@ -216,39 +218,55 @@ def compile_(check: bool) -> None:
     path = Path(settings.packaged_manifest())
     beside, written = compiled.place(path), pipeline.compile_manifest(path)
     assert beside is not None
-    told = shown(str(beside))
+    name = shown(str(beside))
     if not check:
         with disk.whole_file(beside) as out:
             out.write(written)
-        say(f"{told}: written")
+        echo(f"{name}: written")
         return
     if not beside.exists() or beside.read_bytes() != written:
-        what = f"{told} is not there" if not beside.exists() else f"{told} is not what the manifest says now"
+        what = f"{name} does not exist" if not beside.exists() else f"{name} is not up to date with the manifest"
         raise DatasetError(what, hint="Run `tinytorch-datasets compile`.")
-    say(f"{told}: as the manifest says")
+    echo(f"{name}: up to date")
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completed)
-@with_manifest
-@json_too
-def provenance(names: tuple[str, ...], manifest: Path | None, as_json: bool) -> None:
-    """Say exactly which bytes and values are on disk: a line each to paste, or --json for a lock file.
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_names)
+@click.option(
+    "-o", "--output", type=FILE, metavar="FILE", help="Write to this file; - for stdout  [default: datasets.lock]"
+)
+@manifest_options
+@json_option
+def lock(names: tuple[str, ...], output: Path | None, manifest: Path | None, home: Path | None, as_json: bool) -> None:
+    """Write datasets.lock beside the manifest: the hash of every file and of all values on disk.
+
+    `audit --lock` later reports whatever differs from it, even if the manifest was changed, too.
 
     \b
-      tinytorch-datasets provenance mnist
-      tinytorch-datasets provenance --json > datasets.lock
-      tinytorch-datasets audit --lock datasets.lock
+      tinytorch-datasets lock
+      tinytorch-datasets lock mnist --output mnist.lock
+      tinytorch-datasets audit --lock
     """
-    from tinytorch_datasets.api import origin
     from tinytorch_datasets.auditing import lockfile
+    from tinytorch_datasets.report import as_json as format_json
+    from tinytorch_datasets.report.console import plural, shown
+    from tinytorch_datasets.storage import files as disk
 
-    when_interrupted(NOT_KEPT)
+    on_interrupt(NOT_RESUMABLE)
     loaded = load(manifest)
+    path = output or loaded.path.parent / lockfile.NAME
+    to_stdout = str(path) == "-"
+    if not to_stdout and path.exists():
+        lockfile.refuse_to_replace(path)
     with bar("hashing") as step:
-        record = lockfile.record(loaded, names, step=step)
-    if as_json:
-        say_json(record)
+        record = lockfile.record(loaded, names, home=home, step=step)
+    if to_stdout:
+        echo_json(record)
         return
-    for name in record["datasets"]:
-        say(origin(name, loaded.entry(name), loaded.path, loaded.sha256))
+    with writing_to(path), disk.whole_file(path.absolute()) as out:
+        out.write(format_json(record).encode() + b"\n")
+    locked = list(record["datasets"])
+    if as_json:
+        echo_json({"path": str(path.absolute()), "datasets": locked})
+    else:
+        echo(f"{shown(str(path.absolute()))}: {plural(len(locked), 'data set')}: {', '.join(locked) or 'none'}")

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from tinytorch_datasets.cli.common import say
+from tinytorch_datasets.cli.common import echo
 from tinytorch_datasets.cli.listing import canvas
 from tinytorch_datasets.dataset import Split
 from tinytorch_datasets.manifest.models import Entry, FieldEntry
@@ -54,7 +54,7 @@ def show(entry: Entry, samples: list[Sample]) -> None:
     """Print the samples: pictures side by side, anything else one below the other."""
     console, drawn = canvas()
     _show(entry, samples, console)
-    say(drawn.getvalue(), nl=False)
+    echo(drawn.getvalue(), nl=False)
 
 
 def _show(entry: Entry, samples: list[Sample], console: Console) -> None:

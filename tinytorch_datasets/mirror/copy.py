@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -45,10 +46,11 @@ def mirror(
     folder: Path,
     names: Sequence[str] = (),
     *,
+    home: str | os.PathLike[str] | None = None,
     source: str | None = None,
     offline: bool | None = None,
     progress: Progress | None = None,
-    done: Callable[[Mirrored], None] = lambda mirrored: None,
+    on_done: Callable[[Mirrored], None] = lambda mirrored: None,
 ) -> list[Mirrored]:
     """Copy the verified files of the named data sets (none named means all) to a mirror folder.
 
@@ -61,7 +63,7 @@ def mirror(
         StorageError: The folder cannot be written to, or a file on this computer not be read.
     """
     folder = folder.expanduser().absolute()
-    locations, settings = pipeline.locations(manifest), Settings.from_environment()
+    locations, settings = pipeline.locations(manifest, home), Settings.from_environment()
     plans = [pipeline.plan_of(manifest, name, locations) for name in names or manifest.datasets]
     results = []
     for plan in plans:
@@ -76,8 +78,8 @@ def mirror(
                 progress=progress,
                 dataset=plan.name,
             )
-        results.append(_mirrored(plan, folder))
-        done(results[-1])
+        results.append(_mirror(plan, folder))
+        on_done(results[-1])
     _write(folder / manifest.path.name, manifest.path.read_bytes())
     sums = {f"{plan.folder}/{file.name}": file.sha256 for plan in plans for file in plan.files}
     with writing(folder / SUMS):
@@ -139,7 +141,7 @@ def _is_right(path: Path, file: File) -> bool:
         return False  # and if it cannot be replaced either, that is said then
 
 
-def _mirrored(plan: Plan, folder: Path) -> Mirrored:
+def _mirror(plan: Plan, folder: Path) -> Mirrored:
     copied = kept = 0
     for file in plan.files:
         target = folder / plan.folder / file.name

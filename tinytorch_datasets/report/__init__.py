@@ -1,6 +1,6 @@
 """Reports of an audit, each as its readers take them.
 
-    people      a table and sentences, on a terminal
+    console     a table and sentences, on a terminal
     github      annotations on the manifest's lines, and a summary table
     junit       XML, as test runners write it
     sarif       JSON, as code scanners write it
@@ -16,11 +16,11 @@ from typing import Any
 
 
 def as_json(value: Any) -> str:
-    """Plain values as JSON that every reader takes: numbers it has no words for are told as strings.
+    """Format plain values as JSON that every reader takes: NaN and infinities become strings.
 
-    >>> print(as_json({"found": math.nan}))
+    >>> print(as_json({"actual": math.nan}))
     {
-      "found": "nan"
+      "actual": "nan"
     }
     """
     return json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False)
@@ -28,7 +28,7 @@ def as_json(value: Any) -> str:
 
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
+        return {key: _finite(member) for key, member in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
+        return [_finite(item) for item in value]
     return value if not isinstance(value, float) or math.isfinite(value) else str(value)

@@ -17,16 +17,16 @@ KINDS = {"error": "error", "warning": "warning", "unknown": "warning"}
 
 
 def commands(report: Report, root: Path) -> Iterator[str]:
-    """A workflow command for each finding. Paths are told from `root`, the folder of the checkout."""
+    """Yield a workflow command for each finding. Paths are relative to `root`, the folder of the checkout."""
     for finding in report.findings:
         place = f"file={_property(inside(manifest_of(report, finding), root))},line={finding.line}"
         title = f"{finding.dataset or 'data sets'}: {finding.rule}"
-        told = "\n".join(filter(None, (finding.what, finding.hint)))
-        yield f"::{KINDS[finding.severity]} {place},title={_property(title)}::{_data(told)}"
+        message = "\n".join(filter(None, (finding.what, finding.hint)))
+        yield f"::{KINDS[finding.severity]} {place},title={_property(title)}::{_data(message)}"
 
 
 def summary(report: Report) -> str:
-    """The table for the run's page, in Markdown."""
+    """Format the tables for the run's page, in Markdown."""
     lines = ["## Data sets", "", verdict(report), ""]
     if report.datasets:
         lines += ["| data set | state | files | hashed | samples compared |", "|---|---|---:|---:|---:|"]
@@ -36,19 +36,19 @@ def summary(report: Report) -> str:
         lines.append("")
     if report.addresses:
         lines += ["| address | answer | |", "|---|---|---|"]
-        lines += [f"| {_cell(a.url)} | {a.answer} | {_cell(a.told)} |" for a in report.addresses]
+        lines += [f"| {_cell(a.url)} | {a.state} | {_cell(a.detail)} |" for a in report.addresses]
         lines.append("")
     if report.findings:
-        lines += ["| where | what | expected | found | hint |", "|---|---|---|---|---|"]
+        lines += ["| where | what | expected | actual | hint |", "|---|---|---|---|---|"]
         for f in report.findings:
-            cells = (f.where, f"{f.rule}: {f.what}", f.expected, f.found, f.hint)
+            cells = (f.where, f"{f.rule}: {f.what}", f.expected, f.actual, f.hint)
             lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
         lines.append("")
     return "\n".join(lines) + "\n"
 
 
 def inside(path: str, root: Path) -> str:
-    """A path as it is told from `root`, with forward slashes; as it is if it lies elsewhere."""
+    """Return a path relative to `root`, with forward slashes; unchanged if it lies elsewhere."""
     try:
         return Path(os.path.relpath(path, root)).as_posix() if Path(path).is_relative_to(root) else path
     except ValueError:
@@ -56,7 +56,7 @@ def inside(path: str, root: Path) -> str:
 
 
 def manifest_of(report: Report, finding: Finding) -> str:
-    """The file that a finding's line is in: the manifest, which a report on a mirror folder names by its copy."""
+    """Return the file that a finding's line is in: the manifest, or another file beside it."""
     name = (finding.where or "").rpartition(":")[0]
     path = Path(report.manifest)
     return str(path if not name or path.name == name else path / name)

@@ -1,7 +1,4 @@
-"""An audit's report as JUnit XML: a suite a data set, a case a finding or a pass.
-
-JUnit's XML: a suite a data set, a case a finding or a pass.
-"""
+"""An audit's report as JUnit XML: a suite for each data set, a case for each finding or pass."""
 
 from __future__ import annotations
 
@@ -16,14 +13,14 @@ from tinytorch_datasets.auditing.findings import Finding, Report
 _FORBIDDEN = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF), "?")
 
 
-def written(report: Report) -> bytes:
-    """The report as an XML document."""
+def format_report(report: Report) -> bytes:
+    """Format a report as an XML document."""
     suites = ET.Element("testsuites", name="tinytorch-datasets audit")
     named = {audited.name: audited for audited in report.datasets}
     others = dict.fromkeys(finding.dataset for finding in report.findings if finding.dataset not in named)
     totals = {"tests": 0, "failures": 0, "skipped": 0}
     for name in (*named, *others):
-        found = [finding for finding in report.findings if finding.dataset == name]
+        findings = [finding for finding in report.findings if finding.dataset == name]
         suite = ET.SubElement(suites, "testsuite", name=name or "all data sets")
         case = partial(_case, suite, f"datasets.{name or 'all'}", Counter())
         audited = named.get(name)
@@ -31,11 +28,11 @@ def written(report: Report) -> bytes:
             whole = case(f"is as declared ({audited.state})")
             if audited.state in ("not downloaded", "not checked"):
                 ET.SubElement(whole, "skipped", message=audited.state)
-        for finding in found:
-            _of_finding(case(f"{finding.rule}: {finding.where or finding.path}"), finding, strict=report.strict)
-        for asked in report.addresses:
-            if asked.dataset == name and asked.answer == "ok":
-                case(f"{asked.url} is as declared")
+        for finding in findings:
+            _add_outcome(case(f"{finding.rule}: {finding.where or finding.path}"), finding, strict=report.strict)
+        for probe in report.addresses:
+            if probe.dataset == name and probe.state == "ok":
+                case(f"{probe.url} is as declared")
         counts: dict[str, int] = {
             "tests": len(suite.findall("testcase")),
             "failures": len(suite.findall("testcase/failure")),
@@ -49,22 +46,22 @@ def written(report: Report) -> bytes:
     return b'<?xml version="1.0" encoding="UTF-8"?>\n' + body + b"\n"
 
 
-def _of_finding(case: ET.Element, finding: Finding, *, strict: bool) -> None:
+def _add_outcome(case: ET.Element, finding: Finding, *, strict: bool) -> None:
     fails = finding.severity == "error" or (strict and finding.severity == "warning")
-    told = ET.SubElement(case, "failure" if fails else "skipped", message=_text(finding.what.splitlines()[0]))
+    outcome = ET.SubElement(case, "failure" if fails else "skipped", message=_xml_text(finding.what.splitlines()[0]))
     if fails:
-        told.set("type", finding.rule)
-    facts = {"path": finding.path, "expected": finding.expected, "found": finding.found}
+        outcome.set("type", finding.rule)
+    facts = {"path": finding.path, "expected": finding.expected, "actual": finding.actual}
     lines = [str(finding), *(f"{name}: {fact}" for name, fact in facts.items() if fact is not None)]
-    told.text = _text("\n".join(lines))
+    outcome.text = _xml_text("\n".join(lines))
 
 
-def _case(suite: ET.Element, classname: str, seen: Counter[str], name: str) -> ET.Element:
-    """A case of its own name, for readers tell cases by them: the second of a name is told to be the second."""
-    seen[name] += 1
-    told = name if seen[name] == 1 else f"{name} ({seen[name]})"
-    return ET.SubElement(suite, "testcase", classname=classname, name=_text(told))
+def _case(suite: ET.Element, classname: str, used: Counter[str], name: str) -> ET.Element:
+    """Add a case with a name of its own, by which readers tell cases apart: the second is numbered."""
+    used[name] += 1
+    unique = name if used[name] == 1 else f"{name} ({used[name]})"
+    return ET.SubElement(suite, "testcase", classname=classname, name=_xml_text(unique))
 
 
-def _text(value: Any) -> str:
+def _xml_text(value: Any) -> str:
     return str(value).translate(_FORBIDDEN)

@@ -1,7 +1,4 @@
-"""An audit's report as SARIF 2.1.0: a result a finding, on the manifest's line.
-
-SARIF 2.1.0: a result a finding, on the manifest's line.
-"""
+"""An audit's report as SARIF 2.1.0: a result for each finding, on the manifest's line."""
 
 from __future__ import annotations
 
@@ -22,8 +19,8 @@ LEVELS = {"error": "error", "warning": "warning", "unknown": "note"}
 BASE = "ROOT"
 
 
-def written(report: Report, root: Path) -> bytes:
-    """The report as a SARIF log. Files are told from `root`, the folder of the checkout."""
+def format_report(report: Report, root: Path) -> bytes:
+    """Format a report as a SARIF log. Files are relative to `root`, the folder of the checkout."""
     used = [rule for rule in RULES if any(finding.rule == rule for finding in report.findings)]
     driver = {
         "name": "tinytorch-datasets",
@@ -43,16 +40,17 @@ def written(report: Report, root: Path) -> bytes:
 
 
 def _results(report: Report, root: Path, rules: list[str]) -> Iterator[dict[str, Any]]:
-    seen: Counter[str] = Counter()
+    used: Counter[str] = Counter()
     for finding in report.findings:
-        alike = _fingerprint(finding, root)
-        seen[alike] += 1
-        told = "\n".join(filter(None, (finding.dataset and f"{finding.dataset}: {finding.what}", finding.hint)))
+        fingerprint = _fingerprint(finding, root)
+        used[fingerprint] += 1
+        count = used[fingerprint]
+        message = "\n".join(filter(None, (finding.dataset and f"{finding.dataset}: {finding.what}", finding.hint)))
         yield {
             "ruleId": finding.rule,
             "ruleIndex": rules.index(finding.rule),
             "level": LEVELS[finding.severity],
-            "message": {"text": told or finding.what},
+            "message": {"text": message or finding.what},
             "locations": [
                 {
                     "physicalLocation": {
@@ -61,24 +59,24 @@ def _results(report: Report, root: Path, rules: list[str]) -> Iterator[dict[str,
                     }
                 }
             ],
-            "partialFingerprints": {"finding/v1": alike if seen[alike] == 1 else f"{alike}-{seen[alike]}"},
+            "partialFingerprints": {"finding/v1": fingerprint if count == 1 else f"{fingerprint}-{count}"},
             "properties": {
                 "path": finding.path,
                 "expected": _plain(finding.expected),
-                "found": _plain(finding.found),
+                "actual": _plain(finding.actual),
             },
         }
 
 
 def _artifact(path: str, root: Path) -> dict[str, str]:
-    told = inside(path, root)
-    if told == path and Path(path).is_absolute():
+    relative = inside(path, root)
+    if relative == path and Path(path).is_absolute():
         return {"uri": Path(path).as_uri()}
-    return {"uri": quote(told), "uriBaseId": BASE}
+    return {"uri": quote(relative), "uriBaseId": BASE}
 
 
 def _fingerprint(finding: Finding, root: Path) -> str:
-    """The same finding has the same one when lines move."""
+    """Return an id of a finding that stays the same when lines move."""
     about = [finding.rule, finding.dataset, inside(finding.path, root), str(finding.expected)]
     return hashlib.sha256("\n".join(about).encode()).hexdigest()[:32]
 
