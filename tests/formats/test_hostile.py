@@ -399,12 +399,12 @@ CASES: dict[str, Case] = {
     ),
     # NPZ.
     "npz, not a zip": Case(
-        "npz", lambda: npy(GOOD), "it is not a zip archive, or is cut short: its list of members is missing", good_npz
+        "npz", lambda: npy(GOOD), "it is not a zip archive, or is cut short: its central directory is missing", good_npz
     ),
     "npz, cut short": Case(
         "npz",
         lambda: npz(images=GOOD)[:-9],
-        "it is not a zip archive, or is cut short: its list of members is missing",
+        "it is not a zip archive, or is cut short: its central directory is missing",
         good_npz,
     ),
     "npz, something behind": Case(
@@ -424,7 +424,7 @@ CASES: dict[str, Case] = {
     "npz, fifteen thousand members": Case(
         "npz",
         crowded,
-        "its list of members is 1,290,000 bytes long, the most is 1,048,576",
+        "its central directory is 1,290,000 bytes long, the most is 1,048,576",
         lambda: zipped({f"{n}": b"" for n in range(500)} | {"images.npy": npy(GOOD)}),
     ),
     "npz, encrypted": Case(

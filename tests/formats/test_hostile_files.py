@@ -220,13 +220,13 @@ MORE: dict[str, Case] = {
     "npz, a list that points beyond the end": Case(
         "npz",
         lambda: stored(npy(GOOD))[:-6] + struct.pack("<LH", 2**31, 0),
-        "it is damaged: its list of members is not where it says",
+        "it is damaged: its central directory is not where it says",
         lambda: stored(npy(GOOD)),
     ),
     "npz, a name that the member itself does not have": Case(
         "npz",
         lambda: stored(npy(GOOD)).replace(b"images.npy", b"hidden.npy", 1),
-        "member 'images.npy': its own header says otherwise than the list of members",
+        "member 'images.npy': its own header says otherwise than the central directory",
         lambda: stored(npy(GOOD)),
     ),
     "tar, a folder by the name": Case(

@@ -25,9 +25,10 @@ from tests.helpers.yardstick import soon
 from tinytorch_datasets.errors import DecodeError, UnsafePickle
 from tinytorch_datasets.readers.pickle import machine as pickle_machine
 from tinytorch_datasets.readers.pickle.load import BYTES_BESIDE, globals_of, load
-from tinytorch_datasets.readers.pickle.machine import Machine, Run
-from tinytorch_datasets.readers.pickle.numpy_globals import ALLOWED, Refused
+from tinytorch_datasets.readers.pickle.machine import Machine
+from tinytorch_datasets.readers.pickle.numpy_globals import ALLOWED, UnsafeGlobal
 from tinytorch_datasets.readers.pickle.opcodes import BadPickle
+from tinytorch_datasets.readers.pickle.runs import Run
 
 GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("*.pkl"))
 FILE = Path("some.pkl")
@@ -244,7 +245,7 @@ class TestUnsafe:
         )
         assert caught.value.names == names
         assert not list(tmp_path.iterdir())
-        assert set(sys.modules) - modules <= {"pickletools"}
+        assert set(sys.modules) - modules <= {"encodings.raw_unicode_escape"}
 
     def test_the_marker_would_appear(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The hostile pickles above are real: `pickle` runs them."""
@@ -482,8 +483,8 @@ class TestRuns:
         machine = Machine(read, most, allowed - BYTES_BESIDE)
         try:
             result = repr(machine.run())
-        except (BadPickle, Refused) as error:
-            names = machine.names_after(error) if isinstance(error, Refused) else ()
+        except (BadPickle, UnsafeGlobal) as error:
+            names = machine.list_refused() if isinstance(error, UnsafeGlobal) else ()
             return str(error), names
         return result, machine.allowance.left, machine._left, repr(machine._memo)
 

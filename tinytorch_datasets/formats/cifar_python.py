@@ -23,8 +23,8 @@ from tinytorch_datasets.formats import (
 )
 from tinytorch_datasets.plan import Block, Column, Split
 from tinytorch_datasets.readers import tar
-from tinytorch_datasets.readers.arrays import allow
-from tinytorch_datasets.readers.pickle.load import array, as_text, entry, instructions, load_dict, spare
+from tinytorch_datasets.readers.arrays import check_within_declared
+from tinytorch_datasets.readers.pickle.load import array, as_text, entry, load_dict, max_extra_bytes, max_instructions
 
 PIXELS = 3 * 32 * 32
 # What CIFAR-10 and CIFAR-100 call the labels of a batch, each with what they call the list of their names.
@@ -112,7 +112,7 @@ def cifar_python(splits: Sequence[Split], *, labels: str = "labels") -> Iterator
     batches = _batches(splits)
     for path, name, read in _pickles(splits):
         batch = batches[path][name]
-        most = instructions(batch.samples)
+        most = max_instructions(batch.samples)
         loaded = load_dict(read, path, most=most, declared=batch.declared_bytes, member=name)
         for column in batch.split.columns.values():
             yield Block(column, batch.start, _values(column, batch, loaded, name, path, labels))
@@ -139,7 +139,7 @@ def _batches(splits: Sequence[Split]) -> dict[Path, dict[str, Batch]]:
             )
         pixels = sum(c.nbytes for c in split.columns.values() if not _is_labels(c)) // len(split.members)
         declared = max(pixels, share * PIXELS)
-        most = declared + spare(share)
+        most = declared + max_extra_bytes(share)
         for number, member in enumerate(split.members):
             if member in found.setdefault(path, {}):
                 reason = f"member {member!r} is declared for {found[path][member].split.name} and for {split.name}"
@@ -168,5 +168,5 @@ def _values(column: Column, batch: Batch, loaded: dict[Any, Any], name: str, pat
         raise ContentError(
             path, reason, aspect="shape", expected=column.shape, actual=values.shape[1:], column=str(column)
         )
-    allow(column, values.dtype, values.shape, path, whose)
+    check_within_declared(column, values.dtype, values.shape, path, whose)
     return values

@@ -23,8 +23,8 @@ from tinytorch_datasets.formats import (
 )
 from tinytorch_datasets.plan import TEXT as TEXT_DTYPE
 from tinytorch_datasets.plan import Block, Column, Split
-from tinytorch_datasets.readers.arrays import allow
-from tinytorch_datasets.readers.pickle.load import array, as_text, entry, instructions, load_dict, spare
+from tinytorch_datasets.readers.arrays import check_within_declared
+from tinytorch_datasets.readers.pickle.load import array, as_text, entry, load_dict, max_extra_bytes, max_instructions
 from tinytorch_datasets.readers.stream import Stream, opened
 
 # How many bytes a byte of an array may take: protocol 2 of Python 3 spells it as UTF-8, protocol 0 as \u0000.
@@ -80,7 +80,7 @@ def pickled(splits: Sequence[Split]) -> Iterator[Block]:
     """
     for path, columns in _columns(splits).items():
         with _opened(path, columns) as (stream, declared):
-            loaded = load_dict(stream.some, path, most=instructions(_samples(columns)), declared=declared)
+            loaded = load_dict(stream.some, path, most=max_instructions(_samples(columns)), declared=declared)
         for column in columns:
             yield Block(column, 0, _values(column, loaded))
 
@@ -90,7 +90,7 @@ def _opened(path: Path, columns: Sequence[Column]) -> Iterator[tuple[Stream, int
     """A pickle's bytes, at most as many as its fields may take, and how many bytes it declares."""
     fields, on_disk = sum(column.nbytes for column in columns), path.stat().st_size
     # The size on disk is declared itself: arrays that nobody asked for may stand beside the others.
-    limits = [max(spelled * fields + spare(_samples(columns)), on_disk) for spelled in (BINARY, TEXT)]
+    limits = [max(spelled * fields + max_extra_bytes(_samples(columns)), on_disk) for spelled in (BINARY, TEXT)]
     with opened(path, limit=limits[0], promise=f"its declared fields take {fields:,}") as stream:
         begun = stream.some(1)
         if begun != PROTO:
@@ -121,7 +121,7 @@ def _values(column: Column, loaded: dict[Any, Any]) -> np.ndarray | list[str]:
     if values.dtype.kind in "SU":
         reason = f"{whose} holds text, {column} is declared as {column.dtype}"
         raise ContentError(path, reason, aspect="dtype", expected=column.dtype, actual="str", column=str(column))
-    allow(column, values.dtype, values.shape, path, whose)
+    check_within_declared(column, values.dtype, values.shape, path, whose)
     return values
 
 

@@ -39,7 +39,7 @@ _ITEM = re.compile(
 def array(column: Column, stream: Stream) -> Iterator[Block]:
     """Blocks of the NPY array that the stream holds."""
     dtype, shape, by_columns = _header(stream)
-    allow(column, dtype, shape, stream.path, _whose(stream))
+    check_within_declared(column, dtype, shape, stream.path, _whose(stream))
     # One dimension has the same order either way.
     read = fortran if by_columns and len(shape) > 1 else rows
     yield from read(column, stream, dtype, shape, "its body")
@@ -136,20 +136,20 @@ def not_plain(path: Path, text: str, whose: str) -> DecodeError:
     return DecodeError(path, f"{whose} has dtype {text!r}, which is not a plain number")
 
 
-def spelled(dtype: np.dtype, shape: tuple[int, ...]) -> str:
+def format_array_type(dtype: np.dtype, shape: tuple[int, ...]) -> str:
     """A dtype and a shape as one short phrase.
 
-    >>> spelled(np.dtype(">u2"), (3, 2))
+    >>> format_array_type(np.dtype(">u2"), (3, 2))
     'uint16 (3, 2)'
     """
     return f"{dtype.newbyteorder('=').name} {shape}"
 
 
-def allow(column: Column, dtype: np.dtype, shape: tuple[int, ...], path: Path, whose: str) -> None:
+def check_within_declared(column: Column, dtype: np.dtype, shape: tuple[int, ...], path: Path, whose: str) -> None:
     """Refuse an array of more samples or more bytes than the column declares, before it is allocated."""
     if column.is_text:
         reason = f"{whose} holds numbers, {column} is declared as text"
-        actual = spelled(dtype, shape)
+        actual = format_array_type(dtype, shape)
         raise ContentError(path, reason, aspect="dtype", expected="str", actual=actual, column=str(column))
     if not shape:
         reason = f"{whose} is a single value, not a row of samples"
@@ -159,7 +159,7 @@ def allow(column: Column, dtype: np.dtype, shape: tuple[int, ...], path: Path, w
         raise DecodeError(path, reason)
     declared, declared_dtype = (column.count, *column.shape), np.dtype(column.dtype)
     if shape[0] > column.count or _extent(shape, dtype) > _extent(declared, declared_dtype):
-        expected, actual = spelled(declared_dtype, declared), spelled(dtype, shape)
+        expected, actual = format_array_type(declared_dtype, declared), format_array_type(dtype, shape)
         reason = f"{whose} is {actual}, more than {column} declares: {expected}"
         aspect = _aspect(column, dtype, shape)
         raise ContentError(path, reason, aspect=aspect, expected=expected, actual=actual, column=str(column))

@@ -22,7 +22,7 @@ END, END_64, LOCATOR_64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 ENTRY, LOCAL = b"PK\x01\x02", b"PK\x03\x04"
 STORED, DEFLATED = 0, 8
 ENCRYPTED = 0x1 | 0x40 | 0x2000
-LONGEST_LIST = 1 << 20
+MAX_DIRECTORY_BYTES = 1 << 20
 LONGEST_COMMENT = 1 << 16
 FULL_16, FULL_32 = 0xFFFF, 0xFFFFFFFF  # "see the ZIP64 field"
 
@@ -56,7 +56,7 @@ class Zip:
                 raise DecodeError(path, f"member {entry.name!r} overlaps another")
             free = entry.offset + 30 + entry.packed
         if free > list_at:
-            raise DecodeError(path, "its last member overlaps the list of members")
+            raise DecodeError(path, "its last member overlaps the central directory")
 
     def member(self, name: str, known_as: str, names: Iterable[str]) -> Stream:
         """The bytes of one member; `known_as` and `names` are for the error when there is none."""
@@ -71,13 +71,13 @@ class Zip:
         self._file.seek(entry.offset)
         header = self._file.read(30)
         if len(header) < 30 or header[:4] != LOCAL:
-            stream.fail("its own header is not where the list of members says")
+            stream.fail("its own header is not where the central directory says")
         named, extra = struct.unpack("<HH", header[26:30])
         method = struct.unpack("<H", header[8:10])[0]
         said = self._file.read(named)
         self._file.seek(extra, 1)
         if method != entry.method or said != _raw(entry):
-            stream.fail("its own header says otherwise than the list of members")
+            stream.fail("its own header says otherwise than the central directory")
         return Stream(self.path, _Unpacked(stream, self._file, entry).read, member=name, size=entry.size)
 
     def _list(self) -> tuple[list[Entry], int]:
@@ -87,25 +87,27 @@ class Zip:
         tail = self._file.read()
         at = tail.rfind(END)
         if at < 0 or len(tail) - at < 22:
-            raise DecodeError(self.path, "it is not a zip archive, or is cut short: its list of members is missing")
+            raise DecodeError(self.path, "it is not a zip archive, or is cut short: its central directory is missing")
         _, disk, first_disk, _, count, size, offset, comment = struct.unpack("<4s4H2LH", tail[at : at + 22])
         if at + 22 + comment != len(tail):
             raise DecodeError(self.path, "something follows the end of the zip archive")
         if count == FULL_16 or FULL_32 in (size, offset):
             locator = tail[at - 20 : at] if at >= 20 else b""
             if locator[:4] != LOCATOR_64:
-                raise DecodeError(self.path, "it is damaged: its ZIP64 list of members is missing")
+                raise DecodeError(self.path, "it is damaged: its ZIP64 central directory is missing")
             self._file.seek(min(struct.unpack("<Q", locator[8:16])[0], length))
             record = self._file.read(56)
             if len(record) < 56 or record[:4] != END_64:
-                raise DecodeError(self.path, "it is damaged: its ZIP64 list of members is missing")
+                raise DecodeError(self.path, "it is damaged: its ZIP64 central directory is missing")
             disk, first_disk, _, count, size, offset = struct.unpack("<LL4Q", record[16:56])
         if disk or first_disk:
             raise DecodeError(self.path, "it is one part of a zip archive in several parts")
-        if size > LONGEST_LIST:
-            raise DecodeError(self.path, f"its list of members is {size:,} bytes long, the most is {LONGEST_LIST:,}")
+        if size > MAX_DIRECTORY_BYTES:
+            raise DecodeError(
+                self.path, f"its central directory is {size:,} bytes long, the most is {MAX_DIRECTORY_BYTES:,}"
+            )
         if offset + size > tail_at + at:
-            raise DecodeError(self.path, "it is damaged: its list of members is not where it says")
+            raise DecodeError(self.path, "it is damaged: its central directory is not where it says")
         self._file.seek(offset)
         entries = list(self._entries(self._file.read(size)))
         if len(entries) != count:
@@ -116,7 +118,7 @@ class Zip:
         at = 0
         while at < len(data):
             if data[at : at + 4] != ENTRY or len(data) - at < 46:
-                raise DecodeError(self.path, "it is damaged: its list of members is broken")
+                raise DecodeError(self.path, "it is damaged: its central directory is broken")
             flags, method = struct.unpack("<HH", data[at + 8 : at + 12])
             crc, packed, size, named, extra, comment = struct.unpack("<LLLHHH", data[at + 16 : at + 34])
             offset = struct.unpack("<L", data[at + 42 : at + 46])[0]
@@ -125,7 +127,7 @@ class Zip:
                 data[at + 46 + named : at + 46 + named + extra], sum(n == FULL_32 for n in (size, packed, offset))
             )
             if big is None:
-                raise DecodeError(self.path, "it is damaged: a ZIP64 size is missing in its list of members")
+                raise DecodeError(self.path, "it is damaged: a ZIP64 size is missing in its central directory")
             size, packed, offset = (next(big) if n == FULL_32 else n for n in (size, packed, offset))
             at += 46 + named + extra + comment
             yield Entry(raw.decode("utf-8", "backslashreplace"), flags, method, crc, packed, size, offset)
@@ -149,7 +151,7 @@ def _raw(entry: Entry) -> bytes:
 
 
 class _Unpacked:
-    """The bytes of one member, its length and checksum held against what the list of members says."""
+    """The bytes of one member, its length and checksum held against what the central directory says."""
 
     def __init__(self, stream: Stream, file: BinaryIO, entry: Entry) -> None:
         self._stream, self._file, self._entry = stream, file, entry

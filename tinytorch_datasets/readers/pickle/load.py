@@ -1,6 +1,6 @@
 """`load` and `load_dict`: the arrays that a pickle holds, nothing run.
 
-A pickle is a program, so it is not given to `pickle`, which would run it: `_pickle_machine` reads it, and knows
+A pickle is a program, so it is not given to `pickle`, which would run it: `machine` reads it, and knows
 containers, numbers, text and NumPy's arrays, and nothing else.
 """
 
@@ -15,11 +15,20 @@ import numpy as np
 from tinytorch_datasets.errors import DecodeError, UnsafePickle, did_you_mean
 from tinytorch_datasets.readers.arrays import whole_numbers
 from tinytorch_datasets.readers.pickle.machine import BYTES_BESIDE, KEYS, Machine
-from tinytorch_datasets.readers.pickle.names import globals_of
-from tinytorch_datasets.readers.pickle.numpy_globals import Allowance, Refused
-from tinytorch_datasets.readers.pickle.opcodes import BadPickle, Spelled
+from tinytorch_datasets.readers.pickle.numpy_globals import Allowance, UnsafeGlobal
+from tinytorch_datasets.readers.pickle.opcodes import BadPickle, Latin1Text
 
-__all__ = ["BYTES_BESIDE", "array", "as_text", "entry", "globals_of", "instructions", "load", "load_dict", "spare"]
+__all__ = [
+    "BYTES_BESIDE",
+    "array",
+    "as_text",
+    "entry",
+    "globals_of",
+    "load",
+    "load_dict",
+    "max_extra_bytes",
+    "max_instructions",
+]
 
 # What a pickle holds besides its declared fields: a file name, a second label, and its own instructions.
 BYTES_BESIDE_A_SAMPLE = 256
@@ -32,13 +41,13 @@ LEAVES = (*KEYS, np.ndarray, np.generic)
 PLAIN = frozenset(KEYS)
 
 
-def spare(samples: int) -> int:
-    """How many bytes a pickle of so many samples may have beside those of its declared fields."""
+def max_extra_bytes(samples: int) -> int:
+    """Return how many bytes a pickle of so many samples may have beside those of its declared fields."""
     return BYTES_BESIDE_A_PICKLE + BYTES_BESIDE_A_SAMPLE * samples
 
 
-def instructions(samples: int) -> int:
-    """How many instructions a pickle of so many samples may have."""
+def max_instructions(samples: int) -> int:
+    """Return how many instructions a pickle of so many samples may have."""
     return INSTRUCTIONS_A_PICKLE + INSTRUCTIONS_A_SAMPLE * samples
 
 
@@ -59,13 +68,40 @@ def load(data: Data, path: Path, *, most: int, declared: int | None = None, memb
     machine = Machine(data, most, declared)
     try:
         return _only_data(machine.run(), machine.allowance)
-    except Refused as refused:
-        names = machine.names_after(refused)
+    except UnsafeGlobal:
+        names = machine.list_refused()
         reason = f"{inside}the pickle asks for {', '.join(names)}, which no array of numbers needs; nothing was run"
         raise UnsafePickle(path, reason, names=names) from None
     except BadPickle as error:
         reason = f"{inside}the pickle is not sound: {error}"
         raise DecodeError(path, reason) from error
+
+
+def globals_of(pickle: Path | bytes | bytearray | Callable[[int], bytes]) -> tuple[str, ...]:
+    """Return the names that a pickle asks for, in the order they first appear; it is not loaded.
+
+    `pickle` is a file, the bytes themselves, or a function that reads at most so many of them.
+
+    >>> globals_of(b"cos\\nsystem\\n(S'true'\\ntR.")
+    ('os.system',)
+
+    Raises:
+        DecodeError: It is not a sound pickle, or asks for more than a thousand names.
+    """
+    if isinstance(pickle, Path):
+        with pickle.open("rb") as file:
+            return _globals_of(file.read, pickle)
+    return _globals_of(pickle, Path("<bytes>"))
+
+
+def _globals_of(data: Data, path: Path) -> tuple[str, ...]:
+    machine = Machine(data, 0, 0)
+    try:
+        machine.list_names()
+    except BadPickle as error:
+        reason = f"the pickle is not sound: {error}"
+        raise DecodeError(path, reason) from error
+    return tuple(machine.names)
 
 
 def load_dict(data: Data, path: Path, *, most: int, declared: int | None = None, member: str = "") -> dict[Any, Any]:
@@ -139,7 +175,7 @@ def _only_data(result: Any, allowance: Allowance) -> Any:
                 continue  # as nearly all are: the labels and the names of a hundred thousand samples
             if type(value) is not tuple:
                 for key, inner in list(value.items()) if type(value) is dict else enumerate(value):
-                    if type(inner) is Spelled:
+                    if type(inner) is Latin1Text:
                         allowance.spend(len(inner.raw))
                         value[key] = inner.raw.decode("latin-1")
             left.extend(value.values() if type(value) is dict else value)

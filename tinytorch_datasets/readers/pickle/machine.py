@@ -1,13 +1,12 @@
 """The pickle machine: instructions carried out on plain data, within limits.
 
-The labels and file names of a data set are numbers, short texts and memos by the hundred thousand. One by one each
-would take a dozen calls. So what is certain to be right is done in one loop, and paid for as it goes; where anything
-else comes, or the allowance or the count does not reach, the loop stops before it and the machine goes on.
-
 A pickle is a program. This is a machine of its own for it, that knows containers, numbers, text and NumPy's
 arrays, and has no instruction that imports, calls or looks up anything: the names in a pickle are keys of a table
-(`_pickled_arrays.ALLOWED`), and nothing else. What it makes is bounded: it is read piece by piece, instructions are
+(`numpy_globals.ALLOWED`), and nothing else. What it makes is bounded: it is read piece by piece, instructions are
 counted, and every byte that is made of them is paid for beforehand.
+
+The machine records the names that it meets. From the first that is refused on, and where only names are wanted, it
+makes nothing any more: it follows the stack as far as needed to know which texts become names.
 """
 
 from __future__ import annotations
@@ -16,87 +15,35 @@ import codecs
 import itertools
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from types import FunctionType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tinytorch_datasets.errors import DatasetError
 from tinytorch_datasets.readers.pickle import opcodes
-from tinytorch_datasets.readers.pickle.names import UNSAFE, named_after, spelled
-from tinytorch_datasets.readers.pickle.numpy_globals import ALLOWED, Allowance, Dtype, Refused, set_array_state
-from tinytorch_datasets.readers.pickle.opcodes import PROTOCOLS, BadPickle, Spelled, instructions, joined, source
-
-# What CPython takes for what an instruction makes, at most: an empty container, a number that is not kept ready, a
-# slot of a dict that is growing. A reference takes 8, and 8 more while a list is copied.
-COSTS = {
-    **dict.fromkeys((b"(", b"]", b"}", b"l", b"d"), 72),
-    **dict.fromkeys((b"\x85", b"\x86", b"\x87", b"t"), 72),
-    **dict.fromkeys((b"I", b"L", b"J", b"M", b"G", b"F", b"\x8a", b"\x8b"), 48),
-    **dict.fromkeys((b"S", b"V", b"T", b"U", b"X", b"B", b"C", b"\x8c", b"\x8d", b"\x8e", b"\x96"), 64),
-    **dict.fromkeys((b"q", b"r", b"p", b"\x94"), 144),
-    **dict.fromkeys((b"s", b"u", b"R"), 144),
-}
-REFERENCE = 16
-
-# BININT1, SHORT_BINSTRING, SHORT_BINUNICODE, and BINPUT, LONG_BINPUT and MEMOIZE, which cost the same.
-NUMBER, BYTES, TEXT, PUT, LONG_PUT, MEMOIZE = b"KU\x8cqr\x94"
-LONGEST = 2 + 255
-
-
-class Run(NamedTuple):
-    """How many bytes were read, how many instructions they were, and what these cost."""
-
-    read: int
-    steps: int
-    cost: int
-
-
-def run(buffer: bytes, at: int, stack: list[Any], memo: dict[int, Any], most: int, left: int) -> Run:
-    """Carry out the instructions that begin at `at`: at most so many, that cost no more than is left.
-
-    >>> stack, memo = [], {}
-    >>> run(b"K\\x07U\\x02hiq\\x01e" + bytes(LONGEST), 0, stack, memo, 1000, 1000), stack, memo
-    (Run(read=8, steps=3, cost=226), [7, b'hi'], {1: b'hi'})
-    """
-    here, end = at, len(buffer) - LONGEST  # what begins before is there as a whole
-    steps, spare = 0, left
-    push = stack.append
-    a_number, a_text, a_memo = REFERENCE, COSTS[b"U"], COSTS[b"q"]
-    while here < end and steps < most:
-        code = buffer[here]
-        if code == NUMBER and spare >= a_number:
-            push(buffer[here + 1])
-            spare -= a_number
-            here += 2
-        elif code == BYTES and spare >= a_text + (length := buffer[here + 1]):
-            push(buffer[here + 2 : here + 2 + length])
-            spare -= a_text + length
-            here += 2 + length
-        elif code == TEXT and spare >= a_text + (length := buffer[here + 1]):
-            raw = buffer[here + 2 : here + 2 + length]
-            if not raw.isascii():
-                break
-            push(raw.decode("ascii"))
-            spare -= a_text + length
-            here += 2 + length
-        elif code == PUT and stack and spare >= a_memo:
-            memo[buffer[here + 1]] = stack[-1]
-            spare -= a_memo
-            here += 2
-        elif code == LONG_PUT and stack and spare >= a_memo:
-            memo[int.from_bytes(buffer[here + 1 : here + 5], "little")] = stack[-1]
-            spare -= a_memo
-            here += 5
-        elif code == MEMOIZE and stack and spare >= a_memo:
-            memo[len(memo)] = stack[-1]
-            spare -= a_memo
-            here += 1
-        else:
-            break
-        steps += 1
-    return Run(here - at, steps, left - spare)
-
+from tinytorch_datasets.readers.pickle.numpy_globals import (
+    ALLOWED,
+    Allowance,
+    Dtype,
+    UnsafeGlobal,
+    global_name,
+    set_array_state,
+)
+from tinytorch_datasets.readers.pickle.opcodes import (
+    EFFECTS,
+    PROTOCOLS,
+    STACK_ONLY,
+    TEXT_ENCODINGS,
+    UNSAFE,
+    BadPickle,
+    Latin1Text,
+    instructions,
+    joined,
+    source,
+)
+from tinytorch_datasets.readers.pickle.runs import COSTS, REFERENCE, run
 
 # What a pickle's labels, file names and containers may take in memory beside its arrays.
 BYTES_BESIDE = 40 << 20
@@ -109,9 +56,21 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 KEYS = (str, bytes, int, float, bool, type(None))
 
+# Reading names alone is linear in the file; these bound its memory too.
+MOST_INSTRUCTIONS = 1_000_000
+BYTES_FOR_NAMES = 256 << 20
+MOST_NAMES, MOST_SHOWN = 1000, 20
+
+UNKNOWN = object()  # what stands on the stack for a value that is not made
+
 
 class Machine:
-    """The stack, the memo and the instructions. `run` gives what is left on the stack in the end."""
+    """The stack, the memo and the instructions.
+
+    `run` returns what is left on the stack in the end, `list_names` reads on for the names alone. `names` are those
+    that were met, as `global_name` writes them, in the order they first appear; `refused` are those of them that no
+    array needs.
+    """
 
     def __init__(self, data: bytes | bytearray | Callable[[int], bytes], most: int, declared: int) -> None:
         self._left = most
@@ -120,6 +79,9 @@ class Machine:
         self._stack: list[Any] = []
         self._below: list[list[Any]] = []
         self._memo: dict[int, Any] = {}
+        self._names_only = False
+        self.names: dict[str, None] = {}
+        self.refused: dict[str, None] = {}
 
     def run(self) -> Any:
         most = self._left
@@ -134,8 +96,11 @@ class Machine:
                 break
             try:
                 if (step := _STEPS.get(code)) is None:
-                    raise Refused(_way_out(code, argument))
+                    raise self._unsafe_instruction(code, argument)
                 step(self, argument)
+            except UnsafeGlobal as refused:
+                self.refused[refused.name] = None
+                raise
             except (IndexError, KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
                 msg = f"at byte {at:,}, instruction {code!r} does not fit what came before"
                 raise BadPickle(msg) from error
@@ -146,6 +111,8 @@ class Machine:
 
     def _gather(self, code: bytes, pieces: Iterator[bytes]) -> Any:
         """One argument, each piece of it paid for before the next is read."""
+        if self._names_only:
+            return opcodes.beginning(pieces)
         spend = self.allowance.spend
         first, second = next(pieces, b""), next(pieces, None)
         if second is None:
@@ -153,7 +120,7 @@ class Machine:
             return first
         every = itertools.chain((first, second), pieces)
         if code not in _LONG_TEXTS:
-            return joined(code, _paid(every, spend))
+            return joined(code, _charged(every, spend))
         try:
             return _LONG_TEXTS[code](every, spend)
         except DatasetError:
@@ -169,10 +136,71 @@ class Machine:
         self.allowance.spend(done.cost)
         return done.read
 
-    def names_after(self, refused: Refused) -> tuple[str, ...]:
-        """What was refused, and what else the rest of the pickle asks for."""
-        self._left = 0  # nothing more is carried out
-        return named_after(refused.name, self._steps, [*self._below, self._stack], self._memo)
+    def list_names(self, shown: int = MOST_NAMES) -> None:
+        """Read to the end, or until so many names are refused, and make nothing on the way.
+
+        Raises:
+            BadPickle: It is damaged, or asks for too many names. Those before that are recorded.
+        """
+        self._names_only, self._left, self.allowance = True, MOST_INSTRUCTIONS, Allowance(BYTES_FOR_NAMES)
+        for at, code, argument in self._steps:
+            self.allowance.spend(COSTS.get(code, REFERENCE))
+            self._left -= 1
+            if self._left < 0:
+                msg = f"it has more than {MOST_INSTRUCTIONS:,} instructions"
+                raise BadPickle(msg)
+            if code == b"." or len(self.refused) >= shown:
+                self._steps.close()
+                break
+            try:
+                self._follow(code, argument)
+            except (IndexError, KeyError, ValueError) as error:
+                msg = f"at byte {at:,}, instruction {code!r} does not fit what came before"
+                raise BadPickle(msg) from error
+
+    def list_refused(self) -> tuple[str, ...]:
+        """Return what was refused, and what else the rest of the pickle asks for, as far as it can be read."""
+        with suppress(BadPickle, DatasetError):
+            self.list_names(MOST_SHOWN)
+        return tuple(self.refused)
+
+    def _follow(self, code: bytes, argument: Any) -> None:
+        """Do to the stack and the memo what an instruction does, but make nothing except texts."""
+        if code in STACK_ONLY:
+            _STEPS[code](self, argument)
+            return
+        if code in TEXT_ENCODINGS:
+            self.push(opcodes.short_text(code, argument))
+            return
+        if code in (b"c", b"i"):
+            self._meet(*(part.decode("utf-8", "backslashreplace") for part in argument))
+        elif code == b"\x93":
+            name, module = self._stack[-1], self._stack[-2]
+            self._meet(_name_part(module), _name_part(name))
+        elif code in UNSAFE:
+            self._meet("pickle", UNSAFE[code].format(argument))
+        takes, gives = EFFECTS.get(code, (0, True))
+        if takes is None:
+            self.to_mark()
+        else:
+            for _ in range(takes):
+                self._stack.pop()
+        if gives:
+            self.push(UNKNOWN)
+
+    def _meet(self, module: str | None, name: str | None) -> None:
+        shown = global_name(module, name)
+        self.names[shown] = None
+        if (module, name) not in ALLOWED:
+            self.refused[shown] = None
+        if len(self.names) > MOST_NAMES:
+            msg = f"it asks for more than {MOST_NAMES:,} names"
+            raise BadPickle(msg)
+
+    def _unsafe_instruction(self, code: bytes, argument: Any) -> UnsafeGlobal:
+        """Return the refusal of an instruction that no data needs, once its effect on the stack is followed."""
+        self._follow(code, argument)
+        return UnsafeGlobal(next(reversed(self.refused), f"instruction {code!r}"))
 
     def push(self, value: Any) -> None:
         self._stack.append(value)
@@ -279,14 +307,17 @@ class Machine:
         self._memo[key] = self._stack[-1]
 
     def named(self, module: Any, name: Any) -> None:
+        self._meet(module, name)
         if (module, name) not in ALLOWED:
-            raise Refused(spelled(module, name))
+            self.push(UNKNOWN)
+            raise UnsafeGlobal(global_name(module, name))
         self.push(ALLOWED[module, name])
 
     def stack_global(self, _: Any) -> None:
         name, module = self._stack.pop(), self._stack.pop()
         if type(name) is not str or type(module) is not str:
-            raise Refused(spelled(*(part if type(part) is str else None for part in (module, name))))
+            self.push(UNKNOWN)
+            raise UnsafeGlobal(global_name(_name_part(module), _name_part(name)))
         self.named(module, name)
 
     def reduce(self, _: Any) -> None:
@@ -294,7 +325,8 @@ class Machine:
         # Only functions of the table can be on the stack: nothing else puts one there.
         if type(function) is not FunctionType or type(args) is not tuple:
             raise TypeError
-        self.push(function(self.allowance, args))
+        self.push(UNKNOWN)  # for what follows, should it be refused
+        self._stack[-1] = function(self.allowance, args)
 
     def build(self, _: Any) -> None:
         state, target = self._stack.pop(), self._stack[-1]
@@ -306,15 +338,15 @@ class Machine:
             raise TypeError
 
 
-def _paid(pieces: Iterator[bytes], spend: Callable[[int], None]) -> Iterator[bytes]:
+def _charged(pieces: Iterator[bytes], spend: Callable[[int], None]) -> Iterator[bytes]:
     for piece in pieces:
         spend(len(piece))
         yield piece
 
 
-# StringArray longer than a piece, which become what they spell as they come.
-_LONG_TEXTS: dict[bytes, Callable[[Iterator[bytes], Callable[[int], None]], Spelled | str]] = {
-    b"S": lambda pieces, spend: Spelled(opcodes.quoted(pieces, spend)),
+# Texts longer than a piece, which become what they spell as they come.
+_LONG_TEXTS: dict[bytes, Callable[[Iterator[bytes], Callable[[int], None]], Latin1Text | str]] = {
+    b"S": lambda pieces, spend: Latin1Text(opcodes.quoted(pieces, spend)),
     b"V": opcodes.raw_unicode,
     **dict.fromkeys((b"X", b"\x8d"), opcodes.utf8),
 }
@@ -363,10 +395,6 @@ _STEPS: dict[bytes, _Step] = {
 }
 
 
-def _way_out(code: bytes, argument: Any) -> str:
-    """What an instruction asks for that no data needs."""
-    if code in UNSAFE:
-        return spelled("pickle", UNSAFE[code].format(argument))
-    if code == b"i":
-        return spelled(*(part.decode("utf-8", "backslashreplace") for part in argument))
-    return f"instruction {code!r}"
+def _name_part(value: Any) -> str | None:
+    value = value.decode("utf-8", "backslashreplace") if type(value) is bytes else value
+    return value if type(value) is str else None

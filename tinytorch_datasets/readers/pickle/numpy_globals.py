@@ -13,10 +13,10 @@ from typing import Any, NoReturn
 import numpy as np
 
 from tinytorch_datasets.readers.arrays import MOST_DIMENSIONS, plain, turned
-from tinytorch_datasets.readers.pickle.opcodes import BadPickle, Spelled
+from tinytorch_datasets.readers.pickle.opcodes import LONGEST_NAME, BadPickle, Latin1Text
 
 
-class Refused(Exception):
+class UnsafeGlobal(Exception):
     """The pickle asks for something that no array of plain numbers needs. `name` is what."""
 
     def __init__(self, name: str) -> None:
@@ -51,22 +51,27 @@ class Dtype:
 
     def set_state(self, state: Any) -> None:
         """(3, byte order, sub-dtype, names, fields, item size, alignment, flags), and from 4 on metadata."""
-        if type(state) is not tuple or len(state) not in (8, 9) or not _is(state[0], 3, 4) or self.value is not None:
-            _odd("the state of a dtype")
-        order = _text(state[1])
+        if (
+            type(state) is not tuple
+            or len(state) not in (8, 9)
+            or not _equals_any(state[0], 3, 4)
+            or self.value is not None
+        ):
+            _not_as_numpy_writes("the state of a dtype")
+        order = _text_of(state[1])
         if any(part is not None for part in state[2:5]) or len(state) == 9:
-            _refuse(f"numpy.dtype {self._code!r} with fields, a sub-array or metadata")
+            _raise_unsafe(f"numpy.dtype {self._code!r} with fields, a sub-array or metadata")
         self.value = plain((order if order in ("<", ">", "|") else "?") + self._code, strings=True)
         if self.value is None:
-            _odd("the byte order of a dtype")
+            _not_as_numpy_writes("the byte order of a dtype")
 
 
 def _dtype(allowance: Allowance, args: tuple[Any, ...]) -> Dtype:
-    if len(args) != 3 or not _is(args[1], 0, False) or not _is(args[2], 1, True):
-        _odd("the arguments of numpy.dtype")
-    code = _text(args[0])
+    if len(args) != 3 or not _equals_any(args[1], 0, False) or not _equals_any(args[2], 1, True):
+        _not_as_numpy_writes("the arguments of numpy.dtype")
+    code = _text_of(args[0])
     if code[:1] in ("<", ">", "|", "=") or plain(code, strings=True) is None:
-        _refuse(f"numpy.dtype {code!r}")
+        _raise_unsafe(f"numpy.dtype {code!r}")
     return Dtype(code)
 
 
@@ -77,19 +82,24 @@ def _reconstruct(allowance: Allowance, args: tuple[Any, ...]) -> np.ndarray:
         or args[0] is not NdarrayType
         or type(args[1]) is not tuple
         or len(args[1]) != 1
-        or not _is(args[1][0], 0)
-        or not _is(args[2], b"b", "b")
+        or not _equals_any(args[1][0], 0)
+        or not _equals_any(args[2], b"b", "b")
     ):
-        _odd("the arguments of _reconstruct")
+        _not_as_numpy_writes("the arguments of _reconstruct")
     return np.empty((0,), np.int8)
 
 
 def set_array_state(array: np.ndarray, state: Any, allowance: Allowance) -> None:
     """(1, shape, dtype, whether the first axis is innermost, bytes): what NumPy writes for ndarray.__setstate__."""
     if array.dtype != np.int8 or array.shape != (0,):
-        _odd("an array whose state is set twice")
-    if type(state) is not tuple or len(state) != 5 or not _is(state[0], 1) or not _is(state[3], 0, 1, False, True):
-        _odd("the state of an array")
+        _not_as_numpy_writes("an array whose state is set twice")
+    if (
+        type(state) is not tuple
+        or len(state) != 5
+        or not _equals_any(state[0], 1)
+        or not _equals_any(state[3], 0, 1, False, True)
+    ):
+        _not_as_numpy_writes("the state of an array")
     dtype, shape = _checked(state[2], state[1], state[4])
     # NumPy keeps the bytes that are there, if they are in its order and not few.
     if not dtype.isnative or len(state[4]) <= 1000 or type(state[4]) is not bytes:
@@ -99,8 +109,8 @@ def set_array_state(array: np.ndarray, state: Any, allowance: Allowance) -> None
 
 def _frombuffer(allowance: Allowance, args: tuple[Any, ...]) -> np.ndarray:
     # Protocol 5, from NumPy 1.16: (bytes, dtype, shape, order), and from NumPy 2.3 the order of axes for "K".
-    if len(args) not in (4, 5) or not _is(args[3], "C", "F", "K"):
-        _odd("the arguments of _frombuffer")
+    if len(args) not in (4, 5) or not _equals_any(args[3], "C", "F", "K"):
+        _not_as_numpy_writes("the arguments of _frombuffer")
     dtype, shape = _checked(args[1], args[2], args[0])
     if not dtype.isnative:
         allowance.spend(len(args[0]))
@@ -109,22 +119,22 @@ def _frombuffer(allowance: Allowance, args: tuple[Any, ...]) -> np.ndarray:
         return flat.reshape(shape, order=args[3])
     axes = args[4] if len(args) == 5 else None
     if type(axes) is not tuple or not all(type(a) is int for a in axes) or sorted(axes) != list(range(len(shape))):
-        _odd("the order of axes in _frombuffer")
+        _not_as_numpy_writes("the order of axes in _frombuffer")
     return flat.reshape(shape).transpose(axes)
 
 
 def _scalar(allowance: Allowance, args: tuple[Any, ...]) -> Any:
     if len(args) != 2:
-        _odd("the arguments of scalar")
+        _not_as_numpy_writes("the arguments of scalar")
     dtype, _ = _checked(args[0], (), args[1])
     return np.frombuffer(args[1], dtype)[0]
 
 
 def _encode(allowance: Allowance, args: tuple[Any, ...]) -> bytes:
     # Python 3 spells bytes this way under protocols 0 to 2, which have no instruction for them.
-    if len(args) != 2 or not isinstance(args[0], str | Spelled) or not _is(args[1], "latin1", "latin-1"):
-        _odd("the arguments of _codecs.encode")
-    if isinstance(args[0], Spelled):
+    if len(args) != 2 or not isinstance(args[0], str | Latin1Text) or not _equals_any(args[1], "latin1", "latin-1"):
+        _not_as_numpy_writes("the arguments of _codecs.encode")
+    if isinstance(args[0], Latin1Text):
         return args[0].raw
     allowance.spend(len(args[0]))
     try:
@@ -136,7 +146,7 @@ def _encode(allowance: Allowance, args: tuple[Any, ...]) -> bytes:
 
 def _bytes(allowance: Allowance, args: tuple[Any, ...]) -> bytes:
     if args:
-        _odd("the arguments of bytes")
+        _not_as_numpy_writes("the arguments of bytes")
     return b""
 
 
@@ -160,18 +170,32 @@ ALLOWED: dict[tuple[str, str], Callable[[Allowance, tuple[Any, ...]], Any] | typ
 }
 
 
+def global_name(module: str | None, name: str | None) -> str:
+    """Return a global as people write it, with a colon before a name that has dots itself.
+
+    >>> global_name("os", "system"), global_name("numpy", "core.multiarray._reconstruct"), global_name("os", None)
+    ('os.system', 'numpy:core.multiarray._reconstruct', 'os.<computed>')
+    """
+    sign = ":" if "." in (name or "") else "."
+    return sign.join("<computed>" if part is None or part == "" else _shortened(part) for part in (module, name))
+
+
+def _shortened(part: str) -> str:
+    return part if len(part) <= LONGEST_NAME else f"{part[:LONGEST_NAME]}..."
+
+
 def _checked(dtype: Any, shape: Any, raw: Any) -> tuple[np.dtype, tuple[int, ...]]:
     """The dtype and shape, once the bytes are known to be exactly theirs."""
     if type(dtype) is not Dtype or dtype.value is None:
-        _odd("the dtype of an array")
+        _not_as_numpy_writes("the dtype of an array")
     if type(shape) is not tuple or len(shape) > MOST_DIMENSIONS or not all(type(d) is int and d >= 0 for d in shape):
-        _odd("the shape of an array")
+        _not_as_numpy_writes("the shape of an array")
     if type(raw) not in (bytes, bytearray):
         # A list here is how NumPy writes the elements of an object array.
-        _refuse("an array whose values are not bytes")
+        _raise_unsafe("an array whose values are not bytes")
     # A zero among the dimensions does not excuse the others: NumPy refuses (0, 2**62) as too big itself.
     if math.prod(max(d, 1) for d in shape) * dtype.value.itemsize >= 2**40:
-        _odd("the shape of an array")
+        _not_as_numpy_writes("the shape of an array")
     nbytes = math.prod(shape) * dtype.value.itemsize
     if nbytes != len(raw):
         msg = f"an array of {nbytes:,} bytes is promised, {len(raw):,} are there"
@@ -182,24 +206,24 @@ def _checked(dtype: Any, shape: Any, raw: Any) -> tuple[np.dtype, tuple[int, ...
     return dtype.value, shape
 
 
-def _is(value: Any, *options: Any) -> bool:
+def _equals_any(value: Any, *options: Any) -> bool:
     """Whether it is one of these, of the same type: an array would answer == with an array."""
     return any(type(value) is type(option) and value == option for option in options)
 
 
-def _text(value: Any) -> str:
+def _text_of(value: Any) -> str:
     """What NumPy writes as str, which under Python 2 comes as bytes."""
     if type(value) is bytes:
         return value.decode("latin-1")
     if type(value) is not str:
-        _odd("what should be text")
+        _not_as_numpy_writes("what should be text")
     return value
 
 
-def _refuse(name: str) -> NoReturn:
-    raise Refused(name)
+def _raise_unsafe(name: str) -> NoReturn:
+    raise UnsafeGlobal(name)
 
 
-def _odd(what: str) -> NoReturn:
+def _not_as_numpy_writes(what: str) -> NoReturn:
     msg = f"NumPy writes {what} otherwise"
     raise BadPickle(msg)

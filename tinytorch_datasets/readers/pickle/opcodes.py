@@ -25,7 +25,7 @@ LONGEST_ESCAPE = 10
 Spend = Callable[[int], None]
 
 
-class Spelled:
+class Latin1Text:
     """A long text of latin-1 characters, kept as the bytes that it most likely spells."""
 
     def __init__(self, raw: bytes) -> None:
@@ -42,12 +42,12 @@ def quoted(pieces: Iterator[bytes], spend: Spend) -> bytes:
     return out.getvalue()
 
 
-def raw_unicode(pieces: Iterator[bytes], spend: Spend) -> Spelled | str:
+def raw_unicode(pieces: Iterator[bytes], spend: Spend) -> Latin1Text | str:
     """The text of a line of protocol 0."""
     return _narrow((piece.decode("raw_unicode_escape") for piece in _whole_escapes(pieces, _RAW)), spend)
 
 
-def utf8(pieces: Iterator[bytes], spend: Spend) -> Spelled | str:
+def utf8(pieces: Iterator[bytes], spend: Spend) -> Latin1Text | str:
     """The text of bytes in UTF-8."""
 
     def texts() -> Iterator[str]:
@@ -59,7 +59,7 @@ def utf8(pieces: Iterator[bytes], spend: Spend) -> Spelled | str:
     return _narrow(texts(), spend)
 
 
-def _narrow(texts: Iterator[str], spend: Spend) -> Spelled | str:
+def _narrow(texts: Iterator[str], spend: Spend) -> Latin1Text | str:
     """The bytes if all characters are latin-1, else the text, which may take four bytes a character, and twice that."""
     out = io.BytesIO()
     for text in texts:
@@ -74,7 +74,7 @@ def _narrow(texts: Iterator[str], spend: Spend) -> Spelled | str:
             return "".join(parts)
         spend(len(raw))
         out.write(raw)
-    return Spelled(out.getvalue())
+    return Latin1Text(out.getvalue())
 
 
 def _unquoted(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -160,6 +160,42 @@ BARE = frozenset(
     bytes([code]) for code in b"(02NRabd}el]ostu)Q1" + b"\x81\x85\x86\x87\x88\x89" + b"\x8f\x90\x91\x92\x93\x94\x97\x98"
 )
 STOP = b"."
+
+LONGEST_NAME = 256  # of what is shown of a name
+
+# Instructions that reach outside the pickle without a name.
+UNSAFE = {
+    b"P": "a persistent id",
+    b"Q": "a persistent id",
+    b"\x82": "extension code {}",
+    b"\x83": "extension code {}",
+    b"\x84": "extension code {}",
+    b"\x97": "a buffer outside the pickle",
+    b"\x98": "a buffer outside the pickle",
+}
+
+# What is followed as it is carried out, where only names are wanted.
+STACK_ONLY = frozenset(
+    (b"(", b"0", b"1", b"q", b"r", b"p", b"\x94", b"h", b"j", b"g", b"\x85", b"\x86", b"\x87", b"\x80", b"\x95")
+)
+
+# What the bytes of a text are in, where it may be part of a name.
+TEXT_ENCODINGS = {
+    b"V": "raw_unicode_escape",
+    **dict.fromkeys((b"S", b"T", b"U", b"X", b"\x8c", b"\x8d", b"B", b"C", b"\x8e", b"\x96"), "utf-8"),
+}
+
+# How many values any other instruction takes off the stack (None: all up to the mark), and whether it puts one there.
+EFFECTS: dict[bytes, tuple[int | None, bool]] = {
+    **dict.fromkeys((b"R", b"\x81", b"\x93"), (2, True)),
+    b"\x92": (3, True),
+    b"Q": (1, True),
+    **dict.fromkeys((b"b", b"a"), (1, False)),
+    b"s": (2, False),
+    **dict.fromkeys((b"t", b"l", b"d", b"o", b"i", b"\x91"), (None, True)),
+    **dict.fromkeys((b"e", b"u", b"\x90"), (None, False)),
+    b"\x98": (0, False),
+}
 
 # Numbers, short texts and memos, which come in runs.
 RUNS = frozenset((b"K", b"U", b"\x8c", b"q", b"r", b"\x94"))
@@ -252,6 +288,23 @@ def joined(code: bytes, pieces: Iterator[bytes]) -> bytes:
     whole.write(second)
     whole.writelines(pieces)
     return whole.getvalue()
+
+
+def beginning(pieces: Iterator[bytes]) -> bytes:
+    """Return what is enough of an argument to know a name by; the rest is read and let go."""
+    kept = next(pieces, b"")
+    for _ in pieces:
+        pass
+    return kept
+
+
+def short_text(code: bytes, raw: Any) -> str | None:
+    """Return the text that an instruction pushes, if it could be part of a name, else None."""
+    if type(raw) is not bytes or len(raw) > LONGEST_NAME:
+        return None
+    if code == b"S":
+        raw = raw[1:-1]
+    return str(raw, TEXT_ENCODINGS[code], "backslashreplace")
 
 
 def source(data: bytes | bytearray | Callable[[int], bytes]) -> Source:
