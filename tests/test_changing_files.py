@@ -62,7 +62,7 @@ def five(tmp_path: Path) -> Path:
 
 def fresh(manifest: Path, home: str | Path | None = None) -> Dataset:
     """What a new process would get: nothing is remembered from an earlier call."""
-    api._held.clear()
+    api._entries.clear()
     return get("d", manifest=manifest, home=home)
 
 
@@ -89,15 +89,15 @@ class TestTheManifest:
     def test_a_disk_that_takes_one_name_for_another(self, five: Path) -> None:
         """As those of macOS and Windows do with capitals: names are exact all the same."""
         fresh(five)
-        (receipt,) = five.parent.rglob("entries/*.json")
-        receipt.with_name(receipt.name.replace("d-", "D-")).symlink_to(receipt)
+        (entry,) = five.parent.rglob("entries/*.json")
+        entry.with_name(entry.name.replace("d-", "D-")).symlink_to(entry)
 
         with pytest.raises(UnknownName):
             get("D", manifest=five)
 
 
 def test_a_home_of_two_names_is_warm_by_both(five: Path, tmp_path: Path) -> None:
-    """Each has a receipt of its own."""
+    """Each has a cache entry of its own."""
     (tmp_path / "link").symlink_to(tmp_path / "real", target_is_directory=True)
     (tmp_path / "real").mkdir()
     for name in ("real", "link", "real", "link"):
@@ -271,7 +271,7 @@ class TestBroughtFiles:
                     file.seek(-len(last), os.SEEK_END)
                     file.write(last)
 
-        api._held.clear()
+        api._entries.clear()
         return get("d", manifest=manifest, mirror=str(manifest.parent / "datasets"), progress=write)
 
     def test_changed_while_others_are_on_their_way(self, two: Path) -> None:

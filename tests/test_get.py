@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -317,7 +319,7 @@ class TestWrongBytes:
             stream.seek(-2, os.SEEK_END)
             stream.write(b"?")
         new = path.stat()
-        for kept in [*home.rglob("stat/*.json"), *home.rglob("entries/*.json")]:
+        for kept in [*home.rglob("digests.json"), *home.rglob("entries/*.json")]:
             text = kept.read_text().replace(str(old.st_mtime_ns), str(new.st_mtime_ns))
             kept.write_text(text.replace(str(old.st_ctime_ns), str(new.st_ctime_ns)))
 
@@ -393,6 +395,11 @@ class TestWrongContents:
         assert not list(home.rglob("*.npy"))
 
 
+def inodes_of_arrays(home: Path) -> dict[Path, int]:
+    """The inode of each decoded array: another one, where an array was written again."""
+    return {path: path.stat().st_ino for path in (home / ".cache" / "arrays").rglob("*.npy")}
+
+
 class TestTheCache:
     """A changed manifest or a changed file never meets an old array."""
 
@@ -448,34 +455,49 @@ class TestTheCache:
 
         assert list(get("tinytalks").train.questions) == expected
 
-    def test_arrays_that_were_carried_elsewhere_are_hashed_and_not_decoded(self, flowers: Path, home: Path) -> None:
-        """On a stick every stamp is another; the arrays are those that were written."""
-        get("flowers", manifest=flowers)
-        for path in (home / ".cache" / "arrays").rglob("*.npy"):
-            os.utime(path, ns=(0, 0))
-        inodes = {path: path.stat().st_ino for path in (home / ".cache" / "arrays").rglob("*.npy")}
-        get("flowers", manifest=flowers)
+    def test_arrays_that_were_carried_elsewhere_are_compared_with_declared_digests(self, home: Path) -> None:
+        """On a stick every signature is another; the arrays that have the declared digests are not decoded again."""
+        get("tinydigits")
+        shutil.copytree(home, home.with_name("stick"))
+        inodes = inodes_of_arrays(home.with_name("stick"))
+        get("tinydigits", home=home.with_name("stick"))
 
-        assert {path: path.stat().st_ino for path in (home / ".cache" / "arrays").rglob("*.npy")} == inodes
+        assert inodes_of_arrays(home.with_name("stick")) == inodes
 
-    def test_forged_stamps_of_an_array_do_not_pass_where_every_byte_is_read(self, flowers: Path, home: Path) -> None:
-        """ "auto" trusts stamps; "always" reads, and decodes again what is not what was written."""
+    def test_arrays_that_were_carried_elsewhere_are_decoded_where_no_digest_is_declared(
+        self, flowers: Path, home: Path
+    ) -> None:
+        """Nobody but whoever brought them says what they are."""
+        get("flowers", manifest=flowers)
+        shutil.copytree(home, home.with_name("stick"))
+        inodes = inodes_of_arrays(home.with_name("stick"))
+        get("flowers", manifest=flowers, home=home.with_name("stick"))
+
+        assert not set(inodes_of_arrays(home.with_name("stick")).values()) & set(inodes.values())
+
+    def test_forged_signatures_do_not_pass_where_every_byte_is_read(self, flowers: Path, home: Path) -> None:
+        """ "auto" trusts stat signatures; "always" reads, and decodes again what is not what was written."""
         get("flowers", manifest=flowers)
         path = next(home.rglob("train.features.npy"))
-        raw, old = path.read_bytes(), path.stat()
+        raw = path.read_bytes()
         path.write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
-        new = path.stat()
-        for kept in [*home.rglob("stat/*.json"), *home.rglob("entries/*.json")]:
-            text = kept.read_text().replace(str(old.st_mtime_ns), str(new.st_mtime_ns))
-            kept.write_text(text.replace(str(old.st_ctime_ns), str(new.st_ctime_ns)))
+        about = path.stat()
+        forged = [about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino]
+        (entry,), (digests,) = home.rglob("entries/*.json"), home.rglob("digests.json")
+        known = json.loads(entry.read_text())
+        known[-1][str(path)] = forged
+        entry.write_text(json.dumps(known))
+        known = json.loads(digests.read_text())
+        known["train.features"][1][path.name] = forged
+        digests.write_text(json.dumps(known))
 
         get("flowers", manifest=flowers)
         assert path.read_bytes() != raw
         get("flowers", manifest=flowers, verify="always")
         assert path.read_bytes() == raw
 
-    def test_every_byte_is_read_with_nothing_but_numpy_once_it_was_handed_over(self, flowers: Path, home: Path) -> None:
-        """The hashes are in the receipt, so neither YAML nor Pydantic is needed to read every byte again."""
+    def test_every_byte_is_read_with_nothing_but_numpy_once_it_was_returned(self, flowers: Path, home: Path) -> None:
+        """The hashes are in the cache entry, so neither YAML nor Pydantic is needed to read every byte again."""
         get("flowers", manifest=flowers)
         code = (
             f"from tinytorch_datasets import get; get('flowers', manifest={str(flowers)!r}, verify='always');"

@@ -1,12 +1,13 @@
 """The public functions: `get`, `load_manifest`, `list_datasets`.
 
-`get` first looks for a receipt: if the data set was handed over before and nothing it stood on has changed, its
+`get` first looks for a cache entry: if the data set was returned before and nothing it depends on has changed, its
 maps are opened, and nothing but NumPy is imported. Otherwise the whole pipeline runs.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -14,8 +15,8 @@ from tinytorch_datasets import settings
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.dataset import Dataset, Split
 from tinytorch_datasets.settings import Settings
-from tinytorch_datasets.storage.cache_entry import CachedSplit, CacheEntry, place
-from tinytorch_datasets.storage.memmap import opened
+from tinytorch_datasets.storage.cache_entry import CachedSplit, CacheEntry, entry_path
+from tinytorch_datasets.storage.memmap import open_map
 from tinytorch_datasets.storage.string_array import StringArray, Values
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def get(
         UnknownName: The manifest has no such name.
         ManifestError: The manifest is wrong.
         FetchError: No mirror gave a file; OfflineError if none could be asked.
-        VerifyError: A file on disk is not the promised one.
+        VerifyError: A file on disk is not the declared one.
         DecodeError: A file is not what its format, or the manifest, says.
         StorageError: A folder cannot be written to, or the disk is full.
 
@@ -83,23 +84,25 @@ def get(
     root = settings.absolute(home) if home is not None else None
     if _is_path(manifest):
         path = settings.manifest_path(manifest)  # type: ignore[arg-type]
-        found = _recalled(str(name), path, settings.likely_homes(path, root), verify)
-        if found is not None:
-            return found
+        dataset = _open_cached(str(name), path, settings.likely_homes(path, root), verify)
+        if dataset is not None:
+            return dataset
     from pathlib import Path
 
     from tinytorch_datasets import pipeline  # everything heavy stands behind it
 
-    one = pipeline.declared(Path(path), name) if _is_path(manifest) else manifest.declared(name)  # type: ignore[union-attr]
+    declared = (
+        pipeline.declared(Path(path), name) if _is_path(manifest) else manifest.declared(name)  # type: ignore[union-attr]
+    )
     return pipeline.run(
-        one,
-        settings.locations(one.manifest, root, download_to=one.download_to, shipped_in=one.shipped_in),
+        declared,
+        settings.locations(declared.manifest, root, download_to=declared.download_to, shipped_in=declared.shipped_in),
         mirror=str(mirror) if mirror is not None else chosen.mirror,
         offline=chosen.offline if offline is None else offline,
         verify=verify,
         progress=progress,
         retry=retry,
-        opened=_opened,
+        open_entry=_open_entry,
     )
 
 
@@ -124,7 +127,7 @@ def load_manifest(path: AnyPath | None = None) -> Manifest:
 
 
 def list_datasets(*, manifest: ManifestLike = None) -> list[str]:
-    """The names that `get` takes, in the manifest's order.
+    """Return the names that `get` takes, in the manifest's order.
 
     >>> list_datasets()
     ['tinydigits', 'tinytalks', 'mnist', 'cifar10']
@@ -133,7 +136,7 @@ def list_datasets(*, manifest: ManifestLike = None) -> list[str]:
 
 
 def manifest_of(given: ManifestLike) -> Manifest:
-    """The manifest itself, whichever way it was given."""
+    """Return the manifest itself, whichever way it was given."""
     return load_manifest(given) if _is_path(given) else given  # type: ignore[arg-type, return-value]
 
 
@@ -141,66 +144,92 @@ def _is_path(manifest: ManifestLike) -> bool:
     return manifest is None or isinstance(manifest, str | os.PathLike)
 
 
-def _recalled(name: str, manifest: str, homes: tuple[str, ...], verify: Mode) -> Dataset | None:
-    """The data set as its receipt has it, in this process or an earlier one; None if none holds."""
-    held = _held.get((name, manifest, homes))
-    if held is not None and _stands(*held, verify):
-        return held[1]
+def _open_cached(name: str, manifest: str, homes: tuple[str, ...], verify: Mode) -> Dataset | None:
+    """Open the data set by its cache entry, read in this process or an earlier one; None if none is current."""
+    key = (name, manifest, homes)
+    if key in _entries and (dataset := _open_current(_entries[key], verify)) is not None:
+        return dataset
     if not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
         return None  # no data set's name, and nothing to build a path of
     caches = [os.path.join(home, ".cache") for home in homes]
     for cache in caches:
-        receipt = CacheEntry.read(place(cache, manifest, name))
-        if receipt is not None and receipt.is_of(name, manifest, caches) and receipt.holds():
-            try:
-                dataset = _opened(receipt)
-                if verify == "always" and not receipt.holds_in_every_byte(dataset):
-                    continue
-            except (OSError, ValueError, TypeError, KeyError, IndexError):
-                continue  # its stamps fit, and yet it is not what the arrays are: every stage will say why
-            _held[name, manifest, homes] = receipt, dataset
+        entry = CacheEntry.read(entry_path(cache, manifest, name))
+        if entry is None or not entry.belongs_to(name, manifest, caches):
+            continue
+        if (dataset := _open_current(entry, verify)) is not None:
+            _entries[key] = entry
             return dataset
     return None
 
 
-def _stands(receipt: CacheEntry, dataset: Dataset, verify: Mode) -> bool:
-    return receipt.holds() and (verify == "auto" or receipt.holds_in_every_byte(dataset))
+def _open_current(entry: CacheEntry, verify: Mode) -> Dataset | None:
+    if not entry.is_current():
+        return None
+    try:
+        dataset = _open_entry(entry)
+        if verify == "always":
+            declared = _declared_digests(entry)
+            if declared is None or not entry.matches_every_byte(dataset, declared):
+                return None
+    except (OSError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, MemoryError):
+        return None  # its signatures fit, and yet it is not what the arrays are: every stage will say why
+    return dataset
 
 
-def _opened(receipt: CacheEntry) -> Dataset:
-    """The data set that a receipt describes, its arrays mapped."""
-    splits = {split.name: _opened_split(split, receipt.folder) for split in receipt.splits}
-    return Dataset(receipt.name, splits, classes=receipt.classes, describe=partial(_described, receipt))
+def _declared_digests(entry: CacheEntry) -> dict[str, str] | None:
+    """Return the digests of values that the manifest itself declares, by column; None if only reading it would tell.
+
+    A cache entry is no witness of them. Whoever could write one could write arrays and their digests as well.
+    """
+    from pathlib import Path
+
+    from tinytorch_datasets.manifest import compiled
+
+    declared = compiled.declared(Path(entry.manifest), entry.name)
+    if declared is not None:
+        return {str(column): column.sha256 for column in declared.plan.columns if column.sha256}
+    with open(entry.manifest, encoding="utf-8") as manifest:
+        hashes = set(re.findall("[0-9a-f]{64}", manifest.read()))
+    return {} if hashes <= set(entry.files.values()) else None
 
 
-def _opened_split(split: CachedSplit, folder: str) -> Split:
+def _open_entry(entry: CacheEntry) -> Dataset:
+    """Open the data set that a cache entry describes: each time by maps of its own.
+
+    What somebody writes into the arrays, past their flag, is in no other's.
+    """
+    splits = {split.name: _open_split(split, entry.folder) for split in entry.splits}
+    return Dataset(entry.name, splits, classes=entry.classes, describe=partial(_describe, entry))
+
+
+def _open_split(split: CachedSplit, folder: str) -> Split:
     fields: dict[str, Values] = {}
     for name, parts in split.fields.items():
-        first: np.ndarray = opened(folder, parts[0])
+        first: np.ndarray = open_map(folder, parts[0])
         if len(parts) == 1:
             fields[name] = first
         else:
-            places = opened(folder, parts[1])
-            fields[name] = StringArray(first, places[:-1], places[1:])
-    texts = {name: opened(folder, part) for name, part in split.texts.items()}
+            offsets = open_map(folder, parts[1])
+            fields[name] = StringArray(first, offsets[:-1], offsets[1:])
+    texts = {name: open_map(folder, part) for name, part in split.texts.items()}
     return Split(split.name, fields, texts=texts, scales=split.scales)
 
 
-def _described(receipt: CacheEntry) -> tuple[Entry, str]:
-    """The data set's entry, and one line that says where its arrays are from."""
+def _describe(described: CacheEntry) -> tuple[Entry, str]:
+    """Return the data set's entry, and one line that says where its arrays are from."""
     from tinytorch_datasets.manifest.models import Entry  # and Pydantic, for the few who ask
 
-    entry = Entry.model_validate(receipt.entry)
-    return entry, origin(receipt.name, entry, receipt.manifest, receipt.manifest_sha256)
+    entry = Entry.model_validate(described.entry)
+    return entry, origin(described.name, entry, described.manifest, described.manifest_sha256)
 
 
 def origin(name: str, entry: Entry, manifest: str | Path, manifest_sha256: str) -> str:
-    """One line that says where a data set's arrays are from."""
+    """Say in one line where a data set's arrays are from."""
     hashes = {os.path.basename(manifest): manifest_sha256}
     hashes |= {path: file.sha256 for path, file in entry.files.items()}
     listed = ", ".join(f"{file} {sha256[:16]}" for file, sha256 in hashes.items())
     return f"{name} from tinytorch-datasets {VERSION}; sha256 of {listed}"
 
 
-# Data sets are immutable, so whoever asks twice gets the same one, as long as what it stands on has not changed.
-_held: dict[tuple[str, str, tuple[str, ...]], tuple[CacheEntry, Dataset]] = {}
+# Whoever asks twice need not read the cache entry again.
+_entries: dict[tuple[str, str, tuple[str, ...]], CacheEntry] = {}

@@ -15,7 +15,7 @@ import numpy as np
 from tinytorch_datasets.batches import Batches, converted
 from tinytorch_datasets.errors import UnknownName
 from tinytorch_datasets.storage.memmap import from_pickle, to_pickle
-from tinytorch_datasets.storage.string_array import Values, named
+from tinytorch_datasets.storage.string_array import Values, parse_index
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -93,7 +93,7 @@ class Split(Sequence[tuple[Any, ...]]):
             if index in self._fields:
                 return self._fields[index]
             raise UnknownName(index, [*self._fields, *self._texts], kind=f"field of split {self._name!r}")
-        index = named(index)
+        index = parse_index(index)
         if isinstance(index, int):
             if not -self._samples <= index < self._samples:
                 msg = f"sample {index} of split {self._name!r}, which has {self._samples:,}"

@@ -171,69 +171,6 @@ def digest_of(values: np.ndarray | Sequence[str]) -> str:
     return taken.sha256 or ""
 
 
-class Run(NamedTuple):
-    """The samples from `start` up to `stop` of a column, and the sha256 of their bytes alone."""
-
-    start: int
-    stop: int
-    sha256: str
-
-
-class Runs:
-    """What was written of a column: a run for each stretch of blocks that followed each other.
-
-    Blocks that come out of order would have to be held for the digest of the whole. These tell as much of what is on
-    disk, and hold nothing.
-    """
-
-    def __init__(self) -> None:
-        self._ended: list[Run] = []
-        self._start = self._stop = 0
-        self._hash = hashlib.sha256()
-
-    def add(self, start: int, values: np.ndarray | Sequence[str]) -> None:
-        """Take in the values from sample `start` on."""
-        if start != self._stop:
-            self._end()
-            self._start = self._stop = start
-        self._hash.update(_bytes(values))
-        self._stop += len(values)
-
-    def told(self) -> list[Run]:
-        """Every run, in the order they came."""
-        self._end()
-        return self._ended
-
-    def _end(self) -> None:
-        if self._stop > self._start:
-            self._ended.append(Run(self._start, self._stop, self._hash.hexdigest()))
-        self._start, self._hash = self._stop, hashlib.sha256()
-
-
-def covers(runs: Iterable[Run], count: int) -> bool:
-    """Whether runs are of every one of so many samples, and of each once.
-
-    >>> covers([Run(2, 3, ""), Run(0, 2, "")], 3), covers([Run(0, 2, ""), Run(1, 2, "")], 3)
-    (True, False)
-    """
-    at = 0
-    for run in sorted(runs):
-        if run.start != at:
-            return False
-        at = run.stop
-    return at == count
-
-
-def holds(values: np.ndarray | Sequence[str], run: Run) -> bool:
-    """Whether that run of a whole field has its sha256."""
-    if isinstance(values, str):
-        values = [values]
-    digest = hashlib.sha256()
-    for _, piece in _pieces(values[run.start : run.stop]):
-        digest.update(_bytes(piece))
-    return digest.hexdigest() == run.sha256
-
-
 def _pieces(values: Any) -> Iterator[tuple[int, Any]]:
     """Values in pieces of a size that can be held, each with its place."""
     row = values.nbytes // max(1, len(values)) if isinstance(values, np.ndarray) else 0

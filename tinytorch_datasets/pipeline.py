@@ -1,14 +1,14 @@
 """The order of the stages: manifest, fetch, verify, decode, cache.
 
-Manifest, fetch, verify, decode, cache, hand over: `run` is the one function that knows, and no stage calls
-another.
+`run` is the one function that knows it, and no stage calls another.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,18 +16,17 @@ from tinytorch_datasets import formats, settings
 from tinytorch_datasets.errors import ChangedFile, DecodeError, MissingFile, StorageError
 from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy, fetch, leftovers
 from tinytorch_datasets.manifest import compiled
-from tinytorch_datasets.plan import Block, Declared, Plan
+from tinytorch_datasets.plan import Block, Declared, Mode, Plan
 from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage import arrays as array_store
 from tinytorch_datasets.storage import cache_entry as cache_entries
 from tinytorch_datasets.storage import files as disk
 from tinytorch_datasets.storage import lock
-from tinytorch_datasets.storage.arrays import arrays_hold, remember_arrays
+from tinytorch_datasets.storage.array_folder import ArrayFolder
 from tinytorch_datasets.storage.cache_entry import CachedSplit, CacheEntry
-from tinytorch_datasets.storage.memmap import stat_signature
-from tinytorch_datasets.storage.stat_cache import Mode, StatCache
+from tinytorch_datasets.storage.memmap import StatSignature
 from tinytorch_datasets.verify import arrays as value_checks
-from tinytorch_datasets.verify.files import check, unchanged
+from tinytorch_datasets.verify.files import StatCache, check, check_unchanged
 
 if TYPE_CHECKING:
     from tinytorch_datasets.dataset import Dataset
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
 # Other programs clean the cache while we fill it, or touch a file while we read it; mostly once.
 TRIES = 3
-# What is decoded was verified: its bytes are the promised ones, whatever they turn out to hold.
+# What is decoded was verified: its bytes are the declared ones, whatever they turn out to hold.
 CORRECT_THE_ENTRY = "The file has its declared hash, so correct the entry"
 
 
@@ -68,13 +67,17 @@ def run(
     verify: Mode,
     progress: Progress | None,
     retry: RetryPolicy | None = None,
-    opened: Callable[[CacheEntry], Dataset],
+    open_entry: Callable[[CacheEntry], Dataset],
 ) -> Dataset:
-    """Every stage for one data set, and the receipt that lets the next `get` skip them; `opened` opens what it says."""
+    """Run every stage for one data set, and keep the cache entry that lets the next `get` skip them.
+
+    `open_entry` opens what a cache entry says.
+    """
     plan = locate(declared.plan, locations)
-    stamps = stat_cache_of(plan, locations)
+    entry_file = cache_entries.entry_path(locations.cache, declared.manifest, plan.name)
+    stat_cache = StatCache(CacheEntry.read(entry_file))
     if plan.status == "remote":
-        brought = fetch(
+        fetched = fetch(
             plan.files,
             plan.root,
             folder=plan.folder,
@@ -85,12 +88,15 @@ def run(
             dataset=plan.name,
             retry=retry or DEFAULT_RETRY,
         )
-        for file, seen in brought:
-            if seen is not None:
-                stamps.remember(plan.root / file.name, file.sha256, seen)
+        for file, signature in fetched:
+            if signature is not None:
+                stat_cache.remember(plan.root / file.name, file.sha256, signature)
     for trial in range(TRIES):
         try:
-            return opened(_cache_entry(declared, plan, locations, mode=verify, stamps=stamps))
+            folder = verified_arrays(plan, locations, mode=verify, stat_cache=stat_cache)
+            check_unchanged(plan, stat_cache)  # whose signatures the cache entry has
+            entry = make_cache_entry(declared, plan, folder, stat_cache.signatures(plan))
+            dataset = open_entry(entry)
         except MissingFile:
             raise
         except ChangedFile:
@@ -98,20 +104,11 @@ def run(
                 raise
         except FileNotFoundError as error:
             gone = error
+        else:
+            disk.write_if_possible(Path(entry_file), entry.to_bytes())
+            return dataset
     what = f"{gone.filename or plan.name} was gone {TRIES} times when it was about to be opened"
     raise StorageError(what, hint="Wait until whatever cleans the folder has ended.", path=locations.cache) from gone
-
-
-def _cache_entry(declared: Declared, plan: Plan, locations: Locations, *, mode: Mode, stamps: StatCache) -> CacheEntry:
-    """The stages after fetching."""
-    for file in plan.files:
-        check(plan.root / file.name, file, mode=mode, stamps=stamps, hint=plan.hint)
-    arrays = decoded(plan, locations, mode=mode, stamps=stamps)
-    receipt = cache_entry_of(declared, plan, arrays)
-    unchanged(plan, stamps)  # whose stamps the receipt has
-    stamps.save()
-    disk.keep(Path(cache_entries.place(locations.cache, declared.manifest, plan.name)), receipt.written())
-    return receipt
 
 
 def locations(manifest: Manifest, home: str | os.PathLike[str] | None = None) -> Locations:
@@ -131,47 +128,55 @@ def locate(plan: Plan, locations: Locations) -> Plan:
     return plan.under(locations.files(plan.folder, shipped=plan.status == "shipped", names=names))
 
 
-def stat_cache_of(plan: Plan, locations: Locations) -> StatCache:
-    """What was hashed before of a data set's files and arrays."""
-    return StatCache(locations.cache / "stat" / f"{plan.name}.json")
-
-
-def decoded(plan: Plan, locations: Locations, *, mode: Mode, stamps: StatCache) -> Path:
-    """The folder of a plan's decoded arrays, decoded now unless they are there as they were written.
-
-    Its files must have been verified: decoders read what is on disk.
-    """
-    for kept in array_folders(plan, locations):
-        if arrays_hold(plan, kept, mode=mode, stamps=stamps):
-            return kept
+def verified_arrays(
+    plan: Plan, locations: Locations, *, mode: Mode = "auto", stat_cache: StatCache | None = None
+) -> ArrayFolder:
+    """Verify a plan's files and return its decoded arrays, decoded now unless they are there as they were written."""
+    stat_cache = stat_cache or StatCache()
+    for file in plan.files:
+        check(plan, file, mode=mode, stat_cache=stat_cache)
+    for folder in array_folders(plan, locations):
+        if folder.matches(mode):
+            return folder
     target = locations.cache / "arrays" / array_store.folder_name(plan, formats.of(plan.format).version)
     with lock.hold_lock(locations.cache / "locks", target.name, lock.Waiting()):
-        # Whoever held the lock before may have decoded it.
-        if not arrays_hold(plan, target, mode=mode, stamps=stamps):
+        folder = ArrayFolder(plan, target)
+        # Whoever had the lock before may have decoded it.
+        if not folder.matches(mode):
             array_store.sweep(locations.cache)
-            with closing(_of_unchanged_files(plan, stamps)) as made:  # and its files, should writing fail
-                array_store.write(target, made)
-            remember_arrays(plan, target, stamps)
-    return target
+            with closing(_of_unchanged_files(plan, stat_cache)) as made:  # and its files, should writing fail
+                array_store.write(target, made, check=partial(check_digests, plan))
+            folder = ArrayFolder(plan, target)
+    return folder
 
 
-def _of_unchanged_files(plan: Plan, stamps: StatCache) -> Generator[Block, None, None]:
-    """All values, and an error in the end if they may be of other bytes than those that were hashed."""
+def _of_unchanged_files(plan: Plan, stat_cache: StatCache) -> Generator[Block, None, None]:
+    """Yield all values, and raise in the end if they may be of other bytes than those that were hashed."""
     try:
         yield from blocks(plan)
     except DecodeError:
-        unchanged(plan, stamps)  # if not, that is what is wrong
+        check_unchanged(plan, stat_cache)  # if not, that is what is wrong
         raise
-    except OSError as error:  # of reading: `cache.write` would say that it cannot write
+    except OSError as error:  # of reading: the writer would say that it cannot write
         with disk.reading(Path(error.filename or plan.root), where=plan.where, hint=plan.hint):
             raise
-    unchanged(plan, stamps)
+    check_unchanged(plan, stat_cache)
 
 
-def array_folders(plan: Plan, locations: Locations) -> list[Path]:
-    """Every folder that may have a plan's decoded arrays, in the order to look."""
+def check_digests(plan: Plan, digests: Mapping[str, str]) -> None:
+    """Compare the digests of decoded values with those that the manifest declares.
+
+    Raises:
+        ContentError: One is another.
+    """
+    for error in value_checks.other_digests(plan.columns, digests):
+        raise error.with_context(where=plan.where, hint=_correct(plan))
+
+
+def array_folders(plan: Plan, locations: Locations) -> Iterator[ArrayFolder]:
+    """Open every folder that may have a plan's decoded arrays, in the order to look."""
     name = array_store.folder_name(plan, formats.of(plan.format).version)
-    return [kept / "arrays" / name for kept in locations.caches]
+    return (ArrayFolder(plan, kept / "arrays" / name) for kept in locations.caches)
 
 
 def blocks(plan: Plan, *, hint: str | None = None) -> Generator[Block, None, None]:
@@ -185,23 +190,26 @@ def blocks(plan: Plan, *, hint: str | None = None) -> Generator[Block, None, Non
     try:
         yield from value_checks.checked(form.decode(plan.splits, **plan.options), plan.splits)
     except DecodeError as error:
-        correct = f"{CORRECT_THE_ENTRY}; `tinytorch-datasets audit {plan.name}` lists all that differs."
         where = value_checks.declared_at(error, plan.splits) or plan.where
-        error.with_context(where=where, hint=hint or correct)
+        error.with_context(where=where, hint=hint or _correct(plan))
         raise
 
 
-def cache_entry_of(declared: Declared, plan: Plan, arrays: Path) -> CacheEntry:
-    """What opening the data set takes, made from the plan and from the decoded arrays' own headers.
+def _correct(plan: Plan) -> str:
+    return f"{CORRECT_THE_ENTRY}; `tinytorch-datasets audit {plan.name}` lists all that differs."
+
+
+def make_cache_entry(
+    declared: Declared, plan: Plan, folder: ArrayFolder, signatures: Mapping[str, StatSignature]
+) -> CacheEntry:
+    """Make the cache entry of a data set from its plan, its decoded arrays, and the signatures of its files by path.
 
     Raises:
-        FileNotFoundError: An array is gone, or not whole; or a file is.
+        FileNotFoundError: An array is gone, or not whole.
     """
     splits = []
-    stamped = [declared.manifest, *(plan.root / file.name for file in plan.files)]
     for split in plan.splits:
-        parts = {field: array_store.parts_of(column, arrays) for field, column in split.columns.items()}
-        stamped += [arrays / part.file for found in parts.values() for part in found]
+        parts = {field: folder.parts(column) for field, column in split.columns.items()}
         columns = split.columns
         splits.append(
             CachedSplit(
@@ -211,20 +219,23 @@ def cache_entry_of(declared: Declared, plan: Plan, arrays: Path) -> CacheEntry:
                 {field: c.range[1] for field, c in columns.items() if c.range and c.range[0] == 0 and c.shape},
             )
         )
-    stamps = {str(path): stat_signature(path) for path in stamped}
-    # The manifest's stamp is of before it was read: a change since then is a change.
-    stamps[str(declared.manifest)] = declared.stamp
+    files = {str(plan.root / file.name): file.sha256 for file in plan.files}
     return CacheEntry(
         name=plan.name,
         manifest=str(declared.manifest),
-        folder=str(arrays),
+        folder=str(folder.path),
         splits=tuple(splits),
         classes=plan.classes,
         manifest_sha256=declared.sha256,
-        files={str(plan.root / file.name): file.sha256 for file in plan.files},
-        runs=array_store.runs(arrays),
+        files=files,
+        digests=folder.digests,
         entry=declared.entry,
-        stamps=stamps,
+        signatures={
+            # The manifest's signature is of before it was read: a change since then is a change.
+            str(declared.manifest): declared.stamp,
+            **signatures,
+            **folder.signatures,
+        },
     )
 
 
@@ -241,13 +252,12 @@ def clean(plan: Plan, locations: Locations, *, downloads: bool = True, sparing: 
     """
     spared = {path.resolve() for path in sparing}
     freed = array_store.clean(locations.cache, plan.name)
-    for receipt in (locations.cache / "entries").glob(f"{plan.name}-*.json"):
-        if receipt.stem.rpartition("-")[0] == plan.name:
-            freed += disk.remove(receipt)
+    for entry in (locations.cache / "entries").glob(f"{plan.name}-*.json"):
+        if entry.stem.rpartition("-")[0] == plan.name:
+            freed += disk.remove(entry)
     if downloads and plan.status == "remote":
         for file in plan.files:
             target = plan.root / file.name
             if target.resolve() not in spared:
                 freed += sum(disk.remove(path) for path in (target, *leftovers(target)))
-        freed += disk.remove(locations.cache / "stat" / f"{plan.name}.json")
     return freed

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,9 @@ class Block(NamedTuple):
     start: int
     values: np.ndarray | Sequence[str]
 
+
+# "auto" hashes a file, or a decoded array, once and again when it changes; "always" hashes every byte now.
+Mode = Literal["auto", "always"]
 
 TEXT = "str"
 DTYPES = (

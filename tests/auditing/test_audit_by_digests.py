@@ -83,14 +83,14 @@ class TestWhenEveryDigestIsDeclared:
         path = world.array(name)
         world.flip(path)
         column = name.removesuffix(".npy").removesuffix(".utf8")
-        known = json.loads((path.parent / "hashes.json").read_text())
-        data = np.load(path).tobytes()
+        known = json.loads((path.parent / "digests.json").read_text())
+        values = np.load(path)
+        head, data = f"{values.dtype} {'x'.join(map(str, values.shape))}\n", values.tobytes()
         if "utf8" in name:
             texts = [text.encode() for text in _texts(path.parent, column)]
-            data = b"".join(struct.pack("<Q", len(text)) + text for text in texts)
-        ((start, stop, _),) = known[column]
-        known[column] = [[start, stop, sha256(data)]]
-        (path.parent / "hashes.json").write_text(json.dumps(known))
+            head, data = f"str {len(texts)}\n", b"".join(struct.pack("<Q", len(text)) + text for text in texts)
+        known[column][0] = sha256(head.encode() + data)
+        (path.parent / "digests.json").write_text(json.dumps(known))
 
         (finding,) = audit(manifest=world.manifest).findings
 

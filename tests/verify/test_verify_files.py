@@ -15,18 +15,22 @@ import pytest
 from tests.conftest import ROOT
 from tests.helpers.faulty_server import sha256
 from tinytorch_datasets.errors import MissingFile, StorageError
-from tinytorch_datasets.plan import File
-from tinytorch_datasets.storage.stat_cache import StatCache
-from tinytorch_datasets.verify.files import check
+from tinytorch_datasets.plan import File, Plan
+from tinytorch_datasets.verify.files import StatCache, check
 
 DATA = b"length,width\n1,2\n"
-PROMISED = File(name="train.csv", bytes=len(DATA), sha256=sha256(DATA), where="datasets.yaml:7")
-HINT = "Restore it."
+DECLARED = File(name="train.csv", bytes=len(DATA), sha256=sha256(DATA), where="datasets.yaml:7")
+HINT = "Restore it: `git checkout` it in a clone, or reinstall the package."
 
 
 def checked(path: Path) -> None:
     """Check the file at `path` as `get` does for the first time."""
-    check(path, PROMISED, mode="auto", stamps=StatCache(path.parent / "stamps.json"), hint=HINT)
+    check(plan(path.parent), DECLARED, mode="auto", stat_cache=StatCache())
+
+
+def plan(root: Path) -> Plan:
+    """A shipped data set of that one file, in the folder `root`."""
+    return Plan("d", "d", root, "shipped", "csv", (DECLARED,), ())
 
 
 @pytest.fixture
@@ -45,13 +49,12 @@ def as_another_user(path: Path) -> str:
     code = f"""
 import os
 from pathlib import Path
-from tinytorch_datasets.plan import File
-from tinytorch_datasets.storage.stat_cache import StatCache; from tinytorch_datasets.verify.files import check
-path = Path({str(path)!r})
-stamps = StatCache(path.parent / "stamps.json")
+from tinytorch_datasets.plan import File, Plan
+from tinytorch_datasets.verify.files import StatCache, check
+plan = Plan("d", "d", Path({str(path.parent)!r}), "shipped", "csv", ({DECLARED!r},), ())
 if os.geteuid() == 0: os.setuid(65534)
 try:
-    check(path, {PROMISED!r}, mode="auto", stamps=stamps, hint={HINT!r})
+    check(plan, plan.files[0], mode="auto", stat_cache=StatCache())
 except Exception as error:
     print(f"{{type(error).__name__}}: {{error}}")
 """
@@ -68,7 +71,7 @@ class TestWhatCannotBeRead:
         with pytest.raises(MissingFile) as caught:
             checked(tmp_path / "train.csv")
 
-        assert str(caught.value) == (f"{tmp_path}/train.csv is missing\n  declared at datasets.yaml:7\n  Restore it.")
+        assert str(caught.value) == f"{tmp_path}/train.csv is missing\n  declared at datasets.yaml:7\n  {HINT}"
 
     def test_a_file_that_this_user_may_not_read(self, open_folder: Path) -> None:
         """Its size can be seen, and is right; its bytes cannot."""
@@ -102,7 +105,7 @@ class TestWhatCannotBeRead:
             checked(tmp_path / "flowers" / "train.csv")
 
         assert str(caught.value) == (
-            f"{tmp_path}/flowers/train.csv is missing\n  declared at datasets.yaml:7\n  Restore it."
+            f"{tmp_path}/flowers/train.csv is missing\n  declared at datasets.yaml:7\n  {HINT}"
         )
 
     @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])

@@ -18,7 +18,7 @@ from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.manifest.models import ChecksEntry, Entry
 from tinytorch_datasets.plan import Block, Column, Plan, Split
 from tinytorch_datasets.settings import Locations
-from tinytorch_datasets.storage import arrays as array_store
+from tinytorch_datasets.storage.array_folder import ArrayFolder
 from tinytorch_datasets.storage.string_array import StringArray
 from tinytorch_datasets.verify import arrays as value_checks
 
@@ -158,15 +158,15 @@ def _first_few(items: Sequence[Any]) -> str:
     return ", ".join(map(str, items[:SHOWN])) + (", ..." if len(items) > SHOWN else "")
 
 
-def audit_cached(manifest: Manifest, plan: Plan, folder: Path) -> list[Finding] | None:
+def audit_cached(manifest: Manifest, folder: ArrayFolder) -> list[Finding] | None:
     """Check cached arrays that have the declared digests, in place of decoding the files.
 
     They are what the files decode to, or others were declared. None if they are not of the declared form: then the
     files have to be decoded.
     """
-    statistics, errors = Statistics(manifest, plan), _Errors(manifest, plan)
+    statistics, errors = Statistics(manifest, folder.plan), _Errors(manifest, folder.plan)
     try:
-        for block in value_checks.checked(array_store.blocks(plan, folder), plan.splits, tell=errors.add_content):
+        for block in value_checks.checked(folder.blocks(), folder.plan.splits, tell=errors.add_content):
             statistics.add(*block)
     except (OSError, ValueError):
         return None
@@ -274,13 +274,13 @@ def _damaged(plan: Plan, path: Path, column: Column) -> Finding:
 
 
 def _cached_arrays(plan: Plan, locations: Locations) -> dict[Path, dict[int, Any]]:
-    folders = [folder for folder in pipeline.array_folders(plan, locations) if folder.is_dir()]
-    return {folder: {id(column): _open(column, folder) for column in plan.columns} for folder in folders}
+    folders = [folder for folder in pipeline.array_folders(plan, locations) if folder.path.is_dir()]
+    return {folder.path: {id(column): _open(column, folder) for column in plan.columns} for folder in folders}
 
 
-def _open(column: Column, folder: Path) -> Any:
+def _open(column: Column, folder: ArrayFolder) -> Any:
     try:
-        return array_store.opened(column, folder)
+        return folder.values(column)
     except (OSError, ValueError):
         return None
 

@@ -21,12 +21,13 @@ from tinytorch_datasets.concurrency import run_all
 from tinytorch_datasets.digests import Digest, Meter, Step, digest_or_error, size_of
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.manifest.manifest import Manifest
-from tinytorch_datasets.plan import Column, File, Plan
+from tinytorch_datasets.plan import Column, Declared, File, Plan
 from tinytorch_datasets.readers.pickle.load import globals_of
 from tinytorch_datasets.settings import Locations
-from tinytorch_datasets.storage import arrays as array_store
 from tinytorch_datasets.storage import cache_entry as cache_entries
+from tinytorch_datasets.storage.array_folder import ArrayFolder
 from tinytorch_datasets.storage.cache_entry import CacheEntry
+from tinytorch_datasets.storage.memmap import StatSignature
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES, LFS_POINTER, describe
 from tinytorch_datasets.verify.files import describe_mismatch
 
@@ -50,8 +51,8 @@ def audit_on_disk(
 ) -> OnDisk:
     """Hash all files of data sets, compare all values, and check the cache entries."""
     # Arrays whose digests the manifest declares: if they have them, decoding would only give them again.
-    declared: dict[str, list[Path]] = {
-        plan.name: [folder for folder in pipeline.array_folders(plan, locations) if array_store.is_whole(plan, folder)]
+    declared: dict[str, list[ArrayFolder]] = {
+        plan.name: [folder for folder in pipeline.array_folders(plan, locations) if folder.is_whole]
         for plan in plans
         if decode == "auto" and all(column.sha256 for column in plan.columns)
     }
@@ -66,7 +67,7 @@ def audit_on_disk(
         folders = declared.get(plan.name)
         if not folders or any(array_digests[at, str(c)] != c.sha256 for at in folders for c in plan.columns):
             return None
-        return audit_cached(manifest, plan, folders[0])
+        return audit_cached(manifest, folders[0])
 
     of_values: dict[str, list[Finding] | None] = {}
     pickles: dict[str, tuple[str, ...]] = {}
@@ -182,18 +183,15 @@ def audit_cache_entries(manifest: Manifest, plan: Plan, locations: Locations) ->
     One whose stat signatures do not fit is used by nobody, and is no finding. What the arrays themselves hold is
     compared with the decoded files elsewhere.
     """
-    folders, caches = pipeline.array_folders(plan, locations), [str(kept) for kept in locations.caches]
+    folders = {str(folder.path): folder for folder in pipeline.array_folders(plan, locations)}
+    caches = [str(kept) for kept in locations.caches]
     for kept in locations.caches:
-        path = cache_entries.place(kept, manifest.path, plan.name)
+        path = cache_entries.entry_path(kept, manifest.path, plan.name)
         entry = CacheEntry.read(path)
-        if entry is None or not entry.is_of(plan.name, str(manifest.path), caches) or not entry.holds():
+        if entry is None or not entry.belongs_to(plan.name, str(manifest.path), caches) or not entry.is_current():
             continue
-        arrays = Path(entry.folder)
-        if not (
-            arrays in folders
-            and array_store.is_whole(plan, arrays)
-            and entry.same_as(pipeline.cache_entry_of(manifest.declared(plan.name), plan, arrays))
-        ):
+        folder = folders.get(entry.folder)
+        if folder is None or not _is_as_made(entry, manifest.declared(plan.name), folder):
             yield Finding(
                 rule="cache-entry",
                 dataset=plan.name,
@@ -206,13 +204,19 @@ def audit_cache_entries(manifest: Manifest, plan: Plan, locations: Locations) ->
             )
 
 
+def _is_as_made(entry: CacheEntry, declared: Declared, folder: ArrayFolder) -> bool:
+    plan = folder.plan
+    signatures: dict[str, StatSignature] = {str(plan.root / file.name): [] for file in plan.files}  # whatever they are
+    return folder.is_whole and entry.opens_same_as(pipeline.make_cache_entry(declared, plan, folder, signatures))
+
+
 def _hash_all(
     manifest: Manifest,
     plans: Sequence[Plan],
-    declared: Mapping[str, Sequence[Path]],
+    declared: Mapping[str, Sequence[ArrayFolder]],
     with_md5: frozenset[str],
     step: Step | None,
-) -> tuple[FileDigests, dict[tuple[Path, str], str | None]]:
+) -> tuple[FileDigests, dict[tuple[ArrayFolder, str], str | None]]:
     """Hash all files, and the arrays whose digests are declared; by path, and by folder and column."""
     files = {
         plan.root / name: plan.name in with_md5 and manifest.entry(plan.name).files[name].md5 is not None
@@ -234,20 +238,14 @@ def _hash_all(
     )
 
 
-def _hash_array(column: Column, folder: Path, meter: Meter) -> str | None:
-    sha256 = array_store.digest_now(column, folder)
+def _hash_array(column: Column, folder: ArrayFolder, meter: Meter) -> str | None:
+    sha256 = folder.digest_now(column)
     meter.add(column.nbytes)
     return sha256
 
 
 def _audit_files(manifest: Manifest, plan: Plan, locations: Locations, digests: FileDigests) -> list[Finding]:
-    """Compare a data set's files with the manifest, and bring their stat signatures up to date."""
-    signatures = pipeline.stat_cache_of(plan, locations)
-    for file in plan.files:
-        digest = digests.get(plan.root / file.name)
-        if isinstance(digest, Digest):
-            signatures.remember(plan.root / file.name, digest.sha256)
-    signatures.save()
+    """Compare a data set's files with the manifest."""
     findings = list(compare(manifest, plan, digests, plan.hint))
     if plan.status == "shipped":
         findings += lint.audit_links(manifest, plan, locations.shipped)

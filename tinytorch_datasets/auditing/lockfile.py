@@ -22,9 +22,7 @@ from tinytorch_datasets.errors import DecodeError, HashMismatch, LockError, Miss
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.plan import Plan
 from tinytorch_datasets.settings import Locations
-from tinytorch_datasets.storage import arrays as array_store
 from tinytorch_datasets.storage.files import reading
-from tinytorch_datasets.verify.files import check
 
 NAME = "datasets.lock"
 LAYOUT = 1
@@ -108,17 +106,13 @@ def file_records(plan: Plan, hashed: FileDigests) -> dict[str, Any]:
 
 def value_records(plan: Plan, locations: Locations) -> dict[str, Any]:
     """Return dtype, shape and digest of each field of each split, taken now; decoded, unless the arrays are cached."""
-    stamps = pipeline.stat_cache_of(plan, locations)
-    for file in plan.files:
-        check(plan.root / file.name, file, mode="auto", stamps=stamps, hint=plan.hint)
-    folder = pipeline.decoded(plan, locations, mode="auto", stamps=stamps)
-    stamps.save()
+    folder = pipeline.verified_arrays(plan, locations)
     return {
         split.name: {
             field: {
                 "dtype": column.dtype,
                 "shape": [column.count, *column.shape],
-                "sha256": array_store.digest_now(column, folder),
+                "sha256": folder.digest_now(column),
             }
             for field, column in split.columns.items()
         }

@@ -15,23 +15,20 @@ import json
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import starmap
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from tinytorch_datasets.concurrency import prefetch, run_all
-from tinytorch_datasets.digests import STRINGS_AT_ONCE, Run, Runs, covers, digest_of, holds
+from tinytorch_datasets.digests import ValueDigest, digest_of
 from tinytorch_datasets.errors import StorageError
-from tinytorch_datasets.plan import Block, Column, Plan
-from tinytorch_datasets.storage import memmap
+from tinytorch_datasets.plan import Column, Plan
+from tinytorch_datasets.storage.array_folder import DIGESTS, Written, file_names, read_header, written_to_bytes
 from tinytorch_datasets.storage.files import find_link, make_folder, remove, storage_error, symlink_error
-from tinytorch_datasets.storage.memmap import Part, found
-from tinytorch_datasets.storage.stat_cache import Mode, StatCache
-from tinytorch_datasets.storage.string_array import StringArray, Values
+from tinytorch_datasets.storage.memmap import StatSignature, open_map, stat_signature
 
 
 class Numbers:
@@ -91,9 +88,7 @@ class Strings:
 
 
 # Raise it when the files in a folder, or what they mean, change.
-LAYOUT = 3
-HASHES = "hashes.json"
-BLOCK_BYTES = 2**20
+LAYOUT = 4
 ABANDONED_AFTER_S = 3600
 
 
@@ -114,99 +109,21 @@ def folder_name(plan: Plan, decoder_version: int) -> str:
     return f"{plan.name}-{digest[:20]}"
 
 
-def is_whole(plan: Plan, folder: Path) -> bool:
-    """Whether the folder holds every array of the plan, whole and of the declared form, and the hashes of each."""
-    known = runs(folder)
-    return all(covers(known.get(str(column), ()), column.count) and parts(column, folder) for column in plan.columns)
-
-
-def runs(folder: Path) -> dict[str, list[Run]]:
-    """What was written into each array of the folder, by column (``train.images``); none where nothing is known."""
-    try:
-        known = json.loads((folder / HASHES).read_bytes())
-        return {column: list(starmap(_run, told)) for column, told in known.items()}
-    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
-        return {}
-
-
-def _run(start: int, stop: int, sha256: str) -> Run:
-    return Run(int(start), int(stop), str(sha256))
-
-
-def parts(column: Column, folder: Path) -> list[Part] | None:
-    """Where in the folder a column's values are: one file for numbers, two for text; None if they are not whole."""
-    if not column.is_text:
-        numbers = found(folder, f"{column}.npy")
-        declared = ((column.samples, *column.shape), np.dtype(column.dtype).str)
-        return [numbers] if numbers is not None and (numbers.shape, numbers.dtype) == declared else None
-    buffer, places = found(folder, f"{column}.utf8.npy"), found(folder, f"{column}.places.npy")
-    if buffer is None or places is None or places.shape != (column.count + 1,):
-        return None
-    return [buffer, places]
-
-
-def parts_of(column: Column, folder: Path) -> list[Part]:
-    """Where in the folder a column's values are.
-
-    Raises:
-        FileNotFoundError: They are not there, or not whole.
-    """
-    if (kept := parts(column, folder)) is None:
-        raise FileNotFoundError(errno.ENOENT, "not there, or not whole", str(folder / f"{column}.npy"))
-    return kept
-
-
-def digest_now(column: Column, folder: Path) -> str | None:
-    """The digest of the column's values as they are on disk now; None if they are not there, or are no text."""
-    try:
-        values = opened(column, folder)
-        return None if values is None else digest_of(values)
-    except (OSError, ValueError):
-        return None
-
-
-def opened(column: Column, folder: Path) -> Values | str | None:
-    """The column's values, memory-mapped; None if they are not there, or are not whole."""
-    kept = parts(column, folder)
-    return None if kept is None else _mapped(column, folder, kept)
-
-
-def _mapped(column: Column, folder: Path, kept: list[Part]) -> Values | str:
-    values = [memmap.opened(folder, part) for part in kept]
-    if not column.is_text:
-        return values[0]
-    buffer, places = values
-    return bytes(buffer).decode() if column.per == "split" else StringArray(buffer, places[:-1], places[1:])
-
-
-def blocks(plan: Plan, folder: Path) -> Iterator[Block]:
-    """All values of a plan as they are in the folder, in blocks small enough to stay in the processor's cache.
-
-    Raises:
-        OSError: An array is not there.
-        ValueError: An array is not whole, or not text.
-    """
-    for column in plan.columns:
-        values = _mapped(column, folder, parts_of(column, folder))
-        if isinstance(values, str):
-            yield Block(column, 0, [values])
-            continue
-        step = max(1, BLOCK_BYTES * len(values) // column.nbytes) if column.nbytes else STRINGS_AT_ONCE
-        for start in range(0, len(values), step):
-            yield Block(column, start, values[start : start + step])
-
-
-def write(target: Path, blocks: Iterable[tuple[Column, int, Any]]) -> None:
+def write(
+    target: Path, blocks: Iterable[tuple[Column, int, Any]], *, check: Callable[[Mapping[str, str]], None]
+) -> None:
     """Write all columns' blocks into the folder `target`, which appears when the last one is written.
 
-    A block is written, and hashed, while the next one is decoded, so two are held at a time.
+    A block is written, and hashed, while the next one is decoded, so two are held at a time. Before the folder appears,
+    `check` is called with the digest of each column's values, by column (``train.images``).
 
     Raises:
         StorageError: The disk is full, or the folder cannot be written to.
     """
     aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
     writers: dict[str, Numbers | Strings] = {}
-    hashes: dict[str, Runs] = {}
+    hashes: dict[str, _InOrder] = {}
+    columns: dict[str, Column] = {}
     try:
         make_folder(target.parent, at_home=True)
         aside.mkdir()
@@ -216,11 +133,15 @@ def write(target: Path, blocks: Iterable[tuple[Column, int, Any]]) -> None:
                 if name not in writers:
                     kind = Strings if column.is_text else Numbers
                     writers[name] = open_files.enter_context(contextlib.closing(kind(aside, column)))
-                    hashes[name] = Runs()
+                    hashes[name], columns[name] = _InOrder(column), column
                 writers[name].write(start, values)
                 hashes[name].add(start, values)
                 del values  # a block may be large, and is not to be held once it is written
-        (aside / HASHES).write_text(json.dumps({name: taken.told() for name, taken in hashes.items()}))
+        jobs = [partial(_digest, hashes[name], column, aside) for name, column in columns.items()]
+        digests = dict(zip(columns, run_all(jobs, sizes=[column.nbytes for column in columns.values()]), strict=True))
+        check(digests)
+        written = {name: Written(sha256, _signatures(columns[name], aside)) for name, sha256 in digests.items()}
+        (aside / DIGESTS).write_bytes(written_to_bytes(written))
         _into_place(aside, target)
     except OSError as error:
         if isinstance(error, StorageError) or error.errno is None:
@@ -228,6 +149,42 @@ def write(target: Path, blocks: Iterable[tuple[Column, int, Any]]) -> None:
         raise storage_error(error, target, at_home=True) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+class _InOrder:
+    """The digest of one column's values, as long as its blocks come in order.
+
+    Blocks that come before their turn would have to be held; such a column is hashed as it is on disk, in the end.
+    """
+
+    def __init__(self, column: Column) -> None:
+        self._digest: ValueDigest | None = ValueDigest.of(column)
+        self._next = 0
+
+    def add(self, start: int, values: Any) -> None:
+        if start != self._next:
+            self._digest = None
+        if self._digest is not None:
+            self._digest.add(start, values)
+            self._next += len(values)
+
+    @property
+    def sha256(self) -> str | None:
+        return self._digest.sha256 if self._digest is not None else None
+
+
+def _digest(taken: _InOrder, column: Column, folder: Path) -> str:
+    if taken.sha256 is not None:
+        return taken.sha256
+    # Text always comes in order; its writer refuses any other.
+    header = read_header(folder, *file_names(column))
+    assert header is not None, f"{column} was not written whole"
+    return digest_of(open_map(folder, header[0]))
+
+
+def _signatures(column: Column, folder: Path) -> dict[str, StatSignature]:
+    # Of a file, none of it changes when the folder that it is in is renamed.
+    return {name: stat_signature(folder / name) for name in file_names(column)}
 
 
 def sweep(cache: Path) -> None:
@@ -269,56 +226,3 @@ def _into_place(aside: Path, target: Path) -> None:
         else:
             return
     aside.rename(target)
-
-
-def arrays_hold(plan: Plan, folder: Path, *, mode: Mode, stamps: StatCache) -> bool:
-    """Whether the folder has every array of a plan as it was written there.
-
-    By their stamps, as files are; those whose stamp does not fit, and in mode "always" all of them, by their hashes.
-    """
-    if not is_whole(plan, folder):
-        return False
-    written = runs(folder)
-    try:
-        doubtful = [
-            column
-            for column in plan.columns
-            if mode == "always" or any(stamps.sha256(path) != _mark(written, column) for path in _files(column, folder))
-        ]
-    except FileNotFoundError:  # another process is cleaning
-        return False
-    jobs = [
-        ((run.stop - run.start) * column.nbytes // column.count, partial(_holds, column, folder, run))
-        for column in doubtful
-        for run in written.get(str(column), ())
-    ]
-    if not all(run_all([job for _, job in jobs], sizes=[size for size, _ in jobs])):
-        return False
-    remember_arrays(plan, folder, stamps)
-    return True
-
-
-def remember_arrays(plan: Plan, folder: Path, stamps: StatCache) -> None:
-    """Note that the arrays, as they are now, are those that were written."""
-    written = runs(folder)
-    for column in plan.columns:
-        mark = _mark(written, column)
-        for path in _files(column, folder):
-            if stamps.sha256(path) != mark:
-                stamps.remember(path, mark)
-
-
-def _mark(written: Mapping[str, Sequence[Run]], column: Column) -> str:
-    return " ".join(run.sha256 for run in written.get(str(column), ()))
-
-
-def _holds(column: Column, folder: Path, run: Run) -> bool:
-    try:
-        values = opened(column, folder)
-        return values is not None and holds(values, run)
-    except (OSError, ValueError):
-        return False  # no longer there, or no text
-
-
-def _files(column: Column, folder: Path) -> list[Path]:
-    return [folder / part.file for part in parts_of(column, folder)]

@@ -16,7 +16,7 @@ from tinytorch_datasets.errors import DatasetError, MissingFile, StorageError
 from tinytorch_datasets.settings import HOME
 
 FOLDER = ".cache"
-KINDS = ("arrays", "stat", "entries", "locks")
+KINDS = ("arrays", "entries", "locks")
 
 
 def find_link(folder: Path) -> Path | None:
@@ -159,7 +159,7 @@ def bytes_of(path: Path) -> int:
     return about.st_size
 
 
-def keep(path: Path, contents: bytes) -> None:
+def write_if_possible(path: Path, contents: bytes) -> None:
     """Write a file that only saves work. Where nothing can be written, the work is done again, and that is all."""
     with contextlib.suppress(StorageError), whole_file(path) as out:
         out.write(contents)

@@ -1,22 +1,34 @@
-"""Opening, checking and pickling memory-mapped `.npy` files; stat signatures.
+"""Opening and pickling memory-mapped `.npy` files; stat signatures.
 
-By what was noted of it when it was written, so that opening reads nothing: a `Part` says which file of the
-data set's folder it is, and where in it the values begin.
+A `Part` says which file of a folder an array is in, and where in it the values begin, as was noted when it was
+written; so opening an array reads nothing.
 """
 
 from __future__ import annotations
 
+import errno
+import math
 import mmap
 import os
+import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from tinytorch_datasets.errors import MissingFile, StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 StatSignature = list[int]
+
+# A pipe that somebody planted is not waited for.
+READ_ONLY = (
+    os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+)  # fmt: skip
+# Pages that are never written need no room in the swap: without this, the system counts all of them.
+NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0)
 
 
 class Part(NamedTuple):
@@ -28,38 +40,80 @@ class Part(NamedTuple):
     offset: int
 
 
-def opened(folder: str | Path, part: Part) -> np.ndarray:
-    """The values, read-only and memory-mapped."""
+def open_map(folder: str | Path, part: Part) -> np.ndarray:
+    """Open the values of a part: memory-mapped, and read-only.
+
+    Raises:
+        OSError: The file is not there, or cannot be read.
+        ValueError: It is too short for these values, or there are no such values.
+    """
     if 0 in part.shape:
         # An empty array cannot be memory-mapped.
         nothing = np.zeros(part.shape, part.dtype)
         nothing.flags.writeable = False
         return nothing
-    name = os.path.basename(part.file)  # a name, whatever a planted receipt says, and nothing above it
-    return np.memmap(os.path.join(folder, name), part.dtype, "r", part.offset, tuple(part.shape))
+    name = os.path.basename(part.file)  # a name, whatever a planted cache entry says, and nothing above it
+    return _map_file(os.path.join(folder, name), np.dtype(part.dtype), tuple(part.shape), part.offset)
 
 
-def found(folder: Path, file: str) -> Part | None:
-    """What there is to note of a `.npy` file, read from its own header; None if it is not there or not whole."""
-    path = folder / file
+def _map_file(path: str, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int) -> np.ndarray:
+    fd = open_regular(path)
     try:
-        with path.open("rb") as stream:
-            version = np.lib.format.read_magic(stream)
-            if version != (1, 0):
-                return None
-            shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-            offset = stream.tell()
-        size = path.stat().st_size
-    except Exception:
-        # Cut short, removed, damaged or foreign: as good as absent, and the next decoding replaces it. NumPy parses a
-        # header as Python, and lets out whatever its tokenizer says of a flipped bit.
-        return None
-    whole = not fortran and not dtype.hasobject and size == offset + dtype.itemsize * int(np.prod(shape, dtype=object))
-    return Part(file, dtype.str, tuple(shape), offset) if whole else None
+        end = offset + dtype.itemsize * math.prod(shape)
+        if dtype.hasobject or offset < 0 or min(shape) < 0 or end > os.fstat(fd).st_size:
+            msg = f"{path} does not hold values of {dtype} and shape {shape} from byte {offset} on"
+            raise ValueError(msg)
+        start = offset - offset % mmap.ALLOCATIONGRANULARITY
+        pages = _map_pages(fd, end - start, start)
+    finally:
+        os.close(fd)
+    # What `np.memmap` makes; its own way opens the file once more, and knows no flags of the system's.
+    array: Any = np.ndarray.__new__(np.memmap, shape, dtype, buffer=pages, offset=offset - start)
+    array._mmap, array.offset, array.mode, array.filename = pages, offset, "c", os.path.abspath(path)
+    array.flags.writeable = False
+    return array  # type: ignore[no-any-return]
+
+
+def _map_pages(fd: int, length: int, start: int) -> mmap.mmap:
+    """Map a stretch of a file, copied on writing.
+
+    The array says that it is read-only, but other libraries take its memory and write all the same. On pages that
+    are mapped for reading alone, this ends the interpreter; a page of one's own takes it, and neither the file nor
+    any other reader sees it.
+    """
+    if os.name == "nt":
+        return mmap.mmap(fd, length, access=mmap.ACCESS_COPY, offset=start)
+    try:
+        private = mmap.MAP_PRIVATE | NO_RESERVE
+        return mmap.mmap(fd, length, flags=private, prot=mmap.PROT_READ | mmap.PROT_WRITE, offset=start)
+    except OSError as error:
+        # A limit on memory (`ulimit -d`) counts pages that could be written; those that cannot be are not counted.
+        if error.errno != errno.ENOMEM:
+            raise
+        return mmap.mmap(fd, length, access=mmap.ACCESS_READ, offset=start)
+
+
+def open_regular(path: str | Path) -> int:
+    """Open a file for reading, and give its descriptor.
+
+    Raises:
+        OSError: It is not there, cannot be read, or is no file: a folder, or a pipe.
+    """
+    fd = os.open(path, READ_ONLY)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    return fd
+
+
+def read_regular(path: str | Path) -> bytes:
+    """Read a whole file, as `open_regular` opens it."""
+    with os.fdopen(open_regular(path), "rb") as file:
+        return file.read()
 
 
 def stat_signature(file: str | Path) -> StatSignature:
-    """What changes when a file's contents do: its size, times of change in nanoseconds, and inode.
+    """Return what changes when a file's contents do: its size, times of change in nanoseconds, and inode.
 
     Both times, because the first can be set to anything and the second, where the system has it, cannot.
     """
@@ -75,7 +129,7 @@ class Remapped(NamedTuple):
 
 
 def to_pickle(values: Any) -> Any:
-    """What to pickle in place of an array: a map by its file, anything else by its values.
+    """Return what to pickle in place of an array: a map by its file, anything else by its values.
 
     A memory map pickles as its whole contents, so that each worker process would get a copy of the data set.
     """
@@ -89,7 +143,26 @@ def to_pickle(values: Any) -> Any:
 
 
 def from_pickle(state: Any) -> Any:
-    """The array again."""
+    """Return the array that was pickled.
+
+    Raises:
+        MissingFile: The file that it was mapped from is gone.
+        StorageError: That file cannot be read, or is another one now.
+    """
     if not isinstance(state, Remapped):
+        if isinstance(state, np.ndarray):
+            state.flags.writeable = False  # as the one that was pickled
         return state
-    return np.memmap(state.path, state.part.dtype, "r", state.part.offset, state.part.shape)
+    path, part = state
+    try:
+        folder, name = os.path.split(path)
+        return open_map(folder, part._replace(file=name))
+    except (OSError, ValueError) as error:
+        from pathlib import Path
+
+        hint = "Get the data set again, and pickle that."
+        if isinstance(error, FileNotFoundError):
+            what = f"{path} is missing, from which a pickled split takes its values"
+            raise MissingFile(what, hint=hint, path=Path(path)) from error
+        what = f"{path} cannot be read, from which a pickled split takes its values: {error}"
+        raise StorageError(what, hint=hint, path=Path(path)) from error

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 import numpy as np
 
 from tinytorch_datasets.storage.memmap import from_pickle, to_pickle
 
-if TYPE_CHECKING:
-    pass
 
+def parse_index(index: Any) -> int | slice | np.ndarray:
+    """Return which samples an index names: one by its number, or several by a slice or an array of numbers or truths.
 
-def named(index: Any) -> int | slice | np.ndarray:
-    """Which samples an index names: one by its number, or several by a slice or an array of numbers or truths.
-
-    >>> named(np.array(3)), named([])
+    >>> parse_index(np.array(3)), parse_index([])
     (3, array([], dtype=int64))
 
     Raises:
@@ -70,7 +67,7 @@ class StringArray(Sequence[str]):
     @overload
     def __getitem__(self, index: slice | np.ndarray | list[int]) -> StringArray: ...
     def __getitem__(self, index: Any) -> Any:
-        index = named(index)
+        index = parse_index(index)
         if isinstance(index, int):
             return bytes(self._buffer[self._starts[index] : self._ends[index]]).decode()
         return StringArray(self._buffer, self._starts[index], self._ends[index])

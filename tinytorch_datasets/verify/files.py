@@ -1,7 +1,7 @@
 """Files against their declared size and SHA-256, with messages for a mismatch.
 
-A file is hashed once, and so is a decoded array. A stamp remembers it as it was then; while the stamp still fits, its
-hash is known and nothing is read. `Mode` "always" reads every byte whatever the stamp says.
+A file is hashed once. Its stat signature remembers it as it was then; while that still fits, its digest is known and
+nothing is read. `Mode` "always" reads every byte whatever the signature is.
 """
 
 from __future__ import annotations
@@ -11,53 +11,84 @@ from pathlib import Path
 
 from tinytorch_datasets.digests import sha256_of
 from tinytorch_datasets.errors import ChangedFile, HashMismatch
-from tinytorch_datasets.plan import File, Plan
+from tinytorch_datasets.plan import File, Mode, Plan
+from tinytorch_datasets.storage.cache_entry import CacheEntry
 from tinytorch_datasets.storage.files import bytes_of, reading
-from tinytorch_datasets.storage.memmap import stat_signature
-from tinytorch_datasets.storage.stat_cache import Mode, StatCache
+from tinytorch_datasets.storage.memmap import StatSignature, stat_signature
 from tinytorch_datasets.verify.diagnose import LFS_POINTER
 
 
-def check_size(path: Path, promised: File, *, hint: str) -> None:
-    """Make sure that there is a file at `path`, and that it has the promised size.
+class StatCache:
+    """For each file its stat signature and the SHA-256 it had then; from one run to the next in the cache entry."""
+
+    def __init__(self, entry: CacheEntry | None = None) -> None:
+        self._known: dict[str, tuple[StatSignature, str]] = {}
+        if entry is not None:
+            known = ((path, entry.signatures.get(path), sha256) for path, sha256 in entry.files.items())
+            self._known = {path: (signature, sha256) for path, signature, sha256 in known if signature is not None}
+
+    def sha256(self, path: Path) -> str | None:
+        """Return the file's sha256, if it was hashed before and has not changed since; None otherwise."""
+        signature, sha256 = self._known.get(str(path), (None, None))
+        with contextlib.suppress(OSError):
+            return sha256 if signature == stat_signature(path) else None
+        return None
+
+    def signatures(self, plan: Plan) -> dict[str, StatSignature]:
+        """Return the signature that each file of a plan had when it was hashed, by path."""
+        return {path: self._known[path][0] for path in (str(plan.root / file.name) for file in plan.files)}
+
+    def only_touched(self, path: Path) -> StatSignature | None:
+        """Return the file's signature now, if only the time of its links or rights differs; None otherwise."""
+        then, now = self._known.get(str(path), (None, None))[0], stat_signature(path)
+        is_same = then is not None and len(then) == len(now) and [*then[:2], then[3]] == [*now[:2], now[3]]
+        return now if is_same else None
+
+    def remember(self, path: Path, sha256: str, signature: StatSignature) -> None:
+        """Note that the file had this sha256 when it had this signature."""
+        self._known[str(path)] = signature, sha256
+
+
+def check_size(path: Path, file: File, *, hint: str) -> None:
+    """Make sure that there is a file at `path`, and that it has the declared size.
 
     Raises:
         MissingFile: It is not there.
         HashMismatch: Its size is another.
         StorageError: It cannot be looked at.
     """
-    with reading(path, where=promised.where or None, hint=hint):
+    with reading(path, where=file.where or None, hint=hint):
         size = bytes_of(path)
-    if size != promised.bytes:
-        raise mismatch_error(path, promised, size, hint=hint)
+    if size != file.bytes:
+        raise mismatch_error(path, file, size, hint=hint)
 
 
-def mismatch_error(path: Path, promised: File, actual: int | str, *, hint: str) -> HashMismatch:
-    """The error for a file of another size than the promised one, or of another sha256."""
+def mismatch_error(path: Path, file: File, actual: int | str, *, hint: str) -> HashMismatch:
+    """Return the error for a file of another size than declared, or of another sha256."""
     expected: int | str
     if isinstance(actual, int):
-        what, expected = describe_mismatch(path, promised, size=actual), promised.bytes
+        what, expected = describe_mismatch(path, file, size=actual), file.bytes
     else:
-        what, expected = describe_mismatch(path, promised, sha256=actual), promised.sha256
+        what, expected = describe_mismatch(path, file, sha256=actual), file.sha256
     if _is_lfs_pointer(path):
         what, hint = f"{path} is a Git LFS pointer, not the file itself", "Run `git lfs pull`."
-    return HashMismatch(what, where=promised.where or None, hint=hint, path=path, expected=expected, actual=actual)
+    return HashMismatch(what, where=file.where or None, hint=hint, path=path, expected=expected, actual=actual)
 
 
-def describe_mismatch(path: Path, promised: File, *, size: int | None = None, sha256: str | None = None) -> str:
-    """What differs between a file and its promise, in a sentence.
+def describe_mismatch(path: Path, file: File, *, size: int | None = None, sha256: str | None = None) -> str:
+    """Say in a sentence what differs between a file and its declaration.
 
     >>> print(describe_mismatch(Path("train.csv"), File("train.csv", 7, "ab", ()), size=6, sha256="cd"))
     train.csv is not the promised file: it has 6 bytes, declared are 7; it has sha256
         cd, declared is
         ab
     """
-    differs = []
-    if size not in (None, promised.bytes):
-        differs.append(f"it has {size:,} bytes, declared are {promised.bytes:,}")
-    if sha256 not in (None, promised.sha256):
-        differs.append(f"it has sha256\n    {sha256}, declared is\n    {promised.sha256}")
-    return f"{path} is not the promised file: {'; '.join(differs)}"
+    differences = []
+    if size not in (None, file.bytes):
+        differences.append(f"it has {size:,} bytes, declared are {file.bytes:,}")
+    if sha256 not in (None, file.sha256):
+        differences.append(f"it has sha256\n    {sha256}, declared is\n    {file.sha256}")
+    return f"{path} is not the promised file: {'; '.join(differences)}"
 
 
 def _is_lfs_pointer(path: Path) -> bool:
@@ -66,26 +97,27 @@ def _is_lfs_pointer(path: Path) -> bool:
     return False
 
 
-def check(path: Path, promised: File, *, mode: Mode, stamps: StatCache, hint: str) -> None:
-    """Make sure that the file at `path` is the promised one.
+def check(plan: Plan, file: File, *, mode: Mode, stat_cache: StatCache) -> None:
+    """Make sure that a file of a plan is the declared one.
 
     Raises:
         MissingFile: It is not there.
         HashMismatch: Its size or its sha256 is another.
         StorageError: It cannot be read.
     """
-    check_size(path, promised, hint=hint)
-    with reading(path, where=promised.where or None, hint=hint):
-        seen = stat_signature(path)
-        known = stamps.sha256(path) if mode == "auto" else None
+    path = plan.root / file.name
+    check_size(path, file, hint=plan.hint)
+    with reading(path, where=file.where or None, hint=plan.hint):
+        signature = stat_signature(path)  # of before it is hashed
+        known = stat_cache.sha256(path) if mode == "auto" else None
         actual = known or sha256_of(path)
-        if actual != promised.sha256:
-            raise mismatch_error(path, promised, actual, hint=hint)
+        if actual != file.sha256:
+            raise mismatch_error(path, file, actual, hint=plan.hint)
         if known is None:
-            stamps.remember(path, actual, seen)
+            stat_cache.remember(path, actual, signature)
 
 
-def unchanged(plan: Plan, stamps: StatCache) -> None:
+def check_unchanged(plan: Plan, stat_cache: StatCache) -> None:
     """Make sure that every file of a plan is still as it was when it was found right.
 
     One that was only touched, as a hard link to it does, is hashed again.
@@ -96,10 +128,10 @@ def unchanged(plan: Plan, stamps: StatCache) -> None:
     for file in plan.files:
         path = plan.root / file.name
         with contextlib.suppress(OSError):
-            if stamps.sha256(path) == file.sha256:
+            if stat_cache.sha256(path) == file.sha256:
                 continue
-            if (touched := stamps.only_touched(path)) and sha256_of(path) == file.sha256:
-                stamps.remember(path, file.sha256, touched)
+            if (touched := stat_cache.only_touched(path)) and sha256_of(path) == file.sha256:
+                stat_cache.remember(path, file.sha256, touched)
                 continue
         what = f"{path} was changed by another program while it was read"
         raise ChangedFile(what, where=file.where, hint="Leave it alone, and ask again.", path=path)
