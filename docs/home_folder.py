@@ -37,20 +37,18 @@ NOTES = {
     r"\.cache": "what can be made anew",
     r"\.cache/arrays": "decoded arrays",
     r"\.cache/arrays/[^/]*": "named by what it was made from",
-    r"\.cache/arrays/.*/hashes\.json": "sha256 of the values of each array",
+    r"\.cache/arrays/.*/digests\.json": "sha256 of the values of each array, and stat signatures",
     r"\.cache/arrays/.*\.npy": "one field of one split",
     r"\.cache/entries": "cache entries",
     r"\.cache/entries/.*": "what a warm `get` opens, and the stat signatures of that",
     r"\.cache/locks": "locks between processes, empty files that stay",
     r"\.cache/locks/[^/]*--.*\.lock": "held while that file is fetched",
     r"\.cache/locks/.*\.lock": "held while that folder is written",
-    r"\.cache/stat": "stat caches",
-    r"\.cache/stat/.*": "stat signature and sha256 of each file that was hashed",
 }
 BESIDE = {
     ".part": "The bytes that have come so far; the next fetch resumes them.",
     ".part.json": "The mirror that gave them, and its validator (`ETag`).",
-    ".part.d": "The whole file, while Pooch hashes it and moves it into place.",
+    ".part.d": "The whole file, while Pooch digests it and moves it into place.",
     ".part.holder": "The process that holds the lock.",
 }
 
