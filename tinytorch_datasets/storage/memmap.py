@@ -11,6 +11,7 @@ import math
 import mmap
 import os
 import stat
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -27,8 +28,10 @@ StatSignature = list[int]
 READ_ONLY = (
     os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 )  # fmt: skip
-# Pages that are never written need no room in the swap: without this, the system counts all of them.
-NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0)
+# Pages that are never written need no room in the swap: without this, the system counts all of them. Python has the
+# flag from 3.13 on; before, its number on Linux is that of most processors.
+_COMMON = sys.platform == "linux" and os.uname().machine in ("x86_64", "i686", "aarch64", "armv7l", "riscv64", "s390x")
+NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if _COMMON else 0)
 
 
 class Part(NamedTuple):

@@ -1,0 +1,140 @@
+"""A home that came from elsewhere, as in the zip of a course: what it says of itself is not believed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+from tinytorch_datasets import get
+from tinytorch_datasets.errors import ContentError
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A manifest with TinyDigits, whose values have declared digests, and its file."""
+    folder = tmp_path / "clone"
+    shutil.copytree(ROOT / "datasets" / "tinydigits", folder / "datasets" / "tinydigits")
+    text = (ROOT / "datasets.yaml").read_text()
+    start, end = text.index("  tinytalks:"), text.index("  mnist:")
+    (folder / "datasets.yaml").write_text(text[:start] + text[end:].split("  mnist:")[0])
+    return folder / "datasets.yaml"
+
+
+def no_digests(clone: Path) -> None:
+    """Let the manifest declare no digest of values."""
+    text = re.sub(r"^ {8}sha256:(?: #.*)?\n(?: {10}.*\n)+", "", clone.read_text(), flags=re.MULTILINE)
+    assert text != clone.read_text()
+    clone.write_text(text)
+
+
+def tampered(home: Path) -> None:
+    """Turn every image black, with all digests that lie beside it, or name it, made to fit."""
+    (path,) = home.rglob("train.images.npy")
+    raw = path.read_bytes()
+    values = np.load(path)
+    path.write_bytes(raw[: len(raw) - values.nbytes] + bytes(values.nbytes))
+    head = f"{values.dtype} {'x'.join(map(str, values.shape))}\n".encode()
+    digests = path.with_name("digests.json")
+    old = json.loads(digests.read_text())["train.images"][0]
+    new = hashlib.sha256(head + bytes(values.nbytes)).hexdigest()
+    for note in (digests, *home.rglob("entries/*.json")):
+        note.write_text(note.read_text().replace(old, new))
+
+
+def with_signatures_that_fit(home: Path) -> None:
+    """As only a program on this machine could, which writes its own."""
+
+    def signature(path: Path) -> list[int]:
+        about = path.stat()
+        return [about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino]
+
+    for note in home.rglob("digests.json"):
+        known = json.loads(note.read_text())
+        for _, files in known.values():
+            files.update({name: signature(note.with_name(name)) for name in files})
+        note.write_text(json.dumps(known))
+    for note in home.rglob("entries/*.json"):
+        known = json.loads(note.read_text())
+        known[-1] = {path: signature(Path(path)) for path in known[-1]}
+        note.write_text(json.dumps(known))
+
+
+def unzipped(home: Path) -> None:
+    """Send a home through a zip, to where it was."""
+    archive = home.with_name("course.zip")
+    with zipfile.ZipFile(archive, "w") as out:
+        for path in home.rglob("*"):
+            out.write(path, path.relative_to(home))
+    shutil.rmtree(home)
+    with zipfile.ZipFile(archive) as packed:
+        packed.extractall(home)
+
+
+@pytest.mark.parametrize("verify", ["auto", "always"])
+@pytest.mark.parametrize("declare", [lambda clone: None, no_digests], ids=["declared digests", "no declared digests"])
+def test_planted_arrays_are_never_returned(
+    clone: Path, home: Path, declare: Callable[[Path], None], verify: str
+) -> None:
+    """Neither with digests beside them that fit, nor by a cache entry."""
+    declare(clone)
+    right = np.array(get("tinydigits", manifest=clone).train.images)
+    tampered(home)
+    unzipped(home)
+
+    assert np.array_equal(get("tinydigits", manifest=clone, verify=verify).train.images, right)  # type: ignore[arg-type]
+    assert np.array_equal(get("tinydigits", manifest=clone).train.images, right)
+
+
+def test_always_compares_with_the_declaration(clone: Path, home: Path) -> None:
+    """Even where every signature fits, and every digest that the home itself has."""
+    right = np.array(get("tinydigits", manifest=clone).train.images)
+    tampered(home)
+    with_signatures_that_fit(home)
+
+    assert not np.array_equal(get("tinydigits", manifest=clone).train.images, right)  # "auto" trusts signatures
+    assert np.array_equal(get("tinydigits", manifest=clone, verify="always").train.images, right)
+
+
+def test_always_compares_the_packaged_manifest_too(home: Path) -> None:
+    """Whose declaration is compiled."""
+    right = np.array(get("tinydigits").train.images)
+    tampered(home)
+    with_signatures_that_fit(home)
+
+    assert np.array_equal(get("tinydigits", verify="always").train.images, right)
+
+
+def test_a_wrong_declared_digest_is_told_when_values_are_decoded(clone: Path, home: Path) -> None:
+    """By `get`, on the digest's own line; and nothing is left that a later call could take."""
+    images = np.load(_images_of(clone, home))
+    right = hashlib.sha256(b"float32 1000x8x8\n" + struct.pack("<64000f", *images.ravel())).hexdigest()
+    text = clone.read_text()
+    line = next(number for number, line in enumerate(text.splitlines(), 1) if right in line)
+    clone.write_text(text.replace(right, "f" * 64))
+    for _ in range(2):
+        with pytest.raises(ContentError) as caught:
+            get("tinydigits", manifest=clone)
+
+        assert str(caught.value) == (
+            f"{caught.value.path}: train.images has decoded values of sha256\n"
+            f"    {right}, declared is\n    {'f' * 64}\n"
+            f"  declared at datasets.yaml:{line}\n"
+            "  The file has its declared hash, so correct the entry; "
+            "`tinytorch-datasets audit tinydigits` lists all that differs."
+        )
+
+
+def _images_of(clone: Path, home: Path) -> Path:
+    get("tinydigits", manifest=clone)
+    (path,) = home.rglob("train.images.npy")
+    return path
