@@ -123,13 +123,15 @@ def test_the_recipe_for_a_class_is_as_it_was_run(tmp_path: Path, realdata: Path)
     transcripts = [one for one in re.findall(r"```console\n(.*?)```", page, re.DOTALL) if "--serve" not in one]
     shutil.copytree(realdata / "mnist", tmp_path / "instructor" / "milestones" / "datasets" / "mnist")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    # The recipe is for the package in this folder, also where another copy of it is installed.
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
     for number, transcript in enumerate(transcripts):
         commands = "\n".join(line[2:] for line in transcript.splitlines() if line.startswith("$ "))
         desk = tmp_path / (f"student{number}" if " get " in commands else "instructor")
         desk.mkdir(exist_ok=True)
         done = subprocess.run(
             ["bash", "-e", "-c", commands.replace("/media/usb", str(tmp_path))],
-            env={**os.environ, "PATH": path, "TINYTORCH_DATASETS_HOME": str(desk / "milestones" / "datasets")},
+            env={**environment, "TINYTORCH_DATASETS_HOME": str(desk / "milestones" / "datasets")},
             cwd=desk,
             capture_output=True,
             text=True,
