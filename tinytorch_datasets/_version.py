@@ -1,6 +1,4 @@
-"""The version of the package; pyproject.toml reads it from here.
-
-Here, and in pyproject.toml read from here.
-"""
+"""The version of the package, which pyproject.toml reads from here, and its address."""
 
 VERSION = "0.1.0"
+HOMEPAGE = "https://pypi.org/project/tinytorch-datasets/"

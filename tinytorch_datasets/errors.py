@@ -6,7 +6,8 @@ DatasetError                    every error of this package; says what, where an
 |-- UsageError                  what was asked for cannot be done as it was asked
 |-- UnknownName                 no data set (or split, or field) of that name; `guess` is the nearest
 |-- FetchError                  no mirror gave the file; `tried` has each URL and why it failed
-|   `-- OfflineError            the file is missing, and no socket may be opened
+|   |-- OfflineError            the file is missing, and no socket may be opened
+|   `-- NetworkSettingsError    a variable names a proxy, or certificates, that cannot be used
 |-- StorageError                the disk is full, read-only or not ours; `path` is where
 |-- VerifyError                 the bytes are not the promised ones
 |   |-- MissingFile             there is no such file
@@ -152,6 +153,12 @@ class OfflineError(FetchError):
     """The file is not here and no socket may be opened. `missing` is each such file with its size in bytes."""
 
     missing: tuple[tuple[str, int], ...]
+
+
+class NetworkSettingsError(FetchError):
+    """A proxy or a certificate file cannot be used. `variable` is the environment's variable that names it."""
+
+    variable: str
 
 
 class StorageError(DatasetError, OSError):

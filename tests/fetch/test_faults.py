@@ -164,7 +164,7 @@ NEVER_RIGHT: dict[str, tuple[tuple[Act, ...], str]] = {
     "500 each time": ((answer(500),), "500 Internal Server Error (3 tries)"),
     "503 with an XML error": (
         (answer(503, b"<Error><Code>SlowDown</Code></Error>"),),
-        "503 Service Unavailable (an XML storage error, SlowDown) (3 tries)",
+        '503 Service Unavailable (an XML storage error, "SlowDown") (3 tries)',
     ),
     "429 that asks for an hour": (
         (answer(429, Retry_After="3600"),),
@@ -174,7 +174,7 @@ NEVER_RIGHT: dict[str, tuple[tuple[Act, ...], str]] = {
     "401": ((answer(401),), "401 Unauthorized"),
     "403 with an XML error": (
         (answer(403, DENIED),),
-        '403 Forbidden (an XML storage error, AccessDenied: "Access Denied")',
+        '403 Forbidden (an XML storage error, "AccessDenied": "Access Denied")',
     ),
     "404": ((answer(404, b"<html><title>Not Found</title></html>"),), "404 Not Found"),
     "404 with a JSON error": (
@@ -196,7 +196,7 @@ NEVER_RIGHT: dict[str, tuple[tuple[Act, ...], str]] = {
         (serve(PORTAL, chunked=True),),
         'an HTML page titled "Campus Wi-Fi & more" (a login page?) came instead',
     ),
-    "XML with 200": ((serve(DENIED),), 'an XML storage error, AccessDenied: "Access Denied" came instead'),
+    "XML with 200": ((serve(DENIED),), 'an XML storage error, "AccessDenied": "Access Denied" came instead'),
     "JSON with 200": ((serve(b'{"message": "quota"}'),), 'a JSON error: "quota" came instead'),
     "a Git LFS pointer": (
         (serve(POINTER),),

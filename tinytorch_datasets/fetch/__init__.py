@@ -4,6 +4,7 @@
     Fetched             one of them, and its stat signature
     leftovers           what interrupted fetches of a file have left beside it
     library_folders     where other libraries keep what they downloaded
+    download_address    one file of which neither size nor sha256 are declared yet
     RetryPolicy         timeouts, retries, limits
     Web                 one address: gives a Response, or raises a SourceError
     with_retries        asks again after a TransientError, until RetriesExhausted
@@ -39,11 +40,14 @@ from tinytorch_datasets.plan import File
 from tinytorch_datasets.progress import Progress
 
 if TYPE_CHECKING:
+    from tinytorch_datasets.fetch.address import Downloaded, download_address
     from tinytorch_datasets.fetch.http import Web
     from tinytorch_datasets.fetch.mirrors import with_retries
 
 
 __all__ = [
+    "Downloaded",
+    "download_address",
     "DEFAULT_RETRY",
     "Response",
     "Fetched",
@@ -61,7 +65,7 @@ __all__ = [
 ]
 
 # Imported when they are asked for: with them comes what a cached data set never needs.
-_LATER = {"Web": "http", "with_retries": "mirrors"}
+_LATER = {"Web": "http", "with_retries": "mirrors", "Downloaded": "address", "download_address": "address"}
 
 
 def __getattr__(name: str) -> Any:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tinytorch_datasets.errors import MissingFile, StorageError
 from tinytorch_datasets.plan import File, fetch_again
+from tinytorch_datasets.verify.diagnose import printable
 from tinytorch_datasets.verify.files import check_size
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Kind(Enum):
 
     NO_NETWORK = auto()  # its host cannot be found, or there is no way to it
     NO_ANSWER = auto()  # nobody listens there, or not to us: that says nothing about the file either
+    NO_FILE = auto()  # a folder that was given as the mirror has no such file
     NO_FOLDER = auto()  # the mirror that was given is a folder, and there is none
     LOGIN_PAGE = auto()  # a page came in place of the file, perhaps from whoever runs the network
 
@@ -46,8 +48,8 @@ class SourceError(Exception):
     """The response is of no use."""
 
     def __init__(self, reason: str, *, kind: Kind | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
+        self.reason = printable(reason)  # it may quote what came from outside, and goes to a terminal
+        super().__init__(self.reason)
         self.kind = kind
 
     def as_permanent(self) -> PermanentError:

@@ -17,7 +17,9 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
+from tinytorch_datasets._version import HOMEPAGE, VERSION
 from tinytorch_datasets.concurrency import Cancellation
+from tinytorch_datasets.errors import DatasetError
 from tinytorch_datasets.fetch.base import (
     CHUNK_BYTES,
     ConnectionLost,
@@ -25,15 +27,18 @@ from tinytorch_datasets.fetch.base import (
     PermanentError,
     RangeNotSupported,
     Response,
+    RetriesExhausted,
     SourceError,
     TooSlow,
     TransientError,
 )
 from tinytorch_datasets.fetch.retry import RetryPolicy
-from tinytorch_datasets.verify.diagnose import HEAD_BYTES, quoted, said_by_a_store
+from tinytorch_datasets.verify.diagnose import HEAD_BYTES, printable, quoted, said_by_a_store
 
 if TYPE_CHECKING:
     import requests
+
+    from tinytorch_datasets.fetch.connection import Deadline
 
 
 UNREACHABLE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
@@ -94,8 +99,16 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 log = logging.getLogger("tinytorch_datasets.fetch")
 
 # An answer in gzip saves nothing on files that are compressed already, and its length says nothing about theirs.
-HEADERS = {"Accept-Encoding": "identity", "User-Agent": "tinytorch-datasets"}
+HEADERS = {"Accept-Encoding": "identity", "User-Agent": f"tinytorch-datasets/{VERSION} (+{HOMEPAGE})"}
 TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524})
+# Those that IANA has registered; and lzma, xz and bzip2, which are not, but are sent.
+COMPRESSIONS = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress", "dcb", "dcz", "exi"})
+COMPRESSIONS |= {"pack200-gzip", "aes128gcm", "xz", "lzma", "bzip2", "x-bzip2"}
+# Query parameters of pre-signed addresses: who sees their values may use them.
+SECRET_PARAMETER = re.compile(
+    r"(?i)([?&](?:sig|signature|se|token|access_token|key|api_?key|secret|password|policy|credential|expires|auth|"
+    r"awsaccesskeyid|googleaccessid|key-pair-id|x-(?:amz|goog|oss|cos)-[^=&#]*)=)[^&#]*"
+)
 DIGITS = 18  # as many bytes no disk has; Python itself reads no number of more than 4300
 CONTENT_RANGE = re.compile(rf"bytes (\d{{1,{DIGITS}}})-(\d{{1,{DIGITS}}})/(\d{{1,{DIGITS}}}|\*)$", re.ASCII)
 
@@ -105,7 +118,7 @@ class Web:
 
     def __init__(self, url: str, retry: RetryPolicy, cancellation: Cancellation) -> None:
         self.url = url
-        self.name = without_password(url)
+        self.name = shown_address(url)
         self.host: str | None = url.split("/", 3)[2].rpartition("@")[2].lower()
         self._retry = retry
         self._cancellation = cancellation
@@ -117,35 +130,48 @@ class Web:
             headers["Range"] = f"bytes={start}-"
             if validator:
                 headers["If-Range"] = validator
+        from tinytorch_datasets.fetch.connection import Deadline  # and with it requests, which is heavy
+
         with ExitStack() as opened:
-            with self._source_errors():
-                reply = self._get(headers, opened)
+            deadline = Deadline(self._retry.response_timeout_s)
+            opened.callback(deadline.close)
+            opened.enter_context(self._cancellation.waking(deadline.shut))
+            with self._source_errors(deadline):
+                reply = self._get(headers, deadline, opened)
             opened.callback(reply.close)
-            opened.enter_context(self._cancellation.waking(reply.raw.shutdown))
-            with self._source_errors():
-                response = self._response(reply, start)
+            with self._source_errors(deadline):
+                response = self._response(reply, start, deadline)
             response.close = opened.pop_all().close
             return response
 
     @contextmanager
-    def _source_errors(self) -> Iterator[None]:
+    def _source_errors(self, deadline: Deadline) -> Iterator[None]:
+        # Cancelling, and the deadline, shut the socket, which looks like a lost connection, or like the body's end.
         try:
             yield
-        except SourceError:
+        except (SourceError, DatasetError):
             raise
         except Exception as error:
-            self._cancellation.check()  # cancelling shuts the socket, which looks like a lost connection
+            self._check_wanted(deadline)
             raise source_error_of(error, self._retry) from error
+        self._check_wanted(deadline)
 
-    def _get(self, headers: dict[str, str], opened: ExitStack) -> requests.Response:
+    def _check_wanted(self, deadline: Deadline) -> None:
+        self._cancellation.check()
+        if deadline.is_past:
+            reason = f"drips: nothing of the file came within {self._retry.response_timeout_s:g} s"
+            raise RetriesExhausted(reason)
+
+    def _get(self, headers: dict[str, str], deadline: Deadline, opened: ExitStack) -> requests.Response:
         """Return the first response that is not a redirect."""
-        import requests  # heavy
+        from tinytorch_datasets.fetch.connection import check_environment, open_session
 
-        session = opened.enter_context(requests.Session())
+        session = opened.enter_context(open_session(deadline))
         timeout = (self._retry.connect_timeout_s, self._retry.read_timeout_s)
         url, visited = self.url, [self.url]
         for _ in range(self._retry.redirects + 1):
-            self._cancellation.check()
+            self._check_wanted(deadline)
+            check_environment(url)
             reply = session.get(url, headers=headers, timeout=timeout, stream=True, allow_redirects=False)
             target = session.get_redirect_target(reply)
             if target is None:
@@ -154,7 +180,7 @@ class Web:
             url = self._redirected(url, target)
             # Twice is allowed: some sites send you back to the same address, with a cookie.
             if visited.count(url) == 2:
-                reason = f"redirects in a circle, by way of {without_password(url)}"
+                reason = f"redirects in a circle, by way of {shown_address(url)}"
                 raise PermanentError(reason)
             visited.append(url)
         reason = f"redirects more than {self._retry.redirects} times"
@@ -164,27 +190,27 @@ class Web:
         url, before = urljoin(url, target), urlsplit(url).scheme
         after = urlsplit(url).scheme
         if after not in ("http", "https"):
-            reason = f"redirects to {without_password(url)}, which is neither http nor https"
+            reason = f"redirects to {shown_address(url)}, which is neither http nor https"
             raise PermanentError(reason)
         if (before, after) == ("https", "http"):
             # Anyone on the way may now change the bytes. They cannot change the declared sha256.
             log.warning(
                 "%s redirects from https to %s; followed, as the declared sha256 is checked",
                 self.name,
-                without_password(url),
+                shown_address(url),
             )
         return url
 
-    def _response(self, reply: requests.Response, start: int) -> Response:
+    def _response(self, reply: requests.Response, start: int, deadline: Deadline) -> Response:
         status, headers = reply.status_code, reply.headers
         length = number(headers.get("Content-Length", ""))
         response = Response(
             start=0,
             length=length,
             total=length,
-            chunks=self._chunks(reply.raw),
+            chunks=self._chunks(reply.raw, deadline),
             close=reply.close,
-            encoding=headers.get("Content-Encoding", "").strip().lower().replace("identity", ""),
+            encoding=compression_of(headers.get("Content-Encoding", "")),
             validator=validator_of(headers),
             headers=headers,
         )
@@ -222,18 +248,27 @@ class Web:
         message = said_by_a_store(head)
         return f"{reason} ({message})" if message else reason
 
-    def _chunks(self, raw: Any) -> Iterator[bytes]:
+    def _chunks(self, raw: Any, deadline: Deadline) -> Iterator[bytes]:
         while True:
-            try:
-                with self._source_errors():
-                    # read1, not read: read waits for the whole chunk, and a drip would look like silence.
-                    chunk = raw.read1(CHUNK_BYTES, decode_content=False)
-            except ConnectionLost:
-                return  # whoever counts the bytes knows that some are missing, and can say how many
-            self._cancellation.check()
+            with self._source_errors(deadline):
+                # read1, not read: read waits for the whole chunk, and a drip would look like silence.
+                chunk = raw.read1(CHUNK_BYTES, decode_content=False)
             if not chunk:
                 return
             yield chunk
+            deadline.postpone()  # and not before: whoever took the chunk may have taken long
+
+
+def compression_of(content_encoding: str) -> str:
+    """Return what a Content-Encoding compresses with, lower case; "" for words that name no compression.
+
+    Stores and servers put all kinds of words there: a charset, a transfer encoding, the name of an upload's protocol.
+
+    >>> compression_of("utf-8"), compression_of("aws-chunked, GZIP")
+    ('', 'gzip')
+    """
+    words = (word.strip().lower() for word in content_encoding.split(","))
+    return ", ".join(word for word in words if word in COMPRESSIONS)
 
 
 def number(text: str) -> int | None:
@@ -276,12 +311,15 @@ def retry_after(text: str) -> float | None:
         return None
 
 
-def without_password(url: str) -> str:
-    """Return the address as it may be shown.
+def shown_address(url: str) -> str:
+    """Return the address as it may be shown: without a password, a token or an escape code.
 
-    >>> without_password("https://me:secret@example.org/a.gz")
+    >>> shown_address("https://me:secret@example.org/a.gz")
     'https://example.org/a.gz'
+    >>> shown_address("https://example.org/a.gz?download=1&sig=c2VjcmV0")
+    'https://example.org/a.gz?download=1&sig=...'
     """
     scheme, slashes, rest = url.partition("://")
     host, slash, path = rest.partition("/")
-    return f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}"
+    shown = f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}"
+    return printable(SECRET_PARAMETER.sub(r"\1...", shown))

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from tinytorch_datasets.concurrency import Cancellation
 from tinytorch_datasets.fetch.base import (
+    ConnectionLost,
     Kind,
     PermanentError,
     RangeNotSupported,
@@ -24,7 +25,7 @@ from tinytorch_datasets.fetch.base import (
     TransientError,
     WrongContent,
 )
-from tinytorch_datasets.fetch.body import GZIP, GZIP_NAMES, check_rate, gunzip, is_gzip_in_gzip, peek
+from tinytorch_datasets.fetch.body import GZIP, GZIP_NAMES, Rate, check_rate, gunzip, is_gzip_in_gzip, peek
 from tinytorch_datasets.fetch.partial import PartialFile
 from tinytorch_datasets.fetch.retry import RetryPolicy
 from tinytorch_datasets.plan import File
@@ -156,11 +157,12 @@ class MirrorLoop:
 
     def _ask_with_retries(self, mirror: Mirror, part: PartialFile, others_untried: bool) -> None:
         retries = RetryCounter(part.bytes, self._retry)
+        drip = Rate(self._retry.drip_bytes_per_s, self._retry.drip_window_s)  # through all tries
         while True:
             bytes_before = part.bytes
             try:
-                with self._hosts.connect(mirror.source.host, self._cancellation):
-                    self._ask(mirror, part, others_untried)
+                with self._hosts.connect(mirror.source.host, self._cancellation), drip:
+                    self._ask(mirror, part, others_untried, drip)
                 if part.matches():  # another file may come by that connection meanwhile
                     return
                 reason = "sends other bytes than the declared ones"
@@ -187,27 +189,28 @@ class MirrorLoop:
                     continue
                 self._cancellation.sleep(retries.wait_after(failure, part.bytes))
 
-    def _ask(self, mirror: Mirror, part: PartialFile, others_untried: bool) -> None:
+    def _ask(self, mirror: Mirror, part: PartialFile, others_untried: bool, drip: Rate) -> None:
         """Make one request. Returns only if the part is as long as declared in the end."""
         name = mirror.source.name
         validator = None if mirror.tag_changed else part.validator(name)
         response = mirror.source.open(0 if mirror.whole_only else part.bytes, validator)
         with closing(response):
-            body = check_rate(response.chunks, self._retry, others_untried)
+            stall = Rate(self._retry.stall_bytes_per_s, self._retry.stall_window_s) if others_untried else None
+            body = check_rate(response.chunks, drip, stall)
             if self._is_wrapped(mirror, response):
                 body = gunzip(body, at_most=self._file.bytes + 1)
             head, body = peek(body)
             # Before anything is dropped or written: a login page must not cost us the good bytes of another mirror.
             self._check_head(mirror, response, head)
             if not head and self._file.bytes:
-                next(body, b"")  # raises what kept the first byte from coming, if that is known
+                next(self._until_lost(body), b"")  # raises what kept the first byte from coming, if that is known
                 raise self._cut_off(part)
             if response.start != part.bytes:  # the whole comes, though only the rest was asked for
                 mirror.tag_changed = validator is not None
                 part.drop()
             part.note_mirror(name, response.validator)
             self._report(part.bytes)
-            for chunk in chain([head], body):
+            for chunk in self._until_lost(chain([head], body)):
                 self._cancellation.check()
                 if len(chunk) > self._file.bytes - part.bytes:
                     reason = f"sends more than the {self._file.bytes:,} declared bytes"
@@ -218,6 +221,13 @@ class MirrorLoop:
                 self._report(part.bytes)
         if part.bytes < self._file.bytes:
             raise self._cut_off(part)
+
+    def _until_lost(self, body: Iterator[bytes]) -> Iterator[bytes]:
+        """Pass the chunks on until the connection is lost: how many bytes are missing says more than that."""
+        try:
+            yield from body
+        except ConnectionLost:
+            return
 
     def _is_wrapped(self, mirror: Mirror, response: Response) -> bool:
         """Check whether the body must be taken out of a Content-Encoding that nobody asked for.

@@ -12,6 +12,9 @@ class RetryPolicy:
     connect_timeout_s: float = 10.0
     read_timeout_s: float = 15.0  # for each single read: the longest silence, before the first byte and after
 
+    # To the first byte of the body, through all redirects; and the longest time without one, whatever else comes.
+    response_timeout_s: float = 30.0
+
     # Slower than this while another mirror is untried: go on there, keeping what came.
     stall_bytes_per_s: float = 100_000
     stall_window_s: float = 15.0

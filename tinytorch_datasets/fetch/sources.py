@@ -9,10 +9,11 @@ from urllib.parse import quote, urlsplit
 
 from tinytorch_datasets.concurrency import Cancellation
 from tinytorch_datasets.fetch.base import CHUNK_BYTES, Kind, PermanentError, Response, Source
-from tinytorch_datasets.fetch.http import Web, without_password
+from tinytorch_datasets.fetch.http import Web, shown_address
 from tinytorch_datasets.fetch.retry import RetryPolicy
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.storage.files import bytes_of
+from tinytorch_datasets.verify.diagnose import printable
 
 
 class UnsupportedSource:
@@ -21,7 +22,7 @@ class UnsupportedSource:
     host: str | None = None
 
     def __init__(self, url: str) -> None:
-        self.name = without_password(url)
+        self.name = shown_address(url)
 
     def open(self, start: int, validator: str | None) -> Response:
         """Refuse."""
@@ -35,7 +36,7 @@ class MissingFolderSource:
     host: str | None = None
 
     def __init__(self, path: Path) -> None:
-        self.name = str(path)
+        self.name = printable(str(path))
 
     def open(self, start: int, validator: str | None) -> Response:
         """Refuse."""
@@ -50,7 +51,7 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.name = str(path)
+        self.name = printable(str(path))
 
     def open(self, start: int, validator: str | None) -> Response:
         """Open the file from byte `start` on."""
@@ -63,7 +64,7 @@ class Folder:
             raise PermanentError(reason) from error
         except FileNotFoundError as error:
             reason = "there is no such file"
-            raise PermanentError(reason) from error
+            raise PermanentError(reason, kind=Kind.NO_FILE) from error
         except OSError as error:
             reason = f"it cannot be read: {error.strerror}"
             raise PermanentError(reason) from error
@@ -138,7 +139,10 @@ def address_below(mirror: str, folder: str, name: str) -> str:
 
     >>> address_below("http://10.0.0.1:8000", "mnist", "train images.gz")
     'http://10.0.0.1:8000/mnist/train%20images.gz'
+    >>> address_below("https://example.org/data?sig=abc", "mnist", "a#1.csv")
+    'https://example.org/data/mnist/a%231.csv?sig=abc'
     """
     if "://" in mirror:
-        return "/".join([mirror.rstrip("/"), *filter(None, [quote(folder), quote(name)])])
+        address, mark, query = mirror.partition("?")  # a token, say, which goes with every file
+        return "/".join([address.rstrip("/"), *filter(None, [quote(folder), quote(name)])]) + mark + query
     return str(Path(mirror) / folder / name)

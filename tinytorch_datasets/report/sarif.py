@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tinytorch_datasets._version import VERSION
+from tinytorch_datasets._version import HOMEPAGE, VERSION
 from tinytorch_datasets.auditing.findings import RULES, ExitCode, Finding, Report
 from tinytorch_datasets.report import as_json
 from tinytorch_datasets.report.github import inside, manifest_of
@@ -26,7 +26,7 @@ def format_report(report: Report, root: Path) -> bytes:
         "name": "tinytorch-datasets",
         "version": VERSION,
         "semanticVersion": VERSION,
-        "informationUri": "https://pypi.org/project/tinytorch-datasets/",
+        "informationUri": HOMEPAGE,
         "rules": [{"id": rule, "shortDescription": {"text": RULES[rule]}} for rule in used],
     }
     run = {

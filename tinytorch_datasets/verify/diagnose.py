@@ -67,14 +67,14 @@ def said_by_a_store(head: bytes) -> str | None:
     """The words of an object store or an API that answers in XML or JSON.
 
     >>> said_by_a_store(b"<?xml version='1.0'?><Error><Code>NoSuchKey</Code><Message>Gone.</Message></Error>")
-    'an XML storage error, NoSuchKey: "Gone."'
+    'an XML storage error, "NoSuchKey": "Gone."'
     >>> said_by_a_store(b'{"error": {"code": 404, "message": "No such object"}}')
     'a JSON error: "No such object"'
     """
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").decode("utf-8", "replace")
     if text.startswith("<") and (code := re.search(r"<Code>\s*([^<]{1,80}?)\s*</Code>", text)):
         message = re.search(r"<Message>\s*([^<]{1,200}?)\s*</Message>", text)
-        return f"an XML storage error, {code[1]}" + (f": {quoted(message[1])}" if message else "")
+        return f"an XML storage error, {quoted(code[1])}" + (f": {quoted(message[1])}" if message else "")
     if not text.startswith("{"):
         return None
     try:
@@ -128,6 +128,17 @@ def _line_ends(head: bytes) -> str | None:
     if not lines:
         return None
     return {lines: "CRLF", 0: "LF"}.get(head.count(b"\r\n"))
+
+
+def printable(text: str) -> str:
+    r"""Show what came from outside, with every control code written out: it goes to a terminal.
+
+    >>> printable("a\x1b]0;title\x07b")
+    'a\\x1b]0;title\\x07b'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def quoted(words: str) -> str:
