@@ -147,12 +147,14 @@ class FetchError(DatasetError, ConnectionError):
 
     file: str
     tried: tuple[tuple[str, str], ...]
+    network_failed: bool = False  # no mirror was reached at all, so nothing is known of the file
 
 
 class OfflineError(FetchError):
     """The file is not here and no socket may be opened. `missing` is each such file with its size in bytes."""
 
     missing: tuple[tuple[str, int], ...]
+    network_failed: bool = True
 
 
 class NetworkSettingsError(FetchError):

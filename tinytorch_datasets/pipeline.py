@@ -10,13 +10,14 @@ from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tinytorch_datasets import formats, settings
+from tinytorch_datasets.digests import digest
 from tinytorch_datasets.errors import ChangedFile, DecodeError, MissingFile, StorageError
 from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy, fetch, leftovers
 from tinytorch_datasets.manifest import compiled
-from tinytorch_datasets.plan import Block, Declared, Mode, Plan
+from tinytorch_datasets.plan import Block, Declared, File, Mode, Plan
 from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage import arrays as array_store
 from tinytorch_datasets.storage import cache_entry as cache_entries
@@ -245,19 +246,56 @@ def shipped_files(manifest: Manifest, locations: Locations) -> set[Path]:
     return {locations.shipped / manifest.folder(name) / file for name in shipped for file in manifest.entry(name).files}
 
 
-def clean(plan: Plan, locations: Locations, *, downloads: bool = True, sparing: Collection[Path] = ()) -> int:
-    """Remove a data set's decoded arrays and, if it is remote, its downloads, whole or in part; the bytes freed.
+class Removable(NamedTuple):
+    """What `clean` removes of a data set, and the files that it keeps because they could not be downloaded again."""
 
-    Files in `sparing` are not removed, as those that ship, in whose folder downloads may be as well.
+    paths: list[Path]
+    kept: list[Path]
+
+    @property
+    def bytes(self) -> int:
+        """The bytes that removing frees."""
+        return sum(disk.bytes_below(path) for path in self.paths)
+
+
+def removable(plan: Plan, locations: Locations, *, downloads: bool = True, sparing: Collection[Path] = ()) -> Removable:
+    """List a data set's decoded arrays and, if it is remote, its downloads, whole or in part.
+
+    A file is kept if it is in `sparing`, as those that ship, in whose folder downloads may be as well; or if it is
+    not what the entry declares: no mirror has that.
+
+    Raises:
+        StorageError: A symbolic link leads elsewhere.
     """
-    spared = {path.resolve() for path in sparing}
-    freed = array_store.clean(locations.cache, plan.name)
-    for entry in (locations.cache / "entries").glob(f"{plan.name}-*.json"):
-        if entry.stem.rpartition("-")[0] == plan.name:
-            freed += disk.remove(entry)
+    entries = locations.cache / "entries"
+    if link := disk.find_link(entries):
+        raise disk.symlink_error(link)
+    paths = array_store.folders_of(locations.cache, plan.name)
+    paths += [path for path in entries.glob(f"{plan.name}-*.json") if path.stem.rpartition("-")[0] == plan.name]
+    kept: list[Path] = []
     if downloads and plan.status == "remote":
+        spared = {path.resolve() for path in sparing}
         for file in plan.files:
             target = plan.root / file.name
-            if target.resolve() not in spared:
-                freed += sum(disk.remove(path) for path in (target, *leftovers(target)))
-    return freed
+            if link := next((p for p in (*target.parents,) if p.is_relative_to(plan.root) and p.is_symlink()), None):
+                raise disk.symlink_error(link)
+            if target.resolve() in spared:
+                continue
+            if os.path.lexists(target):
+                (paths if _is_download(target, file) else kept).append(target)
+            paths += leftovers(target)
+    return Removable(paths, kept)
+
+
+def _is_download(target: Path, file: File) -> bool:
+    """Check whether a file can be downloaded again: it is a file of its own, as declared."""
+    try:
+        same_size = not target.is_symlink() and disk.bytes_of(target) == file.bytes
+        return same_size and digest(target).sha256 == file.sha256
+    except OSError:
+        return False
+
+
+def clean(plan: Plan, locations: Locations, *, downloads: bool = True, sparing: Collection[Path] = ()) -> int:
+    """Remove what `removable` lists; return the bytes freed."""
+    return sum(map(disk.remove, removable(plan, locations, downloads=downloads, sparing=sparing).paths))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -287,6 +288,38 @@ class TestLint:
         assert [(f["rule"], f["severity"], f["what"]) for f in told["findings"]] == [(rule, "warning", said)]
         assert world.audit("--strict")[0] == 1
 
+    def test_unused_is_no_question_where_no_entry_has_used_by(self, world: World) -> None:
+        """A manifest that does not use the key is not asked to."""
+        world.manifest.write_text(world.manifest.read_text().replace("    used_by: [use.py]\n", ""))
+
+        assert world.audit("--only", "manifest")[1]["findings"] == []
+
+    def test_warnings_are_ignored_by_rule(self, world: World) -> None:
+        """Even by --strict; an error of that rule is reported all the same, and a rule that is none is refused."""
+        world.edit("https://mirror.invalid/digits/", "http://mirror.invalid/digits/")
+        world.edit('["0", "1", "2"]', '["0", "1", "2", "3"]')
+        code, told = world.audit("--strict", "--ignore", "plain-http")
+        world.flip(world.file("talk/talk.txt"))
+        _, wrong = world.audit("--ignore", "plain-http", "--ignore", "class-unused", "--ignore", "file-hash")
+        refused = CliRunner().invoke(main, ["audit", "--manifest", str(world.manifest), "--ignore", "plain-htp"])
+
+        assert (code, [f["rule"] for f in told["findings"]]) == (1, ["class-unused"])
+        assert [f["rule"] for f in wrong["findings"]] == ["file-hash"]
+        assert (refused.exit_code, refused.stderr.splitlines()[-1]) == (
+            2, "Error: there is no rule 'plain-htp'; did you mean 'plain-http'?")  # fmt: skip
+
+    def test_control_codes_of_a_mirror_reach_no_report(self, world: World, server: FaultyServer) -> None:
+        """The words of an XML error, on a terminal and in JSON: written out."""
+        page = b"<?xml version='1.0'?><Error><Code>No\x1b]0;pwned\x07Such\xc2\x9bKey</Code></Error>"
+        mirrored(world, server, {"test-labels": answer(404, page)})
+        arguments = ["audit", "--manifest", str(world.manifest), "--remote", "digits"]
+        text = CliRunner().invoke(main, arguments, color=True).output
+        as_json = CliRunner().invoke(main, [*arguments, "--json"]).output
+
+        for report in (text, as_json):
+            assert "Such" in report
+            assert not {"\x1b", "\x07", "\x9b"} & set(re.sub("\x1b\\[[0-9;]*m", "", report))
+
 
 class TestAllOfIt:
     """Not the first finding, but every one."""
@@ -330,7 +363,8 @@ class TestAllOfIt:
         assert str(finding) == (
             f"datasets.yaml:{world.line('train.csv: {b')}: flowers: {path} is not the promised file: it has sha256\n"
             f"    {finding.actual}, declared is\n    {before}\n"
-            "  Restore it: `git checkout` it in a clone, or reinstall the package."
+            "  Restore it: `git checkout` it in a clone, or reinstall the package. "
+            "If the change was meant, `tinytorch-datasets update flowers` writes the new hash."
         )
         assert (report.exit_code, finding.expected, finding.path) == (1, before, str(path))
 
@@ -522,7 +556,8 @@ class TestTheCall:
 
         assert told.exit_code == 2
         assert told.stderr.startswith(f"error: {record} is not a record of addresses (")
-        assert told.stderr.endswith("\n  Delete it; `tinytorch-datasets audit --remote --remember` writes it again.\n")
+        again = f"tinytorch-datasets audit --remote --remember --manifest {world.manifest}"
+        assert told.stderr.endswith(f"\n  Delete it; `{again}` writes it again.\n")
 
 
 def test_real_mnist_keeps_its_contract(realdata: Path, home: Path) -> None:

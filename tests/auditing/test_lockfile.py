@@ -79,7 +79,7 @@ class TestTheRecord:
         assert (told.exit_code, told.stderr) == (
             1,
             f"error: digits is not on disk: test-labels\n  declared at datasets.yaml:{world.line('  digits:')}\n"
-            "  `tinytorch-datasets get digits` downloads it.\n",
+            f"  `tinytorch-datasets get digits --manifest {world.manifest}` downloads it.\n",
         )
 
     def test_a_damaged_file_is_not_recorded(self, world: World) -> None:
@@ -233,4 +233,4 @@ class TestTheLock:
 
         assert told.exit_code == 2
         assert told.stderr.startswith(f"error: {path}{said}")
-        assert told.stderr.endswith("\n  Run `tinytorch-datasets lock` to write one.\n")
+        assert told.stderr.endswith(f"\n  Run `tinytorch-datasets lock --manifest {world.manifest}` to write one.\n")

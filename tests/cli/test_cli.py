@@ -22,6 +22,7 @@ from click.testing import CliRunner
 
 from tests.conftest import ROOT
 from tests.helpers.audit_world import World, build, copied
+from tests.helpers.faulty_server import FaultyServer
 from tests.helpers.mutations import hash_of
 from tinytorch_datasets import errors
 from tinytorch_datasets.cli.main import main
@@ -49,7 +50,7 @@ def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **more}, check=False)
 
 
-def on_a_terminal(*arguments: str, **more: str) -> tuple[str, int]:
+def on_a_terminal(*arguments: str, typed: str = "", **more: str) -> tuple[str, int]:
     """What a person sees who types this, both streams on one terminal; and the exit code."""
     main_end, other = pty.openpty()
     fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
@@ -57,6 +58,7 @@ def on_a_terminal(*arguments: str, **more: str) -> tuple[str, int]:
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", **more}
     process = subprocess.Popen(command, stdin=other, stdout=other, stderr=other, env=environment)
     os.close(other)
+    os.write(main_end, typed.encode())
     seen, until = b"", time.monotonic() + 30
     while time.monotonic() < until:
         ready, _, _ = select.select([main_end], [], [], 0.1)
@@ -228,8 +230,9 @@ class TestStreams:
 
     @pytest.mark.parametrize(
         "arguments",
-        [("list",), ("info", "digits"), ("get", "digits"), ("audit",), ("path", "digits"), ("clean", "--arrays"),
-         ("lock",), ("update", "talk"), ("mirror", "{tmp}", "talk"), ("add", "{csv}", "--ship", "--dry-run")],
+        [("list",), ("info", "digits"), ("get", "digits"), ("audit",), ("path", "digits"),
+         ("clean", "--arrays", "--yes"), ("lock",), ("update", "talk"), ("mirror", "{tmp}", "talk"),
+         ("add", "{csv}", "--ship", "--dry-run")],
         ids=lambda arguments: arguments[0],
     )  # fmt: skip
     def test_json_is_all_of_stdout(self, world: World, tmp_path: Path, arguments: tuple[str, ...]) -> None:
@@ -379,7 +382,7 @@ class TestErrors:
     """No error of the library ever shows a traceback."""
 
     def test_every_kind_of_error_is_one_message(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Each class of errors.py, raised from within a command: its words, and exit 1 or 2."""
+        """Each class of errors.py, raised from within a command: its words, and exit 1, 2 or 3."""
 
         path = Path("x")
         raised = [
@@ -412,8 +415,10 @@ class TestErrors:
 
             monkeypatch.setattr("tinytorch_datasets.api.load_manifest", refuse)
             told = CliRunner().invoke(main, ["list"])
-            misused = type(error).__name__ in {"ManifestError", "LockError", "UsageError", "UnknownName"}
-            assert (told.exit_code, told.stdout, told.stderr) == (2 if misused else 1, "", f"error: {error}\n")
+            name = type(error).__name__
+            misused = name in {"ManifestError", "LockError", "UsageError", "UnknownName"}
+            code = 2 if misused else 3 if name == "OfflineError" else 1
+            assert (told.exit_code, told.stdout, told.stderr) == (code, "", f"error: {error}\n")
 
     def test_a_report_that_cannot_be_written(self, world: World) -> None:
         """The path, and why; exit 2, for no data differs."""
@@ -456,7 +461,7 @@ def test_list_and_path_and_clean(world: World) -> None:
     """What is on disk is told; `clean` frees downloads and arrays, never what ships."""
     rows = json.loads(CliRunner().invoke(main, ["list", "--json"]).stdout)
     path = CliRunner().invoke(main, ["path", "digits"])
-    freed = CliRunner().invoke(main, ["clean"])
+    freed = CliRunner().invoke(main, ["clean", "--yes"])
     after = json.loads(CliRunner().invoke(main, ["list", "--json"]).stdout)
 
     assert [(row["name"], row["on_disk"]) for row in rows] == [("flowers", "all"), ("talk", "all"), ("digits", "all")]
@@ -466,6 +471,109 @@ def test_list_and_path_and_clean(world: World) -> None:
     assert not list((world.root / "home" / ".cache").rglob("*.npy"))
     missing = CliRunner().invoke(main, ["path", "digits"])
     assert missing.stderr == "on disk: none; `tinytorch-datasets get digits` downloads it\n"
+
+
+class TestClean:
+    """It removes what can be downloaded again, and asks before it removes everything."""
+
+    def test_without_a_name_it_needs_yes(self, world: World) -> None:
+        """In a script nobody can be asked: exit 2, and nothing is gone."""
+        told = CliRunner().invoke(main, ["clean"])
+
+        assert (told.exit_code, told.stdout) == (2, "")
+        assert "name them, or pass --yes or --dry-run" in told.stderr
+        assert len(list((world.root / "home/digits").iterdir())) == 4
+
+    @pytest.mark.parametrize(("answer", "code", "left"), [("n", 1, 4), ("y", 0, 0)])
+    def test_without_a_name_it_asks_on_a_terminal(self, world: World, answer: str, code: int, left: int) -> None:
+        """With the bytes that would be freed; whoever answers no loses nothing."""
+        told, exit_code = on_a_terminal("clean", typed=f"{answer}\n")
+
+        assert "Remove downloads and decoded arrays of every data set (" in told
+        assert (exit_code, len(list((world.root / "home/digits").iterdir()))) == (code, left)
+
+    def test_a_dry_run_removes_nothing(self, world: World) -> None:
+        """And reports the bytes that `clean` then frees."""
+        would = json.loads(CliRunner().invoke(main, ["clean", "--dry-run", "--json"]).stdout)
+        assert len(list((world.root / "home/digits").iterdir())) == 4
+        did = json.loads(CliRunner().invoke(main, ["clean", "--yes", "--json"]).stdout)
+
+        assert would == did
+        assert did[2]["bytes"] > 354  # the four files, as the audit counts them, and the arrays
+
+    def test_a_file_of_another_content_is_kept(self, world: World) -> None:
+        """Somebody put it there, or worked on it: no mirror has it."""
+        own = world.file("digits/test-labels")
+        own.write_bytes(b"my own labels")
+        told = CliRunner().invoke(main, ["clean", "digits", "--json"])
+
+        assert own.read_bytes() == b"my own labels"
+        assert [path.name for path in own.parent.iterdir()] == ["test-labels"]
+        assert told.stderr == f"kept: {own}, which could not be downloaded again\n"
+        assert json.loads(told.stdout)[0]["kept"] == [str(own)]
+
+    @pytest.mark.parametrize("planted", ["digits", ".cache/entries", ".cache/arrays"])
+    def test_nothing_is_removed_through_a_symlink(self, world: World, planted: str, tmp_path: Path) -> None:
+        """Where `get` writes through none, `clean` deletes through none."""
+        folder = world.root / "home" / planted
+        folder.rename(tmp_path / "elsewhere")
+        folder.symlink_to(tmp_path / "elsewhere")
+        before = sorted(tmp_path.rglob("elsewhere/**/*"))
+        told = CliRunner().invoke(main, ["clean", "digits"])
+
+        assert told.exit_code == 1
+        assert told.stderr.startswith(f"error: {folder}: this is a symbolic link")
+        assert sorted(tmp_path.rglob("elsewhere/**/*")) == before
+
+
+class TestHints:
+    """What a message says to type works as it is: with the options that were given."""
+
+    def test_options_are_repeated(self, world: World, tmp_path: Path) -> None:
+        """Quoted as a shell wants them; where none was given, none is added."""
+        home = tmp_path / "my data"
+        told = CliRunner().invoke(main, ["path", "digits", "--home", str(home), "--manifest", str(world.manifest)])
+        bare = CliRunner().invoke(main, ["path", "digits"], env={"TINYTORCH_DATASETS_HOME": str(home)})
+
+        options = f" --manifest {world.manifest} --home '{home}'"
+        assert told.stderr == f"on disk: none; `tinytorch-datasets get digits{options}` downloads it\n"
+        assert bare.stderr == "on disk: none; `tinytorch-datasets get digits` downloads it\n"
+
+    def test_in_findings_too(self, world: World) -> None:
+        """A changed file of one's own may have been changed on purpose."""
+        world.flip(world.file("talk/talk.txt"))
+        _, told = world.audit("talk")
+
+        update = f"`tinytorch-datasets update talk --manifest {world.manifest}`"
+        assert told["findings"][0]["hint"].endswith(f"If the change was meant, {update} writes the new hash.")
+
+
+class TestTheNetworksFault:
+    """Exit 3, by `get` as by `audit`: nothing is known of the data."""
+
+    def test_no_network(self, world: World) -> None:
+        """Two mirrors whose names no resolver knows."""
+        world.file("digits/test-labels").unlink()
+        told = CliRunner().invoke(main, ["get", "digits"])
+
+        assert told.exit_code == 3, told.stderr
+        assert "could not be downloaded from any of 2 mirrors" in told.stderr
+
+    def test_offline(self, world: World) -> None:
+        """What is missing would have to be downloaded."""
+        world.file("digits/test-labels").unlink()
+
+        assert CliRunner().invoke(main, ["get", "digits", "--offline"]).exit_code == 3
+
+    def test_a_mirror_that_refuses_is_no_fault_of_the_network(
+        self, world: World, server: FaultyServer, tmp_path: Path
+    ) -> None:
+        """404 is an answer: exit 1."""
+        world.edit("https://mirror.invalid/\n", f"{server.url}/none/\n")
+        world.edit("      - https://mirror.invalid/digits/\n", "")
+        world.file("digits/test-labels").unlink()
+
+        assert CliRunner().invoke(main, ["get", "digits"]).exit_code == 1
 
 
 def test_clean_never_removes_a_file_among_what_ships(world: World) -> None:

@@ -7,16 +7,16 @@ is reported, not only the first.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from tinytorch_datasets import api, pipeline
 from tinytorch_datasets.auditing import lint
-from tinytorch_datasets.auditing.findings import LEVELS, DatasetReport, Finding, Level, ProbeResult, Report
+from tinytorch_datasets.auditing.findings import LEVELS, RULES, DatasetReport, Finding, Level, ProbeResult, Report
 from tinytorch_datasets.auditing.local import Decode, FileDigests, audit_on_disk
 from tinytorch_datasets.digests import Step, digests
-from tinytorch_datasets.errors import LockError, ManifestError, Problem
+from tinytorch_datasets.errors import LockError, ManifestError, Problem, did_you_mean
 from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.plan import Plan
@@ -47,6 +47,7 @@ def audit(
     mirror: AnyPath | None = None,
     lock: AnyPath | None = None,
     strict: bool = False,
+    ignore: Collection[str] = (),
     progress: Step | None = None,
     on_probe: Callable[[ProbeResult], None] | None = None,
     retry: RetryPolicy = DEFAULT_RETRY,
@@ -72,6 +73,7 @@ def audit(
         mirror: A folder that `mirror` wrote: it is checked, and nothing else.
         lock: A file that `tinytorch-datasets lock` wrote: whatever differs from it is a finding.
         strict: Whether warnings (a single mirror, an open question) fail the audit.
+        ignore: Rules whose warnings are left out ("single-mirror"); errors are reported all the same.
         progress: Called with bytes hashed and bytes in all.
         on_probe: Called with the result of each address, as it comes.
         retry: How long to wait for addresses.
@@ -80,7 +82,7 @@ def audit(
         ManifestError: The manifest itself is wrong.
         LockError: `lock`, or ``mirrors.lock``, cannot be read.
         UnknownName: The manifest has no data set of a given name.
-        ValueError: `levels` or `decode` are others, or `mirror` is given together with what it leaves out.
+        ValueError: `levels`, `decode` or `ignore` are others, or `mirror` is given together with what it leaves out.
 
     >>> audit(["tinydigits"], levels=["shipped"]).ok
     True
@@ -90,6 +92,10 @@ def audit(
     if decode not in DECODE:
         msg = f"decode is {', '.join(map(repr, DECODE))}, not {decode!r}"
         raise ValueError(msg)
+    for rule in ignore:
+        if rule not in RULES:
+            msg = f"there is no rule {rule!r}{did_you_mean(rule, RULES)}"
+            raise ValueError(msg)
     if mirror is not None and (levels is not None or decode != "auto" or deep or remember or lock is not None):
         msg = "mirror is checked and nothing else: it goes without levels, decode, deep, remember and lock"
         raise ValueError(msg)
@@ -107,7 +113,7 @@ def audit(
         at = Path(mirror).expanduser().absolute()
         whole = len(names) == len(loaded.datasets)
         reports, problems = mirror_folder.audit_mirror(loaded, plans, at, named=named, whole=whole, step=progress)
-        return Report(str(loaded.path), tuple(reports), tuple(problems), strict=strict)
+        return Report(str(loaded.path), tuple(reports), _without(ignore, problems), strict=strict)
     findings: dict[str, list[Finding]] = {name: [] for name in names}
     if "manifest" in wanted:
         # In an installed package the paths that entries name beside the manifest do not exist.
@@ -131,8 +137,8 @@ def audit(
         general += lint.audit_budget(loaded, locations.shipped) if len(names) == len(loaded.datasets) else ()
     if lock is not None:
         general += _audit_lock(loaded, Path(lock).expanduser().absolute(), plans, rows, on_disk.digests, locations)
-    all_findings = (*(finding for name in names for finding in findings[name]), *general)
-    return Report(str(loaded.path), rows, all_findings, tuple(probe.result for probe in probes), strict)
+    in_order = [*(finding for name in names for finding in findings[name]), *general]
+    return Report(str(loaded.path), rows, _without(ignore, in_order), tuple(probe.result for probe in probes), strict)
 
 
 def unusable(error: ManifestError) -> Report:
@@ -151,6 +157,10 @@ def _of_problem(path: Path, problem: Problem) -> Finding:
         where=f"{path.name}:{problem.line}",
         hint="Correct the manifest.",
     )
+
+
+def _without(ignore: Collection[str], findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    return tuple(f for f in findings if f.severity != "warning" or f.rule not in ignore)
 
 
 def _audit_lock(

@@ -70,6 +70,23 @@ RULES: Mapping[str, str] = MappingProxyType(
 )
 
 
+def printable(text: str) -> str:
+    r"""Write out every control code of a text that may have come from outside; lines stay lines.
+
+    >>> printable("a\x1b]0;title\x07b")
+    'a\\x1b]0;title\\x07b'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\xa0\u202f\u3000" else repr(c)[1:-1] for c in text)
+
+
+def _printable_in(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _printable_in(member) for key, member in value.items()}
+    return printable(value) if isinstance(value, str) else value
+
+
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """One thing that is not as declared.
@@ -95,6 +112,11 @@ class Finding:
     actual: Any = None
     hint: str | None = None
     severity: Severity = "error"
+
+    def __post_init__(self) -> None:
+        # Names and answers of others are in it, and every report goes to a terminal in the end.
+        for name in ("what", "path", "hint", "expected", "actual"):
+            object.__setattr__(self, name, _printable_in(getattr(self, name)))
 
     @property
     def line(self) -> int:
@@ -130,6 +152,10 @@ class ProbeResult:
     url: str
     state: ProbeState
     detail: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("url", "detail"):
+            object.__setattr__(self, name, printable(getattr(self, name)))
 
 
 @dataclass(frozen=True)

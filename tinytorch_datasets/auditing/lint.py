@@ -125,7 +125,7 @@ def lint(manifest: Manifest, name: str, *, in_clone: bool) -> Iterator[Finding]:
     warn = partial(Finding, dataset=name, path=str(manifest.path), severity="warning")
     yield from _questions(manifest, name, entry, warn)
     yield from _addresses(manifest, name, entry, warn)
-    if not entry.used_by:
+    if not entry.used_by and any(other.used_by for other in manifest.datasets.values()):
         yield warn(
             rule="unused",
             what="used_by names nothing that uses it",

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from tinytorch_datasets import formats, pipeline
+from tinytorch_datasets import formats, pipeline, settings
 from tinytorch_datasets.auditing import lint
 from tinytorch_datasets.auditing.arrays import audit_cached, audit_decoded
 from tinytorch_datasets.auditing.findings import DatasetReport, Finding, State
@@ -246,7 +246,7 @@ def _hash_array(column: Column, folder: ArrayFolder, meter: Meter) -> str | None
 
 def _audit_files(manifest: Manifest, plan: Plan, locations: Locations, digests: FileDigests) -> list[Finding]:
     """Compare a data set's files with the manifest."""
-    findings = list(compare(manifest, plan, digests, plan.hint))
+    findings = list(compare(manifest, plan, digests, _hint(manifest, plan)))
     if plan.status == "shipped":
         findings += lint.audit_links(manifest, plan, locations.shipped)
     present = [file for file in plan.files if plan.root / file.name in digests]
@@ -266,6 +266,13 @@ def _audit_files(manifest: Manifest, plan: Plan, locations: Locations, digests: 
             )
         )
     return findings
+
+
+def _hint(manifest: Manifest, plan: Plan) -> str:
+    """Return the hint for a file that is not as declared; whoever writes a manifest may have changed it on purpose."""
+    if str(manifest.path) == settings.packaged_manifest():
+        return plan.hint
+    return f"{plan.hint} If the change was meant, `tinytorch-datasets update {plan.name}` writes the new hash."
 
 
 def _all_present(plan: Plan) -> bool:

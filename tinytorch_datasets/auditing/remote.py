@@ -16,9 +16,7 @@ from tinytorch_datasets.auditing.findings import Finding, ProbeResult, ProbeStat
 from tinytorch_datasets.fetch import (
     DEFAULT_RETRY,
     Cancellation,
-    Kind,
     Response,
-    RetriesExhausted,
     RetryPolicy,
     SourceError,
     TransientError,
@@ -30,8 +28,6 @@ from tinytorch_datasets.plan import File, Plan
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES, foreign
 
 AT_ONCE = 8
-# Failures on the way: the host said nothing about the file.
-ON_THE_WAY = (Kind.NO_NETWORK, Kind.NO_ANSWER)
 
 Known = Mapping[str, Mapping[str, Any]]
 HINT = "Remove it from the manifest, or repair the mirror."
@@ -102,7 +98,7 @@ def _probe(address: Address, deep: bool, known: Known, retry: RetryPolicy, stop:
 
 
 def _failed(address: Address, failure: SourceError) -> Probe:
-    if isinstance(failure, RetriesExhausted) or failure.kind in ON_THE_WAY:
+    if failure.is_of_the_way:
         finding = _finding(
             address,
             rule="mirror-unreachable",

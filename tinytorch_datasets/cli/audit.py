@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tinytorch_datasets import settings
-from tinytorch_datasets.auditing.findings import LEVELS
+from tinytorch_datasets.auditing.findings import LEVELS, RULES, printable
 from tinytorch_datasets.cli.common import (
     NOT_RESUMABLE,
     bar,
@@ -21,8 +22,9 @@ from tinytorch_datasets.cli.common import (
     json_option,
     manifest_options,
     on_interrupt,
+    repeat_options,
 )
-from tinytorch_datasets.errors import ManifestError, StorageError, UsageError
+from tinytorch_datasets.errors import ManifestError, StorageError, UsageError, did_you_mean
 from tinytorch_datasets.settings import OFFLINE, Settings
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
     metavar="[FILE]",
     help="Report what differs from FILE, which `lock` wrote  [default: datasets.lock beside the manifest]",
 )
+@click.option("--ignore", metavar="RULE", multiple=True, help="Leave out warnings of this rule; may be repeated")
 @click.option("--strict", is_flag=True, help="Let warnings fail the audit")
 @manifest_options
 @json_option
@@ -71,6 +74,7 @@ def audit(
     decode: bool | None,
     mirror: Path | None,
     lock: str | None,
+    ignore: tuple[str, ...],
     strict: bool,
     manifest: Path | None,
     home: Path | None,
@@ -99,6 +103,10 @@ def audit(
         msg = "--mirror checks that folder and nothing else: leave out --only, --remote, --deep, --remember, --lock "
         msg += "and --[no-]decode"
         raise click.UsageError(msg)
+    for rule in ignore:
+        if rule not in RULES:
+            msg = f"there is no rule {rule!r}{did_you_mean(rule, RULES)}"
+            raise click.UsageError(msg)
     levels = set(only or auditing.LOCAL_LEVELS) | ({"remote"} if remote else set())
     forbidden_by = "--offline" if offline else OFFLINE if Settings.from_environment().offline else None
     if forbidden_by and ("remote" in levels or deep or remember):
@@ -123,12 +131,15 @@ def audit(
                 mirror=mirror,
                 lock=lock or _lock_beside(manifest) if lock is not None else None,
                 strict=strict,
+                ignore=ignore,
                 progress=step,
                 on_probe=echo_probe if is_watched(sys.stderr) else None,
             )
     except ManifestError as error:
-        echo(f"error: {error}", err=True)
+        echo(repeat_options(f"error: {printable(str(error))}"), err=True)
         report, usable = auditing.unusable(error), False
+    hinted = (replace(finding, hint=repeat_options(finding.hint or "") or None) for finding in report.findings)
+    report = replace(report, findings=tuple(hinted))
     _write_reports(report, junit=junit, sarif=sarif)
     if as_json:
         echo_json(report.as_dict())

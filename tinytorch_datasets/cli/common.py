@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,8 +15,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from tinytorch_datasets import errors
-from tinytorch_datasets.auditing.findings import ExitCode
-from tinytorch_datasets.errors import DatasetError, StorageError
+from tinytorch_datasets.auditing.findings import ExitCode, printable
+from tinytorch_datasets.errors import DatasetError, FetchError, StorageError
 from tinytorch_datasets.report import as_json
 from tinytorch_datasets.settings import HOME
 
@@ -65,6 +67,16 @@ MISUSE = (errors.ManifestError, errors.LockError, errors.UsageError, errors.Unkn
 RESUMABLE = "what was downloaded is kept; the same command resumes"
 NOT_RESUMABLE = "nothing was written; the same command starts from the beginning"
 _INTERRUPTED = "tinytorch_datasets.interrupted"
+_GIVEN = "tinytorch_datasets.given"
+# A command in a message, up to its closing backtick; `compile` and `schema` take neither of the two options.
+_TO_TYPE = re.compile(r"`tinytorch-datasets (?!compile\b|schema\b)[^`\n]*(?=`)")
+
+
+def exit_code_of(error: DatasetError) -> ExitCode:
+    """Return the exit code of a command that ended by an error."""
+    if isinstance(error, MISUSE):
+        return ExitCode.USAGE
+    return ExitCode.NETWORK if isinstance(error, FetchError) and error.network_failed else ExitCode.MISMATCH
 
 
 class Group(click.Group):
@@ -77,8 +89,12 @@ class Group(click.Group):
         try:
             return super().invoke(ctx)
         except DatasetError as error:
-            echo(f"error: {error}", err=True)
-            ctx.exit(ExitCode.USAGE if isinstance(error, MISUSE) else ExitCode.MISMATCH)
+            echo(repeat_options(f"error: {printable(str(error))}"), err=True)
+            ctx.exit(exit_code_of(error))
+        except PermissionError as error:  # of a folder on the way, wherever it was met
+            what = f"{error.filename or 'a file'} cannot be used: you have no permission to"
+            echo(f"error: {printable(what)}\n  Ask its owner for it, or name another folder with --home.", err=True)
+            ctx.exit(ExitCode.MISMATCH)
         except KeyboardInterrupt:
             echo(f"\ninterrupted; {ctx.meta.get(_INTERRUPTED, RESUMABLE)}", err=True)
             ctx.exit(ExitCode.INTERRUPTED)
@@ -95,18 +111,33 @@ def manifest_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--home",
             type=click.Path(path_type=Path),
+            callback=_note_option,
             metavar="FOLDER",
             help=f"The folder of downloads and decoded arrays, in place of {HOME}",
         ),
         click.option(
             "--manifest",
             type=click.Path(path_type=Path),
+            callback=_note_option,
             metavar="FILE",
             help="Another manifest than the packaged datasets.yaml",
         ),
     ):
         command = option(command)
     return command
+
+
+def _note_option(ctx: click.Context, option: click.Parameter, value: Path | None) -> Path | None:
+    if value is not None:
+        ctx.meta.setdefault(_GIVEN, {})[option.opts[0]] = os.fspath(value)
+    return value
+
+
+def repeat_options(text: str) -> str:
+    """Add the --manifest and --home that were given to each command that a message says to type."""
+    given: dict[str, str] = click.get_current_context().meta.get(_GIVEN, {})
+    options = "".join(f" {name} {shlex.quote(value)}" for name, value in sorted(given.items(), reverse=True))
+    return _TO_TYPE.sub(lambda match: f"{match[0]}{options}", text) if options else text
 
 
 def complete_names(ctx: click.Context, _: click.Parameter, prefix: str) -> list[CompletionItem]:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from tinytorch_datasets import pipeline
 from tinytorch_datasets.api import origin
+from tinytorch_datasets.auditing.findings import printable
 from tinytorch_datasets.cli.common import echo
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.manifest.models import FieldEntry
@@ -101,7 +102,7 @@ def print_entry(manifest: Manifest, name: str, home: Path | None = None) -> None
     ]
     for label, lines in facts:
         for i, line in enumerate(filter(None, lines)):
-            echo(f"{click.style(f'{label if i == 0 else str():<12}', bold=True)}{line}")
+            echo(f"{click.style(f'{label if i == 0 else str():<12}', bold=True)}{printable(line)}")
 
 
 def counts(splits: dict[str, int]) -> str:

@@ -6,6 +6,7 @@ cannot be used, 2 the manifest or the call is wrong, 3 only the network failed, 
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,16 @@ import click
 
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.cli import audit, maintain
-from tinytorch_datasets.cli.common import Group, complete_names, echo, echo_json, json_option, load, manifest_options
+from tinytorch_datasets.cli.common import (
+    Group,
+    complete_names,
+    echo,
+    echo_json,
+    json_option,
+    load,
+    manifest_options,
+    repeat_options,
+)
 
 
 @click.group(
@@ -161,34 +171,62 @@ def path(name: str, manifest: Path | None, home: Path | None, as_json: bool) -> 
         return
     echo(row["path"])
     if row["on_disk"] != "all":
-        echo(f"on disk: {row['on_disk']}; `tinytorch-datasets get {name}` downloads it", err=True)
+        echo(repeat_options(f"on disk: {row['on_disk']}; `tinytorch-datasets get {name}` downloads it"), err=True)
 
 
 @main.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_names)
 @click.option("--arrays", is_flag=True, help="Remove the decoded arrays only, and keep the downloads")
+@click.option("--dry-run", is_flag=True, help="Report what would be removed, and remove nothing")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before removing those of every data set")
 @manifest_options
 @json_option
-def clean(names: tuple[str, ...], arrays: bool, manifest: Path | None, home: Path | None, as_json: bool) -> None:
+def clean(
+    names: tuple[str, ...],
+    arrays: bool,
+    dry_run: bool,
+    yes: bool,
+    manifest: Path | None,
+    home: Path | None,
+    as_json: bool,
+) -> None:
     """Remove downloads and decoded arrays, never shipped files.
+
+    A file that is not as declared is kept: it could not be downloaded again. Without a name it removes those
+    of every data set, and asks first.
 
     \b
       tinytorch-datasets clean cifar10
-      tinytorch-datasets clean --arrays
+      tinytorch-datasets clean --arrays --dry-run
     """
     from tinytorch_datasets import pipeline
-    from tinytorch_datasets.progress import readable
+    from tinytorch_datasets.progress import is_terminal, readable
+    from tinytorch_datasets.report.console import shown
 
     loaded = load(manifest)
     locations = pipeline.locations(loaded, home)
     plans = [pipeline.plan_of(loaded, name, locations) for name in names or tuple(loaded.datasets)]
-    spared = pipeline.shipped_files(loaded, locations)
-    freed = {plan.name: pipeline.clean(plan, locations, downloads=not arrays, sparing=spared) for plan in plans}
+    shipped = pipeline.shipped_files(loaded, locations)
+    listed = {plan.name: pipeline.removable(plan, locations, downloads=not arrays, sparing=shipped) for plan in plans}
+    sizes = {name: removable.bytes for name, removable in listed.items()}
+    if not (names or dry_run or yes):
+        if not is_terminal(sys.stdin):
+            msg = "without a name this removes those of every data set: name them, or pass --yes or --dry-run"
+            raise click.UsageError(msg)
+        what = "the decoded arrays" if arrays else "downloads and decoded arrays"
+        question = f"Remove {what} of every data set ({readable(sum(sizes.values()))})?"
+        click.confirm(question, abort=True, err=True)
+    if not dry_run:
+        sizes = {plan.name: pipeline.clean(plan, locations, downloads=not arrays, sparing=shipped) for plan in plans}
+    for removable in listed.values():
+        for path in removable.kept:
+            echo(f"kept: {shown(str(path))}, which could not be downloaded again", err=True)
     if as_json:
-        echo_json([{"name": name, "bytes": count} for name, count in freed.items()])
+        kept = {name: [str(path) for path in removable.kept] for name, removable in listed.items()}
+        echo_json([{"name": name, "bytes": size, "kept": kept[name]} for name, size in sizes.items()])
         return
-    for name, count in freed.items():
-        echo(f"{name}: {readable(count)} freed")
+    for name, size in sizes.items():
+        echo(f"{name}: {readable(size)} {'would be freed' if dry_run else 'freed'}")
 
 
 @main.command("schema")

@@ -52,6 +52,11 @@ class SourceError(Exception):
         super().__init__(self.reason)
         self.kind = kind
 
+    @property
+    def is_of_the_way(self) -> bool:
+        """Whether the mirror was not reached, or had a bad day: that says nothing about the file."""
+        return self.kind in (Kind.NO_NETWORK, Kind.NO_ANSWER)
+
     def as_permanent(self) -> PermanentError:
         """Return the same failure, once it is not to be tried again."""
         return PermanentError(self.reason, kind=self.kind)
@@ -63,6 +68,8 @@ class PermanentError(SourceError):
 
 class RetriesExhausted(PermanentError):
     """A retry might help one day, but there were enough of them."""
+
+    is_of_the_way = True
 
 
 class TransientError(SourceError):

@@ -47,7 +47,10 @@ def download_error(
             (f"{file.name} could not be downloaded from {mirrors}:", *(f"  {url}: {why}" for url, why in reasons))
         )
         hint = _hint([failure.kind for _, failure in tried], target, dataset, bytes_on_disk)
-    return FetchError(what, where=file.where or None, hint=hint, file=file.name, tried=reasons)
+    unreached = [failure.is_of_the_way for _, failure in tried if failure.kind is not Kind.NO_FOLDER]
+    network_failed = bool(unreached) and all(unreached)
+    facts = {"file": file.name, "tried": reasons, "network_failed": network_failed}
+    return FetchError(what, where=file.where or None, hint=hint, **facts)
 
 
 def _hint(kinds: Sequence[Kind | None], target: Path, dataset: str, bytes_on_disk: int) -> str:

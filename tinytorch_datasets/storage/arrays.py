@@ -27,7 +27,7 @@ from tinytorch_datasets.digests import ValueDigest, digest_of
 from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.plan import Column, Plan
 from tinytorch_datasets.storage.array_folder import DIGESTS, Written, file_names, read_header, written_to_bytes
-from tinytorch_datasets.storage.files import find_link, make_folder, remove, storage_error, symlink_error
+from tinytorch_datasets.storage.files import find_link, make_folder, storage_error, symlink_error
 from tinytorch_datasets.storage.memmap import StatSignature, open_map, stat_signature
 
 
@@ -198,16 +198,15 @@ def sweep(cache: Path) -> None:
                 shutil.rmtree(path)
 
 
-def clean(cache: Path, name: str) -> int:
-    """Remove every folder of arrays of the data set of that name, whatever they were made from; the bytes freed.
+def folders_of(cache: Path, name: str) -> list[Path]:
+    """List every folder of arrays of the data set of that name, whatever they were made from.
 
     Raises:
         StorageError: A symbolic link leads elsewhere.
     """
     if link := find_link(cache / "arrays"):
         raise symlink_error(link)
-    folders = [path for path in (cache / "arrays").glob(f"{name}-*") if path.name.rpartition("-")[0] == name]
-    return sum(remove(path) for path in folders)
+    return [path for path in (cache / "arrays").glob(f"{name}-*") if path.name.rpartition("-")[0] == name]
 
 
 def _into_place(aside: Path, target: Path) -> None:

@@ -165,6 +165,15 @@ def write_if_possible(path: Path, contents: bytes) -> None:
         out.write(contents)
 
 
+def bytes_below(path: Path) -> int:
+    """Count the bytes of a file, or of all files below a folder; 0 if it is gone."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.is_dir() and not path.is_symlink():
+            return sum(file.lstat().st_size for file in path.rglob("*") if file.is_file())
+        return path.lstat().st_size
+    return 0
+
+
 def remove(path: Path) -> int:
     """Remove a file or a folder, if it is there; the bytes freed.
 
@@ -173,10 +182,10 @@ def remove(path: Path) -> int:
     """
     with writing(path), contextlib.suppress(FileNotFoundError):
         if path.is_dir() and not path.is_symlink():
-            freed = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+            freed = bytes_below(path)
             shutil.rmtree(path)
         else:
-            freed = path.lstat().st_size
+            freed = bytes_below(path)
             path.unlink()
         return freed
     return 0
