@@ -161,6 +161,7 @@ class NetworkSettingsError(FetchError):
     """A proxy or a certificate file cannot be used. `variable` is the environment's variable that names it."""
 
     variable: str
+    network_failed: bool = True
 
 
 class StorageError(DatasetError, OSError):

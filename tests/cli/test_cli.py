@@ -393,6 +393,7 @@ class TestErrors:
             errors.UnknownName("a", ["b"]),
             errors.FetchError("f", file="f", tried=()),
             errors.OfflineError("o", file="f", tried=(), missing=()),
+            errors.NetworkSettingsError("n", file="f", tried=(), variable="HTTP_PROXY"),
             errors.StorageError("s", path=path),
             errors.VerifyError("v", path=path),
             errors.MissingFile("m", path=path),
@@ -417,7 +418,7 @@ class TestErrors:
             told = CliRunner().invoke(main, ["list"])
             name = type(error).__name__
             misused = name in {"ManifestError", "LockError", "UsageError", "UnknownName"}
-            code = 2 if misused else 3 if name == "OfflineError" else 1
+            code = 2 if misused else 3 if name in {"OfflineError", "NetworkSettingsError"} else 1
             assert (told.exit_code, told.stdout, told.stderr) == (code, "", f"error: {error}\n")
 
     def test_a_report_that_cannot_be_written(self, world: World) -> None:
@@ -558,6 +559,24 @@ class TestTheNetworksFault:
 
         assert told.exit_code == 3, told.stderr
         assert "could not be downloaded from any of 2 mirrors" in told.stderr
+
+    @pytest.mark.parametrize(
+        ("variable", "value"),
+        [
+            ("HTTPS_PROXY", "http://[::1"),
+            ("ALL_PROXY", "socks5h://127.0.0.1:9"),
+            ("REQUESTS_CA_BUNDLE", "/no/such.pem"),
+        ],
+    )
+    def test_a_setting_of_the_environment_that_cannot_be_used(self, world: World, variable: str, value: str) -> None:
+        """`get` and `audit --remote` name the variable, and exit 3; no address is blamed."""
+        world.file("digits/test-labels").unlink()
+        got = run("get", "digits", **{variable: value})
+        audited = run("audit", "digits", "--remote", **{variable: value})
+
+        assert (got.returncode, audited.returncode) == (3, 3), (got.stderr, audited.stdout)
+        assert variable in got.stderr
+        assert variable in audited.stdout
 
     def test_offline(self, world: World) -> None:
         """What is missing would have to be downloaded."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tinytorch_datasets.auditing.findings import Finding, ProbeResult, ProbeState
+from tinytorch_datasets.errors import NetworkSettingsError
 from tinytorch_datasets.fetch import (
     DEFAULT_RETRY,
     Cancellation,
@@ -95,6 +96,11 @@ def _probe(address: Address, deep: bool, known: Known, retry: RetryPolicy, stop:
         return with_retries(once, retry, stop)
     except SourceError as failure:
         return _failed(address, failure)
+    except NetworkSettingsError as error:  # of this computer, so it says nothing about the file
+        what = f"{address.url} could not be checked: {error.what}"
+        facts = {"actual": error.what, "hint": error.hint, "severity": "unknown"}
+        finding = _finding(address, rule="mirror-unreachable", what=what, **facts)
+        return _result(address, "no answer", error.what, finding)
 
 
 def _failed(address: Address, failure: SourceError) -> Probe:
