@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -111,11 +112,43 @@ def test_nobody_reaches_into_the_parts_of_fetch() -> None:
     assert not reaching
 
 
-def test_no_module_is_past_400_lines() -> None:
-    """Past that, a module is looking for its second noun."""
-    lines = {module: len(path.read_text(encoding="utf-8").splitlines()) for module, path in modules().items()}
+class TestSize:
+    """Few deep modules. A face, the `__init__.py` of a folder, hands on names and is not counted."""
 
-    assert not {module: count for module, count in lines.items() if count > 400}
+    @staticmethod
+    def lines() -> dict[str, int]:
+        """How many lines each module has, faces left out."""
+        inside = {module: path for module, path in modules().items() if path.name != "__init__.py"}
+        return {module: len(path.read_text(encoding="utf-8").splitlines()) for module, path in inside.items()}
+
+    def test_a_reader_can_hold_the_tree_in_mind(self) -> None:
+        """At most ninety modules, and at most fourteen files at the top level."""
+        assert len(self.lines()) <= 90
+        assert len(list(PACKAGE.glob("*.py"))) <= 14
+
+    def test_no_module_is_shallow(self) -> None:
+        """Under thirty lines it belongs to another one; a format is a file of its own, however short."""
+        conventional = {"__main__", "_version"}
+        shallow = {module for module, count in self.lines().items() if count < 30} - conventional
+
+        assert not {module for module in shallow if not module.startswith("formats.")}
+        assert statistics.median(self.lines().values()) >= 150
+
+    def test_no_module_is_past_400_lines(self) -> None:
+        """Past that, a module is looking for its second noun."""
+        counts = {module: len(path.read_text(encoding="utf-8").splitlines()) for module, path in modules().items()}
+
+        assert not {module: count for module, count in counts.items() if count > 400}
+
+
+def test_a_modules_docstring_says_in_one_line_what_it_holds() -> None:
+    """No question, which a reader would have to answer; under 80 characters, as listings show it."""
+    firsts = {}
+    for module, path in modules().items():
+        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        firsts[module] = docstring.partition("\n")[0]
+
+    assert not {module: line for module, line in firsts.items() if not line or len(line) >= 80 or "?" in line}
 
 
 def loaded_by(statement: str) -> set[str]:

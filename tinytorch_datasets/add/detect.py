@@ -1,4 +1,4 @@
-"""Detection of the format of each file, by asking every format; and where in the data set each array belongs.
+"""Detection of each file's format, and of where its arrays belong.
 
 From the bytes, never from the name alone.
 """

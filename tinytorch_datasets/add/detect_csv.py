@@ -1,4 +1,4 @@
-"""The columns of tables: which are names, numbers, texts and labels, from the cells of all files together."""
+"""The columns of tables: names, numbers, texts and labels, from all cells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`update`: sizes, hashes and digests of an entry, after its files were changed on purpose.
+"""`update`: new sizes, hashes and digests after files were changed on purpose.
 
 What is written is checked as in `add`: it is read back, and every value decoded by it.
 """

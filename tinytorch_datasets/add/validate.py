@@ -1,4 +1,4 @@
-"""Validation of an entry before it is written: read back, every value decoded by it."""
+"""Validation of a new entry: read back, and every value decoded by it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Edits of the manifest's text in place: an entry added or a value changed, every other byte kept.
+"""Edits of the manifest's text in place, every other byte kept.
 
 The file is not written anew from what was read: the new lines are put in their place, found by the YAML parser's marks,
 so that comments, order and style of the rest cannot change. What the new text says is then compared with what it shall

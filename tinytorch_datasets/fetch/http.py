@@ -1,4 +1,4 @@
-"""HTTP by requests: ranges, redirects, and exceptions of requests as SourceErrors."""
+"""HTTP by requests: ranges, redirects, and its exceptions as `SourceError`s."""
 
 from __future__ import annotations
 

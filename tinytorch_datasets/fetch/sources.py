@@ -1,4 +1,4 @@
-"""The sources of a file, in the order in which they are tried; folders as sources."""
+"""The sources of a file, in the order to try them; folders as sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The "python version" of CIFAR-10 and CIFAR-100: batches of images as pickles in a tar archive."""
+"""CIFAR-10 and CIFAR-100 in their "python version": pickled batches in a tar."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of cells in text: their delimiter, found in their first rows, and all their cells."""
+"""Tables of cells in text: their delimiter, and all their cells."""
 
 from __future__ import annotations
 

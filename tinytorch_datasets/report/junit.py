@@ -1,4 +1,4 @@
-"""An audit's report as JUnit XML: a suite for each data set, a case for each finding or pass."""
+"""An audit's report as JUnit XML: a case for each finding or pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An audit's report as SARIF 2.1.0: a result for each finding, on the manifest's line."""
+"""An audit's report as SARIF 2.1.0: a result for each finding, on its line."""
 
 from __future__ import annotations
 

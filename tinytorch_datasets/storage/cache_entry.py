@@ -1,4 +1,4 @@
-"""Cache entries, by which a warm `get` opens its arrays without a stage being run.
+"""Cache entries, by which a warm `get` opens its arrays and runs no stage.
 
 A cache entry is a data set's entry in compiled form: the folder of its decoded arrays, and the stat signatures (size,
 times of change, inode) of the manifest, of every source file and of every array as they were when last found right.

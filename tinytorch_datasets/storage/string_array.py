@@ -1,4 +1,4 @@
-"""`StringArray`: many strings in one UTF-8 buffer, so that they can be memory-mapped."""
+"""`StringArray`: many strings in one UTF-8 buffer, which can be mapped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs of short pickle instructions, carried out in one loop, and what instructions cost.
+"""Runs of short pickle instructions, carried out in one loop; their costs.
 
 The labels and file names of a data set are numbers, short texts and memos by the hundred thousand. One by one each
 would take a dozen calls. So what is certain to be right is done in one loop, and paid for as it goes; where anything
