@@ -1,4 +1,4 @@
-"""Sessions of requests: a deadline that drips cannot outlast, proxies, certificates.
+"""Sessions of requests: a deadline that no drip outlasts, proxies, certificates.
 
 No credentials are sent but those in the address itself: not those of ~/.netrc, whose `default` entry would go to every
 mirror. Proxies and certificates are those that the environment names; what is wrong with them is found before any
