@@ -72,7 +72,6 @@ class TestRealFiles:
 
         assert equal(load(data, path, most=10_000), pickle.loads(data, encoding="bytes"))
 
-    @pytest.mark.parametrize("protocol", range(6))
     @pytest.mark.parametrize(
         "value",
         [
@@ -89,15 +88,16 @@ class TestRealFiles:
         ],
         ids=repr,
     )
-    def test_plain_values_come_back(self, value: Any, protocol: int) -> None:
+    def test_plain_values_come_back(self, value: Any) -> None:
         """Whatever the protocol."""
-        data = pickle.dumps(value, protocol)
+        for protocol in range(6):
+            data = pickle.dumps(value, protocol)
 
-        assert equal(loaded(data), pickle.loads(data))
+            assert equal(loaded(data), pickle.loads(data)), protocol
 
-    @pytest.mark.parametrize("protocol", range(6))
+    @pytest.mark.parametrize("protocol", [0, 2, 5])  # 1 writes as 0 does, 3 and 4 as 2 does
     @pytest.mark.parametrize("order", ["C", "F"])
-    @pytest.mark.parametrize("code", [">f4", ">i2", ">u8", ">c16", ">U3"])
+    @pytest.mark.parametrize("code", [">f4", ">c16", ">U3"])
     def test_the_other_byte_order_is_turned_round(self, code: str, order: Literal["C", "F"], protocol: int) -> None:
         """Whatever the protocol, values come in this machine's order; protocol 5 writes arrays in a way of its own."""
         for shape in ((3, 4), (0, 4)):
