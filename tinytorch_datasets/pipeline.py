@@ -41,11 +41,11 @@ TRIES = 3
 CORRECT_THE_ENTRY = "The file has its declared hash, so correct the entry"
 
 
-def read_manifest(path: Path) -> Manifest:
-    """The manifest in that file, checked against the formats there are."""
+def read_manifest(path: Path, text: str | None = None) -> Manifest:
+    """Read the manifest in that file, or a text that shall stand in it, and check it against the known formats."""
     from tinytorch_datasets.manifest import manifest  # and with it YAML and Pydantic
 
-    return manifest.load(path, formats)
+    return manifest.load(path, formats) if text is None else manifest.load_text(text, path, formats)
 
 
 def declared(path: Path, name: str) -> Declared:

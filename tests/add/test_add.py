@@ -906,11 +906,11 @@ def test_a_scalar_is_written_so_that_every_reader_agrees(tmp_path: Path, value: 
     text = f"key: {yaml_edit.scalar(value)}\n"
     path = tmp_path / "x.yaml"
     path.write_text(text)
-    from tinytorch_datasets.manifest.yaml_reader import Document
+    from tinytorch_datasets.manifest.yaml_reader import read_file
 
     assert yaml.safe_load(text) == {"key": value}
-    assert Document.load(path).data == {"key": value}
-    assert Document.load(path).problems == []
+    assert read_file(path)[0].data == {"key": value}
+    assert read_file(path)[0].problems == []
 
 
 def test_what_nobody_sees_is_written_as_its_number() -> None:

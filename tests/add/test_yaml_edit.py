@@ -133,7 +133,7 @@ def test_nothing_is_written_that_says_something_else() -> None:
     [
         (
             "version: 1\ndatasets: {} # f\xfcr\n".encode("latin-1"),
-            "datasets.yaml:2: not readable as UTF-8 text: invalid leading UTF-8 octet",
+            "datasets.yaml:2: is not UTF-8 text: column 17 has the byte 0xfc; save it as UTF-8",
         ),
         ("version: 1\ndatasets: {}\n".encode("utf-16"), "datasets.yaml:1: is UTF-16 text; save it as UTF-8"),
         (b"version: 1\ndatasets: *all\n", "datasets.yaml:2: the alias *all stands before (or inside) what it names"),

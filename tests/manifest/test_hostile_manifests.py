@@ -12,7 +12,7 @@ from tests.helpers.yardstick import soon
 from tests.manifest.test_manifest import GOOD, HASH, write
 from tinytorch_datasets import load_manifest
 from tinytorch_datasets.errors import ManifestError
-from tinytorch_datasets.manifest.yaml_reader import plain
+from tinytorch_datasets.manifest.yaml_scalars import plain
 
 MEBIBYTES = 64
 
@@ -20,13 +20,13 @@ MEBIBYTES = 64
 HELD = """
 import resource, sys
 from pathlib import Path
-from tinytorch_datasets.manifest.yaml_reader import Document
+from tinytorch_datasets.manifest.yaml_reader import read_file
 from tinytorch_datasets.errors import ManifestError
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 before = peak()
 try:
-    Document.load(Path(sys.argv[1]))
+    read_file(Path(sys.argv[1]))
 except ManifestError:
     print((peak() - before) / (1 << 20 if sys.platform == "darwin" else 1 << 10))
 """
@@ -547,22 +547,22 @@ RAW: dict[str, tuple[bytes, str, bytes | None]] = {
     "UTF-16, big end first": (b"\xfe\xff" + GOOD.encode("utf-16-be"), "1: is UTF-16 text; save it as UTF-8", None),
     "UTF-16 without its mark": (
         GOOD.encode("utf-16-le"),
-        "1: not readable as UTF-8 text: control characters are not allowed",
+        "1: has the control character U+0000 in it",
         None,
     ),
     "Latin-1": (
         G.replace(b"Digits", b"Caf\xe9"),
-        "4: not readable as UTF-8 text: invalid trailing UTF-8 octet",
+        "4: is not UTF-8 text: column 15 has the byte 0xe9; save it as UTF-8",
         G.replace(b"Digits", b"Caf\xc3\xa9"),
     ),
     "an overlong encoding": (
         G.replace(b"Digits", b"\xc0\xaf"),
-        "4: not readable as UTF-8 text: invalid length of a UTF-8 sequence",
+        "4: is not UTF-8 text: column 12 has the byte 0xc0; save it as UTF-8",
         None,
     ),
     "a surrogate": (
         G.replace(b"Digits", b"\xed\xa0\x80"),
-        "4: not readable as UTF-8 text: invalid Unicode character",
+        "4: is not UTF-8 text: column 12 has the byte 0xed; save it as UTF-8",
         G.replace(b"Digits", b"\xf0\x9f\x98\x80"),
     ),
     "an escaped surrogate": (
@@ -572,7 +572,7 @@ RAW: dict[str, tuple[bytes, str, bytes | None]] = {
     ),
     "a NUL": (
         G.replace(b"Digits", b"Dig\0its"),
-        "4: not readable as UTF-8 text: control characters are not allowed",
+        "4: has the control character U+0000 in it",
         None,
     ),
     "an escaped NUL": (

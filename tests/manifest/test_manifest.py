@@ -260,7 +260,7 @@ class TestHostileYaml:
          b"a: &a [1,1,1,1,1,1,1,1,1]\nb: &b [" + b"*a," * 99 + b"]\nc: &c [" + b"*b," * 99 + b"]\nd: [" + b"*c," * 99,
          "3: aliases expand to more than 20,000 values"),
         ("an alias inside itself", b"a: &a [*a]", "1: the alias *a stands before (or inside) what it names"),
-        ("not UTF-8", b"version: 1\ntitle: \xff", "2: not readable as UTF-8 text: invalid leading UTF-8 octet"),
+        ("not UTF-8", b"version: 1\ntitle: \xff", "2: is not UTF-8 text: column 8 has the byte 0xff; save it as UTF-8"),
         ("cut short", b"version: [1", "1: not YAML: while parsing a flow sequence, did not find expected ',' or ']'"),
         ("two documents", b"version: 1\n---\nversion: 1\n", "2: a second document (---); a manifest is one"),
         ("a key that is a list", b"? [a]\n: b\n", "1: a mapping or list cannot be a key"),

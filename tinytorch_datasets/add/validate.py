@@ -15,7 +15,7 @@ from tinytorch_datasets.digests import ValueDigest
 from tinytorch_datasets.errors import DatasetError, DecodeError, ManifestError, UsageError
 from tinytorch_datasets.manifest import compiled
 from tinytorch_datasets.manifest.manifest import Manifest
-from tinytorch_datasets.manifest.yaml_reader import Document
+from tinytorch_datasets.manifest.yaml_reader import read_file
 from tinytorch_datasets.storage.files import whole_file
 
 
@@ -25,8 +25,7 @@ def read_text(manifest: Path) -> str:
     Raises:
         ManifestError: It cannot be read, or is no YAML in UTF-8.
     """
-    Document.load(manifest)
-    return manifest.read_bytes().decode()
+    return read_file(manifest)[0].text
 
 
 # Keys of what no file holds, but a person says.
@@ -35,15 +34,7 @@ _GIVEN = re.compile(r"\.(mirrors\b.*|title|license|source)$")
 
 def load(text: str, scratch: Path, manifest: Path) -> Manifest:
     """Load a manifest from its text, under the name that people know, so that errors have it."""
-    (scratch / "manifest").mkdir(exist_ok=True)
-    path = scratch / "manifest" / manifest.name
-    path.write_bytes(text.encode())
-    try:
-        loaded = pipeline.read_manifest(path)
-    except ManifestError as error:
-        raise ManifestError(manifest, error.problems) from None
-    loaded.path = manifest
-    return loaded
+    return pipeline.read_manifest(manifest, text)
 
 
 @contextmanager

@@ -14,14 +14,16 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import yaml
 
 from tinytorch_datasets.add.draft import Draft
 from tinytorch_datasets.add.inputs import Source
-from tinytorch_datasets.errors import DatasetError, UsageError
-from tinytorch_datasets.manifest.yaml_reader import MAX_DIGITS, Builder, TooMuch, dotted, plain
+from tinytorch_datasets.errors import DatasetError, ManifestError, UsageError
+from tinytorch_datasets.manifest.yaml_reader import ParsedYaml, dotted
+from tinytorch_datasets.manifest.yaml_scalars import MAX_DIGITS, plain
 
 
 @dataclass
@@ -330,7 +332,7 @@ def _replacement(old: str, spot: Spot, value: str | int) -> str:
 
 def _data(text: str) -> Any:
     """Read a text as plain data of which no two parts are one object: what aliases share is here as often as named."""
-    return json.loads(json.dumps(Builder(lambda line, keys, what: None, None).build(text.encode())))
+    return json.loads(json.dumps(ParsedYaml(text, Path("datasets.yaml")).data))
 
 
 def _check_reads_as(edited: str, intended: Any, where: str | None) -> None:
@@ -341,7 +343,7 @@ def _check_reads_as(edited: str, intended: Any, where: str | None) -> None:
     """
     try:
         data = _data(edited)
-    except (yaml.YAMLError, TooMuch) as error:
+    except ManifestError as error:
         data = error
     if json.dumps(data, default=str) != json.dumps(intended):
         what = "the manifest is written in a style in which this cannot be changed without changing something else"

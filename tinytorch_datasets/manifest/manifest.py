@@ -1,6 +1,6 @@
 """`Manifest`: loading and validating, Pydantic's messages in our words.
 
-`document.py` reads the YAML, `declarations.py` has the models that check each value, `rules.py` what must
+`yaml_reader.py` reads the YAML, `models.py` has the models that check each value, `rules.py` what must
 hold between values. Every problem of all three is reported at once, each with its line. What the later stages
 get of an entry is a `plan.Plan`, which knows neither YAML nor Pydantic.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
@@ -24,19 +24,20 @@ from tinytorch_datasets.manifest.models import (
     FileEntry,
     SplitEntry,
 )
-from tinytorch_datasets.manifest.yaml_reader import Document
+from tinytorch_datasets.manifest.yaml_reader import ParsedYaml, read_file
 from tinytorch_datasets.plan import Column, Declared, File, Plan, Split
+from tinytorch_datasets.storage.memmap import StatSignature
 
 _MODELS: dict[str, type[BaseModel]] = {"files": FileEntry, "fields": FieldEntry, "splits": SplitEntry}
 
 
-def in_our_words(error: ValidationError, document: Document) -> Iterator[Problem]:
-    """Pydantic's findings in our words, each with its line."""
+def translate(error: ValidationError, parsed: ParsedYaml) -> Iterator[Problem]:
+    """Yield Pydantic's errors as problems of the manifest, in its words, each with its line."""
     for finding in error.errors(include_url=False):
         keys = tuple(finding["loc"])
-        if either := _is_one_of_two(keys, finding["input"], document.data):
+        if either := _is_one_of_two(keys, finding["input"], parsed.data):
             keys = keys[:-1]
-        yield document.problem(keys, _in_words(finding, keys, document, either=either))
+        yield parsed.problem(keys, _in_words(finding, keys, parsed, either=either))
 
 
 def _is_one_of_two(keys: tuple[str | int, ...], value: object, data: Any) -> bool:
@@ -48,9 +49,9 @@ def _is_one_of_two(keys: tuple[str | int, ...], value: object, data: Any) -> boo
     return data is value or not isinstance(data, dict)
 
 
-def _in_words(finding: Any, keys: tuple[str | int, ...], document: Document, *, either: bool) -> str:
+def _in_words(finding: Any, keys: tuple[str | int, ...], parsed: ParsedYaml, *, either: bool) -> str:
     kind, value, facts = finding["type"], finding["input"], finding.get("ctx", {})
-    written = document.written(*keys)
+    written = parsed.written(*keys)
     shown = written if written is not None and not isinstance(value, str) else repr(value)
     if either:  # a whole number or another: of each the same is said, and told once
         return f"must be a number, is {_kind(value)} {shown}"
@@ -109,6 +110,18 @@ def _model_at(keys: tuple[str | int, ...]) -> type[BaseModel]:
     return Declarations
 
 
+class DeclaredFile(NamedTuple):
+    """One file of one data set: its `name` in the data set's folder, and its `path` below the folder of all.
+
+    A mirror has it at that path, and so have the folders of downloads and of the shipped data.
+    """
+
+    dataset: str
+    name: str
+    path: str
+    facts: FileEntry
+
+
 class Manifest:
     """A validated manifest.
 
@@ -116,21 +129,21 @@ class Manifest:
         datasets: Each `Entry` by its name, in the manifest's order.
         path: The YAML file.
         sha256: Of that file, as it was read.
-        stamp: Its size and times, as they were before it was read.
+        signature: The file's stat signature, as it was before it was read; empty for a text that is in no file.
         download_to: The folder for downloads, relative to the file.
         shipped_in: The folder of the shipped data, relative to the file.
         shipped_budget_bytes: How large the shipped data may be in all; None for no limit.
     """
 
-    def __init__(self, document: Document, declared: Declarations) -> None:
-        self.path = document.path
-        self.sha256 = document.sha256
-        self.stamp = document.stamp
+    def __init__(self, parsed: ParsedYaml, declared: Declarations, signature: StatSignature) -> None:
+        self.path = parsed.path
+        self.sha256 = parsed.sha256
+        self.signature = signature
         self.datasets = declared.datasets
         self.download_to = declared.download_to
         self.shipped_in = declared.shipped_in
         self.shipped_budget_bytes = declared.shipped_budget_bytes
-        self._document = document
+        self._parsed = parsed
 
     def __repr__(self) -> str:
         return f"<Manifest {self.path}: {', '.join(self.datasets)}>"
@@ -147,8 +160,14 @@ class Manifest:
             raise UnknownName(str(name), self.datasets, place=self.path.name) from None
 
     def folder(self, name: str) -> str:
-        """The folder of a data set's files, below that of downloads or of the shipped data."""
+        """Return the folder of a data set's files, below that of downloads or of the shipped data."""
         return self.entry(name).folder or name
+
+    def files(self) -> Iterator[DeclaredFile]:
+        """Yield every file of every data set, in the manifest's order: the same path again where sets share a file."""
+        for name, entry in self.datasets.items():
+            for file, facts in entry.files.items():
+                yield DeclaredFile(name, file, f"{entry.folder or name}/{file}", facts)
 
     def addresses(self, name: str, file: str | None = None) -> Iterator[tuple[str, str]]:
         """Each address that a data set declares, with its line, in the order to try; of a file: whole, mirrors too."""
@@ -161,17 +180,17 @@ class Manifest:
 
     def where(self, *keys: str | int) -> str:
         """The line of a value below `datasets`, to name in an error: ``where("mnist", "format")``."""
-        return self._document.where("datasets", *keys)
+        return self._parsed.where("datasets", *keys)
 
     def where_on_top(self, key: str) -> str:
         """The line of a value that stands beside `datasets`: ``where_on_top("shipped_in")``."""
-        return self._document.where(key)
+        return self._parsed.where(key)
 
     def declared(self, name: str) -> Declared:
         """What the stages need to know of one data set, and of the manifest that declares it."""
         plain = self.entry(name).model_dump(mode="json", exclude_unset=True)
         plan = self.plan(name)
-        return Declared(self.path, self.stamp, self.sha256, self.download_to, self.shipped_in, plan, plain)
+        return Declared(self.path, self.signature, self.sha256, self.download_to, self.shipped_in, plan, plain)
 
     def plan(self, name: str) -> Plan:
         """What a data set promises; where its files are is for `Plan.under` to say."""
@@ -235,19 +254,32 @@ def load(path: Path, formats: rules.Formats) -> Manifest:
     Raises:
         ManifestError: Something is wrong with it; `problems` has everything that is, with lines.
     """
-    document = Document.load(path)
-    problems = list(document.problems)
-    told = {(problem.line, problem.key) for problem in problems}
+    parsed, signature = read_file(path)
+    return _validated(parsed, formats, signature)
+
+
+def load_text(text: str, path: Path, formats: rules.Formats) -> Manifest:
+    """Check the text of a manifest that may stand in no file yet; `path` is where it shall, and named in errors.
+
+    Raises:
+        ManifestError: Something is wrong with it; `problems` has everything that is, with lines.
+    """
+    return _validated(ParsedYaml(text, path), formats, [])
+
+
+def _validated(parsed: ParsedYaml, formats: rules.Formats, signature: StatSignature) -> Manifest:
+    problems = list(parsed.problems)
+    misread = {(problem.line, problem.key) for problem in problems}
     later: list[Problem] = []
     declared: Declarations | None = None
     try:
-        declared = Declarations.model_validate(document.data)
+        declared = Declarations.model_validate(parsed.data)
     except ValidationError as error:
-        later += in_our_words(error, document)
+        later += translate(error, parsed)
     # The rules look at the plain data, so that one wrong key does not hide what else is wrong.
-    later += [document.problem(keys, what) for keys, what in rules.broken(document.data, formats)]
-    # What was misread as YAML is told once, and not again for the type it turned into.
-    problems += [problem for problem in dict.fromkeys(later) if (problem.line, problem.key) not in told]
+    later += [parsed.problem(keys, what) for keys, what in rules.check(parsed.data, formats)]
+    # What was misread as YAML is reported once, and not again for the type it turned into.
+    problems += [problem for problem in dict.fromkeys(later) if (problem.line, problem.key) not in misread]
     if declared is None or problems:
-        raise ManifestError(path, sorted(problems, key=lambda problem: (problem.line, problem.key)))
-    return Manifest(document, declared)
+        raise ManifestError(parsed.path, sorted(problems, key=lambda problem: (problem.line, problem.key)))
+    return Manifest(parsed, declared, signature)

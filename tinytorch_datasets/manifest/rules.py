@@ -169,8 +169,21 @@ _RESERVED = {*_SPLIT_KEYS, *(name for cls in (Split, Dataset) for name in dir(cl
 
 
 def is_reserved(name: str) -> bool:
-    """Check whether the manifest or code means something by a name already, so that no field or split may have it."""
+    """Check whether the manifest or code already means something by a name.
+
+    >>> is_reserved("batches"), is_reserved("samples"), is_reserved("images")
+    (True, True, False)
+    """
     return name in _RESERVED
+
+
+def is_field_name(name: str) -> bool:
+    """Check whether a field or split may be called that.
+
+    >>> is_field_name("images"), is_field_name("batches"), is_field_name("Images")
+    (True, False, False)
+    """
+    return bool(_FIELD.fullmatch(name)) and not is_reserved(name)
 
 
 class _Format(Protocol):
@@ -194,8 +207,8 @@ class Formats(Protocol):
         """The one of that name."""
 
 
-def broken(data: object, formats: Formats) -> Problems:
-    """Every rule that the manifest's plain data breaks: the path of the value, and what is wrong."""
+def check(data: object, formats: Formats) -> Problems:
+    """Yield every rule that the manifest's plain data breaks: the path of the value, and what is wrong."""
     datasets = mapping(mapping(data).get("datasets"))
     for name, entry in datasets.items():
         at = ("datasets", name)
@@ -277,8 +290,8 @@ def _layout(entry: dict[str, Any], name: str, layout: str) -> Problems:
 def _fields(entry: dict[str, Any], formats: Formats) -> Problems:
     for name, field in mapping(entry.get("fields")).items():
         at: Keys = ("fields", name)
-        if not _FIELD.fullmatch(name) or name in _RESERVED:
-            reserved = "; this one has a meaning of its own in code" if name in _RESERVED else ""
+        if not is_field_name(name):
+            reserved = "; this one has a meaning of its own in code" if is_reserved(name) else ""
             yield at, "a field's name is lowercase letters, digits and '_', starting with a letter" + reserved
         if not isinstance(field, dict):
             continue
@@ -305,7 +318,7 @@ def _splits(entry: dict[str, Any], formats: Formats) -> Problems:
     places: dict[str, str] = {}
     for name, split in mapping(entry.get("splits")).items():
         at: Keys = ("splits", name)
-        if not _FIELD.fullmatch(name) or name in _RESERVED:
+        if not is_field_name(name):
             yield at, "a split's name is lowercase letters, digits and '_', and nothing that code already means"
         if not isinstance(split, dict):
             continue
