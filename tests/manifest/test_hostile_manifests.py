@@ -12,7 +12,7 @@ from tests.helpers.yardstick import soon
 from tests.manifest.test_manifest import GOOD, HASH, write
 from tinytorch_datasets import load_manifest
 from tinytorch_datasets.errors import ManifestError
-from tinytorch_datasets.manifest.yaml_scalars import plain
+from tinytorch_datasets.manifest.yaml_syntax import plain
 
 MEBIBYTES = 64
 

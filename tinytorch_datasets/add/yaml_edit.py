@@ -23,7 +23,7 @@ from tinytorch_datasets.add.draft import Draft
 from tinytorch_datasets.add.inputs import Source
 from tinytorch_datasets.errors import DatasetError, ManifestError, UsageError
 from tinytorch_datasets.manifest.yaml_reader import ParsedYaml, dotted
-from tinytorch_datasets.manifest.yaml_scalars import MAX_DIGITS, plain
+from tinytorch_datasets.manifest.yaml_syntax import MAX_DIGITS, plain
 
 
 @dataclass

@@ -19,8 +19,15 @@ from typing import Any
 import yaml
 
 from tinytorch_datasets.errors import Keys, ManifestError, Problem
-from tinytorch_datasets.manifest.yaml_nodes import BYTE_ORDER_MARK, Node, compose, parse_events
-from tinytorch_datasets.manifest.yaml_scalars import UNCLEAR, plain, unclear
+from tinytorch_datasets.manifest.yaml_syntax import (
+    BYTE_ORDER_MARK,
+    UNCLEAR,
+    Node,
+    compose,
+    parse_events,
+    plain,
+    unclear,
+)
 from tinytorch_datasets.storage.memmap import StatSignature, stat_signature
 
 MAX_DEPTH = 32
