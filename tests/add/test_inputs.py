@@ -15,8 +15,9 @@ from tests.conftest import Served
 from tests.helpers.add_world import add, put, update
 from tests.helpers.faulty_server import FaultyServer
 from tests.helpers.faulty_server import serve as serving
-from tests.helpers.format_writers import npz
+from tests.helpers.format_writers import npy, npz
 from tests.test_progress import Terminal
+from tinytorch_datasets import get, load_manifest
 from tinytorch_datasets.progress import Bars, readable
 
 DATA = npz(x_train=np.arange(60).reshape(30, 2) / 2, y_train=np.arange(30) % 3)
@@ -79,3 +80,96 @@ def test_an_interrupt_says_that_nothing_is_kept(manifest: Path, tmp_path: Path, 
         "\ninterrupted; nothing was written; the same command starts from the beginning\n",
     )
     assert manifest.read_bytes() == before
+
+
+SECRETS = ["X-Amz-Signature", "X-Goog-Signature", "Signature", "sig", "se", "token", "access_token", "Expires",
+           "Key-Pair-Id", "X-Amz-Security-Token", "AWSAccessKeyId", "downloadToken", "api_key"]  # fmt: skip
+
+
+class TestSecretsInAddresses:
+    """A manifest is read by everyone: no key of whoever copied an address gets into it, or onto a terminal."""
+
+    @pytest.mark.parametrize("parameter", SECRETS)
+    def test_an_address_with_a_key_or_an_expiry_is_refused(self, manifest: Path, parameter: str) -> None:
+        """Before anything is asked of the host."""
+        before = manifest.read_bytes()
+        with FaultyServer() as server:
+            server.at("/mine.npz", serving(DATA))
+            told = add(manifest, f"{server.url}/mine.npz?v=2&{parameter}=s3cr3t")
+
+            assert (told.exit_code, told.stderr) == (
+                2,
+                f"error: {server.url}/mine.npz?v=2&{parameter}=...: {parameter} is a key or an expiry of whoever "
+                "copied this address; a manifest is read by everyone\n"
+                "  Use the address that everybody is given; or download the file, and add that with --ship or "
+                "--mirror.\n",
+            )
+            assert not server.log
+        assert manifest.read_bytes() == before
+
+    @pytest.mark.parametrize("option", ["--mirror", "--source", "--title"])
+    def test_wherever_it_is_given(self, manifest: Path, tmp_path: Path, option: str) -> None:
+        """The page of its authors is written, too."""
+        (path,) = put(tmp_path / "made", mine_npz=DATA)
+        more = () if option == "--mirror" else ("--ship",)
+        told = add(manifest, path, *more, option, "http://127.0.0.1:9/data?sig=s3cr3t")
+
+        assert told.exit_code == 2
+        assert "s3cr3t" not in told.output
+        assert "sig is a key or an expiry" in told.stderr
+
+    def test_a_password_is_refused_and_not_shown(self, manifest: Path) -> None:
+        """Nor is it sent."""
+        told = add(manifest, "https://ada:s3cr3t@127.0.0.1:9/mine.npz")
+
+        assert (told.exit_code, told.stderr.splitlines()[0]) == (
+            2,
+            "error: https://127.0.0.1:9/mine.npz was given with a user name or password, and a manifest is read by "
+            "everyone",
+        )
+
+    @pytest.mark.parametrize("scheme", ["s3", "ftp"])
+    def test_nor_shown_in_an_address_that_is_not_fetched(self, manifest: Path, scheme: str) -> None:
+        """Also as a mirror."""
+        address = f"{scheme}://ada:s3cr3t@example.org/x.csv?token=s3cr3t"
+
+        assert "s3cr3t" not in add(manifest, address).output
+        assert "s3cr3t" not in add(manifest, "x.csv", "--mirror", address).output
+
+    @pytest.mark.parametrize("query", ["file=mine.npz", "download=1", "id=1a2B3c4D5e6F7g8H9i0J", "key=mine.npz", "v=2"])
+    def test_what_is_no_secret(self, manifest: Path, query: str) -> None:
+        """Names, numbers and versions of files are part of their address."""
+        with FaultyServer() as server:
+            url = server.at(f"/mine.npz?{query}", serving(DATA))
+            told = add(manifest, url, "--name", "mine")
+
+        assert told.exit_code == 0, told.output
+        assert load_manifest(manifest).datasets["mine"].files["mine.npz"].urls == (url,)
+
+
+def test_the_split_is_in_a_folders_name(manifest: Path, tmp_path: Path) -> None:
+    """The whole path below the given folder counts, and a field's name may be a folder's as well."""
+    for split, kept in (("train", slice(20)), ("test", slice(20, 30))):
+        values = np.arange(60).reshape(30, 2)[kept]
+        put(tmp_path / "made" / split, images_npy=npy(values), labels_npy=npy(np.arange(30)[kept] % 3))
+    told = add(manifest, tmp_path / "made", "--ship", "--name", "mine")
+
+    assert told.exit_code == 0, told.output
+    mine = get("mine", manifest=manifest, offline=True)
+    assert (len(mine.train), len(mine.test)) == (20, 10)
+    np.testing.assert_array_equal(mine.test.features, np.arange(60).reshape(30, 2)[20:])
+    assert load_manifest(manifest).datasets["mine"].files.keys() == {
+        f"{split}/{name}.npy" for split in ("train", "test") for name in ("images", "labels")
+    }
+
+
+def test_a_name_of_two_splits_is_asked(manifest: Path, tmp_path: Path) -> None:
+    """Whichever was taken could be wrong, and nobody would notice."""
+    files = put(tmp_path / "made", **{"train-test_csv": "x,y\n1,2\n3,4\n"})
+    told = add(manifest, *files, "--ship")
+
+    assert (told.exit_code, told.stderr) == (
+        2,
+        "error: 'train-test.csv' names two splits, train and test\n  Say which one it is: --split SPLIT=NAME.\n",
+    )
+    assert add(manifest, *files, "--ship", "--split", "test=train-test.csv").exit_code == 0

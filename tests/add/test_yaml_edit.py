@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ruamel.yaml import YAML
 
+import tinytorch_datasets
 from tests.helpers.add_world import add, entry, put, update
-from tests.helpers.faulty_server import sha256
+from tests.helpers.faulty_server import FaultyServer, serve, sha256
 from tinytorch_datasets import get, load_manifest
 from tinytorch_datasets.add import yaml_edit
 from tinytorch_datasets.errors import DatasetError
@@ -48,7 +55,7 @@ class TestAnchorsAndAliases:
         told = add(path, *put(tmp_path / "made", train_txt="new\n", test_txt="newer\n"), "--ship", "--name", "y")
 
         assert told.exit_code == 0, told.output
-        assert path.read_text().startswith(f"{before}\n  y:\n")
+        assert path.read_text().startswith(f'{before}\n  "y":\n')
         assert list(values(path)["datasets"]["x"]["files"]) == ["a.txt", "b.txt"]
 
     def test_an_alias_is_not_changed_in_its_anchors_place(self, tmp_path: Path) -> None:
@@ -220,3 +227,66 @@ def test_a_file_that_two_entries_share(tmp_path: Path) -> None:
     )
     assert get("y", manifest=path, offline=True).test.text[0] == "three\n"
     assert update(path, "y").stdout == "y: nothing changed\n"
+
+
+TEXTS = ["y", "n", "N", "No", "on", "~", "null", "NaN", ".5", "1_0", "0x1F", "0o17", "1e3", "12:30", "2020-01-01", "=",
+         "<<", "?", "- a", "a: b", "a #b", "*a", "&a", "!a", "%a", "@a", "`a", "{a", "[a", "a, b", "a]", "'a'", '"a"',
+         "https://example.org/a?b=c", "https://example.org:8080/a,b", "https://example.org/a#b", "", " a", "a ", "...",
+         "---", "a\tb", "setosa", "Iris (1936)", "train/x.csv", "é", "\u2028", "\u200b", "a\\b"]  # fmt: skip
+
+
+class TestEveryReaderTakesIt:
+    """What is written is the same text to readers of YAML 1.1 and of YAML 1.2, in blocks and between brackets."""
+
+    @pytest.mark.parametrize("text", TEXTS)
+    @pytest.mark.parametrize("form", ["{}: 1", "k: {}", "k: [{}, b]", "k: {{{}: a}}", "- {}"])
+    def test_by_readers_of_both_versions(self, text: str, form: str) -> None:
+        """PyYAML reads YAML 1.1, ruamel.yaml reads 1.2."""
+        written = form.replace("{{", "{").replace("}}", "}").replace("{}", yaml_edit.scalar(text))
+        wanted = {
+            "{}: 1": {text: 1}, "k: {}": {"k": text}, "k: [{}, b]": {"k": [text, "b"]},
+            "k: {{{}: a}}": {"k": {text: "a"}}, "- {}": [text],
+        }[form]  # fmt: skip
+
+        assert yaml.safe_load(written) == wanted
+        assert YAML(typ="safe", pure=True).load(written) == wanted
+
+    @pytest.mark.parametrize("text", TEXTS)
+    def test_quoted_texts_are_json(self, text: str) -> None:
+        """Which is a part of YAML that no reader takes otherwise."""
+        assert json.loads(yaml_edit.quoted(text)) == text
+
+    def test_an_address_with_a_query(self, tmp_path: Path) -> None:
+        """Between brackets some readers take its ? for the sign of a key, and its colon for the end of one."""
+        data = b"x,kind\n1,a\n2,b\n"
+        with FaultyServer() as server:
+            url = server.at("/get?file=mine.csv", serve(data))
+            told = add(tmp_path / "datasets.yaml", url, "--name", "mine")
+
+        assert told.exit_code == 0, told.output
+        assert f'urls: ["{url}"]\n' in (tmp_path / "datasets.yaml").read_text()
+
+
+@pytest.mark.parametrize("command", ["add", "update"])
+def test_an_installed_package_is_not_written_into(tmp_path: Path, command: str) -> None:
+    """The next installation would undo it, and in the meantime nobody would find it."""
+    package = tmp_path / "site-packages" / "tinytorch_datasets"
+    root = Path(tinytorch_datasets.__file__).parent
+    shutil.copytree(root, package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copyfile(root.parent / "datasets.yaml", package / "datasets.yaml")
+    before = (package / "datasets.yaml").read_bytes()
+    (path,) = put(tmp_path / "made", train_txt="new\n")
+    arguments = [str(path), "--ship"] if command == "add" else ["mnist"]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(package.parent), "HOME": str(tmp_path)}
+    told = subprocess.run(
+        [sys.executable, "-m", "tinytorch_datasets", command, *arguments],
+        env=environment, cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert (told.returncode, told.stderr) == (
+        2,
+        f"error: {package}/datasets.yaml is part of the installed package, which is not written to\n"
+        "  Name a manifest of your own, which is made if it is not there: --manifest datasets.yaml.\n",
+    )
+    assert (package / "datasets.yaml").read_bytes() == before
+    assert not (package / "datasets").exists()

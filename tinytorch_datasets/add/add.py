@@ -21,6 +21,7 @@ from tinytorch_datasets.add.draft import Draft, draft
 from tinytorch_datasets.add.inputs import Source
 from tinytorch_datasets.errors import DatasetError, DecodeError, UsageError
 from tinytorch_datasets.formats import FileInfo
+from tinytorch_datasets.manifest.addresses import without_secrets
 from tinytorch_datasets.progress import Progress
 
 UNREAD = "The manifest is as it was. Is the file whole, and the one that you meant?"
@@ -84,7 +85,8 @@ def add(
         DatasetError: A file cannot be downloaded or read, or is in no known format; or the name is taken. Nothing was
             written.
     """
-    _check_call(given, name, splits, ship=ship, mirrors=mirrors)
+    validate.refuse_installed(manifest)
+    _check_call(given, name, splits, ship=ship, mirrors=mirrors, facts=facts or {})
     text = validate.read_text(manifest) if manifest.exists() else yaml_edit.NEW
     with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
         scratch = Path(folder)
@@ -136,6 +138,7 @@ def _check_call(
     *,
     ship: bool,
     mirrors: Sequence[str],
+    facts: Mapping[str, str],
 ) -> None:
     """Refuse a call that cannot work, before anything is downloaded.
 
@@ -144,6 +147,8 @@ def _check_call(
     """
     for address in given:
         inputs.refuse_other_addresses(address)
+    for address in (*filter(inputs.is_address, given), *mirrors, *facts.values()):
+        inputs.refuse_secrets(address)
     if not ship and not mirrors and not all(map(inputs.is_address, given)):
         what = "a file on this computer has no address that others could fetch it from"
         hint = "Copy it to the shipped data with --ship, or say where it is with --mirror URL."
@@ -196,7 +201,8 @@ def _sources(given: Sequence[str], scratch: Path, progress: Progress | None) -> 
             sources = inputs.read(one)
         for source in sources:
             if names.setdefault(source.name, one) != one:
-                what = f"{names[source.name]} and {one} are both files named {source.name}"
+                both = f"{without_secrets(names[source.name])} and {without_secrets(one)}"
+                what = f"{both} are both files named {source.name}"
                 raise UsageError(what, hint="Rename one of them.")
             yield source
 

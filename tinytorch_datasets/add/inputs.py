@@ -25,6 +25,7 @@ from tinytorch_datasets.fetch import (
     Web,
     with_retries,
 )
+from tinytorch_datasets.manifest.addresses import has_credentials, secret_parameter, without_secrets
 from tinytorch_datasets.progress import Progress
 from tinytorch_datasets.storage.files import reading, whole_file
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES, foreign
@@ -53,8 +54,26 @@ def refuse_other_addresses(given: str) -> None:
         UsageError: It is one.
     """
     if "://" in given and not is_address(given) and not Path(given).exists():
-        what = f"{given}: only addresses that start with https:// or http:// are fetched"
+        what = f"{without_secrets(given)}: only addresses that start with https:// or http:// are fetched"
         raise UsageError(what, hint="Download it by other means, and add the file.")
+
+
+def refuse_secrets(address: str) -> None:
+    """Refuse an address that carries a key of whoever copied it, or that ends on some day.
+
+    Raises:
+        UsageError: It does. The error does not show the secret.
+    """
+    shown = without_secrets(address)
+    if has_credentials(address):
+        what = f"{shown} was given with a user name or password, and a manifest is read by everyone"
+        raise UsageError(what, hint="Use an address that everybody may read; or download the file, and add that.")
+    if parameter := secret_parameter(address):
+        what = (
+            f"{shown}: {parameter} is a key or an expiry of whoever copied this address; a manifest is read by everyone"
+        )
+        hint = "Use the address that everybody is given; or download the file, and add that with --ship or --mirror."
+        raise UsageError(what, hint=hint)
 
 
 def read(given: str) -> Iterator[Source]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from tinytorch_datasets.errors import UsageError
 from tinytorch_datasets.manifest import rules
 
 SPLITS = {
@@ -31,13 +32,30 @@ def tokens(name: str) -> list[str]:
 
 
 def split_of(name: str) -> str | None:
-    """Return the split that a name speaks of; None if it speaks of none.
+    """Return the split that a path speaks of, in its last part or else in the folder next above; None if in none.
 
-    >>> split_of("train-images-idx3-ubyte.gz"), split_of("splits/val.txt"), split_of("iris")
-    ('train', 'val', None)
+    >>> split_of("train-images-idx3-ubyte.gz"), split_of("test/images.npy"), split_of("val2017/x.npy"), split_of("iris")
+    ('train', 'test', 'val', None)
+
+    Raises:
+        UsageError: The last part names two splits.
     """
-    splits = [SPLITS[word] for word in tokens(stem(name)) if word in SPLITS]
-    return splits[-1] if splits else None
+    splits = _splits_in(stem(name))
+    if len(splits) > 1:
+        what = f"{name!r} names two splits, {' and '.join(splits)}"
+        raise UsageError(what, hint="Say which one it is: --split SPLIT=NAME.")
+    # Folders are not told by abbreviations: tr/ and te/ are languages as well.
+    above = (_splits_in(part, shortest=3) for part in reversed(name.split("/")[:-1]))
+    return next((found[0] for found in (splits, *above) if len(found) == 1), None)
+
+
+def _splits_in(name: str, *, shortest: int = 2) -> list[str]:
+    return list(dict.fromkeys(split for word in tokens(name) if len(word) >= shortest and (split := _split_word(word))))
+
+
+def _split_word(word: str) -> str | None:
+    """Return the split that a word means, also with a number behind it: train2017, test_2."""
+    return SPLITS.get(word) or SPLITS.get(word.rstrip("0123456789"))
 
 
 def field_of(name: str, shape: tuple[int, ...], kind: str) -> str:
@@ -45,9 +63,13 @@ def field_of(name: str, shape: tuple[int, ...], kind: str) -> str:
 
     >>> field_of("y_train", (60,), "i"), field_of("x_test", (60, 8, 8), "u"), field_of("fine_labels", (60,), "i")
     ('labels', 'images', 'fine_labels')
+    >>> field_of("labels/train.npy", (60,), "f")
+    'labels'
     """
-    words = [word for word in tokens(stem(name)) if word not in SPLITS]
+    words = [word for word in tokens(stem(name)) if not _split_word(word)]
     plain = [word for word in words if not NOISE.fullmatch(word) or word in INPUTS]
+    if not plain:  # labels/train.npy
+        plain = [word for part in name.split("/")[:-1] for word in tokens(part) if word in LABELS][-1:]
     if len(plain) > 1 or (plain and plain[0] not in LABELS | INPUTS):
         return field_name("_".join(plain))
     if plain and plain[0] in LABELS:
@@ -102,7 +124,7 @@ def common(names: list[str]) -> str:
     >>> common(["flowers-train.csv", "flowers-test.csv"]), common(["train.csv", "test.csv"])
     ('flowers', '')
     """
-    words = [[word for word in tokens(stem(name)) if word not in SPLITS] for name in names]
+    words = [[word for word in tokens(stem(name)) if not _split_word(word)] for name in names]
     shared = []
     for group in zip(*words, strict=False):
         if len(set(group)) > 1:

@@ -62,6 +62,7 @@ def update(
         DatasetError: A file is missing, or holds something else than the entry says beyond its hashes; that is to be
             corrected first. Nothing was written.
     """
+    validate.refuse_installed(manifest)
     text = validate.read_text(manifest)
     loaded = pipeline.read_manifest(manifest)
     plan = pipeline.plan_of(loaded, name, pipeline.locations(loaded, home))

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tinytorch_datasets import pipeline
+from tinytorch_datasets import pipeline, settings
 from tinytorch_datasets.add.inputs import Source
 from tinytorch_datasets.digests import ValueDigest
 from tinytorch_datasets.errors import DatasetError, DecodeError, ManifestError, UsageError
@@ -17,6 +17,19 @@ from tinytorch_datasets.manifest import compiled
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.manifest.yaml_reader import read_file
 from tinytorch_datasets.storage.files import whole_file
+
+
+def refuse_installed(manifest: Path) -> None:
+    """Refuse to write to a manifest that is part of an installed package: the next installation would undo it.
+
+    Raises:
+        UsageError: It is.
+    """
+    package = Path(settings.__file__).resolve().parent
+    if manifest.resolve().is_relative_to(package):
+        what = f"{manifest} is part of the installed package, which is not written to"
+        hint = "Name a manifest of your own, which is made if it is not there: --manifest datasets.yaml."
+        raise UsageError(what, hint=hint)
 
 
 def read_text(manifest: Path) -> str:

@@ -122,7 +122,12 @@ def spot_of(root: Spot | None, keys: tuple[str, ...], file: str) -> Spot:
 
 WIDTH = 120
 NEW = "version: 1\n\ndatasets:\n"
-_UNQUOTED = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./() +-]*(?<! )")
+# What no YAML reader takes for anything but text, be it of YAML 1.1 or 1.2, in a block or between brackets. Some read
+# y and n as booleans, some a ? in an address as a key's sign, some a colon between brackets as a key's end.
+_UNQUOTED = re.compile(r"[A-Za-z][A-Za-z0-9_./() +-]*(?<! )")
+_ADDRESS = re.compile(r"https?://[A-Za-z0-9_./~-]+(:[0-9]+)?[A-Za-z0-9_./~-]*(?<!:)")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nil", "none", "nan", "inf"})
 TITLE = '"?" # what is it, in a line?'
 LICENSE = '"?" # which? "not stated by the authors", if they do not say'
 SOURCE = '"?" # the page of its authors'
@@ -139,7 +144,7 @@ def entry(
     name: str, draft: Draft, sources: Sequence[Source], facts: Mapping[str, str], *, status: str, mirrors: Sequence[str]
 ) -> Entry:
     """Write a data set's entry. `facts` are title, license and source, as far as known; the rest is asked."""
-    lines, questions = [f"{name}:"], list[int]()
+    lines, questions = [f"{scalar(name)}:"], list[int]()
 
     def add(fact: str, question: str) -> None:
         if fact not in facts:
@@ -164,9 +169,12 @@ def entry(
     lines.append("  splits:")
     for split, keys in draft.splits.items():
         lines += _key_lines("    ", split, keys)
-    lines += [f"  # left out: {reason}" for reason in draft.left_out]
+    lines += ["".join(map(_escaped, f"  # left out: {reason}")) for reason in draft.left_out]
     if mirrors:
-        lines += ["  mirrors:", *(f"    - {scalar(mirror)}" for mirror in mirrors)]
+        lines += [
+            "  mirrors:",
+            *(f"    - {mirror if _ADDRESS.fullmatch(mirror) else quoted(mirror)}" for mirror in mirrors),
+        ]
     lines.append("  files:")
     for source in sources:
         lines += [
@@ -175,7 +183,7 @@ def entry(
             f"      sha256: {_hash(source.sha256)}",
         ]
         if source.url and not any(source.url == mirror + source.name for mirror in mirrors):
-            lines.append(f"      urls: [{scalar(source.url)}]")
+            lines.append(f"      urls: [{quoted(source.url)}]")
     return Entry(lines, questions)
 
 
@@ -226,9 +234,13 @@ def scalar(value: Any) -> str:
     if isinstance(value, float):
         text = repr(value)
         return re.sub(r"^(-?\d+)e", r"\1.0e", text)
-    address = re.fullmatch(r"https?://[A-Za-z0-9_./~%?&=+@-]+(:[0-9]+)?[A-Za-z0-9_./~%?&=+@-]*", value)
-    needs_no_quotes = (_UNQUOTED.fullmatch(value) or address) and plain(value) == value
-    return value if needs_no_quotes else "".join(map(_escaped, json.dumps(value, ensure_ascii=False)))
+    looks_plain = value.lower() not in _WORDS and (_UNQUOTED.fullmatch(value) or _DIGEST.fullmatch(value))
+    return value if looks_plain and plain(value) == value else quoted(value)
+
+
+def quoted(value: str) -> str:
+    """Write a text between double quotes, which every YAML reader takes as what it is."""
+    return "".join(map(_escaped, json.dumps(value, ensure_ascii=False)))
 
 
 def _escaped(character: str) -> str:

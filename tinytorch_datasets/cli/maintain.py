@@ -63,6 +63,7 @@ def add(
     """
     from tinytorch_datasets.add import add as adding
     from tinytorch_datasets.cli.listing import counts
+    from tinytorch_datasets.manifest.addresses import without_secrets
     from tinytorch_datasets.report.console import shown
 
     patterns = []
@@ -74,7 +75,7 @@ def add(
         patterns.append((split, pattern))
     for mirror in mirrors:
         if not mirror.lower().startswith(("http://", "https://")):
-            msg = f"--mirror is an address that starts with https:// or http://, not {mirror!r}"
+            msg = f"--mirror is an address that starts with https:// or http://, not {without_secrets(mirror)!r}"
             raise click.UsageError(msg)
     facts = {"title": title, "license": license_, "source": source}
     on_interrupt(NOT_RESUMABLE)
