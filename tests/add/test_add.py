@@ -621,7 +621,8 @@ class TestTheCall:
         assert (told.exit_code, told.stderr) == (
             2,
             f"error: mnist is declared already\n  declared at {load_manifest(manifest).where('mnist')}\n"
-            "  `tinytorch-datasets update mnist` refreshes its hashes; --name gives this one another name.\n",
+            f"  `tinytorch-datasets update mnist --manifest {manifest}` refreshes its hashes; "
+            "--name gives this one another name.\n",
         )
 
     def test_a_name_of_a_split_that_is_none(self, manifest: Path, tmp_path: Path) -> None:
@@ -845,7 +846,8 @@ class TestUpdate:
         assert (told.exit_code, told.stderr) == (
             1,
             f"error: {path} is missing\n"
-            "  `tinytorch-datasets get mine` fetches what is declared; --fetch takes what is there now.\n",
+            f"  `tinytorch-datasets get mine --manifest {manifest}` fetches what is declared; "
+            "--fetch takes what is there now.\n",
         )
 
     def test_what_ships_is_fetched_from_nowhere(self, mine: Path) -> None:

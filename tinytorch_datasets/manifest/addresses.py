@@ -1,4 +1,4 @@
-"""Secrets in addresses: the signatures, tokens and expiries that a query may carry.
+"""Secrets in addresses: signatures, tokens and expiries that a query may carry.
 
 A manifest is read by everyone, and for years. An address that carries the key of whoever copied it, or that ends on
 some day, does not belong into it; and it is shown nowhere, because what is shown is pasted into reports.
