@@ -18,10 +18,9 @@ from tinytorch_datasets import pipeline
 from tinytorch_datasets.add import inputs, naming, validate, yaml_edit
 from tinytorch_datasets.add.detect import detect
 from tinytorch_datasets.add.draft import Draft, draft
-from tinytorch_datasets.add.inputs import Source
+from tinytorch_datasets.add.inputs import Source, without_secrets
 from tinytorch_datasets.errors import DatasetError, DecodeError, UsageError
 from tinytorch_datasets.formats import FileInfo
-from tinytorch_datasets.manifest.addresses import without_secrets
 from tinytorch_datasets.progress import Progress
 
 UNREAD = "The manifest is as it was. Is the file whole, and the one that you meant?"

@@ -62,8 +62,8 @@ def add(
       tinytorch-datasets add data.csv holdout.csv --split test=holdout.csv --ship --dry-run
     """
     from tinytorch_datasets.add import add as adding
+    from tinytorch_datasets.add.inputs import without_secrets
     from tinytorch_datasets.cli.listing import counts
-    from tinytorch_datasets.manifest.addresses import without_secrets
     from tinytorch_datasets.report.console import shown
 
     patterns = []
