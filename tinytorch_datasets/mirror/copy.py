@@ -22,7 +22,7 @@ from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.plan import File, Plan
 from tinytorch_datasets.progress import Progress
 from tinytorch_datasets.settings import Settings
-from tinytorch_datasets.storage.files import reading, whole_file, writing
+from tinytorch_datasets.storage.files import check_no_link, reading, whole_file, writing
 from tinytorch_datasets.verify.files import check_size, mismatch_error
 
 SUMS = "SHA256SUMS"
@@ -148,6 +148,7 @@ def _mirror(plan: Plan, folder: Path) -> Mirrored:
         if _is_right(target, file):
             kept += 1
         else:
+            check_no_link(target.parent, below=folder)
             _copy(plan, file, target)
             copied += 1
     return Mirrored(plan.name, copied, kept, sum(file.bytes for file in plan.files))
