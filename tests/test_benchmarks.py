@@ -197,3 +197,16 @@ class TestResults:
 def report(seconds: float) -> dict[str, float]:
     """What a contestant might have reported."""
     return {"wall_s": seconds, "cpu_s": seconds, "disk": 0, "peak_kib": 1024, "private_kib": 512}
+
+
+@pytest.mark.slow
+def test_two_checkouts_are_compared() -> None:
+    """This one with itself: a row for each task, with times and two ratios."""
+    script = ROOT / "benchmarks" / "compare_checkouts.py"
+    command = [sys.executable, str(script), str(ROOT), str(ROOT), "--quick"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    header, _, *rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("|")]
+
+    assert header == ["task", "A, median ms", "B, median ms", "B to A, medians", "B to A, shortest"]
+    assert [row[0] for row in rows] == ["warm tinydigits", "warm mnist", "cold mnist", "cold cifar10"]
+    assert all(float(number) > 0 for row in rows for number in row[1:])

@@ -161,7 +161,7 @@ class TestConversion:
         np.testing.assert_array_equal(divided, (values.astype("float64") / top).astype(dtype))
 
     def test_what_is_converted_is_fresh(self) -> None:
-        """Also where the dtype is that already: training code normalises in place."""
+        """Also where the dtype is that already: training code normalizes in place."""
         values = np.full((2, 3), 0.5, np.float32)
         values.flags.writeable = False
         split = Split("train", {"x": values})

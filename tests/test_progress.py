@@ -75,7 +75,7 @@ class TestBars:
         monkeypatch.setenv("TERM", "xterm")
 
     def last(self, *told: int, file: str = "a.gz", in_all: int = 2_000_000) -> str:
-        """The bar as it stands in the end, without its colours."""
+        """The bar as it stands in the end, without its colors."""
         stream = Terminal()
         with Bars(stream) as bars:
             for done in told:

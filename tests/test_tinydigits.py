@@ -90,7 +90,7 @@ class TestTheSplits:
 
         assert not train & test
 
-    def test_a_nearest_neighbour_reads_most_test_digits(self) -> None:
+    def test_a_nearest_neighbor_reads_most_test_digits(self) -> None:
         """Labels belong to their images: the closest training image names 95 % of the test digits or more."""
         train, test = arrays("train.pkl"), arrays("test.pkl")
         differences = test["images"].reshape(200, 1, 64) - train["images"].reshape(1, 1000, 64)
@@ -171,7 +171,7 @@ class TestTheDataCard:
         row = f"| {file} | {images.dtype} {images.shape} | {labels.dtype} {labels.shape} | {each} | {size} |"
         assert row in card.splitlines()
 
-    def test_licence_and_card_name_the_authors_of_the_images(self) -> None:
+    def test_license_and_card_name_the_authors_of_the_images(self) -> None:
         """Attribution travels with the bytes: authors, year and DOI in both texts."""
         for name in ("README.md", "LICENSE"):
             text = " ".join((FOLDER / name).read_text(encoding="utf-8").split())

@@ -242,7 +242,7 @@ def _entry_cifar10(facts: dict, url: str) -> str:
     name, sums = ARCHIVE.rpartition("/")[2], facts["sums"]["cifar10"]
     return f"""\
   cifar10:
-    title: CIFAR-10, small colour photographs in ten classes
+    title: CIFAR-10, small color photographs in ten classes
     status: remote
     format: cifar-python
     license: not stated by the authors

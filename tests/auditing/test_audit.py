@@ -231,7 +231,7 @@ class TestLint:
 
     CASES = (
         (
-            "an open licence",
+            "an open license",
             "license: CC0-1.0\n    source: https://example.org/talk",
             'license: "?"\n    source: https://example.org/talk',
             "question",

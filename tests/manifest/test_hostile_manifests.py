@@ -580,7 +580,7 @@ RAW: dict[str, tuple[bytes, str, bytes | None]] = {
         "4: digits.title: has the control character U+0000 in it",
         G.replace(b"title: Digits", b'title: "a\\tb"'),
     ),
-    "colours for a terminal": (
+    "colors for a terminal": (
         G.replace(b"title: Digits", b'title: "\\e[31mred"'),
         "4: digits.title: has the control character U+001B in it",
         None,

@@ -301,7 +301,7 @@ def other_hashes(clone: Path) -> None:
 
 
 def another_entry(clone: Path) -> None:
-    """A planted licence."""
+    """A planted license."""
     known = json.loads(entry_file(clone).read_text())
     known[7]["license"] = "none at all"
     entry_file(clone).write_text(json.dumps(known))
