@@ -1,4 +1,4 @@
-"""Where does a milestone get its data from?
+"""`DatasetManager`: the arrays of each data set, for the milestones.
 
 From `DatasetManager`, whichever data set it is. What a data set consists of, and where it comes from, is in
 `datasets.yaml` alone; this class only gives the answers in the form that the scripts ask for.

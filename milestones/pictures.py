@@ -1,4 +1,4 @@
-"""What does learning look like? A curve, and test images with what the model took them for."""
+"""Pictures: learning curves, and test images with what the model took them for."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def classified(
         color = image.ndim == 3
         cell.imshow(np.moveaxis(image, 0, -1) if color else image, cmap=None if color else "gray_r")
         cell.axis("off")
-        told = classes[guess] if guess == label else f"{classes[guess]} ({classes[label]})"
-        cell.set_title(told, color=INK if guess == label else WRONG, fontsize=6 if len(told) < 12 else 4.5, pad=2)
+        title = classes[guess] if guess == label else f"{classes[guess]} ({classes[label]})"
+        cell.set_title(title, color=INK if guess == label else WRONG, fontsize=6 if len(title) < 12 else 4.5, pad=2)
     figure.savefig(path)
 
 

@@ -137,10 +137,10 @@ def test_the_recipe_for_a_class_is_as_it_was_run(tmp_path: Path, realdata: Path)
             text=True,
             check=False,
         )
-        told = done.stdout.replace(f"{ROOT}/", "")
+        printed = done.stdout.replace(f"{ROOT}/", "")
         expected = [line for line in transcript.splitlines() if not line.startswith("$ ")]
 
-        assert (done.returncode, told.splitlines()) == (0, expected), done.stderr
+        assert (done.returncode, printed.splitlines()) == (0, expected), done.stderr
 
 
 def test_every_data_set_is_in_the_guide() -> None:

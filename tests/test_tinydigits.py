@@ -1,4 +1,4 @@
-"""Is the TinyDigits that ships the published one, and can anybody make it again?"""
+"""The TinyDigits that ships is the published one, and anybody can make it again."""
 
 from __future__ import annotations
 
@@ -105,11 +105,11 @@ class TestTheRecipe:
     def test_a_rebuild_is_byte_for_byte_the_published_data(self, recipe: ModuleType, tmp_path: Path) -> None:
         """Both files come out with the published size and sha256, and the script says those hashes."""
         folder = tmp_path / "new folder"
-        said = recipe.write(folder)
+        digests = recipe.write(folder)
 
         made = {path.name: (path.stat().st_size, sha256(path)) for path in folder.iterdir()}
         assert made == PUBLISHED
-        assert said == {file: digest for file, (_, digest) in PUBLISHED.items()}
+        assert digests == {file: digest for file, (_, digest) in PUBLISHED.items()}
 
     def test_the_global_generator_is_left_alone(self, recipe: ModuleType, tmp_path: Path) -> None:
         """The recipe's seed is its own: the caller's random numbers go on as if nothing had happened."""

@@ -1,4 +1,4 @@
-"""Is TinyTalks what its data card promises: 350 sound pairs, fairly split, with every sum right?"""
+"""TinyTalks is what its data card says: 350 sound pairs, fairly split, with right sums."""
 
 from __future__ import annotations
 

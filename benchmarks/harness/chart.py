@@ -1,4 +1,4 @@
-"""What does it look like? Needs matplotlib, from the `bench` extra."""
+"""The chart of the results. Needs matplotlib, from the `bench` extra."""
 
 from __future__ import annotations
 
