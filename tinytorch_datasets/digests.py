@@ -78,7 +78,7 @@ def digest(path: str | Path, *, add: Callable[[int], None] | None = None, md5_to
     """
     sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
     buffer = memoryview(bytearray(CHUNK_BYTES))
-    with open(path, "rb", buffering=0, opener=_open_file) as stream:
+    with open(path, "rb", buffering=0, opener=open_file) as stream:
         while count := stream.readinto(buffer):
             check_cancelled()
             sha256.update(buffer[:count])
@@ -90,12 +90,12 @@ def digest(path: str | Path, *, add: Callable[[int], None] | None = None, md5_to
     return Digest(size, sha256.hexdigest(), md5.hexdigest() if md5_too else None)
 
 
-def _open_file(path: str, flags: int) -> int:
+def open_file(path: str, flags: int) -> int:
     """Open a file, and nothing else: a pipe that somebody planted would be waited for."""
     fd = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        raise IsADirectoryError(errno.EISDIR, "it is no regular file", path)
     return fd
 
 

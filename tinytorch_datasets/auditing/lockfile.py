@@ -22,7 +22,7 @@ from tinytorch_datasets.errors import DecodeError, HashMismatch, LockError, Miss
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.plan import Plan
 from tinytorch_datasets.settings import Locations
-from tinytorch_datasets.storage.files import is_file, reading
+from tinytorch_datasets.storage.files import is_file, read_file, reading
 
 NAME = "datasets.lock"
 LAYOUT = 1
@@ -127,7 +127,7 @@ def read(path: Path) -> dict[str, Any]:
         LockError: It does not exist, or is no record.
     """
     try:
-        value: dict[str, Any] = json.loads(path.read_bytes())
+        value: dict[str, Any] = json.loads(read_file(path))
     except OSError as error:
         what = f"{path} cannot be read: {error.strerror}"
         raise LockError(what, hint=WRITE_ONE, path=path) from error

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from tinytorch_datasets.digests import open_file
 from tinytorch_datasets.errors import DatasetError, MissingFile, StorageError
 from tinytorch_datasets.settings import HOME
 
@@ -195,6 +196,16 @@ def bytes_of(path: Path) -> int:
     if not stat.S_ISREG(about.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     return about.st_size
+
+
+def read_file(path: Path) -> bytes:
+    """Read a file whole.
+
+    Raises:
+        OSError: It cannot be read, or is no regular file: a folder, or a pipe that would be waited at for ever.
+    """
+    with open(path, "rb", opener=open_file) as stream:
+        return stream.read()
 
 
 def write_if_possible(path: Path, contents: bytes) -> None:
