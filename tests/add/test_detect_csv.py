@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from tests.helpers.add_world import add, put
 from tinytorch_datasets import Dataset, formats, get, load_manifest
+from tinytorch_datasets.cli.main import main
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.plan import Column, Split
 
@@ -36,11 +39,11 @@ class TestTheHeader:
     @pytest.mark.parametrize(
         ("header", "index", "columns"),
         [
-            (",h,w,kind", True, 3),  # pandas.DataFrame.to_csv
+            (",h,w,kind", True, 2),  # pandas.DataFrame.to_csv
             ("0,1,label", False, 2),
-            (",0,1,label", True, 3),
+            (",0,1,label", True, 2),
             ("h,h,kind", False, 2),
-            ("1,2,thing", False, 2),
+            ("1,2,class", False, 2),
         ],
     )
     def test_names_that_are_empty_numbers_or_the_same(
@@ -51,7 +54,6 @@ class TestTheHeader:
         got = added(manifest, tmp_path, all_csv="".join([header, "\n", *rows]))
 
         assert (len(got.train), got.classes, got.train.features.shape) == (12, ("a", "b"), (12, columns))
-        assert got.train.features.dtype == np.float32
 
     def test_years_among_names(self, manifest: Path, tmp_path: Path) -> None:
         """A name may be a number, where most are words and none of them is below."""
@@ -65,18 +67,41 @@ class TestTheHeader:
 
         assert got.train.features.shape == (9, 3)
 
-    @pytest.mark.parametrize("first", ["0.5,nan,a", "5.1,3,a", "7,?,a", "7,unknown,a"])
-    def test_a_value_that_is_missing_is_no_name(self, manifest: Path, tmp_path: Path, first: str) -> None:
+    @pytest.mark.parametrize("first", ["5.1,3,a", "7,unknown,a"])
+    def test_a_word_that_is_no_name(self, manifest: Path, tmp_path: Path, first: str) -> None:
         """So the first sample is not lost for it."""
         got = added(manifest, tmp_path, all_csv="".join([first, "\n", *KINDS]))
 
         assert len(got.train) == 13
 
+    @pytest.mark.parametrize("first", ["0.5,nan,a", "7,?,a"])
+    def test_a_value_that_is_missing_is_no_name(self, manifest: Path, tmp_path: Path, first: str) -> None:
+        """It is the first sample's."""
+        assert "in 1 of 13 rows" in refused(manifest, tmp_path, all_csv="".join([first, "\n", *KINDS]))[0]
+
+    def test_years_above_a_wide_table(self, manifest: Path, tmp_path: Path) -> None:
+        """The World Bank's tables: words above words, and years that follow one another above numbers."""
+        rows = "".join(f"land {i},people,{i},{i + 1},{i + 2}\n" for i in range(9))
+        got = added(manifest, tmp_path, all_csv="Country,Indicator,1960,1961,1962\n" + rows)
+
+        assert (list(got.train.country[:2]), got.train.features[0].tolist()) == (["land 0", "land 1"], [0, 1, 2])
+
+    def test_words_above_words_of_which_none_is_there_twice(self, manifest: Path, tmp_path: Path) -> None:
+        """They may be names, or a sample: refused, until one of them is named on the command line."""
+        text = "hello,hola\nbye,adios\nyes,si\nno,ninguno\n"
+
+        assert refused(manifest, tmp_path, all_csv=text) == [
+            "error: all.csv: line 1 ('hello', 'hola') may be the columns' names, or a sample, "
+            "and nothing below says which",
+            "  Name one with --target or --drop, if they are names; else declare it by hand, with `header: false`.",
+        ]
+
     def test_a_class_is_never_told_from_the_first_row_alone(self, manifest: Path, tmp_path: Path) -> None:
         """It may as well be a column's name."""
         assert refused(manifest, tmp_path, all_csv="".join(["1990,2000,label\n", *KINDS])) == [
-            "error: all.csv: line 1 has 'label' in column 3, and no other line has: is it a class, or a name?",
-            "  Give each column a name in line 1; or, if it is a class, let another row be the first.",
+            "error: all.csv: line 1 ('1990', '2000', 'label') may be the columns' names, or a sample, "
+            "and nothing below says which",
+            "  Name one with --target or --drop, if they are names; else declare it by hand, with `header: false`.",
         ]
 
     def test_the_same_words_at_the_front_of_every_file(self, manifest: Path, tmp_path: Path) -> None:
@@ -91,7 +116,7 @@ class TestTheHeader:
         rows = "".join(f"x{i},y{i},{i}\n" for i in range(6))
         got = added(manifest, tmp_path, all_csv="a b,a_b,size\n" + rows)
 
-        assert got.train.fields == ("size", "a_b", "a_b_1")
+        assert got.train.fields == ("a_b", "a_b_1", "size")
 
 
 class TestTheDelimiter:
@@ -112,7 +137,7 @@ class TestTheDelimiter:
         rows = "".join(f"well, {i}th\t{'ab'[i % 2]}\n" for i in range(9))
         got = added(manifest, tmp_path, all_tsv=rows)
 
-        assert (got.train.texts[1], got.classes) == ("well, 1th", ("a", "b"))
+        assert (got.train.text_0[1], got.train.text_1[1]) == ("well, 1th", "b")
 
     def test_a_decimal_comma_is_told(self, manifest: Path, tmp_path: Path) -> None:
         """Nothing is made of halves of numbers."""
@@ -128,10 +153,10 @@ class TestSeveralFiles:
     """What a column is, is told from all files that have it."""
 
     def test_whole_numbers_in_one_split_and_halves_in_another(self, manifest: Path, tmp_path: Path) -> None:
-        """All of them are float32."""
+        """All of them are float64."""
         got = added(manifest, tmp_path, train_csv="".join(KINDS), test_csv="7,8,a\n8,9,b\n9,1,a\n7,1,b\n")
 
-        assert (got.train.features.dtype, got.test.features.dtype) == (np.float32, np.float32)
+        assert (got.train.features.dtype, got.test.features.dtype) == (np.float64, np.float64)
         assert got.test.features[:2].tolist() == [[7, 8], [8, 9]]
 
     def test_a_split_in_which_every_class_is_there_once(self, manifest: Path, tmp_path: Path) -> None:
@@ -140,7 +165,7 @@ class TestSeveralFiles:
         got = added(manifest, tmp_path, train_csv=train, test_csv="h,kind\n1,c\n2,b\n3,a\n")
 
         assert (got.classes, got.test.labels.tolist()) == (("a", "b", "c"), [2, 1, 0])
-        assert load_manifest(manifest).datasets["mine"].options == {"columns": {"h": "h", "labels": "kind"}}
+        assert load_manifest(manifest).datasets["mine"].options == {"columns": {"labels": "kind"}}
 
 
 class TestEmptyLines:
@@ -180,3 +205,210 @@ class TestEmptyLines:
             list(decoded)
 
         assert caught.value.reason == f"line {line} is empty"
+
+
+def stderr(manifest: Path, folder: Path, *options: str, **files: str) -> str:
+    """What is said of tables while they are added."""
+    done = add(manifest, *put(folder / "made", **files), "--ship", "--name", "mine", *options)
+    assert done.exit_code == 0, done.output
+    return done.stderr
+
+
+class TestNumbers:
+    """Every cell is exact in the dtype that is declared, or it is text."""
+
+    def test_whole_numbers_beside_decimals(self, manifest: Path, tmp_path: Path) -> None:
+        """float64 holds what float32 does not: an id of nine digits, and a very small number."""
+        got = added(manifest, tmp_path, all_csv="id,price,label\n" + "123456789,1e-50,a\n16777217,2.25,b\n" * 3)
+
+        assert got.train.features[:2].tolist() == [[123456789, 1e-50], [16777217, 2.25]]
+
+    def test_whole_numbers_that_float64_does_not_hold(self, manifest: Path, tmp_path: Path) -> None:
+        """They are a field of their own: 2**53 + 1 is the first."""
+        got = added(manifest, tmp_path, all_csv="id,price,label\n" + f"{2**53 + 1},0.5,a\n7,2.25,b\n" * 3)
+
+        assert (got.train.id[:2].tolist(), got.train.price[:2].tolist()) == ([2**53 + 1, 7], [0.5, 2.25])
+
+    @pytest.mark.parametrize(("number", "dtype"), [(2**63 - 1, "int64"), (2**63, "uint64"), (2**64 - 1, "uint64")])
+    def test_the_largest_whole_numbers(self, manifest: Path, tmp_path: Path, number: int, dtype: str) -> None:
+        """As NumPy holds them."""
+        got = added(manifest, tmp_path, all_csv=f"n,label\n{number},a\n0,b\n{number},b\n5,a\n")
+
+        assert (got.train.n.tolist(), got.train.n.dtype) == ([number, 0, number, 5], dtype)
+
+    @pytest.mark.parametrize(
+        "cells",
+        [
+            ("02139", "10001", "08123"),  # codes of places
+            ("00", "01", "02"),
+            ("18446744073709551616", "1", "2"),  # 2**64
+            ("9007199254740993", "0.5", "1"),
+            ("$1,200", "$3", "$12.50"),
+            ("12%", "3%", "100%"),
+            ("1 200", "3 400", "500"),
+            ("2020-01-31", "2021-02-28", "1999-12-31"),
+            ("12:30", "23:59", "00:00"),
+            ("1_000", "2", "3"),
+        ],
+    )
+    def test_what_no_dtype_holds_as_it_is_written(self, manifest: Path, tmp_path: Path, cells: tuple[str, ...]) -> None:
+        """It is text, cell by cell, and no class."""
+        rows = "".join(f'"{cell}",{i}\n' for i, cell in enumerate(cells * 4))
+        got = added(manifest, tmp_path, all_csv="value,size\n" + rows)
+
+        assert list(got.train.value) == list(cells * 4)
+        assert got.train.fields == ("value", "size")
+
+    def test_numbers_that_no_float_holds(self, manifest: Path, tmp_path: Path) -> None:
+        """1e999 is no infinity."""
+        assert refused(manifest, tmp_path, all_csv="n,label\n1e999,a\n2,b\n") == [
+            "error: all.csv: column 1 ('n') has numbers that are larger than float64 can hold",
+            "  Leave it out with --drop n, or replace them.",
+        ]
+
+    @pytest.mark.parametrize("sign", ["inf", "-inf", "Infinity"])
+    def test_infinity(self, manifest: Path, tmp_path: Path, sign: str) -> None:
+        """It makes no text of the numbers beside it."""
+        assert refused(manifest, tmp_path, all_csv=f"n,label\n{sign},a\n2,b\n3,b\n")[0] == (
+            f"error: all.csv: column 1 ('n') has numbers that are not finite ({sign!r})"
+        )
+
+    def test_bools(self, manifest: Path, tmp_path: Path) -> None:
+        """True and False are values of a dtype of their own."""
+        got = added(manifest, tmp_path, all_csv="is_open,label\n" + "True,a\nFalse,b\nTrue,b\n" * 2)
+
+        assert (got.train.is_open.dtype, got.train.is_open[:3].tolist()) == (np.bool_, [True, False, True])
+
+
+class TestMissing:
+    """A column that is numbers but for marks of missing ones is never text, and never classes."""
+
+    @pytest.mark.parametrize("mark", ["", "?", "NA", "NaN", "nan", "null", "None", "-", ".", "N/A", " "])
+    def test_one_of_them(self, manifest: Path, tmp_path: Path, mark: str) -> None:
+        """It is said where, and how often."""
+        shown = "nothing" if not mark.strip() else repr(mark)
+        rows = "".join(f"{i % 3},{i}\n" for i in range(20))
+
+        assert refused(manifest, tmp_path, all_csv=f"grade,size\n{rows}{mark},7\n") == [
+            f"error: all.csv: column 1 ('grade') has numbers, and {shown} in 1 of 21 rows, where a value is missing",
+            "  Leave it out with --drop grade, or replace them.",
+        ]
+
+    def test_without_that_column(self, manifest: Path, tmp_path: Path) -> None:
+        """The rest is as it was."""
+        rows = "".join(f"{i % 3},{i},{'ab'[i % 2]}\n" for i in range(20))
+        stderr(manifest, tmp_path, "--drop", "grade", all_csv=f"grade,size,label\n{rows},7,a\n")
+        got = get("mine", manifest=manifest, offline=True)
+
+        assert (got.train.fields, got.train.size.tolist(), got.classes) == (
+            ("size", "labels"), [*range(20), 7], ("a", "b"),
+        )  # fmt: skip
+
+
+class TestTheTarget:
+    """Which column is to be predicted is chosen, or plain by its name, or asked: never guessed in silence."""
+
+    def test_one_of_two_columns_of_few_values(self, manifest: Path, tmp_path: Path) -> None:
+        """Nobody can see that it is `survived`: each column is a field, and the entry asks."""
+        rows = "".join(f"{i % 2},{('male', 'female')[i % 2]},{7.25 * i}\n" for i in range(12))
+        told = stderr(manifest, tmp_path, all_csv="survived,sex,fare\n" + rows)
+        entry = load_manifest(manifest).datasets["mine"]
+        line = load_manifest(manifest).where("mine", "target")
+
+        assert (entry.target, list(entry.fields)) == ("?", ["survived", "sex", "fare"])
+        assert f'{line}: to be filled in: target: "?" # which field is to be predicted?' in told
+        audited = CliRunner().invoke(main, ["audit", "mine", "--manifest", str(manifest), "--json"])
+        found = [f for f in json.loads(audited.stdout)["findings"] if f["rule"] == "question"]
+        assert "target is an open question: '?'" in [f["what"] for f in found]
+
+    def test_the_one_that_was_chosen(self, manifest: Path, tmp_path: Path) -> None:
+        """It is the labels; numbers beside it are features, and nothing is asked."""
+        rows = "".join(f"{i % 2},{('male', 'female')[i % 2]},{7.25 * i}\n" for i in range(12))
+        told = stderr(manifest, tmp_path, "--target", "survived", all_csv="survived,sex,fare\n" + rows)
+        got = get("mine", manifest=manifest, offline=True)
+
+        assert "target" not in told
+        assert (got.classes, got.train.labels.tolist()) == (("0", "1"), [i % 2 for i in range(12)])
+        assert (list(got.train.sex[:2]), got.train.fare[1]) == (["male", "female"], 7.25)
+
+    @pytest.mark.parametrize("target", ["2", "-1"])
+    def test_by_its_number(self, manifest: Path, tmp_path: Path, target: str) -> None:
+        """Where columns have no names, or always."""
+        rows = "".join(f"{i / 4},{i % 5},{i % 3}\n" for i in range(12))
+        stderr(manifest, tmp_path, "--target", target, all_csv=rows)
+        got = get("mine", manifest=manifest, offline=True)
+
+        assert (got.train.features.shape, got.classes) == ((12, 2), ("0", "1", "2"))
+
+    @pytest.mark.parametrize("name", ["y", "target", "label"])
+    def test_a_real_valued_one(self, manifest: Path, tmp_path: Path, name: str) -> None:
+        """It is numbers, apart from the features, however often each is there."""
+        rows = "".join(f"{i},{i % 7},{38.5 + i % 3}\n" for i in range(30))
+        got = added(manifest, tmp_path, all_csv=f"a,b,{name}\n{rows}")
+
+        assert (got.train.features.shape, getattr(got.train, name)[:3].tolist()) == ((30, 2), [38.5, 39.5, 40.5])
+
+    def test_y_beside_x_is_a_place(self, manifest: Path, tmp_path: Path) -> None:
+        """And no target."""
+        rows = "".join(f"{i},{i % 7 / 2}\n" for i in range(30))
+        stderr(manifest, tmp_path, all_csv=f"x,y\n{rows}")
+
+        assert load_manifest(manifest).datasets["mine"].target == "?"
+
+    @pytest.mark.parametrize("index", [range(12), range(1, 13), [5, 3, 99, 4, 1, 0, 2, 6, 8, 7, 10, 9]])
+    def test_the_index_of_a_frame(self, manifest: Path, tmp_path: Path, index: list[int]) -> None:
+        """As pandas writes it, shuffled too: it has no name, and is left out, which is said."""
+        rows = "".join(f"{i},{row}" for i, row in zip(index, KINDS, strict=True))
+        told = stderr(manifest, tmp_path, all_csv=",x,y,kind\n" + rows)
+        got = get("mine", manifest=manifest, offline=True)
+
+        assert "left out: all.csv: column 1: numbers the rows, and has no name of its own" in told
+        assert (got.train.features[3].tolist(), got.classes) == ([0.75, 3], ("a", "b"))
+
+    def test_a_column_that_is_empty(self, manifest: Path, tmp_path: Path) -> None:
+        """As a comma at the end of each line makes it."""
+        rows = "".join(row.replace("\n", ",\n") for row in KINDS)
+        told = stderr(manifest, tmp_path, all_csv="x,y,kind,\n" + rows)
+        got = get("mine", manifest=manifest, offline=True)
+
+        assert "left out: all.csv: column 4: has no value in any row" in told
+        assert (got.train.features.shape, got.classes) == ((12, 2), ("a", "b"))
+
+    def test_numbers_of_classes_that_are_spelled_in_two_ways(self, manifest: Path, tmp_path: Path) -> None:
+        """0 and 0.0 are one class: they are compared as values."""
+        train = "size,label\n" + "".join(f"{i},{i % 3}\n" for i in range(12))
+        test = "size,label\n" + "".join(f"{i},{i % 3}.0\n" for i in range(6))
+        got = added(manifest, tmp_path, train_csv=train, test_csv=test)
+
+        assert (got.classes, got.test.labels.tolist()) == (("0", "1", "2"), [0, 1, 2, 0, 1, 2])
+
+    def test_words_at_the_end_of_rows_without_names(self, manifest: Path, tmp_path: Path) -> None:
+        """As in UCI's iris.data: they are taken for labels, and it is asked."""
+        told = stderr(manifest, tmp_path, iris_data="".join(KINDS))
+
+        assert get("mine", manifest=manifest, offline=True).classes == ("a", "b")
+        assert 'to be filled in: target: "?"' in told
+
+    @pytest.mark.parametrize(
+        ("option", "column", "error"),
+        [
+            ("--target", "knd", "--target knd: there is no such column; did you mean 'kind'?"),
+            ("--drop", "7", "--drop 7: there is no such column"),
+        ],
+    )
+    def test_a_column_that_there_is_not(
+        self, manifest: Path, tmp_path: Path, option: str, column: str, error: str
+    ) -> None:
+        """With those that there are."""
+        paths = put(tmp_path / "made", all_csv="h,w,kind\n" + "".join(KINDS))
+        done = add(manifest, *paths, "--ship", option, column)
+
+        assert (done.exit_code, done.stderr) == (2, f"error: {error}\n  There are: h, w, kind.\n")
+
+    def test_a_target_of_what_is_no_table(self, manifest: Path, tmp_path: Path) -> None:
+        """A wrong call, and not a file that is wrong."""
+        done = add(manifest, *put(tmp_path / "made", all_txt="To be.\n"), "--ship", "--target", "kind")
+
+        assert (done.exit_code, done.stderr) == (
+            2, "error: --target and --drop are for columns of tables, and all.txt is text\n  Leave them out.\n",
+        )  # fmt: skip

@@ -24,7 +24,7 @@ from tests.helpers.format_writers import memory_below, put
 from tests.helpers.yardstick import soon
 from tinytorch_datasets.errors import DecodeError, UnsafePickle
 from tinytorch_datasets.readers.pickle import machine as pickle_machine
-from tinytorch_datasets.readers.pickle.load import BYTES_BESIDE, globals_of, load
+from tinytorch_datasets.readers.pickle.load import BYTES_BESIDE, globals_of, load, load_dict
 from tinytorch_datasets.readers.pickle.machine import Machine
 from tinytorch_datasets.readers.pickle.numpy_globals import ALLOWED, UnsafeGlobal
 from tinytorch_datasets.readers.pickle.opcodes import BadPickle
@@ -524,3 +524,18 @@ class TestRuns:
         assert Machine(data, 5003, 0).run() == [7] * 5000
         with pytest.raises(BadPickle, match=r"^it has more than 5,002 instructions"):
             Machine(data, 5002, 0).run()
+
+
+@pytest.mark.parametrize(
+    ("other", "is_refused"), [(np.arange(3), True), (np.array([1, 3]), True), (np.array([1, 2]), False)]
+)
+def test_a_key_as_text_and_as_bytes(tmp_path: Path, other: np.ndarray, is_refused: bool) -> None:
+    """Two values of one name are never one of the two; twice the same value is."""
+    data = pickle.dumps({"data": np.array([1, 2]), b"data": other if is_refused else np.array([1, 2])})
+    if not is_refused:
+        assert load_dict(data, tmp_path / "x.pkl", most=1000)["data"].tolist() == [1, 2]
+        return
+    with pytest.raises(DecodeError) as caught:
+        load_dict(data, tmp_path / "x.pkl", most=1000)
+
+    assert caught.value.reason == "it has 'data' twice, as text and as bytes, with different values"

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from tinytorch_datasets import pipeline
 from tinytorch_datasets.add import inputs, naming, validate, yaml_edit
-from tinytorch_datasets.add.detect import detect
+from tinytorch_datasets.add.detect import NO_CHOICES, detect
+from tinytorch_datasets.add.detect_csv import Choices
 from tinytorch_datasets.add.draft import Draft, draft
 from tinytorch_datasets.add.inputs import Source
 from tinytorch_datasets.errors import DatasetError, DecodeError, UsageError
@@ -68,6 +69,8 @@ def add(
     ship: bool = False,
     mirrors: Sequence[str] = (),
     facts: Mapping[str, str] | None = None,
+    choices: Choices = NO_CHOICES,
+    form: str | None = None,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> Added:
@@ -82,6 +85,8 @@ def add(
         ship: Whether to copy the files to the shipped ones. Else they are remote, and what was downloaded is kept.
         mirrors: Addresses to which a file's name is appended, of files that do not ship.
         facts: "title", "license" and "source", as far as known; the rest stays an open question in the entry.
+        choices: Which column of a table is the target, and which are left out.
+        form: The name of the files' format; None recognizes it.
         dry_run: Whether to write nothing.
         progress: As for `get`.
 
@@ -102,7 +107,7 @@ def add(
             hint = f"`tinytorch-datasets update {dataset}` refreshes its hashes; --name gives this one another name."
             raise UsageError(what, where=loaded.where(dataset), hint=hint)
         try:
-            infos = detect((source.path, source.name) for source in sources)
+            infos = detect(((source.path, source.name) for source in sources), choices, form=form)
             _refuse_unmatched(splits, infos)
             made = draft(
                 infos, lambda name: next((split for split, pattern in splits if _matches(name, pattern)), None)

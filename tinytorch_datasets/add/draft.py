@@ -17,7 +17,7 @@ import numpy as np
 
 from tinytorch_datasets import formats
 from tinytorch_datasets.add import naming
-from tinytorch_datasets.add.detect_csv import MAX_CLASSES
+from tinytorch_datasets.add.columns import MAX_CLASSES
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.formats import ArrayInfo, FileInfo
 from tinytorch_datasets.plan import DTYPES, TEXT, Column, Split
@@ -38,17 +38,22 @@ class Field:
     per: str = "sample"
     sha256: dict[str, str] = field(default_factory=dict)
     note: str = ""
+    may_have_classes: bool = False
 
 
 @dataclass
 class Draft:
-    """What files alone say of a data set; `left_out` is what they hold that is not declared, and why."""
+    """What files alone say of a data set; `left_out` is what they hold that is not declared, and why.
+
+    `asks_target` is whether a person is to say which field is to be predicted.
+    """
 
     format: str
     options: dict[str, Any]
     fields: dict[str, Field]
     splits: dict[str, dict[str, Any]]
     left_out: list[str] = field(default_factory=list)
+    asks_target: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,13 +80,14 @@ def draft(infos: Sequence[FileInfo], given: Callable[[str], str | None] = lambda
     if others:
         reason = f"it is {others[0].format}, and {infos[0].file} is {form}; a data set has one format"
         raise DecodeError(others[0].path, reason, hint="Add them one by one, or convert one of them.")
-    left_out: list[str] = []
+    left_out = list(dict.fromkeys(f"{info.file}: {reason}" for info in infos for reason in info.left_out))
     found = list(_parts(infos, given))
     if not found:
         reason = "it holds no array, and no list of numbers or texts"
         raise DecodeError(infos[0].path, reason, hint="Save its samples as arrays of numbers.")
     parts = _sorted_out(found, left_out)
     made = Draft(form, _options(infos), _fields(parts), _splits(parts, formats.of(form).layout), left_out)
+    made.asks_target = any(info.asks_target for info in infos)
     _fill_in(made, parts)
     return made
 
@@ -163,7 +169,10 @@ def _fields(parts: Sequence[_Part]) -> dict[str, Field]:
     # Inputs come before labels, whatever the order in the file: a sample is (image, label).
     for part in sorted(parts, key=lambda part: _is_label(part)):
         array = part.array
-        made = Field(array.dtype, tuple(array.shape[1:]) if array.per == "sample" else (), per=array.per)
+        made = Field(
+            array.dtype, tuple(array.shape[1:]) if array.per == "sample" else (), per=array.per, note=array.note
+        )
+        made.may_have_classes = array.field is None and "labels" in part.field
         before = found.setdefault(part.field, made)
         if (before.dtype, before.shape) != (made.dtype, made.shape):
             reason = f"{_location(part)} is {made.dtype} {list(made.shape)}, in another split "
@@ -218,17 +227,17 @@ def _fill_in(made: Draft, parts: Sequence[_Part]) -> None:
             if math.isnan(low):
                 spans[block.column.field] = [math.nan, math.nan]
     for name, one in made.fields.items():
-        _of_span(name, one, spans.get(name), max(told["samples"] for told in made.splits.values()))
+        _of_span(one, spans.get(name), max(told["samples"] for told in made.splits.values()))
 
 
-def _of_span(name: str, one: Field, span: list[Any] | None, samples: int) -> None:
+def _of_span(one: Field, span: list[Any] | None, samples: int) -> None:
     if one.classes is not None:
         one.dtype = "int64"
         one.note = "a label is a position in this list"
     elif span is None or not all(map(math.isfinite, span)):
-        one.note = "" if span is None else "holds values that are not finite, so it has no range"
+        one.note = one.note if span is None else "holds values that are not finite, so it has no range"
     elif (
-        "labels" in name
+        one.may_have_classes
         and not one.shape
         and isinstance(span[1], int)
         and span[0] >= 0

@@ -131,6 +131,7 @@ _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null",
 TITLE = '"?" # what is it, in a line?'
 LICENSE = '"?" # which? "not stated by the authors", if they do not say'
 SOURCE = '"?" # the page of its authors'
+TARGET = '"?" # which field is to be predicted? `add --target COLUMN` has it as labels; if none is, take this line out'
 
 
 class Entry(NamedTuple):
@@ -157,6 +158,8 @@ def entry(
         lines += _key_lines("  ", "options", draft.options)
     add("license", LICENSE)
     add("source", SOURCE)
+    if draft.asks_target:
+        add("target", TARGET)
     lines.append("  fields:")
     for name, declared in draft.fields.items():
         keys: dict[str, Any] = {"dtype": declared.dtype}

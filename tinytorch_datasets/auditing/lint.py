@@ -115,6 +115,7 @@ QUESTIONS = {
     "title": "Write what it is, in a line.",
     "license": 'See its authors\' page; write "not stated by the authors" if it does not name one.',
     "source": "Name the page of its authors.",
+    "target": "Name the field that is to be predicted, or leave the key out.",
     "citation": "Write how its authors want it cited, or leave the key out.",
 }
 

@@ -94,7 +94,7 @@ class ArrayInfo:
     """One array, or one column of texts, in a file. `shape` has the samples first.
 
     `key` is its name inside the file, "" where it is the file; `member` the archive's part that it is in. `field` is
-    what the format itself calls it; where it is None, names decide.
+    what the format itself calls it; where it is None, names decide. `note` is what a reader of the entry should know.
     """
 
     key: str
@@ -104,17 +104,24 @@ class ArrayInfo:
     member: str = ""
     per: str = "sample"
     classes: tuple[str, ...] | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class FileInfo:
-    """What a file holds, in plain values. `options` are those of its format, `file` its name in the data set."""
+    """What a file holds, in plain values. `options` are those of its format, `file` its name in the data set.
+
+    `left_out` is what it holds that is not among the arrays, and why. `asks_target` is whether one of the arrays may
+    be what is to be predicted, and nothing says which.
+    """
 
     path: Path
     format: str
     arrays: tuple[ArrayInfo, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     file: str = ""
+    left_out: tuple[str, ...] = ()
+    asks_target: bool = False
 
 
 class Certainty(IntEnum):

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tinytorch_datasets.errors import Problems, did_you_mean
-from tinytorch_datasets.formats import Certainty, Detection, FileInfo, decodes
+from tinytorch_datasets.errors import DecodeError, Problems, did_you_mean
+from tinytorch_datasets.formats import HEAD_BYTES, Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import Block, Column, Split
 from tinytorch_datasets.readers.stream import Stream
-from tinytorch_datasets.readers.table import delimiter_of, is_named_table
+from tinytorch_datasets.readers.table import sniff
 from tinytorch_datasets.readers.text import Cells, is_text, lines, opened_text, places, values
 
 ROWS_A_BLOCK = 4096
@@ -38,10 +38,17 @@ def _detect(head: bytes, path: Path) -> Detection | None:
     """Recognize a table. What its columns are depends on the other files of a data set: see `add.detect_csv`."""
     if not is_text(head):
         return None
-    text = head.decode("utf-8", "ignore")
-    if delimiter_of(text, path.name) is None and not is_named_table(text, path.name):
+    sniffed = sniff(head.decode("utf-8", "ignore"), path.name, whole=len(head) < HEAD_BYTES)
+    if sniffed is None:
         return None
-    return Detection(Certainty.LIKELY, lambda: FileInfo(path, "csv"))
+
+    def inspect() -> FileInfo:
+        if not sniffed.delimiter:
+            reason = "it looks like a table whose cells are kept apart by runs of blanks, which are not read"
+            raise DecodeError(path, reason, hint="Put one comma, tab or blank between cells.")
+        return FileInfo(path, "csv", options={"delimiter": sniffed.delimiter})
+
+    return Detection(Certainty.LIKELY if sniffed.is_certain else Certainty.POSSIBLE, inspect)
 
 
 @decodes("csv", layout="file per split", check=_check, detect=_detect)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickletools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,8 +31,10 @@ from tinytorch_datasets.readers.stream import Stream, opened
 # How many bytes a byte of an array may take: protocol 2 of Python 3 spells it as UTF-8, protocol 0 as \u0000.
 BINARY, TEXT = 2, 6
 _PROTOCOLS = (b"\x80\2", b"\x80\3", b"\x80\4", b"\x80\5")
-# A dictionary of protocol 0 or 1 begins with letters, as texts do; but not with these.
-_OLD_DICT = re.compile(rb"\(dp[0-9]+\r?\n|\}q\0")
+# A dict or a list of protocol 0 or 1 begins with letters, as texts do; but not with these. What begins otherwise is
+# known by being instructions to its end, some of which keep what they make in the memo.
+_OLD_PICKLE = re.compile(rb"\([dl]p[0-9]+\r?\n|[]}]q\0")
+_MEMO = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 PROTO = b"\x80"  # what every pickle of protocol 2 and later begins with
 
 
@@ -43,9 +46,20 @@ def _pickles(splits: Sequence[Split]) -> Iterator[tuple[Path, str, Callable[[int
 
 
 def _detect(head: bytes, path: Path) -> Detection | None:
-    if not (head.startswith(_PROTOCOLS) or _OLD_DICT.match(head)):
+    if not (head.startswith(_PROTOCOLS) or _is_old_pickle(head)):
         return None
     return Detection(Certainty.CERTAIN, lambda: _inspect(path))
+
+
+def _is_old_pickle(head: bytes) -> bool:
+    """Check whether bytes are a pickle of protocol 0 or 1. Its instructions are listed, and never run."""
+    if _OLD_PICKLE.match(head):
+        return True
+    try:
+        names = {instruction.name for instruction, _, _ in pickletools.genops(head)}
+    except Exception:
+        return False
+    return not _MEMO.isdisjoint(names)
 
 
 def _inspect(path: Path) -> FileInfo:

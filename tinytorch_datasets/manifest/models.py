@@ -167,6 +167,10 @@ class Entry(_Model):
     fields: Mapping[str, FieldEntry] = Field(
         min_length=1, description="What every sample has, by name, in the order handed over."
     )
+    target: Words | None = Field(
+        default=None,
+        description='The field that is to be predicted, where none has classes; "?" while nobody has said which.',
+    )
     splits: Mapping[str, SplitEntry] = Field(min_length=1, description="How it splits, by name.")
     checks: ChecksEntry | None = Field(
         default=None, description="What `audit` must find of the decoded values, beyond their form."

@@ -100,6 +100,9 @@ def of_entry(entry: Mapping[str, Any]) -> Problems:
             yield from (((*at, "urls", i), what) for i, what in _addresses(urls, "url"))
         if entry.get("status") == "remote" and not urls and not entry.get("mirrors"):
             yield at, "is remote but has no mirror and no url"
+    fields = mapping(entry.get("fields"))
+    if isinstance(target := entry.get("target"), str) and target != "?" and fields and target not in fields:
+        yield ("target",), f"no field of that name{did_you_mean(target, fields)}"
     if isinstance(folder := entry.get("folder"), str) and (wrong := why_unsafe(folder) or why_hidden(folder)):
         yield ("folder",), wrong
     used_by = entry.get("used_by")

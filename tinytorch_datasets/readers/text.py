@@ -5,6 +5,7 @@ UTF-8, strictly. Lines end in LF and nowhere else: str.splitlines would also cut
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -223,9 +224,12 @@ def values(column: Column, cells: Cells, places: Sequence[int]) -> np.ndarray | 
     if column.classes is not None:
         ids = {name: number for number, name in enumerate(column.classes)}
         try:
-            flat = np.array([ids[cell] for cell in picked], np.int64)
+            labels = [ids[cell] for cell in picked]
         except KeyError:
+            labels = _labels_by_value(picked, ids)
+        if len(labels) < len(picked):
             _no_class(column, cells, places, ids)
+        flat = np.array(labels, np.int64)
     elif column.dtype == "bool":
         try:
             flat = np.array([BOOLS[cell.strip(" ").lower()] for cell in picked], np.bool_)
@@ -278,8 +282,17 @@ def _real(column: Column, cells: Cells, places: Sequence[int], picked: Sequence[
     return flat
 
 
+def _labels_by_value(picked: Sequence[str], ids: Mapping[str, int]) -> list[int]:
+    """Return the labels of cells that spell the number of a class otherwise, 1.0 for 1, up to one that is no class."""
+    numbers = {float(name): label for name, label in ids.items() if REAL.fullmatch(name)}
+    if len(numbers) < len(ids):
+        return []
+    labels = (numbers.get(float(cell)) if REAL.fullmatch(cell) else None for cell in picked)
+    return [label for label in itertools.takewhile(lambda label: label is not None, labels) if label is not None]
+
+
 def _no_class(column: Column, cells: Cells, places: Sequence[int], ids: dict[str, int]) -> NoReturn:
-    where, said = cells.find(places, lambda cell: cell not in ids)
+    where, said = cells.find(places, lambda cell: cell not in ids and not _labels_by_value([cell], ids))
     reason = f"{where}: {_shown(said)} is not one of the {len(ids)} classes of {column.field}{did_you_mean(said, ids)}"
     cells.stream.refuse(reason, aspect="labels", expected=tuple(ids), actual=said, column=str(column))
 

@@ -109,12 +109,26 @@ def load_dict(data: Data, path: Path, *, most: int, declared: int | None = None,
 
     Raises:
         UnsafePickle: As for `load`.
-        DecodeError: As for `load`, or it is not a dict.
+        DecodeError: As for `load`, or it is not a dict, or has a key twice, as text and as bytes.
     """
     loaded = load(data, path, most=most, declared=declared, member=member)
     if not isinstance(loaded, dict):
         raise DecodeError(path, f"{_inside(member)}it holds a {type(loaded).__name__}, not a dict of arrays")
-    return {as_text(key) if isinstance(key, bytes) else key: value for key, value in loaded.items()}
+    texts: dict[Any, Any] = {}
+    for key, value in loaded.items():
+        name = as_text(key) if isinstance(key, bytes) else key
+        if name in texts and not _are_same(texts[name], value):
+            reason = f"{_inside(member)}it has {name!r} twice, as text and as bytes, with different values"
+            raise DecodeError(path, reason, hint="Have whoever made it keep one of them.")
+        texts[name] = value
+    return texts
+
+
+def _are_same(one: Any, other: Any) -> bool:
+    """Check whether two values are surely the same."""
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
+    return type(one) in (*PLAIN, list) and type(one) is type(other) and repr(one) == repr(other)
 
 
 def as_text(value: Any) -> str:

@@ -1,0 +1,182 @@
+"""What no format reads is refused by name, and prose is what is nothing else."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.helpers.add_world import add, put
+from tinytorch_datasets import get, load_manifest
+
+ROWS = "".join(f"{i},{i / 4}\n" for i in range(8))
+
+
+def refusal(manifest: Path, folder: Path, name: str, data: bytes | str) -> str:
+    """The reason for which a file is not added."""
+    before = manifest.read_bytes()
+    (path,) = put(folder / "made", **{name: data})
+    done = add(manifest, path, "--ship", "--name", "mine")
+    assert (done.exit_code, manifest.read_bytes()) == (1, before), done.output
+    error, hint = done.stderr.splitlines()
+    assert hint.startswith("  ")
+    return error.removeprefix(f"error: {path}: ")
+
+
+@pytest.mark.parametrize("name", ["all_txt", "all_csv", "all_bin", "own"])
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ('{"text": "a, b", "label": 0}\n{"text": "c, d", "label": 1}\n' * 3, "JSON Lines"),
+        ('["a", 1]\n["b", 2]\n', "JSON Lines"),
+        ('[\n  {"text": "a", "label": 0},\n  {"text": "b", "label": 1}\n]\n', "JSON"),
+        ('{"text": ["a", "b"], "label": [0, 1]}\n', "JSON"),
+        ('{"text": [' + '"a",\n' * 20_000, "JSON"),  # longer than what is looked at
+        ("% Iris\n@RELATION iris\n@ATTRIBUTE h NUMERIC\n@DATA\n5.1\n", "ARFF"),
+        ("+1 1:0.5 3:1\n-1 2:0.25\n+1 1:1\n", "svmlight"),
+        ("2 qid:1 1:0.5 # a\n1 qid:1 1:0.25\n", "svmlight"),
+        ("%%MatrixMarket matrix array real general\n2 1\n0.5\n1\n", "Matrix Market"),
+        ('<?xml version="1.0"?>\n<rows><row>1</row></rows>\n', "XML"),
+        ("P2\n2 2\n255\n0 1\n2 3\n", "a Netpbm picture"),
+        ("{'text': 'a', 'label': 0}\n{'text': 'b', 'label': 1}\n", "records in Python's notation"),
+    ],
+)
+def test_data_in_another_notation(manifest: Path, tmp_path: Path, name: str, text: str, what: str) -> None:
+    """Whatever the file's name: it is no table, and no prose."""
+    assert refusal(manifest, tmp_path, name, text) == f"it is {what}, which no format reads"
+
+
+@pytest.mark.parametrize(
+    ("name", "what"), [("all_json", "JSON"), ("all_yaml", "YAML"), ("all_arff", "ARFF"), ("all_svm", "svmlight")]
+)
+def test_a_name_that_says_otherwise(manifest: Path, tmp_path: Path, name: str, what: str) -> None:
+    """A suffix is evidence: what it says is not there, so this is no prose either."""
+    told = refusal(manifest, tmp_path, name, "To be, or not to be.\n")
+
+    assert told == f"its name says {what}, and it is text in no such format"
+
+
+def test_a_line_for_excel(manifest: Path, tmp_path: Path) -> None:
+    """It is no name of a column, and no prose."""
+    told = refusal(manifest, tmp_path, "all_csv", "sep=;\na;b\n1;2\n3;4\n")
+
+    assert told == "its first line, 'sep=;', is one that only Excel reads"
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 4])
+@pytest.mark.parametrize("value", [[1, 2, 3], ["a", "b"], (1, 2), "a text", np.arange(3)])
+def test_a_pickle_of_no_dictionary(manifest: Path, tmp_path: Path, protocol: int, value: object) -> None:
+    """Of the protocols that are letters, too."""
+    told = refusal(manifest, tmp_path, "all_pkl", pickle.dumps(value, protocol))
+
+    assert told == f"it holds a {type(value).__name__}, not a dict of arrays"
+
+
+@pytest.mark.parametrize("text", ["1 2\n3 4\n5 6\n", " 0.5  18.0\n 0.7   0.0\n12.5  1.0\n", "a\tb\n1\t2\n3\t4\n"])
+@pytest.mark.parametrize("name", ["all_txt", "all_data", "all_csv"])
+def test_a_table_of_numbers_is_no_prose(manifest: Path, tmp_path: Path, name: str, text: str) -> None:
+    """Whatever stands between them: it is read as a table, or refused as one."""
+    (path,) = put(tmp_path / "made", **{name: text})
+    done = add(manifest, path, "--ship", "--name", "mine")
+
+    if done.exit_code:
+        assert "table" in done.stderr or "may be csv or text" in done.stderr
+    else:
+        assert load_manifest(manifest).datasets["mine"].format == "csv"
+
+
+@pytest.mark.parametrize("ending", ["csv", "txt"])
+def test_one_column_of_numbers(manifest: Path, tmp_path: Path, ending: str) -> None:
+    """It needs no delimiter."""
+    (path,) = put(tmp_path / "made", **{f"all_{ending}": "1.5\n2.25\n-3\n"})
+    done = add(manifest, path, "--ship", "--name", "mine")
+
+    assert done.exit_code == 0, done.output
+    assert get("mine", manifest=manifest, offline=True).train.numbers.tolist() == [1.5, 2.25, -3]
+
+
+@pytest.mark.parametrize("pack", [gzip, bz2, lzma])
+def test_a_short_table_that_is_compressed(manifest: Path, tmp_path: Path, pack: object) -> None:
+    """Its name says that it is one, below the compression's."""
+    ending = {gzip: "csv.gz", bz2: "csv.bz2", lzma: "csv.xz"}[pack]  # type: ignore[index]
+    path = tmp_path / f"all.{ending}"
+    path.write_bytes(pack.compress(b"h,w\n1,2\n"))  # type: ignore[attr-defined]
+    done = add(manifest, path, "--ship", "--name", "mine")
+
+    assert done.exit_code == 0, done.output
+    assert get("mine", manifest=manifest, offline=True).train.w.tolist() == [2]
+
+
+def test_rows_that_go_over_many_lines(manifest: Path, tmp_path: Path) -> None:
+    """The sample is of rows: a quoted cell may have more lines than the sample has rows."""
+    long = "\n".join(f"line {i}, and more" for i in range(400))
+    rows = "".join(f'"{long}",{"ab"[i % 2]}\n' for i in range(6))
+    for name in ("all_csv", "other_bin"):
+        (path,) = put(tmp_path / "made", **{name: "said,label\n" + rows})
+        done = add(manifest, path, "--ship", "--name", name.partition("_")[0], "--format", "csv")
+
+        assert done.exit_code == 0, done.output
+        assert get(name.partition("_")[0], manifest=manifest, offline=True).train.said[0] == long
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "well, said\nbut, never\nonce, more\nto, him\n",
+        "a,b,c\nd,e,f\ng,h,i\nj,k,l\nm,n,o\np,q\n",
+        "1,2\n3,4\n",
+    ],
+)
+def test_what_may_be_a_table_or_prose(manifest: Path, tmp_path: Path, text: str) -> None:
+    """It is asked, and --format answers."""
+    told = refusal(manifest, tmp_path, "all_txt", text)
+    done = add(manifest, tmp_path / "made" / "all.txt", "--ship", "--name", "mine", "--format", "text")
+
+    assert told == "its format is not certain: it may be csv or text"
+    assert done.exit_code == 0, done.output
+    assert get("mine", manifest=manifest, offline=True).train.text[0] == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "To be, or not to be.\nThat is it.\n",
+        "[Music]\nHello, world.\n",
+        "{curly} is how it begins.\n",
+        "Part 1: the beginning.\nPart 2: the end.\n",
+        "1. Wash the rice.\n2. Boil it.\n",
+        "P1 was the first of them.\n",
+        "- a\n- b\n",
+    ],
+)
+def test_prose(manifest: Path, tmp_path: Path, text: str) -> None:
+    """It is nothing else."""
+    done = add(manifest, *put(tmp_path / "made", all_txt=text), "--ship", "--name", "mine")
+
+    assert done.exit_code == 0, done.output
+    assert get("mine", manifest=manifest, offline=True).train.text[0] == text
+
+
+def test_a_format_that_there_is_not(manifest: Path, tmp_path: Path) -> None:
+    """With those that there are."""
+    done = add(manifest, *put(tmp_path / "made", all_csv=ROWS), "--ship", "--format", "cvs")
+
+    assert (done.exit_code, done.stderr) == (
+        2,
+        "error: --format cvs: there is no such format; did you mean 'csv'?\n"
+        "  There are: cifar-python, csv, idx, npy, npz, pickle, qa-text, text.\n",
+    )
+
+
+def test_a_format_that_it_is_not(manifest: Path, tmp_path: Path) -> None:
+    """What it is instead."""
+    (path,) = put(tmp_path / "made", all_csv=ROWS)
+    done = add(manifest, path, "--ship", "--format", "npz")
+
+    assert done.exit_code == 1
+    assert done.stderr.startswith(f"error: {path}: it is not npz, but ")
