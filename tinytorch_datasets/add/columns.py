@@ -1,4 +1,4 @@
-"""The columns of a table by their cells: numbers, bools, text; dtypes, classes."""
+"""Columns of a table by their cells: numbers, bools or text, and classes."""
 
 from __future__ import annotations
 
