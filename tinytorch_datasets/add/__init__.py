@@ -1,7 +1,7 @@
 """Writing the entry of a new data set from its files.
 
     inputs          the bytes: downloaded, or read where they are
-    detect          which format each file is, by asking every format, and which arrays or texts it holds
+    detect          which format each file is, by asking every format; what none reads, by name
     detect_csv      which columns of tables are names, numbers, texts and labels
     naming          which split and which field a name speaks of
     draft           what the entry will say

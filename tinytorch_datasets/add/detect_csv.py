@@ -9,10 +9,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tinytorch_datasets.add import naming
-from tinytorch_datasets.add.columns import MAX_CLASSES, ColumnInfo, Kind, classes_of, column_info
 from tinytorch_datasets.errors import DecodeError, UsageError, did_you_mean
 from tinytorch_datasets.formats import ArrayInfo, FileInfo
-from tinytorch_datasets.readers.table import Table, is_missing, read_table
+from tinytorch_datasets.readers.table import (
+    MAX_CLASSES,
+    ColumnInfo,
+    Kind,
+    Table,
+    classes_of,
+    column_info,
+    is_missing,
+    read_table,
+)
 from tinytorch_datasets.readers.text import REAL
 
 # Names of what is to be predicted; and names that mostly are, where there is none of the former.

@@ -17,10 +17,10 @@ import numpy as np
 
 from tinytorch_datasets import formats
 from tinytorch_datasets.add import naming
-from tinytorch_datasets.add.columns import MAX_CLASSES
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.formats import ArrayInfo, FileInfo
 from tinytorch_datasets.plan import DTYPES, TEXT, Column, Split
+from tinytorch_datasets.readers.table import MAX_CLASSES
 
 MOST_WRITTEN_OUT = 1e15
 ORDER = ("train", "val", "test")
