@@ -87,6 +87,7 @@ def sniff(text: str, name: str, *, whole: bool) -> Sniffed | None:
         if not claimed and (len(rows) < ENOUGH_ROWS or "\n\n" in text.rstrip("\n")) and not has_numbers:
             return None  # two lines of prose with a comma each
         is_certain = claimed or (len(rows) >= ENOUGH_ROWS and (has_numbers or delimiter != ","))
+        is_certain = is_certain or (len(rows) > 2 and has_numbers and not any(map(is_number, rows[0])))
         return Sniffed(delimiter, is_certain)
     texts = [line.rstrip("\r") for line in text.split("\n")]
     texts = [line for line in (texts if whole else texts[:-1])[:SAMPLED_ROWS] if line.strip()]
