@@ -1,4 +1,4 @@
-"""The contestants, and how they are called."""
+"""Who takes part?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The results as tables, for the docs.
+"""What do the docs show of the results?
 
 Markdown tables made from the JSON file and nothing else, so that they can be checked.
 """

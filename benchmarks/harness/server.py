@@ -1,4 +1,4 @@
-"""The HTTP server that every contestant fetches from.
+"""Who hands the files out?
 
 A process of its own, so that its work is in nobody's interpreter, that lets the kernel copy files to sockets. GET,
 HEAD and single ranges of bytes; connections are kept. Run as a script, it serves a folder and prints its address.

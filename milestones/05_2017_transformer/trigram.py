@@ -1,4 +1,4 @@
-"""A trigram model, for a transformer to be measured against."""
+"""How far do the last two characters take you? A trigram model, for a transformer to be measured against."""
 
 from __future__ import annotations
 

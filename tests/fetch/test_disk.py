@@ -163,6 +163,18 @@ class TestRoomAndRights:
         assert server.log == []
         assert caught.value.errno == errno.ENOSPC
 
+    def test_too_large_once_it_is_decoded(self, server: FaultyServer, tmp_path: Path) -> None:
+        """The arrays that will be made of it count as well, before a byte is asked for."""
+        url = server.at("/f", serve(DATA))
+
+        with pytest.raises(StorageError) as caught:
+            fetch([promise(url)], tmp_path / "x", folder="x", locks=tmp_path, reuse_from=(), extra_bytes=10**18)
+
+        decoded = "1,000,000,000,000,000,000 bytes of arrays will be decoded from them"
+        first = f"{tmp_path}/x: 500,000 bytes are still to come and {decoded}, and the disk has room for "
+        assert str(caught.value).startswith(first)
+        assert server.log == []
+
     def test_a_file_in_place_of_the_folder(self, place: Place) -> None:
         """It is not overwritten."""
         place.put("downloads/points", b"mine")
@@ -514,6 +526,22 @@ class TestOffline:
             "  Name a folder that is there as the mirror. Or run `tinytorch-datasets get points` where there is a "
             f"network, or put them into {place.into}."
         )
+
+    def test_a_wrong_file_on_the_named_folder(self, place: Place, no_network: None) -> None:
+        """What was found there, and why it was refused."""
+        place.put("stick/points/points.bin", DATA[:9])
+        stick = str(place.root / "stick")
+
+        with pytest.raises(OfflineError) as caught:
+            place.fetch(promise("http://127.0.0.1:9/f"), promise(name="b.bin"), offline=True, mirror=stick)
+
+        reason = "has a file of 9 bytes, not 500,000: a shorter file"
+        assert str(caught.value).splitlines()[1:4] == [
+            "  points.bin, 500,000 bytes",
+            f"    {stick}/points/points.bin: {reason}",
+            "  b.bin, 500,000 bytes",
+        ]
+        assert caught.value.tried == ((f"{stick}/points/points.bin", reason),)
 
     def test_a_folder_mirror_may_be_used(self, place: Place, no_network: None) -> None:
         """A USB stick is no network; what it has is brought before the rest is named."""

@@ -486,6 +486,33 @@ class TestWrapping:
         assert [request.range for request in server.log] == [None, None]
 
 
+class TestAWrongEntry:
+    """Mirrors that agree are seldom wrong."""
+
+    def test_several_mirrors_agree(self, server: FaultyServer, place: Place) -> None:
+        """Both digests, and what they mean."""
+        urls = [server.at("/one", serve(OTHER)), server.at("/two", serve(OTHER)), server.at("/gone", answer(404))]
+
+        with pytest.raises(FetchError) as caught:
+            place.fetch(promise(*urls))
+
+        lines = str(caught.value).splitlines()
+        assert lines[4] == f"  sha256 of what came: {sha256(OTHER)} (from 2 mirrors)"
+        assert lines[5] == f"  sha256 declared:     {sha256(DATA)}"
+        assert lines[7].startswith(
+            "  2 mirrors agree on other bytes, so the entry may be wrong: compare its sha256 with the publisher's. "
+        )
+
+    def test_the_only_mirror(self, server: FaultyServer, place: Place) -> None:
+        """It alone proves nothing; both digests are there to be compared."""
+        with pytest.raises(FetchError) as caught:
+            place.fetch(promise(server.at("/one", serve(OTHER))))
+
+        lines = str(caught.value).splitlines()
+        assert lines[2:4] == [f"  sha256 of what came: {sha256(OTHER)}", f"  sha256 declared:     {sha256(DATA)}"]
+        assert lines[5].startswith("  The entry may be wrong: compare its sha256 with the publisher's. ")
+
+
 class TestNoAnswer:
     """A host that does not answer is named with the reason."""
 
@@ -518,7 +545,7 @@ class TestNoAnswer:
         monkeypatch.delenv("no_proxy", raising=False)
         url = server.at("/f", serve(DATA))
 
-        assert self.reason(place, url) == "the proxy that the environment names cannot be used"
+        assert self.reason(place, url) == "the proxy that HTTP_PROXY names cannot be used"
 
     def test_ftp_is_not_spoken(self, place: Place) -> None:
         """Only http, https and folders are."""
@@ -671,7 +698,7 @@ class TestSpeed:
 class TestPatience:
     """Waiting is bounded, and as long as the server asks for."""
 
-    def test_retry_after_is_honored(self, server: FaultyServer, place: Place) -> None:
+    def test_retry_after_is_honoured(self, server: FaultyServer, place: Place) -> None:
         """A second means a second."""
         url = server.at("/f", answer(429, Retry_After="1"), serve(DATA))
         before = time.monotonic()

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import cycle
 from types import TracebackType
 from typing import Any
 
@@ -171,6 +172,19 @@ def lying_range(data: bytes, *, honest_header: bool) -> Act:
         span = f"bytes {start}-{len(data) - 1}/{len(data)}"
         exchange.head(206 if exchange.request.range else 200, {"Content-Range": span} if exchange.request.range else {})
         exchange.body(data)
+
+    return act
+
+
+def drip(before: bytes, endless: bytes, *, pause_s: float = 1.0) -> Act:
+    """Send something at once, and then something else for ever, a byte at a time."""
+
+    def act(exchange: Exchange) -> None:
+        exchange.raw(before)
+        for byte in cycle(endless):
+            if exchange.closing.wait(pause_s):
+                return
+            exchange.raw(bytes([byte]))
 
     return act
 

@@ -89,6 +89,7 @@ def fetch(
     dataset: str = "",
     reuse_from: Sequence[Path] | None = None,
     retry: RetryPolicy = DEFAULT_RETRY,
+    extra_bytes: int = 0,
 ) -> list[Fetched]:
     """Fetch what is missing of a data set's files.
 
@@ -106,6 +107,7 @@ def fetch(
         dataset: The data set's name, for the commands in errors.
         reuse_from: Folders to look in before downloading; None for `library_folders()`.
         retry: How long to wait, how often to try.
+        extra_bytes: What will be written there afterwards, as decoded arrays are; the disk must have room for both.
 
     Returns:
         Those fetched now, each hashed on its way in, with its stat signature as it was then.
@@ -132,5 +134,6 @@ def fetch(
         dataset=dataset,
         reuse_from=library_folders() if reuse_from is None else reuse_from,
         retry=retry,
+        extra_bytes=extra_bytes,
     )
     return download.run(progress)

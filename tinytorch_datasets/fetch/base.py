@@ -51,6 +51,7 @@ class SourceError(Exception):
         self.reason = printable(reason)  # it may quote what came from outside, and goes to a terminal
         super().__init__(self.reason)
         self.kind = kind
+        self.sha256: str | None = None  # of what came, if all of it came, and was another
 
     @property
     def is_of_the_way(self) -> bool:
@@ -59,7 +60,9 @@ class SourceError(Exception):
 
     def as_permanent(self) -> PermanentError:
         """Return the same failure, once it is not to be tried again."""
-        return PermanentError(self.reason, kind=self.kind)
+        permanent = PermanentError(self.reason, kind=self.kind)
+        permanent.sha256 = self.sha256
+        return permanent
 
 
 class PermanentError(SourceError):

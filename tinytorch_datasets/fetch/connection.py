@@ -43,6 +43,7 @@ class Deadline:
         self._seconds = seconds
         self._until = time.monotonic() + seconds
         self._sockets: list[socket.socket] = []
+        self._originals: list[socket.socket] = []
         self._guard = threading.Lock()
         self._ended = threading.Event()
         self._is_shut = False
@@ -58,6 +59,7 @@ class Deadline:
         """Shut that socket as well. By a descriptor of our own: TLS takes the other one over."""
         with self._guard:
             self._sockets.append(connection.dup())
+            self._originals.append(connection)
         if self._is_shut:
             self.shut()
 
@@ -70,12 +72,17 @@ class Deadline:
                     connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Forget the sockets. Until then none of them is closed, whoever else closes it."""
+        """Close the sockets. Until then none of them is closed, whoever else closes it."""
         self._ended.set()
         with self._guard:
             for connection in self._sockets:
                 connection.close()
+            for connection in self._originals:
+                # After some failures http.client leaves it open, or closed but for a file that was made of it.
+                with suppress(OSError):
+                    socket.close(connection.detach())  # a descriptor of -1, where TLS took it over, is an error
             self._sockets.clear()
+            self._originals.clear()
 
     def _wait(self) -> None:
         while not self._ended.wait(max(0.0, self._until - time.monotonic())):

@@ -8,7 +8,8 @@ import os
 import shutil
 import stat
 import threading
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from tinytorch_datasets.progress import Progress, usual
 from tinytorch_datasets.storage.files import ELSEWHERE, symlink_error, writing_at_home
 from tinytorch_datasets.storage.lock import Waiting, hold_lock
 
+Tried = Sequence[tuple[str, SourceError]]
+
 OTHER_FOLDER = "Name a folder that is there as the mirror"
 
 
@@ -33,9 +36,7 @@ def get_command(dataset: str) -> str:
     return f"`tinytorch-datasets get {dataset or 'NAME'}`"
 
 
-def download_error(
-    file: File, tried: Sequence[tuple[str, SourceError]], target: Path, dataset: str, bytes_on_disk: int
-) -> FetchError:
+def download_error(file: File, tried: Tried, target: Path, dataset: str, bytes_on_disk: int) -> FetchError:
     """Make the error for a file that no mirror gave. `tried` has the failure of each."""
     reasons = tuple((url, failure.reason) for url, failure in tried)
     if not tried:
@@ -47,6 +48,12 @@ def download_error(
             (f"{file.name} could not be downloaded from {mirrors}:", *(f"  {url}: {why}" for url, why in reasons))
         )
         hint = _hint([failure.kind for _, failure in tried], target, dataset, bytes_on_disk)
+        if digests := Counter(failure.sha256 for _, failure in tried if failure.sha256):
+            [(sha256, count)] = digests.most_common(1)
+            what += f"\n  sha256 of what came: {sha256}" + (f" (from {count} mirrors)" if count > 1 else "")
+            what += f"\n  sha256 declared:     {file.sha256}"
+            agree = f"{count} mirrors agree on other bytes, so the" if count > 1 else "The"
+            hint = f"{agree} entry may be wrong: compare its sha256 with the publisher's. {hint}"
     unreached = [failure.is_of_the_way for _, failure in tried if failure.kind is not Kind.NO_FOLDER]
     network_failed = bool(unreached) and all(unreached)
     facts = {"file": file.name, "tried": reasons, "network_failed": network_failed}
@@ -67,25 +74,32 @@ def _hint(kinds: Sequence[Kind | None], target: Path, dataset: str, bytes_on_dis
     return f"{first} {again}{kept}. Or put the file itself at {target}, from wherever you can get it."
 
 
-def offline_error(missing: Sequence[File], dataset: str, into: Path, no_folder: Path | None) -> OfflineError:
+def offline_error(missing: Mapping[File, Tried], dataset: str, into: Path, no_folder: Path | None) -> OfflineError:
     """Make the error for files that would have to be fetched, where no socket may be opened.
 
-    `no_folder` is the folder that was given as the mirror, if it is missing.
+    `missing` has what was tried for each; `no_folder` is the folder that was given as the mirror, if it is missing.
     """
     whose = f" of {dataset}" if dataset else ""
     count, are, them = ("1 file", "is", "it") if len(missing) == 1 else (f"{len(missing)} files", "are", "them")
     lines = [f"{count}{whose} {are} not here, and offline nothing is fetched:"]
-    lines += [f"  {file.name}, {file.bytes:,} bytes" for file in missing]
+    refused: list[tuple[str, str]] = []
+    for file, tried in missing.items():
+        lines.append(f"  {file.name}, {file.bytes:,} bytes")
+        absent = (Kind.NO_FILE, Kind.NO_FOLDER)
+        what_is_there = [(name, error.reason) for name, error in tried if error.kind not in absent]
+        lines += [f"    {name}: {reason}" for name, reason in what_is_there]
+        refused += what_is_there
     hint = f"Run {get_command(dataset)} where there is a network, or put {them} into {into}."
     if no_folder is not None:
         lines.append(f"  {no_folder}: there is no such folder")
         hint = f"{OTHER_FOLDER}. Or r{hint[1:]}"
+    first = next(iter(missing))
     return OfflineError(
         "\n".join(lines),
-        where=missing[0].where or None,
+        where=first.where or None,
         hint=hint,
-        file=missing[0].name,
-        tried=(),
+        file=first.name,
+        tried=tuple(refused),
         missing=tuple((file.name, file.bytes) for file in missing),
     )
 
@@ -120,12 +134,13 @@ def _is_read_only(folder: Path) -> bool:
     return hasattr(os, "statvfs") and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
 
 
-def check_disk_space(folder: Path, bytes_to_come: int) -> None:
-    """Refuse before the first byte what would not fit."""
+def check_disk_space(folder: Path, bytes_to_come: int, extra_bytes: int = 0) -> None:
+    """Refuse before the first byte what would not fit, with what will be made of it."""
     with writing_at_home(folder):
         free = shutil.disk_usage(folder).free
-    if bytes_to_come > free:
-        what = f"{folder}: {bytes_to_come:,} bytes are still to come, and the disk has room for {free:,}"
+    if bytes_to_come + extra_bytes > free:
+        decoded = f" and {extra_bytes:,} bytes of arrays will be decoded from them" if extra_bytes else ""
+        what = f"{folder}: {bytes_to_come:,} bytes are still to come{decoded}, and the disk has room for {free:,}"
         hint = f"Free some room, or {ELSEWHERE} on a larger disk."
         raise StorageError(what, hint=hint, path=folder, errno=errno.ENOSPC)
 
@@ -148,14 +163,16 @@ class Download:
         dataset: str,
         reuse_from: Sequence[Path],
         retry: RetryPolicy,
+        extra_bytes: int = 0,
     ) -> None:
+        self._extra_bytes = extra_bytes
         self._files, self._into, self._folder = files, into, folder
         self._mirror, self._offline, self._locks = mirror, offline, locks
         self._dataset, self._reuse_from, self._retry = dataset, reuse_from, retry
         self._cancellation = Cancellation()
         self._hosts = HostLimit(retry)
         self._report_lock = threading.Lock()
-        self._missing: list[File] = []  # offline only
+        self._missing: dict[File, Tried] = {}  # offline only
 
     def run(self, progress: Progress | None) -> list[Fetched]:
         """Fetch them all, or raise the first error. Returns those that this very call has fetched."""
@@ -168,7 +185,9 @@ class Download:
         for file in self._files:
             make_folders(local_path(file.name, self._into), self._into)
         reusable = ReusableFiles(self._files, self._reuse_from)
-        check_disk_space(self._into, sum(map(self._bytes_to_come, reusable.to_download())))
+        bytes_to_come = sum(map(self._bytes_to_come, reusable.to_download()))
+        log.info("%s: %s bytes to download, %s to decode", self._folder, f"{bytes_to_come:,}", f"{self._extra_bytes:,}")
+        check_disk_space(self._into, bytes_to_come, self._extra_bytes)
         results = run_all(
             [partial(self._fetch_file, file, reusable, progress) for file in self._files],
             workers=self._retry.connections_in_all,
@@ -177,7 +196,7 @@ class Download:
             farewell_s=self._retry.cancel_wait_s,
         )
         if self._missing:
-            missing = [file for file in self._files if file in self._missing]
+            missing = {file: self._missing[file] for file in self._files if file in self._missing}
             raise offline_error(missing, self._dataset, self._into, missing_folder(self._mirror))
         return [fetched for fetched in results if fetched is not None]
 
@@ -205,6 +224,8 @@ class Download:
                     part.link_to(existing)
                 if not part.matches() and not self._download(file, target, part, report):
                     return None
+                if not is_locked and is_on_disk(file, target, self._dataset):  # another process was faster
+                    return None
                 signature = part.move_into_place(target)
             remove_abandoned(target)
             report(file.bytes)
@@ -229,7 +250,7 @@ class Download:
         if self._offline:
             reasons = "; ".join(f"{name}: {failure}" for name, failure in tried)
             log.info("%s: %s", file.name, reasons or "no folder to look in")
-            self._missing.append(file)
+            self._missing[file] = tried
             return False
         raise download_error(file, tried, target, self._dataset, part.bytes)
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 UNREACHABLE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
 
 
-def source_error_of(error: BaseException, retry: RetryPolicy) -> SourceError:
+def source_error_of(error: BaseException, retry: RetryPolicy, url: str) -> SourceError:
     """Return the SourceError that an exception stands for, so that no exception of requests reaches a user."""
     import requests  # heavy, and loaded already by whoever has an exception of it
     import urllib3.exceptions as u3
@@ -59,7 +59,10 @@ def source_error_of(error: BaseException, retry: RetryPolicy) -> SourceError:
     if first(ssl.SSLEOFError, ssl.SSLZeroReturnError):
         return ConnectionLost()
     if first(requests.exceptions.ProxyError, u3.ProxyError):
-        return PermanentError("the proxy that the environment names cannot be used", kind=Kind.NO_ANSWER)
+        from tinytorch_datasets.fetch.connection import proxy_variable
+
+        variable = (proxy_variable(url) or ["the environment"])[0]
+        return PermanentError(f"the proxy that {variable} names cannot be used", kind=Kind.NO_ANSWER)
     if first(socket.gaierror):
         return PermanentError("its host name cannot be found (is there a network?)", kind=Kind.NO_NETWORK)
     if first(ConnectionRefusedError):
@@ -153,7 +156,7 @@ class Web:
             raise
         except Exception as error:
             self._check_wanted(deadline)
-            raise source_error_of(error, self._retry) from error
+            raise source_error_of(error, self._retry, self.url) from error
         self._check_wanted(deadline)
 
     def _check_wanted(self, deadline: Deadline) -> None:
@@ -239,7 +242,7 @@ class Web:
             reason = f"{status} {http.HTTPStatus(status).phrase}"
         except ValueError:
             reason = f"{status}, a status of its own"
-        head, until = b"", time.monotonic() + self._retry.read_timeout_s
+        head, until = b"", time.monotonic() + min(self._retry.read_timeout_s, self._retry.response_timeout_s)
         try:
             while len(head) < HEAD_BYTES and time.monotonic() < until and (chunk := next(response.chunks, b"")):
                 head += chunk

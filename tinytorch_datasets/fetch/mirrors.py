@@ -165,8 +165,9 @@ class MirrorLoop:
                     self._ask(mirror, part, others_untried, drip)
                 if part.matches():  # another file may come by that connection meanwhile
                     return
-                reason = "sends other bytes than the declared ones"
-                raise self._wrong_content(reason, part)
+                failure = self._wrong_content("sends other bytes than the declared ones", part)
+                failure.sha256 = part.sha256
+                raise failure
             except RangeNotSupported as failure:
                 if mirror.whole_only:
                     raise failure.as_permanent() from failure

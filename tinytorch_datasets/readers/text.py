@@ -53,24 +53,18 @@ def is_text(head: bytes) -> bool:
     return foreign(head, "data") is None
 
 
-def document(stream: Stream, *, plain: bool = False) -> str:
-    """Return all of the text, as it is. A carriage return is an error, because it would be a character to learn.
-
-    With `plain`, a byte order mark at the front is dropped and CRLF comes as LF, as editors read them.
-    """
+def document(stream: Stream) -> str:
+    """All of the text, as it is. A carriage return is an error, because it would be a character to learn."""
     data = stream.whole()
-    if plain:
-        data = data.removeprefix(BOM).replace(b"\r\n", b"\n")
     if data.startswith(BOM):
-        _fail_at_line(stream, 1, "a byte order mark (BOM)")
-    wrong_end = "a carriage return that ends no line" if plain else "a carriage return: lines must end in LF, not CRLF"
-    for byte, what in ((b"\0", "a NUL character"), (b"\r", wrong_end)):
+        _bad(stream, 1, "a byte order mark (BOM)")
+    for byte, what in ((b"\0", "a NUL character"), (b"\r", "a carriage return: lines must end in LF, not CRLF")):
         if (at := data.find(byte)) >= 0:
-            _fail_at_line(stream, data.count(b"\n", 0, at) + 1, what)
+            _bad(stream, data.count(b"\n", 0, at) + 1, what)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        _fail_at_line(stream, data.count(b"\n", 0, error.start) + 1, _not_utf8(data, error))
+        _bad(stream, data.count(b"\n", 0, error.start) + 1, _not_utf8(data, error))
 
 
 def lines(stream: Stream, *, bom: bool = False, carriage_returns: bool = False) -> Iterator[str]:
@@ -80,7 +74,7 @@ def lines(stream: Stream, *, bom: bool = False, carriage_returns: bool = False) 
     while chunk := _chunk(stream):
         if first and chunk[:3] == BOM:
             if not bom:
-                _fail_at_line(stream, 1, "a byte order mark (BOM)")
+                _bad(stream, 1, "a byte order mark (BOM)")
             chunk = chunk[3:]
         first = False
         *whole, rest = (rest + chunk).split(b"\n")
@@ -100,22 +94,22 @@ def _chunk(stream: Stream) -> bytes:
 
 def _line(stream: Stream, number: int, line: bytes, carriage_returns: bool) -> str:
     if len(line) > LONGEST_LINE:
-        _fail_at_line(stream, number, f"more than {LONGEST_LINE:,} bytes in one line")
+        _bad(stream, number, f"more than {LONGEST_LINE:,} bytes in one line")
     if b"\0" in line:
-        _fail_at_line(stream, number, "a NUL character")
+        _bad(stream, number, "a NUL character")
     if b"\r" in line and not carriage_returns:
-        _fail_at_line(stream, number, "a carriage return: lines must end in LF, not CRLF")
+        _bad(stream, number, "a carriage return: lines must end in LF, not CRLF")
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
-        _fail_at_line(stream, number, _not_utf8(line, error))
+        _bad(stream, number, _not_utf8(line, error))
 
 
 def _not_utf8(data: bytes, error: UnicodeDecodeError) -> str:
     return f"bytes that are not UTF-8: {data[error.start : error.start + 4]!r}"
 
 
-def _fail_at_line(stream: Stream, number: int, what: str) -> NoReturn:
+def _bad(stream: Stream, number: int, what: str) -> NoReturn:
     stream.fail(f"line {number:,} has {what}")
 
 

@@ -10,15 +10,21 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.storage.files import make_folder, open_safely, symlink_error
-from tinytorch_datasets.storage.memmap import read_regular
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+HOLDER_LIVES_S = 60 * 60  # a note of a holder on another computer that is older is of one that was killed
 
 
 def _ignore(message: str) -> None:
@@ -52,7 +58,7 @@ class Waiting:
 @contextmanager
 def hold_lock(locks: Path, label: str, waiting: Waiting) -> Iterator[bool]:
     """Hold the lock of that label. Yields True, or False if the work must be done without."""
-    from filelock import BaseFileLock, FileLock, Timeout  # only when something is to be fetched or decoded
+    from filelock import FileLock, Timeout  # only when something is to be fetched or decoded
 
     name = label.replace("/", "--").encode()[-200:].decode(errors="ignore")  # most file systems allow 255 bytes
     path = locks / f"{name}.lock"
@@ -82,6 +88,10 @@ def hold_lock(locks: Path, label: str, waiting: Waiting) -> Iterator[bool]:
         reason = error.what if isinstance(error, StorageError) else error
         waiting.report(f"{label}: no lock can be had ({reason}); if others fetch it too, each does so for itself")
         lock = None
+    if lock is not None and not (_is_refused_to_others(new_lock()) and _is_abandoned(holder)):
+        waiting.report(f"{label}: a lock here keeps nobody out; if others fetch it too, each does so for itself")
+        lock.release()
+        lock = None
     if lock is None:
         yield False
         return
@@ -93,6 +103,46 @@ def hold_lock(locks: Path, label: str, waiting: Waiting) -> Iterator[bool]:
         with suppress(OSError):
             holder.unlink(missing_ok=True)
         lock.release()
+
+
+def _is_refused_to_others(second: BaseFileLock) -> bool:
+    """Check whether a lock that is held is refused to a second descriptor: Lustre, and some NFS, give it to all."""
+    from filelock import Timeout
+
+    try:
+        second.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:
+        return False
+    second.release()
+    return False
+
+
+def _is_abandoned(holder: Path) -> bool:
+    """Check that no other process says that it holds the lock that was just given to us.
+
+    A lock may be good between the processes of one computer and unknown to all others.
+    """
+    try:
+        about = os.lstat(holder)
+        if not stat.S_ISREG(about.st_mode) or time.time() - about.st_mtime > HOLDER_LIVES_S:
+            return True
+        words = holder.read_text().split()  # process 4711 on lab-3
+        number, host = int(words[1]), words[3]
+    except (OSError, ValueError, IndexError):
+        return True
+    if host != socket.gethostname():
+        return False
+    if number == os.getpid() or os.name == "nt":  # where a signal of 0 is none
+        return True
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 class _Wait:
@@ -121,6 +171,6 @@ class _Wait:
 
     def _holder_name(self) -> str:
         try:
-            return read_regular(self._holder).decode(errors="replace") or "another process"
+            return self._holder.read_text() or "another process"
         except OSError:
             return "another process"

@@ -1,0 +1,207 @@
+"""A mirror that sends a byte a second, of anything, holds nobody: the right file, or one error, in time."""
+
+from __future__ import annotations
+
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.faulty_server import Act, FaultyServer, drip, serve, sha256
+from tinytorch_datasets.errors import FetchError
+from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy, download_address, fetch
+from tinytorch_datasets.plan import File
+
+DATA = random.Random(14).randbytes(20_000)
+HASTE = RetryPolicy(response_timeout_s=0.5, drip_window_s=0.8, stall_window_s=0.3, backoff_first_s=0.01)
+OUTSIDE = "drips: nothing of the file came within 0.5 s"
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+FIRST = b"3e8\r\n%s\r\n" % DATA[:1000]
+ALL = b"4e20\r\n%s\r\n0\r\n" % DATA
+
+Dripping = Callable[[float], Act]
+# What is dripped, at a pause that is given, and what the error says of it where no other mirror has the file.
+WAYS: dict[str, tuple[Dripping, str]] = {
+    "the status line": (lambda pause: drip(b"HTTP/1.1 200 ", b"OK", pause_s=pause), OUTSIDE),
+    "the header fields": (lambda pause: drip(HEAD, b"X-Filler: none\r\n", pause_s=pause), OUTSIDE),
+    "one header field": (lambda pause: drip(HEAD + b"X-Filler: ", b"none", pause_s=pause), OUTSIDE),
+    "100 Continue": (lambda pause: drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n", pause_s=pause), OUTSIDE),
+    "a redirect": (lambda pause: drip(b"HTTP/1.1 302 Found\r\n", b"X-Filler: none\r\n", pause_s=pause), OUTSIDE),
+    "an extension of the first chunk": (lambda pause: drip(CHUNKED + b"4e20;", b"extension", pause_s=pause), OUTSIDE),
+    "an extension of a later chunk": (
+        lambda pause: drip(CHUNKED + FIRST + b"3e8;", b"extension", pause_s=pause),
+        OUTSIDE,
+    ),
+    "the body": (lambda pause: drip(HEAD + b"\r\n", DATA, pause_s=pause), "only drips ("),
+    "the body in chunks": (lambda pause: drip(CHUNKED, b"1\r\n!\r\n", pause_s=pause), "only drips ("),
+    "the body of an error": (
+        lambda pause: drip(b"HTTP/1.1 404 Gone\r\nContent-Length: 9999\r\n\r\n", b"{", pause_s=pause),
+        "404 Not Found",
+    ),
+}
+
+
+def declared(*urls: str) -> File:
+    """What a manifest would declare."""
+    return File(name="points.bin", bytes=len(DATA), sha256=sha256(DATA), urls=urls)
+
+
+def fetched(folder: Path, *urls: str, retry: RetryPolicy = HASTE) -> bytes:
+    """Fetch into a folder. Returns the bytes of the file."""
+    kept = {"folder": "points", "locks": folder / "locks", "progress": lambda *_: None, "reuse_from": ()}
+    fetch([declared(*urls)], folder / "points", retry=retry, **kept)  # type: ignore[arg-type]
+    return (folder / "points" / "points.bin").read_bytes()
+
+
+@pytest.mark.parametrize(("way", "reason"), WAYS.values(), ids=WAYS)
+class TestInHaste:
+    """With limits of half a second; a server that drips every twentieth of one never meets a socket's timeout."""
+
+    def test_alone(self, way: Dripping, reason: str, server: FaultyServer, tmp_path: Path) -> None:
+        """One error, after one try: nobody drips by accident."""
+        url = server.at("/f", way(0.05))
+        before = time.monotonic()
+
+        with pytest.raises(FetchError) as caught:
+            fetched(tmp_path, url)
+
+        assert time.monotonic() - before < 5
+        assert len(server.log) == 1
+        [(name, given)] = caught.value.tried
+        assert (name, given.startswith(reason)) == (url, True), given
+
+    def test_before_a_good_mirror(self, way: Dripping, reason: str, server: FaultyServer, tmp_path: Path) -> None:
+        """The right file, from the other one."""
+        before = time.monotonic()
+
+        assert fetched(tmp_path, server.at("/f", way(0.05)), server.at("/good", serve(DATA))) == DATA
+        assert time.monotonic() - before < 5
+
+
+class TestOnceTheFileIsThere:
+    """What comes after the last byte of the file."""
+
+    def test_trailers_of_a_declared_file(self, server: FaultyServer, tmp_path: Path) -> None:
+        """Nobody reads them: all declared bytes came."""
+        assert fetched(tmp_path, server.at("/f", drip(CHUNKED + ALL, b"X-Filler: none\r\n", pause_s=0.05))) == DATA
+
+    def test_trailers_of_a_file_of_unknown_size(self, server: FaultyServer, tmp_path: Path) -> None:
+        """Whether the file has ended is not known before its end has come: an error, in time."""
+        url = server.at("/f", drip(CHUNKED + ALL, b"X-Filler: none\r\n", pause_s=0.05))
+        before = time.monotonic()
+
+        with pytest.raises(FetchError) as caught:
+            download_address([url], tmp_path / "f", name="f", retry=HASTE)
+
+        assert caught.value.tried == ((url, OUTSIDE),)
+        assert time.monotonic() - before < 5
+
+
+class TestManyTries:
+    """A minute is a minute in however many tries it is spent."""
+
+    def test_a_byte_a_try(self, server: FaultyServer, tmp_path: Path) -> None:
+        """Each try brings one more byte, which would be fifty tries."""
+
+        def a_byte(exchange: object) -> None:
+            time.sleep(0.3)
+            serve(DATA, cut_after=1)(exchange)  # type: ignore[arg-type]
+
+        with pytest.raises(FetchError) as caught:
+            fetched(tmp_path, server.at("/f", a_byte))
+
+        assert caught.value.tried[0][1].startswith("only drips (")
+        assert len(server.log) == 3
+
+    def test_waiting_is_no_dripping(self, server: FaultyServer, tmp_path: Path) -> None:
+        """The seconds that a mirror asked us to wait are not counted."""
+        busy = [drip(b"HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n", b" ", pause_s=9)]
+        good = serve(DATA, piece=200, pause_s=0.001)
+
+        assert fetched(tmp_path, server.at("/f", *busy, good)) == DATA
+
+
+class TestTheHandshake:
+    """Before anything of HTTP is said."""
+
+    def test_of_tls(self, tmp_path: Path) -> None:
+        """A record of TLS that comes a byte at a time."""
+        with dripping_listener(b"\x16\x03\x03\x40\x00" + bytes(0x4000)) as port, pytest.raises(FetchError) as caught:
+            fetched(tmp_path, f"https://127.0.0.1:{port}/f")
+
+        assert caught.value.tried[0][1] == OUTSIDE
+
+    def test_of_a_proxy(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Its answer to CONNECT."""
+        with dripping_listener(b"HTTP/1.1 200 OK" + b"X" * 9999) as port:
+            monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+            with pytest.raises(FetchError) as caught:
+                fetched(tmp_path, "https://example.invalid/f")
+
+        assert caught.value.tried[0][1] == OUTSIDE
+
+
+@contextmanager
+def dripping_listener(said: bytes) -> Iterator[int]:
+    """Listen on a port, and send these bytes one after the other to whoever connects."""
+    ended = threading.Event()
+
+    def send(connection: socket.socket) -> None:
+        with connection:
+            for byte in said:
+                if ended.wait(0.05):
+                    return
+                try:
+                    connection.send(bytes([byte]))
+                except OSError:
+                    return
+
+    def accept() -> None:
+        while not ended.is_set():
+            try:
+                threading.Thread(target=send, args=(listener.accept()[0],), daemon=True).start()
+            except OSError:
+                return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            ended.set()
+            listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.slow
+def test_all_ways_within_ninety_seconds(server: FaultyServer, tmp_path: Path) -> None:
+    """A byte a second, with the limits that everybody has: each way alone, and before a good mirror."""
+    good, took, wrong = server.at("/good", serve(DATA)), {}, []
+
+    def run(name: str, urls: list[str]) -> None:
+        before = time.monotonic()
+        try:
+            result: object = fetched(tmp_path / name.replace(" ", "-"), *urls, retry=DEFAULT_RETRY) == DATA
+        except FetchError as error:
+            result = error if len(urls) == 1 else None
+        took[name] = time.monotonic() - before
+        if not result:
+            wrong.append(name)
+
+    threads = []
+    for n, (name, (way, _)) in enumerate(WAYS.items()):
+        url = server.at(f"/{n}", way(1.0))
+        for urls in ([url], [url, good]):
+            threads.append(threading.Thread(target=run, args=(f"{name} {len(urls)}", urls)))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert wrong == []
+    assert max(took.values()) < 90, took

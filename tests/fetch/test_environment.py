@@ -1,0 +1,238 @@
+"""What the environment names is used, or named as what is wrong; what is secret stays here."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+import trustme
+import yaml
+
+from tests.helpers.faulty_server import FaultyServer, answer, free_port, redirect, serve, sha256
+from tinytorch_datasets import load_manifest
+from tinytorch_datasets.errors import FetchError, NetworkSettingsError
+from tinytorch_datasets.fetch import RetryPolicy, fetch
+from tinytorch_datasets.plan import File
+
+DATA = random.Random(16).randbytes(5_000)
+EXAMPLE = "something like http://proxy.example.org:3128"
+
+
+def fetched(folder: Path, *urls: str, mirror: str | None = None) -> bytes:
+    """Fetch into a folder. Returns the bytes of the file."""
+    file = File(name="points.bin", bytes=len(DATA), sha256=sha256(DATA), urls=urls)
+    fetch(
+        [file],
+        folder / "points",
+        folder="points",
+        mirror=mirror,
+        locks=folder / "locks",
+        progress=lambda *_: None,
+        reuse_from=(),
+        retry=RetryPolicy(backoff_first_s=0.01),
+    )
+    return (folder / "points" / "points.bin").read_bytes()
+
+
+class TestProxies:
+    """A proxy that cannot be used is the environment's fault, and no address is asked."""
+
+    @pytest.mark.parametrize("variable", ["ALL_PROXY", "all_proxy", "http_proxy", "HTTP_PROXY"])
+    def test_socks_without_its_library(
+        self, variable: str, server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The variable is named as it is spelled, and so is what is missing."""
+        monkeypatch.setenv(variable, "socks5h://me:secret@127.0.0.1:1080")
+
+        with pytest.raises(NetworkSettingsError) as caught:
+            fetched(tmp_path, server.at("/f", serve(DATA)))
+
+        assert str(caught.value) == (
+            f'{variable} is "127.0.0.1:1080", and PySocks is not installed; no address can be asked\n'
+            f"  Run `pip install PySocks`, or unset {variable}."
+        )
+        assert caught.value.variable == variable
+        assert server.log == []
+
+    @pytest.mark.parametrize(
+        "value", ["http://", "proxy:port", "http://proxy:99999999", "http://[::1", "http//proxy:3128", "my proxy:3128"]
+    )
+    def test_malformed(self, value: str, server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No attempt is made to guess what was meant."""
+        monkeypatch.setenv("HTTP_PROXY", value)
+
+        with pytest.raises(NetworkSettingsError) as caught:
+            fetched(tmp_path, server.at("/f", serve(DATA)))
+
+        assert str(caught.value) == (
+            f'HTTP_PROXY is "{value}", which is not the address of a proxy; no address can be asked\n'
+            f"  Set HTTP_PROXY to {EXAMPLE}, or unset it."
+        )
+
+    def test_of_another_kind(self, server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A scheme that nobody here speaks."""
+        monkeypatch.setenv("HTTP_PROXY", "htp://proxy:3128")
+
+        with pytest.raises(NetworkSettingsError) as caught:
+            fetched(tmp_path, server.at("/f", serve(DATA)))
+
+        assert str(caught.value).startswith(
+            'HTTP_PROXY is "htp://proxy:3128", a proxy of a kind that is not supported: "htp"; no address can be asked'
+        )
+
+    def test_a_good_one_is_used(self, server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is asked for the whole address, of a host that only it knows."""
+        monkeypatch.setenv("HTTP_PROXY", server.url.removeprefix("http://"))
+        server.at("http://example.invalid/f", serve(DATA))
+
+        assert fetched(tmp_path, "http://example.invalid/f") == DATA
+
+    def test_one_that_is_not_for_this_host(
+        self, server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """NO_PROXY is honored; what would not be used cannot be wrong."""
+        monkeypatch.setenv("HTTP_PROXY", "socks5h://127.0.0.1:1080")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+        assert fetched(tmp_path, server.at("/f", serve(DATA))) == DATA
+
+    def test_a_folder_needs_none(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where nothing is asked, nothing is wrong."""
+        monkeypatch.setenv("ALL_PROXY", "socks5h://127.0.0.1:1080")
+        (tmp_path / "stick").mkdir()
+        (tmp_path / "stick" / "points.bin").write_bytes(DATA)
+
+        assert fetched(tmp_path, mirror=str(tmp_path / "stick")) == DATA
+
+    def test_one_that_does_not_answer_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Its address is well-formed, so only the attempt can tell."""
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+
+        with pytest.raises(FetchError) as caught:
+            fetched(tmp_path, "http://example.invalid/f")
+
+        reason = "the proxy that HTTP_PROXY names cannot be used"
+        assert caught.value.tried == (("http://example.invalid/f", reason),)
+
+
+class TestCertificates:
+    """Certificates that the environment names are trusted, or are named as missing."""
+
+    @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+    def test_a_missing_file(self, variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """At once, whatever the mirrors are."""
+        for other in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+            monkeypatch.delenv(other, raising=False)
+        monkeypatch.setenv(variable, "/nowhere/ca.pem")
+        before = time.monotonic()
+
+        with pytest.raises(NetworkSettingsError) as caught:
+            fetched(tmp_path, "https://example.invalid/f")
+
+        assert time.monotonic() - before < 2
+        assert str(caught.value) == (
+            f'{variable} names "/nowhere/ca.pem", which is missing; no address can be asked\n'
+            f"  Set {variable} to a file of certificates in PEM, or unset it."
+        )
+
+    def test_a_file_of_something_else(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is there, and holds no certificate."""
+        (tmp_path / "ca.pem").write_text("not one\n")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+
+        with pytest.raises(NetworkSettingsError, match="which has no certificates that can be read"):
+            fetched(tmp_path, "https://example.invalid/f")
+
+    def test_a_good_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An authority of one's own."""
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+        import ssl
+
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(tls)
+        with FaultyServer(tls) as server:
+            assert fetched(tmp_path, server.at("/f", serve(DATA))) == DATA
+
+
+class TestSecrets:
+    """Nobody is sent what was not meant for them, and nobody is shown it."""
+
+    def test_netrc_is_not_read(self, server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Its `default` entry would go to every mirror, and a store answers 400 to it."""
+        (tmp_path / "netrc").write_text("default login me password secret\n")
+        monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+
+        fetched(tmp_path, server.at("/f", redirect("/there")), server.at("/there", serve(DATA)))
+
+        assert [request.headers.get("Authorization") for request in server.log] == [None, None]
+
+    def test_those_in_the_address_are_sent(self, server: FaultyServer, tmp_path: Path) -> None:
+        """They were asked for; RFC 7617 has the encoding: base64 of "Aladdin:open sesame"."""
+        url = server.at("/f", serve(DATA)).replace("http://", "http://Aladdin:open%20sesame@")
+
+        fetched(tmp_path, url)
+
+        assert server.log[0].headers["Authorization"] == "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="
+
+    def test_a_token_is_not_shown(self, server: FaultyServer, tmp_path: Path) -> None:
+        """Neither in the error nor in the note beside the part; it is sent with every file of the mirror."""
+        cut = serve(DATA, cut_after=1000)
+        server.at("/data/points/points.bin?sv=2&sig=c2VjcmV0", cut, answer(404))
+
+        with pytest.raises(FetchError) as caught:
+            fetched(tmp_path, mirror=f"{server.url}/data?sv=2&sig=c2VjcmV0")
+
+        assert "c2VjcmV0" not in str(caught.value)
+        assert f"{server.url}/data/points/points.bin?sv=2&sig=...: 404" in str(caught.value)
+        assert "c2VjcmV0" not in (tmp_path / "points" / "points.bin.part.json").read_text()
+
+    @pytest.mark.parametrize(
+        "act",
+        [
+            answer(403, b"<Error><Code>\x1b]0;owned\x07</Code><Message>\x1b[2J\xc2\x9b31m</Message></Error>"),
+            answer(403, b'{"error": "\\u001b[2J \\u202e gnp.exe"}'),
+            answer(302, Location="gopher://\x1b[2J/"),
+            answer(302, Location="/\x1b[2J"),
+            answer(206, Content_Range="bytes \x1b[2J"),
+            serve(b"<!DOCTYPE html><title>&#27;[2J</title>" + bytes(len(DATA))),
+            serve(DATA, headers={"Content-Encoding": "br, \x1b[2J"}, chunked=True),
+        ],
+    )
+    def test_control_codes_are_not_passed_on(self, act: object, server: FaultyServer, tmp_path: Path) -> None:
+        """Whatever a mirror sends, the error is text that a terminal only prints."""
+        with pytest.raises(FetchError) as caught:
+            fetched(tmp_path, server.at("/f", act))  # type: ignore[arg-type]
+
+        assert all(line.isprintable() for line in str(caught.value).split("\n"))
+
+
+NAMES = {"a#1.csv": "a%231.csv", "a b.csv": "a%20b.csv", "a%20.csv": "a%2520.csv", "ä+(1).csv": "%C3%A4%2B(1).csv"}
+
+
+@pytest.mark.parametrize(("name", "path"), NAMES.items())
+def test_a_name_below_a_mirror_is_quoted(name: str, path: str, server: FaultyServer, tmp_path: Path) -> None:
+    """A declared mirror is asked for the file, and not for what the address would mean unquoted (RFC 3986, 2.1)."""
+    server.at(f"/data/{path}", serve(DATA))
+    manifest = tmp_path / "datasets.yaml"
+    entry = {
+        "title": "points",
+        "status": "remote",
+        "format": "npy",
+        "license": "CC0-1.0",
+        "source": "made here",
+        "fields": {"images": {"dtype": "uint8", "shape": [2]}},
+        "splits": {"train": {"samples": 3, "images": name}},
+        "mirrors": [f"{server.url}/data/"],
+        "files": {name: {"bytes": len(DATA), "sha256": sha256(DATA)}},
+    }
+    manifest.write_text(yaml.safe_dump({"version": 1, "datasets": {"points": entry}}))
+    file = load_manifest(manifest).plan("points").files[0]
+
+    fetch([file], tmp_path / "points", folder="points", locks=tmp_path / "locks", reuse_from=(), progress=print)
+
+    assert server.log[0].path == f"/data/{path}"
+    assert (tmp_path / "points" / name).read_bytes() == DATA
