@@ -98,23 +98,23 @@ class Split(Sequence[tuple[Any, ...]]):
             if not -self._samples <= index < self._samples:
                 msg = f"sample {index} of split {self._name!r}, which has {self._samples:,}"
                 raise IndexError(msg)
-            return tuple(_one(values[index]) for values in self._fields.values())
+            return tuple(_own(values[index]) for values in self._fields.values())
         return Split(self._name, {f: v[index] for f, v in self._fields.items()}, texts={}, scales=self._scales)
 
     def __contains__(self, sample: object) -> bool:
-        return any(_same(sample, own) for own in self)
+        return any(_equal(sample, own) for own in self)
 
     def index(self, sample: Any, start: int = 0, stop: int | None = None) -> int:
         """Where the first sample is whose values are equal to these; ValueError if none is."""
         for place in range(self._samples)[start:stop]:
-            if _same(sample, self[place]):
+            if _equal(sample, self[place]):
                 return place
         msg = f"no such sample in split {self._name!r}"
         raise ValueError(msg)
 
     def count(self, sample: Any) -> int:
         """How many samples have values equal to these."""
-        return sum(_same(sample, own) for own in self)
+        return sum(_equal(sample, own) for own in self)
 
     def arrays(self, dtype: DTypeLike | None = None) -> tuple[Any, ...]:
         """Every field as a whole, in order: ``images, labels = mnist.train.arrays(dtype="float32")``.
@@ -283,10 +283,10 @@ def _refuse_to_set(holder: Split | Dataset, name: str) -> None:
         raise AttributeError(msg, name=name, obj=holder)
 
 
-def _same(sample: Any, own: tuple[Any, ...]) -> bool:
+def _equal(sample: Any, own: tuple[Any, ...]) -> bool:
     alike = isinstance(sample, tuple) and len(sample) == len(own)
     return alike and all(np.array_equal(one, other) for one, other in zip(sample, own, strict=True))
 
 
-def _one(value: Any) -> Any:
+def _own(value: Any) -> Any:
     return np.array(value) if isinstance(value, np.ndarray) else value

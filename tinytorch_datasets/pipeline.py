@@ -113,7 +113,7 @@ def run(
 
 
 def locations(manifest: Manifest, home: str | os.PathLike[str] | None = None) -> Locations:
-    """The folders that a manifest's data lives in; `home` overrules where its downloads are."""
+    """Return the folders that a manifest's data lives in; `home` overrules where its downloads are."""
     root = None if home is None else settings.absolute(home)
     return settings.locations(manifest.path, root, download_to=manifest.download_to, shipped_in=manifest.shipped_in)
 
@@ -177,7 +177,7 @@ def check_digests(plan: Plan, digests: Mapping[str, str]) -> None:
 def array_folders(plan: Plan, locations: Locations) -> Iterator[ArrayFolder]:
     """Open every folder that may have a plan's decoded arrays, in the order to look."""
     name = array_store.folder_name(plan, formats.of(plan.format).version)
-    return (ArrayFolder(plan, kept / "arrays" / name) for kept in locations.caches)
+    return (ArrayFolder(plan, cache / "arrays" / name) for cache in locations.caches)
 
 
 def blocks(plan: Plan, *, hint: str | None = None) -> Generator[Block, None, None]:
@@ -215,8 +215,8 @@ def make_cache_entry(
         splits.append(
             CachedSplit(
                 split.name,
-                {field: found for field, found in parts.items() if columns[field].per == "sample"},
-                {field: found[0] for field, found in parts.items() if columns[field].per == "split"},
+                {field: of_field for field, of_field in parts.items() if columns[field].per == "sample"},
+                {field: of_field[0] for field, of_field in parts.items() if columns[field].per == "split"},
                 {field: c.range[1] for field, c in columns.items() if c.range and c.range[0] == 0 and c.shape},
             )
         )

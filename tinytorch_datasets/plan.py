@@ -38,10 +38,10 @@ DTYPES = (
 
 @dataclass(frozen=True)
 class File:
-    """One file of a data set: the promise its bytes must keep.
+    """One file of a data set, as it is declared.
 
     `name` is its path below the data set's folder, with forward slashes. `urls` are full addresses, in the
-    order to try them. `where` is the line of the manifest that made the promise (``datasets.yaml:41``).
+    order to try them. `where` is the line of the manifest that declares it (``datasets.yaml:41``).
     """
 
     name: str

@@ -40,9 +40,9 @@ class TestForeign:
             (b"<title>\x1b[31mred</title>", 'an HTML page titled "[31mred" (a login page?)'),
             (
                 b"<?xml version='1.0'?><Error><Code>NoSuchKey</Code><Message>It is gone.</Message></Error>",
-                'an XML storage error, NoSuchKey: "It is gone."',
+                'an XML storage error, "NoSuchKey": "It is gone."',
             ),
-            (b"<Error><Code>AuthenticationFailed</Code></Error>", "an XML storage error, AuthenticationFailed"),
+            (b"<Error><Code>AuthenticationFailed</Code></Error>", 'an XML storage error, "AuthenticationFailed"'),
             (b'{"error": "rate limited"}', 'a JSON error: "rate limited"'),
             (b'{"error": {"errors": [], "message": "quota"}}', 'a JSON error: "quota"'),
             (b'{"errors": [1, 2]}', "a JSON error"),

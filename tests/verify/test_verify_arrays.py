@@ -180,7 +180,7 @@ def test_whoever_listens_hears_everything() -> None:
     heard: list[str] = []
     found = [Block(told, 0, VALUES[:2]), Block(told, 1, VALUES[:2]), Block(told, 2, VALUES[6:8])]
 
-    passed = list(checked(found, [split(told)], tell=lambda error: heard.append(error.reason)))
+    passed = list(checked(found, [split(told)], on_error=lambda error: heard.append(error.reason)))
 
     assert [block.start for block in passed] == [0]
     assert heard == [

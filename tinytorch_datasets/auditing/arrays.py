@@ -166,7 +166,7 @@ def audit_cached(manifest: Manifest, folder: ArrayFolder) -> list[Finding] | Non
     """
     statistics, errors = Statistics(manifest, folder.plan), _Errors(manifest, folder.plan)
     try:
-        for block in value_checks.checked(folder.blocks(), folder.plan.splits, tell=errors.add_content):
+        for block in value_checks.checked(folder.blocks(), folder.plan.splits, on_error=errors.add_content):
             statistics.add(*block)
     except (OSError, ValueError):
         return None
@@ -203,7 +203,7 @@ def audit_decoded(manifest: Manifest, plan: Plan, locations: Locations) -> list[
 
 def _blocks(plan: Plan, errors: _Errors) -> Iterator[Block]:
     decode = formats.of(plan.format).decode
-    return value_checks.checked(decode(plan.splits, **plan.options), plan.splits, tell=errors.add_content)
+    return value_checks.checked(decode(plan.splits, **plan.options), plan.splits, on_error=errors.add_content)
 
 
 def _decode_each_split(plan: Plan, errors: _Errors) -> None:

@@ -133,7 +133,7 @@ class ArrayFolder:
         if not self.is_whole:
             return False
         doubtful: list[tuple[Column, str]] = []
-        brought = False
+        from_elsewhere = False
         for column in self.plan.columns:
             written = self._written[str(column)]
             is_ours = all(self._signatures[name] == written.signatures.get(name) for name in file_names(column))
@@ -142,11 +142,11 @@ class ArrayFolder:
                 return False
             if mode == "always" or not is_ours:
                 doubtful.append((column, expected))
-            brought = brought or not is_ours
+            from_elsewhere = from_elsewhere or not is_ours
         jobs = [partial(self._has_digest, column, expected) for column, expected in doubtful]
         if not all(run_all(jobs, sizes=[column.nbytes for column, _ in doubtful])):
             return False
-        if brought:
+        if from_elsewhere:
             self._note(dict(doubtful))
         return True
 

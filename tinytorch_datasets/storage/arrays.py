@@ -61,7 +61,7 @@ class Strings:
 
     def __init__(self, folder: Path, column: Column) -> None:
         self._folder, self._column = folder, column
-        # Grows with what comes: a manifest may promise more strings than there is room to count.
+        # Grows with what comes: a manifest may declare more strings than there is room to count.
         self._places = array.array("q", [0])
         self._stream: IO[bytes] = (folder / f"{column}.utf8").open("w+b")
 

@@ -21,39 +21,39 @@ def _refuse(error: ContentError) -> None:
 
 
 def checked(
-    blocks: Iterable[Block], splits: Sequence[Split], *, tell: Callable[[ContentError], None] = _refuse
+    blocks: Iterable[Block], splits: Sequence[Split], *, on_error: Callable[[ContentError], None] = _refuse
 ) -> Iterator[Block]:
-    """The same blocks, each found to be as declared; labels come out as int64.
+    """Yield the same blocks, each checked to be as declared; labels come out as int64.
 
-    What is not is told to `tell`, which raises it unless it is told otherwise: then those blocks are left out.
+    `on_error` is called with what is not, and raises it by default; where it returns, those blocks are left out.
 
     Raises:
         ContentError: A block has another dtype, shape or range than declared, a label outside the classes; a column
             has more or fewer samples, or one twice; or a split has the samples of another.
     """
     columns = {id(column): column for split in splits for column in split.columns.values()}
-    seen = {key: _Seen() for key in columns}
+    arrived = {key: _Arrived() for key in columns}
     twins = _Twins(splits)
     for column, start, values in blocks:
         end = start + len(values)
         if start < 0 or end > column.count:
-            tell(_wrong(column, "samples", f"{column.count:,}", f"{end:,} or more"))
+            on_error(_wrong(column, "samples", f"{column.count:,}", f"{end:,} or more"))
             continue
-        if again := seen[id(column)].add(start, end):
-            tell(_wrong(column, "samples", "each once", f"{again[0]:,} to {again[1] - 1:,} twice"))
+        if again := arrived[id(column)].add(start, end):
+            on_error(_wrong(column, "samples", "each once", f"{again[0]:,} to {again[1] - 1:,} twice"))
             continue
         try:
             right = _text(column, values) if column.is_text else _numbers(column, start, values)
         except ContentError as error:
-            tell(error)
+            on_error(error)
         else:
             twins.add(column, start, right)
             yield Block(column, start, right)
     for key, column in columns.items():
-        if seen[key].count != column.count:
-            tell(_wrong(column, "samples", f"{column.count:,}", f"{seen[key].count:,}"))
-    for repeated in twins.told():
-        tell(repeated)
+        if arrived[key].count != column.count:
+            on_error(_wrong(column, "samples", f"{column.count:,}", f"{arrived[key].count:,}"))
+    for copy in twins.repeated():
+        on_error(copy)
 
 
 def other_digests(columns: Iterable[Column], digests: Mapping[str, str]) -> Iterator[ContentError]:
@@ -73,7 +73,7 @@ def other_digests(columns: Iterable[Column], digests: Mapping[str, str]) -> Iter
 
 
 def declared_at(error: DecodeError, splits: Iterable[Split]) -> str | None:
-    """The line of the manifest that promised otherwise: a field's, or where a split's samples are counted."""
+    """Return the line of the manifest that declares otherwise: a field's, or where a split's samples are counted."""
     if not isinstance(error, ContentError):
         return None
     for split in splits:
@@ -85,7 +85,7 @@ def declared_at(error: DecodeError, splits: Iterable[Split]) -> str | None:
     return None
 
 
-class _Seen:
+class _Arrived:
     """Which samples of a column have come, as runs that neither touch nor overlap: mostly one, from 0 on."""
 
     def __init__(self) -> None:
@@ -125,9 +125,9 @@ class _Twins:
         alike: dict[int, list[Split]] = {}
         for split in splits:
             alike.setdefault(split.samples, []).append(split)
-        self._alike = [found for found in alike.values() if len(found) > 1]
+        self._alike = [splits for splits in alike.values() if len(splits) > 1]
         self._digests = {
-            id(c): ValueDigest.of(c) for found in self._alike for split in found for c in split.columns.values()
+            id(c): ValueDigest.of(c) for splits in self._alike for split in splits for c in split.columns.values()
         }
 
     def add(self, column: Column, start: int, values: Any) -> None:
@@ -135,7 +135,7 @@ class _Twins:
         if id(column) in self._digests:
             self._digests[id(column)].add(start, values)
 
-    def told(self) -> Iterator[ContentError]:
+    def repeated(self) -> Iterator[ContentError]:
         """Each split that has, field by field, the samples of one before it."""
         for alike in self._alike:
             first: dict[tuple[str | None, ...], Split] = {}
