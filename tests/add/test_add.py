@@ -541,6 +541,30 @@ class TestRecognition:
         assert told.exit_code == 0, told.output
         assert sorted(get("mine", manifest=manifest, offline=True).train.fields) == sorted(fields)
 
+    def test_what_of_a_pickle_is_not_understood_is_said(self, manifest: Path, tmp_path: Path) -> None:
+        """A list of NumPy's numbers is no list of numbers: it is named, and not passed over."""
+        data = pickle.dumps({"images": X, "labels": [np.uint8(0)] * 30, "about": {"made": "today"}})
+        told = add(manifest, *put(tmp_path / "made", mine_pkl=data), "--ship", "--name", "mine")
+
+        assert told.exit_code == 0, told.output
+        said = "and neither an array nor a list of whole numbers or of text"
+        assert [line for line in told.stderr.splitlines() if line.startswith("left out: ")] == [
+            f"left out: mine.pkl: 'labels': a list, {said}",
+            f"left out: mine.pkl: 'about': a dict, {said}",
+        ]
+
+    def test_labels_without_inputs_are_refused(self, manifest: Path, tmp_path: Path) -> None:
+        """As what stands beside them cannot be read: the reason names it."""
+        (path,) = put(tmp_path / "made", mine_npz=npz(x=np.array([["a"]] * 30), y=Y))
+        told = add(manifest, path, "--ship", "--name", "mine")
+
+        assert (told.exit_code, told.stderr) == (
+            1,
+            f"error: {path}: it has labels, and nothing that they are of; left out: "
+            "mine.npz: 'x': str32 (30, 1) is not a row of samples that can be declared\n"
+            "  Add the files of the inputs too, or save them as arrays.\n",
+        )
+
     def test_arrays_that_are_no_numbers_are_left_out(self, manifest: Path, tmp_path: Path) -> None:
         """Texts, bytes and records, which `np.savez` keeps as gladly: told, whatever NumPy calls their dtype."""
         others = {"names": np.array(["a", "b"]), "raw": np.array([b"a"]), "rows": np.zeros(30, [("a", "i4")])}

@@ -86,6 +86,9 @@ def draft(infos: Sequence[FileInfo], given: Callable[[str], str | None] = lambda
         reason = "it holds no array, and no list of numbers or texts"
         raise DecodeError(infos[0].path, reason, hint="Save its samples as arrays of numbers.")
     parts = _sorted_out(found, left_out)
+    if all(_is_label(part) for part in parts):
+        reason = "it has labels, and nothing that they are of" + "".join(f"; left out: {what}" for what in left_out)
+        raise DecodeError(infos[0].path, reason, hint="Add the files of the inputs too, or save them as arrays.")
     made = Draft(form, _options(infos), _fields(parts), _splits(parts, formats.of(form).layout), left_out)
     made.asks_target = any(info.asks_target for info in infos)
     _fill_in(made, parts)

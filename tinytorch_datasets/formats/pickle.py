@@ -66,8 +66,13 @@ def _inspect(path: Path) -> FileInfo:
     limit = max(INSPECTED_BYTES, path.stat().st_size)
     with opened(path, limit=limit, promise=INSPECTED) as stream:
         loaded = load_dict(stream.whole(), path, most=INSPECTED_INSTRUCTIONS)
-    arrays = (_array_info(as_text(key), value) for key, value in loaded.items())
-    return FileInfo(path, "pickle", tuple(array for array in arrays if array))
+    infos = {as_text(key): _array_info(as_text(key), value) for key, value in loaded.items()}
+    left_out = (
+        f"{key!r}: a {type(loaded[key]).__name__}, and neither an array nor a list of whole numbers or of text"
+        for key, info in infos.items()
+        if info is None and key in loaded
+    )
+    return FileInfo(path, "pickle", tuple(info for info in infos.values() if info), left_out=tuple(left_out))
 
 
 def _array_info(key: str, value: Any) -> ArrayInfo | None:
