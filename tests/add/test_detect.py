@@ -130,6 +130,7 @@ def test_rows_that_go_over_many_lines(manifest: Path, tmp_path: Path) -> None:
         "well, said\nbut, never\nonce, more\nto, him\n",
         "a,b,c\nd,e,f\ng,h,i\nj,k,l\nm,n,o\np,q\n",
         "1,2\n3,4\n",
+        "# h w\n1 2\n3 4\n5 6\n",  # np.savetxt
     ],
 )
 def test_what_may_be_a_table_or_prose(manifest: Path, tmp_path: Path, text: str) -> None:

@@ -97,6 +97,9 @@ def sniff(text: str, name: str, *, whole: bool) -> Sniffed | None:
         return Sniffed(" " if single else "", claimed or len(words) > 2)
     if words and _width(words) == 1 and _numbers(words) and not any(d in text for d in DELIMITERS):
         return Sniffed(",", claimed or len(words) > 2)  # numbers, one below the other
+    data = "".join(line for line in text.splitlines(keepends=True) if not line.lstrip().startswith(("#", "%")))
+    if len(data) < len(text) and not claimed and (below := sniff(data, name, whole=whole)) and below.is_certain:
+        return below._replace(is_certain=False)  # a table below remarks, as np.savetxt writes it
     if claimed:
         return Sniffed(max(DELIMITERS, key=lambda d: _usual(by_delimiter[d])), True)
     if max(_usual(rows, at_least=3) for rows in by_delimiter.values()) >= USUAL_WIDTH:
