@@ -1,4 +1,4 @@
-"""What does a data set cost that is larger than memory?
+"""The private memory that a data set takes which is larger than memory.
 
     python benchmarks/larger_than_memory.py 1 2 5 20
 
@@ -36,7 +36,7 @@ WORK = """
 import sys, time, json
 from tinytorch_datasets import audit, get
 began = time.perf_counter()
-data = get("large", manifest=sys.argv[1], home=sys.argv[2], mirror=sys.argv[3], progress=lambda *told: None)
+data = get("large", manifest=sys.argv[1], home=sys.argv[2], mirror=sys.argv[3], progress=lambda *_: None)
 got = time.perf_counter()
 seen = 0
 for images, labels in data.train.batches(64):
@@ -126,8 +126,8 @@ def run(gigabytes: int, root: Path) -> dict[str, dict[str, float]]:
     }
     manifest = root / "datasets.yaml"
     # Where an audit looks, too.
-    told = {"version": 1, "download_to": "home", "datasets": {"large": entry}}
-    manifest.write_text(json.dumps(told))
+    declared = {"version": 1, "download_to": "home", "datasets": {"large": entry}}
+    manifest.write_text(json.dumps(declared))
     seen = {}
     for name, work in CONTESTANTS.items():
         machine.touch_memory(TOUCHED_BYTES)
@@ -144,10 +144,10 @@ def watched(command: list[str | Path], right: int) -> dict[str, float]:
             private = max(private, anonymous_kib(process.pid))
             time.sleep(0.02)
         assert process.stdout is not None
-        told: dict[str, float] = json.loads(process.stdout.read())
+        report: dict[str, float] = json.loads(process.stdout.read())
     assert process.returncode == 0
-    assert told.pop("seen") == right, "not what was written"
-    return {**told, "private_mib": private / 1024}
+    assert report.pop("seen") == right, "not what was written"
+    return {**report, "private_mib": private / 1024}
 
 
 def anonymous_kib(pid: int) -> int:

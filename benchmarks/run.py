@@ -1,4 +1,4 @@
-"""How fast is it, against the same work by hand and against other libraries?
+"""The benchmark: this package, the same work by hand, and other libraries.
 
 python benchmarks/run.py                          everything; minutes
 python benchmarks/run.py --quick                  a tenth of the data, two rounds: does it all run?
@@ -48,7 +48,7 @@ def chosen(patterns: list[str]) -> list[Line]:
     return lines
 
 
-def say(text: str) -> None:
+def echo(text: str) -> None:
     """The story, on stderr."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
@@ -82,18 +82,18 @@ def measured(options: argparse.Namespace, lines: list[Line], scratch: Path) -> d
     """The results of all rounds."""
     real = materials.realdata()
     kind = f"{'quick' if options.quick else 'full'}-{'real' if real else 'generated'}"
-    say(f"materials ({kind})")
+    echo(f"materials ({kind})")
     made = materials.make(options.workshop / "materials" / kind, quick=options.quick, realdata=real)
     rounds: dict[str, results.Rounds] = {line.name: [] for line in lines}
     with server.serving(made.served) as url:
         materials.write_manifests(made, url)
-        contest = Contest(made, url, scratch, options.workshop / "environments", say)
+        contest = Contest(made, url, scratch, options.workshop / "environments", echo)
         wanted = {cell.entrant for line in lines for cell in line.cells}
         contest.invite([name for name in ENTRANTS if name in wanted], asked=options.entrants)
         contest.compare(lines)
         count = options.rounds or (2 if options.quick else 7)
         for number in range(count + 1):
-            say(f"round {number} of {count}" + (", not counted" if not number else ""))
+            echo(f"round {number} of {count}" + (", not counted" if not number else ""))
             for line in lines:
                 if number > line.rounds or not contest.takes_part(line.ours) or line.name in contest.failed:
                     continue

@@ -1,4 +1,4 @@
-"""How does a docstring become Markdown? The pages that cog writes call what is here."""
+"""Docstrings as Markdown, for the pages that cog writes."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def summary(thing: object) -> str:
 
 def body(thing: object) -> str:
     """What follows the first paragraph, without sections and examples: a line for each sentence, code in a fence."""
-    told = _HEADING.sub("", (inspect.getdoc(thing) or "").partition("\n\n")[2] + "\n")
-    paragraphs = [p for p in re.split(r"\n{2,}", told.strip("\n")) if p and not p.startswith(">>>")]
+    text = _HEADING.sub("", (inspect.getdoc(thing) or "").partition("\n\n")[2] + "\n")
+    paragraphs = [p for p in re.split(r"\n{2,}", text.strip("\n")) if p and not p.startswith(">>>")]
     return "\n\n".join(_fenced(p) if p.startswith("    ") else _sentences(_flowed(p)) for p in paragraphs)
 
 
 def section(thing: object, name: str) -> dict[str, str]:
-    """The items of a section such as Args: what is told of each, by its name."""
+    """The items of a section such as Args: what it says of each, by its name."""
     found = {heading: textwrap.dedent(text) for heading, text in _HEADING.findall((inspect.getdoc(thing) or "") + "\n")}
     _, *pieces = _ITEM.split(found.get(name, ""))
-    return {item: _flowed(told) for item, told in zip(pieces[::2], pieces[1::2], strict=True)}
+    return {item: _flowed(text) for item, text in zip(pieces[::2], pieces[1::2], strict=True)}
 
 
 def signature(name: str, function: Callable[..., Any]) -> str:

@@ -80,13 +80,13 @@ def npy(data: bytes, folder: Path) -> None:
 def tar(data: bytes, folder: Path) -> None:
     """Archives as they are, with their headers' checksums set right, and compressed."""
     file = folder / "file"
-    told = (
+    splits = (
         column(file, dtype="uint8", shape=(3, 32, 32)),
         column(file, "labels", dtype="int64", classes=CLASSES),
     )
     for form in (data, with_checksums(data), gzip.compress(with_checksums(data), 1)):
         file.write_bytes(form)
-        decode("cifar-python", *told, members=("b",))
+        decode("cifar-python", *splits, members=("b",))
 
 
 def with_checksums(data: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""What may a person ask of a milestone, and see while it runs? The same of each."""
+"""The command line of a milestone: its options, and what it shows while it runs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def options(about: str, *, epochs: int, quick: int) -> argparse.Namespace:
 
 
 def ran(main: Callable[[], None]) -> None:
-    """Run a script: what is wrong with its data is told without a traceback, and Ctrl-C ends it quietly."""
+    """Run a script: what is wrong with its data is reported without a traceback, and Ctrl-C ends it quietly."""
     try:
         main()
     except DatasetError as error:

@@ -1,4 +1,4 @@
-"""Where does a milestone get its data from?
+"""`DatasetManager`: the arrays of each data set, for the milestones.
 
 From `DatasetManager`, whichever data set it is. What a data set consists of, and where it comes from, is in
 `datasets.yaml` alone; this class only gives the answers in the form that the scripts ask for.
@@ -43,7 +43,7 @@ class DatasetManager:
         return self._train_and_test("mnist")
 
     def get_cifar10(self) -> tuple[Samples, Samples]:
-        """Colour photographs in ten classes: ``(train_images, train_labels), (test_images, test_labels)``.
+        """Color photographs in ten classes: ``(train_images, train_labels), (test_images, test_labels)``.
 
         Images are float32 (N, 3, 32, 32), from 0 to 1; labels int64 (N,). N is 50,000 and 10,000, which takes
         740 MB; ``get("cifar10").train.batches(...)`` makes floats of one batch at a time.
@@ -96,5 +96,5 @@ def _uniform(num_samples: int) -> Samples:
 
 
 def _own(values: np.ndarray) -> np.ndarray:
-    # Memory maps are read-only; scripts shuffle and normalise in place.
+    # Memory maps are read-only; scripts shuffle and normalize in place.
     return values if values.flags.writeable else np.array(values)

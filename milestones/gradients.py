@@ -1,4 +1,4 @@
-"""Where do the gradients come from? From PyTorch, an optional extra that explains itself when it is missing."""
+"""Gradients by PyTorch, an optional extra that explains itself when it is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does learning look like? A curve, and test images with what the model took them for."""
+"""Pictures: learning curves, and test images with what the model took them for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, WRONG = "#222222", "#c8452f"
-COLOURS = ("#1f6fb2", "#c8452f", "#777777")
+COLORS = ("#1f6fb2", "#c8452f", "#777777")
 
 
 def classified(
@@ -29,7 +29,7 @@ def classified(
 ) -> None:
     """Draw test accuracy by epoch beside the first 40 test images, each with its prediction.
 
-    A wrong one is in another colour, with the truth in brackets. `compared` holds other models' accuracies.
+    A wrong one is in another color, with the truth in brackets. `compared` holds other models' accuracies.
     """
     figure = _figure(title)
     left, right = figure.subfigures(1, 2, width_ratios=[2, 3])
@@ -39,11 +39,11 @@ def classified(
     for cell, image, label, guess in zip(
         right.subplots(5, 8).flat, images[:40], labels[:40], predictions[:40], strict=True
     ):
-        colour = image.ndim == 3
-        cell.imshow(np.moveaxis(image, 0, -1) if colour else image, cmap=None if colour else "gray_r")
+        color = image.ndim == 3
+        cell.imshow(np.moveaxis(image, 0, -1) if color else image, cmap=None if color else "gray_r")
         cell.axis("off")
-        told = classes[guess] if guess == label else f"{classes[guess]} ({classes[label]})"
-        cell.set_title(told, color=INK if guess == label else WRONG, fontsize=6 if len(told) < 12 else 4.5, pad=2)
+        title = classes[guess] if guess == label else f"{classes[guess]} ({classes[label]})"
+        cell.set_title(title, color=INK if guess == label else WRONG, fontsize=6 if len(title) < 12 else 4.5, pad=2)
     figure.savefig(path)
 
 
@@ -62,7 +62,7 @@ def losses(
     wide = 0.8 / len(exact)
     for place, (name, shares) in enumerate(exact.items()):
         at = np.arange(1, len(shares) + 1) + wide * (place - (len(exact) - 1) / 2)
-        bars = right.bar(at, [100 * share for share in shares], 0.9 * wide, label=name, color=COLOURS[place])
+        bars = right.bar(at, [100 * share for share in shares], 0.9 * wide, label=name, color=COLORS[place])
         right.bar_label(bars, fmt="%.0f", fontsize=6)
     right.set(xlabel="level", ylabel="answers exact, in %", ylim=(0, 119), yticks=range(0, 101, 20))
     right.legend(frameon=False, fontsize=8, loc="upper center", ncols=len(exact))
@@ -74,9 +74,9 @@ def curve(
     axes: Axes, measure: str, curves: Mapping[str, Sequence[float]], *, levels: Mapping[str, float] | None = None
 ) -> None:
     """Draw one line for each of the curves, and a dashed one for each level they are compared to."""
-    for (name, values), colour in zip(curves.items(), COLOURS, strict=False):
+    for (name, values), color in zip(curves.items(), COLORS, strict=False):
         epochs = range(1, len(values) + 1)
-        axes.plot(epochs, values, color=colour, marker="." if len(values) < 20 else None, label=name or None)
+        axes.plot(epochs, values, color=color, marker="." if len(values) < 20 else None, label=name or None)
     for name, value in (levels or {}).items():
         axes.axhline(value, color=INK, linestyle="--", linewidth=1)
         axes.annotate(name, (1, value), (0, 3), xycoords=("axes fraction", "data"), textcoords="offset points",

@@ -154,8 +154,8 @@ def test_a_modules_docstring_says_in_one_line_what_it_holds() -> None:
 def loaded_by(statement: str) -> set[str]:
     """The top-level packages that a fresh interpreter loads for a statement, beyond what it starts with."""
     code = f"import sys; before = set(sys.modules); {statement}; print(*(set(sys.modules) - before))"
-    told = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True).stdout
-    return {name.split(".")[0] for name in told.split()}
+    printed = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True).stdout
+    return {name.split(".")[0] for name in printed.split()}
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

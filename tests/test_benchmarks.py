@@ -34,7 +34,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, str]
         yield made, url
 
 
-def told(script: str, served: tuple[Any, str], folder: Path, *task: str) -> dict[str, Any]:
+def report_of(script: str, served: tuple[Any, str], folder: Path, *task: str) -> dict[str, Any]:
     """What a contestant reports of a task, run with the interpreter of these tests."""
     made, url = served
     environ = {
@@ -67,9 +67,9 @@ class TestContestants:
         for script in ("with_bare.py", "with_pooch.py", "with_tinytorch.py"):
             folder = tmp_path / script
             folder.mkdir()
-            cold = told(script, served, folder, "cold", dataset)
-            arrays = told(script, served, folder, "arrays", dataset)["digests"]
-            assert told(script, served, folder, "first-batch", dataset)["batch"] == cold["batch"]
+            cold = report_of(script, served, folder, "cold", dataset)
+            arrays = report_of(script, served, folder, "arrays", dataset)["digests"]
+            assert report_of(script, served, folder, "first-batch", dataset)["batch"] == cold["batch"]
             seen.append((arrays, cold["batch"]))
 
         assert seen[0] == seen[1] == seen[2]
@@ -82,8 +82,8 @@ class TestContestants:
         for script in ("with_bare.py", "with_tinytorch.py"):
             folder = tmp_path / script
             folder.mkdir()
-            told(script, served, folder, "cold", "cifar10")
-            bags.append(told(script, served, folder, "bag", "cifar10")["bag"])
+            report_of(script, served, folder, "cold", "cifar10")
+            bags.append(report_of(script, served, folder, "bag", "cifar10")["bag"])
 
         assert bags[0] == bags[1]
         assert bags[0][0] == 5000
@@ -179,7 +179,7 @@ class TestResults:
         assert len(text.splitlines()) < 20
 
     def test_what_the_docs_show_is_made_of_results_of_the_whole_thing(self) -> None:
-        """No quick run, and no line missing; one that failed is told."""
+        """No quick run, and no line missing; one that failed is named."""
         report = part("report")
         found = report.load()
 
@@ -189,11 +189,24 @@ class TestResults:
 
     def test_a_reason_names_no_folder_of_the_machine(self) -> None:
         """What a contestant said last may be full of paths; the docs show the first line that is no traceback."""
-        said = "  File '/home/me/x.py', line 3\nValueError: /tmp/a/ten.yaml:7: too many, see https://example.org/a/b."
+        stderr = "  File '/home/me/x.py', line 3\nValueError: /tmp/a/ten.yaml:7: too many, see https://example.org/a/b."
 
-        assert part("runner").in_short(said) == "ValueError: ten.yaml:7: too many, see https://example.org/a/b"
+        assert part("runner").in_short(stderr) == "ValueError: ten.yaml:7: too many, see https://example.org/a/b"
 
 
 def report(seconds: float) -> dict[str, float]:
     """What a contestant might have reported."""
     return {"wall_s": seconds, "cpu_s": seconds, "disk": 0, "peak_kib": 1024, "private_kib": 512}
+
+
+@pytest.mark.slow
+def test_two_checkouts_are_compared() -> None:
+    """This one with itself: a row for each task, with times and two ratios."""
+    script = ROOT / "benchmarks" / "compare_checkouts.py"
+    command = [sys.executable, str(script), str(ROOT), str(ROOT), "--quick"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    header, _, *rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("|")]
+
+    assert header == ["task", "A, median ms", "B, median ms", "B to A, medians", "B to A, shortest"]
+    assert [row[0] for row in rows] == ["warm tinydigits", "warm mnist", "cold mnist", "cold cifar10"]
+    assert all(float(number) > 0 for row in rows for number in row[1:])

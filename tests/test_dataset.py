@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tinytorch_datasets import Dataset, Split
-from tinytorch_datasets.errors import UnknownName
+from tinytorch_datasets.errors import MissingFile, StorageError, UnknownName
 from tinytorch_datasets.storage.string_array import StringArray
 
 
@@ -161,7 +161,7 @@ class TestConversion:
         np.testing.assert_array_equal(divided, (values.astype("float64") / top).astype(dtype))
 
     def test_what_is_converted_is_fresh(self) -> None:
-        """Also where the dtype is that already: training code normalises in place."""
+        """Also where the dtype is that already: training code normalizes in place."""
         values = np.full((2, 3), 0.5, np.float32)
         values.flags.writeable = False
         split = Split("train", {"x": values})
@@ -372,6 +372,24 @@ class TestWorkers:
 
         for part in (split[10:20], split[90:], split[:7], split[::-1]):
             np.testing.assert_array_equal(pickle.loads(pickle.dumps(part)).images, part.images)
+
+    def test_arrays_that_are_gone_when_a_split_is_unpickled(self, tmp_path: Path) -> None:
+        """Someone cleaned in between: the file is named."""
+        path = tmp_path / "images.npy"
+        np.save(path, np.arange(100))
+        raw = pickle.dumps(Split("train", {"images": np.load(path, mmap_mode="r")}))
+        path.unlink()
+        with pytest.raises(MissingFile) as gone:
+            pickle.loads(raw)
+        path.write_bytes(b"cut short")
+        with pytest.raises(StorageError) as cut:
+            pickle.loads(raw)
+
+        assert str(gone.value) == (
+            f"{path} is missing, from which a pickled split takes its values\n"
+            "  Get the data set again, and pickle that."
+        )
+        assert cut.value.what.startswith(f"{path} cannot be read, from which a pickled split takes its values: ")
 
     def test_torch_takes_a_split_as_it_is(self, split: Split) -> None:
         """A map-style data set needs len() and an index, and nothing else."""

@@ -137,14 +137,14 @@ def test_the_recipe_for_a_class_is_as_it_was_run(tmp_path: Path, realdata: Path)
             text=True,
             check=False,
         )
-        told = done.stdout.replace(f"{ROOT}/", "")
+        printed = done.stdout.replace(f"{ROOT}/", "")
         expected = [line for line in transcript.splitlines() if not line.startswith("$ ")]
 
-        assert (done.returncode, told.splitlines()) == (0, expected), done.stderr
+        assert (done.returncode, printed.splitlines()) == (0, expected), done.stderr
 
 
 def test_every_data_set_is_in_the_guide() -> None:
-    """`datasets/README.md` names each, and each that ships has a data card and a licence beside it."""
+    """`datasets/README.md` names each, and each that ships has a data card and a license beside it."""
     guide = (ROOT / "datasets" / "README.md").read_text(encoding="utf-8")
     for name, entry in load_manifest().datasets.items():
         assert f"`{name}`" in guide
@@ -163,3 +163,28 @@ def test_nothing_large_is_under_version_control() -> None:
 
     assert max(sizes) < 1_000_000
     assert sum(sizes) < 10_000_000
+
+
+# Only what is never right in American English, and nothing that is another word as well.
+BRITISH = re.compile(
+    r"licence|colour|behaviour|honour|favour|neighbour|centred|labelled"
+    r"|(?:recogn|normal|memor|general|initial|serial)is(?:e|ing|ation)",
+    re.IGNORECASE,
+)
+# A misspelled key that is refused, names of files that others write, and data.
+SPELLED_OTHERWISE = {
+    "tests/manifest/test_manifest.py",
+    "tinytorch_datasets/auditing/lint.py",
+    "tests/test_tinytalks.py",
+}
+
+
+def test_one_spelling_everywhere() -> None:
+    """The American one, as the manifest's key `license` is."""
+    folders = ("tinytorch_datasets", "tests", "docs", "benchmarks", "fuzz", "milestones")
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".md")]
+    paths += [*ROOT.glob("*.md"), *ROOT.glob("datasets/**/*.md"), ROOT / "datasets.yaml"]
+    places = {relative(path): BRITISH.findall(path.read_text(encoding="utf-8")) for path in paths}
+    mine = {relative(Path(__file__))} | SPELLED_OTHERWISE
+
+    assert not {place: words for place, words in places.items() if words and place not in mine}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import pickle
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +21,7 @@ from tests.helpers.format_writers import batch, idx, member, npy, npz, tarred
 from tests.helpers.yardstick import soon
 from tests.readers.test_pickle import UNSAFE
 from tests.test_get import declare, facts
-from tinytorch_datasets import get
+from tinytorch_datasets import get, load_manifest, pipeline
 from tinytorch_datasets.errors import ContentError, DatasetError, DecodeError, StorageError, UnsafePickle
 
 X = np.arange(12, dtype="u1").reshape(3, 4)
@@ -320,7 +323,7 @@ class TestContents:
         assert len(found["train"]) == entry.splits["train"]["samples"]
 
 
-LINKED = ("", "arrays", "stat", "entries", "locks")
+LINKED = ("", "arrays", "entries", "locks")
 
 
 class TestLinks:
@@ -415,6 +418,122 @@ class TestLinks:
 
         assert len(get("x", manifest=path).train) == 3
         assert list((elsewhere / ".cache" / "arrays").iterdir())
+
+    @pytest.mark.parametrize("kind", ["arrays", "entries"])
+    def test_nothing_is_cleaned_through_one(self, kind: str, tmp_path: Path, home: Path, elsewhere: Path) -> None:
+        """Where `get` writes nothing, `clean` removes nothing."""
+        path = declared(tmp_path / "given", self.ENTRY, self.ENTRY.twin)
+        link = home / ".cache" / kind
+        link.parent.mkdir(parents=True)
+        link.symlink_to(elsewhere)
+        before = tree(elsewhere)
+
+        with pytest.raises(StorageError) as caught:
+            clean_x(path)
+
+        assert caught.value.what == f"{link}: this is a symbolic link, and nothing is written through it"
+        assert tree(elsewhere) == before
+
+    @pytest.mark.parametrize("name", ["", "x"])
+    def test_no_download_is_cleaned_through_one(self, name: str, tmp_path: Path, home: Path, elsewhere: Path) -> None:
+        """The data set's folder is one; or the file: then the link is all that could go, and it stays."""
+        (elsewhere / "x").write_bytes(npy(X))
+        path = remote(tmp_path, elsewhere / "x")
+        link = home / "x" / name
+        link.parent.mkdir(parents=True)
+        link.symlink_to(elsewhere / name)
+        before = tree(elsewhere)
+
+        with contextlib.suppress(StorageError):
+            clean_x(path)
+
+        assert tree(elsewhere) == before
+
+
+def clean_x(manifest: Path) -> None:
+    """What `tinytorch-datasets clean x` does."""
+    loaded = load_manifest(manifest)
+    locations = pipeline.locations(loaded)
+    pipeline.clean(pipeline.plan_of(loaded, "x", locations), locations)
+
+
+class TestHardLinks:
+    """A hard link that somebody planted is replaced: nothing is written into the file that it shares."""
+
+    @pytest.mark.parametrize("name", ["x/x.part", "x/x.part.json", ".cache/locks/x--x.holder"])
+    def test_beside_a_download(self, name: str, tmp_path: Path, home: Path) -> None:
+        """What comes, what is noted of it, and who is at it."""
+        mirror = tmp_path / "mirror" / "x"
+        mirror.mkdir(parents=True)
+        (mirror / "x").write_bytes(npy(X))
+        precious = tmp_path / "precious"
+        precious.write_bytes(b"precious")
+        (home / name).parent.mkdir(parents=True)
+        (home / name).hardlink_to(precious)
+
+        assert len(get("x", manifest=remote(tmp_path, mirror / "x"), mirror=tmp_path / "mirror").train) == 3
+        assert precious.read_bytes() == b"precious"
+
+    def test_in_the_cache(self, tmp_path: Path, home: Path) -> None:
+        """What is written anew has a file of its own."""
+        entry = ENTRIES["labels shorter than images"]
+        path = declared(tmp_path / "given", entry, entry.twin)
+        get("x", manifest=path)
+        precious = tmp_path / "precious"
+        precious.write_bytes(b"precious")
+        for file in (*home.rglob("*.npy"), *home.rglob("*.json")):
+            file.unlink()
+            file.hardlink_to(precious)
+
+        assert len(get("x", manifest=path).train) == 3
+        assert precious.read_bytes() == b"precious"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
+class TestPipes:
+    """A named pipe that somebody planted in a home is not waited for, whatever looks at it."""
+
+    NAMES = (
+        "x/x",
+        "x/x.part",
+        "x/x.part.json",
+        ".cache/locks/x--x.holder",
+        ".cache/locks/x--x.lock",
+        ".cache",
+        ".cache/arrays",
+        ".cache/entries",
+        "x",
+    )
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_every_command_ends(self, name: str, tmp_path: Path, home: Path) -> None:
+        """With the data, or with an error of this package."""
+        mirror = tmp_path / "mirror" / "x"
+        mirror.mkdir(parents=True)
+        (mirror / "x").write_bytes(npy(X))
+        options = ["--manifest", str(remote(tmp_path, mirror / "x"))]
+        (home / name).parent.mkdir(parents=True)
+        os.mkfifo(home / name)
+        commands = ["list", "audit x", "lock x --output -", "get x", "audit x", "get x --verify always", "clean x"]
+        code = f"""
+from tinytorch_datasets.cli import main
+for command in {commands!r}:
+    try:
+        main([*command.split(), *{options!r}])
+    except SystemExit:
+        pass
+print("all have ended")
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "TINYTORCH_DATASETS_MIRROR": str(tmp_path / "mirror")},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+        assert done.stdout.endswith("all have ended\n"), done.stderr
 
 
 def remote(folder: Path, file: Path) -> Path:

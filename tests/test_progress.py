@@ -36,7 +36,7 @@ class TestUsual:
 
 
 class TestLines:
-    """One plain line a file, however often it is told of."""
+    """One plain line a file, however often it is reported."""
 
     @pytest.mark.parametrize(
         ("here", "line"),
@@ -74,11 +74,11 @@ class TestBars:
         monkeypatch.setenv("COLUMNS", "80")
         monkeypatch.setenv("TERM", "xterm")
 
-    def last(self, *told: int, file: str = "a.gz", in_all: int = 2_000_000) -> str:
-        """The bar as it stands in the end, without its colours."""
+    def last(self, *counts: int, file: str = "a.gz", in_all: int = 2_000_000) -> str:
+        """The bar as it stands in the end, without its colors."""
         stream = Terminal()
         with Bars(stream) as bars:
-            for done in told:
+            for done in counts:
                 bars(file, done, in_all)
         return re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue()).strip())[-1]
 
@@ -121,10 +121,10 @@ class TestBars:
 
 
 class TestSize:
-    """Sizes are told in the units of disks and networks: a kB is 1000 bytes."""
+    """Sizes are given in the units of disks and networks: a kB is 1000 bytes."""
 
     @pytest.mark.parametrize(
-        ("count", "told"),
+        ("count", "size"),
         [
             (0, "0 B"),
             (999, "999 B"),
@@ -136,6 +136,6 @@ class TestSize:
             (10**16, "10000 TB"),
         ],
     )
-    def test_told(self, count: int, told: str) -> None:
+    def test_readable(self, count: int, size: str) -> None:
         """With a decimal below a hundred, and never 1000 of anything that has a larger unit."""
-        assert readable(count) == told
+        assert readable(count) == size

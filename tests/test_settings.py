@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tinytorch_datasets import settings
-from tinytorch_datasets.errors import StorageError
+from tinytorch_datasets import get, settings
+from tinytorch_datasets.errors import StorageError, UsageError
 from tinytorch_datasets.settings import Locations
 
 
@@ -41,6 +45,68 @@ class TestTheHome:
 
     def test_by_writing_a_file(self, tmp_path: Path, file: Path) -> None:
         """As on Windows, whose rights cannot be asked for in another way; nothing is left there."""
-        assert settings._takes_a_file(tmp_path)
-        assert not settings._takes_a_file(file)
+        assert settings._takes_a_file(str(tmp_path))
+        assert not settings._takes_a_file(str(file))
         assert list(tmp_path.iterdir()) == [file]
+
+
+class TestWhatIsNoPath:
+    """It is said in a sentence, by the name of the argument or of the variable."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "what"),
+        [
+            ({"manifest": 5}, "manifest is a path, or what load_manifest returned, not 5"),
+            (
+                {"manifest": ["datasets.yaml"]},
+                "manifest is a path, or what load_manifest returned, not ['datasets.yaml']",
+            ),
+            ({"manifest": "a\0b"}, "manifest has a NUL character in it: 'a\\x00b'"),
+            ({"home": "a\0b"}, "home has a NUL character in it: 'a\\x00b'"),
+            ({"home": 5}, "home is a path, not 5"),
+            ({"mirror": 5}, "mirror is a path, not 5"),
+            (
+                {"home": "~nobody-of-that-name/x"},
+                "home is ~nobody-of-that-name/x, and nobody knows a home folder for ~nobody-of-that-name\n"
+                "  Write the path from the root on.",
+            ),
+        ],
+        ids=str,
+    )
+    def test_an_argument(self, arguments: dict[str, Any], what: str, home: Path) -> None:
+        """Of `get`."""
+        with pytest.raises(UsageError) as caught:
+            get("tinydigits", **arguments)
+
+        assert str(caught.value) == what
+
+    @pytest.mark.parametrize("variable", [settings.HOME, settings.MANIFEST])
+    def test_a_variable(self, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of the environment; the command line says so, too."""
+        monkeypatch.setenv(variable, "~nobody-of-that-name/x")
+        what = (
+            f"{variable} is ~nobody-of-that-name/x, and nobody knows a home folder for ~nobody-of-that-name\n"
+            "  Write the path from the root on."
+        )
+        with pytest.raises(UsageError) as caught:
+            get("tinydigits")
+        done = subprocess.run(
+            [sys.executable, "-m", "tinytorch_datasets", "get", "tinydigits"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        assert str(caught.value) == what
+        assert (done.returncode, done.stderr) == (2, f"error: {what}\n")
+
+    @pytest.mark.skipif(os.name == "nt", reason="a folder that somebody is in cannot be removed there")
+    def test_a_relative_path_where_there_is_no_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The current folder was removed by somebody else."""
+        (tmp_path / "gone").mkdir()
+        monkeypatch.chdir(tmp_path / "gone")
+        (tmp_path / "gone").rmdir()
+        with pytest.raises(StorageError) as caught:
+            get("tinydigits", home="here")
+
+        assert str(caught.value) == "home is here, and the current folder is gone\n  Go to a folder that is there."

@@ -1,4 +1,4 @@
-"""Is the TinyDigits that ships the published one, and can anybody make it again?"""
+"""The TinyDigits that ships is the published one, and anybody can make it again."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class TestTheSplits:
 
         assert not train & test
 
-    def test_a_nearest_neighbour_reads_most_test_digits(self) -> None:
+    def test_a_nearest_neighbor_reads_most_test_digits(self) -> None:
         """Labels belong to their images: the closest training image names 95 % of the test digits or more."""
         train, test = arrays("train.pkl"), arrays("test.pkl")
         differences = test["images"].reshape(200, 1, 64) - train["images"].reshape(1, 1000, 64)
@@ -105,11 +105,11 @@ class TestTheRecipe:
     def test_a_rebuild_is_byte_for_byte_the_published_data(self, recipe: ModuleType, tmp_path: Path) -> None:
         """Both files come out with the published size and sha256, and the script says those hashes."""
         folder = tmp_path / "new folder"
-        said = recipe.write(folder)
+        digests = recipe.write(folder)
 
         made = {path.name: (path.stat().st_size, sha256(path)) for path in folder.iterdir()}
         assert made == PUBLISHED
-        assert said == {file: digest for file, (_, digest) in PUBLISHED.items()}
+        assert digests == {file: digest for file, (_, digest) in PUBLISHED.items()}
 
     def test_the_global_generator_is_left_alone(self, recipe: ModuleType, tmp_path: Path) -> None:
         """The recipe's seed is its own: the caller's random numbers go on as if nothing had happened."""
@@ -171,7 +171,7 @@ class TestTheDataCard:
         row = f"| {file} | {images.dtype} {images.shape} | {labels.dtype} {labels.shape} | {each} | {size} |"
         assert row in card.splitlines()
 
-    def test_licence_and_card_name_the_authors_of_the_images(self) -> None:
+    def test_license_and_card_name_the_authors_of_the_images(self) -> None:
         """Attribution travels with the bytes: authors, year and DOI in both texts."""
         for name in ("README.md", "LICENSE"):
             text = " ".join((FOLDER / name).read_text(encoding="utf-8").split())

@@ -1,4 +1,4 @@
-"""Is TinyTalks what its data card promises: 350 sound pairs, fairly split, with every sum right?"""
+"""TinyTalks is what its data card says: 350 sound pairs, fairly split, with right sums."""
 
 from __future__ import annotations
 
@@ -455,10 +455,10 @@ class TestTheDataCard:
         assert example
         assert set(parse(example[1].encode("ascii"))) <= set(pairs_of("splits/train.txt"))
 
-    def test_the_licence_is_cc_by_4_and_says_whom_to_name(self) -> None:
+    def test_the_license_is_cc_by_4_and_says_whom_to_name(self) -> None:
         """Card and LICENSE agree, and LICENSE links the legal code and has the attribution to copy."""
-        licence = (FOLDER / "LICENSE").read_text(encoding="utf-8")
+        terms = (FOLDER / "LICENSE").read_text(encoding="utf-8")
 
         assert "CC BY 4.0" in self.card
-        assert "https://creativecommons.org/licenses/by/4.0/legalcode" in licence
-        assert '"TinyTalks" by the tinytorch-datasets authors, licensed under CC BY 4.0' in licence
+        assert "https://creativecommons.org/licenses/by/4.0/legalcode" in terms
+        assert '"TinyTalks" by the tinytorch-datasets authors, licensed under CC BY 4.0' in terms

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tinytorch_datasets import settings
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.dataset import Dataset, Split
+from tinytorch_datasets.errors import UsageError
 from tinytorch_datasets.settings import Settings
 from tinytorch_datasets.storage.cache_entry import CachedSplit, CacheEntry, entry_path
 from tinytorch_datasets.storage.memmap import open_map
@@ -63,6 +65,7 @@ def get(
 
     Raises:
         ValueError: `verify` is neither.
+        UsageError: An argument, or an environment variable, names no path that there can be.
         UnknownName: The manifest has no such name.
         ManifestError: The manifest is wrong.
         FetchError: No mirror gave a file; OfflineError if none could be asked.
@@ -81,7 +84,9 @@ def get(
         msg = f'verify is "auto" or "always", not {verify!r}'
         raise ValueError(msg)
     chosen = Settings.from_environment()
-    root = settings.absolute(home) if home is not None else None
+    root = settings.absolute(home, name="home") if home is not None else None
+    if mirror is not None and not isinstance(mirror, str):
+        mirror = settings.absolute(mirror, name="mirror")
     if _is_path(manifest):
         path = settings.manifest_path(manifest)  # type: ignore[arg-type]
         dataset = _open_cached(str(name), path, settings.likely_homes(path, root), verify)
@@ -91,13 +96,11 @@ def get(
 
     from tinytorch_datasets import pipeline  # everything heavy stands behind it
 
-    declared = (
-        pipeline.declared(Path(path), name) if _is_path(manifest) else manifest.declared(name)  # type: ignore[union-attr]
-    )
+    declared = pipeline.declared(Path(path), name) if _is_path(manifest) else manifest_of(manifest).declared(name)
     return pipeline.run(
         declared,
         settings.locations(declared.manifest, root, download_to=declared.download_to, shipped_in=declared.shipped_in),
-        mirror=str(mirror) if mirror is not None else chosen.mirror,
+        mirror=mirror if mirror is not None else chosen.mirror,
         offline=chosen.offline if offline is None else offline,
         verify=verify,
         progress=progress,
@@ -137,7 +140,14 @@ def list_datasets(*, manifest: ManifestLike = None) -> list[str]:
 
 def manifest_of(given: ManifestLike) -> Manifest:
     """Return the manifest itself, whichever way it was given."""
-    return load_manifest(given) if _is_path(given) else given  # type: ignore[arg-type, return-value]
+    if _is_path(given):
+        return load_manifest(given)  # type: ignore[arg-type]
+    from tinytorch_datasets.manifest.manifest import Manifest
+
+    if not isinstance(given, Manifest):
+        msg = f"manifest is a path, or what load_manifest returned, not {given!r}"
+        raise UsageError(msg)
+    return given
 
 
 def _is_path(manifest: ManifestLike) -> bool:
@@ -166,7 +176,7 @@ def _open_current(entry: CacheEntry, verify: Mode) -> Dataset | None:
     if not entry.is_current():
         return None
     try:
-        dataset = _open_entry(entry)
+        dataset = _open_entry(entry, {})
         if verify == "always":
             declared = _declared_digests(entry)
             if declared is None or not entry.matches_every_byte(dataset, declared):
@@ -193,16 +203,20 @@ def _declared_digests(entry: CacheEntry) -> dict[str, str] | None:
     return {} if hashes <= set(entry.files.values()) else None
 
 
-def _open_entry(entry: CacheEntry) -> Dataset:
-    """Open the data set that a cache entry describes: each time by maps of its own.
+def _open_entry(entry: CacheEntry, arrays: Mapping[str, Values | str]) -> Dataset:
+    """Open the data set that a cache entry describes: each time by maps of its own, or by arrays that are in memory.
 
-    What somebody writes into the arrays, past their flag, is in no other's.
+    What somebody writes into maps, past their flag, is in no other's.
     """
-    splits = {split.name: _open_split(split, entry.folder) for split in entry.splits}
+    splits = {split.name: _open_split(split, entry.folder, arrays) for split in entry.splits}
     return Dataset(entry.name, splits, classes=entry.classes, describe=partial(_describe, entry))
 
 
-def _open_split(split: CachedSplit, folder: str) -> Split:
+def _open_split(split: CachedSplit, folder: str, arrays: Mapping[str, Any]) -> Split:
+    if arrays:
+        in_memory = {name: arrays[f"{split.name}.{name}"] for name in (*split.fields, *split.texts)}
+        texts = {name: in_memory.pop(name) for name in split.texts}
+        return Split(split.name, in_memory, texts=texts, scales=split.scales)
     fields: dict[str, Values] = {}
     for name, parts in split.fields.items():
         first: np.ndarray = open_map(folder, parts[0])

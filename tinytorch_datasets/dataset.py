@@ -33,7 +33,7 @@ class Split(Sequence[tuple[Any, ...]]):
     Args:
         name: The split's name.
         fields: An array, or `StringArray`, for each field; all of the same length.
-        texts: UTF-8 bytes for each field that is one text of the whole split.
+        texts: The text of each field that is one text of the whole split, or its UTF-8 bytes.
         scales: The top of the range of fields that floats divide by.
     """
 
@@ -42,7 +42,7 @@ class Split(Sequence[tuple[Any, ...]]):
         name: str,
         fields: Mapping[str, Values],
         *,
-        texts: Mapping[str, np.ndarray] | None = None,
+        texts: Mapping[str, np.ndarray | str] | None = None,
         scales: Mapping[str, float] | None = None,
     ) -> None:
         self._name = name

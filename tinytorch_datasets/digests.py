@@ -8,7 +8,10 @@ C order, little end first. Of text, each string is its length in UTF-8 bytes, as
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -75,7 +78,7 @@ def digest(path: str | Path, *, add: Callable[[int], None] | None = None, md5_to
     """
     sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
     buffer = memoryview(bytearray(CHUNK_BYTES))
-    with open(path, "rb", buffering=0) as stream:
+    with open(path, "rb", buffering=0, opener=open_file) as stream:
         while count := stream.readinto(buffer):
             check_cancelled()
             sha256.update(buffer[:count])
@@ -85,6 +88,15 @@ def digest(path: str | Path, *, add: Callable[[int], None] | None = None, md5_to
             if add is not None:
                 add(count)
     return Digest(size, sha256.hexdigest(), md5.hexdigest() if md5_too else None)
+
+
+def open_file(path: str, flags: int) -> int:
+    """Open a file, and nothing else: a pipe that somebody planted would be waited for."""
+    fd = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise IsADirectoryError(errno.EISDIR, "it is no regular file", path)
+    return fd
 
 
 def digest_or_error(

@@ -21,6 +21,8 @@ DatasetError                    every error of this package; says what, where an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ CONVERT_IT = "Have whoever made it save its arrays as NPZ, and declare that file
 
 
 NAMES_SHOWN = 20
+PROBLEMS_SHOWN = 20
 
 
 class DatasetError(Exception):
@@ -97,16 +100,22 @@ class Problem(NamedTuple):
 
 
 class ManifestError(DatasetError, ValueError):
-    """The manifest cannot be used. `problems` lists all that is wrong with it, in the order of their lines."""
+    """The manifest cannot be used. `problems` lists all that is wrong with it, in the order of their lines.
+
+    The error's text has the first twenty of them, and their number.
+    """
 
     problems: tuple[Problem, ...]
     path: Path
 
     def __init__(self, path: Path, problems: Sequence[Problem]) -> None:
-        told = [f"{path.name}:{p.line}: {p.key + ': ' if p.key else ''}{p.what}" for p in problems]
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        told.append(f"{count} in {path}. Nothing was downloaded.")
-        super().__init__("\n".join(told), path=path, problems=tuple(problems))
+        lines = [f"{path.name}:{p.line}: {p.key + ': ' if p.key else ''}{p.what}" for p in problems[:PROBLEMS_SHOWN]]
+        if len(problems) > PROBLEMS_SHOWN:
+            more = len(problems) - PROBLEMS_SHOWN
+            lines.append(f"... and {more:,} more, which `audit --json` has")
+        count = "1 problem" if len(problems) == 1 else f"{len(problems):,} problems"
+        lines.append(f"{count} in {path}. Nothing was downloaded.")
+        super().__init__("\n".join(lines), path=path, problems=tuple(problems))
 
     def __reduce__(self) -> tuple[Callable[..., DatasetError], tuple[Any, ...]]:
         return ManifestError, (self.path, self.problems)
@@ -136,7 +145,7 @@ class UnknownName(DatasetError, LookupError):
 
 
 def _listed(known: Sequence[str]) -> str:
-    """All names, or, of thousands, enough to see what they are like."""
+    """Return all names, or, of thousands, enough to see what they are like."""
     if len(known) <= NAMES_SHOWN:
         return f"There are: {', '.join(known)}." if known else "There are none."
     return f"There are: {', '.join(known[:NAMES_SHOWN])}, and {len(known) - NAMES_SHOWN:,} more."
@@ -252,10 +261,25 @@ class ContentError(DecodeError):
 # compared at all, because those in a file may be of any length.
 NEAR = 0.6
 MOST_GUESSED_CHARACTERS = 64
+# So many names are compared for all guesses together while one manifest is checked: each of thousands of wrong names
+# could be any of thousands of others.
+MOST_COMPARED = 20_000
+
+_comparisons: ContextVar[list[int] | None] = ContextVar("comparisons", default=None)
+
+
+@contextmanager
+def bounded_guesses(most: int = MOST_COMPARED) -> Iterator[None]:
+    """Bound the work of all guesses made inside: once so many names were compared, no more is guessed."""
+    token = _comparisons.set([most])
+    try:
+        yield
+    finally:
+        _comparisons.reset(token)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence that names the nearest known name, or nothing.
+    """Return the end of a sentence that names the nearest known name, or nothing.
 
     >>> did_you_mean("imgaes", ["images", "labels"]), did_you_mean("imgaes", [])
     ("; did you mean 'images'?", '')
@@ -265,13 +289,19 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that `name` was most likely meant to be, or None if nothing is near.
+    """Return the known name that `name` was most likely meant to be, or None if nothing is near.
 
     >>> nearest("cifar-10", ["mnist", "cifar10"])
     'cifar10'
     """
     if len(name) > MOST_GUESSED_CHARACTERS:
         return None
+    left = _comparisons.get()
+    if left is not None:
+        known = tuple(known)
+        left[0] -= len(known)
+        if left[0] < 0:
+            return None
     word = _fold(name)
     folded = {candidate: k for k in known if _may_be_near(word, candidate := _fold(k))}
     if not folded:
@@ -283,7 +313,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def _may_be_near(word: str, candidate: str) -> bool:
-    """Whether so many letters of one are in the other that difflib need be asked; a manifest may have thousands.
+    """Check whether so many letters of one are in the other that difflib need be asked; a manifest may have thousands.
 
     Its ratio is twice the letters that match over those of both, and only letters that both have can match.
     """

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import closing
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tinytorch_datasets import formats, settings
-from tinytorch_datasets.digests import digest
+from tinytorch_datasets.digests import digest, digest_of
 from tinytorch_datasets.errors import ChangedFile, DecodeError, MissingFile, StorageError
 from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy, fetch, leftovers
 from tinytorch_datasets.manifest import compiled
@@ -25,7 +26,8 @@ from tinytorch_datasets.storage import files as disk
 from tinytorch_datasets.storage import lock
 from tinytorch_datasets.storage.array_folder import ArrayFolder
 from tinytorch_datasets.storage.cache_entry import CachedSplit, CacheEntry
-from tinytorch_datasets.storage.memmap import StatSignature
+from tinytorch_datasets.storage.memmap import NOWHERE, StatSignature
+from tinytorch_datasets.storage.string_array import Values
 from tinytorch_datasets.verify import arrays as value_checks
 from tinytorch_datasets.verify.files import StatCache, check, check_unchanged
 
@@ -39,6 +41,11 @@ if TYPE_CHECKING:
 TRIES = 3
 # What is decoded was verified: its bytes are the declared ones, whatever they turn out to hold.
 CORRECT_THE_ENTRY = "The file has its declared hash, so correct the entry"
+
+
+Arrays = Mapping[str, Values | str]
+
+log = logging.getLogger("tinytorch_datasets.get")
 
 
 def read_manifest(path: Path, text: str | None = None) -> Manifest:
@@ -68,13 +75,55 @@ def run(
     verify: Mode,
     progress: Progress | None,
     retry: RetryPolicy | None = None,
-    open_entry: Callable[[CacheEntry], Dataset],
+    open_entry: Callable[[CacheEntry, Arrays], Dataset],
 ) -> Dataset:
     """Run every stage for one data set, and keep the cache entry that lets the next `get` skip them.
 
-    `open_entry` opens what a cache entry says.
+    `open_entry` opens what a cache entry says, or takes the arrays that it is given. What ships is decoded into memory
+    where no folder can be written.
     """
     plan = locate(declared.plan, locations)
+    try:
+        return _run_on_disk(
+            declared,
+            plan,
+            locations,
+            mirror=mirror,
+            offline=offline,
+            verify=verify,
+            progress=progress,
+            retry=retry,
+            open_entry=open_entry,
+        )
+    except StorageError as error:
+        if plan.status != "shipped" or not _is_unwritable(error, plan):
+            raise
+        log.info("%s: decoded into memory, for %s", plan.name, error.what)
+    stat_cache = StatCache()
+    arrays = _in_memory(plan, stat_cache, mode=verify)
+    return open_entry(make_cache_entry(declared, plan, None, stat_cache.signatures(plan)), arrays)
+
+
+def _is_unwritable(error: StorageError, plan: Plan) -> bool:
+    """Check whether an error is that no folder takes decoded arrays; not that a file of the plan cannot be read."""
+    if error.path.is_relative_to(plan.root):
+        return False
+    # A home folder of /dev/null is how some systems say that a user has none.
+    return error.errno in disk.UNWRITABLE or error.path.is_relative_to(os.devnull)
+
+
+def _run_on_disk(
+    declared: Declared,
+    plan: Plan,
+    locations: Locations,
+    *,
+    mirror: str | None,
+    offline: bool,
+    verify: Mode,
+    progress: Progress | None,
+    retry: RetryPolicy | None,
+    open_entry: Callable[[CacheEntry, Arrays], Dataset],
+) -> Dataset:
     entry_file = cache_entries.entry_path(locations.cache, declared.manifest, plan.name)
     stat_cache = StatCache(CacheEntry.read(entry_file))
     if plan.status == "remote":
@@ -97,7 +146,7 @@ def run(
             folder = verified_arrays(plan, locations, mode=verify, stat_cache=stat_cache)
             check_unchanged(plan, stat_cache)  # whose signatures the cache entry has
             entry = make_cache_entry(declared, plan, folder, stat_cache.signatures(plan))
-            dataset = open_entry(entry)
+            dataset = open_entry(entry, {})
         except MissingFile:
             raise
         except ChangedFile:
@@ -134,8 +183,7 @@ def verified_arrays(
 ) -> ArrayFolder:
     """Verify a plan's files and return its decoded arrays, decoded now unless they are there as they were written."""
     stat_cache = stat_cache or StatCache()
-    for file in plan.files:
-        check(plan, file, mode=mode, stat_cache=stat_cache)
+    _check_files(plan, mode=mode, stat_cache=stat_cache)
     for folder in array_folders(plan, locations):
         if folder.matches(mode):
             return folder
@@ -149,6 +197,30 @@ def verified_arrays(
                 array_store.write(target, made, check=partial(check_digests, plan))
             folder = ArrayFolder(plan, target)
     return folder
+
+
+def value_digests(plan: Plan, locations: Locations) -> dict[str, str]:
+    """Return the digest of each column's values, taken now, by column; decoded, unless the arrays are cached."""
+    try:
+        folder = verified_arrays(plan, locations)
+        return {str(column): digest_of(folder.values(column)) for column in plan.columns}
+    except StorageError as error:
+        if plan.status != "shipped" or not _is_unwritable(error, plan):
+            raise
+    arrays = _in_memory(plan, StatCache(), mode="auto")
+    return {column: digest_of(values) for column, values in arrays.items()}
+
+
+def _in_memory(plan: Plan, stat_cache: StatCache, *, mode: Mode) -> Arrays:
+    _check_files(plan, mode=mode, stat_cache=stat_cache)
+    arrays = array_store.collect(_of_unchanged_files(plan, stat_cache))
+    check_digests(plan, {str(column): digest_of(arrays[str(column)]) for column in plan.columns if column.sha256})
+    return arrays
+
+
+def _check_files(plan: Plan, *, mode: Mode, stat_cache: StatCache) -> None:
+    for file in plan.files:
+        check(plan, file, mode=mode, stat_cache=stat_cache)
 
 
 def _of_unchanged_files(plan: Plan, stat_cache: StatCache) -> Generator[Block, None, None]:
@@ -201,16 +273,18 @@ def _correct(plan: Plan) -> str:
 
 
 def make_cache_entry(
-    declared: Declared, plan: Plan, folder: ArrayFolder, signatures: Mapping[str, StatSignature]
+    declared: Declared, plan: Plan, folder: ArrayFolder | None, signatures: Mapping[str, StatSignature]
 ) -> CacheEntry:
     """Make the cache entry of a data set from its plan, its decoded arrays, and the signatures of its files by path.
+
+    Without a folder, as of arrays that are in memory, it can be kept by nobody.
 
     Raises:
         FileNotFoundError: An array is gone, or not whole.
     """
     splits = []
     for split in plan.splits:
-        parts = {field: folder.parts(column) for field, column in split.columns.items()}
+        parts = {f: folder.parts(column) if folder else [NOWHERE] for f, column in split.columns.items()}
         columns = split.columns
         splits.append(
             CachedSplit(
@@ -224,18 +298,18 @@ def make_cache_entry(
     return CacheEntry(
         name=plan.name,
         manifest=str(declared.manifest),
-        folder=str(folder.path),
+        folder=str(folder.path) if folder else "",
         splits=tuple(splits),
         classes=plan.classes,
         manifest_sha256=declared.sha256,
         files=files,
-        digests=folder.digests,
+        digests=folder.digests if folder else {},
         entry=declared.entry,
         signatures={
             # The manifest's signature is of before it was read: a change since then is a change.
             str(declared.manifest): declared.stamp,
             **signatures,
-            **folder.signatures,
+            **(folder.signatures if folder else {}),
         },
     )
 
@@ -271,19 +345,19 @@ def removable(plan: Plan, locations: Locations, *, downloads: bool = True, spari
     if link := disk.find_link(entries):
         raise disk.symlink_error(link)
     paths = array_store.folders_of(locations.cache, plan.name)
-    paths += [path for path in entries.glob(f"{plan.name}-*.json") if path.stem.rpartition("-")[0] == plan.name]
+    paths += [entries / own for own in disk.names_in(entries) if own.rpartition("-")[0] == plan.name]
     kept: list[Path] = []
     if downloads and plan.status == "remote":
         spared = {path.resolve() for path in sparing}
         for file in plan.files:
             target = plan.root / file.name
-            if link := next((p for p in (*target.parents,) if p.is_relative_to(plan.root) and p.is_symlink()), None):
-                raise disk.symlink_error(link)
+            disk.check_no_link(target.parent, below=plan.root.parent)  # as in fetching
             if target.resolve() in spared:
                 continue
             if os.path.lexists(target):
                 (paths if _is_download(target, file) else kept).append(target)
-            paths += leftovers(target)
+            with disk.writing(target):
+                paths += leftovers(target)
     return Removable(paths, kept)
 
 

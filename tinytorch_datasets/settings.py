@@ -1,11 +1,12 @@
 """Environment variables, and the folders they choose.
 
-What every `get` asks is answered with a str: pathlib takes as long to import as all that this package needs to hand
-over a data set a second time. What only the first one asks is answered with a Path.
+What every `get` asks is answered with a str: pathlib takes as long to import as all that this package needs to return
+a data set a second time. What only the first one asks is answered with a Path.
 """
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import sys
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from tinytorch_datasets.errors import StorageError
+from tinytorch_datasets.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +32,7 @@ DOWNLOAD_TO = "milestones/datasets"
 
 
 class Settings(NamedTuple):
-    """What the environment says, read afresh at every call so that a test or a notebook may change it."""
+    """The environment variables, read at every call so that a test or a notebook may change them."""
 
     homes: tuple[str, ...]
     manifest: str | None
@@ -44,33 +45,51 @@ class Settings(NamedTuple):
         homes = environment.get(HOME, "").split(os.pathsep)
         manifest = environment.get(MANIFEST, "")
         return cls(
-            homes=tuple(absolute(home) for home in homes if home),
-            manifest=absolute(manifest) if manifest else None,
+            homes=tuple(absolute(home, name=HOME) for home in homes if home),
+            manifest=absolute(manifest, name=MANIFEST) if manifest else None,
             mirror=environment.get(MIRROR) or None,
             offline=environment.get(OFFLINE, "").strip().lower() not in ("", "0", "false", "no", "off"),
         )
 
 
-def absolute(path: str | os.PathLike[str]) -> str:
-    """A path that a person gave, spelled out from the root."""
-    told = os.fspath(path)
-    if os.path.isabs(told) and os.path.normpath(told) == told:
-        return told
+def absolute(path: str | os.PathLike[str], *, name: str = "the path") -> str:
+    """Spell out, from the root, a path that a person gave. Errors call it by `name`.
+
+    Raises:
+        UsageError: It is no path, has a NUL in it, or begins with the home folder of nobody who is known.
+    """
+    try:
+        text = os.fsdecode(path)
+    except TypeError:
+        msg = f"{name} is a path, not {path!r}"
+        raise UsageError(msg) from None
+    if "\0" in text:
+        msg = f"{name} has a NUL character in it: {text!r}"
+        raise UsageError(msg)
+    if os.path.isabs(text) and os.path.normpath(text) == text:
+        return text
     from pathlib import Path
 
-    return str(Path(told).expanduser().absolute())
+    try:
+        return str(Path(text).expanduser().absolute())
+    except RuntimeError:
+        msg = f"{name} is {text}, and nobody knows a home folder for {text.split(os.sep)[0]}"
+        raise UsageError(msg, hint="Write the path from the root on.") from None
+    except OSError as error:
+        what = f"{name} is {text}, and the current folder is gone"
+        raise StorageError(what, hint="Go to a folder that is there.", path=Path(text), errno=error.errno) from error
 
 
 def packaged_manifest() -> str:
-    """The manifest that came with this package: inside it in a wheel, beside it in a clone."""
+    """Return the manifest that came with this package: inside it in a wheel, beside it in a clone."""
     inside = os.path.join(_PACKAGE, _MANIFEST_NAME)
     return inside if os.path.exists(inside) else os.path.join(os.path.dirname(_PACKAGE), _MANIFEST_NAME)
 
 
 def manifest_path(given: str | os.PathLike[str] | None) -> str:
-    """The manifest to use: the one given, else the environment's, else the packaged one."""
+    """Return the manifest to use: the one given, else the environment's, else the packaged one."""
     if given is not None:
-        return absolute(given)
+        return absolute(given, name="manifest")
     return Settings.from_environment().manifest or packaged_manifest()
 
 
@@ -85,43 +104,54 @@ class Locations(NamedTuple):
     homes: tuple[Path, ...]
 
     def files(self, folder: str, *, shipped: bool, names: tuple[str, ...]) -> Path:
-        """The folder that holds a data set's files, or will: the first home that has them all, else `home`."""
+        """Return the folder that holds a data set's files, or will: the first home that has them all, else `home`.
+
+        Where no home can be written to, it is in the first one.
+        """
         if shipped:
             return self.shipped / folder
         for home in self.homes:
-            if len(self.homes) > 1 and all((home / folder / name).is_file() for name in names):
+            # Not by pathlib, which does not take a folder that may not be looked into for one without the file.
+            if len(self.homes) > 1 and all(os.path.isfile(home / folder / name) for name in names):
                 return home / folder
-        return self.home / folder
+        try:
+            return self.home / folder
+        except StorageError:
+            return self.homes[0] / folder
 
     @property
     def home(self) -> Path:
         """The folder that takes downloads and decoded arrays.
 
         Raises:
-            StorageError: None of several can be written to.
+            StorageError: None of several can be written to, or this user has no home folder to put one into.
         """
         if len(self.homes) == 1:
+            if not self.homes[0].is_absolute():
+                what = f"{self.homes[0]} cannot be written: nobody knows a home folder for this user"
+                raise StorageError(what, hint=f"Set {HOME} to a folder.", path=self.homes[0], errno=errno.ENOENT)
             return self.homes[0]
         for home in self.homes:
-            if _writable(home):
+            if _writable(str(home)):
                 return home
         listed = ", ".join(map(str, self.homes))
         what = f"none of the folders in {HOME} can be written to: {listed}"
-        raise StorageError(what, hint="Add one of your own at the end of the list.", path=self.homes[0])
+        hint = "Add one of your own at the end of the list."
+        raise StorageError(what, hint=hint, path=self.homes[0], errno=errno.EACCES)
 
     @property
     def cache(self) -> Path:
-        """The folder that takes decoded arrays, stamps, receipts and locks."""
+        """The folder that takes decoded arrays, cache entries and locks."""
         return self.home / ".cache"
 
     @property
     def caches(self) -> tuple[Path, ...]:
         """Every folder that may have decoded arrays, in the order to look."""
-        return tuple(home / ".cache" for home in self.homes)
+        return tuple(home / ".cache" for home in self.homes if home.is_absolute())
 
 
 def locations(manifest: Path, home: str | None = None, *, download_to: str, shipped_in: str) -> Locations:
-    """The folders of the manifest at that path, which declares the two given folders; `home` overrules it."""
+    """Return the folders of the manifest at that path, which declares the two given folders; `home` overrules it."""
     from pathlib import Path
 
     homes = _homes(str(manifest), home, lambda: download_to, _user_cache)
@@ -129,9 +159,9 @@ def locations(manifest: Path, home: str | None = None, *, download_to: str, ship
 
 
 def likely_homes(manifest: str, home: str | None = None) -> tuple[str, ...]:
-    """Where the manifest's downloads most likely are, found without reading it as YAML.
+    """Guess where the manifest's downloads are, without reading it as YAML.
 
-    A wrong guess costs time and nothing else: the receipts there do not fit, or there are none.
+    A wrong guess costs time and nothing else: the cache entries there do not fit, or there are none.
     """
     return _homes(manifest, home, lambda: _hinted(manifest), _likely_cache)
 
@@ -159,35 +189,39 @@ def _hinted(manifest: str) -> str:
 
 
 def _user_cache() -> str:
+    """Return the user's cache folder, which begins with ``~`` where no home folder of that user is known."""
     # An installed package lies in site-packages, where downloads do not belong. This is the folder that
     # pooch.os_cache gives; asked for directly, because importing pooch takes longer than a cached `get`.
     import platformdirs
 
-    return platformdirs.user_cache_dir(_NAME)
+    try:
+        return platformdirs.user_cache_dir(_NAME)
+    except RuntimeError:  # what some of its versions raise for a user whom nobody knows
+        return os.path.join("~", ".cache", _NAME)
 
 
 def _likely_cache() -> str:
-    """The same folder, mostly: importing platformdirs takes as long as all else that a cached `get` does."""
+    """Return the same folder, mostly: importing platformdirs takes as long as all else that a cached `get` does."""
     if sys.platform != "linux":
         return _user_cache()
     return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), _NAME)
 
 
-def _writable(folder: Path) -> bool:
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    if not folder.is_dir():
+def _writable(folder: str) -> bool:
+    while not os.path.exists(folder) and folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+    if not os.path.isdir(folder):
         return False
     # Windows' own answer is of one attribute alone, and knows nothing of who may write.
     return _takes_a_file(folder) if os.name == "nt" else os.access(folder, os.W_OK | os.X_OK)
 
 
-def _takes_a_file(folder: Path) -> bool:
+def _takes_a_file(folder: str) -> bool:
     # Not by tempfile, which on Windows tries thousands of names in a folder that takes none.
-    probe = folder / f".{_NAME}-{os.getpid()}-{time.monotonic_ns()}"
+    probe = os.path.join(folder, f".{_NAME}-{os.getpid()}-{time.monotonic_ns()}")
     try:
-        probe.touch(exist_ok=False)
-        probe.unlink()
+        os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        os.unlink(probe)
     except OSError:
         return False
     return True

@@ -1,6 +1,6 @@
 # What is measured pays for its imports, and pathlib is one.
 # ruff: noqa: PTH123
-"""What did it take, as the process itself sees it?
+"""What a run took, as the process itself measures it.
 
 A contestant is a script of tasks. The harness runs one task in a fresh process; when the task returns, the clocks are
 read first, then what the kernel knows of the process's memory, while what the task returned is still in hand.
@@ -13,7 +13,7 @@ import time
 
 MEASURED = {"VmHWM": "peak_kib", "Anonymous": "private_kib"}
 
-_told = {}
+_noted = {}
 
 
 def where():
@@ -34,14 +34,14 @@ def facts():
         return json.load(file)
 
 
-def tell(**facts):
+def note(**facts):
     """Add to the report."""
-    _told.update(facts)
+    _noted.update(facts)
 
 
 def touch(arrays):
     """Read every byte of all arrays; the largest value stands for having done so."""
-    tell(touched=[int(array.max()) for array in arrays])
+    note(touched=[int(array.max()) for array in arrays])
 
 
 def digests(arrays):
@@ -56,7 +56,7 @@ def digests(arrays):
         digest = hashlib.sha256(f"{array.dtype.str} {array.shape}\n".encode())
         digest.update(array.data)
         sums[name] = digest.hexdigest()
-    tell(digests=sums)
+    note(digests=sums)
 
 
 def bag(batches):
@@ -69,7 +69,7 @@ def bag(batches):
             digest = hashlib.sha256(image.tobytes() + int(label).to_bytes(8, "little")).digest()
             total = (total + int.from_bytes(digest[:8], "little")) % 2**64
             count += 1
-    tell(bag=[count, total])
+    note(bag=[count, total])
 
 
 def paced(name, passes, once):
@@ -79,7 +79,7 @@ def paced(name, passes, once):
         begun = time.perf_counter()
         once()
         took.append(time.perf_counter() - begun)
-    tell(**{name: took})
+    note(**{name: took})
 
 
 def main(tasks):
@@ -93,7 +93,7 @@ def main(tasks):
 
     # Of processes that the task started and waited for; its own are in `cpu`.
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    report = {"done": done, "cpu_s": cpu + children.ru_utime + children.ru_stime, **memory, **_told}
+    report = {"done": done, "cpu_s": cpu + children.ru_utime + children.ru_stime, **memory, **_noted}
     report["modules"] = len(sys.modules)
     sys.stdout.write("\n" + json.dumps(report) + "\n")
     sys.stdout.flush()

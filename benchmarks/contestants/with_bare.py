@@ -4,7 +4,7 @@
 # ///
 # What is measured pays for its imports, and pathlib is one.
 # ruff: noqa: PTH118, PTH119, PTH123
-"""What does it take by hand, with NumPy and the standard library, and no check at all?"""
+"""The tasks by hand, with NumPy and the standard library, and no check at all."""
 
 import os
 
@@ -46,7 +46,7 @@ def first_batch(dataset):
     """The maps, and the first 128 samples."""
     arrays = opened(dataset)
     images, labels = arrays["train.images"][:128], arrays["train.labels"][:128]
-    probe.tell(batch=[len(images), int(images.sum()), int(labels.sum())])
+    probe.note(batch=[len(images), int(images.sum()), int(labels.sum())])
     return arrays, images, labels
 
 

@@ -4,7 +4,7 @@
 # ///
 # What is measured pays for its imports, and pathlib is one.
 # ruff: noqa: PTH118, PTH119
-"""What does it take with Hugging Face `datasets`, used as well as it can be?
+"""The tasks with Hugging Face `datasets`, used as well as it can be.
 
 A builder of our own, as its documentation has it: the download manager brings the files, Arrow tables of rows of
 fixed length are written once and memory-mapped ever after, and NumPy arrays are made of Arrow's without a copy.
@@ -64,7 +64,7 @@ def first_batch(dataset):
     """The data set, and its first 128 samples."""
     data = opened(dataset)
     images, labels = _numbers(data["train"][:128], dataset)
-    probe.tell(batch=[len(images), int(images.sum()), int(labels.sum())])
+    probe.note(batch=[len(images), int(images.sum()), int(labels.sum())])
     return data, images, labels
 
 

@@ -3,7 +3,7 @@
 # dependencies = ["keras", "jax", "numpy"]
 # ///
 # What is measured pays for its imports, and pathlib is one.
-"""What does it take with `keras.datasets`?
+"""The tasks with `keras.datasets`.
 
 Keras' own code, all of it, on JAX, the lightest of its backends (the one for NumPy imports JAX, too). Only the address
 and the hash are exchanged, for those of the loopback server; MNIST comes as the one `mnist.npz` that Keras fetches.
@@ -42,7 +42,7 @@ def first_batch(dataset):
     """The arrays, and the first 128 samples."""
     arrays = opened(dataset)
     images, labels = arrays["train.images"][:128], arrays["train.labels"][:128]
-    probe.tell(batch=[len(images), int(images.sum()), int(labels.sum())])
+    probe.note(batch=[len(images), int(images.sum()), int(labels.sum())])
     return arrays, images, labels
 
 

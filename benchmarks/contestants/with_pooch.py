@@ -4,7 +4,7 @@
 # ///
 # What is measured pays for its imports, and pathlib is one.
 # ruff: noqa: PTH110, PTH118, PTH119, PTH120
-"""What does it take with Pooch, and NumPy by hand, both used as well as they can be?
+"""The tasks with Pooch, and NumPy by hand, both used as well as they can be.
 
 Pooch brings the files and hashes them at every start. A processor decodes them once and keeps `.npy` files beside
 them, so that a warm start inflates nothing; its `Untar` is not used, which inflates the archive at every start.
@@ -53,7 +53,7 @@ def first_batch(dataset):
     """The maps, and the first 128 samples."""
     arrays = opened(dataset)
     images, labels = arrays["train.images"][:128], arrays["train.labels"][:128]
-    probe.tell(batch=[len(images), int(images.sum()), int(labels.sum())])
+    probe.note(batch=[len(images), int(images.sum()), int(labels.sum())])
     return arrays, images, labels
 
 

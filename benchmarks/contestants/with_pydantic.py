@@ -4,7 +4,7 @@
 # ///
 # What is measured pays for its imports, and pathlib is one.
 # ruff: noqa: PTH123
-"""What does a manifest take with PyYAML's C loader and Pydantic, by hand, with this package's own models?"""
+"""A manifest by PyYAML's C loader and Pydantic, by hand, with this package's models."""
 
 import os
 
@@ -19,7 +19,7 @@ def validated():
 
     with open(os.environ["TINYTORCH_DATASETS_MANIFEST"], "rb") as file:
         declared = Declarations.model_validate(yaml.load(file, Loader=yaml.CSafeLoader))
-    probe.tell(entries=len(declared.datasets))
+    probe.note(entries=len(declared.datasets))
     return declared
 
 

@@ -3,7 +3,7 @@
 # dependencies = ["tinytorch-datasets"]
 # ///
 # What is measured pays for its imports, and pathlib is one.
-"""What does it take with this package, every promise kept?
+"""The tasks with this package, every check on.
 
 The harness sets TINYTORCH_DATASETS_MANIFEST and TINYTORCH_DATASETS_HOME, as a person may.
 """
@@ -29,7 +29,7 @@ def first_batch(dataset):
     """The data set, and its first 128 samples."""
     data = opened(dataset)
     images, labels = next(iter(data.train.batches(128)))
-    probe.tell(batch=[len(images), int(images.sum()), int(labels.sum())])
+    probe.note(batch=[len(images), int(images.sum()), int(labels.sum())])
     return data, images, labels
 
 
@@ -89,15 +89,15 @@ def validated():
     """The whole manifest, read and checked."""
     from tinytorch_datasets import load_manifest
 
-    book = load_manifest()
-    probe.tell(entries=len(book.datasets))
-    return book
+    manifest = load_manifest()
+    probe.note(entries=len(manifest.datasets))
+    return manifest
 
 
 def entry(dataset):
     """One entry of the manifest, by way of its data set."""
     data = opened(dataset)
-    probe.tell(title=data.entry.title)
+    probe.note(title=data.entry.title)
     return data
 
 

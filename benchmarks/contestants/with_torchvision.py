@@ -4,7 +4,7 @@
 # ///
 # What is measured pays for its imports, and pathlib is one.
 # ruff: noqa: PTH119
-"""What does it take with `torchvision.datasets`?
+"""The tasks with `torchvision.datasets`.
 
 torchvision's own code, all of it. Only addresses and MD5 sums are exchanged, for those of the loopback server.
 """
@@ -48,7 +48,7 @@ def first_batch(dataset):
     """Both splits, and the first 128 samples."""
     data = opened(dataset)
     images, labels = (values[:128] for values in _numbers(data["train"]))
-    probe.tell(batch=[len(images), int(images.sum()), int(labels.sum())])
+    probe.note(batch=[len(images), int(images.sum()), int(labels.sum())])
     return data, images, labels
 
 

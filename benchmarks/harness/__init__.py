@@ -1,4 +1,4 @@
-"""How is a contest run that anybody can repeat?
+"""The harness: a contest that anybody can repeat.
 
 lines           what is measured, and against what
 entrants        who takes part

@@ -1,4 +1,4 @@
-"""What does it look like? Needs matplotlib, from the `bench` extra."""
+"""The chart of the results. Needs matplotlib, from the `bench` extra."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.report import Results, duration
 
 OURS, HAND, OTHER = "#b3460b", "#444444", "#9fb4c7"
 KINDS = {"warm": "on disk already", "cold": "fetched from a loopback server"}
-COLOURS = 64  # so few that the file stays small, enough for smooth letters
+COLORS = 64  # so few that the file stays small, enough for smooth letters
 
 
 def draw(results: Results, target: Path) -> None:
@@ -39,14 +39,14 @@ def draw(results: Results, target: Path) -> None:
         figure.savefig(drawn, dpi=110)
         plt.close(figure)
     # Pillow comes with matplotlib.
-    Image.open(drawn).convert("RGB").quantize(COLOURS).save(target, optimize=True)
+    Image.open(drawn).convert("RGB").quantize(COLORS).save(target, optimize=True)
 
 
 def _bars(axis: Any, cells: dict[str, Any]) -> None:
     ordered = sorted(cells.items(), key=lambda item: item[1]["least_s"], reverse=True)
-    colours = [{"ours": OURS, "reference": HAND}.get(role, OTHER) for role, _ in ordered]
+    colors = [{"ours": OURS, "reference": HAND}.get(role, OTHER) for role, _ in ordered]
     took = [cell["least_s"] for _, cell in ordered]
-    bars = axis.barh([ENTRANTS[cell["entrant"]].title for _, cell in ordered], took, color=colours, height=0.7)
+    bars = axis.barh([ENTRANTS[cell["entrant"]].title for _, cell in ordered], took, color=colors, height=0.7)
     axis.bar_label(bars, [duration(each) for each in took], padding=3)
     axis.set_xlim(0, 1.16 * max(took))
     axis.xaxis.set_visible(False)

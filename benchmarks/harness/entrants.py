@@ -1,4 +1,4 @@
-"""Who takes part?"""
+"""The contestants, and how they are called."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where does each contestant live?
+"""Virtual environments, one for each contestant.
 
 In a virtual environment of its own with nothing in it but what its script asks for, made once and kept. This package
 is installed anew at every run, as the wheel that anyone would get, so that what runs is what is in the checkout.

@@ -1,4 +1,4 @@
-"""What is measured, and against what?
+"""The lines: what is measured, and against what.
 
 A line is one row of the table: cells that do the same work, one of them the reference. A cell is a contestant, a task
 of its script, and what the task is to be done on. Everything is measured in fresh processes; `measure` says what of

@@ -1,4 +1,4 @@
-"""What runs it, and how is it brought to the same state before each run?"""
+"""The machine: what it is, and how it is brought to the same state before each run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""On which bytes is everything measured?
+"""The files that everything is measured on.
 
 The four MNIST files and a full-size `cifar-10-python.tar.gz`. Real ones (and a stand-in for CIFAR-10 that starts with
 real images) come from the folder that TINYTORCH_DATASETS_REALDATA names; without it both are generated, in the very
@@ -69,16 +69,16 @@ def make(folder: Path, *, quick: bool = False, realdata: Path | None = None) -> 
     (served / "mnist").mkdir(parents=True, exist_ok=True)
     (served / "cifar-10").mkdir(exist_ok=True)
     if not label.exists():
-        said = {
+        origins = {
             "mnist": _mnist(served / "mnist", quick, realdata),
             "cifar10": _cifar10(served / ARCHIVE, quick, realdata),
         }
         _npz(served)
         _facts(served, folder / "facts.json")
-        label.write_text(json.dumps(said))
-    said = json.loads(label.read_text())
+        label.write_text(json.dumps(origins))
+    origins = json.loads(label.read_text())
     facts = json.loads((folder / "facts.json").read_text())
-    return Materials(served, said["mnist"], said["cifar10"], {k: tuple(v) for k, v in facts["samples"].items()})
+    return Materials(served, origins["mnist"], origins["cifar10"], {k: tuple(v) for k, v in facts["samples"].items()})
 
 
 def write_manifests(made: Materials, url: str, *, many: int = MANY) -> None:
@@ -242,7 +242,7 @@ def _entry_cifar10(facts: dict, url: str) -> str:
     name, sums = ARCHIVE.rpartition("/")[2], facts["sums"]["cifar10"]
     return f"""\
   cifar10:
-    title: CIFAR-10, small colour photographs in ten classes
+    title: CIFAR-10, small color photographs in ten classes
     status: remote
     format: cifar-python
     license: not stated by the authors

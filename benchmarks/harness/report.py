@@ -1,4 +1,4 @@
-"""What do the docs show of the results?
+"""The results as tables, for the docs.
 
 Markdown tables made from the JSON file and nothing else, so that they can be checked.
 """

@@ -1,4 +1,4 @@
-"""What came out: medians, ratios within a round, one JSON file?"""
+"""Results: medians, ratios within a round, and the JSON file of them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def summary(line: Line, rounds: Rounds) -> dict[str, Any]:
     for cell in rounds[0]:
         reports = [each[cell] for each in rounds if cell in each]
         took = sorted(value(report, line.measure) for report in reports)
-        said: dict[str, Any] = {
+        summed: dict[str, Any] = {
             "entrant": cell.entrant,
             "task": cell.task,
             "took_s": _short(median(took)),
@@ -49,12 +49,12 @@ def summary(line: Line, rounds: Rounds) -> dict[str, Any]:
             "disk_mib": _mib(reports, "disk", 1),
         }
         if "peak_kib" in reports[0]:
-            said["peak_mib"] = _mib(reports, "peak_kib", KIB)
-            said["private_mib"] = _mib(reports, "private_kib", KIB)
+            summed["peak_mib"] = _mib(reports, "peak_kib", KIB)
+            summed["private_mib"] = _mib(reports, "private_kib", KIB)
         if line.reference is not None and line.reference in rounds[0]:
-            said["ratio"] = _short(ratio(rounds, cell, line.reference, line.measure))
-            said["cpu_ratio"] = _short(ratio(rounds, cell, line.reference, "cpu_s"))
-        cells[_role(line, cell)] = said
+            summed["ratio"] = _short(ratio(rounds, cell, line.reference, line.measure))
+            summed["cpu_ratio"] = _short(ratio(rounds, cell, line.reference, "cpu_s"))
+        cells[_role(line, cell)] = summed
     return {"rounds": len(rounds), "cells": cells}
 
 

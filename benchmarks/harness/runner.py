@@ -1,4 +1,4 @@
-"""How are the rounds run?
+"""The runner: rounds of fresh processes, in alternation.
 
 Every measured run is a fresh process. In a round each line's cells run one after the other, and each round begins
 with another cell, so that what disturbs the machine for a while disturbs all of them alike; ratios are taken within a
@@ -26,13 +26,13 @@ from harness.materials import Materials
 
 TIMEOUT_S = 600
 TOUCHED_MIB = 3072
-SAID_LINES = 3
+STDERR_LINES = 3
 
 Report = dict[str, Any]
 
 
 class Failed(Exception):
-    """A contestant's run failed; the message is the last thing that it said."""
+    """A contestant's run failed; the message is the end of its stderr."""
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Contest:
     url: str
     scratch: Path
     envs: Path
-    say: Callable[[str], None]
+    echo: Callable[[str], None]
     absent: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     versions: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class Contest:
                 if entrant.only_if_asked:
                     self._leave_out(name, entrant.only_if_asked)
                 continue
-            self.say(f"environment of {entrant.title}")
+            self.echo(f"environment of {entrant.title}")
             try:
                 environment = environments.made(entrant, self.envs)
                 if PACKAGE in entrant.requirements and environment not in refreshed:
@@ -100,7 +100,7 @@ class Contest:
         for cell in cells:
             if cell.entrant not in self._pythons:
                 continue
-            self.say(f"{cell.on}: what {cell.entrant} hands over ({cell.task})")
+            self.echo(f"{cell.on}: what {cell.entrant} returns ({cell.task})")
             try:
                 seen[cell.entrant] = self.run(cell, "warm")[key]
             except Failed as error:
@@ -110,7 +110,7 @@ class Contest:
             raise Failed(msg)
 
     def _leave_out(self, name: str, reason: str) -> None:
-        self.say(f"{ENTRANTS[name].title} does not take part: {reason}")
+        self.echo(f"{ENTRANTS[name].title} does not take part: {reason}")
         self.absent[name] = in_short(reason)
         self._pythons.pop(name, None)
 
@@ -131,7 +131,7 @@ class Contest:
                 seen[cell] = self.run(cell, line.state)
             except Failed as error:
                 self.failed[line.name] = f"{ENTRANTS[cell.entrant].title}: {in_short(str(error))}"
-                self.say(f"{line.name} failed: {error}")
+                self.echo(f"{line.name} failed: {error}")
                 return {}
         return seen
 
@@ -159,7 +159,7 @@ class Contest:
             folder = self._empty_folder(cell)
             for dataset in [cell.on] if cell.on else DATASETS:
                 self._child(Cell(cell.entrant, "cold", dataset, cell.manifest), folder)
-            # Once more: what the first run only wrote (compiled files, receipts), this one reads.
+            # Once more: what the first run only wrote (compiled files, cache entries), this one reads.
             self._child(cell, folder)
             self._warm[key] = folder
         return self._warm[key]
@@ -180,8 +180,8 @@ class Contest:
             msg = f"it took more than {TIMEOUT_S} s"
             raise Failed(msg) from error
         if done.returncode:
-            said = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit {done.returncode}"]
-            raise Failed("\n".join(said[-SAID_LINES:]))
+            lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit {done.returncode}"]
+            raise Failed("\n".join(lines[-STDERR_LINES:]))
         report: Report = json.loads(done.stdout.splitlines()[-1])
         report["wall_s"] = report.pop("done") - begun
         return report

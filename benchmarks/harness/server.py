@@ -1,4 +1,4 @@
-"""Who hands the files out?
+"""The HTTP server that every contestant fetches from.
 
 A process of its own, so that its work is in nobody's interpreter, that lets the kernel copy files to sockets. GET,
 HEAD and single ranges of bytes; connections are kept. Run as a script, it serves a folder and prints its address.

@@ -1,4 +1,4 @@
-"""How long do the parts take that everything passes through?
+"""Micro-benchmarks of the parts that everything passes through.
 
 `pytest -m bench benchmarks/micro`; pytest-benchmark prints a table. Nothing here asserts a time.
 """
@@ -48,8 +48,8 @@ def test_get_again(benchmark: Any, served: Any, home: Path) -> None:
     benchmark(lambda: get("mnist", manifest=served.manifest("plain"), home=home))
 
 
-def test_receipt(benchmark: Any, served: Any, home: Path) -> None:
-    """Reading a receipt and opening its maps, as the first `get` of a process does."""
+def test_cache_entry(benchmark: Any, served: Any, home: Path) -> None:
+    """Reading a cache entry and opening its maps, as the first `get` of a process does."""
     from tinytorch_datasets import api, get
 
     def first() -> Any:
@@ -98,9 +98,11 @@ def test_decode(
         pytest.importorskip("isal")
     else:
         monkeypatch.setattr(compression, "isal", lambda: None)
-    book = load_manifest(served.manifest("plain"))
-    locations = settings.locations(book.path, home, download_to=book.download_to, shipped_in=book.shipped_in)
-    plan = pipeline.plan_of(book, name, locations)
+    manifest = load_manifest(served.manifest("plain"))
+    locations = settings.locations(
+        manifest.path, home, download_to=manifest.download_to, shipped_in=manifest.shipped_in
+    )
+    plan = pipeline.plan_of(manifest, name, locations)
     benchmark(lambda: [None for _ in pipeline.blocks(plan)])
 
 

@@ -1,6 +1,6 @@
-"""1998, in colour: LeNet looks at the photographs of CIFAR-10, and a linear model beside it shows what depth is worth.
+"""1998, in color: LeNet looks at the photographs of CIFAR-10, and a linear model beside it shows what depth is worth.
 
-The layers are those of LeCun, Bottou, Bengio and Haffner's LeNet-5, with more maps, for colours need more of them.
+The layers are those of LeCun, Bottou, Bengio and Haffner's LeNet-5, with more maps, for colors need more of them.
 Modern means: softmax with cross-entropy, momentum, a learning rate that falls to zero, and images mirrored at random.
 CIFAR-10 came in 2009; it is fetched on first use (170 MB) into milestones/datasets/cifar-10/.
 

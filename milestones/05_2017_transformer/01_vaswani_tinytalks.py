@@ -3,7 +3,7 @@
 Vaswani et al., "Attention Is All You Need", NeurIPS 2017; only its decoder, as GPT took it in 2018.
 As in the paper: scaled dot-product attention with several heads, ReLU layers four times as wide, residual sums,
 dropout, one matrix for the characters going in and coming out, Adam with a warm-up.
-Modern means: normalisation before each part (2019), places told by rotation (RoPE, 2021), AdamW.
+Modern means: normalization before each part (2019), places given by rotation (RoPE, 2021), AdamW.
 
 It first reads with dropout, which keeps it from learning by heart, and then without, so that it does.
 
@@ -92,8 +92,8 @@ def main() -> None:
         curves["training"].append(loss)
         curves["validation"].append(examine(model, talks.val)[0])
         if epoch % 4 == 0 or epoch in (reading, asked.epochs):
-            told = ", ".join(f"{name} {losses[-1]:.3f}" for name, losses in curves.items())
-            print(f"epoch {epoch:2}, {'reading' if epoch <= reading else 'by heart'}: nats per character, {told}")
+            losses_now = ", ".join(f"{name} {losses[-1]:.3f}" for name, losses in curves.items())
+            print(f"epoch {epoch:2}, {'reading' if epoch <= reading else 'by heart'}: nats per character, {losses_now}")
     took = time.perf_counter() - started
 
     print("\nIts answers to the first test question of each level:")

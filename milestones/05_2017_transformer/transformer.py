@@ -1,4 +1,4 @@
-"""How does attention make a text go on? The decoder of "Attention Is All You Need", one character at a time."""
+"""The decoder of "Attention Is All You Need", one character at a time."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class Block(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.norms = nn.ModuleList([nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)])
-        self.ask_offer_tell = nn.Linear(WIDTH, 3 * WIDTH)  # the paper's queries, keys and values
+        self.queries_keys_values = nn.Linear(WIDTH, 3 * WIDTH)  # the paper's queries, keys and values
         self.gather = nn.Linear(WIDTH, WIDTH)
         self.think = nn.Sequential(nn.Linear(WIDTH, 4 * WIDTH), nn.ReLU(), nn.Linear(4 * WIDTH, WIDTH))
         self.drop = nn.Dropout(DROPOUT)
 
     def attend(self, x: Tensor) -> Tensor:
         texts, places, _ = x.shape
-        heads = self.ask_offer_tell(x).view(texts, places, 3, HEADS, WIDTH // HEADS).permute(2, 0, 3, 1, 4)
+        heads = self.queries_keys_values(x).view(texts, places, 3, HEADS, WIDTH // HEADS).permute(2, 0, 3, 1, 4)
         queries, keys, values = turned(heads[0]), turned(heads[1]), heads[2]
         scores = queries @ keys.transpose(-1, -2) / math.sqrt(WIDTH // HEADS)
         ahead = torch.ones(places, places, dtype=torch.bool).triu(1)

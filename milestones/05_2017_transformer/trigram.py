@@ -1,4 +1,4 @@
-"""How far do the last two characters take you? A trigram model, for a transformer to be measured against."""
+"""A trigram model, for a transformer to be measured against."""
 
 from __future__ import annotations
 

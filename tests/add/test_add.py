@@ -779,9 +779,9 @@ class TestTheCall:
         assert (told.exit_code, told.stderr.splitlines()[-3:]) == (
             1,
             [
-                "error: train.npz could not be downloaded",
-                f'  {url}: it gives an HTML page titled "Wi-Fi" (a login page?)',
-                "  Check the address in a browser.",
+                "error: train.npz could not be downloaded:",
+                f'  {url}: gives an HTML page titled "Wi-Fi" (a login page?)',
+                "  Open the address in a browser to see what it gives.",
             ],
         )
         assert manifest.read_bytes() == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from tests.conftest import Served
 from tests.helpers.add_world import add, put, update
-from tests.helpers.faulty_server import FaultyServer
+from tests.helpers.faulty_server import FaultyServer, sha256
 from tests.helpers.faulty_server import serve as serving
 from tests.helpers.format_writers import npy, npz
 from tests.test_progress import Terminal
@@ -173,3 +174,115 @@ def test_a_name_of_two_splits_is_asked(manifest: Path, tmp_path: Path) -> None:
         "error: 'train-test.csv' names two splits, train and test\n  Say which one it is: --split SPLIT=NAME.\n",
     )
     assert add(manifest, *files, "--ship", "--split", "test=train-test.csv").exit_code == 0
+
+
+ROWS = "".join(f"{i},{'ab'[i % 2]}\n" for i in range(1000))
+CSV = f"length,kind\n{ROWS}".encode()
+OTHER = CSV.replace(b"0", b"5")
+
+
+class TestWhatIsRecorded:
+    """Of a download, size and sha256 are those of the file, as every later `get` will see it."""
+
+    def test_not_the_wrapping_of_the_connection(self, manifest: Path) -> None:
+        """Content-Encoding is the connection's, and comes off."""
+        with FaultyServer() as server:
+            url = server.at("/mine.csv", serving(gzip.compress(CSV), headers={"Content-Encoding": "gzip"}))
+            told = add(manifest, url)
+
+            assert told.exit_code == 0, told.output
+            file = load_manifest(manifest).datasets["mine"].files["mine.csv"]
+            assert (file.bytes, file.sha256) == (len(CSV), sha256(CSV))
+            assert len(get("mine", manifest=manifest, offline=True).train) == 1000
+
+    def test_not_the_first_part_of_it(self, manifest: Path) -> None:
+        """A chunked body that ends early is not 400 rows of 1,000; the next try brings all."""
+        with FaultyServer() as server:
+            url = server.at("/mine.csv", serving(CSV, chunked=True, cut_after=3000), serving(CSV, chunked=True))
+            told = add(manifest, url)
+
+        assert told.exit_code == 0, told.output
+        assert load_manifest(manifest).datasets["mine"].files["mine.csv"].sha256 == sha256(CSV)
+
+    def test_update_has_it_the_same_way(self, manifest: Path) -> None:
+        """Every download goes by one path."""
+        with FaultyServer() as server:
+            wrapped = serving(gzip.compress(CSV), headers={"Content-Encoding": "gzip"})
+            add(manifest, server.at("/mine.csv", wrapped))
+
+            assert update(manifest, "mine", "--fetch").stdout == "mine: nothing changed\n"
+
+
+class TestNames:
+    """A file is called what people call it, whatever the last part of its address is."""
+
+    @pytest.mark.parametrize(
+        ("path", "disposition", "name"),
+        [
+            ("/records/1/files/train.csv/content", "", "train.csv"),
+            ("/abc12/download", 'attachment; filename="train.csv"', "train.csv"),
+            ("/abc12/download", "attachment; filename*=UTF-8''tr%C3%A4in.csv", "träin.csv"),
+            ("/abc12/download", 'attachment; filename="../../train.csv"', "train.csv"),
+            ("/get.php?file=a/train.csv", "", "train.csv"),
+            ("/train.csv?download=1", 'attachment; filename="other.csv"', "train.csv"),
+            ("/abc12/download", "", "abc12"),
+        ],
+    )
+    def test_of_one_file(self, manifest: Path, path: str, disposition: str, name: str) -> None:
+        """By its address if that is a file's name; else by its host, the query, or a part before."""
+        headers = {"Content-Disposition": disposition} if disposition else {}
+        with FaultyServer() as server:
+            told = add(manifest, server.at(path, serving(CSV, headers=headers)), "--name", "mine")
+
+        assert told.exit_code == 0, told.output
+        assert list(load_manifest(manifest).datasets["mine"].files) == [name]
+
+    @pytest.mark.parametrize(
+        ("paths", "names"),
+        [
+            (("/1/files/train.csv/content", "/1/files/test.csv/content"), ["train.csv", "test.csv"]),
+            (("/train/data.csv", "/test/data.csv"), ["train/data.csv", "test/data.csv"]),
+            (("/data.csv?part=train", "/data.csv?part=test"), ["data-train.csv", "data-test.csv"]),
+        ],
+    )
+    def test_of_files_that_end_alike(self, manifest: Path, paths: tuple[str, str], names: list[str]) -> None:
+        """What tells their addresses apart tells their names apart, and the splits."""
+        with FaultyServer() as server:
+            told = add(
+                manifest,
+                *(server.at(path, serving(data)) for path, data in zip(paths, (CSV, OTHER), strict=True)),
+                "--name",
+                "mine",
+            )
+
+        assert told.exit_code == 0, told.output
+        entry = load_manifest(manifest).datasets["mine"]
+        assert (list(entry.files), set(entry.splits)) == (names, {"train", "test"})
+        assert len(get("mine", manifest=manifest, offline=True).test) == 1000
+
+    def test_of_two_paths(self, manifest: Path, tmp_path: Path) -> None:
+        """On this computer as well; and the same one twice is one."""
+        paths = [put(tmp_path / split, images_csv=data)[0] for split, data in (("train", CSV), ("test", OTHER))]
+        told = add(manifest, *paths, paths[0], "--ship", "--name", "mine")
+
+        assert told.exit_code == 0, told.output
+        assert list(load_manifest(manifest).datasets["mine"].files) == ["train/images.csv", "test/images.csv"]
+
+
+@pytest.mark.parametrize(
+    "litter",
+    ["._train.csv", "__MACOSX/._train.csv", ".DS_Store", "desktop.ini", "Thumbs.db", "train.csv~", ".#train.csv",
+     ".train.csv.swp", ".ipynb_checkpoints/train-checkpoint.csv", "~$train.xlsx", "sub/.DS_Store"],
+)  # fmt: skip
+def test_litter_in_a_folder_is_passed_over_and_named(manifest: Path, tmp_path: Path, litter: str) -> None:
+    """What systems, editors and notebooks leave about is no data; but nothing is left out without a word."""
+    put(tmp_path / "made", train_csv=CSV)
+    path = tmp_path / "made" / litter
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"x,y\n1,2\n")
+    named = litter.partition("/")[0] if litter.startswith(("__MACOSX", ".ipynb")) else litter
+    facts = ("--title", "T", "--license", "CC0-1.0", "--source", "https://example.org")
+    told = add(manifest, tmp_path / "made", "--ship", "--name", "mine", *facts)
+
+    assert (told.exit_code, told.stderr) == (0, f"left out: {named}: litter of a program\n")
+    assert list(load_manifest(manifest).datasets["mine"].files) == ["train.csv"]

@@ -231,7 +231,7 @@ class TestLint:
 
     CASES = (
         (
-            "an open licence",
+            "an open license",
             "license: CC0-1.0\n    source: https://example.org/talk",
             'license: "?"\n    source: https://example.org/talk',
             "question",
@@ -319,6 +319,33 @@ class TestLint:
         for report in (text, as_json):
             assert "Such" in report
             assert not {"\x1b", "\x07", "\x9b"} & set(re.sub("\x1b\\[[0-9;]*m", "", report))
+
+
+class TestNamedPipes:
+    """Nobody writes into them, so whoever read them would wait for ever."""
+
+    @pytest.mark.parametrize("name", ["datasets/talk/talk.txt", "home/digits/train-images"])
+    def test_in_place_of_a_file(self, world: World, name: str) -> None:
+        """A finding, as of any other file that cannot be read."""
+        path = world.root / name
+        path.unlink()
+        os.mkfifo(path)
+        command = [sys.executable, "-m", "tinytorch_datasets", "audit", "--manifest", str(world.manifest)]
+        told = subprocess.run(command, capture_output=True, text=True, timeout=30)
+
+        assert told.returncode == 1
+        assert f"{path} cannot be read: it is no regular file" in told.stdout
+
+    @pytest.mark.parametrize("name", ["datasets.lock", "mirrors.lock"])
+    def test_in_place_of_a_lock(self, world: World, name: str) -> None:
+        """Exit 2, as of any other file that is none."""
+        os.mkfifo(world.root / name)
+        option = "--lock" if name == "datasets.lock" else "--remote"
+        command = [sys.executable, "-m", "tinytorch_datasets", "audit", "--manifest", str(world.manifest), option]
+        told = subprocess.run(command, capture_output=True, text=True, timeout=30)
+
+        assert (told.returncode, told.stdout) == (2, "")
+        assert str(world.root / name) in told.stderr
 
 
 class TestAllOfIt:

@@ -211,7 +211,7 @@ class TestStreams:
         assert len(told.stderr.splitlines()) == 4
 
     def test_an_audit_goes_whole_into_a_file(self, world: World, tmp_path: Path) -> None:
-        """No colour, no bar, no cut lines; the exit code is the audit's."""
+        """No color, no bar, no cut lines; the exit code is the audit's."""
         world.flip(world.file("talk/talk.txt"))
         with (tmp_path / "told.txt").open("wb") as out:
             code = subprocess.run(
@@ -308,7 +308,7 @@ class TestStreams:
 
 
 class TestATerminal:
-    """Colour and bars for a person who watches; NO_COLOR and CI are honoured."""
+    """Color and bars for a person who watches; NO_COLOR and CI are honored."""
 
     def test_what_differs_is_red(self, world: World) -> None:
         """And with NO_COLOR it is not."""

@@ -25,7 +25,7 @@ def show(*arguments: str) -> Result:
 
 @pytest.fixture
 def pictures(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Declares pictures of a given form, labelled 0, 1, 2, 0, ..., as the manifest in use."""
+    """Declares pictures of a given form, labeled 0, 1, 2, 0, ..., as the manifest in use."""
 
     def put(images: np.ndarray, span: tuple[int, int] = (0, 255)) -> None:
         folder = tmp_path / "datasets" / "flowers"
@@ -49,7 +49,7 @@ def pictures(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Any
 class TestPictures:
     """Two pixels a character, one above the other; the label's class below."""
 
-    def test_ink_where_there_are_no_colours(self, pictures: Any) -> None:
+    def test_ink_where_there_are_no_colors(self, pictures: Any) -> None:
         """From nothing for the lowest value of the range to all of it for the highest."""
         pictures(np.array([[[0, 0, 0], [0, 0, 0], [255, 255, 0], [255, 0, 0]]], np.uint8))
 
@@ -93,8 +93,8 @@ class TestPictures:
         assert len(lines) == 15  # two a line, every seventh of 200
         assert caption == "rose"
 
-    def test_a_terminal_has_colours(self, pictures: Any) -> None:
-        """The upper pixel in the colour of the character, the lower in that behind it."""
+    def test_a_terminal_has_colors(self, pictures: Any) -> None:
+        """The upper pixel in the color of the character, the lower in that behind it."""
         red, blue = [255, 0, 0], [0, 0, 255]
         pictures(np.array([[[red] * 4, [blue] * 4]], np.uint8))
 
@@ -104,7 +104,7 @@ class TestPictures:
         assert "\x1b[38;2;255;0;0;48;2;0;0;255m▀" in seen
 
     def test_unless_there_are_to_be_none(self, pictures: Any) -> None:
-        """NO_COLOR is honoured."""
+        """NO_COLOR is honored."""
         pictures(np.full((1, 2, 4), 255, np.uint8))
 
         seen, _ = on_a_terminal("show", "flowers", COLORTERM="truecolor", NO_COLOR="1")

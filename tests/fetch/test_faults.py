@@ -698,7 +698,7 @@ class TestSpeed:
 class TestPatience:
     """Waiting is bounded, and as long as the server asks for."""
 
-    def test_retry_after_is_honoured(self, server: FaultyServer, place: Place) -> None:
+    def test_retry_after_is_honored(self, server: FaultyServer, place: Place) -> None:
         """A second means a second."""
         url = server.at("/f", answer(429, Retry_After="1"), serve(DATA))
         before = time.monotonic()

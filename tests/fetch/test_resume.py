@@ -189,7 +189,7 @@ class TestBlame:
     """A good mirror is never blamed for what was here before it was asked."""
 
     def test_a_login_page_cut_short_goes_before_the_data(self, server: FaultyServer, place: Place) -> None:
-        """It is recognised by its first bytes and never written, so the good mirror is asked once, for the whole."""
+        """It is recognized by its first bytes and never written, so the good mirror is asked once, for the whole."""
         data = gzip.compress(DATA, compresslevel=1, mtime=0)
         portal = server.at("/portal", serve(PORTAL, length=len(data), cut_after=5000))
         good = server.at("/good", serve(data))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.helpers.format_writers import column, read, split
+from tests.helpers.format_writers import column, put, read, split
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SUMS = {name: digest for digest, name in map(str.split, (GOLDEN / "SHA256SUMS").read_text("utf-8").splitlines())}
@@ -177,3 +177,19 @@ def test_qa_text() -> None:
         "train.questions": ["Who are you?", "What is 2 + 2?", "Why?"],
         "train.answers": ["I am TinyBot.", "It is 4.", "Because."],
     }
+
+
+@pytest.mark.parametrize("ends", ["\r\n", "\n\n\n", ""])
+def test_qa_text_as_editors_save_it(ends: str, tmp_path: Path) -> None:
+    """With CRLF, a byte order mark, and any number of blank lines at the end: the same pairs, and a text without CR."""
+    plain = golden("qa-three.txt").read_text("utf-8").rstrip("\n")
+    saved = plain.replace("\n", "\r\n") if "\r" in ends else plain
+    file = put(tmp_path / "saved.txt", "\ufeff" + saved + ends)
+    names = ("questions", "answers")
+
+    found = read("qa-text", split(*(column(file, n, dtype="str") for n in names), column(file, "text", per="split")))
+
+    pairs = [line[3:] for line in plain.split("\n") if line]
+    assert found["train.questions"] == pairs[::2]
+    assert found["train.answers"] == pairs[1::2]
+    assert found["train.text"] == [plain + ends.replace("\r", "")]

@@ -1,4 +1,4 @@
-"""How many hostile and damaged inputs are there, and is every kind of them there?"""
+"""The corpus of hostile and damaged inputs has every kind of them."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 # ruff: noqa
 # mypy: ignore-errors
 # fmt: off
-"""Who wrote the golden bytes in this folder?
+"""The script that wrote the golden bytes in this folder.
 
 This script, under the Python and NumPy that each file's name gives. It is kept to be read, not to be run by
 tests: the files never change, SHA256SUMS says what they are, and no test makes a missing one. It runs on

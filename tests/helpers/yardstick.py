@@ -1,4 +1,4 @@
-"""How long is soon, on the machine that the tests run on?"""
+"""A yardstick: how long "soon" is on the machine that the tests run on."""
 
 from __future__ import annotations
 

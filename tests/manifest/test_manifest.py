@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.yardstick import soon
 from tinytorch_datasets import load_manifest
 from tinytorch_datasets.errors import ManifestError, UnknownName
 
@@ -184,10 +185,30 @@ class TestOneWrongThing:
         ("a class twice", '["0", "1"]', '["0", "0"]', [
             "datasets.yaml:11: digits.fields.labels.classes[1]: the class '0' is there twice"]),
         ("classes that YAML reads as something else", '["0", "1"]', "[no, 7, 1.10]", [
+            "datasets.yaml:11: digits.fields.labels.classes: must be texts, has 2 values that are none: "
+            'write ["7", "1.10"]',
             "datasets.yaml:11: digits.fields.labels.classes[0]: YAML readers do not agree on what no is: "
-            'write "no" for the text, or true or false for a switch',
-            'datasets.yaml:11: digits.fields.labels.classes[1]: must be text, is the number: write "7"',
-            'datasets.yaml:11: digits.fields.labels.classes[2]: must be text, is the number: write "1.10"']),
+            'write "no" for the text, or true or false for a switch']),
+        ("classes that are numbers", '["0", "1"]', "[1, 2]", [
+            "datasets.yaml:11: digits.fields.labels.classes: must be texts, has 2 values that are none: "
+            'write ["1", "2"]']),
+        ("more classes than are shown", '["0", "1"]', "[0, 1, 2, 3, 4, 5, 6]", [
+            "datasets.yaml:11: digits.fields.labels.classes: must be texts, has 7 values that are none: "
+            'write ["0", "1", "2", "3", "4", ...]']),
+        ("classes that are switches", '["0", "1"]', "[true, false]", [
+            "datasets.yaml:11: digits.fields.labels.classes: must be texts, has 2 values that are none: "
+            'write ["true", "false"]']),
+        ("classes by number", '["0", "1"]', '{1: "no", 0: setosa}', [
+            "datasets.yaml:11: digits.fields.labels.classes: must be a list, is a mapping: "
+            'write the names alone, in the order of their numbers, [setosa, "no"]']),
+        ("numbers by class", '["0", "1"]', "{virginica: 1, setosa: 0}", [
+            "datasets.yaml:11: digits.fields.labels.classes: must be a list, is a mapping: "
+            "write the names alone, in the order of their numbers, [setosa, virginica]"]),
+        ("classes by something else", '["0", "1"]', "{a: b}", [
+            "datasets.yaml:11: digits.fields.labels.classes: must be a list, is a mapping"]),
+        ("a version that is true", "version: 1", "version: true", ["datasets.yaml:1: version: must be 1, is true"]),
+        ("a version with a point", "version: 1", "version: 1.0", ["datasets.yaml:1: version: must be 1, is 1.0"]),
+        ("a version in quotes", "version: 1", 'version: "1"', ["datasets.yaml:1: version: must be 1, is '1'"]),
         ("an octal count", "samples: 10", "samples: 0777", [
             "datasets.yaml:13: digits.splits.train.samples: YAML readers do not agree on what 0777 is: "
             'write "0777" for the text, or 777 for the number']),
@@ -237,6 +258,42 @@ class TestManyWrongThings:
         ]
         assert [problem.line for problem in caught.value.problems] == [3, 4, 6, 13, 18]
 
+    def test_of_many_the_first_twenty_are_shown_and_their_number(self, tmp_path: Path) -> None:
+        """A person mends one at a time; `problems` has every one, for programs."""
+        path = write(tmp_path, GOOD + "".join(f"k{i}: 1\n" for i in range(1234)))
+        with pytest.raises(ManifestError) as caught:
+            load_manifest(path)
+
+        lines = str(caught.value).splitlines()
+        assert lines[:2] == ["datasets.yaml:19: k0: unknown key", "datasets.yaml:20: k1: unknown key"]
+        assert lines[19:] == [
+            "datasets.yaml:38: k19: unknown key",
+            "... and 1,214 more, which `audit --json` has",
+            f"1,234 problems in {path}. Nothing was downloaded.",
+        ]
+        assert len(caught.value.problems) == 1234
+
+    @pytest.mark.parametrize(
+        "wrong",
+        ["file: datx{i:04}.npz, images: a, labels: b{i}", "file: data0000.npz, imagex{i:04}: a, labels: b{i}"],
+        ids=["of files", "of fields"],
+    )
+    def test_thousands_of_wrong_names_are_reported_soon(self, tmp_path: Path, wrong: str) -> None:
+        """Each could be any of thousands of others; the first few get a guess, and all are reported."""
+        count = 1600
+        head, _, _ = GOOD.partition("    splits:\n")
+        fields = "".join(f"      image{i:04}: {{dtype: uint8}}\n" for i in range(count)) if "imagex" in wrong else ""
+        splits = "".join(f"      s{i}: {{samples: 1, {wrong.format(i=i)}}}\n" for i in range(count))
+        files = "".join(f"      data{i:04}.npz: {{bytes: 1, sha256: {HASH}}}\n" for i in range(count))
+        mirrors = "    mirrors: [https://example.org/]\n"
+        path = write(tmp_path, f"{head}{fields}    splits:\n{splits}{mirrors}    files:\n{files}")
+
+        with soon(), pytest.raises(ManifestError) as caught:
+            load_manifest(path)
+
+        assert len(caught.value.problems) >= count
+        assert "did you mean" in caught.value.problems[0].what
+
     def test_two_data_sets_may_not_put_different_files_under_one_name(self, tmp_path: Path) -> None:
         """They would overwrite each other's downloads."""
         body = GOOD.split("datasets:\n")[1].replace("  digits:\n", "  more:\n    folder: digits\n")
@@ -261,7 +318,7 @@ class TestHostileYaml:
          "3: aliases expand to more than 20,000 values"),
         ("an alias inside itself", b"a: &a [*a]", "1: the alias *a stands before (or inside) what it names"),
         ("not UTF-8", b"version: 1\ntitle: \xff", "2: is not UTF-8 text: column 8 has the byte 0xff; save it as UTF-8"),
-        ("cut short", b"version: [1", "1: not YAML: while parsing a flow sequence, did not find expected ',' or ']'"),
+        ("cut short", b"version: [1", "1: not YAML: the [ in column 10 is never closed"),
         ("two documents", b"version: 1\n---\nversion: 1\n", "2: a second document (---); a manifest is one"),
         ("a key that is a list", b"? [a]\n: b\n", "1: a mapping or list cannot be a key"),
     )  # fmt: skip

@@ -94,7 +94,7 @@ class TestTheArrays:
         assert (np.bincount(y_train).tolist(), np.bincount(y_test).tolist()) == ([100] * 10, [20] * 10)
 
     def test_the_arrays_are_the_callers_own(self, home: Path, manager: Any) -> None:
-        """Scripts shuffle and normalise in place; the next call is none the worse for it."""
+        """Scripts shuffle and normalize in place; the next call is none the worse for it."""
         (x_train, y_train), _ = manager().get_tinydigits()
         before = x_train[0].copy()
         x_train[:] = -1

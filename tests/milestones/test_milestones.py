@@ -1,4 +1,4 @@
-"""The milestone scripts: what they learn, what they say, and that they need no more than they promise.
+"""The milestone scripts: what they learn, what they say, and that they need no more than they say.
 
 The slow ones train for minutes and print each script's last line; run them with -s to see the times.
 """
@@ -154,7 +154,7 @@ class TestHowTheyRun:
 
 
 class TestTheCommandLine:
-    """A wrong wish is told before any minute is spent on it."""
+    """A wrong wish is reported before any minute is spent on it."""
 
     @pytest.fixture
     def options(self, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
@@ -175,7 +175,7 @@ class TestTheCommandLine:
         assert options("--quick", "--epochs", "3").epochs == 3
 
     @pytest.mark.parametrize(
-        ("arguments", "told"),
+        ("arguments", "message"),
         [
             (("--epochs", "0"), "argument --epochs: 1 or more, not '0'"),
             (("--plot", "a.doc"), "argument --plot: 'a.doc' ends in none of .png, .svg, .pdf"),
@@ -183,7 +183,7 @@ class TestTheCommandLine:
         ],
     )
     def test_what_is_wrong_is_told(
-        self, options: Callable[..., Any], arguments: tuple[str, ...], told: str,
+        self, options: Callable[..., Any], arguments: tuple[str, ...], message: str,
         capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
         """In one sentence, with exit code 2."""
@@ -192,7 +192,7 @@ class TestTheCommandLine:
             options(*arguments)
 
         assert caught.value.code == 2
-        assert capsys.readouterr().err.splitlines()[-1] == f"script.py: error: {told}"
+        assert capsys.readouterr().err.splitlines()[-1] == f"script.py: error: {message}"
 
     def test_a_missing_matplotlib_explains_itself(
         self, options: Callable[..., Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -165,7 +165,7 @@ class TestTheFolder:
         """From another mirror, say; without one and offline, exit 1."""
         mirror(world, tmp_path / "usb", "--offline")
         CliRunner().invoke(main, ["clean", "digits", "--manifest", str(world.manifest)])
-        assert mirror(world, tmp_path / "other", "digits", "--offline").exit_code == 1
+        assert mirror(world, tmp_path / "other", "digits", "--offline").exit_code == 3
         told = mirror(world, tmp_path / "other", "digits", "--from", str(tmp_path / "usb"))
 
         assert told.stdout == "digits: 4 files copied, 0 already there, 354 B in total\n"
@@ -176,6 +176,43 @@ class TestTheFolder:
         mine = get("digits", manifest=world.manifest, home=tmp_path / "student", mirror=tmp_path / "usb")
 
         assert mine.train.images.tolist() == get("digits", manifest=world.manifest).train.images.tolist()
+
+    @pytest.mark.parametrize("name", ["talk", "talk/talk.txt", "SHA256SUMS", "datasets.yaml"])
+    def test_nothing_is_written_through_a_planted_symlink(self, world: World, tmp_path: Path, name: str) -> None:
+        """Not into a folder of somebody else, and no file is replaced; the folder itself may be a link."""
+        usb, target = tmp_path / "usb", tmp_path / "target"
+        (tmp_path / "stick").mkdir()
+        usb.symlink_to(tmp_path / "stick")
+        assert mirror(world, usb, "talk").exit_code == 0
+        (usb / name).rename(target)
+        (usb / name).symlink_to(target)
+        world.put("talk/talk.txt", b"Hello!\nWho are you?\nGoodbye.\n")
+        before = contents(target) if target.is_dir() else target.read_bytes()
+        told = mirror(world, usb, "talk")
+
+        assert told.exit_code == 1
+        assert told.stderr == (
+            f"error: {usb / name}: this is a symbolic link, and nothing is written through it\n"
+            "  Delete the link: what it leads to is not replaced, and does not go with the folder.\n"
+        )
+        assert (contents(target) if target.is_dir() else target.read_bytes()) == before
+
+    @pytest.mark.parametrize("name", ["talk/talk.txt", "SHA256SUMS", "datasets.yaml"])
+    def test_a_named_pipe_is_not_waited_for(self, world: World, tmp_path: Path, name: str) -> None:
+        """Neither by the audit, which reports it, nor by writing the mirror again."""
+        usb = tmp_path / "usb"
+        assert mirror(world, usb, "talk").exit_code == 0
+        (usb / name).unlink()
+        os.mkfifo(usb / name)
+        command = [sys.executable, "-m", "tinytorch_datasets"]
+        options = ["--manifest", str(world.manifest)]
+        audited = subprocess.run(
+            [*command, "audit", "--mirror", str(usb), *options], capture_output=True, text=True, timeout=30
+        )
+        subprocess.run([*command, "mirror", str(usb), "talk", *options], capture_output=True, timeout=30)
+
+        assert audited.returncode == 1
+        assert f"{usb / name} cannot be read: it is no regular file" in audited.stdout
 
 
 class TestTheAudit:
@@ -263,7 +300,7 @@ class TestTheAudit:
         assert (code, [(found["line"], found["what"], found["hint"]) for found in told["findings"]]) == (
             1,
             [(world.line("  digits:"), f"nothing of digits is in {usb}",
-              f"`tinytorch-datasets mirror {usb} digits` adds it.")],
+              f"`tinytorch-datasets mirror {usb} digits --manifest {world.manifest}` adds it.")],
         )  # fmt: skip
 
     def test_a_mirror_of_some_data_sets_is_well(self, world: World, tmp_path: Path) -> None:

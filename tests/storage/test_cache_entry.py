@@ -177,6 +177,56 @@ def without_signatures(clone: Path) -> None:
     entry_file(clone).write_text(json.dumps(known))
 
 
+def another_part(file: object, dtype: object, shape: object, offset: object) -> Callable[[Path], None]:
+    """One that says something impossible of where an array is."""
+
+    def damage(clone: Path) -> None:
+        known = json.loads(entry_file(clone).read_text())
+        known[4][0][1]["images"][0] = [file, dtype, shape, offset]
+        entry_file(clone).write_text(json.dumps(known))
+
+    damage.__name__ = f"{file} {dtype} {shape} {offset}"
+    return damage
+
+
+IMAGES = "train.images.npy"
+IMPOSSIBLE = [
+    another_part(IMAGES, "<f4", [1000, 8, 8], -128),
+    another_part(IMAGES, "<f4", [1000, 8, 8], -(10**30)),
+    another_part(IMAGES, "<f4", [1000, 8, 8], 10**30),
+    another_part(IMAGES, "<f4", [10**30], 128),
+    another_part(IMAGES, "<f4", [10**30, 0], 128),
+    another_part(IMAGES, "<f4", [-1, 8, 8], 128),
+    another_part(IMAGES, "<f4", [-1, -8, 8], 128),
+    another_part(IMAGES, "<f4", "1000", 128),
+    another_part(IMAGES, "<f4", [1000.0, 8, 8], 128),
+    another_part(IMAGES, "<f4", [True, 8, 8], 128),
+    another_part(IMAGES, "|O", [1000, 8, 8], 128),
+    another_part(IMAGES, "what?", [1000, 8, 8], 128),
+    another_part(IMAGES, "f4,O", [1000, 8, 8], 128),
+    another_part(IMAGES, "|V0", [1000, 8, 8], 128),
+    another_part("", "<f4", [1000, 8, 8], 128),
+    another_part("\0", "<f4", [1000, 8, 8], 128),
+    another_part(7, "<f4", [1000, 8, 8], 128),
+    another_part("../../../../datasets.yaml", "|u1", [1000, 1, 1], 0),
+]
+
+
+def a_pipe(clone: Path) -> None:
+    """One that would be waited for, for ever."""
+    path = entry_file(clone)
+    path.unlink()
+    os.mkfifo(path)
+
+
+def pipes(clone: Path) -> None:
+    """In place of everything that was decoded, too."""
+    a_pipe(clone)
+    for path in [*clone.parent.rglob("*.npy"), *clone.parent.rglob("digests.json"), *clone.parent.rglob("*.lock")]:
+        path.unlink()
+        os.mkfifo(path)
+
+
 def brackets_without_end(clone: Path) -> None:
     """What exhausts the stack of whoever reads it, in everything that is kept as JSON."""
     for path in (entry_file(clone), *clone.parent.rglob("digests.json")):
@@ -200,6 +250,8 @@ DAMAGES = [
     a_longer_shape,
     nonsense,
     without_signatures,
+    *IMPOSSIBLE,
+    *([a_pipe, pipes] if hasattr(os, "mkfifo") else []),
     brackets_without_end,
     an_array_changed,
 ]
@@ -249,7 +301,7 @@ def other_hashes(clone: Path) -> None:
 
 
 def another_entry(clone: Path) -> None:
-    """A planted licence."""
+    """A planted license."""
     known = json.loads(entry_file(clone).read_text())
     known[7]["license"] = "none at all"
     entry_file(clone).write_text(json.dumps(known))

@@ -1,4 +1,4 @@
-"""What came instead is recognised from its first bytes, and named."""
+"""What came instead is recognized from its first bytes, and named."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ decoding every value, before the manifest changes.
 from __future__ import annotations
 
 import fnmatch
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -19,7 +20,7 @@ from tinytorch_datasets.add import inputs, naming, validate, yaml_edit
 from tinytorch_datasets.add.detect import NO_CHOICES, detect
 from tinytorch_datasets.add.detect_csv import Choices
 from tinytorch_datasets.add.draft import Draft, draft
-from tinytorch_datasets.add.inputs import Source, without_secrets
+from tinytorch_datasets.add.inputs import Source
 from tinytorch_datasets.errors import DatasetError, DecodeError, UsageError
 from tinytorch_datasets.formats import FileInfo
 from tinytorch_datasets.progress import Progress
@@ -42,7 +43,10 @@ class Question(NamedTuple):
 
 @dataclass(frozen=True)
 class Added:
-    """A data set's new entry: its `name`, `text`, and first `line`; and the `folder` of its files."""
+    """A data set's new entry: its `name`, `text`, and first `line`; and the `folder` of its files.
+
+    `passed_over` are files of the given folders that are no data, each with why.
+    """
 
     name: str
     text: str
@@ -52,6 +56,7 @@ class Added:
     folder: Path
     draft: Draft
     written: bool
+    passed_over: tuple[str, ...] = ()
 
 
 def add(
@@ -95,7 +100,7 @@ def add(
     with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
         scratch = Path(folder)
         loaded = None if yaml_edit.is_empty(text) else validate.load(text, scratch, manifest)
-        sources = list(_sources(given, scratch, progress))
+        sources, passed_over = _sources(given, scratch, progress)
         dataset = name or _name(given, sources)
         if loaded is not None and dataset in loaded.datasets:
             what = f"{dataset} is declared already"
@@ -132,7 +137,8 @@ def add(
             with _files_in_place(sources, target, manifest, home):
                 validate.write(manifest, text, after)
     questions = tuple(Question(line + at, entry.lines[at].strip()) for at in entry.questions)
-    return Added(dataset, "\n".join(entry.lines) + "\n", line, questions, manifest, target, made, not dry_run)
+    text = "\n".join(entry.lines) + "\n"
+    return Added(dataset, text, line, questions, manifest, target, made, not dry_run, tuple(passed_over))
 
 
 def _check_call(
@@ -191,24 +197,21 @@ def _files_in_place(sources: Sequence[Source], target: Path, manifest: Path, hom
         raise
 
 
-def _sources(given: Sequence[str], scratch: Path, progress: Progress | None) -> Iterator[Source]:
-    """Download or read all that was given.
+def _sources(given: Sequence[str], scratch: Path, progress: Progress | None) -> tuple[list[Source], list[str]]:
+    """Download or read all that was given; with what is left out of folders, and why.
 
     Raises:
         UsageError: Two of them would be files of one name.
     """
-    names: dict[str, str] = {}
-    for one in given:
+    sources, left_out = list[Source](), list[str]()
+    for i, one in enumerate(given):
         if inputs.is_address(one):
-            sources = iter([inputs.download([one], inputs.name_of(one), scratch / "files", progress=progress)])
+            sources.append(inputs.download_unnamed(one, scratch / "files" / str(i), progress=progress))
         else:
-            sources = inputs.read(one)
-        for source in sources:
-            if names.setdefault(source.name, one) != one:
-                both = f"{without_secrets(names[source.name])} and {without_secrets(one)}"
-                what = f"{both} are both files named {source.name}"
-                raise UsageError(what, hint="Rename one of them.")
-            yield source
+            files, others = inputs.read_all(one)
+            sources += files
+            left_out += others
+    return inputs.with_distinct_names(sources), left_out
 
 
 def _name(given: Sequence[str], sources: Sequence[Source]) -> str:
@@ -245,7 +248,7 @@ def _refuse_unmatched(splits: Sequence[tuple[str, str]], infos: Sequence[FileInf
 def _hosts(sources: Sequence[Source]) -> list[str]:
     """Return the one address below which all files are, if there is one; else each file keeps its own."""
     hosts = {
-        source.url[: -len(source.name)] if (source.url or "").endswith("/" + source.name) else ""
+        source.url[: -len(source.name)] if re.fullmatch(f"[^?#]*/{re.escape(source.name)}", source.url) else ""
         for source in sources
         if source.url
     }
@@ -264,6 +267,6 @@ def _refuse_to_replace(source: Source, target: Path) -> None:
     Raises:
         UsageError: There is one.
     """
-    if target.exists() and next(inputs.read(str(target))).sha256 != source.sha256:
+    if target.exists() and inputs.read(target).sha256 != source.sha256:
         what = f"{target} is there already, and is another file"
         raise UsageError(what, hint="Move it away, or give the data set another --name.")

@@ -5,30 +5,21 @@ An address, or a path on this computer.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import unquote, unquote_plus, urlsplit
+from urllib.parse import unquote_plus, urlsplit
 
-from tinytorch_datasets.auditing.lint import BESIDE, walk
+from tinytorch_datasets.add import naming
+from tinytorch_datasets.auditing.lint import BESIDE
 from tinytorch_datasets.digests import digest
-from tinytorch_datasets.errors import FetchError, MissingFile, UsageError
-from tinytorch_datasets.fetch import (
-    DEFAULT_RETRY,
-    Cancellation,
-    RetryPolicy,
-    SourceError,
-    TransientError,
-    Web,
-    with_retries,
-)
+from tinytorch_datasets.errors import MissingFile, UsageError
+from tinytorch_datasets.fetch import download_address
+from tinytorch_datasets.manifest.filenames import folded, is_litter
 from tinytorch_datasets.progress import Progress
 from tinytorch_datasets.storage.files import reading, whole_file
-from tinytorch_datasets.verify.diagnose import HEAD_BYTES, foreign
 
 
 @dataclass(frozen=True)
@@ -76,53 +67,132 @@ def refuse_secrets(address: str) -> None:
         raise UsageError(what, hint=hint)
 
 
-def read(given: str) -> Iterator[Source]:
-    """Read the file at a path, or all data files of a folder.
+def list_files(given: str) -> tuple[list[Path], list[str]]:
+    """List a path's data files, those of all folders below; and the rest, which is no data, each with why.
 
     Raises:
-        MissingFile: There is none.
-        StorageError: One cannot be read.
+        MissingFile: There is no file, or only what is no data.
     """
     path = Path(given).expanduser().absolute()
-    paths = [path] if path.is_file() else [p for p in walk(path) if not any(p.match(beside) for beside in BESIDE)]
+    if path.is_file():
+        return [path], []
+    paths, left_out = [], []
+    for file in _walk(path):
+        name = file.relative_to(path).as_posix()
+        if is_litter(name):
+            left_out.append(f"{name}: litter of a program")
+        elif any(file.match(pattern) for pattern in BESIDE):
+            left_out.append(f"{name}: stands beside data, and is none")
+        else:
+            paths.append(file)
     if not paths:
         what = f"{path} holds no data file" if path.is_dir() else f"{path} is missing"
         raise MissingFile(what, hint="Name a file, a folder of files, or an address.", path=path)
-    root = path if path.is_dir() else path.parent
-    for data in paths:
-        with reading(data, where=None, hint="Name another file."):
-            digests = digest(data)
-        yield Source(data.relative_to(root).as_posix(), data, digests.bytes, digests.sha256)
+    return paths, left_out
 
 
-def download(
-    urls: Sequence[str], name: str, into: Path, *, progress: Progress | None, retry: RetryPolicy = DEFAULT_RETRY
-) -> Source:
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield every file below a folder, in the order of their names, and each folder of litter as one."""
+    if not folder.is_dir():
+        return
+    with reading(folder, where=None, hint="Name another folder."):
+        inside = sorted(folder.iterdir())
+    for path in inside:
+        if path.is_dir() and not path.is_symlink() and not is_litter(path.name):
+            yield from _walk(path)
+        else:
+            yield path
+
+
+def read(path: Path, name: str | None = None) -> Source:
+    """Hash a file on this computer, called by `name` or else by its own name.
+
+    Raises:
+        MissingFile: It is not there.
+        StorageError: It cannot be read.
+    """
+    with reading(path, where=None, hint="Name another file."):
+        hashed = digest(path)
+    return Source(name or path.name, path, hashed.bytes, hashed.sha256)
+
+
+def read_all(given: str) -> tuple[list[Source], list[str]]:
+    """Hash a path's data files, each called by its path below the given folder; with what is left out, and why."""
+    paths, left_out = list_files(given)
+    root = Path(given).expanduser().absolute()
+    root = root if root.is_dir() else root.parent
+    return [read(path, path.relative_to(root).as_posix()) for path in paths], left_out
+
+
+def download(urls: Sequence[str], name: str, into: Path, *, progress: Progress | None) -> Source:
     """Download a file whose size and hash nobody knows yet, from the first of these addresses that gives it.
 
     Raises:
-        FetchError: None did; `tried` says why.
+        FetchError: None did; `tried` has the reason of each.
     """
-    tried, stop = [], Cancellation()
-    for url in urls:
-        try:
-            ask = partial(_once, Web(url, retry, stop), name, into / name, progress)
-            return with_retries(ask, retry, stop)
-        except SourceError as failure:
-            tried.append((url, failure.reason))
-    reasons = "\n".join(f"  {url}: {reason}" for url, reason in tried)
-    what = f"{name} could not be downloaded\n{reasons}"
-    raise FetchError(what, hint="Check the address in a browser.", file=name, tried=tuple(tried))
+    file = download_address(urls, into / name, name=name, progress=progress)
+    return Source(name, file.path, file.bytes, file.sha256, file.url)
 
 
-def name_of(url: str) -> str:
-    """Return the file's name that an address ends in.
+def download_unnamed(url: str, into: Path, *, progress: Progress | None) -> Source:
+    """Download a file that is named by its address, or else by what its host calls it.
 
-    >>> name_of("https://example.org/data/iris%20v1.csv?download=1")
-    'iris v1.csv'
+    Raises:
+        FetchError: It does not come.
     """
-    name = unquote(urlsplit(url).path).rpartition("/")[2]
-    return "".join("_" if c in '<>:"|?*\\' or not c.isprintable() else c for c in name).strip(" .") or "data"
+    name = naming.file_name(url)
+    file = download_address([url], into / name, name=name, progress=progress)
+    headers = {key.lower(): value for key, value in file.headers.items()}
+    named = naming.file_name(url, headers.get("content-disposition", ""))
+    if named != name and "content-encoding" in headers and _is_gzip(named) != _is_gzip(name):
+        # Whether a body called gzip is a file's wrapping, or the file, is seen by the file's name.
+        return download([url], named, into, progress=progress)
+    return Source(named, file.path.replace(into / named), file.bytes, file.sha256, url)
+
+
+def _is_gzip(name: str) -> bool:
+    return name.lower().endswith((".gz", ".tgz"))
+
+
+def with_distinct_names(sources: Sequence[Source]) -> list[Source]:
+    """Name files that would have one name by as much of their paths as tells them apart; a file given twice is one.
+
+    Raises:
+        UsageError: Nothing tells them apart.
+    """
+    unique = {(source.url or "", source.url or source.path): source for source in sources}
+    groups: dict[str, list[Source]] = {}
+    for source in unique.values():
+        groups.setdefault(folded(source.name), []).append(source)
+    names: dict[int, str] = {}
+    for group in groups.values():
+        for source, name in zip(group, _distinct(group), strict=True):
+            names[id(source)] = name
+    return [replace(source, name=names[id(source)]) for source in unique.values()]
+
+
+def _distinct(group: Sequence[Source]) -> list[str]:
+    names = [source.name for source in group]
+    if len(group) == 1:
+        return names
+    above = [_parts_above(source) for source in group]
+    for depth in range(1, max(map(len, above)) + 1):
+        longer = ["/".join([*parts[-depth:], name]) for parts, name in zip(above, names, strict=True)]
+        if len(set(map(folded, longer))) == len(group):
+            return longer
+    by_query = [naming.with_query(source.name, source.url or "") for source in group]
+    if len(set(map(folded, by_query))) == len(group):
+        return by_query
+    both = " and ".join(without_secrets(source.url or str(source.path)) for source in group[:2])
+    what = f"{both} are both files named {names[0]}"
+    raise UsageError(what, hint="Rename one of them.")
+
+
+def _parts_above(source: Source) -> list[str]:
+    """List the folders that a file's path or address has above its name."""
+    if source.url:
+        return [part for part in naming.url_parts(source.url) if part != source.name]
+    return list(source.path.parts[1 : len(source.path.parts) - len(source.name.split("/"))])
 
 
 def place(source: Source, folder: Path) -> None:
@@ -132,36 +202,6 @@ def place(source: Source, folder: Path) -> None:
         return
     with whole_file(target) as out, source.path.open("rb") as stream:
         shutil.copyfileobj(stream, out, 2**20)
-
-
-def _once(web: Web, name: str, into: Path, progress: Progress | None) -> Source:
-    answer = web.open(0, None)
-    sha256, came, head, total = hashlib.sha256(), 0, b"", answer.total or -1
-    try:
-        if progress is not None:
-            progress(name, 0, total)
-        with whole_file(into) as out:
-            for chunk in answer.chunks:
-                head += chunk[: HEAD_BYTES - len(head)]
-                sha256.update(chunk)
-                out.write(chunk)
-                came += len(chunk)
-                if progress is not None and came != total:
-                    progress(name, came, total)
-            if answer.length is not None and came != answer.length:
-                reason = f"the connection ended after {came:,} of {answer.length:,} bytes"
-                raise TransientError(reason)
-            if page := foreign(head, name):
-                reason = f"it gives {page}"
-                raise SourceError(reason)
-            if not came:
-                reason = "it gives an empty file"
-                raise SourceError(reason)
-    finally:
-        answer.close()
-    if progress is not None:
-        progress(name, came, came)
-    return Source(name, into, came, sha256.hexdigest(), web.url)
 
 
 # A manifest is read by everyone, and for years. An address that carries the key of whoever copied it, or that ends on

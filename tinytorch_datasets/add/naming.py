@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from contextlib import suppress
+from email.message import Message
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tinytorch_datasets.errors import UsageError
 from tinytorch_datasets.manifest import rules
@@ -133,3 +137,77 @@ def common(names: list[str]) -> str:
     while shared and (NOISE.fullmatch(shared[-1]) or shared[-1] in LABELS | INPUTS):
         shared.pop()
     return "-".join(shared)
+
+
+# The last parts of addresses that name what is done, and not what comes: OSF's /download, Zenodo's /content.
+_ACTIONS = frozenset({
+    "access", "attachment", "bitstream", "blob", "content", "datafile", "download", "downloads", "export", "fetch",
+    "file", "files", "get", "latest", "media", "object", "original", "raw", "resolve", "stream", "uc", "view",
+})  # fmt: skip
+_SCRIPT = r"php\d?|aspx?|ashx|axd|cgi|jspx?|do|action|exe|dll|pl|rb|py"
+_FILE_SUFFIX = re.compile(rf"(?i).+\.(?!({_SCRIPT})$)[a-z][a-z0-9]{{0,9}}")
+
+
+def file_name(url: str, disposition: str = "") -> str:
+    """Name the file that an address gives: by its last part, by what the host calls it, by the query, or a part before.
+
+    Args:
+        url: The address.
+        disposition: The value of the header field Content-Disposition, if one came.
+
+    >>> file_name("https://example.org/data/iris%20v1.csv?download=1")
+    'iris v1.csv'
+    >>> file_name("https://example.org/get.php?file=a/iris.csv"), file_name("https://example.org/iris.csv/content")
+    ('iris.csv', 'iris.csv')
+    >>> file_name("https://example.org/abc12/download", 'attachment; filename="iris.csv"')
+    'iris.csv'
+    """
+    parts = url_parts(url)
+    if parts and _FILE_SUFFIX.fullmatch(parts[-1]):
+        return parts[-1]
+    if disposition and (name := _disposition_name(disposition)):
+        return name
+    values = [safe_name(value) for _, value in parse_qsl(urlsplit(url).query)]
+    if name := next((value for value in values if _FILE_SUFFIX.fullmatch(value)), ""):
+        return name
+    names = [part for part in parts if part.lower() not in _ACTIONS]
+    return names[-1] if names else parts[-1] if parts else "data"
+
+
+def url_parts(url: str) -> list[str]:
+    """List the parts of an address's path, each as it may be a file's or a folder's name."""
+    return [part for part in map(safe_name, map(unquote, urlsplit(url).path.split("/"))) if part]
+
+
+def with_query(name: str, url: str) -> str:
+    """Make a name that tells one address from another by the values of their queries.
+
+    >>> with_query("data.csv", "https://example.org/data.csv?year=2019&month=5")
+    'data-2019-5.csv'
+    """
+    front, dot, suffix = name.partition(".")
+    values = [safe_name(value) for _, value in parse_qsl(urlsplit(url).query)]
+    return "-".join([front, *values]) + dot + suffix
+
+
+def safe_name(name: str) -> str:
+    """Make the last part of a path a name that every disk can store; "" if nothing is left of it.
+
+    >>> safe_name("a/b:c.csv"), safe_name("..")
+    ('b_c.csv', '')
+    """
+    name = unicodedata.normalize("NFC", name.replace("\\", "/").rstrip("/").rpartition("/")[2])
+    return "".join("_" if c in '<>:"|?*' or not c.isprintable() else c for c in name).strip(" .")
+
+
+def _disposition_name(disposition: str) -> str:
+    """Return the file name in a Content-Disposition (RFC 6266), also one that is encoded."""
+    message = Message()
+    # Headers arrive as Latin-1, whatever they are; most hosts mean UTF-8.
+    with suppress(UnicodeError):
+        disposition = disposition.encode("latin-1").decode("utf-8")
+    message["Content-Disposition"] = re.sub(r"[\r\n]", " ", disposition)
+    try:
+        return safe_name(message.get_filename() or "")
+    except (ValueError, LookupError):  # an encoding that nobody knows
+        return ""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from tinytorch_datasets import pipeline
@@ -120,7 +120,7 @@ def _on_disk(plan: Plan, name: str) -> Source:
         MissingFile: It is not there.
     """
     try:
-        (source,) = inputs.read(str(plan.root / name))
+        return inputs.read(plan.root / name, name)
     except MissingFile as error:
         error.hint = plan.hint
         if all(file.urls for file in plan.files):
@@ -128,7 +128,6 @@ def _on_disk(plan: Plan, name: str) -> Source:
                 f"`tinytorch-datasets get {plan.name}` fetches what is declared; --fetch takes what is there now."
             )
         raise
-    return replace(source, name=name)
 
 
 def _declarations_of(loaded: Manifest, name: str, file: str) -> Iterator[tuple[str, str]]:

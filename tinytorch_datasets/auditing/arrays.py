@@ -19,6 +19,7 @@ from tinytorch_datasets.manifest.models import ChecksEntry, Entry
 from tinytorch_datasets.plan import Block, Column, Plan, Split
 from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage.array_folder import ArrayFolder
+from tinytorch_datasets.storage.files import exists
 from tinytorch_datasets.storage.string_array import StringArray
 from tinytorch_datasets.verify import arrays as value_checks
 
@@ -274,7 +275,7 @@ def _damaged(plan: Plan, path: Path, column: Column) -> Finding:
 
 
 def _cached_arrays(plan: Plan, locations: Locations) -> dict[Path, dict[int, Any]]:
-    folders = [folder for folder in pipeline.array_folders(plan, locations) if folder.path.is_dir()]
+    folders = [folder for folder in pipeline.array_folders(plan, locations) if exists(folder.path)]
     return {folder.path: {id(column): _open(column, folder) for column in plan.columns} for folder in folders}
 
 

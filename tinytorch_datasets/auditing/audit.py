@@ -21,7 +21,7 @@ from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.plan import Plan
 from tinytorch_datasets.settings import Locations
-from tinytorch_datasets.storage.files import whole_file
+from tinytorch_datasets.storage.files import read_file, whole_file
 
 if TYPE_CHECKING:
     from tinytorch_datasets.api import AnyPath, ManifestLike
@@ -210,7 +210,7 @@ def read_addresses(path: Path) -> dict[str, Any]:
         LockError: It exists, and cannot be read.
     """
     try:
-        return dict(json.loads(path.read_bytes())["addresses"])
+        return dict(json.loads(read_file(path))["addresses"])
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -19,7 +19,7 @@ from tinytorch_datasets.manifest.models import Entry
 from tinytorch_datasets.manifest.yaml_reader import printable
 from tinytorch_datasets.plan import Plan
 
-# What stands beside data and is none: data cards, licences, and the scripts that made the data.
+# What stands beside data and is none: data cards, licenses, and the scripts that made the data.
 BESIDE = ("README*", "LICENSE*", "LICENCE*", "NOTICE*", "CITATION*", "*.md", "*.py")
 # What tools leave about; git and the wheel pass it over.
 LITTER = frozenset({"__pycache__", ".DS_Store", ".gitattributes", ".gitignore", ".gitkeep", "Thumbs.db"})

@@ -27,6 +27,7 @@ from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage import cache_entry as cache_entries
 from tinytorch_datasets.storage.array_folder import ArrayFolder
 from tinytorch_datasets.storage.cache_entry import CacheEntry
+from tinytorch_datasets.storage.files import exists
 from tinytorch_datasets.storage.memmap import StatSignature
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES, LFS_POINTER, describe
 from tinytorch_datasets.verify.files import describe_mismatch
@@ -276,19 +277,19 @@ def _hint(manifest: Manifest, plan: Plan) -> str:
 
 
 def _all_present(plan: Plan) -> bool:
-    return all((plan.root / file.name).exists() for file in plan.files)
+    return all(exists(plan.root / file.name) for file in plan.files)
 
 
 def _to_hash(plan: Plan) -> Iterable[str]:
     """Return the files to hash: all that ship, and of what is downloaded those that are on disk."""
     shipped = plan.status == "shipped"
-    return [file.name for file in plan.files if shipped or (plan.root / file.name).exists()]
+    return [file.name for file in plan.files if shipped or exists(plan.root / file.name)]
 
 
 def _report(
     plan: Plan, of_files: list[Finding], of_values: list[Finding] | None, pickles: tuple[str, ...]
 ) -> DatasetReport:
-    present = [file for file in plan.files if (plan.root / file.name).exists()]
+    present = [file for file in plan.files if exists(plan.root / file.name)]
     differs = any(finding.severity == "error" for finding in (*of_files, *(of_values or ())))
     whole = len(present) == len(plan.files)
     state: State = "mismatch" if differs else "ok" if whole else "partly downloaded" if present else "not downloaded"

@@ -22,7 +22,7 @@ from tinytorch_datasets.errors import DecodeError, HashMismatch, LockError, Miss
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.plan import Plan
 from tinytorch_datasets.settings import Locations
-from tinytorch_datasets.storage.files import reading
+from tinytorch_datasets.storage.files import is_file, read_file, reading
 
 NAME = "datasets.lock"
 LAYOUT = 1
@@ -51,7 +51,7 @@ def record(
         plans = [plan for plan in plans if is_on_disk(plan)]
     for plan in plans:
         if not is_on_disk(plan):
-            missing = [file.name for file in plan.files if not (plan.root / file.name).is_file()]
+            missing = [file.name for file in plan.files if not is_file(plan.root / file.name)]
             what = f"{plan.name} is not on disk: {', '.join(missing)}"
             hint = f"`tinytorch-datasets get {plan.name}` downloads it."
             raise MissingFile(what, where=plan.where, hint=hint, path=plan.root / missing[0])
@@ -91,7 +91,7 @@ def header(manifest: Manifest) -> dict[str, Any]:
 
 def is_on_disk(plan: Plan) -> bool:
     """Check whether every file of a data set is on disk."""
-    return all((plan.root / file.name).is_file() for file in plan.files)
+    return all(is_file(plan.root / file.name) for file in plan.files)
 
 
 def file_records(plan: Plan, hashed: FileDigests) -> dict[str, Any]:
@@ -106,13 +106,13 @@ def file_records(plan: Plan, hashed: FileDigests) -> dict[str, Any]:
 
 def value_records(plan: Plan, locations: Locations) -> dict[str, Any]:
     """Return dtype, shape and digest of each field of each split, taken now; decoded, unless the arrays are cached."""
-    folder = pipeline.verified_arrays(plan, locations)
+    digests = pipeline.value_digests(plan, locations)
     return {
         split.name: {
             field: {
                 "dtype": column.dtype,
                 "shape": [column.count, *column.shape],
-                "sha256": folder.digest_now(column),
+                "sha256": digests[str(column)],
             }
             for field, column in split.columns.items()
         }
@@ -127,7 +127,7 @@ def read(path: Path) -> dict[str, Any]:
         LockError: It does not exist, or is no record.
     """
     try:
-        value: dict[str, Any] = json.loads(path.read_bytes())
+        value: dict[str, Any] = json.loads(read_file(path))
     except OSError as error:
         what = f"{path} cannot be read: {error.strerror}"
         raise LockError(what, hint=WRITE_ONE, path=path) from error

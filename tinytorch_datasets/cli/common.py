@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
@@ -167,6 +168,8 @@ def writing_to(place: Path) -> Iterator[None]:
     try:
         yield
     except StorageError as error:
+        if error.errno == errno.ELOOP:  # a link, which has a hint of its own
+            raise
         if error.path.absolute().is_relative_to(place.absolute()) or place.absolute().is_relative_to(
             error.path.absolute()
         ):

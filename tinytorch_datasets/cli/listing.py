@@ -20,6 +20,7 @@ from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.manifest.models import FieldEntry
 from tinytorch_datasets.progress import is_terminal, readable
 from tinytorch_datasets.report.console import shown
+from tinytorch_datasets.storage.files import is_file
 
 PIPED_COLUMNS = 200
 NARROWEST_SPLITS = 12  # with which the packaged manifest fits the usual 80 columns
@@ -29,7 +30,7 @@ def row(manifest: Manifest, name: str, home: Path | None = None) -> dict[str, An
     """Summarize a data set in plain values."""
     entry = manifest.entry(name)
     root = pipeline.plan_of(manifest, name, pipeline.locations(manifest, home)).root
-    present = [file for file in entry.files if (root / file).is_file()]
+    present = [file for file in entry.files if is_file(root / file)]
     return {
         "name": name,
         "title": entry.title,

@@ -110,7 +110,7 @@ def add(
     else:
         sizes = counts({split: declared["samples"] for split, declared in added.draft.splits.items()})
         echo(f"{added.name}: {shown(str(added.manifest))}:{added.line}; {added.draft.format}, {sizes}")
-    for left in added.draft.left_out:
+    for left in (*added.passed_over, *added.draft.left_out):
         echo(f"left out: {left}", err=True)
     for question in added.questions:
         echo(f"{added.manifest.name}:{question.line}: to be filled in: {question.text}", err=True)

@@ -21,7 +21,7 @@ from tinytorch_datasets.dataset import Split
 from tinytorch_datasets.manifest.models import Entry, FieldEntry
 from tinytorch_datasets.manifest.yaml_reader import printable
 
-# Where there are no colours: from nothing to all of it, each character with more ink on it than the one before.
+# Where there are no colors: from nothing to all of it, each character with more ink on it than the one before.
 RAMP = " .:-=+*#%@"
 BLOCK = "\u2580"  # its upper half is the foreground, its lower half the background
 WIDEST = 64  # columns of one picture; a larger one is drawn with every second pixel, or third, ...
@@ -90,7 +90,7 @@ def _is_picture(value: Any) -> bool:
 
 
 def _pixels(value: np.ndarray, span: tuple[float, float] | None) -> np.ndarray:
-    """Height, width and three colours, from 0 to 255; the declared range is from black to white."""
+    """Height, width and three colors, from 0 to 255; the declared range is from black to white."""
     if value.ndim == 3 and value.shape[0] in (1, 3):
         value = np.moveaxis(value, 0, -1)
     if value.ndim == 2:
@@ -106,11 +106,11 @@ def _drawn(pixels: np.ndarray, console: Console) -> Iterator[Text]:
     """Lines of a picture: a character is two pixels, one above the other."""
     if len(pixels) % 2:
         pixels = np.concatenate([pixels, np.zeros_like(pixels[:1])])
-    colours = console.color_system is not None and not console.no_color and _has(BLOCK)
+    colors = console.color_system is not None and not console.no_color and _has(BLOCK)
     for upper, lower in zip(pixels[::2], pixels[1::2], strict=True):
         line = Text()
         for above, below in zip(upper.tolist(), lower.tolist(), strict=True):
-            if colours:
+            if colors:
                 line.append(BLOCK, Style(color=Color.from_rgb(*above), bgcolor=Color.from_rgb(*below)))
             else:
                 line.append(RAMP[sum([*above, *below]) * (len(RAMP) - 1) // (6 * 255)])

@@ -24,7 +24,7 @@ from pathlib import Path
 from tinytorch_datasets.manifest.filenames import BESIDE, NOTE, PART
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.storage.files import open_safely, open_to_read, symlink_error, writing_at_home
-from tinytorch_datasets.storage.memmap import StatSignature, stat_signature
+from tinytorch_datasets.storage.memmap import StatSignature, read_regular, stat_signature
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES
 
 ABANDONED_S = 24 * 60 * 60
@@ -57,7 +57,7 @@ def part_progress(target: Path) -> tuple[int, int] | None:
 def leftovers(target: Path) -> list[Path]:
     """List all that interrupted fetches of `target` have left beside it."""
     beside = (target.with_name(target.name + suffix) for suffix in BESIDE)
-    return [*(path for path in beside if path.exists() or path.is_symlink()), *_private_parts(target)]
+    return [*(path for path in beside if os.path.lexists(path)), *_private_parts(target)]
 
 
 def remove_abandoned(target: Path) -> None:
@@ -277,7 +277,7 @@ class PartialFile:
         if self._note.is_symlink():
             raise symlink_error(self._note)
         try:
-            note = json.loads(self._note.read_bytes())
+            note = json.loads(read_regular(self._note))
             return note["url"], note["validator"]
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None, None  # a note torn by a kill is no note

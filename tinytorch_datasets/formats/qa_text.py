@@ -12,7 +12,7 @@ from tinytorch_datasets.errors import ContentError, DecodeError, Problems, did_y
 from tinytorch_datasets.formats import INSPECTED, INSPECTED_BYTES, ArrayInfo, Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import TEXT, Block, Column, Split
 from tinytorch_datasets.readers.stream import opened
-from tinytorch_datasets.readers.text import document, opened_text
+from tinytorch_datasets.readers.text import BOM, document, opened_text
 
 FIELDS = ("questions", "answers", "levels", "text")
 QUESTION, ANSWER = "Q: ", "A: "
@@ -26,7 +26,7 @@ def _check(options: Mapping[str, Any], fields: Iterable[str], splits: Iterable[s
 
 
 def _detect(head: bytes, path: Path) -> Detection | None:
-    if not (head.startswith(QUESTION.encode()) and b"\n" + ANSWER.encode() in head):
+    if not (head.removeprefix(BOM).startswith(QUESTION.encode()) and b"\n" + ANSWER.encode() in head):
         return None
     return Detection(Certainty.CERTAIN, lambda: _inspect(path))
 
@@ -40,15 +40,16 @@ def _inspect(path: Path) -> FileInfo:
 
 @decodes("qa-text", layout="file per split", check=_check, detect=_detect)
 def qa_text(splits: Sequence[Split], *, levels: dict[str, list[int]] | None = None) -> Iterator[Block]:
-    """Pairs of a question and an answer, in UTF-8 text with LF at the end of its lines.
+    """Pairs of a question and an answer, in UTF-8 text.
 
     The grammar, in which the very last LF may be missing:
 
-        file = pair, { blank line, pair }
+        file = pair, { blank line, pair }, { blank line }
         pair = "Q: ", question, LF, "A: ", answer, LF
 
     A question or an answer is one line and not empty. The fields are `questions`, `answers`, `levels`, and
-    `text`, the file as it is.
+    `text`, all of it. Lines may end in CRLF, and a byte order mark at the front is dropped: editors write both. In
+    `text`, and in all fields, lines then end in LF as in every other file.
 
     Args:
         splits: What to decode.
@@ -67,7 +68,7 @@ def qa_text(splits: Sequence[Split], *, levels: dict[str, list[int]] | None = No
                     hint = f"There are: {', '.join(FIELDS)}."
                     raise DecodeError(path, f"this format has no field {column.field!r}{hint}", hint=hint)
             with opened_text(path, ()) as stream:
-                whole = document(stream)
+                whole = document(stream, plain=True)
             questions, answers = _pairs(whole, path, split)
             for column in columns:
                 if column.field == "questions":
@@ -84,8 +85,9 @@ def _pairs(text: str, path: Path, split: Split) -> tuple[list[str], list[str]]:
     questions: list[str] = []
     answers: list[str] = []
     number = 0
+    pairs_end = len(text.rstrip("\n"))
     # What the grammar wants next goes round and round: a question, its answer, a blank line.
-    for number, line in enumerate(_lines(text), 1):
+    for number, line in enumerate(_lines(text, pairs_end), 1):
         wanted = number % 3
         if wanted == 1 and len(questions) == split.samples:
             reason = f"it has more pairs than the {split.samples:,} that {split.name} declares (line {number:,})"
@@ -99,24 +101,22 @@ def _pairs(text: str, path: Path, split: Split) -> tuple[list[str], list[str]]:
             )
         if wanted == 0:
             if line:
-                _bad(path, number, "a blank line", line)
+                _raise_unexpected(path, number, "a blank line", line)
         else:
             start, into = (QUESTION, questions) if wanted == 1 else (ANSWER, answers)
             if not line.startswith(start):
-                _bad(path, number, f"a line that starts with {start!r}", line)
+                _raise_unexpected(path, number, f"a line that starts with {start!r}", line)
             if not line[len(start) :].strip():
                 raise DecodeError(path, f"line {number:,}: nothing follows {start!r}")
             into.append(line[len(start) :])
     if number % 3 == 1:
         raise DecodeError(path, f"line {number:,}: the last question has no answer")
-    if number % 3 == 0:
-        raise DecodeError(path, f"line {number:,}: a blank line ends the file, where no pair follows")
     return questions, answers
 
 
-def _lines(text: str) -> Iterator[str]:
-    """Line by line, so that a file of line feeds alone is not held as a list of them."""
-    begin, last = 0, len(text.removesuffix("\n"))
+def _lines(text: str, last: int) -> Iterator[str]:
+    """Yield the lines up to `last` one by one, so that a file of line feeds alone is not held as a list of them."""
+    begin = 0
     while begin <= last:
         end = text.find("\n", begin, last)
         end = last if end < 0 else end
@@ -124,7 +124,7 @@ def _lines(text: str) -> Iterator[str]:
         begin = end + 1
 
 
-def _bad(path: Path, number: int, wanted: str, line: str) -> NoReturn:
+def _raise_unexpected(path: Path, number: int, wanted: str, line: str) -> NoReturn:
     raise DecodeError(path, f"line {number:,}: {wanted} is expected, not {line[:60]!r}")
 
 

@@ -7,14 +7,14 @@ get of an entry is a `plan.Plan`, which knows neither YAML nor Pydantic.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
 
-from tinytorch_datasets.errors import ManifestError, Problem, UnknownName, did_you_mean
+from tinytorch_datasets.errors import Keys, ManifestError, Problem, UnknownName, bounded_guesses, did_you_mean
 from tinytorch_datasets.manifest import models, rules
 from tinytorch_datasets.manifest.models import (
     ChecksEntry,
@@ -26,6 +26,7 @@ from tinytorch_datasets.manifest.models import (
     SplitEntry,
 )
 from tinytorch_datasets.manifest.yaml_reader import ParsedYaml, read_file
+from tinytorch_datasets.manifest.yaml_syntax import plain
 from tinytorch_datasets.plan import Column, Declared, File, Plan, Split
 from tinytorch_datasets.storage.memmap import StatSignature
 
@@ -35,13 +36,54 @@ IN_A_PATH = "/~!$&'()*,;=:@"
 _MODELS: dict[str, type[BaseModel]] = {"files": FileEntry, "fields": FieldEntry, "splits": SplitEntry}
 
 
+ITEMS_SHOWN = 5
+
+
 def translate(error: ValidationError, parsed: ParsedYaml) -> Iterator[Problem]:
     """Yield Pydantic's errors as problems of the manifest, in its words, each with its line."""
-    for finding in error.errors(include_url=False):
+    # What is empty only because nothing in it is right is not empty.
+    findings = [f for f in error.errors(include_url=False) if f["type"] != "too_short" or not f["input"]]
+    numbers: dict[Keys, list[Any]] = {}
+    for finding in findings:
         keys = tuple(finding["loc"])
+        if finding["type"] == "string_type" and type(keys[-1]) is int and _is_number(finding["input"]):
+            numbers.setdefault(keys[:-1], []).append(keys[-1])
+    for finding in findings:
+        keys = tuple(finding["loc"])
+        if len(several := numbers.get(keys[:-1], [])) > 1 and keys[-1] in several:
+            if keys[-1] == several[0]:  # a list of numbers is one mistake, however long it is
+                yield parsed.problem(keys[:-1], _numbers_for_texts(keys[:-1], several, parsed))
+            continue
         if either := _is_one_of_two(keys, finding["input"], parsed.data):
             keys = keys[:-1]
         yield parsed.problem(keys, _in_words(finding, keys, parsed, either=either))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float)  # or true or false, which are numbers for Python
+
+
+def _numbers_for_texts(keys: Keys, several: Sequence[int], parsed: ParsedYaml) -> str:
+    texts = [f'"{parsed.written(*keys, i)}"' for i in several[:ITEMS_SHOWN]]
+    return f"must be texts, has {len(several)} values that are none: write {_flow_list(texts, len(several))}"
+
+
+def _flow_list(items: Sequence[str], count: int) -> str:
+    return f"[{', '.join(items)}{', ...' if count > len(items) else ''}]"
+
+
+def _instead_of_mapping(value: object) -> str:
+    """Return how to write a list that was written as a mapping from numbers, or to numbers, in their order."""
+    if not isinstance(value, dict):
+        return ""
+    pairs = [(key, name) for key, name in value.items() if isinstance(name, str)]
+    if len(pairs) < len(value):
+        pairs = [(str(number), name) for name, number in value.items() if type(number) is int]
+    if not pairs or sorted(key for key, _ in pairs) != sorted(map(str, range(len(value)))):
+        return ""
+    names = [name for _, name in sorted(pairs, key=lambda pair: int(pair[0]))]
+    shown = [name if plain(name) == name and name.isidentifier() else f'"{name}"' for name in names[:ITEMS_SHOWN]]
+    return f": write the names alone, in the order of their numbers, {_flow_list(shown, len(names))}"
 
 
 def _is_one_of_two(keys: tuple[str | int, ...], value: object, data: Any) -> bool:
@@ -67,7 +109,8 @@ def _in_words(finding: Any, keys: tuple[str | int, ...], parsed: ParsedYaml, *, 
             return f"unknown key{did_you_mean(str(keys[-1]), _model_at(keys[:-1]).model_fields)}"
         case "literal_error":
             allowed = facts["expected"]
-            return f"must be {allowed}, is {shown}{did_you_mean(str(value), _choices(allowed))}"
+            guess = did_you_mean(str(value), _choices(allowed)) if str(value) not in _choices(allowed) else ""
+            return f"must be {allowed}, is {shown}{guess}"
         case "greater_than":
             return f"must be more than {facts['gt']}, is {shown}"
         case "greater_than_equal":
@@ -82,7 +125,7 @@ def _in_words(finding: Any, keys: tuple[str | int, ...], parsed: ParsedYaml, *, 
         case "too_long":
             return f"must be {facts['max_length']} values, has {facts['actual_length']}"
         case "tuple_type" | "list_type":
-            return f"must be a list, is {_kind(value)}"
+            return f"must be a list, is {_kind(value)}{_instead_of_mapping(value)}"
         case "mapping_type" | "dict_type" | "model_type" | "model_attributes_type":
             return f"must be a mapping of keys to values, is {_kind(value)}"
         case models.NOT_A_HASH:
@@ -275,13 +318,19 @@ def _validated(parsed: ParsedYaml, formats: rules.Formats, signature: StatSignat
     problems = list(parsed.problems)
     misread = {(problem.line, problem.key) for problem in problems}
     later: list[Problem] = []
+    lists: set[str] = set()
     declared: Declarations | None = None
-    try:
-        declared = Declarations.model_validate(parsed.data)
-    except ValidationError as error:
-        later += translate(error, parsed)
-    # The rules look at the plain data, so that one wrong key does not hide what else is wrong.
-    later += [parsed.problem(keys, what) for keys, what in rules.check(parsed.data, formats)]
+    with bounded_guesses():
+        try:
+            declared = Declarations.model_validate(parsed.data)
+        except ValidationError as error:
+            later += translate(error, parsed)
+            # A mapping in the place of a list is one mistake, whatever its keys are.
+            of_list = [finding["loc"] for finding in error.errors() if finding["type"] in ("tuple_type", "list_type")]
+            lists = {parsed.problem(keys, "").key for keys in of_list}
+        # The rules look at the plain data, so that one wrong key does not hide what else is wrong.
+        later += [parsed.problem(keys, what) for keys, what in rules.check(parsed.data, formats)]
+    problems = [problem for problem in problems if problem.key.rpartition(".")[0] not in lists]
     # What was misread as YAML is reported once, and not again for the type it turned into.
     problems += [problem for problem in dict.fromkeys(later) if (problem.line, problem.key) not in misread]
     if declared is None or problems:

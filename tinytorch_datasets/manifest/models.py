@@ -17,6 +17,7 @@ from tinytorch_datasets import plan
 from tinytorch_datasets.settings import DOWNLOAD_TO
 
 NOT_A_HASH: Final = "not_a_hash"
+NOT_THE_VERSION: Final = "literal_error"
 
 
 def _hex(digits: int, kind: str) -> Any:
@@ -40,6 +41,14 @@ def _hex_schema(digits: int) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": f"^[0-9a-f]{{{digits}}}$"})
 
 
+def _whole(value: object) -> object:
+    # For Python, and so for Pydantic, 1 is True and 1.0 as well.
+    if type(value) is not int:
+        raise PydanticCustomError(NOT_THE_VERSION, "not the version", {"expected": "1"})
+    return value
+
+
+Version = Annotated[Literal[1], BeforeValidator(_whole)]
 Sha256 = Annotated[str, _hex(64, "a sha256"), _hex_schema(64)]
 Md5 = Annotated[str, _hex(32, "an MD5"), _hex_schema(32)]
 Positive = Annotated[int, Field(gt=0)]
@@ -150,7 +159,7 @@ class Entry(_Model):
     )
     format: Words = Field(description="Its form on disk: the name of a decoder.")
     options: Mapping[str, Any] = Field(default={}, description="The decoder's options.")
-    license: Words = Field(description='The licence, or "not stated by the authors".')
+    license: Words = Field(description='The license, or "not stated by the authors".')
     source: Words = Field(description="Where it comes from: the page of its authors.")
     citation: Words | None = Field(default=None, description="How its authors want it cited.")
     used_by: WordList = Field(default=(), description="Paths of the scripts that use it, relative to the manifest.")
@@ -181,7 +190,7 @@ class Entry(_Model):
 class Declarations(_Model):
     """A manifest of data sets."""
 
-    version: Literal[1] = Field(description="The version of this layout.")
+    version: Version = Field(description="The version of this layout.")
     download_to: Words = Field(default=DOWNLOAD_TO, description="The folder for downloads, relative to this file.")
     shipped_in: Words = Field(default="datasets", description="The folder of the shipped bytes, relative to this file.")
     shipped_budget_bytes: Positive | None = Field(

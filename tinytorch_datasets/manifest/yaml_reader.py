@@ -24,6 +24,7 @@ from tinytorch_datasets.manifest.yaml_syntax import (
     UNCLEAR,
     Node,
     compose,
+    describe_error,
     parse_events,
     plain,
     unclear,
@@ -42,7 +43,7 @@ SHOWN_CHARACTERS = 60
 TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep; a manifest needs six"
 
 # What a terminal obeys instead of showing it, and what turns the order of the text around it.
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 # The lines of a mapping's keys or a list's items, and those of what is inside of the ones that are collections.
 _Lines = tuple[Any, dict[str | int, Any]]
@@ -62,11 +63,11 @@ class TooMuch(Exception):
 class _Open:
     """A mapping or list that is still being read."""
 
-    __slots__ = ("anchor", "inside", "key", "lines", "start", "value")
+    __slots__ = ("event", "inside", "key", "lines", "start", "value")
 
-    def __init__(self, value: Any, anchor: str | None, start: int) -> None:
+    def __init__(self, value: Any, event: Any, start: int) -> None:
         self.value = value
-        self.anchor = anchor
+        self.event = event
         self.start = start
         self.key: str | None = None
         self.lines: Any = {} if type(value) is dict else array("i")
@@ -90,6 +91,7 @@ class _Constructor:
         self._documents = 0
         self.data: Any = None
         self.lines: _Lines | None = None
+        self.last: Any = None
 
     def construct(self, text: str) -> None:
         """Construct the one document in `text`: `data`, and the `lines` of what is in it."""
@@ -105,6 +107,12 @@ class _Constructor:
         for event in parse_events(text):
             if type(event) in handle:
                 handle[type(event)](event)
+            self.last = event
+
+    @property
+    def opened(self) -> Any:
+        """The event that began the innermost mapping or list that is still open, or None."""
+        return self._stack[-1].event if self._stack else None
 
     def _path(self) -> Keys:
         keys: list[str | int] = []
@@ -176,7 +184,7 @@ class _Constructor:
             self._refuse(event, f"the tag {_short(event.tag)} is not allowed; only plain YAML is read")
         value: Any = {} if type(event) is yaml.MappingStartEvent else []
         self._note_item(event)
-        self._stack.append(_Open(value, event.anchor, self._nodes + self._aliased + self._texts))
+        self._stack.append(_Open(value, event, self._nodes + self._aliased + self._texts))
 
     def _end(self, event: Any) -> None:
         done = self._stack.pop()
@@ -186,7 +194,7 @@ class _Constructor:
             top.inside[len(top.value) if top.key is None else top.key] = lines
         else:
             self.lines = lines
-        self._put(done.value, done.anchor, self._nodes + self._aliased + self._texts - done.start + 1)
+        self._put(done.value, done.event.anchor, self._nodes + self._aliased + self._texts - done.start + 1)
 
     def _alias(self, event: Any) -> None:
         if self._stack and self._stack[-1].awaits_key:
@@ -255,12 +263,8 @@ class ParsedYaml:
         except TooMuch as error:
             raise self._error(error.line, str(error)) from error
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            # At the end of the file PyYAML's mark is one line past the last.
-            line = min(mark.line, len(text.splitlines()) - 1) + 1 if mark else 1
-            context = f"{error.context}, " if error.context else ""
-            what = TOO_DEEP if error.problem == _PARSERS_TOO_DEEP else f"not YAML: {context}{error.problem}"
-            raise self._error(line, what) from error
+            line, what = describe_error(error, text, constructor.last, constructor.opened)
+            raise self._error(line, TOO_DEEP if error.problem == _PARSERS_TOO_DEEP else what) from error
         except yaml.reader.ReaderError as error:
             at = _UNREADABLE.search(text.removeprefix(BYTE_ORDER_MARK))
             line = text.count("\n", 0, at.start()) + 1 if at else 1

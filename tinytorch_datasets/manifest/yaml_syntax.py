@@ -189,3 +189,99 @@ def _leaf(event: Any, shift: int) -> Node:
     last_line = end.line if is_folded and end.column == 0 else end.line + 1
     kind: Kind = "folded" if is_folded else "quoted" if event.style else "plain"
     return Node(kind, *where, last_line, event.anchor or "", event.value)
+
+
+_KEY = re.compile(r"\s*(- +)*[^\s#:'\"{\[&*!|>%@`-][^:#]*$")
+_KEY_WITHOUT_BLANK = re.compile(r"\s*(?:- +)*([A-Za-z0-9_.-]+):[^\s/]")
+
+
+def describe_error(error: yaml.MarkedYAMLError, text: str, last: Any, opened: Any) -> tuple[int, str]:
+    """Return the line at which a text stops being YAML, from 1, and what is wrong there, in plain words.
+
+    `last` is the event before, and `opened` the one that began the innermost mapping or list that is still open; None
+    where there is none. The parser's words are those of its grammar, and its two versions have different ones.
+    """
+    lines = text.removeprefix(BYTE_ORDER_MARK).splitlines() or [""]
+    mark = error.problem_mark or error.context_mark
+    start = error.context_mark or mark
+    if mark is None or start is None:
+        return 1, f"not YAML: {error.problem}"
+    # At the end of the file PyYAML's mark is one line past the last.
+    at, first = min(mark.line, len(lines) - 1), min(start.line, len(lines) - 1)
+    column = mark.column + 1 if at == mark.line else len(lines[at]) + 1
+    line, what = _describe(str(error.problem), str(error.context), lines, at, column, first, start.column, last, opened)
+    return line + 1, f"not YAML: {what}"
+
+
+def _describe(
+    problem: str, context: str, lines: list[str], at: int, column: int, first: int, start: int, last: Any, opened: Any
+) -> tuple[int, str]:
+    here, before = lines[at], lines[first]
+    for number in range(first, at + 1):
+        indent = lines[number][: len(lines[number]) - len(lines[number].lstrip())]
+        if "\t" in indent and lines[number].strip():
+            return number, f"line {number + 1} is indented with a tab, in column {indent.index(chr(9)) + 1}; use blanks"
+    if "quoted scalar" in context and ("end of stream" in problem or "document indicator" in problem):
+        return first, f"the quote in column {start + 1} is never closed"
+    if "escape" in problem or "hexdecimal" in problem or "hexadecimal" in problem:
+        column -= here[column - 2 : column - 1] == "\\"  # one of the two parsers points behind it
+        return at, f"column {column} has an escape that YAML does not know; in single quotes a backslash is one"
+    if last is not None and type(last) is yaml.ScalarEvent and last.style in ("'", '"'):
+        began: Any = last.start_mark
+        ended: Any = last.end_mark
+        if began.line < ended.line and at - ended.line in (0, 1):
+            return began.line, f"the quote in column {began.column + 1} is not closed on its line"
+        behind = here[column - 1 : column] if ended.line == at and not here[ended.column : column - 1].strip() else ""
+        if behind and behind not in "\"'[]{}":
+            return at, f"column {column} has text behind a closing quote; put all of it in the other kind of quotes"
+    sign = before[start : start + 1]
+    if sign and sign in "*&!|>" and ("scanning" in context or "tag" in context):
+        return first, f"a value cannot begin with {sign}, in column {start + 1}: put it in quotes"
+    sign = here[column - 1 : column]
+    if "cannot start any token" in problem:
+        return at, f"a value cannot begin with {sign}, in column {column}: put it in quotes"
+    if before[:1] == "%" or here[:1] == "%":
+        return (first if before[:1] == "%" else at), "a line that begins with % is for YAML's readers; put it in quotes"
+    if opened is not None and opened.flow_style:
+        return _describe_flow(at, column, opened.start_mark, lines)
+    if sign and sign in "]}":
+        return at, f"the {sign} in column {column} closes nothing"
+    return _describe_block(problem, lines, at, column, first)
+
+
+def _describe_flow(at: int, column: int, opening: Any, lines: list[str]) -> tuple[int, str]:
+    begin = lines[opening.line][opening.column : opening.column + 1]
+    end, sign = "}" if begin == "{" else "]", lines[at][column - 1 : column]
+    if sign and sign in "]}" and sign != end:
+        return at, f"the {begin} in column {opening.column + 1} has a {sign} for its end, in column {column}"
+    if at != opening.line or column > len(lines[at].rstrip()):
+        return opening.line, f"the {begin} in column {opening.column + 1} is never closed"
+    return at, f"column {column} needs a comma or a {end} before it"
+
+
+def _describe_block(problem: str, lines: list[str], at: int, column: int, first: int) -> tuple[int, str]:
+    here, needs_colon = lines[at], "':'" in problem
+    if "sequence entries" in problem:
+        return at, f"a list begins on a line of its own, or in brackets; column {column} has a - behind a key"
+    above = next((n for n in range(at - 1, -1, -1) if lines[n].strip() and lines[n].lstrip()[0] != "#"), at)
+    for number in dict.fromkeys((first, above, at)) if needs_colon else (above,):
+        if pasted := _KEY_WITHOUT_BLANK.match(lines[number]):
+            return number, f"line {number + 1} has no blank behind the colon in column {pasted.end(1) + 1}"
+        if (needs_colon or _indent(lines[number]) <= _indent(here)) and _KEY.match(lines[number]):
+            return number, f"line {number + 1} has no colon behind its key"
+    item = first if needs_colon else at
+    if needs_colon or "'-' indicator" in problem or "block end" in problem:
+        listed = next((line for line in reversed(lines[:item]) if line.strip()), "")
+        if listed.lstrip().startswith("- ") and _indent(listed) == _indent(lines[item]):
+            return item, f"line {item + 1} is no item of the list above it: begin it with - or indent it less"
+    if "mapping values" in problem and ": " in here[: column - 1]:
+        return at, f"a value with a colon and a blank in it, in column {column}, must be in quotes"
+    if needs_colon:
+        return first, f"line {first + 1} has no colon behind its key"
+    if _indent(here) + 1 >= column or "mapping values" in problem:
+        return at, f"the indentation of line {at + 1}, {_indent(here)} blanks, fits none of the lines above it"
+    return at, f"column {column} has something that cannot stand there; put the value in quotes"
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))

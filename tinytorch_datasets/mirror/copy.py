@@ -17,12 +17,13 @@ from typing import NamedTuple
 
 from tinytorch_datasets import pipeline
 from tinytorch_datasets.digests import digest
+from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.fetch import fetch
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.plan import File, Plan
 from tinytorch_datasets.progress import Progress
 from tinytorch_datasets.settings import Settings
-from tinytorch_datasets.storage.files import reading, whole_file, writing
+from tinytorch_datasets.storage.files import check_no_link, read_file, reading, whole_file, writing
 from tinytorch_datasets.verify.files import check_size, mismatch_error
 
 SUMS = "SHA256SUMS"
@@ -80,6 +81,8 @@ def mirror(
             )
         results.append(_mirror(plan, folder))
         on_done(results[-1])
+    for name in (manifest.path.name, SUMS):
+        _refuse_links(folder / name, folder)
     _write(folder / manifest.path.name, manifest.path.read_bytes())
     sums = {f"{plan.folder}/{file.name}": file.sha256 for plan in plans for file in plan.files}
     with writing(folder / SUMS):
@@ -111,7 +114,7 @@ def listed_in(folder: Path) -> list[Listed]:
         OSError: It is not there, or cannot be read.
     """
     found = []
-    lines = (folder / SUMS).read_bytes().decode("utf-8", "replace").removesuffix("\n")
+    lines = read_file(folder / SUMS).decode("utf-8", "replace").removesuffix("\n")
     for number, line in enumerate(lines.split("\n") if lines else (), 1):
         parts = _LISTED.fullmatch(line.removesuffix("\r"))
         found.append(Listed(number, parts[1], parts[2]) if parts else Listed(number, "", ""))
@@ -145,12 +148,21 @@ def _mirror(plan: Plan, folder: Path) -> Mirrored:
     copied = kept = 0
     for file in plan.files:
         target = folder / plan.folder / file.name
+        _refuse_links(target, folder)
         if _is_right(target, file):
             kept += 1
         else:
             _copy(plan, file, target)
             copied += 1
     return Mirrored(plan.name, copied, kept, sum(file.bytes for file in plan.files))
+
+
+def _refuse_links(path: Path, folder: Path) -> None:
+    try:
+        check_no_link(path, below=folder)
+    except StorageError as error:
+        error.hint = "Delete the link: what it leads to is not replaced, and does not go with the folder."
+        raise
 
 
 def _copy(plan: Plan, file: File, target: Path) -> None:

@@ -53,18 +53,24 @@ def is_text(head: bytes) -> bool:
     return foreign(head, "data") is None
 
 
-def document(stream: Stream) -> str:
-    """All of the text, as it is. A carriage return is an error, because it would be a character to learn."""
+def document(stream: Stream, *, plain: bool = False) -> str:
+    """Return all of the text, as it is. A carriage return is an error, because it would be a character to learn.
+
+    With `plain`, a byte order mark at the front is dropped and CRLF comes as LF, as editors read them.
+    """
     data = stream.whole()
+    if plain:
+        data = data.removeprefix(BOM).replace(b"\r\n", b"\n")
     if data.startswith(BOM):
-        _bad(stream, 1, "a byte order mark (BOM)")
-    for byte, what in ((b"\0", "a NUL character"), (b"\r", "a carriage return: lines must end in LF, not CRLF")):
+        _fail_at_line(stream, 1, "a byte order mark (BOM)")
+    wrong_end = "a carriage return that ends no line" if plain else "a carriage return: lines must end in LF, not CRLF"
+    for byte, what in ((b"\0", "a NUL character"), (b"\r", wrong_end)):
         if (at := data.find(byte)) >= 0:
-            _bad(stream, data.count(b"\n", 0, at) + 1, what)
+            _fail_at_line(stream, data.count(b"\n", 0, at) + 1, what)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        _bad(stream, data.count(b"\n", 0, error.start) + 1, _not_utf8(data, error))
+        _fail_at_line(stream, data.count(b"\n", 0, error.start) + 1, _not_utf8(data, error))
 
 
 def lines(stream: Stream, *, bom: bool = False, carriage_returns: bool = False) -> Iterator[str]:
@@ -74,7 +80,7 @@ def lines(stream: Stream, *, bom: bool = False, carriage_returns: bool = False) 
     while chunk := _chunk(stream):
         if first and chunk[:3] == BOM:
             if not bom:
-                _bad(stream, 1, "a byte order mark (BOM)")
+                _fail_at_line(stream, 1, "a byte order mark (BOM)")
             chunk = chunk[3:]
         first = False
         *whole, rest = (rest + chunk).split(b"\n")
@@ -94,22 +100,22 @@ def _chunk(stream: Stream) -> bytes:
 
 def _line(stream: Stream, number: int, line: bytes, carriage_returns: bool) -> str:
     if len(line) > LONGEST_LINE:
-        _bad(stream, number, f"more than {LONGEST_LINE:,} bytes in one line")
+        _fail_at_line(stream, number, f"more than {LONGEST_LINE:,} bytes in one line")
     if b"\0" in line:
-        _bad(stream, number, "a NUL character")
+        _fail_at_line(stream, number, "a NUL character")
     if b"\r" in line and not carriage_returns:
-        _bad(stream, number, "a carriage return: lines must end in LF, not CRLF")
+        _fail_at_line(stream, number, "a carriage return: lines must end in LF, not CRLF")
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
-        _bad(stream, number, _not_utf8(line, error))
+        _fail_at_line(stream, number, _not_utf8(line, error))
 
 
 def _not_utf8(data: bytes, error: UnicodeDecodeError) -> str:
     return f"bytes that are not UTF-8: {data[error.start : error.start + 4]!r}"
 
 
-def _bad(stream: Stream, number: int, what: str) -> NoReturn:
+def _fail_at_line(stream: Stream, number: int, what: str) -> NoReturn:
     stream.fail(f"line {number:,} has {what}")
 
 

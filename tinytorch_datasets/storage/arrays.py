@@ -27,8 +27,9 @@ from tinytorch_datasets.digests import ValueDigest, digest_of
 from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.plan import Column, Plan
 from tinytorch_datasets.storage.array_folder import DIGESTS, Written, file_names, read_header, written_to_bytes
-from tinytorch_datasets.storage.files import find_link, make_folder, storage_error, symlink_error
+from tinytorch_datasets.storage.files import find_link, make_folder, names_in, storage_error, symlink_error
 from tinytorch_datasets.storage.memmap import StatSignature, open_map, stat_signature
+from tinytorch_datasets.storage.string_array import StringArray, Values
 
 
 class Numbers:
@@ -187,11 +188,33 @@ def _signatures(column: Column, folder: Path) -> dict[str, StatSignature]:
     return {name: stat_signature(folder / name) for name in file_names(column)}
 
 
+def collect(blocks: Iterable[tuple[Column, int, Any]]) -> dict[str, Values | str]:
+    """Gather all columns' blocks in memory, by column (``train.images``), read-only as memory maps are."""
+    arrays: dict[str, Any] = {}
+    columns: dict[str, Column] = {}
+    for column, start, values in blocks:
+        name = str(column)
+        columns[name] = column
+        if column.is_text:
+            arrays.setdefault(name, []).extend(values)
+            continue
+        if name not in arrays:
+            arrays[name] = np.empty((column.samples, *column.shape), column.dtype)
+        arrays[name][start : start + len(values)] = values
+    for name, values in arrays.items():
+        if not columns[name].is_text:
+            values.flags.writeable = False
+        else:
+            arrays[name] = values[0] if columns[name].per == "split" else StringArray.of(values)
+    return arrays
+
+
 def sweep(cache: Path) -> None:
     """Remove what killed processes left half-written, once it is too old to be still in the making."""
-    if find_link(cache / "arrays"):
+    folder = cache / "arrays"
+    if find_link(folder):
         return
-    for path in (cache / "arrays").glob(".*.part"):
+    for path in (folder / own for own in names_in(folder) if own.startswith(".") and own.endswith(".part")):
         with contextlib.suppress(OSError):
             # A folder's own time does not move while its files are written.
             if max(one.stat().st_mtime for one in [path, *path.iterdir()]) < time.time() - ABANDONED_AFTER_S:
@@ -206,7 +229,7 @@ def folders_of(cache: Path, name: str) -> list[Path]:
     """
     if link := find_link(cache / "arrays"):
         raise symlink_error(link)
-    return [path for path in (cache / "arrays").glob(f"{name}-*") if path.name.rpartition("-")[0] == name]
+    return [cache / "arrays" / own for own in names_in(cache / "arrays") if own.rpartition("-")[0] == name]
 
 
 def _into_place(aside: Path, target: Path) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from tinytorch_datasets.digests import open_file
 from tinytorch_datasets.errors import DatasetError, MissingFile, StorageError
 from tinytorch_datasets.settings import HOME
 
@@ -26,10 +27,38 @@ def find_link(folder: Path) -> Path | None:
     """
     below = [folder, *folder.parents]
     ours = next((i for i, part in enumerate(below) if i and part.name == FOLDER and below[i - 1].name in KINDS), -1)
-    return next((part for part in below[: ours + 1] if part.is_symlink()), None)
+    return next((part for part in below[: ours + 1] if os.path.islink(part)), None)
+
+
+def check_no_link(path: Path, below: Path) -> None:
+    """Refuse a path that leads through a symbolic link below a folder of ours; the folder itself may be one.
+
+    Raises:
+        StorageError: There is one, which somebody planted.
+    """
+    for i, _ in enumerate(path.relative_to(below).parts):
+        part = below.joinpath(*path.relative_to(below).parts[: i + 1])
+        if os.path.islink(part):
+            raise symlink_error(part)
+
+
+def names_in(folder: Path) -> list[str]:
+    """List the names in a folder; none if it is not there.
+
+    Raises:
+        StorageError: It may not be looked into.
+    """
+    try:
+        return sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise _unreadable(error, folder, None, "Look at the disk.") from error
 
 
 FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
+# What a system says of a folder that takes no file of ours, whatever that is.
+UNWRITABLE = FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT}
 DENIED = frozenset({errno.EACCES, errno.EPERM})
 ELSEWHERE = f"set {HOME} to a folder"
 
@@ -107,7 +136,7 @@ def storage_error(error: OSError, path: Path, *, at_home: bool = False) -> Stora
 def _in_the_way(path: Path) -> Path:
     """What stands where a folder should be, at `path` or above it."""
     with contextlib.suppress(OSError):
-        return next((part for part in (path, *path.parents) if part.exists() and not part.is_dir()), path)
+        return next((part for part in (path, *path.parents) if os.path.lexists(part) and not os.path.isdir(part)), path)
     return path
 
 
@@ -147,6 +176,16 @@ def _unreadable(error: OSError, path: Path, where: str | None, hint: str) -> Sto
     return StorageError(what, where=where, hint=hint, path=path, errno=error.errno)
 
 
+def exists(path: Path) -> bool:
+    """Check whether anything is there; in a folder that may not be looked into there is nothing, and no error."""
+    return os.path.exists(path)
+
+
+def is_file(path: Path) -> bool:
+    """Check whether a file is there, likewise."""
+    return os.path.isfile(path)
+
+
 def bytes_of(path: Path) -> int:
     """How many bytes a file has.
 
@@ -159,6 +198,16 @@ def bytes_of(path: Path) -> int:
     return about.st_size
 
 
+def read_file(path: Path) -> bytes:
+    """Read a file whole.
+
+    Raises:
+        OSError: It cannot be read, or is no regular file: a folder, or a pipe that would be waited at for ever.
+    """
+    with open(path, "rb", opener=open_file) as stream:
+        return stream.read()
+
+
 def write_if_possible(path: Path, contents: bytes) -> None:
     """Write a file that only saves work. Where nothing can be written, the work is done again, and that is all."""
     with contextlib.suppress(StorageError), whole_file(path) as out:
@@ -168,20 +217,20 @@ def write_if_possible(path: Path, contents: bytes) -> None:
 def bytes_below(path: Path) -> int:
     """Count the bytes of a file, or of all files below a folder; 0 if it is gone."""
     with contextlib.suppress(FileNotFoundError):
-        if path.is_dir() and not path.is_symlink():
+        if os.path.isdir(path) and not os.path.islink(path):
             return sum(file.lstat().st_size for file in path.rglob("*") if file.is_file())
         return path.lstat().st_size
     return 0
 
 
 def remove(path: Path) -> int:
-    """Remove a file or a folder, if it is there; the bytes freed.
+    """Remove a file or a folder, if it is there, and return the bytes freed; of a link, the link alone.
 
     Raises:
         StorageError: It cannot be removed.
     """
     with writing(path), contextlib.suppress(FileNotFoundError):
-        if path.is_dir() and not path.is_symlink():
+        if os.path.isdir(path) and not os.path.islink(path):
             freed = bytes_below(path)
             shutil.rmtree(path)
         else:
@@ -203,10 +252,21 @@ SAFELY = (
 
 
 def open_safely(path: Path, flags: int = 0) -> int:
-    """Open a file of ours for reading and writing, made if it is missing; never through a symbolic link."""
-    if path.is_symlink():
+    """Open a file of ours for reading and writing, made if it is missing; never through a symbolic link.
+
+    With ``O_TRUNC`` it is made anew: what has its name may be a hard link to a file elsewhere, or a pipe.
+    """
+    if os.path.islink(path):
         raise symlink_error(path)  # where the system has no O_NOFOLLOW, this has to do
-    return os.open(path, SAFELY | flags, 0o666)
+    if flags & os.O_TRUNC:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        flags |= os.O_EXCL
+    fd = os.open(path, SAFELY | flags, 0o666)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    return fd
 
 
 def open_to_read(path: Path) -> int:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.storage.files import make_folder, open_safely, symlink_error
+from tinytorch_datasets.storage.memmap import read_regular
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -171,6 +172,6 @@ class _Wait:
 
     def _holder_name(self) -> str:
         try:
-            return self._holder.read_text() or "another process"
+            return read_regular(self._holder).decode(errors="replace") or "another process"
         except OSError:
             return "another process"

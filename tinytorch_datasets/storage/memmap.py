@@ -43,6 +43,10 @@ class Part(NamedTuple):
     offset: int
 
 
+# Of values that are in no file.
+NOWHERE = Part("", "|u1", (0,), 0)
+
+
 def open_map(folder: str | Path, part: Part) -> np.ndarray:
     """Open the values of a part: memory-mapped, and read-only.
 
@@ -63,7 +67,7 @@ def _map_file(path: str, dtype: np.dtype[Any], shape: tuple[int, ...], offset: i
     fd = open_regular(path)
     try:
         end = offset + dtype.itemsize * math.prod(shape)
-        if dtype.hasobject or offset < 0 or min(shape) < 0 or end > os.fstat(fd).st_size:
+        if dtype.kind not in "biuf" or offset < 0 or min(shape) < 0 or end > os.fstat(fd).st_size:
             msg = f"{path} does not hold values of {dtype} and shape {shape} from byte {offset} on"
             raise ValueError(msg)
         start = offset - offset % mmap.ALLOCATIONGRANULARITY

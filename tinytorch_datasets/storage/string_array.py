@@ -54,10 +54,12 @@ class StringArray(Sequence[str]):
 
     @classmethod
     def of(cls, strings: Sequence[str]) -> StringArray:
-        """Texts that hold the given strings."""
+        """Return the array of the given strings."""
         encoded = [s.encode() for s in strings]
-        places = np.cumsum([0, *map(len, encoded)])
-        return cls(np.frombuffer(b"".join(encoded), np.uint8), places[:-1], places[1:])
+        # A bytearray, because joined bytes may be an object that Python itself uses, and someone may write to them.
+        buffer, places = np.frombuffer(bytearray(b"".join(encoded)), np.uint8), np.cumsum([0, *map(len, encoded)])
+        buffer.flags.writeable = places.flags.writeable = False
+        return cls(buffer, places[:-1], places[1:])
 
     def __len__(self) -> int:
         return len(self._starts)

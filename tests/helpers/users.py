@@ -1,0 +1,70 @@
+"""Other users of the computer, and file systems that are mounted for a test; both need root."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+UNKNOWN = 54_321  # a number that no user has
+
+needs_root = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0 or not shutil.which("setpriv") or not shutil.which("unshare"),
+    reason="becoming another user takes root, setpriv and unshare",
+)
+
+# Python itself may be below a folder that is root's alone: then only what belongs to Python is shown there.
+_BECOME = """
+set -e
+if [ -n "$CLOSED" ]; then
+    mount --bind "$PREFIX" "$ASIDE"; mount -t tmpfs -o mode=755 none "$CLOSED"
+    mkdir -p "$PREFIX"; mount --move "$ASIDE" "$PREFIX"
+fi
+unset CLOSED PREFIX ASIDE
+exec setpriv --reuid="$1" --regid="$1" --clear-groups "${@:2}"
+"""
+
+
+def as_user(
+    uid: int, *arguments: str, package: Path = ROOT, umask: int = 0o022, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run Python with those arguments as the user of that number, with no environment but the one that is given."""
+    above = reversed(Path(sys.base_prefix).parents)
+    closed = next((part for part in above if not part.stat().st_mode & stat.S_IXOTH), "")
+    aside = Path(tempfile.mkdtemp())
+    own = {"CLOSED": str(closed), "PREFIX": sys.base_prefix, "ASIDE": str(aside)}
+    try:
+        return subprocess.run(
+            ["unshare", "-m", "bash", "-c", _BECOME, "become", str(uid), sys.executable, *arguments],
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(package), **own, **(env or {})},
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+            umask=umask,
+        )
+    finally:
+        aside.rmdir()
+
+
+@contextlib.contextmanager
+def mounted(folder: Path, *options: str) -> Iterator[Path]:
+    """Mount a file system in memory at a folder, with options as ``size=64k``."""
+    folder.mkdir(exist_ok=True)
+    command = ["mount", "-t", "tmpfs", *(["-o", ",".join(options)] if options else []), "none", str(folder)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)

@@ -1,0 +1,209 @@
+"""Folders that cannot be written, and users who share one: tried with real users and real file systems."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT, plainly_unpickled
+from tests.helpers.users import UNKNOWN, as_user, mounted, needs_root
+from tinytorch_datasets import get
+from tinytorch_datasets.errors import StorageError
+
+SUMS = """
+import logging; logging.basicConfig(level=logging.INFO, format="%(message)s")
+from tinytorch_datasets import get
+digits, talks = get("tinydigits"), get("tinytalks")
+print(float(digits.train.images.sum(dtype="f8")), digits.classes[3], digits.provenance[:36])
+print(len(talks.train), talks.train.questions[0], digits.train.images.flags.writeable)
+print(sum(len(labels) for _, labels in digits.train.batches(128, shuffle=True, seed=1, dtype="float32")))
+"""
+
+
+def expected() -> str:
+    """What the sums print, by the files themselves."""
+    train = plainly_unpickled(ROOT / "datasets" / "tinydigits" / "train.pkl")
+    first = (ROOT / "datasets" / "tinytalks" / "splits" / "train.txt").read_text().splitlines()[0].removeprefix("Q: ")
+    samples = (ROOT / "datasets" / "tinytalks" / "splits" / "train.txt").read_text().count("Q: ")
+    total = float(np.asarray(train["images"]).sum(dtype="f8"))
+    return f"{total} 3 tinydigits from tinytorch-datasets 0\n{samples} {first} False\n1000\n"
+
+
+@pytest.fixture
+def common() -> Iterator[Path]:
+    """A folder that every user may pass, unlike `tmp_path`."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@needs_root
+class TestNowhereToWrite:
+    """What ships is decoded into memory, with one line in the log for each data set, and no other."""
+
+    def sums(self, done: subprocess.CompletedProcess[str]) -> None:
+        """Check the values, and that each data set has its line."""
+        assert done.stdout == expected(), done.stderr
+        lines = done.stderr.splitlines()
+        assert [line.split(", for ")[0] for line in lines] == [
+            "tinydigits: decoded into memory",
+            "tinytalks: decoded into memory",
+        ]
+
+    def test_a_read_only_file_system(self, tmp_path: Path) -> None:
+        """The home is on it; root may not write there either."""
+        with mounted(tmp_path / "disk", "ro") as disk:
+            done = subprocess.run(
+                [sys.executable, "-c", SUMS],
+                env={"PYTHONPATH": str(ROOT), "TINYTORCH_DATASETS_HOME": str(disk / "home")},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        self.sums(done)
+
+    def test_a_full_disk(self, tmp_path: Path) -> None:
+        """There is room for a page or two."""
+        with mounted(tmp_path / "disk", "size=64k") as disk:
+            done = subprocess.run(
+                [sys.executable, "-c", SUMS],
+                env={"PYTHONPATH": str(ROOT), "TINYTORCH_DATASETS_HOME": str(disk / "home")},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            left = [path for path in disk.rglob("*") if path.is_file() and path.suffix != ".lock"]
+        self.sums(done)
+        assert not left
+
+    @pytest.mark.parametrize("home", [{}, {"HOME": "/dev/null"}, {"HOME": "/nonexistent"}, {"HOME": "/"}], ids=str)
+    def test_a_user_whom_nobody_knows(self, common: Path, home: dict[str, str]) -> None:
+        """An installed package keeps its data in the user's cache folder, and this user has none."""
+        site = common / "site"
+        shutil.copytree(ROOT / "tinytorch_datasets", site / "tinytorch_datasets")
+        shutil.copytree(ROOT / "datasets", site / "tinytorch_datasets" / "datasets")
+        for name in ("datasets.yaml", "datasets.compiled.json"):
+            shutil.copy(ROOT / name, site / "tinytorch_datasets" / name)
+
+        self.sums(as_user(UNKNOWN, "-c", SUMS, package=site, env=home))
+        asked = "from tinytorch_datasets import get; get('mnist', offline=True)"
+        told = as_user(UNKNOWN, "-c", asked, package=site, env=home).stderr.splitlines()
+        assert told[-2].startswith("tinytorch_datasets.errors.StorageError: "), told
+        assert told[-1].startswith(("  Set TINYTORCH_DATASETS_HOME to", "  Ask its owner", "  Move it", "  Look at"))
+
+    def test_a_folder_of_another_users(self, common: Path) -> None:
+        """As the clone of a class, out of which everybody reads."""
+        self.sums(as_user(UNKNOWN, "-c", SUMS, env={"TINYTORCH_DATASETS_HOME": str(common / "home")}))
+
+    def test_what_has_to_be_fetched_needs_a_folder(self, tmp_path: Path) -> None:
+        """It is not fetched into memory."""
+        with mounted(tmp_path / "disk", "ro") as disk, pytest.raises(StorageError) as caught:
+            get("mnist", home=disk / "home", offline=True)
+
+        assert caught.value.what == f"{disk}/home/mnist cannot be written: the file system is read-only"
+
+
+@needs_root
+class TestTwoUsers:
+    """Two users on one computer, the folder of one in the list of the other."""
+
+    @pytest.fixture
+    def users(self) -> Iterator[tuple[int, int]]:
+        """Two users who are really there."""
+        if not shutil.which("useradd"):
+            pytest.skip("there is no useradd")
+        names = [f"ttd{number}{Path(tempfile.mktemp()).name[-6:].lower()}" for number in "ab"]
+        for name in names:
+            subprocess.run(["useradd", "--no-create-home", name], check=True, capture_output=True)
+        ids = [int(subprocess.run(["id", "-u", n], check=True, capture_output=True, text=True).stdout) for n in names]
+        yield ids[0], ids[1]
+        for name in names:
+            subprocess.run(["userdel", name], check=False, capture_output=True)
+
+    @pytest.fixture
+    def homes(self, common: Path, users: tuple[int, int]) -> tuple[Path, Path]:
+        """The home of each; that of the first is closed to all others, and holds everything."""
+        paths = common / "a", common / "b"
+        for path, uid in zip(paths, users, strict=True):
+            path.mkdir(mode=0o755)
+            shutil.chown(path, uid, uid)
+        env = {
+            "TINYTORCH_DATASETS_HOME": str(paths[0] / "closed"),
+            "TINYTORCH_DATASETS_MANIFEST": str(common / "m.yaml"),
+            "TINYTORCH_DATASETS_MIRROR": str(common / "mirror"),
+        }
+        self.manifest(common)
+        for name in ("remote", "shipped"):
+            code = f"from tinytorch_datasets import get; get({name!r})"
+            done = as_user(users[0], "-c", code, umask=0o077, env=env)
+            assert not done.returncode, done.stderr
+        return paths[0] / "closed", paths[1] / "own"
+
+    def manifest(self, common: Path) -> None:
+        """Declare five numbers twice: as what ships, and as what is fetched from a folder."""
+        from tests.helpers.faulty_server import sha256
+
+        np.save(common / "x.npy", np.arange(5))
+        raw = (common / "x.npy").read_bytes()
+        for folder in ("datasets/shipped", "mirror/remote"):
+            (common / folder).mkdir(parents=True)
+            shutil.copy(common / "x.npy", common / folder / "x.npy")
+        entry = f"""
+    title: Five numbers
+    source: https://example.org
+    license: CC0-1.0
+    format: npy
+    fields: {{v: {{dtype: int64}}}}
+    splits: {{train: {{samples: 5, v: x.npy}}}}
+    files:
+      x.npy: {{bytes: {len(raw)}, sha256: {sha256(raw)}"""
+        (common / "m.yaml").write_text(
+            f"version: 1\ndownload_to: home\ndatasets:\n  shipped:\n    status: shipped{entry}}}\n"
+            f"  remote:\n    status: remote{entry}, urls: [http://127.0.0.1:9/x.npy]}}\n"
+        )
+        for path in common.rglob("*"):
+            path.chmod(0o755)
+
+    @pytest.mark.parametrize("own", ["second in the list", "nowhere"])
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ("get", "shipped"),
+            ("get", "remote"),
+            ("audit",),
+            ("list",),
+            ("info", "remote"),
+            ("path", "remote"),
+            ("lock", "shipped", "--output", "-"),
+            ("lock", "remote", "--output", "-"),
+            ("clean", "remote"),
+        ],
+        ids=lambda command: " ".join(command[:2]),
+    )
+    def test_every_command(
+        self, command: tuple[str, ...], own: str, common: Path, users: tuple[int, int], homes: tuple[Path, Path]
+    ) -> None:
+        """Nothing of the closed folder is needed; and no error is a bare one of the system's."""
+        listed = ":".join(map(str, homes if own != "nowhere" else homes[:1]))
+        env = {
+            "TINYTORCH_DATASETS_HOME": listed,
+            "TINYTORCH_DATASETS_MANIFEST": str(common / "m.yaml"),
+            "TINYTORCH_DATASETS_MIRROR": str(common / "mirror"),
+        }
+        done = as_user(users[1], "-m", "tinytorch_datasets", *command, env=env)
+
+        assert "Traceback" not in done.stderr, done.stderr
+        needs_a_home = own == "nowhere" and "remote" in command and command[0] in ("get", "clean")
+        assert (done.returncode == 0) is (not needs_a_home and command[:2] != ("lock", "remote")), done
+        if done.returncode:
+            assert done.stderr.startswith("error: ")
