@@ -607,7 +607,7 @@ class TestFlush:
 
     @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
     def test_what_cannot_be_flushed_is_an_error_when_asked_for(self, place: Place) -> None:
-        """A pipe has no disk behind it: the system's own error, after the block and not out of it."""
+        """A pipe has no disk behind it: an error of the disk, after the block and not out of it."""
         os.mkfifo(place.root / "pipe")
         with BackgroundSync(place.root / "pipe") as flush:
             done = True
@@ -615,7 +615,7 @@ class TestFlush:
         assert done
         with pytest.raises(OSError) as caught:
             flush.check()
-        assert caught.value.errno == errno.EINVAL
+        assert caught.value.errno == errno.EISDIR
 
     def test_the_blocks_own_error_comes_first(self, place: Place) -> None:
         """It says more: the bytes are wrong, wherever they are."""
