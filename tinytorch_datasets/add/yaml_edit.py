@@ -3,9 +3,6 @@
 The file is not written anew from what was read: the new lines are put in their place, found by the YAML parser's marks,
 so that comments, order and style of the rest cannot change. What the new text says is then compared with what it shall
 say, so that no value changes beside the intended ones either.
-
-The marks are those of the parser's events, because an alias is an event with marks of its own. In a tree of nodes it is
-the node that it names, and that one's marks lead to another place.
 """
 
 from __future__ import annotations
@@ -13,111 +10,35 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
-
-import yaml
+from typing import Any, NamedTuple
 
 from tinytorch_datasets.add.draft import Draft
 from tinytorch_datasets.add.inputs import Source
 from tinytorch_datasets.errors import DatasetError, ManifestError, UsageError
 from tinytorch_datasets.manifest.yaml_reader import ParsedYaml, dotted
-from tinytorch_datasets.manifest.yaml_syntax import MAX_DIGITS, plain
+from tinytorch_datasets.manifest.yaml_syntax import MAX_DIGITS, Node, compose, plain
 
 
-@dataclass
-class Spot:
-    """A value's place: its characters from `start` to `end`, and its `line` and `last` line, counted from 0.
-
-    `name` is that of its anchor, or the one that an alias names; "" where it has neither. `parts` are what is in a
-    mapping, each with its key, or in a list, without. The end of a block is that of the last value in it.
-    """
-
-    kind: Literal["plain", "quoted", "folded", "alias", "block", "flow"]
-    start: int
-    end: int
-    line: int
-    last: int
-    name: str = ""
-    value: str = ""
-    parts: list[tuple[Spot | None, Spot]] = field(default_factory=list)
-
-    def part(self, key: str) -> tuple[Spot, Spot] | None:
-        """The key of that name in a mapping, and its value."""
-        return next(((k, v) for k, v in self.parts if k is not None and k.value == key), None)
-
-
-def spots(text: str) -> Spot | None:
-    """The places of everything in a text, which is YAML."""
-    root: Spot | None = None
-    stack: list[tuple[Spot, bool, list[Spot]]] = []  # with whether it is a mapping, and the key that has no value yet
-
-    def put(one: Spot) -> None:
-        nonlocal root
-        if not stack:
-            root = one
-            return
-        parent, is_mapping, key = stack[-1]
-        parent.last = max(parent.last, one.last)
-        if is_mapping and not key:
-            key.append(one)
-        else:
-            parent.parts.append((key.pop() if key else None, one))
-
-    for event in yaml.parse(text, yaml.SafeLoader):
-        if isinstance(event, yaml.ScalarEvent | yaml.AliasEvent):
-            put(_single(event))
-        elif isinstance(event, yaml.CollectionStartEvent):
-            stack.append((_opened(event), isinstance(event, yaml.MappingStartEvent), []))
-        elif isinstance(event, yaml.CollectionEndEvent):
-            put(_closed(stack.pop()[0], event))
-    return root
-
-
-# The library's types say that an event may have no mark, hence Any: those that are parsed have two.
-def _opened(event: Any) -> Spot:
-    start = event.start_mark
-    kind: Literal["flow", "block"] = "flow" if event.flow_style else "block"
-    return Spot(kind, start.index, start.index, start.line, start.line, event.anchor or "")
-
-
-def _closed(opened: Spot, event: Any) -> Spot:
-    if opened.kind == "flow":  # the end of a block is where the next token begins, which may be far below
-        opened.end, opened.last = event.end_mark.index, event.end_mark.line
-    return opened
-
-
-def _single(event: Any) -> Spot:
-    start, end = event.start_mark, event.end_mark
-    if isinstance(event, yaml.AliasEvent):
-        return Spot("alias", start.index, end.index, start.line, end.line, str(event.anchor))
-    folded = event.style in ("|", ">")
-    # A folded scalar ends where the next line begins.
-    last = end.line - 1 if folded and end.column == 0 else end.line
-    kind: Literal["plain", "quoted", "folded"] = "folded" if folded else "quoted" if event.style else "plain"
-    return Spot(kind, start.index, end.index, start.line, last, event.anchor or "", event.value)
-
-
-def spot_of(root: Spot | None, keys: tuple[str, ...], file: str) -> Spot:
-    """The place of the value at that path of keys, if it stands there and is nobody else's.
+def _node_of(parsed: ParsedYaml, keys: tuple[str, ...]) -> Node:
+    """Return the node of the value at that path of keys, if it stands there and is nobody else's.
 
     Raises:
         UsageError: It, or something that it is in, has an anchor or is an alias: another value would change with it.
     """
-    assert root is not None
-    one = root
+    assert parsed.nodes is not None
+    node = parsed.nodes
     for depth, key in enumerate(keys, 1):
-        found = one.part(key)
-        assert found is not None, keys
-        one = found[1]
-        if one.name:
-            sign = "*" if one.kind == "alias" else "&"
-            said = "is an alias" if one.kind == "alias" else "has an anchor"
-            what = f"{dotted(keys)} cannot be changed alone: {dotted(keys[:depth])} {said}, {sign}{one.name}"
+        pair = node.child(key)
+        assert pair is not None, keys
+        node = pair[1]
+        if node.anchor:
+            sign = "*" if node.kind == "alias" else "&"
+            shared = "is an alias" if node.kind == "alias" else "has an anchor"
+            what = f"{dotted(keys)} cannot be changed alone: {dotted(keys[:depth])} {shared}, {sign}{node.anchor}"
             hint = "Write out each of the values that share it, without & and *; nothing was changed."
-            raise UsageError(what, where=f"{file}:{one.line + 1}", hint=hint)
-    return one
+            raise UsageError(what, where=f"{parsed.path.name}:{node.line}", hint=hint)
+    return node
 
 
 WIDTH = 120
@@ -261,57 +182,55 @@ def with_entry(text: str, lines: Sequence[str], file: str) -> tuple[str, int]:
     """
     text = text or NEW
     end = "\r\n" if "\r\n" in text else "\n"
-    root = spots(text)
-    key, value = (root and root.part("datasets")) or (None, None)
+    parsed = ParsedYaml(text, Path(file))
+    root = parsed.nodes
+    key, value = (root and root.child("datasets")) or (None, None)
     is_block = root is not None and root.kind == "block"
     if not is_block or key is None or value is None or not (_has_nothing(value) or value.kind == "block"):
         what = "the manifest has no block of data sets, one below the other, to add one to"
         hint = "Write `datasets:` on a line of its own, and each data set below it."
-        raise DatasetError(what, where=f"{file}:{key.line + 1 if key else 1}", hint=hint)
-    if value.parts:
+        raise DatasetError(what, where=f"{file}:{key.line if key else 1}", hint=hint)
+    if value.children:
         rows = text.splitlines(keepends=True)
-        first = value.parts[0][0]
+        first = value.children[0][0]
         assert first is not None
-        at = value.last + 1
+        at = value.last_line
         indent = first.start - text.rfind("\n", 0, first.start) - 1
         gap = [""] if at > 1 and _is_spaced(value, rows) else []
     else:  # `datasets:` or `datasets: {}`
         without = text[: value.start].rstrip(" ") + text[value.end :]
         rows = without.splitlines(keepends=True)
-        at, indent, gap = key.line + 1, 2, []
+        at, indent, gap = key.line, 2, []
     if rows and not rows[at - 1].endswith(("\n", "\r")):
         rows[at - 1] += end
     new = [*gap, *((" " * indent + line) if line else "" for line in lines)]
     rows[at:at] = [line + end for line in new]
     edited, line = "".join(rows), at + len(gap) + 1
-    intended = _data(text)
-    intended["datasets"] = {**(intended["datasets"] or {}), **_data("\n".join(lines))}
-    _check_reads_as(edited, intended, f"{file}:{key.line + 1}")
+    intended = _copy(parsed)
+    intended["datasets"] = {**(intended["datasets"] or {}), **_copy(ParsedYaml("\n".join(lines), Path(file)))}
+    _check_reads_as(edited, intended, f"{file}:{key.line}")
     return edited, line
 
 
 def is_empty(text: str) -> bool:
     """Check whether `datasets:` has nothing behind it, which no manifest may, until one is added."""
-    try:
-        root = spots(text)
-    except yaml.YAMLError:
-        return False  # whoever reads it as a manifest says what is wrong with it
-    part = root.part("datasets") if root else None
-    return part is not None and part[1].kind == "plain" and _has_nothing(part[1])
+    root = compose(text)
+    pair = root.child("datasets") if root else None
+    return pair is not None and pair[1].kind == "plain" and _has_nothing(pair[1])
 
 
-def _has_nothing(value: Spot) -> bool:
-    if value.name:
+def _has_nothing(value: Node) -> bool:
+    if value.anchor:
         return False
-    return value.value in ("", "~", "null") if value.kind == "plain" else value.kind == "flow" and not value.parts
+    return value.value in ("", "~", "null") if value.kind == "plain" else value.kind == "flow" and not value.children
 
 
-def _is_spaced(datasets: Spot, rows: Sequence[str]) -> bool:
+def _is_spaced(datasets: Node, rows: Sequence[str]) -> bool:
     """Check whether entries stand apart by an empty line: so they do if there is one alone, or if the second does."""
-    if len(datasets.parts) < 2:
+    if len(datasets.children) < 2:
         return True
-    second = datasets.parts[1][0]
-    above = second.line - 1 if second else 0
+    second = datasets.children[1][0]
+    above = second.line - 2 if second else 0
     return not rows[above].strip() or rows[above].lstrip().startswith("#")
 
 
@@ -321,10 +240,11 @@ def with_values(text: str, changes: Mapping[tuple[str, ...], str | int], file: s
     Raises:
         UsageError: One of them is not alone there: it has an anchor or is an alias. `file` is the manifest's name.
     """
-    places, root, intended, edited = [], spots(text), _data(text), text
+    parsed = ParsedYaml(text, Path(file))
+    places, intended, edited = [], _copy(parsed), text
     for keys, value in changes.items():
-        spot = spot_of(root, keys, file)
-        places.append((spot.start, spot.end, _replacement(text[spot.start : spot.end], spot, value)))
+        node = _node_of(parsed, keys)
+        places.append((node.start, node.end, _replacement(text[node.start : node.end], node, value)))
         inner = intended
         for key in keys[:-1]:
             inner = inner[key]
@@ -335,19 +255,19 @@ def with_values(text: str, changes: Mapping[tuple[str, ...], str | int], file: s
     return edited
 
 
-def _replacement(old: str, spot: Spot, value: str | int) -> str:
+def _replacement(old: str, node: Node, value: str | int) -> str:
     """Write a value in the place and the style of another one."""
     if isinstance(value, int):
         return f"{value:_}" if "_" in old or (value >= 1000 and len(old) < 4) else str(value)
-    if spot.kind == "folded":  # one line will do, with the comment that stood behind its sign
+    if node.kind == "folded":  # one line will do, with the comment that stood behind its sign
         comment = re.match(r"[|>][-+0-9]*([ \t]+#[^\r\n]*)?", old)
         return _hash(value) + (comment[1] or "" if comment else "") + old[len(old.rstrip()) :]
-    return f"{old[0]}{value}{old[0]}" if spot.kind == "quoted" else _hash(value)
+    return f"{old[0]}{value}{old[0]}" if node.kind == "quoted" else _hash(value)
 
 
-def _data(text: str) -> Any:
-    """Read a text as plain data of which no two parts are one object: what aliases share is here as often as named."""
-    return json.loads(json.dumps(ParsedYaml(text, Path("datasets.yaml")).data))
+def _copy(parsed: ParsedYaml) -> Any:
+    """Copy a text's data so that no two parts are one object: what aliases share is there as often as it is named."""
+    return json.loads(json.dumps(parsed.data))
 
 
 def _check_reads_as(edited: str, intended: Any, where: str | None) -> None:
@@ -357,7 +277,7 @@ def _check_reads_as(edited: str, intended: Any, where: str | None) -> None:
         DatasetError: It does not.
     """
     try:
-        data = _data(edited)
+        data = ParsedYaml(edited, Path("datasets.yaml")).data
     except ManifestError as error:
         data = error
     if json.dumps(data, default=str) != json.dumps(intended):
