@@ -48,8 +48,6 @@ NOTES = {
 BESIDE = {
     ".part": "The bytes that have come so far; the next fetch resumes them.",
     ".part.json": "The mirror that gave them, and its validator (`ETag`).",
-    ".part.d": "The whole file, while Pooch digests it and moves it into place.",
-    ".part.holder": "The process that holds the lock.",
 }
 
 
