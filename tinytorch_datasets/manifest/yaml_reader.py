@@ -45,8 +45,6 @@ TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep; a manifest needs six"
 # What a terminal obeys instead of showing it, and what turns the order of the text around it.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
-# The lines of a mapping's keys or a list's items, and those of what is inside of the ones that are collections.
-_Lines = tuple[Any, dict[str | int, Any]]
 _Report = Callable[[int, Keys, str], None]
 
 _STR_TAGS = (None, "!", "tag:yaml.org,2002:str")
@@ -61,7 +59,11 @@ class TooMuch(Exception):
 
 
 class _Open:
-    """A mapping or list that is still being read."""
+    """A mapping or list that is still being read.
+
+    `lines` are those of its keys or items, and `inside` the same of those that are mappings or lists. In the end both
+    are kept as plain as can be, because the garbage collector looks at every object that could be in a circle.
+    """
 
     __slots__ = ("event", "inside", "key", "lines", "start", "value")
 
@@ -71,7 +73,7 @@ class _Open:
         self.start = start
         self.key: str | None = None
         self.lines: Any = {} if type(value) is dict else array("i")
-        self.inside: dict[str | int, _Lines] = {}
+        self.inside: dict[str | int, Any] | None = None
 
     @property
     def awaits_key(self) -> bool:
@@ -90,7 +92,7 @@ class _Constructor:
         self._texts = 0
         self._documents = 0
         self.data: Any = None
-        self.lines: _Lines | None = None
+        self.lines: Any = None
         self.last: Any = None
 
     def construct(self, text: str) -> None:
@@ -188,9 +190,11 @@ class _Constructor:
 
     def _end(self, event: Any) -> None:
         done = self._stack.pop()
-        lines = (done.lines, done.inside)
+        lines = (done.lines, done.inside) if done.inside else done.lines
         if self._stack:
             top = self._stack[-1]
+            if top.inside is None:
+                top.inside = {}
             top.inside[len(top.value) if top.key is None else top.key] = lines
         else:
             self.lines = lines
@@ -289,12 +293,10 @@ class ParsedYaml:
         """The line, from 1, of the key (or list item) at this path, or of the nearest parent that is there."""
         line, level = 1, self._lines
         for key in keys:
-            if level is None:
-                break
-            lines, inside = level
+            lines, inside = level if type(level) is tuple else (level, {})
             try:
                 line = lines[key]
-            except (LookupError, TypeError):
+            except (LookupError, TypeError):  # None has no lines
                 break
             level = inside.get(key)
         return line
