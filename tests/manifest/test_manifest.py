@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.yardstick import soon
-from tinytorch_datasets import load_manifest
+from tinytorch_datasets import audit, load_manifest
 from tinytorch_datasets.errors import ManifestError, UnknownName
 
 HASH = "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"
@@ -352,6 +352,45 @@ class TestHostileYaml:
             "none.yaml:1: cannot be read: there is no such file\n"
             f"1 problem in {tmp_path / 'none.yaml'}. Nothing was downloaded."
         )
+
+
+class TestIgnore:
+    """Warnings of a rule are left out, of one data set or of all; errors are not, and a rule that is none is one."""
+
+    @staticmethod
+    def rules(path: Path) -> list[tuple[str, str]]:
+        """The findings of the manifest itself, each rule with its data set."""
+        return [(finding.rule, finding.dataset) for finding in audit(manifest=path, levels=["manifest"]).findings]
+
+    TWO = GOOD + GOOD.split("datasets:\n")[1].replace("  digits:\n", "  more:\n", 1)
+
+    def test_of_one_data_set(self, tmp_path: Path) -> None:
+        """The other one's warning stays."""
+        path = write(tmp_path, self.TWO.replace("    title:", "    ignore: [single-mirror]\n    title:", 1))
+
+        assert self.rules(path) == [("single-mirror", "more")]
+
+    def test_of_all(self, tmp_path: Path) -> None:
+        """A key beside `datasets`; without it, both have the warning."""
+        path = write(tmp_path, self.TWO)
+        assert self.rules(path) == [("single-mirror", "digits"), ("single-mirror", "more")]
+
+        assert self.rules(write(tmp_path, f"ignore: [single-mirror]\n{self.TWO}")) == []
+
+    def test_what_is_no_rule_is_reported(self, tmp_path: Path) -> None:
+        """A misspelled rule would leave out nothing, and nobody would know why."""
+        path = write(tmp_path, GOOD.replace("    title:", "    ignore: [single-miror]\n    title:", 1))
+        (finding,) = (f for f in audit(manifest=path, levels=["manifest"]).findings if f.rule == "manifest")
+
+        assert (finding.severity, finding.where) == ("error", "datasets.yaml:4")
+        assert finding.what == "ignore names 'single-miror', and there is no such rule; did you mean 'single-mirror'?"
+
+    def test_a_rule_twice_is_refused(self, tmp_path: Path) -> None:
+        """As any list of names."""
+        new = "    ignore: [unused, unused]\n    title:"
+        assert told(tmp_path, "    title:", new) == [
+            "datasets.yaml:4: digits.ignore[1]: the rule 'unused' is there twice"
+        ]
 
 
 def printed_by(code: str) -> list[str]:

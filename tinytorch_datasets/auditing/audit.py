@@ -113,7 +113,7 @@ def audit(
         at = Path(mirror).expanduser().absolute()
         whole = len(names) == len(loaded.datasets)
         reports, problems = mirror_folder.audit_mirror(loaded, plans, at, named=named, whole=whole, step=progress)
-        return Report(str(loaded.path), tuple(reports), _without(ignore, problems), strict=strict)
+        return Report(str(loaded.path), tuple(reports), _without(ignore, loaded, problems), strict=strict)
     findings: dict[str, list[Finding]] = {name: [] for name in names}
     if "manifest" in wanted:
         # In an installed package the paths that entries name beside the manifest do not exist.
@@ -131,6 +131,8 @@ def audit(
             findings[probe.result.dataset] += probe.findings
     general: list[Finding] = []
     if "manifest" in wanted:
+        general += lint.audit_ignore(loaded)
+    if "manifest" in wanted:
         general += lint.audit_compiled(loaded)
     if "shipped" in wanted:
         general += lint.audit_undeclared(loaded, locations.shipped, names)
@@ -138,7 +140,9 @@ def audit(
     if lock is not None:
         general += _audit_lock(loaded, Path(lock).expanduser().absolute(), plans, rows, on_disk.digests, locations)
     in_order = [*(finding for name in names for finding in findings[name]), *general]
-    return Report(str(loaded.path), rows, _without(ignore, in_order), tuple(probe.result for probe in probes), strict)
+    return Report(
+        str(loaded.path), rows, _without(ignore, loaded, in_order), tuple(probe.result for probe in probes), strict
+    )
 
 
 def unusable(error: ManifestError) -> Report:
@@ -159,8 +163,11 @@ def _of_problem(path: Path, problem: Problem) -> Finding:
     )
 
 
-def _without(ignore: Collection[str], findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    return tuple(f for f in findings if f.severity != "warning" or f.rule not in ignore)
+def _without(ignore: Collection[str], manifest: Manifest, findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Leave out warnings of the rules that the call or the manifest ignores."""
+    return tuple(
+        f for f in findings if f.severity != "warning" or not (f.rule in ignore or manifest.ignores(f.rule, f.dataset))
+    )
 
 
 def _audit_lock(

@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tinytorch_datasets.auditing.findings import Finding
+from tinytorch_datasets.auditing.findings import RULES, Finding
+from tinytorch_datasets.errors import did_you_mean
 from tinytorch_datasets.manifest import compiled
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.manifest.models import Entry
@@ -118,6 +119,23 @@ QUESTIONS = {
     "target": "Name the field that is to be predicted, or leave the key out.",
     "citation": "Write how its authors want it cited, or leave the key out.",
 }
+
+
+def audit_ignore(manifest: Manifest) -> Iterator[Finding]:
+    """Report what the manifest ignores and is no rule: a misspelled one would leave out nothing."""
+    places: list[tuple[str, tuple[str, ...]]] = [("", manifest.ignore)]
+    places += [(name, entry.ignore) for name, entry in manifest.datasets.items()]
+    for dataset, rules in places:
+        for i, rule in enumerate(rules):
+            if rule not in RULES:
+                yield Finding(
+                    rule="manifest",
+                    dataset=dataset,
+                    what=f"ignore names {rule!r}, and there is no such rule{did_you_mean(rule, RULES)}",
+                    path=str(manifest.path),
+                    where=manifest.where(dataset, "ignore", i) if dataset else manifest.where_on_top("ignore"),
+                    hint="Name a rule as docs/audit.md lists it.",
+                )
 
 
 def lint(manifest: Manifest, name: str, *, in_clone: bool) -> Iterator[Finding]:

@@ -182,6 +182,7 @@ class Manifest:
         download_to: The folder for downloads, relative to the file.
         shipped_in: The folder of the shipped data, relative to the file.
         shipped_budget_bytes: How large the shipped data may be in all; None for no limit.
+        ignore: Rules whose warnings `audit` leaves out, of every data set.
     """
 
     def __init__(self, parsed: ParsedYaml, declared: Declarations, signature: StatSignature) -> None:
@@ -192,6 +193,7 @@ class Manifest:
         self.download_to = declared.download_to
         self.shipped_in = declared.shipped_in
         self.shipped_budget_bytes = declared.shipped_budget_bytes
+        self.ignore = declared.ignore
         self._parsed = parsed
 
     def __repr__(self) -> str:
@@ -226,6 +228,10 @@ class Manifest:
                 yield url, self.where(name, "files", path, "urls", i)
         for i, mirror in enumerate(entry.mirrors):
             yield mirror + quote(file or "", safe=IN_A_PATH), self.where(name, "mirrors", i)
+
+    def ignores(self, rule: str, dataset: str = "") -> bool:
+        """Check whether `audit` leaves out a rule's warnings, of that data set or of all."""
+        return rule in self.ignore or (dataset in self.datasets and rule in self.datasets[dataset].ignore)
 
     def where(self, *keys: str | int) -> str:
         """The line of a value below `datasets`, to name in an error: ``where("mnist", "format")``."""

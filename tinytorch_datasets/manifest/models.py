@@ -163,6 +163,7 @@ class Entry(_Model):
     source: Words = Field(description="Where it comes from: the page of its authors.")
     citation: Words | None = Field(default=None, description="How its authors want it cited.")
     used_by: WordList = Field(default=(), description="Paths of the scripts that use it, relative to the manifest.")
+    ignore: WordList = Field(default=(), description="Rules whose warnings `audit` leaves out: single-mirror.")
     folder: Words | None = Field(default=None, description="The folder its files are in; its own name if left out.")
     fields: Mapping[str, FieldEntry] = Field(
         min_length=1, description="What every sample has, by name, in the order handed over."
@@ -195,5 +196,8 @@ class Declarations(_Model):
     shipped_in: Words = Field(default="datasets", description="The folder of the shipped bytes, relative to this file.")
     shipped_budget_bytes: Positive | None = Field(
         default=None, description="The most bytes that the folder of the shipped bytes may hold."
+    )
+    ignore: WordList = Field(
+        default=(), description="Rules whose warnings `audit` leaves out, of every data set: single-mirror."
     )
     datasets: Mapping[str, Entry] = Field(description="Every data set, by the name that get() takes.")

@@ -105,6 +105,7 @@ def of_entry(entry: Mapping[str, Any]) -> Problems:
         yield ("target",), f"no field of that name{did_you_mean(target, fields)}"
     if isinstance(folder := entry.get("folder"), str) and (wrong := why_unsafe(folder) or why_hidden(folder)):
         yield ("folder",), wrong
+    yield from ((("ignore", i), what) for i, what in repeats(entry.get("ignore"), "rule"))
     used_by = entry.get("used_by")
     for i, script in enumerate(used_by if isinstance(used_by, list) else ()):
         if isinstance(script, str) and (wrong := why_unsafe(script)):
@@ -223,6 +224,7 @@ def check(data: object, formats: Formats) -> Problems:
             yield (*at, *keys), what
     yield from shared(datasets)
     yield from of_folders(mapping(data))
+    yield from ((("ignore", i), what) for i, what in repeats(mapping(data).get("ignore"), "rule"))
 
 
 def _format(entry: dict[str, Any], formats: Formats) -> Problems:
