@@ -19,11 +19,11 @@ from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.manifest.models import Entry
 from tinytorch_datasets.manifest.yaml_reader import printable
 from tinytorch_datasets.plan import Plan
+from tinytorch_datasets.readers.litter import is_litter
 
 # What stands beside data and is none: data cards, licenses, and the scripts that made the data.
 BESIDE = ("README*", "LICENSE*", "LICENCE*", "NOTICE*", "CITATION*", "*.md", "*.py")
 # What tools leave about; git and the wheel pass it over.
-LITTER = frozenset({"__pycache__", ".DS_Store", ".gitattributes", ".gitignore", ".gitkeep", "Thumbs.db"})
 
 
 def audit_undeclared(manifest: Manifest, shipped: Path, names: Collection[str]) -> Iterator[Finding]:
@@ -102,7 +102,7 @@ def walk(root: Path) -> Iterator[Path]:
         yield root
         return
     for path in inside:
-        if path.name in LITTER or path.suffix == ".pyc":
+        if is_litter(path.name):
             continue
         if path.is_dir() and not path.is_symlink():
             yield from walk(path)

@@ -24,6 +24,7 @@ from tinytorch_datasets.formats import (
 from tinytorch_datasets.plan import Block, Column, Split
 from tinytorch_datasets.readers import tar
 from tinytorch_datasets.readers.arrays import check_within_declared
+from tinytorch_datasets.readers.litter import is_litter
 from tinytorch_datasets.readers.pickle.load import array, as_text, entry, load_dict, max_extra_bytes, max_instructions
 
 PIXELS = 3 * 32 * 32
@@ -57,6 +58,8 @@ def _inspect(path: Path) -> FileInfo:
     loaded = {}
     limit = max(INSPECTED_BYTES, path.stat().st_size)
     for name, stream in tar.files(path, limit=limit, promise=INSPECTED):
+        if is_litter(name):
+            continue
         declared = min(stream.size or 0, limit)
         try:
             loaded[name] = load_dict(stream.some, path, most=INSPECTED_INSTRUCTIONS, declared=declared, member=name)

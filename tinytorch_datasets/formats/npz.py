@@ -10,6 +10,7 @@ from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.formats import HEAD_BYTES, ArrayInfo, Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import Block, Split
 from tinytorch_datasets.readers.arrays import array, inspect_header
+from tinytorch_datasets.readers.litter import is_litter
 from tinytorch_datasets.readers.zip import Zip, opened_zip
 
 SUFFIX = ".npy"
@@ -24,7 +25,8 @@ def _detect(head: bytes, path: Path) -> Detection | None:
 
 def _inspect(path: Path) -> FileInfo:
     with opened_zip(path) as archive:
-        keys = [name.removesuffix(SUFFIX) for name in archive.entries if name.endswith(SUFFIX)]
+        kept = [name for name in archive.entries if not is_litter(name)]
+        keys = [name.removesuffix(SUFFIX) for name in kept if name.endswith(SUFFIX)]
         if not keys:
             reason = "it is a zip archive without arrays; of those only NumPy's npz is read"
             raise DecodeError(path, reason, hint="Unpack it, and add the files in it.")

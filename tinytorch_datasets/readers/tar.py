@@ -83,6 +83,7 @@ class _Tar:
                 extended.update(self._extension(kind, self._number(header[124:136], "size")))
                 continue
             name = extended.get("path") or _name(header)
+            name = name if name in (self.wanted or ()) else _plain_name(name)
             if kind == b"S" or "sparse" in extended:
                 self.archive.fail(f"member {name[:LONGEST_NAME_KEPT]!r} is sparse, which no data set needs to be")
             extended = {}
@@ -142,7 +143,7 @@ class _Tar:
         if kind == b"K":
             return {}
         if kind == b"L":
-            return {"path": _text(body.partition(b"\0")[0])}
+            return {"path": _decode_name(body.partition(b"\0")[0])}
         records = dict(self._pax(body))
         said = {key: value for key, value in records.items() if key in ("path", "size")}
         if kind == b"g" and said:
@@ -160,7 +161,7 @@ class _Tar:
             end = at + int(found[1]) if found else 0
             if not found or end <= found.end() or body[end - 1 : end] != b"\n":
                 self.archive.fail("it is damaged: a pax header is not made of records")
-            yield _text(found[2]), _text(body[found.end() : end - 1])
+            yield _decode_name(found[2]), _decode_name(body[found.end() : end - 1])
             at = end
 
     def _pass(self, count: int) -> None:
@@ -196,8 +197,19 @@ def _name(header: bytes) -> str:
     name = header[:100].partition(b"\0")[0]
     # POSIX keeps the front of a long path in a field that GNU tar uses for times.
     prefix = header[345:500].partition(b"\0")[0] if header[257:263] == b"ustar\0" else b""
-    return _text(prefix + b"/" + name if prefix else name)
+    return _decode_name(prefix + b"/" + name if prefix else name)
 
 
-def _text(name: bytes) -> str:
+def _plain_name(name: str) -> str:
+    """Return a member's name without what says nothing: `tar c .` writes each as ./name.
+
+    >>> _plain_name("./a/b"), _plain_name("././a"), _plain_name("../a"), _plain_name(".")
+    ('a/b', 'a', '../a', '.')
+    """
+    while name.startswith("./") and len(name) > 2:
+        name = name[2:].lstrip("/")
+    return name
+
+
+def _decode_name(name: bytes) -> str:
     return name.decode("utf-8", "backslashreplace")
