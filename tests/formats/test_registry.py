@@ -53,7 +53,9 @@ def test_the_options_are_the_decoders_keywords() -> None:
 
     assert {name: names for name, names in options.items() if names} == {
         "cifar-python": ["labels"],
-        "csv": ["delimiter", "header", "columns"],
+        "csv": [
+            *("delimiter", "header", "columns", "skip_lines", "comment", "encoding", "decimal", "thousands"),
+        ],
         "qa-text": ["levels"],
         "text": ["unit"],
     }

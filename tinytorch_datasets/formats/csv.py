@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,7 +13,20 @@ from tinytorch_datasets.formats import HEAD_BYTES, Certainty, Detection, FileInf
 from tinytorch_datasets.plan import Block, Column, Split
 from tinytorch_datasets.readers.stream import Stream
 from tinytorch_datasets.readers.table import sniff
-from tinytorch_datasets.readers.text import Cells, is_text, lines, opened_text, places, values
+from tinytorch_datasets.readers.text import (
+    Cells,
+    encoding_of,
+    is_text,
+    lines,
+    opened_text,
+    places,
+    utf8_with_lf,
+    values,
+)
+
+WHITESPACE = "whitespace"
+THOUSANDS = (None, ".", ",", "'", " ", "\u00a0", "\u202f", "_")
+_TAB_OUTSIDE_QUOTES = re.compile(r'("(?:[^"]|"")*")|\t')
 
 ROWS_A_BLOCK = 4096
 BLOCK_CHARACTERS = 1 << 20
@@ -23,15 +37,65 @@ def _check(options: Mapping[str, Any], fields: Iterable[str], splits: Iterable[s
     """A delimiter that is none, and columns of no field."""
     if "delimiter" in options and (wrong := _no_delimiter(options["delimiter"])):
         yield ("delimiter",), wrong
+    yield from _wrong_text_options(options)
     for field in options.get("columns") or ():
         if field not in fields:
             yield ("columns", field), f"no field of that name{did_you_mean(field, fields)}"
 
 
 def _no_delimiter(delimiter: str) -> str | None:
-    if len(delimiter) == 1 and delimiter not in '"\r\n\0':
+    if delimiter == WHITESPACE or (len(delimiter) == 1 and delimiter not in '"\r\n\0'):
         return None
-    return f"must be one character and no quote, is {delimiter!r}"
+    return f"must be one character and no quote, or the word {WHITESPACE}, is {delimiter!r}"
+
+
+def _wrong_text_options(options: Mapping[str, Any]) -> Problems:
+    """What is wrong with the options that say how the text is written."""
+    if options.get("skip_lines", 0) < 0:
+        yield ("skip_lines",), f"must be 0 or more, is {options['skip_lines']}"
+    if len(options.get("comment") or "#") != 1 or options.get("comment") in tuple('"\r\n\0 \t'):
+        yield ("comment",), f"must be one character and no quote, is {options['comment']!r}"
+    if encoding_of(options.get("encoding", "utf-8")) is None:
+        yield ("encoding",), f"no encoding of text is called {options['encoding']!r}"
+    decimal, thousands = options.get("decimal", "."), options.get("thousands")
+    if decimal not in (".", ","):
+        yield ("decimal",), f"must be '.' or ',', is {decimal!r}"
+    if thousands not in THOUSANDS:
+        wish = ", ".join(repr(sign) for sign in THOUSANDS[1:])
+        yield ("thousands",), f"must be one of {wish}, is {thousands!r}"
+    delimiter = options.get("delimiter", ",")
+    marks = {"decimal": decimal, "thousands": thousands, "comment": options.get("comment")}
+    for option, sign in marks.items():
+        if sign and sign == delimiter and option in options and option != "decimal":
+            yield (option,), f"is {sign!r}, and so is the delimiter"
+    if thousands is not None and thousands == decimal:
+        yield ("thousands",), f"is {thousands!r}, and so is the sign of decimals"
+
+
+def _number_reader(decimal: str, thousands: str | None) -> Callable[[str], str] | None:
+    """Return what turns a number as it is written into one with a decimal point; what is none is left as it is.
+
+    >>> read = _number_reader(",", ".")
+    >>> read("1.234,5"), read("12,5"), read("1.23"), read("1,2,3")
+    ('1234.5', '12.5', '1,23', '1,2,3')
+    """
+    if decimal == "." and thousands is None:
+        return None
+    group = re.escape(thousands or "")
+    whole = rf"[0-9]{{1,3}}(?:{group}[0-9]{{3}})+|[0-9]+" if thousands else "[0-9]+"
+    shape = re.compile(
+        rf" *([+-]?)({whole}|(?={re.escape(decimal)}[0-9]))(?:{re.escape(decimal)}([0-9]*))?((?:[eE][+-]?[0-9]+)?) *"
+    )
+
+    def read(cell: str) -> str:
+        written = shape.fullmatch(cell)
+        if written is None:
+            return cell.replace(".", ",")  # so that a point that is no decimal sign does not pass for one
+        sign, before, after, exponent = written.groups()
+        before = before.replace(thousands, "") if thousands else before
+        return f"{sign}{before}" + (f".{after}" if after is not None else "") + exponent
+
+    return read
 
 
 def _detect(head: bytes, path: Path) -> Detection | None:
@@ -58,20 +122,31 @@ def delimited(
     delimiter: str = ",",
     header: bool = True,
     columns: dict[str, str | int | list[str | int]] | None = None,
+    skip_lines: int = 0,
+    comment: str | None = None,
+    encoding: str = "utf-8",
+    decimal: str = ".",
+    thousands: str | None = None,
 ) -> Iterator[Block]:
-    r"""Tables in UTF-8 text, plain or compressed, one row a line, quoted with " where needed (RFC 4180).
+    r"""Tables in text, plain or compressed, one row a line, quoted with " where needed (RFC 4180).
 
-    Lines may end in LF or CRLF, and a byte order mark at the front is dropped: spreadsheets write both. Numbers
+    Lines may end in LF, CRLF or CR, and a byte order mark at the front is dropped: spreadsheets write both. Numbers
     may have spaces around them. A cell of a field with classes holds the name of a class. A cell of text may be
     empty, and no other. Empty lines may stand at the end of a table of several columns, and nowhere else.
 
     Args:
         splits: What to decode.
-        delimiter: The one character between cells; "\t" is a tab.
+        delimiter: The one character between cells; "\t" is a tab. The word `whitespace` is any run of blanks and
+            tabs; those at the ends of a line are then passed over.
         header: Whether the first row is the columns' names.
         columns: The column or columns of each field, by name, or by number from 0 (-1 is the last). A field of
             single values that is not named here takes the column of its own name. One more field may be left
             out: it takes all columns that remain, in order.
+        skip_lines: How many lines stand before the header, or before the first row if there is no header.
+        comment: The sign at the front of lines that are passed over.
+        encoding: The text's encoding, as Python calls it: utf-8, utf-16, latin-1, cp1252.
+        decimal: The sign of decimals, "." or ",".
+        thousands: The sign between groups of three digits: one of . , ' and blank, or _; None for none.
 
     Raises:
         DecodeError: It is not such a table; the reason names line and column.
@@ -83,25 +158,28 @@ def delimited(
             with opened_text(path, fields) as stream:
                 if wrong := _no_delimiter(delimiter):
                     stream.fail(f"the option delimiter {wrong}")
-                yield from _table(stream, split, fields, delimiter, header, columns or {})
+                text = utf8_with_lf(stream, encoding_of(encoding) or "utf-8")
+                rows = _rows(text, delimiter, skip_lines, comment)
+                number = _number_reader(decimal, thousands)
+                yield from _table(text, rows, split, fields, header, columns or {}, number)
 
 
 def _table(
     stream: Stream,
+    rows: Iterator[tuple[int, list[str]]],
     split: Split,
     fields: Sequence[Column],
-    delimiter: str,
     header: bool,
     wanted: dict[str, str | int | list[str | int]],
+    number: Callable[[str], str] | None,
 ) -> Iterator[Block]:
-    rows = _rows(stream, delimiter)
     first = next(rows, None)
     if first is None:
         stream.fail("it is empty")
     names = first[1] if header else None
     width = len(first[1])
     where = places(stream, fields, wanted, names, width)
-    start, block, characters = 0, Cells(stream, names), 0
+    start, block, characters = 0, Cells(stream, names, number), 0
 
     def flush() -> Iterator[Block]:
         for column in fields:
@@ -124,28 +202,35 @@ def _table(
         characters += len(row) + sum(map(len, row))  # empty cells take memory too
         if len(block.rows) == ROWS_A_BLOCK or characters > BLOCK_CHARACTERS:
             yield from flush()
-            start, block, characters = start + len(block.rows), Cells(stream, names), 0
+            start, block, characters = start + len(block.rows), Cells(stream, names, number), 0
     if block.rows or not start:
         yield from flush()
 
 
-def _rows(stream: Stream, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Each row with the number of the line that it begins on."""
-    row_characters = 0
+def _rows(
+    stream: Stream, delimiter: str, skip_lines: int = 0, comment: str | None = None
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield each row with the number of the line that it begins on."""
+    row_characters, line, begins, blanks = 0, 1, True, delimiter == WHITESPACE
 
     def ended() -> Iterator[str]:
-        nonlocal row_characters
+        nonlocal row_characters, line, begins
         for number, text in enumerate(lines(stream, bom=True, carriage_returns=True), 1):
+            if number <= skip_lines or (begins and comment and text.lstrip(" \t").startswith(comment)):
+                continue
+            if begins:
+                line, begins = number, False
+            if blanks:
+                text = _TAB_OUTSIDE_QUOTES.sub(lambda tab: tab[1] or " ", text).strip(" \t\r")
             row_characters += len(text)
             if row_characters > LONGEST_ROW:
                 stream.fail(f"line {number:,} is in a row of more than {LONGEST_ROW:,} characters; is a quote open?")
             yield text + "\n"
 
-    reader = csv.reader(ended(), delimiter=delimiter, strict=True)
+    reader = csv.reader(ended(), delimiter=" " if blanks else delimiter, skipinitialspace=blanks, strict=True)
     empty, width = 0, 1
     while True:
-        row_characters = 0
-        line = reader.line_num + 1
+        row_characters, begins = 0, True
         try:
             row = next(reader, None)
         except csv.Error as error:

@@ -26,7 +26,8 @@ _NAMES = frozenset(
 
 # AppleDouble files, backups and locks of editors and office programs, the trash of Linux, files that NFS still holds.
 _PATTERN = re.compile(
-    r"\._.*|.+~|#.*#|\.#.*|~\$.*|\.~lock\..*#|\..*\.sw[a-p]|\.trash-\d+|\.nfs[0-9a-f]{8,}|.*\.py[co]", re.DOTALL
+    r"\._.*|.+~|(?:eh)?thumbs\.db:encryptable|\.fuse_hidden.*|#.*#|\.#.*|~\$.*|\.~lock\..*#|\..*\.sw[a-p]|\.trash-\d+|\.nfs[0-9a-f]{8,}|.*\.py[co]",
+    re.DOTALL,
 )
 
 

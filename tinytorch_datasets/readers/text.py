@@ -5,6 +5,7 @@ UTF-8, strictly. Lines end in LF and nowhere else: str.splitlines would also cut
 
 from __future__ import annotations
 
+import codecs
 import itertools
 import math
 import re
@@ -119,6 +120,60 @@ def _fail_at_line(stream: Stream, number: int, what: str) -> NoReturn:
     stream.fail(f"line {number:,} has {what}")
 
 
+# Encodings of text as files have it. Python knows others, which are no files' (idna, unicode_escape).
+_ENCODINGS = re.compile(
+    r"ascii|utf-8|utf-(?:16|32)(?:-[lb]e)?|iso8859-\d+|cp\d+|koi8-[rtu]|mac-roman|shift_jis\w*|euc_\w+|gbk|gb2312|gb18030"
+    r"|big5\w*|johab|hz|tis-620"
+)
+
+
+def encoding_of(name: str) -> str | None:
+    """Return Python's own name of a text encoding, or None if there is none of that name.
+
+    >>> encoding_of("latin-1"), encoding_of("UTF-8"), encoding_of("rot13")
+    ('iso8859-1', 'utf-8', None)
+    """
+    try:
+        known = codecs.lookup(name).name
+    except (LookupError, ValueError):
+        return None
+    return known if _ENCODINGS.fullmatch(known) else None
+
+
+def utf8_with_lf(stream: Stream, encoding: str = "utf-8") -> Stream:
+    """Return the same text in UTF-8; where its lines end in CR alone, they end in LF.
+
+    UTF-8 itself is passed on as it is, to be decoded line by line.
+    """
+    decoder = None if encoding == "utf-8" else codecs.getincrementaldecoder(encoding)()
+    ends_in_cr: bool | None = None
+    left, done = b"", 0
+
+    def read(most: int) -> bytes:
+        nonlocal ends_in_cr, left, done
+        while not left:
+            raw = _chunk(stream)
+            if decoder is not None:
+                try:
+                    text = decoder.decode(raw, final=not raw)
+                except UnicodeDecodeError as error:
+                    stream.fail(f"near byte {done:,}, it is not {encoding}: {error.reason}", cause=error)
+                done += len(raw)
+                left = text.encode("utf-8", "surrogatepass")
+            else:
+                left = raw
+            if not raw and not left:
+                return b""
+            if ends_in_cr is None:
+                ends_in_cr = b"\r" in left and b"\n" not in left
+            if ends_in_cr:
+                left = left.replace(b"\r", b"\n")
+        out, left = left[:most], left[most:]
+        return out
+
+    return Stream(stream.path, read, member=stream.member)
+
+
 Wanted = Mapping[str, "str | int | list[str | int]"]
 
 
@@ -190,10 +245,13 @@ _WHOLE = re.compile(r" *[+-]?[0-9]{1,40} *")
 
 
 class Cells:
-    """Some rows of a table, with what is needed to say where in it a cell is."""
+    """Some rows of a table, with what is needed to say where in it a cell is.
 
-    def __init__(self, stream: Stream, names: Sequence[str] | None) -> None:
-        self.stream, self.names = stream, names
+    `number` turns a number as it is written there (1.234,5) into one with a decimal point alone, if that is needed.
+    """
+
+    def __init__(self, stream: Stream, names: Sequence[str] | None, number: Callable[[str], str] | None = None) -> None:
+        self.stream, self.names, self.number = stream, names, number
         self.lines: list[int] = []
         self.rows: list[list[str]] = []
 
@@ -221,6 +279,9 @@ def values(column: Column, cells: Cells, places: Sequence[int]) -> np.ndarray | 
     picked = _picked(cells.rows, places)
     if column.is_text:
         return picked
+    plain = cells.number or str
+    if cells.number and column.classes is None and column.dtype != "bool":
+        picked = list(map(cells.number, picked))
     if column.classes is not None:
         ids = {name: number for number, name in enumerate(column.classes)}
         try:
@@ -236,9 +297,9 @@ def values(column: Column, cells: Cells, places: Sequence[int]) -> np.ndarray | 
         except KeyError:
             _wrong(column, cells, places, lambda c: c.strip(" ").lower() not in BOOLS, "neither true nor false")
     elif np.dtype(column.dtype).kind in "iu":
-        flat = _whole(column, cells, places, picked)
+        flat = _whole(column, cells, places, picked, plain)
     else:
-        flat = _real(column, cells, places, picked)
+        flat = _real(column, cells, places, picked, plain)
     return flat.reshape(len(cells.rows), *column.shape)
 
 
@@ -251,7 +312,9 @@ def _picked(rows: Sequence[Sequence[str]], places: Sequence[int]) -> list[str]:
     return [cell for row in rows for cell in pick(row)]
 
 
-def _whole(column: Column, cells: Cells, places: Sequence[int], picked: Sequence[str]) -> np.ndarray:
+def _whole(
+    column: Column, cells: Cells, places: Sequence[int], picked: Sequence[str], plain: Callable[[str], str]
+) -> np.ndarray:
     dtype = np.dtype(column.dtype)
     lowest, highest = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
     try:
@@ -259,26 +322,28 @@ def _whole(column: Column, cells: Cells, places: Sequence[int], picked: Sequence
     except ValueError:
         numbers = []
     if picked and not numbers:
-        _wrong(column, cells, places, lambda c: not _WHOLE.fullmatch(c), "not a whole number")
+        _wrong(column, cells, places, lambda c: not _WHOLE.fullmatch(plain(c)), "not a whole number")
     if numbers and not lowest <= min(numbers) <= max(numbers) <= highest:
         says = f"outside {lowest} to {highest}, what {dtype} can hold"
-        _wrong(column, cells, places, lambda c: not lowest <= int(c) <= highest, says)
+        _wrong(column, cells, places, lambda c: not lowest <= int(plain(c)) <= highest, says)
     return np.array(numbers, dtype)
 
 
-def _real(column: Column, cells: Cells, places: Sequence[int], picked: Sequence[str]) -> np.ndarray:
+def _real(
+    column: Column, cells: Cells, places: Sequence[int], picked: Sequence[str], plain: Callable[[str], str]
+) -> np.ndarray:
     dtype = np.dtype(column.dtype)
     try:
         numbers = [] if _NOT_REAL.search("".join(picked)) else list(map(float, picked))
     except ValueError:
         numbers = []
     if picked and not numbers:
-        _wrong(column, cells, places, lambda c: not REAL.fullmatch(c), "not a number")
+        _wrong(column, cells, places, lambda c: not REAL.fullmatch(plain(c)), "not a number")
     with np.errstate(over="ignore"):  # found and told just below
         flat = np.array(numbers, np.float64).astype(dtype)
         if not np.isfinite(flat).all():
             says = f"more than {dtype} can hold"
-            _wrong(column, cells, places, lambda c: not np.isfinite(np.float64(c).astype(dtype)), says)
+            _wrong(column, cells, places, lambda c: not np.isfinite(np.float64(plain(c)).astype(dtype)), says)
     return flat
 
 
