@@ -10,7 +10,7 @@ import pytest
 from tests.helpers.format_writers import batch, column, member, npy, put, read, split, tarred, zipped
 from tinytorch_datasets import formats
 from tinytorch_datasets.errors import DecodeError
-from tinytorch_datasets.readers.litter import is_litter
+from tinytorch_datasets.storage.files import is_litter
 
 BATCH = batch(np.zeros((2, 3, 32, 32), "u1"), [1, 2])
 

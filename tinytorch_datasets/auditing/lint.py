@@ -19,7 +19,7 @@ from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.manifest.models import Entry
 from tinytorch_datasets.manifest.yaml_reader import printable
 from tinytorch_datasets.plan import Plan
-from tinytorch_datasets.readers.litter import is_litter
+from tinytorch_datasets.storage.files import is_litter
 
 # What stands beside data and is none: data cards, licenses, and the scripts that made the data.
 BESIDE = ("README*", "LICENSE*", "LICENCE*", "NOTICE*", "CITATION*", "*.md", "*.py")

@@ -10,8 +10,8 @@ from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.formats import HEAD_BYTES, ArrayInfo, Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import Block, Split
 from tinytorch_datasets.readers.arrays import array, inspect_header
-from tinytorch_datasets.readers.litter import is_litter
 from tinytorch_datasets.readers.zip import Zip, opened_zip
+from tinytorch_datasets.storage.files import is_litter
 
 SUFFIX = ".npy"
 

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-from tinytorch_datasets.readers.litter import is_litter as is_litter
+from tinytorch_datasets.storage.files import is_litter as is_litter
 
 # What fetching keeps beside a file while it is on its way: the bytes so far, and a note of which mirror gave them.
 PART, NOTE = BESIDE = (".part", ".part.json")
