@@ -51,24 +51,6 @@ def why_hidden(folder: str) -> str | None:
     return f"begins with a dot; such names are reserved for .cache: {folder!r}" if folder[:1] == "." else None
 
 
-# What systems, editors and programs leave about in folders and archives, and what version control keeps there.
-_LITTER = re.compile(
-    r"\._.*|__MACOSX|\.DS_Store|\.AppleDouble|\.Spotlight-V100|\.Trashes|\.fseventsd|Icon\r|\.localized"
-    r"|(?i:desktop\.ini|(eh)?thumbs\.db(:encryptable)?|\$RECYCLE\.BIN|System Volume Information)"
-    r"|.*~|~\$.*|\.#.*|#.*#|\.?.*\.sw[opx]|\.~lock\..*#|\.nfs[0-9a-f]+|\.fuse_hidden.*|\.directory|lost\+found"
-    r"|\.ipynb_checkpoints|__pycache__|.*\.py[co]|\.git|\.gitattributes|\.gitignore|\.gitkeep|\.svn|\.hg|\.idea|\.vscode"
-)
-
-
-def is_litter(path: str) -> bool:
-    """Check whether a path, or a folder in it, is what a program left about, and no data.
-
-    >>> is_litter("__MACOSX/._train.csv"), is_litter("train.csv~"), is_litter("train.csv")
-    (True, True, False)
-    """
-    return any(_LITTER.fullmatch(part) for part in path.split("/"))
-
-
 def clashes(files: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Names that are in each other's way on disk, each with why: a file as a folder, or where another is downloaded."""
     names = {folded(name): name for name in files}
