@@ -415,7 +415,7 @@ class TestErrors:
                 raise error
 
             monkeypatch.setattr("tinytorch_datasets.api.load_manifest", refuse)
-            told = CliRunner().invoke(main, ["list"])
+            told = CliRunner().invoke(main, ["info", "mnist"])
             name = type(error).__name__
             misused = name in {"ManifestError", "LockError", "UsageError", "UnknownName"}
             code = 2 if misused else 3 if name in {"OfflineError", "NetworkSettingsError"} else 1
@@ -436,7 +436,7 @@ class TestErrors:
             raise KeyboardInterrupt
 
         monkeypatch.setattr("tinytorch_datasets.api.load_manifest", interrupt)
-        told = CliRunner().invoke(main, ["list"])
+        told = CliRunner().invoke(main, ["info", "mnist"])
 
         assert (told.exit_code, told.stderr) == (
             130, "\ninterrupted; what was downloaded is kept; the same command resumes\n")  # fmt: skip
@@ -456,6 +456,17 @@ def test_help_is_light() -> None:
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
     assert not {"numpy", "pydantic", "requests", "rich", "yaml"} & set(told)
+
+
+@pytest.mark.parametrize("arguments", ["list --json", "path tinydigits", "get tinydigits"])
+def test_the_packaged_manifest_is_not_read_as_yaml(arguments: str) -> None:
+    """It is compiled, so these commands wait for neither YAML nor Pydantic, and for no tables."""
+    code = f"import sys; sys.argv[1:] = {arguments.split()}\nfrom tinytorch_datasets.cli import main\n"
+    code += "try: main()\nfinally: print(*sys.modules, file=sys.stderr)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+
+    assert "numpy" in told.stderr.split()
+    assert not {"pydantic", "rich", "yaml"} & set(told.stderr.split())
 
 
 def test_list_and_path_and_clean(world: World) -> None:

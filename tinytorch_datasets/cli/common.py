@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 from click.shell_completion import CompletionItem
 
-from tinytorch_datasets import errors
+from tinytorch_datasets import errors, settings
 from tinytorch_datasets.auditing.findings import ExitCode, printable
 from tinytorch_datasets.errors import DatasetError, FetchError, StorageError
 from tinytorch_datasets.report import as_json
 from tinytorch_datasets.settings import HOME
 
 if TYPE_CHECKING:
+    from tinytorch_datasets.api import ManifestLike
     from tinytorch_datasets.digests import Step
     from tinytorch_datasets.manifest.manifest import Manifest
+    from tinytorch_datasets.plan import Declared
 
 
 def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
@@ -160,6 +162,29 @@ def load(manifest: Path | None) -> Manifest:
     from tinytorch_datasets import api
 
     return api.load_manifest(manifest)
+
+
+def declared(manifest: Path | None) -> tuple[ManifestLike, Mapping[str, Declared]]:
+    """Return what a manifest declares, by name, and the manifest as `get` takes it.
+
+    The packaged one is compiled, so that neither YAML nor Pydantic is imported for it.
+    """
+    from tinytorch_datasets.manifest import compiled
+
+    if of_compiled := compiled.every(Path(settings.manifest_path(manifest))):
+        return manifest, of_compiled
+    loaded = load(manifest)
+    return loaded, {name: loaded.declared(name) for name in loaded.datasets}
+
+
+def declared_as(name: str, manifest: Path | None) -> Declared:
+    """Return what a manifest declares of one data set.
+
+    Raises:
+        UnknownName: It has none of that name.
+    """
+    of_name = declared(manifest)[1].get(name)
+    return of_name or load(manifest).declared(name)
 
 
 @contextmanager

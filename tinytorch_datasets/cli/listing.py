@@ -6,46 +6,52 @@ import shutil
 import sys
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from tinytorch_datasets import pipeline
+from tinytorch_datasets import pipeline, settings
 from tinytorch_datasets.api import origin
 from tinytorch_datasets.auditing.findings import printable
 from tinytorch_datasets.cli.common import echo
-from tinytorch_datasets.manifest.manifest import Manifest
-from tinytorch_datasets.manifest.models import FieldEntry
 from tinytorch_datasets.progress import is_terminal, readable
 from tinytorch_datasets.report.console import shown
 from tinytorch_datasets.storage.files import is_file
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tinytorch_datasets.manifest.manifest import Manifest
+    from tinytorch_datasets.manifest.models import FieldEntry
+    from tinytorch_datasets.plan import Column, Declared
 
 PIPED_COLUMNS = 200
 NARROWEST_SPLITS = 12  # with which the packaged manifest fits the usual 80 columns
 
 
-def row(manifest: Manifest, name: str, home: Path | None = None) -> dict[str, Any]:
+def row(declared: Declared, home: Path | None = None) -> dict[str, Any]:
     """Summarize a data set in plain values."""
-    entry = manifest.entry(name)
-    root = pipeline.plan_of(manifest, name, pipeline.locations(manifest, home)).root
-    present = [file for file in entry.files if is_file(root / file)]
+    folders = {"download_to": declared.download_to, "shipped_in": declared.shipped_in}
+    root = None if home is None else settings.absolute(home)
+    plan = pipeline.locate(declared.plan, settings.locations(declared.manifest, root, **folders))
+    present = [file for file in plan.files if is_file(plan.root / file.name)]
     return {
-        "name": name,
-        "title": entry.title,
-        "status": entry.status,
-        "format": entry.format,
-        "sample": _sample(next(iter(entry.fields.values()))),
-        "splits": {split: declared.samples for split, declared in entry.splits.items()},
-        "bytes": entry.bytes,
-        "on_disk": "all" if len(present) == len(entry.files) else "none" if not present else "part",
-        "path": str(root),
+        "name": plan.name,
+        "title": declared.entry["title"],
+        "status": plan.status,
+        "format": plan.format,
+        "sample": _sample(next(iter(plan.columns))),
+        "splits": {split.name: split.samples for split in plan.splits},
+        "bytes": sum(file.bytes for file in plan.files),
+        "on_disk": "all" if len(present) == len(plan.files) else "none" if not present else "part",
+        "path": str(plan.root),
     }
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
     """Print a table of rows: as wide as the terminal, or uncut in a pipe; splits may be on several lines."""
+    from rich.table import Table  # only for tables: `get` and `path` print lines
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     cells = [
         {
@@ -73,6 +79,8 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 def canvas() -> tuple[Console, StringIO]:
     """Return a console like stdout, and the buffer that it writes to."""
+    from rich.console import Console
+
     drawn, watched = StringIO(), is_terminal(sys.stdout)
     columns = None if watched else max(shutil.get_terminal_size().columns, PIPED_COLUMNS)
     return Console(file=drawn, force_terminal=watched, width=columns, highlight=False), drawn
@@ -80,7 +88,7 @@ def canvas() -> tuple[Console, StringIO]:
 
 def print_entry(manifest: Manifest, name: str, home: Path | None = None) -> None:
     """Print one entry in full, one fact to a label; what is not declared is left out."""
-    entry, summary = manifest.entry(name), row(manifest, name, home)
+    entry, summary = manifest.entry(name), row(manifest.declared(name), home)
     facts: list[tuple[str, list[str | None]]] = [
         ("name", [name]),
         ("title", [entry.title]),
@@ -115,8 +123,8 @@ def counts(splits: dict[str, int]) -> str:
     return ", ".join(f"{split} {samples:,}" for split, samples in splits.items())
 
 
-def _sample(field: FieldEntry) -> str:
-    return "text" if field.dtype == "str" else f"{field.dtype} {'x'.join(map(str, field.shape))}".rstrip()
+def _sample(column: Column) -> str:
+    return "text" if column.is_text else f"{column.dtype} {'x'.join(map(str, column.shape))}".rstrip()
 
 
 def _field(name: str, field: FieldEntry) -> str:

@@ -17,6 +17,8 @@ from tinytorch_datasets.cli import audit, maintain
 from tinytorch_datasets.cli.common import (
     Group,
     complete_names,
+    declared,
+    declared_as,
     echo,
     echo_json,
     json_option,
@@ -49,8 +51,7 @@ def list_(manifest: Path | None, home: Path | None, as_json: bool) -> None:
     """
     from tinytorch_datasets.cli import listing
 
-    loaded = load(manifest)
-    rows = [listing.row(loaded, name, home) for name in loaded.datasets]
+    rows = [listing.row(one, home) for one in declared(manifest)[1].values()]
     if as_json:
         echo_json(rows)
     else:
@@ -72,7 +73,7 @@ def info(name: str, manifest: Path | None, home: Path | None, as_json: bool) -> 
 
     loaded = load(manifest)
     if as_json:
-        entry, row = loaded.entry(name), listing.row(loaded, name, home)
+        entry, row = loaded.entry(name), listing.row(loaded.declared(name), home)
         facts = {"name": name, **entry.model_dump(mode="json"), "on_disk": row["on_disk"], "path": row["path"]}
         echo_json({**facts, "provenance": api.origin(name, entry, loaded.path, loaded.sha256)})
     else:
@@ -107,18 +108,19 @@ def get(
     from tinytorch_datasets.cli import listing
     from tinytorch_datasets.report.console import shown
 
-    loaded = load(manifest)
+    chosen, known = declared(manifest)
     if bool(names) == everything:
         msg = "name the data sets to get, or --all" + (", not both" if names else "")
         raise click.UsageError(msg)
-    wanted = names or tuple(loaded.datasets)
+    wanted = names or tuple(known)
     for name in wanted:
-        loaded.entry(name)  # a wrong name is reported before the first byte is downloaded
+        if name not in known:
+            load(manifest).entry(name)  # a wrong name is reported before the first byte is downloaded
     results = []
     for name in wanted:
-        dataset = api.get(name, manifest=loaded, home=home, mirror=mirror, offline=offline, verify=verify)
+        dataset = api.get(name, manifest=chosen, home=home, mirror=mirror, offline=offline, verify=verify)
         splits = {split: len(samples) for split, samples in dataset.items()}
-        results.append({"name": name, "splits": splits, "path": listing.row(loaded, name, home)["path"]})
+        results.append({"name": name, "splits": splits, "path": listing.row(known[name], home)["path"]})
         if not as_json:
             echo(f"{name}: {listing.counts(splits)}; {shown(results[-1]['path'])}")
     if as_json:
@@ -165,7 +167,7 @@ def path(name: str, manifest: Path | None, home: Path | None, as_json: bool) -> 
     """
     from tinytorch_datasets.cli import listing
 
-    row = listing.row(load(manifest), name, home)
+    row = listing.row(declared_as(name, manifest), home)
     if as_json:
         echo_json({key: row[key] for key in ("name", "path", "on_disk")})
         return

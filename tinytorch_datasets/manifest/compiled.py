@@ -39,9 +39,14 @@ def place(manifest: Path) -> Path | None:
 
 def declared(manifest: Path, name: str) -> Declared | None:
     """What the manifest declares of one data set; None unless it was compiled as it is now, with such a name."""
+    return every(manifest, name).get(name)
+
+
+def every(manifest: Path, *names: str) -> dict[str, Declared]:
+    """Return what the manifest declares, by name; of these names only, if any; empty unless it is compiled as it is."""
     beside = place(manifest)
     if beside is None:
-        return None
+        return {}
     try:
         kept = json.loads(beside.read_bytes())
         # Of before it is read, as everywhere: a change since then is a change.
@@ -49,12 +54,15 @@ def declared(manifest: Path, name: str) -> Declared | None:
         sha256 = hashlib.sha256(manifest.read_bytes()).hexdigest()
         layout, compiled_from, download_to, shipped_in, datasets = kept
         if layout != LAYOUT or compiled_from != sha256:
-            return None
-        told, entry = datasets[name]
-        return Declared(manifest, about, sha256, download_to, shipped_in, _plan(told), dict(entry))
+            return {}
+        return {
+            name: Declared(manifest, about, sha256, download_to, shipped_in, _plan(plan), dict(entry))
+            for name, (plan, entry) in datasets.items()
+            if name in names or not names
+        }
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         # Absent, damaged or foreign: all the same, because the manifest itself says what it would say.
-        return None
+        return {}
 
 
 def written(of: Iterable[Declared]) -> bytes:
