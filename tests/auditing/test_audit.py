@@ -321,6 +321,23 @@ class TestLint:
             assert not {"\x1b", "\x07", "\x9b"} & set(re.sub("\x1b\\[[0-9;]*m", "", report))
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["._train.csv", "__MACOSX/talk/x", ".DS_Store", "desktop.ini", "Thumbs.db", "talk.txt~", ".talk.txt.swp", "#talk#",
+     ".~lock.talk.txt#", ".nfs000000000000a", ".ipynb_checkpoints/talk.txt", "__pycache__/use.cpython-311.pyc"],
+)  # fmt: skip
+def test_litter_is_no_undeclared_file(world: World, tmp_path: Path, name: str) -> None:
+    """What systems, editors and programs leave about, among the shipped data and in a mirror folder."""
+    mirror = ["mirror", str(tmp_path / "usb"), "talk", "--manifest", str(world.manifest)]
+    assert CliRunner().invoke(main, mirror).exit_code == 0
+    for folder in (world.root / "datasets/talk", tmp_path / "usb/talk"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"left about")
+
+    assert world.audit()[1]["findings"] == []
+    assert world.audit("--mirror", str(tmp_path / "usb"))[1]["findings"] == []
+
+
 class TestNamedPipes:
     """Nobody writes into them, so whoever read them would wait for ever."""
 

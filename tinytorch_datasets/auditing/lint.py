@@ -15,6 +15,7 @@ from typing import Any
 from tinytorch_datasets.auditing.findings import RULES, Finding
 from tinytorch_datasets.errors import did_you_mean
 from tinytorch_datasets.manifest import compiled
+from tinytorch_datasets.manifest.filenames import is_litter
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.manifest.models import Entry
 from tinytorch_datasets.manifest.yaml_reader import printable
@@ -23,7 +24,6 @@ from tinytorch_datasets.storage.files import is_litter
 
 # What stands beside data and is none: data cards, licenses, and the scripts that made the data.
 BESIDE = ("README*", "LICENSE*", "LICENCE*", "NOTICE*", "CITATION*", "*.md", "*.py")
-# What tools leave about; git and the wheel pass it over.
 
 
 def audit_undeclared(manifest: Manifest, shipped: Path, names: Collection[str]) -> Iterator[Finding]:
