@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -111,6 +113,38 @@ class TestNowhereToWrite:
             get("mnist", home=disk / "home", offline=True)
 
         assert caught.value.what == f"{disk}/home/mnist cannot be written: the file system is read-only"
+
+
+@needs_root
+def test_a_disk_with_room_for_the_download_alone(tmp_path: Path) -> None:
+    """What will be decoded is counted too: both numbers are told, and not a byte is downloaded."""
+    source = tmp_path / "mirror" / "x" / "x.npz"
+    source.parent.mkdir(parents=True)
+    np.savez_compressed(source, v=np.zeros((1000, 8, 1024), np.uint8))
+    raw = source.read_bytes()
+    (tmp_path / "datasets.yaml").write_text(f"""
+version: 1
+datasets:
+  x:
+    title: Zeros
+    status: remote
+    source: made here
+    license: CC0-1.0
+    format: npz
+    fields: {{v: {{dtype: uint8, shape: [8, 1024]}}}}
+    splits: {{train: {{samples: 1000, v: v, file: x.npz}}}}
+    mirrors: [http://127.0.0.1:9/]
+    files: {{x.npz: {{bytes: {len(raw)}, sha256: {hashlib.sha256(raw).hexdigest()}}}}}
+""")
+    with mounted(tmp_path / "disk", "size=4m") as disk:
+        with pytest.raises(StorageError) as caught:
+            get("x", manifest=tmp_path / "datasets.yaml", home=disk / "home", mirror=tmp_path / "mirror")
+        left = [path for path in disk.rglob("*") if path.is_file() and path.suffix != ".lock"]
+
+    assert caught.value.errno == errno.ENOSPC
+    assert f"{len(raw):,} bytes" in caught.value.what
+    assert "8,192,000 bytes" in caught.value.what
+    assert not left
 
 
 @needs_root

@@ -137,6 +137,7 @@ def _run_on_disk(
             progress=progress,
             dataset=plan.name,
             retry=retry or DEFAULT_RETRY,
+            extra_bytes=_bytes_to_decode(plan, locations),
         )
         for file, signature in fetched:
             if signature is not None:
@@ -246,10 +247,21 @@ def check_digests(plan: Plan, digests: Mapping[str, str]) -> None:
         raise error.with_context(where=plan.where, hint=_correct(plan))
 
 
+def _bytes_to_decode(plan: Plan, locations: Locations) -> int:
+    """Count the bytes of the arrays of numbers that are still to be written; how long texts are, nobody knows yet."""
+    if any(disk.exists(path) for path in _array_paths(plan, locations)):
+        return 0
+    return sum(column.nbytes for column in plan.columns)
+
+
+def _array_paths(plan: Plan, locations: Locations) -> list[Path]:
+    name = array_store.folder_name(plan, formats.of(plan.format).version)
+    return [cache / "arrays" / name for cache in locations.caches]
+
+
 def array_folders(plan: Plan, locations: Locations) -> Iterator[ArrayFolder]:
     """Open every folder that may have a plan's decoded arrays, in the order to look."""
-    name = array_store.folder_name(plan, formats.of(plan.format).version)
-    return (ArrayFolder(plan, cache / "arrays" / name) for cache in locations.caches)
+    return (ArrayFolder(plan, path) for path in _array_paths(plan, locations))
 
 
 def blocks(plan: Plan, *, hint: str | None = None) -> Generator[Block, None, None]:
