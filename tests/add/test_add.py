@@ -316,7 +316,7 @@ class TestRecognition:
     @pytest.mark.parametrize(
         ("data", "said"),
         [
-            (b"\x89PNG\r\n\x1a\n" + bytes(50), "it is something that begins with b'\\x89PNG\\r\\n\\x1a\\n'"),
+            (b"\x89ABC\r\n\x1a\n" + bytes(50), "it is something that begins with b'\\x89ABC\\r\\n\\x1a\\n'"),
             (b"<!DOCTYPE html><title>Log in</title>", 'it is an HTML page titled "Log in" (a login page?)'),
             (b"version https://git-lfs.github.com/spec/v1\nsize 12\n", "it is a Git LFS pointer to a file of 12 bytes"),
         ],
@@ -333,7 +333,7 @@ class TestRecognition:
     @pytest.mark.parametrize(
         ("text", "said"),
         [
-            ("a,b\n1,2\n3\n4,5\n", "line 3 has another number of cells than the first row"),
+            ("a,b\n1,2\n3\n4,5\n", "line 3 has another number of cells than the first row: 1, and not 2"),
             ('a,b\n1,"2\n3,4\n', "its rows cannot be told apart: unexpected end of data"),
         ],
     )

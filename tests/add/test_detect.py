@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import pickle
+import sqlite3
+import sys
+import wave
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +24,18 @@ ROWS = "".join(f"{i},{i / 4}\n" for i in range(8))
 
 def refusal(manifest: Path, folder: Path, name: str, data: bytes | str) -> str:
     """The reason for which a file is not added."""
+    return refusal_and_hint(manifest, folder, name, data)[0]
+
+
+def refusal_and_hint(manifest: Path, folder: Path, name: str, data: bytes | str) -> tuple[str, str]:
+    """The reason for which a file is not added, and what to do."""
     before = manifest.read_bytes()
     (path,) = put(folder / "made", **{name: data})
     done = add(manifest, path, "--ship", "--name", "mine")
     assert (done.exit_code, manifest.read_bytes()) == (1, before), done.output
     error, hint = done.stderr.splitlines()
     assert hint.startswith("  ")
-    return error.removeprefix(f"error: {path}: ")
+    return error.removeprefix(f"error: {path}: "), hint.strip()
 
 
 @pytest.mark.parametrize("name", ["all_txt", "all_csv", "all_bin", "own"])
@@ -181,3 +191,112 @@ def test_a_format_that_it_is_not(manifest: Path, tmp_path: Path) -> None:
 
     assert done.exit_code == 1
     assert done.stderr.startswith(f"error: {path}: it is not npz, but ")
+
+
+def _zip(*names: str) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for name in names:
+            archive.writestr(name, "x")
+    return data.getvalue()
+
+
+def _sqlite() -> bytes:
+    database = sqlite3.connect(":memory:")
+    database.execute("CREATE TABLE t (a)")
+    return database.serialize() if sys.version_info >= (3, 11) else b"SQLite format 3\0" + bytes(100)
+
+
+def _wav() -> bytes:
+    data = io.BytesIO()
+    with wave.open(data, "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(bytes(100))
+    return data.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "what", "hint"),
+    [
+        (b"\x89PNG\r\n\x1a\n" + bytes(50), "a PNG picture", "Pillow"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF\0" + bytes(50), "a JPEG picture", "Pillow"),
+        (b"GIF89a\1\0\1\0" + bytes(50), "a GIF picture", "Pillow"),
+        (b"BM6\0\0\0" + bytes(50), "a BMP picture", "Pillow"),
+        (b"%PDF-1.4\n1 0 obj\n<< /Type /Catalog >>\nendobj\n" * 4, "a PDF document", "UTF-8 text"),
+        (b"PAR1\x15\4" + bytes(50), "a Parquet file", "CSV"),
+        (b"ARROW1\0\0" + bytes(50), "an Arrow file", "CSV"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(50), "an HDF5 file", "NPZ"),
+        (b"MATLAB 5.0 MAT-file, Platform: GLNXA64".ljust(124) + b"\0\1IM" + bytes(50), "a MATLAB file", "NPZ"),
+        (b"SIMPLE  =                    T".ljust(2880), "a FITS file", "NPZ"),
+        (b"ID3\4\0\0" + bytes(50), "an MP3 sound", "an array"),
+        (_wav(), "a WAV sound", "an array"),
+        (_sqlite(), "an SQLite database", "sqlite3"),
+        (b"7z\xbc\xaf\x27\x1c" + bytes(50), "a 7z archive", "Unpack it"),
+        (_zip("[Content_Types].xml", "xl/workbook.xml", "xl/worksheets/sheet1.xml"), "an Excel workbook", "as CSV"),
+        (_zip("[Content_Types].xml", "word/document.xml"), "a Word document", "UTF-8 text"),
+        (_zip("model/data.pkl", "model/data/0"), "a PyTorch file", "NPZ"),
+    ],
+)
+@pytest.mark.parametrize("name", ["all_bin", "all_csv", "all_txt"])
+def test_a_known_kind_of_file(manifest: Path, tmp_path: Path, name: str, data: bytes, what: str, hint: str) -> None:
+    """It is called by its name, with what to do instead, whatever its own name says."""
+    reason, said = refusal_and_hint(manifest, tmp_path, name, data)
+
+    assert reason == f"it is {what}, which no format reads"
+    assert hint in said
+
+
+@pytest.mark.parametrize("name", ["all_html", "all_txt", "all_csv", "all_bin"])
+def test_a_web_page(manifest: Path, tmp_path: Path, name: str) -> None:
+    """Also where its name says so."""
+    page = "<!DOCTYPE html><html><head><title>Iris</title></head><body>1,2</body></html>\n"
+
+    assert refusal(manifest, tmp_path, name, page).endswith('it is an HTML page titled "Iris" (a login page?)')
+
+
+@pytest.mark.parametrize("text", ["BMW,120\nMZ,30\nVW,110\n", "ORC,1\nELF,2\nMAN,3\n", "ID3,1\nID4,2\nID5,3\n"])
+def test_a_table_that_begins_like_another_kind_of_file(manifest: Path, tmp_path: Path, text: str) -> None:
+    """A few letters that text may begin with are no evidence in text."""
+    done = add(manifest, *put(tmp_path / "made", all_csv=text), "--ship", "--name", "mine")
+
+    assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "".join(f"{name}\n" for name in ("emma", "olivia", "ava", "isabella", "sophia")),
+        "New York\nBerlin\nSao Paulo\nLagos\n",
+        "a fine film .\na bad one .\nnot for me .\nfor all of us .\n",
+        "ant\nbee\n\ncat\ncow\n\ndog\nduck\n",
+    ],
+)
+def test_lines_that_may_be_samples(manifest: Path, tmp_path: Path, text: str) -> None:
+    """Names or sentences, one a line: it is asked whether each is a sample, and --format answers."""
+    reason, hint = refusal_and_hint(manifest, tmp_path, "all_txt", text)
+    done = add(manifest, tmp_path / "made" / "all.txt", "--ship", "--name", "mine", "--format", "text")
+
+    assert reason == "it is not certain what its samples are: all of it is one text, or each line is one"
+    assert hint == (
+        "To have it as one text: --format text. "
+        "For one a line: then write `unit: lines` in the entry's options, and the number of lines as `samples`."
+    )
+    assert done.exit_code == 0, done.output
+    assert list(get("mine", manifest=manifest, offline=True).train.text) == [text]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Call me Ishmael. Some years ago, never mind how long precisely, having\nlittle or no money in my purse, and "
+        "nothing particular to interest me on\nshore, I thought I would sail about a little and see the watery\n"
+        "part.\n",
+        "First Citizen:\nBefore we proceed any further, hear me speak.\n\nAll:\nSpeak, speak.\n\n" * 3,
+    ],
+)
+def test_prose_in_lines(manifest: Path, tmp_path: Path, text: str) -> None:
+    """Lines that end in the middle of a sentence, or stand in paragraphs, are one text: nothing is asked."""
+    done = add(manifest, *put(tmp_path / "made", all_txt=text), "--ship", "--name", "mine")
+
+    assert done.exit_code == 0, done.output
+    assert len(get("mine", manifest=manifest, offline=True).train) == 1

@@ -188,8 +188,34 @@ class TestEmptyLines:
     def test_the_line_of_an_uneven_row(self, manifest: Path, tmp_path: Path) -> None:
         """It is the file's line, and not the number of the row."""
         assert refused(manifest, tmp_path, all_csv='said,kind\n"one\nand\nmore",a\ntwo\n') == [
-            "error: all.csv: line 5 has another number of cells than the first row",
+            "error: all.csv: line 5 has another number of cells than the first row: 1, and not 2",
             "  A cell that has a ',' in it stands between quotes.",
+        ]
+
+    def test_a_delimiter_at_the_end_of_each_row_but_the_first(self, manifest: Path, tmp_path: Path) -> None:
+        """It is no matter of quotes."""
+        rows = "".join(row.replace("\n", ",\n") for row in KINDS)
+
+        assert refused(manifest, tmp_path, all_csv="x,y,kind\n" + rows) == [
+            "error: all.csv: each row below the first ends in one ',' more than the first, and nothing behind it",
+            "  Put a ',' at the end of line 1, or take it out of the others.",
+        ]
+
+    def test_rows_with_names_of_their_own(self, manifest: Path, tmp_path: Path) -> None:
+        """As R's write.table has them: nothing stands above."""
+        rows = "".join(f"r{i},{row}" for i, row in enumerate(KINDS))
+
+        assert refused(manifest, tmp_path, all_csv="x,y,kind\n" + rows) == [
+            "error: all.csv: each row below the first has 4 cells, and the first has 3: one name is missing",
+            "  Write it in line 1; in front of the others, if it is the row's own.",
+        ]
+
+    @pytest.mark.parametrize("text", ["a,b,c\n", "a,b,c", "\ufeffname,kind\r\n"])
+    def test_names_and_no_rows(self, manifest: Path, tmp_path: Path, text: str) -> None:
+        """They are no sample."""
+        assert refused(manifest, tmp_path, all_csv=text) == [
+            "error: all.csv: it has one row, of words: it is one of names without rows below, or one sample",
+            "  Put its rows below, or leave it out.",
         ]
 
     @pytest.mark.parametrize(("header", "line"), [("a", 3), ("a,b", None)])

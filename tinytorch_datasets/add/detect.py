@@ -5,6 +5,7 @@ From the bytes, never from the name alone.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -19,10 +20,16 @@ from tinytorch_datasets.formats import HEAD_BYTES, INSPECTED, INSPECTED_BYTES, C
 from tinytorch_datasets.readers.stream import opened
 from tinytorch_datasets.readers.table import without_compression
 from tinytorch_datasets.readers.text import is_text
-from tinytorch_datasets.verify.diagnose import foreign
+from tinytorch_datasets.verify.diagnose import foreign, kind_of
 
 NO_CHOICES = Choices()
 AS_IT_IS = "To have it as one text: --format text."
+AS_LINES = "For one a line: then write `unit: lines` in the entry's options, and the number of lines as `samples`."
+
+# From so many lines on, a text without paragraphs may be a list.
+ENOUGH_LINES = 4
+# Lines of prose that an editor has broken are about as long as this, and longer.
+BROKEN_AT = 50
 
 
 def detect(
@@ -58,20 +65,44 @@ def _detection(path: Path, name: str, form: str | None) -> Detection:
     asked = formats.known() if form is None else (form,)
     detections = {name: detection for name in asked if (detection := formats.of(name).detect(head, path))}
     certainty = max((detection.certainty for detection in detections.values()), default=None)
+    if (form is None or certainty is None) and certainty != Certainty.CERTAIN and (kind := kind_of(head)):
+        reason = f"it is {kind.name}, which no format reads" if form is None else f"it is not {form}, but {kind.name}"
+        raise DecodeError(path, reason, hint=kind.hint)
     if form is None and certainty != Certainty.CERTAIN and is_text(head):
         text = head.decode("utf-8", "ignore")
         if known := unsupported(text, name, whole=len(head) < HEAD_BYTES):
             raise DecodeError(path, known.what, hint=f"{known.hint} {AS_IT_IS}" if detections else known.hint)
     if certainty is None:
         hint = f"There are: {', '.join(formats.known())}."
-        what = foreign(head, name) or _encoding(head) or f"something that begins with {head[:8]!r}"
+        what = foreign(head, "") or _encoding(head) or f"something that begins with {head[:8]!r}"
         reason = f"its format is not recognized: it is {what}" if form is None else f"it is not {form}, but {what}"
         raise DecodeError(path, reason, hint=hint)
     surest = [name for name, detection in detections.items() if detection.certainty == certainty]
+    if form is None and surest == ["text"] and _may_be_lines(head.decode("utf-8", "ignore")):
+        reason = "it is not certain what its samples are: all of it is one text, or each line is one"
+        raise DecodeError(path, reason, hint=f"{AS_IT_IS} {AS_LINES}")
     if len(surest) > 1:
         reason = f"its format is not certain: it may be {' or '.join(surest)}"
         raise DecodeError(path, reason, hint="Say which: " + ", or ".join(f"--format {name}" for name in surest) + ".")
     return detections[surest[0]]
+
+
+def _may_be_lines(text: str) -> bool:
+    """Check whether the lines of a text may be samples: names, or sentences.
+
+    They are not where lines end in the middle of a sentence, and not where sentences stand in paragraphs.
+    """
+    lines = text.strip().split("\n")
+    given = [line.strip() for line in lines if line.strip()]
+    if len(given) < ENOUGH_LINES:
+        return False
+    if any(
+        before[-1] not in ".!?" and after[0].islower() and len(before) > BROKEN_AT
+        for before, after in itertools.pairwise(given)
+    ):
+        return False
+    ended = sum(not line[-1].isalnum() for line in given)
+    return len(given) == len(lines) or ended < len(given) / 3
 
 
 def _encoding(head: bytes) -> str | None:

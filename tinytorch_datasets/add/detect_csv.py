@@ -58,6 +58,10 @@ def describe_columns(files: Sequence[FileInfo], choices: Choices) -> list[FileIn
     tables = [read_table(info.path, info.options["delimiter"]) for info in files]
     chosen = {*choices.drop, choices.target} - {None}
     headers = [t.first for t in tables if chosen.intersection(t.first) or _is_header(t)]
+    for table in tables:
+        if len(table.rows) == 1 and table.first not in headers and not any(map(REAL.fullmatch, table.first)):
+            reason = "it has one row, of words: it is one of names without rows below, or one sample"
+            raise DecodeError(table.path, reason, hint="Put its rows below, or leave it out.")
     groups: dict[tuple[Any, ...], list[Table]] = {}
     for table in tables:  # the same row of words at the front of several files is one of names
         header = table.first if table.first in headers else None

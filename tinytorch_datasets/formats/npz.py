@@ -12,6 +12,7 @@ from tinytorch_datasets.plan import Block, Split
 from tinytorch_datasets.readers.arrays import array, inspect_header
 from tinytorch_datasets.readers.zip import Zip, opened_zip
 from tinytorch_datasets.storage.files import is_litter
+from tinytorch_datasets.verify.diagnose import kind_of_zip
 
 SUFFIX = ".npy"
 
@@ -28,6 +29,8 @@ def _inspect(path: Path) -> FileInfo:
         kept = [name for name in archive.entries if not is_litter(name)]
         keys = [name.removesuffix(SUFFIX) for name in kept if name.endswith(SUFFIX)]
         if not keys:
+            if kind := kind_of_zip(list(archive.entries)):
+                raise DecodeError(path, f"it is {kind[0]}, which no format reads", hint=kind[1])
             reason = "it is a zip archive without arrays; of those only NumPy's npz is read"
             raise DecodeError(path, reason, hint="Unpack it, and add the files in it.")
         heads = {key: archive.member(key + SUFFIX, key, keys).some(HEAD_BYTES) for key in keys}

@@ -187,9 +187,22 @@ def read_table(path: Path, delimiter: str) -> Table:
         if not row:
             raise DecodeError(path, f"line {line:,} is empty", hint="Take it out; empty lines may stand at the end.")
         if len(row) != len(rows[0]):
-            reason = f"line {line:,} has another number of cells than the first row"
-            raise DecodeError(path, reason, hint=f"A cell that has a {delimiter!r} in it stands between quotes.")
+            raise _uneven(path, delimiter, rows, line, len(row))
     return Table(path, delimiter, rows, begins)
+
+
+def _uneven(path: Path, delimiter: str, rows: Sequence[Sequence[str]], line: int, width: int) -> DecodeError:
+    """Return what is wrong with rows of which one, on that line, has another width than the first."""
+    first = len(rows[0])
+    sign = {"\t": "tab", " ": "blank", "": "blank"}.get(delimiter, repr(delimiter))
+    if len(rows) > 2 and all(len(row) == first + 1 for row in rows[1:]):
+        if all(not row[-1] for row in rows[1:]):
+            reason = f"each row below the first ends in one {sign} more than the first, and nothing behind it"
+            return DecodeError(path, reason, hint=f"Put a {sign} at the end of line 1, or take it out of the others.")
+        reason = f"each row below the first has {first + 1:,} cells, and the first has {first:,}: one name is missing"
+        return DecodeError(path, reason, hint="Write it in line 1; in front of the others, if it is the row's own.")
+    reason = f"line {line:,} has another number of cells than the first row: {width:,}, and not {first:,}"
+    return DecodeError(path, reason, hint=f"A cell that has a {delimiter!r} in it stands between quotes.")
 
 
 # Where more values than this are different, they are not taken for classes; for numbers that are not counted from 0

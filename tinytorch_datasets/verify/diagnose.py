@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import re
 import struct
+from collections.abc import Sequence
+from typing import NamedTuple
 
 HEAD_BYTES = 4096  # what a diagnosis looks at
 
@@ -17,6 +19,93 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 TEXTS = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".geojson", ".html", ".htm", ".xhtml", ".xml", ".svg")
 # More texts, that never begin like a page; their line endings can be converted on the way.
 MORE_TEXTS = (".md", ".yaml", ".yml", ".toml", ".tex", ".py", ".arff", ".data", ".names", ".dat")
+
+AS_TABLE = "Save its rows as CSV, or its arrays as NPZ."
+AS_ARRAYS = "Save its arrays as NPZ: numpy.savez(path, name=array)."
+AS_PIXELS = "Read all pictures with Pillow, and save them as one array in an NPZ: one row for each."
+AS_SAMPLES = "Read its samples, and save them as an array in an NPZ."
+AS_SHEET = "Save it as CSV, one file for each sheet."
+AS_TEXT = "Save its words as UTF-8 text."
+UNPACK = "Unpack it, and add the files in it."
+
+
+class Kind(NamedTuple):
+    """A kind of file that begins with `magic` at a place; `name` is what it is called, `hint` what to do instead."""
+
+    at: int
+    magic: bytes
+    name: str
+    hint: str
+
+
+# Kinds of files that no format reads, most of them as IANA's registry and libmagic have them. MATLAB's newer files and
+# others that have another kind inside stand before it.
+KINDS = (
+    Kind(0, b"\x89PNG\r\n\x1a\n", "a PNG picture", AS_PIXELS),
+    Kind(0, b"\xff\xd8\xff", "a JPEG picture", AS_PIXELS),
+    Kind(0, b"GIF87a", "a GIF picture", AS_PIXELS),
+    Kind(0, b"GIF89a", "a GIF picture", AS_PIXELS),
+    Kind(0, b"II*\0", "a TIFF picture", AS_PIXELS),
+    Kind(0, b"MM\0*", "a TIFF picture", AS_PIXELS),
+    Kind(0, b"\0\0\0\x0cjP  \r\n", "a JPEG 2000 picture", AS_PIXELS),
+    Kind(8, b"WEBPVP8", "a WebP picture", AS_PIXELS),
+    Kind(4, b"ftypavif", "an AVIF picture", AS_PIXELS),
+    Kind(4, b"ftyphei", "a HEIF picture", AS_PIXELS),
+    Kind(4, b"ftyp", "an MP4 film", AS_SAMPLES),
+    Kind(0, b"\x1aE\xdf\xa3", "a Matroska or WebM film", AS_SAMPLES),
+    Kind(8, b"AVI LIST", "an AVI film", AS_SAMPLES),
+    Kind(8, b"WAVEfmt ", "a WAV sound", AS_SAMPLES),
+    Kind(0, b"fLaC", "a FLAC sound", AS_SAMPLES),
+    Kind(0, b"OggS", "an Ogg sound", AS_SAMPLES),
+    Kind(0, b"ID3", "an MP3 sound", AS_SAMPLES),
+    Kind(0, b"\xff\xfb", "an MP3 sound", AS_SAMPLES),
+    Kind(0, b"MThd", "a MIDI file", AS_SAMPLES),
+    Kind(0, b"%PDF-", "a PDF document", AS_TEXT),
+    Kind(0, b"{\\rtf", "an RTF document", AS_TEXT),
+    Kind(0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a document of an older Office (.xls, .doc)", AS_SHEET),
+    Kind(0, b"SQLite format 3\0", "an SQLite database", "Export its tables as CSV: sqlite3 -header -csv FILE."),
+    Kind(0, b"PAR1", "a Parquet file", AS_TABLE),
+    Kind(0, b"ARROW1", "an Arrow file", AS_TABLE),
+    Kind(0, b"\xff\xff\xff\xff", "an Arrow stream", AS_TABLE),
+    Kind(0, b"FEA1", "a Feather file", AS_TABLE),
+    Kind(0, b"ORC", "an ORC file", AS_TABLE),
+    Kind(0, b"Obj\x01", "an Avro file", AS_TABLE),
+    Kind(0, b"<stata_dta>", "a Stata file", AS_TABLE),
+    Kind(0, b"$FL2", "an SPSS file", AS_TABLE),
+    Kind(0, b"RDX2\n", "an R data file", AS_TABLE),
+    Kind(0, b"RDX3\n", "an R data file", AS_TABLE),
+    Kind(0, b"X\n\0\0\0", "an R data file", AS_TABLE),
+    Kind(0, b"MATLAB 7.3 MAT-file", "a MATLAB file", AS_ARRAYS),
+    Kind(0, b"MATLAB 5.0 MAT-file", "a MATLAB file", AS_ARRAYS),
+    Kind(0, b"\x89HDF\r\n\x1a\n", "an HDF5 file", AS_ARRAYS),
+    Kind(512, b"\x89HDF\r\n\x1a\n", "an HDF5 file", AS_ARRAYS),
+    Kind(0, b"CDF\x01", "a NetCDF file", AS_ARRAYS),
+    Kind(0, b"CDF\x02", "a NetCDF file", AS_ARRAYS),
+    Kind(0, b"SIMPLE  =", "a FITS file", AS_ARRAYS),
+    Kind(128, b"DICM", "a DICOM picture", AS_PIXELS),
+    Kind(344, b"n+1\0", "a NIfTI volume", AS_ARRAYS),
+    Kind(0, b"GGUF", "a GGUF model", AS_ARRAYS),
+    Kind(0, b"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACK),
+    Kind(0, b"Rar!\x1a\x07", "a RAR archive", UNPACK),
+    Kind(0, b"(\xb5/\xfd", "a file compressed by Zstandard", "Unpack it, or compress it with gzip, bzip2 or xz."),
+    Kind(0, b"\x04\x22\x4d\x18", "a file compressed by LZ4", "Unpack it, or compress it with gzip, bzip2 or xz."),
+    Kind(0, b"\x1f\x9d", "a file compressed by compress", "Unpack it, or compress it with gzip, bzip2 or xz."),
+    Kind(0, b"\x7fELF", "a program", "Name the file that you meant."),
+    Kind(0, b"BM", "a BMP picture", AS_PIXELS),
+    Kind(0, b"MZ", "a program", "Name the file that you meant."),
+)  # fmt: skip
+
+# What a zip archive is by a member that all of its kind have.
+KINDS_OF_ZIP = (
+    ("xl/workbook.xml", "an Excel workbook", AS_SHEET),
+    ("xl/workbook.bin", "an Excel workbook", AS_SHEET),
+    ("word/document.xml", "a Word document", AS_TEXT),
+    ("ppt/presentation.xml", "a PowerPoint presentation", AS_TEXT),
+    ("META-INF/container.xml", "an EPUB book", AS_TEXT),
+    ("META-INF/manifest.xml", "a document of LibreOffice (.ods, .odt)", "Save it as CSV, or as text."),
+    ("data.pkl", "a PyTorch file", AS_ARRAYS),
+    ("model.weights.h5", "a Keras model", AS_ARRAYS),
+)
 MAGIC = {".gz": b"\x1f\x8b", ".tgz": b"\x1f\x8b", ".zip": b"PK", ".npz": b"PK", ".npy": b"\x93NUMPY"}
 
 
@@ -37,6 +126,29 @@ def foreign(head: bytes, name: str, *, of_its_size: bool = False) -> str | None:
     if name.lower().endswith(TEXTS):
         return None
     return _page(head) or said_by_a_store(head)
+
+
+def kind_of(head: bytes) -> Kind | None:
+    r"""Return which kind of file begins like this, if it is a known one that no format reads.
+
+    Short signs that text may begin with count only where bytes follow that text has not.
+
+    >>> kind_of(b"\x89PNG\r\n\x1a\n").name
+    'a PNG picture'
+    >>> kind_of(b"BMW,1\nMZ,2\n")
+    """
+    kind = next((kind for kind in KINDS if head.startswith(kind.magic, kind.at)), None)
+    return None if kind and len(kind.magic) < 5 and _is_printable(head) else kind
+
+
+def kind_of_zip(names: Sequence[str]) -> tuple[str, str] | None:
+    """Return what a zip archive with members of these names is called, and what to do instead."""
+    last = {name.rpartition("/")[2] for name in names}
+    return next(((what, hint) for member, what, hint in KINDS_OF_ZIP if member in names or member in last), None)
+
+
+def _is_printable(head: bytes) -> bool:
+    return not any(byte < 32 and byte not in b"\t\n\r\f" for byte in head)
 
 
 def describe(head: bytes, name: str, *, bytes_came: int | None = None, bytes_declared: int | None = None) -> str | None:
