@@ -18,14 +18,14 @@ from tinytorch_datasets.plan import Column, Split
 KINDS = [f"{i / 4},{i % 5},{'ab'[i % 2]}\n" for i in range(12)]
 
 
-def added(manifest: Path, folder: Path, **files: str) -> Dataset:
+def added(manifest: Path, folder: Path, **files: str | bytes) -> Dataset:
     """What `get` hands over of tables that were added."""
     told = add(manifest, *put(folder / "made", **files), "--ship", "--name", "mine")
     assert told.exit_code == 0, told.output
     return get("mine", manifest=manifest, offline=True)
 
 
-def refused(manifest: Path, folder: Path, **files: str) -> list[str]:
+def refused(manifest: Path, folder: Path, **files: str | bytes) -> list[str]:
     """What is told of tables that cannot be added, without their folder."""
     before = manifest.read_bytes()
     told = add(manifest, *put(folder / "made", **files), "--ship", "--name", "mine")
@@ -139,14 +139,72 @@ class TestTheDelimiter:
 
         assert (got.train.text_0[1], got.train.text_1[1]) == ("well, 1th", "b")
 
-    def test_a_decimal_comma_is_told(self, manifest: Path, tmp_path: Path) -> None:
+    def test_a_decimal_comma(self, manifest: Path, tmp_path: Path) -> None:
         """Nothing is made of halves of numbers."""
-        rows = "".join(f"1,{i};2,25;{'ab'[i % 2]}\n" for i in range(9))
+        rows = "".join(f"1,{i};{i};{'ab'[i % 2]}\n" for i in range(9))
+        got = added(manifest, tmp_path, all_csv="h;n;kind\n" + rows)
 
-        assert refused(manifest, tmp_path, all_csv=rows) == [
-            "error: all.csv: column 1 has numbers with a comma ('1,0'), which are read as text",
-            "  Write them with a point.",
+        assert got.train.features.tolist() == [[float(f"1.{i}"), i] for i in range(9)]
+        assert got.classes == ("a", "b")
+
+    @pytest.mark.parametrize(
+        ("row", "what"),
+        [
+            ("1,25{i};0.5;a\n", "it has numbers with a comma ('1,250') and with a point ('0.5')"),
+            ("1{i},250;5;a\n", "it has numbers with a comma ('10,250'), which may be one of thousands"),
+        ],
+    )
+    def test_a_comma_that_may_be_another_sign(self, manifest: Path, tmp_path: Path, row: str, what: str) -> None:
+        """1,250 is more than a thousand in one land, and little more than one in another."""
+        told = refused(manifest, tmp_path, all_csv="h;n;kind\n" + "".join(row.replace("{i}", str(i)) for i in range(9)))
+
+        assert told == [
+            f"error: all.csv: {what}",
+            "  Write all with a point, or declare it by hand, with `decimal` and `thousands`.",
         ]
+
+    @pytest.mark.parametrize("name", ["all_txt", "all_data"])
+    def test_runs_of_blanks(self, manifest: Path, tmp_path: Path, name: str) -> None:
+        """As Fortran and NumPy write them, blanks in front, tabs between, or blanks behind."""
+        got = added(manifest, tmp_path, **{name: "   h    w\n  0.5  18\n 12.25\t 1\n1.5   2  \n"})
+
+        assert (got.train.h.tolist(), got.train.w.tolist()) == ([0.5, 12.25, 1.5], [18, 1, 2])
+
+    @pytest.mark.parametrize("sign", ["#", "%"])
+    def test_remarks(self, manifest: Path, tmp_path: Path, sign: str) -> None:
+        """They are no rows, and it is said that there are some; a sign inside of a row is a part of it."""
+        text = f"{sign} by hand, and late\n" + "h,kind\n" + "".join(f"{i},a{sign}{i % 2}\n" for i in range(9))
+        (path,) = put(tmp_path / "made", all_csv=text + f"{sign} the end\n")
+        done = add(manifest, path, "--ship", "--name", "mine")
+
+        assert "left out: all.csv: 2 lines of remarks, the first of them line 1\n" in done.stderr
+        got = get("mine", manifest=manifest, offline=True)
+        assert (len(got.train), got.classes) == (9, (f"a{sign}0", f"a{sign}1"))
+
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+    def test_an_encoding_that_marks_itself(self, manifest: Path, tmp_path: Path, encoding: str) -> None:
+        """Its byte order mark is certain."""
+        letters = "\u00e4b"
+        text = "said,label\r\n" + "".join(f"r{i} \u20ac,{letters[i % 2]}\r\n" for i in range(9))
+        got = added(manifest, tmp_path, all_csv=text.encode(encoding))
+
+        assert (got.train.said[1], got.classes) == ("r1 \u20ac", ("b", "\u00e4"))
+
+    def test_an_encoding_that_does_not(self, manifest: Path, tmp_path: Path) -> None:
+        """Each byte is a letter in many of them: none is guessed."""
+        letters = "\u00e4b"
+        text = "name,kind\n" + "".join(f"r{i},{letters[i % 2]}\n" for i in range(9))
+
+        assert refused(manifest, tmp_path, all_csv=text.encode("latin-1")) == [
+            "error: all.csv: its format is not recognized: it is text that is not in UTF-8",
+            "  Save it as UTF-8; or declare it by hand, with `encoding: cp1252` or another in the options of csv.",
+        ]
+
+    def test_lines_that_end_in_cr(self, manifest: Path, tmp_path: Path) -> None:
+        """As old Excel for the Mac writes them."""
+        got = added(manifest, tmp_path, all_csv="h,kind\r" + "".join(f"{i},{'ab'[i % 2]}\r" for i in range(9)))
+
+        assert (len(got.train), got.classes) == (9, ("a", "b"))
 
 
 class TestSeveralFiles:

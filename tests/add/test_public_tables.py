@@ -75,7 +75,12 @@ def test_the_values_are_those_of_pandas_or_it_is_refused_in_one_sentence(
 
 def same_as_pandas(path: Path, options: dict[str, Any], split: Any, fields: Any) -> None:
     """Compare each field with pandas' columns: numbers by value, text and classes as they are written."""
-    told = {"sep": options.get("delimiter", ","), "header": 0 if options.get("header", True) else None}
+    delimiter = options.get("delimiter", ",")
+    told: dict[str, Any] = {
+        "sep": r"\s+" if delimiter == "whitespace" else delimiter,
+        "header": 0 if options.get("header", True) else None,
+        **{name: options[name] for name in ("comment", "encoding", "decimal") if name in options},
+    }
     exact = {} if pandas.__version__ >= "3" else {"float_precision": "round_trip"}
     numbers = pandas.read_csv(path, index_col=False, **exact, **told)
     texts = pandas.read_csv(path, dtype=str, keep_default_na=False, index_col=False, **told)

@@ -74,6 +74,8 @@ def _detection(path: Path, name: str, form: str | None) -> Detection:
             raise DecodeError(path, known.what, hint=f"{known.hint} {AS_IT_IS}" if detections else known.hint)
     if certainty is None:
         hint = f"There are: {', '.join(formats.known())}."
+        if not foreign(head, "") and _encoding(head):
+            hint = "Save it as UTF-8; or declare it by hand, with `encoding: cp1252` or another in the options of csv."
         what = foreign(head, "") or _encoding(head) or f"something that begins with {head[:8]!r}"
         reason = f"its format is not recognized: it is {what}" if form is None else f"it is not {form}, but {what}"
         raise DecodeError(path, reason, hint=hint)

@@ -6,12 +6,14 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from tinytorch_datasets.add import naming
 from tinytorch_datasets.errors import DecodeError, UsageError, did_you_mean
 from tinytorch_datasets.formats import ArrayInfo, FileInfo
 from tinytorch_datasets.readers.table import (
+    DECIMAL_COMMA,
     MAX_CLASSES,
     ColumnInfo,
     Kind,
@@ -19,6 +21,7 @@ from tinytorch_datasets.readers.table import (
     classes_of,
     column_info,
     is_missing,
+    is_number,
     read_table,
 )
 from tinytorch_datasets.readers.text import REAL
@@ -34,6 +37,7 @@ MAX_SINGLE_FIELDS = 64
 
 _WHOLE = re.compile(r" *[+-]?[0-9]{1,18} *")
 _NAME = re.compile(r"[^\W\d][\w./()%#-]*")
+_MAY_BE_THOUSANDS = re.compile(r" *[+-]?[1-9][0-9]{0,2},[0-9]{3} *")
 _UNNAMED = re.compile(r"(?:Unnamed: \d+)?")
 
 
@@ -55,7 +59,9 @@ def describe_columns(files: Sequence[FileInfo], choices: Choices) -> list[FileIn
         DecodeError: The rows of one are not all as long, or what its columns are is not certain.
         UsageError: There is no column that was chosen.
     """
-    tables = [read_table(info.path, info.options["delimiter"]) for info in files]
+    tables = [read_table(info.path, **info.options) for info in files]
+    of_text = {info.path: {k: info.options[k] for k in ("comment", "encoding") if k in info.options} for info in files}
+    tables = _with_points(tables, of_text)
     chosen = {*choices.drop, choices.target} - {None}
     headers = [t.first for t in tables if chosen.intersection(t.first) or _is_header(t)]
     for table in tables:
@@ -69,7 +75,65 @@ def describe_columns(files: Sequence[FileInfo], choices: Choices) -> list[FileIn
     described = {}
     for (_, _, header), group in groups.items():
         described.update({info.path: info for info in _Columns(group, header, choices).describe()})
-    return [replace(described[info.path], file=info.file) for info in files]
+    remarks = {table.path: table.remarks for table in tables}
+    return [
+        replace(
+            described[info.path],
+            file=info.file,
+            options={**described[info.path].options, **of_text[info.path]},
+            left_out=(*described[info.path].left_out, *_shown_remarks(remarks[info.path])),
+        )
+        for info in files
+    ]
+
+
+def _shown_remarks(lines: Sequence[int]) -> Iterator[str]:
+    if lines:
+        yield f"{len(lines):,} {'line' if len(lines) == 1 else 'lines'} of remarks, the first of them line {lines[0]:,}"
+
+
+def _with_points(tables: Sequence[Table], options: dict[Path, dict[str, Any]]) -> list[Table]:
+    """Return the tables with decimal points, where all their numbers have commas; and note the option decimal.
+
+    Raises:
+        DecodeError: Commas may be those of thousands, or others of the numbers have points.
+    """
+    groups: dict[tuple[str, int], list[Table]] = {}
+    for table in tables:
+        groups.setdefault((table.delimiter, len(table.first)), []).append(table)
+    changed = {}
+    for (delimiter, _), group in groups.items():
+        rows = [row for table in group for row in (table.rows[1:] or table.rows)]
+        columns = [set(column) for column in zip(*rows, strict=True)]
+        numeric = [
+            place
+            for place, column in enumerate(columns)
+            if any(map(is_number, column)) and all(is_number(cell) or is_missing(cell) for cell in column)
+        ]
+        cells = {cell for place in numeric for cell in columns[place]}
+        commas = sorted(cell for cell in cells if DECIMAL_COMMA.fullmatch(cell))
+        if delimiter == "," or not commas:
+            continue
+        path, hint = group[0].path, "Write all with a point, or declare it by hand, with `decimal` and `thousands`."
+        if points := sorted(cell for cell in cells if REAL.fullmatch(cell) and "." in cell):
+            raise DecodeError(
+                path, f"it has numbers with a comma ({commas[0]!r}) and with a point ({points[0]!r})", hint=hint
+            )
+        if all(map(_MAY_BE_THOUSANDS.fullmatch, commas)):
+            raise DecodeError(
+                path, f"it has numbers with a comma ({commas[0]!r}), which may be one of thousands", hint=hint
+            )
+        for table in group:
+            options[table.path]["decimal"] = ","
+            changed[table.path] = replace(table, rows=[_row_with_points(row, numeric) for row in table.rows])
+    return [changed.get(table.path, table) for table in tables]
+
+
+def _row_with_points(row: Sequence[str], places: Sequence[int]) -> list[str]:
+    return [
+        cell.replace(",", ".") if place in places and DECIMAL_COMMA.fullmatch(cell) else cell
+        for place, cell in enumerate(row)
+    ]
 
 
 def _is_header(table: Table) -> bool:

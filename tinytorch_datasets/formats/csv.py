@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tinytorch_datasets.errors import DecodeError, Problems, did_you_mean
+from tinytorch_datasets.errors import Problems, did_you_mean
 from tinytorch_datasets.formats import HEAD_BYTES, Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import Block, Column, Split
 from tinytorch_datasets.readers.stream import Stream
-from tinytorch_datasets.readers.table import sniff
+from tinytorch_datasets.readers.table import WHITESPACE, single_blanks, sniff
 from tinytorch_datasets.readers.text import (
     Cells,
     encoding_of,
@@ -24,9 +24,9 @@ from tinytorch_datasets.readers.text import (
     values,
 )
 
-WHITESPACE = "whitespace"
 THOUSANDS = (None, ".", ",", "'", " ", "\u00a0", "\u202f", "_")
-_TAB_OUTSIDE_QUOTES = re.compile(r'("(?:[^"]|"")*")|\t')
+
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 ROWS_A_BLOCK = 4096
 BLOCK_CHARACTERS = 1 << 20
@@ -100,17 +100,20 @@ def _number_reader(decimal: str, thousands: str | None) -> Callable[[str], str] 
 
 def _detect(head: bytes, path: Path) -> Detection | None:
     """Recognize a table. What its columns are depends on the other files of a data set: see `add.detect_csv`."""
-    if not is_text(head):
+    encoding = "utf-16" if head.startswith(UTF16_MARKS) else "utf-8"
+    if encoding == "utf-8" and not is_text(head):
         return None
-    sniffed = sniff(head.decode("utf-8", "ignore"), path.name, whole=len(head) < HEAD_BYTES)
-    if sniffed is None:
+    text = head.decode(encoding, "ignore")
+    text = text if "\n" in text else text.replace("\r", "\n")
+    sniffed = sniff(text, path.name, whole=len(head) < HEAD_BYTES)
+    if sniffed is None or "\0" in text:
         return None
+    options = {"delimiter": sniffed.delimiter}
+    options |= {"comment": sniffed.comment} if sniffed.comment else {}
+    options |= {"encoding": encoding} if encoding != "utf-8" else {}
 
     def inspect() -> FileInfo:
-        if not sniffed.delimiter:
-            reason = "it looks like a table whose cells are kept apart by runs of blanks, which are not read"
-            raise DecodeError(path, reason, hint="Put one comma, tab or blank between cells.")
-        return FileInfo(path, "csv", options={"delimiter": sniffed.delimiter})
+        return FileInfo(path, "csv", options=options)
 
     return Detection(Certainty.LIKELY if sniffed.is_certain else Certainty.POSSIBLE, inspect)
 
@@ -221,7 +224,7 @@ def _rows(
             if begins:
                 line, begins = number, False
             if blanks:
-                text = _TAB_OUTSIDE_QUOTES.sub(lambda tab: tab[1] or " ", text).strip(" \t\r")
+                text = single_blanks(text)
             row_characters += len(text)
             if row_characters > LONGEST_ROW:
                 stream.fail(f"line {number:,} is in a row of more than {LONGEST_ROW:,} characters; is a quote open?")

@@ -6,7 +6,7 @@ import csv
 import itertools
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.plan import TEXT
-from tinytorch_datasets.readers.text import REAL, lines, opened_text
+from tinytorch_datasets.readers.stream import Stream
+from tinytorch_datasets.readers.text import REAL, encoding_of, lines, opened_text, utf8_with_lf
 
 DELIMITERS = ",\t;|"
 ENDINGS = (".csv", ".tsv", ".tab", ".data", ".dat")
@@ -29,15 +30,20 @@ USUAL_WIDTH = 0.8
 # What stands where a value is not known, folded; no column is called so.
 MISSING = frozenset({"", "?", "-", "--", ".", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "null", "none"})
 
+# What the option delimiter calls runs of blanks and tabs.
+WHITESPACE = "whitespace"
+_TAB_OUTSIDE_QUOTES = re.compile(r'("(?:[^"]|"")*")|\t')
+
 DECIMAL_COMMA = re.compile(r" *[+-]?[0-9]+,[0-9]+ *")
 _NUMBER = re.compile(f"(?:{REAL.pattern})|(?:{DECIMAL_COMMA.pattern})")
 
 
 class Sniffed(NamedTuple):
-    """How a text is a table: what stands between cells, and whether it surely is one. "" is a run of blanks."""
+    """How a text is a table: what stands between cells, and whether it surely is one; the sign before remarks."""
 
     delimiter: str
     is_certain: bool
+    comment: str = ""
 
 
 def claims_table(name: str) -> bool:
@@ -94,12 +100,15 @@ def sniff(text: str, name: str, *, whole: bool) -> Sniffed | None:
     words = [line.split() for line in texts]
     if _width(words) > 1 and (_numbers(words) == 1 or (claimed and _numbers(words))):
         single = all(line.split(" ") == row for line, row in zip(texts, words, strict=True))
-        return Sniffed(" " if single else "", claimed or len(words) > 2)
+        return Sniffed(" " if single else WHITESPACE, claimed or len(words) > 2)
     if words and _width(words) == 1 and _numbers(words) and not any(d in text for d in DELIMITERS):
         return Sniffed(",", claimed or len(words) > 2)  # numbers, one below the other
-    data = "".join(line for line in text.splitlines(keepends=True) if not line.lstrip().startswith(("#", "%")))
-    if len(data) < len(text) and not claimed and (below := sniff(data, name, whole=whole)) and below.is_certain:
-        return below._replace(is_certain=False)  # a table below remarks, as np.savetxt writes it
+    comment = next((line.lstrip()[0] for line in texts if line.lstrip().startswith(("#", "%"))), None)
+    if comment:
+        data = "".join(line for line in text.splitlines(keepends=True) if not line.lstrip(" \t").startswith(comment))
+        below = sniff(data, name, whole=whole)
+        if below and below.is_certain:  # a table below remarks, as np.savetxt writes it
+            return below._replace(is_certain=claimed, comment=comment)
     if claimed:
         return Sniffed(max(DELIMITERS, key=lambda d: _usual(by_delimiter[d])), True)
     if max(_usual(rows, at_least=3) for rows in by_delimiter.values()) >= USUAL_WIDTH:
@@ -151,12 +160,16 @@ def _usual(rows: Sequence[Sequence[str]], at_least: int = 2) -> float:
 
 @dataclass(frozen=True)
 class Table:
-    """The cells of one file: its rows as they are, `first` among them, and the line on which each begins."""
+    """The cells of one file: its rows as they are, `first` among them, and the line on which each begins.
+
+    `remarks` are the lines that are none.
+    """
 
     path: Path
     delimiter: str
     rows: Sequence[Sequence[str]]
     lines: Sequence[int]
+    remarks: Sequence[int] = ()
 
     @property
     def first(self) -> tuple[str, ...]:
@@ -164,23 +177,42 @@ class Table:
         return tuple(self.rows[0])
 
 
-def read_table(path: Path, delimiter: str) -> Table:
-    """Return the cells of a CSV file.
+def single_blanks(line: str) -> str:
+    """Return a line in which tabs are blanks, but in quotes, and none stands at an end."""
+    return _TAB_OUTSIDE_QUOTES.sub(lambda tab: tab[1] or " ", line).strip(" \t\r")
+
+
+def read_table(path: Path, *, delimiter: str = ",", comment: str = "", encoding: str = "utf-8") -> Table:
+    """Return the cells of a CSV file, by the options of the format.
 
     Raises:
         DecodeError: Its rows cannot be told apart, or have not all as many cells.
     """
+    rows, begins, remarks = list[list[str]](), list[int](), list[int]()
+    at_row, blanks = True, delimiter == WHITESPACE
+
+    def ended(stream: Stream) -> Iterator[str]:
+        nonlocal at_row
+        for number, line in enumerate(lines(stream, bom=True, carriage_returns=True), 1):
+            if at_row and comment and line.lstrip(" \t").startswith(comment):
+                remarks.append(number)
+                continue
+            if at_row:
+                begins.append(number)
+                at_row = False
+            yield (single_blanks(line) if blanks else line) + "\n"
+
     with opened_text(path, ()) as stream:
-        text: Iterable[str] = (line + "\n" for line in lines(stream, bom=True, carriage_returns=True))
-        reader = csv.reader(text, delimiter=delimiter, strict=True)
-        rows, begins, line = list[list[str]](), list[int](), 1
+        text = ended(utf8_with_lf(stream, encoding_of(encoding) or encoding))
+        reader = csv.reader(text, delimiter=" " if blanks else delimiter, skipinitialspace=blanks, strict=True)
         try:
             for row in reader:
                 rows.append(row)
-                begins.append(line)
-                line = reader.line_num + 1
+                at_row = True
         except csv.Error as error:
             raise DecodeError(path, f"its rows cannot be told apart: {error}", hint="Is a quote left open?") from error
+    if not rows:
+        raise DecodeError(path, "it has no rows", hint="Leave it out, or put its rows below.")
     while len(rows) > 1 and not rows[-1] and len(rows[0]) > 1:  # as the decoder passes over them
         rows.pop()
     for line, row in zip(begins, rows, strict=False):
@@ -188,13 +220,13 @@ def read_table(path: Path, delimiter: str) -> Table:
             raise DecodeError(path, f"line {line:,} is empty", hint="Take it out; empty lines may stand at the end.")
         if len(row) != len(rows[0]):
             raise _uneven(path, delimiter, rows, line, len(row))
-    return Table(path, delimiter, rows, begins)
+    return Table(path, delimiter, rows, begins, tuple(remarks))
 
 
 def _uneven(path: Path, delimiter: str, rows: Sequence[Sequence[str]], line: int, width: int) -> DecodeError:
     """Return what is wrong with rows of which one, on that line, has another width than the first."""
     first = len(rows[0])
-    sign = {"\t": "tab", " ": "blank", "": "blank"}.get(delimiter, repr(delimiter))
+    sign = {"\t": "tab", " ": "blank", WHITESPACE: "blank"}.get(delimiter, repr(delimiter))
     if len(rows) > 2 and all(len(row) == first + 1 for row in rows[1:]):
         if all(not row[-1] for row in rows[1:]):
             reason = f"each row below the first ends in one {sign} more than the first, and nothing behind it"
@@ -202,7 +234,7 @@ def _uneven(path: Path, delimiter: str, rows: Sequence[Sequence[str]], line: int
         reason = f"each row below the first has {first + 1:,} cells, and the first has {first:,}: one name is missing"
         return DecodeError(path, reason, hint="Write it in line 1; in front of the others, if it is the row's own.")
     reason = f"line {line:,} has another number of cells than the first row: {width:,}, and not {first:,}"
-    return DecodeError(path, reason, hint=f"A cell that has a {delimiter!r} in it stands between quotes.")
+    return DecodeError(path, reason, hint=f"A cell that has a {sign} in it stands between quotes.")
 
 
 # Where more values than this are different, they are not taken for classes; for numbers that are not counted from 0
@@ -280,10 +312,6 @@ def column_info(place: int, name: str, cells: Sequence[str], table: Table) -> Co
     if all(REAL.fullmatch(cell) or _INFINITE.fullmatch(cell.strip()) for cell in values):
         infinite = next(cell for cell in values if not REAL.fullmatch(cell))
         _refuse(column, f"has numbers that are not finite ({infinite!r})", table)
-    if table.delimiter != "," and all(map(is_number, values)):
-        comma = next(cell for cell in cells if DECIMAL_COMMA.fullmatch(cell))
-        reason = f"column {place + 1} has numbers with a comma ({comma!r}), which are read as text"
-        raise DecodeError(table.path, reason, hint="Write them with a point.")
     if all(map(_AS_WRITTEN.fullmatch, values)):
         sample = next(cell for cell in cells if cell in values and not REAL.fullmatch(cell))
         note = f"text: its numbers are written with signs ({sample!r})"
