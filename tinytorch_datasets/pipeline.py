@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tinytorch_datasets import formats, settings
 from tinytorch_datasets.digests import digest, digest_of
-from tinytorch_datasets.errors import ChangedFile, DecodeError, MissingFile, StorageError
+from tinytorch_datasets.errors import ChangedFile, ContentError, DecodeError, MissingFile, StorageError
 from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy, fetch, leftovers
 from tinytorch_datasets.manifest import compiled
 from tinytorch_datasets.plan import Block, Declared, File, Mode, Plan
@@ -264,16 +264,27 @@ def array_folders(plan: Plan, locations: Locations) -> Iterator[ArrayFolder]:
     return (ArrayFolder(plan, path) for path in _array_paths(plan, locations))
 
 
-def blocks(plan: Plan, *, hint: str | None = None) -> Generator[Block, None, None]:
+def blocks(
+    plan: Plan, *, hint: str | None = None, on_error: Callable[[ContentError], None] | None = None
+) -> Generator[Block, None, None]:
     """All values of a data set, decoded from its verified files and checked against what is declared.
+
+    `on_error` is called with what of the values is not as declared, and decoding goes on; without it, the first
+    of those is raised.
 
     Raises:
         DecodeError: A file is not what its format, or the manifest, says. It names the line of the manifest, and what
             to do: what the error itself says, or `hint`, or else to correct the entry.
     """
     form = formats.of(plan.format)
+
+    def collect(error: ContentError) -> None:
+        if on_error is None:
+            raise error
+        on_error(error.with_context(where=value_checks.declared_at(error, plan.splits) or plan.where))
+
     try:
-        yield from value_checks.checked(form.decode(plan.splits, **plan.options), plan.splits)
+        yield from value_checks.checked(form.decode(plan.splits, **plan.options), plan.splits, on_error=collect)
     except DecodeError as error:
         where = value_checks.declared_at(error, plan.splits) or plan.where
         error.with_context(where=where, hint=hint or _correct(plan))

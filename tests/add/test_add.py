@@ -845,19 +845,108 @@ class TestUpdate:
         """Never silently."""
         assert self.update(mine).stdout == "mine: nothing changed\n"
 
-    def test_what_the_entry_must_say_first_is_told(self, mine: Path) -> None:
-        """A file with more rows than declared: the count is a person's to change; nothing is written."""
-        path, before = mine.parent / "datasets/mine/train.csv", mine.read_bytes()
-        path.write_bytes(path.read_bytes() + b"1.0,2,setosa\n")
+    @pytest.mark.parametrize("rows", [1, -3], ids=["more", "fewer"])
+    def test_samples_are_refreshed_and_shown(self, mine: Path, rows: int) -> None:
+        """A row more, or some less: the old number and the new one, and everything is read by it."""
+        path = mine.parent / "datasets/mine/train.csv"
+        lines = path.read_text().splitlines()
+        path.write_text("\n".join([*lines[:rows], ""] if rows < 0 else [*lines, *[lines[-1]] * rows, ""]))
         told = self.update(mine)
 
+        at = load_manifest(mine).where("mine", "splits", "train", "samples")
+        assert told.exit_code == 0, told.output
+        assert f"{at}: mine.splits.train.samples: 20 -> {20 + rows}" in told.stdout.splitlines()
+        assert len(get("mine", manifest=mine, offline=True).train) == 20 + rows
+
+    @pytest.mark.parametrize("form", ["npz", "npy", "pickle", "idx", "text", "cifar"])
+    def test_samples_of_every_format_are_refreshed(self, manifest: Path, tmp_path: Path, form: str) -> None:
+        """What the file holds is counted by decoding it, as anything else of it is known."""
+
+        def files(count: int) -> dict[str, bytes]:
+            values = (np.arange(count * 4) % 7).astype("u1").reshape(count, 2, 2)
+            labels = np.arange(count) % 2
+            if form == "npz":
+                return {"train.npz": npz(images=values, labels=labels)}
+            if form == "npy":
+                buffer = io.BytesIO()
+                np.save(buffer, values)
+                return {"train_x.npy": buffer.getvalue()}
+            if form == "pickle":
+                return {"train.pkl": pickle.dumps({"images": values, "labels": labels})}
+            if form == "idx":
+                head = bytes([0, 0, 8, 3]) + np.array([count, 2, 2], ">u4").tobytes()
+                return {"train-images-idx3-ubyte": head + values.tobytes()}
+            if form == "text":
+                return {"train.txt": b"".join(b"line %d\n" % i for i in range(count))}
+            batch = {b"data": np.zeros((count, 3072), "u1") + np.arange(count, dtype="u1")[:, None],
+                     b"labels": [i % 2 for i in range(count)]}  # fmt: skip
+            archive = io.BytesIO()
+            with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+                for name in ("data_batch_1", "data_batch_2"):
+                    data = pickle.dumps(batch)
+                    member = tarfile.TarInfo(f"c/{name}")
+                    member.size = len(data)
+                    tar.addfile(member, io.BytesIO(data))
+            return {"c.tar.gz": archive.getvalue()}
+
+        made = tmp_path / "made"
+        made.mkdir()
+        for name, data in files(20).items():
+            (made / name).write_bytes(data)
+        added = add(manifest, made, "--ship", "--name", "mine")
+        assert added.exit_code == 0, added.output
+        if form == "text":
+            manifest.write_text(manifest.read_text().replace("unit: document", "unit: lines").replace(
+                "samples: 1\n", "samples: 20\n").replace("samples: 1,", "samples: 20,"))  # fmt: skip
+        for count in (23, 17):
+            for name, data in files(count).items():
+                (manifest.parent / "datasets" / "mine" / name).write_bytes(data)
+            told = self.update(manifest)
+
+            assert told.exit_code == 0, told.output
+            members = 2 if form == "cifar" else 1
+            assert f"-> {count * members}" in told.stdout
+            assert len(get("mine", manifest=manifest, offline=True).train) == count * members
+
+    def test_fields_of_other_lengths_are_no_count(self, manifest: Path, tmp_path: Path) -> None:
+        """One more image and no label for it: nothing is written."""
+        (path,) = put(tmp_path / "made", mine_npz=npz(x_train=X, y_train=Y))
+        add(manifest, path, "--ship")
+        before = manifest.read_bytes()
+        (manifest.parent / "datasets/mine/mine.npz").write_bytes(npz(x_train=np.concatenate([X, X[:1]]), y_train=Y))
+        told = self.update(manifest)
+
+        assert (told.exit_code, manifest.read_bytes()) == (1, before)
+        assert f"train has not as many samples in each field: {len(X) + 1} images, {len(Y)} labels" in told.stderr
+
+    def test_what_only_a_person_can_say_is_named_with_its_line(self, mine: Path) -> None:
+        """A new row outside of the range: which key is to be corrected; nothing is written."""
+        path, before = mine.parent / "datasets/mine/train.csv", mine.read_bytes()
+        cells = path.read_text().splitlines()[-1].split(",")
+        path.write_bytes(path.read_bytes() + ",".join(["1e6", *cells[1:]]).encode() + b"\n")
+        told = self.update(mine)
+
+        loaded = load_manifest(mine)
+        (field,) = (field for field, declared in loaded.datasets["mine"].fields.items() if declared.range)
         assert (told.exit_code, mine.read_bytes()) == (1, before)
-        assert told.stderr.splitlines()[0] == (
-            f"error: {path}: it has more rows than the 20 that train declares (line 22)"
+        assert f"train.{field} has range [" in told.stderr
+        assert told.stderr.splitlines()[-1] == (
+            f"  The manifest is as it was: first correct mine.fields.{field}.range "
+            f"({loaded.where('mine', 'fields', field, 'range')})."
         )
-        assert told.stderr.splitlines()[2:] == [
-            "  The manifest is as it was: first correct what the entry says beyond sizes and hashes."
-        ]
+
+    def test_a_new_class_is_named_with_the_line_of_the_others(self, mine: Path) -> None:
+        """It may be a misspelled one."""
+        path, before = mine.parent / "datasets/mine/train.csv", mine.read_bytes()
+        path.write_bytes(path.read_bytes().replace(b"setosa", b"setoza", 1))
+        told = self.update(mine)
+
+        at = load_manifest(mine).where("mine", "fields", "labels", "classes")
+        assert (told.exit_code, mine.read_bytes()) == (1, before)
+        assert "setoza" in told.stderr
+        assert told.stderr.splitlines()[-1] == (
+            f"  The manifest is as it was: first correct mine.fields.labels.classes ({at})."
+        )
 
     def test_a_file_that_is_nowhere(self, manifest: Path, tmp_path: Path, serve: Callable[[Path], Served]) -> None:
         """What brings it back: `get` the one that is declared, --fetch the one that its host has."""

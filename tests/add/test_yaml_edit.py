@@ -223,7 +223,7 @@ def test_a_file_that_two_entries_share(tmp_path: Path) -> None:
             for name in "xy"
             for key, before, after in (("bytes", 4, 6), ("sha256", sha256(B), sha256(NEW)))
         ],
-        "y shares a file: `tinytorch-datasets update y` refreshes its digests\n",
+        "y shares a file: `tinytorch-datasets update y` refreshes its digests and samples\n",
     )
     assert get("y", manifest=path, offline=True).test.text[0] == "three\n"
     assert update(path, "y").stdout == "y: nothing changed\n"

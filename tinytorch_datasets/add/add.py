@@ -125,7 +125,7 @@ def add(
 
         # Digests are of the values as `get` will return them by the entry: so it is written once without.
         with validate.without_lines():
-            digests = validate.decode(edit()[1], dataset, sources, scratch, manifest, hint=UNPROVED)
+            digests = validate.decode(edit()[1], dataset, sources, scratch, manifest, hint=lambda _: UNPROVED)
         for name_of_field, field in made.fields.items():
             field.sha256 = digests[name_of_field]
         entry, after, line = edit()

@@ -57,6 +57,15 @@ def detect(
     return [next(described) if info.format == "csv" else info for info in infos]
 
 
+def inspect_as(path: Path, form: str) -> FileInfo:
+    """Read of a file that is known to be of a format what arrays it holds.
+
+    Raises:
+        DecodeError: It is of another format, or damaged.
+    """
+    return _detection(path, path.name, form).inspect()
+
+
 def _detection(path: Path, name: str, form: str | None) -> Detection:
     """Ask every format whether the file is one of its own, and return what the surest of them says."""
     head = _head(path)

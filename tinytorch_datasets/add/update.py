@@ -1,4 +1,4 @@
-"""`update`: new sizes, hashes and digests after files were changed on purpose.
+"""`update`: new sizes, hashes, digests and numbers of samples after files were changed on purpose.
 
 What is written is checked as in `add`: it is read back, and every value decoded by it.
 """
@@ -6,21 +6,24 @@ What is written is checked as in `add`: it is read back, and every value decoded
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tinytorch_datasets import pipeline
 from tinytorch_datasets.add import inputs, validate, yaml_edit
 from tinytorch_datasets.add.inputs import Source
 from tinytorch_datasets.digests import digest
-from tinytorch_datasets.errors import MissingFile, UsageError
+from tinytorch_datasets.errors import ContentError, DecodeError, MissingFile, UsageError
 from tinytorch_datasets.manifest.filenames import folded
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.plan import Plan
 from tinytorch_datasets.progress import Progress
 
-UNCORRECTED = "The manifest is as it was: first correct what the entry says beyond sizes and hashes."
+UNCORRECTED = "The manifest is as it was: first correct what the entry says beyond sizes, hashes and samples."
+# What a person says of the values, by what is wrong with them: a new value may be a fault, or a new class.
+_KEYS = {"range": "range", "labels": "classes", "shape": "shape", "dtype": "dtype"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def update(
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> list[Change]:
-    """Refresh sizes, hashes and digests of a data set whose files were changed on purpose.
+    """Refresh sizes, hashes, digests and numbers of samples of a data set whose files were changed on purpose.
 
     Sizes and hashes are refreshed wherever the same file is declared, because two entries may share one.
 
@@ -59,8 +62,8 @@ def update(
         progress: As for `get`.
 
     Raises:
-        DatasetError: A file is missing, or holds something else than the entry says beyond its hashes; that is to be
-            corrected first. Nothing was written.
+        DatasetError: A file is missing, or holds something else than the entry says of a value's range, classes,
+            shape or dtype; that is to be corrected first. Nothing was written.
     """
     validate.refuse_installed(manifest)
     text = validate.read_text(manifest)
@@ -82,7 +85,18 @@ def update(
                 if before.md5 and (md5 := digest(source.path, md5_too=True).md5) and md5 != before.md5:
                     changes[(*at, "md5")] = md5
         after = yaml_edit.with_values(text, changes, manifest.name)
-        digests = validate.decode(after, name, sources, scratch, manifest, hint=UNCORRECTED)
+        hint = partial(_correct_first, loaded, name)
+        try:
+            digests = validate.decode(after, name, sources, scratch, manifest, hint=hint)
+        except DecodeError as error:
+            if not validate.is_count(error):
+                raise
+            counts = _changed_counts(after, loaded, name, sources, scratch, manifest)
+            if not counts:
+                raise
+            changes |= counts
+            after = yaml_edit.with_values(text, changes, manifest.name)
+            digests = validate.decode(after, name, sources, scratch, manifest, hint=hint)
         for field, declared in loaded.entry(name).fields.items():
             for split, sha256 in declared.sha256.items():
                 if digests[field][split] != sha256:
@@ -99,6 +113,32 @@ def update(
                     inputs.place(source, plan.root)
             validate.write(manifest, text, after)
     return made
+
+
+def _changed_counts(
+    text: str, loaded: Manifest, name: str, sources: Sequence[Source], scratch: Path, manifest: Path
+) -> dict[tuple[str, ...], str | int]:
+    """Return the numbers of samples that are others in the files than in the entry, by their paths of keys."""
+    try:
+        counts = validate.count_samples(text, name, sources, scratch, manifest)
+    except DecodeError as error:
+        raise error.with_context(where=loaded.where(name), hint=UNCORRECTED) from None
+    return {
+        ("datasets", name, "splits", split, "samples"): count
+        for split, count in counts.items()
+        if count and count != loaded.entry(name).splits[split].samples
+    }
+
+
+def _correct_first(loaded: Manifest, name: str, errors: Sequence[DecodeError]) -> str:
+    """Return the hint for what only a person can say: the keys that have it, each with its line."""
+    places = dict[str, None]()
+    for error in errors:
+        if isinstance(error, ContentError) and error.column and (key := _KEYS.get(error.aspect)):
+            field = error.column.partition(".")[2]
+            if getattr(loaded.entry(name).fields[field], key) is not None:
+                places[f"{name}.fields.{field}.{key} ({loaded.where(name, 'fields', field, key)})"] = None
+    return f"The manifest is as it was: first correct {' and '.join(places)}." if places else UNCORRECTED
 
 
 def _refuse_without_address(plan: Plan) -> None:
@@ -145,4 +185,6 @@ def _declared_value(loaded: Manifest, keys: tuple[str, ...]) -> str | int:
     if keys[2] == "files":
         value: str | int = getattr(entry.files[keys[3]], keys[4])
         return value
+    if keys[2] == "splits":
+        return entry.splits[keys[3]].samples
     return entry.fields[keys[3]].sha256[keys[5]]

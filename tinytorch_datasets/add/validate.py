@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from tinytorch_datasets import pipeline, settings
+from tinytorch_datasets import formats, pipeline, settings
+from tinytorch_datasets.add import detect
 from tinytorch_datasets.add.inputs import Source
 from tinytorch_datasets.digests import ValueDigest
-from tinytorch_datasets.errors import DatasetError, DecodeError, ManifestError, UsageError
+from tinytorch_datasets.errors import ContentError, DatasetError, DecodeError, ManifestError, UsageError
 from tinytorch_datasets.manifest import compiled
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.manifest.yaml_reader import read_file
+from tinytorch_datasets.plan import Split
 from tinytorch_datasets.storage.files import whole_file
 
 
@@ -92,23 +95,87 @@ def _in_one_folder(sources: Sequence[Source], scratch: Path) -> Iterator[Path]:
 
 
 def decode(
-    text: str, name: str, sources: Sequence[Source], scratch: Path, manifest: Path, *, hint: str
+    text: str,
+    name: str,
+    sources: Sequence[Source],
+    scratch: Path,
+    manifest: Path,
+    *,
+    hint: Callable[[Sequence[DecodeError]], str],
 ) -> dict[str, dict[str, str]]:
     """Decode every value of an entry, check it against the entry, and return the digests by field and split.
 
     Raises:
-        DecodeError: A value is not as declared; `hint` is what to do, if the error does not say it itself.
+        DecodeError: A value is not as declared; a count of samples, if one of those is wrong. `hint` is called with
+            all such errors, and returns what to do, if the error does not say it itself.
     """
     loaded = load(text, scratch, manifest)
     digests: dict[str, dict[str, ValueDigest]] = {}
+    errors: list[DecodeError] = []
     with _in_one_folder(sources, scratch) as folder:
-        for column, start, values in pipeline.blocks(loaded.plan(name).under(folder), hint=hint):
-            splits = digests.setdefault(column.field, {})
-            splits.setdefault(column.split, ValueDigest.of(column)).add(start, values)
+        try:
+            for column, start, values in pipeline.blocks(loaded.plan(name).under(folder), on_error=errors.append):
+                splits = digests.setdefault(column.field, {})
+                splits.setdefault(column.split, ValueDigest.of(column)).add(start, values)
+        except DecodeError as error:
+            if error.hint and error.hint.startswith(pipeline.CORRECT_THE_ENTRY):
+                error.hint = None
+            errors.append(error)
+    if errors:
+        errors.sort(key=lambda error: not is_count(error))
+        raise errors[0].with_context(hint=hint(errors))
     return {
         field: {split: digests[field][split].sha256 or "" for split in loaded.entry(name).splits}
         for field in loaded.entry(name).fields
     }
+
+
+def is_count(error: DecodeError) -> bool:
+    """Check whether it is the number of samples that is another than declared."""
+    return isinstance(error, ContentError) and error.aspect == "samples"
+
+
+# The most that DEFLATE makes of a byte: so many samples of a byte or more no file of its size holds. It is a limit,
+# because a file is decoded by it that may have come from anywhere.
+_SAMPLES_A_BYTE = 1032
+
+
+def count_samples(text: str, name: str, sources: Sequence[Source], scratch: Path, manifest: Path) -> dict[str, int]:
+    """Return how many samples each split has in the files, whatever the entry declares.
+
+    Raises:
+        DecodeError: They cannot be decoded, or the fields of a split have different numbers.
+    """
+    plan = load(text, scratch, manifest).plan(name)
+    form = formats.of(plan.format)
+    counts: dict[str, dict[str, int]] = {}
+    with _in_one_folder(sources, scratch) as folder:
+        most = _SAMPLES_A_BYTE * sum(source.bytes for source in sources)
+        if form.layout == "members":
+            for split in plan.under(folder).splits:
+                assert split.file is not None
+                for array in detect.inspect_as(split.file, plan.format).arrays:
+                    if array.member in split.members:
+                        fields = counts.setdefault(split.name, {})
+                        fields[array.field or ""] = fields.get(array.field or "", 0) + array.shape[0]
+        else:
+            splits = [_with_samples(split, most) for split in plan.under(folder).splits]
+            for column, start, values in form.decode(splits, **plan.options):
+                if column.per == "sample":
+                    fields = counts.setdefault(column.split, {})
+                    fields[column.field] = max(fields.get(column.field, 0), start + len(values))
+    for split in plan.splits:
+        numbers = counts.get(split.name, {})
+        if len(set(numbers.values())) > 1:
+            listed = ", ".join(f"{count:,} {field}" for field, count in numbers.items())
+            path = next(iter(split.columns.values())).file
+            raise DecodeError(path, f"{split.name} has not as many samples in each field: {listed}", where=split.where)
+    return {split: next(iter(numbers.values())) for split, numbers in counts.items() if numbers}
+
+
+def _with_samples(split: Split, samples: int) -> Split:
+    columns = {field: replace(column, samples=samples) for field, column in split.columns.items()}
+    return replace(split, samples=samples, columns=columns)
 
 
 def declared_files(manifest: Path, home: Path | None = None) -> set[Path]:

@@ -123,7 +123,7 @@ def add(
 @manifest_options
 @json_option
 def update(name: str, fetch: bool, dry_run: bool, manifest: Path | None, home: Path | None, as_json: bool) -> None:
-    """Refresh an entry's sizes and hashes after a deliberate change; show the difference.
+    """Refresh an entry's sizes, hashes and numbers of samples after a deliberate change; show the difference.
 
     \b
       tinytorch-datasets update tinydigits --dry-run
@@ -141,7 +141,7 @@ def update(name: str, fetch: bool, dry_run: bool, manifest: Path | None, home: P
     for change in changes:
         echo(str(change))
     for other in dict.fromkeys(change.entry for change in changes if change.entry != name):
-        echo(f"{other} shares a file: `tinytorch-datasets update {other}` refreshes its digests", err=True)
+        echo(f"{other} shares a file: `tinytorch-datasets update {other}` refreshes its digests and samples", err=True)
     if not changes:
         echo(f"{name}: nothing changed")
     elif dry_run:
