@@ -1,4 +1,4 @@
-"""`update`: hashes, sizes and numbers of samples after files were changed on purpose.
+"""`update`: new hashes, sizes and samples after files were changed on purpose.
 
 What is written is checked as in `add`: it is read back, and every value decoded by it.
 """
