@@ -893,7 +893,7 @@ class TestUpdate:
         made.mkdir()
         for name, data in files(20).items():
             (made / name).write_bytes(data)
-        added = add(manifest, made, "--ship", "--name", "mine")
+        added = add(manifest, made, "--ship", "--name", "mine", *(["--format", "text"] if form == "text" else []))
         assert added.exit_code == 0, added.output
         if form == "text":
             manifest.write_text(manifest.read_text().replace("unit: document", "unit: lines").replace(
