@@ -251,6 +251,8 @@ def _bytes_to_decode(plan: Plan, locations: Locations) -> int:
     """Count the bytes of the arrays of numbers that are still to be written; how long texts are, nobody knows yet."""
     if any(disk.exists(path) for path in _array_paths(plan, locations)):
         return 0
+    if disk.device_of(plan.root) != disk.device_of(locations.cache):  # the room that is checked is of the downloads
+        return 0
     return sum(column.nbytes for column in plan.columns)
 
 

@@ -46,6 +46,9 @@ class Shown(Protocol):
     def __call__(self, file: str, bytes_done: int, bytes_in_all: int) -> None:
         """Show that so much of the file is here."""
 
+    def write_header(self, line: str) -> None:
+        """Write a line of what is to come, above all files."""
+
     def __enter__(self) -> Shown:
         """Itself."""
         ...
@@ -127,6 +130,10 @@ class Bars:
         else:
             self._drawn.update(bar, total=total, completed=bytes_done)
 
+    def write_header(self, line: str) -> None:
+        """Write a line, before any bar is drawn."""
+        _write_line(self._stream, line)
+
     def __enter__(self) -> Bars:
         return self
 
@@ -155,11 +162,20 @@ class Lines:
             line = f"{file}: fetching the rest of {readable(bytes_in_all)}, {readable(bytes_done)} are here"
         else:
             line = f"{file}: fetching {readable(bytes_in_all)}"
-        self._stream.write(line + "\n")
-        self._stream.flush()
+        _write_line(self._stream, line)
+
+    def write_header(self, line: str) -> None:
+        """Write a line, if there is a stream."""
+        if self._stream is not None:
+            _write_line(self._stream, line)
 
     def __enter__(self) -> Lines:
         return self
 
     def __exit__(self, *error: object) -> None:
         pass
+
+
+def _write_line(stream: TextIO, line: str) -> None:
+    stream.write(line + "\n")
+    stream.flush()

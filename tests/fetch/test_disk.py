@@ -175,6 +175,18 @@ class TestRoomAndRights:
         assert str(caught.value).startswith(first)
         assert server.log == []
 
+    def test_what_is_to_come_is_said_before_it_comes(
+        self, server: FaultyServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """On stderr, above the lines of the files: to download, to decode, and the room for it."""
+        url = server.at("/f", serve(DATA))
+        fetch([promise(url)], tmp_path / "x", folder="x", locks=tmp_path, reuse_from=(), extra_bytes=2_000_000)
+
+        header, *lines = capsys.readouterr().err.splitlines()
+        assert header.startswith("x: 500 kB to download, 2.0 MB to decode, ")
+        assert header.endswith(" free")
+        assert lines == ["points.bin: fetching 500 kB"]
+
     def test_a_file_in_place_of_the_folder(self, place: Place) -> None:
         """It is not overwritten."""
         place.put("downloads/points", b"mine")

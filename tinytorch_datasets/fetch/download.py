@@ -9,7 +9,7 @@ import shutil
 import stat
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from tinytorch_datasets.fetch.retry import RetryPolicy
 from tinytorch_datasets.fetch.reuse import ReusableFiles
 from tinytorch_datasets.fetch.sources import list_sources, missing_folder
 from tinytorch_datasets.plan import File
-from tinytorch_datasets.progress import Progress, usual
+from tinytorch_datasets.progress import Progress, readable, usual
 from tinytorch_datasets.storage.files import ELSEWHERE, symlink_error, writing_at_home
 from tinytorch_datasets.storage.lock import Waiting, hold_lock
 
@@ -134,8 +134,8 @@ def _is_read_only(folder: Path) -> bool:
     return hasattr(os, "statvfs") and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
 
 
-def check_disk_space(folder: Path, bytes_to_come: int, extra_bytes: int = 0) -> None:
-    """Refuse before the first byte what would not fit, with what will be made of it."""
+def check_disk_space(folder: Path, bytes_to_come: int, extra_bytes: int = 0) -> int:
+    """Refuse before the first byte what would not fit, with what will be made of it; return the bytes that are free."""
     with writing_at_home(folder):
         free = shutil.disk_usage(folder).free
     if bytes_to_come + extra_bytes > free:
@@ -143,6 +143,7 @@ def check_disk_space(folder: Path, bytes_to_come: int, extra_bytes: int = 0) -> 
         what = f"{folder}: {bytes_to_come:,} bytes are still to come{decoded}, and the disk has room for {free:,}"
         hint = f"Free some room, or {ELSEWHERE} on a larger disk."
         raise StorageError(what, hint=hint, path=folder, errno=errno.ENOSPC)
+    return free
 
 
 log = logging.getLogger("tinytorch_datasets.fetch")
@@ -177,17 +178,20 @@ class Download:
     def run(self, progress: Progress | None) -> list[Fetched]:
         """Fetch them all, or raise the first error. Returns those that this very call has fetched."""
         if progress is not None:
-            return self._run(progress)
+            return self._run(progress, log.info)
         with usual() as shown:
-            return self._run(shown)
+            return self._run(shown, log.info if self._offline else shown.write_header)
 
-    def _run(self, progress: Progress) -> list[Fetched]:
+    def _run(self, progress: Progress, announce: Callable[[str], None]) -> list[Fetched]:
         for file in self._files:
             make_folders(local_path(file.name, self._into), self._into)
         reusable = ReusableFiles(self._files, self._reuse_from)
         bytes_to_come = sum(map(self._bytes_to_come, reusable.to_download()))
-        log.info("%s: %s bytes to download, %s to decode", self._folder, f"{bytes_to_come:,}", f"{self._extra_bytes:,}")
-        check_disk_space(self._into, bytes_to_come, self._extra_bytes)
+        free = check_disk_space(self._into, bytes_to_come, self._extra_bytes)
+        if bytes_to_come:
+            decoded = f", {readable(self._extra_bytes)} to decode" if self._extra_bytes else ""
+            name = self._dataset or self._folder
+            announce(f"{name}: {readable(bytes_to_come)} to download{decoded}, {readable(free)} free")
         results = run_all(
             [partial(self._fetch_file, file, reusable, progress) for file in self._files],
             workers=self._retry.connections_in_all,

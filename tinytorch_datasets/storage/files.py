@@ -199,6 +199,17 @@ def bytes_of(path: Path) -> int:
     return about.st_size
 
 
+def device_of(path: Path) -> int | None:
+    """Return the number of the disk that a path is on, or will be; None if that cannot be known."""
+    for part in (path, *path.parents):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            try:
+                return part.stat().st_dev
+            except PermissionError:
+                return None
+    return None
+
+
 def read_file(path: Path) -> bytes:
     """Read a file whole.
 
