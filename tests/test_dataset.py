@@ -61,7 +61,7 @@ class TestSplit:
     def test_no_sample_is_named_by_a_truth(self, split: Split) -> None:
         """Nor by a table of numbers: NumPy would make other dimensions of both."""
         words = "samples are named by a number, a slice, or a list of numbers or of truths, not by "
-        for index in (True, np.True_, np.array(False), np.array([[1, 2]]), 1.5, ["images"]):
+        for index in (True, np.True_, np.array(False), np.array([[1, 2]]), 1.5, ["images"], ([1, 2], 3), [[1], [2, 3]]):
             for indexed in (split, StringArray.of(["a", "b"])):
                 with pytest.raises(TypeError) as caught:
                     indexed[index]  # type: ignore[index]

@@ -23,7 +23,10 @@ def parse_index(index: Any) -> int | slice | np.ndarray:
         return index
     if type(index) is int:
         return index
-    places = np.asarray(index)
+    try:
+        places = np.asarray(index)
+    except ValueError:  # lists of several lengths, which are no array
+        places = np.asarray(None)
     if places.ndim == 0 and places.dtype.kind in "iu":  # a number out of an array, or a tensor of one
         return int(places)
     if places.ndim == 1 and not places.size:  # an empty list says nothing of its dtype, and NumPy takes it for floats
