@@ -58,7 +58,8 @@ class Column:
     `shape` is the shape of one sample, () for a scalar. `range` is (lowest, highest), both allowed. `per` is
     "sample", or "split" for a text that belongs to the split as a whole. `file` is the file's path on disk;
     `key` names the field inside that file (a member, an array, a column), where the format has such names.
-    `sha256` is the declared digest of its values, if one is, on the line `sha256_where`.
+    `sha256` is the declared digest of its values, if one is, on the line `sha256_where`. Cells equal to one of
+    `missing` mean a missing value: NaN where the dtype is float, else `missing_value`.
     """
 
     split: str
@@ -74,6 +75,8 @@ class Column:
     where: str = ""
     sha256: str | None = None
     sha256_where: str = ""
+    missing: tuple[str, ...] = ()
+    missing_value: int | None = None
 
     @property
     def is_text(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
 from pathlib import Path
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 
 from tests.helpers.format_writers import column, put, read, split
-from tinytorch_datasets import formats
+from tinytorch_datasets import formats, get
 from tinytorch_datasets.errors import ContentError, DecodeError
+from tinytorch_datasets.verify.arrays import checked
 
 REAL = Path(os.environ.get("TINYTORCH_DATASETS_REALDATA", "nowhere")) / "formats" / "tables"
 real = pytest.mark.skipif(not REAL.is_dir(), reason="needs the real files")
@@ -204,3 +206,203 @@ class TestNumbers:
 
         assert keys == (where,)
         assert problem.startswith(what)
+
+
+def got(path: Path, tmp_path: Path, samples: int, fields: dict[str, str], options: str = "{}") -> Any:
+    """The training split of a real file that a manifest in YAML declares, each field by its line."""
+    manifest = tmp_path / "datasets.yaml"
+    (tmp_path / "datasets" / "table").mkdir(parents=True)
+    data = path.read_bytes()
+    put(tmp_path / "datasets" / "table" / "t.csv", data)
+    lines = "\n".join(f"      {name}: {{{declared}}}" for name, declared in fields.items())
+    put(
+        manifest,
+        f"""version: 1
+datasets:
+  table:
+    title: A table
+    status: shipped
+    format: csv
+    options: {options}
+    license: not stated by the authors
+    source: https://example.org/
+    fields:
+{lines}
+    splits:
+      train: {{samples: {samples}, file: t.csv}}
+    files:
+      t.csv: {{bytes: {len(data)}, sha256: {hashlib.sha256(data).hexdigest()}}}
+""",
+    )
+    return get("table", manifest=manifest, home=tmp_path / "home").train
+
+
+@real
+class TestMissingValuesOfRealFiles:
+    """Declared in YAML, fetched by `get`, and NaN exactly where pandas has NaN."""
+
+    def test_ages_of_the_titanic(self, tmp_path: Path) -> None:
+        """177 of 891 are not known; whole numbers take the declared value."""
+        pandas = pytest.importorskip("pandas")
+        frame = pandas.read_csv(REAL / "titanic_train.csv")
+        fields = {"age": 'dtype: float64, range: [0, 100], missing: [""]', "cabin": "dtype: str"}
+
+        train = got(REAL / "titanic_train.csv", tmp_path, 891, fields, "{columns: {age: Age, cabin: Cabin}}")
+
+        np.testing.assert_array_equal(train.age, frame.Age.to_numpy(), strict=True)
+        assert np.isnan(train.age).sum() == 177
+        assert list(train.cabin) == frame.Cabin.fillna("").tolist()
+
+    def test_penguins(self, tmp_path: Path) -> None:
+        """With a decimal comma, as floats and as whole numbers."""
+        pandas = pytest.importorskip("pandas")
+        frame = pandas.read_csv(REAL / "penguins_size.csv", sep=";", decimal=",")
+        samples = len(frame)
+        columns = ["culmen_length_mm", "culmen_depth_mm"]
+        fields = {
+            "culmen": 'dtype: float64, shape: [2], missing: ["", NA]',
+            "mass": 'dtype: int64, range: [1000, 9000], missing: ["", NA], missing_value: -1',
+        }
+        options = f"{{delimiter: ';', decimal: ',', columns: {{culmen: [{', '.join(columns)}], mass: body_mass_g}}}}"
+
+        train = got(REAL / "penguins_size.csv", tmp_path, samples, fields, options)
+
+        np.testing.assert_array_equal(train.culmen, frame[columns].to_numpy(), strict=True)
+        assert train.mass.tolist() == frame.body_mass_g.fillna(-1).astype(int).tolist()
+        assert frame.body_mass_g.isna().any()
+
+    def test_horsepower(self, tmp_path: Path) -> None:
+        """Some cars of auto-mpg have none."""
+        pandas = pytest.importorskip("pandas")
+        marks = ["?", "NA", ""]
+        frame = pandas.read_csv(REAL / "auto-mpg.data", na_values=marks)
+        fields = {"horsepower": 'dtype: float32, missing: ["?", NA, ""]'}
+
+        train = got(REAL / "auto-mpg.data", tmp_path, len(frame), fields)
+
+        np.testing.assert_array_equal(train.horsepower, frame.horsepower.to_numpy(np.float32), strict=True)
+        assert np.isnan(train.horsepower).any()
+
+    def test_horse_colic(self, tmp_path: Path) -> None:
+        """A third of its cells is a question mark, between blanks."""
+        pandas = pytest.importorskip("pandas")
+        frame = pandas.read_csv(REAL / "horse-colic.data", sep=r"\s+", header=None, na_values=["?"])
+        fields = {"features": 'dtype: float64, shape: [28], missing: ["?"]'}
+
+        train = got(REAL / "horse-colic.data", tmp_path, len(frame), fields, "{delimiter: whitespace, header: false}")
+
+        np.testing.assert_array_equal(train.features, frame.to_numpy(np.float64), strict=True)
+        assert np.isnan(train.features).any()
+
+    def test_breast_cancer(self, tmp_path: Path) -> None:
+        """Sixteen samples lack their bare nuclei."""
+        pandas = pytest.importorskip("pandas")
+        frame = pandas.read_csv(REAL / "breast-cancer-wisconsin.data", header=None, na_values=["?"])
+        fields = {"cells": 'dtype: uint8, shape: [9], range: [1, 10], missing: ["?"], missing_value: 0'}
+        options = "{header: false, columns: {cells: [1, 2, 3, 4, 5, 6, 7, 8, 9]}}"
+
+        train = got(REAL / "breast-cancer-wisconsin.data", tmp_path, 699, fields, options)
+
+        np.testing.assert_array_equal(train.cells, frame.iloc[:, 1:10].fillna(0).to_numpy(np.uint8), strict=True)
+        assert (train.cells == 0).sum() == 16
+
+
+class TestMissingValues:
+    """Which cells are missing, and which are errors."""
+
+    def missing(self, path: Path, text: str, dtype: str = "float64", **declared: Any) -> np.ndarray:
+        """The one column of a table with marks."""
+        told = split(column(put(path, text), samples=text.count("\n"), dtype=dtype, **declared))
+        values: np.ndarray = read("csv", told, header=False, delimiter=";")["train.images"]
+        return values
+
+    def test_blanks_around_a_mark(self, tmp_path: Path) -> None:
+        """Do not count, and letters do: a mark is taken as it is written."""
+        values = self.missing(tmp_path / "t", "1\n ? \n  \n", missing=("?", ""))
+
+        np.testing.assert_array_equal(values, [1, np.nan, np.nan])
+        with pytest.raises(ContentError, match="line 2, column 1: 'na' is not a number"):
+            self.missing(tmp_path / "t", "1\nna\n", missing=("NA",))
+
+    @pytest.mark.parametrize(
+        ("dtype", "bits"), [("float16", 0x7E00), ("float32", 0x7FC00000), ("float64", 0x7FF8 << 48)]
+    )
+    def test_one_pattern_of_bits(self, dtype: str, bits: int, tmp_path: Path) -> None:
+        """The quiet NaN of IEEE 754 without a sign, so that digests agree on all machines."""
+        values = self.missing(tmp_path / "t", "nan\n-nan\n", dtype, missing=("nan", "-nan"))
+
+        assert values.view(f"u{values.itemsize}").tolist() == [bits, bits]
+
+    def test_a_mark_that_is_a_number(self, tmp_path: Path) -> None:
+        """Is that number, however it is spelled; and whole numbers are compared in all their digits."""
+        values = self.missing(tmp_path / "t", "-999\n-999.0\n-9.99e2\n-998\n", missing=("-999",))
+
+        np.testing.assert_array_equal(values, [np.nan, np.nan, np.nan, -998])
+        large = self.missing(
+            tmp_path / "t", f"{2**63 - 1}\n{2**63 - 2}\n", "int64", missing=(str(2**63 - 1),), missing_value=-1
+        )
+        assert large.tolist() == [-1, 2**63 - 2]
+
+    @pytest.mark.parametrize("value", [-1, 0])
+    def test_a_value_that_is_the_one_of_missing_values(self, value: int, tmp_path: Path) -> None:
+        """Would be taken for a missing one by everybody, so it is an error."""
+        with pytest.raises(ContentError) as caught:
+            self.missing(tmp_path / "t", f"?\n7\n{value}\n", "int64", missing=("?",), missing_value=value)
+
+        assert caught.value.reason == (
+            f"line 3, column 1: '{value}' is the `missing_value`, and no mark of a missing value"
+        )
+
+    @pytest.mark.parametrize(
+        ("cell", "dtype", "declared", "hint"),
+        [
+            ("?", "float64", {}, "If it means a missing value, declare `missing: ['?']` for images."),
+            (" NA", "float32", {}, "If it means a missing value, declare `missing: ['NA']` for images."),
+            (
+                " ",
+                "int64",
+                {},
+                "If it means a missing value, declare `missing: ['']` for images, and a `missing_value` that is no "
+                "value of the data.",
+            ),
+            ("null", "float64", {"missing": ("?",)}, "If it means a missing value, add 'null' to `missing` of images."),
+            ("seven", "float64", {"missing": ("?",)}, None),
+        ],
+    )
+    def test_what_is_not_declared_is_an_error(
+        self, cell: str, dtype: str, declared: dict[str, Any], hint: str | None, tmp_path: Path
+    ) -> None:
+        """With its line, behind marks that are fine; the hint names the key if it looks like a missing value."""
+        first = "?" if declared else "1"
+        with pytest.raises(ContentError) as caught:
+            self.missing(tmp_path / "t", f"{first}\n{cell}\n", dtype, **declared)
+
+        assert caught.value.reason.startswith("line 2, column 1: ")
+        assert caught.value.hint == hint
+
+    @pytest.mark.parametrize(("dtype", "value"), [("float64", None), ("int64", -1)])
+    def test_a_range_holds_for_what_is_there(self, dtype: str, value: int | None, tmp_path: Path) -> None:
+        """All may be missing; what is there may not be outside."""
+        marks: dict[str, Any] = {"missing": ("?",), "missing_value": value, "range": (0, 5)}
+
+        def through(text: str) -> np.ndarray:
+            told = split(column(put(tmp_path / "t", text), samples=2, dtype=dtype, **marks))
+            (block,) = checked(formats.of("csv").decode([told], header=False), [told])
+            return np.asarray(block.values)
+
+        assert len(through("?\n?\n")) == len(through("?\n5\n")) == 2
+        with pytest.raises(ContentError) as caught:
+            through("?\n6\n")
+        assert caught.value.aspect == "range"
+
+    def test_arrays_are_made_anew_when_marks_change(self, tmp_path: Path) -> None:
+        """What was -1 for a missing value becomes -2, and the arrays of the earlier entry are not believed."""
+        text = put(tmp_path / "source", "age\n1\n?\n")
+        fields = {"age": "dtype: int64, missing: ['?'], missing_value: -1"}
+        assert got(text, tmp_path, 2, fields).age.tolist() == [1, -1]
+
+        manifest = tmp_path / "datasets.yaml"
+        put(manifest, manifest.read_text(encoding="utf-8").replace("missing_value: -1", "missing_value: -2"))
+
+        again = get("table", manifest=manifest, home=tmp_path / "home").train
+        assert again.age.tolist() == [1, -2]

@@ -232,6 +232,7 @@ ALL_KINDS = {
     "folder": "kinds",
     "fields": {
         "weight": {"dtype": "float64", "range": [0.5, 3]},
+        "age": {"dtype": "int8", "missing": ["", "?"], "missing_value": -1},
         "kind": {"dtype": "int64", "classes": ["rose", "tulip"]},
     },
     "splits": {"train": {"samples": 3, "file": "train.csv"}, "test": {"samples": 2, "file": "test.csv"}},

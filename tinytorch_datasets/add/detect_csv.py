@@ -20,11 +20,10 @@ from tinytorch_datasets.readers.table import (
     Table,
     classes_of,
     column_info,
-    is_missing,
     is_number,
     read_table,
 )
-from tinytorch_datasets.readers.text import REAL
+from tinytorch_datasets.readers.text import REAL, is_missing
 
 # Names of what is to be predicted; and names that mostly are, where there is none of the former.
 TARGETS = naming.LABELS - {"y"} | {"class"}

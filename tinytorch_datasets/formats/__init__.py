@@ -167,6 +167,7 @@ class Format:
             ask for. None where there are no pickles.
         detect: ``detect(head, path)``, the `Detection` of this format in a file that begins so once it is inflated,
             or None.
+        has_cells: Whether values are cells of text, of which some may be declared to mean a missing value.
     """
 
     name: str
@@ -178,6 +179,7 @@ class Format:
     check: Check = _nothing
     pickles: Pickles | None = None
     detect: Detect = _undetected
+    has_cells: bool = False
 
     @property
     def summary(self) -> str:
@@ -196,6 +198,7 @@ def decodes(
     check: Check = _nothing,
     pickles: Pickles | None = None,
     detect: Detect = _undetected,
+    has_cells: bool = False,
 ) -> Callable[[Decoder], Decoder]:
     """Register the decorated function as the decoder of format `name`."""
 
@@ -218,6 +221,7 @@ def decodes(
             check=check,
             pickles=pickles,
             detect=detect,
+            has_cells=has_cells,
         )
         return decode
 

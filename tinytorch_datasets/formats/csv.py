@@ -11,16 +11,14 @@ from typing import Any, NoReturn
 from tinytorch_datasets.errors import Problems, did_you_mean
 from tinytorch_datasets.formats import HEAD_BYTES, Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import Block, Column, Split
-from tinytorch_datasets.readers.stream import Stream
+from tinytorch_datasets.readers.stream import Stream, encoding_of, utf8_with_lf
 from tinytorch_datasets.readers.table import WHITESPACE, single_blanks, sniff
 from tinytorch_datasets.readers.text import (
     Cells,
-    encoding_of,
     is_text,
     lines,
     opened_text,
     places,
-    utf8_with_lf,
     values,
 )
 
@@ -118,7 +116,7 @@ def _detect(head: bytes, path: Path) -> Detection | None:
     return Detection(Certainty.LIKELY if sniffed.is_certain else Certainty.POSSIBLE, inspect)
 
 
-@decodes("csv", layout="file per split", check=_check, detect=_detect)
+@decodes("csv", layout="file per split", has_cells=True, check=_check, detect=_detect)
 def delimited(
     splits: Sequence[Split],
     *,
@@ -135,7 +133,8 @@ def delimited(
 
     Lines may end in LF, CRLF or CR, and a byte order mark at the front is dropped: spreadsheets write both. Numbers
     may have spaces around them. A cell of a field with classes holds the name of a class. A cell of text may be
-    empty, and no other. Empty lines may stand at the end of a table of several columns, and nowhere else.
+    empty; one of numbers only where its field has `missing: [""]`. Empty lines may stand at the end of a table of
+    several columns, and nowhere else.
 
     Args:
         splits: What to decode.

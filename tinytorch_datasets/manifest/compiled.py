@@ -24,7 +24,7 @@ from tinytorch_datasets.plan import Column, Declared, File, Plan, Split
 from tinytorch_datasets.storage.memmap import stat_signature
 
 # Raise it when what a compiled manifest says, or how, changes.
-LAYOUT = [1, VERSION]
+LAYOUT = [2, VERSION]
 
 
 def place(manifest: Path) -> Path | None:
@@ -97,7 +97,7 @@ def _split(told: Mapping[str, Any]) -> Split:
 
 def _column(told: Mapping[str, Any]) -> Column:
     lists = {key: tuple(told[key]) if told[key] is not None else None for key in ("shape", "range", "classes")}
-    return Column(**{**told, **lists, "file": Path(told["file"])})
+    return Column(**{**told, **lists, "missing": tuple(told["missing"]), "file": Path(told["file"])})
 
 
 def _path(told: str | None) -> Path | None:

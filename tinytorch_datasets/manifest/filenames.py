@@ -1,11 +1,14 @@
-"""Portable file names: what is refused, what clashes."""
+"""Portable file names and addresses: what is refused, what clashes."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
 
+from tinytorch_datasets.errors import Problems
 from tinytorch_datasets.storage.files import is_litter as is_litter
 
 # What fetching keeps beside a file while it is on its way: the bytes so far, and a note of which mirror gave them.
@@ -71,3 +74,68 @@ def folded(name: str) -> str:
     True
     """
     return unicodedata.normalize("NFC", name).casefold()
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """The value, or an empty mapping if it is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def repeats(values: Any, kind: str) -> Iterator[tuple[int, str]]:
+    """The positions in a list of texts at which one stands again, each with what is wrong."""
+    if not isinstance(values, list):
+        return
+    first: dict[Any, int] = {}
+    for i, value in enumerate(values):
+        if isinstance(value, str) and first.setdefault(value, i) != i:
+            yield i, f"the {kind} {value!r} is there twice"
+
+
+def wrong_addresses(addresses: list[Any], kind: str) -> Iterator[tuple[int, str]]:
+    """Yield the positions of addresses that are none, or not safe to share, each with what is wrong."""
+    yield from repeats(addresses, kind)
+    for i, address in enumerate(addresses):
+        if not isinstance(address, str):
+            continue
+        try:
+            parts = urlsplit(address)
+            secret, _ = parts.username or parts.password, parts.port
+        except ValueError as error:
+            yield i, f"not an address: {error}"
+            continue
+        if parts.scheme not in ("http", "https"):
+            yield i, f"must start with https:// or http://, is {address!r}"
+        elif not parts.hostname:
+            yield i, f"names no host, is {address!r}"
+        if secret:
+            yield i, "carries a user name or password; a manifest is read by everyone"
+        if kind == "mirror" and not address.endswith("/"):
+            yield i, f"must end in '/', because a file's name is appended to it: {address!r}"
+        if kind == "mirror" and (sign := next((sign for sign in "?#" if sign in address), "")):
+            yield i, f"has a {sign!r} in it, after which a file's name would be no part of the path; write whole urls"
+        if any(ord(c) <= 32 or ord(c) == 127 for c in address):
+            yield i, "has a blank or control character in it"
+
+
+def shared(datasets: Mapping[str, Any]) -> Problems:
+    """What is wrong with the files of several data sets in one folder: they may be the same, but in no other's way."""
+    owners: dict[str, list[tuple[str, str, str]]] = {}
+    for dataset, entry in datasets.items():
+        folder = mapping(entry).get("folder") or dataset
+        for name in mapping(mapping(entry).get("files")):
+            if isinstance(folder, str) and not why_unsafe(path := f"{folder}/{name}"):
+                owners.setdefault(folded(path), []).append((dataset, name, path))
+    for (first, its_name, _), *others in owners.values():
+        promise = _promise(datasets[first], its_name)
+        for dataset, name, path in others:
+            if dataset != first and promise != _promise(datasets[dataset], name):
+                what = f"{path} is another file in {first!r}; give one of them a `folder`"
+                yield ("datasets", dataset, "files", name), what
+    for path, what in clashes(told[0][2] for told in owners.values()):
+        for dataset, name, _ in owners[folded(path)]:
+            yield ("datasets", dataset, "files", name), what
+
+
+def _promise(entry: Any, name: str) -> Any:
+    file = mapping(entry["files"][name])
+    return file.get("sha256"), file.get("bytes")

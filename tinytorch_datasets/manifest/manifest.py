@@ -290,6 +290,8 @@ class Manifest:
                 where=self.where(name, "fields", field),
                 sha256=declared.sha256.get(title),
                 sha256_where=self.where(name, "fields", field, "sha256", title),
+                missing=declared.missing,
+                missing_value=declared.missing_value,
             )
             for field, declared in entry.fields.items()
         }

@@ -91,6 +91,15 @@ class FieldEntry(_Model):
     classes: FilledWordList | None = Field(
         default=None, description="The class names; a label is a position in this list, from 0."
     )
+    missing: Annotated[tuple[str, ...], Field(min_length=1), Strict(False)] = Field(
+        default=(),
+        description="Cells of a table of text that mean a missing value: NaN where the dtype is float, else "
+        "`missing_value`. A blank around a cell does not count.",
+    )
+    missing_value: int | None = Field(
+        default=None,
+        description="What a missing value is in a field of whole numbers; no value of the data.",
+    )
     per: Literal["sample", "split"] = Field(
         default="sample", description="Whether each sample has one, or (text only) the split as a whole."
     )

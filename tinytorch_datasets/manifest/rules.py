@@ -13,31 +13,22 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import numpy as np
 
 from tinytorch_datasets.dataset import Dataset, Split
 from tinytorch_datasets.errors import Keys, Problems, did_you_mean
-from tinytorch_datasets.manifest.filenames import clashes, folded, why_hidden, why_unsafe
+from tinytorch_datasets.manifest.filenames import (
+    folded,
+    mapping,
+    repeats,
+    shared,
+    why_hidden,
+    why_unsafe,
+    wrong_addresses,
+)
 from tinytorch_datasets.manifest.models import Declarations, SplitEntry
 from tinytorch_datasets.plan import DTYPES, TEXT
-
-
-def mapping(value: Any) -> Mapping[str, Any]:
-    """The value, or an empty mapping if it is none."""
-    return value if isinstance(value, dict) else {}
-
-
-def repeats(values: Any, kind: str) -> Iterator[tuple[int, str]]:
-    """The positions in a list of texts at which one stands again, each with what is wrong."""
-    if not isinstance(values, list):
-        return
-    first: dict[Any, int] = {}
-    for i, value in enumerate(values):
-        if isinstance(value, str) and first.setdefault(value, i) != i:
-            yield i, f"the {kind} {value!r} is there twice"
-
 
 # What no data set needs, and no computer holds: NumPy counts bytes in 64 bits and has 32 dimensions.
 MOST_SAMPLES = 10**12
@@ -97,7 +88,7 @@ def of_entry(entry: Mapping[str, Any]) -> Problems:
             yield at, f"{name!r} and {same!r} are one file on a disk that folds letter case"
         urls = mapping(file).get("urls")
         if isinstance(urls, list):
-            yield from (((*at, "urls", i), what) for i, what in _addresses(urls, "url"))
+            yield from (((*at, "urls", i), what) for i, what in wrong_addresses(urls, "url"))
         if entry.get("status") == "remote" and not urls and not entry.get("mirrors"):
             yield at, "is remote but has no mirror and no url"
     fields = mapping(entry.get("fields"))
@@ -112,56 +103,7 @@ def of_entry(entry: Mapping[str, Any]) -> Problems:
             yield ("used_by", i), wrong
     mirrors = entry.get("mirrors")
     if isinstance(mirrors, list):
-        yield from ((("mirrors", i), what) for i, what in _addresses(mirrors, "mirror"))
-
-
-def _addresses(addresses: list[Any], kind: str) -> Iterator[tuple[int, str]]:
-    yield from repeats(addresses, kind)
-    for i, address in enumerate(addresses):
-        if not isinstance(address, str):
-            continue
-        try:
-            parts = urlsplit(address)
-            secret, _ = parts.username or parts.password, parts.port
-        except ValueError as error:
-            yield i, f"not an address: {error}"
-            continue
-        if parts.scheme not in ("http", "https"):
-            yield i, f"must start with https:// or http://, is {address!r}"
-        elif not parts.hostname:
-            yield i, f"names no host, is {address!r}"
-        if secret:
-            yield i, "carries a user name or password; a manifest is read by everyone"
-        if kind == "mirror" and not address.endswith("/"):
-            yield i, f"must end in '/', because a file's name is appended to it: {address!r}"
-        if kind == "mirror" and (sign := next((sign for sign in "?#" if sign in address), "")):
-            yield i, f"has a {sign!r} in it, after which a file's name would be no part of the path; write whole urls"
-        if any(ord(c) <= 32 or ord(c) == 127 for c in address):
-            yield i, "has a blank or control character in it"
-
-
-def shared(datasets: Mapping[str, Any]) -> Problems:
-    """What is wrong with the files of several data sets in one folder: they may be the same, but in no other's way."""
-    owners: dict[str, list[tuple[str, str, str]]] = {}
-    for dataset, entry in datasets.items():
-        folder = mapping(entry).get("folder") or dataset
-        for name in mapping(mapping(entry).get("files")):
-            if isinstance(folder, str) and not why_unsafe(path := f"{folder}/{name}"):
-                owners.setdefault(folded(path), []).append((dataset, name, path))
-    for (first, its_name, _), *others in owners.values():
-        promise = _promise(datasets[first], its_name)
-        for dataset, name, path in others:
-            if dataset != first and promise != _promise(datasets[dataset], name):
-                what = f"{path} is another file in {first!r}; give one of them a `folder`"
-                yield ("datasets", dataset, "files", name), what
-    for path, what in clashes(told[0][2] for told in owners.values()):
-        for dataset, name, _ in owners[folded(path)]:
-            yield ("datasets", dataset, "files", name), what
-
-
-def _promise(entry: Any, name: str) -> Any:
-    file = mapping(entry["files"][name])
-    return file.get("sha256"), file.get("bytes")
+        yield from ((("mirrors", i), what) for i, what in wrong_addresses(mirrors, "mirror"))
 
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -197,6 +139,8 @@ class _Format(Protocol):
     def options(self) -> Mapping[str, Any]: ...
     @property
     def required(self) -> frozenset[str]: ...
+    @property
+    def has_cells(self) -> bool: ...
     @property
     def check(self) -> Callable[[Mapping[str, Any], Iterable[str], Iterable[str]], Problems]: ...
 
@@ -316,6 +260,73 @@ def _fields(entry: dict[str, Any], formats: Formats) -> Problems:
             yield (*at, "per"), "only text can belong to the split as a whole"
         if isinstance(span, list) and len(span) == 2 and all(isinstance(end, int | float) for end in span):
             yield from (((*at, "range"), what) for what in wrong_range(span, dtype))
+        yield from (((*at, *keys), what) for keys, what in _missing(field, entry.get("format"), formats))
+
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+[.,]?[0-9]*|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+
+def _missing(field: Mapping[str, Any], form: Any, formats: Formats) -> Problems:
+    """Yield what is wrong with `missing` and `missing_value` of a field, and at which key of it."""
+    for key in ("missing", "missing_value"):
+        if key in field and form in formats.known() and not formats.of(form).has_cells:
+            yield (key,), f"format {form!r} has no cells of text that could mean a missing value"
+            return
+    if "missing" not in field:
+        if "missing_value" in field:
+            yield ("missing_value",), "needs `missing`, the cells that mean a missing value"
+        return
+    dtype, span = field.get("dtype"), field.get("range")
+    if field.get("classes") is not None:
+        yield (
+            ("missing",),
+            "a label is one of its classes: name the mark among them, or declare the field as str",
+        )
+        return
+    if dtype == TEXT:
+        yield ("missing",), "text keeps what its cells say, so it has no missing values"
+        return
+    if dtype == "bool":
+        yield ("missing",), "bool has no third value: declare the field as str"
+        return
+    yield from _wrong_marks(field["missing"], span)
+    if dtype in DTYPES:
+        yield from _wrong_value(field, np.dtype(dtype), span)
+
+
+def _wrong_marks(marks: Any, span: Any) -> Problems:
+    before = set[str]()
+    for i, mark in enumerate(marks if isinstance(marks, list) else ()):
+        if not isinstance(mark, str):
+            continue
+        if mark in before:
+            yield ("missing", i), f"the mark {mark!r} is there twice"
+        before.add(mark)
+        if mark != mark.strip(" \t"):
+            yield ("missing", i), f"blanks around a cell do not count, so no cell is {mark!r}"
+        elif _NUMBER.fullmatch(mark) and _is_within(float(mark.replace(",", ".")), span):
+            yield ("missing", i), f"{mark!r} is a number of the declared range, so it could be a value"
+
+
+def _wrong_value(field: Mapping[str, Any], dtype: np.dtype[Any], span: Any) -> Problems:
+    value = field.get("missing_value")
+    if dtype.kind == "f":
+        if "missing_value" in field:
+            yield ("missing_value",), f"a missing value is NaN in a field of {dtype}"
+    elif "missing_value" not in field:
+        yield ("missing",), f"{dtype} has no NaN: declare a `missing_value` that no sample has, or float64"
+    elif type(value) is int:
+        limits = np.iinfo(dtype)
+        if not limits.min <= value <= limits.max:
+            yield ("missing_value",), f"{dtype} holds {limits.min} to {limits.max}, so it cannot be {value}"
+        elif _is_within(value, span):
+            yield ("missing_value",), f"{value} is in the declared range, so it could be a value"
+
+
+def _is_within(number: float, span: Any) -> bool:
+    if not (isinstance(span, list) and len(span) == 2 and all(isinstance(end, int | float) for end in span)):
+        return False
+    return bool(span[0] <= number <= span[1])
 
 
 def _splits(entry: dict[str, Any], formats: Formats) -> Problems:

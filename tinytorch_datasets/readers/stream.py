@@ -6,8 +6,10 @@ read to their end.
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -109,9 +111,18 @@ class Stream:
         """The bytes are not what their format says."""
         raise DecodeError(self.path, self._told(reason)) from cause
 
-    def refuse(self, reason: str, *, aspect: Aspect, expected: Any, actual: Any, **whose: str) -> NoReturn:
+    def chunk(self) -> bytes:
+        """Return the next bytes, as many as are written at once; fewer at the end."""
+        chunk = bytearray(OUTPUT_CHUNK)
+        return bytes(memoryview(chunk)[: self.fill(memoryview(chunk))])
+
+    def refuse(
+        self, reason: str, *, aspect: Aspect, expected: Any, actual: Any, hint: str | None = None, **whose: str
+    ) -> NoReturn:
         """The bytes are well-formed, but not what was declared; `whose` is the `column` or the `split`."""
-        raise ContentError(self.path, self._told(reason), aspect=aspect, expected=expected, actual=actual, **whose)
+        error = ContentError(self.path, self._told(reason), aspect=aspect, expected=expected, actual=actual, **whose)
+        error.hint = hint
+        raise error
 
     def _told(self, reason: str) -> str:
         return f"member {self.member!r}: {reason}" if self.member else reason
@@ -149,3 +160,57 @@ def in_turn(paths: Iterable[Path]) -> Generator[Stream, None, None]:
             stream, this = begun.popleft()
             with this:
                 yield stream
+
+
+# Encodings of text as files have it. Python knows others, which are no files' (idna, unicode_escape).
+_ENCODINGS = re.compile(
+    r"ascii|utf-8|utf-(?:16|32)(?:-[lb]e)?|iso8859-\d+|cp\d+|koi8-[rtu]|mac-roman|shift_jis\w*|euc_\w+|gbk|gb2312|gb18030"
+    r"|big5\w*|johab|hz|tis-620"
+)
+
+
+def encoding_of(name: str) -> str | None:
+    """Return Python's own name of a text encoding, or None if there is none of that name.
+
+    >>> encoding_of("latin-1"), encoding_of("UTF-8"), encoding_of("rot13")
+    ('iso8859-1', 'utf-8', None)
+    """
+    try:
+        known = codecs.lookup(name).name
+    except (LookupError, ValueError):
+        return None
+    return known if _ENCODINGS.fullmatch(known) else None
+
+
+def utf8_with_lf(stream: Stream, encoding: str = "utf-8") -> Stream:
+    """Return the same text in UTF-8; where its lines end in CR alone, they end in LF.
+
+    UTF-8 itself is passed on as it is, to be decoded line by line.
+    """
+    decoder = None if encoding == "utf-8" else codecs.getincrementaldecoder(encoding)()
+    ends_in_cr: bool | None = None
+    left, done = b"", 0
+
+    def read(most: int) -> bytes:
+        nonlocal ends_in_cr, left, done
+        while not left:
+            raw = stream.chunk()
+            if decoder is not None:
+                try:
+                    text = decoder.decode(raw, final=not raw)
+                except UnicodeDecodeError as error:
+                    stream.fail(f"near byte {done:,}, it is not {encoding}: {error.reason}", cause=error)
+                done += len(raw)
+                left = text.encode("utf-8", "surrogatepass")
+            else:
+                left = raw
+            if not raw and not left:
+                return b""
+            if ends_in_cr is None:
+                ends_in_cr = b"\r" in left and b"\n" not in left
+            if ends_in_cr:
+                left = left.replace(b"\r", b"\n")
+        out, left = left[:most], left[most:]
+        return out
+
+    return Stream(stream.path, read, member=stream.member)

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.plan import TEXT
-from tinytorch_datasets.readers.stream import Stream
-from tinytorch_datasets.readers.text import REAL, encoding_of, lines, opened_text, utf8_with_lf
+from tinytorch_datasets.readers.stream import Stream, encoding_of, utf8_with_lf
+from tinytorch_datasets.readers.text import REAL, is_missing, lines, opened_text
 
 DELIMITERS = ",\t;|"
 ENDINGS = (".csv", ".tsv", ".tab", ".data", ".dat")
@@ -26,9 +26,6 @@ SAMPLED_ROWS = 200
 ENOUGH_ROWS = 4
 # Where as large a part of the rows has as many cells, the others may be a fault.
 USUAL_WIDTH = 0.8
-
-# What stands where a value is not known, folded; no column is called so.
-MISSING = frozenset({"", "?", "-", "--", ".", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "null", "none"})
 
 # What the option delimiter calls runs of blanks and tabs.
 WHITESPACE = "whitespace"
@@ -64,11 +61,6 @@ def without_compression(name: str) -> str:
 def is_number(cell: str) -> bool:
     """Check whether a cell is a number, with a decimal point or a decimal comma."""
     return _NUMBER.fullmatch(cell) is not None
-
-
-def is_missing(cell: str) -> bool:
-    """Check whether a cell says that its value is not known."""
-    return cell.strip().casefold() in MISSING
 
 
 def sniff(text: str, name: str, *, whole: bool) -> Sniffed | None:

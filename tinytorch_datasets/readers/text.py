@@ -1,11 +1,10 @@
-"""UTF-8 lines, table columns, and cells as numbers.
+"""UTF-8 lines, table columns, and cells as numbers and missing values.
 
 UTF-8, strictly. Lines end in LF and nowhere else: str.splitlines would also cut at twelve other characters.
 """
 
 from __future__ import annotations
 
-import codecs
 import itertools
 import math
 import re
@@ -19,7 +18,7 @@ import numpy as np
 
 from tinytorch_datasets.errors import did_you_mean
 from tinytorch_datasets.plan import Column
-from tinytorch_datasets.readers.stream import OUTPUT_CHUNK, Stream, opened
+from tinytorch_datasets.readers.stream import Stream, opened
 from tinytorch_datasets.verify.diagnose import foreign
 
 BOM = b"\xef\xbb\xbf"
@@ -78,7 +77,7 @@ def lines(stream: Stream, *, bom: bool = False, carriage_returns: bool = False) 
     """Each line without its LF; `bom` lets a byte order mark stand at the front, where it is dropped."""
     number, rest, first = 0, b"", True
     # Full chunks, because a stream may come in single bytes, and each would copy the line begun.
-    while chunk := _chunk(stream):
+    while chunk := stream.chunk():
         if first and chunk[:3] == BOM:
             if not bom:
                 _fail_at_line(stream, 1, "a byte order mark (BOM)")
@@ -92,11 +91,6 @@ def lines(stream: Stream, *, bom: bool = False, carriage_returns: bool = False) 
             _line(stream, number + 1, rest, carriage_returns)
     if rest:
         yield _line(stream, number + 1, rest, carriage_returns)
-
-
-def _chunk(stream: Stream) -> bytes:
-    chunk = bytearray(OUTPUT_CHUNK)
-    return bytes(memoryview(chunk)[: stream.fill(memoryview(chunk))])
 
 
 def _line(stream: Stream, number: int, line: bytes, carriage_returns: bool) -> str:
@@ -118,60 +112,6 @@ def _not_utf8(data: bytes, error: UnicodeDecodeError) -> str:
 
 def _fail_at_line(stream: Stream, number: int, what: str) -> NoReturn:
     stream.fail(f"line {number:,} has {what}")
-
-
-# Encodings of text as files have it. Python knows others, which are no files' (idna, unicode_escape).
-_ENCODINGS = re.compile(
-    r"ascii|utf-8|utf-(?:16|32)(?:-[lb]e)?|iso8859-\d+|cp\d+|koi8-[rtu]|mac-roman|shift_jis\w*|euc_\w+|gbk|gb2312|gb18030"
-    r"|big5\w*|johab|hz|tis-620"
-)
-
-
-def encoding_of(name: str) -> str | None:
-    """Return Python's own name of a text encoding, or None if there is none of that name.
-
-    >>> encoding_of("latin-1"), encoding_of("UTF-8"), encoding_of("rot13")
-    ('iso8859-1', 'utf-8', None)
-    """
-    try:
-        known = codecs.lookup(name).name
-    except (LookupError, ValueError):
-        return None
-    return known if _ENCODINGS.fullmatch(known) else None
-
-
-def utf8_with_lf(stream: Stream, encoding: str = "utf-8") -> Stream:
-    """Return the same text in UTF-8; where its lines end in CR alone, they end in LF.
-
-    UTF-8 itself is passed on as it is, to be decoded line by line.
-    """
-    decoder = None if encoding == "utf-8" else codecs.getincrementaldecoder(encoding)()
-    ends_in_cr: bool | None = None
-    left, done = b"", 0
-
-    def read(most: int) -> bytes:
-        nonlocal ends_in_cr, left, done
-        while not left:
-            raw = _chunk(stream)
-            if decoder is not None:
-                try:
-                    text = decoder.decode(raw, final=not raw)
-                except UnicodeDecodeError as error:
-                    stream.fail(f"near byte {done:,}, it is not {encoding}: {error.reason}", cause=error)
-                done += len(raw)
-                left = text.encode("utf-8", "surrogatepass")
-            else:
-                left = raw
-            if not raw and not left:
-                return b""
-            if ends_in_cr is None:
-                ends_in_cr = b"\r" in left and b"\n" not in left
-            if ends_in_cr:
-                left = left.replace(b"\r", b"\n")
-        out, left = left[:most], left[most:]
-        return out
-
-    return Stream(stream.path, read, member=stream.member)
 
 
 Wanted = Mapping[str, "str | int | list[str | int]"]
@@ -232,6 +172,15 @@ def _place(stream: Stream, column: Column, place: str | int, names: Sequence[str
     return names.index(place)
 
 
+# What stands where a value is not known, folded; no column is called so.
+MISSING = frozenset({"", "?", "-", "--", ".", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "null", "none"})
+
+
+def is_missing(cell: str) -> bool:
+    """Check whether a cell looks as if its value is not known."""
+    return cell.strip().casefold() in MISSING
+
+
 BOOLS = {"0": False, "1": True, "false": False, "true": True}
 
 # How a number is spelled in a table.
@@ -280,6 +229,9 @@ def values(column: Column, cells: Cells, places: Sequence[int]) -> np.ndarray | 
     if column.is_text:
         return picked
     plain = cells.number or str
+    absent = _absent(column, picked, plain)
+    for at in absent:
+        picked[at] = "0"
     if cells.number and column.classes is None and column.dtype != "bool":
         picked = list(map(cells.number, picked))
     if column.classes is not None:
@@ -298,9 +250,44 @@ def values(column: Column, cells: Cells, places: Sequence[int]) -> np.ndarray | 
             _wrong(column, cells, places, lambda c: c.strip(" ").lower() not in BOOLS, "neither true nor false")
     elif np.dtype(column.dtype).kind in "iu":
         flat = _whole(column, cells, places, picked, plain)
+        if column.missing:
+            value = column.missing_value
+            assert value is not None, "the manifest refuses whole numbers without it"
+            if np.count_nonzero(flat == value) > (len(absent) if value == 0 else 0):
+                says = "the `missing_value`, and no mark of a missing value"
+                _wrong(column, cells, places, lambda c: int(plain(c)) == value, says)
+            flat[absent] = value
     else:
         flat = _real(column, cells, places, picked, plain)
+        if absent:
+            flat[absent] = np.nan  # one pattern of bits, so that digests of values agree everywhere
     return flat.reshape(len(cells.rows), *column.shape)
+
+
+def _absent(column: Column, picked: Sequence[str], plain: Callable[[str], str]) -> list[int]:
+    """Return the positions of cells that are marks of a missing value."""
+    if not column.missing:
+        return []
+    is_mark = _mark_test(column, plain)
+    answers = {cell: is_mark(cell) for cell in set(picked)}
+    return [at for at, cell in enumerate(picked) if answers[cell]]
+
+
+def _mark_test(column: Column, plain: Callable[[str], str] = str) -> Callable[[str], bool]:
+    """Return what checks whether a cell is a mark: the same text, or for a mark that is a number, the same number."""
+    texts = frozenset(column.missing)
+    numbers = {_number(plain(mark)) for mark in texts if REAL.fullmatch(plain(mark))}
+
+    def is_mark(cell: str) -> bool:
+        if cell.strip(" \t") in texts:
+            return True
+        return bool(numbers) and REAL.fullmatch(plain(cell)) is not None and _number(plain(cell)) in numbers
+
+    return is_mark
+
+
+def _number(cell: str) -> int | float:
+    return int(cell) if _WHOLE.fullmatch(cell) else float(cell)
 
 
 def _picked(rows: Sequence[Sequence[str]], places: Sequence[int]) -> list[str]:
@@ -363,9 +350,19 @@ def _no_class(column: Column, cells: Cells, places: Sequence[int], ids: dict[str
 
 
 def _wrong(column: Column, cells: Cells, places: Sequence[int], wrong: Callable[[str], bool], says: str) -> NoReturn:
-    where, said = cells.find(places, wrong)
+    is_mark = _mark_test(column, cells.number or str)
+    where, said = cells.find(places, lambda cell: not is_mark(cell) and wrong(cell))
     reason = f"{where}: {_shown(said)} is {says}" if said.strip() else f"{where}: the cell is empty"
-    cells.stream.refuse(reason, aspect="dtype", expected=column.dtype, actual=said, column=str(column))
+    hint = _declare_mark(column, said.strip(" \t")) if is_missing(said) and column.dtype != "bool" else None
+    cells.stream.refuse(reason, aspect="dtype", expected=column.dtype, actual=said, column=str(column), hint=hint)
+
+
+def _declare_mark(column: Column, mark: str) -> str:
+    """Say how a cell that looks like a missing value is declared to be one."""
+    if column.missing:
+        return f"If it means a missing value, add {mark!r} to `missing` of {column.field}."
+    value = "" if np.dtype(column.dtype).kind == "f" else ", and a `missing_value` that is no value of the data"
+    return f"If it means a missing value, declare `missing: [{mark!r}]` for {column.field}{value}."
 
 
 def _shown(cell: str) -> str:

@@ -101,6 +101,7 @@ def folder_name(plan: Plan, decoder_version: int) -> str:
 
     declared = [
         [c.split, c.field, c.dtype, c.samples, below(c.file), c.key, c.shape, c.range, c.classes, c.per]
+        + ([c.missing, c.missing_value] if c.missing else [])
         for c in plan.columns
     ]
     members = [[split.name, below(split.file), split.members] for split in plan.splits]

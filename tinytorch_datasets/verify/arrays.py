@@ -173,11 +173,18 @@ def _numbers(column: Column, start: int, values: Any) -> np.ndarray:
     if values.dtype != np.dtype(column.dtype):
         raise _wrong(column, "dtype", column.dtype, str(values.dtype))
     if column.range is not None and values.size and not _holds_for_any(column.range, values.dtype):
-        low, high = values.min(), values.max()
+        known = values[_is_known(column, values)] if column.missing else values
+        low, high = (known.min(), known.max()) if known.size else (_limit(column, 0), _limit(column, 0))
         # Written so that NaN, which compares as neither, is outside every range.
         if not (low >= _limit(column, 0) and high <= _limit(column, 1)):
             raise _wrong(column, "range", list(column.range), [low.item(), high.item()])
     return values
+
+
+def _is_known(column: Column, values: np.ndarray) -> np.ndarray:
+    """Return which values are there, of a column that declares how a missing one is marked."""
+    is_known: np.ndarray = ~np.isnan(values) if values.dtype.kind == "f" else values != column.missing_value
+    return is_known
 
 
 def _holds_for_any(span: tuple[float, float], dtype: np.dtype) -> bool:
