@@ -143,7 +143,7 @@ VALUES: dict[str, tuple[str, str, str | None, tuple[str, ...]]] = {
         "format: npz",
         "format: csv\n    options: {delimiter: ';;'}",
         "format: csv\n    options: {delimiter: ';'}",
-        ("7: digits.options.delimiter: must be one character and no quote, is ';;'",),
+        ("7: digits.options.delimiter: must be one character and no quote, or the word whitespace, is ';;'",),
     ),
     "a delimiter that is a number, and columns of no field": (
         "format: npz",
