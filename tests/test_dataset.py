@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -333,9 +334,10 @@ class TestDataset:
         """Mapping's own methods take it as one: `in` and `get` work."""
         with pytest.raises(KeyError) as caught:
             dataset["tset"]
-        with pytest.raises(AttributeError, match="did you mean 'train'"):
+        with pytest.raises(AttributeError, match="did you mean 'train'") as attribute:
             dataset.trian  # noqa: B018
 
+        assert "Did you mean" not in "".join(traceback.format_exception(attribute.value))  # not twice
         assert str(caught.value) == "no split of 'tiny' named 'tset'; did you mean 'test'?\n  There are: train, test."
         assert "val" not in dataset
         assert dataset.get("val") is None

@@ -69,7 +69,7 @@ class Split(Sequence[tuple[Any, ...]]):
                 return self._text(field)
             known = [*self._fields, *self._texts]
             error = UnknownName(field, known, kind=f"field of split {self._name!r}")
-            raise AttributeError(str(error), name=field, obj=self) from None
+            raise AttributeError(str(error), obj=self) from None  # with its name, Python would add its own guess
         msg = f"'Split' object has no attribute {field!r}"
         raise AttributeError(msg, name=field, obj=self)
 
@@ -243,7 +243,7 @@ class Dataset(Mapping[str, Split]):
             if split in self._splits:
                 return self._splits[split]
             error = UnknownName(split, self._splits, kind=f"split of {self._name!r}")
-            raise AttributeError(str(error), name=split, obj=self)
+            raise AttributeError(str(error), obj=self)  # with its name, Python would add a guess of its own
         msg = f"'Dataset' object has no attribute {split!r}"
         raise AttributeError(msg, name=split, obj=self)
 

@@ -250,6 +250,13 @@ class TestEmptyLines:
             "  A cell that has a ',' in it stands between quotes.",
         ]
 
+    def test_a_first_line_of_another_width_than_the_table(self, manifest: Path, tmp_path: Path) -> None:
+        """As in scikit-learn's wine_data.csv, whose first line counts what follows."""
+        assert refused(manifest, tmp_path, all_csv="2,4,a,b,c\n1,2\n3,4\n5,6\n") == [
+            "error: all.csv: the first row has 5 cells, and each of the 3 rows below it has 2",
+            "  If it is no part of the table, write the entry by hand, with options: {header: false, skip_lines: 1}.",
+        ]
+
     def test_a_delimiter_at_the_end_of_each_row_but_the_first(self, manifest: Path, tmp_path: Path) -> None:
         """It is no matter of quotes."""
         rows = "".join(row.replace("\n", ",\n") for row in KINDS)

@@ -488,6 +488,14 @@ def test_list_and_path_and_clean(world: World) -> None:
     assert missing.stderr == "on disk: none; `tinytorch-datasets get digits` downloads it\n"
 
 
+def test_a_manifest_without_data_sets_is_not_said_to_match(tmp_path: Path) -> None:
+    """Nothing was compared, and the last line says why."""
+    (tmp_path / "m.yaml").write_text("version: 1\ndatasets: {}\n")
+    done = CliRunner().invoke(main, ["audit", "--manifest", str(tmp_path / "m.yaml"), "--home", str(tmp_path)])
+
+    assert (done.exit_code, done.stdout.strip()) == (0, f"{tmp_path}/m.yaml declares no data set.")
+
+
 class TestClean:
     """It removes what can be downloaded again, and asks before it removes everything."""
 
@@ -496,7 +504,7 @@ class TestClean:
         told = CliRunner().invoke(main, ["clean"])
 
         assert (told.exit_code, told.stdout) == (2, "")
-        assert "name them, or pass --yes or --dry-run" in told.stderr
+        assert "name some, or pass --yes or --dry-run" in told.stderr
         assert len(list((world.root / "home/digits").iterdir())) == 4
 
     @pytest.mark.parametrize(("answer", "code", "left"), [("n", 1, 4), ("y", 0, 0)])

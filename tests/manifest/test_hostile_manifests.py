@@ -74,7 +74,7 @@ VALUES: dict[str, tuple[str, str, str | None, tuple[str, ...]]] = {
         "title: Digits",
         "title: 1.10",
         'title: "1.10"',
-        ('4: digits.title: must be text, is the number: write "1.10"',),
+        ('4: digits.title: must be text, is the number 1.10: write "1.10"',),
     ),
     "an exponent": (
         "title: Digits",

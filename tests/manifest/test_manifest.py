@@ -131,7 +131,7 @@ class TestOneWrongThing:
         ("a wrong type", "bytes: 1_000", "bytes: many", [
             "datasets.yaml:17: digits.files.digits.npz.bytes: must be a whole number, is text 'many'"]),
         ("a number for text", "title: Digits", "title: 7", [
-            'datasets.yaml:4: digits.title: must be text, is the number: write "7"']),
+            'datasets.yaml:4: digits.title: must be text, is the number 7: write "7"']),
         ("a short hash", HASH, HASH[:-1], [
             "datasets.yaml:18: digits.files.digits.npz.sha256: "
             "not a sha256: 64 lowercase hex digits, has 63 characters"]),
@@ -157,7 +157,7 @@ class TestOneWrongThing:
         ("a negative count", "samples: 10", "samples: -10", [
             "datasets.yaml:13: digits.splits.train.samples: must be more than 0, is -10"]),
         ("a true for a count", "samples: 10", "samples: true", [
-            "datasets.yaml:13: digits.splits.train.samples: must be a whole number, is true or false true"]),
+            "datasets.yaml:13: digits.splits.train.samples: must be a whole number, is the switch true"]),
         ("a file that is not declared", "file: digits.npz", "file: digit.npz", [
             "datasets.yaml:13: digits.splits.train.file: 'digit.npz' is not under files; did you mean 'digits.npz'?"]),
         ("a field that is not declared", "labels: y_train", "lables: y_train", [
@@ -185,19 +185,23 @@ class TestOneWrongThing:
         ("a class twice", '["0", "1"]', '["0", "0"]', [
             "datasets.yaml:11: digits.fields.labels.classes[1]: the class '0' is there twice"]),
         ("classes that YAML reads as something else", '["0", "1"]', "[no, 7, 1.10]", [
-            "datasets.yaml:11: digits.fields.labels.classes: must be texts, has 2 values that are none: "
+            "datasets.yaml:11: digits.fields.labels.classes: must be a list of texts, has 2 values that are not text: "
             'write ["7", "1.10"]',
             "datasets.yaml:11: digits.fields.labels.classes[0]: YAML readers do not agree on what no is: "
             'write "no" for the text, or true or false for a switch']),
         ("classes that are numbers", '["0", "1"]', "[1, 2]", [
-            "datasets.yaml:11: digits.fields.labels.classes: must be texts, has 2 values that are none: "
+            "datasets.yaml:11: digits.fields.labels.classes: must be a list of texts, has 2 values that are not text: "
             'write ["1", "2"]']),
         ("more classes than are shown", '["0", "1"]', "[0, 1, 2, 3, 4, 5, 6]", [
-            "datasets.yaml:11: digits.fields.labels.classes: must be texts, has 7 values that are none: "
+            "datasets.yaml:11: digits.fields.labels.classes: must be a list of texts, has 7 values that are not text: "
             'write ["0", "1", "2", "3", "4", ...]']),
         ("classes that are switches", '["0", "1"]', "[true, false]", [
-            "datasets.yaml:11: digits.fields.labels.classes: must be texts, has 2 values that are none: "
+            "datasets.yaml:11: digits.fields.labels.classes: must be a list of texts, has 2 values that are not text: "
             'write ["true", "false"]']),
+        ("a number for a list", "classes: [\"0\", \"1\"]", "classes: 4", [
+            "datasets.yaml:11: digits.fields.labels.classes: must be a list, is the number 4: write [4]"]),
+        ("a text for a list", "classes: [\"0\", \"1\"]", "classes: setosa", [
+            "datasets.yaml:11: digits.fields.labels.classes: must be a list, is text"]),
         ("classes by number", '["0", "1"]', '{1: "no", 0: setosa}', [
             "datasets.yaml:11: digits.fields.labels.classes: must be a list, is a mapping: "
             'write the names alone, in the order of their numbers, [setosa, "no"]']),

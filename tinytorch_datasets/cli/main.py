@@ -194,8 +194,8 @@ def clean(
 ) -> None:
     """Remove downloads and decoded arrays, never shipped files.
 
-    A file that is not as declared is kept: it could not be downloaded again. Without a name it removes those
-    of every data set, and asks first.
+    A file that is not as declared is kept: it could not be downloaded again. Without a name, the
+    downloads and decoded arrays of every data set are removed, after a question.
 
     \b
       tinytorch-datasets clean cifar10
@@ -213,7 +213,7 @@ def clean(
     sizes = {name: removable.bytes for name, removable in listed.items()}
     if not (names or dry_run or yes):
         if not is_terminal(sys.stdin):
-            msg = "without a name this removes those of every data set: name them, or pass --yes or --dry-run"
+            msg = "without a name, clean removes the files of every data set: name some, or pass --yes or --dry-run"
             raise click.UsageError(msg)
         what = "the decoded arrays" if arrays else "downloads and decoded arrays"
         question = f"Remove {what} of every data set ({readable(sum(sizes.values()))})?"

@@ -67,7 +67,8 @@ def _is_number(value: object) -> bool:
 
 def _numbers_for_texts(keys: Keys, several: Sequence[int], parsed: ParsedYaml) -> str:
     texts = [f'"{parsed.written(*keys, i)}"' for i in several[:ITEMS_SHOWN]]
-    return f"must be texts, has {len(several)} values that are none: write {_flow_list(texts, len(several))}"
+    right = _flow_list(texts, len(several))
+    return f"must be a list of texts, has {len(several)} values that are not text: write {right}"
 
 
 def _flow_list(items: Sequence[str], count: int) -> str:
@@ -119,7 +120,7 @@ def _in_words(finding: Any, keys: tuple[str | int, ...], parsed: ParsedYaml, *, 
             return f"must be {facts['ge']} or more, is {shown}"
         case "string_type":
             scalar = isinstance(value, int | float) and written is not None
-            return f"must be text, is {_kind(value)}" + (f': write "{written}"' if scalar else "")
+            return f"must be text, is {_kind(value)}" + (f' {written}: write "{written}"' if scalar else "")
         case "int_type" | "int_from_float":
             return f"must be a whole number, is {_kind(value)} {shown}"
         case "string_too_short" | "too_short":
@@ -127,16 +128,20 @@ def _in_words(finding: Any, keys: tuple[str | int, ...], parsed: ParsedYaml, *, 
         case "too_long":
             return f"must be {facts['max_length']} values, has {facts['actual_length']}"
         case "tuple_type" | "list_type":
-            return f"must be a list, is {_kind(value)}{_instead_of_mapping(value)}"
+            if type(value) is int:
+                return f"must be a list, is the number {written}: write [{written}]"
+            scalar = f" {shown}" if isinstance(value, float | bool) else ""
+            return f"must be a list, is {_kind(value)}{scalar}{_instead_of_mapping(value)}"
         case "mapping_type" | "dict_type" | "model_type" | "model_attributes_type":
-            return f"must be a mapping of keys to values, is {_kind(value)}"
+            scalar = f" {shown}" if isinstance(value, int | float) else ""
+            return f"must be a mapping of keys to values, is {_kind(value)}{scalar}"
         case models.NOT_A_HASH:
             return str(finding["msg"])
     return f"{finding['msg']}, is {shown}"
 
 
 def _kind(value: object) -> str:
-    names = {str: "text", bool: "true or false", int: "the number", float: "the number", list: "a list"}
+    names = {str: "text", bool: "the switch", int: "the number", float: "the number", list: "a list"}
     return "empty" if value is None else names.get(type(value), "a mapping")
 
 

@@ -225,6 +225,10 @@ def _uneven(path: Path, delimiter: str, rows: Sequence[Sequence[str]], line: int
             return DecodeError(path, reason, hint=f"Put a {sign} at the end of line 1, or take it out of the others.")
         reason = f"each row below the first has {first + 1:,} cells, and the first has {first:,}: one name is missing"
         return DecodeError(path, reason, hint="Write it in line 1; in front of the others, if it is the row's own.")
+    if len(rows) > 2 and len({len(row) for row in rows[1:]}) == 1:
+        reason = f"the first row has {first:,} cells, and each of the {len(rows) - 1:,} rows below it has {width:,}"
+        hint = "If it is no part of the table, write the entry by hand, with options: {header: false, skip_lines: 1}."
+        return DecodeError(path, reason, hint=hint)
     reason = f"line {line:,} has another number of cells than the first row: {width:,}, and not {first:,}"
     return DecodeError(path, reason, hint=f"A cell that has a {sign} in it stands between quotes.")
 

@@ -49,6 +49,8 @@ def verdict(report: Report) -> str:
     """Format the outcome of an audit as a line."""
     counts = Counter(finding.severity for finding in report.findings)
     listed = [plural(counts[kind], noun, PLURALS.get(kind)) for kind, noun in NOUNS.items() if counts[kind]]
+    if report.ok and not report.datasets:
+        return "; ".join([f"{shown(report.manifest)} declares no data set", *listed]) + "."
     if report.ok:
         return "; ".join([f"Everything checked matches {shown(report.manifest)}", *listed]) + "."
     return f"{shown(report.manifest)}: {', '.join(listed)}."
