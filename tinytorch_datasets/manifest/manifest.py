@@ -130,11 +130,11 @@ def _in_words(finding: Any, keys: tuple[str | int, ...], parsed: ParsedYaml, *, 
         case "tuple_type" | "list_type":
             if type(value) is int:
                 return f"must be a list, is the number {written}: write [{written}]"
-            scalar = f" {shown}" if isinstance(value, float | bool) else ""
-            return f"must be a list, is {_kind(value)}{scalar}{_instead_of_mapping(value)}"
+            number = f" {shown}" if isinstance(value, float | bool) else ""
+            return f"must be a list, is {_kind(value)}{number}{_instead_of_mapping(value)}"
         case "mapping_type" | "dict_type" | "model_type" | "model_attributes_type":
-            scalar = f" {shown}" if isinstance(value, int | float) else ""
-            return f"must be a mapping of keys to values, is {_kind(value)}{scalar}"
+            number = f" {shown}" if isinstance(value, int | float) else ""
+            return f"must be a mapping of keys to values, is {_kind(value)}{number}"
         case models.NOT_A_HASH:
             return str(finding["msg"])
     return f"{finding['msg']}, is {shown}"
