@@ -111,7 +111,16 @@ def test_a_language_server_has_something_to_complete() -> None:
     branches = {b["if"]["properties"]["format"]["const"]: b["then"]["properties"]["options"] for b in entry["allOf"]}
 
     assert entry["properties"]["format"]["enum"] == list(formats.known()) == sorted(branches)
-    assert sorted(branches["csv"]["properties"]) == ["columns", "delimiter", "header"]
+    assert sorted(branches["csv"]["properties"]) == [
+        "columns",
+        "comment",
+        "decimal",
+        "delimiter",
+        "encoding",
+        "header",
+        "skip_lines",
+        "thousands",
+    ]
 
 
 def test_it_is_stable() -> None:
