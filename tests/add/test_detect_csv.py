@@ -77,7 +77,9 @@ class TestTheHeader:
     @pytest.mark.parametrize("first", ["0.5,nan,a", "7,?,a"])
     def test_a_value_that_is_missing_is_no_name(self, manifest: Path, tmp_path: Path, first: str) -> None:
         """It is the first sample's."""
-        assert "in 1 of 13 rows" in refused(manifest, tmp_path, all_csv="".join([first, "\n", *KINDS]))[0]
+        got = added(manifest, tmp_path, all_csv="".join([first, "\n", *KINDS]))
+
+        assert (len(got.train), np.isnan(got.train.features[0]).tolist()) == (13, [False, True])
 
     def test_years_above_a_wide_table(self, manifest: Path, tmp_path: Path) -> None:
         """The World Bank's tables: words above words, and years that follow one another above numbers."""
@@ -376,13 +378,52 @@ class TestMissing:
 
     @pytest.mark.parametrize("mark", ["", "?", "NA", "NaN", "nan", "null", "None", "-", ".", "N/A", " "])
     def test_one_of_them(self, manifest: Path, tmp_path: Path, mark: str) -> None:
-        """It is said where, and how often."""
+        """It is declared, and NaN; stderr says what means it, and how often."""
         shown = "nothing" if not mark.strip() else repr(mark)
         rows = "".join(f"{i % 3},{i}\n" for i in range(20))
+        said = stderr(manifest, tmp_path, all_csv=f"grade,size\n{rows}{mark},7\n")
+        declared = load_manifest(manifest).datasets["mine"].fields["grade"]
+        got = get("mine", manifest=manifest, offline=True).train
 
-        assert refused(manifest, tmp_path, all_csv=f"grade,size\n{rows}{mark},7\n") == [
-            f"error: all.csv: column 1 ('grade') has numbers, and {shown} in 1 of 21 rows, where a value is missing",
-            "  Leave it out with --drop grade, or replace them.",
+        assert f"missing: grade: {shown} in 1 cell means a missing value, which is NaN\n" in said
+        assert (declared.dtype, declared.missing, declared.range) == ("float64", (mark.strip(),), (0, 2))
+        assert got.grade[:20].tolist() == [i % 3 for i in range(20)]
+        assert np.isnan(got.grade[20])
+        assert got.size.dtype == np.int64
+
+    def test_several_in_columns_that_are_joined(self, manifest: Path, tmp_path: Path) -> None:
+        """One field has all their marks."""
+        rows = "".join(f"{i},{i / 2},{i % 3},{'ab'[i % 2]}\n" for i in range(8))
+        said = stderr(manifest, tmp_path, all_csv=f"h,w,n,kind\n{rows},?,1,a\n1,NA,2,b\n")
+        got = get("mine", manifest=manifest, offline=True).train.features
+
+        assert "missing: features: nothing or '?' or 'NA' in 3 cells means a missing value, which is NaN\n" in said
+        np.testing.assert_array_equal(got[8:], [[np.nan, np.nan, 1], [1, np.nan, 2]])
+
+    def test_only_one_split_has_it(self, manifest: Path, tmp_path: Path) -> None:
+        """The field is the same in both."""
+        rows = "".join(f"{i},{'ab'[i % 2]}\n" for i in range(8))
+        got = added(manifest, tmp_path, train_csv=f"h,kind\n{rows}", test_csv=f"h,kind\n{rows}?,a\n")
+
+        assert (got.train.h.dtype, got.test.h.dtype, np.isnan(got.test.h).sum()) == (np.float64, np.float64, 1)
+
+    def test_numbers_that_float64_does_not_hold(self, manifest: Path, tmp_path: Path) -> None:
+        """It has NaN, and would change them: neither is done in silence."""
+        rows = "".join(f"{2**53 + 1 + i},{i}\n" for i in range(20))
+
+        assert refused(manifest, tmp_path, all_csv=f"code,size\n{rows}?,7\n") == [
+            "error: all.csv: column 1 ('code') has numbers, and '?' in 1 of 21 rows, where a value is missing; "
+            "float64, which has NaN for it, does not hold its numbers exactly",
+            "  Leave it out with --drop code, or replace them.",
+        ]
+
+    def test_a_target_that_is_missing(self, manifest: Path, tmp_path: Path) -> None:
+        """A sample without a label is nothing to learn from."""
+        rows = "".join(f"{i},{i % 3}\n" for i in range(20))
+
+        assert refused(manifest, tmp_path, all_csv=f"size,label\n{rows}7,?\n") == [
+            "error: all.csv: column 2 ('label') is the target, and has '?' in 1 of 21 rows, where a value is missing",
+            "  Take those rows out, or choose another --target.",
         ]
 
     def test_without_that_column(self, manifest: Path, tmp_path: Path) -> None:

@@ -82,7 +82,8 @@ def same_as_pandas(path: Path, options: dict[str, Any], split: Any, fields: Any)
         **{name: options[name] for name in ("comment", "encoding", "decimal") if name in options},
     }
     exact = {} if pandas.__version__ >= "3" else {"float_precision": "round_trip"}
-    numbers = pandas.read_csv(path, index_col=False, **exact, **told)
+    marks = sorted({mark for field in fields.values() for mark in field.missing})
+    numbers = pandas.read_csv(path, index_col=False, na_values=marks, skipinitialspace=bool(marks), **exact, **told)
     texts = pandas.read_csv(path, dtype=str, keep_default_na=False, index_col=False, **told)
     names, wanted = [str(name) for name in texts.columns], dict(options.get("columns", {}))
     assert len(numbers) == len(split)

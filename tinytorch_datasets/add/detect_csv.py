@@ -22,6 +22,7 @@ from tinytorch_datasets.readers.table import (
     column_info,
     is_number,
     read_table,
+    shown_marks,
 )
 from tinytorch_datasets.readers.text import REAL, is_missing
 
@@ -308,7 +309,8 @@ class _Columns:
         single = [column for column in inputs if column not in joined]
         arrays, wanted = list[ArrayInfo](), dict[str, Any]()
         if joined:
-            arrays.append(ArrayInfo("", _common_dtype(joined), (len(joined),), field="features"))
+            marks = tuple(sorted({mark for column in joined for mark in column.missing}))
+            arrays.append(ArrayInfo("", _common_dtype(joined), (len(joined),), field="features", missing=marks))
             if len(columns) < self._width:
                 wanted["features"] = [self._place(column) for column in joined]
         texts = sum(column.kind is Kind.TEXT for column in single)
@@ -316,7 +318,7 @@ class _Columns:
             field = self._field(column, texts)
             if any(field == array.field for array in arrays) or (field == "labels" and target is not None):
                 field = f"{field}_{column.place}"  # two names that are the same one in the manifest's letters
-            arrays.append(ArrayInfo("", column.dtype, (), field=field, note=column.note))
+            arrays.append(ArrayInfo("", column.dtype, (), field=field, note=column.note, missing=column.missing))
             if field != column.name or not self._is_named(column):
                 wanted[field] = self._place(column)
         if target is not None:
@@ -345,6 +347,10 @@ class _Columns:
         if classes:
             self._refuse_a_class_of_the_first_row(target)
             return ArrayInfo("", "int64", (), field="labels", classes=classes)
+        if target.missing:
+            reason = f"{target} is the target, and has {shown_marks(target.missing)} in {target.gaps:,} of "
+            reason += f"{sum(self._samples):,} rows, where a value is missing"
+            raise DecodeError(self._tables[0].path, reason, hint="Take those rows out, or choose another --target.")
         if target.kind is Kind.TEXT and "" in target.cells and len(target.cells) <= MAX_CLASSES:
             reason = f"{target} is the target, and is empty in some rows: that is no class"
             raise DecodeError(self._tables[0].path, reason, hint="Take those rows out, or choose another --target.")

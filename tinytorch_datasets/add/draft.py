@@ -20,7 +20,7 @@ from tinytorch_datasets.add import naming
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.formats import ArrayInfo, FileInfo
 from tinytorch_datasets.plan import DTYPES, TEXT, Column, Split
-from tinytorch_datasets.readers.table import MAX_CLASSES
+from tinytorch_datasets.readers.table import MAX_CLASSES, shown_marks
 
 MOST_WRITTEN_OUT = 1e15
 ORDER = ("train", "val", "test")
@@ -29,7 +29,10 @@ NUMBERS = frozenset(DTYPES) - {TEXT}
 
 @dataclass
 class Field:
-    """A field as it will be declared; `sha256` are its values' digests by split, `note` the comment beside it."""
+    """A field as it will be declared; `sha256` are its values' digests by split, `note` the comment beside it.
+
+    `missing` are the cells that mean a missing value, of which there are as many as `gaps`.
+    """
 
     dtype: str
     shape: tuple[int, ...] = ()
@@ -38,6 +41,8 @@ class Field:
     per: str = "sample"
     sha256: dict[str, str] = field(default_factory=dict)
     note: str = ""
+    missing: tuple[str, ...] = ()
+    gaps: int = 0
     may_have_classes: bool = False
 
 
@@ -54,6 +59,13 @@ class Draft:
     splits: dict[str, dict[str, Any]]
     left_out: list[str] = field(default_factory=list)
     asks_target: bool = False
+
+    def missing(self) -> Iterator[str]:
+        """Say of each field with missing values how they are marked, and how many there are."""
+        for name, one in self.fields.items():
+            if one.missing:
+                cells = f"{one.gaps:,} {'cell' if one.gaps == 1 else 'cells'}"
+                yield f"{name}: {shown_marks(one.missing)} in {cells} means a missing value, which is NaN"
 
 
 @dataclass(frozen=True)
@@ -186,6 +198,7 @@ def _fields(parts: Sequence[_Part]) -> dict[str, Field]:
             known = found[part.field].classes or ()
             more = tuple(name for name in part.array.classes if name not in known)
             found[part.field].classes = known + more
+        found[part.field].missing = tuple(sorted({*found[part.field].missing, *part.array.missing}))
     return found
 
 
@@ -222,6 +235,9 @@ def _fill_in(made: Draft, parts: Sequence[_Part]) -> None:
     spans: dict[str, list[Any]] = {}
     for block in formats.of(made.format).decode(_as_plan(made, paths), **made.options):
         values = block.values
+        if isinstance(values, np.ndarray) and (of := made.fields[block.column.field]).missing:
+            of.gaps += int(np.isnan(values).sum())
+            values = values[~np.isnan(values)]
         if isinstance(values, np.ndarray) and values.size and values.dtype.kind in "iuf":
             low, high = values.min().item(), values.max().item()
             span = spans.setdefault(block.column.field, [low, high])
@@ -286,6 +302,7 @@ def _as_plan(made: Draft, paths: Mapping[str, Path]) -> tuple[Split, ...]:
                 shape=one.shape,
                 classes=one.classes,
                 per=one.per,
+                missing=one.missing,
             )
             for field, one in made.fields.items()
         }

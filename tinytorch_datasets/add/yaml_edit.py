@@ -86,6 +86,7 @@ def entry(
         keys: dict[str, Any] = {"dtype": declared.dtype}
         keys |= {"shape": list(declared.shape)} if declared.shape else {}
         keys |= {"range": list(declared.range)} if declared.range else {}
+        keys |= {"missing": list(declared.missing)} if declared.missing else {}
         keys |= {"classes": list(declared.classes)} if declared.classes else {}
         keys |= {"per": declared.per} if declared.per != "sample" else {}
         keys |= {"sha256": declared.sha256} if declared.sha256 else {}

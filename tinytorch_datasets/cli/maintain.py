@@ -112,6 +112,8 @@ def add(
         echo(f"{added.name}: {shown(str(added.manifest))}:{added.line}; {added.draft.format}, {sizes}")
     for left in (*added.passed_over, *added.draft.left_out):
         echo(f"left out: {left}", err=True)
+    for field in added.draft.missing():
+        echo(f"missing: {field}", err=True)
     for question in added.questions:
         echo(f"{added.manifest.name}:{question.line}: to be filled in: {question.text}", err=True)
 

@@ -94,7 +94,8 @@ class ArrayInfo:
     """One array, or one column of texts, in a file. `shape` has the samples first.
 
     `key` is its name inside the file, "" where it is the file; `member` the archive's part that it is in. `field` is
-    what the format itself calls it; where it is None, names decide. `note` is what a reader of the entry should know.
+    what the format itself calls it; where it is None, names decide. `note` is what a reader of the entry should know,
+    `missing` the cells that mean a missing value.
     """
 
     key: str
@@ -105,6 +106,7 @@ class ArrayInfo:
     per: str = "sample"
     classes: tuple[str, ...] | None = None
     note: str = ""
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

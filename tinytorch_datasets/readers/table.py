@@ -7,7 +7,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
@@ -269,7 +269,8 @@ class Kind(Enum):
 class ColumnInfo:
     """One column: its number from 0, its name or "", and its cells, each once.
 
-    `low` and `high` are the least and the largest of whole numbers.
+    `low` and `high` are the least and the largest of whole numbers, `missing` the cells that say that a number is not
+    known, in how many rows `gaps`.
     """
 
     place: int
@@ -280,6 +281,8 @@ class ColumnInfo:
     low: int = 0
     high: int = 0
     note: str = ""
+    missing: tuple[str, ...] = ()
+    gaps: int = 0
 
     def __str__(self) -> str:
         return f"column {self.place + 1}" + (f" ({self.name!r})" if self.name else "")
@@ -329,18 +332,27 @@ def _number_info(column: ColumnInfo, values: set[str], cells: Sequence[str], tab
     if not all(math.isfinite(float(cell)) for cell in values):
         _refuse(column, "has numbers that are larger than float64 can hold", table)
     if len(values) < len(column.cells):
-        count = sum(cell not in values for cell in cells)
-        marks = sorted({cell for cell in column.cells if cell not in values})
-        shown = ", ".join("nothing" if not mark.strip() else repr(mark) for mark in marks[:4])
-        _refuse(
-            column, f"has numbers, and {shown} in {count:,} of {len(cells):,} rows, where a value is missing", table
-        )
+        gaps = sum(cell not in values for cell in cells)
+        marks = tuple(sorted({cell.strip(" \t") for cell in column.cells if cell not in values}))
+        if max(-low, high) > EXACT_IN_FLOAT64:
+            what = f"has numbers, and {shown_marks(marks)} in {gaps:,} of {len(cells):,} rows, where a value is missing"
+            _refuse(column, f"{what}; float64, which has NaN for it, does not hold its numbers exactly", table)
+        return replace(column, kind=Kind.REAL, dtype="float64", low=low, high=high, missing=marks, gaps=gaps)
     if not is_whole:
         return ColumnInfo(column.place, column.name, column.cells, Kind.REAL, "float64", low, high)
     dtype = "int64" if low >= -(2**63) and high < 2**63 else "uint64" if low >= 0 and high < 2**64 else TEXT
     if dtype == TEXT:
         return text("text: no dtype holds its numbers exactly")
     return ColumnInfo(column.place, column.name, column.cells, Kind.WHOLE, dtype, low, high)
+
+
+def shown_marks(marks: Sequence[str]) -> str:
+    """Return marks of missing values as a sentence has them.
+
+    >>> shown_marks(["", "NA"])
+    "nothing or 'NA'"
+    """
+    return " or ".join(repr(mark) if mark else "nothing" for mark in marks)
 
 
 def _refuse(column: ColumnInfo, what: str, table: Table) -> None:
@@ -358,6 +370,8 @@ def classes_of(column: ColumnInfo, samples: int) -> tuple[str, ...] | None:
     if not column.kind.is_number:
         is_few = len(column.cells) <= min(MAX_CLASSES, most) and column.kind is not Kind.EMPTY
         return tuple(sorted(column.cells)) if is_few and "" not in column.cells else None
+    if column.missing:
+        return None
     values = {float(cell) for cell in column.cells}
     if len(values) > min(MAX_COUNTED_CLASSES, most) or not all(value.is_integer() for value in values):
         return None
