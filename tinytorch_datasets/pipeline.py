@@ -316,7 +316,7 @@ def make_cache_entry(
                 split.name,
                 {field: of_field for field, of_field in parts.items() if columns[field].per == "sample"},
                 {field: of_field[0] for field, of_field in parts.items() if columns[field].per == "split"},
-                {field: c.range[1] for field, c in columns.items() if c.range and c.range[0] == 0 and c.shape},
+                {field: c.scale for field, c in columns.items() if c.scale is not None},
             )
         )
     files = {str(plan.root / file.name): file.sha256 for file in plan.files}

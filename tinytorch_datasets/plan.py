@@ -93,6 +93,12 @@ class Column:
         """The bytes that the whole array takes in memory. For text there is no such number: 0."""
         return 0 if self.is_text else self.count * math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
+    @property
+    def scale(self) -> float | None:
+        """What integers are divided by to be from 0 to 1; None where they are no such quantities."""
+        from_zero = self.range is not None and self.range[0] == 0 and self.shape and self.missing_value is None
+        return self.range[1] if self.range is not None and from_zero else None
+
     def __str__(self) -> str:
         return f"{self.split}.{self.field}"
 

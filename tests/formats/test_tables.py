@@ -395,6 +395,13 @@ class TestMissingValues:
             through("?\n6\n")
         assert caught.value.aspect == "range"
 
+    def test_no_missing_value_is_scaled(self, tmp_path: Path) -> None:
+        """As floats, -1 is still -1, and not a sixteenth below nothing that passes for a quantity."""
+        fields = {"pixels": "dtype: int8, shape: [2], range: [0, 16], missing: ['?'], missing_value: -1"}
+        train = got(put(tmp_path / "source", "a,b\n16,?\n"), tmp_path, 1, fields)
+
+        assert train.arrays(dtype="float32")[0].tolist() == [[16, -1]]
+
     def test_arrays_are_made_anew_when_marks_change(self, tmp_path: Path) -> None:
         """What was -1 for a missing value becomes -2, and the arrays of the earlier entry are not believed."""
         text = put(tmp_path / "source", "age\n1\n?\n")
