@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import json
 import os
 import pickle
 import re
@@ -287,6 +288,31 @@ class TestLint:
         assert code == 0
         assert [(f["rule"], f["severity"], f["what"]) for f in told["findings"]] == [(rule, "warning", said)]
         assert world.audit("--strict")[0] == 1
+
+    @pytest.mark.parametrize("place", ["urls", "source"])
+    def test_a_signed_address_is_named_without_its_key(self, world: World, place: str) -> None:
+        """It was written by hand, or by an earlier version; a report of it may be pasted anywhere."""
+        if place == "urls":
+            address = "https://mirror.invalid/x?v=2&X-Amz-Signature=s3cr3t"
+            world.edit("train-images: {", f"train-images: {{urls: ['{address}'], ")
+        else:
+            text = world.manifest.read_text()
+            world.manifest.write_text(
+                re.sub(r"source: .*", "source: https://a.invalid/x?v=2&sig=s3cr3t", text, count=1)
+            )
+        code, told = world.audit("--only", "manifest")
+
+        (finding,) = told["findings"]
+        assert (code, finding["rule"], finding["severity"]) == (0, "secret-in-address", "warning")
+        assert finding["what"] in (
+            "https://mirror.invalid/x?v=2&X-Amz-Signature=...: X-Amz-Signature is a key or an expiry of whoever copied "
+            "this address",
+            "https://a.invalid/x?v=2&sig=...: sig is a key or an expiry of whoever copied this address",
+        )
+        assert "s3cr3t" not in json.dumps(told)
+        assert finding["line"] == next(
+            n for n, line in enumerate(world.manifest.read_text().splitlines(), 1) if "s3cr3t" in line
+        )
 
     def test_unused_is_no_question_where_no_entry_has_used_by(self, world: World) -> None:
         """A manifest that does not use the key is not asked to."""

@@ -190,6 +190,14 @@ class TestSecrets:
         assert f"{server.url}/data/points/points.bin?sv=2&sig=...: 404" in str(caught.value)
         assert "c2VjcmV0" not in (tmp_path / "points" / "points.bin.part.json").read_text()
 
+    @pytest.mark.parametrize("parameter", ["downloadToken", "jwt", "X-Amz-Credential", "q-signature", "key", "Expires"])
+    def test_no_kind_of_key_is_shown(self, server: FaultyServer, tmp_path: Path, parameter: str) -> None:
+        """The parameters are those that `add` refuses; and any that is called a key."""
+        with pytest.raises(FetchError) as caught:
+            fetched(tmp_path, server.at(f"/f?v=2&{parameter}=c2VjcmV0", answer(404)))
+
+        assert f"{server.url}/f?v=2&{parameter}=...: 404" in str(caught.value)
+
     @pytest.mark.parametrize(
         "act",
         [

@@ -34,6 +34,7 @@ RULES: Mapping[str, str] = MappingProxyType(
         "question": "An entry has an open question, which only a person can answer.",
         "single-mirror": "A remote file has one address; when that host is gone, so is the data set.",
         "plain-http": "An address is not https: the bytes are verified, but who downloads them is not hidden.",
+        "secret-in-address": "An address carries a key, a signature or an expiry of whoever copied it.",
         "unused": "The entry names nothing that uses the data set.",
         "used-by-missing": "A path under used_by does not exist.",
         "file-missing": "A file that ships, or is listed, is not on disk, or only as a symlink to elsewhere.",

@@ -15,6 +15,7 @@ from typing import Any
 from tinytorch_datasets.auditing.findings import RULES, Finding
 from tinytorch_datasets.errors import did_you_mean
 from tinytorch_datasets.manifest import compiled
+from tinytorch_datasets.manifest.addresses import secret_parameter, without_secrets
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.manifest.models import Entry
 from tinytorch_datasets.manifest.yaml_reader import printable
@@ -142,6 +143,7 @@ def lint(manifest: Manifest, name: str, *, in_clone: bool) -> Iterator[Finding]:
     entry = manifest.entry(name)
     warn = partial(Finding, dataset=name, path=str(manifest.path), severity="warning")
     yield from _questions(manifest, name, entry, warn)
+    yield from _secrets(manifest, name, entry, warn)
     yield from _addresses(manifest, name, entry, warn)
     if not entry.used_by and any(other.used_by for other in manifest.datasets.values()):
         yield warn(
@@ -197,6 +199,19 @@ def _questions(manifest: Manifest, name: str, entry: Entry, warn: Any) -> Iterat
             )
 
 
+def _secrets(manifest: Manifest, name: str, entry: Entry, warn: Any) -> Iterator[Finding]:
+    for address, where in (*manifest.addresses(name), (entry.source, manifest.where(name, "source"))):
+        if parameter := secret_parameter(address):
+            shown = without_secrets(address)
+            yield warn(
+                rule="secret-in-address",
+                what=f"{shown}: {parameter} is a key or an expiry of whoever copied this address",
+                where=where,
+                path=shown,
+                hint="Use the address that everybody is given; a manifest is read by everyone.",
+            )
+
+
 def _addresses(manifest: Manifest, name: str, entry: Entry, warn: Any) -> Iterator[Finding]:
     if entry.status != "remote":
         return
@@ -214,6 +229,7 @@ def _addresses(manifest: Manifest, name: str, entry: Entry, warn: Any) -> Iterat
         )
     for address, where in manifest.addresses(name):
         if address.lower().startswith("http://"):
+            address = without_secrets(address)
             yield warn(
                 rule="plain-http",
                 what=f"{address} is http only",

@@ -33,6 +33,7 @@ from tinytorch_datasets.fetch.base import (
     TransientError,
 )
 from tinytorch_datasets.fetch.retry import RetryPolicy
+from tinytorch_datasets.manifest.addresses import without_secrets
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES, printable, quoted, said_by_a_store
 
 if TYPE_CHECKING:
@@ -107,11 +108,6 @@ TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 52
 # Those that IANA has registered; and lzma, xz and bzip2, which are not, but are sent.
 COMPRESSIONS = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress", "dcb", "dcz", "exi"})
 COMPRESSIONS |= {"pack200-gzip", "aes128gcm", "xz", "lzma", "bzip2", "x-bzip2"}
-# Query parameters of pre-signed addresses: who sees their values may use them.
-SECRET_PARAMETER = re.compile(
-    r"(?i)([?&](?:sig|signature|se|token|access_token|key|api_?key|secret|password|policy|credential|expires|auth|"
-    r"awsaccesskeyid|googleaccessid|key-pair-id|x-(?:amz|goog|oss|cos)-[^=&#]*)=)[^&#]*"
-)
 DIGITS = 18  # as many bytes no disk has; Python itself reads no number of more than 4300
 CONTENT_RANGE = re.compile(rf"bytes (\d{{1,{DIGITS}}})-(\d{{1,{DIGITS}}})/(\d{{1,{DIGITS}}}|\*)$", re.ASCII)
 
@@ -322,7 +318,4 @@ def shown_address(url: str) -> str:
     >>> shown_address("https://example.org/a.gz?download=1&sig=c2VjcmV0")
     'https://example.org/a.gz?download=1&sig=...'
     """
-    scheme, slashes, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    shown = f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}"
-    return printable(SECRET_PARAMETER.sub(r"\1...", shown))
+    return printable(without_secrets(url))

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tinytorch_datasets.errors import Problems
+from tinytorch_datasets.manifest.addresses import without_secrets
 from tinytorch_datasets.storage.files import is_litter as is_litter
 
 # What fetching keeps beside a file while it is on its way: the bytes so far, and a note of which mirror gave them.
@@ -104,13 +105,13 @@ def wrong_addresses(addresses: list[Any], kind: str) -> Iterator[tuple[int, str]
             yield i, f"not an address: {error}"
             continue
         if parts.scheme not in ("http", "https"):
-            yield i, f"must start with https:// or http://, is {address!r}"
+            yield i, f"must start with https:// or http://, is {without_secrets(address)!r}"
         elif not parts.hostname:
-            yield i, f"names no host, is {address!r}"
+            yield i, f"names no host, is {without_secrets(address)!r}"
         if secret:
             yield i, "carries a user name or password; a manifest is read by everyone"
         if kind == "mirror" and not address.endswith("/"):
-            yield i, f"must end in '/', because a file's name is appended to it: {address!r}"
+            yield i, f"must end in '/', because a file's name is appended to it: {without_secrets(address)!r}"
         if kind == "mirror" and (sign := next((sign for sign in "?#" if sign in address), "")):
             yield i, f"has a {sign!r} in it, after which a file's name would be no part of the path; write whole urls"
         if any(ord(c) <= 32 or ord(c) == 127 for c in address):
