@@ -15,8 +15,7 @@ from tinytorch_datasets.auditing.lint import BESIDE
 from tinytorch_datasets.digests import digest
 from tinytorch_datasets.errors import MissingFile, UsageError
 from tinytorch_datasets.fetch import download_address
-from tinytorch_datasets.manifest.addresses import has_credentials, secret_parameter, without_secrets
-from tinytorch_datasets.manifest.filenames import folded, is_litter
+from tinytorch_datasets.manifest.filenames import folded, has_credentials, is_litter, secret_parameter, without_secrets
 from tinytorch_datasets.progress import Progress
 from tinytorch_datasets.storage.files import reading, whole_file
 

@@ -15,7 +15,7 @@ from typing import Any
 from tinytorch_datasets.auditing.findings import RULES, Finding
 from tinytorch_datasets.errors import did_you_mean
 from tinytorch_datasets.manifest import compiled
-from tinytorch_datasets.manifest.addresses import secret_parameter, without_secrets
+from tinytorch_datasets.manifest.filenames import secret_parameter, without_secrets
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.manifest.models import Entry
 from tinytorch_datasets.manifest.yaml_reader import printable

@@ -70,7 +70,7 @@ def add(
     from tinytorch_datasets.add import add as adding
     from tinytorch_datasets.add.detect_csv import Choices
     from tinytorch_datasets.cli.listing import counts
-    from tinytorch_datasets.manifest.addresses import without_secrets
+    from tinytorch_datasets.manifest.filenames import without_secrets
     from tinytorch_datasets.report.console import shown
 
     patterns = []

@@ -33,7 +33,7 @@ from tinytorch_datasets.fetch.base import (
     TransientError,
 )
 from tinytorch_datasets.fetch.retry import RetryPolicy
-from tinytorch_datasets.manifest.addresses import without_secrets
+from tinytorch_datasets.manifest.filenames import without_secrets
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES, printable, quoted, said_by_a_store
 
 if TYPE_CHECKING:
