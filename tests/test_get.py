@@ -274,7 +274,7 @@ class TestAddedByYamlAlone:
 
 
 class TestWrongBytes:
-    """A file that is not the promised one is refused, by name, with both hashes and the manifest's line."""
+    """A file that is not the declared one is refused, by name, with both hashes and the manifest's line."""
 
     def test_a_flipped_byte_is_refused(self, flowers: Path, home: Path) -> None:
         """Even when its size is right, and whatever was cached before."""
@@ -292,7 +292,7 @@ class TestWrongBytes:
             lines = flowers.read_text().splitlines()
             line = next(i for i, text in enumerate(lines, 1) if promised in text)
             assert str(caught.value) == (
-                f"{path} is not the promised file: it has sha256\n    {hashlib.sha256(raw).hexdigest()}, declared is\n"
+                f"{path} is not the declared file: it has sha256\n    {hashlib.sha256(raw).hexdigest()}, declared is\n"
                 f"    {promised}\n  declared at datasets.yaml:{line}\n"
                 "  Restore it: `git checkout` it in a clone, or reinstall the package."
             )

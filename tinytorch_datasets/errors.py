@@ -9,7 +9,7 @@ DatasetError                    every error of this package; says what, where an
 |   |-- OfflineError            the file is missing, and no socket may be opened
 |   `-- NetworkSettingsError    a variable names a proxy, or certificates, that cannot be used
 |-- StorageError                the disk is full, read-only or not ours; `path` is where
-|-- VerifyError                 the bytes are not the promised ones
+|-- VerifyError                 the bytes are not the declared ones
 |   |-- MissingFile             there is no such file
 |   |-- ChangedFile             it was changed while it was read
 |   `-- HashMismatch            its size or sha256 differs; `expected` and `actual` say how
@@ -48,7 +48,7 @@ class DatasetError(Exception):
 
     Attributes:
         what: What is wrong, in one sentence or a few lines.
-        where: The place in the manifest that promised otherwise (``datasets.yaml:41``), if there is one.
+        where: The place in the manifest that declares otherwise (``datasets.yaml:41``), if there is one.
         hint: What to do about it, if anything can be done.
     """
 
@@ -152,7 +152,7 @@ def _listed(known: Sequence[str]) -> str:
 
 
 class FetchError(DatasetError, ConnectionError):
-    """No mirror gave the promised file. `file` is its name, `tried` each URL with why it failed, in order."""
+    """No mirror gave the declared file. `file` is its name, `tried` each URL with why it failed, in order."""
 
     file: str
     tried: tuple[tuple[str, str], ...]
@@ -183,7 +183,7 @@ class StorageError(DatasetError, OSError):
 
 
 class VerifyError(DatasetError):
-    """A file does not hold the promised bytes. `path` is the file."""
+    """A file does not hold the declared bytes. `path` is the file."""
 
     path: Path
 
@@ -197,7 +197,7 @@ class ChangedFile(VerifyError):
 
 
 class HashMismatch(VerifyError):
-    """A file is not the promised one. `expected` and `actual` are sha256 digests, or sizes when those differ first."""
+    """A file is not the declared one. `expected` and `actual` are sha256 digests, or sizes when those differ first."""
 
     expected: str | int
     actual: str | int

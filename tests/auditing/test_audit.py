@@ -431,7 +431,7 @@ class TestAllOfIt:
 
         (finding,) = report.findings
         assert str(finding) == (
-            f"datasets.yaml:{world.line('train.csv: {b')}: flowers: {path} is not the promised file: it has sha256\n"
+            f"datasets.yaml:{world.line('train.csv: {b')}: flowers: {path} is not the declared file: it has sha256\n"
             f"    {finding.actual}, declared is\n    {before}\n"
             "  Restore it: `git checkout` it in a clone, or reinstall the package. "
             "If the change was meant, `tinytorch-datasets update flowers` writes the new hash."

@@ -111,7 +111,7 @@ class TestWhatIsHere:
             place.fetch(promise("http://127.0.0.1:9/never"))
 
         assert str(caught.value) == (
-            f"{path} is not the promised file: it has 499,999 bytes, declared are 500,000\n"
+            f"{path} is not the declared file: it has 499,999 bytes, declared are 500,000\n"
             "  declared at datasets.yaml:7\n"
             "  Delete it and run `tinytorch-datasets get points`; if it happens again, report the mirror."
         )

@@ -204,7 +204,7 @@ class TestGithub:
         assert len(lines) == 8
         assert lines[0] == (
             f"::error file=datasets.yaml,line={grave.line},title=flowers%3A file-hash::{grave.path} is not the "
-            f"promised file: it has sha256%0A    {grave.actual}, declared is%0A    {grave.expected}%0A{grave.hint}"
+            f"declared file: it has sha256%0A    {grave.actual}, declared is%0A    {grave.expected}%0A{grave.hint}"
         )
         assert all("\n" not in line for line in lines)
         assert [re.match(r"::(\w+)", line)[1] for line in lines].count("warning") == 7  # type: ignore[index]

@@ -80,7 +80,7 @@ class FieldEntry(_Model):
     """One field: what every sample has."""
 
     dtype: Literal[plan.DTYPES] = Field(  # type: ignore[valid-type]
-        description="The NumPy dtype as handed over, or str for text. A field with classes is int64."
+        description="The NumPy dtype that `get` returns, or str for text. A field with classes is int64."
     )
     shape: Annotated[tuple[Positive, ...], Strict(False)] = Field(
         default=(), description="The shape of one sample; left out for a scalar."
@@ -175,7 +175,7 @@ class Entry(_Model):
     ignore: WordList = Field(default=(), description="Rules whose warnings `audit` leaves out: single-mirror.")
     folder: Words | None = Field(default=None, description="The folder its files are in; its own name if left out.")
     fields: Mapping[str, FieldEntry] = Field(
-        min_length=1, description="What every sample has, by name, in the order handed over."
+        min_length=1, description="What every sample has, by name, in the order of a sample's tuple."
     )
     target: Words | None = Field(
         default=None,

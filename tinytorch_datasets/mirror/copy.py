@@ -60,7 +60,7 @@ def mirror(
 
     Raises:
         FetchError: A file could not be fetched.
-        VerifyError: A file on this computer is not the promised one.
+        VerifyError: A file on this computer is not the declared one.
         StorageError: The folder cannot be written to, or a file on this computer not be read.
     """
     folder = folder.expanduser().absolute()
@@ -166,7 +166,7 @@ def _refuse_links(path: Path, folder: Path) -> None:
 
 
 def _copy(plan: Plan, file: File, target: Path) -> None:
-    """Copy and hash in one pass; what is not the promised file never gets its name."""
+    """Copy and hash in one pass; what is not the declared file never gets its name."""
     source, hint, sha256 = plan.root / file.name, plan.hint, hashlib.sha256()
     check_size(source, file, hint=hint)
     with whole_file(target) as out:

@@ -79,7 +79,7 @@ def describe_mismatch(path: Path, file: File, *, size: int | None = None, sha256
     """Say in a sentence what differs between a file and its declaration.
 
     >>> print(describe_mismatch(Path("train.csv"), File("train.csv", 7, "ab", ()), size=6, sha256="cd"))
-    train.csv is not the promised file: it has 6 bytes, declared are 7; it has sha256
+    train.csv is not the declared file: it has 6 bytes, declared are 7; it has sha256
         cd, declared is
         ab
     """
@@ -88,7 +88,7 @@ def describe_mismatch(path: Path, file: File, *, size: int | None = None, sha256
         differences.append(f"it has {size:,} bytes, declared are {file.bytes:,}")
     if sha256 not in (None, file.sha256):
         differences.append(f"it has sha256\n    {sha256}, declared is\n    {file.sha256}")
-    return f"{path} is not the promised file: {'; '.join(differences)}"
+    return f"{path} is not the declared file: {'; '.join(differences)}"
 
 
 def _is_lfs_pointer(path: Path) -> bool:
