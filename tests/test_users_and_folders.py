@@ -241,3 +241,6 @@ class TestTwoUsers:
         assert (done.returncode == 0) is (not needs_a_home and command[:2] != ("lock", "remote")), done
         if done.returncode:
             assert done.stderr.startswith("error: ")
+        if command == ("get", "remote") and done.returncode:
+            cure = "Ask its owner for the right to, or set TINYTORCH_DATASETS_HOME to a folder of your own."
+            assert done.stderr.splitlines()[-1].strip() == cure

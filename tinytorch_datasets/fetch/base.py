@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tinytorch_datasets.errors import MissingFile, StorageError
 from tinytorch_datasets.plan import File, fetch_again
+from tinytorch_datasets.storage.files import DENIED, ELSEWHERE
 from tinytorch_datasets.verify.diagnose import printable
 from tinytorch_datasets.verify.files import check_size
 
@@ -163,4 +164,8 @@ def is_on_disk(file: File, target: Path, dataset: str) -> bool:
         check_size(target, file, hint=fetch_again(dataset))
     except MissingFile:
         return False
+    except StorageError as error:
+        if error.errno in DENIED:  # another user's home, and nobody is bound to it
+            error.hint = f"Ask its owner for the right to, or {ELSEWHERE} of your own."
+        raise
     return True
