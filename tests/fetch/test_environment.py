@@ -12,7 +12,7 @@ import yaml
 
 from tests.helpers.faulty_server import FaultyServer, answer, free_port, redirect, serve, sha256
 from tinytorch_datasets import load_manifest
-from tinytorch_datasets.errors import FetchError, NetworkSettingsError
+from tinytorch_datasets.errors import FetchError, NetworkSettingsError, UsageError
 from tinytorch_datasets.fetch import RetryPolicy, fetch
 from tinytorch_datasets.plan import File
 
@@ -179,16 +179,27 @@ class TestSecrets:
         assert server.log[0].headers["Authorization"] == "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="
 
     def test_a_token_is_not_shown(self, server: FaultyServer, tmp_path: Path) -> None:
-        """Neither in the error nor in the note beside the part; it is sent with every file of the mirror."""
-        cut = serve(DATA, cut_after=1000)
-        server.at("/data/points/points.bin?sv=2&sig=c2VjcmV0", cut, answer(404))
+        """Neither in the error nor in the note beside the part."""
+        url = server.at("/points.bin?sv=2&sig=c2VjcmV0", serve(DATA, cut_after=1000), answer(404))
 
         with pytest.raises(FetchError) as caught:
-            fetched(tmp_path, mirror=f"{server.url}/data?sv=2&sig=c2VjcmV0")
+            fetched(tmp_path, url)
 
         assert "c2VjcmV0" not in str(caught.value)
-        assert f"{server.url}/data/points/points.bin?sv=2&sig=...: 404" in str(caught.value)
+        assert f"{server.url}/points.bin?sv=2&sig=...: 404" in str(caught.value)
         assert "c2VjcmV0" not in (tmp_path / "points" / "points.bin.part.json").read_text()
+
+    @pytest.mark.parametrize(("end", "shown"), [("?sig=c2VjcmV0", "?sig=..."), ("?v=2", "?v=2"), ("#files", "#files")])
+    def test_a_mirror_with_a_query_is_refused(self, server: FaultyServer, tmp_path: Path, end: str, shown: str) -> None:
+        """A file's name could not follow; before anything is asked, of any address."""
+        with pytest.raises(UsageError) as caught:
+            fetched(tmp_path, server.at("/f", serve(DATA)), mirror=f"{server.url}/data{end}")
+
+        assert str(caught.value) == (
+            f"the mirror {server.url}/data{shown} has a {end[0]!r} in it, after which no file's name can follow\n"
+            "  Name the address of a folder, in `mirror` or TINYTORCH_DATASETS_MIRROR; or copy its files to a disk."
+        )
+        assert server.log == []
 
     @pytest.mark.parametrize("parameter", ["downloadToken", "jwt", "X-Amz-Credential", "q-signature", "key", "Expires"])
     def test_no_kind_of_key_is_shown(self, server: FaultyServer, tmp_path: Path, parameter: str) -> None:

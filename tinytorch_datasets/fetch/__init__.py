@@ -113,6 +113,7 @@ def fetch(
         Those fetched now, each hashed on its way in, with its stat signature as it was then.
 
     Raises:
+        UsageError: The mirror's address has a query or a fragment.
         FetchError: No mirror gave a file; it has the reason of each. What came of it is kept as `<name>.part`.
         OfflineError: Files are missing, and `offline` is set.
         StorageError: The folder cannot be written, or what is to come would not fit.
@@ -123,7 +124,9 @@ def fetch(
     if not missing:
         return []
     from tinytorch_datasets.fetch.download import Download  # and with it all that a cached data set never needs
+    from tinytorch_datasets.fetch.sources import check_mirror
 
+    check_mirror(mirror)
     download = Download(
         tuple(missing.values()),
         into,

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from tinytorch_datasets.concurrency import Cancellation
+from tinytorch_datasets.errors import UsageError
 from tinytorch_datasets.fetch.base import CHUNK_BYTES, Kind, PermanentError, Response, Source
 from tinytorch_datasets.fetch.http import Web, shown_address
 from tinytorch_datasets.fetch.retry import RetryPolicy
@@ -107,6 +108,19 @@ def list_sources(
     return sources
 
 
+def check_mirror(mirror: str | None) -> None:
+    """Refuse a mirror's address with a query or a fragment: a file's name would be no part of the path after it.
+
+    Raises:
+        UsageError: It has one. The error does not show a key in it.
+    """
+    sign = next((sign for sign in "?#" if sign in (mirror or "")), "")
+    if mirror and sign and mirror.lower().startswith(("http://", "https://")):
+        what = f"the mirror {shown_address(mirror)} has a {sign!r} in it, after which no file's name can follow"
+        hint = "Name the address of a folder, in `mirror` or TINYTORCH_DATASETS_MIRROR; or copy its files to a disk."
+        raise UsageError(what, hint=hint)
+
+
 def missing_folder(mirror: str | None) -> Path | None:
     """Return the folder that a mirror names, if it is missing: misspelt, most likely, or a stick is not plugged in."""
     path = path_of(mirror) if mirror else None
@@ -139,10 +153,9 @@ def address_below(mirror: str, folder: str, name: str) -> str:
 
     >>> address_below("http://10.0.0.1:8000", "mnist", "train images.gz")
     'http://10.0.0.1:8000/mnist/train%20images.gz'
-    >>> address_below("https://example.org/data?sig=abc", "mnist", "a#1.csv")
-    'https://example.org/data/mnist/a%231.csv?sig=abc'
+    >>> address_below("https://example.org/data/", "mnist", "a#1.csv")
+    'https://example.org/data/mnist/a%231.csv'
     """
     if "://" in mirror:
-        address, mark, query = mirror.partition("?")  # a token, say, which goes with every file
-        return "/".join([address.rstrip("/"), *filter(None, [quote(folder), quote(name)])]) + mark + query
+        return "/".join([mirror.rstrip("/"), *filter(None, [quote(folder), quote(name)])])
     return str(Path(mirror) / folder / name)
