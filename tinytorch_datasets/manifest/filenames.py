@@ -22,7 +22,7 @@ _DEVICE = re.compile(r"(?i:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b
 
 
 def why_unsafe(path: str) -> str | None:
-    """What makes a path leave its folder, or mean something else on another machine; None if nothing does.
+    """Return what makes a path leave its folder, or mean something else on another machine; None if nothing does.
 
     >>> why_unsafe("splits/train.txt"), why_unsafe("../train.txt"), why_unsafe("aux.txt")
     (None, "leaves its folder: '../train.txt'", "is a device's name on Windows: 'aux.txt'")
@@ -46,7 +46,7 @@ def why_unsafe(path: str) -> str | None:
 
 
 def why_hidden(folder: str) -> str | None:
-    """What is wrong with a folder that begins with a dot: decoded arrays and what was verified are kept in such a one.
+    """Return what is wrong with a folder that begins with a dot: the cache is kept in such a one.
 
     >>> why_hidden(".cache"), why_hidden("cifar-10")
     ("begins with a dot; such names are reserved for .cache: '.cache'", None)
@@ -55,7 +55,7 @@ def why_hidden(folder: str) -> str | None:
 
 
 def clashes(files: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Names that are in each other's way on disk, each with why: a file as a folder, or where another is downloaded."""
+    """Yield names that are in each other's way on disk, each with why: as a folder, or where one is downloaded."""
     names = {folded(name): name for name in files}
     for fold, name in names.items():
         parts = fold.split("/")
@@ -68,7 +68,7 @@ def clashes(files: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def folded(name: str) -> str:
-    """What a name is on a disk that folds letter case and composes letters: equal for names that are one file there.
+    """Return what a name is on a disk that folds letter case and composes letters: equal for one file's names.
 
     >>> folded("Cafe\\u0301") == folded("caf\\u00e9")
     True
@@ -77,12 +77,12 @@ def folded(name: str) -> str:
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    """The value, or an empty mapping if it is none."""
+    """Return the value, or an empty mapping if it is none."""
     return value if isinstance(value, dict) else {}
 
 
 def repeats(values: Any, kind: str) -> Iterator[tuple[int, str]]:
-    """The positions in a list of texts at which one stands again, each with what is wrong."""
+    """Yield the positions in a list of texts at which one stands again, each with what is wrong."""
     if not isinstance(values, list):
         return
     first: dict[Any, int] = {}
@@ -91,7 +91,7 @@ def repeats(values: Any, kind: str) -> Iterator[tuple[int, str]]:
             yield i, f"the {kind} {value!r} is there twice"
 
 
-def wrong_addresses(addresses: list[Any], kind: str) -> Iterator[tuple[int, str]]:
+def check_addresses(addresses: list[Any], kind: str) -> Iterator[tuple[int, str]]:
     """Yield the positions of addresses that are none, or not safe to share, each with what is wrong."""
     yield from repeats(addresses, kind)
     for i, address in enumerate(addresses):
@@ -117,8 +117,8 @@ def wrong_addresses(addresses: list[Any], kind: str) -> Iterator[tuple[int, str]
             yield i, "has a blank or control character in it"
 
 
-def shared(datasets: Mapping[str, Any]) -> Problems:
-    """What is wrong with the files of several data sets in one folder: they may be the same, but in no other's way."""
+def check_shared_files(datasets: Mapping[str, Any]) -> Problems:
+    """Yield what is wrong with the files of several data sets in one folder: the same, or in no other's way."""
     owners: dict[str, list[tuple[str, str, str]]] = {}
     for dataset, entry in datasets.items():
         folder = mapping(entry).get("folder") or dataset
@@ -126,9 +126,9 @@ def shared(datasets: Mapping[str, Any]) -> Problems:
             if isinstance(folder, str) and not why_unsafe(path := f"{folder}/{name}"):
                 owners.setdefault(folded(path), []).append((dataset, name, path))
     for (first, its_name, _), *others in owners.values():
-        promise = _promise(datasets[first], its_name)
+        promise = _declared_bytes(datasets[first], its_name)
         for dataset, name, path in others:
-            if dataset != first and promise != _promise(datasets[dataset], name):
+            if dataset != first and promise != _declared_bytes(datasets[dataset], name):
                 what = f"{path} is another file in {first!r}; give one of them a `folder`"
                 yield ("datasets", dataset, "files", name), what
     for path, what in clashes(told[0][2] for told in owners.values()):
@@ -136,7 +136,7 @@ def shared(datasets: Mapping[str, Any]) -> Problems:
             yield ("datasets", dataset, "files", name), what
 
 
-def _promise(entry: Any, name: str) -> Any:
+def _declared_bytes(entry: Any, name: str) -> Any:
     file = mapping(entry["files"][name])
     return file.get("sha256"), file.get("bytes")
 

@@ -19,13 +19,13 @@ import numpy as np
 from tinytorch_datasets.dataset import Dataset, Split
 from tinytorch_datasets.errors import Keys, Problems, did_you_mean
 from tinytorch_datasets.manifest.filenames import (
+    check_addresses,
+    check_shared_files,
     folded,
     mapping,
     repeats,
-    shared,
     why_hidden,
     why_unsafe,
-    wrong_addresses,
 )
 from tinytorch_datasets.manifest.models import Declarations, SplitEntry
 from tinytorch_datasets.plan import DTYPES, TEXT
@@ -36,8 +36,8 @@ MOST_SAMPLE_BYTES = 2**31
 MOST_SHAPE = 31
 
 
-def wrong_range(span: list[float], dtype: Any) -> Iterator[str]:
-    """What is wrong with a range of values of that dtype."""
+def check_range(span: list[float], dtype: Any) -> Iterator[str]:
+    """Yield what is wrong with a range of values of that dtype."""
     low, high = span
     if low > high:
         yield f"the lowest value comes first; {low} is more than {high}"
@@ -47,8 +47,8 @@ def wrong_range(span: list[float], dtype: Any) -> Iterator[str]:
             yield f"{dtype} holds {limits[0]} to {limits[1]}, so it cannot reach {low} to {high}"
 
 
-def wrong_shape(shape: Any, dtype: Any) -> Iterator[str]:
-    """What is wrong with the shape of one sample of that dtype."""
+def check_shape(shape: Any, dtype: Any) -> Iterator[str]:
+    """Yield what is wrong with the shape of one sample of that dtype."""
     if not isinstance(shape, list) or not all(isinstance(length, int) for length in shape):
         return
     if len(shape) > MOST_SHAPE:
@@ -60,8 +60,8 @@ def wrong_shape(shape: Any, dtype: Any) -> Iterator[str]:
 _FOLDERS = ("download_to", "shipped_in")
 
 
-def of_folders(data: Mapping[str, Any]) -> Problems:
-    """What is wrong with the two folders that a manifest names, or that are taken where it does not."""
+def check_folders(data: Mapping[str, Any]) -> Problems:
+    """Yield what is wrong with the two folders that a manifest names, or that are taken where it does not."""
     named = {key: data.get(key, Declarations.model_fields[key].default) for key in _FOLDERS}
     texts = {key: folder for key, folder in named.items() if isinstance(folder, str)}
     for key, folder in texts.items():
@@ -75,8 +75,8 @@ def of_folders(data: Mapping[str, Any]) -> Problems:
         yield (key,), f"{told} are {of_both}; keep downloads, which `clean` removes, apart from what ships"
 
 
-def of_entry(entry: Mapping[str, Any]) -> Problems:
-    """What is wrong with the names and addresses of one data set's files."""
+def check_entry(entry: Mapping[str, Any]) -> Problems:
+    """Yield what is wrong with the names and addresses of one data set's files."""
     met: dict[str, str] = {}
     files = mapping(entry.get("files"))
     for name, file in files.items():
@@ -88,7 +88,7 @@ def of_entry(entry: Mapping[str, Any]) -> Problems:
             yield at, f"{name!r} and {same!r} are one file on a disk that folds letter case"
         urls = mapping(file).get("urls")
         if isinstance(urls, list):
-            yield from (((*at, "urls", i), what) for i, what in wrong_addresses(urls, "url"))
+            yield from (((*at, "urls", i), what) for i, what in check_addresses(urls, "url"))
         if entry.get("status") == "remote" and not urls and not entry.get("mirrors"):
             yield at, "is remote but has no mirror and no url"
     fields = mapping(entry.get("fields"))
@@ -103,7 +103,7 @@ def of_entry(entry: Mapping[str, Any]) -> Problems:
             yield ("used_by", i), wrong
     mirrors = entry.get("mirrors")
     if isinstance(mirrors, list):
-        yield from ((("mirrors", i), what) for i, what in wrong_addresses(mirrors, "mirror"))
+        yield from ((("mirrors", i), what) for i, what in check_addresses(mirrors, "mirror"))
 
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -164,10 +164,10 @@ def check(data: object, formats: Formats) -> Problems:
             yield at, "a name is lowercase letters, digits, '.', '_' and '-', at most 64, not starting with a sign"
         if not isinstance(entry, dict):
             continue
-        for keys, what in (*(found for rule in _RULES for found in rule(entry, formats)), *of_entry(entry)):
+        for keys, what in (*(found for rule in _RULES for found in rule(entry, formats)), *check_entry(entry)):
             yield (*at, *keys), what
-    yield from shared(datasets)
-    yield from of_folders(mapping(data))
+    yield from check_shared_files(datasets)
+    yield from check_folders(mapping(data))
     yield from ((("ignore", i), what) for i, what in repeats(mapping(data).get("ignore"), "rule"))
 
 
@@ -251,7 +251,7 @@ def _fields(entry: dict[str, Any], formats: Formats) -> Problems:
             if field.get("shape"):
                 yield (*at, "shape"), "a field with classes is one label a sample, so it has no shape"
             yield from (((*at, "classes", i), what) for i, what in repeats(classes, "class"))
-        yield from (((*at, "shape"), what) for what in wrong_shape(field.get("shape"), dtype))
+        yield from (((*at, "shape"), what) for what in check_shape(field.get("shape"), dtype))
         if dtype == TEXT:
             for key in ("shape", "range", "classes"):
                 if key in field:
@@ -259,7 +259,7 @@ def _fields(entry: dict[str, Any], formats: Formats) -> Problems:
         elif field.get("per") == "split":
             yield (*at, "per"), "only text can belong to the split as a whole"
         if isinstance(span, list) and len(span) == 2 and all(isinstance(end, int | float) for end in span):
-            yield from (((*at, "range"), what) for what in wrong_range(span, dtype))
+            yield from (((*at, "range"), what) for what in check_range(span, dtype))
         yield from (((*at, *keys), what) for keys, what in _missing(field, entry.get("format"), formats))
 
 
