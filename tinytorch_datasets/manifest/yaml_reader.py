@@ -307,7 +307,7 @@ class ParsedYaml:
         return node.value if node and node.kind in ("plain", "quoted", "folded") else None
 
     def problem(self, keys: Keys, what: str) -> Problem:
-        """Yield what is wrong with the value at that path, with its line."""
+        """Return what is wrong with the value at that path, with its line."""
         return _problem(self.line(*keys), keys, what)
 
 

@@ -57,7 +57,7 @@ def plain(value: str) -> Any:
 
 
 def unclear(value: str) -> str:
-    """Yield what is wrong with an unclear scalar, and how to write what was meant."""
+    """Return what is wrong with an unclear scalar, and how to write what was meant."""
     short = value if len(value) <= MAX_DIGITS else f"{value[:8]}..."
     return f'YAML readers do not agree on what {short} is: write "{short}" for the text{_as_number(value)}'
 
