@@ -267,8 +267,18 @@ class TestEveryReaderTakesIt:
         assert f'urls: ["{url}"]\n' in (tmp_path / "datasets.yaml").read_text()
 
 
-@pytest.mark.parametrize("command", ["add", "update"])
-def test_an_installed_package_is_not_written_into(tmp_path: Path, command: str) -> None:
+OWN_MANIFEST = "Name a manifest of your own, which is made if it is not there: --manifest datasets.yaml."
+
+
+@pytest.mark.parametrize(
+    ("command", "hint"),
+    [
+        ("add", OWN_MANIFEST),
+        ("update", OWN_MANIFEST),
+        ("lock", "Name the file to write: --output datasets.lock."),
+    ],
+)
+def test_an_installed_package_is_not_written_into(tmp_path: Path, command: str, hint: str) -> None:
     """The next installation would undo it, and in the meantime nobody would find it."""
     package = tmp_path / "site-packages" / "tinytorch_datasets"
     root = Path(tinytorch_datasets.__file__).parent
@@ -276,7 +286,7 @@ def test_an_installed_package_is_not_written_into(tmp_path: Path, command: str) 
     shutil.copyfile(root.parent / "datasets.yaml", package / "datasets.yaml")
     before = (package / "datasets.yaml").read_bytes()
     (path,) = put(tmp_path / "made", train_txt="new\n")
-    arguments = [str(path), "--ship"] if command == "add" else ["mnist"]
+    arguments = {"add": [str(path), "--ship"], "update": ["mnist"], "lock": ["tinydigits"]}[command]
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(package.parent), "HOME": str(tmp_path)}
     told = subprocess.run(
         [sys.executable, "-m", "tinytorch_datasets", command, *arguments],
@@ -285,8 +295,8 @@ def test_an_installed_package_is_not_written_into(tmp_path: Path, command: str) 
 
     assert (told.returncode, told.stderr) == (
         2,
-        f"error: {package}/datasets.yaml is part of the installed package, which is not written to\n"
-        "  Name a manifest of your own, which is made if it is not there: --manifest datasets.yaml.\n",
+        f"error: {package}/datasets.yaml is part of the installed package, which is not written to\n  {hint}\n",
     )
     assert (package / "datasets.yaml").read_bytes() == before
+    assert not (package / "datasets.lock").exists()
     assert not (package / "datasets").exists()

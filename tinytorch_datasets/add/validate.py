@@ -21,9 +21,11 @@ from tinytorch_datasets.manifest.yaml_reader import read_file
 from tinytorch_datasets.plan import Split
 from tinytorch_datasets.storage.files import whole_file
 
+OWN_MANIFEST = "Name a manifest of your own, which is made if it is not there: --manifest datasets.yaml."
 
-def refuse_installed(manifest: Path) -> None:
-    """Refuse to write to a manifest that is part of an installed package: the next installation would undo it.
+
+def refuse_installed(manifest: Path, *, hint: str = OWN_MANIFEST) -> None:
+    """Refuse to write to, or beside, a manifest of an installed package: the next installation would undo it.
 
     Raises:
         UsageError: It is.
@@ -31,7 +33,6 @@ def refuse_installed(manifest: Path) -> None:
     package = Path(settings.__file__).resolve().parent
     if manifest.resolve().is_relative_to(package):
         what = f"{manifest} is part of the installed package, which is not written to"
-        hint = "Name a manifest of your own, which is made if it is not there: --manifest datasets.yaml."
         raise UsageError(what, hint=hint)
 
 

@@ -259,6 +259,7 @@ def lock(names: tuple[str, ...], output: Path | None, manifest: Path | None, hom
       tinytorch-datasets lock mnist --output mnist.lock
       tinytorch-datasets audit --lock
     """
+    from tinytorch_datasets.add.validate import refuse_installed
     from tinytorch_datasets.auditing import lockfile
     from tinytorch_datasets.report import as_json as format_json
     from tinytorch_datasets.report.console import plural, shown
@@ -266,6 +267,8 @@ def lock(names: tuple[str, ...], output: Path | None, manifest: Path | None, hom
 
     on_interrupt(NOT_RESUMABLE)
     loaded = load(manifest)
+    if output is None:
+        refuse_installed(loaded.path, hint="Name the file to write: --output datasets.lock.")
     path = output or loaded.path.parent / lockfile.NAME
     to_stdout = str(path) == "-"
     if not to_stdout and path.exists():
