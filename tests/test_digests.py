@@ -25,15 +25,15 @@ def test_each_file_has_its_digest_or_its_error(tmp_path: Path) -> None:
     """In the order in which they were asked for; and all bytes are told of."""
     for name, size in (("small", 3), ("large", 3_000_000)):
         (tmp_path / name).write_bytes(bytes(size))
-    told = []
-    found = digests((tmp_path / name for name in ("small", "none", "large")), lambda *step: told.append(step))
+    result = []
+    found = digests((tmp_path / name for name in ("small", "none", "large")), lambda *step: result.append(step))
 
     small, none, large = found.values()
     assert [path.name for path in found] == ["small", "none", "large"]
     assert small == (3, sha256(bytes(3)), None)
     assert isinstance(none, FileNotFoundError)
     assert large == (3_000_000, sha256(bytes(3_000_000)), None)
-    assert told[-1] == (3_000_003, 3_000_003)
+    assert result[-1] == (3_000_003, 3_000_003)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a file without blocks takes a call of its own there")

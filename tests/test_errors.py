@@ -39,7 +39,7 @@ EXAMPLES = [
     StorageError("the disk is full", path=Path("/full"), hint="Free some space."),
     LockError("x.lock is not a lock file", path=Path("x.lock"), hint="Write one."),
     UsageError("a name is lowercase letters"),
-    VerifyError("not the promised bytes", path=Path("a.gz")),
+    VerifyError("not the declared bytes", path=Path("a.gz")),
     ChangedFile("it was changed meanwhile", path=Path("a.gz")),
     MissingFile("it is gone", path=Path("a.gz"), where="datasets.yaml:7"),
     HashMismatch("another file", path=Path("a.gz"), expected="aa", actual="bb"),

@@ -32,9 +32,9 @@ def facts(path: Path) -> dict[str, object]:
 def declare(folder: Path, name: str, **entry: object) -> Path:
     """Write a manifest with one shipped data set, whose files lie in `<folder>/datasets/<name>/`."""
     files = {p.name: facts(p) for p in sorted((folder / "datasets" / name).iterdir())}
-    told = {"title": name, "status": "shipped", "license": "CC0-1.0", "source": "made here", "files": files, **entry}
+    result = {"title": name, "status": "shipped", "license": "CC0-1.0", "source": "made here", "files": files, **entry}
     path = folder / "datasets.yaml"
-    path.write_text(yaml.safe_dump({"version": 1, "datasets": {name: told}}, sort_keys=False))
+    path.write_text(yaml.safe_dump({"version": 1, "datasets": {name: result}}, sort_keys=False))
     return path
 
 
@@ -280,7 +280,7 @@ class TestWrongBytes:
         """Even when its size is right, and whatever was cached before."""
         get("flowers", manifest=flowers)
         path = flowers.parent / "datasets" / "flowers" / "test.csv"
-        promised = hashlib.sha256(path.read_bytes()).hexdigest()
+        declared = hashlib.sha256(path.read_bytes()).hexdigest()
         raw = bytearray(path.read_bytes())
         raw[-2] ^= 1
         path.write_bytes(raw)
@@ -288,12 +288,12 @@ class TestWrongBytes:
         for verify in ("auto", "always"):
             with pytest.raises(HashMismatch) as caught:
                 get("flowers", manifest=flowers, verify=verify)
-            assert (caught.value.expected, caught.value.actual) == (promised, hashlib.sha256(raw).hexdigest())
+            assert (caught.value.expected, caught.value.actual) == (declared, hashlib.sha256(raw).hexdigest())
             lines = flowers.read_text().splitlines()
-            line = next(i for i, text in enumerate(lines, 1) if promised in text)
+            line = next(i for i, text in enumerate(lines, 1) if declared in text)
             assert str(caught.value) == (
                 f"{path} is not the declared file: it has sha256\n    {hashlib.sha256(raw).hexdigest()}, declared is\n"
-                f"    {promised}\n  declared at datasets.yaml:{line}\n"
+                f"    {declared}\n  declared at datasets.yaml:{line}\n"
                 "  Restore it: `git checkout` it in a clone, or reinstall the package."
             )
 
@@ -503,9 +503,9 @@ class TestTheCache:
             f"from tinytorch_datasets import get; get('flowers', manifest={str(flowers)!r}, verify='always');"
             "import sys; print({'pydantic', 'yaml', 'pooch'} & set(sys.modules))"
         )
-        told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
-        assert told == "set()\n"
+        assert result == "set()\n"
 
 
 class TestOffline:

@@ -41,7 +41,7 @@ class Entry(NamedTuple):
     splits: dict[str, Any]
     hostile: dict[str, bytes]
     twin: dict[str, bytes]
-    told: str
+    result: str
     error: type[DecodeError] = ContentError
     options: Mapping[str, Any] = {}
 
@@ -102,7 +102,7 @@ ENTRIES: dict[str, Entry] = {
         by_file(images="f"),
         {"f": gzip.compress(idx(X) + bytes(64 << 20))},
         {"f": gzip.compress(idx(X))},
-        "its header promises 12 bytes of values, but 65,536 or more follow",
+        "its header states 12 bytes of values, but 65,536 or more follow",
         DecodeError,
     ),
     "an archive that climbs": Entry(
@@ -258,7 +258,7 @@ ENTRIES: dict[str, Entry] = {
         by_file(images="f"),
         {"f": b"\0\0\x08\x02\0\0\0\3\x10\0\0\0"},
         {"f": b"\0\0\x08\x02\0\0\0\3\0\0\0\1abc"},
-        "its header promises 805,306,368 bytes of values, but only 0 came",
+        "its header states 805,306,368 bytes of values, but only 0 came",
         DecodeError,
     ),
 }
@@ -301,7 +301,7 @@ class TestContents:
         with soon(), pytest.raises(entry.error) as caught:
             get("x", manifest=path)
 
-        assert caught.value.reason == entry.told
+        assert caught.value.reason == entry.result
         assert type(caught.value) is entry.error
         assert caught.value.path.parent == tmp_path / "given" / "datasets" / "x"
         assert str(caught.value.where).startswith("datasets.yaml:")

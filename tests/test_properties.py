@@ -63,8 +63,8 @@ def back(form: str, data: bytes | str, values: np.ndarray, **options: Any) -> np
     """What the format reads of a file that holds these values under the name `images`."""
     with tempfile.TemporaryDirectory() as folder:
         file = put(Path(folder) / "file", data)
-        told = column(file, samples=len(values), shape=values.shape[1:], dtype=values.dtype.name)
-        found: np.ndarray = read(form, split(told), **options)["train.images"]
+        result = column(file, samples=len(values), shape=values.shape[1:], dtype=values.dtype.name)
+        found: np.ndarray = read(form, split(result), **options)["train.images"]
         return found
 
 
@@ -119,8 +119,8 @@ class TestArrays:
         """Rows of 3,072 bytes."""
         with tempfile.TemporaryDirectory() as folder:
             file = put(Path(folder) / "file", tarred(member("b", batch(values, [0] * len(values), protocol=protocol))))
-            told = split(column(file, samples=len(values), shape=(3, 32, 32)), members=("b",))
-            equal(read("cifar-python", told)["train.images"], values.reshape(-1, 3, 32, 32))
+            result = split(column(file, samples=len(values), shape=(3, 32, 32)), members=("b",))
+            equal(read("cifar-python", result)["train.images"], values.reshape(-1, 3, 32, 32))
 
 
 # Any character but those that a text file may not hold; a line has no line feed, and nothing else ends it.
@@ -138,8 +138,8 @@ class TestTexts:
         """A line a sample."""
         with tempfile.TemporaryDirectory() as folder:
             file = put(Path(folder) / "f", COMPRESSORS[kind]("".join(f"{t}\n" for t in texts).encode()))
-            told = split(column(file, samples=len(texts), dtype="str"))
-            assert read("text", told, unit="lines")["train.images"] == texts
+            result = split(column(file, samples=len(texts), dtype="str"))
+            assert read("text", result, unit="lines")["train.images"] == texts
 
     @quickly
     @given(st.lists(st.tuples(SPOKEN, SPOKEN), min_size=1, max_size=8))
@@ -168,8 +168,8 @@ class TestTexts:
         """Under every protocol."""
         with tempfile.TemporaryDirectory() as folder:
             file = put(Path(folder) / "f", pickle.dumps({"images": texts}, protocol))
-            told = split(column(file, samples=len(texts), dtype="str"))
-            assert read("pickle", told)["train.images"] == texts
+            result = split(column(file, samples=len(texts), dtype="str"))
+            assert read("pickle", result)["train.images"] == texts
 
 
 # In these every byte counts, because a checksum stands behind it; zip and bz2 have a byte or two of no meaning.
@@ -187,26 +187,26 @@ class TestOneByte:
     def test_in_a_container_with_a_checksum(self, sample: Sample, kind: str, at: int, flip: int) -> None:
         """The values are what they were, or there are none."""
         with tempfile.TemporaryDirectory() as folder:
-            told, options, expected = sample.write(Path(folder), 6, 6)
+            result, options, expected = sample.write(Path(folder), 6, 6)
             for file in sorted(Path(folder).iterdir()):
                 data = bytearray(COMPRESSORS[kind](file.read_bytes()))
                 data[at % len(data)] ^= flip
                 put(file, bytes(data))
             with contextlib.suppress(DecodeError):
-                same(read(sample.form, told, **options), expected)
+                same(read(sample.form, result, **options), expected)
 
     @settings(quickly, max_examples=200)
     @given(st.integers(0, 2**30), st.integers(1, 255))
     def test_in_an_npz(self, at: int, flip: int) -> None:
         """Its members have checksums of their own."""
         with tempfile.TemporaryDirectory() as folder:
-            told, options, expected = SAMPLES["npz"].write(Path(folder), 6, 6)
+            result, options, expected = SAMPLES["npz"].write(Path(folder), 6, 6)
             [file] = Path(folder).iterdir()
             data = bytearray(file.read_bytes())
             data[at % len(data)] ^= flip
             put(file, bytes(data))
             with contextlib.suppress(DecodeError):
-                same(read("npz", told, **options), expected)
+                same(read("npz", result, **options), expected)
 
     @pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)
     @settings(quickly, max_examples=40)
@@ -214,14 +214,14 @@ class TestOneByte:
     def test_in_any_file(self, sample: Sample, at: int, flip: int) -> None:
         """Nothing comes out but our own errors and values of the declared form."""
         with tempfile.TemporaryDirectory() as folder:
-            told, options, _ = sample.write(Path(folder), 6, 6)
+            result, options, _ = sample.write(Path(folder), 6, 6)
             for file in sorted(Path(folder).iterdir()):
                 data = bytearray(file.read_bytes())
                 data[at % len(data)] ^= flip
                 put(file, bytes(data))
             with contextlib.suppress(DecodeError):
-                found = list(checked(read_blocks(sample.form, told, options), [told]))
-                assert sum(len(block.values) for block in found if block.column.field == next(iter(told.columns)))
+                found = list(checked(read_blocks(sample.form, result, options), [result]))
+                assert sum(len(block.values) for block in found if block.column.field == next(iter(result.columns)))
 
     @settings(quickly, max_examples=25)
     @given(st.integers(0, 2**30), st.integers(1, 255))
@@ -239,7 +239,7 @@ class TestOneByte:
                 fields={"images": {"dtype": "uint8", "shape": [4]}},
                 splits={"train": {"samples": 3, "images": "f"}},
             )
-            promised = hashlib.sha256(file.read_bytes()).hexdigest()
+            declared = hashlib.sha256(file.read_bytes()).hexdigest()
             data = bytearray(file.read_bytes())
             data[at % len(data)] ^= flip
             put(file, bytes(data))
@@ -247,14 +247,14 @@ class TestOneByte:
             with pytest.raises(HashMismatch) as caught:
                 get("x", manifest=path, home=folder / "home")
 
-            assert (caught.value.expected, caught.value.actual) == (promised, hashlib.sha256(data).hexdigest())
+            assert (caught.value.expected, caught.value.actual) == (declared, hashlib.sha256(data).hexdigest())
 
 
-def read_blocks(form: str, told: Any, options: Mapping[str, Any]) -> Any:
+def read_blocks(form: str, result: Any, options: Mapping[str, Any]) -> Any:
     """The decoder's own blocks."""
     from tinytorch_datasets import formats
 
-    return formats.of(form).decode([told], **options)
+    return formats.of(form).decode([result], **options)
 
 
 # A number by YAML 1.2 (section 10.3.2 of its specification). PyYAML, which is of YAML 1.1, leaves some of them without

@@ -99,9 +99,9 @@ class TestNowhereToWrite:
 
         self.sums(as_user(UNKNOWN, "-c", SUMS, package=site, env=home))
         asked = "from tinytorch_datasets import get; get('mnist', offline=True)"
-        told = as_user(UNKNOWN, "-c", asked, package=site, env=home).stderr.splitlines()
-        assert told[-2].startswith("tinytorch_datasets.errors.StorageError: "), told
-        assert told[-1].startswith(("  Set TINYTORCH_DATASETS_HOME to", "  Ask its owner", "  Move it", "  Look at"))
+        result = as_user(UNKNOWN, "-c", asked, package=site, env=home).stderr.splitlines()
+        assert result[-2].startswith("tinytorch_datasets.errors.StorageError: "), result
+        assert result[-1].startswith(("  Set TINYTORCH_DATASETS_HOME to", "  Ask its owner", "  Move it", "  Look at"))
 
     def test_a_folder_of_another_users(self, common: Path) -> None:
         """As the clone of a class, out of which everybody reads."""

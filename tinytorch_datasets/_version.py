@@ -1,4 +1,4 @@
 """The version of the package, which pyproject.toml reads, and its address."""
 
 VERSION = "0.1.0"
-HOMEPAGE = "https://pypi.org/project/tinytorch-datasets/"
+HOMEPAGE = "https://github.com/OWNER/tinytorch-datasets"

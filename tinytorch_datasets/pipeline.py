@@ -332,7 +332,7 @@ def make_cache_entry(
         entry=declared.entry,
         signatures={
             # The manifest's signature is of before it was read: a change since then is a change.
-            str(declared.manifest): declared.stamp,
+            str(declared.manifest): declared.signature,
             **signatures,
             **(folder.signatures if folder else {}),
         },

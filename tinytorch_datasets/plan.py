@@ -171,11 +171,11 @@ def fetch_again(dataset: str) -> str:
 class Declared(NamedTuple):
     """One data set as a manifest declares it: its plan, its files not placed yet, and its entry in plain values.
 
-    `stamp` and `sha256` are the manifest's own; `download_to` and `shipped_in` the folders that it names.
+    `signature` and `sha256` are the manifest's own; `download_to` and `shipped_in` the folders that it names.
     """
 
     manifest: Path
-    stamp: list[int]
+    signature: list[int]
     sha256: str
     download_to: str
     shipped_in: str

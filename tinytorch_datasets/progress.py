@@ -147,13 +147,13 @@ class Lines:
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def __call__(self, file: str, bytes_done: int, bytes_in_all: int) -> None:
         """Write the line of that file, the first time."""
-        if self._stream is None or file in self._told:
+        if self._stream is None or file in self._reported:
             return
-        self._told.add(file)
+        self._reported.add(file)
         if bytes_done == bytes_in_all:
             line = f"{file}: {readable(bytes_in_all)}, found on this computer"
         elif bytes_in_all < 0:

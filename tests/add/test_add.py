@@ -162,9 +162,9 @@ class TestEveryFormat:
     def test_from_this_computer_to_the_shipped_data(self, manifest: Path, tmp_path: Path, form: str) -> None:
         """The entry validates, the files are copied, the values are those that were written."""
         write, same = FORMATS[form]
-        told = add(manifest, *write(tmp_path / "made"), "--ship", "--name", "mine")
+        result = add(manifest, *write(tmp_path / "made"), "--ship", "--name", "mine")
 
-        assert told.exit_code == 0, told.output
+        assert result.exit_code == 0, result.output
         assert load_manifest(manifest).datasets["mine"].format == form
         same(get("mine", manifest=manifest, offline=True))
 
@@ -174,28 +174,28 @@ class TestEveryFormat:
         write, same = FORMATS[form]
         paths = write(tmp_path / "made")
         mirror = serve(tmp_path / "made")
-        told = add(manifest, *(mirror + path.name for path in paths), "--name", "mine")
+        result = add(manifest, *(mirror + path.name for path in paths), "--name", "mine")
 
-        assert told.exit_code == 0, told.output
+        assert result.exit_code == 0, result.output
         assert load_manifest(manifest).datasets["mine"].mirrors == (str(mirror),)
         same(get("mine", manifest=manifest, offline=True))
         same(get("mine", manifest=manifest, home=tmp_path / "another"))
 
     def test_real_mnist(self, manifest: Path, realdata: Path) -> None:
         """The official files, recognized: 28 by 28, ten classes, 60,000 and 10,000."""
-        told = add(manifest, *(realdata / "mnist").iterdir(), "--ship", "--name", "digits")
+        result = add(manifest, *(realdata / "mnist").iterdir(), "--ship", "--name", "digits")
         line = load_manifest(manifest).where("digits").partition(":")[2]
 
-        assert told.stdout == f"digits: {manifest}:{line}; idx, train 60,000, test 10,000\n"
+        assert result.stdout == f"digits: {manifest}:{line}; idx, train 60,000, test 10,000\n"
         entry, official = load_manifest(manifest).datasets["digits"], load_manifest().datasets["mnist"]
         assert {f: e.sha256 for f, e in entry.files.items()} == {f: e.sha256 for f, e in official.files.items()}
         assert (entry.fields["images"].shape, classes(entry)) == ((28, 28), classes(official))
 
     def test_real_cifar(self, manifest: Path, realdata: Path) -> None:
         """The archive's own class names, five training members in order, one of tests."""
-        told = add(manifest, realdata / "cifar-10-mini" / "cifar-10-python.tar.gz", "--ship", "--name", "cifar")
+        result = add(manifest, realdata / "cifar-10-mini" / "cifar-10-python.tar.gz", "--ship", "--name", "cifar")
 
-        assert told.exit_code == 0, told.output
+        assert result.exit_code == 0, result.output
         entry = load_manifest(manifest).datasets["cifar"]
         assert classes(entry) == classes(load_manifest().datasets["cifar10"])
         assert entry.splits["train"].members == load_manifest().datasets["cifar10"].splits["train"].members
@@ -218,10 +218,10 @@ class TestTheManifest:
 
     def test_what_a_person_must_answer_is_marked(self, manifest: Path, tmp_path: Path) -> None:
         """On stderr with its line, in the entry as a question, and in every audit until it is answered."""
-        told = add(manifest, *_text(tmp_path / "made"), "--ship", "--name", "hamlet")
+        result = add(manifest, *_text(tmp_path / "made"), "--ship", "--name", "hamlet")
         line = int(load_manifest(manifest).where("hamlet").rpartition(":")[2])
 
-        assert told.stderr.splitlines() == [
+        assert result.stderr.splitlines() == [
             f'datasets.yaml:{line + 1}: to be filled in: title: "?" # what is it, in a line?',
             f'datasets.yaml:{line + 5}: to be filled in: license: "?" '
             '# which? "not stated by the authors", if they do not say',
@@ -234,30 +234,30 @@ class TestTheManifest:
         """UCI's tables have it where a value is missing."""
         rows: list[list[object]] = [["size", "kind"], *[[i, "?ab"[i % 3]] for i in range(12)]]
         facts = ("--title", "T", "--license", "CC0-1.0", "--source", "https://example.org")
-        told = add(manifest, *put(tmp_path / "made", all_csv=table(rows)), "--ship", "--name", "mine", *facts)
+        result = add(manifest, *put(tmp_path / "made", all_csv=table(rows)), "--ship", "--name", "mine", *facts)
         audited = CliRunner().invoke(main, ["audit", "mine", "--manifest", str(manifest), "--json"])
 
-        assert (told.exit_code, told.stderr) == (0, "")
+        assert (result.exit_code, result.stderr) == (0, "")
         assert classes(load_manifest(manifest).datasets["mine"]) == ("?", "a", "b")
         assert [f["rule"] for f in json.loads(audited.stdout)["findings"]] == ["unused"]
 
     def test_what_is_known_is_written(self, manifest: Path, tmp_path: Path) -> None:
         """--title, --license and --source leave no question."""
         facts = ("--title", "Hamlet: a soliloquy", "--license", "CC0-1.0", "--source", "https://example.org/hamlet")
-        told = add(manifest, *_text(tmp_path / "made"), "--ship", "--name", "hamlet", *facts)
+        result = add(manifest, *_text(tmp_path / "made"), "--ship", "--name", "hamlet", *facts)
 
-        assert told.stderr == ""
+        assert result.stderr == ""
         assert load_manifest(manifest).datasets["hamlet"].title == "Hamlet: a soliloquy"
 
     def test_a_dry_run_prints_the_entry_and_writes_nothing(self, manifest: Path, tmp_path: Path) -> None:
         """What is printed is YAML, and what would have been written."""
         before = manifest.read_bytes()
-        told = add(manifest, *_csv(tmp_path / "made"), "--ship", "--name", "iris", "--dry-run")
+        result = add(manifest, *_csv(tmp_path / "made"), "--ship", "--name", "iris", "--dry-run")
         assert manifest.read_bytes() == before
         assert not (manifest.parent / "datasets").exists()
         add(manifest, *_csv(tmp_path / "made"), "--ship", "--name", "iris")
 
-        assert yaml.safe_load(told.stdout) == {"iris": yaml.safe_load(manifest.read_bytes())["datasets"]["iris"]}
+        assert yaml.safe_load(result.stdout) == {"iris": yaml.safe_load(manifest.read_bytes())["datasets"]["iris"]}
 
     @pytest.mark.parametrize(
         "text", ["version: 1\ndatasets: {}\n", "version: 1\ndatasets:\n", "datasets: {} # none yet\nversion: 1\n"]
@@ -266,17 +266,17 @@ class TestTheManifest:
         """However it says that it has none."""
         path = tmp_path / "datasets.yaml"
         path.write_text(text)
-        told = add(path, *_npz(tmp_path / "made"), "--ship")
+        result = add(path, *_npz(tmp_path / "made"), "--ship")
 
-        assert told.exit_code == 0, told.output
+        assert result.exit_code == 0, result.output
         _same_idx(get("mnist", manifest=path, offline=True))
 
     def test_a_manifest_that_is_not_there_is_made(self, tmp_path: Path) -> None:
         """The first data set of somebody's own."""
         path = tmp_path / "own" / "datasets.yaml"
-        told = add(path, *_npz(tmp_path / "made"), "--ship")
+        result = add(path, *_npz(tmp_path / "made"), "--ship")
 
-        assert told.exit_code == 0, told.output
+        assert result.exit_code == 0, result.output
         _same_idx(get("mnist", manifest=path, offline=True))
 
     def test_windows_line_endings_and_a_missing_last_one_are_kept(self, tmp_path: Path) -> None:
@@ -364,9 +364,9 @@ class TestRecognition:
     def test_an_empty_file(self, manifest: Path, tmp_path: Path) -> None:
         """It is in no format, and begins with nothing."""
         (path,) = put(tmp_path / "made", train_csv="")
-        told = add(manifest, path, "--ship")
+        result = add(manifest, path, "--ship")
 
-        assert (told.exit_code, told.stderr) == (
+        assert (result.exit_code, result.stderr) == (
             1,
             f"error: {path}: it is empty\n  Leave it out, or name the one that you meant.\n",
         )
@@ -376,9 +376,9 @@ class TestRecognition:
     )
     def test_a_text_that_begins_as_old_pickles_do(self, manifest: Path, tmp_path: Path, text: str) -> None:
         """It goes on otherwise."""
-        told = add(manifest, *put(tmp_path / "made", train_txt=text), "--ship", "--name", "mine")
+        result = add(manifest, *put(tmp_path / "made", train_txt=text), "--ship", "--name", "mine")
 
-        assert told.exit_code == 0, told.output
+        assert result.exit_code == 0, result.output
         assert get("mine", manifest=manifest, offline=True).train.text[0] == text
 
     @pytest.mark.parametrize("protocol", range(6))
@@ -393,10 +393,10 @@ class TestRecognition:
         """What is wrong with it is told by its place in the entry: the lines are ones that nobody has."""
         rows: list[list[object]] = [["size", "kind"], *[[i, f"{sign}ab"[i % 3]] for i in range(12)]]
         before = manifest.read_bytes()
-        told = add(manifest, *put(tmp_path / "made", all_csv=table(rows)), "--ship", "--name", "mine")
+        result = add(manifest, *put(tmp_path / "made", all_csv=table(rows)), "--ship", "--name", "mine")
 
         place = sorted([sign, "a", "b"]).index(sign)
-        assert (told.exit_code, told.stderr) == (
+        assert (result.exit_code, result.stderr) == (
             2,
             "error: what these files hold cannot be declared as it is\n"
             f"  mine.fields.labels.classes[{place}]: has the control character U+{ord(sign):04X} in it\n"
@@ -408,10 +408,10 @@ class TestRecognition:
         """It is refused by what it asked for, and the manifest is untouched."""
         before = manifest.read_bytes()
         (tmp_path / "evil.pkl").write_bytes(b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00echo\x85R.")
-        told = add(manifest, tmp_path / "evil.pkl", "--ship")
+        result = add(manifest, tmp_path / "evil.pkl", "--ship")
 
-        assert told.exit_code == 1
-        assert told.stderr == (
+        assert result.exit_code == 1
+        assert result.stderr == (
             f"error: {tmp_path}/evil.pkl: the pickle asks for os.system, which no array of numbers needs; "
             "nothing was run\n"
             "  Have whoever made it save its arrays as NPZ, and declare that file; "
@@ -423,10 +423,10 @@ class TestRecognition:
         """While it is looked at: no entry was made yet that could be corrected."""
         before = manifest.read_bytes()
         (path,) = put(tmp_path / "made", x_pkl=pickle.dumps({"images": X})[:-1])
-        told = add(manifest, path, "--ship")
+        result = add(manifest, path, "--ship")
 
-        assert told.stderr.startswith(f"error: {path}: the pickle is not sound: ")
-        assert told.stderr.splitlines()[1:] == [
+        assert result.stderr.startswith(f"error: {path}: the pickle is not sound: ")
+        assert result.stderr.splitlines()[1:] == [
             "  The manifest is as it was. Is the file whole, and the one that you meant?"
         ]
         assert manifest.read_bytes() == before
@@ -440,9 +440,9 @@ class TestRecognition:
         bomb = about.tobuf(tarfile.USTAR_FORMAT) + bytes(about.size) + tarred(member("a", b"a"))
         (path,) = put(tmp_path / "made", **{"batches-python_tar_gz": gzip.compress(bomb)})
         with memory_below(48):
-            told = add(manifest, path, "--ship")
+            result = add(manifest, path, "--ship")
 
-        assert told.stderr == (
+        assert result.stderr == (
             f"error: {path}: an extended header is 100,663,296 bytes long, the most is 65,536\n"
             "  The manifest is as it was. Is the file whole, and the one that you meant?\n"
         )
@@ -451,9 +451,9 @@ class TestRecognition:
         """One file under two names: it is found when the entry is proved, and nothing is written."""
         before = manifest.read_bytes()
         paths = put(tmp_path / "made", train_npz=npz(x=X, y=Y), test_npz=npz(x=X, y=Y))
-        told = add(manifest, *paths, "--ship", "--name", "twins")
+        result = add(manifest, *paths, "--ship", "--name", "twins")
 
-        assert told.stderr == (
+        assert result.stderr == (
             f"error: {paths[1]}: test repeats train: all 30 samples are the same, in the same order\n"
             "  The manifest is as it was. Is each file the split that it was taken for? "
             "--split NAME=FILE says which it is.\n"
@@ -463,19 +463,19 @@ class TestRecognition:
     def test_splits_can_be_said(self, manifest: Path, tmp_path: Path) -> None:
         """Where names tell nothing, --split does: by file, or by the name inside one."""
         (path,) = put(tmp_path / "made", all_npz=npz(a=X[:20], b=X[20:]))
-        told = add(manifest, path, "--ship", "--name", "mine", "--split", "train=a", "--split", "holdout=b")
+        result = add(manifest, path, "--ship", "--name", "mine", "--split", "train=a", "--split", "holdout=b")
 
-        assert told.exit_code == 1, "a and b are other fields; no field is in both splits"
+        assert result.exit_code == 1, "a and b are other fields; no field is in both splits"
         (path,) = put(tmp_path / "made", more_npz=npz(images_a=X[:20], images_b=X[20:]))
-        assert "--split NAME=FILE" in told.stderr
+        assert "--split NAME=FILE" in result.stderr
 
     def test_two_tables_by_pattern(self, manifest: Path, tmp_path: Path) -> None:
         """`--split test=holdout*` puts that file in the test split, the rest in train."""
         rows: list[list[object]] = [["a", "b", "kind"], *[[i, i * i, "xy"[i % 2]] for i in range(12)]]
         paths = put(tmp_path / "made", data_csv=table(rows[:9]), holdout_csv=table([rows[0], *rows[9:]]))
-        told = add(manifest, *paths, "--ship", "--name", "mine", "--split", "test=holdout*")
+        result = add(manifest, *paths, "--ship", "--name", "mine", "--split", "test=holdout*")
 
-        assert told.exit_code == 0, told.output
+        assert result.exit_code == 0, result.output
         got = get("mine", manifest=manifest, offline=True)
         assert (len(got.train), len(got.test), got.train.features.dtype) == (8, 4, np.int64)
 
@@ -483,9 +483,9 @@ class TestRecognition:
         """Data cards and scripts beside them are no data; names keep their folders."""
         put(tmp_path / "hamlet" / "splits", train_txt="a\n", test_txt="b\n")
         put(tmp_path / "hamlet", README_md="# Hamlet\n", make_py="")
-        told = add(manifest, tmp_path / "hamlet", "--ship")
+        result = add(manifest, tmp_path / "hamlet", "--ship")
 
-        assert told.exit_code == 0, told.output
+        assert result.exit_code == 0, result.output
         assert list(load_manifest(manifest).datasets["hamlet"].files) == ["splits/test.txt", "splits/train.txt"]
 
     @pytest.mark.parametrize(
@@ -502,20 +502,20 @@ class TestRecognition:
     )
     def test_a_range_is_what_was_found(self, manifest: Path, tmp_path: Path, values: np.ndarray, span: Any) -> None:
         """However large or small: it is written so that it is read back, and holds every value."""
-        told = add(manifest, *put(tmp_path / "made", x_npy=npy(np.stack([values, values]))), "--ship")
+        result = add(manifest, *put(tmp_path / "made", x_npy=npy(np.stack([values, values]))), "--ship")
 
-        assert told.exit_code == 0, told.output
+        assert result.exit_code == 0, result.output
         declared = load_manifest(manifest).datasets["x"].fields["features"].range
         assert (declared, [type(end) for end in declared or ()]) == (span, [type(end) for end in map(_plain, span)])
 
     def test_what_does_not_fit_is_left_out_and_said(self, manifest: Path, tmp_path: Path) -> None:
         """A mean image among the samples, an array of one split only: told on stderr, and in a comment."""
         paths = put(tmp_path / "made", mine_npz=npz(x_train=X[:20], x_test=X[20:], mean=X.mean(0), y_train=Y[:20]))
-        told = add(manifest, *paths, "--ship")
+        result = add(manifest, *paths, "--ship")
 
-        assert told.exit_code == 0, told.output
-        assert "left out: mine.npz: 'mean': has 8 samples, the rest of train has 20" in told.stderr
-        assert "left out: mine.npz: 'y_train': not in every split" in told.stderr
+        assert result.exit_code == 0, result.output
+        assert "left out: mine.npz: 'mean': has 8 samples, the rest of train has 20" in result.stderr
+        assert "left out: mine.npz: 'y_train': not in every split" in result.stderr
         assert list(load_manifest(manifest).datasets["mine"].fields) == ["images"]
 
     @pytest.mark.parametrize(
@@ -536,19 +536,19 @@ class TestRecognition:
         self, manifest: Path, tmp_path: Path, files: dict[str, bytes], fields: tuple[str, ...]
     ) -> None:
         """An array called `samples` is a field called `samples_`: `get` and the manifest mean another thing by it."""
-        told = add(manifest, *put(tmp_path / "made", **files), "--ship", "--name", "mine")
+        result = add(manifest, *put(tmp_path / "made", **files), "--ship", "--name", "mine")
 
-        assert told.exit_code == 0, told.output
+        assert result.exit_code == 0, result.output
         assert sorted(get("mine", manifest=manifest, offline=True).train.fields) == sorted(fields)
 
     def test_what_of_a_pickle_is_not_understood_is_said(self, manifest: Path, tmp_path: Path) -> None:
         """A list of NumPy's numbers is no list of numbers: it is named, and not passed over."""
         data = pickle.dumps({"images": X, "labels": [np.uint8(0)] * 30, "about": {"made": "today"}})
-        told = add(manifest, *put(tmp_path / "made", mine_pkl=data), "--ship", "--name", "mine")
+        result = add(manifest, *put(tmp_path / "made", mine_pkl=data), "--ship", "--name", "mine")
 
-        assert told.exit_code == 0, told.output
+        assert result.exit_code == 0, result.output
         said = "and neither an array nor a list of whole numbers or of text"
-        assert [line for line in told.stderr.splitlines() if line.startswith("left out: ")] == [
+        assert [line for line in result.stderr.splitlines() if line.startswith("left out: ")] == [
             f"left out: mine.pkl: 'labels': a list, {said}",
             f"left out: mine.pkl: 'about': a dict, {said}",
         ]
@@ -556,9 +556,9 @@ class TestRecognition:
     def test_labels_without_inputs_are_refused(self, manifest: Path, tmp_path: Path) -> None:
         """As what stands beside them cannot be read: the reason names it."""
         (path,) = put(tmp_path / "made", mine_npz=npz(x=np.array([["a"]] * 30), y=Y))
-        told = add(manifest, path, "--ship", "--name", "mine")
+        result = add(manifest, path, "--ship", "--name", "mine")
 
-        assert (told.exit_code, told.stderr) == (
+        assert (result.exit_code, result.stderr) == (
             1,
             f"error: {path}: it has labels, and nothing that they are of; left out: "
             "mine.npz: 'x': str32 (30, 1) is not a row of samples that can be declared\n"
@@ -568,10 +568,10 @@ class TestRecognition:
     def test_arrays_that_are_no_numbers_are_left_out(self, manifest: Path, tmp_path: Path) -> None:
         """Texts, bytes and records, which `np.savez` keeps as gladly: told, whatever NumPy calls their dtype."""
         others = {"names": np.array(["a", "b"]), "raw": np.array([b"a"]), "rows": np.zeros(30, [("a", "i4")])}
-        told = add(manifest, *put(tmp_path / "made", mine_npz=npz(x=X, y=Y, **others)), "--ship")
+        result = add(manifest, *put(tmp_path / "made", mine_npz=npz(x=X, y=Y, **others)), "--ship")
 
-        assert told.exit_code == 0, told.output
-        assert told.stderr.splitlines()[:3] == [
+        assert result.exit_code == 0, result.output
+        assert result.stderr.splitlines()[:3] == [
             "left out: mine.npz: 'names': str32 (2,) is not a row of samples that can be declared",
             "left out: mine.npz: 'raw': bytes8 (1,) is not a row of samples that can be declared",
             "left out: mine.npz: 'rows': void32 (30,) is not a row of samples that can be declared",
@@ -594,9 +594,9 @@ class TestRecognition:
     ) -> None:
         """With what would be read."""
         (path,) = put(tmp_path / "made", **{name: data})
-        told = add(manifest, path, "--ship")
+        result = add(manifest, path, "--ship")
 
-        assert (told.exit_code, told.stderr) == (
+        assert (result.exit_code, result.stderr) == (
             1,
             f"error: {path}: {reason}\n  Save its samples as arrays of numbers.\n",
         )
@@ -607,9 +607,9 @@ class TestTheCall:
 
     def test_a_file_that_others_could_not_get(self, manifest: Path, tmp_path: Path) -> None:
         """Neither shipped nor at an address."""
-        told = add(manifest, *_npz(tmp_path / "made"))
+        result = add(manifest, *_npz(tmp_path / "made"))
 
-        assert (told.exit_code, told.stderr) == (
+        assert (result.exit_code, result.stderr) == (
             2,
             "error: a file on this computer has no address that others could fetch it from\n"
             "  Copy it to the shipped data with --ship, or say where it is with --mirror URL.\n",
@@ -617,9 +617,9 @@ class TestTheCall:
 
     def test_a_mirror_of_what_ships(self, manifest: Path, tmp_path: Path) -> None:
         """Nobody would ask it; it is not dropped in silence."""
-        told = add(manifest, *_npz(tmp_path / "made"), "--ship", "--mirror", "https://example.org/")
+        result = add(manifest, *_npz(tmp_path / "made"), "--ship", "--mirror", "https://example.org/")
 
-        assert (told.exit_code, told.stderr) == (
+        assert (result.exit_code, result.stderr) == (
             2,
             "error: files that ship have no mirror: they come with the manifest, "
             "and https://example.org/ would be asked by nobody\n"
@@ -629,9 +629,9 @@ class TestTheCall:
     def test_a_split_that_is_nowhere(self, manifest: Path, tmp_path: Path) -> None:
         """A slip of the pen puts nothing into the wrong split."""
         before, (path,) = manifest.read_bytes(), _npz(tmp_path / "made")
-        told = add(manifest, path, "--ship", "--name", "mine", "--split", "test=holdot*")
+        result = add(manifest, path, "--ship", "--name", "mine", "--split", "test=holdot*")
 
-        assert (told.exit_code, told.stderr) == (
+        assert (result.exit_code, result.stderr) == (
             2,
             "error: --split test=holdot* matches none of: mnist.npz, x_train, y_train, x_test, y_test\n"
             "  Name a file, or what is inside one, by its whole name or with * and ?.\n",
@@ -640,9 +640,9 @@ class TestTheCall:
 
     def test_a_name_that_is_taken(self, manifest: Path, tmp_path: Path) -> None:
         """The other one's line, and what to do."""
-        told = add(manifest, *_npz(tmp_path / "made"), "--ship")
+        result = add(manifest, *_npz(tmp_path / "made"), "--ship")
 
-        assert (told.exit_code, told.stderr) == (
+        assert (result.exit_code, result.stderr) == (
             2,
             f"error: mnist is declared already\n  declared at {load_manifest(manifest).where('mnist')}\n"
             f"  `tinytorch-datasets update mnist --manifest {manifest}` refreshes its hashes; "
@@ -651,9 +651,9 @@ class TestTheCall:
 
     def test_a_name_of_a_split_that_is_none(self, manifest: Path, tmp_path: Path) -> None:
         """Before anything is written in the manifest that it would refuse."""
-        told = add(manifest, *_npz(tmp_path / "made"), "--ship", "--name", "mine", "--split", "items=*")
+        result = add(manifest, *_npz(tmp_path / "made"), "--ship", "--name", "mine", "--split", "items=*")
 
-        assert (told.exit_code, told.stderr) == (
+        assert (result.exit_code, result.stderr) == (
             2,
             "error: 'items' is no name of a split; 'items_' would be\n"
             "  A name is lowercase letters, digits and '_', and nothing that code already means.\n",
@@ -661,9 +661,9 @@ class TestTheCall:
 
     def test_a_name_that_is_none(self, manifest: Path, tmp_path: Path) -> None:
         """With the nearest that is one."""
-        told = add(manifest, *_npz(tmp_path / "made"), "--ship", "--name", "My Data")
+        result = add(manifest, *_npz(tmp_path / "made"), "--ship", "--name", "My Data")
 
-        assert (told.exit_code, told.stderr) == (
+        assert (result.exit_code, result.stderr) == (
             2,
             "error: 'My Data' is no name of a data set; 'my-data' would be\n"
             "  A name is lowercase letters, digits, '.', '_' and '-'.\n",
@@ -686,28 +686,28 @@ class TestTheCall:
         """Its problems, by its own name; nothing is added to it."""
         text = manifest.read_text().replace("status: shipped", "status: shiped", 1)
         manifest.write_text(text)
-        told = add(manifest, *_npz(tmp_path / "made"), "--ship", "--name", "mine")
+        result = add(manifest, *_npz(tmp_path / "made"), "--ship", "--name", "mine")
 
-        assert (told.exit_code, manifest.read_text()) == (2, text)
-        assert "did you mean 'shipped'?" in told.stderr
-        assert f"1 problem in {manifest}." in told.stderr
+        assert (result.exit_code, manifest.read_text()) == (2, text)
+        assert "did you mean 'shipped'?" in result.stderr
+        assert f"1 problem in {manifest}." in result.stderr
 
     def test_a_path_that_is_not_there(self, manifest: Path, tmp_path: Path) -> None:
         """Exit 1: the call is right, the file is missing."""
-        told = add(manifest, tmp_path / "gone.csv", "--ship")
+        result = add(manifest, tmp_path / "gone.csv", "--ship")
 
-        assert (told.exit_code, told.stderr) == (
+        assert (result.exit_code, result.stderr) == (
             1,
             f"error: {tmp_path}/gone.csv is missing\n  Name a file, a folder of files, or an address.\n",
         )
 
     def test_an_address_of_another_kind(self, manifest: Path) -> None:
         """It is no path, either."""
-        told = add(manifest, "ftp://example.org/iris.csv")
+        result = add(manifest, "ftp://example.org/iris.csv")
         shipped = add(manifest, "ftp://example.org/iris.csv", "--ship")
 
-        assert (told.exit_code, shipped.exit_code, told.stderr) == (2, 2, shipped.stderr)
-        assert told.stderr == (
+        assert (result.exit_code, shipped.exit_code, result.stderr) == (2, 2, shipped.stderr)
+        assert result.stderr == (
             "error: ftp://example.org/iris.csv: only addresses that start with https:// or http:// are fetched\n"
             "  Download it by other means, and add the file.\n"
         )
@@ -721,9 +721,9 @@ class TestTheCall:
 
         before = manifest.read_bytes()
         with FaultyServer() as server:
-            told = add(manifest, server.at("/mine.npz", change), "--ship")
+            result = add(manifest, server.at("/mine.npz", change), "--ship")
 
-        assert (told.exit_code, told.stderr.splitlines()[1:]) == (
+        assert (result.exit_code, result.stderr.splitlines()[1:]) == (
             1,
             [
                 f"error: {manifest} was changed by someone else meanwhile; nothing was written to it",
@@ -743,17 +743,17 @@ class TestTheCall:
             serve(data)(exchange)
 
         with FaultyServer() as server:
-            told = add(manifest, server.at("/mine.npz", overtake), "--ship")
+            result = add(manifest, server.at("/mine.npz", overtake), "--ship")
 
-        assert told.exit_code == 1
+        assert result.exit_code == 1
         np.testing.assert_array_equal(get("mine", manifest=manifest, offline=True).train.images, X)
 
     def test_json_has_the_questions(self, manifest: Path, tmp_path: Path) -> None:
         """As stderr has them, for programs."""
-        told = add(manifest, *_npz(tmp_path / "made"), "--ship", "--name", "mine", "--title", "T", "--json")
+        result = add(manifest, *_npz(tmp_path / "made"), "--ship", "--name", "mine", "--title", "T", "--json")
         line = int(load_manifest(manifest).where("mine").rpartition(":")[2])
 
-        assert json.loads(told.stdout)["questions"] == [
+        assert json.loads(result.stdout)["questions"] == [
             {"line": line + 4, "text": 'license: "?" # which? "not stated by the authors", if they do not say'},
             {"line": line + 5, "text": 'source: "?" # the page of its authors'},
         ]
@@ -762,9 +762,9 @@ class TestTheCall:
         """Among the files of a folder, it is named."""
         put(tmp_path / "made", train_csv="length,kind\n1,a\n")
         (tmp_path / "made" / "test.csv").symlink_to(tmp_path / "gone")
-        told = add(manifest, tmp_path / "made", "--ship")
+        result = add(manifest, tmp_path / "made", "--ship")
 
-        assert (told.exit_code, told.stderr) == (
+        assert (result.exit_code, result.stderr) == (
             1,
             f"error: {tmp_path}/made/test.csv is missing\n  Name another file.\n",
         )
@@ -774,9 +774,9 @@ class TestTheCall:
         before = manifest.read_bytes()
         with FaultyServer() as server:
             url = server.at("/train.npz", answer(200, b"<!DOCTYPE html><title>Wi-Fi</title>"))
-            told = add(manifest, url)
+            result = add(manifest, url)
 
-        assert (told.exit_code, told.stderr.splitlines()[-3:]) == (
+        assert (result.exit_code, result.stderr.splitlines()[-3:]) == (
             1,
             [
                 "error: train.npz could not be downloaded:",
@@ -791,9 +791,9 @@ class TestTheCall:
         data = npz(x_train=X, y_train=Y)
         with FaultyServer() as server:
             url = server.at("/mine.npz", serve(data, cut_after=500), serve(data))
-            told = add(manifest, url)
+            result = add(manifest, url)
 
-        assert told.exit_code == 0, told.output
+        assert result.exit_code == 0, result.output
         assert load_manifest(manifest).datasets["mine"].files["mine.npz"].sha256 == sha256(data)
 
 
@@ -816,7 +816,7 @@ class TestUpdate:
         before, old = mine.read_text(), path.read_bytes()
         path.write_bytes(old.replace(b"setosa", b"versicolor", 1))
         new = path.read_bytes()
-        told = self.update(mine)
+        result = self.update(mine)
 
         loaded, labels = load_manifest(mine), Y[:20].astype("<i8")
         digest_then = sha256(b"int64 20\n" + labels.tobytes())
@@ -824,7 +824,7 @@ class TestUpdate:
         digest_now = sha256(b"int64 20\n" + labels.tobytes())
         at = {key: loaded.where("mine", "files", "train.csv", key) for key in ("bytes", "sha256")}
         of_sum = loaded.where("mine", "fields", "labels", "sha256", "train")
-        assert told.stdout.splitlines() == [
+        assert result.stdout.splitlines() == [
             f"{at['bytes']}: mine.files.train.csv.bytes: {len(old)} -> {len(new)}",
             f"{at['sha256']}: mine.files.train.csv.sha256: {sha256(old)} -> {sha256(new)}",
             f"{of_sum}: mine.fields.labels.sha256.train: {digest_then} -> {digest_now}",
@@ -837,9 +837,13 @@ class TestUpdate:
         """It shows the same."""
         path, before = mine.parent / "datasets/mine/train.csv", mine.read_bytes()
         path.write_bytes(path.read_bytes().replace(b"setosa", b"versicolor", 1))
-        told = self.update(mine, "--dry-run")
+        result = self.update(mine, "--dry-run")
 
-        assert (told.stderr, len(told.stdout.splitlines()), mine.read_bytes()) == ("nothing was written\n", 3, before)
+        assert (result.stderr, len(result.stdout.splitlines()), mine.read_bytes()) == (
+            "nothing was written\n",
+            3,
+            before,
+        )
 
     def test_nothing_changed_is_said(self, mine: Path) -> None:
         """Never silently."""
@@ -851,11 +855,11 @@ class TestUpdate:
         path = mine.parent / "datasets/mine/train.csv"
         lines = path.read_text().splitlines()
         path.write_text("\n".join([*lines[:rows], ""] if rows < 0 else [*lines, *[lines[-1]] * rows, ""]))
-        told = self.update(mine)
+        result = self.update(mine)
 
         at = load_manifest(mine).where("mine", "splits", "train", "samples")
-        assert told.exit_code == 0, told.output
-        assert f"{at}: mine.splits.train.samples: 20 -> {20 + rows}" in told.stdout.splitlines()
+        assert result.exit_code == 0, result.output
+        assert f"{at}: mine.splits.train.samples: 20 -> {20 + rows}" in result.stdout.splitlines()
         assert len(get("mine", manifest=mine, offline=True).train) == 20 + rows
 
     @pytest.mark.parametrize("form", ["npz", "npy", "pickle", "idx", "text", "cifar"])
@@ -901,11 +905,11 @@ class TestUpdate:
         for count in (23, 17):
             for name, data in files(count).items():
                 (manifest.parent / "datasets" / "mine" / name).write_bytes(data)
-            told = self.update(manifest)
+            result = self.update(manifest)
 
-            assert told.exit_code == 0, told.output
+            assert result.exit_code == 0, result.output
             members = 2 if form == "cifar" else 1
-            assert f"-> {count * members}" in told.stdout
+            assert f"-> {count * members}" in result.stdout
             assert len(get("mine", manifest=manifest, offline=True).train) == count * members
 
     def test_fields_of_other_lengths_are_no_count(self, manifest: Path, tmp_path: Path) -> None:
@@ -914,23 +918,23 @@ class TestUpdate:
         add(manifest, path, "--ship")
         before = manifest.read_bytes()
         (manifest.parent / "datasets/mine/mine.npz").write_bytes(npz(x_train=np.concatenate([X, X[:1]]), y_train=Y))
-        told = self.update(manifest)
+        result = self.update(manifest)
 
-        assert (told.exit_code, manifest.read_bytes()) == (1, before)
-        assert f"train has not as many samples in each field: {len(X) + 1} images, {len(Y)} labels" in told.stderr
+        assert (result.exit_code, manifest.read_bytes()) == (1, before)
+        assert f"train has not as many samples in each field: {len(X) + 1} images, {len(Y)} labels" in result.stderr
 
     def test_what_only_a_person_can_say_is_named_with_its_line(self, mine: Path) -> None:
         """A new row outside of the range: which key is to be corrected; nothing is written."""
         path, before = mine.parent / "datasets/mine/train.csv", mine.read_bytes()
         cells = path.read_text().splitlines()[-1].split(",")
         path.write_bytes(path.read_bytes() + ",".join(["1e6", *cells[1:]]).encode() + b"\n")
-        told = self.update(mine)
+        result = self.update(mine)
 
         loaded = load_manifest(mine)
         (field,) = (field for field, declared in loaded.datasets["mine"].fields.items() if declared.range)
-        assert (told.exit_code, mine.read_bytes()) == (1, before)
-        assert f"train.{field} has range [" in told.stderr
-        assert told.stderr.splitlines()[-1] == (
+        assert (result.exit_code, mine.read_bytes()) == (1, before)
+        assert f"train.{field} has range [" in result.stderr
+        assert result.stderr.splitlines()[-1] == (
             f"  The manifest is as it was: first correct mine.fields.{field}.range "
             f"({loaded.where('mine', 'fields', field, 'range')})."
         )
@@ -939,12 +943,12 @@ class TestUpdate:
         """It may be a misspelled one."""
         path, before = mine.parent / "datasets/mine/train.csv", mine.read_bytes()
         path.write_bytes(path.read_bytes().replace(b"setosa", b"setoza", 1))
-        told = self.update(mine)
+        result = self.update(mine)
 
         at = load_manifest(mine).where("mine", "fields", "labels", "classes")
-        assert (told.exit_code, mine.read_bytes()) == (1, before)
-        assert "setoza" in told.stderr
-        assert told.stderr.splitlines()[-1] == (
+        assert (result.exit_code, mine.read_bytes()) == (1, before)
+        assert "setoza" in result.stderr
+        assert result.stderr.splitlines()[-1] == (
             f"  The manifest is as it was: first correct mine.fields.labels.classes ({at})."
         )
 
@@ -954,9 +958,9 @@ class TestUpdate:
         add(manifest, serve(tmp_path / "made") + "mine.npz")
         (path,) = (manifest.parent / load_manifest(manifest).download_to).rglob("mine.npz")
         path.unlink()
-        told = self.update(manifest)
+        result = self.update(manifest)
 
-        assert (told.exit_code, told.stderr) == (
+        assert (result.exit_code, result.stderr) == (
             1,
             f"error: {path} is missing\n"
             f"  `tinytorch-datasets get mine --manifest {manifest}` fetches what is declared; "
@@ -965,10 +969,10 @@ class TestUpdate:
 
     def test_what_ships_is_fetched_from_nowhere(self, mine: Path) -> None:
         """It has no address: the call is wrong, and no host is."""
-        told = self.update(mine, "--fetch")
+        result = self.update(mine, "--fetch")
 
         where = load_manifest(mine).where("mine", "files", "train.csv", "sha256")
-        assert (told.exit_code, told.stderr) == (
+        assert (result.exit_code, result.stderr) == (
             2,
             f"error: train.csv has no address to be fetched from\n  declared at {where}\n"
             f"  Put it into {mine.parent}/datasets/mine, and leave out --fetch.\n",
@@ -977,9 +981,9 @@ class TestUpdate:
     def test_a_file_that_ships_and_is_gone(self, mine: Path) -> None:
         """As `audit` has it."""
         (mine.parent / "datasets/mine/train.csv").unlink()
-        told = self.update(mine)
+        result = self.update(mine)
 
-        assert (told.exit_code, told.stderr) == (
+        assert (result.exit_code, result.stderr) == (
             1,
             f"error: {mine.parent}/datasets/mine/train.csv is missing\n"
             "  Restore it: `git checkout` it in a clone, or reinstall the package.\n",
@@ -992,9 +996,9 @@ class TestUpdate:
         assert declared["train"] == expected
         text = mine.read_text().replace(expected, "f" * 64)
         mine.write_text(re.sub(rf"\n *test: {declared['test']}", "", text))
-        told = self.update(mine)
+        result = self.update(mine)
 
-        assert told.exit_code == 0, told.output
+        assert result.exit_code == 0, result.output
         assert load_manifest(mine).datasets["mine"].fields["labels"].sha256 == {"train": expected}
 
     def test_fetch_takes_the_files_anew(self, manifest: Path, tmp_path: Path, serve: Callable[[Path], Served]) -> None:
@@ -1002,10 +1006,10 @@ class TestUpdate:
         (path,) = put(tmp_path / "made", mine_npz=npz(x_train=X, y_train=Y))
         add(manifest, serve(tmp_path / "made") + "mine.npz")
         path.write_bytes(npz(x_train=255 - X, y_train=Y))
-        told = self.update(manifest, "--fetch")
+        result = self.update(manifest, "--fetch")
 
-        assert told.exit_code == 0, told.output
-        assert f"-> {sha256(path.read_bytes())}" in told.stdout
+        assert result.exit_code == 0, result.output
+        assert f"-> {sha256(path.read_bytes())}" in result.stdout
         np.testing.assert_array_equal(get("mine", manifest=manifest, offline=True).train.images, 255 - X)
 
 
@@ -1066,9 +1070,9 @@ def test_the_help_of_a_table_without_a_header(manifest: Path, tmp_path: Path) ->
     rows = io.StringIO()
     for i in range(12):
         rows.write(f"{i / 2},{i / 3:.2f},Iris-{'ab'[i % 2]}\n")
-    told = add(manifest, *put(tmp_path / "made", iris_data=rows.getvalue()), "--ship")
+    result = add(manifest, *put(tmp_path / "made", iris_data=rows.getvalue()), "--ship")
 
-    assert told.exit_code == 0, told.output
+    assert result.exit_code == 0, result.output
     assert load_manifest(manifest).datasets["iris"].options == {"header": False, "columns": {"labels": 2}}
     assert get("iris", manifest=manifest, offline=True).classes == ("Iris-a", "Iris-b")
 
@@ -1080,26 +1084,26 @@ class TestWhatIsWrongWithTheCall:
         """What stands in the way is named, and putting things back says nothing over it."""
         (path,) = put(tmp_path / "given", a_csv="x,y\n1,2\n3,4\n")
         (manifest.parent / "datasets").write_text("in the way")
-        told = add(manifest, path, "--ship", "--name", "n")
+        result = add(manifest, path, "--ship", "--name", "n")
 
-        assert told.exit_code == 1
-        assert told.stderr.startswith(f"error: {manifest.parent / 'datasets' / 'n'}")
-        assert f"{manifest.parent / 'datasets'} is in the way of a folder" in told.stderr
+        assert result.exit_code == 1
+        assert result.stderr.startswith(f"error: {manifest.parent / 'datasets' / 'n'}")
+        assert f"{manifest.parent / 'datasets'} is in the way of a folder" in result.stderr
 
     def test_a_split_may_have_any_name_that_the_manifest_allows(self, manifest: Path, tmp_path: Path) -> None:
         """Not only those that a file's name would give."""
         first, second = put(tmp_path / "given", a_csv="x,y\n1,2\n3,4\n", b_csv="x,y\n5,6\n7,8\n")
-        told = add(manifest, first, second, "--ship", "--dry-run", "--split", "part_=a.csv", "--split", "a__b=b.csv")
+        result = add(manifest, first, second, "--ship", "--dry-run", "--split", "part_=a.csv", "--split", "a__b=b.csv")
 
-        assert told.exit_code == 0, told.stderr
-        assert "part_: {samples: 2, file: a.csv}" in told.stdout
-        assert "a__b: {samples: 2, file: b.csv}" in told.stdout
+        assert result.exit_code == 0, result.stderr
+        assert "part_: {samples: 2, file: a.csv}" in result.stdout
+        assert "a__b: {samples: 2, file: b.csv}" in result.stdout
 
     def test_a_mirror_that_is_none(self, manifest: Path, tmp_path: Path) -> None:
         """The files are not blamed."""
         (path,) = put(tmp_path / "given", a_csv="x,y\n1,2\n3,4\n")
-        told = add(manifest, path, "--mirror", "https://example.org/a?x=", "--mirror", "https://example.org/a?x=/")
+        result = add(manifest, path, "--mirror", "https://example.org/a?x=", "--mirror", "https://example.org/a?x=/")
 
-        assert told.exit_code == 2
-        assert told.stderr.startswith("error: what was given beside the files cannot be declared\n  a.mirrors[0]: ")
-        assert told.stderr.endswith("\n  Nothing was written. Correct it, and type the command again.\n")
+        assert result.exit_code == 2
+        assert result.stderr.startswith("error: what was given beside the files cannot be declared\n  a.mirrors[0]: ")
+        assert result.stderr.endswith("\n  Nothing was written. Correct it, and type the command again.\n")

@@ -66,25 +66,25 @@ def test_data_in_another_notation(manifest: Path, tmp_path: Path, name: str, tex
 )
 def test_a_name_that_says_otherwise(manifest: Path, tmp_path: Path, name: str, what: str) -> None:
     """A suffix is evidence: what it says is not there, so this is no prose either."""
-    told = refusal(manifest, tmp_path, name, "To be, or not to be.\n")
+    result = refusal(manifest, tmp_path, name, "To be, or not to be.\n")
 
-    assert told == f"its name says {what}, and it is text in no such format"
+    assert result == f"its name says {what}, and it is text in no such format"
 
 
 def test_a_line_for_excel(manifest: Path, tmp_path: Path) -> None:
     """It is no name of a column, and no prose."""
-    told = refusal(manifest, tmp_path, "all_csv", "sep=;\na;b\n1;2\n3;4\n")
+    result = refusal(manifest, tmp_path, "all_csv", "sep=;\na;b\n1;2\n3;4\n")
 
-    assert told == "its first line, 'sep=;', is one that only Excel reads"
+    assert result == "its first line, 'sep=;', is one that only Excel reads"
 
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 4])
 @pytest.mark.parametrize("value", [[1, 2, 3], ["a", "b"], (1, 2), "a text", np.arange(3)])
 def test_a_pickle_of_no_dictionary(manifest: Path, tmp_path: Path, protocol: int, value: object) -> None:
     """Of the protocols that are letters, too."""
-    told = refusal(manifest, tmp_path, "all_pkl", pickle.dumps(value, protocol))
+    result = refusal(manifest, tmp_path, "all_pkl", pickle.dumps(value, protocol))
 
-    assert told == f"it holds a {type(value).__name__}, not a dict of arrays"
+    assert result == f"it holds a {type(value).__name__}, not a dict of arrays"
 
 
 @pytest.mark.parametrize("text", ["1 2\n3 4\n5 6\n", " 0.5  18.0\n 0.7   0.0\n12.5  1.0\n", "a\tb\n1\t2\n3\t4\n"])
@@ -145,10 +145,10 @@ def test_rows_that_go_over_many_lines(manifest: Path, tmp_path: Path) -> None:
 )
 def test_what_may_be_a_table_or_prose(manifest: Path, tmp_path: Path, text: str) -> None:
     """It is asked, and --format answers."""
-    told = refusal(manifest, tmp_path, "all_txt", text)
+    result = refusal(manifest, tmp_path, "all_txt", text)
     done = add(manifest, tmp_path / "made" / "all.txt", "--ship", "--name", "mine", "--format", "text")
 
-    assert told == "its format is not certain: it may be csv or text"
+    assert result == "its format is not certain: it may be csv or text"
     assert done.exit_code == 0, done.output
     assert get("mine", manifest=manifest, offline=True).train.text[0] == text
 

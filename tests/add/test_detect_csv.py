@@ -20,17 +20,17 @@ KINDS = [f"{i / 4},{i % 5},{'ab'[i % 2]}\n" for i in range(12)]
 
 def added(manifest: Path, folder: Path, **files: str | bytes) -> Dataset:
     """What `get` hands over of tables that were added."""
-    told = add(manifest, *put(folder / "made", **files), "--ship", "--name", "mine")
-    assert told.exit_code == 0, told.output
+    result = add(manifest, *put(folder / "made", **files), "--ship", "--name", "mine")
+    assert result.exit_code == 0, result.output
     return get("mine", manifest=manifest, offline=True)
 
 
 def refused(manifest: Path, folder: Path, **files: str | bytes) -> list[str]:
     """What is told of tables that cannot be added, without their folder."""
     before = manifest.read_bytes()
-    told = add(manifest, *put(folder / "made", **files), "--ship", "--name", "mine")
-    assert (told.exit_code, manifest.read_bytes()) == (1, before)
-    return told.stderr.replace(f"{folder}/made/", "").splitlines()
+    result = add(manifest, *put(folder / "made", **files), "--ship", "--name", "mine")
+    assert (result.exit_code, manifest.read_bytes()) == (1, before)
+    return result.stderr.replace(f"{folder}/made/", "").splitlines()
 
 
 class TestTheHeader:
@@ -158,9 +158,11 @@ class TestTheDelimiter:
     )
     def test_a_comma_that_may_be_another_sign(self, manifest: Path, tmp_path: Path, row: str, what: str) -> None:
         """1,250 is more than a thousand in one land, and little more than one in another."""
-        told = refused(manifest, tmp_path, all_csv="h;n;kind\n" + "".join(row.replace("{i}", str(i)) for i in range(9)))
+        result = refused(
+            manifest, tmp_path, all_csv="h;n;kind\n" + "".join(row.replace("{i}", str(i)) for i in range(9))
+        )
 
-        assert told == [
+        assert result == [
             f"error: all.csv: {what}",
             "  Write all with a point, or declare it by hand, with `decimal` and `thousands`.",
         ]
@@ -443,12 +445,12 @@ class TestTheTarget:
     def test_one_of_two_columns_of_few_values(self, manifest: Path, tmp_path: Path) -> None:
         """Nobody can see that it is `survived`: each column is a field, and the entry asks."""
         rows = "".join(f"{i % 2},{('male', 'female')[i % 2]},{7.25 * i}\n" for i in range(12))
-        told = stderr(manifest, tmp_path, all_csv="survived,sex,fare\n" + rows)
+        result = stderr(manifest, tmp_path, all_csv="survived,sex,fare\n" + rows)
         entry = load_manifest(manifest).datasets["mine"]
         line = load_manifest(manifest).where("mine", "target")
 
         assert (entry.target, list(entry.fields)) == ("?", ["survived", "sex", "fare"])
-        assert f'{line}: to be filled in: target: "?" # which field is to be predicted?' in told
+        assert f'{line}: to be filled in: target: "?" # which field is to be predicted?' in result
         audited = CliRunner().invoke(main, ["audit", "mine", "--manifest", str(manifest), "--json"])
         found = [f for f in json.loads(audited.stdout)["findings"] if f["rule"] == "question"]
         assert "target is an open question: '?'" in [f["what"] for f in found]
@@ -456,10 +458,10 @@ class TestTheTarget:
     def test_the_one_that_was_chosen(self, manifest: Path, tmp_path: Path) -> None:
         """It is the labels; numbers beside it are features, and nothing is asked."""
         rows = "".join(f"{i % 2},{('male', 'female')[i % 2]},{7.25 * i}\n" for i in range(12))
-        told = stderr(manifest, tmp_path, "--target", "survived", all_csv="survived,sex,fare\n" + rows)
+        result = stderr(manifest, tmp_path, "--target", "survived", all_csv="survived,sex,fare\n" + rows)
         got = get("mine", manifest=manifest, offline=True)
 
-        assert "target" not in told
+        assert "target" not in result
         assert (got.classes, got.train.labels.tolist()) == (("0", "1"), [i % 2 for i in range(12)])
         assert (list(got.train.sex[:2]), got.train.fare[1]) == (["male", "female"], 7.25)
 
@@ -491,19 +493,19 @@ class TestTheTarget:
     def test_the_index_of_a_frame(self, manifest: Path, tmp_path: Path, index: list[int]) -> None:
         """As pandas writes it, shuffled too: it has no name, and is left out, which is said."""
         rows = "".join(f"{i},{row}" for i, row in zip(index, KINDS, strict=True))
-        told = stderr(manifest, tmp_path, all_csv=",x,y,kind\n" + rows)
+        result = stderr(manifest, tmp_path, all_csv=",x,y,kind\n" + rows)
         got = get("mine", manifest=manifest, offline=True)
 
-        assert "left out: all.csv: column 1: numbers the rows, and has no name of its own" in told
+        assert "left out: all.csv: column 1: numbers the rows, and has no name of its own" in result
         assert (got.train.features[3].tolist(), got.classes) == ([0.75, 3], ("a", "b"))
 
     def test_a_column_that_is_empty(self, manifest: Path, tmp_path: Path) -> None:
         """As a comma at the end of each line makes it."""
         rows = "".join(row.replace("\n", ",\n") for row in KINDS)
-        told = stderr(manifest, tmp_path, all_csv="x,y,kind,\n" + rows)
+        result = stderr(manifest, tmp_path, all_csv="x,y,kind,\n" + rows)
         got = get("mine", manifest=manifest, offline=True)
 
-        assert "left out: all.csv: column 4: has no value in any row" in told
+        assert "left out: all.csv: column 4: has no value in any row" in result
         assert (got.train.features.shape, got.classes) == ((12, 2), ("a", "b"))
 
     def test_numbers_of_classes_that_are_spelled_in_two_ways(self, manifest: Path, tmp_path: Path) -> None:
@@ -516,10 +518,10 @@ class TestTheTarget:
 
     def test_words_at_the_end_of_rows_without_names(self, manifest: Path, tmp_path: Path) -> None:
         """As in UCI's iris.data: they are taken for labels, and it is asked."""
-        told = stderr(manifest, tmp_path, iris_data="".join(KINDS))
+        result = stderr(manifest, tmp_path, iris_data="".join(KINDS))
 
         assert get("mine", manifest=manifest, offline=True).classes == ("a", "b")
-        assert 'to be filled in: target: "?"' in told
+        assert 'to be filled in: target: "?"' in result
 
     @pytest.mark.parametrize(
         ("option", "column", "error"),

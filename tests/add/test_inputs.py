@@ -28,19 +28,19 @@ def test_a_line_a_file_that_comes(manifest: Path, tmp_path: Path, serve: Callabl
     """Where nobody watches, as of `get`; on stderr, so that stdout is the answer."""
     put(tmp_path / "made", mine_npz=DATA)
     facts = ("--title", "T", "--license", "CC0-1.0", "--source", "https://example.org")
-    told = add(manifest, serve(tmp_path / "made") + "mine.npz", *facts)
+    result = add(manifest, serve(tmp_path / "made") + "mine.npz", *facts)
     again = update(manifest, "mine", "--fetch")
 
-    assert (told.exit_code, told.stderr) == (0, f"mine.npz: fetching {readable(len(DATA))}\n")
+    assert (result.exit_code, result.stderr) == (0, f"mine.npz: fetching {readable(len(DATA))}\n")
     assert (again.stdout, again.stderr) == ("mine: nothing changed\n", f"mine.npz: fetching {readable(len(DATA))}\n")
 
 
 def test_a_file_whose_size_its_host_does_not_tell(manifest: Path) -> None:
     """The line has none, then."""
     with FaultyServer() as server:
-        told = add(manifest, server.at("/mine.npz", serving(DATA, chunked=True)))
+        result = add(manifest, server.at("/mine.npz", serving(DATA, chunked=True)))
 
-    assert (told.exit_code, told.stderr.splitlines()[0]) == (0, "mine.npz: fetching")
+    assert (result.exit_code, result.stderr.splitlines()[0]) == (0, "mine.npz: fetching")
 
 
 def test_a_bar_of_unknown_length() -> None:
@@ -96,9 +96,9 @@ class TestSecretsInAddresses:
         before = manifest.read_bytes()
         with FaultyServer() as server:
             server.at("/mine.npz", serving(DATA))
-            told = add(manifest, f"{server.url}/mine.npz?v=2&{parameter}=s3cr3t")
+            result = add(manifest, f"{server.url}/mine.npz?v=2&{parameter}=s3cr3t")
 
-            assert (told.exit_code, told.stderr) == (
+            assert (result.exit_code, result.stderr) == (
                 2,
                 f"error: {server.url}/mine.npz?v=2&{parameter}=...: {parameter} is a key or an expiry of whoever "
                 "copied this address; a manifest is read by everyone\n"
@@ -113,17 +113,17 @@ class TestSecretsInAddresses:
         """The page of its authors is written, too."""
         (path,) = put(tmp_path / "made", mine_npz=DATA)
         more = () if option == "--mirror" else ("--ship",)
-        told = add(manifest, path, *more, option, "http://127.0.0.1:9/data?sig=s3cr3t")
+        result = add(manifest, path, *more, option, "http://127.0.0.1:9/data?sig=s3cr3t")
 
-        assert told.exit_code == 2
-        assert "s3cr3t" not in told.output
-        assert "sig is a key or an expiry" in told.stderr
+        assert result.exit_code == 2
+        assert "s3cr3t" not in result.output
+        assert "sig is a key or an expiry" in result.stderr
 
     def test_a_password_is_refused_and_not_shown(self, manifest: Path) -> None:
         """Nor is it sent."""
-        told = add(manifest, "https://ada:s3cr3t@127.0.0.1:9/mine.npz")
+        result = add(manifest, "https://ada:s3cr3t@127.0.0.1:9/mine.npz")
 
-        assert (told.exit_code, told.stderr.splitlines()[0]) == (
+        assert (result.exit_code, result.stderr.splitlines()[0]) == (
             2,
             "error: https://127.0.0.1:9/mine.npz was given with a user name or password, and a manifest is read by "
             "everyone",
@@ -142,9 +142,9 @@ class TestSecretsInAddresses:
         """Names, numbers and versions of files are part of their address."""
         with FaultyServer() as server:
             url = server.at(f"/mine.npz?{query}", serving(DATA))
-            told = add(manifest, url, "--name", "mine")
+            result = add(manifest, url, "--name", "mine")
 
-        assert told.exit_code == 0, told.output
+        assert result.exit_code == 0, result.output
         assert load_manifest(manifest).datasets["mine"].files["mine.npz"].urls == (url,)
 
 
@@ -153,9 +153,9 @@ def test_the_split_is_in_a_folders_name(manifest: Path, tmp_path: Path) -> None:
     for split, kept in (("train", slice(20)), ("test", slice(20, 30))):
         values = np.arange(60).reshape(30, 2)[kept]
         put(tmp_path / "made" / split, images_npy=npy(values), labels_npy=npy(np.arange(30)[kept] % 3))
-    told = add(manifest, tmp_path / "made", "--ship", "--name", "mine")
+    result = add(manifest, tmp_path / "made", "--ship", "--name", "mine")
 
-    assert told.exit_code == 0, told.output
+    assert result.exit_code == 0, result.output
     mine = get("mine", manifest=manifest, offline=True)
     assert (len(mine.train), len(mine.test)) == (20, 10)
     np.testing.assert_array_equal(mine.test.features, np.arange(60).reshape(30, 2)[20:])
@@ -167,9 +167,9 @@ def test_the_split_is_in_a_folders_name(manifest: Path, tmp_path: Path) -> None:
 def test_a_name_of_two_splits_is_asked(manifest: Path, tmp_path: Path) -> None:
     """Whichever was taken could be wrong, and nobody would notice."""
     files = put(tmp_path / "made", **{"train-test_csv": "x,y\n1,2\n3,4\n"})
-    told = add(manifest, *files, "--ship")
+    result = add(manifest, *files, "--ship")
 
-    assert (told.exit_code, told.stderr) == (
+    assert (result.exit_code, result.stderr) == (
         2,
         "error: 'train-test.csv' names two splits, train and test\n  Say which one it is: --split SPLIT=NAME.\n",
     )
@@ -188,9 +188,9 @@ class TestWhatIsRecorded:
         """Content-Encoding is the connection's, and comes off."""
         with FaultyServer() as server:
             url = server.at("/mine.csv", serving(gzip.compress(CSV), headers={"Content-Encoding": "gzip"}))
-            told = add(manifest, url)
+            result = add(manifest, url)
 
-            assert told.exit_code == 0, told.output
+            assert result.exit_code == 0, result.output
             file = load_manifest(manifest).datasets["mine"].files["mine.csv"]
             assert (file.bytes, file.sha256) == (len(CSV), sha256(CSV))
             assert len(get("mine", manifest=manifest, offline=True).train) == 1000
@@ -199,9 +199,9 @@ class TestWhatIsRecorded:
         """A chunked body that ends early is not 400 rows of 1,000; the next try brings all."""
         with FaultyServer() as server:
             url = server.at("/mine.csv", serving(CSV, chunked=True, cut_after=3000), serving(CSV, chunked=True))
-            told = add(manifest, url)
+            result = add(manifest, url)
 
-        assert told.exit_code == 0, told.output
+        assert result.exit_code == 0, result.output
         assert load_manifest(manifest).datasets["mine"].files["mine.csv"].sha256 == sha256(CSV)
 
     def test_update_has_it_the_same_way(self, manifest: Path) -> None:
@@ -232,9 +232,9 @@ class TestNames:
         """By its address if that is a file's name; else by its host, the query, or a part before."""
         headers = {"Content-Disposition": disposition} if disposition else {}
         with FaultyServer() as server:
-            told = add(manifest, server.at(path, serving(CSV, headers=headers)), "--name", "mine")
+            result = add(manifest, server.at(path, serving(CSV, headers=headers)), "--name", "mine")
 
-        assert told.exit_code == 0, told.output
+        assert result.exit_code == 0, result.output
         assert list(load_manifest(manifest).datasets["mine"].files) == [name]
 
     @pytest.mark.parametrize(
@@ -248,14 +248,14 @@ class TestNames:
     def test_of_files_that_end_alike(self, manifest: Path, paths: tuple[str, str], names: list[str]) -> None:
         """What tells their addresses apart tells their names apart, and the splits."""
         with FaultyServer() as server:
-            told = add(
+            result = add(
                 manifest,
                 *(server.at(path, serving(data)) for path, data in zip(paths, (CSV, OTHER), strict=True)),
                 "--name",
                 "mine",
             )
 
-        assert told.exit_code == 0, told.output
+        assert result.exit_code == 0, result.output
         entry = load_manifest(manifest).datasets["mine"]
         assert (list(entry.files), set(entry.splits)) == (names, {"train", "test"})
         assert len(get("mine", manifest=manifest, offline=True).test) == 1000
@@ -263,9 +263,9 @@ class TestNames:
     def test_of_two_paths(self, manifest: Path, tmp_path: Path) -> None:
         """On this computer as well; and the same one twice is one."""
         paths = [put(tmp_path / split, images_csv=data)[0] for split, data in (("train", CSV), ("test", OTHER))]
-        told = add(manifest, *paths, paths[0], "--ship", "--name", "mine")
+        result = add(manifest, *paths, paths[0], "--ship", "--name", "mine")
 
-        assert told.exit_code == 0, told.output
+        assert result.exit_code == 0, result.output
         assert list(load_manifest(manifest).datasets["mine"].files) == ["train/images.csv", "test/images.csv"]
 
 
@@ -282,7 +282,7 @@ def test_litter_in_a_folder_is_passed_over_and_named(manifest: Path, tmp_path: P
     path.write_bytes(b"x,y\n1,2\n")
     named = litter.partition("/")[0] if litter.startswith(("__MACOSX", ".ipynb")) else litter
     facts = ("--title", "T", "--license", "CC0-1.0", "--source", "https://example.org")
-    told = add(manifest, tmp_path / "made", "--ship", "--name", "mine", *facts)
+    result = add(manifest, tmp_path / "made", "--ship", "--name", "mine", *facts)
 
-    assert (told.exit_code, told.stderr) == (0, f"left out: {named}: litter of a program\n")
+    assert (result.exit_code, result.stderr) == (0, f"left out: {named}: litter of a program\n")
     assert list(load_manifest(manifest).datasets["mine"].files) == ["train.csv"]

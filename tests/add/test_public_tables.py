@@ -76,15 +76,15 @@ def test_the_values_are_those_of_pandas_or_it_is_refused_in_one_sentence(
 def same_as_pandas(path: Path, options: dict[str, Any], split: Any, fields: Any) -> None:
     """Compare each field with pandas' columns: numbers by value, text and classes as they are written."""
     delimiter = options.get("delimiter", ",")
-    told: dict[str, Any] = {
+    result: dict[str, Any] = {
         "sep": r"\s+" if delimiter == "whitespace" else delimiter,
         "header": 0 if options.get("header", True) else None,
         **{name: options[name] for name in ("comment", "encoding", "decimal") if name in options},
     }
     exact = {} if pandas.__version__ >= "3" else {"float_precision": "round_trip"}
     marks = sorted({mark for field in fields.values() for mark in field.missing})
-    numbers = pandas.read_csv(path, index_col=False, na_values=marks, skipinitialspace=bool(marks), **exact, **told)
-    texts = pandas.read_csv(path, dtype=str, keep_default_na=False, index_col=False, **told)
+    numbers = pandas.read_csv(path, index_col=False, na_values=marks, skipinitialspace=bool(marks), **exact, **result)
+    texts = pandas.read_csv(path, dtype=str, keep_default_na=False, index_col=False, **result)
     names, wanted = [str(name) for name in texts.columns], dict(options.get("columns", {}))
     assert len(numbers) == len(split)
     for field in split.fields:

@@ -52,9 +52,9 @@ class TestAnchorsAndAliases:
         """The new one comes after it: an alias stands where it is written, and not where its anchor does."""
         path = loaded(tmp_path, entry("x", f"a.txt: &f {{{said(A)}}}", "b.txt: *f"), x=A)
         before = path.read_text()
-        told = add(path, *put(tmp_path / "made", train_txt="new\n", test_txt="newer\n"), "--ship", "--name", "y")
+        result = add(path, *put(tmp_path / "made", train_txt="new\n", test_txt="newer\n"), "--ship", "--name", "y")
 
-        assert told.exit_code == 0, told.output
+        assert result.exit_code == 0, result.output
         assert path.read_text().startswith(f'{before}\n  "y":\n')
         assert list(values(path)["datasets"]["x"]["files"]) == ["a.txt", "b.txt"]
 
@@ -66,9 +66,9 @@ class TestAnchorsAndAliases:
         )
         text = one.replace("b.txt: {", "b.txt: &g {") + other
         path = loaded(tmp_path, text, x=B, y=NEW)
-        told = update(path, "y")
+        result = update(path, "y")
 
-        assert (told.exit_code, told.stderr) == (
+        assert (result.exit_code, result.stderr) == (
             2,
             "error: y.files.b.txt.bytes cannot be changed alone: y.files.b.txt is an alias, *g\n"
             f"  declared at datasets.yaml:{load_manifest(path).where('y', 'files', 'b.txt').partition(':')[2]}\n"
@@ -82,9 +82,9 @@ class TestAnchorsAndAliases:
         path = loaded(tmp_path, entry("x", files), x=A)
         put(path.parent / "datasets" / "x", a_txt=b"eno\n", b_txt=b"eno\n")
         before = path.read_text()
-        told = update(path, "x")
+        result = update(path, "x")
 
-        assert (told.exit_code, told.stderr.splitlines()[0]) == (
+        assert (result.exit_code, result.stderr.splitlines()[0]) == (
             2,
             "error: x.files.a.txt.sha256 cannot be changed alone: x.files.a.txt.sha256 has an anchor, &h",
         )
@@ -96,9 +96,9 @@ class TestAnchorsAndAliases:
             "y", f"a.txt: {{{said(A)}}}", f"b.txt: {{{said(B)}}}", title="*t"
         )
         path = loaded(tmp_path, text, x=B, y=NEW)
-        told = update(path, "y")
+        result = update(path, "y")
 
-        assert told.exit_code == 0, told.output
+        assert result.exit_code == 0, result.output
         assert path.read_text().count(sha256(NEW)) == 1
         assert get("y", manifest=path, offline=True).test.text[0] == "three\n"
 
@@ -151,9 +151,9 @@ def test_a_manifest_that_cannot_be_read(tmp_path: Path, command: str, text: byte
     path = tmp_path / "datasets.yaml"
     path.write_bytes(text)
     files = put(tmp_path / "made", train_txt="new\n")
-    told = add(path, *files, "--ship") if command == "add" else update(path, "x")
+    result = add(path, *files, "--ship") if command == "add" else update(path, "x")
 
-    assert (told.exit_code, told.stderr, path.read_bytes()) == (
+    assert (result.exit_code, result.stderr, path.read_bytes()) == (
         2,
         f"error: {problem}\n1 problem in {path}. Nothing was downloaded.\n",
         text,
@@ -167,9 +167,9 @@ def test_no_data_sets_in_any_style(tmp_path: Path, nothing: str) -> None:
     """The first one takes the place of nothing; what is behind it stays."""
     path = tmp_path / "datasets.yaml"
     path.write_text(f"version: 1\ndatasets: {nothing}\nshipped_in: own\n")
-    told = add(path, *put(tmp_path / "made", train_txt="new\n"), "--ship", "--name", "x")
+    result = add(path, *put(tmp_path / "made", train_txt="new\n"), "--ship", "--name", "x")
 
-    assert told.exit_code == 0, told.output
+    assert result.exit_code == 0, result.output
     assert (list(values(path)), list(values(path)["datasets"])) == (["version", "datasets", "shipped_in"], ["x"])
     assert path.read_text().count("# none yet") == nothing.count("# none yet")
 
@@ -185,9 +185,9 @@ def test_a_style_that_has_no_place_for_one(tmp_path: Path, text: str, line: int)
     """Its line is one that the file has."""
     path = tmp_path / "datasets.yaml"
     path.write_text(text)
-    told = add(path, *put(tmp_path / "made", train_txt="new\n"), "--ship")
+    result = add(path, *put(tmp_path / "made", train_txt="new\n"), "--ship")
 
-    assert (told.exit_code, told.stderr, path.read_text()) == (
+    assert (result.exit_code, result.stderr, path.read_text()) == (
         1,
         "error: the manifest has no block of data sets, one below the other, to add one to\n"
         f"  declared at datasets.yaml:{line}\n"
@@ -202,9 +202,9 @@ def test_a_manifest_behind_a_link(tmp_path: Path) -> None:
     kept = path.rename(tmp_path / "kept.yaml")
     kept.chmod(0o640)
     path.symlink_to(kept)
-    told = add(path, *put(tmp_path / "made", train_txt="new\n"), "--ship", "--name", "y")
+    result = add(path, *put(tmp_path / "made", train_txt="new\n"), "--ship", "--name", "y")
 
-    assert told.exit_code == 0, told.output
+    assert result.exit_code == 0, result.output
     assert (path.is_symlink(), stat.S_IMODE(kept.stat().st_mode)) == (True, 0o640)
     assert list(values(kept)["datasets"]) == ["x", "y"]
 
@@ -213,10 +213,10 @@ def test_a_file_that_two_entries_share(tmp_path: Path) -> None:
     """It is one file, so both say the same of it: what `update` changes in one, it changes in the other, and shows."""
     declared = f"a.txt: {{{said(A)}}}", f"b.txt: {{{said(B)}}}"
     path = loaded(tmp_path, entry("x", *declared) + entry("y", *declared, folder="x"), x=NEW)
-    told = update(path, "x")
+    result = update(path, "x")
 
     lines = {name: load_manifest(path).where(name, "files", "b.txt") for name in "xy"}
-    assert (told.exit_code, told.stdout.splitlines(), told.stderr) == (
+    assert (result.exit_code, result.stdout.splitlines(), result.stderr) == (
         0,
         [
             f"{lines[name]}: {name}.files.b.txt.{key}: {before} -> {after}"
@@ -261,9 +261,9 @@ class TestEveryReaderTakesIt:
         data = b"x,kind\n1,a\n2,b\n"
         with FaultyServer() as server:
             url = server.at("/get?file=mine.csv", serve(data))
-            told = add(tmp_path / "datasets.yaml", url, "--name", "mine")
+            result = add(tmp_path / "datasets.yaml", url, "--name", "mine")
 
-        assert told.exit_code == 0, told.output
+        assert result.exit_code == 0, result.output
         assert f'urls: ["{url}"]\n' in (tmp_path / "datasets.yaml").read_text()
 
 
@@ -288,12 +288,12 @@ def test_an_installed_package_is_not_written_into(tmp_path: Path, command: str, 
     (path,) = put(tmp_path / "made", train_txt="new\n")
     arguments = {"add": [str(path), "--ship"], "update": ["mnist"], "lock": ["tinydigits"]}[command]
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(package.parent), "HOME": str(tmp_path)}
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "tinytorch_datasets", command, *arguments],
         env=environment, cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
-    assert (told.returncode, told.stderr) == (
+    assert (result.returncode, result.stderr) == (
         2,
         f"error: {package}/datasets.yaml is part of the installed package, which is not written to\n  {hint}\n",
     )

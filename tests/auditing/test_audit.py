@@ -50,21 +50,23 @@ def server() -> Iterator[FaultyServer]:
 
 def test_the_world_as_it_is_meant_to_be_is_well(world: World) -> None:
     """The twin of every mutation: the same audit, and nothing to find."""
-    code, told = world.audit()
+    code, result = world.audit()
 
-    assert (code, told["findings"]) == (0, [])
-    assert {one["name"]: one["state"] for one in told["datasets"]} == dict.fromkeys(("flowers", "talk", "digits"), "ok")
-    assert [one["samples"] for one in told["datasets"]] == [30, 3, 18]
+    assert (code, result["findings"]) == (0, [])
+    assert {one["name"]: one["state"] for one in result["datasets"]} == dict.fromkeys(
+        ("flowers", "talk", "digits"), "ok"
+    )
+    assert [one["samples"] for one in result["datasets"]] == [30, 3, 18]
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=[m.what for m in MUTATIONS])
 def test_a_mutation_is_caught_on_its_line(world: World, mutation: Mutation) -> None:
     """With its rule, the line of the manifest that promised otherwise, and the exit code."""
     mutation.do(world)
-    code, told = world.audit()
+    code, result = world.audit()
 
-    grave = [finding for finding in told["findings"] if finding["severity"] == "error"]
-    assert code == told["exit_code"] == mutation.exit_code
+    grave = [finding for finding in result["findings"] if finding["severity"] == "error"]
+    assert code == result["exit_code"] == mutation.exit_code
     assert (mutation.rule, world.line(mutation.line)) in [(f["rule"], f["line"]) for f in grave]
     assert all(finding["hint"] and finding["path"] and finding["where"] for finding in grave)
 
@@ -97,23 +99,23 @@ class TestTheMirrors:
     ) -> None:
         """Exit 1, on the mirror's line, with what came; the other files are as declared."""
         mirrored(world, server, {"train-images": act})
-        code, told = world.audit("--remote")
+        code, result = world.audit("--remote")
 
-        (finding,) = [f for f in told["findings"] if f["severity"] == "error"]
+        (finding,) = [f for f in result["findings"] if f["severity"] == "error"]
         assert (code, finding["rule"], finding["line"]) == (1, rule, world.line(server.url))
         assert finding["what"] == f"{server.url}/digits/train-images {said}"
-        assert [asked["state"] for asked in told["addresses"]].count("ok") == 3
+        assert [asked["state"] for asked in result["addresses"]].count("ok") == 3
 
     def test_a_silent_host_is_no_error(self, world: World) -> None:
         """Nobody listens: exit 3, a state of its own, and not a word against the file."""
         port = free_port()
         world.edit("https://mirror.invalid/\n", f"http://127.0.0.1:{port}/\n")
         world.edit("      - https://mirror.invalid/digits/\n", "")
-        code, told = world.audit("--only", "remote")
+        code, result = world.audit("--only", "remote")
 
         assert code == 3
-        assert {f["severity"] for f in told["findings"]} == {"unknown"}
-        assert told["findings"][0]["what"] == (
+        assert {f["severity"] for f in result["findings"]} == {"unknown"}
+        assert result["findings"][0]["what"] == (
             f"http://127.0.0.1:{port}/train-images could not be checked: the connection was refused"
         )
 
@@ -175,16 +177,16 @@ class TestTheMirrors:
         mirrored(world, server, {"train-images": serve(bytes(wrong))})
 
         assert world.audit("--only", "remote")[0] == 0
-        code, told = world.audit("--only", "remote", "--deep")
-        assert (code, [f["rule"] for f in told["findings"] if f["severity"] == "error"]) == (1, ["mirror-hash"])
+        code, result = world.audit("--only", "remote", "--deep")
+        assert (code, [f["rule"] for f in result["findings"] if f["severity"] == "error"]) == (1, ["mirror-hash"])
 
     def test_a_length_that_is_not_told_is_read_when_deep(self, world: World, server: FaultyServer) -> None:
         """Chunked answers have none: advice without --deep, nothing with it."""
         data = world.file("digits/train-images").read_bytes()
         mirrored(world, server, {"train-images": serve(data, chunked=True)})
 
-        code, told = world.audit("--only", "remote")
-        assert (code, [f["rule"] for f in told["findings"]]) == (0, ["mirror-no-length"])
+        code, result = world.audit("--only", "remote")
+        assert (code, [f["rule"] for f in result["findings"]]) == (0, ["mirror-no-length"])
         assert world.audit("--only", "remote", "--deep")[1]["findings"] == []
 
     def test_a_moved_file_of_the_same_length_is_seen_by_its_lock(self, world: World, server: FaultyServer) -> None:
@@ -195,10 +197,10 @@ class TestTheMirrors:
         mirrored(world, server, {"train-images": answer(200, data, **before)})
         assert world.audit("--only", "remote", "--remember")[0] == 0
         server.at("/digits/train-images", answer(200, data, **after))
-        code, told = world.audit("--only", "remote")
+        code, result = world.audit("--only", "remote")
 
         assert code == 1
-        assert told["findings"][0]["what"] == (
+        assert result["findings"][0]["what"] == (
             f"{server.url}/digits/train-images was changed, at the same length: etag was '\"1\"', is '\"2\"', "
             "last_modified was 'Mon, 01 Jan 2024 00:00:00 GMT', is 'Tue, 02 Jan 2024 00:00:00 GMT'"
         )
@@ -212,9 +214,9 @@ class TestTheMirrors:
         mirrored(world, server, {"train-images": answer(200, data, ETag='"1"', **date)})
         world.audit("--remember")
         server.at("/digits/train-images", answer(200, data, ETag='"2"', **date))
-        code, told = world.audit("--only", "remote")
+        code, result = world.audit("--only", "remote")
 
-        assert (code, [(f["rule"], f["severity"]) for f in told["findings"]]) == (0, [("mirror-changed", "warning")])
+        assert (code, [(f["rule"], f["severity"]) for f in result["findings"]]) == (0, [("mirror-changed", "warning")])
 
     def test_no_socket_is_opened_unless_asked_for(self, world: World, no_network: None) -> None:
         """An audit is for a train, too."""
@@ -283,10 +285,10 @@ class TestLint:
             world.edit(old, new)
         else:
             world.file("digits/test-labels").unlink()
-        code, told = world.audit()
+        code, result = world.audit()
 
         assert code == 0
-        assert [(f["rule"], f["severity"], f["what"]) for f in told["findings"]] == [(rule, "warning", said)]
+        assert [(f["rule"], f["severity"], f["what"]) for f in result["findings"]] == [(rule, "warning", said)]
         assert world.audit("--strict")[0] == 1
 
     @pytest.mark.parametrize("place", ["urls", "source"])
@@ -300,16 +302,16 @@ class TestLint:
             world.manifest.write_text(
                 re.sub(r"source: .*", "source: https://a.invalid/x?v=2&sig=s3cr3t", text, count=1)
             )
-        code, told = world.audit("--only", "manifest")
+        code, result = world.audit("--only", "manifest")
 
-        (finding,) = told["findings"]
+        (finding,) = result["findings"]
         assert (code, finding["rule"], finding["severity"]) == (0, "secret-in-address", "warning")
         assert finding["what"] in (
             "https://mirror.invalid/x?v=2&X-Amz-Signature=...: X-Amz-Signature is a key or an expiry of whoever copied "
             "this address",
             "https://a.invalid/x?v=2&sig=...: sig is a key or an expiry of whoever copied this address",
         )
-        assert "s3cr3t" not in json.dumps(told)
+        assert "s3cr3t" not in json.dumps(result)
         assert finding["line"] == next(
             n for n, line in enumerate(world.manifest.read_text().splitlines(), 1) if "s3cr3t" in line
         )
@@ -324,12 +326,12 @@ class TestLint:
         """Even by --strict; an error of that rule is reported all the same, and a rule that is none is refused."""
         world.edit("https://mirror.invalid/digits/", "http://mirror.invalid/digits/")
         world.edit('["0", "1", "2"]', '["0", "1", "2", "3"]')
-        code, told = world.audit("--strict", "--ignore", "plain-http")
+        code, result = world.audit("--strict", "--ignore", "plain-http")
         world.flip(world.file("talk/talk.txt"))
         _, wrong = world.audit("--ignore", "plain-http", "--ignore", "class-unused", "--ignore", "file-hash")
         refused = CliRunner().invoke(main, ["audit", "--manifest", str(world.manifest), "--ignore", "plain-htp"])
 
-        assert (code, [f["rule"] for f in told["findings"]]) == (1, ["class-unused"])
+        assert (code, [f["rule"] for f in result["findings"]]) == (1, ["class-unused"])
         assert [f["rule"] for f in wrong["findings"]] == ["file-hash"]
         assert (refused.exit_code, refused.stderr.splitlines()[-1]) == (
             2, "Error: there is no rule 'plain-htp'; did you mean 'plain-http'?")  # fmt: skip
@@ -374,10 +376,10 @@ class TestNamedPipes:
         path.unlink()
         os.mkfifo(path)
         command = [sys.executable, "-m", "tinytorch_datasets", "audit", "--manifest", str(world.manifest)]
-        told = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=30)
 
-        assert told.returncode == 1
-        assert f"{path} cannot be read: it is no regular file" in told.stdout
+        assert result.returncode == 1
+        assert f"{path} cannot be read: it is no regular file" in result.stdout
 
     @pytest.mark.parametrize("name", ["datasets.lock", "mirrors.lock"])
     def test_in_place_of_a_lock(self, world: World, name: str) -> None:
@@ -385,10 +387,10 @@ class TestNamedPipes:
         os.mkfifo(world.root / name)
         option = "--lock" if name == "datasets.lock" else "--remote"
         command = [sys.executable, "-m", "tinytorch_datasets", "audit", "--manifest", str(world.manifest), option]
-        told = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=30)
 
-        assert (told.returncode, told.stdout) == (2, "")
-        assert str(world.root / name) in told.stderr
+        assert (result.returncode, result.stdout) == (2, "")
+        assert str(world.root / name) in result.stderr
 
 
 class TestAllOfIt:
@@ -401,10 +403,10 @@ class TestAllOfIt:
         world.edit("shape: [4, 4]", "shape: [4, 5]")
         world.edit("title: Digits", 'title: "?"')
         (world.root / "datasets/talk/x.bin").touch()
-        code, told = world.audit()
+        code, result = world.audit()
 
         assert code == 1
-        assert [(f["dataset"], f["rule"]) for f in told["findings"]] == [
+        assert [(f["dataset"], f["rule"]) for f in result["findings"]] == [
             ("flowers", "file-hash"), ("flowers", "file-missing"), ("digits", "question"),
             ("digits", "content"), ("digits", "content"), ("talk", "undeclared")]  # fmt: skip
 
@@ -412,15 +414,15 @@ class TestAllOfIt:
         """A range and a class list: both are told, each on its line."""
         world.edit("range: [0, 255]", "range: [0, 20]")
         world.edit('["0", "1", "2"]', '["0", "1"]')
-        _, told = world.audit("digits")
+        _, result = world.audit("digits")
 
-        assert [f["what"].partition(": ")[2] for f in told["findings"]] == [
+        assert [f["what"].partition(": ")[2] for f in result["findings"]] == [
             "train.images has range [0, 48], declared is [0, 20]",
             "train.labels has labels 2 at sample 2, and 3 more outside, declared is 0 to 1",
             "test.images has range [36, 66], declared is [0, 20]",
             "test.labels has labels 2 at sample 2, and 1 more outside, declared is 0 to 1",
         ]
-        assert {f["hint"] for f in told["findings"]} == {"The file has its declared hash, so correct the entry."}
+        assert {f["hint"] for f in result["findings"]} == {"The file has its declared hash, so correct the entry."}
 
     def test_a_wrong_byte_is_told_in_full(self, world: World) -> None:
         """The file, both hashes, the manifest's line and the hint, word for word."""
@@ -469,10 +471,10 @@ class TestAllOfIt:
     def test_a_copy_of_the_arrays_elsewhere_is_found_too(self, world: World, tmp_path: Path) -> None:
         """Every folder that `get` would open arrays from is looked at."""
         world.flip(world.array("train.images.npy"))
-        code, told = world.audit()
+        code, result = world.audit()
 
-        assert [(f["rule"], f["path"]) for f in told["findings"]] == [("array", str(world.array("train.images.npy")))]
-        assert "clean digits --arrays" in told["findings"][0]["hint"]
+        assert [(f["rule"], f["path"]) for f in result["findings"]] == [("array", str(world.array("train.images.npy")))]
+        assert "clean digits --arrays" in result["findings"][0]["hint"]
         assert code == 1
 
     def test_names_restrict_it(self, world: World) -> None:
@@ -537,12 +539,12 @@ def test_a_shipped_file_behind_a_link_does_not_ship(world: World, tmp_path: Path
     path = world.root / "datasets" / name
     path.rename(tmp_path / "elsewhere")
     path.symlink_to(tmp_path / "elsewhere")
-    code, told = world.audit("talk")
+    code, result = world.audit("talk")
     target = tmp_path / "elsewhere" / ("talk.txt" if name == "talk" else "")
     expected = f"{world.file('talk/talk.txt')} is behind a link to {target}, so its bytes do not ship"
 
-    assert (code, told["datasets"][0]["state"]) == (1, "mismatch")
-    assert [(found["rule"], found["line"], found["what"]) for found in told["findings"]][:1] == [
+    assert (code, result["datasets"][0]["state"]) == (1, "mismatch")
+    assert [(found["rule"], found["line"], found["what"]) for found in result["findings"]][:1] == [
         ("file-missing", world.line("talk.txt: {b"), expected)
     ]
     path.unlink()
@@ -557,9 +559,9 @@ def test_a_fault_of_a_data_set_with_dots_in_its_name_is_of_that_data_set(world: 
     world.edit("    title: Talk\n    status: shipped\n", "    title: Talk\n    status: ships\n")
     world.edit("  digits:\n", "  Digits:\n")
     world.edit("shipped_in: datasets", "shipped_in: ../datasets")
-    code, told = world.audit()
+    code, result = world.audit()
 
-    assert (code, [(found["dataset"], found["what"], found["line"]) for found in told["findings"]]) == (
+    assert (code, [(found["dataset"], found["what"], found["line"]) for found in result["findings"]]) == (
         2,
         [
             ("", "shipped_in: leaves its folder: '../datasets'", world.line("shipped_in:")),
@@ -580,9 +582,9 @@ def test_every_rule_is_in_the_docs() -> None:
 
 def test_the_docs_work_out_a_digest_by_hand(home: Path) -> None:
     """The example in docs/audit.md runs, and gives what it says."""
-    told = doctest.testfile(str(Path(__file__).parents[2] / "docs" / "audit.md"), module_relative=False)
+    result = doctest.testfile(str(Path(__file__).parents[2] / "docs" / "audit.md"), module_relative=False)
 
-    assert (told.failed, told.attempted) == (0, 5)
+    assert (result.failed, result.attempted) == (0, 5)
 
 
 def test_the_shipped_data_is_well(home: Path, no_network: None) -> None:
@@ -622,12 +624,12 @@ class TestTheCall:
         """It is told, with the hint; and the call ends as a wrong one does."""
         record = world.manifest.parent / "mirrors.lock"
         record.write_text(text)
-        told = CliRunner().invoke(main, ["audit", "--manifest", str(world.manifest), "--remote"])
+        result = CliRunner().invoke(main, ["audit", "--manifest", str(world.manifest), "--remote"])
 
-        assert told.exit_code == 2
-        assert told.stderr.startswith(f"error: {record} is not a record of addresses (")
+        assert result.exit_code == 2
+        assert result.stderr.startswith(f"error: {record} is not a record of addresses (")
         again = f"tinytorch-datasets audit --remote --remember --manifest {world.manifest}"
-        assert told.stderr.endswith(f"\n  Delete it; `{again}` writes it again.\n")
+        assert result.stderr.endswith(f"\n  Delete it; `{again}` writes it again.\n")
 
 
 def test_real_mnist_keeps_its_contract(realdata: Path, home: Path) -> None:

@@ -107,9 +107,9 @@ class TestPreCommit:
 
     def test_their_manifest_is_one(self) -> None:
         """By pre-commit's own check."""
-        told = run(BIN / "pre-commit", "validate-manifest", ".pre-commit-hooks.yaml", cwd=ROOT)
+        result = run(BIN / "pre-commit", "validate-manifest", ".pre-commit-hooks.yaml", cwd=ROOT)
 
-        assert (told.returncode, told.stdout) == (0, "")
+        assert (result.returncode, result.stdout) == (0, "")
 
 
 class TestTheAction:
@@ -128,8 +128,8 @@ class TestTheAction:
         (only,) = action["runs"]["steps"]
         values = {name: about["default"] for name, about in action["inputs"].items()} | inputs
         variables = {"HERE": str(ROOT)}
-        for variable, told in only["env"].items():
-            name = re.fullmatch(r"\$\{\{ inputs\.([a-z-]+) \}\}", told)
+        for variable, result in only["env"].items():
+            name = re.fullmatch(r"\$\{\{ inputs\.([a-z-]+) \}\}", result)
             variables |= {variable: values[name[1]]} if name else {}
         variables |= {"RUNNER_TEMP": str(tmp_path / "temp"), "GITHUB_OUTPUT": str(tmp_path / "output")}
         variables |= {"GITHUB_WORKSPACE": str(world.root), "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")}
@@ -137,9 +137,9 @@ class TestTheAction:
 
     def test_all_well(self, action: Any, world: World, tmp_path: Path) -> None:
         """Exit 0, its code as an output, a summary for the run's page."""
-        told = self.step(action, world, tmp_path, junit="audit.xml", sarif="audit.sarif")
+        result = self.step(action, world, tmp_path, junit="audit.xml", sarif="audit.sarif")
 
-        assert (told.returncode, (tmp_path / "output").read_text()) == (0, "exit-code=0\n"), told.stderr
+        assert (result.returncode, (tmp_path / "output").read_text()) == (0, "exit-code=0\n"), result.stderr
         assert (
             (tmp_path / "summary.md")
             .read_text()
@@ -151,10 +151,12 @@ class TestTheAction:
     def test_a_finding_fails_the_step_and_annotates_the_line(self, action: Any, world: World, tmp_path: Path) -> None:
         """The very line of the manifest."""
         world.flip(world.file("talk/talk.txt"))
-        told = self.step(action, world, tmp_path)
+        result = self.step(action, world, tmp_path)
 
-        assert told.returncode == 1
-        assert f"::error file=datasets.yaml,line={world.line('talk.txt: {b')},title=talk%3A file-hash::" in told.stdout
+        assert result.returncode == 1
+        assert (
+            f"::error file=datasets.yaml,line={world.line('talk.txt: {b')},title=talk%3A file-hash::" in result.stdout
+        )
 
     def test_names_restrict_it(self, action: Any, world: World, tmp_path: Path) -> None:
         """Several, with blanks between them; one with a quote in it is a wrong name and nothing worse."""
@@ -170,9 +172,9 @@ class TestTheAction:
         """Its code is an output all the same."""
         world.edit("https://mirror.invalid/\n", "http://127.0.0.1:9/\n")
         world.edit("      - https://mirror.invalid/digits/\n", "")
-        told = self.step(action, world, tmp_path, remote="true")
+        result = self.step(action, world, tmp_path, remote="true")
 
-        assert (told.returncode, (tmp_path / "output").read_text()) == (0, "exit-code=3\n"), told.stdout
+        assert (result.returncode, (tmp_path / "output").read_text()) == (0, "exit-code=3\n"), result.stdout
         assert self.step(action, world, tmp_path, remote="true", **{"network-fails": "true"}).returncode == 3
 
     def test_every_input_is_used_and_described(self, action: Any) -> None:
@@ -194,9 +196,9 @@ def test_github_would_take_it(schema: str, path: str) -> None:
     """By the schema that check-jsonschema carries."""
     if not (BIN / "check-jsonschema").exists():
         pytest.skip("check-jsonschema is not installed: pip install -e '.[dev]'")
-    told = run(BIN / "check-jsonschema", "--builtin-schema", f"vendor.{schema}", path, cwd=ROOT)
+    result = run(BIN / "check-jsonschema", "--builtin-schema", f"vendor.{schema}", path, cwd=ROOT)
 
-    assert told.returncode == 0, told.stdout
+    assert result.returncode == 0, result.stdout
 
 
 def test_the_workflows_do_what_is_promised() -> None:

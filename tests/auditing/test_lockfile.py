@@ -53,14 +53,14 @@ class TestTheRecord:
 
     def test_it_has_every_hash(self, world: World) -> None:
         """Of the manifest's bytes, of each file's, of each field's dtype, shape and C-order values."""
-        told = record(world)
+        shown_text = record(world)
         values = images(0, 12)
         texts = b"".join(len(t).to_bytes(8, "little") + t for t in (b"Hello!", b"How are you?", b"Goodbye."))
 
-        assert told["library"] == {"name": "tinytorch-datasets", "version": VERSION}
-        assert told["manifest"] == {"file": "datasets.yaml", "sha256": sha256(world.manifest.read_bytes())}
-        assert list(told["datasets"]) == ["flowers", "talk", "digits"]
-        digits = told["datasets"]["digits"]
+        assert shown_text["library"] == {"name": "tinytorch-datasets", "version": VERSION}
+        assert shown_text["manifest"] == {"file": "datasets.yaml", "sha256": sha256(world.manifest.read_bytes())}
+        assert list(shown_text["datasets"]) == ["flowers", "talk", "digits"]
+        digits = shown_text["datasets"]["digits"]
         raw = world.file("digits/train-images").read_bytes()
         assert digits["files"]["train-images"] == {"bytes": len(raw), "sha256": sha256(raw)}
         assert digits["contents"]["train"]["images"] == {
@@ -68,15 +68,15 @@ class TestTheRecord:
         assert digits["contents"]["test"]["labels"]["sha256"] == sha256(
             b"int64 6\n" + (np.arange(6) % 3).astype("<i8").tobytes()
         )
-        assert told["datasets"]["talk"]["contents"]["train"]["lines"]["sha256"] == sha256(b"str 3\n" + texts)
+        assert shown_text["datasets"]["talk"]["contents"]["train"]["lines"]["sha256"] == sha256(b"str 3\n" + texts)
 
     def test_only_what_is_on_disk_is_recorded(self, world: World) -> None:
         """Unless it is named: then it must be."""
         world.file("digits/test-labels").unlink()
-        told = CliRunner().invoke(main, ["lock", "digits", "--manifest", str(world.manifest)])
+        shown_text = CliRunner().invoke(main, ["lock", "digits", "--manifest", str(world.manifest)])
 
         assert list(record(world)["datasets"]) == ["flowers", "talk"]
-        assert (told.exit_code, told.stderr) == (
+        assert (shown_text.exit_code, shown_text.stderr) == (
             1,
             f"error: digits is not on disk: test-labels\n  declared at datasets.yaml:{world.line('  digits:')}\n"
             f"  `tinytorch-datasets get digits --manifest {world.manifest}` downloads it.\n",
@@ -85,10 +85,10 @@ class TestTheRecord:
     def test_a_damaged_file_is_not_recorded(self, world: World) -> None:
         """A lock of wrong bytes would make them right."""
         world.flip(world.file("talk/talk.txt"))
-        told = CliRunner().invoke(main, ["lock", "--manifest", str(world.manifest)])
+        shown_text = CliRunner().invoke(main, ["lock", "--manifest", str(world.manifest)])
 
-        assert (told.exit_code, told.stdout) == (1, "")
-        assert "is not the" in told.stderr
+        assert (shown_text.exit_code, shown_text.stdout) == (1, "")
+        assert "is not the" in shown_text.stderr
         assert not (world.root / "datasets.lock").exists()
 
     def test_a_file_that_cannot_be_read_is_not_said_to_be_another(self) -> None:
@@ -109,11 +109,11 @@ class TestTheRecord:
                 "except Exception as error: print(f'{type(error).__name__}: {error}')\n"
             )
             command = [sys.executable, "-c", code]
-            told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT).stdout
+            shown_text = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT).stdout
         finally:
             shutil.rmtree(root)
 
-        assert told == (
+        assert shown_text == (
             f"StorageError: {world.root}/datasets/talk/talk.txt cannot be read: you may not read it\n"
             f"  declared at datasets.yaml:{line}\n"
             "  Ask its owner for the right to.\n"
@@ -121,13 +121,13 @@ class TestTheRecord:
 
     def test_it_is_written_beside_the_manifest(self, world: World) -> None:
         """Whole, and the same as `--output -` prints; --output names another file, --json reports the path."""
-        told = CliRunner().invoke(main, ["lock", "--manifest", str(world.manifest)])
+        shown_text = CliRunner().invoke(main, ["lock", "--manifest", str(world.manifest)])
         other = world.root / "talk.lock"
         named = CliRunner().invoke(
             main, ["lock", "talk", "--json", "-o", str(other), "--manifest", str(world.manifest)]
         )
 
-        assert told.stdout == f"{world.root / 'datasets.lock'}: 3 data sets: flowers, talk, digits\n"
+        assert shown_text.stdout == f"{world.root / 'datasets.lock'}: 3 data sets: flowers, talk, digits\n"
         assert json.loads((world.root / "datasets.lock").read_text()) == record(world)
         assert json.loads(named.stdout) == {"path": str(other), "datasets": ["talk"]}
         assert list(json.loads(other.read_text())["datasets"]) == ["talk"]
@@ -136,10 +136,10 @@ class TestTheRecord:
         """A manifest named by mistake stays as it is."""
         before = world.manifest.read_bytes()
         again = CliRunner().invoke(main, ["lock", "--manifest", str(world.manifest)])
-        told = CliRunner().invoke(main, ["lock", "-o", str(world.manifest), "--manifest", str(world.manifest)])
+        shown_text = CliRunner().invoke(main, ["lock", "-o", str(world.manifest), "--manifest", str(world.manifest)])
 
-        assert (again.exit_code, told.exit_code, world.manifest.read_bytes()) == (0, 2, before)
-        assert told.stderr == (
+        assert (again.exit_code, shown_text.exit_code, world.manifest.read_bytes()) == (0, 2, before)
+        assert shown_text.stderr == (
             f"error: {world.manifest} exists, and is not a lock file\n"
             "  Name another file with --output, or delete this one.\n"
         )
@@ -147,10 +147,10 @@ class TestTheRecord:
     def test_info_has_a_line_to_cite_it_by(self, world: World) -> None:
         """The one that `get(...).provenance` gives."""
         line = get("digits", manifest=world.manifest).provenance
-        told = CliRunner().invoke(main, ["info", "digits", "--manifest", str(world.manifest)])
+        shown_text = CliRunner().invoke(main, ["info", "digits", "--manifest", str(world.manifest)])
         as_json = CliRunner().invoke(main, ["info", "digits", "--json", "--manifest", str(world.manifest)])
 
-        assert f"provenance  {line}\n" in told.stdout
+        assert f"provenance  {line}\n" in shown_text.stdout
         assert json.loads(as_json.stdout)["provenance"] == line
 
 
@@ -166,29 +166,29 @@ class TestTheLock:
     def test_a_moved_manifest(self, world: World, lock: Path) -> None:
         """A comment is enough: it is another manifest."""
         world.manifest.write_text(world.manifest.read_text() + "# more\n")
-        code, told = world.audit("--lock", str(lock))
+        code, shown_text = world.audit("--lock", str(lock))
 
-        assert (code, [(f["rule"], f["line"]) for f in told["findings"]]) == (1, [("lock", 1)])
-        assert told["findings"][0]["what"].startswith("manifest sha256 is ")
+        assert (code, [(f["rule"], f["line"]) for f in shown_text["findings"]]) == (1, [("lock", 1)])
+        assert shown_text["findings"][0]["what"].startswith("manifest sha256 is ")
 
     def test_moved_bytes_and_values(self, world: World, lock: Path) -> None:
         """A file that was changed with its declaration matches the manifest, and not the lock."""
         before = sha256(world.file("talk/talk.txt").read_bytes())
         world.put("talk/talk.txt", b"Hello!\nWho are you?\nGoodbye.\n")
         assert world.audit()[0] == 0
-        code, told = world.audit("--lock", str(lock))
+        code, shown_text = world.audit("--lock", str(lock))
 
         assert code == 1
-        what = [f["what"].splitlines()[0] for f in told["findings"] if f["dataset"] == "talk"]
+        what = [f["what"].splitlines()[0] for f in shown_text["findings"] if f["dataset"] == "talk"]
         assert what == ["file talk.txt has sha256", "values of train.lines are str [3] of sha256"]
-        assert f"locked is\n    {before}" in next(f["what"] for f in told["findings"] if "talk.txt" in f["what"])
+        assert f"locked is\n    {before}" in next(f["what"] for f in shown_text["findings"] if "talk.txt" in f["what"])
 
     def test_the_same_bytes_read_otherwise(self, world: World, lock: Path) -> None:
         """The files are the same, an option is not: the values moved."""
         world.edit("classes: [rose, tulip]", "classes: [tulip, rose]")
-        _, told = world.audit("flowers", "--lock", str(lock))
+        _, shown_text = world.audit("flowers", "--lock", str(lock))
 
-        assert [f["what"].splitlines()[0] for f in told["findings"] if f["dataset"] == "flowers"] == [
+        assert [f["what"].splitlines()[0] for f in shown_text["findings"] if f["dataset"] == "flowers"] == [
             "values of train.labels are int64 [20] of sha256",
             "values of test.labels are int64 [10] of sha256",
         ]
@@ -198,9 +198,9 @@ class TestTheLock:
         world.edit("  talk:", "  chat:")
         (world.root / "datasets/talk").rename(world.root / "datasets/chat")
         world.file("digits/test-labels").unlink()
-        _, told = world.audit("--lock", str(lock))
+        _, shown_text = world.audit("--lock", str(lock))
 
-        assert [(f["what"], f["severity"]) for f in told["findings"] if f["rule"] == "lock"][1:] == [
+        assert [(f["what"], f["severity"]) for f in shown_text["findings"] if f["rule"] == "lock"][1:] == [
             ("talk is locked, but no longer declared", "error"),
             ("digits is locked, but not on disk, so it was not compared", "warning"),
         ]
@@ -229,8 +229,10 @@ class TestTheLock:
         path = world.root / "x.lock"
         if text is not None:
             path.write_text(text)
-        told = CliRunner().invoke(main, ["audit", "--manifest", str(world.manifest), "--lock", str(path)])
+        shown_text = CliRunner().invoke(main, ["audit", "--manifest", str(world.manifest), "--lock", str(path)])
 
-        assert told.exit_code == 2
-        assert told.stderr.startswith(f"error: {path}{said}")
-        assert told.stderr.endswith(f"\n  Run `tinytorch-datasets lock --manifest {world.manifest}` to write one.\n")
+        assert shown_text.exit_code == 2
+        assert shown_text.stderr.startswith(f"error: {path}{said}")
+        assert shown_text.stderr.endswith(
+            f"\n  Run `tinytorch-datasets lock --manifest {world.manifest}` to write one.\n"
+        )

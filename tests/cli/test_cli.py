@@ -79,10 +79,10 @@ class TestEveryCommand:
     @pytest.mark.parametrize("command", COMMANDS)
     def test_has_help_with_an_example(self, command: str) -> None:
         """A verb first, and at least one line that can be typed."""
-        told = CliRunner().invoke(main, [command, "--help"], prog_name="tinytorch-datasets")
+        result = CliRunner().invoke(main, [command, "--help"], prog_name="tinytorch-datasets")
 
-        assert told.exit_code == 0
-        assert re.search(rf"^ +.*tinytorch-datasets {command}\b", told.output.partition("Options:")[0], re.MULTILINE)
+        assert result.exit_code == 0
+        assert re.search(rf"^ +.*tinytorch-datasets {command}\b", result.output.partition("Options:")[0], re.MULTILINE)
         assert re.match(r"[A-Z][a-z]+[ ,]", (main.commands[command].help or "").strip())
 
     @pytest.mark.parametrize("command", COMMANDS)
@@ -93,10 +93,10 @@ class TestEveryCommand:
     @pytest.mark.parametrize("command", COMMANDS)
     def test_tells_a_wrong_option(self, command: str) -> None:
         """Exit 2, on stderr."""
-        told = CliRunner().invoke(main, [command, "--manifst", "x"])
+        result = CliRunner().invoke(main, [command, "--manifst", "x"])
 
-        assert (told.exit_code, told.stdout) == (2, "")
-        assert "No such option" in told.stderr or "no such option" in told.stderr.lower()
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "No such option" in result.stderr or "no such option" in result.stderr.lower()
 
     @pytest.mark.parametrize("command", [c for c in COMMANDS if c not in ("schema", "compile")])
     def test_takes_json_another_manifest_and_another_folder(self, command: str) -> None:
@@ -137,10 +137,10 @@ class TestWrongCalls:
     @pytest.mark.parametrize(("arguments", "said"), CASES, ids=[" ".join(case[0]) for case in CASES])
     def test_is_told(self, world: World, arguments: tuple[str, ...], said: str) -> None:
         """With a guess at what was meant, where there is one."""
-        told = CliRunner().invoke(main, list(arguments))
+        result = CliRunner().invoke(main, list(arguments))
 
-        assert (told.exit_code, told.stdout) == (2, "")
-        assert said.replace("'", "") in told.stderr.replace("'", "").replace(
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert said.replace("'", "") in result.stderr.replace("'", "").replace(
             "(Possible options: ", "Did you mean one of: "
         )
 
@@ -158,11 +158,11 @@ class TestABadManifest:
         world.edit("format: idx", "format: ixd")
         world.edit("train: {samples: 3, file: talk.txt}", "train: {samples: 3, file: tlak.txt}")
         world.file("digits/train-images").unlink()
-        told = CliRunner().invoke(main, command)
+        result = CliRunner().invoke(main, command)
         line = world.line
 
-        assert (told.exit_code, told.stdout) == (2, "")
-        assert told.stderr.splitlines() == [
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.splitlines() == [
             f"error: datasets.yaml:{line('talk:')}: talk.title: is missing",
             f"datasets.yaml:{line('titel')}: talk.titel: unknown key; did you mean 'title'?",
             f"datasets.yaml:{line('tlak')}: talk.splits.train.file: 'tlak.txt' is not under files; "
@@ -179,9 +179,9 @@ class TestABadManifest:
 
     def test_a_manifest_that_is_not_there(self, tmp_path: Path) -> None:
         """Its path, and exit 2."""
-        told = CliRunner().invoke(main, ["list", "--manifest", str(tmp_path / "gone.yaml")])
+        result = CliRunner().invoke(main, ["list", "--manifest", str(tmp_path / "gone.yaml")])
 
-        assert (told.exit_code, told.stderr) == (
+        assert (result.exit_code, result.stderr) == (
             2,
             "error: gone.yaml:1: cannot be read: there is no such file\n"
             f"1 problem in {tmp_path / 'gone.yaml'}. Nothing was downloaded.\n",
@@ -190,10 +190,10 @@ class TestABadManifest:
     def test_an_audit_still_tells_programs(self, world: World) -> None:
         """--json has the problems as findings, and the exit code."""
         world.edit("title: Talk", "titel: Talk")
-        code, told = world.audit()
+        code, result = world.audit()
 
-        assert (code, told["ok"], told["exit_code"]) == (2, False, 2)
-        assert [(f["rule"], f["line"]) for f in told["findings"]] == [
+        assert (code, result["ok"], result["exit_code"]) == (2, False, 2)
+        assert [(f["rule"], f["line"]) for f in result["findings"]] == [
             ("manifest", world.line("  talk:")), ("manifest", world.line("titel"))]  # fmt: skip
 
 
@@ -205,10 +205,10 @@ class TestStreams:
         (tmp_path / "usb").mkdir()
         world.file("digits/train-images").parent.rename(tmp_path / "usb" / "digits")
         shutil.rmtree(world.root / "home" / ".cache")
-        told = run("get", "digits", "--mirror", str(tmp_path / "usb"))
+        result = run("get", "digits", "--mirror", str(tmp_path / "usb"))
 
-        assert told.stdout == f"digits: train 12, test 6; {world.root / 'home' / 'digits'}\n"
-        header, *lines = told.stderr.splitlines()
+        assert result.stdout == f"digits: train 12, test 6; {world.root / 'home' / 'digits'}\n"
+        header, *lines = result.stderr.splitlines()
         assert re.fullmatch(r"digits: \d+ B to download, 432 B to decode, [\d.]+ .B free", header)  # 18 of 16 + 8
         assert sorted(lines)[0] == "test-images: fetching 112 B"
         assert len(lines) == 4
@@ -216,11 +216,11 @@ class TestStreams:
     def test_an_audit_goes_whole_into_a_file(self, world: World, tmp_path: Path) -> None:
         """No color, no bar, no cut lines; the exit code is the audit's."""
         world.flip(world.file("talk/talk.txt"))
-        with (tmp_path / "told.txt").open("wb") as out:
+        with (tmp_path / "output.txt").open("wb") as out:
             code = subprocess.run(
                 [sys.executable, "-m", "tinytorch_datasets", "audit"], stdout=out, check=False
             ).returncode
-        text = (tmp_path / "told.txt").read_text()
+        text = (tmp_path / "output.txt").read_text()
 
         assert code == 1
         assert "\x1b" not in text
@@ -242,35 +242,35 @@ class TestStreams:
         """Nothing before it, nothing after it."""
         (tmp_path / "mine.csv").write_text("a,b\n1,2\n3,4\n5,6\n7,8\n")
         given = [a.format(tmp=tmp_path / "mirror", csv=tmp_path / "mine.csv") for a in arguments]
-        told = CliRunner().invoke(main, [*given, "--json"])
+        result = CliRunner().invoke(main, [*given, "--json"])
 
-        assert told.exit_code == 0, told.output
-        assert json.loads(told.stdout) is not None
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout) is not None
 
     def test_a_reader_that_has_seen_enough_is_no_error(self, world: World) -> None:
         """`| head -1`: exit quietly, no traceback, no word from Python at exit."""
         command = f"{sys.executable} -m tinytorch_datasets info digits --json | head -1; echo ${{PIPESTATUS[0]}}"
-        told = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+        result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
 
-        assert (told.stdout.splitlines()[0], told.stderr) == ("{", "")
-        assert told.stdout.splitlines()[-1] == "0"
+        assert (result.stdout.splitlines()[0], result.stderr) == ("{", "")
+        assert result.stdout.splitlines()[-1] == "0"
 
     @pytest.mark.parametrize("more", ["", "--json", "--github"])
     def test_an_audit_that_nobody_listens_to_ends_as_it_would(self, world: World, tmp_path: Path, more: str) -> None:
         """Its reports are written, and its exit code says what was found."""
         world.flip(world.file("talk/talk.txt"))
         command = f"{sys.executable} -m tinytorch_datasets audit --junit {tmp_path}/x.xml {more} | (exec 0<&-; sleep 2)"
-        told = subprocess.run(["bash", "-c", f"{command}; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True)
+        result = subprocess.run(["bash", "-c", f"{command}; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True)
 
-        assert (told.stdout, told.stderr) == ("1\n", "")
+        assert (result.stdout, result.stderr) == ("1\n", "")
         assert "file-hash" in (tmp_path / "x.xml").read_text()
 
     def test_a_mirror_that_nobody_listens_to_is_whole(self, world: World, tmp_path: Path) -> None:
         """Every data set, and the list of sums in the end."""
         command = f"{sys.executable} -m tinytorch_datasets mirror {tmp_path}/stick | (exec 0<&-; sleep 2)"
-        told = subprocess.run(["bash", "-c", f"{command}; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True)
+        result = subprocess.run(["bash", "-c", f"{command}; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True)
 
-        assert told.stdout == "0\n"
+        assert result.stdout == "0\n"
         assert (tmp_path / "stick" / "SHA256SUMS").exists()
 
     @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")  # noqa: PTH110
@@ -278,10 +278,10 @@ class TestStreams:
         """One line, exit 1, and no word from Python at exit."""
         command = [sys.executable, "-m", "tinytorch_datasets", "list"]
         with Path("/dev/full").open("w") as full:
-            told = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+            result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
 
-        assert told.returncode == 1
-        assert told.stderr == (
+        assert result.returncode == 1
+        assert result.stderr == (
             "error: stdout cannot be written: No space left on device\n  Free some space, or redirect it elsewhere.\n"
         )
 
@@ -289,25 +289,25 @@ class TestStreams:
     def test_no_streams_at_all(self, world: World, closed: str) -> None:
         """As under pythonw: the exit code is all there is to hear."""
         command = f"{sys.executable} -m tinytorch_datasets audit talk {closed}"
-        told = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+        result = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
 
-        assert (told.returncode, told.stderr) == (0, "")
+        assert (result.returncode, result.stderr) == (0, "")
 
     def test_an_old_terminal(self, world: World) -> None:
         """What it has no letters for is spelled out."""
         world.edit("title: Talk", "title: T\u2603lk")
-        told = run("info", "talk", PYTHONIOENCODING="latin-1")
+        result = run("info", "talk", PYTHONIOENCODING="latin-1")
 
-        assert (told.returncode, told.stderr) == (0, "")
-        assert "T\\u2603lk" in told.stdout
+        assert (result.returncode, result.stderr) == (0, "")
+        assert "T\\u2603lk" in result.stdout
 
     def test_a_full_pipe_that_closes(self, world: World) -> None:
         """The reader is gone before the first byte is written."""
         command = f"{sys.executable} -m tinytorch_datasets schema | true; echo ${{PIPESTATUS[0]}}"
-        told = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+        result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
 
-        assert "Traceback" not in told.stderr
-        assert "BrokenPipe" not in told.stderr
+        assert "Traceback" not in result.stderr
+        assert "BrokenPipe" not in result.stderr
 
 
 class TestATerminal:
@@ -372,10 +372,10 @@ class TestATerminal:
 def test_a_summary_that_cannot_be_written_is_a_wrong_call(world: World, tmp_path: Path) -> None:
     """No data differs because of it."""
     page = str(tmp_path / "nowhere" / "page.md")
-    told = CliRunner().invoke(main, ["audit", "--github"], env={"GITHUB_STEP_SUMMARY": page})
+    result = CliRunner().invoke(main, ["audit", "--github"], env={"GITHUB_STEP_SUMMARY": page})
 
-    assert told.exit_code == 2
-    assert told.stderr == (
+    assert result.exit_code == 2
+    assert result.stderr == (
         f"error: {page} cannot be written: No such file or directory\n"
         "  Let GITHUB_STEP_SUMMARY name a file that can be written to.\n"
     )
@@ -418,19 +418,21 @@ class TestErrors:
                 raise error
 
             monkeypatch.setattr("tinytorch_datasets.api.load_manifest", refuse)
-            told = CliRunner().invoke(main, ["info", "mnist"])
+            result = CliRunner().invoke(main, ["info", "mnist"])
             name = type(error).__name__
             misused = name in {"ManifestError", "LockError", "UsageError", "UnknownName"}
             code = 2 if misused else 3 if name in {"OfflineError", "NetworkSettingsError"} else 1
-            assert (told.exit_code, told.stdout, told.stderr) == (code, "", f"error: {error}\n")
+            assert (result.exit_code, result.stdout, result.stderr) == (code, "", f"error: {error}\n")
 
     def test_a_report_that_cannot_be_written(self, world: World) -> None:
         """The path, and why; exit 2, for no data differs."""
-        told = CliRunner().invoke(main, ["audit", "--junit", str(world.manifest / "x.xml")])
+        result = CliRunner().invoke(main, ["audit", "--junit", str(world.manifest / "x.xml")])
 
-        assert told.exit_code == 2
-        assert told.stderr.startswith(f"error: {world.manifest} cannot be written: a file is in the way of a folder\n")
-        assert told.stderr.endswith("  Name a place that can be written to.\n")
+        assert result.exit_code == 2
+        assert result.stderr.startswith(
+            f"error: {world.manifest} cannot be written: a file is in the way of a folder\n"
+        )
+        assert result.stderr.endswith("  Name a place that can be written to.\n")
 
     def test_an_interrupt_says_that_nothing_is_lost(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Exit 130, as shells expect."""
@@ -439,26 +441,26 @@ class TestErrors:
             raise KeyboardInterrupt
 
         monkeypatch.setattr("tinytorch_datasets.api.load_manifest", interrupt)
-        told = CliRunner().invoke(main, ["info", "mnist"])
+        result = CliRunner().invoke(main, ["info", "mnist"])
 
-        assert (told.exit_code, told.stderr) == (
+        assert (result.exit_code, result.stderr) == (
             130, "\ninterrupted; what was downloaded is kept; the same command resumes\n")  # fmt: skip
 
 
 def test_the_package_is_the_command() -> None:
     """`python -m tinytorch_datasets` has the name that people type."""
-    told = run("--version")
+    result = run("--version")
 
-    assert re.fullmatch(r"tinytorch-datasets, version [0-9][^\n]*\n", told.stdout)
+    assert re.fullmatch(r"tinytorch-datasets, version [0-9][^\n]*\n", result.stdout)
     assert run("--help").stdout.startswith("Usage: tinytorch-datasets [OPTIONS] COMMAND [ARGS]...\n")
 
 
 def test_help_is_light() -> None:
     """A person who asks for help waits for no array library."""
     code = "import sys, tinytorch_datasets.cli; print(*sys.modules)"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
-    assert not {"numpy", "pydantic", "requests", "rich", "yaml"} & set(told)
+    assert not {"numpy", "pydantic", "requests", "rich", "yaml"} & set(result)
 
 
 @pytest.mark.parametrize("arguments", ["list --json", "path tinydigits", "get tinydigits"])
@@ -466,10 +468,10 @@ def test_the_packaged_manifest_is_not_read_as_yaml(arguments: str) -> None:
     """It is compiled, so these commands wait for neither YAML nor Pydantic, and for no tables."""
     code = f"import sys; sys.argv[1:] = {arguments.split()}\nfrom tinytorch_datasets.cli import main\n"
     code += "try: main()\nfinally: print(*sys.modules, file=sys.stderr)"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
 
-    assert "numpy" in told.stderr.split()
-    assert not {"pydantic", "rich", "yaml"} & set(told.stderr.split())
+    assert "numpy" in result.stderr.split()
+    assert not {"pydantic", "rich", "yaml"} & set(result.stderr.split())
 
 
 def test_list_and_path_and_clean(world: World) -> None:
@@ -501,18 +503,18 @@ class TestClean:
 
     def test_without_a_name_it_needs_yes(self, world: World) -> None:
         """In a script nobody can be asked: exit 2, and nothing is gone."""
-        told = CliRunner().invoke(main, ["clean"])
+        result = CliRunner().invoke(main, ["clean"])
 
-        assert (told.exit_code, told.stdout) == (2, "")
-        assert "name some, or pass --yes or --dry-run" in told.stderr
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "name some, or pass --yes or --dry-run" in result.stderr
         assert len(list((world.root / "home/digits").iterdir())) == 4
 
     @pytest.mark.parametrize(("answer", "code", "left"), [("n", 1, 4), ("y", 0, 0)])
     def test_without_a_name_it_asks_on_a_terminal(self, world: World, answer: str, code: int, left: int) -> None:
         """With the bytes that would be freed; whoever answers no loses nothing."""
-        told, exit_code = on_a_terminal("clean", typed=f"{answer}\n")
+        result, exit_code = on_a_terminal("clean", typed=f"{answer}\n")
 
-        assert "Remove downloads and decoded arrays of every data set (" in told
+        assert "Remove downloads and decoded arrays of every data set (" in result
         assert (exit_code, len(list((world.root / "home/digits").iterdir()))) == (code, left)
 
     def test_a_dry_run_removes_nothing(self, world: World) -> None:
@@ -528,12 +530,12 @@ class TestClean:
         """Somebody put it there, or worked on it: no mirror has it."""
         own = world.file("digits/test-labels")
         own.write_bytes(b"my own labels")
-        told = CliRunner().invoke(main, ["clean", "digits", "--json"])
+        result = CliRunner().invoke(main, ["clean", "digits", "--json"])
 
         assert own.read_bytes() == b"my own labels"
         assert [path.name for path in own.parent.iterdir()] == ["test-labels"]
-        assert told.stderr == f"kept: {own}, which could not be downloaded again\n"
-        assert json.loads(told.stdout)[0]["kept"] == [str(own)]
+        assert result.stderr == f"kept: {own}, which could not be downloaded again\n"
+        assert json.loads(result.stdout)[0]["kept"] == [str(own)]
 
     @pytest.mark.parametrize("planted", ["digits", ".cache/entries", ".cache/arrays"])
     def test_nothing_is_removed_through_a_symlink(self, world: World, planted: str, tmp_path: Path) -> None:
@@ -542,10 +544,10 @@ class TestClean:
         folder.rename(tmp_path / "elsewhere")
         folder.symlink_to(tmp_path / "elsewhere")
         before = sorted(tmp_path.rglob("elsewhere/**/*"))
-        told = CliRunner().invoke(main, ["clean", "digits"])
+        result = CliRunner().invoke(main, ["clean", "digits"])
 
-        assert told.exit_code == 1
-        assert told.stderr.startswith(f"error: {folder}: this is a symbolic link")
+        assert result.exit_code == 1
+        assert result.stderr.startswith(f"error: {folder}: this is a symbolic link")
         assert sorted(tmp_path.rglob("elsewhere/**/*")) == before
 
 
@@ -555,20 +557,20 @@ class TestHints:
     def test_options_are_repeated(self, world: World, tmp_path: Path) -> None:
         """Quoted as a shell wants them; where none was given, none is added."""
         home = tmp_path / "my data"
-        told = CliRunner().invoke(main, ["path", "digits", "--home", str(home), "--manifest", str(world.manifest)])
+        result = CliRunner().invoke(main, ["path", "digits", "--home", str(home), "--manifest", str(world.manifest)])
         bare = CliRunner().invoke(main, ["path", "digits"], env={"TINYTORCH_DATASETS_HOME": str(home)})
 
         options = f" --manifest {world.manifest} --home '{home}'"
-        assert told.stderr == f"on disk: none; `tinytorch-datasets get digits{options}` downloads it\n"
+        assert result.stderr == f"on disk: none; `tinytorch-datasets get digits{options}` downloads it\n"
         assert bare.stderr == "on disk: none; `tinytorch-datasets get digits` downloads it\n"
 
     def test_in_findings_too(self, world: World) -> None:
         """A changed file of one's own may have been changed on purpose."""
         world.flip(world.file("talk/talk.txt"))
-        _, told = world.audit("talk")
+        _, result = world.audit("talk")
 
         update = f"`tinytorch-datasets update talk --manifest {world.manifest}`"
-        assert told["findings"][0]["hint"].endswith(f"If the change was meant, {update} writes the new hash.")
+        assert result["findings"][0]["hint"].endswith(f"If the change was meant, {update} writes the new hash.")
 
 
 class TestTheNetworksFault:
@@ -577,10 +579,10 @@ class TestTheNetworksFault:
     def test_no_network(self, world: World) -> None:
         """Two mirrors whose names no resolver knows."""
         world.file("digits/test-labels").unlink()
-        told = CliRunner().invoke(main, ["get", "digits"])
+        result = CliRunner().invoke(main, ["get", "digits"])
 
-        assert told.exit_code == 3, told.stderr
-        assert "could not be downloaded from any of 2 mirrors" in told.stderr
+        assert result.exit_code == 3, result.stderr
+        assert "could not be downloaded from any of 2 mirrors" in result.stderr
 
     @pytest.mark.parametrize(
         ("variable", "value"),
@@ -661,15 +663,15 @@ def test_the_shell_completes_commands_and_names(world: World, typed: str, offere
     """As docs/cli.md has it; asked as bash asks, by words and the place of the one that is typed."""
     words = typed.split(" ")
     asked = {"_TINYTORCH_DATASETS_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1)}
-    told = run(**asked)
+    result = run(**asked)
 
-    assert (told.stdout.split(), told.stderr) == ([f"plain,{name}" for name in offered.split()], "")
+    assert (result.stdout.split(), result.stderr) == ([f"plain,{name}" for name in offered.split()], "")
 
 
 def test_no_names_are_offered_of_a_bad_manifest(world: World) -> None:
     """And no word is said amid what is being typed."""
     world.manifest.write_text("datasets: [")
     asked = {"_TINYTORCH_DATASETS_COMPLETE": "bash_complete", "COMP_WORDS": "x get ", "COMP_CWORD": "2"}
-    told = run(**asked)
+    result = run(**asked)
 
-    assert (told.stdout.split(), told.stderr) == ([], "")
+    assert (result.stdout.split(), result.stderr) == ([], "")

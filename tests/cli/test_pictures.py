@@ -177,25 +177,25 @@ class TestWhichSamples:
         """Those of `get`, each with its place in the split."""
         digits = get("tinydigits")
 
-        told = json.loads(show("tinydigits", "--split", "test", "--count", "3", "--json").stdout)
+        result = json.loads(show("tinydigits", "--split", "test", "--count", "3", "--json").stdout)
 
-        assert len({sample["index"] for sample in told}) == 3
-        for sample in told:
+        assert len({sample["index"] for sample in result}) == 3
+        for sample in result:
             assert sample["images"] == digits.test.images[sample["index"]].tolist()
             assert sample["labels"] == digits.test.labels[sample["index"]]
 
     def test_no_more_than_there_are(self) -> None:
         """A split that is smaller is shown whole."""
-        told = json.loads(show("tinytalks", "--split", "val", "--count", "1000", "--json").stdout)
+        result = json.loads(show("tinytalks", "--split", "val", "--count", "1000", "--json").stdout)
 
-        assert [sample["index"] for sample in told] == list(range(53))
+        assert [sample["index"] for sample in result] == list(range(53))
 
     def test_a_wrong_split_is_told_with_a_guess(self) -> None:
         """Exit 2, as for a wrong name."""
-        told = show("tinydigits", "--split", "tets")
+        result = show("tinydigits", "--split", "tets")
 
-        assert (told.exit_code, told.stdout) == (2, "")
+        assert (result.exit_code, result.stdout) == (2, "")
         assert (
-            told.stderr
+            result.stderr
             == "error: no split of 'tinydigits' named 'tets'; did you mean 'test'?\n  There are: train, test.\n"
         )

@@ -150,5 +150,5 @@ class TestManners:
         """A server's owner can see which program asks, and where to read about it."""
         download(server.at("/f", serve(ROWS)), tmp_path)
 
-        agent = f"tinytorch-datasets/{VERSION} (+https://pypi.org/project/tinytorch-datasets/)"
+        agent = f"tinytorch-datasets/{VERSION} (+https://github.com/OWNER/tinytorch-datasets)"
         assert server.log[0].headers["User-Agent"] == agent

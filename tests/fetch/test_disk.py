@@ -26,7 +26,7 @@ DATA = random.Random(7).randbytes(500_000)
 HINT = "set TINYTORCH_DATASETS_HOME to a folder"
 
 
-def promise(*urls: str, name: str = "points.bin", data: bytes = DATA) -> File:
+def declared_file(*urls: str, name: str = "points.bin", data: bytes = DATA) -> File:
     """What a manifest would declare."""
     return File(name=name, bytes=len(data), sha256=sha256(data), urls=urls, where="datasets.yaml:7")
 
@@ -36,24 +36,24 @@ class Place:
 
     def __init__(self, root: Path) -> None:
         self.root, self.into = root, root / "downloads" / "points"
-        self.told: list[tuple[str, int, int]] = []
+        self.result: list[tuple[str, int, int]] = []
 
     def fetch(
         self, *files: File, offline: bool = False, mirror: str | None = None, reuse_from: tuple[Path, ...] = ()
     ) -> list[File]:
         """Fetch."""
-        brought = fetch(
+        fetched = fetch(
             files,
             self.into,
             folder="points",
             offline=offline,
             mirror=mirror,
             locks=self.root / "downloads" / ".cache" / "locks",
-            progress=lambda *told: self.told.append(told),
+            progress=lambda *result: self.result.append(result),
             dataset="points",
             reuse_from=reuse_from,
         )
-        return [one.file for one in brought]
+        return [one.file for one in fetched]
 
     def put(self, path: str, data: bytes = DATA) -> Path:
         """Write a file below the root."""
@@ -76,14 +76,14 @@ class TestWhatIsHere:
         """All files are here: nothing is brought, nothing is told."""
         place.put("downloads/points/points.bin")
 
-        assert place.fetch(promise("http://127.0.0.1:9/never")) == []
-        assert place.told == []
+        assert place.fetch(declared_file("http://127.0.0.1:9/never")) == []
+        assert place.result == []
 
     def test_nothing_is_hashed(self, place: Place) -> None:
         """Whether the bytes are right is the next stage's question."""
         place.put("downloads/points/points.bin", b"\0" * len(DATA))
 
-        assert place.fetch(promise("http://127.0.0.1:9/never")) == []
+        assert place.fetch(declared_file("http://127.0.0.1:9/never")) == []
 
     def test_nothing_heavy_is_imported(self, place: Place) -> None:
         """Neither by importing fetch nor by calling it when all is here."""
@@ -108,7 +108,7 @@ class TestWhatIsHere:
         path = place.put("downloads/points/points.bin", DATA[:-1])
 
         with pytest.raises(HashMismatch) as caught:
-            place.fetch(promise("http://127.0.0.1:9/never"))
+            place.fetch(declared_file("http://127.0.0.1:9/never"))
 
         assert str(caught.value) == (
             f"{path} is not the declared file: it has 499,999 bytes, declared are 500,000\n"
@@ -123,7 +123,7 @@ class TestWhatIsHere:
         path = place.put("downloads/points/points.bin", b"version https://git-lfs.github.com/spec/v1\nsize 500000\n")
 
         with pytest.raises(HashMismatch) as caught:
-            place.fetch(promise("http://127.0.0.1:9/never"))
+            place.fetch(declared_file("http://127.0.0.1:9/never"))
 
         assert str(caught.value) == (
             f"{path} is a Git LFS pointer, not the file itself\n  declared at datasets.yaml:7\n  Run `git lfs pull`."
@@ -132,14 +132,17 @@ class TestWhatIsHere:
     def test_only_what_is_missing_comes(self, server: FaultyServer, place: Place) -> None:
         """And only that is returned, for the loader to trust."""
         place.put("downloads/points/a.bin")
-        here, missing = promise(server.at("/a", serve(DATA)), name="a.bin"), promise(server.at("/b", serve(DATA)))
+        here, missing = (
+            declared_file(server.at("/a", serve(DATA)), name="a.bin"),
+            declared_file(server.at("/b", serve(DATA))),
+        )
 
         assert place.fetch(here, missing) == [missing]
         assert [request.path for request in server.log] == ["/b"]
 
     def test_an_empty_file_can_be_promised(self, server: FaultyServer, place: Place) -> None:
         """Nothing is a promise too, and needs no network to be kept."""
-        file = promise(server.at("/f", serve(b"")), data=b"")
+        file = declared_file(server.at("/f", serve(b"")), data=b"")
 
         assert place.fetch(file) == [file]
         assert (place.into / "points.bin").read_bytes() == b""
@@ -168,7 +171,7 @@ class TestRoomAndRights:
         url = server.at("/f", serve(DATA))
 
         with pytest.raises(StorageError) as caught:
-            fetch([promise(url)], tmp_path / "x", folder="x", locks=tmp_path, reuse_from=(), extra_bytes=10**18)
+            fetch([declared_file(url)], tmp_path / "x", folder="x", locks=tmp_path, reuse_from=(), extra_bytes=10**18)
 
         decoded = "1,000,000,000,000,000,000 bytes of arrays will be decoded from them"
         first = f"{tmp_path}/x: 500,000 bytes are still to come and {decoded}, and the disk has room for "
@@ -180,7 +183,7 @@ class TestRoomAndRights:
     ) -> None:
         """On stderr, above the lines of the files: to download, to decode, and the room for it."""
         url = server.at("/f", serve(DATA))
-        fetch([promise(url)], tmp_path / "x", folder="x", locks=tmp_path, reuse_from=(), extra_bytes=2_000_000)
+        fetch([declared_file(url)], tmp_path / "x", folder="x", locks=tmp_path, reuse_from=(), extra_bytes=2_000_000)
 
         header, *lines = capsys.readouterr().err.splitlines()
         assert header.startswith("x: 500 kB to download, 2.0 MB to decode, ")
@@ -192,7 +195,7 @@ class TestRoomAndRights:
         place.put("downloads/points", b"mine")
 
         with pytest.raises(StorageError) as caught:
-            place.fetch(promise("http://127.0.0.1:9/never"))
+            place.fetch(declared_file("http://127.0.0.1:9/never"))
 
         assert str(caught.value) == (
             f"{place.into} cannot be written: a file is in the way of a folder\n"
@@ -204,7 +207,7 @@ class TestRoomAndRights:
         path = place.put("downloads", b"mine")
 
         with pytest.raises(StorageError) as caught:
-            place.fetch(promise("http://127.0.0.1:9/never"))
+            place.fetch(declared_file("http://127.0.0.1:9/never"))
 
         assert str(caught.value) == (
             f"{place.into} cannot be written: the file {path} is in the way of a folder\n"
@@ -216,7 +219,7 @@ class TestRoomAndRights:
         (place.into / "points.bin").mkdir(parents=True)
 
         with pytest.raises(StorageError) as caught:
-            place.fetch(promise("http://127.0.0.1:9/never"))
+            place.fetch(declared_file("http://127.0.0.1:9/never"))
 
         assert str(caught.value) == (
             f"{place.into}/points.bin cannot be read: what is there is no file\n"
@@ -229,7 +232,7 @@ class TestRoomAndRights:
         (place.into / "points.bin.part").mkdir(parents=True)
 
         with pytest.raises(StorageError) as caught:
-            place.fetch(promise("http://127.0.0.1:9/never"))
+            place.fetch(declared_file("http://127.0.0.1:9/never"))
 
         assert str(caught.value) == (
             f"{place.into}/points.bin.part cannot be written: what is there is no file\n  Move it out of the way."
@@ -241,7 +244,7 @@ class TestRoomAndRights:
         os.mkfifo(place.into / "points.bin.part")
 
         with pytest.raises(StorageError) as caught:
-            place.fetch(promise("http://127.0.0.1:9/never"))
+            place.fetch(declared_file("http://127.0.0.1:9/never"))
 
         assert str(caught.value) == (
             f"{place.into}/points.bin.part cannot be written: what is there is no file\n  Move it out of the way."
@@ -251,7 +254,7 @@ class TestRoomAndRights:
     def test_a_name_that_leaves_the_folder(self, name: str, place: Place) -> None:
         """The manifest refuses it too; here is the second lock on the same door."""
         with pytest.raises(StorageError) as caught:
-            place.fetch(promise("http://127.0.0.1:9/never", name=name))
+            place.fetch(declared_file("http://127.0.0.1:9/never", name=name))
 
         assert str(caught.value) == (
             f"{name!r}: a file's name may not leave its folder\n  Correct the name in the manifest."
@@ -263,11 +266,11 @@ class TestRoomAndRights:
         try:
             (root / "downloads").mkdir(mode=0o555)
             root.chmod(0o755)
-            told = child(NO_ROOT, root, promise(server.at("/f", serve(DATA))))
+            result = child(NO_ROOT, root, declared_file(server.at("/f", serve(DATA))))
         finally:
             shutil.rmtree(root)
 
-        assert told == (
+        assert result == (
             f"StorageError: {root}/downloads/points cannot be written: you may not write there\n"
             f"  Ask its owner for the right to, or {HINT} of your own.\n"
         )
@@ -278,9 +281,9 @@ class TestRoomAndRights:
         (tmp_path / "downloads").mkdir()
         mount = f"subprocess.run(['mount', '-t', 'tmpfs', '-o', 'ro', 'none', '{tmp_path}/downloads'], check=True)"
 
-        told = child(mount, tmp_path, promise(server.at("/f", serve(DATA))), *NAMESPACE)
+        result = child(mount, tmp_path, declared_file(server.at("/f", serve(DATA))), *NAMESPACE)
 
-        assert told == (
+        assert result == (
             f"StorageError: {tmp_path}/downloads/points cannot be written: the file system is read-only\n"
             f"  Make it writable, or {HINT} that is.\n"
         )
@@ -293,9 +296,9 @@ class TestRoomAndRights:
         mount = f"for how in (['--bind', '{at}', '{at}'], ['-o', 'remount,bind,ro', '{at}']):\n"
         mount += "    subprocess.run(['mount', *how], check=True)"
 
-        told = child(mount, tmp_path, promise(server.at("/f", serve(DATA))), *NAMESPACE)
+        result = child(mount, tmp_path, declared_file(server.at("/f", serve(DATA))), *NAMESPACE)
 
-        assert told == (
+        assert result == (
             f"StorageError: {tmp_path}/downloads/points cannot be written: the file system is read-only\n"
             f"  Make it writable, or {HINT} that is.\n"
         )
@@ -310,9 +313,9 @@ class TestRoomAndRights:
             f"    with suppress(OSError), open('{tmp_path}/downloads/other', 'wb') as other: other.write(bytes(2**20))"
         )
 
-        told = child(mount, tmp_path, promise(server.at("/f", serve(DATA))), *NAMESPACE)
+        result = child(mount, tmp_path, declared_file(server.at("/f", serve(DATA))), *NAMESPACE)
 
-        assert told == (
+        assert result == (
             f"StorageError: {tmp_path}/downloads/points/points.bin.part cannot be written: "
             "the disk is full, or your share of it is\n"
             f"  Free some room, or {HINT} on a larger disk.\n"
@@ -325,7 +328,7 @@ class TestLinks:
     def refusal(self, place: Place, at: Path, name: str = "points.bin") -> None:
         """The error that names the link."""
         with pytest.raises(StorageError) as caught:
-            place.fetch(promise("http://127.0.0.1:9/never", name=name))
+            place.fetch(declared_file("http://127.0.0.1:9/never", name=name))
         assert str(caught.value) == (
             f"{at}: this is a symbolic link, and nothing is written through it\n"
             f"  Delete the link; to keep the data elsewhere, {HINT} there."
@@ -355,7 +358,7 @@ class TestLinks:
         (place.into / "points.bin.part.json").symlink_to(precious)
 
         with pytest.raises(StorageError):
-            place.fetch(promise(server.at("/f", serve(DATA))))
+            place.fetch(declared_file(server.at("/f", serve(DATA))))
         assert precious.read_bytes() == b"precious"
 
     def test_at_the_folder(self, place: Place) -> None:
@@ -379,7 +382,7 @@ class TestLinks:
         (place.root / "large disk").mkdir()
         place.into.parent.symlink_to(place.root / "large disk")
 
-        place.fetch(promise(server.at("/f", serve(DATA))))
+        place.fetch(declared_file(server.at("/f", serve(DATA))))
 
         assert (place.root / "large disk" / "points" / "points.bin").read_bytes() == DATA
 
@@ -389,7 +392,7 @@ class TestLinks:
         place.into.mkdir(parents=True)
         (place.into / "points.bin.part").hardlink_to(precious)
 
-        place.fetch(promise(server.at("/f", serve(DATA))))
+        place.fetch(declared_file(server.at("/f", serve(DATA))))
 
         assert precious.read_bytes() == DATA[:1000]
         assert (place.into / "points.bin").read_bytes() == DATA
@@ -401,24 +404,24 @@ class TestFoundBeforeFetched:
     def test_by_its_bytes_whatever_its_name(self, place: Place, no_network: None) -> None:
         """Keras has a name of its own for CIFAR-10. The file is linked, not copied."""
         kept = place.put("keras/datasets/another-name.tar.gz")
-        file = promise("http://127.0.0.1:9/never")
+        file = declared_file("http://127.0.0.1:9/never")
 
         assert place.fetch(file, reuse_from=(place.root / "keras",)) == [file]
 
         assert (place.into / "points.bin").samefile(kept)
-        assert place.told == [("points.bin", 500_000, 500_000)]
+        assert place.result == [("points.bin", 500_000, 500_000)]
 
     def test_offline_too(self, place: Place, no_network: None) -> None:
         """A disk is no network."""
         place.put("keras/points.bin")
 
-        assert place.fetch(promise(), reuse_from=(place.root / "keras",), offline=True)
+        assert place.fetch(declared_file(), reuse_from=(place.root / "keras",), offline=True)
 
     def test_the_size_alone_is_not_enough(self, server: FaultyServer, place: Place) -> None:
         """Other bytes of the same size are left where they are."""
         other = place.put("keras/points.bin", b"\0" * len(DATA))
 
-        place.fetch(promise(server.at("/f", serve(DATA))), reuse_from=(place.root / "keras",))
+        place.fetch(declared_file(server.at("/f", serve(DATA))), reuse_from=(place.root / "keras",))
 
         assert (place.into / "points.bin").read_bytes() == DATA
         assert other.read_bytes() == b"\0" * len(DATA)
@@ -431,7 +434,7 @@ class TestFoundBeforeFetched:
         folder = Path(tempfile.mkdtemp(dir=shm))
         try:
             (folder / "kept").write_bytes(DATA)
-            place.fetch(promise(), reuse_from=(folder,))
+            place.fetch(declared_file(), reuse_from=(folder,))
             assert (place.into / "points.bin").read_bytes() == DATA
         finally:
             shutil.rmtree(folder)
@@ -444,9 +447,9 @@ class TestFoundBeforeFetched:
             first = (
                 'kept = Path("keras/points.bin"); kept.parent.mkdir(); kept.write_bytes(bytes(9)); kept.chmod(0o444)'
             )
-            told = child(f"{NO_ROOT}\nos.chdir({str(root)!r}); {first}", root, promise(data=bytes(9)))
+            result = child(f"{NO_ROOT}\nos.chdir({str(root)!r}); {first}", root, declared_file(data=bytes(9)))
 
-            assert told == ""
+            assert result == ""
             assert (root / "downloads/points/points.bin").samefile(root / "keras/points.bin")
             assert sorted(path.name for path in (root / "downloads/points").iterdir()) == ["points.bin"]
         finally:
@@ -461,9 +464,9 @@ class TestFoundBeforeFetched:
             first = 'part = Path("downloads/points/points.bin.part"); part.parent.mkdir(parents=True)'
             first += f"; part.write_bytes(bytes({size})); part.chmod(0o444)"
             url = server.at("/f", serve(bytes(9)))
-            told = child(f"{NO_ROOT}\nos.chdir({str(root)!r}); {first}", root, promise(url, data=bytes(9)))
+            result = child(f"{NO_ROOT}\nos.chdir({str(root)!r}); {first}", root, declared_file(url, data=bytes(9)))
 
-            assert told == ""
+            assert result == ""
             assert (root / "downloads/points/points.bin").read_bytes() == bytes(9)
             assert server.sent("/f") == (9 if size < 9 else 0)
         finally:
@@ -473,7 +476,7 @@ class TestFoundBeforeFetched:
         """Not even where a place holds our downloads, and the part is complete and wrong."""
         place.put("downloads/points/points.bin.part", b"\0" * len(DATA))
 
-        place.fetch(promise(server.at("/f", serve(DATA))), reuse_from=(place.root / "downloads",))
+        place.fetch(declared_file(server.at("/f", serve(DATA))), reuse_from=(place.root / "downloads",))
 
         assert (place.into / "points.bin").read_bytes() == DATA
 
@@ -497,7 +500,7 @@ class TestOffline:
     def test_all_that_is_missing_is_named(self, place: Place, no_network: None) -> None:
         """Each file with its size, and the command that would fetch them."""
         place.put("downloads/points/here.bin")
-        files = [promise("http://127.0.0.1:9/f", name=name) for name in ("here.bin", "a.bin", "splits/b.bin")]
+        files = [declared_file("http://127.0.0.1:9/f", name=name) for name in ("here.bin", "a.bin", "splits/b.bin")]
 
         with pytest.raises(OfflineError) as caught:
             place.fetch(*files, offline=True, mirror="http://127.0.0.1:9")
@@ -515,7 +518,7 @@ class TestOffline:
     def test_one_file(self, place: Place, no_network: None) -> None:
         """The same, of one."""
         with pytest.raises(OfflineError) as caught:
-            place.fetch(promise("http://127.0.0.1:9/f"), offline=True)
+            place.fetch(declared_file("http://127.0.0.1:9/f"), offline=True)
 
         assert str(caught.value) == (
             "1 file of points is not here, and offline nothing is fetched:\n"
@@ -527,7 +530,9 @@ class TestOffline:
     def test_a_folder_that_is_not_there_is_named(self, place: Place, no_network: None) -> None:
         """Its name may be misspelt, and with the right one the files may come."""
         with pytest.raises(OfflineError) as caught:
-            place.fetch(promise("http://127.0.0.1:9/f"), promise(name="b.bin"), offline=True, mirror="/nope")
+            place.fetch(
+                declared_file("http://127.0.0.1:9/f"), declared_file(name="b.bin"), offline=True, mirror="/nope"
+            )
 
         assert str(caught.value) == (
             "2 files of points are not here, and offline nothing is fetched:\n"
@@ -545,7 +550,7 @@ class TestOffline:
         stick = str(place.root / "stick")
 
         with pytest.raises(OfflineError) as caught:
-            place.fetch(promise("http://127.0.0.1:9/f"), promise(name="b.bin"), offline=True, mirror=stick)
+            place.fetch(declared_file("http://127.0.0.1:9/f"), declared_file(name="b.bin"), offline=True, mirror=stick)
 
         reason = "has a file of 9 bytes, not 500,000: a shorter file"
         assert str(caught.value).splitlines()[1:4] == [
@@ -558,7 +563,7 @@ class TestOffline:
     def test_a_folder_mirror_may_be_used(self, place: Place, no_network: None) -> None:
         """A USB stick is no network; what it has is brought before the rest is named."""
         place.put("stick/points/a.bin")
-        files = [promise("http://127.0.0.1:9/f", name=name) for name in ("a.bin", "b.bin")]
+        files = [declared_file("http://127.0.0.1:9/f", name=name) for name in ("a.bin", "b.bin")]
 
         with pytest.raises(OfflineError) as caught:
             place.fetch(*files, offline=True, mirror=str(place.root / "stick"))

@@ -60,22 +60,22 @@ class Place:
 
     def __post_init__(self) -> None:
         self.into = self.root / "downloads" / "mnist"
-        self.told: list[tuple[str, int, int]] = []
+        self.result: list[tuple[str, int, int]] = []
 
     def fetch(self, *files: File, mirror: str | None = None, retry: RetryPolicy = HASTE) -> list[File]:
         """Fetch, hastily."""
-        brought = fetch(
+        fetched = fetch(
             files,
             self.into,
             folder="mnist",
             mirror=mirror,
             locks=self.root / "downloads" / ".cache" / "locks",
-            progress=lambda *told: self.told.append(told),
+            progress=lambda *result: self.result.append(result),
             dataset="mnist",
             reuse_from=(),
             retry=retry,
         )
-        return [one.file for one in brought]
+        return [one.file for one in fetched]
 
     def here(self) -> dict[str, bytes]:
         """What the folder holds, but for parts."""
@@ -90,7 +90,7 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
 
 
-def promise(*urls: str, data: bytes = DATA, name: str = NAME) -> File:
+def declared_file(*urls: str, data: bytes = DATA, name: str = NAME) -> File:
     """What a manifest would declare."""
     return File(name=name, bytes=len(data), sha256=sha256(data), urls=urls, where="datasets.yaml:41")
 
@@ -254,12 +254,12 @@ NEVER_RIGHT: dict[str, tuple[tuple[Act, ...], str]] = {
 
 
 class TestRightInTheEnd:
-    """A mirror that can be made to give the promised bytes gives them."""
+    """A mirror that can be made to give the declared bytes gives them."""
 
     @pytest.mark.parametrize("acts", RIGHT_IN_THE_END.values(), ids=RIGHT_IN_THE_END)
     def test_the_bytes_are_right(self, acts: tuple[Act, ...], server: FaultyServer, place: Place) -> None:
         """The file is whole, under its name, and nothing else is left."""
-        file = promise(server.at("/f", *acts))
+        file = declared_file(server.at("/f", *acts))
 
         assert place.fetch(file) == [file]
 
@@ -269,11 +269,11 @@ class TestRightInTheEnd:
     @pytest.mark.parametrize("acts", RIGHT_IN_THE_END.values(), ids=RIGHT_IN_THE_END)
     def test_all_bytes_are_told_exactly_once(self, acts: tuple[Act, ...], server: FaultyServer, place: Place) -> None:
         """`bytes done` equals `bytes in all` in the last call and in no other."""
-        place.fetch(promise(server.at("/f", *acts)))
+        place.fetch(declared_file(server.at("/f", *acts)))
 
         whole = (NAME, len(DATA), len(DATA))
-        assert place.told[-1] == whole
-        assert place.told.count(whole) == 1
+        assert place.result[-1] == whole
+        assert place.result.count(whole) == 1
 
 
 class TestOneClearError:
@@ -285,7 +285,7 @@ class TestOneClearError:
         url = server.at("/f", *acts)
 
         with pytest.raises(FetchError) as caught:
-            place.fetch(promise(url))
+            place.fetch(declared_file(url))
 
         assert caught.value.tried == ((url, reason),)
         assert caught.value.file == NAME
@@ -296,7 +296,7 @@ class TestOneClearError:
         self, acts: tuple[Act, ...], reason: str, server: FaultyServer, place: Place
     ) -> None:
         """Whatever the first mirror does, a good second one is not hurt by it."""
-        file = promise(server.at("/bad", *acts), server.at("/good", serve(DATA)))
+        file = declared_file(server.at("/bad", *acts), server.at("/good", serve(DATA)))
 
         assert place.fetch(file) == [file]
         assert place.here() == {NAME: DATA}
@@ -307,7 +307,7 @@ class TestOneClearError:
         url = server.at("/f", answer(status))
 
         with pytest.raises(FetchError):
-            place.fetch(promise(url))
+            place.fetch(declared_file(url))
 
         assert len(server.requests("/f")) == 1
 
@@ -316,7 +316,7 @@ class TestOneClearError:
         one, two = server.at("/one", answer(404)), server.at("/two", serve(DATA, cut_after=1000), answer(403))
 
         with pytest.raises(FetchError) as caught:
-            place.fetch(promise(one, two))
+            place.fetch(declared_file(one, two))
 
         assert str(caught.value) == (
             f"train-images.gz could not be downloaded from any of 2 mirrors:\n"
@@ -332,7 +332,7 @@ class TestOneClearError:
         url = server.at("/f", serve(PORTAL))
 
         with pytest.raises(FetchError) as caught:
-            place.fetch(promise(url))
+            place.fetch(declared_file(url))
 
         assert str(caught.value) == (
             f"train-images.gz could not be downloaded from the one mirror:\n"
@@ -347,7 +347,7 @@ class TestOneClearError:
         url = server.at("/f", answer(404, said))
 
         with pytest.raises(FetchError) as caught:
-            place.fetch(promise(url))
+            place.fetch(declared_file(url))
 
         assert str(caught.value) == (
             f"train-images.gz could not be downloaded from the one mirror:\n"
@@ -362,7 +362,7 @@ class TestOneClearError:
         one, two = "http://mirror.invalid/f", "http://other.invalid/f"
 
         with pytest.raises(FetchError) as caught:
-            place.fetch(promise(one, two))
+            place.fetch(declared_file(one, two))
 
         assert str(caught.value) == (
             f"train-images.gz could not be downloaded from any of 2 mirrors:\n"
@@ -375,7 +375,7 @@ class TestOneClearError:
     def test_no_mirror_at_all(self, place: Place) -> None:
         """A file without an address says so."""
         with pytest.raises(FetchError) as caught:
-            place.fetch(promise())
+            place.fetch(declared_file())
 
         assert str(caught.value) == (
             "train-images.gz: no mirror is declared for this file\n"
@@ -385,18 +385,18 @@ class TestOneClearError:
 
     def test_a_password_is_not_shown(self, server: FaultyServer, place: Place) -> None:
         """An address with a password in it is told without it."""
-        told = [server.at("/f", answer(404)), "ftp://127.0.0.1/f"]
+        result = [server.at("/f", answer(404)), "ftp://127.0.0.1/f"]
 
         with pytest.raises(FetchError) as caught:
-            place.fetch(promise(*(url.replace("://", "://me:secret@") for url in told)))
+            place.fetch(declared_file(*(url.replace("://", "://me:secret@") for url in result)))
 
-        assert [url for url, _ in caught.value.tried] == told
+        assert [url for url, _ in caught.value.tried] == result
         assert "secret" not in str(caught.value)
 
     def test_a_password_is_not_kept(self, server: FaultyServer, place: Place) -> None:
         """Nor is it noted beside what has come; the note still tells that mirror from others."""
         url = server.at("/f", serve(DATA, etag='"1"', cut_after=200_000), answer(404), serve(DATA, etag='"1"'))
-        secret = promise(url.replace("://", "://me:secret@"))
+        secret = declared_file(url.replace("://", "://me:secret@"))
 
         with pytest.raises(FetchError):
             place.fetch(secret)
@@ -418,7 +418,7 @@ class TestLooks:
         self, data: bytes, length: int | None, server: FaultyServer, place: Place
     ) -> None:
         """With a length that says so, or with so few bytes that all are here before the first is written."""
-        file = promise(server.at("/f", serve(data, length=length)), data=data, name="train.qa")
+        file = declared_file(server.at("/f", serve(data, length=length)), data=data, name="train.qa")
 
         assert place.fetch(file)
         assert (place.into / "train.qa").read_bytes() == data
@@ -428,7 +428,7 @@ class TestLooks:
         data = PORTAL.replace(b"Campus", b"campus")
 
         with pytest.raises(FetchError) as caught:
-            place.fetch(promise(server.at("/f", serve(PORTAL)), data=data, name="train.qa"))
+            place.fetch(declared_file(server.at("/f", serve(PORTAL)), data=data, name="train.qa"))
 
         assert [why for _, why in caught.value.tried] == [
             'sends other bytes than the declared ones: an HTML page titled "Campus Wi-Fi & more" (a login page?)'
@@ -445,7 +445,7 @@ class TestWrapping:
         """The usual case: a server that compresses texts, whether it is asked to or not."""
         wrapped = serve(gzip.compress(self.TEXT), headers={"Content-Encoding": "gzip"}, chunked=chunked)
 
-        place.fetch(promise(server.at("/f", wrapped), data=self.TEXT, name="lines.txt"))
+        place.fetch(declared_file(server.at("/f", wrapped), data=self.TEXT, name="lines.txt"))
 
         assert (place.into / "lines.txt").read_bytes() == self.TEXT
         assert len(server.log) == 1
@@ -469,7 +469,7 @@ class TestWrapping:
             gzip.compress(stored, mtime=0), headers={"Content-Encoding": "gzip"}, chunked=chunked, length=None
         )
 
-        assert place.fetch(promise(server.at("/f", wrapped, whole), data=stored))
+        assert place.fetch(declared_file(server.at("/f", wrapped, whole), data=stored))
         assert (place.into / NAME).read_bytes() == stored
         assert [request.range for request in server.log] == [None, None]
 
@@ -480,7 +480,7 @@ class TestWrapping:
         headers = {"Content-Encoding": "gzip"}
         url = server.at("/f", serve(wrapping, headers=headers, cut_after=100_000), serve(wrapping, headers=headers))
 
-        place.fetch(promise(url, data=data, name="points.bin"))
+        place.fetch(declared_file(url, data=data, name="points.bin"))
 
         assert (place.into / "points.bin").read_bytes() == data
         assert [request.range for request in server.log] == [None, None]
@@ -494,7 +494,7 @@ class TestAWrongEntry:
         urls = [server.at("/one", serve(OTHER)), server.at("/two", serve(OTHER)), server.at("/gone", answer(404))]
 
         with pytest.raises(FetchError) as caught:
-            place.fetch(promise(*urls))
+            place.fetch(declared_file(*urls))
 
         lines = str(caught.value).splitlines()
         assert lines[4] == f"  sha256 of what came: {sha256(OTHER)} (from 2 mirrors)"
@@ -506,7 +506,7 @@ class TestAWrongEntry:
     def test_the_only_mirror(self, server: FaultyServer, place: Place) -> None:
         """It alone proves nothing; both digests are there to be compared."""
         with pytest.raises(FetchError) as caught:
-            place.fetch(promise(server.at("/one", serve(OTHER))))
+            place.fetch(declared_file(server.at("/one", serve(OTHER))))
 
         lines = str(caught.value).splitlines()
         assert lines[2:4] == [f"  sha256 of what came: {sha256(OTHER)}", f"  sha256 declared:     {sha256(DATA)}"]
@@ -519,7 +519,7 @@ class TestNoAnswer:
     def reason(self, place: Place, url: str) -> str:
         """Why this address failed."""
         with pytest.raises(FetchError) as caught:
-            place.fetch(promise(url))
+            place.fetch(declared_file(url))
         assert place.here() == {}
         return caught.value.tried[0][1]
 
@@ -562,7 +562,7 @@ class TestRedirects:
         target = server.at("/real", serve(DATA, cut_after=200_000), serve(DATA))
         url = server.at("/f", redirect("/real" if relative else target, status))
 
-        assert place.fetch(promise(url))
+        assert place.fetch(declared_file(url))
         assert [request.range for request in server.requests("/real")] == [None, "bytes=200000-"]
 
     def test_loops_are_cut(self, server: FaultyServer, place: Place) -> None:
@@ -571,7 +571,7 @@ class TestRedirects:
         url = server.at("/a", redirect("/b"))
 
         with pytest.raises(FetchError) as caught:
-            place.fetch(promise(url))
+            place.fetch(declared_file(url))
 
         assert caught.value.tried == ((url, f"redirects in a circle, by way of {url}"),)
         assert len(server.log) == 4
@@ -583,7 +583,7 @@ class TestRedirects:
             server.at(f"/{n}", redirect(f"/{n + 1}"))
 
         with pytest.raises(FetchError) as caught:
-            place.fetch(promise(server.url + "/0"))
+            place.fetch(declared_file(server.url + "/0"))
 
         assert caught.value.tried == ((server.url + "/0", "redirects more than 10 times"),)
         assert len(server.log) == 11
@@ -604,7 +604,7 @@ class TestRedirects:
         with FaultyServer(tls=context) as secure:
             url = secure.at("/f", redirect(target))
 
-            assert place.fetch(promise(url))
+            assert place.fetch(declared_file(url))
 
         assert caplog.messages == [
             f"{url} redirects from https to {target}; followed, as the declared sha256 is checked"
@@ -620,7 +620,7 @@ class TestTls:
         authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
         with FaultyServer(tls=context) as secure:
-            assert place.fetch(promise(secure.at("/f", serve(DATA, cut_after=1000), serve(DATA))))
+            assert place.fetch(declared_file(secure.at("/f", serve(DATA, cut_after=1000), serve(DATA))))
 
     def test_an_unknown_authority(self, place: Place) -> None:
         """Nobody vouches for it: one request, no byte."""
@@ -628,7 +628,7 @@ class TestTls:
         with FaultyServer(tls=context) as secure:
             url = secure.at("/f", serve(DATA))
             with pytest.raises(FetchError) as caught:
-                place.fetch(promise(url))
+                place.fetch(declared_file(url))
 
         [(tried, reason)] = caught.value.tried
         assert tried == url
@@ -640,7 +640,7 @@ class TestTls:
         url = server.at("/f", serve(DATA)).replace("http:", "https:")
 
         with pytest.raises(FetchError) as caught:
-            place.fetch(promise(url))
+            place.fetch(declared_file(url))
 
         [(_, reason)] = caught.value.tried
         assert reason.startswith("TLS failed: ")
@@ -654,7 +654,7 @@ class TestSpeed:
         slow = server.at("/slow", serve(DATA, piece=500, pause_s=0.02))
         fast = server.at("/fast", serve(DATA))
 
-        place.fetch(promise(slow, fast))
+        place.fetch(declared_file(slow, fast))
 
         [rest] = server.requests("/fast")
         assert rest.range is not None
@@ -663,7 +663,7 @@ class TestSpeed:
 
     def test_a_hang_goes_on_at_the_next_mirror_at_once(self, server: FaultyServer, place: Place) -> None:
         """Silence is the slowest of all: no second try while another mirror is untried."""
-        place.fetch(promise(server.at("/hangs", silent), server.at("/fast", serve(DATA))))
+        place.fetch(declared_file(server.at("/hangs", silent), server.at("/fast", serve(DATA))))
 
         assert [request.path for request in server.log] == ["/hangs", "/fast"]
 
@@ -671,7 +671,7 @@ class TestSpeed:
         """When the others have refused, the slow one has another turn, from where it was left."""
         slow = server.at("/slow", serve(DATA, piece=500, pause_s=0.02), serve(DATA, piece=10_000, pause_s=0.01))
 
-        place.fetch(promise(slow, server.at("/gone", answer(404))))
+        place.fetch(declared_file(slow, server.at("/gone", answer(404))))
 
         assert [request.path for request in server.log] == ["/slow", "/gone", "/slow"]
         assert server.log[2].range is not None
@@ -679,7 +679,7 @@ class TestSpeed:
     def test_the_only_mirror_may_be_slow(self, server: FaultyServer, place: Place) -> None:
         """No stall rule without another mirror: one request brings it all."""
         small = DATA[:40_000]
-        file = promise(server.at("/slow", serve(small, piece=500, pause_s=0.01)), data=small)
+        file = declared_file(server.at("/slow", serve(small, piece=500, pause_s=0.01)), data=small)
 
         assert place.fetch(file) == [file]
         assert len(server.log) == 1
@@ -689,7 +689,7 @@ class TestSpeed:
         url = server.at("/drip", serve(DATA, piece=1, pause_s=0.05, ranges=False))
 
         with pytest.raises(FetchError) as caught:
-            place.fetch(promise(url))
+            place.fetch(declared_file(url))
 
         [(_, reason)] = caught.value.tried
         assert reason.startswith("only drips (")
@@ -703,7 +703,7 @@ class TestPatience:
         url = server.at("/f", answer(429, Retry_After="1"), serve(DATA))
         before = time.monotonic()
 
-        place.fetch(promise(url))
+        place.fetch(declared_file(url))
 
         assert time.monotonic() - before >= 1
 
@@ -711,7 +711,7 @@ class TestPatience:
         """Twenty cuts in a row, each a bit further, are no reason to give up."""
         url = server.at("/f", *(serve(DATA, cut_after=10_000) for _ in range(20)), serve(DATA))
 
-        place.fetch(promise(url))
+        place.fetch(declared_file(url))
 
         assert server.sent("/f") == len(DATA)
 
@@ -720,7 +720,7 @@ class TestPatience:
         url = server.at("/f", serve(DATA, cut_after=1))
 
         with pytest.raises(FetchError) as caught:
-            place.fetch(promise(url))
+            place.fetch(declared_file(url))
 
         assert caught.value.tried == ((url, f"was cut off after 50 of {SIZE} bytes (50 tries)"),)
 

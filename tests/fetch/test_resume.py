@@ -25,7 +25,7 @@ LINES = b"".join(b"%d,%d\r\n" % (n, n * n) for n in range(30_000))
 PORTAL = b"<!DOCTYPE html><html><head><title>Campus Wi-Fi</title></head>" + b"<p>Please log in.</p>" * 500
 
 
-def promise(*urls: str, data: bytes = DATA, name: str = "points.bin") -> File:
+def declared_file(*urls: str, data: bytes = DATA, name: str = "points.bin") -> File:
     """What a manifest would declare."""
     return File(name=name, bytes=len(data), sha256=sha256(data), urls=urls, where="datasets.yaml:7")
 
@@ -35,22 +35,22 @@ class Place:
 
     def __init__(self, root: Path) -> None:
         self.root, self.into = root, root / "downloads" / "points"
-        self.told: list[int] = []  # the bytes done
+        self.result: list[int] = []  # the bytes done
 
     def fetch(self, *files: File, mirror: str | None = None) -> list[File]:
         """Fetch, hastily."""
-        brought = fetch(
+        fetched = fetch(
             files,
             self.into,
             folder="points",
             mirror=mirror,
             locks=self.root / "downloads" / ".cache" / "locks",
-            progress=lambda file, done, in_all: self.told.append(done),
+            progress=lambda file, done, in_all: self.result.append(done),
             dataset="points",
             reuse_from=(),
             retry=HASTE,
         )
-        return [one.file for one in brought]
+        return [one.file for one in fetched]
 
     def names(self) -> list[str]:
         """What is in the folder."""
@@ -72,7 +72,7 @@ class TestCuts:
         rng = random.Random(seed)
         cuts = [serve(DATA, cut_after=rng.randrange(1, len(DATA) // 21)) for _ in range(20)]
 
-        place.fetch(promise(server.at("/f", *cuts, serve(DATA))))
+        place.fetch(declared_file(server.at("/f", *cuts, serve(DATA))))
 
         assert (place.into / "points.bin").read_bytes() == DATA
         assert len(server.log) == 21
@@ -83,7 +83,7 @@ class TestCuts:
         rng = random.Random(9)
         cuts = [serve(DATA, cut_after=rng.randrange(1, len(DATA) // 21), end="reset") for _ in range(20)]
 
-        place.fetch(promise(server.at("/f", *cuts, serve(DATA))))
+        place.fetch(declared_file(server.at("/f", *cuts, serve(DATA))))
 
         assert (place.into / "points.bin").read_bytes() == DATA
         assert server.sent("/f") <= len(DATA) + 20 * MIB
@@ -93,7 +93,7 @@ class TestCuts:
         one = server.at("/one", serve(DATA, cut_after=4 * MIB), answer(404))
         two = server.at("/two", serve(DATA))
 
-        place.fetch(promise(one, two))
+        place.fetch(declared_file(one, two))
 
         assert (place.into / "points.bin").read_bytes() == DATA
         assert [request.range for request in server.requests("/two")] == [f"bytes={4 * MIB}-"]
@@ -103,13 +103,13 @@ class TestCuts:
         """A part survives the call that left it, and the bytes that were here are counted as done."""
         gone = server.at("/gone", serve(DATA, cut_after=4 * MIB), answer(404))
         with pytest.raises(FetchError):
-            place.fetch(promise(gone))
+            place.fetch(declared_file(gone))
         assert place.names() == ["points.bin.part", "points.bin.part.json"]
-        del place.told[:]
+        del place.result[:]
 
-        place.fetch(promise(server.at("/back", serve(DATA))))
+        place.fetch(declared_file(server.at("/back", serve(DATA))))
 
-        assert place.told[0] == 4 * MIB
+        assert place.result[0] == 4 * MIB
         assert server.sent("/back") == len(DATA) - 4 * MIB
         assert place.names() == ["points.bin"]
 
@@ -117,7 +117,7 @@ class TestCuts:
         """All bytes are here: no request is made, only the hash and the move."""
         place.into.mkdir(parents=True)
         (place.into / "points.bin.part").write_bytes(DATA)
-        file = promise("http://127.0.0.1:9/never-asked")
+        file = declared_file("http://127.0.0.1:9/never-asked")
 
         assert place.fetch(file) == [file]
         assert place.names() == ["points.bin"]
@@ -125,15 +125,15 @@ class TestCuts:
     def test_a_folder_finishes_what_the_network_began(self, server: FaultyServer, place: Place) -> None:
         """A USB stick goes on from the part as any mirror does."""
         with pytest.raises(FetchError):
-            place.fetch(promise(server.at("/gone", serve(DATA, cut_after=4 * MIB), answer(404))))
+            place.fetch(declared_file(server.at("/gone", serve(DATA, cut_after=4 * MIB), answer(404))))
         stick = place.root / "stick"
         (stick / "points").mkdir(parents=True)
         (stick / "points" / "points.bin").write_bytes(DATA)
-        del place.told[:]
+        del place.result[:]
 
-        place.fetch(promise(), mirror=str(stick))
+        place.fetch(declared_file(), mirror=str(stick))
 
-        assert place.told[0] == 4 * MIB
+        assert place.result[0] == 4 * MIB
         assert (place.into / "points.bin").read_bytes() == DATA
 
 
@@ -146,11 +146,11 @@ class TestIfRange:
             "/f", serve(DATA, etag='"v1"', cut_after=MIB), serve(DATA, etag='"v1"', cut_after=MIB), answer(404)
         )
         with pytest.raises(FetchError):
-            place.fetch(promise(url))
+            place.fetch(declared_file(url))
         assert json.loads((place.into / "points.bin.part.json").read_text()) == {"url": url, "validator": '"v1"'}
         server.at("/f", serve(DATA, etag='"v1"'))
 
-        place.fetch(promise(url))
+        place.fetch(declared_file(url))
 
         asked = [(request.range, request.headers.get("If-Range")) for request in server.log]
         assert asked[1:2] + asked[3:] == [(f"bytes={MIB}-", '"v1"'), (f"bytes={2 * MIB}-", '"v1"')]
@@ -160,7 +160,7 @@ class TestIfRange:
         one = server.at("/one", serve(DATA, etag='"v1"', cut_after=MIB), answer(404))
         two = server.at("/two", serve(DATA, etag='"other"'))
 
-        place.fetch(promise(one, two))
+        place.fetch(declared_file(one, two))
 
         assert [request.headers.get("If-Range") for request in server.requests("/two")] == [None]
         assert server.sent("/two") == len(DATA) - MIB
@@ -169,7 +169,7 @@ class TestIfRange:
         """If-Range takes strong validators only (RFC 9110, 13.1.5)."""
         url = server.at("/f", serve(DATA, headers={"ETag": 'W/"v1"'}, cut_after=MIB), serve(DATA))
 
-        place.fetch(promise(url))
+        place.fetch(declared_file(url))
 
         assert [request.headers.get("If-Range") for request in server.log] == [None, None]
 
@@ -179,7 +179,7 @@ class TestIfRange:
         (place.into / "points.bin.part").write_bytes(DATA[:MIB])
         (place.into / "points.bin.part.json").write_text('{"url": "htt')
 
-        place.fetch(promise(server.at("/f", serve(DATA))))
+        place.fetch(declared_file(server.at("/f", serve(DATA))))
 
         assert server.log[0].range == f"bytes={MIB}-"
         assert place.names() == ["points.bin"]
@@ -194,7 +194,7 @@ class TestBlame:
         portal = server.at("/portal", serve(PORTAL, length=len(data), cut_after=5000))
         good = server.at("/good", serve(data))
 
-        place.fetch(promise(portal, good, data=data, name="points.gz"))
+        place.fetch(declared_file(portal, good, data=data, name="points.gz"))
 
         assert [(request.path, request.range) for request in server.log] == [("/portal", None), ("/good", None)]
 
@@ -203,7 +203,7 @@ class TestBlame:
         portal = server.at("/portal", serve(PORTAL, length=len(LINES), cut_after=5000), answer(511))
         good = server.at("/good", serve(LINES))
 
-        place.fetch(promise(portal, good, data=LINES, name="points.csv"))
+        place.fetch(declared_file(portal, good, data=LINES, name="points.csv"))
 
         assert (place.into / "points.csv").read_bytes() == LINES
         assert [request.range for request in server.requests("/good")] == ["bytes=5000-", None]
@@ -213,7 +213,7 @@ class TestBlame:
         place.into.mkdir(parents=True)
         (place.into / "points.bin.part").write_bytes(b"x" * MIB)
 
-        place.fetch(promise(server.at("/f", serve(DATA))))
+        place.fetch(declared_file(server.at("/f", serve(DATA))))
 
         assert [request.range for request in server.log] == [f"bytes={MIB}-", None]
         assert (place.into / "points.bin").read_bytes() == DATA
@@ -223,7 +223,7 @@ class TestBlame:
         place.into.mkdir(parents=True)
         (place.into / "points.bin.part").write_bytes(b"x" * MIB)
 
-        place.fetch(promise(server.at("/f", serve(DATA), serve(DATA, cut_after=2 * MIB), serve(DATA))))
+        place.fetch(declared_file(server.at("/f", serve(DATA), serve(DATA, cut_after=2 * MIB), serve(DATA))))
 
         assert [request.range for request in server.log] == [f"bytes={MIB}-", None, f"bytes={2 * MIB}-"]
 
@@ -235,7 +235,7 @@ class TestBlame:
         url = server.at("/f", serve(wrong))
 
         with pytest.raises(FetchError) as caught:
-            place.fetch(promise(url))
+            place.fetch(declared_file(url))
 
         assert caught.value.tried == ((url, "sends other bytes than the declared ones"),)
         assert [request.range for request in server.log] == [f"bytes={MIB}-", None]
@@ -249,7 +249,7 @@ class TestBlame:
         urls = [server.at(f"/{n}", act) for n, act in enumerate(refusals)]
 
         with pytest.raises(FetchError):
-            place.fetch(promise(*urls))
+            place.fetch(declared_file(*urls))
 
         assert (place.into / "points.bin.part").read_bytes() == DATA[:MIB]
 
@@ -270,7 +270,7 @@ class TestBlame:
         place.into.mkdir(parents=True)
         (place.into / "points.bin.part").write_bytes(DATA[:-1000])
 
-        place.fetch(promise(server.at("/nothing", nothing), server.at("/good", serve(DATA))))
+        place.fetch(declared_file(server.at("/nothing", nothing), server.at("/good", serve(DATA))))
 
         assert (place.into / "points.bin").read_bytes() == DATA
         assert server.sent("/good") == 1000
@@ -280,7 +280,7 @@ class TestBlame:
         place.into.mkdir(parents=True)
         (place.into / "points.bin.part").write_bytes(DATA + b"more")
 
-        place.fetch(promise(server.at("/f", serve(DATA))))
+        place.fetch(declared_file(server.at("/f", serve(DATA))))
 
         assert [request.range for request in server.log] == [None]
 
@@ -290,9 +290,9 @@ class TestBlame:
         one, two = server.at("/crlf", serve(LINES)), server.at("/lf", serve(unix))
 
         with pytest.raises(FetchError) as to_unix:
-            place.fetch(promise(two, data=LINES, name="points.csv"))
+            place.fetch(declared_file(two, data=LINES, name="points.csv"))
         with pytest.raises(FetchError) as to_dos:
-            place.fetch(promise(one, data=unix, name="points.csv"))
+            place.fetch(declared_file(one, data=unix, name="points.csv"))
 
         assert to_dos.value.tried[0][1] == (
             f"has a file of {len(LINES):,} bytes, not {len(unix):,}: "
@@ -313,7 +313,7 @@ class TestSources:
         server.at("/mirror/points/points.bin", answer(404))
         server.at("/mirror/points.bin", answer(404))
 
-        place.fetch(promise(*urls), mirror=server.url + "/mirror/")
+        place.fetch(declared_file(*urls), mirror=server.url + "/mirror/")
 
         assert [request.path for request in server.log] == [
             "/mirror/points/points.bin",
@@ -327,7 +327,7 @@ class TestSources:
         server.at("/points/points.bin", answer(404))
         server.at("/points.bin", serve(DATA))
 
-        place.fetch(promise(), mirror=server.url)
+        place.fetch(declared_file(), mirror=server.url)
 
         assert (place.into / "points.bin").read_bytes() == DATA
 
@@ -335,7 +335,7 @@ class TestSources:
         """The place below the mirror is the place below the downloads."""
         server.at("/points/splits/a%20b.bin", serve(DATA))
 
-        place.fetch(promise(name="splits/a b.bin"), mirror=server.url)
+        place.fetch(declared_file(name="splits/a b.bin"), mirror=server.url)
 
         assert (place.into / "splits" / "a b.bin").read_bytes() == DATA
 
@@ -347,7 +347,7 @@ class TestSources:
         (stick / "points").mkdir(parents=True)
         (stick / "points" / name).write_bytes(DATA)
 
-        file = promise(server.at("/f", serve(DATA)), name=name)
+        file = declared_file(server.at("/f", serve(DATA)), name=name)
         place.fetch(file, mirror=stick.as_uri() if as_url else str(stick))
 
         assert (place.into / name).read_bytes() == DATA
@@ -358,7 +358,7 @@ class TestSources:
         """It is told once, as what it is, and how it can be mended; whatever was meant, it was misspelt."""
         url = server.at("/f", answer(404))
         with pytest.raises(FetchError) as caught:
-            place.fetch(promise(url), mirror=mirror)
+            place.fetch(declared_file(url), mirror=mirror)
 
         assert str(caught.value) == (
             "points.bin could not be downloaded from any of 2 mirrors:\n"
@@ -375,14 +375,14 @@ class TestSources:
         path = place.into.parent.parent / "points.bin"
         path.write_bytes(DATA)
         with pytest.raises(FetchError) as caught:
-            place.fetch(promise(), mirror=str(path))
+            place.fetch(declared_file(), mirror=str(path))
 
         assert caught.value.tried == ((str(path), "there is no such folder"),)
 
     def test_no_folder_and_no_network(self, place: Place) -> None:
         """Either can be mended."""
         with pytest.raises(FetchError) as caught:
-            place.fetch(promise("http://mirror.invalid/f"), mirror="/nope")
+            place.fetch(declared_file("http://mirror.invalid/f"), mirror="/nope")
 
         assert str(caught.value) == (
             "points.bin could not be downloaded from any of 2 mirrors:\n"
@@ -395,7 +395,7 @@ class TestSources:
 
     def test_no_folder_keeps_nobody_from_the_other_mirrors(self, server: FaultyServer, place: Place) -> None:
         """A stick that is not plugged in."""
-        assert place.fetch(promise(server.at("/f", serve(DATA))), mirror="/nope")
+        assert place.fetch(declared_file(server.at("/f", serve(DATA))), mirror="/nope")
 
     def test_an_empty_mirror_is_none(self, server: FaultyServer, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
         """As an empty variable is; not the current folder."""
@@ -403,14 +403,14 @@ class TestSources:
         monkeypatch.chdir(place.root)
         url = server.at("/f", answer(404))
         with pytest.raises(FetchError) as caught:
-            place.fetch(promise(url), mirror="")
+            place.fetch(declared_file(url), mirror="")
 
         assert caught.value.tried == ((url, "404 Not Found"),)
 
     def test_a_folder_without_the_file(self, place: Place) -> None:
         """Told like any mirror that failed, with both places where it was looked for."""
         with pytest.raises(FetchError) as caught:
-            place.fetch(promise(), mirror=str(place.root))
+            place.fetch(declared_file(), mirror=str(place.root))
 
         assert caught.value.tried == (
             (str(place.root / "points" / "points.bin"), "there is no such file"),
@@ -424,7 +424,7 @@ class TestSources:
         make(place.root / "points" / "points.bin")
 
         with pytest.raises(FetchError) as caught:
-            place.fetch(promise(), mirror=str(place.root))
+            place.fetch(declared_file(), mirror=str(place.root))
 
         assert caught.value.tried[0] == (str(place.root / "points" / "points.bin"), "what is there is no file")
 
@@ -435,7 +435,7 @@ class TestSources:
         (place.root / "points" / "points.bin").write_bytes(pointer)
 
         with pytest.raises(FetchError) as caught:
-            place.fetch(promise(), mirror=str(place.root))
+            place.fetch(declared_file(), mirror=str(place.root))
 
         assert caught.value.tried[0][1] == (
             "a Git LFS pointer to a file of 6,291,579 bytes (run `git lfs pull` where it was copied from) came instead"
@@ -448,7 +448,7 @@ class TestLeftovers:
     def test_all_of_it_is_named(self, server: FaultyServer, place: Place) -> None:
         """The part and its note, and the part of a process that had no lock; no other file's."""
         with pytest.raises(FetchError):
-            place.fetch(promise(server.at("/gone", serve(DATA, cut_after=4 * MIB), answer(404))))
+            place.fetch(declared_file(server.at("/gone", serve(DATA, cut_after=4 * MIB), answer(404))))
         (place.into / "points.bin.lab-7-123.part").touch()
         (place.into / "other.bin.part").touch()
 

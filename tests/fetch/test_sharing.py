@@ -34,20 +34,20 @@ from tinytorch_datasets.fetch import RetryPolicy, fetch
 from tinytorch_datasets.plan import File
 import filelock, pooch, requests
 
-told = json.loads(sys.argv[1])
+task = json.loads(sys.argv[1])
 print("ready", flush=True)
-while not Path(told["go"]).exists():
+while not Path(task["go"]).exists():
     time.sleep(0.002)
-brought = fetch(
-    [File(**{**file, "urls": tuple(file["urls"])}) for file in told["files"]],
-    Path(told["into"]),
+fetched = fetch(
+    [File(**{**file, "urls": tuple(file["urls"])}) for file in task["files"]],
+    Path(task["into"]),
     folder="shared",
-    locks=Path(told["locks"]),
+    locks=Path(task["locks"]),
     progress=lambda *_: None,
     reuse_from=(),
-    retry=RetryPolicy(**told["retry"]),
+    retry=RetryPolicy(**task["retry"]),
 )
-print(json.dumps([one.file.name for one in brought]), flush=True)
+print(json.dumps([one.file.name for one in fetched]), flush=True)
 """
 
 # Fetches, is interrupted, and fetches again.
@@ -57,21 +57,21 @@ from pathlib import Path
 from tinytorch_datasets.fetch import RetryPolicy, fetch
 from tinytorch_datasets.plan import File
 
-told = json.loads(sys.argv[1])
-file = File("points.bin", {len(DATA)}, told["sha256"], (told["url"],))
+task = json.loads(sys.argv[1])
+file = File("points.bin", {len(DATA)}, task["sha256"], (task["url"],))
 def again():
-    fetch([file], Path(told["into"]), folder="shared", locks=Path(told["locks"]), progress=lambda *_: None,
+    fetch([file], Path(task["into"]), folder="shared", locks=Path(task["locks"]), progress=lambda *_: None,
           reuse_from=(), retry=RetryPolicy(read_timeout_s=60, cancel_wait_s=10))
 try:
     again()
 except KeyboardInterrupt:
     print("interrupted")
 again()
-print("brought")
+print("fetched")
 """
 
 
-def promise(*urls: str, name: str = "points.bin", data: bytes = DATA) -> File:
+def declared_file(*urls: str, name: str = "points.bin", data: bytes = DATA) -> File:
     """What a manifest would declare."""
     return File(name=name, bytes=len(data), sha256=sha256(data), urls=urls)
 
@@ -87,7 +87,7 @@ class Place:
 
     def fetch(self, *files: File, retry: RetryPolicy = HASTE) -> list[File]:
         """Fetch, here and now."""
-        brought = fetch(
+        fetched = fetch(
             files,
             self.into,
             folder="shared",
@@ -96,22 +96,22 @@ class Place:
             reuse_from=(),
             retry=retry,
         )
-        return [one.file for one in brought]
+        return [one.file for one in fetched]
 
     def child(self, *files: File, retry: RetryPolicy = HASTE, go: Path | None = None) -> subprocess.Popen[str]:
         """A process that is ready to fetch as soon as `go` exists."""
-        told = {
+        output = {
             "files": [asdict(file) for file in files],
             "into": str(self.into),
             "locks": str(self.locks),
             "go": str(go or self.go),
             "retry": asdict(retry),
         }
-        return self.process(CHILD, json.dumps(told))
+        return self.process(CHILD, json.dumps(output))
 
-    def process(self, code: str, told: str) -> subprocess.Popen[str]:
+    def process(self, code: str, output: str) -> subprocess.Popen[str]:
         """A Python process of its own."""
-        command = [sys.executable, "-W", "error", "-c", code, told]
+        command = [sys.executable, "-W", "error", "-c", code, output]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         process = subprocess.Popen(
             command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.go.parent
@@ -146,37 +146,36 @@ class TestOneDownload:
 
     def test_sixteen_processes(self, server: FaultyServer, place: Place) -> None:
         """Each file is requested once, and brought by exactly one of them."""
-        files = [
-            promise(server.at(f"/{n}", serve(DATA, piece=100_000, pause_s=0.01)), name=f"{n}.bin") for n in range(4)
-        ]
+        urls = [server.at(f"/{n}", serve(DATA, piece=100_000, pause_s=0.01)) for n in range(4)]
+        files = [declared_file(url, name=f"{n}.bin") for n, url in enumerate(urls)]
         children = [place.child(*files) for _ in range(16)]
         for child in children:
             is_ready(child)
         place.go.touch()
 
-        told = [child.communicate(timeout=60) for child in children]
+        output = [child.communicate(timeout=60) for child in children]
 
-        assert [child.returncode for child in children] == [0] * 16, told
-        assert sorted(name for out, _ in told for name in json.loads(out)) == ["0.bin", "1.bin", "2.bin", "3.bin"]
+        assert [child.returncode for child in children] == [0] * 16, output
+        assert sorted(name for out, _ in output for name in json.loads(out)) == ["0.bin", "1.bin", "2.bin", "3.bin"]
         assert sorted(request.path for request in server.log) == ["/0", "/1", "/2", "/3"]
         assert place.names() == ["0.bin", "1.bin", "2.bin", "3.bin"]
         assert all((place.into / name).read_bytes() == DATA for name in place.names())
 
     def test_eight_threads(self, server: FaultyServer, place: Place) -> None:
         """Threads of one process are no different."""
-        file = promise(server.at("/f", serve(DATA, piece=100_000, pause_s=0.01)))
+        file = declared_file(server.at("/f", serve(DATA, piece=100_000, pause_s=0.01)))
 
         with ThreadPoolExecutor(8) as pool:
-            brought = [future.result() for future in [pool.submit(place.fetch, file) for _ in range(8)]]
+            fetched = [future.result() for future in [pool.submit(place.fetch, file) for _ in range(8)]]
 
-        assert sorted(map(len, brought)) == [0] * 7 + [1]
+        assert sorted(map(len, fetched)) == [0] * 7 + [1]
         assert len(server.log) == 1
 
     def test_the_wait_names_the_holder(
         self, server: FaultyServer, place: Place, caplog: pytest.LogCaptureFixture
     ) -> None:
         """Once, after a moment: which process, on which computer."""
-        file = promise(server.at("/f", serve(DATA, piece=40_000, pause_s=0.02)))
+        file = declared_file(server.at("/f", serve(DATA, piece=40_000, pause_s=0.02)))
         place.go.touch()
         child = place.child(file)
         until(lambda: len(server.log) == 1)
@@ -190,7 +189,7 @@ class TestOneDownload:
 
     def test_nothing_is_left_among_the_locks(self, server: FaultyServer, place: Place) -> None:
         """The name of a holder goes with it."""
-        place.fetch(promise(server.at("/f", serve(DATA))))
+        place.fetch(declared_file(server.at("/f", serve(DATA))))
 
         assert [path.name for path in place.locks.iterdir() if path.suffix == ".holder"] == []
 
@@ -202,14 +201,14 @@ class TestDeadHolders:
         """Its lock died with it; the next fetch goes on from its part."""
         url = server.at("/f", serve(DATA, cut_after=1_000_000, end="hang"), serve(DATA))
         place.go.touch()
-        child = place.child(promise(url))
+        child = place.child(declared_file(url))
         part = place.into / "points.bin.part"
         until(lambda: part.exists() and part.stat().st_size == 1_000_000)
         child.kill()
         child.communicate()
 
         before = time.monotonic()
-        place.fetch(promise(url))
+        place.fetch(declared_file(url))
 
         assert time.monotonic() - before < 2
         assert server.log[1].range == "bytes=1000000-"
@@ -221,13 +220,13 @@ class TestDeadHolders:
         """A stopped process keeps its lock. After some silence we fetch for ourselves, under a name of our own."""
         url = server.at("/f", serve(DATA, cut_after=1_000_000, end="hang"), serve(DATA))
         place.go.touch()
-        child = place.child(promise(url))
+        child = place.child(declared_file(url))
         until(lambda: len(server.log) == 1)
         part = place.into / "points.bin.part"
         until(lambda: part.exists() and part.stat().st_size == 1_000_000)
         child.send_signal(signal.SIGSTOP)
         hasty = RetryPolicy(holder_silence_s=0.5, poll_s=0.02)
-        file = promise(url)
+        file = declared_file(url)
 
         assert place.fetch(file, retry=hasty) == [file]
 
@@ -266,7 +265,7 @@ class TestDeadHolders:
     def files(self, server: FaultyServer, n: int) -> list[File]:
         """Two files that take a tenth of a second together."""
         act = serve(DATA, etag=f'"{n}"', piece=100_000, pause_s=0.003)
-        return [promise(server.at(f"/{n}-{k}", act), name=f"{n}-{k}.bin") for k in range(2)]
+        return [declared_file(server.at(f"/{n}-{k}", act), name=f"{n}-{k}.bin") for k in range(2)]
 
 
 class TestWithoutLocks:
@@ -278,12 +277,12 @@ class TestWithoutLocks:
         """The folder for locks is a file here: no lock file can be made, as on some network file systems."""
         place.locks.parent.mkdir(parents=True)
         place.locks.write_text("not a folder")
-        file = promise(server.at("/f", serve(DATA, piece=100_000, pause_s=0.01)))
+        file = declared_file(server.at("/f", serve(DATA, piece=100_000, pause_s=0.01)))
 
         with ThreadPoolExecutor(4) as pool:
-            brought = [future.result() for future in [pool.submit(place.fetch, file) for _ in range(4)]]
+            fetched = [future.result() for future in [pool.submit(place.fetch, file) for _ in range(4)]]
 
-        assert [file] in brought
+        assert [file] in fetched
         assert place.names() == ["points.bin"]
         assert (place.into / "points.bin").read_bytes() == DATA
         assert "no lock can be had" in caplog.messages[0]
@@ -300,7 +299,7 @@ class TestWithoutLocks:
         link.parent.mkdir(parents=True)
         link.symlink_to(elsewhere if at == "." else elsewhere / "precious")
 
-        assert place.fetch(promise(server.at("/f", serve(DATA))))
+        assert place.fetch(declared_file(server.at("/f", serve(DATA))))
 
         assert [path.read_text() for path in elsewhere.iterdir()] == ["precious"]
         assert caplog.messages == (
@@ -318,9 +317,8 @@ class TestManners:
 
     def test_two_connections_a_host(self, server: FaultyServer, place: Place) -> None:
         """Six files of one host."""
-        files = [
-            promise(server.at(f"/{n}", serve(DATA, piece=400_000, pause_s=0.02)), name=f"{n}.bin") for n in range(6)
-        ]
+        urls = [server.at(f"/{n}", serve(DATA, piece=400_000, pause_s=0.02)) for n in range(6)]
+        files = [declared_file(url, name=f"{n}.bin") for n, url in enumerate(urls)]
 
         assert place.fetch(*files) == files
         assert server.most_at_once == 2
@@ -330,7 +328,7 @@ class TestManners:
         with FaultyServer() as one, FaultyServer() as two, FaultyServer() as three:
             slow = serve(DATA, piece=400_000, pause_s=0.05)
             files = [
-                promise(server.at(f"/{n}", slow), name=f"{n}-{server.port}.bin")
+                declared_file(server.at(f"/{n}", slow), name=f"{n}-{server.port}.bin")
                 for n in range(2)
                 for server in (one, two, three)
             ]
@@ -358,7 +356,7 @@ class TestTheFirstErrorEndsAll:
 
     def test_a_read_is_woken(self, server: FaultyServer, place: Place) -> None:
         """No thread is left sitting in a read that would last a minute."""
-        hangs = promise(server.at("/hangs", serve(DATA, cut_after=1_000_000, end="hang")), name="hangs.bin")
+        hangs = declared_file(server.at("/hangs", serve(DATA, cut_after=1_000_000, end="hang")), name="hangs.bin")
         part = place.into / "hangs.bin.part"
 
         def gone(exchange: Exchange) -> None:
@@ -367,7 +365,7 @@ class TestTheFirstErrorEndsAll:
 
         before = time.monotonic()
         with pytest.raises(FetchError) as caught:
-            place.fetch(hangs, promise(server.at("/gone", gone), name="gone.bin"), retry=self.PATIENT)
+            place.fetch(hangs, declared_file(server.at("/gone", gone), name="gone.bin"), retry=self.PATIENT)
 
         assert time.monotonic() - before < 10
         assert caught.value.file == "gone.bin"
@@ -382,7 +380,7 @@ class TestTheFirstErrorEndsAll:
                 message = "no more of this"
                 raise RuntimeError(message)
 
-        file = promise(server.at("/f", serve(DATA, piece=100_000)))
+        file = declared_file(server.at("/f", serve(DATA, piece=100_000)))
         with pytest.raises(RuntimeError, match="no more of this"):
             fetch([file], place.into, folder="shared", locks=place.locks, progress=tired, reuse_from=())
 
@@ -397,7 +395,7 @@ class TestCtrlC:
         """The process ends with KeyboardInterrupt within seconds, though a read would last a minute."""
         patient = RetryPolicy(read_timeout_s=60, poll_s=0.02, cancel_wait_s=0.5)
         act = silent if where == "before the first byte" else serve(DATA, cut_after=1_000_000, end="hang")
-        file = promise(server.at("/f", act))
+        file = declared_file(server.at("/f", act))
         place.go.touch()
         child = place.child(file, retry=patient)
         part = place.into / "points.bin.part"
@@ -419,13 +417,13 @@ class TestCtrlC:
     def test_in_a_session_that_goes_on(self, server: FaultyServer, place: Place, tmp_path: Path) -> None:
         """No thread is left in the read, so the lock is free at once, and a second call goes on from the part."""
         url = server.at("/f", serve(DATA, cut_after=1_000_000, end="hang"), serve(DATA))
-        told = {"into": str(place.into), "locks": str(place.locks), "url": url, "sha256": sha256(DATA)}
-        session = place.process(SESSION, json.dumps(told))
+        output = {"into": str(place.into), "locks": str(place.locks), "url": url, "sha256": sha256(DATA)}
+        session = place.process(SESSION, json.dumps(output))
         part = place.into / "points.bin.part"
         until(lambda: part.exists() and part.stat().st_size == 1_000_000)
 
         session.send_signal(signal.SIGINT)
         out, err = session.communicate(timeout=20)
 
-        assert (out, err) == ("interrupted\nbrought\n", "")
+        assert (out, err) == ("interrupted\nfetched\n", "")
         assert [request.range for request in server.log] == [None, "bytes=1000000-"]

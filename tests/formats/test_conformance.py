@@ -190,26 +190,26 @@ class TestRoundTrip:
     @every
     def test_a_few_samples_come_back(self, sample: Sample, tmp_path: Path) -> None:
         """Values, shapes and dtypes."""
-        told, options, expected = sample.write(tmp_path, 6, 6)
+        result, options, expected = sample.write(tmp_path, 6, 6)
 
-        same(read(sample.form, told, **options), expected)
+        same(read(sample.form, result, **options), expected)
 
     @every
     def test_many_samples_come_back_in_blocks_that_tile(self, sample: Sample, tmp_path: Path) -> None:
         """No gap and no overlap, over more than one block where the format streams."""
-        told, options, expected = sample.write(tmp_path, 9000, 9000)
+        result, options, expected = sample.write(tmp_path, 9000, 9000)
 
-        same(read(sample.form, told, **options), expected)
+        same(read(sample.form, result, **options), expected)
 
     @compressible
     @pytest.mark.parametrize("kind", COMPRESSORS)
     def test_compression_is_seen_in_the_bytes_not_the_name(self, sample: Sample, kind: str, tmp_path: Path) -> None:
         """The name says nothing, the magic number everything."""
-        told, options, expected = sample.write(tmp_path, 6, 6)
+        result, options, expected = sample.write(tmp_path, 6, 6)
         for file in tmp_path.iterdir():
             put(file, COMPRESSORS[kind](file.read_bytes()))
 
-        same(read(sample.form, told, **options), expected)
+        same(read(sample.form, result, **options), expected)
 
     @every
     def test_two_splits_do_not_mix(self, sample: Sample, tmp_path: Path) -> None:
@@ -234,15 +234,15 @@ class TestDamage:
     @every
     def test_an_empty_file_is_an_error(self, sample: Sample, tmp_path: Path) -> None:
         """Nothing is not zero samples."""
-        told, options, _ = sample.write(tmp_path, 6, 6)
+        result, options, _ = sample.write(tmp_path, 6, 6)
         for file in tmp_path.iterdir():
             put(file, b"")
         if sample.form == "text":
-            assert read(sample.form, told, **options) == {"train.text": []}  # no line, which the count then catches
+            assert read(sample.form, result, **options) == {"train.text": []}  # no line, which the count then catches
             return
 
         with pytest.raises(DecodeError) as caught:
-            read(sample.form, told, **options)
+            read(sample.form, result, **options)
 
         assert str(caught.value).startswith(str(caught.value.path))
 
@@ -252,43 +252,43 @@ class TestDamage:
         self, sample: Sample, part: float, tmp_path: Path
     ) -> None:
         """Text has no end of its own, so there only the count can tell; everything else must."""
-        told, options, expected = sample.write(tmp_path, 60, 60)
+        result, options, expected = sample.write(tmp_path, 60, 60)
         for file in tmp_path.iterdir():
             data = file.read_bytes()
             put(file, data[: int(len(data) * part)])
 
         if sample.form in ("csv", "text"):
             with contextlib.suppress(DecodeError):
-                read(sample.form, told, **options)
+                read(sample.form, result, **options)
         elif sample.form == "cifar-python" and part > 0.2:
-            same(read(sample.form, told, **options), expected)  # cut within the zeros that end a tar archive
+            same(read(sample.form, result, **options), expected)  # cut within the zeros that end a tar archive
         else:
             with pytest.raises(DecodeError) as caught:
-                read(sample.form, told, **options)
+                read(sample.form, result, **options)
             assert caught.value.path in tmp_path.iterdir()
 
     @compressible
     @pytest.mark.parametrize("kind", ["gzip", "bz2", "xz"])
     def test_a_compressed_file_cut_short_is_always_an_error(self, sample: Sample, kind: str, tmp_path: Path) -> None:
         """The checksum at the end is what says that all came."""
-        told, options, _ = sample.write(tmp_path, 60, 60)
+        result, options, _ = sample.write(tmp_path, 60, 60)
         for file in tmp_path.iterdir():
             put(file, COMPRESSORS[kind](file.read_bytes())[:-3])
 
         with pytest.raises(DecodeError) as caught:
-            read(sample.form, told, **options)
+            read(sample.form, result, **options)
 
         assert caught.value.reason == f"its {kind} data is cut short"
 
     @every
     def test_what_follows_the_end_is_an_error(self, sample: Sample, tmp_path: Path) -> None:
         """A file is all of what its format says, and nothing else."""
-        told, options, _ = sample.write(tmp_path, 6, 6)
+        result, options, _ = sample.write(tmp_path, 6, 6)
         for file in tmp_path.iterdir():
             put(file, file.read_bytes() + b"more\0\xff")
 
         with pytest.raises(DecodeError):
-            read(sample.form, told, **options)
+            read(sample.form, result, **options)
 
 
 class TestBudget:
@@ -297,35 +297,35 @@ class TestBudget:
     @every
     def test_more_samples_than_declared_are_refused(self, sample: Sample, tmp_path: Path) -> None:
         """With both numbers."""
-        told, options, _ = sample.write(tmp_path, 8, 6)
+        result, options, _ = sample.write(tmp_path, 8, 6)
 
         with pytest.raises(ContentError) as caught:
-            read(sample.form, told, **options)
+            read(sample.form, result, **options)
 
         assert caught.value.expected != caught.value.actual
 
     @every
     def test_fewer_samples_than_declared_are_handed_on_or_refused(self, sample: Sample, tmp_path: Path) -> None:
         """A decoder never makes samples up: what it yields is what the file has."""
-        told, options, expected = sample.write(tmp_path, 6, 8)
+        result, options, expected = sample.write(tmp_path, 6, 8)
 
         try:
-            same(read(sample.form, told, **options), expected)
+            same(read(sample.form, result, **options), expected)
         except ContentError:
             assert sample.form == "cifar-python"  # a batch has no place if it is not its share
 
     @every
     def test_an_error_survives_the_way_between_processes(self, sample: Sample, tmp_path: Path) -> None:
         """Worker processes raise these."""
-        told, options, _ = sample.write(tmp_path, 8, 6)
+        result, options, _ = sample.write(tmp_path, 8, 6)
 
         with pytest.raises(ContentError) as caught:
-            read(sample.form, told, **options)
+            read(sample.form, result, **options)
         copy = pickle.loads(pickle.dumps(caught.value))
 
         assert (str(copy), vars(copy)) == (str(caught.value), vars(caught.value))
         assert copy.aspect == "samples"
-        assert copy.column in map(str, told.columns.values()) or copy.split == told.name
+        assert copy.column in map(str, result.columns.values()) or copy.split == result.name
 
 
 class TestDtypes:
@@ -335,9 +335,9 @@ class TestDtypes:
     def test_idx_has_six(self, code: str, tmp_path: Path) -> None:
         """All big end first on disk."""
         values = np.array([[0, 1], [100, 7]], code)
-        told = split(column(put(tmp_path / "f", idx(values)), samples=2, shape=(2,), dtype=values.dtype.name))
+        result = split(column(put(tmp_path / "f", idx(values)), samples=2, shape=(2,), dtype=values.dtype.name))
 
-        np.testing.assert_array_equal(read("idx", told)["train.images"], values, strict=True)
+        np.testing.assert_array_equal(read("idx", result)["train.images"], values, strict=True)
 
     @pytest.mark.parametrize(
         ("form", "code"),
@@ -351,9 +351,9 @@ class TestDtypes:
         """In either byte order; pickles of this machine's own are read by every other test."""
         values = np.array([[0, 1], [1, 0], [1, 1]], code)
         data = {"npy": npy(values), "npz": npz(images=values), "pickle": pickle.dumps({"images": values})}[form]
-        told = split(column(put(tmp_path / "f", data), samples=3, shape=(2,), dtype=values.dtype.name))
+        result = split(column(put(tmp_path / "f", data), samples=3, shape=(2,), dtype=values.dtype.name))
 
-        found = read(form, told)["train.images"]
+        found = read(form, result)["train.images"]
 
         np.testing.assert_array_equal(found, values.astype(values.dtype.newbyteorder("=")), strict=True)
 
@@ -361,10 +361,10 @@ class TestDtypes:
     def test_csv_gives_the_declared_one(self, dtype: str, tmp_path: Path) -> None:
         """Text has none of its own."""
         top = np.iinfo(dtype).max if np.dtype(dtype).kind in "iu" else 1
-        told = split(column(put(tmp_path / "f", f"images\n0\n1\n{top}\n"), dtype=dtype))
+        result = split(column(put(tmp_path / "f", f"images\n0\n1\n{top}\n"), dtype=dtype))
 
         expected = np.array([0, 1, top], dtype)
-        np.testing.assert_array_equal(read("csv", told)["train.images"], expected, strict=True)
+        np.testing.assert_array_equal(read("csv", result)["train.images"], expected, strict=True)
 
     def test_every_float32_survives_a_table(self, tmp_path: Path) -> None:
         """Nine digits bring back the same bits."""

@@ -130,9 +130,9 @@ def test_cifar(labels: str, expected: list[int]) -> None:
     """Batches of Python 2, which stand in the archive the other way round."""
     file = golden("cifar-py2.7.tar.gz")
     images = column(file, samples=4, shape=(3, 32, 32))
-    told = split(images, column(file, "labels", samples=4, dtype="int64"), members=("batches/b1", "batches/b2"))
+    result = split(images, column(file, "labels", samples=4, dtype="int64"), members=("batches/b1", "batches/b2"))
 
-    found = read("cifar-python", told, labels=labels)
+    found = read("cifar-python", result, labels=labels)
 
     rows = np.arange(2 * 3072)
     pixels = np.concatenate([rows % 251, rows * 2 % 251]).astype("u1").reshape(4, 3, 32, 32)
@@ -160,9 +160,9 @@ def test_csv() -> None:
 )
 def test_text(unit: str, expected: list[str]) -> None:
     """A line separator of Unicode is not the end of a line."""
-    told = split(column(golden("text-lines.txt"), "text", samples=len(expected), dtype="str"))
+    result = split(column(golden("text-lines.txt"), "text", samples=len(expected), dtype="str"))
 
-    assert read("text", told, unit=unit) == {"train.text": expected}
+    assert read("text", result, unit=unit) == {"train.text": expected}
 
 
 def test_qa_text() -> None:

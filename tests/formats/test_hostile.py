@@ -174,7 +174,7 @@ CASES: dict[str, Case] = {
     "gzip, a second member too many": Case(
         "idx",
         lambda: gzip.compress(idx(GOOD)) + gzip.compress(b"more"),
-        "its header promises 6 bytes of values, but 4 more follow",
+        "its header states 6 bytes of values, but 4 more follow",
         lambda: gzip.compress(idx(GOOD)[:9]) + gzip.compress(b"") + gzip.compress(idx(GOOD)[9:]),
     ),
     "gzip, ten thousand empty members": Case(
@@ -271,15 +271,15 @@ CASES: dict[str, Case] = {
         good_idx,
     ),
     "idx, values missing": Case(
-        "idx", lambda: idx(GOOD)[:-2], "its header promises 6 bytes of values, but only 4 came", good_idx
+        "idx", lambda: idx(GOOD)[:-2], "its header states 6 bytes of values, but only 4 came", good_idx
     ),
     "idx, values too many": Case(
-        "idx", lambda: idx(GOOD) + b"\6\7", "its header promises 6 bytes of values, but 2 more follow", good_idx
+        "idx", lambda: idx(GOOD) + b"\6\7", "its header states 6 bytes of values, but 2 more follow", good_idx
     ),
     "idx, very many values too many": Case(
         "idx",
         lambda: idx(GOOD) + bytes(10**6),
-        "its header promises 6 bytes of values, but 65,536 or more follow",
+        "its header states 6 bytes of values, but 65,536 or more follow",
         good_idx,
     ),
     # NPY.
@@ -394,7 +394,7 @@ CASES: dict[str, Case] = {
     "npy, values missing in Fortran order": Case(
         "npy",
         lambda: npy(np.asfortranarray(GOOD))[:-1],
-        "its header promises 6 bytes of values, but only 5 came",
+        "its header states 6 bytes of values, but only 5 came",
         lambda: npy(np.asfortranarray(GOOD)),
     ),
     # NPZ.
@@ -460,7 +460,7 @@ CASES: dict[str, Case] = {
     "npz, a bomb": Case(
         "npz",
         lambda: zipped({"images.npy": npy(GOOD) + bytes(64 << 20)}),
-        "member 'images.npy': its header promises 6 bytes of values, but 65,536 or more follow",
+        "member 'images.npy': its header states 6 bytes of values, but 65,536 or more follow",
         good_npz,
     ),
     "npz, objects": Case(
@@ -917,8 +917,8 @@ every = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def decode(case: Case, data: bytes | str, folder: Path) -> Any:
     """What the format makes of these bytes."""
     declared = {"shape": (2,), **case.declared}
-    told = column(put(folder / "file", data), FIELD.get(case.form, "images"), **declared)
-    return read(case.form, split(told, members=("b",)), **case.options)
+    result = column(put(folder / "file", data), FIELD.get(case.form, "images"), **declared)
+    return read(case.form, split(result, members=("b",)), **case.options)
 
 
 @every

@@ -98,7 +98,7 @@ MORE: dict[str, Case] = {
     "bz2, 32 MiB of zeros": Case(
         "idx",
         lambda: bz2.compress(idx(GOOD) + bytes(32 << 20)),
-        "its header promises 6 bytes of values, but 65,536 or more follow",
+        "its header states 6 bytes of values, but 65,536 or more follow",
         lambda: bz2.compress(idx(GOOD)),
     ),
     "xz, cut short": Case(
@@ -119,7 +119,7 @@ MORE: dict[str, Case] = {
     "xz, zeros without end": Case(
         "idx",
         lambda: lzma.compress(idx(GOOD) + bytes(32 << 20)),
-        "its header promises 6 bytes of values, but 65,536 or more follow",
+        "its header states 6 bytes of values, but 65,536 or more follow",
         lambda: lzma.compress(idx(GOOD), preset=9),
     ),
     "gzip, flags that are reserved": Case(

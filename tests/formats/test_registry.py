@@ -30,9 +30,9 @@ def test_a_file_registers_its_own_name_and_no_other(name: str) -> None:
     """Importing one format brings in that one alone."""
     code = f"from tinytorch_datasets import formats;formats.of({name!r}); print(*formats._formats)"
 
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
-    assert told.split() == [name]
+    assert result.split() == [name]
 
 
 @pytest.mark.parametrize("name", formats.known())
@@ -63,13 +63,13 @@ def test_the_options_are_the_decoders_keywords() -> None:
 
 def test_the_pickles_of_a_data_set_are_at_hand_for_an_audit(tmp_path: Path) -> None:
     """Each with its file and member, inflated, so that what it asks for can be listed without loading it."""
-    told, _, _ = write_cifar(tmp_path, 4, 4)
+    result, _, _ = write_cifar(tmp_path, 4, 4)
     find = formats.of("cifar-python").pickles
     assert find is not None
 
-    found = [(path, name, globals_of(data)) for path, name, data in find([told])]
+    found = [(path, name, globals_of(data)) for path, name, data in find([result])]
 
-    assert [(path, name) for path, name, _ in found] == [(told.file, "b2"), (told.file, "b1")]
+    assert [(path, name) for path, name, _ in found] == [(result.file, "b2"), (result.file, "b1")]
     assert all("numpy.ndarray" in names for _, _, names in found)
     assert [name for name in formats.known() if formats.of(name).pickles] == ["cifar-python", "pickle"]
 

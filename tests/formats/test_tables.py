@@ -30,8 +30,8 @@ def numbers(path: Path, shape: tuple[int, int], **options: Any) -> np.ndarray:
 
 def cells(data: bytes | str, path: Path, dtype: str = "float64", samples: int = 9, **options: Any) -> list[Any]:
     """The one column of a table without a header, or its error."""
-    told = split(column(put(path, data), samples=samples, dtype=dtype))
-    return list(read("csv", told, header=False, **options)["train.images"])
+    result = split(column(put(path, data), samples=samples, dtype=dtype))
+    return list(read("csv", result, header=False, **options)["train.images"])
 
 
 @real
@@ -312,8 +312,8 @@ class TestMissingValues:
 
     def missing(self, path: Path, text: str, dtype: str = "float64", **declared: Any) -> np.ndarray:
         """The one column of a table with marks."""
-        told = split(column(put(path, text), samples=text.count("\n"), dtype=dtype, **declared))
-        values: np.ndarray = read("csv", told, header=False, delimiter=";")["train.images"]
+        result = split(column(put(path, text), samples=text.count("\n"), dtype=dtype, **declared))
+        values: np.ndarray = read("csv", result, header=False, delimiter=";")["train.images"]
         return values
 
     def test_blanks_around_a_mark(self, tmp_path: Path) -> None:
@@ -386,8 +386,8 @@ class TestMissingValues:
         marks: dict[str, Any] = {"missing": ("?",), "missing_value": value, "range": (0, 5)}
 
         def through(text: str) -> np.ndarray:
-            told = split(column(put(tmp_path / "t", text), samples=2, dtype=dtype, **marks))
-            (block,) = checked(formats.of("csv").decode([told], header=False), [told])
+            result = split(column(put(tmp_path / "t", text), samples=2, dtype=dtype, **marks))
+            (block,) = checked(formats.of("csv").decode([result], header=False), [result])
             return np.asarray(block.values)
 
         assert len(through("?\n?\n")) == len(through("?\n5\n")) == 2

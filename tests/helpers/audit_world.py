@@ -131,9 +131,9 @@ class World:
 
     def audit(self, *arguments: str) -> tuple[int, dict[str, Any]]:
         """`tinytorch-datasets audit --json`: its exit code, and what it told."""
-        told = CliRunner().invoke(main, ["audit", "--manifest", str(self.manifest), "--json", *arguments])
-        assert told.exception is None or isinstance(told.exception, SystemExit), told.exception
-        return told.exit_code, json.loads(told.stdout)
+        result = CliRunner().invoke(main, ["audit", "--manifest", str(self.manifest), "--json", *arguments])
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return result.exit_code, json.loads(result.stdout)
 
 
 def flowers(first: int, count: int) -> bytes:

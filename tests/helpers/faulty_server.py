@@ -108,19 +108,19 @@ def serve(
         if ranges and exchange.request.range and (not asked.get("If-Range") or asked.get("If-Range") == etag):
             start = exchange.start
         rest = data[start:]
-        told: dict[str, object] = dict(headers or {})
+        result: dict[str, object] = dict(headers or {})
         if etag:
-            told["ETag"] = etag
+            result["ETag"] = etag
         if start and not rest:
             exchange.head(416, {"Content-Range": f"bytes */{len(data)}", "Content-Length": 0})
             return
         if start:
-            told["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+            result["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
         if chunked:
-            told["Transfer-Encoding"] = "chunked"
+            result["Transfer-Encoding"] = "chunked"
         elif length is not None:
-            told["Content-Length"] = len(rest) if length == -1 else length
-        exchange.head(206 if start else 200, told)
+            result["Content-Length"] = len(rest) if length == -1 else length
+        exchange.head(206 if start else 200, result)
         stop = len(rest) if cut_after is None else min(cut_after, len(rest))
         for at in range(0, stop, piece):
             if at + piece >= len(rest):
@@ -142,8 +142,8 @@ def answer(status: int, body: bytes = b"", **headers: str) -> Act:
     """Answer with a status and a short body; `Retry_After="1"` is the header Retry-After."""
 
     def act(exchange: Exchange) -> None:
-        told = {name.replace("_", "-"): value for name, value in headers.items()}
-        exchange.head(status, {"Content-Length": len(body), **told})
+        result = {name.replace("_", "-"): value for name, value in headers.items()}
+        exchange.head(status, {"Content-Length": len(body), **result})
         exchange.body(body)
 
     return act

@@ -29,7 +29,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     manifest = tmp_path / "datasets.yaml"
     manifest.write_text(text[: text.index("  tinytalks:")], encoding="utf-8")
     monkeypatch.setattr(settings, "_PACKAGE", tmp_path / "tinytorch_datasets")
-    told("compile")
+    result("compile")
     return manifest
 
 
@@ -38,7 +38,7 @@ def form(manifest: Path) -> Path:
     return manifest.with_name("datasets.compiled.json")
 
 
-def told(*command: object) -> str:
+def result(*command: object) -> str:
     """What a command prints that ends well."""
     done = CliRunner().invoke(main, [str(word) for word in command])
     assert done.exit_code == 0, done.output
@@ -71,7 +71,7 @@ class TestWhatItSaves:
 
     def test_the_packaged_manifest_is_compiled(self) -> None:
         """As it is now, by this version; `tinytorch-datasets compile` in the clone writes it."""
-        assert told("compile", "--check") == "datasets.compiled.json: up to date\n"
+        assert result("compile", "--check") == "datasets.compiled.json: up to date\n"
 
     def test_what_it_declares_is_what_the_manifest_declares(self) -> None:
         """Each plan, each line number, each entry: equal, whichever way it was come by."""
@@ -83,7 +83,7 @@ class TestWhatItSaves:
     def test_every_kind_of_value_comes_back_as_it_was(self, clone: Path, tmp_path: Path) -> None:
         """Options, folders, ranges with fractions, members and texts too."""
         clone.write_text(json.dumps({"version": 1, "download_to": "here", "datasets": {"all-kinds": ALL_KINDS}}))
-        told("compile")
+        result("compile")
         kept, read = compiled.declared(clone, "all-kinds"), load_manifest(clone).declared("all-kinds")
 
         assert kept == read
@@ -148,13 +148,13 @@ class TestWhenItDoesNotCount:
 
     def test_one_that_lies_beside_somebody_elses_manifest(self, tmp_path: Path) -> None:
         """However well it fits: what has not passed the rules may name files outside the folder."""
-        stranger = tmp_path / "datasets.yaml"
-        shutil.copyfile(ROOT / "datasets.yaml", stranger)
-        shutil.copyfile(form(ROOT / "datasets.yaml"), form(stranger))
+        outsider = tmp_path / "datasets.yaml"
+        shutil.copyfile(ROOT / "datasets.yaml", outsider)
+        shutil.copyfile(form(ROOT / "datasets.yaml"), form(outsider))
         shutil.copytree(ROOT / "datasets" / "tinydigits", tmp_path / "datasets" / "tinydigits")
 
-        assert compiled.declared(stranger, "tinydigits") is None
-        assert imported_by_first_get(stranger, tmp_path / "home") >= VALIDATING
+        assert compiled.declared(outsider, "tinydigits") is None
+        assert imported_by_first_get(outsider, tmp_path / "home") >= VALIDATING
 
     def test_a_name_that_it_does_not_have(self, clone: Path) -> None:
         """The error is the manifest's own, with its guess."""
@@ -216,9 +216,9 @@ class TestTheCommand:
     def test_add_keeps_it_in_step(self, clone: Path) -> None:
         """What is added can be had at once, without reading YAML."""
         np.savez(clone.parent / "more.npz", images=np.zeros((4, 2, 2), np.uint8), labels=np.array([0, 1, 0, 1]))
-        told("add", clone.parent / "more.npz", "--ship", "--manifest", clone)
+        result("add", clone.parent / "more.npz", "--ship", "--manifest", clone)
 
-        assert told("compile", "--check").endswith("up to date\n")
+        assert result("compile", "--check").endswith("up to date\n")
         assert compiled.declared(clone, "more") is not None
 
 

@@ -718,15 +718,15 @@ def problems(path: Path) -> list[str]:
 class TestValues:
     """A value that no manifest should have is told with its line, and all that follows from it."""
 
-    @pytest.mark.parametrize(("old", "new", "twin", "told"), VALUES.values(), ids=VALUES)
-    def test_it_is_told(self, tmp_path: Path, old: str, new: str, twin: str | None, told: tuple[str, ...]) -> None:
+    @pytest.mark.parametrize(("old", "new", "twin", "result"), VALUES.values(), ids=VALUES)
+    def test_it_is_told(self, tmp_path: Path, old: str, new: str, twin: str | None, result: tuple[str, ...]) -> None:
         """In these words."""
         assert old in GOOD
-        assert problems(write(tmp_path, GOOD.replace(old, new, 1))) == list(told)
+        assert problems(write(tmp_path, GOOD.replace(old, new, 1))) == list(result)
 
-    @pytest.mark.parametrize(("old", "new", "twin", "told"), VALUES.values(), ids=VALUES)
+    @pytest.mark.parametrize(("old", "new", "twin", "result"), VALUES.values(), ids=VALUES)
     def test_its_twin_is_well(
-        self, tmp_path: Path, old: str, new: str, twin: str | None, told: tuple[str, ...]
+        self, tmp_path: Path, old: str, new: str, twin: str | None, result: tuple[str, ...]
     ) -> None:
         """The same place, filled as it should be."""
         text = GOOD if twin is None else GOOD.replace(old, twin, 1)
@@ -737,9 +737,9 @@ class TestValues:
 class TestNames:
     """A name is one file below its folder, on every machine the same, or it is refused."""
 
-    @pytest.mark.parametrize(("name", "told"), NAMES.values(), ids=NAMES)
+    @pytest.mark.parametrize(("name", "result"), NAMES.values(), ids=NAMES)
     @pytest.mark.parametrize("place", ["files", "folder", "download_to", "used_by"])
-    def test_it_is_refused(self, tmp_path: Path, name: str, told: str, place: str) -> None:
+    def test_it_is_refused(self, tmp_path: Path, name: str, result: str, place: str) -> None:
         """Wherever the manifest names a file or a folder."""
         quoted = '"' + name.replace('"', '\\"') + '"'
         text = {
@@ -749,7 +749,7 @@ class TestNames:
             "used_by": GOOD.replace("    title:", f"    used_by: [{quoted}]\n    title:"),
         }[place]
 
-        assert [line for line in problems(write(tmp_path, text)) if line.endswith(f": {told}")]
+        assert [line for line in problems(write(tmp_path, text)) if line.endswith(f": {result}")]
 
     @pytest.mark.parametrize(
         "name", ["x.npz", "a/b/x.npz", "a-b_c (1).npz", "caf\u00e9.npz", "\u6587\u5b57.npz", ".x", "nulls"]
@@ -774,14 +774,14 @@ class TestNames:
          "give it another name"),
     )  # fmt: skip
 
-    @pytest.mark.parametrize(("name", "told"), [c[1:] for c in CLASHES], ids=[c[0] for c in CLASHES])
-    def test_two_names_in_each_others_way_are_refused(self, tmp_path: Path, name: str, told: str | None) -> None:
+    @pytest.mark.parametrize(("name", "result"), [c[1:] for c in CLASHES], ids=[c[0] for c in CLASHES])
+    def test_two_names_in_each_others_way_are_refused(self, tmp_path: Path, name: str, result: str | None) -> None:
         """One would overwrite the other, on some machine at least."""
         path = write(tmp_path, GOOD + f"      {name}: {{bytes: 1, sha256: {HASH}}}\n")
-        if told is None:
+        if result is None:
             assert len(load_manifest(path).datasets["digits"].files) == 2
         else:
-            assert problems(path) == [told]
+            assert problems(path) == [result]
 
     @pytest.mark.parametrize("folder", [".cache", ".cache/stat", ".hidden"])
     def test_the_folder_of_what_was_verified_is_not_a_data_sets(self, tmp_path: Path, folder: str) -> None:
@@ -805,19 +805,21 @@ class TestNames:
         ("folders that begin alike", "digits", "a", "digits2", "a.part", None),
     )  # fmt: skip
 
-    @pytest.mark.parametrize(("folder", "name", "other", "its", "told"), [c[1:] for c in TWO], ids=[c[0] for c in TWO])
+    @pytest.mark.parametrize(
+        ("folder", "name", "other", "its", "result"), [c[1:] for c in TWO], ids=[c[0] for c in TWO]
+    )
     def test_two_data_sets_in_each_others_way_are_refused(
-        self, tmp_path: Path, folder: str, name: str, other: str, its: str, told: str | None
+        self, tmp_path: Path, folder: str, name: str, other: str, its: str, result: str | None
     ) -> None:
         """Wherever their folders meet; a file of both must be the same file."""
         head, _, body = GOOD.partition("  digits:\n")
         one = f"  digits:\n    folder: {folder}\n{body.replace('digits.npz', name)}"
         two = f"  more:\n    folder: {other}\n{body.replace('digits.npz', its)}"
-        path = write(tmp_path, head + one + (two if told is None else two.replace(HASH, HASH[::-1])))
-        if told is None:
+        path = write(tmp_path, head + one + (two if result is None else two.replace(HASH, HASH[::-1])))
+        if result is None:
             assert len(load_manifest(path).datasets) == 2
         else:
-            assert problems(path) == [told]
+            assert problems(path) == [result]
 
     FOLDERS = (
         ("one folder", "download_to: data\nshipped_in: data",
@@ -830,11 +832,11 @@ class TestNames:
          "1: shipped_in: download_to 'milestones/datasets' and shipped_in 'milestones' are inside one another"),
     )  # fmt: skip
 
-    @pytest.mark.parametrize(("folders", "told"), [c[1:] for c in FOLDERS], ids=[c[0] for c in FOLDERS])
-    def test_downloads_and_what_ships_have_folders_apart(self, tmp_path: Path, folders: str, told: str) -> None:
+    @pytest.mark.parametrize(("folders", "result"), [c[1:] for c in FOLDERS], ids=[c[0] for c in FOLDERS])
+    def test_downloads_and_what_ships_have_folders_apart(self, tmp_path: Path, folders: str, result: str) -> None:
         """`clean` removes the former."""
         assert problems(write(tmp_path, f"{folders}\n{GOOD}")) == [
-            f"{told}; keep downloads, which `clean` removes, apart from what ships"
+            f"{result}; keep downloads, which `clean` removes, apart from what ships"
         ]
 
     @pytest.mark.parametrize("folders", ["download_to: data\nshipped_in: data2", "download_to: more/datasets"])
@@ -846,12 +848,12 @@ class TestNames:
 class TestAddresses:
     """Only http and https, without a secret, and nothing that is no address."""
 
-    @pytest.mark.parametrize(("address", "told"), ADDRESSES.values(), ids=ADDRESSES)
-    def test_it_is_refused(self, tmp_path: Path, address: str, told: str) -> None:
+    @pytest.mark.parametrize(("address", "result"), ADDRESSES.values(), ids=ADDRESSES)
+    def test_it_is_refused(self, tmp_path: Path, address: str, result: str) -> None:
         """As a mirror."""
         text = GOOD.replace("[https://example.org/files/]", f'["{address}"]')
 
-        assert f"14: digits.mirrors[0]: {told}" in problems(write(tmp_path, text))
+        assert f"14: digits.mirrors[0]: {result}" in problems(write(tmp_path, text))
 
     @pytest.mark.parametrize("address", ["http://example.org/", "https://example.org:8443/a/", "http://[::1]:80/"])
     def test_its_twins_are_well(self, tmp_path: Path, address: str) -> None:
@@ -864,9 +866,9 @@ class TestAddresses:
 class TestBytes:
     """Bytes that are no manifest, or one that would cost dearly."""
 
-    @pytest.mark.parametrize(("raw", "told", "twin"), RAW.values(), ids=RAW)
+    @pytest.mark.parametrize(("raw", "result", "twin"), RAW.values(), ids=RAW)
     def test_it_is_told_soon_and_in_little_memory(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raw: bytes, told: str, twin: bytes | None
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raw: bytes, result: str, twin: bytes | None
     ) -> None:
         """And nothing is written or run for it."""
         monkeypatch.chdir(tmp_path)
@@ -876,11 +878,11 @@ class TestBytes:
         with soon():
             found = problems(path)
 
-        assert told in found
+        assert result in found
         assert list(tmp_path.iterdir()) == [path]
 
-    @pytest.mark.parametrize(("raw", "told", "twin"), RAW.values(), ids=RAW)
-    def test_its_twin_is_read(self, tmp_path: Path, raw: bytes, told: str, twin: bytes | None) -> None:
+    @pytest.mark.parametrize(("raw", "result", "twin"), RAW.values(), ids=RAW)
+    def test_its_twin_is_read(self, tmp_path: Path, raw: bytes, result: str, twin: bytes | None) -> None:
         """What differs in that one thing alone."""
         path = tmp_path / "datasets.yaml"
         path.write_bytes(twin or G)

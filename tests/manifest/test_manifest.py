@@ -44,7 +44,7 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def told(folder: Path, old: str, new: str) -> list[str]:
+def result(folder: Path, old: str, new: str) -> list[str]:
     """The problems that the good manifest has once `old` is replaced, as a person sees them."""
     assert old in GOOD
     with pytest.raises(ManifestError) as caught:
@@ -228,7 +228,7 @@ class TestOneWrongThing:
     @pytest.mark.parametrize(("old", "new", "expected"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
     def test_is_told_with_its_line(self, tmp_path: Path, old: str, new: str, expected: list[str]) -> None:
         """The whole message is compared, so that no word of it drifts."""
-        assert told(tmp_path, old, new) == expected
+        assert result(tmp_path, old, new) == expected
 
     def test_two_names_for_one_file_on_a_folding_disk_are_refused(self, tmp_path: Path) -> None:
         """Windows and macOS fold letter case, so one of the two would overwrite the other."""
@@ -392,7 +392,7 @@ class TestIgnore:
     def test_a_rule_twice_is_refused(self, tmp_path: Path) -> None:
         """As any list of names."""
         new = "    ignore: [unused, unused]\n    title:"
-        assert told(tmp_path, "    title:", new) == [
+        assert result(tmp_path, "    title:", new) == [
             "datasets.yaml:4: digits.ignore[1]: the rule 'unused' is there twice"
         ]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.manifest.test_manifest import GOOD, told, write
+from tests.manifest.test_manifest import GOOD, result, write
 from tinytorch_datasets import load_manifest
 from tinytorch_datasets.errors import ManifestError
 
@@ -29,7 +29,7 @@ FAULTS = {
     "a mark that YAML reads as a number": (
         "dtype: float64, missing: [-9]",
         'dtype: float64, missing: ["-9"]',
-        'missing[0]: must be text, is the number: write "-9"',
+        'missing[0]: must be text, is the number -9: write "-9"',
     ),
     "a mark between blanks": (
         'dtype: float64, missing: [" ?"]',
@@ -102,7 +102,7 @@ def test_a_fault_is_told(field: str, twin: str, problem: str, tmp_path: Path) ->
 
 def test_a_format_without_cells(tmp_path: Path) -> None:
     """In an array NaN is NaN, and nothing else could mean a missing value."""
-    (problem,) = told(tmp_path, FIELD, f'{FIELD}, missing: ["?"], missing_value: 255')
+    (problem,) = result(tmp_path, FIELD, f'{FIELD}, missing: ["?"], missing_value: 255')
 
     assert problem.endswith(f"{AT}missing: format 'npz' has no cells of text that could mean a missing value")
 

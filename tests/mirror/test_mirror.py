@@ -83,9 +83,9 @@ class TestTheFolder:
 
     def test_it_has_everything_and_nothing_else(self, world: World, tmp_path: Path) -> None:
         """Verified copies, and a line a data set."""
-        told = mirror(world, tmp_path / "usb", "--offline")
+        result = mirror(world, tmp_path / "usb", "--offline")
 
-        assert told.stdout.splitlines() == [
+        assert result.stdout.splitlines() == [
             "flowers: 2 files copied, 0 already there, 496 B in total",
             "talk: 1 file copied, 0 already there, 29 B in total",
             "digits: 4 files copied, 0 already there, 354 B in total",
@@ -97,8 +97,8 @@ class TestTheFolder:
         """The tool that every Linux has reads SHA256SUMS; and finds a flipped byte."""
         mirror(world, tmp_path / "usb", "--offline")
         check = ["sha256sum", "--check", "--strict", "SHA256SUMS"]
-        told = subprocess.run(check, cwd=tmp_path / "usb", capture_output=True, text=True, check=True)
-        assert told.stdout.splitlines() == [f"{name}: OK" for name in sorted(FILES - {"SHA256SUMS"})]
+        result = subprocess.run(check, cwd=tmp_path / "usb", capture_output=True, text=True, check=True)
+        assert result.stdout.splitlines() == [f"{name}: OK" for name in sorted(FILES - {"SHA256SUMS"})]
 
         world.flip(tmp_path / "usb/digits/test-labels")
         assert subprocess.run(check, cwd=tmp_path / "usb", capture_output=True, check=False).returncode == 1
@@ -119,19 +119,19 @@ class TestTheFolder:
         (tmp_path / "usb/digits/test-images").unlink()
         os.truncate(tmp_path / "usb/digits/test-labels", 3)
         world.flip(tmp_path / "usb/digits/train-labels")
-        told = mirror(world, tmp_path / "usb", "digits", "--offline")
+        result = mirror(world, tmp_path / "usb", "digits", "--offline")
 
-        assert told.stdout == "digits: 3 files copied, 1 already there, 354 B in total\n"
+        assert result.stdout == "digits: 3 files copied, 1 already there, 354 B in total\n"
         assert kept.stat().st_mtime_ns == before
         assert contents(tmp_path / "usb")["digits/test-labels"] == world.file("digits/test-labels").read_bytes()
 
     def test_a_damaged_file_is_never_spread(self, world: World, tmp_path: Path) -> None:
         """Exit 1, its hashes and its line; no file of that name in the mirror."""
         world.flip(world.file("flowers/train.csv"))
-        told = mirror(world, tmp_path / "usb", "--offline")
+        result = mirror(world, tmp_path / "usb", "--offline")
 
-        assert told.exit_code == 1
-        assert f"declared at datasets.yaml:{world.line('train.csv: {b')}" in told.stderr
+        assert result.exit_code == 1
+        assert f"declared at datasets.yaml:{world.line('train.csv: {b')}" in result.stderr
         assert not (tmp_path / "usb/flowers/train.csv").exists()
         assert not list((tmp_path / "usb").rglob("*.part"))
 
@@ -139,9 +139,9 @@ class TestTheFolder:
         """As `get` does, before a byte is copied."""
         path = world.file("flowers/train.csv")
         path.write_text("version https://git-lfs.github.com/spec/v1\nsize 12\n")
-        told = mirror(world, tmp_path / "usb", "flowers")
+        result = mirror(world, tmp_path / "usb", "flowers")
 
-        assert (told.exit_code, told.stderr) == (
+        assert (result.exit_code, result.stderr) == (
             1,
             f"error: {path} is a Git LFS pointer, not the file itself\n"
             f"  declared at datasets.yaml:{world.line('train.csv: {b')}\n"
@@ -152,9 +152,9 @@ class TestTheFolder:
         """The mirror is not to blame: it is the file on this computer that the error names."""
         path = world.file("flowers/train.csv")
         path.unlink()
-        told = mirror(world, tmp_path / "usb", "flowers")
+        result = mirror(world, tmp_path / "usb", "flowers")
 
-        assert (told.exit_code, told.stderr) == (
+        assert (result.exit_code, result.stderr) == (
             1,
             f"error: {path} is missing\n"
             f"  declared at datasets.yaml:{world.line('train.csv: {b')}\n"
@@ -166,9 +166,9 @@ class TestTheFolder:
         mirror(world, tmp_path / "usb", "--offline")
         CliRunner().invoke(main, ["clean", "digits", "--manifest", str(world.manifest)])
         assert mirror(world, tmp_path / "other", "digits", "--offline").exit_code == 3
-        told = mirror(world, tmp_path / "other", "digits", "--from", str(tmp_path / "usb"))
+        result = mirror(world, tmp_path / "other", "digits", "--from", str(tmp_path / "usb"))
 
-        assert told.stdout == "digits: 4 files copied, 0 already there, 354 B in total\n"
+        assert result.stdout == "digits: 4 files copied, 0 already there, 354 B in total\n"
 
     def test_get_reads_it(self, world: World, tmp_path: Path, no_network: None) -> None:
         """A stick in the hand, no network: the same arrays."""
@@ -188,10 +188,10 @@ class TestTheFolder:
         (usb / name).symlink_to(target)
         world.put("talk/talk.txt", b"Hello!\nWho are you?\nGoodbye.\n")
         before = contents(target) if target.is_dir() else target.read_bytes()
-        told = mirror(world, usb, "talk")
+        result = mirror(world, usb, "talk")
 
-        assert told.exit_code == 1
-        assert told.stderr == (
+        assert result.exit_code == 1
+        assert result.stderr == (
             f"error: {usb / name}: this is a symbolic link, and nothing is written through it\n"
             "  Delete the link: what it leads to is not replaced, and does not go with the folder.\n"
         )
@@ -247,9 +247,9 @@ class TestTheAudit:
         mirror(world, usb, "--offline")
         assert world.audit("--mirror", str(usb))[0] == 0
         damage(usb, world)  # type: ignore[operator]
-        code, told = world.audit("--mirror", str(usb))
+        code, result = world.audit("--mirror", str(usb))
 
-        assert (code, [(f["rule"], f["line"]) for f in told["findings"]]) == (1, [(rule, world.line(line))])
+        assert (code, [(f["rule"], f["line"]) for f in result["findings"]]) == (1, [(rule, world.line(line))])
 
     def test_a_wrong_line_before_the_right_one_is_told(self, world: World, tmp_path: Path) -> None:
         """`sha256sum -c` fails by it, whatever follows; and whatever was added, its line is one line."""
@@ -257,9 +257,9 @@ class TestTheAudit:
         mirror(world, usb, "--offline")
         right = sha256(world.file("talk/talk.txt").read_bytes())
         relist(usb, "talk/talk.txt", f"{'0' * 64}  talk/talk.txt\n{{}}{right} two.txt\n{right}  a\x1bb\n")
-        _, told = world.audit("--mirror", str(usb))
+        _, result = world.audit("--mirror", str(usb))
 
-        assert [found["what"] for found in told["findings"]] == [
+        assert [found["what"] for found in result["findings"]] == [
             f"SHA256SUMS lists talk/talk.txt with sha256\n    {'0' * 64}, declared is\n    {right}",
             "line 9 of SHA256SUMS lists talk/talk.txt again, as line 8 does",
             "line 10 of SHA256SUMS is not a sha256, two blanks and a file's path",
@@ -270,9 +270,9 @@ class TestTheAudit:
         """It is told as Python would write it."""
         mirror(world, tmp_path / "usb", "--offline")
         (tmp_path / "usb" / "a\x1bb").symlink_to("nowhere")
-        _, told = world.audit("--mirror", str(tmp_path / "usb"))
+        _, result = world.audit("--mirror", str(tmp_path / "usb"))
 
-        assert [found["what"] for found in told["findings"]] == ["a\\x1bb is in the mirror and declared nowhere"]
+        assert [found["what"] for found in result["findings"]] == ["a\\x1bb is in the mirror and declared nowhere"]
 
     @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="another system's rights")
     def test_a_folder_that_may_not_be_looked_into(self, world: World) -> None:
@@ -283,10 +283,10 @@ class TestTheAudit:
             mine.root.chmod(0o755)
             mirror(mine, usb, "--offline")
             asked = [sys.executable, "-c", UNREADABLE, str(mine.manifest), str(usb), str(usb / "talk")]
-            told = subprocess.run(asked, stdout=subprocess.PIPE, text=True, check=True).stdout
+            result = subprocess.run(asked, stdout=subprocess.PIPE, text=True, check=True).stdout
             (usb / "talk").chmod(0o755)
 
-        assert told.splitlines() == [
+        assert result.splitlines() == [
             f"file-missing: {usb}/talk/talk.txt cannot be read: Permission denied",
             "undeclared: talk is in the mirror and declared nowhere",
         ]
@@ -295,9 +295,9 @@ class TestTheAudit:
         """Or that it is not is a finding."""
         usb = tmp_path / "usb"
         mirror(world, usb, "talk", "--offline")
-        code, told = world.audit("digits", "talk", "--mirror", str(usb))
+        code, result = world.audit("digits", "talk", "--mirror", str(usb))
 
-        assert (code, [(found["line"], found["what"], found["hint"]) for found in told["findings"]]) == (
+        assert (code, [(found["line"], found["what"], found["hint"]) for found in result["findings"]]) == (
             1,
             [(world.line("  digits:"), f"nothing of digits is in {usb}",
               f"`tinytorch-datasets mirror {usb} digits --manifest {world.manifest}` adds it.")],
@@ -306,9 +306,9 @@ class TestTheAudit:
     def test_a_mirror_of_some_data_sets_is_well(self, world: World, tmp_path: Path) -> None:
         """What was never put there is no finding."""
         mirror(world, tmp_path / "usb", "talk", "--offline")
-        code, told = world.audit("--mirror", str(tmp_path / "usb"))
+        code, result = world.audit("--mirror", str(tmp_path / "usb"))
 
-        assert (code, [one["state"] for one in told["datasets"]]) == (0, ["not downloaded", "ok", "not downloaded"])
+        assert (code, [one["state"] for one in result["datasets"]]) == (0, ["not downloaded", "ok", "not downloaded"])
 
     def test_a_file_that_two_share_says_nothing_of_the_other(self, world: World, tmp_path: Path) -> None:
         """It was put there for the first of them alone."""
@@ -319,10 +319,10 @@ class TestTheAudit:
         two = two.rstrip() + f"\n      more.txt: {{bytes: 5, sha256: {sha256(extra.read_bytes())}}}\n"
         world.manifest.write_text(text + "\n" + two)
         mirror(world, tmp_path / "usb", "talk", "--offline")
-        code, told = world.audit("--mirror", str(tmp_path / "usb"))
+        code, result = world.audit("--mirror", str(tmp_path / "usb"))
 
-        assert {one["name"]: one["state"] for one in told["datasets"]}["talks"] == "not downloaded"
-        assert (code, told["findings"]) == (0, [])
+        assert {one["name"]: one["state"] for one in result["datasets"]}["talks"] == "not downloaded"
+        assert (code, result["findings"]) == (0, [])
 
     def test_a_list_of_sums_as_others_write_it(self, world: World, tmp_path: Path) -> None:
         """With stars, as `sha256sum -b` does."""
@@ -395,10 +395,10 @@ class TestServing:
                 student.sendall(asked.encode())
                 answer = student.recv(12)
             process.send_signal(signal.SIGINT)
-            _, told = process.communicate(timeout=10)
+            _, result = process.communicate(timeout=10)
 
         assert answer in (b"HTTP/1.1 400", b"HTTP/1.1 200")
-        assert "Traceback" not in told
+        assert "Traceback" not in result
 
     @pytest.mark.parametrize(
         "path", ["", "digits/", "../world/use.py", "%2e%2e/world/use.py", "secret", "secret.yaml", "digits/../secret"]
@@ -415,18 +415,18 @@ class TestServing:
         """No traceback; exit 0."""
         with served(world, tmp_path / "usb") as (_, process):
             process.send_signal(signal.SIGINT)
-            _, told = process.communicate(timeout=10)
+            _, result = process.communicate(timeout=10)
 
-        assert (process.returncode, told.splitlines()[-1]) == (0, "server stopped")
+        assert (process.returncode, result.splitlines()[-1]) == (0, "server stopped")
 
     def test_a_port_that_is_taken_is_told(self, world: World, tmp_path: Path) -> None:
         """With what to do."""
         with served(world, tmp_path / "usb") as (line, _):
             port = line.strip().rpartition(":")[2].rstrip("/")
-            told = mirror(world, tmp_path / "usb", "--offline", "--serve", "--bind", "127.0.0.1", "--port", port)
+            result = mirror(world, tmp_path / "usb", "--offline", "--serve", "--bind", "127.0.0.1", "--port", port)
 
-        assert told.exit_code == 1
-        assert "  Choose another --port (0 takes any free one), or --bind.\n" in told.stderr
+        assert result.exit_code == 1
+        assert "  Choose another --port (0 takes any free one), or --bind.\n" in result.stderr
 
     def test_a_whole_class_at_once(self, world: World, tmp_path: Path) -> None:
         """Thirty at the same time, each with a folder of their own."""
@@ -438,7 +438,7 @@ class TestServing:
             def student(number: int) -> int:
                 home = tmp_path / f"student{number}"
                 return len(
-                    get("digits", manifest=world.manifest, home=home, mirror=address, progress=lambda *told: None)
+                    get("digits", manifest=world.manifest, home=home, mirror=address, progress=lambda *result: None)
                 )
 
             with ThreadPoolExecutor(30) as pool:

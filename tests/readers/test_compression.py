@@ -107,11 +107,11 @@ class TestEveryWay:
     @pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)
     def test_every_format_comes_back(self, sample: Sample, tmp_path: Path) -> None:
         """In blocks that tile; an NPZ is compressed inside."""
-        told, options, expected = sample.write(tmp_path, 9000, 9000)
+        result, options, expected = sample.write(tmp_path, 9000, 9000)
         for file in tmp_path.iterdir() if sample.form != "npz" else ():
             put(file, gzip.compress(file.read_bytes()))
 
-        same(read(sample.form, told, **options), expected)
+        same(read(sample.form, result, **options), expected)
 
     @each_kind
     def test_what_others_wrote_is_read(self, kind: str) -> None:
@@ -280,8 +280,8 @@ class TestReadAhead:
         monkeypatch.setattr(compression, "PIECES_AHEAD", 2)  # so that it is not done by itself
         shape = (1000, 3000)
         packed = gzip.compress(struct.pack(">HBBII", 0, 8, 2, *shape) + DATA)
-        told = split(column(put(tmp_path / "file", packed), samples=1000, shape=(3000,)))
-        blocks = formats.of("idx").decode([told])
+        result = split(column(put(tmp_path / "file", packed), samples=1000, shape=(3000,)))
+        blocks = formats.of("idx").decode([result])
         next(iter(blocks))
         next(iter(blocks))
         assert len(workers()) == 1

@@ -57,7 +57,7 @@ class Greedy(NamedTuple):
     """What a pickle is made of, and how it is refused; `width` is how many bytes a sample has."""
 
     made_of: Callable[[], Iterator[bytes]]
-    told: str = ALLOWED
+    result: str = ALLOWED
     width: int = 4096
 
 
@@ -138,7 +138,7 @@ def test_it_is_refused_within_the_declared_size_and_64_mib(greedy: Greedy, code:
     done = subprocess.run([sys.executable, "-c", code, *given], capture_output=True, text=True, check=False, timeout=60)
 
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.strip() == greedy.told.format(f"{declared + 40 * MIB:,}")
+    assert done.stdout.strip() == greedy.result.format(f"{declared + 40 * MIB:,}")
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system does not say what a process uses")

@@ -59,10 +59,10 @@ class TestJson:
 
     def test_it_says_what_the_report_says(self, report: Report) -> None:
         """Each finding with file, line, expected, found and hint."""
-        told = json.loads(json.dumps(report.as_dict()))
-        grave = next(finding for finding in told["findings"] if finding["severity"] == "error")
+        output = json.loads(json.dumps(report.as_dict()))
+        grave = next(finding for finding in output["findings"] if finding["severity"] == "error")
 
-        assert (told["exit_code"], len(told["findings"]), len(told["addresses"])) == (1, 8, 4)
+        assert (output["exit_code"], len(output["findings"]), len(output["addresses"])) == (1, 8, 4)
         assert sorted(grave) == [
             "actual", "dataset", "expected", "hint", "line", "path", "rule", "severity", "what", "where"]  # fmt: skip
         assert re.fullmatch(r"[0-9a-f]{64}", grave["expected"])
@@ -135,18 +135,18 @@ class TestSarif:
         """Its problems are results all the same."""
         world.edit("status: remote", "status: remoet")
         path = world.root / "out.sarif"
-        told = CliRunner().invoke(main, ["audit", "--manifest", str(world.manifest), "--sarif", str(path)])
+        output = CliRunner().invoke(main, ["audit", "--manifest", str(world.manifest), "--sarif", str(path)])
         run = json.loads(path.read_bytes())["runs"][0]
 
-        assert told.exit_code == 2
+        assert output.exit_code == 2
         assert run["invocations"] == [{"executionSuccessful": False, "exitCode": 2}]
         assert [result["ruleId"] for result in run["results"]] == ["manifest"]
 
     def test_a_finding_keeps_its_fingerprint_when_lines_move(self, world: World, report: Report) -> None:
         """So that a scanner knows it again."""
 
-        def prints(told: Report) -> set[str]:
-            results = json.loads(sarif.format_report(told, world.root))["runs"][0]["results"]
+        def prints(output: Report) -> set[str]:
+            results = json.loads(sarif.format_report(output, world.root))["runs"][0]["results"]
             return {result["partialFingerprints"]["finding/v1"] for result in results if result["level"] == "error"}
 
         world.manifest.write_text("# moved\n\n" + world.manifest.read_text())
@@ -214,10 +214,10 @@ class TestGithub:
         page = world.root / "summary.md"
         monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
         monkeypatch.setenv("GITHUB_WORKSPACE", str(world.root))
-        told = CliRunner().invoke(main, ["audit", "--manifest", str(world.manifest), "--github"])
+        output = CliRunner().invoke(main, ["audit", "--manifest", str(world.manifest), "--github"])
 
-        assert told.exit_code == 1
-        assert [line for line in told.stdout.splitlines() if line.startswith("::error file=datasets.yaml,line=")]
+        assert output.exit_code == 1
+        assert [line for line in output.stdout.splitlines() if line.startswith("::error file=datasets.yaml,line=")]
         assert "| flowers | mismatch | 2 | 496 B | 0 |" in page.read_text()
         assert page.read_text().startswith(f"## Data sets\n\n{world.manifest}: 1 error, ")
 
@@ -229,7 +229,7 @@ def test_every_rule_that_is_told_is_a_known_one() -> None:
         used |= set(
             re.findall(r'rule="([a-z-]+)"|_mismatch\(\s*address,\s*"([a-z-]+)"', path.read_text(encoding="utf-8"))
         )
-    told = {one or other for one, other in used}
+    output = {one or other for one, other in used}
     computed = {
         "content",
         "content-hash",
@@ -242,4 +242,4 @@ def test_every_rule_that_is_told_is_a_known_one() -> None:
     }
     computed |= {"duplicates", "balance", "constant", "empty"}
 
-    assert told | computed == set(RULES)
+    assert output | computed == set(RULES)

@@ -269,9 +269,9 @@ class TestWhatDoesNotFit:
             f"from tinytorch_datasets import get; d = get('tinydigits', manifest={str(clone)!r});"
             "import hashlib; print(hashlib.sha256(d.train.images.tobytes()).hexdigest(), d.train.images.shape)"
         )
-        told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
-        assert told.split(maxsplit=1) == [hashlib.sha256(expected.tobytes()).hexdigest(), "(1000, 8, 8)\n"]
+        assert result.split(maxsplit=1) == [hashlib.sha256(expected.tobytes()).hexdigest(), "(1000, 8, 8)\n"]
 
     def test_a_manifest_that_became_wrong_is_told(self, clone: Path) -> None:
         """Arrays from a time when it was right do not hide that."""
@@ -326,9 +326,9 @@ class TestEveryByte:
             f"from tinytorch_datasets import get; d = get('tinydigits', manifest={str(clone)!r}, verify='always');"
             "import hashlib; print(hashlib.sha256(d.train.images.tobytes()).hexdigest())"
         )
-        told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
-        assert told.strip() == hashlib.sha256(expected.tobytes()).hexdigest()
+        assert result.strip() == hashlib.sha256(expected.tobytes()).hexdigest()
 
     def test_the_one_in_hand_is_read_again_too(self, clone: Path) -> None:
         """A second call in one process hashes the bytes of its arrays as well."""
@@ -417,8 +417,8 @@ class TestAudit:
         for one, other in ((plain, {"PYTHONUTF8": "1"}), ({"PYTHONUTF8": "1"}, plain)):
             shutil.rmtree(mine)
             mine.mkdir()
-            for code, locale, told in ((got, one, ""), (audited, other, "True\n"), (got, other, "")):
+            for code, locale, result in ((got, one, ""), (audited, other, "True\n"), (got, other, "")):
                 done = subprocess.run(
                     [sys.executable, "-c", code], env={**homes, **locale}, capture_output=True, text=True, check=False
                 )
-                assert (done.stdout, done.stderr) == (told, "")
+                assert (done.stdout, done.stderr) == (result, "")

@@ -8,7 +8,7 @@ import io
 import pytest
 
 from tinytorch_datasets.fetch.http import retry_after, validator_of
-from tinytorch_datasets.verify.diagnose import HEAD_BYTES, describe, foreign, said_by_a_store
+from tinytorch_datasets.verify.diagnose import HEAD_BYTES, describe, storage_error_code, wrong_content
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 170498071\n"
 
@@ -22,7 +22,7 @@ def named_gzip() -> bytes:
 
 
 class TestForeign:
-    """Bytes that are surely no part of the promised file are known before they are written."""
+    """Bytes that are surely no part of the declared file are known before they are written."""
 
     @pytest.mark.parametrize(
         ("head", "what"),
@@ -55,20 +55,20 @@ class TestForeign:
     )
     def test_named(self, head: bytes, what: str) -> None:
         """Pages, storage errors, API errors, pointers."""
-        assert foreign(head, "cifar-10-python.tar.gz") == what
+        assert wrong_content(head, "cifar-10-python.tar.gz") == what
 
     @pytest.mark.parametrize(
         "head", [b"", b"\x1f\x8b\x08\0", b"PK\x03\x04", b"<", b"{", b'{"rows": [1]}', b"[1, 2]", b"<svg>", b"\0" * 64]
     )
     def test_data_is_not_taken_for_a_page(self, head: bytes) -> None:
         """In doubt, the sha256 decides."""
-        assert foreign(head, "train.bin") is None
+        assert wrong_content(head, "train.bin") is None
 
     @pytest.mark.parametrize("name", ["page.html", "feed.XML", "rows.json", "rows.jsonl", "notes.txt", "t.csv"])
     def test_a_text_may_begin_like_a_page(self, name: str) -> None:
-        """And be the promised file."""
-        assert foreign(b"<html><title>A corpus of pages</title>", name) is None
-        assert foreign(POINTER, name) is not None
+        """And be the declared file."""
+        assert wrong_content(b"<html><title>A corpus of pages</title>", name) is None
+        assert wrong_content(POINTER, name) is not None
 
 
 class TestDescribe:
@@ -78,8 +78,8 @@ class TestDescribe:
         ("head", "name", "came", "declared", "what"),
         [
             (b"", "a.bin", 0, 10, "an empty file"),
-            (b"\x1f\x8b\x08\0", "a.csv", 4, 10, "a gzip, where none was promised"),
-            (named_gzip(), "a.csv", 9, 10, 'a gzip of "train.csv", where none was promised'),
+            (b"\x1f\x8b\x08\0", "a.csv", 4, 10, "a gzip, where none was declared"),
+            (named_gzip(), "a.csv", 9, 10, 'a gzip of "train.csv", where none was declared'),
             (named_gzip(), "a.gz", 10, 10, 'another gzip of "train.csv"'),
             (b"BZh9", "a.tar.gz", 4, 10, "something that is no .gz file"),
             (b"\x93NUMPY", "a.npz", 10, 10, "something that is no .npz file"),
@@ -142,6 +142,6 @@ class TestHeaders:
 
     def test_storage_errors_are_not_seen_in_data(self) -> None:
         """XML and JSON that say nothing of an error."""
-        assert said_by_a_store(b"<rows><row>1</row></rows>") is None
-        assert said_by_a_store(b'{"rows": 1}') is None
-        assert said_by_a_store(b'{"":' + b"[" * HEAD_BYTES) is None  # deeper than Python reads
+        assert storage_error_code(b"<rows><row>1</row></rows>") is None
+        assert storage_error_code(b'{"rows": 1}') is None
+        assert storage_error_code(b'{"":' + b"[" * HEAD_BYTES) is None  # deeper than Python reads

@@ -19,9 +19,9 @@ TEN = column(FILE, samples=10)
 VALUES = np.arange(10, dtype="u1")
 
 
-def blocks(told: Column, *runs: tuple[int, int]) -> list[Block]:
+def blocks(result: Column, *runs: tuple[int, int]) -> list[Block]:
     """Blocks of the samples of each run, from its first to before its last."""
-    return [Block(told, first, VALUES[first:last]) for first, last in runs]
+    return [Block(result, first, VALUES[first:last]) for first, last in runs]
 
 
 def refusal(found: Iterable[Block], *splits: Split) -> ContentError:
@@ -53,7 +53,7 @@ class TestTiling:
         assert [(block.start, len(block.values)) for block in found] == [(a, b - a) for a, b in runs]
 
     @pytest.mark.parametrize(
-        ("runs", "told"),
+        ("runs", "result"),
         [
             ([(0, 5), (0, 5)], "train.images has samples 0 to 4 twice, declared is each once"),
             ([(0, 5), (4, 9)], "train.images has samples 4 to 4 twice, declared is each once"),
@@ -66,11 +66,11 @@ class TestTiling:
         ],
         ids=str,
     )
-    def test_an_overlap_or_a_gap_is_refused(self, runs: list[tuple[int, int]], told: str) -> None:
+    def test_an_overlap_or_a_gap_is_refused(self, runs: list[tuple[int, int]], result: str) -> None:
         """Though the samples may be as many as declared: a gap would be read as zeros."""
         found = [Block(TEN, first, np.zeros(last - first, "u1")) for first, last in runs]
 
-        assert refusal(found, split(TEN)).reason == told
+        assert refusal(found, split(TEN)).reason == result
 
 
 class TestValues:
@@ -101,12 +101,12 @@ class TestValues:
          "train.images has dtype float64, declared is whole numbers for labels"),
     )  # fmt: skip
 
-    @pytest.mark.parametrize(("declared", "values", "told"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
-    def test_they_are_refused(self, declared: dict[str, Any], values: Any, told: str) -> None:
+    @pytest.mark.parametrize(("declared", "values", "result"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+    def test_they_are_refused(self, declared: dict[str, Any], values: Any, result: str) -> None:
         """In these words."""
         kept = column(FILE, **declared)
 
-        assert refusal([Block(kept, 0, values)], split(kept)).reason == told
+        assert refusal([Block(kept, 0, values)], split(kept)).reason == result
 
     @pytest.mark.parametrize(
         ("dtype", "span", "values"),
@@ -120,23 +120,23 @@ class TestValues:
     )
     def test_a_range_is_what_the_dtype_makes_of_it(self, dtype: str, span: tuple[float, float], values: Any) -> None:
         """0.1 as float32 is more than 0.1, and is meant; an end that the dtype cannot reach is no end."""
-        told = column(FILE, dtype=dtype, range=span)
+        result = column(FILE, dtype=dtype, range=span)
         given = np.array(values, dtype)
 
-        [block] = checked([Block(told, 0, given)], [split(told)])
+        [block] = checked([Block(result, 0, given)], [split(result)])
 
         assert block.values is given
 
 
 def pair(name: str, images: Any, labels: Any) -> tuple[Split, list[Block]]:
     """A split of images and labels, and its blocks, two of them."""
-    told = [
+    result = [
         column(FILE, split=name, samples=len(images)),
         column(FILE, "labels", split=name, samples=len(images), dtype="int64"),
     ]
     arrays = (np.array(images, "u1"), np.array(labels))
     runs = [(slice(2, None), 2), (slice(0, 2), 0)]
-    return split(*told), [Block(c, at, a[run]) for c, a in zip(told, arrays, strict=True) for run, at in runs]
+    return split(*result), [Block(c, at, a[run]) for c, a in zip(result, arrays, strict=True) for run, at in runs]
 
 
 class TestSplits:
@@ -176,11 +176,11 @@ class TestSplits:
 
 def test_whoever_listens_hears_everything() -> None:
     """An audit does not stop at the first fault; what is wrong is left out."""
-    told = column(FILE, samples=4, range=(0, 5))
+    result = column(FILE, samples=4, range=(0, 5))
     heard: list[str] = []
-    found = [Block(told, 0, VALUES[:2]), Block(told, 1, VALUES[:2]), Block(told, 2, VALUES[6:8])]
+    found = [Block(result, 0, VALUES[:2]), Block(result, 1, VALUES[:2]), Block(result, 2, VALUES[6:8])]
 
-    passed = list(checked(found, [split(told)], on_error=lambda error: heard.append(error.reason)))
+    passed = list(checked(found, [split(result)], on_error=lambda error: heard.append(error.reason)))
 
     assert [block.start for block in passed] == [0]
     assert heard == [

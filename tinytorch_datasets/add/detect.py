@@ -20,7 +20,7 @@ from tinytorch_datasets.formats import HEAD_BYTES, INSPECTED, INSPECTED_BYTES, C
 from tinytorch_datasets.readers.stream import opened
 from tinytorch_datasets.readers.table import without_compression
 from tinytorch_datasets.readers.text import is_text
-from tinytorch_datasets.verify.diagnose import foreign, kind_of
+from tinytorch_datasets.verify.diagnose import kind_of, wrong_content
 
 NO_CHOICES = Choices()
 AS_IT_IS = "To have it as one text: --format text."
@@ -83,9 +83,9 @@ def _detection(path: Path, name: str, form: str | None) -> Detection:
             raise DecodeError(path, known.what, hint=f"{known.hint} {AS_IT_IS}" if detections else known.hint)
     if certainty is None:
         hint = f"There are: {', '.join(formats.known())}."
-        if not foreign(head, "") and _encoding(head):
+        if not wrong_content(head, "") and _encoding(head):
             hint = "Save it as UTF-8; or declare it by hand, with `encoding: cp1252` or another in the options of csv."
-        what = foreign(head, "") or _encoding(head) or f"something that begins with {head[:8]!r}"
+        what = wrong_content(head, "") or _encoding(head) or f"something that begins with {head[:8]!r}"
         reason = f"its format is not recognized: it is {what}" if form is None else f"it is not {form}, but {what}"
         raise DecodeError(path, reason, hint=hint)
     surest = [name for name, detection in detections.items() if detection.certainty == certainty]
@@ -125,7 +125,7 @@ def _encoding(head: bytes) -> str | None:
 
 
 def _head(path: Path) -> bytes:
-    with opened(path, limit=INSPECTED_BYTES, promise=INSPECTED) as stream:
+    with opened(path, limit=INSPECTED_BYTES, limit_reason=INSPECTED) as stream:
         view = memoryview(bytearray(HEAD_BYTES))
         return bytes(view[: stream.fill(view)])
 

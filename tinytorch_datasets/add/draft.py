@@ -209,23 +209,23 @@ def _is_label(part: _Part) -> bool:
 def _splits(parts: Sequence[_Part], layout: str) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for part in parts:
-        told = found.setdefault(part.split, {"samples": 0})
+        declared = found.setdefault(part.split, {"samples": 0})
         if layout == "members":
-            told["file"] = part.info.file
-            members = told.setdefault("members", [])
+            declared["file"] = part.info.file
+            members = declared.setdefault("members", [])
             if part.array.member not in members:
                 members.append(part.array.member)
-                told["samples"] += part.array.shape[0]
+                declared["samples"] += part.array.shape[0]
             continue
         if part.array.per == "sample":
-            told["samples"] = part.array.shape[0]
+            declared["samples"] = part.array.shape[0]
         if layout == "file per field":
-            told[part.field] = part.info.file
-        elif told.setdefault("file", part.info.file) != part.info.file:
-            reason = f"{told['file']} and {part.info.file} are both {part.split}"
+            declared[part.field] = part.info.file
+        elif declared.setdefault("file", part.info.file) != part.info.file:
+            reason = f"{declared['file']} and {part.info.file} are both {part.split}"
             raise DecodeError(part.info.path, reason, hint="Say which split each is: --split NAME=FILE.")
         elif part.array.key and part.array.key != part.field:
-            told[part.field] = part.array.key
+            declared[part.field] = part.array.key
     return found
 
 
@@ -246,7 +246,7 @@ def _fill_in(made: Draft, parts: Sequence[_Part]) -> None:
             if math.isnan(low):
                 spans[block.column.field] = [math.nan, math.nan]
     for name, one in made.fields.items():
-        _of_span(one, spans.get(name), max(told["samples"] for told in made.splits.values()))
+        _of_span(one, spans.get(name), max(declared["samples"] for declared in made.splits.values()))
 
 
 def _of_span(one: Field, span: list[Any] | None, samples: int) -> None:
@@ -290,15 +290,15 @@ def _rounded(value: Any, toward: Callable[[float], int]) -> Any:
 
 def _as_plan(made: Draft, paths: Mapping[str, Path]) -> tuple[Split, ...]:
     splits = []
-    for name, told in made.splits.items():
+    for name, declared in made.splits.items():
         columns = {
             field: Column(
                 split=name,
                 field=field,
                 dtype=one.dtype,
-                samples=told["samples"],
-                file=paths[told.get("file") or told[field]],
-                key=told.get(field, field) if "file" in told else "",
+                samples=declared["samples"],
+                file=paths[declared.get("file") or declared[field]],
+                key=declared.get(field, field) if "file" in declared else "",
                 shape=one.shape,
                 classes=one.classes,
                 per=one.per,
@@ -306,6 +306,6 @@ def _as_plan(made: Draft, paths: Mapping[str, Path]) -> tuple[Split, ...]:
             )
             for field, one in made.fields.items()
         }
-        file = paths[told["file"]] if "file" in told else None
-        splits.append(Split(name, told["samples"], columns, file=file, members=tuple(told.get("members", ()))))
+        file = paths[declared["file"]] if "file" in declared else None
+        splits.append(Split(name, declared["samples"], columns, file=file, members=tuple(declared.get("members", ()))))
     return tuple(splits)

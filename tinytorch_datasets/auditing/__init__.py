@@ -1,16 +1,11 @@
 """The parts of an audit, each yielding findings.
 
-    lint            the manifest: what an entry leaves open, what it leans on
-    folder          the shipped data as a whole: nothing undeclared, nothing over budget
-    stock           what is on disk: every file hashed, every value compared, data set by data set
-    values          what files decode to, and the cached arrays
-    checks       what values are like: duplicates, balance, constants, empty texts
-    pickles         what the pickles among the files ask for
-    receipt         what arrays are opened by, made anew and compared
-    addresses       every address of every file, asked over the network
-    mirrored        a mirror folder, as `mirror` wrote it
-    locked          what a lock file recorded
+    lint            the manifest: what an entry leaves open; the shipped folder: undeclared files, the budget
+    local           what is on disk: every file hashed, pickles, cache entries, data set by data set
+    arrays          decoded values: against the cached arrays, the declared digests, the checks
+    remote          every URL of every file, asked over the network
+    mirror_folder   a mirror folder and its SHA256SUMS
+    lockfile        what a lock file recorded
 
-Files' own bytes are compared in `comparing.py`, further below. Each finds all that is wrong, and none stops at the
-first; `auditor.audit` knows which are wanted, and in which order.
+Each finds all that is wrong, and none stops at the first; `audit.audit` runs those that are wanted, in their order.
 """

@@ -26,7 +26,7 @@ from tinytorch_datasets.fetch import (
 )
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.plan import File, Plan
-from tinytorch_datasets.verify.diagnose import HEAD_BYTES, foreign
+from tinytorch_datasets.verify.diagnose import HEAD_BYTES, wrong_content
 
 AT_ONCE = 8
 
@@ -124,7 +124,7 @@ def _compare(address: Address, response: Response, deep: bool, before: Mapping[s
     file, head = address.file, b""
     while len(head) < min(HEAD_BYTES, file.bytes) and (chunk := next(response.chunks, b"")):
         head += chunk
-    if (page := foreign(head, file.name)) is not None:
+    if (page := wrong_content(head, file.name)) is not None:
         expected = f"{file.bytes:,} bytes of {file.name}"
         return _mismatch(address, "mirror-wrong-content", f"serves {page}", expected, page)
     length = None if response.encoding else response.total

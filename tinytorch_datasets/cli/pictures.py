@@ -64,8 +64,8 @@ def _show(entry: Entry, samples: list[Sample], console: Console) -> None:
             if number:
                 console.print()
             for field, value in sample.values.items():
-                told = Text.assemble((f"{field:<12}", "bold"), _told(entry.fields[field], value))
-                console.print(told, soft_wrap=True)
+                described = Text.assemble((f"{field:<12}", "bold"), _describe(entry.fields[field], value))
+                console.print(described, soft_wrap=True)
         return
     span = entry.fields[picture].range
     drawings = [[*_drawn(_pixels(s.values[picture], span), console), _caption(entry, s, picture)] for s in samples]
@@ -128,11 +128,11 @@ def _has(character: str) -> bool:
 
 def _caption(entry: Entry, sample: Sample, picture: str) -> Text:
     """What else the sample has, in a line; its place in the split where it has nothing."""
-    told = [_told(entry.fields[field], value) for field, value in sample.values.items() if field != picture]
-    return Text(", ".join(told) or str(sample.place))
+    described = [_describe(entry.fields[field], value) for field, value in sample.values.items() if field != picture]
+    return Text(", ".join(described) or str(sample.place))
 
 
-def _told(field: FieldEntry, value: Any) -> str:
+def _describe(field: FieldEntry, value: Any) -> str:
     """A value as a person reads it: a label by its class, of many numbers the first."""
     if isinstance(value, str):
         return printable(value)  # a terminal obeys some characters, and data sets are other people's

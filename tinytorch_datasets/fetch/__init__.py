@@ -8,7 +8,7 @@
     RetryPolicy         timeouts, retries, limits
     Web                 one address: gives a Response, or raises a SourceError
     with_retries        asks again after a TransientError, until RetriesExhausted
-    Cancellation                cancels all threads of a fetch
+    Cancellation        cancels all threads of a fetch
 
 One file's way: its lock (`storage.lock`), a file that another library keeps (`reuse`), its mirrors one after the
 other (`mirrors`, over `sources` and `http`), the bytes so far (`partial`), their hash by Pooch, the

@@ -23,7 +23,7 @@ from tinytorch_datasets.fetch.mirrors import RetryCounter
 from tinytorch_datasets.fetch.retry import DEFAULT_RETRY, RetryPolicy
 from tinytorch_datasets.progress import Progress
 from tinytorch_datasets.storage.files import whole_file
-from tinytorch_datasets.verify.diagnose import foreign
+from tinytorch_datasets.verify.diagnose import wrong_content
 
 
 class Downloaded(NamedTuple):
@@ -148,7 +148,7 @@ class _Download:
         else:
             self._total = response.total
             self._validator = response.validator  # a range of a wrapping is no range of the file
-        if what := foreign(head, self._name):
+        if what := wrong_content(head, self._name):
             reason = f"gives {what}"
             raise PermanentError(reason)
         return body

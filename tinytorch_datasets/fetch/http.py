@@ -34,7 +34,7 @@ from tinytorch_datasets.fetch.base import (
 )
 from tinytorch_datasets.fetch.retry import RetryPolicy
 from tinytorch_datasets.manifest.filenames import without_secrets
-from tinytorch_datasets.verify.diagnose import HEAD_BYTES, printable, quoted, said_by_a_store
+from tinytorch_datasets.verify.diagnose import HEAD_BYTES, printable, quoted, storage_error_code
 
 if TYPE_CHECKING:
     import requests
@@ -244,7 +244,7 @@ class Web:
                 head += chunk
         except SourceError:
             pass  # the status has said enough
-        message = said_by_a_store(head)
+        message = storage_error_code(head)
         return f"{reason} ({message})" if message else reason
 
     def _chunks(self, raw: Any, deadline: Deadline) -> Iterator[bytes]:

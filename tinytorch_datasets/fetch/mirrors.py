@@ -29,7 +29,7 @@ from tinytorch_datasets.fetch.body import GZIP, GZIP_NAMES, Rate, check_rate, gu
 from tinytorch_datasets.fetch.partial import PartialFile
 from tinytorch_datasets.fetch.retry import RetryPolicy
 from tinytorch_datasets.plan import File
-from tinytorch_datasets.verify.diagnose import HEAD_BYTES, describe, foreign, is_page
+from tinytorch_datasets.verify.diagnose import HEAD_BYTES, describe, is_page, wrong_content
 
 log = logging.getLogger("tinytorch_datasets.fetch")
 
@@ -253,7 +253,7 @@ class MirrorLoop:
     def _check_head(self, mirror: Mirror, response: Response, head: bytes) -> None:
         total, declared = response.total, self._file.bytes
         has_its_size = (total == declared and not mirror.wrapped) or len(head) == declared
-        if response.start == 0 and (what := foreign(head, self._file.name, of_its_size=has_its_size)):
+        if response.start == 0 and (what := wrong_content(head, self._file.name, of_its_size=has_its_size)):
             reason = f"{what} came instead"
             raise PermanentError(reason, kind=_kind(head))
         if total is None or mirror.wrapped or has_its_size:

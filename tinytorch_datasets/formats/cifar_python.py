@@ -57,7 +57,7 @@ def _inspect(path: Path) -> FileInfo:
     """Return what an archive of batches holds. Nothing is extracted: members are read where they are."""
     loaded = {}
     limit = max(INSPECTED_BYTES, path.stat().st_size)
-    for name, stream in tar.files(path, limit=limit, promise=INSPECTED):
+    for name, stream in tar.files(path, limit=limit, limit_reason=INSPECTED):
         if is_litter(name):
             continue
         declared = min(stream.size or 0, limit)

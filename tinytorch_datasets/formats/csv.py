@@ -250,15 +250,15 @@ def _rows(
         yield line, row
 
 
-def _unreadable(stream: Stream, line: int, said: str) -> NoReturn:
+def _unreadable(stream: Stream, line: int, message: str) -> NoReturn:
     """Say what the csv module means in words that lead to the place."""
-    if "unexpected end of data" in said:
+    if "unexpected end of data" in message:
         stream.fail(f"a quote in the row of line {line:,} never closes")
-    if "field larger than field limit" in said:
+    if "field larger than field limit" in message:
         most = csv.field_size_limit()
         stream.fail(f"a cell in the row of line {line:,} has more than {most:,} characters; is its quote closed?")
-    if "expected after" in said:
+    if "expected after" in message:
         stream.fail(f"line {line:,} has a cell that goes on after its quote; a quote inside is written twice")
-    if "new-line character" in said:
+    if "new-line character" in message:
         stream.fail(f"the row of line {line:,} has a carriage return in the middle of a cell without quotes")
-    stream.fail(f"the row of line {line:,} cannot be read: {said}")
+    stream.fail(f"the row of line {line:,} cannot be read: {message}")

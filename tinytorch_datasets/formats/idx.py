@@ -41,8 +41,8 @@ def idx(splits: Sequence[Split]) -> Iterator[Block]:
     dimension as a 32-bit number; then the values. All numbers are big-endian. The shape is the file's own.
 
     Raises:
-        DecodeError: It is not IDX, or its values are more or fewer than its header promises.
-        ContentError: Its header promises more than is declared.
+        DecodeError: It is not IDX, or its values are more or fewer than its header states.
+        ContentError: Its header states more than is declared.
     """
     columns = [column for split in splits for column in split.columns.values()]
     with closing(in_turn(column.file for column in columns)) as streams:

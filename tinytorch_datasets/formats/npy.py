@@ -23,9 +23,9 @@ def npy(splits: Sequence[Split]) -> Iterator[Block]:
     """NPY files, one for each field of each split, plain or compressed.
 
     Raises:
-        DecodeError: It is not NPY, or its values are more or fewer than its header promises.
+        DecodeError: It is not NPY, or its values are more or fewer than its header states.
         UnsafePickle: It holds Python objects.
-        ContentError: Its header promises more than is declared.
+        ContentError: Its header states more than is declared.
     """
     for split in splits:
         for column in split.columns.values():

@@ -45,7 +45,7 @@ def npz(splits: Sequence[Split]) -> Iterator[Block]:
     Raises:
         DecodeError: It is not a sound archive of that kind, or an array is missing.
         UnsafePickle: A wanted array holds Python objects.
-        ContentError: An array's header promises more than is declared.
+        ContentError: An array's header states more than is declared.
     """
     with ExitStack() as stack:
         archives: dict[Path, Zip] = {}

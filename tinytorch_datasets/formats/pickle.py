@@ -64,7 +64,7 @@ def _is_old_pickle(head: bytes) -> bool:
 
 def _inspect(path: Path) -> FileInfo:
     limit = max(INSPECTED_BYTES, path.stat().st_size)
-    with opened(path, limit=limit, promise=INSPECTED) as stream:
+    with opened(path, limit=limit, limit_reason=INSPECTED) as stream:
         loaded = load_dict(stream.whole(), path, most=INSPECTED_INSTRUCTIONS)
     infos = {as_text(key): _array_info(as_text(key), value) for key, value in loaded.items()}
     left_out = (
@@ -110,7 +110,7 @@ def _opened(path: Path, columns: Sequence[Column]) -> Iterator[tuple[Stream, int
     fields, on_disk = sum(column.nbytes for column in columns), path.stat().st_size
     # The size on disk is declared itself: arrays that nobody asked for may stand beside the others.
     limits = [max(spelled * fields + max_extra_bytes(_samples(columns)), on_disk) for spelled in (BINARY, TEXT)]
-    with opened(path, limit=limits[0], promise=f"its declared fields take {fields:,}") as stream:
+    with opened(path, limit=limits[0], limit_reason=f"its declared fields take {fields:,}") as stream:
         begun = stream.some(1)
         if begun != PROTO:
             stream.limit = limits[1]

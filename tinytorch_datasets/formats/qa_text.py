@@ -32,7 +32,7 @@ def _detect(head: bytes, path: Path) -> Detection | None:
 
 
 def _inspect(path: Path) -> FileInfo:
-    with opened(path, limit=INSPECTED_BYTES, promise=INSPECTED) as stream:
+    with opened(path, limit=INSPECTED_BYTES, limit_reason=INSPECTED) as stream:
         pairs = stream.whole().count(b"\n" + ANSWER.encode())
     of_samples = (ArrayInfo("", TEXT, (pairs,), field=name) for name in FIELDS[:2])
     return FileInfo(path, "qa-text", (*of_samples, ArrayInfo("", TEXT, (1,), field="text", per="split")))

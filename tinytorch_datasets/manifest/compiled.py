@@ -61,7 +61,7 @@ def every(manifest: Path, *names: str) -> dict[str, Declared]:
             if name in names or not names
         }
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        # Absent, damaged or foreign: all the same, because the manifest itself says what it would say.
+        # Absent, damaged or of another origin: all the same, because the manifest itself says what it would say.
         return {}
 
 
@@ -73,32 +73,32 @@ def written(of: Iterable[Declared]) -> bytes:
     return json.dumps([LAYOUT, *heads[0], datasets], indent=1, default=Path.as_posix).encode() + b"\n"
 
 
-def _plan(told: Mapping[str, Any]) -> Plan:
+def _plan(plain: Mapping[str, Any]) -> Plan:
     return Plan(
         **{
-            **told,
-            "root": Path(told["root"]),
-            "files": tuple(File(**{**file, "urls": tuple(file["urls"])}) for file in told["files"]),
-            "splits": tuple(map(_split, told["splits"])),
+            **plain,
+            "root": Path(plain["root"]),
+            "files": tuple(File(**{**file, "urls": tuple(file["urls"])}) for file in plain["files"]),
+            "splits": tuple(map(_split, plain["splits"])),
         }
     )
 
 
-def _split(told: Mapping[str, Any]) -> Split:
+def _split(plain: Mapping[str, Any]) -> Split:
     return Split(
         **{
-            **told,
-            "columns": {field: _column(column) for field, column in told["columns"].items()},
-            "file": _path(told["file"]),
-            "members": tuple(told["members"]),
+            **plain,
+            "columns": {field: _column(column) for field, column in plain["columns"].items()},
+            "file": _path(plain["file"]),
+            "members": tuple(plain["members"]),
         }
     )
 
 
-def _column(told: Mapping[str, Any]) -> Column:
-    lists = {key: tuple(told[key]) if told[key] is not None else None for key in ("shape", "range", "classes")}
-    return Column(**{**told, **lists, "missing": tuple(told["missing"]), "file": Path(told["file"])})
+def _column(plain: Mapping[str, Any]) -> Column:
+    lists = {key: tuple(plain[key]) if plain[key] is not None else None for key in ("shape", "range", "classes")}
+    return Column(**{**plain, **lists, "missing": tuple(plain["missing"]), "file": Path(plain["file"])})
 
 
-def _path(told: str | None) -> Path | None:
-    return None if told is None else Path(told)
+def _path(plain: str | None) -> Path | None:
+    return None if plain is None else Path(plain)

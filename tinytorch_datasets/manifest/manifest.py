@@ -253,7 +253,7 @@ class Manifest:
         return Declared(self.path, self.signature, self.sha256, self.download_to, self.shipped_in, plan, plain)
 
     def plan(self, name: str) -> Plan:
-        """What a data set promises; where its files are is for `Plan.under` to say."""
+        """What a data set declares; where its files are is for `Plan.under` to say."""
         entry = self.entry(name)
         files = tuple(
             File(

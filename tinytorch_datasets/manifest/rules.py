@@ -71,8 +71,8 @@ def check_folders(data: Mapping[str, Any]) -> Problems:
     if len(parts) == len(_FOLDERS) and all(one == other for one, other in zip(*parts, strict=False)):
         key = _FOLDERS[0] if _FOLDERS[0] in data else _FOLDERS[1]
         of_both = "one folder" if parts[0] == parts[1] else "inside one another"
-        told = " and ".join(f"{key} {folder!r}" for key, folder in named.items())
-        yield (key,), f"{told} are {of_both}; keep downloads, which `clean` removes, apart from what ships"
+        shown = " and ".join(f"{key} {folder!r}" for key, folder in named.items())
+        yield (key,), f"{shown} are {of_both}; keep downloads, which `clean` removes, apart from what ships"
 
 
 def check_entry(entry: Mapping[str, Any]) -> Problems:
@@ -187,8 +187,8 @@ def _format(entry: dict[str, Any], formats: Formats) -> Problems:
     sound = {}
     for option, value in options.items():
         if option not in form.options:
-            told = did_you_mean(option, form.options) or f"; it has {', '.join(form.options) or 'none'}"
-            yield ("options", option), f"format {name!r} has no such option{told}"
+            guess = did_you_mean(option, form.options) or f"; it has {', '.join(form.options) or 'none'}"
+            yield ("options", option), f"format {name!r} has no such option{guess}"
         elif wrong := list(_option(option, value, form.options[option])):
             yield from wrong
         else:

@@ -3,7 +3,7 @@
 YAML is read event by event through PyYAML's C parser (or its Python parser, where PyYAML was built without libyaml).
 Its composer recurses in C and overruns the stack on a few hundred kilobytes of "[", its constructor keeps the last of
 two equal keys, and its resolver turns `no` into False and `0777` into 511; constructing from the events ourselves
-mends all three, and is no slower.
+solves all three, and is no slower.
 """
 
 from __future__ import annotations

@@ -196,24 +196,24 @@ def rows(column: Column, stream: Stream, dtype: np.dtype, shape: tuple[int, ...]
     """Blocks of the samples whose bytes come next, first axis outermost. Call `allow` before."""
     row_bytes = math.prod(shape[1:]) * dtype.itemsize
     step = max(1, BLOCK_BYTES // max(row_bytes, 1))
-    promised = f"its header promises {shape[0] * row_bytes:,} bytes of values"
+    header_states = f"its header states {shape[0] * row_bytes:,} bytes of values"
     for start in range(0, max(shape[0], 1), step):  # an empty array is one empty block, so that its dtype is seen
         values = _room(stream, (min(step, shape[0] - start), *shape[1:]), dtype)
         came = stream.fill(values.reshape(-1).view(np.uint8).data)
         if came < values.nbytes:
-            stream.fail(f"{promised}, but only {start * row_bytes + came:,} came")
+            stream.fail(f"{header_states}, but only {start * row_bytes + came:,} came")
         yield Block(column, start, native(values, stream.path, whose))
-    stream.end(promised)
+    stream.end(header_states)
 
 
 def fortran(column: Column, stream: Stream, dtype: np.dtype, shape: tuple[int, ...], whose: str) -> Iterator[Block]:
     """The samples whose bytes come next, first axis innermost: no sample is whole before the last byte is read."""
     values = _room(stream, (math.prod(shape),), dtype)
-    promised = f"its header promises {values.nbytes:,} bytes of values"
+    header_states = f"its header states {values.nbytes:,} bytes of values"
     came = stream.fill(values.view(np.uint8).data)
     if came < values.nbytes:
-        stream.fail(f"{promised}, but only {came:,} came")
-    stream.end(promised)
+        stream.fail(f"{header_states}, but only {came:,} came")
+    stream.end(header_states)
     folded = values.reshape(shape, order="F")
     step = max(1, BLOCK_BYTES * shape[0] // max(values.nbytes, 1))
     for start in range(0, max(shape[0], 1), step):
@@ -234,7 +234,7 @@ def whole_numbers(values: list[Any], path: Path, whose: str) -> np.ndarray:
     for at, value in enumerate(values):
         if type(value) is not int or not -(2**63) <= value < 2**63:
             # Not repr(value): what is nested deeply enough would exhaust the stack.
-            said = str(value) if type(value) is int else f"a {type(value).__name__}"
-            reason = f"{whose} is a list whose item {at:,} is not a whole number of 64 bits but {said}"
+            shown = str(value) if type(value) is int else f"a {type(value).__name__}"
+            reason = f"{whose} is a list whose item {at:,} is not a whole number of 64 bits but {shown}"
             raise DecodeError(path, reason)
     return np.array(values, np.int64)

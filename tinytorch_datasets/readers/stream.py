@@ -33,7 +33,7 @@ class Stream:
     """Bytes to be read once, from front to end, of a file or of a member of an archive.
 
     `read` gives at most so many bytes, and none at the end. At most `limit` bytes are given out; if more come,
-    the error repeats `promise`, which says what was declared instead. `size` is the length, where it is known.
+    the error repeats `limit_reason`, which says what was declared instead. `size` is the length, where it is known.
     """
 
     def __init__(
@@ -44,10 +44,10 @@ class Stream:
         member: str = "",
         size: int | None = None,
         limit: int | None = None,
-        promise: str = "",
+        limit_reason: str = "",
     ) -> None:
         self.path, self.member, self.size = path, member, size
-        self._read, self.limit, self._promise = read, limit, promise
+        self._read, self.limit, self._limit_reason = read, limit, limit_reason
         self._given, self._again = 0, b""
 
     def begin_with(self, begun: bytes) -> None:
@@ -64,7 +64,7 @@ class Stream:
         left = self.limit - self._given
         out = self._read(min(most, left) if left else 1)
         if out and not left:
-            reason = f"more than {self.limit:,} bytes come out of it, but {self._promise}"
+            reason = f"more than {self.limit:,} bytes come out of it, but {self._limit_reason}"
             self.refuse(reason, aspect="bytes", expected=self.limit, actual=f"more than {self.limit}")
         self._given += len(out)
         return out
@@ -100,16 +100,16 @@ class Stream:
             done += len(piece)
         return done
 
-    def end(self, promised: str) -> None:
-        """Refuse anything that still comes; `promised` says what should have been all."""
+    def end(self, whole: str) -> None:
+        """Refuse anything that still comes; `whole` says what should have been all."""
         extra = self.skip(OVERRUN)
         if extra:
             more = f"{extra:,} more follow" if extra < OVERRUN else f"{extra:,} or more follow"
-            self.fail(f"{promised}, but {more}")
+            self.fail(f"{whole}, but {more}")
 
     def fail(self, reason: str, *, cause: BaseException | None = None) -> NoReturn:
         """The bytes are not what their format says."""
-        raise DecodeError(self.path, self._told(reason)) from cause
+        raise DecodeError(self.path, self._with_member(reason)) from cause
 
     def chunk(self) -> bytes:
         """Return the next bytes, as many as are written at once; fewer at the end."""
@@ -120,23 +120,25 @@ class Stream:
         self, reason: str, *, aspect: Aspect, expected: Any, actual: Any, hint: str | None = None, **whose: str
     ) -> NoReturn:
         """The bytes are well-formed, but not what was declared; `whose` is the `column` or the `split`."""
-        error = ContentError(self.path, self._told(reason), aspect=aspect, expected=expected, actual=actual, **whose)
+        error = ContentError(
+            self.path, self._with_member(reason), aspect=aspect, expected=expected, actual=actual, **whose
+        )
         error.hint = hint
         raise error
 
-    def _told(self, reason: str) -> str:
+    def _with_member(self, reason: str) -> str:
         return f"member {self.member!r}: {reason}" if self.member else reason
 
 
 @contextmanager
-def opened(path: Path, *, limit: int | None = None, promise: str = "") -> Iterator[Stream]:
+def opened(path: Path, *, limit: int | None = None, limit_reason: str = "") -> Iterator[Stream]:
     """The bytes of a file on disk, inflated if they are compressed."""
     with path.open("rb") as file:
         head = file.read(MAGIC_BYTES)
         codec = next((c for c in CODECS if c.magic.match(head)), None)
         if codec is None:
             file.seek(0)
-            yield Stream(path, file.read, limit=limit, promise=promise)
+            yield Stream(path, file.read, limit=limit, limit_reason=limit_reason)
         else:
             try:
                 inflated = Inflated(path, file, head, codec)
@@ -144,7 +146,7 @@ def opened(path: Path, *, limit: int | None = None, promise: str = "") -> Iterat
                 reason = f"it is compressed with {codec.name}, which this Python was built without"
                 raise DecodeError(path, reason) from error
             with closing(ReadAhead(inflated.read, stop=file.close, coming=os.fstat(file.fileno()).st_size)) as ahead:
-                yield Stream(path, ahead.read, limit=limit, promise=promise)
+                yield Stream(path, ahead.read, limit=limit, limit_reason=limit_reason)
 
 
 def in_turn(paths: Iterable[Path]) -> Generator[Stream, None, None]:

@@ -47,20 +47,20 @@ def members(path: Path, wanted: Mapping[str, int]) -> Iterator[tuple[str, Stream
     # What was not asked for must be inflated to get past it, but archives of data sets hold little else than data.
     declared = sum(wanted.values())
     limit = 4 * (declared + path.stat().st_size) + (16 << 20)
-    with opened(path, limit=limit, promise=f"its declared members take at most {declared:,}") as archive:
+    with opened(path, limit=limit, limit_reason=f"its declared members take at most {declared:,}") as archive:
         yield from _Tar(archive, wanted).walk()
 
 
-def files(path: Path, *, limit: int, promise: str) -> Iterator[tuple[str, Stream]]:
+def files(path: Path, *, limit: int, limit_reason: str) -> Iterator[tuple[str, Stream]]:
     """Each plain file in the archive as it comes by, where nothing has been declared of it yet.
 
-    At most `limit` bytes are read; if there are more, the error repeats `promise`.
+    At most `limit` bytes are read; if there are more, the error repeats `limit_reason`.
 
     Raises:
         DecodeError: A name is in it twice, or it is not a whole tar archive.
         ContentError: It is longer than allowed.
     """
-    with opened(path, limit=limit, promise=promise) as archive:
+    with opened(path, limit=limit, limit_reason=limit_reason) as archive:
         yield from _Tar(archive, None).walk()
 
 
@@ -145,14 +145,14 @@ class _Tar:
         if kind == b"L":
             return {"path": _decode_name(body.partition(b"\0")[0])}
         records = dict(self._pax(body))
-        said = {key: value for key, value in records.items() if key in ("path", "size")}
-        if kind == b"g" and said:
-            self.archive.fail(f"a global header sets the {' and '.join(said)} of every member")
+        records_used = {key: value for key, value in records.items() if key in ("path", "size")}
+        if kind == b"g" and records_used:
+            self.archive.fail(f"a global header sets the {' and '.join(records_used)} of every member")
         if any(key.startswith("GNU.sparse.") for key in records):
-            said["sparse"] = "1"
-        if not said.get("size", "0").isdecimal() or len(said.get("size", "0")) > 19:
+            records_used["sparse"] = "1"
+        if not records_used.get("size", "0").isdecimal() or len(records_used.get("size", "0")) > 19:
             self.archive.fail("it is damaged: the size in a pax header is not a number")
-        return said
+        return records_used
 
     def _pax(self, body: bytes) -> Iterator[tuple[str, str]]:
         at = 0

@@ -19,7 +19,7 @@ import numpy as np
 from tinytorch_datasets.errors import did_you_mean
 from tinytorch_datasets.plan import Column
 from tinytorch_datasets.readers.stream import Stream, opened
-from tinytorch_datasets.verify.diagnose import foreign
+from tinytorch_datasets.verify.diagnose import wrong_content
 
 BOM = b"\xef\xbb\xbf"
 LONGEST_LINE = 1 << 20
@@ -36,8 +36,8 @@ def opened_text(path: Path, columns: Iterable[Column]) -> Iterator[Stream]:
     on_disk = path.stat().st_size
     numbers = sum(column.nbytes for column in columns)
     limit = max(INFLATION * on_disk, CHARACTERS_A_NUMBER * numbers) + SMALL_TEXT
-    promise = f"the file has {on_disk:,}" + (f" and its declared numbers take {numbers:,}" if numbers else "")
-    with opened(path, limit=limit, promise=promise) as stream:
+    limit_reason = f"the file has {on_disk:,}" + (f" and its declared numbers take {numbers:,}" if numbers else "")
+    with opened(path, limit=limit, limit_reason=limit_reason) as stream:
         yield stream
 
 
@@ -50,7 +50,7 @@ def is_text(head: bytes) -> bool:
     except UnicodeDecodeError as error:
         if error.start <= len(head) - 8 or not error.start:
             return False  # not only a character that the end of the head has cut
-    return foreign(head, "data") is None
+    return wrong_content(head, "data") is None
 
 
 def document(stream: Stream, *, plain: bool = False) -> str:
@@ -128,17 +128,18 @@ def places(
             stream.fail(f"{column} belongs to the split as a whole, for which a table has no place")
         own = next((n for n in (column.key, column.field) if names and n in names), None)
         if column.field in wanted:
-            said = wanted[column.field]
+            option = wanted[column.field]
             found[column.field] = [
-                _place(stream, column, place, names, width) for place in (said if isinstance(said, list) else [said])
+                _place(stream, column, place, names, width)
+                for place in (option if isinstance(option, list) else [option])
             ]
         elif own is not None and column.shape == ():
             found[column.field] = [_place(stream, column, own, names, width)]
         else:
             others.append(column)
     if len(others) > 1:
-        fields_told = " and ".join(repr(column.field) for column in others)
-        stream.fail(f"which columns are {fields_told} cannot be told: name them in the option columns")
+        field_names = " and ".join(repr(column.field) for column in others)
+        stream.fail(f"which columns are {field_names} cannot be told: name them in the option columns")
     if others:
         taken = {place for places in found.values() for place in places}
         found[others[0].field] = [place for place in range(width) if place not in taken]
@@ -344,17 +345,17 @@ def _labels_by_value(picked: Sequence[str], ids: Mapping[str, int]) -> list[int]
 
 
 def _no_class(column: Column, cells: Cells, places: Sequence[int], ids: dict[str, int]) -> NoReturn:
-    where, said = cells.find(places, lambda cell: cell not in ids and not _labels_by_value([cell], ids))
-    reason = f"{where}: {_shown(said)} is not one of the {len(ids)} classes of {column.field}{did_you_mean(said, ids)}"
-    cells.stream.refuse(reason, aspect="labels", expected=tuple(ids), actual=said, column=str(column))
+    where, cell = cells.find(places, lambda cell: cell not in ids and not _labels_by_value([cell], ids))
+    reason = f"{where}: {_shown(cell)} is not one of the {len(ids)} classes of {column.field}{did_you_mean(cell, ids)}"
+    cells.stream.refuse(reason, aspect="labels", expected=tuple(ids), actual=cell, column=str(column))
 
 
 def _wrong(column: Column, cells: Cells, places: Sequence[int], wrong: Callable[[str], bool], says: str) -> NoReturn:
     is_mark = _mark_test(column, cells.number or str)
-    where, said = cells.find(places, lambda cell: not is_mark(cell) and wrong(cell))
-    reason = f"{where}: {_shown(said)} is {says}" if said.strip() else f"{where}: the cell is empty"
-    hint = _declare_mark(column, said.strip(" \t")) if is_missing(said) and column.dtype != "bool" else None
-    cells.stream.refuse(reason, aspect="dtype", expected=column.dtype, actual=said, column=str(column), hint=hint)
+    where, cell = cells.find(places, lambda cell: not is_mark(cell) and wrong(cell))
+    reason = f"{where}: {_shown(cell)} is {says}" if cell.strip() else f"{where}: the cell is empty"
+    hint = _declare_mark(column, cell.strip(" \t")) if is_missing(cell) and column.dtype != "bool" else None
+    cells.stream.refuse(reason, aspect="dtype", expected=column.dtype, actual=cell, column=str(column), hint=hint)
 
 
 def _declare_mark(column: Column, mark: str) -> str:

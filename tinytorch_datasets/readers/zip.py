@@ -74,9 +74,9 @@ class Zip:
             stream.fail("its own header is not where the central directory says")
         named, extra = struct.unpack("<HH", header[26:30])
         method = struct.unpack("<H", header[8:10])[0]
-        said = self._file.read(named)
+        local_header = self._file.read(named)
         self._file.seek(extra, 1)
-        if method != entry.method or said != _raw(entry):
+        if method != entry.method or local_header != _raw(entry):
             stream.fail("its own header says otherwise than the central directory")
         return Stream(self.path, _Unpacked(stream, self._file, entry).read, member=name, size=entry.size)
 
@@ -163,7 +163,7 @@ class _Unpacked:
     def read(self, most: int) -> bytes:
         if self._ended:
             return b""
-        # One byte more than promised is asked for, so that a size which lies is caught.
+        # One byte more than declared is asked for, so that a size which lies is caught.
         out = self._inflate(min(most, self._left) or 1)
         if len(out) > self._left:
             self._stream.fail(f"it is longer than the {self._entry.size:,} bytes that the archive says")

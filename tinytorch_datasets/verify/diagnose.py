@@ -15,7 +15,7 @@ from typing import NamedTuple
 HEAD_BYTES = 4096  # what a diagnosis looks at
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-# A promised file of one of these kinds may well begin like a page or an error, and be right.
+# A declared file of one of these kinds may well begin like a page or an error, and be right.
 TEXTS = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".geojson", ".html", ".htm", ".xhtml", ".xml", ".svg")
 # More texts, that never begin like a page; their line endings can be converted on the way.
 MORE_TEXTS = (".md", ".yaml", ".yml", ".toml", ".tex", ".py", ".arff", ".data", ".names", ".dat")
@@ -109,15 +109,15 @@ KINDS_OF_ZIP = (
 MAGIC = {".gz": b"\x1f\x8b", ".tgz": b"\x1f\x8b", ".zip": b"PK", ".npz": b"PK", ".npy": b"\x93NUMPY"}
 
 
-def foreign(head: bytes, name: str, *, of_its_size: bool = False) -> str | None:
+def wrong_content(head: bytes, name: str, *, of_its_size: bool = False) -> str | None:
     """What these first bytes are, if they surely are no part of a file of that name; else None.
 
-    Where all that comes is of the promised size, nothing is sure but that a .gz begins like a gzip: the hash decides.
+    Where all that comes is of the declared size, nothing is sure but that a .gz begins like a gzip: the hash decides.
 
-    >>> foreign(b"<!DOCTYPE html><title>Campus Wi-Fi</title>", "train.gz")
+    >>> wrong_content(b"<!DOCTYPE html><title>Campus Wi-Fi</title>", "train.gz")
     'an HTML page titled "Campus Wi-Fi" (a login page?)'
-    >>> foreign(b"<!DOCTYPE html><title>Campus Wi-Fi</title>", "page.html")
-    >>> foreign(b"<!DOCTYPE html><title>Campus Wi-Fi</title>", "train.qa", of_its_size=True)
+    >>> wrong_content(b"<!DOCTYPE html><title>Campus Wi-Fi</title>", "page.html")
+    >>> wrong_content(b"<!DOCTYPE html><title>Campus Wi-Fi</title>", "train.qa", of_its_size=True)
     """
     if of_its_size and not name.lower().endswith(tuple(MAGIC)):
         return None
@@ -125,7 +125,7 @@ def foreign(head: bytes, name: str, *, of_its_size: bool = False) -> str | None:
         return _lfs_pointer(head)
     if name.lower().endswith(TEXTS):
         return None
-    return _page(head) or said_by_a_store(head)
+    return _page(head) or storage_error_code(head)
 
 
 def kind_of(head: bytes) -> Kind | None:
@@ -154,13 +154,13 @@ def _is_printable(head: bytes) -> bool:
 def describe(head: bytes, name: str, *, bytes_came: int | None = None, bytes_declared: int | None = None) -> str | None:
     """The best guess at what these first bytes are, for a file that is already known to be wrong."""
     suffix = next((end for end in MAGIC if name.lower().endswith(end)), None)
-    known = (head.startswith(LFS_POINTER) and _lfs_pointer(head)) or _page(head) or said_by_a_store(head)
+    known = (head.startswith(LFS_POINTER) and _lfs_pointer(head)) or _page(head) or storage_error_code(head)
     if known:
         return known
     if not head:
         return "an empty file" if bytes_came == 0 else None
     if head.startswith(MAGIC[".gz"]) and suffix not in (".gz", ".tgz"):
-        return f"a gzip{_gzip_of(head)}, where none was promised"
+        return f"a gzip{_gzip_of(head)}, where none was declared"
     if suffix and not head.startswith(MAGIC[suffix]):
         return f"something that is no {suffix} file"
     if name.lower().endswith(TEXTS + MORE_TEXTS) and b"\0" not in head and (ends := _line_ends(head)):
@@ -175,12 +175,12 @@ def describe(head: bytes, name: str, *, bytes_came: int | None = None, bytes_dec
     return None
 
 
-def said_by_a_store(head: bytes) -> str | None:
+def storage_error_code(head: bytes) -> str | None:
     """The words of an object store or an API that answers in XML or JSON.
 
-    >>> said_by_a_store(b"<?xml version='1.0'?><Error><Code>NoSuchKey</Code><Message>Gone.</Message></Error>")
+    >>> storage_error_code(b"<?xml version='1.0'?><Error><Code>NoSuchKey</Code><Message>Gone.</Message></Error>")
     'an XML storage error, "NoSuchKey": "Gone."'
-    >>> said_by_a_store(b'{"error": {"code": 404, "message": "No such object"}}')
+    >>> storage_error_code(b'{"error": {"code": 404, "message": "No such object"}}')
     'a JSON error: "No such object"'
     """
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").decode("utf-8", "replace")
@@ -190,14 +190,16 @@ def said_by_a_store(head: bytes) -> str | None:
     if not text.startswith("{"):
         return None
     try:
-        told = json.loads(text)
+        parsed = json.loads(text)
     except (ValueError, RecursionError):
         return "JSON that begins like an error" if re.match(r'\{\s*"(error|errors|message|detail)"', text) else None
     for key in ("error", "errors", "message", "detail"):
-        if key in told:
-            while isinstance(told, dict) and (inner := next((told[k] for k in (key, "message") if k in told), None)):
-                told = inner
-            return f"a JSON error: {quoted(told)}" if isinstance(told, str) else "a JSON error"
+        if key in parsed:
+            while isinstance(parsed, dict) and (
+                inner := next((parsed[k] for k in (key, "message") if k in parsed), None)
+            ):
+                parsed = inner
+            return f"a JSON error: {quoted(parsed)}" if isinstance(parsed, str) else "a JSON error"
     return None
 
 
