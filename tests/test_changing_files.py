@@ -298,13 +298,13 @@ class TestBroughtFiles:
             yield part
 
     def test_changed_before_it_has_its_name(self, zeros: PartialFile, tmp_path: Path) -> None:
-        """Between its hash and its place it is changed as well; then it comes without a stamp."""
+        """Between its hash and its place it is changed as well; then it comes without a stat signature."""
         zeros.path.write_bytes(bytes([99]) * 1000)
 
         assert zeros.move_into_place(tmp_path / "zeros.bin") is None
 
     def test_left_alone(self, zeros: PartialFile, tmp_path: Path) -> None:
-        """Its stamp is the one that it has in its place, so nothing is hashed again."""
+        """Its stat signature is the one that it has in its place, so nothing is hashed again."""
         assert zeros.move_into_place(tmp_path / "zeros.bin") == stat_signature(tmp_path / "zeros.bin")
 
 

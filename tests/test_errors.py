@@ -30,7 +30,7 @@ from tinytorch_datasets.errors import (
 )
 
 EXAMPLES = [
-    DatasetError("all is wrong", where="datasets.yaml:3", hint="Mend it."),
+    DatasetError("all is wrong", where="datasets.yaml:3", hint="Correct it."),
     ManifestError(Path("datasets.yaml"), [Problem(3, "mnist.format", "is missing"), Problem(1, "", "not YAML")]),
     UnknownName("mnis", ["mnist", "cifar10"], place="datasets.yaml"),
     FetchError("no mirror gave it", file="a.gz", tried=(("https://example.org/a.gz", "404 Not Found"),)),
@@ -116,7 +116,7 @@ def test_errors_are_also_what_people_already_catch(error: type[Exception], built
 
 def test_an_error_reads_what_where_hint() -> None:
     """On a line each."""
-    assert str(EXAMPLES[0]) == "all is wrong\n  declared at datasets.yaml:3\n  Mend it."
+    assert str(EXAMPLES[0]) == "all is wrong\n  declared at datasets.yaml:3\n  Correct it."
 
 
 def test_context_fills_in_what_an_error_does_not_say() -> None:

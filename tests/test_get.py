@@ -378,7 +378,7 @@ class TestWrongContents:
 
     @pytest.mark.parametrize(("old", "new", "expected", "line"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
     def test_is_told(self, flowers: Path, home: Path, old: str, new: str, expected: str, line: str) -> None:
-        """On the line that promised otherwise; and nothing is left in the cache that a later call could take."""
+        """On the line that declares it; and nothing is left in the cache that a later call could take."""
         text = flowers.read_text()
         assert old in text
         text = text.replace(old, new, 1)
@@ -412,7 +412,7 @@ class TestTheCache:
         assert before == [0, 1]
         assert get("flowers", manifest=flowers).train.labels[:2].tolist() == [1, 0]
 
-    @pytest.mark.parametrize("damage", ["cut", "gone", "foreign"])
+    @pytest.mark.parametrize("damage", ["cut", "gone", "of another file"])
     def test_a_damaged_array_is_decoded_again(self, flowers: Path, home: Path, damage: str) -> None:
         """As good as absent."""
         get("flowers", manifest=flowers)

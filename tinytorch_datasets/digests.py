@@ -71,7 +71,7 @@ def size_of(path: Path) -> int:
 
 
 def digest(path: str | Path, *, add: Callable[[int], None] | None = None, md5_too: bool = False) -> Digest:
-    """The digest of a file; `add` is told each count of bytes read.
+    """Return the digest of a file; `add` is called with each count of bytes read.
 
     Raises:
         OSError: It cannot be read.

@@ -61,7 +61,7 @@ def test_the_world_as_it_is_meant_to_be_is_well(world: World) -> None:
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=[m.what for m in MUTATIONS])
 def test_a_mutation_is_caught_on_its_line(world: World, mutation: Mutation) -> None:
-    """With its rule, the line of the manifest that promised otherwise, and the exit code."""
+    """With its rule, the line of the manifest that declares it, and the exit code."""
     mutation.do(world)
     code, result = world.audit()
 
@@ -499,7 +499,7 @@ class TestAllOfIt:
 
 
 class TestTheContract:
-    """What an entry promises of its values, counted."""
+    """The checks of an entry's values, counted."""
 
     def test_a_leak_is_told_with_its_samples(self, world: World) -> None:
         """Which sample of the test set is which of the training set."""

@@ -141,7 +141,7 @@ class TestWhatIsHere:
         assert [request.path for request in server.log] == ["/b"]
 
     def test_an_empty_file_can_be_promised(self, server: FaultyServer, place: Place) -> None:
-        """Nothing is a promise too, and needs no network to be kept."""
+        """An empty file can be declared, too, and needs no network."""
         file = declared_file(server.at("/f", serve(b"")), data=b"")
 
         assert place.fetch(file) == [file]

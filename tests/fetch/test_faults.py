@@ -312,7 +312,7 @@ class TestOneClearError:
         assert len(server.requests("/f")) == 1
 
     def test_the_whole_message(self, server: FaultyServer, place: Place) -> None:
-        """What, where it was promised, what happened at each mirror, and the hint."""
+        """What, where it was declared, what happened at each mirror, and the hint."""
         one, two = server.at("/one", answer(404)), server.at("/two", serve(DATA, cut_after=1000), answer(403))
 
         with pytest.raises(FetchError) as caught:

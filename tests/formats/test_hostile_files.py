@@ -270,7 +270,7 @@ MORE: dict[str, Case] = {
     "tar, cut short inside a member": Case(
         "cifar-python",
         lambda: good_tar()[:1024],
-        "member 'b': the pickle is not sound: at byte 205, 6,144 bytes are promised, 302 are left",
+        "member 'b': the pickle is not sound: at byte 205, 6,144 bytes are stated, 302 are left",
         good_tar,
         **CIFAR,
     ),

@@ -291,20 +291,20 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     "a class that calls": (b"cnumpy\nndarray\n)R.", "at byte 16, instruction b'R' does not fit what came before"),
     "state of a list": (b"]Nb.", "at byte 2, instruction b'b' does not fit what came before"),
     "LONG_BINPUT of 4 billion": (b"Nr\xff\xff\xff\xff0.", "it does not end with one value"),
-    "BINBYTES of 4 GB": (b"B\xff\xff\xff\xff.", "at byte 0, 4,294,967,295 bytes are promised, 1 are left"),
+    "BINBYTES of 4 GB": (b"B\xff\xff\xff\xff.", "at byte 0, 4,294,967,295 bytes are stated, 1 are left"),
     "BINBYTES8 of an exabyte": (
         b"\x80\x04\x8e" + struct.pack("<Q", 2**60) + b".",
-        "at byte 2, 1,152,921,504,606,846,976 bytes are promised, 1 are left",
+        "at byte 2, 1,152,921,504,606,846,976 bytes are stated, 1 are left",
     ),
     "BYTEARRAY8 of an exabyte": (
         b"\x80\x05\x96" + struct.pack("<Q", 2**60) + b".",
-        "at byte 2, 1,152,921,504,606,846,976 bytes are promised, 1 are left",
+        "at byte 2, 1,152,921,504,606,846,976 bytes are stated, 1 are left",
     ),
-    "BINSTRING of less than nothing": (b"T\xff\xff\xff\xff.", "at byte 0, -1 bytes are promised"),
-    "LONG4 of 2 GB": (b"\x8b\xff\xff\xff\x7f.", "at byte 0, 2,147,483,647 bytes are promised, 1 are left"),
+    "BINSTRING of less than nothing": (b"T\xff\xff\xff\xff.", "at byte 0, -1 bytes are stated"),
+    "LONG4 of 2 GB": (b"\x8b\xff\xff\xff\x7f.", "at byte 0, 2,147,483,647 bytes are stated, 1 are left"),
     "a frame of an exabyte": (
         b"\x80\x04\x95" + struct.pack("<Q", 2**60) + b"N.",
-        "at byte 2, a frame of 1,152,921,504,606,846,976 bytes is promised, 2 are left",
+        "at byte 2, a frame of 1,152,921,504,606,846,976 bytes is stated, 2 are left",
     ),
     "a number of a million digits": (
         b"I" + b"9" * 10**6 + b"\n.",
@@ -332,12 +332,12 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     ),
     "a shape of 2 GB": (
         built(shape=b"J\xff\xff\xff\x7f\x85"),
-        "an array of 2,147,483,647 bytes is promised, 3 are there",
+        "an array of 2,147,483,647 bytes is stated, 3 are there",
     ),
     "a negative shape": (built(shape=b"J\xff\xff\xff\xff\x85"), "NumPy writes the shape of an array otherwise"),
     "a shape of a bool": (built(shape=b"\x88\x85"), "NumPy writes the shape of an array otherwise"),
-    "bytes missing": (built(state=b"C\x02ab"), "an array of 3 bytes is promised, 2 are there"),
-    "bytes too many": (built(state=b"C\x04abcd"), "an array of 3 bytes is promised, 4 are there"),
+    "bytes missing": (built(state=b"C\x02ab"), "an array of 3 bytes is stated, 2 are there"),
+    "bytes too many": (built(state=b"C\x04abcd"), "an array of 3 bytes is stated, 4 are there"),
     "a bool that is 2": (built(dtype=b"X\x02\0\0\0b1"), "a bool is neither 0 nor 1"),
     "no byte order": (built(order=b"!"), "NumPy writes the byte order of a dtype otherwise"),
     "a byte order that says nothing": (

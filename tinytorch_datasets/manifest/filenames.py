@@ -126,12 +126,12 @@ def check_shared_files(datasets: Mapping[str, Any]) -> Problems:
             if isinstance(folder, str) and not why_unsafe(path := f"{folder}/{name}"):
                 owners.setdefault(folded(path), []).append((dataset, name, path))
     for (first, its_name, _), *others in owners.values():
-        promise = _declared_bytes(datasets[first], its_name)
+        facts = _declared_bytes(datasets[first], its_name)
         for dataset, name, path in others:
-            if dataset != first and promise != _declared_bytes(datasets[dataset], name):
+            if dataset != first and facts != _declared_bytes(datasets[dataset], name):
                 what = f"{path} is another file in {first!r}; give one of them a `folder`"
                 yield ("datasets", dataset, "files", name), what
-    for path, what in clashes(told[0][2] for told in owners.values()):
+    for path, what in clashes(listed[0][2] for listed in owners.values()):
         for dataset, name, _ in owners[folded(path)]:
             yield ("datasets", dataset, "files", name), what
 

@@ -256,6 +256,6 @@ def printable(text: str) -> str:
 
 
 def quoted(words: str) -> str:
-    """Foreign words on one short line: they come from a stranger and go to a terminal."""
+    """Quote words from outside on one short line: they go to a terminal."""
     words = " ".join("".join(c if c.isprintable() else " " for c in words).split())
     return f'"{words[:77]}..."' if len(words) > 80 else f'"{words}"'

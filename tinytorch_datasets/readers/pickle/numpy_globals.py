@@ -198,7 +198,7 @@ def _checked(dtype: Any, shape: Any, raw: Any) -> tuple[np.dtype, tuple[int, ...
         _not_as_numpy_writes("the shape of an array")
     nbytes = math.prod(shape) * dtype.value.itemsize
     if nbytes != len(raw):
-        msg = f"an array of {nbytes:,} bytes is promised, {len(raw):,} are there"
+        msg = f"an array of {nbytes:,} bytes is stated, {len(raw):,} are there"
         raise BadPickle(msg)
     if dtype.value == np.bool_ and raw.translate(None, b"\x00\x01"):
         msg = "a bool is neither 0 nor 1"

@@ -244,7 +244,7 @@ class Source:
         left = count
         while left:
             if not self._has(1):
-                _refuse(start, f"{count:,} bytes are promised, {count - left:,} are left")
+                _refuse(start, f"{count:,} bytes are stated, {count - left:,} are left")
             piece = self._buffer[self._next : self._next + left]
             self._next += len(piece)
             left -= len(piece)
@@ -351,7 +351,7 @@ def instructions(
                 break
             (length,) = count.unpack(raw)
             if length < 0:
-                _refuse(start, f"{length:,} bytes are promised")
+                _refuse(start, f"{length:,} bytes are stated")
             yield start, code, gather(code, pickle.many(length, start))
         elif code in LINES:
             lines = [gather(code, pickle.line(start)) for _ in range(LINES[code])]
@@ -368,8 +368,8 @@ def instructions(
         else:
             _refuse(start, f"{code!r} is not an instruction")
     if pickle.at < frame_end:
-        promised, here = frame_end - frame_at - 9, pickle.at - frame_at - 9
-        _refuse(frame_at, f"a frame of {promised:,} bytes is promised, {here:,} are left")
+        stated, here = frame_end - frame_at - 9, pickle.at - frame_at - 9
+        _refuse(frame_at, f"a frame of {stated:,} bytes is stated, {here:,} are left")
     _refuse(pickle.at, "it is cut short")
 
 
