@@ -18,9 +18,19 @@ from tests.conftest import ROOT
 
 UNKNOWN = 54_321  # a number that no user has
 
+
+def _may_be_entered(folder: Path) -> bool:
+    """Check whether every user may pass a folder and all that are above it."""
+    return all(part.stat().st_mode & stat.S_IXOTH for part in (folder, *folder.parents))
+
+
 needs_root = pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() != 0 or not shutil.which("setpriv") or not shutil.which("unshare"),
-    reason="becoming another user takes root, setpriv and unshare",
+    not hasattr(os, "geteuid")
+    or os.geteuid() != 0
+    or not shutil.which("setpriv")
+    or not shutil.which("unshare")
+    or not (_may_be_entered(ROOT) and _may_be_entered(Path(sys.prefix))),
+    reason="becoming another user takes root, setpriv, unshare, and a checkout that other users may enter",
 )
 
 # Python itself may be below a folder that is root's alone: then only what belongs to Python is shown there.
