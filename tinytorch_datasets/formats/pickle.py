@@ -57,7 +57,7 @@ def _is_old_pickle(head: bytes) -> bool:
         return True
     try:
         names = {instruction.name for instruction, _, _ in pickletools.genops(head)}
-    except Exception:
+    except Exception:  # pickletools lets out whatever its readers of arguments do: then it is none
         return False
     return not _MEMO.isdisjoint(names)
 
