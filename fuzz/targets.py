@@ -14,7 +14,7 @@ from typing import Any
 from tinytorch_datasets import formats, load_manifest
 from tinytorch_datasets.errors import DatasetError
 from tinytorch_datasets.plan import Column, Split
-from tinytorch_datasets.readers.pickle.load import globals_of, load
+from tinytorch_datasets.readers.pickle import globals_of, load
 from tinytorch_datasets.verify import arrays as value_checks
 
 Target = Callable[[bytes, Path], None]

@@ -1,5 +1,5 @@
 """``python -m tinytorch_datasets`` is the command line."""
 
-from tinytorch_datasets.cli.main import main
+from tinytorch_datasets.cli import main
 
 main(prog_name="tinytorch-datasets")

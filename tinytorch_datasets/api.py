@@ -193,9 +193,9 @@ def _declared_digests(entry: CacheEntry) -> dict[str, str] | None:
     """
     from pathlib import Path
 
-    from tinytorch_datasets.manifest import compiled
+    from tinytorch_datasets.manifest import generated
 
-    declared = compiled.declared(Path(entry.manifest), entry.name)
+    declared = generated.declared(Path(entry.manifest), entry.name)
     if declared is not None:
         return {str(column): column.sha256 for column in declared.plan.columns if column.sha256}
     with open(entry.manifest, encoding="utf-8") as manifest:

@@ -17,7 +17,7 @@ from tinytorch_datasets import formats, settings
 from tinytorch_datasets.digests import digest, digest_of
 from tinytorch_datasets.errors import ChangedFile, ContentError, DecodeError, MissingFile, StorageError
 from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy, fetch, leftovers
-from tinytorch_datasets.manifest import compiled
+from tinytorch_datasets.manifest import generated
 from tinytorch_datasets.plan import Block, Declared, File, Mode, Plan
 from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage import arrays as array_store
@@ -57,13 +57,13 @@ def read_manifest(path: Path, text: str | None = None) -> Manifest:
 
 def declared(path: Path, name: str) -> Declared:
     """What the manifest in that file declares of a data set: as it was compiled, or else read and checked now."""
-    return compiled.declared(path, name) or read_manifest(path).declared(name)
+    return generated.declared(path, name) or read_manifest(path).declared(name)
 
 
 def compile_manifest(path: Path) -> bytes:
     """The compiled form of the manifest in that file, which is read and checked now."""
     manifest = read_manifest(path)
-    return compiled.written(manifest.declared(name) for name in manifest.datasets)
+    return generated.format_compiled(manifest.declared(name) for name in manifest.datasets)
 
 
 def run(

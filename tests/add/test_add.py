@@ -24,7 +24,7 @@ from tests.helpers.format_writers import batch, idx, member, memory_below, npy, 
 from tinytorch_datasets import Dataset, formats, get, load_manifest
 from tinytorch_datasets.add import naming, yaml_edit
 from tinytorch_datasets.add.detect import detect
-from tinytorch_datasets.cli.main import main
+from tinytorch_datasets.cli import main
 from tinytorch_datasets.errors import DecodeError
 
 X = np.random.RandomState(0).randint(0, 256, (30, 8, 8)).astype("u1")

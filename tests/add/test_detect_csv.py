@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from tests.helpers.add_world import add, put
 from tinytorch_datasets import Dataset, formats, get, load_manifest
-from tinytorch_datasets.cli.main import main
+from tinytorch_datasets.cli import main
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.plan import Column, Split
 

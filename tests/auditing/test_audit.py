@@ -25,7 +25,7 @@ from tests.helpers.faulty_server import FaultyServer, answer, free_port, serve, 
 from tests.helpers.mutations import MUTATIONS, NO_HASH, Mutation, digest_of, hash_of, swap
 from tinytorch_datasets import audit, get
 from tinytorch_datasets.auditing.findings import RULES
-from tinytorch_datasets.cli.main import main
+from tinytorch_datasets.cli import main
 from tinytorch_datasets.fetch import RetryPolicy
 
 

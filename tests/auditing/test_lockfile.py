@@ -19,7 +19,7 @@ from tests.helpers.audit_world import World, build, copied, images
 from tests.helpers.faulty_server import sha256
 from tinytorch_datasets import get
 from tinytorch_datasets._version import VERSION
-from tinytorch_datasets.cli.main import main
+from tinytorch_datasets.cli import main
 
 
 @pytest.fixture(scope="module")

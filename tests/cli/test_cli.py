@@ -25,7 +25,7 @@ from tests.helpers.audit_world import World, build, copied
 from tests.helpers.faulty_server import FaultyServer
 from tests.helpers.mutations import hash_of
 from tinytorch_datasets import errors
-from tinytorch_datasets.cli.main import main
+from tinytorch_datasets.cli import main
 
 COMMANDS = sorted(main.commands)
 

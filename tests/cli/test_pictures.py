@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from tests.cli.test_cli import on_a_terminal
 from tests.test_get import declare
 from tinytorch_datasets import get
-from tinytorch_datasets.cli.main import main
+from tinytorch_datasets.cli import main
 
 CLASSES = ["rose", "tulip", "a lily of the valley"]
 

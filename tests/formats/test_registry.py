@@ -12,7 +12,7 @@ import pytest
 from tests.formats.test_conformance import write_cifar
 from tinytorch_datasets import formats
 from tinytorch_datasets.formats import decodes
-from tinytorch_datasets.readers.pickle.load import globals_of
+from tinytorch_datasets.readers.pickle import globals_of
 
 FOLDER = Path(formats.__file__).parent
 

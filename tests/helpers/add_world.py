@@ -7,7 +7,7 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 
-from tinytorch_datasets.cli.main import main
+from tinytorch_datasets.cli import main
 
 
 def add(manifest: Path, *arguments: object) -> Result:

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from tests.helpers.faulty_server import FaultyServer, serve
 from tests.helpers.format_writers import idx, table
 from tinytorch_datasets import get
-from tinytorch_datasets.cli.main import main
+from tinytorch_datasets.cli import main
 
 MANIFEST = """\
 version: 1

@@ -14,9 +14,9 @@ from click.testing import CliRunner
 
 from tests.conftest import ROOT
 from tinytorch_datasets import audit, get, load_manifest, settings
-from tinytorch_datasets.cli.main import main
+from tinytorch_datasets.cli import main
 from tinytorch_datasets.errors import ManifestError, UnknownName
-from tinytorch_datasets.manifest import compiled
+from tinytorch_datasets.manifest import generated
 
 VALIDATING = {"pydantic", "yaml"}
 
@@ -78,13 +78,13 @@ class TestWhatItSaves:
         loaded = load_manifest()
 
         for name in loaded.datasets:
-            assert compiled.declared(loaded.path, name) == loaded.declared(name)
+            assert generated.declared(loaded.path, name) == loaded.declared(name)
 
     def test_every_kind_of_value_comes_back_as_it_was(self, clone: Path, tmp_path: Path) -> None:
         """Options, folders, ranges with fractions, members and texts too."""
         clone.write_text(json.dumps({"version": 1, "download_to": "here", "datasets": {"all-kinds": ALL_KINDS}}))
         result("compile")
-        kept, read = compiled.declared(clone, "all-kinds"), load_manifest(clone).declared("all-kinds")
+        kept, read = generated.declared(clone, "all-kinds"), load_manifest(clone).declared("all-kinds")
 
         assert kept == read
         assert kept is not None
@@ -108,10 +108,10 @@ class TestWhenItDoesNotCount:
 
     def test_a_changed_byte_of_the_manifest(self, clone: Path) -> None:
         """Even one that means nothing to YAML."""
-        assert compiled.declared(clone, "tinydigits") is not None
+        assert generated.declared(clone, "tinydigits") is not None
 
         clone.write_text(clone.read_text(encoding="utf-8") + "# \n", encoding="utf-8")
-        assert compiled.declared(clone, "tinydigits") is None
+        assert generated.declared(clone, "tinydigits") is None
         assert len(get("tinydigits", manifest=clone).train) == 1000
 
     def test_a_manifest_that_became_wrong_is_told(self, clone: Path) -> None:
@@ -123,9 +123,9 @@ class TestWhenItDoesNotCount:
 
     def test_another_version_of_the_package(self, clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """What it makes of a manifest may be something else."""
-        monkeypatch.setattr(compiled, "LAYOUT", [1, "0.0.1"])
+        monkeypatch.setattr(generated, "LAYOUT", [1, "0.0.1"])
 
-        assert compiled.declared(clone, "tinydigits") is None
+        assert generated.declared(clone, "tinydigits") is None
 
     @pytest.mark.parametrize(
         "damaged",
@@ -143,7 +143,7 @@ class TestWhenItDoesNotCount:
         """Its checksum of the manifest is right, and yet it says too little."""
         change(form(clone), f'"{key}"', '"odd"')
 
-        assert compiled.declared(clone, "tinydigits") is None
+        assert generated.declared(clone, "tinydigits") is None
         assert len(get("tinydigits", manifest=clone).train) == 1000
 
     def test_one_that_lies_beside_somebody_elses_manifest(self, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ class TestWhenItDoesNotCount:
         shutil.copyfile(form(ROOT / "datasets.yaml"), form(outsider))
         shutil.copytree(ROOT / "datasets" / "tinydigits", tmp_path / "datasets" / "tinydigits")
 
-        assert compiled.declared(outsider, "tinydigits") is None
+        assert generated.declared(outsider, "tinydigits") is None
         assert imported_by_first_get(outsider, tmp_path / "home") >= VALIDATING
 
     def test_a_name_that_it_does_not_have(self, clone: Path) -> None:
@@ -219,7 +219,7 @@ class TestTheCommand:
         result("add", clone.parent / "more.npz", "--ship", "--manifest", clone)
 
         assert result("compile", "--check").endswith("up to date\n")
-        assert compiled.declared(clone, "more") is not None
+        assert generated.declared(clone, "more") is not None
 
 
 ALL_KINDS = {

@@ -18,9 +18,9 @@ from tests.helpers.audit_world import World, build, copied
 from tests.helpers.mutations import digest_of, hash_of
 from tinytorch_datasets import formats, load_manifest
 from tinytorch_datasets.errors import ManifestError
-from tinytorch_datasets.manifest import json_schema
+from tinytorch_datasets.manifest import generated
 
-CHECK = jsonschema.Draft202012Validator(json_schema.schema())
+CHECK = jsonschema.Draft202012Validator(generated.schema())
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +42,12 @@ def complaints(text: str) -> list[str]:
 
 def test_it_is_a_schema() -> None:
     """By the meta-schema of its own dialect."""
-    jsonschema.Draft202012Validator.check_schema(json_schema.schema())
+    jsonschema.Draft202012Validator.check_schema(generated.schema())
 
 
 def test_the_committed_one_is_the_one_that_is_printed() -> None:
     """Editors read the file; `tinytorch-datasets schema` writes it."""
-    assert (ROOT / "datasets.schema.json").read_text(encoding="utf-8") == json_schema.text()
+    assert (ROOT / "datasets.schema.json").read_text(encoding="utf-8") == generated.format_schema()
 
 
 def test_the_manifest_names_it_for_editors() -> None:
@@ -103,7 +103,7 @@ def test_it_rejects_what_the_package_rejects(world: World, mutate: Callable[[Wor
 
 def test_a_language_server_has_something_to_complete() -> None:
     """Every key of every level has a description; `format` its values, each format's options their names."""
-    made: Any = json_schema.schema()
+    made: Any = generated.schema()
     for name, model in made["$defs"].items():
         for key, about in model["properties"].items():
             assert about.get("description"), f"{name}.{key} says nothing to whoever hovers over it"
@@ -125,11 +125,11 @@ def test_a_language_server_has_something_to_complete() -> None:
 
 def test_it_is_stable() -> None:
     """The same text from every process: no set's order, no chance of hashing."""
-    code = "from tinytorch_datasets.manifest import json_schema; print(json_schema.text(), end='')"
+    code = "from tinytorch_datasets.manifest import generated; print(generated.format_schema(), end='')"
 
     def printed(seed: str) -> str:
         environment = {**os.environ, "PYTHONHASHSEED": seed}
         return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True).stdout
 
-    assert printed("1") == printed("2") == json_schema.text()
-    assert json.loads(json_schema.text()) == json_schema.schema()
+    assert printed("1") == printed("2") == generated.format_schema()
+    assert json.loads(generated.format_schema()) == generated.schema()

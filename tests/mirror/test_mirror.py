@@ -21,7 +21,7 @@ from click.testing import CliRunner, Result
 from tests.helpers.audit_world import World, build, copied
 from tests.helpers.faulty_server import sha256
 from tinytorch_datasets import get
-from tinytorch_datasets.cli.main import main
+from tinytorch_datasets.cli import main
 from tinytorch_datasets.errors import FetchError
 
 

@@ -23,12 +23,12 @@ from hypothesis import strategies as st
 from tests.helpers.format_writers import memory_below, put
 from tests.helpers.yardstick import soon
 from tinytorch_datasets.errors import DecodeError, UnsafePickle
+from tinytorch_datasets.readers.pickle import BYTES_BESIDE, globals_of, load, load_dict
 from tinytorch_datasets.readers.pickle import machine as pickle_machine
-from tinytorch_datasets.readers.pickle.load import BYTES_BESIDE, globals_of, load, load_dict
 from tinytorch_datasets.readers.pickle.machine import Machine
 from tinytorch_datasets.readers.pickle.numpy_globals import ALLOWED, UnsafeGlobal
 from tinytorch_datasets.readers.pickle.opcodes import BadPickle
-from tinytorch_datasets.readers.pickle.runs import Run
+from tinytorch_datasets.readers.pickle.values import Run
 
 GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("*.pkl"))
 FILE = Path("some.pkl")

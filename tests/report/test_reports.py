@@ -19,7 +19,7 @@ from tests.helpers.yardstick import soon
 from tinytorch_datasets import audit, errors
 from tinytorch_datasets.auditing.audit import unusable
 from tinytorch_datasets.auditing.findings import RULES, Finding, Report
-from tinytorch_datasets.cli.main import main
+from tinytorch_datasets.cli import main
 from tinytorch_datasets.report import github, junit, sarif
 
 

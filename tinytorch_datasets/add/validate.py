@@ -15,7 +15,7 @@ from tinytorch_datasets.add import detect
 from tinytorch_datasets.add.inputs import Source
 from tinytorch_datasets.digests import ValueDigest
 from tinytorch_datasets.errors import ContentError, DatasetError, DecodeError, ManifestError, UsageError
-from tinytorch_datasets.manifest import compiled
+from tinytorch_datasets.manifest import generated
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.manifest.yaml_reader import read_file
 from tinytorch_datasets.plan import Split
@@ -200,6 +200,6 @@ def write(manifest: Path, before: str, after: str) -> None:
         out.write(after.encode())
         if path.exists():
             Path(out.name).chmod(stat.S_IMODE(path.stat().st_mode))
-    if beside := compiled.place(manifest):
+    if beside := generated.compiled_path(manifest):
         with whole_file(beside) as out:
             out.write(pipeline.compile_manifest(manifest))

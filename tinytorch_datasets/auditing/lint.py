@@ -14,7 +14,7 @@ from typing import Any
 
 from tinytorch_datasets.auditing.findings import RULES, Finding
 from tinytorch_datasets.errors import did_you_mean
-from tinytorch_datasets.manifest import compiled
+from tinytorch_datasets.manifest import generated
 from tinytorch_datasets.manifest.filenames import secret_parameter, without_secrets
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.manifest.models import Entry
@@ -166,11 +166,11 @@ def lint(manifest: Manifest, name: str, *, in_clone: bool) -> Iterator[Finding]:
 
 def audit_compiled(manifest: Manifest) -> Iterator[Finding]:
     """Report a compiled form of the packaged manifest that is not what the manifest makes now: stale, or planted."""
-    path = compiled.place(manifest.path)
+    path = generated.compiled_path(manifest.path)
     if path is None or not path.exists():
         return
     kept = path.read_bytes()
-    if kept == compiled.written(manifest.declared(name) for name in manifest.datasets):
+    if kept == generated.format_compiled(manifest.declared(name) for name in manifest.datasets):
         return
     differs = partial(
         Finding,
@@ -179,7 +179,7 @@ def audit_compiled(manifest: Manifest) -> Iterator[Finding]:
         where=f"{manifest.path.name}:1",
         hint="Run `tinytorch-datasets compile`, or delete it.",
     )
-    if any(compiled.declared(manifest.path, name) for name in manifest.datasets):
+    if any(generated.declared(manifest.path, name) for name in manifest.datasets):
         yield differs(rule="compiled", what="its compiled form is not what the manifest says")
     else:
         what = "its compiled form is of an older manifest, or of another version, and is not used"

@@ -22,7 +22,7 @@ from tinytorch_datasets.digests import Digest, Meter, Step, digest_or_error, siz
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.plan import Column, Declared, File, Plan
-from tinytorch_datasets.readers.pickle.load import globals_of
+from tinytorch_datasets.readers.pickle import globals_of
 from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage import cache_entry as cache_entries
 from tinytorch_datasets.storage.array_folder import ArrayFolder

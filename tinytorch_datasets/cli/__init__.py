@@ -1,3 +1,254 @@
-"""The command line: `tinytorch-datasets`."""
+"""The command line: `tinytorch-datasets` and its commands.
 
-from tinytorch_datasets.cli.main import main as main
+stdout has the result (for programs: ``--json``), stderr the progress and messages. Exit 0 success, 1 data differs or
+cannot be used, 2 the manifest or the call is wrong, 3 only the network failed, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tinytorch_datasets._version import VERSION
+from tinytorch_datasets.cli import audit, maintain
+from tinytorch_datasets.cli.common import (
+    Group,
+    complete_names,
+    declared,
+    declared_as,
+    echo,
+    echo_json,
+    json_option,
+    load,
+    manifest_options,
+    repeat_options,
+)
+
+
+@click.group(
+    cls=Group,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Folders: TINYTORCH_DATASETS_HOME, _MANIFEST, _MIRROR and _OFFLINE, see the README.",
+)
+@click.version_option(VERSION, prog_name="tinytorch-datasets")
+def main() -> None:
+    """Small, hash-checked data sets, declared in one YAML file."""
+
+
+# Commands import what they need when they run, so that `--help` and a wrong option answer at once.
+@main.command("list")
+@manifest_options
+@json_option
+def list_(manifest: Path | None, home: Path | None, as_json: bool) -> None:
+    """List every data set: format, shape, splits, size, and what is on disk.
+
+    \b
+      tinytorch-datasets list
+      tinytorch-datasets list --json
+    """
+    from tinytorch_datasets.cli import listing
+
+    rows = [listing.row(one, home) for one in declared(manifest)[1].values()]
+    if as_json:
+        echo_json(rows)
+    else:
+        listing.print_table(rows)
+
+
+@main.command()
+@click.argument("name", shell_complete=complete_names)
+@manifest_options
+@json_option
+def info(name: str, manifest: Path | None, home: Path | None, as_json: bool) -> None:
+    """Show one entry of the manifest in full, and a line of provenance to cite it by.
+
+    \b
+      tinytorch-datasets info cifar10
+    """
+    from tinytorch_datasets import api
+    from tinytorch_datasets.cli import listing
+
+    loaded = load(manifest)
+    if as_json:
+        entry, row = loaded.entry(name), listing.row(loaded.declared(name), home)
+        facts = {"name": name, **entry.model_dump(mode="json"), "on_disk": row["on_disk"], "path": row["path"]}
+        echo_json({**facts, "provenance": api.origin(name, entry, loaded.path, loaded.sha256)})
+    else:
+        listing.print_entry(loaded, name, home)
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="NAME...", shell_complete=complete_names)
+@click.option("--all", "everything", is_flag=True, help="Get every data set of the manifest")
+@click.option("--mirror", metavar="URL_OR_FOLDER", help="Try this before the declared mirrors")
+@click.option("--offline", is_flag=True, default=None, help="Open no socket; report what is missing")
+@click.option("--verify", type=click.Choice(["auto", "always"]), default="auto", help="Hash every byte again: always")
+@manifest_options
+@json_option
+def get(
+    names: tuple[str, ...],
+    everything: bool,
+    mirror: str | None,
+    offline: bool | None,
+    verify: Any,
+    manifest: Path | None,
+    home: Path | None,
+    as_json: bool,
+) -> None:
+    """Download, verify and decode data sets; print what they hold and where they are.
+
+    \b
+      tinytorch-datasets get mnist cifar10
+      tinytorch-datasets get --all --mirror /media/usb/datasets
+    """
+    from tinytorch_datasets import api
+    from tinytorch_datasets.cli import listing
+    from tinytorch_datasets.report import shown
+
+    chosen, known = declared(manifest)
+    if bool(names) == everything:
+        msg = "name the data sets to get, or --all" + (", not both" if names else "")
+        raise click.UsageError(msg)
+    wanted = names or tuple(known)
+    for name in wanted:
+        if name not in known:
+            load(manifest).entry(name)  # a wrong name is reported before the first byte is downloaded
+    results = []
+    for name in wanted:
+        dataset = api.get(name, manifest=chosen, home=home, mirror=mirror, offline=offline, verify=verify)
+        splits = {split: len(samples) for split, samples in dataset.items()}
+        results.append({"name": name, "splits": splits, "path": listing.row(known[name], home)["path"]})
+        if not as_json:
+            echo(f"{name}: {listing.counts(splits)}; {shown(results[-1]['path'])}")
+    if as_json:
+        echo_json(results)
+
+
+@main.command()
+@click.argument("name", shell_complete=complete_names)
+@click.option("--split", metavar="SPLIT", help="Of this split; the first one if left out")
+@click.option("--count", type=click.IntRange(min=1), default=10, show_default=True, help="How many samples")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Another seed, others")
+@manifest_options
+@json_option
+def show(
+    name: str, split: str | None, count: int, seed: int, manifest: Path | None, home: Path | None, as_json: bool
+) -> None:
+    """Show some samples of a data set: pictures drawn, texts and numbers written out.
+
+    \b
+      tinytorch-datasets show mnist
+      tinytorch-datasets show tinytalks --split val --count 3
+    """
+    from tinytorch_datasets import api
+    from tinytorch_datasets.cli import pictures
+
+    loaded = load(manifest)
+    dataset = api.get(name, manifest=loaded, home=home)
+    samples = pictures.chosen(dataset[split or next(iter(dataset))], count, seed)
+    if as_json:
+        echo_json(pictures.plain(samples))
+    else:
+        pictures.show(loaded.entry(name), samples)
+
+
+@main.command()
+@click.argument("name", shell_complete=complete_names)
+@manifest_options
+@json_option
+def path(name: str, manifest: Path | None, home: Path | None, as_json: bool) -> None:
+    """Print the folder that a data set's files are in.
+
+    \b
+      ls $(tinytorch-datasets path mnist)
+    """
+    from tinytorch_datasets.cli import listing
+
+    row = listing.row(declared_as(name, manifest), home)
+    if as_json:
+        echo_json({key: row[key] for key in ("name", "path", "on_disk")})
+        return
+    echo(row["path"])
+    if row["on_disk"] != "all":
+        echo(repeat_options(f"on disk: {row['on_disk']}; `tinytorch-datasets get {name}` downloads it"), err=True)
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_names)
+@click.option("--arrays", is_flag=True, help="Remove the decoded arrays only, and keep the downloads")
+@click.option("--dry-run", is_flag=True, help="Report what would be removed, and remove nothing")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before removing those of every data set")
+@manifest_options
+@json_option
+def clean(
+    names: tuple[str, ...],
+    arrays: bool,
+    dry_run: bool,
+    yes: bool,
+    manifest: Path | None,
+    home: Path | None,
+    as_json: bool,
+) -> None:
+    """Remove downloads and decoded arrays, never shipped files.
+
+    A file that is not as declared is kept: it could not be downloaded again. Without a name, the
+    downloads and decoded arrays of every data set are removed, after a question.
+
+    \b
+      tinytorch-datasets clean cifar10
+      tinytorch-datasets clean --arrays --dry-run
+    """
+    from tinytorch_datasets import pipeline
+    from tinytorch_datasets.progress import is_terminal, readable
+    from tinytorch_datasets.report import shown
+
+    loaded = load(manifest)
+    locations = pipeline.locations(loaded, home)
+    plans = [pipeline.plan_of(loaded, name, locations) for name in names or tuple(loaded.datasets)]
+    shipped = pipeline.shipped_files(loaded, locations)
+    listed = {plan.name: pipeline.removable(plan, locations, downloads=not arrays, sparing=shipped) for plan in plans}
+    sizes = {name: removable.bytes for name, removable in listed.items()}
+    if not (names or dry_run or yes):
+        if not is_terminal(sys.stdin):
+            msg = "without a name, clean removes the files of every data set: name some, or pass --yes or --dry-run"
+            raise click.UsageError(msg)
+        what = "the decoded arrays" if arrays else "downloads and decoded arrays"
+        question = f"Remove {what} of every data set ({readable(sum(sizes.values()))})?"
+        click.confirm(question, abort=True, err=True)
+    if not dry_run:
+        sizes = {plan.name: pipeline.clean(plan, locations, downloads=not arrays, sparing=shipped) for plan in plans}
+    for removable in listed.values():
+        for path in removable.kept:
+            echo(f"kept: {shown(str(path))}, which could not be downloaded again", err=True)
+    if as_json:
+        kept = {name: [str(path) for path in removable.kept] for name, removable in listed.items()}
+        echo_json([{"name": name, "bytes": size, "kept": kept[name]} for name, size in sizes.items()])
+        return
+    for name, size in sizes.items():
+        echo(f"{name}: {readable(size)} {'would be freed' if dry_run else 'freed'}")
+
+
+@main.command("schema")
+def schema_() -> None:
+    """Print the JSON Schema of the manifest, for editors that complete and check it.
+
+    \b
+      tinytorch-datasets schema > datasets.schema.json
+    """
+    from tinytorch_datasets.manifest import generated
+
+    echo(generated.format_schema(), nl=False)
+
+
+for command in (
+    audit.audit,
+    maintain.add,
+    maintain.update,
+    maintain.compile_,
+    maintain.mirror,
+    maintain.lock,
+):
+    main.add_command(command)

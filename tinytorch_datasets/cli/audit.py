@@ -97,7 +97,7 @@ def audit(
     """
     from tinytorch_datasets.auditing import audit as auditing
     from tinytorch_datasets.progress import is_watched
-    from tinytorch_datasets.report import console
+    from tinytorch_datasets.report import format_address, format_report
 
     if mirror and (only or remote or deep or remember or lock is not None or decode is not None):
         msg = "--mirror checks that folder and nothing else: leave out --only, --remote, --deep, --remember, --lock "
@@ -114,7 +114,7 @@ def audit(
         raise click.UsageError(msg)
 
     def echo_probe(probe: ProbeResult) -> None:
-        echo(console.format_address(probe), err=True)
+        echo(format_address(probe), err=True)
 
     on_interrupt(NOT_RESUMABLE)
     usable = True
@@ -144,7 +144,7 @@ def audit(
     if as_json:
         echo_json(report.as_dict())
     elif usable:
-        echo(console.format_report(report))
+        echo(format_report(report))
     if github:
         _annotate(report, err=as_json)
     ctx.exit(report.exit_code)

@@ -169,9 +169,9 @@ def declared(manifest: Path | None) -> tuple[ManifestLike, Mapping[str, Declared
 
     The packaged one is compiled, so that neither YAML nor Pydantic is imported for it.
     """
-    from tinytorch_datasets.manifest import compiled
+    from tinytorch_datasets.manifest import generated
 
-    if of_compiled := compiled.every(Path(settings.manifest_path(manifest))):
+    if of_compiled := generated.every(Path(settings.manifest_path(manifest))):
         return manifest, of_compiled
     loaded = load(manifest)
     return loaded, {name: loaded.declared(name) for name in loaded.datasets}

@@ -15,7 +15,7 @@ from tinytorch_datasets.api import origin
 from tinytorch_datasets.auditing.findings import printable
 from tinytorch_datasets.cli.common import echo
 from tinytorch_datasets.progress import is_terminal, readable
-from tinytorch_datasets.report.console import shown
+from tinytorch_datasets.report import shown
 from tinytorch_datasets.storage.files import is_file
 
 if TYPE_CHECKING:

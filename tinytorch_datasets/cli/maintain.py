@@ -71,7 +71,7 @@ def add(
     from tinytorch_datasets.add.detect_csv import Choices
     from tinytorch_datasets.cli.listing import counts
     from tinytorch_datasets.manifest.filenames import without_secrets
-    from tinytorch_datasets.report.console import shown
+    from tinytorch_datasets.report import shown
 
     patterns = []
     for option in splits:
@@ -183,7 +183,7 @@ def mirror(
     """
     from tinytorch_datasets.mirror import copy as copying
     from tinytorch_datasets.progress import readable
-    from tinytorch_datasets.report.console import plural
+    from tinytorch_datasets.report import plural
 
     loaded = load(manifest)
     for name in names:
@@ -223,12 +223,12 @@ def compile_(check: bool) -> None:
     """
     from tinytorch_datasets import pipeline
     from tinytorch_datasets.errors import DatasetError
-    from tinytorch_datasets.manifest import compiled
-    from tinytorch_datasets.report.console import shown
+    from tinytorch_datasets.manifest import generated
+    from tinytorch_datasets.report import shown
     from tinytorch_datasets.storage import files as disk
 
     path = Path(settings.packaged_manifest())
-    beside, written = compiled.place(path), pipeline.compile_manifest(path)
+    beside, written = generated.compiled_path(path), pipeline.compile_manifest(path)
     assert beside is not None
     name = shown(str(beside))
     if not check:
@@ -262,7 +262,7 @@ def lock(names: tuple[str, ...], output: Path | None, manifest: Path | None, hom
     from tinytorch_datasets.add.validate import refuse_installed
     from tinytorch_datasets.auditing import lockfile
     from tinytorch_datasets.report import as_json as format_json
-    from tinytorch_datasets.report.console import plural, shown
+    from tinytorch_datasets.report import plural, shown
     from tinytorch_datasets.storage import files as disk
 
     on_interrupt(NOT_RESUMABLE)

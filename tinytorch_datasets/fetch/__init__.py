@@ -10,8 +10,8 @@
     with_retries        asks again after a TransientError, until RetriesExhausted
     Cancellation        cancels all threads of a fetch
 
-One file's way: its lock (`storage.lock`), a file that another library keeps (`reuse`), its mirrors one after the
-other (`mirrors`, over `sources` and `http`), the bytes so far (`partial`), their hash by Pooch, the
+One file's way: its lock (`storage.lock`), a file that another library keeps, its mirrors one after the other
+(`mirrors`, over `sources` and `http`), the bytes so far (`partial`), their hash by Pooch, the
 move into place.
 What can go wrong on the way, and what then happens, is a table in docs/network.md.
 """
@@ -24,18 +24,18 @@ from typing import TYPE_CHECKING, Any
 
 from tinytorch_datasets.concurrency import Cancellation
 from tinytorch_datasets.fetch.base import (
+    DEFAULT_RETRY,
     Fetched,
     Kind,
     Response,
     RetriesExhausted,
+    RetryPolicy,
     SourceError,
     TransientError,
     is_on_disk,
     local_path,
 )
 from tinytorch_datasets.fetch.partial import leftovers
-from tinytorch_datasets.fetch.retry import DEFAULT_RETRY, RetryPolicy
-from tinytorch_datasets.fetch.reuse import library_folders
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.progress import Progress
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from tinytorch_datasets.fetch.address import Downloaded, download_address
     from tinytorch_datasets.fetch.http import Web
     from tinytorch_datasets.fetch.mirrors import with_retries
+    from tinytorch_datasets.fetch.sources import library_folders
 
 
 __all__ = [
@@ -65,7 +66,13 @@ __all__ = [
 ]
 
 # Imported when they are asked for: with them comes what a cached data set never needs.
-_LATER = {"Web": "http", "with_retries": "mirrors", "Downloaded": "address", "download_address": "address"}
+_LATER = {
+    "Web": "http",
+    "with_retries": "mirrors",
+    "Downloaded": "address",
+    "download_address": "address",
+    "library_folders": "sources",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -124,7 +131,7 @@ def fetch(
     if not missing:
         return []
     from tinytorch_datasets.fetch.download import Download  # and with it all that a cached data set never needs
-    from tinytorch_datasets.fetch.sources import check_mirror
+    from tinytorch_datasets.fetch.sources import check_mirror, library_folders
 
     check_mirror(mirror)
     download = Download(

@@ -16,11 +16,27 @@ from typing import IO, NamedTuple
 
 from tinytorch_datasets.concurrency import Cancellation
 from tinytorch_datasets.errors import FetchError
-from tinytorch_datasets.fetch.base import PermanentError, RangeNotSupported, Response, SourceError, TransientError
-from tinytorch_datasets.fetch.body import GZIP, GZIP_MAGIC, GZIP_NAMES, Rate, check_rate, gunzip, is_gzip_in_gzip, peek
+from tinytorch_datasets.fetch.base import (
+    DEFAULT_RETRY,
+    PermanentError,
+    RangeNotSupported,
+    Response,
+    RetryPolicy,
+    SourceError,
+    TransientError,
+)
+from tinytorch_datasets.fetch.connection import (
+    GZIP,
+    GZIP_MAGIC,
+    GZIP_NAMES,
+    Rate,
+    check_rate,
+    gunzip,
+    is_gzip_in_gzip,
+    peek,
+)
 from tinytorch_datasets.fetch.http import Web, shown_address
 from tinytorch_datasets.fetch.mirrors import RetryCounter
-from tinytorch_datasets.fetch.retry import DEFAULT_RETRY, RetryPolicy
 from tinytorch_datasets.progress import Progress
 from tinytorch_datasets.storage.files import whole_file
 from tinytorch_datasets.verify.diagnose import wrong_content

@@ -15,12 +15,10 @@ from pathlib import Path
 
 from tinytorch_datasets.concurrency import Cancellation, run_all
 from tinytorch_datasets.errors import FetchError, OfflineError, StorageError
-from tinytorch_datasets.fetch.base import Fetched, Kind, SourceError, is_on_disk, local_path
+from tinytorch_datasets.fetch.base import Fetched, Kind, RetryPolicy, SourceError, is_on_disk, local_path
 from tinytorch_datasets.fetch.mirrors import HostLimit, MirrorLoop
 from tinytorch_datasets.fetch.partial import PartialFile, part_progress, private_part, remove_abandoned, shared_part
-from tinytorch_datasets.fetch.retry import RetryPolicy
-from tinytorch_datasets.fetch.reuse import ReusableFiles
-from tinytorch_datasets.fetch.sources import list_sources, missing_folder
+from tinytorch_datasets.fetch.sources import ReusableFiles, list_sources, missing_folder
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.progress import Progress, readable, usual
 from tinytorch_datasets.storage.files import ELSEWHERE, symlink_error, writing_at_home

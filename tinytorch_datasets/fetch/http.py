@@ -28,11 +28,11 @@ from tinytorch_datasets.fetch.base import (
     RangeNotSupported,
     Response,
     RetriesExhausted,
+    RetryPolicy,
     SourceError,
     TooSlow,
     TransientError,
 )
-from tinytorch_datasets.fetch.retry import RetryPolicy
 from tinytorch_datasets.manifest.filenames import without_secrets
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES, printable, quoted, storage_error_code
 

@@ -25,7 +25,7 @@ from tinytorch_datasets.formats import (
 from tinytorch_datasets.plan import TEXT as TEXT_DTYPE
 from tinytorch_datasets.plan import Block, Column, Split
 from tinytorch_datasets.readers.arrays import check_within_declared
-from tinytorch_datasets.readers.pickle.load import array, as_text, entry, load_dict, max_extra_bytes, max_instructions
+from tinytorch_datasets.readers.pickle import array, as_text, entry, load_dict, max_extra_bytes, max_instructions
 from tinytorch_datasets.readers.stream import Stream, opened
 
 # How many bytes a byte of an array may take: protocol 2 of Python 3 spells it as UTF-8, protocol 0 as \u0000.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tinytorch_datasets.auditing.findings import Finding, Report
 from tinytorch_datasets.progress import readable
-from tinytorch_datasets.report.console import verdict
+from tinytorch_datasets.report import verdict
 
 KINDS = {"error": "error", "warning": "warning", "unknown": "warning"}
 

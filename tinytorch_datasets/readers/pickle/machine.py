@@ -38,12 +38,11 @@ from tinytorch_datasets.readers.pickle.opcodes import (
     TEXT_ENCODINGS,
     UNSAFE,
     BadPickle,
-    Latin1Text,
     instructions,
     joined,
     source,
 )
-from tinytorch_datasets.readers.pickle.runs import COSTS, REFERENCE, run
+from tinytorch_datasets.readers.pickle.values import COSTS, REFERENCE, Latin1Text, quoted, raw_unicode, run, utf8
 
 # What a pickle's labels, file names and containers may take in memory beside its arrays.
 BYTES_BESIDE = 40 << 20
@@ -346,9 +345,9 @@ def _charged(pieces: Iterator[bytes], spend: Callable[[int], None]) -> Iterator[
 
 # Texts longer than a piece, which become what they spell as they come.
 _LONG_TEXTS: dict[bytes, Callable[[Iterator[bytes], Callable[[int], None]], Latin1Text | str]] = {
-    b"S": lambda pieces, spend: Latin1Text(opcodes.quoted(pieces, spend)),
-    b"V": opcodes.raw_unicode,
-    **dict.fromkeys((b"X", b"\x8d"), opcodes.utf8),
+    b"S": lambda pieces, spend: Latin1Text(quoted(pieces, spend)),
+    b"V": raw_unicode,
+    **dict.fromkeys((b"X", b"\x8d"), utf8),
 }
 
 _Step = Callable[[Machine, Any], None]

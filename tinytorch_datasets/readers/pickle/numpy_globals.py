@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from tinytorch_datasets.readers.arrays import MOST_DIMENSIONS, plain, turned
-from tinytorch_datasets.readers.pickle.opcodes import LONGEST_NAME, BadPickle, Latin1Text
+from tinytorch_datasets.readers.pickle.opcodes import LONGEST_NAME, BadPickle
+from tinytorch_datasets.readers.pickle.values import Latin1Text
 
 
 class UnsafeGlobal(Exception):

@@ -1,4 +1,4 @@
-"""The compiled form of the packaged manifest.
+"""Generated files: the packaged manifest's compiled form, and the JSON Schema.
 
 Beside `datasets.yaml` is `datasets.compiled.json`, which `tinytorch-datasets compile` writes: every entry as a plan.
 With it a data set comes without reading YAML or importing Pydantic, which take nearly as long as MNIST takes to
@@ -23,28 +23,30 @@ from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.plan import Column, Declared, File, Plan, Split
 from tinytorch_datasets.storage.memmap import stat_signature
 
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
 # Raise it when what a compiled manifest says, or how, changes.
 LAYOUT = [2, VERSION]
 
 
-def place(manifest: Path) -> Path | None:
-    """Where the compiled form of a manifest is kept: beside the packaged one; None for any other.
+def compiled_path(manifest: Path) -> Path | None:
+    """Return where the compiled form of a manifest is kept: beside the packaged one; None for any other.
 
-    >>> place(Path(settings.packaged_manifest())).name
+    >>> compiled_path(Path(settings.packaged_manifest())).name
     'datasets.compiled.json'
-    >>> place(Path("course") / "datasets.yaml")
+    >>> compiled_path(Path("course") / "datasets.yaml")
     """
     return manifest.with_name("datasets.compiled.json") if str(manifest) == settings.packaged_manifest() else None
 
 
 def declared(manifest: Path, name: str) -> Declared | None:
-    """What the manifest declares of one data set; None unless it was compiled as it is now, with such a name."""
+    """Return what the manifest declares of one data set; None unless it was compiled as it is now, with such a name."""
     return every(manifest, name).get(name)
 
 
 def every(manifest: Path, *names: str) -> dict[str, Declared]:
     """Return what the manifest declares, by name; of these names only, if any; empty unless it is compiled as it is."""
-    beside = place(manifest)
+    beside = compiled_path(manifest)
     if beside is None:
         return {}
     try:
@@ -65,8 +67,8 @@ def every(manifest: Path, *names: str) -> dict[str, Declared]:
         return {}
 
 
-def written(of: Iterable[Declared]) -> bytes:
-    """The compiled form of a manifest, all of whose data sets are given."""
+def format_compiled(of: Iterable[Declared]) -> bytes:
+    """Return the compiled form of a manifest, all of whose data sets are given."""
     of = list(of)
     heads = [[one.sha256, one.download_to, one.shipped_in] for one in of[:1]] or [["", "", ""]]
     datasets = {one.plan.name: [dataclasses.asdict(one.plan), one.entry] for one in of}
@@ -102,3 +104,42 @@ def _column(plain: Mapping[str, Any]) -> Column:
 
 def _path(plain: str | None) -> Path | None:
     return None if plain is None else Path(plain)
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of `datasets.yaml`, made from the models and from the formats' own options.
+
+    So an editor completes and checks exactly what `load_manifest` accepts, as far as JSON Schema can say it.
+
+    >>> schema()["title"]
+    'datasets.yaml of tinytorch-datasets'
+    """
+    from pydantic import TypeAdapter  # and with it all that a compiled manifest saves
+
+    from tinytorch_datasets import formats
+    from tinytorch_datasets.manifest.models import Declarations
+
+    def options(form: formats.Format) -> dict[str, Any]:
+        return {
+            "description": form.summary,
+            "properties": {option: TypeAdapter(kind).json_schema() for option, kind in form.options.items()},
+            "required": sorted(form.required),
+            "additionalProperties": False,
+        }
+
+    made = TypeAdapter(Declarations).json_schema()
+    entry = made["$defs"]["Entry"]
+    entry["properties"]["format"] |= {"enum": list(formats.known())}
+    entry["allOf"] = [
+        {
+            "if": {"properties": {"format": {"const": name}}, "required": ["format"]},
+            "then": {"properties": {"options": options(formats.of(name))}},
+        }
+        for name in formats.known()
+    ]
+    return {"$schema": DIALECT, **made, "title": "datasets.yaml of tinytorch-datasets"}
+
+
+def format_schema() -> str:
+    """Return the schema as it is committed: JSON with a newline at its end."""
+    return json.dumps(schema(), indent=2) + "\n"
