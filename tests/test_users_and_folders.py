@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT, plainly_unpickled
+from tests.helpers.audit_world import World, build
 from tests.helpers.users import UNKNOWN, as_user, mounted, needs_root
 from tinytorch_datasets import get
 from tinytorch_datasets.errors import StorageError
@@ -237,10 +239,87 @@ class TestTwoUsers:
         done = as_user(users[1], "-m", "tinytorch_datasets", *command, env=env)
 
         assert "Traceback" not in done.stderr, done.stderr
-        needs_a_home = own == "nowhere" and "remote" in command and command[0] in ("get", "clean")
+        needs_a_home = own == "nowhere" and command in (("get", "remote"), ("audit",), ("clean", "remote"))
         assert (done.returncode == 0) is (not needs_a_home and command[:2] != ("lock", "remote")), done
-        if done.returncode:
+        closed = f"{homes[0]} cannot be read: you may not read it"
+        if command == ("audit",):  # a finding, or a warning: what is in the closed folder is not known
+            shown = f"{closed}; nothing in it was checked" + ("" if done.returncode else " (warning)")
+            assert shown in done.stdout.splitlines()[-4]
+            owner = subprocess.run(["id", "-un", str(users[0])], capture_output=True, text=True, check=True).stdout
+            assert f"Ask its owner, {owner.strip()}, for the right to, or set TINYTORCH_DATASETS_HOME" in done.stdout
+        elif done.returncode:
             assert done.stderr.startswith("error: ")
+        if command[:2] == ("lock", "remote") and own == "nowhere":
+            assert done.stderr.startswith(f"error: {closed}")
         if command == ("get", "remote") and done.returncode:
             cure = "Ask its owner for the right to, or set TINYTORCH_DATASETS_HOME to a folder of your own."
             assert done.stderr.splitlines()[-1].strip() == cure
+
+
+@needs_root
+class TestClosedFolders:
+    """A folder that may not be looked into: what is in it is not known, and that is never said to match."""
+
+    @pytest.fixture
+    def world(self, common: Path) -> World:
+        """Everything is there, and the user whom nobody knows owns it."""
+        world = build(common / "world")
+        for path in (world.root, *world.root.rglob("*")):
+            shutil.chown(path, UNKNOWN, UNKNOWN)
+        return world
+
+    def run(self, world: World, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command as that user."""
+        env = {"TINYTORCH_DATASETS_MANIFEST": str(world.manifest)}
+        return as_user(UNKNOWN, "-m", "tinytorch_datasets", *arguments, env=env)
+
+    @pytest.mark.parametrize(
+        "closed", ["home", "home/digits", "home/.cache", "home/.cache/entries", "datasets/talk", "datasets"]
+    )
+    def test_an_audit_fails_by_its_name(self, world: World, closed: str) -> None:
+        """By each data set in it, with the folder and the command that opens it; every other data set is checked."""
+        folder = world.root / closed
+        folder.chmod(0)
+        try:
+            done = self.run(world, "audit", "--json")
+        finally:
+            folder.chmod(0o755)
+        report = json.loads(done.stdout)
+
+        assert done.returncode == 1, done.stdout
+        of = {"datasets": ["flowers", "talk"], "home": ["digits"], "home/digits": ["digits"], "datasets/talk": ["talk"]}
+        findings = [finding for finding in report["findings"] if finding["severity"] == "error"]
+        assert [finding["dataset"] for finding in findings] == of.get(closed, [""])
+        for finding in findings:
+            assert (finding["rule"], finding["path"]) == ("unreadable", str(folder))
+            assert finding["what"] == f"{folder} cannot be read: you may not read it; nothing in it was checked"
+            assert finding["hint"].startswith(f"Give yourself the right to: `chmod u+rwx {folder}`")
+        unchecked = [row["name"] for row in report["datasets"] if row["state"] == "not checked"]
+        assert unchecked == of.get(closed, [])
+
+    @pytest.mark.parametrize("names", [(), ("digits",)], ids=["all", "named"])
+    def test_a_lock_leaves_none_out(self, world: World, names: tuple[str, ...]) -> None:
+        """What cannot be known to be on disk is no reason to lock the others alone."""
+        folder = world.root / "home" / "digits"
+        folder.chmod(0)
+        try:
+            done = self.run(world, "lock", *names)
+        finally:
+            folder.chmod(0o755)
+
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(f"error: {folder} cannot be read: you may not read it\n")
+        assert not (world.root / "datasets.lock").exists()
+
+    def test_a_lock_is_compared_with_all_of_it(self, world: World) -> None:
+        """`audit --lock` does not take what it cannot see for what is not on disk."""
+        assert self.run(world, "lock").returncode == 0
+        folder = world.root / "home" / "digits"
+        folder.chmod(0)
+        try:
+            done = self.run(world, "audit", "--only", "shipped", "--lock")
+        finally:
+            folder.chmod(0o755)
+
+        assert done.returncode == 1
+        assert f"digits is locked, and was not compared: {folder} cannot be read" in done.stdout

@@ -498,6 +498,23 @@ def test_a_manifest_without_data_sets_is_not_said_to_match(tmp_path: Path) -> No
     assert (done.exit_code, done.stdout.strip()) == (0, f"{tmp_path}/m.yaml declares no data set.")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("digits",), "1 data set not downloaded"),
+        (("digits", "talk", "--only", "cached"), "1 data set not downloaded, 1 data set not checked"),
+        (("talk", "--only", "manifest"), "1 data set not checked"),
+    ],
+)
+def test_nothing_that_was_not_compared_is_said_to_match(world: World, arguments: tuple[str, ...], why: str) -> None:
+    """Where no file was hashed, the last line says so; what was never downloaded is still no fault."""
+    shutil.rmtree(world.root / "home")
+    done = CliRunner().invoke(main, ["audit", *arguments])
+
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[-1] == f"No file was compared with {world.manifest}: {why}."
+
+
 class TestClean:
     """It removes what can be downloaded again, and asks before it removes everything."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from tinytorch_datasets import api, pipeline
 from tinytorch_datasets.auditing import lint
 from tinytorch_datasets.auditing.findings import LEVELS, RULES, DatasetReport, Finding, Level, ProbeResult, Report
-from tinytorch_datasets.auditing.local import Decode, FileDigests, audit_on_disk
+from tinytorch_datasets.auditing.local import Decode, FileDigests, audit_homes, audit_on_disk
 from tinytorch_datasets.digests import Step, digests
 from tinytorch_datasets.errors import LockError, ManifestError, Problem, did_you_mean
 from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy
@@ -134,6 +134,8 @@ def audit(
         general += lint.audit_ignore(loaded)
     if "manifest" in wanted:
         general += lint.audit_compiled(loaded)
+    if "cached" in wanted:
+        general += audit_homes(locations, plans)
     if "shipped" in wanted:
         general += lint.audit_undeclared(loaded, locations.shipped, names)
         general += lint.audit_budget(loaded, locations.shipped) if len(names) == len(loaded.datasets) else ()

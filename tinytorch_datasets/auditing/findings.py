@@ -38,6 +38,7 @@ RULES: Mapping[str, str] = MappingProxyType(
         "unused": "The entry names nothing that uses the data set.",
         "used-by-missing": "A path under used_by does not exist.",
         "file-missing": "A file that ships, or is listed, is not on disk, or only as a symlink to elsewhere.",
+        "unreadable": "A folder may not be looked into, so what is in it was not checked.",
         "file-size": "A file has another size than declared.",
         "file-hash": "A file has another sha256 (or MD5) than declared.",
         "file-swapped": "A file holds what is declared for another file.",

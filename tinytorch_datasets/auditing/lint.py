@@ -20,7 +20,7 @@ from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.manifest.models import Entry
 from tinytorch_datasets.manifest.yaml_reader import printable
 from tinytorch_datasets.plan import Plan
-from tinytorch_datasets.storage.files import is_litter
+from tinytorch_datasets.storage.files import exists, is_litter
 
 # What stands beside data and is none: data cards, licenses, and the scripts that made the data.
 BESIDE = ("README*", "LICENSE*", "LICENCE*", "NOTICE*", "CITATION*", "*.md", "*.py")
@@ -32,11 +32,16 @@ def audit_undeclared(manifest: Manifest, shipped: Path, names: Collection[str]) 
     for name, entry in manifest.datasets.items():
         if entry.status == "shipped":
             declared |= {shipped / manifest.folder(name) / file for file in entry.files}
+    of_declared = {folder for file in declared for folder in file.parents}  # closed ones, their data sets report
     roots = [shipped] if len(names) == len(manifest.datasets) else []
     roots = roots or [shipped / manifest.folder(n) for n in names if manifest.entry(n).status == "shipped"]
     for path in (path for root in roots for path in walk(root)):
         hides = path.name == "__init__.py"
-        if path in declared or (not hides and any(fnmatch.fnmatch(path.name, beside) for beside in BESIDE)):
+        if (
+            path in declared
+            or path in of_declared
+            or (not hides and any(fnmatch.fnmatch(path.name, beside) for beside in BESIDE))
+        ):
             continue
         relative = printable(path.relative_to(shipped).as_posix())
         owner = next((n for n in manifest.datasets if relative.startswith(f"{manifest.folder(n)}/")), "")
@@ -94,13 +99,16 @@ def walk(root: Path) -> Iterator[Path]:
 
     A link counts as a file, wherever it leads, and so does a folder that cannot be looked into.
     """
-    if not root.is_dir():
+    if not exists(root):
         return
     try:
         inside = sorted(root.iterdir())
     except OSError:
+        inside = []
         yield root
-        return
+    if inside and not os.access(root, os.X_OK):  # it may be listed, and no more
+        inside = []
+        yield root
     for path in inside:
         if is_litter(path.name):
             continue

@@ -16,10 +16,10 @@ from typing import Any, Literal, NamedTuple
 from tinytorch_datasets import formats, pipeline, settings
 from tinytorch_datasets.auditing import lint
 from tinytorch_datasets.auditing.arrays import audit_cached, audit_decoded
-from tinytorch_datasets.auditing.findings import DatasetReport, Finding, State
+from tinytorch_datasets.auditing.findings import DatasetReport, Finding, Severity, State
 from tinytorch_datasets.concurrency import run_all
 from tinytorch_datasets.digests import Digest, Meter, Step, digest_or_error, size_of
-from tinytorch_datasets.errors import DecodeError
+from tinytorch_datasets.errors import DecodeError, StorageError
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.plan import Column, Declared, File, Plan
 from tinytorch_datasets.readers.pickle import globals_of
@@ -27,7 +27,7 @@ from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage import cache_entry as cache_entries
 from tinytorch_datasets.storage.array_folder import ArrayFolder
 from tinytorch_datasets.storage.cache_entry import CacheEntry
-from tinytorch_datasets.storage.files import exists
+from tinytorch_datasets.storage.files import exists, is_there
 from tinytorch_datasets.storage.memmap import StatSignature
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES, LFS_POINTER, describe
 from tinytorch_datasets.verify.files import describe_mismatch
@@ -51,6 +51,10 @@ def audit_on_disk(
     manifest: Manifest, plans: Sequence[Plan], locations: Locations, decode: Decode, step: Step | None
 ) -> OnDisk:
     """Hash all files of data sets, compare all values, and check the cache entries."""
+    closed = {plan.name: error for plan in plans if (error := _closed(plan))}
+    reports = {name: DatasetReport(name, "not checked") for name in closed}
+    findings = {plan.name: [_unreadable(closed[plan.name], plan)] for plan in plans if plan.name in closed}
+    plans = [plan for plan in plans if plan.name not in closed]
     # Arrays whose digests the manifest declares: if they have them, decoding would only give them again.
     declared: dict[str, list[ArrayFolder]] = {
         plan.name: [folder for folder in pipeline.array_folders(plan, locations) if folder.is_whole]
@@ -80,13 +84,51 @@ def audit_on_disk(
         imports = pool.map(pickle_globals, to_decode)
         of_values.update(zip(names, decoded, strict=True))
         pickles.update(zip(names, imports, strict=True))
-    reports, findings = {}, {}
     for name, plan in ((plan.name, plan) for plan in plans):
         # A planted entry needs no file to be there, so entries are checked whatever else there is.
         entries = audit_cache_entries(manifest, plan, locations)
         findings[name] = [*of_files[name], *(of_values.get(name) or ()), *entries]
         reports[name] = _report(plan, of_files[name], of_values.get(name), pickles.get(name, ()))
     return OnDisk(reports, findings, digests)
+
+
+def audit_homes(locations: Locations, plans: Iterable[Plan]) -> Iterator[Finding]:
+    """Report folders of downloads, or their caches, that may not be looked into; one of several is only a warning.
+
+    `get` passes over it, as long as there is another.
+    """
+    homes = [home for home in locations.homes if home.is_absolute()]
+    if all(plan.status == "shipped" for plan in plans):
+        return
+    for home in homes:
+        try:
+            for kind in ("arrays", "entries"):
+                is_there(home / ".cache" / kind / "any", at_home=True)
+        except StorageError as error:
+            if len(homes) > 1 or error.path.is_relative_to(home / ".cache"):  # each data set reports the home itself
+                yield _unreadable(error, severity="warning" if len(homes) > 1 else "error")
+
+
+def _closed(plan: Plan) -> StorageError | None:
+    """Return the error of a plan's files if it cannot be known whether they are there."""
+    try:
+        for file in plan.files:
+            is_there(plan.root / file.name, at_home=plan.status == "remote")
+    except StorageError as error:
+        return error
+    return None
+
+
+def _unreadable(error: StorageError, plan: Plan | None = None, *, severity: Severity = "error") -> Finding:
+    return Finding(
+        rule="unreadable",
+        dataset=plan.name if plan else "",
+        what=f"{error.what}; nothing in it was checked",
+        path=str(error.path),
+        where=plan.where if plan else None,
+        hint=error.hint,
+        severity=severity,
+    )
 
 
 def compare(manifest: Manifest, plan: Plan, digests: FileDigests, hint: str) -> Iterator[Finding]:

@@ -18,11 +18,19 @@ from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.auditing.findings import Finding, Severity
 from tinytorch_datasets.auditing.local import FileDigests, compare
 from tinytorch_datasets.digests import Digest, Step, digests
-from tinytorch_datasets.errors import DecodeError, HashMismatch, LockError, MissingFile, UsageError, nearest
+from tinytorch_datasets.errors import (
+    DecodeError,
+    HashMismatch,
+    LockError,
+    MissingFile,
+    StorageError,
+    UsageError,
+    nearest,
+)
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.plan import Plan
 from tinytorch_datasets.settings import Locations
-from tinytorch_datasets.storage.files import is_file, read_file, reading
+from tinytorch_datasets.storage.files import is_file, is_there, read_file, reading
 
 NAME = "datasets.lock"
 LAYOUT = 1
@@ -42,7 +50,7 @@ def record(
     Raises:
         MissingFile: A named one is not on disk, or not whole.
         VerifyError: A file is not as declared.
-        StorageError: A file cannot be read.
+        StorageError: A file cannot be read, or a folder not be looked into.
         DecodeError: A file is not what the manifest says.
     """
     locations = pipeline.locations(manifest, home)
@@ -90,8 +98,13 @@ def header(manifest: Manifest) -> dict[str, Any]:
 
 
 def is_on_disk(plan: Plan) -> bool:
-    """Check whether every file of a data set is on disk."""
-    return all(is_file(plan.root / file.name) for file in plan.files)
+    """Check whether every file of a data set is on disk.
+
+    Raises:
+        StorageError: A folder may not be looked into.
+    """
+    present = [is_there(plan.root / file.name, at_home=plan.status == "remote") for file in plan.files]
+    return all(present) and all(is_file(plan.root / file.name) for file in plan.files)
 
 
 def file_records(plan: Plan, hashed: FileDigests) -> dict[str, Any]:
@@ -212,7 +225,13 @@ def _of_dataset(
     locations: Locations,
     finding: Any,
 ) -> Iterator[Finding]:
-    if not is_on_disk(plan):
+    try:
+        on_disk = is_on_disk(plan)
+    except StorageError as error:
+        what = f"{plan.name} is locked, and was not compared: {error.what}"
+        yield finding(what=what, where=plan.where, path=str(error.path), hint=error.hint)
+        return
+    if not on_disk:
         what = f"{plan.name} is locked, but not on disk, so it was not compared"
         yield finding(what=what, where=plan.where, hint=f"`tinytorch-datasets get {plan.name}`", severity="warning")
         return

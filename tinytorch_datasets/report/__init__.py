@@ -83,6 +83,10 @@ def verdict(report: Report) -> str:
     listed = [plural(counts[kind], noun, PLURALS.get(kind)) for kind, noun in NOUNS.items() if counts[kind]]
     if report.ok and not report.datasets:
         return "; ".join([f"{shown(report.manifest)} declares no data set", *listed]) + "."
+    if report.ok and not report.addresses and not any(dataset.files for dataset in report.datasets):
+        states = Counter(dataset.state for dataset in report.datasets)
+        why = ", ".join(f"{plural(count, 'data set')} {state}" for state, count in states.items())
+        return "; ".join([f"No file was compared with {shown(report.manifest)}: {why}", *listed]) + "."
     if report.ok:
         return "; ".join([f"Everything checked matches {shown(report.manifest)}", *listed]) + "."
     return f"{shown(report.manifest)}: {', '.join(listed)}."

@@ -182,6 +182,53 @@ def exists(path: Path) -> bool:
     return os.path.exists(path)
 
 
+def is_there(path: Path, *, at_home: bool) -> bool:
+    """Check whether anything is there, where that can be known.
+
+    Raises:
+        StorageError: A folder on the way may not be looked into; the error names that folder.
+    """
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        closed = _closed_folder(path) if error.errno in DENIED else path
+        unreadable = _unreadable(error, closed, None, "Look at the disk.")
+        if error.errno in DENIED:
+            unreadable.hint = _ask_owner(closed) + (f", or {ELSEWHERE} of your own." if at_home else ".")
+        raise unreadable from error
+    return True
+
+
+def _closed_folder(path: Path) -> Path:
+    """Return the folder on the way to `path` that may not be looked into."""
+    for part in reversed(path.parents):
+        try:
+            os.stat(os.path.join(part, os.curdir))
+        except PermissionError:
+            return part
+        except OSError:
+            break
+    return path
+
+
+def _ask_owner(path: Path) -> str:
+    """Return a hint without its full stop: of whom to ask the right to a file or folder."""
+    if os.name == "nt":
+        return "Ask its owner for the right to"
+    import pwd  # which Windows does not have
+
+    uid = path.lstat().st_uid
+    if uid == os.geteuid():
+        return f"Give yourself the right to: `chmod u+rwx {path}`"
+    try:
+        owner = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        owner = f"user {uid}"
+    return f"Ask its owner, {owner}, for the right to"
+
+
 def is_file(path: Path) -> bool:
     """Check whether a file is there, likewise."""
     return os.path.isfile(path)
