@@ -19,6 +19,7 @@ from tinytorch_datasets.errors import (
     LockError,
     ManifestError,
     MissingFile,
+    MissingLibrary,
     NetworkSettingsError,
     OfflineError,
     Problem,
@@ -39,6 +40,7 @@ EXAMPLES = [
     StorageError("the disk is full", path=Path("/full"), hint="Free some space."),
     LockError("x.lock is not a lock file", path=Path("x.lock"), hint="Write one."),
     UsageError("a name is lowercase letters"),
+    MissingLibrary("parquet", "pyarrow", "tables"),
     VerifyError("not the declared bytes", path=Path("a.gz")),
     ChangedFile("it was changed meanwhile", path=Path("a.gz")),
     MissingFile("it is gone", path=Path("a.gz"), where="datasets.yaml:7"),
@@ -107,6 +109,7 @@ def test_the_drawn_tree_is_the_real_one() -> None:
         (StorageError, OSError),
         (MissingFile, FileNotFoundError),
         (DecodeError, ValueError),
+        (MissingLibrary, ImportError),
     ],
 )
 def test_errors_are_also_what_people_already_catch(error: type[Exception], builtin: type[Exception]) -> None:

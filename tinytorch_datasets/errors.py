@@ -4,6 +4,7 @@ DatasetError                    every error of this package; says what, where an
 |-- ManifestError               datasets.yaml is wrong; `problems` has them all, each with its line
 |-- LockError                   a lock file cannot be read, or is none; `path` is the file
 |-- UsageError                  what was asked for cannot be done as it was asked
+|-- MissingLibrary              a format needs a library that is not installed; `name` is the library
 |-- UnknownName                 no data set (or split, or field) of that name; `guess` is the nearest
 |-- FetchError                  no mirror gave the file; `tried` has each URL and why it failed
 |   |-- OfflineError            the file is missing, and no socket may be opened
@@ -129,6 +130,16 @@ class LockError(DatasetError, ValueError):
 
 class UsageError(DatasetError, ValueError):
     """What was asked for cannot be done as it was asked; nothing was changed."""
+
+
+class MissingLibrary(DatasetError, ImportError):
+    """A format needs a library that is not installed. `name` is the library, `extra` the extra that brings it."""
+
+    extra: str
+
+    def __init__(self, form: str, library: str, extra: str) -> None:
+        what = f"format {form!r} needs {library}, which is not installed"
+        super().__init__(what, hint=f"pip install 'tinytorch-datasets[{extra}]'", name=library, extra=extra)
 
 
 class UnknownName(DatasetError, LookupError):

@@ -42,7 +42,6 @@ TRIES = 3
 # What is decoded was verified: its bytes are the declared ones, whatever they turn out to hold.
 CORRECT_THE_ENTRY = "The file has its declared hash, so correct the entry"
 
-
 Arrays = Mapping[str, Values | str]
 
 log = logging.getLogger("tinytorch_datasets.get")
@@ -83,6 +82,7 @@ def run(
     where no folder can be written.
     """
     plan = locate(declared.plan, locations)
+    formats.check_libraries(plan)
     try:
         return _run_on_disk(
             declared,

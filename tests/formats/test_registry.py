@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.formats.test_conformance import write_cifar
 from tinytorch_datasets import formats
+from tinytorch_datasets.errors import MissingLibrary
 from tinytorch_datasets.formats import decodes
 from tinytorch_datasets.readers.pickle import globals_of
 
@@ -82,6 +84,20 @@ def test_a_name_cannot_be_taken_twice() -> None:
         decodes("idx", layout="file per field")(lambda splits: iter(()))
 
     assert str(caught.value) == f"format 'idx' has two decoders: tinytorch_datasets.formats.idx and {__name__}"
+
+
+def test_a_library_that_is_not_installed_is_named() -> None:
+    """With the extra that brings it; one that is installed is no error."""
+    needing = replace(formats.of("idx"), needs=("no_such_library", "tables"))
+
+    with pytest.raises(MissingLibrary) as caught:
+        needing.check_libraries()
+
+    assert str(caught.value) == (
+        "format 'idx' needs no_such_library, which is not installed\n  pip install 'tinytorch-datasets[tables]'"
+    )
+    assert (caught.value.name, caught.value.extra) == ("no_such_library", "tables")
+    replace(needing, needs=("numpy", "tables")).check_libraries()
 
 
 def test_an_unknown_name_is_a_key_error() -> None:

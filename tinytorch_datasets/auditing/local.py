@@ -61,6 +61,9 @@ def audit_on_disk(
         for plan in plans
         if decode == "auto" and all(column.sha256 for column in plan.columns)
     }
+    for plan in plans:
+        if decode != "never" and not declared.get(plan.name) and _all_present(plan):
+            formats.check_libraries(plan)
     with_md5 = frozenset(plan.name for plan in plans if decode != "never" and not declared.get(plan.name))
     digests, array_digests = _hash_all(manifest, plans, declared, with_md5, step)
     of_files = {plan.name: _audit_files(manifest, plan, locations, digests) for plan in plans}

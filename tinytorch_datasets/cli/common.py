@@ -64,8 +64,8 @@ def _silence(stream: TextIO) -> None:
     os.close(null)
 
 
-# Errors of the manifest or of the call; every other error is about the data.
-MISUSE = (errors.ManifestError, errors.LockError, errors.UsageError, errors.UnknownName)
+# Errors of the manifest, of the call, or of what is installed; every other error is about the data.
+MISUSE = (errors.ManifestError, errors.LockError, errors.UsageError, errors.UnknownName, errors.MissingLibrary)
 
 RESUMABLE = "what was downloaded is kept; the same command resumes"
 NOT_RESUMABLE = "nothing was written; the same command starts from the beginning"

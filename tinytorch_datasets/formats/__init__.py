@@ -1,4 +1,4 @@
-"""The registry of formats: `decodes`, `known`, `of`.
+"""The registry of formats: `decodes`, `known`, `of`, `check_libraries`.
 
 A format is a file in this folder; the folder's listing is the list of formats, so nothing is imported until
 a data set of that format is decoded or checked. It is read once: ten thousand entries ask for it.
@@ -15,6 +15,7 @@ annotations. It knows bytes: never YAML, never the network, never where the valu
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,8 +23,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from tinytorch_datasets.errors import Problems
-from tinytorch_datasets.plan import Block, Split
+from tinytorch_datasets.errors import MissingLibrary, Problems
+from tinytorch_datasets.plan import Block, Plan, Split
 
 __all__ = [
     "ArrayInfo",
@@ -34,6 +35,7 @@ __all__ = [
     "FileInfo",
     "Format",
     "Layout",
+    "check_libraries",
     "decodes",
     "known",
     "of",
@@ -79,6 +81,18 @@ def of(name: str) -> Format:
         msg = f"formats/{name.replace('-', '_')}.py does not register {name!r}: use @decodes({name!r}, ...)"
         raise KeyError(msg)
     return found
+
+
+def check_libraries(plan: Plan) -> None:
+    """Check that the libraries are installed by which a plan's files are decoded, before they are downloaded.
+
+    Raises:
+        MissingLibrary: One is not.
+    """
+    try:
+        of(plan.format).check_libraries()
+    except MissingLibrary as error:
+        raise error.with_context(where=plan.where) from None
 
 
 Layout = Literal["file per field", "file per split", "members"]
@@ -164,6 +178,8 @@ class Format:
         options: Type of each option, by name; `required` are those without a default.
         check: ``check(options, fields, splits)``, yielding what is wrong with options of the right types, and where
             below ``options:``; `fields` and `splits` are the names that the entry has.
+        needs: The library that it decodes by, and the extra that brings it, where that is none of the package's own.
+            The format's file imports it only inside of functions.
         pickles: ``pickles(splits)``, yielding (file, member or "", function that reads at most so many bytes) of
             each pickle that decoding would read, to be read before the next is asked for: for an audit of what they
             ask for. None where there are no pickles.
@@ -179,6 +195,7 @@ class Format:
     options: Mapping[str, Any]
     required: frozenset[str]
     check: Check = _nothing
+    needs: tuple[str, str] | None = None
     pickles: Pickles | None = None
     detect: Detect = _undetected
     has_cells: bool = False
@@ -187,6 +204,15 @@ class Format:
     def summary(self) -> str:
         """The first line of the decoder's docstring."""
         return (inspect.getdoc(self.decode) or "").partition("\n")[0]
+
+    def check_libraries(self) -> None:
+        """Check that the library that it needs is installed.
+
+        Raises:
+            MissingLibrary: It is not.
+        """
+        if self.needs is not None and importlib.util.find_spec(self.needs[0]) is None:
+            raise MissingLibrary(self.name, *self.needs)
 
 
 _formats: dict[str, Format] = {}
@@ -198,6 +224,7 @@ def decodes(
     layout: Layout,
     version: int = 1,
     check: Check = _nothing,
+    needs: tuple[str, str] | None = None,
     pickles: Pickles | None = None,
     detect: Detect = _undetected,
     has_cells: bool = False,
@@ -221,6 +248,7 @@ def decodes(
             options={p.name: p.annotation for p in keywords},
             required=frozenset(p.name for p in keywords if p.default is inspect.Parameter.empty),
             check=check,
+            needs=needs,
             pickles=pickles,
             detect=detect,
             has_cells=has_cells,
