@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tinytorch_datasets import settings
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.dataset import Dataset, Split
-from tinytorch_datasets.errors import UsageError
+from tinytorch_datasets.errors import StorageError, UsageError
 from tinytorch_datasets.settings import Settings
 from tinytorch_datasets.storage.cache_entry import CachedSplit, CacheEntry, entry_path
 from tinytorch_datasets.storage.memmap import open_map
@@ -181,6 +181,8 @@ def _open_current(entry: CacheEntry, verify: Mode) -> Dataset | None:
             declared = _declared_digests(entry)
             if declared is None or not entry.matches_every_byte(dataset, declared):
                 return None
+    except StorageError:
+        raise  # no room for the arrays, and no stage would find more
     except (OSError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, MemoryError):
         return None  # its signatures fit, and yet it is not what the arrays are: every stage will say why
     return dataset
@@ -223,8 +225,7 @@ def _open_split(split: CachedSplit, folder: str, arrays: Mapping[str, Any]) -> S
         if len(parts) == 1:
             fields[name] = first
         else:
-            offsets = open_map(folder, parts[1])
-            fields[name] = StringArray(first, offsets[:-1], offsets[1:])
+            fields[name] = StringArray.mapped(first, open_map(folder, parts[1]))
     texts = {name: open_map(folder, part) for name, part in split.texts.items()}
     return Split(split.name, fields, texts=texts, scales=split.scales)
 

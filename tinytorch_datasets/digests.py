@@ -133,7 +133,7 @@ class ValueDigest:
         self._hash = hashlib.sha256(header(dtype, shape).encode())
         self._count = shape[0]
         self._early: dict[int, Any] = {}
-        self._next = 0  # the sample whose turn it is
+        self.next = 0  # the sample whose turn it is
 
     @classmethod
     def of(cls, column: Column) -> ValueDigest:
@@ -143,17 +143,17 @@ class ValueDigest:
     def add(self, start: int, values: np.ndarray | Sequence[str]) -> None:
         """Take in the values from sample `start` on."""
         self._early[start] = values
-        while self._next in self._early:
-            block = self._early.pop(self._next)
+        while self.next in self._early:
+            block = self._early.pop(self.next)
             self._hash.update(_bytes(block))
-            self._next += len(block)
+            self.next += len(block)
             if not len(block):
                 return
 
     @property
     def sha256(self) -> str | None:
         """The digest as 64 hex digits; None while samples are missing."""
-        return self._hash.hexdigest() if self._next == self._count else None
+        return self._hash.hexdigest() if self.next == self._count else None
 
 
 def header(dtype: str, shape: Sequence[int]) -> str:

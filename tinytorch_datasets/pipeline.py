@@ -147,7 +147,7 @@ def _run_on_disk(
             folder = verified_arrays(plan, locations, mode=verify, stat_cache=stat_cache)
             check_unchanged(plan, stat_cache)  # whose signatures the cache entry has
             entry = make_cache_entry(declared, plan, folder, stat_cache.signatures(plan))
-            dataset = open_entry(entry, {})
+            dataset = open_entry(entry, folder.arrays())
         except MissingFile:
             raise
         except ChangedFile:
@@ -185,19 +185,17 @@ def verified_arrays(
     """Verify a plan's files and return its decoded arrays, decoded now unless they are there as they were written."""
     stat_cache = stat_cache or StatCache()
     _check_files(plan, mode=mode, stat_cache=stat_cache)
-    for folder in array_folders(plan, locations):
-        if folder.matches(mode):
-            return folder
+    if folder := ArrayFolder.first_match(plan, _array_paths(plan, locations), mode):
+        return folder
     target = locations.cache / "arrays" / array_store.folder_name(plan, formats.of(plan.format).version)
     with lock.hold_lock(locations.cache / "locks", target.name, lock.Waiting()):
-        folder = ArrayFolder(plan, target)
         # Whoever had the lock before may have decoded it.
-        if not folder.matches(mode):
-            array_store.sweep(locations.cache)
-            with closing(_of_unchanged_files(plan, stat_cache)) as made:  # and its files, should writing fail
-                array_store.write(target, made, check=partial(check_digests, plan))
-            folder = ArrayFolder(plan, target)
-    return folder
+        if folder := ArrayFolder.first_match(plan, [target], mode):
+            return folder
+        array_store.sweep(locations.cache)
+        with closing(_of_unchanged_files(plan, stat_cache)) as made:  # and its files, should writing fail
+            array_store.write(target, made, check=partial(check_digests, plan))
+    return ArrayFolder(plan, target, maps={})
 
 
 def value_digests(plan: Plan, locations: Locations) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -92,20 +93,94 @@ def test_writing_by_numpy_is_still_refused(home: Path) -> None:
             array[...] = 0
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="a limit that Linux keeps")
-def test_under_a_limit_on_memory_that_could_be_written(tmp_path: Path) -> None:
-    """Pages of one's own count against `ulimit -d`; where they are too many, the map is for reading alone."""
-    np.lib.format.open_memmap(tmp_path / "large.npy", "w+", np.uint8, (2**28,))[-1] = 7
-    code = f"""
-import re, resource
-from tinytorch_datasets.storage.memmap import NO_RESERVE, Part, open_map
-in_use = int(re.search(r"VmData:\\s*(\\d+)", open("/proc/self/status").read())[1]) * 1024
-resource.setrlimit(resource.RLIMIT_DATA, (in_use + 2**26, resource.RLIM_INFINITY))
-print(open_map({str(tmp_path)!r}, Part("large.npy", "|u1", (2**28,), 128))[-1])
+# Lets a process have so many bytes more of memory of its own than it has, as `ulimit -d` does.
+LIMITED = """
+import ctypes, re, resource
+import numpy as np
+from tinytorch_datasets.errors import StorageError
+from tinytorch_datasets.storage.memmap import Part, open_map
+def limit(more):
+    in_use = int(re.search(r"VmData:\\s*(\\d+)", open("/proc/self/status").read())[1]) * 1024
+    resource.setrlimit(resource.RLIMIT_DATA, (in_use + more, resource.RLIM_INFINITY))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
-    assert (done.stdout, done.stderr) == ("7\n", "")
+
+def limited(code: str) -> str:
+    """What a process prints that can limit itself."""
+    done = subprocess.run([sys.executable, "-c", LIMITED + code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a limit that Linux keeps")
+class TestUnderALimitOnMemory:
+    """Pages of one's own count against `ulimit -d`; pages for reading alone do not, but there a write would fault."""
+
+    def test_what_is_larger_is_refused(self, tmp_path: Path) -> None:
+        """In a sentence, with the file and the bytes, whoever opens it."""
+        np.lib.format.open_memmap(tmp_path / "large.npy", "w+", np.uint8, (2**28,))
+        printed = limited(f"""
+limit(2**26)
+try:
+    open_map({str(tmp_path)!r}, Part("large.npy", "|u1", (2**28,), 128))
+except StorageError as error:
+    print(error, error.path, error.errno, sep="\\n")
+""")
+
+        assert printed == (
+            f"{tmp_path}/large.npy cannot be opened: a limit on this process's memory leaves no room for 268,435,584 "
+            "bytes\n  Raise the limit (`ulimit -d` and `ulimit -v` show two of them), or open fewer arrays at once.\n"
+            f"{tmp_path}/large.npy\n{errno.ENOMEM}\n"
+        )
+
+    def test_what_has_room_on_the_heap_is_read_and_may_be_written_to(self, tmp_path: Path) -> None:
+        """Neither faults, and the file stays as it was; it is pickled by its file as any map is."""
+        values = np.arange(12_000, dtype="<i8")
+        np.save(tmp_path / "small.npy", values)
+        printed = limited(f"""
+import pickle
+from tinytorch_datasets.storage.memmap import from_pickle, to_pickle
+room = [bytearray(2**16) for _ in range(64)]
+del room[:-1]  # which leaves it on the heap, for the last one stands above it
+limit(0)
+array = open_map({str(tmp_path)!r}, Part("small.npy", "<i8", (12_000,), 128))
+again = from_pickle(pickle.loads(pickle.dumps(to_pickle(array[5:]))))
+ctypes.memset(array.ctypes.data, 0xFF, array.nbytes)
+print(type(array._mmap).__name__, array.flags.writeable, array[-1], again[0], again[-1])
+""")
+
+        assert printed == "bytearray False -1 5 11999\n"
+        assert np.array_equal(np.load(tmp_path / "small.npy"), values)
+
+    def test_get_says_so_without_trying_further(self, home: Path) -> None:
+        """By its cache entry, and without."""
+        printed = limited(
+            """
+from tinytorch_datasets import get, pipeline
+split = get("tinytalks").train
+for remove in (False, True):
+    get("tinydigits")
+    if remove:
+        import shutil
+        shutil.rmtree(HOME + "/.cache/entries")
+    limit(2**22)
+    hoard = []
+    try:
+        while True:
+            hoard.append(bytearray(250_000))  # so that what is left, on the heap too, is smaller than the array
+    except MemoryError:
+        pass
+    try:
+        get("tinydigits")
+    except StorageError as error:
+        print(error.what.split("/")[-1])
+    hoard.clear()
+    resource.setrlimit(resource.RLIMIT_DATA, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+""".replace("HOME", repr(str(home)))
+        )
+
+        what = "train.images.npy cannot be opened: a limit on this process's memory leaves no room for 256,128 bytes\n"
+        assert printed == 2 * what
 
 
 @pytest.mark.skipif(not NO_RESERVE, reason="no such flag is known of this system")

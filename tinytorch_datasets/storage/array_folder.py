@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +22,15 @@ from tinytorch_datasets.concurrency import run_all
 from tinytorch_datasets.digests import STRINGS_AT_ONCE, digest_of
 from tinytorch_datasets.plan import Block, Column, Mode, Plan
 from tinytorch_datasets.storage.files import write_if_possible
-from tinytorch_datasets.storage.memmap import Part, StatSignature, open_map, open_regular
+from tinytorch_datasets.storage.memmap import (
+    Part,
+    StatSignature,
+    map_values,
+    open_map,
+    open_regular,
+    read_regular,
+    stat_signature,
+)
 from tinytorch_datasets.storage.string_array import StringArray, Values
 
 DIGESTS = "digests.json"
@@ -42,18 +50,31 @@ def file_names(column: Column) -> tuple[str, ...]:
 
 
 class ArrayFolder:
-    """A folder of a plan's decoded arrays. Headers, signatures and digests are read once, when it is opened."""
+    """A folder of a plan's decoded arrays. Headers, signatures and digests are read once, when it is opened.
 
-    def __init__(self, plan: Plan, path: Path) -> None:
+    Args:
+        plan: What the arrays are of.
+        path: The folder.
+        maps: Takes the map of each array, by its file's name, so that no file is opened again. A map holds a file
+            descriptor, of which a process has few: without this, an array is mapped when it is asked for.
+    """
+
+    def __init__(self, plan: Plan, path: Path, maps: dict[str, np.ndarray] | None = None) -> None:
         self.plan, self.path = plan, path
+        self._maps = maps
         self._written = _read_written(path)
         self._signatures: dict[str, StatSignature] = {}
         self._parts = {str(column): self._whole_parts(column) for column in plan.columns}
 
+    @classmethod
+    def first_match(cls, plan: Plan, paths: Iterable[Path], mode: Mode) -> ArrayFolder | None:
+        """Open the first of these folders whose arrays match, with all of them mapped; None if none does."""
+        return next((folder for path in paths if (folder := cls(plan, path, maps={})).matches(mode)), None)
+
     def _whole_parts(self, column: Column) -> list[Part] | None:
         parts = []
         for name in file_names(column):
-            header = read_header(self.path, name)
+            header = read_header(self.path, name, self._maps)
             if header is None:
                 return None
             part, self._signatures[name] = header
@@ -95,11 +116,25 @@ class ArrayFolder:
             OSError: They are not there, or not whole.
             ValueError: They are no text, or were cut since.
         """
-        values = [open_map(self.path, part) for part in self.parts(column)]
-        if not column.is_text:
-            return values[0]
-        buffer, offsets = values
-        return bytes(buffer).decode() if column.per == "split" else StringArray(buffer, offsets[:-1], offsets[1:])
+        values = self._open(column)
+        if column.per == "split":
+            return bytes(values[0]).decode()
+        return StringArray.mapped(*values) if column.is_text else values[0]
+
+    def arrays(self) -> dict[str, Values]:
+        """Open the values of each column (``train.images``); of the text of a whole split, its bytes.
+
+        Raises:
+            OSError: They are not there, or not whole.
+        """
+        return {
+            str(column): self._open(column)[0] if column.per == "split" else self.values(column)  # type: ignore[misc]
+            for column in self.plan.columns
+        }
+
+    def _open(self, column: Column) -> list[np.ndarray]:
+        maps = self._maps or {}
+        return [maps[part.file] if part.file in maps else open_map(self.path, part) for part in self.parts(column)]
 
     def digest_now(self, column: Column) -> str | None:
         """Hash a column's values as they are on disk now; None if they are not there, or are no text."""
@@ -168,28 +203,36 @@ def written_to_bytes(written: Mapping[str, Written]) -> bytes:
 
 def _read_written(folder: Path) -> dict[str, Written]:
     try:
-        with os.fdopen(open_regular(folder / DIGESTS), "rb") as file:
-            known = json.loads(file.read())
+        known = json.loads(read_regular(folder / DIGESTS))
         return {str(column): Written(str(sha256), dict(files)) for column, (sha256, files) in known.items()}
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
 
 
-def read_header(folder: Path, name: str) -> tuple[Part, StatSignature] | None:
-    """Read what there is to note of a `.npy` file, and its stat signature; None if it is not there or not whole."""
+def read_header(
+    folder: Path, name: str, maps: dict[str, np.ndarray] | None = None
+) -> tuple[Part, StatSignature] | None:
+    """Read what there is to note of a `.npy` file, and its stat signature; None if it is not there or not whole.
+
+    If `maps` is given, it takes the map of the values, of the same opening of the file.
+    """
     try:
-        with os.fdopen(open_regular(folder / name), "rb") as stream:
-            version = np.lib.format.read_magic(stream)
-            if version != (1, 0):
+        fd = open_regular(folder / name)
+    except (OSError, ValueError):
+        return None
+    with os.fdopen(fd, "rb") as stream:
+        try:
+            if np.lib.format.read_magic(stream) != (1, 0):
                 return None
             shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-            offset, about = stream.tell(), os.fstat(stream.fileno())
-    except Exception:
-        # Cut short, removed, damaged or another program's: as good as absent, and the next decoding replaces it.
-        # NumPy parses a header as Python, and lets out whatever its tokenizer says of a flipped bit.
-        return None
-    nbytes: Any = dtype.itemsize * int(np.prod(shape, dtype=object))
-    if fortran or dtype.hasobject or about.st_size != offset + nbytes:
-        return None
-    signature = [about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino]
-    return Part(name, dtype.str, tuple(shape), offset), signature
+        except Exception:
+            # Cut short, damaged or another program's: as good as absent, and the next decoding replaces it.
+            # NumPy parses a header as Python, and lets out whatever its tokenizer says of a flipped bit.
+            return None
+        part, signature = Part(name, dtype.str, tuple(shape), stream.tell()), stat_signature(fd)
+        nbytes: Any = dtype.itemsize * int(np.prod(shape, dtype=object))
+        if fortran or dtype.kind not in "biuf" or signature[0] != part.offset + nbytes:
+            return None
+        if maps is not None:
+            maps[name] = map_values(fd, str(folder / name), part)
+    return part, signature

@@ -124,7 +124,7 @@ def write(
     """
     aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
     writers: dict[str, Numbers | Strings] = {}
-    hashes: dict[str, _InOrder] = {}
+    hashes: dict[str, ValueDigest | None] = {}
     columns: dict[str, Column] = {}
     try:
         make_folder(target.parent, at_home=True)
@@ -135,9 +135,12 @@ def write(
                 if name not in writers:
                     kind = Strings if column.is_text else Numbers
                     writers[name] = open_files.enter_context(contextlib.closing(kind(aside, column)))
-                    hashes[name], columns[name] = _InOrder(column), column
+                    hashes[name], columns[name] = ValueDigest.of(column), column
                 writers[name].write(start, values)
-                hashes[name].add(start, values)
+                if (taken := hashes[name]) is not None and taken.next == start:
+                    taken.add(start, values)
+                else:  # it would have to be held: such a column is hashed as it is on disk, in the end
+                    hashes[name] = None
                 del values  # a block may be large, and is not to be held once it is written
         jobs = [partial(_digest, hashes[name], column, aside) for name, column in columns.items()]
         digests = dict(zip(columns, run_all(jobs, sizes=[column.nbytes for column in columns.values()]), strict=True))
@@ -153,33 +156,11 @@ def write(
         shutil.rmtree(aside, ignore_errors=True)
 
 
-class _InOrder:
-    """The digest of one column's values, as long as its blocks come in order.
-
-    Blocks that come before their turn would have to be held; such a column is hashed as it is on disk, in the end.
-    """
-
-    def __init__(self, column: Column) -> None:
-        self._digest: ValueDigest | None = ValueDigest.of(column)
-        self._next = 0
-
-    def add(self, start: int, values: Any) -> None:
-        if start != self._next:
-            self._digest = None
-        if self._digest is not None:
-            self._digest.add(start, values)
-            self._next += len(values)
-
-    @property
-    def sha256(self) -> str | None:
-        return self._digest.sha256 if self._digest is not None else None
-
-
-def _digest(taken: _InOrder, column: Column, folder: Path) -> str:
-    if taken.sha256 is not None:
+def _digest(taken: ValueDigest | None, column: Column, folder: Path) -> str:
+    if taken is not None and taken.sha256 is not None:
         return taken.sha256
     # Text always comes in order; its writer refuses any other.
-    header = read_header(folder, *file_names(column))
+    header = read_header(folder, file_names(column)[0])
     assert header is not None, f"{column} was not written whole"
     return digest_of(open_map(folder, header[0]))
 

@@ -7,6 +7,7 @@ written; so opening an array reads nothing.
 from __future__ import annotations
 
 import errno
+import io
 import math
 import mmap
 import os
@@ -54,26 +55,33 @@ def open_map(folder: str | Path, part: Part) -> np.ndarray:
         OSError: The file is not there, or cannot be read.
         ValueError: It is too short for these values, or there are no such values.
     """
-    if 0 in part.shape:
-        # An empty array cannot be memory-mapped.
-        nothing = np.zeros(part.shape, part.dtype)
-        nothing.flags.writeable = False
-        return nothing
     name = os.path.basename(part.file)  # a name, whatever a planted cache entry says, and nothing above it
-    return _map_file(os.path.join(folder, name), np.dtype(part.dtype), tuple(part.shape), part.offset)
-
-
-def _map_file(path: str, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int) -> np.ndarray:
+    path = os.path.join(folder, name)
     fd = open_regular(path)
     try:
-        end = offset + dtype.itemsize * math.prod(shape)
-        if dtype.kind not in "biuf" or offset < 0 or min(shape) < 0 or end > os.fstat(fd).st_size:
-            msg = f"{path} does not hold values of {dtype} and shape {shape} from byte {offset} on"
-            raise ValueError(msg)
-        start = offset - offset % mmap.ALLOCATIONGRANULARITY
-        pages = _map_pages(fd, end - start, start)
+        return map_values(fd, path, part)
     finally:
         os.close(fd)
+
+
+def map_values(fd: int, path: str, part: Part) -> np.ndarray:
+    """Map the values of a part in its open file, which may be closed then.
+
+    Raises:
+        OSError: It cannot be mapped; StorageError if memory lacks.
+        ValueError: It is too short for these values, or there are no such values.
+    """
+    dtype, shape, offset = np.dtype(part.dtype), tuple(part.shape), part.offset
+    end = offset + dtype.itemsize * math.prod(shape)
+    if dtype.kind not in "biuf" or offset < 0 or min(shape, default=0) < 0 or end > os.fstat(fd).st_size:
+        msg = f"{path} does not hold values of {dtype} and shape {shape} from byte {offset} on"
+        raise ValueError(msg)
+    if 0 in shape:  # nothing cannot be mapped
+        nothing = np.zeros(shape, dtype)
+        nothing.flags.writeable = False
+        return nothing
+    start = offset - offset % mmap.ALLOCATIONGRANULARITY
+    pages = _map_pages(fd, path, end - start, start)
     # What `np.memmap` makes; its own way opens the file once more, and knows no flags of the system's.
     array: Any = np.ndarray.__new__(np.memmap, shape, dtype, buffer=pages, offset=offset - start)
     array._mmap, array.offset, array.mode, array.filename = pages, offset, "c", os.path.abspath(path)
@@ -81,7 +89,7 @@ def _map_file(path: str, dtype: np.dtype[Any], shape: tuple[int, ...], offset: i
     return array  # type: ignore[no-any-return]
 
 
-def _map_pages(fd: int, length: int, start: int) -> mmap.mmap:
+def _map_pages(fd: int, path: str, length: int, start: int) -> mmap.mmap | bytearray:
     """Map a stretch of a file, copied on writing.
 
     The array says that it is read-only, but other libraries take its memory and write all the same. On pages that
@@ -94,10 +102,35 @@ def _map_pages(fd: int, length: int, start: int) -> mmap.mmap:
         private = mmap.MAP_PRIVATE | NO_RESERVE
         return mmap.mmap(fd, length, flags=private, prot=mmap.PROT_READ | mmap.PROT_WRITE, offset=start)
     except OSError as error:
-        # A limit on memory (`ulimit -d`) counts pages that could be written; those that cannot be are not counted.
         if error.errno != errno.ENOMEM:
             raise
-        return mmap.mmap(fd, length, access=mmap.ACCESS_READ, offset=start)
+        # A limit counts maps (`vm.max_map_count`), or pages that could be written (`ulimit -d`). Pages that cannot
+        # be written are not counted, but no answer: see above. What is small may still have room on the heap.
+        return _read_pages(fd, path, length, start)
+
+
+def _read_pages(fd: int, path: str, length: int, start: int) -> bytearray:
+    try:
+        pages = bytearray(length)
+    except MemoryError:
+        what = f"{path} cannot be opened: a limit on this process's memory leaves no room for {length:,} bytes"
+        hint = "Raise the limit (`ulimit -d` and `ulimit -v` show two of them), or open fewer arrays at once."
+        raise StorageError(what, hint=hint, path=_as_path(path), errno=errno.ENOMEM) from None
+    with io.FileIO(fd, closefd=False) as file:
+        file.seek(start)
+        at = 0
+        while count := file.readinto(memoryview(pages)[at:]):  # a system call reads 2 GiB at most
+            at += count
+    if at < length:
+        msg = f"{path} was cut while it was read"
+        raise ValueError(msg)
+    return pages
+
+
+def _as_path(path: str) -> Path:
+    from pathlib import Path  # for errors alone
+
+    return Path(path)
 
 
 def open_regular(path: str | Path) -> int:
@@ -119,7 +152,7 @@ def read_regular(path: str | Path) -> bytes:
         return file.read()
 
 
-def stat_signature(file: str | Path) -> StatSignature:
+def stat_signature(file: str | Path | int) -> StatSignature:
     """Return what changes when a file's contents do: its size, times of change in nanoseconds, and inode.
 
     Both times, because the first can be set to anything and the second, where the system has it, cannot.
@@ -164,12 +197,12 @@ def from_pickle(state: Any) -> Any:
     try:
         folder, name = os.path.split(path)
         return open_map(folder, part._replace(file=name))
+    except StorageError:
+        raise
     except (OSError, ValueError) as error:
-        from pathlib import Path
-
         hint = "Get the data set again, and pickle that."
         if isinstance(error, FileNotFoundError):
             what = f"{path} is missing, from which a pickled split takes its values"
-            raise MissingFile(what, hint=hint, path=Path(path)) from error
+            raise MissingFile(what, hint=hint, path=_as_path(path)) from error
         what = f"{path} cannot be read, from which a pickled split takes its values: {error}"
-        raise StorageError(what, hint=hint, path=Path(path)) from error
+        raise StorageError(what, hint=hint, path=_as_path(path)) from error

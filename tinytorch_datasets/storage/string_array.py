@@ -64,6 +64,11 @@ class StringArray(Sequence[str]):
         buffer.flags.writeable = places.flags.writeable = False
         return cls(buffer, places[:-1], places[1:])
 
+    @classmethod
+    def mapped(cls, buffer: np.ndarray, offsets: np.ndarray) -> StringArray:
+        """Return the array of the strings in a buffer, each from one offset to the next."""
+        return cls(buffer, offsets[:-1], offsets[1:])
+
     def __len__(self) -> int:
         return len(self._starts)
 
