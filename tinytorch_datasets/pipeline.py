@@ -47,11 +47,11 @@ Arrays = Mapping[str, Values | str]
 log = logging.getLogger("tinytorch_datasets.get")
 
 
-def read_manifest(path: Path, text: str | None = None) -> Manifest:
-    """Read the manifest in that file, or a text that shall stand in it, and check it against the known formats."""
+def read_manifest(path: Path) -> Manifest:
+    """Read the manifest in that file, and check it against the known formats."""
     from tinytorch_datasets.manifest import manifest  # and with it YAML and Pydantic
 
-    return manifest.load(path, formats) if text is None else manifest.load_text(text, path, formats)
+    return manifest.load(path, formats)
 
 
 def declared(path: Path, name: str) -> Declared:

@@ -26,6 +26,7 @@ from tinytorch_datasets.add import naming, yaml_edit
 from tinytorch_datasets.add.detect import detect
 from tinytorch_datasets.cli import main
 from tinytorch_datasets.errors import DecodeError
+from tinytorch_datasets.manifest.yaml_reader import ParsedYaml
 
 X = np.random.RandomState(0).randint(0, 256, (30, 8, 8)).astype("u1")
 Y = np.arange(30) % 3
@@ -1020,16 +1021,14 @@ class TestUpdate:
      "x #y",
      "https://example.org/a?b=c", "a'b", 'a"b', "12:30", True, 0, 999, 1000, -5, 1.5, 1e-7, 1e22, -0.25],
 )  # fmt: skip
-def test_a_scalar_is_written_so_that_every_reader_agrees(tmp_path: Path, value: Any) -> None:
+def test_a_scalar_is_written_so_that_every_reader_agrees(value: Any) -> None:
     """PyYAML reads back what was meant; so does the package, which is stricter."""
     text = f"key: {yaml_edit.scalar(value)}\n"
-    path = tmp_path / "x.yaml"
-    path.write_text(text)
-    from tinytorch_datasets.manifest.yaml_reader import read_file
+    parsed = ParsedYaml(text, Path("x.yaml"))
 
     assert yaml.safe_load(text) == {"key": value}
-    assert read_file(path)[0].data == {"key": value}
-    assert read_file(path)[0].problems == []
+    assert parsed.data == {"key": value}
+    assert parsed.problems == []
 
 
 def test_what_nobody_sees_is_written_as_its_number() -> None:

@@ -8,9 +8,13 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from ruamel.yaml import YAML
@@ -18,9 +22,11 @@ from ruamel.yaml import YAML
 import tinytorch_datasets
 from tests.helpers.add_world import add, entry, put, update
 from tests.helpers.faulty_server import FaultyServer, serve, sha256
+from tests.helpers.format_writers import npz
 from tinytorch_datasets import get, load_manifest
 from tinytorch_datasets.add import yaml_edit
 from tinytorch_datasets.errors import DatasetError
+from tinytorch_datasets.manifest.yaml_reader import ParsedYaml
 
 A, B, NEW = b"one\n", b"two\n", b"three\n"
 
@@ -117,21 +123,71 @@ def test_a_hash_in_any_style_is_replaced(style: str, then: str) -> None:
     old, new = sha256(A), sha256(B)
     text = f"file:\n    sha256: {style.format(old)}    md5: no\n"
 
-    changed = yaml_edit.with_values(text, {("file", "sha256"): new}, "datasets.yaml")
-    assert changed == f"file:\n    sha256: {then.format(new)}    md5: no\n"
+    parsed = ParsedYaml(text, Path("datasets.yaml"))
+    edit = yaml_edit.with_values(parsed, {("file", "sha256"): new})
+    assert yaml_edit.read_back(parsed, edit).text == f"file:\n    sha256: {then.format(new)}    md5: no\n"
 
 
 def test_nothing_is_written_that_says_something_else() -> None:
     """Where the new entry would change another one (here by an alias of the whole block), it is refused."""
     text = "version: 1\ndatasets: &all\n  x: {}\nagain: *all\n"
+    parsed = ParsedYaml(text, Path("datasets.yaml"))
+    entry = yaml_edit.Entry("y", {"title": "T"}, ["y:", "  title: T"], [])
     with pytest.raises(DatasetError) as caught:
-        yaml_edit.with_entry(text, ["y:", "  title: T"], "datasets.yaml")
+        yaml_edit.read_back(parsed, yaml_edit.with_entry(parsed, entry), entry)
 
     assert str(caught.value) == (
         "the manifest is written in a style in which this cannot be changed without changing something else\n"
         "  declared at datasets.yaml:2\n"
         "  Nothing was written: write it in plain YAML blocks, or make the change by hand."
     )
+
+
+class TestReadings:
+    """The manifest is read once, and what is written in its place once, to prove that it says what it shall."""
+
+    def test_add(self, tmp_path: Path) -> None:
+        """With an entry there already, and of an archive of arrays."""
+        path = loaded(tmp_path, entry("x", f"a.txt: {{{said(A)}}}", f"b.txt: {{{said(B)}}}"), x=B)
+        (made,) = put(tmp_path / "made", all_npz=npz(images=np.zeros((3, 2), np.uint8), labels=np.arange(3)))
+
+        with counted_readings() as readings:
+            result = add(path, made, "--ship", "--name", "mine")
+
+        assert result.exit_code == 0, result.output
+        assert len(readings) == 2
+
+    def test_update(self, tmp_path: Path) -> None:
+        """Of a file with other bytes, and another number of samples."""
+        path = loaded(
+            tmp_path, entry("x", f"a.txt: {{{said(A)}}}", f"b.txt: {{{said(B)}}}", options="{unit: lines}"), x=B
+        )
+        (path.parent / "datasets" / "x" / "a.txt").write_bytes(A + B)
+
+        with counted_readings() as readings:
+            result = update(path, "x")
+
+        assert result.exit_code == 0, result.output
+        assert "samples: 1 -> 2" in result.output
+        assert len(readings) == 2
+
+
+@contextmanager
+def counted_readings() -> Iterator[list[str]]:
+    """The name of the parser, for each text that PyYAML begins to parse."""
+    loaders = {vars(yaml)[name].__init__.__code__: name for name in vars(yaml) if name.endswith("Loader")}
+    readings: list[str] = []
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code in loaders:
+            readings.append(loaders[frame.f_code])
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        yield readings
+    finally:
+        sys.setprofile(before)
 
 
 @pytest.mark.parametrize("command", ["add", "update"])

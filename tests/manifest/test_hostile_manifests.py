@@ -20,13 +20,14 @@ MEBIBYTES = 64
 HELD = """
 import resource, sys
 from pathlib import Path
-from tinytorch_datasets.manifest.yaml_reader import read_file
+from tinytorch_datasets.manifest.yaml_reader import ParsedYaml, read_file
 from tinytorch_datasets.errors import ManifestError
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 before = peak()
 try:
-    read_file(Path(sys.argv[1]))
+    path = Path(sys.argv[1])
+    ParsedYaml(read_file(path)[0], path)
 except ManifestError:
     print((peak() - before) / (1 << 20 if sys.platform == "darwin" else 1 << 10))
 """

@@ -96,10 +96,10 @@ def add(
     """
     validate.refuse_installed(manifest)
     _check_call(given, name, splits, ship=ship, mirrors=mirrors, facts=facts or {})
-    text = validate.read_text(manifest) if manifest.exists() else yaml_edit.NEW
+    before = validate.read(manifest, new=yaml_edit.NEW)
     with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
         scratch = Path(folder)
-        loaded = None if yaml_edit.is_empty(text) else validate.load(text, scratch, manifest)
+        loaded = None if yaml_edit.is_empty(before) else validate.check(before)
         sources, passed_over = _sources(given, scratch, progress)
         dataset = name or _name(given, sources)
         if loaded is not None and dataset in loaded.datasets:
@@ -119,26 +119,29 @@ def add(
         known = {**_source_fact(sources, ship), **(facts or {})}
         status = "shipped" if ship else "remote"
 
-        def edit() -> tuple[yaml_edit.Entry, str, int]:
+        def edit() -> tuple[yaml_edit.Entry, yaml_edit.Edit]:
             entry = yaml_edit.entry(dataset, made, sources, known, status=status, mirrors=hosts)
-            return entry, *yaml_edit.with_entry(text, entry.lines, manifest.name)
+            return entry, yaml_edit.with_entry(before, entry)
 
-        # Digests are of the values as `get` will return them by the entry: so it is written once without.
+        # Digests are of the values as `get` will return them by the entry: so it is made once without. That one is
+        # checked as the data that it will be read as; its text is read once, with the digests in it.
         with validate.without_lines():
-            digests = validate.decode(edit()[1], dataset, sources, scratch, manifest, hint=lambda _: UNPROVED)
-        for name_of_field, field in made.fields.items():
-            field.sha256 = digests[name_of_field]
-        entry, after, line = edit()
-        loaded = validate.load(after, scratch, manifest)
+            drafted = validate.check(before.with_data(edit()[1].data))
+            digests = validate.decode(drafted, dataset, sources, scratch, hint=lambda _: UNPROVED)
+            for name_of_field, field in made.fields.items():
+                field.sha256 = digests[name_of_field]
+            entry, edited = edit()
+            after = yaml_edit.read_back(before, edited, entry)
+            loaded = validate.check(after)
         target = pipeline.plan_of(loaded, dataset, pipeline.locations(loaded, home)).root
         if not dry_run:
             for source in sources:
                 _refuse_to_replace(source, target / source.name)
             with _files_in_place(sources, target, manifest, home):
-                validate.write(manifest, text, after)
-    questions = tuple(Question(line + at, entry.lines[at].strip()) for at in entry.questions)
+                validate.write(before, after, loaded)
+    questions = tuple(Question(edited.line + at, entry.lines[at].strip()) for at in entry.questions)
     text = "\n".join(entry.lines) + "\n"
-    return Added(dataset, text, line, questions, manifest, target, made, not dry_run, tuple(passed_over))
+    return Added(dataset, text, edited.line, questions, manifest, target, made, not dry_run, tuple(passed_over))
 
 
 def _check_call(

@@ -66,8 +66,8 @@ def update(
             shape or dtype; that is to be corrected first. Nothing was written.
     """
     validate.refuse_installed(manifest)
-    text = validate.read_text(manifest)
-    loaded = pipeline.read_manifest(manifest)
+    before = validate.read(manifest)
+    loaded = validate.check(before)
     plan = pipeline.plan_of(loaded, name, pipeline.locations(loaded, home))
     with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
         scratch = Path(folder)
@@ -79,48 +79,52 @@ def update(
         changes: dict[tuple[str, ...], str | int] = {}
         for source in sources:
             for entry, file in _declarations_of(loaded, name, source.name):
-                at, before = ("datasets", entry, "files", file), loaded.entry(entry).files[file]
-                changes |= {(*at, "bytes"): source.bytes} if source.bytes != before.bytes else {}
-                changes |= {(*at, "sha256"): source.sha256} if source.sha256 != before.sha256 else {}
-                if before.md5 and (md5 := digest(source.path, md5_too=True).md5) and md5 != before.md5:
+                at, declared = ("datasets", entry, "files", file), loaded.entry(entry).files[file]
+                changes |= {(*at, "bytes"): source.bytes} if source.bytes != declared.bytes else {}
+                changes |= {(*at, "sha256"): source.sha256} if source.sha256 != declared.sha256 else {}
+                if declared.md5 and (md5 := digest(source.path, md5_too=True).md5) and md5 != declared.md5:
                     changes[(*at, "md5")] = md5
-        after = yaml_edit.with_values(text, changes, manifest.name)
+
+        def changed() -> Manifest:
+            return validate.check(before.with_data(yaml_edit.with_values(before, changes).data))
+
         hint = partial(_correct_first, loaded, name)
+        with_hashes = changed()
         try:
-            digests = validate.decode(after, name, sources, scratch, manifest, hint=hint)
+            digests = validate.decode(with_hashes, name, sources, scratch, hint=hint)
         except DecodeError as error:
             if not validate.is_count(error):
                 raise
-            counts = _changed_counts(after, loaded, name, sources, scratch, manifest)
+            counts = _changed_counts(with_hashes, name, sources, scratch)
             if not counts:
                 raise
             changes |= counts
-            after = yaml_edit.with_values(text, changes, manifest.name)
-            digests = validate.decode(after, name, sources, scratch, manifest, hint=hint)
-        for field, declared in loaded.entry(name).fields.items():
-            for split, sha256 in declared.sha256.items():
+            digests = validate.decode(changed(), name, sources, scratch, hint=hint)
+        for field, of_field in loaded.entry(name).fields.items():
+            for split, sha256 in of_field.sha256.items():
                 if digests[field][split] != sha256:
                     changes["datasets", name, "fields", field, "sha256", split] = digests[field][split]
-        after = yaml_edit.with_values(text, changes, manifest.name)
-        validate.load(after, scratch, manifest)
         made = [
             Change(keys[1], loaded.where(*keys[1:]), ".".join(keys[1:]), _declared_value(loaded, keys), value)
             for keys, value in changes.items()
         ]
-        if not dry_run and changes:
-            if fetch:
-                for source in sources:
-                    inputs.place(source, plan.root)
-            validate.write(manifest, text, after)
+        if changes:
+            after = yaml_edit.read_back(before, yaml_edit.with_values(before, changes))
+            changed_manifest = validate.check(after)
+            if not dry_run:
+                if fetch:
+                    for source in sources:
+                        inputs.place(source, plan.root)
+                validate.write(before, after, changed_manifest)
     return made
 
 
 def _changed_counts(
-    text: str, loaded: Manifest, name: str, sources: Sequence[Source], scratch: Path, manifest: Path
+    loaded: Manifest, name: str, sources: Sequence[Source], scratch: Path
 ) -> dict[tuple[str, ...], str | int]:
     """Return the numbers of samples that are others in the files than in the entry, by their paths of keys."""
     try:
-        counts = validate.count_samples(text, name, sources, scratch, manifest)
+        counts = validate.count_samples(loaded, name, sources, scratch)
     except DecodeError as error:
         raise error.with_context(where=loaded.where(name), hint=UNCORRECTED) from None
     return {

@@ -16,8 +16,9 @@ from tinytorch_datasets.add.inputs import Source
 from tinytorch_datasets.digests import ValueDigest
 from tinytorch_datasets.errors import ContentError, DatasetError, DecodeError, ManifestError, UsageError
 from tinytorch_datasets.manifest import generated
-from tinytorch_datasets.manifest.manifest import Manifest
-from tinytorch_datasets.manifest.yaml_reader import read_file
+from tinytorch_datasets.manifest.manifest import Manifest, check_parsed
+from tinytorch_datasets.manifest.yaml_reader import ParsedYaml, read_file
+from tinytorch_datasets.manifest.yaml_syntax import Composer
 from tinytorch_datasets.plan import Split
 from tinytorch_datasets.storage.files import whole_file
 
@@ -36,22 +37,27 @@ def refuse_installed(manifest: Path, *, hint: str = OWN_MANIFEST) -> None:
         raise UsageError(what, hint=hint)
 
 
-def read_text(manifest: Path) -> str:
-    """Read the manifest as it stands in its file.
+def read(manifest: Path, *, new: str = "") -> ParsedYaml:
+    """Read a manifest once, with the nodes that edits need; where there is none, and `new` is given, that text.
 
     Raises:
         ManifestError: It cannot be read, or is no YAML in UTF-8.
     """
-    return read_file(manifest)[0].text
+    text = new if new and not manifest.exists() else read_file(manifest)[0]
+    return ParsedYaml(text, manifest, composer=Composer(text))
 
 
 # Keys of what no file holds, but a person says.
 _GIVEN = re.compile(r"\.(mirrors\b.*|title|license|source)$")
 
 
-def load(text: str, scratch: Path, manifest: Path) -> Manifest:
-    """Load a manifest from its text, under the name that people know, so that errors have it."""
-    return pipeline.read_manifest(manifest, text)
+def check(parsed: ParsedYaml) -> Manifest:
+    """Check a manifest that was read before against the known formats.
+
+    Raises:
+        ManifestError: Something is wrong with it.
+    """
+    return check_parsed(parsed, formats)
 
 
 @contextmanager
@@ -96,11 +102,10 @@ def _in_one_folder(sources: Sequence[Source], scratch: Path) -> Iterator[Path]:
 
 
 def decode(
-    text: str,
+    loaded: Manifest,
     name: str,
     sources: Sequence[Source],
     scratch: Path,
-    manifest: Path,
     *,
     hint: Callable[[Sequence[DecodeError]], str],
 ) -> dict[str, dict[str, str]]:
@@ -110,7 +115,6 @@ def decode(
         DecodeError: A value is not as declared; a count of samples, if one of those is wrong. `hint` is called with
             all such errors, and returns what to do, if the error does not say it itself.
     """
-    loaded = load(text, scratch, manifest)
     digests: dict[str, dict[str, ValueDigest]] = {}
     errors: list[DecodeError] = []
     with _in_one_folder(sources, scratch) as folder:
@@ -141,13 +145,13 @@ def is_count(error: DecodeError) -> bool:
 _SAMPLES_A_BYTE = 1032
 
 
-def count_samples(text: str, name: str, sources: Sequence[Source], scratch: Path, manifest: Path) -> dict[str, int]:
+def count_samples(loaded: Manifest, name: str, sources: Sequence[Source], scratch: Path) -> dict[str, int]:
     """Return how many samples each split has in the files, whatever the entry declares.
 
     Raises:
         DecodeError: They cannot be decoded, or the fields of a split have different numbers.
     """
-    plan = load(text, scratch, manifest).plan(name)
+    plan = loaded.plan(name)
     form = formats.of(plan.format)
     counts: dict[str, dict[str, int]] = {}
     with _in_one_folder(sources, scratch) as folder:
@@ -187,19 +191,21 @@ def declared_files(manifest: Path, home: Path | None = None) -> set[Path]:
     return {plan.root / file.name for plan in plans for file in plan.files}
 
 
-def write(manifest: Path, before: str, after: str) -> None:
+def write(before: ParsedYaml, after: ParsedYaml, loaded: Manifest) -> None:
     """Replace the manifest's text, unless somebody else changed it meanwhile; compile it anew if it was compiled.
 
-    Where the manifest is a symbolic link, the file that it leads to is written. Its mode stays what it was.
+    `loaded` is what the text after says. Where the manifest is a symbolic link, the file that it leads to is written.
+    Its mode stays what it was.
     """
-    if manifest.exists() and manifest.read_bytes() != before.encode():
+    manifest = before.path
+    if manifest.exists() and manifest.read_bytes() != before.text.encode():
         what = f"{manifest} was changed by someone else meanwhile; nothing was written to it"
         raise DatasetError(what, hint="Run the same command again.")
     path = manifest.resolve()
     with whole_file(path) as out:
-        out.write(after.encode())
+        out.write(after.text.encode())
         if path.exists():
             Path(out.name).chmod(stat.S_IMODE(path.stat().st_mode))
     if beside := generated.compiled_path(manifest):
         with whole_file(beside) as out:
-            out.write(pipeline.compile_manifest(manifest))
+            out.write(generated.format_compiled(map(loaded.declared, loaded.datasets)))

@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from tinytorch_datasets.add.draft import Draft
 from tinytorch_datasets.add.inputs import Source
 from tinytorch_datasets.errors import DatasetError, ManifestError, UsageError
 from tinytorch_datasets.manifest.yaml_reader import ParsedYaml, dotted
-from tinytorch_datasets.manifest.yaml_syntax import MAX_DIGITS, Node, compose, plain
+from tinytorch_datasets.manifest.yaml_syntax import MAX_DIGITS, Node, plain
 
 
 def _node_of(parsed: ParsedYaml, keys: tuple[str, ...]) -> Node:
@@ -49,40 +48,66 @@ _UNQUOTED = re.compile(r"[A-Za-z][A-Za-z0-9_./() +-]*(?<! )")
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9_./~-]+(:[0-9]+)?[A-Za-z0-9_./~-]*(?<!:)")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nil", "none", "nan", "inf"})
-TITLE = '"?" # what is it, in a line?'
-LICENSE = '"?" # which? "not stated by the authors", if they do not say'
-SOURCE = '"?" # the page of its authors'
-TARGET = '"?" # which field is to be predicted? `add --target COLUMN` has it as labels; if none is, take this line out'
+UNANSWERED = "?"
+TITLE = "what is it, in a line?"
+LICENSE = 'which? "not stated by the authors", if they do not say'
+SOURCE = "the page of its authors"
+TARGET = "which field is to be predicted? `add --target COLUMN` has it as labels; if none is, take this line out"
 
 
 class Entry(NamedTuple):
-    """The lines of an entry, indented by nothing. `questions` are the indices of those that a person is to answer."""
+    """A data set's entry: the `data` that it says, and its `lines`, indented by nothing.
 
+    `questions` are the indices of those lines that a person is to answer.
+    """
+
+    name: str
+    data: dict[str, Any]
     lines: list[str]
     questions: list[int]
+
+
+class Edit(NamedTuple):
+    """A manifest's text with a change in it, the `data` that it shall say, and the `line` that the change is on."""
+
+    text: str
+    data: Any
+    line: int
 
 
 def entry(
     name: str, draft: Draft, sources: Sequence[Source], facts: Mapping[str, str], *, status: str, mirrors: Sequence[str]
 ) -> Entry:
-    """Write a data set's entry. `facts` are title, license and source, as far as known; the rest is asked."""
+    """Make a data set's entry. `facts` are title, license and source, as far as known; the rest is asked."""
+    data: dict[str, Any] = {}
     lines, questions = [f"{scalar(name)}:"], list[int]()
 
     def add(fact: str, question: str) -> None:
+        data[fact] = facts.get(fact, UNANSWERED)
         if fact not in facts:
             questions.append(len(lines))
-        lines.append(f"  {fact}: {scalar(facts[fact]) if fact in facts else question}")
+        lines.append(f"  {fact}: {scalar(data[fact])}" + (f" # {question}" if fact not in facts else ""))
+
+    def put(key: str, value: Any) -> None:
+        data[key] = value
+        lines.extend(_key_lines("  ", key, value))
+
+    def head(key: str) -> dict[str, Any]:
+        lines.append(f"  {key}:")
+        data[key] = inside = dict[str, Any]()
+        return inside
 
     add("title", TITLE)
-    lines += [f"  status: {status}", f"  format: {draft.format}"]
+    put("status", status)
+    put("format", draft.format)
     if draft.options:
-        lines += _key_lines("  ", "options", draft.options)
+        put("options", draft.options)
     add("license", LICENSE)
     add("source", SOURCE)
     if draft.asks_target:
         add("target", TARGET)
-    lines.append("  fields:")
-    for name, declared in draft.fields.items():
+    fields = head("fields")
+    for field, declared in draft.fields.items():
         keys: dict[str, Any] = {"dtype": declared.dtype}
         keys |= {"shape": list(declared.shape)} if declared.shape else {}
         keys |= {"range": list(declared.range)} if declared.range else {}
@@ -90,26 +115,27 @@ def entry(
         keys |= {"classes": list(declared.classes)} if declared.classes else {}
         keys |= {"per": declared.per} if declared.per != "sample" else {}
         keys |= {"sha256": declared.sha256} if declared.sha256 else {}
-        lines += _key_lines("    ", name, keys, comment=declared.note)
-    lines.append("  splits:")
+        fields[field] = keys
+        lines += _key_lines("    ", field, keys, comment=declared.note)
+    splits = head("splits")
     for split, keys in draft.splits.items():
+        splits[split] = keys
         lines += _key_lines("    ", split, keys)
     lines += ["".join(map(_escaped, f"  # left out: {reason}")) for reason in draft.left_out]
     if mirrors:
-        lines += [
-            "  mirrors:",
-            *(f"    - {mirror if _ADDRESS.fullmatch(mirror) else quoted(mirror)}" for mirror in mirrors),
-        ]
-    lines.append("  files:")
+        data["mirrors"] = list(mirrors)
+        lines.append("  mirrors:")
+        lines += [f"    - {mirror if _ADDRESS.fullmatch(mirror) else quoted(mirror)}" for mirror in mirrors]
+    files = head("files")
     for source in sources:
-        lines += [
-            f"    {scalar(source.name)}:",
-            f"      bytes: {source.bytes:_}",
-            f"      sha256: {_hash(source.sha256)}",
-        ]
+        keys = {"bytes": source.bytes, "sha256": source.sha256}
         if source.url and not any(source.url == mirror + source.name for mirror in mirrors):
-            lines.append(f"      urls: [{quoted(source.url)}]")
-    return Entry(lines, questions)
+            keys["urls"] = [source.url]
+        files[source.name] = keys
+        lines.append(f"    {scalar(source.name)}:")
+        for key, value in keys.items():
+            lines += _key_lines("      ", key, value)
+    return Entry(name, data, lines, questions)
 
 
 def _hash(digest: str) -> str:
@@ -175,22 +201,20 @@ def _escaped(character: str) -> str:
     return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else f"\\U{ord(character):08x}"
 
 
-def with_entry(text: str, lines: Sequence[str], file: str) -> tuple[str, int]:
-    """Return the manifest's text with the entry as its last data set, and the line that the entry begins on.
+def with_entry(parsed: ParsedYaml, entry: Entry) -> Edit:
+    """Return the manifest with the entry as its last data set.
 
     Raises:
-        DatasetError: There is no place for it that is surely right. `file` is the manifest's name, for the error.
+        DatasetError: There is no place for it that is surely right.
     """
-    text = text or NEW
+    text, root = parsed.text, parsed.nodes
     end = "\r\n" if "\r\n" in text else "\n"
-    parsed = ParsedYaml(text, Path(file))
-    root = parsed.nodes
     key, value = (root and root.child("datasets")) or (None, None)
     is_block = root is not None and root.kind == "block"
     if not is_block or key is None or value is None or not (_has_nothing(value) or value.kind == "block"):
         what = "the manifest has no block of data sets, one below the other, to add one to"
         hint = "Write `datasets:` on a line of its own, and each data set below it."
-        raise DatasetError(what, where=f"{file}:{key.line if key else 1}", hint=hint)
+        raise DatasetError(what, where=f"{parsed.path.name}:{key.line if key else 1}", hint=hint)
     if value.children:
         rows = text.splitlines(keepends=True)
         first = value.children[0][0]
@@ -204,19 +228,16 @@ def with_entry(text: str, lines: Sequence[str], file: str) -> tuple[str, int]:
         at, indent, gap = key.line, 2, []
     if rows and not rows[at - 1].endswith(("\n", "\r")):
         rows[at - 1] += end
-    new = [*gap, *((" " * indent + line) if line else "" for line in lines)]
+    new = [*gap, *((" " * indent + line) if line else "" for line in entry.lines)]
     rows[at:at] = [line + end for line in new]
-    edited, line = "".join(rows), at + len(gap) + 1
-    intended = _copy(parsed)
-    intended["datasets"] = {**(intended["datasets"] or {}), **_copy(ParsedYaml("\n".join(lines), Path(file)))}
-    _check_reads_as(edited, intended, f"{file}:{key.line}")
-    return edited, line
+    intended = _copy(parsed.data)
+    intended["datasets"] = {**(intended["datasets"] or {}), entry.name: _copy(entry.data)}
+    return Edit("".join(rows), intended, at + len(gap) + 1)
 
 
-def is_empty(text: str) -> bool:
+def is_empty(parsed: ParsedYaml) -> bool:
     """Check whether `datasets:` has nothing behind it, which no manifest may, until one is added."""
-    root = compose(text)
-    pair = root.child("datasets") if root else None
+    pair = parsed.nodes.child("datasets") if parsed.nodes else None
     return pair is not None and pair[1].kind == "plain" and _has_nothing(pair[1])
 
 
@@ -235,14 +256,13 @@ def _is_spaced(datasets: Node, rows: Sequence[str]) -> bool:
     return not rows[above].strip() or rows[above].lstrip().startswith("#")
 
 
-def with_values(text: str, changes: Mapping[tuple[str, ...], str | int], file: str) -> str:
-    """Return the manifest's text with some single values changed, each by its path of keys.
+def with_values(parsed: ParsedYaml, changes: Mapping[tuple[str, ...], str | int]) -> Edit:
+    """Return the manifest with some single values changed, each by its path of keys.
 
     Raises:
-        UsageError: One of them is not alone there: it has an anchor or is an alias. `file` is the manifest's name.
+        UsageError: One of them is not alone there: it has an anchor or is an alias.
     """
-    parsed = ParsedYaml(text, Path(file))
-    places, intended, edited = [], _copy(parsed), text
+    text, intended, places = parsed.text, _copy(parsed.data), []
     for keys, value in changes.items():
         node = _node_of(parsed, keys)
         places.append((node.start, node.end, _replacement(text[node.start : node.end], node, value)))
@@ -251,9 +271,8 @@ def with_values(text: str, changes: Mapping[tuple[str, ...], str | int], file: s
             inner = inner[key]
         inner[keys[-1]] = value
     for start, end, new in sorted(places, reverse=True):
-        edited = edited[:start] + new + edited[end:]
-    _check_reads_as(edited, intended, None)
-    return edited
+        text = text[:start] + new + text[end:]
+    return Edit(text, intended, 0)
 
 
 def _replacement(old: str, node: Node, value: str | int) -> str:
@@ -266,22 +285,26 @@ def _replacement(old: str, node: Node, value: str | int) -> str:
     return f"{old[0]}{value}{old[0]}" if node.kind == "quoted" else _hash(value)
 
 
-def _copy(parsed: ParsedYaml) -> Any:
-    """Copy a text's data so that no two parts are one object: what aliases share is there as often as it is named."""
-    return json.loads(json.dumps(parsed.data))
+def _copy(data: Any) -> Any:
+    """Copy plain data so that no two parts are one object: what aliases share is there as often as it is named."""
+    return json.loads(json.dumps(data))
 
 
-def _check_reads_as(edited: str, intended: Any, where: str | None) -> None:
-    """Check that a text reads as intended, whatever style the manifest is written in.
+def read_back(before: ParsedYaml, edit: Edit, entry: Entry | None = None) -> ParsedYaml:
+    """Read an edited text, whatever style it is written in, and check that it says what it shall.
 
     Raises:
-        DatasetError: It does not.
+        ManifestError: The new `entry` is by itself no YAML, or more of it than a manifest may have.
+        DatasetError: The text says something else.
     """
     try:
-        data = ParsedYaml(edited, Path("datasets.yaml")).data
-    except ManifestError as error:
-        data = error
-    if json.dumps(data, default=str) != json.dumps(intended):
+        after = ParsedYaml(edit.text, before.path)
+    except ManifestError:
+        if entry:
+            ParsedYaml("\n".join(entry.lines), before.path)
+        after = before
+    if json.dumps(after.data) != json.dumps(edit.data):
         what = "the manifest is written in a style in which this cannot be changed without changing something else"
         hint = "Nothing was written: write it in plain YAML blocks, or make the change by hand."
-        raise DatasetError(what, where=where, hint=hint)
+        raise DatasetError(what, where=before.where("datasets") if entry else None, hint=hint)
+    return after

@@ -317,18 +317,18 @@ def load(path: Path, formats: rules.Formats) -> Manifest:
         ManifestError: Something is wrong with it; `problems` has everything that is, with lines.
     """
     with _collection_paused():
-        parsed, signature = read_file(path)
-        return _validated(parsed, formats, signature)
+        text, signature = read_file(path)
+        return _validated(ParsedYaml(text, path), formats, signature)
 
 
-def load_text(text: str, path: Path, formats: rules.Formats) -> Manifest:
-    """Check the text of a manifest that may stand in no file yet; `path` is where it shall, and named in errors.
+def check_parsed(parsed: ParsedYaml, formats: rules.Formats) -> Manifest:
+    """Check a manifest that was read before, and may stand in no file yet.
 
     Raises:
         ManifestError: Something is wrong with it; `problems` has everything that is, with lines.
     """
     with _collection_paused():
-        return _validated(ParsedYaml(text, path), formats, [])
+        return _validated(parsed, formats, [])
 
 
 @contextmanager

@@ -8,11 +8,12 @@ solves all three, and is no slower.
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 import re
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tinytorch_datasets.errors import Keys, ManifestError, Problem
 from tinytorch_datasets.manifest.yaml_syntax import (
     BYTE_ORDER_MARK,
     UNCLEAR,
+    Composer,
     Node,
     compose,
     describe_error,
@@ -95,8 +97,8 @@ class _Constructor:
         self.lines: Any = None
         self.last: Any = None
 
-    def construct(self, text: str) -> None:
-        """Construct the one document in `text`: `data`, and the `lines` of what is in it."""
+    def construct(self, events: Iterable[Any]) -> None:
+        """Construct the one document that the events are of: `data`, and the `lines` of what is in it."""
         handle = {
             yaml.ScalarEvent: self._scalar,
             yaml.MappingStartEvent: self._start,
@@ -106,7 +108,7 @@ class _Constructor:
             yaml.AliasEvent: self._alias,
             yaml.DocumentStartEvent: self._document,
         }
-        for event in parse_events(text):
+        for event in events:
             if type(event) in handle:
                 handle[type(event)](event)
             self.last = event
@@ -251,8 +253,10 @@ class ParsedYaml:
     `problems` are those of single values, which are all reported together; `sha256` is of the text's bytes.
     """
 
-    def __init__(self, text: str, path: Path) -> None:
+    def __init__(self, text: str, path: Path, *, composer: Composer | None = None) -> None:
         """Read a text; `path` is the file that it is of, or shall be, and named in errors.
+
+        A `composer` makes its nodes in the same reading.
 
         Raises:
             ManifestError: It is not YAML, or more than a manifest needs.
@@ -262,8 +266,9 @@ class ParsedYaml:
         self.sha256 = hashlib.sha256(text.encode()).hexdigest()
         self.problems: list[Problem] = []
         constructor = _Constructor(lambda line, keys, what: self.problems.append(_problem(line, keys, what)))
+        events = parse_events(text)
         try:
-            constructor.construct(text)
+            constructor.construct(composer.watch(events) if composer else events)
         except TooMuch as error:
             raise self._error(error.line, str(error)) from error
         except yaml.MarkedYAMLError as error:
@@ -276,14 +281,22 @@ class ParsedYaml:
             raise self._error(line, what) from error
         self.data: Any = constructor.data
         self._lines = constructor.lines
+        if composer:
+            self.nodes = composer.root
 
     def _error(self, line: int, what: str) -> ManifestError:
         return ManifestError(self.path, [*self.problems, Problem(line, "", what)])
 
     @functools.cached_property
     def nodes(self) -> Node | None:
-        """The root of the text's nodes, each with its first and last character. They cost a second reading."""
+        """The root of the text's nodes, each with its first and last character; without a composer, read once more."""
         return compose(self.text)
+
+    def with_data(self, data: Any) -> ParsedYaml:
+        """Return this text as it would be read once it says `data`: new values have the lines of what is nearest."""
+        other = copy.copy(self)
+        other.data, other.nodes = data, None
+        return other
 
     def where(self, *keys: str | int) -> str:
         """The place of a value, to name in an error: ``datasets.yaml:41``."""
@@ -311,11 +324,11 @@ class ParsedYaml:
         return _problem(self.line(*keys), keys, what)
 
 
-def read_file(path: Path) -> tuple[ParsedYaml, StatSignature]:
-    """Read the file at `path`, whose stat signature is taken before, so that a change meanwhile is a change.
+def read_file(path: Path) -> tuple[str, StatSignature]:
+    """Read the file's text, and its stat signature, taken before, so that a change meanwhile is a change.
 
     Raises:
-        ManifestError: It is not there, too large, not UTF-8, or not YAML.
+        ManifestError: It is not there, too large, or not UTF-8.
     """
     try:
         signature = stat_signature(path)
@@ -335,7 +348,7 @@ def read_file(path: Path) -> tuple[ParsedYaml, StatSignature]:
         column = len(raw[raw.rfind(b"\n", 0, error.start) + 1 : error.start].decode()) + 1
         what = f"is not UTF-8 text: column {column} has the byte 0x{raw[error.start]:02x}; save it as UTF-8"
         raise ManifestError(path, [Problem(line, "", what)]) from error
-    return ParsedYaml(text, path), signature
+    return text, signature
 
 
 def _problem(line: int, keys: Keys, what: str) -> Problem:

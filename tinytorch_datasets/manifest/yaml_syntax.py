@@ -137,33 +137,42 @@ def parse_events(text: str) -> Iterator[Any]:
 
 def compose(text: str) -> Node | None:
     """Return the root node of a text that was read before, so is YAML and within the reader's bounds."""
-    shift = 1 if text.startswith(BYTE_ORDER_MARK) else 0
-    return _root(parse_events(text), shift)
+    composer = Composer(text)
+    for _ in composer.watch(parse_events(text)):
+        pass
+    return composer.root
 
 
-def _root(events: Iterable[Any], shift: int) -> Node | None:
-    root: Node | None = None
-    stack: list[tuple[Node, bool, list[Node]]] = []  # with whether it is a mapping, and the key that has no value yet
-    for event in events:
-        if isinstance(event, yaml.ScalarEvent | yaml.AliasEvent):
-            node = _leaf(event, shift)
-        elif isinstance(event, yaml.CollectionStartEvent):
-            stack.append((_opened(event, shift), isinstance(event, yaml.MappingStartEvent), []))
-            continue
-        elif isinstance(event, yaml.CollectionEndEvent):
-            node = _closed(stack.pop()[0], event, shift)
-        else:
-            continue
-        if not stack:
-            root = node
-            continue
-        parent, is_mapping, key = stack[-1]
+class Composer:
+    """The nodes of a text, made of its events while somebody else reads them; `root` is there in the end."""
+
+    def __init__(self, text: str) -> None:
+        self.root: Node | None = None
+        self._shift = 1 if text.startswith(BYTE_ORDER_MARK) else 0
+        # With whether it is a mapping, and the key that has no value yet.
+        self._stack: list[tuple[Node, bool, list[Node]]] = []
+
+    def watch(self, events: Iterable[Any]) -> Iterator[Any]:
+        """Pass the events on, and compose each once its reader has taken it, and has not refused it."""
+        for event in events:
+            yield event
+            if isinstance(event, yaml.ScalarEvent | yaml.AliasEvent):
+                self._put(_leaf(event, self._shift))
+            elif isinstance(event, yaml.CollectionStartEvent):
+                self._stack.append((_opened(event, self._shift), isinstance(event, yaml.MappingStartEvent), []))
+            elif isinstance(event, yaml.CollectionEndEvent):
+                self._put(_closed(self._stack.pop()[0], event, self._shift))
+
+    def _put(self, node: Node) -> None:
+        if not self._stack:
+            self.root = node
+            return
+        parent, is_mapping, key = self._stack[-1]
         parent.last_line = max(parent.last_line, node.last_line)
         if is_mapping and not key:
             key.append(node)
         else:
             parent.children.append((key.pop() if key else None, node))
-    return root
 
 
 # The library's types say that an event may have no mark, hence Any: those that are parsed have two.
