@@ -138,9 +138,9 @@ class ValueDigest:
     @classmethod
     def of(cls, column: Column) -> ValueDigest:
         """The digest to be of what a column declares."""
-        return cls(column.dtype, (column.count, *column.shape))
+        return cls(column.dtype, (column.count, *column.sample_shape))
 
-    def add(self, start: int, values: np.ndarray | Sequence[str]) -> None:
+    def add(self, start: int, values: Any) -> None:
         """Take in the values from sample `start` on."""
         self._early[start] = values
         while self.next in self._early:

@@ -18,12 +18,44 @@ import numpy as np
 class Block(NamedTuple):
     """A run of decoded samples of one column, in the shape and dtype that the file itself gives them.
 
-    `start` is the index of the run's first sample. Text columns carry a list of str.
+    `start` is the index of the run's first sample. Text columns carry a list of str, ragged ones a `RaggedBlock`.
     """
 
     column: Column
     start: int
-    values: np.ndarray | Sequence[str]
+    values: np.ndarray | Sequence[str] | RaggedBlock
+
+
+@dataclass(frozen=True)
+class RaggedBlock:
+    """A run of samples whose shapes differ.
+
+    Attributes:
+        values: All their values, one sample after the other, each in C order.
+        shapes: (samples, dimensions), int64; the shape of each.
+    """
+
+    values: np.ndarray
+    shapes: np.ndarray
+
+    @classmethod
+    def of(cls, samples: Sequence[Any], dtype: Any, dimensions: int) -> RaggedBlock:
+        """Return the block of the given samples, each an array, or a list of numbers.
+
+        >>> RaggedBlock.of([[1, 2], [3]], "int64", 1).shapes.tolist()
+        [[2], [1]]
+        """
+        arrays = [np.asarray(sample, dtype) for sample in samples]
+        shapes = np.array([array.shape for array in arrays], np.int64).reshape(len(arrays), dimensions)
+        return cls(np.concatenate([a.reshape(-1) for a in arrays] or [np.empty(0, dtype)]), shapes)
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    def __getitem__(self, samples: slice) -> RaggedBlock:
+        start, stop, _ = samples.indices(len(self))
+        ends = np.concatenate([[0], np.cumsum(np.prod(self.shapes, axis=1))])
+        return RaggedBlock(self.values[ends[start] : ends[stop]], self.shapes[start:stop])
 
 
 # "auto" hashes a file, or a decoded array, once and again when it changes; "always" hashes every byte now.
@@ -51,15 +83,49 @@ class File:
     where: str = ""
 
 
+class ByteSource(NamedTuple):
+    """Where bytes are: a file, and the path to a member in it, where it is an archive."""
+
+    path: Path
+    member: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which of the samples that a file holds a split has, and in which order.
+
+    Attributes:
+        of: How many samples the file holds.
+        start: The first of them that the split has.
+        stop: The one behind the last.
+        seed: Where it is given, the samples are shuffled before they are counted, as by NumPy's
+            ``RandomState(seed).shuffle(numpy.arange(of))``.
+        after: How many samples each of the shuffles had that the same random numbers were drawn for before.
+        listed: The column of another file that lists their positions, in place of `start` and `stop`.
+        first: What the list calls the first position.
+    """
+
+    of: int
+    start: int = 0
+    stop: int = 0
+    seed: int | None = None
+    after: tuple[int, ...] = ()
+    listed: Column | None = None
+    first: int = 0
+
+
 @dataclass(frozen=True)
 class Column:
     """One field of one split: what it must hold, and what inside which file holds it.
 
-    `shape` is the shape of one sample, () for a scalar. `range` is (lowest, highest), both allowed. `per` is
-    "sample", or "split" for a text that belongs to the split as a whole. `file` is the file's path on disk;
-    `key` names the field inside that file (a member, an array, a column), where the format has such names.
-    `sha256` is the declared digest of its values, if one is, on the line `sha256_where`. Cells equal to one of
-    `missing` mean a missing value: NaN where the dtype is float, else `missing_value`.
+    `shape` is the shape of one sample, () for a scalar; None in it is an axis that differs by sample. `range` is
+    (lowest, highest), both allowed. `per` is "sample", or "split" for a text that belongs to the split as a whole.
+    `file` is the file's path on disk, `member` the path inside the archive that it is; `key` names the field in there
+    (an array, a column), where the format has such names, `columns` several columns of a table. `format` and
+    `options` are of that file, where they are not the data set's own. `sha256` is the declared digest of its values,
+    if one is, on the line `sha256_where`. What equals one of `missing` means a missing value, None a null: NaN where
+    the dtype is float, else `missing_value`. `values` is what is stored for each class, in order; `stored` is
+    "one-hot" where a label is stored as the position of a 1. `names` are those of the last axis.
     """
 
     split: str
@@ -68,15 +134,23 @@ class Column:
     samples: int
     file: Path
     key: str
-    shape: tuple[int, ...] = ()
+    shape: tuple[int | None, ...] = ()
     range: tuple[float, float] | None = None
     classes: tuple[str, ...] | None = None
     per: str = "sample"
     where: str = ""
     sha256: str | None = None
     sha256_where: str = ""
-    missing: tuple[str, ...] = ()
+    missing: tuple[str | None, ...] = ()
     missing_value: int | None = None
+    member: tuple[str, ...] = ()
+    columns: tuple[int | str, ...] = ()
+    format: str = ""
+    options: Mapping[str, Any] | None = None
+    values: tuple[str | int | float, ...] = ()
+    stored: str = ""
+    names: tuple[str, ...] = ()
+    rows: Rows | None = None
 
     @property
     def is_text(self) -> bool:
@@ -84,14 +158,36 @@ class Column:
         return self.dtype == TEXT
 
     @property
+    def is_ragged(self) -> bool:
+        """Whether the shapes of the samples differ."""
+        return None in self.shape
+
+    @property
+    def source(self) -> ByteSource:
+        """Where its bytes are."""
+        return ByteSource(self.file, self.member)
+
+    @property
+    def spelled(self) -> tuple[str, ...] | None:
+        """How cells of text spell the classes: as what is stored for them, or else as their names."""
+        return tuple(map(_spell, self.values)) if self.values else self.classes
+
+    @property
     def count(self) -> int:
         """How many values the column holds: one a sample, or one in all."""
         return self.samples if self.per == "sample" else 1
 
     @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """The shape of one sample, where that is the same for all: of a ragged column, none is declared."""
+        return tuple(length for length in self.shape if length is not None)
+
+    @property
     def nbytes(self) -> int:
-        """The bytes that the whole array takes in memory. For text there is no such number: 0."""
-        return 0 if self.is_text else self.count * math.prod(self.shape) * np.dtype(self.dtype).itemsize
+        """The bytes that the whole array takes in memory. For text and ragged fields there is no such number: 0."""
+        if self.is_text or self.is_ragged:
+            return 0
+        return self.count * math.prod(self.sample_shape) * np.dtype(self.dtype).itemsize
 
     @property
     def scale(self) -> float | None:
@@ -99,8 +195,19 @@ class Column:
         from_zero = self.range is not None and self.range[0] == 0 and self.shape and self.missing_value is None
         return self.range[1] if self.range is not None and from_zero else None
 
+    def under(self, root: Path) -> Column:
+        """Return the same, of files that are in the folder `root`."""
+        rows = self.rows
+        if rows is not None and rows.listed is not None:
+            rows = replace(rows, listed=rows.listed.under(root))
+        return replace(self, file=root / self.file, rows=rows)
+
     def __str__(self) -> str:
         return f"{self.split}.{self.field}"
+
+
+def _spell(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @dataclass(frozen=True)
@@ -119,7 +226,7 @@ class Split:
 
     def under(self, root: Path) -> Split:
         """The same, of files that are in the folder `root`."""
-        columns = {name: replace(column, file=root / column.file) for name, column in self.columns.items()}
+        columns = {name: column.under(root) for name, column in self.columns.items()}
         return replace(self, columns=columns, file=self.file and root / self.file)
 
 

@@ -294,7 +294,7 @@ class TestEmptyLines:
         fields = {name: Column("train", name, "str", 1, path, name) for name in header.split(",")}
         decoded = formats.of("csv").decode((Split("train", 1, fields, file=path),))
         if line is None:
-            assert [list(block.values) for block in decoded] == [["a"], ["b"]]
+            assert [block.values for block in decoded] == [["a"], ["b"]]
             return
         with pytest.raises(DecodeError) as caught:
             list(decoded)

@@ -22,9 +22,11 @@ from tests.formats.test_hostile_files import MORE
 from tests.helpers.format_writers import COMPRESSORS, column, inflating, put, read, split
 from tinytorch_datasets import formats
 from tinytorch_datasets.errors import DecodeError
+from tinytorch_datasets.plan import ByteSource
 from tinytorch_datasets.readers import compression
+from tinytorch_datasets.readers.archive import FILES_AHEAD, in_turn
 from tinytorch_datasets.readers.compression import ALONE_BYTES, PIECE_BYTES, PIECES_AHEAD, ReadAhead
-from tinytorch_datasets.readers.stream import FILES_AHEAD, Stream, in_turn, opened
+from tinytorch_datasets.readers.stream import Stream, opened
 
 __all__ = ["inflating"]  # the fixture, which pytest looks up by name
 
@@ -220,7 +222,7 @@ class TestReadAhead:
         monkeypatch.setattr(compression, "PIECES_AHEAD", 1)  # so that nobody is done before being asked
         paths = [put(tmp_path / str(n), gzip.compress(DATA[n:])) for n in range(FILES_AHEAD + 3)]
 
-        with closing(in_turn(paths)) as streams:
+        with closing(in_turn(map(ByteSource, paths))) as streams:
             found: list[int] = []
             for stream in streams:
                 left = len(paths) - len(found)
@@ -228,7 +230,7 @@ class TestReadAhead:
                 found.append(stream.skip(len(DATA)))
             assert found == [len(DATA) - n for n in range(len(paths))]
 
-        with closing(in_turn(paths)) as streams:
+        with closing(in_turn(map(ByteSource, paths))) as streams:
             next(streams)
             assert len(workers()) == 1 + FILES_AHEAD
         assert workers() == []

@@ -35,13 +35,13 @@ class Field:
     """
 
     dtype: str
-    shape: tuple[int, ...] = ()
+    shape: tuple[int | None, ...] = ()
     range: tuple[Any, Any] | None = None
     classes: tuple[str, ...] | None = None
     per: str = "sample"
     sha256: dict[str, str] = field(default_factory=dict)
     note: str = ""
-    missing: tuple[str, ...] = ()
+    missing: tuple[str | None, ...] = ()
     gaps: int = 0
     may_have_classes: bool = False
 
@@ -120,7 +120,7 @@ def _parts(infos: Sequence[FileInfo], given: Callable[[str], str | None]) -> Ite
 
 def _can_be_declared(array: ArrayInfo) -> bool:
     """Check whether it is plain numbers or text, with one sample or more."""
-    return array.dtype in DTYPES and bool(array.shape) and math.prod(array.shape) > 0
+    return array.dtype in DTYPES and bool(array.shape) and all(length != 0 for length in array.shape)
 
 
 def _sorted_out(parts: list[_Part], left_out: list[str]) -> list[_Part]:
@@ -184,9 +184,7 @@ def _fields(parts: Sequence[_Part]) -> dict[str, Field]:
     # Inputs come before labels, whatever the order in the file: a sample is (image, label).
     for part in sorted(parts, key=lambda part: _is_label(part)):
         array = part.array
-        made = Field(
-            array.dtype, tuple(array.shape[1:]) if array.per == "sample" else (), per=array.per, note=array.note
-        )
+        made = Field(array.dtype, array.shape[1:] if array.per == "sample" else (), per=array.per, note=array.note)
         made.may_have_classes = array.field is None and "labels" in part.field
         before = found.setdefault(part.field, made)
         if (before.dtype, before.shape) != (made.dtype, made.shape):
@@ -198,7 +196,8 @@ def _fields(parts: Sequence[_Part]) -> dict[str, Field]:
             known = found[part.field].classes or ()
             more = tuple(name for name in part.array.classes if name not in known)
             found[part.field].classes = known + more
-        found[part.field].missing = tuple(sorted({*found[part.field].missing, *part.array.missing}))
+        marks = dict.fromkeys((*found[part.field].missing, *part.array.missing))
+        found[part.field].missing = tuple(sorted(marks, key=lambda mark: (mark is not None, mark or "")))
     return found
 
 

@@ -62,7 +62,7 @@ def _split_word(word: str) -> str | None:
     return SPLITS.get(word) or SPLITS.get(word.rstrip("0123456789"))
 
 
-def field_of(name: str, shape: tuple[int, ...], kind: str) -> str:
+def field_of(name: str, shape: tuple[int | None, ...], kind: str) -> str:
     """Return the field that a name speaks of; if it speaks of none, what an array of that shape most likely is.
 
     >>> field_of("y_train", (60,), "i"), field_of("x_test", (60, 8, 8), "u"), field_of("fine_labels", (60,), "i")

@@ -162,7 +162,7 @@ def count_samples(loaded: Manifest, name: str, sources: Sequence[Source], scratc
                 for array in detect.inspect_as(split.file, plan.format).arrays:
                     if array.member in split.members:
                         fields = counts.setdefault(split.name, {})
-                        fields[array.field or ""] = fields.get(array.field or "", 0) + array.shape[0]
+                        fields[array.field or ""] = fields.get(array.field or "", 0) + (array.shape[0] or 0)
         else:
             splits = [_with_samples(split, most) for split in plan.under(folder).splits]
             for column, start, values in form.decode(splits, **plan.options):

@@ -109,18 +109,21 @@ class ArrayInfo:
 
     `key` is its name inside the file, "" where it is the file; `member` the archive's part that it is in. `field` is
     what the format itself calls it; where it is None, names decide. `note` is what a reader of the entry should know,
-    `missing` the cells that mean a missing value.
+    `missing` what means a missing value, None a null. None in `shape` is an axis that differs by sample. `values` is
+    what is stored for each class, in order; `names` are those of the last axis.
     """
 
     key: str
     dtype: str
-    shape: tuple[int, ...]
+    shape: tuple[int | None, ...]
     field: str | None = None
     member: str = ""
     per: str = "sample"
     classes: tuple[str, ...] | None = None
     note: str = ""
-    missing: tuple[str, ...] = ()
+    missing: tuple[str | None, ...] = ()
+    values: tuple[str | int | float, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ class FileInfo:
     """What a file holds, in plain values. `options` are those of its format, `file` its name in the data set.
 
     `left_out` is what it holds that is not among the arrays, and why. `asks_target` is whether one of the arrays may
-    be what is to be predicted, and nothing says which.
+    be what is to be predicted, and nothing says which. `is_table` is whether each array is a column of one table.
     """
 
     path: Path
@@ -138,6 +141,7 @@ class FileInfo:
     file: str = ""
     left_out: tuple[str, ...] = ()
     asks_target: bool = False
+    is_table: bool = False
 
 
 class Certainty(IntEnum):
@@ -186,6 +190,7 @@ class Format:
         detect: ``detect(head, path)``, the `Detection` of this format in a file that begins so once it is inflated,
             or None.
         has_cells: Whether values are cells of text, of which some may be declared to mean a missing value.
+        has_nulls: Whether a value may be null, which may be declared to mean a missing value.
     """
 
     name: str
@@ -199,6 +204,7 @@ class Format:
     pickles: Pickles | None = None
     detect: Detect = _undetected
     has_cells: bool = False
+    has_nulls: bool = False
 
     @property
     def summary(self) -> str:
@@ -228,6 +234,7 @@ def decodes(
     pickles: Pickles | None = None,
     detect: Detect = _undetected,
     has_cells: bool = False,
+    has_nulls: bool = False,
 ) -> Callable[[Decoder], Decoder]:
     """Register the decorated function as the decoder of format `name`."""
 
@@ -252,6 +259,7 @@ def decodes(
             pickles=pickles,
             detect=detect,
             has_cells=has_cells,
+            has_nulls=has_nulls,
         )
         return decode
 

@@ -164,7 +164,7 @@ def _values(column: Column, batch: Batch, loaded: dict[Any, Any], name: str, pat
             path, reason, aspect="samples", expected=batch.samples, actual=values.shape, column=str(column)
         )
     # The file has only the length of a row; how a row is folded is the one thing that is taken from the manifest.
-    if values.ndim == 2 and column.shape and values.shape[1] == math.prod(column.shape):
+    if values.ndim == 2 and column.shape and values.shape[1] == math.prod(column.sample_shape):
         values = values.reshape(len(values), *column.shape)
     elif values.shape[1:] != column.shape:
         reason = f"{whose} has rows of the shape {values.shape[1:]}, {column} is declared as {column.shape}"

@@ -155,9 +155,9 @@ def delimited(
         ContentError: A cell or a row is not what is declared.
     """
     for split in splits:
-        for path in dict.fromkeys(column.file for column in split.columns.values()):
-            fields = [column for column in split.columns.values() if column.file == path]
-            with opened_text(path, fields) as stream:
+        for source in dict.fromkeys(column.source for column in split.columns.values()):
+            fields = [column for column in split.columns.values() if column.source == source]
+            with opened_text(source, fields) as stream:
                 if wrong := _no_delimiter(delimiter):
                     stream.fail(f"the option delimiter {wrong}")
                 text = utf8_with_lf(stream, encoding_of(encoding) or "utf-8")

@@ -11,8 +11,9 @@ import numpy as np
 
 from tinytorch_datasets.formats import ArrayInfo, Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import Block, Column, Split
+from tinytorch_datasets.readers.archive import in_turn
 from tinytorch_datasets.readers.arrays import check_within_declared, rows
-from tinytorch_datasets.readers.stream import Stream, in_turn
+from tinytorch_datasets.readers.stream import Stream
 
 # "File formats for the MNIST database", http://yann.lecun.com/exdb/mnist/: the third byte of the magic number.
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -45,7 +46,7 @@ def idx(splits: Sequence[Split]) -> Iterator[Block]:
         ContentError: Its header states more than is declared.
     """
     columns = [column for split in splits for column in split.columns.values()]
-    with closing(in_turn(column.file for column in columns)) as streams:
+    with closing(in_turn(column.source for column in columns)) as streams:
         for column, stream in zip(columns, streams, strict=True):
             yield from _array(column, stream)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tinytorch_datasets.formats import ArrayInfo, Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import Block, Split
+from tinytorch_datasets.readers.archive import opened_source
 from tinytorch_datasets.readers.arrays import array, inspect_header
-from tinytorch_datasets.readers.stream import opened
 
 
 def _detect(head: bytes, path: Path) -> Detection | None:
@@ -29,5 +29,5 @@ def npy(splits: Sequence[Split]) -> Iterator[Block]:
     """
     for split in splits:
         for column in split.columns.values():
-            with opened(column.file) as stream:
+            with opened_source(column.source) as stream:
                 yield from array(column, stream)

@@ -60,14 +60,14 @@ def qa_text(splits: Sequence[Split], *, levels: dict[str, list[int]] | None = No
         ContentError: The pairs are more than declared, or not as many as the levels add up to.
     """
     for split in splits:
-        for path in dict.fromkeys(column.file for column in split.columns.values()):
-            columns = [column for column in split.columns.values() if column.file == path]
+        for source in dict.fromkeys(column.source for column in split.columns.values()):
+            columns, path = [column for column in split.columns.values() if column.source == source], source.path
             for column in columns:
                 if column.field not in FIELDS:
                     hint = did_you_mean(column.field, FIELDS)
                     hint = f"There are: {', '.join(FIELDS)}."
                     raise DecodeError(path, f"this format has no field {column.field!r}{hint}", hint=hint)
-            with opened_text(path, ()) as stream:
+            with opened_text(source, ()) as stream:
                 whole = document(stream, plain=True)
             questions, answers = _pairs(whole, path, split)
             for column in columns:

@@ -46,7 +46,7 @@ def text(splits: Sequence[Split], *, unit: Literal["document", "lines"] = "docum
                 raise ContentError(
                     column.file, reason, aspect="dtype", expected=column.dtype, actual="str", column=str(column)
                 )
-            with opened_text(column.file, ()) as stream:
+            with opened_text(column.source, ()) as stream:
                 if unit == "document" or column.per == "split":
                     yield Block(column, 0, [document(stream)])
                 else:

@@ -20,7 +20,7 @@ from typing import Any
 
 from tinytorch_datasets import settings
 from tinytorch_datasets._version import VERSION
-from tinytorch_datasets.plan import Column, Declared, File, Plan, Split
+from tinytorch_datasets.plan import Column, Declared, File, Plan, Rows, Split
 from tinytorch_datasets.storage.memmap import stat_signature
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -98,8 +98,16 @@ def _split(plain: Mapping[str, Any]) -> Split:
 
 
 def _column(plain: Mapping[str, Any]) -> Column:
-    lists = {key: tuple(plain[key]) if plain[key] is not None else None for key in ("shape", "range", "classes")}
-    return Column(**{**plain, **lists, "missing": tuple(plain["missing"]), "file": Path(plain["file"])})
+    # What is a list in JSON is a tuple in a plan.
+    own = {key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
+    return Column(**{**own, "file": Path(own["file"]), "rows": _rows(own["rows"])})
+
+
+def _rows(plain: Mapping[str, Any] | None) -> Rows | None:
+    if plain is None:
+        return None
+    listed = _column(plain["listed"]) if plain["listed"] is not None else None
+    return Rows(**{**plain, "after": tuple(plain["after"]), "listed": listed})
 
 
 def _path(plain: str | None) -> Path | None:

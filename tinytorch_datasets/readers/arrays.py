@@ -157,7 +157,7 @@ def check_within_declared(column: Column, dtype: np.dtype, shape: tuple[int, ...
     if len(shape) > MOST_DIMENSIONS:
         reason = f"{whose} has {len(shape)} dimensions, the most is {MOST_DIMENSIONS}"
         raise DecodeError(path, reason)
-    declared, declared_dtype = (column.count, *column.shape), np.dtype(column.dtype)
+    declared, declared_dtype = (column.count, *column.sample_shape), np.dtype(column.dtype)
     if shape[0] > column.count or _extent(shape, dtype) > _extent(declared, declared_dtype):
         expected, actual = format_array_type(declared_dtype, declared), format_array_type(dtype, shape)
         reason = f"{whose} is {actual}, more than {column} declares: {expected}"

@@ -12,7 +12,7 @@ import re
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, NoReturn, Protocol
+from typing import NamedTuple, NoReturn, Protocol
 
 from tinytorch_datasets.concurrency import Prefetched, prefetch
 from tinytorch_datasets.errors import DecodeError
@@ -156,10 +156,17 @@ def inflate(engine: Decompressor, feed: Callable[[], bytes], most: int) -> bytes
     return b""
 
 
+class Readable(Protocol):
+    """What bytes are read from."""
+
+    def read(self, count: int, /) -> bytes:
+        """Read so many bytes, or fewer at the end."""
+
+
 class Inflated:
     """The inflated bytes of a compressed file, member after member; `begun` is what was read of it already."""
 
-    def __init__(self, path: Path, file: BinaryIO, begun: bytes, codec: Codec) -> None:
+    def __init__(self, path: Path, file: Readable, begun: bytes, codec: Codec) -> None:
         self._path, self._file, self._codec = path, file, codec
         self._empty_members = 0
         self._engine: Decompressor | None = None

@@ -10,10 +10,8 @@ import codecs
 import io
 import os
 import re
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
-from itertools import islice
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,9 +22,6 @@ OUTPUT_CHUNK = 1 << 20
 
 # How far past its proper end a stream is read, to say how much more there is.
 OVERRUN = 1 << 16
-
-# So many of the files that are read one after the other are inflated ahead, beside the one that is being read.
-FILES_AHEAD = 2
 
 
 class Stream:
@@ -149,19 +144,33 @@ def opened(path: Path, *, limit: int | None = None, limit_reason: str = "") -> I
                 yield Stream(path, ahead.read, limit=limit, limit_reason=limit_reason)
 
 
-def in_turn(paths: Iterable[Path]) -> Generator[Stream, None, None]:
-    """The bytes of each file; a stream ends when the next one is asked for, which is begun by then."""
-    coming, begun = iter(paths), deque[tuple[Stream, ExitStack]]()
-    with ExitStack() as still_open:
-        while True:
-            for path in islice(coming, 1 + FILES_AHEAD - len(begun)):
-                this = still_open.enter_context(ExitStack())
-                begun.append((this.enter_context(opened(path)), this))
-            if not begun:
-                return
-            stream, this = begun.popleft()
-            with this:
-                yield stream
+@contextmanager
+def inflated(packed: Stream, *, limit: int | None = None, limit_reason: str = "") -> Iterator[Stream]:
+    """The bytes of a member of an archive, inflated if they are compressed themselves."""
+    head = _Bytes(packed).read(MAGIC_BYTES)
+    codec = next((c for c in CODECS if c.magic.match(head)), None)
+    if codec is None:
+        packed.begin_with(head)
+        read = packed.some
+    else:
+        try:
+            read = Inflated(packed.path, _Bytes(packed), head, codec).read
+        except ImportError as error:
+            packed.fail(f"it is compressed with {codec.name}, which this Python was built without", cause=error)
+    size = packed.size if codec is None else None
+    yield Stream(packed.path, read, member=packed.member, size=size, limit=limit, limit_reason=limit_reason)
+
+
+class _Bytes:
+    """A stream as a file, of which `read` gives as many bytes as it is asked for, and fewer at the end."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def read(self, count: int) -> bytes:
+        """Read so many bytes."""
+        buffer = bytearray(count)
+        return bytes(memoryview(buffer)[: self._stream.fill(memoryview(buffer))])
 
 
 # Encodings of text as files have it. Python knows others, which are no files' (idna, unicode_escape).

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tinytorch_datasets.errors import DecodeError
-from tinytorch_datasets.plan import TEXT
+from tinytorch_datasets.plan import TEXT, ByteSource
 from tinytorch_datasets.readers.stream import Stream, encoding_of, utf8_with_lf
 from tinytorch_datasets.readers.text import REAL, is_missing, lines, opened_text
 
@@ -194,7 +194,7 @@ def read_table(path: Path, *, delimiter: str = ",", comment: str = "", encoding:
                 at_row = False
             yield (single_blanks(line) if blanks else line) + "\n"
 
-    with opened_text(path, ()) as stream:
+    with opened_text(ByteSource(path), ()) as stream:
         text = ended(utf8_with_lf(stream, encoding_of(encoding) or encoding))
         reader = csv.reader(text, delimiter=" " if blanks else delimiter, skipinitialspace=blanks, strict=True)
         try:
@@ -346,13 +346,13 @@ def _number_info(column: ColumnInfo, values: set[str], cells: Sequence[str], tab
     return ColumnInfo(column.place, column.name, column.cells, Kind.WHOLE, dtype, low, high)
 
 
-def shown_marks(marks: Sequence[str]) -> str:
+def shown_marks(marks: Sequence[str | None]) -> str:
     """Return marks of missing values as a sentence has them.
 
     >>> shown_marks(["", "NA"])
     "nothing or 'NA'"
     """
-    return " or ".join(repr(mark) if mark else "nothing" for mark in marks)
+    return " or ".join({"": "nothing", None: "null"}.get(mark, repr(mark)) for mark in marks)
 
 
 def _refuse(column: ColumnInfo, what: str, table: Table) -> None:

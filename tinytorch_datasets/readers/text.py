@@ -11,14 +11,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
-from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
 
 from tinytorch_datasets.errors import did_you_mean
-from tinytorch_datasets.plan import Column
-from tinytorch_datasets.readers.stream import Stream, opened
+from tinytorch_datasets.plan import ByteSource, Column
+from tinytorch_datasets.readers.archive import opened_source
+from tinytorch_datasets.readers.stream import Stream
 from tinytorch_datasets.verify.diagnose import wrong_content
 
 BOM = b"\xef\xbb\xbf"
@@ -31,13 +31,13 @@ CHARACTERS_A_NUMBER = 32
 
 
 @contextmanager
-def opened_text(path: Path, columns: Iterable[Column]) -> Iterator[Stream]:
-    """A text file, plain or compressed, bounded by its size on disk and by the numbers it is to hold."""
-    on_disk = path.stat().st_size
+def opened_text(source: ByteSource, columns: Iterable[Column]) -> Iterator[Stream]:
+    """A text file, plain, compressed or in an archive, bounded by its size on disk and the numbers it is to hold."""
+    on_disk = source.path.stat().st_size
     numbers = sum(column.nbytes for column in columns)
     limit = max(INFLATION * on_disk, CHARACTERS_A_NUMBER * numbers) + SMALL_TEXT
     limit_reason = f"the file has {on_disk:,}" + (f" and its declared numbers take {numbers:,}" if numbers else "")
-    with opened(path, limit=limit, limit_reason=limit_reason) as stream:
+    with opened_source(source, limit=limit, limit_reason=limit_reason) as stream:
         yield stream
 
 
@@ -144,7 +144,7 @@ def places(
         taken = {place for places in found.values() for place in places}
         found[others[0].field] = [place for place in range(width) if place not in taken]
     for column in fields:
-        need, have = math.prod(column.shape), len(found[column.field])
+        need, have = math.prod(column.sample_shape), len(found[column.field])
         if have != need:
             how = "are left for" if column in others else "are named for"
             stream.refuse(
@@ -276,7 +276,7 @@ def _absent(column: Column, picked: Sequence[str], plain: Callable[[str], str]) 
 
 def _mark_test(column: Column, plain: Callable[[str], str] = str) -> Callable[[str], bool]:
     """Return what checks whether a cell is a mark: the same text, or for a mark that is a number, the same number."""
-    texts = frozenset(column.missing)
+    texts = frozenset(mark for mark in column.missing if mark is not None)
     numbers = {_number(plain(mark)) for mark in texts if REAL.fullmatch(plain(mark))}
 
     def is_mark(cell: str) -> bool:

@@ -58,11 +58,11 @@ class Zip:
         if free > list_at:
             raise DecodeError(path, "its last member overlaps the central directory")
 
-    def member(self, name: str, known_as: str, names: Iterable[str]) -> Stream:
-        """The bytes of one member; `known_as` and `names` are for the error when there is none."""
+    def member(self, name: str, known_as: str, names: Iterable[str], *, kind: str = "array") -> Stream:
+        """The bytes of one member; `known_as`, `names` and `kind` are for the error when there is none."""
         entry = self.entries.get(name)
         if entry is None:
-            raise DecodeError(self.path, f"it has no array {known_as!r}{did_you_mean(known_as, names)}")
+            raise DecodeError(self.path, f"it has no {kind} {known_as!r}{did_you_mean(known_as, names)}")
         stream = Stream(self.path, lambda most: b"", member=name, size=entry.size)
         if entry.flags & ENCRYPTED:
             stream.fail("it is encrypted")

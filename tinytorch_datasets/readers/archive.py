@@ -1,0 +1,75 @@
+"""The bytes of a file, or of a member of a zip or tar archive, for every format.
+
+Nothing is extracted. A member that is compressed itself is inflated, as a file is; an archive inside an archive is
+not read.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import islice
+from pathlib import Path
+
+from tinytorch_datasets.errors import DecodeError
+from tinytorch_datasets.plan import ByteSource
+from tinytorch_datasets.readers import tar
+from tinytorch_datasets.readers.stream import Stream, inflated, opened
+from tinytorch_datasets.readers.zip import LOCAL, opened_zip
+
+# No compression that is read makes more of a byte (DEFLATE; bzip2 and xz are bounded by what is declared).
+MOST_INFLATION = 1032
+
+# So many of the files that are read one after the other are inflated ahead, beside the one that is being read.
+FILES_AHEAD = 2
+
+
+@contextmanager
+def opened_source(source: ByteSource, *, limit: int | None = None, limit_reason: str = "") -> Iterator[Stream]:
+    """Open a file, or a member of one, inflated if it is compressed; see `Stream` for the limit.
+
+    Raises:
+        DecodeError: The file is no archive, or has no such member.
+    """
+    path, member = source
+    if not member:
+        with opened(path, limit=limit, limit_reason=limit_reason) as stream:
+            yield stream
+        return
+    if len(member) > 1:
+        reason = f"member {member[1]!r} is in an archive inside an archive, which is not read"
+        raise DecodeError(path, reason, hint="Declare the inner archive as a file of its own.")
+    with (
+        _opened_member(path, member[0], limit) as packed,
+        inflated(packed, limit=limit, limit_reason=limit_reason) as stream,
+    ):
+        yield stream
+
+
+@contextmanager
+def _opened_member(path: Path, name: str, limit: int | None) -> Iterator[Stream]:
+    with path.open("rb") as file:
+        is_zip = file.read(len(LOCAL)) == LOCAL
+    if is_zip:
+        with opened_zip(path) as archive:
+            yield archive.member(name, name, archive.entries, kind="member")
+        return
+    most = limit if limit is not None else MOST_INFLATION * path.stat().st_size
+    for _, stream in tar.members(path, {name: most}):
+        yield stream
+
+
+def in_turn(sources: Iterable[ByteSource]) -> Generator[Stream, None, None]:
+    """The bytes of each source; a stream ends when the next one is asked for, which is begun by then."""
+    coming, begun = iter(sources), deque[tuple[Stream, ExitStack]]()
+    with ExitStack() as still_open:
+        while True:
+            for source in islice(coming, 1 + FILES_AHEAD - len(begun)):
+                this = still_open.enter_context(ExitStack())
+                begun.append((this.enter_context(opened_source(source)), this))
+            if not begun:
+                return
+            stream, this = begun.popleft()
+            with this:
+                yield stream
