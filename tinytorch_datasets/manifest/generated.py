@@ -99,7 +99,7 @@ def _split(plain: Mapping[str, Any]) -> Split:
 
 def _column(plain: Mapping[str, Any]) -> Column:
     # What is a list in JSON is a tuple in a plan.
-    own = {key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
+    own: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
     return Column(**{**own, "file": Path(own["file"]), "rows": _rows(own["rows"])})
 
 
