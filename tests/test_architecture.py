@@ -151,6 +151,21 @@ def test_a_modules_docstring_says_in_one_line_what_it_holds() -> None:
     assert not {module: line for module, line in firsts.items() if not line or len(line) >= 80 or "?" in line}
 
 
+def test_a_functions_docstring_begins_with_a_verb() -> None:
+    """It says what the function does. Not asked of a format's own, which is the summary of the format."""
+    nouns = {"A", "All", "An", "Each", "Every", "Exactly", "How", "The", "What", "Where", "Whether", "Which"}
+    named = [
+        f"{module}.{node.name}: {docstring.partition(chr(10))[0]}"
+        for module, path in modules().items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and not module.startswith("formats.")
+        if not any(ast.unparse(decorator).endswith("property") for decorator in node.decorator_list)
+        if (docstring := ast.get_docstring(node) or "").partition(" ")[0] in nouns
+    ]
+
+    assert not named
+
+
 def loaded_by(statement: str) -> set[str]:
     """The top-level packages that a fresh interpreter loads for a statement, beyond what it starts with."""
     code = f"import sys; before = set(sys.modules); {statement}; print(*(set(sys.modules) - before))"

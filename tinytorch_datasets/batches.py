@@ -21,7 +21,7 @@ Batch = tuple[Any, ...]
 
 
 def converted(values: Any, dtype: DTypeLike | None, scale: float | None) -> Any:
-    """The values in another dtype, fresh; integers brought into 0 to 1 by a float dtype if they have a scale.
+    """Return the values in another dtype, fresh; integers brought into 0 to 1 by a float dtype if they have a scale.
 
     Only values whose samples have a shape: labels and other scalars stay as they are, and so do strings.
 

@@ -105,7 +105,7 @@ class Split(Sequence[tuple[Any, ...]]):
         return any(_equal(sample, own) for own in self)
 
     def index(self, sample: Any, start: int = 0, stop: int | None = None) -> int:
-        """Where the first sample is whose values are equal to these; ValueError if none is."""
+        """Return where the first sample is whose values are equal to these; ValueError if none is."""
         for place in range(self._samples)[start:stop]:
             if _equal(sample, self[place]):
                 return place
@@ -113,11 +113,11 @@ class Split(Sequence[tuple[Any, ...]]):
         raise ValueError(msg)
 
     def count(self, sample: Any) -> int:
-        """How many samples have values equal to these."""
+        """Return how many samples have values equal to these."""
         return sum(_equal(sample, own) for own in self)
 
     def arrays(self, dtype: DTypeLike | None = None) -> tuple[Any, ...]:
-        """Every field as a whole, in order: ``images, labels = mnist.train.arrays(dtype="float32")``.
+        """Return every field as a whole, in order: ``images, labels = mnist.train.arrays(dtype="float32")``.
 
         Args:
             dtype: What to convert fields to whose samples have a shape (images, features). A float dtype
@@ -140,7 +140,7 @@ class Split(Sequence[tuple[Any, ...]]):
         drop_last: bool = False,
         prefetch: int = 0,
     ) -> Batches:
-        """The samples in batches: tuples of arrays of `size` samples, the last one possibly shorter.
+        """Return the samples in batches: tuples of arrays of `size` samples, the last one possibly shorter.
 
         Args:
             size: Samples a batch.
@@ -226,7 +226,7 @@ class Dataset(Mapping[str, Split]):
         return self._describe()
 
     def arrays(self, dtype: DTypeLike | None = None) -> tuple[tuple[Any, ...], ...]:
-        """Every split's fields: ``(x_train, y_train), (x_test, y_test) = mnist.arrays(dtype="float32")``.
+        """Return every split's fields: ``(x_train, y_train), (x_test, y_test) = mnist.arrays(dtype="float32")``.
 
         Splits come in the manifest's order, fields too; `dtype` is as in `Split.arrays`.
         """
@@ -277,7 +277,10 @@ class _UnknownSplit(UnknownName, KeyError):
 
 
 def _refuse_to_set(holder: Split | Dataset, name: str) -> None:
-    """Everybody in a process who gets a data set gets the same one; a class of one's own may have what it likes."""
+    """Refuse to set an attribute: everybody in a process who gets a data set gets the same one.
+
+    A class of one's own may have what it likes.
+    """
     if not name.startswith("_") and type(holder) in (Split, Dataset):
         msg = f"{name!r} cannot be set: a {type(holder).__name__.lower()} stays as it was declared; use a variable"
         raise AttributeError(msg, name=name, obj=holder)

@@ -47,7 +47,7 @@ class Meter:
         self._lock = threading.Lock()
 
     def add(self, count: int) -> None:
-        """So many bytes more are done."""
+        """Note that so many more bytes are done."""
         if self._step is not None:
             with self._lock:
                 self._done += count
@@ -55,7 +55,7 @@ class Meter:
 
 
 def digests(paths: Iterable[Path], step: Step | None = None) -> dict[Path, Digest | OSError]:
-    """The digest of each file, or why it cannot be read. `step` is called with bytes done and bytes in all."""
+    """Return the digest of each file, or why it cannot be read. `step` is called with bytes done and bytes in all."""
     sizes = {path: size_of(path) for path in paths}
     meter = Meter(step, sum(sizes.values()))
     results = run_all((partial(digest_or_error, path, add=meter.add) for path in sizes), sizes=list(sizes.values()))
@@ -63,7 +63,7 @@ def digests(paths: Iterable[Path], step: Step | None = None) -> dict[Path, Diges
 
 
 def size_of(path: Path) -> int:
-    """How many bytes a file has; none if it is not there, or in a folder that may not be looked into."""
+    """Return how many bytes a file has; none if it is not there, or in a folder that may not be looked into."""
     try:
         return path.stat().st_size
     except OSError:
@@ -102,7 +102,7 @@ def open_file(path: str, flags: int) -> int:
 def digest_or_error(
     path: str | Path, *, add: Callable[[int], None] | None = None, md5_too: bool = False
 ) -> Digest | OSError:
-    """The digest of a file, or why it cannot be read: one of many must not keep the others from being read."""
+    """Return the digest of a file, or why it cannot be read: one of many must not keep the others from being read."""
     try:
         return digest(path, add=add, md5_too=md5_too)
     except OSError as error:
@@ -110,7 +110,7 @@ def digest_or_error(
 
 
 def sha256_of(path: str | Path) -> str:
-    """The sha256 of a file, as 64 lowercase hex digits.
+    """Return the sha256 of a file, as 64 lowercase hex digits.
 
     Raises:
         OSError: It cannot be read.
@@ -137,7 +137,7 @@ class ValueDigest:
 
     @classmethod
     def of(cls, column: Column) -> ValueDigest:
-        """The digest to be of what a column declares."""
+        """Return the digest that is to be of what a column declares."""
         return cls(column.dtype, (column.count, *column.sample_shape))
 
     def add(self, start: int, values: Any) -> None:
@@ -157,7 +157,7 @@ class ValueDigest:
 
 
 def header(dtype: str, shape: Sequence[int]) -> str:
-    """The line that what is hashed begins with.
+    """Return the line that what is hashed begins with.
 
     >>> header("uint8", (60000, 28, 28))
     'uint8 60000x28x28\\n'
@@ -166,7 +166,7 @@ def header(dtype: str, shape: Sequence[int]) -> str:
 
 
 def digest_of(values: np.ndarray | Sequence[str]) -> str:
-    """The digest of a whole field, as `get` hands it over; a str is the text of a split.
+    """Return the digest of a whole field, as `get` returns it; a str is the text of a split.
 
     >>> digest_of(np.arange(3, dtype=np.uint8)) == digest_of(np.arange(3, dtype=np.uint8)[:])
     True
@@ -184,7 +184,7 @@ def digest_of(values: np.ndarray | Sequence[str]) -> str:
 
 
 def _pieces(values: Any) -> Iterator[tuple[int, Any]]:
-    """Values in pieces of a size that can be held, each with its place."""
+    """Yield values in pieces of a size that can be held, each with its place."""
     row = values.nbytes // max(1, len(values)) if isinstance(values, np.ndarray) else 0
     step = max(1, BYTES_AT_ONCE // row) if row else STRINGS_AT_ONCE
     for start in range(0, len(values), step):

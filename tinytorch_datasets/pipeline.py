@@ -55,12 +55,12 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def declared(path: Path, name: str) -> Declared:
-    """What the manifest in that file declares of a data set: as it was compiled, or else read and checked now."""
+    """Return what the manifest in that file declares of a data set: as it was compiled, or else read now."""
     return generated.declared(path, name) or read_manifest(path).declared(name)
 
 
 def compile_manifest(path: Path) -> bytes:
-    """The compiled form of the manifest in that file, which is read and checked now."""
+    """Return the compiled form of the manifest in that file, which is read and checked now."""
     manifest = read_manifest(path)
     return generated.format_compiled(manifest.declared(name) for name in manifest.datasets)
 
@@ -169,12 +169,12 @@ def locations(manifest: Manifest, home: str | os.PathLike[str] | None = None) ->
 
 
 def plan_of(manifest: Manifest, name: str, locations: Locations) -> Plan:
-    """The plan of one data set, its files placed where they are or will be."""
+    """Return the plan of one data set, its files placed where they are or will be."""
     return locate(manifest.plan(name), locations)
 
 
 def locate(plan: Plan, locations: Locations) -> Plan:
-    """The same plan, its files placed where they are or will be."""
+    """Return the plan with its files placed where they are or will be."""
     names = tuple(file.name for file in plan.files)
     return plan.under(locations.files(plan.folder, shipped=plan.status == "shipped", names=names))
 
@@ -267,7 +267,7 @@ def array_folders(plan: Plan, locations: Locations) -> Iterator[ArrayFolder]:
 def blocks(
     plan: Plan, *, hint: str | None = None, on_error: Callable[[ContentError], None] | None = None
 ) -> Generator[Block, None, None]:
-    """All values of a data set, decoded from its verified files and checked against what is declared.
+    """Yield all values of a data set, decoded from its verified files and checked against what is declared.
 
     `on_error` is called with what of the values is not as declared, and decoding goes on; without it, the first
     of those is raised.
@@ -338,7 +338,7 @@ def make_cache_entry(
 
 
 def shipped_files(manifest: Manifest, locations: Locations) -> set[Path]:
-    """Every file that ships, whichever entry declares it."""
+    """List every file that ships, whichever entry declares it."""
     shipped = (name for name, entry in manifest.datasets.items() if entry.status == "shipped")
     return {locations.shipped / manifest.folder(name) / file for name in shipped for file in manifest.entry(name).files}
 

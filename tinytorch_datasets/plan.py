@@ -225,7 +225,7 @@ class Split:
     where: str = ""
 
     def under(self, root: Path) -> Split:
-        """The same, of files that are in the folder `root`."""
+        """Return the same, of files that are in the folder `root`."""
         columns = {name: column.under(root) for name, column in self.columns.items()}
         return replace(self, columns=columns, file=self.file and root / self.file)
 
@@ -266,7 +266,7 @@ class Plan:
         return fetch_again(self.name)
 
     def under(self, root: Path) -> Plan:
-        """The same, of files that are (or will be) in the folder `root`."""
+        """Return the same, of files that are (or will be) in the folder `root`."""
         return replace(self, root=root, splits=tuple(split.under(root) for split in self.splits))
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def readable(count: int) -> str:
-    """Bytes in the unit that keeps one to three digits before the point, 1 kB being 1000 bytes.
+    """Format bytes in the unit that keeps one to three digits before the point, 1 kB being 1000 bytes.
 
     >>> readable(999), readable(317_299), readable(170_498_071)
     ('999 B', '317 kB', '170 MB')
@@ -50,7 +50,7 @@ class Shown(Protocol):
         """Write a line of what is to come, above all files."""
 
     def __enter__(self) -> Shown:
-        """Itself."""
+        """Return itself."""
         ...
 
     def __exit__(self, *error: object) -> None:
@@ -58,18 +58,18 @@ class Shown(Protocol):
 
 
 def usual(stream: TextIO | None = None) -> Shown:
-    """Bars on a terminal, plain lines elsewhere and in CI; on stderr unless told otherwise."""
+    """Return bars on a terminal, plain lines elsewhere and in CI; on stderr by default."""
     stream = sys.stderr if stream is None else stream  # which is None, too, in a program without a console
     return Bars(stream) if stream is not None and is_watched(stream) else Lines(stream)
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether it is one; a program without a console has no stream at all."""
+    """Check whether it is a terminal; a program without a console has no stream at all."""
     return stream is not None and stream.isatty()
 
 
 def is_watched(stream: TextIO | None) -> bool:
-    """Whether a person sees what moves there: on a terminal, unless it is a CI system's.
+    """Check whether a person sees what moves there: on a terminal, unless it is a CI system's.
 
     They keep what is written, and a bar that moves is written a thousand times.
     """
@@ -77,7 +77,7 @@ def is_watched(stream: TextIO | None) -> bool:
 
 
 def drawn_on(stream: TextIO, *, after: Literal["stays", "goes"]) -> rich.progress.Progress:
-    """Where bars over bytes can be added: share, size, speed and time left; in the end they stay, or go."""
+    """Return where bars over bytes can be added: share, size, speed and time left; in the end they stay, or go."""
     from rich.console import Console
     from rich.progress import (  # only where there is something to show
         BarColumn,

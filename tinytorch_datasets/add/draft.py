@@ -124,7 +124,7 @@ def _can_be_declared(array: ArrayInfo) -> bool:
 
 
 def _sorted_out(parts: list[_Part], left_out: list[str]) -> list[_Part]:
-    """The parts that fit together: plain values, in every split, as many in each field of a split as samples."""
+    """Return the parts that fit together: plain values, in every split, as many in each field of a split as samples."""
     kept = []
     for part in parts:
         if _can_be_declared(part.array):
@@ -271,7 +271,7 @@ def _of_span(one: Field, span: list[Any] | None, samples: int) -> None:
 
 
 def _rounded(value: Any, toward: Callable[[float], int]) -> Any:
-    """A bound to four digits that still holds the value; whole numbers as they are.
+    """Return a bound to four digits that still holds the value; whole numbers as they are.
 
     So are the largest and the least of floats: the one is no whole number that anybody writes out (a raster's
     -3.4028235e+38 where it has no data), and next to the other there is no room for digits.

@@ -37,13 +37,13 @@ class Sample(NamedTuple):
 
 
 def chosen(split: Split, count: int, seed: int) -> list[Sample]:
-    """So many samples of a split, the same ones for the same seed, in the order they have there."""
+    """Return so many samples of a split, the same ones for the same seed, in the order they have there."""
     order = np.random.RandomState(seed).permutation(len(split))[:count]
     return [Sample(int(index), dict(zip(split.fields, split[int(index)], strict=True))) for index in sorted(order)]
 
 
 def plain(samples: list[Sample]) -> list[dict[str, Any]]:
-    """The same in plain values, for programs."""
+    """Return the samples in plain values, for programs."""
     return [
         {"index": sample.place, **{field: np.asarray(value).tolist() for field, value in sample.values.items()}}
         for sample in samples
@@ -83,14 +83,14 @@ def _show(entry: Entry, samples: list[Sample], console: Console) -> None:
 
 
 def _is_picture(value: Any) -> bool:
-    """Whether a sample has height and width, and one or three channels before them or behind, or none."""
+    """Check whether a sample has height and width, and one or three channels before them or behind, or none."""
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "buif":
         return False
     return value.ndim == 2 or (value.ndim == 3 and bool({value.shape[0], value.shape[-1]} & {1, 3}))
 
 
 def _pixels(value: np.ndarray, span: tuple[float, float] | None) -> np.ndarray:
-    """Height, width and three colors, from 0 to 255; the declared range is from black to white."""
+    """Return height, width and three colors, from 0 to 255; the declared range is from black to white."""
     if value.ndim == 3 and value.shape[0] in (1, 3):
         value = np.moveaxis(value, 0, -1)
     if value.ndim == 2:
@@ -103,7 +103,7 @@ def _pixels(value: np.ndarray, span: tuple[float, float] | None) -> np.ndarray:
 
 
 def _drawn(pixels: np.ndarray, console: Console) -> Iterator[Text]:
-    """Lines of a picture: a character is two pixels, one above the other."""
+    """Draw a picture in lines: a character is two pixels, one above the other."""
     if len(pixels) % 2:
         pixels = np.concatenate([pixels, np.zeros_like(pixels[:1])])
     colors = console.color_system is not None and not console.no_color and _has(BLOCK)
@@ -118,7 +118,7 @@ def _drawn(pixels: np.ndarray, console: Console) -> Iterator[Text]:
 
 
 def _has(character: str) -> bool:
-    """Whether the terminal has that character."""
+    """Check whether the terminal has that character."""
     try:
         character.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
@@ -127,13 +127,13 @@ def _has(character: str) -> bool:
 
 
 def _caption(entry: Entry, sample: Sample, picture: str) -> Text:
-    """What else the sample has, in a line; its place in the split where it has nothing."""
+    """Return what else the sample has, in a line; its place in the split where it has nothing."""
     described = [_describe(entry.fields[field], value) for field, value in sample.values.items() if field != picture]
     return Text(", ".join(described) or str(sample.place))
 
 
 def _describe(field: FieldEntry, value: Any) -> str:
-    """A value as a person reads it: a label by its class, of many numbers the first."""
+    """Return a value as a person reads it: a label by its class, of many numbers the first."""
     if isinstance(value, str):
         return printable(value)  # a terminal obeys some characters, and data sets are other people's
     if field.classes is not None:

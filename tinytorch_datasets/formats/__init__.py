@@ -55,7 +55,7 @@ _KNOWN = tuple(sorted(path.stem.replace("_", "-") for path in Path(__file__).par
 
 
 def known() -> tuple[str, ...]:
-    """The names of all formats, sorted.
+    """Return the names of all formats, sorted.
 
     >>> "idx" in known()
     True
@@ -64,7 +64,7 @@ def known() -> tuple[str, ...]:
 
 
 def of(name: str) -> Format:
-    """The format of that name, its file imported if it was not yet.
+    """Return the format of that name, its file imported if it was not yet.
 
     Raises:
         KeyError: There is no file for it.
@@ -267,5 +267,5 @@ def decodes(
 
 
 def registered(name: str) -> Format | None:
-    """The format of that name, if its file has been imported."""
+    """Return the format of that name, if its file has been imported."""
     return _formats.get(name)

@@ -43,7 +43,7 @@ class Batch(NamedTuple):
 
 
 def _pickles(splits: Sequence[Split]) -> Iterator[tuple[Path, str, Callable[[int], bytes]]]:
-    """Each batch as it comes by, in the order of the archive."""
+    """Yield each batch as it comes by, in the order of the archive."""
     for path, batches in _batches(splits).items():
         for name, member in tar.members(path, {name: batch.most_bytes for name, batch in batches.items()}):
             yield path, name, member.some
@@ -123,7 +123,7 @@ def cifar_python(splits: Sequence[Split], *, labels: str = "labels") -> Iterator
 
 
 def _batches(splits: Sequence[Split]) -> dict[Path, dict[str, Batch]]:
-    """Which members of which archive hold what."""
+    """List which members of which archive hold what."""
     found: dict[Path, dict[str, Batch]] = {}
     for split in splits:
         path = split.file or next(iter(split.columns.values())).file

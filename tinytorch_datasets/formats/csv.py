@@ -32,7 +32,7 @@ LONGEST_ROW = 2 << 20
 
 
 def _check(options: Mapping[str, Any], fields: Iterable[str], splits: Iterable[str]) -> Problems:
-    """A delimiter that is none, and columns of no field."""
+    """Refuse a delimiter that is none, and columns of no field."""
     if "delimiter" in options and (wrong := _no_delimiter(options["delimiter"])):
         yield ("delimiter",), wrong
     yield from _wrong_text_options(options)
@@ -48,7 +48,7 @@ def _no_delimiter(delimiter: str) -> str | None:
 
 
 def _wrong_text_options(options: Mapping[str, Any]) -> Problems:
-    """What is wrong with the options that say how the text is written."""
+    """Yield what is wrong with the options that say how the text is written."""
     if options.get("skip_lines", 0) < 0:
         yield ("skip_lines",), f"must be 0 or more, is {options['skip_lines']}"
     if len(options.get("comment") or "#") != 1 or options.get("comment") in tuple('"\r\n\0 \t'):

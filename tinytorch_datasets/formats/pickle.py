@@ -39,7 +39,7 @@ PROTO = b"\x80"  # what every pickle of protocol 2 and later begins with
 
 
 def _pickles(splits: Sequence[Split]) -> Iterator[tuple[Path, str, Callable[[int], bytes]]]:
-    """Each file once, inflated if it is compressed."""
+    """Yield each file once, inflated if it is compressed."""
     for path, columns in _columns(splits).items():
         with _opened(path, columns) as (stream, _):
             yield path, "", stream.some
@@ -106,7 +106,7 @@ def pickled(splits: Sequence[Split]) -> Iterator[Block]:
 
 @contextmanager
 def _opened(path: Path, columns: Sequence[Column]) -> Iterator[tuple[Stream, int]]:
-    """A pickle's bytes, at most as many as its fields may take, and how many bytes it declares."""
+    """Return a pickle's bytes, at most as many as its fields may take, and how many bytes it declares."""
     fields, on_disk = sum(column.nbytes for column in columns), path.stat().st_size
     # The size on disk is declared itself: arrays that nobody asked for may stand beside the others.
     limits = [max(spelled * fields + max_extra_bytes(_samples(columns)), on_disk) for spelled in (BINARY, TEXT)]
@@ -119,7 +119,7 @@ def _opened(path: Path, columns: Sequence[Column]) -> Iterator[tuple[Stream, int
 
 
 def _columns(splits: Sequence[Split]) -> dict[Path, list[Column]]:
-    """The columns that each file holds; one file may hold several splits."""
+    """Return the columns that each file holds; one file may hold several splits."""
     found: dict[Path, list[Column]] = {}
     for split in splits:
         for column in split.columns.values():

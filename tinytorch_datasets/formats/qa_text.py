@@ -19,7 +19,7 @@ QUESTION, ANSWER = "Q: ", "A: "
 
 
 def _check(options: Mapping[str, Any], fields: Iterable[str], splits: Iterable[str]) -> Problems:
-    """Levels of no split."""
+    """Refuse levels of no split."""
     for split in options.get("levels") or ():
         if split not in splits:
             yield ("levels", split), f"no split of that name{did_you_mean(split, splits)}"

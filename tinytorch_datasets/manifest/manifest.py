@@ -90,7 +90,7 @@ def _instead_of_mapping(value: object) -> str:
 
 
 def _is_one_of_two(keys: tuple[str | int, ...], value: object, data: Any) -> bool:
-    """Whether Pydantic put a type behind the path of a value that may be of several; it complains of each by itself."""
+    """Check whether Pydantic put a type behind the path of a value of several; it complains of each by itself."""
     if keys[-1:] not in (("int",), ("float",)):
         return False
     for key in keys[:-1]:
@@ -205,7 +205,7 @@ class Manifest:
         return f"<Manifest {self.path}: {', '.join(self.datasets)}>"
 
     def entry(self, name: str) -> Entry:
-        """The entry of that name.
+        """Return the entry of that name.
 
         Raises:
             UnknownName: There is none; the error has the nearest name.
@@ -226,7 +226,7 @@ class Manifest:
                 yield DeclaredFile(name, file, f"{entry.folder or name}/{file}", facts)
 
     def addresses(self, name: str, file: str | None = None) -> Iterator[tuple[str, str]]:
-        """Each address that a data set declares, with its line, in the order to try; of a file: whole, mirrors too."""
+        """Yield each address of a data set, with its line, in the order to try; of a file: whole, mirrors too."""
         entry = self.entry(name)
         for path in entry.files if file is None else (file,):
             for i, url in enumerate(entry.files[path].urls):
@@ -239,21 +239,21 @@ class Manifest:
         return rule in self.ignore or (dataset in self.datasets and rule in self.datasets[dataset].ignore)
 
     def where(self, *keys: str | int) -> str:
-        """The line of a value below `datasets`, to name in an error: ``where("mnist", "format")``."""
+        """Return the line of a value below `datasets`, to name in an error: ``where("mnist", "format")``."""
         return self._parsed.where("datasets", *keys)
 
     def where_on_top(self, key: str) -> str:
-        """The line of a value that stands beside `datasets`: ``where_on_top("shipped_in")``."""
+        """Return the line of a value that stands beside `datasets`: ``where_on_top("shipped_in")``."""
         return self._parsed.where(key)
 
     def declared(self, name: str) -> Declared:
-        """What the stages need to know of one data set, and of the manifest that declares it."""
+        """Return what the stages need to know of one data set, and of the manifest that declares it."""
         plain = self.entry(name).model_dump(mode="json", exclude_unset=True)
         plan = self.plan(name)
         return Declared(self.path, self.signature, self.sha256, self.download_to, self.shipped_in, plan, plain)
 
     def plan(self, name: str) -> Plan:
-        """What a data set declares; where its files are is for `Plan.under` to say."""
+        """Return what a data set declares; where its files are is for `Plan.under` to say."""
         entry = self.entry(name)
         files = tuple(
             File(

@@ -149,10 +149,10 @@ class Formats(Protocol):
     """The formats there are: handed in, because decoders stand on a higher floor than the manifest."""
 
     def known(self) -> tuple[str, ...]:
-        """Their names."""
+        """List their names."""
 
     def of(self, name: str) -> _Format:
-        """The one of that name."""
+        """Return the one of that name."""
 
 
 def check(data: object, formats: Formats) -> Problems:

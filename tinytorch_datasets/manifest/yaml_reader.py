@@ -299,11 +299,11 @@ class ParsedYaml:
         return other
 
     def where(self, *keys: str | int) -> str:
-        """The place of a value, to name in an error: ``datasets.yaml:41``."""
+        """Return the place of a value, to name in an error: ``datasets.yaml:41``."""
         return f"{self.path.name}:{self.line(*keys)}"
 
     def line(self, *keys: str | int) -> int:
-        """The line, from 1, of the key (or list item) at this path, or of the nearest parent that is there."""
+        """Return the line, from 1, of the key (or list item) at this path, or of the nearest parent that is there."""
         line, level = 1, self._lines
         for key in keys:
             lines, inside = level if type(level) is tuple else (level, {})
@@ -315,7 +315,7 @@ class ParsedYaml:
         return line
 
     def written(self, *keys: str | int) -> str | None:
-        """A scalar's text as it stands in the file, before anything was made of it."""
+        """Return a scalar's text as it stands in the file, before anything was made of it."""
         node = self.nodes.find(keys) if self.nodes else None
         return node.value if node and node.kind in ("plain", "quoted", "folded") else None
 
@@ -357,7 +357,7 @@ def _problem(line: int, keys: Keys, what: str) -> Problem:
 
 
 def dotted(keys: Keys) -> str:
-    """A path as a person reads it: ``mnist.fields.labels.classes[3]``."""
+    """Format a path as a person reads it: ``mnist.fields.labels.classes[3]``."""
     shown = "".join(f"[{key}]" if isinstance(key, int) else f".{printable(key)}" for key in keys)
     return shown.removeprefix(".datasets").removeprefix(".") if len(keys) > 1 else shown.removeprefix(".")
 

@@ -38,7 +38,7 @@ UNCLEAR = object()
 
 
 def plain(value: str) -> Any:
-    """What an unquoted scalar is, or UNCLEAR where YAML 1.1 and 1.2 do not agree.
+    """Return what an unquoted scalar is, or UNCLEAR where YAML 1.1 and 1.2 do not agree.
 
     >>> plain("60_000"), plain("1.5"), plain("true"), plain("some text"), plain("no") is UNCLEAR
     (60000, 1.5, True, 'some text', True)

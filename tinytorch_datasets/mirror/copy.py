@@ -93,7 +93,7 @@ def mirror(
 
 
 def sums_in(folder: Path) -> dict[str, str]:
-    """What SHA256SUMS in a mirror folder says: the sha256 of each file by its path. Empty without it."""
+    """Return what SHA256SUMS in a mirror folder says: the sha256 of each file by its path. Empty without it."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         return {line.name: line.sha256 for line in listed_in(folder) if line.name}
     return {}
@@ -108,7 +108,7 @@ class Listed(NamedTuple):
 
 
 def listed_in(folder: Path) -> list[Listed]:
-    """The lines of SHA256SUMS in a mirror folder.
+    """Return the lines of SHA256SUMS in a mirror folder.
 
     Raises:
         OSError: It is not there, or cannot be read.
@@ -122,7 +122,7 @@ def listed_in(folder: Path) -> list[Listed]:
 
 
 def _earlier(manifest: Manifest, folder: Path) -> dict[str, str]:
-    """What an earlier run wrote of other data sets, so far as this manifest still declares it so."""
+    """Return what an earlier run wrote of other data sets, so far as this manifest still declares it so."""
     declared = {
         f"{manifest.folder(name)}/{file}": facts.sha256
         for name, entry in manifest.datasets.items()

@@ -99,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def server(folder: Path, bind: str, port: int) -> Iterator[tuple[_Server, str]]:
-    """A server of the mirror in a folder, not yet serving, and the address that students use.
+    """Make a server of the mirror in a folder, not yet serving, and the address that students use.
 
     Raises:
         DatasetError: The address cannot be bound.
@@ -119,13 +119,13 @@ def server(folder: Path, bind: str, port: int) -> Iterator[tuple[_Server, str]]:
 
 
 def address_of(bind: str, port: int) -> str:
-    """The address to tell others: of this computer in its network, where it serves on all of its addresses."""
+    """Return the address for others: this computer's in its network, where it serves on all of its addresses."""
     host = _own_address() if bind in ("", "0.0.0.0", "::") else bind
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 def _own_address() -> str:
-    """This computer's address on the way to others. Nothing is sent: connecting a UDP socket only picks the way."""
+    """Return this computer's address on the way to others. Nothing is sent: a UDP socket only picks the way."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # an address that is nobody's (RFC 5737)

@@ -61,7 +61,7 @@ def _opened_member(path: Path, name: str, limit: int | None) -> Iterator[Stream]
 
 
 def in_turn(sources: Iterable[ByteSource]) -> Generator[Stream, None, None]:
-    """The bytes of each source; a stream ends when the next one is asked for, which is begun by then."""
+    """Yield the bytes of each source; a stream ends when the next one is asked for, which is begun by then."""
     coming, begun = iter(sources), deque[tuple[Stream, ExitStack]]()
     with ExitStack() as still_open:
         while True:

@@ -37,7 +37,7 @@ _ITEM = re.compile(
 
 
 def array(column: Column, stream: Stream) -> Iterator[Block]:
-    """Blocks of the NPY array that the stream holds."""
+    """Yield blocks of the NPY array that the stream holds."""
     dtype, shape, by_columns = _header(stream)
     check_within_declared(column, dtype, shape, stream.path, _whose(stream))
     # One dimension has the same order either way.
@@ -112,7 +112,7 @@ MOST_DIMENSIONS = 32  # NumPy 1's own limit
 
 
 def plain(text: str, *, strings: bool = False) -> np.dtype | None:
-    """The dtype that `text` names, or None if it is not a plain one.
+    """Return the dtype that `text` names, or None if it is not a plain one.
 
     >>> plain("<f4"), plain("O"), plain("V8"), plain("S3"), plain("S3", strings=True)
     (dtype('float32'), None, None, None, dtype('S3'))
@@ -129,7 +129,7 @@ def plain(text: str, *, strings: bool = False) -> np.dtype | None:
 
 
 def not_plain(path: Path, text: str, whose: str) -> DecodeError:
-    """The error for a dtype that is not plain; an array of objects is a pickle in disguise, and refused as one."""
+    """Return the error for a dtype that is not plain; an array of objects is a pickle in disguise, refused as one."""
     if "O" in text:
         reason = f"{whose} holds Python objects (dtype {text!r}), which are a pickle inside; nothing was run"
         return UnsafePickle(path, reason, names=(f"dtype {text}",))
@@ -137,7 +137,7 @@ def not_plain(path: Path, text: str, whose: str) -> DecodeError:
 
 
 def format_array_type(dtype: np.dtype, shape: tuple[int, ...]) -> str:
-    """A dtype and a shape as one short phrase.
+    """Format a dtype and a shape as one short phrase.
 
     >>> format_array_type(np.dtype(">u2"), (3, 2))
     'uint16 (3, 2)'
@@ -166,7 +166,7 @@ def check_within_declared(column: Column, dtype: np.dtype, shape: tuple[int, ...
 
 
 def _aspect(column: Column, dtype: np.dtype, shape: tuple[int, ...]) -> Aspect:
-    """What makes an array more than was declared: that its samples are others, or only that they are more."""
+    """Return what makes an array more than was declared: that its samples are others, or only that they are more."""
     if shape[1:] != column.shape:
         return "shape"
     if column.classes is not None:  # labels may have any whole dtype on disk
@@ -175,12 +175,12 @@ def _aspect(column: Column, dtype: np.dtype, shape: tuple[int, ...]) -> Aspect:
 
 
 def _extent(shape: tuple[int, ...], dtype: np.dtype) -> int:
-    """The bytes of an array, as if none of its dimensions were 0: NumPy refuses (0, 2**62) as too big itself."""
+    """Return the bytes of an array, as if no dimension were 0: NumPy refuses (0, 2**62) as too big itself."""
     return math.prod(max(d, 1) for d in shape) * dtype.itemsize
 
 
 def native(values: np.ndarray, path: Path, whose: str) -> np.ndarray:
-    """The same numbers in this machine's byte order; a bool that is neither 0 nor 1 is an error."""
+    """Return the same numbers in this machine's byte order; a bool that is neither 0 nor 1 is an error."""
     if values.dtype == np.bool_ and values.size and np.ascontiguousarray(values).view(np.uint8).max() > 1:
         reason = f"{whose} holds a bool that is neither 0 nor 1"
         raise DecodeError(path, reason)
@@ -188,12 +188,12 @@ def native(values: np.ndarray, path: Path, whose: str) -> np.ndarray:
 
 
 def turned(values: np.ndarray) -> np.ndarray:
-    """The same numbers in this machine's byte order; the array itself if it has that already."""
+    """Return the same numbers in this machine's byte order; the array itself if it has that already."""
     return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
 
 
 def rows(column: Column, stream: Stream, dtype: np.dtype, shape: tuple[int, ...], whose: str) -> Iterator[Block]:
-    """Blocks of the samples whose bytes come next, first axis outermost. Call `allow` before."""
+    """Yield blocks of the samples whose bytes come next, first axis outermost. Call `allow` before."""
     row_bytes = math.prod(shape[1:]) * dtype.itemsize
     step = max(1, BLOCK_BYTES // max(row_bytes, 1))
     header_states = f"its header states {shape[0] * row_bytes:,} bytes of values"
@@ -207,7 +207,7 @@ def rows(column: Column, stream: Stream, dtype: np.dtype, shape: tuple[int, ...]
 
 
 def fortran(column: Column, stream: Stream, dtype: np.dtype, shape: tuple[int, ...], whose: str) -> Iterator[Block]:
-    """The samples whose bytes come next, first axis innermost: no sample is whole before the last byte is read."""
+    """Yield the samples whose bytes come next, first axis innermost: none is whole before the last byte is read."""
     values = _room(stream, (math.prod(shape),), dtype)
     header_states = f"its header states {values.nbytes:,} bytes of values"
     came = stream.fill(values.view(np.uint8).data)
@@ -221,7 +221,7 @@ def fortran(column: Column, stream: Stream, dtype: np.dtype, shape: tuple[int, .
 
 
 def _room(stream: Stream, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An array to be filled; a manifest may declare one for which no computer has the room."""
+    """Allocate an array to be filled; a manifest may declare one for which no computer has the room."""
     try:
         return np.empty(shape, dtype)
     except (MemoryError, ValueError) as error:
@@ -230,7 +230,7 @@ def _room(stream: Stream, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray
 
 
 def whole_numbers(values: list[Any], path: Path, whose: str) -> np.ndarray:
-    """A list of whole numbers, as labels are often kept, as int64."""
+    """Return a list of whole numbers, as labels are often kept, as int64."""
     for at, value in enumerate(values):
         if type(value) is not int or not -(2**63) <= value < 2**63:
             # Not repr(value): what is nested deeply enough would exhaust the stack.

@@ -77,13 +77,13 @@ class Inflater:
         return self._z.unused_data
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        """At most `max_length` bytes of what comes out; never 0, which zlib takes to mean any number."""
+        """Return at most `max_length` bytes of what comes out; never 0, which zlib takes to mean any number."""
         return self._z.decompress(self._z.unconsumed_tail + data, max_length)
 
 
 @functools.cache
 def isal() -> Callable[[int], Decompressor] | None:
-    """ISA-L's inflater, for one of two kinds of data: -15 bare deflate, 31 gzip, as zlib calls them."""
+    """Return ISA-L's inflater, for one of two kinds of data: -15 bare deflate, 31 gzip, as zlib calls them."""
     try:
         from isal import igzip_lib  # optional, and not needed for data that is not compressed
     except ImportError:
@@ -93,7 +93,7 @@ def isal() -> Callable[[int], Decompressor] | None:
 
 
 def deflated() -> Decompressor:
-    """What inflates bare deflate."""
+    """Return what inflates bare deflate."""
     return (isal() or Inflater)(-15)
 
 
@@ -131,7 +131,7 @@ CODECS = (
 
 
 def inflate(engine: Decompressor, feed: Callable[[], bytes], most: int) -> bytes:
-    """At most `most` bytes of a member, and none only at its end; `feed` gives what goes in, piece by piece.
+    """Return at most `most` bytes of a member, and none only at its end; `feed` gives what goes in, by pieces.
 
     Raises:
         Damaged: It is not what its compression makes, or is cut short.
@@ -173,7 +173,7 @@ class Inflated:
         self._start(begun)
 
     def read(self, most: int) -> bytes:
-        """At most `most` bytes, and none only at the end of the last member."""
+        """Return at most `most` bytes, and none only at the end of the last member."""
         while self._engine is not None:
             try:
                 out = inflate(self._engine, self._feed, most)

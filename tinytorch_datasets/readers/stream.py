@@ -50,7 +50,7 @@ class Stream:
         self._again = begun
 
     def some(self, most: int) -> bytes:
-        """At most `most` bytes, and none only at the end."""
+        """Return at most `most` bytes, and none only at the end."""
         if self._again:
             out, self._again = self._again[:most], self._again[most:]
             return out
@@ -73,7 +73,7 @@ class Stream:
         return done
 
     def take(self, count: int, what: str) -> bytearray:
-        """Exactly `count` bytes, which are `what`; only ever called with counts within what was declared."""
+        """Return exactly `count` bytes, which are `what`; only ever called with counts within what was declared."""
         out = bytearray(count)
         came = self.fill(memoryview(out))
         if came < count:
@@ -81,7 +81,7 @@ class Stream:
         return out
 
     def whole(self) -> bytes:
-        """All bytes to the end. The stream must have a limit."""
+        """Return all bytes to the end. The stream must have a limit."""
         assert self.limit is not None
         # Grown in place and handed over as it is: b"".join would hold everything twice.
         out = io.BytesIO()
@@ -103,7 +103,7 @@ class Stream:
             self.fail(f"{whole}, but {more}")
 
     def fail(self, reason: str, *, cause: BaseException | None = None) -> NoReturn:
-        """The bytes are not what their format says."""
+        """Raise an error: the bytes are not what their format says."""
         raise DecodeError(self.path, self._with_member(reason)) from cause
 
     def chunk(self) -> bytes:
@@ -114,7 +114,7 @@ class Stream:
     def refuse(
         self, reason: str, *, aspect: Aspect, expected: Any, actual: Any, hint: str | None = None, **whose: str
     ) -> NoReturn:
-        """The bytes are well-formed, but not what was declared; `whose` is the `column` or the `split`."""
+        """Raise an error: sound bytes, but not what was declared; `whose` is the `column` or the `split`."""
         error = ContentError(
             self.path, self._with_member(reason), aspect=aspect, expected=expected, actual=actual, **whose
         )
@@ -127,7 +127,7 @@ class Stream:
 
 @contextmanager
 def opened(path: Path, *, limit: int | None = None, limit_reason: str = "") -> Iterator[Stream]:
-    """The bytes of a file on disk, inflated if they are compressed."""
+    """Return the bytes of a file on disk, inflated if they are compressed."""
     with path.open("rb") as file:
         head = file.read(MAGIC_BYTES)
         codec = next((c for c in CODECS if c.magic.match(head)), None)
@@ -146,7 +146,7 @@ def opened(path: Path, *, limit: int | None = None, limit_reason: str = "") -> I
 
 @contextmanager
 def inflated(packed: Stream, *, limit: int | None = None, limit_reason: str = "") -> Iterator[Stream]:
-    """The bytes of a member of an archive, inflated if they are compressed themselves."""
+    """Return the bytes of a member of an archive, inflated if they are compressed themselves."""
     head = _Bytes(packed).read(MAGIC_BYTES)
     codec = next((c for c in CODECS if c.magic.match(head)), None)
     if codec is None:

@@ -38,7 +38,7 @@ _PAX_RECORD = re.compile(rb"(\d{1,6}) ([^=\n]+)=")
 
 
 def members(path: Path, wanted: Mapping[str, int]) -> Iterator[tuple[str, Stream]]:
-    """Each wanted member as it comes by; `wanted` has its exact name and how many bytes it may be long.
+    """Yield each wanted member as it comes by; `wanted` has its exact name and how many bytes it may be long.
 
     Raises:
         DecodeError: A wanted member is missing, twice in it, or sparse; or it is not a whole tar archive.
@@ -52,7 +52,7 @@ def members(path: Path, wanted: Mapping[str, int]) -> Iterator[tuple[str, Stream
 
 
 def files(path: Path, *, limit: int, limit_reason: str) -> Iterator[tuple[str, Stream]]:
-    """Each plain file in the archive as it comes by, where nothing has been declared of it yet.
+    """Yield each plain file in the archive as it comes by, where nothing has been declared of it yet.
 
     At most `limit` bytes are read; if there are more, the error repeats `limit_reason`.
 
@@ -112,7 +112,7 @@ class _Tar:
         return stream
 
     def _header(self) -> bytes:
-        """The next header, or nothing at the end of the archive."""
+        """Return the next header, or nothing at the end of the archive."""
         block = bytearray(BLOCK)
         came = self.archive.fill(memoryview(block))
         if came == 0 or (came == BLOCK and not any(block)):
@@ -132,7 +132,7 @@ class _Tar:
         return int(found[1] or b"0", 8)
 
     def _extension(self, kind: bytes, size: int) -> dict[str, str]:
-        """What a long-name or pax header says of the member that follows it."""
+        """Return what a long-name or pax header says of the member that follows it."""
         if size > LONGEST_EXTENSION:
             self.archive.fail(f"an extended header is {size:,} bytes long, the most is {LONGEST_EXTENSION:,}")
         self._extension_bytes += size

@@ -32,7 +32,7 @@ CHARACTERS_A_NUMBER = 32
 
 @contextmanager
 def opened_text(source: ByteSource, columns: Iterable[Column]) -> Iterator[Stream]:
-    """A text file, plain, compressed or in an archive, bounded by its size on disk and the numbers it is to hold."""
+    """Open a text file, plain, compressed or in an archive, bounded by its size on disk and its declared numbers."""
     on_disk = source.path.stat().st_size
     numbers = sum(column.nbytes for column in columns)
     limit = max(INFLATION * on_disk, CHARACTERS_A_NUMBER * numbers) + SMALL_TEXT
@@ -74,7 +74,7 @@ def document(stream: Stream, *, plain: bool = False) -> str:
 
 
 def lines(stream: Stream, *, bom: bool = False, carriage_returns: bool = False) -> Iterator[str]:
-    """Each line without its LF; `bom` lets a byte order mark stand at the front, where it is dropped."""
+    """Yield each line without its LF; `bom` lets a byte order mark stand at the front, where it is dropped."""
     number, rest, first = 0, b"", True
     # Full chunks, because a stream may come in single bytes, and each would copy the line begun.
     while chunk := stream.chunk():
@@ -120,7 +120,7 @@ Wanted = Mapping[str, "str | int | list[str | int]"]
 def places(
     stream: Stream, fields: Sequence[Column], wanted: Wanted, names: Sequence[str] | None, width: int
 ) -> dict[str, list[int]]:
-    """For each field, the numbers of its columns, counted from 0; one field may take all that are left."""
+    """Return, for each field, the numbers of its columns, from 0; one field may take all that are left."""
     found: dict[str, list[int]] = {}
     others: list[Column] = []
     for column in fields:
@@ -206,12 +206,12 @@ class Cells:
         self.rows: list[list[str]] = []
 
     def add(self, line: int, row: list[str]) -> None:
-        """One more row, which begins on that line."""
+        """Add one more row, which begins on that line."""
         self.lines.append(line)
         self.rows.append(row)
 
     def find(self, places: Sequence[int], wrong: Callable[[str], bool]) -> tuple[str, str]:
-        """The first wrong cell: where it is, and what it says."""
+        """Return the first wrong cell: where it is, and what it says."""
         for line, row in zip(self.lines, self.rows, strict=True):
             for place in places:
                 if wrong(row[place]):
@@ -221,7 +221,7 @@ class Cells:
 
 
 def values(column: Column, cells: Cells, places: Sequence[int]) -> np.ndarray | list[str]:
-    """The values of one field in all of these rows, in its declared dtype and shape.
+    """Return the values of one field in all of these rows, in its declared dtype and shape.
 
     Raises:
         ContentError: A cell is empty, not a number, not finite, does not fit the dtype, or is not a class.

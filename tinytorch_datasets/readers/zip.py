@@ -59,7 +59,7 @@ class Zip:
             raise DecodeError(path, "its last member overlaps the central directory")
 
     def member(self, name: str, known_as: str, names: Iterable[str], *, kind: str = "array") -> Stream:
-        """The bytes of one member; `known_as`, `names` and `kind` are for the error when there is none."""
+        """Return the bytes of one member; `known_as`, `names` and `kind` are for the error when there is none."""
         entry = self.entries.get(name)
         if entry is None:
             raise DecodeError(self.path, f"it has no {kind} {known_as!r}{did_you_mean(known_as, names)}")
@@ -134,7 +134,7 @@ class Zip:
 
 
 def _zip64(extra: bytes, wanted: int) -> Iterator[int] | None:
-    """The numbers of the ZIP64 field, or None if it has fewer than wanted."""
+    """Return the numbers of the ZIP64 field, or None if it has fewer than wanted."""
     if not wanted:
         return iter(())
     at = 0
@@ -201,6 +201,6 @@ class _Unpacked:
 
 @contextmanager
 def opened_zip(path: Path) -> Iterator[Zip]:
-    """The zip archive in a file on disk."""
+    """Return the zip archive in a file on disk."""
     with path.open("rb") as file:
         yield Zip(path, file)

@@ -53,7 +53,7 @@ class Numbers:
         self._at = at + values.nbytes
 
     def close(self) -> None:
-        """No more comes."""
+        """End the writing: no more comes."""
         self._stream.close()
 
 
@@ -77,7 +77,7 @@ class Strings:
             self._places.append(self._places[-1] + len(encoded))
 
     def close(self) -> None:
-        """No more comes: where each begins and ends is known now."""
+        """End the writing: where each begins and ends is known now."""
         with self._stream as raw, (self._folder / f"{self._column}.utf8.npy").open("wb") as out:
             size = raw.tell()
             raw.seek(0)
@@ -94,7 +94,7 @@ ABANDONED_AFTER_S = 3600
 
 
 def folder_name(plan: Plan, decoder_version: int) -> str:
-    """The name of the folder of a plan's arrays: the data set's, and a hash of all that they depend on."""
+    """Return the name of the folder of a plan's arrays: the data set's, and a hash of all that they depend on."""
 
     def below(file: Path | None) -> str | None:
         return None if file is None else file.relative_to(plan.root).as_posix()

@@ -22,7 +22,7 @@ KINDS = ("arrays", "entries", "locks")
 
 
 def find_link(folder: Path) -> Path | None:
-    """The symbolic link at or above a folder of ours, up to the cache itself; None where there is none.
+    """Return the symbolic link at or above a folder of ours, up to the cache itself; None where there is none.
 
     Above the cache links are welcome: that is how people move their data to another disk.
     """
@@ -98,7 +98,7 @@ def make_folder(folder: Path, *, at_home: bool = False) -> None:
 
 @contextlib.contextmanager
 def writing(path: Path, *, at_home: bool = False) -> Iterator[None]:
-    """Whatever the disk refuses inside the block becomes a StorageError that names `path` and the hint."""
+    """Turn whatever the disk refuses inside the block into a StorageError that names `path` and the hint."""
     try:
         yield
     except DatasetError:
@@ -108,12 +108,12 @@ def writing(path: Path, *, at_home: bool = False) -> Iterator[None]:
 
 
 def writing_at_home(path: Path) -> contextlib.AbstractContextManager[None]:
-    """The same for what belongs to the downloads or the cache: another folder can be named for it."""
+    """Do the same for what belongs to the downloads or the cache: another folder can be named for it."""
     return writing(path, at_home=True)
 
 
 def storage_error(error: OSError, path: Path, *, at_home: bool = False) -> StorageError:
-    """What the operating system's error means to the person who wanted `path` written."""
+    """Return what the operating system's error means to the person who wanted `path` written."""
     if error.errno in (errno.ELOOP, errno.EMLINK):
         return symlink_error(path)
     if error.errno in FULL:
@@ -135,14 +135,14 @@ def storage_error(error: OSError, path: Path, *, at_home: bool = False) -> Stora
 
 
 def _in_the_way(path: Path) -> Path:
-    """What stands where a folder should be, at `path` or above it."""
+    """Return what stands where a folder should be, at `path` or above it."""
     with contextlib.suppress(OSError):
         return next((part for part in (path, *path.parents) if os.path.lexists(part) and not os.path.isdir(part)), path)
     return path
 
 
 def symlink_error(link: Path) -> StorageError:
-    """The error for a symbolic link where a file or folder of ours belongs."""
+    """Return the error for a symbolic link where a file or folder of ours belongs."""
     what = f"{link}: this is a symbolic link, and nothing is written through it"
     hint = f"Delete the link; to keep the data elsewhere, {ELSEWHERE} there."
     return StorageError(what, hint=hint, path=link, errno=errno.ELOOP)
@@ -150,7 +150,7 @@ def symlink_error(link: Path) -> StorageError:
 
 @contextlib.contextmanager
 def reading(path: Path, *, where: str | None, hint: str) -> Iterator[None]:
-    """Whatever the disk refuses inside the block becomes an error that names `path`, its line and the hint.
+    """Turn whatever the disk refuses inside the block into an error that names `path`, its line and the hint.
 
     Raises:
         MissingFile: There is no such file.
@@ -235,7 +235,7 @@ def is_file(path: Path) -> bool:
 
 
 def bytes_of(path: Path) -> int:
-    """How many bytes a file has.
+    """Return how many bytes a file has.
 
     Raises:
         OSError: It is not there, or is no file: a folder, or a pipe that would be waited at for ever.

@@ -57,7 +57,7 @@ def checked(
 
 
 def other_digests(columns: Iterable[Column], digests: Mapping[str, str]) -> Iterator[ContentError]:
-    """Each column whose values have another digest than declared, given the digests by column (``train.images``)."""
+    """Yield each column whose values have another digest than declared, given digests by column (``train.images``)."""
     for column in columns:
         taken = digests.get(str(column))
         if column.sha256 not in (None, taken):
@@ -136,7 +136,7 @@ class _Twins:
             self._digests[id(column)].add(start, values)
 
     def repeated(self) -> Iterator[ContentError]:
-        """Each split that has, field by field, the samples of one before it."""
+        """Yield each split that has, field by field, the samples of one before it."""
         for alike in self._alike:
             first: dict[tuple[str | None, ...], Split] = {}
             for split in alike:
@@ -188,14 +188,14 @@ def _is_known(column: Column, values: np.ndarray) -> np.ndarray:
 
 
 def _holds_for_any(span: tuple[float, float], dtype: np.dtype) -> bool:
-    """Whether no value of the dtype is outside: every byte is from 0 to 255, and need not be looked at for that."""
+    """Check whether no value of the dtype is outside: every byte is from 0 to 255, and need not be looked at."""
     if dtype.kind not in "ui":
         return False
     return bool(span[0] <= np.iinfo(dtype).min and np.iinfo(dtype).max <= span[1])
 
 
 def _limit(column: Column, end: int) -> Any:
-    """One end of the range, as the values' dtype has it: 0.1 is another number as float32, and 1e9 none as float16."""
+    """Return one end of the range, as the values' dtype has it: 0.1 is another as float32, and 1e9 none as float16."""
     assert column.range is not None
     limit = column.range[end]
     if np.dtype(column.dtype).kind != "f":

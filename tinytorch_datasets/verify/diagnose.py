@@ -110,7 +110,7 @@ MAGIC = {".gz": b"\x1f\x8b", ".tgz": b"\x1f\x8b", ".zip": b"PK", ".npz": b"PK", 
 
 
 def wrong_content(head: bytes, name: str, *, of_its_size: bool = False) -> str | None:
-    """What these first bytes are, if they surely are no part of a file of that name; else None.
+    """Return what these first bytes are, if they surely are no part of a file of that name; else None.
 
     Where all that comes is of the declared size, nothing is sure but that a .gz begins like a gzip: the hash decides.
 
@@ -152,7 +152,7 @@ def _is_printable(head: bytes) -> bool:
 
 
 def describe(head: bytes, name: str, *, bytes_came: int | None = None, bytes_declared: int | None = None) -> str | None:
-    """The best guess at what these first bytes are, for a file that is already known to be wrong."""
+    """Return the best guess at what these first bytes are, of a file that is already known to be wrong."""
     suffix = next((end for end in MAGIC if name.lower().endswith(end)), None)
     known = (head.startswith(LFS_POINTER) and _lfs_pointer(head)) or _page(head) or storage_error_code(head)
     if known:
@@ -176,7 +176,7 @@ def describe(head: bytes, name: str, *, bytes_came: int | None = None, bytes_dec
 
 
 def storage_error_code(head: bytes) -> str | None:
-    """The words of an object store or an API that answers in XML or JSON.
+    """Return the words of an object store or an API that answers in XML or JSON.
 
     >>> storage_error_code(b"<?xml version='1.0'?><Error><Code>NoSuchKey</Code><Message>Gone.</Message></Error>")
     'an XML storage error, "NoSuchKey": "Gone."'
@@ -204,7 +204,7 @@ def storage_error_code(head: bytes) -> str | None:
 
 
 def is_page(head: bytes) -> bool:
-    """Whether these first bytes are those of an HTML page."""
+    """Check whether these first bytes are those of an HTML page."""
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     opening = rb"(<!--.*?-->\s*)?(<!doctype html|<html|<head|<title|<body|<script)"
     return re.match(opening, start, re.DOTALL) is not None
@@ -227,7 +227,7 @@ def _lfs_pointer(head: bytes) -> str:
 
 
 def _gzip_of(head: bytes) -> str:
-    """The name that a gzip keeps of what it holds (RFC 1952, FNAME)."""
+    """Return the name that a gzip keeps of what it holds (RFC 1952, FNAME)."""
     if len(head) < 10 or not head[3] & 8:
         return ""
     at = 10

@@ -53,7 +53,7 @@ def max_instructions(samples: int) -> int:
 
 
 def load(data: Data, path: Path, *, most: int, declared: int | None = None, member: str = "") -> Any:
-    """What the pickle holds: dict, list, tuple, str, bytes, int, float, bool, None, and arrays of plain numbers.
+    """Return what the pickle holds: dict, list, tuple, str, bytes, number, bool, None, and arrays of plain numbers.
 
     Text that Python 2 wrote as str comes as bytes. `data` is the pickle, or a function that reads at most so many
     bytes of it. `most` is how many instructions it may have, `declared` how many bytes its arrays may take (the
@@ -106,7 +106,7 @@ def _globals_of(data: Data, path: Path) -> tuple[str, ...]:
 
 
 def load_dict(data: Data, path: Path, *, most: int, declared: int | None = None, member: str = "") -> dict[Any, Any]:
-    """What `load` gives, if it is a dict; those of its keys that Python 2 wrote, which come as bytes, as text.
+    """Return what `load` gives, if it is a dict; its keys that Python 2 wrote, which come as bytes, as text.
 
     Raises:
         UnsafePickle: As for `load`.
@@ -133,7 +133,7 @@ def _are_same(one: Any, other: Any) -> bool:
 
 
 def as_text(value: Any) -> str:
-    """A key or a name as text, also one that Python 2 wrote.
+    """Return a key or a name as text, also one that Python 2 wrote.
 
     >>> as_text(b"cat"), as_text("cat")
     ('cat', 'cat')
@@ -142,7 +142,7 @@ def as_text(value: Any) -> str:
 
 
 def entry(loaded: dict[Any, Any], key: str, path: Path, member: str = "") -> tuple[Any, str]:
-    """What a dict has under that key, and how errors call it.
+    """Return what a dict has under that key, and how errors call it.
 
     Raises:
         DecodeError: It has no such key.
@@ -155,7 +155,7 @@ def entry(loaded: dict[Any, Any], key: str, path: Path, member: str = "") -> tup
 
 
 def array(values: Any, path: Path, whose: str) -> np.ndarray:
-    """The array that a value is; a list of whole numbers is one, too.
+    """Return the array that a value is; a list of whole numbers is one, too.
 
     Raises:
         DecodeError: It is neither.
@@ -172,7 +172,7 @@ def _inside(member: str) -> str:
 
 
 def _only_data(result: Any, allowance: Allowance) -> Any:
-    """The result, if nothing in it stands for a name; what is text in it after all is made so."""
+    """Return the result, if nothing in it stands for a name; what is text in it after all is made so."""
     seen: set[int] = set()
     root = [result]
     left: list[Any] = [root]

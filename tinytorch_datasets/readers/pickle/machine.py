@@ -109,7 +109,7 @@ class Machine:
         return self._stack.pop()
 
     def _gather(self, code: bytes, pieces: Iterator[bytes]) -> Any:
-        """One argument, each piece of it paid for before the next is read."""
+        """Return one argument, each piece of it paid for before the next is read."""
         if self._names_only:
             return opcodes.beginning(pieces)
         spend = self.allowance.spend

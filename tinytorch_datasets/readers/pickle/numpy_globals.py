@@ -51,7 +51,7 @@ class Dtype:
         self.value: np.dtype | None = None
 
     def set_state(self, state: Any) -> None:
-        """(3, byte order, sub-dtype, names, fields, item size, alignment, flags), and from 4 on metadata."""
+        """Take (3, byte order, sub-dtype, names, fields, item size, alignment, flags), and from 4 on metadata."""
         if (
             type(state) is not tuple
             or len(state) not in (8, 9)
@@ -91,7 +91,7 @@ def _reconstruct(allowance: Allowance, args: tuple[Any, ...]) -> np.ndarray:
 
 
 def set_array_state(array: np.ndarray, state: Any, allowance: Allowance) -> None:
-    """(1, shape, dtype, whether the first axis is innermost, bytes): what NumPy writes for ndarray.__setstate__."""
+    """Take (1, shape, dtype, whether the first axis is innermost, bytes), as NumPy writes for ndarray.__setstate__."""
     if array.dtype != np.int8 or array.shape != (0,):
         _not_as_numpy_writes("an array whose state is set twice")
     if (
@@ -186,7 +186,7 @@ def _shortened(part: str) -> str:
 
 
 def _checked(dtype: Any, shape: Any, raw: Any) -> tuple[np.dtype, tuple[int, ...]]:
-    """The dtype and shape, once the bytes are known to be exactly theirs."""
+    """Return the dtype and shape, once the bytes are known to be exactly theirs."""
     if type(dtype) is not Dtype or dtype.value is None:
         _not_as_numpy_writes("the dtype of an array")
     if type(shape) is not tuple or len(shape) > MOST_DIMENSIONS or not all(type(d) is int and d >= 0 for d in shape):
@@ -208,12 +208,12 @@ def _checked(dtype: Any, shape: Any, raw: Any) -> tuple[np.dtype, tuple[int, ...
 
 
 def _equals_any(value: Any, *options: Any) -> bool:
-    """Whether it is one of these, of the same type: an array would answer == with an array."""
+    """Check whether it is one of these, of the same type: an array would answer == with an array."""
     return any(type(value) is type(option) and value == option for option in options)
 
 
 def _text_of(value: Any) -> str:
-    """What NumPy writes as str, which under Python 2 comes as bytes."""
+    """Return what NumPy writes as str, which under Python 2 comes as bytes."""
     if type(value) is bytes:
         return value.decode("latin-1")
     if type(value) is not str:

@@ -139,7 +139,7 @@ class Source:
         return True
 
     def few(self, count: int) -> bytes:
-        """The next few bytes, or none if there are not so many."""
+        """Return the next few bytes, or none if there are not so many."""
         if not self._has(count):
             self._next = len(self._buffer)
             return b""
@@ -147,7 +147,7 @@ class Source:
         return self._buffer[self._next - count : self._next]
 
     def many(self, count: int, start: int) -> Iterator[bytes]:
-        """The next `count` bytes piece by piece; `start` is where the instruction that has them begins."""
+        """Yield the next `count` bytes piece by piece; `start` is where the instruction that has them begins."""
         left = count
         while left:
             if not self._has(1):
@@ -158,7 +158,7 @@ class Source:
             yield piece
 
     def line(self, start: int) -> Iterator[bytes]:
-        """The bytes up to the next line feed, piece by piece, and past it."""
+        """Yield the bytes up to the next line feed, piece by piece, and past it."""
         while self._has(1):
             end = self._buffer.find(b"\n", self._next)
             piece = self._buffer[self._next : end if end >= 0 else None]
@@ -176,7 +176,7 @@ class Source:
         return passed > 0
 
     def to_end(self) -> int:
-        """How many bytes are left, up to a megabyte."""
+        """Return how many bytes are left, up to a megabyte."""
         left = len(self._buffer) - self._next
         while left < 1 << 20 and (more := self._read(CHUNK_BYTES)):
             left += len(more)
@@ -184,7 +184,7 @@ class Source:
 
 
 def joined(code: bytes, pieces: Iterator[bytes]) -> bytes:
-    """The pieces as one."""
+    """Join the pieces."""
     first = next(pieces, b"")
     second = next(pieces, None)
     if second is None:
@@ -215,14 +215,14 @@ def short_text(code: bytes, raw: Any) -> str | None:
 
 
 def source(data: bytes | bytearray | Callable[[int], bytes]) -> Source:
-    """The source of a pickle that is at hand, or that a function reads."""
+    """Return the source of a pickle that is at hand, or that a function reads."""
     return Source(data if callable(data) else io.BytesIO(data).read)
 
 
 def instructions(
     pickle: Source, gather: Gather = joined, run: Run | None = None
 ) -> Generator[tuple[int, bytes, Argument], None, None]:
-    """Each instruction up to STOP, as (where it is, its opcode, its argument).
+    """Yield each instruction up to STOP, as (where it is, its opcode, its argument).
 
     `gather` makes the argument of the pieces of what may be long; it must use up the pieces. `run` is shown what is
     at hand wherever an instruction of `RUNS` begins, and says how many bytes on it is to go: these are not given.

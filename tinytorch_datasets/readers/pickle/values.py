@@ -104,7 +104,7 @@ class Latin1Text:
 
 
 def quoted(pieces: Iterator[bytes], spend: Spend) -> bytes:
-    """The bytes that a line with quotes and escapes spells, as Python 2 wrote them."""
+    """Return the bytes that a line with quotes and escapes spells, as Python 2 wrote them."""
     out = io.BytesIO()
     for piece in _whole_escapes(_unquoted(pieces), _QUOTED):
         raw = codecs.escape_decode(piece)[0]
@@ -114,12 +114,12 @@ def quoted(pieces: Iterator[bytes], spend: Spend) -> bytes:
 
 
 def raw_unicode(pieces: Iterator[bytes], spend: Spend) -> Latin1Text | str:
-    """The text of a line of protocol 0."""
+    """Return the text of a line of protocol 0."""
     return _narrow((piece.decode("raw_unicode_escape") for piece in _whole_escapes(pieces, _RAW)), spend)
 
 
 def utf8(pieces: Iterator[bytes], spend: Spend) -> Latin1Text | str:
-    """The text of bytes in UTF-8."""
+    """Return the text of bytes in UTF-8."""
 
     def texts() -> Iterator[str]:
         decoder = codecs.getincrementaldecoder("utf-8")()
@@ -131,7 +131,10 @@ def utf8(pieces: Iterator[bytes], spend: Spend) -> Latin1Text | str:
 
 
 def _narrow(texts: Iterator[str], spend: Spend) -> Latin1Text | str:
-    """The bytes if all characters are latin-1, else the text, which may take four bytes a character, and twice that."""
+    """Return the bytes if all characters are latin-1, else the text.
+
+    That may take four bytes a character, and twice that.
+    """
     out = io.BytesIO()
     for text in texts:
         try:
