@@ -33,6 +33,7 @@ LAYERS = (
     "formats",
     "manifest",
     "fetch",
+    "cleaning",
     "pipeline",
     "api",
     "mirror",

@@ -317,7 +317,7 @@ where = pipeline.locations(loaded)
 plan = pipeline.plan_of(loaded, "d", where)
 print(flush=True)
 while True:
-    pipeline.clean(plan, where)
+    cleaning.clean(plan, where)
 """
 
 

@@ -21,7 +21,7 @@ from tests.helpers.format_writers import batch, idx, member, npy, npz, tarred
 from tests.helpers.yardstick import soon
 from tests.readers.test_pickle import UNSAFE
 from tests.test_get import declare, facts
-from tinytorch_datasets import get, load_manifest, pipeline
+from tinytorch_datasets import cleaning, get, load_manifest, pipeline
 from tinytorch_datasets.errors import ContentError, DatasetError, DecodeError, StorageError, UnsafePickle
 
 X = np.arange(12, dtype="u1").reshape(3, 4)
@@ -454,7 +454,7 @@ def clean_x(manifest: Path) -> None:
     """What `tinytorch-datasets clean x` does."""
     loaded = load_manifest(manifest)
     locations = pipeline.locations(loaded)
-    pipeline.clean(pipeline.plan_of(loaded, "x", locations), locations)
+    cleaning.clean(pipeline.plan_of(loaded, "x", locations), locations)
 
 
 class TestHardLinks:

@@ -323,3 +323,43 @@ class TestClosedFolders:
 
         assert done.returncode == 1
         assert f"digits is locked, and was not compared: {folder} cannot be read" in done.stdout
+
+    def test_clean_names_it(self, world: World) -> None:
+        """What may be in it is not said to be gone; everything else is."""
+        folder = world.root / "home" / "digits"
+        folder.chmod(0)
+        try:
+            done = self.run(world, "clean", "--yes")
+        finally:
+            folder.chmod(0o755)
+
+        assert done.returncode == 1
+        assert done.stderr == (
+            f"error: {folder} cannot be read: you may not read it\n"
+            f"  Give yourself the right to: `chmod u+rwx {folder}`, "
+            "or set TINYTORCH_DATASETS_HOME to a folder of your own.\n"
+        )
+        assert not list((world.root / "home" / ".cache" / "arrays").iterdir())
+        assert len(list(folder.iterdir())) == 4
+
+    def test_clean_goes_on_at_the_next_home(self, world: World) -> None:
+        """Files of the first, which is another user's, cannot be removed; those of the second are."""
+        first, second = world.root / "first", world.root / "home"
+        shutil.copytree(second, first)  # of root, as whoever copies is
+        env = {
+            "TINYTORCH_DATASETS_MANIFEST": str(world.manifest),
+            "TINYTORCH_DATASETS_HOME": f"{first}:{second}",
+        }
+        done = as_user(UNKNOWN, "-m", "tinytorch_datasets", "clean", "digits", "--json", env=env)
+        [row] = json.loads(done.stdout)
+
+        assert done.returncode == 1
+        assert [path.name for path in (second / "digits").iterdir()] == []
+        assert len(list((first / "digits").iterdir())) == 4
+        files = ["train-images", "train-labels", "test-images", "test-labels"]
+        errors = [f"{first}/digits/{file} cannot be removed: you may not write in {first}/digits" for file in files]
+        assert [error for error in row["errors"] if ".cache" not in error] == errors
+        assert any(error.startswith(f"{first}/.cache/arrays/digits-") for error in row["errors"])
+        hints = {line for line in done.stderr.splitlines() if line.startswith("  ")}
+        assert "  Ask its owner, root, for the right to." in hints
+        assert row["bytes"] > 354

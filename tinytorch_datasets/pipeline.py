@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from tinytorch_datasets import formats, settings
-from tinytorch_datasets.digests import digest, digest_of
+from tinytorch_datasets.digests import digest_of
 from tinytorch_datasets.errors import ChangedFile, ContentError, DecodeError, MissingFile, StorageError
-from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy, fetch, leftovers
+from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy, fetch
 from tinytorch_datasets.manifest import generated
-from tinytorch_datasets.plan import Block, Declared, File, Mode, Plan
+from tinytorch_datasets.plan import Block, Declared, Mode, Plan
 from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage import arrays as array_store
 from tinytorch_datasets.storage import cache_entry as cache_entries
@@ -335,64 +335,3 @@ def make_cache_entry(
             **(folder.signatures if folder else {}),
         },
     )
-
-
-def shipped_files(manifest: Manifest, locations: Locations) -> set[Path]:
-    """List every file that ships, whichever entry declares it."""
-    shipped = (name for name, entry in manifest.datasets.items() if entry.status == "shipped")
-    return {locations.shipped / manifest.folder(name) / file for name in shipped for file in manifest.entry(name).files}
-
-
-class Removable(NamedTuple):
-    """What `clean` removes of a data set, and the files that it keeps because they could not be downloaded again."""
-
-    paths: list[Path]
-    kept: list[Path]
-
-    @property
-    def bytes(self) -> int:
-        """The bytes that removing frees."""
-        return sum(disk.bytes_below(path) for path in self.paths)
-
-
-def removable(plan: Plan, locations: Locations, *, downloads: bool = True, sparing: Collection[Path] = ()) -> Removable:
-    """List a data set's decoded arrays and, if it is remote, its downloads, whole or in part.
-
-    A file is kept if it is in `sparing`, as those that ship, in whose folder downloads may be as well; or if it is
-    not what the entry declares: no mirror has that.
-
-    Raises:
-        StorageError: A symbolic link leads elsewhere.
-    """
-    entries = locations.cache / "entries"
-    if link := disk.find_link(entries):
-        raise disk.symlink_error(link)
-    paths = array_store.folders_of(locations.cache, plan.name)
-    paths += [entries / own for own in disk.names_in(entries) if own.rpartition("-")[0] == plan.name]
-    kept: list[Path] = []
-    if downloads and plan.status == "remote":
-        spared = {path.resolve() for path in sparing}
-        for file in plan.files:
-            target = plan.root / file.name
-            disk.check_no_link(target.parent, below=plan.root.parent)  # as in fetching
-            if target.resolve() in spared:
-                continue
-            if os.path.lexists(target):
-                (paths if _is_download(target, file) else kept).append(target)
-            with disk.writing(target):
-                paths += leftovers(target)
-    return Removable(paths, kept)
-
-
-def _is_download(target: Path, file: File) -> bool:
-    """Check whether a file can be downloaded again: it is a file of its own, as declared."""
-    try:
-        same_size = not target.is_symlink() and disk.bytes_of(target) == file.bytes
-        return same_size and digest(target).sha256 == file.sha256
-    except OSError:
-        return False
-
-
-def clean(plan: Plan, locations: Locations, *, downloads: bool = True, sparing: Collection[Path] = ()) -> int:
-    """Remove what `removable` lists; return the bytes freed."""
-    return sum(map(disk.remove, removable(plan, locations, downloads=downloads, sparing=sparing).paths))

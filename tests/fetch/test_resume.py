@@ -13,7 +13,7 @@ import pytest
 
 from tests.helpers.audit_world import build
 from tests.helpers.faulty_server import Act, FaultyServer, answer, serve, sha256
-from tinytorch_datasets import pipeline
+from tinytorch_datasets import cleaning, pipeline
 from tinytorch_datasets.errors import FetchError
 from tinytorch_datasets.fetch import RetryPolicy, fetch, leftovers
 from tinytorch_datasets.plan import File
@@ -464,9 +464,9 @@ class TestLeftovers:
         loaded = pipeline.read_manifest(world.manifest)
         locations = pipeline.locations(loaded)
         plan = pipeline.plan_of(loaded, "digits", locations)
-        pipeline.clean(plan, locations)
+        cleaning.clean(plan, locations)
         (plan.root / "train-images.part").write_bytes(b"12345")
         (plan.root / "train-images.part.json").write_bytes(b"{}")
 
-        assert pipeline.clean(plan, locations) == 7
+        assert cleaning.clean(plan, locations) == 7
         assert list(plan.root.iterdir()) == []

@@ -21,6 +21,7 @@ from tinytorch_datasets.cli.common import (
     declared_as,
     echo,
     echo_json,
+    exit_with,
     json_option,
     load,
     manifest_options,
@@ -201,34 +202,45 @@ def clean(
       tinytorch-datasets clean cifar10
       tinytorch-datasets clean --arrays --dry-run
     """
-    from tinytorch_datasets import pipeline
+    from tinytorch_datasets import cleaning, pipeline
     from tinytorch_datasets.progress import is_terminal, readable
     from tinytorch_datasets.report import shown
 
     loaded = load(manifest)
     locations = pipeline.locations(loaded, home)
-    plans = [pipeline.plan_of(loaded, name, locations) for name in names or tuple(loaded.datasets)]
-    shipped = pipeline.shipped_files(loaded, locations)
-    listed = {plan.name: pipeline.removable(plan, locations, downloads=not arrays, sparing=shipped) for plan in plans}
-    sizes = {name: removable.bytes for name, removable in listed.items()}
+    shipped = cleaning.shipped_files(loaded, locations)
+    listed = {
+        name: cleaning.removable(
+            pipeline.plan_of(loaded, name, locations), locations, downloads=not arrays, sparing=shipped
+        )
+        for name in names or tuple(loaded.datasets)
+    }
+    removed = {name: (removable.bytes, removable.errors) for name, removable in listed.items()}
     if not (names or dry_run or yes):
         if not is_terminal(sys.stdin):
             msg = "without a name, clean removes the files of every data set: name some, or pass --yes or --dry-run"
             raise click.UsageError(msg)
         what = "the decoded arrays" if arrays else "downloads and decoded arrays"
-        question = f"Remove {what} of every data set ({readable(sum(sizes.values()))})?"
+        question = f"Remove {what} of every data set ({readable(sum(size for size, _ in removed.values()))})?"
         click.confirm(question, abort=True, err=True)
     if not dry_run:
-        sizes = {plan.name: pipeline.clean(plan, locations, downloads=not arrays, sparing=shipped) for plan in plans}
+        removed = {name: removable.remove() for name, removable in listed.items()}
     for removable in listed.values():
         for path in removable.kept:
             echo(f"kept: {shown(str(path))}, which could not be downloaded again", err=True)
+    for what in dict.fromkeys(error.what for removable in listed.values() for error in removable.passed_over):
+        echo(f"passed over: {what}", err=True)
     if as_json:
-        kept = {name: [str(path) for path in removable.kept] for name, removable in listed.items()}
-        echo_json([{"name": name, "bytes": size, "kept": kept[name]} for name, size in sizes.items()])
-        return
-    for name, size in sizes.items():
-        echo(f"{name}: {readable(size)} {'would be freed' if dry_run else 'freed'}")
+        echo_json(
+            [
+                {"name": n, "bytes": size, "kept": list(map(str, listed[n].kept)), "errors": [e.what for e in errors]}
+                for n, (size, errors) in removed.items()
+            ]
+        )
+    else:
+        for name, (size, _) in removed.items():
+            echo(f"{name}: {readable(size)} {'would be freed' if dry_run else 'freed'}")
+    exit_with([error for _, errors in removed.values() for error in errors])
 
 
 @main.command("schema")

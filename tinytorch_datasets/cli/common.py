@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -82,6 +82,16 @@ def exit_code_of(error: DatasetError) -> ExitCode:
     return ExitCode.NETWORK if isinstance(error, FetchError) and error.network_failed else ExitCode.MISMATCH
 
 
+def exit_with(errors: Sequence[DatasetError]) -> None:
+    """Report errors, each once, and end the command with their exit code; do nothing if there are none."""
+    for message in dict.fromkeys(map(str, errors)):
+        echo(repeat_options(f"error: {printable(message)}"), err=True)
+    codes = {exit_code_of(error) for error in errors}
+    if codes:
+        # What differs is worse than a network that failed, which is all that 3 says.
+        click.get_current_context().exit(codes.pop() if len(codes) == 1 else ExitCode.MISMATCH)
+
+
 class Group(click.Group):
     """A group of commands whose errors become one message on stderr, and an exit code."""
 
@@ -92,8 +102,7 @@ class Group(click.Group):
         try:
             return super().invoke(ctx)
         except DatasetError as error:
-            echo(repeat_options(f"error: {printable(str(error))}"), err=True)
-            ctx.exit(exit_code_of(error))
+            exit_with([error])
         except PermissionError as error:  # of a folder on the way, wherever it was met
             what = f"{error.filename or 'a file'} cannot be used: you have no permission to"
             echo(f"error: {printable(what)}\n  Ask its owner for it, or name another folder with --home.", err=True)

@@ -112,8 +112,8 @@ def writing_at_home(path: Path) -> contextlib.AbstractContextManager[None]:
     return writing(path, at_home=True)
 
 
-def storage_error(error: OSError, path: Path, *, at_home: bool = False) -> StorageError:
-    """Return what the operating system's error means to the person who wanted `path` written."""
+def storage_error(error: OSError, path: Path, *, at_home: bool = False, what: str = "written") -> StorageError:
+    """Return what the operating system's error means to the person who wanted `path` written, or removed."""
     if error.errno in (errno.ELOOP, errno.EMLINK):
         return symlink_error(path)
     if error.errno in FULL:
@@ -131,7 +131,7 @@ def storage_error(error: OSError, path: Path, *, at_home: bool = False) -> Stora
     else:
         reason, hint, other = error.strerror or str(error), "Look at the disk", "elsewhere"
     hint += f", or {ELSEWHERE} {other}." if at_home and other else "."
-    return StorageError(f"{path} cannot be written: {reason}", hint=hint, path=path, errno=error.errno)
+    return StorageError(f"{path} cannot be {what}: {reason}", hint=hint, path=path, errno=error.errno)
 
 
 def _in_the_way(path: Path) -> Path:
@@ -276,7 +276,7 @@ def write_if_possible(path: Path, contents: bytes) -> None:
 def bytes_below(path: Path) -> int:
     """Count the bytes of a file, or of all files below a folder; 0 if it is gone."""
     with contextlib.suppress(FileNotFoundError):
-        if os.path.isdir(path) and not os.path.islink(path):
+        if _is_folder(path):
             return sum(file.lstat().st_size for file in path.rglob("*") if file.is_file())
         return path.lstat().st_size
     return 0
@@ -288,15 +288,32 @@ def remove(path: Path) -> int:
     Raises:
         StorageError: It cannot be removed.
     """
-    with writing(path), contextlib.suppress(FileNotFoundError):
-        if os.path.isdir(path) and not os.path.islink(path):
-            freed = bytes_below(path)
+    try:
+        freed = bytes_below(path)
+        if _is_folder(path):
             shutil.rmtree(path)
         else:
-            freed = bytes_below(path)
             path.unlink()
-        return freed
-    return 0
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise _not_removed(error, path) from error
+    return freed
+
+
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)
+
+
+def _not_removed(error: OSError, path: Path) -> StorageError:
+    if error.errno not in DENIED:
+        return storage_error(error, path, what="removed")
+    # Who may remove a file is decided by the folder that it is in.
+    folders = [path.parent, *([path, *(Path(at) for at, _, _ in os.walk(path))] if _is_folder(path) else [])]
+    closed = next((folder for folder in folders if not os.access(folder, os.W_OK | os.X_OK)), None)
+    reason = f"you may not write in {closed}" if closed else "it is another user's"
+    what = f"{path} cannot be removed: {reason}"
+    return StorageError(what, hint=f"{_ask_owner(closed or path)}.", path=path, errno=error.errno)
 
 
 # A link planted in place of the file is refused by the kernel itself, and a planted pipe does not hang the open.
