@@ -393,6 +393,7 @@ class TestErrors:
             errors.ManifestError(path, [errors.Problem(1, "k", "w")]),
             errors.LockError("l", path=path),
             errors.UsageError("u"),
+            errors.MissingLibrary("f", "l", "e"),
             errors.UnknownName("a", ["b"]),
             errors.FetchError("f", file="f", tried=()),
             errors.OfflineError("o", file="f", tried=(), missing=()),
@@ -420,7 +421,7 @@ class TestErrors:
             monkeypatch.setattr("tinytorch_datasets.api.load_manifest", refuse)
             result = CliRunner().invoke(main, ["info", "mnist"])
             name = type(error).__name__
-            misused = name in {"ManifestError", "LockError", "UsageError", "UnknownName"}
+            misused = name in {"ManifestError", "LockError", "MissingLibrary", "UsageError", "UnknownName"}
             code = 2 if misused else 3 if name in {"OfflineError", "NetworkSettingsError"} else 1
             assert (result.exit_code, result.stdout, result.stderr) == (code, "", f"error: {error}\n")
 
