@@ -57,12 +57,14 @@ def test_a_bar_of_unknown_length() -> None:
 @pytest.mark.parametrize("command", ["add", "update"])
 def test_an_interrupt_says_that_nothing_is_kept(manifest: Path, tmp_path: Path, command: str) -> None:
     """What came is in no manifest, so nothing could tell whether the rest belongs to it."""
+    data = npz(x_train=np.arange(60_000).reshape(30, 2000) / 2, y_train=np.arange(30) % 3)
+    hanging = serving(data, cut_after=200_000, end="hang")
     with FaultyServer() as server:
-        url = server.at("/mine.npz", serving(DATA), serving(DATA, cut_after=100, end="hang"))
+        url = server.at("/mine.npz", serving(data), hanging)
         if command == "update":
             add(manifest, url)
         else:
-            server.at("/mine.npz", serving(DATA, cut_after=100, end="hang"))
+            server.at("/mine.npz", hanging)
         before = manifest.read_bytes()
         arguments = [url] if command == "add" else ["mine", "--fetch"]
         process = subprocess.Popen(
@@ -77,7 +79,7 @@ def test_an_interrupt_says_that_nothing_is_kept(manifest: Path, tmp_path: Path, 
 
     assert (process.returncode, first, err) == (
         130,
-        f"mine.npz: fetching {readable(len(DATA))}\n",
+        f"mine.npz: fetching {readable(len(data))}\n",
         "\ninterrupted; nothing was written; the same command starts from the beginning\n",
     )
     assert manifest.read_bytes() == before

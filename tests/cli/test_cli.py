@@ -23,6 +23,7 @@ from click.testing import CliRunner
 from tests.conftest import ROOT
 from tests.helpers.audit_world import World, build, copied
 from tests.helpers.faulty_server import FaultyServer
+from tests.helpers.fresh_process import python
 from tests.helpers.mutations import hash_of
 from tinytorch_datasets import errors
 from tinytorch_datasets.cli import main
@@ -45,9 +46,8 @@ def world(pristine: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> W
 
 
 def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """A real process, as a shell would start it."""
-    command = [sys.executable, "-m", "tinytorch_datasets", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **more}, check=False)
+    """A process of its own, that knows only what is on disk."""
+    return python("-m", "tinytorch_datasets", *arguments, env={**os.environ, **more})
 
 
 def on_a_terminal(*arguments: str, typed: str = "", **more: str) -> tuple[str, int]:
@@ -259,7 +259,7 @@ class TestStreams:
     def test_an_audit_that_nobody_listens_to_ends_as_it_would(self, world: World, tmp_path: Path, more: str) -> None:
         """Its reports are written, and its exit code says what was found."""
         world.flip(world.file("talk/talk.txt"))
-        command = f"{sys.executable} -m tinytorch_datasets audit --junit {tmp_path}/x.xml {more} | (exec 0<&-; sleep 2)"
+        command = f"{sys.executable} -m tinytorch_datasets audit --junit {tmp_path}/x.xml {more} | true"
         result = subprocess.run(["bash", "-c", f"{command}; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True)
 
         assert (result.stdout, result.stderr) == ("1\n", "")
@@ -267,7 +267,7 @@ class TestStreams:
 
     def test_a_mirror_that_nobody_listens_to_is_whole(self, world: World, tmp_path: Path) -> None:
         """Every data set, and the list of sums in the end."""
-        command = f"{sys.executable} -m tinytorch_datasets mirror {tmp_path}/stick | (exec 0<&-; sleep 2)"
+        command = f"{sys.executable} -m tinytorch_datasets mirror {tmp_path}/stick | true"
         result = subprocess.run(["bash", "-c", f"{command}; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True)
 
         assert result.stdout == "0\n"
@@ -296,7 +296,9 @@ class TestStreams:
     def test_an_old_terminal(self, world: World) -> None:
         """What it has no letters for is spelled out."""
         world.edit("title: Talk", "title: T\u2603lk")
-        result = run("info", "talk", PYTHONIOENCODING="latin-1")
+        command = [sys.executable, "-m", "tinytorch_datasets", "info", "talk"]
+        latin = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+        result = subprocess.run(command, capture_output=True, text=True, env=latin)
 
         assert (result.returncode, result.stderr) == (0, "")
         assert "T\\u2603lk" in result.stdout

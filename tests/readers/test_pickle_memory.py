@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import gzip
 import struct
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from _pytest.mark import ParameterSet
+
+from tests.helpers.fresh_process import python
 
 pytest.importorskip("resource", reason="this system has no limit for a process's memory")
 
@@ -123,9 +124,18 @@ GREEDY: dict[str, Greedy] = {
 }
 
 
+def in_both_ways(names: Iterable[str], cases: Iterable[object], fast: Container[str]) -> list[ParameterSet]:
+    """Each case alone; and beside a thread, which only inflates: but for a few, when there is time for slow tests."""
+    both = []
+    for name, case in zip(names, cases, strict=True):
+        marks = () if name in fast else (pytest.mark.slow,)
+        both.append(pytest.param(case, READ, id=f"{name}-alone"))
+        both.append(pytest.param(case, READ_BESIDE, id=f"{name}-beside", marks=marks))
+    return both
+
+
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system does not say what a process uses")
-@pytest.mark.parametrize("code", [READ, READ_BESIDE], ids=["alone", "beside"])
-@pytest.mark.parametrize("greedy", GREEDY.values(), ids=GREEDY)
+@pytest.mark.parametrize(("greedy", "code"), in_both_ways(GREEDY, GREEDY.values(), fast=("bytes", "empty lists")))
 def test_it_is_refused_within_the_declared_size_and_64_mib(greedy: Greedy, code: str, tmp_path: Path) -> None:
     """Small on disk, as a mirror would send it."""
     file = tmp_path / "file"
@@ -135,15 +145,14 @@ def test_it_is_refused_within_the_declared_size_and_64_mib(greedy: Greedy, code:
     declared = max(declared, file.stat().st_size)
 
     given = [str(file), str(samples), str(greedy.width), str(declared + BESIDE)]
-    done = subprocess.run([sys.executable, "-c", code, *given], capture_output=True, text=True, check=False, timeout=60)
+    done = python("-c", code, *given)
 
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip() == greedy.result.format(f"{declared + 40 * MIB:,}")
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system does not say what a process uses")
-@pytest.mark.parametrize("code", [READ, READ_BESIDE], ids=["alone", "beside"])
-@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize(("protocol", "code"), in_both_ways("012345", range(6), fast="05"))
 def test_its_twin_is_read_within_as_much(protocol: int, code: str, tmp_path: Path) -> None:
     """An array of the declared size, however it is spelled."""
     import pickle
@@ -155,6 +164,6 @@ def test_its_twin_is_read_within_as_much(protocol: int, code: str, tmp_path: Pat
     file.write_bytes(gzip.compress(pickle.dumps(held, protocol), 1))
 
     given = [str(file), str(DECLARED // 4096), "4096", str(DECLARED + BESIDE)]
-    done = subprocess.run([sys.executable, "-c", code, *given], capture_output=True, text=True, check=False, timeout=60)
+    done = python("-c", code, *given)
 
     assert done.stdout.strip() == "read", done.stderr[-2000:]

@@ -17,6 +17,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.helpers.audit_world import build
+from tests.helpers.fresh_process import python
 from tinytorch_datasets import audit, get, load_manifest, settings
 from tinytorch_datasets.errors import ManifestError, UnknownName
 from tinytorch_datasets.storage.array_folder import read_header
@@ -91,10 +92,7 @@ class TestTheWarmPath:
             "; print(d.classes, d.provenance, d.entry, getattr(d.train, 'text', 0))"
         )
         for name in ("tinydigits", "tinytalks"):
-            cold, warm = (
-                subprocess.run([sys.executable, "-c", code.format(name=name)], capture_output=True, check=True).stdout
-                for _ in range(2)
-            )
+            cold, warm = (python("-c", code.format(name=name)).stdout for _ in range(2))
             assert cold == warm
             assert len(cold) > 10_000
 
@@ -269,7 +267,7 @@ class TestWhatDoesNotFit:
             f"from tinytorch_datasets import get; d = get('tinydigits', manifest={str(clone)!r});"
             "import hashlib; print(hashlib.sha256(d.train.images.tobytes()).hexdigest(), d.train.images.shape)"
         )
-        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        result = python("-c", code).stdout
 
         assert result.split(maxsplit=1) == [hashlib.sha256(expected.tobytes()).hexdigest(), "(1000, 8, 8)\n"]
 
@@ -326,7 +324,7 @@ class TestEveryByte:
             f"from tinytorch_datasets import get; d = get('tinydigits', manifest={str(clone)!r}, verify='always');"
             "import hashlib; print(hashlib.sha256(d.train.images.tobytes()).hexdigest())"
         )
-        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        result = python("-c", code).stdout
 
         assert result.strip() == hashlib.sha256(expected.tobytes()).hexdigest()
 

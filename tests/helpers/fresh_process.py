@@ -1,0 +1,98 @@
+"""Fresh processes without the time that Python takes to start: forks of one that has imported the package, no more.
+
+What is remembered in memory is not remembered by them, and each ends as any process does; only what happens on import
+cannot be asked of them, nor what Python does with an option or a variable of its own at its start.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+SECONDS = 60  # after which a process that hangs is ended
+
+# Reads a request a line, and answers each by a line: the exit code, and where the two streams begin and end.
+_PARENT = """
+import gc, importlib, json, os, pkgutil, signal, sys, tempfile
+orders, answers = os.fdopen(os.dup(0), "rb"), os.dup(1)
+import decimal, fractions, zoneinfo
+import click, filelock, numpy, pydantic, requests, rich.progress, yaml
+import tinytorch_datasets
+for module in pkgutil.walk_packages(tinytorch_datasets.__path__, "tinytorch_datasets."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+gc.freeze()
+for line in iter(orders.readline, b""):
+    request = json.loads(line)
+    out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+    child = os.fork()
+    if not child:
+        break
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    streams = []
+    for stream in (out, err):
+        stream.seek(0)
+        streams.append(stream.read().decode(errors="surrogateescape"))
+        stream.close()
+    os.write(answers, json.dumps([code, *streams]).encode() + b"\\n")
+else:
+    os._exit(0)
+os.close(answers)
+orders.close()
+for fd, stream in enumerate((open(os.devnull), out, err)):
+    os.dup2(stream.fileno(), fd)
+    stream.close()
+signal.alarm(SECONDS)
+os.environ.clear()
+os.environ.update(request["env"])
+os.chdir(request["cwd"])
+sys.argv[:] = [request["argv"][0], *request["argv"][2:]]
+if request["argv"][0] == "-m":
+    import runpy
+    runpy.run_module(request["argv"][1], run_name="__main__", alter_sys=True)
+else:
+    exec(compile(request["argv"][1], "<string>", "exec"), {"__name__": "__main__"})
+""".replace("SECONDS", str(SECONDS))
+
+_one_at_a_time = threading.Lock()
+
+
+@functools.cache
+def _parent() -> subprocess.Popen[bytes]:
+    """Start the process that is forked; it ends when the tests do."""
+    # With one thread, or a fork of it might wait for a lock that a thread held which it does not have.
+    parent = subprocess.Popen(
+        [sys.executable, "-c", _PARENT],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        cwd="/",
+    )
+    atexit.register(parent.communicate)
+    return parent
+
+
+def python(
+    *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run `python -c CODE ...` or `python -m MODULE ...` as of a shell. Returns the exit code and both streams."""
+    given, place = dict(os.environ if env is None else env), cwd or Path.cwd()
+    if not hasattr(os, "fork"):
+        command = [sys.executable, *arguments]
+        return subprocess.run(command, env=given, cwd=place, capture_output=True, text=True, timeout=SECONDS)
+    with _one_at_a_time:
+        parent = _parent()
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        request = {"argv": arguments, "env": given, "cwd": str(place)}
+        parent.stdin.write(json.dumps(request).encode() + b"\n")
+        parent.stdin.flush()
+        code, out, err = json.loads(parent.stdout.readline())
+    return subprocess.CompletedProcess(["python", *arguments], code, out, err)
