@@ -334,3 +334,19 @@ def _may_be_near(word: str, candidate: str) -> bool:
 
 def _fold(name: str) -> str:
     return str(name).casefold().replace("-", "").replace("_", "").replace(" ", "")
+
+
+LAYOUT = "\n\xa0\u202f\u3000"  # the lines of a message, and blanks that numbers and scripts are written with
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    r"""Write out every control code of a text that may have come from outside, but for those to keep.
+
+    A terminal obeys them, and a message has lines and colors of its own.
+
+    >>> printable("a\x1b]0;title\x07b"), printable("two\nlines"), printable("two\nlines", keep=LAYOUT)
+    ('a\\x1b]0;title\\x07b', 'two\\nlines', 'two\nlines')
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else repr(c)[1:-1] for c in text)

@@ -8,6 +8,8 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
+from tinytorch_datasets.errors import LAYOUT, printable
+
 
 class ExitCode(IntEnum):
     """How a command ended."""
@@ -72,21 +74,10 @@ RULES: Mapping[str, str] = MappingProxyType(
 )
 
 
-def printable(text: str) -> str:
-    r"""Write out every control code of a text that may have come from outside; lines stay lines.
-
-    >>> printable("a\x1b]0;title\x07b")
-    'a\\x1b]0;title\\x07b'
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c in "\n\xa0\u202f\u3000" else repr(c)[1:-1] for c in text)
-
-
 def _printable_in(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _printable_in(member) for key, member in value.items()}
-    return printable(value) if isinstance(value, str) else value
+    return printable(value, keep=LAYOUT) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +148,7 @@ class ProbeResult:
 
     def __post_init__(self) -> None:
         for name in ("url", "detail"):
-            object.__setattr__(self, name, printable(getattr(self, name)))
+            object.__setattr__(self, name, printable(getattr(self, name), keep=LAYOUT))
 
 
 @dataclass(frozen=True)

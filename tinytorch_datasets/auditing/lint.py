@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from tinytorch_datasets.auditing.findings import RULES, Finding
-from tinytorch_datasets.errors import did_you_mean
+from tinytorch_datasets.errors import did_you_mean, printable
 from tinytorch_datasets.manifest import generated
 from tinytorch_datasets.manifest.filenames import secret_parameter, without_secrets
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.manifest.models import Entry
-from tinytorch_datasets.manifest.yaml_reader import printable
 from tinytorch_datasets.plan import Plan
 from tinytorch_datasets.storage.files import exists, is_litter
 

@@ -13,8 +13,8 @@ from tinytorch_datasets.auditing.findings import DatasetReport, Finding
 from tinytorch_datasets.auditing.lint import walk
 from tinytorch_datasets.auditing.local import compare_file
 from tinytorch_datasets.digests import Step, digest_or_error, digests
+from tinytorch_datasets.errors import printable
 from tinytorch_datasets.manifest.manifest import Manifest
-from tinytorch_datasets.manifest.yaml_reader import printable
 from tinytorch_datasets.mirror.copy import SUMS, Listed, listed_in
 from tinytorch_datasets.plan import Plan
 

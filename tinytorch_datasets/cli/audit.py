@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tinytorch_datasets import settings
-from tinytorch_datasets.auditing.findings import LEVELS, RULES, printable
+from tinytorch_datasets.auditing.findings import LEVELS, RULES
 from tinytorch_datasets.cli.common import (
     NOT_RESUMABLE,
     bar,
@@ -24,7 +24,7 @@ from tinytorch_datasets.cli.common import (
     on_interrupt,
     repeat_options,
 )
-from tinytorch_datasets.errors import ManifestError, StorageError, UsageError, did_you_mean
+from tinytorch_datasets.errors import LAYOUT, ManifestError, StorageError, UsageError, did_you_mean, printable
 from tinytorch_datasets.settings import OFFLINE, Settings
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def audit(
                 on_probe=echo_probe if is_watched(sys.stderr) else None,
             )
     except ManifestError as error:
-        echo(repeat_options(f"error: {printable(str(error))}"), err=True)
+        echo(repeat_options(f"error: {printable(str(error), keep=LAYOUT)}"), err=True)
         report, usable = auditing.unusable(error), False
     hinted = (replace(finding, hint=repeat_options(finding.hint or "") or None) for finding in report.findings)
     report = replace(report, findings=tuple(hinted))

@@ -16,8 +16,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from tinytorch_datasets import errors, settings
-from tinytorch_datasets.auditing.findings import ExitCode, printable
-from tinytorch_datasets.errors import DatasetError, FetchError, StorageError
+from tinytorch_datasets.auditing.findings import ExitCode
+from tinytorch_datasets.errors import LAYOUT, DatasetError, FetchError, StorageError, printable
 from tinytorch_datasets.report import as_json
 from tinytorch_datasets.settings import HOME
 
@@ -85,7 +85,7 @@ def exit_code_of(error: DatasetError) -> ExitCode:
 def exit_with(errors: Sequence[DatasetError]) -> None:
     """Report errors, each once, and end the command with their exit code; do nothing if there are none."""
     for message in dict.fromkeys(map(str, errors)):
-        echo(repeat_options(f"error: {printable(message)}"), err=True)
+        echo(repeat_options(f"error: {printable(message, keep=LAYOUT)}"), err=True)
     codes = {exit_code_of(error) for error in errors}
     if codes:
         # What differs is worse than a network that failed, which is all that 3 says.
@@ -104,8 +104,8 @@ class Group(click.Group):
         except DatasetError as error:
             exit_with([error])
         except PermissionError as error:  # of a folder on the way, wherever it was met
-            what = f"{error.filename or 'a file'} cannot be used: you have no permission to"
-            echo(f"error: {printable(what)}\n  Ask its owner for it, or name another folder with --home.", err=True)
+            what = f"{printable(error.filename or 'a file')} cannot be used: you have no permission to"
+            echo(f"error: {what}\n  Ask its owner for it, or name another folder with --home.", err=True)
             ctx.exit(ExitCode.MISMATCH)
         except KeyboardInterrupt:
             echo(f"\ninterrupted; {ctx.meta.get(_INTERRUPTED, RESUMABLE)}", err=True)

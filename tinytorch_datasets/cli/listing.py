@@ -12,8 +12,8 @@ import click
 
 from tinytorch_datasets import pipeline, settings
 from tinytorch_datasets.api import origin
-from tinytorch_datasets.auditing.findings import printable
 from tinytorch_datasets.cli.common import echo
+from tinytorch_datasets.errors import LAYOUT, printable
 from tinytorch_datasets.progress import is_terminal, readable
 from tinytorch_datasets.report import shown
 from tinytorch_datasets.storage.files import is_file
@@ -111,7 +111,7 @@ def print_entry(manifest: Manifest, name: str, home: Path | None = None) -> None
     ]
     for label, lines in facts:
         for i, line in enumerate(filter(None, lines)):
-            echo(f"{click.style(f'{label if i == 0 else str():<12}', bold=True)}{printable(line)}")
+            echo(f"{click.style(f'{label if i == 0 else str():<12}', bold=True)}{printable(line, keep=LAYOUT)}")
 
 
 def counts(splits: dict[str, int]) -> str:

@@ -22,10 +22,9 @@ from enum import Enum, auto
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from tinytorch_datasets.errors import MissingFile, StorageError
+from tinytorch_datasets.errors import MissingFile, StorageError, printable
 from tinytorch_datasets.plan import File, fetch_again
 from tinytorch_datasets.storage.files import DENIED, ELSEWHERE
-from tinytorch_datasets.verify.diagnose import printable
 from tinytorch_datasets.verify.files import check_size
 
 if TYPE_CHECKING:

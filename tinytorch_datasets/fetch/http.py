@@ -19,7 +19,7 @@ from urllib.parse import urljoin, urlsplit
 
 from tinytorch_datasets._version import HOMEPAGE, VERSION
 from tinytorch_datasets.concurrency import Cancellation
-from tinytorch_datasets.errors import DatasetError
+from tinytorch_datasets.errors import DatasetError, printable
 from tinytorch_datasets.fetch.base import (
     CHUNK_BYTES,
     ConnectionLost,
@@ -34,7 +34,7 @@ from tinytorch_datasets.fetch.base import (
     TransientError,
 )
 from tinytorch_datasets.manifest.filenames import without_secrets
-from tinytorch_datasets.verify.diagnose import HEAD_BYTES, printable, quoted, storage_error_code
+from tinytorch_datasets.verify.diagnose import HEAD_BYTES, quoted, storage_error_code
 
 if TYPE_CHECKING:
     import requests

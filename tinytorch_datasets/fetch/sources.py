@@ -11,12 +11,11 @@ from urllib.parse import quote, urlsplit
 
 from tinytorch_datasets.concurrency import Cancellation
 from tinytorch_datasets.digests import digest
-from tinytorch_datasets.errors import UsageError
+from tinytorch_datasets.errors import UsageError, printable
 from tinytorch_datasets.fetch.base import CHUNK_BYTES, Kind, PermanentError, Response, RetryPolicy, Source
 from tinytorch_datasets.fetch.http import Web, shown_address
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.storage.files import bytes_of
-from tinytorch_datasets.verify.diagnose import printable
 
 DEEPEST = 4  # torchvision: data/MNIST/raw/train-images-idx3-ubyte.gz
 FILES_LOOKED_AT = 20_000  # a folder with more is no folder of data sets, or a slow one

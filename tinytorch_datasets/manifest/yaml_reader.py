@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from tinytorch_datasets.errors import Keys, ManifestError, Problem
+from tinytorch_datasets.errors import Keys, ManifestError, Problem, printable
 from tinytorch_datasets.manifest.yaml_syntax import (
     BYTE_ORDER_MARK,
     UNCLEAR,
@@ -360,12 +360,3 @@ def dotted(keys: Keys) -> str:
     """Format a path as a person reads it: ``mnist.fields.labels.classes[3]``."""
     shown = "".join(f"[{key}]" if isinstance(key, int) else f".{printable(key)}" for key in keys)
     return shown.removeprefix(".datasets").removeprefix(".") if len(keys) > 1 else shown.removeprefix(".")
-
-
-def printable(key: str) -> str:
-    r"""Return a key as it may stand in a message, which has lines and colors of its own.
-
-    >>> printable("two\nlines")
-    'two\\nlines'
-    """
-    return key if key.isprintable() else repr(key)[1:-1]

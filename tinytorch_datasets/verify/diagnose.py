@@ -244,17 +244,6 @@ def _line_ends(head: bytes) -> str | None:
     return {lines: "CRLF", 0: "LF"}.get(head.count(b"\r\n"))
 
 
-def printable(text: str) -> str:
-    r"""Show what came from outside, with every control code written out: it goes to a terminal.
-
-    >>> printable("a\x1b]0;title\x07b")
-    'a\\x1b]0;title\\x07b'
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def quoted(words: str) -> str:
     """Quote words from outside on one short line: they go to a terminal."""
     words = " ".join("".join(c if c.isprintable() else " " for c in words).split())
