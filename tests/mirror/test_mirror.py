@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -134,6 +135,30 @@ class TestTheFolder:
         assert f"declared at datasets.yaml:{world.line('train.csv: {b')}" in result.stderr
         assert not (tmp_path / "usb/flowers/train.csv").exists()
         assert not list((tmp_path / "usb").rglob("*.part"))
+
+    def test_one_that_cannot_be_copied_keeps_no_other_from_it(self, world: World, tmp_path: Path) -> None:
+        """Every data set is tried, what was copied is listed, and each error is reported."""
+        usb = tmp_path / "usb"
+        world.flip(world.file("flowers/test.csv"))  # the second of its files
+        world.file("digits/train-images").write_bytes(b"short")
+        result = mirror(world, usb, "--offline")
+
+        assert result.exit_code == 1
+        assert result.stdout == "talk: 1 file copied, 0 already there, 29 B in total\n"
+        errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+        assert [Path(error.split()[1]).name for error in errors] == ["test.csv", "train-images"]
+        listed = (usb / "SHA256SUMS").read_text().splitlines()
+        assert [line.split()[1] for line in listed] == ["datasets.yaml", "flowers/train.csv", "talk/talk.txt"]
+        assert not subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=usb, check=False).returncode
+        assert sorted(contents(usb)) == ["SHA256SUMS", "datasets.yaml", "flowers/train.csv", "talk/talk.txt"]
+
+    def test_where_nothing_can_be_copied_nothing_is_written(self, world: World, tmp_path: Path) -> None:
+        """A folder with a list of no file would look like a mirror."""
+        shutil.rmtree(world.root / "home")
+        result = mirror(world, tmp_path / "usb", "digits", "--offline")
+
+        assert (result.exit_code, result.stdout) == (3, "")
+        assert not (tmp_path / "usb").exists()
 
     def test_a_git_lfs_pointer_is_named(self, world: World, tmp_path: Path) -> None:
         """As `get` does, before a byte is copied."""

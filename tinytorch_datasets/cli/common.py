@@ -202,13 +202,16 @@ def writing_to(place: Path) -> Iterator[None]:
     try:
         yield
     except StorageError as error:
-        if error.errno == errno.ELOOP:  # a link, which has a hint of its own
-            raise
-        if error.path.absolute().is_relative_to(place.absolute()) or place.absolute().is_relative_to(
-            error.path.absolute()
-        ):
-            error.hint = "Name a place that can be written to."
+        hint_at_another(error, place)
         raise
+
+
+def hint_at_another(error: DatasetError, place: Path) -> None:
+    """Hint at another place if an error is that this one cannot be written to; a link has a hint of its own."""
+    if isinstance(error, StorageError) and error.errno != errno.ELOOP:
+        path, place = error.path.absolute(), place.absolute()
+        if path.is_relative_to(place) or place.is_relative_to(path):
+            error.hint = "Name a place that can be written to."
 
 
 @contextmanager

@@ -15,12 +15,15 @@ from tinytorch_datasets.cli.common import (
     complete_names,
     echo,
     echo_json,
+    exit_with,
+    hint_at_another,
     json_option,
     load,
     manifest_options,
     on_interrupt,
     writing_to,
 )
+from tinytorch_datasets.errors import DatasetError
 
 FILE = click.Path(path_type=Path)
 
@@ -190,14 +193,23 @@ def mirror(
         loaded.entry(name)  # a wrong name is reported before the first byte is copied
 
     def report(result: copying.Mirrored) -> None:
+        done.append(result)
         copied = f"{plural(result.copied, 'file')} copied, {result.kept} already there"
         if not as_json:
             echo(f"{result.name}: {copied}, {readable(result.bytes)} in total", err=serve)
 
-    with writing_to(folder):
-        done = copying.mirror(loaded, folder, names, home=home, source=source, offline=offline, on_done=report)
+    errors: list[DatasetError] = []
+    done: list[copying.Mirrored] = []
+    note = errors.append
+    try:
+        copying.mirror(loaded, folder, names, home=home, source=source, offline=offline, on_done=report, on_error=note)
+    except DatasetError as error:  # of what is in the folder beside the data sets
+        note(error)
     if as_json:
         echo_json([dataclasses.asdict(result) for result in done])
+    for failure in errors:
+        hint_at_another(failure, folder)
+    exit_with(errors)
     if serve:
         from tinytorch_datasets.mirror import serve as serving
 
@@ -222,7 +234,6 @@ def compile_(check: bool) -> None:
       tinytorch-datasets compile --check
     """
     from tinytorch_datasets import pipeline
-    from tinytorch_datasets.errors import DatasetError
     from tinytorch_datasets.manifest import generated
     from tinytorch_datasets.report import shown
     from tinytorch_datasets.storage import files as disk

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from tinytorch_datasets import pipeline
 from tinytorch_datasets.digests import digest
-from tinytorch_datasets.errors import StorageError
+from tinytorch_datasets.errors import DatasetError, StorageError
 from tinytorch_datasets.fetch import fetch
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.plan import File, Plan
@@ -52,11 +52,15 @@ def mirror(
     offline: bool | None = None,
     progress: Progress | None = None,
     on_done: Callable[[Mirrored], None] = lambda mirrored: None,
+    on_error: Callable[[DatasetError], None] | None = None,
 ) -> list[Mirrored]:
     """Copy the verified files of the named data sets (none named means all) to a mirror folder.
 
     What is not on this computer is fetched first. A file that is in the folder already, with the right hash, is left
     alone, so an interrupted run goes on where it stopped. The same data sets give the same folder, byte for byte.
+
+    Every data set is tried, and what was copied is listed, whatever became of the others. `on_error` is called with
+    the error of each that could not be copied; without it, the first one is raised in the end.
 
     Raises:
         FetchError: A file could not be fetched.
@@ -66,29 +70,39 @@ def mirror(
     folder = folder.expanduser().absolute()
     locations, settings = pipeline.locations(manifest, home), Settings.from_environment()
     plans = [pipeline.plan_of(manifest, name, locations) for name in names or manifest.datasets]
-    results = []
-    for plan in plans:
-        if plan.status == "remote" and not _all_there(plan, folder):
-            fetch(
-                plan.files,
-                plan.root,
-                folder=plan.folder,
-                mirror=source or settings.mirror,
-                offline=settings.offline if offline is None else offline,
-                locks=locations.cache / "locks",
-                progress=progress,
-                dataset=plan.name,
-            )
-        results.append(_mirror(plan, folder))
-        on_done(results[-1])
     for name in (manifest.path.name, SUMS):
         _refuse_links(folder / name, folder)
-    _write(folder / manifest.path.name, manifest.path.read_bytes())
-    sums = {f"{plan.folder}/{file.name}": file.sha256 for plan in plans for file in plan.files}
-    with writing(folder / SUMS):
-        sums = {**_earlier(manifest, folder), **sums, manifest.path.name: manifest.sha256}
-    lines = [f"{sha256}  {name}\n" for name, sha256 in sorted(sums.items())]
-    _write(folder / SUMS, "".join(lines).encode())
+    results: list[Mirrored] = []
+    errors: list[DatasetError] = []
+    sums: dict[str, str] = {}
+    for plan in plans:
+        try:
+            if plan.status == "remote" and not _all_there(plan, folder):
+                fetch(
+                    plan.files,
+                    plan.root,
+                    folder=plan.folder,
+                    mirror=source or settings.mirror,
+                    offline=settings.offline if offline is None else offline,
+                    locks=locations.cache / "locks",
+                    progress=progress,
+                    dataset=plan.name,
+                )
+            results.append(_mirror(plan, folder, sums))
+        except DatasetError as error:
+            errors.append(error)
+            if on_error is not None:
+                on_error(error)
+        else:
+            on_done(results[-1])
+    if sums or not errors:
+        _write(folder / manifest.path.name, manifest.path.read_bytes())
+        with writing(folder / SUMS):
+            sums = {**_earlier(manifest, folder), **sums, manifest.path.name: manifest.sha256}
+        lines = [f"{sha256}  {name}\n" for name, sha256 in sorted(sums.items())]
+        _write(folder / SUMS, "".join(lines).encode())
+    if errors and on_error is None:
+        raise errors[0]
     return results
 
 
@@ -144,7 +158,8 @@ def _is_right(path: Path, file: File) -> bool:
         return False  # and if it cannot be replaced either, that is said then
 
 
-def _mirror(plan: Plan, folder: Path) -> Mirrored:
+def _mirror(plan: Plan, folder: Path, sums: dict[str, str]) -> Mirrored:
+    """Copy what is not there yet of a data set, and note in `sums` each file that is there now."""
     copied = kept = 0
     for file in plan.files:
         target = folder / plan.folder / file.name
@@ -154,6 +169,7 @@ def _mirror(plan: Plan, folder: Path) -> Mirrored:
         else:
             _copy(plan, file, target)
             copied += 1
+        sums[f"{plan.folder}/{file.name}"] = file.sha256
     return Mirrored(plan.name, copied, kept, sum(file.bytes for file in plan.files))
 
 
