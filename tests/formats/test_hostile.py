@@ -313,17 +313,24 @@ CASES: dict[str, Case] = {
     "npy, a structure": Case(
         "npy",
         lambda: npy(np.zeros(3, [("a", "u1"), ("b", "u1")])),
-        "the array has dtype \"[('a', '|u1'), ('b', '|u1')]\", which is not a plain number",
+        "the array has dtype \"[('a', '|u1'), ('b', '|u1')]\", which is a structure, which is a table of its own",
         good_npy,
     ),
     "npy, text": Case(
         "npy",
         lambda: npy(np.array(["a", "b", "c"])),
-        "the array has dtype '<U1', which is not a plain number",
+        "the array holds text, train.images is declared as uint8",
         good_npy,
+        ContentError,
     ),
     "npy, dates": Case(
-        "npy", lambda: npy(np.zeros(3, "M8[s]")), "the array has dtype '<M8[s]', which is not a plain number", good_npy
+        "npy", lambda: npy(np.zeros(3, "M8[s]")), "the array has dtype '<M8[s]', which is dates", good_npy
+    ),
+    "npy, durations": Case(
+        "npy", lambda: npy(np.zeros(3, "m8[D]")), "the array has dtype '<m8[D]', which is durations", good_npy
+    ),
+    "npy, complex numbers": Case(
+        "npy", lambda: npy(np.zeros((3, 2), "c8")), "the array has dtype '<c8', which is complex numbers", good_npy
     ),
     "npy, a header that is code": Case(
         "npy",
@@ -359,9 +366,64 @@ CASES: dict[str, Case] = {
     ),
     "npy, a huge item": Case(
         "npy",
-        lambda: npy_with_header(header("(3,)", "'|S99999'")),
-        "the array has dtype '|S99999', which is not a plain number",
-        good_npy,
+        lambda: npy_with_header(header("(3,)", "'<U100000'")),
+        "the array has dtype '<U100000', which is texts longer than 99,999 characters, or empty",
+        lambda: npy(np.array(["a" * 500, "b", ""])),
+        **TEXT,
+    ),
+    "npy, texts that are not there": Case(
+        "npy",
+        lambda: npy_with_header(header("(3,)", "'<U99999'")),
+        "its header states 1,199,988 bytes of values, but only 0 came",
+        lambda: npy(np.array(["a", "b", ""])),
+        **TEXT,
+    ),
+    "npy, texts that are too many": Case(
+        "npy",
+        lambda: npy(np.array(["a", "b", "c", "d"])),
+        "the array is str (4,), more than train.images declares: str (3,)",
+        lambda: npy(np.array(["a", "b", "c"])),
+        ContentError,
+        **TEXT,
+    ),
+    "npy, two texts a sample": Case(
+        "npy",
+        lambda: npy(np.array([["a", "b"]] * 3)),
+        "the array is str (3, 2), more than train.images declares: str (3,)",
+        lambda: npy(np.array([["a"], ["b"], ["c"]])),
+        ContentError,
+        **TEXT,
+    ),
+    "npy, a bomb of text": Case(
+        "npy",
+        lambda: gzip.compress(npy(np.array(["a" * 90_000] * 30))),
+        lambda size: (
+            f"its texts come to more than {32 * size + (1 << 20):,} characters, "
+            "which is too much for a file of its size"
+        ),
+        lambda: gzip.compress(npy(np.array(["a" * 9_000] * 30))),
+        declared={**TEXT["declared"], "samples": 30},
+    ),
+    "npy, text that is not UTF-8": Case(
+        "npy",
+        lambda: npy(np.array([b"a", b"caf\xe9", b"c"])),
+        "its body has a text that is not UTF-8, at sample 1",
+        lambda: npy(np.array([b"a", "caf\u00e9".encode(), b"c"])),
+        **TEXT,
+    ),
+    "npy, half a character": Case(
+        "npy",
+        lambda: npy(np.array(["a", "b", "\ud800"])),
+        "its body has a text that is not Unicode, at sample 2",
+        lambda: npy(np.array(["a", "b", "\U0001f600"])),
+        **TEXT,
+    ),
+    "npy, a number that is no character": Case(
+        "npy",
+        lambda: npy_with_header(header("(3,)", "'<U1'"), struct.pack("<3I", 97, 0x110000, 98)),
+        "its body has a text that is not Unicode, at sample 1",
+        lambda: npy_with_header(header("(3,)", "'<U1'"), struct.pack("<3I", 97, 0x10FFFF, 98)),
+        **TEXT,
     ),
     "npy, a header of 4 GB": Case(
         "npy",

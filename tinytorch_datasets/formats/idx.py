@@ -12,7 +12,7 @@ import numpy as np
 from tinytorch_datasets.formats import ArrayInfo, Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import Block, Column, Split
 from tinytorch_datasets.readers.archive import in_turn
-from tinytorch_datasets.readers.arrays import check_within_declared, rows
+from tinytorch_datasets.readers.arrays import blocks, check_within_declared
 from tinytorch_datasets.readers.stream import Stream
 
 # "File formats for the MNIST database", http://yann.lecun.com/exdb/mnist/: the third byte of the magic number.
@@ -59,5 +59,5 @@ def _array(column: Column, stream: Stream) -> Iterator[Block]:
         stream.fail(f"it is not IDX: it begins with 0x{magic:08x}, not 0x0000, one of the types {known}, and 01 to ff")
     shape = struct.unpack(f">{dimensions}I", stream.take(4 * dimensions, f"the {dimensions} dimensions of its header"))
     dtype = np.dtype(TYPES[code])
-    check_within_declared(column, dtype, shape, stream.path, "the array")
-    yield from rows(column, stream, dtype, shape, "its body")
+    shape = check_within_declared(column, dtype, shape, stream.path, "the array")
+    yield from blocks(column, stream, dtype, shape, "its body")

@@ -8,7 +8,7 @@ from pathlib import Path
 from tinytorch_datasets.formats import ArrayInfo, Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import Block, Split
 from tinytorch_datasets.readers.archive import opened_source
-from tinytorch_datasets.readers.arrays import array, inspect_header
+from tinytorch_datasets.readers.npy import array, inspect_header
 
 
 def _detect(head: bytes, path: Path) -> Detection | None:
@@ -21,6 +21,9 @@ def _detect(head: bytes, path: Path) -> Detection | None:
 @decodes("npy", layout="file per field", detect=_detect)
 def npy(splits: Sequence[Split]) -> Iterator[Block]:
     """NPY files, one for each field of each split, plain or compressed.
+
+    Arrays of numbers, or of text (NumPy's ``str_``, or ``bytes_`` in UTF-8; a NUL at the end of a text is not
+    part of it). Axes of length one do not matter: labels may be stored as (N, 1), images as (N, 28, 28, 1).
 
     Raises:
         DecodeError: It is not NPY, or its values are more or fewer than its header states.

@@ -9,7 +9,7 @@ from pathlib import Path
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.formats import HEAD_BYTES, ArrayInfo, Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import Block, Split
-from tinytorch_datasets.readers.arrays import array, inspect_header
+from tinytorch_datasets.readers.npy import array, inspect_header
 from tinytorch_datasets.readers.zip import Zip, opened_zip
 from tinytorch_datasets.storage.files import is_litter
 from tinytorch_datasets.verify.diagnose import kind_of_zip
@@ -41,6 +41,8 @@ def _inspect(path: Path) -> FileInfo:
 @decodes("npz", layout="file per split", detect=_detect)
 def npz(splits: Sequence[Split]) -> Iterator[Block]:
     """NPZ archives as np.savez and np.savez_compressed write them; a field's key is the name of its array.
+
+    The arrays are as those of `npy`.
 
     Raises:
         DecodeError: It is not a sound archive of that kind, or an array is missing.

@@ -24,7 +24,7 @@ from tinytorch_datasets.formats import (
 )
 from tinytorch_datasets.plan import TEXT as TEXT_DTYPE
 from tinytorch_datasets.plan import Block, Column, Split
-from tinytorch_datasets.readers.arrays import check_within_declared
+from tinytorch_datasets.readers.arrays import check_within_declared, texts
 from tinytorch_datasets.readers.pickle import array, as_text, entry, load_dict, max_extra_bytes, max_instructions
 from tinytorch_datasets.readers.stream import Stream, opened
 
@@ -77,7 +77,7 @@ def _inspect(path: Path) -> FileInfo:
 
 def _array_info(key: str, value: Any) -> ArrayInfo | None:
     if isinstance(value, np.ndarray):
-        return ArrayInfo(key, value.dtype.name, value.shape)
+        return ArrayInfo(key, TEXT_DTYPE if value.dtype.kind in "SU" else value.dtype.name, value.shape)
     if isinstance(value, list) and value and all(type(item) is int for item in value):
         return ArrayInfo(key, "int64", (len(value),))
     if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
@@ -89,8 +89,8 @@ def _array_info(key: str, value: Any) -> ArrayInfo | None:
 def pickled(splits: Sequence[Split]) -> Iterator[Block]:
     """Pickles, plain or compressed, of a dict; a field's key is its key there.
 
-    The values may be arrays of plain numbers, or lists of whole numbers or of text. Protocols 0 to 5, Python 2
-    and 3, NumPy 1 and 2. A pickle is never run.
+    The values may be arrays of plain numbers or of text, or lists of whole numbers or of text. Protocols 0 to 5,
+    Python 2 and 3, NumPy 1 and 2. A pickle is never run.
 
     Raises:
         UnsafePickle: A pickle asks for more than arrays.
@@ -134,14 +134,11 @@ def _samples(columns: Sequence[Column]) -> int:
 def _values(column: Column, loaded: dict[Any, Any]) -> np.ndarray | list[str]:
     path = column.file
     held, whose = entry(loaded, column.key, path)
-    if column.is_text:
+    if column.is_text and not isinstance(held, np.ndarray):
         return _texts(column, held)
     values = array(held, path, whose)
-    if values.dtype.kind in "SU":
-        reason = f"{whose} holds text, {column} is declared as {column.dtype}"
-        raise ContentError(path, reason, aspect="dtype", expected=column.dtype, actual="str", column=str(column))
-    check_within_declared(column, values.dtype, values.shape, path, whose)
-    return values
+    values = values.reshape(check_within_declared(column, values.dtype, values.shape, path, whose))
+    return texts(values, path, whose) if values.dtype.kind in "SU" else values
 
 
 def _texts(column: Column, values: Any) -> list[str]:

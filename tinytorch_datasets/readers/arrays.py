@@ -1,13 +1,13 @@
-"""Plain dtypes, the NPY header, and blocks of numbers.
+"""Plain dtypes, and arrays of numbers and of text, block by block.
 
-The header is a line of Python, which is never evaluated here. Layout: numpy.lib.format.
+An array is read as it is declared: axes of length one do not make it another.
 """
 
 from __future__ import annotations
 
-import io
 import math
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,117 +15,46 @@ from typing import Any
 import numpy as np
 
 from tinytorch_datasets.errors import Aspect, ContentError, DecodeError, UnsafePickle
-from tinytorch_datasets.plan import Block, Column
+from tinytorch_datasets.plan import TEXT, Block, Column
 from tinytorch_datasets.readers.stream import Stream
-
-MAGIC = b"\x93NUMPY"
-LENGTH_BYTES = {(1, 0): 2, (2, 0): 4, (3, 0): 4}
-
-# NumPy's own bound (numpy.lib.format._MAX_HEADER_SIZE): a header of plain numbers takes 118 bytes.
-LONGEST_HEADER = 10_000
-
-# {'descr': '<f4', 'fortran_order': False, 'shape': (60000, 28, 28), }; Python 2 may write 60000L.
-_ITEM = re.compile(
-    r"""\s*(['"])(?P<key>\w+)\1\s*:\s*(?:
-        (['"])(?P<text>[^'"\\]*)\3
-        | (?P<flag>True|False)
-        | \((?P<shape>(?:\s*\d{1,19}L?\s*,)*\s*(?:\d{1,19}L?\s*)?)\)
-        | (?P<fields>\[.*)
-    )\s*(?:,|(?=\}))""",
-    re.ASCII | re.DOTALL | re.VERBOSE,
-)
-
-
-def array(column: Column, stream: Stream) -> Iterator[Block]:
-    """Yield blocks of the NPY array that the stream holds."""
-    dtype, shape, by_columns = _header(stream)
-    check_within_declared(column, dtype, shape, stream.path, _whose(stream))
-    # One dimension has the same order either way.
-    read = fortran if by_columns and len(shape) > 1 else rows
-    yield from read(column, stream, dtype, shape, "its body")
-
-
-def _header(stream: Stream) -> tuple[np.dtype, tuple[int, ...], bool]:
-    head = stream.take(8, "the NPY magic number")
-    version = (head[6], head[7])
-    if not head.startswith(MAGIC):
-        stream.fail(f"it is not NPY: it begins with {bytes(head[:6])!r}, not {MAGIC!r}")
-    if version not in LENGTH_BYTES:
-        stream.fail(f"its NPY version is {version[0]}.{version[1]}; 1.0, 2.0 and 3.0 are known")
-    length = int.from_bytes(stream.take(LENGTH_BYTES[version], "the length of its header"), "little")
-    if length > LONGEST_HEADER:
-        stream.fail(f"its header is {length:,} bytes long, the most is {LONGEST_HEADER:,}")
-    raw = stream.take(length, "its header")
-    try:
-        text = raw.decode("utf-8" if version == (3, 0) else "latin-1").strip()
-    except UnicodeDecodeError as error:
-        stream.fail("its header is not UTF-8", cause=error)
-
-    items: dict[str, re.Match[str]] = {}
-    at = 1
-    while found := _ITEM.match(text, at):
-        if found["key"] in items:
-            stream.fail(f"its header has {found['key']!r} twice")
-        items[found["key"]], at = found, found.end()
-    descr = items.get("descr")
-    if descr is not None and descr["fields"] is not None:
-        raise not_plain(stream.path, descr["fields"].partition("]")[0] + "]", _whose(stream))
-    complete = items.keys() == {"descr", "fortran_order", "shape"} and text[:1] == "{" and text[at:].strip() == "}"
-    if not complete or any(
-        items[key][kind] is None for key, kind in [("descr", "text"), ("fortran_order", "flag"), ("shape", "shape")]
-    ):
-        stream.fail(f"its header is not one that NumPy writes: {text[:60]!r}")
-    dtype = plain(items["descr"]["text"])
-    if dtype is None:
-        raise not_plain(stream.path, items["descr"]["text"], _whose(stream))
-    shape = tuple(int(d.strip().rstrip("L")) for d in items["shape"]["shape"].split(",") if d.strip())
-    return dtype, shape, items["fortran_order"]["flag"] == "True"
-
-
-def inspect_header(head: bytes, path: Path, whose: str) -> tuple[str, tuple[int, ...]]:
-    """Return NumPy's name of the dtype, and the shape, of an NPY array that begins so; any dtype that NumPy has.
-
-    Raises:
-        DecodeError: It has no such header.
-    """
-    stream = io.BytesIO(head)
-    try:
-        version = np.lib.format.read_magic(stream)
-        reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = reader(stream)
-    except ValueError as error:
-        raise DecodeError(path, f"{whose} has no header that can be read: {error}") from error
-    return dtype.name, shape
-
-
-def _whose(stream: Stream) -> str:
-    return f"member {stream.member!r}" if stream.member else "the array"
-
 
 # Every element type that has the same size and meaning on every machine. Not here: "O" (any Python object), "V"
 # (structured, may hide an "O"), "M" and "m" (carry metadata), long doubles (differ by machine).
 NUMBERS = frozenset({"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16"})
-_DTYPE = re.compile(r"([<>|=]?)(?:([biufc]\d{1,2})|[SU](\d{1,5}))", re.ASCII)
+_DTYPE = re.compile(r"([<>|=]?)(?:([biufc]\d{1,2})|[SU]([1-9]\d{0,4}))", re.ASCII)
 
 BLOCK_BYTES = 1 << 20
 MOST_DIMENSIONS = 32  # NumPy 1's own limit
 
+# How many characters the texts of a file may come to, for each of its bytes and in all.
+INFLATION, SMALL_TEXT = 32, 1 << 20
 
-def plain(text: str, *, strings: bool = False) -> np.dtype | None:
-    """Return the dtype that `text` names, or None if it is not a plain one.
 
-    >>> plain("<f4"), plain("O"), plain("V8"), plain("S3"), plain("S3", strings=True)
-    (dtype('float32'), None, None, None, dtype('S3'))
+def plain(text: str) -> np.dtype | None:
+    """Return the dtype that `text` names, or None if it is not one of plain numbers or of text.
+
+    >>> plain("<f4"), plain("S3"), plain("O"), plain("V8")
+    (dtype('float32'), dtype('S3'), None, None)
     """
     found = _DTYPE.fullmatch(text)
     if not found:
         return None
-    order, number, length = found.groups()
-    if number is None:
-        return np.dtype(text) if strings and int(length) else None
-    if number not in NUMBERS or (order == "|" and number[1:] != "1"):
+    order, number, _ = found.groups()
+    if number is not None and (number not in NUMBERS or (order == "|" and number[1:] != "1")):
         return None
     return np.dtype(text)
+
+
+# What the kinds of dtypes are that are none of a field's, and what may be done about it.
+_OTHERS = {
+    "[": ("a structure, which is a table of its own", "Save each of its columns as an array: `a['name']`."),
+    "V": ("a structure, or bytes without meaning", "Save each of its columns as an array: `a['name']`."),
+    "M": ("dates", "Save them as whole numbers, by `a.astype('int64')`, or as text, by `a.astype(str)`."),
+    "m": ("durations", "Save them as whole numbers: `a.astype('int64')`."),
+    "c": ("complex numbers", "Save their parts as two arrays: `a.real` and `a.imag`."),
+    "S": ("texts longer than 99,999 bytes, or empty", "Save them as a file of texts."),
+    "U": ("texts longer than 99,999 characters, or empty", "Save them as a file of texts."),
+}
 
 
 def not_plain(path: Path, text: str, whose: str) -> DecodeError:
@@ -133,45 +62,80 @@ def not_plain(path: Path, text: str, whose: str) -> DecodeError:
     if "O" in text:
         reason = f"{whose} holds Python objects (dtype {text!r}), which are a pickle inside; nothing was run"
         return UnsafePickle(path, reason, names=(f"dtype {text}",))
-    return DecodeError(path, f"{whose} has dtype {text!r}, which is not a plain number")
+    what, hint = _OTHERS.get(text.lstrip("<>|=")[:1], (None, None))
+    reason = f"{whose} has dtype {text!r}, which is {what or 'not a plain number'}"
+    return DecodeError(path, reason, hint=hint)
 
 
-def format_array_type(dtype: np.dtype, shape: tuple[int, ...]) -> str:
+def format_array_type(dtype: np.dtype, shape: tuple[int | None, ...]) -> str:
     """Format a dtype and a shape as one short phrase.
 
     >>> format_array_type(np.dtype(">u2"), (3, 2))
     'uint16 (3, 2)'
     """
-    return f"{dtype.newbyteorder('=').name} {shape}"
+    return f"{TEXT if dtype.kind in 'SU' else dtype.newbyteorder('=').name} {shape}"
 
 
-def check_within_declared(column: Column, dtype: np.dtype, shape: tuple[int, ...], path: Path, whose: str) -> None:
-    """Refuse an array of more samples or more bytes than the column declares, before it is allocated."""
-    if column.is_text:
+def check_within_declared(
+    column: Column, dtype: np.dtype, shape: tuple[int, ...], path: Path, whose: str
+) -> tuple[int, ...]:
+    """Refuse an array of more samples or more bytes than the column declares, before it is allocated.
+
+    Returns the shape in which its values are to be given: the declared one, if the array's own differs from that only
+    by axes of length one; else its own.
+    """
+    is_text = dtype.kind in "SU"
+    if dtype.kind == "c":  # known, because one that nobody asks for may stand in a pickle
+        raise not_plain(path, dtype.str, whose)
+    if is_text != column.is_text and not (is_text and column.classes is not None):
         reason = f"{whose} holds numbers, {column} is declared as text"
-        actual = format_array_type(dtype, shape)
-        raise ContentError(path, reason, aspect="dtype", expected="str", actual=actual, column=str(column))
+        if is_text:
+            reason = f"{whose} holds text, {column} is declared as {column.dtype}"
+        expected, actual = column.dtype, format_array_type(dtype, shape)
+        raise ContentError(path, reason, aspect="dtype", expected=expected, actual=actual, column=str(column))
+    if not shape and column.per == "split":
+        shape = (1,)
     if not shape:
         reason = f"{whose} is a single value, not a row of samples"
         raise DecodeError(path, reason)
     if len(shape) > MOST_DIMENSIONS:
         reason = f"{whose} has {len(shape)} dimensions, the most is {MOST_DIMENSIONS}"
         raise DecodeError(path, reason)
+    given = _as_declared(column, shape)
     declared, declared_dtype = (column.count, *column.sample_shape), np.dtype(column.dtype)
-    if shape[0] > column.count or _extent(shape, dtype) > _extent(declared, declared_dtype):
+    # Of text nothing is declared but how many there are, so each has to be a sample of its own.
+    is_more = len(given) > 1 if is_text else _extent(given, dtype) > _extent(declared, declared_dtype)
+    if given[0] > column.count or is_more:
         expected, actual = format_array_type(declared_dtype, declared), format_array_type(dtype, shape)
         reason = f"{whose} is {actual}, more than {column} declares: {expected}"
-        aspect = _aspect(column, dtype, shape)
+        aspect = _aspect(column, dtype, given)
         raise ContentError(path, reason, aspect=aspect, expected=expected, actual=actual, column=str(column))
+    return given
+
+
+def _as_declared(column: Column, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape itself, or the one of the samples as declared, if it has those but for axes of length one.
+
+    The samples may be on the first axis, or, in an array that lies on its side, on the first that is longer than one.
+    """
+    wanted = column.sample_shape
+    if [d for d in shape if d != 1] == [d for d in (column.count, *wanted) if d != 1]:
+        return (column.count, *wanted)
+    lying = next((at for at, length in enumerate(shape) if length != 1), 0)
+    for stored in (shape, shape[lying:]):
+        if [d for d in stored[1:] if d != 1] == [d for d in wanted if d != 1]:
+            return (stored[0], *wanted)
+    return shape
 
 
 def _aspect(column: Column, dtype: np.dtype, shape: tuple[int, ...]) -> Aspect:
     """Return what makes an array more than was declared: that its samples are others, or only that they are more."""
     if shape[1:] != column.shape:
         return "shape"
-    if column.classes is not None:  # labels may have any whole dtype on disk
-        return "samples" if dtype.kind in "ui" else "dtype"
-    return "samples" if dtype.newbyteorder("=") == np.dtype(column.dtype) else "dtype"
+    if column.classes is not None:  # labels may be stored as any numbers that are whole, or as text
+        return "samples" if dtype.kind in "uifbSU" else "dtype"
+    is_same = column.is_text or dtype.newbyteorder("=") == np.dtype(column.dtype)
+    return "samples" if is_same else "dtype"
 
 
 def _extent(shape: tuple[int, ...], dtype: np.dtype) -> int:
@@ -192,8 +156,27 @@ def turned(values: np.ndarray) -> np.ndarray:
     return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
 
 
-def rows(column: Column, stream: Stream, dtype: np.dtype, shape: tuple[int, ...], whose: str) -> Iterator[Block]:
-    """Yield blocks of the samples whose bytes come next, first axis outermost. Call `allow` before."""
+def blocks(
+    column: Column, stream: Stream, dtype: np.dtype, shape: tuple[int, ...], whose: str, *, is_fortran: bool = False
+) -> Iterator[Block]:
+    """Yield the samples whose bytes come next and are the last, once `check_within_declared` has given their shape.
+
+    With `is_fortran`, the first axis is innermost; one dimension has the same order either way.
+    """
+    parts = _fortran(stream, dtype, shape) if is_fortran and len(shape) > 1 else _rows(stream, dtype, shape)
+    characters, most = 0, INFLATION * stream.path.stat().st_size + SMALL_TEXT
+    for start, values in parts:
+        if dtype.kind not in "SU":
+            yield Block(column, start, native(values, stream.path, whose))
+            continue
+        decoded = texts(values, stream.path, whose, start)
+        characters += sum(map(len, decoded))
+        if characters > most:
+            stream.fail(f"its texts come to more than {most:,} characters, which is too much for a file of its size")
+        yield Block(column, start, decoded)
+
+
+def _rows(stream: Stream, dtype: np.dtype, shape: tuple[int, ...]) -> Iterator[tuple[int, np.ndarray]]:
     row_bytes = math.prod(shape[1:]) * dtype.itemsize
     step = max(1, BLOCK_BYTES // max(row_bytes, 1))
     header_states = f"its header states {shape[0] * row_bytes:,} bytes of values"
@@ -202,12 +185,12 @@ def rows(column: Column, stream: Stream, dtype: np.dtype, shape: tuple[int, ...]
         came = stream.fill(values.reshape(-1).view(np.uint8).data)
         if came < values.nbytes:
             stream.fail(f"{header_states}, but only {start * row_bytes + came:,} came")
-        yield Block(column, start, native(values, stream.path, whose))
+        yield start, values
     stream.end(header_states)
 
 
-def fortran(column: Column, stream: Stream, dtype: np.dtype, shape: tuple[int, ...], whose: str) -> Iterator[Block]:
-    """Yield the samples whose bytes come next, first axis innermost: none is whole before the last byte is read."""
+def _fortran(stream: Stream, dtype: np.dtype, shape: tuple[int, ...]) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the samples, of which none is whole before the last byte is read."""
     values = _room(stream, (math.prod(shape),), dtype)
     header_states = f"its header states {values.nbytes:,} bytes of values"
     came = stream.fill(values.view(np.uint8).data)
@@ -217,7 +200,7 @@ def fortran(column: Column, stream: Stream, dtype: np.dtype, shape: tuple[int, .
     folded = values.reshape(shape, order="F")
     step = max(1, BLOCK_BYTES * shape[0] // max(values.nbytes, 1))
     for start in range(0, max(shape[0], 1), step):
-        yield Block(column, start, native(folded[start : start + step], stream.path, whose))
+        yield start, folded[start : start + step]
 
 
 def _room(stream: Stream, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -227,6 +210,41 @@ def _room(stream: Stream, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray
     except (MemoryError, ValueError) as error:
         nbytes = math.prod(shape) * dtype.itemsize
         stream.fail(f"{nbytes:,} bytes are to be held at once, and there is no room for them", cause=error)
+
+
+def texts(values: np.ndarray, path: Path, whose: str, start: int = 0) -> list[str]:
+    """Return the texts of an array; NumPy keeps them without the NULs at their ends. `start` is the first one's place.
+
+    Raises:
+        DecodeError: One is not UTF-8, or has what is no character.
+    """
+    try:
+        return _decoded(values)
+    except ValueError as error:
+        at = next(at for at in range(len(values)) if not _is_unicode(values[at : at + 1]))
+        encoding = "UTF-8" if values.dtype.kind == "S" else "Unicode"
+        reason = f"{whose} has a text that is not {encoding}, at sample {start + at:,}"
+        raise DecodeError(path, reason) from error
+
+
+def _decoded(values: np.ndarray) -> list[str]:
+    if values.dtype.kind == "S":
+        return [raw.decode("utf-8") for raw in values.tolist()]
+    values = np.ascontiguousarray(turned(values))
+    codes = values.view(np.uint32)
+    # NumPy makes of the one a SystemError, and lets the other pass, which is half of a character.
+    if np.any(codes > sys.maxunicode) or np.any((codes & 0xFFFFF800) == 0xD800):
+        raise ValueError
+    decoded: list[str] = values.tolist()
+    return decoded
+
+
+def _is_unicode(values: np.ndarray) -> bool:
+    try:
+        _decoded(values)
+    except ValueError:
+        return False
+    return True
 
 
 def whole_numbers(values: list[Any], path: Path, whose: str) -> np.ndarray:

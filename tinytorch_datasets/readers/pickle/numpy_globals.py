@@ -62,7 +62,7 @@ class Dtype:
         order = _text_of(state[1])
         if any(part is not None for part in state[2:5]) or len(state) == 9:
             _raise_unsafe(f"numpy.dtype {self._code!r} with fields, a sub-array or metadata")
-        self.value = plain((order if order in ("<", ">", "|") else "?") + self._code, strings=True)
+        self.value = plain((order if order in ("<", ">", "|") else "?") + self._code)
         if self.value is None:
             _not_as_numpy_writes("the byte order of a dtype")
 
@@ -71,7 +71,7 @@ def _dtype(allowance: Allowance, args: tuple[Any, ...]) -> Dtype:
     if len(args) != 3 or not _equals_any(args[1], 0, False) or not _equals_any(args[2], 1, True):
         _not_as_numpy_writes("the arguments of numpy.dtype")
     code = _text_of(args[0])
-    if code[:1] in ("<", ">", "|", "=") or plain(code, strings=True) is None:
+    if code[:1] in ("<", ">", "|", "=") or plain(code) is None:
         _raise_unsafe(f"numpy.dtype {code!r}")
     return Dtype(code)
 

@@ -1,0 +1,116 @@
+"""The NPY header, and the array that follows it.
+
+The header is a line of Python, which is never evaluated here. Layout: numpy.lib.format.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from tinytorch_datasets.errors import DecodeError
+from tinytorch_datasets.plan import TEXT, Block, Column
+from tinytorch_datasets.readers.arrays import blocks, check_within_declared, not_plain, plain
+from tinytorch_datasets.readers.stream import Stream
+
+MAGIC = b"\x93NUMPY"
+LENGTH_BYTES = {(1, 0): 2, (2, 0): 4, (3, 0): 4}
+
+# NumPy's own bound (numpy.lib.format._MAX_HEADER_SIZE): a header of plain numbers takes 118 bytes.
+LONGEST_HEADER = 10_000
+
+# {'descr': '<f4', 'fortran_order': False, 'shape': (60000, 28, 28), }; Python 2 may write 60000L.
+_ITEM = re.compile(
+    r"""\s*(['"])(?P<key>\w+)\1\s*:\s*(?:
+        (['"])(?P<text>[^'"\\]*)\3
+        | (?P<flag>True|False)
+        | \((?P<shape>(?:\s*\d{1,19}L?\s*,)*\s*(?:\d{1,19}L?\s*)?)\)
+        | (?P<fields>\[.*)
+    )\s*(?:,|(?=\}))""",
+    re.ASCII | re.DOTALL | re.VERBOSE,
+)
+
+
+class Header(NamedTuple):
+    """What an NPY header states. `is_fortran` is whether the first axis is innermost."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    is_fortran: bool
+
+
+def array(column: Column, stream: Stream) -> Iterator[Block]:
+    """Yield blocks of the NPY array that the stream holds: numbers, or lists of str.
+
+    Raises:
+        DecodeError: It is not NPY, or its values are more or fewer than its header states.
+        UnsafePickle: It holds Python objects.
+        ContentError: Its header states more than is declared.
+    """
+    dtype, shape, is_fortran = _header(stream)
+    shape = check_within_declared(column, dtype, shape, stream.path, _whose(stream))
+    yield from blocks(column, stream, dtype, shape, "its body", is_fortran=is_fortran)
+
+
+def _header(stream: Stream) -> Header:
+    head = stream.take(8, "the NPY magic number")
+    version = (head[6], head[7])
+    if not head.startswith(MAGIC):
+        stream.fail(f"it is not NPY: it begins with {bytes(head[:6])!r}, not {MAGIC!r}")
+    if version not in LENGTH_BYTES:
+        stream.fail(f"its NPY version is {version[0]}.{version[1]}; 1.0, 2.0 and 3.0 are known")
+    length = int.from_bytes(stream.take(LENGTH_BYTES[version], "the length of its header"), "little")
+    if length > LONGEST_HEADER:
+        stream.fail(f"its header is {length:,} bytes long, the most is {LONGEST_HEADER:,}")
+    raw = stream.take(length, "its header")
+    try:
+        text = raw.decode("utf-8" if version == (3, 0) else "latin-1").strip()
+    except UnicodeDecodeError as error:
+        stream.fail("its header is not UTF-8", cause=error)
+
+    items: dict[str, re.Match[str]] = {}
+    at = 1
+    while found := _ITEM.match(text, at):
+        if found["key"] in items:
+            stream.fail(f"its header has {found['key']!r} twice")
+        items[found["key"]], at = found, found.end()
+    descr = items.get("descr")
+    if descr is not None and descr["fields"] is not None:
+        raise not_plain(stream.path, descr["fields"].partition("]")[0] + "]", _whose(stream))
+    complete = items.keys() == {"descr", "fortran_order", "shape"} and text[:1] == "{" and text[at:].strip() == "}"
+    if not complete or any(
+        items[key][kind] is None for key, kind in [("descr", "text"), ("fortran_order", "flag"), ("shape", "shape")]
+    ):
+        stream.fail(f"its header is not one that NumPy writes: {text[:60]!r}")
+    dtype = plain(items["descr"]["text"])
+    if dtype is None:
+        raise not_plain(stream.path, items["descr"]["text"], _whose(stream))
+    shape = tuple(int(d.strip().rstrip("L")) for d in items["shape"]["shape"].split(",") if d.strip())
+    return Header(dtype, shape, items["fortran_order"]["flag"] == "True")
+
+
+def inspect_header(head: bytes, path: Path, whose: str) -> tuple[str, tuple[int, ...]]:
+    """Return the name of the dtype, and the shape, of an NPY array that begins so; any dtype that NumPy has.
+
+    Arrays of text have the name that fields of text are declared by.
+
+    Raises:
+        DecodeError: It has no such header.
+    """
+    stream = io.BytesIO(head)
+    try:
+        version = np.lib.format.read_magic(stream)
+        reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = reader(stream)
+    except ValueError as error:
+        raise DecodeError(path, f"{whose} has no header that can be read: {error}") from error
+    return TEXT if dtype.kind in "SU" else dtype.name, shape
+
+
+def _whose(stream: Stream) -> str:
+    return f"member {stream.member!r}" if stream.member else "the array"
