@@ -142,7 +142,7 @@ class TestSize:
         assert not {module: count for module, count in counts.items() if count > 400}
 
 
-def test_a_modules_docstring_says_in_one_line_what_it_holds() -> None:
+def test_a_modules_docstring_names_in_one_line_what_it_has() -> None:
     """No question, which a reader would have to answer; under 80 characters, as listings show it."""
     firsts = {}
     for module, path in modules().items():

@@ -104,9 +104,9 @@ def test_a_home_of_two_names_is_warm_by_both(five: Path, tmp_path: Path) -> None
         fresh(five, tmp_path / name)
         code = f"import sys; from tinytorch_datasets import get; d = get('d', manifest={str(five)!r}, "
         code += f"home={str(tmp_path / name)!r}); print(d.train.v.tolist(), 'yaml' in sys.modules)"
-        said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        message = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
-        assert said == "[0, 1, 2, 3, 4] False\n"
+        assert message == "[0, 1, 2, 3, 4] False\n"
 
 
 class TestHomes:
@@ -142,10 +142,10 @@ class TestHomes:
         fresh(five)
         code = f"import sys; from tinytorch_datasets import get; d = get('d', manifest={str(five)!r})"
         code += "; print(d.train.v.filename, 'yaml' in sys.modules)"
-        said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        message = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
         (shared,) = (tmp_path / "shared").rglob("train.v.npy")
 
-        assert said == f"{shared} False\n"
+        assert message == f"{shared} False\n"
 
 
 # Another program writes to the source as soon as the first decoded block is about to be written.

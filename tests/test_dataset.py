@@ -122,7 +122,7 @@ class TestSplit:
         assert str(attribute.value).startswith("no field of split 'train' named 'image'; did you mean 'images'?")
         assert str(key.value).startswith("no field of split 'train' named 'lables'; did you mean 'labels'?")
 
-    def test_its_repr_says_what_it_holds(self, split: Split) -> None:
+    def test_its_repr_names_what_it_has(self, split: Split) -> None:
         """One line, enough to know what to do with it."""
         assert repr(split) == "<Split train: 10 samples of images uint8[2, 2], labels int64>"
 
@@ -181,19 +181,19 @@ class TestConversion:
         assert split[:5].arrays("int8")[0].dtype == "int8"
 
     @pytest.mark.parametrize(
-        ("value", "said"),
+        ("value", "message"),
         [
             (300.5, "uint8 holds 0 to 255; there are values of 300 to 300"),
             (float("nan"), "uint8 holds neither infinity nor NaN, and there are such values"),
             (float("-inf"), "uint8 holds neither infinity nor NaN, and there are such values"),
         ],
     )
-    def test_floats_that_an_integer_type_cannot_hold_are_refused(self, value: float, said: str) -> None:
+    def test_floats_that_an_integer_type_cannot_hold_are_refused(self, value: float, message: str) -> None:
         """Those that it can are cut, as NumPy cuts them."""
         with pytest.raises(ValueError) as caught:
             Split("train", {"x": np.array([[value]])}).arrays("uint8")
 
-        assert str(caught.value) == said
+        assert str(caught.value) == message
         assert Split("train", {"x": np.array([[1.5]])}).arrays("uint8")[0].tolist() == [[1]]
 
     def test_another_integer_type_is_a_cast(self, split: Split) -> None:
@@ -267,7 +267,7 @@ class TestBatches:
 
         assert (done.returncode, done.stdout, done.stderr) == (0, "4\n", "")
 
-    def test_whatever_is_wrong_is_told_at_once(self, split: Split) -> None:
+    def test_whatever_is_wrong_is_reported_at_once(self, split: Split) -> None:
         """Not when the first batch is made, or in a thread."""
         cases: list[tuple[dict[str, Any], type[Exception], str]] = [
             ({"prefetch": -1}, ValueError, "0 batches or more are made ahead, not -1"),
@@ -276,11 +276,11 @@ class TestBatches:
             ({"seed": "x"}, ValueError, "a seed is 0 to 2**32 - 1, not 'x'"),
             ({"dtype": "float33"}, TypeError, "data type 'float33' not understood"),
         ]
-        for more, kind, said in cases:
+        for more, kind, message in cases:
             with pytest.raises(kind) as caught:
                 split.batches(4, **more)
 
-            assert str(caught.value) == said
+            assert str(caught.value) == message
 
     def test_its_repr_says_how_many(self, split: Split) -> None:
         """And how large they are."""

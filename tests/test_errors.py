@@ -122,7 +122,7 @@ def test_an_error_reads_what_where_hint() -> None:
     assert str(EXAMPLES[0]) == "all is wrong\n  declared at datasets.yaml:3\n  Correct it."
 
 
-def test_context_fills_in_what_an_error_does_not_say() -> None:
+def test_context_fills_in_what_an_error_lacks() -> None:
     """The line and the hint that an error has from the start are nearer to the fault than those from above."""
     error = DatasetError("it is cut", where="datasets.yaml:7")
 

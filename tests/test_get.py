@@ -106,7 +106,7 @@ class TestTheShippedSets:
         assert "train.pkl 254293630e549113" in line
         assert "\n" not in line
 
-    def test_a_wrong_name_is_told_with_a_guess(self, home: Path) -> None:
+    def test_a_wrong_name_is_reported_with_a_guess(self, home: Path) -> None:
         """Names are exact."""
         with pytest.raises(UnknownName) as caught:
             get("cifar-10")
@@ -310,7 +310,7 @@ class TestWrongBytes:
         with pytest.raises(HashMismatch):
             get("flowers", manifest=flowers)
 
-    def test_verify_always_reads_every_byte_whatever_the_stamps_say(self, flowers: Path, home: Path) -> None:
+    def test_verify_always_reads_every_byte_whatever_the_stat_signatures_are(self, flowers: Path, home: Path) -> None:
         """Forged stamps deceive "auto", which trusts them, and not "always"."""
         path = flowers.parent / "datasets" / "flowers" / "test.csv"
         get("flowers", manifest=flowers)
@@ -327,7 +327,7 @@ class TestWrongBytes:
         with pytest.raises(HashMismatch):
             get("flowers", manifest=flowers, verify="always")
 
-    def test_another_size_is_told_as_a_size(self, flowers: Path, home: Path) -> None:
+    def test_another_size_is_reported_as_a_size(self, flowers: Path, home: Path) -> None:
         """Nothing is hashed for that."""
         path = flowers.parent / "datasets" / "flowers" / "test.csv"
         size = path.stat().st_size
@@ -377,7 +377,7 @@ class TestWrongContents:
     )  # fmt: skip
 
     @pytest.mark.parametrize(("old", "new", "expected", "line"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
-    def test_is_told(self, flowers: Path, home: Path, old: str, new: str, expected: str, line: str) -> None:
+    def test_is_reported(self, flowers: Path, home: Path, old: str, new: str, expected: str, line: str) -> None:
         """On the line that declares it; and nothing is left in the cache that a later call could take."""
         text = flowers.read_text()
         assert old in text
@@ -511,7 +511,7 @@ class TestTheCache:
 class TestOffline:
     """With no socket allowed, what is missing is named, with its size and the command that fetches it."""
 
-    def test_what_is_missing_is_told(self, home: Path, no_network: None) -> None:
+    def test_what_is_missing_is_reported(self, home: Path, no_network: None) -> None:
         """All of it, and in one message."""
         with pytest.raises(OfflineError) as caught:
             get("cifar10", offline=True)

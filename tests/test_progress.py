@@ -28,7 +28,7 @@ class TestUsual:
         monkeypatch.setenv("CI", "true")
         assert isinstance(usual(Terminal()), Lines)
 
-    def test_stderr_unless_told_otherwise(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_stderr_unless_asked_otherwise(self, capsys: pytest.CaptureFixture[str]) -> None:
         """stdout belongs to the answer."""
         usual()("a.gz", 0, 2000)
 
@@ -102,7 +102,7 @@ class TestBars:
         assert " 100% 170.5/170.5 MB " in bar
         assert len(bar) <= 80
 
-    def test_nothing_told_draws_nothing(self) -> None:
+    def test_nothing_reported_draws_nothing(self) -> None:
         """Not even an empty line."""
         stream = Terminal()
         with Bars(stream):

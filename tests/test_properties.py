@@ -334,7 +334,7 @@ class TestManifests:
 
     @quickly
     @given(ENTRY, st.sampled_from(REQUIRED), st.sampled_from(sorted(SPOIL)))
-    def test_any_key_that_is_spoiled_is_told_with_its_line(self, entry: dict[str, Any], key: str, how: str) -> None:
+    def test_any_key_that_is_spoiled_is_reported_with_its_line(self, entry: dict[str, Any], key: str, how: str) -> None:
         """The line of the key, or of something that needed it."""
         entry = entry | {key: SPOIL[how](entry[key])}
         with tempfile.TemporaryDirectory() as folder:
@@ -349,7 +349,7 @@ class TestManifests:
 
     @quickly
     @given(ENTRY, st.sampled_from(REQUIRED))
-    def test_any_key_that_is_left_out_is_told(self, entry: dict[str, Any], key: str) -> None:
+    def test_any_key_that_is_left_out_is_reported(self, entry: dict[str, Any], key: str) -> None:
         """Or another name is read for it, and refused."""
         missing = {name: value for name, value in entry.items() if name != key}
         other = missing | {f"{key}_": entry[key]}

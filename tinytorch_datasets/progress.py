@@ -114,7 +114,7 @@ class Bars:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._drawn: rich.progress.Progress | None = None  # nothing is drawn before there is something to tell
+        self._drawn: rich.progress.Progress | None = None  # nothing is drawn before there is something to show
         self._bars: dict[str, rich.progress.TaskID] = {}
 
     def __call__(self, file: str, bytes_done: int, bytes_in_all: int) -> None:

@@ -315,36 +315,36 @@ class TestRecognition:
         assert found.format == form
 
     @pytest.mark.parametrize(
-        ("data", "said"),
+        ("data", "message"),
         [
             (b"\x89ABC\r\n\x1a\n" + bytes(50), "it is something that begins with b'\\x89ABC\\r\\n\\x1a\\n'"),
             (b"<!DOCTYPE html><title>Log in</title>", 'it is an HTML page titled "Log in" (a login page?)'),
             (b"version https://git-lfs.github.com/spec/v1\nsize 12\n", "it is a Git LFS pointer to a file of 12 bytes"),
         ],
     )
-    def test_what_is_none_is_refused_by_name(self, tmp_path: Path, data: bytes, said: str) -> None:
+    def test_what_is_none_is_refused_by_name(self, tmp_path: Path, data: bytes, message: str) -> None:
         """With the formats there are."""
         (tmp_path / "x").write_bytes(data)
         with pytest.raises(DecodeError) as caught:
             detect([(tmp_path / "x", "x")])
 
-        assert said in str(caught.value)
+        assert message in str(caught.value)
         assert "There are: cifar-python, csv, idx, npy, npz, pickle, qa-text, text." in str(caught.value)
 
     @pytest.mark.parametrize(
-        ("text", "said"),
+        ("text", "message"),
         [
             ("a,b\n1,2\n3\n4,5\n", "line 3 has another number of cells than the first row: 1, and not 2"),
             ('a,b\n1,"2\n3,4\n', "its rows cannot be told apart: unexpected end of data"),
         ],
     )
-    def test_an_uneven_table_is_no_prose(self, tmp_path: Path, text: str, said: str) -> None:
+    def test_an_uneven_table_is_no_prose(self, tmp_path: Path, text: str, message: str) -> None:
         """Where its name says that it is one."""
         (tmp_path / "x.csv").write_text(text)
         with pytest.raises(DecodeError) as caught:
             detect([(tmp_path / "x.csv", "x.csv")])
 
-        assert caught.value.reason == said
+        assert caught.value.reason == message
 
     def test_each_format_is_asked_and_the_surest_is_taken(self, tmp_path: Path) -> None:
         """A table and a dialogue are text, too: only what is nothing else is a text. A new format needs no list."""
@@ -461,7 +461,7 @@ class TestRecognition:
         ), "no line is named, because nobody has the entry"
         assert manifest.read_bytes() == before
 
-    def test_splits_can_be_said(self, manifest: Path, tmp_path: Path) -> None:
+    def test_splits_can_be_named(self, manifest: Path, tmp_path: Path) -> None:
         """Where names tell nothing, --split does: by file, or by the name inside one."""
         (path,) = put(tmp_path / "made", all_npz=npz(a=X[:20], b=X[20:]))
         result = add(manifest, path, "--ship", "--name", "mine", "--split", "train=a", "--split", "holdout=b")
@@ -509,7 +509,7 @@ class TestRecognition:
         declared = load_manifest(manifest).datasets["x"].fields["features"].range
         assert (declared, [type(end) for end in declared or ()]) == (span, [type(end) for end in map(_plain, span)])
 
-    def test_what_does_not_fit_is_left_out_and_said(self, manifest: Path, tmp_path: Path) -> None:
+    def test_what_does_not_fit_is_left_out_and_reported(self, manifest: Path, tmp_path: Path) -> None:
         """A mean image among the samples, an array of one split only: told on stderr, and in a comment."""
         paths = put(tmp_path / "made", mine_npz=npz(x_train=X[:20], x_test=X[20:], mean=X.mean(0), y_train=Y[:20]))
         result = add(manifest, *paths, "--ship")
@@ -542,16 +542,16 @@ class TestRecognition:
         assert result.exit_code == 0, result.output
         assert sorted(get("mine", manifest=manifest, offline=True).train.fields) == sorted(fields)
 
-    def test_what_of_a_pickle_is_not_understood_is_said(self, manifest: Path, tmp_path: Path) -> None:
+    def test_what_of_a_pickle_is_not_understood_is_reported(self, manifest: Path, tmp_path: Path) -> None:
         """A list of NumPy's numbers is no list of numbers: it is named, and not passed over."""
         data = pickle.dumps({"images": X, "labels": [np.uint8(0)] * 30, "about": {"made": "today"}})
         result = add(manifest, *put(tmp_path / "made", mine_pkl=data), "--ship", "--name", "mine")
 
         assert result.exit_code == 0, result.output
-        said = "and neither an array nor a list of whole numbers or of text"
+        message = "and neither an array nor a list of whole numbers or of text"
         assert [line for line in result.stderr.splitlines() if line.startswith("left out: ")] == [
-            f"left out: mine.pkl: 'labels': a list, {said}",
-            f"left out: mine.pkl: 'about': a dict, {said}",
+            f"left out: mine.pkl: 'labels': a list, {message}",
+            f"left out: mine.pkl: 'about': a dict, {message}",
         ]
 
     def test_labels_without_inputs_are_refused(self, manifest: Path, tmp_path: Path) -> None:
@@ -846,7 +846,7 @@ class TestUpdate:
             before,
         )
 
-    def test_nothing_changed_is_said(self, mine: Path) -> None:
+    def test_nothing_changed_is_reported(self, mine: Path) -> None:
         """Never silently."""
         assert self.update(mine).stdout == "mine: nothing changed\n"
 

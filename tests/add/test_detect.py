@@ -240,10 +240,10 @@ def _wav() -> bytes:
 @pytest.mark.parametrize("name", ["all_bin", "all_csv", "all_txt"])
 def test_a_known_kind_of_file(manifest: Path, tmp_path: Path, name: str, data: bytes, what: str, hint: str) -> None:
     """It is called by its name, with what to do instead, whatever its own name says."""
-    reason, said = refusal_and_hint(manifest, tmp_path, name, data)
+    reason, message = refusal_and_hint(manifest, tmp_path, name, data)
 
     assert reason == f"it is {what}, which no format reads"
-    assert hint in said
+    assert hint in message
 
 
 @pytest.mark.parametrize("name", ["all_html", "all_txt", "all_csv", "all_bin"])

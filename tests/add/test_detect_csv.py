@@ -98,7 +98,7 @@ class TestTheHeader:
             "  Name one with --target or --drop, if they are names; else declare it by hand, with `header: false`.",
         ]
 
-    def test_a_class_is_never_told_from_the_first_row_alone(self, manifest: Path, tmp_path: Path) -> None:
+    def test_a_class_is_never_concluded_from_the_first_row_alone(self, manifest: Path, tmp_path: Path) -> None:
         """It may as well be a column's name."""
         assert refused(manifest, tmp_path, all_csv="".join(["1990,2000,label\n", *KINDS])) == [
             "error: all.csv: line 1 ('1990', '2000', 'label') may be the columns' names, or a sample, "
@@ -383,11 +383,11 @@ class TestMissing:
         """It is declared, and NaN; stderr says what means it, and how often."""
         shown = "nothing" if not mark.strip() else repr(mark)
         rows = "".join(f"{i % 3},{i}\n" for i in range(20))
-        said = stderr(manifest, tmp_path, all_csv=f"grade,size\n{rows}{mark},7\n")
+        printed = stderr(manifest, tmp_path, all_csv=f"grade,size\n{rows}{mark},7\n")
         declared = load_manifest(manifest).datasets["mine"].fields["grade"]
         got = get("mine", manifest=manifest, offline=True).train
 
-        assert f"missing: grade: {shown} in 1 cell means a missing value, which is NaN\n" in said
+        assert f"missing: grade: {shown} in 1 cell means a missing value, which is NaN\n" in printed
         assert (declared.dtype, declared.missing, declared.range) == ("float64", (mark.strip(),), (0, 2))
         assert got.grade[:20].tolist() == [i % 3 for i in range(20)]
         assert np.isnan(got.grade[20])
@@ -396,10 +396,10 @@ class TestMissing:
     def test_several_in_columns_that_are_joined(self, manifest: Path, tmp_path: Path) -> None:
         """One field has all their marks."""
         rows = "".join(f"{i},{i / 2},{i % 3},{'ab'[i % 2]}\n" for i in range(8))
-        said = stderr(manifest, tmp_path, all_csv=f"h,w,n,kind\n{rows},?,1,a\n1,NA,2,b\n")
+        printed = stderr(manifest, tmp_path, all_csv=f"h,w,n,kind\n{rows},?,1,a\n1,NA,2,b\n")
         got = get("mine", manifest=manifest, offline=True).train.features
 
-        assert "missing: features: nothing or '?' or 'NA' in 3 cells means a missing value, which is NaN\n" in said
+        assert "missing: features: nothing or '?' or 'NA' in 3 cells means a missing value, which is NaN\n" in printed
         np.testing.assert_array_equal(got[8:], [[np.nan, np.nan, 1], [1, np.nan, 2]])
 
     def test_only_one_split_has_it(self, manifest: Path, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_a_line_a_file_that_comes(manifest: Path, tmp_path: Path, serve: Callabl
     assert (again.stdout, again.stderr) == ("mine: nothing changed\n", f"mine.npz: fetching {readable(len(DATA))}\n")
 
 
-def test_a_file_whose_size_its_host_does_not_tell(manifest: Path) -> None:
+def test_a_file_whose_size_its_host_does_not_state(manifest: Path) -> None:
     """The line has none, then."""
     with FaultyServer() as server:
         result = add(manifest, server.at("/mine.npz", serving(DATA, chunked=True)))

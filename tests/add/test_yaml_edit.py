@@ -31,7 +31,7 @@ from tinytorch_datasets.manifest.yaml_reader import ParsedYaml
 A, B, NEW = b"one\n", b"two\n", b"three\n"
 
 
-def said(data: bytes) -> str:
+def declaration(data: bytes) -> str:
     """What an entry says of a file."""
     return f"bytes: {len(data)}, sha256: {sha256(data)}"
 
@@ -56,7 +56,7 @@ class TestAnchorsAndAliases:
 
     def test_an_entry_that_ends_in_an_alias(self, tmp_path: Path) -> None:
         """The new one comes after it: an alias stands where it is written, and not where its anchor does."""
-        path = loaded(tmp_path, entry("x", f"a.txt: &f {{{said(A)}}}", "b.txt: *f"), x=A)
+        path = loaded(tmp_path, entry("x", f"a.txt: &f {{{declaration(A)}}}", "b.txt: *f"), x=A)
         before = path.read_text()
         result = add(path, *put(tmp_path / "made", train_txt="new\n", test_txt="newer\n"), "--ship", "--name", "y")
 
@@ -67,7 +67,7 @@ class TestAnchorsAndAliases:
     def test_an_alias_is_not_changed_in_its_anchors_place(self, tmp_path: Path) -> None:
         """`update y` would change what x says of its file."""
         one, other = (
-            entry("x", f"a.txt: &f {{{said(A)}}}", f"b.txt: {{{said(B)}}}"),
+            entry("x", f"a.txt: &f {{{declaration(A)}}}", f"b.txt: {{{declaration(B)}}}"),
             entry("y", "a.txt: *f", "b.txt: *g"),
         )
         text = one.replace("b.txt: {", "b.txt: &g {") + other
@@ -98,8 +98,8 @@ class TestAnchorsAndAliases:
 
     def test_what_stands_beside_an_alias_is_changed(self, tmp_path: Path) -> None:
         """Only a value's own way to it counts."""
-        text = entry("x", f"a.txt: {{{said(A)}}}", f"b.txt: {{{said(B)}}}", title="&t T") + entry(
-            "y", f"a.txt: {{{said(A)}}}", f"b.txt: {{{said(B)}}}", title="*t"
+        text = entry("x", f"a.txt: {{{declaration(A)}}}", f"b.txt: {{{declaration(B)}}}", title="&t T") + entry(
+            "y", f"a.txt: {{{declaration(A)}}}", f"b.txt: {{{declaration(B)}}}", title="*t"
         )
         path = loaded(tmp_path, text, x=B, y=NEW)
         result = update(path, "y")
@@ -148,7 +148,7 @@ class TestReadings:
 
     def test_add(self, tmp_path: Path) -> None:
         """With an entry there already, and of an archive of arrays."""
-        path = loaded(tmp_path, entry("x", f"a.txt: {{{said(A)}}}", f"b.txt: {{{said(B)}}}"), x=B)
+        path = loaded(tmp_path, entry("x", f"a.txt: {{{declaration(A)}}}", f"b.txt: {{{declaration(B)}}}"), x=B)
         (made,) = put(tmp_path / "made", all_npz=npz(images=np.zeros((3, 2), np.uint8), labels=np.arange(3)))
 
         with counted_readings() as readings:
@@ -160,7 +160,9 @@ class TestReadings:
     def test_update(self, tmp_path: Path) -> None:
         """Of a file with other bytes, and another number of samples."""
         path = loaded(
-            tmp_path, entry("x", f"a.txt: {{{said(A)}}}", f"b.txt: {{{said(B)}}}", options="{unit: lines}"), x=B
+            tmp_path,
+            entry("x", f"a.txt: {{{declaration(A)}}}", f"b.txt: {{{declaration(B)}}}", options="{unit: lines}"),
+            x=B,
         )
         (path.parent / "datasets" / "x" / "a.txt").write_bytes(A + B)
 
@@ -254,7 +256,7 @@ def test_a_style_that_has_no_place_for_one(tmp_path: Path, text: str, line: int)
 
 def test_a_manifest_behind_a_link(tmp_path: Path) -> None:
     """The link stays one, and the file keeps its mode; as an editor would have it."""
-    path = loaded(tmp_path, entry("x", f"a.txt: {{{said(A)}}}", f"b.txt: {{{said(B)}}}"), x=B)
+    path = loaded(tmp_path, entry("x", f"a.txt: {{{declaration(A)}}}", f"b.txt: {{{declaration(B)}}}"), x=B)
     kept = path.rename(tmp_path / "kept.yaml")
     kept.chmod(0o640)
     path.symlink_to(kept)
@@ -267,7 +269,7 @@ def test_a_manifest_behind_a_link(tmp_path: Path) -> None:
 
 def test_a_file_that_two_entries_share(tmp_path: Path) -> None:
     """It is one file, so both say the same of it: what `update` changes in one, it changes in the other, and shows."""
-    declared = f"a.txt: {{{said(A)}}}", f"b.txt: {{{said(B)}}}"
+    declared = f"a.txt: {{{declaration(A)}}}", f"b.txt: {{{declaration(B)}}}"
     path = loaded(tmp_path, entry("x", *declared) + entry("y", *declared, folder="x"), x=NEW)
     result = update(path, "x")
 

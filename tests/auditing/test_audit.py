@@ -93,9 +93,9 @@ class TestTheMirrors:
         ),
     )
 
-    @pytest.mark.parametrize(("act", "rule", "said"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+    @pytest.mark.parametrize(("act", "rule", "message"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
     def test_a_changed_mirror_is_an_error(
-        self, world: World, server: FaultyServer, act: Callable[..., None], rule: str, said: str
+        self, world: World, server: FaultyServer, act: Callable[..., None], rule: str, message: str
     ) -> None:
         """Exit 1, on the mirror's line, with what came; the other files are as declared."""
         mirrored(world, server, {"train-images": act})
@@ -103,7 +103,7 @@ class TestTheMirrors:
 
         (finding,) = [f for f in result["findings"] if f["severity"] == "error"]
         assert (code, finding["rule"], finding["line"]) == (1, rule, world.line(server.url))
-        assert finding["what"] == f"{server.url}/digits/train-images {said}"
+        assert finding["what"] == f"{server.url}/digits/train-images {message}"
         assert [asked["state"] for asked in result["addresses"]].count("ok") == 3
 
     def test_a_silent_host_is_no_error(self, world: World) -> None:
@@ -136,21 +136,21 @@ class TestTheMirrors:
         assert (alone, world.audit("--only", "remote")[0]) == (3, 1)
 
     @pytest.mark.parametrize(
-        ("wait_s", "asked", "said"),
+        ("wait_s", "asked", "message"),
         [
             ("0", 2, "503 Service Unavailable (2 tries)"),
             ("3600", 1, "503 Service Unavailable (it asks to wait 3,600 s)"),
         ],
     )
-    def test_one_patience_holds_for_every_request(
-        self, world: World, server: FaultyServer, wait_s: str, asked: int, said: str
+    def test_one_retry_policy_is_for_every_request(
+        self, world: World, server: FaultyServer, wait_s: str, asked: int, message: str
     ) -> None:
         """As often as a fetch would try, and no longer than it would wait."""
         mirrored(world, server, {"test-labels": answer(503, Retry_After=wait_s)})
         report = audit(manifest=world.manifest, levels=["remote"], retry=RetryPolicy(tries=2))
 
         url = f"{server.url}/digits/test-labels"
-        assert [finding.what for finding in report.findings] == [f"{url} could not be checked: {said}"]
+        assert [finding.what for finding in report.findings] == [f"{url} could not be checked: {message}"]
         assert len(server.requests("/digits/test-labels")) == asked
 
     def test_ctrl_c_ends_the_wait(self, world: World, server: FaultyServer) -> None:
@@ -180,7 +180,7 @@ class TestTheMirrors:
         code, result = world.audit("--only", "remote", "--deep")
         assert (code, [f["rule"] for f in result["findings"] if f["severity"] == "error"]) == (1, ["mirror-hash"])
 
-    def test_a_length_that_is_not_told_is_read_when_deep(self, world: World, server: FaultyServer) -> None:
+    def test_a_length_that_is_not_stated_is_read_when_deep(self, world: World, server: FaultyServer) -> None:
         """Chunked answers have none: advice without --deep, nothing with it."""
         data = world.file("digits/train-images").read_bytes()
         mirrored(world, server, {"train-images": serve(data, chunked=True)})
@@ -207,7 +207,7 @@ class TestTheMirrors:
         assert world.audit("--deep", "--remember")[0] == 0, "every byte was read and found right"
         assert world.audit("--only", "remote")[0] == 0
 
-    def test_another_etag_alone_is_advice(self, world: World, server: FaultyServer) -> None:
+    def test_another_etag_alone_is_a_warning(self, world: World, server: FaultyServer) -> None:
         """Servers of one host may give one file several."""
         data = world.file("digits/train-images").read_bytes()
         date = {"Last_Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}
@@ -278,8 +278,8 @@ class TestLint:
         ("half a download", "", "", "partly-downloaded", "3 of 4 files are downloaded; test-labels is not"),
     )
 
-    @pytest.mark.parametrize(("old", "new", "rule", "said"), [case[1:] for case in CASES], ids=[c[0] for c in CASES])
-    def test_is_told_as_advice(self, world: World, old: str, new: str, rule: str, said: str) -> None:
+    @pytest.mark.parametrize(("old", "new", "rule", "message"), [case[1:] for case in CASES], ids=[c[0] for c in CASES])
+    def test_is_reported_as_a_warning(self, world: World, old: str, new: str, rule: str, message: str) -> None:
         """Exit 0; with --strict, exit 1."""
         if old:
             world.edit(old, new)
@@ -288,7 +288,7 @@ class TestLint:
         code, result = world.audit()
 
         assert code == 0
-        assert [(f["rule"], f["severity"], f["what"]) for f in result["findings"]] == [(rule, "warning", said)]
+        assert [(f["rule"], f["severity"], f["what"]) for f in result["findings"]] == [(rule, "warning", message)]
         assert world.audit("--strict")[0] == 1
 
     @pytest.mark.parametrize("place", ["urls", "source"])
@@ -424,7 +424,7 @@ class TestAllOfIt:
         ]
         assert {f["hint"] for f in result["findings"]} == {"The file has its declared hash, so correct the entry."}
 
-    def test_a_wrong_byte_is_told_in_full(self, world: World) -> None:
+    def test_a_wrong_byte_is_reported_in_full(self, world: World) -> None:
         """The file, both hashes, the manifest's line and the hint, word for word."""
         path = world.file("flowers/train.csv")
         before = hash_of(world, "train.csv")
@@ -459,7 +459,7 @@ class TestAllOfIt:
             world.flip(path, at)
         assert world.audit("digits", "--no-decode")[0] == 0
 
-    def test_a_stamp_never_hides_a_change_from_an_audit(self, world: World) -> None:
+    def test_a_stat_signature_never_hides_a_change_from_an_audit(self, world: World) -> None:
         """Same size, same time; and the next `get` knows what the audit saw."""
         path = world.file("flowers/test.csv")
         seen = path.stat()
@@ -501,7 +501,7 @@ class TestAllOfIt:
 class TestTheContract:
     """The checks of an entry's values, counted."""
 
-    def test_a_leak_is_told_with_its_samples(self, world: World) -> None:
+    def test_a_leak_is_reported_with_its_samples(self, world: World) -> None:
         """Which sample of the test set is which of the training set."""
         world.put("flowers/test.csv", flowers(20, 9) + flowers(5, 1).split(b"\n", 1)[1])
         report = audit(["flowers"], manifest=world.manifest)
@@ -632,7 +632,7 @@ class TestTheCall:
         assert result.stderr.endswith(f"\n  Delete it; `{again}` writes it again.\n")
 
 
-def test_real_mnist_keeps_its_contract(realdata: Path, home: Path) -> None:
+def test_real_mnist_keeps_its_checks(realdata: Path, home: Path) -> None:
     """70,000 images, none twice, the classes as even as declared, the values' digests as declared."""
     get("mnist", mirror=realdata)
     (row,) = audit(["mnist"], levels=["cached"]).datasets

@@ -97,7 +97,7 @@ class TestWhenEveryDigestIsDeclared:
         assert finding.rule == "array"
         assert finding.path.endswith(f"{column}.npy")
 
-    def test_the_contract_is_kept_by_what_is_cached(self, world: World) -> None:
+    def test_the_checks_are_kept_by_what_is_cached(self, world: World) -> None:
         """A checks that was written after the data came is checked on the arrays."""
         world.edit("balance: 1\n", "balance: 1\n      empty: 0\n")
         world.edit("    checks:\n      empty: 0\n    files", "    checks:\n      duplicates: {across: 0}\n    files")

@@ -166,7 +166,7 @@ class TestTheAction:
         assert self.step(action, world, tmp_path, names='"; touch pwned; "').returncode == 2
         assert not (world.root / "pwned").exists()
 
-    def test_a_silent_network_is_forgiven_unless_told_otherwise(
+    def test_a_silent_network_is_forgiven_unless_asked_otherwise(
         self, action: Any, world: World, tmp_path: Path
     ) -> None:
         """Its code is an output all the same."""
@@ -201,7 +201,7 @@ def test_github_would_take_it(schema: str, path: str) -> None:
     assert result.returncode == 0, result.stdout
 
 
-def test_the_workflows_do_what_is_promised() -> None:
+def test_the_workflows_do_what_is_documented() -> None:
     """Tests and the audit of what ships on every push, the mirrors every week."""
     folder = ROOT / ".github" / "workflows"
     tests, mirrors = (yaml.safe_load((folder / f"{name}.yml").read_bytes()) for name in ("tests", "mirrors"))

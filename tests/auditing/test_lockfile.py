@@ -91,7 +91,7 @@ class TestTheRecord:
         assert "is not the" in shown_text.stderr
         assert not (world.root / "datasets.lock").exists()
 
-    def test_a_file_that_cannot_be_read_is_not_said_to_be_another(self) -> None:
+    def test_a_file_that_cannot_be_read_is_not_reported_as_another(self) -> None:
         """By a user who is not root, to whom the system says no."""
         root = Path(tempfile.mkdtemp())
         try:
@@ -206,7 +206,7 @@ class TestTheLock:
         ]
 
     @pytest.mark.parametrize(
-        ("text", "said"),
+        ("text", "message"),
         [
             ("{", " is not a lock file: it is not JSON (Expecting property name enclosed in double quotes: "),
             ("[" * 100_000, " is not a lock file: it is not JSON ("),
@@ -224,7 +224,7 @@ class TestTheLock:
             (None, " cannot be read: No such file or directory\n"),
         ],
     )
-    def test_what_is_no_lock(self, world: World, text: str | None, said: str) -> None:
+    def test_what_is_no_lock(self, world: World, text: str | None, message: str) -> None:
         """The call is wrong: exit 2."""
         path = world.root / "x.lock"
         if text is not None:
@@ -232,7 +232,7 @@ class TestTheLock:
         shown_text = CliRunner().invoke(main, ["audit", "--manifest", str(world.manifest), "--lock", str(path)])
 
         assert shown_text.exit_code == 2
-        assert shown_text.stderr.startswith(f"error: {path}{said}")
+        assert shown_text.stderr.startswith(f"error: {path}{message}")
         assert shown_text.stderr.endswith(
             f"\n  Run `tinytorch-datasets lock --manifest {world.manifest}` to write one.\n"
         )

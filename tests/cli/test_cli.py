@@ -91,7 +91,7 @@ class TestEveryCommand:
         assert f"## tinytorch-datasets {command}\n" in (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
 
     @pytest.mark.parametrize("command", COMMANDS)
-    def test_tells_a_wrong_option(self, command: str) -> None:
+    def test_reports_a_wrong_option(self, command: str) -> None:
         """Exit 2, on stderr."""
         result = CliRunner().invoke(main, [command, "--manifst", "x"])
 
@@ -134,13 +134,13 @@ class TestWrongCalls:
          "Error: --mirror is an address that starts with https:// or http://, not 'ftp://x/'"),
     )  # fmt: skip
 
-    @pytest.mark.parametrize(("arguments", "said"), CASES, ids=[" ".join(case[0]) for case in CASES])
-    def test_is_told(self, world: World, arguments: tuple[str, ...], said: str) -> None:
+    @pytest.mark.parametrize(("arguments", "message"), CASES, ids=[" ".join(case[0]) for case in CASES])
+    def test_is_reported(self, world: World, arguments: tuple[str, ...], message: str) -> None:
         """With a guess at what was meant, where there is one."""
         result = CliRunner().invoke(main, list(arguments))
 
         assert (result.exit_code, result.stdout) == (2, "")
-        assert said.replace("'", "") in result.stderr.replace("'", "").replace(
+        assert message.replace("'", "") in result.stderr.replace("'", "").replace(
             "(Possible options: ", "Did you mean one of: "
         )
 
@@ -187,7 +187,7 @@ class TestABadManifest:
             f"1 problem in {tmp_path / 'gone.yaml'}. Nothing was downloaded.\n",
         )
 
-    def test_an_audit_still_tells_programs(self, world: World) -> None:
+    def test_an_audit_still_reports_to_programs(self, world: World) -> None:
         """--json has the problems as findings, and the exit code."""
         world.edit("title: Talk", "titel: Talk")
         code, result = world.audit()
@@ -200,7 +200,7 @@ class TestABadManifest:
 class TestStreams:
     """stdout is the answer, stderr is the story."""
 
-    def test_a_get_answers_on_stdout_and_tells_on_stderr(self, world: World, tmp_path: Path) -> None:
+    def test_a_get_answers_on_stdout_and_reports_on_stderr(self, world: World, tmp_path: Path) -> None:
         """A line a data set; a line a file that came."""
         (tmp_path / "usb").mkdir()
         world.file("digits/train-images").parent.rename(tmp_path / "usb" / "digits")
@@ -493,7 +493,7 @@ def test_list_and_path_and_clean(world: World) -> None:
     assert missing.stderr == "on disk: none; `tinytorch-datasets get digits` downloads it\n"
 
 
-def test_a_manifest_without_data_sets_is_not_said_to_match(tmp_path: Path) -> None:
+def test_a_manifest_without_data_sets_is_not_reported_as_matching(tmp_path: Path) -> None:
     """Nothing was compared, and the last line says why."""
     (tmp_path / "m.yaml").write_text("version: 1\ndatasets: {}\n")
     done = CliRunner().invoke(main, ["audit", "--manifest", str(tmp_path / "m.yaml"), "--home", str(tmp_path)])
@@ -509,7 +509,9 @@ def test_a_manifest_without_data_sets_is_not_said_to_match(tmp_path: Path) -> No
         (("talk", "--only", "manifest"), "1 data set not checked"),
     ],
 )
-def test_nothing_that_was_not_compared_is_said_to_match(world: World, arguments: tuple[str, ...], why: str) -> None:
+def test_nothing_that_was_not_compared_is_reported_as_matching(
+    world: World, arguments: tuple[str, ...], why: str
+) -> None:
     """Where no file was hashed, the last line says so; what was never downloaded is still no fault."""
     shutil.rmtree(world.root / "home")
     done = CliRunner().invoke(main, ["audit", *arguments])

@@ -190,7 +190,7 @@ class TestWhichSamples:
 
         assert [sample["index"] for sample in result] == list(range(53))
 
-    def test_a_wrong_split_is_told_with_a_guess(self) -> None:
+    def test_a_wrong_split_is_reported_with_a_guess(self) -> None:
         """Exit 2, as for a wrong name."""
         result = show("tinydigits", "--split", "tets")
 

@@ -140,7 +140,7 @@ class TestWhatIsHere:
         assert place.fetch(here, missing) == [missing]
         assert [request.path for request in server.log] == ["/b"]
 
-    def test_an_empty_file_can_be_promised(self, server: FaultyServer, place: Place) -> None:
+    def test_an_empty_file_can_be_declared(self, server: FaultyServer, place: Place) -> None:
         """An empty file can be declared, too, and needs no network."""
         file = declared_file(server.at("/f", serve(b"")), data=b"")
 
@@ -178,7 +178,7 @@ class TestRoomAndRights:
         assert str(caught.value).startswith(first)
         assert server.log == []
 
-    def test_what_is_to_come_is_said_before_it_comes(
+    def test_what_is_to_come_is_reported_before_it_comes(
         self, server: FaultyServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """On stderr, above the lines of the files: to download, to decode, and the room for it."""

@@ -150,13 +150,13 @@ class TestTheHandshake:
 
 
 @contextmanager
-def dripping_listener(said: bytes) -> Iterator[int]:
+def dripping_listener(message: bytes) -> Iterator[int]:
     """Listen on a port, and send these bytes one after the other to whoever connects."""
     ended = threading.Event()
 
     def send(connection: socket.socket) -> None:
         with connection:
-            for byte in said:
+            for byte in message:
                 if ended.wait(0.05):
                     return
                 try:

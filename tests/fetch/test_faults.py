@@ -267,7 +267,9 @@ class TestRightInTheEnd:
         assert place.here() == {NAME: DATA}
 
     @pytest.mark.parametrize("acts", RIGHT_IN_THE_END.values(), ids=RIGHT_IN_THE_END)
-    def test_all_bytes_are_told_exactly_once(self, acts: tuple[Act, ...], server: FaultyServer, place: Place) -> None:
+    def test_all_bytes_are_reported_exactly_once(
+        self, acts: tuple[Act, ...], server: FaultyServer, place: Place
+    ) -> None:
         """`bytes done` equals `bytes in all` in the last call and in no other."""
         place.fetch(declared_file(server.at("/f", *acts)))
 
@@ -280,7 +282,9 @@ class TestOneClearError:
     """A mirror that cannot is told of in one FetchError, and no wrong byte gets the right name."""
 
     @pytest.mark.parametrize(("acts", "reason"), NEVER_RIGHT.values(), ids=NEVER_RIGHT)
-    def test_the_reason_is_told(self, acts: tuple[Act, ...], reason: str, server: FaultyServer, place: Place) -> None:
+    def test_the_reason_is_reported(
+        self, acts: tuple[Act, ...], reason: str, server: FaultyServer, place: Place
+    ) -> None:
         """The error names the address and the reason; the folder holds at most the part."""
         url = server.at("/f", *acts)
 
@@ -343,8 +347,8 @@ class TestOneClearError:
 
     def test_a_mirrors_own_words_do_not_choose_the_hint(self, server: FaultyServer, place: Place) -> None:
         """A store that speaks as we do of pages and networks is no login page, and no missing network."""
-        said = b'{"error": "see (a login page?), (is there a network?)"}'
-        url = server.at("/f", answer(404, said))
+        message = b'{"error": "see (a login page?), (is there a network?)"}'
+        url = server.at("/f", answer(404, message))
 
         with pytest.raises(FetchError) as caught:
             place.fetch(declared_file(url))
@@ -414,7 +418,7 @@ class TestLooks:
         ids=["JSON", "HTML", "XML", "a Git LFS pointer"],
     )
     @pytest.mark.parametrize("length", [-1, None])
-    def test_the_promised_file_may_look_like_an_error(
+    def test_the_declared_file_may_look_like_an_error(
         self, data: bytes, length: int | None, server: FaultyServer, place: Place
     ) -> None:
         """With a length that says so, or with so few bytes that all are here before the first is written."""
@@ -588,7 +592,7 @@ class TestRedirects:
         assert caught.value.tried == ((server.url + "/0", "redirects more than 10 times"),)
         assert len(server.log) == 11
 
-    def test_a_step_down_from_https_is_said(
+    def test_a_step_down_from_https_is_reported(
         self,
         server: FaultyServer,
         place: Place,

@@ -114,7 +114,7 @@ class TestWhenItDoesNotCount:
         assert generated.declared(clone, "tinydigits") is None
         assert len(get("tinydigits", manifest=clone).train) == 1000
 
-    def test_a_manifest_that_became_wrong_is_told(self, clone: Path) -> None:
+    def test_a_manifest_that_became_wrong_is_reported(self, clone: Path) -> None:
         """With its line, as if nothing had ever been compiled."""
         clone.write_text(clone.read_text(encoding="utf-8").replace("version: 1", "version: 2"), encoding="utf-8")
 
@@ -176,7 +176,7 @@ class TestWhoWatchesIt:
         ]
         assert report.exit_code == 1
 
-    def test_a_stale_one_is_advice(self, clone: Path) -> None:
+    def test_a_stale_one_is_a_warning(self, clone: Path) -> None:
         """It only saves nothing any more."""
         clone.write_text(clone.read_text(encoding="utf-8") + "# \n", encoding="utf-8")
         report = audit(["tinydigits"], manifest=clone, levels=["manifest"])
@@ -197,7 +197,7 @@ class TestWhoWatchesIt:
 class TestTheCommand:
     """`compile` writes it, `--check` compares, and what writes a manifest keeps it in step."""
 
-    def test_check_tells_what_differs_and_what_to_do(self, clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_check_reports_what_differs_and_what_to_do(self, clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Exit 1, and nothing is written."""
         monkeypatch.chdir(clone.parent)
         clone.write_text(clone.read_text(encoding="utf-8") + "# \n", encoding="utf-8")

@@ -720,7 +720,9 @@ class TestValues:
     """A value that no manifest should have is told with its line, and all that follows from it."""
 
     @pytest.mark.parametrize(("old", "new", "twin", "result"), VALUES.values(), ids=VALUES)
-    def test_it_is_told(self, tmp_path: Path, old: str, new: str, twin: str | None, result: tuple[str, ...]) -> None:
+    def test_it_is_reported(
+        self, tmp_path: Path, old: str, new: str, twin: str | None, result: tuple[str, ...]
+    ) -> None:
         """In these words."""
         assert old in GOOD
         assert problems(write(tmp_path, GOOD.replace(old, new, 1))) == list(result)
@@ -868,7 +870,7 @@ class TestBytes:
     """Bytes that are no manifest, or one that would cost dearly."""
 
     @pytest.mark.parametrize(("raw", "result", "twin"), RAW.values(), ids=RAW)
-    def test_it_is_told_soon_and_in_little_memory(
+    def test_it_is_reported_soon_and_in_little_memory(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raw: bytes, result: str, twin: bytes | None
     ) -> None:
         """And nothing is written or run for it."""

@@ -101,7 +101,7 @@ class TestAGoodManifest:
             "http://b.org/digits.npz",
         )
 
-    def test_a_plan_remembers_the_lines_of_what_it_promises(self, tmp_path: Path) -> None:
+    def test_a_plan_remembers_the_lines_of_what_it_declares(self, tmp_path: Path) -> None:
         """The place of a hash is the line that a person edits."""
         plan = load_manifest(write(tmp_path, GOOD)).plan("digits").under(tmp_path)
 
@@ -226,7 +226,7 @@ class TestOneWrongThing:
     )  # fmt: skip
 
     @pytest.mark.parametrize(("old", "new", "expected"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
-    def test_is_told_with_its_line(self, tmp_path: Path, old: str, new: str, expected: list[str]) -> None:
+    def test_is_reported_with_its_line(self, tmp_path: Path, old: str, new: str, expected: list[str]) -> None:
         """The whole message is compared, so that no word of it drifts."""
         assert result(tmp_path, old, new) == expected
 
@@ -245,7 +245,7 @@ class TestOneWrongThing:
 class TestManyWrongThings:
     """All problems are reported at once, in the order of their lines."""
 
-    def test_all_are_told_together(self, tmp_path: Path) -> None:
+    def test_all_are_reported_together(self, tmp_path: Path) -> None:
         """One run of the check tells everything there is to hint."""
         text = GOOD.replace("format: npz", "format: npzz").replace("samples: 10", "samples: -1")
         text = text.replace(HASH, HASH.upper()).replace("title:", "titel:")
@@ -347,7 +347,7 @@ class TestHostileYaml:
 
         assert not marker.exists()
 
-    def test_a_manifest_that_is_not_there_is_said_so(self, tmp_path: Path) -> None:
+    def test_a_manifest_that_is_not_there_is_reported(self, tmp_path: Path) -> None:
         """The path is part of the message."""
         with pytest.raises(ManifestError) as caught:
             load_manifest(tmp_path / "none.yaml")

@@ -90,7 +90,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("field", "twin", "problem"), FAULTS.values(), ids=FAULTS)
-def test_a_fault_is_told(field: str, twin: str, problem: str, tmp_path: Path) -> None:
+def test_a_fault_is_reported(field: str, twin: str, problem: str, tmp_path: Path) -> None:
     """In one sentence, on the field's line; what it might be instead is a manifest."""
     with pytest.raises(ManifestError) as caught:
         load_manifest(write(tmp_path, CSV.replace(FIELD, field)))

@@ -182,7 +182,7 @@ class TestTheCommandLine:
             (("--plot", "/no/such/a.png"), "argument --plot: there is no folder /no/such"),
         ],
     )
-    def test_what_is_wrong_is_told(
+    def test_what_is_wrong_is_reported(
         self, options: Callable[..., Any], arguments: tuple[str, ...], message: str,
         capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip

@@ -276,7 +276,7 @@ class TestTheAudit:
 
         assert (code, [(f["rule"], f["line"]) for f in result["findings"]]) == (1, [(rule, world.line(line))])
 
-    def test_a_wrong_line_before_the_right_one_is_told(self, world: World, tmp_path: Path) -> None:
+    def test_a_wrong_line_before_the_right_one_is_reported(self, world: World, tmp_path: Path) -> None:
         """`sha256sum -c` fails by it, whatever follows; and whatever was added, its line is one line."""
         usb = tmp_path / "usb"
         mirror(world, usb, "--offline")
@@ -444,7 +444,7 @@ class TestServing:
 
         assert (process.returncode, result.splitlines()[-1]) == (0, "server stopped")
 
-    def test_a_port_that_is_taken_is_told(self, world: World, tmp_path: Path) -> None:
+    def test_a_port_that_is_taken_is_reported(self, world: World, tmp_path: Path) -> None:
         """With what to do."""
         with served(world, tmp_path / "usb") as (line, _):
             port = line.strip().rpartition(":")[2].rstrip("/")
@@ -470,7 +470,7 @@ class TestServing:
                 assert list(pool.map(student, range(30))) == [2] * 30
 
 
-def test_an_unserved_mirror_is_told_as_any_other(world: World, tmp_path: Path) -> None:
+def test_an_unserved_mirror_is_reported_as_any_other(world: World, tmp_path: Path) -> None:
     """The server is off: the error names the address."""
     world.edit("      - https://mirror.invalid/\n", "")
     world.edit("https://mirror.invalid/digits/", "http://127.0.0.1:9/")

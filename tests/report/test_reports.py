@@ -57,7 +57,7 @@ def test_the_report_itself(report: Report) -> None:
 class TestJson:
     """Plain values, and everything."""
 
-    def test_it_says_what_the_report_says(self, report: Report) -> None:
+    def test_it_has_what_the_report_has(self, report: Report) -> None:
         """Each finding with file, line, expected, found and hint."""
         output = json.loads(json.dumps(report.as_dict()))
         grave = next(finding for finding in output["findings"] if finding["severity"] == "error")
@@ -176,7 +176,7 @@ def test_numbers_that_json_has_no_words_for(world: World) -> None:
     assert json.loads(log, parse_constant=pytest.fail)["runs"][0]["results"][0]["properties"]["actual"] == "nan"
 
 
-def test_findings_that_are_alike_are_told_apart(world: World) -> None:
+def test_findings_that_are_alike_are_kept_apart(world: World) -> None:
     """The second duplicate of a data set has a fingerprint, and a test case, of its own."""
     found = tuple(
         Finding(rule="duplicates", dataset="flowers", what=f"{n} samples", path="x", where="datasets.yaml:9")
@@ -222,7 +222,7 @@ class TestGithub:
         assert page.read_text().startswith(f"## Data sets\n\n{world.manifest}: 1 error, ")
 
 
-def test_every_rule_that_is_told_is_a_known_one() -> None:
+def test_every_rule_that_is_reported_is_a_known_one() -> None:
     """Each literal `rule=` in the package is a key of RULES, and each key is used."""
     used = set()
     for path in (ROOT / "tinytorch_datasets").rglob("*.py"):

@@ -271,7 +271,7 @@ class TestWhatDoesNotFit:
 
         assert result.split(maxsplit=1) == [hashlib.sha256(expected.tobytes()).hexdigest(), "(1000, 8, 8)\n"]
 
-    def test_a_manifest_that_became_wrong_is_told(self, clone: Path) -> None:
+    def test_a_manifest_that_became_wrong_is_reported(self, clone: Path) -> None:
         """Arrays from a time when it was right do not hide that."""
         get("tinydigits", manifest=clone)
         clone.write_text(clone.read_text().replace("samples: 1_000", "samples: -1"))

@@ -20,7 +20,7 @@ MENDS = {
 }
 
 
-class TestTheMend:
+class TestTheHint:
     """Another folder can be named for the downloads and the cache, and for nothing else."""
 
     @pytest.mark.parametrize("number", MENDS)

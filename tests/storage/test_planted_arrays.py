@@ -114,7 +114,7 @@ def test_always_compares_the_packaged_manifest_too(home: Path) -> None:
     assert np.array_equal(get("tinydigits", verify="always").train.images, right)
 
 
-def test_a_wrong_declared_digest_is_told_when_values_are_decoded(clone: Path, home: Path) -> None:
+def test_a_wrong_declared_digest_is_reported_when_values_are_decoded(clone: Path, home: Path) -> None:
     """By `get`, on the digest's own line; and nothing is left that a later call could take."""
     images = np.load(_images_of(clone, home))
     right = hashlib.sha256(b"float32 1000x8x8\n" + struct.pack("<64000f", *images.ravel())).hexdigest()

@@ -21,7 +21,7 @@ def named_gzip() -> bytes:
     return stream.getvalue()
 
 
-class TestForeign:
+class TestWrongContent:
     """Bytes that are surely no part of the declared file are known before they are written."""
 
     @pytest.mark.parametrize(

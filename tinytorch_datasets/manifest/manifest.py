@@ -102,7 +102,7 @@ def _in_words(finding: Any, keys: tuple[str | int, ...], parsed: ParsedYaml, *, 
     kind, value, facts = finding["type"], finding["input"], finding.get("ctx", {})
     written = parsed.written(*keys)
     shown = written if written is not None and not isinstance(value, str) else repr(value)
-    if either:  # a whole number or another: of each the same is said, and told once
+    if either:  # a whole number or another: of each the same is reported, and once
         return f"must be a number, is {_kind(value)} {shown}"
     match kind:
         case "missing":

@@ -327,7 +327,7 @@ def _real(
         numbers = []
     if picked and not numbers:
         _wrong(column, cells, places, lambda c: not REAL.fullmatch(plain(c)), "not a number")
-    with np.errstate(over="ignore"):  # found and told just below
+    with np.errstate(over="ignore"):  # noticed and reported just below
         flat = np.array(numbers, np.float64).astype(dtype)
         if not np.isfinite(flat).all():
             says = f"more than {dtype} can hold"

@@ -1,7 +1,7 @@
 """Diagnosis of what came in place of the declared bytes.
 
-Told from the first bytes alone, so that a 170 MB login page need not be read to its end. Whoever holds wrong bytes may
-ask: this module imports nothing of ours.
+Recognized by the first bytes alone, so that a 170 MB login page need not be read to its end. Whoever holds wrong
+bytes may ask: this module imports nothing of ours.
 """
 
 from __future__ import annotations
