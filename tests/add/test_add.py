@@ -556,26 +556,36 @@ class TestRecognition:
 
     def test_labels_without_inputs_are_refused(self, manifest: Path, tmp_path: Path) -> None:
         """As what stands beside them cannot be read: the reason names it."""
-        (path,) = put(tmp_path / "made", mine_npz=npz(x=np.array([["a"]] * 30), y=Y))
+        (path,) = put(tmp_path / "made", mine_npz=npz(x=np.array([["a", "b"]] * 30), y=Y))
         result = add(manifest, path, "--ship", "--name", "mine")
 
         assert (result.exit_code, result.stderr) == (
             1,
             f"error: {path}: it has labels, and nothing that they are of; left out: "
-            "mine.npz: 'x': str32 (30, 1) is not a row of samples that can be declared\n"
+            "mine.npz: 'x': str32 (30, 2) is not a row of samples that can be declared\n"
             "  Add the files of the inputs too, or save them as arrays.\n",
         )
 
-    def test_arrays_that_are_no_numbers_are_left_out(self, manifest: Path, tmp_path: Path) -> None:
-        """Texts, bytes and records, which `np.savez` keeps as gladly: told, whatever NumPy calls their dtype."""
-        others = {"names": np.array(["a", "b"]), "raw": np.array([b"a"]), "rows": np.zeros(30, [("a", "i4")])}
+    def test_arrays_of_text_are_texts(self, manifest: Path, tmp_path: Path) -> None:
+        """As `np.savez` keeps them, of characters or of bytes, in a column or not."""
+        names, notes = np.array(["ant", "bee", "cat"] * 10), np.array([[b"a"], [b"b"]] * 15)
+        data = npz(x=X, names=names, notes=notes)
+        result = add(manifest, *put(tmp_path / "made", mine_npz=data), "--ship", "--name", "mine")
+
+        assert result.exit_code == 0, result.output
+        train = get("mine", manifest=manifest, offline=True).train
+        assert (list(train.names), list(train.notes)) == (names.tolist(), ["a", "b"] * 15)
+
+    def test_arrays_that_are_no_samples_are_left_out(self, manifest: Path, tmp_path: Path) -> None:
+        """Texts that are fewer, pairs of texts and records, which `np.savez` keeps as gladly: each is reported."""
+        others = {"names": np.array(["a", "b"]), "raw": np.array([[b"a"] * 2]), "rows": np.zeros(30, [("a", "i4")])}
         result = add(manifest, *put(tmp_path / "made", mine_npz=npz(x=X, y=Y, **others)), "--ship")
 
         assert result.exit_code == 0, result.output
         assert result.stderr.splitlines()[:3] == [
-            "left out: mine.npz: 'names': str32 (2,) is not a row of samples that can be declared",
-            "left out: mine.npz: 'raw': bytes8 (1,) is not a row of samples that can be declared",
             "left out: mine.npz: 'rows': void32 (30,) is not a row of samples that can be declared",
+            "left out: mine.npz: 'names': has 2 samples, the rest of train has 30",
+            "left out: mine.npz: 'raw': has 2 samples, the rest of train has 30",
         ]
         np.testing.assert_array_equal(get("mine", manifest=manifest, offline=True).train.images, X)
 
@@ -584,8 +594,8 @@ class TestRecognition:
         [
             (
                 "x_npy",
-                npy(np.array(["a", "b"])),
-                "nothing in it can be declared: x.npy: str32 (2,) is not a row of samples that can be declared",
+                npy(np.array([["a", "b"]] * 2)),
+                "nothing in it can be declared: x.npy: str32 (2, 2) is not a row of samples that can be declared",
             ),
             ("x_pkl", pickle.dumps({"about": "nothing"}), "it holds no array, and no list of numbers or texts"),
         ],

@@ -24,7 +24,7 @@ from tinytorch_datasets.formats import (
 )
 from tinytorch_datasets.plan import TEXT as TEXT_DTYPE
 from tinytorch_datasets.plan import Block, Column, Split
-from tinytorch_datasets.readers.arrays import check_within_declared, texts
+from tinytorch_datasets.readers.arrays import check_within_declared, text_type, texts
 from tinytorch_datasets.readers.pickle import array, as_text, entry, load_dict, max_extra_bytes, max_instructions
 from tinytorch_datasets.readers.stream import Stream, opened
 
@@ -77,7 +77,7 @@ def _inspect(path: Path) -> FileInfo:
 
 def _array_info(key: str, value: Any) -> ArrayInfo | None:
     if isinstance(value, np.ndarray):
-        return ArrayInfo(key, TEXT_DTYPE if value.dtype.kind in "SU" else value.dtype.name, value.shape)
+        return ArrayInfo(key, *(text_type(value.dtype, value.shape) or (value.dtype.name, value.shape)))
     if isinstance(value, list) and value and all(type(item) is int for item in value):
         return ArrayInfo(key, "int64", (len(value),))
     if isinstance(value, list) and value and all(isinstance(item, str) for item in value):

@@ -76,6 +76,18 @@ def format_array_type(dtype: np.dtype, shape: tuple[int | None, ...]) -> str:
     return f"{TEXT if dtype.kind in 'SU' else dtype.newbyteorder('=').name} {shape}"
 
 
+def text_type(dtype: np.dtype, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]] | None:
+    """Return how a field of these texts is declared: one a sample, whatever axes of length one there are.
+
+    None if they are no texts, or several a sample.
+
+    >>> text_type(np.dtype("S3"), (5, 1)), text_type(np.dtype("<U3"), (5, 2)), text_type(np.dtype("<f4"), (5,))
+    (('str', (5,)), None, None)
+    """
+    longer = tuple(length for length in shape if length != 1)
+    return (TEXT, longer or shape[:1]) if dtype.kind in "SU" and len(longer) < 2 else None
+
+
 def check_within_declared(
     column: Column, dtype: np.dtype, shape: tuple[int, ...], path: Path, whose: str
 ) -> tuple[int, ...]:

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tinytorch_datasets.errors import DecodeError
-from tinytorch_datasets.plan import TEXT, Block, Column
-from tinytorch_datasets.readers.arrays import blocks, check_within_declared, not_plain, plain
+from tinytorch_datasets.plan import Block, Column
+from tinytorch_datasets.readers.arrays import blocks, check_within_declared, not_plain, plain, text_type
 from tinytorch_datasets.readers.stream import Stream
 
 MAGIC = b"\x93NUMPY"
@@ -109,7 +109,7 @@ def inspect_header(head: bytes, path: Path, whose: str) -> tuple[str, tuple[int,
         shape, _, dtype = reader(stream)
     except ValueError as error:
         raise DecodeError(path, f"{whose} has no header that can be read: {error}") from error
-    return TEXT if dtype.kind in "SU" else dtype.name, shape
+    return text_type(dtype, shape) or (dtype.name, shape)
 
 
 def _whose(stream: Stream) -> str:
