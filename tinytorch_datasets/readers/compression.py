@@ -43,12 +43,19 @@ class Decompressor(Protocol):
     """What bz2 and lzma call a decompressor: it gives at most what it is asked for and keeps the rest."""
 
     @property
-    def eof(self) -> bool: ...
+    def eof(self) -> bool:
+        """Whether the end of the member was met."""
+
     @property
-    def needs_input(self) -> bool: ...
+    def needs_input(self) -> bool:
+        """Whether nothing more comes out without more data."""
+
     @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+    def unused_data(self) -> bytes:
+        """What of the data stands behind that end."""
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes:
+        """Take in data, and return at most so many bytes of what it holds."""
 
 
 class Damaged(Exception):

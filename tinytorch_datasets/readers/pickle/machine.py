@@ -42,7 +42,7 @@ from tinytorch_datasets.readers.pickle.opcodes import (
     joined,
     source,
 )
-from tinytorch_datasets.readers.pickle.values import COSTS, REFERENCE, Latin1Text, quoted, raw_unicode, run, utf8
+from tinytorch_datasets.readers.pickle.values import COSTS, LONG_TEXTS, REFERENCE, run
 
 # What a pickle's labels, file names and containers may take in memory beside its arrays.
 BYTES_BESIDE = 40 << 20
@@ -83,6 +83,12 @@ class Machine:
         self.refused: dict[str, None] = {}
 
     def run(self) -> Any:
+        """Carry out every instruction, and return what is left on the stack.
+
+        Raises:
+            BadPickle: It is not sound, or has more instructions than allowed.
+            UnsafeGlobal: It asks for a name that no array needs.
+        """
         most = self._left
         for at, code, argument in self._steps:
             self.allowance.spend(COSTS.get(code, REFERENCE))
@@ -118,10 +124,10 @@ class Machine:
             spend(len(first))
             return first
         every = itertools.chain((first, second), pieces)
-        if code not in _LONG_TEXTS:
+        if code not in LONG_TEXTS:
             return joined(code, _charged(every, spend))
         try:
-            return _LONG_TEXTS[code](every, spend)
+            return LONG_TEXTS[code](every, spend)
         except DatasetError:
             raise  # of the stream that the pickle comes from
         except ValueError as error:
@@ -169,7 +175,7 @@ class Machine:
             _STEPS[code](self, argument)
             return
         if code in TEXT_ENCODINGS:
-            self.push(opcodes.short_text(code, argument))
+            self._push(opcodes.short_text(code, argument))
             return
         if code in (b"c", b"i"):
             self._meet(*(part.decode("utf-8", "backslashreplace") for part in argument))
@@ -180,12 +186,12 @@ class Machine:
             self._meet("pickle", UNSAFE[code].format(argument))
         takes, gives = EFFECTS.get(code, (0, True))
         if takes is None:
-            self.to_mark()
+            self._to_mark()
         else:
             for _ in range(takes):
                 self._stack.pop()
         if gives:
-            self.push(UNKNOWN)
+            self._push(UNKNOWN)
 
     def _meet(self, module: str | None, name: str | None) -> None:
         shown = global_name(module, name)
@@ -201,59 +207,59 @@ class Machine:
         self._follow(code, argument)
         return UnsafeGlobal(next(reversed(self.refused), f"instruction {code!r}"))
 
-    def push(self, value: Any) -> None:
+    def _push(self, value: Any) -> None:
         self._stack.append(value)
 
-    def mark(self, _: Any) -> None:
+    def _mark(self, _: Any) -> None:
         self._below.append(self._stack)
         self._stack = []
 
-    def to_mark(self) -> list[Any]:
+    def _to_mark(self) -> list[Any]:
         items, self._stack = self._stack, self._below.pop()
         return items
 
-    def pop(self, _: Any) -> None:
+    def _pop(self, _: Any) -> None:
         if self._stack:
             self._stack.pop()
         else:
-            self.to_mark()
+            self._to_mark()
 
-    def pop_mark(self, _: Any) -> None:
-        self.to_mark()
+    def _pop_mark(self, _: Any) -> None:
+        self._to_mark()
 
-    def protocol(self, version: int) -> None:
+    def _protocol(self, version: int) -> None:
         if version not in PROTOCOLS:
             msg = f"its protocol is {version}; 0 to 5 are known"
             raise BadPickle(msg)
 
-    def number(self, line: Any) -> None:
+    def _number(self, line: Any) -> None:
         digits = line.strip().removesuffix(b"L")
         if len(digits) > LONGEST_NUMBER or not digits.lstrip(b"-").isdigit():
             msg = "not a whole number, or one of too many digits"
             raise BadPickle(msg)
-        self.push({b"00": False, b"01": True}.get(digits, int(digits)))
+        self._push({b"00": False, b"01": True}.get(digits, int(digits)))
 
-    def long(self, raw: Any) -> None:
+    def _long(self, raw: Any) -> None:
         if len(raw) > 9:
             msg = "a whole number of more than 64 bits"
             raise BadPickle(msg)
-        self.push(int.from_bytes(raw, "little", signed=True))
+        self._push(int.from_bytes(raw, "little", signed=True))
 
-    def real(self, line: Any) -> None:
+    def _real(self, line: Any) -> None:
         if len(line) > LONGEST_NUMBER + 8:
             msg = "a number that has too many digits"
             raise BadPickle(msg)
-        self.push(float(line))
+        self._push(float(line))
 
-    def text(self, raw: Any) -> None:
+    def _text(self, raw: Any) -> None:
         if type(raw) is bytes:
             raw = raw.decode("utf-8")
             self.allowance.spend(0 if raw.isascii() else 4 * len(raw))
-        self.push(raw)
+        self._push(raw)
 
-    def quoted(self, line: Any) -> None:
+    def _quoted(self, line: Any) -> None:
         if type(line) is not bytes:
-            self.push(line.raw)
+            self._push(line.raw)
             return
         if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
             msg = "a string without its quotes"
@@ -262,34 +268,34 @@ class Machine:
         if b"\\" in _ESCAPES.sub(b"", line):
             msg = "a string with an escape that repr() does not write"
             raise BadPickle(msg)
-        self.push(codecs.escape_decode(line[1:-1])[0])
+        self._push(codecs.escape_decode(line[1:-1])[0])
 
-    def raw_text(self, line: Any) -> None:
+    def _raw_text(self, line: Any) -> None:
         text = line.decode("raw_unicode_escape") if type(line) is bytes else line
         if type(text) is str and _SURROGATES.search(text):
             raise ValueError
-        self.push(text)
+        self._push(text)
 
-    def tuple_of(self, count: int) -> None:
+    def _tuple_of(self, count: int) -> None:
         if len(self._stack) < count:
             raise IndexError
         items = tuple(self._stack[len(self._stack) - count :])
         del self._stack[len(self._stack) - count :]
-        self.push(items)
+        self._push(items)
 
-    def mapping(self, _: Any) -> None:
-        items = self.to_mark()
-        self.push({})
-        self._set_items(items)
+    def _mapping(self, _: Any) -> None:
+        items = self._to_mark()
+        self._push({})
+        self._set_pairs(items)
 
-    def set_items(self, _: Any) -> None:
-        self._set_items(self.to_mark())
+    def _set_items(self, _: Any) -> None:
+        self._set_pairs(self._to_mark())
 
-    def set_item(self, _: Any) -> None:
+    def _set_item(self, _: Any) -> None:
         value, key = self._stack.pop(), self._stack.pop()
-        self._set_items([key, value])
+        self._set_pairs([key, value])
 
-    def _set_items(self, items: list[Any]) -> None:
+    def _set_pairs(self, items: list[Any]) -> None:
         target = self._stack[-1]
         # Only plain keys: hashing a tuple a million levels deep would exhaust the C stack.
         if type(target) is not dict or len(items) % 2 or not all(type(key) in KEYS for key in items[::2]):
@@ -297,37 +303,37 @@ class Machine:
         self.allowance.spend(64 * len(items))
         target.update(zip(items[::2], items[1::2], strict=True))
 
-    def extend(self, items: list[Any]) -> None:
+    def _extend(self, items: list[Any]) -> None:
         if type(self._stack[-1]) is not list:
             raise TypeError
         self._stack[-1].extend(items)
 
-    def put(self, key: int) -> None:
+    def _put(self, key: int) -> None:
         self._memo[key] = self._stack[-1]
 
-    def named(self, module: Any, name: Any) -> None:
+    def _named(self, module: Any, name: Any) -> None:
         self._meet(module, name)
         if (module, name) not in ALLOWED:
-            self.push(UNKNOWN)
+            self._push(UNKNOWN)
             raise UnsafeGlobal(global_name(module, name))
-        self.push(ALLOWED[module, name])
+        self._push(ALLOWED[module, name])
 
-    def stack_global(self, _: Any) -> None:
+    def _stack_global(self, _: Any) -> None:
         name, module = self._stack.pop(), self._stack.pop()
         if type(name) is not str or type(module) is not str:
-            self.push(UNKNOWN)
+            self._push(UNKNOWN)
             raise UnsafeGlobal(global_name(_name_part(module), _name_part(name)))
-        self.named(module, name)
+        self._named(module, name)
 
-    def reduce(self, _: Any) -> None:
+    def _reduce(self, _: Any) -> None:
         args, function = self._stack.pop(), self._stack.pop()
         # Only functions of the table can be on the stack: nothing else puts one there.
         if type(function) is not FunctionType or type(args) is not tuple:
             raise TypeError
-        self.push(UNKNOWN)  # for what follows, should it be refused
+        self._push(UNKNOWN)  # for what follows, should it be refused
         self._stack[-1] = function(self.allowance, args)
 
-    def build(self, _: Any) -> None:
+    def _build(self, _: Any) -> None:
         state, target = self._stack.pop(), self._stack[-1]
         if type(target) is Dtype:
             target.set_state(state)
@@ -344,52 +350,46 @@ def _charged(pieces: Iterator[bytes], spend: Callable[[int], None]) -> Iterator[
 
 
 # Texts longer than a piece, which become what they spell as they come.
-_LONG_TEXTS: dict[bytes, Callable[[Iterator[bytes], Callable[[int], None]], Latin1Text | str]] = {
-    b"S": lambda pieces, spend: Latin1Text(quoted(pieces, spend)),
-    b"V": raw_unicode,
-    **dict.fromkeys((b"X", b"\x8d"), utf8),
-}
-
 _Step = Callable[[Machine, Any], None]
 
 _STEPS: dict[bytes, _Step] = {
-    b"(": Machine.mark,
-    b"0": Machine.pop,
-    b"1": Machine.pop_mark,
-    b"N": lambda m, _: m.push(None),
-    b"\x88": lambda m, _: m.push(True),
-    b"\x89": lambda m, _: m.push(False),
-    **dict.fromkeys((b"I", b"L"), Machine.number),
-    **dict.fromkeys((b"\x8a", b"\x8b"), Machine.long),
-    **dict.fromkeys((b"J", b"K", b"M", b"G"), Machine.push),
-    b"F": Machine.real,
-    b"S": Machine.quoted,
-    b"V": Machine.raw_text,
-    **dict.fromkeys((b"X", b"\x8c", b"\x8d"), Machine.text),
-    **dict.fromkeys((b"T", b"U", b"B", b"C", b"\x8e", b"\x96"), Machine.push),
-    b")": lambda m, _: m.push(()),
-    b"\x85": lambda m, _: m.tuple_of(1),
-    b"\x86": lambda m, _: m.tuple_of(2),
-    b"\x87": lambda m, _: m.tuple_of(3),
-    b"t": lambda m, _: m.push(tuple(m.to_mark())),
-    b"]": lambda m, _: m.push([]),
-    b"l": lambda m, _: m.push(m.to_mark()),
-    b"a": lambda m, _: m.extend([m._stack.pop()]),
-    b"e": lambda m, _: m.extend(m.to_mark()),
-    b"}": lambda m, _: m.push({}),
-    b"d": Machine.mapping,
-    b"s": Machine.set_item,
-    b"u": Machine.set_items,
-    **dict.fromkeys((b"q", b"r"), Machine.put),
-    b"p": lambda m, line: m.put(int(line[:LONGEST_NUMBER])),
-    b"\x94": lambda m, _: m.put(len(m._memo)),
-    **dict.fromkeys((b"h", b"j"), lambda m, key: m.push(m._memo[key])),
-    b"g": lambda m, line: m.push(m._memo[int(line[:LONGEST_NUMBER])]),
-    b"c": lambda m, lines: m.named(lines[0].decode("utf-8"), lines[1].decode("utf-8")),
-    b"\x93": Machine.stack_global,
-    b"R": Machine.reduce,
-    b"b": Machine.build,
-    b"\x80": Machine.protocol,
+    b"(": Machine._mark,
+    b"0": Machine._pop,
+    b"1": Machine._pop_mark,
+    b"N": lambda m, _: m._push(None),
+    b"\x88": lambda m, _: m._push(True),
+    b"\x89": lambda m, _: m._push(False),
+    **dict.fromkeys((b"I", b"L"), Machine._number),
+    **dict.fromkeys((b"\x8a", b"\x8b"), Machine._long),
+    **dict.fromkeys((b"J", b"K", b"M", b"G"), Machine._push),
+    b"F": Machine._real,
+    b"S": Machine._quoted,
+    b"V": Machine._raw_text,
+    **dict.fromkeys((b"X", b"\x8c", b"\x8d"), Machine._text),
+    **dict.fromkeys((b"T", b"U", b"B", b"C", b"\x8e", b"\x96"), Machine._push),
+    b")": lambda m, _: m._push(()),
+    b"\x85": lambda m, _: m._tuple_of(1),
+    b"\x86": lambda m, _: m._tuple_of(2),
+    b"\x87": lambda m, _: m._tuple_of(3),
+    b"t": lambda m, _: m._push(tuple(m._to_mark())),
+    b"]": lambda m, _: m._push([]),
+    b"l": lambda m, _: m._push(m._to_mark()),
+    b"a": lambda m, _: m._extend([m._stack.pop()]),
+    b"e": lambda m, _: m._extend(m._to_mark()),
+    b"}": lambda m, _: m._push({}),
+    b"d": Machine._mapping,
+    b"s": Machine._set_item,
+    b"u": Machine._set_items,
+    **dict.fromkeys((b"q", b"r"), Machine._put),
+    b"p": lambda m, line: m._put(int(line[:LONGEST_NUMBER])),
+    b"\x94": lambda m, _: m._put(len(m._memo)),
+    **dict.fromkeys((b"h", b"j"), lambda m, key: m._push(m._memo[key])),
+    b"g": lambda m, line: m._push(m._memo[int(line[:LONGEST_NUMBER])]),
+    b"c": lambda m, lines: m._named(lines[0].decode("utf-8"), lines[1].decode("utf-8")),
+    b"\x93": Machine._stack_global,
+    b"R": Machine._reduce,
+    b"b": Machine._build,
+    b"\x80": Machine._protocol,
     b"\x95": lambda m, _: None,
 }
 

@@ -177,3 +177,11 @@ def _whole_escapes(pieces: Iterator[bytes], escapes: re.Pattern[bytes]) -> Itera
     if held:
         msg = "a string with an escape that its writer does not write"
         raise BadPickle(msg)
+
+
+# How the pieces of a long text become it, by the opcode.
+LONG_TEXTS: dict[bytes, Callable[[Iterator[bytes], Spend], Latin1Text | str]] = {
+    b"S": lambda pieces, spend: Latin1Text(quoted(pieces, spend)),
+    b"V": raw_unicode,
+    **dict.fromkeys((b"X", b"\x8d"), utf8),
+}
