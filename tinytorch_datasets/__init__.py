@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tinytorch_datasets.fetch import RetryPolicy
     from tinytorch_datasets.manifest.manifest import Manifest
     from tinytorch_datasets.manifest.models import Entry
+    from tinytorch_datasets.storage.ragged_array import RaggedArray
     from tinytorch_datasets.storage.string_array import StringArray
 
 
@@ -33,6 +34,7 @@ _HOMES = {
     "Finding": "auditing.findings",
     "Manifest": "manifest.manifest",
     "ProbeResult": "auditing.findings",
+    "RaggedArray": "storage.ragged_array",
     "Report": "auditing.findings",
     "RetryPolicy": "fetch",
     "Split": "dataset",
@@ -51,6 +53,7 @@ __all__ = [
     "Finding",
     "Manifest",
     "ProbeResult",
+    "RaggedArray",
     "Report",
     "RetryPolicy",
     "Split",

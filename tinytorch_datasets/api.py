@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,19 +17,17 @@ from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.dataset import Dataset, Split
 from tinytorch_datasets.errors import StorageError, UsageError
 from tinytorch_datasets.settings import Settings
-from tinytorch_datasets.storage.cache_entry import CachedSplit, CacheEntry, entry_path
-from tinytorch_datasets.storage.memmap import open_map
-from tinytorch_datasets.storage.string_array import StringArray, Values
+from tinytorch_datasets.storage.cache_entry import CachedSplit, CacheEntry, assemble, entry_path
+from tinytorch_datasets.storage.memmap import Part, open_map
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import numpy as np
 
     from tinytorch_datasets.fetch import RetryPolicy
     from tinytorch_datasets.manifest.manifest import Manifest
     from tinytorch_datasets.manifest.models import Entry
     from tinytorch_datasets.progress import Progress
+    from tinytorch_datasets.storage.string_array import Values
 
     Mode = Literal["auto", "always"]
     AnyPath = str | os.PathLike[str]
@@ -215,18 +213,13 @@ def _open_entry(entry: CacheEntry, arrays: Mapping[str, Values | str]) -> Datase
 
 
 def _open_split(split: CachedSplit, folder: str, arrays: Mapping[str, Any]) -> Split:
-    if arrays:
-        in_memory = {name: arrays[f"{split.name}.{name}"] for name in (*split.fields, *split.texts)}
-        texts = {name: in_memory.pop(name) for name in split.texts}
-        return Split(split.name, in_memory, texts=texts, scales=split.scales)
-    fields: dict[str, Values] = {}
-    for name, parts in split.fields.items():
-        first: np.ndarray = open_map(folder, parts[0])
-        if len(parts) == 1:
-            fields[name] = first
-        else:
-            fields[name] = StringArray.mapped(first, open_map(folder, parts[1]))
-    texts = {name: open_map(folder, part) for name, part in split.texts.items()}
+    def opened(field: str, parts: Sequence[Part]) -> Any:
+        if arrays:
+            return arrays[f"{split.name}.{field}"]
+        return assemble([open_map(folder, part) for part in parts], split.ragged.get(field))
+
+    fields = {field: opened(field, parts) for field, parts in split.fields.items()}
+    texts = {field: opened(field, [part]) for field, part in split.texts.items()}
     return Split(split.name, fields, texts=texts, scales=split.scales)
 
 

@@ -23,7 +23,8 @@ Batch = tuple[Any, ...]
 def converted(values: Any, dtype: DTypeLike | None, scale: float | None) -> Any:
     """Return the values in another dtype, fresh; integers brought into 0 to 1 by a float dtype if they have a scale.
 
-    Only values whose samples have a shape: labels and other scalars stay as they are, and so do strings.
+    Only values whose samples have a shape: labels and other scalars stay as they are, and so do strings. Of a
+    `RaggedArray`, all of its values.
 
     Raises:
         ValueError: An integer dtype cannot hold them.
@@ -31,9 +32,15 @@ def converted(values: Any, dtype: DTypeLike | None, scale: float | None) -> Any:
     >>> converted(np.array([[0, 51, 255]], np.uint8), "float32", 255)
     array([[0. , 0.2, 1. ]], dtype=float32)
     """
-    if dtype is None or not isinstance(values, np.ndarray) or values.ndim < 2:
+    if dtype is None or isinstance(values, StringArray) or values.ndim < 2:
         return values
     wanted = np.dtype(dtype)
+    if not isinstance(values, np.ndarray):
+        return values.converted(lambda flat: _converted(flat, wanted, scale))
+    return _converted(values, wanted, scale)
+
+
+def _converted(values: np.ndarray, wanted: np.dtype[Any], scale: float | None) -> Any:
     if scale and wanted.kind == "f" and values.dtype.kind in "ui":
         if scale > 2 ** (np.finfo(wanted).nmant + 1):  # floats of that size leave integers out, or are infinite
             return np.divide(values, scale, dtype=np.float64).astype(wanted, copy=False)
@@ -74,7 +81,7 @@ class Batches:
     ) -> None:
         # As plain arrays: every operation on a memmap, even a slice, costs a Python call of its own.
         self._columns = [
-            (values if isinstance(values, StringArray) else np.asarray(values), scales.get(field))
+            (np.asarray(values) if isinstance(values, np.ndarray) else values, scales.get(field))
             for field, values in fields.items()
         ]
         self._samples, self._size = samples, _number(size, "a batch has 1 sample or more", least=1)
@@ -104,7 +111,7 @@ class Batches:
     def _batch(self, start: int, order: np.ndarray | None) -> Batch:
         places = slice(start, start + self._size)
         index = places if order is None else order[places]
-        return tuple(converted(_taken(values, index), self._dtype, scale) for values, scale in self._columns)
+        return tuple(_as_batch(converted(_taken(values, index), self._dtype, scale)) for values, scale in self._columns)
 
 
 def _number(given: Any, words: str, *, least: int = 0, most: int | None = None) -> int:
@@ -115,6 +122,10 @@ def _number(given: Any, words: str, *, least: int = 0, most: int | None = None) 
 
 
 def _taken(values: Values, index: Any) -> Any:
-    if isinstance(index, slice) or isinstance(values, StringArray):
-        return values[index]
-    return np.take(values, index, axis=0)
+    if isinstance(index, np.ndarray) and isinstance(values, np.ndarray):
+        return np.take(values, index, axis=0)
+    return values[index]
+
+
+def _as_batch(values: Values) -> Any:
+    return values if isinstance(values, np.ndarray | StringArray) else list(values)

@@ -15,7 +15,7 @@ import numpy as np
 from tinytorch_datasets.batches import Batches, converted
 from tinytorch_datasets.errors import UnknownName
 from tinytorch_datasets.storage.memmap import from_pickle, to_pickle
-from tinytorch_datasets.storage.string_array import Values, parse_index
+from tinytorch_datasets.storage.string_array import StringArray, Values, parse_index
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -32,7 +32,7 @@ class Split(Sequence[tuple[Any, ...]]):
 
     Args:
         name: The split's name.
-        fields: An array, or `StringArray`, for each field; all of the same length.
+        fields: An array, `StringArray` or `RaggedArray` for each field; all of the same length.
         texts: The text of each field that is one text of the whole split, or its UTF-8 bytes.
         scales: The top of the range of fields that floats divide by.
     """
@@ -142,6 +142,8 @@ class Split(Sequence[tuple[Any, ...]]):
     ) -> Batches:
         """Return the samples in batches: tuples of arrays of `size` samples, the last one possibly shorter.
 
+        Of a field whose samples differ in shape, a batch has a list of `size` arrays.
+
         Args:
             size: Samples a batch.
             shuffle: Whether each pass takes the samples in a new random order, each sample once.
@@ -182,7 +184,7 @@ class Split(Sequence[tuple[Any, ...]]):
 
     def __repr__(self) -> str:
         kinds = [
-            f"{f} {v.dtype}{list(v.shape[1:]) or ''}" if isinstance(v, np.ndarray) else f"{f} str"
+            f"{f} str" if isinstance(v, StringArray) else f"{f} {v.dtype}{list(v.shape[1:]) or ''}"
             for f, v in self._fields.items()
         ]
         return f"<Split {self._name}: {self._samples:,} samples of {', '.join([*kinds, *self._texts])}>"

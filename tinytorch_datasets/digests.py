@@ -3,7 +3,9 @@
 Jobs are done side by side, the largest first: hashlib lets go of the interpreter.
 
 When they have one digest: the sha256 of a line that says dtype and shape (``uint8 60000x28x28``), then of the values in
-C order, little end first. Of text, each string is its length in UTF-8 bytes, as 8 bytes, and those bytes.
+C order, little end first. Of text, each string is its length in UTF-8 bytes, as 8 bytes, and those bytes. Where
+samples differ in shape, the line says ``null`` for each axis that differs (``uint8 100xnullxnullx3``), and each sample
+is its size on each of these axes, as 8 bytes, and its values.
 """
 
 from __future__ import annotations
@@ -20,11 +22,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinytorch_datasets.concurrency import check_cancelled, run_all
+from tinytorch_datasets.plan import RaggedBlock
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tinytorch_datasets.plan import Column
+    from tinytorch_datasets.storage.ragged_array import RaggedArray
 
 
 CHUNK_BYTES = 2**20
@@ -129,23 +133,23 @@ class ValueDigest:
     A block that comes before its turn is held until then.
     """
 
-    def __init__(self, dtype: str, shape: Sequence[int]) -> None:
+    def __init__(self, dtype: str, shape: Sequence[int | None]) -> None:
         self._hash = hashlib.sha256(header(dtype, shape).encode())
-        self._count = shape[0]
+        self._count, self._sample_shape = shape[0], shape[1:]
         self._early: dict[int, Any] = {}
         self.next = 0  # the sample whose turn it is
 
     @classmethod
     def of(cls, column: Column) -> ValueDigest:
         """Return the digest that is to be of what a column declares."""
-        return cls(column.dtype, (column.count, *column.sample_shape))
+        return cls(column.dtype, (column.count, *column.shape))
 
     def add(self, start: int, values: Any) -> None:
         """Take in the values from sample `start` on."""
         self._early[start] = values
         while self.next in self._early:
             block = self._early.pop(self.next)
-            self._hash.update(_bytes(block))
+            self._hash.update(_bytes(block, self._sample_shape))
             self.next += len(block)
             if not len(block):
                 return
@@ -156,16 +160,16 @@ class ValueDigest:
         return self._hash.hexdigest() if self.next == self._count else None
 
 
-def header(dtype: str, shape: Sequence[int]) -> str:
+def header(dtype: str, shape: Sequence[int | None]) -> str:
     """Return the line that what is hashed begins with.
 
-    >>> header("uint8", (60000, 28, 28))
-    'uint8 60000x28x28\\n'
+    >>> header("uint8", (60000, 28, 28)), header("int32", (25000, None))
+    ('uint8 60000x28x28\\n', 'int32 25000xnull\\n')
     """
-    return f"{dtype} {'x'.join(map(str, shape))}\n"
+    return f"{dtype} {'x'.join('null' if size is None else str(size) for size in shape)}\n"
 
 
-def digest_of(values: np.ndarray | Sequence[str]) -> str:
+def digest_of(values: np.ndarray | Sequence[str] | RaggedArray) -> str:
     """Return the digest of a whole field, as `get` returns it; a str is the text of a split.
 
     >>> digest_of(np.arange(3, dtype=np.uint8)) == digest_of(np.arange(3, dtype=np.uint8)[:])
@@ -175,9 +179,9 @@ def digest_of(values: np.ndarray | Sequence[str]) -> str:
     """
     if isinstance(values, str):
         values = [values]
-    numbers = isinstance(values, np.ndarray)
-    dtype, shape = (values.dtype.name, values.shape) if numbers else ("str", (len(values),))  # type: ignore[union-attr]
-    taken = ValueDigest(dtype, shape)
+    dtype: np.dtype[Any] | None = getattr(values, "dtype", None)
+    shape = (len(values),) if dtype is None else values.shape  # type: ignore[union-attr]
+    taken = ValueDigest("str" if dtype is None else dtype.name, shape)
     for start, piece in _pieces(values):
         taken.add(start, piece)
     return taken.sha256 or ""
@@ -185,14 +189,27 @@ def digest_of(values: np.ndarray | Sequence[str]) -> str:
 
 def _pieces(values: Any) -> Iterator[tuple[int, Any]]:
     """Yield values in pieces of a size that can be held, each with its place."""
-    row = values.nbytes // max(1, len(values)) if isinstance(values, np.ndarray) else 0
+    row = getattr(values, "nbytes", 0) // max(1, len(values))
     step = max(1, BYTES_AT_ONCE // row) if row else STRINGS_AT_ONCE
     for start in range(0, len(values), step):
         check_cancelled()
-        yield start, values[start : start + step]
+        piece = values[start : start + step]
+        yield start, piece.block if hasattr(piece, "block") else piece
 
 
-def _bytes(values: Any) -> Any:
+def _bytes(values: Any, sample_shape: Sequence[int | None]) -> Any:
     if isinstance(values, np.ndarray):
         return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).data
+    if isinstance(values, RaggedBlock):
+        return b"".join(_ragged_bytes(values, sample_shape))
     return b"".join(len(text).to_bytes(8, "little") + text for text in (value.encode() for value in values))
+
+
+def _ragged_bytes(block: RaggedBlock, sample_shape: Sequence[int | None]) -> Iterator[Any]:
+    differing = [axis for axis, size in enumerate(sample_shape) if size is None]
+    sizes, width = block.shapes[:, differing].astype("<i8").tobytes(), 8 * len(differing)
+    flat = np.ascontiguousarray(block.values, block.values.dtype.newbyteorder("<")).view(np.uint8).data
+    ends = (np.cumsum(block.shapes.prod(axis=1)) * block.values.dtype.itemsize).tolist()
+    for number, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
+        yield sizes[number * width : (number + 1) * width]
+        yield flat[start:end]

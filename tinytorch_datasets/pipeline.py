@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from tinytorch_datasets import formats, settings
 from tinytorch_datasets.digests import digest_of
@@ -42,7 +42,7 @@ TRIES = 3
 # What is decoded was verified: its bytes are the declared ones, whatever they turn out to hold.
 CORRECT_THE_ENTRY = "The file has its declared hash, so correct the entry"
 
-Arrays = Mapping[str, Values | str]
+Arrays: TypeAlias = "Mapping[str, Values | str]"
 
 log = logging.getLogger("tinytorch_datasets.get")
 
@@ -315,6 +315,7 @@ def make_cache_entry(
                 {field: of_field for field, of_field in parts.items() if columns[field].per == "sample"},
                 {field: of_field[0] for field, of_field in parts.items() if columns[field].per == "split"},
                 {field: c.scale for field, c in columns.items() if c.scale is not None},
+                {field: tuple(c.shape) for field, c in columns.items() if c.is_ragged},
             )
         )
     files = {str(plan.root / file.name): file.sha256 for file in plan.files}

@@ -16,7 +16,7 @@ from tinytorch_datasets.digests import ValueDigest
 from tinytorch_datasets.errors import ContentError, DecodeError
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.manifest.models import ChecksEntry, Entry
-from tinytorch_datasets.plan import Block, Column, Plan, Split
+from tinytorch_datasets.plan import Block, Column, Plan, RaggedBlock, Split
 from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage.array_folder import ArrayFolder
 from tinytorch_datasets.storage.files import exists
@@ -294,6 +294,8 @@ def _equal_bytes(array: Any, start: int, values: Any) -> bool:
         return bool(array == values[0])
     try:
         part = array[start : start + len(values)]
+        if isinstance(values, RaggedBlock):
+            return bool(np.array_equal(part.rows, values.shapes) and _equal_bytes(part.flat, 0, values.values))
         if isinstance(part, StringArray):
             return bool(part == values)
         return bool(part.tobytes() == np.ascontiguousarray(values).tobytes())

@@ -21,6 +21,7 @@ import numpy as np
 from tinytorch_datasets.concurrency import run_all
 from tinytorch_datasets.digests import STRINGS_AT_ONCE, digest_of
 from tinytorch_datasets.plan import Block, Column, Mode, Plan
+from tinytorch_datasets.storage.cache_entry import assemble
 from tinytorch_datasets.storage.files import write_if_possible
 from tinytorch_datasets.storage.memmap import (
     Part,
@@ -31,7 +32,8 @@ from tinytorch_datasets.storage.memmap import (
     read_regular,
     stat_signature,
 )
-from tinytorch_datasets.storage.string_array import StringArray, Values
+from tinytorch_datasets.storage.ragged_array import RaggedArray
+from tinytorch_datasets.storage.string_array import Values
 
 DIGESTS = "digests.json"
 BLOCK_BYTES = 2**20
@@ -45,8 +47,12 @@ class Written(NamedTuple):
 
 
 def file_names(column: Column) -> tuple[str, ...]:
-    """Return the names of a column's files: one for numbers; for text, the buffer and the offsets in it."""
-    return (f"{column}.utf8.npy", f"{column}.places.npy") if column.is_text else (f"{column}.npy",)
+    """Return the names of a column's files: of an array, or of the arrays that strings and ragged arrays consist of."""
+    if column.is_ragged:
+        kinds = ["values", "offsets"] if len(column.shape) == 1 else ["values", "offsets", "shapes"]
+    else:
+        kinds = ["utf8", "places"] if column.is_text else []
+    return tuple(f"{column}.{kind}.npy" for kind in kinds) or (f"{column}.npy",)
 
 
 class ArrayFolder:
@@ -81,8 +87,12 @@ class ArrayFolder:
             parts.append(part)
         if column.is_text:
             return parts if parts[1].shape == (column.count + 1,) else None
-        declared = ((column.samples, *column.shape), np.dtype(column.dtype).str)
-        return parts if (parts[0].shape, parts[0].dtype) == declared else None
+        if column.is_ragged:
+            shapes = [(column.samples + 1,), (column.samples, len(column.shape))][: len(parts) - 1]
+            is_whole = [part.shape for part in parts[1:]] == shapes and len(parts[0].shape) == 1
+        else:
+            is_whole = parts[0].shape == (column.samples, *column.shape)
+        return parts if is_whole and parts[0].dtype == np.dtype(column.dtype).str else None
 
     @property
     def is_whole(self) -> bool:
@@ -100,7 +110,7 @@ class ArrayFolder:
         return {str(self.path / name): signature for name, signature in self._signatures.items()}
 
     def parts(self, column: Column) -> list[Part]:
-        """Return where in the folder a column's values are: one part for numbers, two for text.
+        """Return where in the folder a column's values are: one part for each of its files.
 
         Raises:
             FileNotFoundError: They are not there, or not whole.
@@ -119,7 +129,7 @@ class ArrayFolder:
         values = self._open(column)
         if column.per == "split":
             return bytes(values[0]).decode()
-        return StringArray.mapped(*values) if column.is_text else values[0]
+        return assemble(values, column.shape if column.is_ragged else None)
 
     def arrays(self) -> dict[str, Values]:
         """Open the values of each column (``train.images``); of the text of a whole split, its bytes.
@@ -155,7 +165,11 @@ class ArrayFolder:
             if isinstance(values, str):
                 yield Block(column, 0, [values])
                 continue
-            step = max(1, BLOCK_BYTES * len(values) // column.nbytes) if column.nbytes else STRINGS_AT_ONCE
+            nbytes = getattr(values, "nbytes", 0)
+            step = max(1, BLOCK_BYTES * len(values) // nbytes) if nbytes else STRINGS_AT_ONCE
+            if isinstance(values, RaggedArray):
+                yield from (Block(column, at, values[at : at + step].block) for at in range(0, len(values), step))
+                continue
             for start in range(0, len(values), step):
                 yield Block(column, start, values[start : start + step])
 
@@ -179,7 +193,8 @@ class ArrayFolder:
                 doubtful.append((column, expected))
             from_elsewhere = from_elsewhere or not is_ours
         jobs = [partial(self._has_digest, column, expected) for column, expected in doubtful]
-        if not all(run_all(jobs, sizes=[column.nbytes for column, _ in doubtful])):
+        sizes = [sum(self._signatures[name][0] for name in file_names(column)) for column, _ in doubtful]
+        if not all(run_all(jobs, sizes=sizes)):
             return False
         if from_elsewhere:
             self._note(dict(doubtful))

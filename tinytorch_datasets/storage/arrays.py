@@ -7,7 +7,6 @@ another option or another declaration is another name, so an old array is never 
 
 from __future__ import annotations
 
-import array
 import contextlib
 import errno
 import hashlib
@@ -25,10 +24,11 @@ import numpy as np
 from tinytorch_datasets.concurrency import prefetch, run_all
 from tinytorch_datasets.digests import ValueDigest, digest_of
 from tinytorch_datasets.errors import StorageError
-from tinytorch_datasets.plan import Column, Plan
+from tinytorch_datasets.plan import Column, Plan, RaggedBlock
 from tinytorch_datasets.storage.array_folder import DIGESTS, Written, file_names, read_header, written_to_bytes
 from tinytorch_datasets.storage.files import find_link, make_folder, names_in, storage_error, symlink_error
 from tinytorch_datasets.storage.memmap import StatSignature, open_map, stat_signature
+from tinytorch_datasets.storage.ragged_array import RaggedArray
 from tinytorch_datasets.storage.string_array import StringArray, Values
 
 
@@ -37,7 +37,7 @@ class Numbers:
 
     def __init__(self, folder: Path, column: Column) -> None:
         self._stream: IO[bytes] = (folder / f"{column}.npy").open("wb")
-        shape = (column.samples, *column.shape)
+        shape = (column.samples, *column.sample_shape)
         dtype = np.dtype(column.dtype)
         header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(self._stream, header)
@@ -57,35 +57,91 @@ class Numbers:
         self._stream.close()
 
 
+class Growing:
+    """One .npy file whose first axis grows; the header, which has room for any number, is completed at the end."""
+
+    def __init__(self, path: Path, dtype: str, row: tuple[int, ...] = ()) -> None:
+        self._stream: IO[bytes] = path.open("wb")
+        self._dtype, self._row, self.count = np.dtype(dtype), row, 0
+        self._begin = self._write_header()
+
+    def _write_header(self) -> int:
+        header = {"descr": self._dtype.str, "fortran_order": False, "shape": (self.count, *self._row)}
+        np.lib.format.write_array_header_1_0(self._stream, header)
+        return self._stream.tell()
+
+    def append(self, values: Any) -> None:
+        """Put values behind those before."""
+        self._stream.write(np.ascontiguousarray(values, self._dtype).data)
+        self.count += len(values)
+
+    def close(self) -> None:
+        """End the writing."""
+        with self._stream:
+            self._stream.seek(0)
+            end = self._write_header()
+        assert end == self._begin, "a header is padded to 128 bytes"
+
+
 class Strings:
     """A buffer of UTF-8 bytes and the places where strings begin and end, as two .npy files."""
 
     def __init__(self, folder: Path, column: Column) -> None:
-        self._folder, self._column = folder, column
-        # Grows with what comes: a manifest may declare more strings than there is room to count.
-        self._places = array.array("q", [0])
-        self._stream: IO[bytes] = (folder / f"{column}.utf8").open("w+b")
+        self._column = column
+        buffer, places = file_names(column)
+        self._buffer, self._places = Growing(folder / buffer, "|u1"), Growing(folder / places, "<i8")
+        self._places.append([0])
 
     def write(self, start: int, values: Sequence[str]) -> None:
         """Put strings behind those before; the first is sample `start`."""
-        if start != len(self._places) - 1:
-            msg = f"{self._column}: strings come in order, but sample {start} follows {len(self._places) - 2}"
-            raise ValueError(msg)
-        for text in values:
-            encoded = text.encode()
-            self._stream.write(encoded)
-            self._places.append(self._places[-1] + len(encoded))
+        _check_in_order(self._column, start, self._places.count - 1)
+        encoded = [text.encode() for text in values]
+        at = self._buffer.count
+        self._buffer.append(np.frombuffer(b"".join(encoded), np.uint8))
+        self._places.append(at + np.cumsum([len(text) for text in encoded], dtype=np.int64))
 
     def close(self) -> None:
-        """End the writing: where each begins and ends is known now."""
-        with self._stream as raw, (self._folder / f"{self._column}.utf8.npy").open("wb") as out:
-            size = raw.tell()
-            raw.seek(0)
-            header = {"descr": "|u1", "fortran_order": False, "shape": (size,)}
-            np.lib.format.write_array_header_1_0(out, header)
-            shutil.copyfileobj(raw, out, 2**20)
-        (self._folder / f"{self._column}.utf8").unlink()
-        np.save(self._folder / f"{self._column}.places.npy", np.array(self._places, np.int64))
+        """End the writing."""
+        self._buffer.close()
+        self._places.close()
+
+
+class Ragged:
+    """Values one after the other, the places where samples begin and end, and their shapes unless those say it."""
+
+    def __init__(self, folder: Path, column: Column) -> None:
+        self._column = column
+        values, offsets, *shapes = (folder / name for name in file_names(column))
+        self._values, self._offsets = Growing(values, np.dtype(column.dtype).str), Growing(offsets, "<i8")
+        self._shapes = [Growing(path, "<i8", (len(column.shape),)) for path in shapes]
+        self._offsets.append([0])
+
+    def write(self, start: int, values: RaggedBlock) -> None:
+        """Put samples behind those before; the first is sample `start`.
+
+        Raises:
+            ValueError: The values are of another dtype than the column, or not as many as the shapes say.
+        """
+        _check_in_order(self._column, start, self._offsets.count - 1)
+        if values.values.dtype != np.dtype(self._column.dtype):
+            msg = f"{self._column}: values of {values.values.dtype}, where {self._column.dtype} is declared"
+            raise ValueError(msg)
+        block = RaggedArray.from_shapes(values.values, values.shapes, self._column.shape)
+        self._offsets.append(self._values.count + block.offsets[1:])
+        self._values.append(block.values)
+        for growing in self._shapes:
+            growing.append(block.rows)
+
+    def close(self) -> None:
+        """End the writing."""
+        for growing in (self._values, self._offsets, *self._shapes):
+            growing.close()
+
+
+def _check_in_order(column: Column, start: int, count: int) -> None:
+    if start != count:
+        msg = f"{column}: samples that differ in size come in order, but sample {start} follows {count - 1}"
+        raise ValueError(msg)
 
 
 # Raise it when the files in a folder, or what they mean, change.
@@ -123,7 +179,7 @@ def write(
         StorageError: The disk is full, or the folder cannot be written to.
     """
     aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
-    writers: dict[str, Numbers | Strings] = {}
+    writers: dict[str, Numbers | Strings | Ragged] = {}
     hashes: dict[str, ValueDigest | None] = {}
     columns: dict[str, Column] = {}
     try:
@@ -133,7 +189,7 @@ def write(
             for column, start, values in decoded:
                 name = str(column)
                 if name not in writers:
-                    kind = Strings if column.is_text else Numbers
+                    kind = Ragged if column.is_ragged else Strings if column.is_text else Numbers
                     writers[name] = open_files.enter_context(contextlib.closing(kind(aside, column)))
                     hashes[name], columns[name] = ValueDigest.of(column), column
                 writers[name].write(start, values)
@@ -143,9 +199,11 @@ def write(
                     hashes[name] = None
                 del values  # a block may be large, and is not to be held once it is written
         jobs = [partial(_digest, hashes[name], column, aside) for name, column in columns.items()]
-        digests = dict(zip(columns, run_all(jobs, sizes=[column.nbytes for column in columns.values()]), strict=True))
+        signatures = {name: _signatures(column, aside) for name, column in columns.items()}
+        sizes = [sum(size for size, *_ in of_column.values()) for of_column in signatures.values()]
+        digests = dict(zip(columns, run_all(jobs, sizes=sizes), strict=True))
         check(digests)
-        written = {name: Written(sha256, _signatures(columns[name], aside)) for name, sha256 in digests.items()}
+        written = {name: Written(sha256, signatures[name]) for name, sha256 in digests.items()}
         (aside / DIGESTS).write_bytes(written_to_bytes(written))
         _into_place(aside, target)
     except OSError as error:
@@ -159,7 +217,7 @@ def write(
 def _digest(taken: ValueDigest | None, column: Column, folder: Path) -> str:
     if taken is not None and taken.sha256 is not None:
         return taken.sha256
-    # Text always comes in order; its writer refuses any other.
+    # All but plain arrays come in order; their writers refuse any other.
     header = read_header(folder, file_names(column)[0])
     assert header is not None, f"{column} was not written whole"
     return digest_of(open_map(folder, header[0]))
@@ -177,17 +235,20 @@ def collect(blocks: Iterable[tuple[Column, int, Any]]) -> dict[str, Values | str
     for column, start, values in blocks:
         name = str(column)
         columns[name] = column
-        if column.is_text:
-            arrays.setdefault(name, []).extend(values)
+        if column.is_ragged or column.is_text:
+            arrays.setdefault(name, []).append(values)
             continue
         if name not in arrays:
-            arrays[name] = np.empty((column.samples, *column.shape), column.dtype)
+            arrays[name] = np.empty((column.samples, *column.sample_shape), column.dtype)
         arrays[name][start : start + len(values)] = values
     for name, values in arrays.items():
-        if not columns[name].is_text:
-            values.flags.writeable = False
+        if columns[name].is_ragged:
+            arrays[name] = RaggedArray.joined(values, columns[name].shape)
+        elif columns[name].is_text:
+            strings = [text for block in values for text in block]
+            arrays[name] = strings[0] if columns[name].per == "split" else StringArray.of(strings)
         else:
-            arrays[name] = values[0] if columns[name].per == "split" else StringArray.of(values)
+            values.flags.writeable = False
     return arrays
 
 

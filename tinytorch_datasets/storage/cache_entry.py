@@ -14,31 +14,51 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.storage.memmap import Part, StatSignature, read_regular, stat_signature
+from tinytorch_datasets.storage.string_array import StringArray
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
+
+    from tinytorch_datasets.storage.string_array import Values
+
 
 # Raise it when what a cache entry says, or how, changes. Byte order is part of it: a stick may travel.
-LAYOUT = [4, VERSION, sys.byteorder]
+LAYOUT = [5, VERSION, sys.byteorder]
 
-# A field's parts: one for numbers, two for strings (the buffer, the offsets in it).
+# A field's parts: one for an array; two for strings (the buffer, the offsets in it); two or three for a ragged array
+# (the values, the offsets in them, and the shapes).
 Parts = list[Part]
 
 
 class CachedSplit(NamedTuple):
-    """What opening one split takes. `scales` is the top of the range of fields that floats divide by."""
+    """What opening one split takes.
+
+    `scales` is the top of the range of fields that floats divide by, `ragged` the shape of a sample of each field whose
+    samples differ in shape.
+    """
 
     name: str
     fields: Mapping[str, Parts]
     texts: Mapping[str, Part]
     scales: Mapping[str, float]
+    ragged: Mapping[str, tuple[int | None, ...]]
+
+
+def assemble(maps: Sequence[np.ndarray], sample_shape: tuple[int | None, ...] | None) -> Values:
+    """Return the values of a field from its parts, as they were mapped."""
+    if sample_shape is not None:
+        from tinytorch_datasets.storage.ragged_array import RaggedArray  # which few data sets have
+
+        return RaggedArray(maps[0], maps[1], maps[2] if len(maps) > 2 else None, tuple(sample_shape))
+    return maps[0] if len(maps) == 1 else StringArray.mapped(*maps)
 
 
 class CacheEntry(NamedTuple):
@@ -127,7 +147,7 @@ class CacheEntry(NamedTuple):
 
     def to_bytes(self) -> bytes:
         """Return the cache entry as the contents of a file."""
-        splits = [[s.name, s.fields, s.texts, s.scales] for s in self.splits]
+        splits = [list(split) for split in self.splits]
         hashes = [self.manifest_sha256, self.files, self.digests]
         known = [LAYOUT, self.name, self.manifest, self.folder, splits, self.classes, hashes, self.entry]
         return json.dumps([*known, self.signatures]).encode()
@@ -165,9 +185,9 @@ def entry_path(cache: str | Path, manifest: str | Path, name: str) -> str:
     return os.path.join(cache, "entries", f"{name}-{key:08x}.json")
 
 
-def _read_split(name: str, fields: dict[str, Any], texts: dict[str, Any], scales: dict[str, float]) -> CachedSplit:
+def _read_split(name: str, fields: dict[str, Any], texts: dict[str, Any], *others: Any) -> CachedSplit:
     parts = {field: [_read_part(*part) for part in parts] for field, parts in fields.items()}
-    return CachedSplit(name, parts, {field: _read_part(*part) for field, part in texts.items()}, scales)
+    return CachedSplit(name, parts, {field: _read_part(*part) for field, part in texts.items()}, *others)
 
 
 def _read_part(file: Any, dtype: Any, shape: Any, offset: Any) -> Part:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 
 from tinytorch_datasets.storage.memmap import from_pickle, to_pickle
+
+if TYPE_CHECKING:
+    from tinytorch_datasets.storage.ragged_array import RaggedArray
 
 
 def parse_index(index: Any) -> int | slice | np.ndarray:
@@ -98,4 +101,5 @@ class StringArray(Sequence[str]):
         return f"<StringArray [{shown}{', ...' if len(self) > 3 else ''}], {len(self):,} in all>"
 
 
-Values = np.ndarray | StringArray
+# What a field's values are.
+Values: TypeAlias = "np.ndarray | StringArray | RaggedArray"

@@ -1,0 +1,467 @@
+"""Ragged arrays: samples of any shapes, in flat files, which behave as arrays do and refuse what they are not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinytorch_datasets import RaggedArray, Split, pipeline
+from tinytorch_datasets.digests import digest_of
+from tinytorch_datasets.plan import Block, Column, Declared, Plan, RaggedBlock
+from tinytorch_datasets.plan import Split as PlannedSplit
+from tinytorch_datasets.storage import arrays as array_store
+from tinytorch_datasets.storage.array_folder import ArrayFolder
+from tinytorch_datasets.storage.cache_entry import CacheEntry, assemble
+from tinytorch_datasets.storage.memmap import open_map
+
+RANDOM = np.random.RandomState(7)
+# Sentences of numbered words, some of them empty, and photographs of several sizes.
+WORDS = [RANDOM.randint(0, 30_000, size).astype(np.uint16) for size in (3, 0, 7, 1, 0, 12, 5)]
+PHOTOS = [RANDOM.randint(0, 256, (high, wide, 3)).astype(np.uint8) for high, wide in ((4, 6), (1, 1), (5, 2), (0, 3))]
+CASES = {
+    "words": (WORDS, (None,)),
+    "photographs": (PHOTOS, (None, None, 3)),
+    "one axis of two": ([photo[:, :1, 0].astype(np.float64) for photo in PHOTOS], (None, 1)),
+    "the last axis": ([np.arange(2 * size, dtype=">i4").reshape(2, size) for size in (3, 1, 0)], (2, None)),
+    "no values": ([np.zeros(0, np.int64)] * 3, (None,)),
+}
+KEPT = ("in memory", "mapped", "by a cache entry", "pickled")
+
+
+def plan_of(samples: Sequence[np.ndarray], shape: tuple[int | None, ...], root: Path) -> Plan:
+    """The plan of a data set of one ragged field."""
+    dtype = samples[0].dtype.name
+    column = Column("train", "words", dtype, len(samples), root / "words.bin", "words", shape)
+    split = PlannedSplit("train", len(samples), {"words": column})
+    return Plan("ragged", "ragged", root, "shipped", "npz", (), (split,))
+
+
+def written(plan: Plan, blocks: Sequence[RaggedBlock], folder: Path) -> ArrayFolder:
+    """A folder of arrays, written block by block."""
+    (column,) = plan.columns
+    starts = np.cumsum([0, *map(len, blocks)]).tolist()
+    array_store.write(
+        folder,
+        [Block(column, start, block) for start, block in zip(starts, blocks, strict=False)],
+        check=lambda digests: None,
+    )
+    return ArrayFolder(plan, folder)
+
+
+def block_of(samples: Sequence[np.ndarray], axes: int) -> RaggedBlock:
+    """Samples as a decoder gives them, in the byte order of this machine."""
+    return RaggedBlock.of(samples, samples[0].dtype.newbyteorder("="), axes)
+
+
+def opened(kept: str, samples: Sequence[np.ndarray], shape: tuple[int | None, ...], tmp_path: Path) -> RaggedArray:
+    """Samples as a user may come by them."""
+    if kept == "in memory":
+        return RaggedArray.of(samples, sample_shape=shape)
+    plan = plan_of(samples, shape, tmp_path)
+    folder = written(plan, [block_of(samples[:2], len(shape)), block_of(samples[2:], len(shape))], tmp_path / "arrays")
+    values: Any = folder.values(plan.columns[0])
+    if kept == "by a cache entry":
+        declared = Declared(tmp_path / "m.yaml", [1, 2, 3, 4], "0" * 64, "", "", plan, {})
+        (tmp_path / "entry.json").write_bytes(pipeline.make_cache_entry(declared, plan, folder, {}).to_bytes())
+        entry = CacheEntry.read(tmp_path / "entry.json")
+        assert entry is not None
+        maps = [open_map(entry.folder, part) for part in entry.splits[0].fields["words"]]
+        values = assemble(maps, entry.splits[0].ragged["words"])
+    ragged: RaggedArray = pickle.loads(pickle.dumps(values)) if kept == "pickled" else values
+    return ragged
+
+
+def same(ragged: RaggedArray, samples: Sequence[np.ndarray]) -> bool:
+    """Whether a ragged array has these samples, in their shapes, as NumPy compares."""
+    return len(ragged) == len(samples) and all(
+        own.shape == sample.shape and np.array_equal(own, sample) for own, sample in zip(ragged, samples, strict=True)
+    )
+
+
+@pytest.mark.parametrize("kept", KEPT)
+@pytest.mark.parametrize(("samples", "shape"), CASES.values(), ids=CASES)
+class TestEveryKind:
+    """However many axes differ, and wherever the values are."""
+
+    def test_has_its_samples(
+        self, samples: list[np.ndarray], shape: tuple[int | None, ...], kept: str, tmp_path: Path
+    ) -> None:
+        """By each index, from both ends."""
+        ragged = opened(kept, samples, shape, tmp_path)
+
+        assert same(ragged, samples)
+        assert ragged.tolist() == [sample.tolist() for sample in samples]
+        assert (ragged.shape, ragged.ndim, ragged.dtype) == (
+            (len(samples), *shape),
+            1 + len(shape),
+            samples[0].dtype.newbyteorder("="),
+        )
+        assert ragged.nbytes == sum(sample.nbytes for sample in samples)
+        assert ragged.lengths.tolist() == [len(sample) for sample in samples]
+        for number in range(-len(samples), len(samples)):
+            assert np.array_equal(ragged[number], samples[number])
+            assert ragged[np.int64(number)].shape == samples[number].shape
+
+    def test_is_indexed_as_an_array_of_objects_is(
+        self, samples: list[np.ndarray], shape: tuple[int | None, ...], kept: str, tmp_path: Path
+    ) -> None:
+        """Slices of every kind, indices and truths; also of what was indexed before."""
+        ragged = opened(kept, samples, shape, tmp_path)
+        objects = np.empty(len(samples), object)
+        for number, sample in enumerate(samples):
+            objects[number] = sample
+        odd = np.arange(len(samples)) % 2 == 1
+        indexes: list[Any] = [
+            slice(1, 3), slice(None), slice(None, None, 2), slice(None, None, -1), slice(5, 1), slice(-2, None),
+            [2, 0, 0, -1], [], odd, odd.tolist(),
+        ]  # fmt: skip
+        for index in indexes:
+            assert same(ragged[index], list(objects[index]))
+            if isinstance(index, slice):
+                assert same(ragged[1:][:2][index], list(objects[1:][:2][index]))
+            assert same(pickle.loads(pickle.dumps(ragged[index])), list(objects[index]))
+            assert ragged[index].shape == (len(objects[index]), *shape)
+
+    def test_its_digest_is_of_the_values(
+        self, samples: list[np.ndarray], shape: tuple[int | None, ...], kept: str, tmp_path: Path
+    ) -> None:
+        """As docs/audit.md defines it, wherever they are kept."""
+        axes = ["null" if size is None else str(size) for size in (len(samples), *shape)]
+        hashed = hashlib.sha256(f"{samples[0].dtype.name} {'x'.join(axes)}\n".encode())
+        for sample in samples:
+            sizes = [size for size, declared in zip(sample.shape, shape, strict=True) if declared is None]
+            hashed.update(np.array(sizes, "<u8").tobytes() + sample.astype(sample.dtype.newbyteorder("<")).tobytes())
+
+        ragged = opened(kept, samples, shape, tmp_path)
+
+        assert digest_of(ragged) == hashed.hexdigest()
+        assert digest_of(ragged[::-1][::-1]) == hashed.hexdigest()
+        assert digest_of(ragged[1:]) != hashed.hexdigest()
+
+    def test_is_padded_at_the_end(
+        self, samples: list[np.ndarray], shape: tuple[int | None, ...], kept: str, tmp_path: Path
+    ) -> None:
+        """To the largest size of each axis, as NumPy pads each."""
+        largest = np.array([sample.shape for sample in samples]).max(axis=0)
+        expected = np.stack(
+            [
+                np.pad(sample, [(0, most - size) for most, size in zip(largest, sample.shape, strict=True)])
+                for sample in samples
+            ]
+        )
+        padded = opened(kept, samples, shape, tmp_path).padded()
+        padded[...] = padded  # it is fresh, and may be written to
+
+        assert (padded.dtype.name, padded.shape) == (expected.dtype.name, expected.shape)
+        assert np.array_equal(padded, expected)
+
+
+class TestPadded:
+    """One array of samples of several sizes."""
+
+    def test_to_a_length_a_value_and_a_dtype(self) -> None:
+        """All are chosen."""
+        padded = RaggedArray.of([[1, 2, 3], [], [4]]).padded(4, value=-1, dtype="float32")
+
+        assert padded.dtype == np.float32
+        assert padded.tolist() == [[1, 2, 3, -1], [-1] * 4, [4, -1, -1, -1]]
+
+    def test_cutting_is_asked_for(self) -> None:
+        """A sample that is longer is named, and is cut only by the word for it."""
+        ragged = RaggedArray.of([[1], [2, 3, 4]])
+        with pytest.raises(ValueError, match=r"\A") as caught:
+            ragged.padded(2)
+
+        assert str(caught.value) == (
+            'sample 1 has 3 values on an axis that is to have 2; overflow="truncate" would leave out the rest'
+        )
+        assert ragged.padded(2, overflow="truncate").tolist() == [[1, 0], [2, 3]]
+        assert ragged.padded(0, overflow="truncate").shape == (2, 0)
+
+    def test_of_several_axes_each_has_a_length(self) -> None:
+        """None stands for the largest."""
+        photos = RaggedArray.of(PHOTOS, sample_shape=(None, None, 3))
+
+        assert photos.padded((8, None)).shape == (4, 8, 6, 3)
+        assert photos.padded((2, 3), overflow="truncate").tolist()[0] == PHOTOS[0][:2, :3].tolist()
+
+    def test_of_no_samples(self) -> None:
+        """There is no largest."""
+        nothing = RaggedArray.of(PHOTOS, sample_shape=(None, None, 3))[:0]
+
+        assert nothing.padded().shape == (0, 0, 0, 3)
+        assert nothing.padded((5, 4)).shape == (0, 5, 4, 3)
+
+    @pytest.mark.parametrize(
+        ("padding", "words"),
+        [
+            ({"overflow": "cut"}, 'overflow is "error" or "truncate", not \'cut\''),
+            ({"length": -1}, "length is a size for each axis that differs, of which there are 1, not -1"),
+            ({"length": True}, "length is a size for each axis that differs, of which there are 1, not True"),
+            ({"length": (2, 3)}, "length is a size for each axis that differs, of which there are 1, not (2, 3)"),
+            ({"length": 2.5}, "length is a size for each axis that differs, of which there are 1, not 2.5"),
+            ({"value": 0.5}, "int64 does not hold all of the values"),
+            ({"value": np.nan}, "int64 does not hold all of the values"),
+            ({"dtype": "uint8"}, "uint8 does not hold all of the values"),
+            ({"dtype": "bool"}, "bool does not hold all of the values"),
+            ({"dtype": "int8", "value": 128}, "int8 does not hold all of the values"),
+        ],
+    )
+    def test_nothing_becomes_another_value(self, padding: dict[str, Any], words: str) -> None:
+        """What does not fit is refused, and so is what says nothing."""
+        with pytest.raises(ValueError, match=r"\A") as caught:
+            RaggedArray.of([[1, 300], [-1]]).padded(**padding)
+
+        assert str(caught.value) == words
+
+
+class TestWhatItIsNot:
+    """It is not one array, and says so."""
+
+    def test_numpy_is_told_of_padded(self) -> None:
+        """In place of an array of objects."""
+        ragged = RaggedArray.of([[1], [2, 3]])
+        words = "the samples of a ragged array differ in shape, so they are no one array: use padded(), or list()"
+        for convert in (np.asarray, np.array, np.mean):
+            with pytest.raises(TypeError) as caught:
+                convert(ragged)
+
+            assert str(caught.value) == words
+
+    def test_an_index_outside_is_an_index_error(self) -> None:
+        """As of any sequence, so that loops end."""
+        ragged = RaggedArray.of([[1], [2, 3]])
+        for index in (2, -3):
+            with pytest.raises(IndexError) as caught:
+                ragged[index]
+
+            assert str(caught.value) == f"sample {index} of a ragged array of 2"
+        for indexes in ([0, 2], [True], [True, False, True]):
+            with pytest.raises(IndexError):
+                ragged[indexes]
+
+    def test_a_truth_names_no_sample(self) -> None:
+        """Nor does a float."""
+        for index in (True, 0.0, None, "words"):
+            with pytest.raises(TypeError, match="samples are named by a number, a slice"):
+                RaggedArray.of([[1], [2, 3]])[index]  # type: ignore[index]
+
+    def test_it_is_compared_by_name(self) -> None:
+        """`==` compares objects; `equals` compares shapes and values, with any sequence of arrays."""
+        ragged, again = RaggedArray.of([[1], [2, 3]]), RaggedArray.of([[1], [2, 3]])
+
+        assert (ragged == again, ragged == ragged) == (False, True)
+        assert ragged.equals(again)
+        assert ragged.equals([[1], [2.0, 3.0]])
+        assert not ragged.equals([[1], [2]])
+        assert not ragged.equals([[1], [2, 3], []])
+
+    def test_its_repr_is_a_line(self) -> None:
+        """Whatever it holds."""
+        photos = RaggedArray.of(PHOTOS, sample_shape=(None, None, 3))
+
+        assert repr(photos) == "<RaggedArray: 4 samples of uint8[None, None, 3], 105 values>"
+        assert repr(photos[1:2]) == "<RaggedArray: 1 samples of uint8[None, None, 3], 3 values>"
+
+    @pytest.mark.parametrize(
+        ("make", "words"),
+        [
+            (lambda: RaggedArray.of([[1], 2]), "samples have 1 axes, and sample 1 has the shape ()"),
+            (lambda: RaggedArray.of([1, 2]), "samples have 1 or more axes, and sample 0 has the shape ()"),
+            (lambda: RaggedArray.of([[[1]], [2]]), "samples have 2 axes, and sample 1 has the shape (1,)"),
+            (
+                lambda: RaggedArray.of([[[1, 2]]], sample_shape=(None, 3)),
+                "samples have the shape (None, 3), and not all of the shapes are that",
+            ),
+            (
+                lambda: RaggedArray.from_shapes(np.arange(3), np.array([1, 1])),
+                "the shapes are those of 2 values in all, and the values have the shape (3,)",
+            ),
+            (
+                lambda: RaggedArray.from_shapes(np.arange(3), np.array([4, -1])),
+                "the shapes are those of 3 values in all, and the values have the shape (3,)",
+            ),
+            (
+                lambda: RaggedArray.from_shapes(np.arange(0), np.array([[2**32, 2**32]])),
+                "the shapes are those of 18,446,744,073,709,551,616 values in all, and the values have the shape (0,)",
+            ),
+        ],
+    )
+    def test_shapes_that_do_not_fit_are_refused(self, make: Callable[[], RaggedArray], words: str) -> None:
+        """In a sentence."""
+        with pytest.raises(ValueError, match=r"\A") as caught:
+            make()
+
+        assert str(caught.value) == words
+
+
+class TestMapped:
+    """What is on disk."""
+
+    def test_slices_share_the_map_and_are_pickled_by_its_file(self, tmp_path: Path) -> None:
+        """So that worker processes do not each get a copy."""
+        samples = [np.arange(50_000) + number for number in range(20)]
+        words = opened("mapped", samples, (None,), tmp_path)
+        part = words[5:15]
+
+        assert np.shares_memory(part[0], words.values)
+        assert part.offsets[0] == 250_000
+        assert len(pickle.dumps(words)) < 2_000
+        assert len(pickle.dumps(part)) < 2_000
+        assert same(pickle.loads(pickle.dumps(part)), samples[5:15])
+
+    def test_the_slice_of_one_in_memory_is_pickled_alone(self) -> None:
+        """Not with the values of the whole."""
+        ragged = RaggedArray.of([np.arange(50_000), np.arange(3)])
+
+        assert len(pickle.dumps(ragged[1:])) < 2_000
+
+    def test_nothing_is_written_to(self, tmp_path: Path) -> None:
+        """Samples are views of the map, and read-only."""
+        words = opened("mapped", WORDS, (None,), tmp_path)
+        with pytest.raises(ValueError, match="read-only"):
+            words[0][0] = 1
+
+    @pytest.mark.parametrize(
+        ("samples", "shape", "files"),
+        [
+            (WORDS, (None,), {"values": (28,), "offsets": (8,)}),
+            (PHOTOS, (None, None, 3), {"values": (105,), "offsets": (5,), "shapes": (4, 3)}),
+        ],
+    )
+    def test_the_files_are_plain_arrays(
+        self, samples: list[np.ndarray], shape: tuple[int | None, ...], files: dict[str, Any], tmp_path: Path
+    ) -> None:
+        """Which NumPy reads: the values, the offsets, and the shapes where the offsets do not say them."""
+        opened("mapped", samples, shape, tmp_path)
+        arrays = {path.name.split(".")[2]: np.load(path) for path in (tmp_path / "arrays").glob("train.words.*.npy")}
+
+        assert {name: array.shape for name, array in arrays.items()} == files
+        assert arrays["values"].tolist() == np.concatenate([sample.ravel() for sample in samples]).tolist()
+        assert arrays["offsets"].tolist() == np.cumsum([0, *(sample.size for sample in samples)]).tolist()
+        if "shapes" in arrays:
+            assert arrays["shapes"].tolist() == [list(sample.shape) for sample in samples]
+
+    def test_the_digest_is_that_of_the_note(self, tmp_path: Path) -> None:
+        """Taken block by block while it is written."""
+        ragged = opened("mapped", WORDS, (None,), tmp_path)
+        note = json.loads((tmp_path / "arrays" / "digests.json").read_bytes())
+
+        assert note["train.words"][0] == digest_of(ragged)
+
+    def test_a_folder_with_other_shapes_is_not_whole(self, tmp_path: Path) -> None:
+        """Fewer offsets, or a file that is gone."""
+        plan = plan_of(PHOTOS, (None, None, 3), tmp_path)
+        folder = written(plan, [block_of(PHOTOS, 3)], tmp_path / "arrays")
+
+        assert folder.is_whole
+        assert folder.matches("always")
+        np.save(folder.path / "train.words.offsets.npy", np.arange(4))
+        assert not ArrayFolder(plan, folder.path).is_whole
+        np.save(folder.path / "train.words.offsets.npy", np.arange(5))
+        assert ArrayFolder(plan, folder.path).is_whole
+        (folder.path / "train.words.shapes.npy").unlink()
+        assert not ArrayFolder(plan, folder.path).is_whole
+
+    def test_blocks_are_what_was_written(self, tmp_path: Path) -> None:
+        """In pieces that fit a processor's cache, as a decoder gives them."""
+        samples = [np.full(300_000, number) for number in range(5)]
+        folder = written(plan_of(samples, (None,), tmp_path), [block_of(samples, 1)], tmp_path / "arrays")
+        blocks = list(folder.blocks())
+
+        assert [(block.start, len(block.values)) for block in blocks] == [(number, 1) for number in range(5)]
+        assert all(isinstance(block.values, RaggedBlock) for block in blocks)
+
+    def test_in_memory_it_is_the_same(self, tmp_path: Path) -> None:
+        """Where no folder can be written."""
+        (column,) = plan_of(PHOTOS, (None, None, 3), tmp_path).columns
+        blocks = [Block(column, 0, block_of(PHOTOS[:3], 3)), Block(column, 3, block_of(PHOTOS[3:], 3))]
+        (ragged,) = array_store.collect(blocks).values()
+
+        assert isinstance(ragged, RaggedArray)
+        assert same(ragged, PHOTOS)
+        assert not ragged[0].flags.writeable
+
+    @pytest.mark.parametrize(
+        ("block", "start", "words"),
+        [
+            (RaggedBlock(np.zeros(2, np.int8), np.array([[2]])), 0, "values of int8, where uint16 is declared"),
+            (
+                RaggedBlock(np.zeros(2, np.uint16), np.array([[3]])),
+                0,
+                "the shapes are those of 3 values in all, and the values have the shape (2,)",
+            ),
+            (
+                RaggedBlock(np.zeros(2, np.uint16), np.array([[2]])),
+                1,
+                "samples that differ in size come in order, but sample 1 follows -1",
+            ),
+        ],
+    )
+    def test_a_decoder_that_contradicts_itself_is_refused(
+        self, block: RaggedBlock, start: int, words: str, tmp_path: Path
+    ) -> None:
+        """Before the folder gets its name."""
+        (column,) = plan_of(WORDS, (None,), tmp_path).columns
+        with pytest.raises(ValueError, match=r"\A") as caught:
+            array_store.write(tmp_path / "arrays", [Block(column, start, block)], check=lambda digests: None)
+
+        assert str(caught.value).removeprefix("train.words: ") == words
+        assert not (tmp_path / "arrays").exists()
+
+
+class TestInASplit:
+    """A ragged field beside others."""
+
+    @pytest.fixture
+    def split(self) -> Split:
+        """Seven sentences with labels."""
+        words = RaggedArray.of(WORDS)
+        return Split("train", {"words": words, "labels": np.arange(7)}, scales={"words": 30_000})
+
+    def test_a_sample_is_fresh(self, split: Split) -> None:
+        """As of any field."""
+        words, label = split[2]
+        words[:] = 0
+
+        assert (split[2][0].tolist(), label) == (WORDS[2].tolist(), 2)
+        assert repr(split) == "<Split train: 7 samples of words uint16[None], labels int64>"
+        assert split.index((WORDS[5], 5)) == 5
+
+    def test_smaller_splits(self, split: Split) -> None:
+        """By a slice, and by a list of indices."""
+        assert same(split[2:4].words, WORDS[2:4])
+        assert same(split[[4, 2]].words, [WORDS[4], WORDS[2]])
+        assert pickle.loads(pickle.dumps(split))[5][0].tolist() == WORDS[5].tolist()
+
+    def test_arrays_are_converted(self, split: Split) -> None:
+        """By the same rules as of any field whose samples have a shape."""
+        words, labels = split.arrays(dtype="float32")
+
+        assert same(words, [np.divide(sample, np.float32(30_000), dtype=np.float32) for sample in WORDS])
+        assert (words.dtype, labels.dtype) == (np.float32, np.int64)
+        assert split.arrays()[0] is split.words
+        with pytest.raises(ValueError, match="uint8 holds 0 to 255; there are values of "):
+            split.arrays(dtype="uint8")
+
+    @pytest.mark.parametrize("prefetch", [0, 2])
+    def test_batches_have_lists_of_arrays(self, split: Split, prefetch: int) -> None:
+        """In order, or in the order that goes with the labels."""
+        in_order = list(split.batches(3, prefetch=prefetch))
+        assert [len(words) for words, _ in in_order] == [3, 3, 1]
+        assert all(isinstance(words, list) for words, _ in in_order)
+        for words, labels in [*in_order, *split.batches(3, shuffle=True, seed=1, prefetch=prefetch)]:
+            assert [sample.tolist() for sample in words] == [WORDS[label].tolist() for label in labels]
+
+    def test_batches_are_converted(self, split: Split) -> None:
+        """Each array of the list."""
+        for words, _ in split.batches(4, shuffle=True, dtype="float32"):
+            assert {sample.dtype for sample in words} == {np.dtype("float32")}
+            assert all((sample <= 1).all() for sample in words)
