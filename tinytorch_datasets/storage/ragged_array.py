@@ -1,4 +1,4 @@
-"""`RaggedArray`: arrays of one dtype whose shapes differ, in one flat array, which can be mapped.
+"""`RaggedArray`: arrays of several shapes in one flat one, which can be mapped.
 
 As strings are kept: all values one after the other, and the place where each sample begins and ends. Arrays of objects
 could not be mapped and would need pickle; padding would take room for what is not there, and hide what is.
