@@ -171,7 +171,10 @@ class FetchError(DatasetError, ConnectionError):
 
 
 class OfflineError(FetchError):
-    """The file is not here and no socket may be opened. `missing` is each such file with its size in bytes."""
+    """The file is not here and no socket may be opened. `missing` is each such file with its size in bytes.
+
+    `tried` has what was found in its place in the folder that was given as the mirror, with why it was refused.
+    """
 
     missing: tuple[tuple[str, int], ...]
     network_failed: bool = True

@@ -630,6 +630,16 @@ class TestTheNetworksFault:
 
         assert CliRunner().invoke(main, ["get", "digits", "--offline"]).exit_code == 3
 
+    def test_offline_with_a_wrong_file_on_the_stick(self, world: World, tmp_path: Path) -> None:
+        """Something was compared, and differs: exit 1, with what was found where."""
+        (tmp_path / "stick").mkdir()
+        world.file("digits/test-labels").rename(tmp_path / "stick" / "test-labels")
+        world.flip(tmp_path / "stick" / "test-labels")
+        result = CliRunner().invoke(main, ["get", "digits", "--offline", "--mirror", str(tmp_path / "stick")])
+
+        assert result.exit_code == 1
+        assert f"{tmp_path}/stick/test-labels: sends other bytes than the declared ones" in result.stderr
+
     def test_a_mirror_that_refuses_is_no_fault_of_the_network(
         self, world: World, server: FaultyServer, tmp_path: Path
     ) -> None:

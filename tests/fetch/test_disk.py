@@ -559,6 +559,24 @@ class TestOffline:
             "  b.bin, 500,000 bytes",
         ]
         assert caught.value.tried == ((f"{stick}/points/points.bin", reason),)
+        assert not caught.value.network_failed
+
+    def test_other_bytes_on_the_named_folder(self, place: Place, no_network: None) -> None:
+        """Both digests, for the entry may be wrong."""
+        other = bytes(len(DATA))
+        place.put("stick/points/points.bin", other)
+        stick = str(place.root / "stick")
+
+        with pytest.raises(OfflineError) as caught:
+            place.fetch(declared_file(), offline=True, mirror=stick)
+
+        lines = str(caught.value).splitlines()
+        assert lines[2].startswith(f"    {stick}/points/points.bin: sends other bytes than the declared ones")
+        assert lines[3:5] == [
+            f"    sha256 of what came: {sha256(other)}",
+            f"    sha256 declared:     {sha256(DATA)}",
+        ]
+        assert lines[6].startswith("  The entry may be wrong: compare its sha256 with the publisher's. Run `")
 
     def test_a_folder_mirror_may_be_used(self, place: Place, no_network: None) -> None:
         """A USB stick is no network; what it has is brought before the rest is named."""

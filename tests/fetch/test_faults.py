@@ -507,6 +507,37 @@ class TestAWrongEntry:
             "  2 mirrors agree on other bytes, so the entry may be wrong: compare its sha256 with the publisher's. "
         )
 
+    @pytest.mark.parametrize(
+        ("acts", "shown"),
+        [
+            ((serve(DATA + b"!"), serve(DATA + b"!")), f"{len(DATA) + 1:,} bytes"),
+            ((serve(DATA + b"!", chunked=True),) * 2, f"more than {len(DATA):,} bytes"),
+            ((serve(DATA[:-1], chunked=True),) * 2, f"{len(DATA) - 1:,} bytes"),
+        ],
+    )
+    def test_several_mirrors_agree_on_a_size(
+        self, acts: tuple[Act, Act], shown: str, server: FaultyServer, place: Place
+    ) -> None:
+        """Both sizes, and what they mean; a mirror that has no file says nothing."""
+        urls = [server.at("/one", acts[0]), server.at("/gone", answer(404)), server.at("/two", acts[1])]
+
+        with pytest.raises(FetchError) as caught:
+            place.fetch(declared_file(*urls))
+
+        assert f"{len(DATA):,}" in caught.value.tried[0][1]
+        assert (caught.value.hint or "").startswith(
+            f"2 mirrors agree on {shown}, so the entry may be wrong: compare its size with the publisher's. Try later"
+        )
+
+    def test_mirrors_that_disagree_blame_no_entry(self, server: FaultyServer, place: Place) -> None:
+        """One of them at least is wrong, and perhaps both."""
+        urls = [server.at("/one", serve(OTHER)), server.at("/two", serve(DATA + b"!"))]
+
+        with pytest.raises(FetchError) as caught:
+            place.fetch(declared_file(*urls))
+
+        assert (caught.value.hint or "").startswith("Try later")
+
     def test_the_only_mirror(self, server: FaultyServer, place: Place) -> None:
         """It alone proves nothing; both digests are there to be compared."""
         with pytest.raises(FetchError) as caught:

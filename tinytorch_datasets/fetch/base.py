@@ -81,6 +81,13 @@ class Kind(Enum):
     LOGIN_PAGE = auto()  # a page came in place of the file, perhaps from whoever runs the network
 
 
+class Other(NamedTuple):
+    """What is another of a mirror's file than declared: "size" or "sha256", and how that is shown."""
+
+    aspect: str
+    shown: str
+
+
 class SourceError(Exception):
     """The response is of no use."""
 
@@ -88,7 +95,7 @@ class SourceError(Exception):
         self.reason = printable(reason)  # it may quote what came from outside, and goes to a terminal
         super().__init__(self.reason)
         self.kind = kind
-        self.sha256: str | None = None  # of what came, if all of it came, and was another
+        self.other: Other | None = None  # what the mirror has in place of the file, if that is known
 
     @property
     def is_of_the_way(self) -> bool:
@@ -98,7 +105,7 @@ class SourceError(Exception):
     def as_permanent(self) -> PermanentError:
         """Return the same failure, once it is not to be tried again."""
         permanent = PermanentError(self.reason, kind=self.kind)
-        permanent.sha256 = self.sha256
+        permanent.other = self.other
         return permanent
 
 
@@ -109,7 +116,10 @@ class PermanentError(SourceError):
 class RetriesExhausted(PermanentError):
     """A retry might help one day, but there were enough of them."""
 
-    is_of_the_way = True
+    @property
+    def is_of_the_way(self) -> bool:
+        """Whether nothing is known of the mirror's file."""
+        return self.other is None
 
 
 class TransientError(SourceError):

@@ -9,7 +9,7 @@ import shutil
 import stat
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -46,16 +46,33 @@ def download_error(file: File, tried: Tried, target: Path, dataset: str, bytes_o
             (f"{file.name} could not be downloaded from {mirrors}:", *(f"  {url}: {why}" for url, why in reasons))
         )
         hint = _hint([failure.kind for _, failure in tried], target, dataset, bytes_on_disk)
-        if digests := Counter(failure.sha256 for _, failure in tried if failure.sha256):
-            [(sha256, count)] = digests.most_common(1)
-            what += f"\n  sha256 of what came: {sha256}" + (f" (from {count} mirrors)" if count > 1 else "")
-            what += f"\n  sha256 declared:     {file.sha256}"
-            agree = f"{count} mirrors agree on other bytes, so the" if count > 1 else "The"
-            hint = f"{agree} entry may be wrong: compare its sha256 with the publisher's. {hint}"
+        what += "".join(f"\n  {line}" for line in _compared(file, tried))
+        hint = " ".join(filter(None, (_doubt(tried), hint)))
     unreached = [failure.is_of_the_way for _, failure in tried if failure.kind is not Kind.NO_FOLDER]
     network_failed = bool(unreached) and all(unreached)
     facts = {"file": file.name, "tried": reasons, "network_failed": network_failed}
     return FetchError(what, where=file.where or None, hint=hint, **facts)
+
+
+def _compared(file: File, tried: Tried) -> Iterator[str]:
+    """Yield lines with the digests of what came, and the declared one; a size is in the reason already."""
+    others = Counter(failure.other for _, failure in tried if failure.other)
+    digests = [(other.shown, count) for other, count in others.most_common() if other.aspect == "sha256"]
+    for shown, count in digests:
+        yield f"sha256 of what came: {shown}" + (f" (from {count} mirrors)" if count > 1 else "")
+    if digests:
+        yield f"sha256 declared:     {file.sha256}"
+
+
+def _doubt(tried: Tried) -> str:
+    """Return a sentence that doubts the entry, where mirrors that have a file have the same, or most of them."""
+    others = Counter(failure.other for _, failure in tried if failure.other)
+    if not others or (len(others) > 1 and max(others.values()) == 1):
+        return ""
+    [(other, count)] = others.most_common(1)
+    what = other.shown if other.aspect == "size" else "other bytes"
+    agree = f"{count} mirrors agree on {what}, so the" if count > 1 else "The"
+    return f"{agree} entry may be wrong: compare its {other.aspect} with the publisher's."
 
 
 def _hint(kinds: Sequence[Kind | None], target: Path, dataset: str, bytes_on_disk: int) -> str:
@@ -76,6 +93,7 @@ def offline_error(missing: Mapping[File, Tried], dataset: str, into: Path, no_fo
     """Make the error for files that would have to be fetched, where no socket may be opened.
 
     `missing` has what was tried for each; `no_folder` is the folder that was given as the mirror, if it is missing.
+    That a wrong file is there is no fault of the network.
     """
     whose = f" of {dataset}" if dataset else ""
     count, are, them = ("1 file", "is", "it") if len(missing) == 1 else (f"{len(missing)} files", "are", "them")
@@ -86,18 +104,21 @@ def offline_error(missing: Mapping[File, Tried], dataset: str, into: Path, no_fo
         absent = (Kind.NO_FILE, Kind.NO_FOLDER)
         what_is_there = [(name, error.reason) for name, error in tried if error.kind not in absent]
         lines += [f"    {name}: {reason}" for name, reason in what_is_there]
+        lines += [f"    {line}" for line in _compared(file, tried)]
         refused += what_is_there
     hint = f"Run {get_command(dataset)} where there is a network, or put {them} into {into}."
     if no_folder is not None:
         lines.append(f"  {no_folder}: there is no such folder")
         hint = f"{OTHER_FOLDER}. Or r{hint[1:]}"
+    doubts = dict.fromkeys(_doubt(tried) for tried in missing.values())
     first = next(iter(missing))
     return OfflineError(
         "\n".join(lines),
         where=first.where or None,
-        hint=hint,
+        hint=" ".join(filter(None, (*doubts, hint))),
         file=first.name,
         tried=tuple(refused),
+        network_failed=not refused,
         missing=tuple((file.name, file.bytes) for file in missing),
     )
 

@@ -15,6 +15,7 @@ from tinytorch_datasets.concurrency import Cancellation
 from tinytorch_datasets.fetch.base import (
     ConnectionLost,
     Kind,
+    Other,
     PermanentError,
     RangeNotSupported,
     Response,
@@ -104,6 +105,8 @@ class Mirror:
         self.source = source
         self.failure = SourceError("it was not asked")
         self.asked = False
+        self.was_lost = False  # its last body, before its end
+        self.ended_at = 0  # where a body ended that had no length, and an end of its own
         self.whole_only = False  # its ranges are of no use
         self.started_over = False  # it has had its one clean start
         self.tag_changed = False  # its validators say nothing about its bytes
@@ -148,6 +151,8 @@ class MirrorLoop:
                 self._ask_with_retries(mirror, part, others_untried)
             except SourceError as failure:
                 mirror.failure = failure
+                if mirror.ended_at and failure.other is None:
+                    failure.other = Other("size", f"{mirror.ended_at:,} bytes")
                 log.info("%s: %s: %s", self._file.name, mirror.source.name, failure.reason)
                 if isinstance(failure, TooSlow):  # slow is better than nothing: it is asked once more after the others
                     queue.append(mirror)
@@ -166,7 +171,8 @@ class MirrorLoop:
                 if part.matches():  # another file may come by that connection meanwhile
                     return
                 failure = self._wrong_content("sends other bytes than the declared ones", part)
-                failure.sha256 = part.sha256
+                if failure.kind is not Kind.LOGIN_PAGE and part.sha256:
+                    failure.other = Other("sha256", part.sha256)
                 raise failure
             except RangeNotSupported as failure:
                 if mirror.whole_only:
@@ -204,31 +210,39 @@ class MirrorLoop:
             # Before anything is dropped or written: a login page must not cost us the good bytes of another mirror.
             self._check_head(mirror, response, head)
             if not head and self._file.bytes:
-                next(self._until_lost(body), b"")  # raises what kept the first byte from coming, if that is known
+                next(
+                    self._until_lost(body, mirror), b""
+                )  # raises what kept the first byte from coming, if that is known
                 raise self._cut_off(part)
             if response.start != part.bytes:  # the whole comes, though only the rest was asked for
                 mirror.tag_changed = validator is not None
                 part.drop()
             part.note_mirror(name, response.validator)
             self._report(part.bytes)
-            for chunk in self._until_lost(chain([head], body)):
+            mirror.ended_at = 0
+            for chunk in self._until_lost(chain([head], body), mirror):
                 self._cancellation.check()
                 if len(chunk) > self._file.bytes - part.bytes:
                     reason = f"sends more than the {self._file.bytes:,} declared bytes"
-                    raise self._wrong_content(reason, part, chunk)
+                    failure = self._wrong_content(reason, part, chunk)
+                    failure.other = Other("size", f"more than {self._file.bytes:,} bytes")
+                    raise failure
                 part.write(chunk)
                 if part.bytes == self._file.bytes:
                     break  # perhaps the mirror never closes
                 self._report(part.bytes)
         if part.bytes < self._file.bytes:
+            if not mirror.was_lost and "chunked" in response.headers.get("Transfer-Encoding", "").lower():
+                mirror.ended_at = part.bytes
             raise self._cut_off(part)
 
-    def _until_lost(self, body: Iterator[bytes]) -> Iterator[bytes]:
+    def _until_lost(self, body: Iterator[bytes], mirror: Mirror) -> Iterator[bytes]:
         """Pass the chunks on until the connection is lost: how many bytes are missing says more than that."""
+        mirror.was_lost = False
         try:
             yield from body
         except ConnectionLost:
-            return
+            mirror.was_lost = True
 
     def _is_wrapped(self, mirror: Mirror, response: Response) -> bool:
         """Check whether the body must be taken out of a Content-Encoding that nobody asked for.
@@ -259,10 +273,11 @@ class MirrorLoop:
         if total is None or mirror.wrapped or has_its_size:
             return
         reason = f"has a file of {total:,} bytes, not {declared:,}"
-        if response.start:
-            raise PermanentError(reason)
-        what = describe(head, self._file.name, bytes_came=total, bytes_declared=declared)
-        raise PermanentError(f"{reason}: {what}" if what else reason, kind=_kind(head))
+        if response.start == 0 and (what := describe(head, self._file.name, bytes_came=total, bytes_declared=declared)):
+            reason = f"{reason}: {what}"
+        failure = PermanentError(reason, kind=_kind(head))
+        failure.other = Other("size", f"{total:,} bytes") if total else None
+        raise failure
 
     def _cut_off(self, part: PartialFile) -> TransientError:
         return TransientError(f"was cut off after {part.bytes:,} of {self._file.bytes:,} bytes")
