@@ -13,6 +13,7 @@ import pytest
 
 import tinytorch_datasets
 from tests.conftest import ROOT
+from tests.helpers.fresh_process import python
 from tinytorch_datasets import load_manifest
 
 DOCUMENTS = sorted(
@@ -35,13 +36,7 @@ def relative(path: Path) -> str:
 @pytest.mark.parametrize("document", GENERATED, ids=relative)
 def test_generated_parts_are_as_the_code_writes_them(document: Path) -> None:
     """`cog -P -r` writes them anew."""
-    done = subprocess.run(
-        [sys.executable, "-m", "cogapp", "-P", "--check", "--diff", str(document)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = python("-m", "cogapp", "-P", "--check", "--diff", str(document), cwd=ROOT)
 
     assert done.returncode == 0, done.stdout + done.stderr
 

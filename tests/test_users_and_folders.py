@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -17,7 +18,8 @@ import pytest
 
 from tests.conftest import ROOT, plainly_unpickled
 from tests.helpers.audit_world import World, build
-from tests.helpers.users import UNKNOWN, as_user, mounted, needs_root
+from tests.helpers.fresh_process import Forks
+from tests.helpers.users import UNKNOWN, as_user, becoming, mounted, needs_root
 from tinytorch_datasets import get
 from tinytorch_datasets.errors import StorageError
 
@@ -40,15 +42,22 @@ def expected() -> str:
     return f"{total} 3 tinydigits from tinytorch-datasets 0\n{samples} {first} False\n1000\n"
 
 
-@pytest.fixture
-def common() -> Iterator[Path]:
-    """A folder that every user may pass, unlike `tmp_path`."""
+@contextlib.contextmanager
+def open_to_all() -> Iterator[Path]:
+    """Make a folder that every user may pass, unlike `tmp_path`."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     try:
         yield folder
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.fixture
+def common() -> Iterator[Path]:
+    """A folder that every user may pass, of this test alone."""
+    with open_to_all() as folder:
+        yield folder
 
 
 @needs_root
@@ -149,52 +158,26 @@ datasets:
     assert not left
 
 
-@needs_root
-class TestTwoUsers:
-    """Two users on one computer, the folder of one in the list of the other."""
+def with_homes(*homes: Path) -> dict[str, str]:
+    """Variables for homes of which the first is the closed one."""
+    common = homes[0].parents[1]
+    return {
+        "TINYTORCH_DATASETS_HOME": ":".join(map(str, homes)),
+        "TINYTORCH_DATASETS_MANIFEST": str(common / "m.yaml"),
+        "TINYTORCH_DATASETS_MIRROR": str(common / "mirror"),
+    }
 
-    @pytest.fixture
-    def users(self) -> Iterator[tuple[int, int]]:
-        """Two users who are really there."""
-        if not shutil.which("useradd"):
-            pytest.skip("there is no useradd")
-        names = [f"ttd{number}{Path(tempfile.mktemp()).name[-6:].lower()}" for number in "ab"]
-        for name in names:
-            subprocess.run(["useradd", "--no-create-home", name], check=True, capture_output=True)
-        ids = [int(subprocess.run(["id", "-u", n], check=True, capture_output=True, text=True).stdout) for n in names]
-        yield ids[0], ids[1]
-        for name in names:
-            subprocess.run(["userdel", name], check=False, capture_output=True)
 
-    @pytest.fixture
-    def homes(self, common: Path, users: tuple[int, int]) -> tuple[Path, Path]:
-        """The home of each; that of the first is closed to all others, and holds everything."""
-        paths = common / "a", common / "b"
-        for path, uid in zip(paths, users, strict=True):
-            path.mkdir(mode=0o755)
-            shutil.chown(path, uid, uid)
-        env = {
-            "TINYTORCH_DATASETS_HOME": str(paths[0] / "closed"),
-            "TINYTORCH_DATASETS_MANIFEST": str(common / "m.yaml"),
-            "TINYTORCH_DATASETS_MIRROR": str(common / "mirror"),
-        }
-        self.manifest(common)
-        for name in ("remote", "shipped"):
-            code = f"from tinytorch_datasets import get; get({name!r})"
-            done = as_user(users[0], "-c", code, umask=0o077, env=env)
-            assert not done.returncode, done.stderr
-        return paths[0] / "closed", paths[1] / "own"
+def five_numbers(common: Path) -> None:
+    """Declare five numbers twice: as what ships, and as what is fetched from a folder."""
+    from tests.helpers.faulty_server import sha256
 
-    def manifest(self, common: Path) -> None:
-        """Declare five numbers twice: as what ships, and as what is fetched from a folder."""
-        from tests.helpers.faulty_server import sha256
-
-        np.save(common / "x.npy", np.arange(5))
-        raw = (common / "x.npy").read_bytes()
-        for folder in ("datasets/shipped", "mirror/remote"):
-            (common / folder).mkdir(parents=True)
-            shutil.copy(common / "x.npy", common / folder / "x.npy")
-        entry = f"""
+    np.save(common / "x.npy", np.arange(5))
+    raw = (common / "x.npy").read_bytes()
+    for folder in ("datasets/shipped", "mirror/remote"):
+        (common / folder).mkdir(parents=True)
+        shutil.copy(common / "x.npy", common / folder / "x.npy")
+    entry = f"""
     title: Five numbers
     source: https://example.org
     license: CC0-1.0
@@ -203,12 +186,63 @@ class TestTwoUsers:
     splits: {{train: {{samples: 5, v: x.npy}}}}
     files:
       x.npy: {{bytes: {len(raw)}, sha256: {sha256(raw)}"""
-        (common / "m.yaml").write_text(
-            f"version: 1\ndownload_to: home\ndatasets:\n  shipped:\n    status: shipped{entry}}}\n"
-            f"  remote:\n    status: remote{entry}, urls: [http://127.0.0.1:9/x.npy]}}\n"
-        )
-        for path in common.rglob("*"):
-            path.chmod(0o755)
+    (common / "m.yaml").write_text(
+        f"version: 1\ndownload_to: home\ndatasets:\n  shipped:\n    status: shipped{entry}}}\n"
+        f"  remote:\n    status: remote{entry}, urls: [http://127.0.0.1:9/x.npy]}}\n"
+    )
+    for path in common.rglob("*"):
+        path.chmod(0o755)
+
+
+@pytest.fixture(scope="module")
+def users() -> Iterator[tuple[int, int]]:
+    """Two users who are really there."""
+    if not shutil.which("useradd"):
+        pytest.skip("there is no useradd")
+    names = [f"ttd{number}{Path(tempfile.mktemp()).name[-6:].lower()}" for number in "ab"]
+    for name in names:
+        subprocess.run(["useradd", "--no-create-home", name], check=True, capture_output=True)
+    ids = [int(subprocess.run(["id", "-u", n], check=True, capture_output=True, text=True).stdout) for n in names]
+    yield ids[0], ids[1]
+    for name in names:
+        subprocess.run(["userdel", name], check=False, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def closed(users: tuple[int, int]) -> Iterator[Path]:
+    """The home of the first user, which is closed to all others and holds everything; beside it is the manifest."""
+    with open_to_all() as common:
+        five_numbers(common)
+        (common / "a").mkdir(mode=0o755)
+        shutil.chown(common / "a", users[0], users[0])
+        env = with_homes(common / "a" / "closed")
+        code = "from tinytorch_datasets import get; get('remote'); get('shipped')"
+        done = as_user(users[0], "-c", code, umask=0o077, env=env)
+        assert not done.returncode, done.stderr
+        yield common / "a" / "closed"
+
+
+@pytest.fixture(scope="module")
+def second(users: tuple[int, int]) -> Iterator[Forks]:
+    """Processes of the second user."""
+    with becoming(users[1]) as (command, environment):
+        forks = Forks(*command, env=environment)
+        yield forks
+        forks.close()
+
+
+@pytest.fixture(scope="module")
+def unknown() -> Iterator[Forks]:
+    """Processes of the user whom nobody knows."""
+    with becoming(UNKNOWN) as (command, environment):
+        forks = Forks(*command, env=environment)
+        yield forks
+        forks.close()
+
+
+@needs_root
+class TestTwoUsers:
+    """Two users on one computer, the folder of one in the list of the other."""
 
     @pytest.mark.parametrize("own", ["second in the list", "nowhere"])
     @pytest.mark.parametrize(
@@ -227,30 +261,26 @@ class TestTwoUsers:
         ids=lambda command: " ".join(command[:2]),
     )
     def test_every_command(
-        self, command: tuple[str, ...], own: str, common: Path, users: tuple[int, int], homes: tuple[Path, Path]
+        self, command: tuple[str, ...], own: str, common: Path, closed: Path, users: tuple[int, int], second: Forks
     ) -> None:
         """Nothing of the closed folder is needed; and no error is a bare one of the system's."""
-        listed = ":".join(map(str, homes if own != "nowhere" else homes[:1]))
-        env = {
-            "TINYTORCH_DATASETS_HOME": listed,
-            "TINYTORCH_DATASETS_MANIFEST": str(common / "m.yaml"),
-            "TINYTORCH_DATASETS_MIRROR": str(common / "mirror"),
-        }
-        done = as_user(users[1], "-m", "tinytorch_datasets", *command, env=env)
+        shutil.chown(common, users[1], users[1])
+        env = with_homes(closed, *([] if own == "nowhere" else [common / "own"]))
+        done = second.python("-m", "tinytorch_datasets", *command, env=env, cwd="/")
 
         assert "Traceback" not in done.stderr, done.stderr
         needs_a_home = own == "nowhere" and command in (("get", "remote"), ("audit",), ("clean", "remote"))
         assert (done.returncode == 0) is (not needs_a_home and command[:2] != ("lock", "remote")), done
-        closed = f"{homes[0]} cannot be read: you may not read it"
+        unread = f"{closed} cannot be read: you may not read it"
         if command == ("audit",):  # a finding, or a warning: what is in the closed folder is not known
-            shown = f"{closed}; nothing in it was checked" + ("" if done.returncode else " (warning)")
+            shown = f"{unread}; nothing in it was checked" + ("" if done.returncode else " (warning)")
             assert shown in done.stdout.splitlines()[-4]
             owner = subprocess.run(["id", "-un", str(users[0])], capture_output=True, text=True, check=True).stdout
             assert f"Ask its owner, {owner.strip()}, for the right to, or set TINYTORCH_DATASETS_HOME" in done.stdout
         elif done.returncode:
             assert done.stderr.startswith("error: ")
         if command[:2] == ("lock", "remote") and own == "nowhere":
-            assert done.stderr.startswith(f"error: {closed}")
+            assert done.stderr.startswith(f"error: {unread}")
         if command == ("get", "remote") and done.returncode:
             cure = "Ask its owner for the right to, or set TINYTORCH_DATASETS_HOME to a folder of your own."
             assert done.stderr.splitlines()[-1].strip() == cure
@@ -268,20 +298,20 @@ class TestClosedFolders:
             shutil.chown(path, UNKNOWN, UNKNOWN)
         return world
 
-    def run(self, world: World, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(self, unknown: Forks, world: World, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command as that user."""
         env = {"TINYTORCH_DATASETS_MANIFEST": str(world.manifest)}
-        return as_user(UNKNOWN, "-m", "tinytorch_datasets", *arguments, env=env)
+        return unknown.python("-m", "tinytorch_datasets", *arguments, env=env, cwd="/")
 
     @pytest.mark.parametrize(
         "closed", ["home", "home/digits", "home/.cache", "home/.cache/entries", "datasets/talk", "datasets"]
     )
-    def test_an_audit_fails_by_its_name(self, world: World, closed: str) -> None:
+    def test_an_audit_fails_by_its_name(self, unknown: Forks, world: World, closed: str) -> None:
         """By each data set in it, with the folder and the command that opens it; every other data set is checked."""
         folder = world.root / closed
         folder.chmod(0)
         try:
-            done = self.run(world, "audit", "--json")
+            done = self.run(unknown, world, "audit", "--json")
         finally:
             folder.chmod(0o755)
         report = json.loads(done.stdout)
@@ -298,12 +328,12 @@ class TestClosedFolders:
         assert unchecked == of.get(closed, [])
 
     @pytest.mark.parametrize("names", [(), ("digits",)], ids=["all", "named"])
-    def test_a_lock_leaves_none_out(self, world: World, names: tuple[str, ...]) -> None:
+    def test_a_lock_leaves_none_out(self, unknown: Forks, world: World, names: tuple[str, ...]) -> None:
         """What cannot be known to be on disk is no reason to lock the others alone."""
         folder = world.root / "home" / "digits"
         folder.chmod(0)
         try:
-            done = self.run(world, "lock", *names)
+            done = self.run(unknown, world, "lock", *names)
         finally:
             folder.chmod(0o755)
 
@@ -311,25 +341,25 @@ class TestClosedFolders:
         assert done.stderr.startswith(f"error: {folder} cannot be read: you may not read it\n")
         assert not (world.root / "datasets.lock").exists()
 
-    def test_a_lock_is_compared_with_all_of_it(self, world: World) -> None:
+    def test_a_lock_is_compared_with_all_of_it(self, unknown: Forks, world: World) -> None:
         """`audit --lock` does not take what it cannot see for what is not on disk."""
-        assert self.run(world, "lock").returncode == 0
+        assert self.run(unknown, world, "lock").returncode == 0
         folder = world.root / "home" / "digits"
         folder.chmod(0)
         try:
-            done = self.run(world, "audit", "--only", "shipped", "--lock")
+            done = self.run(unknown, world, "audit", "--only", "shipped", "--lock")
         finally:
             folder.chmod(0o755)
 
         assert done.returncode == 1
         assert f"digits is locked, and was not compared: {folder} cannot be read" in done.stdout
 
-    def test_clean_names_it(self, world: World) -> None:
+    def test_clean_names_it(self, unknown: Forks, world: World) -> None:
         """What may be in it is not said to be gone; everything else is."""
         folder = world.root / "home" / "digits"
         folder.chmod(0)
         try:
-            done = self.run(world, "clean", "--yes")
+            done = self.run(unknown, world, "clean", "--yes")
         finally:
             folder.chmod(0o755)
 
@@ -342,7 +372,7 @@ class TestClosedFolders:
         assert not list((world.root / "home" / ".cache" / "arrays").iterdir())
         assert len(list(folder.iterdir())) == 4
 
-    def test_clean_goes_on_at_the_next_home(self, world: World) -> None:
+    def test_clean_goes_on_at_the_next_home(self, unknown: Forks, world: World) -> None:
         """Files of the first, which is another user's, cannot be removed; those of the second are."""
         first, second = world.root / "first", world.root / "home"
         shutil.copytree(second, first)  # of root, as whoever copies is
@@ -350,7 +380,7 @@ class TestClosedFolders:
             "TINYTORCH_DATASETS_MANIFEST": str(world.manifest),
             "TINYTORCH_DATASETS_HOME": f"{first}:{second}",
         }
-        done = as_user(UNKNOWN, "-m", "tinytorch_datasets", "clean", "digits", "--json", env=env)
+        done = unknown.python("-m", "tinytorch_datasets", "clean", "digits", "--json", env=env, cwd="/")
         [row] = json.loads(done.stdout)
 
         assert done.returncode == 1

@@ -258,21 +258,16 @@ class TestRightInTheEnd:
 
     @pytest.mark.parametrize("acts", RIGHT_IN_THE_END.values(), ids=RIGHT_IN_THE_END)
     def test_the_bytes_are_right(self, acts: tuple[Act, ...], server: FaultyServer, place: Place) -> None:
-        """The file is whole, under its name, and nothing else is left."""
+        """The file is whole, under its name, and nothing else is left; and it is reported as whole exactly once.
+
+        `bytes done` equals `bytes in all` in the last call of the progress and in no other.
+        """
         file = declared_file(server.at("/f", *acts))
 
         assert place.fetch(file) == [file]
 
         assert [path.name for path in place.into.iterdir()] == [NAME]
         assert place.here() == {NAME: DATA}
-
-    @pytest.mark.parametrize("acts", RIGHT_IN_THE_END.values(), ids=RIGHT_IN_THE_END)
-    def test_all_bytes_are_reported_exactly_once(
-        self, acts: tuple[Act, ...], server: FaultyServer, place: Place
-    ) -> None:
-        """`bytes done` equals `bytes in all` in the last call and in no other."""
-        place.fetch(declared_file(server.at("/f", *acts)))
-
         whole = (NAME, len(DATA), len(DATA))
         assert place.result[-1] == whole
         assert place.result.count(whole) == 1

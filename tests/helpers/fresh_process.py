@@ -61,38 +61,50 @@ else:
     exec(compile(request["argv"][1], "<string>", "exec"), {"__name__": "__main__"})
 """.replace("SECONDS", str(SECONDS))
 
-_one_at_a_time = threading.Lock()
+
+class Forks:
+    """A process that has imported the package, begun by a command that ends in Python, and the forks of it."""
+
+    def __init__(self, *command: str, env: Mapping[str, str] | None = None) -> None:
+        # With one thread, or a fork of it might wait for a lock that a thread held which it does not have.
+        self._parent = subprocess.Popen(
+            [*command, "-c", _PARENT],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**(os.environ if env is None else env), "OPENBLAS_NUM_THREADS": "1"},
+            cwd="/",
+        )
+        self._one_at_a_time = threading.Lock()
+
+    def python(self, *arguments: str, env: Mapping[str, str], cwd: str) -> subprocess.CompletedProcess[str]:
+        """Run `-c CODE ...` or `-m MODULE ...` as Python does. Returns the exit code and both streams."""
+        orders, answers = self._parent.stdin, self._parent.stdout
+        assert orders is not None
+        assert answers is not None
+        with self._one_at_a_time:
+            orders.write(json.dumps({"argv": arguments, "env": dict(env), "cwd": cwd}).encode() + b"\n")
+            orders.flush()
+            code, out, err = json.loads(answers.readline())
+        return subprocess.CompletedProcess(["python", *arguments], code, out, err)
+
+    def close(self) -> None:
+        """End the process."""
+        self._parent.communicate()
 
 
 @functools.cache
-def _parent() -> subprocess.Popen[bytes]:
-    """Start the process that is forked; it ends when the tests do."""
-    # With one thread, or a fork of it might wait for a lock that a thread held which it does not have.
-    parent = subprocess.Popen(
-        [sys.executable, "-c", _PARENT],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-        cwd="/",
-    )
-    atexit.register(parent.communicate)
-    return parent
+def _forks() -> Forks:
+    forks = Forks(sys.executable)
+    atexit.register(forks.close)
+    return forks
 
 
 def python(
     *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run `python -c CODE ...` or `python -m MODULE ...` as of a shell. Returns the exit code and both streams."""
-    given, place = dict(os.environ if env is None else env), cwd or Path.cwd()
-    if not hasattr(os, "fork"):
-        command = [sys.executable, *arguments]
-        return subprocess.run(command, env=given, cwd=place, capture_output=True, text=True, timeout=SECONDS)
-    with _one_at_a_time:
-        parent = _parent()
-        assert parent.stdin is not None
-        assert parent.stdout is not None
-        request = {"argv": arguments, "env": given, "cwd": str(place)}
-        parent.stdin.write(json.dumps(request).encode() + b"\n")
-        parent.stdin.flush()
-        code, out, err = json.loads(parent.stdout.readline())
-    return subprocess.CompletedProcess(["python", *arguments], code, out, err)
+    given, place = dict(os.environ if env is None else env), str(cwd or Path.cwd())
+    if hasattr(os, "fork"):
+        return _forks().python(*arguments, env=given, cwd=place)
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, env=given, cwd=place, capture_output=True, text=True, check=False, timeout=SECONDS)

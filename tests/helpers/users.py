@@ -45,26 +45,34 @@ exec setpriv --reuid="$1" --regid="$1" --clear-groups "${@:2}"
 """
 
 
-def as_user(
-    uid: int, *arguments: str, package: Path = ROOT, umask: int = 0o022, env: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run Python with those arguments as the user of that number, with no environment but the one that is given."""
+@contextlib.contextmanager
+def becoming(uid: int, package: Path = ROOT) -> Iterator[tuple[list[str], dict[str, str]]]:
+    """Yield the command that is Python as the user of that number, and the environment it needs, with no other."""
     above = reversed(Path(sys.base_prefix).parents)
     closed = next((part for part in above if not part.stat().st_mode & stat.S_IXOTH), "")
     aside = Path(tempfile.mkdtemp())
     own = {"CLOSED": str(closed), "PREFIX": sys.base_prefix, "ASIDE": str(aside)}
+    command = ["unshare", "-m", "bash", "-c", _BECOME, "become", str(uid), sys.executable]
     try:
+        yield command, {"PATH": os.environ["PATH"], "PYTHONPATH": str(package), **own}
+    finally:
+        aside.rmdir()
+
+
+def as_user(
+    uid: int, *arguments: str, package: Path = ROOT, umask: int = 0o022, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run Python with those arguments as the user of that number, with no environment but the one that is given."""
+    with becoming(uid, package) as (command, own):
         return subprocess.run(
-            ["unshare", "-m", "bash", "-c", _BECOME, "become", str(uid), sys.executable, *arguments],
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(package), **own, **(env or {})},
+            [*command, *arguments],
+            env={**own, **(env or {})},
             capture_output=True,
             text=True,
             check=False,
             cwd="/",
             umask=umask,
         )
-    finally:
-        aside.rmdir()
 
 
 @contextlib.contextmanager

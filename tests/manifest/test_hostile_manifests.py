@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.helpers.fresh_process import python
 from tests.helpers.yardstick import soon
 from tests.manifest.test_manifest import GOOD, HASH, write
 from tinytorch_datasets import load_manifest
@@ -899,7 +898,7 @@ class TestBytes:
         path = tmp_path / "datasets.yaml"
         path.write_bytes(RAW[name][0])
 
-        done = subprocess.run([sys.executable, "-c", HELD, path], capture_output=True, text=True, check=True)
+        done = python("-c", HELD, str(path))
 
         assert float(done.stdout) < MEBIBYTES
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import struct
 import threading
@@ -38,7 +39,7 @@ HOSTILE = [
     (name, case, way)
     for name, case in {**CASES, **MORE}.items()
     for way, kinds in (("zlib", ("gzip", "npz")), ("beside", ("gzip", "bz2", "xz")))
-    if name.startswith(kinds) or "zeros" in name
+    if name.startswith(kinds) or ("zeros" in name and not name.startswith(("bz2", "xz")))
 ]
 hostile = pytest.mark.parametrize(
     ("case", "inflating"),
@@ -49,6 +50,12 @@ hostile = pytest.mark.parametrize(
 each_kind = pytest.mark.parametrize(("kind", "inflating"), KINDS, indirect=["inflating"])
 STORED_BLOCK = 65_540  # the most that one takes
 DATA = np.random.default_rng(0).integers(0, 64, 3_000_000, "u1").tobytes()
+
+
+@functools.cache
+def compressed(kind: str) -> bytes:
+    """The data in that compression, once: xz takes a second."""
+    return COMPRESSORS[kind](DATA)
 
 
 def gzipped(data: bytes, *, extra: bytes = b"", name: bytes = b"", comment: bytes = b"", check: bool = False) -> bytes:
@@ -148,7 +155,7 @@ class TestEveryWay:
     @pytest.mark.parametrize("asked", [1 << 10, 100_000, PIECE_BYTES, 1 << 20])
     def test_the_bytes_are_the_same_however_many_are_asked_for(self, kind: str, asked: int, tmp_path: Path) -> None:
         """More than one piece, and more of them than are made ahead."""
-        with opened(put(tmp_path / "file", COMPRESSORS[kind](DATA))) as stream:
+        with opened(put(tmp_path / "file", compressed(kind))) as stream:
             pieces = list(iter(lambda: stream.some(asked), b""))
             assert stream.some(asked) == b""
 
