@@ -352,11 +352,12 @@ class TestATerminal:
         assert " ....  ....  ...." in seen
 
     def test_hashing_has_a_bar(self, world: World) -> None:
-        """Which a machine's terminal has not."""
+        """Which fills up to the end, and which a machine's terminal has not."""
         seen, _ = on_a_terminal("audit", CI="")
         machine, _ = on_a_terminal("audit", CI="true")
 
         assert "hashing \x1b" in seen
+        assert "100%" in seen
         assert "━" in seen
         assert "━" not in machine
 

@@ -227,6 +227,6 @@ def bar(title: str) -> Iterator[Step | None]:
         task = drawn.add_task(title, total=None)
 
         def step(done: int, in_all: int) -> None:
-            drawn.update(task, total=in_all, complete_names=done)
+            drawn.update(task, total=in_all, completed=done)
 
         yield step
