@@ -15,9 +15,9 @@ from tinytorch_datasets.auditing.lint import BESIDE
 from tinytorch_datasets.digests import digest
 from tinytorch_datasets.errors import MissingFile, UsageError
 from tinytorch_datasets.fetch import download_address
-from tinytorch_datasets.manifest.filenames import folded, has_credentials, is_litter, secret_parameter, without_secrets
+from tinytorch_datasets.manifest.filenames import folded, has_credentials, secret_parameter, without_secrets
 from tinytorch_datasets.progress import Progress
-from tinytorch_datasets.storage.files import reading, whole_file
+from tinytorch_datasets.storage.files import is_litter, reading, whole_file
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ NEW = "version: 1\n\ndatasets:\n"
 # y and n as booleans, some a ? in an address as a key's sign, some a colon between brackets as a key's end.
 _UNQUOTED = re.compile(r"[A-Za-z][A-Za-z0-9_./() +-]*(?<! )")
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9_./~-]+(:[0-9]+)?[A-Za-z0-9_./~-]*(?<!:)")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+_DIGEST = re.compile(r"[0-9a-f]{32}([0-9a-f]{32})?")
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nil", "none", "nan", "inf"})
 UNANSWERED = "?"
 TITLE = "what is it, in a line?"
@@ -136,10 +136,6 @@ def entry(
         for key, value in keys.items():
             lines += _key_lines("      ", key, value)
     return Entry(name, data, lines, questions)
-
-
-def _hash(digest: str) -> str:
-    return digest if plain(digest) == digest else json.dumps(digest)
 
 
 def _key_lines(indent: str, key: str, value: Any, comment: str = "") -> Iterator[str]:
@@ -281,8 +277,8 @@ def _replacement(old: str, node: Node, value: str | int) -> str:
         return f"{value:_}" if "_" in old or (value >= 1000 and len(old) < 4) else str(value)
     if node.kind == "folded":  # one line will do, with the comment that stood behind its sign
         comment = re.match(r"[|>][-+0-9]*([ \t]+#[^\r\n]*)?", old)
-        return _hash(value) + (comment[1] or "" if comment else "") + old[len(old.rstrip()) :]
-    return f"{old[0]}{value}{old[0]}" if node.kind == "quoted" else _hash(value)
+        return scalar(value) + (comment[1] or "" if comment else "") + old[len(old.rstrip()) :]
+    return f"{old[0]}{value}{old[0]}" if node.kind == "quoted" else scalar(value)
 
 
 def _copy(data: Any) -> Any:

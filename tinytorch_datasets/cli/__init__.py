@@ -18,7 +18,6 @@ from tinytorch_datasets.cli.common import (
     Group,
     complete_names,
     declared,
-    declared_as,
     echo,
     echo_json,
     exit_with,
@@ -168,7 +167,7 @@ def path(name: str, manifest: Path | None, home: Path | None, as_json: bool) -> 
     """
     from tinytorch_datasets.cli import listing
 
-    row = listing.row(declared_as(name, manifest), home)
+    row = listing.row(declared(manifest)[1].get(name) or load(manifest).declared(name), home)
     if as_json:
         echo_json({key: row[key] for key in ("name", "path", "on_disk")})
         return

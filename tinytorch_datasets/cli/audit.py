@@ -96,6 +96,7 @@ def audit(
       tinytorch-datasets audit --mirror /media/usb/datasets
     """
     from tinytorch_datasets.auditing import audit as auditing
+    from tinytorch_datasets.auditing import lockfile
     from tinytorch_datasets.progress import is_watched
     from tinytorch_datasets.report import format_address, format_report
 
@@ -117,6 +118,7 @@ def audit(
         echo(format_address(probe), err=True)
 
     on_interrupt(NOT_RESUMABLE)
+    beside = Path(settings.manifest_path(manifest)).with_name(lockfile.NAME)
     usable = True
     try:
         with bar("hashing") as step:
@@ -129,7 +131,7 @@ def audit(
                 deep=deep,
                 remember=remember,
                 mirror=mirror,
-                lock=lock or _lock_beside(manifest) if lock is not None else None,
+                lock=lock or beside if lock is not None else None,
                 strict=strict,
                 ignore=ignore,
                 progress=step,
@@ -148,13 +150,6 @@ def audit(
     if github:
         _annotate(report, err=as_json)
     ctx.exit(report.exit_code)
-
-
-def _lock_beside(manifest: Path | None) -> Path:
-    """Return the default lock file of a manifest."""
-    from tinytorch_datasets.auditing import lockfile
-
-    return Path(settings.manifest_path(manifest)).parent / lockfile.NAME
 
 
 def _root() -> Path:

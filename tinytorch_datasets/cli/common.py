@@ -186,16 +186,6 @@ def declared(manifest: Path | None) -> tuple[ManifestLike, Mapping[str, Declared
     return loaded, {name: loaded.declared(name) for name in loaded.datasets}
 
 
-def declared_as(name: str, manifest: Path | None) -> Declared:
-    """Return what a manifest declares of one data set.
-
-    Raises:
-        UnknownName: It has none of that name.
-    """
-    of_name = declared(manifest)[1].get(name)
-    return of_name or load(manifest).declared(name)
-
-
 @contextmanager
 def writing_to(place: Path) -> Iterator[None]:
     """Hint at another place if the one that the user named cannot be written to."""

@@ -11,6 +11,7 @@ import hashlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -156,11 +157,11 @@ class _Download:
             reason = f"sends Content-Encoding {response.encoding}, which was not asked for"
             raise PermanentError(reason)
         head, body = peek(body)
-        body = _chain(head, body)
+        body = chain(filter(None, [head]), body)
         is_wrapped = response.encoding in GZIP and self._is_wrapping(head)
         if is_wrapped:
             head, body = peek(gunzip(body, at_most=self.max_bytes))
-            body = _chain(head, body)
+            body = chain(filter(None, [head]), body)
         else:
             self._total = response.total
             self._validator = response.validator  # a range of a wrapping is no range of the file
@@ -184,9 +185,3 @@ class _Download:
     def _report(self, total: int) -> None:
         if self._progress is not None:
             self._progress(self._name, self.bytes, total)
-
-
-def _chain(head: bytes, body: Iterator[bytes]) -> Iterator[bytes]:
-    if head:
-        yield head
-    yield from body

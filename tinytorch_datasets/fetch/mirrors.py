@@ -128,13 +128,8 @@ class MirrorLoop:
         report: Callable[[int], None],
     ) -> None:
         self.mirrors = [Mirror(source) for source in sources]
-        self._file, self._retry, self._cancellation, self._hosts, self._report = (
-            file,
-            retry,
-            cancellation,
-            hosts,
-            report,
-        )
+        self._file, self._retry, self._cancellation = file, retry, cancellation
+        self._hosts, self._report = hosts, report
 
     def run(self, part: PartialFile) -> bool:
         """Download. Returns whether the part matches in the end; if not, each mirror has its failure."""

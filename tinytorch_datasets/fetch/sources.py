@@ -22,32 +22,17 @@ FILES_LOOKED_AT = 20_000  # a folder with more is no folder of data sets, or a s
 FILES_HASHED = 4  # of the declared size; more would cost longer than many a download
 
 
-class UnsupportedSource:
-    """An address of a scheme that is not supported (ftp, s3); it is refused once it is asked."""
+class RefusedSource:
+    """An address that cannot be one of a file; it is refused once it is asked, and its reason reported with others."""
 
     host: str | None = None
 
-    def __init__(self, url: str) -> None:
-        self.name = shown_address(url)
+    def __init__(self, name: str, reason: str, kind: Kind | None = None) -> None:
+        self.name, self._reason, self._kind = name, reason, kind
 
     def open(self, start: int, validator: str | None) -> Response:
         """Refuse."""
-        reason = "this is neither http, nor https, nor a folder"
-        raise PermanentError(reason)
-
-
-class MissingFolderSource:
-    """A folder that is not there, given as the mirror."""
-
-    host: str | None = None
-
-    def __init__(self, path: Path) -> None:
-        self.name = printable(str(path))
-
-    def open(self, start: int, validator: str | None) -> Response:
-        """Refuse."""
-        reason = "there is no such folder"
-        raise PermanentError(reason, kind=Kind.NO_FOLDER)
+        raise PermanentError(self._reason, kind=self._kind)
 
 
 class Folder:
@@ -98,7 +83,7 @@ def list_sources(
     addresses = list(file.urls)
     sources: list[Source] = []
     if missing := missing_folder(mirror):
-        sources.append(MissingFolderSource(missing))
+        sources.append(RefusedSource(printable(str(missing)), "there is no such folder", Kind.NO_FOLDER))
     elif mirror:
         addresses[:0] = [address_below(mirror, folder, file.name), address_below(mirror, "", file.name)]
     for address in dict.fromkeys(addresses):
@@ -109,7 +94,8 @@ def list_sources(
         elif (path := path_of(address)) is not None:
             sources.append(Folder(path))
         else:
-            sources.append(UnsupportedSource(address))
+            what = "this is neither http, nor https, nor a folder"  # but ftp or s3, say
+            sources.append(RefusedSource(shown_address(address), what))
     return sources
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import unquote_plus, urlsplit
 
 from tinytorch_datasets.errors import Problems
-from tinytorch_datasets.storage.files import is_litter as is_litter
 
 # What fetching keeps beside a file while it is on its way: the bytes so far, and a note of which mirror gave them.
 PART, NOTE = BESIDE = (".part", ".part.json")

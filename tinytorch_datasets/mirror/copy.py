@@ -1,7 +1,7 @@
 """Mirror folders: verified copies of downloads, with SHA256SUMS.
 
 A mirror is a folder: ``<folder>/<file>`` of every data set, the manifest, and SHA256SUMS. It can be carried on a stick,
-served over HTTP (`serving.py`), or copied to any web server; `get(..., mirror=...)` reads all of them.
+served over HTTP (`serve.py`), or copied to any web server; `get(..., mirror=...)` reads all of them.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ def mirror(
     sums: dict[str, str] = {}
     for plan in plans:
         try:
-            if plan.status == "remote" and not _all_there(plan, folder):
+            there = (_is_right(folder / plan.folder / file.name, file) for file in plan.files)
+            if plan.status == "remote" and not all(there):
                 fetch(
                     plan.files,
                     plan.root,
@@ -137,16 +138,8 @@ def listed_in(folder: Path) -> list[Listed]:
 
 def _earlier(manifest: Manifest, folder: Path) -> dict[str, str]:
     """Return what an earlier run wrote of other data sets, so far as this manifest still declares it so."""
-    declared = {
-        f"{manifest.folder(name)}/{file}": facts.sha256
-        for name, entry in manifest.datasets.items()
-        for file, facts in entry.files.items()
-    }
+    declared = {file.path: file.facts.sha256 for file in manifest.files()}
     return {name: sha256 for name, sha256 in sums_in(folder).items() if declared.get(name) == sha256}
-
-
-def _all_there(plan: Plan, folder: Path) -> bool:
-    return all(_is_right(folder / plan.folder / file.name, file) for file in plan.files)
 
 
 def _is_right(path: Path, file: File) -> bool:

@@ -31,7 +31,7 @@ class _Server(ThreadingHTTPServer):
     shared: frozenset[str]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a student who went away; anything else is ours, and is told."""
+        """Print nothing of a student who went away; anything else is a fault of ours, and is reported."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
@@ -52,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(with_body=False)
 
     def log_message(self, form: str, *args: object) -> None:
-        """Say nothing: stdout is the line that students type, and stderr is the instructor's."""
+        """Print nothing: stdout is the line that students type, and stderr is the instructor's."""
 
     def _send(self, *, with_body: bool) -> None:
         try:

@@ -81,15 +81,18 @@ def verdict(report: Report) -> str:
     """Format the outcome of an audit as a line."""
     counts = Counter(finding.severity for finding in report.findings)
     listed = [plural(counts[kind], noun, PLURALS.get(kind)) for kind, noun in NOUNS.items() if counts[kind]]
-    if report.ok and not report.datasets:
-        return "; ".join([f"{shown(report.manifest)} declares no data set", *listed]) + "."
-    if report.ok and not report.addresses and not any(dataset.files for dataset in report.datasets):
+    manifest = shown(report.manifest)
+    if not report.ok:
+        return f"{manifest}: {', '.join(listed)}."
+    if not report.datasets:
+        what = f"{manifest} declares no data set"
+    elif report.addresses or any(dataset.files for dataset in report.datasets):
+        what = f"Everything checked matches {manifest}"
+    else:
         states = Counter(dataset.state for dataset in report.datasets)
         why = ", ".join(f"{plural(count, 'data set')} {state}" for state, count in states.items())
-        return "; ".join([f"No file was compared with {shown(report.manifest)}: {why}", *listed]) + "."
-    if report.ok:
-        return "; ".join([f"Everything checked matches {shown(report.manifest)}", *listed]) + "."
-    return f"{shown(report.manifest)}: {', '.join(listed)}."
+        what = f"No file was compared with {manifest}: {why}"
+    return "; ".join([what, *listed]) + "."
 
 
 def shown(path: str) -> str:
