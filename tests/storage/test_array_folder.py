@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tinytorch_datasets import get
+from tinytorch_datasets.plan import Column, Plan, Rows, Split
+from tinytorch_datasets.storage.arrays import folder_name
 
 # Counts what a process opens, by an audit hook that is there before anything is imported.
 COUNTING = """
@@ -46,3 +52,57 @@ def test_with_a_cache_entry_no_header_is_read(home: Path) -> None:
     (folder,) = (home / ".cache" / "arrays").iterdir()
 
     assert opened_by_a_get("tinydigits") == dict.fromkeys(map(str, folder.glob("*.npy")), 1)
+
+
+COLUMN = Column("train", "labels", "int64", 3, Path("/data/train.csv"), "label")
+# What else a column may declare.
+OTHERWISE: dict[str, Any] = {
+    "where": "datasets.yaml:41",
+    "sha256": "a" * 64,
+    "sha256_where": "datasets.yaml:42",
+    "split": "test",
+    "field": "targets",
+    "dtype": "int32",
+    "samples": 4,
+    "file": Path("/data/test.csv"),
+    "key": "target",
+    "shape": (None,),
+    "range": (0, 9),
+    "classes": ("no", "yes"),
+    "per": "split",
+    "missing": ("?", None),
+    "missing_value": -1,
+    "member": ("a.zip", "b.csv"),
+    "columns": (0, "b"),
+    "format": "npz",
+    "options": {"header": False},
+    "values": ("1", 2, 3.5),
+    "stored": "one-hot",
+    "names": ("a",),
+    "rows": Rows(10, 0, 4, seed=113),
+}
+
+
+def named(column: Column, **others: Any) -> str:
+    """The name of the folder of a data set of one column."""
+    split = Split("train", 3, {"labels": column})
+    return folder_name(Plan("d", "d", Path("/data"), "remote", "csv", (), (split,), **others), 1)
+
+
+class TestName:
+    """Arrays that were made of something else, or in another way, have another folder."""
+
+    @pytest.mark.parametrize("attribute", [field.name for field in dataclasses.fields(Column)])
+    def test_all_that_a_column_declares_is_in_it(self, attribute: str) -> None:
+        """But its lines in the manifest, and the digest that its values should have."""
+        other = dataclasses.replace(COLUMN, **{attribute: OTHERWISE[attribute]})
+
+        assert (named(other) == named(COLUMN)) == (attribute in ("where", "sha256", "sha256_where"))
+
+    def test_so_is_a_list_of_rows_in_another_file(self) -> None:
+        """Wherever the data set is, that is in it by its place below."""
+        lists = [dataclasses.replace(COLUMN, file=Path(f"/data/{name}.txt"), where=name) for name in ("one", "other")]
+        names = {named(dataclasses.replace(COLUMN, rows=Rows(10, listed=column))) for column in lists}
+
+        assert len(names) == 2
+        assert named(COLUMN, options={"header": True}) != named(COLUMN)

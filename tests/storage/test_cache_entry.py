@@ -294,21 +294,21 @@ class TestWhatDoesNotFit:
 def other_hashes(clone: Path) -> None:
     """A planted hash, so that a planted array would pass for the one that was written."""
     known = json.loads(entry_file(clone).read_text())
-    known[6][2]["train.images"] = "f" * 64
+    known[8]["train.images"] = "f" * 64
     entry_file(clone).write_text(json.dumps(known))
 
 
 def another_entry(clone: Path) -> None:
     """A planted license."""
     known = json.loads(entry_file(clone).read_text())
-    known[7]["license"] = "none at all"
+    known[9]["license"] = "none at all"
     entry_file(clone).write_text(json.dumps(known))
 
 
 def another_manifest_hash(clone: Path) -> None:
     """A planted hash of the manifest."""
     known = json.loads(entry_file(clone).read_text())
-    known[6][0] = "f" * 64
+    known[6] = "f" * 64
     entry_file(clone).write_text(json.dumps(known))
 
 

@@ -295,9 +295,10 @@ def _equal_bytes(array: Any, start: int, values: Any) -> bool:
     try:
         part = array[start : start + len(values)]
         if isinstance(values, RaggedBlock):
-            return bool(np.array_equal(part.rows, values.shapes) and _equal_bytes(part.flat, 0, values.values))
+            own = part.block
+            return bool(np.array_equal(own.shapes, values.shapes) and _equal_bytes(own.values, 0, values.values))
         if isinstance(part, StringArray):
             return bool(part == values)
         return bool(part.tobytes() == np.ascontiguousarray(values).tobytes())
-    except UnicodeDecodeError:
+    except ValueError:  # no text, or offsets that are none of its shapes
         return False

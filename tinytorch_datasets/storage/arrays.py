@@ -8,9 +8,11 @@ another option or another declaration is another name, so an old array is never 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import hashlib
 import json
+import math
 import shutil
 import time
 import uuid
@@ -32,55 +34,49 @@ from tinytorch_datasets.storage.ragged_array import RaggedArray
 from tinytorch_datasets.storage.string_array import StringArray, Values
 
 
-class Numbers:
-    """One .npy file, written in large pieces at their places."""
+class NpyFile:
+    """One .npy file, of a number of samples that is known, or of as many as come."""
 
-    def __init__(self, folder: Path, column: Column) -> None:
-        self._stream: IO[bytes] = (folder / f"{column}.npy").open("wb")
-        shape = (column.samples, *column.sample_shape)
-        dtype = np.dtype(column.dtype)
-        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(self._stream, header)
-        self._begin = self._at = self._stream.tell()
-        self._stride = column.nbytes // column.samples
-
-    def write(self, start: int, values: np.ndarray) -> None:
-        """Put a run of samples, the first of which is `start`, in its place."""
-        at = self._begin + start * self._stride
-        if at != self._at:
-            self._stream.seek(at)
-        self._stream.write(np.ascontiguousarray(values).data)
-        self._at = at + values.nbytes
-
-    def close(self) -> None:
-        """End the writing: no more comes."""
-        self._stream.close()
-
-
-class Growing:
-    """One .npy file whose first axis grows; the header, which has room for any number, is completed at the end."""
-
-    def __init__(self, path: Path, dtype: str, row: tuple[int, ...] = ()) -> None:
+    def __init__(self, path: Path, dtype: str, row: tuple[int, ...] = (), *, samples: int | None = None) -> None:
         self._stream: IO[bytes] = path.open("wb")
-        self._dtype, self._row, self.count = np.dtype(dtype), row, 0
-        self._begin = self._write_header()
+        self._name, self._dtype, self._row, self._samples = path.name, np.dtype(dtype), row, samples
+        self.count = 0
+        self._begin = self._at = self._write_header(samples or 0)
 
-    def _write_header(self) -> int:
-        header = {"descr": self._dtype.str, "fortran_order": False, "shape": (self.count, *self._row)}
+    def _write_header(self, samples: int) -> int:
+        header = {"descr": self._dtype.str, "fortran_order": False, "shape": (samples, *self._row)}
         np.lib.format.write_array_header_1_0(self._stream, header)
         return self._stream.tell()
 
+    def write(self, start: int, values: Any) -> None:
+        """Put a run of samples, the first of which is `start`, in its place.
+
+        Raises:
+            ValueError: They are of another dtype.
+        """
+        values = np.asarray(values)
+        if not np.can_cast(values.dtype, self._dtype, "equiv"):
+            msg = f"{self._name}: values of {values.dtype}, where {self._dtype} is declared"
+            raise ValueError(msg)
+        data = np.ascontiguousarray(values, self._dtype)
+        at = self._begin + start * self._dtype.itemsize * math.prod(self._row)
+        if at != self._at:
+            self._stream.seek(at)
+        self._stream.write(data.data)
+        self._at = at + data.nbytes
+        self.count = start + len(data)
+
     def append(self, values: Any) -> None:
-        """Put values behind those before."""
-        self._stream.write(np.ascontiguousarray(values, self._dtype).data)
-        self.count += len(values)
+        """Put samples behind those before."""
+        self.write(self.count, values)
 
     def close(self) -> None:
-        """End the writing."""
+        """End the writing: how many samples there are is known now."""
         with self._stream:
-            self._stream.seek(0)
-            end = self._write_header()
-        assert end == self._begin, "a header is padded to 128 bytes"
+            if self._samples is None:
+                self._stream.seek(0)
+                end = self._write_header(self.count)
+                assert end == self._begin, "a header is padded, and has room for any number"
 
 
 class Strings:
@@ -89,7 +85,7 @@ class Strings:
     def __init__(self, folder: Path, column: Column) -> None:
         self._column = column
         buffer, places = file_names(column)
-        self._buffer, self._places = Growing(folder / buffer, "|u1"), Growing(folder / places, "<i8")
+        self._buffer, self._places = NpyFile(folder / buffer, "|u1"), NpyFile(folder / places, "<i8")
         self._places.append([0])
 
     def write(self, start: int, values: Sequence[str]) -> None:
@@ -112,8 +108,8 @@ class Ragged:
     def __init__(self, folder: Path, column: Column) -> None:
         self._column = column
         values, offsets, *shapes = (folder / name for name in file_names(column))
-        self._values, self._offsets = Growing(values, np.dtype(column.dtype).str), Growing(offsets, "<i8")
-        self._shapes = [Growing(path, "<i8", (len(column.shape),)) for path in shapes]
+        self._values, self._offsets = NpyFile(values, np.dtype(column.dtype).str), NpyFile(offsets, "<i8")
+        self._shapes = [NpyFile(path, "<i8", (len(column.shape),)) for path in shapes]
         self._offsets.append([0])
 
     def write(self, start: int, values: RaggedBlock) -> None:
@@ -123,19 +119,16 @@ class Ragged:
             ValueError: The values are of another dtype than the column, or not as many as the shapes say.
         """
         _check_in_order(self._column, start, self._offsets.count - 1)
-        if values.values.dtype != np.dtype(self._column.dtype):
-            msg = f"{self._column}: values of {values.values.dtype}, where {self._column.dtype} is declared"
-            raise ValueError(msg)
         block = RaggedArray.from_shapes(values.values, values.shapes, self._column.shape)
         self._offsets.append(self._values.count + block.offsets[1:])
         self._values.append(block.values)
-        for growing in self._shapes:
-            growing.append(block.rows)
+        for file in self._shapes:
+            file.append(block.rows)
 
     def close(self) -> None:
         """End the writing."""
-        for growing in (self._values, self._offsets, *self._shapes):
-            growing.close()
+        for file in (self._values, self._offsets, *self._shapes):
+            file.close()
 
 
 def _check_in_order(column: Column, start: int, count: int) -> None:
@@ -145,26 +138,33 @@ def _check_in_order(column: Column, start: int, count: int) -> None:
 
 
 # Raise it when the files in a folder, or what they mean, change.
-LAYOUT = 4
+LAYOUT = 5
+# What a column declares that its values do not depend on.
+NOT_IN_VALUES = {"where", "sha256", "sha256_where"}
 ABANDONED_AFTER_S = 3600
 
 
 def folder_name(plan: Plan, decoder_version: int) -> str:
     """Return the name of the folder of a plan's arrays: the data set's, and a hash of all that they depend on."""
 
-    def below(file: Path | None) -> str | None:
-        return None if file is None else file.relative_to(plan.root).as_posix()
-
-    declared = [
-        [c.split, c.field, c.dtype, c.samples, below(c.file), c.key, c.shape, c.range, c.classes, c.per]
-        + ([c.missing, c.missing_value] if c.missing else [])
-        for c in plan.columns
-    ]
-    members = [[split.name, below(split.file), split.members] for split in plan.splits]
+    declared = [_plain(column, plan.root) for column in plan.columns]
+    members = [[split.name, _plain(split.file, plan.root), split.members] for split in plan.splits]
     files = [[file.name, file.sha256] for file in plan.files]
     made_from = [LAYOUT, plan.format, decoder_version, dict(plan.options), declared, members, files]
     digest = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
     return f"{plan.name}-{digest[:20]}"
+
+
+def _plain(value: Any, root: Path) -> Any:
+    """Return what a declaration says as plain values: all that it has, whatever it may have one day."""
+    if isinstance(value, Path):
+        return value.relative_to(root).as_posix()
+    if dataclasses.is_dataclass(value):
+        own = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return {name: _plain(one, root) for name, one in own.items() if name not in NOT_IN_VALUES}
+    if isinstance(value, tuple):
+        return [_plain(one, root) for one in value]
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def write(
@@ -179,7 +179,7 @@ def write(
         StorageError: The disk is full, or the folder cannot be written to.
     """
     aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
-    writers: dict[str, Numbers | Strings | Ragged] = {}
+    writers: dict[str, NpyFile | Strings | Ragged] = {}
     hashes: dict[str, ValueDigest | None] = {}
     columns: dict[str, Column] = {}
     try:
@@ -189,8 +189,7 @@ def write(
             for column, start, values in decoded:
                 name = str(column)
                 if name not in writers:
-                    kind = Ragged if column.is_ragged else Strings if column.is_text else Numbers
-                    writers[name] = open_files.enter_context(contextlib.closing(kind(aside, column)))
+                    writers[name] = open_files.enter_context(contextlib.closing(_writer(aside, column)))
                     hashes[name], columns[name] = ValueDigest.of(column), column
                 writers[name].write(start, values)
                 if (taken := hashes[name]) is not None and taken.next == start:
@@ -212,6 +211,13 @@ def write(
         raise storage_error(error, target, at_home=True) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _writer(folder: Path, column: Column) -> NpyFile | Strings | Ragged:
+    if column.is_ragged or column.is_text:
+        return (Ragged if column.is_ragged else Strings)(folder, column)
+    dtype = np.dtype(column.dtype).str
+    return NpyFile(folder / f"{column}.npy", dtype, column.sample_shape, samples=column.samples)
 
 
 def _digest(taken: ValueDigest | None, column: Column, folder: Path) -> str:

@@ -147,31 +147,19 @@ class CacheEntry(NamedTuple):
 
     def to_bytes(self) -> bytes:
         """Return the cache entry as the contents of a file."""
-        splits = [list(split) for split in self.splits]
-        hashes = [self.manifest_sha256, self.files, self.digests]
-        known = [LAYOUT, self.name, self.manifest, self.folder, splits, self.classes, hashes, self.entry]
-        return json.dumps([*known, self.signatures]).encode()
+        return json.dumps([LAYOUT, *self]).encode()
 
     @classmethod
     def read(cls, path: str | Path) -> CacheEntry | None:
         """Read the cache entry in that file; None if it is not there, damaged, or from another version."""
         try:
-            layout, name, manifest, folder, splits, classes, hashes, entry, signatures = json.loads(read_regular(path))
+            layout, name, manifest, folder, splits, classes, sha256, *mappings = json.loads(read_regular(path))
             if layout != LAYOUT:
                 return None
-            manifest_sha256, files, digests = hashes
-            return cls(
-                name=name,
-                manifest=str(manifest),
-                folder=str(folder),
-                splits=tuple(_read_split(*split) for split in splits),
-                classes=tuple(classes) if classes is not None else None,
-                manifest_sha256=manifest_sha256,
-                files=dict(files),
-                digests=dict(digests),
-                entry=dict(entry),
-                signatures=dict(signatures),
-            )
+            files, digests, entry, signatures = map(dict, mappings)
+            splits = tuple(_read_split(*split) for split in splits)
+            classes = tuple(classes) if classes is not None else None
+            return cls(name, str(manifest), str(folder), splits, classes, sha256, files, digests, entry, signatures)
         except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             # Absent, damaged or another program's: all the same, because what it would say can be found out again.
             return None

@@ -113,9 +113,16 @@ class RaggedArray:
 
     @property
     def block(self) -> RaggedBlock:
-        """The values and shapes as decoders give them."""
+        """The values and shapes as decoders give them.
+
+        Raises:
+            ValueError: The offsets are not those of samples of these shapes.
+        """
         from tinytorch_datasets.plan import RaggedBlock  # which a warm `get` does without
 
+        if self.shapes is not None and (np.diff(self._places) != self.rows.prod(axis=1)).any():
+            msg = "the offsets of a ragged array are not those of samples of its shapes"
+            raise ValueError(msg)
         return RaggedBlock(self.flat, self.rows)
 
     @property

@@ -24,8 +24,8 @@ class StatCache:
     def __init__(self, entry: CacheEntry | None = None) -> None:
         self._known: dict[str, tuple[StatSignature, str]] = {}
         if entry is not None:
-            known = ((path, entry.signatures.get(path), sha256) for path, sha256 in entry.files.items())
-            self._known = {path: (signature, sha256) for path, signature, sha256 in known if signature is not None}
+            known = entry.files.keys() & entry.signatures.keys()
+            self._known = {path: (entry.signatures[path], entry.files[path]) for path in known}
 
     def sha256(self, path: Path) -> str | None:
         """Return the file's sha256, if it was hashed before and has not changed since; None otherwise."""
