@@ -149,6 +149,18 @@ def write_qa(folder: Path, samples: int, declared: int) -> Written:
     return split(*columns), {"levels": {"train": counts}}, expected
 
 
+def write_svmlight(folder: Path, samples: int, declared: int) -> Written:
+    """A line a sample, without the pixels that are 0."""
+    rows = zip(_images(samples), _labels(samples), strict=True)
+    lines = [" ".join([f"{y}", *(f"{i}:{v}" for i, v in enumerate(image.flat, 1) if v)]) + "\n" for image, y in rows]
+    file = put(folder / "data", "".join(lines))
+    columns = (
+        column(file, samples=declared, shape=(3, 4), key="features"),
+        column(file, "labels", samples=declared, dtype="int64", classes=CLASSES),
+    )
+    return split(*columns), {}, _expected(samples)
+
+
 SAMPLES = {
     "idx": Sample("idx", write_idx),
     "npy": Sample("npy", write_npy),
@@ -160,6 +172,7 @@ SAMPLES = {
     "cifar-python": Sample("cifar-python", write_cifar),
     "text-lines": Sample("text", write_lines),
     "qa-text": Sample("qa-text", write_qa),
+    "svmlight": Sample("svmlight", write_svmlight),
 }
 
 every = pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)
@@ -257,7 +270,7 @@ class TestDamage:
             data = file.read_bytes()
             put(file, data[: int(len(data) * part)])
 
-        if sample.form in ("csv", "text"):
+        if sample.form in ("csv", "svmlight", "text"):
             with contextlib.suppress(DecodeError):
                 read(sample.form, result, **options)
         elif sample.form == "cifar-python" and part > 0.2:

@@ -50,6 +50,8 @@ def detect(
         what = f"--format {form}: there is no such format{did_you_mean(form, formats.known())}"
         raise UsageError(what, hint=f"There are: {', '.join(formats.known())}.")
     infos = [replace(_detection(path, name, form).inspect(), file=name) for path, name in files]
+    if len({info.format for info in infos}) == 1:
+        infos = list(formats.of(infos[0].format).join(infos))
     if choices and (other := next((info for info in infos if info.format != "csv"), None)):
         what = f"--target and --drop are for columns of tables, and {other.file} is {other.format}"
         raise UsageError(what, hint="Leave them out.")
@@ -159,9 +161,6 @@ _ENDINGS = {
     (".pkl", ".pickle", ".npy", ".npz", ".idx", ".tar", ".zip", ".mat", ".h5", ".hdf5", ".parquet"): "binary data",
 }
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_SVMLIGHT = re.compile(rf"{_NUMBER}(?:,{_NUMBER})*(?:\s+qid:\d+)?(?:\s+\d+:{_NUMBER})*\s*(?:#.*)?")
-_PAIR = re.compile(r"\s\d+:[-+.\d]")
 _JSON_TOKENS = re.compile(r'(?:[\]\[{}:,\s]|"(?:[^"\\\n]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|true|false|null|NaN)*')
 _CUT_TOKEN = re.compile(r'(?:"(?:[^"\\\n]|\\.)*\\?|[-+.\w]*)')
 
@@ -190,7 +189,6 @@ def unsupported(text: str, name: str, *, whole: bool) -> Unsupported | None:
     checks: tuple[Callable[[], str | None], ...] = (
         lambda: _json(text, lines, whole),
         lambda: _by_first_line(lines),
-        lambda: "svmlight" if _is_svmlight(lines) else None,
     )
     for check in checks:
         if what := check():
@@ -245,8 +243,3 @@ def _fits(pattern: re.Pattern[str], first: str, lines: Sequence[str]) -> bool:
         rest = [line for line in lines[1:] if not line.startswith("#")] or [first[2:]]
         return pattern.fullmatch(first) is not None and re.match(r"\s*\d+(\s+\d+)?\s*", rest[0]) is not None
     return len(lines) > 1 and re.match(r"format |facet |element |\d+ \d+ \d+$", lines[1]) is not None
-
-
-def _is_svmlight(lines: Sequence[str]) -> bool:
-    rows = [line for line in lines if not line.startswith("#")]
-    return any(map(_PAIR.search, rows)) and all(map(_SVMLIGHT.fullmatch, rows))

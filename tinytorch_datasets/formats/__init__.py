@@ -160,10 +160,15 @@ class Detection(NamedTuple):
 
 
 Detect = Callable[[bytes, Path], "Detection | None"]
+Join = Callable[[Sequence[FileInfo]], Sequence[FileInfo]]
 
 
 def _undetected(head: bytes, path: Path) -> None:
     return None
+
+
+def _as_they_are(infos: Sequence[FileInfo]) -> Sequence[FileInfo]:
+    return infos
 
 
 def _nothing(options: Mapping[str, Any], fields: Iterable[str], splits: Iterable[str]) -> Problems:
@@ -189,6 +194,8 @@ class Format:
             ask for. None where there are no pickles.
         detect: ``detect(head, path)``, the `Detection` of this format in a file that begins so once it is inflated,
             or None.
+        join: ``join(infos)``, the same infos, of the several files of a data set, where one file alone does not say
+            all that it is: a sparse file how many features there are.
         has_cells: Whether values are cells of text, of which some may be declared to mean a missing value.
         has_nulls: Whether a value may be null, which may be declared to mean a missing value.
     """
@@ -203,6 +210,7 @@ class Format:
     needs: tuple[str, str] | None = None
     pickles: Pickles | None = None
     detect: Detect = _undetected
+    join: Join = _as_they_are
     has_cells: bool = False
     has_nulls: bool = False
 
@@ -233,6 +241,7 @@ def decodes(
     needs: tuple[str, str] | None = None,
     pickles: Pickles | None = None,
     detect: Detect = _undetected,
+    join: Join = _as_they_are,
     has_cells: bool = False,
     has_nulls: bool = False,
 ) -> Callable[[Decoder], Decoder]:
@@ -258,6 +267,7 @@ def decodes(
             needs=needs,
             pickles=pickles,
             detect=detect,
+            join=join,
             has_cells=has_cells,
             has_nulls=has_nulls,
         )

@@ -102,9 +102,9 @@ class Stream:
             more = f"{extra:,} more follow" if extra < OVERRUN else f"{extra:,} or more follow"
             self.fail(f"{whole}, but {more}")
 
-    def fail(self, reason: str, *, cause: BaseException | None = None) -> NoReturn:
+    def fail(self, reason: str, *, hint: str | None = None, cause: BaseException | None = None) -> NoReturn:
         """Raise an error: the bytes are not what their format says."""
-        raise DecodeError(self.path, self._with_member(reason)) from cause
+        raise DecodeError(self.path, self._with_member(reason), hint=hint) from cause
 
     def chunk(self) -> bytes:
         """Return the next bytes, as many as are written at once; fewer at the end."""
