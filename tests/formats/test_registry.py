@@ -59,6 +59,7 @@ def test_the_options_are_the_decoders_keywords() -> None:
             *("delimiter", "header", "columns", "skip_lines", "comment", "encoding", "decimal", "thousands"),
         ],
         "qa-text": ["levels"],
+        "svmlight": ["index_from"],
         "text": ["unit"],
     }
 
