@@ -18,28 +18,6 @@ from tinytorch_datasets.errors import DatasetError, ManifestError, UsageError
 from tinytorch_datasets.manifest.yaml_reader import ParsedYaml, dotted
 from tinytorch_datasets.manifest.yaml_syntax import MAX_DIGITS, Node, plain
 
-
-def _node_of(parsed: ParsedYaml, keys: tuple[str, ...]) -> Node:
-    """Return the node of the value at that path of keys, if it stands there and is nobody else's.
-
-    Raises:
-        UsageError: It, or something that it is in, has an anchor or is an alias: another value would change with it.
-    """
-    assert parsed.nodes is not None
-    node = parsed.nodes
-    for depth, key in enumerate(keys, 1):
-        pair = node.child(key)
-        assert pair is not None, keys
-        node = pair[1]
-        if node.anchor:
-            sign = "*" if node.kind == "alias" else "&"
-            shared = "is an alias" if node.kind == "alias" else "has an anchor"
-            what = f"{dotted(keys)} cannot be changed alone: {dotted(keys[:depth])} {shared}, {sign}{node.anchor}"
-            hint = "Write out each of the values that share it, without & and *; nothing was changed."
-            raise UsageError(what, where=f"{parsed.path.name}:{node.line}", hint=hint)
-    return node
-
-
 WIDTH = 120
 NEW = "version: 1\n\ndatasets:\n"
 # What no YAML reader takes for anything but text, be it of YAML 1.1 or 1.2, in a block or between brackets. Some read
@@ -269,6 +247,27 @@ def with_values(parsed: ParsedYaml, changes: Mapping[tuple[str, ...], str | int]
     for start, end, new in sorted(places, reverse=True):
         text = text[:start] + new + text[end:]
     return Edit(text, intended, 0)
+
+
+def _node_of(parsed: ParsedYaml, keys: tuple[str, ...]) -> Node:
+    """Return the node of the value at that path of keys, if it stands there and is nobody else's.
+
+    Raises:
+        UsageError: It, or something that it is in, has an anchor or is an alias: another value would change with it.
+    """
+    assert parsed.nodes is not None
+    node = parsed.nodes
+    for depth, key in enumerate(keys, 1):
+        pair = node.child(key)
+        assert pair is not None, keys
+        node = pair[1]
+        if node.anchor:
+            sign = "*" if node.kind == "alias" else "&"
+            shared = "is an alias" if node.kind == "alias" else "has an anchor"
+            what = f"{dotted(keys)} cannot be changed alone: {dotted(keys[:depth])} {shared}, {sign}{node.anchor}"
+            hint = "Write out each of the values that share it, without & and *; nothing was changed."
+            raise UsageError(what, where=f"{parsed.path.name}:{node.line}", hint=hint)
+    return node
 
 
 def _replacement(old: str, node: Node, value: str | int) -> str:

@@ -53,22 +53,18 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table  # only for tables: `get` and `path` print lines
 
     table = Table(box=None, pad_edge=False, header_style="bold")
+    plain = ("name", "status", "format", "sample")
     cells = [
-        {
-            **{title: data_set[title] for title in ("name", "status", "format", "sample")},
-            "splits": counts(data_set["splits"]),
-            "size": readable(data_set["bytes"]),
-            "on disk": data_set["on_disk"],
-        }
-        for data_set in rows
+        [*(row[title] for title in plain), counts(row["splits"]), readable(row["bytes"]), row["on_disk"]]
+        for row in rows
     ]
     widths = []
-    for title in ("name", "status", "format", "sample", "splits", "size", "on disk"):
+    for i, title in enumerate((*plain, "splits", "size", "on disk")):
         folds = title == "splits"
-        widths.append(NARROWEST_SPLITS if folds else max(len(title), *(len(cell[title]) for cell in cells), 0))
+        widths.append(NARROWEST_SPLITS if folds else max(len(title), *(len(cell[i]) for cell in cells), 0))
         table.add_column(title, justify="right" if title == "size" else "left", no_wrap=not folds, min_width=widths[-1])
     for cell in cells:
-        table.add_row(*cell.values())
+        table.add_row(*cell)
     console, drawn = canvas()
     # A shortened name cannot be typed: on a terminal too narrow for the rest, lines wrap.
     console.width = max(console.width, sum(widths) + 2 * (len(widths) - 1))
