@@ -73,8 +73,8 @@ class TestKilled:
         assert killed > count // 2, "the processes were done before they could be killed"
 
     def test_a_few_times(self, realdata: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Five instants, spread over the whole of a run."""
-        self.kill_and_get_again(5, realdata, tmp_path, monkeypatch)
+        """Three instants, spread over the whole of a run."""
+        self.kill_and_get_again(3, realdata, tmp_path, monkeypatch)
 
     @pytest.mark.slow
     def test_fifty_times(self, realdata: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,14 +85,15 @@ class TestKilled:
 class TestTogether:
     """Processes that want the same data set at once share one download."""
 
-    def test_sixteen_processes_ask_for_each_file_once(
-        self, realdata: Path, home: Path, serve: Callable[[Path], Served]
+    @pytest.mark.parametrize("count", [4, pytest.param(16, marks=pytest.mark.slow)])
+    def test_many_processes_ask_for_each_file_once(
+        self, count: int, realdata: Path, home: Path, serve: Callable[[Path], Served]
     ) -> None:
         """One fetches each file, the rest wait for it and use it."""
         mirror = serve(realdata)
-        processes = [start(mirror) for _ in range(16)]
+        processes = [start(mirror) for _ in range(count)]
 
-        assert [process.wait() for process in processes] == [0] * 16
+        assert [process.wait() for process in processes] == [0] * count
         assert sorted(mirror.asked) == sorted(f"/mnist/{path.name}" for path in (realdata / "mnist").iterdir())
         assert is_right(get("mnist", offline=True), realdata)
 

@@ -7,8 +7,6 @@ import gzip
 import os
 import pickle
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +16,7 @@ import pytest
 import yaml
 
 from tests.helpers.format_writers import batch, idx, member, npy, npz, tarred
+from tests.helpers.fresh_process import python
 from tests.helpers.yardstick import soon
 from tests.readers.test_pickle import UNSAFE
 from tests.test_get import declare, facts
@@ -524,14 +523,7 @@ for command in {commands!r}:
         pass
 print("all have ended")
 """
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, "TINYTORCH_DATASETS_MIRROR": str(tmp_path / "mirror")},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        done = python("-c", code, env={**os.environ, "TINYTORCH_DATASETS_MIRROR": str(tmp_path / "mirror")})
 
         assert done.stdout.endswith("all have ended\n"), done.stderr
 
