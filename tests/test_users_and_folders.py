@@ -21,7 +21,7 @@ from tests.helpers.audit_world import World, build
 from tests.helpers.fresh_process import Forks
 from tests.helpers.users import UNKNOWN, as_user, becoming, mounted, needs_root
 from tinytorch_datasets import get
-from tinytorch_datasets.errors import StorageError
+from tinytorch_datasets.errors import OfflineError, StorageError
 
 SUMS = """
 import logging; logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -109,7 +109,8 @@ class TestNowhereToWrite:
             shutil.copy(ROOT / name, site / "tinytorch_datasets" / name)
 
         self.sums(as_user(UNKNOWN, "-c", SUMS, package=site, env=home))
-        asked = "from tinytorch_datasets import get; get('mnist', offline=True)"
+        (common / "train-images-idx3-ubyte.gz").write_bytes(b"whatever it is")
+        asked = f"from tinytorch_datasets import get; get('mnist', offline=True, mirror={str(common)!r})"
         result = as_user(UNKNOWN, "-c", asked, package=site, env=home).stderr.splitlines()
         assert result[-2].startswith("tinytorch_datasets.errors.StorageError: "), result
         assert result[-1].startswith(("  Set TINYTORCH_DATASETS_HOME to", "  Ask its owner", "  Move it", "  Look at"))
@@ -120,8 +121,14 @@ class TestNowhereToWrite:
 
     def test_what_has_to_be_fetched_needs_a_folder(self, tmp_path: Path) -> None:
         """It is not fetched into memory."""
-        with mounted(tmp_path / "disk", "ro") as disk, pytest.raises(StorageError) as caught:
-            get("mnist", home=disk / "home", offline=True)
+        stick = tmp_path / "stick"
+        stick.mkdir()
+        (stick / "train-images-idx3-ubyte.gz").write_bytes(b"there, whatever it is")
+        with mounted(tmp_path / "disk", "ro") as disk:
+            with pytest.raises(StorageError) as caught:
+                get("mnist", home=disk / "home", offline=True, mirror=stick)
+            with pytest.raises(OfflineError):  # nothing could come, so it is no matter where to
+                get("mnist", home=disk / "home", offline=True)
 
         assert caught.value.what == f"{disk}/home/mnist cannot be written: the file system is read-only"
 

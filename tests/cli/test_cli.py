@@ -631,6 +631,15 @@ class TestTheNetworksFault:
 
         assert CliRunner().invoke(main, ["get", "digits", "--offline"]).exit_code == 3
 
+    def test_add_without_a_network(self, world: World) -> None:
+        """As `get` and `audit`: exit 3, and nothing is written."""
+        before = world.manifest.read_bytes()
+        result = CliRunner().invoke(main, ["add", "https://nowhere.invalid/flowers.csv"])
+
+        assert (result.exit_code, result.stdout) == (3, "")
+        assert "its host name cannot be found (is there a network?)\n  Connect to a network" in result.stderr
+        assert world.manifest.read_bytes() == before
+
     def test_offline_with_a_wrong_file_on_the_stick(self, world: World, tmp_path: Path) -> None:
         """Something was compared, and differs: exit 1, with what was found where."""
         (tmp_path / "stick").mkdir()

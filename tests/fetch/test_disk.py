@@ -515,6 +515,16 @@ class TestOffline:
         assert caught.value.missing == (("a.bin", 500_000), ("splits/b.bin", 500_000))
         assert isinstance(caught.value, FetchError)
 
+    def test_where_no_folder_could_be_made(self, place: Place, no_network: None) -> None:
+        """What is missing is the reason; that its folder could not be made is no matter, and none is made."""
+        (place.root / "downloads").write_bytes(b"a file in the way")
+
+        with pytest.raises(OfflineError) as caught:
+            place.fetch(declared_file("http://127.0.0.1:9/f"), offline=True, mirror=str(place.root))
+
+        assert caught.value.what.startswith("1 file of points is not here")
+        assert caught.value.network_failed
+
     def test_one_file(self, place: Place, no_network: None) -> None:
         """The same, of one."""
         with pytest.raises(OfflineError) as caught:

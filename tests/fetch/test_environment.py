@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import ssl
 import time
 from pathlib import Path
 
@@ -145,13 +146,34 @@ class TestCertificates:
         with pytest.raises(NetworkSettingsError, match="which has no certificates that can be read"):
             fetched(tmp_path, "https://example.invalid/f")
 
+    @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+    @pytest.mark.parametrize("path", ["/nowhere/ca.pem", "/"])
+    def test_a_variable_of_other_programs(
+        self, variable: str, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is named where no certificate is trusted; a mirror that needs none of it is asked all the same."""
+        for other in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+            monkeypatch.delenv(other, raising=False)
+        monkeypatch.setenv(variable, path)
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
+        with FaultyServer(tls) as server, FaultyServer() as plain:
+            url = server.at("/f", serve(DATA))
+            with pytest.raises(FetchError) as caught:
+                fetched(tmp_path, url)
+            assert fetched(tmp_path, url, plain.at("/f", serve(DATA))) == DATA
+
+        missing = f' names "{path}", which is missing, and' if path != "/" else ""
+        [(_, reason)] = caught.value.tried
+        assert reason.startswith("its TLS certificate is not trusted: ")
+        assert reason.endswith(f" ({variable}{missing} is not read here: set REQUESTS_CA_BUNDLE)")
+        assert caught.value.network_failed
+
     def test_a_good_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """An authority of one's own."""
         authority = trustme.CA()
         authority.cert_pem.write_to_path(tmp_path / "ca.pem")
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
-        import ssl
-
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert("127.0.0.1").configure_cert(tls)
         with FaultyServer(tls) as server:

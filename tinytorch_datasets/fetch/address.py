@@ -19,6 +19,7 @@ from tinytorch_datasets.concurrency import Cancellation
 from tinytorch_datasets.errors import FetchError
 from tinytorch_datasets.fetch.base import (
     DEFAULT_RETRY,
+    Kind,
     PermanentError,
     RangeNotSupported,
     Response,
@@ -76,7 +77,8 @@ def download_address(
         FetchError: No address gave it; `tried` has the reason of each.
         StorageError: It cannot be written.
     """
-    tried, cancellation = [], cancellation or Cancellation()
+    failures: list[tuple[str, SourceError]] = []
+    cancellation = cancellation or Cancellation()
     for url in urls:
         try:
             with whole_file(path) as out:
@@ -85,10 +87,14 @@ def download_address(
                 headers = download.run()
             return Downloaded(url, path, download.bytes, download.sha256.hexdigest(), headers)
         except SourceError as failure:
-            tried.append((shown_address(url), failure.reason))
-    reasons = "".join(f"\n  {url}: {reason}" for url, reason in tried)
-    what = f"{name} could not be downloaded:{reasons}"
-    raise FetchError(what, hint="Open the address in a browser to see what it gives.", file=name, tried=tuple(tried))
+            failures.append((shown_address(url), failure))
+    tried = tuple((url, failure.reason) for url, failure in failures)
+    what = f"{name} could not be downloaded:" + "".join(f"\n  {url}: {reason}" for url, reason in tried)
+    hint = "Open the address in a browser to see what it gives."
+    if all(failure.kind is Kind.NO_NETWORK for _, failure in failures):
+        hint = "Connect to a network, and try again."
+    network_failed = all(failure.is_of_the_way for _, failure in failures)
+    raise FetchError(what, hint=hint, file=name, tried=tried, network_failed=network_failed)
 
 
 class _Download:

@@ -78,6 +78,7 @@ class Kind(Enum):
     NO_ANSWER = auto()  # nobody listens there, or not to us: that says nothing about the file either
     NO_FILE = auto()  # a folder that was given as the mirror has no such file
     NO_FOLDER = auto()  # the mirror that was given is a folder, and there is none
+    UNSUPPORTED = auto()  # an address of a scheme that is not fetched
     LOGIN_PAGE = auto()  # a page came in place of the file, perhaps from whoever runs the network
 
 

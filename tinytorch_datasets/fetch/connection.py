@@ -38,6 +38,7 @@ from tinytorch_datasets.fetch.base import (
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES, quoted
 
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # in the order in which requests looks
+CA_VARIABLES_OF_OTHERS = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # of OpenSSL, which curl and httpx follow
 SOCKS = ("socks4", "socks4a", "socks5", "socks5h")
 HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\]")
 GZIP = ("gzip", "x-gzip")
@@ -165,6 +166,16 @@ def check_environment(url: str) -> None:
         name = next((name for name in CA_VARIABLES if os.environ.get(name)), None)
         if name:
             _check_certificates(name, os.environ[name])
+
+
+def unread_certificates() -> str:
+    """Return a remark on a variable that names certificates for others, and none for requests; "" without one."""
+    variable = next((name for name in CA_VARIABLES_OF_OTHERS if os.environ.get(name)), "")
+    if not variable or any(os.environ.get(name) for name in CA_VARIABLES):
+        return ""
+    path = os.environ[variable]
+    missing = "" if Path(path).exists() else f" names {quoted(path)}, which is missing, and"
+    return f"{variable}{missing} is not read here: set REQUESTS_CA_BUNDLE"
 
 
 def _check_proxy(variable: str, value: str) -> None:

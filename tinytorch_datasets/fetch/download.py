@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tinytorch_datasets.concurrency import Cancellation, run_all
 from tinytorch_datasets.errors import FetchError, OfflineError, StorageError
-from tinytorch_datasets.fetch.base import Fetched, Kind, RetryPolicy, SourceError, is_on_disk, local_path
+from tinytorch_datasets.fetch.base import Fetched, Kind, RetryPolicy, Source, SourceError, is_on_disk, local_path
 from tinytorch_datasets.fetch.mirrors import HostLimit, MirrorLoop
 from tinytorch_datasets.fetch.partial import PartialFile, part_progress, private_part, remove_abandoned, shared_part
 from tinytorch_datasets.fetch.sources import ReusableFiles, list_sources, missing_folder
@@ -101,7 +101,7 @@ def offline_error(missing: Mapping[File, Tried], dataset: str, into: Path, no_fo
     refused: list[tuple[str, str]] = []
     for file, tried in missing.items():
         lines.append(f"  {file.name}, {file.bytes:,} bytes")
-        absent = (Kind.NO_FILE, Kind.NO_FOLDER)
+        absent = (Kind.NO_FILE, Kind.NO_FOLDER, Kind.UNSUPPORTED)
         what_is_there = [(name, error.reason) for name, error in tried if error.kind not in absent]
         lines += [f"    {name}: {reason}" for name, reason in what_is_there]
         lines += [f"    {line}" for line in _compared(file, tried)]
@@ -202,10 +202,17 @@ class Download:
             return self._run(shown, log.info if self._offline else shown.write_header)
 
     def _run(self, progress: Progress, announce: Callable[[str], None]) -> list[Fetched]:
+        reusable = ReusableFiles(self._files, self._reuse_from)
+        to_download = reusable.to_download()
+        if self._offline and len(to_download) == len(self._files):
+            # Before a folder is made: where nothing can come, it is no matter whether it could be written.
+            absent = {file: self._absent(file) for file in self._files}
+            missing = {file: tried for file, tried in absent.items() if tried is not None}
+            if len(missing) == len(self._files):
+                raise self._offline_error(missing)
         for file in self._files:
             make_folders(local_path(file.name, self._into), self._into)
-        reusable = ReusableFiles(self._files, self._reuse_from)
-        bytes_to_come = sum(map(self._bytes_to_come, reusable.to_download()))
+        bytes_to_come = sum(map(self._bytes_to_come, to_download))
         free = check_disk_space(self._into, bytes_to_come, self._extra_bytes)
         if bytes_to_come:
             decoded = f", {readable(self._extra_bytes)} to decode" if self._extra_bytes else ""
@@ -220,8 +227,25 @@ class Download:
         )
         if self._missing:
             missing = {file: self._missing[file] for file in self._files if file in self._missing}
-            raise offline_error(missing, self._dataset, self._into, missing_folder(self._mirror))
+            raise self._offline_error(missing)
         return [fetched for fetched in results if fetched is not None]
+
+    def _offline_error(self, missing: Mapping[File, Tried]) -> OfflineError:
+        return offline_error(missing, self._dataset, self._into, missing_folder(self._mirror))
+
+    def _absent(self, file: File) -> Tried | None:
+        """Return why no source on this computer has a file; None if one has, or if some of it came before."""
+        if self._bytes_to_come(file) < file.bytes:
+            return None
+        tried = []
+        for source in self._list_sources(file):
+            try:
+                source.open(0, None).close()
+            except SourceError as failure:
+                tried.append((source.name, failure))
+            else:
+                return None
+        return tried
 
     def _fetch_file(self, file: File, reusable: ReusableFiles, progress: Progress) -> Fetched | None:
         """Fetch one file. None if another process did, or if it is missing offline."""
@@ -256,16 +280,13 @@ class Download:
 
     def _download(self, file: File, target: Path, part: PartialFile, report: partial[None]) -> bool:
         check_disk_space(target.parent, file.bytes - part.bytes)
-        sources = list_sources(
+        loop = MirrorLoop(
             file,
-            folder=self._folder,
-            mirror=self._mirror,
-            offline=self._offline,
+            self._list_sources(file),
             retry=self._retry,
             cancellation=self._cancellation,
-        )
-        loop = MirrorLoop(
-            file, sources, retry=self._retry, cancellation=self._cancellation, hosts=self._hosts, report=report
+            hosts=self._hosts,
+            report=report,
         )
         if loop.run(part):
             return True
@@ -276,6 +297,16 @@ class Download:
             self._missing[file] = tried
             return False
         raise download_error(file, tried, target, self._dataset, part.bytes)
+
+    def _list_sources(self, file: File) -> list[Source]:
+        return list_sources(
+            file,
+            folder=self._folder,
+            mirror=self._mirror,
+            offline=self._offline,
+            retry=self._retry,
+            cancellation=self._cancellation,
+        )
 
     def _report(self, file: File, progress: Progress, bytes_done: int) -> None:
         with self._report_lock:

@@ -56,7 +56,10 @@ def source_error_of(error: BaseException, retry: RetryPolicy, url: str) -> Sourc
         return next((cause for cause in causes if isinstance(cause, kinds)), None)
 
     if (cause := first(ssl.SSLCertVerificationError)) and isinstance(cause, ssl.SSLCertVerificationError):
-        return PermanentError(f"its TLS certificate is not trusted: {cause.verify_message}")
+        from tinytorch_datasets.fetch.connection import unread_certificates
+
+        reason, remark = f"its TLS certificate is not trusted: {cause.verify_message}", unread_certificates()
+        return PermanentError(f"{reason} ({remark})", kind=Kind.NO_ANSWER) if remark else PermanentError(reason)
     if first(ssl.SSLEOFError, ssl.SSLZeroReturnError):
         return ConnectionLost()
     if first(requests.exceptions.ProxyError, u3.ProxyError):
@@ -103,7 +106,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 log = logging.getLogger("tinytorch_datasets.fetch")
 
 # An answer in gzip saves nothing on files that are compressed already, and its length says nothing about theirs.
-HEADERS = {"Accept-Encoding": "identity", "User-Agent": f"tinytorch-datasets/{VERSION} (+{HOMEPAGE})"}
+AGENT = f"tinytorch-datasets/{VERSION}" + (f" (+{HOMEPAGE})" if HOMEPAGE else "")
+HEADERS = {"Accept-Encoding": "identity", "User-Agent": AGENT}
 TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524})
 # Those that IANA has registered; and lzma, xz and bzip2, which are not, but are sent.
 COMPRESSIONS = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress", "dcb", "dcz", "exi"})

@@ -95,7 +95,7 @@ def list_sources(
             sources.append(Folder(path))
         else:
             what = "this is neither http, nor https, nor a folder"  # but ftp or s3, say
-            sources.append(RefusedSource(shown_address(address), what))
+            sources.append(RefusedSource(shown_address(address), what, Kind.UNSUPPORTED))
     return sources
 
 

@@ -26,7 +26,7 @@ def format_report(report: Report, root: Path) -> bytes:
         "name": "tinytorch-datasets",
         "version": VERSION,
         "semanticVersion": VERSION,
-        "informationUri": HOMEPAGE,
+        **({"informationUri": HOMEPAGE} if HOMEPAGE else {}),
         "rules": [{"id": rule, "shortDescription": {"text": RULES[rule]}} for rule in used],
     }
     run = {
