@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.feather as feather
+import pyarrow.parquet as pq
 import pytest
 
 from tests.helpers.format_writers import (
@@ -114,6 +119,43 @@ def write_csv_bare(folder: Path, samples: int, declared: int) -> Written:
     return _one(folder, declared, table(rows, ";")), options, _expected(samples)
 
 
+def _arrow(samples: int) -> pa.Table:
+    return pa.table({"images": _images(samples).tolist(), "labels": _labels(samples)})
+
+
+def write_parquet(folder: Path, samples: int, declared: int) -> Written:
+    """A column of lists in lists, and one of numbers, in groups of rows."""
+    out = io.BytesIO()
+    pq.write_table(_arrow(samples), out, row_group_size=4000)
+    return _one(folder, declared, out.getvalue()), {}, _expected(samples)
+
+
+def write_parquet_columns(folder: Path, samples: int, declared: int) -> Written:
+    """A column for each pixel, without dictionaries, of which one field takes all."""
+    pixels = {f"pixel{i}": column for i, column in enumerate(_images(samples).reshape(samples, 12).T)}
+    out = io.BytesIO()
+    table = pa.table({**pixels, "labels": _labels(samples).astype("i1")})
+    pq.write_table(table, out, use_dictionary=False, compression="zstd", data_page_version="2.0")
+    result = _one(folder, declared, out.getvalue())
+    images = replace(result.columns["images"], columns=tuple(pixels))
+    return replace(result, columns={**result.columns, "images": images}), {}, _expected(samples)
+
+
+def write_arrow_file(folder: Path, samples: int, declared: int) -> Written:
+    """A file of compressed batches, as Feather is."""
+    out = io.BytesIO()
+    feather.write_feather(_arrow(samples), out, compression="lz4", chunksize=4000)
+    return _one(folder, declared, out.getvalue()), {}, _expected(samples)
+
+
+def write_arrow_stream(folder: Path, samples: int, declared: int) -> Written:
+    """A stream, of one batch."""
+    out = io.BytesIO()
+    with pa.ipc.new_stream(out, _arrow(samples).schema) as writer:
+        writer.write_table(_arrow(samples))
+    return _one(folder, declared, out.getvalue()), {}, _expected(samples)
+
+
 def write_cifar(folder: Path, samples: int, declared: int) -> Written:
     """An archive of two batches, the second half first."""
     half, images, labels = samples // 2, _images(samples), _labels(samples).tolist()
@@ -169,6 +211,10 @@ SAMPLES = {
     "pickle": Sample("pickle", write_pickle),
     "csv": Sample("csv", write_csv),
     "csv-bare": Sample("csv", write_csv_bare),
+    "parquet": Sample("parquet", write_parquet),
+    "parquet-columns": Sample("parquet", write_parquet_columns),
+    "arrow-file": Sample("arrow", write_arrow_file),
+    "arrow-stream": Sample("arrow", write_arrow_stream),
     "cifar-python": Sample("cifar-python", write_cifar),
     "text-lines": Sample("text", write_lines),
     "qa-text": Sample("qa-text", write_qa),
@@ -176,8 +222,9 @@ SAMPLES = {
 }
 
 every = pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)
-# An NPZ is compressed inside, and read from its end.
-_WHOLE = {name: sample for name, sample in SAMPLES.items() if sample.form != "npz"}
+# These are compressed inside, and are not read from front to end.
+_INSIDE = ("npz", "parquet", "arrow")
+_WHOLE = {name: sample for name, sample in SAMPLES.items() if sample.form not in _INSIDE}
 compressible = pytest.mark.parametrize("sample", _WHOLE.values(), ids=_WHOLE)
 
 

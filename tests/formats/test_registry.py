@@ -24,7 +24,19 @@ def test_known_is_the_listing() -> None:
     listed = sorted(p.stem.replace("_", "-") for p in FOLDER.glob("[!_]*.py"))
 
     assert formats.known() == tuple(listed)
-    assert listed == ["cifar-python", "csv", "idx", "npy", "npz", "pickle", "qa-text", "svmlight", "text"]
+    assert listed == [
+        "arrow",
+        "cifar-python",
+        "csv",
+        "idx",
+        "npy",
+        "npz",
+        "parquet",
+        "pickle",
+        "qa-text",
+        "svmlight",
+        "text",
+    ]
 
 
 @pytest.mark.parametrize("name", formats.known())

@@ -1,0 +1,144 @@
+"""Arrow: its file and its stream (IPC), and Feather, read by pyarrow."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tinytorch_datasets import formats
+from tinytorch_datasets.errors import DecodeError
+from tinytorch_datasets.formats import (
+    INSPECTED,
+    INSPECTED_BYTES,
+    ArrayInfo,
+    Certainty,
+    Detection,
+    FileInfo,
+    decodes,
+)
+from tinytorch_datasets.plan import Block, Split
+from tinytorch_datasets.readers import arrow as columns_of
+from tinytorch_datasets.readers import arrow_values
+from tinytorch_datasets.readers.wire import BATCH, DICTIONARY, SCHEMA, Flat
+
+FILE, STREAM, FEATHER_1 = b"ARROW1\0\0", b"\xff\xff\xff\xff", b"FEA1"
+END = b"\xff\xff\xff\xff\0\0\0\0"
+
+
+def _detect(head: bytes, path: Path) -> Detection | None:
+    is_stream = head.startswith(STREAM) and 0 < int.from_bytes(head[4:8], "little") < 2**31 and not head[4] % 8
+    if not is_stream and not head.startswith((FILE, FEATHER_1)):
+        return None
+    return Detection(Certainty.CERTAIN, lambda: _inspect(path))
+
+
+def _inspect(path: Path) -> FileInfo:
+    formats.of("arrow").check_libraries()
+    with columns_of.refusing(path, "Arrow"):
+        columns, left_out = columns_of.describe(Table(path, INSPECTED_BYTES, INSPECTED))
+    arrays = tuple(ArrayInfo(**column._asdict()) for column in columns)
+    return FileInfo(path, "arrow", arrays, left_out=tuple(left_out), is_table=True)
+
+
+@decodes("arrow", layout="file per split", has_nulls=True, needs=("pyarrow", "tables"), detect=_detect)
+def arrow(splits: Sequence[Split]) -> Iterator[Block]:
+    """Arrow files and streams (IPC), Feather of version 2 among them; a field's key is the name of its column.
+
+    What columns may hold, and how nulls are declared, is as in `parquet`. A file is read as the stream that it
+    contains.
+
+    It needs pyarrow, which the extra `tables` brings.
+
+    Raises:
+        MissingLibrary: pyarrow is not installed.
+        DecodeError: It is not sound Arrow, has no such column, or the column's type is not read.
+        ContentError: It has more rows than declared, or a value that the declared dtype does not hold.
+    """
+    formats.of("arrow").check_libraries()
+    for split in splits:
+        for source in dict.fromkeys(column.source for column in split.columns.values()):
+            columns = [column for column in split.columns.values() if column.source == source]
+            columns_of.refuse_member(columns)
+            with columns_of.refusing(source.path, "Arrow"):
+                table = Table(source.path, *arrow_values.most_bytes(source.path, columns))
+                yield from arrow_values.decode(table, columns)
+
+
+class Table:
+    """An Arrow file or stream, mapped. At most `limit` bytes are inflated at once."""
+
+    def __init__(self, path: Path, limit: int, limit_reason: str) -> None:
+        import pyarrow as pa
+
+        self.path, self._limit, self._limit_reason = path, limit, limit_reason
+        with path.open("rb") as file:
+            head = file.read(8)
+        if head.startswith(FEATHER_1):
+            raise DecodeError(
+                path, "it is Feather of version 1, which is not read", hint="Write it again: pandas does."
+            )
+        if not head.startswith((FILE, STREAM)):
+            columns_of.refuse_compressed(path, head, "Arrow")
+            raise DecodeError(path, f"it is not Arrow: it begins with {head[:6]!r}")
+        self._begin = len(FILE) if head.startswith(FILE) else 0
+        self._map = pa.memory_map(str(path))
+        self.rows, batches = self._check_messages()
+        if self._begin and (other := pa.ipc.open_file(self._map).num_record_batches) != batches:
+            raise DecodeError(path, f"its footer lists {other:,} batches of rows, and it has {batches:,}")
+        self.schema = pa.ipc.open_stream(self._stream()).schema
+
+    def batches(self, keys: Sequence[str], rows: int) -> Iterator[Any]:
+        """Yield record batches of at most so many rows, which have at least these columns."""
+        import pyarrow as pa
+
+        wanted = [
+            at for at, name in enumerate(self.schema.names) if any(f"{key}.".startswith(f"{name}.") for key in keys)
+        ]
+        options = pa.ipc.IpcReadOptions(included_fields=wanted)
+        for batch in pa.ipc.open_stream(self._stream(), options=options):
+            # Nobody has looked at offsets yet, which say where in the file a text is.
+            batch.validate(full=True)
+            for start in range(0, batch.num_rows, rows):
+                yield batch.slice(start, rows)
+
+    def _stream(self) -> Any:
+        self._map.seek(self._begin)
+        return self._map
+
+    def _check_messages(self) -> tuple[int, int]:
+        """Look at all messages, before memory is taken for what they say; return how many rows and batches there are.
+
+        Raises:
+            DecodeError: They are damaged, or come to more than may be inflated.
+        """
+        import pyarrow as pa
+
+        rows, batches, dictionaries = 0, 0, 0
+        for message in pa.ipc.MessageReader.open_stream(self._stream()):
+            try:
+                head = Flat(message.metadata).message()
+                if head.kind == SCHEMA:
+                    head.header.check_columns(self.path)
+                    continue
+                of = head.header.table(1) if head.kind == DICTIONARY else head.header
+                inflated = of.inflated(message.body) if of is not None else 0
+                if head.kind == BATCH:
+                    rows, batches = rows + head.header.number(0), batches + 1
+                else:
+                    dictionaries += inflated
+            except (struct.error, IndexError, OverflowError, ValueError) as error:
+                if isinstance(error, DecodeError):
+                    raise
+                raise DecodeError(self.path, "one of its messages is damaged") from error
+            if dictionaries + (inflated if head.kind == BATCH else 0) > self._limit:
+                reason = f"more than {self._limit:,} bytes come out of it, but {self._limit_reason}"
+                raise DecodeError(self.path, reason)
+        end, size = self._map.tell(), self._map.size()
+        self._map.seek(max(end - len(END), 0))
+        if self._map.read(len(END)) != END:
+            raise DecodeError(self.path, "it ends without a mark of its end; is it cut short?")
+        if not self._begin and end != size:
+            raise DecodeError(self.path, f"it is {end:,} bytes, but {size - end:,} more follow")
+        return rows, batches

@@ -1,0 +1,400 @@
+"""Columns of Parquet and Arrow files: their types, their places, their summary.
+
+The library pyarrow reads the files. It is imported inside of functions, because it is an extra.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from tinytorch_datasets.errors import ContentError, DecodeError, did_you_mean
+from tinytorch_datasets.plan import TEXT, Column
+from tinytorch_datasets.readers.compression import CODECS
+from tinytorch_datasets.readers.table import EXACT_IN_FLOAT64, MAX_CLASSES, ColumnInfo, Kind, classes_of
+
+# How many names are compared with one that is not there.
+MOST_GUESSED = 1000
+# How many rows are looked at together when a file is described.
+ROWS_DESCRIBED = 1 << 14
+
+AS_FILES = "Pictures and sounds inside of a table are not read: save each as a file."
+AS_TEXT = "Leave it out, or save it as numbers or as text."
+
+# How pandas calls the column of a frame's index that has no name.
+_INDEX = re.compile(r"__index_level_\d+__")
+# What Hugging Face's metadata calls a column of pictures and the like.
+_MEDIA = frozenset({"Image", "Audio", "Video", "Pdf"})
+
+
+class Source(Protocol):
+    """A file that pyarrow reads: its schema, how many rows it states, and the rows themselves."""
+
+    path: Path
+    schema: Any
+    rows: int
+
+    def batches(self, keys: Sequence[str], rows: int) -> Iterator[Any]:
+        """Yield record batches of at most so many rows, which have at least these columns."""
+        ...
+
+
+@contextmanager
+def refusing(path: Path, form: str) -> Iterator[None]:
+    """Report what pyarrow says of a file's bytes as what is wrong with the file.
+
+    Raises:
+        DecodeError: It is not of that format, or it is damaged.
+    """
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the disk
+        message = " ".join(str(error).split("\n", 1)[0].split())[:200] or type(error).__name__
+        raise DecodeError(path, f"it cannot be read as {form}: {message}") from error
+
+
+def refuse_member(columns: Sequence[Column]) -> None:
+    """Refuse a file inside of an archive: its end is read first.
+
+    Raises:
+        DecodeError: It is one.
+    """
+    for column in columns:
+        if column.member:
+            reason = f"member {column.member[0]!r}: a table of this format inside of an archive is not read"
+            raise DecodeError(column.file, reason, hint="Unpack it, and declare it as a file of its own.")
+
+
+def refuse_compressed(path: Path, head: bytes, form: str) -> None:
+    """Refuse a file that is compressed as a whole, by its first bytes: it is not read from front to end.
+
+    Raises:
+        DecodeError: It is.
+    """
+    codec = next((codec.name for codec in CODECS if codec.magic.match(head)), None)
+    if codec:
+        reason = f"it is compressed with {codec} as a whole, and {form} is compressed inside"
+        raise DecodeError(path, reason, hint="Unpack it, and declare what comes out.")
+
+
+class Stored(NamedTuple):
+    """What a column holds: NumPy's name of the dtype, or "str"; and how many lists each value stands in."""
+
+    dtype: str
+    depth: int = 0
+
+
+def stored_as(kind: Any) -> Stored | tuple[str, str]:
+    """Return what a column of an Arrow type holds; or, where it is not read, what that is, and a hint."""
+    import pyarrow as pa
+
+    is_ = pa.types
+    if isinstance(kind, pa.BaseExtensionType):
+        return stored_as(kind.storage_type)
+    if is_.is_list(kind) or is_.is_large_list(kind) or is_.is_fixed_size_list(kind):
+        inner = stored_as(kind.value_type)
+        if not isinstance(inner, Stored):
+            return inner
+        if inner.dtype == TEXT or is_.is_null(kind.value_type):
+            return f"lists of {'texts' if inner.dtype == TEXT else 'nothing'} ({kind})", AS_TEXT
+        return Stored(inner.dtype, inner.depth + 1)
+    if is_.is_dictionary(kind):
+        inner = stored_as(kind.value_type)
+        return inner if isinstance(inner, Stored) and not inner.depth else (f"a dictionary of {kind}", AS_TEXT)
+    if is_.is_string(kind) or is_.is_large_string(kind) or is_.is_string_view(kind):
+        return Stored(TEXT)
+    if is_.is_boolean(kind) or is_.is_integer(kind) or is_.is_floating(kind) or is_.is_null(kind):
+        return Stored("float64" if is_.is_null(kind) else np.dtype(kind.to_pandas_dtype()).name)
+    if is_.is_struct(kind):
+        parts = [kind.field(at).name for at in range(kind.num_fields)]
+        hint = AS_FILES if {"bytes", "path"} <= set(parts) else "Name one of them by its path, such as outer.inner."
+        return f"a group of columns ({', '.join(parts[:5])}{', ...' if len(parts) > 5 else ''})", hint
+    if "binary" in str(kind):
+        return f"bytes ({str(kind)[:60]})", AS_FILES
+    return f"values of the type {str(kind)[:60]}", AS_TEXT
+
+
+@dataclass(frozen=True)
+class Picked:
+    """A column of the file: its path by names, and what it holds. `name` is that path in one text."""
+
+    parts: tuple[str, ...]
+    stored: Stored
+
+    @property
+    def name(self) -> str:
+        """The path, as it is written in a manifest."""
+        return ".".join(self.parts)
+
+    def of(self, batch: Any) -> Any:
+        """Return the column in a record batch; where a group is null, its parts are."""
+        import pyarrow.compute as pc
+
+        array = batch.column(batch.schema.get_field_index(self.parts[0]))
+        return pc.struct_field(array, list(self.parts[1:])) if len(self.parts) > 1 else array
+
+
+def is_group(kind: Any) -> bool:
+    """Check whether a column is a group of columns."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_struct(kind) and kind.num_fields)
+
+
+def leaves(schema: Any) -> dict[tuple[str, ...], Any]:
+    """Return the type of each column by its path, and of each group of columns."""
+    found: dict[tuple[str, ...], Any] = {}
+    stack: list[tuple[tuple[str, ...], Any]] = [
+        ((name,), kind) for name, kind in zip(reversed(schema.names), reversed(schema.types), strict=True)
+    ]
+    while stack:
+        path, kind = stack.pop()
+        if is_group(kind):
+            stack += [
+                ((*path, part.name), part.type) for part in reversed([kind.field(i) for i in range(kind.num_fields)])
+            ]
+        found.setdefault(path, kind)
+    return found
+
+
+def pick(source: Source, column: Column) -> tuple[Picked, ...]:
+    """Return the column, or the columns, of a field.
+
+    Raises:
+        DecodeError: There is none of that name, or two, or it holds what is not read.
+        ContentError: It holds text where numbers are declared, or numbers where text is.
+    """
+    if column.per == "split":
+        raise DecodeError(source.path, f"{column} belongs to the split as a whole, for which a table has no place")
+    keys = column.columns or (column.key or column.field,)
+    names, by_name = source.schema.names, dict[str, list[tuple[str, ...]]]()
+    known = leaves(source.schema)
+    for path in known:
+        by_name.setdefault(".".join(path), []).append(path)
+    for place in keys:
+        if isinstance(place, int) and not -len(names) <= place < len(names):
+            raise DecodeError(source.path, f"{column.field} is column {place}, but it has {len(names):,} columns")
+    if column.is_text and len(keys) > 1:
+        raise DecodeError(source.path, f"{column} is text, which is one column, and not {len(keys)}")
+    picked = []
+    for place in keys:
+        key: str = names[place] if isinstance(place, int) else place
+        if key not in by_name:
+            guess = did_you_mean(key, itertools.islice(by_name, MOST_GUESSED))
+            raise DecodeError(source.path, f"it has no column {key!r}, which is {column.field}{guess}")
+        path = (key,) if (key,) in known else by_name[key][0]
+        if names.count(path[0]) > 1 or (len(path) > 1 and len(by_name[key]) > 1):
+            raise DecodeError(source.path, f"it has the column {key!r} twice")
+        picked.append(Picked(path, _stored(source, column, key, known[path])))
+    return tuple(picked)
+
+
+def _stored(source: Source, column: Column, key: str, kind: Any) -> Stored:
+    """Return what a column holds, which is to be what is declared."""
+    stored = stored_as(kind)
+    if not isinstance(stored, Stored):
+        what, hint = stored
+        raise DecodeError(source.path, f"column {key!r} holds {what}, which is not read", hint=hint)
+    if column.classes is None and (stored.dtype == TEXT) != column.is_text:
+        actual = "text" if stored.dtype == TEXT else f"numbers ({stored.dtype})"
+        reason = f"column {key!r} holds {actual}, {column} is declared as {'text' if column.is_text else column.dtype}"
+        raise ContentError(
+            source.path, reason, aspect="dtype", expected=column.dtype, actual=stored.dtype, column=str(column)
+        )
+    return stored
+
+
+class NoArray(Exception):
+    """The lists of a sample are no array: `what` is wrong with those of sample `sample`, counted in the batch."""
+
+    def __init__(self, sample: int, what: str) -> None:
+        super().__init__(what)
+        self.sample, self.what = sample, what
+
+
+def storage(array: Any) -> Any:
+    """Return the array that one of an extension type is stored as; any other as it is."""
+    import pyarrow as pa
+
+    return array.storage if isinstance(array.type, pa.BaseExtensionType) else array
+
+
+def first(mask: Any) -> int:
+    """Return the position of the first true value of an Arrow array."""
+    return int(mask.to_numpy(zero_copy_only=False).argmax())
+
+
+def unnested(array: Any, depth: int, shape: Sequence[int | None] = ()) -> tuple[Any, np.ndarray]:
+    """Return the innermost values of lists, and the shape of each sample: (samples, depth).
+
+    `shape` is the declared one: where a list is empty, those inside of it would have had its lengths.
+
+    Raises:
+        NoArray: Lists of one sample have several lengths, or one is null.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    samples, axes = len(array), list[np.ndarray]()
+    parts = np.ones(samples, np.int64)  # how many lists each sample has, on this axis
+    for axis in range(depth):
+        if array.null_count:
+            raise NoArray(int(np.searchsorted(np.cumsum(parts), first(array.is_null()), "right")), "null")
+        if pa.types.is_fixed_size_list(array.type):
+            lengths = np.full(len(array), array.type.list_size, np.int64)
+        else:
+            lengths = pc.list_value_length(array).to_numpy(zero_copy_only=False).astype(np.int64)
+        declared = shape[axis] if axis < len(shape) else None
+        length = np.full(samples, declared or 0, np.int64)
+        filled = np.flatnonzero(parts)
+        if filled.size:
+            begins = (np.cumsum(parts) - parts)[filled]
+            least, most = np.minimum.reduceat(lengths, begins), np.maximum.reduceat(lengths, begins)
+            if (uneven := least != most).any():
+                at = int(uneven.argmax())
+                raise NoArray(int(filled[at]), f"lists of {least[at]:,} and of {most[at]:,}")
+            length[filled] = most
+        axes.append(length)
+        parts = parts * length
+        array = storage(array.flatten())
+    return array, np.stack(axes, axis=1)
+
+
+class Described(NamedTuple):
+    """What `add` says of a column; the names are those of an `ArrayInfo`."""
+
+    key: str
+    dtype: str
+    shape: tuple[int | None, ...]
+    classes: tuple[str, ...] | None = None
+    missing: tuple[str | None, ...] = ()
+
+
+def describe(source: Source) -> tuple[list[Described], list[str]]:
+    """Read all of a file; return its columns, and what is left out of it, and why."""
+    features = _features(source.schema)
+    summaries, left_out = list[_Summary](), list[str]()
+    for path, kind in leaves(source.schema).items():
+        name = ".".join(path)
+        feature = features.get(path[0], {})
+        stored = stored_as(kind)
+        if is_group(kind) and not _is_media(source.schema, path):
+            continue  # its parts are columns
+        if len(path) == 1 and _INDEX.fullmatch(name):
+            left_out.append(f"{name!r} is the index of a pandas frame")
+        elif source.schema.names.count(path[0]) > 1:
+            left_out.append(f"{name!r} is the name of several columns")
+        elif feature.get("_type") in _MEDIA or _is_media(source.schema, path):
+            left_out.append(f"{path[0]!r} holds files, such as pictures or sounds, which are not read")
+        elif not isinstance(stored, Stored):
+            left_out.append(f"{name!r} holds {stored[0]}, which is not read")
+        else:
+            names = feature.get("names") if feature.get("_type") == "ClassLabel" and len(path) == 1 else None
+            summaries.append(_Summary(Picked(path, stored), names))
+    for batch in source.batches([summary.picked.name for summary in summaries], ROWS_DESCRIBED) if summaries else ():
+        for summary in summaries:
+            summary.add(batch)
+    described = list[Described]()
+    for summary in summaries:
+        result = summary.result(source.rows)
+        if isinstance(result, Described):
+            described.append(result)
+        else:
+            left_out.append(f"{summary.picked.name!r} {result}")
+    return described, list(dict.fromkeys(left_out))
+
+
+def _features(schema: Any) -> Mapping[str, Mapping[str, Any]]:
+    """Return what Hugging Face's metadata says of columns, by name; nothing where it cannot be read."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return {name: dict(feature) for name, feature in features.items() if isinstance(feature, dict)}
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        return {}
+
+
+def _is_media(schema: Any, path: tuple[str, ...]) -> bool:
+    """Check whether a column is a part of a group of bytes and the path that they were read from."""
+    import pyarrow as pa
+
+    kind = schema.field(schema.names.index(path[0])).type
+    return pa.types.is_struct(kind) and {"bytes", "path"} == {kind.field(at).name for at in range(kind.num_fields)}
+
+
+class _Summary:
+    """What is known of a column after some of its rows."""
+
+    def __init__(self, picked: Picked, names: Any) -> None:
+        self.picked = picked
+        given = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        self._names = tuple(names) if given and len(set(names)) == len(names) > 0 else None
+        self._nulls, self._low, self._high = 0, 0, -1
+        self._cells: set[str] | None = set()
+        self._shapes = set[tuple[int, ...]]()
+        self._wrong = ""
+
+    def add(self, batch: Any) -> None:
+        """Take in some rows."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        array, stored = storage(self.picked.of(batch)), self.picked.stored
+        if stored.depth and not self._wrong:
+            try:
+                array, shapes = unnested(array, stored.depth)
+            except NoArray as error:
+                self._wrong = f"has {error.what} in one sample"
+                return
+            # Of each axis, only whether all are as long is asked for.
+            self._shapes |= (
+                {tuple(shapes.min(axis=0).tolist()), tuple(shapes.max(axis=0).tolist())} if len(shapes) else set()
+            )
+        if pa.types.is_dictionary(array.type):
+            array = array.dictionary_decode()
+        self._nulls += array.null_count
+        if stored.dtype == TEXT and self._cells is not None:
+            self._cells |= set(pc.unique(array).drop_null().to_numpy(zero_copy_only=False).tolist())
+            if len(self._cells) > MAX_CLASSES:
+                self._cells = None
+        elif stored.dtype[:1] in "iu" and array.null_count < len(array):
+            low, high = (value.as_py() for value in pc.min_max(array).values())
+            if self._low > self._high:
+                self._low, self._high = low, high
+            self._low, self._high = min(self._low, low), max(self._high, high)
+
+    def result(self, rows: int) -> Described | str:
+        """Return what the column is, or why it is left out."""
+        name, stored = self.picked.name, self.picked.stored
+        if self._wrong:
+            return self._wrong
+        axes = tuple(lengths[0] if len(set(lengths)) == 1 else None for lengths in zip(*self._shapes, strict=True))
+        if stored.dtype == TEXT:
+            if self._nulls:
+                return f"has null in {self._nulls:,} rows, for which a text has no mark"
+            cells = ColumnInfo(0, name, frozenset(self._cells or ()), Kind.TEXT, TEXT)
+            classes = classes_of(cells, rows) if self._cells else None
+            return Described(name, "int64" if classes else TEXT, (rows,), classes)
+        if self._names is not None and not stored.depth and stored.dtype[:1] in "iu":
+            if self._nulls or self._low < 0 or self._high >= len(self._names):
+                return f"has other numbers than those of its {len(self._names):,} classes"
+            return Described(name, "int64", (rows,), self._names)
+        if not self._nulls:
+            return Described(name, stored.dtype, (rows, *axes))
+        if self._nulls == rows and not stored.depth:
+            return "holds nothing but null"
+        if stored.dtype == "bool" or max(-self._low, self._high) > EXACT_IN_FLOAT64:
+            return f"has null in {self._nulls:,} places, for which {stored.dtype} has no mark"
+        dtype = stored.dtype if stored.dtype[0] == "f" else "float64"
+        return Described(name, dtype, (rows, *axes), missing=(None,))
