@@ -1,4 +1,4 @@
-"""Thrift and FlatBuffers: the headers of Parquet and Arrow, before they are trusted.
+"""Thrift and FlatBuffers: what the headers of Parquet and Arrow files state.
 
 What a header states is what a library takes memory for, so it is looked at before the library reads it. Layouts:
 "Thrift compact protocol encoding", and "FlatBuffer Internals".
