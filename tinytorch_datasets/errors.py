@@ -283,9 +283,9 @@ _comparisons: ContextVar[list[int] | None] = ContextVar("comparisons", default=N
 
 
 @contextmanager
-def bounded_guesses(most: int = MOST_COMPARED) -> Iterator[None]:
+def bounded_guesses() -> Iterator[None]:
     """Bound the work of all guesses made inside: once so many names were compared, no more is guessed."""
-    token = _comparisons.set([most])
+    token = _comparisons.set([MOST_COMPARED])
     try:
         yield
     finally:

@@ -264,9 +264,7 @@ def array_folders(plan: Plan, locations: Locations) -> Iterator[ArrayFolder]:
     return (ArrayFolder(plan, path) for path in _array_paths(plan, locations))
 
 
-def blocks(
-    plan: Plan, *, hint: str | None = None, on_error: Callable[[ContentError], None] | None = None
-) -> Generator[Block, None, None]:
+def blocks(plan: Plan, *, on_error: Callable[[ContentError], None] | None = None) -> Generator[Block, None, None]:
     """Yield all values of a data set, decoded from its verified files and checked against what is declared.
 
     `on_error` is called with what of the values is not as declared, and decoding goes on; without it, the first
@@ -274,7 +272,7 @@ def blocks(
 
     Raises:
         DecodeError: A file is not what its format, or the manifest, says. It names the line of the manifest, and what
-            to do: what the error itself says, or `hint`, or else to correct the entry.
+            to do: what the error itself says, or else to correct the entry.
     """
     form = formats.of(plan.format)
 
@@ -287,7 +285,7 @@ def blocks(
         yield from value_checks.checked(form.decode(plan.splits, **plan.options), plan.splits, on_error=collect)
     except DecodeError as error:
         where = value_checks.declared_at(error, plan.splits) or plan.where
-        error.with_context(where=where, hint=hint or _correct(plan))
+        error.with_context(where=where, hint=_correct(plan))
         raise
 
 

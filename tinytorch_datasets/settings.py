@@ -11,7 +11,7 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from tinytorch_datasets.errors import StorageError, UsageError
@@ -40,15 +40,15 @@ class Settings(NamedTuple):
     offline: bool
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+    def from_environment(cls) -> Settings:
         """Read the four variables; an empty one counts as not set."""
-        homes = environment.get(HOME, "").split(os.pathsep)
-        manifest = environment.get(MANIFEST, "")
+        homes = os.environ.get(HOME, "").split(os.pathsep)
+        manifest = os.environ.get(MANIFEST, "")
         return cls(
             homes=tuple(absolute(home, name=HOME) for home in homes if home),
             manifest=absolute(manifest, name=MANIFEST) if manifest else None,
-            mirror=environment.get(MIRROR) or None,
-            offline=environment.get(OFFLINE, "").strip().lower() not in ("", "0", "false", "no", "off"),
+            mirror=os.environ.get(MIRROR) or None,
+            offline=os.environ.get(OFFLINE, "").strip().lower() not in ("", "0", "false", "no", "off"),
         )
 
 

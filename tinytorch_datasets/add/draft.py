@@ -78,7 +78,7 @@ class _Part:
     field: str
 
 
-def draft(infos: Sequence[FileInfo], given: Callable[[str], str | None] = lambda name: None) -> Draft:
+def draft(infos: Sequence[FileInfo], given: Callable[[str], str | None]) -> Draft:
     """Put together what several files hold.
 
     Args:

@@ -183,7 +183,7 @@ def _with_samples(split: Split, samples: int) -> Split:
     return replace(split, samples=samples, columns=columns)
 
 
-def declared_files(manifest: Path, home: Path | None = None) -> set[Path]:
+def declared_files(manifest: Path, home: Path | None) -> set[Path]:
     """Return the path of every file that a manifest declares, as it is now."""
     loaded = pipeline.read_manifest(manifest)
     locations = pipeline.locations(loaded, home)

@@ -29,7 +29,7 @@ PIPED_COLUMNS = 200
 NARROWEST_SPLITS = 12  # with which the packaged manifest fits the usual 80 columns
 
 
-def row(declared: Declared, home: Path | None = None) -> dict[str, Any]:
+def row(declared: Declared, home: Path | None) -> dict[str, Any]:
     """Summarize a data set in plain values."""
     folders = {"download_to": declared.download_to, "shipped_in": declared.shipped_in}
     root = None if home is None else settings.absolute(home)
@@ -82,7 +82,7 @@ def canvas() -> tuple[Console, StringIO]:
     return Console(file=drawn, force_terminal=watched, width=columns, highlight=False), drawn
 
 
-def print_entry(manifest: Manifest, name: str, home: Path | None = None) -> None:
+def print_entry(manifest: Manifest, name: str, home: Path | None) -> None:
     """Print one entry in full, one fact to a label; what is not declared is left out."""
     entry, summary = manifest.entry(name), row(manifest.declared(name), home)
     facts: list[tuple[str, list[str | None]]] = [

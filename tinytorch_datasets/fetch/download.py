@@ -183,7 +183,7 @@ class Download:
         dataset: str,
         reuse_from: Sequence[Path],
         retry: RetryPolicy,
-        extra_bytes: int = 0,
+        extra_bytes: int,
     ) -> None:
         self._extra_bytes = extra_bytes
         self._files, self._into, self._folder = files, into, folder

@@ -21,7 +21,6 @@ from tinytorch_datasets.errors import DatasetError, StorageError
 from tinytorch_datasets.fetch import fetch
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.plan import File, Plan
-from tinytorch_datasets.progress import Progress
 from tinytorch_datasets.settings import Settings
 from tinytorch_datasets.storage.files import check_no_link, read_file, reading, whole_file, writing
 from tinytorch_datasets.verify.files import check_size, mismatch_error
@@ -45,12 +44,11 @@ class Mirrored:
 def mirror(
     manifest: Manifest,
     folder: Path,
-    names: Sequence[str] = (),
+    names: Sequence[str],
     *,
     home: str | os.PathLike[str] | None = None,
     source: str | None = None,
     offline: bool | None = None,
-    progress: Progress | None = None,
     on_done: Callable[[Mirrored], None] = lambda mirrored: None,
     on_error: Callable[[DatasetError], None] | None = None,
 ) -> list[Mirrored]:
@@ -86,7 +84,6 @@ def mirror(
                     mirror=source or settings.mirror,
                     offline=settings.offline if offline is None else offline,
                     locks=locations.cache / "locks",
-                    progress=progress,
                     dataset=plan.name,
                 )
             results.append(_mirror(plan, folder, sums))
