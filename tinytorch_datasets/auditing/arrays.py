@@ -20,6 +20,7 @@ from tinytorch_datasets.plan import Block, Column, Plan, RaggedBlock, Split
 from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage.array_folder import ArrayFolder
 from tinytorch_datasets.storage.files import exists
+from tinytorch_datasets.storage.ragged_array import RaggedArray
 from tinytorch_datasets.storage.string_array import StringArray
 from tinytorch_datasets.verify import arrays as value_checks
 
@@ -46,15 +47,16 @@ class Statistics:
     def add(self, column: Column, start: int, values: Any) -> None:
         """Take in the values of a column from sample `start` on."""
         key = (column.split, column.field)
+        flat = values
+        if isinstance(values, RaggedBlock):
+            flat, values = values.values, RaggedArray.from_shapes(values.values, values.shapes)
         if column.field in self._compared_fields:
             self._row_hashes.setdefault(key, {}).update(enumerate(map(_row_hash, _rows(values)), start))
         if column.classes is not None:
-            counts = np.bincount(values, minlength=len(column.classes))
+            counts = np.bincount(flat, minlength=len(column.classes))
             self._class_counts[key] = self._class_counts.get(key, 0) + counts
-        if self._checks.constant is not None and column.shape and len(values):
-            flat = values.reshape(len(values), -1)
-            constant = np.flatnonzero((flat == flat[:, :1]).all(axis=1)) + start
-            self._constant.setdefault(key, []).extend(constant.tolist())
+        if self._checks.constant is not None and column.shape:
+            self._constant.setdefault(key, []).extend(start + place for place in _constant(values))
         if self._checks.empty is not None and column.is_text:
             blank = [start + i for i, text in enumerate(values) if not text.strip()]
             self._empty.setdefault(key, []).extend(blank)
@@ -148,7 +150,18 @@ def _rows(values: Any) -> Sequence[Any]:
         return []
     if isinstance(values, np.ndarray):
         return np.ascontiguousarray(values).reshape(len(values), -1).view(np.uint8)  # type: ignore[return-value]
+    if isinstance(values, RaggedArray):
+        return [str(sample.shape).encode() + sample.tobytes() for sample in values]
     return [text.encode() for text in values]
+
+
+def _constant(values: np.ndarray | RaggedArray) -> Sequence[int]:
+    """Return which samples are of one value throughout."""
+    if isinstance(values, RaggedArray):
+        return [place for place, sample in enumerate(values) if sample.size and bool((sample == sample.flat[0]).all())]
+    flat = values.reshape(len(values), -1) if len(values) else np.empty((0, 1))
+    constant: list[int] = np.flatnonzero((flat == flat[:, :1]).all(axis=1)).tolist()
+    return constant
 
 
 def _row_hash(row: Any) -> bytes:
