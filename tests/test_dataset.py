@@ -339,6 +339,7 @@ class TestDataset:
 
         assert "Did you mean" not in "".join(traceback.format_exception(attribute.value))  # not twice
         assert str(caught.value) == "no split of 'tiny' named 'tset'; did you mean 'test'?\n  There are: train, test."
+        assert type(caught.value) is UnknownName  # a public name, as a traceback has it
         assert "val" not in dataset
         assert dataset.get("val") is None
 

@@ -104,7 +104,7 @@ def test_the_drawn_tree_is_the_real_one() -> None:
     ("error", "builtin"),
     [
         (ManifestError, ValueError),
-        (UnknownName, LookupError),
+        (UnknownName, KeyError),
         (FetchError, ConnectionError),
         (StorageError, OSError),
         (MissingFile, FileNotFoundError),

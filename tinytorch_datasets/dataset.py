@@ -238,7 +238,7 @@ class Dataset(Mapping[str, Split]):
         try:
             return self._splits[split]
         except (KeyError, TypeError):
-            raise _UnknownSplit(str(split), self._splits, kind=f"split of {self._name!r}") from None
+            raise UnknownName(str(split), self._splits, kind=f"split of {self._name!r}") from None
 
     def __getattr__(self, split: str) -> Split:
         if not split.startswith("_"):
@@ -270,12 +270,6 @@ class Dataset(Mapping[str, Split]):
 
     def __repr__(self) -> str:
         return f"<Dataset {self._name}: {', '.join(f'{n} ({len(s):,})' for n, s in self._splits.items())}>"
-
-
-class _UnknownSplit(UnknownName, KeyError):
-    """Mapping's methods (`get`, `in`) take a missing key for a KeyError, so this is one."""
-
-    __str__ = UnknownName.__str__
 
 
 def _refuse_to_set(holder: Split | Dataset, name: str) -> None:

@@ -142,7 +142,7 @@ class MissingLibrary(DatasetError, ImportError):
         super().__init__(what, hint=f"pip install 'tinytorch-datasets[{extra}]'", name=library, extra=extra)
 
 
-class UnknownName(DatasetError, LookupError):
+class UnknownName(DatasetError, KeyError):
     """There is no such name. `name` is what was asked for, `known` what there is, `guess` the nearest or None."""
 
     name: str
