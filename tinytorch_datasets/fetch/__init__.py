@@ -135,8 +135,8 @@ def fetch(
 
     check_mirror(mirror)
     download = Download(
-        tuple(missing.values()),
-        into,
+        files=tuple(missing.values()),
+        into=into,
         folder=folder,
         mirror=mirror,
         offline=offline,

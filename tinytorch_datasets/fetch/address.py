@@ -61,7 +61,6 @@ def download_address(
     name: str,
     progress: Progress | None = None,
     retry: RetryPolicy = DEFAULT_RETRY,
-    cancellation: Cancellation | None = None,
 ) -> Downloaded:
     """Download a file whose size and sha256 nobody knows yet, from the first of these addresses that gives it.
 
@@ -71,14 +70,13 @@ def download_address(
         name: What the file is called: in errors and progress, and to know a `.gz` from a wrapping in gzip.
         progress: Called with (name, bytes done, bytes in all); bytes in all is -1 while it is unknown.
         retry: How long to wait, how often to try.
-        cancellation: Ends the download from another thread.
 
     Raises:
         FetchError: No address gave it; `tried` has the reason of each.
         StorageError: It cannot be written.
     """
     failures: list[tuple[str, SourceError]] = []
-    cancellation = cancellation or Cancellation()
+    cancellation = Cancellation()
     for url in urls:
         try:
             with whole_file(path) as out:

@@ -10,6 +10,7 @@ import stat
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -168,29 +169,24 @@ def check_disk_space(folder: Path, bytes_to_come: int, extra_bytes: int = 0) -> 
 log = logging.getLogger("tinytorch_datasets.fetch")
 
 
+@dataclass
 class Download:
-    """One call of `fetch`, for the files that are missing."""
+    """One call of `fetch`, whose arguments these are, for the files that are missing."""
 
-    def __init__(
-        self,
-        files: Sequence[File],
-        into: Path,
-        *,
-        folder: str,
-        mirror: str | None,
-        offline: bool,
-        locks: Path,
-        dataset: str,
-        reuse_from: Sequence[Path],
-        retry: RetryPolicy,
-        extra_bytes: int,
-    ) -> None:
-        self._extra_bytes = extra_bytes
-        self._files, self._into, self._folder = files, into, folder
-        self._mirror, self._offline, self._locks = mirror, offline, locks
-        self._dataset, self._reuse_from, self._retry = dataset, reuse_from, retry
+    files: Sequence[File]
+    into: Path
+    folder: str
+    mirror: str | None
+    offline: bool
+    locks: Path
+    dataset: str
+    reuse_from: Sequence[Path]
+    retry: RetryPolicy
+    extra_bytes: int
+
+    def __post_init__(self) -> None:
         self._cancellation = Cancellation()
-        self._hosts = HostLimit(retry)
+        self._hosts = HostLimit(self.retry)
         self._report_lock = threading.Lock()
         self._missing: dict[File, Tried] = {}  # offline only
 
@@ -199,39 +195,39 @@ class Download:
         if progress is not None:
             return self._run(progress, log.info)
         with usual() as shown:
-            return self._run(shown, log.info if self._offline else shown.write_header)
+            return self._run(shown, log.info if self.offline else shown.write_header)
 
     def _run(self, progress: Progress, announce: Callable[[str], None]) -> list[Fetched]:
-        reusable = ReusableFiles(self._files, self._reuse_from)
+        reusable = ReusableFiles(self.files, self.reuse_from)
         to_download = reusable.to_download()
-        if self._offline and len(to_download) == len(self._files):
+        if self.offline and len(to_download) == len(self.files):
             # Before a folder is made: where nothing can come, it is no matter whether it could be written.
-            absent = {file: self._absent(file) for file in self._files}
+            absent = {file: self._absent(file) for file in self.files}
             missing = {file: tried for file, tried in absent.items() if tried is not None}
-            if len(missing) == len(self._files):
+            if len(missing) == len(self.files):
                 raise self._offline_error(missing)
-        for file in self._files:
-            make_folders(local_path(file.name, self._into), self._into)
+        for file in self.files:
+            make_folders(local_path(file.name, self.into), self.into)
         bytes_to_come = sum(map(self._bytes_to_come, to_download))
-        free = check_disk_space(self._into, bytes_to_come, self._extra_bytes)
+        free = check_disk_space(self.into, bytes_to_come, self.extra_bytes)
         if bytes_to_come:
-            decoded = f", {readable(self._extra_bytes)} to decode" if self._extra_bytes else ""
-            name = self._dataset or self._folder
+            decoded = f", {readable(self.extra_bytes)} to decode" if self.extra_bytes else ""
+            name = self.dataset or self.folder
             announce(f"{name}: {readable(bytes_to_come)} to download{decoded}, {readable(free)} free")
         results = run_all(
-            [partial(self._fetch_file, file, reusable, progress) for file in self._files],
-            workers=self._retry.connections_in_all,
+            [partial(self._fetch_file, file, reusable, progress) for file in self.files],
+            workers=self.retry.connections_in_all,
             cancellation=self._cancellation,
-            poll_s=self._retry.poll_s,
-            farewell_s=self._retry.cancel_wait_s,
+            poll_s=self.retry.poll_s,
+            farewell_s=self.retry.cancel_wait_s,
         )
         if self._missing:
-            missing = {file: self._missing[file] for file in self._files if file in self._missing}
+            missing = {file: self._missing[file] for file in self.files if file in self._missing}
             raise self._offline_error(missing)
         return [fetched for fetched in results if fetched is not None]
 
     def _offline_error(self, missing: Mapping[File, Tried]) -> OfflineError:
-        return offline_error(missing, self._dataset, self._into, missing_folder(self._mirror))
+        return offline_error(missing, self.dataset, self.into, missing_folder(self.mirror))
 
     def _absent(self, file: File) -> Tried | None:
         """Return why no source on this computer has a file; None if one has, or if some of it came before."""
@@ -249,19 +245,19 @@ class Download:
 
     def _fetch_file(self, file: File, reusable: ReusableFiles, progress: Progress) -> Fetched | None:
         """Fetch one file. None if another process did, or if it is missing offline."""
-        target = local_path(file.name, self._into)
-        label = f"{self._folder}/{file.name}"
+        target = local_path(file.name, self.into)
+        label = f"{self.folder}/{file.name}"
         waiting = Waiting(
             progress=partial(part_progress, target),
             sleep=self._cancellation.sleep,
             report=log.warning,
             work="fetching",
-            poll_s=self._retry.poll_s,
-            notice_after_s=self._retry.lock_notice_after_s,
-            silence_s=self._retry.holder_silence_s,
+            poll_s=self.retry.poll_s,
+            notice_after_s=self.retry.lock_notice_after_s,
+            silence_s=self.retry.holder_silence_s,
         )
-        with hold_lock(self._locks, label, waiting) as is_locked:
-            if is_on_disk(file, target, self._dataset):
+        with hold_lock(self.locks, label, waiting) as is_locked:
+            if is_on_disk(file, target, self.dataset):
                 return None
             report = partial(self._report, file, progress)
             path = shared_part(target) if is_locked else private_part(target)
@@ -271,7 +267,7 @@ class Download:
                     part.link_to(existing)
                 if not part.matches() and not self._download(file, target, part, report):
                     return None
-                if not is_locked and is_on_disk(file, target, self._dataset):  # another process was faster
+                if not is_locked and is_on_disk(file, target, self.dataset):  # another process was faster
                     return None
                 signature = part.move_into_place(target)
             remove_abandoned(target)
@@ -283,7 +279,7 @@ class Download:
         loop = MirrorLoop(
             file,
             self._list_sources(file),
-            retry=self._retry,
+            retry=self.retry,
             cancellation=self._cancellation,
             hosts=self._hosts,
             report=report,
@@ -291,20 +287,20 @@ class Download:
         if loop.run(part):
             return True
         tried = [(mirror.source.name, mirror.failure) for mirror in loop.mirrors]
-        if self._offline:
+        if self.offline:
             reasons = "; ".join(f"{name}: {failure}" for name, failure in tried)
             log.info("%s: %s", file.name, reasons or "no folder to look in")
             self._missing[file] = tried
             return False
-        raise download_error(file, tried, target, self._dataset, part.bytes)
+        raise download_error(file, tried, target, self.dataset, part.bytes)
 
     def _list_sources(self, file: File) -> list[Source]:
         return list_sources(
             file,
-            folder=self._folder,
-            mirror=self._mirror,
-            offline=self._offline,
-            retry=self._retry,
+            folder=self.folder,
+            mirror=self.mirror,
+            offline=self.offline,
+            retry=self.retry,
             cancellation=self._cancellation,
         )
 
@@ -315,7 +311,7 @@ class Download:
 
     def _bytes_to_come(self, file: File) -> int:
         try:
-            bytes_on_disk = shared_part(local_path(file.name, self._into)).stat().st_size
+            bytes_on_disk = shared_part(local_path(file.name, self.into)).stat().st_size
         except OSError:
             bytes_on_disk = 0
         return max(0, file.bytes - bytes_on_disk)
