@@ -32,6 +32,9 @@ ARRAYS = {
     "what arrays of PyTorch's kind are made of": "[np.asarray(get('tinydigits').train.images)]",
     "DLPack": "[np.from_dlpack(get('tinydigits').train.images)]",
 }
+# NumPy before 2.1 gives no read-only array away by DLPack, so there is nothing that could be written to.
+if np.lib.NumpyVersion(np.__version__) < "2.1.0":
+    del ARRAYS["DLPack"]
 
 # Fills memory as a library does that knows an address and a length, and no flag.
 WRITING = """
