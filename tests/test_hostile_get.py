@@ -20,8 +20,9 @@ from tests.helpers.fresh_process import python
 from tests.helpers.yardstick import soon
 from tests.readers.test_pickle import UNSAFE
 from tests.test_get import declare, facts
-from tinytorch_datasets import cleaning, get, load_manifest, pipeline
+from tinytorch_datasets import get, load_manifest, pipeline
 from tinytorch_datasets.errors import ContentError, DatasetError, DecodeError, StorageError, UnsafePickle
+from tinytorch_datasets.pipeline import cleaning
 
 X = np.arange(12, dtype="u1").reshape(3, 4)
 Y = np.array([0, 1, 0])

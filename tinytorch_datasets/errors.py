@@ -218,7 +218,7 @@ class HashMismatch(VerifyError):
 
 
 # What of a file's contents can be another than declared: of one field, of a split, or ("bytes") of the file.
-Aspect = Literal["samples", "dtype", "shape", "range", "labels", "sha256", "copy", "bytes"]
+Aspect = Literal["samples", "rows", "dtype", "shape", "range", "labels", "sha256", "copy", "bytes"]
 
 
 class DecodeError(DatasetError, ValueError):

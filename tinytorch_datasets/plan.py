@@ -52,6 +52,11 @@ class RaggedBlock:
     def __len__(self) -> int:
         return len(self.shapes)
 
+    def samples(self) -> list[np.ndarray]:
+        """Return the samples, each with its own shape."""
+        ends = np.cumsum(np.prod(self.shapes, axis=1))[:-1]
+        return [part.reshape(shape) for part, shape in zip(np.split(self.values, ends), self.shapes, strict=True)]
+
     def __getitem__(self, samples: slice) -> RaggedBlock:
         start, stop, _ = samples.indices(len(self))
         ends = np.concatenate([[0], np.cumsum(np.prod(self.shapes, axis=1))])
@@ -168,9 +173,18 @@ class Column:
         return ByteSource(self.file, self.member)
 
     @property
+    def as_stored(self) -> Column:
+        """What its decoder is asked for: all the samples that are stored, of which it may have rows, as stored."""
+        column = self if self.rows is None else replace(self, samples=self.rows.of, rows=None)
+        if self.stored == "one-hot" and self.classes is not None:
+            shape = (len(self.classes),)
+            column = replace(column, dtype="float64", shape=shape, classes=None, values=(), stored="")
+        return column
+
+    @property
     def spelled(self) -> tuple[str, ...] | None:
         """How cells of text spell the classes: as what is stored for them, or else as their names."""
-        return tuple(map(_spell, self.values)) if self.values else self.classes
+        return tuple(map(spell, self.values)) if self.values else self.classes
 
     @property
     def count(self) -> int:
@@ -206,7 +220,12 @@ class Column:
         return f"{self.split}.{self.field}"
 
 
-def _spell(value: object) -> str:
+def spell(value: object) -> str:
+    """Return a value as a cell of text has it.
+
+    >>> spell(True), spell(4)
+    ('true', '4')
+    """
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -252,6 +271,12 @@ class Plan:
     def columns(self) -> tuple[Column, ...]:
         """Every column of every split."""
         return tuple(column for split in self.splits for column in split.columns.values())
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The names of all formats that its files are read by, its own first."""
+        columns = [of for column in self.columns for of in (column, column.rows and column.rows.listed) if of]
+        return tuple(dict.fromkeys((self.format, *(column.format for column in columns if column.format))))
 
     @property
     def classes(self) -> tuple[str, ...] | None:

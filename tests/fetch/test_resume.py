@@ -13,9 +13,10 @@ import pytest
 
 from tests.helpers.audit_world import build
 from tests.helpers.faulty_server import Act, FaultyServer, answer, serve, sha256
-from tinytorch_datasets import cleaning, pipeline
+from tinytorch_datasets import pipeline
 from tinytorch_datasets.errors import FetchError
 from tinytorch_datasets.fetch import RetryPolicy, fetch, leftovers
+from tinytorch_datasets.pipeline import cleaning
 from tinytorch_datasets.plan import File
 
 HASTE = RetryPolicy(read_timeout_s=0.4, backoff_first_s=0.01, backoff_limit_s=0.05, poll_s=0.01)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import tinytorch_datasets
 from tests.helpers.fresh_process import python
 from tests.helpers.yardstick import soon
 from tests.manifest.test_manifest import GOOD, HASH, write
@@ -14,6 +15,10 @@ from tinytorch_datasets.errors import ManifestError
 from tinytorch_datasets.manifest.yaml_syntax import plain
 
 MEBIBYTES = 64
+
+# A format is a file in the folder.
+FORMAT_FILES = Path(tinytorch_datasets.__file__).with_name("formats").glob("[a-z]*.py")
+ALL_FORMATS = ", ".join(sorted(path.stem.replace("_", "-") for path in FORMAT_FILES))
 
 # Reads the file, which must be refused, and prints how many MiB more than before were held at the peak.
 HELD = """
@@ -424,19 +429,13 @@ VALUES: dict[str, tuple[str, str, str | None, tuple[str, ...]]] = {
         "format: npz",
         "format: _zip",
         "format: npz",
-        (
-            "6: digits.format: no decoder for format '_zip'; there are cifar-python, csv, idx, npy, "
-            "npz, pickle, qa-text, text",
-        ),
+        (f"6: digits.format: no decoder for format '_zip'; there are {ALL_FORMATS}",),
     ),
     "a format of its own making": (
         "format: npz",
         "format: os.system",
         "format: npz",
-        (
-            "6: digits.format: no decoder for format 'os.system'; there are cifar-python, csv, idx, "
-            "npy, npz, pickle, qa-text, text",
-        ),
+        (f"6: digits.format: no decoder for format 'os.system'; there are {ALL_FORMATS}",),
     ),
     "an MD5 for a sha256": (
         "sha256: 440f",

@@ -86,7 +86,7 @@ OTHERWISE: dict[str, Any] = {
 def named(column: Column, **others: Any) -> str:
     """The name of the folder of a data set of one column."""
     split = Split("train", 3, {"labels": column})
-    return folder_name(Plan("d", "d", Path("/data"), "remote", "csv", (), (split,), **others), 1)
+    return folder_name(Plan("d", "d", Path("/data"), "remote", "csv", (), (split,), **others), [1])
 
 
 class TestName:

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from tinytorch_datasets import formats, pipeline
+from tinytorch_datasets import pipeline
 from tinytorch_datasets.auditing.findings import Finding
 from tinytorch_datasets.digests import ValueDigest
 from tinytorch_datasets.errors import ContentError, DecodeError
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.manifest.models import ChecksEntry, Entry
+from tinytorch_datasets.pipeline.decode import decoded
 from tinytorch_datasets.plan import Block, Column, Plan, RaggedBlock, Split
 from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage.array_folder import ArrayFolder
@@ -216,8 +217,8 @@ def audit_decoded(manifest: Manifest, plan: Plan, locations: Locations) -> list[
 
 
 def _blocks(plan: Plan, errors: _Errors) -> Iterator[Block]:
-    decode = formats.of(plan.format).decode
-    return value_checks.checked(decode(plan.splits, **plan.options), plan.splits, on_error=errors.add_content)
+    blocks = decoded(plan, on_error=errors.add_content)
+    return value_checks.checked(blocks, plan.splits, on_error=errors.add_content)
 
 
 def _decode_each_split(plan: Plan, errors: _Errors) -> None:

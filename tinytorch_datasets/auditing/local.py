@@ -21,6 +21,7 @@ from tinytorch_datasets.concurrency import run_all
 from tinytorch_datasets.digests import Digest, Meter, Step, digest_or_error, size_of
 from tinytorch_datasets.errors import DecodeError, StorageError
 from tinytorch_datasets.manifest.manifest import Manifest
+from tinytorch_datasets.pipeline.decode import tasks
 from tinytorch_datasets.plan import Column, Declared, File, Plan
 from tinytorch_datasets.readers.pickle import globals_of
 from tinytorch_datasets.settings import Locations
@@ -213,11 +214,11 @@ def pickle_globals(plan: Plan) -> tuple[str, ...]:
 
     Of a damaged pickle, the names up to the damage: that it is damaged, decoding reports.
     """
-    pickles = formats.of(plan.format).pickles
     names: set[str] = set()
     try:
-        for _, _, read in pickles(plan.splits) if pickles else ():
-            names.update(globals_of(read))
+        for task in tasks(plan):
+            for _, _, read in task.format.pickles(task.splits) if task.format.pickles else ():
+                names.update(globals_of(read))
     except DecodeError:
         pass
     return tuple(sorted(names))

@@ -201,7 +201,8 @@ def clean(
       tinytorch-datasets clean cifar10
       tinytorch-datasets clean --arrays --dry-run
     """
-    from tinytorch_datasets import cleaning, pipeline
+    from tinytorch_datasets import pipeline
+    from tinytorch_datasets.pipeline import cleaning
     from tinytorch_datasets.progress import is_terminal, readable
     from tinytorch_datasets.report import shown
 

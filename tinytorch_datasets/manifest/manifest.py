@@ -1,4 +1,4 @@
-"""`Manifest`: loading and validating, Pydantic's messages in our words.
+"""`Manifest`: loading, validating, and the plan of each entry.
 
 `yaml_reader.py` reads the YAML, `models.py` has the models that check each value, `rules.py` what must
 hold between values. Every problem of all three is reported at once, each with its line. What the later stages
@@ -8,160 +8,25 @@ get of an entry is a `plan.Plan`, which knows neither YAML nor Pydantic.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from tinytorch_datasets.errors import Keys, ManifestError, Problem, UnknownName, bounded_guesses, did_you_mean
-from tinytorch_datasets.manifest import models, rules
-from tinytorch_datasets.manifest.models import (
-    ChecksEntry,
-    Declarations,
-    DuplicatesEntry,
-    Entry,
-    FieldEntry,
-    FileEntry,
-    SplitEntry,
-)
+from tinytorch_datasets.errors import ManifestError, Problem, UnknownName, bounded_guesses
+from tinytorch_datasets.manifest import rules
+from tinytorch_datasets.manifest.messages import translate
+from tinytorch_datasets.manifest.models import Declarations, Entry, FileEntry
+from tinytorch_datasets.manifest.places import Formats, columns_of, location, member_of, place_of, stored_counts
 from tinytorch_datasets.manifest.yaml_reader import ParsedYaml, read_file
-from tinytorch_datasets.manifest.yaml_syntax import plain
-from tinytorch_datasets.plan import Column, Declared, File, Plan, Split
+from tinytorch_datasets.plan import Column, Declared, File, Plan, Rows, Split
 from tinytorch_datasets.storage.memmap import StatSignature
 
 # What stands for itself in the path of an address (RFC 3986, 3.3), but for "+", which some servers take for a blank.
 IN_A_PATH = "/~!$&'()*,;=:@"
-
-_MODELS: dict[str, type[BaseModel]] = {"files": FileEntry, "fields": FieldEntry, "splits": SplitEntry}
-
-
-ITEMS_SHOWN = 5
-
-
-def translate(error: ValidationError, parsed: ParsedYaml) -> Iterator[Problem]:
-    """Yield Pydantic's errors as problems of the manifest, in its words, each with its line."""
-    # What is empty only because nothing in it is right is not empty.
-    findings = [f for f in error.errors(include_url=False) if f["type"] != "too_short" or not f["input"]]
-    numbers: dict[Keys, list[Any]] = {}
-    for finding in findings:
-        keys = tuple(finding["loc"])
-        if finding["type"] == "string_type" and type(keys[-1]) is int and _is_number(finding["input"]):
-            numbers.setdefault(keys[:-1], []).append(keys[-1])
-    for finding in findings:
-        keys = tuple(finding["loc"])
-        if len(several := numbers.get(keys[:-1], [])) > 1 and keys[-1] in several:
-            if keys[-1] == several[0]:  # a list of numbers is one mistake, however long it is
-                yield parsed.problem(keys[:-1], _numbers_for_texts(keys[:-1], several, parsed))
-            continue
-        if either := _is_one_of_two(keys, finding["input"], parsed.data):
-            keys = keys[:-1]
-        yield parsed.problem(keys, _in_words(finding, keys, parsed, either=either))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float)  # or true or false, which are numbers for Python
-
-
-def _numbers_for_texts(keys: Keys, several: Sequence[int], parsed: ParsedYaml) -> str:
-    texts = [f'"{parsed.written(*keys, i)}"' for i in several[:ITEMS_SHOWN]]
-    right = _flow_list(texts, len(several))
-    return f"must be a list of texts, has {len(several)} values that are not text: write {right}"
-
-
-def _flow_list(items: Sequence[str], count: int) -> str:
-    return f"[{', '.join(items)}{', ...' if count > len(items) else ''}]"
-
-
-def _instead_of_mapping(value: object) -> str:
-    """Return how to write a list that was written as a mapping from numbers, or to numbers, in their order."""
-    if not isinstance(value, dict):
-        return ""
-    pairs = [(key, name) for key, name in value.items() if isinstance(name, str)]
-    if len(pairs) < len(value):
-        pairs = [(str(number), name) for name, number in value.items() if type(number) is int]
-    if not pairs or sorted(key for key, _ in pairs) != sorted(map(str, range(len(value)))):
-        return ""
-    names = [name for _, name in sorted(pairs, key=lambda pair: int(pair[0]))]
-    shown = [name if plain(name) == name and name.isidentifier() else f'"{name}"' for name in names[:ITEMS_SHOWN]]
-    return f": write the names alone, in the order of their numbers, {_flow_list(shown, len(names))}"
-
-
-def _is_one_of_two(keys: tuple[str | int, ...], value: object, data: Any) -> bool:
-    """Check whether Pydantic put a type behind the path of a value of several; it complains of each by itself."""
-    if keys[-1:] not in (("int",), ("float",)):
-        return False
-    for key in keys[:-1]:
-        data = data[key]
-    return data is value or not isinstance(data, dict)
-
-
-def _in_words(finding: Any, keys: tuple[str | int, ...], parsed: ParsedYaml, *, either: bool) -> str:
-    kind, value, facts = finding["type"], finding["input"], finding.get("ctx", {})
-    written = parsed.written(*keys)
-    shown = written if written is not None and not isinstance(value, str) else repr(value)
-    if either:  # a whole number or another: of each the same is reported, and once
-        return f"must be a number, is {_kind(value)} {shown}"
-    match kind:
-        case "missing":
-            alone = keys[-1] == "sha256" and isinstance(value, dict) and "md5" in value
-            return "is missing" + ("; an MD5 may stand beside it, never instead of it" if alone else "")
-        case "extra_forbidden":
-            return f"unknown key{did_you_mean(str(keys[-1]), _model_at(keys[:-1]).model_fields)}"
-        case "literal_error":
-            allowed = facts["expected"]
-            guess = did_you_mean(str(value), _choices(allowed)) if str(value) not in _choices(allowed) else ""
-            return f"must be {allowed}, is {shown}{guess}"
-        case "greater_than":
-            return f"must be more than {facts['gt']}, is {shown}"
-        case "greater_than_equal":
-            return f"must be {facts['ge']} or more, is {shown}"
-        case "string_type":
-            scalar = isinstance(value, int | float) and written is not None
-            return f"must be text, is {_kind(value)}" + (f' {written}: write "{written}"' if scalar else "")
-        case "int_type" | "int_from_float":
-            return f"must be a whole number, is {_kind(value)} {shown}"
-        case "string_too_short" | "too_short":
-            return "must not be empty"
-        case "too_long":
-            return f"must be {facts['max_length']} values, has {facts['actual_length']}"
-        case "tuple_type" | "list_type":
-            if type(value) is int:
-                return f"must be a list, is the number {written}: write [{written}]"
-            number = f" {shown}" if isinstance(value, float | bool) else ""
-            return f"must be a list, is {_kind(value)}{number}{_instead_of_mapping(value)}"
-        case "mapping_type" | "dict_type" | "model_type" | "model_attributes_type":
-            number = f" {shown}" if isinstance(value, int | float) else ""
-            return f"must be a mapping of keys to values, is {_kind(value)}{number}"
-        case models.NOT_A_HASH:
-            return str(finding["msg"])
-    return f"{finding['msg']}, is {shown}"
-
-
-def _kind(value: object) -> str:
-    names = {str: "text", bool: "the switch", int: "the number", float: "the number", list: "a list"}
-    return "empty" if value is None else names.get(type(value), "a mapping")
-
-
-def _choices(expected: str) -> list[str]:
-    return [part.strip("' ") for part in expected.replace(" or ", ", ").split(",")]
-
-
-def _model_at(keys: tuple[str | int, ...]) -> type[BaseModel]:
-    match keys:
-        case ():
-            return Declarations
-        case ("datasets", _):
-            return Entry
-        case ("datasets", _, str(part), _) if part in _MODELS:
-            return _MODELS[part]
-        case ("datasets", _, "checks"):
-            return ChecksEntry
-        case ("datasets", _, "checks", "duplicates"):
-            return DuplicatesEntry
-    return Declarations
 
 
 class DeclaredFile(NamedTuple):
@@ -255,6 +120,7 @@ class Manifest:
     def plan(self, name: str) -> Plan:
         """Return what a data set declares; where its files are is for `Plan.under` to say."""
         entry = self.entry(name)
+        counts = stored_counts(entry.model_dump(exclude_unset=True))
         files = tuple(
             File(
                 name=path,
@@ -272,45 +138,77 @@ class Manifest:
             status=entry.status,
             format=entry.format,
             files=files,
-            splits=tuple(self._split(name, entry, split) for split in entry.splits),
+            splits=tuple(self._split(name, entry, split, counts) for split in entry.splits),
             options=dict(entry.options),
             where=self.where(name),
         )
 
-    def _split(self, name: str, entry: Entry, title: str) -> Split:
+    def _split(self, name: str, entry: Entry, title: str, counts: Mapping[str, int]) -> Split:
         split = entry.splits[title]
-        named = split.__pydantic_extra__ or {}
-        columns = {
-            field: Column(
-                split=title,
-                field=field,
-                dtype=declared.dtype,
-                samples=split.samples,
-                file=Path(split.file or named[field]),
-                key=named.get(field, field) if split.file else "",
-                shape=declared.shape,
-                range=declared.range,
-                classes=declared.classes,
-                per=declared.per,
-                where=self.where(name, "fields", field),
-                sha256=declared.sha256.get(title),
-                sha256_where=self.where(name, "fields", field, "sha256", title),
-                missing=declared.missing,
-                missing_value=declared.missing_value,
-            )
-            for field, declared in entry.fields.items()
-        }
+        said = split.model_dump(exclude_unset=True)
         return Split(
             name=title,
             samples=split.samples,
-            columns=columns,
+            columns={
+                field: self._column(name, entry, title, field, place_of(said, field), counts) for field in entry.fields
+            },
             file=Path(split.file) if split.file else None,
             members=split.members or (),
             where=self.where(name, "splits", title, "samples"),
         )
 
+    def _column(
+        self, name: str, entry: Entry, title: str, field: str, place: Mapping[str, Any], counts: Mapping[str, int]
+    ) -> Column:
+        declared, split = entry.fields[field], entry.splits[title]
+        return Column(
+            split=title,
+            field=field,
+            dtype=declared.dtype,
+            samples=split.samples,
+            shape=declared.shape,
+            range=declared.range,
+            classes=declared.classes,
+            per=declared.per,
+            where=self.where(name, "fields", field),
+            sha256=declared.sha256.get(title),
+            sha256_where=self.where(name, "fields", field, "sha256", title),
+            missing=declared.missing,
+            missing_value=declared.missing_value,
+            values=declared.values,
+            stored=declared.stored or "",
+            names=declared.names or (),
+            rows=_rows(place, title, field, split.samples, counts),
+            **_location(place, field),
+        )
 
-def load(path: Path, formats: rules.Formats) -> Manifest:
+
+def _location(place: Mapping[str, Any], field: str) -> dict[str, Any]:
+    """Return what of a column says where its values are. Alone in its file, a field has no key."""
+    return {
+        "file": Path(place["file"]),
+        "key": place.get("key", field),
+        "member": member_of(place.get("member")),
+        "columns": columns_of(place.get("column")),
+        "format": place.get("format", ""),
+        "options": place.get("options"),
+    }
+
+
+def _rows(place: Mapping[str, Any], split: str, field: str, samples: int, counts: Mapping[str, int]) -> Rows | None:
+    rows, shuffle = place.get("rows"), place.get("shuffle")
+    if rows is None and shuffle is None:
+        return None
+    order = {"seed": shuffle["seed"], "after": tuple(shuffle.get("after", ()))} if shuffle else {}
+    of = counts[location(place, field)]
+    if isinstance(rows, Mapping):
+        listed = Column(split, field, "int64", samples, **_location(rows, field))
+        return Rows(of, listed=listed, first=rows.get("first", 0), **order)
+    start, stop = rows or (0, of)
+    return Rows(of, start, stop, **order)
+
+
+def load(path: Path, formats: Formats) -> Manifest:
     """Read and check the manifest at `path`, against the formats there are.
 
     Raises:
@@ -321,7 +219,7 @@ def load(path: Path, formats: rules.Formats) -> Manifest:
         return _validated(ParsedYaml(text, path), formats, signature)
 
 
-def check_parsed(parsed: ParsedYaml, formats: rules.Formats) -> Manifest:
+def check_parsed(parsed: ParsedYaml, formats: Formats) -> Manifest:
     """Check a manifest that was read before, and may stand in no file yet.
 
     Raises:
@@ -347,7 +245,7 @@ def _collection_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _validated(parsed: ParsedYaml, formats: rules.Formats, signature: StatSignature) -> Manifest:
+def _validated(parsed: ParsedYaml, formats: Formats, signature: StatSignature) -> Manifest:
     problems = list(parsed.problems)
     misread = {(problem.line, problem.key) for problem in problems}
     later: list[Problem] = []

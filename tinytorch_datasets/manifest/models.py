@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Strict, Tag, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from tinytorch_datasets import plan
@@ -18,6 +18,11 @@ from tinytorch_datasets.settings import DOWNLOAD_TO
 
 NOT_A_HASH: Final = "not_a_hash"
 NOT_THE_VERSION: Final = "literal_error"
+NOT_SUCH_VALUES: Final = "not_such_values"
+
+# Where a value is text or a mapping, Pydantic puts into its path which of the two it took it for.
+AS_WORDS: Final = "<words>"
+AS_MAPPING: Final = "<mapping>"
 
 
 def _hex(digits: int, kind: str) -> Any:
@@ -54,6 +59,44 @@ Md5 = Annotated[str, _hex(32, "an MD5"), _hex_schema(32)]
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 Words = Annotated[str, Field(min_length=1)]
+
+
+def _scalars(kinds: tuple[type, ...], wish: str, *, one: bool = False) -> Any:
+    """Make what checks a list of values of those types; with `one`, a single value is a list of it."""
+
+    def check(value: object) -> object:
+        items = [value] if one and not isinstance(value, list | tuple) else value
+        if not isinstance(items, list | tuple) or not items or not all(type(item) in kinds for item in items):
+            raise PydanticCustomError(NOT_SUCH_VALUES, f"must be {wish}, is {{shown}}", {"shown": repr(value)})
+        return tuple(items)
+
+    return BeforeValidator(check)
+
+
+def _kind(value: object) -> str:
+    return AS_MAPPING if isinstance(value, dict | BaseModel) else AS_WORDS
+
+
+def _list_schema(types: list[str], *, one: bool = False) -> WithJsonSchema:
+    many = {"type": "array", "items": {"type": types}, "minItems": 1}
+    return WithJsonSchema({"anyOf": [{"type": types}, many]} if one else many)
+
+
+StoredValues = Annotated[
+    tuple[Any, ...],
+    _scalars((str, int, float, bool), "a list of texts or numbers"),
+    _list_schema(["string", "number", "boolean"]),
+]
+ColumnNames = Annotated[
+    tuple[Any, ...],
+    _scalars((str, int), 'a column\'s name or number, or a list of those and of ranges ("0-12")', one=True),
+    _list_schema(["string", "integer"], one=True),
+]
+MemberPath = Annotated[
+    tuple[Any, ...],
+    _scalars((str,), "a member's name, or a list: an archive's, and that of a member in it", one=True),
+    _list_schema(["string"], one=True),
+]
 WordList = Annotated[tuple[Words, ...], Strict(False)]
 FilledWordList = Annotated[tuple[Words, ...], Field(min_length=1), Strict(False)]
 
@@ -82,8 +125,9 @@ class FieldEntry(_Model):
     dtype: Literal[plan.DTYPES] = Field(  # type: ignore[valid-type]
         description="The NumPy dtype that `get` returns, or str for text. A field with classes is int64."
     )
-    shape: Annotated[tuple[Positive, ...], Strict(False)] = Field(
-        default=(), description="The shape of one sample; left out for a scalar."
+    shape: Annotated[tuple[Positive | None, ...], Strict(False)] = Field(
+        default=(),
+        description="The shape of one sample; left out for a scalar. null is an axis whose length differs by sample.",
     )
     range: Annotated[tuple[int | float, int | float], Strict(False)] | None = Field(
         default=None, description="The lowest and highest value allowed, both included."
@@ -91,9 +135,20 @@ class FieldEntry(_Model):
     classes: FilledWordList | None = Field(
         default=None, description="The class names; a label is a position in this list, from 0."
     )
-    missing: Annotated[tuple[str, ...], Field(min_length=1), Strict(False)] = Field(
+    values: StoredValues = Field(
         default=(),
-        description="Cells of a table of text that mean a missing value: NaN where the dtype is float, else "
+        description="What is stored for each class, in their order, where it is neither its name nor its number.",
+    )
+    stored: Literal["one-hot"] | None = Field(
+        default=None, description="one-hot: the label is stored as as many numbers as there are classes, one of them 1."
+    )
+    names: FilledWordList | None = Field(
+        default=None,
+        description="The names of the columns of a field, of its last axis. In a table with a header it takes those.",
+    )
+    missing: Annotated[tuple[str | None, ...], Field(min_length=1), Strict(False)] = Field(
+        default=(),
+        description="What means a missing value, cells of text or null: NaN where the dtype is float, else "
         "`missing_value`. A blank around a cell does not count.",
     )
     missing_value: int | None = Field(
@@ -109,18 +164,74 @@ class FieldEntry(_Model):
     )
 
 
-class SplitEntry(_Model):
+class ShuffleEntry(_Model):
+    """An order of samples, drawn at random and the same for ever: `numpy.random.RandomState(seed).shuffle`."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(description="What the random numbers start from.")
+    after: Annotated[tuple[Positive, ...], Strict(False)] = Field(
+        default=(),
+        description="How many samples were shuffled with the same random numbers before, one after the other.",
+    )
+
+
+class _Location(_Model):
+    file: Words | None = Field(default=None, description="The file; that of the split if left out.")
+    member: MemberPath | None = Field(default=None, description="The member of the archive that the file is.")
+    key: Words | None = Field(default=None, description="The name of an array or of a column in it.")
+    column: ColumnNames | None = Field(
+        default=None,
+        description='Of a table: a column by its name or its number from 0, or several, ranges ("0-12") among them.',
+    )
+    format: Words | None = Field(default=None, description="Its form on disk, where it is not the data set's.")
+    options: Mapping[str, Any] | None = Field(
+        default=None, description="The decoder's options, in place of the data set's."
+    )
+
+
+class ListedRowsEntry(_Location):
+    """A list of positions that stands in a file."""
+
+    first: Count = Field(default=0, description="What the list calls the first position: 0 or 1.")
+
+
+RowsEntry = Annotated[
+    Annotated[tuple[Count, Count], Strict(False), Tag(AS_WORDS)] | Annotated[ListedRowsEntry, Tag(AS_MAPPING)],
+    Discriminator(_kind),
+]
+
+
+class _Selection(_Model):
+    rows: RowsEntry | None = Field(
+        default=None,
+        description="Which of the stored samples: from the first number to before the second, counted from 0; "
+        "or where a list of their positions is.",
+    )
+    shuffle: ShuffleEntry | None = Field(default=None, description="In which order the stored samples are counted.")
+    stored_samples: Positive | None = Field(
+        default=None,
+        description="How many samples are stored, where that is more than the end of any `rows` of them.",
+    )
+
+
+class PlaceEntry(_Location, _Selection):
+    """Where the values of one field of one split are."""
+
+
+class SplitEntry(_Selection):
     """One split: how many samples, and where its fields are.
 
-    Any other key is the name of a field. Without `file`, its value is the name of the file that holds the
-    field; with `file`, it is the field's name inside that file.
+    Any other key is the name of a field. Its value says where the field is: in short, the name of its file, or
+    with `file` its name inside that file; or a mapping, each of whose keys can be left out.
     """
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Words]
+    __pydantic_extra__: dict[
+        str, Annotated[Annotated[Words, Tag(AS_WORDS)] | Annotated[PlaceEntry, Tag(AS_MAPPING)], Discriminator(_kind)]
+    ]
 
     samples: Positive = Field(description="The number of samples.")
     file: Words | None = Field(default=None, description="The file that holds all fields of the split.")
+    member: MemberPath | None = Field(default=None, description="The member of that file that holds all fields.")
     members: FilledWordList | None = Field(
         default=None, description="The archive's members that hold the split, in order."
     )

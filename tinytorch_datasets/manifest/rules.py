@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -27,8 +27,9 @@ from tinytorch_datasets.manifest.filenames import (
     why_hidden,
     why_unsafe,
 )
-from tinytorch_datasets.manifest.models import Declarations, SplitEntry
-from tinytorch_datasets.plan import DTYPES, TEXT
+from tinytorch_datasets.manifest.models import Declarations
+from tinytorch_datasets.manifest.places import SPLIT_KEYS, Formats, check_format, check_splits
+from tinytorch_datasets.plan import DTYPES, TEXT, spell
 
 # What no data set needs, and no computer holds: NumPy counts bytes in 64 bits and has 32 dimensions.
 MOST_SAMPLES = 10**12
@@ -49,11 +50,12 @@ def check_range(span: list[float], dtype: Any) -> Iterator[str]:
 
 def check_shape(shape: Any, dtype: Any) -> Iterator[str]:
     """Yield what is wrong with the shape of one sample of that dtype."""
-    if not isinstance(shape, list) or not all(isinstance(length, int) for length in shape):
+    if not isinstance(shape, list) or not all(isinstance(length, int | None) for length in shape):
         return
+    known = [length for length in shape if length is not None]
     if len(shape) > MOST_SHAPE:
         yield f"has {len(shape)} dimensions, the most is {MOST_SHAPE}"
-    elif dtype in DTYPES and (nbytes := math.prod(shape) * np.dtype(dtype).itemsize) > MOST_SAMPLE_BYTES:
+    elif dtype in DTYPES and (nbytes := math.prod(known) * np.dtype(dtype).itemsize) > MOST_SAMPLE_BYTES:
         yield f"makes a sample of {nbytes:,} bytes, the most is {MOST_SAMPLE_BYTES:,}"
 
 
@@ -108,10 +110,9 @@ def check_entry(entry: Mapping[str, Any]) -> Problems:
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_SPLIT_KEYS = tuple(SplitEntry.model_fields)
 
 # Names that the manifest or code already means something by, so that no field or split may have them.
-_RESERVED = {*_SPLIT_KEYS, *(name for cls in (Split, Dataset) for name in dir(cls) if not name.startswith("_"))}
+_RESERVED = {*SPLIT_KEYS, *(name for cls in (Split, Dataset) for name in dir(cls) if not name.startswith("_"))}
 
 
 def is_reserved(name: str) -> bool:
@@ -132,29 +133,6 @@ def is_field_name(name: str) -> bool:
     return bool(_FIELD.fullmatch(name)) and not is_reserved(name)
 
 
-class _Format(Protocol):
-    @property
-    def layout(self) -> str: ...
-    @property
-    def options(self) -> Mapping[str, Any]: ...
-    @property
-    def required(self) -> frozenset[str]: ...
-    @property
-    def has_cells(self) -> bool: ...
-    @property
-    def check(self) -> Callable[[Mapping[str, Any], Iterable[str], Iterable[str]], Problems]: ...
-
-
-class Formats(Protocol):
-    """The formats there are: handed in, because decoders stand on a higher floor than the manifest."""
-
-    def known(self) -> tuple[str, ...]:
-        """List their names."""
-
-    def of(self, name: str) -> _Format:
-        """Return the one of that name."""
-
-
 def check(data: object, formats: Formats) -> Problems:
     """Yield every rule that the manifest's plain data breaks: the path of the value, and what is wrong."""
     datasets = mapping(mapping(data).get("datasets"))
@@ -169,71 +147,6 @@ def check(data: object, formats: Formats) -> Problems:
     yield from check_shared_files(datasets)
     yield from check_folders(mapping(data))
     yield from ((("ignore", i), what) for i, what in repeats(mapping(data).get("ignore"), "rule"))
-
-
-def _format(entry: dict[str, Any], formats: Formats) -> Problems:
-    name = entry.get("format")
-    if not isinstance(name, str):
-        return
-    known = formats.known()
-    if name not in known:
-        yield (
-            ("format",),
-            f"no decoder for format {name!r}" + (did_you_mean(name, known) or f"; there are {', '.join(known)}"),
-        )
-        return
-    form = formats.of(name)
-    options = mapping(entry.get("options"))
-    sound = {}
-    for option, value in options.items():
-        if option not in form.options:
-            guess = did_you_mean(option, form.options) or f"; it has {', '.join(form.options) or 'none'}"
-            yield ("options", option), f"format {name!r} has no such option{guess}"
-        elif wrong := list(_option(option, value, form.options[option])):
-            yield from wrong
-        else:
-            sound[option] = value
-    for keys, what in form.check(sound, mapping(entry.get("fields")), mapping(entry.get("splits"))):
-        yield ("options", *keys), what
-    for option in form.required - options.keys():
-        yield ("options",) if options else ("format",), f"format {name!r} needs the option {option!r}"
-    yield from _layout(entry, name, form.layout)
-
-
-def _option(option: str, value: Any, annotation: Any) -> Problems:
-    from pydantic import ConfigDict, TypeAdapter, ValidationError
-
-    try:
-        TypeAdapter(annotation, config=ConfigDict(strict=True)).validate_python(value)
-    except ValidationError as error:
-        for finding in error.errors(include_url=False)[:1]:
-            inside = tuple(key for key in finding["loc"] if _has(value, key))
-            wish = finding["msg"].replace("Input should be", "must be")
-            yield ("options", option, *inside), f"{wish}, is {finding['input']!r}"
-
-
-def _has(value: Any, key: str | int) -> bool:
-    return (isinstance(value, dict) and key in value) or (isinstance(value, list) and isinstance(key, int))
-
-
-def _layout(entry: dict[str, Any], name: str, layout: str) -> Problems:
-    fields = mapping(entry.get("fields"))
-    for split, body in mapping(entry.get("splits")).items():
-        if not isinstance(body, dict):
-            continue
-        at = ("splits", split)
-        if layout == "file per field":
-            if "file" in body:
-                yield (*at, "file"), f"format {name!r} has a file for each field: name them as `field: file`"
-            else:
-                for field in fields.keys() - body.keys():
-                    yield at, f"names no file for the field {field!r}"
-        elif "file" not in body:
-            yield at, f"names no file: format {name!r} has all fields of a split in one"
-        if layout == "members" and "members" not in body:
-            yield at, f"names no members: format {name!r} has several in one archive"
-        if layout != "members" and "members" in body:
-            yield (*at, "members"), f"format {name!r} has no members"
 
 
 def _fields(entry: dict[str, Any], formats: Formats) -> Problems:
@@ -251,6 +164,7 @@ def _fields(entry: dict[str, Any], formats: Formats) -> Problems:
             if field.get("shape"):
                 yield (*at, "shape"), "a field with classes is one label a sample, so it has no shape"
             yield from (((*at, "classes", i), what) for i, what in repeats(classes, "class"))
+        yield from (((*at, *keys), what) for keys, what in _storage(field))
         yield from (((*at, "shape"), what) for what in check_shape(field.get("shape"), dtype))
         if dtype == TEXT:
             for key in ("shape", "range", "classes"):
@@ -258,9 +172,32 @@ def _fields(entry: dict[str, Any], formats: Formats) -> Problems:
                     yield (*at, key), f"text has no {key}"
         elif field.get("per") == "split":
             yield (*at, "per"), "only text can belong to the split as a whole"
+        if isinstance(field.get("shape"), list) and None in field["shape"] and "missing" in field:
+            yield (*at, "missing"), "is of fields whose samples have one shape, and this one's differ"
         if isinstance(span, list) and len(span) == 2 and all(isinstance(end, int | float) for end in span):
             yield from (((*at, "range"), what) for what in check_range(span, dtype))
         yield from (((*at, *keys), what) for keys, what in _missing(field, entry.get("format"), formats))
+
+
+def _storage(field: Mapping[str, Any]) -> Problems:
+    """Yield what is wrong with how the values of a field are said to be stored, and at which key of it."""
+    classes, values, names, shape = (field.get(key) for key in ("classes", "values", "names", "shape"))
+    for key in ("values", "stored"):
+        if key in field and classes is None:
+            yield (key,), "is of a field with classes, and this one has none"
+    if isinstance(classes, list) and isinstance(values, list):
+        if len(values) != len(classes):
+            yield ("values",), f"has {len(values)} values for {len(classes)} classes: one for each, in their order"
+        yield from ((("values", i), what) for i, what in repeats(list(map(spell, values)), "value"))
+    if "values" in field and "stored" in field:
+        yield ("values",), "has no meaning where labels are stored one-hot: the position of the 1 is the label"
+    if isinstance(names, list):
+        last = shape[-1] if isinstance(shape, list) and shape else None
+        if not isinstance(last, int):
+            yield ("names",), "are of the columns of the last axis, and `shape` has none of a declared length"
+        elif len(names) != last:
+            yield ("names",), f"has {len(names)} names for the {last} columns of the last axis"
+        yield from ((("names", i), what) for i, what in repeats(names, "name"))
 
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+[.,]?[0-9]*|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -268,9 +205,15 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+[.,]?[0-9]*|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?
 
 def _missing(field: Mapping[str, Any], form: Any, formats: Formats) -> Problems:
     """Yield what is wrong with `missing` and `missing_value` of a field, and at which key of it."""
+    known = formats.of(form) if form in formats.known() else None
     for key in ("missing", "missing_value"):
-        if key in field and form in formats.known() and not formats.of(form).has_cells:
+        if key in field and known and not (known.has_cells or known.has_nulls):
             yield (key,), f"format {form!r} has no cells of text that could mean a missing value"
+            return
+    marks = field.get("missing")
+    for i, mark in enumerate(marks if isinstance(marks, list) else ()):
+        if mark is None and known and not known.has_nulls:
+            yield ("missing", i), f'format {form!r} has no null; an empty cell is written ""'
             return
     if "missing" not in field:
         if "missing_value" in field:
@@ -329,34 +272,11 @@ def _is_within(number: float, span: Any) -> bool:
     return bool(span[0] <= number <= span[1])
 
 
-def _splits(entry: dict[str, Any], formats: Formats) -> Problems:
-    fields, files = mapping(entry.get("fields")), mapping(entry.get("files"))
-    places: dict[str, str] = {}
-    for name, split in mapping(entry.get("splits")).items():
-        at: Keys = ("splits", name)
+def _split_names(entry: dict[str, Any], formats: Formats) -> Problems:
+    for name in mapping(entry.get("splits")):
         if not is_field_name(name):
-            yield at, "a split's name is lowercase letters, digits and '_', and nothing that code already means"
-        if not isinstance(split, dict):
-            continue
-        if isinstance(split.get("samples"), int) and split["samples"] > MOST_SAMPLES:
-            yield (*at, "samples"), f"must be {MOST_SAMPLES:,} or fewer, is {split['samples']:,}"
-        named = {key: value for key, value in split.items() if key not in _SPLIT_KEYS}
-        other = places.setdefault(
-            repr((split.get("file"), split.get("members"), sorted(named.items(), key=repr))), name
-        )
-        if other != name:
-            yield at, f"is where {other!r} is: the same file, and the same places in it"
-        for key in named.keys() - fields.keys():
-            yield (*at, key), f"no field of that name{did_you_mean(key, [*fields, *_SPLIT_KEYS])}"
-        inside = split.get("file")
-        for key, file in {"file": inside, **({} if inside else named)}.items():
-            if isinstance(file, str) and file not in files:
-                yield (*at, key), f"{file!r} is not under files{did_you_mean(file, files)}"
-        members = split.get("members")
-        yield from (((*at, "members", i), what) for i, what in repeats(members, "member"))
-        for i, member in enumerate(members if isinstance(members, list) else ()):
-            if isinstance(member, str) and (wrong := why_unsafe(member)):
-                yield (*at, "members", i), wrong
+            what = "a split's name is lowercase letters, digits and '_', and nothing that code already means"
+            yield ("splits", name), what
 
 
 def _contents(entry: dict[str, Any], formats: Formats) -> Problems:
@@ -379,4 +299,10 @@ def _contents(entry: dict[str, Any], formats: Formats) -> Problems:
         yield ("checks", "balance"), "no field has classes to be balanced"
 
 
-_RULES: tuple[Callable[[dict[str, Any], Formats], Problems], ...] = (_format, _fields, _splits, _contents)
+_RULES: tuple[Callable[[dict[str, Any], Formats], Problems], ...] = (
+    check_format,
+    _fields,
+    _split_names,
+    check_splits,
+    _contents,
+)

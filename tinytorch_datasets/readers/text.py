@@ -126,15 +126,8 @@ def places(
     for column in fields:
         if column.per == "split":
             stream.fail(f"{column} belongs to the split as a whole, for which a table has no place")
-        own = next((n for n in (column.key, column.field) if names and n in names), None)
-        if column.field in wanted:
-            option = wanted[column.field]
-            found[column.field] = [
-                _place(stream, column, place, names, width)
-                for place in (option if isinstance(option, list) else [option])
-            ]
-        elif own is not None and column.shape == ():
-            found[column.field] = [_place(stream, column, own, names, width)]
+        if declared := _declared_places(column, wanted, names):
+            found[column.field] = [_place(stream, column, place, names, width) for place in declared]
         else:
             others.append(column)
     if len(others) > 1:
@@ -157,15 +150,28 @@ def places(
     return found
 
 
+def _declared_places(column: Column, wanted: Wanted, names: Sequence[str] | None) -> Sequence[str | int]:
+    """Return the columns of a field that are declared: at its place, in the option, or by names; none if nothing is."""
+    if column.columns:
+        return column.columns
+    if column.field in wanted:
+        option = wanted[column.field]
+        return option if isinstance(option, list) else [option]
+    if column.key not in ("", column.field):
+        return [column.key]
+    if names and column.names:
+        return column.names
+    return [column.field] if names and column.field in names and column.shape == () else []
+
+
 def _place(stream: Stream, column: Column, place: str | int, names: Sequence[str] | None, width: int) -> int:
+    said = "its `column`" if column.columns else "its key" if place == column.key else "the option columns"
     if isinstance(place, int):
         if not -width <= place < width:
-            stream.fail(f"{column.field} is column {place} by the option columns, but a row has {width:,}")
+            stream.fail(f"{column.field} is column {place} by {said}, but a row has {width:,}")
         return place % width
     if names is None:
-        stream.fail(
-            f"{column.field} is column {place!r} by the option columns, but without a header columns have no names"
-        )
+        stream.fail(f"{column.field} is column {place!r} by {said}, but without a header columns have no names")
     if place not in names:
         stream.fail(f"its header has no column {place!r}, which is {column.field}{did_you_mean(place, names)}")
     if names.count(place) > 1:
@@ -236,7 +242,7 @@ def values(column: Column, cells: Cells, places: Sequence[int]) -> np.ndarray | 
     if cells.number and column.classes is None and column.dtype != "bool":
         picked = list(map(cells.number, picked))
     if column.classes is not None:
-        ids = {name: number for number, name in enumerate(column.classes)}
+        ids = {name: number for number, name in enumerate(column.spelled or ())}
         try:
             labels = [ids[cell] for cell in picked]
         except KeyError:

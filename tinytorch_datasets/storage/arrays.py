@@ -144,13 +144,14 @@ NOT_IN_VALUES = {"where", "sha256", "sha256_where"}
 ABANDONED_AFTER_S = 3600
 
 
-def folder_name(plan: Plan, decoder_version: int) -> str:
+def folder_name(plan: Plan, decoder_versions: Sequence[int]) -> str:
     """Return the name of the folder of a plan's arrays: the data set's, and a hash of all that they depend on."""
 
     declared = [_plain(column, plan.root) for column in plan.columns]
     members = [[split.name, _plain(split.file, plan.root), split.members] for split in plan.splits]
     files = [[file.name, file.sha256] for file in plan.files]
-    made_from = [LAYOUT, plan.format, decoder_version, dict(plan.options), declared, members, files]
+    version = decoder_versions[0] if len(decoder_versions) == 1 else [*zip(plan.formats, decoder_versions, strict=True)]
+    made_from = [LAYOUT, plan.format, version, dict(plan.options), declared, members, files]
     digest = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
     return f"{plan.name}-{digest[:20]}"
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinytorch_datasets.digests import ValueDigest
 from tinytorch_datasets.errors import Aspect, ContentError, DecodeError
-from tinytorch_datasets.plan import Block, Column, Split
+from tinytorch_datasets.plan import Block, Column, RaggedBlock, Split
 
 
 def _refuse(error: ContentError) -> None:
@@ -43,7 +43,7 @@ def checked(
             on_error(_wrong(column, "samples", "each once", f"{again[0]:,} to {again[1] - 1:,} twice"))
             continue
         try:
-            right = _text(column, values) if column.is_text else _numbers(column, start, values)
+            right = _checked(column, start, values)
         except ContentError as error:
             on_error(error)
         else:
@@ -157,10 +157,32 @@ def _repeated(split: Split, other: Split) -> ContentError:
     )
 
 
+def _checked(column: Column, start: int, values: Any) -> Any:
+    if column.is_text:
+        return _text(column, values)
+    return _ragged(column, values) if column.is_ragged else _numbers(column, start, values)
+
+
 def _text(column: Column, values: Any) -> Any:
-    if isinstance(values, np.ndarray) or not all(isinstance(value, str) for value in values):
+    if isinstance(values, np.ndarray | RaggedBlock) or not all(isinstance(value, str) for value in values):
         raise _wrong(column, "dtype", "str", str(getattr(values, "dtype", "something else")))
     return values
+
+
+def _ragged(column: Column, values: Any) -> Any:
+    if not isinstance(values, RaggedBlock):
+        raise _wrong(column, "shape", _shown(column.shape), "one for all samples")
+    if values.shapes.shape[1] != len(column.shape):
+        raise _wrong(column, "shape", _shown(column.shape), f"of {values.shapes.shape[1]} dimensions")
+    for axis, length in enumerate(column.shape):
+        if length is not None and (other := values.shapes[:, axis][values.shapes[:, axis] != length]).size:
+            raise _wrong(column, "shape", _shown(column.shape), f"{other[0]:,} along axis {axis}")
+    _check_numbers(column, values.values)
+    return values
+
+
+def _shown(shape: Sequence[int | None]) -> str:
+    return "[" + ", ".join("null" if length is None else str(length) for length in shape) + "]"
 
 
 def _numbers(column: Column, start: int, values: Any) -> np.ndarray:
@@ -170,6 +192,11 @@ def _numbers(column: Column, start: int, values: Any) -> np.ndarray:
         raise _wrong(column, "shape", list(column.shape), list(values.shape[1:]))
     if column.classes is not None:
         return _labels(column, start, values)
+    _check_numbers(column, values)
+    return values
+
+
+def _check_numbers(column: Column, values: np.ndarray) -> None:
     if values.dtype != np.dtype(column.dtype):
         raise _wrong(column, "dtype", column.dtype, str(values.dtype))
     if column.range is not None and values.size and not _holds_for_any(column.range, values.dtype):
@@ -178,7 +205,6 @@ def _numbers(column: Column, start: int, values: Any) -> np.ndarray:
         # Written so that NaN, which compares as neither, is outside every range.
         if not (low >= _limit(column, 0) and high <= _limit(column, 1)):
             raise _wrong(column, "range", list(column.range), [low.item(), high.item()])
-    return values
 
 
 def _is_known(column: Column, values: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from tinytorch_datasets.digests import digest_of
 from tinytorch_datasets.errors import ChangedFile, ContentError, DecodeError, MissingFile, StorageError
 from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy, fetch
 from tinytorch_datasets.manifest import generated
+from tinytorch_datasets.pipeline.decode import decoded, versions
 from tinytorch_datasets.plan import Block, Declared, Mode, Plan
 from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage import arrays as array_store
@@ -187,7 +188,7 @@ def verified_arrays(
     _check_files(plan, mode=mode, stat_cache=stat_cache)
     if folder := ArrayFolder.first_match(plan, _array_paths(plan, locations), mode):
         return folder
-    target = locations.cache / "arrays" / array_store.folder_name(plan, formats.of(plan.format).version)
+    target = locations.cache / "arrays" / array_store.folder_name(plan, versions(plan))
     with lock.hold_lock(locations.cache / "locks", target.name, lock.Waiting()):
         # Whoever had the lock before may have decoded it.
         if folder := ArrayFolder.first_match(plan, [target], mode):
@@ -255,7 +256,7 @@ def _bytes_to_decode(plan: Plan, locations: Locations) -> int:
 
 
 def _array_paths(plan: Plan, locations: Locations) -> list[Path]:
-    name = array_store.folder_name(plan, formats.of(plan.format).version)
+    name = array_store.folder_name(plan, versions(plan))
     return [cache / "arrays" / name for cache in locations.caches]
 
 
@@ -274,7 +275,6 @@ def blocks(plan: Plan, *, on_error: Callable[[ContentError], None] | None = None
         DecodeError: A file is not what its format, or the manifest, says. It names the line of the manifest, and what
             to do: what the error itself says, or else to correct the entry.
     """
-    form = formats.of(plan.format)
 
     def collect(error: ContentError) -> None:
         if on_error is None:
@@ -282,7 +282,7 @@ def blocks(plan: Plan, *, on_error: Callable[[ContentError], None] | None = None
         on_error(error.with_context(where=value_checks.declared_at(error, plan.splits) or plan.where))
 
     try:
-        yield from value_checks.checked(form.decode(plan.splits, **plan.options), plan.splits, on_error=collect)
+        yield from value_checks.checked(decoded(plan, on_error=collect), plan.splits, on_error=collect)
     except DecodeError as error:
         where = value_checks.declared_at(error, plan.splits) or plan.where
         error.with_context(where=where, hint=_correct(plan))

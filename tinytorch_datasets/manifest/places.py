@@ -1,0 +1,312 @@
+"""Where the values of each field are: its file, format and rows; their rules.
+
+In a split, a field's place is a name or a mapping, and what a split says is of all its fields. All of it is read here,
+as plain data: for the rules, and for the plan.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol
+
+from tinytorch_datasets.errors import Keys, Problems, did_you_mean
+from tinytorch_datasets.manifest.filenames import mapping, repeats, why_unsafe
+from tinytorch_datasets.manifest.models import SplitEntry
+
+# What no data set needs, and no computer holds: NumPy counts bytes in 64 bits.
+MOST_SAMPLES = 10**12
+# What a table has no more of, so that a range of them is no bomb.
+MOST_COLUMNS = 1 << 20
+
+SPLIT_KEYS = tuple(SplitEntry.model_fields)
+_SELECTION = frozenset({"rows", "shuffle", "stored_samples"})
+_COLUMN_RANGE = re.compile(r"([0-9]{1,7})-([0-9]{1,7})")
+
+
+class _Format(Protocol):
+    @property
+    def layout(self) -> str: ...
+    @property
+    def options(self) -> Mapping[str, Any]: ...
+    @property
+    def required(self) -> frozenset[str]: ...
+    @property
+    def has_cells(self) -> bool: ...
+    @property
+    def has_nulls(self) -> bool: ...
+    @property
+    def check(self) -> Callable[[Mapping[str, Any], Iterable[str], Iterable[str]], Problems]: ...
+
+
+class Formats(Protocol):
+    """The formats there are: handed in, because a manifest is checked against them and knows none."""
+
+    def known(self) -> tuple[str, ...]:
+        """List their names."""
+
+    def of(self, name: str) -> _Format:
+        """Return the one of that name."""
+
+
+def place_of(split: Mapping[str, Any], field: str) -> dict[str, Any]:
+    """Return where one field of a split is, by the keys of the long form, with what the split says of all its fields.
+
+    >>> place_of({"samples": 9, "file": "a.npz", "images": "x", "rows": [0, 9]}, "images")
+    {'key': 'x', 'file': 'a.npz', 'rows': [0, 9]}
+    >>> place_of({"samples": 9, "images": "x.npy"}, "images")
+    {'file': 'x.npy'}
+    """
+    own, file = split.get(field), split.get("file")
+    place: dict[str, Any] = {}
+    if isinstance(own, str):
+        place = {"key" if file is not None else "file": own}
+    elif isinstance(own, Mapping):
+        place = {key: value for key, value in own.items() if value is not None}
+    if "file" not in place and file is not None:
+        place["file"] = file
+        if split.get("member") is not None:
+            place.setdefault("member", split["member"])
+    for key in _SELECTION:
+        if split.get(key) is not None:
+            place.setdefault(key, split[key])
+    return place
+
+
+def stored_counts(entry: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many samples are stored at each place, by `location`: as declared, or as far as any rows go."""
+    counts: dict[str, int] = {}
+    splits = [mapping(split) for split in mapping(entry.get("splits")).values()]
+    if all(_SELECTION.isdisjoint(body) for split in splits for body in (split, *map(mapping, split.values()))):
+        return counts
+    for split in splits:
+        for field in mapping(entry.get("fields")):
+            place = place_of(split, field)
+            rows, end = place.get("rows"), split.get("samples")
+            if isinstance(rows, list | tuple):
+                end = rows[-1] if rows else None
+            declared = place.get("stored_samples")
+            counted = declared if isinstance(declared, int) else end
+            if isinstance(counted, int):
+                at = location(place, field)
+                counts[at] = max(counts.get(at, 0), counted)
+    return counts
+
+
+def location(place: Mapping[str, Any], field: str) -> str:
+    """Return what names the place of a field inside the files of its data set, whichever rows of it are taken."""
+    return repr((place.get("file"), place.get("member"), place.get("key", field), place.get("column")))
+
+
+def columns_of(column: Any) -> tuple[int | str, ...]:
+    """Return the columns that a place names, each by its name or number; "0-12" is a range, both ends included.
+
+    >>> columns_of(["0-2", 5, "species"])
+    (0, 1, 2, 5, 'species')
+    """
+    columns: list[int | str] = []
+    for item in column if isinstance(column, list | tuple) else () if column is None else (column,):
+        ends = _COLUMN_RANGE.fullmatch(item) if isinstance(item, str) else None
+        columns += range(int(ends[1]), int(ends[2]) + 1) if ends else [item]
+    return tuple(columns)
+
+
+def member_of(member: Any) -> tuple[str, ...]:
+    """Return the path of a member inside archives, which may be written as its name alone."""
+    return () if member is None else (member,) if isinstance(member, str) else tuple(member)
+
+
+def check_format(entry: dict[str, Any], formats: Formats) -> Problems:
+    """Yield what is wrong with an entry's format and its options."""
+    name = entry.get("format")
+    if not isinstance(name, str):
+        return
+    if wrong := _unknown_format(name, formats):
+        yield ("format",), wrong
+        return
+    fields, splits = mapping(entry.get("fields")), mapping(entry.get("splits"))
+    yield from _check_options(name, formats, entry, fields, splits)
+    if formats.of(name).layout == "members":
+        for split, body in splits.items():
+            if isinstance(body, dict) and "members" not in body:
+                yield ("splits", split), f"names no members: format {name!r} has several in one archive"
+    else:
+        for split, body in splits.items():
+            if "members" in mapping(body):
+                yield ("splits", split, "members"), f"format {name!r} has no members"
+
+
+def _unknown_format(name: str, formats: Formats) -> str:
+    known = formats.known()
+    if name in known:
+        return ""
+    return f"no decoder for format {name!r}" + (did_you_mean(name, known) or f"; there are {', '.join(known)}")
+
+
+def _check_options(
+    name: str, formats: Formats, body: Mapping[str, Any], fields: Iterable[str], splits: Iterable[str]
+) -> Problems:
+    """Yield what is wrong with the `options` of a body that has a format, a data set's or a field's."""
+    form = formats.of(name)
+    options = mapping(body.get("options"))
+    sound = {}
+    for option, value in options.items():
+        if option not in form.options:
+            guess = did_you_mean(option, form.options) or f"; it has {', '.join(form.options) or 'none'}"
+            yield ("options", option), f"format {name!r} has no such option{guess}"
+        elif wrong := list(_option(option, value, form.options[option])):
+            yield from wrong
+        else:
+            sound[option] = value
+    for keys, what in form.check(sound, fields, splits):
+        yield ("options", *keys), what
+    for option in form.required - options.keys():
+        yield ("options",) if options else ("format",), f"format {name!r} needs the option {option!r}"
+
+
+def _option(option: str, value: Any, annotation: Any) -> Problems:
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    try:
+        TypeAdapter(annotation, config=ConfigDict(strict=True)).validate_python(value)
+    except ValidationError as error:
+        for finding in error.errors(include_url=False)[:1]:
+            inside = tuple(key for key in finding["loc"] if _has(value, key))
+            wish = finding["msg"].replace("Input should be", "must be")
+            yield ("options", option, *inside), f"{wish}, is {finding['input']!r}"
+
+
+def _has(value: Any, key: str | int) -> bool:
+    return (isinstance(value, dict) and key in value) or (isinstance(value, list) and isinstance(key, int))
+
+
+def check_splits(entry: dict[str, Any], formats: Formats) -> Problems:
+    """Yield what is wrong with an entry's splits, and with the places of their fields."""
+    fields, files = mapping(entry.get("fields")), mapping(entry.get("files"))
+    counts = stored_counts(entry)
+    same: dict[str, str] = {}
+    for name, split in mapping(entry.get("splits")).items():
+        at: Keys = ("splits", name)
+        if not isinstance(split, dict):
+            continue
+        if isinstance(split.get("samples"), int) and split["samples"] > MOST_SAMPLES:
+            yield (*at, "samples"), f"must be {MOST_SAMPLES:,} or fewer, is {split['samples']:,}"
+        where = {key: value for key, value in split.items() if key != "samples"}
+        other = same.setdefault(repr(sorted(where.items(), key=repr)), name)
+        if other != name:
+            yield at, f"is where {other!r} is: the same file, and the same places in it"
+        for key in split.keys() - fields.keys() - set(SPLIT_KEYS):
+            yield (*at, key), f"no field of that name{did_you_mean(key, [*fields, *SPLIT_KEYS])}"
+        for keys, what in _check_location(split, files):
+            yield (*at, *keys), what
+        members = split.get("members")
+        yield from (((*at, "members", i), what) for i, what in repeats(members, "member"))
+        for i, member in enumerate(members if isinstance(members, list) else ()):
+            if isinstance(member, str) and (wrong := why_unsafe(member)):
+                yield (*at, "members", i), wrong
+        for keys, what in _layout(entry, split, formats):
+            yield (*at, *keys), what
+        met: set[Keys] = set()
+        selects = not split.keys().isdisjoint(_SELECTION)
+        for field in fields if selects else fields.keys() & split.keys():
+            for keys, what in _check_place(entry, split, field, formats, counts):
+                if keys not in met:  # what the split says of all its fields is wrong once
+                    met.add(keys)
+                    yield (*at, *keys), what
+
+
+def _check_location(body: Mapping[str, Any], files: Mapping[str, Any]) -> Problems:
+    """Yield what is wrong with the file and the member that a body names."""
+    file = body.get("file")
+    if isinstance(file, str) and file not in files:
+        yield ("file",), f"{file!r} is not under files{did_you_mean(file, files)}"
+    for member in member_of(body["member"]) if isinstance(body.get("member"), str | list) else ():
+        if isinstance(member, str) and (wrong := why_unsafe(member)):
+            yield ("member",), wrong
+    for ends in (_COLUMN_RANGE.fullmatch(str(item)) for item in _listed(body.get("column"))):
+        if ends and not int(ends[1]) <= int(ends[2]) < MOST_COLUMNS:
+            yield ("column",), f"the range {ends[0]} has no columns, or more than {MOST_COLUMNS:,}"
+
+
+def _listed(value: Any) -> Iterator[Any]:
+    yield from value if isinstance(value, list) else () if value is None else (value,)
+
+
+def _layout(entry: Mapping[str, Any], split: Mapping[str, Any], formats: Formats) -> Problems:
+    """Yield which fields of a split name no file, or one where their format has several."""
+    fields, files, name = mapping(entry.get("fields")), mapping(entry.get("files")), entry.get("format")
+    long = {field: body for field, body in split.items() if isinstance(body, dict) and field in fields}
+    short = fields.keys() - long.keys() if isinstance(name, str) and name in formats.known() else set()
+    if short and formats.of(str(name)).layout == "file per field":
+        if "file" in split and "member" not in split:
+            yield ("file",), f"format {name!r} has a file for each field: name them as `field: file`"
+        else:
+            yield from (((), f"names no file for the field {field!r}") for field in short - split.keys())
+    elif short and "file" not in split and any(split.get(field) not in files for field in short):
+        yield (), f"names no file: format {name!r} has all fields of a split in one"
+    for field in long:
+        if "file" not in place_of(split, field):
+            yield (field,), f"names no file for the field {field!r}"
+
+
+def _check_place(
+    entry: Mapping[str, Any], split: Mapping[str, Any], field: str, formats: Formats, counts: Mapping[str, int]
+) -> Problems:
+    """Yield what is wrong with the place of one field, at the path below the split of what says it."""
+    own, files = split.get(field), mapping(entry.get("files"))
+    body = own if isinstance(own, dict) else {}
+
+    def at(key: str) -> Keys:
+        return (field, key) if key in body else (key,)
+
+    place = place_of(split, field)
+    if isinstance(own, str) and "file" not in split and own not in files:
+        yield (field,), f"{own!r} is not under files{did_you_mean(own, files)}"
+    for keys, what in _check_location(body, files):
+        yield (field, *keys), what
+    name = place.get("format", entry.get("format"))
+    if isinstance(name, str) and ("format" in body or "options" in body):
+        if wrong := _unknown_format(name, formats):
+            yield at("format"), wrong
+        else:
+            for keys, what in _check_options(name, formats, body, (field,), mapping(entry.get("splits"))):
+                yield (field, *keys), what
+    if not (place.keys() & _SELECTION):
+        return
+    if mapping(mapping(entry.get("fields")).get(field)).get("per") == "split":
+        key = min(place.keys() & _SELECTION)
+        yield at(key), f"a split has one {field!r}, of which there are no rows"
+        return
+    rows, samples = place.get("rows"), split.get("samples")
+    stored = counts.get(location(place, field))
+    if isinstance(rows, dict):
+        for keys, what in _check_location(rows, files):
+            yield (*at("rows"), *keys), what
+        yield from (((*at("rows"), *keys), what) for keys, what in _check_list(entry, rows, formats))
+        if "stored_samples" not in place:
+            yield at("rows"), "is a list in a file, so `stored_samples` has to say how many samples are stored"
+        return
+    if isinstance(rows, list) and len(rows) == 2 and all(type(end) is int for end in rows):
+        if not 0 <= rows[0] < rows[1]:
+            yield at("rows"), f"goes from the first row to before the second number, so {rows} has none"
+            return
+        taken = rows[1] - rows[0]
+    else:
+        rows, taken = None, stored
+    if isinstance(stored, int) and rows and rows[1] > stored:
+        yield at("rows"), f"ends at {rows[1]:,}, and {stored:,} samples are stored"
+    elif isinstance(samples, int) and isinstance(taken, int) and taken != samples:
+        key = "rows" if rows else "stored_samples"
+        yield at(key), f"has {taken:,} samples, and the split declares {samples:,}"
+
+
+def _check_list(entry: Mapping[str, Any], rows: Mapping[str, Any], formats: Formats) -> Problems:
+    """Yield what is wrong with a list of rows, but for its file and its member."""
+    if "file" not in rows:
+        yield (), "names no file for the list of positions"
+    name = rows.get("format", entry.get("format"))
+    if isinstance(name, str):
+        if wrong := _unknown_format(name, formats):
+            yield ("format",), wrong
+        else:
+            yield from _check_options(name, formats, rows, ("rows",), mapping(entry.get("splits")))

@@ -1,0 +1,314 @@
+"""Decoding: each field by its format, its rows picked, labels by classes.
+
+A format knows what a file holds. That a split has some of those samples, in a shuffled order, and that a class is
+stored as another value than its number, is the same for every format, and is done here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn
+
+import numpy as np
+
+from tinytorch_datasets import formats
+from tinytorch_datasets.errors import Aspect, ContentError
+from tinytorch_datasets.formats import Format
+from tinytorch_datasets.plan import Block, Column, Plan, RaggedBlock, Split, spell
+
+# How much of a permuted column is handed on at once.
+BLOCK_BYTES = 1 << 22
+STRINGS_A_BLOCK = 4096
+
+OnError = Callable[[ContentError], None]
+
+
+def _refuse(error: ContentError) -> None:
+    raise error
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one call of a decoder is asked for.
+
+    `wanted` has the columns of the plan that each column asked for is the source of, by its id: one, or several that
+    are rows of the same.
+    """
+
+    format: Format
+    splits: tuple[Split, ...]
+    options: Mapping[str, Any]
+    wanted: dict[int, list[Column]] = field(default_factory=dict)
+
+    def decode(self) -> Iterator[Block]:
+        """Decode what is stored."""
+        return self.format.decode(self.splits, **self.options)
+
+
+def versions(plan: Plan) -> list[int]:
+    """Return the versions of the decoders that a plan needs, in the order of its formats."""
+    return [formats.of(name).version for name in plan.formats]
+
+
+def tasks(plan: Plan) -> list[Task]:
+    """Return the calls of decoders that a plan needs: one, unless fields have formats or rows of their own."""
+    groups: dict[str, tuple[str, Mapping[str, Any], dict[tuple[str, int], dict[str, Column]]]] = {}
+    wanted: dict[int, list[Column]] = {}
+    shared: dict[str, Column] = {}
+    for split in plan.splits:
+        for name, column in split.columns.items():
+            stored = column.as_stored
+            if column.rows is not None:
+                # Rows of the same stored samples are decoded once.
+                same = repr(replace(stored, split="", where="", sha256=None, sha256_where="", range=None))
+                stored = shared.setdefault(same, stored)
+            wanted.setdefault(id(stored), []).append(column)
+            if len(wanted[id(stored)]) > 1:
+                continue
+            form = column.format or plan.format
+            options = plan.options if column.options is None and not column.format else column.options or {}
+            _, _, splits = groups.setdefault(repr((form, sorted(options.items()))), (form, options, {}))
+            splits.setdefault((split.name, stored.samples), {})[name] = stored
+    by_name = {split.name: split for split in plan.splits}
+    made = []
+    for form, options, splits in groups.values():
+        asked = tuple(
+            replace(by_name[name], samples=samples, columns=columns, file=_file(by_name[name], columns))
+            for (name, samples), columns in splits.items()
+        )
+        made.append(Task(formats.of(form), asked, options, wanted))
+    return made
+
+
+def _file(split: Split, columns: Mapping[str, Column]) -> Any:
+    """Return the one file that columns of a split are in, if it is one."""
+    files = {column.file for column in columns.values()}
+    return split.file if split.file in files or not split.file else min(files)
+
+
+def decoded(plan: Plan, *, on_error: OnError = _refuse) -> Iterator[Block]:
+    """Yield all values of a plan as they are declared: rows picked, labels as positions of their classes.
+
+    `on_error` is called with what cannot be made so, and raises it by default; where it returns, those blocks are
+    left out.
+
+    Raises:
+        DecodeError: A file is not what its format says.
+    """
+    for task in tasks(plan):
+        pickers = {
+            id(column): _Picker(column, plan, on_error) for columns in task.wanted.values() for column in columns
+        }
+        for stored, start, values in task.decode():
+            for column in task.wanted[id(stored)]:
+                try:
+                    right = as_declared(column, start, values)
+                except ContentError as error:
+                    on_error(error)
+                else:
+                    yield from pickers[id(column)].pick(start, right)
+        for split in task.splits:
+            for stored in split.columns.values():
+                for column in task.wanted[id(stored)]:
+                    yield from pickers[id(column)].rest()
+
+
+class _Picker:
+    """The rows of one column, out of the blocks that come of what is stored."""
+
+    def __init__(self, column: Column, plan: Plan, on_error: OnError) -> None:
+        self._column, self._rows, self._on_error = column, column.rows, on_error
+        self._came = 0
+        self._positions: np.ndarray | None = None
+        self._held: list[Any] = []
+        if self._rows is not None and (self._rows.seed is not None or self._rows.listed is not None):
+            self._positions = positions(column, plan)
+
+    def pick(self, start: int, values: Any) -> Iterator[Block]:
+        """Yield what of a block is wanted now."""
+        rows = self._rows
+        if rows is None:
+            yield Block(self._column, start, values)
+            return
+        if start != self._came:
+            _fail(self._column, "samples", "each in turn", f"{start:,} after {self._came:,}")
+        self._came += len(values)
+        if self._positions is not None:
+            self._held.append(values)  # a shuffled order is known when the last sample has come
+        elif (low := max(start, rows.start)) < (high := min(start + len(values), rows.stop)):
+            yield Block(self._column, low - rows.start, values[low - start : high - start])
+
+    def rest(self) -> Iterator[Block]:
+        """Yield what could not be yielded before the last block had come."""
+        rows = self._rows
+        if rows is None:
+            return
+        if self._came != rows.of:
+            reason = f"{self._column} is rows of {rows.of:,} stored samples, and {self._came:,} are stored"
+            hint = "Write how many are stored in the manifest, as `stored_samples`."
+            error = _error(self._column, "samples", rows.of, self._came, reason)
+            error.hint = hint
+            self._on_error(error)
+        elif self._positions is not None:
+            yield from _permuted(self._column, self._held, self._positions)
+        self._held.clear()
+
+
+def positions(column: Column, plan: Plan) -> np.ndarray:
+    """Return which of the stored samples a column has, in order: (samples,), int64.
+
+    Raises:
+        ContentError: A list of them names one that is not stored, or one twice.
+    """
+    rows = column.rows
+    assert rows is not None
+    order = np.arange(rows.of)
+    if rows.seed is not None:
+        # The same stream of numbers on every machine and in every NumPy: the generator is frozen (NEP 19).
+        random = np.random.RandomState(rows.seed)
+        for count in rows.after:
+            random.shuffle(np.arange(count))
+        random.shuffle(order)
+    taken: np.ndarray = (
+        order[rows.start : rows.stop] if rows.listed is None else order[_listed(column, rows.listed, plan) - rows.first]
+    )
+    return taken
+
+
+def _listed(column: Column, listed: Column, plan: Plan) -> np.ndarray:
+    rows = column.rows
+    assert rows is not None
+    source = Split(column.split, listed.samples, {listed.field: listed}, file=listed.file)
+    pieces = [np.asarray(block.values) for block in decoded(replace(plan, splits=(source,)))]
+    numbers = np.concatenate(pieces) if pieces else np.empty(0, np.int64)
+    if numbers.ndim != 1 or len(numbers) != listed.samples:
+        _fail(column, "samples", f"a list of {listed.samples:,} positions", f"one of {len(numbers):,}")
+    whole = _whole(column, 0, numbers, "rows")
+    last = rows.first + rows.of - 1
+    outside = np.flatnonzero((whole < rows.first) | (whole > last))
+    if outside.size:
+        _fail(column, "rows", f"positions from {rows.first} to {last:,}", f"{whole[outside[0]]:,} in the list")
+    unique, counts = np.unique(whole, return_counts=True)
+    if len(unique) < len(whole):
+        _fail(column, "rows", "each position once", f"{unique[counts > 1][0]:,} twice in the list")
+    return whole
+
+
+def _permuted(column: Column, held: list[Any], order: np.ndarray) -> Iterator[Block]:
+    if not held:
+        return
+    if isinstance(held[0], RaggedBlock):
+        samples = [sample for block in held for sample in block.samples()]
+        for start in range(0, len(order), STRINGS_A_BLOCK):
+            piece = [samples[at] for at in order[start : start + STRINGS_A_BLOCK]]
+            yield Block(column, start, RaggedBlock.of(piece, held[0].values.dtype, held[0].shapes.shape[1]))
+    elif isinstance(held[0], np.ndarray):
+        whole = np.concatenate(held)
+        held.clear()
+        step = max(1, BLOCK_BYTES * len(whole) // max(whole.nbytes, 1))
+        for start in range(0, len(order), step):
+            yield Block(column, start, whole[order[start : start + step]])
+    else:
+        texts = [text for block in held for text in block]
+        for start in range(0, len(order), STRINGS_A_BLOCK):
+            yield Block(column, start, [texts[at] for at in order[start : start + STRINGS_A_BLOCK]])
+
+
+def as_declared(column: Column, start: int, values: Any) -> Any:
+    """Return a block of stored values as the column declares them; what cannot be made so is left for the checks.
+
+    Labels come as the positions of their classes, and axes of length one are taken out or put in.
+
+    Raises:
+        ContentError: A stored value is none of the classes, or not one-hot.
+    """
+    if isinstance(values, RaggedBlock):
+        return values
+    if isinstance(values, np.ndarray):
+        if column.stored == "one-hot":
+            return _one_hot(column, start, values)
+        if not column.is_ragged and values.shape[1:] != column.shape:
+            values = _with_axes(column, values)
+    if column.classes is None or (isinstance(values, np.ndarray) and values.ndim != 1):
+        return values
+    if isinstance(values, np.ndarray):
+        return _numbered(column, start, values)
+    return _named(column, start, values)
+
+
+def _with_axes(column: Column, values: np.ndarray) -> np.ndarray:
+    stored = [length for length in values.shape[1:] if length != 1]
+    declared = [length for length in column.sample_shape if length != 1]
+    return values.reshape(len(values), *column.sample_shape) if stored == declared else values
+
+
+def _one_hot(column: Column, start: int, values: np.ndarray) -> np.ndarray:
+    classes = column.classes or ()
+    if values.shape[1:] != (len(classes),):
+        _fail(column, "shape", [len(classes)], list(values.shape[1:]))
+    wrong = np.flatnonzero((np.count_nonzero(values, axis=1) != 1) | (values.max(axis=1) != 1))
+    if wrong.size:
+        at = int(wrong[0])
+        shown = values[at].tolist()
+        _fail(column, "labels", "one 1 among zeros", f"{shown[:20]} at sample {start + at:,}")
+    labels: np.ndarray = values.argmax(axis=1).astype(np.int64)
+    return labels
+
+
+def _numbered(column: Column, start: int, values: np.ndarray) -> np.ndarray:
+    """Return numbers that are stored for classes as the positions of those."""
+    values = _whole(column, start, values, "labels") if values.dtype.kind in "fb" else values
+    if not column.values or values.dtype.kind not in "iu":
+        return values
+    stored = [value for value in column.values if not isinstance(value, str)]
+    if len(stored) < len(column.values):
+        _fail(column, "labels", "the texts of `values`", "numbers")
+    known = np.array(stored, np.float64)
+    order = np.argsort(known)
+    at = np.minimum(np.searchsorted(known[order], values), len(known) - 1)
+    labels = order[at]
+    _check_known(column, start, known[labels] == values, values)
+    return labels.astype(np.int64)
+
+
+def _named(column: Column, start: int, values: Sequence[str]) -> np.ndarray:
+    """Return texts that are stored for classes as the positions of those."""
+    ids = {name: number for number, name in enumerate(column.spelled or ())}
+    labels = np.fromiter((ids.get(value, -1) for value in values), np.int64, len(values))
+    _check_known(column, start, labels >= 0, values)
+    return labels
+
+
+def _check_known(column: Column, start: int, is_known: np.ndarray, values: Any) -> None:
+    wrong = np.flatnonzero(~is_known)
+    if wrong.size:
+        at = int(wrong[0])
+        shown = repr(str(values[at])) if isinstance(values[at], str) else f"{values[at]}"
+        more = f", and {wrong.size - 1:,} more that are none" if wrong.size > 1 else ""
+        wish = f"one of {_shown(column.spelled or ())}"
+        _fail(column, "labels", wish, f"{shown} at sample {start + at:,}{more}")
+
+
+def _shown(names: Sequence[str], most: int = 12) -> str:
+    return ", ".join(map(spell, names[:most])) + (", ..." if len(names) > most else "")
+
+
+def _whole(column: Column, start: int, values: np.ndarray, what: Aspect) -> np.ndarray:
+    """Return whole numbers that are stored as floats or bools as int64."""
+    if values.dtype.kind == "f":
+        wrong = np.flatnonzero(~(np.isfinite(values) & (values == np.floor(values)) & (np.abs(values) < 2**53)))
+        if wrong.size:
+            at = int(wrong[0])
+            _fail(column, what, "whole numbers", f"{values[at]} at sample {start + at:,}")
+    elif values.dtype.kind not in "iub":
+        _fail(column, "dtype", "whole numbers", str(values.dtype))
+    return values.astype(np.int64)
+
+
+def _fail(column: Column, aspect: Aspect, expected: Any, actual: Any) -> NoReturn:
+    raise _error(column, aspect, expected, actual, f"{column} has {aspect} {actual}, declared is {expected}")
+
+
+def _error(column: Column, aspect: Aspect, expected: Any, actual: Any, reason: str) -> ContentError:
+    return ContentError(column.file, reason, aspect=aspect, expected=expected, actual=actual, column=str(column))
