@@ -6,6 +6,8 @@ import dataclasses
 import functools
 import random
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -18,6 +20,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.helpers.faulty_server import Act, FaultyServer, drip, serve, sha256
+from tests.helpers.users import needs_root
 from tinytorch_datasets.errors import FetchError
 from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy, download_address, fetch
 from tinytorch_datasets.plan import File
@@ -233,3 +236,36 @@ def test_all_ways_within_ninety_seconds(tmp_path: Path) -> None:
     assert [name for name, outcome in alone.items() if not outcome.reasons] == []
     assert [name for name, outcome in before.items() if outcome.came != DATA] == []
     assert max(outcome.took_s for outcome in (*alone.values(), *before.values())) < 90
+
+
+@needs_root
+@pytest.mark.parametrize("good", [False, True], ids=["alone", "before a good mirror"])
+def test_a_name_server_that_never_answers(good: bool, tmp_path: Path) -> None:
+    """Looking up a name is within the time to the first byte: the next mirror is asked, or there is one error."""
+    (tmp_path / "resolv.conf").write_text("nameserver 127.77.0.1\noptions timeout:30 attempts:5\n")
+    code = f"""
+import sys
+from pathlib import Path
+from tinytorch_datasets.errors import FetchError
+from tinytorch_datasets.fetch import RetryPolicy, fetch
+from tinytorch_datasets.plan import File
+file = File(name="points.bin", bytes={len(DATA)}, sha256={sha256(DATA)!r}, urls=tuple(sys.argv[1:]))
+into = Path({str(tmp_path)!r})
+retry = RetryPolicy(response_timeout_s=0.5, backoff_first_s=0.01)
+try:
+    fetch([file], into / "p", folder="p", locks=into / "locks", reuse_from=(), retry=retry)
+except FetchError as error:
+    print(error.tried, error.network_failed)
+"""
+    inside = 'mount --bind "$1" /etc/resolv.conf; shift; exec "$@"'
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent, FaultyServer() as server:
+        silent.bind(("127.77.0.1", 53))
+        urls = ["http://example.org/f"] + ([server.at("/f", serve(DATA))] if good else [])
+        command = ["unshare", "-m", "bash", "-ec", inside, "inside", str(tmp_path / "resolv.conf")]
+        done = subprocess.run(
+            [*command, sys.executable, "-c", code, *urls], capture_output=True, text=True, check=False, timeout=20
+        )
+
+    failed = (("http://example.org/f", "no connection came about within 0.5 s"),)
+    assert done.stdout == ("" if good else f"{failed} True\n"), done.stderr
+    assert (tmp_path / "p" / "points.bin").exists() is good

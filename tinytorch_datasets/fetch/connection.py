@@ -14,7 +14,7 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from tinytorch_datasets.verify.diagnose import HEAD_BYTES, quoted
 
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # in the order in which requests looks
 CA_VARIABLES_OF_OTHERS = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # of OpenSSL, which curl and httpx follow
+POLL_S = 0.05  # how soon a wait for a connection ends that is not wanted any more
 SOCKS = ("socks4", "socks4a", "socks5", "socks5h")
 HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\]")
 GZIP = ("gzip", "x-gzip")
@@ -62,12 +63,43 @@ class Deadline:
         self._ended = threading.Event()
         self._is_shut = False
         self.is_past = False
+        self.is_connected = False
         with suppress(RuntimeError):  # no thread is left: then a socket's timeout has to do
             threading.Thread(target=self._wait, name="tinytorch-datasets-deadline", daemon=True).start()
 
     def postpone(self) -> None:
         """Count from now on: some of the body came."""
         self._until = time.monotonic() + self._seconds
+
+    def connect(self, connect: Callable[[], socket.socket]) -> socket.socket:
+        """Return a new connection, watched; raise TimeoutError once it is not wanted any more.
+
+        Nothing ends a resolver that waits for its name server, so it waits in a thread of its own.
+        """
+        made: list[socket.socket | BaseException] = []
+        done = threading.Event()
+
+        def run() -> None:
+            try:
+                made.append(connect())
+            except BaseException as error:
+                made.append(error)
+            done.set()
+            if self._is_shut and isinstance(made[0], socket.socket):
+                made[0].close()  # nobody waits for it
+
+        try:
+            threading.Thread(target=run, name="tinytorch-datasets-connect", daemon=True).start()
+        except RuntimeError:  # no thread is left
+            run()
+        while not done.wait(POLL_S):
+            if self._is_shut:
+                raise TimeoutError
+        if isinstance(made[0], BaseException):
+            raise made[0]
+        self.watch(made[0])
+        self.is_connected = True
+        return made[0]
 
     def watch(self, connection: socket.socket) -> None:
         """Shut that socket as well. By a descriptor of our own: TLS takes the other one over."""
@@ -132,9 +164,7 @@ class _WatchedAdapter(HTTPAdapter):
 def _watched(connection_class: Any, deadline: Deadline) -> Any:
     class Watched(connection_class):  # type: ignore[misc]
         def _new_conn(self) -> socket.socket:
-            connection: socket.socket = super()._new_conn()
-            deadline.watch(connection)
-            return connection
+            return deadline.connect(super()._new_conn)
 
     return Watched
 

@@ -162,7 +162,8 @@ class Web:
     def _check_wanted(self, deadline: Deadline) -> None:
         self._cancellation.check()
         if deadline.is_past:
-            reason = f"drips: nothing of the file came within {self._retry.response_timeout_s:g} s"
+            what = "drips: nothing of the file came" if deadline.is_connected else "no connection came about"
+            reason = f"{what} within {self._retry.response_timeout_s:g} s"
             raise RetriesExhausted(reason)
 
     def _get(self, headers: dict[str, str], deadline: Deadline, opened: ExitStack) -> requests.Response:
