@@ -94,9 +94,13 @@ def doubled() -> bytes:
     return zipped({"images.npy": npy(GOOD), "copies.npy": npy(GOOD)}).replace(b"copies.npy", b"images.npy")
 
 
-def crowded() -> bytes:
-    """Thirty thousand members of nothing."""
-    return zipped({f"{n:040}": b"" for n in range(15_000)}, zipfile.ZIP_STORED)
+def claiming(count: int, size: int) -> bytes:
+    """An archive whose end says that its central directory has so many members, and so many bytes."""
+    data = npz(images=GOOD)
+    at = len(data)
+    record = struct.pack("<4sQHHLLQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, size, 0)
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, at, 1)
+    return data + record + locator + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, *(0xFFFF,) * 2, *(0xFFFFFFFF,) * 2, 0)
 
 
 def bomb(size: int, of: Callable[[bytes], bytes] = gzip.compress) -> bytes:
@@ -483,11 +487,23 @@ CASES: dict[str, Case] = {
     ),
     "npz, a name twice": Case("npz", doubled, "member 'images.npy' is in it twice", good_npz),
     "npz, members that overlap": Case("npz", overlapping, "member 'copies.npy' overlaps another", good_npz),
-    "npz, fifteen thousand members": Case(
+    "npz, a central directory of 64 MiB and more": Case(
         "npz",
-        crowded,
-        "its central directory is 1,290,000 bytes long, the most is 1,048,576",
-        lambda: zipped({f"{n}": b"" for n in range(500)} | {"images.npy": npy(GOOD)}),
+        lambda: claiming(1, (64 << 20) + 1),
+        "its central directory is 67,108,865 bytes long, the most is 67,108,864",
+        good_npz,
+    ),
+    "npz, more than a million members": Case(
+        "npz",
+        lambda: claiming(1_000_001, 50),
+        "it has 1,000,001 members, the most is 1,000,000",
+        lambda: zipped({f"{n:040}": b"" for n in range(15_000)} | {"images.npy": npy(GOOD)}),
+    ),
+    "npz, a link": Case(
+        "npz",
+        lambda: npz(images=GOOD).replace(b"\x80\x01", b"\x80\xa1", 1),
+        "member 'images.npy': it is a link or a device, not a file",
+        good_npz,
     ),
     "npz, encrypted": Case(
         "npz", lambda: stored(npy(GOOD), flags=1), "member 'images.npy': it is encrypted", lambda: stored(npy(GOOD))

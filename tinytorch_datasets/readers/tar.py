@@ -8,7 +8,7 @@ absolute and dotted names are passed over. Layout: POSIX.1-2017, "pax", and GNU 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,6 +17,7 @@ from tinytorch_datasets.readers.stream import OUTPUT_CHUNK, Stream, opened
 
 BLOCK = 512
 FILE_TYPES = (b"0", b"\0", b"7")
+FOLDER = b"5"
 # These carry no data, whatever their size field says (GNU tar and Python's tarfile agree).
 DATALESS = {
     b"1": "a hard link",
@@ -28,9 +29,12 @@ DATALESS = {
 }
 EXTENSIONS = (b"L", b"K", b"x", b"g")
 LONGEST_EXTENSION = 1 << 16
-MOST_EXTENSION_BYTES = 4 << 20
+# Data sets of a member a sample have a hundred thousand and more, and programs write a header of some hundred bytes
+# beside each (long names, times, what macOS notes). Of all that, only the names of wanted members are kept.
+MOST_MEMBERS = 1_000_000
+MOST_EXTENSION_BYTES = 256 << 20
+MOST_NAME_BYTES = 64 << 20
 LONGEST_NAME_KEPT = 256
-MOST_MEMBERS = 100_000
 NAMES_KEPT = 1000  # for the error that guesses
 
 _OCTAL = re.compile(rb"[ \0]*([0-7]*)[ \0]*")
@@ -64,11 +68,26 @@ def files(path: Path, *, limit: int, limit_reason: str) -> Iterator[tuple[str, S
         yield from _Tar(archive, None).walk()
 
 
+def matching(
+    path: Path, is_wanted: Callable[[str], bool], *, limit: int, limit_reason: str
+) -> Iterator[tuple[str, Stream]]:
+    """Each file with a wanted name as it comes by; at most `limit` bytes are read, as by `files`.
+
+    Raises:
+        DecodeError: One of them is no plain file, but a link or a device; or as of `files`.
+        ContentError: The archive is longer than allowed.
+    """
+    with opened(path, limit=limit, limit_reason=limit_reason) as archive:
+        yield from _Tar(archive, None, is_wanted).walk()
+
+
 class _Tar:
-    def __init__(self, archive: Stream, wanted: Mapping[str, int] | None) -> None:
-        self.archive, self.wanted = archive, wanted
+    def __init__(
+        self, archive: Stream, wanted: Mapping[str, int] | None, matches: Callable[[str], bool] | None = None
+    ) -> None:
+        self.archive, self.wanted, self.matches = archive, wanted, matches
         self.found: set[str] = set()
-        self._extension_bytes = 0
+        self._extension_bytes = self._name_bytes = 0
         self.passed: dict[str, str] = {}  # names that were passed over, each with what is wrong with it, if anything
 
     def walk(self) -> Iterator[tuple[str, Stream]]:
@@ -88,10 +107,13 @@ class _Tar:
                 self.archive.fail(f"member {name[:LONGEST_NAME_KEPT]!r} is sparse, which no data set needs to be")
             extended = {}
             left = 0 if kind in DATALESS else size
-            if kind in FILE_TYPES and (self.wanted is None or name in self.wanted):
+            matches = name in self.wanted if self.wanted is not None else self.matches is None or self.matches(name)
+            if kind in FILE_TYPES and matches:
                 member = _Member(self.archive, left)
                 yield name, self._checked(name, member)
                 left = member.left
+            elif matches and self.matches is not None and kind != FOLDER:
+                self.archive.fail(f"member {name!r} is {DATALESS.get(kind, 'not a plain file')}, not a file")
             elif len(self.passed) < NAMES_KEPT and len(name) <= LONGEST_NAME_KEPT:
                 self.passed[name] = DATALESS.get(kind, "" if kind in FILE_TYPES else "not a plain file")
             self._pass(left + -size % BLOCK if kind not in DATALESS else 0)
@@ -105,6 +127,9 @@ class _Tar:
         if name in self.found:
             self.archive.fail(f"member {name!r} is in it twice")
         self.found.add(name)
+        self._name_bytes += len(name)
+        if self._name_bytes > MOST_NAME_BYTES:
+            self.archive.fail(f"the names of its members are more than {MOST_NAME_BYTES:,} characters together")
         stream = Stream(path, member.read, member=name, size=member.left)
         if member.left > most:
             reason = f"it is {member.left:,} bytes long, but what is declared of it takes at most {most:,}"
