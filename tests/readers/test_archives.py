@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import struct
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +14,8 @@ import pytest
 from tests.helpers.format_writers import batch, column, member, npy, put, read, split, tarred, zipped
 from tinytorch_datasets import formats
 from tinytorch_datasets.errors import DecodeError
+from tinytorch_datasets.plan import ByteSource
+from tinytorch_datasets.readers.archive import opened_source
 from tinytorch_datasets.storage.files import is_litter
 
 BATCH = batch(np.zeros((2, 3, 32, 32), "u1"), [1, 2])
@@ -44,6 +50,44 @@ def test_litter_in_an_archive_is_not_inspected(tmp_path: Path) -> None:
 
     assert detected is not None
     assert [array.key for array in detected.inspect().arrays] == ["images"]
+
+
+MANY = 105_829  # as many as Speech Commands has, the largest of the classics that are a file a sample
+
+
+def many_in_a_zip() -> bytes:
+    """Empty members, and one of three bytes, by the layout of PKWARE's note."""
+    body, directory = bytearray(), bytearray()
+    for n in range(MANY):
+        name, data = b"%06d.txt" % n, b"two" if n == 2 else b""
+        fields = struct.pack("<5H3L2H", 20, 0, 0, 0, 33, zlib.crc32(data), len(data), len(data), len(name), 0)
+        directory += b"PK\1\2" + struct.pack("<H", 20) + fields + struct.pack("<3H2L", 0, 0, 0, 0, len(body)) + name
+        body += b"PK\3\4" + fields + name + data
+    ends = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, MANY, MANY, len(directory), len(body))
+    ends += struct.pack("<4sLQL", b"PK\6\7", 0, len(body) + len(directory), 1)
+    ends += struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, *(0xFFFF,) * 2, *(0xFFFFFFFF,) * 2, 0)
+    return bytes(body + directory + ends)
+
+
+def many_in_a_tar() -> bytes:
+    """The same, by the layout of POSIX."""
+    out = bytearray()
+    for n in range(MANY):
+        header = bytearray(
+            struct.pack("100s8s8s8s12s12s8s1s", b"%06d.txt" % n, *(b"0",) * 3, b"3" * (n == 2), b"0", b" " * 8, b"0")
+        )
+        header[148:156] = b"%06o\0 " % sum(header)
+        out += header.ljust(512, b"\0") + (b"two".ljust(512, b"\0") if n == 2 else b"")
+    return bytes(out + b"\0" * 1024)
+
+
+@pytest.mark.parametrize("pack", [many_in_a_zip, many_in_a_tar])
+def test_a_member_a_sample(tmp_path: Path, pack: Callable[[], bytes]) -> None:
+    """A hundred thousand are no attack."""
+    file = put(tmp_path / "file", gzip.compress(pack(), 1) if pack is many_in_a_tar else pack())
+
+    with opened_source(ByteSource(file, ("000002.txt",))) as stream:
+        assert stream.some(9) == b"two"
 
 
 LITTER = """.DS_Store ._a.csv x/._a __MACOSX/a/b.npy desktop.ini Desktop.ini thumbs.db Thumbs.db .directory a.csv~
