@@ -140,7 +140,7 @@ class Zip:
                 self.entries[entry.name] = entry
         if listed != count:
             raise DecodeError(self.path, f"it is damaged: it lists {listed:,} members and counts {count:,}")
-        return offset
+        return int(offset)
 
     def _entries(self, data: bytes) -> Iterator[Entry]:
         at = 0
