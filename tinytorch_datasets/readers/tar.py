@@ -71,7 +71,7 @@ def files(path: Path, *, limit: int, limit_reason: str) -> Iterator[tuple[str, S
 def matching(
     path: Path, is_wanted: Callable[[str], bool], *, limit: int, limit_reason: str
 ) -> Iterator[tuple[str, Stream]]:
-    """Each file with a wanted name as it comes by; at most `limit` bytes are read, as by `files`.
+    """Yield each file with a wanted name as it comes by; at most `limit` bytes are read, as by `files`.
 
     Raises:
         DecodeError: One of them is no plain file, but a link or a device; or as of `files`.
