@@ -73,6 +73,7 @@ class Table:
         import pyarrow as pa
 
         self.path, self._limit, self._limit_reason = path, limit, limit_reason
+        self._inflated = 0
         with path.open("rb") as file:
             head = file.read(8)
         if head.startswith(FEATHER_1):
@@ -93,6 +94,9 @@ class Table:
         """Yield record batches of at most so many rows, which have at least these columns."""
         import pyarrow as pa
 
+        if self._inflated > self._limit:
+            reason = f"more than {self._limit:,} bytes come out of it, but {self._limit_reason}"
+            raise DecodeError(self.path, reason)
         wanted = [
             at for at, name in enumerate(self.schema.names) if any(f"{key}.".startswith(f"{name}.") for key in keys)
         ]
@@ -111,7 +115,7 @@ class Table:
         """Look at all messages, before memory is taken for what they say; return how many rows and batches there are.
 
         Raises:
-            DecodeError: They are damaged, or come to more than may be inflated.
+            DecodeError: They are damaged.
         """
         import pyarrow as pa
 
@@ -132,9 +136,7 @@ class Table:
                 if isinstance(error, DecodeError):
                     raise
                 raise DecodeError(self.path, "one of its messages is damaged") from error
-            if dictionaries + (inflated if head.kind == BATCH else 0) > self._limit:
-                reason = f"more than {self._limit:,} bytes come out of it, but {self._limit_reason}"
-                raise DecodeError(self.path, reason)
+            self._inflated = max(self._inflated, dictionaries + (inflated if head.kind == BATCH else 0))
         end, size = self._map.tell(), self._map.size()
         self._map.seek(max(end - len(END), 0))
         if self._map.read(len(END)) != END:

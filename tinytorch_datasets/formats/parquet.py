@@ -169,8 +169,7 @@ class Table:
             for rows, chunks in footer.groups:
                 by_key = dict[str, Pages]()
                 for at, key in chosen:
-                    reason = f"the pages of column {footer.names[at]!r} are not what its footer states"
-                    pages = _pages_of(file, chunks[at], rows, DecodeError(self.path, reason))
+                    pages = _pages_of(file, chunks[at], rows, footer.damaged(at))
                     if footer.names[at] == key or key not in by_key:
                         by_key[key] = pages
                     total += pages.bytes
@@ -257,6 +256,8 @@ class Footer:
 
     def _leaves(self, elements: Sequence[Mapping[int, Any]]) -> list[str]:
         """Return the path of each column, and check how deep groups are nested: who reads them goes as deep."""
+        if len(elements) > MOST_COLUMNS:
+            raise DecodeError(self.path, f"its footer states more than {MOST_COLUMNS:,} columns")
         names, left = list[str](), list[int]()
         path = list[str]()
         for element in elements:
@@ -279,16 +280,23 @@ class Footer:
             raise ValueError
         return names
 
+    def damaged(self, at: int) -> DecodeError:
+        """Return the error that the pages of a column, by its number, are."""
+        name = self.names[at] if at < len(self.names) else at
+        return DecodeError(self.path, f"the pages of column {name!r} are not what its footer states")
+
     def _group(self, group: Mapping[int, Any]) -> Group:
         chunks = list[Chunk]()
         for chunk in group[1]:
             if 8 in chunk or 9 in chunk:
                 self._refuse_encrypted()
-            if chunk.get(1):
-                raise DecodeError(self.path, f"it keeps columns in another file, {chunk[1][:100]!r}, which is not read")
+            if name := chunk.get(1, b"")[:100].decode("utf-8", "replace"):
+                raise DecodeError(self.path, f"it keeps columns in another file, {name!r}, which is not read")
             of = chunk[3]
             begin, dictionary = of[9], of.get(11, 0)
             begin = dictionary if 0 < dictionary < begin else begin
+            if not 0 <= begin <= begin + of[7] <= self.size:
+                raise self.damaged(len(chunks))
             chunks.append(Chunk(begin, begin + of[7], of[5]))
         if len(chunks) != len(self.names) or group[3] < 0:
             raise ValueError
@@ -298,7 +306,7 @@ class Footer:
 def _pages_of(file: BinaryIO, chunk: Chunk, rows: int, damaged: DecodeError) -> Pages:
     """Read the headers of the pages of a column in one group of rows."""
     at, end, values = chunk
-    if not 0 <= at <= end or values < rows:
+    if values < rows:
         raise damaged
     total = largest = seen = 0
     encodings = set[int]()
