@@ -90,7 +90,8 @@ def check_libraries(plan: Plan) -> None:
         MissingLibrary: One is not.
     """
     try:
-        of(plan.format).check_libraries()
+        for name in dict.fromkeys([plan.format, *(column.format for column in plan.columns if column.format)]):
+            of(name).check_libraries()
     except MissingLibrary as error:
         raise error.with_context(where=plan.where) from None
 
