@@ -92,13 +92,13 @@ def _cifar(folder: Path) -> list[Path]:
     return put(folder, **{"cifar-mini-python.tar_gz": gzip.compress(tarred(*members))})
 
 
-def _same_idx(got: Dataset) -> None:
+def _expect_idx(got: Dataset) -> None:
     np.testing.assert_array_equal(got.train.images, X[:20])
     np.testing.assert_array_equal(got.test.labels, Y[20:])
     assert got.classes == ("0", "1", "2")
 
 
-def _same_floats(scale: int) -> Callable[[Dataset], None]:
+def _expect_floats(scale: int) -> Callable[[Dataset], None]:
     def same(got: Dataset) -> None:
         np.testing.assert_array_equal(got.test.images, X[20:].astype("f4") / scale)
         np.testing.assert_array_equal(got.train.labels, Y[:20])
@@ -107,24 +107,24 @@ def _same_floats(scale: int) -> Callable[[Dataset], None]:
     return same
 
 
-def _same_csv(got: Dataset) -> None:
+def _expect_csv(got: Dataset) -> None:
     assert got.classes == ("setosa", "versicolor", "virginica")
     assert got.train.labels.tolist() == Y[:20].tolist()
     np.testing.assert_allclose(got.test.features[:, 0], X[20:, 0, 0] / 7, rtol=1e-6)
 
 
-def _same_text(got: Dataset) -> None:
+def _expect_text(got: Dataset) -> None:
     assert got.train.text[0] == "To be, or not to be.\nThat is it.\n"
     assert got.val.text[0] == "Whether 'tis nobler\n"
 
 
-def _same_qa(got: Dataset) -> None:
+def _expect_qa(got: Dataset) -> None:
     assert list(got.train.questions) == ["Hello!", "Who are you?"]
     assert list(got.test.answers) == ["Bye, then."]
     assert got.train.text.startswith("Q: Hello!\nA: Hello.\n\n")
 
 
-def _same_cifar(got: Dataset) -> None:
+def _expect_cifar(got: Dataset) -> None:
     images = np.random.RandomState(1).randint(0, 256, (12, 3, 32, 32)).astype("u1")
     np.testing.assert_array_equal(got.train.images, images[:8])
     np.testing.assert_array_equal(got.test.images, images[8:])
@@ -132,14 +132,14 @@ def _same_cifar(got: Dataset) -> None:
 
 
 FORMATS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Dataset], None]]] = {
-    "idx": (_idx, _same_idx),
-    "npy": (_npy, _same_floats(255)),
-    "npz": (_npz, _same_idx),
-    "pickle": (_pickle, _same_floats(16)),
-    "csv": (_csv, _same_csv),
-    "text": (_text, _same_text),
-    "qa-text": (_qa, _same_qa),
-    "cifar-python": (_cifar, _same_cifar),
+    "idx": (_idx, _expect_idx),
+    "npy": (_npy, _expect_floats(255)),
+    "npz": (_npz, _expect_idx),
+    "pickle": (_pickle, _expect_floats(16)),
+    "csv": (_csv, _expect_csv),
+    "text": (_text, _expect_text),
+    "qa-text": (_qa, _expect_qa),
+    "cifar-python": (_cifar, _expect_cifar),
 }
 
 
@@ -270,7 +270,7 @@ class TestTheManifest:
         result = add(path, *_npz(tmp_path / "made"), "--ship")
 
         assert result.exit_code == 0, result.output
-        _same_idx(get("mnist", manifest=path, offline=True))
+        _expect_idx(get("mnist", manifest=path, offline=True))
 
     def test_a_manifest_that_is_not_there_is_made(self, tmp_path: Path) -> None:
         """The first data set of somebody's own."""
@@ -278,7 +278,7 @@ class TestTheManifest:
         result = add(path, *_npz(tmp_path / "made"), "--ship")
 
         assert result.exit_code == 0, result.output
-        _same_idx(get("mnist", manifest=path, offline=True))
+        _expect_idx(get("mnist", manifest=path, offline=True))
 
     def test_windows_line_endings_and_a_missing_last_one_are_kept(self, tmp_path: Path) -> None:
         """The entry has the line endings that the file has."""

@@ -93,11 +93,11 @@ def draft(infos: Sequence[FileInfo], given: Callable[[str], str | None]) -> Draf
         reason = f"it is {others[0].format}, and {infos[0].file} is {form}; a data set has one format"
         raise DecodeError(others[0].path, reason, hint="Add them one by one, or convert one of them.")
     left_out = list(dict.fromkeys(f"{info.file}: {reason}" for info in infos for reason in info.left_out))
-    found = list(_parts(infos, given))
-    if not found:
+    every_part = list(_parts(infos, given))
+    if not every_part:
         reason = "it holds no array, and no list of numbers or texts"
         raise DecodeError(infos[0].path, reason, hint="Save its samples as arrays of numbers.")
-    parts = _sorted_out(found, left_out)
+    parts = _sorted_out(every_part, left_out)
     if all(_is_label(part) for part in parts):
         reason = "it has labels, and nothing that they are of" + "".join(f"; left out: {what}" for what in left_out)
         raise DecodeError(infos[0].path, reason, hint="Add the files of the inputs too, or save them as arrays.")
@@ -142,15 +142,16 @@ def _sorted_out(parts: list[_Part], left_out: list[str]) -> list[_Part]:
             if part.split == split and part.array.per == "sample" and not part.array.member
         ]
         usual = max(counts, key=counts.count) if counts else 0
-        odd = [
+        uneven = [
             p
             for p in kept
             if p.split == split and p.array.per == "sample" and not p.array.member and p.array.shape[0] != usual
         ]
         left_out += [
-            f"{_location(part)}: has {part.array.shape[0]:,} samples, the rest of {split} has {usual:,}" for part in odd
+            f"{_location(part)}: has {part.array.shape[0]:,} samples, the rest of {split} has {usual:,}"
+            for part in uneven
         ]
-        kept = [part for part in kept if part not in odd]
+        kept = [part for part in kept if part not in uneven]
     everywhere = {p.field for p in kept if all(any(q.field == p.field and q.split == s for q in kept) for s in splits)}
     left_out += [f"{_location(part)}: not in every split" for part in kept if part.field not in everywhere]
     kept = [part for part in kept if part.field in everywhere]
@@ -180,25 +181,25 @@ def _options(infos: Sequence[FileInfo]) -> dict[str, Any]:
 
 
 def _fields(parts: Sequence[_Part]) -> dict[str, Field]:
-    found: dict[str, Field] = {}
+    fields: dict[str, Field] = {}
     # Inputs come before labels, whatever the order in the file: a sample is (image, label).
     for part in sorted(parts, key=lambda part: _is_label(part)):
         array = part.array
         made = Field(array.dtype, array.shape[1:] if array.per == "sample" else (), per=array.per, note=array.note)
         made.may_have_classes = array.field is None and "labels" in part.field
-        before = found.setdefault(part.field, made)
+        before = fields.setdefault(part.field, made)
         if (before.dtype, before.shape) != (made.dtype, made.shape):
             reason = f"{_location(part)} is {made.dtype} {list(made.shape)}, in another split "
             reason += f"it is {before.dtype} {list(before.shape)}"
             raise DecodeError(part.info.path, reason, hint="Save them alike, or add them one by one.")
     for part in parts:
         if part.array.classes is not None:
-            known = found[part.field].classes or ()
+            known = fields[part.field].classes or ()
             more = tuple(name for name in part.array.classes if name not in known)
-            found[part.field].classes = known + more
-        marks = dict.fromkeys((*found[part.field].missing, *part.array.missing))
-        found[part.field].missing = tuple(sorted(marks, key=lambda mark: (mark is not None, mark or "")))
-    return found
+            fields[part.field].classes = known + more
+        marks = dict.fromkeys((*fields[part.field].missing, *part.array.missing))
+        fields[part.field].missing = tuple(sorted(marks, key=lambda mark: (mark is not None, mark or "")))
+    return fields
 
 
 def _is_label(part: _Part) -> bool:
@@ -206,9 +207,9 @@ def _is_label(part: _Part) -> bool:
 
 
 def _splits(parts: Sequence[_Part], layout: str) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
+    splits: dict[str, dict[str, Any]] = {}
     for part in parts:
-        declared = found.setdefault(part.split, {"samples": 0})
+        declared = splits.setdefault(part.split, {"samples": 0})
         if layout == "members":
             declared["file"] = part.info.file
             members = declared.setdefault("members", [])
@@ -225,7 +226,7 @@ def _splits(parts: Sequence[_Part], layout: str) -> dict[str, dict[str, Any]]:
             raise DecodeError(part.info.path, reason, hint="Say which split each is: --split NAME=FILE.")
         elif part.array.key and part.array.key != part.field:
             declared[part.field] = part.array.key
-    return found
+    return splits
 
 
 def _fill_in(made: Draft, parts: Sequence[_Part]) -> None:

@@ -48,9 +48,9 @@ def split_of(name: str) -> str | None:
     if len(splits) > 1:
         what = f"{name!r} names two splits, {' and '.join(splits)}"
         raise UsageError(what, hint="Say which one it is: --split SPLIT=NAME.")
-    # Folders are not told by abbreviations: tr/ and te/ are languages as well.
+    # Folders are not recognized by abbreviations: tr/ and te/ are languages as well.
     above = (_splits_in(part, shortest=3) for part in reversed(name.split("/")[:-1]))
-    return next((found[0] for found in (splits, *above) if len(found) == 1), None)
+    return next((names[0] for names in (splits, *above) if len(names) == 1), None)
 
 
 def _splits_in(name: str, *, shortest: int = 2) -> list[str]:

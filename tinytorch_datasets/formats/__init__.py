@@ -76,11 +76,11 @@ def of(name: str) -> Format:
         if name not in known():
             raise KeyError(name)
         importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
-    found = registered(name)
-    if found is None:
+    form = registered(name)
+    if form is None:
         msg = f"formats/{name.replace('-', '_')}.py does not register {name!r}: use @decodes({name!r}, ...)"
         raise KeyError(msg)
-    return found
+    return form
 
 
 def check_libraries(plan: Plan) -> None:

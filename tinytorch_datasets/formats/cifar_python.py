@@ -124,7 +124,7 @@ def cifar_python(splits: Sequence[Split], *, labels: str = "labels") -> Iterator
 
 def _batches(splits: Sequence[Split]) -> dict[Path, dict[str, Batch]]:
     """List which members of which archive hold what."""
-    found: dict[Path, dict[str, Batch]] = {}
+    batches: dict[Path, dict[str, Batch]] = {}
     for split in splits:
         path = split.file or next(iter(split.columns.values())).file
         roles = [_is_labels(column) for column in split.columns.values()]
@@ -144,11 +144,11 @@ def _batches(splits: Sequence[Split]) -> dict[Path, dict[str, Batch]]:
         declared = max(pixels, share * PIXELS)
         most = declared + max_extra_bytes(share)
         for number, member in enumerate(split.members):
-            if member in found.setdefault(path, {}):
-                reason = f"member {member!r} is declared for {found[path][member].split.name} and for {split.name}"
+            if member in batches.setdefault(path, {}):
+                reason = f"member {member!r} is declared for {batches[path][member].split.name} and for {split.name}"
                 raise DecodeError(path, reason)
-            found[path][member] = Batch(split, number * share, share, declared, most)
-    return found
+            batches[path][member] = Batch(split, number * share, share, declared, most)
+    return batches
 
 
 def _is_labels(column: Column) -> bool:

@@ -120,11 +120,11 @@ def _opened(path: Path, columns: Sequence[Column]) -> Iterator[tuple[Stream, int
 
 def _columns(splits: Sequence[Split]) -> dict[Path, list[Column]]:
     """Return the columns that each file holds; one file may hold several splits."""
-    found: dict[Path, list[Column]] = {}
+    columns: dict[Path, list[Column]] = {}
     for split in splits:
         for column in split.columns.values():
-            found.setdefault(column.file, []).append(column)
-    return found
+            columns.setdefault(column.file, []).append(column)
+    return columns
 
 
 def _samples(columns: Sequence[Column]) -> int:

@@ -125,12 +125,12 @@ def listed_in(folder: Path) -> list[Listed]:
     Raises:
         OSError: It is not there, or cannot be read.
     """
-    found = []
+    listed = []
     lines = read_file(folder / SUMS).decode("utf-8", "replace").removesuffix("\n")
     for number, line in enumerate(lines.split("\n") if lines else (), 1):
         parts = _LISTED.fullmatch(line.removesuffix("\r"))
-        found.append(Listed(number, parts[1], parts[2]) if parts else Listed(number, "", ""))
-    return found
+        listed.append(Listed(number, parts[1], parts[2]) if parts else Listed(number, "", ""))
+    return listed
 
 
 def _earlier(manifest: Manifest, folder: Path) -> dict[str, str]:

@@ -36,10 +36,10 @@ def plain(text: str) -> np.dtype | None:
     >>> plain("<f4"), plain("S3"), plain("O"), plain("V8")
     (dtype('float32'), dtype('S3'), None, None)
     """
-    found = _DTYPE.fullmatch(text)
-    if not found:
+    match = _DTYPE.fullmatch(text)
+    if not match:
         return None
-    order, number, _ = found.groups()
+    order, number, _ = match.groups()
     if number is not None and (number not in NUMBERS or (order == "|" and number[1:] != "1")):
         return None
     return np.dtype(text)

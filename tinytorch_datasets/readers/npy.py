@@ -75,10 +75,10 @@ def _header(stream: Stream) -> Header:
 
     items: dict[str, re.Match[str]] = {}
     at = 1
-    while found := _ITEM.match(text, at):
-        if found["key"] in items:
-            stream.fail(f"its header has {found['key']!r} twice")
-        items[found["key"]], at = found, found.end()
+    while match := _ITEM.match(text, at):
+        if match["key"] in items:
+            stream.fail(f"its header has {match['key']!r} twice")
+        items[match["key"]], at = match, match.end()
     descr = items.get("descr")
     if descr is not None and descr["fields"] is not None:
         raise not_plain(stream.path, descr["fields"].partition("]")[0] + "]", _whose(stream))

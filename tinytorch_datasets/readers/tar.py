@@ -86,7 +86,7 @@ class _Tar:
         self, archive: Stream, wanted: Mapping[str, int] | None, matches: Callable[[str], bool] | None = None
     ) -> None:
         self.archive, self.wanted, self.matches = archive, wanted, matches
-        self.found: set[str] = set()
+        self.met: set[str] = set()
         self._extension_bytes = self._name_bytes = 0
         self.passed: dict[str, str] = {}  # names that were passed over, each with what is wrong with it, if anything
 
@@ -119,14 +119,14 @@ class _Tar:
             self._pass(left + -size % BLOCK if kind not in DATALESS else 0)
         self._after_the_end()
         for name in self.wanted or ():
-            if name not in self.found:
+            if name not in self.met:
                 self._missing(name)
 
     def _checked(self, name: str, member: _Member) -> Stream:
         path, most = self.archive.path, member.left if self.wanted is None else self.wanted[name]
-        if name in self.found:
+        if name in self.met:
             self.archive.fail(f"member {name!r} is in it twice")
-        self.found.add(name)
+        self.met.add(name)
         self._name_bytes += len(name)
         if self._name_bytes > MOST_NAME_BYTES:
             self.archive.fail(f"the names of its members are more than {MOST_NAME_BYTES:,} characters together")
@@ -151,10 +151,10 @@ class _Tar:
     def _number(self, field: bytes | bytearray, what: str) -> int:
         if field[0] == 0x80:  # GNU: the rest is binary, for sizes of 8 GiB and more
             return int.from_bytes(field[1:], "big")
-        found = _OCTAL.fullmatch(field)
-        if not found:
+        match = _OCTAL.fullmatch(field)
+        if not match:
             self.archive.fail(f"it is not a tar archive, or is damaged: the {what} in a header is not a number")
-        return int(found[1] or b"0", 8)
+        return int(match[1] or b"0", 8)
 
     def _extension(self, kind: bytes, size: int) -> dict[str, str]:
         """Return what a long-name or pax header says of the member that follows it."""
@@ -182,11 +182,11 @@ class _Tar:
     def _pax(self, body: bytes) -> Iterator[tuple[str, str]]:
         at = 0
         while at < len(body):
-            found = _PAX_RECORD.match(body, at)
-            end = at + int(found[1]) if found else 0
-            if not found or end <= found.end() or body[end - 1 : end] != b"\n":
+            match = _PAX_RECORD.match(body, at)
+            end = at + int(match[1]) if match else 0
+            if not match or end <= match.end() or body[end - 1 : end] != b"\n":
                 self.archive.fail("it is damaged: a pax header is not made of records")
-            yield _decode_name(found[2]), _decode_name(body[found.end() : end - 1])
+            yield _decode_name(match[2]), _decode_name(body[match.end() : end - 1])
             at = end
 
     def _pass(self, count: int) -> None:

@@ -168,8 +168,8 @@ def _whole_escapes(pieces: Iterator[bytes], escapes: re.Pattern[bytes]) -> Itera
     held = b""
     for piece in pieces:
         held += piece
-        found = escapes.match(held)
-        end = found.end() if found else 0
+        match = escapes.match(held)
+        end = match.end() if match else 0
         if len(held) - end > LONGEST_ESCAPE:
             break
         yield held[:end]
