@@ -91,9 +91,10 @@ ENTRIES: dict[str, Entry] = {
         "npz",
         BOTH,
         ONE,
-        {"f": npz(images=np.array([[], {}, None], object), labels=Y)},
+        {"f": npz(images=np.array([{}, [], None], object), labels=Y)},
         {"f": npz(images=X, labels=Y)},
-        "member 'images.npy' holds Python objects (dtype '|O'), which are a pickle inside; nothing was run",
+        "member 'images.npy' holds Python objects: sample 0 is a dict, and no number, text or list of numbers; "
+        "nothing was run",
         UnsafePickle,
     ),
     "a bomb": Entry(

@@ -302,7 +302,7 @@ CASES: dict[str, Case] = {
     "npy, objects": Case(
         "npy",
         lambda: npy(np.array([None, 1, 2], object)),
-        "the array holds Python objects (dtype '|O'), which are a pickle inside; nothing was run",
+        "the array holds Python objects: sample 0 is None, and no number, text or list of numbers; nothing was run",
         good_npy,
         UnsafePickle,
     ),
@@ -402,7 +402,7 @@ CASES: dict[str, Case] = {
         "npy",
         lambda: gzip.compress(npy(np.array(["a" * 90_000] * 30))),
         lambda size: (
-            f"its texts come to more than {32 * size + (1 << 20):,} characters, "
+            f"its texts come to more than {32 * size + 64 * 30 + (1 << 20):,} characters, "
             "which is too much for a file of its size"
         ),
         lambda: gzip.compress(npy(np.array(["a" * 9_000] * 30))),
@@ -544,7 +544,8 @@ CASES: dict[str, Case] = {
     "npz, objects": Case(
         "npz",
         lambda: npz(images=np.array([{}, 1, 2], object)),
-        "member 'images.npy' holds Python objects (dtype '|O'), which are a pickle inside; nothing was run",
+        "member 'images.npy' holds Python objects: sample 0 is a dict, and no number, text or list of numbers; "
+        "nothing was run",
         good_npz,
         UnsafePickle,
     ),

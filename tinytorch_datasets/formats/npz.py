@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.formats import HEAD_BYTES, ArrayInfo, Certainty, Detection, FileInfo, decodes
-from tinytorch_datasets.plan import Block, Split
-from tinytorch_datasets.readers.npy import array, inspect_header
+from tinytorch_datasets.plan import Block, Column, Split
+from tinytorch_datasets.readers.npy import array, inspect_header, pickle_of
+from tinytorch_datasets.readers.stream import Stream
 from tinytorch_datasets.readers.zip import Zip, opened_zip
 from tinytorch_datasets.storage.files import is_litter
 from tinytorch_datasets.verify.diagnose import kind_of_zip
@@ -38,7 +39,14 @@ def _inspect(path: Path) -> FileInfo:
     return FileInfo(path, "npz", tuple(arrays))
 
 
-@decodes("npz", layout="file per split", detect=_detect)
+def _pickles(splits: Sequence[Split]) -> Iterator[tuple[Path, str, Callable[[int], bytes]]]:
+    """Yield the pickle of each array of objects."""
+    for column, stream in _members(splits):
+        if read := pickle_of(stream):
+            yield column.file, stream.member, read
+
+
+@decodes("npz", layout="file per split", pickles=_pickles, detect=_detect)
 def npz(splits: Sequence[Split]) -> Iterator[Block]:
     """NPZ archives as np.savez and np.savez_compressed write them; a field's key is the name of its array.
 
@@ -46,9 +54,15 @@ def npz(splits: Sequence[Split]) -> Iterator[Block]:
 
     Raises:
         DecodeError: It is not a sound archive of that kind, or an array is missing.
-        UnsafePickle: A wanted array holds Python objects.
+        UnsafePickle: A wanted array holds Python objects that are neither numbers nor texts.
         ContentError: An array's header states more than is declared.
     """
+    for column, stream in _members(splits):
+        yield from array(column, stream)
+
+
+def _members(splits: Sequence[Split]) -> Iterator[tuple[Column, Stream]]:
+    """Yield each column with the bytes of its array."""
     with ExitStack() as stack:
         archives: dict[Path, Zip] = {}
         for split in splits:
@@ -57,4 +71,4 @@ def npz(splits: Sequence[Split]) -> Iterator[Block]:
                     archives[column.file] = stack.enter_context(opened_zip(column.file))
                 archive = archives[column.file]
                 names = [name[: -len(SUFFIX)] for name in archive.entries if name.endswith(SUFFIX)]
-                yield from array(column, archive.member(column.key + SUFFIX, column.key, names))
+                yield column, archive.member(column.key + SUFFIX, column.key, names)

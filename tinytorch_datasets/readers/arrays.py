@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tinytorch_datasets.errors import Aspect, ContentError, DecodeError, UnsafePickle
-from tinytorch_datasets.plan import TEXT, Block, Column
+from tinytorch_datasets.plan import TEXT, Block, Column, RaggedBlock
 from tinytorch_datasets.readers.stream import Stream
 
 # Every element type that has the same size and meaning on every machine. Not here: "O" (any Python object), "V"
@@ -26,8 +26,9 @@ _DTYPE = re.compile(r"([<>|=]?)(?:([biufc]\d{1,2})|[SU]([1-9]\d{0,4}))", re.ASCI
 BLOCK_BYTES = 1 << 20
 MOST_DIMENSIONS = 32  # NumPy 1's own limit
 
-# How many characters the texts of a file may come to, for each of its bytes and in all.
-INFLATION, SMALL_TEXT = 32, 1 << 20
+# How many characters or numbers may come out of a file where it is not declared how many: for each of its bytes, for
+# each sample, and in all.
+INFLATION, A_SAMPLE, SMALL = 32, 64, 1 << 20
 
 
 def plain(text: str) -> np.dtype | None:
@@ -113,6 +114,8 @@ def check_within_declared(
     if len(shape) > MOST_DIMENSIONS:
         reason = f"{whose} has {len(shape)} dimensions, the most is {MOST_DIMENSIONS}"
         raise DecodeError(path, reason)
+    if column.is_ragged:
+        return _check_ragged(column, dtype, shape, path, whose)
     given = _as_declared(column, shape)
     declared, declared_dtype = (column.count, *column.sample_shape), np.dtype(column.dtype)
     # Of text nothing is declared but how many there are, so each has to be a sample of its own.
@@ -123,6 +126,22 @@ def check_within_declared(
         aspect = _aspect(column, dtype, given)
         raise ContentError(path, reason, aspect=aspect, expected=expected, actual=actual, column=str(column))
     return given
+
+
+def _check_ragged(column: Column, dtype: np.dtype, shape: tuple[int, ...], path: Path, whose: str) -> tuple[int, ...]:
+    """Refuse an array of samples of one shape, which is more than a column of different shapes declares."""
+    fits = len(shape) == 1 + len(column.shape) and all(
+        length in (None, stored) for length, stored in zip(column.shape, shape[1:], strict=True)
+    )
+    # Nothing is declared of how long a sample may be: the file's own size bounds it, as it does that of texts.
+    is_more = math.prod(shape) > max_decoded(path, column.count)
+    if not fits or shape[0] > column.count or is_more:
+        expected = format_array_type(np.dtype(column.dtype), (column.count, *column.shape))
+        actual = format_array_type(dtype, shape)
+        aspect: Aspect = "samples" if fits and shape[0] > column.count else "shape"
+        reason = f"{whose} is {actual}, {column} is declared as {expected}"
+        raise ContentError(path, reason, aspect=aspect, expected=expected, actual=actual, column=str(column))
+    return shape
 
 
 def _as_declared(column: Column, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -168,6 +187,16 @@ def turned(values: np.ndarray) -> np.ndarray:
     return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
 
 
+def max_decoded(path: Path, samples: int) -> int:
+    """Return how many characters, or numbers of different lengths, a file may come to."""
+    return INFLATION * path.stat().st_size + A_SAMPLE * samples + SMALL
+
+
+def too_much_text(most: int) -> str:
+    """Return why more characters than that are refused."""
+    return f"its texts come to more than {most:,} characters, which is too much for a file of its size"
+
+
 def blocks(
     column: Column, stream: Stream, dtype: np.dtype, shape: tuple[int, ...], whose: str, *, is_fortran: bool = False
 ) -> Iterator[Block]:
@@ -176,16 +205,21 @@ def blocks(
     With `is_fortran`, the first axis is innermost; one dimension has the same order either way.
     """
     parts = _fortran(stream, dtype, shape) if is_fortran and len(shape) > 1 else _rows(stream, dtype, shape)
-    characters, most = 0, INFLATION * stream.path.stat().st_size + SMALL_TEXT
+    characters, most = 0, max_decoded(stream.path, column.count)
     for start, values in parts:
         if dtype.kind not in "SU":
-            yield Block(column, start, native(values, stream.path, whose))
+            numbers = native(values, stream.path, whose)
+            yield Block(column, start, _ragged(numbers) if column.is_ragged else numbers)
             continue
         decoded = texts(values, stream.path, whose, start)
         characters += sum(map(len, decoded))
         if characters > most:
-            stream.fail(f"its texts come to more than {most:,} characters, which is too much for a file of its size")
+            stream.fail(too_much_text(most))
         yield Block(column, start, decoded)
+
+
+def _ragged(values: np.ndarray) -> RaggedBlock:
+    return RaggedBlock(values.reshape(-1), np.array([values.shape[1:]] * len(values), np.int64))
 
 
 def _rows(stream: Stream, dtype: np.dtype, shape: tuple[int, ...]) -> Iterator[tuple[int, np.ndarray]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,8 @@ import numpy as np
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.plan import Block, Column
 from tinytorch_datasets.readers.arrays import blocks, check_within_declared, not_plain, plain, text_type
+from tinytorch_datasets.readers.pickle.objects import load_objects, max_bytes
+from tinytorch_datasets.readers.pickle.rows import object_blocks, type_of_objects
 from tinytorch_datasets.readers.stream import Stream
 
 MAGIC = b"\x93NUMPY"
@@ -36,6 +38,9 @@ _ITEM = re.compile(
 )
 
 
+_OBJECTS = re.compile(r"\|?O[48]?")  # with the size that Python 2 gave a pointer
+
+
 class Header(NamedTuple):
     """What an NPY header states. `is_fortran` is whether the first axis is innermost."""
 
@@ -53,6 +58,9 @@ def array(column: Column, stream: Stream) -> Iterator[Block]:
         ContentError: Its header states more than is declared.
     """
     dtype, shape, is_fortran = _header(stream)
+    if dtype.kind == "O":
+        yield from object_blocks(column, _objects(stream, shape, column.count), stream.path, _whose(stream))
+        return
     shape = check_within_declared(column, dtype, shape, stream.path, _whose(stream))
     yield from blocks(column, stream, dtype, shape, "its body", is_fortran=is_fortran)
 
@@ -88,10 +96,52 @@ def _header(stream: Stream) -> Header:
     ):
         stream.fail(f"its header is not one that NumPy writes: {text[:60]!r}")
     dtype = plain(items["descr"]["text"])
+    if dtype is None and _OBJECTS.fullmatch(items["descr"]["text"]):
+        dtype = np.dtype(object)
     if dtype is None:
         raise not_plain(stream.path, items["descr"]["text"], _whose(stream))
     shape = tuple(int(d.strip().rstrip("L")) for d in items["shape"]["shape"].split(",") if d.strip())
     return Header(dtype, shape, items["fortran_order"]["flag"] == "True")
+
+
+def _objects(stream: Stream, shape: tuple[int, ...], samples: int) -> np.ndarray:
+    """Load the objects whose pickle follows a header of that shape, within what a file of its size may hold."""
+    most = max_bytes(stream.path, samples)
+    size = most if stream.size is None else min(stream.size, most)
+    given = 0
+
+    def read(_: int) -> bytes:
+        nonlocal given
+        piece = stream.chunk()
+        given += len(piece)
+        if given > most:
+            stream.fail(f"its pickle is longer than {most:,} bytes, which is too much for a file of its size")
+        return piece
+
+    held = load_objects(read, stream.path, size=size, samples=samples, member=stream.member)
+    if held.shape != shape:
+        stream.fail(f"its header states the shape {shape}, its pickle holds an array of {held.shape}")
+    return held
+
+
+def pickle_of(stream: Stream) -> Callable[[int], bytes] | None:
+    """Return a function that reads the pickle of an array of objects; None if the stream is no such array.
+
+    Raises:
+        DecodeError: It is not NPY.
+    """
+    return stream.some if _header(stream).dtype.kind == "O" else None
+
+
+def inspect_objects(stream: Stream, samples: int) -> tuple[str, tuple[int | None, ...]]:
+    """Return the dtype and the shape of a field that an array of objects can be; None is an axis that differs.
+
+    Raises:
+        DecodeError: It can be none.
+    """
+    held = _objects(stream, _header(stream).shape, samples)
+    dtype, shape = type_of_objects(held, stream.path, _whose(stream))
+    return dtype, (*held.shape[:1], *shape)
 
 
 def inspect_header(head: bytes, path: Path, whose: str) -> tuple[str, tuple[int, ...]]:

@@ -29,6 +29,7 @@ __all__ = [
     "load_dict",
     "max_extra_bytes",
     "max_instructions",
+    "run",
 ]
 
 # What a pickle holds besides its declared fields: a file name, a second label, and its own instructions.
@@ -63,12 +64,17 @@ def load(data: Data, path: Path, *, most: int, declared: int | None = None, memb
         UnsafePickle: It asks for anything else; `names` says what. Nothing was imported or called.
         DecodeError: It is damaged, or longer than allowed.
     """
-    inside = _inside(member)
     if declared is None:
         declared = 0 if callable(data) else len(data)
     machine = Machine(data, most, declared)
+    return run(machine, lambda: _only_data(machine.run(), machine.allowance), path, member)
+
+
+def run(machine: Machine, action: Callable[[], Any], path: Path, member: str = "") -> Any:
+    """Return what an action with a machine does, its refusals as errors that name the file."""
+    inside = _inside(member)
     try:
-        return _only_data(machine.run(), machine.allowance)
+        return action()
     except UnsafeGlobal:
         names = machine.list_refused()
         reason = f"{inside}the pickle asks for {', '.join(names)}, which no array of numbers needs; nothing was run"

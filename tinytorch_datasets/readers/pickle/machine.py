@@ -29,6 +29,7 @@ from tinytorch_datasets.readers.pickle.numpy_globals import (
     Dtype,
     UnsafeGlobal,
     global_name,
+    name_part,
     set_array_state,
 )
 from tinytorch_datasets.readers.pickle.opcodes import (
@@ -71,8 +72,11 @@ class Machine:
     array needs.
     """
 
+    allowed = ALLOWED
+
     def __init__(self, data: bytes | bytearray | Callable[[int], bytes], most: int, declared: int) -> None:
         self._left = most
+        self._table = _STEPS
         self.allowance = Allowance(declared + BYTES_BESIDE)
         self._steps = instructions(source(data), self._gather, self._run)
         self._stack: list[Any] = []
@@ -100,7 +104,7 @@ class Machine:
                 self._steps.close()  # it holds us, and we it: what was read would live on until circles are looked for
                 break
             try:
-                if (step := _STEPS.get(code)) is None:
+                if (step := self._table.get(code)) is None:
                     raise self._unsafe_instruction(code, argument)
                 step(self, argument)
             except UnsafeGlobal as refused:
@@ -181,7 +185,7 @@ class Machine:
             self._meet(*(part.decode("utf-8", "backslashreplace") for part in argument))
         elif code == b"\x93":
             name, module = self._stack[-1], self._stack[-2]
-            self._meet(_name_part(module), _name_part(name))
+            self._meet(name_part(module), name_part(name))
         elif code in UNSAFE:
             self._meet("pickle", UNSAFE[code].format(argument))
         takes, gives = EFFECTS.get(code, (0, True))
@@ -196,7 +200,7 @@ class Machine:
     def _meet(self, module: str | None, name: str | None) -> None:
         shown = global_name(module, name)
         self.names[shown] = None
-        if (module, name) not in ALLOWED:
+        if (module, name) not in self.allowed:
             self.refused[shown] = None
         if len(self.names) > MOST_NAMES:
             msg = f"it asks for more than {MOST_NAMES:,} names"
@@ -313,16 +317,16 @@ class Machine:
 
     def _named(self, module: Any, name: Any) -> None:
         self._meet(module, name)
-        if (module, name) not in ALLOWED:
+        if (module, name) not in self.allowed:
             self._push(UNKNOWN)
             raise UnsafeGlobal(global_name(module, name))
-        self._push(ALLOWED[module, name])
+        self._push(self.allowed[module, name])
 
     def _stack_global(self, _: Any) -> None:
         name, module = self._stack.pop(), self._stack.pop()
         if type(name) is not str or type(module) is not str:
             self._push(UNKNOWN)
-            raise UnsafeGlobal(global_name(_name_part(module), _name_part(name)))
+            raise UnsafeGlobal(global_name(name_part(module), name_part(name)))
         self._named(module, name)
 
     def _reduce(self, _: Any) -> None:
@@ -392,8 +396,3 @@ _STEPS: dict[bytes, _Step] = {
     b"\x80": Machine._protocol,
     b"\x95": lambda m, _: None,
 }
-
-
-def _name_part(value: Any) -> str | None:
-    value = value.decode("utf-8", "backslashreplace") if type(value) is bytes else value
-    return value if type(value) is str else None

@@ -181,6 +181,12 @@ def global_name(module: str | None, name: str | None) -> str:
     return sign.join("<computed>" if part is None or part == "" else _shortened(part) for part in (module, name))
 
 
+def name_part(value: Any) -> str | None:
+    """Return a module's or a global's name as text, also one that Python 2 wrote; None if it is neither."""
+    value = value.decode("utf-8", "backslashreplace") if type(value) is bytes else value
+    return value if type(value) is str else None
+
+
 def _shortened(part: str) -> str:
     return part if len(part) <= LONGEST_NAME else f"{part[:LONGEST_NAME]}..."
 
