@@ -86,7 +86,7 @@ def test_the_pickles_of_a_data_set_are_at_hand_for_an_audit(tmp_path: Path) -> N
 
     assert [(path, name) for path, name, _ in found] == [(result.file, "b2"), (result.file, "b1")]
     assert all("numpy.ndarray" in names for _, _, names in found)
-    assert [name for name in formats.known() if formats.of(name).pickles] == ["cifar-python", "pickle"]
+    assert [name for name in formats.known() if formats.of(name).pickles] == ["cifar-python", "npy", "npz", "pickle"]
 
 
 def test_a_name_cannot_be_taken_twice() -> None:
