@@ -1,4 +1,4 @@
-"""A pickle machine for arrays of objects, in which lists of numbers are kept as arrays.
+"""A pickle machine for arrays of objects, with lists of numbers as arrays.
 
 NumPy writes an array of Python objects as a pickle, and samples of different lengths are kept that way. What the
 objects may be, `rows` knows.

@@ -1,4 +1,4 @@
-"""Samples of different lengths, each a list or an array of numbers, as blocks; and objects as numbers or texts.
+"""Blocks of samples that are objects: texts, numbers, lists or arrays of numbers.
 
 Of the objects that a pickle holds, the numbers and the texts are read, and lists and arrays of numbers. Everything
 else is refused.
