@@ -1,4 +1,4 @@
-"""Lists of numbers in pickles, read as arrays, without a Python object for each number.
+"""Lists of numbers in a pickle as arrays, with no Python object for each.
 
 A pickle spells a list as instructions: an empty list, a mark, each number, and one that appends all of them. What
 follows an instruction depends on its opcode alone, so the places where instructions begin are found for thousands at
