@@ -17,6 +17,9 @@ from tinytorch_datasets import get, load_manifest
 pandas = pytest.importorskip("pandas", reason="compares with pandas")
 
 
+LARGE_BYTES = 1_000_000  # a table that takes seconds
+
+
 def _package(name: str) -> Iterator[Path]:
     """The tables that an installed package carries as data sets."""
     spec = importlib.util.find_spec(name)
@@ -38,7 +41,9 @@ def _cases() -> list[Any]:
         "tables": list(_real()),
     }.items():
         mark = pytest.mark.skip(reason=f"needs {name}")
-        cases += [pytest.param(path, id=f"{name}-{path.parent.name}-{path.name}") for path in paths]
+        for path in paths:
+            marks = [pytest.mark.slow] if path.stat().st_size > LARGE_BYTES else []
+            cases.append(pytest.param(path, id=f"{name}-{path.parent.name}-{path.name}", marks=marks))
         cases += [] if paths else [pytest.param(None, id=name, marks=mark)]
     return cases
 

@@ -340,7 +340,7 @@ def test_an_installed_package_is_not_written_into(tmp_path: Path, command: str, 
     """The next installation would undo it, and in the meantime nobody would find it."""
     package = tmp_path / "site-packages" / "tinytorch_datasets"
     root = Path(tinytorch_datasets.__file__).parent
-    shutil.copytree(root, package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(root, package)
     shutil.copyfile(root.parent / "datasets.yaml", package / "datasets.yaml")
     before = (package / "datasets.yaml").read_bytes()
     (path,) = put(tmp_path / "made", train_txt="new\n")

@@ -22,6 +22,7 @@ from click.testing import CliRunner
 from tests.conftest import ROOT
 from tests.helpers.audit_world import World, build, copied, flowers, images, mirrored
 from tests.helpers.faulty_server import FaultyServer, answer, free_port, serve, sha256, until
+from tests.helpers.fresh_process import python
 from tests.helpers.mutations import MUTATIONS, NO_HASH, Mutation, digest_of, hash_of, swap
 from tinytorch_datasets import audit, get
 from tinytorch_datasets.auditing.findings import RULES
@@ -375,8 +376,7 @@ class TestNamedPipes:
         path = world.root / name
         path.unlink()
         os.mkfifo(path)
-        command = [sys.executable, "-m", "tinytorch_datasets", "audit", "--manifest", str(world.manifest)]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        result = python("-m", "tinytorch_datasets", "audit", "--manifest", str(world.manifest))
 
         assert result.returncode == 1
         assert f"{path} cannot be read: it is no regular file" in result.stdout
@@ -386,8 +386,7 @@ class TestNamedPipes:
         """Exit 2, as of any other file that is none."""
         os.mkfifo(world.root / name)
         option = "--lock" if name == "datasets.lock" else "--remote"
-        command = [sys.executable, "-m", "tinytorch_datasets", "audit", "--manifest", str(world.manifest), option]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        result = python("-m", "tinytorch_datasets", "audit", "--manifest", str(world.manifest), option)
 
         assert (result.returncode, result.stdout) == (2, "")
         assert str(world.root / name) in result.stderr

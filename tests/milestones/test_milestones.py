@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
+from tests.helpers.fresh_process import python
 from tests.test_get import facts
 from tinytorch_datasets import get, load_manifest, settings
 
@@ -208,7 +209,7 @@ class TestTheCommandLine:
     def test_a_missing_torch_explains_itself(self, script: Path) -> None:
         """With the command that installs it, and no traceback."""
         code = "import runpy, sys; sys.modules['torch'] = None; runpy.run_path(sys.argv[1], run_name='__main__')"
-        done = subprocess.run([sys.executable, "-c", code, str(script)], capture_output=True, text=True)
+        done = python("-c", code, str(script))
 
         assert done.returncode == 1
         assert "pip install -e '.[milestones]'" in done.stderr

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.helpers.fresh_process import python
 from tinytorch_datasets import get
 from tinytorch_datasets.storage.memmap import NO_RESERVE, Part, open_map
 
@@ -63,9 +64,7 @@ def test_nothing_faults_and_no_other_reader_sees_it(arrays: str, home: Path, sum
     """The process lives on; a later `get` in it has the values of the files, and so has every file."""
     files = {path: path.read_bytes() for path in (home / ".cache" / "arrays").rglob("*.npy")}
     mapped = get("tinydigits").train.images  # another process's
-    done = subprocess.run(
-        [sys.executable, "-c", WRITING.format(arrays=arrays)], capture_output=True, text=True, check=False
-    )
+    done = python("-c", WRITING.format(arrays=arrays))
 
     assert (done.returncode, done.stdout, done.stderr) == (0, sums, "")
     assert {path: path.read_bytes() for path in files} == files
