@@ -21,6 +21,7 @@ from tests.formats.test_parquet import as_stream
 from tests.helpers.format_writers import column, put, split
 from tests.helpers.format_writers import read as read_whole
 from tests.helpers.yardstick import soon
+from tinytorch_datasets import formats
 from tinytorch_datasets.errors import ContentError, DecodeError
 from tinytorch_datasets.plan import Split
 
@@ -338,8 +339,6 @@ def declared(case: Case, path: Path) -> Split:
 
 def read_blocks(case: Case, path: Path) -> None:
     """All values of a case, none of them kept."""
-    from tinytorch_datasets import formats
-
     for _ in formats.of(case.form).decode([declared(case, path)]):
         pass
 
@@ -373,6 +372,19 @@ def test_a_file_by_hand_is_what_it_says(tmp_path: Path) -> None:
     assert pq.read_table(path).to_pydict() == {"x": [0, 1, 2]}
     assert pa.ipc.open_stream(flat_schema(3) + b"\xff\xff\xff\xff\0\0\0\0").schema.names == ["", "", ""]
     assert read_whole("parquet", split(column(path, "x", samples=3, dtype="int8")))["train.x"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["one text a hundred thousand times", "one text a hundred thousand times of arrow"])
+def test_a_dictionary_is_not_written_out_to_describe_it(name: str, tmp_path: Path) -> None:
+    """A hundred gigabytes of one text are one class."""
+    path = put(tmp_path / "t", CASES[name].hostile())
+    detection = formats.of(CASES[name].form).detect(path.read_bytes()[: formats.HEAD_BYTES], path)
+    assert detection is not None
+
+    with soon():
+        (array,) = detection.inspect().arrays
+
+    assert (array.classes, array.shape) == ((LONG,), (100_000,))
 
 
 MEASURE = """

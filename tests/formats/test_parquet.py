@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -464,6 +465,140 @@ def test_iris_as_pandas_reads_it(realdata: Path) -> None:
 
     np.testing.assert_array_equal(found["train.features"], frame[list(features)].to_numpy(), strict=True)
     np.testing.assert_array_equal(found["train.labels"], frame["class"].to_numpy(), strict=True)
+
+
+def described(path: Path, form: str) -> formats.FileInfo:
+    """What `add` is told of a file."""
+    detection = formats.of(form).detect(path.read_bytes()[: formats.HEAD_BYTES], path)
+    assert detection is not None
+    assert detection.certainty == formats.Certainty.CERTAIN
+    return detection.inspect()
+
+
+class TestDescribed:
+    """What a file is said to hold: each column is an array of one table, or is left out by name."""
+
+    @each
+    def test_columns(self, form: str, write: Any, tmp_path: Path) -> None:
+        """Dtypes and shapes are the file's own; None is an axis that differs."""
+        rows = 20
+        table = pa.table(
+            {
+                "small": pa.array(range(rows), pa.uint8()),
+                "real": [n / 2 for n in range(rows)],
+                "truth": [n % 3 == 0 for n in range(rows)],
+                "group": [{"size": n} for n in range(rows)],
+                "vector": [[n, n] for n in range(rows)],
+                "words": [[1] * (n % 5) for n in range(rows)],
+                "boxes": [[[1.0, 2.0]] * (1 + n % 2) for n in range(rows)],
+                "name": [f"name {n}" for n in range(rows)],
+            }
+        )
+
+        info = described(put(tmp_path / "t", write(table)), form)
+
+        assert (info.format, info.is_table, info.left_out) == (form, True, ())
+        assert [(array.key, array.dtype, array.shape, array.classes, array.missing) for array in info.arrays] == [
+            ("small", "uint8", (rows,), None, ()),
+            ("real", "float64", (rows,), None, ()),
+            ("truth", "bool", (rows,), None, ()),
+            ("group.size", "int64", (rows,), None, ()),
+            ("vector", "int64", (rows, 2), None, ()),
+            ("words", "int64", (rows, None), None, ()),
+            ("boxes", "float64", (rows, None, 2), None, ()),
+            ("name", "str", (rows,), None, ()),
+        ]
+
+    @each
+    def test_words_of_which_there_are_few(self, form: str, write: Any, tmp_path: Path) -> None:
+        """Are classes, whether the file has a dictionary of them or not, in the order of the alphabet."""
+        words = ["b", "a", "c"] * 10
+        table = pa.table({"plain": words, "encoded": pa.array(words).dictionary_encode(), "gaps": ["a", ""] * 15})
+
+        info = described(put(tmp_path / "t", write(table)), form)
+
+        assert [(array.key, array.dtype, array.classes) for array in info.arrays] == [
+            ("plain", "int64", ("a", "b", "c")),
+            ("encoded", "int64", ("a", "b", "c")),
+            ("gaps", "str", None),
+        ]
+
+    @each
+    def test_nulls(self, form: str, write: Any, tmp_path: Path) -> None:
+        """Are marks in numbers, which are floats then; where there is no mark, the column is left out."""
+        table = pa.table(
+            {
+                "real": pa.array([None, 1.5, 2], pa.float32()),
+                "whole": [1, 2, None],
+                "large": [1, 2**60, None],
+                "truth": [True, None, None],
+                "text": ["a", None, "c"],
+                "nothing": pa.nulls(3),
+                "inside": [[1.5, None], [1, 2], [3, 4]],
+                "instead": [[1], None, [2]],
+                "uneven": [[[1], [1, 2]], [], []],
+            }
+        )
+
+        info = described(put(tmp_path / "t", write(table)), form)
+
+        assert [(array.key, array.dtype, array.shape, array.missing) for array in info.arrays] == [
+            ("real", "float32", (3,), (None,)),
+            ("whole", "float64", (3,), (None,)),
+            ("inside", "float64", (3, 2), (None,)),
+        ]
+        assert info.left_out == (
+            "'large' has 1 null, for which int64 has no mark",
+            "'truth' has 2 nulls, for which bool has no mark",
+            "'text' has 1 null, for which a text has no mark",
+            "'nothing' holds nothing but null",
+            "'instead' has null in one sample",
+            "'uneven' has lists of 1 and of 2 in one sample",
+        )
+
+    @each
+    def test_what_other_tools_note(self, form: str, write: Any, tmp_path: Path) -> None:
+        """Names of classes by Hugging Face's metadata, and its pictures; the index of a pandas frame."""
+        noted = {
+            "label": {"names": ["neg", "pos", "both"], "_type": "ClassLabel"},
+            "unlabeled": {"names": ["neg", "pos"], "_type": "ClassLabel"},
+            "image": {"_type": "Image"},
+        }
+        files = pa.array([{"bytes": b"", "path": "a"}] * 3)
+        table = pa.table(
+            {"label": [1, 0, 1], "unlabeled": [-1] * 3, "image": files, "sound": files, "__index_level_0__": [5, 6, 7]}
+        ).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": noted}})})
+
+        info = described(put(tmp_path / "t", write(table)), form)
+
+        (label,) = info.arrays
+        assert (label.key, label.dtype, label.classes) == ("label", "int64", ("neg", "pos", "both"))
+        assert info.left_out == (
+            "'image' holds files, such as pictures or sounds, which are not read",
+            "'sound' holds files, such as pictures or sounds, which are not read",
+            "'__index_level_0__' is the index of a pandas frame",
+            "'unlabeled' has other numbers than those of its 2 classes",
+        )
+
+    @pytest.mark.parametrize(
+        "noted", [b"{", b"[]", b'{"info": 3}', b'{"info": {"features": {"x": 3}}}', b"[" * 100_000]
+    )
+    def test_notes_that_are_none(self, noted: bytes, tmp_path: Path) -> None:
+        """Are no notes."""
+        table = pa.table({"x": [1]}).replace_schema_metadata({b"huggingface": noted})
+
+        (array,) = described(put(tmp_path / "t", as_parquet(table)), "parquet").arrays
+
+        assert array.classes is None
+
+    def test_iris(self, realdata: Path) -> None:
+        """The real file."""
+        info = described(realdata / "formats" / "parquet" / "iris.parquet", "parquet")
+
+        assert {array.key: (array.dtype, array.shape) for array in info.arrays} == {
+            **dict.fromkeys(["sepal_length", "sepal_width", "petal_length", "petal_width"], ("float64", (150,))),
+            "class": ("int64", (150,)),
+        }
 
 
 class TestLibrary:

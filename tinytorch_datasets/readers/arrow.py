@@ -340,7 +340,7 @@ class _Summary:
         self.picked = picked
         given = isinstance(names, list) and all(isinstance(name, str) for name in names)
         self._names = tuple(names) if given and len(set(names)) == len(names) > 0 else None
-        self._nulls, self._low, self._high = 0, 0, -1
+        self._nulls, self._low, self._high = 0, 2**64, -1
         self._cells: set[str] | None = set()
         self._shapes = set[tuple[int, ...]]()
         self._wrong = ""
@@ -361,17 +361,17 @@ class _Summary:
             self._shapes |= (
                 {tuple(shapes.min(axis=0).tolist()), tuple(shapes.max(axis=0).tolist())} if len(shapes) else set()
             )
-        if pa.types.is_dictionary(array.type):
-            array = array.dictionary_decode()
         self._nulls += array.null_count
+        if pa.types.is_dictionary(array.type):
+            if array.dictionary.null_count:
+                self._nulls += pc.sum(array.dictionary.is_null().take(array.indices)).as_py() or 0
+            array = pc.unique(array).dictionary_decode()  # not all: a dictionary may make much of few bytes
         if stored.dtype == TEXT and self._cells is not None:
             self._cells |= set(pc.unique(array).drop_null().to_numpy(zero_copy_only=False).tolist())
             if len(self._cells) > MAX_CLASSES:
                 self._cells = None
         elif stored.dtype[:1] in "iu" and array.null_count < len(array):
             low, high = (value.as_py() for value in pc.min_max(array).values())
-            if self._low > self._high:
-                self._low, self._high = low, high
             self._low, self._high = min(self._low, low), max(self._high, high)
 
     def result(self, rows: int) -> Described | str:
@@ -382,7 +382,7 @@ class _Summary:
         axes = tuple(lengths[0] if len(set(lengths)) == 1 else None for lengths in zip(*self._shapes, strict=True))
         if stored.dtype == TEXT:
             if self._nulls:
-                return f"has null in {self._nulls:,} rows, for which a text has no mark"
+                return f"has {self._nulls:,} null{'s' * (self._nulls > 1)}, for which a text has no mark"
             cells = ColumnInfo(0, name, frozenset(self._cells or ()), Kind.TEXT, TEXT)
             classes = classes_of(cells, rows) if self._cells else None
             return Described(name, "int64" if classes else TEXT, (rows,), classes)
@@ -395,6 +395,6 @@ class _Summary:
         if self._nulls == rows and not stored.depth:
             return "holds nothing but null"
         if stored.dtype == "bool" or max(-self._low, self._high) > EXACT_IN_FLOAT64:
-            return f"has null in {self._nulls:,} places, for which {stored.dtype} has no mark"
+            return f"has {self._nulls:,} null{'s' * (self._nulls > 1)}, for which {stored.dtype} has no mark"
         dtype = stored.dtype if stored.dtype[0] == "f" else "float64"
         return Described(name, dtype, (rows, *axes), missing=(None,))

@@ -66,7 +66,6 @@ KINDS = (
     Kind(0, b"SQLite format 3\0", "an SQLite database", "Export its tables as CSV: sqlite3 -header -csv FILE."),
     Kind(0, b"PAR1", "a Parquet file", AS_TABLE),
     Kind(0, b"ARROW1", "an Arrow file", AS_TABLE),
-    Kind(0, b"\xff\xff\xff\xff", "an Arrow stream", AS_TABLE),
     Kind(0, b"FEA1", "a Feather file", AS_TABLE),
     Kind(0, b"ORC", "an ORC file", AS_TABLE),
     Kind(0, b"Obj\x01", "an Avro file", AS_TABLE),
