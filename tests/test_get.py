@@ -373,7 +373,7 @@ class TestWrongContents:
          "line 3, column 3 ('kind'): 'tulip' is not one of the 2 classes of labels; did you mean 'tulp'?", "labels:\n"),
         ("another shape", "- 2\n", "- 3\n", "2 columns are left for features, whose shape (3,) needs 3", "features:"),
         ("another option", "labels: kind", "labels: knd",
-         "its header has no column 'knd', which is labels; did you mean 'kind'?", "flowers:"),
+         "its header has no column 'knd', which is labels; did you mean 'kind'?", "labels: knd"),
     )  # fmt: skip
 
     @pytest.mark.parametrize(("old", "new", "expected", "line"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])

@@ -222,10 +222,15 @@ Aspect = Literal["samples", "rows", "dtype", "shape", "range", "labels", "sha256
 
 
 class DecodeError(DatasetError, ValueError):
-    """A file is not what its format says. `path` is the file, `reason` what is wrong with it."""
+    """A file is not what its format says. `path` is the file, `reason` what is wrong with it.
+
+    `keys` is the path, below the data set's entry, of a value that does not fit the file, where it is one value: of
+    an option that names a column which is not there, ``("options", "columns", "labels")``.
+    """
 
     path: Path
     reason: str
+    keys: Keys = ()
 
     def __init__(self, path: Path, reason: str, **more: Any) -> None:
         super().__init__(f"{path}: {reason}", path=path, reason=reason, **more)

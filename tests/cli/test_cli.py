@@ -717,3 +717,28 @@ def test_no_names_are_offered_of_a_bad_manifest(world: World) -> None:
     result = run(**asked)
 
     assert (result.stdout.split(), result.stderr) == ([], "")
+
+
+class TestAWrongOption:
+    """A value of the entry that does not fit the file is reported with its own line, by every command."""
+
+    @pytest.mark.parametrize("command", [("get", "flowers"), ("audit", "flowers"), ("lock", "flowers", "-o", "-")])
+    @pytest.mark.parametrize(
+        ("options", "wrong", "reason"),
+        [
+            ("delimiter: ','\n      columns:\n        labels: nosuch", "labels: nosuch", "has no column 'nosuch'"),
+            ("columns:\n        features: [0, 9]\n        labels: kind", "features: [0, 9]", "column 9 by the option"),
+            ("columns: {labels: kind}\n      header: false", "columns: {", "without a header columns have no names"),
+        ],
+        ids=["a name", "a number", "without a header"],
+    )
+    def test_of_a_column(self, world: World, command: tuple[str, ...], options: str, wrong: str, reason: str) -> None:
+        """The line is that of the option's value for the field, not of the data set."""
+        world.edit("    options: {columns: {labels: kind}}", f"    options:\n      {options}")
+        result = CliRunner().invoke(main, list(command))
+        shown = result.stdout + result.stderr
+
+        assert result.exit_code == 1
+        assert reason in shown
+        line = world.line(wrong)
+        assert (f"declared at datasets.yaml:{line}\n" if command[0] != "audit" else f"datasets.yaml:{line}: ") in shown

@@ -246,10 +246,11 @@ class _Errors:
     def add(self, error: DecodeError, split: Split) -> None:
         """Keep an error; it is the one of `split` if the error does not name its field."""
         key: tuple[str | None, str] = (None, error.reason)
+        pipeline.name_line(error, self._manifest, self._plan.name)
         if isinstance(error, ContentError):
             error.with_context(where=value_checks.declared_at(error, self._plan.splits) or split.where)
             key = (error.column, error.aspect) if error.column else key
-        else:
+        elif not error.keys:
             error.where = self._manifest.where(self._plan.name, "format")
         self.kept.setdefault(key, error)
 

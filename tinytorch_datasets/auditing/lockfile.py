@@ -67,7 +67,11 @@ def record(
     datasets: dict[str, Any] = {}
     for plan in plans:
         _refuse_mismatches(manifest, plan, hashed)
-        datasets[plan.name] = {"files": file_records(plan, hashed), "contents": value_records(plan, locations)}
+        try:
+            datasets[plan.name] = {"files": file_records(plan, hashed), "contents": value_records(plan, locations)}
+        except DecodeError as error:
+            pipeline.name_line(error, manifest, plan.name)
+            raise
     return {**header(manifest), "datasets": datasets}
 
 

@@ -159,7 +159,7 @@ def delimited(
             fields = [column for column in split.columns.values() if column.source == source]
             with opened_text(source, fields) as stream:
                 if wrong := _no_delimiter(delimiter):
-                    stream.fail(f"the option delimiter {wrong}")
+                    stream.fail(f"the option delimiter {wrong}", keys=("options", "delimiter"))
                 text = utf8_with_lf(stream, encoding_of(encoding) or "utf-8")
                 rows = _rows(text, delimiter, skip_lines, comment)
                 number = _number_reader(decimal, thousands)

@@ -134,10 +134,16 @@ def _levels(column: Column, pairs: int, levels: Mapping[str, Sequence[int]]) -> 
         reason = (
             f"the field {column.field!r} needs the option levels, with how many pairs of {column.split} are of each"
         )
-        raise DecodeError(column.file, reason)
+        raise DecodeError(column.file, reason, keys=("options", "levels"))
     if any(type(count) is not int or count < 0 for count in counts) or sum(counts) != pairs:
         reason = f"{column.split} has {pairs:,} pairs, the option levels adds up to {sum(counts):,}: {list(counts)}"
         raise ContentError(
-            column.file, reason, aspect="samples", expected=sum(counts), actual=pairs, split=column.split
+            column.file,
+            reason,
+            aspect="samples",
+            expected=sum(counts),
+            actual=pairs,
+            split=column.split,
+            keys=("options", "levels", column.split),
         )
     return np.repeat(np.arange(1, len(counts) + 1, dtype=np.int64), counts)

@@ -8,14 +8,14 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from tinytorch_datasets import formats, settings
 from tinytorch_datasets.digests import digest_of
-from tinytorch_datasets.errors import ChangedFile, ContentError, DecodeError, MissingFile, StorageError
+from tinytorch_datasets.errors import ChangedFile, ContentError, DecodeError, ManifestError, MissingFile, StorageError
 from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy, fetch
 from tinytorch_datasets.manifest import generated
 from tinytorch_datasets.pipeline.decode import decoded, versions
@@ -82,6 +82,42 @@ def run(
     `open_entry` opens what a cache entry says, or takes the arrays that it is given. What ships is decoded into memory
     where no folder can be written.
     """
+    try:
+        return _run(
+            declared,
+            locations,
+            mirror=mirror,
+            offline=offline,
+            verify=verify,
+            progress=progress,
+            retry=retry,
+            open_entry=open_entry,
+        )
+    except DecodeError as error:
+        # A plan has no line of each option; the manifest, if it is still the same, has.
+        with suppress(ManifestError, OSError):
+            if error.keys and (manifest := read_manifest(declared.manifest)).sha256 == declared.sha256:
+                name_line(error, manifest, declared.plan.name)
+        raise
+
+
+def name_line(error: DecodeError, manifest: Manifest, name: str) -> None:
+    """Let an error name the line of the very value of a data set's entry that does not fit, where it is one."""
+    if error.keys:
+        error.where = manifest.where(name, *error.keys)
+
+
+def _run(
+    declared: Declared,
+    locations: Locations,
+    *,
+    mirror: str | None,
+    offline: bool,
+    verify: Mode,
+    progress: Progress | None,
+    retry: RetryPolicy | None,
+    open_entry: Callable[[CacheEntry, Arrays], Dataset],
+) -> Dataset:
     plan = locate(declared.plan, locations)
     formats.check_libraries(plan)
     try:

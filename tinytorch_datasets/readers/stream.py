@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tinytorch_datasets.errors import Aspect, ContentError, DecodeError
+from tinytorch_datasets.errors import Aspect, ContentError, DecodeError, Keys
 from tinytorch_datasets.readers.compression import CODECS, MAGIC_BYTES, Inflated, ReadAhead
 
 OUTPUT_CHUNK = 1 << 20
@@ -102,9 +102,11 @@ class Stream:
             more = f"{extra:,} more follow" if extra < OVERRUN else f"{extra:,} or more follow"
             self.fail(f"{whole}, but {more}")
 
-    def fail(self, reason: str, *, hint: str | None = None, cause: BaseException | None = None) -> NoReturn:
-        """Raise an error: the bytes are not what their format says."""
-        raise DecodeError(self.path, self._with_member(reason), hint=hint) from cause
+    def fail(
+        self, reason: str, *, hint: str | None = None, keys: Keys = (), cause: BaseException | None = None
+    ) -> NoReturn:
+        """Raise an error: the bytes are not what their format, or the value at `keys` of the entry, says."""
+        raise DecodeError(self.path, self._with_member(reason), hint=hint, keys=keys) from cause
 
     def chunk(self) -> bytes:
         """Return the next bytes, as many as are written at once; fewer at the end."""

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from tinytorch_datasets.errors import did_you_mean
+from tinytorch_datasets.errors import Keys, did_you_mean
 from tinytorch_datasets.plan import ByteSource, Column
 from tinytorch_datasets.readers.archive import opened_source
 from tinytorch_datasets.readers.stream import Stream
@@ -127,12 +127,16 @@ def places(
         if column.per == "split":
             stream.fail(f"{column} belongs to the split as a whole, for which a table has no place")
         if declared := _declared_places(column, wanted, names):
-            found[column.field] = [_place(stream, column, place, names, width) for place in declared]
+            found[column.field] = [
+                _place(stream, column, place, names, width, keys=_declaring(column, wanted)) for place in declared
+            ]
         else:
             others.append(column)
     if len(others) > 1:
         field_names = " and ".join(repr(column.field) for column in others)
-        stream.fail(f"which columns are {field_names} cannot be told: name them in the option columns")
+        stream.fail(
+            f"which columns are {field_names} cannot be told: name them in the option columns", keys=("options",)
+        )
     if others:
         taken = {place for places in found.values() for place in places}
         found[others[0].field] = [place for place in range(width) if place not in taken]
@@ -164,18 +168,30 @@ def _declared_places(column: Column, wanted: Wanted, names: Sequence[str] | None
     return [column.field] if names and column.field in names and column.shape == () else []
 
 
-def _place(stream: Stream, column: Column, place: str | int, names: Sequence[str] | None, width: int) -> int:
+def _declaring(column: Column, wanted: Wanted) -> Keys:
+    """Return the path in the entry of what `_declared_places` returns."""
+    if not column.columns and column.field in wanted:
+        return ("options", "columns", column.field)
+    in_split = column.columns or column.key not in ("", column.field) or not column.names
+    return ("splits", column.split, column.field) if in_split else ("fields", column.field, "names")
+
+
+def _place(
+    stream: Stream, column: Column, place: str | int, names: Sequence[str] | None, width: int, *, keys: Keys
+) -> int:
     said = "its `column`" if column.columns else "its key" if place == column.key else "the option columns"
     if isinstance(place, int):
         if not -width <= place < width:
-            stream.fail(f"{column.field} is column {place} by {said}, but a row has {width:,}")
+            stream.fail(f"{column.field} is column {place} by {said}, but a row has {width:,}", keys=keys)
         return place % width
     if names is None:
-        stream.fail(f"{column.field} is column {place!r} by {said}, but without a header columns have no names")
+        reason = f"{column.field} is column {place!r} by {said}, but without a header columns have no names"
+        stream.fail(reason, keys=keys)
     if place not in names:
-        stream.fail(f"its header has no column {place!r}, which is {column.field}{did_you_mean(place, names)}")
+        reason = f"its header has no column {place!r}, which is {column.field}{did_you_mean(place, names)}"
+        stream.fail(reason, keys=keys)
     if names.count(place) > 1:
-        stream.fail(f"its header has the column {place!r} twice")
+        stream.fail(f"its header has the column {place!r} twice", keys=keys)
     return names.index(place)
 
 
