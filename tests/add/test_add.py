@@ -1030,7 +1030,7 @@ class TestUpdate:
     ["\u200b", "\U000e0041",
      "no", "1.10", "0777", "2020-01-01", "a: b", "#x", "- a", "", " x", "1e3", "0b11", "0b66", "null", "~", "é", "[a]",
      "x #y",
-     "https://example.org/a?b=c", "a'b", 'a"b', "12:30", True, 0, 999, 1000, -5, 1.5, 1e-7, 1e22, -0.25],
+     "https://example.org/a?b=c", "a'b", 'a"b', "12:30", True, None, 0, 999, 1000, -5, 1.5, 1e-7, 1e22, -0.25],
 )  # fmt: skip
 def test_a_scalar_is_written_so_that_every_reader_agrees(value: Any) -> None:
     """PyYAML reads back what was meant; so does the package, which is stricter."""

@@ -148,11 +148,11 @@ def flow(value: Any) -> str:
 def scalar(value: Any) -> str:
     """Write a single value, quoted where YAML readers would not agree on it.
 
-    >>> scalar("Iris-setosa"), scalar("1.10"), scalar(1e-07), scalar(True), scalar("a: b")
-    ('Iris-setosa', '"1.10"', '1.0e-07', 'true', '"a: b"')
+    >>> scalar("Iris-setosa"), scalar("1.10"), scalar(1e-07), scalar(True), scalar(None), scalar("a: b")
+    ('Iris-setosa', '"1.10"', '1.0e-07', 'true', 'null', '"a: b"')
     """
-    if isinstance(value, bool):
-        return "true" if value else "false"
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
     if isinstance(value, int):
         grouped = f"{value:_}"
         return grouped if len(grouped) <= MAX_DIGITS else str(value)
