@@ -27,7 +27,7 @@ from tinytorch_datasets.fetch.base import (
     SourceError,
     TransientError,
 )
-from tinytorch_datasets.fetch.connection import (
+from tinytorch_datasets.fetch.body import (
     GZIP,
     GZIP_MAGIC,
     GZIP_NAMES,

@@ -1,4 +1,4 @@
-"""Connections: deadlines no drip outlasts, proxies, certificates, bodies.
+"""Connections: deadlines no drip outlasts, proxies and certificates.
 
 No credentials are sent but those in the address itself: not those of ~/.netrc, whose `default` entry would go to every
 mirror. Proxies and certificates are those that the environment names; what is wrong with them is found before any
@@ -13,8 +13,7 @@ import socket
 import ssl
 import threading
 import time
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,24 +26,13 @@ from requests.auth import HTTPBasicAuth
 from requests.utils import get_auth_from_url, get_environ_proxies, prepend_scheme_if_needed, select_proxy
 
 from tinytorch_datasets.errors import NetworkSettingsError
-from tinytorch_datasets.fetch.base import (
-    ConnectionLost,
-    PermanentError,
-    RetriesExhausted,
-    SourceError,
-    TooSlow,
-    WrongContent,
-)
-from tinytorch_datasets.verify.diagnose import HEAD_BYTES, quoted
+from tinytorch_datasets.verify.diagnose import quoted
 
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # in the order in which requests looks
 CA_VARIABLES_OF_OTHERS = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # of OpenSSL, which curl and httpx follow
 POLL_S = 0.05  # how soon a wait for a connection ends that is not wanted any more
 SOCKS = ("socks4", "socks4a", "socks5", "socks5h")
 HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\]")
-GZIP = ("gzip", "x-gzip")
-GZIP_NAMES = (".gz", ".tgz")
-GZIP_MAGIC = b"\x1f\x8b"
 
 
 class Deadline:
@@ -249,103 +237,3 @@ def _settings_error(variable: str, reason: str, hint: str) -> NetworkSettingsErr
 
 # Bodies on their way: their rate, and what a Content-Encoding wraps. Each function takes the chunks of a body as they
 # come, and gives chunks on.
-
-
-class Rate:
-    """The rate of a flow, over windows that follow one another; only the time inside `with rate:` counts."""
-
-    def __init__(self, least_per_s: float, window_s: float) -> None:
-        self._least_per_s, self._window_s = least_per_s, window_s
-        self._entered, self._seconds, self._bytes = time.monotonic(), 0.0, 0
-        self.per_s = 0.0
-
-    def __enter__(self) -> Rate:
-        self._entered = time.monotonic()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._seconds += time.monotonic() - self._entered
-
-    def is_below(self, more_bytes: int) -> bool:
-        """Check whether a window has ended that fewer bytes came through than should."""
-        self._bytes += more_bytes
-        now = time.monotonic()
-        seconds = self._seconds + now - self._entered
-        if seconds < self._window_s:
-            return False
-        self.per_s = self._bytes / seconds
-        self._entered, self._seconds, self._bytes = now, 0.0, 0
-        return self.per_s < self._least_per_s
-
-
-def check_rate(chunks: Iterator[bytes], drip: Rate, stall: Rate | None = None) -> Iterator[bytes]:
-    """Pass the chunks on, as long as they come fast enough.
-
-    Raises:
-        RetriesExhausted: They only drip. No response of that kind is worth another try.
-        TooSlow: They come so slowly that another mirror, which is untried, is better.
-    """
-    for chunk in chunks:
-        yield chunk  # first: what came is kept, however slowly it came
-        is_dripping, is_stalled = drip.is_below(len(chunk)), stall is not None and stall.is_below(len(chunk))
-        if is_dripping:
-            reason = f"only drips ({drip.per_s:,.0f} bytes/s)"
-            raise RetriesExhausted(reason)
-        if is_stalled and stall is not None:
-            reason = f"is slow ({stall.per_s / 1000:,.0f} kB/s)"
-            raise TooSlow(reason)
-
-
-def gunzip(chunks: Iterator[bytes], *, at_most: int) -> Iterator[bytes]:
-    """Unpack what the chunks hold in gzip, all members of it, but never more than `at_most` bytes: a bomb ends there.
-
-    Raises:
-        ConnectionLost: They end before the gzip does.
-    """
-    unzip = zlib.decompressobj(wbits=31)
-    failure: type[SourceError] = PermanentError  # before the first byte, it costs none of those that are on disk
-    for chunk in chunks:
-        packed = chunk
-        while packed:
-            if unzip.eof:
-                if not packed.startswith(GZIP_MAGIC):  # padding
-                    return
-                unzip = zlib.decompressobj(wbits=31)
-            try:
-                plain = unzip.decompress(packed, at_most)
-            except zlib.error as error:
-                reason = "calls its answer gzip, which it is not"
-                raise failure(reason) from error
-            packed = unzip.unused_data
-            at_most -= len(plain)
-            if plain:
-                failure = WrongContent
-                yield plain
-            if at_most <= 0:
-                return
-    if not unzip.eof:
-        raise ConnectionLost
-
-
-def is_gzip_in_gzip(head: bytes) -> bool:
-    """Check whether a file that begins like this holds a gzip in its gzip."""
-    try:
-        return zlib.decompressobj(wbits=31).decompress(head, len(GZIP_MAGIC)) == GZIP_MAGIC
-    except zlib.error:
-        return False
-
-
-def peek(body: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """Return the first bytes, and the rest. A SourceError on the way to them comes after them: they are kept."""
-    head = b""
-    try:
-        while len(head) < HEAD_BYTES and (chunk := next(body, b"")):
-            head += chunk
-    except SourceError as failure:
-        return head, _raise(failure)
-    return head, body
-
-
-def _raise(failure: SourceError) -> Iterator[bytes]:
-    raise failure
-    yield b""

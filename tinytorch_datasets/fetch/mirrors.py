@@ -27,7 +27,7 @@ from tinytorch_datasets.fetch.base import (
     TransientError,
     WrongContent,
 )
-from tinytorch_datasets.fetch.connection import GZIP, GZIP_NAMES, Rate, check_rate, gunzip, is_gzip_in_gzip, peek
+from tinytorch_datasets.fetch.body import GZIP, GZIP_NAMES, Rate, check_rate, gunzip, is_gzip_in_gzip, peek
 from tinytorch_datasets.fetch.partial import PartialFile
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES, describe, is_page, wrong_content
