@@ -203,6 +203,19 @@ def write_svmlight(folder: Path, samples: int, declared: int) -> Written:
     return split(*columns), {}, _expected(samples)
 
 
+def write_texts(folder: Path, samples: int, declared: int) -> Written:
+    """A tar archive of a text a sample, the last one first, with labels by folder."""
+    names = [f"{CLASSES[n % 3]}/{n:05}.txt" for n in range(samples)]
+    file = put(folder / "data", tarred(*(member(name, f"caf\u00e9 {name}".encode()) for name in reversed(names))))
+    columns = (
+        column(file, "texts", samples=declared, dtype="str"),
+        column(file, "labels", samples=declared, dtype="int64", classes=CLASSES),
+    )
+    texts = [f"caf\u00e9 {name}" for name in sorted(names)]
+    labels = [name.partition("/")[0] for name in sorted(names)]
+    return split(*columns, members=("**/*.txt",)), {}, {"train.texts": texts, "train.labels": labels}
+
+
 SAMPLES = {
     "idx": Sample("idx", write_idx),
     "npy": Sample("npy", write_npy),
@@ -219,6 +232,7 @@ SAMPLES = {
     "text-lines": Sample("text", write_lines),
     "qa-text": Sample("qa-text", write_qa),
     "svmlight": Sample("svmlight", write_svmlight),
+    "texts": Sample("texts", write_texts),
 }
 
 every = pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)
@@ -311,13 +325,13 @@ class TestDamage:
     def test_a_file_cut_short_is_an_error_or_comes_out_shorter(
         self, sample: Sample, part: float, tmp_path: Path
     ) -> None:
-        """Text has no end of its own, so there only the count can tell; everything else must."""
+        """Text has no end of its own, nor has a tar archive; there only the count can tell. Everything else must."""
         result, options, expected = sample.write(tmp_path, 60, 60)
         for file in tmp_path.iterdir():
             data = file.read_bytes()
             put(file, data[: int(len(data) * part)])
 
-        if sample.form in ("csv", "svmlight", "text"):
+        if sample.form in ("csv", "svmlight", "text", "texts"):
             with contextlib.suppress(DecodeError):
                 read(sample.form, result, **options)
         elif sample.form == "cifar-python" and part > 0.2:

@@ -36,6 +36,7 @@ def test_known_is_the_listing() -> None:
         "qa-text",
         "svmlight",
         "text",
+        "texts",
     ]
 
 
@@ -75,6 +76,7 @@ def test_the_options_are_the_decoders_keywords() -> None:
         "qa-text": ["levels"],
         "svmlight": ["index_from"],
         "text": ["unit"],
+        "texts": ["encoding", "newlines", "label_folder"],
     }
 
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from tinytorch_datasets.errors import Aspect, ContentError, DecodeError
 from tinytorch_datasets.plan import TEXT, Block, Column, RaggedBlock
+from tinytorch_datasets.readers.archive import INFLATION, SMALL_TEXT
 from tinytorch_datasets.readers.arrow import NoArray, Picked, Source, first, pick, storage, unnested
-from tinytorch_datasets.readers.text import INFLATION, SMALL_TEXT
 
 # How many bytes of values are held at once, of all columns together, and how many rows at most.
 BLOCK_BYTES = 4 << 20

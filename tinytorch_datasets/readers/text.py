@@ -17,16 +17,13 @@ import numpy as np
 
 from tinytorch_datasets.errors import Keys, did_you_mean
 from tinytorch_datasets.plan import ByteSource, Column
-from tinytorch_datasets.readers.archive import opened_source
+from tinytorch_datasets.readers.archive import INFLATION, SMALL_TEXT, opened_source
 from tinytorch_datasets.readers.stream import Stream
 from tinytorch_datasets.verify.diagnose import wrong_content
 
 BOM = b"\xef\xbb\xbf"
 LONGEST_LINE = 1 << 20
 
-# How many bytes a text will come to is not declared. Prose shrinks to a fifth at best, tables of zeros further.
-INFLATION = 32
-SMALL_TEXT = 1 << 20
 CHARACTERS_A_NUMBER = 32
 
 

@@ -1,0 +1,418 @@
+"""texts: a member a sample, in sorted order, as the standard library reads the archive."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import random
+import tarfile
+import time
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.helpers.format_writers import column, member, memory_below, put, read, split, tarred, zipped
+from tests.helpers.yardstick import soon
+from tinytorch_datasets import formats
+from tinytorch_datasets.errors import ContentError, DecodeError
+from tinytorch_datasets.readers import archive
+from tinytorch_datasets.readers.archive import Pattern
+
+Pack = Callable[[Mapping[str, bytes]], bytes]
+
+
+def as_tar(members: Mapping[str, bytes], form: int = tarfile.PAX_FORMAT) -> bytes:
+    """A tar archive, its folders in it as `tar c` writes them."""
+    folders = {name.rpartition("/")[0] for name in members if "/" in name}
+    infos = [member(folder, type=tarfile.DIRTYPE) for folder in sorted(folders)]
+    return tarred(*infos, *(member(name, data) for name, data in members.items()), form=form)
+
+
+PACKERS: dict[str, Pack] = {
+    "zip": zipped,
+    "stored zip": lambda members: zipped(members, zipfile.ZIP_STORED),
+    "tar": as_tar,
+    "GNU tar": lambda members: as_tar(members, tarfile.GNU_FORMAT),
+    "tar.gz": lambda members: gzip.compress(as_tar(members)),
+    "tar.bz2": lambda members: bz2.compress(as_tar(members)),
+    "tar.xz": lambda members: lzma.compress(as_tar(members)),
+}
+every_archive = pytest.mark.parametrize("pack", PACKERS.values(), ids=PACKERS)
+
+
+def decode(
+    file: Path, samples: int, *patterns: str, fields: Sequence[str] = ("text", "folder", "name"), **options: Any
+) -> dict[str, Any]:
+    """The texts, folders and names of one split."""
+    columns = [column(file, key, samples=samples, dtype="str") for key in fields]
+    return read("texts", split(*columns, members=patterns), **options)
+
+
+def texts_of(file: Path, samples: int, *patterns: str, **options: Any) -> list[str]:
+    """The texts alone."""
+    found: list[str] = decode(file, samples, *patterns, fields=("text",), **options)["train.text"]
+    return found
+
+
+class TestValues:
+    """Each text is what the standard library takes out of the archive."""
+
+    def test_real_reviews(self, realdata: Path) -> None:
+        """2,000 film reviews in two folders, in the order of their names, as any file manager shows them."""
+        file = realdata / "formats" / "texts" / "review_polarity.tar.gz"
+        with tarfile.open(file) as packed:
+            members = {info.name: packed.extractfile(info) for info in packed if info.name.endswith(".txt")}
+            expected = {name: body.read().decode("ascii") for name, body in members.items() if body is not None}
+
+        found = decode(file, 2000, "txt_sentoken/*/*.txt")
+
+        assert found["train.name"] == sorted(expected)
+        assert found["train.text"] == [expected[name] for name in sorted(expected)]
+        assert [found["train.folder"].count(name) for name in ("neg", "pos")] == [1000, 1000]
+
+    @every_archive
+    def test_any_order_in_any_archive(self, tmp_path: Path, pack: Pack) -> None:
+        """Members come sorted by code points, whatever their order in the archive, over more than one block."""
+        names = [f"train/{folder}/{n}_{n % 10}.txt" for folder in ("pos", "neg", "\u00e9") for n in range(3000)]
+        shuffled = random.Random(0).sample(names, len(names))
+        file = put(tmp_path / "file", pack({name: f"caf\u00e9 {name}\n".encode() for name in shuffled}))
+
+        found = decode(file, 9000, "train/*/*.txt")
+
+        assert found["train.name"] == sorted(names)
+        assert found["train.text"] == [f"caf\u00e9 {name}\n" for name in sorted(names)]
+        assert found["train.folder"][:1] + found["train.folder"][-1:] == ["neg", "\u00e9"]
+
+    @every_archive
+    def test_splits_of_one_archive(self, tmp_path: Path, pack: Pack) -> None:
+        """Each has its own members, and what belongs to none is passed over: a readme, a picture, litter."""
+        names = ["a/train/x/2.txt", "a/test/x/1.txt", "a/train/y/1.txt", "a/test/y/2.txt"]
+        others = {
+            "a/README": b"",
+            "a/train/x/1.jpg": b"\xff",
+            "a/train/x/._2.txt": b"\0",
+            "__MACOSX/a/train/x/2.txt": b"",
+        }
+        file = put(tmp_path / "file", pack({**others, **{name: name.encode() for name in names}}))
+        splits = [
+            split(column(file, "text", split=name, samples=2, dtype="str"), members=(f"**/{name}/*/*.txt",))
+            for name in ("train", "test")
+        ]
+
+        found = read("texts", *splits)
+
+        assert found == {
+            "train.text": ["a/train/x/2.txt", "a/train/y/1.txt"],
+            "test.text": ["a/test/x/1.txt", "a/test/y/2.txt"],
+        }
+
+    @every_archive
+    def test_names_come_in_their_declared_order(self, tmp_path: Path, pack: Pack) -> None:
+        """And what one pattern matches at the pattern's place."""
+        file = put(tmp_path / "file", pack({name: name.encode() for name in ("b/2", "b/1", "c", "a")}))
+
+        assert texts_of(file, 4, "c", "b/*", "a") == ["c", "b/1", "b/2", "a"]
+
+    @every_archive
+    def test_members_that_are_compressed_themselves(self, tmp_path: Path, pack: Pack) -> None:
+        """As files are: by their first bytes."""
+        file = put(tmp_path / "file", pack({"a/1.gz": gzip.compress(b"one"), "a/2.txt": b"two"}))
+
+        assert texts_of(file, 2, "a/*") == ["one", "two"]
+
+    def test_files_of_a_folder(self, tmp_path: Path) -> None:
+        """By the exact names that were found among the declared files; what else is there is none of it."""
+        for name in ("neg/2.txt", "pos/1.txt", "pos/other.txt"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(name)
+
+        found = decode(tmp_path, 2, "neg/2.txt", "pos/1.txt")
+
+        assert found == {
+            "train.text": ["neg/2.txt", "pos/1.txt"],
+            "train.folder": ["neg", "pos"],
+            "train.name": ["neg/2.txt", "pos/1.txt"],
+        }
+
+    @pytest.mark.parametrize(("level", "folder"), [(-1, "c"), (-2, "b"), (0, "a"), (1, "b")])
+    def test_the_folder_of_the_label(self, tmp_path: Path, level: int, folder: str) -> None:
+        """Counted from the file, or from the outermost."""
+        file = put(tmp_path / "file", zipped({"a/b/c/1.txt": b""}))
+
+        assert decode(file, 1, "**/*.txt", label_folder=level)["train.folder"] == [folder]
+
+    def test_labels_are_the_names_of_folders(self, tmp_path: Path) -> None:
+        """Of a field with classes, whatever its key; which class a name is, the declaration says."""
+        file = put(tmp_path / "file", zipped({"pos/1": b"", "neg/1": b""}))
+        labels = column(file, "labels", samples=2, dtype="int64", classes=("neg", "pos"))
+
+        assert read("texts", split(labels, members=("*/*",)))["train.labels"] == ["neg", "pos"]
+
+    @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "cp1252", "utf-16", "utf-16-le", "koi8-r", "shift_jis"])
+    def test_encodings(self, tmp_path: Path, encoding: str) -> None:
+        """As Python calls them."""
+        text = {"koi8-r": "\u041f\u0440\u0438\u0432\u0435\u0442", "shift_jis": "\u3053\u3093"}.get(
+            encoding, "caf\u00e9"
+        )
+        file = put(tmp_path / "file", zipped({"1": text.encode(encoding)}))
+
+        assert texts_of(file, 1, "*", encoding=encoding) == [text]
+
+    def test_ends_of_lines_and_a_bom(self, tmp_path: Path) -> None:
+        """LF, as Python reads text, unless they are to be kept; a byte order mark is never text."""
+        written = "\ufeffa\r\nb\rc\nd\r\n\r\n"
+        file = put(tmp_path / "file", zipped({"1": written.encode()}))
+
+        assert texts_of(file, 1, "*") == [io.TextIOWrapper(io.BytesIO(written[1:].encode())).read()]
+        assert texts_of(file, 1, "*", newlines="keep") == [written[1:]]
+
+    @pytest.mark.parametrize("pack", [zipped, as_tar])
+    def test_texts_that_memory_does_not_hold(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Pack) -> None:
+        """Those of a tar archive are sorted by way of a temporary file."""
+        monkeypatch.setattr(archive, "HELD_BYTES", 1 << 20)
+        body = random.Random(0).randbytes(1 << 19).hex().encode()
+        file = put(tmp_path / "file", pack({f"{n}": body for n in reversed(range(40))}))
+        text = column(file, "text", samples=40, dtype="str")
+        count = 0
+
+        with memory_below(12):
+            for block in formats.of("texts").decode([split(text, members=("*",))]):
+                count += len(block.values)
+
+        assert count == 40
+
+
+class Case(NamedTuple):
+    """One hostile archive, declared as two texts, the reason of its refusal, and the harmless twin."""
+
+    hostile: Callable[[], bytes]
+    reason: str | Callable[[int], str]
+    twin: Callable[[], bytes]
+    error: type[DecodeError] = DecodeError
+    members: tuple[str, ...] = ("*/*",)
+    options: Mapping[str, Any] = {}
+    hint: str | None = None
+
+
+ENCODING = "If it is another encoding, declare it: options: {encoding: cp1252}, or latin-1, or another."
+ONCE = "A member is one sample of one split: name it once."
+
+
+def link(kind: bytes) -> bytes:
+    """A tar archive with a text, and beside it a link."""
+    return tarred(member("a/1", b"one"), member("a/2", type=kind, linkname="/etc/passwd"))
+
+
+def linked_zip() -> bytes:
+    """A zip archive with a symbolic link, as Info-ZIP packs it."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as packed:
+        info = zipfile.ZipInfo("a/1")
+        info.create_system, info.external_attr = 3, 0o120777 << 16
+        packed.writestr(info, "/etc/passwd")
+    return out.getvalue()
+
+
+CASES = {
+    "not in the encoding": Case(
+        lambda: zipped({"a/1": b"caf\xe9 "}),
+        "member 'a/1': byte 3 is not utf-8: b'\\xe9 '",
+        lambda: zipped({"a/1": b"caf\xc3\xa9 "}),
+        hint=ENCODING,
+    ),
+    "a picture": Case(
+        lambda: zipped({"a/1": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"}),
+        "member 'a/1': line 3 has a NUL character, so it is no text in latin-1",
+        lambda: zipped({"a/1": b"\x89PNG\r\n\x1a\n"}),
+        options={"encoding": "latin-1"},
+    ),
+    "more than declared": Case(
+        lambda: zipped({"a/1": b"", "a/2": b"", "a/3": b""}),
+        "it has more texts than the 2 that train declares: 'a/3' is one more",
+        lambda: zipped({"a/1": b"", "a/2": b""}),
+        ContentError,
+    ),
+    "nothing that matches": Case(
+        lambda: zipped({"A/1": b""}),
+        "it has no member that matches 'a/*'; did you mean 'A/1'?",
+        lambda: zipped({"a/1": b""}),
+        members=("a/*",),
+    ),
+    "no such member": Case(
+        lambda: zipped({"a/text": b""}),
+        "it has no member 'a/texts'; did you mean 'a/text'?",
+        lambda: zipped({"a/texts": b""}),
+        members=("a/texts",),
+    ),
+    "no such member of a tar": Case(
+        lambda: as_tar({"a/text": b""}),
+        "it has no member 'a/texts'; did you mean 'a/text'?",
+        lambda: as_tar({"a/texts": b""}),
+        members=("a/texts",),
+    ),
+    "named twice": Case(
+        lambda: zipped({"a/1": b""}),
+        "member 'a/1' is named twice, by '*/*' of train and by 'a/1' of train",
+        lambda: zipped({"a/1": b"", "b": b""}),
+        members=("*/*", "a/1"),
+        hint=ONCE,
+    ),
+    "a name twice": Case(
+        lambda: tarred(member("a/1"), member("a/1")), "member 'a/1' is in it twice", lambda: tarred(member("a/1"))
+    ),
+    "a symbolic link": Case(
+        lambda: link(tarfile.SYMTYPE), "member 'a/2' is a symbolic link, not a file", lambda: link(tarfile.DIRTYPE)
+    ),
+    "a hard link": Case(
+        lambda: link(tarfile.LNKTYPE), "member 'a/2' is a hard link, not a file", lambda: link(tarfile.DIRTYPE)
+    ),
+    "a device": Case(
+        lambda: link(tarfile.CHRTYPE), "member 'a/2' is a device, not a file", lambda: link(tarfile.DIRTYPE)
+    ),
+    "a symbolic link in a zip": Case(
+        linked_zip, "member 'a/1': it is a link or a device, not a file", lambda: zipped({"a/1": b"/etc/passwd"})
+    ),
+    "no archive": Case(
+        lambda: b"one\ntwo\n",
+        "it ends inside a tar header: 512 bytes expected, 8 came",
+        lambda: as_tar({"a/1": b"one"}),
+    ),
+    "a bomb in a zip": Case(
+        lambda: zipped({"a/1": b"a" * (64 << 20)}),
+        lambda size: (
+            f"member 'a/1': up to here, its members come to more than {32 * size + (1 << 20):,} bytes, "
+            f"but the file has {size:,}"
+        ),
+        lambda: zipped({"a/1": b"a" * (1 << 20)}),
+        ContentError,
+    ),
+    "a bomb of two": Case(
+        lambda: zipped({"a/1": b"a" * (1 << 20), "a/2": b"a" * (1 << 20)}),
+        lambda size: (
+            f"member 'a/2': up to here, its members come to more than {32 * size + (1 << 20):,} bytes, "
+            f"but the file has {size:,}"
+        ),
+        lambda: zipped({"a/1": b"a" * (1 << 20), "a/2": b"a"}),
+        ContentError,
+    ),
+    "a bomb in a member": Case(
+        lambda: zipped({"a/1": gzip.compress(b"a" * (64 << 20))}),
+        lambda size: (
+            f"member 'a/1': up to here, its members come to more than {32 * size + (1 << 20):,} bytes, "
+            f"but the file has {size:,}"
+        ),
+        lambda: zipped({"a/1": gzip.compress(b"a" * (1 << 20))}),
+        ContentError,
+    ),
+    "a bomb around a tar": Case(
+        lambda: gzip.compress(as_tar({"b": b"\0" * (64 << 20), "a/1": b""})),
+        lambda size: f"more than {32 * size + (1 << 20) + 8192:,} bytes come out of it, but the file has {size:,}",
+        lambda: gzip.compress(as_tar({"b": b"\0" * (1 << 20), "a/1": b""})),
+        ContentError,
+    ),
+    "no folder": Case(
+        lambda: zipped({"1": b""}),
+        "member '1': it is in no folder, and label_folder is -1",
+        lambda: zipped({"a/1": b""}),
+        members=("**/*",),
+    ),
+    "not so many folders": Case(
+        lambda: zipped({"a/1": b""}),
+        "member 'a/1': it is in one folder, and label_folder is -2",
+        lambda: zipped({"b/a/1": b""}),
+        members=("**/*",),
+        options={"label_folder": -2},
+    ),
+}
+every = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+
+
+@every
+def test_the_hostile_one_is_refused(case: Case, tmp_path: Path) -> None:
+    """In these words, by this class, soon, and in little memory."""
+    data = case.hostile()
+    file = put(tmp_path / "file", data)
+
+    with soon(clock=time.perf_counter), pytest.raises(DecodeError) as caught, memory_below(24):
+        decode(file, 2, *case.members, **case.options)
+
+    assert caught.value.reason == (case.reason(len(data)) if callable(case.reason) else case.reason)
+    assert (type(caught.value), caught.value.hint) == (case.error, case.hint)
+
+
+@every
+def test_its_harmless_twin_is_read(case: Case, tmp_path: Path) -> None:
+    """So that refusing is not just being broken."""
+    members = case.members if case.hint != ONCE else case.members[:1]
+
+    assert decode(put(tmp_path / "file", case.twin()), 2, *members, **case.options)["train.text"]
+
+
+def test_a_member_of_two_splits_is_refused(tmp_path: Path) -> None:
+    """A test set must not be what was trained on."""
+    file = put(tmp_path / "file", zipped({"a/1": b""}))
+    splits = [split(column(file, "text", split=name, samples=1, dtype="str"), members=("a/*",)) for name in ("x", "y")]
+
+    with pytest.raises(DecodeError) as caught:
+        read("texts", *splits)
+
+    assert caught.value.reason == "member 'a/1' is named twice, by 'a/*' of x and by 'a/*' of y"
+
+
+@pytest.mark.parametrize(
+    ("declared", "reason"),
+    [
+        ({"key": "text", "dtype": "int64"}, "train.images is text, and declared as int64"),
+        ({"key": "folder", "dtype": "uint8"}, "train.images is the folder, which is text, and declared as uint8"),
+        ({"dtype": "str", "per": "split"}, "train.images belongs to the split as a whole, and each text is a sample"),
+    ],
+)
+def test_what_a_field_cannot_be(tmp_path: Path, declared: dict[str, Any], reason: str) -> None:
+    """All that there is, is text."""
+    file = put(tmp_path / "file", zipped({"a/1": b""}))
+
+    with pytest.raises(ContentError) as caught:
+        read("texts", split(column(file, **declared), members=("*/*",)))
+
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matched", "others"),
+    [
+        ("*", ["a", ".b", "\u00e9\n"], ["a/b"]),
+        ("a/*", ["a/b"], ["a", "a/b/c", "b/a/b"]),
+        ("*.txt", [".txt", "a.txt"], ["a.TXT", "a.txt.gz", "a/b.txt"]),
+        ("a*b*c", ["abc", "axbxc", "abcbc"], ["ab", "acb", "abcd", "ac"]),
+        ("a*a", ["aa", "aba"], ["a"]),
+        ("**/a", ["a", "b/a", "c/b/a"], ["ab", "a/b"]),
+        ("a/**", ["a/b", "a/b/c"], ["a", "b/a/c"]),
+        ("**", ["a", "a/b"], []),
+        ("a/**/b/**/c", ["a/b/c", "a/x/b/y/z/c", "a/b/b/c"], ["a/c", "a/b", "b/c"]),
+        ("a/**/*/b", ["a/x/b", "a/x/y/b"], ["a/b"]),
+        ("**/x/**/x/*", ["x/x/1", "a/x/b/x/1"], ["x/1", "x/x"]),
+        ("[ab]?.txt", ["[ab]?.txt"], ["ab.txt"]),
+    ],
+)
+def test_patterns(pattern: str, matched: list[str], others: list[str]) -> None:
+    """A star stays in its folder, two stand for folders; nothing else is special."""
+    assert [name for name in matched + others if Pattern(pattern).matches(name)] == matched
+
+
+def test_a_pattern_of_many_stars_takes_no_longer() -> None:
+    """Where a regular expression would try every way to share the letters."""
+    with soon(clock=time.perf_counter):
+        assert not Pattern("*a" * 200 + "b").matches("a" * 60_000)
+        assert not Pattern("**/a/" * 200 + "b").matches("/".join("a" * 4_000))
+
+
+def test_an_encoding_that_is_none(tmp_path: Path) -> None:
+    """The manifest's check says so, before anything is fetched."""
+    problems = list(formats.of("texts").check({"encoding": "rot13"}, (), ()))
+
+    assert problems == [(("encoding",), "no encoding of text is called 'rot13'")]
