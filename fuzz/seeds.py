@@ -11,11 +11,15 @@ import pickle
 import struct
 import sys
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.feather as feather
+import pyarrow.parquet as pq
 
+TABLE = pa.table({"number": [0, None, 2], "text": ["a", "b", "a"], "pair": [[0, 1], [2, 3], [4, 5]]})
 IMAGES = np.array([[0, 1], [2, 3], [4, 5]], "u1")
 MANIFEST = """
 version: 1
@@ -69,6 +73,13 @@ def npy(values: np.ndarray) -> bytes:
     return out.getvalue()
 
 
+def table(write: Callable[[io.BytesIO], None]) -> bytes:
+    """Parquet or Arrow, by pyarrow."""
+    out = io.BytesIO()
+    write(out)
+    return out.getvalue()
+
+
 def seeds() -> Mapping[str, list[bytes]]:
     """The seeds of each target."""
     held = {"data": IMAGES, "labels": [0, 1, 2], "x": (None, 1.5, "\u00e9", b"\0", True, -(2**40))}
@@ -101,6 +112,12 @@ def seeds() -> Mapping[str, list[bytes]]:
             b"Q: a\nA: b\n\nQ: c\nA: d\n\nQ: e\nA: f\n",
             "Q: \u00e9\u2028\nA: b\n\nQ: c\nA: d".encode(),
             b"one\ntwo\nthree\n",
+        ],
+        "tables": [
+            table(lambda out: pq.write_table(TABLE, out)),
+            table(lambda out: pq.write_table(TABLE, out, use_dictionary=False, compression="none", row_group_size=2)),
+            table(lambda out: feather.write_feather(TABLE, out, compression="zstd")),
+            table(lambda out: feather.write_feather(TABLE, out, compression="uncompressed")),
         ],
         "manifest": [
             MANIFEST.encode(),

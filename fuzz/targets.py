@@ -28,6 +28,7 @@ CLASSES = ("ant", "bee", "cat")
 FLOAT_TABLE: dict[str, Any] = {"dtype": "float32", "shape": (2,)}
 TEXT_TABLE: dict[str, Any] = {"dtype": "str"}
 LABEL_TABLE: dict[str, Any] = {"dtype": "int64", "classes": CLASSES}
+RAGGED: dict[str, Any] = {"dtype": "int64", "shape": (None,)}
 TABLES = (FLOAT_TABLE, {"dtype": "uint8", "shape": (2,)}, LABEL_TABLE, TEXT_TABLE, {"dtype": "bool"})
 
 
@@ -123,6 +124,20 @@ def qa_text(data: bytes, folder: Path) -> None:
     decode("text", column(file, "lines", dtype="str"), unit="lines")
 
 
+def tables(data: bytes, folder: Path) -> None:
+    """Parquet and Arrow: numbers, text, lists as a shape and ragged ones; and what `add` is told of them."""
+    file = folder / "file"
+    file.write_bytes(data)
+    fields = [column(file, "number", dtype="float64", missing=(None,)), column(file, "text", dtype="str")]
+    for form in ("parquet", "arrow"):
+        decode(form, *fields, column(file, "pair", dtype="int64", shape=(2,)))
+        with refused():
+            for _ in formats.of(form).decode([Split("train", SAMPLES, {"pair": column(file, "pair", **RAGGED)})]):
+                pass
+            if detection := formats.of(form).detect(data, file):
+                detection.inspect()
+
+
 def manifest(data: bytes, folder: Path) -> None:
     """A manifest, and the plan of each data set in it."""
     file = folder / "datasets.yaml"
@@ -140,5 +155,6 @@ TARGETS: dict[str, Target] = {
     "tar": tar,
     "csv": csv,
     "qa-text": qa_text,
+    "tables": tables,
     "manifest": manifest,
 }

@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.feather as feather
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from click.testing import CliRunner, Result
@@ -68,6 +71,25 @@ def _csv(folder: Path) -> list[Path]:
         return table([["sepal length", "petal length", "species"], *samples])
 
     return put(folder, train_csv=rows(slice(20)), test_csv=rows(slice(20, 30)))
+
+
+def _arrow(part: slice) -> pa.Table:
+    images = pa.array(X[part].tolist(), pa.list_(pa.list_(pa.uint8())))
+    return pa.table({"labels": pa.array(Y[part], pa.int8()), "images": images})
+
+
+def _parquet(folder: Path) -> list[Path]:
+    for name, part in (("train", slice(20)), ("test", slice(20, 30))):
+        put(folder)
+        pq.write_table(_arrow(part), folder / f"{name}.parquet")
+    return [folder / "train.parquet", folder / "test.parquet"]
+
+
+def _feather(folder: Path) -> list[Path]:
+    for name, part in (("train", slice(20)), ("test", slice(20, 30))):
+        put(folder)
+        feather.write_feather(_arrow(part), folder / f"{name}.arrow")
+    return [folder / "train.arrow", folder / "test.arrow"]
 
 
 def _text(folder: Path) -> list[Path]:
@@ -140,6 +162,8 @@ FORMATS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Dataset], None]
     "text": (_text, _expect_text),
     "qa-text": (_qa, _expect_qa),
     "cifar-python": (_cifar, _expect_cifar),
+    "parquet": (_parquet, _expect_idx),
+    "arrow": (_feather, _expect_idx),
 }
 
 
@@ -357,7 +381,7 @@ class TestRecognition:
             asked[form] = {other: answer.certainty.name for other, answer in answers.items() if answer}
 
         assert asked == {
-            **{form: {form: "CERTAIN"} for form in ("idx", "npy", "npz", "pickle", "cifar-python")},
+            **{form: {form: "CERTAIN"} for form in ("idx", "npy", "npz", "pickle", "cifar-python", "parquet", "arrow")},
             "csv": {"csv": "LIKELY", "text": "POSSIBLE"},
             "qa-text": {"qa-text": "CERTAIN", "text": "POSSIBLE"},
             "text": {"text": "POSSIBLE"},

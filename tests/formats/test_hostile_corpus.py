@@ -5,20 +5,23 @@ from __future__ import annotations
 import importlib
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests import test_hostile_get
 from tests.conftest import ROOT
 from tests.formats import test_hostile as test_formats_hostile
-from tests.formats import test_hostile_files
+from tests.formats import test_hostile_files, test_hostile_parquet
 from tests.manifest import test_hostile_manifests, test_manifest
 from tests.readers import test_pickle as test_unpickle
 from tests.readers import test_pickle_memory as test_hostile_memory
 from tinytorch_datasets import formats
 
-FILES = test_formats_hostile.CASES | test_hostile_files.MORE
+CASES: tuple[Mapping[str, Any], ...] = (test_formats_hostile.CASES, test_hostile_files.MORE, test_hostile_parquet.CASES)
+FILES: dict[str, Any] = {name: case for cases in CASES for name, case in cases.items()}
 TABLES = {
     "files": len(FILES),
     "pickles that ask for more than arrays": len(test_unpickle.UNSAFE),
@@ -36,7 +39,7 @@ TABLES = {
 
 def test_there_are_four_hundred() -> None:
     """Each with its own error in words, and a twin; the tables have them by name, so that none is there twice."""
-    assert len(test_formats_hostile.CASES) + len(test_hostile_files.MORE) == len(FILES), "two cases of one name"
+    assert sum(map(len, CASES)) == len(FILES), "two cases of one name"
     assert sum(TABLES.values()) >= 400, TABLES
 
 

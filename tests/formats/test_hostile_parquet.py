@@ -142,6 +142,11 @@ def encrypted() -> bytes:
     return by_hand(chunk={8: {2: {1: [b"x"]}}})
 
 
+def with_rows(rows: int) -> bytes:
+    """A stream of three rows whose batch says that they are so many."""
+    return as_stream(GOOD).replace(struct.pack("<q", 3), struct.pack("<q", rows))
+
+
 class Case(NamedTuple):
     """One hostile file of one column, its twin, and the reason that is given."""
 
@@ -324,6 +329,37 @@ CASES = {
         "arrow",
         lambda: as_stream(GOOD)[:-8],
         "it ends without a mark of its end; is it cut short?",
+        lambda: as_stream(GOOD),
+    ),
+    "more behind the end": Case(
+        "arrow",
+        lambda: as_stream(GOOD) + b"more",
+        f"it is {len(as_stream(GOOD)):,} bytes, but 4 more follow",
+        lambda: as_stream(GOOD),
+    ),
+    "a batch cut off": Case(
+        "arrow",
+        lambda: as_stream(GOOD)[:-20],
+        "it cannot be read as Arrow: ",
+        lambda: as_stream(GOOD),
+    ),
+    "a batch of fewer than no rows": Case(
+        "arrow",
+        lambda: with_rows(-1),
+        "one of its messages is damaged",
+        lambda: with_rows(3),
+    ),
+    "a batch of a billion rows": Case(
+        "arrow",
+        lambda: with_rows(10**9),
+        "it has 1,000,000,000 rows, more than the 3 that train declares",
+        lambda: with_rows(3),
+        error=ContentError,
+    ),
+    "arrow compressed as a whole": Case(
+        "arrow",
+        lambda: gzip.compress(as_stream(GOOD)),
+        "it is compressed with gzip as a whole, and Arrow is compressed inside",
         lambda: as_stream(GOOD),
     ),
     "Feather of version 1": Case(
