@@ -198,6 +198,8 @@ class Format:
         join: ``join(infos)``, the same infos, of the several files of a data set, where one file alone does not say
             all that it is: a sparse file how many features there are.
         has_cells: Whether values are cells of text, of which some may be declared to mean a missing value.
+        names_classes: Whether it reads the names of classes in cells of text, and gives labels as their positions,
+            because only it can say in which cell there is none.
         has_nulls: Whether a value may be null, which may be declared to mean a missing value.
     """
 
@@ -214,6 +216,7 @@ class Format:
     join: Join = _as_they_are
     has_cells: bool = False
     has_nulls: bool = False
+    names_classes: bool = False
 
     @property
     def summary(self) -> str:
@@ -245,6 +248,7 @@ def decodes(
     join: Join = _as_they_are,
     has_cells: bool = False,
     has_nulls: bool = False,
+    names_classes: bool = False,
 ) -> Callable[[Decoder], Decoder]:
     """Register the decorated function as the decoder of format `name`."""
 
@@ -271,6 +275,7 @@ def decodes(
             join=join,
             has_cells=has_cells,
             has_nulls=has_nulls,
+            names_classes=names_classes,
         )
         return decode
 

@@ -103,7 +103,8 @@ def decoded(plan: Plan, *, on_error: OnError = _refuse) -> Iterator[Block]:
         for stored, start, values in task.decode():
             for column in task.wanted[id(stored)]:
                 try:
-                    right = as_declared(column, start, values)
+                    labels_are_named = task.format.names_classes and column.values
+                    right = as_declared(replace(column, values=()) if labels_are_named else column, start, values)
                 except ContentError as error:
                     on_error(error)
                 else:

@@ -1,0 +1,1 @@
+"""Tests of what every format shares: decoding and its order, and what clean removes."""

@@ -1,0 +1,484 @@
+"""What every format shares: places of fields, rows and shuffles of them, and how labels are stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.helpers.declared import declare, made, plain
+from tests.helpers.format_writers import npy, npz, zipped
+from tinytorch_datasets import get
+from tinytorch_datasets.errors import ContentError, DecodeError, ManifestError
+
+IRIS = "sepal,petal,species\n5.1,1.4,setosa\n7.0,4.7,versicolor\n6.3,6.0,virginica\n4.9,1.5,setosa\n"
+SPECIES = "{dtype: int64, classes: [setosa, versicolor, virginica]}"
+
+
+class TestPlaces:
+    """Where a field is: in short, or in the long form."""
+
+    def test_a_table_may_have_a_file_for_each_field(self, tmp_path: Path) -> None:
+        """As exercises and physiology of the same people are kept."""
+        data = made(
+            tmp_path,
+            """
+            format: csv
+            options: {delimiter: whitespace}
+            fields: {exercise: {dtype: float64, shape: [2]}, weight: {dtype: int64}}
+            splits:
+              train: {samples: 2, exercise: {file: exercise.csv}, weight: {file: physiology.csv, column: Weight}}
+            """,
+            exercise_csv="Chins Situps\n5 162\n2 110\n",
+            physiology_csv="Weight Waist\n191 36\n189 37\n",
+        )
+
+        assert plain(data.train.exercise) == [[5, 162], [2, 110]]
+        assert plain(data.train.weight) == [191, 189]
+
+    def test_a_field_may_have_a_format_of_its_own(self, tmp_path: Path) -> None:
+        """Images in an array, labels in a table."""
+        images = np.arange(24, dtype=np.uint8).reshape(4, 2, 3)
+        data = made(
+            tmp_path,
+            f"""
+            format: npy
+            fields: {{images: {{dtype: uint8, shape: [2, 3]}}, labels: {SPECIES}}}
+            splits:
+              train:
+                samples: 4
+                images: images.npy
+                labels: {{file: labels.csv, format: csv, column: species}}
+            """,
+            images_npy=npy(images),
+            labels_csv=IRIS,
+        )
+
+        assert plain(data.train.images) == images.tolist()
+        assert plain(data.train.labels) == [0, 1, 2, 0]
+
+    def test_a_field_may_be_a_member_of_an_archive(self, tmp_path: Path) -> None:
+        """Of each format that reads a stream; nothing is unpacked."""
+        images = np.arange(8, dtype=np.uint8).reshape(4, 2)
+        data = made(
+            tmp_path,
+            f"""
+            format: npy
+            fields: {{images: {{dtype: uint8, shape: [2]}}, labels: {SPECIES}}}
+            splits:
+              train:
+                samples: 4
+                file: all.zip
+                images: {{member: a/images.npy}}
+                labels: {{member: a/iris.csv, format: csv, column: 2}}
+            """,
+            all_zip=zipped({"a/images.npy": npy(images), "a/iris.csv": IRIS.encode()}),
+        )
+
+        assert plain(data.train.images) == images.tolist()
+        assert plain(data.train.labels) == [0, 1, 2, 0]
+
+    def test_columns_are_ranges_and_names(self, tmp_path: Path) -> None:
+        """Both ends of a range are included."""
+        data = made(
+            tmp_path,
+            f"""
+            format: csv
+            fields: {{features: {{dtype: float64, shape: [2]}}, labels: {SPECIES}}}
+            splits: {{train: {{samples: 4, file: iris.csv, features: {{column: 0-1}}, labels: {{column: species}}}}}}
+            """,
+            iris_csv=IRIS,
+        )
+
+        assert plain(data.train.features) == [[5.1, 1.4], [7.0, 4.7], [6.3, 6.0], [4.9, 1.5]]
+
+    def test_names_take_the_columns_of_a_header_in_their_own_order(self, tmp_path: Path) -> None:
+        """And a name that the header has not is reported with the nearest."""
+        entry = """
+            format: csv
+            fields: {{features: {{dtype: float64, shape: [2], names: [{names}]}}, species: {species}}}
+            splits: {{train: {{samples: 4, file: iris.csv}}}}
+            """
+        data = made(tmp_path, entry.format(names="petal, sepal", species=SPECIES), iris_csv=IRIS)
+        assert plain(data.train.features) == [[1.4, 5.1], [4.7, 7.0], [6.0, 6.3], [1.5, 4.9]]
+
+        with pytest.raises(DecodeError, match=r"its header has no column 'petals', .*; did you mean 'petal'\?"):
+            made(tmp_path, entry.format(names="petals, sepal", species=SPECIES), iris_csv=IRIS)
+
+
+def keras_split(x: np.ndarray, y: np.ndarray, seed: int, test_split: float) -> tuple[np.ndarray, ...]:
+    """Split as the page of Keras' boston_housing says: shuffled by its seed, the first part for training."""
+    indices = np.arange(len(x))
+    np.random.RandomState(seed).shuffle(indices)
+    x, y, cut = x[indices], y[indices], int(len(x) * (1 - test_split))
+    return x[:cut], y[:cut], x[cut:], y[cut:]
+
+
+class TestRows:
+    """A split that is part of what a file holds."""
+
+    def test_rows_of_a_shuffled_file_are_the_splits_of_keras(self, tmp_path: Path) -> None:
+        """Boston housing's layout: 506 rows, a fifth for testing, seed 113."""
+        random = np.random.default_rng(1)
+        x, y = random.normal(size=(506, 13)), random.normal(size=506)
+        data = made(
+            tmp_path,
+            """
+            format: npz
+            fields: {features: {dtype: float64, shape: [13]}, target: {dtype: float64}}
+            target: target
+            splits:
+              train: {samples: 404, file: boston.npz, features: x, target: y, shuffle: {seed: 113}, rows: [0, 404]}
+              test: {samples: 102, file: boston.npz, features: x, target: y, shuffle: {seed: 113}, rows: [404, 506]}
+            """,
+            boston_npz=npz(x=x, y=y),
+        )
+
+        expected = keras_split(x, y, seed=113, test_split=0.2)
+        actual = (data.train.features, data.train.target, data.test.features, data.test.target)
+        assert all(np.array_equal(mine, theirs) for mine, theirs in zip(actual, expected, strict=True))
+
+    def test_a_shuffle_may_come_after_others_of_the_same_stream(self, tmp_path: Path) -> None:
+        """As IMDB's reviews are: those for training first, then those for testing."""
+        x = np.arange(50)
+        data = made(
+            tmp_path,
+            """
+            format: npz
+            fields: {numbers: {dtype: int64}}
+            splits: {test: {samples: 50, file: x.npz, numbers: x, shuffle: {seed: 113, after: [25]}}}
+            """,
+            x_npz=npz(x=x),
+        )
+        random = np.random.RandomState(113)
+        random.shuffle(np.arange(25))
+        random.shuffle(x)
+
+        assert plain(data.test.numbers) == x.tolist()
+
+    @pytest.mark.parametrize("form", ["csv", "npy"])
+    def test_rows_without_a_shuffle_come_in_order_in_any_format(self, tmp_path: Path, form: str) -> None:
+        """More than a block of them."""
+        numbers = np.arange(20_000)
+        content = npy(numbers) if form == "npy" else "n\n" + "\n".join(map(str, numbers)) + "\n"
+        data = made(
+            tmp_path,
+            f"""
+            format: {form}
+            fields: {{n: {{dtype: int64}}}}
+            splits:
+              train: {{samples: 12000, n: {{file: n.{form}, rows: [0, 12000]}}}}
+              test: {{samples: 8000, n: {{file: n.{form}, rows: [12000, 20000]}}}}
+            """,
+            **{f"n_{form}": content},
+        )
+
+        assert plain(data.train.n) == list(range(12_000))
+        assert plain(data.test.n) == list(range(12_000, 20_000))
+
+    def test_text_is_shuffled_like_numbers(self, tmp_path: Path) -> None:
+        """Whatever a field holds, the samples stay together."""
+        lines = [f"line {n}" for n in range(100)]
+        data = made(
+            tmp_path,
+            """
+            format: text
+            options: {unit: lines}
+            fields: {line: {dtype: str}}
+            splits: {train: {samples: 90, line: {file: l.txt}, shuffle: {seed: 7}, rows: [10, 100]}}
+            """,
+            l_txt="\n".join(lines) + "\n",
+        )
+        order = np.arange(100)
+        np.random.RandomState(7).shuffle(order)
+
+        assert plain(data.train.line) == [lines[at] for at in order[10:]]
+
+    def test_positions_may_stand_in_a_file(self, tmp_path: Path) -> None:
+        """Counted from 0 or from 1, in the order of the list."""
+        data = made(
+            tmp_path,
+            """
+            format: npy
+            fields: {n: {dtype: int64}}
+            splits:
+              train:
+                samples: 3
+                n: n.npy
+                stored_samples: 10
+                rows: {file: train.txt, format: csv, options: {header: false}, first: 1}
+            """,
+            n_npy=npy(np.arange(10) * 11),
+            train_txt="10\n1\n4\n",
+        )
+
+        assert plain(data.train.n) == [99, 0, 33]
+
+    @pytest.mark.parametrize(
+        ("listed", "message"),
+        [
+            ("0\n1\n", "train.n has rows 0 in the list, declared is positions from 1 to 10"),
+            ("1\n11\n", "train.n has rows 11 in the list, declared is positions from 1 to 10"),
+            ("2\n2\n", "train.n has rows 2 twice in the list, declared is each position once"),
+        ],
+    )
+    def test_a_list_names_what_is_stored_and_each_once(self, tmp_path: Path, listed: str, message: str) -> None:
+        """Anything else would be a sample too many, or one that is not there."""
+        with pytest.raises(ContentError, match=message):
+            made(
+                tmp_path,
+                """
+                format: npy
+                fields: {n: {dtype: int64}}
+                splits:
+                  train:
+                    samples: 2
+                    n: n.npy
+                    stored_samples: 10
+                    rows: {file: list.csv, format: csv, options: {header: false}, first: 1}
+                """,
+                n_npy=npy(np.arange(10)),
+                list_csv=listed,
+            )
+
+    def test_more_or_fewer_stored_samples_than_declared_are_refused(self, tmp_path: Path) -> None:
+        """A shuffle of another number of samples would be another order, and nobody would notice."""
+        entry = """
+            format: npy
+            fields: {n: {dtype: int64}}
+            splits: {train: {samples: 4, n: n.npy, shuffle: {seed: 1}, rows: [0, 4]}}
+            """
+        with pytest.raises(ContentError) as caught:
+            made(tmp_path, entry, n_npy=npy(np.arange(3)))
+        assert caught.value.reason == "train.n is rows of 4 stored samples, and 3 are stored"
+        assert caught.value.hint == "Write how many are stored in the manifest, as `stored_samples`."
+
+        with pytest.raises(ContentError, match=r"more than train\.n declares"):
+            made(tmp_path, entry, n_npy=npy(np.arange(5)))
+
+
+class TestLabels:
+    """A label is the position of its class, however it is stored."""
+
+    @pytest.mark.parametrize(
+        ("values", "stored"),
+        [
+            ('["1", "2", "4"]', "1\n4\n2\n4\n"),
+            ("[1, 2, 4]", "1\n4\n2.0\n4\n"),
+            ('["no", maybe, "yes"]', "no\nyes\nmaybe\nyes\n"),
+        ],
+    )
+    def test_values_are_what_a_table_spells(self, tmp_path: Path, values: str, stored: str) -> None:
+        """One for each class, in their order; numbers are compared as numbers."""
+        data = made(
+            tmp_path,
+            f"""
+            format: csv
+            options: {{header: false}}
+            fields: {{labels: {{dtype: int64, classes: [World, Sports, Business], values: {values}}}}}
+            splits: {{train: {{samples: 4, file: t.csv}}}}
+            """,
+            t_csv=stored,
+        )
+
+        assert plain(data.train.labels) == [0, 2, 1, 2]
+
+    @pytest.mark.parametrize(
+        "stored", [np.array([10, 1, 2, 10]), np.array([10.0, 1, 2, 10]), np.array([10, 1, 2, 10], np.uint8)]
+    )
+    def test_values_are_the_numbers_of_an_array(self, tmp_path: Path, stored: np.ndarray) -> None:
+        """As SVHN has 10 for the digit 0."""
+        data = made(
+            tmp_path,
+            """
+            format: npy
+            fields: {labels: {dtype: int64, classes: ["0", "1", "2"], values: [10, 1, 2]}}
+            splits: {train: {samples: 4, labels: l.npy}}
+            """,
+            l_npy=npy(stored),
+        )
+
+        assert plain(data.train.labels) == [0, 1, 2, 0]
+
+    def test_a_value_of_no_class_is_refused_with_its_sample(self, tmp_path: Path) -> None:
+        """And those that there are."""
+        with pytest.raises(ContentError) as caught:
+            made(
+                tmp_path,
+                """
+                format: npy
+                fields: {labels: {dtype: int64, classes: [a, b], values: [-1, 1]}}
+                splits: {train: {samples: 3, labels: l.npy}}
+                """,
+                l_npy=npy(np.array([-1, 0, 1])),
+            )
+
+        assert caught.value.reason == "train.labels has labels 0 at sample 1, declared is one of -1, 1"
+
+    def test_one_hot_labels_are_the_position_of_the_one(self, tmp_path: Path) -> None:
+        """In a table as Semeion's, or in an array."""
+        fields = "{x: {dtype: float64}, labels: {dtype: int64, classes: [a, b, c], stored: one-hot}}"
+        data = made(
+            tmp_path,
+            f"""
+            format: csv
+            options: {{header: false}}
+            fields: {fields}
+            splits: {{train: {{samples: 2, file: t.csv, x: {{column: 0}}, labels: {{column: 1-3}}}}}}
+            """,
+            t_csv="0.5,0,0,1\n0.25,1,0,0\n",
+        )
+        assert plain(data.train.labels) == [2, 0]
+
+        with pytest.raises(ContentError) as caught:
+            made(
+                tmp_path,
+                f"""
+                format: npz
+                fields: {fields}
+                splits: {{train: {{samples: 2, file: t.npz}}}}
+                """,
+                t_npz=npz(x=np.zeros(2), labels=np.array([[0, 1, 0], [0, 1, 1]], np.float32)),
+            )
+        assert caught.value.reason == (
+            "train.labels has labels [0.0, 1.0, 1.0] at sample 1, declared is one 1 among zeros"
+        )
+
+    @pytest.mark.parametrize("stored", [np.array([1.0, 0.0]), np.array([True, False]), np.array([[1], [0]])])
+    def test_whole_floats_bools_and_an_axis_of_one_are_labels(self, tmp_path: Path, stored: np.ndarray) -> None:
+        """All of them are found in files."""
+        data = made(
+            tmp_path,
+            """
+            format: npy
+            fields: {labels: {dtype: int64, classes: [a, b]}}
+            splits: {train: {samples: 2, labels: l.npy}}
+            """,
+            l_npy=npy(stored),
+        )
+
+        assert plain(data.train.labels) == [1, 0]
+
+    def test_a_label_between_two_classes_is_refused(self, tmp_path: Path) -> None:
+        """0.5 is not rounded."""
+        with pytest.raises(ContentError, match=r"train.labels has labels 0.5 at sample 1, declared is whole numbers"):
+            made(
+                tmp_path,
+                """
+                format: npy
+                fields: {labels: {dtype: int64, classes: [a, b]}}
+                splits: {train: {samples: 2, labels: l.npy}}
+                """,
+                l_npy=npy(np.array([1.0, 0.5])),
+            )
+
+
+FIELDS = "fields: {n: {dtype: int64}}"
+# What is wrong with a split, and the message.
+FAULTS = {
+    "rows of none": ("{samples: 4, n: n.npy, rows: [4, 4]}", "rows: goes from the first row to before the second"),
+    "rows that are not as many as samples": (
+        "{samples: 5, n: n.npy, rows: [0, 4]}",
+        "rows: has 4 samples, and the split declares 5",
+    ),
+    "rows past what is stored": (
+        "{samples: 4, n: n.npy, rows: [3, 7], stored_samples: 6}",
+        "rows: ends at 7, and 6 samples are stored",
+    ),
+    "a shuffle of another number": (
+        "{samples: 4, n: n.npy, shuffle: {seed: 1}, stored_samples: 5}",
+        "stored_samples: has 5 samples, and the split declares 4",
+    ),
+    "a shuffle without a seed": ("{samples: 4, n: n.npy, shuffle: {}}", "shuffle.seed: is missing"),
+    "a seed that NumPy does not take": (
+        "{samples: 4, n: n.npy, shuffle: {seed: -1}}",
+        "shuffle.seed: must be 0 or more, is -1",
+    ),
+    "a list without the number of stored samples": (
+        "{samples: 4, n: n.npy, rows: {file: n.npy}}",
+        "rows: is a list in a file, so `stored_samples` has to say how many samples are stored",
+    ),
+    "a list in no file": ("{samples: 4, n: n.npy, rows: {first: 1}, stored_samples: 9}", "rows: names no file"),
+    "a list in a file that is not declared": (
+        "{samples: 4, n: n.npy, rows: {file: m.npy}, stored_samples: 9}",
+        "rows.file: 'm.npy' is not under files; did you mean 'n.npy'?",
+    ),
+    "a key of a place": ("{samples: 4, n: {file: n.npy, memebr: a}}", "n.memebr: unknown key; did you mean 'member'?"),
+    "a file of a place": ("{samples: 4, n: {file: m.npy}}", "n.file: 'm.npy' is not under files"),
+    "a format of a place": (
+        "{samples: 4, n: {file: n.npy, format: idxx}}",
+        "n.format: no decoder for format 'idxx'; did you mean 'idx'?",
+    ),
+    "an option of a place": (
+        "{samples: 4, n: {file: n.npy, format: csv, options: {delimiter: ab}}}",
+        "n.options.delimiter: must be one character",
+    ),
+    "an unsafe member": ("{samples: 4, n: {file: n.npy, member: ../x}}", "n.member: "),
+    "a range of columns that has none": (
+        "{samples: 4, n: {file: n.npy, format: csv, column: 5-3}}",
+        "n.column: the range 5-3 has no columns",
+    ),
+    "a billion columns": (
+        "{samples: 4, n: {file: n.npy, format: csv, column: 0-9999999}}",
+        "n.column: the range 0-9999999 has no columns, or more than 1,048,576",
+    ),
+    "a column that is none": ("{samples: 4, n: {file: n.npy, column: {}}}", "n.column: must be a column's name"),
+}
+OF_FIELDS = {
+    "values of no classes": ("{dtype: int64, values: [1, 2]}", "n.values: is of a field with classes"),
+    "too few values": (
+        "{dtype: int64, classes: [a, b], values: [1]}",
+        "n.values: has 1 values for 2 classes: one for each, in their order",
+    ),
+    "a value twice": ("{dtype: int64, classes: [a, b], values: [1, 1]}", "n.values[1]: "),
+    "values of lists": ("{dtype: int64, classes: [a], values: [[1]]}", "n.values: must be a list of texts or numbers"),
+    "one-hot of no classes": ("{dtype: int64, stored: one-hot}", "n.stored: is of a field with classes"),
+    "another way of storing": ("{dtype: int64, classes: [a], stored: onehot}", "n.stored: must be 'one-hot'"),
+    "names without columns": ("{dtype: int64, names: [a]}", "n.names: are of the columns of the last axis"),
+    "too many names": (
+        "{dtype: int64, shape: [2], names: [a, b, c]}",
+        "n.names: has 3 names for the 2 columns of the last axis",
+    ),
+    "missing values of samples that differ": (
+        '{dtype: float64, shape: [null], missing: ["?"]}',
+        "n.missing: ",
+    ),
+}
+
+
+class TestWhatIsRefused:
+    """Before a byte is read, with the line and a guess."""
+
+    @pytest.mark.parametrize(("split", "message"), FAULTS.values(), ids=FAULTS)
+    def test_of_a_split(self, tmp_path: Path, split: str, message: str) -> None:
+        """One problem for one fault."""
+        path = declare(tmp_path, f"format: npy\n{FIELDS}\nsplits: {{train: {split}}}", n_npy=npy(np.arange(4)))
+
+        with pytest.raises(ManifestError) as caught:
+            get("made", manifest=path)
+
+        (problem,) = caught.value.problems
+        assert f"{problem.line}: {problem.key}: {problem.what}".startswith(f"11: made.splits.train.{message}")
+
+    @pytest.mark.parametrize(("field", "message"), OF_FIELDS.values(), ids=OF_FIELDS)
+    def test_of_a_field(self, tmp_path: Path, field: str, message: str) -> None:
+        """One problem for one fault."""
+        entry = f"format: csv\nfields: {{n: {field}}}\nsplits: {{train: {{samples: 4, file: n.csv}}}}"
+        path = declare(tmp_path, entry, n_csv="n\n1\n")
+
+        with pytest.raises(ManifestError) as caught:
+            get("made", manifest=path)
+
+        (problem,) = caught.value.problems
+        assert f"{problem.line}: {problem.key}: {problem.what}".startswith(f"10: made.fields.{message}")
+
+
+def test_rows_of_many_splits_are_one_decoding(tmp_path: Path) -> None:
+    """However many splits are rows of one array."""
+    splits = "".join(
+        f"\n  s{n}: {{samples: 10, file: x.npz, n: x, rows: [{n * 10}, {n * 10 + 10}]}}" for n in range(100)
+    )
+    data = made(tmp_path, f"format: npz\n{FIELDS}\nsplits:{splits}", x_npz=npz(x=np.arange(1000)))
+
+    assert [plain(split.n)[0] for split in data.values()] == list(range(0, 1000, 10))
