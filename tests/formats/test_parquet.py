@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 
 from tests.helpers.format_writers import column, put, split
 from tests.helpers.format_writers import read as read_whole
-from tinytorch_datasets import formats
+from tinytorch_datasets import audit, formats, get
 from tinytorch_datasets.errors import ContentError, DecodeError
 from tinytorch_datasets.plan import RaggedBlock
 from tinytorch_datasets.readers.arrow_values import exact
@@ -195,6 +196,21 @@ class TestColumns:
         assert refused.reason == "column 'x' has null at sample 1"
 
     @each
+    def test_tensors_of_a_fixed_shape(self, form: str, write: Any, tmp_path: Path) -> None:
+        """Are arrays of that shape, which `add` is told."""
+        stored = np.arange(ROWS * 6, dtype="float32").reshape(ROWS, 2, 3)
+        tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(stored)
+
+        found = values(tmp_path, tensors, form, write, dtype="float32", shape=(2, 3))
+
+        np.testing.assert_array_equal(found, stored, strict=True)
+        (array,) = described(tmp_path / "t", form).arrays
+        assert (array.dtype, array.shape) == ("float32", (ROWS, 2, 3))
+        turned = pa.FixedShapeTensorArray.from_numpy_ndarray(stored.transpose(0, 2, 1))
+        refused = refusal(tmp_path, turned, DecodeError, dtype="float32", shape=(3, 2))
+        assert refused.reason == "column 'x' holds tensors whose axes are permuted ([1, 0]), which is not read"
+
+    @each
     def test_nothing_at_all(self, form: str, write: Any, tmp_path: Path) -> None:
         """No rows are no values, in the declared dtype."""
         found = values(tmp_path, pa.array([], pa.int8()), form, write, dtype="float32", shape=())
@@ -282,6 +298,13 @@ class TestNulls:
 
         assert refused.reason == f"column 'x' has null at sample {len(stored) - 1}"
         assert refused.hint == hint
+
+    def test_a_mark_that_is_text(self, tmp_path: Path) -> None:
+        """Is in no column of numbers, and would be passed over."""
+        refused = refusal(tmp_path, [-999.0, 1.5], dtype="float64", missing=("-999", None))
+
+        assert refused.reason == "column 'x' holds float64, of which none is '-999'"
+        assert refused.hint == "A mark is a cell of text; here only null can be one: `missing: [null]`."
 
 
 class TestExactness:
@@ -599,6 +622,78 @@ class TestDescribed:
             **dict.fromkeys(["sepal_length", "sepal_width", "petal_length", "petal_width"], ("float64", (150,))),
             "class": ("int64", (150,)),
         }
+
+
+MANIFEST = """version: 1
+datasets:
+  table:
+    title: A table
+    status: shipped
+    format: {form}
+    license: not stated by the authors
+    source: https://example.org/
+    fields:
+      features: {{dtype: float32, shape: [3], names: [width, height, depth]}}
+      species: {{dtype: int64, classes: [Setosa, Virginica], values: [s, v]}}
+      kind: {{dtype: int64, classes: [none, some]}}
+      age: {{dtype: float64, missing: [null]}}
+      rooms: {{dtype: int16, missing: [null], missing_value: -1}}
+      words: {{dtype: uint16, shape: [null]}}
+      picture: {{dtype: uint8, shape: [2, 2], range: [0, 255]}}
+      remark: {{dtype: str}}
+    splits:
+      train: {{samples: 40, rows: [0, 40], stored_samples: 60, file: table, age: person.age}}
+      test: {{samples: 20, rows: [40, 60], stored_samples: 60, file: table, age: person.age}}
+    files:
+      table: {{bytes: {bytes}, sha256: {sha256}}}
+"""
+
+
+class TestManifest:
+    """Declared in YAML alone, and returned by `get`."""
+
+    def table(self) -> pa.Table:
+        """Sixty rows, of every kind of column."""
+        rows = range(60)
+        return pa.table(
+            {
+                "height": [n / 4 for n in rows],
+                "width": pa.array(rows, pa.int8()),
+                "depth": [2.0 * n for n in rows],
+                "species": pa.array(["sv"[n % 2] for n in rows]).dictionary_encode(),
+                "kind": [float(n % 2) for n in rows],
+                "person": [{"age": None if n % 7 == 0 else n} for n in rows],
+                "rooms": [None if n % 5 == 0 else n for n in rows],
+                "words": [[n] * (n % 4) for n in rows],
+                "picture": [[[n, 0], [255, n]] for n in rows],
+                "remark": [f"of row {n}" for n in rows],
+            }
+        )
+
+    @each
+    def test_every_kind_of_field(self, form: str, write: Any, tmp_path: Path) -> None:
+        """In two splits, which are rows of one file."""
+        table = self.table()
+        (tmp_path / "datasets" / "table").mkdir(parents=True)
+        data = put(tmp_path / "datasets" / "table" / "table", write(table)).read_bytes()
+        digest = hashlib.sha256(data).hexdigest()
+        text = MANIFEST.format(form=form, bytes=len(data), sha256=digest)
+
+        got = get("table", manifest=put(tmp_path / "datasets.yaml", text), home=tmp_path / "home")
+
+        columns = table.to_pydict()
+        for split_of, rows in ((got.train, slice(0, 40)), (got.test, slice(40, 60))):
+            expected = np.array([columns[name][rows] for name in ("width", "height", "depth")], "float32").T
+            np.testing.assert_array_equal(split_of.features, expected, strict=True)
+            assert split_of.species.tolist() == ["sv".index(word) for word in columns["species"][rows]]
+            assert split_of.kind.tolist() == columns["kind"][rows]
+            ages = [person["age"] for person in columns["person"][rows]]
+            np.testing.assert_array_equal(split_of.age, np.array([np.nan if age is None else age for age in ages]))
+            assert split_of.rooms.tolist() == [-1 if n is None else n for n in columns["rooms"][rows]]
+            assert [words.tolist() for words in split_of.words] == columns["words"][rows]
+            assert split_of.picture.tolist() == columns["picture"][rows]
+            assert list(split_of.remark) == columns["remark"][rows]
+        assert audit(["table"], manifest=tmp_path / "datasets.yaml", home=tmp_path / "home", decode="always").ok
 
 
 class TestLibrary:

@@ -76,7 +76,7 @@ def parquet(splits: Sequence[Split]) -> Iterator[Block]:
     for split in splits:
         for source in dict.fromkeys(column.source for column in split.columns.values()):
             columns = [column for column in split.columns.values() if column.source == source]
-            arrow.refuse_member(columns)
+            arrow_values.refuse_member(columns)
             with arrow.refusing(source.path, "Parquet"):
                 table = Table(source.path, *arrow_values.most_bytes(source.path, columns))
                 yield from arrow_values.decode(table, columns)

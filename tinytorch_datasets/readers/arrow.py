@@ -65,18 +65,6 @@ def refusing(path: Path, form: str) -> Iterator[None]:
         raise DecodeError(path, f"it cannot be read as {form}: {message}") from error
 
 
-def refuse_member(columns: Sequence[Column]) -> None:
-    """Refuse a file inside of an archive: its end is read first.
-
-    Raises:
-        DecodeError: It is one.
-    """
-    for column in columns:
-        if column.member:
-            reason = f"member {column.member[0]!r}: a table of this format inside of an archive is not read"
-            raise DecodeError(column.file, reason, hint="Unpack it, and declare it as a file of its own.")
-
-
 def refuse_compressed(path: Path, head: bytes, form: str) -> None:
     """Refuse a file that is compressed as a whole, by its first bytes: it is not read from front to end.
 
@@ -90,10 +78,14 @@ def refuse_compressed(path: Path, head: bytes, form: str) -> None:
 
 
 class Stored(NamedTuple):
-    """What a column holds: NumPy's name of the dtype, or "str"; and how many lists each value stands in."""
+    """What a column holds: NumPy's name of the dtype, or "str"; and how many lists each value stands in.
+
+    `shape` is what the type itself folds those lists to.
+    """
 
     dtype: str
     depth: int = 0
+    shape: tuple[int, ...] = ()
 
 
 def stored_as(kind: Any) -> Stored | tuple[str, str]:
@@ -101,6 +93,10 @@ def stored_as(kind: Any) -> Stored | tuple[str, str]:
     import pyarrow as pa
 
     is_ = pa.types
+    if isinstance(kind, pa.FixedShapeTensorType):
+        if list(kind.permutation or ()) != sorted(kind.permutation or ()):
+            return f"tensors whose axes are permuted ({kind.permutation})", AS_TEXT
+        return Stored(stored_as(kind.value_type)[0], 1, tuple(kind.shape))
     if isinstance(kind, pa.BaseExtensionType):
         return stored_as(kind.storage_type)
     if is_.is_list(kind) or is_.is_large_list(kind) or is_.is_fixed_size_list(kind):
@@ -178,14 +174,17 @@ def pick(source: Source, column: Column) -> tuple[Picked, ...]:
     """
     if column.per == "split":
         raise DecodeError(source.path, f"{column} belongs to the split as a whole, for which a table has no place")
-    keys = column.columns or (column.key or column.field,)
     names, by_name = source.schema.names, dict[str, list[tuple[str, ...]]]()
     known = leaves(source.schema)
     for path in known:
         by_name.setdefault(".".join(path), []).append(path)
+    own = column.key or column.field
+    keys = column.columns or (column.names if column.names and own not in by_name else (own,))
+    where = ("splits", column.split, column.field)
     for place in keys:
         if isinstance(place, int) and not -len(names) <= place < len(names):
-            raise DecodeError(source.path, f"{column.field} is column {place}, but it has {len(names):,} columns")
+            reason = f"{column.field} is column {place}, but it has {len(names):,} columns"
+            raise DecodeError(source.path, reason, keys=where)
     if column.is_text and len(keys) > 1:
         raise DecodeError(source.path, f"{column} is text, which is one column, and not {len(keys)}")
     picked = []
@@ -193,7 +192,7 @@ def pick(source: Source, column: Column) -> tuple[Picked, ...]:
         key: str = names[place] if isinstance(place, int) else place
         if key not in by_name:
             guess = did_you_mean(key, itertools.islice(by_name, MOST_GUESSED))
-            raise DecodeError(source.path, f"it has no column {key!r}, which is {column.field}{guess}")
+            raise DecodeError(source.path, f"it has no column {key!r}, which is {column.field}{guess}", keys=where)
         path = (key,) if (key,) in known else by_name[key][0]
         if names.count(path[0]) > 1 or (len(path) > 1 and len(by_name[key]) > 1):
             raise DecodeError(source.path, f"it has the column {key!r} twice")
@@ -391,10 +390,10 @@ class _Summary:
                 return f"has other numbers than those of its {len(self._names):,} classes"
             return Described(name, "int64", (rows,), self._names)
         if not self._nulls:
-            return Described(name, stored.dtype, (rows, *axes))
+            return Described(name, stored.dtype, (rows, *(stored.shape or axes)))
         if self._nulls == rows and not stored.depth:
             return "holds nothing but null"
         if stored.dtype == "bool" or max(-self._low, self._high) > EXACT_IN_FLOAT64:
             return f"has {self._nulls:,} null{'s' * (self._nulls > 1)}, for which {stored.dtype} has no mark"
         dtype = stored.dtype if stored.dtype[0] == "f" else "float64"
-        return Described(name, dtype, (rows, *axes), missing=(None,))
+        return Described(name, dtype, (rows, *(stored.shape or axes)), missing=(None,))

@@ -38,6 +38,18 @@ def most_bytes(path: Path, columns: Sequence[Column]) -> tuple[int, str]:
     return max(INFLATION * on_disk, declared) + SMALL_TEXT, reason
 
 
+def refuse_member(columns: Sequence[Column]) -> None:
+    """Refuse a file inside of an archive: its end is read first.
+
+    Raises:
+        DecodeError: It is one.
+    """
+    for column in columns:
+        if column.member:
+            reason = f"member {column.member[0]!r}: a table of this format inside of an archive is not read"
+            raise DecodeError(column.file, reason, hint="Unpack it, and declare it as a file of its own.")
+
+
 def decode(source: Source, columns: Sequence[Column]) -> Iterator[Block]:
     """Yield the values of columns that are in one file, all of one split.
 
@@ -104,12 +116,22 @@ class _Field:
 
     def __init__(self, source: Source, column: Column, picked: Sequence[Picked]) -> None:
         self.path, self.column, self._picked = source.path, column, picked
+        if marks := [mark for mark in column.missing if mark is not None]:
+            hint = "A mark is a cell of text; here only null can be one: `missing: [null]`."
+            self._refuse(
+                picked[0],
+                f"holds {picked[0].stored.dtype}, of which none is {marks[0]!r}",
+                "dtype",
+                None,
+                marks[0],
+                hint,
+            )
 
     def values(self, batch: Any, start: int, texts: _TextBudget) -> Any:
         """Return the values of all rows of a batch, whose first is sample `start`."""
         column = self.column
         arrays = [storage(one.of(batch)) for one in self._picked]
-        if not column.columns:
+        if len(arrays) == 1:
             if self._picked[0].stored.dtype == TEXT:
                 return self._texts(arrays[0], start, texts)
             return self._numbers(arrays[0], self._picked[0], start)
