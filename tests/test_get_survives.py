@@ -58,19 +58,24 @@ class TestKilled:
         whole_s = time.monotonic() - began
         chance = random.Random(20)
         killed = 0
-        for i in range(count):
+        for i in range(3 * count):
+            if killed == count:
+                break
             home = tmp_path / f"home{i}"
             monkeypatch.setenv("TINYTORCH_DATASETS_HOME", str(home))
             process = start(mirror)
-            time.sleep(whole_s * (0.3 + 0.7 * (i + chance.random()) / count))
+            time.sleep(whole_s * (0.3 + 0.7 * (killed + chance.random()) / count))
             process.send_signal(signal.SIGKILL)
-            killed += process.wait() == -signal.SIGKILL
+            if process.wait() == -signal.SIGKILL:
+                killed += 1
+            else:  # it was done before: what else runs here made the first run slow
+                whole_s *= 0.8
 
             mnist = get("mnist", mirror=mirror)
 
             assert is_right(mnist, realdata)
             assert not list(home.rglob("*.part"))[1:], "more is left than the part of one killed write"
-        assert killed > count // 2, "the processes were done before they could be killed"
+        assert killed == count, "the processes were done before they could be killed"
 
     def test_a_few_times(self, realdata: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Three instants, spread over the whole of a run."""
