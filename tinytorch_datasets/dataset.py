@@ -214,6 +214,11 @@ class Dataset(Mapping[str, Split]):
         return self._classes
 
     @property
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """The names of the columns of each field that has such names, by field: of its last axis."""
+        return {field: declared.names for field, declared in self.entry.fields.items() if declared.names}
+
+    @property
     def entry(self) -> Entry:
         """The manifest entry, frozen: title, license, source, citation, files with sha256, mirrors."""
         return self._described[0]

@@ -200,6 +200,7 @@ class Format:
         has_cells: Whether values are cells of text, of which some may be declared to mean a missing value.
         names_classes: Whether it reads the names of classes in cells of text, and gives labels as their positions,
             because only it can say in which cell there is none.
+        reads_members: Whether what it reads may be a member of an archive.
         has_nulls: Whether a value may be null, which may be declared to mean a missing value.
     """
 
@@ -217,6 +218,7 @@ class Format:
     has_cells: bool = False
     has_nulls: bool = False
     names_classes: bool = False
+    reads_members: bool = True
 
     @property
     def summary(self) -> str:
@@ -249,6 +251,7 @@ def decodes(
     has_cells: bool = False,
     has_nulls: bool = False,
     names_classes: bool = False,
+    reads_members: bool = True,
 ) -> Callable[[Decoder], Decoder]:
     """Register the decorated function as the decoder of format `name`."""
 
@@ -276,6 +279,7 @@ def decodes(
             has_cells=has_cells,
             has_nulls=has_nulls,
             names_classes=names_classes,
+            reads_members=reads_members,
         )
         return decode
 

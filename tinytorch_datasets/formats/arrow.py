@@ -42,7 +42,9 @@ def _inspect(path: Path) -> FileInfo:
     return FileInfo(path, "arrow", arrays, left_out=tuple(left_out), is_table=True)
 
 
-@decodes("arrow", layout="file per split", has_nulls=True, needs=("pyarrow", "tables"), detect=_detect)
+@decodes(
+    "arrow", layout="file per split", has_nulls=True, reads_members=False, needs=("pyarrow", "tables"), detect=_detect
+)
 def arrow(splits: Sequence[Split]) -> Iterator[Block]:
     """Arrow files and streams (IPC), Feather of version 2 among them; a field's key is the name of its column.
 

@@ -46,7 +46,7 @@ def _pickles(splits: Sequence[Split]) -> Iterator[tuple[Path, str, Callable[[int
             yield column.file, stream.member, read
 
 
-@decodes("npz", layout="file per split", pickles=_pickles, detect=_detect)
+@decodes("npz", layout="file per split", reads_members=False, pickles=_pickles, detect=_detect)
 def npz(splits: Sequence[Split]) -> Iterator[Block]:
     """NPZ archives as np.savez and np.savez_compressed write them; a field's key is the name of its array.
 

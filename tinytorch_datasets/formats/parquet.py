@@ -55,7 +55,9 @@ def _inspect(path: Path) -> FileInfo:
     return FileInfo(path, "parquet", arrays, left_out=tuple(left_out), is_table=True)
 
 
-@decodes("parquet", layout="file per split", has_nulls=True, needs=("pyarrow", "tables"), detect=_detect)
+@decodes(
+    "parquet", layout="file per split", has_nulls=True, reads_members=False, needs=("pyarrow", "tables"), detect=_detect
+)
 def parquet(splits: Sequence[Split]) -> Iterator[Block]:
     """Parquet files, one for each split; a field's key is the name of its column.
 

@@ -85,7 +85,7 @@ def _array_info(key: str, value: Any) -> ArrayInfo | None:
     return None
 
 
-@decodes("pickle", layout="file per split", pickles=_pickles, detect=_detect)
+@decodes("pickle", layout="file per split", reads_members=False, pickles=_pickles, detect=_detect)
 def pickled(splits: Sequence[Split]) -> Iterator[Block]:
     """Pickles, plain or compressed, of a dict; a field's key is its key there.
 

@@ -28,7 +28,7 @@ def _check(options: Mapping[str, Any], fields: Iterable[str], splits: Iterable[s
         yield ("encoding",), f"no encoding of text is called {options['encoding']!r}"
 
 
-@decodes("texts", layout="members", check=_check)
+@decodes("texts", layout="members", reads_members=False, check=_check)
 def texts(
     splits: Sequence[Split],
     *,

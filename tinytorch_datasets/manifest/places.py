@@ -36,6 +36,8 @@ class _Format(Protocol):
     @property
     def has_nulls(self) -> bool: ...
     @property
+    def reads_members(self) -> bool: ...
+    @property
     def check(self) -> Callable[[Mapping[str, Any], Iterable[str], Iterable[str]], Problems]: ...
 
 
@@ -207,7 +209,7 @@ def check_splits(entry: dict[str, Any], formats: Formats) -> Problems:
         for keys, what in _layout(entry, split, formats):
             yield (*at, *keys), what
         met: set[Keys] = set()
-        selects = not split.keys().isdisjoint(_SELECTION)
+        selects = not split.keys().isdisjoint(_SELECTION | {"member"})
         for field in fields if selects else fields.keys() & split.keys():
             for keys, what in _check_place(entry, split, field, formats, counts):
                 if keys not in met:  # what the split says of all its fields is wrong once
@@ -271,6 +273,8 @@ def _check_place(
         else:
             for keys, what in _check_options(name, formats, body, (field,), mapping(entry.get("splits"))):
                 yield (field, *keys), what
+    if "member" in place and name in formats.known() and not formats.of(str(name)).reads_members:
+        yield at("member"), f"format {name!r} reads a file as a whole, and no member of one"
     if not (place.keys() & _SELECTION):
         return
     if mapping(mapping(entry.get("fields")).get(field)).get("per") == "split":
