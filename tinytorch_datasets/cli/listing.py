@@ -13,17 +13,17 @@ import click
 from tinytorch_datasets import pipeline, settings
 from tinytorch_datasets.api import origin
 from tinytorch_datasets.cli.common import echo
-from tinytorch_datasets.errors import LAYOUT, printable
+from tinytorch_datasets.errors import LAYOUT, StorageError, printable
 from tinytorch_datasets.progress import is_terminal, readable
 from tinytorch_datasets.report import shown
-from tinytorch_datasets.storage.files import is_file
+from tinytorch_datasets.storage.files import is_there
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from tinytorch_datasets.manifest.manifest import Manifest
     from tinytorch_datasets.manifest.models import FieldEntry
-    from tinytorch_datasets.plan import Column, Declared
+    from tinytorch_datasets.plan import Column, Declared, Plan
 
 PIPED_COLUMNS = 200
 NARROWEST_SPLITS = 12  # with which the packaged manifest fits the usual 80 columns
@@ -34,7 +34,6 @@ def row(declared: Declared, home: Path | None) -> dict[str, Any]:
     folders = {"download_to": declared.download_to, "shipped_in": declared.shipped_in}
     root = None if home is None else settings.absolute(home)
     plan = pipeline.locate(declared.plan, settings.locations(declared.manifest, root, **folders))
-    present = [file for file in plan.files if is_file(plan.root / file.name)]
     return {
         "name": plan.name,
         "title": declared.entry["title"],
@@ -43,9 +42,17 @@ def row(declared: Declared, home: Path | None) -> dict[str, Any]:
         "sample": _sample(next(iter(plan.columns))),
         "splits": {split.name: split.samples for split in plan.splits},
         "bytes": sum(file.bytes for file in plan.files),
-        "on_disk": "all" if len(present) == len(plan.files) else "none" if not present else "part",
+        "on_disk": _on_disk(plan),
         "path": str(plan.root),
     }
+
+
+def _on_disk(plan: Plan) -> str:
+    try:
+        present = [is_there(plan.root / file.name, at_home=True) for file in plan.files]
+    except StorageError:
+        return "unknown"  # a folder may not be looked into, which `audit` names
+    return "all" if all(present) else "part" if any(present) else "none"
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:

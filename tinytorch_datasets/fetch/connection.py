@@ -233,7 +233,3 @@ def _check_certificates(variable: str, path: str) -> None:
 def _settings_error(variable: str, reason: str, hint: str) -> NetworkSettingsError:
     what = f"{variable} {reason}; no address can be asked"
     return NetworkSettingsError(what, hint=hint, variable=variable, file="", tried=())
-
-
-# Bodies on their way: their rate, and what a Content-Encoding wraps. Each function takes the chunks of a body as they
-# come, and gives chunks on.
