@@ -108,6 +108,13 @@ def seeds() -> Mapping[str, list[bytes]]:
             b"\x13\xef\xbb\xbfimages\n" + b'"a ""b"",\nc"\nd\ne\n',
             b"\x14images\ntrue\n0\nFalse\n",
         ],
+        "records": [
+            b'\0{"images": 1}\n{"images": null}\n{}\n',
+            b'\1{"images": [1, 2.5]}\r\n{"images": [3, 4]}\r\n{"images": [5e-1, 6]}',
+            b'\2[{"images": "a"}, {"images": "\\ud83d\\ude00"}, {"images": "\\ud800"}]',
+            b'\3{"a": {"b": [true, false, true]}}',
+            b'\x12{"data": [{"x": [{"images": 1}, 2]}]}',
+        ],
         "qa-text": [
             b"Q: a\nA: b\n\nQ: c\nA: d\n\nQ: e\nA: f\n",
             "Q: \u00e9\u2028\nA: b\n\nQ: c\nA: d".encode(),

@@ -29,12 +29,18 @@ FLOAT_TABLE: dict[str, Any] = {"dtype": "float32", "shape": (2,)}
 TEXT_TABLE: dict[str, Any] = {"dtype": "str"}
 LABEL_TABLE: dict[str, Any] = {"dtype": "int64", "classes": CLASSES}
 RAGGED: dict[str, Any] = {"dtype": "int64", "shape": (None,)}
+RECORDS: tuple[dict[str, Any], ...] = (
+    {"dtype": "int64", "missing": (None,), "missing_value": -1},
+    {"dtype": "float32", "shape": (2,)},
+    TEXT_TABLE,
+    {"dtype": "bool", "key": "a.b"},
+)
 TABLES = (FLOAT_TABLE, {"dtype": "uint8", "shape": (2,)}, LABEL_TABLE, TEXT_TABLE, {"dtype": "bool"})
 
 
 def column(file: Path, field: str = "images", **declared: Any) -> Column:
     """One column of three samples."""
-    return Column(split="train", field=field, samples=SAMPLES, file=file, key=field, **declared)
+    return Column(split="train", field=field, samples=SAMPLES, file=file, **{"key": field, **declared})
 
 
 @contextlib.contextmanager
@@ -113,6 +119,17 @@ def csv(data: bytes, folder: Path) -> None:
     decode("csv", column(file, **declared), header=bool(kind & 16), delimiter=";" if kind & 32 else ",")
 
 
+def records(data: bytes, folder: Path) -> None:
+    """JSON Lines and JSON: the first byte says of what kind."""
+    file, kind = folder / "file", data[0] if data else 0
+    file.write_bytes(data[1:])
+    declared = RECORDS[kind % len(RECORDS)]
+    decode("jsonl", column(file, **declared))
+    decode("json", column(file, **declared))
+    decode("json", column(file, **declared), records="data", parents={"images": "data.x"} if kind & 16 else {})
+    decode("json", column(file, **declared), orient="columns")
+
+
 def qa_text(data: bytes, folder: Path) -> None:
     """Questions and answers, and the file as plain text and as lines."""
     file = folder / "file"
@@ -154,6 +171,7 @@ TARGETS: dict[str, Target] = {
     "npy": npy,
     "tar": tar,
     "csv": csv,
+    "records": records,
     "qa-text": qa_text,
     "tables": tables,
     "manifest": manifest,

@@ -92,6 +92,21 @@ def _feather(folder: Path) -> list[Path]:
     return [folder / "train.arrow", folder / "test.arrow"]
 
 
+def _records(part: slice) -> list[dict[str, Any]]:
+    both = zip(X[part], Y[part], strict=True)
+    return [{"label": int(y), "text": f"number {y}", "pixels": x[0].tolist()} for x, y in both]
+
+
+def _jsonl(folder: Path) -> list[Path]:
+    files = {"train_jsonl": slice(20), "test_jsonl": slice(20, 30)}
+    return put(folder, **{name: "".join(json.dumps(r) + "\n" for r in _records(part)) for name, part in files.items()})
+
+
+def _json(folder: Path) -> list[Path]:
+    files = {"train_json": slice(20), "test_json": slice(20, 30)}
+    return put(folder, **{name: json.dumps({"data": _records(part)}) for name, part in files.items()})
+
+
 def _text(folder: Path) -> list[Path]:
     return put(folder, train_txt="To be, or not to be.\nThat is it.\n", val_txt="Whether 'tis nobler\n")
 
@@ -135,6 +150,12 @@ def _expect_csv(got: Dataset) -> None:
     np.testing.assert_allclose(got.test.features[:, 0], X[20:, 0, 0] / 7, rtol=1e-6)
 
 
+def _expect_records(got: Dataset) -> None:
+    assert (got.train.labels.tolist(), got.classes) == (Y[:20].tolist(), ("0", "1", "2"))
+    assert list(got.test.text) == [f"number {y}" for y in Y[20:]]
+    np.testing.assert_array_equal(got.test.pixels, X[20:, 0])
+
+
 def _expect_text(got: Dataset) -> None:
     assert got.train.text[0] == "To be, or not to be.\nThat is it.\n"
     assert got.val.text[0] == "Whether 'tis nobler\n"
@@ -159,6 +180,8 @@ FORMATS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Dataset], None]
     "npz": (_npz, _expect_idx),
     "pickle": (_pickle, _expect_floats(16)),
     "csv": (_csv, _expect_csv),
+    "json": (_json, _expect_records),
+    "jsonl": (_jsonl, _expect_records),
     "text": (_text, _expect_text),
     "qa-text": (_qa, _expect_qa),
     "cifar-python": (_cifar, _expect_cifar),
@@ -353,8 +376,7 @@ class TestRecognition:
             detect([(tmp_path / "x", "x")])
 
         assert message in str(caught.value)
-        assert "There are: " in str(caught.value)
-        assert all(name in str(caught.value) for name in ("cifar-python", "csv", "text"))
+        assert f"There are: {', '.join(formats.known())}." in str(caught.value)
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -383,6 +405,8 @@ class TestRecognition:
         assert asked == {
             **{form: {form: "CERTAIN"} for form in ("idx", "npy", "npz", "pickle", "cifar-python", "parquet", "arrow")},
             "csv": {"csv": "LIKELY", "text": "POSSIBLE"},
+            "json": {"json": "CERTAIN", "csv": "POSSIBLE", "text": "POSSIBLE"},
+            "jsonl": {"jsonl": "CERTAIN", "csv": "LIKELY", "text": "POSSIBLE"},
             "qa-text": {"qa-text": "CERTAIN", "text": "POSSIBLE"},
             "text": {"text": "POSSIBLE"},
         }

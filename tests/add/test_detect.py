@@ -42,11 +42,6 @@ def refusal_and_hint(manifest: Path, folder: Path, name: str, data: bytes | str)
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ('{"text": "a, b", "label": 0}\n{"text": "c, d", "label": 1}\n' * 3, "JSON Lines"),
-        ('["a", 1]\n["b", 2]\n', "JSON Lines"),
-        ('[\n  {"text": "a", "label": 0},\n  {"text": "b", "label": 1}\n]\n', "JSON"),
-        ('{"text": ["a", "b"], "label": [0, 1]}\n', "JSON"),
-        ('{"text": [' + '"a",\n' * 20_000, "JSON"),  # longer than what is looked at
         ("% Iris\n@RELATION iris\n@ATTRIBUTE h NUMERIC\n@DATA\n5.1\n", "ARFF"),
         ("%%MatrixMarket matrix array real general\n2 1\n0.5\n1\n", "Matrix Market"),
         ('<?xml version="1.0"?>\n<rows><row>1</row></rows>\n', "XML"),

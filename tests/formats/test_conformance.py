@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
@@ -156,6 +157,29 @@ def write_arrow_stream(folder: Path, samples: int, declared: int) -> Written:
     return _one(folder, declared, out.getvalue()), {}, _expected(samples)
 
 
+def _records(samples: int) -> list[dict[str, Any]]:
+    both = zip(_images(samples), _labels(samples), strict=True)
+    return [{"labels": int(label), "images": image.tolist()} for image, label in both]
+
+
+def write_jsonl(folder: Path, samples: int, declared: int) -> Written:
+    """An object a line, by the standard library."""
+    data = "".join(json.dumps(record) + "\n" for record in _records(samples))
+    return _one(folder, declared, data), {}, _expected(samples)
+
+
+def write_json(folder: Path, samples: int, declared: int) -> Written:
+    """A document with a list of objects below a key, by the standard library."""
+    data = json.dumps({"version": 1, "data": _records(samples)}, indent=1)
+    return _one(folder, declared, data), {"records": ["data"]}, _expected(samples)
+
+
+def write_json_columns(folder: Path, samples: int, declared: int) -> Written:
+    """An object of lists."""
+    data = json.dumps({"labels": _labels(samples).tolist(), "images": _images(samples).tolist()})
+    return _one(folder, declared, data), {"orient": "columns"}, _expected(samples)
+
+
 def write_cifar(folder: Path, samples: int, declared: int) -> Written:
     """An archive of two batches, the second half first."""
     half, images, labels = samples // 2, _images(samples), _labels(samples).tolist()
@@ -228,6 +252,9 @@ SAMPLES = {
     "parquet-columns": Sample("parquet", write_parquet_columns),
     "arrow-file": Sample("arrow", write_arrow_file),
     "arrow-stream": Sample("arrow", write_arrow_stream),
+    "jsonl": Sample("jsonl", write_jsonl),
+    "json": Sample("json", write_json),
+    "json-columns": Sample("json", write_json_columns),
     "cifar-python": Sample("cifar-python", write_cifar),
     "text-lines": Sample("text", write_lines),
     "qa-text": Sample("qa-text", write_qa),
@@ -331,7 +358,7 @@ class TestDamage:
             data = file.read_bytes()
             put(file, data[: int(len(data) * part)])
 
-        if sample.form in ("csv", "svmlight", "text", "texts"):
+        if sample.form in ("csv", "jsonl", "svmlight", "text", "texts"):
             with contextlib.suppress(DecodeError):
                 read(sample.form, result, **options)
         elif sample.form == "cifar-python" and part > 0.2:

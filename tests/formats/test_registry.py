@@ -29,6 +29,8 @@ def test_known_is_the_listing() -> None:
         "cifar-python",
         "csv",
         "idx",
+        "json",
+        "jsonl",
         "npy",
         "npz",
         "parquet",

@@ -6,9 +6,8 @@ From the bytes, never from the name alone.
 from __future__ import annotations
 
 import itertools
-import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -161,9 +160,6 @@ _ENDINGS = {
     (".pkl", ".pickle", ".npy", ".npz", ".idx", ".tar", ".zip", ".mat", ".h5", ".hdf5", ".parquet"): "binary data",
 }
 
-_JSON_TOKENS = re.compile(r'(?:[\]\[{}:,\s]|"(?:[^"\\\n]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|true|false|null|NaN)*')
-_CUT_TOKEN = re.compile(r'(?:"(?:[^"\\\n]|\\.)*\\?|[-+.\w]*)')
-
 _FIRST_LINES: Sequence[tuple[re.Pattern[str], str]] = (
     (re.compile(r"(?i)@(?:relation|attribute)\s"), "ARFF"),
     (re.compile(r"(?i)%%MatrixMarket\s"), "Matrix Market"),
@@ -186,13 +182,8 @@ def unsupported(text: str, name: str, *, whole: bool) -> Unsupported | None:
     text = text.removeprefix("\ufeff")
     lines = [line.strip() for line in (text if whole else text.rpartition("\n")[0]).split("\n")]
     lines = [line for line in lines if line]
-    checks: tuple[Callable[[], str | None], ...] = (
-        lambda: _json(text, lines, whole),
-        lambda: _by_first_line(lines),
-    )
-    for check in checks:
-        if what := check():
-            return Unsupported(f"it is {what}, which no format reads", AS_CSV)
+    if what := _by_first_line(lines):
+        return Unsupported(f"it is {what}, which no format reads", AS_CSV)
     if sep := re.match(r"(?i)\"?sep=(.)\"?\r?\n", text):
         what = f"its first line, 'sep={sep[1]}', is one that only Excel reads"
         return Unsupported(what, "Take that line out.")
@@ -201,31 +192,6 @@ def unsupported(text: str, name: str, *, whole: bool) -> Unsupported | None:
         if ending in endings:
             return Unsupported(f"its name says {what}, and it is text in no such format", AS_CSV)
     return None
-
-
-def _json(text: str, lines: Sequence[str], whole: bool) -> str | None:
-    """Return JSON Lines if the first two lines are values of their own, JSON if all is made of its tokens."""
-    if text.lstrip()[:1] not in ("{", "["):
-        return None
-    records = [_is_json(line) for line in lines[:2]]
-    if len(records) > 1 and all(records):
-        return "JSON Lines"
-    if whole and _is_json(text):
-        return "JSON"
-    tokens = _JSON_TOKENS.match(text)
-    rest = text[tokens.end() if tokens else 0 :]
-    if not whole and _CUT_TOKEN.fullmatch(rest) and re.match(r'\s*[\[{]\s*["\[{\d-]', text):
-        return "JSON"
-    if re.match(r'\s*\{\s*"[^"\n]*"\s*:', text):
-        return "JSON" + (" that is not sound" if whole else "")
-    return None
-
-
-def _is_json(text: str) -> bool:
-    try:
-        return isinstance(json.loads(text), dict | list)
-    except (ValueError, RecursionError):
-        return False
 
 
 def _by_first_line(lines: Sequence[str]) -> str | None:

@@ -110,11 +110,15 @@ def draft(infos: Sequence[FileInfo], given: Callable[[str], str | None]) -> Draf
 def _parts(infos: Sequence[FileInfo], given: Callable[[str], str | None]) -> Iterator[_Part]:
     for info in infos:
         for array in info.arrays:
-            inside = array.member or array.key
+            inside = "" if info.is_table else array.member or array.key  # a column called test is no split
             split = given(inside) or given(info.file) or naming.split_of(inside) or naming.split_of(info.file)
             # NumPy has names for dtypes that it does not read back, such as str32; they are left out later.
             kind = TEXT if array.dtype not in NUMBERS else np.dtype(array.dtype).kind
-            field = array.field or naming.field_of(array.key or info.file, array.shape, kind)
+            field = array.field or (
+                naming.column_field(array.key)
+                if info.is_table
+                else naming.field_of(array.key or info.file, array.shape, kind)
+            )
             yield _Part(info, array, split or "train", field)
 
 

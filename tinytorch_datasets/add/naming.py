@@ -113,6 +113,17 @@ def field_name(name: str) -> str:
     return kept if is_field_name(kept) else f"{kept}_"
 
 
+def column_field(key: str) -> str:
+    """Return the field that a column of a table is by its name.
+
+    >>> column_field("Label"), column_field("Sepal.Length"), column_field("0")
+    ('labels', 'sepal_length', 'column_0')
+    """
+    if key.casefold() in LABELS:
+        return "labels"
+    return f"column_{key}" if key.isdecimal() else field_name(key)
+
+
 def is_field_name(name: str) -> bool:
     """Check whether a field or split may have that name: code and the manifest mean something else by some.
 

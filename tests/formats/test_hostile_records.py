@@ -1,0 +1,228 @@
+"""Damaged and hostile records: JSON Lines and JSON that are refused in clear words, each with its harmless twin.
+
+The field is one whole number a record, of three records, unless a case says otherwise.
+"""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.formats.test_hostile import Case, decode
+from tests.helpers.format_writers import memory_below
+from tests.helpers.yardstick import soon
+from tinytorch_datasets.errors import ContentError, DecodeError
+
+MEBIBYTES = 64
+
+NUMBER: dict[str, Any] = {"dtype": "int64", "shape": ()}
+FIRST: dict[str, Any] = {"declared": {**NUMBER, "key": "0"}}
+NO_CONSTANT = "which is no number in JSON; a missing value is null"
+
+
+def line(second: str, reason: str, twin: str = '{"images": 2}', error: type[DecodeError] = DecodeError) -> Case:
+    """Three lines, of which the second is wrong."""
+    first, third = '{"images": 1}\n', '\n{"images": 3}\n'
+    return Case("jsonl", lambda: first + second + third, reason, lambda: first + twin + third, error, NUMBER)
+
+
+def lines(
+    data: Callable[[], bytes], reason: str | Callable[[int], str], twin: Callable[[], bytes], **more: Any
+) -> Case:
+    """A whole file of JSON Lines."""
+    return Case("jsonl", data, reason, twin, declared={**NUMBER, **more.pop("declared", {})}, **more)
+
+
+def document(data: bytes | str, reason: str | Callable[[int], str], twin: bytes | str, **more: Any) -> Case:
+    """One document."""
+    return Case("json", lambda: data, reason, lambda: twin, **{"declared": NUMBER, **more})
+
+
+CASES: dict[str, Case] = {
+    "lines, a key twice": line(
+        '{"images": 1, "images": 2}', "line 2 has the key 'images' twice in one object", '{"images": 1, "image": 2}'
+    ),
+    "lines, a key twice inside": line(
+        '{"images": 2, "x": {"y": [{"a": 1, "a": 1}]}}',
+        "line 2 has the key 'a' twice in one object",
+        '{"images": 2, "x": {"y": [{"a": 1}, {"a": 1}]}}',
+    ),
+    "lines, NaN": line('{"images": 2, "x": NaN}', f"line 2 has NaN, {NO_CONSTANT}", '{"images": 2, "x": null}'),
+    "lines, -Infinity": line('{"images": 2, "x": -Infinity}', f"line 2 has -Infinity, {NO_CONSTANT}"),
+    "lines, one is empty": line("", "line 2 is empty, and others follow"),
+    "lines, two records in one": line(
+        '{"images": 1} {"images": 2}', "line 2 is not JSON: more follows where the value ends, at character 15"
+    ),
+    "lines, a comma at the end": line(
+        '{"images": 2},', "line 2 is not JSON: more follows where the value ends, at character 14"
+    ),
+    "lines, a zero leads": line('{"images": 02}', "line 2 is not JSON: expecting ',' delimiter, at character 13"),
+    "lines, Python's quotes": line(
+        "{'images': 2}", "line 2 is not JSON: expecting property name enclosed in double quotes, at character 2"
+    ),
+    "lines, one cut short": line('{"images": 2', "line 2 is not JSON: expecting ',' delimiter, at character 13"),
+    "lines, a text without end": line(
+        '{"images": 2, "x": "a', "line 2 is not JSON: unterminated string, at character 20", '{"images": 2, "x": "a"}'
+    ),
+    "lines, a tab in a text": line(
+        '{"images": 2, "x": "a\tb"}',
+        "line 2 is not JSON: invalid control character, at character 22",
+        '{"images": 2, "x": "a\\tb"}',
+    ),
+    "lines, a NUL in a text": line(
+        '{"images": 2, "x": "a\0b"}',
+        "line 2 is not JSON: invalid control character, at character 22",
+        '{"images": 2, "x": "a\\u0000b"}',
+    ),
+    "lines, a NUL": line(
+        '{"images": 2}\0', "line 2 is not JSON: more follows where the value ends, at character 14"
+    ),
+    "lines, a blank of another kind": line(
+        '{"images":\u00a02}', "line 2 is not JSON: a value is expected, at character 11", '{"images": 2}'
+    ),
+    "lines, no JSON": line("images: 2", "line 2 is not JSON: a value is expected, at character 1"),
+    "lines, a number": line("5", "line 2 is a number, not an object, which is images", error=ContentError),
+    "lines, null": line("null", "line 2 is null, not an object, which is images", error=ContentError),
+    "lines, lists without end": line("[" * 100_000, "line 2 is nested more deeply than is read"),
+    "lines, objects without end": line('{"a":' * 100_000, "line 2 is nested more deeply than is read"),
+    "lines, lists in a list": line(
+        '{"images": ' + "[" * 900 + "]" * 900 + "}", "line 2, 'images': a list is not a number", error=ContentError
+    ),
+    "lines, digits without end": line(
+        '{"images": 2, "x": ' + "9" * 5000 + "}", "line 2 has a number of more digits than are read"
+    ),
+    "lines, an infinite number": line(
+        '{"images": 1e999}', "line 2, 'images': Infinity is not a whole number", error=ContentError
+    ),
+    "lines, a key of controls": line(
+        '{"imag\\u001b": 2}',
+        "line 2 has nothing at 'images', which is images; did you mean 'imag\\x1b'?",
+        error=ContentError,
+    ),
+    "lines, Latin-1": lines(
+        lambda: b'{"images": 1}\n{"images": 2, "x": "\xe9"}\n',
+        "line 2 has bytes that are not UTF-8: b'\\xe9\"}'",
+        lambda: '{"images": 1}\n{"images": 2, "x": "\u00e9"}\n'.encode(),
+    ),
+    "lines, UTF-16": lines(
+        lambda: '{"images": 1}\n'.encode("utf-16"),
+        "line 1 has bytes that are not UTF-8: b'\\xff\\xfe{\\x00'",
+        lambda: '{"images": 1}\n'.encode("utf-8-sig"),
+    ),
+    "lines, none": lines(lambda: b"", "it has no records", lambda: b'{"images": 1}'),
+    "lines, only empty ones": lines(lambda: b"\n\n", "it has no records", lambda: b'{"images": 1}\n\n'),
+    "lines, one of 20 MB": lines(
+        lambda: b'{"images": 1, "x": "' + b"x" * 20_000_000 + b'"}\n',
+        "line 1 has more than 16,777,216 bytes",
+        lambda: b'{"images": 1, "x": "' + b"x" * 5_000_000 + b'"}\n',
+    ),
+    "lines, a million lists in one": lines(
+        lambda: b"[1" + b",[]" * 1_000_000 + b"]\n",
+        "line 1 has 1,000,001 lists and objects, the most is 262,144",
+        lambda: b"[1" + b",[]" * 200_000 + b"]\n",
+        declared={"key": "0"},
+    ),
+    "lines, 30 MB of blanks": lines(
+        lambda: gzip.compress(b'{"images": 1}' + b" " * 30_000_000, mtime=0),
+        lambda size: f"more than {32 * size + (1 << 20):,} bytes come out of it, but the file has {size:,} "
+        "and its declared numbers take 24",
+        lambda: gzip.compress(b'{"images": 1}' + b" " * 30_000, mtime=0),
+        error=ContentError,
+    ),
+    "lines, a fourth": lines(
+        lambda: b'{"images": 1}\n' * 4,
+        "it has more records than the 3 that train declares (line 4)",
+        lambda: b'{"images": 1}\n' * 3,
+        error=ContentError,
+    ),
+    "document, a key twice": document(
+        '[{"images": 1, "images": 1}]', "it has the key 'images' twice in one object", '[{"images": 1}]'
+    ),
+    "document, NaN": document('[{"images": NaN}]', f"it has NaN, {NO_CONSTANT}", '[{"images": 1}]'),
+    "document, two": document(
+        '[{"images": 1}]\n[]',
+        "it is not JSON: more follows where the value ends, at line 2, character 1",
+        '\ufeff\r\n[{"images": 1}]\r\n',
+    ),
+    "document, cut short": document(
+        '[{"images": 1},\n{"images"',
+        "it is not JSON: expecting ':' delimiter, at line 2, character 10",
+        '[{"images": 1},\n{"images": 1}]',
+    ),
+    "document, lists without end": document("[" * 100_000, "it is nested more deeply than is read", "[[1]]", **FIRST),
+    "document, objects without end": document(
+        '[{"images": 1, "x": ' + '{"a":' * 100_000 + "1" + "}" * 100_000 + "}]",
+        "it is nested more deeply than is read",
+        '[{"images": 1, "x": ' + '{"a":' * 300 + "1" + "}" * 300 + "}]",
+    ),
+    "document, digits without end": document(
+        "[[" + "9" * 5000 + "]]", "it has a number of more digits than are read", "[[9]]", **FIRST
+    ),
+    "document, none": document("", "it is empty", '[{"images": 1}]'),
+    "document, blanks": document(" \n", "it is empty", ' \n[{"images": 1}]'),
+    "document, no records": document("[]", "it has no records", '[{"images": 1}]'),
+    "document, an object": document(
+        '{"images": 1}', "it is not a list of records; the option records says where in it they are", '[{"images": 1}]'
+    ),
+    "document, a million objects": document(
+        "[" + "{}," * 1_000_000 + "{}]",
+        "the document has 1,000,002 lists and objects, the most is 262,336",
+        '[{"images": 1, "x": "' + "{}" * 1_000_000 + '"}]',
+    ),
+    "document, 300 MB of blanks": document(
+        lzma.compress(b"[1" + b" " * 300_000_000, preset=0),
+        lambda size: f"more than {32 * size + (1 << 20):,} bytes come out of it, but the file has {size:,} "
+        "and its declared numbers take 24",
+        lzma.compress(b'[{"images": 1}' + b" " * 300_000 + b"]"),
+        error=ContentError,
+    ),
+    "document, UTF-16": document(
+        '[{"images": 1}]'.encode("utf-16-le"),
+        "it is not JSON: a value is expected, at line 1, character 2",
+        '[{"images": 1}]',
+    ),
+    "document, a fourth": document(
+        '[{"images": 1}, {"images": 1}, {"images": 1}, {"images": 1}]',
+        "it has more records than the 3 that train declares (record 4)",
+        '[{"images": 1}, {"images": 1}, {"images": 1}]',
+        error=ContentError,
+    ),
+    "document, columns of two lengths": document(
+        '{"images": [1, 2], "x": [1]}',
+        "the column 'x' has 1 values, and 'images' has 2",
+        '{"images": [1, 2], "x": [1, 2]}',
+        options={"orient": "columns"},
+    ),
+    "document, a path into nothing": document(
+        '{"data": [{"images": 1}]}',
+        "it has nothing at 'dta', where its records are by the option records; did you mean 'data'?",
+        '{"dta": [{"images": 1}]}',
+        options={"records": "dta"},
+    ),
+}  # fmt: skip
+
+every = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+
+
+@every
+def test_the_hostile_one_is_refused(case: Case, tmp_path: Path) -> None:
+    """In these words, by this class, soon, and in little memory."""
+    data = case.hostile()
+
+    with soon(), pytest.raises(DecodeError) as caught, memory_below(MEBIBYTES):
+        decode(case, data, tmp_path)
+
+    assert caught.value.reason == (case.reason if isinstance(case.reason, str) else case.reason(len(data)))
+    assert type(caught.value) is case.error
+    assert caught.value.path == tmp_path / "file"
+
+
+@every
+def test_its_harmless_twin_is_read(case: Case, tmp_path: Path) -> None:
+    """So that refusing is not just being broken."""
+    assert all(len(values) for values in decode(case, case.twin(), tmp_path).values())
