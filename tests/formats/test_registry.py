@@ -75,6 +75,8 @@ def test_the_options_are_the_decoders_keywords() -> None:
         "csv": [
             *("delimiter", "header", "columns", "skip_lines", "comment", "encoding", "decimal", "thousands"),
         ],
+        "json": ["records", "parents", "orient"],
+        "jsonl": ["records", "parents"],
         "qa-text": ["levels"],
         "svmlight": ["index_from"],
         "text": ["unit"],
