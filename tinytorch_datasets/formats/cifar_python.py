@@ -50,7 +50,11 @@ def _pickles(splits: Sequence[Split]) -> Iterator[tuple[Path, str, Callable[[int
 
 
 def _detect(head: bytes, path: Path) -> Detection | None:
-    return Detection(Certainty.CERTAIN, lambda: _inspect(path)) if head[257:262] == b"ustar" else None
+    """Recognize a tar archive, surely if one of the first files in it is a pickle."""
+    if head[257:262] != b"ustar":
+        return None
+    is_certain = any(data.startswith((b"\x80", b"(")) for _, data in tar.begun(head, path))
+    return Detection(Certainty.CERTAIN if is_certain else Certainty.LIKELY, lambda: _inspect(path))
 
 
 def _inspect(path: Path) -> FileInfo:

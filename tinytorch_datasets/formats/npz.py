@@ -9,6 +9,7 @@ from pathlib import Path
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.formats import HEAD_BYTES, ArrayInfo, Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import Block, Column, Split
+from tinytorch_datasets.readers.archive import is_zip
 from tinytorch_datasets.readers.npy import array, inspect_header, pickle_of
 from tinytorch_datasets.readers.stream import Stream
 from tinytorch_datasets.readers.zip import Zip, opened_zip
@@ -19,10 +20,12 @@ SUFFIX = ".npy"
 
 
 def _detect(head: bytes, path: Path) -> Detection | None:
-    """Recognize a zip archive that is one as it stands on disk."""
-    with path.open("rb") as raw:
-        is_zip = raw.read(4) == b"PK\x03\x04"
-    return Detection(Certainty.CERTAIN, lambda: _inspect(path)) if is_zip else None
+    """Recognize a zip archive that is one as it stands on disk, surely if there is an array in it."""
+    if not is_zip(path):
+        return None
+    with opened_zip(path) as archive:
+        has_array = any(name.endswith(SUFFIX) for name in archive.entries)
+    return Detection(Certainty.CERTAIN if has_array else Certainty.LIKELY, lambda: _inspect(path))
 
 
 def _inspect(path: Path) -> FileInfo:

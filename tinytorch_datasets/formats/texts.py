@@ -6,14 +6,29 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from tinytorch_datasets.errors import ContentError, Problems
-from tinytorch_datasets.formats import decodes
+from tinytorch_datasets.errors import ContentError, DecodeError, Problems
+from tinytorch_datasets.formats import (
+    HEAD_BYTES,
+    INSPECTED,
+    INSPECTED_BYTES,
+    ArrayInfo,
+    Certainty,
+    Detection,
+    FileInfo,
+    decodes,
+)
 from tinytorch_datasets.plan import TEXT, Block, Column, Split
-from tinytorch_datasets.readers.archive import Member, read_members
+from tinytorch_datasets.readers import tar
+from tinytorch_datasets.readers.archive import Member, Pattern, is_zip, read_members
 from tinytorch_datasets.readers.stream import encoding_of
+from tinytorch_datasets.readers.zip import opened_zip
+from tinytorch_datasets.storage.files import is_litter
 
 DOCUMENT, FOLDER, NAME = "text", "folder", "name"
 KEYS = (DOCUMENT, FOLDER, NAME)
+
+# How the names of texts end. A table or a program is text too, and no text to learn.
+SUFFIXES = ("", ".txt", ".text")
 
 TEXTS_A_BLOCK = 4096
 BLOCK_CHARACTERS = 1 << 20
@@ -28,7 +43,99 @@ def _check(options: Mapping[str, Any], fields: Iterable[str], splits: Iterable[s
         yield ("encoding",), f"no encoding of text is called {options['encoding']!r}"
 
 
-@decodes("texts", layout="members", reads_members=False, check=_check)
+def _detect(head: bytes, path: Path) -> Detection | None:
+    """Recognize an archive whose texts are in folders that may be their classes."""
+    if is_zip(path):
+        with opened_zip(path) as archive:
+            files = {name: True for name, entry in archive.entries.items() if entry.is_file}
+        return Detection(Certainty.CERTAIN, lambda: _inspect(path)) if _class_folders(files) else None
+    if head[257:262] != b"ustar":
+        return None
+    begun = [(name, data) for name, data in tar.begun(head, path) if not is_litter(name)]
+    is_it = any("/" in name for name, _ in begun) and all(_may_be_text(name, data) for name, data in begun)
+    return Detection(Certainty.CERTAIN, lambda: _inspect(path)) if is_it else None
+
+
+def _may_be_text(name: str, data: bytes) -> bool:
+    return b"\0" not in data and _suffix(name) in SUFFIXES
+
+
+def _suffix(name: str) -> str:
+    """Return the ending of a text's name, "" if it has none, or is a number: 20 newsgroups' have names like 49960."""
+    front, dot, ending = name.rpartition("/")[2].rpartition(".")
+    return dot + ending.lower() if front and not ending.isdigit() else ""
+
+
+def _files(path: Path) -> dict[str, bool]:
+    """Return the name of each file in an archive, and whether it may be text."""
+    if is_zip(path):
+        with opened_zip(path) as archive:
+            names = [name for name, entry in archive.entries.items() if entry.is_file and not is_litter(name)]
+            return {name: _may_be_text(name, archive.member(name, name, ()).some(HEAD_BYTES)) for name in names}
+    limit = max(INSPECTED_BYTES, path.stat().st_size)
+    files = tar.files(path, limit=limit, limit_reason=INSPECTED)
+    return {name: _may_be_text(name, stream.some(HEAD_BYTES)) for name, stream in files if not is_litter(name)}
+
+
+def _class_folders(files: Mapping[str, bool]) -> dict[str, dict[str, dict[str, int]]]:
+    """Return the folders of texts in the folders that hold several such: how many are of each ending."""
+    found: dict[str, dict[str, dict[str, int]]] = {}
+    for name, is_text in files.items():
+        if is_text and _suffix(name) in SUFFIXES and name.count("/") and not is_litter(name):
+            above, _, folder = name.rpartition("/")[0].rpartition("/")
+            endings = found.setdefault(above, {}).setdefault(folder, {})
+            endings[_suffix(name)] = endings.get(_suffix(name), 0) + 1
+    return {above: folders for above, folders in found.items() if len(folders) > 1}
+
+
+def _inspect(path: Path) -> FileInfo:
+    """Return the splits of an archive: the folders that hold a folder for each class."""
+    files = _files(path)
+    found = _class_folders(files)
+    if not found:
+        reason = "it is an archive of texts, and no folder of it has a folder for each class"
+        raise DecodeError(path, reason, hint="Unpack it, and add the files in it; or write the entry by hand.")
+    shared = set.intersection(*(set(folders) for folders in found.values()))
+    arrays, taken = list[ArrayInfo](), set[str]()
+    for above, folders in sorted(found.items()):
+        for pattern in _patterns(path, above, {folder: folders[folder] for folder in sorted(shared)}, files):
+            matches = Pattern(pattern).matches
+            names = [name for name in files if matches(name)]
+            taken.update(names)
+            shape = (len(names),)
+            arrays.append(ArrayInfo("", TEXT, shape, field="texts", member=pattern))
+            arrays.append(ArrayInfo("", "int64", shape, field="labels", member=pattern, classes=tuple(sorted(shared))))
+    others = [name for name in files if name not in taken]
+    return FileInfo(path, "texts", tuple(arrays), left_out=tuple(_left_out(others)))
+
+
+def _patterns(path: Path, above: str, folders: Mapping[str, Mapping[str, int]], files: Mapping[str, bool]) -> list[str]:
+    """Return what matches the texts of some folders and nothing else: one pattern, or one a folder."""
+    endings = {ending for of in folders.values() for ending in of}
+    if len(endings) > 1:
+        reason = f"its texts in {above or 'its folders'} end in {' and in '.join(repr(end) for end in sorted(endings))}"
+        raise DecodeError(path, reason, hint="Write the entry by hand, with the patterns of the members.")
+    front, back = f"{above}/" if above else "", f"/*{endings.pop()}"
+    number = sum(sum(of.values()) for of in folders.values())
+    for patterns in ([f"{front}*{back}"], [f"{front}{folder}{back}" for folder in folders]):
+        matchers = [Pattern(pattern).matches for pattern in patterns]
+        if sum(any(matches(name) for matches in matchers) for name in files) == number:
+            return patterns
+    reason = f"in the folders of {above or 'it'}, other files are named as its texts are"
+    raise DecodeError(path, reason, hint="Take them out, or write the entry by hand.")
+
+
+def _left_out(names: Sequence[str]) -> Iterator[str]:
+    """Say of each folder which of its files are no texts of a class."""
+    by_folder: dict[str, list[str]] = {}
+    for name in names:
+        by_folder.setdefault(name.rpartition("/")[0], []).append(name)
+    for folder, its in sorted(by_folder.items()):
+        more = f" and {len(its) - 1:,} more in {folder or 'the archive'}" if len(its) > 1 else ""
+        yield f"{its[0]!r}{more}: no text in a folder that every split has"
+
+
+@decodes("texts", layout="members", reads_members=False, check=_check, detect=_detect)
 def texts(
     splits: Sequence[Split],
     *,

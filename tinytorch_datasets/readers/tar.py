@@ -7,12 +7,14 @@ absolute and dotted names are passed over. Layout: POSIX.1-2017, "pax", and GNU 
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from tinytorch_datasets.errors import did_you_mean
+from tinytorch_datasets.errors import DecodeError, did_you_mean
 from tinytorch_datasets.readers.stream import OUTPUT_CHUNK, Stream, opened
 
 BLOCK = 512
@@ -79,6 +81,15 @@ def matching(
     """
     with opened(path, limit=limit, limit_reason=limit_reason) as archive:
         yield from _Tar(archive, None, is_wanted).walk()
+
+
+def begun(head: bytes, path: Path) -> list[tuple[str, bytes]]:
+    """Return the files whose headers are in the first bytes of an archive, each with as much of it as is there."""
+    files = list[tuple[str, bytes]]()
+    with suppress(DecodeError):  # it ends in the middle
+        for name, stream in _Tar(Stream(path, io.BytesIO(head).read), None).walk():
+            files.append((name, stream.some(len(head))))
+    return files
 
 
 class _Tar:
