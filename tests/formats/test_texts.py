@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import hashlib
 import io
 import lzma
 import random
@@ -15,11 +16,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import yaml
 
 from tests.helpers.format_writers import column, member, memory_below, put, read, split, tarred, zipped
 from tests.helpers.yardstick import soon
-from tinytorch_datasets import formats
-from tinytorch_datasets.errors import ContentError, DecodeError
+from tinytorch_datasets import formats, get, load_manifest
+from tinytorch_datasets.errors import ContentError, DecodeError, ManifestError
 from tinytorch_datasets.readers import archive
 from tinytorch_datasets.readers.archive import Pattern
 
@@ -416,3 +418,98 @@ def test_an_encoding_that_is_none(tmp_path: Path) -> None:
     problems = list(formats.of("texts").check({"encoding": "rot13"}, (), ()))
 
     assert problems == [(("encoding",), "no encoding of text is called 'rot13'")]
+
+
+def declare(folder: Path, files: Mapping[str, bytes], **entry: Any) -> Path:
+    """A manifest of one data set, `mine`, whose files are there."""
+    for name, data in files.items():
+        path = folder / "datasets" / "mine" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    facts = {name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
+    about = {"title": "T", "status": "shipped", "format": "texts", "license": "CC0-1.0", "source": "here"}
+    fields = {
+        "texts": {"dtype": "str"},
+        "labels": {"dtype": "int64", "classes": ["bad", "good"], "values": ["neg", "pos"]},
+    }
+    plain = {"version": 1, "datasets": {"mine": {**about, "fields": fields, **entry, "files": facts}}}
+    return put(folder / "datasets.yaml", yaml.safe_dump(plain, sort_keys=False))
+
+
+SMALL = {"pos/b.txt": b"fine", "neg/c.txt": b"dull", "pos/a.txt": b"good", "README.txt": b"x"}
+
+
+class TestManifests:
+    """What is declared by YAML alone, and what is wrong with it before anything is read."""
+
+    @pytest.mark.parametrize("pack", [zipped, as_tar])
+    def test_an_archive(self, tmp_path: Path, home: Path, pack: Pack) -> None:
+        """Labels are the positions of the classes for whose folders they stand."""
+        splits = {"train": {"samples": 3, "file": "a.zip", "members": ["*/*.txt"], "texts": "text", "labels": "folder"}}
+        manifest = declare(tmp_path, {"a.zip": pack(SMALL)}, splits=splits)
+
+        data = get("mine", manifest=manifest, home=home, offline=True)
+
+        assert (data.train.labels.tolist(), list(data.train.texts)) == ([0, 1, 1], ["dull", "good", "fine"])
+
+    def test_files_in_folders(self, tmp_path: Path, home: Path) -> None:
+        """A split that names no archive is of declared files: a file that is only there is none of them."""
+        splits = {"train": {"samples": 3, "members": ["*/*.txt"], "where": "name"}}
+        fields = {"texts": {"dtype": "str"}, "where": {"dtype": "str"}}
+        manifest = declare(tmp_path, SMALL, splits=splits, fields=fields)
+        put(tmp_path / "datasets" / "mine" / "pos" / "z.txt", "undeclared")
+
+        data = get("mine", manifest=manifest, home=home, offline=True)
+
+        assert list(data.train.where) == ["neg/c.txt", "pos/a.txt", "pos/b.txt"]
+        assert list(data.train.texts) == ["dull", "good", "fine"]
+
+    def test_a_file_that_is_no_text_is_named(self, tmp_path: Path, home: Path) -> None:
+        """By its own path, with the line of the manifest."""
+        splits = {"train": {"samples": 1, "members": ["pos/*.txt"]}}
+        manifest = declare(tmp_path, {"pos/b.txt": b"caf\xe9"}, splits=splits)
+
+        with pytest.raises(DecodeError) as caught:
+            get("mine", manifest=manifest, home=home, offline=True)
+
+        assert (caught.value.path.name, caught.value.reason) == ("b.txt", "byte 3 is not utf-8: b'\\xe9'")
+
+    @pytest.mark.parametrize(
+        ("split", "problem"),
+        [
+            (
+                {"members": ["pos/*.text"]},
+                "mine.splits.train.members[0]: 'pos/*.text' matches no file under files; did you mean 'pos/b.txt'?",
+            ),
+            (
+                {"members": ["pos/a.text"]},
+                "mine.splits.train.members[0]: 'pos/a.text' is not under files; did you mean 'pos/a.txt'?",
+            ),
+            (
+                {"members": ["*/*.txt", "pos/a.txt"]},
+                "mine.splits.train.members: member 'pos/a.txt' is named twice, by '*/*.txt' and by 'pos/a.txt'",
+            ),
+            (
+                {"members": ["pos/**.txt"]},
+                "mine.splits.train.members[0]: has two stars that do not stand alone between slashes: 'pos/**.txt'",
+            ),
+            ({"members": ["../*.txt"]}, "mine.splits.train.members[0]: leaves its folder: '../*.txt'"),
+            ({}, "mine.splits.train: names no members: format 'texts' has several in one archive"),
+        ],
+    )
+    def test_what_is_wrong_with_members(self, tmp_path: Path, split: dict[str, Any], problem: str) -> None:
+        """With line and guess."""
+        manifest = declare(tmp_path, SMALL, splits={"train": {"samples": 3, **split}})
+
+        with pytest.raises(ManifestError) as caught:
+            load_manifest(manifest)
+
+        assert problem in [line.partition(": ")[2] for line in str(caught.value).splitlines()]
+
+    def test_other_formats_have_no_patterns(self, tmp_path: Path) -> None:
+        """Where a member is a part of several samples, each is named."""
+        splits = {"train": {"samples": 3, "file": "a.tar", "members": ["b*"]}}
+        manifest = declare(tmp_path, {"a.tar": b"x"}, splits=splits, format="cifar-python")
+
+        with pytest.raises(ManifestError, match=r"members\[0\]: has a character that not every disk can store: 'b\*'"):
+            load_manifest(manifest)

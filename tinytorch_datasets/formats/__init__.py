@@ -201,6 +201,7 @@ class Format:
         names_classes: Whether it reads the names of classes in cells of text, and gives labels as their positions,
             because only it can say in which cell there is none.
         reads_members: Whether what it reads may be a member of an archive.
+        member_patterns: Whether the members of a split may be named by patterns, or be declared files.
         has_nulls: Whether a value may be null, which may be declared to mean a missing value.
     """
 
@@ -217,6 +218,7 @@ class Format:
     join: Join = _as_they_are
     has_cells: bool = False
     has_nulls: bool = False
+    member_patterns: bool = False
     names_classes: bool = False
     reads_members: bool = True
 
@@ -250,6 +252,7 @@ def decodes(
     join: Join = _as_they_are,
     has_cells: bool = False,
     has_nulls: bool = False,
+    member_patterns: bool = False,
     names_classes: bool = False,
     reads_members: bool = True,
 ) -> Callable[[Decoder], Decoder]:
@@ -278,6 +281,7 @@ def decodes(
             join=join,
             has_cells=has_cells,
             has_nulls=has_nulls,
+            member_patterns=member_patterns,
             names_classes=names_classes,
             reads_members=reads_members,
         )

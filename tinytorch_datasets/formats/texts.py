@@ -135,7 +135,7 @@ def _left_out(names: Sequence[str]) -> Iterator[str]:
         yield f"{its[0]!r}{more}: no text in a folder that every split has"
 
 
-@decodes("texts", layout="members", reads_members=False, check=_check, detect=_detect)
+@decodes("texts", layout="members", reads_members=False, check=_check, detect=_detect, member_patterns=True)
 def texts(
     splits: Sequence[Split],
     *,

@@ -8,7 +8,7 @@ get of an entry is a `plan.Plan`, which knows neither YAML nor Pydantic.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +20,15 @@ from tinytorch_datasets.errors import ManifestError, Problem, UnknownName, bound
 from tinytorch_datasets.manifest import rules
 from tinytorch_datasets.manifest.messages import translate
 from tinytorch_datasets.manifest.models import Declarations, Entry, FileEntry
-from tinytorch_datasets.manifest.places import Formats, columns_of, location, member_of, place_of, stored_counts
+from tinytorch_datasets.manifest.places import (
+    Formats,
+    columns_of,
+    location,
+    member_of,
+    place_of,
+    selected,
+    stored_counts,
+)
 from tinytorch_datasets.manifest.yaml_reader import ParsedYaml, read_file
 from tinytorch_datasets.plan import Column, Declared, File, Plan, Rows, Split
 from tinytorch_datasets.storage.memmap import StatSignature
@@ -146,6 +154,9 @@ class Manifest:
     def _split(self, name: str, entry: Entry, title: str, counts: Mapping[str, int]) -> Split:
         split = entry.splits[title]
         said = split.model_dump(exclude_unset=True)
+        members: Sequence[str] = split.members or ()
+        if members and not split.file and all("file" not in place_of(said, field) for field in entry.fields):
+            members = selected(members, entry.files)  # of files, and not of an archive
         return Split(
             name=title,
             samples=split.samples,
@@ -153,7 +164,7 @@ class Manifest:
                 field: self._column(name, entry, title, field, place_of(said, field), counts) for field in entry.fields
             },
             file=Path(split.file) if split.file else None,
-            members=split.members or (),
+            members=tuple(members),
             where=self.where(name, "splits", title, "samples"),
         )
 
@@ -186,7 +197,7 @@ class Manifest:
 def _location(place: Mapping[str, Any], field: str) -> dict[str, Any]:
     """Return what of a column says where its values are. Alone in its file, a field has no key."""
     return {
-        "file": Path(place["file"]),
+        "file": Path(place.get("file", "")),  # the folder, where declared files are the samples
         "key": place.get("key", field),
         "member": member_of(place.get("member")),
         "columns": columns_of(place.get("column")),

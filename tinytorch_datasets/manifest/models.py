@@ -233,7 +233,9 @@ class SplitEntry(_Selection):
     file: Words | None = Field(default=None, description="The file that holds all fields of the split.")
     member: MemberPath | None = Field(default=None, description="The member of that file that holds all fields.")
     members: FilledWordList | None = Field(
-        default=None, description="The archive's members that hold the split, in order."
+        default=None,
+        description="The archive's members that hold the split, in order. Where each is a sample, patterns too: * is "
+        "any characters but a slash, ** any folders; without `file`, they are declared files.",
     )
 
 

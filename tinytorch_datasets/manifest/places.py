@@ -7,10 +7,11 @@ as plain data: for the rules, and for the plan.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
-from tinytorch_datasets.errors import Keys, Problems, did_you_mean
+from tinytorch_datasets.errors import DecodeError, Keys, Problems, did_you_mean
 from tinytorch_datasets.manifest.filenames import mapping, repeats, why_unsafe
 from tinytorch_datasets.manifest.models import SplitEntry
 
@@ -38,6 +39,8 @@ class _Format(Protocol):
     @property
     def reads_members(self) -> bool: ...
     @property
+    def member_patterns(self) -> bool: ...
+    @property
     def check(self) -> Callable[[Mapping[str, Any], Iterable[str], Iterable[str]], Problems]: ...
 
 
@@ -62,7 +65,7 @@ def place_of(split: Mapping[str, Any], field: str) -> dict[str, Any]:
     own, file = split.get(field), split.get("file")
     place: dict[str, Any] = {}
     if isinstance(own, str):
-        place = {"key" if file is not None else "file": own}
+        place = {"key" if file is not None or split.get("members") is not None else "file": own}
     elif isinstance(own, Mapping):
         place = {key: value for key, value in own.items() if value is not None}
     if "file" not in place and file is not None:
@@ -201,11 +204,8 @@ def check_splits(entry: dict[str, Any], formats: Formats) -> Problems:
             yield (*at, key), f"no field of that name{did_you_mean(key, [*fields, *SPLIT_KEYS])}"
         for keys, what in _check_location(split, files):
             yield (*at, *keys), what
-        members = split.get("members")
-        yield from (((*at, "members", i), what) for i, what in repeats(members, "member"))
-        for i, member in enumerate(members if isinstance(members, list) else ()):
-            if isinstance(member, str) and (wrong := why_unsafe(member)):
-                yield (*at, "members", i), wrong
+        for keys, what in _check_members(entry, split, formats):
+            yield (*at, *keys), what
         for keys, what in _layout(entry, split, formats):
             yield (*at, *keys), what
         met: set[Keys] = set()
@@ -215,6 +215,51 @@ def check_splits(entry: dict[str, Any], formats: Formats) -> Problems:
                 if keys not in met:  # what the split says of all its fields is wrong once
                     met.add(keys)
                     yield (*at, *keys), what
+
+
+def _has_patterns(entry: Mapping[str, Any], formats: Formats) -> bool:
+    name = entry.get("format")
+    return isinstance(name, str) and name in formats.known() and formats.of(name).member_patterns
+
+
+def _check_members(entry: Mapping[str, Any], split: Mapping[str, Any], formats: Formats) -> Problems:
+    """Yield what is wrong with the members that a split names, which may be declared files if it names no archive."""
+    members, files, has_patterns = split.get("members"), mapping(entry.get("files")), _has_patterns(entry, formats)
+    sound = list[str]()
+    yield from ((("members", i), what) for i, what in repeats(members, "member"))
+    for i, member in enumerate(members if isinstance(members, list) else ()):
+        if not isinstance(member, str):
+            continue
+        is_pattern = has_patterns and "*" in member
+        some = member.replace("*", "x") if is_pattern else member
+        if wrong := why_unsafe(some):
+            yield ("members", i), wrong.replace(repr(some), repr(member))
+        elif is_pattern and any("**" in part and part != "**" for part in member.split("/")):
+            yield ("members", i), f"has two stars that do not stand alone between slashes: {member!r}"
+        elif (
+            has_patterns and "file" not in split and not (selected([member], files) if is_pattern else member in files)
+        ):
+            is_not = "matches no file" if is_pattern else "is not"
+            yield ("members", i), f"{member!r} {is_not} under files{did_you_mean(member, files)}"
+        else:
+            sound.append(member)
+    if has_patterns and "file" not in split and len(sound) > 1:
+        try:
+            selected(sound, files)
+        except DecodeError as error:
+            yield ("members",), error.reason
+
+
+def selected(members: Sequence[str], files: Iterable[str]) -> list[str]:
+    """Return the declared files that are the members of a split, which names no archive, in order.
+
+    >>> selected(["*/*.txt"], ["pos/2.txt", "neg/1.txt", "README.txt"])
+    ['neg/1.txt', 'pos/2.txt']
+    """
+    from tinytorch_datasets.readers.archive import Selection
+
+    found = Selection(Path(), {"": members})
+    return [name for _, name in found.ordered(files, need_all=False)]
 
 
 def _check_location(body: Mapping[str, Any], files: Mapping[str, Any]) -> Problems:
@@ -237,6 +282,8 @@ def _listed(value: Any) -> Iterator[Any]:
 def _layout(entry: Mapping[str, Any], split: Mapping[str, Any], formats: Formats) -> Problems:
     """Yield which fields of a split name no file, or one where their format has several."""
     fields, files, name = mapping(entry.get("fields")), mapping(entry.get("files")), entry.get("format")
+    if "members" in split and "file" not in split and _has_patterns(entry, formats):
+        return  # the members are declared files
     long = {field: body for field, body in split.items() if isinstance(body, dict) and field in fields}
     short = fields.keys() - long.keys() if isinstance(name, str) and name in formats.known() else set()
     if short and formats.of(str(name)).layout == "file per field":
@@ -262,7 +309,7 @@ def _check_place(
         return (field, key) if key in body else (key,)
 
     place = place_of(split, field)
-    if isinstance(own, str) and "file" not in split and own not in files:
+    if isinstance(own, str) and "file" not in split and "members" not in split and own not in files:
         yield (field,), f"{own!r} is not under files{did_you_mean(own, files)}"
     for keys, what in _check_location(body, files):
         yield (field, *keys), what

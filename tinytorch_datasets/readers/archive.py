@@ -182,23 +182,24 @@ class Selection:
         items = [] if items and is_litter(name) else items
         items += self._exact.get(name, ())
         if len(items) > 1:
-            both = " and ".join(f"by {item.text!r} of {self.splits[item.split]}" for item in items[:2])
+            of = [f" of {split}" if split else "" for split in self.splits]
+            both = " and ".join(f"by {item.text!r}{of[item.split]}" for item in items[:2])
             reason = f"member {name!r} is named twice, {both}"
             raise DecodeError(self.path, reason, hint="A member is one sample of one split: name it once.")
         if not items and len(self._others) < NAMES_COMPARED:
             self._others.append(name)
         return items[0] if items else None
 
-    def ordered(self, names: Iterable[str]) -> list[tuple[str, str]]:
+    def ordered(self, names: Iterable[str], *, need_all: bool = True) -> list[tuple[str, str]]:
         """Return the split and the name of each member that is wanted, in order.
 
         Raises:
-            DecodeError: A name or a pattern of a split means none of them.
+            DecodeError: A name or a pattern of a split means none of them, where all are needed.
         """
         found = [(item, name) for name in names if (item := self.item_of(name)) is not None]
         used = {item for item, _ in found}
         for item in self.items:
-            if item not in used:
+            if need_all and item not in used:
                 kind = "no member that matches" if "*" in item.text else "no member"
                 reason = f"it has {kind} {item.text!r}{did_you_mean(item.text, self._others)}"
                 raise DecodeError(self.path, reason)
