@@ -130,7 +130,9 @@ class Column:
     `options` are of that file, where they are not the data set's own. `sha256` is the declared digest of its values,
     if one is, on the line `sha256_where`. What equals one of `missing` means a missing value, None a null: NaN where
     the dtype is float, else `missing_value`. `values` is what is stored for each class, in order; `stored` is
-    "one-hot" where a label is stored as the position of a 1. `names` are those of the last axis.
+    "one-hot" where a label is stored as the position of a 1. `names` are those of the last axis. `axes` are the stored
+    axes in the order that is declared, samples first; `factor` is what stored whole numbers are multiplied by. An array
+    of which `columns` are taken has `stored_columns` on its last axis.
     """
 
     split: str
@@ -156,6 +158,9 @@ class Column:
     stored: str = ""
     names: tuple[str, ...] = ()
     rows: Rows | None = None
+    axes: tuple[int, ...] = ()
+    factor: float | None = None
+    stored_columns: int | None = None
 
     @property
     def is_text(self) -> bool:
@@ -171,15 +176,6 @@ class Column:
     def source(self) -> ByteSource:
         """Where its bytes are."""
         return ByteSource(self.file, self.member)
-
-    @property
-    def as_stored(self) -> Column:
-        """What its decoder is asked for: all the samples that are stored, of which it may have rows, as stored."""
-        column = self if self.rows is None else replace(self, samples=self.rows.of, rows=None)
-        if self.stored == "one-hot" and self.classes is not None:
-            shape = (len(self.classes),)
-            column = replace(column, dtype="float64", shape=shape, classes=None, values=(), stored="")
-        return column
 
     @property
     def spelled(self) -> tuple[str, ...] | None:

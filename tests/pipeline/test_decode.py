@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -374,6 +375,64 @@ class TestLabels:
             )
 
 
+class TestStoredAxes:
+    """Arrays whose axes are in another order, or hold more than is wanted, or whole numbers for fractions."""
+
+    @pytest.mark.parametrize("order", ["C", "F"])
+    def test_samples_may_be_stored_last(self, tmp_path: Path, order: Any) -> None:
+        """As SVHN's images are: height, width, channel, sample."""
+        images = np.arange(5 * 2 * 3 * 4, dtype=np.uint8).reshape(5, 2, 3, 4)
+        stored = np.asarray(np.moveaxis(images, 0, -1), order=order)
+        data = made(
+            tmp_path,
+            """
+            format: npy
+            fields: {images: {dtype: uint8, shape: [2, 3, 4], axes: [3, 0, 1, 2]}}
+            splits:
+              train: {samples: 3, images: {file: x.npy, rows: [0, 3]}}
+              test: {samples: 2, images: {file: x.npy, rows: [3, 5]}}
+            """,
+            x_npy=npy(stored),
+        )
+
+        assert plain(data.train.images) == images[:3].tolist()
+        assert plain(data.test.images) == images[3:].tolist()
+
+    def test_a_column_of_an_array_is_a_position_on_its_last_axis(self, tmp_path: Path) -> None:
+        """As QMNIST's labels are the first of eight numbers."""
+        stored = np.arange(24, dtype=np.int32).reshape(3, 8)
+        data = made(
+            tmp_path,
+            """
+            format: npy
+            fields: {n: {dtype: int32}, more: {dtype: int32, shape: [2]}}
+            splits:
+              train:
+                samples: 3
+                n: {file: l.npy, column: 0, stored_columns: 8}
+                more: {file: l.npy, column: [7, 1], stored_columns: 8}
+            """,
+            l_npy=npy(stored),
+        )
+
+        assert plain(data.train.n) == [0, 8, 16]
+        assert plain(data.train.more) == [[7, 1], [15, 9], [23, 17]]
+
+    def test_whole_numbers_are_multiplied_by_the_scale(self, tmp_path: Path) -> None:
+        """In float64, and then rounded once to the declared dtype."""
+        stored = np.array([0, 1, 128, 255], np.uint8)
+        entry = f"""
+            format: npy
+            fields: {{n: {{dtype: float32, range: [0, 1], scale: {1 / 255!r}}}}}
+            splits: {{train: {{samples: 4, n: n.npy}}}}
+            """
+        data = made(tmp_path, entry, n_npy=npy(stored))
+        assert plain(data.train.n) == (stored * (1 / 255)).astype(np.float32).tolist()
+
+        with pytest.raises(ContentError, match=r"train.n has dtype float64, declared is whole numbers, to be scaled"):
+            made(tmp_path, entry, n_npy=npy(stored * 1.0))
+
+
 FIELDS = "fields: {n: {dtype: int64}}"
 # What is wrong with a split, and the message.
 FAULTS = {
@@ -423,7 +482,22 @@ FAULTS = {
         "{samples: 4, n: {file: n.npy, format: csv, column: 0-9999999}}",
         "n.column: the range 0-9999999 has no columns, or more than 1,048,576",
     ),
-    "a column that is none": ("{samples: 4, n: {file: n.npy, column: {}}}", "n.column: must be a column's name"),
+    "a column of an array of unknown width": (
+        "{samples: 4, n: {file: n.npy, column: 3}}",
+        "n.column: is of an array, so `stored_columns` has to say how many columns are stored",
+    ),
+    "a column that an array has not": (
+        "{samples: 4, n: {file: n.npy, column: 3, stored_columns: 3}}",
+        "n.column: is none of 0 to 2, the columns that are stored",
+    ),
+    "a name of a column of an array": (
+        "{samples: 4, n: {file: n.npy, column: a, stored_columns: 3}}",
+        "n.column: is of an array, whose columns have numbers and no names",
+    ),
+    "a column that is none": (
+        "{samples: 4, n: {file: n.npy, format: csv, column: {}}}",
+        "n.column: must be a column's name",
+    ),
 }
 OF_FIELDS = {
     "values of no classes": ("{dtype: int64, values: [1, 2]}", "n.values: is of a field with classes"),
@@ -440,6 +514,15 @@ OF_FIELDS = {
         "{dtype: int64, shape: [2], names: [a, b, c]}",
         "n.names: has 3 names for the 2 columns of the last axis",
     ),
+    "axes that are not all": (
+        "{dtype: int64, shape: [2], axes: [1, 1]}",
+        "n.axes: names each of the 2 stored axes once, the samples' among them, from 0",
+    ),
+    "a scale of whole numbers": (
+        "{dtype: int64, scale: 0.5}",
+        "n.scale: is of whole numbers that become floats, so the dtype is float32 or float64; is 'int64'",
+    ),
+    "a scale of nothing": ("{dtype: float64, scale: 0}", "n.scale: must be more than 0, is 0"),
     "missing values of samples that differ": (
         '{dtype: float64, shape: [null], missing: ["?"]}',
         "n.missing: ",

@@ -200,6 +200,7 @@ class Format:
         has_cells: Whether values are cells of text, of which some may be declared to mean a missing value.
         names_classes: Whether it reads the names of classes in cells of text, and gives labels as their positions,
             because only it can say in which cell there is none.
+        reads_columns: Whether it reads a table, of which it takes columns by name or number itself.
         reads_members: Whether what it reads may be a member of an archive.
         member_patterns: Whether the members of a split may be named by patterns, or be declared files.
         has_nulls: Whether a value may be null, which may be declared to mean a missing value.
@@ -221,6 +222,7 @@ class Format:
     member_patterns: bool = False
     names_classes: bool = False
     reads_members: bool = True
+    reads_columns: bool = False
 
     @property
     def summary(self) -> str:
@@ -255,6 +257,7 @@ def decodes(
     member_patterns: bool = False,
     names_classes: bool = False,
     reads_members: bool = True,
+    reads_columns: bool = False,
 ) -> Callable[[Decoder], Decoder]:
     """Register the decorated function as the decoder of format `name`."""
 
@@ -284,6 +287,7 @@ def decodes(
             member_patterns=member_patterns,
             names_classes=names_classes,
             reads_members=reads_members,
+            reads_columns=reads_columns,
         )
         return decode
 

@@ -43,7 +43,13 @@ def _inspect(path: Path) -> FileInfo:
 
 
 @decodes(
-    "arrow", layout="file per split", has_nulls=True, reads_members=False, needs=("pyarrow", "tables"), detect=_detect
+    "arrow",
+    layout="file per split",
+    has_nulls=True,
+    reads_members=False,
+    reads_columns=True,
+    needs=("pyarrow", "tables"),
+    detect=_detect,
 )
 def arrow(splits: Sequence[Split]) -> Iterator[Block]:
     """Arrow files and streams (IPC), Feather of version 2 among them; a field's key is the name of its column.

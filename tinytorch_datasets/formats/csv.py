@@ -116,7 +116,9 @@ def _detect(head: bytes, path: Path) -> Detection | None:
     return Detection(Certainty.LIKELY if sniffed.is_certain else Certainty.POSSIBLE, inspect)
 
 
-@decodes("csv", layout="file per split", has_cells=True, names_classes=True, check=_check, detect=_detect)
+@decodes(
+    "csv", layout="file per split", has_cells=True, names_classes=True, reads_columns=True, check=_check, detect=_detect
+)
 def delimited(
     splits: Sequence[Split],
     *,

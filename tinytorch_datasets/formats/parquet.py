@@ -56,7 +56,13 @@ def _inspect(path: Path) -> FileInfo:
 
 
 @decodes(
-    "parquet", layout="file per split", has_nulls=True, reads_members=False, needs=("pyarrow", "tables"), detect=_detect
+    "parquet",
+    layout="file per split",
+    has_nulls=True,
+    reads_members=False,
+    reads_columns=True,
+    needs=("pyarrow", "tables"),
+    detect=_detect,
 )
 def parquet(splits: Sequence[Split]) -> Iterator[Block]:
     """Parquet files, one for each split; a field's key is the name of its column.

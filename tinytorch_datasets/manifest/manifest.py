@@ -189,6 +189,9 @@ class Manifest:
             values=declared.values,
             stored=declared.stored or "",
             names=declared.names or (),
+            axes=declared.axes,
+            factor=declared.scale,
+            stored_columns=place.get("stored_columns"),
             rows=_rows(place, title, field, split.samples, counts),
             **_location(place, field),
         )

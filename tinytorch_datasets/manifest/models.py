@@ -142,6 +142,15 @@ class FieldEntry(_Model):
     stored: Literal["one-hot"] | None = Field(
         default=None, description="one-hot: the label is stored as as many numbers as there are classes, one of them 1."
     )
+    axes: Annotated[tuple[Count, ...], Strict(False)] = Field(
+        default=(),
+        description="The stored axes in the order of the declared ones, where that of samples is not stored first: "
+        "[3, 2, 0, 1] has samples last.",
+    )
+    scale: Annotated[int | float, Field(gt=0)] | None = Field(
+        default=None,
+        description="What stored whole numbers are multiplied by, in a field of floats: 0.00392156862745098.",
+    )
     names: FilledWordList | None = Field(
         default=None,
         description="The names of the columns of a field, of its last axis. In a table with a header it takes those.",
@@ -180,7 +189,8 @@ class _Location(_Model):
     key: Words | None = Field(default=None, description="The name of an array or of a column in it.")
     column: ColumnNames | None = Field(
         default=None,
-        description='Of a table: a column by its name or its number from 0, or several, ranges ("0-12") among them.',
+        description='A column of a table by its name or number from 0, or several, ranges ("0-12") among them; '
+        "of an array, a number on its last axis.",
     )
     format: Words | None = Field(default=None, description="Its form on disk, where it is not the data set's.")
     options: Mapping[str, Any] | None = Field(
@@ -215,6 +225,10 @@ class _Selection(_Model):
 
 class PlaceEntry(_Location, _Selection):
     """Where the values of one field of one split are."""
+
+    stored_columns: Positive | None = Field(
+        default=None, description="How many columns the last axis of an array has, of which `column` takes some."
+    )
 
 
 class SplitEntry(_Selection):

@@ -41,6 +41,8 @@ class _Format(Protocol):
     @property
     def member_patterns(self) -> bool: ...
     @property
+    def reads_columns(self) -> bool: ...
+    @property
     def check(self) -> Callable[[Mapping[str, Any], Iterable[str], Iterable[str]], Problems]: ...
 
 
@@ -322,6 +324,8 @@ def _check_place(
                 yield (field, *keys), what
     if "member" in place and name in formats.known() and not formats.of(str(name)).reads_members:
         yield at("member"), f"format {name!r} reads a file as a whole, and no member of one"
+    if "column" in body and name in formats.known() and not formats.of(str(name)).reads_columns:
+        yield from (((field, key), what) for key, what in _array_columns(body))
     if not (place.keys() & _SELECTION):
         return
     if mapping(mapping(entry.get("fields")).get(field)).get("per") == "split":
@@ -349,6 +353,17 @@ def _check_place(
     elif isinstance(samples, int) and isinstance(taken, int) and taken != samples:
         key = "rows" if rows else "stored_samples"
         yield at(key), f"has {taken:,} samples, and the split declares {samples:,}"
+
+
+def _array_columns(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with the columns that are taken of an array."""
+    columns, stored = columns_of(body["column"]), body.get("stored_columns")
+    if any(isinstance(column, str) for column in columns):
+        yield "column", "is of an array, whose columns have numbers and no names"
+    elif stored is None:
+        yield "column", "is of an array, so `stored_columns` has to say how many columns are stored"
+    elif isinstance(stored, int) and not all(0 <= column < stored for column in columns if isinstance(column, int)):
+        yield "column", f"is none of 0 to {stored - 1}, the columns that are stored"
 
 
 def _check_list(entry: Mapping[str, Any], rows: Mapping[str, Any], formats: Formats) -> Problems:

@@ -191,6 +191,7 @@ def _storage(field: Mapping[str, Any]) -> Problems:
         yield from ((("values", i), what) for i, what in repeats(list(map(spell, values)), "value"))
     if "values" in field and "stored" in field:
         yield ("values",), "has no meaning where labels are stored one-hot: the position of the 1 is the label"
+    yield from _order_and_scale(field)
     if isinstance(names, list):
         last = shape[-1] if isinstance(shape, list) and shape else None
         if not isinstance(last, int):
@@ -198,6 +199,20 @@ def _storage(field: Mapping[str, Any]) -> Problems:
         elif len(names) != last:
             yield ("names",), f"has {len(names)} names for the {last} columns of the last axis"
         yield from ((("names", i), what) for i, what in repeats(names, "name"))
+
+
+def _order_and_scale(field: Mapping[str, Any]) -> Problems:
+    axes, shape, dtype = field.get("axes"), field.get("shape", []), field.get("dtype")
+    if (
+        isinstance(axes, list)
+        and isinstance(shape, list)
+        and sorted(map(repr, axes)) != [repr(axis) for axis in sorted(range(len(shape) + 1), key=repr)]
+    ):
+        yield ("axes",), f"names each of the {len(shape) + 1} stored axes once, the samples' among them, from 0"
+    elif isinstance(axes, list) and (dtype == TEXT or None in shape):
+        yield ("axes",), "is of fields of numbers whose samples have one shape"
+    if "scale" in field and (field.get("classes") is not None or not str(dtype).startswith("float")):
+        yield ("scale",), f"is of whole numbers that become floats, so the dtype is float32 or float64; is {dtype!r}"
 
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+[.,]?[0-9]*|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?")

@@ -58,7 +58,8 @@ def tasks(plan: Plan) -> list[Task]:
     shared: dict[str, Column] = {}
     for split in plan.splits:
         for name, column in split.columns.items():
-            stored = column.as_stored
+            form = column.format or plan.format
+            stored = as_stored(column, formats.of(form))
             if column.rows is not None:
                 # Rows of the same stored samples are decoded once.
                 same = repr(replace(stored, split="", where="", sha256=None, sha256_where="", range=None))
@@ -66,7 +67,6 @@ def tasks(plan: Plan) -> list[Task]:
             wanted.setdefault(id(stored), []).append(column)
             if len(wanted[id(stored)]) > 1:
                 continue
-            form = column.format or plan.format
             options = plan.options if column.options is None and not column.format else column.options or {}
             _, _, splits = groups.setdefault(repr((form, sorted(options.items()))), (form, options, {}))
             splits.setdefault((split.name, stored.samples), {})[name] = stored
@@ -79,6 +79,25 @@ def tasks(plan: Plan) -> list[Task]:
         )
         made.append(Task(formats.of(form), asked, options, wanted))
     return made
+
+
+def as_stored(column: Column, form: Format) -> Column:
+    """Return the column that a decoder is asked for: all the samples that are stored, as they are stored."""
+    stored = column if column.rows is None else replace(column, samples=column.rows.of, rows=None)
+    if column.stored == "one-hot" and column.classes is not None:
+        stored = replace(stored, dtype="float64", shape=(len(column.classes),), classes=None, values=(), stored="")
+    if column.factor is not None:
+        stored = replace(stored, dtype="float64")  # as large as any number that is stored
+    if column.columns and not form.reads_columns:
+        outer = stored.shape[:-1] if len(column.columns) > 1 else stored.shape
+        stored = replace(stored, shape=(*outer, column.stored_columns), columns=())
+    if column.axes:
+        declared, lengths = (stored.samples, *stored.shape), dict[int, Any]()
+        for axis, length in zip(column.axes, declared, strict=True):
+            lengths[axis] = length
+        samples, *shape = (lengths[axis] for axis in range(len(declared)))
+        stored = replace(stored, samples=samples, shape=tuple(shape), axes=())
+    return stored
 
 
 def _file(split: Split, columns: Mapping[str, Column]) -> Any:
@@ -97,36 +116,60 @@ def decoded(plan: Plan, *, on_error: OnError = _refuse) -> Iterator[Block]:
         DecodeError: A file is not what its format says.
     """
     for task in tasks(plan):
+        asked = [id(stored) for split in task.splits for stored in split.columns.values()]
         pickers = {
-            id(column): _Picker(column, plan, on_error) for columns in task.wanted.values() for column in columns
+            stored: [_Picker(column, plan, task.format, on_error) for column in task.wanted[stored]] for stored in asked
         }
         for stored, start, values in task.decode():
-            for column in task.wanted[id(stored)]:
-                try:
-                    labels_are_named = task.format.names_classes and column.values
-                    right = as_declared(replace(column, values=()) if labels_are_named else column, start, values)
-                except ContentError as error:
-                    on_error(error)
-                else:
-                    yield from pickers[id(column)].pick(start, right)
-        for split in task.splits:
-            for stored in split.columns.values():
-                for column in task.wanted[id(stored)]:
-                    yield from pickers[id(column)].rest()
+            for picker in pickers[id(stored)]:
+                yield from picker.take(start, values)
+        for of_one in pickers.values():
+            for picker in of_one:
+                yield from picker.rest()
 
 
 class _Picker:
-    """The rows of one column, out of the blocks that come of what is stored."""
+    """What one column declares, out of the blocks that come of what is stored."""
 
-    def __init__(self, column: Column, plan: Plan, on_error: OnError) -> None:
+    def __init__(self, column: Column, plan: Plan, form: Format, on_error: OnError) -> None:
         self._column, self._rows, self._on_error = column, column.rows, on_error
+        # Positions of their classes already, where the format has named the classes itself.
+        self._stored = replace(column, values=()) if form.names_classes else column
+        if form.reads_columns:
+            self._stored = replace(self._stored, columns=())
         self._came = 0
         self._positions: np.ndarray | None = None
         self._held: list[Any] = []
+        self._to_turn: list[np.ndarray] = []
         if self._rows is not None and (self._rows.seed is not None or self._rows.listed is not None):
             self._positions = positions(column, plan)
 
-    def pick(self, start: int, values: Any) -> Iterator[Block]:
+    def take(self, start: int, values: Any) -> Iterator[Block]:
+        """Yield what of a block of stored values is wanted now."""
+        if self._stored.axes:
+            self._to_turn.append(values)  # no sample is whole before the last block has come
+            return
+        try:
+            right = as_declared(self._stored, start, values)
+        except ContentError as error:
+            self._on_error(error)
+        else:
+            yield from self._pick(start, right)
+
+    def _turn(self) -> Iterator[Block]:
+        whole = np.concatenate(self._to_turn)
+        self._to_turn.clear()
+        self._stored = replace(self._stored, axes=())
+        if whole.ndim != len(self._column.axes):
+            shape = f"an array of {len(self._column.axes)} axes"
+            self._on_error(_error(self._column, "shape", shape, list(whole.shape), f"{self._column} is no {shape}"))
+            return
+        whole = whole.transpose(self._column.axes)
+        step = max(1, BLOCK_BYTES * len(whole) // max(whole.nbytes, 1))
+        for start in range(0, len(whole), step):
+            yield from self.take(start, np.ascontiguousarray(whole[start : start + step]))
+
+    def _pick(self, start: int, values: Any) -> Iterator[Block]:
         """Yield what of a block is wanted now."""
         rows = self._rows
         if rows is None:
@@ -142,6 +185,8 @@ class _Picker:
 
     def rest(self) -> Iterator[Block]:
         """Yield what could not be yielded before the last block had come."""
+        if self._to_turn:
+            yield from self._turn()
         rows = self._rows
         if rows is None:
             return
@@ -227,10 +272,15 @@ def as_declared(column: Column, start: int, values: Any) -> Any:
     if isinstance(values, RaggedBlock):
         return values
     if isinstance(values, np.ndarray):
+        if column.columns:
+            places = np.array(column.columns)
+            values = values[..., places if len(places) > 1 else places[0]]
         if column.stored == "one-hot":
             return _one_hot(column, start, values)
         if not column.is_ragged and values.shape[1:] != column.shape:
             values = _with_axes(column, values)
+        if column.factor is not None:
+            return _scaled(column, values)
     if column.classes is None or (isinstance(values, np.ndarray) and values.ndim != 1):
         return values
     if isinstance(values, np.ndarray):
@@ -242,6 +292,13 @@ def _with_axes(column: Column, values: np.ndarray) -> np.ndarray:
     stored = [length for length in values.shape[1:] if length != 1]
     declared = [length for length in column.sample_shape if length != 1]
     return values.reshape(len(values), *column.sample_shape) if stored == declared else values
+
+
+def _scaled(column: Column, values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind not in "iu":
+        _fail(column, "dtype", "whole numbers, to be scaled", str(values.dtype))
+    assert column.factor is not None
+    return (values * np.float64(column.factor)).astype(column.dtype)
 
 
 def _one_hot(column: Column, start: int, values: np.ndarray) -> np.ndarray:
