@@ -592,16 +592,17 @@ class TestRecognition:
         assert sorted(get("mine", manifest=manifest, offline=True).train.fields) == sorted(fields)
 
     def test_what_of_a_pickle_is_not_understood_is_reported(self, manifest: Path, tmp_path: Path) -> None:
-        """A list of NumPy's numbers is no list of numbers: it is named, and not passed over."""
-        data = pickle.dumps({"images": X, "labels": [np.uint8(0)] * 30, "about": {"made": "today"}})
+        """It is named, wherever it is, and not passed over."""
+        data = pickle.dumps({"images": X, "labels": [np.uint8(0)] * 30, "more": [1, "a"], "about": {"made": "today"}})
         result = add(manifest, *put(tmp_path / "made", mine_pkl=data), "--ship", "--name", "mine")
 
         assert result.exit_code == 0, result.output
-        message = "and neither an array nor a list of whole numbers or of text"
+        message = "and neither an array nor a list of numbers or of text"
         assert [line for line in result.stderr.splitlines() if line.startswith("left out: ")] == [
-            f"left out: mine.pkl: 'labels': a list, {message}",
-            f"left out: mine.pkl: 'about': a dict, {message}",
+            f"left out: mine.pkl: 'more': a list, {message}",
+            f"left out: mine.pkl: 'about.made': a text, {message}",
         ]
+        assert get("mine", manifest=manifest, offline=True).train.labels.tolist() == [0] * 30
 
     def test_labels_without_inputs_are_refused(self, manifest: Path, tmp_path: Path) -> None:
         """As what stands beside them cannot be read: the reason names it."""

@@ -13,7 +13,6 @@ import wave
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.helpers.add_world import add, put
@@ -72,12 +71,12 @@ def test_a_line_for_excel(manifest: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 4])
-@pytest.mark.parametrize("value", [[1, 2, 3], ["a", "b"], (1, 2), "a text", np.arange(3)])
-def test_a_pickle_of_no_dictionary(manifest: Path, tmp_path: Path, protocol: int, value: object) -> None:
+@pytest.mark.parametrize("value", [(1, 2), "a text", {}, []])
+def test_a_pickle_of_no_array(manifest: Path, tmp_path: Path, protocol: int, value: object) -> None:
     """Of the protocols that are letters, too."""
     result = refusal(manifest, tmp_path, "all_pkl", pickle.dumps(value, protocol))
 
-    assert result == f"it holds a {type(value).__name__}, not a dict of arrays"
+    assert result == "it holds no array, and no list of numbers or texts"
 
 
 @pytest.mark.parametrize("text", ["1 2\n3 4\n5 6\n", " 0.5  18.0\n 0.7   0.0\n12.5  1.0\n", "a\tb\n1\t2\n3\t4\n"])

@@ -293,14 +293,16 @@ MORE: dict[str, Case] = {
     "pickle, a list without bottom": Case(
         "pickle",
         lambda: nested(4000),
-        "its 'images' is a list whose item 0 is not a whole number of 64 bits but a list",
+        "its 'images': sample 0 is a list with a list in it, train.images is declared as numbers",
         pickled,
+        ContentError,
     ),
     "pickle, a list that holds itself": Case(
         "pickle",
         lambda: b"\x80\x02}U\x06images]q\0h\0as.",
-        "its 'images' is a list whose item 0 is not a whole number of 64 bits but a list",
+        "its 'images': sample 0 is a list with a list in it, train.images is declared as numbers",
         pickled,
+        ContentError,
     ),
     "pickle, a dict that is its own value": Case(
         "pickle", lambda: b"\x80\x02}q\0U\x06imagesh\0s.", "its 'images' is a dict, not an array", pickled
@@ -308,19 +310,31 @@ MORE: dict[str, Case] = {
     "pickle, a number of 65 bits": Case(
         "pickle",
         lambda: pickled(images=[0, 1, 2**63]),
-        "its 'images' is a list whose item 2 is not a whole number of 64 bits but 9223372036854775808",
+        "its 'images': sample 2 is a whole number of more than 64 bits, train.images is declared as numbers",
         lambda: pickled(images=[0, 1, 2**63 - 1]),
+        ContentError,
         **WHOLE_NUMBERS,
     ),
     "pickle, a fraction for a label": Case(
         "pickle",
         lambda: pickled(images=[0, 1.5, 2]),
-        "its 'images' is a list whose item 1 is not a whole number of 64 bits but a float",
+        "its 'images' holds numbers of the type float64, train.images is declared as int64",
         lambda: pickled(images=[0, 1, 2]),
+        ContentError,
         **WHOLE_NUMBERS,
     ),
-    "pickle, a list and no dict": Case(
-        "pickle", lambda: pickle.dumps([GOOD]), "it holds a list, not a dict of arrays", pickled
+    "pickle, a list of one array": Case(
+        "pickle",
+        lambda: pickle.dumps([GOOD]),
+        "its value: sample 0 has the shape [3, 2], train.images declares [2]",
+        lambda: pickle.dumps(GOOD),
+        ContentError,
+    ),
+    "pickle, a tuple of arrays": Case(
+        "pickle",
+        lambda: pickle.dumps((GOOD, GOOD)),
+        "its value is a tuple, not an array",
+        lambda: pickle.dumps([*GOOD]),
     ),
     "pickle, more samples than declared": Case(
         "pickle",

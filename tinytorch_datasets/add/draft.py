@@ -7,6 +7,7 @@ classes that no header has.
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from tinytorch_datasets import formats
 from tinytorch_datasets.add import naming
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.formats import ArrayInfo, FileInfo
-from tinytorch_datasets.plan import DTYPES, TEXT, Column, Split
+from tinytorch_datasets.plan import DTYPES, TEXT, Column, RaggedBlock, Split
 from tinytorch_datasets.readers.table import MAX_CLASSES, shown_marks
 
 MOST_WRITTEN_OUT = 1e15
@@ -138,6 +139,7 @@ def _sorted_out(parts: list[_Part], left_out: list[str]) -> list[_Part]:
                 f"{_location(part)}: {part.array.dtype} {part.array.shape} is not a row of samples that can be declared"
             )
     hint = "Say which split each file is: --split NAME=FILE." if kept else "Save its samples as arrays of numbers."
+    _ask_for_splits(kept)
     splits = dict.fromkeys(part.split for part in kept)
     for split in splits:
         counts = [
@@ -170,6 +172,20 @@ def _sorted_out(parts: list[_Part], left_out: list[str]) -> list[_Part]:
             raise DecodeError(part.info.path, reason, hint="Say which split each is: --split NAME=FILE.")
     rank = {split: ORDER.index(split) if split in ORDER else len(ORDER) for split in splits}
     return sorted(kept, key=lambda part: (rank[part.split], part.split if rank[part.split] == len(ORDER) else ""))
+
+
+def _ask_for_splits(parts: Sequence[_Part]) -> None:
+    """Refuse arrays that only their positions tell apart, where several would be the same field of one split."""
+    first: dict[tuple[str, str, str], _Part] = {}
+    for part in parts:
+        if not re.fullmatch(r"[0-9.]+", part.array.key):
+            continue
+        other = first.setdefault((part.info.file, part.split, part.field), part)
+        if other is not part:
+            reason = f"{_location(other)} and {_location(part)} would both be {part.split}.{part.field}"
+            patterns = dict.fromkeys(re.sub(r"[0-9]+$", "*", one.array.key) for one in (other, part))
+            splits = " ".join(f"--split {name}='{of}'" for name, of in zip(("train", "test"), patterns, strict=False))
+            raise DecodeError(part.info.path, reason, hint=f"Say which split each is, for example: {splits}.")
 
 
 def _location(part: _Part) -> str:
@@ -239,6 +255,8 @@ def _fill_in(made: Draft, parts: Sequence[_Part]) -> None:
     spans: dict[str, list[Any]] = {}
     for block in formats.of(made.format).decode(_as_plan(made, paths), **made.options):
         values = block.values
+        if isinstance(values, RaggedBlock):
+            values = values.values
         if isinstance(values, np.ndarray) and (of := made.fields[block.column.field]).missing:
             of.gaps += int(np.isnan(values).sum())
             values = values[~np.isnan(values)]

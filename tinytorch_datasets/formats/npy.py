@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tinytorch_datasets.formats import ArrayInfo, Certainty, Detection, FileInfo, decodes
+from tinytorch_datasets.formats import INSPECTED, INSPECTED_BYTES, ArrayInfo, Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import Block, Column, Split
 from tinytorch_datasets.readers.archive import opened_source
-from tinytorch_datasets.readers.npy import array, inspect_header, pickle_of
-from tinytorch_datasets.readers.stream import Stream
+from tinytorch_datasets.readers.npy import OBJECTS, array, inspect_header, inspect_objects, pickle_of
+from tinytorch_datasets.readers.stream import Stream, opened
 
 
 def _detect(head: bytes, path: Path) -> Detection | None:
     if not head.startswith(b"\x93NUMPY"):
         return None
-    inspect = lambda: FileInfo(path, "npy", (ArrayInfo("", *inspect_header(head, path, "it")),))  # noqa: E731
-    return Detection(Certainty.CERTAIN, inspect)
+    return Detection(Certainty.CERTAIN, lambda: _inspect(head, path))
+
+
+def _inspect(head: bytes, path: Path) -> FileInfo:
+    dtype, shape = inspect_header(head, path, "it")
+    if dtype == OBJECTS:
+        with opened(path, limit=max(INSPECTED_BYTES, path.stat().st_size), limit_reason=INSPECTED) as stream:
+            dtype, shape = inspect_objects(stream, shape)
+    return FileInfo(path, "npy", (ArrayInfo("", dtype, shape),))
 
 
 def _pickles(splits: Sequence[Split]) -> Iterator[tuple[Path, str, Callable[[int], bytes]]]:

@@ -10,7 +10,7 @@ from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.formats import HEAD_BYTES, ArrayInfo, Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import Block, Column, Split
 from tinytorch_datasets.readers.archive import is_zip
-from tinytorch_datasets.readers.npy import array, inspect_header, pickle_of
+from tinytorch_datasets.readers.npy import OBJECTS, array, inspect_header, inspect_objects, pickle_of
 from tinytorch_datasets.readers.stream import Stream
 from tinytorch_datasets.readers.zip import Zip, opened_zip
 from tinytorch_datasets.storage.files import is_litter
@@ -38,8 +38,17 @@ def _inspect(path: Path) -> FileInfo:
             reason = "it is a zip archive without arrays; of those only NumPy's npz is read"
             raise DecodeError(path, reason, hint="Unpack it, and add the files in it.")
         heads = {key: archive.member(key + SUFFIX, key, keys).some(HEAD_BYTES) for key in keys}
-    arrays = (ArrayInfo(key, *inspect_header(head, path, f"array {key!r}")) for key, head in heads.items())
-    return FileInfo(path, "npz", tuple(arrays))
+        arrays, left_out = [], []
+        for key, head in heads.items():
+            dtype, shape = inspect_header(head, path, f"array {key!r}")
+            try:
+                if dtype == OBJECTS:
+                    dtype, shape = inspect_objects(archive.member(key + SUFFIX, key, keys), shape)
+            except DecodeError as error:
+                left_out.append(error.reason)
+            else:
+                arrays.append(ArrayInfo(key, dtype, shape))
+    return FileInfo(path, "npz", tuple(arrays), left_out=tuple(left_out))
 
 
 def _pickles(splits: Sequence[Split]) -> Iterator[tuple[Path, str, Callable[[int], bytes]]]:

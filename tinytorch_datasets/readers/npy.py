@@ -6,6 +6,7 @@ The header is a line of Python, which is never evaluated here. Layout: numpy.lib
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.plan import Block, Column
 from tinytorch_datasets.readers.arrays import blocks, check_within_declared, not_plain, plain, text_type
 from tinytorch_datasets.readers.pickle.objects import load_objects, max_bytes
-from tinytorch_datasets.readers.pickle.rows import object_blocks, type_of_objects
+from tinytorch_datasets.readers.pickle.rows import object_blocks, type_of
 from tinytorch_datasets.readers.stream import Stream
 
 MAGIC = b"\x93NUMPY"
@@ -39,6 +40,13 @@ _ITEM = re.compile(
 
 
 _OBJECTS = re.compile(r"\|?O[48]?")  # with the size that Python 2 gave a pointer
+
+
+# What NumPy calls the dtype of Python objects.
+OBJECTS = "object"
+INSPECTED_SAMPLES = 1 << 20  # of which an array of objects may claim to be, before an entry declares how many
+
+Shape = tuple[int | None, ...]
 
 
 class Header(NamedTuple):
@@ -133,18 +141,19 @@ def pickle_of(stream: Stream) -> Callable[[int], bytes] | None:
     return stream.some if _header(stream).dtype.kind == "O" else None
 
 
-def inspect_objects(stream: Stream, samples: int) -> tuple[str, tuple[int | None, ...]]:
+def inspect_objects(stream: Stream, shape: Shape) -> tuple[str, Shape]:
     """Return the dtype and the shape of a field that an array of objects can be; None is an axis that differs.
 
     Raises:
         DecodeError: It can be none.
     """
+    samples = min(math.prod(length or 1 for length in shape), INSPECTED_SAMPLES)
     held = _objects(stream, _header(stream).shape, samples)
-    dtype, shape = type_of_objects(held, stream.path, _whose(stream))
-    return dtype, (*held.shape[:1], *shape)
+    dtype, of_each = type_of(held.reshape(-1).tolist(), stream.path, _whose(stream))
+    return dtype, (*held.shape, *of_each)
 
 
-def inspect_header(head: bytes, path: Path, whose: str) -> tuple[str, tuple[int, ...]]:
+def inspect_header(head: bytes, path: Path, whose: str) -> tuple[str, Shape]:
     """Return the name of the dtype, and the shape, of an NPY array that begins so; any dtype that NumPy has.
 
     Arrays of text have the name that fields of text are declared by.

@@ -17,6 +17,8 @@ from tinytorch_datasets.readers.arrays import whole_numbers
 from tinytorch_datasets.readers.pickle.machine import BYTES_BESIDE, KEYS, Machine
 from tinytorch_datasets.readers.pickle.numpy_globals import Allowance, UnsafeGlobal
 from tinytorch_datasets.readers.pickle.opcodes import BadPickle
+from tinytorch_datasets.readers.pickle.packed import Row
+from tinytorch_datasets.readers.pickle.rows import describe
 from tinytorch_datasets.readers.pickle.values import Latin1Text
 
 __all__ = [
@@ -27,9 +29,11 @@ __all__ = [
     "globals_of",
     "load",
     "load_dict",
+    "lookup",
     "max_extra_bytes",
     "max_instructions",
     "run",
+    "text_keys",
 ]
 
 # What a pickle holds besides its declared fields: a file name, a second label, and its own instructions.
@@ -121,6 +125,15 @@ def load_dict(data: Data, path: Path, *, most: int, declared: int | None = None,
     loaded = load(data, path, most=most, declared=declared, member=member)
     if not isinstance(loaded, dict):
         raise DecodeError(path, f"{_inside(member)}it holds a {type(loaded).__name__}, not a dict of arrays")
+    return text_keys(loaded, path, member)
+
+
+def text_keys(loaded: dict[Any, Any], path: Path, member: str = "") -> dict[Any, Any]:
+    """Return a dict whose keys that Python 2 wrote, which come as bytes, are text.
+
+    Raises:
+        DecodeError: It has a key twice, as text and as bytes.
+    """
     texts: dict[Any, Any] = {}
     for key, value in loaded.items():
         name = as_text(key) if isinstance(key, bytes) else key
@@ -158,6 +171,47 @@ def entry(loaded: dict[Any, Any], key: str, path: Path, member: str = "") -> tup
         hint = did_you_mean(key, known) or f"; it has {', '.join(map(repr, known))}"
         raise DecodeError(path, f"{_inside(member)}it has no {key!r}{hint}")
     return loaded[key], f"{_inside(member)}its {key!r}"
+
+
+def lookup(loaded: Any, key: str, path: Path, member: str = "") -> tuple[Any, str]:
+    """Return what is at a key, a path of keys of dicts and positions in lists and tuples, and how errors call it.
+
+    A dict's own key comes first: "a.b" is what it has under "a.b", or else what is at "b" in what it has under "a".
+
+    >>> lookup({"train": ([1, 2], [3])}, "train.1", Path("x.pkl"))
+    ([3], "its 'train.1'")
+
+    Raises:
+        DecodeError: There is nothing.
+    """
+    value, rest, before = loaded, key, ""
+    while rest:
+        value, front = _next(value, rest, before, path, member)
+        rest = rest[len(front) + 1 :]
+        before = f"{before}.{front}" if before else front
+    return value, f"{_inside(member)}its {key!r}" if key else f"{_inside(member)}its value"
+
+
+def _next(value: Any, rest: str, before: str, path: Path, member: str) -> tuple[Any, str]:
+    """Return what is at the beginning of a path, and that beginning."""
+    parts, whose = rest.split("."), f"{_inside(member)}{f'its {before!r}' if before else 'it'}"
+    if isinstance(value, dict):
+        known = text_keys(value, path, member)
+        for end in range(len(parts), 0, -1):
+            front = ".".join(parts[:end])
+            if front in known:
+                return known[front], front
+        names = [key for key in known if isinstance(key, str)]
+        hint = did_you_mean(parts[0], names) or f"; it has {', '.join(map(repr, names))}"
+        raise DecodeError(path, f"{whose} has no {parts[0]!r}{hint}")
+    if not isinstance(value, list | tuple | Row):
+        raise DecodeError(path, f"{whose} is {describe(value)}, in which there is no {parts[0]!r}")
+    items = value.tolist() if isinstance(value, Row) else value
+    if parts[0].isdecimal() and len(parts[0]) < 10 and int(parts[0]) < len(items):
+        return items[int(parts[0])], parts[0]
+    what = "tuple" if isinstance(value, tuple) else "list"
+    reason = f"{whose} is a {what} of {len(items):,}, whose positions begin with 0; there is no {parts[0]!r}"
+    raise DecodeError(path, reason)
 
 
 def array(values: Any, path: Path, whose: str) -> np.ndarray:

@@ -26,13 +26,13 @@ def describe(item: Any) -> str:
     """Name what stands where a number or a text should.
 
     >>> describe(None), describe("a"), describe(2**70), describe({}), describe(())
-    ('None', 'a text', 'a whole number of more than 64 bits', 'a dict', 'a list')
+    ('None', 'a text', 'a whole number of more than 64 bits', 'a dict', 'a tuple')
     """
     if item is None:
         return "None"
     if type(item) is np.ndarray:
         return "an array of objects" if item.dtype == object else f"an array of {item.dtype.name}"
-    names = {Row: "list", tuple: "list", str: "text", bytes: "text", Latin1Text: "text", float: "number"}
+    names = {Row: "list", str: "text", bytes: "text", Latin1Text: "text", float: "number"}
     if type(item) is int and not -(2**63) <= item < 2**63:
         return "a whole number of more than 64 bits"
     return f"a {names.get(type(item), type(item).__name__)}"
@@ -70,7 +70,7 @@ def as_numbers(item: Any, depth: int, budget: _Budget) -> np.ndarray:
     budget.spend(1)
     if type(item) is np.ndarray and item.dtype.kind in "biuf":
         return turned(item)
-    if type(item) is tuple:
+    if type(item) in (tuple, list):
         item = Row(list(item))
     if type(item) is not Row:
         one = packed([item])
@@ -82,7 +82,7 @@ def as_numbers(item: Any, depth: int, budget: _Budget) -> np.ndarray:
     numbers = item.numbers()
     if numbers is not None:
         return numbers
-    lists = (Row, tuple, np.ndarray) if depth > 1 else ()
+    lists = (Row, list, tuple, np.ndarray) if depth > 1 else ()
     for one in item.items or item.loose:
         if type(one) not in lists and packed([one]) is None:
             what = f"a list with {describe(one)} in it"
@@ -99,15 +99,13 @@ def as_numbers(item: Any, depth: int, budget: _Budget) -> np.ndarray:
     return stacked.reshape(len(parts), *parts[0].shape)
 
 
-def type_of_objects(held: np.ndarray, path: Path, whose: str) -> tuple[str, tuple[int | None, ...]]:
-    """Return the dtype of an array of objects, and the shape of a sample, None where it differs, as it is declared.
+def type_of(items: Sequence[Any], path: Path, whose: str) -> tuple[str, tuple[int | None, ...]]:
+    """Return the dtype and the shape of a field whose samples are these objects; None is an axis that differs.
 
     Raises:
         DecodeError: They are neither all text nor all numbers.
     """
-    items = held.reshape(-1).tolist()
-    kinds = {type(item) for item in items}
-    if kinds and kinds <= {str, bytes, Latin1Text} and held.ndim == 1:
+    if items and all(type(item) in (str, bytes, Latin1Text) for item in items):
         return TEXT, ()
     budget = _Budget(path, len(items), whose)
     try:
@@ -117,18 +115,13 @@ def type_of_objects(held: np.ndarray, path: Path, whose: str) -> tuple[str, tupl
         raise DecodeError(path, reason) from None
     shapes = [*dict.fromkeys(number.shape for number in numbers)]
     dtypes = {number.dtype for number in numbers if number.size}
-    if len({len(shape) for shape in shapes}) != 1 or len({dtype.kind == "b" for dtype in dtypes}) != 1:
+    if len(set(map(len, shapes))) != 1 or len({dtype.kind == "b" for dtype in dtypes}) != 1:
         reason = f"{whose} holds Python objects that are not all of one type and as many axes"
         raise DecodeError(path, reason)
     dtype = np.result_type(*dtypes)
-    # Python's own numbers are kept narrow here, but are none of these types.
-    name = (
-        dtype.name
-        if all(type(item) is np.ndarray for item in items)
-        else {"f": "float64", "b": "bool"}.get(dtype.kind, "int64")
-    )
-    axes = zip(*shapes, strict=True)
-    return name, (*held.shape[1:], *(axis[0] if len(set(axis)) == 1 else None for axis in axes))
+    if not all(type(item) is np.ndarray for item in items):  # Python's own numbers, which are kept narrow here
+        dtype = np.dtype({"f": np.float64, "b": np.bool_}.get(dtype.kind, np.int64))
+    return dtype.name, tuple(axis[0] if len(set(axis)) == 1 else None for axis in zip(*shapes, strict=True))
 
 
 def object_blocks(column: Column, held: np.ndarray, path: Path, whose: str) -> Iterator[Block]:
@@ -139,11 +132,11 @@ def object_blocks(column: Column, held: np.ndarray, path: Path, whose: str) -> I
         ContentError: There are more than declared, or one is not as declared.
     """
     items = held.reshape(-1).tolist()
-    if column.is_text or (column.classes is not None and items and _as_text(items[0]) is not None):
+    if holds_texts(column, items):
         shape = check_within_declared(column, np.dtype("U1"), held.shape, path, whose)
-        yield from _text_blocks(column, items, path, whose, shape[0])
+        yield from text_blocks(column, items[: shape[0]], path, whose)
         return
-    if held.ndim > 1 and any(type(item) in (Row, tuple, np.ndarray) for item in items):
+    if held.ndim > 1 and any(type(item) in (Row, list, tuple, np.ndarray) for item in items):
         longer = tuple(length for length in held.shape if length != 1)
         if len(longer) > 1:
             raise DecodeError(path, f"{whose} has {held.ndim} axes, and lists in them")
@@ -171,6 +164,10 @@ def row_blocks(column: Column, items: Sequence[Any], path: Path, whose: str) -> 
     if len(items) > column.count:
         reason = f"{whose} has {len(items):,} samples, more than {column} declares: {column.count:,}"
         _refuse_content(column, path, reason, "samples", column.count, len(items))
+    if not column.shape and (numbers := packed(items)) is not None:
+        places = _Places(0, [()] * len(items))
+        yield Block(column, 0, numbers if column.classes else _exact(column, numbers, places, path, whose))
+        return
     start, budget = 0, _Budget(path, column.count, whose)
     while start < len(items) or not start:
         end, parts, shapes, count = start, list[np.ndarray](), list[tuple[int, ...]](), 0
@@ -282,9 +279,22 @@ def _as_text(item: Any) -> str | None:
     return item if isinstance(item, str) else None
 
 
-def _text_blocks(column: Column, items: Sequence[Any], path: Path, whose: str, count: int) -> Iterator[Block]:
+def holds_texts(column: Column, items: Sequence[Any]) -> bool:
+    """Check whether objects are to be texts: because that is declared, or names of classes are what they are."""
+    return column.is_text or (column.classes is not None and bool(items) and _as_text(items[0]) is not None)
+
+
+def text_blocks(column: Column, items: Sequence[Any], path: Path, whose: str) -> Iterator[Block]:
+    """Yield samples that are a text each.
+
+    Raises:
+        ContentError: One is none, or there are more than declared.
+    """
+    if len(items) > column.count:
+        reason = f"{whose} has {len(items):,} texts, more than {column} declares: {column.count:,}"
+        _refuse_content(column, path, reason, "samples", column.count, len(items))
     characters, most = 0, max_decoded(path, column.count)
-    for start in range(0, max(count, 1), BLOCK_SAMPLES):
+    for start in range(0, max(len(items), 1), BLOCK_SAMPLES):
         texts: list[str] = []
         for at, item in enumerate(items[start : start + BLOCK_SAMPLES], start):
             try:
@@ -304,7 +314,9 @@ def _refuse(column: Column, path: Path, whose: str, at: int, unfit: _Unfit) -> N
     """Refuse a sample: as another than declared if it is plain, else as what pickles are refused for."""
     declared = "text" if column.is_text else "numbers"
     reason = f"{whose}: sample {at:,} is {unfit.what}, {column} is declared as {declared}"
-    if type(unfit.item) in (int, float, bool, str, bytes, Latin1Text, Row, tuple) or isinstance(unfit.item, np.generic):
+    if type(unfit.item) in (int, float, bool, str, bytes, Latin1Text, Row, list, tuple) or isinstance(
+        unfit.item, np.generic
+    ):
         _refuse_content(column, path, reason, "dtype", column.dtype, unfit.what)
     reason = f"{whose} holds Python objects: sample {at:,} is {unfit.what}, and no number, text or list of numbers"
     raise UnsafePickle(path, f"{reason}; nothing was run", names=("dtype |O",))
