@@ -604,6 +604,54 @@ class TestRecognition:
         ]
         assert get("mine", manifest=manifest, offline=True).train.labels.tolist() == [0] * 30
 
+    @pytest.mark.parametrize(
+        "labels", [Y.reshape(-1, 1), np.array(["ant", "bee", "cat"])[Y % 3]], ids=["column", "names"]
+    )
+    def test_labels_in_a_column_and_labels_by_name(self, labels: np.ndarray, manifest: Path, tmp_path: Path) -> None:
+        """Are labels as others are, with their classes."""
+        result = add(manifest, *put(tmp_path / "made", mine_npz=npz(x=X, y=labels)), "--ship", "--name", "mine")
+
+        assert result.exit_code == 0, result.output
+        data = get("mine", manifest=manifest, offline=True)
+        assert [data.classes[label] for label in data.train.labels] == [str(label) for label in labels.reshape(-1)]
+
+    def test_lists_of_different_lengths(self, manifest: Path, tmp_path: Path) -> None:
+        """An array of objects, as Keras keeps IMDB, is a ragged field."""
+        lists = np.empty(30, object)
+        lists[:] = [list(range(n)) for n in range(30)]
+        result = add(manifest, *put(tmp_path / "made", mine_npz=npz(x=lists, y=Y)), "--ship", "--name", "mine")
+
+        assert result.exit_code == 0, result.output
+        assert "shape: [null]" in manifest.read_text(encoding="utf-8")
+        train = get("mine", manifest=manifest, offline=True).train
+        assert [train.features[n].tolist() for n in range(30)] == list(lists)
+
+    def test_the_arrays_of_a_tuple(self, manifest: Path, tmp_path: Path) -> None:
+        """Of pairs that only their positions tell apart, which split each is has to be said."""
+        (path,) = put(tmp_path / "made", mine_pkl=pickle.dumps(((X[:20], Y[:20]), (X[20:], Y[20:])), 2))
+        asked = add(manifest, path, "--ship")
+        told = add(manifest, path, "--ship", "--name", "mine", "--split", "train=0.*", "--split", "test=1.*")
+
+        assert (asked.exit_code, asked.stderr) == (
+            1,
+            f"error: {path}: mine.pkl: '0.0' and mine.pkl: '1.0' would both be train.images\n"
+            "  Say which split each is, for example: --split train='0.*' --split test='1.*'.\n",
+        )
+        assert told.exit_code == 0, told.output
+        data = get("mine", manifest=manifest, offline=True)
+        np.testing.assert_array_equal(data.train.images, X[:20])
+        np.testing.assert_array_equal(data.test.labels, Y[20:])
+
+    @pytest.mark.parametrize(
+        "root", [X, [X, Y], (X, Y), {"train": {"x": X, "y": Y}}], ids=["array", "list", "tuple", "dicts"]
+    )
+    def test_a_pickle_whatever_its_root(self, root: object, manifest: Path, tmp_path: Path) -> None:
+        """The images are found, and by the path to them read again."""
+        result = add(manifest, *put(tmp_path / "made", x_pkl=pickle.dumps(root)), "--ship", "--name", "mine")
+
+        assert result.exit_code == 0, result.output
+        np.testing.assert_array_equal(get("mine", manifest=manifest, offline=True).train.images, X)
+
     def test_labels_without_inputs_are_refused(self, manifest: Path, tmp_path: Path) -> None:
         """As what stands beside them cannot be read: the reason names it."""
         (path,) = put(tmp_path / "made", mine_npz=npz(x=np.array([["a", "b"]] * 30), y=Y))

@@ -10,7 +10,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,8 @@ def _parts(infos: Sequence[FileInfo], given: Callable[[str], str | None]) -> Ite
                 if info.is_table
                 else naming.field_of(array.key or info.file, array.shape, kind)
             )
+            if "labels" in field and math.prod(length or 0 for length in array.shape[1:]) == 1:
+                array = replace(array, shape=array.shape[:1])
             yield _Part(info, array, split or "train", field)
 
 
@@ -253,10 +255,13 @@ def _fill_in(made: Draft, parts: Sequence[_Part]) -> None:
     """Decode everything once, and take in ranges and classes."""
     paths = {part.info.file: part.info.path for part in parts}
     spans: dict[str, list[Any]] = {}
+    names: dict[str, set[str]] = {}
     for block in formats.of(made.format).decode(_as_plan(made, paths), **made.options):
         values = block.values
         if isinstance(values, RaggedBlock):
             values = values.values
+        elif isinstance(values, list) and made.fields[block.column.field].may_have_classes:
+            names.setdefault(block.column.field, set()).update(values)
         if isinstance(values, np.ndarray) and (of := made.fields[block.column.field]).missing:
             of.gaps += int(np.isnan(values).sum())
             values = values[~np.isnan(values)]
@@ -268,7 +273,14 @@ def _fill_in(made: Draft, parts: Sequence[_Part]) -> None:
             if math.isnan(low):
                 spans[block.column.field] = [math.nan, math.nan]
     for name, one in made.fields.items():
+        if name in names and one.classes is None:
+            one.classes = _classes(names[name], sum(declared["samples"] for declared in made.splits.values()))
         _of_span(one, spans.get(name), max(declared["samples"] for declared in made.splits.values()))
+
+
+def _classes(names: set[str], samples: int) -> tuple[str, ...] | None:
+    """Return the names of classes that labels are stored by, if that is what these few texts are."""
+    return tuple(sorted(names)) if "" not in names and len(names) <= min(MAX_CLASSES, samples // 2) else None
 
 
 def _of_span(one: Field, span: list[Any] | None, samples: int) -> None:

@@ -200,13 +200,17 @@ def _blocks(column: Column, loaded: Any, member: str) -> Iterator[Block]:
         items = held if isinstance(held, list) else held.tolist()
         yield from (text_blocks if holds_texts(column, items) else row_blocks)(column, items, path, whose)
     else:
-        raise DecodeError(path, f"{whose} is {describe(held)}, not an array", hint=_keys_of(held, column))
+        raise DecodeError(
+            path,
+            f"{whose} is {describe(held)}, not an array",
+            hint=_keys_of(held, column, "" if is_whole else column.key),
+        )
 
 
-def _keys_of(held: Any, column: Column) -> str | None:
+def _keys_of(held: Any, column: Column, key: str) -> str | None:
     """Return what a person does about a key that leads to arrays, and to none of them."""
     if not isinstance(held, tuple | dict) or not held:
         return None
     first = next(iter(held)) if isinstance(held, dict) else 0
-    before = "" if column.key == column.field else f"{column.key}."
+    before = f"{key}." if key else ""
     return f'Write which of its {len(held):,} it is: `{column.field}: "{before}{as_text(first)}"` is the first.'
