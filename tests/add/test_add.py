@@ -613,6 +613,7 @@ class TestRecognition:
 
         assert result.exit_code == 0, result.output
         data = get("mine", manifest=manifest, offline=True)
+        assert data.classes is not None
         assert [data.classes[label] for label in data.train.labels] == [str(label) for label in labels.reshape(-1)]
 
     def test_lists_of_different_lengths(self, manifest: Path, tmp_path: Path) -> None:
