@@ -667,13 +667,13 @@ class TestRecognition:
 
     def test_arrays_of_text_are_texts(self, manifest: Path, tmp_path: Path) -> None:
         """As `np.savez` keeps them, of characters or of bytes, in a column or not."""
-        names, notes = np.array(["ant", "bee", "cat"] * 10), np.array([[b"a"], [b"b"]] * 15)
-        data = npz(x=X, names=names, notes=notes)
+        words, notes = np.array(["ant", "bee", "cat"] * 10), np.array([[b"a"], [b"b"]] * 15)
+        data = npz(x=X, words=words, notes=notes)
         result = add(manifest, *put(tmp_path / "made", mine_npz=data), "--ship", "--name", "mine")
 
         assert result.exit_code == 0, result.output
         train = get("mine", manifest=manifest, offline=True).train
-        assert (list(train.names), list(train.notes)) == (names.tolist(), ["a", "b"] * 15)
+        assert (list(train.words), list(train.notes)) == (words.tolist(), ["a", "b"] * 15)
 
     def test_arrays_that_are_no_samples_are_left_out(self, manifest: Path, tmp_path: Path) -> None:
         """Texts that are fewer, pairs of texts and records, which `np.savez` keeps as gladly: each is reported."""
