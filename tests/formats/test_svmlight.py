@@ -264,6 +264,15 @@ CASES = {
         "\n1 1:1\n",
         ContentError,
     ),
+    "64 MiB of remarks": Case(
+        lambda: gzip.compress(b"#\n" * (32 << 20)),
+        lambda size: (
+            f"more than {32 * size + (1 << 20):,} bytes come out of it, but the file has {size:,} "
+            "and its declared numbers take 72"
+        ),
+        "#\n1 1:1\n",
+        ContentError,
+    ),
     "a field of no such key": Case(
         "1 1:1\n",
         "this format has no field 'label'; did you mean 'labels'?",
@@ -377,7 +386,7 @@ class TestDetection:
         assert (detection and detection.certainty) == certainty
 
     def test_a_real_file_is_added(self, manifest: Path, realdata: Path) -> None:
-        """With its values, and its labels as numbers."""
+        """Its two labels are its classes, with the numbers that stand for them in the file."""
         file = realdata / "formats" / "svmlight" / HEART
 
         added = add(manifest, file, "--ship", "--name", "heart")
@@ -388,7 +397,9 @@ class TestDetection:
         features, labels = sklearn.load_svmlight_file(str(file))
         data = get("heart", manifest=manifest, offline=True)
         np.testing.assert_array_equal(data.train.features, features.toarray())
-        assert data.train.labels.tolist() == labels.tolist()
+        assert entry.fields["labels"].values == (-1, 1)
+        assert data.classes is not None
+        assert [int(data.classes[label]) for label in data.train.labels] == labels.tolist()
 
     def test_compressed_files_that_count_from_0(self, manifest: Path, tmp_path: Path) -> None:
         """An index of 0 is what says so; each file may lack the last features."""
@@ -404,6 +415,32 @@ class TestDetection:
         assert data.train.features.tolist() == [[1, 0, 0, 0, 2], [0, 3, 0, 0, 0]]
         assert data.test.features.tolist() == [[1, 0, 2, 0, 0]]
         assert data.test.labels.tolist() == [0.25]
+
+    @pytest.mark.parametrize(
+        ("train", "test", "classes", "values"),
+        [
+            ("124", "4", None, None),
+            ("1" * 9 + "4" * 9, "1", ("1", "4"), (1, 4)),
+            ("0101", "1", ("0", "1"), ()),
+            ("12121", "3", ("1", "2", "3"), (1, 2, 3)),
+        ],
+    )
+    def test_labels_of_several_files(
+        self, manifest: Path, tmp_path: Path, train: str, test: str, classes: object, values: object
+    ) -> None:
+        """They are classes by the rule for columns of tables, of all files together."""
+        texts = {name: "".join(f"{label} 1:1 2:2\n" for label in of) for name, of in (("train", train), ("test", test))}
+        (tmp_path / "made").mkdir()
+        files = [put(tmp_path / "made" / f"{name}.svm", text) for name, text in texts.items()]
+
+        added = add(manifest, *files, "--ship", "--name", "mine")
+
+        assert added.exit_code == 0, added.output
+        labels = load_manifest(manifest).datasets["mine"].fields["labels"]
+        assert (labels.classes, labels.values if classes else None) == (classes, values)
+        data = get("mine", manifest=manifest, offline=True)
+        stored = [int(classes[label]) if isinstance(classes, tuple) else label for label in data.train.labels]
+        assert stored == list(map(int, train))
 
     @pytest.mark.parametrize(
         ("text", "reason"),

@@ -39,6 +39,7 @@ class Field:
     shape: tuple[int | None, ...] = ()
     range: tuple[Any, Any] | None = None
     classes: tuple[str, ...] | None = None
+    values: tuple[str | int | float, ...] = ()
     per: str = "sample"
     sha256: dict[str, str] = field(default_factory=dict)
     note: str = ""
@@ -218,7 +219,9 @@ def _fields(parts: Sequence[_Part]) -> dict[str, Field]:
         if part.array.classes is not None:
             known = fields[part.field].classes or ()
             more = tuple(name for name in part.array.classes if name not in known)
+            stored = dict(zip(part.array.classes, part.array.values, strict=False))  # there may be none
             fields[part.field].classes = known + more
+            fields[part.field].values += tuple(stored[name] for name in more if name in stored)
         marks = dict.fromkeys((*fields[part.field].missing, *part.array.missing))
         fields[part.field].missing = tuple(sorted(marks, key=lambda mark: (mark is not None, mark or "")))
     return fields
@@ -335,6 +338,7 @@ def _as_plan(made: Draft, paths: Mapping[str, Path]) -> tuple[Split, ...]:
                 key=declared.get(field, field) if "file" in declared else "",
                 shape=one.shape,
                 classes=one.classes,
+                values=one.values,
                 per=one.per,
                 missing=one.missing,
             )

@@ -91,6 +91,7 @@ def entry(
         keys |= {"range": list(declared.range)} if declared.range else {}
         keys |= {"missing": list(declared.missing)} if declared.missing else {}
         keys |= {"classes": list(declared.classes)} if declared.classes else {}
+        keys |= {"values": list(declared.values)} if declared.values else {}
         keys |= {"per": declared.per} if declared.per != "sample" else {}
         keys |= {"sha256": declared.sha256} if declared.sha256 else {}
         fields[field] = keys
