@@ -20,6 +20,9 @@ from tinytorch_datasets.readers.text import BOM, LONGEST_LINE
 # The numbers are doubles, LIBSVM's and SVMlight's alike: from here on they do not hold every whole number.
 EXACT = 2**53
 
+# How many bytes are read at once: a line may be two bytes, and what is made of a line takes a hundred.
+AT_ONCE = 1 << 18
+
 NUMBER = rb"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
 _IS_NUMBER = re.compile(NUMBER)
 COMMENT = re.compile(rb"#[^\n]*")
@@ -63,7 +66,7 @@ class RowReader:
 
     def blocks(self) -> Iterator[Rows]:
         """Yield all rows, each block of them from as many lines as are read at once."""
-        line, rest, chunk = 1, b"", self.stream.chunk().removeprefix(BOM)
+        line, rest, chunk = 1, b"", self._chunk().removeprefix(BOM)
         while chunk:
             whole, newline, rest = (rest + chunk).rpartition(b"\n")
             if newline:
@@ -71,9 +74,13 @@ class RowReader:
                 line += whole.count(b"\n") + 1
             if len(rest) > self.longest_line:
                 self.stream.fail(f"line {line:,} has more than {self.longest_line:,} bytes in one line")
-            chunk = self.stream.chunk()
+            chunk = self._chunk()
         if rest:
             yield from self._block(rest + b"\n", line)
+
+    def _chunk(self) -> bytes:
+        view = memoryview(bytearray(AT_ONCE))
+        return bytes(view[: self.stream.fill(view)])
 
     def _block(self, lines: bytes, number: int) -> Iterator[Rows]:
         rows = self._read_at_once(lines, number) or self._read_by_line(lines, number)
