@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import io
+import re
 import struct
 import subprocess
 import sys
@@ -128,6 +129,14 @@ def repeated(text: str, times: int) -> pa.Table:
 def with_buffers(kind: pa.DataType, *buffers: bytes) -> pa.Table:
     """Three values of which the bytes are given."""
     array = pa.Array.from_buffers(kind, 3, [None, *(pa.py_buffer(data) for data in buffers)])
+    return pa.table({"x": array})
+
+
+def viewed(rows: int) -> pa.Table:
+    """So many views of the same megabyte."""
+    text = LONG.encode()
+    views = struct.pack("<i4sii", len(text), text[:4], 0, 0) * rows
+    array = pa.Array.from_buffers(pa.string_view(), rows, [None, pa.py_buffer(views), pa.py_buffer(text)])
     return pa.table({"x": array})
 
 
@@ -330,6 +339,26 @@ CASES = {
         lambda: as_stream(GOOD)[:-8],
         "it ends without a mark of its end; is it cut short?",
         lambda: as_stream(GOOD),
+    ),
+    "views of the same bytes": Case(
+        "arrow",
+        lambda: as_file(viewed(100_000)),
+        "more than {0:,} bytes of text come out of it, but the file has {1:,} bytes, and 100,000 values are declared",
+        lambda: as_file(pa.table({"x": pa.array(["a"] * 100_000, pa.string_view())})),
+        TEXT,
+        samples=100_000,
+    ),
+    "a batch where no batch is": Case(
+        "arrow",
+        lambda: re.sub(rb"ARROW1$", b"", as_file(GOOD)).replace(b"\xff\xff\xff\xff", bytes(4)) + b"ARROW1",
+        "one of its messages is damaged",
+        lambda: as_file(GOOD),
+    ),
+    "a footer larger than the file": Case(
+        "arrow",
+        lambda: as_file(GOOD)[:-10] + struct.pack("<I", 2**31 - 1) + b"ARROW1",
+        f"it states a footer of {2**31 - 1:,} bytes, and has {len(as_file(GOOD)):,}",
+        lambda: as_file(GOOD),
     ),
     "more behind the end": Case(
         "arrow",

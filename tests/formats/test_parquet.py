@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -100,6 +102,50 @@ class TestColumns:
         texts = ["caf\u00e9", "", "b", "caf\u00e9", "\U0001f40d", "a\nb", "b"]
 
         assert values(tmp_path, pa.array(texts).cast(kind), form, write, dtype="str") == texts
+
+    @pytest.mark.parametrize("write", [as_file, as_stream])
+    @pytest.mark.parametrize("kind", [pa.string_view(), pa.dictionary(pa.uint32(), pa.string_view())])
+    def test_text_as_views(self, write: Any, kind: pa.DataType, tmp_path: Path) -> None:
+        """As Polars writes it."""
+        texts = [
+            "short",
+            "",
+            "a text of more than twelve bytes",
+            "short",
+            "caf\u00e9",
+            "x",
+            "a text of more than twelve bytes",
+        ]
+        if pa.types.is_dictionary(kind):
+            words = sorted(set(texts))
+            indices = pa.array([words.index(text) for text in texts], pa.uint32())
+            array = pa.DictionaryArray.from_arrays(indices, pa.array(words, pa.string_view()))
+        else:
+            array = pa.array(texts, kind)
+
+        assert values(tmp_path, array, "arrow", write, dtype="str") == texts
+        (described_as,) = described(tmp_path / "t", "arrow").arrays
+        assert described_as.dtype == "str"
+        classes = ("long enough to be no short view", "b")
+        put(tmp_path / "t", write(pa.table({"x": pa.array(classes * 3, pa.string_view())})))
+        assert described(tmp_path / "t", "arrow").arrays[0].classes == tuple(sorted(classes))
+
+    def test_batches_where_the_footer_says(self, tmp_path: Path) -> None:
+        """Other writers leave a gap behind the magic number, so that the file is no stream behind it."""
+        table = pa.table({"x": list(range(ROWS))})
+        data = as_file(table)
+        at = len(data) - 10 - int.from_bytes(data[-10:-6], "little")
+        body, footer = data[:at], data[at:]
+        for message in re.finditer(b"\xff\xff\xff\xff", body):
+            if message.start() == 8:
+                continue  # the schema, of which the footer has its own
+            footer = footer.replace(struct.pack("<q", message.start()), struct.pack("<q", message.start() + 56))
+        path = put(tmp_path / "t", body[:8] + bytes(56) + body[8:] + footer)
+
+        found = read_whole("arrow", split(column(path, "x", samples=ROWS, dtype="int64")))
+
+        assert pa.ipc.open_file(path).read_all() == table
+        assert found["train.x"].tolist() == list(range(ROWS))
 
     @each
     @pytest.mark.parametrize("kind", [pa.list_(pa.int16()), pa.large_list(pa.int16()), pa.list_(pa.int16(), 2)])

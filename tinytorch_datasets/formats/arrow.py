@@ -20,11 +20,11 @@ from tinytorch_datasets.formats import (
 )
 from tinytorch_datasets.plan import Block, Split
 from tinytorch_datasets.readers import arrow as columns_of
-from tinytorch_datasets.readers import arrow_values
+from tinytorch_datasets.readers import arrow_summary, arrow_values
 from tinytorch_datasets.readers.wire import BATCH, DICTIONARY, SCHEMA, Flat
 
 FILE, STREAM, FEATHER_1 = b"ARROW1\0\0", b"\xff\xff\xff\xff", b"FEA1"
-END = b"\xff\xff\xff\xff\0\0\0\0"
+END, TAIL = b"\xff\xff\xff\xff\0\0\0\0", b"ARROW1"
 
 
 def _detect(head: bytes, path: Path) -> Detection | None:
@@ -37,7 +37,7 @@ def _detect(head: bytes, path: Path) -> Detection | None:
 def _inspect(path: Path) -> FileInfo:
     formats.of("arrow").check_libraries()
     with columns_of.refusing(path, "Arrow"):
-        columns, left_out = columns_of.describe(Table(path, INSPECTED_BYTES, INSPECTED))
+        columns, left_out = arrow_summary.describe(Table(path, INSPECTED_BYTES, INSPECTED))
     arrays = tuple(ArrayInfo(**column._asdict()) for column in columns)
     return FileInfo(path, "arrow", arrays, left_out=tuple(left_out), is_table=True)
 
@@ -54,8 +54,7 @@ def _inspect(path: Path) -> FileInfo:
 def arrow(splits: Sequence[Split]) -> Iterator[Block]:
     """Arrow files and streams (IPC), Feather of version 2 among them; a field's key is the name of its column.
 
-    What columns may hold, and how nulls are declared, is as in `parquet`. A file is read as the stream that it
-    contains.
+    What columns may hold, and how nulls are declared, is as in `parquet`.
 
     It needs pyarrow, which the extra `tables` brings.
 
@@ -91,64 +90,92 @@ class Table:
         if not head.startswith((FILE, STREAM)):
             columns_of.refuse_compressed(path, head, "Arrow")
             raise DecodeError(path, f"it is not Arrow: it begins with {head[:6]!r}")
-        self._begin = len(FILE) if head.startswith(FILE) else 0
+        self._is_file = head.startswith(FILE)
         self._map = pa.memory_map(str(path))
-        self.rows, batches = self._check_messages()
-        if self._begin and (other := pa.ipc.open_file(self._map).num_record_batches) != batches:
-            raise DecodeError(path, f"its footer lists {other:,} batches of rows, and it has {batches:,}")
-        self.schema = pa.ipc.open_stream(self._stream()).schema
+        self.rows = self._check_messages()
+        self.schema = self._open().schema
+
+    def _open(self, **options: Any) -> Any:
+        import pyarrow as pa
+
+        self._map.seek(0)
+        with_options = pa.ipc.IpcReadOptions(**options)
+        return (pa.ipc.open_file if self._is_file else pa.ipc.open_stream)(self._map, options=with_options)
 
     def batches(self, keys: Sequence[str], rows: int) -> Iterator[Any]:
         """Yield record batches of at most so many rows, which have at least these columns."""
-        import pyarrow as pa
-
         if self._inflated > self._limit:
             reason = f"more than {self._limit:,} bytes come out of it, but {self._limit_reason}"
             raise DecodeError(self.path, reason)
-        wanted = [
-            at for at, name in enumerate(self.schema.names) if any(f"{key}.".startswith(f"{name}.") for key in keys)
-        ]
-        options = pa.ipc.IpcReadOptions(included_fields=wanted)
-        for batch in pa.ipc.open_stream(self._stream(), options=options):
+        names = self.schema.names
+        wanted = [at for at, name in enumerate(names) if any(f"{key}.".startswith(f"{name}.") for key in keys)]
+        reader = self._open(included_fields=wanted)
+        whole = map(reader.get_batch, range(reader.num_record_batches)) if self._is_file else iter(reader)
+        for batch in whole:
             # Nobody has looked at offsets yet, which say where in the file a text is.
             batch.validate(full=True)
             for start in range(0, batch.num_rows, rows):
                 yield batch.slice(start, rows)
 
-    def _stream(self) -> Any:
-        self._map.seek(self._begin)
-        return self._map
-
-    def _check_messages(self) -> tuple[int, int]:
-        """Look at all messages, before memory is taken for what they say; return how many rows and batches there are.
+    def _check_messages(self) -> int:
+        """Look at all messages, before memory is taken for what they say; return how many rows there are.
 
         Raises:
             DecodeError: They are damaged.
         """
+        rows, dictionaries = 0, 0
+        try:
+            for metadata, body in self._of_file() if self._is_file else self._of_stream():
+                kind, header = Flat(metadata).message()
+                of = header.table(1) if kind == DICTIONARY else header
+                if kind == SCHEMA:
+                    header.check_columns(self.path)
+                elif of is not None:
+                    inflated = of.inflated(body)
+                    dictionaries += inflated if kind == DICTIONARY else 0
+                    rows += header.number(0) if kind == BATCH else 0
+                    self._inflated = max(self._inflated, dictionaries + (inflated if kind == BATCH else 0))
+        except (struct.error, IndexError, OverflowError, ValueError) as error:
+            if isinstance(error, DecodeError):
+                raise
+            raise DecodeError(self.path, "one of its messages is damaged") from error
+        return rows
+
+    def _of_stream(self) -> Iterator[tuple[Any, Any]]:
+        """Yield the messages of a stream, and check its end."""
         import pyarrow as pa
 
-        rows, batches, dictionaries = 0, 0, 0
-        for message in pa.ipc.MessageReader.open_stream(self._stream()):
-            try:
-                head = Flat(message.metadata).message()
-                if head.kind == SCHEMA:
-                    head.header.check_columns(self.path)
-                    continue
-                of = head.header.table(1) if head.kind == DICTIONARY else head.header
-                inflated = of.inflated(message.body) if of is not None else 0
-                if head.kind == BATCH:
-                    rows, batches = rows + head.header.number(0), batches + 1
-                else:
-                    dictionaries += inflated
-            except (struct.error, IndexError, OverflowError, ValueError) as error:
-                if isinstance(error, DecodeError):
-                    raise
-                raise DecodeError(self.path, "one of its messages is damaged") from error
-            self._inflated = max(self._inflated, dictionaries + (inflated if head.kind == BATCH else 0))
+        self._map.seek(0)
+        try:
+            for message in pa.ipc.MessageReader.open_stream(self._map):
+                yield message.metadata, message.body
+        except pa.ArrowInvalid as error:  # is a ValueError, too
+            raise DecodeError(self.path, f"it cannot be read as Arrow: {error}") from error
         end, size = self._map.tell(), self._map.size()
         self._map.seek(max(end - len(END), 0))
         if self._map.read(len(END)) != END:
             raise DecodeError(self.path, "it ends without a mark of its end; is it cut short?")
-        if not self._begin and end != size:
+        if end != size:
             raise DecodeError(self.path, f"it is {end:,} bytes, but {size - end:,} more follow")
-        return rows, batches
+
+    def _of_file(self) -> Iterator[tuple[Any, Any]]:
+        """Yield the messages that the footer of a file lists, where it says that they are."""
+        size = self._map.size()
+        tail = self._map.read_at(len(TAIL) + 4, max(size - len(TAIL) - 4, 0))
+        if tail[4:] != TAIL:
+            reason = f"it is cut short, or something follows: it ends with {tail[4:]!r}, not {TAIL!r}"
+            raise DecodeError(self.path, reason)
+        length = int.from_bytes(tail[:4], "little")
+        if length > size - len(FILE) - len(tail):
+            raise DecodeError(self.path, f"it states a footer of {length:,} bytes, and has {size:,}")
+        footer = Flat(self._map.read_at(length, size - len(tail) - length))
+        schema = footer.table(1)
+        if schema is None:
+            raise ValueError
+        schema.check_columns(self.path)
+        for field in (2, 3):
+            for at, stated, bytes_of in footer.blocks(field):
+                metadata = self._map.read_at(stated, at)
+                head = 8 if metadata[:4] == STREAM else 4
+                self._map.seek(at + stated)
+                yield metadata[head:], self._map.read_buffer(bytes_of)

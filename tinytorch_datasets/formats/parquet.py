@@ -21,7 +21,7 @@ from tinytorch_datasets.formats import (
     decodes,
 )
 from tinytorch_datasets.plan import TEXT, Block, Split
-from tinytorch_datasets.readers import arrow, arrow_values
+from tinytorch_datasets.readers import arrow, arrow_summary, arrow_values
 from tinytorch_datasets.readers.wire import BINARY, I32, I64, MOST_COLUMNS, MOST_DEPTH, Flat, Thrift
 
 MAGIC = b"PAR1"
@@ -50,7 +50,7 @@ def _inspect(path: Path) -> FileInfo:
     formats.of("parquet").check_libraries()
     with arrow.refusing(path, "Parquet"):
         table = Table(path, INSPECTED_BYTES, INSPECTED)
-        columns, left_out = arrow.describe(table)
+        columns, left_out = arrow_summary.describe(table)
     arrays = tuple(ArrayInfo(**column._asdict()) for column in columns)
     return FileInfo(path, "parquet", arrays, left_out=tuple(left_out), is_table=True)
 
@@ -163,7 +163,7 @@ class Table:
         array = batch.column(batch.schema.get_field_index(key)) if batch is not None else None
         if array is None or not hasattr(array, "dictionary"):
             return pages.largest
-        return int(arrow_values.text_lengths(array.dictionary).max(initial=0))
+        return int(arrow.text_lengths(array.dictionary).max(initial=0))
 
     def _pages(self, keys: Sequence[str]) -> list[dict[str, Pages]]:
         """Read the headers of all pages of these columns, by group of rows: before memory is taken for what they say.

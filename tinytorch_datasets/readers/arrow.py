@@ -1,4 +1,4 @@
-"""Columns of Parquet and Arrow files: their types, their places, their summary.
+"""Columns of Parquet and Arrow files: their types, their places, their lists and texts.
 
 The library pyarrow reads the files. It is imported inside of functions, because it is an extra.
 """
@@ -6,9 +6,7 @@ The library pyarrow reads the files. It is imported inside of functions, because
 from __future__ import annotations
 
 import itertools
-import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,20 +17,13 @@ import numpy as np
 from tinytorch_datasets.errors import ContentError, DecodeError, did_you_mean
 from tinytorch_datasets.plan import TEXT, Column
 from tinytorch_datasets.readers.compression import CODECS
-from tinytorch_datasets.readers.table import EXACT_IN_FLOAT64, MAX_CLASSES, ColumnInfo, Kind, classes_of
 
 # How many names are compared with one that is not there.
 MOST_GUESSED = 1000
-# How many rows are looked at together when a file is described.
-ROWS_DESCRIBED = 1 << 14
+
 
 AS_FILES = "Pictures and sounds inside of a table are not read: save each as a file."
 AS_TEXT = "Leave it out, or save it as numbers or as text."
-
-# How pandas calls the column of a frame's index that has no name.
-_INDEX = re.compile(r"__index_level_\d+__")
-# What Hugging Face's metadata calls a column of pictures and the like.
-_MEDIA = frozenset({"Image", "Audio", "Video", "Pdf"})
 
 
 class Source(Protocol):
@@ -271,129 +262,27 @@ def unnested(array: Any, depth: int, shape: Sequence[int | None] = ()) -> tuple[
     return array, np.stack(axes, axis=1)
 
 
-class Described(NamedTuple):
-    """What `add` says of a column; the names are those of an `ArrayInfo`."""
+def text_lengths(array: Any) -> np.ndarray:
+    """Return the bytes of each text of an array; a null has none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
-    key: str
-    dtype: str
-    shape: tuple[int | None, ...]
-    classes: tuple[str, ...] | None = None
-    missing: tuple[str | None, ...] = ()
-
-
-def describe(source: Source) -> tuple[list[Described], list[str]]:
-    """Read all of a file; return its columns, and what is left out of it, and why."""
-    features = _features(source.schema)
-    summaries, left_out = list[_Summary](), list[str]()
-    for path, kind in leaves(source.schema).items():
-        name = ".".join(path)
-        feature = features.get(path[0], {})
-        stored = stored_as(kind)
-        if is_group(kind) and not _is_media(source.schema, path):
-            continue  # its parts are columns
-        if len(path) == 1 and _INDEX.fullmatch(name):
-            left_out.append(f"{name!r} is the index of a pandas frame")
-        elif source.schema.names.count(path[0]) > 1:
-            left_out.append(f"{name!r} is the name of several columns")
-        elif feature.get("_type") in _MEDIA or _is_media(source.schema, path):
-            left_out.append(f"{path[0]!r} holds files, such as pictures or sounds, which are not read")
-        elif not isinstance(stored, Stored):
-            left_out.append(f"{name!r} holds {stored[0]}, which is not read")
-        else:
-            names = feature.get("names") if feature.get("_type") == "ClassLabel" and len(path) == 1 else None
-            summaries.append(_Summary(Picked(path, stored), names))
-    for batch in source.batches([summary.picked.name for summary in summaries], ROWS_DESCRIBED) if summaries else ():
-        for summary in summaries:
-            summary.add(batch)
-    described = list[Described]()
-    for summary in summaries:
-        result = summary.result(source.rows)
-        if isinstance(result, Described):
-            described.append(result)
-        else:
-            left_out.append(f"{summary.picked.name!r} {result}")
-    return described, list(dict.fromkeys(left_out))
+    if pa.types.is_string_view(array.type):  # a view begins with its length; many may be of the same bytes
+        views = np.frombuffer(array.buffers()[1], np.int32, 4 * len(array), 16 * array.offset)
+        return np.where(array.is_null().to_numpy(zero_copy_only=False), 0, views[::4].astype(np.int64))
+    lengths: np.ndarray = pc.fill_null(pc.binary_length(array), 0).to_numpy(zero_copy_only=False)
+    return lengths
 
 
-def _features(schema: Any) -> Mapping[str, Mapping[str, Any]]:
-    """Return what Hugging Face's metadata says of columns, by name; nothing where it cannot be read."""
-    try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        return {name: dict(feature) for name, feature in features.items() if isinstance(feature, dict)}
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
-        return {}
-
-
-def _is_media(schema: Any, path: tuple[str, ...]) -> bool:
-    """Check whether a column is a part of a group of bytes and the path that they were read from."""
+def strings(array: Any) -> np.ndarray:
+    """Return texts as an array of objects, None for null; those of a dictionary are made once."""
     import pyarrow as pa
 
-    kind = schema.field(schema.names.index(path[0])).type
-    return pa.types.is_struct(kind) and {"bytes", "path"} == {kind.field(at).name for at in range(kind.num_fields)}
-
-
-class _Summary:
-    """What is known of a column after some of its rows."""
-
-    def __init__(self, picked: Picked, names: Any) -> None:
-        self.picked = picked
-        given = isinstance(names, list) and all(isinstance(name, str) for name in names)
-        self._names = tuple(names) if given and len(set(names)) == len(names) > 0 else None
-        self._nulls, self._low, self._high = 0, 2**64, -1
-        self._cells: set[str] | None = set()
-        self._shapes = set[tuple[int, ...]]()
-        self._wrong = ""
-
-    def add(self, batch: Any) -> None:
-        """Take in some rows."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        array, stored = storage(self.picked.of(batch)), self.picked.stored
-        if stored.depth and not self._wrong:
-            try:
-                array, shapes = unnested(array, stored.depth)
-            except NoArray as error:
-                self._wrong = f"has {error.what} in one sample"
-                return
-            # Of each axis, only whether all are as long is asked for.
-            self._shapes |= (
-                {tuple(shapes.min(axis=0).tolist()), tuple(shapes.max(axis=0).tolist())} if len(shapes) else set()
-            )
-        self._nulls += array.null_count
-        if pa.types.is_dictionary(array.type):
-            if array.dictionary.null_count:
-                self._nulls += pc.sum(array.dictionary.is_null().take(array.indices)).as_py() or 0
-            array = pc.unique(array).dictionary_decode()  # not all: a dictionary may make much of few bytes
-        if stored.dtype == TEXT and self._cells is not None:
-            self._cells |= set(pc.unique(array).drop_null().to_numpy(zero_copy_only=False).tolist())
-            if len(self._cells) > MAX_CLASSES:
-                self._cells = None
-        elif stored.dtype[:1] in "iu" and array.null_count < len(array):
-            low, high = (value.as_py() for value in pc.min_max(array).values())
-            self._low, self._high = min(self._low, low), max(self._high, high)
-
-    def result(self, rows: int) -> Described | str:
-        """Return what the column is, or why it is left out."""
-        name, stored = self.picked.name, self.picked.stored
-        if self._wrong:
-            return self._wrong
-        axes = tuple(lengths[0] if len(set(lengths)) == 1 else None for lengths in zip(*self._shapes, strict=True))
-        if stored.dtype == TEXT:
-            if self._nulls:
-                return f"has {self._nulls:,} null{'s' * (self._nulls > 1)}, for which a text has no mark"
-            cells = ColumnInfo(0, name, frozenset(self._cells or ()), Kind.TEXT, TEXT)
-            classes = classes_of(cells, rows) if self._cells else None
-            return Described(name, "int64" if classes else TEXT, (rows,), classes)
-        if self._names is not None and not stored.depth and stored.dtype[:1] in "iu":
-            if self._nulls or self._low < 0 or self._high >= len(self._names):
-                return f"has other numbers than those of its {len(self._names):,} classes"
-            return Described(name, "int64", (rows,), self._names)
-        if not self._nulls:
-            return Described(name, stored.dtype, (rows, *(stored.shape or axes)))
-        if self._nulls == rows and not stored.depth:
-            return "holds nothing but null"
-        if stored.dtype == "bool" or max(-self._low, self._high) > EXACT_IN_FLOAT64:
-            return f"has {self._nulls:,} null{'s' * (self._nulls > 1)}, for which {stored.dtype} has no mark"
-        dtype = stored.dtype if stored.dtype[0] == "f" else "float64"
-        return Described(name, dtype, (rows, *(stored.shape or axes)), missing=(None,))
+    if not pa.types.is_dictionary(array.type):
+        whole: np.ndarray = array.to_numpy(zero_copy_only=False)
+        return whole
+    words = np.array([*array.dictionary.to_numpy(zero_copy_only=False), None], object)
+    picked: np.ndarray = words[array.indices.fill_null(0).to_numpy(zero_copy_only=False)]
+    if array.null_count:
+        picked[array.is_null().to_numpy(zero_copy_only=False)] = None
+    return picked

@@ -16,7 +16,17 @@ import numpy as np
 from tinytorch_datasets.errors import Aspect, ContentError, DecodeError
 from tinytorch_datasets.plan import TEXT, Block, Column, RaggedBlock
 from tinytorch_datasets.readers.archive import INFLATION, SMALL_TEXT
-from tinytorch_datasets.readers.arrow import NoArray, Picked, Source, first, pick, storage, unnested
+from tinytorch_datasets.readers.arrow import (
+    NoArray,
+    Picked,
+    Source,
+    first,
+    pick,
+    storage,
+    strings,
+    text_lengths,
+    unnested,
+)
 
 # How many bytes of values are held at once, of all columns together, and how many rows at most.
 BLOCK_BYTES = 4 << 20
@@ -103,14 +113,6 @@ class _TextBudget:
             raise DecodeError(self._path, reason)
 
 
-def text_lengths(array: Any) -> np.ndarray:
-    """Return the bytes of each text of an array; a null has none."""
-    import pyarrow.compute as pc
-
-    lengths: np.ndarray = pc.fill_null(pc.binary_length(array), 0).to_numpy(zero_copy_only=False)
-    return lengths
-
-
 class _Field:
     """One field while it is decoded: what turns the columns of a record batch into its values."""
 
@@ -151,19 +153,16 @@ class _Field:
     def _texts(self, array: Any, start: int, budget: _TextBudget) -> list[str]:
         import pyarrow as pa
 
-        if pa.types.is_dictionary(array.type) and array.dictionary.null_count:
-            array = array.dictionary_decode()
         if array.null_count:
             self._refuse_null(self._picked[0], start + first(array.is_null()))
         if not pa.types.is_dictionary(array.type):
-            if not self.column.classes:
-                budget.spend(text_lengths(array))
-            return _strings(array)
-        indices = array.indices.to_numpy(zero_copy_only=False)
-        if not self.column.classes:
-            budget.spend(text_lengths(array.dictionary)[indices])
-        words = np.array([*_strings(array.dictionary), None], object)[:-1]
-        return words[indices].tolist()  # type: ignore[no-any-return]
+            budget.spend(text_lengths(array))
+        elif not self.column.classes:  # for classes, one text is the same object in all places
+            budget.spend(text_lengths(array.dictionary)[array.indices.to_numpy(zero_copy_only=False)])
+        texts: list[str] = strings(array).tolist()
+        if pa.types.is_dictionary(array.type) and array.dictionary.null_count and None in texts:
+            self._refuse_null(self._picked[0], start + texts.index(None))  # type: ignore[arg-type]
+        return texts
 
     def _plain(self, array: Any, one: Picked, start: int, sample: Callable[[int], int] | None = None) -> Any:
         """Return the numbers of a flat array, and which of them are null, or None."""
@@ -288,11 +287,6 @@ class _Field:
 def _of_shape(shape: Sequence[int] | np.ndarray) -> str:
     """Say how many values there are: of one axis their number, of several the shape."""
     return f"{int(shape[0]):,} values" if len(shape) == 1 else f"shape {[int(length) for length in shape]}"
-
-
-def _strings(array: Any) -> list[str]:
-    strings: list[str] = array.to_numpy(zero_copy_only=False).tolist()
-    return strings
 
 
 def exact(values: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray | None]:

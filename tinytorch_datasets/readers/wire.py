@@ -160,6 +160,15 @@ class Flat:
         at += self._read("<I", at)
         return at + 4, self._read("<I", at)
 
+    def blocks(self, field: int) -> Iterator[tuple[int, int, int]]:
+        """Yield each block of a file's footer: where it begins, and the bytes of its header and of its body."""
+        begin, count = self.vector(field)
+        for at in range(begin, begin + 24 * count, 24):
+            block = self._read("<q", at), self._read("<i", at + 8), self._read("<q", at + 16)
+            if min(block) < 0:
+                raise ValueError
+            yield block
+
     def message(self) -> Head:
         """Return what a message is."""
         kind, header = self._field(1), self.table(2)
