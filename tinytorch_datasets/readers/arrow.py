@@ -1,4 +1,4 @@
-"""Columns of Parquet and Arrow files: their types, their places, their lists and texts.
+"""Columns of Parquet and Arrow files: types, places, lists and texts.
 
 The library pyarrow reads the files. It is imported inside of functions, because it is an extra.
 """

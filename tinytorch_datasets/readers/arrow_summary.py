@@ -1,4 +1,4 @@
-"""What `add` is told of Parquet and Arrow files: the columns, and what is left out.
+"""What `add` reports of Parquet and Arrow files: columns, and what is left out.
 
 All rows are looked at: whether lists are all as long, or a word is one of few, no header says.
 """
