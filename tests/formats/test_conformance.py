@@ -106,6 +106,30 @@ def write_pickle(folder: Path, samples: int, declared: int) -> Written:
     return _one(folder, declared, data), {}, _expected(samples)
 
 
+def write_npz_objects(folder: Path, samples: int, declared: int) -> Written:
+    """An NPZ archive of Python objects: an array for each image, a number for each label."""
+    images = np.empty(samples, object)
+    images[:] = list(_images(samples))
+    data = npz(images=images, labels=_labels(samples).astype(object))
+    return _one(folder, declared, data), {}, _expected(samples)
+
+
+def write_npy_text(folder: Path, samples: int, declared: int) -> Written:
+    """An array of text, in a column, a text of which is empty."""
+    texts = ["", *(f"caf\u00e9 {n}" for n in range(samples - 1))]
+    file = put(folder / "data", npy(np.array(texts).reshape(-1, 1)))
+    return split(column(file, "text", samples=declared, dtype="str")), {}, {"train.text": texts}
+
+
+def write_pickle_tuple(folder: Path, samples: int, declared: int) -> Written:
+    """A pickled tuple of arrays, and of texts beside them."""
+    data = pickle.dumps(({"x": _images(samples)}, [_labels(samples).tolist(), ["a"] * samples]), 2)
+    file = put(folder / "data", data)
+    images = column(file, samples=declared, shape=(3, 4), key="0.x")
+    labels = column(file, "labels", samples=declared, dtype="int64", classes=CLASSES, key="1.0")
+    return split(images, labels), {}, _expected(samples)
+
+
 def write_csv(folder: Path, samples: int, declared: int) -> Written:
     """A table with a header, the labels by name in its last column."""
     rows = [[*image.flat, CLASSES[label]] for image, label in zip(_images(samples), _labels(samples), strict=True)]
@@ -245,7 +269,10 @@ SAMPLES = {
     "npy": Sample("npy", write_npy),
     "npy-fortran": Sample("npy", write_npy_fortran),
     "npz": Sample("npz", write_npz),
+    "npz-objects": Sample("npz", write_npz_objects),
+    "npy-text": Sample("npy", write_npy_text),
     "pickle": Sample("pickle", write_pickle),
+    "pickle-tuple": Sample("pickle", write_pickle_tuple),
     "csv": Sample("csv", write_csv),
     "csv-bare": Sample("csv", write_csv_bare),
     "parquet": Sample("parquet", write_parquet),

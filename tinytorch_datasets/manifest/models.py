@@ -186,7 +186,9 @@ class ShuffleEntry(_Model):
 class _Location(_Model):
     file: Words | None = Field(default=None, description="The file; that of the split if left out.")
     member: MemberPath | None = Field(default=None, description="The member of the archive that the file is.")
-    key: Words | None = Field(default=None, description="The name of an array or of a column in it.")
+    key: Words | None = Field(
+        default=None, description='The name of an array or of a column in it; in a pickle, the path to it ("0.1").'
+    )
     column: ColumnNames | None = Field(
         default=None,
         description='A column of a table by its name or number from 0, or several, ranges ("0-12") among them; '
