@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
+from tests.helpers.add_world import add
 from tests.helpers.format_writers import column, member, memory_below, put, read, split, tarred, zipped
 from tests.helpers.yardstick import soon
 from tinytorch_datasets import formats, get, load_manifest
@@ -513,3 +514,109 @@ class TestManifests:
 
         with pytest.raises(ManifestError, match=r"members\[0\]: has a character that not every disk can store: 'b\*'"):
             load_manifest(manifest)
+
+
+IMDB = [f"aclImdb/{split}/{kind}/{n}_7.txt" for split in ("train", "test") for kind in ("pos", "neg") for n in range(9)]
+BESIDE = {"aclImdb/README": b"read", "aclImdb/train/unsup/1_0.txt": b"?", "aclImdb/train/urls_pos.txt": b"http"}
+NEWS = [
+    f"20news-bydate-{split}/{group}/{n}"
+    for split in ("train", "test")
+    for group in ("alt.atheism", "sci.space")
+    for n in range(49960, 49965)
+]
+
+
+class TestAdd:
+    """`add` recognizes archives of texts whose folders are their classes."""
+
+    @every_archive
+    def test_the_layout_of_imdb(self, manifest: Path, tmp_path: Path, pack: Pack) -> None:
+        """Splits by their folders; what only one of them has is left out, and named."""
+        file = put(tmp_path / "reviews", pack({**BESIDE, **{name: name.encode() for name in IMDB}}))
+
+        added = add(manifest, file, "--ship", "--name", "mine")
+
+        assert added.exit_code == 0, added.output
+        assert "'aclImdb/README': no text in a folder that every split has" in added.stderr
+        assert "'aclImdb/train/unsup/1_0.txt': no text in a folder that every split has" in added.stderr
+        data = get("mine", manifest=manifest, offline=True)
+        classes = data.classes or ()
+        assert (classes, list(data)) == (("neg", "pos"), ["train", "test"])
+        for split_name, of in (("train", data.train), ("test", data.test)):
+            names = sorted(name for name in IMDB if f"/{split_name}/" in name)
+            assert list(of.texts) == names
+            assert [classes[label] for label in of.labels] == [name.split("/")[2] for name in names]
+
+    @pytest.mark.parametrize("pack", [zipped, lambda members: gzip.compress(as_tar(members))])
+    def test_the_layout_of_newsgroups(self, manifest: Path, tmp_path: Path, pack: Pack) -> None:
+        """Files whose names are numbers, in folders whose names have dots."""
+        file = put(tmp_path / "news", pack({name: name.encode() for name in NEWS}))
+
+        added = add(manifest, file, "--ship", "--name", "mine")
+
+        assert added.exit_code == 0, added.output
+        data = get("mine", manifest=manifest, offline=True)
+        assert (data.classes, len(data.train), len(data.test)) == (("alt.atheism", "sci.space"), 10, 10)
+
+    def test_real_reviews(self, manifest: Path, realdata: Path) -> None:
+        """All of them, and not the readme beside them."""
+        file = realdata / "formats" / "texts" / "review_polarity.tar.gz"
+
+        added = add(manifest, file, "--ship", "--name", "mine")
+
+        assert added.exit_code == 0, added.output
+        split_entry = load_manifest(manifest).datasets["mine"].splits["train"]
+        assert (split_entry.samples, split_entry.members) == (2000, ("txt_sentoken/*/*.txt",))
+
+    @pytest.mark.parametrize(
+        ("members", "reason"),
+        [
+            (
+                {"a/pos/1.txt": b"caf\xe9 ", "a/neg/1.txt": b"b"},
+                "member 'a/pos/1.txt': byte 3 is not utf-8: b'\\xe9 '",
+            ),
+            (
+                {"a/pos/1.txt": b"a", "a/neg/1": b"b"},
+                "its texts in a end in '' and in '.txt'",
+            ),
+        ],
+    )
+    @pytest.mark.parametrize("pack", [zipped, as_tar])
+    def test_what_is_refused(
+        self, manifest: Path, tmp_path: Path, members: dict[str, bytes], reason: str, pack: Pack
+    ) -> None:
+        """By name, and nothing is written."""
+        before = manifest.read_bytes()
+
+        added = add(manifest, put(tmp_path / "texts", pack(members)), "--ship", "--name", "mine")
+
+        assert (added.exit_code, manifest.read_bytes()) == (1, before)
+        assert reason in added.stderr
+
+    def test_what_is_named_as_texts_are_and_is_none(self, manifest: Path, tmp_path: Path) -> None:
+        """No pattern tells it from them."""
+        members = {"a/pos/1.txt": b"a", "a/neg/1.txt": b"b", "a/neg/2.txt": b"\0\1"}
+
+        added = add(manifest, put(tmp_path / "texts.zip", zipped(members)), "--ship", "--name", "mine")
+
+        assert added.exit_code == 1
+        assert "in the folders of a, other files are named as its texts are" in added.stderr
+
+    @pytest.mark.parametrize(
+        "members",
+        [
+            {"1.txt": b"a", "2.txt": b"b"},
+            {"a/1.txt": b"a", "a/2.txt": b"b"},
+            {"a/x/1.csv": b"1,2", "a/y/1.csv": b"3,4"},
+            {"a/x/1.png": b"\x89PNG\0", "a/y/1.png": b"\x89PNG\0"},
+        ],
+    )
+    @pytest.mark.parametrize("pack", [zipped, as_tar])
+    def test_other_archives_are_not_taken_for_texts(
+        self, manifest: Path, tmp_path: Path, members: dict[str, bytes], pack: Pack
+    ) -> None:
+        """They are refused, with what to do."""
+        added = add(manifest, put(tmp_path / "file", pack(members)), "--ship", "--name", "mine")
+
+        assert added.exit_code == 1
+        assert "Unpack it, and add the files in it" in added.stderr
