@@ -103,6 +103,32 @@ class TestColumns:
 
         assert values(tmp_path, pa.array(texts).cast(kind), form, write, dtype="str") == texts
 
+    @each
+    def test_a_large_dictionary(self, form: str, write: Any, tmp_path: Path) -> None:
+        """Larger than the batches that use it."""
+        words = [f"word {n}" for n in range(500)]
+        indices = [499, 0, 250, 499, 1, 0, 7]
+        array = pa.DictionaryArray.from_arrays(pa.array(indices, pa.int16()), pa.array(words))
+
+        found = values(tmp_path, array, form, write, dtype="str")
+
+        assert found == [words[index] for index in indices]
+        assert values(tmp_path, array, form, write, dtype="int64", classes=tuple(words)) == found
+
+    def test_null_in_a_dictionary(self, tmp_path: Path) -> None:
+        """Is null in each place that it is used, and nowhere if it is not."""
+        for words in (["a", None], ["a", None, "b", "c", "d"]):
+            for indices, at in (([0, 0, 1], 2), ([0, 0, 0], None)):
+                array = pa.DictionaryArray.from_arrays(pa.array(indices), pa.array(words))
+                path = put(tmp_path / "t", as_stream(pa.table({"x": array})))
+                declared = split(column(path, "x", samples=3, dtype="str"))
+                if at is None:
+                    assert read_whole("arrow", declared)["train.x"] == ["a", "a", "a"]
+                    continue
+                with pytest.raises(ContentError) as caught:
+                    read_whole("arrow", declared)
+                assert caught.value.reason == f"column 'x' has null at sample {at}"
+
     @pytest.mark.parametrize("write", [as_file, as_stream])
     @pytest.mark.parametrize("kind", [pa.string_view(), pa.dictionary(pa.uint32(), pa.string_view())])
     def test_text_as_views(self, write: Any, kind: pa.DataType, tmp_path: Path) -> None:

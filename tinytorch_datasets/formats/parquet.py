@@ -36,6 +36,8 @@ PAGE_HEAD, LONGEST_PAGE_HEAD = 1 << 9, 1 << 20
 # What the texts of a batch come to at most, if each were the longest that there is.
 TEXTS_A_BATCH = 1 << 26
 BUFFER_BYTES = 1 << 20
+# Texts are read as positions in their dictionary where each of its words is for so many rows of a batch.
+ROWS_A_WORD = 8
 
 # parquet.thrift: the types of pages, and of the encodings that make many texts of few bytes.
 DATA_PAGE, DICTIONARY_PAGE, DATA_PAGE_V2 = 0, 2, 3
@@ -94,11 +96,12 @@ def parquet(splits: Sequence[Split]) -> Iterator[Block]:
 class Pages:
     """What the headers of a column's pages say, in one group of rows: `bytes` are all that they come to.
 
-    `largest` is what the largest comes to, `encodings` are those of the values.
+    `largest` is what the largest comes to, `encodings` are those of the values, `words` are in a dictionary.
     """
 
     bytes: int
     largest: int
+    words: int
     encodings: frozenset[int]
 
     @property
@@ -137,7 +140,9 @@ class Table:
         pages = self._pages(keys)
         kinds = {".".join(path): arrow.stored_as(kind) for path, kind in arrow.leaves(self.schema).items()}
         texts = [key for key in keys if getattr(kinds.get(key), "dtype", "") == TEXT]
-        whole = [key for key in texts if all(group[key].is_dictionary for group in pages)]
+        # A dictionary is read with each batch anew, so that a large one costs more than the texts.
+        most = rows // ROWS_A_WORD
+        whole = [key for key in texts if all(group[key].is_dictionary and group[key].words <= most for group in pages)]
         whole = [key for key in whole if key in self.schema.names]  # of parts of groups, pyarrow reads no dictionary
         with (
             pq.ParquetFile(self.path, metadata=self._metadata, read_dictionary=whole, **self._options) as file,
@@ -316,25 +321,26 @@ def _pages_of(file: BinaryIO, chunk: Chunk, rows: int, damaged: DecodeError) -> 
     at, end, values = chunk
     if values < rows:
         raise damaged
-    total = largest = seen = 0
+    total = largest = seen = words = 0
     encodings = set[int]()
     while seen < values:
         page = _page(file, at, end, damaged)
-        at = page.end
+        at, words = page.end, words + page.words
         total, largest, seen = total + page.bytes, max(largest, page.bytes), seen + page.values
         if page.encoding is not None:
             encodings.add(page.encoding)
     if seen != values or largest > LARGEST_PAGE:
         raise damaged
-    return Pages(total, largest, frozenset(encodings))
+    return Pages(total, largest, words, frozenset(encodings))
 
 
 class Page(NamedTuple):
-    """What the header of a page says; `encoding` is of its values, where they are no dictionary."""
+    """What the header of a page says; `encoding` is of its values, where they are no dictionary of `words`."""
 
     end: int
     bytes: int
     values: int
+    words: int
     encoding: int | None
 
 
@@ -346,7 +352,7 @@ def _page(file: BinaryIO, at: int, end: int, damaged: DecodeError) -> Page:
         thrift = Thrift(data)
         try:
             # Type, sizes inflated and as stored; of data pages the number of values and their encoding.
-            fields = thrift.struct(0, {1: I32, 2: I32, 3: I32, 5: {1: I32, 2: I32}, 8: {1: I32, 4: I32}})
+            fields = thrift.struct(0, {1: I32, 2: I32, 3: I32, 5: {1: I32, 2: I32}, 7: {1: I32}, 8: {1: I32, 4: I32}})
             break
         except IndexError:
             if len(data) < head or head >= LONGEST_PAGE_HEAD:
@@ -364,4 +370,5 @@ def _page(file: BinaryIO, at: int, end: int, damaged: DecodeError) -> Page:
         values, encoding = of.get(1, -1), of.get(2 if kind == DATA_PAGE else 4)
         if values < 0:
             raise damaged
-    return Page(after, inflated, values, encoding)
+    words = fields.get(7, {}).get(1, 0) if kind == DICTIONARY_PAGE else 0
+    return Page(after, inflated, values, words, encoding)

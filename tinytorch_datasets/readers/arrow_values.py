@@ -155,12 +155,17 @@ class _Field:
 
         if array.null_count:
             self._refuse_null(self._picked[0], start + first(array.is_null()))
+        may_be_null = False
         if not pa.types.is_dictionary(array.type):
             budget.spend(text_lengths(array))
-        elif not self.column.classes:  # for classes, one text is the same object in all places
-            budget.spend(text_lengths(array.dictionary)[array.indices.to_numpy(zero_copy_only=False)])
+        else:
+            words, may_be_null = array.dictionary, array.dictionary.null_count > 0
+            is_large = len(words) > len(array) and not pa.types.is_string_view(words.type)  # which has no kernel for it
+            if is_large or not self.column.classes:  # else one text is the same object in all places
+                budget.spend(text_lengths(words)[array.indices.to_numpy(zero_copy_only=False)])
+            array = array.dictionary_decode() if is_large else array
         texts: list[str] = strings(array).tolist()
-        if pa.types.is_dictionary(array.type) and array.dictionary.null_count and None in texts:
+        if may_be_null and None in texts:
             self._refuse_null(self._picked[0], start + texts.index(None))  # type: ignore[arg-type]
         return texts
 
