@@ -129,6 +129,23 @@ def _cifar(folder: Path) -> list[Path]:
     return put(folder, **{"cifar-mini-python.tar_gz": gzip.compress(tarred(*members))})
 
 
+def _svmlight(folder: Path) -> list[Path]:
+    def rows(part: slice) -> str:
+        return "".join(f"{y} 1:{x[0, 0]} 3:{float(x[0, 2]) / 7}\n" for x, y in zip(X[part], Y[part], strict=True))
+
+    return put(folder, train_libsvm=rows(slice(20)), test_libsvm=rows(slice(20, 30)))
+
+
+def _texts(folder: Path) -> list[Path]:
+    members = [
+        member(f"reviews/{split}/{kind}/{i}.txt", f"{kind} {split} {i}\n".encode())
+        for split in ("train", "test")
+        for kind in ("good", "bad")
+        for i in range(6)
+    ]
+    return put(folder, **{"reviews_tar.gz": gzip.compress(tarred(member("reviews/README", b"read"), *members))})
+
+
 def _expect_idx(got: Dataset) -> None:
     np.testing.assert_array_equal(got.train.images, X[:20])
     np.testing.assert_array_equal(got.test.labels, Y[20:])
@@ -174,6 +191,18 @@ def _expect_cifar(got: Dataset) -> None:
     assert (got.classes, got.test.labels.tolist()) == (("cat", "dog"), [1, 1, 0, 1])
 
 
+def _expect_svmlight(got: Dataset) -> None:
+    expected = np.stack([X[20:, 0, 0], np.zeros(10), X[20:, 0, 2] / 7], axis=1)
+    np.testing.assert_array_equal(got.test.features, expected)
+    assert (got.classes, got.train.labels.tolist()) == (("0", "1", "2"), Y[:20].tolist())
+
+
+def _expect_texts(got: Dataset) -> None:
+    assert (got.classes, got.test.labels.tolist()) == (("bad", "good"), [0] * 6 + [1] * 6)
+    assert got.test.texts[0] == "bad test 0\n"
+    assert got.train.texts[11] == "good train 5\n"
+
+
 FORMATS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Dataset], None]]] = {
     "idx": (_idx, _expect_idx),
     "npy": (_npy, _expect_floats(255)),
@@ -187,6 +216,8 @@ FORMATS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Dataset], None]
     "cifar-python": (_cifar, _expect_cifar),
     "parquet": (_parquet, _expect_idx),
     "arrow": (_feather, _expect_idx),
+    "svmlight": (_svmlight, _expect_svmlight),
+    "texts": (_texts, _expect_texts),
 }
 
 
@@ -404,6 +435,8 @@ class TestRecognition:
 
         assert asked == {
             **{form: {form: "CERTAIN"} for form in ("idx", "npy", "npz", "pickle", "cifar-python", "parquet", "arrow")},
+            "svmlight": {"svmlight": "CERTAIN", "text": "POSSIBLE"},
+            "texts": {"cifar-python": "LIKELY", "texts": "CERTAIN"},
             "csv": {"csv": "LIKELY", "text": "POSSIBLE"},
             "json": {"json": "CERTAIN", "csv": "POSSIBLE", "text": "POSSIBLE"},
             "jsonl": {"jsonl": "CERTAIN", "csv": "LIKELY", "text": "POSSIBLE"},

@@ -233,7 +233,7 @@ class _Columns:
         for table, samples in zip(self._tables, self._samples, strict=True):
             its = tuple(replace(array, shape=(samples, *array.shape)) for array in arrays)
             left_out = tuple(self._left_out)
-            yield FileInfo(table.path, "csv", its, options, left_out=left_out, asks_target=asks)
+            yield FileInfo(table.path, "csv", its, options, left_out=left_out, asks_target=asks, is_table=True)
 
     def _chosen(self, column: str, option: str) -> int:
         """Return the place of a column that was named, or counted from 0."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from tinytorch_datasets.add import naming
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.formats import ArrayInfo, FileInfo
 from tinytorch_datasets.plan import DTYPES, TEXT, Column, RaggedBlock, Split
-from tinytorch_datasets.readers.table import MAX_CLASSES, shown_marks
+from tinytorch_datasets.readers.table import MAX_CLASSES, label_values, shown_marks
 
 MOST_WRITTEN_OUT = 1e15
 ORDER = ("train", "val", "test")
@@ -32,7 +32,8 @@ NUMBERS = frozenset(DTYPES) - {TEXT}
 class Field:
     """A field as it will be declared; `sha256` are its values' digests by split, `note` the comment beside it.
 
-    `missing` are the cells that mean a missing value, of which there are as many as `gaps`.
+    `missing` are the cells that mean a missing value, of which there are as many as `gaps`. `values`, `stored` and
+    `names` are as in the manifest. `may_have_classes` is whether its values decide if they are classes.
     """
 
     dtype: str
@@ -46,6 +47,8 @@ class Field:
     missing: tuple[str | None, ...] = ()
     gaps: int = 0
     may_have_classes: bool = False
+    stored: str = ""
+    names: tuple[str, ...] = ()
 
 
 @dataclass
@@ -208,8 +211,9 @@ def _fields(parts: Sequence[_Part]) -> dict[str, Field]:
     # Inputs come before labels, whatever the order in the file: a sample is (image, label).
     for part in sorted(parts, key=lambda part: _is_label(part)):
         array = part.array
-        made = Field(array.dtype, array.shape[1:] if array.per == "sample" else (), per=array.per, note=array.note)
-        made.may_have_classes = array.field is None and "labels" in part.field
+        shape = array.shape[1:] if array.per == "sample" else ()
+        made = Field(array.dtype, shape, per=array.per, note=array.note, names=array.names)
+        made.may_have_classes = "labels" in part.field and (array.field is None or not part.info.is_table)
         before = fields.setdefault(part.field, made)
         if (before.dtype, before.shape) != (made.dtype, made.shape):
             reason = f"{_location(part)} is {made.dtype} {list(made.shape)}, in another split "
@@ -257,55 +261,113 @@ def _splits(parts: Sequence[_Part], layout: str) -> dict[str, dict[str, Any]]:
 def _fill_in(made: Draft, parts: Sequence[_Part]) -> None:
     """Decode everything once, and take in ranges and classes."""
     paths = {part.info.file: part.info.path for part in parts}
-    spans: dict[str, list[Any]] = {}
-    names: dict[str, set[str]] = {}
+    surveys = {name: _Survey(one) for name, one in made.fields.items()}
     for block in formats.of(made.format).decode(_as_plan(made, paths), **made.options):
-        values = block.values
+        surveys[block.column.field].add(block.values)
+    samples = max(declared["samples"] for declared in made.splits.values())
+    for survey in surveys.values():
+        survey.settle(samples)
+
+
+class _Survey:
+    """What all values of a field are, gathered block by block."""
+
+    def __init__(self, field: Field) -> None:
+        self._field = field
+        self._span: list[Any] | None = None
+        self._is_one_hot = True
+        self._distinct: set[Any] | None = set() if field.may_have_classes and field.classes is None else None
+
+    def add(self, values: Any) -> None:
+        """Take in the next values."""
+        field = self._field
         if isinstance(values, RaggedBlock):
-            values = values.values
-        elif isinstance(values, list) and made.fields[block.column.field].may_have_classes:
-            names.setdefault(block.column.field, set()).update(values)
-        if isinstance(values, np.ndarray) and (of := made.fields[block.column.field]).missing:
-            of.gaps += int(np.isnan(values).sum())
+            values, self._distinct = values.values, None
+        if not isinstance(values, np.ndarray):
+            self._collect(values)
+            return
+        if field.missing:
+            field.gaps += int(np.isnan(values).sum())
             values = values[~np.isnan(values)]
-        if isinstance(values, np.ndarray) and values.size and values.dtype.kind in "iuf":
+        if not values.size or values.dtype.kind not in "iufb":
+            return
+        if self._distinct is not None:
+            if values[0].size == 1:
+                self._collect(np.unique(values).tolist())
+            self._is_one_hot = self._is_one_hot and _is_one_hot(values)
+        if values.dtype.kind != "b":
             low, high = values.min().item(), values.max().item()
-            span = spans.setdefault(block.column.field, [low, high])
+            self._span = self._span or [low, high]
             # NaN is neither less nor more, and stays once it is there.
-            span[0], span[1] = min(low, span[0]), max(high, span[1])
+            self._span = [min(low, self._span[0]), max(high, self._span[1])]
             if math.isnan(low):
-                spans[block.column.field] = [math.nan, math.nan]
-    for name, one in made.fields.items():
-        if name in names and one.classes is None:
-            one.classes = _classes(names[name], sum(declared["samples"] for declared in made.splits.values()))
-        _of_span(one, spans.get(name), max(declared["samples"] for declared in made.splits.values()))
+                self._span = [math.nan, math.nan]
 
+    def _collect(self, values: Iterable[Any]) -> None:
+        if self._distinct is not None:
+            self._distinct.update(values)
+            if len(self._distinct) > MAX_CLASSES:
+                self._distinct = None
 
-def _classes(names: set[str], samples: int) -> tuple[str, ...] | None:
-    """Return the names of classes that labels are stored by, if that is what these few texts are."""
-    return tuple(sorted(names)) if "" not in names and len(names) <= min(MAX_CLASSES, samples // 2) else None
+    def settle(self, samples: int) -> None:
+        """Give the field its range, or the classes that its values are; `samples` are those of the largest split."""
+        one, span = self._field, self._span
+        if one.classes is not None:
+            one.dtype = "int64"
+            one.note = "a label is a position in this list"
+        elif self._distinct is not None and len(one.shape) < 2 and self._has_classes(samples):
+            one.dtype, one.shape = "int64", ()
+        elif span is None or not all(map(math.isfinite, span)):
+            one.note = one.note if span is None else "holds values that are not finite, so it has no range"
+        elif one.dtype == "uint8" and one.shape:
+            one.range = (0, 255)
+        else:
+            one.range = (_rounded(span[0], math.floor), _rounded(span[1], math.ceil))
+            one.note = "as found: widen it to what a value may be"
 
-
-def _of_span(one: Field, span: list[Any] | None, samples: int) -> None:
-    if one.classes is not None:
-        one.dtype = "int64"
-        one.note = "a label is a position in this list"
-    elif span is None or not all(map(math.isfinite, span)):
-        one.note = one.note if span is None else "holds values that are not finite, so it has no range"
-    elif (
-        one.may_have_classes
-        and not one.shape
-        and isinstance(span[1], int)
-        and span[0] >= 0
-        and span[1] < min(MAX_CLASSES, samples)
-    ):
-        one.dtype, one.classes = "int64", tuple(map(str, range(span[1] + 1)))
+    def _has_classes(self, samples: int) -> bool:
+        """Give the field classes, if its values are few names or numbers that name them, or one-hot."""
+        one, distinct = self._field, self._distinct or set()
+        if math.prod(length or 0 for length in one.shape) > 1:
+            width = one.shape[0] or 0
+            if not self._is_one_hot or samples <= width:
+                return False
+            one.classes, one.stored = tuple(map(str, range(width))), "one-hot"
+            one.note = "stored as a 1 in one of the columns; numbers stand for names that the file does not have"
+            return True
+        if not distinct:
+            return False
+        if all(isinstance(value, str) for value in distinct):
+            if "" in distinct or len(distinct) > max(2, samples // 2):
+                return False
+            one.classes, one.note = tuple(sorted(distinct)), "a label is a position in this list"
+            return True
+        if distinct <= {False, True} and one.dtype == "bool":
+            one.classes, one.note = ("false", "true"), "stored as bools"
+            return True
+        if not (values := _label_values(distinct, samples, is_whole=one.dtype[:1] in "iu")):
+            return False
+        one.classes = tuple(map(str, values))
+        one.values = () if values == tuple(range(len(values))) else values
         one.note = "numbers stand for names that the file does not have"
-    elif one.dtype == "uint8" and one.shape:
-        one.range = (0, 255)
-    else:
-        one.range = (_rounded(span[0], math.floor), _rounded(span[1], math.ceil))
-        one.note = "as found: widen it to what a value may be"
+        return True
+
+
+def _label_values(distinct: Collection[Any], samples: int, *, is_whole: bool) -> tuple[int, ...] | None:
+    """Return the numbers of classes that an array of labels has; of whole ones also such as no sample has."""
+    low, high = min(distinct), max(distinct)
+    is_counted = is_whole and low in (0, 1) and high < min(MAX_CLASSES, samples)
+    if is_counted and len(distinct) > (high - low) / 2:
+        return tuple(range(low, high + 1))
+    values = label_values(distinct, samples)
+    return values if values or not is_whole or low < 0 or high >= min(MAX_CLASSES, samples) else tuple(range(high + 1))
+
+
+def _is_one_hot(values: np.ndarray) -> bool:
+    """Check whether each row has one 1 among zeros."""
+    if values.ndim != 2 or not ((values == 0) | (values == 1)).all():
+        return False
+    return bool((np.count_nonzero(values, axis=1) == 1).all())
 
 
 def _rounded(value: Any, toward: Callable[[float], int]) -> Any:

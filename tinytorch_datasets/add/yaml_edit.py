@@ -92,6 +92,8 @@ def entry(
         keys |= {"missing": list(declared.missing)} if declared.missing else {}
         keys |= {"classes": list(declared.classes)} if declared.classes else {}
         keys |= {"values": list(declared.values)} if declared.values else {}
+        keys |= {"stored": declared.stored} if declared.stored else {}
+        keys |= {"names": list(declared.names)} if declared.names else {}
         keys |= {"per": declared.per} if declared.per != "sample" else {}
         keys |= {"sha256": declared.sha256} if declared.sha256 else {}
         fields[field] = keys

@@ -6,7 +6,7 @@ import csv
 import itertools
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -372,10 +372,23 @@ def classes_of(column: ColumnInfo, samples: int) -> tuple[str, ...] | None:
         return tuple(sorted(column.cells)) if is_few and "" not in column.cells else None
     if column.missing:
         return None
-    values = {float(cell) for cell in column.cells}
-    if len(values) > min(MAX_COUNTED_CLASSES, most) or not all(value.is_integer() for value in values):
+    values = label_values({float(cell) for cell in column.cells}, samples)
+    return tuple(map(str, values)) if values else None
+
+
+def label_values(numbers: Collection[float], samples: int) -> tuple[int, ...] | None:
+    """Return the numbers of classes, sorted, if that is what these are in so many samples; else None.
+
+    >>> label_values({1, 2, 3}, 60), label_values({-1.0, 1.0}, 60), label_values({0.5, 1.0}, 60)
+    ((1, 2, 3), (-1, 1), None)
+    >>> label_values({3, 5}, 60), label_values({3, 5}, 6), label_values(range(70), 60)
+    ((3, 5), None, None)
+    """
+    if len(numbers) > min(MAX_COUNTED_CLASSES, max(2, samples // 2)):
         return None
-    whole = sorted(int(value) for value in values)
+    if not all(math.isfinite(number) and float(number).is_integer() for number in numbers):
+        return None
+    whole = sorted(int(number) for number in numbers)
     is_counted = whole[0] in (0, 1) and whole == list(range(whole[0], whole[0] + len(whole)))
     is_few = len(whole) <= MAX_ODD_CLASSES and samples >= SAMPLES_A_CLASS * len(whole)
-    return tuple(map(str, whole)) if is_counted or whole == [-1, 1] or is_few else None
+    return tuple(whole) if is_counted or whole == [-1, 1] or is_few else None
