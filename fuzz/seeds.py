@@ -108,6 +108,11 @@ def seeds() -> Mapping[str, list[bytes]]:
             b"\x13\xef\xbb\xbfimages\n" + b'"a ""b"",\nc"\nd\ne\n',
             b"\x14images\ntrue\n0\nFalse\n",
         ],
+        "arff": [
+            b"@relation r\n@attribute images real\n@attribute b real\n@data\n1,2\n3 4\n5,?\n",
+            b"% a\n@RELATION 'r'\n@attribute images {ant, 'bee', \"cat\"}\n@data\nant\n'bee'\n?\n",
+            b"@relation r\n@attribute images string\n@data\n'a\\'b \\u00e9'\n\"c\"\n%\n{0 1}\n",
+        ],
         "records": [
             b'\0{"images": 1}\n{"images": null}\n{}\n',
             b'\1{"images": [1, 2.5]}\r\n{"images": [3, 4]}\r\n{"images": [5e-1, 6]}',

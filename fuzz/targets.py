@@ -119,6 +119,14 @@ def csv(data: bytes, folder: Path) -> None:
     decode("csv", column(file, **declared), header=bool(kind & 16), delimiter=";" if kind & 32 else ",")
 
 
+def arff(data: bytes, folder: Path) -> None:
+    """ARFF, its numbers and its texts."""
+    file = folder / "file"
+    file.write_bytes(data)
+    for declared in TABLES:
+        decode("arff", column(file, **declared))
+
+
 def records(data: bytes, folder: Path) -> None:
     """JSON Lines and JSON: the first byte says of what kind."""
     file, kind = folder / "file", data[0] if data else 0
@@ -171,6 +179,7 @@ TARGETS: dict[str, Target] = {
     "npy": npy,
     "tar": tar,
     "csv": csv,
+    "arff": arff,
     "records": records,
     "qa-text": qa_text,
     "tables": tables,

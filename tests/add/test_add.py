@@ -97,6 +97,15 @@ def _records(part: slice) -> list[dict[str, Any]]:
     return [{"label": int(y), "text": f"number {y}", "pixels": x[0].tolist()} for x, y in both]
 
 
+def _arff(folder: Path) -> list[Path]:
+    def rows(part: slice) -> str:
+        head = "@relation r\n@attribute 'petal length' real\n@attribute label {no, yes, may}\n@data\n"
+        names = ("no", "yes", "may")
+        return head + "".join(f"{float(x[0, 0]) / 7}, {names[y]}\n" for x, y in zip(X[part], Y[part], strict=True))
+
+    return put(folder, train_arff=rows(slice(20)), test_arff=rows(slice(20, 30)))
+
+
 def _jsonl(folder: Path) -> list[Path]:
     files = {"train_jsonl": slice(20), "test_jsonl": slice(20, 30)}
     return put(folder, **{name: "".join(json.dumps(r) + "\n" for r in _records(part)) for name, part in files.items()})
@@ -167,6 +176,11 @@ def _expect_csv(got: Dataset) -> None:
     np.testing.assert_allclose(got.test.features[:, 0], X[20:, 0, 0] / 7, rtol=1e-6)
 
 
+def _expect_arff(got: Dataset) -> None:
+    assert (got.train.labels.tolist(), got.classes) == (Y[:20].tolist(), ("no", "yes", "may"))
+    np.testing.assert_array_equal(got.test.petal_length, X[20:, 0, 0] / 7)
+
+
 def _expect_records(got: Dataset) -> None:
     assert (got.train.labels.tolist(), got.classes) == (Y[:20].tolist(), ("0", "1", "2"))
     assert list(got.test.text) == [f"number {y}" for y in Y[20:]]
@@ -209,6 +223,7 @@ FORMATS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Dataset], None]
     "npz": (_npz, _expect_idx),
     "pickle": (_pickle, _expect_floats(16)),
     "csv": (_csv, _expect_csv),
+    "arff": (_arff, _expect_arff),
     "json": (_json, _expect_records),
     "jsonl": (_jsonl, _expect_records),
     "text": (_text, _expect_text),
@@ -438,6 +453,7 @@ class TestRecognition:
             "svmlight": {"svmlight": "CERTAIN", "text": "POSSIBLE"},
             "texts": {"cifar-python": "LIKELY", "texts": "CERTAIN"},
             "csv": {"csv": "LIKELY", "text": "POSSIBLE"},
+            "arff": {"arff": "CERTAIN", "text": "POSSIBLE"},
             "json": {"json": "CERTAIN", "csv": "POSSIBLE", "text": "POSSIBLE"},
             "jsonl": {"jsonl": "CERTAIN", "csv": "LIKELY", "text": "POSSIBLE"},
             "qa-text": {"qa-text": "CERTAIN", "text": "POSSIBLE"},

@@ -41,7 +41,6 @@ def refusal_and_hint(manifest: Path, folder: Path, name: str, data: bytes | str)
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("% Iris\n@RELATION iris\n@ATTRIBUTE h NUMERIC\n@DATA\n5.1\n", "ARFF"),
         ("%%MatrixMarket matrix array real general\n2 1\n0.5\n1\n", "Matrix Market"),
         ('<?xml version="1.0"?>\n<rows><row>1</row></rows>\n', "XML"),
         ("P2\n2 2\n255\n0 1\n2 3\n", "a Netpbm picture"),

@@ -192,6 +192,14 @@ def write_jsonl(folder: Path, samples: int, declared: int) -> Written:
     return _one(folder, declared, data), {}, _expected(samples)
 
 
+def write_arff(folder: Path, samples: int, declared: int) -> Written:
+    """A table of Weka's, the labels nominal."""
+    names = "".join(f"@attribute pixel{i} integer\n" for i in range(12))
+    data = f"% made up\n@relation r\n{names}@attribute labels {{{', '.join(CLASSES)}}}\n@data\n"
+    rows = [[*image.flat, CLASSES[label]] for image, label in zip(_images(samples), _labels(samples), strict=True)]
+    return _one(folder, declared, data + table(rows)), {}, _expected(samples)
+
+
 def write_json(folder: Path, samples: int, declared: int) -> Written:
     """A document with a list of objects below a key, by the standard library."""
     data = json.dumps({"version": 1, "data": _records(samples)}, indent=1)
@@ -279,6 +287,7 @@ SAMPLES = {
     "parquet-columns": Sample("parquet", write_parquet_columns),
     "arrow-file": Sample("arrow", write_arrow_file),
     "arrow-stream": Sample("arrow", write_arrow_stream),
+    "arff": Sample("arff", write_arff),
     "jsonl": Sample("jsonl", write_jsonl),
     "json": Sample("json", write_json),
     "json-columns": Sample("json", write_json_columns),
@@ -385,7 +394,7 @@ class TestDamage:
             data = file.read_bytes()
             put(file, data[: int(len(data) * part)])
 
-        if sample.form in ("csv", "jsonl", "svmlight", "text", "texts"):
+        if sample.form in ("arff", "csv", "jsonl", "svmlight", "text", "texts"):
             with contextlib.suppress(DecodeError):
                 read(sample.form, result, **options)
         elif sample.form == "cifar-python" and part > 0.2:

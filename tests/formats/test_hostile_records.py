@@ -1,4 +1,4 @@
-"""Damaged and hostile records: JSON Lines and JSON that are refused in clear words, each with its harmless twin.
+"""Damaged and hostile records of JSON Lines, JSON and ARFF: each is refused, and its harmless twin is read.
 
 The field is one whole number a record, of three records, unless a case says otherwise.
 """
@@ -203,6 +203,134 @@ CASES: dict[str, Case] = {
         "it has nothing at 'dta', where its records are by the option records; did you mean 'data'?",
         '{"dta": [{"images": 1}]}',
         options={"records": "dta"},
+    ),
+}  # fmt: skip
+
+HEAD = "@relation r\n@attribute images numeric\n"
+ROWS = "@data\n1\n2\n"
+PAIR = "@relation r\n@attribute images numeric\n@attribute kind {ant, bee}\n@data\n"
+TWO = HEAD + "@attribute k "
+
+
+def table(data: bytes | str, reason: str | Callable[[int], str], twin: bytes | str, **more: Any) -> Case:
+    """A table in ARFF."""
+    return Case("arff", lambda: data, reason, lambda: twin, **{"declared": NUMBER, **more})
+
+
+CASES |= {
+    "arff, none": table("", "it is empty", HEAD + ROWS),
+    "arff, no data": table(HEAD, "it has no @data", HEAD + ROWS),
+    "arff, no rows": table(HEAD + "@data\n%\n\n", "it has no rows below @data", HEAD + ROWS),
+    "arff, no attribute": table(
+        "@relation r\n@data\n1\n", "line 2 begins the data, and no @attribute stands above", HEAD + ROWS
+    ),
+    "arff, a line of no keyword": table(
+        "@relation r\nimages numeric\n" + ROWS,
+        "line 2 is not one of @relation, @attribute and @data: 'images numeric'",
+        "@RELATION r\n\t@Attribute images Numeric\n" + ROWS,
+    ),
+    "arff, an attribute twice": table(
+        HEAD + "@attribute images real\n" + ROWS,
+        "line 3 has the attribute 'images' a second time",
+        HEAD + "@attribute image real\n@data\n1,2\n",
+    ),
+    "arff, no type": table(
+        "@relation r\n@attribute images\n" + ROWS, "line 2 has an attribute 'images' of no known type: ''", HEAD + ROWS
+    ),
+    "arff, a type of no kind": table(
+        "@relation r\n@attribute images reall\n" + ROWS,
+        "line 2 has an attribute 'images' of no known type: 'reall'",
+        "@relation r\n@attribute images REAL [0, 9]\n" + ROWS,
+    ),
+    "arff, a table in each row": table(
+        TWO + "relational\n@attribute a real\n@end k\n@data\n1,'2'\n",
+        "line 3 has a relational attribute ('k'), a table in each row, which is not read",
+        TWO + "string\n@data\n1,'2'\n",
+    ),
+    "arff, sparse rows": table(
+        PAIR + "{0 1, 1 ant}\n", "line 5 is a sparse row, {index value, ...}, which is not read", PAIR + "1, ant\n"
+    ),
+    "arff, a weight": table(
+        PAIR + "1, ant, {0.5}\n", "line 5 has a weight of its row at its end, which is not read", PAIR + "1, ant\n"
+    ),
+    "arff, a remark in a row": table(
+        PAIR + "1, ant % or bee\n",
+        "line 5 has a % outside quotes: it may begin a remark, or be a part of the value",
+        PAIR + "% or bee\n1, ant\n",
+    ),
+    "arff, a row too short": table(
+        PAIR + "1, ant\n2\n", "line 6 has a row of 1, and the header has 2 attributes", PAIR + "1, ant\n2 bee\n"
+    ),
+    "arff, a row too long": table(
+        PAIR + "1, ant, 2\n", "line 5 has a row of 3, and the header has 2 attributes", PAIR + "1,\t'ant'\n"
+    ),
+    "arff, an empty cell": table(PAIR + "1,\n", "line 5, column 2: the cell is empty", PAIR + "1,?\n"),
+    "arff, an empty cell beside quotes": table(
+        PAIR + ",'ant'\n", "line 5, column 1: the cell is empty", PAIR + "1,'ant'\n"
+    ),
+    "arff, no such value": table(
+        PAIR + "1,ant\n2,cat\n",
+        "line 6, column 2 ('kind'): 'cat' is not one of the 2 values that the header has",
+        PAIR + "1,ant\n2,bee\n",
+        declared={"dtype": "str", "shape": (), "key": "kind"},
+    ),
+    "arff, no values": table(
+        TWO + "{}\n@data\n1,?\n", "line 3 has no value, or an empty one, for 'k'", TWO + "{' '}\n@data\n1,?\n"
+    ),
+    "arff, a value twice": table(
+        TWO + "{a, 'a'}\n@data\n1,a\n", "line 3 has the value 'a' of 'k' twice", TWO + "{a, 'A'}\n@data\n1,a\n"
+    ),
+    "arff, values between blanks": table(
+        TWO + "{low risk}\n@data\n1,?\n",
+        "line 3 has values of 'k' without commas: they may be several, or one with blanks",
+        TWO + "{'low risk'}\n@data\n1,?\n",
+    ),
+    "arff, values without end": table(
+        TWO + "{a, b\n@data\n1,a\n", "line 3 has values of 'k' that do not end in }", TWO + "{a, b, '}'}\n@data\n1,a\n"
+    ),
+    "arff, a quote without end": table(
+        PAIR + "1,'ant\n",
+        "line 5 has a quote that never closes; a quote in a value is written with a \\ before it",
+        PAIR + "1,'ant'\n",
+    ),
+    "arff, a quote twice": table(
+        TWO + "string\n@data\n1,'a''b'\n",
+        "line 5 has quotes inside a cell; a quote in a value is written with a \\ before it",
+        TWO + "string\n@data\n1,'a\\'b'\n",
+    ),
+    "arff, an escape of no kind": table(
+        TWO + "string\n@data\n1,'C:\\data'\n",
+        "line 5 has an escape that is not known: '\\\\d'",
+        TWO + "string\n@data\n1,'C:\\\\data'\n",
+    ),
+    "arff, a number that is none": table(
+        PAIR + "1,ant\nx,ant\n",
+        "line 6, column 1 ('images'): 'x' is not a whole number",
+        PAIR + "1,ant\n2,ant\n",
+        error=ContentError,
+    ),
+    "arff, a missing number": table(
+        PAIR + "?,ant\n",
+        "line 5, column 1 ('images'): '?' is not a whole number",
+        PAIR + "5,ant\n",
+        error=ContentError,
+    ),
+    "arff, a fourth row": table(
+        HEAD + ROWS + "3\n4\n",
+        "it has more rows than the 3 that train declares (line 7)",
+        HEAD + ROWS + "3\n",
+        error=ContentError,
+    ),
+    "arff, Latin-1": table(
+        PAIR.encode() + b"1,\xe9\n", "line 5 has bytes that are not UTF-8: b'\\xe9'", PAIR.encode() + b"1,bee\n"
+    ),
+    "arff, a NUL": table(PAIR + "1,a\0\n", "line 5 has a NUL character", PAIR + "1,ant\n"),
+    "arff, 30 MB of remarks": table(
+        gzip.compress(HEAD.encode() + b"%" * 99 + b"\n%" * 15_000_000, mtime=0),
+        lambda size: f"more than {32 * size + (1 << 20):,} bytes come out of it, but the file has {size:,} "
+        "and its declared numbers take 24",
+        gzip.compress((HEAD + "%\n" * 1_000 + ROWS).encode()),
+        error=ContentError,
     ),
 }  # fmt: skip
 

@@ -25,6 +25,7 @@ def test_known_is_the_listing() -> None:
 
     assert formats.known() == tuple(listed)
     assert listed == [
+        "arff",
         "arrow",
         "cifar-python",
         "csv",
@@ -71,6 +72,7 @@ def test_the_options_are_the_decoders_keywords() -> None:
     options = {name: list(formats.of(name).options) for name in formats.known()}
 
     assert {name: names for name, names in options.items() if names} == {
+        "arff": ["encoding"],
         "cifar-python": ["labels"],
         "csv": [
             *("delimiter", "header", "columns", "skip_lines", "comment", "encoding", "decimal", "thousands"),

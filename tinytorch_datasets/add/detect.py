@@ -161,7 +161,6 @@ _ENDINGS = {
 }
 
 _FIRST_LINES: Sequence[tuple[re.Pattern[str], str]] = (
-    (re.compile(r"(?i)@(?:relation|attribute)\s"), "ARFF"),
     (re.compile(r"(?i)%%MatrixMarket\s"), "Matrix Market"),
     (re.compile(r"P[1-3]\s*(?:#.*|\d+\s+\d+.*)?"), "a Netpbm picture"),
     (re.compile(r"(?i)<(?:\?xml|svg|!doctype|[a-z][\w:.-]*(?:\s[^<>]*)?/?>)"), "XML"),
