@@ -1,16 +1,16 @@
-"""ARFF: real files as SciPy reads them, and every way to write a name, a value and a row."""
+"""ARFF: real files as others read them, and every way to write a name, a value and a row."""
 
 from __future__ import annotations
 
 import gzip
-import io
 import os
 from pathlib import Path
 from typing import Any
 
+import arff as liac  # type: ignore[import-untyped]
 import numpy as np
 import pytest
-from scipy.io import arff as reference  # type: ignore[import-untyped]
+from scipy.io import arff as scipy_arff  # type: ignore[import-untyped]
 
 from tests.helpers.format_writers import column, put, read, split
 from tinytorch_datasets import formats
@@ -30,24 +30,39 @@ def strings(data: str | bytes, path: Path, key: str = "s", **options: Any) -> li
 
 @real
 @pytest.mark.parametrize(("name", "samples"), [("iris.arff", 150), ("vote.arff", 435), ("anneal.arff.gz", 11)])
-def test_real_files_are_as_scipy_reads_them(name: str, samples: int) -> None:
-    """Every attribute: numbers with NaN for ?, and the words of the others, where SciPy keeps a ?, too."""
+def test_real_files_are_as_liac_arff_reads_them(name: str, samples: int) -> None:
+    """Every attribute, as OpenML's own reader has it: NaN for a ? among numbers, and a ? as it is among words."""
     data = (REAL / name).read_bytes()
-    text = gzip.decompress(data) if name.endswith(".gz") else data
-    expected, meta = reference.loadarff(io.StringIO(text.decode()))
-    assert len(expected) == samples
+    expected = liac.loads((gzip.decompress(data) if name.endswith(".gz") else data).decode())
+    rows, attributes = expected["data"], expected["attributes"]
+    assert len(rows) == samples
     columns = []
-    for i, (attribute, kind) in enumerate(zip(meta.names(), meta.types(), strict=True)):
-        declared: dict[str, Any] = {"dtype": "float64", "missing": ("?",)} if kind == "numeric" else {"dtype": "str"}
-        columns.append(column(REAL / name, f"f{i}", samples=samples, key=attribute, **declared))
+    for i, (attribute, kind) in enumerate(attributes):
+        declared: dict[str, Any] = {"dtype": "str"} if isinstance(kind, list) else {"dtype": "float64"}
+        missing = () if isinstance(kind, list) else ("?",)
+        columns.append(column(REAL / name, f"f{i}", samples=samples, key=attribute, missing=missing, **declared))
 
     found = read("arff", split(*columns))
 
-    for i, attribute in enumerate(meta.names()):
-        if meta[attribute][0] == "nominal":
-            assert found[f"train.f{i}"] == [value.decode() for value in expected[attribute]], attribute
+    for i, (attribute, kind) in enumerate(attributes):
+        values = [row[i] for row in rows]
+        if isinstance(kind, list):
+            assert found[f"train.f{i}"] == ["?" if value is None else value for value in values], attribute
         else:
-            np.testing.assert_array_equal(found[f"train.f{i}"], expected[attribute])
+            np.testing.assert_array_equal(found[f"train.f{i}"], np.array(values, float))
+
+
+@real
+@pytest.mark.parametrize("name", ["iris.arff", "vote.arff"])
+def test_real_files_are_as_scipy_reads_them(name: str) -> None:
+    """SciPy, too, keeps a ? among words. (It does not read the third file, whose header has blanks after words.)"""
+    expected, meta = scipy_arff.loadarff(REAL / name)
+    texts = [key for key in meta.names() if meta[key][0] == "nominal"]
+    columns = [column(REAL / name, f"f{i}", samples=len(expected), dtype="str", key=key) for i, key in enumerate(texts)]
+
+    found = read("arff", split(*columns))
+
+    assert found == {f"train.f{i}": [value.decode() for value in expected[key]] for i, key in enumerate(texts)}
 
 
 @real
