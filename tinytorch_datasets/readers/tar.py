@@ -34,7 +34,7 @@ LONGEST_EXTENSION = 1 << 16
 # Data sets of a member a sample have a hundred thousand and more, and programs write a header of some hundred bytes
 # beside each (long names, times, what macOS notes). Of all that, only the names of wanted members are kept.
 MOST_MEMBERS = 1_000_000
-MOST_EXTENSION_BYTES = 256 << 20
+MOST_EXTENSION_BYTES, EXTENSION_BYTES_A_MEMBER = 4 << 20, 1 << 10
 MOST_NAME_BYTES = 64 << 20
 LONGEST_NAME_KEPT = 256
 NAMES_KEPT = 1000  # for the error that guesses
@@ -98,20 +98,20 @@ class _Tar:
     ) -> None:
         self.archive, self.wanted, self.matches = archive, wanted, matches
         self.met: set[str] = set()
-        self._extension_bytes = self._name_bytes = 0
+        self._count = self._extension_bytes = self._name_bytes = 0
         self.passed: dict[str, str] = {}  # names that were passed over, each with what is wrong with it, if anything
 
     def walk(self) -> Iterator[tuple[str, Stream]]:
         extended: dict[str, str] = {}
-        count = 0
         while header := self._header():
             kind = header[156:157]
             size = int(extended["size"]) if "size" in extended else self._number(header[124:136], "size")
-            if (count := count + 1) > MOST_MEMBERS:
-                self.archive.fail(f"it has more than {MOST_MEMBERS:,} members")
-            if kind in EXTENSIONS:
+            if kind in EXTENSIONS:  # of the member that follows
                 extended.update(self._extension(kind, self._number(header[124:136], "size")))
                 continue
+            self._count += 1
+            if self._count > MOST_MEMBERS:
+                self.archive.fail(f"it has more than {MOST_MEMBERS:,} members")
             name = extended.get("path") or _name(header)
             name = name if name in (self.wanted or ()) else _plain_name(name)
             if kind == b"S" or "sparse" in extended:
@@ -172,7 +172,7 @@ class _Tar:
         if size > LONGEST_EXTENSION:
             self.archive.fail(f"an extended header is {size:,} bytes long, the most is {LONGEST_EXTENSION:,}")
         self._extension_bytes += size
-        if self._extension_bytes > MOST_EXTENSION_BYTES:
+        if self._extension_bytes > MOST_EXTENSION_BYTES + self._count * EXTENSION_BYTES_A_MEMBER:
             self.archive.fail(f"its extended headers are more than {MOST_EXTENSION_BYTES:,} bytes together")
         body = bytes(self.archive.take(size, "an extended header"))
         self._pass(-size % BLOCK)
