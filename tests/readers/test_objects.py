@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import struct
@@ -9,8 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.helpers.format_writers import CLASSES, column, memory_below, npy, npy_with_header, npz, put, split
 from tests.helpers.yardstick import soon
@@ -18,6 +22,10 @@ from tinytorch_datasets import formats
 from tinytorch_datasets.errors import ContentError, DecodeError, UnsafePickle
 from tinytorch_datasets.plan import RaggedBlock
 from tinytorch_datasets.readers.pickle import globals_of
+from tinytorch_datasets.readers.pickle.numpy_globals import UnsafeGlobal
+from tinytorch_datasets.readers.pickle.objects import ObjectMachine
+from tinytorch_datasets.readers.pickle.opcodes import BadPickle
+from tinytorch_datasets.readers.pickle.packed import Packer, Row
 
 REAL = Path(os.environ.get("TINYTORCH_DATASETS_REALDATA", "nowhere")) / "formats" / "arrays" / "python2"
 MEBIBYTES = 48
@@ -391,6 +399,85 @@ class TestHostile:
         """NumPy's own test files hold None, and a text."""
         with pytest.raises(UnsafePickle):
             blocks(REAL / name, samples=4)
+
+
+# Lists of numbers as pickles spell them, and pieces of what they are made of, in an order that no pickle has.
+NUMBERS = st.one_of(
+    st.builds(b"K%c".__mod__, st.integers(0, 255)),
+    st.builds(lambda number: b"M" + struct.pack("<H", number), st.integers(0, 2**16 - 1)),
+    st.builds(lambda number: b"J" + struct.pack("<i", number), st.integers(-(2**31), 2**31 - 1)),
+    st.builds(lambda number: b"G" + struct.pack(">d", number), st.floats(allow_nan=False)),
+)
+PUTS = st.sampled_from([b"", b"\x94", b"q\x00", b"q\x01", b"r\x00\x01\x00\x00"])
+PARTS = st.one_of(
+    st.builds(
+        lambda put, numbers, end: b"]" + put + (b"(" + b"".join(numbers) + end if numbers else b""),
+        PUTS,
+        st.lists(NUMBERS, max_size=30),
+        st.sampled_from([b"e", b"e", b"e", b"a", b"le", b""]),
+    ),
+    NUMBERS,
+    PUTS,
+    st.sampled_from([b"(", b"]", b"e", b"a", b"l", b"0", b"N", b"h\x00", b"h\x01", b"t", b"X\x01\0\0\0a", b"M", b"c"]),
+)
+
+
+class TestManyAtOnce:
+    """Lists of numbers are carried out many at once, and that can be seen by nothing but time and memory."""
+
+    def outcome(self, data: bytes, chunk: int) -> object:
+        """What comes of a program: what it makes and remembers, or what was wrong with it."""
+        file = io.BytesIO(data)
+        machine = ObjectMachine(lambda _: file.read(chunk), 10**6, 10**9)
+        try:
+            result = machine.run()
+        except (BadPickle, UnsafeGlobal) as error:
+            return str(error)
+        return plainly(result), {key: plainly(value) for key, value in machine._memo.items()}, machine._left
+
+    @given(
+        parts=st.lists(PARTS, min_size=1, max_size=20),
+        times=st.sampled_from([1, 40, 300]),
+        chunk=st.sampled_from([3000, 20_000, 10**6]),
+    )
+    @hypothesis.settings(deadline=None, max_examples=200)
+    def test_what_comes_of_it_is_the_same_as_one_by_one(self, parts: list[bytes], times: int, chunk: int) -> None:
+        """The same values, memos and count; the same refusals."""
+        lists = b"](K\x01M\x02\x03e" * 5 + b"\x94" + b"".join(parts)
+        for program in (b"(" + lists * times + b"l.", b"(" + (b"\x94](K\x07K\x08e" * 200 + lists) * times + b"t."):
+            together = self.outcome(program, chunk)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(Packer, "run", lambda *_: 0)
+                assert self.outcome(program, chunk) == together
+
+    def test_a_pickle_of_lists_is_carried_out_so(self) -> None:
+        """Or the test before would compare a thing with itself."""
+        data = pickle.dumps([list(range(1000)) for _ in range(300)], 2)
+        machine = ObjectMachine(data, 10**6, 10**9)
+        steps = 0
+        packer = machine._packer
+        run = packer.run
+
+        def counted(*args: Any) -> int:
+            nonlocal steps
+            read = run(*args)
+            steps += packer.steps if read else 0
+            return read
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(packer, "run", counted)
+            machine.run()
+
+        assert steps > 0.9 * 300_000
+
+
+def plainly(value: Any, depth: int = 3) -> object:
+    """A value with its rows as lists of Python's numbers, as deep as a list may contain itself."""
+    if isinstance(value, Row):
+        return [plainly(one, depth - 1) for one in value.tolist()] if depth else "a row"
+    if isinstance(value, tuple | list):
+        return type(value)(plainly(one, depth - 1) for one in value) if depth else "a tuple"
+    return value
 
 
 class Evil:

@@ -463,13 +463,16 @@ class TestGlobalsOf:
 # The instructions that come in runs, whole and cut short, and some that end a run.
 RUNS = st.one_of(
     st.builds(b"K%c".__mod__, st.integers(0, 255)),
+    st.builds(lambda number: b"M" + struct.pack("<H", number), st.integers(0, 2**16 - 1)),
     st.builds(lambda text: b"U%c%s" % (len(text), text), st.binary(max_size=255)),
     st.builds(lambda text: b"\x8c%c%s" % (len(text), text), st.text(max_size=60).map(str.encode)),
     st.builds(lambda text: b"\x8c%c%s" % (len(text), text), st.binary(max_size=4)),
     st.builds(b"q%c".__mod__, st.integers(0, 255)),
     st.builds(lambda slot: b"r" + struct.pack("<I", slot), st.integers(0, 2**32 - 1)),
     st.builds(b"h%c".__mod__, st.integers(0, 3)),
-    st.sampled_from([b"\x94", b"(", b"]", b"e", b"a", b"l", b"0", b"U", b"K", b"\x8c\xff", b"cos\nsystem\n", b"N."]),
+    st.sampled_from(
+        [b"\x94", b"(", b"]", b"e", b"a", b"l", b"0", b"U", b"K", b"M\x01", b"\x8c\xff", b"cos\nsystem\n", b"N."]
+    ),
 )
 
 

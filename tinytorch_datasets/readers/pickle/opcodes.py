@@ -105,7 +105,7 @@ EFFECTS: dict[bytes, tuple[int | None, bool]] = {
 }
 
 # Numbers, short texts and memos, which come in runs.
-RUNS = frozenset((b"K", b"U", b"\x8c", b"q", b"r", b"\x94"))
+RUNS = frozenset((b"K", b"M", b"U", b"\x8c", b"q", b"r", b"\x94"))
 
 Argument = Any
 Gather = Callable[[bytes, Iterator[bytes]], Argument]

@@ -20,7 +20,7 @@ from tinytorch_datasets.readers.pickle.values import COSTS, REFERENCE
 WINDOW = 1 << 14
 # Where a window gives fewer bytes than this, the machine goes on alone for a while: the next would be as poor.
 POOR = 1 << 10
-ALONE = 1 << 12
+ALONE = 1 << 10
 
 ARRAY = 128  # what NumPy takes for an array, beside its values
 LOOSE = 1000  # so many numbers that were appended one by one are made an array

@@ -30,8 +30,8 @@ COSTS = {
 }
 REFERENCE = 16
 
-# BININT1, SHORT_BINSTRING, SHORT_BINUNICODE, and BINPUT, LONG_BINPUT and MEMOIZE, which cost the same.
-NUMBER, BYTES, TEXT, PUT, LONG_PUT, MEMOIZE = b"KU\x8cqr\x94"
+# BININT1, BININT2, SHORT_BINSTRING, SHORT_BINUNICODE, and BINPUT, LONG_BINPUT and MEMOIZE, which cost the same.
+NUMBER, SHORT, BYTES, TEXT, PUT, LONG_PUT, MEMOIZE = b"KMU\x8cqr\x94"
 LONGEST = 2 + 255
 
 # What the escapes of repr() and of raw-unicode-escape may be cut between.
@@ -60,13 +60,17 @@ def run(buffer: bytes, at: int, stack: list[Any], memo: dict[int, Any], most: in
     here, end = at, len(buffer) - LONGEST  # what begins before is there as a whole
     steps, spare = 0, left
     push = stack.append
-    a_number, a_text, a_memo = REFERENCE, COSTS[b"U"], COSTS[b"q"]
+    a_number, a_short, a_text, a_memo = REFERENCE, COSTS[b"M"], COSTS[b"U"], COSTS[b"q"]
     while here < end and steps < most:
         code = buffer[here]
         if code == NUMBER and spare >= a_number:
             push(buffer[here + 1])
             spare -= a_number
             here += 2
+        elif code == SHORT and spare >= a_short:
+            push(buffer[here + 1] | buffer[here + 2] << 8)
+            spare -= a_short
+            here += 3
         elif code == BYTES and spare >= a_text + (length := buffer[here + 1]):
             push(buffer[here + 2 : here + 2 + length])
             spare -= a_text + length
