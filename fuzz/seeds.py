@@ -11,6 +11,7 @@ import pickle
 import struct
 import sys
 import tarfile
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -73,6 +74,15 @@ def npy(values: np.ndarray) -> bytes:
     return out.getvalue()
 
 
+def zipped(**members: bytes) -> bytes:
+    """A zip archive."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(zipfile.ZipInfo(name), data)
+    return out.getvalue()
+
+
 def table(write: Callable[[io.BytesIO], None]) -> bytes:
     """Parquet or Arrow, by pyarrow."""
     out = io.BytesIO()
@@ -100,6 +110,17 @@ def seeds() -> Mapping[str, list[bytes]]:
             tarred(tarfile.PAX_FORMAT, a=b"x", b=b"N."),
             tarred(tarfile.GNU_FORMAT, **{"a" * 120: b"x"}),
             gzip.compress(tarred(tarfile.USTAR_FORMAT, b=batch), mtime=0),
+        ],
+        "svmlight": [
+            b"+1 1:0.5 3:1\n-1 2:.25 # remark\n\n2.5 4:1e3\r\n",
+            b"1 qid:1 0:1\n2 qid:1 1:2\n3 qid:2\n",
+            b"1,2 1:1\n",
+            b"\xef\xbb\xbf1 1:1\n",
+        ],
+        "texts": [
+            tarred(tarfile.PAX_FORMAT, **{"ant/1.txt": b"a", "bee/1.txt": b"caf\xc3\xa9\r\n"}),
+            tarred(tarfile.GNU_FORMAT, **{"x/ant/1": gzip.compress(b"a", mtime=0), "x/bee/1": b"\xff"}),
+            zipped(**{"ant/1.txt": b"a", "bee/1.txt": b"b", "cat/._1.txt": b"c"}),
         ],
         "csv": [
             b"\x10a,b\n0,1.5\n2,3\n4,5\n",

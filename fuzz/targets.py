@@ -96,6 +96,33 @@ def tar(data: bytes, folder: Path) -> None:
         decode("cifar-python", *splits, members=("b",))
 
 
+def svmlight(data: bytes, folder: Path) -> None:
+    """Pairs of index and value, and what `add` is told of them."""
+    file = folder / "file"
+    file.write_bytes(data)
+    decode("svmlight", column(file, "features", dtype="float32", shape=(4,)), column(file, "labels", dtype="float64"))
+    decode("svmlight", column(file, "qid", dtype="uint8"), index_from=0)
+    with refused():
+        if detection := formats.of("svmlight").detect(data, file):
+            detection.inspect()
+
+
+def texts(data: bytes, folder: Path) -> None:
+    """A text a member, of zip archives and of tars with right checksums; and what `add` is told of them."""
+    file = folder / "file"
+    fields = (column(file, "text", dtype="str"), column(file, "labels", dtype="int64", classes=CLASSES))
+    for form in (data, with_checksums(data)):
+        file.write_bytes(form)
+        with refused():
+            for _ in formats.of("texts").decode(
+                [Split("train", SAMPLES, {c.field: c for c in fields}, file, ("**/*",))]
+            ):
+                pass
+        with refused():
+            if detection := formats.of("texts").detect(form, file):
+                detection.inspect()
+
+
 def with_checksums(data: bytes) -> bytes:
     """The archive with right checksums, without which a fuzzer gets no further than its first header."""
     out, at = bytearray(data), 0
@@ -178,6 +205,8 @@ TARGETS: dict[str, Target] = {
     "idx": idx,
     "npy": npy,
     "tar": tar,
+    "svmlight": svmlight,
+    "texts": texts,
     "csv": csv,
     "arff": arff,
     "records": records,

@@ -20,9 +20,13 @@ from tinytorch_datasets import formats, get, load_manifest
 from tinytorch_datasets.errors import ContentError, DecodeError
 from tinytorch_datasets.formats import Certainty
 
-sklearn = pytest.importorskip("sklearn.datasets", reason="compares with scikit-learn")
-
 HEART = "heart_scale"
+
+
+@pytest.fixture
+def sklearn() -> Any:
+    """The reader and the writer to compare with."""
+    return pytest.importorskip("sklearn.datasets", reason="compares with scikit-learn")
 
 
 def decode(
@@ -37,7 +41,7 @@ def decode(
     return read("svmlight", split(*columns), **options)
 
 
-def written(features: np.ndarray, labels: np.ndarray, **more: Any) -> bytes:
+def written(sklearn: Any, features: np.ndarray, labels: np.ndarray, **more: Any) -> bytes:
     """What scikit-learn writes."""
     out = io.BytesIO()
     sklearn.dump_svmlight_file(features, labels, out, **more)
@@ -56,7 +60,7 @@ class TestValues:
     """Equal to those of scikit-learn's reader."""
 
     @pytest.mark.parametrize("name", [HEART, "svmlight_classification.txt"])
-    def test_real_files(self, realdata: Path, name: str) -> None:
+    def test_real_files(self, sklearn: Any, realdata: Path, name: str) -> None:
         """LIBSVM's heart data; and a file with remarks, a tab, explicit zeros and a line without pairs."""
         file = realdata / "formats" / "svmlight" / name
         features, labels = sklearn.load_svmlight_file(str(file), zero_based=False)
@@ -68,11 +72,11 @@ class TestValues:
 
     @pytest.mark.parametrize("zero_based", [False, True])
     @pytest.mark.parametrize("comment", [None, "caf\u00e9: a remark\nof two lines"])
-    def test_every_double_survives(self, tmp_path: Path, zero_based: bool, comment: str | None) -> None:
+    def test_every_double_survives(self, sklearn: Any, tmp_path: Path, zero_based: bool, comment: str | None) -> None:
         """Of every magnitude, in files that count from 0 and from 1; and the queries of ranking data."""
         features, labels = random_rows(0)
         qid = np.arange(len(labels)) // 7
-        data = written(features, labels, zero_based=zero_based, comment=comment, query_id=qid)
+        data = written(sklearn, features, labels, zero_based=zero_based, comment=comment, query_id=qid)
         file = put(tmp_path / "file", data)
         expected, _, queries = sklearn.load_svmlight_file(
             str(file), query_id=True, zero_based=zero_based, n_features=40
@@ -86,10 +90,10 @@ class TestValues:
         np.testing.assert_array_equal(found["train.qid"], queries, strict=True)
 
     @pytest.mark.parametrize("spoiler", ["", "# \t1:2 # 3\n", "\n  \n", "5\x0b1:2\n", "7 qid:3\n", "\ufeff\ufeff# a\n"])
-    def test_lines_that_are_read_alone_give_the_same(self, tmp_path: Path, spoiler: str) -> None:
+    def test_lines_that_are_read_alone_give_the_same(self, sklearn: Any, tmp_path: Path, spoiler: str) -> None:
         """Whether a block of lines is read at once or line by line."""
         features, labels = random_rows(1)
-        text = spoiler.replace("\ufeff\ufeff", "") + written(features, labels, zero_based=False).decode()
+        text = spoiler.replace("\ufeff\ufeff", "") + written(sklearn, features, labels, zero_based=False).decode()
         file = put(tmp_path / "file", text)
         expected, targets = sklearn.load_svmlight_file(str(file), zero_based=False, n_features=40)
 
@@ -150,6 +154,7 @@ class Case(NamedTuple):
     declared: Mapping[str, Any] = {}
     options: Mapping[str, Any] = {}
     hint: str | None = None
+    form: str = "svmlight"
 
 
 COUNT = "If the file counts from 0, declare it: options: {index_from: 0}."
@@ -310,6 +315,7 @@ SOUND: dict[str, dict[str, Any]] = {
     "text": {"key": "labels", "shape": ()},
 }
 
+CASES = {f"svmlight, {name}": case for name, case in CASES.items()}
 every = pytest.mark.parametrize("name", CASES)
 
 
@@ -337,7 +343,7 @@ def test_its_harmless_twin_is_read(name: str, tmp_path: Path) -> None:
     """So that refusing is not just being broken."""
     case = CASES[name]
 
-    found = decode_case(tmp_path, case.twin, SOUND.get(name, case.declared), case.options)
+    found = decode_case(tmp_path, case.twin, SOUND.get(name.partition(", ")[2], case.declared), case.options)
 
     assert len(found["train.images"])
 
@@ -385,7 +391,7 @@ class TestDetection:
 
         assert (detection and detection.certainty) == certainty
 
-    def test_a_real_file_is_added(self, manifest: Path, realdata: Path) -> None:
+    def test_a_real_file_is_added(self, sklearn: Any, manifest: Path, realdata: Path) -> None:
         """Its two labels are its classes, with the numbers that stand for them in the file."""
         file = realdata / "formats" / "svmlight" / HEART
 

@@ -200,6 +200,7 @@ class Case(NamedTuple):
     members: tuple[str, ...] = ("*/*",)
     options: Mapping[str, Any] = {}
     hint: str | None = None
+    form: str = "texts"
 
 
 ENCODING = "If it is another encoding, declare it: options: {encoding: cp1252}, or latin-1, or another."
@@ -332,6 +333,7 @@ CASES = {
         options={"label_folder": -2},
     ),
 }
+CASES = {f"texts, {name}": case for name, case in CASES.items()}
 every = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 
