@@ -110,7 +110,15 @@ def _array(attribute: Attribute, place: int, cells: Sequence[str], gaps: int, ta
     return ArrayInfo(attribute.name, TEXT, shape, note=note)
 
 
-@decodes("arff", layout="file per split", has_cells=True, check=_check, detect=_detect)
+@decodes(
+    "arff",
+    layout="file per split",
+    has_cells=True,
+    names_classes=True,
+    reads_columns=True,
+    check=_check,
+    detect=_detect,
+)
 def arff(splits: Sequence[Split], *, encoding: str = "utf-8") -> Iterator[Block]:
     r"""ARFF, the tables of Weka and OpenML, plain or compressed.
 

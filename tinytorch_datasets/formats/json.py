@@ -131,7 +131,15 @@ def _has_columns(top: Mapping[str, Any]) -> bool:
     return all(isinstance(column, dict) and list(column) == counted for column in columns)
 
 
-@decodes("json", layout="file per split", has_cells=True, has_nulls=True, check=_check, detect=_detect)
+@decodes(
+    "json",
+    layout="file per split",
+    has_cells=True,
+    has_nulls=True,
+    reads_columns=True,
+    check=_check,
+    detect=_detect,
+)
 def document(
     splits: Sequence[Split],
     *,

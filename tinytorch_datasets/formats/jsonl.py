@@ -40,7 +40,15 @@ def _inspect(path: Path) -> FileInfo:
     return FileInfo(path, "jsonl", infos, left_out=left_out, asks_target=len(infos) > 1, is_table=True)
 
 
-@decodes("jsonl", layout="file per split", has_cells=True, has_nulls=True, check=check_paths, detect=_detect)
+@decodes(
+    "jsonl",
+    layout="file per split",
+    has_cells=True,
+    has_nulls=True,
+    reads_columns=True,
+    check=check_paths,
+    detect=_detect,
+)
 def jsonl(
     splits: Sequence[Split],
     *,

@@ -5,6 +5,7 @@ Labels come as they are stored: what stands for which class is of a later stage.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import itemgetter
@@ -54,6 +55,15 @@ class _Cells:
         if column.field in records.above:
             self.flat: list[Any] = list(records.above[column.field])
         elif column.columns:
+            if math.prod(column.sample_shape) != len(column.columns):
+                records.stream.refuse(
+                    f"{len(column.columns):,} columns are named for {column.field}, whose shape {column.shape} needs "
+                    f"{math.prod(column.sample_shape):,}",
+                    aspect="shape",
+                    expected=math.prod(column.sample_shape),
+                    actual=len(column.columns),
+                    column=str(column),
+                )
             rows = zip(*(self._picked(str(key)) for key in column.columns), strict=True)
             self.flat = list(chain.from_iterable(rows))
             self._width = self.samples and len(column.columns)
