@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from tests.helpers.add_world import add
+from tests.helpers.add_world import add, update
 from tests.helpers.format_writers import column, member, memory_below, put, read, split, tarred, zipped
 from tests.helpers.yardstick import soon
 from tinytorch_datasets import formats, get, load_manifest
@@ -622,3 +622,20 @@ class TestAdd:
 
         assert added.exit_code == 1
         assert "Unpack it, and add the files in it" in added.stderr
+
+    @pytest.mark.parametrize("is_packed", [True, False])
+    def test_an_update_counts_the_texts(self, tmp_path: Path, home: Path, is_packed: bool) -> None:
+        """By the patterns of the entry, in an archive and in folders."""
+        split_entry = {"samples": 3, "members": ["*/*.txt"], **({"file": "a.zip"} if is_packed else {})}
+        files = {"a.zip": zipped(SMALL)} if is_packed else SMALL
+        manifest = declare(tmp_path, files, splits={"train": split_entry})
+        more = {"a.zip": zipped({**SMALL, "neg/z.txt": b"bad"})} if is_packed else {"neg/c.txt": b"very dull"}
+        for name in more:
+            (tmp_path / "datasets" / "mine" / name).write_bytes(more[name])
+
+        done = update(manifest, "mine")
+
+        assert done.exit_code == 0, done.output
+        data = get("mine", manifest=manifest, home=home, offline=True)
+        assert data.train.labels.tolist() == ([0, 0, 1, 1] if is_packed else [0, 1, 1])
+        assert next(iter(data.train.texts)) == ("dull" if is_packed else "very dull")

@@ -148,7 +148,10 @@ def texts(
     The members of a split are patterns, in which `*` is any characters but a slash and `**` any folders, or exact
     names. Samples come in their order; what one pattern matches, sorted by name (by code points). Litter (`._x`,
     `__MACOSX/`) is no sample. A member of two patterns is an error, and so are a pattern that matches nothing, and a
-    match that is no file.
+    match that is no file. A split that names no `file` is of files that the entry declares:
+
+        train: {samples: 25_000, file: reviews.tar.gz, members: ["reviews/train/*/*.txt"], texts: text, labels: folder}
+        test: {samples: 25_000, members: ["test/*/*.txt"], texts: text, labels: folder}
 
     A field's key says what it is: `text` is the text, `folder` the name of the folder that it is in, `name` its own
     name with all folders. Where no key says so, a field with classes is the folder, another the text. A byte order
