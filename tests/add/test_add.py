@@ -428,7 +428,7 @@ class TestRecognition:
         ("text", "message"),
         [
             ("a,b\n1,2\n3\n4,5\n", "line 3 has another number of cells than the first row: 1, and not 2"),
-            ('a,b\n1,"2\n3,4\n', "its rows cannot be told apart: unexpected end of data"),
+            ('a,b\n1,"2\n3,4\n', "a quote in the row of line 2 never closes"),
         ],
     )
     def test_an_uneven_table_is_no_prose(self, tmp_path: Path, text: str, message: str) -> None:

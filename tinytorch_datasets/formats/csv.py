@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from tinytorch_datasets.errors import Problems, did_you_mean
 from tinytorch_datasets.formats import HEAD_BYTES, Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import Block, Column, Split
-from tinytorch_datasets.readers.stream import Stream, encoding_of, utf8_with_lf
-from tinytorch_datasets.readers.table import WHITESPACE, single_blanks, sniff
-from tinytorch_datasets.readers.text import (
-    Cells,
-    is_text,
-    lines,
-    opened_text,
-    places,
-    values,
-)
+from tinytorch_datasets.readers.cells import places, values
+from tinytorch_datasets.readers.rows import WHITESPACE, Cells, Dialect, Rows, TableText
+from tinytorch_datasets.readers.stream import encoding_of, utf8_with_lf
+from tinytorch_datasets.readers.table import sniff
+from tinytorch_datasets.readers.text import is_text, opened_text
 
 THOUSANDS = (None, ".", ",", "'", " ", "\u00a0", "\u202f", "_")
 
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-
-ROWS_A_BLOCK = 4096
-BLOCK_CHARACTERS = 1 << 20
-LONGEST_ROW = 2 << 20
 
 
 def _check(options: Mapping[str, Any], fields: Iterable[str], splits: Iterable[str]) -> Problems:
@@ -156,111 +146,47 @@ def delimited(
         DecodeError: It is not such a table; the reason names line and column.
         ContentError: A cell or a row is not what is declared.
     """
+    dialect = Dialect(delimiter, skip_lines, comment or "")
     for split in splits:
         for source in dict.fromkeys(column.source for column in split.columns.values()):
             fields = [column for column in split.columns.values() if column.source == source]
             with opened_text(source, fields) as stream:
                 if wrong := _no_delimiter(delimiter):
-                    stream.fail(f"the option delimiter {wrong}", keys=("options", "delimiter"))
+                    stream.fail(f"the option delimiter {wrong}")
                 text = utf8_with_lf(stream, encoding_of(encoding) or "utf-8")
-                rows = _rows(text, delimiter, skip_lines, comment)
+                rows = Rows(text, dialect)
                 number = _number_reader(decimal, thousands)
-                yield from _table(text, rows, split, fields, header, columns or {}, number)
+                first = rows.next()
+                if first is None:
+                    text.fail("it is empty")
+                table = TableText(text, first[1] if header else None, len(first[1]), number, decimal)
+                yield from _decode(table, rows, None if header else first, split, fields, columns or {})
 
 
-def _table(
-    stream: Stream,
-    rows: Iterator[tuple[int, list[str]]],
+def _decode(
+    table: TableText,
+    rows: Rows,
+    first: tuple[int, list[str]] | None,
     split: Split,
     fields: Sequence[Column],
-    header: bool,
-    wanted: dict[str, str | int | list[str | int]],
-    number: Callable[[str], str] | None,
+    wanted: Mapping[str, str | int | list[str | int]],
 ) -> Iterator[Block]:
-    first = next(rows, None)
-    if first is None:
-        stream.fail("it is empty")
-    names = first[1] if header else None
-    width = len(first[1])
-    where = places(stream, fields, wanted, names, width)
-    start, block, characters = 0, Cells(stream, names, number), 0
-
-    def flush() -> Iterator[Block]:
-        for column in fields:
-            yield Block(column, start, values(column, block, where[column.field]))
-
-    if not header:
-        block.add(*first)
-    for line, row in rows:
-        if len(row) != width:
-            stream.fail(f"line {line:,} has a row of {len(row):,}, the first row is one of {width:,}")
-        if start + len(block.rows) == split.samples:
-            stream.refuse(
+    """Yield the values of the fields that one file holds; `first` is a row that has come already."""
+    where = places(table.stream, fields, wanted, table.names, table.width)
+    start = 0
+    for cells in rows.blocks(table, split.samples, first):
+        if start + len(cells) > split.samples:
+            line = cells.one_by_one().lines[split.samples - start]
+            table.stream.refuse(
                 f"it has more rows than the {split.samples:,} that {split.name} declares (line {line:,})",
                 aspect="samples",
                 expected=split.samples,
                 actual=f"more than {split.samples}",
                 split=split.name,
             )
-        block.add(line, row)
-        characters += len(row) + sum(map(len, row))  # empty cells take memory too
-        if len(block.rows) == ROWS_A_BLOCK or characters > BLOCK_CHARACTERS:
-            yield from flush()
-            start, block, characters = start + len(block.rows), Cells(stream, names, number), 0
-    if block.rows or not start:
-        yield from flush()
-
-
-def _rows(
-    stream: Stream, delimiter: str, skip_lines: int = 0, comment: str | None = None
-) -> Iterator[tuple[int, list[str]]]:
-    """Yield each row with the number of the line that it begins on."""
-    row_characters, line, begins, blanks = 0, 1, True, delimiter == WHITESPACE
-
-    def ended() -> Iterator[str]:
-        nonlocal row_characters, line, begins
-        for number, text in enumerate(lines(stream, bom=True, carriage_returns=True), 1):
-            if number <= skip_lines or (begins and comment and text.lstrip(" \t").startswith(comment)):
-                continue
-            if begins:
-                line, begins = number, False
-            if blanks:
-                text = single_blanks(text)
-            row_characters += len(text)
-            if row_characters > LONGEST_ROW:
-                stream.fail(f"line {number:,} is in a row of more than {LONGEST_ROW:,} characters; is a quote open?")
-            yield text + "\n"
-
-    reader = csv.reader(ended(), delimiter=" " if blanks else delimiter, skipinitialspace=blanks, strict=True)
-    empty, width = 0, 1
-    while True:
-        row_characters, begins = 0, True
-        try:
-            row = next(reader, None)
-        except csv.Error as error:
-            _unreadable(stream, line, str(error))
-        if row is None:
-            if empty and width == 1:  # which may be a cell that is empty
-                stream.fail(f"line {empty:,} is empty")
-            return
-        if not row:
-            empty = empty or line
-            continue
-        if empty:
-            stream.fail(f"line {empty:,} is empty")
-        width = len(row)
-        yield line, row
-
-
-def _unreadable(stream: Stream, line: int, message: str) -> NoReturn:
-    """Say what the csv module means in words that lead to the place."""
-    if "unexpected end of data" in message:
-        stream.fail(f"a quote in the row of line {line:,} never closes")
-    if "field larger than field limit" in message:
-        most = csv.field_size_limit()
-        stream.fail(f"a cell in the row of line {line:,} has more than {most:,} characters; is its quote closed?")
-    if "expected after" in message:
-        stream.fail(f"line {line:,} has a cell that goes on after its quote; a quote inside is written twice")
-    if "new-line character" in message:
-        stream.fail(f"the row of line {line:,} has a carriage return in the middle of a cell without quotes")
-    stream.fail(f"the row of line {line:,} cannot be read: {message}")
+        for column in fields:
+            yield Block(column, start, values(column, cells, where[column.field]))
+        start += len(cells)
+    if not start:
+        for column in fields:
+            yield Block(column, 0, values(column, Cells(table), where[column.field]))

@@ -24,7 +24,8 @@ from tinytorch_datasets.readers.arrow import (
     text_lengths,
     unnested,
 )
-from tinytorch_datasets.readers.table import EXACT_IN_FLOAT64, MAX_CLASSES, ColumnInfo, Kind, classes_of
+from tinytorch_datasets.readers.cells import EXACT_IN_FLOAT64
+from tinytorch_datasets.readers.table import MAX_CLASSES, ColumnInfo, Kind, classes_of
 
 # How many rows are looked at together.
 ROWS_A_BATCH = 1 << 14

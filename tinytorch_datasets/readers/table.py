@@ -6,7 +6,7 @@ import csv
 import itertools
 import math
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -14,8 +14,10 @@ from typing import NamedTuple
 
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.plan import TEXT, ByteSource
-from tinytorch_datasets.readers.stream import Stream, encoding_of, utf8_with_lf
-from tinytorch_datasets.readers.text import REAL, is_missing, lines, opened_text
+from tinytorch_datasets.readers.cells import EXACT_IN_FLOAT64
+from tinytorch_datasets.readers.rows import WHITESPACE, Dialect, Rows
+from tinytorch_datasets.readers.stream import encoding_of, utf8_with_lf
+from tinytorch_datasets.readers.text import REAL, is_missing, opened_text
 
 DELIMITERS = ",\t;|"
 ENDINGS = (".csv", ".tsv", ".tab", ".data", ".dat")
@@ -26,10 +28,6 @@ SAMPLED_ROWS = 200
 ENOUGH_ROWS = 4
 # Where as large a part of the rows has as many cells, the others may be a fault.
 USUAL_WIDTH = 0.8
-
-# What the option delimiter calls runs of blanks and tabs.
-WHITESPACE = "whitespace"
-_TAB_OUTSIDE_QUOTES = re.compile(r'("(?:[^"]|"")*")|\t')
 
 DECIMAL_COMMA = re.compile(r" *[+-]?[0-9]+,[0-9]+ *")
 _NUMBER = re.compile(f"(?:{REAL.pattern})|(?:{DECIMAL_COMMA.pattern})")
@@ -169,11 +167,6 @@ class Table:
         return tuple(self.rows[0])
 
 
-def single_blanks(line: str) -> str:
-    """Return a line in which tabs are blanks, but in quotes, and none stands at an end."""
-    return _TAB_OUTSIDE_QUOTES.sub(lambda tab: tab[1] or " ", line).strip(" \t\r")
-
-
 def read_table(path: Path, *, delimiter: str = ",", comment: str = "", encoding: str = "utf-8") -> Table:
     """Return the cells of a CSV file, by the options of the format.
 
@@ -181,35 +174,20 @@ def read_table(path: Path, *, delimiter: str = ",", comment: str = "", encoding:
         DecodeError: Its rows cannot be told apart, or have not all as many cells.
     """
     rows, begins, remarks = list[list[str]](), list[int](), list[int]()
-    at_row, blanks = True, delimiter == WHITESPACE
-
-    def ended(stream: Stream) -> Iterator[str]:
-        nonlocal at_row
-        for number, line in enumerate(lines(stream, bom=True, carriage_returns=True), 1):
-            if at_row and comment and line.lstrip(" \t").startswith(comment):
-                remarks.append(number)
-                continue
-            if at_row:
-                begins.append(number)
-                at_row = False
-            yield (single_blanks(line) if blanks else line) + "\n"
-
     with opened_text(ByteSource(path), ()) as stream:
-        text = ended(utf8_with_lf(stream, encoding_of(encoding) or encoding))
-        reader = csv.reader(text, delimiter=" " if blanks else delimiter, skipinitialspace=blanks, strict=True)
+        text = utf8_with_lf(stream, encoding_of(encoding) or encoding)
+        reader = Rows(text, Dialect(delimiter, comment=comment), remarks=remarks)
         try:
-            for row in reader:
-                rows.append(row)
-                at_row = True
-        except csv.Error as error:
-            raise DecodeError(path, f"its rows cannot be told apart: {error}", hint="Is a quote left open?") from error
+            while numbered := reader.next():
+                begins.append(numbered[0])
+                rows.append(numbered[1])
+        except DecodeError as error:
+            if error.reason.endswith("is empty"):
+                error.hint = "Take it out; empty lines may stand at the end."
+            raise
     if not rows:
         raise DecodeError(path, "it has no rows", hint="Leave it out, or put its rows below.")
-    while len(rows) > 1 and not rows[-1] and len(rows[0]) > 1:  # as the decoder passes over them
-        rows.pop()
-    for line, row in zip(begins, rows, strict=False):
-        if not row:
-            raise DecodeError(path, f"line {line:,} is empty", hint="Take it out; empty lines may stand at the end.")
+    for line, row in zip(begins, rows, strict=True):
         if len(row) != len(rows[0]):
             raise _uneven(path, delimiter, rows, line, len(row))
     return Table(path, delimiter, rows, begins, tuple(remarks))
@@ -238,9 +216,6 @@ def _uneven(path: Path, delimiter: str, rows: Sequence[Sequence[str]], line: int
 MAX_CLASSES = 1000
 MAX_COUNTED_CLASSES = 100
 MAX_ODD_CLASSES, SAMPLES_A_CLASS = 20, 5
-
-# Whole numbers of which float64 holds each.
-EXACT_IN_FLOAT64 = 2**53
 
 _WHOLE = re.compile(r" *[+-]?[0-9]+ *")
 _ZEROS = re.compile(r" *[+-]?0[0-9].*")

@@ -1,0 +1,325 @@
+"""Cells of tables as values: which columns a field takes, and its numbers, labels and missing values."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn
+
+import numpy as np
+
+from tinytorch_datasets.errors import Keys, did_you_mean
+from tinytorch_datasets.plan import Column
+from tinytorch_datasets.readers.rows import Cells, Piece
+from tinytorch_datasets.readers.stream import Stream
+from tinytorch_datasets.readers.text import REAL, is_missing
+
+Wanted = Mapping[str, "str | int | list[str | int]"]
+
+
+def places(
+    stream: Stream, fields: Sequence[Column], wanted: Wanted, names: Sequence[str] | None, width: int
+) -> dict[str, list[int]]:
+    """Return, for each field, the numbers of its columns, from 0; one field may take all that are left."""
+    found: dict[str, list[int]] = {}
+    others: list[Column] = []
+    for column in fields:
+        if column.per == "split":
+            stream.fail(f"{column} belongs to the split as a whole, for which a table has no place")
+        if declared := _declared_places(column, wanted, names):
+            found[column.field] = [
+                _place(stream, column, place, names, width, keys=_declaring(column, wanted)) for place in declared
+            ]
+        else:
+            others.append(column)
+    if len(others) > 1:
+        field_names = " and ".join(repr(column.field) for column in others)
+        stream.fail(
+            f"which columns are {field_names} cannot be told: name them in the option columns", keys=("options",)
+        )
+    if others:
+        taken = {place for places in found.values() for place in places}
+        found[others[0].field] = [place for place in range(width) if place not in taken]
+    for column in fields:
+        need, have = math.prod(column.sample_shape), len(found[column.field])
+        if have != need:
+            how = "are left for" if column in others else "are named for"
+            stream.refuse(
+                f"{have:,} columns {how} {column.field}, whose shape {column.shape} needs {need:,}",
+                aspect="shape",
+                expected=need,
+                actual=have,
+                column=str(column),
+            )
+    return found
+
+
+def _declared_places(column: Column, wanted: Wanted, names: Sequence[str] | None) -> Sequence[str | int]:
+    """Return the columns of a field that are declared: at its place, in the option, or by names; none if nothing is."""
+    if column.columns:
+        return column.columns
+    if column.field in wanted:
+        option = wanted[column.field]
+        return option if isinstance(option, list) else [option]
+    if column.key not in ("", column.field):
+        return [column.key]
+    if names and column.names:
+        return column.names
+    return [column.field] if names and column.field in names and column.shape == () else []
+
+
+def _declaring(column: Column, wanted: Wanted) -> Keys:
+    """Return the path in the entry of what `_declared_places` returns."""
+    if not column.columns and column.field in wanted:
+        return ("options", "columns", column.field)
+    in_split = column.columns or column.key not in ("", column.field) or not column.names
+    return ("splits", column.split, column.field) if in_split else ("fields", column.field, "names")
+
+
+def _place(
+    stream: Stream, column: Column, place: str | int, names: Sequence[str] | None, width: int, *, keys: Keys
+) -> int:
+    said = "its `column`" if column.columns else "its key" if place == column.key else "the option columns"
+    if isinstance(place, int):
+        if not -width <= place < width:
+            stream.fail(f"{column.field} is column {place} by {said}, but a row has {width:,}", keys=keys)
+        return place % width
+    if names is None:
+        reason = f"{column.field} is column {place!r} by {said}, but without a header columns have no names"
+        stream.fail(reason, keys=keys)
+    if place not in names:
+        reason = f"its header has no column {place!r}, which is {column.field}{did_you_mean(place, names)}"
+        stream.fail(reason, keys=keys)
+    if names.count(place) > 1:
+        stream.fail(f"its header has the column {place!r} twice", keys=keys)
+    return names.index(place)
+
+
+# Whole numbers of which float64 holds each.
+EXACT_IN_FLOAT64 = 2**53
+
+BOOLS = {"0": False, "1": True, "false": False, "true": True}
+
+# int() and float() also read 1_000, digits of other scripts, nan and inf. One look over all cells at once finds the
+# characters that those need, so that cells are looked at one by one only when something is wrong.
+_NOT_WHOLE = re.compile(r"[^ 0-9+-]")
+_NOT_REAL = re.compile(r"[^ 0-9.eE+-]")
+_WHOLE = re.compile(r" *[+-]?[0-9]{1,40} *")
+
+
+def values(column: Column, cells: Cells | Piece, places: Sequence[int]) -> np.ndarray | list[str]:
+    """Return the values of one field in all of these rows, in its declared dtype and shape.
+
+    Raises:
+        ContentError: A cell is empty, not a number, not finite, does not fit the dtype, or is not a class.
+    """
+    is_number = not column.is_text and column.classes is None and column.dtype != "bool"
+    if isinstance(cells, Piece) and is_number and places:
+        fast = _plain_numbers(column, cells, places)
+        if fast is not None:
+            return fast.reshape(len(cells), *column.shape)
+        cells = cells.one_by_one()  # which says what is wrong, and where
+    picked = cells.texts(places)
+    if column.is_text:
+        return picked
+    plain = cells.table.number or str
+    absent = _absent(column, picked, plain)
+    for at in absent:
+        picked[at] = "0"
+    if cells.table.number and is_number:
+        picked = list(map(cells.table.number, picked))
+    if column.classes is not None:
+        ids = {name: number for number, name in enumerate(column.spelled or ())}
+        try:
+            labels = [ids[cell] for cell in picked]
+        except KeyError:
+            labels = _labels_by_value(picked, ids)
+        if len(labels) < len(picked):
+            _no_class(column, cells, places, ids)
+        flat = np.array(labels, np.int64)
+    elif column.dtype == "bool":
+        try:
+            flat = np.array([BOOLS[cell.strip(" ").lower()] for cell in picked], np.bool_)
+        except KeyError:
+            _wrong(column, cells, places, lambda c: c.strip(" ").lower() not in BOOLS, "neither true nor false")
+    elif np.dtype(column.dtype).kind in "iu":
+        flat = _whole(column, cells, places, picked, plain)
+        if column.missing:
+            value = column.missing_value
+            assert value is not None, "the manifest refuses whole numbers without it"
+            if np.count_nonzero(flat == value) > (len(absent) if value == 0 else 0):
+                says = "the `missing_value`, and no mark of a missing value"
+                _wrong(column, cells, places, lambda c: int(plain(c)) == value, says)
+            flat[absent] = value
+    else:
+        flat = _real(column, cells, places, picked, plain)
+        if absent:
+            flat[absent] = np.nan  # one pattern of bits, so that digests of values agree everywhere
+    return flat.reshape(len(cells), *column.shape)
+
+
+def _plain_numbers(column: Column, piece: Piece, places: Sequence[int]) -> np.ndarray | None:
+    """Return the numbers of a field as bytes show them, in its dtype; None where one is in doubt, or is wrong."""
+    dtype = np.dtype(column.dtype)
+    is_whole = dtype.kind in "iu"
+    values, odd = piece.numbers(places, whole=is_whole)
+    plain = piece.table.number or str
+    is_absent = np.zeros(len(values), np.bool_)
+    if column.missing:
+        _, numbers = _marks(column, plain)
+        if any(abs(number) > EXACT_IN_FLOAT64 for number in numbers):
+            return None
+        for number in numbers:
+            is_absent |= values == number
+        is_absent[odd] = False
+    if len(odd):
+        cells = piece.texts(places, odd)
+        if column.missing:
+            is_mark = _mark_test(column, plain)
+            answers = {cell: is_mark(cell) for cell in set(cells)}
+            is_absent[odd] = [answers[cell] for cell in cells]
+            odd = odd[~is_absent[odd]]
+            cells = [cell for cell in cells if not answers[cell]]
+        read = _read_whole if is_whole else _read_real
+        if (numbers_read := read(list(map(plain, cells)))) is None:
+            return None
+        values[odd] = numbers_read
+    known = values[~is_absent] if column.missing else values
+    if is_whole:
+        low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+        if len(known) and not (low <= known.min() and known.max() <= high):
+            return None
+        if column.missing and (known == column.missing_value).any():
+            return None
+        values[is_absent] = column.missing_value or 0
+        return values.astype(dtype)
+    with np.errstate(over="ignore"):  # which is not finite, and reported by who reads it again
+        values[is_absent] = 0
+        flat = values.astype(dtype)
+    if not np.isfinite(flat).all():
+        return None
+    flat[is_absent] = np.nan
+    return flat
+
+
+def _read_whole(cells: Sequence[str]) -> list[int] | None:
+    """Return whole numbers, or None if one is none, or has more than 64 bits with its sign."""
+    if not all(map(_WHOLE.fullmatch, cells)):
+        return None
+    numbers = list(map(int, cells))
+    return numbers if all(-(2**63) <= number < 2**63 for number in numbers) else None
+
+
+def _read_real(cells: Sequence[str]) -> list[float] | None:
+    """Return numbers, or None if one is none."""
+    if _NOT_REAL.search("".join(cells)):
+        return None
+    try:
+        return list(map(float, cells))
+    except ValueError:
+        return None
+
+
+def _absent(column: Column, picked: Sequence[str], plain: Callable[[str], str]) -> list[int]:
+    """Return the positions of cells that are marks of a missing value."""
+    if not column.missing:
+        return []
+    is_mark = _mark_test(column, plain)
+    answers = {cell: is_mark(cell) for cell in set(picked)}
+    return [at for at, cell in enumerate(picked) if answers[cell]]
+
+
+def _marks(column: Column, plain: Callable[[str], str]) -> tuple[frozenset[str], set[int | float]]:
+    """Return the marks of a missing value, and those of them that are numbers as numbers."""
+    texts = frozenset(mark for mark in column.missing if mark is not None)
+    return texts, {_number(plain(mark)) for mark in texts if REAL.fullmatch(plain(mark))}
+
+
+def _mark_test(column: Column, plain: Callable[[str], str] = str) -> Callable[[str], bool]:
+    """Return what checks whether a cell is a mark: the same text, or for a mark that is a number, the same number."""
+    texts, numbers = _marks(column, plain)
+
+    def is_mark(cell: str) -> bool:
+        if cell.strip(" \t") in texts:
+            return True
+        return bool(numbers) and REAL.fullmatch(plain(cell)) is not None and _number(plain(cell)) in numbers
+
+    return is_mark
+
+
+def _number(cell: str) -> int | float:
+    return int(cell) if _WHOLE.fullmatch(cell) else float(cell)
+
+
+def _whole(
+    column: Column, cells: Cells | Piece, places: Sequence[int], picked: Sequence[str], plain: Callable[[str], str]
+) -> np.ndarray:
+    dtype = np.dtype(column.dtype)
+    lowest, highest = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    try:
+        numbers = [] if _NOT_WHOLE.search("".join(picked)) else list(map(int, picked))
+    except ValueError:
+        numbers = []
+    if picked and not numbers:
+        _wrong(column, cells, places, lambda c: not _WHOLE.fullmatch(plain(c)), "not a whole number")
+    if numbers and not lowest <= min(numbers) <= max(numbers) <= highest:
+        says = f"outside {lowest} to {highest}, what {dtype} can hold"
+        _wrong(column, cells, places, lambda c: not lowest <= int(plain(c)) <= highest, says)
+    return np.array(numbers, dtype)
+
+
+def _real(
+    column: Column, cells: Cells | Piece, places: Sequence[int], picked: Sequence[str], plain: Callable[[str], str]
+) -> np.ndarray:
+    dtype = np.dtype(column.dtype)
+    try:
+        numbers = [] if _NOT_REAL.search("".join(picked)) else list(map(float, picked))
+    except ValueError:
+        numbers = []
+    if picked and not numbers:
+        _wrong(column, cells, places, lambda c: not REAL.fullmatch(plain(c)), "not a number")
+    with np.errstate(over="ignore"):  # noticed and reported just below
+        flat = np.array(numbers, np.float64).astype(dtype)
+        if not np.isfinite(flat).all():
+            says = f"more than {dtype} can hold"
+            _wrong(column, cells, places, lambda c: not np.isfinite(np.float64(plain(c)).astype(dtype)), says)
+    return flat
+
+
+def _labels_by_value(picked: Sequence[str], ids: Mapping[str, int]) -> list[int]:
+    """Return the labels of cells that spell the number of a class otherwise, 1.0 for 1, up to one that is no class."""
+    numbers = {float(name): label for name, label in ids.items() if REAL.fullmatch(name)}
+    if len(numbers) < len(ids):
+        return []
+    labels = (numbers.get(float(cell)) if REAL.fullmatch(cell) else None for cell in picked)
+    return [label for label in itertools.takewhile(lambda label: label is not None, labels) if label is not None]
+
+
+def _no_class(column: Column, cells: Cells | Piece, places: Sequence[int], ids: dict[str, int]) -> NoReturn:
+    where, cell = cells.one_by_one().find(places, lambda cell: cell not in ids and not _labels_by_value([cell], ids))
+    reason = f"{where}: {_shown(cell)} is not one of the {len(ids)} classes of {column.field}{did_you_mean(cell, ids)}"
+    cells.table.stream.refuse(reason, aspect="labels", expected=tuple(ids), actual=cell, column=str(column))
+
+
+def _wrong(
+    column: Column, cells: Cells | Piece, places: Sequence[int], wrong: Callable[[str], bool], says: str
+) -> NoReturn:
+    is_mark = _mark_test(column, cells.table.number or str)
+    where, cell = cells.one_by_one().find(places, lambda cell: not is_mark(cell) and wrong(cell))
+    reason = f"{where}: {_shown(cell)} is {says}" if cell.strip() else f"{where}: the cell is empty"
+    hint = _declare_mark(column, cell.strip(" \t")) if is_missing(cell) and column.dtype != "bool" else None
+    cells.table.stream.refuse(reason, aspect="dtype", expected=column.dtype, actual=cell, column=str(column), hint=hint)
+
+
+def _declare_mark(column: Column, mark: str) -> str:
+    """Say how a cell that looks like a missing value is declared to be one."""
+    if column.missing:
+        return f"If it means a missing value, add {mark!r} to `missing` of {column.field}."
+    value = "" if np.dtype(column.dtype).kind == "f" else ", and a `missing_value` that is no value of the data"
+    return f"If it means a missing value, declare `missing: [{mark!r}]` for {column.field}{value}."
+
+
+def _shown(cell: str) -> str:
+    return repr(cell if len(cell) <= 40 else cell[:40] + "...")
