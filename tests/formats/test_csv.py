@@ -131,7 +131,11 @@ def test_text_and_classes_beside_numbers(
     csv.writer(text, quoting=quoting).writerows([("n", "t", "k"), *rows])
     with tempfile.TemporaryDirectory() as folder:
         path = put(Path(folder) / "t.csv", text.getvalue().encode(options.get("encoding", "utf-8")))
-        fields = {"n": {"dtype": "int16"}, "t": {"dtype": "str"}, "k": {"dtype": "int64", "classes": ("x", "y", "z")}}
+        fields: dict[str, dict[str, Any]] = {
+            "n": {"dtype": "int16"},
+            "t": {"dtype": "str"},
+            "k": {"dtype": "int64", "classes": ("x", "y", "z")},
+        }
         columns = [column(path, name, samples=len(rows), **more) for name, more in fields.items()]
         found = read("csv", split(*columns), **options)
 
