@@ -10,9 +10,8 @@ from typing import NamedTuple, NoReturn
 
 import numpy as np
 
-from tinytorch_datasets.readers.numbers import Grid, Numbers
 from tinytorch_datasets.readers.stream import Stream
-from tinytorch_datasets.readers.text import LONGEST_LINE, decoded_line, pieces
+from tinytorch_datasets.readers.text import LONGEST_LINE, Grid, Numbers, decoded_line, pieces
 
 # What the option delimiter calls runs of blanks and tabs.
 WHITESPACE = "whitespace"

@@ -1,4 +1,4 @@
-"""UTF-8 text: its lines, and how numbers and missing values are spelled in it.
+"""UTF-8 text: its lines; cells of many rows at once, and plain numbers in them.
 
 UTF-8, strictly. Lines end in LF and nowhere else: str.splitlines would also cut at twelve other characters.
 """
@@ -6,9 +6,11 @@ UTF-8, strictly. Lines end in LF and nowhere else: str.splitlines would also cut
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
+
+import numpy as np
 
 from tinytorch_datasets.plan import ByteSource, Column
 from tinytorch_datasets.readers.archive import INFLATION, SMALL_TEXT, opened_source
@@ -131,3 +133,183 @@ def is_missing(cell: str) -> bool:
 
 # How a number is spelled in a table.
 REAL = re.compile(r" *[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)? *")
+
+
+LF, BLANK, ZERO, PLUS, MINUS = b"\n 0+-"
+
+# In front of the data: of a cell's last eight bytes, three times, some may be in front of the cell.
+_PADDING = b"\n" * 24
+_MOST_DIGITS = 18
+# Numbers up to this are exact in float64, and so are powers of ten up to 10**22.
+_EXACT = 2**53
+_POWERS = 10 ** np.arange(_MOST_DIGITS + 1, dtype=np.int64)
+
+
+class Numbers(NamedTuple):
+    """The numbers of some cells, int64 or float64, and the positions among them of those that were not read."""
+
+    values: np.ndarray
+    odd: np.ndarray
+
+
+class Grid:
+    """The cells of some rows of `width` cells each, all of them without quotes.
+
+    A cell at a time is slow in Python. Here a piece of a table is looked at as bytes: where its cells begin and end,
+    and, eight digits in one step, what number each is. Only what is sure is read: whole numbers of up to 18 digits,
+    and decimals whose digits float64 holds exactly. All other cells are odd, and are read one by one by who asks.
+
+    Attributes:
+        rows: How many rows there are.
+        starts: (rows, width), where each cell begins in `buffer`.
+        ends: (rows, width), where the sign behind each cell is.
+    """
+
+    def __init__(self, data: bytes, delimiter: int, width: int) -> None:
+        """Look for the cells of `data`, of which each row ends in LF.
+
+        Raises:
+            ValueError: The rows have not all `width` cells.
+        """
+        self.buffer = np.frombuffer(_PADDING + data, np.uint8)
+        # All that is no digit, and which of that is a sign between cells: for whole numbers, all.
+        others = np.flatnonzero((self.buffer - np.uint8(ZERO)) > 9)[len(_PADDING) - 1 :]
+        signs = self.buffer[others]
+        is_end = (signs == delimiter) | (signs == LF)
+        at = np.flatnonzero(is_end)
+        self.rows, more = divmod(len(at) - 1, width)
+        ends_of_rows = signs[at[width::width]] if not more else signs[:0]
+        if len(ends_of_rows) != self.rows or not self.rows:
+            msg = "not all rows have as many cells"
+            raise ValueError(msg)
+        if (ends_of_rows != LF).any() or np.count_nonzero(signs == LF) != self.rows + 1:
+            msg = "not all rows have as many cells"
+            raise ValueError(msg)
+        places = others[at]
+        self.starts = (places[:-1] + 1).reshape(self.rows, width)
+        self.ends = places[1:].reshape(self.rows, width)
+        # For each cell, which of `others` is the first one behind its start, and how many of them it holds.
+        self._others = others
+        self._next = (at[:-1] + 1).reshape(self.rows, width)
+        self._inside = np.diff(at).reshape(self.rows, width) - 1
+        self._is_digits = len(at) == len(others)
+
+    def numbers(self, places: Sequence[int], point: int | None = None) -> Numbers:
+        """Return the numbers of some columns, row by row: whole ones, or decimals if there is a sign for that."""
+        pick = _as_slice(places)
+        starts, ends = self.starts[:, pick].ravel(), self.ends[:, pick].ravel()
+        if self._is_digits:
+            odd = (starts == ends) | (ends - starts > _MOST_DIGITS)
+            values = self._digits(starts, ends)
+            if point is not None:
+                odd |= values > _EXACT
+                return Numbers(values.astype(np.float64), np.flatnonzero(odd))
+            return Numbers(values, np.flatnonzero(odd))
+        nexts, inside = self._next[:, pick].ravel(), self._inside[:, pick].ravel()
+        starts, ends, nexts, inside = (np.array(part) for part in (starts, ends, nexts, inside))
+        self._strip(starts, ends, nexts, inside)
+        has_more = np.flatnonzero(inside > 0)
+        first = self._others[nexts[has_more]]
+        sign = self.buffer[first]
+        is_sign = (first == starts[has_more]) & ((sign == PLUS) | (sign == MINUS))
+        negative, signed = has_more[is_sign & (sign == MINUS)], has_more[is_sign]
+        starts[signed] += 1
+        nexts[signed] += 1
+        inside[signed] -= 1
+        if point is None:
+            values = self._digits(starts, ends)
+            odd = (inside != 0) | (starts >= ends) | (ends - starts > _MOST_DIGITS)
+            values[negative] *= -1
+            return Numbers(values, np.flatnonzero(odd))
+        return self._decimals(starts, ends, nexts, inside, negative, point)
+
+    def texts(self, rows: np.ndarray, places: np.ndarray) -> list[str]:
+        """Return some cells as they are, each by its row and its place there."""
+        whole = self.buffer.tobytes()
+        bounds = zip(self.starts[rows, places].tolist(), self.ends[rows, places].tolist(), strict=True)
+        return [whole[start:end].decode("utf-8") for start, end in bounds]
+
+    def _decimals(
+        self,
+        starts: np.ndarray,
+        ends: np.ndarray,
+        nexts: np.ndarray,
+        inside: np.ndarray,
+        negative: np.ndarray,
+        point: int,
+    ) -> Numbers:
+        one = np.flatnonzero(inside == 1)
+        points = self._others[nexts[one]]
+        is_point = self.buffer[points] == point
+        one, points = one[is_point], points[is_point]
+        inside[one] -= 1
+        before = ends.copy()
+        before[one] = points
+        whole = self._digits(starts, before)
+        decimals = np.zeros(len(starts), np.int64)
+        decimals[one] = ends[one] - points - 1
+        digits = before - starts + decimals
+        odd = (inside != 0) | (digits < 1) | (digits > _MOST_DIGITS)
+        if len(one):
+            behind = self._digits(points + 1, ends[one])
+            whole[one] = whole[one] * _POWERS[np.minimum(decimals[one], _MOST_DIGITS)] + behind
+        odd |= whole > _EXACT
+        values = whole.astype(np.float64)
+        if len(one):
+            # Both are exact, so the quotient is the float64 that is nearest to the decimal.
+            values[one] /= _POWERS[np.minimum(decimals[one], _MOST_DIGITS)].astype(np.float64)
+        values[negative] *= -1
+        return Numbers(values, np.flatnonzero(odd))
+
+    def _strip(self, starts: np.ndarray, ends: np.ndarray, nexts: np.ndarray, inside: np.ndarray) -> None:
+        """Leave out the blanks around cells, as many as cells of numbers have; where there are more, they stay odd."""
+        for _ in range(8):
+            cells = np.flatnonzero(inside > 0)
+            before = cells[self.buffer[starts[cells]] == BLANK]
+            starts[before] += 1
+            nexts[before] += 1
+            inside[before] -= 1
+            cells = np.flatnonzero(inside > 0)
+            behind = cells[self.buffer[ends[cells] - 1] == BLANK]
+            ends[behind] -= 1
+            inside[behind] -= 1
+            if not len(before) and not len(behind):
+                return
+
+    def _digits(self, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """Return the number that the digits of each cell are: of up to 18, and of others anything."""
+        lengths = ends - starts
+        values = self._eight(ends, lengths)
+        for done in (8, 16):
+            longer = np.flatnonzero(lengths > done)
+            if not len(longer):
+                break
+            more = self._eight(ends[longer] - done, np.minimum(lengths[longer] - done, _MOST_DIGITS - done))
+            values[longer] += more * 10**done
+        return values
+
+    def _eight(self, ends: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Return the number that the last digits of each cell are, up to eight."""
+        words = np.ndarray((len(self.buffer) - 7,), "<u8", self.buffer, strides=(1,))
+        word = words.take(ends - 8)
+        unused = (64 - 8 * np.clip(lengths, 0, 8)).astype(np.uint64)  # bits of what is in front of the cell
+        word >>= unused
+        word <<= unused
+        # Each byte is a digit; neighbors become a number of two digits, of four, of eight.
+        word &= np.uint64(0x0F0F0F0F0F0F0F0F)
+        word *= np.uint64(10 * 2**8 + 1)
+        word >>= np.uint64(8)
+        word &= np.uint64(0x00FF00FF00FF00FF)
+        word *= np.uint64(100 * 2**16 + 1)
+        word >>= np.uint64(16)
+        word &= np.uint64(0x0000FFFF0000FFFF)
+        word *= np.uint64(10_000 * 2**32 + 1)
+        word >>= np.uint64(32)
+        return word.astype(np.int64)
+
+
+def _as_slice(places: Sequence[int]) -> slice | list[int]:
+    """Return columns that follow each other as a slice, which copies nothing."""
+    if list(places) == list(range(places[0], places[0] + len(places))):
+        return slice(places[0], places[0] + len(places))
+    return list(places)
