@@ -19,9 +19,11 @@ from tinytorch_datasets.formats import (
     decodes,
 )
 from tinytorch_datasets.plan import TEXT, Block, Column, Split
+from tinytorch_datasets.readers.cells import places, values
+from tinytorch_datasets.readers.rows import Cells, TableText
 from tinytorch_datasets.readers.stream import Stream, encoding_of, opened, utf8_with_lf
 from tinytorch_datasets.readers.table import Table, column_info
-from tinytorch_datasets.readers.text import REAL, Cells, is_missing, lines, opened_text, places, values
+from tinytorch_datasets.readers.text import REAL, is_missing, lines, opened_text
 
 NUMERIC, NOMINAL, STRING = "numeric", "nominal", "string"
 TYPES = {
@@ -32,8 +34,6 @@ TYPES = {
 MISSING = "?"
 MOST_ATTRIBUTES = 1 << 18
 
-ROWS_A_BLOCK = 4096
-BLOCK_CHARACTERS = 1 << 20
 
 AS_DENSE = "Save it with Weka's filter SparseToNonSparse, or as svmlight."
 
@@ -162,7 +162,8 @@ def _blocks(
     names = [attribute.name for attribute in attributes]
     where = places(stream, columns, {}, names, len(names))
     wanted = sorted({place for column in columns for place in where[column.field]})
-    start, block, characters = 0, Cells(stream, names), 0
+    table = TableText(stream, names, len(names))
+    start, block = 0, Cells(table)
 
     def flush() -> Iterator[Block]:
         for place in wanted:
@@ -180,10 +181,9 @@ def _blocks(
                 split=split.name,
             )
         block.add(number, row)
-        characters += len(row) + sum(map(len, row))
-        if len(block.rows) == ROWS_A_BLOCK or characters > BLOCK_CHARACTERS:
+        if block.is_full:
             yield from flush()
-            start, block, characters = start + len(block.rows), Cells(stream, names), 0
+            start, block = start + len(block), Cells(table)
     if block.rows:
         yield from flush()
     elif not start:
