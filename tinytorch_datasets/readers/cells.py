@@ -1,4 +1,4 @@
-"""Cells of tables as values: which columns a field takes, and its numbers, labels and missing values."""
+"""Columns of a field in a table, and cells as its numbers, labels and marks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`Rows`: the rows of a table in text, one by one, or many at once where no quote is among them."""
+"""`Rows`: the rows of a table in text, one by one, or many at once.
+
+Many where no quote is among them, so that bytes show where each row and each cell ends.
+"""
 
 from __future__ import annotations
 
