@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import pickle
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,30 @@ def test_a_pickle_inside_an_archive(pack: str, tmp_path: Path) -> None:
     assert [(path, name) for path, name, _ in find([result])] == [(file, "a/x.pkl")]
     with pytest.raises(DecodeError, match=r"member 'a/x\.pkl': it is a tuple of 2"):
         read("pickle", split(column(file, dtype="float32", shape=(2,), key="7", member=("a/x.pkl",))))
+
+
+@pytest.mark.parametrize("pack", ["zip", "tar"])
+def test_an_npz_inside_an_archive(pack: str, tmp_path: Path) -> None:
+    """It is held in memory, as it is packed, and bounded by what is declared of its fields."""
+
+    def written(data: bytes) -> Path:
+        return put(tmp_path / "data", zipped({"a/x.npz": data}) if pack == "zip" else tarred(member("a/x.npz", data)))
+
+    declared: dict[str, Any] = {"dtype": "float32", "shape": (2,), "member": ("a/x.npz",)}
+    stored = io.BytesIO()
+    np.savez(stored, images=X)
+
+    found = read("npz", split(column(written(stored.getvalue()), **declared)))["train.images"]
+    np.testing.assert_array_equal(found, X, strict=True)
+
+    np.savez(stored := io.BytesIO(), images=X, more=np.zeros(10**7))
+    file = written(gzip.compress(stored.getvalue()))
+    most = 24 + 32 * file.stat().st_size + 64 * 3 + (1 << 20)
+    with memory_below(32), pytest.raises(DecodeError) as caught:
+        read("npz", split(column(file, **declared)))
+    assert caught.value.reason == (
+        f"member 'a/x.npz': more than {most:,} bytes come out of it, but its declared fields take 24"
+    )
 
 
 class TestLists:

@@ -256,6 +256,50 @@ class TestTextsAndLabels:
             blocks(file, dtype="str", shape=())
 
 
+@pytest.mark.parametrize(
+    ("held", "dtype", "shape"),
+    [
+        (objects([1], [2, 3], []), "int64", (3, None)),
+        (objects([1], [2, 3], []).reshape(3, 1), "int64", (3, None)),
+        (objects([1, 2], [3, 4]), "int64", (2, 2)),
+        (objects([1], [2.5, 3]), "float64", (2, None)),
+        (objects(np.zeros((4, 5, 3), "u1"), np.zeros((2, 7, 3), "u1")), "uint8", (2, None, None, 3)),
+        (objects("a", "b"), "str", (2,)),
+        (objects(1, 2, 3), "int64", (3,)),
+        (np.array([[1, 2], [3, 4]], object), "int64", (2, 2)),
+    ],
+    ids=str,
+)
+def test_what_an_array_of_objects_is_declared_as(held: Any, dtype: str, shape: Any, tmp_path: Path) -> None:
+    """Found out before an entry is written: an axis that differs is none of a fixed length."""
+    file = put(tmp_path / "data", npy(held))
+    detection = formats.of("npy").detect(file.read_bytes(), file)
+    assert detection is not None
+    (array,) = detection.inspect().arrays
+
+    assert (array.dtype, array.shape) == (dtype, shape)
+
+
+@pytest.mark.parametrize(
+    "held", [objects([1], {}), objects([1], "a"), objects([1], [[2]]), objects([1], None), objects({"a": 1})], ids=str
+)
+def test_what_cannot_be_declared_is_refused(held: Any, tmp_path: Path) -> None:
+    """An archive that has such an array is read, without it."""
+    file = put(tmp_path / "data", npy(held))
+    archive = put(tmp_path / "data.npz", npz(x=held, y=np.arange(3)))
+    alone = formats.of("npy").detect(file.read_bytes(), file)
+    beside = formats.of("npz").detect(archive.read_bytes(), archive)
+    assert alone is not None
+    assert beside is not None
+
+    with pytest.raises(DecodeError, match="holds Python objects"):
+        alone.inspect()
+    info = beside.inspect()
+
+    assert [array.key for array in info.arrays] == ["y"]
+    assert len(info.left_out) == 1
+
+
 class TestHostile:
     """What is no array of numbers or texts is refused in one sentence, soon, in little memory, and nothing is run."""
 

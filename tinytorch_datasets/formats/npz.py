@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.formats import HEAD_BYTES, ArrayInfo, Certainty, Detection, FileInfo, decodes
-from tinytorch_datasets.plan import Block, Column, Split
-from tinytorch_datasets.readers.archive import is_zip
+from tinytorch_datasets.plan import Block, ByteSource, Column, Split
+from tinytorch_datasets.readers.archive import is_zip, opened_source
+from tinytorch_datasets.readers.arrays import max_decoded
 from tinytorch_datasets.readers.npy import OBJECTS, array, inspect_header, inspect_objects, pickle_of
 from tinytorch_datasets.readers.stream import Stream
 from tinytorch_datasets.readers.zip import Zip, opened_zip
@@ -58,7 +60,7 @@ def _pickles(splits: Sequence[Split]) -> Iterator[tuple[Path, str, Callable[[int
             yield column.file, stream.member, read
 
 
-@decodes("npz", layout="file per split", reads_members=False, pickles=_pickles, detect=_detect)
+@decodes("npz", layout="file per split", pickles=_pickles, detect=_detect)
 def npz(splits: Sequence[Split]) -> Iterator[Block]:
     """NPZ archives as np.savez and np.savez_compressed write them; a field's key is the name of its array.
 
@@ -75,12 +77,27 @@ def npz(splits: Sequence[Split]) -> Iterator[Block]:
 
 def _members(splits: Sequence[Split]) -> Iterator[tuple[Column, Stream]]:
     """Yield each column with the bytes of its array."""
+    columns = [column for split in splits for column in split.columns.values()]
     with ExitStack() as stack:
-        archives: dict[Path, Zip] = {}
-        for split in splits:
-            for column in split.columns.values():
-                if column.file not in archives:
-                    archives[column.file] = stack.enter_context(opened_zip(column.file))
-                archive = archives[column.file]
-                names = [name[: -len(SUFFIX)] for name in archive.entries if name.endswith(SUFFIX)]
-                yield column, archive.member(column.key + SUFFIX, column.key, names)
+        archives: dict[ByteSource, Zip] = {}
+        for column in columns:
+            if column.source not in archives:
+                of_it = [other for other in columns if other.source == column.source]
+                archives[column.source] = stack.enter_context(_opened(column.source, of_it))
+            archive = archives[column.source]
+            names = [name[: -len(SUFFIX)] for name in archive.entries if name.endswith(SUFFIX)]
+            yield column, archive.member(column.key + SUFFIX, column.key, names)
+
+
+@contextmanager
+def _opened(source: ByteSource, columns: Sequence[Column]) -> Iterator[Zip]:
+    """Open an archive; one inside another, which is read from its end, is held in memory as it is."""
+    path = source.path
+    if not source.member:
+        with opened_zip(path) as archive:
+            yield archive
+        return
+    fields = sum(column.nbytes for column in columns)
+    limit = fields + max_decoded(path, sum(column.count for column in columns))
+    with opened_source(source, limit=limit, limit_reason=f"its declared fields take {fields:,}") as stream:
+        yield Zip(path, io.BytesIO(stream.whole()))

@@ -122,7 +122,7 @@ def _array_info(key: str, value: Any, path: Path) -> ArrayInfo | None:
     return ArrayInfo(key, dtype, (len(value), *shape)) if len(value) else None
 
 
-@decodes("pickle", layout="file per split", reads_members=False, pickles=_pickles, detect=_detect)
+@decodes("pickle", layout="file per split", pickles=_pickles, detect=_detect)
 def pickled(splits: Sequence[Split]) -> Iterator[Block]:
     """Pickles, plain or compressed, of arrays; a field's key is the path to its array.
 

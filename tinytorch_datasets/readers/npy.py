@@ -150,7 +150,10 @@ def inspect_objects(stream: Stream, shape: Shape) -> tuple[str, Shape]:
     samples = min(math.prod(length or 1 for length in shape), INSPECTED_SAMPLES)
     held = _objects(stream, _header(stream).shape, samples)
     dtype, of_each = type_of(held.reshape(-1).tolist(), stream.path, _whose(stream))
-    return dtype, (*held.shape, *of_each)
+    longer = tuple(length for length in held.shape if length != 1) or held.shape[:1]
+    if of_each and len(longer) > 1:
+        stream.fail(f"{_whose(stream)} has {held.ndim} axes, and lists in them")
+    return dtype, (*longer, *of_each) if of_each else held.shape
 
 
 def inspect_header(head: bytes, path: Path, whose: str) -> tuple[str, Shape]:

@@ -319,7 +319,10 @@ def _refuse(column: Column, path: Path, whose: str, at: int, unfit: _Unfit) -> N
     ):
         _refuse_content(column, path, reason, "dtype", column.dtype, unfit.what)
     reason = f"{whose} holds Python objects: sample {at:,} is {unfit.what}, and no number, text or list of numbers"
-    raise UnsafePickle(path, f"{reason}; nothing was run", names=("dtype |O",))
+    error = UnsafePickle(path, f"{reason}; nothing was run", names=("dtype |O",))
+    if unfit.item is None:
+        error.hint = "Save what is missing as NaN, in an array of floats."
+    raise error
 
 
 def _refuse_content(column: Column, path: Path, reason: str, aspect: Aspect, expected: Any, actual: Any) -> NoReturn:
