@@ -199,6 +199,12 @@ CASES = {
         "its footer is damaged",
         by_hand,
     ),
+    "a list of a trillion bytes": Case(
+        "parquet",
+        lambda: parquet(b"\x19\xf3" + varint(10**12) + b"\0"),
+        "its footer is damaged",
+        by_hand,
+    ),
     "many columns of few bytes": Case(
         "parquet",
         lambda: parquet(thrift({1: 1, 2: [{4: b"s", 5: 99_999}, *[{1: 2, 3: 0, 4: b""}] * 99_999], 3: (0,), 4: []})),

@@ -107,8 +107,8 @@ class Table:
         if self._inflated > self._limit:
             reason = f"more than {self._limit:,} bytes come out of it, but {self._limit_reason}"
             raise DecodeError(self.path, reason)
-        names = self.schema.names
-        wanted = [at for at, name in enumerate(names) if any(f"{key}.".startswith(f"{name}.") for key in keys)]
+        roots = {name for key in keys for name in columns_of.prefixes(key)}
+        wanted = [at for at, name in enumerate(self.schema.names) if name in roots]
         reader = self._open(included_fields=wanted)
         whole = map(reader.get_batch, range(reader.num_record_batches)) if self._is_file else iter(reader)
         for batch in whole:

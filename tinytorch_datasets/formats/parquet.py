@@ -177,7 +177,8 @@ class Table:
             DecodeError: They are damaged, or come to more than may be read.
         """
         footer, groups, total = self._footer, list[dict[str, Pages]](), 0
-        chosen = [(at, k) for at, name in enumerate(footer.names) for k in keys if f"{name}.".startswith(f"{k}.")]
+        wanted = set(keys)
+        chosen = [(at, key) for at, name in enumerate(footer.names) for key in arrow.prefixes(name) if key in wanted]
         with self.path.open("rb") as file:
             for rows, chunks in footer.groups:
                 by_key = dict[str, Pages]()

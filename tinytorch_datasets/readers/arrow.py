@@ -6,6 +6,7 @@ The library pyarrow reads the files. It is imported inside of functions, because
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -156,7 +157,26 @@ def leaves(schema: Any) -> dict[tuple[str, ...], Any]:
     return found
 
 
-def pick(source: Source, column: Column) -> tuple[Picked, ...]:
+class Places:
+    """Where each column of a schema is: the types by path, the paths by name, and how often each name is there."""
+
+    def __init__(self, schema: Any) -> None:
+        self.names, self.types, self.paths = schema.names, leaves(schema), dict[str, list[tuple[str, ...]]]()
+        self.counts = Counter(self.names)
+        for path in self.types:
+            self.paths.setdefault(".".join(path), []).append(path)
+
+
+def prefixes(name: str) -> Iterator[str]:
+    """Yield the names of all groups that a column may be in, and its own.
+
+    >>> list(prefixes("a.b.c"))
+    ['a', 'a.b', 'a.b.c']
+    """
+    return itertools.accumulate(name.split("."), "{}.{}".format)
+
+
+def pick(source: Source, column: Column, places: Places) -> tuple[Picked, ...]:
     """Return the column, or the columns, of a field.
 
     Raises:
@@ -165,10 +185,7 @@ def pick(source: Source, column: Column) -> tuple[Picked, ...]:
     """
     if column.per == "split":
         raise DecodeError(source.path, f"{column} belongs to the split as a whole, for which a table has no place")
-    names, by_name = source.schema.names, dict[str, list[tuple[str, ...]]]()
-    known = leaves(source.schema)
-    for path in known:
-        by_name.setdefault(".".join(path), []).append(path)
+    names, known, by_name = places.names, places.types, places.paths
     own = column.key or column.field
     keys = column.columns or (column.names if column.names and own not in by_name else (own,))
     where = ("splits", column.split, column.field)
@@ -185,7 +202,7 @@ def pick(source: Source, column: Column) -> tuple[Picked, ...]:
             guess = did_you_mean(key, itertools.islice(by_name, MOST_GUESSED))
             raise DecodeError(source.path, f"it has no column {key!r}, which is {column.field}{guess}", keys=where)
         path = (key,) if (key,) in known else by_name[key][0]
-        if names.count(path[0]) > 1 or (len(path) > 1 and len(by_name[key]) > 1):
+        if places.counts[path[0]] > 1 or (len(path) > 1 and len(by_name[key]) > 1):
             raise DecodeError(source.path, f"it has the column {key!r} twice")
         picked.append(Picked(path, _stored(source, column, key, known[path])))
     return tuple(picked)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -51,6 +52,7 @@ class Described(NamedTuple):
 def describe(source: Source) -> tuple[list[Described], list[str]]:
     """Read all of a file; return its columns, and what is left out of it, and why."""
     features = _features(source.schema)
+    counts = Counter(source.schema.names)
     summaries, left_out = list[_Summary](), list[str]()
     for path, kind in leaves(source.schema).items():
         name = ".".join(path)
@@ -60,7 +62,7 @@ def describe(source: Source) -> tuple[list[Described], list[str]]:
             continue  # its parts are columns
         if len(path) == 1 and _INDEX.fullmatch(name):
             left_out.append(f"{name!r} is the index of a pandas frame")
-        elif source.schema.names.count(path[0]) > 1:
+        elif counts[path[0]] > 1:
             left_out.append(f"{name!r} is the name of several columns")
         elif feature.get("_type") in _MEDIA or _is_media(source.schema, path):
             left_out.append(f"{path[0]!r} holds files, such as pictures or sounds, which are not read")

@@ -19,6 +19,7 @@ from tinytorch_datasets.readers.archive import INFLATION, SMALL_TEXT
 from tinytorch_datasets.readers.arrow import (
     NoArray,
     Picked,
+    Places,
     Source,
     first,
     pick,
@@ -31,6 +32,8 @@ from tinytorch_datasets.readers.arrow import (
 # How many bytes of values are held at once, of all columns together, and how many rows at most.
 BLOCK_BYTES = 4 << 20
 BLOCK_ROWS = 1 << 16
+# Of a wide table, more bytes are held, so that each column is asked for its values less often.
+FEW_ROWS, MOST_BLOCK_BYTES = 1 << 12, 32 << 20
 
 # How long a text comes to is not declared: so long, each, or as long as the file's size allows (`INFLATION`).
 TEXT_BYTES = 256
@@ -67,7 +70,8 @@ def decode(source: Source, columns: Sequence[Column]) -> Iterator[Block]:
         DecodeError: The file is damaged, or has no such column.
         ContentError: It has more rows than declared, or other values.
     """
-    picked = {id(column): pick(source, column) for column in columns}
+    places = Places(source.schema)
+    picked = {id(column): pick(source, column, places) for column in columns}
     count, split = columns[0].count, columns[0].split
     if source.rows > count:
         reason = f"it has {source.rows:,} rows, more than the {count:,} that {split} declares"
@@ -95,7 +99,8 @@ def _nothing(column: Column) -> Any:
 
 def _rows_a_block(columns: Sequence[Column]) -> int:
     wide = sum(math.prod(c.sample_shape) * STORED_BYTES if not c.is_text else TEXT_BYTES for c in columns)
-    return max(1, min(BLOCK_ROWS, BLOCK_BYTES // max(wide, 1)))
+    few = min(FEW_ROWS, MOST_BLOCK_BYTES // max(wide, 1))
+    return max(1, min(BLOCK_ROWS, max(few, BLOCK_BYTES // max(wide, 1))))
 
 
 class _TextBudget:

@@ -32,8 +32,12 @@ class Thrift:
         self._data, self.at = data, 0
 
     def _varint(self) -> int:
-        value = 0
-        for shift in range(0, 70, 7):
+        value = self._data[self.at]
+        self.at += 1
+        if value < 0x80:
+            return value
+        value &= 0x7F
+        for shift in range(7, 70, 7):
             byte = self._data[self.at]
             self.at += 1
             value |= (byte & 0x7F) << shift
@@ -45,24 +49,21 @@ class Thrift:
         value = self._varint()
         return (value >> 1) ^ -(value & 1)
 
-    def fields(self) -> Iterator[tuple[int, int]]:
-        """Yield the number and the type of each field; each is read, or skipped, before the next one is asked for."""
-        number = 0
-        while byte := self._data[self.at]:
-            self.at += 1
-            number = number + (byte >> 4) if byte >> 4 else self._number()
-            yield number, byte & 0x0F
-        self.at += 1
-
     def struct(self, depth: int, wanted: Mapping[int, Any]) -> dict[int, Any]:
         """Read a struct; of its fields, those that are wanted and of the wanted type.
 
         `wanted` has the type of each, a mapping of the same kind for a struct, and a list of one for a list of structs.
         """
         found: dict[int, Any] = {}
-        for number, kind in self.fields():
+        number = 0
+        while byte := self._data[self.at]:
+            self.at += 1
+            kind = byte & 0x0F
+            number = number + (byte >> 4) if byte >> 4 else self._number()
             want = wanted.get(number)
-            if want == kind and kind in (I32, I64):
+            if want is None:
+                self.skip(kind, depth)
+            elif want == kind and kind in (I32, I64):
                 found[number] = self._number()
             elif want == kind == BINARY:
                 found[number] = self.text()
@@ -72,6 +73,7 @@ class Thrift:
                 found[number] = [self.struct(depth + 1, want[0]) for _ in range(self.list_of(STRUCT))]
             else:
                 self.skip(kind, depth)
+        self.at += 1
         return found
 
     def text(self) -> bytes:
@@ -88,15 +90,16 @@ class Thrift:
         self.at += 1
         if head & 0x0F != kind:
             raise ValueError
-        return head >> 4 if head >> 4 < 15 else self._varint()
+        count = head >> 4 if head >> 4 < 15 else self._varint()
+        if count > len(self._data) - self.at:  # each takes a byte at least
+            raise IndexError
+        return count
 
     def skip(self, kind: int, depth: int = 0) -> None:
         """Go past a value of that type."""
         if depth > MOST_DEPTH:
             raise ValueError
-        if kind in (BYTE, DOUBLE):
-            self.at += 1 if kind == BYTE else 8
-        elif kind in (I16, I32, I64):
+        if kind in (I16, I32, I64):
             self._varint()
         elif kind == BINARY:
             length = self._varint()
@@ -107,6 +110,8 @@ class Thrift:
             inner = self._data[self.at] & 0x0F
             for _ in range(self.list_of(inner)):
                 self.skip(BYTE if inner in (TRUE, FALSE) else inner, depth + 1)
+        elif kind in (BYTE, DOUBLE):
+            self.at += 1 if kind == BYTE else 8
         elif kind not in (TRUE, FALSE):  # maps are in no header
             raise ValueError
 
