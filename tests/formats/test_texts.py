@@ -623,6 +623,44 @@ class TestAdd:
         assert added.exit_code == 1
         assert "Unpack it, and add the files in it" in added.stderr
 
+    def test_a_folder_of_texts(self, manifest: Path, tmp_path: Path) -> None:
+        """Each file is declared, and each is a sample."""
+        for name in IMDB:
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(name)
+
+        added = add(manifest, tmp_path / "aclImdb", "--ship", "--name", "mine")
+
+        assert added.exit_code == 0, added.output
+        entry = load_manifest(manifest).datasets["mine"]
+        assert (entry.splits["train"].file, entry.splits["train"].members) == (None, ("train/*/*.txt",))
+        assert len(entry.files) == len(IMDB)
+        data = get("mine", manifest=manifest, offline=True)
+        assert list(data.test.texts) == sorted(name for name in IMDB if "/test/" in name)
+        assert (data.classes, data.train.labels.tolist()) == (("neg", "pos"), [0] * 9 + [1] * 9)
+
+    @pytest.mark.parametrize(
+        ("others", "reason"),
+        [
+            ({"notes.txt": b"a"}, "'notes.txt': no text in a folder that every split has"),
+            ({"doc/a/1.txt": b"a", "doc/b/1.txt": b"b"}, "which folders are its classes is not certain: those in"),
+        ],
+    )
+    def test_a_folder_of_texts_and_others(
+        self, manifest: Path, tmp_path: Path, others: dict[str, bytes], reason: str
+    ) -> None:
+        """What they are is not guessed."""
+        for name, data in {"x/pos/1.txt": b"a", "x/neg/1.txt": b"b", **others}.items():
+            path = tmp_path / "made" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+
+        added = add(manifest, tmp_path / "made", "--ship", "--name", "mine")
+
+        assert added.exit_code == 1
+        assert reason in added.stderr
+
     @pytest.mark.parametrize("is_packed", [True, False])
     def test_an_update_counts_the_texts(self, tmp_path: Path, home: Path, is_packed: bool) -> None:
         """By the patterns of the entry, in an archive and in folders."""

@@ -16,6 +16,7 @@ from tinytorch_datasets import formats
 from tinytorch_datasets.add.detect_csv import Choices, describe_columns
 from tinytorch_datasets.errors import DecodeError, UsageError, did_you_mean
 from tinytorch_datasets.formats import HEAD_BYTES, INSPECTED, INSPECTED_BYTES, Certainty, Detection, FileInfo
+from tinytorch_datasets.formats.texts import inspect_files
 from tinytorch_datasets.readers.stream import opened
 from tinytorch_datasets.readers.table import without_compression
 from tinytorch_datasets.readers.text import is_text
@@ -48,6 +49,9 @@ def detect(
     if form is not None and form not in formats.known():
         what = f"--format {form}: there is no such format{did_you_mean(form, formats.known())}"
         raise UsageError(what, hint=f"There are: {', '.join(formats.known())}.")
+    files = list(files)
+    if len(files) > 1 and form in (None, "texts") and (of_texts := inspect_files(files)):
+        return [of_texts]
     infos = [replace(_detection(path, name, form).inspect(), file=name) for path, name in files]
     if len({info.format for info in infos}) == 1:
         infos = list(formats.of(infos[0].format).join(infos))

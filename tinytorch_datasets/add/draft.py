@@ -20,6 +20,7 @@ from tinytorch_datasets.add import naming
 from tinytorch_datasets.add.fields import Field, Survey
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.formats import ArrayInfo, FileInfo
+from tinytorch_datasets.manifest.places import selected
 from tinytorch_datasets.plan import DTYPES, TEXT, Column, Split
 from tinytorch_datasets.readers.table import shown_marks
 
@@ -216,7 +217,7 @@ def _splits(parts: Sequence[_Part], layout: str) -> dict[str, dict[str, Any]]:
     for part in parts:
         declared = splits.setdefault(part.split, {"samples": 0})
         if layout == "members":
-            declared["file"] = part.info.file
+            declared |= {"file": part.info.file} if part.info.file else {}  # none where files are the members
             members = declared.setdefault("members", [])
             if part.array.member not in members:
                 members.append(part.array.member)
@@ -238,14 +239,15 @@ def _fill_in(made: Draft, parts: Sequence[_Part]) -> None:
     """Decode everything once, and take in ranges and classes."""
     paths = {part.info.file: part.info.path for part in parts}
     surveys = {name: Survey(one) for name, one in made.fields.items()}
-    for block in formats.of(made.format).decode(_as_plan(made, paths), **made.options):
+    samples = [name for info in {id(part.info): part.info for part in parts}.values() for name in info.samples]
+    for block in formats.of(made.format).decode(_as_plan(made, paths, samples), **made.options):
         surveys[block.column.field].add(block.values)
-    samples = max(declared["samples"] for declared in made.splits.values())
+    most = max(declared["samples"] for declared in made.splits.values())
     for survey in surveys.values():
-        survey.settle(samples)
+        survey.settle(most)
 
 
-def _as_plan(made: Draft, paths: Mapping[str, Path]) -> tuple[Split, ...]:
+def _as_plan(made: Draft, paths: Mapping[str, Path], samples: Sequence[str]) -> tuple[Split, ...]:
     splits = []
     for name, declared in made.splits.items():
         columns = {
@@ -254,7 +256,7 @@ def _as_plan(made: Draft, paths: Mapping[str, Path]) -> tuple[Split, ...]:
                 field=field,
                 dtype=one.dtype,
                 samples=declared["samples"],
-                file=paths[declared.get("file") or declared[field]],
+                file=paths[declared.get("file") or declared.get(field, "")],
                 key=declared.get(field, field) if "file" in declared else "",
                 shape=one.shape,
                 classes=one.classes,
@@ -265,5 +267,7 @@ def _as_plan(made: Draft, paths: Mapping[str, Path]) -> tuple[Split, ...]:
             for field, one in made.fields.items()
         }
         file = paths[declared["file"]] if "file" in declared else None
-        splits.append(Split(name, declared["samples"], columns, file=file, members=tuple(declared.get("members", ()))))
+        members = declared.get("members", ())
+        members = selected(members, samples) if samples else members
+        splits.append(Split(name, declared["samples"], columns, file=file, members=tuple(members)))
     return tuple(splits)

@@ -133,6 +133,7 @@ class FileInfo:
 
     `left_out` is what it holds that is not among the arrays, and why. `asks_target` is whether one of the arrays may
     be what is to be predicted, and nothing says which. `is_table` is whether each array is a column of one table.
+    `samples` are the names of files that are a sample each, below the folder `path`, which has no name then.
     """
 
     path: Path
@@ -143,6 +144,7 @@ class FileInfo:
     left_out: tuple[str, ...] = ()
     asks_target: bool = False
     is_table: bool = False
+    samples: tuple[str, ...] = ()
 
 
 class Certainty(IntEnum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ from tinytorch_datasets.formats import (
 from tinytorch_datasets.plan import TEXT, Block, Column, Split
 from tinytorch_datasets.readers import tar
 from tinytorch_datasets.readers.archive import Member, Pattern, is_zip, read_members
-from tinytorch_datasets.readers.stream import encoding_of
+from tinytorch_datasets.readers.stream import encoding_of, opened
 from tinytorch_datasets.readers.zip import opened_zip
 from tinytorch_datasets.storage.files import is_litter
 
@@ -88,14 +89,41 @@ def _class_folders(files: Mapping[str, bool]) -> dict[str, dict[str, dict[str, i
     return {above: folders for above, folders in found.items() if len(folders) > 1}
 
 
+def inspect_files(files: Sequence[tuple[Path, str]]) -> FileInfo | None:
+    """Return the splits of files, each with its path and its name, that are texts in folders of classes; else None.
+
+    Raises:
+        DecodeError: Others are among them.
+    """
+    roots = {path.as_posix().removesuffix(f"/{name}") for path, name in files}
+    if len(roots) > 1 or not _class_folders(dict.fromkeys((name for _, name in files), True)):
+        return None
+    texts = dict[str, bool]()
+    for path, name in files:
+        with opened(path) as stream:
+            texts[name] = _may_be_text(name, stream.some(HEAD_BYTES))
+    if not _class_folders(texts):
+        return None
+    info = _describe(Path(roots.pop()), texts)
+    if info.left_out:
+        raise DecodeError(info.path, info.left_out[0], hint="Leave it out, and add the folders of the splits.")
+    return replace(info, samples=tuple(texts))
+
+
 def _inspect(path: Path) -> FileInfo:
-    """Return the splits of an archive: the folders that hold a folder for each class."""
-    files = _files(path)
+    return _describe(path, _files(path))
+
+
+def _describe(path: Path, files: Mapping[str, bool]) -> FileInfo:
+    """Return the splits of an archive, or of files: the folders that hold a folder for each class."""
     found = _class_folders(files)
     if not found:
         reason = "it is an archive of texts, and no folder of it has a folder for each class"
         raise DecodeError(path, reason, hint="Unpack it, and add the files in it; or write the entry by hand.")
     shared = set.intersection(*(set(folders) for folders in found.values()))
+    if len(shared) < 2:
+        reason = f"which folders are its classes is not certain: those in {' and in '.join(map(repr, found))} differ"
+        raise DecodeError(path, reason, hint="Write the entry by hand, with the patterns of the members.")
     arrays, taken = list[ArrayInfo](), set[str]()
     for above, folders in sorted(found.items()):
         for pattern in _patterns(path, above, {folder: folders[folder] for folder in sorted(shared)}, files):
