@@ -276,8 +276,12 @@ class Plan:
 
     @property
     def classes(self) -> tuple[str, ...] | None:
-        """The class names of the first field that has any."""
-        return next((column.classes for column in self.columns if column.classes), None)
+        """The class names of the field `labels`, or of the first field that has any."""
+        by_field: dict[str, tuple[str, ...]] = {}
+        for column in self.columns:
+            if column.classes:
+                by_field.setdefault(column.field, column.classes)
+        return by_field.get("labels") or next(iter(by_field.values()), None)
 
     @property
     def hint(self) -> str:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from tinytorch_datasets import formats
 from tinytorch_datasets.add.detect_csv import Choices, describe_columns
+from tinytorch_datasets.add.target import choose_target
 from tinytorch_datasets.errors import DecodeError, UsageError, did_you_mean
 from tinytorch_datasets.formats import HEAD_BYTES, INSPECTED, INSPECTED_BYTES, Certainty, Detection, FileInfo
 from tinytorch_datasets.formats.texts import inspect_files
@@ -55,11 +56,12 @@ def detect(
     infos = [replace(_detection(path, name, form).inspect(), file=name) for path, name in files]
     if len({info.format for info in infos}) == 1:
         infos = list(formats.of(infos[0].format).join(infos))
-    if choices and (other := next((info for info in infos if info.format != "csv"), None)):
+    if choices and (other := next((info for info in infos if not (info.is_table or info.format == "csv")), None)):
         what = f"--target and --drop are for columns of tables, and {other.file} is {other.format}"
         raise UsageError(what, hint="Leave them out.")
     described = iter(describe_columns([info for info in infos if info.format == "csv"], choices))
-    return [next(described) if info.format == "csv" else info for info in infos]
+    named = iter(choose_target([info for info in infos if info.is_table and info.format != "csv"], choices))
+    return [next(described) if info.format == "csv" else next(named) if info.is_table else info for info in infos]
 
 
 def inspect_as(path: Path, form: str) -> FileInfo:

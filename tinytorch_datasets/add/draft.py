@@ -263,6 +263,7 @@ def _as_plan(made: Draft, paths: Mapping[str, Path], samples: Sequence[str]) -> 
                 values=one.values,
                 per=one.per,
                 missing=one.missing,
+                names=one.names,
             )
             for field, one in made.fields.items()
         }

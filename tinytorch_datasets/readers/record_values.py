@@ -42,6 +42,14 @@ def values(column: Column, records: Records) -> np.ndarray | list[str] | RaggedB
     return flat if isinstance(flat, list) else flat.reshape(cells.samples, *cells.shape)
 
 
+def _keys(column: Column, records: Records) -> Sequence[int | str]:
+    """Return the keys of a field's columns, if it has several: at its place, or by names that are no other's."""
+    if column.columns or not column.names or column.key not in ("", column.field):
+        return column.columns
+    first = records.items[0] if records.items else None
+    return () if isinstance(first, dict) and column.field in first else column.names
+
+
 class _Cells:
     """The single values of a field in some records, one after the other, and where each of them is."""
 
@@ -52,21 +60,21 @@ class _Cells:
         self.shapes: np.ndarray | None = None
         if column.per == "split":
             records.stream.fail(f"{column} belongs to the split as a whole, for which records have no place")
+        self._keys = _keys(column, records)
         if column.field in records.above:
             self.flat: list[Any] = list(records.above[column.field])
-        elif column.columns:
-            if math.prod(column.sample_shape) != len(column.columns):
+        elif self._keys:
+            if math.prod(column.sample_shape) != len(self._keys):
                 records.stream.refuse(
-                    f"{len(column.columns):,} columns are named for {column.field}, whose shape {column.shape} needs "
+                    f"{len(self._keys):,} columns are named for {column.field}, whose shape {column.shape} needs "
                     f"{math.prod(column.sample_shape):,}",
                     aspect="shape",
                     expected=math.prod(column.sample_shape),
-                    actual=len(column.columns),
+                    actual=len(self._keys),
                     column=str(column),
                 )
-            rows = zip(*(self._picked(str(key)) for key in column.columns), strict=True)
+            rows = zip(*(self._picked(str(key)) for key in self._keys), strict=True)
             self.flat = list(chain.from_iterable(rows))
-            self._width = self.samples and len(column.columns)
             return
         else:
             self.flat = self._picked(column.key)
@@ -136,9 +144,9 @@ class _Cells:
 
     def refuse(self, at: int, what: str, *, aspect: Aspect = "dtype", hint: str | None = None) -> NoReturn:
         """Say what is wrong with the value at that position."""
-        if self.column.columns:
-            sample, of_sample = divmod(at, self._width)
-            key = str(self.column.columns[of_sample])
+        if self._keys and self.column.field not in self._records.above:
+            sample, of_sample = divmod(at, len(self._keys))
+            key = str(self._keys[of_sample])
         else:
             sample = int(np.searchsorted(np.cumsum(self._counts), at, "right"))
             key = self.column.key
