@@ -403,6 +403,12 @@ CASES = {
 }
 
 
+try:
+    viewed(3)
+except ValueError:  # the oldest pyarrow reads views, but takes no buffers for them, so that none can be made
+    del CASES["views of the same bytes"]
+
+
 def declared(case: Case, path: Path) -> Split:
     """The one column of a case."""
     return split(column(path, "x", samples=case.samples, **{"dtype": "int64", **case.declared}))
