@@ -23,8 +23,8 @@ from tests.helpers.format_writers import column, member, memory_below, put, read
 from tests.helpers.yardstick import soon
 from tinytorch_datasets import formats, get, load_manifest
 from tinytorch_datasets.errors import ContentError, DecodeError, ManifestError
-from tinytorch_datasets.readers import archive
-from tinytorch_datasets.readers.archive import Pattern
+from tinytorch_datasets.readers import members
+from tinytorch_datasets.readers.members import Pattern
 
 Pack = Callable[[Mapping[str, bytes]], bytes]
 
@@ -51,7 +51,7 @@ every_archive = pytest.mark.parametrize("pack", PACKERS.values(), ids=PACKERS)
 def decode(
     file: Path, samples: int, *patterns: str, fields: Sequence[str] = ("text", "folder", "name"), **options: Any
 ) -> dict[str, Any]:
-    """The texts, folders and names of one split."""
+    """The texts, folders and names of one split, and the parts of names if those are declared."""
     columns = [column(file, key, samples=samples, dtype="str") for key in fields]
     return read("texts", split(*columns, members=patterns), **options)
 
@@ -149,6 +149,48 @@ class TestValues:
 
         assert decode(file, 1, "**/*.txt", label_folder=level)["train.folder"] == [folder]
 
+    def test_several_folders_are_one_label(self, tmp_path: Path) -> None:
+        """With a slash between them, in the order that is declared."""
+        file = put(tmp_path / "file", zipped({"a/b/c/1.txt": b""}))
+
+        assert decode(file, 1, "**/*.txt", label_folder=[-2, -1])["train.folder"] == ["b/c"]
+
+    @pytest.mark.parametrize(
+        ("name", "label_split", "part"),
+        [
+            ("7_jackson_32.txt", ["_", 0], "7"),
+            ("7_jackson_32.txt", ["_", 1], "jackson"),
+            ("7_jackson_32.txt", ["_", -1], "32"),
+            ("great_pyrenees_12.txt", ["_", 0, -1], "great_pyrenees"),
+            ("great_pyrenees_12.txt", ["_", 1, 3], "pyrenees_12"),
+            ("cat.0.txt", [".", 0], "cat"),
+            ("a_b/cat - 1", [" - ", 0], "cat"),
+        ],
+    )
+    def test_a_part_of_the_name(self, tmp_path: Path, name: str, label_split: list[str | int], part: str) -> None:
+        """Between separators, counted from either end, as Python splits and slices."""
+        file = put(tmp_path / "file", zipped({name: b""}))
+
+        found = decode(file, 1, "**/*", fields=("part",), label_split=label_split)
+
+        assert found["train.part"] == [part]
+
+    def test_labels_are_parts_of_names_if_those_are_declared(self, tmp_path: Path) -> None:
+        """Of a field with classes, whatever its key."""
+        file = put(tmp_path / "file", zipped({"a/pos_1": b"", "a/neg_1": b""}))
+        labels = column(file, "labels", samples=2, dtype="int64", classes=("neg", "pos"))
+
+        found = read("texts", split(labels, members=("*/*",)), label_split=["_", 0])
+
+        assert found["train.labels"] == ["neg", "pos"]
+
+    @every_archive
+    def test_members_that_are_left_out(self, tmp_path: Path, pack: Pack) -> None:
+        """By their exact names; what is left is all that counts."""
+        file = put(tmp_path / "file", pack({f"a/{n}": b"" for n in range(5)}))
+
+        assert decode(file, 3, "a/*", skip=["a/1", "a/4"])["train.name"] == ["a/0", "a/2", "a/3"]
+
     def test_labels_are_the_names_of_folders(self, tmp_path: Path) -> None:
         """Of a field with classes, whatever its key; which class a name is, the declaration says."""
         file = put(tmp_path / "file", zipped({"pos/1": b"", "neg/1": b""}))
@@ -177,7 +219,7 @@ class TestValues:
     @pytest.mark.parametrize("pack", [zipped, as_tar])
     def test_texts_that_memory_does_not_hold(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Pack) -> None:
         """Those of a tar archive are sorted by way of a temporary file."""
-        monkeypatch.setattr(archive, "HELD_BYTES", 1 << 20)
+        monkeypatch.setattr(members, "HELD_BYTES", 1 << 20)
         body = random.Random(0).randbytes(1 << 19).hex().encode()
         file = put(tmp_path / "file", pack({f"{n}": body for n in reversed(range(40))}))
         text = column(file, "text", samples=40, dtype="str")
@@ -204,6 +246,7 @@ class Case(NamedTuple):
 
 
 ENCODING = "If it is another encoding, declare it: options: {encoding: cp1252}, or latin-1, or another."
+PLACES = "must be a separator, and one number or two: which part, or from which to before which"
 ONCE = "A member is one sample of one split: name it once."
 
 
@@ -319,6 +362,42 @@ CASES = {
         lambda: gzip.compress(as_tar({"b": b"\0" * (1 << 20), "a/1": b""})),
         ContentError,
     ),
+    "out of the archive": Case(
+        lambda: as_tar({"a/../../1": b""}),
+        "member 'a/../../1' has a name that leads out of the archive, or nowhere",
+        lambda: as_tar({"a/1": b""}),
+        members=("a/**",),
+    ),
+    "a name from the root": Case(
+        lambda: zipped({"/a/1": b""}),
+        "member '/a/1' has a name that leads out of the archive, or nowhere",
+        lambda: zipped({"a/1": b""}),
+        members=("**/*",),
+    ),
+    "names that differ in case": Case(
+        lambda: zipped({"a/Cat": b"", "a/cat": b""}),
+        "members 'a/Cat' and 'a/cat' differ in case alone",
+        lambda: zipped({"a/Cat": b"", "a/Bat": b""}),
+        hint="If both are samples, name each of them under `members`.",
+    ),
+    "nothing to leave out": Case(
+        lambda: zipped({"a/1": b""}),
+        "member 'a/2', which `skip` leaves out, is no member of a split",
+        lambda: zipped({"a/1": b"", "a/2": b""}),
+        options={"skip": ["a/2"]},
+    ),
+    "no such part of the name": Case(
+        lambda: zipped({"a/b_1": b""}),
+        "member 'a/b_1': its name has 2 parts between '_', and label_split is ['_', 2]",
+        lambda: zipped({"a/b_1_2": b""}),
+        options={"label_split": ["_", 2]},
+    ),
+    "no part of the name": Case(
+        lambda: zipped({"a/b": b""}),
+        "member 'a/b': its name has 1 part between '_', and label_split is ['_', 0, -1]",
+        lambda: zipped({"a/b_1": b""}),
+        options={"label_split": ["_", 0, -1]},
+    ),
     "no folder": Case(
         lambda: zipped({"1": b""}),
         "member '1': it is in no folder, and label_folder is -1",
@@ -337,6 +416,23 @@ CASES = {f"texts, {name}": case for name, case in CASES.items()}
 every = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 
+def fields_of(case: Case) -> tuple[str, ...]:
+    """The keys of the fields that are asked for: with a part of the name where one is declared, which not all have."""
+    return ("text", "folder", "name", *(["part"] if "label_split" in case.options else []))
+
+
+def test_a_member_to_leave_out_of_two_archives(tmp_path: Path) -> None:
+    """Which of the two is meant is not guessed."""
+    files = [put(tmp_path / name, zipped({"1": b"", "2": b""})) for name in ("x", "y")]
+    splits = [split(column(file, "text", split=file.name, samples=1, dtype="str"), members=("*",)) for file in files]
+
+    with pytest.raises(DecodeError) as caught:
+        read("texts", *splits, skip=["2"])
+
+    assert caught.value.reason == "member '2', which `skip` leaves out, is in 2 of the files"
+    assert caught.value.keys == ("options", "skip", 0)
+
+
 @every
 def test_the_hostile_one_is_refused(case: Case, tmp_path: Path) -> None:
     """In these words, by this class, soon, and in little memory."""
@@ -344,7 +440,7 @@ def test_the_hostile_one_is_refused(case: Case, tmp_path: Path) -> None:
     file = put(tmp_path / "file", data)
 
     with soon(clock=time.perf_counter), pytest.raises(DecodeError) as caught, memory_below(24):
-        decode(file, 2, *case.members, **case.options)
+        decode(file, 2, *case.members, fields=fields_of(case), **case.options)
 
     assert caught.value.reason == (case.reason(len(data)) if callable(case.reason) else case.reason)
     assert (type(caught.value), caught.value.hint) == (case.error, case.hint)
@@ -355,7 +451,9 @@ def test_its_harmless_twin_is_read(case: Case, tmp_path: Path) -> None:
     """So that refusing is not just being broken."""
     members = case.members if case.hint != ONCE else case.members[:1]
 
-    assert decode(put(tmp_path / "file", case.twin()), 2, *members, **case.options)["train.text"]
+    found = decode(put(tmp_path / "file", case.twin()), 2, *members, fields=fields_of(case), **case.options)
+
+    assert found["train.text"]
 
 
 def test_a_member_of_two_splits_is_refused(tmp_path: Path) -> None:
@@ -414,6 +512,23 @@ def test_a_pattern_of_many_stars_takes_no_longer() -> None:
     with soon(clock=time.perf_counter):
         assert not Pattern("*a" * 200 + "b").matches("a" * 60_000)
         assert not Pattern("**/a/" * 200 + "b").matches("/".join("a" * 4_000))
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"label_folder": []}, (("label_folder",), "must list folders, each once")),
+        ({"label_folder": [-1, -1]}, (("label_folder",), "must list folders, each once")),
+        ({"label_split": ["_"]}, (("label_split",), PLACES)),
+        ({"label_split": ["", 0]}, (("label_split",), PLACES)),
+        ({"label_split": ["_", "0"]}, (("label_split",), PLACES)),
+        ({"label_split": [0, 0]}, (("label_split",), PLACES)),
+        ({"skip": ["a", "b", "a"]}, (("skip", 2), "names 'a' twice")),
+    ],
+)
+def test_what_is_wrong_with_options(options: dict[str, Any], problem: Any) -> None:
+    """Found in the manifest, before anything is fetched."""
+    assert list(formats.of("texts").check(options, (), ())) == [problem]
 
 
 def test_an_encoding_that_is_none(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The bytes of a file, or of members of a zip or tar archive, for every format.
+"""The bytes of a file, or of a member of a zip or tar archive, for every format.
 
 Nothing is extracted. A member that is compressed itself is inflated, as a file is; an archive inside an archive is
 not read.
@@ -6,20 +6,17 @@ not read.
 
 from __future__ import annotations
 
-import tempfile
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, NoReturn
 
-from tinytorch_datasets.errors import DecodeError, did_you_mean
+from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.plan import ByteSource
 from tinytorch_datasets.readers import tar
-from tinytorch_datasets.readers.stream import OUTPUT_CHUNK, Stream, inflated, opened
-from tinytorch_datasets.readers.zip import LOCAL, NAMES_COMPARED, opened_zip
-from tinytorch_datasets.storage.files import is_litter, writing
+from tinytorch_datasets.readers.stream import Stream, inflated, opened
+from tinytorch_datasets.readers.zip import LOCAL, opened_zip
 
 # No compression that is read makes more of a byte (DEFLATE; bzip2 and xz are bounded by what is declared).
 MOST_INFLATION = 1032
@@ -27,10 +24,6 @@ MOST_INFLATION = 1032
 # How many bytes a text will come to is not declared. Prose shrinks to a fifth at best, tables of zeros further.
 INFLATION = 32
 SMALL_TEXT = 1 << 20
-
-# A tar archive has its members in any order. To be given in another, they are held: so much of them in memory, the
-# rest in a temporary file.
-HELD_BYTES = 64 << 20
 
 # So many of the files that are read one after the other are inflated ahead, beside the one that is being read.
 FILES_AHEAD = 2
@@ -88,214 +81,3 @@ def is_zip(path: Path) -> bool:
     """Check whether a file begins as zip archives do."""
     with path.open("rb") as file:
         return file.read(len(LOCAL)) == LOCAL
-
-
-class Pattern:
-    """A pattern of names: `*` is any characters but a slash, `**` any folders, or none.
-
-    Both are matched from the left, as little as will do, and never tried again: so a pattern of many stars costs no
-    more for a long name than one look at it for each.
-
-    >>> [Pattern("a/**/*.txt").matches(name) for name in ("a/1.txt", "a/b/c/1.txt", "a/b/1.csv", "b/1.txt")]
-    [True, True, False, False]
-    """
-
-    def __init__(self, pattern: str) -> None:
-        self._groups: list[list[str]] = [[]]
-        for part in pattern.split("/"):
-            if part == "**":
-                self._groups.append([])
-            else:
-                self._groups[-1].append(part)
-        if len(self._groups) > 1 and not self._groups[-1]:  # a/** is all that is below a
-            self._groups[-1].append("*")
-
-    def matches(self, name: str) -> bool:
-        """Check whether a name is one of those that it means."""
-        parts = name.split("/")
-        first, *middle = self._groups
-        if not middle:
-            return len(parts) == len(first) and _fit(parts, 0, first)
-        last = middle.pop()
-        at, end = len(first), len(parts) - len(last)
-        if end < at or not _fit(parts, 0, first) or not _fit(parts, end, last):
-            return False
-        for group in middle:
-            starts = range(at, end - len(group) + 1)
-            start = next((start for start in starts if _fit(parts, start, group)), None)
-            if start is None:
-                return False
-            at = start + len(group)
-        return True
-
-
-def _fit(parts: Sequence[str], start: int, patterns: Sequence[str]) -> bool:
-    return all(_fits(parts[start + i], pattern) for i, pattern in enumerate(patterns))
-
-
-def _fits(part: str, pattern: str) -> bool:
-    if "*" not in pattern:
-        return part == pattern
-    first, *middle, last = pattern.split("*")
-    at, end = len(first), len(part) - len(last)
-    if end < at or not part.startswith(first) or not part.endswith(last):
-        return False
-    for piece in middle:
-        if (at := part.find(piece, at, end)) < 0:
-            return False
-        at += len(piece)
-    return True
-
-
-class _Item(NamedTuple):
-    """One name or pattern of a split, `number` in its list."""
-
-    split: int
-    number: int
-    text: str
-
-
-class Selection:
-    """Which members belong to which split, and their order.
-
-    A split names them by exact names or by patterns. They come in the order of those; what one pattern matches,
-    sorted by code points. What systems and editors leave as litter is matched by no pattern.
-    """
-
-    def __init__(self, path: Path, wanted: Mapping[str, Sequence[str]]) -> None:
-        self.path, self.splits = path, list(wanted)
-        self.items = [_Item(s, n, text) for s, of in enumerate(wanted.values()) for n, text in enumerate(of)]
-        self._patterns = [(Pattern(item.text), item) for item in self.items if "*" in item.text]
-        self._exact: dict[str, list[_Item]] = {}
-        for item in self.items:
-            if "*" not in item.text:
-                self._exact.setdefault(item.text, []).append(item)
-        self._others = list[str]()
-
-    def item_of(self, name: str) -> _Item | None:
-        """Return the name or pattern that means a member, or None if none does.
-
-        Raises:
-            DecodeError: Two do, so that it has no one place.
-        """
-        items = [item for pattern, item in self._patterns if pattern.matches(name)]
-        items = [] if items and is_litter(name) else items
-        items += self._exact.get(name, ())
-        if len(items) > 1:
-            of = [f" of {split}" if split else "" for split in self.splits]
-            both = " and ".join(f"by {item.text!r}{of[item.split]}" for item in items[:2])
-            reason = f"member {name!r} is named twice, {both}"
-            raise DecodeError(self.path, reason, hint="A member is one sample of one split: name it once.")
-        if not items and len(self._others) < NAMES_COMPARED:
-            self._others.append(name)
-        return items[0] if items else None
-
-    def ordered(self, names: Iterable[str], *, need_all: bool = True) -> list[tuple[str, str]]:
-        """Return the split and the name of each member that is wanted, in order.
-
-        Raises:
-            DecodeError: A name or a pattern of a split means none of them, where all are needed.
-        """
-        found = [(item, name) for name in names if (item := self.item_of(name)) is not None]
-        used = {item for item, _ in found}
-        for item in self.items:
-            if need_all and item not in used:
-                kind = "no member that matches" if "*" in item.text else "no member"
-                reason = f"it has {kind} {item.text!r}{did_you_mean(item.text, self._others)}"
-                raise DecodeError(self.path, reason)
-        found.sort()
-        return [(self.splits[item.split], name) for item, name in found]
-
-
-class Member(NamedTuple):
-    """One file of an archive, or of a folder: its split, its name there, and its bytes, inflated.
-
-    `path` is the archive's, or its own.
-    """
-
-    split: str
-    name: str
-    data: bytes
-    path: Path
-    is_packed: bool = True
-
-    def fail(self, reason: str, *, hint: str | None = None) -> NoReturn:
-        """Raise an error: the bytes are not what their format says."""
-        raise DecodeError(self.path, f"member {self.name!r}: {reason}" if self.is_packed else reason, hint=hint)
-
-
-def read_members(path: Path, wanted: Mapping[str, Sequence[str]], *, beside: int = 0) -> Iterator[Member]:
-    """Yield the members that splits name, in order; see `Selection`. `path` may also be a folder of files.
-
-    All together they may come to as many bytes as text does that is compressed well: a bounded multiple of what the
-    file has on disk. `beside` is how many bytes more a tar archive may have around them.
-
-    Raises:
-        DecodeError: It is no archive, a member is named twice or is not there, or is no plain file.
-        ContentError: They are more.
-    """
-    selection = Selection(path, wanted)
-    if path.is_dir():
-        yield from _read_folder(path, selection)
-    elif is_zip(path):
-        yield from _read_zip(path, selection)
-    else:
-        yield from _read_tar(path, selection, beside)
-
-
-class _Budget:
-    """What all members of a file together may still come to."""
-
-    def __init__(self, on_disk: int) -> None:
-        self.limit = INFLATION * on_disk + SMALL_TEXT
-        self.reason = f"the file has {on_disk:,}"
-        self._left = self.limit
-
-    def read(self, stream: Stream) -> bytes:
-        """Read all of a member."""
-        out = bytearray()
-        while piece := stream.some(OUTPUT_CHUNK):
-            out += piece
-            if len(out) > self._left:
-                reason = f"up to here, its members come to more than {self.limit:,} bytes, but {self.reason}"
-                stream.refuse(reason, aspect="bytes", expected=self.limit, actual=f"more than {self.limit}")
-        self._left -= len(out)
-        return bytes(out)
-
-
-def _read_zip(path: Path, selection: Selection) -> Iterator[Member]:
-    budget = _Budget(path.stat().st_size)
-    with opened_zip(path) as archive:
-        names = (name for name, entry in archive.entries.items() if not entry.is_folder)
-        for split, name in selection.ordered(names):
-            with inflated(archive.member(name, name, (), kind="member")) as stream:
-                yield Member(split, name, budget.read(stream), path)
-
-
-def _read_tar(path: Path, selection: Selection, beside: int) -> Iterator[Member]:
-    budget, places = _Budget(path.stat().st_size), dict[str, tuple[int, int]]()
-    with tempfile.SpooledTemporaryFile(HELD_BYTES) as held:
-        limit = budget.limit + beside
-        wanted = tar.matching(
-            path, lambda name: selection.item_of(name) is not None, limit=limit, limit_reason=budget.reason
-        )
-        at = 0
-        for name, packed in wanted:
-            with inflated(packed) as stream:
-                data = budget.read(stream)
-            with writing(Path(tempfile.gettempdir())):
-                held.write(data)
-            places[name], at = (at, len(data)), at + len(data)
-        for split, name in selection.ordered(places):
-            start, length = places[name]
-            held.seek(start)
-            yield Member(split, name, held.read(length), path)
-
-
-def _read_folder(path: Path, selection: Selection) -> Iterator[Member]:
-    """Yield files whose exact names were resolved from those that are declared: a folder may hold others."""
-    for split, name in selection.ordered([item.text for item in selection.items]):
-        file = path / name
-        budget = _Budget(file.stat().st_size)
-        with opened(file) as stream:
-            yield Member(split, name, budget.read(stream), file, is_packed=False)

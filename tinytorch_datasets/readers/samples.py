@@ -1,0 +1,240 @@
+"""Samples that are a member each: labels by name, blocks, class folders.
+
+What formats have in common that read one file a sample: texts, pictures. What the file holds is the format's own; its
+folder, its name and a part of that are what other fields may be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tinytorch_datasets.errors import ContentError, DecodeError, Problems
+from tinytorch_datasets.plan import TEXT, Block, Column, Split
+from tinytorch_datasets.readers.members import Allowance, Member, Pattern, Skipped, read_members
+from tinytorch_datasets.storage.files import is_litter
+
+FOLDER, PART, NAME = "folder", "part", "name"
+
+# What a member takes in a tar archive beside its bytes: a header, and a second one for its long name or its times.
+TAR_BYTES_A_MEMBER = 4096
+
+# The label of a split: which part of the name, or from which to before which.
+LabelSplit = list[str | int]
+
+
+def check_naming(options: Mapping[str, Any]) -> Problems:
+    """Yield what is wrong with the options `label_folder`, `label_split` and `skip`."""
+    folders, split = options.get("label_folder", -1), options.get("label_split")
+    if isinstance(folders, list) and (not folders or len(set(folders)) < len(folders)):
+        yield ("label_folder",), "must list folders, each once"
+    if split is not None:
+        separator, *places = split
+        if not isinstance(separator, str) or not separator or len(places) not in (1, 2) or str in map(type, places):
+            yield (
+                ("label_split",),
+                "must be a separator, and one number or two: which part, or from which to before which",
+            )
+    names = options.get("skip") or ()
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            yield ("skip", number), f"names {name!r} twice"
+
+
+class Naming(NamedTuple):
+    """How names give labels: by one folder, or several, and by a part of the name between separators."""
+
+    folder: int | list[int] = -1
+    split: LabelSplit | None = None
+
+    def value(self, key: str, member: Member) -> str:
+        """Return what the key of a field stands for: the folder, the part of the name, or the name.
+
+        Raises:
+            DecodeError: The member's name has none.
+        """
+        return member.name if key == NAME else self._folder_of(member) if key == FOLDER else self._part_of(member)
+
+    def _folder_of(self, member: Member) -> str:
+        folders = member.name.split("/")[:-1]
+        levels = self.folder if isinstance(self.folder, list) else [self.folder]
+        try:
+            return "/".join(folders[level] for level in levels)
+        except IndexError:
+            has = "no folder" if not folders else "one folder" if len(folders) == 1 else f"{len(folders)} folders"
+            member.fail(f"it is in {has}, and label_folder is {self.folder}")
+
+    def _part_of(self, member: Member) -> str:
+        separator, *places = self.split or ("_", 0)
+        assert isinstance(separator, str)
+        parts = stem(member.name).split(separator)
+        if len(places) == 1:
+            places = [*places, int(places[0]) + 1 or len(parts)]
+        start, stop = (slice(*map(int, places))).indices(len(parts))[:2]
+        if start >= stop or not -len(parts) <= int(places[0]) < len(parts):
+            count = f"{len(parts)} part{'s' if len(parts) > 1 else ''}"
+            member.fail(f"its name has {count} between {separator!r}, and label_split is {self.split}")
+        return separator.join(parts[start:stop])
+
+
+def stem(name: str) -> str:
+    """Return the name of a file without its folders and its last ending.
+
+    >>> stem("a/cat.0.jpg"), stem("README")
+    ('cat.0', 'README')
+    """
+    last = name.rpartition("/")[2]
+    return last.rpartition(".")[0] or last
+
+
+def key_of(column: Column, content: str, kind: str, naming: Naming) -> str:
+    """Return what a column is, by its key, or else by what it may be: `content` is the key of what a file holds.
+
+    Raises:
+        ContentError: It is declared as what it cannot be.
+    """
+    key = column.key if column.key in (content, FOLDER, PART, NAME) else ""
+    key = key or (content if column.classes is None else PART if naming.split else FOLDER)
+    if key != content and column.dtype != TEXT and (key == NAME or column.classes is None):
+        named = "part of the name" if key == PART else key
+        reason = f"{column} is the {named}, which is text, and declared as {column.dtype}"
+        raise ContentError(column.file, reason, aspect="dtype", expected=column.dtype, actual=TEXT, column=str(column))
+    if column.per == "split":
+        reason = f"{column} belongs to the split as a whole, and each {kind} is a sample"
+        raise ContentError(
+            column.file, reason, aspect="samples", expected=1, actual=f"a {kind} each", column=str(column)
+        )
+    return key
+
+
+def by_file(splits: Sequence[Split]) -> Iterator[tuple[Path, dict[str, Split]]]:
+    """Yield each file, or folder, with the splits that have fields in it, by name, and only those fields of them."""
+    for path in dict.fromkeys(column.file for split in splits for column in split.columns.values()):
+        its = dict[str, Split]()
+        for split in splits:
+            columns = {name: column for name, column in split.columns.items() if column.file == path}
+            if columns:
+                its[split.name] = Split(split.name, split.samples, columns, path, split.members, split.where)
+        yield path, its
+
+
+def samples_of(
+    path: Path,
+    splits: Mapping[str, Split],
+    kind: str,
+    *,
+    skipped: Skipped | None = None,
+    declared: int = 0,
+    largest: int | None = None,
+) -> Iterator[Member]:
+    """Yield the members that are the samples of some splits, in order; see `read_members`. `kind` is for the error.
+
+    Raises:
+        ContentError: There are more than a split declares.
+    """
+    left = {name: split.samples for name, split in splits.items()}
+    allowance = Allowance(declared, TAR_BYTES_A_MEMBER * sum(left.values()), largest)
+    wanted = {name: split.members for name, split in splits.items()}
+    for member in read_members(path, wanted, skipped=skipped, allowance=allowance):
+        if not left[member.split]:
+            split = splits[member.split]
+            reason = f"it has more {kind} than the {split.samples:,} that {split.name} declares: {member.name!r} is one"
+            raise ContentError(
+                member.path,
+                f"{reason} more",
+                aspect="samples",
+                expected=split.samples,
+                actual=f"more than {split.samples}",
+                split=split.name,
+            )
+        left[member.split] -= 1
+        yield member
+
+
+class Blocks:
+    """The blocks of one split, made of samples as they come.
+
+    Args:
+        columns: Its columns, each with what makes the values of a block of a list of them.
+        most: The most samples of a block.
+        largest: How large the samples of a block are together, at least when it is full, in any unit.
+    """
+
+    def __init__(
+        self, columns: Iterable[tuple[Column, Callable[[list[Any]], Any]]], *, most: int, largest: int
+    ) -> None:
+        self._columns, self._most, self._largest = list(columns), most, largest
+        self._values: list[list[Any]] = [[] for _ in self._columns]
+        self._start = self._held = self._size = 0
+
+    def add(self, values: Sequence[Any], size: int) -> Iterator[Block]:
+        """Take in one more sample, a value for each column, and yield the blocks that are full then."""
+        for held, value in zip(self._values, values, strict=True):
+            held.append(value)
+        self._held += 1
+        self._size += size
+        if self._held == self._most or self._size > self._largest:
+            yield from self.flush()
+
+    def flush(self) -> Iterator[Block]:
+        """Yield what is held."""
+        if self._held:
+            for number, (column, pack) in enumerate(self._columns):
+                values, self._values[number] = self._values[number], []
+                yield Block(column, self._start, pack(values))
+        self._start, self._held, self._size = self._start + self._held, 0, 0
+
+
+def ending(name: str) -> str:
+    """Return the ending of a name, "" if it has none, or is a number: 20 newsgroups' have names like 49960."""
+    front, dot, last = name.rpartition("/")[2].rpartition(".")
+    return dot + last.lower() if front and not last.isdigit() else ""
+
+
+def class_folders(names: Iterable[str]) -> dict[str, dict[str, dict[str, int]]]:
+    """Return the folders of samples in the folders that hold several such: how many are of each ending.
+
+    >>> class_folders(["train/neg/1.txt", "train/pos/1.txt", "train/pos/2.txt", "other/1.txt"])
+    {'train': {'neg': {'.txt': 1}, 'pos': {'.txt': 2}}}
+    """
+    found: dict[str, dict[str, dict[str, int]]] = {}
+    for name in names:
+        if name.count("/") and not is_litter(name):
+            above, _, folder = name.rpartition("/")[0].rpartition("/")
+            endings = found.setdefault(above, {}).setdefault(folder, {})
+            endings[ending(name)] = endings.get(ending(name), 0) + 1
+    return {above: folders for above, folders in found.items() if len(folders) > 1}
+
+
+def patterns(
+    path: Path, above: str, folders: Mapping[str, Mapping[str, int]], files: Iterable[str], kind: str
+) -> list[str]:
+    """Return what matches the samples of some folders, and no other file: one pattern, or one a folder.
+
+    Raises:
+        DecodeError: There are no such patterns.
+    """
+    endings = {ending for of in folders.values() for ending in of}
+    if len(endings) > 1:
+        place = above or "its folders"
+        reason = f"its {kind} in {place} end in {' and in '.join(repr(end) for end in sorted(endings))}"
+        raise DecodeError(path, reason, hint="Write the entry by hand, with the patterns of the members.")
+    front, back = f"{above}/" if above else "", f"/*{endings.pop()}"
+    number = sum(sum(of.values()) for of in folders.values())
+    for these in ([f"{front}*{back}"], [f"{front}{folder}{back}" for folder in folders]):
+        matchers = [Pattern(pattern).matches for pattern in these]
+        if sum(any(matches(name) for matches in matchers) for name in files) == number:
+            return these
+    reason = f"in the folders of {above or 'it'}, other files are named as its {kind} are"
+    raise DecodeError(path, reason, hint="Take them out, or write the entry by hand.")
+
+
+def left_out(names: Iterable[str], why: str) -> Iterator[str]:
+    """Say of each folder which of its files are not among the samples."""
+    by_folder: dict[str, list[str]] = {}
+    for name in names:
+        by_folder.setdefault(name.rpartition("/")[0], []).append(name)
+    for folder, its in sorted(by_folder.items()):
+        more = f" and {len(its) - 1:,} more in {folder or 'the archive'}" if len(its) > 1 else ""
+        yield f"{its[0]!r}{more}: {why}"
