@@ -2,8 +2,9 @@
 
     inputs          the bytes: downloaded, or read where they are
     detect          which format each file is, by asking every format; what none reads, by name
-    detect_csv      which columns of tables are names, numbers, texts and labels
-    target          the same of columns that their format names: records, ARFF, Parquet
+    csv_tables      which rows of tables are names, and how numbers are written
+    typed_tables    what tables hold whose columns have types
+    tables          which columns are features, texts and labels
     naming          which split and which field a name speaks of
     draft           what the entry will say
     yaml_edit       the manifest's text with the entry in it, every other byte as it was

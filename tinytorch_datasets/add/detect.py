@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tinytorch_datasets import formats
-from tinytorch_datasets.add.detect_csv import Choices, describe_columns
-from tinytorch_datasets.add.target import choose_target
+from tinytorch_datasets.add import csv_tables, typed_tables
+from tinytorch_datasets.add.tables import Choices
 from tinytorch_datasets.errors import DecodeError, UsageError, did_you_mean
-from tinytorch_datasets.formats import HEAD_BYTES, INSPECTED, INSPECTED_BYTES, Certainty, Detection, FileInfo
+from tinytorch_datasets.formats import HEAD_BYTES, INSPECTED, INSPECTED_BYTES, ArrayInfo, Certainty, Detection, FileInfo
 from tinytorch_datasets.formats.texts import inspect_files
 from tinytorch_datasets.readers.stream import opened
 from tinytorch_datasets.readers.table import without_compression
@@ -24,6 +24,7 @@ from tinytorch_datasets.readers.text import is_text
 from tinytorch_datasets.verify.diagnose import kind_of, wrong_content
 
 NO_CHOICES = Choices()
+SHOWN_ARRAYS = 12
 AS_IT_IS = "To have it as one text: --format text."
 AS_LINES = "For one a line: then write `unit: lines` in the entry's options, and the number of lines as `samples`."
 
@@ -40,7 +41,7 @@ def detect(
 
     Args:
         files: The path of each, and its name in the data set.
-        choices: What a person says of the columns of tables.
+        choices: What a person says of columns and arrays.
         form: The format that a person says they are in; None asks every format.
 
     Raises:
@@ -56,12 +57,41 @@ def detect(
     infos = [replace(_detection(path, name, form).inspect(), file=name) for path, name in files]
     if len({info.format for info in infos}) == 1:
         infos = list(formats.of(infos[0].format).join(infos))
-    if choices and (other := next((info for info in infos if not (info.is_table or info.format == "csv")), None)):
-        what = f"--target and --drop are for columns of tables, and {other.file} is {other.format}"
-        raise UsageError(what, hint="Leave them out.")
-    described = iter(describe_columns([info for info in infos if info.format == "csv"], choices))
-    named = iter(choose_target([info for info in infos if info.is_table and info.format != "csv"], choices))
-    return [next(described) if info.format == "csv" else next(named) if info.is_table else info for info in infos]
+        if infos[0].format == "csv":
+            return csv_tables.describe(infos, choices)
+        if all(info.is_table for info in infos):
+            return typed_tables.describe(infos, choices)
+    return choose_arrays(infos, choices) if choices else infos
+
+
+def choose_arrays(infos: Sequence[FileInfo], choices: Choices) -> list[FileInfo]:
+    """Return what files of arrays hold, the target called labels, without what a person leaves out.
+
+    Raises:
+        UsageError: There is no array of such a name.
+    """
+    if choices.missing:
+        what = f"--missing is for cells of tables, and {infos[0].file} is {infos[0].format}"
+        raise UsageError(what, hint="Leave it out.")
+    if len(choices.target) > 1:
+        what = f"--target {choices.target[1]}: an array is the target, and one is given already"
+        raise UsageError(what, hint="Name one.")
+    known = {name for info in infos for array in info.arrays for name in (array.key, array.field, info.file) if name}
+    for option, names in (("--target", choices.target), ("--drop", choices.drop)):
+        for name in names:
+            if name not in known:
+                what = f"{option} {name}: there is no such array{did_you_mean(name, known)}"
+                raise UsageError(what, hint=f"There are: {', '.join(sorted(known)[:SHOWN_ARRAYS])}.")
+    chosen = []
+    for info in infos:
+        kept = [array for array in info.arrays if not _names(array, info) & set(choices.drop)]
+        its = tuple(replace(a, field="labels") if _names(a, info) & set(choices.target) else a for a in kept)
+        chosen.append(replace(info, arrays=its))
+    return [info for info in chosen if info.arrays]
+
+
+def _names(array: ArrayInfo, info: FileInfo) -> set[str]:
+    return {array.key or info.file, array.field or info.file}
 
 
 def inspect_as(path: Path, form: str) -> FileInfo:

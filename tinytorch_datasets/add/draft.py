@@ -21,6 +21,7 @@ from tinytorch_datasets.add.fields import Field, Survey
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.formats import ArrayInfo, FileInfo
 from tinytorch_datasets.manifest.places import selected
+from tinytorch_datasets.pipeline.decode import as_stored
 from tinytorch_datasets.plan import DTYPES, TEXT, Column, Split
 from tinytorch_datasets.readers.table import shown_marks
 
@@ -189,7 +190,7 @@ def _fields(parts: Sequence[_Part]) -> dict[str, Field]:
     for part in sorted(parts, key=lambda part: _is_label(part)):
         array = part.array
         shape = array.shape[1:] if array.per == "sample" else ()
-        made = Field(array.dtype, shape, per=array.per, note=array.note, names=array.names)
+        made = Field(array.dtype, shape, per=array.per, note=array.note, names=array.names, stored=array.stored)
         made.may_have_classes = "labels" in part.field and (array.field is None or not part.info.is_table)
         before = fields.setdefault(part.field, made)
         if (before.dtype, before.shape) != (made.dtype, made.shape):
@@ -209,7 +210,7 @@ def _fields(parts: Sequence[_Part]) -> dict[str, Field]:
 
 
 def _is_label(part: _Part) -> bool:
-    return part.array.classes is not None or "labels" in part.field
+    return "labels" in part.field or (part.array.classes is not None and not part.info.is_table)
 
 
 def _splits(parts: Sequence[_Part], layout: str) -> dict[str, dict[str, Any]]:
@@ -230,6 +231,8 @@ def _splits(parts: Sequence[_Part], layout: str) -> dict[str, dict[str, Any]]:
         elif declared.setdefault("file", part.info.file) != part.info.file:
             reason = f"{declared['file']} and {part.info.file} are both {part.split}"
             raise DecodeError(part.info.path, reason, hint="Say which split each is: --split NAME=FILE.")
+        elif part.array.columns:
+            declared[part.field] = {"column": list(part.array.columns)}
         elif part.array.key and part.array.key != part.field:
             declared[part.field] = part.array.key
     return splits
@@ -250,25 +253,31 @@ def _fill_in(made: Draft, parts: Sequence[_Part]) -> None:
 def _as_plan(made: Draft, paths: Mapping[str, Path], samples: Sequence[str]) -> tuple[Split, ...]:
     splits = []
     for name, declared in made.splits.items():
-        columns = {
-            field: Column(
-                split=name,
-                field=field,
-                dtype=one.dtype,
-                samples=declared["samples"],
-                file=paths[declared.get("file") or declared.get(field, "")],
-                key=declared.get(field, field) if "file" in declared else "",
-                shape=one.shape,
-                classes=one.classes,
-                values=one.values,
-                per=one.per,
-                missing=one.missing,
-                names=one.names,
-            )
-            for field, one in made.fields.items()
-        }
+        columns = {field: _column(made, name, declared, field, paths) for field in made.fields}
         file = paths[declared["file"]] if "file" in declared else None
         members = declared.get("members", ())
         members = selected(members, samples) if samples else members
         splits.append(Split(name, declared["samples"], columns, file=file, members=tuple(members)))
     return tuple(splits)
+
+
+def _column(made: Draft, split: str, declared: Mapping[str, Any], field: str, paths: Mapping[str, Path]) -> Column:
+    one = made.fields[field]
+    place = declared.get(field, field)
+    column = Column(
+        split=split,
+        field=field,
+        dtype=one.dtype,
+        samples=declared["samples"],
+        file=paths[declared.get("file") or declared.get(field, "")],
+        key=place if "file" in declared and isinstance(place, str) else "",
+        columns=tuple(place["column"]) if isinstance(place, dict) else (),
+        shape=one.shape,
+        classes=one.classes,
+        values=one.values,
+        stored=one.stored,
+        names=one.names,
+        per=one.per,
+        missing=one.missing,
+    )
+    return as_stored(column, formats.of(made.format))

@@ -32,7 +32,7 @@ FILE = click.Path(path_type=Path)
 @click.argument("given", nargs=-1, required=True, metavar="URL_OR_PATH...")
 @click.option("--name", metavar="NAME", help="Its name; made from the files' names if left out")
 @click.option("--split", "splits", multiple=True, metavar="SPLIT=PATTERN", help="Which file, member or key a split is")
-@click.option("--target", metavar="COLUMN", help="The column of a table that is to be predicted")
+@click.option("--target", "targets", multiple=True, metavar="COLUMN", help="What is to be predicted")
 @click.option("--drop", "drops", multiple=True, metavar="COLUMN", help="A column of a table to leave out")
 @click.option("--format", "form", metavar="NAME", help="The format, where it cannot be recognized")
 @click.option("--ship", is_flag=True, help="Copy the files to the shipped data")
@@ -47,7 +47,7 @@ def add(
     given: tuple[str, ...],
     name: str | None,
     splits: tuple[str, ...],
-    target: str | None,
+    targets: tuple[str, ...],
     drops: tuple[str, ...],
     form: str | None,
     ship: bool,
@@ -71,7 +71,7 @@ def add(
       tinytorch-datasets add data.csv holdout.csv --split test=holdout.csv --ship --dry-run
     """
     from tinytorch_datasets.add import add as adding
-    from tinytorch_datasets.add.detect_csv import Choices
+    from tinytorch_datasets.add.tables import Choices
     from tinytorch_datasets.cli.listing import counts
     from tinytorch_datasets.manifest.filenames import without_secrets
     from tinytorch_datasets.report import shown
@@ -99,7 +99,7 @@ def add(
             ship=ship,
             mirrors=list(dict.fromkeys(mirror.rstrip("/") + "/" for mirror in mirrors)),
             facts={key: fact for key, fact in facts.items() if fact is not None},
-            choices=Choices(target, drops),
+            choices=Choices(targets, drops),
             form=form,
             dry_run=dry_run,
             progress=report,

@@ -111,7 +111,8 @@ class ArrayInfo:
     `key` is its name inside the file, "" where it is the file; `member` the archive's part that it is in. `field` is
     what the format itself calls it; where it is None, names decide. `note` is what a reader of the entry should know,
     `missing` what means a missing value, None a null. None in `shape` is an axis that differs by sample. `values` is
-    what is stored for each class, in order; `names` are those of the last axis.
+    what is stored for each class, in order; `names` are those of the last axis. `columns` are the columns of a table
+    that it is, by name or number; `stored` is "one-hot" where a label is the place of a 1 in them.
     """
 
     key: str
@@ -125,6 +126,8 @@ class ArrayInfo:
     missing: tuple[str | None, ...] = ()
     values: tuple[str | int | float, ...] = ()
     names: tuple[str, ...] = ()
+    columns: tuple[int | str, ...] = ()
+    stored: str = ""
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def _number_reader(decimal: str, thousands: str | None) -> Callable[[str], str] 
 
 
 def _detect(head: bytes, path: Path) -> Detection | None:
-    """Recognize a table. What its columns are depends on the other files of a data set: see `add.detect_csv`."""
+    """Recognize a table. What its columns are depends on the other files of a data set: see `add.csv_tables`."""
     encoding = "utf-16" if head.startswith(UTF16_MARKS) else "utf-8"
     if encoding == "utf-8" and not is_text(head):
         return None

@@ -232,6 +232,7 @@ class Kind(Enum):
     REAL = "numbers"
     BOOL = "bools"
     TEXT = "text"
+    ARRAYS = "arrays"
     EMPTY = "nothing"
 
     @property
@@ -245,7 +246,9 @@ class ColumnInfo:
     """One column: its number from 0, its name or "", and its cells, each once.
 
     `low` and `high` are the least and the largest of whole numbers, `missing` the cells that say that a number is not
-    known, in how many rows `gaps`.
+    known, in how many rows `gaps`. `classes` are those that the file itself declares, `shape` that of each of its
+    values. `is_unique` is whether no file has a number twice, where it is the first column;
+    `is_stored_as_number` whether its numbers are stored as such, and not spelled.
     """
 
     place: int
@@ -256,8 +259,12 @@ class ColumnInfo:
     low: int = 0
     high: int = 0
     note: str = ""
-    missing: tuple[str, ...] = ()
+    missing: tuple[str | None, ...] = ()
     gaps: int = 0
+    shape: tuple[int | None, ...] = ()
+    classes: tuple[str, ...] | None = None
+    is_unique: bool = False
+    is_stored_as_number: bool = False
 
     def __str__(self) -> str:
         return f"column {self.place + 1}" + (f" ({self.name!r})" if self.name else "")

@@ -544,5 +544,5 @@ class TestTheTarget:
         done = add(manifest, *put(tmp_path / "made", all_txt="To be.\n"), "--ship", "--target", "kind")
 
         assert (done.exit_code, done.stderr) == (
-            2, "error: --target and --drop are for columns of tables, and all.txt is text\n  Leave them out.\n",
+            2, "error: --target kind: there is no such array\n  There are: all.txt, text.\n",
         )  # fmt: skip

@@ -1,0 +1,194 @@
+"""Tables whose columns have types: the columns are chosen as those of CSV are, whatever the format."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.feather as feather
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from tests.helpers.add_world import add, put
+from tinytorch_datasets import Dataset, get
+
+Rows = list[dict[str, Any]]
+
+
+def _parquet(rows: Rows, path: Path) -> None:
+    pq.write_table(pa.Table.from_pylist(rows), path)
+
+
+def _feather(rows: Rows, path: Path) -> None:
+    feather.write_feather(pa.Table.from_pylist(rows), path)
+
+
+def _jsonl(rows: Rows, path: Path) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _json(rows: Rows, path: Path) -> None:
+    path.write_text(json.dumps(rows))
+
+
+WRITERS = {"parquet": _parquet, "arrow": _feather, "jsonl": _jsonl, "json": _json}
+each = pytest.mark.parametrize(("form", "write"), WRITERS.items(), ids=WRITERS)
+
+FLOWERS: Rows = [
+    {"length": i / 4, "width": i % 5 + 0.5, "city": f"town {i}", "kind": ("rose", "tulip")[i % 2]} for i in range(24)
+]
+
+
+class Added:
+    """A table that was added: the entry, what was printed, and the data set."""
+
+    def __init__(self, manifest: Path, folder: Path, form: str, tables: dict[str, Rows], *options: str) -> None:
+        put(folder)
+        for name, rows in tables.items():
+            WRITERS[form](rows, folder / f"{name}.{form}")
+        paths = [folder / f"{name}.{form}" for name in tables]
+        self.result = add(manifest, *paths, "--ship", "--name", "mine", *options)
+        self.stderr = self.result.stderr.replace(f"{folder}/", "")
+        self._manifest = manifest
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """As YAML has it."""
+        assert self.result.exit_code == 0, self.result.output
+        entry: dict[str, Any] = yaml.safe_load(self._manifest.read_bytes())["datasets"]["mine"]
+        return entry
+
+    def get(self) -> Dataset:
+        """As it loads."""
+        assert self.result.exit_code == 0, self.result.output
+        return get("mine", manifest=self._manifest, offline=True)
+
+
+@each
+class TestColumns:
+    """Numbers are features, the target is labels, words are texts: of every format."""
+
+    def test_an_obvious_target(self, manifest: Path, tmp_path: Path, form: str, write: Any) -> None:
+        """Numbers are stacked with their names; the column of kinds has classes; each other one is its own field."""
+        added = Added(manifest, tmp_path / "made", form, {"all": FLOWERS})
+        got = added.get()
+
+        expected = np.array([[row["length"], row["width"]] for row in FLOWERS])
+        np.testing.assert_array_equal(got.train.features, expected)
+        assert got.names == {"features": ("length", "width")}
+        assert (got.classes, got.train.labels.tolist()) == (("rose", "tulip"), [0, 1] * 12)
+        assert list(got.train.city) == [row["city"] for row in FLOWERS]
+        assert "target" not in added.entry
+
+    def test_no_obvious_target(self, manifest: Path, tmp_path: Path, form: str, write: Any) -> None:
+        """It is asked, and each column is a field of its own until somebody says."""
+        rows = [{"rooms": i % 7, "age": i, "price": i * 1.5} for i in range(20)]
+        added = Added(manifest, tmp_path / "made", form, {"all": rows})
+
+        assert added.entry["target"] == "?"
+        assert ': to be filled in: target: "?"' in added.stderr
+        assert added.get().train.fields == ("rooms", "age", "price")
+
+    def test_a_chosen_target(self, manifest: Path, tmp_path: Path, form: str, write: Any) -> None:
+        """A quantity keeps its name; whole numbers from 1 have their values beside the classes."""
+        rows = [{"rooms": i % 7, "age": i, "price": i * 1.5, "stars": i % 5 + 1} for i in range(40)]
+        price = Added(manifest, tmp_path / "made", form, {"all": rows}, "--target", "price", "--drop", "stars")
+
+        assert price.get().train.fields == ("features", "price")
+        np.testing.assert_array_equal(price.get().train.price, [row["price"] for row in rows])
+        second = tmp_path / "second.yaml"
+        stars = Added(second, tmp_path / "made", form, {"all": rows}, "--target", "stars")
+        labels = stars.entry["fields"]["labels"]
+        assert (labels["classes"], labels["values"]) == (["1", "2", "3", "4", "5"], [1, 2, 3, 4, 5])
+        assert stars.get().train.labels.tolist() == [i % 5 for i in range(40)]
+
+    def test_a_column_that_there_is_not(self, manifest: Path, tmp_path: Path, form: str, write: Any) -> None:
+        """With those that there are."""
+        added = Added(manifest, tmp_path / "made", form, {"all": FLOWERS}, "--target", "kinds")
+
+        assert (added.result.exit_code, added.stderr) == (
+            2,
+            "error: --target kinds: there is no such column; did you mean 'kind'?\n"
+            "  There are: length, width, city, kind.\n",
+        )
+
+    def test_a_target_with_gaps(self, manifest: Path, tmp_path: Path, form: str, write: Any) -> None:
+        """It cannot be learned from rows that do not have it."""
+        rows = [{"h": i * 1.5, "price": None if i == 3 else i * 0.5} for i in range(20)]
+        added = Added(manifest, tmp_path / "made", form, {"all": rows}, "--target", "price")
+
+        assert (added.result.exit_code, added.stderr) == (
+            1,
+            f"error: all.{form}: column 2 ('price') is the target, and has null in 1 of 20 rows, "
+            "where a value is missing\n  Take those rows out, or choose another --target.\n",
+        )
+
+    def test_missing_values(self, manifest: Path, tmp_path: Path, form: str, write: Any) -> None:
+        """A null among numbers is declared, counted on stderr, and NaN."""
+        rows = [{"h": i * 1.5, "w": None if i == 3 else i, "kind": "ab"[i % 2]} for i in range(20)]
+        added = Added(manifest, tmp_path / "made", form, {"all": rows})
+
+        assert added.entry["fields"]["features"]["missing"] == [None]
+        assert "missing: features: null in 1 cell means a missing value, which is NaN" in added.stderr
+        expected = [[row["h"], np.nan if row["w"] is None else row["w"]] for row in rows]
+        np.testing.assert_array_equal(added.get().train.features, expected)
+
+    def test_one_hot_columns(self, manifest: Path, tmp_path: Path, form: str, write: Any) -> None:
+        """Several targets of which each row has a 1 in one are the classes, by their names."""
+        rows = [{"h": i * 1.5, "is_a": int(i % 2 == 0), "is_b": i % 2} for i in range(20)]
+        added = Added(manifest, tmp_path / "made", form, {"all": rows}, "--target", "is_a", "--target", "is_b")
+
+        assert added.entry["fields"]["labels"]["stored"] == "one-hot"
+        assert (added.get().classes, added.get().train.labels.tolist()) == (("is_a", "is_b"), [0, 1] * 10)
+
+    def test_several_quantities(self, manifest: Path, tmp_path: Path, form: str, write: Any) -> None:
+        """Are one field, by their names."""
+        rows = [{"h": i * 1.5, "waist": i + 30, "pulse": i + 60} for i in range(20)]
+        added = Added(manifest, tmp_path / "made", form, {"all": rows}, "--target", "waist", "--target", "pulse")
+
+        assert added.get().names == {"targets": ("waist", "pulse")}
+        np.testing.assert_array_equal(added.get().train.targets, [[i + 30, i + 60] for i in range(20)])
+
+    def test_several_files(self, manifest: Path, tmp_path: Path, form: str, write: Any) -> None:
+        """Classes are those of all of them, also where one lacks some."""
+        tables = {"train": FLOWERS, "test": [row for row in FLOWERS if row["kind"] == "tulip"]}
+        added = Added(manifest, tmp_path / "made", form, tables)
+
+        assert (added.get().classes, added.get().test.labels.tolist()) == (("rose", "tulip"), [1] * 12)
+
+    def test_numbers_beyond_what_one_array_holds(self, manifest: Path, tmp_path: Path, form: str, write: Any) -> None:
+        """No number is given up: what float64 does not hold stays a field of its own."""
+        rows = [{"id": 2**53 + 1 + i, "h": i / 4, "w": i / 2, "kind": "ab"[i % 2]} for i in range(20)]
+        added = Added(manifest, tmp_path / "made", form, {"all": rows})
+
+        assert added.get().train.fields == ("features", "id", "labels")
+        assert added.get().train.id.tolist() == [row["id"] for row in rows]
+
+    def test_bools(self, manifest: Path, tmp_path: Path, form: str, write: Any) -> None:
+        """As the target they are classes, else a field of their own."""
+        rows = [{"h": i / 4, "w": i / 2, "open": i % 3 == 0, "label": i % 2 == 0} for i in range(20)]
+        got = Added(manifest, tmp_path / "made", form, {"all": rows}).get()
+
+        assert (got.classes, got.train.labels.tolist()) == (("false", "true"), [1, 0] * 10)
+        assert (got.train.fields, got.train.open.dtype) == (("features", "open", "labels"), np.dtype(bool))
+
+    def test_lists_of_differing_lengths(self, manifest: Path, tmp_path: Path, form: str, write: Any) -> None:
+        """Are ragged."""
+        rows = [{"words": list(range(i % 4 + 1)), "label": i % 2} for i in range(20)]
+        added = Added(manifest, tmp_path / "made", form, {"all": rows})
+
+        assert added.entry["fields"]["words"]["shape"] == [None]
+        assert [words.tolist() for words in added.get().train.words] == [row["words"] for row in rows]
+
+    def test_an_index_that_has_no_name(self, manifest: Path, tmp_path: Path, form: str, write: Any) -> None:
+        """Numbers of the rows are left out, which is said."""
+        rows = [{"Unnamed: 0": i, "h": i / 4, "w": i / 2, "kind": "ab"[i % 2]} for i in range(20)]
+        added = Added(manifest, tmp_path / "made", form, {"all": rows})
+
+        assert added.get().names == {"features": ("h", "w")}
+        assert "left out: " in added.stderr
+        assert "column 1 ('Unnamed: 0'): numbers the rows, and has no name of its own" in added.stderr
