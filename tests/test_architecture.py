@@ -27,6 +27,7 @@ LAYERS = (
     "digests",
     "storage",
     "batches",
+    "split",
     "dataset",
     "verify",
     "readers",

@@ -260,7 +260,7 @@ class TestBatches:
     def test_a_loop_that_is_never_left_lets_python_end(self) -> None:
         """Nobody waits for a thread that is held for ever: Python 3.13 would."""
         code = (
-            "import numpy as np; from tinytorch_datasets.dataset import Split;"
+            "import numpy as np; from tinytorch_datasets.split import Split;"
             "it = iter(Split('s', {'x': np.zeros((1000, 8))}).batches(4, prefetch=2)); print(len(next(it)[0]))"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
@@ -403,3 +403,139 @@ class TestWorkers:
 
         assert tuple(images.shape) == (4, 2, 2)
         assert labels.tolist() == [0, 1, 2, 3]
+
+    @pytest.mark.parametrize("method", [None, "fork", "spawn"])
+    def test_torch_takes_batches_made_at_once(self, split: Split, method: str | None) -> None:
+        """By `collate`, and by number, which shares them among workers; tensors with the names of fields."""
+        torch = pytest.importorskip("torch", reason="PyTorch is not installed; the package does not need it")
+        loader = torch.utils.data.DataLoader
+        workers: dict[str, Any] = {"num_workers": 2, "multiprocessing_context": method} if method else {}
+
+        collated = list(loader(split, batch_size=4, collate_fn=split.collate, **workers))
+        numbered = list(loader(split.batches(4), batch_size=None, **workers))
+
+        for batches in (collated, numbered):
+            assert all(isinstance(batch.images, torch.Tensor) for batch in batches)
+            assert [batch.labels.tolist() for batch in batches] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+class TestParts:
+    """Parts of a split that a class can share: the same on every machine."""
+
+    @pytest.fixture
+    @staticmethod
+    def many() -> Split:
+        """Return a hundred samples of three classes, 50, 30 and 20 of them."""
+        labels = np.repeat([0, 1, 2], [50, 30, 20])
+        images = np.arange(200).reshape(100, 2)
+        return Split("train", {"images": images, "labels": labels, "names": StringArray.of("ab" * 50)})
+
+    def test_a_division_has_every_sample_once_and_each_class_in_both(self, many: Split) -> None:
+        """In the share that is asked for, and in the split's order."""
+        train, validation = many.divide(0.9, by="labels", seed=1)
+
+        assert np.bincount(train.labels).tolist() == [45, 27, 18]
+        assert np.bincount(validation.labels).tolist() == [5, 3, 2]
+        assert sorted([*train.positions, *validation.positions]) == list(range(100))
+        assert np.array_equal(train.positions, np.sort(train.positions))
+        assert np.array_equal(train.images, many.images[train.positions])
+
+    def test_the_seed_decides_alone(self, many: Split) -> None:
+        """Written down, so that another version of NumPy, or of Python, that draws otherwise is noticed."""
+        random = np.random.RandomState(0)
+        drawn = [first + random.permutation(count)[:2] for first, count in ((0, 50), (50, 30), (80, 20))]
+
+        assert many.divide(0.05, seed=3)[0].positions.tolist() == [6, 64, 67, 93, 96]
+        assert many.take(2, each="labels", seed=0).positions.tolist() == sorted(np.concatenate(drawn))
+        assert many.divide(0.5)[0].positions.tolist() == many.divide(0.5, seed=0)[0].positions.tolist()
+
+    def test_shares_that_do_not_fit_are_the_nearest_whole_numbers(self, many: Split) -> None:
+        """All together as many as asked for."""
+        train, _ = many.divide(0.33, by="labels")
+
+        assert len(train) == 33
+        assert np.bincount(train.labels).tolist() == [16, 10, 7]
+
+    def test_as_many_of_each_class(self, many: Split) -> None:
+        """The first ones, or drawn by a seed; more than there are is refused, by class."""
+        assert many.take(3).positions.tolist() == [0, 1, 2]
+        assert many.take(2, each="labels").positions.tolist() == [0, 1, 50, 51, 80, 81]
+        assert many.take(1, each="names").positions.tolist() == [0, 1]
+        with pytest.raises(ValueError, match=r"^21 samples of labels 2 are wanted, and split 'train' has 20$"):
+            many.take(21, each="labels")
+        with pytest.raises(ValueError, match="told apart by a field of single values, which 'images' is not"):
+            many.take(1, each="images")
+
+    def test_a_mask_has_a_truth_for_each_sample(self, many: Split) -> None:
+        """Of any other length, it would be a mask of something else."""
+        assert np.array_equal(many.filter(many.labels == 2).positions, np.arange(80, 100))
+        with pytest.raises(IndexError, match=r"^a mask of \[3\] truths, and split 'train' has 100 samples$"):
+            many.filter([True, False, True])
+
+    def test_shards_are_the_split_together(self, many: Split) -> None:
+        """Views, every third sample each."""
+        shards = [many.shard(number, 3) for number in range(3)]
+
+        assert [len(shard) for shard in shards] == [34, 33, 33]
+        assert sorted(np.concatenate([shard.positions for shard in shards])) == list(range(100))
+        assert np.shares_memory(shards[1].images, many.images)
+        with pytest.raises(ValueError, match=r"^a shard is number 0 to 2 of 3, not 3$"):
+            many.shard(3, 3)
+
+    def test_positions_are_those_in_the_whole_split(self, many: Split) -> None:
+        """Of a part of a part too, and after a trip through pickle without the whole."""
+        part = many[10:90].filter(many.labels[10:90] == 1)[[3, 1]]
+
+        assert part.positions.tolist() == [53, 51]
+        assert pickle.loads(pickle.dumps(part)).positions.tolist() == [53, 51]
+        assert len(pickle.dumps(part)) < 1500
+        assert repr(part) == "<Split train: 2 of 100 samples of images int64[2], labels int64, names str>"
+
+    def test_splits_are_put_behind_one_another(self, many: Split) -> None:
+        """If they have the same fields of the same kinds."""
+        both = many[:2] + many[98:]
+
+        assert both.labels.tolist() == [0, 0, 2, 2]
+        assert list(both.names) == ["a", "b", "a", "b"]
+        other = Split("test", {"images": np.zeros((1, 2)), "labels": many.labels[:1], "names": StringArray.of(["a"])})
+        with pytest.raises(ValueError, match=r"these are int64\[2\] and float64\[2\]"):
+            many + other
+        with pytest.raises(ValueError, match=r"fields images, labels, names cannot be joined with fields labels$"):
+            many + Split("test", {"labels": many.labels})
+
+
+class TestNamedSamples:
+    """A sample has its fields by name."""
+
+    def test_of_samples_and_of_batches(self, split: Split) -> None:
+        """Which are tuples all the same."""
+        assert split[3].labels == 3
+        assert [batch.labels.tolist() for batch in split.batches(6)] == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9]]
+        image, label = split[3]
+        assert (image == split[3].images).all()
+        assert label == 3
+
+    def test_a_word_of_python_may_be_a_field(self) -> None:
+        """It is no name of an argument, and is an attribute all the same."""
+        sample = Split("train", {"class": np.arange(3)})[2]
+
+        assert getattr(sample, "class") == 2
+        assert pickle.loads(pickle.dumps(sample)) == sample
+
+
+class TestNumberedBatches:
+    """As loaders ask for them."""
+
+    def test_a_batch_has_a_number(self, split: Split) -> None:
+        """Counted from the end as well; also after a trip through pickle, as to a worker process."""
+        batches = split.batches(4)
+
+        assert [batches[number].labels.tolist() for number in (0, 2, -1)] == [[0, 1, 2, 3], [8, 9], [8, 9]]
+        assert pickle.loads(pickle.dumps(batches))[1].labels.tolist() == [4, 5, 6, 7]
+        with pytest.raises(IndexError, match=r"^batch 3 of 3$"):
+            batches[3]
+
+    def test_shuffled_ones_have_none(self, split: Split) -> None:
+        """Which order is meant would be a guess."""
+        with pytest.raises(TypeError, match=r"^a batch of shuffled samples has no number"):
+            split.batches(4, shuffle=True)[0]

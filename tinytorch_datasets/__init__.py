@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from tinytorch_datasets.api import get, list_datasets, load_manifest
     from tinytorch_datasets.auditing.audit import audit
     from tinytorch_datasets.auditing.findings import DatasetReport, Finding, ProbeResult, Report
-    from tinytorch_datasets.dataset import Dataset, Split
+    from tinytorch_datasets.dataset import Dataset
     from tinytorch_datasets.fetch import RetryPolicy
     from tinytorch_datasets.manifest.manifest import Manifest
     from tinytorch_datasets.manifest.models import Entry
+    from tinytorch_datasets.split import Split
     from tinytorch_datasets.storage.ragged_array import RaggedArray
     from tinytorch_datasets.storage.string_array import StringArray
 
@@ -37,7 +38,7 @@ _HOMES = {
     "RaggedArray": "storage.ragged_array",
     "Report": "auditing.findings",
     "RetryPolicy": "fetch",
-    "Split": "dataset",
+    "Split": "split",
     "StringArray": "storage.string_array",
     "audit": "auditing.audit",
     "get": "api",

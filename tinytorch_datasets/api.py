@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tinytorch_datasets import settings
 from tinytorch_datasets._version import VERSION
-from tinytorch_datasets.dataset import Dataset, Split
+from tinytorch_datasets.dataset import Dataset
 from tinytorch_datasets.errors import StorageError, UsageError
 from tinytorch_datasets.settings import Settings
+from tinytorch_datasets.split import Split
 from tinytorch_datasets.storage.cache_entry import CachedSplit, CacheEntry, assemble, entry_path
 from tinytorch_datasets.storage.memmap import Part, open_map
 

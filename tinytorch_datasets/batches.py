@@ -1,23 +1,55 @@
-"""Batches of a split, gathered and converted in one pass.
+"""Samples and batches of a split: named tuples, gathered in one pass.
 
-Gathered and converted in one pass into fresh arrays, or, where nothing is shuffled or converted, as views that
+Gathered and converted into fresh arrays, or, where nothing is shuffled or converted, as views that
 cost nothing.
 """
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from tinytorch_datasets.storage.memmap import from_pickle, to_pickle
 from tinytorch_datasets.storage.string_array import StringArray, Values
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
 
-Batch = tuple[Any, ...]
+# A named tuple with the fields of the split, which no type checker knows.
+Batch = Any
+
+
+@lru_cache
+def sample_type(fields: tuple[str, ...]) -> Any:
+    """Return the class of a sample, or of a batch, of those fields: a named tuple.
+
+    >>> sample = sample_type(("image", "class"))(1, 2)
+    >>> sample, getattr(sample, "class")
+    (Sample(image=1, _1=2), 2)
+    """
+    # A field may be called by a word of Python's, as `class`, which then is an attribute and no argument.
+    made = cast(Any, namedtuple("Sample", fields, rename=True))
+    for place, field in enumerate(fields):
+        if field not in made._fields:
+            setattr(made, field, property(itemgetter(place)))
+    made.__reduce__ = _reduce
+    made._all_fields, made.__module__ = fields, __name__
+    return made
+
+
+def _reduce(sample: Any) -> Any:
+    """Return how a sample is made again: pickle would look for its class by name, and it is made here."""
+    return _sample, (tuple(type(sample)._all_fields), tuple(sample))
+
+
+def _sample(fields: tuple[str, ...], values: tuple[Any, ...]) -> Any:
+    return sample_type(fields)(*values)
 
 
 def converted(values: Any, dtype: DTypeLike | None, scale: float | None) -> Any:
@@ -79,11 +111,9 @@ class Batches:
         drop_last: bool,
         prefetch: int,
     ) -> None:
-        # As plain arrays: every operation on a memmap, even a slice, costs a Python call of its own.
-        self._columns = [
-            (np.asarray(values) if isinstance(values, np.ndarray) else values, scales.get(field))
-            for field, values in fields.items()
-        ]
+        self._columns = [(_plain(values), scales.get(field)) for field, values in fields.items()]
+        self._fields = tuple(fields)
+        self._make = sample_type(tuple(fields))._make
         self._samples, self._size = samples, _number(size, "a batch has 1 sample or more", least=1)
         seed = None if seed is None else _number(seed, "a seed is 0 to 2**32 - 1", most=2**32 - 1)
         self._dtype = None if dtype is None else np.dtype(dtype)  # which says at once what is no dtype
@@ -111,7 +141,35 @@ class Batches:
     def _batch(self, start: int, order: np.ndarray | None) -> Batch:
         places = slice(start, start + self._size)
         index = places if order is None else order[places]
-        return tuple(_as_batch(converted(_taken(values, index), self._dtype, scale)) for values, scale in self._columns)
+        batch: Batch = self._make(
+            [as_batch(converted(taken(values, index), self._dtype, scale)) for values, scale in self._columns]
+        )
+        return batch
+
+    def __getitem__(self, number: int) -> Batch:
+        """Return one batch by its number, as loaders ask for them: fresh arrays, in the split's order.
+
+        Raises:
+            IndexError: There is no such batch.
+            TypeError: The samples are shuffled, and which order this pass has, a number does not say.
+        """
+        if self._random is not None:
+            msg = "a batch of shuffled samples has no number: iterate, or let the loader shuffle (shuffle=True there)"
+            raise TypeError(msg)
+        if not -len(self) <= number < len(self):
+            msg = f"batch {number} of {len(self):,}"
+            raise IndexError(msg)
+        batch = self._batch(number % len(self) * self._size, None)
+        # Views would be of read-only memory, of which PyTorch warns.
+        return self._make([np.array(values) if isinstance(values, np.ndarray) else values for values in batch])
+
+    def __getstate__(self) -> dict[str, Any]:
+        columns = [(to_pickle(values), scale) for values, scale in self._columns]
+        return {**self.__dict__, "_columns": columns, "_make": self._fields}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        columns = [(_plain(from_pickle(values)), scale) for values, scale in state["_columns"]]
+        self.__dict__.update(state, _columns=columns, _make=sample_type(state["_make"])._make)
 
 
 def _number(given: Any, words: str, *, least: int = 0, most: int | None = None) -> int:
@@ -121,11 +179,36 @@ def _number(given: Any, words: str, *, least: int = 0, most: int | None = None) 
     raise ValueError(msg)
 
 
-def _taken(values: Values, index: Any) -> Any:
+def _plain(values: Values) -> Values:
+    """Return a memmap as a plain array: every operation on one, even a slice, costs a Python call of its own."""
+    return np.asarray(values) if isinstance(values, np.ndarray) else values
+
+
+def taken(values: Values, index: Any) -> Any:
+    """Return the samples at those places, gathered if they are numbers of samples, a view if they are a slice."""
     if isinstance(index, np.ndarray) and isinstance(values, np.ndarray):
         return np.take(values, index, axis=0)
     return values[index]
 
 
-def _as_batch(values: Values) -> Any:
+def as_batch(values: Values) -> Any:
+    """Return values as a batch has them: samples of several shapes as a list."""
     return values if isinstance(values, np.ndarray | StringArray) else list(values)
+
+
+def joined(first: Any, second: Any) -> Any:
+    """Return the values of two fields, one behind the other, in memory.
+
+    Raises:
+        ValueError: They are of different dtypes or shapes.
+    """
+    kinds = [(type(v), getattr(v, "dtype", None), getattr(v, "shape", (0,))[1:]) for v in (first, second)]
+    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray) and kinds[0][1:] == kinds[1][1:]:
+        return np.concatenate([first, second])
+    if isinstance(first, StringArray) and isinstance(second, StringArray):
+        return StringArray.of([*first, *second])
+    if kinds[0] == kinds[1] and not isinstance(first, np.ndarray):
+        return type(first).of([*first, *second], dtype=first.dtype, sample_shape=first.sample_shape)
+    shown = " and ".join(f"{dtype}{list(shape)}" for _, dtype, shape in kinds)
+    msg = f"fields of one kind can be put behind one another, and these are {shown}"
+    raise ValueError(msg)

@@ -17,9 +17,9 @@ from rich.text import Text
 
 from tinytorch_datasets.cli.common import echo
 from tinytorch_datasets.cli.listing import canvas
-from tinytorch_datasets.dataset import Split
 from tinytorch_datasets.errors import printable
 from tinytorch_datasets.manifest.models import Entry, FieldEntry
+from tinytorch_datasets.split import Split
 
 # Where there are no colors: from nothing to all of it, each character with more ink on it than the one before.
 RAMP = " .:-=+*#%@"

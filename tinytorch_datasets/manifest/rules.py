@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytorch_datasets.dataset import Dataset, Split
+from tinytorch_datasets.dataset import Dataset
 from tinytorch_datasets.errors import Keys, Problems, did_you_mean
 from tinytorch_datasets.manifest.filenames import (
     check_addresses,
@@ -30,6 +30,7 @@ from tinytorch_datasets.manifest.filenames import (
 from tinytorch_datasets.manifest.models import Declarations
 from tinytorch_datasets.manifest.places import SPLIT_KEYS, Formats, check_format, check_splits
 from tinytorch_datasets.plan import DTYPES, TEXT, spell
+from tinytorch_datasets.split import Split
 
 # What no data set needs, and no computer holds: NumPy counts bytes in 64 bits and has 32 dimensions.
 MOST_SAMPLES = 10**12
