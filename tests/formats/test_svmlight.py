@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import random
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -101,6 +102,28 @@ class TestValues:
 
         np.testing.assert_array_equal(found["train.features"], expected.toarray())
         np.testing.assert_array_equal(found["train.labels"], targets)
+
+    def test_damaged_lines_are_refused_alike(self, tmp_path: Path) -> None:
+        """However lines are read: a vertical tab, which is a blank, lets each be looked at alone."""
+        rng = random.Random(0)
+        sound = "+1 1:0.5 3:1\n-1 2:.25 # a\n\n7\n", "1 qid:1 1:1\n2 qid:1 1:2\n", "1 1:1 2:2 3:3.e-1\n"
+        refused = 0
+        for _ in range(1000):
+            text = list(rng.choice(sound))
+            for _ in range(rng.randint(1, 3)):
+                text[rng.randrange(len(text))] = rng.choice(["", *"0123456789:+-.eE \t\n#q"])
+            outcomes = [self.outcome(put(tmp_path / "file", "".join(text) + end)) for end in ("\n", "\n\x0b\n")]
+            assert outcomes[0] == outcomes[1], text
+            refused += isinstance(outcomes[0], str)
+        assert 100 < refused < 900  # some of each
+
+    @staticmethod
+    def outcome(file: Path) -> object:
+        """The values as bytes, or the reason of the refusal."""
+        try:
+            return {name: values.tobytes() for name, values in decode(file, 9, (3,)).items()}
+        except DecodeError as error:
+            return error.reason
 
     @pytest.mark.parametrize("end", ["\r\n", "\r"])
     def test_other_ends_of_lines_and_a_bom(self, tmp_path: Path, end: str) -> None:
@@ -204,6 +227,7 @@ CASES = {
     "a word without a colon": Case("1 1:2 3\n", "line 1: '3' is no pair of an index and a value", "1 1:2 3:3\n"),
     "a colon that moved": Case("1 1:2: 3\n", "line 1: '2:' is not a number", "1 1:2 3:0\n"),
     "two numbers in one": Case("1 1:1-2\n", "line 1: '1-2' is not a number", "1 1:1e-2\n"),
+    "a number that breaks off": Case("1 1:2.e-\n", "line 1: '2.e-' is not a number", "1 1:2.e-0\n"),
     "a point alone": Case("1 1:.\n", "line 1: '.' is not a number", "1 1:0.\n"),
     "no label": Case("1 1:1\n 1:1\n", "line 2: it begins with '1:1', where its label should be", "1 1:1\n 1 1:1\n"),
     "several labels": Case(

@@ -99,8 +99,9 @@ class RowReader:
         if text.translate(None, _PLAIN):
             return None
         try:
-            numbers = np.fromstring(text.replace(b":", b" "), sep=" ")  # the text as ASCII; bytes are no copy
-        except (ValueError, DeprecationWarning):  # one of them is no number
+            # What is no number ends the reading, in older versions of NumPy without an error: so one more is read.
+            numbers = np.fromstring(text.replace(b":", b" ") + b" 0", sep=" ")
+        except (ValueError, DeprecationWarning):
             return None
         characters = np.frombuffer(text, np.uint8)
         is_blank = characters <= 32
@@ -112,8 +113,9 @@ class RowReader:
         is_label[1:] = line_of[1:] != line_of[:-1]
         # One colon in each word, and inside it, but none in the first of a line: so each other is a pair.
         pairs = starts[~is_label]
-        if len(colons) != len(pairs) or len(numbers) != len(starts) + len(pairs):
+        if len(colons) != len(pairs) or len(numbers) != len(starts) + len(pairs) + 1:
             return None
+        numbers = numbers[:-1]
         if (colons <= pairs).any() or (np.searchsorted(starts, colons) != np.flatnonzero(~is_label) + 1).any():
             return None
         not_digit = np.cumsum((characters < ord("0")) | (characters > ord("9")), dtype=np.int32)
