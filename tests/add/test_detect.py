@@ -52,6 +52,41 @@ def test_data_in_another_notation(manifest: Path, tmp_path: Path, name: str, tex
     assert refusal(manifest, tmp_path, name, text) == f"it is {what}, which no format reads"
 
 
+NOTEBOOK = '{"cells": [{"cell_type": "code"}], "nbformat": 4, "nbformat_minor": 5}'
+MAP = '{"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {"x": 1}}]}'
+SEVERAL = '{"images": [{"id": 1}], "annotations": [{"id": 2}, {"id": 3}]}'
+INSIDE = '{"data": [{"title": "t", "paragraphs": [{"context": "c"}]}]}'
+SEVERAL_LISTS = "of its values are the samples is not certain: it has lists of records"
+NO_LIST = "it is a JSON document without a list of records"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (NOTEBOOK, "it is a Jupyter notebook, which no format reads"),
+        (MAP, "it is GeoJSON, shapes on a map, which no format reads"),
+        ('{"name": "x", "version": "1.0", "dependencies": {"a": "1"}}', "it is the description of a package"),
+        ('{"a": {"b": 1}}', NO_LIST),
+        ('{"a":' * 900 + "1" + "}" * 900, NO_LIST),
+        ("[1, 2, 3]", "it is a JSON list of other things than records: of numbers"),
+        ('[{"a": 1}, 2]', "it is a JSON list of other things than records: of numbers, objects"),
+        ("[]", "it has no records"),
+        ('{"error": {"code": 404, "message": "Not here"}}', 'it is a JSON error: "Not here"'),
+        (SEVERAL, f"which {SEVERAL_LISTS} at 'images' and 'annotations'"),
+        (INSIDE, "its records hold lists of records themselves, at 'paragraphs': which are the samples is not certain"),
+        ('{"a": [1,\n}', "it is not JSON: a value is expected, at line 2, character 1"),
+        ('{"a": 1}\n{"a": }\n', "line 2 is not JSON: a value is expected, at character 7"),
+        ('{"a": 1}\n{"a": 2, "a": 3}\n', "line 2 has the key 'a' twice in one object"),
+        ('{"a": NaN}\n{"a": 1}\n', "line 1 has NaN, which is no number in JSON; a missing value is null"),
+        ('{"t": ["a"]}\n{"t": []}\n', "its records have no field that can be declared; 't': holds lists of texts"),
+        ("[" * 70_000, "it is nested more deeply than is read"),
+    ],
+)  # fmt: skip
+def test_json_that_is_no_records(manifest: Path, tmp_path: Path, text: str, reason: str) -> None:
+    """Notebooks, maps, settings, errors of servers; and what is not sound, by its place."""
+    assert refusal(manifest, tmp_path, "all_json", text) == reason
+
+
 @pytest.mark.parametrize(
     ("name", "what"), [("all_json", "JSON"), ("all_yaml", "YAML"), ("all_arff", "ARFF"), ("all_svm", "svmlight")]
 )

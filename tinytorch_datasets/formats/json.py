@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -58,13 +57,13 @@ _DEPTH = 4
 
 def _detect(head: bytes, path: Path) -> Detection | None:
     is_document = sniff(head, path, whole=len(head) < HEAD_BYTES) == DOCUMENT
-    return Detection(Certainty.CERTAIN, lambda: _inspect(path)) if is_document else None
+    return Detection(Certainty.CERTAIN, lambda: _inspect(path, head)) if is_document else None
 
 
-def _inspect(path: Path) -> FileInfo:
+def _inspect(path: Path, head: bytes) -> FileInfo:
     with opened(path, limit=INSPECTED_BYTES, limit_reason=INSPECTED) as stream:
         top = json_document(stream, INSPECTED_SAMPLES)
-        options = _shape_of(path, top)
+        options = _shape_of(path, top, head)
         keys = options.get("records", [])
         records = of_columns(stream, top, keys) if "orient" in options else _records(stream, top, keys, {})
         del top
@@ -81,7 +80,7 @@ def _inspect(path: Path) -> FileInfo:
     return FileInfo(path, "json", infos, options, left_out=left_out, asks_target=len(infos) > 1, is_table=True)
 
 
-def _shape_of(path: Path, top: Any) -> dict[str, Any]:
+def _shape_of(path: Path, top: Any, head: bytes) -> dict[str, Any]:
     """Return the options by which a document is read, if it is certain what they are.
 
     Raises:
@@ -90,7 +89,7 @@ def _shape_of(path: Path, top: Any) -> dict[str, Any]:
     if isinstance(top, list):
         if (top and all(isinstance(one, dict) for one in top)) or all(isinstance(one, list) for one in top):
             return {}
-        what = ", ".join(sorted({json_type(one).partition(" ")[2] or "null" for one in top})) or "nothing"
+        what = ", ".join(sorted({json_type(one).rpartition(" ")[2] + "s" for one in top})) or "nothing"
         raise DecodeError(path, f"it is a JSON list of other things than records: of {what}", hint=AS_RECORDS)
     names = {str(top.get("type")), *({"nbformat"} & top.keys())}
     if kind := next((what for name, what in _KINDS.items() if name in names), None):
@@ -107,8 +106,7 @@ def _shape_of(path: Path, top: Any) -> dict[str, Any]:
         reason += ", beside other columns" if orient else ""
         raise DecodeError(path, reason, hint="Write the entry by hand, with `records` in its options.")
     what = "the description of a package" if top.keys() >= _PACKAGE else "a JSON document without a list of records"
-    error = storage_error_code(json.dumps(top)[:HEAD_BYTES].encode())
-    raise DecodeError(path, f"it is {error or what}", hint=AS_RECORDS)
+    raise DecodeError(path, f"it is {storage_error_code(head) or what}", hint=AS_RECORDS)
 
 
 def _lists(value: Mapping[str, Any], above: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -85,6 +85,8 @@ def _first_line(stream: Stream) -> tuple[str, str, str]:
 
 def _is_container(text: str) -> bool:
     """Check whether a text is one list or one object, also one with what is refused by name when it is read."""
+    if text.count("[") + text.count("{") > FREE_CONTAINERS:
+        return text.rstrip(_BLANKS)[-1:] in ("]", "}")
     try:
         return isinstance(json.loads(text), dict | list)
     except ValueError:
