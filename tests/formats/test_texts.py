@@ -142,6 +142,15 @@ class TestValues:
             "train.name": ["neg/2.txt", "pos/1.txt"],
         }
 
+    def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
+        """Is named; a pattern is none, because a folder may hold what nobody declared."""
+        put(tmp_path / "1.txt", "one")
+
+        with pytest.raises(DecodeError) as caught:
+            decode(tmp_path, 1, "*.txt")
+
+        assert (caught.value.path, caught.value.reason) == (tmp_path, "it is a folder, and has no file '*.txt'")
+
     @pytest.mark.parametrize(("level", "folder"), [(-1, "c"), (-2, "b"), (0, "a"), (1, "b")])
     def test_the_folder_of_the_label(self, tmp_path: Path, level: int, folder: str) -> None:
         """Counted from the file, or from the outermost."""
@@ -612,6 +621,14 @@ class TestManifests:
                 "mine.splits.train.members[0]: has two stars that do not stand alone between slashes: 'pos/**.txt'",
             ),
             ({"members": ["../*.txt"]}, "mine.splits.train.members[0]: leaves its folder: '../*.txt'"),
+            (
+                {"members": ["*/*.txt"], "texts": {"file": "pos/a.txt"}},
+                "mine.splits.train: names no file for the field 'labels'",
+            ),
+            (
+                {"members": ["*/*.txt"], "labels": {"format": "csv"}},
+                "mine.splits.train: names no file for the field 'labels'",
+            ),
             ({}, "mine.splits.train: names no members: format 'texts' has several in one archive"),
         ],
     )

@@ -285,7 +285,12 @@ def _layout(entry: Mapping[str, Any], split: Mapping[str, Any], formats: Formats
     """Yield which fields of a split name no file, or one where their format has several."""
     fields, files, name = mapping(entry.get("fields")), mapping(entry.get("files")), entry.get("format")
     if "members" in split and "file" not in split and _has_patterns(entry, formats):
-        return  # the members are declared files
+        # The members are declared files, unless fields name archives of their own: then each does.
+        placed = {field: place_of(split, field) for field in fields}
+        bare = [field for field, place in placed.items() if "file" not in place]
+        no_file = [field for field in bare if len(bare) < len(placed) or "format" in placed[field]]
+        yield from (((), f"names no file for the field {field!r}") for field in no_file)
+        return
     long = {field: body for field, body in split.items() if isinstance(body, dict) and field in fields}
     short = fields.keys() - long.keys() if isinstance(name, str) and name in formats.known() else set()
     if short and formats.of(str(name)).layout == "file per field":

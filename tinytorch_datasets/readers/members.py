@@ -294,6 +294,8 @@ def _read_folder(path: Path, selection: Selection, allowance: Allowance) -> Iter
     """Yield files whose exact names were resolved from those that are declared: a folder may hold others."""
     for split, name in selection.ordered([item.text for item in selection.items]):
         file = path / name
+        if not file.is_file():
+            raise DecodeError(path, f"it is a folder, and has no file {name!r}")
         budget = _Budget(file.stat().st_size, allowance)
         with opened(file) as stream:
             yield Member(split, name, budget.read(stream), file, is_packed=False)
