@@ -7,6 +7,7 @@ decoder, a download or a cached copy of the plan can be tested, pickled and comp
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -62,6 +63,9 @@ class RaggedBlock:
         ends = np.concatenate([[0], np.cumsum(np.prod(self.shapes, axis=1))])
         return RaggedBlock(self.values[ends[start] : ends[stop]], self.shapes[start:stop])
 
+
+# How several columns of a table are written as one: the first and the last of them.
+COLUMN_RANGE = re.compile(r"([0-9]{1,7})-([0-9]{1,7})")
 
 # "auto" hashes a file, or a decoded array, once and again when it changes; "always" hashes every byte now.
 Mode = Literal["auto", "always"]

@@ -6,7 +6,7 @@ import csv
 import io
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -14,7 +14,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.format_writers import column, put, read, split
+from tinytorch_datasets import formats
 from tinytorch_datasets.errors import DecodeError
+from tinytorch_datasets.plan import RaggedBlock
 
 DIGITS = st.text("0123456789", min_size=1, max_size=24)
 NUMBERS = st.one_of(
@@ -182,3 +184,208 @@ class TestPlacesOfErrors:
             read("csv", split(*fields), comment="#")
 
         assert caught.value.reason == "it has more rows than the 55,000 that train declares (line 55,004)"
+
+
+def refused(path: Path, *fields: Any, **options: Any) -> str:
+    """Why a table is refused."""
+    with pytest.raises(DecodeError) as caught:
+        read("csv", split(*(column(path, **field) for field in fields)), **options)
+    return str(caught.value.reason)
+
+
+class TestBlanks:
+    """Blanks around cells are text, unless they are declared to be none."""
+
+    ADULT = "39, State-gov , <=50K\n50, Private , >50K\n"
+
+    def fields(self, path: Path, *classes: str) -> Any:
+        """An age, an employer and a class."""
+        employer = column(path, "employer", samples=2, dtype="str")
+        label = column(path, "label", samples=2, dtype="int64", classes=classes)
+        return split(column(path, "age", samples=2), employer, label)
+
+    COLUMNS: ClassVar = {"columns": {"age": 0, "employer": 1, "label": 2}, "header": False}
+
+    def test_they_stay(self, tmp_path: Path) -> None:
+        """As the csv module has them."""
+        path = put(tmp_path / "t", self.ADULT)
+        found = read("csv", self.fields(path, " <=50K", " >50K"), **self.COLUMNS)
+
+        assert found["train.employer"] == [" State-gov ", " Private "]
+        assert found["train.age"].tolist() == [39, 50]
+        assert found["train.label"].tolist() == [0, 1]
+
+    @pytest.mark.parametrize(
+        "text",
+        [ADULT, ADULT.replace(" ", "\t "), ADULT.replace(" Private ", '  "Private "'), ADULT.replace("39", " 39 ")],
+    )
+    def test_they_are_left_out(self, tmp_path: Path, text: str) -> None:
+        """Of text, of classes and in front of quotes; tabs too, and in quotes."""
+        path = put(tmp_path / "t", text)
+        found = read("csv", self.fields(path, "<=50K", ">50K"), strip=True, **self.COLUMNS)
+
+        assert found["train.employer"] == ["State-gov", "Private"]
+        assert found["train.age"].tolist() == [39, 50]
+        assert found["train.label"].tolist() == [0, 1]
+
+    def test_behind_a_quote(self, tmp_path: Path) -> None:
+        """A quote ends its cell: of what stands behind it nobody knows whether it is one."""
+        path = put(tmp_path / "t", '1, "a" , x\n')
+        reason = "line 1 has a cell that goes on after its quote; a quote inside is written twice"
+
+        assert refused(path, {"samples": 1, "shape": (3,)}, header=False, strip=True) == reason
+
+    def test_names_of_columns(self, tmp_path: Path) -> None:
+        """A header has blanks, too."""
+        path = put(tmp_path / "t", "x, y\n1, 2\n")
+        fields = split(column(path, "x", samples=1), column(path, "y", samples=1))
+
+        assert read("csv", fields, strip=True)["train.y"].tolist() == [2]
+
+
+class TestSeveralNumbersInACell:
+    """An image, or a list, is one cell of a table."""
+
+    def test_pixels(self, tmp_path: Path) -> None:
+        """As FER2013 has them: the label, the pixels, and what the row is for."""
+        pixels = np.random.default_rng(0).integers(0, 256, (300, 48, 48), np.uint8)
+        rows = [f"{n % 7},{' '.join(map(str, image.ravel().tolist()))},Training" for n, image in enumerate(pixels)]
+        for text in ("\n".join(["emotion,pixels,Usage", *rows]), "\n".join(['"emotion",pixels,Usage', *rows])):
+            path = put(tmp_path / "t", text.replace(",Training", ',"Training"') if text[0] == '"' else text)
+            fields = [column(path, "emotion", samples=300), column(path, "pixels", samples=300, shape=(48, 48))]
+            found = read("csv", split(*fields), cell_delimiter=" ")
+
+            np.testing.assert_array_equal(found["train.pixels"], pixels, strict=True)
+            assert found["train.emotion"].tolist() == [n % 7 for n in range(300)]
+
+    @pytest.mark.parametrize(("sign", "dtype"), [(" ", "int32"), ("whitespace", "float64"), (";", "float32")])
+    def test_lists_of_any_length(self, tmp_path: Path, sign: str, dtype: str) -> None:
+        """A cell that is empty is a list of nothing."""
+        between = "  " if sign == "whitespace" else sign
+        lists = [[1, 2, 3], [], [40], [-5, 6]]
+        path = put(tmp_path / "t", "id,words\n" + "".join(f"7,{between.join(map(str, one))}\n" for one in lists))
+        field = column(path, "words", samples=4, shape=(None,), dtype=dtype)
+        (_, words) = formats.of("csv").decode([split(column(path, "id", samples=4), field)], cell_delimiter=sign)
+
+        assert isinstance(words.values, RaggedBlock)
+        assert words.values.values.dtype == dtype
+        assert [sample.tolist() for sample in words.values.samples()] == lists
+
+    def test_rows_of_points(self, tmp_path: Path) -> None:
+        """An axis that differs beside one that does not."""
+        path = put(tmp_path / "t", "1 2 3 4;9\n5 6;9\n")
+        fields = [column(path, "points", samples=2, shape=(None, 2)), column(path, "id", samples=2)]
+        options: dict[str, Any] = {"header": False, "delimiter": ";", "cell_delimiter": " ", "columns": {"points": 0}}
+        points, _ = formats.of("csv").decode([split(*fields)], **options)
+
+        assert isinstance(points.values, RaggedBlock)
+        assert [sample.tolist() for sample in points.values.samples()] == [[[1, 2], [3, 4]], [[5, 6]]]
+
+    @pytest.mark.parametrize(
+        ("text", "shape", "reason"),
+        [
+            ("1 2 3\n1 2\n", (3,), "line 2, column 1: 2 numbers, and the shape [3] needs 3"),
+            ("1 2 3\n1 x 2\n", (3,), "line 2, column 1: 'x' is not a whole number"),
+            ("1 2 3\n1 256 2\n", (3,), "line 2, column 1: '256' is outside 0 to 255, what uint8 can hold"),
+            (
+                "1 2\n1 2 3\n",
+                (None, 2),
+                "line 2, column 1: 3 numbers, and the shape [null, 2] needs 2 of them, or a multiple",
+            ),
+            ("1  2\n1 2\n", (None,), "line 1, column 1: the cell is empty"),
+            (
+                "1 2\n",
+                (None, None),
+                "images differs by sample on more than one axis, which a row of numbers does not tell",
+            ),
+        ],
+    )
+    def test_what_is_none(self, tmp_path: Path, text: str, shape: Any, reason: str) -> None:
+        """The number that is wrong is named by the line and the column of its cell."""
+        path = put(tmp_path / "t", text)
+
+        assert refused(path, {"shape": shape, "samples": 2}, header=False, cell_delimiter=" ") == reason
+
+    def test_without_the_option(self, tmp_path: Path) -> None:
+        """Rows of a table are all as long as the first."""
+        reason = "the samples of images differ in shape, and the columns of a table do not"
+
+        assert refused(put(tmp_path / "t", "1\n2\n"), {"shape": (None,), "samples": 2}, header=False) == reason
+
+
+class TestRangesOfColumns:
+    """Many columns are written as the first and the last of them."""
+
+    def test_both_ends_are_in_it(self, tmp_path: Path) -> None:
+        """Beside names and numbers."""
+        path = put(tmp_path / "t", "a,b,c,d,e\n1,2,3,4,5\n")
+        fields = split(column(path, samples=1, shape=(4,)), column(path, "c", samples=1))
+
+        found = read("csv", fields, columns={"images": ["3-4", "a", 1], "c": "c"})
+        assert found["train.images"].tolist() == [[4, 5, 1, 2]]
+
+    def test_a_column_of_that_name(self, tmp_path: Path) -> None:
+        """Is that column, and no range."""
+        path = put(tmp_path / "t", "0-1,b\n7,8\n")
+
+        assert read("csv", split(column(path, samples=1)), columns={"images": "0-1"})["train.images"].tolist() == [7]
+
+    @pytest.mark.parametrize(
+        ("columns", "reason"),
+        [
+            ("1-9999999", "images is column 2 by the option columns, but a row has 2"),
+            ("5-9999999", "images is column 9999999 by the option columns, but a row has 2"),
+            ("1-0", "the range 1-0 of the option columns has no columns"),
+        ],
+    )
+    def test_beyond_a_row(self, tmp_path: Path, columns: str, reason: str) -> None:
+        """The first that there is not is named, however many there were."""
+        path = put(tmp_path / "t", "a,b\n1,2\n")
+
+        assert refused(path, {"samples": 1, "shape": (2,)}, columns={"images": columns}) == reason
+
+
+class TestLineEnds:
+    """How lines end is told by the first; where others end otherwise, that is an error, and no longer line."""
+
+    def test_cr_in_a_long_text(self, tmp_path: Path) -> None:
+        """Over many pieces of the text."""
+        rows = np.random.default_rng(0).integers(0, 256, (400_000, 2), np.uint8)
+        path = put(tmp_path / "t", "a,b\r" + "".join(f"{a},{b}\r" for a, b in rows.tolist()))
+
+        found = read("csv", split(column(path, samples=400_000, shape=(2,))))["train.images"]
+        np.testing.assert_array_equal(found, rows, strict=True)
+
+    def test_lf_behind_many_cr(self, tmp_path: Path) -> None:
+        """Whether there are as many rows as it seems, nobody knows."""
+        path = put(tmp_path / "t", "1,2\r" * 400_000 + "1,2\n" * 9)
+
+        reason = "line 400,001 ends in LF, and the lines before it in CR"
+        assert refused(path, {"samples": 400_009, "shape": (2,)}, header=False) == reason
+
+    def test_cr_behind_lf(self, tmp_path: Path) -> None:
+        """A first line by another hand."""
+        path = put(tmp_path / "t", "1,2\n" + "1,2\r" * 9)
+
+        reason = "the row of line 2 has a carriage return in the middle of a cell without quotes"
+        assert refused(path, {"samples": 10, "shape": (2,)}, header=False) == reason
+
+
+class TestComments:
+    """Lines that begin with the sign are no rows, wherever they are; in a cell it is a character like others."""
+
+    def test_everywhere_but_in_cells(self, tmp_path: Path) -> None:
+        """At the front, behind blanks, between rows, and not in quotes."""
+        text = '# one\na,b\n1,x#y\n  # two\n2,"\n#z"\n3,#\n#'
+        path = put(tmp_path / "t", text)
+        fields = split(column(path, "a", samples=3), column(path, "b", samples=3, dtype="str"))
+        found = read("csv", fields, comment="#")
+
+        assert found["train.a"].tolist() == [1, 2, 3]
+        assert found["train.b"] == ["x#y", "\n#z", "#"]
+
+    def test_skipped_lines_are_counted_first(self, tmp_path: Path) -> None:
+        """A line that is skipped may hold anything, an open quote too."""
+        path = put(tmp_path / "t", '"skipped\n#1\na\n5\n')
+
+        assert read("csv", split(column(path, "a", samples=1)), skip_lines=1, comment="#")["train.a"].tolist() == [5]

@@ -160,9 +160,9 @@ def _blocks(
     columns: Sequence[Column],
 ) -> Iterator[Block]:
     names = [attribute.name for attribute in attributes]
-    where = places(stream, columns, {}, names, len(names))
-    wanted = sorted({place for column in columns for place in where[column.field]})
     table = TableText(stream, names, len(names))
+    where = places(table, columns, {})
+    wanted = sorted({place for column in columns for place in where[column.field]})
     start, block = 0, Cells(table)
 
     def flush() -> Iterator[Block]:

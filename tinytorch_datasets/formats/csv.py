@@ -23,8 +23,9 @@ UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 def _check(options: Mapping[str, Any], fields: Iterable[str], splits: Iterable[str]) -> Problems:
     """Refuse a delimiter that is none, and columns of no field."""
-    if "delimiter" in options and (wrong := _no_delimiter(options["delimiter"])):
-        yield ("delimiter",), wrong
+    for option in ("delimiter", "cell_delimiter"):
+        if options.get(option) is not None and (wrong := _no_delimiter(options[option])):
+            yield (option,), wrong
     yield from _wrong_text_options(options)
     for field in options.get("columns") or ():
         if field not in fields:
@@ -53,9 +54,13 @@ def _wrong_text_options(options: Mapping[str, Any]) -> Problems:
         yield ("thousands",), f"must be one of {wish}, is {thousands!r}"
     delimiter = options.get("delimiter", ",")
     marks = {"decimal": decimal, "thousands": thousands, "comment": options.get("comment")}
+    marks["cell_delimiter"] = options.get("cell_delimiter")
     for option, sign in marks.items():
         if sign and sign == delimiter and option in options and option != "decimal":
             yield (option,), f"is {sign!r}, and so is the delimiter"
+    within = options.get("cell_delimiter")
+    if within is not None and (within in "+-0123456789eE" or within in (options.get("decimal", "."), thousands)):
+        yield ("cell_delimiter",), f"is {within!r}, which numbers are written with"
     if thousands is not None and thousands == decimal:
         yield ("thousands",), f"is {thousands!r}, and so is the sign of decimals"
 
@@ -120,6 +125,8 @@ def delimited(
     encoding: str = "utf-8",
     decimal: str = ".",
     thousands: str | None = None,
+    strip: bool = False,
+    cell_delimiter: str | None = None,
 ) -> Iterator[Block]:
     r"""Tables in text, plain or compressed, one row a line, quoted with " where needed (RFC 4180).
 
@@ -133,20 +140,27 @@ def delimited(
         delimiter: The one character between cells; "\t" is a tab. The word `whitespace` is any run of blanks and
             tabs; those at the ends of a line are then passed over.
         header: Whether the first row is the columns' names.
-        columns: The column or columns of each field, by name, or by number from 0 (-1 is the last). A field of
-            single values that is not named here takes the column of its own name. One more field may be left
-            out: it takes all columns that remain, in order.
-        skip_lines: How many lines stand before the header, or before the first row if there is no header.
-        comment: The sign at the front of lines that are passed over.
+        columns: The column or columns of each field, by name, or by number from 0 (-1 is the last), or a range of
+            numbers ("0-12", both ends included). A field of single values that is not named here takes the column
+            of its own name, and one that has `names` the columns of those. One more field may be left out: it takes
+            all columns that remain, in order.
+        skip_lines: How many lines stand before the header, or before the first row if there is no header. They
+            are passed over whatever they hold.
+        comment: The sign at the front of lines that are passed over wherever a row could begin, between rows as
+            well as before them. A sign further on in a line is a part of its cell.
         encoding: The text's encoding, as Python calls it: utf-8, utf-16, latin-1, cp1252.
         decimal: The sign of decimals, "." or ",".
         thousands: The sign between groups of three digits: one of . , ' and blank, or _; None for none.
+        strip: Whether blanks and tabs around each cell are left out, of text, names of classes and of columns too,
+            in quotes and in front of them; else they are a part of the cell.
+        cell_delimiter: What stands between numbers, where one cell holds all numbers of a sample: one character,
+            or the word `whitespace`. Cells of a field whose shape has a null may hold any number of them.
 
     Raises:
         DecodeError: It is not such a table; the reason names line and column.
         ContentError: A cell or a row is not what is declared.
     """
-    dialect = Dialect(delimiter, skip_lines, comment or "")
+    dialect = Dialect(delimiter, skip_lines, comment or "", strip)
     for split in splits:
         for source in dict.fromkeys(column.source for column in split.columns.values()):
             fields = [column for column in split.columns.values() if column.source == source]
@@ -159,7 +173,9 @@ def delimited(
                 first = rows.next()
                 if first is None:
                     text.fail("it is empty")
-                table = TableText(text, first[1] if header else None, len(first[1]), number, decimal)
+                table = TableText(
+                    text, first[1] if header else None, len(first[1]), number, decimal, cell_delimiter or ""
+                )
                 yield from _decode(table, rows, None if header else first, split, fields, columns or {})
 
 
@@ -172,7 +188,7 @@ def _decode(
     wanted: Mapping[str, str | int | list[str | int]],
 ) -> Iterator[Block]:
     """Yield the values of the fields that one file holds; `first` is a row that has come already."""
-    where = places(table.stream, fields, wanted, table.names, table.width)
+    where = places(table, fields, wanted)
     start = 0
     for cells in rows.blocks(table, split.samples, first):
         if start + len(cells) > split.samples:

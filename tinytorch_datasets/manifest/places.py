@@ -6,7 +6,6 @@ as plain data: for the rules, and for the plan.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +13,7 @@ from typing import Any, Protocol
 from tinytorch_datasets.errors import DecodeError, Keys, Problems, did_you_mean
 from tinytorch_datasets.manifest.filenames import mapping, repeats, why_unsafe
 from tinytorch_datasets.manifest.models import SplitEntry
+from tinytorch_datasets.plan import COLUMN_RANGE
 
 # What no data set needs, and no computer holds: NumPy counts bytes in 64 bits.
 MOST_SAMPLES = 10**12
@@ -22,7 +22,6 @@ MOST_COLUMNS = 1 << 20
 
 SPLIT_KEYS = tuple(SplitEntry.model_fields)
 _SELECTION = frozenset({"rows", "shuffle", "stored_samples"})
-_COLUMN_RANGE = re.compile(r"([0-9]{1,7})-([0-9]{1,7})")
 
 
 class _Format(Protocol):
@@ -113,7 +112,7 @@ def columns_of(column: Any) -> tuple[int | str, ...]:
     """
     columns: list[int | str] = []
     for item in column if isinstance(column, list | tuple) else () if column is None else (column,):
-        ends = _COLUMN_RANGE.fullmatch(item) if isinstance(item, str) else None
+        ends = COLUMN_RANGE.fullmatch(item) if isinstance(item, str) else None
         columns += range(int(ends[1]), int(ends[2]) + 1) if ends else [item]
     return tuple(columns)
 
@@ -272,7 +271,7 @@ def _check_location(body: Mapping[str, Any], files: Mapping[str, Any]) -> Proble
     for member in member_of(body["member"]) if isinstance(body.get("member"), str | list) else ():
         if isinstance(member, str) and (wrong := why_unsafe(member)):
             yield ("member",), wrong
-    for ends in (_COLUMN_RANGE.fullmatch(str(item)) for item in _listed(body.get("column"))):
+    for ends in (COLUMN_RANGE.fullmatch(str(item)) for item in _listed(body.get("column"))):
         if ends and not int(ends[1]) <= int(ends[2]) < MOST_COLUMNS:
             yield ("column",), f"the range {ends[0]} has no columns, or more than {MOST_COLUMNS:,}"
 

@@ -6,29 +6,29 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import NoReturn
 
 import numpy as np
 
 from tinytorch_datasets.errors import Keys, did_you_mean
-from tinytorch_datasets.plan import Column
-from tinytorch_datasets.readers.rows import Cells, Piece
+from tinytorch_datasets.plan import COLUMN_RANGE, Column, RaggedBlock
+from tinytorch_datasets.readers.rows import WHITESPACE, Cells, Dialect, Piece, TableText
 from tinytorch_datasets.readers.stream import Stream
 from tinytorch_datasets.readers.text import REAL, is_missing
 
 Wanted = Mapping[str, "str | int | list[str | int]"]
 
 
-def places(
-    stream: Stream, fields: Sequence[Column], wanted: Wanted, names: Sequence[str] | None, width: int
-) -> dict[str, list[int]]:
+def places(table: TableText, fields: Sequence[Column], wanted: Wanted) -> dict[str, list[int]]:
     """Return, for each field, the numbers of its columns, from 0; one field may take all that are left."""
     found: dict[str, list[int]] = {}
     others: list[Column] = []
+    stream, names, width = table.stream, table.names, table.width
     for column in fields:
         if column.per == "split":
             stream.fail(f"{column} belongs to the split as a whole, for which a table has no place")
-        if declared := _declared_places(column, wanted, names):
+        if declared := _declared_places(column, wanted, table):
             found[column.field] = [
                 _place(stream, column, place, names, width, keys=_declaring(column, wanted)) for place in declared
             ]
@@ -43,11 +43,20 @@ def places(
         taken = {place for places in found.values() for place in places}
         found[others[0].field] = [place for place in range(width) if place not in taken]
     for column in fields:
-        need, have = math.prod(column.sample_shape), len(found[column.field])
+        if column.is_ragged and not table.between_numbers:
+            reason = f"the samples of {column.field} differ in shape, and the columns of a table do not"
+            hint = "If a cell has all numbers of a sample, say what is between them in the option cell_delimiter."
+            stream.fail(reason, hint=hint, keys=("fields", column.field, "shape"))
+        if column.shape.count(None) > 1:
+            reason = f"{column.field} differs by sample on more than one axis, which a row of numbers does not tell"
+            stream.fail(reason, keys=("fields", column.field, "shape"))
+        have = len(found[column.field])
+        need = 1 if _has_lists(column, table, found[column.field]) else math.prod(column.sample_shape)
         if have != need:
             how = "are left for" if column in others else "are named for"
+            shape = str(column.shape).replace("None", "null")
             stream.refuse(
-                f"{have:,} columns {how} {column.field}, whose shape {column.shape} needs {need:,}",
+                f"{have:,} columns {how} {column.field}, whose shape {shape} needs {need:,}",
                 aspect="shape",
                 expected=need,
                 actual=have,
@@ -56,18 +65,32 @@ def places(
     return found
 
 
-def _declared_places(column: Column, wanted: Wanted, names: Sequence[str] | None) -> Sequence[str | int]:
+def _declared_places(column: Column, wanted: Wanted, table: TableText) -> Sequence[str | int]:
     """Return the columns of a field that are declared: at its place, in the option, or by names; none if nothing is."""
     if column.columns:
         return column.columns
     if column.field in wanted:
         option = wanted[column.field]
-        return option if isinstance(option, list) else [option]
+        listed = option if isinstance(option, list) else [option]
+        return [place for item in listed for place in _without_ranges(item, table, _declaring(column, wanted))]
     if column.key not in ("", column.field):
         return [column.key]
-    if names and column.names:
+    if table.names and column.names:
         return column.names
-    return [column.field] if names and column.field in names and column.shape == () else []
+    is_single = column.shape == () or bool(table.between_numbers)
+    return [column.field] if table.names and column.field in table.names and is_single else []
+
+
+def _without_ranges(place: str | int, table: TableText, keys: Keys) -> Sequence[str | int]:
+    """Return the columns that are named so: of a range, each as its number; but a column that has that name is it."""
+    ends = COLUMN_RANGE.fullmatch(place) if isinstance(place, str) and place not in (table.names or ()) else None
+    if ends is None:
+        return [place]
+    # No further than one behind the last column, which is refused as any other that there is not.
+    first, last = int(ends[1]), int(ends[2])
+    if first > last:
+        table.stream.fail(f"the range {place} of the option columns has no columns", keys=keys)
+    return range(first, min(last, table.width) + 1) or [last]
 
 
 def _declaring(column: Column, wanted: Wanted) -> Keys:
@@ -100,6 +123,9 @@ def _place(
 # Whole numbers of which float64 holds each.
 EXACT_IN_FLOAT64 = 2**53
 
+# How many numbers of lists in cells are looked at together.
+NUMBERS_AT_ONCE = 1 << 16
+
 BOOLS = {"0": False, "1": True, "false": False, "true": True}
 
 # int() and float() also read 1_000, digits of other scripts, nan and inf. One look over all cells at once finds the
@@ -109,12 +135,14 @@ _NOT_REAL = re.compile(r"[^ 0-9.eE+-]")
 _WHOLE = re.compile(r" *[+-]?[0-9]{1,40} *")
 
 
-def values(column: Column, cells: Cells | Piece, places: Sequence[int]) -> np.ndarray | list[str]:
+def values(column: Column, cells: Cells | Piece, places: Sequence[int]) -> np.ndarray | list[str] | RaggedBlock:
     """Return the values of one field in all of these rows, in its declared dtype and shape.
 
     Raises:
         ContentError: A cell is empty, not a number, not finite, does not fit the dtype, or is not a class.
     """
+    if _has_lists(column, cells.table, places):
+        return _lists(column, cells, places[0])
     is_number = not column.is_text and column.classes is None and column.dtype != "bool"
     if isinstance(cells, Piece) and is_number and places:
         fast = _plain_numbers(column, cells, places)
@@ -158,6 +186,62 @@ def values(column: Column, cells: Cells | Piece, places: Sequence[int]) -> np.nd
         if absent:
             flat[absent] = np.nan  # one pattern of bits, so that digests of values agree everywhere
     return flat.reshape(len(cells), *column.shape)
+
+
+def _has_lists(column: Column, table: TableText, places: Sequence[int]) -> bool:
+    """Check whether the cells of a column each hold all numbers of a sample."""
+    return column.is_ragged or bool(
+        table.between_numbers and column.shape and len(places) == 1 and math.prod(column.sample_shape) != 1
+    )
+
+
+def _lists(column: Column, cells: Cells | Piece, place: int) -> np.ndarray | RaggedBlock:
+    """Return samples of which each is one cell of several numbers."""
+    between = cells.table.between_numbers
+    texts = cells.texts([place])
+    split = [text.split(None if between == WHITESPACE else between) if text.strip() else [] for text in texts]
+    size = math.prod(column.sample_shape)
+    counts = np.fromiter(map(len, split), np.int64, len(split))
+    wrong = np.flatnonzero(counts % size if column.is_ragged and size else counts != size)
+    if wrong.size:
+        at = int(wrong[0])
+        rows = cells.one_by_one()
+        where, _ = rows.find([place], lambda cell: cell == texts[at])
+        shape = str(list(column.shape)).replace("None", "null")
+        reason = f"{where}: {counts[at]:,} numbers, and the shape {shape} needs {size:,}"
+        reason += " of them, or a multiple" if column.is_ragged else ""
+        rows.table.stream.refuse(reason, aspect="shape", expected=size, actual=int(counts[at]), column=str(column))
+    single = replace(column, shape=())
+    flat = [number for numbers in split for number in numbers]
+    flat_values = _plain_list(single, cells.table, flat)
+    if flat_values is None:
+        numbers = cells.one_by_one().numbers_of(place, split)
+        flat_values = np.asarray(values(single, numbers, [place]))
+    if not column.is_ragged:
+        return flat_values.reshape(len(split), *column.shape)
+    shapes = np.array([[length or 0 for length in column.shape]] * len(split), np.int64).reshape(len(split), -1)
+    shapes[:, column.shape.index(None)] = counts // max(size, 1)
+    return RaggedBlock(flat_values, shapes)
+
+
+def _plain_list(column: Column, table: TableText, cells: Sequence[str]) -> np.ndarray | None:
+    """Return a list of numbers as `_plain_numbers` does."""
+    table, dialect, values = replace(table, names=None, width=1), Dialect("\x1f"), []
+    if column.dtype == "bool":
+        return None
+    for start in range(0, len(cells), NUMBERS_AT_ONCE):
+        some = cells[start : start + NUMBERS_AT_ONCE]
+        text = "\n".join(some)
+        if text.count("\n") + 1 != len(some) or dialect.sign in text:
+            return None
+        try:
+            numbers = _plain_numbers(column, Piece(table, dialect, 1, text.encode()), [0])
+        except ValueError:
+            return None
+        if numbers is None:
+            return None
+        values.append(numbers)
+    return np.concatenate(values) if values else np.empty(0, column.dtype)
 
 
 def _plain_numbers(column: Column, piece: Piece, places: Sequence[int]) -> np.ndarray | None:

@@ -44,7 +44,8 @@ class TableText:
     """What is known of a table before its cells are read.
 
     `number` turns a number as it is written there (1.234,5) into one with a decimal point alone, if that is needed;
-    `decimal` is the sign of decimals.
+    `decimal` is the sign of decimals, `between_numbers` what stands between the numbers of one cell, if there are
+    several.
     """
 
     stream: Stream
@@ -52,6 +53,7 @@ class TableText:
     width: int
     number: Callable[[str], str] | None = None
     decimal: str = "."
+    between_numbers: str = ""
 
 
 class Cells:
@@ -95,6 +97,14 @@ class Cells:
                     name = f" ({self.table.names[place]!r})" if self.table.names else ""
                     return f"line {line:,}, column {place + 1:,}{name}", row[place]
         raise AssertionError("no cell is wrong")  # noqa: EM101 -- a fault of ours, never shown
+
+    def numbers_of(self, place: int, cells: Sequence[Sequence[str]]) -> Cells:
+        """Return the numbers that the cells of one column are, each as a row of its own, which has its place."""
+        numbers = Cells(self.table)
+        for line, cell in zip(self.lines, cells, strict=True):
+            numbers.lines += [line] * len(cell)
+            numbers.rows += ([""] * place + [number] for number in cell)
+        return numbers
 
 
 class Piece:

@@ -198,14 +198,15 @@ def encoding_of(name: str) -> str | None:
 def utf8_with_lf(stream: Stream, encoding: str = "utf-8") -> Stream:
     """Return the same text in UTF-8; where its lines end in CR alone, they end in LF.
 
-    UTF-8 itself is passed on as it is, to be decoded line by line.
+    What they end in is told by the first that ends. If that was CR, an LF further down is an error: the lines in
+    front of it would be others by it. UTF-8 itself is passed on as it is, to be decoded line by line.
     """
     decoder = None if encoding == "utf-8" else codecs.getincrementaldecoder(encoding)()
     ends_in_cr: bool | None = None
-    left, done = b"", 0
+    left, done, lines = b"", 0, 1
 
     def read(most: int) -> bytes:
-        nonlocal ends_in_cr, left, done
+        nonlocal ends_in_cr, left, done, lines
         while not left:
             raw = stream.chunk()
             if decoder is not None:
@@ -219,9 +220,13 @@ def utf8_with_lf(stream: Stream, encoding: str = "utf-8") -> Stream:
                 left = raw
             if not raw and not left:
                 return b""
-            if ends_in_cr is None:
-                ends_in_cr = b"\r" in left and b"\n" not in left
+            if ends_in_cr is None and (b"\n" in left or b"\r" in left[:-1] or (left[-1:] == b"\r" and not raw)):
+                ends_in_cr = b"\n" not in left
             if ends_in_cr:
+                if (at := left.find(b"\n")) >= 0:
+                    lines += left.count(b"\r", 0, at)
+                    stream.fail(f"line {lines:,} ends in LF, and the lines before it in CR")
+                lines += left.count(b"\r")
                 left = left.replace(b"\r", b"\n")
         out, left = left[:most], left[most:]
         return out
