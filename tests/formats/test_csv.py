@@ -389,3 +389,24 @@ class TestComments:
         path = put(tmp_path / "t", '"skipped\n#1\na\n5\n')
 
         assert read("csv", split(column(path, "a", samples=1)), skip_lines=1, comment="#")["train.a"].tolist() == [5]
+
+
+class TestLastLines:
+    """Lines at the end may be no rows; how many is declared."""
+
+    @pytest.mark.parametrize("end", ["\n", "", "\r\n"])
+    @pytest.mark.parametrize("rows", [1, 3, 70_000])
+    def test_they_are_left_out(self, tmp_path: Path, end: str, rows: int) -> None:
+        """Whatever they hold, and whether or not the last one ends in LF."""
+        body = "".join(f"{n % 100},{n % 7}\n" for n in range(rows))
+        path = put(tmp_path / "t", f'a,b\n{body}\nSource: "a table{end}')
+        field = column(path, samples=rows, shape=(2,))
+        found = read("csv", split(field), skip_last_lines=2)["train.images"]
+
+        assert found.tolist() == [[n % 100, n % 7] for n in range(rows)]
+
+    def test_more_than_there_are(self, tmp_path: Path) -> None:
+        """No rows are left."""
+        path = put(tmp_path / "t", "a,b\n1,2\n")
+
+        assert refused(path, {"samples": 1, "shape": (2,)}, skip_last_lines=3) == "it is empty"

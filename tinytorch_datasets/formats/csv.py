@@ -18,6 +18,9 @@ from tinytorch_datasets.readers.text import is_text, opened_text
 
 THOUSANDS = (None, ".", ",", "'", " ", "\u00a0", "\u202f", "_")
 
+# They are held in memory until more lines come.
+MOST_LAST_LINES = 100
+
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -42,6 +45,8 @@ def _wrong_text_options(options: Mapping[str, Any]) -> Problems:
     """Yield what is wrong with the options that say how the text is written."""
     if options.get("skip_lines", 0) < 0:
         yield ("skip_lines",), f"must be 0 or more, is {options['skip_lines']}"
+    if not 0 <= (last := options.get("skip_last_lines", 0)) <= MOST_LAST_LINES:
+        yield ("skip_last_lines",), f"must be from 0 to {MOST_LAST_LINES}, is {last}"
     if len(options.get("comment") or "#") != 1 or options.get("comment") in tuple('"\r\n\0 \t'):
         yield ("comment",), f"must be one character and no quote, is {options['comment']!r}"
     if encoding_of(options.get("encoding", "utf-8")) is None:
@@ -127,6 +132,7 @@ def delimited(
     thousands: str | None = None,
     strip: bool = False,
     cell_delimiter: str | None = None,
+    skip_last_lines: int = 0,
 ) -> Iterator[Block]:
     r"""Tables in text, plain or compressed, one row a line, quoted with " where needed (RFC 4180).
 
@@ -155,12 +161,13 @@ def delimited(
             in quotes and in front of them; else they are a part of the cell.
         cell_delimiter: What stands between numbers, where one cell holds all numbers of a sample: one character,
             or the word `whitespace`. Cells of a field whose shape has a null may hold any number of them.
+        skip_last_lines: How many lines at the end of the text are no rows, as where it says its source there.
 
     Raises:
         DecodeError: It is not such a table; the reason names line and column.
         ContentError: A cell or a row is not what is declared.
     """
-    dialect = Dialect(delimiter, skip_lines, comment or "", strip)
+    dialect = Dialect(delimiter, skip_lines, comment or "", strip, skip_last_lines)
     for split in splits:
         for source in dict.fromkeys(column.source for column in split.columns.values()):
             fields = [column for column in split.columns.values() if column.source == source]

@@ -32,6 +32,7 @@ class Dialect(NamedTuple):
     skip_lines: int = 0
     comment: str = ""
     strip: bool = False
+    skip_last_lines: int = 0
 
     @property
     def sign(self) -> str:
@@ -184,6 +185,20 @@ def _with_single_blanks(data: bytes) -> bytes:
     return single.replace(b" \n", b"\n")
 
 
+def _without_last(pieces: Iterator[tuple[int, bytes]], count: int) -> Iterator[tuple[int, bytes]]:
+    """Yield all lines but the last ones, of which so many are held back until more come."""
+    held = b""
+    for number, data in pieces if count else ():
+        first, data = number - held.count(b"\n"), held + data
+        end = len(data) - data.endswith(b"\n")  # the last line of a text may end in nothing
+        for _ in range(count):
+            end = data.rfind(b"\n", 0, max(end, 0))
+        if end >= 0:
+            yield first, data[: end + 1]
+        held = data[end + 1 :]
+    yield from () if count else pieces
+
+
 class _Lines:
     """The lines of a text with their numbers, of which some may be taken together."""
 
@@ -248,7 +263,7 @@ class Rows:
         remarks: list[int] | None = None,
     ) -> None:
         self._stream, self._dialect, self.remarks = stream, dialect, remarks
-        self._lines = _Lines(stream, lines or pieces(stream, bom=True))
+        self._lines = _Lines(stream, lines or _without_last(pieces(stream, bom=True), dialect.skip_last_lines))
         self._row = self._lines.last
         self._characters, self._line, self._begins = 0, 1, True
         self._empty, self._width = 0, 1
@@ -257,7 +272,7 @@ class Rows:
 
     def _text(self) -> Iterator[str]:
         """Yield the lines that rows are of."""
-        _, skip_lines, comment, _ = self._dialect
+        skip_lines, comment = self._dialect.skip_lines, self._dialect.comment
         has_blanks = self._dialect.delimiter == WHITESPACE
         for number, text in self._lines:
             if number <= skip_lines:
