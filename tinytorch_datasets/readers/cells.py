@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -266,10 +266,10 @@ def _plain_numbers(column: Column, piece: Piece, places: Sequence[int]) -> np.nd
             is_absent[odd] = [answers[cell] for cell in cells]
             odd = odd[~is_absent[odd]]
             cells = [cell for cell in cells if not answers[cell]]
-        read = _read_whole if is_whole else _read_real
-        if (numbers_read := read(list(map(plain, cells)))) is None:
+        read = _read(list(map(plain, cells)), is_whole=is_whole)
+        if read is None or (is_whole and not all(-(2**63) <= number < 2**63 for number in read)):
             return None
-        values[odd] = numbers_read
+        values[odd] = read
     known = values[~is_absent] if column.missing else values
     if is_whole:
         low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
@@ -288,20 +288,12 @@ def _plain_numbers(column: Column, piece: Piece, places: Sequence[int]) -> np.nd
     return flat
 
 
-def _read_whole(cells: Sequence[str]) -> list[int] | None:
-    """Return whole numbers, or None if one is none, or has more than 64 bits with its sign."""
-    if not all(map(_WHOLE.fullmatch, cells)):
-        return None
-    numbers = list(map(int, cells))
-    return numbers if all(-(2**63) <= number < 2**63 for number in numbers) else None
-
-
-def _read_real(cells: Sequence[str]) -> list[float] | None:
-    """Return numbers, or None if one is none."""
-    if _NOT_REAL.search("".join(cells)):
+def _read(cells: Sequence[str], *, is_whole: bool) -> list[Any] | None:
+    """Return numbers with a decimal point at most, or None if one is none."""
+    if (_NOT_WHOLE if is_whole else _NOT_REAL).search("".join(cells)):
         return None
     try:
-        return list(map(float, cells))
+        return list(map(int if is_whole else float, cells))
     except ValueError:
         return None
 
@@ -342,10 +334,7 @@ def _whole(
 ) -> np.ndarray:
     dtype = np.dtype(column.dtype)
     lowest, highest = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
-    try:
-        numbers = [] if _NOT_WHOLE.search("".join(picked)) else list(map(int, picked))
-    except ValueError:
-        numbers = []
+    numbers = _read(picked, is_whole=True) or []
     if picked and not numbers:
         _wrong(column, cells, places, lambda c: not _WHOLE.fullmatch(plain(c)), "not a whole number")
     if numbers and not lowest <= min(numbers) <= max(numbers) <= highest:
@@ -358,10 +347,7 @@ def _real(
     column: Column, cells: Cells | Piece, places: Sequence[int], picked: Sequence[str], plain: Callable[[str], str]
 ) -> np.ndarray:
     dtype = np.dtype(column.dtype)
-    try:
-        numbers = [] if _NOT_REAL.search("".join(picked)) else list(map(float, picked))
-    except ValueError:
-        numbers = []
+    numbers = _read(picked, is_whole=False) or []
     if picked and not numbers:
         _wrong(column, cells, places, lambda c: not REAL.fullmatch(plain(c)), "not a number")
     with np.errstate(over="ignore"):  # noticed and reported just below
