@@ -76,13 +76,14 @@ def test_the_options_are_the_decoders_keywords() -> None:
         "cifar-python": ["labels"],
         "csv": [
             *("delimiter", "header", "columns", "skip_lines", "comment", "encoding", "decimal", "thousands"),
+            *("strip", "cell_delimiter", "skip_last_lines"),
         ],
         "json": ["records", "parents", "orient"],
         "jsonl": ["records", "parents"],
         "qa-text": ["levels"],
         "svmlight": ["index_from"],
         "text": ["unit"],
-        "texts": ["encoding", "newlines", "label_folder"],
+        "texts": ["encoding", "newlines", "label_folder", "label_split", "skip"],
     }
 
 
