@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
+import scipy.io
 
 TABLE = pa.table({"number": [0, None, 2], "text": ["a", "b", "a"], "pair": [[0, 1], [2, 3], [4, 5]]})
 IMAGES = np.array([[0, 1], [2, 3], [4, 5]], "u1")
@@ -90,6 +91,13 @@ def table(write: Callable[[io.BytesIO], None]) -> bytes:
     return out.getvalue()
 
 
+def mat(*, compressed: bool = False, **variables: object) -> bytes:
+    """MATLAB's file, by SciPy."""
+    out = io.BytesIO()
+    scipy.io.savemat(out, variables, do_compression=compressed)
+    return out.getvalue()
+
+
 def seeds() -> Mapping[str, list[bytes]]:
     """The seeds of each target."""
     held = {"data": IMAGES, "labels": [0, 1, 2], "x": (None, 1.5, "\u00e9", b"\0", True, -(2**40))}
@@ -151,6 +159,14 @@ def seeds() -> Mapping[str, list[bytes]]:
             table(lambda out: pq.write_table(TABLE, out, use_dictionary=False, compression="none", row_group_size=2)),
             table(lambda out: feather.write_feather(TABLE, out, compression="zstd")),
             table(lambda out: feather.write_feather(TABLE, out, compression="uncompressed")),
+        ],
+        "mat": [
+            mat(images=IMAGES, other=np.eye(2)),
+            mat(images=IMAGES, compressed=True),
+            mat(images=np.array(["ant", "bee", "cat"])),
+            mat(images=np.array(["ant", "bee", ""], object)),
+            mat(images=np.array([np.arange(2), np.arange(3), "a"], object)),
+            mat(a={"b": IMAGES}, compressed=True),
         ],
         "manifest": [
             MANIFEST.encode(),

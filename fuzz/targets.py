@@ -190,6 +190,20 @@ def tables(data: bytes, folder: Path) -> None:
                 detection.inspect()
 
 
+def mat(data: bytes, folder: Path) -> None:
+    """MATLAB files: numbers, texts, cells, and what `add` learns of them."""
+    file = folder / "file"
+    file.write_bytes(data)
+    for declared in ({"dtype": "uint8", "shape": (2,)}, {"dtype": "float64"}, TEXT_TABLE, LABEL_TABLE):
+        decode("mat", column(file, **declared))
+        decode("mat", column(file, key="a.b", **declared))
+    with refused():
+        for _ in formats.of("mat").decode([Split("train", SAMPLES, {"images": column(file, **RAGGED)})]):
+            pass
+        if detection := formats.of("mat").detect(data, file):
+            detection.inspect()
+
+
 def manifest(data: bytes, folder: Path) -> None:
     """A manifest, and the plan of each data set in it."""
     file = folder / "datasets.yaml"
@@ -212,5 +226,6 @@ TARGETS: dict[str, Target] = {
     "records": records,
     "qa-text": qa_text,
     "tables": tables,
+    "mat": mat,
     "manifest": manifest,
 }

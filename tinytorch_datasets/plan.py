@@ -135,8 +135,9 @@ class Column:
     if one is, on the line `sha256_where`. What equals one of `missing` means a missing value, None a null: NaN where
     the dtype is float, else `missing_value`. `values` is what is stored for each class, in order; `stored` is
     "one-hot" where a label is stored as the position of a 1. `names` are those of the last axis. `axes` are the stored
-    axes in the order that is declared, samples first; `factor` is what stored whole numbers are multiplied by. An array
-    of which `columns` are taken has `stored_columns` on its last axis.
+    axes in the order that is declared, samples first, once an array of `stored_shape` (None is the samples' axis) has
+    as many as are declared; `factor` is what stored whole numbers are multiplied by. An array of which `columns` are
+    taken has `stored_columns` on its last axis.
     """
 
     split: str
@@ -165,6 +166,7 @@ class Column:
     axes: tuple[int, ...] = ()
     factor: float | None = None
     stored_columns: int | None = None
+    stored_shape: tuple[int | None, ...] = ()
 
     @property
     def is_text(self) -> bool:

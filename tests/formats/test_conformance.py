@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
+import scipy.io
 
 from tests.helpers.format_writers import (
     CLASSES,
@@ -272,6 +273,23 @@ def write_texts(folder: Path, samples: int, declared: int) -> Written:
     return split(*columns, members=("**/*.txt",)), {}, {"train.texts": texts, "train.labels": labels}
 
 
+def _mat(folder: Path, samples: int, declared: int, *, compressed: bool) -> Written:
+    out = io.BytesIO()
+    held = {"other": np.eye(3), "labels": _labels(samples).astype("u1"), "images": _images(samples)}
+    scipy.io.savemat(out, held, do_compression=compressed)
+    return _one(folder, declared, out.getvalue()), {}, _expected(samples)
+
+
+def write_mat(folder: Path, samples: int, declared: int) -> Written:
+    """Three variables by SciPy, one of which nobody asks for."""
+    return _mat(folder, samples, declared, compressed=False)
+
+
+def write_mat_compressed(folder: Path, samples: int, declared: int) -> Written:
+    """The same, compressed."""
+    return _mat(folder, samples, declared, compressed=True)
+
+
 SAMPLES = {
     "idx": Sample("idx", write_idx),
     "npy": Sample("npy", write_npy),
@@ -296,6 +314,8 @@ SAMPLES = {
     "qa-text": Sample("qa-text", write_qa),
     "svmlight": Sample("svmlight", write_svmlight),
     "texts": Sample("texts", write_texts),
+    "mat": Sample("mat", write_mat),
+    "mat-compressed": Sample("mat", write_mat_compressed),
 }
 
 every = pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)

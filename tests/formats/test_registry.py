@@ -32,6 +32,7 @@ def test_known_is_the_listing() -> None:
         "idx",
         "json",
         "jsonl",
+        "mat",
         "npy",
         "npz",
         "parquet",

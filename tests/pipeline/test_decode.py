@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -432,6 +433,48 @@ class TestStoredAxes:
         with pytest.raises(ContentError, match=r"train.n has dtype float64, declared is whole numbers, to be scaled"):
             made(tmp_path, entry, n_npy=npy(stored * 1.0))
 
+    @pytest.mark.parametrize(
+        ("stored_shape", "axes", "arrange"),
+        [
+            ("[null, 6]", "", lambda stored: stored.reshape(5, 2, 3)),
+            ("[null, 6]", "axes: [0, 2, 1]", lambda stored: stored.reshape(5, 3, 2).transpose(0, 2, 1)),
+            ("[6, null]", "axes: [2, 0, 1]", lambda stored: stored.T.reshape(2, 3, 5).transpose(2, 0, 1)),
+            ("[6, null]", "axes: [2, 1, 0]", lambda stored: stored.T.reshape(3, 2, 5).transpose(2, 1, 0)),
+        ],
+    )
+    def test_an_array_may_be_stored_with_other_axes(
+        self, tmp_path: Path, stored_shape: str, axes: str, arrange: Callable[[np.ndarray], np.ndarray]
+    ) -> None:
+        """Pixels in a row, by rows or by columns: as NumPy's reshape has them, and then in the order of `axes`."""
+        stored = np.arange(30, dtype=np.uint8).reshape(5, 6)
+        entry = f"""
+            format: npy
+            fields: {{x: {{dtype: uint8, shape: [2, 3], stored_shape: {stored_shape}, {axes}}}}}
+            splits:
+              train: {{samples: 3, x: {{file: x.npy, rows: [0, 3]}}}}
+              test: {{samples: 2, x: {{file: x.npy, rows: [3, 5]}}}}
+            """
+        data = made(tmp_path, entry, x_npy=npy(stored if stored_shape == "[null, 6]" else stored.T))
+        expected = arrange(stored)
+
+        assert plain(data.train.x) == expected[:3].tolist()
+        assert plain(data.test.x) == expected[3:].tolist()
+
+        with pytest.raises(ContentError, match=r"train.x has shape \[5, 3, 2\], declared is \[(5, 6|6, 5)\]"):
+            made(tmp_path, entry, x_npy=npy(stored.reshape(5, 3, 2)))
+
+    def test_the_first_class_may_be_stored_as_another_number(self, tmp_path: Path) -> None:
+        """MATLAB counts from 1."""
+        entry = """
+            format: npy
+            fields: {n: {dtype: int64, classes: [ant, bee, cat], first: 1}}
+            splits: {train: {samples: 4, n: n.npy}}
+            """
+        assert plain(made(tmp_path, entry, n_npy=npy(np.array([3, 1, 2, 1]))).train.n) == [2, 0, 1, 0]
+
+        with pytest.raises(ContentError, match=r"train.n has labels 0 at sample 1, declared is one of 1, 2, 3"):
+            made(tmp_path, entry, n_npy=npy(np.array([3, 0, 2, 1])))
+
 
 FIELDS = "fields: {n: {dtype: int64}}"
 # What is wrong with a split, and the message.
@@ -517,6 +560,31 @@ OF_FIELDS = {
     "axes that are not all": (
         "{dtype: int64, shape: [2], axes: [1, 1]}",
         "n.axes: names each of the 2 stored axes once, the samples' among them, from 0",
+    ),
+    "a stored shape without samples": (
+        "{dtype: int64, shape: [2], stored_shape: [2]}",
+        "n.stored_shape: has one null, which is the axis of the samples",
+    ),
+    "a stored shape of more values": (
+        "{dtype: int64, shape: [2, 3], stored_shape: [null, 7]}",
+        "n.stored_shape: has 7 values for each sample, and `shape` has 6",
+    ),
+    "a stored shape with samples last": (
+        "{dtype: int64, shape: [2, 3], stored_shape: [6, null]}",
+        "n.stored_shape: has its samples not first, so `axes` has to say in which order the axes are",
+    ),
+    "a stored shape of text": (
+        "{dtype: str, stored_shape: [null]}",
+        "n.stored_shape: is of fields of numbers whose samples have one shape",
+    ),
+    "the first of no classes": ("{dtype: int64, first: 1}", "n.first: is of a field with classes"),
+    "the first beside all": (
+        "{dtype: int64, classes: [a], values: [1], first: 1}",
+        "n.first: has no meaning beside `values`, which say what is stored for each class",
+    ),
+    "the first of one-hot labels": (
+        "{dtype: int64, classes: [a], stored: one-hot, first: 1}",
+        "n.first: has no meaning where labels are stored one-hot: the position of the 1 is the label",
     ),
     "a scale of whole numbers": (
         "{dtype: int64, scale: 0.5}",

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from tinytorch_datasets.errors import ManifestError, Problem, UnknownName, bounded_guesses
 from tinytorch_datasets.manifest import rules
 from tinytorch_datasets.manifest.messages import translate
-from tinytorch_datasets.manifest.models import Declarations, Entry, FileEntry
+from tinytorch_datasets.manifest.models import Declarations, Entry, FieldEntry, FileEntry
 from tinytorch_datasets.manifest.places import (
     Formats,
     columns_of,
@@ -186,15 +186,22 @@ class Manifest:
             sha256_where=self.where(name, "fields", field, "sha256", title),
             missing=declared.missing,
             missing_value=declared.missing_value,
-            values=declared.values,
+            values=_stored_values(declared),
             stored=declared.stored or "",
             names=declared.names or (),
             axes=declared.axes,
             factor=declared.scale,
             stored_columns=place.get("stored_columns"),
+            stored_shape=declared.stored_shape,
             rows=_rows(place, title, field, split.samples, counts),
             **_location(place, field),
         )
+
+
+def _stored_values(declared: FieldEntry) -> tuple[Any, ...]:
+    if declared.first is None or declared.classes is None:
+        return declared.values
+    return tuple(range(declared.first, declared.first + len(declared.classes)))
 
 
 def _location(place: Mapping[str, Any], field: str) -> dict[str, Any]:

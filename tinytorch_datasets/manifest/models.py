@@ -139,6 +139,10 @@ class FieldEntry(_Model):
         default=(),
         description="What is stored for each class, in their order, where it is neither its name nor its number.",
     )
+    first: int | None = Field(
+        default=None,
+        description="What is stored for the first class, where the others are counted on from there: 1 in MATLAB.",
+    )
     stored: Literal["one-hot"] | None = Field(
         default=None, description="one-hot: the label is stored as as many numbers as there are classes, one of them 1."
     )
@@ -146,6 +150,11 @@ class FieldEntry(_Model):
         default=(),
         description="The stored axes in the order of the declared ones, where that of samples is not stored first: "
         "[3, 2, 0, 1] has samples last.",
+    )
+    stored_shape: Annotated[tuple[Positive | None, ...], Strict(False)] = Field(
+        default=(),
+        description="The shape that is stored, where it has as many values but other axes; null is that of the "
+        "samples. It is read as by `numpy.reshape`: [null, 784] as samples of [28, 28]; `axes` are those after that.",
     )
     scale: Annotated[int | float, Field(gt=0)] | None = Field(
         default=None,

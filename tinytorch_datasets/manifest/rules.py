@@ -183,15 +183,18 @@ def _fields(entry: dict[str, Any], formats: Formats) -> Problems:
 def _storage(field: Mapping[str, Any]) -> Problems:
     """Yield what is wrong with how the values of a field are said to be stored, and at which key of it."""
     classes, values, names, shape = (field.get(key) for key in ("classes", "values", "names", "shape"))
-    for key in ("values", "stored"):
+    for key in ("values", "first", "stored"):
         if key in field and classes is None:
             yield (key,), "is of a field with classes, and this one has none"
     if isinstance(classes, list) and isinstance(values, list):
         if len(values) != len(classes):
             yield ("values",), f"has {len(values)} values for {len(classes)} classes: one for each, in their order"
         yield from ((("values", i), what) for i, what in repeats(list(map(spell, values)), "value"))
-    if "values" in field and "stored" in field:
-        yield ("values",), "has no meaning where labels are stored one-hot: the position of the 1 is the label"
+    if "values" in field and "first" in field:
+        yield ("first",), "has no meaning beside `values`, which say what is stored for each class"
+    for key in ("values", "first"):
+        if key in field and "stored" in field:
+            yield (key,), "has no meaning where labels are stored one-hot: the position of the 1 is the label"
     yield from _order_and_scale(field)
     if isinstance(names, list):
         last = shape[-1] if isinstance(shape, list) and shape else None
@@ -212,8 +215,22 @@ def _order_and_scale(field: Mapping[str, Any]) -> Problems:
         yield ("axes",), f"names each of the {len(shape) + 1} stored axes once, the samples' among them, from 0"
     elif isinstance(axes, list) and (dtype == TEXT or None in shape):
         yield ("axes",), "is of fields of numbers whose samples have one shape"
+    if isinstance(field.get("stored_shape"), list) and isinstance(shape, list):
+        yield from ((("stored_shape",), what) for what in _stored_shape(field["stored_shape"], shape, axes, dtype))
     if "scale" in field and (field.get("classes") is not None or not str(dtype).startswith("float")):
         yield ("scale",), f"is of whole numbers that become floats, so the dtype is float32 or float64; is {dtype!r}"
+
+
+def _stored_shape(stored: list[Any], shape: list[Any], axes: Any, dtype: Any) -> Iterator[str]:
+    known = [length for length in stored if isinstance(length, int)]
+    if dtype == TEXT or None in shape:
+        yield "is of fields of numbers whose samples have one shape"
+    elif stored.count(None) != 1:
+        yield "has one null, which is the axis of the samples"
+    elif all(isinstance(length, int) for length in shape) and math.prod(known) != math.prod(shape):
+        yield f"has {math.prod(known):,} values for each sample, and `shape` has {math.prod(shape):,}"
+    elif stored[0] is not None and not axes:
+        yield "has its samples not first, so `axes` has to say in which order the axes are"
 
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+[.,]?[0-9]*|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?")

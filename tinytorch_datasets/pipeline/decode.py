@@ -91,13 +91,19 @@ def as_stored(column: Column, form: Format) -> Column:
     if column.columns and not form.reads_columns:
         outer = stored.shape[:-1] if len(column.columns) > 1 else stored.shape
         stored = replace(stored, shape=(*outer, column.stored_columns), columns=())
+    samples, *shape = _arrangement(column, stored)
+    if column.stored_shape:
+        samples, *shape = (stored.samples if length is None else length for length in column.stored_shape)
+    return replace(stored, samples=samples, shape=tuple(shape), axes=(), stored_shape=())
+
+
+def _arrangement(column: Column, stored: Column) -> list[Any]:
+    """Return the lengths of the axes that become the declared ones, in the order in which they are stored."""
+    lengths: list[Any] = [stored.samples, *stored.shape]
     if column.axes:
-        declared, lengths = (stored.samples, *stored.shape), dict[int, Any]()
-        for axis, length in zip(column.axes, declared, strict=True):
-            lengths[axis] = length
-        samples, *shape = (lengths[axis] for axis in range(len(declared)))
-        stored = replace(stored, samples=samples, shape=tuple(shape), axes=())
-    return stored
+        by_axis = dict(zip(column.axes, lengths, strict=True))
+        lengths = [by_axis[axis] for axis in range(len(lengths))]
+    return lengths
 
 
 def _file(split: Split, columns: Mapping[str, Column]) -> Any:
@@ -128,6 +134,38 @@ def decoded(plan: Plan, *, on_error: OnError = _refuse) -> Iterator[Block]:
                 yield from picker.rest()
 
 
+class _Arranged:
+    """How the axes of a stored array become those that its column declares."""
+
+    def __init__(self, column: Column, form: Format) -> None:
+        self._column, self._stored = column, as_stored(column, form)
+        unfolded = as_stored(replace(column, axes=(), stored_shape=()), form)
+        self._lengths = _arrangement(column, unfolded)
+        # Whether each sample can be arranged on its own.
+        self.is_by_sample = column.axes[:1] in ((), (0,)) and column.stored_shape[:1] in ((), (None,))
+
+    def of(self, values: Any) -> np.ndarray:
+        """Return stored values with the declared axes.
+
+        Raises:
+            ContentError: They are stored in another shape than is declared.
+        """
+        column = self._column
+        if not isinstance(values, np.ndarray):
+            _fail(column, "dtype", "numbers", "text")
+        if column.stored_shape:
+            rest = self._stored.shape
+            fits = values.shape[1:] == rest and (self.is_by_sample or len(values) == self._stored.samples)
+            if not fits:
+                _fail(column, "shape", [self._stored.samples, *rest], list(values.shape))
+            values = values.reshape(len(values) if self.is_by_sample else self._lengths[0], *self._lengths[1:])
+        arranged: np.ndarray = values
+        if column.axes and values.ndim != len(column.axes):
+            shape = f"an array of {len(column.axes)} axes"
+            raise _error(column, "shape", shape, list(values.shape), f"{column} is no {shape}")
+        return arranged.transpose(column.axes) if column.axes else arranged
+
+
 class _Picker:
     """What one column declares, out of the blocks that come of what is stored."""
 
@@ -137,6 +175,7 @@ class _Picker:
         self._stored = replace(column, values=()) if form.names_classes else column
         if form.reads_columns:
             self._stored = replace(self._stored, columns=())
+        self._arranged = _Arranged(column, form) if column.axes or column.stored_shape else None
         self._came = 0
         self._positions: np.ndarray | None = None
         self._held: list[Any] = []
@@ -146,10 +185,14 @@ class _Picker:
 
     def take(self, start: int, values: Any) -> Iterator[Block]:
         """Yield what of a block of stored values is wanted now."""
-        if self._stored.axes:
+        if self._arranged is None or self._arranged.is_by_sample:
+            yield from self._take(start, values)
+        else:
             self._to_turn.append(values)  # no sample is whole before the last block has come
-            return
+
+    def _take(self, start: int, values: Any) -> Iterator[Block]:
         try:
+            values = values if self._arranged is None else self._arranged.of(values)
             right = as_declared(self._stored, start, values)
         except ContentError as error:
             self._on_error(error)
@@ -157,17 +200,17 @@ class _Picker:
             yield from self._pick(start, right)
 
     def _turn(self) -> Iterator[Block]:
-        whole = np.concatenate(self._to_turn)
+        whole, self._arranged, arranged = np.concatenate(self._to_turn), None, self._arranged
         self._to_turn.clear()
-        self._stored = replace(self._stored, axes=())
-        if whole.ndim != len(self._column.axes):
-            shape = f"an array of {len(self._column.axes)} axes"
-            self._on_error(_error(self._column, "shape", shape, list(whole.shape), f"{self._column} is no {shape}"))
+        assert arranged is not None
+        try:
+            whole = arranged.of(whole)
+        except ContentError as error:
+            self._on_error(error)
             return
-        whole = whole.transpose(self._column.axes)
         step = max(1, BLOCK_BYTES * len(whole) // max(whole.nbytes, 1))
         for start in range(0, len(whole), step):
-            yield from self.take(start, np.ascontiguousarray(whole[start : start + step]))
+            yield from self._take(start, np.ascontiguousarray(whole[start : start + step]))
 
     def _pick(self, start: int, values: Any) -> Iterator[Block]:
         """Yield what of a block is wanted now."""
