@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
+import scipy.io
 import yaml
 from click.testing import CliRunner, Result
 
@@ -55,6 +56,14 @@ def _npy(folder: Path) -> list[Path]:
 
 def _npz(folder: Path) -> list[Path]:
     return put(folder, mnist_npz=npz(x_train=X[:20], y_train=Y[:20], x_test=X[20:], y_test=Y[20:]))
+
+
+def _mat(folder: Path) -> list[Path]:
+    out = io.BytesIO()
+    scipy.io.savemat(
+        out, {"x_train": X[:20], "y_train": Y[:20], "x_test": X[20:], "y_test": Y[20:]}, do_compression=True
+    )
+    return put(folder, numbers_mat=out.getvalue())
 
 
 def _pickle(folder: Path) -> list[Path]:
@@ -221,6 +230,7 @@ FORMATS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Dataset], None]
     "idx": (_idx, _expect_idx),
     "npy": (_npy, _expect_floats(255)),
     "npz": (_npz, _expect_idx),
+    "mat": (_mat, _expect_idx),
     "pickle": (_pickle, _expect_floats(16)),
     "csv": (_csv, _expect_csv),
     "arff": (_arff, _expect_arff),
@@ -449,9 +459,12 @@ class TestRecognition:
             asked[form] = {other: answer.certainty.name for other, answer in answers.items() if answer}
 
         assert asked == {
-            **{form: {form: "CERTAIN"} for form in ("idx", "npy", "npz", "pickle", "cifar-python", "parquet", "arrow")},
             "svmlight": {"svmlight": "CERTAIN", "text": "POSSIBLE"},
             "texts": {"cifar-python": "LIKELY", "texts": "CERTAIN"},
+            **{
+                form: {form: "CERTAIN"}
+                for form in ("idx", "npy", "npz", "mat", "pickle", "cifar-python", "parquet", "arrow")
+            },
             "csv": {"csv": "LIKELY", "text": "POSSIBLE"},
             "arff": {"arff": "CERTAIN", "text": "POSSIBLE"},
             "json": {"json": "CERTAIN", "csv": "POSSIBLE", "text": "POSSIBLE"},

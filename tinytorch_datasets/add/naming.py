@@ -23,7 +23,9 @@ NOISE = re.compile(r"idx\d?|ubyte|u?int\d*|npy|npz|gz|bz2|xz|zip|pkl|pickle|txt|
 
 _TOKEN = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+\d*k?|[A-Z]+|\d+")
 _FIELD_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_SUFFIX = re.compile(r"(?i)(\.(gz|bz2|xz|tgz|zip|npy|npz|pkl|pickle|csv|tsv|txt|data|tar|idx|dat|p|text))+$")
+_SUFFIX = re.compile(
+    r"(?i)(\.(gz|bz2|xz|tgz|zip|npy|npz|pkl|pickle|csv|tsv|txt|data|tar|idx|dat|p|text|mat|h5|hdf5))+$"
+)
 
 
 def tokens(name: str) -> list[str]:
