@@ -10,7 +10,7 @@ from typing import Any
 import arff as liac  # type: ignore[import-untyped]
 import numpy as np
 import pytest
-from scipy.io import arff as scipy_arff  # type: ignore[import-untyped]
+from scipy.io import arff as scipy_arff
 
 from tests.helpers.format_writers import column, put, read, split
 from tinytorch_datasets import formats
