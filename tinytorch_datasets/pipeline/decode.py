@@ -1,4 +1,4 @@
-"""Decoding: each field by its format, its rows picked, labels by classes.
+"""Decoding: each field by its format, its axes and rows as they are declared.
 
 A format knows what a file holds. That a split has some of those samples, in a shuffled order, and that a class is
 stored as another value than its number, is the same for every format, and is done here.
@@ -6,16 +6,17 @@ stored as another value than its number, is the same for every format, and is do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from tinytorch_datasets import formats
-from tinytorch_datasets.errors import Aspect, ContentError
+from tinytorch_datasets.errors import ContentError
 from tinytorch_datasets.formats import Format
-from tinytorch_datasets.plan import Block, Column, Plan, RaggedBlock, Split, spell
+from tinytorch_datasets.pipeline.stored_values import as_declared, content_error, fail, whole_numbers
+from tinytorch_datasets.plan import Block, Column, Plan, RaggedBlock, Split
 
 # How much of a permuted column is handed on at once.
 BLOCK_BYTES = 1 << 22
@@ -152,17 +153,17 @@ class _Arranged:
         """
         column = self._column
         if not isinstance(values, np.ndarray):
-            _fail(column, "dtype", "numbers", "text")
+            fail(column, "dtype", "numbers", "text")
         if column.stored_shape:
             rest = self._stored.shape
             fits = values.shape[1:] == rest and (self.is_by_sample or len(values) == self._stored.samples)
             if not fits:
-                _fail(column, "shape", [self._stored.samples, *rest], list(values.shape))
+                fail(column, "shape", [self._stored.samples, *rest], list(values.shape))
             values = values.reshape(len(values) if self.is_by_sample else self._lengths[0], *self._lengths[1:])
         arranged: np.ndarray = values
         if column.axes and values.ndim != len(column.axes):
             shape = f"an array of {len(column.axes)} axes"
-            raise _error(column, "shape", shape, list(values.shape), f"{column} is no {shape}")
+            raise content_error(column, "shape", shape, list(values.shape), f"{column} is no {shape}")
         return arranged.transpose(column.axes) if column.axes else arranged
 
 
@@ -219,7 +220,7 @@ class _Picker:
             yield Block(self._column, start, values)
             return
         if start != self._came:
-            _fail(self._column, "samples", "each in turn", f"{start:,} after {self._came:,}")
+            fail(self._column, "samples", "each in turn", f"{start:,} after {self._came:,}")
         self._came += len(values)
         if self._positions is not None:
             self._held.append(values)  # a shuffled order is known when the last sample has come
@@ -236,7 +237,7 @@ class _Picker:
         if self._came != rows.of:
             reason = f"{self._column} is rows of {rows.of:,} stored samples, and {self._came:,} are stored"
             hint = "Write how many are stored in the manifest, as `stored_samples`."
-            error = _error(self._column, "samples", rows.of, self._came, reason)
+            error = content_error(self._column, "samples", rows.of, self._came, reason)
             error.hint = hint
             self._on_error(error)
         elif self._positions is not None:
@@ -272,15 +273,15 @@ def _listed(column: Column, listed: Column, plan: Plan) -> np.ndarray:
     pieces = [np.asarray(block.values) for block in decoded(replace(plan, splits=(source,)))]
     numbers = np.concatenate(pieces) if pieces else np.empty(0, np.int64)
     if numbers.ndim != 1 or len(numbers) != listed.samples:
-        _fail(column, "samples", f"a list of {listed.samples:,} positions", f"one of {len(numbers):,}")
-    whole = _whole(column, 0, numbers, "rows")
+        fail(column, "samples", f"a list of {listed.samples:,} positions", f"one of {len(numbers):,}")
+    whole = whole_numbers(column, 0, numbers, "rows")
     last = rows.first + rows.of - 1
     outside = np.flatnonzero((whole < rows.first) | (whole > last))
     if outside.size:
-        _fail(column, "rows", f"positions from {rows.first} to {last:,}", f"{whole[outside[0]]:,} in the list")
+        fail(column, "rows", f"positions from {rows.first} to {last:,}", f"{whole[outside[0]]:,} in the list")
     unique, counts = np.unique(whole, return_counts=True)
     if len(unique) < len(whole):
-        _fail(column, "rows", "each position once", f"{unique[counts > 1][0]:,} twice in the list")
+        fail(column, "rows", "each position once", f"{unique[counts > 1][0]:,} twice in the list")
     return whole
 
 
@@ -302,114 +303,3 @@ def _permuted(column: Column, held: list[Any], order: np.ndarray) -> Iterator[Bl
         texts = [text for block in held for text in block]
         for start in range(0, len(order), STRINGS_A_BLOCK):
             yield Block(column, start, [texts[at] for at in order[start : start + STRINGS_A_BLOCK]])
-
-
-def as_declared(column: Column, start: int, values: Any) -> Any:
-    """Return a block of stored values as the column declares them; what cannot be made so is left for the checks.
-
-    Labels come as the positions of their classes, and axes of length one are taken out or put in.
-
-    Raises:
-        ContentError: A stored value is none of the classes, or not one-hot.
-    """
-    if isinstance(values, RaggedBlock):
-        return values
-    if isinstance(values, np.ndarray):
-        if column.columns:
-            places = np.array(column.columns)
-            values = values[..., places if len(places) > 1 else places[0]]
-        if column.stored == "one-hot":
-            return _one_hot(column, start, values)
-        if not column.is_ragged and values.shape[1:] != column.shape:
-            values = _with_axes(column, values)
-        if column.factor is not None:
-            return _scaled(column, values)
-    if column.classes is None or (isinstance(values, np.ndarray) and values.ndim != 1):
-        return values
-    if isinstance(values, np.ndarray):
-        return _numbered(column, start, values)
-    return _named(column, start, values)
-
-
-def _with_axes(column: Column, values: np.ndarray) -> np.ndarray:
-    stored = [length for length in values.shape[1:] if length != 1]
-    declared = [length for length in column.sample_shape if length != 1]
-    return values.reshape(len(values), *column.sample_shape) if stored == declared else values
-
-
-def _scaled(column: Column, values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind not in "iu":
-        _fail(column, "dtype", "whole numbers, to be scaled", str(values.dtype))
-    assert column.factor is not None
-    return (values * np.float64(column.factor)).astype(column.dtype)
-
-
-def _one_hot(column: Column, start: int, values: np.ndarray) -> np.ndarray:
-    classes = column.classes or ()
-    if values.shape[1:] != (len(classes),):
-        _fail(column, "shape", [len(classes)], list(values.shape[1:]))
-    wrong = np.flatnonzero((np.count_nonzero(values, axis=1) != 1) | (values.max(axis=1) != 1))
-    if wrong.size:
-        at = int(wrong[0])
-        shown = values[at].tolist()
-        _fail(column, "labels", "one 1 among zeros", f"{shown[:20]} at sample {start + at:,}")
-    labels: np.ndarray = values.argmax(axis=1).astype(np.int64)
-    return labels
-
-
-def _numbered(column: Column, start: int, values: np.ndarray) -> np.ndarray:
-    """Return numbers that are stored for classes as the positions of those."""
-    values = _whole(column, start, values, "labels") if values.dtype.kind in "fb" else values
-    if not column.values or values.dtype.kind not in "iu":
-        return values
-    stored = [value for value in column.values if not isinstance(value, str)]
-    if len(stored) < len(column.values):
-        _fail(column, "labels", "the texts of `values`", "numbers")
-    known = np.array(stored, np.float64)
-    order = np.argsort(known)
-    at = np.minimum(np.searchsorted(known[order], values), len(known) - 1)
-    labels = order[at]
-    _check_known(column, start, known[labels] == values, values)
-    return labels.astype(np.int64)
-
-
-def _named(column: Column, start: int, values: Sequence[str]) -> np.ndarray:
-    """Return texts that are stored for classes as the positions of those."""
-    ids = {name: number for number, name in enumerate(column.spelled or ())}
-    labels = np.fromiter((ids.get(value, -1) for value in values), np.int64, len(values))
-    _check_known(column, start, labels >= 0, values)
-    return labels
-
-
-def _check_known(column: Column, start: int, is_known: np.ndarray, values: Any) -> None:
-    wrong = np.flatnonzero(~is_known)
-    if wrong.size:
-        at = int(wrong[0])
-        shown = repr(str(values[at])) if isinstance(values[at], str) else f"{values[at]}"
-        more = f", and {wrong.size - 1:,} more that are none" if wrong.size > 1 else ""
-        wish = f"one of {_shown(column.spelled or ())}"
-        _fail(column, "labels", wish, f"{shown} at sample {start + at:,}{more}")
-
-
-def _shown(names: Sequence[str], most: int = 12) -> str:
-    return ", ".join(map(spell, names[:most])) + (", ..." if len(names) > most else "")
-
-
-def _whole(column: Column, start: int, values: np.ndarray, what: Aspect) -> np.ndarray:
-    """Return whole numbers that are stored as floats or bools as int64."""
-    if values.dtype.kind == "f":
-        wrong = np.flatnonzero(~(np.isfinite(values) & (values == np.floor(values)) & (np.abs(values) < 2**53)))
-        if wrong.size:
-            at = int(wrong[0])
-            _fail(column, what, "whole numbers", f"{values[at]} at sample {start + at:,}")
-    elif values.dtype.kind not in "iub":
-        _fail(column, "dtype", "whole numbers", str(values.dtype))
-    return values.astype(np.int64)
-
-
-def _fail(column: Column, aspect: Aspect, expected: Any, actual: Any) -> NoReturn:
-    raise _error(column, aspect, expected, actual, f"{column} has {aspect} {actual}, declared is {expected}")
-
-
-def _error(column: Column, aspect: Aspect, expected: Any, actual: Any, reason: str) -> ContentError:
-    return ContentError(column.file, reason, aspect=aspect, expected=expected, actual=actual, column=str(column))

@@ -1,0 +1,127 @@
+"""Stored values as their column declares them: labels by classes, whole numbers scaled, axes of length one.
+
+What cannot be made so is an error here, or is left for the checks of all values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from tinytorch_datasets.errors import Aspect, ContentError
+from tinytorch_datasets.plan import Column, RaggedBlock, spell
+
+
+def as_declared(column: Column, start: int, values: Any) -> Any:
+    """Return a block of stored values as the column declares them; what cannot be made so is left for the checks.
+
+    Labels come as the positions of their classes, and axes of length one are taken out or put in.
+
+    Raises:
+        ContentError: A stored value is none of the classes, or not one-hot.
+    """
+    if isinstance(values, RaggedBlock):
+        return values
+    if isinstance(values, np.ndarray):
+        if column.columns:
+            places = np.array(column.columns)
+            values = values[..., places if len(places) > 1 else places[0]]
+        if column.stored == "one-hot":
+            return _one_hot(column, start, values)
+        if not column.is_ragged and values.shape[1:] != column.shape:
+            values = _with_axes(column, values)
+        if column.factor is not None:
+            return _scaled(column, values)
+    if column.classes is None or (isinstance(values, np.ndarray) and values.ndim != 1):
+        return values
+    if isinstance(values, np.ndarray):
+        return _numbered(column, start, values)
+    return _named(column, start, values)
+
+
+def _with_axes(column: Column, values: np.ndarray) -> np.ndarray:
+    stored = [length for length in values.shape[1:] if length != 1]
+    declared = [length for length in column.sample_shape if length != 1]
+    return values.reshape(len(values), *column.sample_shape) if stored == declared else values
+
+
+def _scaled(column: Column, values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind not in "iu":
+        fail(column, "dtype", "whole numbers, to be scaled", str(values.dtype))
+    assert column.factor is not None
+    return (values * np.float64(column.factor)).astype(column.dtype)
+
+
+def _one_hot(column: Column, start: int, values: np.ndarray) -> np.ndarray:
+    classes = column.classes or ()
+    if values.shape[1:] != (len(classes),):
+        fail(column, "shape", [len(classes)], list(values.shape[1:]))
+    wrong = np.flatnonzero((np.count_nonzero(values, axis=1) != 1) | (values.max(axis=1) != 1))
+    if wrong.size:
+        at = int(wrong[0])
+        shown = values[at].tolist()
+        fail(column, "labels", "one 1 among zeros", f"{shown[:20]} at sample {start + at:,}")
+    labels: np.ndarray = values.argmax(axis=1).astype(np.int64)
+    return labels
+
+
+def _numbered(column: Column, start: int, values: np.ndarray) -> np.ndarray:
+    """Return numbers that are stored for classes as the positions of those."""
+    values = whole_numbers(column, start, values, "labels") if values.dtype.kind in "fb" else values
+    if not column.values or values.dtype.kind not in "iu":
+        return values
+    stored = [value for value in column.values if not isinstance(value, str)]
+    if len(stored) < len(column.values):
+        fail(column, "labels", "the texts of `values`", "numbers")
+    known = np.array(stored, np.float64)
+    order = np.argsort(known)
+    at = np.minimum(np.searchsorted(known[order], values), len(known) - 1)
+    labels = order[at]
+    _check_known(column, start, known[labels] == values, values)
+    return labels.astype(np.int64)
+
+
+def _named(column: Column, start: int, values: Sequence[str]) -> np.ndarray:
+    """Return texts that are stored for classes as the positions of those."""
+    ids = {name: number for number, name in enumerate(column.spelled or ())}
+    labels = np.fromiter((ids.get(value, -1) for value in values), np.int64, len(values))
+    _check_known(column, start, labels >= 0, values)
+    return labels
+
+
+def _check_known(column: Column, start: int, is_known: np.ndarray, values: Any) -> None:
+    wrong = np.flatnonzero(~is_known)
+    if wrong.size:
+        at = int(wrong[0])
+        shown = repr(str(values[at])) if isinstance(values[at], str) else f"{values[at]}"
+        more = f", and {wrong.size - 1:,} more that are none" if wrong.size > 1 else ""
+        wish = f"one of {_shown(column.spelled or ())}"
+        fail(column, "labels", wish, f"{shown} at sample {start + at:,}{more}")
+
+
+def _shown(names: Sequence[str], most: int = 12) -> str:
+    return ", ".join(map(spell, names[:most])) + (", ..." if len(names) > most else "")
+
+
+def whole_numbers(column: Column, start: int, values: np.ndarray, what: Aspect) -> np.ndarray:
+    """Return whole numbers that are stored as floats or bools as int64."""
+    if values.dtype.kind == "f":
+        wrong = np.flatnonzero(~(np.isfinite(values) & (values == np.floor(values)) & (np.abs(values) < 2**53)))
+        if wrong.size:
+            at = int(wrong[0])
+            fail(column, what, "whole numbers", f"{values[at]} at sample {start + at:,}")
+    elif values.dtype.kind not in "iub":
+        fail(column, "dtype", "whole numbers", str(values.dtype))
+    return values.astype(np.int64)
+
+
+def fail(column: Column, aspect: Aspect, expected: Any, actual: Any) -> NoReturn:
+    """Raise the error for a column that is another than is declared."""
+    raise content_error(column, aspect, expected, actual, f"{column} has {aspect} {actual}, declared is {expected}")
+
+
+def content_error(column: Column, aspect: Aspect, expected: Any, actual: Any, reason: str) -> ContentError:
+    """Return the error for a column that is another than is declared, with the reason."""
+    return ContentError(column.file, reason, aspect=aspect, expected=expected, actual=actual, column=str(column))
