@@ -1,4 +1,4 @@
-"""Stored values as their column declares them: labels by classes, whole numbers scaled, axes of length one.
+"""Stored values as their column declares them: labels, scaled numbers, axes.
 
 What cannot be made so is an error here, or is left for the checks of all values.
 """

@@ -1,4 +1,4 @@
-"""MATLAB files of version 5: variables, and what is in them, in one pass and within bounds.
+"""MATLAB files of version 5: variables, and what they hold, within bounds.
 
 Layout: "MAT-File Format", The MathWorks. A file is elements one after the other, each with a tag that states its type
 and size; a variable is an element of elements, and may be compressed by zlib. No size is believed before it has been
