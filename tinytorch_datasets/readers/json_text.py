@@ -199,10 +199,8 @@ def json_document(stream: Stream, samples: int) -> Any:
         pieces.append(piece)
         length += len(piece)
         if length > LARGEST_DOCUMENT:
-            stream.fail(
-                f"it is one JSON document of more than {LARGEST_DOCUMENT:,} bytes, and would be held in memory as a "
-                "whole; JSON Lines, a record a line, are read piece by piece"
-            )
+            reason = f"it is one JSON document of more than {LARGEST_DOCUMENT:,} bytes, which is not held in memory"
+            stream.fail(reason, hint="JSON Lines, a record a line, are read piece by piece.")
     data = b"".join(pieces).removeprefix(BOM)
     del pieces
     if not data.strip():
@@ -219,7 +217,8 @@ def _check_containers(stream: Stream, text: str, most: int, which: str) -> None:
         return
     count = sum(match[0] in "[{" for match in _STRING_OR_CONTAINER.finditer(text))
     if count > most:
-        stream.fail(f"{which} has {count:,} lists and objects, the most is {most:,}")
+        hint = "JSON Lines, a record a line, are read piece by piece." if which == "the document" else None
+        stream.fail(f"{which} has {count:,} lists and objects, the most is {most:,}", hint=hint)
 
 
 def _value(stream: Stream, text: str, place: str) -> Any:

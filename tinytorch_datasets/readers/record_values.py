@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import chain
 from operator import itemgetter
 from typing import Any, NoReturn
@@ -15,7 +16,7 @@ import numpy as np
 
 from tinytorch_datasets.errors import Aspect, did_you_mean
 from tinytorch_datasets.plan import Column, RaggedBlock
-from tinytorch_datasets.readers.records import Absent, Records, follow, json_type, shown
+from tinytorch_datasets.readers.records import MOST_DIGITS, Absent, Records, follow, json_type, shown
 from tinytorch_datasets.readers.text import REAL
 
 # Whole numbers up to here are exact as float64, and a whole number that is written with a point is one.
@@ -86,7 +87,9 @@ class _Cells:
         try:
             return list(map(itemgetter(key), items))
         except (LookupError, TypeError):  # not by that name alone
-            pass
+            if key.isdecimal() and len(key) < MOST_DIGITS and set(map(type, items)) == {list}:
+                with suppress(LookupError):
+                    return list(map(itemgetter(int(key)), items))
         picked = list[Any]()
         for at, record in enumerate(items):
             try:

@@ -19,6 +19,9 @@ Path = Sequence[str]
 
 SHOWN = 40
 
+# A position in a list has fewer digits.
+MOST_DIGITS = 10
+
 
 class Absent(LookupError):
     """There is nothing at a path."""
@@ -54,7 +57,7 @@ def follow(value: Any, key: str) -> Any:
             value, key = value[name], key[len(name) + 1 :]
         elif isinstance(value, list):
             name, _, rest = key.partition(".")
-            if not (name.isascii() and name.isdecimal() and len(name) < 10):
+            if not (name.isascii() and name.isdecimal() and len(name) < MOST_DIGITS):
                 return [follow(item, key) for item in value]
             if int(name) >= len(value):
                 raise Absent
