@@ -405,6 +405,7 @@ class TestDetection:
             ("7 12:30\n8 13:45\n", Certainty.LIKELY),  # or times of day
             ("1\n2\n", None),
             ("1 2:3 4\n", None),
+            ("12:30\n13:45\n", None),
             ("To be: or not 1:2 to be.\n", None),
             ("1,2,3\n4,5,6\n", None),
         ],
@@ -430,6 +431,15 @@ class TestDetection:
         assert entry.fields["labels"].values == (-1, 1)
         assert data.classes is not None
         assert [int(data.classes[label]) for label in data.train.labels] == labels.tolist()
+
+    def test_a_real_file_of_several_labels_is_refused_by_name(self, manifest: Path, realdata: Path) -> None:
+        """With the line, though one of its lines has no label at all."""
+        file = realdata / "formats" / "svmlight" / "svmlight_multilabel.txt"
+
+        added = add(manifest, file, "--ship", "--name", "mine")
+
+        assert added.exit_code == 1
+        assert "line 2: its label '1,0' is several, and a sample has one\n" in added.stderr
 
     def test_compressed_files_that_count_from_0(self, manifest: Path, tmp_path: Path) -> None:
         """An index of 0 is what says so; each file may lack the last features."""

@@ -26,7 +26,9 @@ KEYS = (FEATURES, LABELS, QID)
 BLOCK_BYTES = 4 << 20
 # An array of this size is none for a course, and its file holds next to nothing of it.
 LARGEST_DENSE = 16 << 30
-_ROW = re.compile(rb"%s(?:,%s)*(?:[ \t]+qid:[0-9]+)?(?:[ \t]+[0-9]+:%s)*" % (NUMBER, NUMBER, NUMBER))
+_ROW = re.compile(
+    rb"(?:%s(?:,%s)*(?:[ \t]+|$))?(?:qid:[0-9]+(?:[ \t]+|$))?(?:[0-9]+:%s(?:[ \t]+|$))*" % (NUMBER, NUMBER, NUMBER)
+)
 _ENDINGS = (".svm", ".svmlight", ".libsvm")
 
 
@@ -42,7 +44,8 @@ def _detect(head: bytes, path: Path) -> Detection | None:
     rows = [row.strip() for row in (text if len(head) < HEAD_BYTES else text.rpartition(b"\n")[0]).split(b"\n")]
     rows = [row for row in rows if row]
     most = max((row.count(b":") - row.count(b"qid:") for row in rows), default=0)
-    if not most or not all(map(_ROW.fullmatch, rows)):
+    labelled = sum(b":" not in row.split(None, 1)[0] for row in rows)  # with several labels, one line may have none
+    if not most or 2 * labelled < len(rows) or not all(map(_ROW.fullmatch, rows)):
         return None
     is_certain = most > 1 or without_compression(path.name.lower()).endswith(_ENDINGS)
     return Detection(Certainty.CERTAIN if is_certain else Certainty.LIKELY, lambda: _inspect(path))
