@@ -44,8 +44,8 @@ def _detect(head: bytes, path: Path) -> Detection | None:
     rows = [row.strip() for row in (text if len(head) < HEAD_BYTES else text.rpartition(b"\n")[0]).split(b"\n")]
     rows = [row for row in rows if row]
     most = max((row.count(b":") - row.count(b"qid:") for row in rows), default=0)
-    labelled = sum(b":" not in row.split(None, 1)[0] for row in rows)  # with several labels, one line may have none
-    if not most or 2 * labelled < len(rows) or not all(map(_ROW.fullmatch, rows)):
+    labeled = sum(b":" not in row.split(None, 1)[0] for row in rows)  # with several labels, one line may have none
+    if not most or 2 * labeled < len(rows) or not all(map(_ROW.fullmatch, rows)):
         return None
     is_certain = most > 1 or without_compression(path.name.lower()).endswith(_ENDINGS)
     return Detection(Certainty.CERTAIN if is_certain else Certainty.LIKELY, lambda: _inspect(path))
