@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 import pickle
 import re
 import tempfile
@@ -112,6 +113,26 @@ class TestArrays:
         cells = [[repr(float(v)) if values.dtype.kind == "f" else int(v) for v in row] for row in rows]
 
         equal(back("csv", table(cells), values, header=False), values)
+
+    @quickly
+    @given(arrays(NUMBERS), st.sampled_from(["jsonl", "json"]))
+    def test_json(self, values: np.ndarray, form: str) -> None:
+        """All but NaN and infinity, which JSON has not, as lists of any depth."""
+        values = np.nan_to_num(values, nan=0, posinf=0, neginf=0) if values.dtype.kind == "f" else values
+        records = [{"other": None, "images": sample} for sample in values.tolist()]
+        data = "".join(json.dumps(record) + "\n" for record in records) if form == "jsonl" else json.dumps(records)
+
+        equal(back(form, data, values), values)
+
+    @quickly
+    @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1), st.booleans())
+    def test_texts_in_json(self, texts: list[str], ascii_only: bool) -> None:
+        """Any text, with escapes or as it is; also ends of lines that Python alone takes for such."""
+        data = "".join(json.dumps({"images": text}, ensure_ascii=ascii_only) + "\n" for text in texts)
+        with tempfile.TemporaryDirectory() as folder:
+            file = put(Path(folder) / "file", data)
+            result = split(column(file, samples=len(texts), dtype="str"))
+            assert read("jsonl", result)["train.images"] == texts
 
     @quickly
     @given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 3), st.just(3072))), st.integers(0, 5))
