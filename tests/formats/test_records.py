@@ -190,7 +190,7 @@ class TestValues:
             ([True, 2], {"dtype": "bool"}, "2 is neither true nor false"),
             (["a", 5], {"dtype": "str"}, "5 is not a text"),
             (["a", None], {"dtype": "str"}, "null is not a text"),
-            (["a", "x\ud800"], {"dtype": "str"}, '"x\ud800" is no text: it has half of a surrogate pair'),
+            (["a", "x\ud800"], {"dtype": "str"}, '"x\\ud800" is no text: it has half of a surrogate pair'),
             ([[1, 2], [3]], {"shape": (2,)}, "a list has 1 values, where the shape [2] has 2"),
             ([[1, 2], 3], {"shape": (2,)}, "3 is not a list"),
             ([[1, 2], None], {"shape": (None,)}, "null is not a list"),

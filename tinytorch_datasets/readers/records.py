@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tinytorch_datasets.errors import Problems, did_you_mean
+from tinytorch_datasets.errors import Problems, did_you_mean, printable
 from tinytorch_datasets.plan import Split
 from tinytorch_datasets.readers.stream import Stream
 
@@ -205,5 +205,5 @@ def shown(value: Any) -> str:
         return json_type(value)
     if type(value) is int and abs(value) >= 10**SHOWN:
         return "a number of many digits"
-    written = json.dumps(value[:SHOWN] if isinstance(value, str) else value, ensure_ascii=False)
+    written = printable(json.dumps(value[:SHOWN] if isinstance(value, str) else value, ensure_ascii=False))
     return written[:-1] + '..."' if isinstance(value, str) and len(value) > SHOWN else written
