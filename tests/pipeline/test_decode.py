@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.helpers.add_world import update
 from tests.helpers.declared import declare, made, plain
 from tests.helpers.format_writers import npy, npz, zipped
 from tinytorch_datasets import get
@@ -661,3 +662,38 @@ def test_the_names_of_columns_come_with_the_data_set(tmp_path: Path) -> None:
     )
 
     assert data.names == {"features": ("sepal", "petal")}
+
+
+class TestUpdate:
+    """`update` of files of one's own that have grown."""
+
+    ENTRY = """
+        format: csv
+        options: {{header: false}}
+        fields: {{x: {{dtype: float64}}, labels: {{dtype: int64, classes: [a, b], stored: one-hot}}}}
+        splits: {{train: {{samples: 2, file: t.csv, x: {{column: 0}}, labels: {{column: 1-2}}{rows}}}}}
+        """
+
+    def grown(self, folder: Path, rows: str) -> Path:
+        """Declare a table of two rows, and let it have a third one."""
+        path = declare(folder, self.ENTRY.format(rows=rows), t_csv="0.5,0,1\n1.5,1,0\n")
+        (folder / "datasets" / "made" / "t.csv").write_text("0.5,0,1\n1.5,1,0\n2.5,1,0\n")
+        return path
+
+    def test_samples_are_counted_whatever_way_they_are_stored(self, tmp_path: Path) -> None:
+        """Labels in two columns each are one a sample."""
+        path = self.grown(tmp_path, "")
+
+        assert update(path, "made").exit_code == 0
+        assert plain(get("made", manifest=path).train.labels) == [1, 0, 0]
+
+    def test_rows_stay_as_they_are_declared(self, tmp_path: Path) -> None:
+        """That there are more now is for the person to say, who may mean more rows, or the same."""
+        path = self.grown(tmp_path, ", rows: [0, 2]")
+        before = path.read_text()
+
+        refused = update(path, "made")
+
+        assert refused.exit_code == 1
+        assert "t.csv: it has more rows than the 2 that train declares (line 3)" in refused.output
+        assert path.read_text() == before

@@ -19,6 +19,7 @@ from tinytorch_datasets.manifest import generated
 from tinytorch_datasets.manifest.manifest import Manifest, check_parsed
 from tinytorch_datasets.manifest.yaml_reader import ParsedYaml, read_file
 from tinytorch_datasets.manifest.yaml_syntax import Composer
+from tinytorch_datasets.pipeline.decode import tasks
 from tinytorch_datasets.plan import Split
 from tinytorch_datasets.storage.files import whole_file
 
@@ -164,11 +165,12 @@ def count_samples(loaded: Manifest, name: str, sources: Sequence[Source], scratc
                         fields = counts.setdefault(split.name, {})
                         fields[array.field or ""] = fields.get(array.field or "", 0) + (array.shape[0] or 0)
         else:
-            splits = [_with_samples(split, most) for split in plan.under(folder).splits]
-            for column, start, values in form.decode(splits, **plan.options):
-                if column.per == "sample":
-                    fields = counts.setdefault(column.split, {})
-                    fields[column.field] = max(fields.get(column.field, 0), start + len(values))
+            splits = tuple(_with_samples(split, most) for split in plan.under(folder).splits)
+            for task in tasks(replace(plan, splits=splits)):
+                for column, start, values in task.decode():
+                    if column.per == "sample":
+                        fields = counts.setdefault(column.split, {})
+                        fields[column.field] = max(fields.get(column.field, 0), start + len(values))
     for split in plan.splits:
         numbers = counts.get(split.name, {})
         if len(set(numbers.values())) > 1:
@@ -179,7 +181,9 @@ def count_samples(loaded: Manifest, name: str, sources: Sequence[Source], scratc
 
 
 def _with_samples(split: Split, samples: int) -> Split:
-    columns = {field: replace(column, samples=samples) for field, column in split.columns.items()}
+    """Return a split that declares so many samples, without fields whose rows, or axes, say how many are stored."""
+    counted = {field: column for field, column in split.columns.items() if column.rows is None and not column.axes}
+    columns = {field: replace(column, samples=samples) for field, column in counted.items()}
     return replace(split, samples=samples, columns=columns)
 
 
