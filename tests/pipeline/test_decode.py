@@ -638,15 +638,15 @@ def test_rows_of_many_splits_are_one_decoding(tmp_path: Path) -> None:
 
 def test_a_format_that_reads_whole_files_takes_no_member(tmp_path: Path) -> None:
     """It would read the archive in place of the member."""
-    place = "{file: a.zip, key: n, member: x.npz}"
-    path = declare(tmp_path, f"format: npz\n{FIELDS}\nsplits: {{train: {{samples: 4, n: {place}}}}}", a_zip=b"PK")
+    place = "{file: a.zip, key: n, member: x.parquet}"
+    path = declare(tmp_path, f"format: parquet\n{FIELDS}\nsplits: {{train: {{samples: 4, n: {place}}}}}", a_zip=b"PK")
 
     with pytest.raises(ManifestError) as caught:
         get("made", manifest=path)
 
     (problem,) = caught.value.problems
     assert problem.key == "made.splits.train.n.member"
-    assert problem.what == "format 'npz' reads a file as a whole, and no member of one"
+    assert problem.what == "format 'parquet' reads a file as a whole, and no member of one"
 
 
 def test_the_names_of_columns_come_with_the_data_set(tmp_path: Path) -> None:
