@@ -1,7 +1,8 @@
 """Concurrency: jobs run side by side, items made ahead, one way to cancel.
 
 `run_all` returns what several jobs return. `prefetch` makes the next few items of an iterable, and no more than these,
-while the last one is in use. `Cancelled` is raised in whatever nobody waits for any more.
+while the last one is in use; `mapped` does so on every core. `Cancelled` is raised in whatever nobody waits for any
+more.
 
 Threads are of use because zlib, ISA-L, bz2, lzma, hashlib, NumPy and sockets let other threads run while they work.
 All of them are daemons: should one sit in a system call that nothing wakes, it must not keep the process from ending,
@@ -14,6 +15,7 @@ import os
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
@@ -21,6 +23,7 @@ from threading import Thread, current_thread
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 POLL_S = 0.1  # how often a waiting main thread looks for Ctrl-C, where a signal does not wake it
 FAREWELL_S = 5.0  # the longest wait for cancelled jobs; each ends at its next block
@@ -237,6 +240,89 @@ def prefetched(items: Iterable[T], depth: int, *, name: str = "prefetch") -> Gen
     """Yield what `prefetch` gives; the thread ends with the generator."""
     with prefetch(items, depth, name=name) as made:
         yield from made
+
+
+def mapped(
+    function: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    weigh: Callable[[T], int],
+    most: int,
+    workers: int | None = None,
+    name: str = "map",
+) -> Generator[R, None, None]:
+    """Yield what a function returns for each item, in their order, while threads are at the items that follow.
+
+    An error, of the function or of the items, is raised in its place: after the results of all items before it. Where
+    there are no threads, the function is called as its results are asked for. The threads end with the generator.
+
+    Args:
+        function: What is called in several threads at once.
+        items: What it is called with. They are asked for in the thread that asks for results.
+        weigh: How much an item counts: its bytes, and those of its result.
+        most: Items are taken while those whose results are not yet taken weigh less than this, and one always is.
+        workers: How many threads there are; None for as many as there are cores.
+        name: What their names begin with.
+
+    >>> list(mapped(abs, [-2, 0, 1], weigh=lambda item: 1, most=2))
+    [2, 0, 1]
+    """
+    waiting: SimpleQueue[tuple[T, SimpleQueue[tuple[R | None, BaseException | None]]] | None] = SimpleQueue()
+
+    def work() -> None:
+        while (job := waiting.get()) is not None:
+            item, outcome = job
+            try:
+                outcome.put((function(item), None))
+            except BaseException as error:
+                outcome.put((None, error))
+            del job, item, outcome  # they may be large, and are not to be held while there is nothing to do
+
+    wanted = 0 if _is_address_space_limited() else workers or os.cpu_count() or 1
+    started = (_start(work, f"{name}-{number}") for number in range(wanted))
+    threads = [thread for thread in started if thread is not None]
+    if not threads:
+        yield from map(function, items)
+        return
+    source, ended, weight = iter(items), False, 0
+    outcomes: deque[tuple[SimpleQueue[tuple[R | None, BaseException | None]], int]] = deque()
+    try:
+        while True:
+            while not ended and (weight < most or not outcomes):
+                outcome: SimpleQueue[tuple[R | None, BaseException | None]] = SimpleQueue()
+                try:
+                    item = next(source)
+                except BaseException as error:
+                    ended = True
+                    if not isinstance(error, StopIteration):
+                        outcome.put((None, error))
+                        outcomes.append((outcome, 0))
+                    break
+                outcomes.append((outcome, weigh(item)))
+                weight += outcomes[-1][1]
+                waiting.put((item, outcome))
+                del item
+            if not outcomes:
+                return
+            outcome, its = outcomes.popleft()
+            result, failure = outcome.get()
+            if failure is not None:
+                try:
+                    raise failure
+                finally:
+                    del failure  # its traceback has this frame
+            weight -= its
+            yield result  # type: ignore[misc]
+            del result
+    finally:
+        with suppress(Empty):
+            while True:
+                waiting.get_nowait()
+        for _ in threads:
+            waiting.put(None)
+        for thread in threads:
+            if thread is not current_thread() and not sys.is_finalizing():
+                thread.join()
 
 
 def _start(work: Callable[[], None], name: str) -> Thread | None:

@@ -17,6 +17,7 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 import scipy.io
+from PIL import Image
 
 from tests.helpers.format_writers import (
     CLASSES,
@@ -290,6 +291,23 @@ def write_mat_compressed(folder: Path, samples: int, declared: int) -> Written:
     return _mat(folder, samples, declared, compressed=True)
 
 
+def write_images(folder: Path, samples: int, declared: int) -> Written:
+    """A tar archive of a PNG a sample, the last one first, with labels by folder."""
+    packed = []
+    for n, image in enumerate(_images(samples)):
+        out = io.BytesIO()
+        Image.fromarray(image).save(out, "PNG")
+        packed.append(member(f"{n:05}/{CLASSES[n % 3]}/1.png", out.getvalue()))
+    file = put(folder / "data", tarred(*reversed(packed)))
+    columns = (
+        column(file, samples=declared, shape=(3, 4)),
+        column(file, "labels", samples=declared, dtype="int64", classes=CLASSES),
+    )
+    labels = [CLASSES[n % 3] for n in range(samples)]
+    expected = {"train.images": _images(samples), "train.labels": labels}
+    return split(*columns, members=("**/*.png",)), {}, expected
+
+
 SAMPLES = {
     "idx": Sample("idx", write_idx),
     "npy": Sample("npy", write_npy),
@@ -316,6 +334,7 @@ SAMPLES = {
     "texts": Sample("texts", write_texts),
     "mat": Sample("mat", write_mat),
     "mat-compressed": Sample("mat", write_mat_compressed),
+    "images": Sample("images", write_images),
 }
 
 every = pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)
@@ -414,7 +433,7 @@ class TestDamage:
             data = file.read_bytes()
             put(file, data[: int(len(data) * part)])
 
-        if sample.form in ("arff", "csv", "jsonl", "svmlight", "text", "texts"):
+        if sample.form in ("arff", "csv", "jsonl", "svmlight", "text", "texts", "images"):
             with contextlib.suppress(DecodeError):
                 read(sample.form, result, **options)
         elif sample.form == "cifar-python" and part > 0.2:

@@ -1,0 +1,229 @@
+"""Pictures, a file each: the members of an archive, or the files of a folder, read by Pillow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinytorch_datasets import formats
+from tinytorch_datasets.concurrency import mapped
+from tinytorch_datasets.errors import ContentError, DecodeError, Problems
+from tinytorch_datasets.formats import decodes
+from tinytorch_datasets.plan import Block, Column, RaggedBlock, Split
+from tinytorch_datasets.readers.members import Member, Skipped
+from tinytorch_datasets.readers.pictures import (
+    LARGEST_FILE,
+    SMALL_FILE,
+    Alpha,
+    Choices,
+    Orientation,
+    Picture,
+    PictureMode,
+    Pictures,
+    Resize,
+)
+from tinytorch_datasets.readers.samples import Blocks, LabelSplit, Naming, by_file, check_naming, key_of, samples_of
+
+IMAGE = "image"
+
+PICTURES_A_BLOCK = 4096
+BLOCK_BYTES = 1 << 22
+
+# What pictures that are read ahead take in memory together, decoded or not yet.
+AHEAD_BYTES = 32 << 20
+
+# What pictures of several sizes come to, for each byte of their files. Photographs shrink to a tenth, line drawings to
+# a hundredth.
+INFLATION = 1000
+SMALL = 64 << 20
+
+
+def _check(options: Mapping[str, Any], fields: Iterable[str], splits: Iterable[str]) -> Problems:
+    """Labels that no name has."""
+    yield from check_naming(options)
+
+
+@decodes(
+    "images",
+    layout="members",
+    reads_members=False,
+    check=_check,
+    member_patterns=True,
+    needs=("PIL", "images"),
+)
+def images(
+    splits: Sequence[Split],
+    *,
+    mode: PictureMode | None = None,
+    resize: Resize | None = None,
+    orientation: Orientation = "ignore",
+    alpha: Alpha = "refuse",
+    label_folder: int | list[int] = -1,
+    label_split: LabelSplit | None = None,
+    skip: list[str] | None = None,
+) -> Iterator[Block]:
+    """A picture a sample: the members of a zip or tar archive, or files in folders, whose names may be labels.
+
+    Kinds that are read are PNG, JPEG, GIF, WebP, TIFF, BMP and Netpbm (PBM, PGM, PPM), each recognized by its first
+    bytes; of one frame, and at most 8 bits a channel, or 16 where it is gray. Values are those of Pillow.
+
+        train: {samples: 2_720, file: omniglot.zip, members: ["images_background/*/*/*.png"], images: image}
+        test: {samples: 400, members: ["test/*/*.jpg", "test/*/*.png"], images: image, labels: folder}
+
+    The members of a split are patterns or exact names, in order as those of `texts`. A field's key says what it is:
+    `image` is the picture, `folder` the name of the folder that it is in, `part` a part of its own name, `name` its
+    own name with all folders. Where no key says so, a field with classes is the folder, or the part if `label_split`
+    says which; another is the picture.
+
+    The shape of a picture is `[height, width]`, or `[height, width, channels]`; of those that differ in size,
+    `[null, null, 3]`. What is declared is what a picture must be: gray is uint8 of two axes (Pillow's mode L) or
+    uint16 (I;16), single bits are bool (1), colors have three channels (RGB), or four with their transparency (RGBA),
+    gray with transparency has two (LA). Another is an error that names the member, unless `mode` says what all are
+    converted to, by Pillow's own rules: grays are weighted by ITU-R 601-2, CMYK is converted without a profile.
+    Nothing else is converted: to bits or numbers of a palette, or from 16 bits.
+
+    A picture's header is compared with the declared shape before it is decoded. Where that leaves the size open, a
+    picture has at most 89,478,485 pixels, where Pillow warns, and all of a file come to at most 1,000 times their
+    bytes and 64 MiB. Pictures are decoded on every core, in bounded memory; one core makes the same bytes.
+
+    It needs Pillow, which the extra `images` brings.
+
+    Args:
+        splits: What to decode.
+        mode: Pillow's name of the mode that pictures are converted to: L, RGB or RGBA. With P, they are the numbers of
+            their palettes, as masks have them; P, LA, 1 and I;16 must be what the files have.
+        resize: How pictures of other sizes are made as large as the declared shape, by Pillow's filter of that name;
+            the sides are stretched as needed. If left out, another size is an error.
+        orientation: "ignore" takes the pixels as they are stored; "apply" turns and mirrors each as its EXIF says,
+            which is what cameras write and browsers do.
+        alpha: Where the declared mode has no transparency, "refuse" makes transparent pixels an error, and "drop"
+            takes the colors that are beneath.
+        label_folder: Which folder is the label: -1 is the one right above the file, -2 the one above that, 0 the
+            outermost. Of a list, the folders with a slash between them.
+        label_split: Which part of the name, without its ending, is the label: `["_", 0]` is what is before the first
+            `_`, `["_", 0, -1]` all that is before the last.
+        skip: Members of splits that are no samples, because they are damaged, by exact name. Each must be there.
+
+    Raises:
+        MissingLibrary: Pillow is not installed.
+        DecodeError: A picture or the archive is damaged, or of a kind that is not read; the reason names the member.
+        ContentError: A picture is of another size or mode than declared, or there are more than declared.
+    """
+    formats.of("images").check_libraries()
+    naming, skipped = Naming(label_folder, label_split), Skipped(skip or ())
+    choices = Choices(mode, resize, orientation, alpha)
+    for path, its in by_file(splits):
+        _check_pillow(path)
+        readers = {
+            name: _Reader([_reads(c, naming, choices) for c in split.columns.values()], naming)
+            for name, split in its.items()
+        }
+        blocks = {
+            name: Blocks(((c, _pack(c)) for c in split.columns.values()), most=PICTURES_A_BLOCK, largest=BLOCK_BYTES)
+            for name, split in its.items()
+        }
+        declared = sum(column.nbytes for split in its.values() for column in split.columns.values())
+        largest = LARGEST_FILE if resize or not declared else SMALL_FILE + max(map(_largest, its.values()))
+        members = samples_of(path, its, "pictures", skipped=skipped, declared=declared, largest=largest)
+        budget = _Budget()
+        opened = (readers[member.split].open(member, budget) for member in members)
+        for sample, values in mapped(_decode, opened, weigh=_weigh, most=AHEAD_BYTES, name="tinytorch-datasets-image"):
+            size = sum(value.nbytes if isinstance(value, np.ndarray) else len(value) for value in values)
+            yield from blocks[sample.member.split].add(values, size)
+        for of_split in blocks.values():
+            yield from of_split.flush()
+    if splits:
+        skipped.check(path)
+
+
+def _check_pillow(path: Path) -> None:
+    from PIL import ImageFile
+
+    if ImageFile.LOAD_TRUNCATED_IMAGES:
+        reason = "PIL.ImageFile.LOAD_TRUNCATED_IMAGES is set, so that pictures that are cut short cannot be told"
+        raise DecodeError(path, reason, hint="Set it to False.")
+
+
+def _reads(column: Column, naming: Naming, choices: Choices) -> Pictures | str:
+    """Return how the pictures of a column are read, or, if it has none, what of their names it is."""
+    key = key_of(column, IMAGE, "picture", naming)
+    return Pictures(column, choices) if key == IMAGE else key
+
+
+def _pack(column: Column) -> Any:
+    if column.classes is not None or column.is_text:
+        return list
+    if column.is_ragged:
+        return lambda arrays: RaggedBlock.of(arrays, arrays[0].dtype, len(column.shape))
+    return np.stack
+
+
+def _largest(split: Split) -> int:
+    return max((column.nbytes // max(column.count, 1) for column in split.columns.values()), default=0)
+
+
+class _Reader(NamedTuple):
+    """How the values of the columns of one split come of a member: a picture each, or what of its name."""
+
+    columns: list[Pictures | str]
+    naming: Naming
+
+    def open(self, member: Member, budget: _Budget) -> _Sample:
+        """Return a sample whose headers are as declared, its pictures counted if they may be of any size."""
+        values = list[Picture | str]()
+        for column in self.columns:
+            if isinstance(column, str):
+                values.append(self.naming.value(column, member))
+            else:
+                values.append(picture := column.open(member))
+                if column.is_ragged:
+                    budget.take(member, picture.header.width * picture.header.height * column.pixel_bytes)
+        return _Sample(self, member, values)
+
+
+class _Sample(NamedTuple):
+    reader: _Reader
+    member: Member
+    values: list[Picture | str]
+
+
+def _weigh(sample: _Sample) -> int:
+    return sum(value.nbytes if isinstance(value, Picture) else len(value) for value in sample.values)
+
+
+def _decode(sample: _Sample) -> tuple[_Sample, list[Any]]:
+    decoded = [
+        column.decode(value) if isinstance(column, Pictures) and isinstance(value, Picture) else value
+        for column, value in zip(sample.reader.columns, sample.values, strict=True)
+    ]
+    return sample._replace(values=[]), decoded
+
+
+class _Budget:
+    """What all pictures of several sizes in a file may come to."""
+
+    def __init__(self) -> None:
+        self._left = SMALL
+        self._given = self._read = 0
+
+    def take(self, member: Member, size: int) -> None:
+        """Count one more.
+
+        Raises:
+            ContentError: They are more.
+        """
+        self._read += len(member.data)
+        self._given += size
+        limit = INFLATION * self._read + SMALL
+        if self._given > limit:
+            reason = f"up to here, its pictures come to more than {limit:,} bytes, but their files have {self._read:,}"
+            raise ContentError(
+                member.path,
+                f"member {member.name!r}: {reason}" if member.is_packed else reason,
+                aspect="bytes",
+                expected=limit,
+                actual=f"more than {limit}",
+            )
