@@ -1,4 +1,4 @@
-"""Pictures, a file each: the members of an archive, or the files of a folder, read by Pillow."""
+"""Pictures, a file each: members of an archive, or files, read by Pillow."""
 
 from __future__ import annotations
 
