@@ -95,7 +95,7 @@ class TestTheHeader:
         assert refused(manifest, tmp_path, all_csv=text) == [
             "error: all.csv: line 1 ('hello', 'hola') may be the columns' names, or a sample, "
             "and nothing below says which",
-            "  Name one with --target or --drop, if they are names; else declare it by hand, with `header: false`.",
+            "  Say which: --option header=true, or --option header=false.",
         ]
 
     def test_a_class_is_never_concluded_from_the_first_row_alone(self, manifest: Path, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ class TestTheHeader:
         assert refused(manifest, tmp_path, all_csv="".join(["1990,2000,label\n", *KINDS])) == [
             "error: all.csv: line 1 ('1990', '2000', 'label') may be the columns' names, or a sample, "
             "and nothing below says which",
-            "  Name one with --target or --drop, if they are names; else declare it by hand, with `header: false`.",
+            "  Say which: --option header=true, or --option header=false.",
         ]
 
     def test_the_same_words_at_the_front_of_every_file(self, manifest: Path, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ class TestTheDelimiter:
 
         assert result == [
             f"error: all.csv: {what}",
-            "  Write all with a point, or declare it by hand, with `decimal` and `thousands`.",
+            "  Say how: --option decimal=, or --option thousands=, (or another sign).",
         ]
 
     @pytest.mark.parametrize("name", ["all_txt", "all_data"])
@@ -201,7 +201,7 @@ class TestTheDelimiter:
 
         assert refused(manifest, tmp_path, all_csv=text.encode("latin-1")) == [
             "error: all.csv: its format is not recognized: it is text that is not in UTF-8",
-            "  Save it as UTF-8; or declare it by hand, with `encoding: cp1252` or another in the options of csv.",
+            "  Save it as UTF-8; or say what it is: --option encoding=latin-1, cp1252 or another.",
         ]
 
     def test_lines_that_end_in_cr(self, manifest: Path, tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ class TestEmptyLines:
         """As in scikit-learn's wine_data.csv, whose first line counts what follows."""
         assert refused(manifest, tmp_path, all_csv="2,4,a,b,c\n1,2\n3,4\n5,6\n") == [
             "error: all.csv: the first row has 5 cells, and each of the 3 rows below it has 2",
-            "  If it is no part of the table, write the entry by hand, with options: {header: false, skip_lines: 1}.",
+            "  If it is no part of the table, pass over: --option skip_lines=1 --option header=false.",
         ]
 
     def test_a_delimiter_at_the_end_of_each_row_but_the_first(self, manifest: Path, tmp_path: Path) -> None:

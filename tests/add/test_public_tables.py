@@ -13,6 +13,7 @@ import pytest
 
 from tests.helpers.add_world import add
 from tinytorch_datasets import get, load_manifest
+from tinytorch_datasets.manifest.places import columns_of
 
 pandas = pytest.importorskip("pandas", reason="compares with pandas")
 
@@ -70,7 +71,7 @@ def test_the_values_are_those_of_pandas_or_it_is_refused_in_one_sentence(
     entry = load_manifest(manifest).datasets["mine"]
     assert entry.format == "csv"
     (split,) = (getattr(get("mine", manifest=manifest, offline=True), name) for name in entry.splits)
-    same_as_pandas(path, dict(entry.options), split, entry.fields)
+    same_as_pandas(path, entry, split)
     labels = entry.options.get("columns", {}).get("labels")
     if "labels" in entry.fields:
         assert entry.target == "?" or str(labels).casefold() in OBVIOUS
@@ -78,13 +79,14 @@ def test_the_values_are_those_of_pandas_or_it_is_refused_in_one_sentence(
         assert ': to be filled in: target: "?"' in added.stderr
 
 
-def same_as_pandas(path: Path, options: dict[str, Any], split: Any, fields: Any) -> None:
+def same_as_pandas(path: Path, entry: Any, split: Any) -> None:
     """Compare each field with pandas' columns: numbers by value, text and classes as they are written."""
+    options, fields = dict(entry.options), entry.fields
     delimiter = options.get("delimiter", ",")
     result: dict[str, Any] = {
         "sep": r"\s+" if delimiter == "whitespace" else delimiter,
         "header": 0 if options.get("header", True) else None,
-        **{name: options[name] for name in ("comment", "encoding", "decimal") if name in options},
+        **{name: options[name] for name in ("comment", "encoding", "decimal", "thousands") if name in options},
     }
     exact = {} if pandas.__version__ >= "3" else {"float_precision": "round_trip"}
     marks = sorted({mark for field in fields.values() for mark in field.missing})
@@ -92,7 +94,13 @@ def same_as_pandas(path: Path, options: dict[str, Any], split: Any, fields: Any)
     texts = pandas.read_csv(path, dtype=str, keep_default_na=False, index_col=False, **result)
     names, wanted = [str(name) for name in texts.columns], dict(options.get("columns", {}))
     assert len(numbers) == len(split)
+    (declared,) = entry.splits.values()
     for field in split.fields:
+        place = getattr(declared, field, None)
+        if place is not None:
+            wanted[field] = list(columns_of(place.column))
+        elif fields[field].names:
+            wanted[field] = list(fields[field].names)
         wanted.setdefault(field, field if field in names else None)
     places = {
         field: [_place(one, names) for one in (at if isinstance(at, list) else [at])]

@@ -197,7 +197,7 @@ class TestNumbers:
             ({"decimal": ";"}, "decimal", "must be '.' or ',', is ';'"),
             ({"delimiter": "blanks"}, "delimiter", "must be one character and no quote, or the word whitespace"),
             ({"thousands": "."}, "thousands", "is '.', and so is the sign of decimals"),
-            ({"thousands": ","}, "thousands", "is ',', and so is the delimiter"),
+            ({"comment": ","}, "comment", "is ',', and so is the delimiter"),
         ],
     )
     def test_options_that_cannot_be(self, options: dict[str, Any], where: str, what: str) -> None:

@@ -6,7 +6,7 @@
     typed_tables    what tables hold whose columns have types
     tables          which columns are features, texts and labels
     naming          which split and which field a name speaks of
-    draft           what the entry will say
+    draft, rows     what the entry will say; its splits by rows
     yaml_edit       the manifest's text with the entry in it, every other byte as it was
     validate        the check that all of it is true, before it is written
 

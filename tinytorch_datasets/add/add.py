@@ -20,6 +20,7 @@ from tinytorch_datasets.add import inputs, naming, validate, yaml_edit
 from tinytorch_datasets.add.detect import NO_CHOICES, detect
 from tinytorch_datasets.add.draft import Draft, draft
 from tinytorch_datasets.add.inputs import Source
+from tinytorch_datasets.add.rows import split_by_rows
 from tinytorch_datasets.add.tables import Choices
 from tinytorch_datasets.errors import DatasetError, DecodeError, UsageError
 from tinytorch_datasets.formats import FileInfo
@@ -71,6 +72,9 @@ def add(
     facts: Mapping[str, str] | None = None,
     choices: Choices = NO_CHOICES,
     form: str | None = None,
+    options: Mapping[str, str] | None = None,
+    rows: Sequence[tuple[str, str]] = (),
+    shuffle: int | None = None,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> Added:
@@ -85,8 +89,11 @@ def add(
         ship: Whether to copy the files to the shipped ones. Else they are remote, and what was downloaded is kept.
         mirrors: Addresses to which a file's name is appended, of files that do not ship.
         facts: "title", "license" and "source", as far as known; the rest stays an open question in the entry.
-        choices: Which column of a table is the target, and which are left out.
+        choices: Which column of a table is the target, which are left out, and what means a missing value.
         form: The name of the files' format; None recognizes it.
+        options: Options of their format, by name, each as it is typed.
+        rows: Names of splits, each with the rows of the one file that it is: "0:404", "404:".
+        shuffle: The seed of the order in which those rows are counted.
         dry_run: Whether to write nothing.
         progress: As for `get`.
 
@@ -107,7 +114,7 @@ def add(
             hint = f"`tinytorch-datasets update {dataset}` refreshes its hashes; --name gives this one another name."
             raise UsageError(what, where=loaded.where(dataset), hint=hint)
         try:
-            infos = detect(((source.path, source.name) for source in sources), choices, form=form)
+            infos = detect(((source.path, source.name) for source in sources), choices, form=form, options=options)
             _refuse_unmatched(splits, infos)
             made = draft(
                 infos, lambda name: next((split for split, pattern in splits if _matches(name, pattern)), None)
@@ -115,6 +122,8 @@ def add(
         except DecodeError as error:
             error.with_context(hint=UNREAD)
             raise
+        if rows or shuffle is not None:
+            split_by_rows(made, rows, shuffle)
         hosts = [] if ship else [*mirrors, *_hosts(sources)]
         known = {**_source_fact(sources, ship), **(facts or {})}
         status = "shipped" if ship else "remote"

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tinytorch_datasets.add.tables import Choices, Chosen, Columns
-from tinytorch_datasets.errors import DecodeError
-from tinytorch_datasets.formats import FileInfo
-from tinytorch_datasets.readers.table import DECIMAL_COMMA, ColumnInfo, Kind, Table, column_info, is_number, read_table
+from tinytorch_datasets.errors import DecodeError, UsageError
+from tinytorch_datasets.formats import ArrayInfo, FileInfo
+from tinytorch_datasets.formats.csv import number_reader
+from tinytorch_datasets.readers.columns import ColumnInfo, Kind, column_info, is_mark, shown_marks
+from tinytorch_datasets.readers.table import DECIMAL_COMMA, Table, is_number, read_table
 from tinytorch_datasets.readers.text import REAL, is_missing
 
 _WHOLE = re.compile(r" *[+-]?[0-9]{1,18} *")
@@ -23,15 +25,17 @@ _MAY_BE_THOUSANDS = re.compile(r" *[+-]?[1-9][0-9]{0,2},[0-9]{3} *")
 def describe(files: Sequence[FileInfo], choices: Choices) -> list[FileInfo]:
     """Return what several tables hold. Labels and numbers are found in all together that have the same columns.
 
+    Their options are those by which they are read; what else they need is found out.
+
     Raises:
         DecodeError: The rows of one are not all as long, or what its columns are is not certain.
-        UsageError: There is no column that was chosen.
+        UsageError: There is no column that was chosen, or no cell says what was given for a missing value.
     """
-    tables = [read_table(info.path, **info.options) for info in files]
-    of_text = {info.path: {k: info.options[k] for k in ("comment", "encoding") if k in info.options} for info in files}
-    tables = _with_points(tables, of_text)
+    tables = [read_table(info.path, info.options) for info in files]
+    options = {info.path: dict(info.options) for info in files}
+    tables = _with_points(tables, options)
     chosen = {*choices.drop, *choices.target}
-    headers = [t.first for t in tables if chosen.intersection(t.first) or _is_header(t)]
+    headers = [t.first for t in tables if chosen.intersection(t.first) or _is_header(t, options[t.path].get("header"))]
     for table in tables:
         if len(table.rows) == 1 and table.first not in headers and not any(map(REAL.fullmatch, table.first)):
             reason = "it has one row, of words: it is one of names without rows below, or one sample"
@@ -43,68 +47,149 @@ def describe(files: Sequence[FileInfo], choices: Choices) -> list[FileInfo]:
     described = {}
     for (_, _, header), group in groups.items():
         described.update({info.path: info for info in _CsvColumns(group, header, choices).describe()})
-    remarks = {table.path: table.remarks for table in tables}
+    _refuse_unused_marks(choices, [array for info in described.values() for array in info.arrays])
+    remarks = {table.path: table for table in tables}
+    apart = ("delimiter", "header")
     return [
         replace(
             described[info.path],
             file=info.file,
-            options={**described[info.path].options, **of_text[info.path]},
+            options={
+                **described[info.path].options,
+                **{key: value for key, value in options[info.path].items() if key not in apart},
+            },
             left_out=(*described[info.path].left_out, *_shown_remarks(remarks[info.path])),
         )
         for info in files
     ]
 
 
-def _shown_remarks(lines: Sequence[int]) -> Iterator[str]:
+def _refuse_unused_marks(choices: Choices, arrays: Sequence[ArrayInfo]) -> None:
+    """Refuse a mark with a slip of the pen: values that it should mean would stay numbers, and nobody would notice.
+
+    Raises:
+        UsageError: No column of numbers has it.
+    """
+    used = [mark for array in arrays for mark in array.missing if mark is not None]
+    for mark in choices.missing:
+        if not any(is_mark(cell, [mark]) for cell in used):
+            what = f"--missing {mark!r}: no cell of a column of numbers says so"
+            hint = f"Those that do say {shown_marks(sorted(set(used)))}." if used else "Leave it out."
+            raise UsageError(what, hint=hint)
+
+
+def _shown_remarks(table: Table) -> Iterator[str]:
+    lines = table.remarks
     if lines:
         yield f"{len(lines):,} {'line' if len(lines) == 1 else 'lines'} of remarks, the first of them line {lines[0]:,}"
 
 
+# How numbers are written that are no plain ones: signs between groups of three digits, each with one of decimals.
+_GROUPED = ((",", "."), (".", ","), ("'", "."), ("'", ","), (" ", ","), ("\u00a0", ","), ("\u202f", ","), ("_", "."))
+AS_OPTIONS = "Say how: --option decimal=, or --option thousands=, (or another sign)."
+
+
 def _with_points(tables: Sequence[Table], options: dict[Path, dict[str, Any]]) -> list[Table]:
-    """Return the tables with decimal points, where all their numbers have commas; and note the option decimal.
+    """Return the tables with plain numbers, where theirs are written with other signs; and note the options.
 
     Raises:
-        DecodeError: Commas may be those of thousands, or others of the numbers have points.
+        DecodeError: It is not certain what their signs mean.
     """
     groups: dict[tuple[str, int], list[Table]] = {}
     for table in tables:
         groups.setdefault((table.delimiter, len(table.first)), []).append(table)
     changed = {}
-    for (delimiter, _), group in groups.items():
+    for group in groups.values():
         rows = [row for table in group for row in (table.rows[1:] or table.rows)]
-        columns = [set(column) for column in zip(*rows, strict=True)]
-        numeric = [
-            place
-            for place, column in enumerate(columns)
-            if any(map(is_number, column)) and all(is_number(cell) or is_missing(cell) for cell in column)
-        ]
-        cells = {cell for place in numeric for cell in columns[place]}
-        commas = sorted(cell for cell in cells if DECIMAL_COMMA.fullmatch(cell))
-        if delimiter == "," or not commas:
+        columns = [frozenset(column) for column in zip(*rows, strict=True)]
+        first = options[group[0].path]
+        signs: dict[str, str] = {key: first[key] for key in ("decimal", "thousands") if key in first}
+        signs = signs or _signs(group[0], columns)
+        read = number_reader(signs.get("decimal", "."), signs.get("thousands"))
+        if not signs or read is None:
             continue
-        path, hint = group[0].path, "Write all with a point, or declare it by hand, with `decimal` and `thousands`."
-        if points := sorted(cell for cell in cells if REAL.fullmatch(cell) and "." in cell):
-            raise DecodeError(
-                path, f"it has numbers with a comma ({commas[0]!r}) and with a point ({points[0]!r})", hint=hint
-            )
-        if all(map(_MAY_BE_THOUSANDS.fullmatch, commas)):
-            raise DecodeError(
-                path, f"it has numbers with a comma ({commas[0]!r}), which may be one of thousands", hint=hint
-            )
+        places = [place for place, column in enumerate(columns) if _are_numbers(map(read, filter(_is_value, column)))]
         for table in group:
-            options[table.path]["decimal"] = ","
-            changed[table.path] = replace(table, rows=[_row_with_points(row, numeric) for row in table.rows])
+            options[table.path].update(signs)
+            changed[table.path] = replace(table, rows=[_plain(row, places, read) for row in table.rows])
     return [changed.get(table.path, table) for table in tables]
 
 
-def _row_with_points(row: Sequence[str], places: Sequence[int]) -> list[str]:
-    return [
-        cell.replace(",", ".") if place in places and DECIMAL_COMMA.fullmatch(cell) else cell
-        for place, cell in enumerate(row)
+def _plain(row: Sequence[str], places: Sequence[int], read: Callable[[str], str]) -> list[str]:
+    """Return a row with plain numbers in some of its columns; a name above them stays."""
+    plain = list(row)
+    for place in places:
+        number = read(row[place])
+        plain[place] = number if REAL.fullmatch(number) else row[place]
+    return plain
+
+
+def _is_value(cell: str) -> bool:
+    return not is_missing(cell)
+
+
+def _are_numbers(cells: Iterable[str]) -> bool:
+    """Check whether cells, of which there is one or more, are all plain numbers."""
+    matches = [REAL.fullmatch(cell) is not None for cell in cells]
+    return bool(matches) and all(matches)
+
+
+def _signs(table: Table, columns: Sequence[Collection[str]]) -> dict[str, str]:
+    """Return the signs that numbers are surely written with, as options; none if they are plain.
+
+    Raises:
+        DecodeError: They may be, or others of the numbers have other signs.
+    """
+    for thousands, decimal in _GROUPED:
+        if found := _grouped(table, columns, thousands, decimal):
+            return found
+    numeric = [
+        column
+        for column in columns
+        if any(map(is_number, column)) and all(is_number(cell) or is_missing(cell) for cell in column)
     ]
+    cells = {cell for column in numeric for cell in column}
+    commas = sorted(cell for cell in cells if DECIMAL_COMMA.fullmatch(cell))
+    if table.delimiter == "," or not commas:
+        return {}
+    if points := sorted(cell for cell in cells if REAL.fullmatch(cell) and "." in cell):
+        reason = f"it has numbers with a comma ({commas[0]!r}) and with a point ({points[0]!r})"
+        raise DecodeError(table.path, reason, hint=AS_OPTIONS)
+    if all(map(_MAY_BE_THOUSANDS.fullmatch, commas)):
+        reason = f"it has numbers with a comma ({commas[0]!r}), which may be one of thousands"
+        raise DecodeError(table.path, reason, hint=AS_OPTIONS)
+    return {"decimal": ","}
 
 
-def _is_header(table: Table) -> bool:
+def _grouped(table: Table, columns: Sequence[Collection[str]], thousands: str, decimal: str) -> dict[str, str]:
+    """Return the two signs as options, if a number has several groups, or a group and decimals, and no other says no.
+
+    Raises:
+        DecodeError: One has, and other numbers have these signs with another meaning.
+    """
+    sign, point = re.escape(thousands), re.escape(decimal)
+    certain = re.compile(
+        rf" *[+-]?[0-9]{{1,3}}(?:(?:{sign}[0-9]{{3}}){{2,}}(?:{point}[0-9]*)?|{sign}[0-9]{{3}}{point}[0-9]+) *"
+    )
+    read = number_reader(decimal, thousands)
+    assert read is not None
+    evidence = ""
+    for column in columns:
+        values = list(filter(_is_value, column))
+        if any(map(certain.fullmatch, values)) and _are_numbers(map(read, values)):
+            evidence = min(filter(certain.fullmatch, values))
+    if not evidence:
+        return {}
+    for column in columns:
+        values = list(filter(_is_value, column))
+        if _are_numbers(values) and not _are_numbers(map(read, values)):
+            other = min(value for value in values if not REAL.fullmatch(read(value)))
+            reason = f"it has numbers written in two ways: {evidence!r} and {other!r}"
+            raise DecodeError(table.path, reason, hint="Write all alike.")
+    return {"thousands": thousands} | ({"decimal": decimal} if decimal != "." else {})
+
+
+def _is_header(table: Table, declared: bool | None) -> bool:
     """Check whether the first row names columns, by what is below it.
 
     Names stand above numbers; where they are numbers themselves (pandas counts columns from 0), or above words
@@ -114,6 +199,8 @@ def _is_header(table: Table) -> bool:
         DecodeError: It may be names, or a sample.
     """
     first, rest = table.first, table.rows[1:]
+    if declared is not None:
+        return declared
     if not rest:
         return False
     below = [(cell, column, _is_numeric(column)) for cell, column in zip(first, zip(*rest, strict=True), strict=True)]
@@ -158,7 +245,7 @@ def _words_above(table: Table) -> bool:
 def _uncertain(table: Table) -> DecodeError:
     shown = ", ".join(map(repr, table.first[:3]))
     reason = f"line 1 ({shown}) may be the columns' names, or a sample, and nothing below says which"
-    hint = "Name one with --target or --drop, if they are names; else declare it by hand, with `header: false`."
+    hint = "Say which: --option header=true, or --option header=false."
     return DecodeError(table.path, reason, hint=hint)
 
 
@@ -187,15 +274,21 @@ class _CsvColumns(Columns):
         options: dict[str, Any] = {"delimiter": delimiter} if delimiter != "," else {}
         options |= {} if self._header else {"header": False}
         wanted = dict(self._wanted(chosen))
+        # Many are written as ranges, at the place of the field.
+        apart = {field for field, columns in wanted.items() if isinstance(columns, list)}
+        wanted = {field: columns for field, columns in wanted.items() if field not in apart}
         options |= {"columns": wanted} if wanted else {}
         for table, samples in zip(self._tables, self.samples, strict=True):
-            its = tuple(replace(array, shape=(samples, *array.shape), columns=()) for array in chosen.arrays)
+            its = tuple(
+                replace(array, shape=(samples, *array.shape), columns=array.columns if array.field in apart else ())
+                for array in chosen.arrays
+            )
             asks = chosen.asks_target
             yield FileInfo(table.path, "csv", its, options, left_out=chosen.left_out, asks_target=asks, is_table=True)
 
     def _info(self, place: int) -> ColumnInfo:
         cells = self._cells[place]
-        column = column_info(place, self.names[place], cells, self._tables[0])
+        column = column_info(place, self.names[place], cells, self._tables[0], self.choices.missing)
         if place or column.kind is not Kind.WHOLE:
             return column
         ends = list(itertools.accumulate(self.samples))

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tinytorch_datasets import formats
 from tinytorch_datasets.add import csv_tables, typed_tables
@@ -18,7 +19,8 @@ from tinytorch_datasets.add.tables import Choices
 from tinytorch_datasets.errors import DecodeError, UsageError, did_you_mean
 from tinytorch_datasets.formats import HEAD_BYTES, INSPECTED, INSPECTED_BYTES, ArrayInfo, Certainty, Detection, FileInfo
 from tinytorch_datasets.formats.texts import inspect_files
-from tinytorch_datasets.readers.stream import opened
+from tinytorch_datasets.manifest.places import check_format
+from tinytorch_datasets.readers.stream import encoding_of, opened
 from tinytorch_datasets.readers.table import without_compression
 from tinytorch_datasets.readers.text import is_text
 from tinytorch_datasets.verify.diagnose import kind_of, wrong_content
@@ -35,7 +37,11 @@ BROKEN_AT = 50
 
 
 def detect(
-    files: Iterable[tuple[Path, str]], choices: Choices = NO_CHOICES, *, form: str | None = None
+    files: Iterable[tuple[Path, str]],
+    choices: Choices = NO_CHOICES,
+    *,
+    form: str | None = None,
+    options: Mapping[str, str] | None = None,
 ) -> list[FileInfo]:
     """Recognize the files of a data set. Tables are described together.
 
@@ -43,10 +49,11 @@ def detect(
         files: The path of each, and its name in the data set.
         choices: What a person says of columns and arrays.
         form: The format that a person says they are in; None asks every format.
+        options: Options of their format that a person says they are read by, each as it was typed.
 
     Raises:
         DecodeError: One is in none of the formats, or it is damaged.
-        UsageError: There is no such format or column.
+        UsageError: There is no such format, option or column.
     """
     if form is not None and form not in formats.known():
         what = f"--format {form}: there is no such format{did_you_mean(form, formats.known())}"
@@ -54,7 +61,7 @@ def detect(
     files = list(files)
     if len(files) > 1 and form in (None, "texts") and (of_texts := inspect_files(files)):
         return [of_texts]
-    infos = [replace(_detection(path, name, form).inspect(), file=name) for path, name in files]
+    infos = [replace(_inspected(path, name, form, options or {}), file=name) for path, name in files]
     if len({info.format for info in infos}) == 1:
         infos = list(formats.of(infos[0].format).join(infos))
         if infos[0].format == "csv":
@@ -94,22 +101,83 @@ def _names(array: ArrayInfo, info: FileInfo) -> set[str]:
     return {array.key or info.file, array.field or info.file}
 
 
+def _inspected(path: Path, name: str, form: str | None, options: Mapping[str, str]) -> FileInfo:
+    """Return what a file holds, read by the given options."""
+    found, detection = _detection(path, name, form, options)
+    given = parse_options(found, options)
+    info = detection.inspect(**given) if detection.takes_options else detection.inspect()
+    return replace(info, options={**info.options, **given})
+
+
+def _as_said(path: Path, **options: Any) -> FileInfo:
+    return FileInfo(path, "csv", options=options)
+
+
+def _as_table(head: bytes, options: Mapping[str, Any]) -> bytes:
+    """Return the first bytes of a table in UTF-8, from the line on which it begins by its options."""
+    encoding = encoding_of(options.get("encoding", "utf-8")) or "utf-8"
+    text = head.decode(encoding, "ignore").replace("\r\n", "\n")
+    text = text if "\n" in text else text.replace("\r", "\n")
+    lines = text.split("\n")[options.get("skip_lines", 0) :]
+    comment = options.get("comment")
+    return "\n".join(line for line in lines if not (comment and line.lstrip(" \t").startswith(comment))).encode()
+
+
+def parse_options(form: str, typed: Mapping[str, str]) -> dict[str, Any]:
+    """Return options of a format as the manifest has them, from what was typed.
+
+    Raises:
+        UsageError: The format has no such option, or it cannot be that.
+    """
+    known = formats.of(form).options
+    for option in typed:
+        if option not in known:
+            there_are = f"; it has {', '.join(known)}" if known else "; it has none"
+            what = f"--option {option}: format {form!r} has no such option{did_you_mean(option, known) or there_are}"
+            raise UsageError(what, hint="Correct it, or leave it out.")
+        if "dict" in str(known[option]):
+            by = " columns are chosen by --target and --drop" if option == "columns" else " it has parts"
+            msg = f"--option {option}:{by}"
+            raise UsageError(msg, hint="Leave it out, or declare it by hand.")
+    options = {option: _typed(text, str(known[option])) for option, text in typed.items()}
+    entry = {"format": form, "options": options, "fields": {}, "splits": {}}
+    for keys, what in check_format(entry, formats):
+        if len(keys) > 1:
+            msg = f"--option {keys[1]}={typed[str(keys[1])]}: it {what}"
+            raise UsageError(msg, hint="Correct it.")
+    return options
+
+
+def _typed(text: str, annotation: str) -> Any:
+    """Return a value as YAML would have it, where its option is no text."""
+    if "str" in annotation or "Literal" in annotation:
+        return text.replace("\\t", "\t")
+    if re.fullmatch(r"(?i)true|false", text):
+        return text.lower() == "true"
+    return int(text) if re.fullmatch(r"[+-]?\d{1,9}", text) else text
+
+
 def inspect_as(path: Path, form: str) -> FileInfo:
     """Read of a file that is known to be of a format what arrays it holds.
 
     Raises:
         DecodeError: It is of another format, or damaged.
     """
-    return _detection(path, path.name, form).inspect()
+    return _detection(path, path.name, form, {})[1].inspect()
 
 
-def _detection(path: Path, name: str, form: str | None) -> Detection:
-    """Ask every format whether the file is one of its own, and return what the surest of them says."""
+def _detection(path: Path, name: str, form: str | None, options: Mapping[str, str]) -> tuple[str, Detection]:
+    """Ask every format whether the file is one of its own, and return what the surest of them says, and its name."""
     head = _head(path)
     if not head:
         raise DecodeError(path, "it is empty", hint="Leave it out, or name the one that you meant.")
     asked = formats.known() if form is None else (form,)
-    detections = {name: detection for name in asked if (detection := formats.of(name).detect(head, path))}
+    heads = dict.fromkeys(asked, head)
+    if options and "csv" in asked and options.keys() <= formats.of("csv").options.keys():
+        heads["csv"] = _as_table(head, parse_options("csv", options))
+        if "delimiter" in options:
+            return "csv", Detection(Certainty.LIKELY, partial(_as_said, path), takes_options=True)
+    detections = {name: detection for name in asked if (detection := formats.of(name).detect(heads[name], path))}
     certainty = max((detection.certainty for detection in detections.values()), default=None)
     if (form is None or certainty is None) and certainty != Certainty.CERTAIN and (kind := kind_of(head)):
         reason = f"it is {kind.name}, which no format reads" if form is None else f"it is not {form}, but {kind.name}"
@@ -121,7 +189,7 @@ def _detection(path: Path, name: str, form: str | None) -> Detection:
     if certainty is None:
         hint = f"There are: {', '.join(formats.known())}."
         if not wrong_content(head, "") and _encoding(head):
-            hint = "Save it as UTF-8; or declare it by hand, with `encoding: cp1252` or another in the options of csv."
+            hint = "Save it as UTF-8; or say what it is: --option encoding=latin-1, cp1252 or another."
         what = wrong_content(head, "") or _encoding(head) or f"something that begins with {head[:8]!r}"
         reason = f"its format is not recognized: it is {what}" if form is None else f"it is not {form}, but {what}"
         raise DecodeError(path, reason, hint=hint)
@@ -132,7 +200,7 @@ def _detection(path: Path, name: str, form: str | None) -> Detection:
     if len(surest) > 1:
         reason = f"its format is not certain: it may be {' or '.join(surest)}"
         raise DecodeError(path, reason, hint="Say which: " + ", or ".join(f"--format {name}" for name in surest) + ".")
-    return detections[surest[0]]
+    return surest[0], detections[surest[0]]
 
 
 def _may_be_lines(text: str) -> bool:

@@ -20,10 +20,10 @@ from tinytorch_datasets.add import naming
 from tinytorch_datasets.add.fields import Field, Survey
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.formats import ArrayInfo, FileInfo
-from tinytorch_datasets.manifest.places import selected
+from tinytorch_datasets.manifest.places import columns_of, selected
 from tinytorch_datasets.pipeline.decode import as_stored
 from tinytorch_datasets.plan import DTYPES, TEXT, Column, Split
-from tinytorch_datasets.readers.table import shown_marks
+from tinytorch_datasets.readers.columns import shown_marks
 
 ORDER = ("train", "val", "test")
 NUMBERS = frozenset(DTYPES) - {TEXT}
@@ -232,10 +232,28 @@ def _splits(parts: Sequence[_Part], layout: str) -> dict[str, dict[str, Any]]:
             reason = f"{declared['file']} and {part.info.file} are both {part.split}"
             raise DecodeError(part.info.path, reason, hint="Say which split each is: --split NAME=FILE.")
         elif part.array.columns:
-            declared[part.field] = {"column": list(part.array.columns)}
+            declared[part.field] = {"column": _with_ranges(part.array.columns)}
         elif part.array.key and part.array.key != part.field:
             declared[part.field] = part.array.key
     return splits
+
+
+def _with_ranges(columns: Sequence[int | str]) -> list[int | str] | str:
+    """Return columns as the manifest has them, numbers that follow one another as a range.
+
+    >>> _with_ranges([0, 1, 2, "kind"]), _with_ranges([3, 4, 5])
+    (['0-2', 'kind'], '3-5')
+    """
+    shown, runs = list[int | str](), list[list[int | str]]()
+    for column in columns:
+        before = runs[-1][-1] if runs else None
+        if isinstance(column, int) and isinstance(before, int) and column == before + 1:
+            runs[-1].append(column)
+        else:
+            runs.append([column])
+    for run in runs:
+        shown += [f"{run[0]}-{run[-1]}"] if len(run) > 1 else run
+    return shown[0] if len(shown) == 1 and isinstance(shown[0], str) else shown
 
 
 def _fill_in(made: Draft, parts: Sequence[_Part]) -> None:
@@ -271,7 +289,7 @@ def _column(made: Draft, split: str, declared: Mapping[str, Any], field: str, pa
         samples=declared["samples"],
         file=paths[declared.get("file") or declared.get(field, "")],
         key=place if "file" in declared and isinstance(place, str) else "",
-        columns=tuple(place["column"]) if isinstance(place, dict) else (),
+        columns=columns_of(place["column"]) if isinstance(place, dict) else (),
         shape=one.shape,
         classes=one.classes,
         values=one.values,

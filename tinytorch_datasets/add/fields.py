@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinytorch_datasets.plan import RaggedBlock
-from tinytorch_datasets.readers.table import MAX_CLASSES, label_values
+from tinytorch_datasets.readers.columns import MAX_CLASSES, label_values
 
 MOST_WRITTEN_OUT = 1e15
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from tinytorch_datasets.add import naming
 from tinytorch_datasets.errors import DecodeError, UsageError, did_you_mean
 from tinytorch_datasets.formats import ArrayInfo
-from tinytorch_datasets.readers.table import MAX_CLASSES, ColumnInfo, Kind, classes_of, shown_marks
+from tinytorch_datasets.readers.columns import MAX_CLASSES, ColumnInfo, Kind, classes_of, shown_marks
 from tinytorch_datasets.readers.text import REAL
 
 # Names of what is to be predicted; and names that mostly are, where there is none of the former.
@@ -62,7 +62,7 @@ class Columns:
     def __init__(self, path: Path, names: Sequence[str], samples: Sequence[int], choices: Choices) -> None:
         self.path, self.names, self.samples = path, names, samples
         self.width = len(names)
-        self._choices = choices
+        self.choices = choices
         self._left_out = list[str]()
 
     def check_target(self, target: ColumnInfo) -> None:
@@ -74,7 +74,7 @@ class Columns:
 
     def dropped(self) -> set[int]:
         """Return the places of the columns that a person leaves out."""
-        return {place for column in self._choices.drop for place in self._chosen(column, "--drop")}
+        return {place for column in self.choices.drop for place in self._chosen(column, "--drop")}
 
     def choose(self, columns: Sequence[ColumnInfo]) -> Chosen:
         """Return the fields that these columns are.
@@ -123,7 +123,7 @@ class Columns:
     def _targets(self, columns: Sequence[ColumnInfo]) -> list[ColumnInfo]:
         """Return the column that was chosen, or those, or the one whose name alone is one of targets."""
         chosen = list[ColumnInfo]()
-        for given in self._choices.target:
+        for given in self.choices.target:
             for place in self._chosen(given, "--target"):
                 column = next((column for column in columns if column.place == place), None)
                 if column is None:

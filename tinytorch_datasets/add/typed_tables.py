@@ -17,7 +17,7 @@ from tinytorch_datasets.add.tables import Choices, Columns
 from tinytorch_datasets.errors import DecodeError, UsageError
 from tinytorch_datasets.formats import ArrayInfo, FileInfo
 from tinytorch_datasets.plan import TEXT, Block, Column, Split, spell
-from tinytorch_datasets.readers.table import MAX_CLASSES, ColumnInfo, Kind
+from tinytorch_datasets.readers.columns import MAX_CLASSES, ColumnInfo, Kind
 
 # Formats that say which words a column has, as if they were its classes; whether they are is decided here.
 _LISTS_WORDS = frozenset({"parquet", "arrow"})

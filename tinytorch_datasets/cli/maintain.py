@@ -33,8 +33,12 @@ FILE = click.Path(path_type=Path)
 @click.option("--name", metavar="NAME", help="Its name; made from the files' names if left out")
 @click.option("--split", "splits", multiple=True, metavar="SPLIT=PATTERN", help="Which file, member or key a split is")
 @click.option("--target", "targets", multiple=True, metavar="COLUMN", help="What is to be predicted")
-@click.option("--drop", "drops", multiple=True, metavar="COLUMN", help="A column of a table to leave out")
+@click.option("--drop", "drops", multiple=True, metavar="COLUMN", help="A column or an array to leave out")
+@click.option("--missing", "marks", multiple=True, metavar="MARK", help="A cell that means a missing value")
 @click.option("--format", "form", metavar="NAME", help="The format, where it cannot be recognized")
+@click.option("--option", "given_options", multiple=True, metavar="KEY=VALUE", help="An option of the format")
+@click.option("--rows", "rows", multiple=True, metavar="SPLIT=FIRST:END", help="Which rows of the file a split is")
+@click.option("--shuffle", type=click.IntRange(0, 2**32 - 1), metavar="SEED", help="The order of rows, drawn by NumPy")
 @click.option("--ship", is_flag=True, help="Copy the files to the shipped data")
 @click.option("--mirror", "mirrors", multiple=True, metavar="URL", help="An address to which files' names are appended")
 @click.option("--title", help="What it is, in a line")
@@ -49,7 +53,11 @@ def add(
     splits: tuple[str, ...],
     targets: tuple[str, ...],
     drops: tuple[str, ...],
+    marks: tuple[str, ...],
     form: str | None,
+    given_options: tuple[str, ...],
+    rows: tuple[str, ...],
+    shuffle: int | None,
     ship: bool,
     mirrors: tuple[str, ...],
     title: str | None,
@@ -69,6 +77,7 @@ def add(
       tinytorch-datasets add https://example.org/flowers/train.csv https://example.org/flowers/test.csv
       tinytorch-datasets add digits.npz --ship --name digits --license CC-BY-4.0
       tinytorch-datasets add data.csv holdout.csv --split test=holdout.csv --ship --dry-run
+      tinytorch-datasets add housing.data --target -1 --rows train=0:404 --rows test=404: --shuffle 113
     """
     from tinytorch_datasets.add import add as adding
     from tinytorch_datasets.add.tables import Choices
@@ -76,13 +85,13 @@ def add(
     from tinytorch_datasets.manifest.filenames import without_secrets
     from tinytorch_datasets.report import shown
 
-    patterns = []
-    for option in splits:
-        split, equals, pattern = option.partition("=")
-        if not (equals and split and pattern):
-            msg = f"--split is SPLIT=PATTERN (test=holdout.csv), not {option!r}"
-            raise click.UsageError(msg)
-        patterns.append((split, pattern))
+    patterns = _pairs("--split", "SPLIT=PATTERN (test=holdout.csv)", splits)
+    of_rows = _pairs("--rows", "SPLIT=FIRST:END (train=0:404)", rows)
+    options = _pairs("--option", "KEY=VALUE (skip_lines=1)", given_options)
+    if len(dict(options)) < len(options):
+        twice = next(key for key, _ in options if [other for other, _ in options].count(key) > 1)
+        msg = f"--option {twice}=... is given twice"
+        raise click.UsageError(msg)
     for mirror in mirrors:
         if not mirror.lower().startswith(("http://", "https://")):
             msg = f"--mirror is an address that starts with https:// or http://, not {without_secrets(mirror)!r}"
@@ -99,8 +108,11 @@ def add(
             ship=ship,
             mirrors=list(dict.fromkeys(mirror.rstrip("/") + "/" for mirror in mirrors)),
             facts={key: fact for key, fact in facts.items() if fact is not None},
-            choices=Choices(targets, drops),
+            choices=Choices(targets, drops, marks),
             form=form,
+            options=dict(options),
+            rows=of_rows,
+            shuffle=shuffle,
             dry_run=dry_run,
             progress=report,
         )
@@ -119,6 +131,18 @@ def add(
         echo(f"missing: {field}", err=True)
     for question in added.questions:
         echo(f"{added.manifest.name}:{question.line}: to be filled in: {question.text}", err=True)
+
+
+def _pairs(option: str, form: str, given: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Return what stands before and behind the = of each value of an option."""
+    pairs = []
+    for value in given:
+        before, equals, behind = value.partition("=")
+        if not (equals and before and behind):
+            msg = f"{option} is {form}, not {value!r}"
+            raise click.UsageError(msg)
+        pairs.append((before, behind))
+    return pairs
 
 
 @click.command()

@@ -159,10 +159,14 @@ class Certainty(IntEnum):
 
 
 class Detection(NamedTuple):
-    """A format recognized in a file; `inspect` reads as much of the file as is needed to say what it holds."""
+    """A format recognized in a file; `inspect` reads as much of the file as is needed to say what it holds.
+
+    Where it `takes_options`, it is called with those that a person says the file is read by, by their names.
+    """
 
     certainty: Certainty
-    inspect: Callable[[], FileInfo]
+    inspect: Callable[..., FileInfo]
+    takes_options: bool = False
 
 
 Detect = Callable[[bytes, Path], "Detection | None"]

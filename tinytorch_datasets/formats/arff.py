@@ -20,9 +20,10 @@ from tinytorch_datasets.formats import (
 )
 from tinytorch_datasets.plan import TEXT, Block, Column, Split
 from tinytorch_datasets.readers.cells import places, values
+from tinytorch_datasets.readers.columns import column_info
 from tinytorch_datasets.readers.rows import Cells, TableText
 from tinytorch_datasets.readers.stream import Stream, encoding_of, opened, utf8_with_lf
-from tinytorch_datasets.readers.table import Table, column_info
+from tinytorch_datasets.readers.table import Table
 from tinytorch_datasets.readers.text import REAL, is_missing, lines, opened_text
 
 NUMERIC, NOMINAL, STRING = "numeric", "nominal", "string"
@@ -66,12 +67,14 @@ def _check(options: Mapping[str, Any], fields: Iterable[str], splits: Iterable[s
 def _detect(head: bytes, path: Path) -> Detection | None:
     head = head.removeprefix(b"\xef\xbb\xbf")
     head = head if b"\n" in head else head.replace(b"\r", b"\n")
-    return Detection(Certainty.CERTAIN, lambda: _inspect(path)) if _FIRST.match(head[:HEAD_BYTES]) else None
+    if not _FIRST.match(head[:HEAD_BYTES]):
+        return None
+    return Detection(Certainty.CERTAIN, lambda **given: _inspect(path, **given), takes_options=True)
 
 
-def _inspect(path: Path) -> FileInfo:
+def _inspect(path: Path, *, encoding: str = "utf-8") -> FileInfo:
     with opened(path, limit=INSPECTED_BYTES, limit_reason=INSPECTED) as stream:
-        text = _numbered(utf8_with_lf(stream))
+        text = _numbered(utf8_with_lf(stream, encoding_of(encoding) or "utf-8"))
         attributes = _header(stream, text)
         numbers, rows = list[int](), list[list[str]]()
         for number, row in _rows(stream, text, attributes):
@@ -91,7 +94,8 @@ def _inspect(path: Path) -> FileInfo:
         else:
             arrays.append(_array(attribute, place, cells, gaps, table))
     asks = len(arrays) > 1
-    return FileInfo(path, "arff", tuple(arrays), left_out=tuple(left_out), asks_target=asks, is_table=True)
+    options = {"encoding": encoding} if encoding != "utf-8" else {}
+    return FileInfo(path, "arff", tuple(arrays), options, left_out=tuple(left_out), asks_target=asks, is_table=True)
 
 
 def _array(attribute: Attribute, place: int, cells: Sequence[str], gaps: int, table: Table) -> ArrayInfo:

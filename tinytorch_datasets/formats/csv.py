@@ -61,7 +61,8 @@ def _wrong_text_options(options: Mapping[str, Any]) -> Problems:
     marks = {"decimal": decimal, "thousands": thousands, "comment": options.get("comment")}
     marks["cell_delimiter"] = options.get("cell_delimiter")
     for option, sign in marks.items():
-        if sign and sign == delimiter and option in options and option != "decimal":
+        # A number with the delimiter in it stands between quotes.
+        if sign and sign == delimiter and option in options and option not in ("decimal", "thousands"):
             yield (option,), f"is {sign!r}, and so is the delimiter"
     within = options.get("cell_delimiter")
     if within is not None and (within in "+-0123456789eE" or within in (options.get("decimal", "."), thousands)):
@@ -70,10 +71,10 @@ def _wrong_text_options(options: Mapping[str, Any]) -> Problems:
         yield ("thousands",), f"is {thousands!r}, and so is the sign of decimals"
 
 
-def _number_reader(decimal: str, thousands: str | None) -> Callable[[str], str] | None:
+def number_reader(decimal: str, thousands: str | None) -> Callable[[str], str] | None:
     """Return what turns a number as it is written into one with a decimal point; what is none is left as it is.
 
-    >>> read = _number_reader(",", ".")
+    >>> read = number_reader(",", ".")
     >>> read("1.234,5"), read("12,5"), read("1.23"), read("1,2,3")
     ('1234.5', '12.5', '1,23', '1,2,3')
     """
@@ -110,10 +111,10 @@ def _detect(head: bytes, path: Path) -> Detection | None:
     options |= {"comment": sniffed.comment} if sniffed.comment else {}
     options |= {"encoding": encoding} if encoding != "utf-8" else {}
 
-    def inspect() -> FileInfo:
-        return FileInfo(path, "csv", options=options)
+    def inspect(**given: Any) -> FileInfo:
+        return FileInfo(path, "csv", options={**options, **given})
 
-    return Detection(Certainty.LIKELY if sniffed.is_certain else Certainty.POSSIBLE, inspect)
+    return Detection(Certainty.LIKELY if sniffed.is_certain else Certainty.POSSIBLE, inspect, takes_options=True)
 
 
 @decodes(
@@ -176,7 +177,7 @@ def delimited(
                     stream.fail(f"the option delimiter {wrong}")
                 text = utf8_with_lf(stream, encoding_of(encoding) or "utf-8")
                 rows = Rows(text, dialect)
-                number = _number_reader(decimal, thousands)
+                number = number_reader(decimal, thousands)
                 first = rows.next()
                 if first is None:
                     text.fail("it is empty")

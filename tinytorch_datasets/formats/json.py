@@ -57,24 +57,26 @@ _DEPTH = 4
 
 def _detect(head: bytes, path: Path) -> Detection | None:
     is_document = sniff(head, path, whole=len(head) < HEAD_BYTES) == DOCUMENT
-    return Detection(Certainty.CERTAIN, lambda: _inspect(path, head)) if is_document else None
+    if not is_document:
+        return None
+    return Detection(Certainty.CERTAIN, lambda **given: _inspect(path, head, given), takes_options=True)
 
 
-def _inspect(path: Path, head: bytes) -> FileInfo:
+def _inspect(path: Path, head: bytes, given: Mapping[str, Any]) -> FileInfo:
     with opened(path, limit=INSPECTED_BYTES, limit_reason=INSPECTED) as stream:
         top = json_document(stream, INSPECTED_SAMPLES)
-        options = _shape_of(path, top, head)
-        keys = options.get("records", [])
-        records = of_columns(stream, top, keys) if "orient" in options else _records(stream, top, keys, {})
+        options = dict(given) if "records" in given else {**_shape_of(path, top, head), **given}
+        keys = parts_of(options.get("records", ()))
+        is_by_column = options.get("orient") == "columns"
+        records = of_columns(stream, top, keys) if is_by_column else _records(stream, top, keys, {})
         del top
         fields = RecordFields()
         fields.add(records)
-    if inner := fields.with_records():
+    if (inner := fields.with_records()) and not given:
         reason = f"its records hold lists of records themselves, at {inner[0]!r}: which are the samples is not certain"
-        example = ", ".join([*keys, *inner[0].split(".")])
-        raise DecodeError(
-            path, reason, hint=f"Write the entry by hand, with options: {{records: [{example}]}}, or without."
-        )
+        outer = f"records={'.'.join(keys)}" if keys else "orient=records"
+        hint = f"Say which: --option records={'.'.join([*keys, inner[0]])}, or --option {outer}."
+        raise DecodeError(path, reason, hint=hint)
     arrays, left_out = fields.arrays(path)
     infos = tuple(ArrayInfo(**array) for array in arrays)
     return FileInfo(path, "json", infos, options, left_out=left_out, asks_target=len(infos) > 1, is_table=True)
@@ -104,7 +106,7 @@ def _shape_of(path: Path, top: Any, head: bytes) -> dict[str, Any]:
         where = " and ".join(repr(".".join(keys)) for keys in lists[:4])
         reason = f"which of its values are the samples is not certain: it has lists of records at {where}"
         reason += ", beside other columns" if orient else ""
-        raise DecodeError(path, reason, hint="Write the entry by hand, with `records` in its options.")
+        raise DecodeError(path, reason, hint=f"Say which: --option records={'.'.join(lists[0])}.")
     what = "the description of a package" if top.keys() >= _PACKAGE else "a JSON document without a list of records"
     raise DecodeError(path, f"it is {storage_error_code(head) or what}", hint=AS_RECORDS)
 

@@ -14,9 +14,10 @@ import numpy as np
 from tinytorch_datasets.errors import DecodeError, Problems, did_you_mean
 from tinytorch_datasets.formats import HEAD_BYTES, ArrayInfo, Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import Block, ByteSource, Column, Split
+from tinytorch_datasets.readers.columns import MAX_COUNTED_CLASSES, ColumnInfo, Kind, classes_of
 from tinytorch_datasets.readers.stream import Stream, utf8_with_lf
 from tinytorch_datasets.readers.svmlight import COMMENT, EXACT, NUMBER, RowReader, Rows
-from tinytorch_datasets.readers.table import MAX_COUNTED_CLASSES, ColumnInfo, Kind, classes_of, without_compression
+from tinytorch_datasets.readers.table import without_compression
 from tinytorch_datasets.readers.text import BOM, opened_text
 
 FEATURES, LABELS, QID = "features", "labels", "qid"

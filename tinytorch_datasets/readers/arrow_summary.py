@@ -26,7 +26,7 @@ from tinytorch_datasets.readers.arrow import (
     unnested,
 )
 from tinytorch_datasets.readers.cells import EXACT_IN_FLOAT64
-from tinytorch_datasets.readers.table import MAX_CLASSES, ColumnInfo, Kind, classes_of
+from tinytorch_datasets.readers.columns import MAX_CLASSES, ColumnInfo, Kind, classes_of
 
 # How many rows are looked at together.
 ROWS_A_BATCH = 1 << 14

@@ -1,0 +1,257 @@
+"""What a person says of the files: options of their format, marks of missing values, rows of splits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import Result
+
+from tests.helpers.add_world import add, put
+from tests.helpers.format_writers import npz
+from tinytorch_datasets import Dataset, get, load_manifest
+
+ROWS = "".join(f"{i / 4},{i % 5},{'ab'[i % 2]}\n" for i in range(20))
+TABLE = "h,w,kind\n" + ROWS
+
+
+def added(manifest: Path, folder: Path, files: Mapping[str, str | bytes], *options: str) -> Dataset:
+    """What `get` returns of files that were added."""
+    result = add(manifest, *put(folder, **files), "--ship", "--name", "mine", *options)
+    assert result.exit_code == 0, result.output
+    return get("mine", manifest=manifest, offline=True)
+
+
+def refused(manifest: Path, folder: Path, files: Mapping[str, str | bytes], *options: str) -> list[str]:
+    """What is printed of files that cannot be added, without their folder; nothing was written."""
+    before = manifest.read_bytes()
+    result: Result = add(manifest, *put(folder, **files), "--ship", "--name", "mine", *options)
+    assert result.exit_code != 0
+    assert manifest.read_bytes() == before
+    return result.stderr.replace(f"{folder}/", "").splitlines()
+
+
+class TestFormatOptions:
+    """`--option KEY=VALUE` says how a file is written, where its bytes do not."""
+
+    @pytest.mark.parametrize(
+        ("data", "options"),
+        [
+            ("2 flowers\n" + TABLE, ["skip_lines=1"]),
+            ("// by hand\n" + TABLE.replace(",", "/"), ["skip_lines=1", "delimiter=/"]),
+            (TABLE.replace(",", "\t"), [r"delimiter=\t"]),
+            (TABLE.encode("utf-16-le"), ["encoding=utf-16-le"]),
+            (TABLE.replace(",", "~"), ["delimiter=~", "header=true"]),
+        ],
+    )
+    def test_how_a_table_is_written(
+        self, manifest: Path, tmp_path: Path, data: str | bytes, options: list[str]
+    ) -> None:
+        """The values are those of the plain table, and the entry has the options."""
+        got = added(manifest, tmp_path, {"all_csv": data}, *(part for one in options for part in ("--option", one)))
+
+        np.testing.assert_array_equal(got.train.features, [[i / 4, i % 5] for i in range(20)])
+        assert got.train.labels.tolist() == [i % 2 for i in range(20)]
+        declared = load_manifest(manifest).datasets["mine"].options
+        assert {one.partition("=")[0] for one in options} - {"header"} <= declared.keys()
+
+    def test_an_encoding_that_cannot_be_known(self, manifest: Path, tmp_path: Path) -> None:
+        """It is asked for, and then used."""
+        data = TABLE.replace("a\n", "\u00e4\n").encode("latin-1")
+
+        assert refused(manifest, tmp_path, {"all_csv": data}) == [
+            "error: all.csv: its format is not recognized: it is text that is not in UTF-8",
+            "  Save it as UTF-8; or say what it is: --option encoding=latin-1, cp1252 or another.",
+        ]
+        assert added(manifest, tmp_path, {"all_csv": data}, "--option", "encoding=latin-1").classes == ("b", "\u00e4")
+
+    def test_whether_the_first_row_is_names(self, manifest: Path, tmp_path: Path) -> None:
+        """Where words stand above words."""
+        text = {"all_csv": "hello,hola\nbye,adios\nyes,si\nno,ninguno\n"}
+
+        assert list(added(manifest, tmp_path, text, "--option", "header=true").train.hola) == ["adios", "si", "ninguno"]
+        second = tmp_path / "second.yaml"
+        assert len(added(second, tmp_path, text, "--option", "header=false").train) == 4
+
+    def test_records_inside_a_document(self, manifest: Path, tmp_path: Path) -> None:
+        """Where there are two lists of them."""
+        document = {"old": [{"h": 1, "label": 0}] * 4, "new": [{"h": i / 2, "label": i % 2} for i in range(8)]}
+        files: Mapping[str, str | bytes] = {"all_json": json.dumps(document)}
+
+        assert refused(manifest, tmp_path, files)[1] == "  Say which: --option records=old."
+        got = added(manifest, tmp_path, files, "--option", "records=new")
+        assert got.train.h.tolist() == [i / 2 for i in range(8)]
+
+    @pytest.mark.parametrize(
+        ("files", "option", "lines"),
+        [
+            (
+                {"all_csv": TABLE},
+                "skip_line=1",
+                ["error: --option skip_line: format 'csv' has no such option; did you mean 'skip_lines'?"],
+            ),
+            ({"all_csv": TABLE}, "skip_lines=two", ["error: --option skip_lines=two: it must be a valid integer, "]),
+            ({"all_csv": TABLE}, "delimiter=ab", ["error: --option delimiter=ab: it must be one character and no "]),
+            (
+                {"all_csv": TABLE},
+                "columns=a",
+                ["error: --option columns: columns are chosen by --target and --drop"],
+            ),
+            (
+                {"all_npz": npz(x=np.ones((9, 2)))},
+                "skip_lines=1",
+                ["error: --option skip_lines: format 'npz' has no such option; it has none"],
+            ),
+            ({"all_csv": TABLE}, "skip_lines", ["Error: --option is KEY=VALUE (skip_lines=1), not 'skip_lines'"]),
+        ],
+    )
+    def test_an_option_that_is_none(
+        self, manifest: Path, tmp_path: Path, files: Mapping[str, str | bytes], option: str, lines: list[str]
+    ) -> None:
+        """A wrong call, with a guess."""
+        printed = refused(manifest, tmp_path, files, "--option", option)
+
+        assert any(line.startswith(lines[0]) for line in printed), printed
+
+
+class TestFirstAndLastLines:
+    """Lines that are no rows are refused, with the option that passes over them."""
+
+    @pytest.mark.parametrize(
+        ("text", "option"),
+        [
+            ("Table 1: flowers\n" + TABLE, "--option skip_lines=1."),
+            ("Table 1: flowers\n\n" + TABLE, "--option skip_lines=2."),
+            ("20,3,a,b\n" + ROWS, "--option skip_lines=1."),
+            ("1,2,3,4\n5,6\n" + ROWS.replace("a", "1").replace("b", "2"), "skip_lines=2 --option header=false."),
+            (TABLE + "Source: a garden\n", "--option skip_last_lines=1."),
+            (TABLE + "\nSource: a garden\n", "--option skip_last_lines=2."),
+        ],
+    )
+    def test_the_hint(self, manifest: Path, tmp_path: Path, text: str, option: str) -> None:
+        """It is the command's own."""
+        assert refused(manifest, tmp_path, {"all_csv": text})[1].endswith(option)
+
+
+class TestSignsOfNumbers:
+    """Signs between thousands are read where they are certain, and named where they are not."""
+
+    @pytest.mark.parametrize(
+        ("delimiter", "numbers", "options"),
+        [
+            (",", ["1,234,567", "12", "999"], {"thousands": ","}),
+            (",", ["1,234.5", "12.25", "999"], {"thousands": ","}),
+            (";", ["1.234,5", "12,25", "999"], {"thousands": ".", "decimal": ","}),
+            (";", ["1'234'567", "12", "999"], {"thousands": "'"}),
+        ],
+    )
+    def test_certain_ones(
+        self, manifest: Path, tmp_path: Path, delimiter: str, numbers: list[str], options: dict[str, str]
+    ) -> None:
+        """Two groups, or a group and decimals."""
+        rows = [f'"{numbers[i % 3]}"{delimiter}{"ab"[i % 2]}' for i in range(12)]
+        got = added(manifest, tmp_path, {"all_csv": "\n".join([f"amount{delimiter}kind", *rows]) + "\n"})
+
+        plain = [text.replace(options["thousands"], "").replace(",", ".") for text in numbers]
+        assert got.train.amount.tolist() == [float(plain[i % 3]) for i in range(12)]
+        declared = load_manifest(manifest).datasets["mine"].options
+        assert {key: declared[key] for key in options} == options
+
+    def test_uncertain_ones(self, manifest: Path, tmp_path: Path) -> None:
+        """One group may be decimals: text, whose note has the option that reads it."""
+        table = {"all_csv": "amount,kind\n" + "".join(f'"1,{i:03d}",{"ab"[i % 2]}\n' for i in range(12))}
+
+        assert list(added(manifest, tmp_path, table).train.amount[:2]) == ["1,000", "1,001"]
+        assert "`--option thousands=,` reads them" in manifest.read_text()
+        second = tmp_path / "second.yaml"
+        got = added(second, tmp_path, table, "--option", "thousands=,")
+        assert got.train.amount.tolist() == [1000 + i for i in range(12)]
+
+
+class TestMarks:
+    """`--missing MARK` says which cells mean a missing value, beside those that everybody writes."""
+
+    @pytest.mark.parametrize(("cell", "mark"), [("unknown", "unknown"), ("-999", "-999"), ("-999.0", "-999")])
+    def test_a_mark_of_ones_own(self, manifest: Path, tmp_path: Path, cell: str, mark: str) -> None:
+        """It is NaN, counted on stderr, and declared."""
+        table = {"all_csv": "h,w,kind\n" + "".join(f"{cell if i == 3 else i},{i}.5,{'ab'[i % 2]}\n" for i in range(12))}
+        got = added(manifest, tmp_path, table, "--missing", mark)
+
+        assert np.flatnonzero(np.isnan(got.train.features[:, 0])).tolist() == [3]
+        assert load_manifest(manifest).datasets["mine"].fields["features"].missing == (cell,)
+
+    def test_a_mark_that_no_cell_has(self, manifest: Path, tmp_path: Path) -> None:
+        """A slip of the pen is no silence."""
+        table = {"all_csv": TABLE.replace("4.75", "?")}
+
+        assert refused(manifest, tmp_path, table, "--missing", "??") == [
+            "error: --missing '??': no cell of a column of numbers says so",
+            "  Those that do say '?'.",
+        ]
+
+    def test_of_a_format_without_cells(self, manifest: Path, tmp_path: Path) -> None:
+        """It has null for them, or nothing."""
+        lines = "".join(json.dumps({"a": i, "label": i % 2}) + "\n" for i in range(8))
+
+        assert refused(manifest, tmp_path, {"all_jsonl": lines}, "--missing", "x")[0] == (
+            "error: --missing is for cells of text, and all.jsonl is jsonl, which has null for them"
+        )
+
+
+class TestRows:
+    """`--rows` makes splits of one file."""
+
+    def test_in_order(self, manifest: Path, tmp_path: Path) -> None:
+        """From the first row to before the last number."""
+        got = added(manifest, tmp_path, {"all_csv": TABLE}, "--rows", "train=0:15", "--rows", "test=15:")
+
+        assert got.train.features[:, 0].tolist() == [i / 4 for i in range(15)]
+        assert got.test.features[:, 0].tolist() == [i / 4 for i in range(15, 20)]
+
+    def test_shuffled(self, manifest: Path, tmp_path: Path) -> None:
+        """In the order that NumPy's frozen generator gives, as Keras' own splits are made."""
+        data = {"all_npz": npz(x=np.arange(20.0)[:, None], y=np.arange(20) % 2)}
+        got = added(manifest, tmp_path, data, "--rows", "train=:16", "--rows", "test=16:", "--shuffle", "113")
+        order = np.arange(20)
+        np.random.RandomState(113).shuffle(order)
+
+        assert got.train.features[:, 0].tolist() == order[:16].tolist()
+        assert got.test.labels.tolist() == (order[16:] % 2).tolist()
+
+    def test_rows_that_are_in_no_split(self, manifest: Path, tmp_path: Path) -> None:
+        """Are reported."""
+        result = add(manifest, *put(tmp_path / "made", all_csv=TABLE), "--ship", "--rows", "train=0:15")
+
+        assert "left out: 5 of 20 rows are in none of the splits" in result.stderr
+
+    @pytest.mark.parametrize(
+        ("options", "error"),
+        [
+            (["--rows", "train=0:21"], "--rows train=0:21: there are no such rows; the file has 20, counted from 0"),
+            (["--rows", "train=5:5"], "--rows train=5:5: there are no such rows; the file has 20, counted from 0"),
+            (["--rows", "train=first"], "--rows train=first: there are no such rows; the file has 20, counted from 0"),
+            (
+                ["--rows", "train=0:15", "--rows", "test=14:"],
+                "--rows: rows 14 to 15 would be in train and in test",
+            ),
+            (["--rows", "train=0:5", "--rows", "train=5:"], "--rows train=... is given twice"),
+            (
+                ["--shuffle", "3"],
+                "--shuffle is the order in which the rows of splits are counted, and no --rows are given",
+            ),
+        ],
+    )
+    def test_rows_that_are_none(self, manifest: Path, tmp_path: Path, options: list[str], error: str) -> None:
+        """A wrong call, and nothing is written."""
+        assert refused(manifest, tmp_path, {"all_csv": TABLE}, *options)[0] == f"error: {error}"
+
+    def test_of_two_files(self, manifest: Path, tmp_path: Path) -> None:
+        """They are splits already."""
+        tables: Mapping[str, str | bytes] = {"train_csv": TABLE, "test_csv": TABLE + "5,5,a\n"}
+
+        assert refused(manifest, tmp_path, tables, "--rows", "train=0:5")[0] == (
+            "error: --rows divides one split, and the files are 2: train, test"
+        )

@@ -1,0 +1,195 @@
+"""Columns of a table: what all their cells are, and whether those are classes."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from tinytorch_datasets.errors import DecodeError
+from tinytorch_datasets.plan import TEXT
+from tinytorch_datasets.readers.cells import EXACT_IN_FLOAT64
+from tinytorch_datasets.readers.table import Table
+from tinytorch_datasets.readers.text import REAL, is_missing
+
+# Where more values than this are different, they are not taken for classes; for numbers that are not counted from 0
+# or 1, where more are, or where each has fewer samples.
+MAX_CLASSES = 1000
+MAX_COUNTED_CLASSES = 100
+MAX_ODD_CLASSES, SAMPLES_A_CLASS = 20, 5
+
+_WHOLE = re.compile(r" *[+-]?[0-9]+ *")
+_ZEROS = re.compile(r" *[+-]?0[0-9].*")
+_INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
+_AS_WRITTEN = re.compile(
+    r"[ (]*[+-]?\s?[$\u20ac\u00a3\u00a5]?\s?[+-]?\d[\d.,' \u00a0\u202f]*\s?(?:%|[$\u20ac\u00a3\u00a5]|[A-Z]{3})?[ )]*"
+)
+
+_IN_GROUPS = re.compile(r" *[+-]?[0-9]{1,3}(?:,[0-9]{3})* *")
+
+
+class Kind(Enum):
+    """What all cells of a column are, but those that are missing."""
+
+    WHOLE = "whole numbers"
+    REAL = "numbers"
+    BOOL = "bools"
+    TEXT = "text"
+    ARRAYS = "arrays"
+    EMPTY = "nothing"
+
+    @property
+    def is_number(self) -> bool:
+        """Whether its cells are numbers."""
+        return self in (Kind.WHOLE, Kind.REAL)
+
+
+@dataclass(frozen=True)
+class ColumnInfo:
+    """One column: its number from 0, its name or "", and its cells, each once.
+
+    `low` and `high` are the least and the largest of whole numbers, `missing` the cells that say that a number is not
+    known, in how many rows `gaps`. `classes` are those that the file itself declares, `shape` that of each of its
+    values. `is_unique` is whether no file has a number twice, where it is the first column;
+    `is_stored_as_number` whether its numbers are stored as such, and not spelled.
+    """
+
+    place: int
+    name: str
+    cells: frozenset[str]
+    kind: Kind
+    dtype: str
+    low: int = 0
+    high: int = 0
+    note: str = ""
+    missing: tuple[str | None, ...] = ()
+    gaps: int = 0
+    shape: tuple[int | None, ...] = ()
+    classes: tuple[str, ...] | None = None
+    is_unique: bool = False
+    is_stored_as_number: bool = False
+
+    def __str__(self) -> str:
+        return f"column {self.place + 1}" + (f" ({self.name!r})" if self.name else "")
+
+    @property
+    def fits_float(self) -> bool:
+        """Whether float64 holds each of its numbers exactly, or as it holds a decimal."""
+        return self.kind is Kind.REAL or max(-self.low, self.high) <= EXACT_IN_FLOAT64
+
+
+def column_info(place: int, name: str, cells: Sequence[str], table: Table, marks: Sequence[str] = ()) -> ColumnInfo:
+    """Return what a column is. No number is given up for it: what no dtype holds exactly is text.
+
+    `marks` are cells that mean a missing value, beside those that everybody writes.
+
+    Raises:
+        DecodeError: Its numbers are written in a way that is not read. `table` is one that has the column.
+    """
+    distinct = frozenset(cells)
+    column = ColumnInfo(place, name, distinct, Kind.TEXT, TEXT)
+    values = {cell for cell in distinct if not is_missing(cell) and not (marks and is_mark(cell, marks))}
+    if not values:
+        return ColumnInfo(place, name, distinct, Kind.EMPTY, TEXT)
+    if all(map(REAL.fullmatch, values)):
+        return _number_info(column, values, cells, table)
+    if {cell.strip(" ").lower() for cell in distinct} <= {"true", "false"}:
+        return ColumnInfo(place, name, distinct, Kind.BOOL, "bool")
+    if all(REAL.fullmatch(cell) or _INFINITE.fullmatch(cell.strip()) for cell in values):
+        infinite = next(cell for cell in values if not REAL.fullmatch(cell))
+        _refuse(column, f"has numbers that are not finite ({infinite!r})", table)
+    if all(map(_AS_WRITTEN.fullmatch, values)):
+        sample = next(cell for cell in cells if cell in values and not REAL.fullmatch(cell))
+        note = f"text: its numbers are written with signs ({sample!r})"
+        note += "; `--option thousands=,` reads them" if all(map(_IN_GROUPS.fullmatch, values)) else ""
+        return ColumnInfo(place, name, distinct, Kind.TEXT, TEXT, note=note)
+    return column
+
+
+def _number_info(column: ColumnInfo, values: set[str], cells: Sequence[str], table: Table) -> ColumnInfo:
+    def text(note: str) -> ColumnInfo:
+        return ColumnInfo(column.place, column.name, column.cells, Kind.TEXT, TEXT, note=note)
+
+    whole = [int(cell) for cell in values if _WHOLE.fullmatch(cell)]
+    low, high = min(whole, default=0), max(whole, default=0)
+    is_whole = len(whole) == len(values)
+    if zeros := next((cell for cell in values if _ZEROS.fullmatch(cell)), None):
+        return text(f"text: zeros lead its numbers ({zeros!r})")
+    if not is_whole and max(-low, high) > EXACT_IN_FLOAT64:
+        return text("text: float64 does not hold all its numbers exactly")
+    if not all(math.isfinite(float(cell)) for cell in values):
+        _refuse(column, "has numbers that are larger than float64 can hold", table)
+    if len(values) < len(column.cells):
+        gaps = sum(cell not in values for cell in cells)
+        marks = tuple(sorted({cell.strip(" \t") for cell in column.cells if cell not in values}))
+        if max(-low, high) > EXACT_IN_FLOAT64:
+            what = f"has numbers, and {shown_marks(marks)} in {gaps:,} of {len(cells):,} rows, where a value is missing"
+            _refuse(column, f"{what}; float64, which has NaN for it, does not hold its numbers exactly", table)
+        return replace(column, kind=Kind.REAL, dtype="float64", low=low, high=high, missing=marks, gaps=gaps)
+    if not is_whole:
+        return ColumnInfo(column.place, column.name, column.cells, Kind.REAL, "float64", low, high)
+    dtype = "int64" if low >= -(2**63) and high < 2**63 else "uint64" if low >= 0 and high < 2**64 else TEXT
+    if dtype == TEXT:
+        return text("text: no dtype holds its numbers exactly")
+    return ColumnInfo(column.place, column.name, column.cells, Kind.WHOLE, dtype, low, high)
+
+
+def is_mark(cell: str, marks: Sequence[str]) -> bool:
+    """Check whether a cell is one of some marks, as text or as a number.
+
+    >>> is_mark("-999.0", ["-999"]), is_mark(" none ", ["none"]), is_mark("9", ["-999"])
+    (True, True, False)
+    """
+    if cell.strip(" \t") in marks:
+        return True
+    return REAL.fullmatch(cell) is not None and any(REAL.fullmatch(m) and float(m) == float(cell) for m in marks)
+
+
+def shown_marks(marks: Sequence[str | None]) -> str:
+    """Return marks of missing values as a sentence has them.
+
+    >>> shown_marks(["", "NA"])
+    "nothing or 'NA'"
+    """
+    return " or ".join({"": "nothing", None: "null"}.get(mark, repr(mark)) for mark in marks)
+
+
+def _refuse(column: ColumnInfo, what: str, table: Table) -> None:
+    which = column.name if column.name and "," not in column.name else column.place
+    raise DecodeError(table.path, f"{column} {what}", hint=f"Leave it out with --drop {which}, or replace them.")
+
+
+def classes_of(column: ColumnInfo, samples: int) -> tuple[str, ...] | None:
+    """Return the classes that a column has if it is the target, or None if it is no column of classes.
+
+    Words are classes if there are few of them. Numbers are compared as values, so that 1 and 1.0 are one class; they
+    are classes if they count from 0 or 1, or are -1 and 1, or are very few for that many samples.
+    """
+    most = max(2, samples // 2)
+    if not column.kind.is_number:
+        is_few = len(column.cells) <= min(MAX_CLASSES, most) and column.kind is not Kind.EMPTY
+        return tuple(sorted(column.cells)) if is_few and "" not in column.cells else None
+    if column.missing:
+        return None
+    values = label_values({float(cell) for cell in column.cells}, samples)
+    return tuple(map(str, values)) if values else None
+
+
+def label_values(numbers: Collection[float], samples: int) -> tuple[int, ...] | None:
+    """Return the numbers of classes, sorted, if that is what these are in so many samples; else None.
+
+    >>> label_values({1, 2, 3}, 60), label_values({-1.0, 1.0}, 60), label_values({0.5, 1.0}, 60)
+    ((1, 2, 3), (-1, 1), None)
+    >>> label_values({3, 5}, 60), label_values({3, 5}, 6), label_values(range(70), 60)
+    ((3, 5), None, None)
+    """
+    if len(numbers) > min(MAX_COUNTED_CLASSES, max(2, samples // 2)):
+        return None
+    if not all(math.isfinite(number) and float(number).is_integer() for number in numbers):
+        return None
+    whole = sorted(int(number) for number in numbers)
+    is_counted = whole[0] in (0, 1) and whole == list(range(whole[0], whole[0] + len(whole)))
+    is_few = len(whole) <= MAX_ODD_CLASSES and samples >= SAMPLES_A_CLASS * len(whole)
+    return tuple(whole) if is_counted or whole == [-1, 1] or is_few else None
