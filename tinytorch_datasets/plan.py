@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -244,6 +244,12 @@ class Split:
     file: Path | None = None
     members: tuple[str, ...] = ()
     where: str = ""
+
+    def by_source(self) -> Iterator[tuple[ByteSource, list[Column]]]:
+        """Yield where its bytes are, each place once, and the columns that are read there."""
+        columns = self.columns.values()
+        for source in dict.fromkeys(column.source for column in columns):
+            yield source, [column for column in columns if column.source == source]
 
     def under(self, root: Path) -> Split:
         """Return the same, of files that are in the folder `root`."""

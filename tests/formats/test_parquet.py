@@ -23,7 +23,7 @@ from tests.helpers.format_writers import read as read_whole
 from tinytorch_datasets import audit, formats, get
 from tinytorch_datasets.errors import ContentError, DecodeError
 from tinytorch_datasets.plan import RaggedBlock
-from tinytorch_datasets.readers.arrow_values import exact
+from tinytorch_datasets.readers.arrays import exact
 
 ROWS = 7
 

@@ -148,8 +148,7 @@ def arff(splits: Sequence[Split], *, encoding: str = "utf-8") -> Iterator[Block]
     Source: "Attribute-Relation File Format (ARFF)", https://waikato.github.io/weka-wiki/formats_and_processing/arff/
     """
     for split in splits:
-        for source in dict.fromkeys(column.source for column in split.columns.values()):
-            columns = [column for column in split.columns.values() if column.source == source]
+        for source, columns in split.by_source():
             with opened_text(source, columns) as stream:
                 text = _numbered(utf8_with_lf(stream, encoding_of(encoding) or "utf-8"))
                 attributes = _header(stream, text)

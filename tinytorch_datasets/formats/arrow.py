@@ -19,9 +19,10 @@ from tinytorch_datasets.formats import (
     decodes,
 )
 from tinytorch_datasets.plan import Block, Split
-from tinytorch_datasets.readers import arrow as columns_of
-from tinytorch_datasets.readers import arrow_summary, arrow_values
-from tinytorch_datasets.readers.wire import BATCH, DICTIONARY, SCHEMA, Flat
+from tinytorch_datasets.readers.arrow.columns import prefixes, refuse_compressed, refusing
+from tinytorch_datasets.readers.arrow.summary import describe
+from tinytorch_datasets.readers.arrow.values import decode
+from tinytorch_datasets.readers.arrow.wire import BATCH, DICTIONARY, SCHEMA, Flat
 
 FILE, STREAM, FEATHER_1 = b"ARROW1\0\0", b"\xff\xff\xff\xff", b"FEA1"
 END, TAIL = b"\xff\xff\xff\xff\0\0\0\0", b"ARROW1"
@@ -36,8 +37,8 @@ def _detect(head: bytes, path: Path) -> Detection | None:
 
 def _inspect(path: Path) -> FileInfo:
     formats.of("arrow").check_libraries()
-    with columns_of.refusing(path, "Arrow"):
-        columns, left_out = arrow_summary.describe(Table(path, INSPECTED_BYTES, INSPECTED))
+    with refusing(path, "Arrow"):
+        columns, left_out = describe(Table(path, INSPECTED_BYTES, INSPECTED))
     arrays = tuple(ArrayInfo(**column._asdict()) for column in columns)
     return FileInfo(path, "arrow", arrays, left_out=tuple(left_out), is_table=True)
 
@@ -64,13 +65,7 @@ def arrow(splits: Sequence[Split]) -> Iterator[Block]:
         ContentError: It has more rows than declared, or a value that the declared dtype does not hold.
     """
     formats.of("arrow").check_libraries()
-    for split in splits:
-        for source in dict.fromkeys(column.source for column in split.columns.values()):
-            columns = [column for column in split.columns.values() if column.source == source]
-            arrow_values.refuse_member(columns)
-            with columns_of.refusing(source.path, "Arrow"):
-                table = Table(source.path, *arrow_values.most_bytes(source.path, columns))
-                yield from arrow_values.decode(table, columns)
+    yield from decode(splits, "Arrow", Table)
 
 
 class Table:
@@ -88,7 +83,7 @@ class Table:
                 path, "it is Feather of version 1, which is not read", hint="Write it again: pandas does."
             )
         if not head.startswith((FILE, STREAM)):
-            columns_of.refuse_compressed(path, head, "Arrow")
+            refuse_compressed(path, head, "Arrow")
             raise DecodeError(path, f"it is not Arrow: it begins with {head[:6]!r}")
         self._is_file = head.startswith(FILE)
         self._map = pa.memory_map(str(path))
@@ -107,7 +102,7 @@ class Table:
         if self._inflated > self._limit:
             reason = f"more than {self._limit:,} bytes come out of it, but {self._limit_reason}"
             raise DecodeError(self.path, reason)
-        roots = {name for key in keys for name in columns_of.prefixes(key)}
+        roots = {name for key in keys for name in prefixes(key)}
         wanted = [at for at, name in enumerate(self.schema.names) if name in roots]
         reader = self._open(included_fields=wanted)
         whole = map(reader.get_batch, range(reader.num_record_batches)) if self._is_file else iter(reader)

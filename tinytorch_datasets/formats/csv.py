@@ -170,8 +170,7 @@ def delimited(
     """
     dialect = Dialect(delimiter, skip_lines, comment or "", strip, skip_last_lines)
     for split in splits:
-        for source in dict.fromkeys(column.source for column in split.columns.values()):
-            fields = [column for column in split.columns.values() if column.source == source]
+        for source, fields in split.by_source():
             with opened_text(source, fields) as stream:
                 if wrong := _no_delimiter(delimiter):
                     stream.fail(f"the option delimiter {wrong}")

@@ -18,10 +18,9 @@ from tinytorch_datasets.formats import (
     decodes,
 )
 from tinytorch_datasets.plan import Block, Column, Split
-from tinytorch_datasets.readers.json_text import DOCUMENT, INSPECTED_SAMPLES, json_document, sniff
-from tinytorch_datasets.readers.record_fields import RecordFields
-from tinytorch_datasets.readers.record_values import values
-from tinytorch_datasets.readers.records import (
+from tinytorch_datasets.readers.records.fields import RecordFields
+from tinytorch_datasets.readers.records.json_text import DOCUMENT, INSPECTED_SAMPLES, json_document, sniff
+from tinytorch_datasets.readers.records.records import (
     Records,
     check_paths,
     json_type,
@@ -29,6 +28,7 @@ from tinytorch_datasets.readers.records import (
     of_columns,
     parts_of,
 )
+from tinytorch_datasets.readers.records.values import values
 from tinytorch_datasets.readers.stream import Stream, opened
 from tinytorch_datasets.readers.text import opened_text
 from tinytorch_datasets.verify.diagnose import storage_error_code
@@ -171,8 +171,7 @@ def document(
     path = parts_of(records or ())
     above = {field: parts_of(keys) for field, keys in (parents or {}).items()}
     for split in splits:
-        for source in dict.fromkeys(column.source for column in split.columns.values()):
-            columns = [column for column in split.columns.values() if column.source == source]
+        for source, columns in split.by_source():
             with opened_text(source, columns) as stream:
                 top = json_document(stream, sum(column.count for column in columns))
                 read = of_columns(stream, top, path) if orient == "columns" else _records(stream, top, path, above)

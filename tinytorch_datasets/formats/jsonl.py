@@ -17,10 +17,10 @@ from tinytorch_datasets.formats import (
     decodes,
 )
 from tinytorch_datasets.plan import Block, Split
-from tinytorch_datasets.readers.json_text import LINES, json_lines, sniff
-from tinytorch_datasets.readers.record_fields import RecordFields
-from tinytorch_datasets.readers.record_values import values
-from tinytorch_datasets.readers.records import Records, check_paths, nested, parts_of
+from tinytorch_datasets.readers.records.fields import RecordFields
+from tinytorch_datasets.readers.records.json_text import LINES, json_lines, sniff
+from tinytorch_datasets.readers.records.records import Records, check_paths, nested, parts_of
+from tinytorch_datasets.readers.records.values import values
 from tinytorch_datasets.readers.stream import Stream, opened, utf8_with_lf
 from tinytorch_datasets.readers.text import opened_text
 
@@ -82,8 +82,7 @@ def jsonl(
     path = parts_of(records or ())
     above = {field: parts_of(keys) for field, keys in (parents or {}).items()}
     for split in splits:
-        for source in dict.fromkeys(column.source for column in split.columns.values()):
-            columns = [column for column in split.columns.values() if column.source == source]
+        for source, columns in split.by_source():
             with opened_text(source, columns) as stream:
                 start = 0
                 for first, lines in json_lines(utf8_with_lf(stream)):

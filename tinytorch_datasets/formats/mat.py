@@ -13,8 +13,7 @@ from tinytorch_datasets.formats import INSPECTED, INSPECTED_BYTES, ArrayInfo, Ce
 from tinytorch_datasets.plan import TEXT, Block, ByteSource, Column, RaggedBlock, Split
 from tinytorch_datasets.readers import mat as reader
 from tinytorch_datasets.readers.archive import opened_source
-from tinytorch_datasets.readers.arrays import BLOCK_BYTES, blocks, check_within_declared, max_decoded, native
-from tinytorch_datasets.readers.arrow_values import exact
+from tinytorch_datasets.readers.arrays import BLOCK_BYTES, blocks, check_within_declared, exact, max_decoded, native
 from tinytorch_datasets.readers.mat import CELL, CHAR, CLASSES, MOST_DEPTH, NUMERIC, STRUCT, Matrix
 from tinytorch_datasets.readers.zip import NAMES_COMPARED
 
@@ -109,8 +108,7 @@ def mat(splits: Sequence[Split]) -> Iterator[Block]:
         ContentError: It has more samples than declared, or a value that the declared dtype does not hold.
     """
     for split in splits:
-        for source in dict.fromkeys(column.source for column in split.columns.values()):
-            left = [column for column in split.columns.values() if column.source == source]
+        for source, left in split.by_source():
             while left:
                 once = {column.key: column for column in reversed(left)}
                 left = [column for column in left if once[column.key] is not column]

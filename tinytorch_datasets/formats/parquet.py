@@ -21,8 +21,17 @@ from tinytorch_datasets.formats import (
     decodes,
 )
 from tinytorch_datasets.plan import TEXT, Block, Split
-from tinytorch_datasets.readers import arrow, arrow_summary, arrow_values
-from tinytorch_datasets.readers.wire import BINARY, I32, I64, MOST_COLUMNS, MOST_DEPTH, Flat, Thrift
+from tinytorch_datasets.readers.arrow.columns import (
+    leaves,
+    prefixes,
+    refuse_compressed,
+    refusing,
+    stored_as,
+    text_lengths,
+)
+from tinytorch_datasets.readers.arrow.summary import describe
+from tinytorch_datasets.readers.arrow.values import decode
+from tinytorch_datasets.readers.arrow.wire import BINARY, I32, I64, MOST_COLUMNS, MOST_DEPTH, Flat, Thrift
 
 MAGIC = b"PAR1"
 ENCRYPTED = b"PARE"
@@ -50,9 +59,9 @@ def _detect(head: bytes, path: Path) -> Detection | None:
 
 def _inspect(path: Path) -> FileInfo:
     formats.of("parquet").check_libraries()
-    with arrow.refusing(path, "Parquet"):
+    with refusing(path, "Parquet"):
         table = Table(path, INSPECTED_BYTES, INSPECTED)
-        columns, left_out = arrow_summary.describe(table)
+        columns, left_out = describe(table)
     arrays = tuple(ArrayInfo(**column._asdict()) for column in columns)
     return FileInfo(path, "parquet", arrays, left_out=tuple(left_out), is_table=True)
 
@@ -83,13 +92,7 @@ def parquet(splits: Sequence[Split]) -> Iterator[Block]:
         ContentError: It has more rows than declared, or a value that the declared dtype does not hold.
     """
     formats.of("parquet").check_libraries()
-    for split in splits:
-        for source in dict.fromkeys(column.source for column in split.columns.values()):
-            columns = [column for column in split.columns.values() if column.source == source]
-            arrow_values.refuse_member(columns)
-            with arrow.refusing(source.path, "Parquet"):
-                table = Table(source.path, *arrow_values.most_bytes(source.path, columns))
-                yield from arrow_values.decode(table, columns)
+    yield from decode(splits, "Parquet", Table)
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ class Table:
         import pyarrow.parquet as pq
 
         pages = self._pages(keys)
-        kinds = {".".join(path): arrow.stored_as(kind) for path, kind in arrow.leaves(self.schema).items()}
+        kinds = {".".join(path): stored_as(kind) for path, kind in leaves(self.schema).items()}
         texts = [key for key in keys if getattr(kinds.get(key), "dtype", "") == TEXT]
         # A dictionary is read with each batch anew, so that a large one costs more than the texts.
         most = rows // ROWS_A_WORD
@@ -168,7 +171,7 @@ class Table:
         array = batch.column(batch.schema.get_field_index(key)) if batch is not None else None
         if array is None or not hasattr(array, "dictionary"):
             return pages.largest
-        return int(arrow.text_lengths(array.dictionary).max(initial=0))
+        return int(text_lengths(array.dictionary).max(initial=0))
 
     def _pages(self, keys: Sequence[str]) -> list[dict[str, Pages]]:
         """Read the headers of all pages of these columns, by group of rows: before memory is taken for what they say.
@@ -178,7 +181,7 @@ class Table:
         """
         footer, groups, total = self._footer, list[dict[str, Pages]](), 0
         wanted = set(keys)
-        chosen = [(at, key) for at, name in enumerate(footer.names) for key in arrow.prefixes(name) if key in wanted]
+        chosen = [(at, key) for at, name in enumerate(footer.names) for key in prefixes(name) if key in wanted]
         with self.path.open("rb") as file:
             for rows, chunks in footer.groups:
                 by_key = dict[str, Pages]()
@@ -252,7 +255,7 @@ class Footer:
             if ENCRYPTED in (head[:4], tail[4:]):
                 self._refuse_encrypted()
             if not head.startswith(MAGIC):
-                arrow.refuse_compressed(path, head, "Parquet")
+                refuse_compressed(path, head, "Parquet")
                 raise DecodeError(path, f"it is not Parquet: it begins with {head[:4]!r}, not {MAGIC!r}")
             if tail[4:] != MAGIC or size < 12:
                 reason = f"it is cut short, or something follows: it ends with {tail[4:]!r}, not {MAGIC!r}"

@@ -60,8 +60,8 @@ def qa_text(splits: Sequence[Split], *, levels: dict[str, list[int]] | None = No
         ContentError: The pairs are more than declared, or not as many as the levels add up to.
     """
     for split in splits:
-        for source in dict.fromkeys(column.source for column in split.columns.values()):
-            columns, path = [column for column in split.columns.values() if column.source == source], source.path
+        for source, columns in split.by_source():
+            path = source.path
             for column in columns:
                 if column.field not in FIELDS:
                     hint = did_you_mean(column.field, FIELDS)

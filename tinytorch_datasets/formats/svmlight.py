@@ -130,8 +130,7 @@ def svmlight(splits: Sequence[Split], *, index_from: int = 1) -> Iterator[Block]
     Source: "LIBSVM: a library for support vector machines", its README, https://www.csie.ntu.edu.tw/~cjlin/libsvm/
     """
     for split in splits:
-        for source in dict.fromkeys(column.source for column in split.columns.values()):
-            columns = [column for column in split.columns.values() if column.source == source]
+        for source, columns in split.by_source():
             with opened_text(source, columns) as stream:
                 for column in columns:
                     _check_column(stream, column)

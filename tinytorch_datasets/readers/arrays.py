@@ -302,3 +302,35 @@ def whole_numbers(values: list[Any], path: Path, whose: str) -> np.ndarray:
             reason = f"{whose} is a list whose item {at:,} is not a whole number of 64 bits but {shown}"
             raise DecodeError(path, reason)
     return np.array(values, np.int64)
+
+
+def exact(values: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return numbers in another dtype, and which of them it does not hold; None where it holds all.
+
+    A float may lose digits where a float of fewer is declared, but never become infinite.
+
+    >>> exact(np.array([1.0, 1.5]), np.dtype("int8"))
+    (array([1, 1], dtype=int8), array([False,  True]))
+    """
+    source = values.dtype
+    if source == dtype or not len(values):
+        return values.astype(dtype, copy=False), None
+    with np.errstate(over="ignore", invalid="ignore"):
+        if dtype.kind == "f" and source.kind == "f":
+            out = values.astype(dtype)
+            return out, (np.isinf(out) & ~np.isinf(values)) if dtype.itemsize < source.itemsize else None
+        if dtype.kind == "f":
+            wide = values.astype(np.float64)
+            out = wide.astype(dtype)
+            top = 2.0 ** (8 * source.itemsize - (source.kind == "i"))
+            back = np.where(wide < top, wide, 0).astype(source)
+            return out, (back != values) | (out != wide) | (wide >= top)
+        low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+        if source.kind == "f":
+            wide = values.astype(np.float64)
+            wrong = ~((wide >= float(low)) & (wide < float(high + 1)) & (wide == np.floor(wide)))
+            return np.where(wrong & ~np.isfinite(wide), 0, wide).astype(dtype), wrong
+        limits = np.iinfo(source)
+        if low <= limits.min and limits.max <= high:
+            return values.astype(dtype), None
+        return values.astype(dtype), (values < max(low, limits.min)) | (values > min(high, limits.max))

@@ -16,7 +16,7 @@ import numpy as np
 
 from tinytorch_datasets.errors import Aspect, did_you_mean
 from tinytorch_datasets.plan import Column, RaggedBlock
-from tinytorch_datasets.readers.records import MOST_DIGITS, Absent, Records, follow, json_type, shown
+from tinytorch_datasets.readers.records.records import MOST_DIGITS, Absent, Records, follow, json_type, shown
 from tinytorch_datasets.readers.text import REAL
 
 # Whole numbers up to here are exact as float64, and a whole number that is written with a point is one.

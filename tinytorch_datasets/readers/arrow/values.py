@@ -14,15 +14,17 @@ from typing import Any, NoReturn
 import numpy as np
 
 from tinytorch_datasets.errors import Aspect, ContentError, DecodeError
-from tinytorch_datasets.plan import TEXT, Block, Column, RaggedBlock
+from tinytorch_datasets.plan import TEXT, Block, Column, RaggedBlock, Split
 from tinytorch_datasets.readers.archive import INFLATION, SMALL_TEXT
-from tinytorch_datasets.readers.arrow import (
+from tinytorch_datasets.readers.arrays import exact
+from tinytorch_datasets.readers.arrow.columns import (
     NoArray,
     Picked,
     Places,
     Source,
     first,
     pick,
+    refusing,
     storage,
     strings,
     text_lengths,
@@ -41,7 +43,7 @@ TEXT_BYTES = 256
 STORED_BYTES = 8
 
 
-def most_bytes(path: Path, columns: Sequence[Column]) -> tuple[int, str]:
+def _most_bytes(path: Path, columns: Sequence[Column]) -> tuple[int, str]:
     """Return how many bytes may come out of a file for these columns, and what that follows from."""
     on_disk = path.stat().st_size
     numbers = sum(c.count * math.prod(c.sample_shape) * STORED_BYTES for c in columns if not c.is_text)
@@ -51,7 +53,7 @@ def most_bytes(path: Path, columns: Sequence[Column]) -> tuple[int, str]:
     return max(INFLATION * on_disk, declared) + SMALL_TEXT, reason
 
 
-def refuse_member(columns: Sequence[Column]) -> None:
+def _refuse_member(columns: Sequence[Column]) -> None:
     """Refuse a file inside of an archive: its end is read first.
 
     Raises:
@@ -63,7 +65,21 @@ def refuse_member(columns: Sequence[Column]) -> None:
             raise DecodeError(column.file, reason, hint="Unpack it, and declare it as a file of its own.")
 
 
-def decode(source: Source, columns: Sequence[Column]) -> Iterator[Block]:
+def decode(splits: Sequence[Split], form: str, table: Callable[[Path, int, str], Source]) -> Iterator[Block]:
+    """Yield the values of all columns; `table` opens a file, of which so many bytes may come out, for a reason.
+
+    Raises:
+        DecodeError: A file is damaged, or has no such column.
+        ContentError: It has more rows than declared, or other values.
+    """
+    for split in splits:
+        for source, columns in split.by_source():
+            _refuse_member(columns)
+            with refusing(source.path, form):
+                yield from _decode(table(source.path, *_most_bytes(source.path, columns)), columns)
+
+
+def _decode(source: Source, columns: Sequence[Column]) -> Iterator[Block]:
     """Yield the values of columns that are in one file, all of one split.
 
     Raises:
@@ -108,7 +124,7 @@ class _TextBudget:
 
     def __init__(self, path: Path, columns: Sequence[Column]) -> None:
         self._path = path
-        self._limit, self._reason = most_bytes(path, columns)
+        self._limit, self._reason = _most_bytes(path, columns)
         self._spent = 0
 
     def spend(self, lengths: np.ndarray) -> None:
@@ -297,35 +313,3 @@ class _Field:
 def _of_shape(shape: Sequence[int] | np.ndarray) -> str:
     """Say how many values there are: of one axis their number, of several the shape."""
     return f"{int(shape[0]):,} values" if len(shape) == 1 else f"shape {[int(length) for length in shape]}"
-
-
-def exact(values: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return numbers in another dtype, and which of them it does not hold; None where it holds all.
-
-    A float may lose digits where a float of fewer is declared, but never become infinite.
-
-    >>> exact(np.array([1.0, 1.5]), np.dtype("int8"))
-    (array([1, 1], dtype=int8), array([False,  True]))
-    """
-    source = values.dtype
-    if source == dtype or not len(values):
-        return values.astype(dtype, copy=False), None
-    with np.errstate(over="ignore", invalid="ignore"):
-        if dtype.kind == "f" and source.kind == "f":
-            out = values.astype(dtype)
-            return out, (np.isinf(out) & ~np.isinf(values)) if dtype.itemsize < source.itemsize else None
-        if dtype.kind == "f":
-            wide = values.astype(np.float64)
-            out = wide.astype(dtype)
-            top = 2.0 ** (8 * source.itemsize - (source.kind == "i"))
-            back = np.where(wide < top, wide, 0).astype(source)
-            return out, (back != values) | (out != wide) | (wide >= top)
-        low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
-        if source.kind == "f":
-            wide = values.astype(np.float64)
-            wrong = ~((wide >= float(low)) & (wide < float(high + 1)) & (wide == np.floor(wide)))
-            return np.where(wrong & ~np.isfinite(wide), 0, wide).astype(dtype), wrong
-        limits = np.iinfo(source)
-        if low <= limits.min and limits.max <= high:
-            return values.astype(dtype), None
-        return values.astype(dtype), (values < max(low, limits.min)) | (values > min(high, limits.max))

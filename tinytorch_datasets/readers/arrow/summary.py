@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tinytorch_datasets.plan import TEXT
-from tinytorch_datasets.readers.arrow import (
+from tinytorch_datasets.readers.arrow.columns import (
     NoArray,
     Picked,
     Source,

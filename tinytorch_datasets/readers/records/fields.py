@@ -15,8 +15,8 @@ import numpy as np
 
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.plan import TEXT
-from tinytorch_datasets.readers.record_values import EXACT
-from tinytorch_datasets.readers.records import Records, json_type
+from tinytorch_datasets.readers.records.records import Records, json_type
+from tinytorch_datasets.readers.records.values import EXACT
 
 # Whoever has more names than this uses them as data.
 MOST_KEYS = 4096

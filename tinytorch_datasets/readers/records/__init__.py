@@ -1,0 +1,1 @@
+"""Readers of records, as JSON has them: text, paths, fields and values."""
