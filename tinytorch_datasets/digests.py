@@ -202,7 +202,11 @@ def _bytes(values: Any, sample_shape: Sequence[int | None]) -> Any:
         return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).data
     if isinstance(values, RaggedBlock):
         return b"".join(_ragged_bytes(values, sample_shape))
-    return b"".join(len(text).to_bytes(8, "little") + text for text in (value.encode() for value in values))
+    parts = [b""] * (2 * len(values))
+    parts[1::2] = map(str.encode, values)
+    lengths = np.fromiter(map(len, parts[1::2]), "<i8", len(values)).tobytes()
+    parts[::2] = (lengths[start : start + 8] for start in range(0, len(lengths), 8))
+    return b"".join(parts)
 
 
 def _ragged_bytes(block: RaggedBlock, sample_shape: Sequence[int | None]) -> Iterator[Any]:

@@ -118,7 +118,7 @@ def test_decimals_are_the_nearest_floats(rows: list[str], dtype: str) -> None:
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     rows=st.lists(
-        st.tuples(st.integers(-999, 999).map(str), st.text("abé, 1\"'#", max_size=6), st.sampled_from("xyz")),
+        st.tuples(st.integers(-999, 999).map(str), st.text("abé, 1\"'#\n", max_size=6), st.sampled_from("xyz")),
         min_size=1,
         max_size=40,
     ),

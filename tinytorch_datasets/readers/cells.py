@@ -266,7 +266,7 @@ def _plain_numbers(column: Column, piece: Piece, places: Sequence[int]) -> np.nd
             is_absent[odd] = [answers[cell] for cell in cells]
             odd = odd[~is_absent[odd]]
             cells = [cell for cell in cells if not answers[cell]]
-        read = _read(list(map(plain, cells)), is_whole=is_whole)
+        read = _read(list(map(plain, cells)) if piece.table.number else cells, is_whole=is_whole)
         if read is None or (is_whole and not all(-(2**63) <= number < 2**63 for number in read)):
             return None
         values[odd] = read

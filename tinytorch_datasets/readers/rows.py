@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, NoReturn
 
@@ -46,7 +46,7 @@ class TableText:
 
     `number` turns a number as it is written there (1.234,5) into one with a decimal point alone, if that is needed;
     `decimal` is the sign of decimals, `between_numbers` what stands between the numbers of one cell, if there are
-    several.
+    several; `texts` is how many columns are wanted as text.
     """
 
     stream: Stream
@@ -55,6 +55,7 @@ class TableText:
     number: Callable[[str], str] | None = None
     decimal: str = "."
     between_numbers: str = ""
+    texts: int = 0
 
 
 class Cells:
@@ -145,10 +146,12 @@ class Piece:
 
     def texts(self, places: Sequence[int], which: np.ndarray | None = None) -> list[str]:
         """Return the cells of some columns, row by row; or of those only which are named by their positions."""
-        if which is None and 4 * len(places) >= self.table.width:
-            texts = self._all_texts()
-            columns = [texts[place :: self.table.width] for place in places]
+        of_a_row = max(self.table.texts, len(places)) if which is None else len(which) / len(self)
+        if 3 * of_a_row >= self.table.width:
+            every = self._all_texts()
+            columns = [every[place :: self.table.width] for place in places]
             texts = columns[0] if len(columns) == 1 else [text for row in zip(*columns, strict=True) for text in row]
+            texts = texts if which is None else [texts[at] for at in which.tolist()]
         else:
             at = np.arange(len(self) * len(places)) if which is None else which
             texts = self._grid.texts(at // len(places), np.asarray(places)[at % len(places)])
@@ -267,8 +270,7 @@ class Rows:
         self._row = self._lines.last
         self._characters, self._line, self._begins = 0, 1, True
         self._empty, self._width = 0, 1
-        skips = dialect.delimiter == WHITESPACE or dialect.strip
-        self._reader = csv.reader(self._text(), delimiter=dialect.sign, skipinitialspace=skips, strict=True)
+        self._reader = self._csv_reader(self._text())
 
     def _text(self) -> Iterator[str]:
         """Yield the lines that rows are of."""
@@ -326,7 +328,10 @@ class Rows:
         is_plain = sign.isascii() and not sign.isdigit()
         count = 0
         while True:
-            while is_plain and not self._empty and not len(cells) and (piece := self._next_piece(table)):
+            while not self._empty and not len(cells):
+                piece = (self._next_piece(table) if is_plain else None) or self._next_rows(table)
+                if piece is None:
+                    break
                 count += len(piece)
                 yield piece
             while row := self.next():
@@ -352,6 +357,32 @@ class Rows:
             return None
         self._lines.take()
         return piece
+
+    def _next_rows(self, table: TableText) -> Cells | None:
+        """Return the lines that come next together, if each of them is sure to be a row, with its quotes."""
+        number, data = self._lines.peek() or (0, b"")
+        doubtful = (b"\0", self._dialect.comment.encode())
+        if b'"' not in data or len(data) > LONGEST_LINE or any(sign and sign in data for sign in doubtful):
+            return None
+        cells = Cells(table)
+        try:
+            lines = data.removesuffix(b"\n").decode("utf-8").split("\n")
+            lines = list(map(single_blanks, lines)) if self._dialect.delimiter == WHITESPACE else lines
+            cells.rows = list(self._csv_reader(lines))
+        except (UnicodeDecodeError, csv.Error):
+            return None
+        # A row takes one line, or more: where there are as many rows as lines, none takes more.
+        if len(cells.rows) != len(lines) or set(map(len, cells.rows)) != {table.width}:
+            return None
+        if self._dialect.strip:
+            cells.rows = [[cell.strip(" \t") for cell in row] for row in cells.rows]
+        cells.lines = list(range(number, number + len(lines)))
+        self._lines.take()
+        return cells
+
+    def _csv_reader(self, lines: Iterable[str]) -> Iterator[list[str]]:
+        skips = self._dialect.delimiter == WHITESPACE or self._dialect.strip
+        return csv.reader(lines, delimiter=self._dialect.sign, skipinitialspace=skips, strict=True)
 
     def _unreadable(self, message: str) -> NoReturn:
         """Say what the csv module means in words that lead to the place."""

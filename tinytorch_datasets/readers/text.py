@@ -142,6 +142,8 @@ _PADDING = b"\n" * 24
 _MOST_DIGITS = 18
 # Numbers up to this are exact in float64, and so are powers of ten up to 10**22.
 _EXACT = 2**53
+# Where long doubles have 64 bits, as on x86, they hold 18 digits exactly, too.
+_HAS_LONG = np.finfo(np.longdouble).nmant == 63
 _POWERS = 10 ** np.arange(_MOST_DIGITS + 1, dtype=np.int64)
 
 
@@ -248,16 +250,19 @@ class Grid:
         whole = self._digits(starts, before)
         decimals = np.zeros(len(starts), np.int64)
         decimals[one] = ends[one] - points - 1
-        digits = before - starts + decimals
-        odd = (inside != 0) | (digits < 1) | (digits > _MOST_DIGITS)
+        digits = np.where(whole > 0, before - starts, 0) + decimals
+        odd = (inside != 0) | (before - starts + decimals < 1)
+        odd |= (digits > _MOST_DIGITS) | (before - starts > _MOST_DIGITS)
         if len(one):
             behind = self._digits(points + 1, ends[one])
             whole[one] = whole[one] * _POWERS[np.minimum(decimals[one], _MOST_DIGITS)] + behind
-        odd |= whole > _EXACT
         values = whole.astype(np.float64)
         if len(one):
             # Both are exact, so the quotient is the float64 that is nearest to the decimal.
             values[one] /= _POWERS[np.minimum(decimals[one], _MOST_DIGITS)].astype(np.float64)
+        long = np.flatnonzero((whole > _EXACT) & ~odd)
+        if len(long):
+            values[long], odd[long] = _long_quotients(whole[long], _POWERS[decimals[long]])
         values[negative] *= -1
         return Numbers(values, np.flatnonzero(odd))
 
@@ -306,6 +311,18 @@ class Grid:
         word *= np.uint64(10_000 * 2**32 + 1)
         word >>= np.uint64(32)
         return word.astype(np.int64)
+
+
+def _long_quotients(numbers: np.ndarray, powers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return quotients as the nearest float64, and for which of them that is not sure."""
+    if not _HAS_LONG:
+        return numbers.astype(np.float64), np.ones(len(numbers), np.bool_)
+    quotients = numbers.astype(np.longdouble) / powers
+    values = quotients.astype(np.float64)
+    # Rounded twice, which differs from once only where the first left it halfway between two float64; below a power
+    # of two they are twice as near.
+    off, step = np.abs(quotients - values), np.spacing(values)
+    return values, (2 * off == step) | (4 * off == step)
 
 
 def _as_slice(places: Sequence[int]) -> slice | list[int]:

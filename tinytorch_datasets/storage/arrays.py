@@ -91,10 +91,12 @@ class Strings:
     def write(self, start: int, values: Sequence[str]) -> None:
         """Put strings behind those before; the first is sample `start`."""
         _check_in_order(self._column, start, self._places.count - 1)
-        encoded = [text.encode() for text in values]
-        at = self._buffer.count
-        self._buffer.append(np.frombuffer(b"".join(encoded), np.uint8))
-        self._places.append(at + np.cumsum([len(text) for text in encoded], dtype=np.int64))
+        whole = "".join(values)
+        data, at = whole.encode(), self._buffer.count
+        # Most texts are ASCII, of which each character is a byte.
+        lengths = list(map(len, values if whole.isascii() else map(str.encode, values)))
+        self._buffer.append(np.frombuffer(data, np.uint8))
+        self._places.append(at + np.cumsum(lengths, dtype=np.int64))
 
     def close(self) -> None:
         """End the writing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
@@ -11,6 +11,10 @@ from tinytorch_datasets.storage.memmap import from_pickle, to_pickle
 
 if TYPE_CHECKING:
     from tinytorch_datasets.storage.ragged_array import RaggedArray
+
+
+# How many strings are gone through without asking for the place of each.
+STRINGS_AT_ONCE = 4096
 
 
 def parse_index(index: Any) -> int | slice | np.ndarray:
@@ -85,8 +89,26 @@ class StringArray(Sequence[str]):
             return bytes(self._buffer[self._starts[index] : self._ends[index]]).decode()
         return StringArray(self._buffer, self._starts[index], self._ends[index])
 
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self), STRINGS_AT_ONCE):
+            starts, ends = (places[start : start + STRINGS_AT_ONCE].tolist() for places in (self._starts, self._ends))
+            for begin, end in zip(starts, ends, strict=True):
+                yield bytes(self._buffer[begin:end]).decode()
+
+    def _without_others(self) -> StringArray:
+        """Return the same strings in a buffer of their own, if that is smaller than the one that they are in."""
+        if int((self._ends - self._starts).sum()) >= len(self._buffer):
+            return self
+        whole = self._buffer.data
+        places = zip(self._starts.tolist(), self._ends.tolist(), strict=True)
+        buffer = np.frombuffer(bytearray(b"".join(whole[start:end] for start, end in places)), np.uint8)
+        ends = np.cumsum(self._ends - self._starts)
+        return StringArray(buffer, ends - (self._ends - self._starts), ends)
+
     def __getstate__(self) -> tuple[Any, ...]:
-        return tuple(to_pickle(part) for part in (self._buffer, self._starts, self._ends))
+        # A map pickles as the name of its file. What is in memory is copied, and a slice is no copy of all.
+        held = self if isinstance(self._buffer, np.memmap) else self._without_others()
+        return tuple(to_pickle(part) for part in (held._buffer, held._starts, held._ends))
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self._buffer, self._starts, self._ends = map(from_pickle, state)

@@ -164,7 +164,7 @@ def _checked(column: Column, start: int, values: Any) -> Any:
 
 
 def _text(column: Column, values: Any) -> Any:
-    if isinstance(values, np.ndarray | RaggedBlock) or not all(isinstance(value, str) for value in values):
+    if isinstance(values, np.ndarray | RaggedBlock) or not all(issubclass(of, str) for of in set(map(type, values))):
         raise _wrong(column, "dtype", "str", str(getattr(values, "dtype", "something else")))
     return values
 
