@@ -84,6 +84,17 @@ def zipped(**members: bytes) -> bytes:
     return out.getvalue()
 
 
+# What ends the identifier of a kind of numbers in the extensible form of WAV.
+GUID = bytes.fromhex("000000001000800000aa00389b71")
+
+
+def wav(*names_and_bodies: bytes) -> bytes:
+    """A RIFF file of chunks, each a name and a body."""
+    pairs = zip(names_and_bodies[::2], names_and_bodies[1::2], strict=True)
+    body = b"WAVE" + b"".join(n + struct.pack("<I", len(of)) + of + b"\0" * (len(of) % 2) for n, of in pairs)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
 def table(write: Callable[[io.BytesIO], None]) -> bytes:
     """Parquet or Arrow, by pyarrow."""
     out = io.BytesIO()
@@ -129,6 +140,12 @@ def seeds() -> Mapping[str, list[bytes]]:
             tarred(tarfile.PAX_FORMAT, **{"ant/1.txt": b"a", "bee/1.txt": b"caf\xc3\xa9\r\n"}),
             tarred(tarfile.GNU_FORMAT, **{"x/ant/1": gzip.compress(b"a", mtime=0), "x/bee/1": b"\xff"}),
             zipped(**{"ant/1.txt": b"a", "bee/1.txt": b"b", "cat/._1.txt": b"c"}),
+        ],
+        "audio": [
+            wav(b"fmt ", struct.pack("<HHIIHH", 1, 1, 8000, 16000, 2, 16), b"data", b"\1\2\3\4"),
+            wav(b"fmt ", struct.pack("<HHIIHH", 1, 2, 8000, 48000, 6, 24), b"LIST", b"a", b"data", b"\1\2\3\4\5\6"),
+            wav(b"fmt ", struct.pack("<HHIIHHHHIH", 0xFFFE, 1, 8, 32, 4, 32, 22, 32, 4, 3) + GUID, b"data", b"\0" * 8),
+            wav(b"fmt ", struct.pack("<HHIIHH", 1, 1, 8000, 8000, 1, 8), b"data", b"")[:-4] + b"\xff" * 9,
         ],
         "csv": [
             b"\x10a,b\n0,1.5\n2,3\n4,5\n",

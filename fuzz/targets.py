@@ -123,6 +123,19 @@ def texts(data: bytes, folder: Path) -> None:
                 detection.inspect()
 
 
+def audio(data: bytes, folder: Path) -> None:
+    """A recording, of any length and of one."""
+    file = folder / "1.wav"
+    file.write_bytes(data)
+    for shape in ((None,), (None, 2), (3,)):
+        for dtype in ("uint8", "int16", "int32", "float32"):
+            fields = (column(folder, "recording", dtype=dtype, shape=shape), column(folder, "rate", dtype="int64"))
+            split = Split("train", SAMPLES, {c.field: c for c in fields}, folder, ("1.wav",))
+            with refused():
+                for _ in formats.of("audio").decode([split], length="fit" if None not in shape else None):
+                    pass
+
+
 def with_checksums(data: bytes) -> bytes:
     """The archive with right checksums, without which a fuzzer gets no further than its first header."""
     out, at = bytearray(data), 0
@@ -221,6 +234,7 @@ TARGETS: dict[str, Target] = {
     "tar": tar,
     "svmlight": svmlight,
     "texts": texts,
+    "audio": audio,
     "csv": csv,
     "arff": arff,
     "records": records,

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import pickle
+import wave
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -308,6 +309,24 @@ def write_images(folder: Path, samples: int, declared: int) -> Written:
     return split(*columns, members=("**/*.png",)), {}, expected
 
 
+def write_audio(folder: Path, samples: int, declared: int) -> Written:
+    """A tar archive of a WAV file a sample, by the wave module, the last one first, with labels by folder."""
+    packed = []
+    for n, image in enumerate(_images(samples)):
+        out = io.BytesIO()
+        with wave.open(out, "wb") as file:
+            file.setparams((4, 1, 8000, 3, "NONE", ""))
+            file.writeframes(image.tobytes())
+        packed.append(member(f"{n:05}/{CLASSES[n % 3]}/1.wav", out.getvalue()))
+    data = put(folder / "data", tarred(*reversed(packed)))
+    columns = (
+        column(data, samples=declared, shape=(3, 4)),
+        column(data, "labels", samples=declared, dtype="int64", classes=CLASSES),
+    )
+    expected = {"train.images": _images(samples), "train.labels": [CLASSES[n % 3] for n in range(samples)]}
+    return split(*columns, members=("**/*.wav",)), {"rate": 8000}, expected
+
+
 SAMPLES = {
     "idx": Sample("idx", write_idx),
     "npy": Sample("npy", write_npy),
@@ -335,6 +354,7 @@ SAMPLES = {
     "mat": Sample("mat", write_mat),
     "mat-compressed": Sample("mat", write_mat_compressed),
     "images": Sample("images", write_images),
+    "audio": Sample("audio", write_audio),
 }
 
 every = pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)
@@ -433,7 +453,7 @@ class TestDamage:
             data = file.read_bytes()
             put(file, data[: int(len(data) * part)])
 
-        if sample.form in ("arff", "csv", "jsonl", "svmlight", "text", "texts", "images"):
+        if sample.form in ("arff", "csv", "jsonl", "svmlight", "text", "texts", "images", "audio"):
             with contextlib.suppress(DecodeError):
                 read(sample.form, result, **options)
         elif sample.form == "cifar-python" and part > 0.2:

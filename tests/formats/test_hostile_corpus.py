@@ -13,8 +13,8 @@ import pytest
 
 from tests import test_hostile_get
 from tests.conftest import ROOT
-from tests.formats import test_hostile as test_formats_hostile
 from tests.formats import (
+    test_audio,
     test_hostile_files,
     test_hostile_parquet,
     test_hostile_records,
@@ -22,6 +22,7 @@ from tests.formats import (
     test_svmlight,
     test_texts,
 )
+from tests.formats import test_hostile as test_formats_hostile
 from tests.manifest import test_hostile_manifests, test_manifest
 from tests.readers import test_pickle as test_unpickle
 from tests.readers import test_pickle_memory as test_hostile_memory
@@ -35,6 +36,7 @@ CASES: tuple[Mapping[str, Any], ...] = (
     test_svmlight.CASES,
     test_texts.CASES,
     test_mat.CASES,
+    test_audio.CASES,
 )
 FILES: dict[str, Any] = {name: case for cases in CASES for name, case in cases.items()}
 TABLES = {

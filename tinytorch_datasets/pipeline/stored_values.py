@@ -6,6 +6,7 @@ What cannot be made so is an error here, or is left for the checks of all values
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -23,7 +24,7 @@ def as_declared(column: Column, start: int, values: Any) -> Any:
         ContentError: A stored value is none of the classes, or not one-hot.
     """
     if isinstance(values, RaggedBlock):
-        return values
+        return values if column.factor is None else replace(values, values=_scaled(column, values.values))
     if isinstance(values, np.ndarray):
         if column.columns:
             places = np.array(column.columns)

@@ -1,0 +1,259 @@
+"""Recordings, a file each: the members of an archive, or the files of a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, NoReturn
+
+import numpy as np
+
+from tinytorch_datasets.errors import Aspect, ContentError, DecodeError, Problems
+from tinytorch_datasets.formats import decodes
+from tinytorch_datasets.plan import TEXT, Block, Column, RaggedBlock, Split
+from tinytorch_datasets.readers.members import Member, Skipped
+from tinytorch_datasets.readers.samples import Blocks, LabelSplit, Naming, by_file, check_naming, key_of, samples_of
+from tinytorch_datasets.readers.wav import AS_PCM, Recording, is_wav, read_wav
+
+RECORDING, RATE = "recording", "rate"
+
+RECORDINGS_A_BLOCK = 4096
+BLOCK_BYTES = 1 << 22
+
+Length = Literal["pad", "cut", "fit"]
+
+AS_ONE_SCALE = "Convert them, so that the numbers of all are on one scale."
+
+
+def _check(options: Mapping[str, Any], fields: Iterable[str], splits: Iterable[str]) -> Problems:
+    """A rate that no recording has, and labels that no name has."""
+    rate = options.get("rate")
+    if rate is not None and rate < 1:
+        yield ("rate",), "is the number of frames a second, which is 1 or more"
+    yield from check_naming(options)
+
+
+class _Wish(NamedTuple):
+    """What the recordings of a column should be; `frames` and `channels` are None where they may differ.
+
+    `dtype` is "" where the numbers are scaled afterwards, and may be whole numbers of any size.
+    """
+
+    column: Column
+    frames: int | None
+    channels: int | None
+    dtype: str
+    length: Length | None
+
+    @classmethod
+    def of(cls, column: Column, length: Length | None) -> _Wish:
+        """Return what a column declares.
+
+        Raises:
+            ContentError: No recording is that.
+            DecodeError: No length is declared, and other lengths should be made that.
+        """
+        shape = column.shape
+        if column.is_text or not 1 <= len(shape) <= 2:
+            declared = TEXT if column.is_text else f"of the shape {_shown(shape)}"
+            reason = (
+                f"{column} is recordings, whose shape is such as [null], [null, 2] or [16000], and it is {declared}"
+            )
+            raise _error(column, "dtype" if column.is_text else "shape", "recordings", declared, reason)
+        frames, channels = (shape[0], 1) if len(shape) == 1 else shape
+        if len(shape) == 2 and shape[0] == 1 and shape[1] != 1:
+            frames, channels = shape[1], 1  # the axis of the one channel first, as some libraries have it
+        if length is not None and frames is None:
+            reason = f"{column} has the shape {_shown(shape)}, and nothing says to which length to {length}"
+            raise DecodeError(column.file, reason, keys=("options", "length"))
+        return cls(column, frames, channels, "" if column.factor is not None else column.dtype, length)
+
+    def numbers(self, member: Member, recording: Recording) -> np.ndarray:
+        """Return the numbers of a recording, cut or padded: (frames,) of one channel, else (frames, channels).
+
+        Raises:
+            ContentError: They are not as declared.
+        """
+        frames, channels = recording.frames, recording.frames.shape[1]
+        if self.channels not in (None, channels):
+            self._fail(member, "shape", f"{self.channels} of them", f"{channels} channels", "channels are not mixed")
+        if self.dtype and self.dtype != frames.dtype.name:
+            hint = "Declare its dtype; or a float, and `scale`, by which whole numbers are multiplied."
+            stored = f"{recording.stored}, which are {frames.dtype.name}"
+            self._fail(member, "dtype", self.dtype, stored, hint)
+        if not self.dtype and frames.dtype.kind not in "iu":
+            self._fail(member, "dtype", "whole numbers, to be scaled", recording.stored, "Leave `scale` out.")
+        frames = self._of_length(member, frames)
+        return frames[:, 0] if self.channels == 1 else frames
+
+    def _of_length(self, member: Member, frames: np.ndarray) -> np.ndarray:
+        if self.frames is None or len(frames) == self.frames:
+            return frames
+        if len(frames) < self.frames and self.length in ("pad", "fit"):
+            whole = np.zeros((self.frames, frames.shape[1]), frames.dtype)
+            whole[:] = 128 if frames.dtype == np.uint8 else 0
+            whole[: len(frames)] = frames
+            return whole
+        if len(frames) > self.frames and self.length in ("cut", "fit"):
+            return frames[: self.frames].copy()  # without the rest, which may be large
+        change = "pad" if len(frames) < self.frames else "cut"
+        hint = f"Frames come first in a shape. To {change} recordings to that length: options: {{length: {change}}}."
+        return self._fail(member, "shape", f"{self.frames:,}", f"{len(frames):,} frames", hint)
+
+    def _fail(self, member: Member, aspect: Aspect, expected: str, actual: str, hint: str) -> NoReturn:
+        reason = f"it has {actual}, and {self.column} declares {expected}"
+        reason = f"member {member.name!r}: {reason}" if member.is_packed else reason
+        error = _error(self.column, aspect, expected, actual, reason)
+        error.path, error.hint = member.path, hint
+        raise error
+
+
+class _Alike:
+    """What the recordings of a file must have in common, where nothing declares it: their rate, how they are stored."""
+
+    def __init__(self, rate: int | None, *, may_rates_differ: bool) -> None:
+        self._rate, self._may_rates_differ = rate, may_rates_differ
+        self._first: tuple[Recording, str] | None = None
+
+    def check(self, member: Member, recording: Recording) -> None:
+        """Check one more.
+
+        Raises:
+            DecodeError: It is another.
+        """
+        if self._rate is not None and recording.rate != self._rate:
+            hint = "Nothing is resampled: correct `rate`, or leave it out: options: {skip: [...]}."
+            member.fail(f"it has {recording.rate:,} frames a second, and declared is `rate: {self._rate}`", hint=hint)
+        if self._first is None:
+            self._first = recording._replace(frames=recording.frames[:0]), member.name
+        first, name = self._first
+        if recording.stored != first.stored:
+            member.fail(f"it has {recording.stored}, and {name!r} has {first.stored}", hint=AS_ONE_SCALE)
+        if not self._may_rates_differ and recording.rate != first.rate:
+            hint = "Convert them to one, or have each one's in a field: {rates: rate}, of the dtype int32."
+            member.fail(f"it has {recording.rate:,} frames a second, and {name!r} has {first.rate:,}", hint=hint)
+
+
+@decodes("audio", layout="members", reads_members=False, check=_check, member_patterns=True)
+def audio(
+    splits: Sequence[Split],
+    *,
+    rate: int | None = None,
+    length: Length | None = None,
+    label_folder: int | list[int] = -1,
+    label_split: LabelSplit | None = None,
+    skip: list[str] | None = None,
+) -> Iterator[Block]:
+    """A recording a sample: the members of a zip or tar archive, or files in folders, whose names may be labels.
+
+    Files are WAV, recognized by their bytes, with whole numbers of 8, 16, 24 or 32 bits, or floats of 32 or 64:
+
+        train: {samples: 2_700, file: digits.zip, members: ["*/recordings/*.wav"], recordings: recording, labels: part}
+        test: {samples: 300, members: ["test/*/*.wav"], recordings: recording, labels: folder}
+
+    The members of a split are patterns or exact names, in order as those of `texts`. A field's key says what it is:
+    `recording` is the numbers, `rate` the frames a second, `folder` the name of the folder that it is in, `part` a part
+    of its own name, `name` its own name with all folders. Where no key says so, a field with classes is the folder, or
+    the part if `label_split` says which; another is the recording.
+
+    The shape is `[null]` where recordings differ in length, and `[16_000]` where all have so many frames; of two
+    channels it is `[null, 2]`. Channels are never mixed, and nothing is resampled. Numbers are as they are stored, and
+    the dtype is theirs: uint8 from 8 bits (silence is 128), int16, int32 from 24 bits (from -8,388,608 on) and from 32,
+    float32, float64. With `scale` a field of floats has whole numbers times that: from -1 to 1 it is
+    `scale: 0.000030517578125` for 16 bits, which is 1/32768. All recordings of a file are stored alike, and at one
+    rate, unless a field has the rate of each.
+
+    The chunk of the numbers must be there whole. Where it is said to be of 0 or of 4 GiB, as a program leaves it that
+    cannot go back, it ends with the file; what follows the end that all sizes agree on is passed over. Sizes that are
+    otherwise wrong are errors, and so are WAV of more than 4 GiB (RF64) and compressed numbers.
+
+    Args:
+        splits: What to decode.
+        rate: How many frames a second every recording must have, by its header.
+        length: What is done with recordings that are not as long as the declared shape: "pad" adds silence at the end
+            of shorter ones, "cut" takes the first frames of longer ones, "fit" does both. If left out, another length
+            is an error.
+        label_folder: Which folder is the label: -1 is the one right above the file, -2 the one above that, 0 the
+            outermost. Of a list, the folders with a slash between them.
+        label_split: Which part of the name, without its ending, is the label: `["_", 0]` is what is before the first
+            `_`, `["_", 0, -1]` all that is before the last.
+        skip: Members of splits that are no samples, by exact name. Each must be there.
+
+    Raises:
+        DecodeError: A recording or the archive is damaged, or of a kind that is not read; the reason names the member.
+        ContentError: A recording is not as declared, or there are more than declared.
+    """
+    naming, skipped = Naming(label_folder, label_split), Skipped(skip or ())
+    for path, its in by_file(splits):
+        parts = {name: [_part(c, naming, length) for c in of.columns.values()] for name, of in its.items()}
+        alike = _Alike(rate, may_rates_differ=all(RATE in of for of in parts.values()))
+        blocks = {
+            name: Blocks(((c, _pack(c)) for c in of.columns.values()), most=RECORDINGS_A_BLOCK, largest=BLOCK_BYTES)
+            for name, of in its.items()
+        }
+        declared = sum(column.nbytes for of in its.values() for column in of.columns.values())
+        for member in samples_of(path, its, "recordings", skipped=skipped, declared=declared):
+            recording = _read(member)
+            values = [_value(part, member, recording, naming) for part in parts[member.split]]
+            alike.check(member, recording)
+            size = sum(value.nbytes for value in values if isinstance(value, np.ndarray))
+            yield from blocks[member.split].add(values, size)
+        for of_split in blocks.values():
+            yield from of_split.flush()
+    if splits:
+        skipped.check(path)
+
+
+def _part(column: Column, naming: Naming, length: Length | None) -> _Wish | str:
+    """Return what the recordings of a column should be, or, if it has none, what of a file it is."""
+    if column.key == RATE:
+        if column.shape or column.classes or np.dtype(column.dtype).kind not in "iu":
+            declared = f"{column.dtype} of the shape {_shown(column.shape)}"
+            reason = f"{column} is the rate, which is a whole number, and declared as {declared}"
+            raise _error(column, "dtype", "a whole number", declared, reason)
+        return RATE
+    key = key_of(column, RECORDING, "recording", naming)
+    return _Wish.of(column, length) if key == RECORDING else key
+
+
+def _value(part: _Wish | str, member: Member, recording: Recording, naming: Naming) -> Any:
+    if isinstance(part, _Wish):
+        return part.numbers(member, recording)
+    return recording.rate if part == RATE else naming.value(part, member)
+
+
+def _pack(column: Column) -> Callable[[list[Any]], Any]:
+    if column.key == RATE:
+        return lambda rates: _rates(column, rates)
+    if column.classes is not None or column.is_text:
+        return list
+    if column.is_ragged:
+        axes = len(column.shape)
+        return lambda arrays: RaggedBlock.of([_with_axes(a, column.shape) for a in arrays], arrays[0].dtype, axes)
+    return np.stack
+
+
+def _with_axes(frames: np.ndarray, shape: tuple[int | None, ...]) -> np.ndarray:
+    """Return frames of one channel with the axis of it that is declared, if one is."""
+    return frames if frames.ndim == len(shape) else frames.reshape([length or -1 for length in shape])
+
+
+def _rates(column: Column, rates: list[int]) -> np.ndarray:
+    most = int(np.iinfo(column.dtype).max)
+    if max(rates) > most:
+        reason = f"{column} is declared as {column.dtype}, and a recording has {max(rates):,} frames a second"
+        raise _error(column, "dtype", column.dtype, max(rates), reason)
+    return np.array(rates, column.dtype)
+
+
+def _read(member: Member) -> Recording:
+    if is_wav(member.data):
+        return read_wav(member)
+    return member.fail(f"it is no WAV, but something that begins with {member.data[:4]!r}", hint=AS_PCM)
+
+
+def _shown(shape: Sequence[int | None]) -> str:
+    return "[" + ", ".join("null" if length is None else str(length) for length in shape) + "]"
+
+
+def _error(column: Column, aspect: Aspect, expected: Any, actual: Any, reason: str) -> ContentError:
+    return ContentError(column.file, reason, aspect=aspect, expected=expected, actual=actual, column=str(column))
