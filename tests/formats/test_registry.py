@@ -27,6 +27,7 @@ def test_known_is_the_listing() -> None:
     assert listed == [
         "arff",
         "arrow",
+        "audio",
         "cifar-python",
         "csv",
         "idx",
