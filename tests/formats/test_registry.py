@@ -88,6 +88,7 @@ def test_the_options_are_the_decoders_keywords() -> None:
         "svmlight": ["index_from"],
         "text": ["unit"],
         "texts": ["encoding", "newlines", "label_folder", "label_split", "skip"],
+        "audio": ["rate", "length", "label_folder", "label_split", "skip"],
     }
 
 
