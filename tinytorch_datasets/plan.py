@@ -70,6 +70,9 @@ COLUMN_RANGE = re.compile(r"([0-9]{1,7})-([0-9]{1,7})")
 # "auto" hashes a file, or a decoded array, once and again when it changes; "always" hashes every byte now.
 Mode = Literal["auto", "always"]
 
+# Every whole number up to this one is a float64, and of a float64 beyond it nobody knows what was written.
+MAX_EXACT = 2**53
+
 TEXT = "str"
 DTYPES = (
     "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",

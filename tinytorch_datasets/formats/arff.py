@@ -176,13 +176,7 @@ def _blocks(
 
     for number, row in rows:
         if start + len(block.rows) == split.samples:
-            stream.refuse(
-                f"it has more rows than the {split.samples:,} that {split.name} declares (line {number:,})",
-                aspect="samples",
-                expected=split.samples,
-                actual=f"more than {split.samples}",
-                split=split.name,
-            )
+            stream.refuse_more("rows", split, f"line {number:,}")
         block.add(number, row)
         if block.is_full:
             yield from flush()

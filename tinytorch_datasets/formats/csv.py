@@ -200,13 +200,7 @@ def _decode(
     for cells in rows.blocks(table, split.samples, first):
         if start + len(cells) > split.samples:
             line = cells.one_by_one().lines[split.samples - start]
-            table.stream.refuse(
-                f"it has more rows than the {split.samples:,} that {split.name} declares (line {line:,})",
-                aspect="samples",
-                expected=split.samples,
-                actual=f"more than {split.samples}",
-                split=split.name,
-            )
+            table.stream.refuse_more("rows", split, f"line {line:,}")
         for column in fields:
             yield Block(column, start, values(column, cells, where[column.field]))
         start += len(cells)

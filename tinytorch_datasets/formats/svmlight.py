@@ -13,10 +13,10 @@ import numpy as np
 
 from tinytorch_datasets.errors import DecodeError, Problems, did_you_mean
 from tinytorch_datasets.formats import HEAD_BYTES, ArrayInfo, Certainty, Detection, FileInfo, decodes
-from tinytorch_datasets.plan import Block, ByteSource, Column, Split
+from tinytorch_datasets.plan import MAX_EXACT, Block, ByteSource, Column, Split
 from tinytorch_datasets.readers.columns import MAX_COUNTED_CLASSES, ColumnInfo, Kind, classes_of
 from tinytorch_datasets.readers.stream import Stream, utf8_with_lf
-from tinytorch_datasets.readers.svmlight import COMMENT, EXACT, NUMBER, RowReader, Rows
+from tinytorch_datasets.readers.svmlight import COMMENT, NUMBER, RowReader, Rows
 from tinytorch_datasets.readers.table import without_compression
 from tinytorch_datasets.readers.text import BOM, opened_text
 
@@ -64,7 +64,9 @@ def _inspect(path: Path) -> FileInfo:
             has_qid = has_qid and rows.qids is not None
             if len(stored) <= MAX_COUNTED_CLASSES:
                 stored.update(np.unique(rows.labels).tolist())
-            is_whole = is_whole and bool(((rows.labels == np.floor(rows.labels)) & (np.abs(rows.labels) < EXACT)).all())
+            is_whole = is_whole and bool(
+                ((rows.labels == np.floor(rows.labels)) & (np.abs(rows.labels) < MAX_EXACT)).all()
+            )
     features = highest + 1 - lowest
     if samples * features * 8 > LARGEST_DENSE:
         reason = f"it has {features:,} features of {samples:,} samples, more than can be an array with all its zeros"
@@ -160,13 +162,7 @@ def _decode(stream: Stream, split: Split, columns: Sequence[Column], index_from:
     for block in reader.blocks():
         if start + len(block.labels) > split.samples:
             line = block.lines[split.samples - start]
-            stream.refuse(
-                f"it has more rows than the {split.samples:,} that {split.name} declares (line {line:,})",
-                aspect="samples",
-                expected=split.samples,
-                actual=f"more than {split.samples}",
-                split=split.name,
-            )
+            stream.refuse_more("rows", split, f"line {line:,}")
         for first in range(0, len(block.labels), most_rows):
             rows = block.part(first, first + most_rows)
             for column in columns:
@@ -211,7 +207,8 @@ def _cast(
         if not wrong.any():
             wrong, says = (values < low) | (values > high), f"outside {low} to {high}, what {dtype} can hold"
         if not wrong.any() and values.dtype.kind == "f":
-            wrong, says = np.abs(values) >= EXACT, f"a number that a double may not hold exactly, and {dtype} must"
+            # The numbers are doubles, LIBSVM's and SVMlight's alike.
+            wrong, says = np.abs(values) >= MAX_EXACT, f"a number that a double may not hold exactly, and {dtype} must"
         out = values if wrong.any() else values.astype(dtype)
     if wrong.any():
         at = int(np.argmax(wrong))

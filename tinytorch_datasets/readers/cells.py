@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from tinytorch_datasets.errors import Keys, did_you_mean
-from tinytorch_datasets.plan import COLUMN_RANGE, Column, RaggedBlock
+from tinytorch_datasets.plan import COLUMN_RANGE, MAX_EXACT, Column, RaggedBlock
 from tinytorch_datasets.readers.rows import WHITESPACE, Cells, Dialect, Piece, TableText
 from tinytorch_datasets.readers.stream import Stream
 from tinytorch_datasets.readers.text import REAL, is_missing
@@ -119,9 +119,6 @@ def _place(
         stream.fail(f"its header has the column {place!r} twice", keys=keys)
     return names.index(place)
 
-
-# Whole numbers of which float64 holds each.
-EXACT_IN_FLOAT64 = 2**53
 
 # How many numbers of lists in cells are looked at together.
 NUMBERS_AT_ONCE = 1 << 16
@@ -253,7 +250,7 @@ def _plain_numbers(column: Column, piece: Piece, places: Sequence[int]) -> np.nd
     is_absent = np.zeros(len(values), np.bool_)
     if column.missing:
         _, numbers = _marks(column, plain)
-        if any(abs(number) > EXACT_IN_FLOAT64 for number in numbers):
+        if any(abs(number) > MAX_EXACT for number in numbers):
             return None
         for number in numbers:
             is_absent |= values == number

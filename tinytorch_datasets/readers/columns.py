@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from tinytorch_datasets.errors import DecodeError
-from tinytorch_datasets.plan import TEXT
-from tinytorch_datasets.readers.cells import EXACT_IN_FLOAT64
+from tinytorch_datasets.plan import MAX_EXACT, TEXT
 from tinytorch_datasets.readers.table import Table
 from tinytorch_datasets.readers.text import REAL, is_missing
 
@@ -77,7 +76,7 @@ class ColumnInfo:
     @property
     def fits_float(self) -> bool:
         """Whether float64 holds each of its numbers exactly, or as it holds a decimal."""
-        return self.kind is Kind.REAL or max(-self.low, self.high) <= EXACT_IN_FLOAT64
+        return self.kind is Kind.REAL or max(-self.low, self.high) <= MAX_EXACT
 
 
 def column_info(place: int, name: str, cells: Sequence[str], table: Table, marks: Sequence[str] = ()) -> ColumnInfo:
@@ -117,14 +116,14 @@ def _number_info(column: ColumnInfo, values: set[str], cells: Sequence[str], tab
     is_whole = len(whole) == len(values)
     if zeros := next((cell for cell in values if _ZEROS.fullmatch(cell)), None):
         return text(f"text: zeros lead its numbers ({zeros!r})")
-    if not is_whole and max(-low, high) > EXACT_IN_FLOAT64:
+    if not is_whole and max(-low, high) > MAX_EXACT:
         return text("text: float64 does not hold all its numbers exactly")
     if not all(math.isfinite(float(cell)) for cell in values):
         _refuse(column, "has numbers that are larger than float64 can hold", table)
     if len(values) < len(column.cells):
         gaps = sum(cell not in values for cell in cells)
         marks = tuple(sorted({cell.strip(" \t") for cell in column.cells if cell not in values}))
-        if max(-low, high) > EXACT_IN_FLOAT64:
+        if max(-low, high) > MAX_EXACT:
             what = f"has numbers, and {shown_marks(marks)} in {gaps:,} of {len(cells):,} rows, where a value is missing"
             _refuse(column, f"{what}; float64, which has NaN for it, does not hold its numbers exactly", table)
         return replace(column, kind=Kind.REAL, dtype="float64", low=low, high=high, missing=marks, gaps=gaps)

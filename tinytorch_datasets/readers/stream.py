@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tinytorch_datasets.errors import Aspect, ContentError, DecodeError, Keys
+from tinytorch_datasets.plan import Split
 from tinytorch_datasets.readers.compression import CODECS, MAGIC_BYTES, Inflated, ReadAhead
 
 OUTPUT_CHUNK = 1 << 20
@@ -122,6 +123,16 @@ class Stream:
         )
         error.hint = hint
         raise error
+
+    def refuse_more(self, things: str, split: Split, place: str = "") -> NoReturn:
+        """Raise an error: there are more of the things that are a sample each than a split declares."""
+        self.refuse(
+            f"it has more {things} than the {split.samples:,} that {split.name} declares{place and f' ({place})'}",
+            aspect="samples",
+            expected=split.samples,
+            actual=f"more than {split.samples}",
+            split=split.name,
+        )
 
     def _with_member(self, reason: str) -> str:
         return f"member {self.member!r}: {reason}" if self.member else reason

@@ -13,12 +13,9 @@ from typing import NoReturn
 
 import numpy as np
 
-from tinytorch_datasets.plan import Column
+from tinytorch_datasets.plan import MAX_EXACT, Column
 from tinytorch_datasets.readers.stream import Stream
 from tinytorch_datasets.readers.text import BOM, LONGEST_LINE
-
-# The numbers are doubles, LIBSVM's and SVMlight's alike: from here on they do not hold every whole number.
-EXACT = 2**53
 
 # How many bytes are read at once: a line may be two bytes, and what is made of a line takes a hundred.
 AT_ONCE = 1 << 18
@@ -130,7 +127,7 @@ class RowReader:
         same_row = rows[1:] == rows[:-1]
         if not np.isfinite(numbers).all() or (same_row & (indices[1:] <= indices[:-1])).any():
             return None
-        if (indices < self.index_from).any() or (indices > (EXACT if self.last is None else self.last)).any():
+        if (indices < self.index_from).any() or (indices > (MAX_EXACT if self.last is None else self.last)).any():
             return None
         if len(qids) != len(label_at) and (qids or self.needs_qid):
             return None

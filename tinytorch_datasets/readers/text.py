@@ -12,7 +12,7 @@ from typing import NamedTuple, NoReturn
 
 import numpy as np
 
-from tinytorch_datasets.plan import ByteSource, Column
+from tinytorch_datasets.plan import MAX_EXACT, ByteSource, Column
 from tinytorch_datasets.readers.archive import INFLATION, SMALL_TEXT, opened_source
 from tinytorch_datasets.readers.stream import Stream
 from tinytorch_datasets.verify.diagnose import wrong_content
@@ -140,8 +140,7 @@ LF, BLANK, ZERO, PLUS, MINUS = b"\n 0+-"
 # In front of the data: of a cell's last eight bytes, three times, some may be in front of the cell.
 _PADDING = b"\n" * 24
 _MOST_DIGITS = 18
-# Numbers up to this are exact in float64, and so are powers of ten up to 10**22.
-_EXACT = 2**53
+# Powers of ten up to 10**22 are exact in float64, as whole numbers up to MAX_EXACT are.
 # Where long doubles have 64 bits, as on x86, they hold 18 digits exactly, too.
 _HAS_LONG = np.finfo(np.longdouble).nmant == 63
 _POWERS = 10 ** np.arange(_MOST_DIGITS + 1, dtype=np.int64)
@@ -204,7 +203,7 @@ class Grid:
             odd = (starts == ends) | (ends - starts > _MOST_DIGITS)
             values = self._digits(starts, ends)
             if point is not None:
-                odd |= values > _EXACT
+                odd |= values > MAX_EXACT
                 return Numbers(values.astype(np.float64), np.flatnonzero(odd))
             return Numbers(values, np.flatnonzero(odd))
         nexts, inside = self._next[:, pick].ravel(), self._inside[:, pick].ravel()
@@ -260,7 +259,7 @@ class Grid:
         if len(one):
             # Both are exact, so the quotient is the float64 that is nearest to the decimal.
             values[one] /= _POWERS[np.minimum(decimals[one], _MOST_DIGITS)].astype(np.float64)
-        long = np.flatnonzero((whole > _EXACT) & ~odd)
+        long = np.flatnonzero((whole > MAX_EXACT) & ~odd)
         if len(long):
             values[long], odd[long] = _long_quotients(whole[long], _POWERS[decimals[long]])
         values[negative] *= -1

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from tinytorch_datasets.plan import TEXT
+from tinytorch_datasets.plan import MAX_EXACT, TEXT
 from tinytorch_datasets.readers.arrow.columns import (
     NoArray,
     Picked,
@@ -25,7 +25,6 @@ from tinytorch_datasets.readers.arrow.columns import (
     text_lengths,
     unnested,
 )
-from tinytorch_datasets.readers.cells import EXACT_IN_FLOAT64
 from tinytorch_datasets.readers.columns import MAX_CLASSES, ColumnInfo, Kind, classes_of
 
 # How many rows are looked at together.
@@ -169,7 +168,7 @@ class _Summary:
             return Described(name, stored.dtype, (rows, *(stored.shape or axes)))
         if self._nulls == rows and not stored.depth:
             return "holds nothing but null"
-        if stored.dtype == "bool" or max(-self._low, self._high) > EXACT_IN_FLOAT64:
+        if stored.dtype == "bool" or max(-self._low, self._high) > MAX_EXACT:
             return f"has {self._nulls:,} null{'s' * (self._nulls > 1)}, for which {stored.dtype} has no mark"
         dtype = stored.dtype if stored.dtype[0] == "f" else "float64"
         return Described(name, dtype, (rows, *(stored.shape or axes)), missing=(None,))

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tinytorch_datasets.plan import MAX_EXACT
 from tinytorch_datasets.readers.pickle.values import COSTS, REFERENCE
 
 # A batch of a thousand numbers, as pickles are written, fits in twice.
@@ -37,8 +38,6 @@ _IS_NUMBER[[_BYTE, _SHORT, _INT, _FLOAT]] = True
 # So far apart, in instructions, are the places that are found one by one.
 _STRIDES = 7
 _BEGINNING = re.compile(rb"(?:q.|r....|\x94)?\((?:K.|M..|J....|G.{8}){2}", re.DOTALL)
-
-MOST_EXACT = 2**53  # up to here, every whole number is a float64
 
 
 class Row:
@@ -104,7 +103,7 @@ def packed(items: Sequence[Any]) -> np.ndarray | None:
             return np.array(items, np.int64)
         if kinds == {bool}:
             return np.array(items, np.bool_)
-        if kinds and kinds <= {int, float} and not any(type(i) is int and abs(i) > MOST_EXACT for i in items):
+        if kinds and kinds <= {int, float} and not any(type(i) is int and abs(i) > MAX_EXACT for i in items):
             return np.array(items, np.float64)
     except OverflowError:
         pass
@@ -119,7 +118,7 @@ def joined(parts: Sequence[np.ndarray]) -> np.ndarray | None:
     kinds = {part.dtype.kind for part in parts}
     if "f" in kinds and kinds <= {"i", "u", "f"}:
         whole = (part.astype(np.float64) for part in parts if part.dtype.kind != "f")
-        return None if any(np.any(np.abs(part) > MOST_EXACT) for part in whole) else np.concatenate(parts)
+        return None if any(np.any(np.abs(part) > MAX_EXACT) for part in whole) else np.concatenate(parts)
     return np.concatenate(parts) if len(kinds) == 1 else None
 
 

@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinytorch_datasets.errors import DecodeError
-from tinytorch_datasets.plan import TEXT
+from tinytorch_datasets.plan import MAX_EXACT, TEXT
 from tinytorch_datasets.readers.records.records import Records, json_type
-from tinytorch_datasets.readers.records.values import EXACT
 
 # Whoever has more names than this uses them as data.
 MOST_KEYS = 4096
@@ -186,7 +185,7 @@ class _Key:
         if not self.is_finite:
             return "has numbers that are larger than float64 can hold"
         if float in types or gaps:
-            if max(-self.low, self.high) > EXACT:
+            if max(-self.low, self.high) > MAX_EXACT:
                 return "has whole numbers that float64 does not hold exactly, beside others"
             return _Field("float64", shape, (None,) if gaps else ())
         fits = "int64" if self.low >= -(2**63) and self.high < 2**63 else "uint64" if self.low >= 0 else ""

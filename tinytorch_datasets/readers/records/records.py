@@ -87,14 +87,7 @@ class Records:
     def check_count(self, split: Split, start: int) -> None:
         """Refuse more records than a split declares, when there are `start` of them already."""
         if start + len(self.items) > split.samples:
-            self.stream.refuse(
-                f"it has more records than the {split.samples:,} that {split.name} declares "
-                f"({self.place(split.samples - start)})",
-                aspect="samples",
-                expected=split.samples,
-                actual=f"more than {split.samples}",
-                split=split.name,
-            )
+            self.stream.refuse_more("records", split, self.place(split.samples - start))
 
 
 def check_paths(options: Mapping[str, Any], fields: Iterable[str], splits: Iterable[str]) -> Problems:

@@ -15,12 +15,9 @@ from typing import Any, NoReturn
 import numpy as np
 
 from tinytorch_datasets.errors import Aspect, did_you_mean
-from tinytorch_datasets.plan import Column, RaggedBlock
+from tinytorch_datasets.plan import MAX_EXACT, Column, RaggedBlock
 from tinytorch_datasets.readers.records.records import MOST_DIGITS, Absent, Records, follow, json_type, shown
 from tinytorch_datasets.readers.text import REAL
-
-# Whole numbers up to here are exact as float64, and a whole number that is written with a point is one.
-EXACT = 2**53
 
 
 def values(column: Column, records: Records) -> np.ndarray | list[str] | RaggedBlock:
@@ -259,7 +256,7 @@ def _whole(cells: _Cells, dtype: np.dtype) -> np.ndarray:
     flat = cells.flat
     if float in set(map(type, flat)):
         # 3.0 is the whole number 3; of a number beyond 2**53 nobody knows what was written.
-        is_odd: Callable[[Any], bool] = lambda v: type(v) is float and not (abs(v) <= EXACT and v.is_integer())  # noqa: E731
+        is_odd: Callable[[Any], bool] = lambda v: type(v) is float and not (abs(v) <= MAX_EXACT and v.is_integer())  # noqa: E731
         if any(map(is_odd, flat)):
             cells.refuse_first(is_odd, "not a whole number")
         flat = list(map(int, flat))
@@ -277,7 +274,7 @@ def _whole(cells: _Cells, dtype: np.dtype) -> np.ndarray:
 def _real(cells: _Cells, dtype: np.dtype) -> np.ndarray:
     flat = cells.flat
     if int in set(map(type, flat)):
-        is_long: Callable[[Any], bool] = lambda v: type(v) is int and abs(v) > EXACT and not _is_exact(v)  # noqa: E731
+        is_long: Callable[[Any], bool] = lambda v: type(v) is int and abs(v) > MAX_EXACT and not _is_exact(v)  # noqa: E731
         if any(map(is_long, flat)):
             cells.refuse_first(is_long, "a whole number that float64 does not hold exactly")
     with np.errstate(over="ignore"):  # found just below
