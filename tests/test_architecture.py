@@ -25,6 +25,7 @@ LAYERS = (
     "settings",
     "progress",
     "digests",
+    "display",
     "storage",
     "batches",
     "split",

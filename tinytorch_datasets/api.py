@@ -209,11 +209,12 @@ def _open_entry(entry: CacheEntry, arrays: Mapping[str, Values | str]) -> Datase
 
     What somebody writes into maps, past their flag, is in no other's.
     """
-    splits = {split.name: _open_split(split, entry.folder, arrays) for split in entry.splits}
+    declared = entry.entry.get("fields", {})
+    splits = {split.name: _open_split(split, entry.folder, arrays, declared) for split in entry.splits}
     return Dataset(entry.name, splits, classes=entry.classes, describe=partial(_describe, entry))
 
 
-def _open_split(split: CachedSplit, folder: str, arrays: Mapping[str, Any]) -> Split:
+def _open_split(split: CachedSplit, folder: str, arrays: Mapping[str, Any], declared: Mapping[str, Any]) -> Split:
     def opened(field: str, parts: Sequence[Part]) -> Any:
         if arrays:
             return arrays[f"{split.name}.{field}"]
@@ -221,7 +222,7 @@ def _open_split(split: CachedSplit, folder: str, arrays: Mapping[str, Any]) -> S
 
     fields = {field: opened(field, parts) for field, parts in split.fields.items()}
     texts = {field: opened(field, [part]) for field, part in split.texts.items()}
-    return Split(split.name, fields, texts=texts, scales=split.scales)
+    return Split(split.name, fields, texts=texts, scales=split.scales, declared=declared)
 
 
 def _describe(described: CacheEntry) -> tuple[Entry, str]:

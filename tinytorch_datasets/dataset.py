@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tinytorch_datasets.errors import UnknownName
-from tinytorch_datasets.split import Split, refuse_to_set
+from tinytorch_datasets.split import Split, class_counts, refuse_to_set
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -97,6 +97,24 @@ class Dataset(Mapping[str, Split]):
         return self is other
 
     __hash__ = object.__hash__
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return [*self._splits]
+
+    def _repr_html_(self) -> str:
+        from tinytorch_datasets.display import html  # which nobody needs who only computes
+
+        return html.dataset(
+            f"{self._name}: {self.entry.title}",
+            self.entry.model_dump(mode="json"),
+            counts={name: counts for name, split in self._splits.items() if (counts := class_counts(split))},
+            notes=[f"{self._arrays_example()}", self.provenance],
+        )
+
+    def _arrays_example(self) -> str:
+        """Return the line that gives every array of it by a name of its own."""
+        names = [", ".join(f"{field}_{name}" for field in split.fields) for name, split in self._splits.items()]
+        return f"{', '.join(f'({of_split})' for of_split in names)} = get({self._name!r}).arrays()"
 
     def __repr__(self) -> str:
         return f"<Dataset {self._name}: {', '.join(f'{n} ({len(s):,})' for n, s in self._splits.items())}>"

@@ -20,6 +20,8 @@ from tinytorch_datasets.storage.string_array import StringArray, Values, parse_i
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
+    from tinytorch_datasets.display.samples import Samples
+
 
 class Split(Sequence[tuple[Any, ...]]):
     """One split of a data set: a sequence of samples, with its fields as attributes.
@@ -34,6 +36,7 @@ class Split(Sequence[tuple[Any, ...]]):
         texts: The text of each field that is one text of the whole split, or its UTF-8 bytes.
         scales: The top of the range of fields that floats divide by.
         part_of: The split that this one is a part of, and an index of it.
+        declared: What the manifest has of each field, in plain values: classes, range, names of columns.
     """
 
     _positions: np.ndarray | None
@@ -46,11 +49,13 @@ class Split(Sequence[tuple[Any, ...]]):
         texts: Mapping[str, np.ndarray | str] | None = None,
         scales: Mapping[str, float] | None = None,
         part_of: tuple[Split, Any] | None = None,
+        declared: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self._name = name
         self._fields = dict(fields)
         self._texts: dict[str, np.ndarray | str] = dict(texts or {})
         self._scales = dict(scales or {})
+        self._declared = dict(declared or {})
         self._samples = len(next(iter(self._fields.values()))) if self._fields else 1
         self._part_of, self._positions = part_of, None
         self._in_all: int = part_of[0]._in_all if part_of else self._samples
@@ -113,7 +118,7 @@ class Split(Sequence[tuple[Any, ...]]):
 
     def _part(self, index: Any) -> Split:
         fields = {field: taken(values, index) for field, values in self._fields.items()}
-        return Split(self._name, fields, scales=self._scales, part_of=(self, index))
+        return Split(self._name, fields, scales=self._scales, part_of=(self, index), declared=self._declared)
 
     @property
     def positions(self) -> np.ndarray:
@@ -238,7 +243,7 @@ class Split(Sequence[tuple[Any, ...]]):
             msg = f"fields {', '.join(self.fields)} cannot be joined with fields {', '.join(other.fields)}"
             raise ValueError(msg)
         fields = {field: joined(self[field], other[field]) for field in self.fields}
-        return Split(f"{self._name}+{other.name}", fields, scales=self._scales)
+        return Split(f"{self._name}+{other.name}", fields, scales=self._scales, declared=self._declared)
 
     def collate(self, samples: Any, *, dtype: DTypeLike | None = None) -> Any:
         """Return samples as one batch, a named tuple of arrays: ``DataLoader(train, collate_fn=train.collate)``.
@@ -311,6 +316,30 @@ class Split(Sequence[tuple[Any, ...]]):
             prefetch=prefetch,
         )
 
+    def show(self, n: int = 10, *, seed: int | None = None, where: Any = None) -> Samples:
+        """Return some samples to look at: a notebook shows them as pictures or a table, ``print`` draws them.
+
+        Args:
+            n: How many at most.
+            seed: Draws them at random, the same ones for the same seed; None takes the first.
+            where: A mask of truths to choose from: ``train.show(where=train.labels == 3)``.
+
+        Raises:
+            IndexError: The mask has not one truth for each sample.
+        """
+        from tinytorch_datasets.display.samples import Samples  # which nobody needs who only computes
+
+        part = self if where is None else self.filter(where)
+        shown = part.take(min(n, len(part)), seed=seed)
+        title = f"{self._name}: {len(shown):,} of {len(part):,} samples"
+        return Samples(title, self.fields, list(shown), shown.positions, self._declared)
+
+    def _repr_html_(self) -> str:
+        return self.show()._repr_html_()
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return [*self._fields, *self._texts]
+
     def __setattr__(self, name: str, value: Any) -> None:
         refuse_to_set(self, name, Split)
         super().__setattr__(name, value)
@@ -342,6 +371,15 @@ def refuse_to_set(holder: object, name: str, own: type) -> None:
     if not name.startswith("_") and type(holder) is own:
         msg = f"{name!r} cannot be set: a {own.__name__.lower()} stays as it was declared; use a variable"
         raise AttributeError(msg, name=name, obj=holder)
+
+
+def class_counts(split: Split) -> dict[str, int]:
+    """Return how many samples each class has, of the first field that has classes; nothing where none has."""
+    for field in split.fields:
+        if classes := split._declared.get(field, {}).get("classes"):
+            counts = np.bincount(split[field], minlength=len(classes)).tolist()
+            return {str(name): count for name, count in zip(classes, counts, strict=False)}
+    return {}
 
 
 def _equal(sample: Any, own: tuple[Any, ...]) -> bool:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import pickle
+import re
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +56,7 @@ class TestPictures:
         """From nothing for the lowest value of the range to all of it for the highest."""
         pictures(np.array([[[0, 0, 0], [0, 0, 0], [255, 255, 0], [255, 0, 0]]], np.uint8))
 
-        assert show("flowers").stdout == "\n@=\nro…\n"
+        assert show("flowers").stdout == "\n@=\nrose\n"
 
     def test_a_last_row_alone_is_drawn_on_black(self, pictures: Any) -> None:
         """Five rows take three lines, the last with half the ink."""
@@ -84,13 +87,13 @@ class TestPictures:
         assert lines[2:4] == ["", "  ".join(["@" * 48] * 2)]
 
     def test_a_large_one_is_drawn_small(self, pictures: Any) -> None:
-        """By leaving out pixels, the same share of either side."""
+        """64 pixels wide or high at most, each the mean of those that it stands for."""
         pictures(np.full((1, 200, 400), 255, np.uint8))
 
         *lines, caption = show("flowers").stdout.splitlines()
 
-        assert {len(line) for line in lines} == {58}  # every seventh of 400
-        assert len(lines) == 15  # two a line, every seventh of 200
+        assert {len(line) for line in lines} == {64}
+        assert len(lines) == 16  # two pixels a line
         assert caption == "rose"
 
     def test_a_terminal_has_colors(self, pictures: Any) -> None:
@@ -111,6 +114,47 @@ class TestPictures:
 
         assert seen.replace("\r\n", "\n").endswith("@@@@\nrose\n")
         assert "38;2;" not in seen
+
+    def test_sixteen_colors_are_none(self, pictures: Any) -> None:
+        """Each terminal has its own; characters show more of a picture. 256 are the same everywhere."""
+        pictures(np.full((1, 2, 4), 255, np.uint8))
+
+        sixteen, _ = on_a_terminal("show", "flowers", TERM="xterm")
+        many, _ = on_a_terminal("show", "flowers", TERM="xterm-256color")
+
+        assert sixteen.replace("\r\n", "\n").endswith("@@@@\nrose\n")
+        assert "\x1b[38;5;231;48;5;231m▀" in many
+
+    @pytest.mark.parametrize("count", [1, 3, 10])
+    def test_they_fit_into_columns_and_lines(self, pictures: Any, count: int) -> None:
+        """All in sight, the shell's two lines too; each with its class."""
+        pictures(np.full((20, 28, 28), 255, np.uint8))
+
+        seen, _ = on_a_terminal("show", "flowers", "--count", str(count), TERM="xterm")
+
+        lines = seen.replace("\r\n", "\n").splitlines()[-22:]
+        assert len(seen.replace("\r\n", "\n").splitlines()) - seen.count("flowers: ") <= 22
+        assert max(map(len, lines)) <= 100
+        assert len(re.findall("rose|tulip|a lily", seen)) == count
+        assert "@" * (14 if count == 10 else 28) in seen
+
+    def test_pictures_of_several_sizes(self, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The lower ones end earlier; the captions stand in one line."""
+        folder = tmp_path / "datasets" / "flowers"
+        folder.mkdir(parents=True)
+        samples = np.empty(2, object)
+        samples[:] = [np.full((4, 2), 255, np.uint8), np.full((2, 4), 255, np.uint8)]
+        with (folder / "train.pkl").open("wb") as stream:
+            pickle.dump({"images": list(samples)}, stream)
+        path = declare(
+            tmp_path,
+            "flowers",
+            format="pickle",
+            fields={"images": {"dtype": "uint8", "shape": [None, None], "range": [0, 255]}},
+            splits={"train": {"samples": 2, "file": "train.pkl"}},
+        )
+
+        assert show("flowers", "--manifest", str(path)).stdout == "@@    @@@@\n@@\n0     1\n"
 
 
 class TestAnythingElse:
@@ -199,3 +243,73 @@ class TestWhichSamples:
             result.stderr
             == "error: no split of 'tinydigits' named 'tets'; did you mean 'test'?\n  There are: train, test.\n"
         )
+
+    def test_by_their_places(self) -> None:
+        """In the order given, counted from 0."""
+        result = json.loads(show("tinydigits", "--index", "7", "--index", "3", "--json").stdout)
+
+        assert [sample["index"] for sample in result] == [7, 3]
+        assert result[0]["images"] == get("tinydigits").train.images[7].tolist()
+
+    def test_a_place_that_is_not_there(self) -> None:
+        """Exit 2, and how many there are."""
+        result = show("tinydigits", "--index", "1000")
+
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr == "error: no sample 1,000 in split 'train', which has 1,000, counted from 0\n"
+
+    def test_of_one_class(self) -> None:
+        """Each drawn is one of it."""
+        result = json.loads(show("tinydigits", "--class", "3", "--count", "20", "--json").stdout)
+
+        assert {sample["labels"] for sample in result} == {3}
+        assert len(result) == 20
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (("tinydigits", "--class", "33"), "error: no class of field 'labels' named '33'"),
+            (("tinytalks", "--class", "a"), "error: no field of split 'train' has classes, so there is none named 'a'"),
+            (("tinytalks", "--histogram"), "error: no field of 'tinytalks' has classes to be counted"),
+            (("tinydigits", "--class", "3", "--index", "1"), "--index says which samples, and --class which to draw"),
+            (("tinydigits", "--histogram", "--output", "x.png"), "leave out --index, --class and --output"),
+            (("tinytalks", "--output", "x.png"), "error: there are no pictures in these samples"),
+            (("tinydigits", "--output", "x.gif"), "whose name ends in .png, not 'x.gif'"),
+        ],
+    )
+    def test_what_cannot_be(self, arguments: tuple[str, ...], message: str) -> None:
+        """Exit 2, and nothing drawn or written."""
+        result = show(*arguments)
+
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert message in result.stderr
+
+
+class TestElsewhere:
+    """A file, and how many there are of each class."""
+
+    def test_a_png_file(self, tmp_path: Path) -> None:
+        """With what each picture is, in their order."""
+        result = show("tinydigits", "--index", "7", "--index", "3", "--output", str(tmp_path / "grid.png"))
+
+        labels = get("tinydigits").train.labels
+        assert result.stdout == f"7: {labels[7]}\n3: {labels[3]}\n"
+        assert (tmp_path / "grid.png").read_bytes()[16:24] == struct.pack(">II", 64 * 2 + 16, 64)
+
+    def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
+        """Is named, with what to do."""
+        result = show("tinydigits", "--output", str(tmp_path / "none" / "grid.png"))
+
+        assert result.exit_code == 1
+        assert "Name a place that can be written to." in result.stderr
+
+    def test_a_histogram(self) -> None:
+        """Of every split, or of one; numbers for programs."""
+        lines = show("tinydigits", "--histogram").stdout.splitlines()
+
+        assert lines[0] == "train: 1,000 samples"
+        assert lines[1] == "0  100  " + "█" * 40
+        assert lines[12:14] == ["test: 200 samples", "0   20  " + "█" * 8]
+        assert json.loads(show("tinydigits", "--histogram", "--split", "test", "--json").stdout) == {
+            "test": {str(digit): 20 for digit in range(10)}
+        }

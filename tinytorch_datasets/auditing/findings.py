@@ -161,6 +161,21 @@ class Report:
     addresses: tuple[ProbeResult, ...] = ()
     strict: bool = False
 
+    def __repr__(self) -> str:
+        counts = f"{len(self.datasets):,} data sets, {len(self.findings):,} findings"
+        return f"<Report of {self.manifest}: {'ok' if self.ok else 'not ok'}, {counts}>"
+
+    def _repr_html_(self) -> str:
+        from tinytorch_datasets.display import html  # which only notebooks need
+
+        rows = ([d.name, d.state, d.files, d.bytes, d.samples] for d in self.datasets)
+        wrong = ([f.severity, f.where or f.path, f.dataset, f.what, f.hint or ""] for f in self.findings)
+        return html.page(
+            repr(self)[1:-1],
+            html.table(["severity", "where", "data set", "what", "hint"], wrong, room=9000) if self.findings else "",
+            html.table(["data set", "state", "files", "bytes", "samples"], rows, room=6000) if self.datasets else "",
+        )
+
     @property
     def ok(self) -> bool:
         """Whether nothing differs. Warnings do not count, unless the audit was strict."""

@@ -132,27 +132,64 @@ def get(
 @click.option("--split", metavar="SPLIT", help="Of this split; the first one if left out")
 @click.option("--count", type=click.IntRange(min=1), default=10, show_default=True, help="How many samples")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Another seed, others")
+@click.option("--class", "named", metavar="CLASS", help="Only samples of this class")
+@click.option("--index", "indices", type=click.IntRange(min=0), multiple=True, help="This sample, counted from 0")
+@click.option("--histogram", is_flag=True, help="How many samples each class has, in every split")
+@click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the pictures to this PNG file")
 @manifest_options
 @json_option
 def show(
-    name: str, split: str | None, count: int, seed: int, manifest: Path | None, home: Path | None, as_json: bool
+    name: str,
+    split: str | None,
+    count: int,
+    seed: int,
+    named: str | None,
+    indices: tuple[int, ...],
+    histogram: bool,
+    output: Path | None,
+    manifest: Path | None,
+    home: Path | None,
+    as_json: bool,
 ) -> None:
     """Show some samples of a data set: pictures drawn, texts and numbers written out.
+
+    Pictures are as large as the terminal allows. --index may be given several times.
 
     \b
       tinytorch-datasets show mnist
       tinytorch-datasets show tinytalks --split val --count 3
+      tinytorch-datasets show cifar10 --class frog --output frogs.png
+      tinytorch-datasets show mnist --histogram
     """
     from tinytorch_datasets import api
     from tinytorch_datasets.cli import pictures
 
+    if indices and named is not None:
+        msg = "--index says which samples, and --class which to draw from: leave one out"
+        raise click.UsageError(msg)
+    if histogram and (indices or named is not None or output is not None):
+        msg = "--histogram counts every sample of a split: leave out --index, --class and --output"
+        raise click.UsageError(msg)
     loaded = load(manifest)
     dataset = api.get(name, manifest=loaded, home=home)
-    samples = pictures.chosen(dataset[split or next(iter(dataset))], count, seed)
+    if histogram:
+        counted = pictures.counts(dataset, [dataset[split].name] if split else list(dataset))
+        if as_json:
+            echo_json(counted)
+        else:
+            pictures.show_counts(counted)
+        return
+    samples = pictures.chosen(
+        loaded.entry(name), dataset[split or next(iter(dataset))], count, seed=seed, named=named, indices=indices
+    )
+    if output is not None:
+        pictures.save(samples, output)
     if as_json:
-        echo_json(pictures.plain(samples))
+        echo_json(samples.plain())
+    elif output is not None:
+        pictures.list_captions(samples)
     else:
-        pictures.show(loaded.entry(name), samples)
+        pictures.show(samples)
 
 
 @main.command()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,19 +10,17 @@ import click
 from tinytorch_datasets import pipeline, settings
 from tinytorch_datasets.api import origin
 from tinytorch_datasets.cli.common import echo
+from tinytorch_datasets.display import terminal
 from tinytorch_datasets.errors import LAYOUT, StorageError, printable
-from tinytorch_datasets.progress import is_terminal, readable
+from tinytorch_datasets.progress import readable
 from tinytorch_datasets.report import shown
 from tinytorch_datasets.storage.files import is_there
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from tinytorch_datasets.manifest.manifest import Manifest
     from tinytorch_datasets.manifest.models import FieldEntry
     from tinytorch_datasets.plan import Column, Declared, Plan
 
-PIPED_COLUMNS = 200
 NARROWEST_SPLITS = 12  # with which the packaged manifest fits the usual 80 columns
 
 
@@ -72,21 +67,12 @@ def print_table(rows: list[dict[str, Any]]) -> None:
         table.add_column(title, justify="right" if title == "size" else "left", no_wrap=not folds, min_width=widths[-1])
     for cell in cells:
         table.add_row(*cell)
-    console, drawn = canvas()
+    console, drawn = terminal.canvas()
     # A shortened name cannot be typed: on a terminal too narrow for the rest, lines wrap.
     console.width = max(console.width, sum(widths) + 2 * (len(widths) - 1))
     console.print(table)
     for line in drawn.getvalue().splitlines():
         echo(line.rstrip())
-
-
-def canvas() -> tuple[Console, StringIO]:
-    """Return a console like stdout, and the buffer that it writes to."""
-    from rich.console import Console
-
-    drawn, watched = StringIO(), is_terminal(sys.stdout)
-    columns = None if watched else max(shutil.get_terminal_size().columns, PIPED_COLUMNS)
-    return Console(file=drawn, force_terminal=watched, width=columns, highlight=False), drawn
 
 
 def print_entry(manifest: Manifest, name: str, home: Path | None) -> None:

@@ -334,6 +334,17 @@ class Entry(_Model):
         """The size of all files together."""
         return sum(file.bytes for file in self.files.values())
 
+    def __repr__(self) -> str:
+        splits = ", ".join(f"{name} ({split.samples:,})" for name, split in self.splits.items())
+        return f"<Entry {self.title!r}: {self.status}, {self.format}; {splits}>"
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        from tinytorch_datasets.display import html  # which only notebooks need
+
+        return html.dataset(self.title, self.model_dump(mode="json"))
+
 
 class Declarations(_Model):
     """A manifest of data sets."""

@@ -288,6 +288,14 @@ class RaggedArray:
         kind = f"{self.dtype}[{', '.join(map(str, self.sample_shape))}]"
         return f"<RaggedArray: {len(self):,} samples of {kind}, {self.nbytes // self.dtype.itemsize:,} values>"
 
+    def _repr_html_(self) -> str:
+        from tinytorch_datasets.display import html  # which only notebooks need
+
+        least, most = (self.rows.min(axis=0), self.rows.max(axis=0)) if len(self) else ((), ())
+        spans = (f"{low:,}" if low == high else f"{low:,} to {high:,}" for low, high in zip(least, most, strict=True))
+        lengths = f"sizes: {' x '.join(spans)}" if len(self) else ""
+        return html.arrays(repr(self)[1:-1], list(self[:10]), of=len(self), lengths=lengths)
+
 
 def _size(shape: list[int]) -> int:
     size = 1

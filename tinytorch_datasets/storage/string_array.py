@@ -44,6 +44,9 @@ def parse_index(index: Any) -> int | slice | np.ndarray:
     raise TypeError(msg)
 
 
+LONGEST_SHOWN = 60  # characters of a text, in a line that names several
+
+
 class StringArray(Sequence[str]):
     """Strings kept as one UTF-8 buffer and the place of each in it, so that they can be memory-mapped.
 
@@ -119,8 +122,13 @@ class StringArray(Sequence[str]):
         return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
 
     def __repr__(self) -> str:
-        shown = ", ".join(repr(s) for s in self[:3])
+        shown = ", ".join(repr(s if len(s) <= LONGEST_SHOWN else f"{s[: LONGEST_SHOWN - 3]}...") for s in self[:3])
         return f"<StringArray [{shown}{', ...' if len(self) > 3 else ''}], {len(self):,} in all>"
+
+    def _repr_html_(self) -> str:
+        from tinytorch_datasets.display import html  # which only notebooks need
+
+        return html.strings(f"{len(self):,} texts", list(self[:10]), of=len(self))
 
 
 # What a field's values are.

@@ -1,0 +1,280 @@
+"""What a notebook shows of splits, data sets and fields, and what `show` returns."""
+
+from __future__ import annotations
+
+import base64
+import io
+import pickle
+import re
+import tarfile
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.display.test_pictures import decoded
+from tinytorch_datasets import Split, audit, get, load_manifest
+from tinytorch_datasets.errors import UsageError
+from tinytorch_datasets.storage.ragged_array import RaggedArray
+from tinytorch_datasets.storage.string_array import StringArray
+
+HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)">$x^2$&amp;\x1b[31m\x00'
+ALLOWED = {"div", "b", "table", "thead", "tbody", "tr", "th", "td", "img", "span"}
+
+
+class Page(HTMLParser):
+    """What a browser reads: tags, attributes, and the text between them."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.words = ""
+        self.depth = 0
+        self.feed(html)
+        self.close()
+        assert self.depth == 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Count what is open."""
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        self.depth += tag != "img"
+
+    def handle_endtag(self, tag: str) -> None:
+        """Count what is closed."""
+        self.depth -= 1
+
+    def handle_data(self, data: str) -> None:
+        """Keep the text."""
+        self.words += data
+
+
+def checked(shown: object, most: int = 20_000) -> Page:
+    """The page of an object: harmless, small, and of no color of its own."""
+    html = shown._repr_html_()  # type: ignore[attr-defined]
+    page = Page(html)
+    assert set(page.tags) <= ALLOWED
+    assert len(html.encode()) <= most
+    for name, value in page.attributes:
+        assert not name.startswith("on")
+        assert name != "src" or value.startswith("data:image/png;base64,")
+        assert "url(" not in value
+        assert not re.search(r"(^|;|-)color:|background:(?!currentColor)", value)
+    assert 'class="tex2jax_ignore mathjax_ignore"' in html  # by which $x^2$ stays as it is
+    return page
+
+
+def picture(shown: object) -> np.ndarray:
+    """The pixels of the one picture on the page."""
+    (encoded,) = re.findall(r'src="data:image/png;base64,([^"]+)"', shown._repr_html_())  # type: ignore[attr-defined]
+    return decoded(base64.b64decode(encoded))
+
+
+class TestSplit:
+    """A row of pictures with their classes; anything else as a table."""
+
+    def test_digits_as_they_are(self) -> None:
+        """Each pixel of the first ten, and their classes in their order."""
+        digits = get("tinydigits")
+
+        page, pixels = checked(digits.train), picture(digits.train)
+
+        assert pixels.shape == (8, 10 * 8 + 9 * 2, 3)
+        for number in range(10):
+            expected = (digits.train.images[number] * 255).round()
+            assert (pixels[:, number * 10 : number * 10 + 8, 0] == expected).all()
+        assert page.words.partition("samples")[2] == "".join(map(str, digits.train.labels[:10]))
+
+    def test_texts_in_a_table(self) -> None:
+        """Each in its own cell."""
+        talk = get("tinytalks").train
+
+        page = checked(talk)
+
+        assert page.tags.count("tr") == 11
+        assert all(question in page.words for question in talk.questions[:10])
+
+    def test_features_have_the_names_of_their_columns(self) -> None:
+        """And the first few values as they are; how many there are, if there are more."""
+        values = np.arange(20.0).reshape(2, 10) / 4
+        names = [f"c{number}" for number in range(10)]
+        split = Split("train", {"features": values}, declared={"features": {"names": names}})
+
+        page = checked(split)
+
+        assert page.words.startswith("train: 2 of 2 samplesc0c1c2c3c4c5c6c7... 10 in all000.250.5")
+        assert "c8" not in page.words
+
+    def test_hostile_names_are_text(self) -> None:
+        """Of classes, and of whatever a text says; control codes are written out."""
+        images = np.zeros((3, 4, 4), np.uint8)
+        declared = {"labels": {"classes": [HOSTILE, "b"]}}
+        pictures = Split("train", {"images": images, "labels": np.array([0, 1, 0])}, declared=declared)
+        texts = Split("train", {"texts": StringArray.of([HOSTILE])})
+
+        assert "<script>" in checked(pictures).words
+        assert "\\x1b[31m\\x00" in checked(texts).words
+
+    @pytest.mark.parametrize("shape", [(3, 500, 300), (40, 40), (2000, 3), (32, 32, 3)])
+    def test_noise_stays_small(self, shape: tuple[int, ...]) -> None:
+        """What no one can deflate, with the longest captions."""
+        images = np.random.RandomState(0).randint(0, 256, (10, *shape), np.uint8)
+        declared = {"labels": {"classes": ["\U0001f600" * 200, '"' * 200]}}
+
+        split = Split("train", {"images": images, "labels": np.arange(10) % 2}, declared=declared)
+
+        assert "img" in checked(split).tags
+
+    def test_pictures_of_several_sizes(self) -> None:
+        """Each whole, in a box as large as the largest."""
+        ragged = RaggedArray.of([np.full((4, 2), 255), np.full((2, 4), 255)], dtype=np.uint8)
+
+        pixels = picture(Split("train", {"images": ragged}, declared={"images": {"range": [0, 255]}}))
+
+        assert pixels.shape == (4, 10, 3)
+
+    def test_a_mask_is_below_its_picture(self) -> None:
+        """Where a sample has two pictures, both are shown."""
+        split = Split("train", {"images": np.zeros((1, 4, 6)), "masks": np.ones((1, 4, 6))})
+
+        assert picture(split).shape == (8, 6, 3)
+
+    def test_no_sample_at_all(self) -> None:
+        """A mask may leave none."""
+        split = get("tinydigits").train
+
+        none = split.show(where=split.labels > 9)
+
+        assert len(none) == 0
+        assert repr(none) == "train: 0 of 0 samples"
+        checked(none)
+
+    def test_real_digits_and_photographs(self, realdata: Path, home: Path) -> None:
+        """Ten of them below 20 kB; of CIFAR-10 in colors that are as near as 255 of them can be."""
+        mnist = get("mnist", mirror=realdata / "mnist")
+        with tarfile.open(realdata / "cifar-10-mini" / "cifar-10-python.tar.gz") as archive:
+            stream = archive.extractfile("cifar-10-batches-py/test_batch")
+            assert stream is not None
+            photographs = pickle.load(stream, encoding="bytes")[b"data"].reshape(-1, 3, 32, 32)
+        split = Split("test", {"images": photographs}, declared={"images": {"range": [0, 255]}})
+
+        checked(mnist)
+        checked(mnist.train)
+        checked(split)
+
+        assert picture(mnist.train).shape == (28, 10 * 28 + 9 * 2, 3)
+        pixels = picture(split)
+        for number in range(10):
+            shown = pixels[:, number * 34 : number * 34 + 32].astype(float)
+            assert np.abs(shown - photographs[number].transpose(1, 2, 0)).mean() < 5
+
+
+class TestShow:
+    """`split.show(n, seed=, where=)`."""
+
+    def test_the_first_ones(self) -> None:
+        """Or as many as there are."""
+        split = get("tinydigits").test
+
+        assert split.show().positions == tuple(range(10))
+        assert len(split.show(1000)) == 200
+
+    def test_the_same_for_the_same_seed(self) -> None:
+        """In the order that they have in the split."""
+        split = get("tinydigits").test
+
+        shown = split.show(5, seed=1)
+
+        assert shown.positions == split.show(5, seed=1).positions != split.show(5, seed=2).positions
+        assert list(shown.positions) == sorted(shown.positions)
+
+    def test_only_some(self) -> None:
+        """Each of the wanted class, with its position in the whole split."""
+        split = get("tinydigits").test
+
+        shown = split.show(5, where=split.labels == 3)
+
+        assert [split.labels[position] for position in shown.positions] == [3] * 5
+        assert shown.captions == ["3"] * 5
+
+    def test_a_terminal_draws_it(self) -> None:
+        """As `print` does; of ink where there are no colors."""
+        split = Split(
+            "train",
+            {"images": np.array([[[0, 0], [0, 0], [255, 255], [255, 0]]], np.uint8), "labels": np.array([1])},
+            declared={"images": {"range": [0, 255]}, "labels": {"classes": ["no", "ok"]}},
+        )
+
+        assert repr(split.show()) == "\n@=\nok"
+
+    def test_a_file(self, tmp_path: Path) -> None:
+        """Every pixel in full, enlarged so that it can be seen; nothing that is no PNG file."""
+        split = get("tinydigits").test
+
+        split.show(3).save(tmp_path / "grid.png", a_row=2)
+
+        pixels = decoded((tmp_path / "grid.png").read_bytes())
+        assert pixels.shape == (2 * 64 + 16, 2 * 64 + 16, 4)
+        assert (pixels[4:64:8, 4:64:8, 0] == (split.images[0] * 255).round()).all()
+        with pytest.raises(UsageError, match=r"whose name ends in \.png, not 'grid\.jpg'"):
+            split.show().save(tmp_path / "grid.jpg")
+        with pytest.raises(UsageError, match="there are no pictures in these samples"):
+            get("tinytalks").val.show().save(tmp_path / "grid.png")
+        image = pytest.importorskip("PIL.Image").open(io.BytesIO((tmp_path / "grid.png").read_bytes()))
+        assert image.size == (144, 144)
+
+
+class TestTheRest:
+    """Data sets, entries, fields and reports."""
+
+    def test_a_data_set(self) -> None:
+        """Splits, fields, ranges, classes, license, provenance, and how many samples each class has."""
+        digits = get("tinydigits")
+
+        words = checked(digits).words
+
+        for fact in ("TinyDigits, 8x8", "train1,000", "test200", "8 x 8", "0 to 1", "BSD-3-Clause", "Alpaydin"):
+            assert fact in words
+        assert digits.provenance in words
+        assert "(images_train, labels_train), (images_test, labels_test) = get('tinydigits').arrays()" in words
+        assert re.search(r"0 100 20", words)
+
+    def test_an_entry(self) -> None:
+        """As much, but for what only the data says; and a line in place of its forty."""
+        entry = load_manifest().datasets["mnist"]
+
+        assert "train60,000" in checked(entry).words
+        assert repr(entry) == "<Entry 'MNIST, handwritten digits': remote, idx; train (60,000), test (10,000)>"
+
+    def test_a_hostile_entry(self) -> None:
+        """Nothing of it is more than text, and it is not too large."""
+        entry = load_manifest().datasets["tinydigits"]
+        hostile = entry.model_copy(update={"title": HOSTILE, "citation": HOSTILE * 100, "license": '"' * 10_000})
+
+        assert "<script>" in checked(hostile).words
+
+    def test_strings(self) -> None:
+        """The first ten; in a line the first three, cut."""
+        words = StringArray.of([HOSTILE, "x" * 1000, *map(str, range(20))])
+
+        assert "and 12 more" in checked(words).words
+        assert len(repr(words)) < 300
+
+    def test_arrays_of_several_shapes(self) -> None:
+        """Each with its shape and its first values, and how long they are."""
+        ragged = RaggedArray.of([[3, 1, 2], [7], [1] * 9])
+
+        words = checked(ragged).words
+
+        assert "033, 1, 2117291, 1, 1, 1, 1, 1, 1, 1, ... 9 in all" in words
+        assert "sizes: 1 to 9" in words
+        checked(RaggedArray.of([]))
+
+    def test_a_report(self) -> None:
+        """The findings first."""
+        report = audit(["tinydigits"])
+
+        assert "tinydigits" in checked(report).words
+        assert repr(report).startswith("<Report of ")

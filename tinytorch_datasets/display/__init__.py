@@ -1,0 +1,1 @@
+"""Pictures, tables and bars of a data set, in notebooks and in terminals."""
