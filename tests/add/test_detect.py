@@ -300,10 +300,7 @@ def test_lines_that_may_be_samples(manifest: Path, tmp_path: Path, text: str) ->
     done = add(manifest, tmp_path / "made" / "all.txt", "--ship", "--name", "mine", "--format", "text")
 
     assert reason == "it is not certain what its samples are: all of it is one text, or each line is one"
-    assert hint == (
-        "To have it as one text: --format text. "
-        "For one a line: then write `unit: lines` in the entry's options, and the number of lines as `samples`."
-    )
+    assert hint == ("To have it as one text: --format text. For one a line: --option unit=lines.")
     assert done.exit_code == 0, done.output
     assert list(get("mine", manifest=manifest, offline=True).train.text) == [text]
 

@@ -87,8 +87,10 @@ def same_as_pandas(path: Path, entry: Any, split: Any) -> None:
         "sep": r"\s+" if delimiter == "whitespace" else delimiter,
         "header": 0 if options.get("header", True) else None,
         **{name: options[name] for name in ("comment", "encoding", "decimal", "thousands") if name in options},
+        "skiprows": options.get("skip_lines", 0),
+        **({"skipfooter": options["skip_last_lines"], "engine": "python"} if "skip_last_lines" in options else {}),
     }
-    exact = {} if pandas.__version__ >= "3" else {"float_precision": "round_trip"}
+    exact = {} if pandas.__version__ >= "3" or "engine" in result else {"float_precision": "round_trip"}
     marks = sorted({mark for field in fields.values() for mark in field.missing})
     numbers = pandas.read_csv(path, index_col=False, na_values=marks, skipinitialspace=bool(marks), **exact, **result)
     texts = pandas.read_csv(path, dtype=str, keep_default_na=False, index_col=False, **result)
@@ -111,7 +113,9 @@ def same_as_pandas(path: Path, entry: Any, split: Any) -> None:
     for field in split.fields:
         at = places.get(field) or [place for place in range(len(names)) if place not in taken]
         values = getattr(split, field)
-        if field == "labels":
+        if fields[field].stored == "one-hot":
+            assert values.tolist() == numbers.iloc[:, at].to_numpy().argmax(axis=1).tolist()
+        elif field == "labels":
             classes = [fields[field].classes[label] for label in values]
             cells = list(texts.iloc[:, at[0]])
             assert classes == cells or [float(one) for one in classes] == [float(cell) for cell in cells]

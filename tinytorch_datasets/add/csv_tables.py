@@ -211,7 +211,11 @@ def _is_header(table: Table, declared: bool | None) -> bool:
     only_above = all(cell and cell not in column and not REAL.fullmatch(cell) for cell, column in over_words)
     if named:  # years among names are names, too; numbers around a word are a sample of which one is not known
         numbers = [cell for cell in given if cell not in named]
-        return not numbers or (len(named) > len(numbers) and only_above and all(map(_WHOLE.fullmatch, numbers)))
+        if not numbers or not only_above:
+            return not numbers
+        if len(named) + len(over_words) > len(numbers) and all(map(_WHOLE.fullmatch, numbers)):
+            return True
+        raise _uncertain(table)
     if not over_numbers:
         return only_above and len(set(first) - {""}) == len([cell for cell in first if cell]) and _words_above(table)
     if not given:  # an index has no name, and the others are words

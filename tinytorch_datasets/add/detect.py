@@ -28,7 +28,7 @@ from tinytorch_datasets.verify.diagnose import kind_of, wrong_content
 NO_CHOICES = Choices()
 SHOWN_ARRAYS = 12
 AS_IT_IS = "To have it as one text: --format text."
-AS_LINES = "For one a line: then write `unit: lines` in the entry's options, and the number of lines as `samples`."
+AS_LINES = "For one a line: --option unit=lines."
 
 # From so many lines on, a text without paragraphs may be a list.
 ENOUGH_LINES = 4
@@ -194,7 +194,7 @@ def _detection(path: Path, name: str, form: str | None, options: Mapping[str, st
         reason = f"its format is not recognized: it is {what}" if form is None else f"it is not {form}, but {what}"
         raise DecodeError(path, reason, hint=hint)
     surest = [name for name, detection in detections.items() if detection.certainty == certainty]
-    if form is None and surest == ["text"] and _may_be_lines(head.decode("utf-8", "ignore")):
+    if form is None and surest == ["text"] and "unit" not in options and _may_be_lines(head.decode("utf-8", "ignore")):
         reason = "it is not certain what its samples are: all of it is one text, or each line is one"
         raise DecodeError(path, reason, hint=f"{AS_IT_IS} {AS_LINES}")
     if len(surest) > 1:

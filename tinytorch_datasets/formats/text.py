@@ -8,7 +8,7 @@ from typing import Literal
 
 from tinytorch_datasets.errors import ContentError
 from tinytorch_datasets.formats import ArrayInfo, Certainty, Detection, FileInfo, decodes
-from tinytorch_datasets.plan import TEXT, Block, Column, Split
+from tinytorch_datasets.plan import TEXT, Block, ByteSource, Column, Split
 from tinytorch_datasets.readers.stream import Stream
 from tinytorch_datasets.readers.text import document, is_text, lines, opened_text
 
@@ -19,8 +19,15 @@ BLOCK_CHARACTERS = 1 << 20
 def _detect(head: bytes, path: Path) -> Detection | None:
     if not is_text(head):
         return None
-    array = ArrayInfo("", TEXT, (1,), field="text")
-    return Detection(Certainty.POSSIBLE, lambda: FileInfo(path, "text", (array,), {"unit": "document"}))
+    return Detection(Certainty.POSSIBLE, lambda **given: _inspect(path, **given), takes_options=True)
+
+
+def _inspect(path: Path, *, unit: str = "document") -> FileInfo:
+    samples = 1
+    if unit == "lines":
+        with opened_text(ByteSource(path), ()) as stream:
+            samples = sum(1 for _ in lines(stream))
+    return FileInfo(path, "text", (ArrayInfo("", TEXT, (samples,), field="text"),), {"unit": unit})
 
 
 @decodes("text", layout="file per split", detect=_detect)

@@ -100,7 +100,10 @@ def sniff(text: str, name: str, *, whole: bool) -> Sniffed | None:
     if claimed:
         return Sniffed(max(DELIMITERS, key=lambda d: _usual(by_delimiter[d])), True)
     if max(_usual(rows, at_least=3) for rows in by_delimiter.values()) >= USUAL_WIDTH:
-        return Sniffed(max(DELIMITERS, key=lambda d: _usual(by_delimiter[d], at_least=3)), False)
+        delimiter = max(DELIMITERS, key=lambda d: _usual(by_delimiter[d], at_least=3))
+        widths = [len(row) for row in by_delimiter[delimiter]]
+        even = [row for row in by_delimiter[delimiter] if len(row) == max(set(widths), key=widths.count)]
+        return Sniffed(delimiter, _numbers(even) == 1)  # numbers, of which one may lack its delimiter
     return None
 
 
