@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
+import lzma
 import tempfile
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,9 +15,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.helpers.format_writers import column, put, read, split
+from tests.helpers.declared import made, plain
+from tests.helpers.format_writers import column, put, read, split, zipped
 from tinytorch_datasets import formats
-from tinytorch_datasets.errors import DecodeError
+from tinytorch_datasets.errors import DecodeError, ManifestError
 from tinytorch_datasets.plan import RaggedBlock
 
 DIGITS = st.text("0123456789", min_size=1, max_size=24)
@@ -410,3 +413,88 @@ class TestLastLines:
         path = put(tmp_path / "t", "a,b\n1,2\n")
 
         assert refused(path, {"samples": 1, "shape": (2,)}, skip_last_lines=3) == "it is empty"
+
+
+class TestThroughAManifest:
+    """What is declared in YAML comes out of `get`; what is wrong is told by its line there."""
+
+    ENTRY = """
+        format: csv
+        options: {cell_delimiter: " "}
+        fields:
+          pixels: {dtype: uint8, shape: [2, 2], range: [0, 255]}
+          words: {dtype: int32, shape: [null]}
+          emotion: {dtype: int64, classes: [angry, happy], values: ["0", "3"]}
+        splits:
+          train: {samples: 2, file: t.csv, rows: [0, 2], stored_samples: 3}
+          test: {samples: 1, file: t.csv, rows: [2, 3], stored_samples: 3}
+        """
+    TEXT = "emotion,pixels,words\n0,1 2 3 4,1 2 3\n3,5 6 7 8,\n3,9 9 9 9,7\n"
+
+    @pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress], ids=["plain", "gz", "xz"])
+    def test_lists_in_cells(self, tmp_path: Path, pack: Any) -> None:
+        """Of one length and of many, in rows of a compressed file."""
+        data = made(tmp_path, self.ENTRY, t_csv=pack(self.TEXT.encode()))
+
+        assert plain(data.train.pixels) == [[[1, 2], [3, 4]], [[5, 6], [7, 8]]]
+        assert [words.tolist() for words in data.train.words] == [[1, 2, 3], []]
+        assert plain(data.train.emotion) == [0, 1]
+        assert plain(data.test.pixels) == [[[9, 9], [9, 9]]]
+        assert data.test.words[0].tolist() == [7]
+
+    def test_a_table_in_an_archive(self, tmp_path: Path) -> None:
+        """By the name of the member; the columns by range, by negative number and by their names."""
+        rows = "a,b,c,d\n1,2,3,x\n4,5,6,y\n"
+        entry = """
+        format: csv
+        fields:
+          features: {dtype: int64, shape: [3]}
+          named: {dtype: float32, shape: [2], names: [c, a]}
+          label: {dtype: int64, classes: [x, y]}
+        splits:
+          train: {samples: 2, file: t.zip, member: in/t.csv, features: {column: 0-2}, label: {column: -1}}
+        """
+        for member in (rows.encode(), gzip.compress(rows.encode())):
+            data = made(tmp_path, entry, t_zip=zipped({"in/t.csv": member}))
+
+            assert plain(data.train.features) == [[1, 2, 3], [4, 5, 6]]
+            assert plain(data.train.named) == [[3, 1], [6, 4]]
+            assert plain(data.train.label) == [0, 1]
+
+    @pytest.mark.parametrize(
+        ("options", "field", "reason", "line"),
+        [
+            ("{}", "names: [a, q]", "its header has no column 'q', which is features", 12),
+            ("{columns: {features: 3-4}}", "", "features is column 3 by the option columns, but a row has 3", 10),
+        ],
+    )
+    def test_columns_that_there_are_not(self, tmp_path: Path, options: str, field: str, reason: str, line: int) -> None:
+        """The line is that of what names them."""
+        entry = f"""
+        format: csv
+        options: {options}
+        fields:
+          features: {{dtype: int64, shape: [2]{", " if field else ""}{field}}}
+          label: {{dtype: int64, classes: [x, y]}}
+        splits:
+          train: {{samples: 1, file: t.csv, label: {{column: label}}}}
+        """
+        with pytest.raises(DecodeError) as caught:
+            made(tmp_path, entry, t_csv="a,b,label\n1,2,x\n")
+
+        assert caught.value.reason == reason
+        assert caught.value.where == f"datasets.yaml:{line}"
+
+    def test_options_that_are_none(self, tmp_path: Path) -> None:
+        """All of them at once, before anything is fetched."""
+        options = '{columns: {pixels: 2-1}, cell_delimiter: ",", skip_last_lines: -1, strip: 3}'
+        with pytest.raises(ManifestError) as caught:
+            made(tmp_path, self.ENTRY.replace('{cell_delimiter: " "}', options), t_csv=self.TEXT)
+
+        found = [line.partition(".options.")[2] for line in str(caught.value).splitlines() if ".options." in line]
+        assert sorted(found) == [
+            "cell_delimiter: is ',', and so is the delimiter",
+            "columns.pixels: the range 2-1 has no columns",
+            "skip_last_lines: must be from 0 to 100, is -1",
+            "strip: must be a valid boolean, is 3",
+        ]

@@ -9,7 +9,7 @@ from typing import Any
 
 from tinytorch_datasets.errors import Problems, did_you_mean
 from tinytorch_datasets.formats import HEAD_BYTES, Certainty, Detection, FileInfo, decodes
-from tinytorch_datasets.plan import Block, Column, Split
+from tinytorch_datasets.plan import COLUMN_RANGE, Block, Column, Split
 from tinytorch_datasets.readers.cells import places, values
 from tinytorch_datasets.readers.rows import WHITESPACE, Cells, Dialect, Rows, TableText
 from tinytorch_datasets.readers.stream import encoding_of, utf8_with_lf
@@ -30,9 +30,13 @@ def _check(options: Mapping[str, Any], fields: Iterable[str], splits: Iterable[s
         if options.get(option) is not None and (wrong := _no_delimiter(options[option])):
             yield (option,), wrong
     yield from _wrong_text_options(options)
-    for field in options.get("columns") or ():
+    for field, wanted in (options.get("columns") or {}).items():
         if field not in fields:
             yield ("columns", field), f"no field of that name{did_you_mean(field, fields)}"
+        for item in wanted if isinstance(wanted, list) else [wanted]:
+            ends = COLUMN_RANGE.fullmatch(item) if isinstance(item, str) else None
+            if ends and int(ends[1]) > int(ends[2]):
+                yield ("columns", field), f"the range {ends[0]} has no columns"
 
 
 def _no_delimiter(delimiter: str) -> str | None:

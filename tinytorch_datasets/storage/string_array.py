@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # How many strings are gone through without asking for the place of each.
 STRINGS_AT_ONCE = 4096
+BYTES_AT_ONCE = 1 << 22
 
 
 def parse_index(index: Any) -> int | slice | np.ndarray:
@@ -93,10 +94,16 @@ class StringArray(Sequence[str]):
         return StringArray(self._buffer, self._starts[index], self._ends[index])
 
     def __iter__(self) -> Iterator[str]:
-        for start in range(0, len(self), STRINGS_AT_ONCE):
-            starts, ends = (places[start : start + STRINGS_AT_ONCE].tolist() for places in (self._starts, self._ends))
-            for begin, end in zip(starts, ends, strict=True):
-                yield bytes(self._buffer[begin:end]).decode()
+        for first in range(0, len(self), STRINGS_AT_ONCE):
+            starts, ends = (places[first : first + STRINGS_AT_ONCE] for places in (self._starts, self._ends))
+            low, high = int(starts.min()), int(ends.max())
+            if high - low <= min(2 * int((ends - starts).sum()), BYTES_AT_ONCE):  # near each other: read together
+                together = bytes(self._buffer[low:high])
+                for start, end in zip((starts - low).tolist(), (ends - low).tolist(), strict=True):
+                    yield together[start:end].decode()
+            else:
+                for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+                    yield bytes(self._buffer[start:end]).decode()
 
     def _without_others(self) -> StringArray:
         """Return the same strings in a buffer of their own, if that is smaller than the one that they are in."""
