@@ -80,6 +80,10 @@ OTHERWISE: dict[str, Any] = {
     "stored": "one-hot",
     "names": ("a",),
     "rows": Rows(10, 0, 4, seed=113),
+    "axes": (1, 0),
+    "factor": 0.5,
+    "stored_columns": 8,
+    "stored_shape": (8, 8),
 }
 
 
