@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from click.testing import Result
 
-from tests.helpers.add_world import add, put
-from tests.helpers.format_writers import npz
+from tests.helpers.add_world import add, put, update
+from tests.helpers.format_writers import npz, zipped
 from tinytorch_datasets import Dataset, get, load_manifest
 
 ROWS = "".join(f"{i / 4},{i % 5},{'ab'[i % 2]}\n" for i in range(20))
@@ -76,6 +78,31 @@ class TestFormatOptions:
         second = tmp_path / "second.yaml"
         assert len(added(second, tmp_path, text, "--option", "header=false").train) == 4
 
+    def test_several_numbers_in_a_cell(self, manifest: Path, tmp_path: Path) -> None:
+        """Pixels between blanks are an array, and lists of differing lengths are ragged; else they are text."""
+        pixels = np.random.RandomState(0).randint(0, 256, (30, 24))
+        rows = [f"{i % 3},{' '.join(map(str, pixels[i]))},{' '.join('5' * (i % 4 + 1))}" for i in range(30)]
+        table = {"all_csv": "\n".join(["emotion,pixels,words", *rows]) + "\n"}
+        got = added(manifest, tmp_path, table, "--option", "cell_delimiter=whitespace")
+
+        np.testing.assert_array_equal(got.train.pixels, pixels)
+        assert got.train.pixels.dtype == np.uint8
+        assert [words.tolist() for words in got.train.words] == [[5] * (i % 4 + 1) for i in range(30)]
+        second = tmp_path / "second.yaml"
+        assert added(second, tmp_path, table).train.pixels[0] == " ".join(map(str, pixels[0]))
+        assert (
+            "# text: several numbers in a cell; `--option cell_delimiter=whitespace` reads them" in second.read_text()
+        )
+
+    def test_a_line_that_only_excel_reads(self, manifest: Path, tmp_path: Path) -> None:
+        """It is refused with the options that pass over it."""
+        table = {"all_csv": "sep=;\n" + TABLE.replace(",", ";")}
+
+        hint = refused(manifest, tmp_path, table)[1]
+        assert hint.startswith("  Pass over it: --option skip_lines=1 --option 'delimiter=;'.")
+        got = added(manifest, tmp_path, table, "--option", "skip_lines=1", "--option", "delimiter=;")
+        assert got.train.labels.tolist() == [i % 2 for i in range(20)]
+
     def test_records_inside_a_document(self, manifest: Path, tmp_path: Path) -> None:
         """Where there are two lists of them."""
         document = {"old": [{"h": 1, "label": 0}] * 4, "new": [{"h": i / 2, "label": i % 2} for i in range(8)]}
@@ -134,6 +161,19 @@ class TestFirstAndLastLines:
     def test_the_hint(self, manifest: Path, tmp_path: Path, text: str, option: str) -> None:
         """It is the command's own."""
         assert refused(manifest, tmp_path, {"all_csv": text})[1].endswith(option)
+
+
+class TestRemarks:
+    """Lines behind a sign are no rows."""
+
+    def test_names_in_a_remark(self, manifest: Path, tmp_path: Path) -> None:
+        """As `np.savetxt(header=...)` writes them: reported, and not taken for names unasked."""
+        text = io.StringIO()
+        np.savetxt(text, np.random.RandomState(0).rand(9, 2), header="height width")
+        result = add(manifest, *put(tmp_path / "made", all_txt=text.getvalue()), "--ship", "--format", "csv")
+
+        assert result.exit_code == 0, result.output
+        assert "left out: all.txt: line 1, which may be the columns' names: height, width" in result.stderr
 
 
 class TestSignsOfNumbers:
@@ -255,3 +295,58 @@ class TestRows:
         assert refused(manifest, tmp_path, tables, "--rows", "train=0:5")[0] == (
             "error: --rows divides one split, and the files are 2: train, test"
         )
+
+
+class TestTexts:
+    """Folders that texts are in."""
+
+    def test_folders_of_splits_are_no_classes(self, manifest: Path, tmp_path: Path) -> None:
+        """Nobody learns to tell train from test."""
+        members = {f"{split}/{i}.txt": f"text {i} of {split}".encode() for split in ("train", "test") for i in range(5)}
+
+        assert refused(manifest, tmp_path, {"all_zip": zipped(members)})[0] == (
+            "error: all.zip: its folders 'test' and 'train' are splits and no classes, and texts have no other label"
+        )
+
+
+class TestArrays:
+    """`--target` and `--drop` mean arrays, where there are no columns."""
+
+    def test_a_target_by_its_key(self, manifest: Path, tmp_path: Path) -> None:
+        """It is labels then."""
+        data = {"all_npz": npz(x=np.ones((20, 2)), kind=np.arange(20) % 3, z=np.arange(20.0))}
+        got = added(manifest, tmp_path, data, "--target", "kind", "--drop", "z")
+
+        assert (got.train.fields, got.classes) == (("features", "labels"), ("0", "1", "2"))
+
+    def test_an_array_that_there_is_not(self, manifest: Path, tmp_path: Path) -> None:
+        """With those that there are."""
+        data = {"all_npz": npz(x=np.ones((20, 2)), kind=np.arange(20) % 3)}
+
+        assert refused(manifest, tmp_path, data, "--target", "kid") == [
+            "error: --target kid: there is no such array; did you mean 'kind'?",
+            "  There are: kind, x.",
+        ]
+
+
+class TestUpdate:
+    """What a person said of the files stays as it is, when they change."""
+
+    def test_names_rows_and_options(self, manifest: Path, tmp_path: Path) -> None:
+        """Only sizes, hashes and digests are refreshed."""
+        options = ("--option", "skip_lines=1", "--rows", "train=0:15", "--rows", "test=15:", "--missing", "-999")
+        rows = TABLE.replace("4.75,", "-999,")
+        added(manifest, tmp_path, {"all_csv": "flowers\n" + rows}, *options)
+        before = yaml.safe_load(manifest.read_bytes())["datasets"]["mine"]
+        path = manifest.parent / "datasets" / "mine" / "all.csv"
+        path.write_text(path.read_text().replace("flowers", "Flowers, again").replace("0.25,1,b", "0.5,1,b"))
+
+        assert update(manifest, "mine").exit_code == 0
+        after = yaml.safe_load(manifest.read_bytes())["datasets"]["mine"]
+        got = get("mine", manifest=manifest, offline=True)
+        assert got.train.features[1].tolist() == [0.5, 1]
+        for entry in (before, after):
+            for field in entry["fields"].values():
+                del field["sha256"]
+            del entry["files"]
+        assert before == after

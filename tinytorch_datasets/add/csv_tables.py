@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ from tinytorch_datasets.add.tables import Choices, Chosen, Columns
 from tinytorch_datasets.errors import DecodeError, UsageError
 from tinytorch_datasets.formats import ArrayInfo, FileInfo
 from tinytorch_datasets.formats.csv import number_reader
-from tinytorch_datasets.readers.columns import ColumnInfo, Kind, column_info, is_mark, shown_marks
+from tinytorch_datasets.plan import ByteSource
+from tinytorch_datasets.readers.columns import ColumnInfo, Kind, column_info, is_mark, shown_marks, with_lists
+from tinytorch_datasets.readers.stream import encoding_of, utf8_with_lf
 from tinytorch_datasets.readers.table import DECIMAL_COMMA, Table, is_number, read_table
-from tinytorch_datasets.readers.text import REAL, is_missing
+from tinytorch_datasets.readers.text import REAL, is_missing, lines, opened_text
 
 _WHOLE = re.compile(r" *[+-]?[0-9]{1,18} *")
 _NAME = re.compile(r"[^\W\d][\w./()%#-]*")
@@ -46,7 +48,8 @@ def describe(files: Sequence[FileInfo], choices: Choices) -> list[FileInfo]:
         groups.setdefault((table.delimiter, len(table.first), header), []).append(table)
     described = {}
     for (_, _, header), group in groups.items():
-        described.update({info.path: info for info in _CsvColumns(group, header, choices).describe()})
+        between = options[group[0].path].get("cell_delimiter", "")
+        described.update({info.path: info for info in _CsvColumns(group, header, choices, between).describe()})
     _refuse_unused_marks(choices, [array for info in described.values() for array in info.arrays])
     remarks = {table.path: table for table in tables}
     apart = ("delimiter", "header")
@@ -58,7 +61,7 @@ def describe(files: Sequence[FileInfo], choices: Choices) -> list[FileInfo]:
                 **described[info.path].options,
                 **{key: value for key, value in options[info.path].items() if key not in apart},
             },
-            left_out=(*described[info.path].left_out, *_shown_remarks(remarks[info.path])),
+            left_out=(*described[info.path].left_out, *_shown_remarks(remarks[info.path], info.options)),
         )
         for info in files
     ]
@@ -78,10 +81,22 @@ def _refuse_unused_marks(choices: Choices, arrays: Sequence[ArrayInfo]) -> None:
             raise UsageError(what, hint=hint)
 
 
-def _shown_remarks(table: Table) -> Iterator[str]:
-    lines = table.remarks
-    if lines:
-        yield f"{len(lines):,} {'line' if len(lines) == 1 else 'lines'} of remarks, the first of them line {lines[0]:,}"
+def _shown_remarks(table: Table, options: Mapping[str, Any]) -> Iterator[str]:
+    """Say how many remarks there are, and whether the one above the rows may be the columns' names."""
+    remarks = table.remarks
+    if not remarks:
+        return
+    many = "lines" if len(remarks) > 1 else "line"
+    yield f"{len(remarks):,} {many} of remarks, the first of them line {remarks[0]:,}"
+    above = [line for line in remarks if line < table.lines[0]][-1:]
+    if above:
+        with opened_text(ByteSource(table.path), ()) as stream:
+            text = utf8_with_lf(stream, encoding_of(options.get("encoding", "utf-8")) or "utf-8")
+            remark = next(itertools.islice(lines(text, bom=True, carriage_returns=True), above[0] - 1, None), "")
+        words = remark.lstrip(" \t" + options.get("comment", "")).split(None if table.is_blank else table.delimiter)
+        names = [word.strip() for word in words]
+        if len(names) == len(table.first) and len(set(names)) > 1 and not any(map(REAL.fullmatch, names)):
+            yield f"line {above[0]:,}, which may be the columns' names: {', '.join(names)}"
 
 
 # How numbers are written that are no plain ones: signs between groups of three digits, each with one of decimals.
@@ -256,8 +271,10 @@ def _uncertain(table: Table) -> DecodeError:
 class _CsvColumns(Columns):
     """The columns of files of text that all have the same."""
 
-    def __init__(self, tables: Sequence[Table], header: Sequence[str] | None, choices: Choices) -> None:
-        self._tables, self._header = tables, header
+    def __init__(
+        self, tables: Sequence[Table], header: Sequence[str] | None, choices: Choices, between: str = ""
+    ) -> None:
+        self._tables, self._header, self._between_numbers = tables, header, between
         rows = [table.rows[1:] if header else table.rows for table in tables]
         for table, one in zip(tables, rows, strict=True):
             if not one:
@@ -293,6 +310,8 @@ class _CsvColumns(Columns):
     def _info(self, place: int) -> ColumnInfo:
         cells = self._cells[place]
         column = column_info(place, self.names[place], cells, self._tables[0], self.choices.missing)
+        if self._between_numbers:
+            column = with_lists(column, self._between_numbers)
         if place or column.kind is not Kind.WHOLE:
             return column
         ends = list(itertools.accumulate(self.samples))

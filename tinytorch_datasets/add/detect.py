@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tinytorch_datasets import formats
-from tinytorch_datasets.add import csv_tables, typed_tables
+from tinytorch_datasets.add import csv_tables, naming, typed_tables
 from tinytorch_datasets.add.tables import Choices
 from tinytorch_datasets.errors import DecodeError, UsageError, did_you_mean
 from tinytorch_datasets.formats import HEAD_BYTES, INSPECTED, INSPECTED_BYTES, ArrayInfo, Certainty, Detection, FileInfo
@@ -66,9 +66,25 @@ def detect(
         infos = list(formats.of(infos[0].format).join(infos))
         if infos[0].format == "csv":
             return csv_tables.describe(infos, choices)
+        if infos[0].format == "texts":
+            _refuse_splits_as_classes(infos)
         if all(info.is_table for info in infos):
             return typed_tables.describe(infos, choices)
     return choose_arrays(infos, choices) if choices else infos
+
+
+def _refuse_splits_as_classes(infos: Sequence[FileInfo]) -> None:
+    """Refuse folders called train and test as classes: who learned to tell them apart would learn nothing.
+
+    Raises:
+        DecodeError: They are all that the texts are in.
+    """
+    classes = next((array.classes for info in infos for array in info.arrays if array.classes), ())
+    if classes and all(naming.split_of(f"{folder}/*") for folder in classes):
+        shown = " and ".join(map(repr, classes))
+        reason = f"its folders {shown} are splits and no classes, and texts have no other label"
+        members = ", ".join(f"{folder}: {{members: [{folder}/*]}}" for folder in classes)
+        raise DecodeError(infos[0].path, reason, hint=f"Declare it by hand, with splits: {{{members}}}.")
 
 
 def choose_arrays(infos: Sequence[FileInfo], choices: Choices) -> list[FileInfo]:
@@ -83,7 +99,7 @@ def choose_arrays(infos: Sequence[FileInfo], choices: Choices) -> list[FileInfo]
     if len(choices.target) > 1:
         what = f"--target {choices.target[1]}: an array is the target, and one is given already"
         raise UsageError(what, hint="Name one.")
-    known = {name for info in infos for array in info.arrays for name in (array.key, array.field, info.file) if name}
+    known = {name for info in infos for array in info.arrays for name in _names(array, info)}
     for option, names in (("--target", choices.target), ("--drop", choices.drop)):
         for name in names:
             if name not in known:
@@ -98,7 +114,7 @@ def choose_arrays(infos: Sequence[FileInfo], choices: Choices) -> list[FileInfo]
 
 
 def _names(array: ArrayInfo, info: FileInfo) -> set[str]:
-    return {array.key or info.file, array.field or info.file}
+    return {array.key or info.file} | ({array.field} if array.field else set())
 
 
 def _inspected(path: Path, name: str, form: str | None, options: Mapping[str, str]) -> FileInfo:
@@ -182,7 +198,8 @@ def _detection(path: Path, name: str, form: str | None, options: Mapping[str, st
     if (form is None or certainty is None) and certainty != Certainty.CERTAIN and (kind := kind_of(head)):
         reason = f"it is {kind.name}, which no format reads" if form is None else f"it is not {form}, but {kind.name}"
         raise DecodeError(path, reason, hint=kind.hint)
-    if form is None and certainty != Certainty.CERTAIN and is_text(head):
+    is_said = bool(options) and "csv" in detections and heads["csv"] is not head
+    if form is None and certainty != Certainty.CERTAIN and is_text(head) and not is_said:
         text = head.decode("utf-8", "ignore")
         if known := unsupported(text, name, whole=len(head) < HEAD_BYTES):
             raise DecodeError(path, known.what, hint=f"{known.hint} {AS_IT_IS}" if detections else known.hint)
@@ -289,7 +306,7 @@ def unsupported(text: str, name: str, *, whole: bool) -> Unsupported | None:
         return Unsupported(f"it is {what}, which no format reads", AS_CSV)
     if sep := re.match(r"(?i)\"?sep=(.)\"?\r?\n", text):
         what = f"its first line, 'sep={sep[1]}', is one that only Excel reads"
-        return Unsupported(what, "Take that line out.")
+        return Unsupported(what, f"Pass over it: --option skip_lines=1 --option 'delimiter={sep[1]}'.")
     ending = "." + without_compression(name).rpartition(".")[2]
     for endings, what in _ENDINGS.items():
         if ending in endings:

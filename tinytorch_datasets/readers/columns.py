@@ -10,6 +10,7 @@ from enum import Enum
 
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.plan import MAX_EXACT, TEXT
+from tinytorch_datasets.readers.rows import WHITESPACE
 from tinytorch_datasets.readers.table import Table
 from tinytorch_datasets.readers.text import REAL, is_missing
 
@@ -26,6 +27,7 @@ _AS_WRITTEN = re.compile(
     r"[ (]*[+-]?\s?[$\u20ac\u00a3\u00a5]?\s?[+-]?\d[\d.,' \u00a0\u202f]*\s?(?:%|[$\u20ac\u00a3\u00a5]|[A-Z]{3})?[ )]*"
 )
 
+_SEVERAL_NUMBERS = re.compile(rf"(?:{REAL.pattern.strip(' *')})(?:[ \t]+(?:{REAL.pattern.strip(' *')}))+[ \t]*")
 _IN_GROUPS = re.compile(r" *[+-]?[0-9]{1,3}(?:,[0-9]{3})* *")
 
 
@@ -99,6 +101,9 @@ def column_info(place: int, name: str, cells: Sequence[str], table: Table, marks
     if all(REAL.fullmatch(cell) or _INFINITE.fullmatch(cell.strip()) for cell in values):
         infinite = next(cell for cell in values if not REAL.fullmatch(cell))
         _refuse(column, f"has numbers that are not finite ({infinite!r})", table)
+    if all(map(_SEVERAL_NUMBERS.fullmatch, values)):
+        note = "text: several numbers in a cell; `--option cell_delimiter=whitespace` reads them"
+        return ColumnInfo(place, name, distinct, Kind.TEXT, TEXT, note=note)
     if all(map(_AS_WRITTEN.fullmatch, values)):
         sample = next(cell for cell in cells if cell in values and not REAL.fullmatch(cell))
         note = f"text: its numbers are written with signs ({sample!r})"
@@ -133,6 +138,27 @@ def _number_info(column: ColumnInfo, values: set[str], cells: Sequence[str], tab
     if dtype == TEXT:
         return text("text: no dtype holds its numbers exactly")
     return ColumnInfo(column.place, column.name, column.cells, Kind.WHOLE, dtype, low, high)
+
+
+def with_lists(column: ColumnInfo, between: str) -> ColumnInfo:
+    """Return a column of text as one whose cells are each several numbers, if that is what all of them are.
+
+    `between` is what stands between the numbers, in the words of the option cell_delimiter.
+    """
+    sign = None if between == WHITESPACE else between
+    cells = [cell.split(sign) for cell in column.cells]
+    counts = {len(cell) for cell in cells}
+    numbers = {number for cell in cells for number in cell}
+    if column.kind is not Kind.TEXT or max(counts, default=0) < 2 or not all(map(REAL.fullmatch, numbers)):
+        return column
+    whole = all(map(_WHOLE.fullmatch, numbers))
+    values = [int(number) if whole else float(number) for number in numbers]
+    low, high = min(values), max(values)
+    if not math.isfinite(low) or not math.isfinite(high) or not -(2**63) <= low <= high < 2**63:
+        return column
+    dtype = "float64" if not whole else "uint8" if low >= 0 and 1 < high < 256 and min(counts) > 16 else "int64"
+    shape = (counts.pop(),) if len(counts) == 1 else (None,)
+    return replace(column, kind=Kind.ARRAYS, dtype=dtype, shape=shape, note="")
 
 
 def is_mark(cell: str, marks: Sequence[str]) -> bool:

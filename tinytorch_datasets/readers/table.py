@@ -163,6 +163,11 @@ class Table:
     remarks: list[int] = field(default_factory=list)
 
     @property
+    def is_blank(self) -> bool:
+        """Whether blanks stand between its cells."""
+        return self.delimiter in (" ", WHITESPACE)
+
+    @property
     def first(self) -> tuple[str, ...]:
         """The first row, which may be one of names."""
         return tuple(self.rows[0])
