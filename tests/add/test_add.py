@@ -20,6 +20,7 @@ import pytest
 import scipy.io
 import yaml
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from tests.conftest import Served
 from tests.helpers.add_world import add, put
@@ -164,6 +165,26 @@ def _texts(folder: Path) -> list[Path]:
     return put(folder, **{"reviews_tar.gz": gzip.compress(tarred(member("reviews/README", b"read"), *members))})
 
 
+def _images(folder: Path) -> list[Path]:
+    members = [
+        member(f"flowers/{split}/{kind}/{i}.png", picture(PICTURES[4 * s + 2 * k + i]))
+        for s, split in enumerate(("train", "test"))
+        for k, kind in enumerate(("rose", "tulip"))
+        for i in range(2)
+    ]
+    return put(folder, **{"flowers_tar.gz": gzip.compress(tarred(member("flowers/README", b"read"), *members))})
+
+
+def picture(pixels: np.ndarray) -> bytes:
+    """A PNG, by Pillow."""
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+PICTURES = np.random.default_rng(0).integers(0, 256, (8, 5, 7, 3), np.uint8)
+
+
 def _expect_idx(got: Dataset) -> None:
     np.testing.assert_array_equal(got.train.images, X[:20])
     np.testing.assert_array_equal(got.test.labels, Y[20:])
@@ -226,6 +247,12 @@ def _expect_texts(got: Dataset) -> None:
     assert got.train.texts[11] == "good train 5\n"
 
 
+def _expect_images(got: Dataset) -> None:
+    np.testing.assert_array_equal(got.train.images, PICTURES[:4], strict=True)
+    np.testing.assert_array_equal(got.test.images, PICTURES[4:], strict=True)
+    assert (got.classes, got.train.labels.tolist()) == (("rose", "tulip"), [0, 0, 1, 1])
+
+
 FORMATS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Dataset], None]]] = {
     "idx": (_idx, _expect_idx),
     "npy": (_npy, _expect_floats(255)),
@@ -243,6 +270,7 @@ FORMATS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Dataset], None]
     "arrow": (_feather, _expect_idx),
     "svmlight": (_svmlight, _expect_svmlight),
     "texts": (_texts, _expect_texts),
+    "images": (_images, _expect_images),
 }
 
 
@@ -461,6 +489,7 @@ class TestRecognition:
         assert asked == {
             "svmlight": {"svmlight": "CERTAIN", "text": "POSSIBLE"},
             "texts": {"cifar-python": "LIKELY", "texts": "CERTAIN"},
+            "images": {"cifar-python": "LIKELY", "images": "CERTAIN"},
             **{
                 form: {form: "CERTAIN"}
                 for form in ("idx", "npy", "npz", "mat", "pickle", "cifar-python", "parquet", "arrow")

@@ -244,10 +244,7 @@ def _wav() -> bytes:
 @pytest.mark.parametrize(
     ("data", "what", "hint"),
     [
-        (b"\x89PNG\r\n\x1a\n" + bytes(50), "a PNG picture", "Pillow"),
-        (b"\xff\xd8\xff\xe0\0\x10JFIF\0" + bytes(50), "a JPEG picture", "Pillow"),
-        (b"GIF89a\1\0\1\0" + bytes(50), "a GIF picture", "Pillow"),
-        (b"BM6\0\0\0" + bytes(50), "a BMP picture", "Pillow"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(50), "a JPEG 2000 picture", "Pillow"),
         (b"%PDF-1.4\n1 0 obj\n<< /Type /Catalog >>\nendobj\n" * 4, "a PDF document", "UTF-8 text"),
         (b"\x89HDF\r\n\x1a\n" + bytes(50), "an HDF5 file", "NPZ"),
         (b"SIMPLE  =                    T".ljust(2880), "a FITS file", "NPZ"),
@@ -267,6 +264,23 @@ def test_a_known_kind_of_file(manifest: Path, tmp_path: Path, name: str, data: b
 
     assert reason == f"it is {what}, which no format reads"
     assert hint in message
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"\x89PNG\r\n\x1a\n" + bytes(50), "PNG"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF\0" + bytes(50), "JPEG"),
+        (b"GIF89a\1\0\1\0" + bytes(50), "GIF"),
+        (b"BM6\0\0\0" + bytes(50), "BMP"),
+    ],
+)
+def test_one_picture(manifest: Path, tmp_path: Path, data: bytes, kind: str) -> None:
+    """It is a sample, and no data set."""
+    reason, message = refusal_and_hint(manifest, tmp_path, "all_csv", data)
+
+    assert reason == f"it is one picture, {kind}, and no data set of them"
+    assert "Add the folder, or the archive, that all of its pictures are in." in message
 
 
 @pytest.mark.parametrize("name", ["all_html", "all_txt", "all_csv", "all_bin"])

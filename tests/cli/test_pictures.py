@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from tests.cli.test_cli import on_a_terminal
 from tests.test_get import declare
@@ -70,6 +71,33 @@ class TestPictures:
         pictures(np.full((1, *shape), 255, np.uint8))
 
         assert show("flowers").stdout == "@@@@@@\nrose\n"
+
+    def test_how_opaque_pixels_are_is_not_drawn(self, pictures: Any) -> None:
+        """Of four channels, the first three are the colors."""
+        pictures(np.concatenate([np.full((1, 2, 6, 3), 255, np.uint8), np.zeros((1, 2, 6, 1), np.uint8)], axis=3))
+
+        assert show("flowers").stdout == "@@@@@@\nrose\n"
+
+    def test_pictures_of_other_sizes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Side by side, from their upper edge, each in as much room as the widest takes."""
+        folder = tmp_path / "datasets" / "flowers"
+        folder.mkdir(parents=True)
+        for name, shape in (("rose", (2, 6)), ("tulip", (4, 3))):
+            Image.new("L", shape[::-1], 255).save(folder / f"{name}_1.png")
+        path = declare(
+            tmp_path,
+            "flowers",
+            format="images",
+            fields={
+                "images": {"dtype": "uint8", "shape": [None, None], "range": [0, 255]},
+                "labels": {"dtype": "int64", "classes": ["rose", "tulip"]},
+            },
+            splits={"train": {"samples": 2, "members": ["*.png"]}},
+            options={"label_split": ["_", 0]},
+        )
+        monkeypatch.setenv("TINYTORCH_DATASETS_MANIFEST", str(path))
+
+        assert show("flowers").stdout == "@@@@@@  @@@\n        @@@\nrose    tulip\n"
 
     def test_the_declared_range_is_black_to_white(self, pictures: Any) -> None:
         """TinyDigits' goes from 0 to 1, and nobody's from 0 to 255 only because it is 8 bits wide."""

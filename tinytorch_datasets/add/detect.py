@@ -17,8 +17,17 @@ from tinytorch_datasets import formats
 from tinytorch_datasets.add import csv_tables, naming, typed_tables
 from tinytorch_datasets.add.tables import Choices
 from tinytorch_datasets.errors import DecodeError, UsageError, did_you_mean
-from tinytorch_datasets.formats import HEAD_BYTES, INSPECTED, INSPECTED_BYTES, ArrayInfo, Certainty, Detection, FileInfo
-from tinytorch_datasets.formats.texts import inspect_files
+from tinytorch_datasets.formats import (
+    HEAD_BYTES,
+    INSPECTED,
+    INSPECTED_BYTES,
+    ArrayInfo,
+    Certainty,
+    Detection,
+    FileInfo,
+    images,
+    texts,
+)
 from tinytorch_datasets.manifest.places import check_format
 from tinytorch_datasets.readers.stream import encoding_of, opened
 from tinytorch_datasets.readers.table import without_compression
@@ -59,8 +68,9 @@ def detect(
         what = f"--format {form}: there is no such format{did_you_mean(form, formats.known())}"
         raise UsageError(what, hint=f"There are: {', '.join(formats.known())}.")
     files = list(files)
-    if len(files) > 1 and form in (None, "texts") and (of_texts := inspect_files(files)):
-        return [of_texts]
+    for name, inspect in (("images", images.inspect_files), ("texts", texts.inspect_files)):
+        if len(files) > 1 and form in (None, name) and (of_files := inspect(files)):
+            return [of_files]
     infos = [replace(_inspected(path, name, form, options or {}), file=name) for path, name in files]
     if len({info.format for info in infos}) == 1:
         infos = list(formats.of(infos[0].format).join(infos))

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from tinytorch_datasets import formats
 from tinytorch_datasets.concurrency import mapped
 from tinytorch_datasets.errors import ContentError, DecodeError, Problems
-from tinytorch_datasets.formats import decodes
+from tinytorch_datasets.formats import (
+    INSPECTED,
+    INSPECTED_BYTES,
+    ArrayInfo,
+    Certainty,
+    Detection,
+    FileInfo,
+    decodes,
+)
 from tinytorch_datasets.plan import Block, Column, RaggedBlock, Split
-from tinytorch_datasets.readers.members import Member, Skipped
+from tinytorch_datasets.readers import tar
+from tinytorch_datasets.readers.archive import is_zip
+from tinytorch_datasets.readers.members import Member, Pattern, Skipped
+from tinytorch_datasets.readers.picture_headers import ENDINGS, LARGEST_FILE, Summary, kind_of_picture, survey
 from tinytorch_datasets.readers.pictures import (
-    LARGEST_FILE,
+    ARRAYS,
     SMALL_FILE,
     Alpha,
     Choices,
@@ -24,8 +36,25 @@ from tinytorch_datasets.readers.pictures import (
     PictureMode,
     Pictures,
     Resize,
+    common_mode,
 )
-from tinytorch_datasets.readers.samples import Blocks, LabelSplit, Naming, by_file, check_naming, key_of, samples_of
+from tinytorch_datasets.readers.samples import (
+    Blocks,
+    Group,
+    LabelSplit,
+    Naming,
+    by_file,
+    check_naming,
+    ending,
+    grouped,
+    key_of,
+    left_out,
+    samples_of,
+)
+from tinytorch_datasets.readers.stream import Stream, opened
+from tinytorch_datasets.readers.zip import opened_zip
+from tinytorch_datasets.storage.files import is_litter
+from tinytorch_datasets.verify.diagnose import kind_of, kind_of_zip
 
 IMAGE = "image"
 
@@ -46,11 +75,112 @@ def _check(options: Mapping[str, Any], fields: Iterable[str], splits: Iterable[s
     yield from check_naming(options)
 
 
+def _detect(head: bytes, path: Path) -> Detection | None:
+    """Recognize an archive of pictures: half of its files, or more, are called so."""
+    if is_zip(path):
+        with opened_zip(path) as archive:
+            names = [name for name, entry in archive.entries.items() if entry.is_file and not is_litter(name)]
+        pictures = sum(ending(name) in ENDINGS for name in names)
+        is_it = bool(pictures) and 2 * pictures >= len(names) and not kind_of_zip(names)
+    elif head[257:262] == b"ustar":
+        begun = tar.begun(head, path)
+        is_it = any(kind_of_picture(data) for name, data in begun if not is_litter(name) and ending(name) in ENDINGS)
+    else:
+        one = kind_of_picture(head) if kind_of(head) else ""
+        return Detection(Certainty.CERTAIN, lambda: _refuse_one(path, one)) if one else None
+    return Detection(Certainty.CERTAIN, lambda: _inspect(path)) if is_it else None
+
+
+def _refuse_one(path: Path, kind: str) -> NoReturn:
+    reason = f"it is one picture, {kind}, and no data set of them"
+    raise DecodeError(path, reason, hint="Add the folder, or the archive, that all of its pictures are in.")
+
+
+def inspect_files(files: Sequence[tuple[Path, str]]) -> FileInfo | None:
+    """Return the splits of files, each with its path and its name, if they are pictures in folders; else None.
+
+    Raises:
+        DecodeError: One is damaged, or their classes are not certain.
+        MissingLibrary: Pillow is not installed.
+    """
+    roots = {path.as_posix().removesuffix(f"/{name}") for path, name in files}
+    if len(roots) > 1 or 2 * sum(ending(name) in ENDINGS for _, name in files) < len(files):
+        return None
+    headers, others = survey(_opened(files), is_packed=False)
+    if not headers:
+        return None
+    info = _describe(Path(roots.pop()), headers, others)
+    if info.left_out:
+        raise DecodeError(info.path, info.left_out[0], hint="Leave it out, and add the folders of the splits.")
+    return replace(info, samples=tuple(headers))
+
+
+def _opened(files: Sequence[tuple[Path, str]]) -> Iterator[tuple[str, Path, Stream]]:
+    for path, name in files:
+        with opened(path) as stream:
+            yield name, path, stream
+
+
+def _inspect(path: Path) -> FileInfo:
+    formats.of("images").check_libraries()
+    return _describe(path, *survey(_members(path), is_packed=True))
+
+
+def _members(path: Path) -> Iterator[tuple[str, Path, Stream]]:
+    """Yield all files of an archive."""
+    if is_zip(path):
+        with opened_zip(path) as archive:
+            for name, entry in archive.entries.items():
+                if entry.is_file:
+                    yield name, path, archive.member(name, name, ())
+    else:
+        limit = max(INSPECTED_BYTES, path.stat().st_size)
+        for name, stream in tar.files(path, limit=limit, limit_reason=INSPECTED):
+            yield name, path, stream
+
+
+def _describe(path: Path, headers: Mapping[str, Summary], others: Sequence[str]) -> FileInfo:
+    """Return the splits of an archive, or of files: their pictures, and labels where folders are classes."""
+    if not headers:
+        raise DecodeError(path, "it is an archive of pictures by their names, and none of them is one that is read")
+    groups = grouped(path, sorted(headers), others, "pictures")
+    mode, note = common_mode(path, headers)
+    channels, dtype = ARRAYS[mode]
+    sizes = [{of.size[axis] for of in headers.values()} for axis in (0, 1)]
+    shape = (*(one.pop() if len(one) == 1 else None for one in sizes), *([channels] if channels else []))
+    natural = {of.mode for of in headers.values()} == {mode}
+    if turned := sum(of.is_turned for of in headers.values()):
+        note += f"{'; ' * bool(note)}{turned:,} are to be turned by their EXIF: orientation: apply does so"
+    options: dict[str, Any] = {} if natural else {"mode": mode}
+    levels = groups[0].label_folder
+    labels = _labels(groups)
+    if labels and levels != (-1,):
+        options["label_folder"] = list(levels) if len(levels) > 1 else levels[0]
+    arrays = list[ArrayInfo]()
+    for group in groups:
+        for pattern in group.patterns:
+            matches = Pattern(pattern).matches
+            count = sum(matches(name) for name in group.samples)
+            arrays.append(ArrayInfo("", dtype, (count, *shape), field="images", member=pattern, note=note))
+            if labels:
+                arrays.append(ArrayInfo("", "int64", (count,), field="labels", member=pattern, classes=labels))
+    return FileInfo(path, "images", tuple(arrays), options, left_out=tuple(left_out(others, "no picture")))
+
+
+def _labels(groups: Sequence[Group]) -> tuple[str, ...]:
+    """Return the classes: what the folders of the samples are called, unless each sample has one of its own."""
+    levels = groups[0].label_folder
+    names = [name.split("/")[:-1] for group in groups for name in group.samples]
+    classes = {"/".join(folders[level] for level in levels) for folders in names}
+    return tuple(sorted(classes)) if levels and 2 * len(classes) <= len(names) else ()
+
+
 @decodes(
     "images",
     layout="members",
     reads_members=False,
     check=_check,
+    detect=_detect,
     member_patterns=True,
     needs=("PIL", "images"),
 )

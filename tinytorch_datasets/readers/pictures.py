@@ -1,17 +1,15 @@
 """Pictures as arrays, by Pillow: checked by their headers, decoded, converted.
 
 A file of a few bytes may say that it holds a picture of four thousand million pixels. So the size that its header
-states is compared with what is declared before anything is decoded. Files are opened by the class of their own kind
-alone: Pillow's `open` asks one decoder after the other, and warns of large pictures, which is no answer.
+states is compared with what is declared before anything is decoded.
 """
 
 from __future__ import annotations
 
-import io
-import struct
-import zlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -19,11 +17,10 @@ import numpy as np
 from tinytorch_datasets.errors import ContentError, DecodeError
 from tinytorch_datasets.plan import Column
 from tinytorch_datasets.readers.members import Member
-from tinytorch_datasets.verify.diagnose import kind_of
+from tinytorch_datasets.readers.picture_headers import Header, Summary, check_png, read_header, words_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from PIL.ImageFile import ImageFile
 
 PictureMode = Literal["1", "L", "LA", "P", "RGB", "RGBA", "I;16"]
 Resize = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
@@ -32,27 +29,11 @@ Alpha = Literal["refuse", "drop"]
 
 # Where Pillow begins to warn: what a picture has of pixels, where its size is not declared.
 MOST_PIXELS = 89_478_485
-# A file of a picture is no larger than its pixels, but for what is said of it: thumbnails, profiles, other words.
-LARGEST_FILE, SMALL_FILE = 1 << 28, 1 << 24
-
-# The kinds that are read: how their files begin, and the module and the class by which Pillow reads them.
-_KINDS = (
-    (0, b"\x89PNG\r\n\x1a\n", "PNG"),
-    (0, b"\xff\xd8\xff", "JPEG"),
-    (0, b"GIF87a", "GIF"),
-    (0, b"GIF89a", "GIF"),
-    (8, b"WEBPVP8", "WebP"),
-    (0, b"II*\0", "TIFF"),
-    (0, b"MM\0*", "TIFF"),
-    (0, b"BM", "BMP"),
-    *((0, b"P%d" % number, "PPM") for number in range(1, 7)),
-)
-HEAD_BYTES = 16
-ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".dib"})
-ENDINGS |= {".pbm", ".pgm", ".ppm", ".pnm"}
+# What a file may have beside its pixels: thumbnails, profiles, other words.
+SMALL_FILE = 1 << 24
 
 # The number of channels, 0 for no axis of them, and the dtype of the arrays of each mode.
-_ARRAYS: Mapping[str, tuple[int, str]] = {
+ARRAYS: Mapping[str, tuple[int, str]] = {
     "1": (0, "bool"),
     "L": (0, "uint8"),
     "P": (0, "uint8"),
@@ -62,8 +43,8 @@ _ARRAYS: Mapping[str, tuple[int, str]] = {
     "RGBA": (4, "uint8"),
 }
 # What other modes can be converted to: not to palettes or single bits, which would have to be invented.
-_INTO = frozenset({"L", "RGB", "RGBA"})
-_FROM = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"})
+INTO = frozenset({"L", "RGB", "RGBA"})
+FROM = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"})
 NAMES = {
     "1": "1 (a bit a pixel)",
     "L": "L (gray)",
@@ -75,138 +56,6 @@ NAMES = {
 }
 
 TO_CONVERT = "To convert it: options: {{mode: {mode}}}."
-
-
-def kind_of_picture(head: bytes) -> str:
-    """Return the kind of picture that begins like this, "" if it is none that is read.
-
-    >>> kind_of_picture(b"P5 2 2 255 abcd"), kind_of_picture(b"P5S")
-    ('PPM', '')
-    """
-    kind = next((kind for at, magic, kind in _KINDS if head.startswith(magic, at)), "")
-    return "" if kind == "PPM" and not head[2:3].isspace() else kind
-
-
-def _class_of(kind: str) -> Any:
-    """Return Pillow's class of a kind."""
-    from PIL import (
-        BmpImagePlugin,
-        GifImagePlugin,
-        JpegImagePlugin,
-        PngImagePlugin,
-        PpmImagePlugin,
-        TiffImagePlugin,
-        WebPImagePlugin,
-    )
-
-    return {
-        "PNG": PngImagePlugin.PngImageFile,
-        "JPEG": JpegImagePlugin.JpegImageFile,
-        "GIF": GifImagePlugin.GifImageFile,
-        "WebP": WebPImagePlugin.WebPImageFile,
-        "TIFF": TiffImagePlugin.TiffImageFile,
-        "BMP": BmpImagePlugin.BmpImageFile,
-        "PPM": PpmImagePlugin.PpmImageFile,
-    }[kind]
-
-
-class Header(NamedTuple):
-    """What the first bytes of a picture state: its mode, and its size in pixels."""
-
-    image: ImageFile
-    kind: str
-    mode: str
-    width: int
-    height: int
-
-
-def read_header(member: Member) -> Header:
-    """Return what the header of a picture states; nothing is decoded yet.
-
-    Raises:
-        DecodeError: It is no picture of a kind that is read, is damaged, or has several frames, or more bits than
-            Pillow keeps.
-    """
-    kind = kind_of_picture(member.data[:HEAD_BYTES])
-    if not kind:
-        other = kind_of(member.data[:64])
-        member.fail(f"it is {other.name}, which is not read" if other else "it is no picture of a kind that is read")
-    try:
-        image: ImageFile = _class_of(kind)(io.BytesIO(member.data))
-        several = bool(getattr(image, "is_animated", False))
-    except MemoryError:
-        raise
-    except Exception as error:  # whatever a decoder trips over in untrusted bytes
-        member.fail(f"its {kind} header is damaged: {_words(error)}")
-    if several:
-        member.fail("it has several frames, and a sample is one picture")
-    mode = image.mode
-    decoder, raw, highest = _tile(image)
-    if decoder.startswith("ppm") and highest not in (None, 255) and not (mode == "I" and highest == 65535):
-        member.fail(f"its values go up to {highest}, and Pillow would stretch them")
-    if mode in ("RGB", "RGBA", "LA", "CMYK") and raw.endswith((";16B", ";16L", ";16N")):
-        member.fail(f"it has 16 bits in each of several channels, of which Pillow keeps 8: {raw}")
-    if mode in ("I;16B", "I;16L", "I;16N") or (kind == "PPM" and mode == "I"):
-        mode = "I;16"
-    return Header(image, kind, mode, *image.size)
-
-
-def _tile(image: ImageFile) -> tuple[str, str, int | None]:
-    """Return the name of a picture's decoder, how its values are packed, and the highest, where that is stated."""
-    tile: Any = image.tile[0] if image.tile else None
-    if tile is None:
-        return "", "", None
-    args = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
-    raw = args[0] if args and isinstance(args[0], str) else ""
-    return tile[0], raw, args[1] if tile[0].startswith("ppm") and len(args) > 1 else None
-
-
-# Adam7, the order of interlaced rows: where each pass begins, and how far its pixels are from one another.
-_WHOLE = ((0, 1, 0, 1),)
-_PASSES = ((0, 8, 0, 8), (4, 8, 0, 8), (0, 4, 4, 8), (2, 4, 0, 4), (0, 2, 2, 4), (1, 2, 0, 2), (0, 1, 1, 2))
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-_PIECE = 1 << 16
-
-
-def _check_png(member: Member) -> None:
-    """Check that a PNG has as many bytes of pixels as its header says: Pillow takes those that are missing for 0.
-
-    Source: "Portable Network Graphics", https://www.w3.org/TR/png-3/
-    """
-    data = member.data
-    width, height, depth, color, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
-    expected = 0
-    for left, across, top, down in _PASSES if interlaced else _WHOLE:
-        columns, rows = max(0, -(-(width - left) // across)), max(0, -(-(height - top) // down))
-        expected += rows * (1 + -(-columns * depth * _CHANNELS[color] // 8)) if columns else 0
-    inflater, at, came = zlib.decompressobj(), 8, 0
-    try:
-        while came <= expected and at + 8 <= len(data):
-            length, kind = struct.unpack(">I4s", data[at : at + 8])
-            if kind == b"IDAT":
-                packed = data[at + 8 : at + 8 + length]
-                while packed and came <= expected:
-                    came += len(inflater.decompress(packed, _PIECE))
-                    packed = inflater.unconsumed_tail
-            at += 12 + length
-        while came < expected and (more := len(inflater.decompress(inflater.unconsumed_tail, _PIECE))):
-            came += more
-    except zlib.error as error:
-        member.fail(f"its pixels are damaged: {_words(error)}")
-    if came != expected or not inflater.eof:
-        more_or_less = "more" if came > expected else "fewer"
-        member.fail(f"it has {more_or_less} pixels than the {height:,} x {width:,} that its header says")
-
-
-def turned(image: Image) -> int:
-    """Return how a camera says that a picture is to be turned, as EXIF counts it: 1 is not at all."""
-    return int(image.getexif().get(0x0112, 1)) if "exif" in image.info else 1
-
-
-def _words(error: BaseException) -> str:
-    """Return the first words of an error of Pillow, without addresses of objects."""
-    words = (str(error) or type(error).__name__).partition("\n")[0].partition(" <")[0]
-    return words[:120]
 
 
 @dataclass(frozen=True)
@@ -252,16 +101,16 @@ class Pictures:
     @property
     def pixel_bytes(self) -> int:
         """How many bytes of an array a pixel takes."""
-        channels, dtype = _ARRAYS[self.mode]
+        channels, dtype = ARRAYS[self.mode]
         return max(channels, 1) * np.dtype(dtype).itemsize
 
     def _mode(self, declared: PictureMode | None) -> str:
         shape, dtype = self._column.shape, self._column.dtype
         channels = 0 if len(shape) == 2 or (len(shape) == 3 and shape[2] == 1) else shape[2] if len(shape) == 3 else -1
         free = self._column.factor is not None  # what is stored has another dtype than what is declared
-        fitting = [mode for mode, of in _ARRAYS.items() if of[0] == channels and (free or of[1] == dtype)]
+        fitting = [mode for mode, of in ARRAYS.items() if of[0] == channels and (free or of[1] == dtype)]
         if declared is not None and declared not in fitting:
-            number, its = _ARRAYS[declared]
+            number, its = ARRAYS[declared]
             of = f"{its} [height, width{f', {number}' if number else ''}]"
             self._refuse_options("mode", declared, f"is {of}", "shape")
         if not fitting:
@@ -313,10 +162,10 @@ class Pictures:
 
     def _check_conversion(self, member: Member, mode: str) -> None:
         its, name = NAMES.get(mode, mode), NAMES.get(self.mode, self.mode)
-        if self._is_declared and self.mode in _INTO and mode in _FROM:
+        if self._is_declared and self.mode in INTO and mode in FROM:
             return
         hint = None
-        if not self._is_declared and self.mode in _INTO and mode in _FROM:
+        if not self._is_declared and self.mode in INTO and mode in FROM:
             hint = TO_CONVERT.format(mode=self.mode)
             if mode == "P" and self.mode == "L":
                 hint = "Declare what is wanted: options: {mode: P} for the numbers, or {mode: L} for the grays."
@@ -344,7 +193,7 @@ class Pictures:
         """
         member, header = picture.member, picture.header
         if header.kind == "PNG":
-            _check_png(member)
+            check_png(member)
         try:
             header.image.load()
             image = self._turned(header.image)
@@ -357,7 +206,7 @@ class Pictures:
         except (MemoryError, DecodeError):
             raise
         except Exception as error:  # whatever a decoder trips over in untrusted bytes
-            member.fail(f"it cannot be decoded: {_words(error)}")
+            member.fail(f"it cannot be decoded: {words_of(error)}")
         finally:
             header.image.close()
         if len(self._column.shape) == 3 and values.ndim == 2:
@@ -394,3 +243,19 @@ class Pictures:
 
 def _size(header: Header) -> str:
     return f"{header.height:,} high and {header.width:,} wide"
+
+
+def common_mode(path: Path, headers: Mapping[str, Summary]) -> tuple[str, str]:
+    """Return the mode that pictures are read in, and, where theirs are others, what they are."""
+    counts = Counter(of.mode for of in headers.values())
+    most = counts.most_common(1)[0][0]
+    if len(counts) == 1 and most in ARRAYS and most != "P":
+        return most, ""
+    mode = most if most in INTO else "L" if counts.keys() <= {"1", "L"} else "RGB"
+    if wrong := next((name for name, of in sorted(headers.items()) if of.mode not in FROM), None):
+        reason = f"its pictures are {', '.join(sorted(counts))}, which have no mode in common: {wrong!r}"
+        raise DecodeError(path, f"{reason} is {headers[wrong].mode}", hint="Add those of each mode by themselves.")
+    listed = ", ".join(
+        f"{count:,} {'is' if count == 1 else 'are'} {NAMES.get(name, name)}" for name, count in counts.most_common()
+    )
+    return mode, f"{listed}; read as {mode}"

@@ -6,6 +6,7 @@ folder, its name and a part of that are what other fields may be.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -238,3 +239,68 @@ def left_out(names: Iterable[str], why: str) -> Iterator[str]:
     for folder, its in sorted(by_folder.items()):
         more = f" and {len(its) - 1:,} more in {folder or 'the archive'}" if len(its) > 1 else ""
         yield f"{its[0]!r}{more}: {why}"
+
+
+# Words of the names of folders that are splits, and no classes.
+SPLIT_WORDS = frozenset({"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"})
+
+
+class Group(NamedTuple):
+    """The samples of one split, in folders: patterns of their names, and what of the folders is the label.
+
+    `label_folder` has the levels whose names differ, counted from the file, none where there is no class.
+    """
+
+    patterns: tuple[str, ...]
+    samples: tuple[str, ...]
+    label_folder: tuple[int, ...]
+
+
+def grouped(path: Path, names: Sequence[str], others: Iterable[str], kind: str) -> list[Group]:
+    """Return how samples lie in folders: by split, where folders of one level are called so, and by class below.
+
+    Levels at which all samples of all splits have the same folder are no label; several that differ are one together.
+
+    Args:
+        path: The archive, or folder, for the error.
+        names: The names of the samples.
+        others: The names of all other files, which no pattern may match.
+        kind: What the samples are called in errors.
+
+    Raises:
+        DecodeError: Samples lie at different depths, or others are named as they are.
+    """
+    folders = {name: name.split("/")[:-1] for name in names}
+    depths = {len(of) for of in folders.values()}
+    if len(depths) > 1:
+        shallow, deep = (next(n for n in names if len(folders[n]) == depth) for depth in (min(depths), max(depths)))
+        reason = f"its {kind} lie at different depths, so that their classes are not certain: {shallow!r} and {deep!r}"
+        raise DecodeError(path, reason, hint="Write the entry by hand, with the patterns of the members.")
+    depth = depths.pop()
+    values = [sorted({of[level] for of in folders.values()}) for level in range(depth)]
+    differing = [level for level in range(depth) if len(values[level]) > 1]
+    split = next((level for level in differing if all(map(_is_split, values[level]))), None)
+    labels = [level for level in differing if level != split]
+    groups = list[Group]()
+    for part in [None] if split is None else values[split]:
+        its = [name for name in names if split is None or folders[name][split] == part]
+        levels = [
+            (part or "") if level == split else "*" if level in labels else of[0] for level, of in enumerate(values)
+        ]
+        endings = sorted({_raw_ending(name) for name in its})
+        made = tuple("/".join([*levels, f"*{ending}"]) for ending in endings)
+        for matches in (Pattern(pattern).matches for pattern in made):
+            if other := next((name for name in others if matches(name) and not is_litter(name)), None):
+                reason = f"{other!r} is named as its {kind} are, and is none of them"
+                raise DecodeError(path, reason, hint="Take it out, or write the entry by hand.")
+        groups.append(Group(made, tuple(its), tuple(level - depth for level in labels)))
+    return groups
+
+
+def _is_split(folder: str) -> bool:
+    return not SPLIT_WORDS.isdisjoint(re.split(r"[^a-z]+", folder.lower()))
+
+
+def _raw_ending(name: str) -> str:
+    front, dot, last = name.rpartition("/")[2].rpartition(".")
+    return dot + last if front else ""
