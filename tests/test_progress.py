@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import re
+from typing import Any
 
 import pytest
 
+from tests.conftest import ROOT
+from tests.test_architecture import loaded_by
 from tinytorch_datasets.progress import Bars, Lines, readable, usual
 
 
@@ -28,6 +31,10 @@ class TestUsual:
         monkeypatch.setenv("CI", "true")
         assert isinstance(usual(Terminal()), Lines)
 
+    def test_ipython_is_never_imported_for_it(self) -> None:
+        """A notebook has imported it long before; where there is none, nobody looks for one."""
+        assert "IPython" not in loaded_by("from tinytorch_datasets.progress import usual; usual()")
+
     def test_stderr_unless_asked_otherwise(self, capsys: pytest.CaptureFixture[str]) -> None:
         """stdout belongs to the answer."""
         usual()("a.gz", 0, 2000)
@@ -36,7 +43,7 @@ class TestUsual:
 
 
 class TestLines:
-    """One plain line a file, however often it is reported."""
+    """A plain line when a file begins to come, and one for each tenth of a large one."""
 
     @pytest.mark.parametrize(
         ("here", "line"),
@@ -46,15 +53,41 @@ class TestLines:
             (170_498_071, "a.gz: 170 MB, found on this computer\n"),
         ],
     )
-    def test_the_line(self, here: int, line: str) -> None:
-        """It tells what is to come."""
+    def test_the_first_line(self, here: int, line: str) -> None:
+        """It tells what is to come, however often that is reported."""
         stream = io.StringIO()
         with Lines(stream) as lines:
-            for done in range(here, 170_498_072, 10_000_000):
-                lines("a.gz", done, 170_498_071)
-            lines("a.gz", 170_498_071, 170_498_071)
+            lines("a.gz", here, 170_498_071)
+            lines("a.gz", here, 170_498_071)
 
         assert stream.getvalue() == line
+
+    def test_a_line_each_tenth(self) -> None:
+        """None twice where a mirror makes us start over, and one where several come at once."""
+        stream = io.StringIO()
+        with Lines(stream) as lines:
+            for done in (0, 100_000, 200_001, 450_000, 0, 999_999, 1_000_000, 1_999_999, 2_000_000):
+                lines("a.gz", done, 2_000_000)
+
+        assert stream.getvalue().splitlines() == [
+            "a.gz: fetching 2.0 MB",
+            "a.gz: 10 % of 2.0 MB",
+            "a.gz: 20 % of 2.0 MB",
+            "a.gz: 40 % of 2.0 MB",
+            "a.gz: 50 % of 2.0 MB",
+            "a.gz: 90 % of 2.0 MB",
+            "a.gz: 100 % of 2.0 MB",
+        ]
+
+    def test_small_files_have_one_line(self) -> None:
+        """Below a megabyte, and where nobody knows how large it is."""
+        stream = io.StringIO()
+        with Lines(stream) as lines:
+            for done in range(0, 1_000_000, 99_999):
+                lines("a.gz", done, 999_990)
+                lines("b.gz", done, -1)
+
+        assert stream.getvalue() == "a.gz: fetching 1.0 MB\nb.gz: fetching\n"
 
     def test_a_line_for_each_file(self) -> None:
         """In the order in which they begin."""
@@ -102,6 +135,17 @@ class TestBars:
         assert " 100% 170.5/170.5 MB " in bar
         assert len(bar) <= 80
 
+    def test_a_line_stands_above_the_bar(self) -> None:
+        """Nothing in it is markup; the bar goes on below it."""
+        stream = Terminal()
+        with Bars(stream) as bars:
+            bars("a.gz", 0, 2)
+            bars.write_line("a.gz: [red]http://slow/ is slow")
+            bars("a.gz", 2, 2)
+
+        plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue())
+        assert plain.index("a.gz: [red]http://slow/ is slow\n") < plain.rindex("a.gz ━")
+
     def test_nothing_reported_draws_nothing(self) -> None:
         """Not even an empty line."""
         stream = Terminal()
@@ -139,3 +183,18 @@ class TestSize:
     def test_readable(self, count: int, size: str) -> None:
         """With a decimal below a hundred, and never 1000 of anything that has a larger unit."""
         assert readable(count) == size
+
+
+def test_the_example_with_tqdm_that_the_guide_has(capsys: pytest.CaptureFixture[str]) -> None:
+    """Run as it stands there, but for the download: each bar ends full, also after a fresh start."""
+    pytest.importorskip("tqdm", reason="the guide's example needs tqdm; the package does not")
+    (example,) = re.findall(r"```python\n(from tqdm.*?)```", (ROOT / "docs" / "guide.md").read_text("utf-8"), re.DOTALL)
+    names: dict[str, Any] = {}
+
+    exec(example.partition("\ncifar = ")[0], names)
+    for file in ("a", "b"):
+        for done in (0, 1_000_000, 500_000, 2_000_000):
+            names["progress"](file, done, 2_000_000)
+
+    assert [(bar.n, bar.total) for bar in names["bars"].values()] == [(2_000_000, 2_000_000)] * 2
+    assert "2.00M/2.00M" in capsys.readouterr().err

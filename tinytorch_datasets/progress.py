@@ -1,4 +1,4 @@
-"""Progress bars and lines on stderr, and sizes for people.
+"""Progress bars in terminals and notebooks, lines in logs, and sizes for people.
 
 A Progress is anything that can be called with (file, bytes done, bytes in all). `bytes done` starts at what was here
 already, may fall back when a mirror makes us start over, and equals `bytes in all` exactly once: when the file is in
@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
+
+from tinytorch_datasets.errors import printable
 
 if TYPE_CHECKING:
     import rich.progress
@@ -38,6 +41,8 @@ def readable(count: int) -> str:
 Progress = Callable[[str, int, int], None]
 BESIDE_THE_NAME = 51  # columns for the widest figures, and a bar in which something can be seen
 NARROWEST_NAME = 12
+LEAST_TOLD = 1_000_000  # bytes of a file whose tenths are written in a log
+BETWEEN_UPDATES_S = 0.1  # of a notebook's page, which keeps each of them
 
 
 class Shown(Protocol):
@@ -46,8 +51,8 @@ class Shown(Protocol):
     def __call__(self, file: str, bytes_done: int, bytes_in_all: int) -> None:
         """Show that so much of the file is here."""
 
-    def write_header(self, line: str) -> None:
-        """Write a line of what is to come, above all files."""
+    def write_line(self, line: str) -> None:
+        """Write a line of what is to come, or of what changed, above the bars."""
 
     def __enter__(self) -> Shown:
         """Return itself."""
@@ -58,7 +63,9 @@ class Shown(Protocol):
 
 
 def usual(stream: TextIO | None = None) -> Shown:
-    """Return bars on a terminal, plain lines elsewhere and in CI; on stderr by default."""
+    """Return bars on a terminal and in a notebook, plain lines elsewhere and in CI; on stderr by default."""
+    if stream is None and (display := _notebook_display()) is not None:
+        return NotebookBars(display)
     stream = sys.stderr if stream is None else stream  # which is None, too, in a program without a console
     return Bars(stream) if stream is not None and is_watched(stream) else Lines(stream)
 
@@ -130,9 +137,12 @@ class Bars:
         else:
             self._drawn.update(bar, total=total, completed=bytes_done)
 
-    def write_header(self, line: str) -> None:
-        """Write a line, before any bar is drawn."""
-        _write_line(self._stream, line)
+    def write_line(self, line: str) -> None:
+        """Write a line, above the bars where there are some."""
+        if self._drawn is None:
+            _write_line(self._stream, line)
+        else:
+            self._drawn.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Bars:
         return self
@@ -143,17 +153,23 @@ class Bars:
 
 
 class Lines:
-    """One plain line a file, when it begins to come; none where there is no stream."""
+    """Plain lines: one when a file begins to come, one each tenth of a large one; none where there is no stream."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
-        self._reported: set[str] = set()
+        self._tenths: dict[str, int] = {}
 
     def __call__(self, file: str, bytes_done: int, bytes_in_all: int) -> None:
-        """Write the line of that file, the first time."""
-        if self._stream is None or file in self._reported:
+        """Write the line of that file, the first time, and when another tenth of it has come."""
+        if self._stream is None:
             return
-        self._reported.add(file)
+        tenth = bytes_done * 10 // bytes_in_all if bytes_in_all >= LEAST_TOLD else 0
+        before = self._tenths.get(file)
+        self._tenths[file] = max(tenth, before or 0)
+        if before is not None:
+            if tenth > before:
+                _write_line(self._stream, f"{file}: {tenth}0 % of {readable(bytes_in_all)}")
+            return
         if bytes_done == bytes_in_all:
             line = f"{file}: {readable(bytes_in_all)}, found on this computer"
         elif bytes_in_all < 0:
@@ -164,7 +180,7 @@ class Lines:
             line = f"{file}: fetching {readable(bytes_in_all)}"
         _write_line(self._stream, line)
 
-    def write_header(self, line: str) -> None:
+    def write_line(self, line: str) -> None:
         """Write a line, if there is a stream."""
         if self._stream is not None:
             _write_line(self._stream, line)
@@ -174,6 +190,94 @@ class Lines:
 
     def __exit__(self, *error: object) -> None:
         pass
+
+
+def _notebook_display() -> Any:
+    """Return IPython's function that shows something below the cell; None where no kernel runs this program."""
+    ipython: Any = sys.modules.get("IPython")  # never imported for this
+    shell = ipython.get_ipython() if hasattr(ipython, "get_ipython") else None
+    return None if getattr(shell, "kernel", None) is None else ipython.display.display
+
+
+class NotebookBars:
+    """A bar a file below a notebook's cell, in one place, which is updated as bytes come."""
+
+    def __init__(self, display: Any) -> None:
+        self._display = display
+        self._handle: Any = None  # nothing is shown before there is something to show
+        self._lines: list[str] = []
+        self._files: dict[str, _Flow] = {}
+        self._updated = 0.0
+
+    def __call__(self, file: str, bytes_done: int, bytes_in_all: int) -> None:
+        """Move the bar of that file."""
+        flow = self._files.get(file)
+        if flow is None or bytes_done < flow.done:  # resumed bytes count as done, but not as speed
+            flow = self._files[file] = _Flow(bytes_done)
+        flow.done, flow.in_all = bytes_done, bytes_in_all
+        if bytes_done == bytes_in_all or time.monotonic() - self._updated >= BETWEEN_UPDATES_S:
+            self._update()
+
+    def write_line(self, line: str) -> None:
+        """Write a line above the bars."""
+        self._lines.append(line)
+        self._update()
+
+    def __enter__(self) -> NotebookBars:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._handle is not None:
+            self._update()
+
+    def _update(self) -> None:
+        shown = {"text/plain": self._as_text(), "text/html": self._as_html()}
+        if self._handle is None:
+            self._handle = self._display(shown, raw=True, display_id=True)
+        else:
+            self._handle.update(shown, raw=True)
+        self._updated = time.monotonic()
+
+    def _as_text(self) -> str:
+        bars = [f"{printable(file)}: {flow}" for file, flow in self._files.items()]
+        return "\n".join([*map(printable, self._lines), *bars])
+
+    def _as_html(self) -> str:
+        from html import escape
+
+        lines = "".join(f"<div>{escape(printable(line))}</div>" for line in self._lines)
+        rows = "".join(
+            f'<tr><td style="text-align:left">{escape(printable(file))}</td><td>{flow.bar}</td>'
+            f'<td style="text-align:left">{flow}</td></tr>'
+            for file, flow in self._files.items()
+        )
+        return f"{lines}<table>{rows}</table>" if rows else lines
+
+
+class _Flow:
+    """What has come of one file since it was first reported, or since it started over."""
+
+    def __init__(self, done: int) -> None:
+        self._first, self._since = done, time.monotonic()
+        self.done, self.in_all = done, -1
+
+    @property
+    def bar(self) -> str:
+        """The bar as HTML; where nobody knows how much is to come, one that only moves."""
+        known = f' value="{self.done}" max="{self.in_all}"' if self.in_all > 0 else ""
+        return f'<progress{known} style="width:20em"></progress>'
+
+    def __str__(self) -> str:
+        if self.done == self.in_all:
+            return readable(self.in_all)
+        per_s = (self.done - self._first) / max(time.monotonic() - self._since, 0.001)
+        parts = [f"{readable(self.done)} of {readable(self.in_all)}" if self.in_all >= 0 else readable(self.done)]
+        if per_s:
+            parts.append(f"{readable(int(per_s))}/s")
+        if per_s and self.in_all >= 0:
+            minutes, seconds = divmod(round((self.in_all - self.done) / per_s), 60)
+            parts.append(f"{minutes}:{seconds:02} left")
+        return ", ".join(parts)
 
 
 def _write_line(stream: TextIO, line: str) -> None:

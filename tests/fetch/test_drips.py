@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import random
+import re
 import socket
 import subprocess
 import sys
@@ -126,6 +127,47 @@ class TestInHaste:
 
         assert (came, requests) == (DATA, 1)
         assert took_s < 5
+
+
+class TestASlowMirrorIsLeft:
+    """Whoever waits is told, in one line, once."""
+
+    def shown(self, folder: Path, capsys: pytest.CaptureFixture[str], *urls: str, retry: RetryPolicy) -> list[str]:
+        """What is on stderr after a fetch."""
+        fetch([declared(*urls)], folder / "points", folder="points", locks=folder / "locks", retry=retry, reuse_from=())
+        return capsys.readouterr().err.splitlines()
+
+    def test_because_it_drips(self, server: FaultyServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """Its bytes come, a few at a time."""
+        slow, good = server.at("/slow", WAYS["the body"][0](0.05)), server.at("/good", serve(DATA))
+
+        lines = self.shown(tmp_path, capsys, slow, good, retry=dataclasses.replace(HASTE, stall_bytes_per_s=0))
+
+        [line] = [line for line in lines if "slow" in line]
+        assert line.startswith(f"points.bin: {slow} only drips (")
+        assert line.endswith("bytes/s); the next is asked")
+
+    def test_because_another_may_be_faster(
+        self, server: FaultyServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """As long as there is one that was not tried."""
+        slow = server.at("/slow", serve(DATA, piece=1000, pause_s=0.05))
+        good = server.at("/good", serve(DATA))
+
+        lines = self.shown(tmp_path, capsys, slow, good, retry=dataclasses.replace(HASTE, stall_bytes_per_s=100_000))
+
+        [line] = [line for line in lines if "slow" in line]
+        assert re.fullmatch(rf"points\.bin: {slow} is slow \(\d+ kB/s\); the next is asked", line)
+
+    def test_not_where_there_is_no_other(
+        self, server: FaultyServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Then it is not left."""
+        slow = server.at("/slow", serve(DATA, piece=5000, pause_s=0.05))
+
+        lines = self.shown(tmp_path, capsys, slow, retry=dataclasses.replace(HASTE, stall_bytes_per_s=1_000_000))
+
+        assert not [line for line in lines if "slow (" in line]
 
 
 class TestOnceTheFileIsThere:

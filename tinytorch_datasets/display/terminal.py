@@ -38,7 +38,8 @@ def canvas(stream: TextIO | None = None) -> tuple[Console, StringIO]:
     stream = sys.stdout if stream is None else stream
     drawn, watched = StringIO(), is_terminal(stream)
     columns = None if watched else max(shutil.get_terminal_size().columns, PIPED_COLUMNS)
-    return Console(file=drawn, force_terminal=watched, width=columns, highlight=False), drawn
+    # In a notebook it would display by itself, in its own way, what is only to be drawn.
+    return Console(file=drawn, force_terminal=watched, force_jupyter=False, width=columns, highlight=False), drawn
 
 
 class _Layout(NamedTuple):

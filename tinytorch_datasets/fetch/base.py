@@ -5,6 +5,7 @@ A mirror gives a Response, or it raises one of these:
     SourceError                the response is of no use; `reason` says why, in words for the person who waits
     |-- PermanentError         a retry would not help: on to the next mirror
     |   `-- RetriesExhausted   or helps no more: too many retries, or the mirror asks for too long a wait
+    |       `-- Dripping       or its bytes come so slowly that the file would take days
     |-- TransientError         a retry may help, after `wait_s` if the mirror asks for a wait
     |   |-- ConnectionLost     the connection ended too early
     |   `-- TooSlow            nothing comes, or hardly anything: another mirror, if there is one
@@ -121,6 +122,10 @@ class RetriesExhausted(PermanentError):
     def is_of_the_way(self) -> bool:
         """Whether nothing is known of the mirror's file."""
         return self.other is None
+
+
+class Dripping(RetriesExhausted):
+    """Its bytes come, and so slowly that a retry would give no more of them."""
 
 
 class TransientError(SourceError):

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 from tinytorch_datasets.fetch.base import (
     ConnectionLost,
+    Dripping,
     PermanentError,
-    RetriesExhausted,
     SourceError,
     TooSlow,
     WrongContent,
@@ -55,7 +55,7 @@ def check_rate(chunks: Iterator[bytes], drip: Rate, stall: Rate | None = None) -
     """Pass the chunks on, as long as they come fast enough.
 
     Raises:
-        RetriesExhausted: They only drip. No response of that kind is worth another try.
+        Dripping: No response of that kind is worth another try.
         TooSlow: They come so slowly that another mirror, which is untried, is better.
     """
     for chunk in chunks:
@@ -63,7 +63,7 @@ def check_rate(chunks: Iterator[bytes], drip: Rate, stall: Rate | None = None) -
         is_dripping, is_stalled = drip.is_below(len(chunk)), stall is not None and stall.is_below(len(chunk))
         if is_dripping:
             reason = f"only drips ({drip.per_s:,.0f} bytes/s)"
-            raise RetriesExhausted(reason)
+            raise Dripping(reason)
         if is_stalled and stall is not None:
             reason = f"is slow ({stall.per_s / 1000:,.0f} kB/s)"
             raise TooSlow(reason)

@@ -189,15 +189,17 @@ class Download:
         self._hosts = HostLimit(self.retry)
         self._report_lock = threading.Lock()
         self._missing: dict[File, Tried] = {}  # offline only
+        self._announce: Callable[[str], None] = log.info
 
     def run(self, progress: Progress | None) -> list[Fetched]:
         """Fetch them all, or raise the first error. Returns those that this very call has fetched."""
         if progress is not None:
             return self._run(progress, log.info)
         with usual() as shown:
-            return self._run(shown, log.info if self.offline else shown.write_header)
+            return self._run(shown, log.info if self.offline else shown.write_line)
 
     def _run(self, progress: Progress, announce: Callable[[str], None]) -> list[Fetched]:
+        self._announce = announce
         reusable = ReusableFiles(self.files, self.reuse_from)
         to_download = reusable.to_download()
         if self.offline and len(to_download) == len(self.files):
@@ -283,6 +285,7 @@ class Download:
             cancellation=self._cancellation,
             hosts=self._hosts,
             report=report,
+            announce=self._announce_safely,
         )
         if loop.run(part):
             return True
@@ -308,6 +311,10 @@ class Download:
         with self._report_lock:
             self._cancellation.check()
             progress(file.name, bytes_done, file.bytes)
+
+    def _announce_safely(self, line: str) -> None:
+        with self._report_lock:
+            self._announce(line)
 
     def _bytes_to_come(self, file: File) -> int:
         try:

@@ -23,11 +23,11 @@ from tinytorch_datasets.errors import DatasetError, printable
 from tinytorch_datasets.fetch.base import (
     CHUNK_BYTES,
     ConnectionLost,
+    Dripping,
     Kind,
     PermanentError,
     RangeNotSupported,
     Response,
-    RetriesExhausted,
     RetryPolicy,
     SourceError,
     TooSlow,
@@ -164,7 +164,7 @@ class Web:
         if deadline.is_past:
             what = "drips: nothing of the file came" if deadline.is_connected else "no connection came about"
             reason = f"{what} within {self._retry.response_timeout_s:g} s"
-            raise RetriesExhausted(reason)
+            raise Dripping(reason)
 
     def _get(self, headers: dict[str, str], deadline: Deadline, opened: ExitStack) -> requests.Response:
         """Return the first response that is not a redirect."""

@@ -14,6 +14,7 @@ from typing import TypeVar
 from tinytorch_datasets.concurrency import Cancellation
 from tinytorch_datasets.fetch.base import (
     ConnectionLost,
+    Dripping,
     Kind,
     Other,
     PermanentError,
@@ -126,10 +127,11 @@ class MirrorLoop:
         cancellation: Cancellation,
         hosts: HostLimit,
         report: Callable[[int], None],
+        announce: Callable[[str], None],
     ) -> None:
         self.mirrors = [Mirror(source) for source in sources]
         self._file, self._retry, self._cancellation = file, retry, cancellation
-        self._hosts, self._report = hosts, report
+        self._hosts, self._report, self._announce = hosts, report, announce
 
     def run(self, part: PartialFile) -> bool:
         """Download. Returns whether the part matches in the end; if not, each mirror has its failure."""
@@ -149,6 +151,8 @@ class MirrorLoop:
                 if mirror.ended_at and failure.other is None:
                     failure.other = Other("size", f"{mirror.ended_at:,} bytes")
                 log.info("%s: %s: %s", self._file.name, mirror.source.name, failure.reason)
+                if isinstance(failure, TooSlow | Dripping) and queue:
+                    self._announce(f"{self._file.name}: {mirror.source.name} {failure.reason}; the next is asked")
                 if isinstance(failure, TooSlow):  # slow is better than nothing: it is asked once more after the others
                     queue.append(mirror)
             else:

@@ -1,0 +1,116 @@
+"""A real notebook, run by a real kernel: what is shown there, and what moves while bytes come."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from tests.helpers.faulty_server import FaultyServer, serve
+from tests.test_get import facts
+
+pytest.importorskip("ipykernel", reason="a notebook's kernel is not installed; the package does not need it")
+
+
+@pytest.fixture
+def slow_manifest(tmp_path: Path, server: FaultyServer, home: Path) -> Path:
+    """A manifest of one data set, of which a server sends 64 kB each twentieth of a second."""
+    data = tmp_path / "train.npy"
+    np.save(data, np.zeros((1000, 32, 32), np.uint8))
+    url = server.at("/train.npy", serve(data.read_bytes(), piece=64 * 1024, pause_s=0.05))
+    entry = {
+        "title": "slow <b>",
+        "status": "remote",
+        "format": "npy",
+        "license": "CC0-1.0",
+        "source": "made here",
+        "fields": {"images": {"dtype": "uint8", "shape": [32, 32], "range": [0, 255]}},
+        "splits": {"train": {"samples": 1000, "images": "train.npy"}},
+        "files": {"train.npy": {**facts(data), "urls": [url]}},
+    }
+    path = tmp_path / "datasets.yaml"
+    path.write_text(yaml.safe_dump({"version": 1, "datasets": {"slow": entry}}))
+    return path
+
+
+@pytest.fixture
+def kernel(home: Path) -> Iterator[Any]:
+    """A kernel that runs what it is given."""
+    manager_of = pytest.importorskip("jupyter_client.manager")
+    manager, client = manager_of.start_new_kernel(kernel_name="python3")
+    yield client
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+
+def messages(kernel: Any, code: str) -> list[tuple[str, dict[str, Any]]]:
+    """What a notebook gets to show while a cell runs: the kinds of messages, and what they hold."""
+    got: list[tuple[str, dict[str, Any]]] = []
+
+    def keep(message: dict[str, Any]) -> None:
+        got.append((message["header"]["msg_type"], message["content"]))
+
+    reply = kernel.execute_interactive(code, output_hook=keep, timeout=60)
+    assert reply["content"]["status"] == "ok", got
+    return [(kind, content) for kind, content in got if kind in ("display_data", "update_display_data", "stream")]
+
+
+class TestProgress:
+    """One place below the cell, which is updated as bytes come."""
+
+    def test_one_display_that_moves(self, kernel: Any, slow_manifest: Path) -> None:
+        """A megabyte in nearly a second: several updates, and in the end the whole size; nothing on stderr."""
+        shown = messages(
+            kernel, f"from tinytorch_datasets import get; d = get('slow', manifest={str(slow_manifest)!r})"
+        )
+
+        kinds = [kind for kind, _ in shown]
+        assert kinds.count("display_data") == 1
+        assert kinds.count("update_display_data") >= 4
+        printed = [content["text"] for kind, content in shown if kind == "stream"]
+        assert not [text for text in printed if "train.npy" in text]  # other libraries may warn there
+        shown = [(kind, content) for kind, content in shown if kind != "stream"]
+        assert len({content["transient"]["display_id"] for _, content in shown}) == 1
+        parts = [re.search(r'value="(\d+)" max="1024128"', content["data"]["text/html"]) for _, content in shown]
+        counts = [int(part[1]) for part in parts if part]
+        assert counts == sorted(counts)
+        assert len(set(counts)) >= 4
+        assert shown[-1][1]["data"]["text/plain"].endswith("train.npy: 1.0 MB")
+        assert "slow: 1.0 MB to download" in shown[-1][1]["data"]["text/html"]
+
+    def test_what_is_here_shows_nothing(self, kernel: Any) -> None:
+        """A data set that ships comes without a bar."""
+        assert messages(kernel, "from tinytorch_datasets import get; d = get('tinydigits')") == []
+
+
+class TestPages:
+    """Run by nbconvert, as whole courses are."""
+
+    def test_a_notebook(self, tmp_path: Path, home: Path) -> None:
+        """Each cell that ends in a name shows a page, and a line for those who read text."""
+        nbformat = pytest.importorskip("nbformat")
+        nbconvert = pytest.importorskip("nbconvert")
+        cells = [
+            "from tinytorch_datasets import get, load_manifest\ndigits = get('tinydigits')\ndigits",
+            "digits.train",
+            "digits.train.show(5, seed=1, where=digits.train.labels == 3)",
+            "get('tinytalks').train",
+            "get('tinytalks').train.questions",
+            "load_manifest().datasets['mnist']",
+        ]
+        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+
+        pytest.importorskip("nbconvert.preprocessors").ExecutePreprocessor(timeout=60).preprocess(book, {})
+
+        for cell in book.cells:
+            (output,) = cell.outputs
+            assert set(output.data) == {"text/html", "text/plain"}
+            assert len(output.data["text/html"]) < 20_000
+        assert "data:image/png;base64," in book.cells[1].outputs[0].data["text/html"]
+        page, _ = nbconvert.HTMLExporter().from_notebook_node(book)
+        assert page.count("tex2jax_ignore mathjax_ignore") == len(cells)
