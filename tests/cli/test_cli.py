@@ -213,6 +213,16 @@ class TestStreams:
         assert sorted(lines)[0] == "test-images: fetching 112 B"
         assert len(lines) == 4
 
+    def test_a_get_of_several_tries_each(self, world: World) -> None:
+        """One that fails is reported in the end, and the exit code is its own."""
+        world.flip(world.file("flowers/train.csv"))
+        result = CliRunner().invoke(main, ["get", "flowers", "digits", "talk"])
+
+        assert [line.partition(":")[0] for line in result.stdout.splitlines()] == ["digits", "talk"]
+        assert result.stderr.count("error: ") == 1
+        assert "train.csv is not the declared file" in result.stderr
+        assert result.exit_code == 1
+
     def test_an_audit_goes_whole_into_a_file(self, world: World, tmp_path: Path) -> None:
         """No color, no bar, no cut lines; the exit code is the audit's."""
         world.flip(world.file("talk/talk.txt"))

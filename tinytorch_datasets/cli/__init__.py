@@ -26,6 +26,7 @@ from tinytorch_datasets.cli.common import (
     manifest_options,
     repeat_options,
 )
+from tinytorch_datasets.errors import DatasetError
 
 
 @click.group(
@@ -116,15 +117,20 @@ def get(
     for name in wanted:
         if name not in known:
             load(manifest).entry(name)  # a wrong name is reported before the first byte is downloaded
-    results = []
+    results, errors = list[dict[str, Any]](), list[DatasetError]()
     for name in wanted:
-        dataset = api.get(name, manifest=chosen, home=home, mirror=mirror, offline=offline, verify=verify)
+        try:
+            dataset = api.get(name, manifest=chosen, home=home, mirror=mirror, offline=offline, verify=verify)
+        except DatasetError as error:  # the others are wanted all the same
+            errors.append(error)
+            continue
         splits = {split: len(samples) for split, samples in dataset.items()}
         results.append({"name": name, "splits": splits, "path": listing.row(known[name], home)["path"]})
         if not as_json:
             echo(f"{name}: {listing.counts(splits)}; {shown(results[-1]['path'])}")
     if as_json:
         echo_json(results)
+    exit_with(errors)
 
 
 @main.command()
