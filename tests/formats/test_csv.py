@@ -498,3 +498,8 @@ class TestThroughAManifest:
             "skip_last_lines: must be from 0 to 100, is -1",
             "strip: must be a valid boolean, is 3",
         ]
+
+    def test_blanks_that_are_the_delimiter_are_not_left_out(self, tmp_path: Path) -> None:
+        """A blank cannot both end a cell and mean nothing."""
+        with pytest.raises(ManifestError, match="leaves out blanks, and the delimiter is one"):
+            made(tmp_path, self.ENTRY.replace("{cell", '{strip: true, delimiter: " ", cell'), t_csv=self.TEXT)

@@ -68,6 +68,8 @@ def _wrong_text_options(options: Mapping[str, Any]) -> Problems:
         # A number with the delimiter in it stands between quotes.
         if sign and sign == delimiter and option in options and option not in ("decimal", "thousands"):
             yield (option,), f"is {sign!r}, and so is the delimiter"
+    if options.get("strip") and delimiter == " ":
+        yield ("strip",), f"leaves out blanks, and the delimiter is one; if runs of them are, it is {WHITESPACE}"
     within = options.get("cell_delimiter")
     if within is not None and (within in "+-0123456789eE" or within in (options.get("decimal", "."), thousands)):
         yield ("cell_delimiter",), f"is {within!r}, which numbers are written with"

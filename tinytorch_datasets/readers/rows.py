@@ -381,7 +381,7 @@ class Rows:
         return cells
 
     def _csv_reader(self, lines: Iterable[str]) -> Iterator[list[str]]:
-        skips = self._dialect.delimiter == WHITESPACE or self._dialect.strip
+        skips = self._dialect.delimiter == WHITESPACE or (self._dialect.strip and self._dialect.delimiter != " ")
         return csv.reader(lines, delimiter=self._dialect.sign, skipinitialspace=skips, strict=True)
 
     def _unreadable(self, message: str) -> NoReturn:
