@@ -217,7 +217,7 @@ def _splits(parts: Sequence[_Part], layout: str) -> dict[str, dict[str, Any]]:
     splits: dict[str, dict[str, Any]] = {}
     for part in parts:
         declared = splits.setdefault(part.split, {"samples": 0})
-        if layout == "members":
+        if layout in ("file per sample", "members"):
             declared |= {"file": part.info.file} if part.info.file else {}  # none where files are the members
             members = declared.setdefault("members", [])
             if part.array.member not in members:

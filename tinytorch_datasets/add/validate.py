@@ -157,7 +157,7 @@ def count_samples(loaded: Manifest, name: str, sources: Sequence[Source], scratc
     counts: dict[str, dict[str, int]] = {}
     with _in_one_folder(sources, scratch) as folder:
         most = _SAMPLES_A_BYTE * sum(source.bytes for source in sources)
-        if form.layout == "members" and not form.member_patterns:
+        if form.layout == "members":
             for split in plan.under(folder).splits:
                 assert split.file is not None
                 for array in detect.inspect_as(split.file, plan.format).arrays:

@@ -96,9 +96,8 @@ def check_libraries(plan: Plan) -> None:
         raise error.with_context(where=plan.where) from None
 
 
-Layout = Literal["file per field", "file per split", "members"]
-
-
+Layout = Literal["file per field", "file per split", "file per sample", "members"]
+Missing = Literal["text", "null"]
 Decoder = Callable[..., Iterator[Block]]
 Check = Callable[[Mapping[str, Any], Iterable[str], Iterable[str]], Problems]
 Pickles = Callable[[Sequence[Split]], Iterator[tuple[Path, str, Callable[[int], bytes]]]]
@@ -192,7 +191,8 @@ class Format:
     Attributes:
         name: What the manifest calls it.
         decode: ``decode(splits, **options)``, yielding blocks.
-        layout: How a split names its bytes: a file for each field, one file for all, or members of one file.
+        layout: How a split names its bytes: a file for each field, one file for all, patterns of files or members that
+            are a sample each, or members of one file that hold several each.
         version: Part of the name of every decoded array; raise it when the same bytes would decode otherwise.
         options: Type of each option, by name; `required` are those without a default.
         check: ``check(options, fields, splits)``, yielding what is wrong with options of the right types, and where
@@ -206,13 +206,11 @@ class Format:
             or None.
         join: ``join(infos)``, the same infos, of the several files of a data set, where one file alone does not say
             all that it is: a sparse file how many features there are.
-        has_cells: Whether values are cells of text, of which some may be declared to mean a missing value.
+        missing: What may be declared to mean a missing value in a table: a "text" in its cell, a "null". Formats that
+            have neither read no tables.
         names_classes: Whether it reads the names of classes in cells of text, and gives labels as their positions,
             because only it can say in which cell there is none.
-        reads_columns: Whether it reads a table, of which it takes columns by name or number itself.
-        reads_members: Whether what it reads may be a member of an archive.
-        member_patterns: Whether the members of a split may be named by patterns, or be declared files.
-        has_nulls: Whether a value may be null, which may be declared to mean a missing value.
+        reads_members: Whether what it reads may be a member of an archive. Where a split names members, it may not.
     """
 
     name: str
@@ -226,12 +224,14 @@ class Format:
     pickles: Pickles | None = None
     detect: Detect = _undetected
     join: Join = _as_they_are
-    has_cells: bool = False
-    has_nulls: bool = False
-    member_patterns: bool = False
+    missing: frozenset[Missing] = frozenset()
     names_classes: bool = False
     reads_members: bool = True
-    reads_columns: bool = False
+
+    @property
+    def reads_columns(self) -> bool:
+        """Whether it reads a table, of which it takes columns by name or number itself."""
+        return bool(self.missing)
 
     @property
     def summary(self) -> str:
@@ -261,12 +261,9 @@ def decodes(
     pickles: Pickles | None = None,
     detect: Detect = _undetected,
     join: Join = _as_they_are,
-    has_cells: bool = False,
-    has_nulls: bool = False,
-    member_patterns: bool = False,
+    missing: Iterable[Missing] = (),
     names_classes: bool = False,
     reads_members: bool = True,
-    reads_columns: bool = False,
 ) -> Callable[[Decoder], Decoder]:
     """Register the decorated function as the decoder of format `name`."""
 
@@ -291,12 +288,9 @@ def decodes(
             pickles=pickles,
             detect=detect,
             join=join,
-            has_cells=has_cells,
-            has_nulls=has_nulls,
-            member_patterns=member_patterns,
+            missing=frozenset(missing),
             names_classes=names_classes,
-            reads_members=reads_members,
-            reads_columns=reads_columns,
+            reads_members=reads_members and layout not in ("file per sample", "members"),
         )
         return decode
 

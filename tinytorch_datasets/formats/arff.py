@@ -117,9 +117,8 @@ def _array(attribute: Attribute, place: int, cells: Sequence[str], gaps: int, ta
 @decodes(
     "arff",
     layout="file per split",
-    has_cells=True,
     names_classes=True,
-    reads_columns=True,
+    missing=("text",),
     check=_check,
     detect=_detect,
 )

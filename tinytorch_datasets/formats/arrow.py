@@ -46,9 +46,8 @@ def _inspect(path: Path) -> FileInfo:
 @decodes(
     "arrow",
     layout="file per split",
-    has_nulls=True,
     reads_members=False,
-    reads_columns=True,
+    missing=("null",),
     needs=("pyarrow", "tables"),
     detect=_detect,
 )

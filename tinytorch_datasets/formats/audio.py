@@ -133,7 +133,7 @@ class _Alike:
             member.fail(f"it has {recording.rate:,} frames a second, and {name!r} has {first.rate:,}", hint=hint)
 
 
-@decodes("audio", layout="members", reads_members=False, check=_check, member_patterns=True)
+@decodes("audio", layout="file per sample", check=_check)
 def audio(
     splits: Sequence[Split],
     *,

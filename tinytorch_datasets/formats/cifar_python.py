@@ -97,7 +97,7 @@ def _by_number(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
-@decodes("cifar-python", layout="members", reads_members=False, pickles=_pickles, detect=_detect)
+@decodes("cifar-python", layout="members", pickles=_pickles, detect=_detect)
 def cifar_python(splits: Sequence[Split], *, labels: str = "labels") -> Iterator[Block]:
     """CIFAR's batches: a tar archive of pickles, each with rows of pixels and a list of labels.
 

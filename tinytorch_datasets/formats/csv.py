@@ -123,9 +123,7 @@ def _detect(head: bytes, path: Path) -> Detection | None:
     return Detection(Certainty.LIKELY if sniffed.is_certain else Certainty.POSSIBLE, inspect, takes_options=True)
 
 
-@decodes(
-    "csv", layout="file per split", has_cells=True, names_classes=True, reads_columns=True, check=_check, detect=_detect
-)
+@decodes("csv", layout="file per split", names_classes=True, missing=("text",), check=_check, detect=_detect)
 def delimited(
     splits: Sequence[Split],
     *,

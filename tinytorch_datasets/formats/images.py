@@ -177,11 +177,9 @@ def _labels(groups: Sequence[Group]) -> tuple[str, ...]:
 
 @decodes(
     "images",
-    layout="members",
-    reads_members=False,
+    layout="file per sample",
     check=_check,
     detect=_detect,
-    member_patterns=True,
     needs=("PIL", "images"),
 )
 def images(

@@ -134,9 +134,7 @@ def _has_columns(top: Mapping[str, Any]) -> bool:
 @decodes(
     "json",
     layout="file per split",
-    has_cells=True,
-    has_nulls=True,
-    reads_columns=True,
+    missing=("text", "null"),
     check=_check,
     detect=_detect,
 )

@@ -43,9 +43,7 @@ def _inspect(path: Path) -> FileInfo:
 @decodes(
     "jsonl",
     layout="file per split",
-    has_cells=True,
-    has_nulls=True,
-    reads_columns=True,
+    missing=("text", "null"),
     check=check_paths,
     detect=_detect,
 )

@@ -69,9 +69,8 @@ def _inspect(path: Path) -> FileInfo:
 @decodes(
     "parquet",
     layout="file per split",
-    has_nulls=True,
     reads_members=False,
-    reads_columns=True,
+    missing=("null",),
     needs=("pyarrow", "tables"),
     detect=_detect,
 )

@@ -137,7 +137,7 @@ def _describe(path: Path, files: Mapping[str, bool]) -> FileInfo:
     return FileInfo(path, "texts", tuple(arrays), left_out=tuple(left_out(others, NO_TEXT)))
 
 
-@decodes("texts", layout="members", reads_members=False, check=_check, detect=_detect, member_patterns=True)
+@decodes("texts", layout="file per sample", check=_check, detect=_detect)
 def texts(
     splits: Sequence[Split],
     *,

@@ -6,7 +6,7 @@ as plain data: for the rules, and for the plan.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,13 +32,9 @@ class _Format(Protocol):
     @property
     def required(self) -> frozenset[str]: ...
     @property
-    def has_cells(self) -> bool: ...
-    @property
-    def has_nulls(self) -> bool: ...
+    def missing(self) -> Collection[str]: ...
     @property
     def reads_members(self) -> bool: ...
-    @property
-    def member_patterns(self) -> bool: ...
     @property
     def reads_columns(self) -> bool: ...
     @property
@@ -132,7 +128,7 @@ def check_format(entry: dict[str, Any], formats: Formats) -> Problems:
         return
     fields, splits = mapping(entry.get("fields")), mapping(entry.get("splits"))
     yield from _check_options(name, formats, entry, fields, splits)
-    if formats.of(name).layout == "members":
+    if formats.of(name).layout in ("file per sample", "members"):
         for split, body in splits.items():
             if isinstance(body, dict) and "members" not in body:
                 yield ("splits", split), f"names no members: format {name!r} has several in one archive"
@@ -220,7 +216,7 @@ def check_splits(entry: dict[str, Any], formats: Formats) -> Problems:
 
 def _has_patterns(entry: Mapping[str, Any], formats: Formats) -> bool:
     name = entry.get("format")
-    return isinstance(name, str) and name in formats.known() and formats.of(name).member_patterns
+    return isinstance(name, str) and name in formats.known() and formats.of(name).layout == "file per sample"
 
 
 def _check_members(entry: Mapping[str, Any], split: Mapping[str, Any], formats: Formats) -> Problems:

@@ -240,12 +240,12 @@ def _missing(field: Mapping[str, Any], form: Any, formats: Formats) -> Problems:
     """Yield what is wrong with `missing` and `missing_value` of a field, and at which key of it."""
     known = formats.of(form) if form in formats.known() else None
     for key in ("missing", "missing_value"):
-        if key in field and known and not (known.has_cells or known.has_nulls):
+        if key in field and known and not known.missing:
             yield (key,), f"format {form!r} has no cells of text that could mean a missing value"
             return
     marks = field.get("missing")
     for i, mark in enumerate(marks if isinstance(marks, list) else ()):
-        if mark is None and known and not known.has_nulls:
+        if mark is None and known and "null" not in known.missing:
             yield ("missing", i), f'format {form!r} has no null; an empty cell is written ""'
             return
     if "missing" not in field:
