@@ -503,3 +503,26 @@ class TestThroughAManifest:
         """A blank cannot both end a cell and mean nothing."""
         with pytest.raises(ManifestError, match="leaves out blanks, and the delimiter is one"):
             made(tmp_path, self.ENTRY.replace("{cell", '{strip: true, delimiter: " ", cell'), t_csv=self.TEXT)
+
+
+def test_quotes_here_and_there_in_a_long_table(tmp_path: Path) -> None:
+    """Rows that are read at once and rows that are read one by one follow each other, wherever the pieces end."""
+    random = np.random.default_rng(0)
+    texts = np.array(["plain", "\u00e9", 'a "b"', "two\nlines", "a, b", "\n" * 9])
+    picked = [
+        0 if number // 30_000 % 2 else kind for number, kind in enumerate(random.integers(0, 6, 120_000).tolist())
+    ]
+    rows = [(str(number), texts[kind], str(number / 8)) for number, kind in enumerate(picked)]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([("n", "text", "x"), *rows])
+    path = put(tmp_path / "t", text.getvalue())
+    fields = [
+        column(path, "n", samples=120_000, dtype="int32"),
+        column(path, "text", samples=120_000, dtype="str"),
+        column(path, "x", samples=120_000, dtype="float64"),
+    ]
+    found = read("csv", split(*fields))
+
+    assert found["train.n"].tolist() == list(range(120_000))
+    assert found["train.text"] == [row[1] for row in rows]
+    assert found["train.x"].tolist() == [number / 8 for number in range(120_000)]
