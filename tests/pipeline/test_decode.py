@@ -245,6 +245,38 @@ class TestRows:
                 list_csv=listed,
             )
 
+    def test_a_list_may_be_a_column_of_an_array(self, tmp_path: Path) -> None:
+        """As a place of values may be; an error in it names the file of the list."""
+        entry = """
+            format: npy
+            fields: {n: {dtype: int64}}
+            splits:
+              train: {samples: 2, n: n.npy, stored_samples: 5, rows: {file: rows.npy, column: 1, stored_columns: 2}}
+            """
+        stored = np.arange(10, 15)
+        data = made(tmp_path, entry, n_npy=npy(stored), rows_npy=npy(np.array([[0, 4], [0, 2]])))
+        assert plain(data.train.n) == [14, 12]
+
+        with pytest.raises(ContentError, match=r"train.n has rows 5 in the list") as caught:
+            made(tmp_path, entry, n_npy=npy(stored), rows_npy=npy(np.array([[0, 4], [0, 5]])))
+        assert caught.value.path.name == "rows.npy"
+
+    def test_rows_of_other_members_are_other_samples(self, tmp_path: Path) -> None:
+        """Two splits that take rows of one archive by the same names do not share what is decoded."""
+        texts = {f"{folder}/{n}.txt": f"{folder}{n}".encode() for folder in "ab" for n in range(3)}
+        data = made(
+            tmp_path,
+            """
+            format: texts
+            fields: {texts: {dtype: str}}
+            splits:
+              train: {samples: 2, file: all.zip, members: ["a/*.txt"], rows: [0, 2], stored_samples: 3}
+              test: {samples: 1, file: all.zip, members: ["b/*.txt"], rows: [2, 3]}
+            """,
+            all_zip=zipped(texts),
+        )
+        assert (list(data.train.texts), list(data.test.texts)) == (["a0", "a1"], ["b2"])
+
     def test_more_or_fewer_stored_samples_than_declared_are_refused(self, tmp_path: Path) -> None:
         """A shuffle of another number of samples would be another order, and nobody would notice."""
         entry = """
@@ -318,6 +350,41 @@ class TestLabels:
             )
 
         assert caught.value.reason == "train.labels has labels 0 at sample 1, declared is one of -1, 1"
+
+    def test_numbers_are_the_values_exactly(self, tmp_path: Path) -> None:
+        """A class is not taken for another because both are one number in float64."""
+        entry = """
+            format: npy
+            fields: {labels: {dtype: int64, classes: [a, b], values: [9007199254740992, 9007199254740993]}}
+            splits: {train: {samples: 3, labels: labels.npy}}
+            """
+        stored = [2**53, 2**53 + 1, 2**53]
+        assert plain(made(tmp_path, entry, labels_npy=npy(np.array(stored))).train.labels) == [0, 1, 0]
+        with pytest.raises(ContentError, match=r"labels 9007199254740994 at sample 2, declared is one of"):
+            made(tmp_path, entry, labels_npy=npy(np.array([*stored[:2], 2**53 + 2])))
+        with pytest.raises(ContentError, match=r"declared is different numbers"):
+            made(tmp_path, entry, labels_npy=npy(np.array(stored, np.float64)))
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_values_may_be_fractions(self, tmp_path: Path, dtype: str) -> None:
+        """Of arrays of floats, in each of which 0.1 is another number."""
+        entry = """
+            format: npy
+            fields: {labels: {dtype: int64, classes: [low, high], values: [0.1, 2.5]}}
+            splits: {train: {samples: 3, labels: labels.npy}}
+            """
+        data = made(tmp_path, entry, labels_npy=npy(np.array([0.1, 2.5, 0.1], dtype)))
+        assert plain(data.train.labels) == [0, 1, 0]
+
+    def test_one_hot_labels_may_have_their_samples_last(self, tmp_path: Path) -> None:
+        """As MATLAB's users store them: the axes are those of the numbers, and not of the labels."""
+        entry = """
+            format: npy
+            fields: {labels: {dtype: int64, classes: [a, b], stored: one-hot, axes: [1, 0]}}
+            splits: {train: {samples: 3, labels: labels.npy}}
+            """
+        data = made(tmp_path, entry, labels_npy=npy(np.array([[1, 0, 0], [0, 1, 1]])))
+        assert plain(data.train.labels) == [0, 1, 1]
 
     def test_one_hot_labels_are_the_position_of_the_one(self, tmp_path: Path) -> None:
         """In a table as Semeion's, or in an array."""
@@ -432,7 +499,46 @@ class TestStoredAxes:
         assert plain(data.train.n) == (stored * (1 / 255)).astype(np.float32).tolist()
 
         with pytest.raises(ContentError, match=r"train.n has dtype float64, declared is whole numbers, to be scaled"):
-            made(tmp_path, entry, n_npy=npy(stored * 1.0))
+            made(tmp_path, entry, n_npy=npy(stored * 0.5))
+
+    @pytest.mark.parametrize(
+        ("form", "place", "name", "data"),
+        [
+            ("csv", "file: n.csv", "n_csv", b"n\n0\n51\n255\n"),
+            ("jsonl", "file: n.jsonl", "n_jsonl", b'{"n": 0}\n{"n": 51}\n{"n": 255}\n'),
+            ("npy", "n: n.npy", "n_npy", npy(np.array([0.0, 51.0, 255.0]))),
+        ],
+    )
+    def test_whole_numbers_may_be_floats_for_their_format(
+        self, tmp_path: Path, form: str, place: str, name: str, data: bytes
+    ) -> None:
+        """Text has no dtype: 51 is read as the number that it is, and scaled."""
+        entry = f"""
+            format: {form}
+            fields: {{n: {{dtype: float64, scale: 0.5}}}}
+            splits: {{train: {{samples: 3, {place}}}}}
+            """
+        assert plain(made(tmp_path, entry, **{name: data}).train.n) == [0, 25.5, 127.5]
+
+    def test_samples_of_different_lengths_are_scaled_like_others(self, tmp_path: Path) -> None:
+        """Each of their values is."""
+        entry = """
+            format: npy
+            fields: {n: {dtype: float64, shape: [null], scale: 0.5}}
+            splits: {train: {samples: 2, n: n.npy}}
+            """
+        data = made(tmp_path, entry, n_npy=npy(np.array([[1, 2], [255]], object)))
+        assert [plain(sample) for sample in data.train.n] == [[0.5, 1], [127.5]]
+
+    def test_what_is_scaled_fits_the_declared_dtype(self, tmp_path: Path) -> None:
+        """An infinity would be a value that no file holds."""
+        entry = """
+            format: npy
+            fields: {n: {dtype: float16, scale: 10}}
+            splits: {train: {samples: 2, n: n.npy}}
+            """
+        with pytest.raises(ContentError, match=r"train.n has range 70,000 times 10, declared is what float16 holds"):
+            made(tmp_path, entry, n_npy=npy(np.array([1, 70_000])))
 
     @pytest.mark.parametrize(
         ("stored_shape", "axes", "arrange"),
@@ -498,6 +604,26 @@ FAULTS = {
         "{samples: 4, n: n.npy, shuffle: {seed: -1}}",
         "shuffle.seed: must be 0 or more, is -1",
     ),
+    "a seed that NumPy's is too small for": (
+        "{samples: 4, n: n.npy, shuffle: {seed: 4294967296}}",
+        "shuffle.seed: must be less than 4294967296, is 4294967296",
+    ),
+    "a shuffle of more than a memory holds": (
+        "{samples: 4, n: n.npy, shuffle: {seed: 1, after: [99_999_990, 7]}, rows: [0, 4]}",
+        "shuffle: puts 100,000,001 samples into another order, and the most is 100,000,000",
+    ),
+    "a list of more than a memory holds": (
+        "{samples: 4, n: n.npy, rows: {file: n.npy}, stored_samples: 1000000000000}",
+        "rows: puts 1,000,000,000,000 samples into another order, and the most is 100,000,000",
+    ),
+    "a list that is a column of an array of unknown width": (
+        "{samples: 4, n: n.npy, rows: {file: n.npy, column: 3}, stored_samples: 9}",
+        "rows.column: is of an array, so `stored_columns` has to say how many columns are stored",
+    ),
+    "a list in a format of many members": (
+        "{samples: 4, n: n.npy, rows: {file: n.npy, format: cifar-python}, stored_samples: 9}",
+        "rows.format: format 'cifar-python' has several members in one archive, and a list is one",
+    ),
     "a list without the number of stored samples": (
         "{samples: 4, n: n.npy, rows: {file: n.npy}}",
         "rows: is a list in a file, so `stored_samples` has to say how many samples are stored",
@@ -550,6 +676,18 @@ OF_FIELDS = {
         "n.values: has 1 values for 2 classes: one for each, in their order",
     ),
     "a value twice": ("{dtype: int64, classes: [a, b], values: [1, 1]}", "n.values[1]: "),
+    "a value twice as another number": (
+        "{dtype: int64, classes: [a, b], values: [1, 1.0]}",
+        "n.values[1]: the value '1.0' is the same as '1'",
+    ),
+    "a value twice as a switch": (
+        "{dtype: int64, classes: [a, b], values: [1, true]}",
+        "n.values[1]: the value 'true' is the same as '1'",
+    ),
+    "a value twice as text": (
+        "{dtype: int64, classes: [a, b], values: [1, '1']}",
+        "n.values[1]: the value '1' is there twice",
+    ),
     "values of lists": ("{dtype: int64, classes: [a], values: [[1]]}", "n.values: must be a list of texts or numbers"),
     "one-hot of no classes": ("{dtype: int64, stored: one-hot}", "n.stored: is of a field with classes"),
     "another way of storing": ("{dtype: int64, classes: [a], stored: onehot}", "n.stored: must be 'one-hot'"),
@@ -591,6 +729,10 @@ OF_FIELDS = {
         "{dtype: int64, scale: 0.5}",
         "n.scale: is of whole numbers that become floats, so the dtype is float32 or float64; is 'int64'",
     ),
+    "axes of one-hot labels that are those of labels": (
+        "{dtype: int64, classes: [a, b], stored: one-hot, axes: [0]}",
+        "n.axes: names each of the 2 stored axes once, the samples' among them, from 0",
+    ),
     "a scale of nothing": ("{dtype: float64, scale: 0}", "n.scale: must be more than 0, is 0"),
     "missing values of samples that differ": (
         '{dtype: float64, shape: [null], missing: ["?"]}',
@@ -624,6 +766,29 @@ class TestWhatIsRefused:
 
         (problem,) = caught.value.problems
         assert f"{problem.line}: {problem.key}: {problem.what}".startswith(f"10: made.fields.{message}")
+
+
+def test_missing_values_are_of_the_format_of_the_place(tmp_path: Path) -> None:
+    """A column of a table may have them, whatever the format of the other fields is."""
+    data = made(
+        tmp_path,
+        """
+        format: npy
+        fields: {n: {dtype: int64}, more: {dtype: float64, missing: ["?"]}}
+        splits: {train: {samples: 2, n: n.npy, more: {file: more.csv, format: csv}}}
+        """,
+        n_npy=npy(np.arange(2)),
+        more_csv="more\n?\n1.5\n",
+    )
+    assert np.array_equal(data.train.more, [np.nan, 1.5], equal_nan=True)
+
+    entry = """
+        format: csv
+        fields: {n: {dtype: float64, missing: ["?"]}}
+        splits: {train: {samples: 2, n: {file: n.npy, format: npy}}}
+        """
+    with pytest.raises(ManifestError, match=r"format 'npy' has no cells of text that could mean a missing value"):
+        made(tmp_path, entry, n_npy=npy(np.arange(2)))
 
 
 def test_rows_of_many_splits_are_one_decoding(tmp_path: Path) -> None:

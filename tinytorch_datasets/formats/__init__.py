@@ -90,7 +90,7 @@ def check_libraries(plan: Plan) -> None:
         MissingLibrary: One is not.
     """
     try:
-        for name in dict.fromkeys([plan.format, *(column.format for column in plan.columns if column.format)]):
+        for name in plan.formats:
             of(name).check_libraries()
     except MissingLibrary as error:
         raise error.with_context(where=plan.where) from None

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from tinytorch_datasets.errors import ManifestError, Problem, UnknownName, bounded_guesses
 from tinytorch_datasets.manifest import rules
 from tinytorch_datasets.manifest.messages import translate
-from tinytorch_datasets.manifest.models import Declarations, Entry, FieldEntry, FileEntry
+from tinytorch_datasets.manifest.models import Declarations, Entry, FieldEntry, FileEntry, SplitEntry
 from tinytorch_datasets.manifest.places import (
     Formats,
     columns_of,
@@ -191,9 +191,8 @@ class Manifest:
             names=declared.names or (),
             axes=declared.axes,
             factor=declared.scale,
-            stored_columns=place.get("stored_columns"),
             stored_shape=declared.stored_shape,
-            rows=_rows(place, title, field, split.samples, counts),
+            rows=_rows(place, title, field, split, counts),
             **_location(place, field),
         )
 
@@ -213,17 +212,20 @@ def _location(place: Mapping[str, Any], field: str) -> dict[str, Any]:
         "columns": columns_of(place.get("column")),
         "format": place.get("format", ""),
         "options": place.get("options"),
+        "stored_columns": place.get("stored_columns"),
     }
 
 
-def _rows(place: Mapping[str, Any], split: str, field: str, samples: int, counts: Mapping[str, int]) -> Rows | None:
+def _rows(
+    place: Mapping[str, Any], title: str, field: str, split: SplitEntry, counts: Mapping[str, int]
+) -> Rows | None:
     rows, shuffle = place.get("rows"), place.get("shuffle")
     if rows is None and shuffle is None:
         return None
     order = {"seed": shuffle["seed"], "after": tuple(shuffle.get("after", ()))} if shuffle else {}
-    of = counts[location(place, field)]
+    of = counts[location(place, field, {"members": split.members})]
     if isinstance(rows, Mapping):
-        listed = Column(split, field, "int64", samples, **_location(rows, field))
+        listed = Column(title, field, "int64", split.samples, **_location(rows, field))
         return Rows(of, listed=listed, first=rows.get("first", 0), **order)
     start, stop = rows or (0, of)
     return Rows(of, start, stop, **order)

@@ -108,6 +108,8 @@ def _in_words(finding: Any, keys: tuple[str | int, ...], parsed: ParsedYaml, *, 
             return f"must be {allowed}, is {shown}{guess}"
         case "greater_than":
             return f"must be more than {facts['gt']}, is {shown}"
+        case "less_than":
+            return f"must be less than {facts['lt']}, is {shown}"
         case "greater_than_equal":
             return f"must be {facts['ge']} or more, is {shown}"
         case "string_type":

@@ -207,6 +207,9 @@ class _Location(_Model):
     options: Mapping[str, Any] | None = Field(
         default=None, description="The decoder's options, in place of the data set's."
     )
+    stored_columns: Positive | None = Field(
+        default=None, description="How many columns the last axis of an array has, of which `column` takes some."
+    )
 
 
 class ListedRowsEntry(_Location):
@@ -236,10 +239,6 @@ class _Selection(_Model):
 
 class PlaceEntry(_Location, _Selection):
     """Where the values of one field of one split are."""
-
-    stored_columns: Positive | None = Field(
-        default=None, description="How many columns the last axis of an array has, of which `column` takes some."
-    )
 
 
 class SplitEntry(_Selection):

@@ -17,6 +17,8 @@ from tinytorch_datasets.plan import COLUMN_RANGE
 
 # What no data set needs, and no computer holds: NumPy counts bytes in 64 bits.
 MOST_SAMPLES = 10**12
+# What is shuffled, or listed, is in memory at once: 8 bytes for the position of each.
+MOST_SHUFFLED = 10**8
 # What a table has no more of, so that a range of them is no bomb.
 MOST_COLUMNS = 1 << 20
 
@@ -90,14 +92,15 @@ def stored_counts(entry: Mapping[str, Any]) -> dict[str, int]:
             declared = place.get("stored_samples")
             counted = declared if isinstance(declared, int) else end
             if isinstance(counted, int):
-                at = location(place, field)
+                at = location(place, field, split)
                 counts[at] = max(counts.get(at, 0), counted)
     return counts
 
 
-def location(place: Mapping[str, Any], field: str) -> str:
+def location(place: Mapping[str, Any], field: str, split: Mapping[str, Any]) -> str:
     """Return what names the place of a field inside the files of its data set, whichever rows of it are taken."""
-    return repr((place.get("file"), place.get("member"), place.get("key", field), place.get("column")))
+    of_file = (place.get("file"), place.get("member"), list(split.get("members") or ()))
+    return repr((*of_file, place.get("key", field), place.get("column")))
 
 
 def columns_of(column: Any) -> tuple[int | str, ...]:
@@ -267,13 +270,10 @@ def _check_location(body: Mapping[str, Any], files: Mapping[str, Any]) -> Proble
     for member in member_of(body["member"]) if isinstance(body.get("member"), str | list) else ():
         if isinstance(member, str) and (wrong := why_unsafe(member)):
             yield ("member",), wrong
-    for ends in (COLUMN_RANGE.fullmatch(str(item)) for item in _listed(body.get("column"))):
+    column = body.get("column")
+    for ends in (COLUMN_RANGE.fullmatch(str(item)) for item in (column if isinstance(column, list) else (column,))):
         if ends and not int(ends[1]) <= int(ends[2]) < MOST_COLUMNS:
             yield ("column",), f"the range {ends[0]} has no columns, or more than {MOST_COLUMNS:,}"
-
-
-def _listed(value: Any) -> Iterator[Any]:
-    yield from value if isinstance(value, list) else () if value is None else (value,)
 
 
 def _layout(entry: Mapping[str, Any], split: Mapping[str, Any], formats: Formats) -> Problems:
@@ -333,7 +333,8 @@ def _check_place(
         yield at(key), f"a split has one {field!r}, of which there are no rows"
         return
     rows, samples = place.get("rows"), split.get("samples")
-    stored = counts.get(location(place, field))
+    stored = counts.get(location(place, field, split))
+    yield from _check_shuffled(place, at, stored)
     if isinstance(rows, dict):
         for keys, what in _check_location(rows, files):
             yield (*at("rows"), *keys), what
@@ -353,6 +354,17 @@ def _check_place(
     elif isinstance(samples, int) and isinstance(taken, int) and taken != samples:
         key = "rows" if rows else "stored_samples"
         yield at(key), f"has {taken:,} samples, and the split declares {samples:,}"
+
+
+def _check_shuffled(place: Mapping[str, Any], at: Callable[[str], Keys], stored: Any) -> Problems:
+    """Yield whether more is shuffled, or put into the order of a list, than a memory holds."""
+    shuffle, after = place.get("shuffle"), mapping(place.get("shuffle")).get("after")
+    if shuffle is None and not isinstance(place.get("rows"), Mapping):
+        return
+    counts = [count for count in (stored, *(after if isinstance(after, list) else ())) if isinstance(count, int)]
+    if sum(counts) > MOST_SHUFFLED:
+        key = "rows" if shuffle is None else "shuffle"
+        yield at(key), f"puts {sum(counts):,} samples into another order, and the most is {MOST_SHUFFLED:,}"
 
 
 def _array_columns(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -376,3 +388,7 @@ def _check_list(entry: Mapping[str, Any], rows: Mapping[str, Any], formats: Form
             yield ("format",), wrong
         else:
             yield from _check_options(name, formats, rows, ("rows",), mapping(entry.get("splits")))
+            if formats.of(name).layout == "members":
+                yield ("format",), f"format {name!r} has several members in one archive, and a list is one"
+            if "column" in rows and not formats.of(name).reads_columns:
+                yield from (((key,), what) for key, what in _array_columns(rows))

@@ -28,7 +28,7 @@ from tinytorch_datasets.manifest.filenames import (
     why_unsafe,
 )
 from tinytorch_datasets.manifest.models import Declarations
-from tinytorch_datasets.manifest.places import SPLIT_KEYS, Formats, check_format, check_splits
+from tinytorch_datasets.manifest.places import SPLIT_KEYS, Formats, check_format, check_splits, place_of
 from tinytorch_datasets.plan import DTYPES, TEXT, spell
 from tinytorch_datasets.split import Split
 
@@ -177,7 +177,7 @@ def _fields(entry: dict[str, Any], formats: Formats) -> Problems:
             yield (*at, "missing"), "is of fields whose samples have one shape, and this one's differ"
         if isinstance(span, list) and len(span) == 2 and all(isinstance(end, int | float) for end in span):
             yield from (((*at, "range"), what) for what in check_range(span, dtype))
-        yield from (((*at, *keys), what) for keys, what in _missing(field, entry.get("format"), formats))
+        yield from (((*at, *keys), what) for keys, what in _missing(field, _forms(entry, name), formats))
 
 
 def _storage(field: Mapping[str, Any]) -> Problems:
@@ -189,7 +189,7 @@ def _storage(field: Mapping[str, Any]) -> Problems:
     if isinstance(classes, list) and isinstance(values, list):
         if len(values) != len(classes):
             yield ("values",), f"has {len(values)} values for {len(classes)} classes: one for each, in their order"
-        yield from ((("values", i), what) for i, what in repeats(list(map(spell, values)), "value"))
+        yield from ((("values", i), what) for i, what in _equal_values(values))
     if "values" in field and "first" in field:
         yield ("first",), "has no meaning beside `values`, which say what is stored for each class"
     for key in ("values", "first"):
@@ -205,8 +205,27 @@ def _storage(field: Mapping[str, Any]) -> Problems:
         yield from ((("names", i), what) for i, what in repeats(names, "name"))
 
 
+def _equal_values(values: list[Any]) -> Iterator[tuple[int, str]]:
+    """Yield each value that no file tells from an earlier one: 1, 1.0 and true are equal, 1 and "1" spelled alike."""
+    met: dict[Any, int] = {}
+    for i, value in enumerate(values):
+        if not isinstance(value, str | int | float):
+            continue
+        # A number is no text, so both are keys of one dict.
+        first = min(met.setdefault(key, i) for key in (spell(value), value))
+        if first != i:
+            is_alike = spell(values[first]) == spell(value)
+            yield (
+                i,
+                f"the value {spell(value)!r} "
+                + ("is there twice" if is_alike else f"is the same as {spell(values[first])!r}"),
+            )
+
+
 def _order_and_scale(field: Mapping[str, Any]) -> Problems:
-    axes, shape, dtype = field.get("axes"), field.get("shape", []), field.get("dtype")
+    axes, shape, dtype, classes = field.get("axes"), field.get("shape", []), field.get("dtype"), field.get("classes")
+    if field.get("stored") == "one-hot" and isinstance(classes, list):
+        shape = [len(classes)]
     if (
         isinstance(axes, list)
         and isinstance(shape, list)
@@ -236,16 +255,26 @@ def _stored_shape(stored: list[Any], shape: list[Any], axes: Any, dtype: Any) ->
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+[.,]?[0-9]*|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
-def _missing(field: Mapping[str, Any], form: Any, formats: Formats) -> Problems:
+def _forms(entry: Mapping[str, Any], field: str) -> list[Any]:
+    """Return the formats that a field has in some split: that of the data set, or its own."""
+    places = [place_of(split, field) for split in mapping(entry.get("splits")).values() if isinstance(split, dict)]
+    forms = [form for place in places if isinstance(form := place.get("format", entry.get("format")), str)]
+    return list(dict.fromkeys(forms))
+
+
+def _missing(field: Mapping[str, Any], forms: list[Any], formats: Formats) -> Problems:
     """Yield what is wrong with `missing` and `missing_value` of a field, and at which key of it."""
-    known = formats.of(form) if form in formats.known() else None
+    if "missing" not in field and "missing_value" not in field:
+        return
+    known = [formats.of(form) for form in forms if form in formats.known()]
+    form = forms[0] if forms else ""
     for key in ("missing", "missing_value"):
-        if key in field and known and not known.missing:
+        if key in field and known and not any(of.missing for of in known):
             yield (key,), f"format {form!r} has no cells of text that could mean a missing value"
             return
     marks = field.get("missing")
     for i, mark in enumerate(marks if isinstance(marks, list) else ()):
-        if mark is None and known and "null" not in known.missing:
+        if mark is None and known and not any("null" in of.missing for of in known):
             yield ("missing", i), f'format {form!r} has no null; an empty cell is written ""'
             return
     if "missing" not in field:

@@ -16,11 +16,13 @@ from tinytorch_datasets import formats
 from tinytorch_datasets.errors import ContentError
 from tinytorch_datasets.formats import Format
 from tinytorch_datasets.pipeline.stored_values import as_declared, content_error, fail, whole_numbers
-from tinytorch_datasets.plan import Block, Column, Plan, RaggedBlock, Split
+from tinytorch_datasets.plan import Block, Column, Plan, RaggedBlock, Rows, Split
 
 # How much of a permuted column is handed on at once.
 BLOCK_BYTES = 1 << 22
 STRINGS_A_BLOCK = 4096
+
+COUNT_STORED = "Write how many are stored in the manifest, as `stored_samples`."
 
 OnError = Callable[[ContentError], None]
 
@@ -61,14 +63,15 @@ def tasks(plan: Plan) -> list[Task]:
         for name, column in split.columns.items():
             form = column.format or plan.format
             stored = as_stored(column, formats.of(form))
+            options = plan.options if column.options is None and not column.format else column.options or {}
             if column.rows is not None:
                 # Rows of the same stored samples are decoded once.
-                same = repr(replace(stored, split="", where="", sha256=None, sha256_where="", range=None))
+                column_alike = replace(stored, split="", where="", sha256=None, sha256_where="", range=None)
+                same = repr((column_alike, split.members, _of_split(options, split.name)))
                 stored = shared.setdefault(same, stored)
             wanted.setdefault(id(stored), []).append(column)
             if len(wanted[id(stored)]) > 1:
                 continue
-            options = plan.options if column.options is None and not column.format else column.options or {}
             _, _, splits = groups.setdefault(repr((form, sorted(options.items()))), (form, options, {}))
             splits.setdefault((split.name, stored.samples), {})[name] = stored
     by_name = {split.name: split for split in plan.splits}
@@ -80,6 +83,11 @@ def tasks(plan: Plan) -> list[Task]:
         )
         made.append(Task(formats.of(form), asked, options, wanted))
     return made
+
+
+def _of_split(options: Mapping[str, Any], split: str) -> list[Any]:
+    """Return what options declare for one split, where they are mappings by split."""
+    return [value.get(split) for value in options.values() if isinstance(value, Mapping)]
 
 
 def as_stored(column: Column, form: Format) -> Column:
@@ -127,9 +135,14 @@ def decoded(plan: Plan, *, on_error: OnError = _refuse) -> Iterator[Block]:
         pickers = {
             stored: [_Picker(column, plan, task.format, on_error) for column in task.wanted[stored]] for stored in asked
         }
-        for stored, start, values in task.decode():
-            for picker in pickers[id(stored)]:
-                yield from picker.take(start, values)
+        try:
+            for stored, start, values in task.decode():
+                for picker in pickers[id(stored)]:
+                    yield from picker.take(start, values)
+        except ContentError as error:
+            if error.aspect == "samples" and any(column.rows for of_one in asked for column in task.wanted[of_one]):
+                error.with_context(hint=COUNT_STORED)
+            raise
         for of_one in pickers.values():
             for picker in of_one:
                 yield from picker.rest()
@@ -178,11 +191,10 @@ class _Picker:
             self._stored = replace(self._stored, columns=())
         self._arranged = _Arranged(column, form) if column.axes or column.stored_shape else None
         self._came = 0
-        self._positions: np.ndarray | None = None
         self._held: list[Any] = []
         self._to_turn: list[np.ndarray] = []
-        if self._rows is not None and (self._rows.seed is not None or self._rows.listed is not None):
-            self._positions = positions(column, plan)
+        self._is_permuted = self._rows is not None and (self._rows.seed is not None or self._rows.listed is not None)
+        self._plan = plan
 
     def take(self, start: int, values: Any) -> Iterator[Block]:
         """Yield what of a block of stored values is wanted now."""
@@ -222,7 +234,7 @@ class _Picker:
         if start != self._came:
             fail(self._column, "samples", "each in turn", f"{start:,} after {self._came:,}")
         self._came += len(values)
-        if self._positions is not None:
+        if self._is_permuted:
             self._held.append(values)  # a shuffled order is known when the last sample has come
         elif (low := max(start, rows.start)) < (high := min(start + len(values), rows.stop)):
             yield Block(self._column, low - rows.start, values[low - start : high - start])
@@ -236,12 +248,10 @@ class _Picker:
             return
         if self._came != rows.of:
             reason = f"{self._column} is rows of {rows.of:,} stored samples, and {self._came:,} are stored"
-            hint = "Write how many are stored in the manifest, as `stored_samples`."
             error = content_error(self._column, "samples", rows.of, self._came, reason)
-            error.hint = hint
-            self._on_error(error)
-        elif self._positions is not None:
-            yield from _permuted(self._column, self._held, self._positions)
+            self._on_error(error.with_context(hint=COUNT_STORED))
+        elif self._is_permuted:
+            yield from _permuted(self._column, self._held, positions(self._column, self._plan))
         self._held.clear()
 
 
@@ -253,35 +263,34 @@ def positions(column: Column, plan: Plan) -> np.ndarray:
     """
     rows = column.rows
     assert rows is not None
-    order = np.arange(rows.of)
+    order: np.ndarray | None = None
     if rows.seed is not None:
         # The same stream of numbers on every machine and in every NumPy: the generator is frozen (NEP 19).
         random = np.random.RandomState(rows.seed)
         for count in rows.after:
             random.shuffle(np.arange(count))
+        order = np.arange(rows.of)
         random.shuffle(order)
-    taken: np.ndarray = (
-        order[rows.start : rows.stop] if rows.listed is None else order[_listed(column, rows.listed, plan) - rows.first]
-    )
-    return taken
+    if rows.listed is None:
+        return np.arange(rows.start, rows.stop) if order is None else order[rows.start : rows.stop]
+    numbers = _listed(replace(rows.listed, where=column.where), rows, plan) - rows.first
+    return numbers if order is None else order[numbers]
 
 
-def _listed(column: Column, listed: Column, plan: Plan) -> np.ndarray:
-    rows = column.rows
-    assert rows is not None
-    source = Split(column.split, listed.samples, {listed.field: listed}, file=listed.file)
+def _listed(listed: Column, rows: Rows, plan: Plan) -> np.ndarray:
+    source = Split(listed.split, listed.samples, {listed.field: listed}, file=listed.file)
     pieces = [np.asarray(block.values) for block in decoded(replace(plan, splits=(source,)))]
     numbers = np.concatenate(pieces) if pieces else np.empty(0, np.int64)
     if numbers.ndim != 1 or len(numbers) != listed.samples:
-        fail(column, "samples", f"a list of {listed.samples:,} positions", f"one of {len(numbers):,}")
-    whole = whole_numbers(column, 0, numbers, "rows")
+        fail(listed, "samples", f"a list of {listed.samples:,} positions", f"one of {len(numbers):,}")
+    whole = whole_numbers(listed, 0, numbers, "rows")
     last = rows.first + rows.of - 1
     outside = np.flatnonzero((whole < rows.first) | (whole > last))
     if outside.size:
-        fail(column, "rows", f"positions from {rows.first} to {last:,}", f"{whole[outside[0]]:,} in the list")
+        fail(listed, "rows", f"positions from {rows.first:,} to {last:,}", f"{whole[outside[0]]:,} in the list")
     unique, counts = np.unique(whole, return_counts=True)
     if len(unique) < len(whole):
-        fail(column, "rows", "each position once", f"{unique[counts > 1][0]:,} twice in the list")
+        fail(listed, "rows", "each position once", f"{unique[counts > 1][0]:,} twice in the list")
     return whole
 
 

@@ -49,10 +49,21 @@ def _with_axes(column: Column, values: np.ndarray) -> np.ndarray:
 
 
 def _scaled(column: Column, values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind not in "iu":
-        fail(column, "dtype", "whole numbers, to be scaled", str(values.dtype))
     assert column.factor is not None
-    return (values * np.float64(column.factor)).astype(column.dtype)
+    known = values
+    if values.dtype.kind == "f":  # as which text, or JSON, has its whole numbers been read
+        known = values[~np.isnan(values)] if column.missing else values
+        is_whole = bool(np.all(np.isfinite(known) & (known == np.floor(known))))
+    else:
+        is_whole = values.dtype.kind in "iu"
+    if not is_whole:
+        fail(column, "dtype", "whole numbers, to be scaled", str(values.dtype))
+    with np.errstate(over="ignore"):
+        scaled = (values * np.float64(column.factor)).astype(column.dtype)
+    if np.isinf(scaled).any():
+        largest = max(abs(int(known.min())), abs(int(known.max())))
+        fail(column, "range", f"what {column.dtype} holds", f"{largest:,} times {column.factor:g}")
+    return scaled
 
 
 def _one_hot(column: Column, start: int, values: np.ndarray) -> np.ndarray:
@@ -70,18 +81,30 @@ def _one_hot(column: Column, start: int, values: np.ndarray) -> np.ndarray:
 
 def _numbered(column: Column, start: int, values: np.ndarray) -> np.ndarray:
     """Return numbers that are stored for classes as the positions of those."""
-    values = whole_numbers(column, start, values, "labels") if values.dtype.kind in "fb" else values
-    if not column.values or values.dtype.kind not in "iu":
+    if not column.values:
+        return whole_numbers(column, start, values, "labels") if values.dtype.kind in "fb" else values
+    if values.dtype.kind not in "iufb":
         return values
-    stored = [value for value in column.values if not isinstance(value, str)]
-    if len(stored) < len(column.values):
-        fail(column, "labels", "the texts of `values`", "numbers")
-    known = np.array(stored, np.float64)
-    order = np.argsort(known)
-    at = np.minimum(np.searchsorted(known[order], values), len(known) - 1)
-    labels = order[at]
-    _check_known(column, start, known[labels] == values, values)
-    return labels.astype(np.int64)
+    if any(isinstance(value, str) for value in column.values):
+        fail(column, "labels", "what `values` spell", "numbers, and not all of `values` are")
+    # Compared as Python compares numbers, which is exact where a conversion of both to float64 is not.
+    is_float = values.dtype.kind == "f"
+    ids = {_rounded(value, values.dtype) if is_float else value: number for number, value in enumerate(column.values)}
+    if len(ids) < len(column.values):
+        fail(
+            column, "labels", "different numbers", f"stored as {values.dtype}, in which two of `values` are one number"
+        )
+    unique, inverse = np.unique(values, return_inverse=True)
+    labels = np.array([ids.get(value, -1) for value in unique.tolist()], np.int64)[inverse.reshape(-1)]
+    _check_known(column, start, labels >= 0, values)
+    return labels
+
+
+def _rounded(value: Any, dtype: np.dtype) -> float:
+    """Return a number as floats of that dtype have it: 0.1 is another as float32."""
+    with np.errstate(over="ignore"):
+        rounded: float = np.array(float(value)).astype(dtype).item()
+    return rounded
 
 
 def _named(column: Column, start: int, values: Sequence[str]) -> np.ndarray:
@@ -115,6 +138,8 @@ def whole_numbers(column: Column, start: int, values: np.ndarray, what: Aspect) 
             fail(column, what, "whole numbers", f"{values[at]} at sample {start + at:,}")
     elif values.dtype.kind not in "iub":
         fail(column, "dtype", "whole numbers", str(values.dtype))
+    elif values.dtype.kind == "u" and values.size and (largest := int(values.max())) > np.iinfo(np.int64).max:
+        fail(column, what, "numbers that int64 holds", f"{largest}")
     return values.astype(np.int64)
 
 
