@@ -664,6 +664,22 @@ FAULTS = {
         "{samples: 4, n: {file: n.npy, column: a, stored_columns: 3}}",
         "n.column: is of an array, whose columns have numbers and no names",
     ),
+    "columns that nothing is taken of": (
+        "{samples: 4, n: {file: n.npy, stored_columns: 3}}",
+        "n.stored_columns: has no meaning without `column`, which says which of them are taken",
+    ),
+    "columns of a table, counted": (
+        "{samples: 4, n: {file: n.npy, format: csv, column: 1, stored_columns: 3}}",
+        "n.stored_columns: is of arrays, and format 'csv' has tables, which say it themselves",
+    ),
+    "a column by two names": (
+        "{samples: 4, n: {file: n.npy, format: csv, column: 1, key: b}}",
+        "n.key: is the name of a column, and `column` names it too: write one of them",
+    ),
+    "a list in a file that is null": (
+        "{samples: 4, n: n.npy, rows: {file: null}, stored_samples: 9}",
+        "rows: names no file for the list of positions",
+    ),
     "a column that is none": (
         "{samples: 4, n: {file: n.npy, format: csv, column: {}}}",
         "n.column: must be a column's name",
@@ -799,6 +815,18 @@ def test_rows_of_many_splits_are_one_decoding(tmp_path: Path) -> None:
     data = made(tmp_path, f"format: npz\n{FIELDS}\nsplits:{splits}", x_npz=npz(x=np.arange(1000)))
 
     assert [plain(split.n)[0] for split in data.values()] == list(range(0, 1000, 10))
+
+
+@pytest.mark.parametrize("axes", ["axes: [0]", "stored_shape: [null]"])
+def test_a_column_of_an_array_is_of_the_array_as_it_is_stored(tmp_path: Path, axes: str) -> None:
+    """What the other axes of the field would be of, the array or what is left of it, nobody knows."""
+    entry = f"""
+        format: npy
+        fields: {{n: {{dtype: int64, {axes}}}}}
+        splits: {{train: {{samples: 2, n: {{file: n.npy, column: 1, stored_columns: 3}}}}}}
+        """
+    with pytest.raises(ManifestError, match=r"n.column: is of an array as it is stored, and takes none of a field"):
+        made(tmp_path, entry, n_npy=npy(np.arange(6).reshape(2, 3)))
 
 
 def test_a_format_that_reads_whole_files_takes_no_member(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from tinytorch_datasets.formats import (
     images,
     texts,
 )
-from tinytorch_datasets.manifest.places import check_format
+from tinytorch_datasets.manifest.format_options import check_format
 from tinytorch_datasets.readers.stream import encoding_of, opened
 from tinytorch_datasets.readers.table import without_compression
 from tinytorch_datasets.readers.text import is_text

@@ -18,10 +18,10 @@ from pydantic import ValidationError
 
 from tinytorch_datasets.errors import ManifestError, Problem, UnknownName, bounded_guesses
 from tinytorch_datasets.manifest import rules
+from tinytorch_datasets.manifest.format_options import Formats
 from tinytorch_datasets.manifest.messages import translate
 from tinytorch_datasets.manifest.models import Declarations, Entry, FieldEntry, FileEntry, SplitEntry
 from tinytorch_datasets.manifest.places import (
-    Formats,
     columns_of,
     location,
     member_of,

@@ -6,12 +6,13 @@ as plain data: for the rules, and for the plan.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from tinytorch_datasets.errors import DecodeError, Keys, Problems, did_you_mean
 from tinytorch_datasets.manifest.filenames import mapping, repeats, why_unsafe
+from tinytorch_datasets.manifest.format_options import Formats, check_options, why_unknown
 from tinytorch_datasets.manifest.models import SplitEntry
 from tinytorch_datasets.plan import COLUMN_RANGE
 
@@ -24,33 +25,6 @@ MOST_COLUMNS = 1 << 20
 
 SPLIT_KEYS = tuple(SplitEntry.model_fields)
 _SELECTION = frozenset({"rows", "shuffle", "stored_samples"})
-
-
-class _Format(Protocol):
-    @property
-    def layout(self) -> str: ...
-    @property
-    def options(self) -> Mapping[str, Any]: ...
-    @property
-    def required(self) -> frozenset[str]: ...
-    @property
-    def missing(self) -> Collection[str]: ...
-    @property
-    def reads_members(self) -> bool: ...
-    @property
-    def reads_columns(self) -> bool: ...
-    @property
-    def check(self) -> Callable[[Mapping[str, Any], Iterable[str], Iterable[str]], Problems]: ...
-
-
-class Formats(Protocol):
-    """The formats there are: handed in, because a manifest is checked against them and knows none."""
-
-    def known(self) -> tuple[str, ...]:
-        """List their names."""
-
-    def of(self, name: str) -> _Format:
-        """Return the one of that name."""
 
 
 def place_of(split: Mapping[str, Any], field: str) -> dict[str, Any]:
@@ -74,6 +48,8 @@ def place_of(split: Mapping[str, Any], field: str) -> dict[str, Any]:
     for key in _SELECTION:
         if split.get(key) is not None:
             place.setdefault(key, split[key])
+    if isinstance(rows := place.get("rows"), Mapping):
+        place["rows"] = {key: value for key, value in rows.items() if value is not None}
     return place
 
 
@@ -119,70 +95,6 @@ def columns_of(column: Any) -> tuple[int | str, ...]:
 def member_of(member: Any) -> tuple[str, ...]:
     """Return the path of a member inside archives, which may be written as its name alone."""
     return () if member is None else (member,) if isinstance(member, str) else tuple(member)
-
-
-def check_format(entry: dict[str, Any], formats: Formats) -> Problems:
-    """Yield what is wrong with an entry's format and its options."""
-    name = entry.get("format")
-    if not isinstance(name, str):
-        return
-    if wrong := _unknown_format(name, formats):
-        yield ("format",), wrong
-        return
-    fields, splits = mapping(entry.get("fields")), mapping(entry.get("splits"))
-    yield from _check_options(name, formats, entry, fields, splits)
-    if formats.of(name).layout in ("file per sample", "members"):
-        for split, body in splits.items():
-            if isinstance(body, dict) and "members" not in body:
-                yield ("splits", split), f"names no members: format {name!r} has several in one archive"
-    else:
-        for split, body in splits.items():
-            if "members" in mapping(body):
-                yield ("splits", split, "members"), f"format {name!r} has no members"
-
-
-def _unknown_format(name: str, formats: Formats) -> str:
-    known = formats.known()
-    if name in known:
-        return ""
-    return f"no decoder for format {name!r}" + (did_you_mean(name, known) or f"; there are {', '.join(known)}")
-
-
-def _check_options(
-    name: str, formats: Formats, body: Mapping[str, Any], fields: Iterable[str], splits: Iterable[str]
-) -> Problems:
-    """Yield what is wrong with the `options` of a body that has a format, a data set's or a field's."""
-    form = formats.of(name)
-    options = mapping(body.get("options"))
-    sound = {}
-    for option, value in options.items():
-        if option not in form.options:
-            guess = did_you_mean(option, form.options) or f"; it has {', '.join(form.options) or 'none'}"
-            yield ("options", option), f"format {name!r} has no such option{guess}"
-        elif wrong := list(_option(option, value, form.options[option])):
-            yield from wrong
-        else:
-            sound[option] = value
-    for keys, what in form.check(sound, fields, splits):
-        yield ("options", *keys), what
-    for option in form.required - options.keys():
-        yield ("options",) if options else ("format",), f"format {name!r} needs the option {option!r}"
-
-
-def _option(option: str, value: Any, annotation: Any) -> Problems:
-    from pydantic import ConfigDict, TypeAdapter, ValidationError
-
-    try:
-        TypeAdapter(annotation, config=ConfigDict(strict=True)).validate_python(value)
-    except ValidationError as error:
-        for finding in error.errors(include_url=False)[:1]:
-            inside = tuple(key for key in finding["loc"] if _has(value, key))
-            wish = finding["msg"].replace("Input should be", "must be")
-            yield ("options", option, *inside), f"{wish}, is {finding['input']!r}"
-
-
-def _has(value: Any, key: str | int) -> bool:
-    return (isinstance(value, dict) and key in value) or (isinstance(value, list) and isinstance(key, int))
 
 
 def check_splits(entry: dict[str, Any], formats: Formats) -> Problems:
@@ -317,15 +229,16 @@ def _check_place(
         yield (field, *keys), what
     name = place.get("format", entry.get("format"))
     if isinstance(name, str) and ("format" in body or "options" in body):
-        if wrong := _unknown_format(name, formats):
+        if wrong := why_unknown(name, formats):
             yield at("format"), wrong
         else:
-            for keys, what in _check_options(name, formats, body, (field,), mapping(entry.get("splits"))):
+            for keys, what in check_options(name, formats, body, (field,), mapping(entry.get("splits"))):
                 yield (field, *keys), what
     if "member" in place and name in formats.known() and not formats.of(str(name)).reads_members:
         yield at("member"), f"format {name!r} reads a file as a whole, and no member of one"
-    if "column" in body and name in formats.known() and not formats.of(str(name)).reads_columns:
-        yield from (((field, key), what) for key, what in _array_columns(body))
+    if name in formats.known():
+        declared = mapping(mapping(entry.get("fields")).get(field))
+        yield from (((field, *keys), what) for keys, what in _check_columns(body, declared, str(name), formats))
     if not (place.keys() & _SELECTION):
         return
     if mapping(mapping(entry.get("fields")).get(field)).get("per") == "split":
@@ -367,28 +280,37 @@ def _check_shuffled(place: Mapping[str, Any], at: Callable[[str], Keys], stored:
         yield at(key), f"puts {sum(counts):,} samples into another order, and the most is {MOST_SHUFFLED:,}"
 
 
-def _array_columns(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with the columns that are taken of an array."""
-    columns, stored = columns_of(body["column"]), body.get("stored_columns")
-    if any(isinstance(column, str) for column in columns):
-        yield "column", "is of an array, whose columns have numbers and no names"
-    elif stored is None:
-        yield "column", "is of an array, so `stored_columns` has to say how many columns are stored"
-    elif isinstance(stored, int) and not all(0 <= column < stored for column in columns if isinstance(column, int)):
-        yield "column", f"is none of 0 to {stored - 1}, the columns that are stored"
+def _check_columns(body: Mapping[str, Any], field: Mapping[str, Any], name: str, formats: Formats) -> Problems:
+    """Yield what is wrong with the columns that a body names, of a table or of an array."""
+    column, width = body.get("column"), body.get("stored_columns")
+    if formats.of(name).reads_columns:
+        if column is not None and body.get("key") is not None:
+            yield ("key",), "is the name of a column, and `column` names it too: write one of them"
+        if width is not None:
+            yield ("stored_columns",), f"is of arrays, and format {name!r} has tables, which say it themselves"
+    elif column is None:
+        if width is not None:
+            yield ("stored_columns",), "has no meaning without `column`, which says which of them are taken"
+    elif any(isinstance(item, str) for item in columns_of(column)):
+        yield ("column",), "is of an array, whose columns have numbers and no names"
+    elif width is None:
+        yield ("column",), "is of an array, so `stored_columns` has to say how many columns are stored"
+    elif isinstance(width, int) and not all(0 <= i < width for i in columns_of(column) if isinstance(i, int)):
+        yield ("column",), f"is none of 0 to {width - 1}, the columns that are stored"
+    elif field.get("stored_shape") or (field.get("axes") and len(columns_of(column)) == 1):
+        yield ("column",), "is of an array as it is stored, and takes none of a field with other axes"
 
 
 def _check_list(entry: Mapping[str, Any], rows: Mapping[str, Any], formats: Formats) -> Problems:
     """Yield what is wrong with a list of rows, but for its file and its member."""
-    if "file" not in rows:
+    if rows.get("file") is None:
         yield (), "names no file for the list of positions"
     name = rows.get("format", entry.get("format"))
     if isinstance(name, str):
-        if wrong := _unknown_format(name, formats):
+        if wrong := why_unknown(name, formats):
             yield ("format",), wrong
         else:
-            yield from _check_options(name, formats, rows, ("rows",), mapping(entry.get("splits")))
-            if formats.of(name).layout == "members":
+            yield from check_options(name, formats, rows, ("rows",), mapping(entry.get("splits")))
+            if formats.of(name).layout in ("file per sample", "members"):
                 yield ("format",), f"format {name!r} has several members in one archive, and a list is one"
-            if "column" in rows and not formats.of(name).reads_columns:
-                yield from (((key,), what) for key, what in _array_columns(rows))
+            yield from _check_columns(rows, {}, name, formats)

@@ -27,8 +27,9 @@ from tinytorch_datasets.manifest.filenames import (
     why_hidden,
     why_unsafe,
 )
+from tinytorch_datasets.manifest.format_options import Formats, check_format
 from tinytorch_datasets.manifest.models import Declarations
-from tinytorch_datasets.manifest.places import SPLIT_KEYS, Formats, check_format, check_splits, place_of
+from tinytorch_datasets.manifest.places import SPLIT_KEYS, check_splits, place_of
 from tinytorch_datasets.plan import DTYPES, TEXT, spell
 from tinytorch_datasets.split import Split
 
