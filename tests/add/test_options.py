@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from click.testing import Result
@@ -234,11 +236,21 @@ class TestMarks:
 
     def test_of_a_format_without_cells(self, manifest: Path, tmp_path: Path) -> None:
         """It has null for them, or nothing."""
-        lines = "".join(json.dumps({"a": i, "label": i % 2}) + "\n" for i in range(8))
+        (tmp_path / "made").mkdir()
+        pq.write_table(pa.table({"a": [1, 2], "label": [0, 1]}), tmp_path / "made" / "all.parquet")
+        result = add(manifest, tmp_path / "made" / "all.parquet", "--ship", "--missing", "x")
 
-        assert refused(manifest, tmp_path, {"all_jsonl": lines}, "--missing", "x")[0] == (
-            "error: --missing is for cells of text, and all.jsonl is jsonl, which has null for them"
+        assert result.stderr.splitlines()[0] == (
+            "error: --missing is for cells of text, and all.parquet is parquet, which has null for them"
         )
+
+    def test_a_number_in_records(self, manifest: Path, tmp_path: Path) -> None:
+        """Where a program wrote -999 for what it did not know."""
+        rows = [{"h": -999 if i == 3 else i, "w": i / 2, "label": i % 2} for i in range(12)]
+        got = added(manifest, tmp_path, {"all_json": json.dumps(rows)}, "--missing", "-999")
+
+        assert np.flatnonzero(np.isnan(got.train.features[:, 0])).tolist() == [3]
+        assert got.train.features[:, 1].tolist() == [i / 2 for i in range(12)]
 
 
 class TestRows:

@@ -192,3 +192,25 @@ class TestColumns:
         assert added.get().names == {"features": ("h", "w")}
         assert "left out: " in added.stderr
         assert "column 1 ('Unnamed: 0'): numbers the rows, and has no name of its own" in added.stderr
+
+
+def test_records_that_are_lists(manifest: Path, tmp_path: Path) -> None:
+    """Their columns have places and no names: the words at the end are labels, which is asked."""
+    (path,) = put(tmp_path / "made", all_jsonl="".join(json.dumps([i, i / 2, "ab"[i % 2]]) + "\n" for i in range(20)))
+    result = add(manifest, path, "--ship", "--name", "mine")
+
+    assert result.exit_code == 0, result.output
+    got = get("mine", manifest=manifest, offline=True)
+    np.testing.assert_array_equal(got.train.features, [[i, i / 2] for i in range(20)])
+    assert (got.names, got.classes, got.train.labels.tolist()) == ({}, ("a", "b"), [0, 1] * 10)
+    assert ': to be filled in: target: "?"' in result.stderr
+
+
+def test_columns_of_several_types(manifest: Path, tmp_path: Path) -> None:
+    """What is a number in one file and a text in the other is not joined."""
+    rows = [[{"h": i, "label": i % 2} for i in range(8)], [{"h": f"about {i}", "label": i % 2} for i in range(8)]]
+    paths = put(tmp_path / "made", train_json=json.dumps(rows[0]), test_json=json.dumps(rows[1]))
+    result = add(manifest, *paths, "--ship")
+
+    assert result.exit_code == 1
+    assert "its column 'h' is not the same in each file: int64 [] and str []" in result.stderr

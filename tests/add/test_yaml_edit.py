@@ -358,3 +358,22 @@ def test_an_installed_package_is_not_written_into(tmp_path: Path, command: str, 
     assert (package / "datasets.yaml").read_bytes() == before
     assert not (package / "datasets.lock").exists()
     assert not (package / "datasets").exists()
+
+
+def test_a_long_list_takes_as_few_lines_as_there_is_room_for(manifest: Path, tmp_path: Path) -> None:
+    """Two hundred names of columns are no two hundred lines; YAML reads the same, and `update` still edits it."""
+    names = [f"pixel {i}" for i in range(200)]
+    rows = [[(i * j) % 256 for j in range(200)] + [i % 3] for i in range(30)]
+    table = "\n".join([",".join([*names, "label"]), *(",".join(map(str, row)) for row in rows)]) + "\n"
+    assert add(manifest, *put(tmp_path / "made", all_csv=table), "--ship", "--name", "mine").exit_code == 0
+    entry = yaml.safe_load(manifest.read_text())["datasets"]["mine"]
+
+    assert entry["fields"]["features"]["names"] == names
+    assert max(map(len, manifest.read_text().splitlines())) <= 120
+    assert manifest.read_text().count("pixel") == 200
+    path = manifest.parent / "datasets" / "mine" / "all.csv"
+    path.write_text(table + table.splitlines()[-1] + "\n")
+    assert update(manifest, "mine").exit_code == 0
+    changed = yaml.safe_load(manifest.read_text())["datasets"]["mine"]
+    assert changed["splits"]["train"]["samples"] == 31
+    assert changed["fields"]["features"]["names"] == names

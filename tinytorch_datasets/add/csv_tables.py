@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from tinytorch_datasets.add.tables import Choices, Chosen, Columns
-from tinytorch_datasets.errors import DecodeError, UsageError
-from tinytorch_datasets.formats import ArrayInfo, FileInfo
+from tinytorch_datasets.errors import DecodeError
+from tinytorch_datasets.formats import FileInfo
 from tinytorch_datasets.formats.csv import number_reader
 from tinytorch_datasets.plan import ByteSource
-from tinytorch_datasets.readers.columns import ColumnInfo, Kind, column_info, is_mark, shown_marks, with_lists
+from tinytorch_datasets.readers.columns import ColumnInfo, Kind, column_info, with_lists
 from tinytorch_datasets.readers.stream import encoding_of, utf8_with_lf
 from tinytorch_datasets.readers.table import DECIMAL_COMMA, Table, is_number, read_table
 from tinytorch_datasets.readers.text import REAL, is_missing, lines, opened_text
@@ -50,7 +50,7 @@ def describe(files: Sequence[FileInfo], choices: Choices) -> list[FileInfo]:
     for (_, _, header), group in groups.items():
         between = options[group[0].path].get("cell_delimiter", "")
         described.update({info.path: info for info in _CsvColumns(group, header, choices, between).describe()})
-    _refuse_unused_marks(choices, [array for info in described.values() for array in info.arrays])
+    choices.refuse_unused_marks([array for info in described.values() for array in info.arrays])
     remarks = {table.path: table for table in tables}
     apart = ("delimiter", "header")
     return [
@@ -65,20 +65,6 @@ def describe(files: Sequence[FileInfo], choices: Choices) -> list[FileInfo]:
         )
         for info in files
     ]
-
-
-def _refuse_unused_marks(choices: Choices, arrays: Sequence[ArrayInfo]) -> None:
-    """Refuse a mark with a slip of the pen: values that it should mean would stay numbers, and nobody would notice.
-
-    Raises:
-        UsageError: No column of numbers has it.
-    """
-    used = [mark for array in arrays for mark in array.missing if mark is not None]
-    for mark in choices.missing:
-        if not any(is_mark(cell, [mark]) for cell in used):
-            what = f"--missing {mark!r}: no cell of a column of numbers says so"
-            hint = f"Those that do say {shown_marks(sorted(set(used)))}." if used else "Leave it out."
-            raise UsageError(what, hint=hint)
 
 
 def _shown_remarks(table: Table, options: Mapping[str, Any]) -> Iterator[str]:

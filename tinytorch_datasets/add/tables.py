@@ -13,7 +13,7 @@ from pathlib import Path
 from tinytorch_datasets.add import naming
 from tinytorch_datasets.errors import DecodeError, UsageError, did_you_mean
 from tinytorch_datasets.formats import ArrayInfo
-from tinytorch_datasets.readers.columns import MAX_CLASSES, ColumnInfo, Kind, classes_of, shown_marks
+from tinytorch_datasets.readers.columns import MAX_CLASSES, ColumnInfo, Kind, classes_of, is_mark, shown_marks
 from tinytorch_datasets.readers.text import REAL
 
 # Names of what is to be predicted; and names that mostly are, where there is none of the former.
@@ -45,6 +45,19 @@ class Choices:
 
     def __bool__(self) -> bool:
         return bool(self.target or self.drop or self.missing)
+
+    def refuse_unused_marks(self, arrays: Sequence[ArrayInfo]) -> None:
+        """Refuse a mark with a slip of the pen: values that it should mean would stay numbers, and nobody would notice.
+
+        Raises:
+            UsageError: No column of numbers has it.
+        """
+        used = [mark for array in arrays for mark in array.missing if mark is not None]
+        for mark in self.missing:
+            if not any(is_mark(cell, [mark]) for cell in used):
+                what = f"--missing {mark!r}: no cell of a column of numbers says so"
+                hint = f"Those that do say {shown_marks(sorted(set(used)))}." if used else "Leave it out."
+                raise UsageError(what, hint=hint)
 
 
 @dataclass(frozen=True)
@@ -200,7 +213,7 @@ class Columns:
             field=field,
             missing=tuple(sorted(marks, key=lambda mark: (mark is not None, mark or ""))),
             names=names if has_names else (),
-            columns=tuple(map(self._place, columns)),
+            columns=tuple(map(self._place, columns)) if has_names else tuple(column.place for column in columns),
         )
 
     def _joined(self, numbers: Sequence[ColumnInfo]) -> list[ColumnInfo]:

@@ -16,8 +16,9 @@ from tinytorch_datasets import formats
 from tinytorch_datasets.add.tables import Choices, Columns
 from tinytorch_datasets.errors import DecodeError, UsageError
 from tinytorch_datasets.formats import ArrayInfo, FileInfo
-from tinytorch_datasets.plan import TEXT, Block, Column, Split, spell
+from tinytorch_datasets.plan import MAX_EXACT, TEXT, Block, Column, Split, spell
 from tinytorch_datasets.readers.columns import MAX_CLASSES, ColumnInfo, Kind
+from tinytorch_datasets.readers.text import REAL
 
 # Formats that say which words a column has, as if they were its classes; whether they are is decided here.
 _LISTS_WORDS = frozenset({"parquet", "arrow"})
@@ -30,13 +31,14 @@ def describe(infos: Sequence[FileInfo], choices: Choices) -> list[FileInfo]:
         DecodeError: Columns of one name are of several types, or the target is not known in some rows.
         UsageError: There is no column that was chosen.
     """
-    if choices.missing:
+    if choices.missing and not formats.of(infos[0].format).has_cells:
         what = f"--missing is for cells of text, and {infos[0].file} is {infos[0].format}, which has null for them"
         raise UsageError(what, hint="Leave it out.")
     groups: dict[tuple[str, ...], list[FileInfo]] = {}
     for info in infos:
         groups.setdefault(tuple(array.key for array in info.arrays), []).append(info)
     described = {info.path: info for group in groups.values() for info in _TypedColumns(group, choices).describe()}
+    choices.refuse_unused_marks([array for info in described.values() for array in info.arrays])
     return [described[info.path] for info in infos]
 
 
@@ -46,13 +48,16 @@ class _TypedColumns(Columns):
     def __init__(self, infos: Sequence[FileInfo], choices: Choices) -> None:
         self._infos = infos
         samples = [info.arrays[0].shape[0] or 0 for info in infos]
-        super().__init__(infos[0].path, [array.key for array in infos[0].arrays], samples, choices)
+        keys = [array.key for array in infos[0].arrays]
+        # Records that are lists have places, and no names.
+        names = [""] * len(keys) if keys == list(map(str, range(len(keys)))) else keys
+        super().__init__(infos[0].path, names, samples, choices)
 
     def describe(self) -> Iterator[FileInfo]:
         """Return what each of them holds."""
         dropped = self.dropped()
         kept = [place for place in range(self.width) if place not in dropped]
-        surveys = {place: _Values() for place in kept}
+        surveys = {place: _Values(self.choices.missing) for place in kept}
         for info in self._infos:
             for place, block in _decoded(info, kept):
                 surveys[place].add(block.values)
@@ -71,7 +76,7 @@ class _TypedColumns(Columns):
             DecodeError: It is of several types.
         """
         arrays = [info.arrays[place] for info in self._infos]
-        name, first = arrays[0].key, arrays[0]
+        name, first = self.names[place], arrays[0]
         classes = tuple(dict.fromkeys(known for array in arrays for known in array.classes or ())) or None
         if first.classes and values.has_words and first.shape[1:] == () and self._infos[0].format in _LISTS_WORDS:
             classes = None
@@ -80,11 +85,13 @@ class _TypedColumns(Columns):
         dtype = dtypes.pop() if len(dtypes) == 1 else _joint(dtypes, values)
         if dtype is None or len({len(shape) for shape in shapes}) > 1:
             shown = " and ".join(sorted(f"{array.dtype} {list(array.shape[1:])}" for array in arrays))
-            reason = f"its column {name!r} is not the same in each file: {shown}"
+            reason = f"its column {first.key!r} is not the same in each file: {shown}"
             raise DecodeError(self.path, reason, hint="Save them alike, or add them one by one.")
         axes = map(set[int | None], zip(*shapes, strict=True))
         shape = tuple(lengths.pop() if len(lengths) == 1 else None for lengths in axes)
-        marks = dict.fromkeys(mark for array in arrays for mark in array.missing)
+        marks = dict.fromkeys([*(mark for array in arrays for mark in array.missing), *values.marks])
+        if values.marks and dtype[:1] in "iu" and max(-values.low, values.high) <= MAX_EXACT:
+            dtype = "float64"
         kind = _kind(dtype, shape, classes, values)
         return ColumnInfo(
             place,
@@ -154,8 +161,10 @@ def _column_of(info: FileInfo, place: int) -> Column:
 class _Values:
     """All values of a column, as far as they are needed to say what it is."""
 
-    def __init__(self) -> None:
+    def __init__(self, marks: Sequence[str] = ()) -> None:
         self.cells = set[str]()
+        self.marks = dict[str, None]()  # numbers that a person says mean a missing value, of those that there are
+        self._numbers = {float(mark): mark for mark in marks if REAL.fullmatch(mark)}
         self.low, self.high, self.gaps = 0, 0, 0
         self.has_words, self.is_unique = False, True
         self._of_file: list[np.ndarray] | None = []
@@ -170,6 +179,10 @@ class _Values:
         if values.dtype.kind == "f":
             self.gaps += int(np.isnan(values).sum())
             values = values[np.isfinite(values)]
+        for number, mark in self._numbers.items():
+            if (count := int(np.count_nonzero(values == number))) and values.dtype.kind != "b":
+                self.marks[mark], self.gaps = None, self.gaps + count
+                values = values[values != number]
         if not values.size:
             return
         if values.dtype.kind in "iu":

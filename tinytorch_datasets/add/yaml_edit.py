@@ -19,6 +19,7 @@ from tinytorch_datasets.manifest.yaml_reader import ParsedYaml, dotted
 from tinytorch_datasets.manifest.yaml_syntax import MAX_DIGITS, Node, plain
 
 WIDTH = 120
+MOST_ITEMS = 20  # of a list, to have a line each
 NEW = "version: 1\n\ndatasets:\n"
 # What no YAML reader takes for anything but text, be it of YAML 1.1 or 1.2, in a block or between brackets. Some read
 # y and n as booleans, some a ? in an address as a key's sign, some a colon between brackets as a key's end.
@@ -126,6 +127,9 @@ def _key_lines(indent: str, key: str, value: Any, comment: str = "") -> Iterator
     if len(line) + len(note) <= WIDTH or not isinstance(value, dict | list):
         yield line + note
         return
+    if isinstance(value, list) and len(value) > MOST_ITEMS and not any(isinstance(part, dict | list) for part in value):
+        yield from _wrapped(f"{indent}{scalar(key)}:{note}", indent + "  ", list(map(flow, value)))
+        return
     yield f"{indent}{scalar(key)}:{note}"
     if isinstance(value, dict):
         for inner, part in value.items():
@@ -133,6 +137,21 @@ def _key_lines(indent: str, key: str, value: Any, comment: str = "") -> Iterator
     else:
         for part in value:
             yield f"{indent}  - {flow(part)}"
+
+
+def _wrapped(head: str, indent: str, items: Sequence[str]) -> Iterator[str]:
+    """Write a long list of single values, as many on a line as there is room for."""
+    yield head
+    line = indent + "["
+    for item in items[:-1]:
+        if len(line) + len(item) + 2 > WIDTH:
+            yield line.rstrip(" ")
+            line = indent + " "
+        line += f"{item}, "
+    if len(line) + len(items[-1]) + 1 > WIDTH:
+        yield line.rstrip(" ")
+        line = indent + " "
+    yield f"{line}{items[-1]}]"
 
 
 def flow(value: Any) -> str:
