@@ -31,7 +31,7 @@ def describe(infos: Sequence[FileInfo], choices: Choices) -> list[FileInfo]:
         DecodeError: Columns of one name are of several types, or the target is not known in some rows.
         UsageError: There is no column that was chosen.
     """
-    if choices.missing and not formats.of(infos[0].format).has_cells:
+    if choices.missing and "text" not in formats.of(infos[0].format).missing:
         what = f"--missing is for cells of text, and {infos[0].file} is {infos[0].format}, which has null for them"
         raise UsageError(what, hint="Leave it out.")
     groups: dict[tuple[str, ...], list[FileInfo]] = {}
@@ -80,7 +80,7 @@ class _TypedColumns(Columns):
         classes = tuple(dict.fromkeys(known for array in arrays for known in array.classes or ())) or None
         if first.classes and values.has_words and first.shape[1:] == () and self._infos[0].format in _LISTS_WORDS:
             classes = None
-        dtypes = {TEXT if values.has_words and classes is None else array.dtype for array in arrays}
+        dtypes = {TEXT if array.classes and classes is None else array.dtype for array in arrays}
         shapes = {array.shape[1:] for array in arrays}
         dtype = dtypes.pop() if len(dtypes) == 1 else _joint(dtypes, values)
         if dtype is None or len({len(shape) for shape in shapes}) > 1:
