@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.feather as feather
@@ -65,6 +66,16 @@ def _mat(folder: Path) -> list[Path]:
         out, {"x_train": X[:20], "y_train": Y[:20], "x_test": X[20:], "y_test": Y[20:]}, do_compression=True
     )
     return put(folder, numbers_mat=out.getvalue())
+
+
+def _hdf5(folder: Path) -> list[Path]:
+    def written(part: slice) -> bytes:
+        out = io.BytesIO()
+        with h5py.File(out, "w") as file:
+            file["labels"], file["images"] = Y[part], X[part]
+        return out.getvalue()
+
+    return put(folder, train_h5=written(slice(20)), test_h5=written(slice(20, 30)))
 
 
 def _pickle(folder: Path) -> list[Path]:
@@ -258,6 +269,7 @@ FORMATS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Dataset], None]
     "npy": (_npy, _expect_floats(255)),
     "npz": (_npz, _expect_idx),
     "mat": (_mat, _expect_idx),
+    "hdf5": (_hdf5, _expect_idx),
     "pickle": (_pickle, _expect_floats(16)),
     "csv": (_csv, _expect_csv),
     "arff": (_arff, _expect_arff),
@@ -492,7 +504,7 @@ class TestRecognition:
             "images": {"cifar-python": "LIKELY", "images": "CERTAIN"},
             **{
                 form: {form: "CERTAIN"}
-                for form in ("idx", "npy", "npz", "mat", "pickle", "cifar-python", "parquet", "arrow")
+                for form in ("idx", "npy", "npz", "mat", "hdf5", "pickle", "cifar-python", "parquet", "arrow")
             },
             "csv": {"csv": "LIKELY", "text": "POSSIBLE"},
             "arff": {"arff": "CERTAIN", "text": "POSSIBLE"},

@@ -246,7 +246,6 @@ def _wav() -> bytes:
     [
         (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(50), "a JPEG 2000 picture", "Pillow"),
         (b"%PDF-1.4\n1 0 obj\n<< /Type /Catalog >>\nendobj\n" * 4, "a PDF document", "UTF-8 text"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(50), "an HDF5 file", "NPZ"),
         (b"SIMPLE  =                    T".ljust(2880), "a FITS file", "NPZ"),
         (b"ID3\4\0\0" + bytes(50), "an MP3 sound", "an array"),
         (_wav(), "a WAV sound", "an array"),

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.feather as feather
@@ -275,6 +276,24 @@ def write_texts(folder: Path, samples: int, declared: int) -> Written:
     return split(*columns, members=("**/*.txt",)), {}, {"train.texts": texts, "train.labels": labels}
 
 
+def _hdf5(folder: Path, samples: int, declared: int, **how: Any) -> Written:
+    out = io.BytesIO()
+    with h5py.File(out, "w") as file:
+        for name, values in (("labels", _labels(samples).astype(">i2")), ("images", _images(samples))):
+            file.create_dataset(name, data=values, **how)
+    return _one(folder, declared, out.getvalue()), {}, _expected(samples)
+
+
+def write_hdf5(folder: Path, samples: int, declared: int) -> Written:
+    """Two data sets, each in one piece."""
+    return _hdf5(folder, samples, declared)
+
+
+def write_hdf5_chunked(folder: Path, samples: int, declared: int) -> Written:
+    """Two data sets in compressed chunks."""
+    return _hdf5(folder, samples, declared, chunks=True, compression="gzip", shuffle=True, fletcher32=True)
+
+
 def _mat(folder: Path, samples: int, declared: int, *, compressed: bool) -> Written:
     out = io.BytesIO()
     held = {"other": np.eye(3), "labels": _labels(samples).astype("u1"), "images": _images(samples)}
@@ -351,6 +370,8 @@ SAMPLES = {
     "qa-text": Sample("qa-text", write_qa),
     "svmlight": Sample("svmlight", write_svmlight),
     "texts": Sample("texts", write_texts),
+    "hdf5": Sample("hdf5", write_hdf5),
+    "hdf5-chunked": Sample("hdf5", write_hdf5_chunked),
     "mat": Sample("mat", write_mat),
     "mat-compressed": Sample("mat", write_mat_compressed),
     "images": Sample("images", write_images),

@@ -30,6 +30,7 @@ def test_known_is_the_listing() -> None:
         "audio",
         "cifar-python",
         "csv",
+        "hdf5",
         "idx",
         "images",
         "json",

@@ -129,6 +129,14 @@ class ArrayInfo:
     stored: str = ""
 
 
+def without_samples_last(arrays: Sequence[ArrayInfo]) -> tuple[list[ArrayInfo], list[str]]:
+    """Return the arrays of a file but for those whose last axis is as long as a list in it; and why these are none."""
+    rows = {array.shape[0] for array in arrays if len(array.shape) == 1}
+    last = [a for a in arrays if len(a.shape) > 1 and a.shape[-1] in rows and a.shape[0] not in rows]
+    why = [f"{a.key!r} is {a.shape}, its samples last: declare it by hand, with `axes`" for a in last]
+    return [array for array in arrays if array not in last], why
+
+
 @dataclass(frozen=True)
 class FileInfo:
     """What a file holds, in plain values. `options` are those of its format, `file` its name in the data set.

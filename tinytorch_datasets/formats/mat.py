@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 
 from tinytorch_datasets.errors import ContentError, did_you_mean
-from tinytorch_datasets.formats import INSPECTED, INSPECTED_BYTES, ArrayInfo, Certainty, Detection, FileInfo, decodes
+from tinytorch_datasets.formats import (
+    INSPECTED,
+    INSPECTED_BYTES,
+    ArrayInfo,
+    Certainty,
+    Detection,
+    FileInfo,
+    decodes,
+    without_samples_last,
+)
 from tinytorch_datasets.plan import TEXT, Block, ByteSource, Column, RaggedBlock, Split
 from tinytorch_datasets.readers import mat as reader
 from tinytorch_datasets.readers.archive import opened_source
@@ -36,12 +45,8 @@ def _inspect(path: Path) -> FileInfo:
                     left_out.append(f"{key!r} is {described}")
                 else:
                     arrays.append(ArrayInfo(key, *described))
-    rows = {array.shape[0] for array in arrays if len(array.shape) == 1}
-    for array in list(arrays):
-        if len(array.shape) > 1 and array.shape[-1] in rows and array.shape[0] not in rows:
-            arrays.remove(array)
-            left_out.append(f"{array.key!r} is {array.shape}, its samples last: declare it by hand, with `axes`")
-    return FileInfo(path, "mat", tuple(arrays), left_out=tuple(left_out))
+    kept, others = without_samples_last(arrays)
+    return FileInfo(path, "mat", tuple(kept), left_out=(*left_out, *others))
 
 
 def _leaves(key: str, matrix: Matrix, depth: int = 0) -> Iterator[tuple[str, Matrix]]:
