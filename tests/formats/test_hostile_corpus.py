@@ -15,6 +15,7 @@ from tests import test_hostile_get
 from tests.conftest import ROOT
 from tests.formats import (
     test_audio,
+    test_binary_records,
     test_hdf5,
     test_hostile_files,
     test_hostile_parquet,
@@ -39,6 +40,7 @@ CASES: tuple[Mapping[str, Any], ...] = (
     test_mat.CASES,
     test_audio.CASES,
     test_hdf5.CASES,
+    test_binary_records.CASES,
 )
 FILES: dict[str, Any] = {name: case for cases in CASES for name, case in cases.items()}
 TABLES = {

@@ -219,6 +219,7 @@ class Format:
         names_classes: Whether it reads the names of classes in cells of text, and gives labels as their positions,
             because only it can say in which cell there is none.
         reads_members: Whether what it reads may be a member of an archive. Where a split names members, it may not.
+        joins_members: Whether a split may also be several members, or several files, one after the other.
     """
 
     name: str
@@ -233,6 +234,7 @@ class Format:
     detect: Detect = _undetected
     join: Join = _as_they_are
     missing: frozenset[Missing] = frozenset()
+    joins_members: bool = False
     names_classes: bool = False
     reads_members: bool = True
 
@@ -270,6 +272,7 @@ def decodes(
     detect: Detect = _undetected,
     join: Join = _as_they_are,
     missing: Iterable[Missing] = (),
+    joins_members: bool = False,
     names_classes: bool = False,
     reads_members: bool = True,
 ) -> Callable[[Decoder], Decoder]:
@@ -297,6 +300,7 @@ def decodes(
             detect=detect,
             join=join,
             missing=frozenset(missing),
+            joins_members=joins_members,
             names_classes=names_classes,
             reads_members=reads_members and layout not in ("file per sample", "members"),
         )

@@ -24,6 +24,8 @@ class _Format(Protocol):
     @property
     def reads_members(self) -> bool: ...
     @property
+    def joins_members(self) -> bool: ...
+    @property
     def reads_columns(self) -> bool: ...
     @property
     def check(self) -> Callable[[Mapping[str, Any], Iterable[str], Iterable[str]], Problems]: ...
@@ -53,7 +55,7 @@ def check_format(entry: dict[str, Any], formats: Formats) -> Problems:
         for split, body in splits.items():
             if isinstance(body, dict) and "members" not in body:
                 yield ("splits", split), f"names no members: format {name!r} has several in one archive"
-    else:
+    elif not formats.of(name).joins_members:
         for split, body in splits.items():
             if "members" in mapping(body):
                 yield ("splits", split, "members"), f"format {name!r} has no members"

@@ -129,6 +129,13 @@ def check_splits(entry: dict[str, Any], formats: Formats) -> Problems:
                     yield (*at, *keys), what
 
 
+def _members_are_files(entry: Mapping[str, Any], split: Mapping[str, Any], formats: Formats) -> bool:
+    """Check whether the members that a split names are declared files, because it names no archive."""
+    name = entry.get("format")
+    joins = isinstance(name, str) and name in formats.known() and formats.of(name).joins_members
+    return "file" not in split and (joins or _has_patterns(entry, formats))
+
+
 def _has_patterns(entry: Mapping[str, Any], formats: Formats) -> bool:
     name = entry.get("format")
     return isinstance(name, str) and name in formats.known() and formats.of(name).layout == "file per sample"
@@ -137,6 +144,7 @@ def _has_patterns(entry: Mapping[str, Any], formats: Formats) -> bool:
 def _check_members(entry: Mapping[str, Any], split: Mapping[str, Any], formats: Formats) -> Problems:
     """Yield what is wrong with the members that a split names, which may be declared files if it names no archive."""
     members, files, has_patterns = split.get("members"), mapping(entry.get("files")), _has_patterns(entry, formats)
+    are_files = _members_are_files(entry, split, formats)
     sound = list[str]()
     yield from ((("members", i), what) for i, what in repeats(members, "member"))
     for i, member in enumerate(members if isinstance(members, list) else ()):
@@ -148,14 +156,12 @@ def _check_members(entry: Mapping[str, Any], split: Mapping[str, Any], formats: 
             yield ("members", i), wrong.replace(repr(some), repr(member))
         elif is_pattern and any("**" in part and part != "**" for part in member.split("/")):
             yield ("members", i), f"has two stars that do not stand alone between slashes: {member!r}"
-        elif (
-            has_patterns and "file" not in split and not (selected([member], files) if is_pattern else member in files)
-        ):
+        elif are_files and not (selected([member], files) if is_pattern else member in files):
             is_not = "matches no file" if is_pattern else "is not"
             yield ("members", i), f"{member!r} {is_not} under files{did_you_mean(member, files)}"
         else:
             sound.append(member)
-    if has_patterns and "file" not in split and len(sound) > 1:
+    if are_files and len(sound) > 1:
         try:
             selected(sound, files)
         except DecodeError as error:
@@ -191,7 +197,7 @@ def _check_location(body: Mapping[str, Any], files: Mapping[str, Any]) -> Proble
 def _layout(entry: Mapping[str, Any], split: Mapping[str, Any], formats: Formats) -> Problems:
     """Yield which fields of a split name no file, or one where their format has several."""
     fields, files, name = mapping(entry.get("fields")), mapping(entry.get("files")), entry.get("format")
-    if "members" in split and "file" not in split and _has_patterns(entry, formats):
+    if "members" in split and _members_are_files(entry, split, formats):
         # The members are declared files, unless fields name archives of their own: then each does.
         placed = {field: place_of(split, field) for field in fields}
         bare = [field for field, place in placed.items() if "file" not in place]
