@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import struct
 import subprocess
 import sys
 import zlib
@@ -95,6 +96,15 @@ class TestValues:
 
         for name in "abcd":
             assert read("hdf5", split(column(path, name, dtype="str")))[f"train.{name}"] == texts
+
+    @pytest.mark.parametrize("how", [{}, {"compression": "lzf"}, {"compression": "gzip", "shuffle": True}])
+    def test_strings_in_compressed_chunks(self, how: Mapping[str, Any], tmp_path: Path) -> None:
+        """Of which the chunks have the places alone."""
+        texts = [f"text {n}" * (n % 5) for n in range(6000)]
+        fill = lambda file: file.create_dataset("t", data=np.array(texts, object), chunks=(1000,), **how)  # noqa: E731
+        path = put(tmp_path / "f", written(fill, userblock_size=512))
+
+        assert read("hdf5", split(column(path, "t", samples=6000, dtype="str")))["train.t"] == texts
 
     def test_lists_are_ragged(self, tmp_path: Path) -> None:
         """Of any numbers, also none."""
@@ -225,6 +235,17 @@ def virtual(file: h5py.File) -> None:
     layout = h5py.VirtualLayout((3, 2), "u1")
     layout[:] = h5py.VirtualSource("/etc/passwd", "x", (3, 2))
     file.create_virtual_dataset("images", layout)
+
+
+def strings() -> bytes:
+    """A file of three strings, which are in a heap."""
+    return holding(images=np.array(["a", "bcde", "f"], object))
+
+
+def in_heap(data: bytes, at: int, new: bytes) -> bytes:
+    """The same with other bytes in its heap."""
+    start = data.index(b"GCOL") + at
+    return data[:start] + new + data[start + len(new) :]
 
 
 def patched(data: bytes, old: bytes, new: bytes) -> bytes:
@@ -387,6 +408,30 @@ CASES = {
         lambda: written(lambda file: file.create_dataset("images", (80_000,), "S90000", chunks=(1,))),
         lambda: written(lambda file: file.create_dataset("images", (8,), "S9", chunks=(1,))),
         declared={**TEXT, "samples": 80_000},
+    ),
+    "hdf5, a heap without end": wrong(
+        "the heap at byte 1,448 is damaged",
+        lambda: in_heap(strings(), 16, struct.pack("<HHIQ", 0, 0, 0, 0)),
+        strings,
+        declared=TEXT,
+    ),
+    "hdf5, a heap whose object is larger": wrong(
+        "the heap at byte 1,448 is damaged",
+        lambda: in_heap(strings(), 24, struct.pack("<Q", 2**64 - 16)),
+        strings,
+        declared=TEXT,
+    ),
+    "hdf5, a heap that is larger than the file": wrong(
+        "the heap at byte 1,448 is damaged",
+        lambda: in_heap(strings(), 8, struct.pack("<Q", 2**40)),
+        strings,
+        declared=TEXT,
+    ),
+    "hdf5, a string of gigabytes": wrong(
+        "data set 'images' states 4,294,967,296 bytes or more of strings or lists, the most is 4,904,704",
+        lambda: patched(strings(), struct.pack("<IQI", 4, 1448, 2), struct.pack("<IQI", 2**32 - 2, 1448, 2)),
+        strings,
+        declared=TEXT,
     ),
     "hdf5, more lists": wrong(
         "data set 'images' has (4,) lists, more than the 3 that train.images declares",

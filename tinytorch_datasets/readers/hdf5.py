@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import math
 import tempfile
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -41,7 +40,6 @@ FILTER_NAMES = {
 CHUNK_BYTES = 64 << 20
 # What one chunk may come to in any case is not measured.
 HARMLESS_BYTES = 1 << 20
-MOST_INFLATION, MOST_LZF_INFLATION = 1032, 88
 
 
 class Stored(NamedTuple):
@@ -267,58 +265,6 @@ def _kind(stored: Any) -> tuple[str, np.dtype] | str:
     if plain(dtype.str) is None:
         return f"holds {dtype.name}, which is not read"
     return "numbers", dtype
-
-
-def check_chunks(stored: Stored, declared: int, fail: Callable[[str], NoReturn]) -> None:
-    """Refuse chunks that are larger than declared, or come to more than they state, before one is read."""
-    import h5py
-
-    size = stored.chunk_bytes
-    if not stored.chunk:
-        return
-    if size > max(CHUNK_BYTES, declared):
-        fail(f"is stored in chunks of {size:,} bytes, and {declared:,} are declared")
-    if not {DEFLATE, LZF} & set(stored.filters):
-        return
-    most = MOST_INFLATION if DEFLATE in stored.filters else MOST_LZF_INFLATION
-    suspect = list[tuple[int, ...]]()
-
-    def look(info: h5py.h5d.StoreInfo) -> None:
-        if info.size * most > max(HARMLESS_BYTES, size):
-            suspect.append(tuple(info.chunk_offset))
-
-    stored.id.chunk_iter(look)
-    for place in suspect:
-        mask, data = stored.id.read_direct_chunk(place)
-        packed = [code for number, code in enumerate(stored.filters) if not mask >> number & 1]
-        if len(data) > size + 4 and not {DEFLATE, LZF} & set(packed):
-            fail(f"has a chunk of {len(data):,} bytes, and a chunk has {size:,}")
-        if DEFLATE in packed:
-            try:
-                came = len(zlib.decompressobj().decompress(data, size + 5))
-            except zlib.error:
-                fail(f"has a chunk at {place} whose gzip data is damaged")
-        elif LZF in packed:
-            came = _lzf_bytes(data, size + 5)
-        else:
-            came = 0
-        if came > size + 4:  # a checksum may stand behind it
-            fail(f"has a chunk at {place} that comes to more than the {size:,} bytes of a chunk")
-
-
-def _lzf_bytes(data: bytes, most: int) -> int:
-    """Return how many bytes LZF data comes to, counted as far as `most`."""
-    came, at, end = 0, 0, len(data)
-    while at < end and came <= most:
-        control = data[at]
-        if control < 32:  # so many bytes and one follow as they are
-            came, at = came + control + 1, at + control + 2
-        else:
-            length = control >> 5
-            if length == 7 and at + 1 < end:
-                length, at = length + data[at + 1], at + 1
-            came, at = came + length + 2, at + 2
-    return came
 
 
 def rows(stored: Stored, block_bytes: int, most: int) -> Iterator[tuple[int, Any]]:

@@ -1,0 +1,151 @@
+"""Checks of HDF5 chunks, heaps and lengths, before the library reads them.
+
+The HDF5 library inflates a chunk to whatever it comes to, believes how long a string is said to be, and walks a heap
+for ever that has an object without a size. All of that is looked at here first.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from tinytorch_datasets.errors import DecodeError
+from tinytorch_datasets.readers.hdf5 import CHUNK_BYTES, DEFLATE, FLETCHER32, HARMLESS_BYTES, LZF, Stored
+
+# What one chunk may come to.
+MOST_INFLATION, MOST_LZF_INFLATION = 1032, 88
+# A collection of the global heap, of version 1; then each object of it has 16 bytes before its own.
+HEAP, HEAP_OBJECT = b"GCOL\1", 16
+REFERENCE = np.dtype([("length", "<u4"), ("heap", "<u8"), ("object", "<u4")])
+
+
+def check_chunks(stored: Stored, declared: int, fail: Callable[[str], NoReturn]) -> None:
+    """Refuse chunks that are larger than declared, or come to more than they state, before one is read."""
+    import h5py
+
+    size = stored.chunk_bytes
+    if not stored.chunk:
+        return
+    if size > max(CHUNK_BYTES, declared):
+        fail(f"is stored in chunks of {size:,} bytes, and {declared:,} are declared")
+    if not {DEFLATE, LZF} & set(stored.filters):
+        return
+    most = MOST_INFLATION if DEFLATE in stored.filters else MOST_LZF_INFLATION
+    suspect = list[tuple[int, ...]]()
+
+    def look(info: h5py.h5d.StoreInfo) -> None:
+        if info.size * most > max(HARMLESS_BYTES, size):
+            suspect.append(tuple(info.chunk_offset))
+
+    stored.id.chunk_iter(look)
+    for place in suspect:
+        mask, data = stored.id.read_direct_chunk(place)
+        packed = [code for number, code in enumerate(stored.filters) if not mask >> number & 1]
+        if len(data) > size + 4 and not {DEFLATE, LZF} & set(packed):
+            fail(f"has a chunk of {len(data):,} bytes, and a chunk has {size:,}")
+        if DEFLATE in packed:
+            try:
+                came = len(zlib.decompressobj().decompress(data, size + 5))
+            except zlib.error:
+                fail(f"has a chunk at {place} whose gzip data is damaged")
+        elif LZF in packed:
+            came = len(_lzf(data, size + 5))
+        else:
+            came = 0
+        if came > size + 4:  # a checksum may stand behind it
+            fail(f"has a chunk at {place} that comes to more than the {size:,} bytes of a chunk")
+
+
+def check_heaps(path: Path, named: Path) -> None:
+    """Refuse a file whose heaps, which hold its strings and lists, the HDF5 library would walk for ever.
+
+    Raises:
+        DecodeError: An object of a heap does not fit into it, or a heap into the file.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        at, end = data.find(HEAP), 0
+        while at >= 0:
+            start, end = end, at + int.from_bytes(data[at + 8 : at + 16], "little")
+            inside = at + HEAP_OBJECT
+            is_sound = start <= at and inside <= end <= len(data)
+            while is_sound and end - inside >= HEAP_OBJECT:
+                index, size = struct.unpack_from("<H6xQ", data, inside)
+                taken = HEAP_OBJECT + (size + 7) // 8 * 8 if index else size  # what is free has no number
+                is_sound = HEAP_OBJECT <= taken <= end - inside
+                inside += taken
+            if not is_sound:
+                raise DecodeError(named, f"the heap at byte {at:,} is damaged")
+            at = data.find(HEAP, at + len(HEAP))
+
+
+def check_lengths(stored: Stored, path: Path, most: int, fail: Callable[[str], NoReturn]) -> None:
+    """Refuse strings or lists that state more bytes than that together, for which the library would make room.
+
+    Raises:
+        DecodeError: They do, by `fail`.
+    """
+    size, total = 1 if stored.kind == "strings" else stored.dtype.itemsize, 0
+    for raw in _references(stored, path, fail):
+        whole = len(raw) // REFERENCE.itemsize * REFERENCE.itemsize
+        total += int(np.frombuffer(raw[:whole], REFERENCE)["length"].sum(dtype=np.uint64)) * size
+        if total > most:
+            fail(f"states {total:,} bytes or more of strings or lists, the most is {most:,}")
+
+
+def _references(stored: Stored, path: Path, fail: Callable[[str], NoReturn]) -> Iterator[bytes]:
+    """Yield what stands in a data set for its strings or lists: how long each is, and where."""
+    if stored.chunk is None:
+        start = stored.id.get_offset()
+        if start is not None:
+            with path.open("rb") as file:
+                file.seek(start)
+                yield file.read(math.prod(stored.shape) * REFERENCE.itemsize)
+        elif stored.id.get_storage_size():
+            fail("keeps strings or lists in its header (compact), which are not read")
+        return
+    places = list[tuple[int, ...]]()
+    stored.id.chunk_iter(lambda info: places.append(tuple(info.chunk_offset)))
+    for place in places:
+        mask, data = stored.id.read_direct_chunk(place)
+        for number, code in reversed(list(enumerate(stored.filters))):
+            if mask >> number & 1:
+                continue
+            if code == FLETCHER32:
+                data = data[:-4]
+            elif code == DEFLATE:
+                data = zlib.decompressobj().decompress(data, stored.chunk_bytes + 4)
+            elif code == LZF:
+                data = _lzf(data, stored.chunk_bytes + 4)
+            else:  # the first bytes of all, then the second ones
+                data = np.frombuffer(data, np.uint8).reshape(REFERENCE.itemsize, -1).T.tobytes()
+        yield data
+
+
+def _lzf(data: bytes, most: int) -> bytes:
+    """Return what LZF data comes to, and not much more than so many bytes of it.
+
+    Source: the layout is that of Marc Lehmann's liblzf, lzf_d.c.
+    """
+    out, at, end = bytearray(), 0, len(data)
+    while at < end and len(out) <= most:
+        control = data[at]
+        at += 1
+        if control < 32:  # so many bytes and one follow as they are
+            out += data[at : at + control + 1]
+            at += control + 1
+            continue
+        length = control >> 5
+        if length == 7:
+            length, at = length + data[at] if at < end else length, at + 1
+        back = len(out) - ((control & 31) << 8) - (data[at] if at < end else 0) - 1
+        at += 1
+        piece = out[max(back, 0) : max(back, 0) + length + 2]
+        out += (piece * (length + 2))[: length + 2] if piece else bytes(length + 2)
+    return bytes(out)
