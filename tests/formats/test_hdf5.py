@@ -72,6 +72,7 @@ class TestValues:
             {"chunks": (1000, 2, 1)},
             {"chunks": (7, 2, 3), "compression": "gzip", "shuffle": True},
             {"chunks": True, "compression": "lzf", "fletcher32": True},
+            {"chunks": (4000, 1, 2), "shuffle": True},
             {"chunks": (4096, 2, 3), "compression": "gzip", "fletcher32": True, "maxshape": (None, 2, 3)},
         ],
     )
@@ -79,7 +80,8 @@ class TestValues:
     def test_numbers(self, dtype: str, how: Mapping[str, Any], tmp_path: Path) -> None:
         """In one piece or in chunks, compressed or not, in either order of bytes; more than one block of them."""
         values = np.random.default_rng(0).integers(0, 100, (9000, 2, 3)).astype(dtype)
-        path = put(tmp_path / "f", written(lambda file: file.create_dataset("a/images", data=values, **how)))
+        libver = ("earliest", "latest")[len(how) % 2]
+        path = put(tmp_path / "f", written(lambda f: f.create_dataset("a/images", data=values, **how), libver=libver))
         dtype = values.dtype.newbyteorder("=").name
 
         found = read("hdf5", split(column(path, key="a/images", samples=9000, shape=(2, 3), dtype=dtype)))
@@ -366,6 +368,16 @@ CASES = {
         "data set 'images' has a chunk at (0, 0) that comes to more than the 6 bytes of a chunk",
         lambda: with_chunk(b"\0a" + b"\xe0\xff\0" * 200_000, compression="lzf"),
         lambda: with_chunk(b"\5\0\1\2\3\4\5", compression="lzf"),
+    ),
+    "hdf5, a chunk of nothing": wrong(
+        "data set 'images' has a chunk at (0, 0) that is not as long as it should be",
+        lambda: with_chunk(b"abcd", fletcher32=True),
+        lambda: chunked(compression="gzip", fletcher32=True),
+    ),
+    "hdf5, a chunk that is too short": wrong(
+        "data set 'images' has a chunk at (0, 0) that is not as long as it should be",
+        lambda: with_chunk(b"abcde", compression=None),
+        lambda: with_chunk(b"abcdef", compression=None),
     ),
     "hdf5, gzip data that is damaged": wrong(
         "data set 'images' has a chunk at (0, 0) whose gzip data is damaged",

@@ -19,8 +19,9 @@ import numpy as np
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.readers.hdf5 import CHUNK_BYTES, DEFLATE, FLETCHER32, HARMLESS_BYTES, LZF, Stored
 
-# What one chunk may come to.
-MOST_INFLATION, MOST_LZF_INFLATION = 1032, 88
+# What a chunk comes to at most, for each of its bytes.
+MOST_INFLATION = {DEFLATE: 1032, LZF: 88}
+CHECKSUM_BYTES = 4
 # A collection of the global heap, of version 1; then each object of it has 16 bytes before its own.
 HEAP, HEAP_OBJECT = b"GCOL\1", 16
 REFERENCE = np.dtype([("length", "<u4"), ("heap", "<u8"), ("object", "<u4")])
@@ -35,31 +36,31 @@ def check_chunks(stored: Stored, declared: int, fail: Callable[[str], NoReturn])
         return
     if size > max(CHUNK_BYTES, declared):
         fail(f"is stored in chunks of {size:,} bytes, and {declared:,} are declared")
-    if not {DEFLATE, LZF} & set(stored.filters):
-        return
-    most = MOST_INFLATION if DEFLATE in stored.filters else MOST_LZF_INFLATION
-    suspect = list[tuple[int, ...]]()
+    suspect, damaged = list[tuple[int, ...]](), list[tuple[int, ...]]()
+
+    def used(mask: int) -> set[int]:
+        return {code for number, code in enumerate(stored.filters) if not mask >> number & 1}
 
     def look(info: h5py.h5d.StoreInfo) -> None:
-        if info.size * most > max(HARMLESS_BYTES, size):
+        filters = used(info.filter_mask)
+        checksum = CHECKSUM_BYTES if FLETCHER32 in filters else 0
+        packing = filters & {DEFLATE, LZF}
+        if info.size <= checksum or (not packing and info.size != size + checksum):
+            damaged.append(tuple(info.chunk_offset))
+        elif packing and info.size * max(map(MOST_INFLATION.__getitem__, packing)) > max(HARMLESS_BYTES, size):
             suspect.append(tuple(info.chunk_offset))
 
     stored.id.chunk_iter(look)
+    if damaged:
+        fail(f"has a chunk at {damaged[0]} that is not as long as it should be")
     for place in suspect:
         mask, data = stored.id.read_direct_chunk(place)
-        packed = [code for number, code in enumerate(stored.filters) if not mask >> number & 1]
-        if len(data) > size + 4 and not {DEFLATE, LZF} & set(packed):
-            fail(f"has a chunk of {len(data):,} bytes, and a chunk has {size:,}")
-        if DEFLATE in packed:
-            try:
-                came = len(zlib.decompressobj().decompress(data, size + 5))
-            except zlib.error:
-                fail(f"has a chunk at {place} whose gzip data is damaged")
-        elif LZF in packed:
-            came = len(_lzf(data, size + 5))
-        else:
-            came = 0
-        if came > size + 4:  # a checksum may stand behind it
+        try:
+            inflate = zlib.decompressobj().decompress if DEFLATE in used(mask) else _lzf
+            came = len(inflate(data, size + CHECKSUM_BYTES + 1))
+        except zlib.error:
+            fail(f"has a chunk at {place} whose gzip data is damaged")
+        if came > size + CHECKSUM_BYTES:
             fail(f"has a chunk at {place} that comes to more than the {size:,} bytes of a chunk")
 
 
@@ -118,11 +119,11 @@ def _references(stored: Stored, path: Path, fail: Callable[[str], NoReturn]) -> 
             if mask >> number & 1:
                 continue
             if code == FLETCHER32:
-                data = data[:-4]
+                data = data[:-CHECKSUM_BYTES]
             elif code == DEFLATE:
-                data = zlib.decompressobj().decompress(data, stored.chunk_bytes + 4)
+                data = zlib.decompressobj().decompress(data, stored.chunk_bytes + CHECKSUM_BYTES)
             elif code == LZF:
-                data = _lzf(data, stored.chunk_bytes + 4)
+                data = _lzf(data, stored.chunk_bytes + CHECKSUM_BYTES)
             else:  # the first bytes of all, then the second ones
                 data = np.frombuffer(data, np.uint8).reshape(REFERENCE.itemsize, -1).T.tobytes()
         yield data
