@@ -445,6 +445,18 @@ CASES = {
         strings,
         declared=TEXT,
     ),
+    "hdf5, a string that is longer than is said": wrong(
+        "data set 'images' has a string or a list of another length than is said of it",
+        lambda: patched(strings(), struct.pack("<IQI", 4, 1448, 2), struct.pack("<IQI", 2, 1448, 2)),
+        strings,
+        declared=TEXT,
+    ),
+    "hdf5, a string that is nowhere": wrong(
+        "data set 'images' has a string or a list of another length than is said of it",
+        lambda: patched(strings(), struct.pack("<IQI", 4, 1448, 2), struct.pack("<IQI", 4, 1448, 2**16 + 2)),
+        strings,
+        declared=TEXT,
+    ),
     "hdf5, more lists": wrong(
         "data set 'images' has (4,) lists, more than the 3 that train.images declares",
         lists([1], [2], [3], [4]),
@@ -455,6 +467,12 @@ CASES = {
     "hdf5, lists of the other order of bytes": wrong(
         "data set 'images' holds lists of numbers in the other order of bytes, which h5py does not read",
         of_type(h5py.vlen_dtype(np.dtype(np.int64).newbyteorder("S"))),
+        lists([1], [2], [3]),
+        declared=RAGGED,
+    ),
+    "hdf5, lists that are none": wrong(
+        "data set 'images' holds values of a length of their own that are neither strings nor lists",
+        lambda: patched(lists([1], [2], [3])(), b"\x19\0\0\0\x10\0\0\0", b"\x19\x37\0\0\x10\0\0\0"),
         lists([1], [2], [3]),
         declared=RAGGED,
     ),

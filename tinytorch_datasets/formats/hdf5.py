@@ -33,7 +33,7 @@ from tinytorch_datasets.readers.arrays import (
     too_much_text,
 )
 from tinytorch_datasets.readers.hdf5 import Stored
-from tinytorch_datasets.readers.hdf5_checks import check_chunks, check_heaps, check_lengths
+from tinytorch_datasets.readers.hdf5_checks import Heaps, check_chunks, check_lengths, read_heaps
 
 SAMPLES_A_BLOCK = 4096
 SMALL_FILE = 1 << 20
@@ -99,21 +99,21 @@ def hdf5(splits: Sequence[Split]) -> Iterator[Block]:
             reason = f"{declared:,} bytes are declared of what is in it"
             with reader.on_disk(source, limit, reason) as file, reader.opened(file, source.path) as opened:
                 found = {column.field: reader.find(opened, column.key, column.file) for column in columns}
-                if any(stored.kind in ("strings", "ragged") for stored in found.values()):
-                    check_heaps(file, source.path)
+                in_heaps = any(stored.kind in ("strings", "ragged") for stored in found.values())
+                heaps = read_heaps(file, opened.userblock_size, source.path) if in_heaps else None
                 for column in columns:
-                    yield from _values(column, found[column.field], file)
+                    yield from _values(column, found[column.field], file, heaps)
 
 
-def _values(column: Column, stored: Stored, file: Path) -> Iterator[Block]:
+def _values(column: Column, stored: Stored, file: Path, heaps: Heaps | None) -> Iterator[Block]:
     """Yield the values of a data set, in blocks."""
     whose = f"data set {column.key!r}"
 
     def fail(what: str) -> NoReturn:
         raise DecodeError(column.file, f"{whose} {what}")
 
-    if stored.kind == "ragged":
-        yield from _lists(column, stored, whose, file)
+    if stored.kind == "ragged" and heaps is not None:
+        yield from _lists(column, stored, whose, file, heaps)
         return
     dtype = np.dtype("S1") if stored.kind == "strings" else stored.dtype
     given = check_within_declared(column, dtype, stored.shape, column.file, whose)
@@ -121,8 +121,8 @@ def _values(column: Column, stored: Stored, file: Path) -> Iterator[Block]:
     if stored.kind == "texts" and stored.shape and stored.shape[0] * dtype.itemsize > 2 * most:
         fail(f"states {stored.shape[0] * dtype.itemsize:,} bytes of text, too many for a file of its size")
     check_chunks(stored, max(column.nbytes, 2 * most if dtype.kind == "S" else 0), fail)
-    if stored.kind == "strings":
-        check_lengths(stored, file, 4 * most, fail)  # a character has four bytes at most
+    if stored.kind == "strings" and heaps is not None:
+        check_lengths(stored, file, heaps, 4 * most, fail)  # a character has four bytes at most
     held = list[np.ndarray]()
     for start, values in reader.rows(stored, BLOCK_BYTES, SAMPLES_A_BLOCK):
         if dtype.kind == "S":
@@ -161,7 +161,7 @@ def _strings(column: Column, values: Any, whose: str, start: int, *, is_fixed: b
     return decoded
 
 
-def _lists(column: Column, stored: Stored, whose: str, file: Path) -> Iterator[Block]:
+def _lists(column: Column, stored: Stored, whose: str, file: Path, heaps: Heaps) -> Iterator[Block]:
     """Yield lists of numbers, one for each sample."""
     longer = [length for length in stored.shape if length != 1]
     count = longer[0] if longer else 1
@@ -183,7 +183,7 @@ def _lists(column: Column, stored: Stored, whose: str, file: Path) -> Iterator[B
 
     most = max_decoded(column.file, column.count)
     check_chunks(stored, 0, fail)
-    check_lengths(stored, file, most * stored.dtype.itemsize, fail)
+    check_lengths(stored, file, heaps, most * stored.dtype.itemsize, fail)
     for start, values in reader.rows(stored, BLOCK_BYTES, SAMPLES_A_BLOCK):
         lists = [native(np.asarray(numbers), column.file, whose) for numbers in reader.flat(values)]
         most -= sum(map(len, lists))

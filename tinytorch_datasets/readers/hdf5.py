@@ -26,6 +26,8 @@ from tinytorch_datasets.readers.stream import OUTPUT_CHUNK
 from tinytorch_datasets.readers.zip import NAMES_COMPARED
 from tinytorch_datasets.storage.files import writing
 
+# Where the kind of values of a length of their own is in an encoded type: 0 lists, 1 strings.
+VLEN_BITS = 3
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MOST_DEPTH, MOST_OBJECTS = 32, 100_000
 
@@ -244,6 +246,8 @@ def _kind(stored: Any) -> tuple[str, np.dtype] | str:
         dtype = plain(f"S{stored.get_size()}")
         return ("texts", dtype) if dtype else f"holds texts of {stored.get_size():,} bytes, which is too long"
     if number == h5t.VLEN:
+        if stored.encode()[VLEN_BITS] & 15:  # the library takes it for a list, and crashes
+            return "holds values of a length of their own that are neither strings nor lists"
         inside = _kind(stored.get_super())
         if isinstance(inside, str) or inside[0] != "numbers":
             return "holds lists of something else than numbers"

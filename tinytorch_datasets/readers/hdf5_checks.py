@@ -10,9 +10,10 @@ import math
 import mmap
 import struct
 import zlib
+from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 
@@ -24,6 +25,8 @@ MOST_INFLATION = {DEFLATE: 1032, LZF: 88}
 CHECKSUM_BYTES = 4
 # A collection of the global heap, of version 1; then each object of it has 16 bytes before its own.
 HEAP, HEAP_OBJECT = b"GCOL\1", 16
+# An object's number has so many bits; no file is so long that the place of its heap does not fit into the others.
+INDEX_BITS, MOST_PLACE = 16, 2**64 - 1
 REFERENCE = np.dtype([("length", "<u4"), ("heap", "<u8"), ("object", "<u4")])
 
 
@@ -64,12 +67,20 @@ def check_chunks(stored: Stored, declared: int, fail: Callable[[str], NoReturn])
             fail(f"has a chunk at {place} that comes to more than the {size:,} bytes of a chunk")
 
 
-def check_heaps(path: Path, named: Path) -> None:
-    """Refuse a file whose heaps, which hold its strings and lists, the HDF5 library would walk for ever.
+class Heaps(NamedTuple):
+    """The objects of all heaps of a file: where each is, in order, and how many bytes it has."""
+
+    places: np.ndarray
+    sizes: np.ndarray
+
+
+def read_heaps(path: Path, base: int, named: Path) -> Heaps:
+    """Find the heaps of a file, which hold its strings and lists. `base` is where the first byte of HDF5 is.
 
     Raises:
         DecodeError: An object of a heap does not fit into it, or a heap into the file.
     """
+    places, sizes = array("Q"), array("Q")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         at, end = data.find(HEAP), 0
         while at >= 0:
@@ -81,23 +92,40 @@ def check_heaps(path: Path, named: Path) -> None:
                 taken = HEAP_OBJECT + (size + 7) // 8 * 8 if index else size  # what is free has no number
                 is_sound = HEAP_OBJECT <= taken <= end - inside
                 inside += taken
+                if index and is_sound:
+                    places.append((at - base << INDEX_BITS | index) & MOST_PLACE)
+                    sizes.append(size)
             if not is_sound:
                 raise DecodeError(named, f"the heap at byte {at:,} is damaged")
             at = data.find(HEAP, at + len(HEAP))
+    found = np.frombuffer(places, np.uint64) if places else np.empty(0, np.uint64)
+    order = np.argsort(found, kind="stable")
+    return Heaps(found[order], (np.frombuffer(sizes, np.uint64) if sizes else found)[order])
 
 
-def check_lengths(stored: Stored, path: Path, most: int, fail: Callable[[str], NoReturn]) -> None:
-    """Refuse strings or lists that state more bytes than that together, for which the library would make room.
+def check_lengths(stored: Stored, path: Path, heaps: Heaps, most: int, fail: Callable[[str], NoReturn]) -> None:
+    """Refuse strings or lists that are not as long as is said of them, or come to more than so many bytes together.
+
+    The library makes room for the length that is said, and fills it with what is there.
 
     Raises:
         DecodeError: They do, by `fail`.
     """
     size, total = 1 if stored.kind == "strings" else stored.dtype.itemsize, 0
     for raw in _references(stored, path, fail):
-        whole = len(raw) // REFERENCE.itemsize * REFERENCE.itemsize
-        total += int(np.frombuffer(raw[:whole], REFERENCE)["length"].sum(dtype=np.uint64)) * size
+        references = np.frombuffer(raw[: len(raw) // REFERENCE.itemsize * REFERENCE.itemsize], REFERENCE)
+        references = references[references["length"] > 0]
+        lengths = references["length"].astype(np.uint64) * np.uint64(size)
+        total += int(lengths.sum())
         if total > most:
             fail(f"states {total:,} bytes or more of strings or lists, the most is {most:,}")
+        wanted = references["heap"] << np.uint64(INDEX_BITS) | references["object"]
+        is_there = (references["heap"] >> np.uint64(64 - INDEX_BITS) == 0) & (references["object"] >> INDEX_BITS == 0)
+        at = np.minimum(np.searchsorted(heaps.places, wanted), max(len(heaps.places) - 1, 0))
+        if len(wanted) and not len(heaps.places):
+            fail("has strings or lists, and no heap that holds them")
+        if len(wanted) and not np.all(is_there & (heaps.places[at] == wanted) & (heaps.sizes[at] == lengths)):
+            fail("has a string or a list of another length than is said of it")
 
 
 def _references(stored: Stored, path: Path, fail: Callable[[str], NoReturn]) -> Iterator[bytes]:
