@@ -1,4 +1,4 @@
-"""HDF5 files read by h5py: no other file is opened, and no more is read than declared.
+"""HDF5 files read by h5py: within declared bounds, and no other file opened.
 
 Layout: "HDF5 File Format Specification", The HDF Group. What is stored, how, and in how many bytes, is looked at before
 h5py reads a value: links into other files are not followed, filters are of a short list, and chunks that are compressed

@@ -1,4 +1,4 @@
-"""Checks of HDF5 chunks, heaps and lengths, before the library reads them.
+"""Checks of HDF5 chunks, heaps and strings, before the library reads them.
 
 The HDF5 library inflates a chunk to whatever it comes to, believes how long a string is said to be, and walks a heap
 for ever that has an object without a size. All of that is looked at here first.
