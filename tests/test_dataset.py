@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tinytorch_datasets import Dataset, Split
-from tinytorch_datasets.errors import MissingFile, StorageError, UnknownName
+from tinytorch_datasets.errors import MissingFile, StorageError, UnknownName, UsageError
 from tinytorch_datasets.storage.string_array import StringArray
 
 
@@ -269,12 +269,18 @@ class TestBatches:
 
     def test_whatever_is_wrong_is_reported_at_once(self, split: Split) -> None:
         """Not when the first batch is made, or in a thread."""
+        dtype_is = 'dtype is one of numbers, such as "float32", not'
         cases: list[tuple[dict[str, Any], type[Exception], str]] = [
             ({"prefetch": -1}, ValueError, "0 batches or more are made ahead, not -1"),
             ({"prefetch": "2"}, ValueError, "0 batches or more are made ahead, not '2'"),
             ({"seed": -1}, ValueError, "a seed is 0 to 2**32 - 1, not -1"),
             ({"seed": "x"}, ValueError, "a seed is 0 to 2**32 - 1, not 'x'"),
-            ({"dtype": "float33"}, TypeError, "data type 'float33' not understood"),
+            ({"dtype": "flaot32"}, TypeError, f"{dtype_is} 'flaot32'; did you mean 'float32'?"),
+            ({"dtype": "datetime64[s]"}, TypeError, f"{dtype_is} 'datetime64[s]'"),
+            ({"dtype": object}, TypeError, f"{dtype_is} <class 'object'>"),
+            ({"shuffle": "yes"}, UsageError, "shuffle is True or False, not 'yes'"),
+            ({"shuffle": 1}, UsageError, "shuffle is True or False, not 1"),
+            ({"drop_last": "no"}, UsageError, "drop_last is True or False, not 'no'"),
         ]
         for more, kind, message in cases:
             with pytest.raises(kind) as caught:

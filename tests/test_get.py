@@ -107,11 +107,11 @@ class TestTheShippedSets:
         assert "\n" not in line
 
     def test_a_wrong_name_is_reported_with_a_guess(self, home: Path) -> None:
-        """Names are exact."""
+        """No name is taken for one that it only resembles."""
         with pytest.raises(UnknownName) as caught:
-            get("cifar-10")
+            get("cifar-11")
 
-        assert caught.value.what == "no data set named 'cifar-10' in datasets.yaml; did you mean 'cifar10'?"
+        assert caught.value.what == "no data set named 'cifar-11' in datasets.yaml; did you mean 'cifar10'?"
 
     def test_a_wrong_verify_is_refused(self, home: Path) -> None:
         """Before anything is read."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tinytorch_datasets import settings
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.dataset import Dataset
-from tinytorch_datasets.errors import StorageError, UsageError
+from tinytorch_datasets.errors import StorageError, UsageError, check_choice, check_flag
 from tinytorch_datasets.settings import Settings
 from tinytorch_datasets.split import Split
 from tinytorch_datasets.storage.cache_entry import CachedSplit, CacheEntry, assemble, entry_path
@@ -49,7 +49,7 @@ def get(
     """Return a data set: fetched, verified and decoded on first use, memory-mapped ever after.
 
     Args:
-        name: Its name in the manifest, exactly.
+        name: Its name in the manifest, or one of its aliases; the case of letters does not matter.
         manifest: Another manifest than the packaged one: a path, or what `load_manifest` gave.
         home: The folder for downloads and decoded arrays; None takes ``TINYTORCH_DATASETS_HOME``, else what the
             manifest says, else the user's cache folder.
@@ -63,8 +63,7 @@ def get(
         retry: How long to wait for mirrors and how often to try; None for a `RetryPolicy()`.
 
     Raises:
-        ValueError: `verify` is neither.
-        UsageError: An argument, or an environment variable, names no path that there can be.
+        UsageError: An argument is not what it should be, or an environment variable names no path that there can be.
         UnknownName: The manifest has no such name.
         ManifestError: The manifest is wrong.
         FetchError: No mirror gave a file; OfflineError if none could be asked.
@@ -79,16 +78,23 @@ def get(
     >>> digits.classes[label] in "0123456789"
     True
     """
-    if verify not in ("auto", "always"):
-        msg = f'verify is "auto" or "always", not {verify!r}'
-        raise ValueError(msg)
+    check_choice(verify, "verify", ("auto", "always"))
+    if offline is not None:
+        check_flag(offline, "offline")
+    if progress is not None and not callable(progress):
+        msg = f"progress is called with (file, bytes done, bytes in all), and {progress!r} cannot be called"
+        raise UsageError(msg)
+    if retry is not None and not hasattr(retry, "connections_per_host"):
+        msg = f"retry is a RetryPolicy, not {retry!r}"
+        raise UsageError(msg)
     chosen = Settings.from_environment()
     root = settings.absolute(home, name="home") if home is not None else None
     if mirror is not None and not isinstance(mirror, str):
         mirror = settings.absolute(mirror, name="mirror")
     if _is_path(manifest):
         path = settings.manifest_path(manifest)  # type: ignore[arg-type]
-        dataset = _open_cached(str(name), path, settings.likely_homes(path, root), verify)
+        homes = settings.likely_homes(path, root)
+        dataset = _open_cached(str(name), path, homes, verify)
         if dataset is not None:
             return dataset
     from pathlib import Path
@@ -96,6 +102,11 @@ def get(
     from tinytorch_datasets import pipeline  # everything heavy stands behind it
 
     declared = pipeline.declared(Path(path), name) if _is_path(manifest) else manifest_of(manifest).declared(name)
+    if _is_path(manifest) and declared.plan.name != name:  # an alias, under which no cache entry is kept
+        dataset = _open_cached(declared.plan.name, path, homes, verify)
+        if dataset is not None:
+            _entries[name, path, homes] = _entries[declared.plan.name, path, homes]
+            return dataset
     return pipeline.run(
         declared,
         settings.locations(declared.manifest, root, download_to=declared.download_to, shipped_in=declared.shipped_in),

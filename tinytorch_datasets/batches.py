@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from tinytorch_datasets.errors import check_flag, did_you_mean
 from tinytorch_datasets.storage.memmap import from_pickle, to_pickle
 from tinytorch_datasets.storage.string_array import StringArray, Values
 
@@ -115,8 +116,10 @@ class Batches:
         self._fields = tuple(fields)
         self._make = sample_type(tuple(fields))._make
         self._samples, self._size = samples, _number(size, "a batch has 1 sample or more", least=1)
+        check_flag(shuffle, "shuffle")
+        check_flag(drop_last, "drop_last")
         seed = None if seed is None else _number(seed, "a seed is 0 to 2**32 - 1", most=2**32 - 1)
-        self._dtype = None if dtype is None else np.dtype(dtype)  # which says at once what is no dtype
+        self._dtype = number_dtype(dtype)
         self._drop_last, self._prefetch = drop_last, _number(prefetch, "0 batches or more are made ahead")
         # RandomState's streams are frozen (NEP 19); a Generator's permutation may change with NumPy.
         self._random = np.random.RandomState(seed) if shuffle else None
@@ -170,6 +173,29 @@ class Batches:
     def __setstate__(self, state: dict[str, Any]) -> None:
         columns = [(_plain(from_pickle(values)), scale) for values, scale in state["_columns"]]
         self.__dict__.update(state, _columns=columns, _make=sample_type(state["_make"])._make)
+
+
+def number_dtype(dtype: DTypeLike | None) -> np.dtype[Any] | None:
+    """Return a dtype of numbers, refused when it is given and not when a value is to be converted; None stays None.
+
+    Raises:
+        TypeError: It is no dtype, or none of numbers.
+
+    >>> number_dtype("flaot32")
+    Traceback (most recent call last):
+    TypeError: dtype is one of numbers, such as "float32", not 'flaot32'; did you mean 'float32'?
+    """
+    if dtype is None:
+        return None
+    try:
+        wanted = np.dtype(dtype)
+    except TypeError:
+        wanted = None
+    if wanted is not None and wanted.kind in "biufc":
+        return wanted
+    guess = did_you_mean(str(dtype), [np.dtype(code).name for code in np.typecodes["AllInteger"] + "efd?"])
+    msg = f'dtype is one of numbers, such as "float32", not {dtype!r}{guess}'
+    raise TypeError(msg) from None
 
 
 def _number(given: Any, words: str, *, least: int = 0, most: int | None = None) -> int:

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from opcode import opname
 from typing import TYPE_CHECKING, Any
 
-from tinytorch_datasets.errors import UnknownName
-from tinytorch_datasets.split import Split, class_counts, refuse_to_set
+from tinytorch_datasets.errors import UnknownName, UsageError
+from tinytorch_datasets.split import Split, refuse_to_set
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from numpy.typing import DTypeLike
 
     from tinytorch_datasets.manifest.models import Entry
+
+
+def _is_unpacked(frame: FrameType) -> bool:
+    """Check whether the code that asked for an iterator is about to unpack it into two variables or more."""
+    code, place = frame.f_code.co_code, frame.f_lasti
+    if not 0 <= place < len(code) - 1:
+        return False
+    operation, argument = opname[code[place]], code[place + 1]
+    return operation == "UNPACK_EX" or (operation == "UNPACK_SEQUENCE" and argument > 1)
 
 
 class Dataset(Mapping[str, Split]):
@@ -87,6 +100,12 @@ class Dataset(Mapping[str, Split]):
         return [*super().__dir__(), *self._splits]
 
     def __iter__(self) -> Iterator[str]:
+        # `x, y = get("mnist")` would give the names of its splits, and whoever writes that wants arrays. A mapping's
+        # iteration is kept whole: only this one instruction of Python's is refused.
+        if _is_unpacked(sys._getframe(1)):
+            what = f"data set {self._name!r} is a mapping of splits, and cannot be unpacked into several variables"
+            splits = f"{', '.join(self._splits)} = get({self._name!r}).values()"
+            raise UsageError(what, hint=f"Write `{self._arrays_example()}`, or `{splits}`.")
         return iter(self._splits)
 
     def __len__(self) -> int:
@@ -103,12 +122,13 @@ class Dataset(Mapping[str, Split]):
 
     def _repr_html_(self) -> str:
         from tinytorch_datasets.display import html  # which nobody needs who only computes
+        from tinytorch_datasets.display.samples import class_counts
 
         return html.dataset(
             f"{self._name}: {self.entry.title}",
             self.entry.model_dump(mode="json"),
             counts={name: counts for name, split in self._splits.items() if (counts := class_counts(split))},
-            notes=[f"{self._arrays_example()}", self.provenance],
+            notes=[self._arrays_example(), self.provenance],
         )
 
     def _arrays_example(self) -> str:

@@ -307,6 +307,29 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {guess!r}?" if guess else ""
 
 
+def check_flag(given: Any, name: str) -> None:
+    """Refuse what is neither true nor false: a text such as "no" would count as true.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if not isinstance(given, bool) and type(given).__name__ not in ("bool", "bool_"):  # NumPy's
+        msg = f"{name} is True or False, not {given!r}"
+        raise UsageError(msg)
+
+
+def check_choice(given: Any, name: str, choices: Sequence[str]) -> None:
+    """Refuse what is none of the choices.
+
+    Raises:
+        UsageError: It is none.
+    """
+    if not isinstance(given, str) or given not in choices:
+        *others, last = (f'"{choice}"' for choice in choices)
+        msg = f"{name} is {', '.join(others)} or {last}, not {given!r}{did_you_mean(str(given), choices)}"
+        raise UsageError(msg)
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that `name` was most likely meant to be, or None if nothing is near.
 

@@ -16,6 +16,18 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 
+def canonical_name(name: str, aliases: Mapping[str, Sequence[str]]) -> str | None:
+    """Return the name of the data set that is asked for by its name or an alias, whatever the case of its letters.
+
+    >>> canonical_name("CIFAR-10", {"mnist": (), "cifar10": ("cifar-10",)})
+    'cifar10'
+    """
+    if name in aliases:
+        return name
+    folded = name.lower()
+    return next((known for known, its in aliases.items() if folded == known or folded in its), None)
+
+
 class Block(NamedTuple):
     """A run of decoded samples of one column, in the shape and dtype that the file itself gives them.
 

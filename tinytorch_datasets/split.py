@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytorch_datasets.batches import Batches, as_batch, converted, joined, sample_type, taken
+from tinytorch_datasets.batches import Batches, as_batch, converted, joined, number_dtype, sample_type, taken
 from tinytorch_datasets.errors import UnknownName
 from tinytorch_datasets.storage.memmap import from_pickle, to_pickle
 from tinytorch_datasets.storage.string_array import StringArray, Values, parse_index
@@ -273,6 +273,7 @@ class Split(Sequence[tuple[Any, ...]]):
         Raises:
             ValueError: An integer dtype cannot hold the values.
         """
+        dtype = number_dtype(dtype)
         return tuple(converted(values, dtype, self._scales.get(field)) for field, values in self._fields.items())
 
     def batches(
@@ -371,15 +372,6 @@ def refuse_to_set(holder: object, name: str, own: type) -> None:
     if not name.startswith("_") and type(holder) is own:
         msg = f"{name!r} cannot be set: a {own.__name__.lower()} stays as it was declared; use a variable"
         raise AttributeError(msg, name=name, obj=holder)
-
-
-def class_counts(split: Split) -> dict[str, int]:
-    """Return how many samples each class has, of the first field that has classes; nothing where none has."""
-    for field in split.fields:
-        if classes := split._declared.get(field, {}).get("classes"):
-            counts = np.bincount(split[field], minlength=len(classes)).tolist()
-            return {str(name): count for name, count in zip(classes, counts, strict=False)}
-    return {}
 
 
 def _equal(sample: Any, own: tuple[Any, ...]) -> bool:

@@ -68,6 +68,7 @@ def update(
     validate.refuse_installed(manifest)
     before = validate.read(manifest)
     loaded = validate.check(before)
+    name = loaded.name_of(name)
     plan = pipeline.plan_of(loaded, name, pipeline.locations(loaded, home))
     with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
         scratch = Path(folder)

@@ -16,7 +16,7 @@ from tinytorch_datasets.auditing import lint
 from tinytorch_datasets.auditing.findings import LEVELS, RULES, DatasetReport, Finding, Level, ProbeResult, Report
 from tinytorch_datasets.auditing.local import Decode, FileDigests, audit_homes, audit_on_disk
 from tinytorch_datasets.digests import Step, digests
-from tinytorch_datasets.errors import LockError, ManifestError, Problem, did_you_mean
+from tinytorch_datasets.errors import LockError, ManifestError, Problem, check_flag, did_you_mean
 from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.plan import Plan
@@ -90,8 +90,10 @@ def audit(
     if isinstance(names, str):
         names = [names]
     if decode not in DECODE:
-        msg = f"decode is {', '.join(map(repr, DECODE))}, not {decode!r}"
+        msg = f"decode is {', '.join(map(repr, DECODE))}, not {decode!r}{did_you_mean(str(decode), map(str, DECODE))}"
         raise ValueError(msg)
+    for flag, name in ((deep, "deep"), (remember, "remember"), (strict, "strict")):
+        check_flag(flag, name)
     for rule in ignore:
         if rule not in RULES:
             msg = f"there is no rule {rule!r}{did_you_mean(rule, RULES)}"
@@ -104,7 +106,7 @@ def audit(
         msg = f"levels are {', '.join(LEVELS)}, not {', '.join(map(repr, sorted(unknown)))}"
         raise ValueError(msg)
     loaded = api.manifest_of(manifest)
-    named, names = bool(names), tuple(dict.fromkeys(names)) or tuple(loaded.datasets)
+    named, names = bool(names), tuple(dict.fromkeys(map(loaded.name_of, names))) or tuple(loaded.datasets)
     locations = pipeline.locations(loaded, home)
     plans = [pipeline.plan_of(loaded, name, locations) for name in names]
     if mirror is not None:

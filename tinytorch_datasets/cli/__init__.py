@@ -25,6 +25,7 @@ from tinytorch_datasets.cli.common import (
     load,
     manifest_options,
     repeat_options,
+    resolve,
 )
 from tinytorch_datasets.errors import DatasetError
 
@@ -73,6 +74,7 @@ def info(name: str, manifest: Path | None, home: Path | None, as_json: bool) -> 
     from tinytorch_datasets.cli import listing
 
     loaded = load(manifest)
+    name = loaded.name_of(name)
     if as_json:
         entry, row = loaded.entry(name), listing.row(loaded.declared(name), home)
         facts = {"name": name, **entry.model_dump(mode="json"), "on_disk": row["on_disk"], "path": row["path"]}
@@ -113,10 +115,8 @@ def get(
     if bool(names) == everything:
         msg = "name the data sets to get, or --all" + (", not both" if names else "")
         raise click.UsageError(msg)
-    wanted = names or tuple(known)
-    for name in wanted:
-        if name not in known:
-            load(manifest).entry(name)  # a wrong name is reported before the first byte is downloaded
+    # A wrong name is reported before the first byte is downloaded.
+    wanted = tuple(resolve(name, known, manifest) for name in names) or tuple(known)
     results, errors = list[dict[str, Any]](), list[DatasetError]()
     for name in wanted:
         try:
@@ -210,7 +210,9 @@ def path(name: str, manifest: Path | None, home: Path | None, as_json: bool) -> 
     """
     from tinytorch_datasets.cli import listing
 
-    row = listing.row(declared(manifest)[1].get(name) or load(manifest).declared(name), home)
+    known = declared(manifest)[1]
+    name = resolve(name, known, manifest)
+    row = listing.row(known[name], home)
     if as_json:
         echo_json({key: row[key] for key in ("name", "path", "on_disk")})
         return
@@ -256,7 +258,7 @@ def clean(
         name: cleaning.removable(
             pipeline.plan_of(loaded, name, locations), locations, downloads=not arrays, sparing=shipped
         )
-        for name in names or tuple(loaded.datasets)
+        for name in tuple(map(loaded.name_of, names)) or tuple(loaded.datasets)
     }
     removed = {name: (removable.bytes, removable.errors) for name, removable in listed.items()}
     if not (names or dry_run or yes):

@@ -81,6 +81,7 @@ def print_entry(manifest: Manifest, name: str, home: Path | None) -> None:
     facts: list[tuple[str, list[str | None]]] = [
         ("name", [name]),
         ("title", [entry.title]),
+        ("aliases", [", ".join(entry.aliases)]),
         ("about", [entry.description]),
         ("status", [f"{entry.status}, on disk: {summary['on_disk']}"]),
         ("folder", [shown(summary["path"])]),

@@ -13,8 +13,8 @@ import numpy as np
 
 from tinytorch_datasets.cli.common import echo, writing_to
 from tinytorch_datasets.display import terminal
+from tinytorch_datasets.display.samples import class_counts
 from tinytorch_datasets.errors import UnknownName, UsageError
-from tinytorch_datasets.split import class_counts
 from tinytorch_datasets.storage.files import writing
 
 if TYPE_CHECKING:

@@ -192,3 +192,12 @@ class Samples:
             raise UsageError(msg)
         side = max(max(picture.shape[:2]) for picture in self.pictures)
         path.write_bytes(png(tiled(self.pictures, a_row, enlarged=max(1, -(-SIDE_SHOWN // side)))))
+
+
+def class_counts(split: Any) -> dict[str, int]:
+    """Return how many samples each class has, of a split's first field with classes; nothing where none has."""
+    for field in split.fields:
+        if classes := split._declared.get(field, {}).get("classes"):
+            counts = np.bincount(split[field], minlength=len(classes)).tolist()
+            return {str(name): count for name, count in zip(classes, counts, strict=False)}
+    return {}

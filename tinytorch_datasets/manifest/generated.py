@@ -20,7 +20,7 @@ from typing import Any
 
 from tinytorch_datasets import settings
 from tinytorch_datasets._version import VERSION
-from tinytorch_datasets.plan import Column, Declared, File, Plan, Rows, Split
+from tinytorch_datasets.plan import Column, Declared, File, Plan, Rows, Split, canonical_name
 from tinytorch_datasets.storage.memmap import stat_signature
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -41,11 +41,11 @@ def compiled_path(manifest: Path) -> Path | None:
 
 def declared(manifest: Path, name: str) -> Declared | None:
     """Return what the manifest declares of one data set; None unless it was compiled as it is now, with such a name."""
-    return every(manifest, name).get(name)
+    return next(iter(every(manifest, name).values()), None)
 
 
 def every(manifest: Path, *names: str) -> dict[str, Declared]:
-    """Return what the manifest declares, by name; of these names only, if any; empty unless it is compiled as it is."""
+    """Return what the manifest declares, by name; of these names or aliases only, if any; empty unless compiled now."""
     beside = compiled_path(manifest)
     if beside is None:
         return {}
@@ -57,10 +57,12 @@ def every(manifest: Path, *names: str) -> dict[str, Declared]:
         layout, compiled_from, download_to, shipped_in, datasets = kept
         if layout != LAYOUT or compiled_from != sha256:
             return {}
+        aliases = {name: entry.get("aliases", ()) for name, (_, entry) in datasets.items()}
+        wanted = {canonical_name(name, aliases) for name in names} if names else aliases.keys()
         return {
             name: Declared(manifest, about, sha256, download_to, shipped_in, _plan(plan), dict(entry))
             for name, (plan, entry) in datasets.items()
-            if name in names or not names
+            if name in wanted
         }
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         # Absent, damaged or of another origin: all the same, because the manifest itself says what it would say.

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from tinytorch_datasets.errors import ManifestError, Problem, UnknownName, bounded_guesses
+from tinytorch_datasets.errors import NAMES_SHOWN, ManifestError, Problem, UnknownName, bounded_guesses
 from tinytorch_datasets.manifest import rules
 from tinytorch_datasets.manifest.format_options import Formats
 from tinytorch_datasets.manifest.messages import translate
@@ -30,7 +30,7 @@ from tinytorch_datasets.manifest.places import (
     stored_counts,
 )
 from tinytorch_datasets.manifest.yaml_reader import ParsedYaml, read_file
-from tinytorch_datasets.plan import Column, Declared, File, Plan, Rows, Split
+from tinytorch_datasets.plan import Column, Declared, File, Plan, Rows, Split, canonical_name
 from tinytorch_datasets.storage.memmap import StatSignature
 
 # What stands for itself in the path of an address (RFC 3986, 3.3), but for "+", which some servers take for a blank.
@@ -72,25 +72,36 @@ class Manifest:
         self.shipped_in = declared.shipped_in
         self.shipped_budget_bytes = declared.shipped_budget_bytes
         self.ignore = declared.ignore
+        self._aliases = {name: entry.aliases for name, entry in declared.datasets.items()}
         self._parsed = parsed
 
     def __repr__(self) -> str:
-        return f"<Manifest {self.path}: {', '.join(self.datasets)}>"
+        names = [*self.datasets][:NAMES_SHOWN]
+        more = ", ..." if len(self.datasets) > len(names) else ""
+        return f"<Manifest {self.path}: {', '.join(names)}{more}>"
 
-    def entry(self, name: str) -> Entry:
-        """Return the entry of that name.
+    def name_of(self, name: str) -> str:
+        """Return the name of the data set of that name or alias, whatever the case of its letters.
 
         Raises:
             UnknownName: There is none; the error has the nearest name.
         """
-        try:
-            return self.datasets[name]
-        except (KeyError, TypeError):
-            raise UnknownName(str(name), self.datasets, place=self.path.name) from None
+        canonical = canonical_name(str(name), self._aliases)
+        if canonical is None:
+            raise UnknownName(str(name), self.datasets, place=self.path.name)
+        return canonical
+
+    def entry(self, name: str) -> Entry:
+        """Return the entry of that name or alias.
+
+        Raises:
+            UnknownName: There is none; the error has the nearest name.
+        """
+        return self.datasets[self.name_of(name)]
 
     def folder(self, name: str) -> str:
         """Return the folder of a data set's files, below that of downloads or of the shipped data."""
-        return self.entry(name).folder or name
+        return self.entry(name).folder or self.name_of(name)
 
     def files(self) -> Iterator[DeclaredFile]:
         """Yield every file of every data set, in the manifest's order: the same path again where sets share a file."""
@@ -100,7 +111,8 @@ class Manifest:
 
     def addresses(self, name: str, file: str | None = None) -> Iterator[tuple[str, str]]:
         """Yield each address of a data set, with its line, in the order to try; of a file: whole, mirrors too."""
-        entry = self.entry(name)
+        name = self.name_of(name)
+        entry = self.datasets[name]
         for path in entry.files if file is None else (file,):
             for i, url in enumerate(entry.files[path].urls):
                 yield url, self.where(name, "files", path, "urls", i)
@@ -127,7 +139,8 @@ class Manifest:
 
     def plan(self, name: str) -> Plan:
         """Return what a data set declares; where its files are is for `Plan.under` to say."""
-        entry = self.entry(name)
+        name = self.name_of(name)
+        entry = self.datasets[name]
         counts = stored_counts(entry.model_dump(exclude_unset=True))
         files = tuple(
             File(

@@ -300,6 +300,9 @@ class Entry(_Model):
 
     title: Words = Field(description="What it is, in a line.")
     description: Words | None = Field(default=None, description="What a person should know before using it.")
+    aliases: WordList = Field(
+        default=(), description="Other names that get() takes for it: cifar-10. The case of letters never matters."
+    )
     status: Literal["shipped", "remote"] = Field(
         description="shipped: its bytes come with this project. remote: fetched on first use."
     )

@@ -111,6 +111,7 @@ def check_entry(entry: Mapping[str, Any]) -> Problems:
 
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_NAME_IS = "lowercase letters, digits, '.', '_' and '-', at most 64, not starting with a sign"
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 # Names that the manifest or code already means something by, so that no field or split may have them.
@@ -141,14 +142,31 @@ def check(data: object, formats: Formats) -> Problems:
     for name, entry in datasets.items():
         at = ("datasets", name)
         if not _NAME.fullmatch(name):
-            yield at, "a name is lowercase letters, digits, '.', '_' and '-', at most 64, not starting with a sign"
+            yield at, f"a name is {_NAME_IS}"
         if not isinstance(entry, dict):
             continue
         for keys, what in (*(found for rule in _RULES for found in rule(entry, formats)), *check_entry(entry)):
             yield (*at, *keys), what
+    yield from _check_aliases(datasets)
     yield from check_shared_files(datasets)
     yield from check_folders(mapping(data))
     yield from ((("ignore", i), what) for i, what in repeats(mapping(data).get("ignore"), "rule"))
+
+
+def _check_aliases(datasets: Mapping[str, Any]) -> Problems:
+    """Yield which other names of a data set are no names, or are another's already."""
+    taken = {name: f"{name!r} is the name of a data set" for name in datasets}
+    for name, entry in datasets.items():
+        aliases = mapping(entry).get("aliases")
+        for i, alias in enumerate(aliases if isinstance(aliases, list) else ()):
+            at: Keys = ("datasets", name, "aliases", i)
+            if not isinstance(alias, str):
+                continue
+            if not _NAME.fullmatch(alias):
+                yield at, f"an alias is {_NAME_IS}"
+            elif alias in taken:
+                yield at, f"{taken[alias]} already"
+            taken.setdefault(alias, f"{alias!r} is an alias of {name!r}")
 
 
 def _fields(entry: dict[str, Any], formats: Formats) -> Problems:
