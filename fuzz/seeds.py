@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import scipy.io
+import soundfile
 
 TABLE = pa.table({"number": [0, None, 2], "text": ["a", "b", "a"], "pair": [[0, 1], [2, 3], [4, 5]]})
 IMAGES = np.array([[0, 1], [2, 3], [4, 5]], "u1")
@@ -95,6 +96,13 @@ def wav(*names_and_bodies: bytes) -> bytes:
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
+def flac() -> bytes:
+    """A few frames of FLAC, by soundfile."""
+    out = io.BytesIO()
+    soundfile.write(out, IMAGES.astype("int16"), 8000, format="FLAC")
+    return out.getvalue()
+
+
 def table(write: Callable[[io.BytesIO], None]) -> bytes:
     """Parquet or Arrow, by pyarrow."""
     out = io.BytesIO()
@@ -146,6 +154,7 @@ def seeds() -> Mapping[str, list[bytes]]:
             wav(b"fmt ", struct.pack("<HHIIHH", 1, 2, 8000, 48000, 6, 24), b"LIST", b"a", b"data", b"\1\2\3\4\5\6"),
             wav(b"fmt ", struct.pack("<HHIIHHHHIH", 0xFFFE, 1, 8, 32, 4, 32, 22, 32, 4, 3) + GUID, b"data", b"\0" * 8),
             wav(b"fmt ", struct.pack("<HHIIHH", 1, 1, 8000, 8000, 1, 8), b"data", b"")[:-4] + b"\xff" * 9,
+            flac(),
         ],
         "csv": [
             b"\x10a,b\n0,1.5\n2,3\n4,5\n",

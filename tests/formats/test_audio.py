@@ -8,18 +8,20 @@ import struct
 import time
 import wave
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import soundfile
 from scipy.io import wavfile
 
 from tests.formats.test_texts import declare
 from tests.helpers.format_writers import column, member, memory_below, put, read, split, tarred, zipped
 from tests.helpers.yardstick import soon
 from tinytorch_datasets import formats, get, load_manifest
-from tinytorch_datasets.errors import ContentError, DecodeError, ManifestError
+from tinytorch_datasets.errors import ContentError, DecodeError, ManifestError, MissingLibrary
 from tinytorch_datasets.plan import Column, RaggedBlock
 
 RATE = 8000
@@ -251,6 +253,113 @@ class TestValues:
         np.testing.assert_array_equal(found, np.array([8000, 44_100], "int32"), strict=True)
 
 
+def by_soundfile(frames: np.ndarray, **how: Any) -> bytes:
+    """A recording in another format, by soundfile."""
+    out = io.BytesIO()
+    soundfile.write(out, frames, RATE, **how)
+    return out.getvalue()
+
+
+class TestOthers:
+    """What is no WAV is read by soundfile, and only what is declared of its three kinds."""
+
+    @pytest.mark.parametrize(
+        ("subtype", "dtype", "bits"), [("PCM_S8", "int8", 8), ("PCM_16", "int16", 16), ("PCM_24", "int32", 24)]
+    )
+    @pytest.mark.parametrize("channels", [1, 2])
+    def test_flac(self, tmp_path: Path, subtype: str, dtype: str, bits: int, channels: int) -> None:
+        """Lossless: the numbers that were written."""
+        frames = NOISE[:, :channels] >> (32 - bits)
+        data = by_soundfile((frames << (32 - bits)).astype("int32"), format="FLAC", subtype=subtype)
+
+        found = only(tmp_path, data, dtype=dtype, shape=(None, channels), rate=RATE)
+
+        np.testing.assert_array_equal(found, frames.astype(dtype), strict=True)
+
+    @pytest.mark.parametrize(
+        "how",
+        [
+            {"format": "OGG", "subtype": "VORBIS"},
+            {"format": "OGG", "subtype": "OPUS"},
+            {"format": "MP3", "subtype": "MPEG_LAYER_III"},
+        ],
+        ids=["vorbis", "opus", "mp3"],
+    )
+    def test_what_loses(self, tmp_path: Path, how: dict[str, str]) -> None:
+        """As soundfile reads the same file at once."""
+        tone = np.sin(np.arange(20_000) / 9).astype("float32")
+        data = by_soundfile(tone, **how)
+        expected, rate = soundfile.read(io.BytesIO(data), dtype="float32")
+
+        found = only(tmp_path, data, dtype="float32", rate=rate)
+
+        np.testing.assert_array_equal(found, expected, strict=True)
+        assert np.abs(found[1000:19_000] - tone[1000:19_000]).max() < 0.2
+
+    def test_wav_and_flac_together(self, tmp_path: Path) -> None:
+        """Are on one scale, so they are one field."""
+        frames = NOISE[:, 0].astype("int16")
+        file = put(tmp_path / "file", zipped({"1": by_soundfile(frames, format="FLAC"), "2": wav(frames)}))
+
+        first, second = ragged(file, 2)
+
+        np.testing.assert_array_equal(first, second, strict=True)
+
+    @pytest.mark.parametrize("how", [{"format": "FLAC"}, {"format": "OGG"}, {"format": "MP3"}], ids=str)
+    @pytest.mark.parametrize("part", [0.02, 0.5, 0.97])
+    def test_one_that_is_cut_short(self, tmp_path: Path, how: dict[str, str], part: float) -> None:
+        """Is an error that names it, never a shorter recording."""
+        data = by_soundfile(np.random.default_rng(0).uniform(-1, 1, 40_000), **how)
+        dtype = "int16" if how["format"] == "FLAC" else "float32"
+
+        with pytest.raises(DecodeError) as caught:
+            only(tmp_path, data[: int(len(data) * part)], dtype=dtype)
+
+        assert caught.value.reason.startswith("member 'a/1.wav': it ")
+
+    def test_a_header_of_a_bomb(self, tmp_path: Path) -> None:
+        """Is refused before there is room made for what it says."""
+        data = bytearray(by_soundfile(NOISE[:, 0].astype("int16"), format="FLAC"))
+        data[22:26] = struct.pack(">I", 4_000_000_000)  # the lower bits of how many frames there are
+
+        with pytest.raises(DecodeError) as caught, memory_below(8):
+            only(tmp_path, bytes(data))
+
+        reason = f"its header says 1 x 4,000,000,000 numbers, which are more than {len(data):,} bytes come to"
+        assert caught.value.reason == f"member 'a/1.wav': {reason}"
+
+    @pytest.mark.parametrize(
+        ("frames", "reason"),
+        [
+            (0, "its header does not say how many frames it has"),
+            (100, "its numbers are not those that its header has the MD5 of"),
+            (102, "it is no FLAC that can be read: "),
+        ],
+    )
+    def test_a_header_that_lies(self, tmp_path: Path, frames: int, reason: str) -> None:
+        """What comes must be all that was written."""
+        data = bytearray(by_soundfile(NOISE[:, 0].astype("int16"), format="FLAC"))
+        data[22:26] = struct.pack(">I", frames)
+
+        with pytest.raises(DecodeError) as caught:
+            only(tmp_path, bytes(data))
+
+        assert caught.value.reason.startswith(f"member 'a/1.wav': {reason}")
+
+    def test_soundfile_is_asked_for_before_anything_is_downloaded(self) -> None:
+        """Where the names of members say that it will be needed, and not for WAV."""
+        audio = replace(formats.of("audio"), needs_by_ending={".flac": ("no_such_library", "audio")})
+        audio.check_libraries(["*/*.wav", "x/README"])
+
+        with pytest.raises(MissingLibrary) as caught:
+            audio.check_libraries(["*/*.wav", "LibriSpeech/**/*.FLAC"])
+
+        assert str(caught.value) == (
+            "format 'audio' needs no_such_library, which is not installed\n  pip install 'tinytorch-datasets[audio]'"
+        )
+        assert {".flac", ".ogg", ".mp3"} <= set(formats.of("audio").needs_by_ending)
+
+
 class TestLengths:
     """Recordings are cut and padded where that is declared, and only then."""
 
@@ -406,9 +515,11 @@ CASES = {
     "big-endian": Case(
         riff(FMT, DATA, name=b"RIFX"), "it is WAV in big-endian order, which is not read", riff(FMT, DATA)
     ),
-    "a film": Case(b"RIFF\4\0\0\0AVI ", "it is no WAV, but something that begins with b'RIFF'", PLAIN),
-    "a text": Case(b"words", "it is no WAV, but something that begins with b'word'", PLAIN),
-    "nothing": Case(b"", "it is no WAV, but something that begins with b''", PLAIN),
+    "a film": Case(
+        b"RIFF\4\0\0\0AVI ", "it is no recording that is read, but something that begins with b'RIFF'", PLAIN
+    ),
+    "a text": Case(b"words", "it is no recording that is read, but something that begins with b'word'", PLAIN),
+    "nothing": Case(b"", "it is no recording that is read, but something that begins with b''", PLAIN),
     "another rate": Case(
         told(fmt(rate=44_100)),
         "it has 44,100 frames a second, and declared is `rate: 8000`",

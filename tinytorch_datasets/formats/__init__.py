@@ -91,7 +91,7 @@ def check_libraries(plan: Plan) -> None:
     """
     try:
         for name in plan.formats:
-            of(name).check_libraries()
+            of(name).check_libraries(member for split in plan.splits for member in split.members)
     except MissingLibrary as error:
         raise error.with_context(where=plan.where) from None
 
@@ -207,6 +207,7 @@ class Format:
             below ``options:``; `fields` and `splits` are the names that the entry has.
         needs: The library that it decodes by, and the extra that brings it, where that is none of the package's own.
             The format's file imports it only inside of functions.
+        needs_by_ending: The same, of members whose names end so, where only some kinds of them need one.
         pickles: ``pickles(splits)``, yielding (file, member or "", function that reads at most so many bytes) of
             each pickle that decoding would read, to be read before the next is asked for: for an audit of what they
             ask for. None where there are no pickles.
@@ -230,6 +231,7 @@ class Format:
     required: frozenset[str]
     check: Check = _nothing
     needs: tuple[str, str] | None = None
+    needs_by_ending: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     pickles: Pickles | None = None
     detect: Detect = _undetected
     join: Join = _as_they_are
@@ -248,14 +250,16 @@ class Format:
         """The first line of the decoder's docstring."""
         return (inspect.getdoc(self.decode) or "").partition("\n")[0]
 
-    def check_libraries(self) -> None:
-        """Check that the library that it needs is installed.
+    def check_libraries(self, members: Iterable[str] = ()) -> None:
+        """Check that the libraries are installed that it needs, for members of such names or patterns too.
 
         Raises:
-            MissingLibrary: It is not.
+            MissingLibrary: One is not.
         """
-        if self.needs is not None and importlib.util.find_spec(self.needs[0]) is None:
-            raise MissingLibrary(self.name, *self.needs)
+        endings = {"." + name.rpartition(".")[2].lower() for name in members}
+        for needs in (self.needs, *(self.needs_by_ending[of] for of in self.needs_by_ending if of in endings)):
+            if needs is not None and importlib.util.find_spec(needs[0]) is None:
+                raise MissingLibrary(self.name, *needs)
 
 
 _formats: dict[str, Format] = {}
@@ -268,6 +272,7 @@ def decodes(
     version: int = 1,
     check: Check = _nothing,
     needs: tuple[str, str] | None = None,
+    needs_by_ending: Mapping[str, tuple[str, str]] | None = None,
     pickles: Pickles | None = None,
     detect: Detect = _undetected,
     join: Join = _as_they_are,
@@ -296,6 +301,7 @@ def decodes(
             required=frozenset(p.name for p in keywords if p.default is inspect.Parameter.empty),
             check=check,
             needs=needs,
+            needs_by_ending=needs_by_ending or {},
             pickles=pickles,
             detect=detect,
             join=join,

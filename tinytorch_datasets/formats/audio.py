@@ -12,7 +12,16 @@ from tinytorch_datasets.formats import decodes
 from tinytorch_datasets.plan import TEXT, Block, Column, RaggedBlock, Split
 from tinytorch_datasets.readers.members import Member, Skipped
 from tinytorch_datasets.readers.samples import Blocks, LabelSplit, Naming, by_file, check_naming, key_of, samples_of
-from tinytorch_datasets.readers.wav import AS_PCM, Recording, is_wav, read_wav
+from tinytorch_datasets.readers.sound import (
+    AS_PCM,
+    ENDINGS,
+    LIBRARY,
+    Recording,
+    is_wav,
+    kind_of_sound,
+    read_compressed,
+    read_wav,
+)
 
 RECORDING, RATE = "recording", "rate"
 
@@ -133,7 +142,7 @@ class _Alike:
             member.fail(f"it has {recording.rate:,} frames a second, and {name!r} has {first.rate:,}", hint=hint)
 
 
-@decodes("audio", layout="file per sample", check=_check)
+@decodes("audio", layout="file per sample", check=_check, needs_by_ending=dict.fromkeys(ENDINGS, LIBRARY))
 def audio(
     splits: Sequence[Split],
     *,
@@ -145,7 +154,8 @@ def audio(
 ) -> Iterator[Block]:
     """A recording a sample: the members of a zip or tar archive, or files in folders, whose names may be labels.
 
-    Files are WAV, recognized by their bytes, with whole numbers of 8, 16, 24 or 32 bits, or floats of 32 or 64:
+    Files are WAV with whole numbers of 8, 16, 24 or 32 bits or floats of 32 or 64; or FLAC, Ogg (Vorbis, Opus) or MP3,
+    by soundfile, which the extra `audio` brings. Each is recognized by its bytes:
 
         train: {samples: 2_700, file: digits.zip, members: ["*/recordings/*.wav"], recordings: recording, labels: part}
         test: {samples: 300, members: ["test/*/*.wav"], recordings: recording, labels: folder}
@@ -158,13 +168,16 @@ def audio(
     The shape is `[null]` where recordings differ in length, and `[16_000]` where all have so many frames; of two
     channels it is `[null, 2]`. Channels are never mixed, and nothing is resampled. Numbers are as they are stored, and
     the dtype is theirs: uint8 from 8 bits (silence is 128), int16, int32 from 24 bits (from -8,388,608 on) and from 32,
-    float32, float64. With `scale` a field of floats has whole numbers times that: from -1 to 1 it is
-    `scale: 0.000030517578125` for 16 bits, which is 1/32768. All recordings of a file are stored alike, and at one
-    rate, unless a field has the rate of each.
+    float32, float64. FLAC has int8, int16 and int32. Ogg and MP3 come as float32, whose last bits are those of the
+    decoder: another version of soundfile may make others.
+
+    With `scale` a field of floats has whole numbers times that: from -1 to 1 it is `scale: 0.000030517578125` for 16
+    bits, which is 1/32768. All recordings of a file are stored alike, and at one rate, unless a field has the rate of
+    each.
 
     The chunk of the numbers must be there whole. Where it is said to be of 0 or of 4 GiB, as a program leaves it that
     cannot go back, it ends with the file; what follows the end that all sizes agree on is passed over. Sizes that are
-    otherwise wrong are errors, and so are WAV of more than 4 GiB (RF64) and compressed numbers.
+    otherwise wrong are errors, and so are WAV of more than 4 GiB (RF64) and compressed numbers in WAV.
 
     Args:
         splits: What to decode.
@@ -179,6 +192,7 @@ def audio(
         skip: Members of splits that are no samples, by exact name. Each must be there.
 
     Raises:
+        MissingLibrary: A recording is FLAC, Ogg or MP3, and soundfile is not installed.
         DecodeError: A recording or the archive is damaged, or of a kind that is not read; the reason names the member.
         ContentError: A recording is not as declared, or there are more than declared.
     """
@@ -248,7 +262,10 @@ def _rates(column: Column, rates: list[int]) -> np.ndarray:
 def _read(member: Member) -> Recording:
     if is_wav(member.data):
         return read_wav(member)
-    return member.fail(f"it is no WAV, but something that begins with {member.data[:4]!r}", hint=AS_PCM)
+    if kind := kind_of_sound(member.data):
+        return read_compressed(member, kind)
+    reason = f"it is no recording that is read, but something that begins with {member.data[:4]!r}"
+    return member.fail(reason, hint=AS_PCM)
 
 
 def _shown(shape: Sequence[int | None]) -> str:

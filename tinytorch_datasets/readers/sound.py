@@ -1,19 +1,26 @@
-"""WAV files: the numbers of a recording as they are stored, and their rate.
+"""Recordings: WAV as its numbers are stored; FLAC, Ogg and MP3 by soundfile.
 
-Sizes in a header may be wrong, because programs write it before they know how much will come. The numbers of a file
-are taken only where what follows them shows where they end.
+Sizes in a header of WAV may be wrong, because programs write it before they know how much will come. The numbers of a
+file are taken only where what follows them shows where they end.
 
 Source: "Multimedia Programming Interface and Data Specifications 1.0" (1991) for chunks and PCM, and "Multiple channel
 audio data and WAVE files" (2007) for WAVE_FORMAT_EXTENSIBLE, both by Microsoft.
+
+soundfile is a library of many formats, most of which no data set needs: only files that begin as those three do are
+given to it, and what it takes them for is compared.
 """
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
+import io
 import struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinytorch_datasets.errors import MissingLibrary
 from tinytorch_datasets.readers.members import Member
 
 RIFF_BYTES = 12
@@ -29,6 +36,25 @@ AS_PCM = "Convert it to WAV with whole numbers of 16 bits, or leave it out: opti
 
 # What programs write as the size where they cannot go back to it: FFmpeg and most others, and SoX.
 _UNKNOWN_SIZES = (0xFFFFFFFF, 0x7FFFF000)
+
+FORM = "audio"
+LIBRARY = ("soundfile", "audio")
+ENDINGS = (".flac", ".ogg", ".oga", ".opus", ".mp3")
+
+# How its numbers come: in the dtype that they are read in, of which the lowest bits are zeros and are cut.
+_SUBTYPES = {
+    "PCM_S8": ("int16", 8, "int8", "whole numbers of 8 bits with a sign"),
+    "PCM_16": ("int16", 0, "int16", "whole numbers of 16 bits"),
+    "PCM_24": ("int32", 8, "int32", "whole numbers of 24 bits"),
+}
+_FLOATS = ("float32", 0, "float32", "floats of 32 bits")
+
+# Sound shrinks to a hundredth at best, and silence further. What more comes of a byte is refused.
+INFLATION = 1024
+SMALL_SOUND = 1 << 20
+
+# From here on, a number of frames means that it is not known.
+UNKNOWN = 1 << 62
 
 
 class Recording(NamedTuple):
@@ -174,3 +200,80 @@ def _recording(member: Member, kind: _Kind, begin: int, end: int) -> Recording:
     what = "whole numbers" if kind.code == INTEGERS else "floats"
     frames = numbers.astype(numbers.dtype.newbyteorder("="), copy=False).reshape(-1, kind.channels)
     return Recording(frames, kind.rate, f"{what} of {kind.bits} bits")
+
+
+def kind_of_sound(data: bytes) -> str | None:
+    """Return what a file begins as: FLAC, OGG or MP3; or None."""
+    if data.startswith(b"fLaC"):
+        return "FLAC"
+    if data.startswith(b"OggS"):
+        return "OGG"
+    is_mp3 = data.startswith(b"ID3") or (len(data) > 2 and data[0] == 0xFF and data[1] & 0xE0 == 0xE0)
+    return "MP3" if is_mp3 else None
+
+
+def read_compressed(member: Member, kind: str) -> Recording:
+    """Return what a file of that kind holds.
+
+    Whole numbers of FLAC are as they are stored, those of 24 bits as int32; others are floats from -1 to 1.
+
+    Raises:
+        MissingLibrary: soundfile is not installed.
+        DecodeError: It is damaged, or comes to far more than its bytes.
+    """
+    if importlib.util.find_spec(LIBRARY[0]) is None:
+        raise MissingLibrary(FORM, *LIBRARY)
+    import soundfile
+
+    if kind == "OGG" and not _has_last_page(member.data):
+        member.fail("it ends before its last page")
+    try:
+        with soundfile.SoundFile(io.BytesIO(member.data)) as sound:
+            if sound.format != kind:
+                member.fail(f"it begins as {kind}, and is {sound.format}")
+            kept = _SUBTYPES.get(sound.subtype, None if kind == "FLAC" else _FLOATS)
+            if kept is None:
+                member.fail(f"it has numbers of the kind {sound.subtype}, which is not read")
+            read_as, shift, dtype, stored = kept
+            frames = _frames(member, sound, read_as)
+            whole = (frames >> shift).astype(dtype) if shift else frames
+            if kind == "FLAC" and not _is_of_its_md5(member.data, whole, read_as, shift):
+                member.fail("its numbers are not those that its header has the MD5 of")
+            return Recording(whole, int(sound.samplerate), stored)
+    except soundfile.SoundFileRuntimeError as error:
+        return member.fail(f"it is no {kind} that can be read: {getattr(error, 'error_string', error)}")
+
+
+def _frames(member: Member, sound: Any, dtype: str) -> np.ndarray:
+    """Return all frames. They are read at once: soundfile seeks after each part, and MP3 has no exact places."""
+    if not 0 < sound.frames < UNKNOWN:
+        member.fail("its header does not say how many frames it has", hint=AS_PCM)
+    limit = INFLATION * len(member.data) + SMALL_SOUND
+    if sound.frames * sound.channels * np.dtype(dtype).itemsize > limit:
+        size = f"{sound.channels} x {sound.frames:,}"
+        member.fail(f"its header says {size} numbers, which are more than {len(member.data):,} bytes come to")
+    sound.seek(0)  # as soundfile.read does, whose last bits are others without it
+    frames: np.ndarray = sound.read(dtype=dtype, always_2d=True)
+    if len(frames) != sound.frames:
+        member.fail(f"it ends after {len(frames):,} of {sound.frames:,} frames")
+    return frames
+
+
+def _has_last_page(data: bytes) -> bool:
+    """Check whether the last page of an Ogg file is there whole, and is said to be the last."""
+    at = data.rfind(b"OggS")
+    if at + 27 > len(data) or not data[at + 5] & 4:
+        return False
+    segments = data[26 + at]
+    sizes = data[at + 27 : at + 27 + segments]
+    return len(sizes) == segments and at + 27 + segments + sum(sizes) <= len(data)
+
+
+def _is_of_its_md5(data: bytes, numbers: np.ndarray, read_as: str, shift: int) -> bool:
+    """Check whether all numbers of a FLAC file came, by the MD5 that its header has of them, where it has one."""
+    declared = data[26:42]
+    if not any(declared):
+        return True
+    size = np.dtype(read_as).itemsize - shift // 8
+    raw = numbers.astype("<i4").reshape(-1).view(np.uint8).reshape(-1, 4)[:, :size]
+    return hashlib.md5(raw.tobytes(), usedforsecurity=False).digest() == declared
