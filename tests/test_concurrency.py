@@ -10,7 +10,15 @@ from functools import partial
 import pytest
 
 from tests.helpers.yardstick import soon
-from tinytorch_datasets.concurrency import Cancellation, Cancelled, check_cancelled, prefetch, prefetched, run_all
+from tinytorch_datasets.concurrency import (
+    Cancellation,
+    Cancelled,
+    check_cancelled,
+    mapped,
+    prefetch,
+    prefetched,
+    run_all,
+)
 
 
 def test_results_come_in_the_order_of_the_jobs_and_the_largest_begins_first() -> None:
@@ -147,3 +155,82 @@ class TestPrefetch:
             break
 
         assert threading.active_count() == before
+
+
+class TestMapped:
+    """A function's results in the order of the items, several made at once, within a bound."""
+
+    def test_results_come_in_order_whichever_is_ready_first(self) -> None:
+        """Each of these waits for the one after it, which another thread makes."""
+        ready = [threading.Event() for _ in range(40)]
+
+        def work(number: int) -> int:
+            ready[number].set()
+            if number % 2 == 0:
+                assert ready[number + 1].wait(10)
+            return -number
+
+        assert list(mapped(work, range(40), weigh=lambda _: 1, most=2, workers=2)) == [-n for n in range(40)]
+
+    def test_no_more_is_taken_than_may_weigh_so_much(self) -> None:
+        """One heavy item at a time, and as many light ones as the bound has room for."""
+        taken: list[int] = []
+
+        def items() -> Iterator[int]:
+            for weight in (10, 10, 1, 1, 1, 1):
+                taken.append(weight)
+                yield weight
+
+        results = mapped(abs, items(), weigh=abs, most=3, workers=2)
+
+        assert [(next(results), len(taken)) for _ in range(6)] == [(10, 1), (10, 2), (1, 5), (1, 6), (1, 6), (1, 6)]
+
+    @pytest.mark.parametrize("fails", ["function", "items"])
+    def test_an_error_comes_in_its_place(self, fails: str) -> None:
+        """After the results before it, though it was there first."""
+
+        def work(number: int) -> int:
+            if number == 5 and fails == "function":
+                raise ValueError(number)
+            time.sleep(0.002 * (5 - number))
+            return number
+
+        def items() -> Iterator[int]:
+            yield from range(5 if fails == "items" else 9)
+            if fails == "items":
+                raise ValueError(5)
+
+        results = mapped(work, items(), weigh=lambda _: 1, most=9, workers=3)
+
+        assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
+        with pytest.raises(ValueError, match="5"):
+            next(results)
+        assert list(results) == []
+
+    def test_closing_ends_the_threads(self) -> None:
+        """Those that work finish the item that they have, and no other is begun."""
+        begun: list[int] = []
+
+        def work(number: int) -> int:
+            begun.append(number)
+            time.sleep(0.01)
+            return number
+
+        results = mapped(work, range(1000), weigh=lambda _: 1, most=100, workers=2, name="closing")
+        assert next(results) == 0
+        results.close()
+
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("closing")]
+        assert len(begun) < 10
+
+    def test_without_threads_results_are_made_as_they_are_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As where a process may start none."""
+
+        def refuse(_: threading.Thread) -> None:
+            msg = "can't start new thread"
+            raise RuntimeError(msg)
+
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        results = mapped(abs, iter([-1, -2]), weigh=abs, most=1)
+
+        assert list(results) == [1, 2]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import random
-import resource
 import struct
 import subprocess
 import sys
@@ -297,11 +296,10 @@ def test_one_core_makes_the_same(tmp_path: Path) -> None:
     """Order and bytes, where no thread can be started."""
     files = {f"{n:03}": saved(photograph(40, 50 + n % 3, seed=n), "JPEG") for n in range(200)}
     file = put(tmp_path / "file", zipped(files))
-    limit = resource.getrlimit(resource.RLIMIT_AS)[1]
     code = f"""
 import hashlib, resource, sys
 from pathlib import Path
-resource.setrlimit(resource.RLIMIT_AS, (8 << 30, {limit}))
+resource.setrlimit(resource.RLIMIT_AS, (8 << 30, resource.getrlimit(resource.RLIMIT_AS)[1]))
 from tests.formats.test_images import decode
 found = decode(Path({str(file)!r}), 200, shape=(40, None, 3))
 print(hashlib.sha256(b"".join(values.tobytes() for values in found)).hexdigest())
@@ -617,3 +615,55 @@ def test_a_manifest_of_files_in_folders(tmp_path: Path, home: Path) -> None:
     assert data.train.labels.tolist() == [1, 0, 0]
     for values, name in zip(data.train.images, ("cat/c.jpg", "dog/b.jpg", "dog/a.png"), strict=True):
         np.testing.assert_array_equal(values, as_pillow(files[name]), strict=True)
+
+
+def test_labels_from_a_table(tmp_path: Path, home: Path) -> None:
+    """Pictures of an archive, in the order of their names, and a row of a table for each."""
+    pictures = {f"{n}.png": saved(noise(5, 7, 3, seed=n)) for n in range(4)}
+    fields = {
+        "images": {"dtype": "uint8", "shape": [5, 7, 3], "range": [0, 255]},
+        "labels": {"dtype": "int64", "classes": ["cat", "dog"]},
+    }
+    labels = {"file": "labels.csv", "format": "csv", "key": "kind"}
+    splits = {"train": {"samples": 4, "file": "a.zip", "members": ["*.png"], "labels": labels}}
+    files = {"a.zip": zipped(pictures), "labels.csv": b"id,kind\n0,dog\n1,cat\n2,cat\n3,dog\n"}
+    manifest = declare(tmp_path, files, splits=splits, fields=fields, format="images")
+
+    data = get("mine", manifest=manifest, home=home, offline=True)
+
+    assert data.train.labels.tolist() == [1, 0, 0, 1]
+    np.testing.assert_array_equal(data.train.images, [as_pillow(data) for data in pictures.values()], strict=True)
+
+
+def test_two_parts_of_a_name_are_two_fields(tmp_path: Path, home: Path) -> None:
+    """Each with options of its own: the digit, and who wrote it."""
+    files = {f"{digit}_{who}_{n}.png": saved(noise(5, 7)) for digit in "01" for who in ("ann", "bob") for n in range(2)}
+    fields = {
+        "images": {"dtype": "uint8", "shape": [5, 7]},
+        "labels": {"dtype": "int64", "classes": ["0", "1"]},
+        "writers": {"dtype": "int64", "classes": ["ann", "bob"]},
+    }
+    writers = {"file": "a.zip", "key": "part", "options": {"label_split": ["_", 1]}}
+    splits = {"train": {"samples": 8, "file": "a.zip", "members": ["*.png"], "writers": writers}}
+    options = {"label_split": ["_", 0]}
+    manifest = declare(
+        tmp_path, {"a.zip": zipped(files)}, splits=splits, fields=fields, format="images", options=options
+    )
+
+    data = get("mine", manifest=manifest, home=home, offline=True)
+
+    assert data.train.labels.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert data.train.writers.tolist() == [0, 0, 1, 1, 0, 0, 1, 1]
+
+
+def test_channels_first_and_fractions(tmp_path: Path, home: Path) -> None:
+    """As networks take them: `axes` and `scale` are of pictures too."""
+    files = {f"{n}.png": saved(noise(5, 7, 3, seed=n)) for n in range(3)}
+    images = {"dtype": "float32", "shape": [3, 5, 7], "axes": [0, 3, 1, 2], "scale": 1 / 255}
+    splits = {"train": {"samples": 3, "file": "a.zip", "members": ["*.png"]}}
+    manifest = declare(tmp_path, {"a.zip": zipped(files)}, splits=splits, fields={"images": images}, format="images")
+
+    data = get("mine", manifest=manifest, home=home, offline=True)
+
+    expected = np.stack([as_pillow(picture) for picture in files.values()]).transpose(0, 3, 1, 2) * np.float64(1 / 255)
+    np.testing.assert_array_equal(data.train.images, expected.astype(np.float32), strict=True)

@@ -210,12 +210,14 @@ def images(
     `[null, null, 3]`. What is declared is what a picture must be: gray is uint8 of two axes (Pillow's mode L) or
     uint16 (I;16), single bits are bool (1), colors have three channels (RGB), or four with their transparency (RGBA),
     gray with transparency has two (LA). Another is an error that names the member, unless `mode` says what all are
-    converted to, by Pillow's own rules: grays are weighted by ITU-R 601-2, CMYK is converted without a profile.
-    Nothing else is converted: to bits or numbers of a palette, or from 16 bits.
+    converted to, by Pillow's own rules: grays are weighted by ITU-R 601-2; color profiles are not applied, to CMYK
+    neither. Nothing else is converted: to bits or numbers of a palette, or from 16 bits.
 
     A picture's header is compared with the declared shape before it is decoded. Where that leaves the size open, a
     picture has at most 89,478,485 pixels, where Pillow warns, and all of a file come to at most 1,000 times their
-    bytes and 64 MiB. Pictures are decoded on every core, in bounded memory; one core makes the same bytes.
+    bytes and 64 MiB. A picture that is cut short is an error; but where a JPEG says that it ends before it has all of
+    its pixels, the JPEG library makes up the rest, and no one can tell. Pictures are decoded on every core, in bounded
+    memory; one core makes the same bytes.
 
     It needs Pillow, which the extra `images` brings.
 
