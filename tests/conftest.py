@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.helpers.audit_world import World, build, copied
 from tests.helpers.faulty_server import FaultyServer
 from tinytorch_datasets import settings
 
@@ -119,6 +120,18 @@ def server() -> Iterator[FaultyServer]:
     """A server that misbehaves on purpose."""
     with FaultyServer() as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The world as it is meant to be; nobody changes this one."""
+    return build(tmp_path_factory.mktemp("pristine"))
+
+
+@pytest.fixture
+def world(pristine: World, tmp_path: Path) -> World:
+    """A world of one's own."""
+    return copied(pristine, tmp_path / "world")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import json
@@ -19,7 +18,7 @@ import pytest
 from tests.conftest import ROOT, plainly_unpickled
 from tests.helpers.audit_world import World, build
 from tests.helpers.fresh_process import Forks
-from tests.helpers.users import UNKNOWN, as_user, becoming, mounted, needs_root
+from tests.helpers.users import UNKNOWN, as_user, becoming, mounted, needs_root, open_to_all
 from tinytorch_datasets import get
 from tinytorch_datasets.errors import OfflineError, StorageError
 
@@ -40,17 +39,6 @@ def expected() -> str:
     samples = (ROOT / "datasets" / "tinytalks" / "splits" / "train.txt").read_text().count("Q: ")
     total = float(np.asarray(train["images"]).sum(dtype="f8"))
     return f"{total} 3 tinydigits from tinytorch-datasets 0\n{samples} {first} False\n1000\n"
-
-
-@contextlib.contextmanager
-def open_to_all() -> Iterator[Path]:
-    """Make a folder that every user may pass, unlike `tmp_path`."""
-    folder = Path(tempfile.mkdtemp())
-    folder.chmod(0o755)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
 
 
 @pytest.fixture

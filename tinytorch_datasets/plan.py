@@ -237,6 +237,15 @@ class Column:
         return f"{self.split}.{self.field}"
 
 
+def format_shape(shape: Sequence[int | None]) -> str:
+    """Format a shape as a manifest has it.
+
+    >>> format_shape((None, 2))
+    '[null, 2]'
+    """
+    return f"[{', '.join('null' if length is None else str(length) for length in shape)}]"
+
+
 def spell(value: object) -> str:
     """Return a value as a cell of text has it.
 

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.conftest import ROOT
-from tests.helpers.audit_world import World, build, copied, flowers, images, mirrored
+from tests.helpers.audit_world import World, flowers, images, mirrored
 from tests.helpers.faulty_server import FaultyServer, answer, free_port, serve, sha256, until
 from tests.helpers.fresh_process import python
 from tests.helpers.mutations import MUTATIONS, NO_HASH, Mutation, digest_of, hash_of, swap
@@ -28,25 +28,6 @@ from tinytorch_datasets import audit, get
 from tinytorch_datasets.auditing.findings import RULES
 from tinytorch_datasets.cli import main
 from tinytorch_datasets.fetch import RetryPolicy
-
-
-@pytest.fixture(scope="module")
-def pristine(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """The world as it is meant to be; nobody changes this one."""
-    return build(tmp_path_factory.mktemp("pristine"))
-
-
-@pytest.fixture
-def world(pristine: World, tmp_path: Path) -> World:
-    """A world of one's own."""
-    return copied(pristine, tmp_path / "world")
-
-
-@pytest.fixture
-def server() -> Iterator[FaultyServer]:
-    """A server that misbehaves on purpose."""
-    with FaultyServer() as running:
-        yield running
 
 
 def test_the_world_as_it_is_meant_to_be_is_well(world: World) -> None:

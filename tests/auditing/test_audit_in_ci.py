@@ -14,15 +14,9 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tests.helpers.audit_world import World, build, copied
+from tests.helpers.audit_world import World, copied
 
 BIN = Path(sys.executable).parent
-
-
-@pytest.fixture(scope="module")
-def pristine(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """The world as it is meant to be; nobody changes this one."""
-    return build(tmp_path_factory.mktemp("pristine"))
 
 
 @pytest.fixture

@@ -15,23 +15,11 @@ import pytest
 from click.testing import CliRunner
 
 from tests.conftest import ROOT
-from tests.helpers.audit_world import World, build, copied, images
+from tests.helpers.audit_world import World, build, images
 from tests.helpers.faulty_server import sha256
 from tinytorch_datasets import get
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.cli import main
-
-
-@pytest.fixture(scope="module")
-def pristine(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """The world as it is meant to be; nobody changes this one."""
-    return build(tmp_path_factory.mktemp("pristine"))
-
-
-@pytest.fixture
-def world(pristine: World, tmp_path: Path) -> World:
-    """A world of one's own."""
-    return copied(pristine, tmp_path / "world")
 
 
 def record(world: World, *arguments: str) -> Any:

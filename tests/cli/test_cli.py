@@ -21,7 +21,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.conftest import ROOT
-from tests.helpers.audit_world import World, build, copied
+from tests.helpers.audit_world import World, copied
 from tests.helpers.faulty_server import FaultyServer
 from tests.helpers.fresh_process import python
 from tests.helpers.mutations import hash_of
@@ -29,12 +29,6 @@ from tinytorch_datasets import errors
 from tinytorch_datasets.cli import main
 
 COMMANDS = sorted(main.commands)
-
-
-@pytest.fixture(scope="module")
-def pristine(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """The world as it is meant to be; nobody changes this one."""
-    return build(tmp_path_factory.mktemp("pristine"))
 
 
 @pytest.fixture

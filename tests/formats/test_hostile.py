@@ -14,9 +14,9 @@ import tarfile
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,39 +24,22 @@ import pytest
 from tests.helpers.format_writers import (
     CLASSES,
     batch,
-    column,
     idx,
     member,
-    memory_below,
     npy,
     npy_with_header,
     npz,
-    put,
-    read,
-    split,
     tarred,
     zipped,
 )
-from tests.helpers.yardstick import soon
-from tinytorch_datasets.errors import ContentError, DecodeError, UnsafePickle
+from tests.helpers.hostile import Case, check_refused, decode
+from tinytorch_datasets.errors import ContentError, UnsafePickle
 from tinytorch_datasets.readers.compression import PIECE_BYTES, PIECES_AHEAD
 
 # What a refusal may cost, beside what a thread has inflated ahead by then; every file declared here is far smaller.
 MEBIBYTES = 12 + (PIECE_BYTES * PIECES_AHEAD >> 20)
 
 GOOD = np.array([[0, 1], [2, 3], [4, 5]], "u1")
-
-
-class Case(NamedTuple):
-    """One hostile file, the reason that its error must give, and the harmless twin."""
-
-    form: str
-    hostile: Callable[[], bytes | str]
-    reason: str | Callable[[int], str]  # which may tell the size of the file, if a compressor made it
-    twin: Callable[[], bytes | str]
-    error: type[DecodeError] = DecodeError
-    declared: Mapping[str, Any] = {}
-    options: Mapping[str, Any] = {}
 
 
 def raw(method: int, crc: int, packed: bytes, size: int, flags: int = 0, name: bytes = b"images.npy") -> bytes:
@@ -987,34 +970,15 @@ CASES: dict[str, Case] = {
     ),
 }
 
-# Which field a column is decides what is read of it; in every other format any name will do.
-FIELD = {"qa-text": "questions"}
-
 every = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-
-
-def decode(case: Case, data: bytes | str, folder: Path) -> Any:
-    """What the format makes of these bytes."""
-    declared = {"shape": (2,), **case.declared}
-    result = column(put(folder / "file", data), FIELD.get(case.form, "images"), **declared)
-    return read(case.form, split(result, members=("b",)), **case.options)
 
 
 @every
 def test_the_hostile_one_is_refused(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In these words, by this class, soon, in little memory, and with nothing run or written."""
-    folder = tmp_path / "data"
-    folder.mkdir()
     monkeypatch.chdir(tmp_path)  # where a file would appear that somebody's code makes
-    data = case.hostile()
 
-    with soon(clock=time.perf_counter), pytest.raises(DecodeError) as caught, memory_below(MEBIBYTES):
-        decode(case, data, folder)
-
-    assert caught.value.reason == (case.reason if isinstance(case.reason, str) else case.reason(len(data)))
-    assert type(caught.value) is case.error
-    assert caught.value.path == folder / "file"
-    assert [p.name for p in tmp_path.rglob("*")] == ["data", "file"]
+    check_refused(case, tmp_path, mebibytes=MEBIBYTES, clock=time.perf_counter)
 
 
 @every

@@ -1,4 +1,4 @@
-"""More damaged and hostile files, after those of test_formats_hostile.py: what fuzzing and second thoughts came to."""
+"""More damaged and hostile files, after those of test_hostile.py: what fuzzing and second thoughts came to."""
 
 from __future__ import annotations
 
@@ -25,8 +25,6 @@ from tests.formats.test_hostile import (
     PIXELS,
     QA,
     TEXT,
-    Case,
-    decode,
     good_idx,
     good_npy,
     good_npz,
@@ -34,14 +32,12 @@ from tests.formats.test_hostile import (
     header,
     stored,
 )
-from tests.helpers.format_writers import CLASSES, batch, idx, memory_below, npy, npy_with_header, npz, zipped
+from tests.helpers.format_writers import CLASSES, batch, idx, npy, npy_with_header, npz, zipped
 from tests.helpers.format_writers import member as tar_member
 from tests.helpers.format_writers import tarred as tar
-from tests.helpers.yardstick import soon
+from tests.helpers.hostile import Case, check_refused, decode
 from tests.readers.test_pickle import DAMAGED, UNSAFE, built
-from tinytorch_datasets.errors import ContentError, DecodeError, UnsafePickle
-
-MEBIBYTES = 64
+from tinytorch_datasets.errors import ContentError, UnsafePickle
 
 ROWS = "a,b\n0,1\n2,3\n4,5\n"
 HELD: dict[str, Any] = {"images": GOOD}
@@ -480,18 +476,9 @@ every = pytest.mark.parametrize("case", MORE.values(), ids=MORE)
 @every
 def test_the_hostile_one_is_refused(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In these words, by this class, soon, in little memory, and with nothing run or written."""
-    folder = tmp_path / "data"
-    folder.mkdir()
     monkeypatch.chdir(tmp_path)  # where a file would appear that somebody's code makes
-    data = case.hostile()
 
-    with soon(), pytest.raises(DecodeError) as caught, memory_below(MEBIBYTES):
-        decode(case, data, folder)
-
-    assert caught.value.reason == (case.reason if isinstance(case.reason, str) else case.reason(len(data)))
-    assert type(caught.value) is case.error
-    assert caught.value.path == folder / "file"
-    assert [p.name for p in tmp_path.rglob("*")] == ["data", "file"]
+    check_refused(case, tmp_path)
 
 
 @every
@@ -501,6 +488,6 @@ def test_its_harmless_twin_is_read(case: Case, tmp_path: Path) -> None:
 
 
 def test_damaged_pickles_have_a_twin() -> None:
-    """The hostile ones of test_unpickle.py are tables; what they spoil is whole here."""
+    """The hostile ones of test_pickle.py are tables; what they spoil is whole here."""
     assert len(UNSAFE) + len(DAMAGED) >= 90
     assert built().endswith(b".")

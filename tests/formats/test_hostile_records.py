@@ -13,12 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.formats.test_hostile import Case, decode
-from tests.helpers.format_writers import memory_below
-from tests.helpers.yardstick import soon
+from tests.helpers.hostile import Case, check_refused, decode
 from tinytorch_datasets.errors import ContentError, DecodeError
-
-MEBIBYTES = 64
 
 NUMBER: dict[str, Any] = {"dtype": "int64", "shape": ()}
 FIRST: dict[str, Any] = {"declared": {**NUMBER, "key": "0"}}
@@ -340,14 +336,7 @@ every = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 @every
 def test_the_hostile_one_is_refused(case: Case, tmp_path: Path) -> None:
     """In these words, by this class, soon, and in little memory."""
-    data = case.hostile()
-
-    with soon(), pytest.raises(DecodeError) as caught, memory_below(MEBIBYTES):
-        decode(case, data, tmp_path)
-
-    assert caught.value.reason == (case.reason if isinstance(case.reason, str) else case.reason(len(data)))
-    assert type(caught.value) is case.error
-    assert caught.value.path == tmp_path / "file"
+    check_refused(case, tmp_path)
 
 
 @every

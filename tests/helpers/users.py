@@ -76,6 +76,17 @@ def as_user(
 
 
 @contextlib.contextmanager
+def open_to_all() -> Iterator[Path]:
+    """Make a folder that every user may pass, unlike `tmp_path`."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
 def mounted(folder: Path, *options: str) -> Iterator[Path]:
     """Mount a file system in memory at a folder, with options as ``size=64k``."""
     folder.mkdir(exist_ok=True)

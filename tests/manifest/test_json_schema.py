@@ -14,19 +14,13 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tests.helpers.audit_world import World, build, copied
+from tests.helpers.audit_world import World, copied
 from tests.helpers.mutations import digest_of, hash_of
 from tinytorch_datasets import formats, load_manifest
 from tinytorch_datasets.errors import ManifestError
 from tinytorch_datasets.manifest import generated
 
 CHECK = jsonschema.Draft202012Validator(generated.schema())
-
-
-@pytest.fixture(scope="module")
-def pristine(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """The world as it is meant to be; nobody changes this one."""
-    return build(tmp_path_factory.mktemp("pristine"))
 
 
 @pytest.fixture

@@ -19,24 +19,12 @@ from tempfile import TemporaryDirectory
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.helpers.audit_world import World, build, copied
+from tests.helpers.audit_world import World, copied
 from tests.helpers.faulty_server import sha256
 from tests.helpers.fresh_process import python
 from tinytorch_datasets import get
 from tinytorch_datasets.cli import main
 from tinytorch_datasets.errors import FetchError
-
-
-@pytest.fixture(scope="module")
-def pristine(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """The world as it is meant to be; nobody changes this one."""
-    return build(tmp_path_factory.mktemp("pristine"))
-
-
-@pytest.fixture
-def world(pristine: World, tmp_path: Path) -> World:
-    """A world of one's own."""
-    return copied(pristine, tmp_path / "world")
 
 
 def mirror(world: World, folder: Path, *arguments: str) -> Result:

@@ -1,20 +1,26 @@
-"""`readers.archive`: the bytes of a file, or of a member of an archive."""
+"""`readers.archive`: the bytes of a file or of a member, in archives as people pack them: ./ and litter beside it."""
 
 from __future__ import annotations
 
 import bz2
 import gzip
 import io
+import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tests.helpers.format_writers import batch, column, member, npy, put, read, split, tarred, zipped
+from tinytorch_datasets import formats
 from tinytorch_datasets.errors import ContentError, DecodeError
 from tinytorch_datasets.plan import ByteSource
 from tinytorch_datasets.readers.archive import opened_source
+from tinytorch_datasets.storage.files import is_litter
 
 DATA = b"".join(b"%d,%d\n" % (n, n * n) for n in range(20_000))
 
@@ -78,8 +84,8 @@ def test_without_a_member_it_is_the_file(tmp_path: Path) -> None:
 def test_a_member_longer_than_declared_is_refused(tmp_path: Path, archive: str) -> None:
     """Whether it is compressed or not."""
     path = ARCHIVES[archive](tmp_path)
-    for member in ("a/table.csv", "a/table.csv.gz"):
-        with pytest.raises(ContentError), opened_source(ByteSource(path, (member,)), limit=1000) as stream:
+    for name in ("a/table.csv", "a/table.csv.gz"):
+        with pytest.raises(ContentError), opened_source(ByteSource(path, (name,)), limit=1000) as stream:
             stream.whole()
 
 
@@ -101,3 +107,92 @@ def test_an_archive_inside_an_archive_is_refused(tmp_path: Path) -> None:
         pass
 
     assert caught.value.reason == "member 't.csv' is in an archive inside an archive, which is not read"
+
+
+BATCH = batch(np.zeros((2, 3, 32, 32), "u1"), [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("written", "declared"), [("b", "b"), ("./b", "b"), ("././b", "b"), (".//b", "b"), ("./b", "./b")]
+)
+def test_a_member_is_found_with_and_without_its_dot(written: str, declared: str, tmp_path: Path) -> None:
+    """`tar c b` and `tar c ./b` pack the same file; what is declared with its dot is taken as it is."""
+    file = put(tmp_path / "file", tarred(member(written, BATCH)))
+    labels = column(file, "labels", samples=2, dtype="int64")
+
+    assert read("cifar-python", split(labels, members=(declared,)))["train.labels"].tolist() == [1, 2]
+
+
+def test_a_member_with_and_without_its_dot_is_one_member_twice(tmp_path: Path) -> None:
+    """Which of the two is meant is not guessed."""
+    file = put(tmp_path / "file", tarred(member("b", BATCH), member("./b", BATCH)))
+    labels = column(file, "labels", samples=2, dtype="int64")
+
+    with pytest.raises(DecodeError, match=r"member 'b' is in it twice$"):
+        read("cifar-python", split(labels, members=("b",)))
+
+
+def test_litter_in_an_archive_is_not_inspected(tmp_path: Path) -> None:
+    """The resource forks that macOS packs beside each file are no arrays, whatever their suffix says."""
+    images = npy(np.zeros((3, 2), "u1"))
+    packed = zipped({"images.npy": images, "__MACOSX/._images.npy": b"\0\5\x16\7", "._images.npy": b"\0\5\x16\7"})
+    path = put(tmp_path / "a.npz", packed)
+    detected = formats.of("npz").detect(b"PK\3\4", path)
+
+    assert detected is not None
+    assert [array.key for array in detected.inspect().arrays] == ["images"]
+
+
+MANY = 105_829  # as many as Speech Commands has, the largest of the classics that are a file a sample
+
+
+def many_in_a_zip() -> bytes:
+    """Empty members, and one of three bytes, by the layout of PKWARE's note."""
+    body, directory = bytearray(), bytearray()
+    for n in range(MANY):
+        name, data = b"%06d.txt" % n, b"two" if n == 2 else b""
+        fields = struct.pack("<5H3L2H", 20, 0, 0, 0, 33, zlib.crc32(data), len(data), len(data), len(name), 0)
+        directory += b"PK\1\2" + struct.pack("<H", 20) + fields + struct.pack("<3H2L", 0, 0, 0, 0, len(body)) + name
+        body += b"PK\3\4" + fields + name + data
+    ends = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, MANY, MANY, len(directory), len(body))
+    ends += struct.pack("<4sLQL", b"PK\6\7", 0, len(body) + len(directory), 1)
+    ends += struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, *(0xFFFF,) * 2, *(0xFFFFFFFF,) * 2, 0)
+    return bytes(body + directory + ends)
+
+
+def many_in_a_tar() -> bytes:
+    """The same, by the layout of POSIX."""
+    out = bytearray()
+    for n in range(MANY):
+        header = bytearray(
+            struct.pack("100s8s8s8s12s12s8s1s", b"%06d.txt" % n, *(b"0",) * 3, b"3" * (n == 2), b"0", b" " * 8, b"0")
+        )
+        header[148:156] = b"%06o\0 " % sum(header)
+        out += header.ljust(512, b"\0") + (b"two".ljust(512, b"\0") if n == 2 else b"")
+    return bytes(out + b"\0" * 1024)
+
+
+@pytest.mark.parametrize("pack", [many_in_a_zip, many_in_a_tar])
+def test_a_member_a_sample(tmp_path: Path, pack: Callable[[], bytes]) -> None:
+    """A hundred thousand are no attack."""
+    file = put(tmp_path / "file", gzip.compress(pack(), 1) if pack is many_in_a_tar else pack())
+
+    with opened_source(ByteSource(file, ("000002.txt",))) as stream:
+        assert stream.some(9) == b"two"
+
+
+LITTER = """.DS_Store ._a.csv x/._a __MACOSX/a/b.npy desktop.ini Desktop.ini thumbs.db Thumbs.db .directory a.csv~
+.a.csv.swp #a.csv# .#a.csv ~$table.xlsx .~lock.table.ods# .Trash-1000/files/a .nfs000000000012 x/__pycache__/a.pyc
+.git/config .ipynb_checkpoints/a.csv .idea/x .vscode/y .gitkeep"""
+
+
+@pytest.mark.parametrize("path", LITTER.split())
+def test_what_is_litter(path: str) -> None:
+    """The leavings of systems, editors and programs."""
+    assert is_litter(path)
+
+
+@pytest.mark.parametrize("path", ["a.csv", "_b.npy", "thumbs/a.png", "~", ".train.npy", "swp", "a.swp.csv", "#1.csv"])
+def test_what_is_not(path: str) -> None:
+    """Names that only look like it."""
+    assert not is_litter(path)

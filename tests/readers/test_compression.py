@@ -18,9 +18,10 @@ import pytest
 
 from tests.formats.test_conformance import SAMPLES, Sample, same
 from tests.formats.test_golden import golden
-from tests.formats.test_hostile import CASES, Case, decode
+from tests.formats.test_hostile import CASES
 from tests.formats.test_hostile_files import MORE
 from tests.helpers.format_writers import COMPRESSORS, column, inflating, put, read, split
+from tests.helpers.hostile import Case, decode
 from tinytorch_datasets import formats
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.plan import ByteSource

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.conftest import ROOT
-from tests.helpers.audit_world import World, build, copied
+from tests.helpers.audit_world import World, copied
 from tests.helpers.faulty_server import free_port
 from tests.helpers.yardstick import soon
 from tinytorch_datasets import audit, errors
@@ -21,12 +21,6 @@ from tinytorch_datasets.auditing.audit import unusable
 from tinytorch_datasets.auditing.findings import RULES, Finding, Report
 from tinytorch_datasets.cli import main
 from tinytorch_datasets.report import github, junit, sarif
-
-
-@pytest.fixture(scope="module")
-def pristine(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """The world as it is meant to be; nobody changes this one."""
-    return build(tmp_path_factory.mktemp("pristine"))
 
 
 @pytest.fixture

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.helpers.faulty_server import sha256
+from tests.helpers.users import open_to_all
 from tinytorch_datasets.errors import MissingFile, StorageError
 from tinytorch_datasets.plan import File, Plan
 from tinytorch_datasets.verify.files import StatCache, check
@@ -36,12 +35,8 @@ def plan(root: Path) -> Plan:
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """A folder that every user may pass, unlike `tmp_path`."""
-    folder = Path(tempfile.mkdtemp())
-    folder.chmod(0o755)
-    try:
+    with open_to_all() as folder:
         yield folder
-    finally:
-        shutil.rmtree(folder)
 
 
 def as_another_user(path: Path) -> str:

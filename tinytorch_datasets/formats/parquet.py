@@ -324,15 +324,15 @@ def _pages_of(file: BinaryIO, chunk: Chunk, rows: int, damaged: DecodeError) -> 
     at, end, values = chunk
     if values < rows:
         raise damaged
-    total = largest = seen = words = 0
+    total = largest = values_read = words = 0
     encodings = set[int]()
-    while seen < values:
+    while values_read < values:
         page = _page(file, at, end, damaged)
         at, words = page.end, words + page.words
-        total, largest, seen = total + page.bytes, max(largest, page.bytes), seen + page.values
+        total, largest, values_read = total + page.bytes, max(largest, page.bytes), values_read + page.values
         if page.encoding is not None:
             encodings.add(page.encoding)
-    if seen != values or largest > LARGEST_PAGE:
+    if values_read != values or largest > LARGEST_PAGE:
         raise damaged
     return Pages(total, largest, words, frozenset(encodings))
 

@@ -166,15 +166,15 @@ class Manifest:
 
     def _split(self, name: str, entry: Entry, title: str, counts: Mapping[str, int]) -> Split:
         split = entry.splits[title]
-        said = split.model_dump(exclude_unset=True)
+        keys = split.model_dump(exclude_unset=True)
         members: Sequence[str] = split.members or ()
-        if members and not split.file and all("file" not in place_of(said, field) for field in entry.fields):
+        if members and not split.file and all("file" not in place_of(keys, field) for field in entry.fields):
             members = selected(members, entry.files)  # of files, and not of an archive
         return Split(
             name=title,
             samples=split.samples,
             columns={
-                field: self._column(name, entry, title, field, place_of(said, field), counts) for field in entry.fields
+                field: self._column(name, entry, title, field, place_of(keys, field), counts) for field in entry.fields
             },
             file=Path(split.file) if split.file else None,
             members=tuple(members),

@@ -18,7 +18,7 @@ from tinytorch_datasets.formats import Format
 from tinytorch_datasets.pipeline.stored_values import as_declared, content_error, fail, whole_numbers
 from tinytorch_datasets.plan import Block, Column, Plan, RaggedBlock, Rows, Split
 
-# How much of a permuted column is handed on at once.
+# How much of a permuted column is yielded at once.
 BLOCK_BYTES = 1 << 22
 STRINGS_A_BLOCK = 4096
 

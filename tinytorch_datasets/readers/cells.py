@@ -104,13 +104,13 @@ def _declaring(column: Column, wanted: Wanted) -> Keys:
 def _place(
     stream: Stream, column: Column, place: str | int, names: Sequence[str] | None, width: int, *, keys: Keys
 ) -> int:
-    said = "its `column`" if column.columns else "its key" if place == column.key else "the option columns"
+    named_by = "its `column`" if column.columns else "its key" if place == column.key else "the option columns"
     if isinstance(place, int):
         if not -width <= place < width:
-            stream.fail(f"{column.field} is column {place} by {said}, but a row has {width:,}", keys=keys)
+            stream.fail(f"{column.field} is column {place} by {named_by}, but a row has {width:,}", keys=keys)
         return place % width
     if names is None:
-        reason = f"{column.field} is column {place!r} by {said}, but without a header columns have no names"
+        reason = f"{column.field} is column {place!r} by {named_by}, but without a header columns have no names"
         stream.fail(reason, keys=keys)
     if place not in names:
         reason = f"its header has no column {place!r}, which is {column.field}{did_you_mean(place, names)}"

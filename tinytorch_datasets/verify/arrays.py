@@ -13,7 +13,7 @@ import numpy as np
 
 from tinytorch_datasets.digests import ValueDigest
 from tinytorch_datasets.errors import Aspect, ContentError, DecodeError
-from tinytorch_datasets.plan import Block, Column, RaggedBlock, Split
+from tinytorch_datasets.plan import Block, Column, RaggedBlock, Split, format_shape
 
 
 def _refuse(error: ContentError) -> None:
@@ -171,18 +171,14 @@ def _text(column: Column, values: Any) -> Any:
 
 def _ragged(column: Column, values: Any) -> Any:
     if not isinstance(values, RaggedBlock):
-        raise _wrong(column, "shape", _shown(column.shape), "one for all samples")
+        raise _wrong(column, "shape", format_shape(column.shape), "one for all samples")
     if values.shapes.shape[1] != len(column.shape):
-        raise _wrong(column, "shape", _shown(column.shape), f"of {values.shapes.shape[1]} dimensions")
+        raise _wrong(column, "shape", format_shape(column.shape), f"of {values.shapes.shape[1]} dimensions")
     for axis, length in enumerate(column.shape):
         if length is not None and (other := values.shapes[:, axis][values.shapes[:, axis] != length]).size:
-            raise _wrong(column, "shape", _shown(column.shape), f"{other[0]:,} along axis {axis}")
+            raise _wrong(column, "shape", format_shape(column.shape), f"{other[0]:,} along axis {axis}")
     _check_numbers(column, values.values)
     return values
-
-
-def _shown(shape: Sequence[int | None]) -> str:
-    return "[" + ", ".join("null" if length is None else str(length) for length in shape) + "]"
 
 
 def _numbers(column: Column, start: int, values: Any) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from tinytorch_datasets.errors import Aspect, ContentError, DecodeError, UnsafePickle
-from tinytorch_datasets.plan import TEXT, Block, Column, RaggedBlock
+from tinytorch_datasets.plan import TEXT, Block, Column, RaggedBlock, format_shape
 from tinytorch_datasets.readers.arrays import MOST_DIMENSIONS, check_within_declared, max_decoded, too_much_text, turned
 from tinytorch_datasets.readers.pickle.packed import Row, joined, packed
 from tinytorch_datasets.readers.pickle.values import Latin1Text
@@ -205,13 +205,9 @@ def _shape_of(column: Column, shape: tuple[int, ...], path: Path, whose: str, at
         shape = (0, *(length or 0 for length in column.shape[1:]))
     fits = len(shape) == len(column.shape)
     if not fits or any(d is not None and d != length for d, length in zip(column.shape, shape, strict=True)):
-        reason = f"{whose}: sample {at:,} has the shape {list(shape)}, {column} declares {_shown(column.shape)}"
+        reason = f"{whose}: sample {at:,} has the shape {list(shape)}, {column} declares {format_shape(column.shape)}"
         _refuse_content(column, path, reason, "shape", list(column.shape), list(shape))
     return shape
-
-
-def _shown(shape: Sequence[int | None]) -> str:
-    return f"[{', '.join('null' if length is None else str(length) for length in shape)}]"
 
 
 class _Places(NamedTuple):
