@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.formats.test_hostile import Case
 from tests.helpers.declared import declare, made, plain
 from tests.helpers.format_writers import COMPRESSORS, column, member, memory_below, put, read, split, tarred
+from tests.helpers.hostile import Case
 from tests.helpers.yardstick import soon
 from tinytorch_datasets import get
 from tinytorch_datasets.errors import ContentError, DecodeError, ManifestError

@@ -16,9 +16,9 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.formats.test_hostile import Case
 from tests.helpers.declared import made
 from tests.helpers.format_writers import column, memory_below, put, read, split, zipped
+from tests.helpers.hostile import Case
 from tests.helpers.yardstick import soon
 from tinytorch_datasets import formats
 from tinytorch_datasets.errors import ContentError, DecodeError
