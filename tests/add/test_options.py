@@ -72,6 +72,12 @@ class TestFormatOptions:
         ]
         assert added(manifest, tmp_path, {"all_csv": data}, "--option", "encoding=latin-1").classes == ("b", "\u00e4")
 
+    def test_an_encoding_that_it_is_not(self, manifest: Path, tmp_path: Path) -> None:
+        """UTF-16 without its mark could be either of two."""
+        assert refused(manifest, tmp_path, {"all_csv": TABLE}, "--option", "encoding=utf-16")[0] == (
+            "error: all.csv: near byte 0, it is not utf-16: UTF-16 stream does not start with BOM"
+        )
+
     def test_whether_the_first_row_is_names(self, manifest: Path, tmp_path: Path) -> None:
         """Where words stand above words."""
         text = {"all_csv": "hello,hola\nbye,adios\nyes,si\nno,ninguno\n"}
@@ -122,8 +128,8 @@ class TestFormatOptions:
                 "skip_line=1",
                 ["error: --option skip_line: format 'csv' has no such option; did you mean 'skip_lines'?"],
             ),
-            ({"all_csv": TABLE}, "skip_lines=two", ["error: --option skip_lines=two: it must be a valid integer, "]),
-            ({"all_csv": TABLE}, "delimiter=ab", ["error: --option delimiter=ab: it must be one character and no "]),
+            ({"all_csv": TABLE}, "skip_lines=two", ["error: --option skip_lines=two: must be a valid integer, "]),
+            ({"all_csv": TABLE}, "delimiter=ab", ["error: --option delimiter=ab: must be one character and no "]),
             (
                 {"all_csv": TABLE},
                 "columns=a",
@@ -299,6 +305,20 @@ class TestRows:
     def test_rows_that_are_none(self, manifest: Path, tmp_path: Path, options: list[str], error: str) -> None:
         """A wrong call, and nothing is written."""
         assert refused(manifest, tmp_path, {"all_csv": TABLE}, *options)[0] == f"error: {error}"
+
+    def test_a_split_by_its_file_and_by_rows(self, manifest: Path, tmp_path: Path) -> None:
+        """One of the two would be passed over."""
+        options = ("--split", "test=all.csv", "--rows", "train=0:5")
+
+        assert refused(manifest, tmp_path, {"all_csv": TABLE}, *options)[0] == (
+            "error: --split says which split a file is, and --rows divides one file into splits"
+        )
+
+    def test_a_name_that_no_split_may_have(self, manifest: Path, tmp_path: Path) -> None:
+        """Before anything is read."""
+        assert refused(manifest, tmp_path, {"all_csv": TABLE}, "--rows", "Train=0:5")[0] == (
+            "error: 'Train' is no name of a split; 'train' would be"
+        )
 
     def test_of_two_files(self, manifest: Path, tmp_path: Path) -> None:
         """They are splits already."""

@@ -214,3 +214,31 @@ def test_columns_of_several_types(manifest: Path, tmp_path: Path) -> None:
 
     assert result.exit_code == 1
     assert "its column 'h' is not the same in each file: int64 [] and str []" in result.stderr
+
+
+def test_names_that_the_manifest_has_no_place_for(manifest: Path, tmp_path: Path) -> None:
+    """A line break is in no name, one that reads as a range is in no list, and a column without one is left out."""
+    columns = {"a\nb": range(20), "0-12": range(20), "": range(20), "x": np.arange(20) / 2, "label": ["u", "v"] * 10}
+    put(tmp_path / "made")
+    pq.write_table(pa.table(columns), tmp_path / "made" / "all.parquet")
+    result = add(manifest, tmp_path / "made" / "all.parquet", "--ship", "--name", "mine")
+
+    assert result.exit_code == 0, result.output
+    got = get("mine", manifest=manifest, offline=True)
+    np.testing.assert_array_equal(got.train.features, [[i, i / 2] for i in range(20)])
+    assert (got.train.fields, got.train.f_0_12.tolist()) == (("features", "f_0_12", "labels"), list(range(20)))
+    assert "left out: all.parquet: column 3 has no name" in result.stderr
+
+
+def test_names_that_fields_have_already(manifest: Path, tmp_path: Path) -> None:
+    """A column called features is one of them, and columns called as labels are what they are until one is chosen."""
+    rows = [{"features": i, "x": i / 2, "label": i % 2} for i in range(20)]
+    (path,) = put(tmp_path / "made", all_jsonl="".join(json.dumps(row) + "\n" for row in rows))
+    assert add(manifest, path, "--ship", "--name", "mine").exit_code == 0
+    several = [{"labels": [0, 1], "label": i, "target": i / 2} for i in range(20)]
+    (path,) = put(tmp_path / "more", all_jsonl="".join(json.dumps(row) + "\n" for row in several))
+    assert add(manifest, path, "--ship", "--name", "more").exit_code == 0
+
+    got, more = (get(name, manifest=manifest, offline=True) for name in ("mine", "more"))
+    np.testing.assert_array_equal(got.train.features, [[i, i / 2] for i in range(20)])
+    assert (got.train.fields, more.train.fields) == (("features", "labels"), ("labels", "label", "target"))

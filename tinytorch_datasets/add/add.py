@@ -102,7 +102,10 @@ def add(
             written.
     """
     validate.refuse_installed(manifest)
-    _check_call(given, name, splits, ship=ship, mirrors=mirrors, facts=facts or {})
+    _check_call(given, name, [*splits, *rows], ship=ship, mirrors=mirrors, facts=facts or {})
+    if splits and rows:
+        what = "--split says which split a file is, and --rows divides one file into splits"
+        raise UsageError(what, hint="Leave out one of them.")
     before = validate.read(manifest, new=yaml_edit.NEW)
     with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
         scratch = Path(folder)

@@ -169,7 +169,7 @@ def parse_options(form: str, typed: Mapping[str, str]) -> dict[str, Any]:
     entry = {"format": form, "options": options, "fields": {}, "splits": {}}
     for keys, what in check_format(entry, formats):
         if len(keys) > 1:
-            msg = f"--option {keys[1]}={typed[str(keys[1])]}: it {what}"
+            msg = f"--option {keys[1]}={typed[str(keys[1])]}: {what}"
             raise UsageError(msg, hint="Correct it.")
     return options
 
@@ -215,7 +215,7 @@ def _detection(path: Path, name: str, form: str | None, options: Mapping[str, st
             raise DecodeError(path, known.what, hint=f"{known.hint} {AS_IT_IS}" if detections else known.hint)
     if certainty is None:
         hint = f"There are: {', '.join(formats.known())}."
-        if not wrong_content(head, "") and _encoding(head):
+        if not wrong_content(head, "") and not is_text(head) and _encoding(head):
             hint = "Save it as UTF-8; or say what it is: --option encoding=latin-1, cp1252 or another."
         what = wrong_content(head, "") or _encoding(head) or f"something that begins with {head[:8]!r}"
         reason = f"its format is not recognized: it is {what}" if form is None else f"it is not {form}, but {what}"
@@ -252,6 +252,8 @@ def _encoding(head: bytes) -> str | None:
     """Return how text is encoded that is not UTF-8, as far as its first bytes show."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "text in UTF-16; formats of text read UTF-8"
+    if is_text(head):
+        return "text"
     controls = sum(byte < 32 and byte not in b"\t\n\r\f" for byte in head)
     return "text that is not in UTF-8" if not controls and head.count(b"\n") else None
 

@@ -210,7 +210,9 @@ def _fields(parts: Sequence[_Part]) -> dict[str, Field]:
 
 
 def _is_label(part: _Part) -> bool:
-    return "labels" in part.field or (part.array.classes is not None and not part.info.is_table)
+    if part.info.is_table and part.array.field is not None:
+        return part.field == "labels" and part.array.classes is not None
+    return "labels" in part.field or part.array.classes is not None
 
 
 def _splits(parts: Sequence[_Part], layout: str) -> dict[str, dict[str, Any]]:

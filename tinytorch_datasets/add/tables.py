@@ -226,7 +226,7 @@ class Columns:
 
     def _field(self, column: ColumnInfo, texts: int) -> str:
         if self._is_named(column):
-            return naming.column_field(column.name)
+            return f"column_{column.name}" if column.name.isdecimal() else naming.field_name(column.name)
         if column.kind is Kind.TEXT:
             return "texts" if texts == 1 else f"text_{column.place}"
         return "numbers" if self.width == 1 else f"column_{column.place}"

@@ -16,7 +16,7 @@ from tinytorch_datasets import formats
 from tinytorch_datasets.add.tables import Choices, Columns
 from tinytorch_datasets.errors import DecodeError, UsageError
 from tinytorch_datasets.formats import ArrayInfo, FileInfo
-from tinytorch_datasets.plan import MAX_EXACT, TEXT, Block, Column, Split, spell
+from tinytorch_datasets.plan import COLUMN_RANGE, MAX_EXACT, TEXT, Block, Column, Split, spell
 from tinytorch_datasets.readers.columns import MAX_CLASSES, ColumnInfo, Kind
 from tinytorch_datasets.readers.text import REAL
 
@@ -48,7 +48,7 @@ class _TypedColumns(Columns):
     def __init__(self, infos: Sequence[FileInfo], choices: Choices) -> None:
         self._infos = infos
         samples = [info.arrays[0].shape[0] or 0 for info in infos]
-        keys = [array.key for array in infos[0].arrays]
+        self._keys = keys = [array.key for array in infos[0].arrays]
         # Records that are lists have places, and no names.
         names = [""] * len(keys) if keys == list(map(str, range(len(keys)))) else keys
         super().__init__(infos[0].path, names, samples, choices)
@@ -56,7 +56,8 @@ class _TypedColumns(Columns):
     def describe(self) -> Iterator[FileInfo]:
         """Return what each of them holds."""
         dropped = self.dropped()
-        kept = [place for place in range(self.width) if place not in dropped]
+        kept = [place for place in range(self.width) if place not in dropped and self._keys[place]]
+        nameless = tuple(f"column {place + 1} has no name" for place in range(self.width) if not self._keys[place])
         surveys = {place: _Values(self.choices.missing) for place in kept}
         for info in self._infos:
             for place, block in _decoded(info, kept):
@@ -65,8 +66,8 @@ class _TypedColumns(Columns):
                 survey.end_file()
         chosen = self.choose([self._column(place, surveys[place]) for place in kept])
         for info, samples in zip(self._infos, self.samples, strict=True):
-            its = tuple(replace(_placed(array), shape=(samples, *array.shape)) for array in chosen.arrays)
-            left_out = (*info.left_out, *chosen.left_out)
+            its = tuple(replace(self._placed(array), shape=(samples, *array.shape)) for array in chosen.arrays)
+            left_out = (*info.left_out, *nameless, *chosen.left_out)
             yield replace(info, arrays=its, left_out=left_out, asks_target=chosen.asks_target)
 
     def _column(self, place: int, values: _Values) -> ColumnInfo:
@@ -110,6 +111,19 @@ class _TypedColumns(Columns):
             is_stored_as_number=kind.is_number,
         )
 
+    def _joined(self, numbers: Sequence[ColumnInfo]) -> list[ColumnInfo]:
+        # In a list of columns, a name such as 0-12 would mean a range of them.
+        return super()._joined([column for column in numbers if not COLUMN_RANGE.fullmatch(column.name)])
+
+    def _placed(self, array: ArrayInfo) -> ArrayInfo:
+        """Return where the manifest says that an array is: by its key, by the names of its columns, or by a list."""
+        keys = [column if isinstance(column, str) else self._keys[column] for column in array.columns]
+        if len(keys) == 1:
+            return replace(array, key=keys[0], columns=())
+        if array.names == tuple(keys) and array.field not in array.names:
+            return replace(array, columns=())
+        return replace(array, columns=tuple(key if any(self.names) else int(key) for key in keys))
+
     def is_one_hot(self, columns: Sequence[ColumnInfo]) -> bool:
         """Check whether each row has one 1 among zeros in these columns."""
         places = [column.place for column in columns]
@@ -123,15 +137,6 @@ class _TypedColumns(Columns):
             if not (ones == 1).all():
                 return False
         return True
-
-
-def _placed(array: ArrayInfo) -> ArrayInfo:
-    """Return where the manifest says that an array is: by its key, by the names of its columns, or by a list."""
-    if len(array.columns) == 1:
-        return replace(array, key=str(array.columns[0]), columns=())
-    if array.names == array.columns and array.field not in array.names:
-        return replace(array, columns=())
-    return array
 
 
 def _decoded(info: FileInfo, places: Sequence[int]) -> Iterator[tuple[int, Block]]:

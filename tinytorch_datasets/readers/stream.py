@@ -223,8 +223,9 @@ def utf8_with_lf(stream: Stream, encoding: str = "utf-8") -> Stream:
             if decoder is not None:
                 try:
                     text = decoder.decode(raw, final=not raw)
-                except UnicodeDecodeError as error:
-                    stream.fail(f"near byte {done:,}, it is not {encoding}: {error.reason}", cause=error)
+                except UnicodeError as error:  # a mark at the front that is missing is no error of a byte
+                    why = error.reason if isinstance(error, UnicodeDecodeError) else error
+                    stream.fail(f"near byte {done:,}, it is not {encoding}: {why}", cause=error)
                 done += len(raw)
                 left = text.encode("utf-8", "surrogatepass")
             else:
