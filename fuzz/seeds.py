@@ -14,7 +14,9 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.feather as feather
@@ -117,6 +119,14 @@ def mat(*, compressed: bool = False, **variables: object) -> bytes:
     return out.getvalue()
 
 
+def hdf5(values: object, **how: Any) -> bytes:
+    """HDF5, by h5py."""
+    out = io.BytesIO()
+    with h5py.File(out, "w") as file:
+        file.create_dataset("images", data=values, **how)
+    return out.getvalue()
+
+
 def seeds() -> Mapping[str, list[bytes]]:
     """The seeds of each target."""
     held = {"data": IMAGES, "labels": [0, 1, 2], "x": (None, 1.5, "\u00e9", b"\0", True, -(2**40))}
@@ -194,6 +204,14 @@ def seeds() -> Mapping[str, list[bytes]]:
             mat(images=np.array([np.arange(2), np.arange(3), "a"], object)),
             mat(a={"b": IMAGES}, compressed=True),
         ],
+        "hdf5": [
+            hdf5(IMAGES),
+            hdf5(IMAGES, chunks=True, compression="gzip", shuffle=True, fletcher32=True),
+            hdf5(IMAGES, chunks=True, compression="lzf"),
+            hdf5(np.array([b"ant", b"bee", b"cat"])),
+            hdf5(np.array(["ant", "bee", ""], object)),
+        ],
+        "binary-records": [struct.pack(">4s", b"head") + struct.pack(">B?2f", 1, True, 0.5, 2) * 3, b"head"],
         "manifest": [
             MANIFEST.encode(),
             b"version: 1\ndatasets: {}\n",

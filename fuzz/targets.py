@@ -217,6 +217,33 @@ def mat(data: bytes, folder: Path) -> None:
             detection.inspect()
 
 
+def hdf5(data: bytes, folder: Path) -> None:
+    """HDF5: numbers, texts and lists, and what `add` learns of them; the library that reads it is not ours."""
+    file = folder / "file"
+    file.write_bytes(data)
+    for declared in ({"dtype": "uint8", "shape": (2,)}, TEXT_TABLE, LABEL_TABLE):
+        decode("hdf5", column(file, **declared))
+    with refused():
+        for _ in formats.of("hdf5").decode([Split("train", SAMPLES, {"images": column(file, **RAGGED)})]):
+            pass
+    with refused():
+        if detection := formats.of("hdf5").detect(data, file):
+            detection.inspect()
+
+
+def binary_records(data: bytes, folder: Path) -> None:
+    """Records of a declared layout, of which one part is passed over."""
+    file = folder / "file"
+    file.write_bytes(data)
+    record = [
+        {"key": "labels", "dtype": "uint8"},
+        {"dtype": "bool"},
+        {"key": "images", "dtype": "float32", "shape": [2]},
+    ]
+    fields = [column(file, dtype="float32", shape=(2,)), column(file, "labels", **LABEL_TABLE)]
+    decode("records", *fields, record=record, header_bytes=4, byte_order="big")
+
+
 def manifest(data: bytes, folder: Path) -> None:
     """A manifest, and the plan of each data set in it."""
     file = folder / "datasets.yaml"
@@ -241,5 +268,7 @@ TARGETS: dict[str, Target] = {
     "qa-text": qa_text,
     "tables": tables,
     "mat": mat,
+    "hdf5": hdf5,
+    "binary-records": binary_records,
     "manifest": manifest,
 }

@@ -19,7 +19,7 @@ SPLITS = {
 LABELS = frozenset({"y", "label", "labels", "target", "targets"})
 INPUTS = frozenset({"x", "image", "images", "img", "imgs", "data", "feature", "features", "input", "inputs", "pixels"})
 # Parts of file names that say how a file is written, not what it holds.
-NOISE = re.compile(r"idx\d?|ubyte|u?int\d*|npy|npz|gz|bz2|xz|zip|pkl|pickle|txt|csv|tsv|data|batch|v?\d+|arr|file")
+NOISE = re.compile(r"idx\d?|ubyte|u?int\d*|npy|npz|gz|bz2|xz|zip|pkl|pickle|txt|csv|tsv|data|batch|set|v?\d+|arr|file")
 
 _TOKEN = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+\d*k?|[A-Z]+|\d+")
 _FIELD_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
