@@ -18,6 +18,7 @@ import soundfile
 from scipy.io import wavfile
 
 from tests.formats.test_texts import declare
+from tests.helpers.add_world import add
 from tests.helpers.format_writers import column, member, memory_below, put, read, split, tarred, zipped
 from tests.helpers.yardstick import soon
 from tinytorch_datasets import formats, get, load_manifest
@@ -748,3 +749,54 @@ class TestManifests:
             load_manifest(manifest)
 
         assert problem in str(caught.value)
+
+
+class TestAdd:
+    """`add` recognizes archives and folders of recordings, their rate, their lengths, and classes by folder."""
+
+    @pytest.mark.parametrize("pack", [zipped, lambda of: tarred(*(member(name, data) for name, data in of.items()))])
+    @pytest.mark.parametrize("lengths", [(9, 9), (9, 7)])
+    def test_an_archive_of_words(self, manifest: Path, tmp_path: Path, pack: Any, lengths: tuple[int, int]) -> None:
+        """One length is declared, several are a ragged field."""
+        names = [f"{word}/{n}.wav" for word in ("yes", "no") for n in range(4)]
+        waves = {name: NOISE[n : n + lengths[n % 2], 0].astype("int16") for n, name in enumerate(names)}
+        file = put(tmp_path / "words", pack({"README.md": b"x", **{name: wav(of) for name, of in waves.items()}}))
+
+        added = add(manifest, file, "--ship", "--name", "mine")
+
+        assert added.exit_code == 0, added.output
+        assert "'README.md': no recording" in added.stderr
+        entry = load_manifest(manifest).datasets["mine"]
+        assert entry.fields["recordings"].shape == ((9,) if lengths == (9, 9) else (None,))
+        assert entry.options == {"rate": RATE}
+        train = get("mine", manifest=manifest, offline=True).train
+        assert [of.tolist() for of in train.recordings] == [waves[name].tolist() for name in sorted(waves)]
+        assert train.labels.tolist() == [0] * 4 + [1] * 4
+
+    def test_the_real_folder(self, manifest: Path, realdata: Path) -> None:
+        """Recordings in no folders have no labels that are certain; the entry says what would declare them."""
+        added = add(manifest, realdata / "formats" / "audio", "--ship", "--name", "mine")
+
+        assert added.exit_code == 0, added.output
+        assert "label_split" in manifest.read_text()
+        train = get("mine", manifest=manifest, offline=True).train
+        assert [len(recording) for recording in train.recordings] == [2384, 3990]
+
+    @pytest.mark.parametrize(
+        ("other", "reason"),
+        [
+            (wav(NOISE[:9, 0].astype("int16"), 44_100), "it has 44,100 frames a second, and 'a/1.wav' has 8,000"),
+            (wav(NOISE[:9].astype("int16")), "it has 2 channels, and others have 1"),
+            (wav(NOISE[:9, 0]), "it has whole numbers of 32 bits, and 'a/1.wav' has whole numbers of 16 bits"),
+            (wav(NOISE[:9, 0].astype("int16"))[:-1], "it ends inside its numbers: 18 bytes expected, 17 came"),
+        ],
+    )
+    def test_recordings_that_are_not_alike(self, manifest: Path, tmp_path: Path, other: bytes, reason: str) -> None:
+        """Are refused by name, and nothing is written."""
+        before = manifest.read_bytes()
+        file = put(tmp_path / "words", zipped({"a/1.wav": wav(NOISE[:9, 0].astype("int16")), "b/1.wav": other}))
+
+        added = add(manifest, file, "--ship", "--name", "mine")
+
+        assert (added.exit_code, manifest.read_bytes()) == (1, before)
+        assert f"member 'b/1.wav': {reason}" in " ".join(added.stderr.split())

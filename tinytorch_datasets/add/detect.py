@@ -25,6 +25,7 @@ from tinytorch_datasets.formats import (
     Certainty,
     Detection,
     FileInfo,
+    audio,
     images,
     texts,
 )
@@ -68,7 +69,8 @@ def detect(
         what = f"--format {form}: there is no such format{did_you_mean(form, formats.known())}"
         raise UsageError(what, hint=f"There are: {', '.join(formats.known())}.")
     files = list(files)
-    for name, inspect in (("images", images.inspect_files), ("texts", texts.inspect_files)):
+    inspects = {"images": images.inspect_files, "audio": audio.inspect_files, "texts": texts.inspect_files}
+    for name, inspect in inspects.items():
         if len(files) > 1 and form in (None, name) and (of_files := inspect(files)):
             return [of_files]
     infos = [replace(_inspected(path, name, form, options or {}), file=name) for path, name in files]

@@ -96,7 +96,8 @@ class Survey:
             one.range = (0, 255)
         else:
             one.range = (_rounded(span[0], math.floor), _rounded(span[1], math.ceil))
-            one.note = "as found: widen it to what a value may be"
+            found = "as found: widen it to what a value may be"
+            one.note = f"{found}; {one.note}" if one.note else found
 
     def _has_classes(self, samples: int) -> bool:
         """Give the field classes, if its values are few names or numbers that name them, or one-hot."""

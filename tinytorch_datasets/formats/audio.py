@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
 
 from tinytorch_datasets.errors import Aspect, ContentError, DecodeError, Problems
-from tinytorch_datasets.formats import decodes
+from tinytorch_datasets.formats import INSPECTED, INSPECTED_BYTES, ArrayInfo, Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import TEXT, Block, Column, RaggedBlock, Split
-from tinytorch_datasets.readers.members import Member, Skipped
-from tinytorch_datasets.readers.samples import Blocks, LabelSplit, Naming, by_file, check_naming, key_of, samples_of
+from tinytorch_datasets.readers import tar
+from tinytorch_datasets.readers.archive import is_zip
+from tinytorch_datasets.readers.members import Member, Pattern, Skipped
+from tinytorch_datasets.readers.samples import (
+    Blocks,
+    LabelSplit,
+    Naming,
+    by_file,
+    check_naming,
+    class_names,
+    ending,
+    grouped,
+    key_of,
+    left_out,
+    samples_of,
+)
 from tinytorch_datasets.readers.sound import (
     AS_PCM,
     ENDINGS,
@@ -22,6 +38,9 @@ from tinytorch_datasets.readers.sound import (
     read_compressed,
     read_wav,
 )
+from tinytorch_datasets.readers.stream import OUTPUT_CHUNK, Stream, opened
+from tinytorch_datasets.readers.zip import opened_zip
+from tinytorch_datasets.storage.files import is_litter
 
 RECORDING, RATE = "recording", "rate"
 
@@ -29,6 +48,10 @@ RECORDINGS_A_BLOCK = 4096
 BLOCK_BYTES = 1 << 22
 
 Length = Literal["pad", "cut", "fit"]
+
+# The endings of names that archives of recordings have, and the longest file that is read to recognize it.
+SOUNDS = (".wav", ".wave", *ENDINGS)
+LARGEST = 1 << 28
 
 AS_ONE_SCALE = "Convert them, so that the numbers of all are on one scale."
 
@@ -39,6 +62,104 @@ def _check(options: Mapping[str, Any], fields: Iterable[str], splits: Iterable[s
     if rate is not None and rate < 1:
         yield ("rate",), "is the number of frames a second, which is 1 or more"
     yield from check_naming(options)
+
+
+def _detect(head: bytes, path: Path) -> Detection | None:
+    """Recognize an archive of recordings: half of its files, or more, are called so."""
+    if is_zip(path):
+        with opened_zip(path) as archive:
+            names = [name for name, entry in archive.entries.items() if entry.is_file and not is_litter(name)]
+        is_it = _are_mostly_sound(names)
+    else:
+        begun = tar.begun(head, path) if head[257:262] == b"ustar" else []
+        is_it = any(_is_sound(name, data) for name, data in begun if not is_litter(name))
+    return Detection(Certainty.CERTAIN, lambda: _describe(path, _members(path))) if is_it else None
+
+
+def _are_mostly_sound(names: Sequence[str]) -> bool:
+    called = sum(ending(name) in SOUNDS for name in names)
+    return bool(called) and 2 * called >= len(names)
+
+
+def _is_sound(name: str, data: bytes) -> bool:
+    return ending(name) in SOUNDS and (is_wav(data) or kind_of_sound(data) is not None)
+
+
+def inspect_files(files: Sequence[tuple[Path, str]]) -> FileInfo | None:
+    """Return the splits of files, each with its path and its name, if most are recordings; else None.
+
+    Raises:
+        DecodeError: One is damaged, or they are not alike.
+    """
+    roots = {path.as_posix().removesuffix(f"/{name}") for path, name in files}
+    if len(roots) > 1 or not _are_mostly_sound([name for _, name in files]):
+        return None
+    info = _describe(Path(roots.pop()), _opened(files))
+    if info.left_out:
+        raise DecodeError(info.path, info.left_out[0], hint="Leave it out, and add the folders of the splits.")
+    return replace(info, samples=tuple(name for _, name in files))
+
+
+def _opened(files: Sequence[tuple[Path, str]]) -> Iterator[tuple[Member, Stream]]:
+    for path, name in files:
+        with opened(path) as stream:
+            yield Member("", name, b"", path, is_packed=False), stream
+
+
+def _members(path: Path) -> Iterator[tuple[Member, Stream]]:
+    if is_zip(path):
+        with opened_zip(path) as archive:
+            for name, entry in archive.entries.items():
+                if entry.is_file:
+                    yield Member("", name, b"", path), archive.member(name, name, ())
+    else:
+        limit = max(INSPECTED_BYTES, path.stat().st_size)
+        for name, stream in tar.files(path, limit=limit, limit_reason=INSPECTED):
+            yield Member("", name, b"", path), stream
+
+
+def _describe(path: Path, files: Iterator[tuple[Member, Stream]]) -> FileInfo:
+    """Return the splits of an archive, or of files: their recordings, and labels where folders are classes."""
+    names, others, lengths, channels = list[str](), list[str](), set[int](), set[int]()
+    alike, first = _Alike(None, may_rates_differ=False), None
+    for file, stream in files:
+        if is_litter(file.name):
+            continue
+        data = bytearray()
+        while (ending(file.name) in SOUNDS) and len(data) <= LARGEST and (piece := stream.some(OUTPUT_CHUNK)):
+            data += piece
+        member = file._replace(data=bytes(data))
+        if not _is_sound(file.name, member.data):
+            others.append(file.name)
+            continue
+        if len(data) > LARGEST:
+            member.fail(f"it is longer than {LARGEST:,} bytes, the most that is read of one to recognize it")
+        recording = _read(member)
+        alike.check(member, recording)
+        first = first or recording._replace(frames=recording.frames[:0].copy())
+        names.append(file.name)
+        lengths.add(len(recording.frames))
+        channels.add(recording.frames.shape[1])
+        if len(channels) > 1:
+            member.fail(f"it has {recording.frames.shape[1]} channels, and others have {first.frames.shape[1]}")
+    if first is None:
+        raise DecodeError(path, "it has files that are called as recordings are, and none of them is one")
+    groups = grouped(path, sorted(names), others, "recordings")
+    labels, levels = class_names(groups), groups[0].label_folder
+    options: dict[str, Any] = {"rate": first.rate}
+    if labels and levels != (-1,):
+        options["label_folder"] = list(levels) if len(levels) > 1 else levels[0]
+    shape = (lengths.pop() if len(lengths) == 1 else None, *(channels if channels != {1} else ()))
+    note = "" if labels else "labels are not certain: label_split declares which part of a name is one"
+    arrays = list[ArrayInfo]()
+    for group in groups:
+        for pattern in group.patterns:
+            count = sum(map(Pattern(pattern).matches, group.samples))
+            dtype = first.frames.dtype.name
+            arrays.append(ArrayInfo("", dtype, (count, *shape), field="recordings", member=pattern, note=note))
+            if labels:
+                arrays.append(ArrayInfo("", "int64", (count,), field="labels", member=pattern, classes=labels))
+    return FileInfo(path, "audio", tuple(arrays), options, left_out=tuple(left_out(others, "no recording")))
 
 
 class _Wish(NamedTuple):
@@ -142,7 +263,9 @@ class _Alike:
             member.fail(f"it has {recording.rate:,} frames a second, and {name!r} has {first.rate:,}", hint=hint)
 
 
-@decodes("audio", layout="file per sample", check=_check, needs_by_ending=dict.fromkeys(ENDINGS, LIBRARY))
+@decodes(
+    "audio", layout="file per sample", check=_check, detect=_detect, needs_by_ending=dict.fromkeys(ENDINGS, LIBRARY)
+)
 def audio(
     splits: Sequence[Split],
     *,

@@ -40,11 +40,11 @@ from tinytorch_datasets.readers.pictures import (
 )
 from tinytorch_datasets.readers.samples import (
     Blocks,
-    Group,
     LabelSplit,
     Naming,
     by_file,
     check_naming,
+    class_names,
     ending,
     grouped,
     key_of,
@@ -153,7 +153,7 @@ def _describe(path: Path, headers: Mapping[str, Summary], others: Sequence[str])
         note += f"{'; ' * bool(note)}{turned:,} are to be turned by their EXIF: orientation: apply does so"
     options: dict[str, Any] = {} if natural else {"mode": mode}
     levels = groups[0].label_folder
-    labels = _labels(groups)
+    labels = class_names(groups)
     if labels and levels != (-1,):
         options["label_folder"] = list(levels) if len(levels) > 1 else levels[0]
     arrays = list[ArrayInfo]()
@@ -165,14 +165,6 @@ def _describe(path: Path, headers: Mapping[str, Summary], others: Sequence[str])
             if labels:
                 arrays.append(ArrayInfo("", "int64", (count,), field="labels", member=pattern, classes=labels))
     return FileInfo(path, "images", tuple(arrays), options, left_out=tuple(left_out(others, "no picture")))
-
-
-def _labels(groups: Sequence[Group]) -> tuple[str, ...]:
-    """Return the classes: what the folders of the samples are called, unless each sample has one of its own."""
-    levels = groups[0].label_folder
-    names = [name.split("/")[:-1] for group in groups for name in group.samples]
-    classes = {"/".join(folders[level] for level in levels) for folders in names}
-    return tuple(sorted(classes)) if levels and 2 * len(classes) <= len(names) else ()
 
 
 @decodes(

@@ -297,6 +297,14 @@ def grouped(path: Path, names: Sequence[str], others: Iterable[str], kind: str) 
     return groups
 
 
+def class_names(groups: Sequence[Group]) -> tuple[str, ...]:
+    """Return the classes: what the folders of the samples are called, unless each sample has one of its own."""
+    levels = groups[0].label_folder
+    names = [name.split("/")[:-1] for group in groups for name in group.samples]
+    classes = {"/".join(folders[level] for level in levels) for folders in names}
+    return tuple(sorted(classes)) if levels and 2 * len(classes) <= len(names) else ()
+
+
 def _is_split(folder: str) -> bool:
     return not SPLIT_WORDS.isdisjoint(re.split(r"[^a-z]+", folder.lower()))
 
