@@ -12,15 +12,17 @@ from tinytorch_datasets.errors import UnknownName, UsageError
 from tinytorch_datasets.split import Split, refuse_to_set
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from numpy.typing import DTypeLike
 
     from tinytorch_datasets.manifest.models import Entry
 
 
-def _is_unpacked(frame: FrameType) -> bool:
+def _is_unpacked() -> bool:
     """Check whether the code that asked for an iterator is about to unpack it into two variables or more."""
+    try:
+        frame = sys._getframe(2)
+    except (AttributeError, ValueError):  # another Python than CPython, or C that was called by none
+        return False
     code, place = frame.f_code.co_code, frame.f_lasti
     if not 0 <= place < len(code) - 1:
         return False
@@ -102,7 +104,7 @@ class Dataset(Mapping[str, Split]):
     def __iter__(self) -> Iterator[str]:
         # `x, y = get("mnist")` would give the names of its splits, and whoever writes that wants arrays. A mapping's
         # iteration is kept whole: only this one instruction of Python's is refused.
-        if _is_unpacked(sys._getframe(1)):
+        if _is_unpacked():
             what = f"data set {self._name!r} is a mapping of splits, and cannot be unpacked into several variables"
             splits = f"{', '.join(self._splits)} = get({self._name!r}).values()"
             raise UsageError(what, hint=f"Write `{self._arrays_example()}`, or `{splits}`.")

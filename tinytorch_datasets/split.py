@@ -336,7 +336,11 @@ class Split(Sequence[tuple[Any, ...]]):
         return Samples(title, self.fields, list(shown), shown.positions, self._declared)
 
     def _repr_html_(self) -> str:
-        return self.show()._repr_html_()
+        if self._fields:
+            return self.show()._repr_html_()
+        from tinytorch_datasets.display import html
+
+        return html.strings(repr(self)[1:-1], list(map(self._text, self._texts)), of=len(self._texts))
 
     def _ipython_key_completions_(self) -> list[str]:
         return [*self._fields, *self._texts]

@@ -96,6 +96,12 @@ class TestSplit:
         assert page.tags.count("tr") == 11
         assert all(question in page.words for question in talk.questions[:10])
 
+    def test_a_text_of_the_whole_split(self) -> None:
+        """Its beginning, where a split has nothing else."""
+        split = Split("train", {}, texts={"text": "To be, <or> not to be. " * 1000})
+
+        assert "To be, <or> not to be. To be" in checked(split).words
+
     def test_features_have_the_names_of_their_columns(self) -> None:
         """And the first few values as they are; how many there are, if there are more."""
         values = np.arange(20.0).reshape(2, 10) / 4

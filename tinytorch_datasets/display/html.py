@@ -23,8 +23,10 @@ BAR = 120  # pixels, of the largest class
 
 # Notebooks typeset what stands between dollar signs, unless it is in one of these classes.
 _PAGE = '<div class="tex2jax_ignore mathjax_ignore" style="max-width:60em">{}</div>'
-_CELL = "text-align:left;vertical-align:top;white-space:pre-wrap;overflow-wrap:anywhere"
-_RIGHT = "text-align:right;vertical-align:top"
+_PADDED = "vertical-align:top;padding:.1em .8em .1em 0"
+_CELL = f"text-align:left;white-space:pre-wrap;overflow-wrap:break-word;{_PADDED}"
+_LABEL = f"text-align:left;white-space:nowrap;{_PADDED}"
+_RIGHT = f"text-align:right;{_PADDED}"
 
 
 def escaped(text: object, most: int = MOST_CHARACTERS) -> str:
@@ -63,7 +65,7 @@ def paragraph(text: str) -> str:
 def facts(pairs: Iterable[tuple[str, str]]) -> str:
     """Return a table of labels and texts; what has no text is left out."""
     rows = "".join(
-        f'<tr><th style="{_CELL}">{escaped(label)}</th><td style="{_CELL}">{escaped(text, 600)}</td></tr>'
+        f'<tr><th style="{_LABEL}">{escaped(label)}</th><td style="{_CELL}">{escaped(text, 600)}</td></tr>'
         for label, text in pairs
         if text
     )
@@ -132,10 +134,8 @@ def picture_row(png: bytes, captions: Sequence[str], *, width: int) -> str:
     source = f"data:image/png;base64,{b64encode(png).decode()}"
     style = "width:100%;height:auto;image-rendering:pixelated;margin:0"
     most = max(8, 300 // len(captions))
-    cells = "".join(
-        f'<td style="text-align:center;vertical-align:top;overflow-wrap:anywhere;padding:0">{escaped(c, most)}</td>'
-        for c in captions
-    )
+    below = "text-align:center;vertical-align:top;overflow-wrap:break-word;padding:0;font-size:85%"
+    cells = "".join(f'<td style="{below}">{escaped(caption, most)}</td>' for caption in captions)
     return (
         f'<table style="table-layout:fixed;width:{width * len(captions)}px;max-width:100%;border-spacing:0">'
         f'<tr><td colspan="{len(captions)}" style="padding:0"><img alt="" src="{source}" style="{style}"></td></tr>'
@@ -210,7 +210,7 @@ def dataset(
                 ("source", entry.get("source") or ""),
                 ("cite", entry.get("citation") or ""),
                 ("format", entry.get("format") or ""),
-                ("files", f"{len(files):,} of {size:,} bytes in all"),
+                ("files", f"{len(files):,}, {size:,} bytes in all"),
             ]
         ),
         *map(paragraph, notes),
