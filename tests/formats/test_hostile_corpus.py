@@ -7,7 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -20,6 +20,7 @@ from tests.formats import (
     test_hostile_files,
     test_hostile_parquet,
     test_hostile_records,
+    test_images,
     test_mat,
     test_svmlight,
     test_texts,
@@ -30,7 +31,17 @@ from tests.readers import test_pickle as test_unpickle
 from tests.readers import test_pickle_memory as test_hostile_memory
 from tinytorch_datasets import formats
 
+
+class Picture(NamedTuple):
+    """A hostile picture, which the test of its format has as a row of a table."""
+
+    row: Any
+    form: str = "images"
+
+
+PICTURES = {f"images, {name}": Picture(row) for name, row in test_images.HOSTILE.items()}
 CASES: tuple[Mapping[str, Any], ...] = (
+    PICTURES,
     test_formats_hostile.CASES,
     test_hostile_files.MORE,
     test_hostile_parquet.CASES,
