@@ -58,7 +58,7 @@ class _TypedColumns(Columns):
         dropped = self.dropped()
         kept = [place for place in range(self.width) if place not in dropped and self._keys[place]]
         nameless = tuple(f"column {place + 1} has no name" for place in range(self.width) if not self._keys[place])
-        surveys = {place: _Values(self.choices.missing) for place in kept}
+        surveys = {place: _Values(self.choices.missing, may_number_rows=not place) for place in kept}
         for info in self._infos:
             for place, block in _decoded(info, kept):
                 surveys[place].add(block.values)
@@ -166,13 +166,13 @@ def _column_of(info: FileInfo, place: int) -> Column:
 class _Values:
     """All values of a column, as far as they are needed to say what it is."""
 
-    def __init__(self, marks: Sequence[str] = ()) -> None:
+    def __init__(self, marks: Sequence[str] = (), *, may_number_rows: bool = False) -> None:
         self.cells = set[str]()
         self.marks = dict[str, None]()  # numbers that a person says mean a missing value, of those that there are
         self._numbers = {float(mark): mark for mark in marks if REAL.fullmatch(mark)}
         self.low, self.high, self.gaps = 0, 0, 0
-        self.has_words, self.is_unique = False, True
-        self._of_file: list[np.ndarray] | None = []
+        self.has_words, self.is_unique = False, may_number_rows
+        self._of_file: list[np.ndarray] | None = [] if may_number_rows else None
         self._is_begun = False
 
     def add(self, values: Any) -> None:
