@@ -18,7 +18,7 @@ import yaml
 from tests.helpers.format_writers import batch, idx, member, npy, npz, tarred
 from tests.helpers.fresh_process import python
 from tests.helpers.yardstick import soon
-from tests.readers.test_pickle import UNSAFE
+from tests.readers.pickle.test_pickle import UNSAFE
 from tests.test_get import declare, facts
 from tinytorch_datasets import get, load_manifest, pipeline
 from tinytorch_datasets.errors import ContentError, DatasetError, DecodeError, StorageError, UnsafePickle

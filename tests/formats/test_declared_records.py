@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.formats.test_records import SQUAD
+from tests.formats.test_json import SQUAD
 from tests.helpers.declared import declare, made, plain
 from tinytorch_datasets import load_manifest
 from tinytorch_datasets.errors import ContentError, DecodeError, ManifestError

@@ -27,8 +27,8 @@ from tests.formats import (
 )
 from tests.formats import test_hostile as test_formats_hostile
 from tests.manifest import test_hostile_manifests, test_manifest
-from tests.readers import test_pickle as test_unpickle
-from tests.readers import test_pickle_memory as test_hostile_memory
+from tests.readers.pickle import test_memory as test_hostile_memory
+from tests.readers.pickle import test_pickle as test_unpickle
 from tinytorch_datasets import formats
 
 

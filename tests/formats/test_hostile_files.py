@@ -36,7 +36,7 @@ from tests.helpers.format_writers import CLASSES, batch, idx, npy, npy_with_head
 from tests.helpers.format_writers import member as tar_member
 from tests.helpers.format_writers import tarred as tar
 from tests.helpers.hostile import Case, check_refused, decode
-from tests.readers.test_pickle import DAMAGED, UNSAFE, built
+from tests.readers.pickle.test_pickle import DAMAGED, UNSAFE, built
 from tinytorch_datasets.errors import ContentError, UnsafePickle
 
 ROWS = "a,b\n0,1\n2,3\n4,5\n"

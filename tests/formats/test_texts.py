@@ -23,8 +23,8 @@ from tests.helpers.format_writers import column, member, memory_below, put, read
 from tests.helpers.yardstick import soon
 from tinytorch_datasets import formats, get, load_manifest
 from tinytorch_datasets.errors import ContentError, DecodeError, ManifestError
-from tinytorch_datasets.readers import members
-from tinytorch_datasets.readers.members import Pattern
+from tinytorch_datasets.readers.archives import members
+from tinytorch_datasets.readers.archives.members import Pattern
 
 Pack = Callable[[Mapping[str, bytes]], bytes]
 

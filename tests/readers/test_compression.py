@@ -26,7 +26,7 @@ from tinytorch_datasets import formats
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.plan import ByteSource
 from tinytorch_datasets.readers import compression
-from tinytorch_datasets.readers.archive import FILES_AHEAD, in_turn
+from tinytorch_datasets.readers.archives.source import FILES_AHEAD, in_turn
 from tinytorch_datasets.readers.compression import ALONE_BYTES, PIECE_BYTES, PIECES_AHEAD, ReadAhead
 from tinytorch_datasets.readers.stream import Stream, opened
 

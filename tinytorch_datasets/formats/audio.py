@@ -12,10 +12,9 @@ import numpy as np
 from tinytorch_datasets.errors import Aspect, ContentError, DecodeError, Problems
 from tinytorch_datasets.formats import INSPECTED, INSPECTED_BYTES, ArrayInfo, Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import TEXT, Block, Column, RaggedBlock, Split
-from tinytorch_datasets.readers import tar
-from tinytorch_datasets.readers.archive import is_zip
-from tinytorch_datasets.readers.members import Member, Pattern, Skipped
-from tinytorch_datasets.readers.samples import (
+from tinytorch_datasets.readers.archives import tar
+from tinytorch_datasets.readers.archives.members import Member, Pattern, Skipped
+from tinytorch_datasets.readers.archives.samples import (
     Blocks,
     LabelSplit,
     Naming,
@@ -28,6 +27,8 @@ from tinytorch_datasets.readers.samples import (
     left_out,
     samples_of,
 )
+from tinytorch_datasets.readers.archives.source import is_zip
+from tinytorch_datasets.readers.archives.zip import opened_zip
 from tinytorch_datasets.readers.sound import (
     AS_PCM,
     ENDINGS,
@@ -39,7 +40,6 @@ from tinytorch_datasets.readers.sound import (
     read_wav,
 )
 from tinytorch_datasets.readers.stream import OUTPUT_CHUNK, Stream, opened
-from tinytorch_datasets.readers.zip import opened_zip
 from tinytorch_datasets.storage.files import is_litter
 
 RECORDING, RATE = "recording", "rate"

@@ -22,7 +22,7 @@ from tinytorch_datasets.formats import (
     decodes,
 )
 from tinytorch_datasets.plan import Block, Column, Split
-from tinytorch_datasets.readers import tar
+from tinytorch_datasets.readers.archives import tar
 from tinytorch_datasets.readers.arrays import check_within_declared
 from tinytorch_datasets.readers.pickle import array, as_text, entry, load_dict, max_extra_bytes, max_instructions
 from tinytorch_datasets.storage.files import is_litter

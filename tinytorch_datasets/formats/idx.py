@@ -11,7 +11,7 @@ import numpy as np
 
 from tinytorch_datasets.formats import ArrayInfo, Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import Block, Column, Split
-from tinytorch_datasets.readers.archive import in_turn
+from tinytorch_datasets.readers.archives.source import in_turn
 from tinytorch_datasets.readers.arrays import blocks, check_within_declared
 from tinytorch_datasets.readers.stream import Stream
 

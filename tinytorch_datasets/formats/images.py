@@ -22,9 +22,23 @@ from tinytorch_datasets.formats import (
     decodes,
 )
 from tinytorch_datasets.plan import Block, Column, RaggedBlock, Split
-from tinytorch_datasets.readers import tar
-from tinytorch_datasets.readers.archive import is_zip
-from tinytorch_datasets.readers.members import Member, Pattern, Skipped
+from tinytorch_datasets.readers.archives import tar
+from tinytorch_datasets.readers.archives.members import Member, Pattern, Skipped
+from tinytorch_datasets.readers.archives.samples import (
+    Blocks,
+    LabelSplit,
+    Naming,
+    by_file,
+    check_naming,
+    class_names,
+    ending,
+    grouped,
+    key_of,
+    left_out,
+    samples_of,
+)
+from tinytorch_datasets.readers.archives.source import is_zip
+from tinytorch_datasets.readers.archives.zip import opened_zip
 from tinytorch_datasets.readers.picture_headers import ENDINGS, LARGEST_FILE, Summary, kind_of_picture, survey
 from tinytorch_datasets.readers.pictures import (
     ARRAYS,
@@ -38,21 +52,7 @@ from tinytorch_datasets.readers.pictures import (
     Resize,
     common_mode,
 )
-from tinytorch_datasets.readers.samples import (
-    Blocks,
-    LabelSplit,
-    Naming,
-    by_file,
-    check_naming,
-    class_names,
-    ending,
-    grouped,
-    key_of,
-    left_out,
-    samples_of,
-)
 from tinytorch_datasets.readers.stream import Stream, opened
-from tinytorch_datasets.readers.zip import opened_zip
 from tinytorch_datasets.storage.files import is_litter
 from tinytorch_datasets.verify.diagnose import kind_of, kind_of_zip
 

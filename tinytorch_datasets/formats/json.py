@@ -18,9 +18,8 @@ from tinytorch_datasets.formats import (
     decodes,
 )
 from tinytorch_datasets.plan import Block, Column, Split
-from tinytorch_datasets.readers.records.fields import RecordFields
-from tinytorch_datasets.readers.records.json_text import DOCUMENT, INSPECTED_SAMPLES, json_document, sniff
-from tinytorch_datasets.readers.records.records import (
+from tinytorch_datasets.readers.json.fields import RecordFields
+from tinytorch_datasets.readers.json.records import (
     Records,
     check_paths,
     json_type,
@@ -28,7 +27,8 @@ from tinytorch_datasets.readers.records.records import (
     of_columns,
     parts_of,
 )
-from tinytorch_datasets.readers.records.values import values
+from tinytorch_datasets.readers.json.text import DOCUMENT, INSPECTED_SAMPLES, json_document, sniff
+from tinytorch_datasets.readers.json.values import values
 from tinytorch_datasets.readers.stream import Stream, opened
 from tinytorch_datasets.readers.text import opened_text
 from tinytorch_datasets.verify.diagnose import storage_error_code

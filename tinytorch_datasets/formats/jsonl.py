@@ -17,10 +17,10 @@ from tinytorch_datasets.formats import (
     decodes,
 )
 from tinytorch_datasets.plan import Block, Split
-from tinytorch_datasets.readers.records.fields import RecordFields
-from tinytorch_datasets.readers.records.json_text import LINES, json_lines, sniff
-from tinytorch_datasets.readers.records.records import Records, check_paths, nested, parts_of
-from tinytorch_datasets.readers.records.values import values
+from tinytorch_datasets.readers.json.fields import RecordFields
+from tinytorch_datasets.readers.json.records import Records, check_paths, nested, parts_of
+from tinytorch_datasets.readers.json.text import LINES, json_lines, sniff
+from tinytorch_datasets.readers.json.values import values
 from tinytorch_datasets.readers.stream import Stream, opened, utf8_with_lf
 from tinytorch_datasets.readers.text import opened_text
 

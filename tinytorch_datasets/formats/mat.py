@@ -21,10 +21,10 @@ from tinytorch_datasets.formats import (
 )
 from tinytorch_datasets.plan import TEXT, Block, ByteSource, Column, RaggedBlock, Split
 from tinytorch_datasets.readers import mat as reader
-from tinytorch_datasets.readers.archive import opened_source
+from tinytorch_datasets.readers.archives.source import opened_source
+from tinytorch_datasets.readers.archives.zip import NAMES_COMPARED
 from tinytorch_datasets.readers.arrays import BLOCK_BYTES, blocks, check_within_declared, exact, max_decoded, native
 from tinytorch_datasets.readers.mat import CELL, CHAR, CLASSES, MOST_DEPTH, NUMERIC, STRUCT, Matrix
-from tinytorch_datasets.readers.zip import NAMES_COMPARED
 
 SAMPLES_A_BLOCK = 4096
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tinytorch_datasets.formats import INSPECTED, INSPECTED_BYTES, ArrayInfo, Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import Block, Column, Split
-from tinytorch_datasets.readers.archive import opened_source
+from tinytorch_datasets.readers.archives.source import opened_source
 from tinytorch_datasets.readers.npy import OBJECTS, array, inspect_header, inspect_objects, pickle_of
 from tinytorch_datasets.readers.stream import Stream, opened
 

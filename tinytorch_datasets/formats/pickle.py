@@ -23,7 +23,7 @@ from tinytorch_datasets.formats import (
     decodes,
 )
 from tinytorch_datasets.plan import Block, ByteSource, Column, Split
-from tinytorch_datasets.readers.archive import opened_source
+from tinytorch_datasets.readers.archives.source import opened_source
 from tinytorch_datasets.readers.arrays import check_within_declared, text_type, texts
 from tinytorch_datasets.readers.pickle import as_text, load, lookup, max_extra_bytes, max_instructions, text_keys
 from tinytorch_datasets.readers.pickle.objects import load_rows, max_bytes

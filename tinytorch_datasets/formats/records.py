@@ -11,7 +11,7 @@ import numpy as np
 from tinytorch_datasets.errors import ContentError, DecodeError, Problems, did_you_mean
 from tinytorch_datasets.formats import decodes
 from tinytorch_datasets.plan import DTYPES, TEXT, Block, ByteSource, Column, Split
-from tinytorch_datasets.readers.archive import opened_source
+from tinytorch_datasets.readers.archives.source import opened_source
 from tinytorch_datasets.readers.arrays import BLOCK_BYTES, check_within_declared, native
 from tinytorch_datasets.readers.stream import OVERRUN, Stream
 

@@ -19,10 +19,9 @@ from tinytorch_datasets.formats import (
     decodes,
 )
 from tinytorch_datasets.plan import TEXT, Block, Column, Split
-from tinytorch_datasets.readers import tar
-from tinytorch_datasets.readers.archive import is_zip
-from tinytorch_datasets.readers.members import Member, Pattern, Skipped
-from tinytorch_datasets.readers.samples import (
+from tinytorch_datasets.readers.archives import tar
+from tinytorch_datasets.readers.archives.members import Member, Pattern, Skipped
+from tinytorch_datasets.readers.archives.samples import (
     Blocks,
     LabelSplit,
     Naming,
@@ -35,8 +34,9 @@ from tinytorch_datasets.readers.samples import (
     patterns,
     samples_of,
 )
+from tinytorch_datasets.readers.archives.source import is_zip
+from tinytorch_datasets.readers.archives.zip import opened_zip
 from tinytorch_datasets.readers.stream import encoding_of, opened
-from tinytorch_datasets.readers.zip import opened_zip
 from tinytorch_datasets.storage.files import is_litter
 
 DOCUMENT = "text"

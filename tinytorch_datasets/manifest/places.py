@@ -174,7 +174,7 @@ def selected(members: Sequence[str], files: Iterable[str]) -> list[str]:
     >>> selected(["*/*.txt"], ["pos/2.txt", "neg/1.txt", "README.txt"])
     ['neg/1.txt', 'pos/2.txt']
     """
-    from tinytorch_datasets.readers.members import Selection
+    from tinytorch_datasets.readers.archives.members import Selection
 
     found = Selection(Path(), {"": members})
     return [name for _, name in found.ordered(files, need_all=False)]

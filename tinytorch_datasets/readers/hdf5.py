@@ -19,11 +19,11 @@ import numpy as np
 
 from tinytorch_datasets.errors import DatasetError, DecodeError, did_you_mean
 from tinytorch_datasets.plan import ByteSource
-from tinytorch_datasets.readers.archive import opened_source
+from tinytorch_datasets.readers.archives.source import opened_source
+from tinytorch_datasets.readers.archives.zip import NAMES_COMPARED
 from tinytorch_datasets.readers.arrays import plain
 from tinytorch_datasets.readers.compression import CODECS, MAGIC_BYTES
 from tinytorch_datasets.readers.stream import OUTPUT_CHUNK
-from tinytorch_datasets.readers.zip import NAMES_COMPARED
 from tinytorch_datasets.storage.files import writing
 
 # Where the kind of values of a length of their own is in an encoded type: 0 lists, 1 strings.

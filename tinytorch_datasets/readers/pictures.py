@@ -16,7 +16,7 @@ import numpy as np
 
 from tinytorch_datasets.errors import ContentError, DecodeError
 from tinytorch_datasets.plan import Column
-from tinytorch_datasets.readers.members import Member
+from tinytorch_datasets.readers.archives.members import Member
 from tinytorch_datasets.readers.picture_headers import Header, Summary, check_png, read_header, words_of
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinytorch_datasets.errors import MissingLibrary
-from tinytorch_datasets.readers.members import Member
+from tinytorch_datasets.readers.archives.members import Member
 
 RIFF_BYTES = 12
 CHUNK_BYTES = 8

@@ -13,7 +13,7 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 
 from tinytorch_datasets.plan import MAX_EXACT, ByteSource, Column
-from tinytorch_datasets.readers.archive import INFLATION, SMALL_TEXT, opened_source
+from tinytorch_datasets.readers.archives.source import INFLATION, SMALL_TEXT, opened_source
 from tinytorch_datasets.readers.stream import Stream
 from tinytorch_datasets.verify.diagnose import wrong_content
 

@@ -1,1 +1,1 @@
-"""Readers of Parquet and Arrow tables: headers, columns and values, by pyarrow."""
+"""Readers of Parquet and Arrow tables: headers, columns and values."""

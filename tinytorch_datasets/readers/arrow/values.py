@@ -15,7 +15,7 @@ import numpy as np
 
 from tinytorch_datasets.errors import Aspect, ContentError, DecodeError
 from tinytorch_datasets.plan import TEXT, Block, Column, RaggedBlock, Split
-from tinytorch_datasets.readers.archive import INFLATION, SMALL_TEXT
+from tinytorch_datasets.readers.archives.source import INFLATION, SMALL_TEXT
 from tinytorch_datasets.readers.arrays import exact
 from tinytorch_datasets.readers.arrow.columns import (
     NoArray,

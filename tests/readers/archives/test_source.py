@@ -1,4 +1,4 @@
-"""`readers.archive`: the bytes of a file or of a member, in archives as people pack them: ./ and litter beside it."""
+"""The bytes of a file, or of a member; archives as people pack them: ./ before a name, and litter."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.helpers.format_writers import batch, column, member, npy, put, read, 
 from tinytorch_datasets import formats
 from tinytorch_datasets.errors import ContentError, DecodeError
 from tinytorch_datasets.plan import ByteSource
-from tinytorch_datasets.readers.archive import opened_source
+from tinytorch_datasets.readers.archives.source import opened_source
 from tinytorch_datasets.storage.files import is_litter
 
 DATA = b"".join(b"%d,%d\n" % (n, n * n) for n in range(20_000))

@@ -30,7 +30,7 @@ from tinytorch_datasets.readers.pickle.numpy_globals import ALLOWED, UnsafeGloba
 from tinytorch_datasets.readers.pickle.opcodes import BadPickle
 from tinytorch_datasets.readers.pickle.values import Run
 
-GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("*.pkl"))
+GOLDEN = sorted((Path(__file__).parents[2] / "golden").glob("*.pkl"))
 FILE = Path("some.pkl")
 MEBIBYTES = 8
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from tinytorch_datasets.errors import DecodeError, did_you_mean
-from tinytorch_datasets.readers import tar
-from tinytorch_datasets.readers.archive import INFLATION, SMALL_TEXT, is_zip
+from tinytorch_datasets.readers.archives import tar
+from tinytorch_datasets.readers.archives.source import INFLATION, SMALL_TEXT, is_zip
+from tinytorch_datasets.readers.archives.zip import NAMES_COMPARED, opened_zip
 from tinytorch_datasets.readers.stream import OUTPUT_CHUNK, Stream, inflated, opened
-from tinytorch_datasets.readers.zip import NAMES_COMPARED, opened_zip
 from tinytorch_datasets.storage.files import is_litter, writing
 
 # A tar archive has its members in any order. To be given in another, they are held: so much of them in memory, the

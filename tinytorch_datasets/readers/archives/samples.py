@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from tinytorch_datasets.errors import ContentError, DecodeError, Problems
 from tinytorch_datasets.plan import TEXT, Block, Column, Split
-from tinytorch_datasets.readers.members import Allowance, Member, Pattern, Skipped, read_members
+from tinytorch_datasets.readers.archives.members import Allowance, Member, Pattern, Skipped, read_members
 from tinytorch_datasets.storage.files import is_litter
 
 FOLDER, PART, NAME = "folder", "part", "name"

@@ -16,7 +16,7 @@ import numpy as np
 
 from tinytorch_datasets.errors import Aspect, did_you_mean
 from tinytorch_datasets.plan import MAX_EXACT, Column, RaggedBlock
-from tinytorch_datasets.readers.records.records import MOST_DIGITS, Absent, Records, follow, json_type, shown
+from tinytorch_datasets.readers.json.records import MOST_DIGITS, Absent, Records, follow, json_type, shown
 from tinytorch_datasets.readers.text import REAL
 
 

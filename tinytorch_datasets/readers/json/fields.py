@@ -15,7 +15,7 @@ import numpy as np
 
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.plan import MAX_EXACT, TEXT
-from tinytorch_datasets.readers.records.records import Records, json_type
+from tinytorch_datasets.readers.json.records import Records, json_type
 
 # Whoever has more names than this uses them as data.
 MOST_KEYS = 4096

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.plan import ByteSource
-from tinytorch_datasets.readers import tar
+from tinytorch_datasets.readers.archives import tar
+from tinytorch_datasets.readers.archives.zip import LOCAL, opened_zip
 from tinytorch_datasets.readers.stream import Stream, inflated, opened
-from tinytorch_datasets.readers.zip import LOCAL, opened_zip
 
 # No compression that is read makes more of a byte (DEFLATE; bzip2 and xz are bounded by what is declared).
 MOST_INFLATION = 1032

@@ -1,0 +1,1 @@
+"""Readers of JSON: its text, strictly; records in it, fields and values."""

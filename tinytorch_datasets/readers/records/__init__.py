@@ -1,1 +1,0 @@
-"""Readers of records, as JSON has them: text, paths, fields and values."""
