@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 import scipy.io
 
+from tests.formats.test_hostile import Case, decode
 from tests.helpers.declared import made, plain
-from tests.helpers.format_writers import CLASSES, column, put, read, split
-from tests.helpers.hostile import Case, check_refused
+from tests.helpers.format_writers import CLASSES, column, memory_below, put, read, split, zipped
+from tests.helpers.yardstick import soon
 from tinytorch_datasets import formats
 from tinytorch_datasets.errors import ContentError, DecodeError
 from tinytorch_datasets.formats import ArrayInfo, FileInfo
+
+MEBIBYTES = 64
 
 
 def saved(**variables: Any) -> bytes:
@@ -245,6 +248,31 @@ class TestPublished:
         faces = np.float32(scipy.io.loadmat(path)["faces"].T / 255)
         expected = faces.reshape(400, 64, 64).transpose(0, 2, 1)  # as scikit-learn's fetch_olivetti_faces folds them
         np.testing.assert_array_equal(data.train.images, expected, strict=True)
+
+    def test_the_layout_of_emnist(self, tmp_path: Path) -> None:
+        """In a zip, two structs deep; a row for each image, its pixels by columns; letters count from 1."""
+        images = np.random.default_rng(0).integers(0, 256, (6, 28, 28), np.uint8)
+        rows, labels = images.transpose(0, 2, 1).reshape(6, 784), np.array([[1], [26], [3], [4], [5], [6]], "u1")
+        parts = {"train": slice(4), "test": slice(4, 6)}
+        inside = {name: {"images": rows[part], "labels": labels[part]} for name, part in parts.items()}
+        place = "{{file: emnist.zip, member: matlab/emnist-letters.mat, key: dataset.{0}.{1}}}".format
+        data = made(
+            tmp_path,
+            f"""
+            format: mat
+            fields:
+              images: {{dtype: uint8, shape: [28, 28], stored_shape: [null, 784], axes: [0, 2, 1]}}
+              labels: {{dtype: int64, first: 1, classes: {[f"letter {n}" for n in range(26)]}}}
+            splits:
+              train: {{samples: 4, images: {place("train", "images")}, labels: {place("train", "labels")}}}
+              test: {{samples: 2, images: {place("test", "images")}, labels: {place("test", "labels")}}}
+            """,
+            emnist_zip=zipped({"matlab/emnist-letters.mat": saved(dataset=inside)}),
+        )
+
+        np.testing.assert_array_equal(data.train.images, images[:4], strict=True)
+        np.testing.assert_array_equal(data.test.images, images[4:], strict=True)
+        assert plain(data.train.labels) == [0, 25, 2, 3]
 
     def test_the_layout_of_svhn(self, tmp_path: Path) -> None:
         """Samples last, and 10 stored for the class 0."""
@@ -490,7 +518,18 @@ every = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 @every
 def test_the_hostile_one_is_refused(case: Case, tmp_path: Path) -> None:
     """In these words, by this class, soon, and in little memory."""
-    check_refused(case, tmp_path)
+    data = case.hostile()
+
+    with soon(), pytest.raises(DecodeError) as caught, memory_below(MEBIBYTES):
+        decode(case, data, tmp_path)
+
+    assert isinstance(case.reason, str)
+    if case.reason.endswith(","):
+        assert caught.value.reason.startswith(case.reason)
+    else:
+        assert caught.value.reason == case.reason
+    assert type(caught.value) is case.error
+    assert caught.value.path == tmp_path / "file"
 
 
 @every
