@@ -232,6 +232,33 @@ class TestWrongArguments:
         for dtype in ("float32", np.float32, np.dtype("u1"), float, "f4", "bool"):
             assert words.arrays(dtype=dtype)[0] == ["a"]
 
+    @pytest.mark.parametrize(
+        ("call", "message"),
+        [
+            (lambda split: split.show("5"), "n is a number of samples, 0 or more, not '5'"),
+            (lambda split: split.show(-1), "n is a number of samples, 0 or more, not -1"),
+            (lambda split: split.show(2.5), "n is a number of samples, 0 or more, not 2.5"),
+            (lambda split: split.show(seed="x"), "a seed is 0 to 2**32 - 1, not 'x'"),
+            (lambda split: split.take(-1), "count is a number of samples, 0 or more, not -1"),
+            (lambda split: split.divide("half"), "a fraction is from 0 to 1, not 'half'"),
+            (lambda split: split.divide(0.5, seed=-1), "a seed is 0 to 2**32 - 1, not -1"),
+        ],
+    )
+    def test_of_parts(self, call: Any, message: str) -> None:
+        """In words of this package, not of what it calls."""
+        with pytest.raises(ValueError) as caught:
+            call(get("tinydigits").test)
+
+        assert str(caught.value) == message
+
+    def test_positions_are_no_mask(self) -> None:
+        """Though they are as many as the samples: each but 0 would count as true."""
+        split = get("tinydigits").test
+
+        with pytest.raises(IndexError, match=r"a mask has one truth for each sample, not int64; split\[\[3, 1, 2\]\]"):
+            split.filter(list(range(200)))
+        assert len(split.filter([True] * 200)) == 200
+
     def test_of_audit(self) -> None:
         """Flags, too."""
         with pytest.raises(UsageError, match="deep is True or False, not 'yes'"):

@@ -115,12 +115,12 @@ class Batches:
         self._columns = [(_plain(values), scales.get(field)) for field, values in fields.items()]
         self._fields = tuple(fields)
         self._make = sample_type(tuple(fields))._make
-        self._samples, self._size = samples, _number(size, "a batch has 1 sample or more", least=1)
+        self._samples, self._size = samples, whole_number(size, "a batch has 1 sample or more", least=1)
         check_flag(shuffle, "shuffle")
         check_flag(drop_last, "drop_last")
-        seed = None if seed is None else _number(seed, "a seed is 0 to 2**32 - 1", most=2**32 - 1)
+        seed = None if seed is None else checked_seed(seed)
         self._dtype = number_dtype(dtype)
-        self._drop_last, self._prefetch = drop_last, _number(prefetch, "0 batches or more are made ahead")
+        self._drop_last, self._prefetch = drop_last, whole_number(prefetch, "0 batches or more are made ahead")
         # RandomState's streams are frozen (NEP 19); a Generator's permutation may change with NumPy.
         self._random = np.random.RandomState(seed) if shuffle else None
 
@@ -198,11 +198,21 @@ def number_dtype(dtype: DTypeLike | None) -> np.dtype[Any] | None:
     raise TypeError(msg) from None
 
 
-def _number(given: Any, words: str, *, least: int = 0, most: int | None = None) -> int:
+def whole_number(given: Any, words: str, *, least: int = 0, most: int | None = None) -> int:
+    """Return a whole number as Python's; `words` say what it should be.
+
+    Raises:
+        ValueError: It is none, or out of range.
+    """
     if isinstance(given, int | np.integer) and not isinstance(given, bool) and least <= given <= (most or given):
         return int(given)
     msg = f"{words}, not {given!r}"
     raise ValueError(msg)
+
+
+def checked_seed(seed: Any) -> int:
+    """Return a seed of NumPy's RandomState; ValueError if it is none."""
+    return whole_number(seed, "a seed is 0 to 2**32 - 1", most=2**32 - 1)
 
 
 def _plain(values: Values) -> Values:
@@ -238,3 +248,14 @@ def joined(first: Any, second: Any) -> Any:
     shown = " and ".join(f"{dtype}{list(shape)}" for _, dtype, shape in kinds)
     msg = f"fields of one kind can be put behind one another, and these are {shown}"
     raise ValueError(msg)
+
+
+def is_same_sample(sample: Any, own: tuple[Any, ...]) -> bool:
+    """Check whether a sample has the values of another, and as many of them."""
+    alike = isinstance(sample, tuple) and len(sample) == len(own)
+    return alike and all(np.array_equal(one, other) for one, other in zip(sample, own, strict=True))
+
+
+def writable(value: Any) -> Any:
+    """Return the value of a sample so that one may write to it: an array as a copy."""
+    return np.array(value) if isinstance(value, np.ndarray) else value

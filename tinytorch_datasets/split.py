@@ -12,7 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytorch_datasets.batches import Batches, as_batch, converted, joined, number_dtype, sample_type, taken
+from tinytorch_datasets.batches import (
+    Batches,
+    as_batch,
+    checked_seed,
+    converted,
+    is_same_sample,
+    joined,
+    number_dtype,
+    sample_type,
+    taken,
+    whole_number,
+    writable,
+)
 from tinytorch_datasets.errors import UnknownName
 from tinytorch_datasets.storage.memmap import from_pickle, to_pickle
 from tinytorch_datasets.storage.string_array import StringArray, Values, parse_index
@@ -107,7 +119,7 @@ class Split(Sequence[tuple[Any, ...]]):
             if not -self._samples <= index < self._samples:
                 msg = f"sample {index} of split {self._name!r}, which has {self._samples:,}"
                 raise IndexError(msg)
-            return sample_type(self.fields)._make([_own(values[index]) for values in self._fields.values()])
+            return sample_type(self.fields)._make([writable(values[index]) for values in self._fields.values()])
         if isinstance(index, np.ndarray) and index.dtype == np.bool_:
             return self.filter(index)
         return self._part(index)
@@ -129,19 +141,19 @@ class Split(Sequence[tuple[Any, ...]]):
         return self._positions
 
     def __contains__(self, sample: object) -> bool:
-        return any(_equal(sample, own) for own in self)
+        return any(is_same_sample(sample, own) for own in self)
 
     def index(self, sample: Any, start: int = 0, stop: int | None = None) -> int:
         """Return where the first sample is whose values are equal to these; ValueError if none is."""
         for place in range(self._samples)[start:stop]:
-            if _equal(sample, self[place]):
+            if is_same_sample(sample, self[place]):
                 return place
         msg = f"no such sample in split {self._name!r}"
         raise ValueError(msg)
 
     def count(self, sample: Any) -> int:
         """Return how many samples have values equal to these."""
-        return sum(_equal(sample, own) for own in self)
+        return sum(is_same_sample(sample, own) for own in self)
 
     def shard(self, index: int, count: int) -> Split:
         """Return every `count`-th sample from number `index` on, as views: what one of `count` processes works on.
@@ -162,7 +174,10 @@ class Split(Sequence[tuple[Any, ...]]):
         Raises:
             IndexError: The mask has not one truth for each sample.
         """
-        mask = np.asarray(mask, np.bool_)
+        mask = np.asarray(mask)
+        if mask.dtype != np.bool_:  # positions, as many as samples, would count as true but for 0
+            msg = f"a mask has one truth for each sample, not {mask.dtype}; split[[3, 1, 2]] takes samples by number"
+            raise IndexError(msg)
         if mask.shape != (self._samples,):
             msg = f"a mask of {list(mask.shape)} truths, and split {self._name!r} has {self._samples:,} samples"
             raise IndexError(msg)
@@ -180,10 +195,11 @@ class Split(Sequence[tuple[Any, ...]]):
         >>> digits.take(2, each="labels").labels.tolist()
         [0, 1, 0, 1]
         """
-        random = None if seed is None else np.random.RandomState(seed)
+        count = whole_number(count, "count is a number of samples, 0 or more")
+        random = None if seed is None else np.random.RandomState(checked_seed(seed))
         places = list[np.ndarray]()
         for value, its in self._groups(each):
-            if not 0 <= count <= len(its):
+            if count > len(its):
                 of = f"of {each} {value!r} " if each else ""
                 msg = f"{count:,} samples {of}are wanted, and split {self._name!r} has {len(its):,}"
                 raise ValueError(msg)
@@ -208,8 +224,8 @@ class Split(Sequence[tuple[Any, ...]]):
         >>> train.labels.tolist(), validation.labels.tolist()
         ([0, 0, 0, 0, 1, 1, 1, 1], [0, 1])
         """
-        if not 0 <= fraction <= 1:
-            msg = f"a fraction is from 0 to 1, not {fraction}"
+        if not isinstance(fraction, int | float | np.number) or not 0 <= fraction <= 1:
+            msg = f"a fraction is from 0 to 1, not {fraction!r}"
             raise ValueError(msg)
         groups = [its for _, its in self._groups(by)]
         wanted = int(fraction * self._samples + 0.5)
@@ -219,7 +235,7 @@ class Split(Sequence[tuple[Any, ...]]):
         short = sorted(range(len(groups)), key=lambda group: counts[group] - shares[group])
         for group in short[: wanted - sum(counts)]:
             counts[group] += 1
-        random = np.random.RandomState(seed)
+        random = np.random.RandomState(checked_seed(seed))
         first = np.zeros(self._samples, np.bool_)
         for its, count in zip(groups, counts, strict=True):
             first[its[random.permutation(len(its))[:count]]] = True
@@ -328,19 +344,14 @@ class Split(Sequence[tuple[Any, ...]]):
         Raises:
             IndexError: The mask has not one truth for each sample.
         """
-        from tinytorch_datasets.display.samples import Samples  # which nobody needs who only computes
+        from tinytorch_datasets.display.samples import chosen  # which nobody needs who only computes
 
-        part = self if where is None else self.filter(where)
-        shown = part.take(min(n, len(part)), seed=seed)
-        title = f"{self._name}: {len(shown):,} of {len(part):,} samples"
-        return Samples(title, self.fields, list(shown), shown.positions, self._declared)
+        return chosen(self, whole_number(n, "n is a number of samples, 0 or more"), seed=seed, where=where)
 
     def _repr_html_(self) -> str:
-        if self._fields:
-            return self.show()._repr_html_()
-        from tinytorch_datasets.display import html
+        from tinytorch_datasets.display.samples import split_page
 
-        return html.strings(repr(self)[1:-1], list(map(self._text, self._texts)), of=len(self._texts))
+        return split_page(self)
 
     def _ipython_key_completions_(self) -> list[str]:
         return [*self._fields, *self._texts]
@@ -376,12 +387,3 @@ def refuse_to_set(holder: object, name: str, own: type) -> None:
     if not name.startswith("_") and type(holder) is own:
         msg = f"{name!r} cannot be set: a {own.__name__.lower()} stays as it was declared; use a variable"
         raise AttributeError(msg, name=name, obj=holder)
-
-
-def _equal(sample: Any, own: tuple[Any, ...]) -> bool:
-    alike = isinstance(sample, tuple) and len(sample) == len(own)
-    return alike and all(np.array_equal(one, other) for one, other in zip(sample, own, strict=True))
-
-
-def _own(value: Any) -> Any:
-    return np.array(value) if isinstance(value, np.ndarray) else value

@@ -201,3 +201,19 @@ def class_counts(split: Any) -> dict[str, int]:
             counts = np.bincount(split[field], minlength=len(classes)).tolist()
             return {str(name): count for name, count in zip(classes, counts, strict=False)}
     return {}
+
+
+def chosen(split: Any, n: int, *, seed: int | None, where: Any) -> Samples:
+    """Return so many samples of a split to look at, as `Split.show` says."""
+    part = split if where is None else split.filter(where)
+    shown = part.take(min(n, len(part)), seed=seed)
+    title = f"{split.name}: {len(shown):,} of {len(part):,} samples"
+    return Samples(title, split.fields, list(shown), shown.positions, split._declared)
+
+
+def split_page(split: Any) -> str:
+    """Return the page of a split: its first samples; of one that is text as a whole, its beginning."""
+    if split.fields:
+        return chosen(split, A_ROW, seed=None, where=None)._repr_html_()
+    texts = [split._text(field) for field in split._texts]
+    return html.strings(repr(split)[1:-1], texts, of=len(texts))
