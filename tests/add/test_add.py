@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
-import scipy.io
+import scipy.io.wavfile
 import yaml
 from click.testing import CliRunner, Result
 from PIL import Image
@@ -193,6 +193,24 @@ def picture(pixels: np.ndarray) -> bytes:
     return out.getvalue()
 
 
+def _audio(folder: Path) -> list[Path]:
+    members = [
+        member(f"words/{split}/{word}/{i}.wav", recording(SOUNDS[4 * s + 2 * w + i]))
+        for s, split in enumerate(("train", "test"))
+        for w, word in enumerate(("no", "yes"))
+        for i in range(2)
+    ]
+    return put(folder, **{"words_tar.gz": gzip.compress(tarred(member("words/README", b"read"), *members))})
+
+
+def recording(frames: np.ndarray) -> bytes:
+    """WAV, by SciPy."""
+    out = io.BytesIO()
+    scipy.io.wavfile.write(out, 8000, frames)
+    return out.getvalue()
+
+
+SOUNDS = np.random.default_rng(1).integers(-(2**15), 2**15, (8, 50), np.int16)
 PICTURES = np.random.default_rng(0).integers(0, 256, (8, 5, 7, 3), np.uint8)
 
 
@@ -264,6 +282,12 @@ def _expect_images(got: Dataset) -> None:
     assert (got.classes, got.train.labels.tolist()) == (("rose", "tulip"), [0, 0, 1, 1])
 
 
+def _expect_audio(got: Dataset) -> None:
+    np.testing.assert_array_equal(got.train.recordings, SOUNDS[:4], strict=True)
+    np.testing.assert_array_equal(got.test.recordings, SOUNDS[4:], strict=True)
+    assert (got.classes, got.train.labels.tolist()) == (("no", "yes"), [0, 0, 1, 1])
+
+
 FORMATS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Dataset], None]]] = {
     "idx": (_idx, _expect_idx),
     "npy": (_npy, _expect_floats(255)),
@@ -283,6 +307,7 @@ FORMATS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Dataset], None]
     "svmlight": (_svmlight, _expect_svmlight),
     "texts": (_texts, _expect_texts),
     "images": (_images, _expect_images),
+    "audio": (_audio, _expect_audio),
 }
 
 
