@@ -147,12 +147,12 @@ class Column:
     `file` is the file's path on disk, `member` the path inside the archive that it is; `key` names the field in there
     (an array, a column), where the format has such names, `columns` several columns of a table. `format` and
     `options` are of that file, where they are not the data set's own. `sha256` is the declared digest of its values,
-    if one is, on the line `sha256_where`. What equals one of `missing` means a missing value, None a null: NaN where
-    the dtype is float, else `missing_value`. `values` is what is stored for each class, in order; `stored` is
-    "one-hot" where a label is stored as the position of a 1. `names` are those of the last axis. `axes` are the stored
-    axes in the order that is declared, samples first, once an array of `stored_shape` (None is the samples' axis) has
-    as many as are declared; `factor` is what stored whole numbers are multiplied by. An array of which `columns` are
-    taken has `stored_columns` on its last axis.
+    if one is, on the line `sha256_where`. What equals one of `missing` means a missing value, None a null: NaN
+    where the dtype is float, else `missing_value`. `values` is what is stored for each class, in order; `stored` is
+    "one-hot" where a label is stored as the position of a 1, or of a true. `names` are those of the last axis.
+    `axes` are the stored axes in the order that is declared, samples first, once an array of `stored_shape` (None
+    is the samples' axis) has as many as are declared; `factor` is what stored whole numbers are multiplied by. An
+    array of which `columns` are taken has `stored_columns` on its last axis.
     """
 
     split: str

@@ -376,6 +376,28 @@ class TestLabels:
         data = made(tmp_path, entry, labels_npy=npy(np.array([0.1, 2.5, 0.1], dtype)))
         assert plain(data.train.labels) == [0, 1, 0]
 
+    @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet", "arrow"])
+    def test_one_hot_labels_may_be_bools_of_a_table(self, tmp_path: Path, form: str) -> None:
+        """As `pandas.get_dummies` makes them."""
+        pandas = pytest.importorskip("pandas")
+        dummies, name = pandas.get_dummies(pandas.Series(["b", "a", "b"])), tmp_path / f"dummies.{form}"
+        match form:
+            case "csv":
+                dummies.to_csv(name, index=False)
+            case "jsonl":
+                dummies.to_json(name, orient="records", lines=True)
+            case "parquet":
+                dummies.to_parquet(name)
+            case "arrow":
+                dummies.to_feather(name)
+        entry = f"""
+            format: {form}
+            fields: {{labels: {{dtype: int64, classes: [a, b], stored: one-hot}}}}
+            splits: {{train: {{samples: 3, labels: {{file: dummies.{form}, column: [a, b]}}}}}}
+            """
+        data = made(tmp_path, entry, **{f"dummies_{form}": name.read_bytes()})
+        assert plain(data.train.labels) == [1, 0, 1]
+
     def test_one_hot_labels_may_have_their_samples_last(self, tmp_path: Path) -> None:
         """As MATLAB's users store them: the axes are those of the numbers, and not of the labels."""
         entry = """

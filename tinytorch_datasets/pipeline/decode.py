@@ -94,7 +94,7 @@ def as_stored(column: Column, form: Format) -> Column:
     """Return the column that a decoder is asked for: all the samples that are stored, as they are stored."""
     stored = column if column.rows is None else replace(column, samples=column.rows.of, rows=None)
     if column.stored == "one-hot" and column.classes is not None:
-        stored = replace(stored, dtype="float64", shape=(len(column.classes),), classes=None, values=(), stored="")
+        stored = replace(stored, dtype="float64", shape=(len(column.classes),), classes=None, values=())
     if column.factor is not None:
         stored = replace(stored, dtype="float64")  # as large as any number that is stored
     if column.columns and not form.reads_columns:

@@ -149,6 +149,8 @@ def values(column: Column, cells: Cells | Piece, places: Sequence[int]) -> np.nd
     picked = cells.texts(places)
     if column.is_text:
         return picked
+    if column.stored == "one-hot":  # as pandas writes its dummies: True and False
+        picked = [str(int(BOOLS[low])) if (low := cell.strip(" ").lower()) in BOOLS else cell for cell in picked]
     plain = cells.table.number or str
     absent = _absent(column, picked, plain)
     for at in absent:

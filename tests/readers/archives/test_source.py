@@ -7,6 +7,7 @@ import gzip
 import io
 import struct
 import tarfile
+import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from tests.helpers.format_writers import batch, column, member, npy, put, read, 
 from tinytorch_datasets import formats
 from tinytorch_datasets.errors import ContentError, DecodeError
 from tinytorch_datasets.plan import ByteSource
+from tinytorch_datasets.readers.archives.members import read_members
 from tinytorch_datasets.readers.archives.source import opened_source
 from tinytorch_datasets.storage.files import is_litter
 
@@ -196,3 +198,55 @@ def test_what_is_litter(path: str) -> None:
 def test_what_is_not(path: str) -> None:
     """Names that only look like it."""
     assert not is_litter(path)
+
+
+def test_members_of_one_archive_are_listed_once(tmp_path: Path) -> None:
+    """A field of each of ten thousand members takes no hundred million looks at its list."""
+    members = {f"{n}.csv": b"%d" % n for n in range(10_000)}
+    path = make_zip(tmp_path / "x.zip", members, zipfile.ZIP_STORED)
+    began = time.process_time()
+    for n in range(0, 10_000, 20):
+        with opened_source(ByteSource(path, (f"{n}.csv",))) as stream:
+            assert stream.some(99) == b"%d" % n
+    assert time.process_time() - began < 5  # listing it 500 times takes 20 s and more
+
+
+def test_another_archive_in_its_place_is_listed_anew(tmp_path: Path) -> None:
+    """Also where it has the same size."""
+    path = make_zip(tmp_path / "x.zip", {"a": b"1"})
+    with opened_source(ByteSource(path, ("a",))) as stream:
+        assert stream.some(9) == b"1"
+    path.unlink()
+    make_zip(tmp_path / "x.zip", {"b": b"2"})
+    with opened_source(ByteSource(path, ("b",))) as stream:
+        assert stream.some(9) == b"2"
+    with pytest.raises(DecodeError, match=r"it has no member 'a'"), opened_source(ByteSource(path, ("a",))):
+        pass
+
+
+def test_patterns_of_many_folders_are_compared_with_their_own_members(tmp_path: Path) -> None:
+    """Ten thousand splits of one archive, each of its own folder, take no hundred million comparisons."""
+    members = {f"{n}/deep/{n}.txt": b"%d" % n for n in range(5_000)}
+    path = make_zip(tmp_path / "x.zip", members, zipfile.ZIP_STORED)
+    wanted = {f"s{n}": [f"{n}/**/*.txt" if n % 2 else f"{n}/d*/{n}.txt"] for n in range(5_000)}
+    began = time.process_time()
+    read = {member.split: member.data for member in read_members(path, wanted)}
+    assert read == {f"s{n}": b"%d" % n for n in range(5_000)}
+    assert time.process_time() - began < 8  # comparing each with each takes 40 s and more
+
+
+def test_patterns_mean_members_of_any_folder_that_fits(tmp_path: Path) -> None:
+    """From the top of the archive, too; the nearest one has no precedence."""
+    path = make_zip(tmp_path / "x.zip", {"a.txt": b"", "b/a.txt": b"", "b/c/d.txt": b"", "bc/d.txt": b""})
+    for pattern, names in {
+        "*.txt": ["a.txt"],
+        "**/*.txt": ["a.txt", "b/a.txt", "b/c/d.txt", "bc/d.txt"],
+        "b*/*.txt": ["b/a.txt", "bc/d.txt"],
+        "b/*.txt": ["b/a.txt"],
+        "b/**/d.txt": ["b/c/d.txt"],
+    }.items():
+        assert [member.name for member in read_members(path, {"train": [pattern]})] == names
+    with pytest.raises(
+        DecodeError, match=r"'b/a.txt' is named twice, by '\*\*/a.txt' of train and by 'b/\*.txt' of test"
+    ):
+        list(read_members(path, {"train": ["**/a.txt"], "test": ["b/*.txt"]}))

@@ -127,7 +127,13 @@ class Selection:
     def __init__(self, path: Path, wanted: Mapping[str, Sequence[str]], skipped: Skipped | None = None) -> None:
         self.path, self.splits, self._skipped = path, list(wanted), skipped or Skipped()
         self.items = [_Item(s, n, text) for s, of in enumerate(wanted.values()) for n, text in enumerate(of)]
-        self._patterns = [(Pattern(item.text), item) for item in self.items if "*" in item.text]
+        # By the folder that a pattern names, so that a member is compared with those of its own folders alone.
+        self._patterns: dict[str, list[tuple[Pattern, _Item]]] = {}
+        for item in self.items:
+            if "*" in item.text:
+                folder = item.text[: item.text.index("*")].rpartition("/")[0]
+                self._patterns.setdefault(folder, []).append((Pattern(item.text), item))
+        self._lengths = {len(folder) for folder in self._patterns}
         self._exact: dict[str, list[_Item]] = {}
         for item in self.items:
             if "*" not in item.text:
@@ -140,7 +146,9 @@ class Selection:
         Raises:
             DecodeError: Two do, so that it has no one place.
         """
-        items = [item for pattern, item in self._patterns if pattern.matches(name)]
+        folders = [name[:length] for length in self._lengths if not length or name[length : length + 1] == "/"]
+        near = [pair for folder in folders for pair in self._patterns.get(folder, ())]
+        items = sorted(item for pattern, item in near if pattern.matches(name))
         items = [] if items and is_litter(name) else items
         items += self._exact.get(name, ())
         if len(items) > 1:

@@ -7,10 +7,11 @@ read here, entry by entry. Layout: PKWARE's APPNOTE.TXT 6.3.10.
 
 from __future__ import annotations
 
+import os
 import stat
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -28,6 +29,7 @@ ENCRYPTED = 0x1 | 0x40 | 0x2000
 # of memory, one of a hundred thousand members 35: about five times what it takes in the file, where nothing is packed.
 MAX_DIRECTORY_BYTES = 64 << 20
 MOST_MEMBERS = 1_000_000
+MEMBERS_KEPT = 1 << 16
 NAMES_COMPARED = 1000  # for the error that guesses
 LONGEST_COMMENT = 1 << 16
 FULL_16, FULL_32 = 0xFFFF, 0xFFFFFFFF  # "see the ZIP64 field"
@@ -60,12 +62,32 @@ class Entry(NamedTuple):
         return not self.is_folder and stat.S_IFMT(self.mode) in (0, stat.S_IFREG)
 
 
+class _Opened(NamedTuple):
+    """What changes when another archive is in a file."""
+
+    path: Path
+    inode: int
+    size: int
+    modified: int
+    changed: int
+
+
+# The members of the archive that was opened last, which is opened again for each field that is a member of it.
+_last: dict[_Opened, Mapping[str, Entry]] = {}
+
+
 class Zip:
     """The members of a zip archive, by exact name."""
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self.path, self._file = path, file
-        self.entries: dict[str, Entry] = {}
+        self.entries: Mapping[str, Entry] = {}
+        about = os.fstat(file.fileno())
+        opened = _Opened(path, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+        for last, entries in list(_last.items()):
+            if last == opened:
+                self.entries = entries
+                return
         list_at = self._read_directory()
         free = 0
         for entry in sorted(self.entries.values(), key=lambda e: e.offset):
@@ -74,6 +96,9 @@ class Zip:
             free = entry.offset + 30 + entry.packed
         if free > list_at:
             raise DecodeError(path, "its last member overlaps the central directory")
+        if len(self.entries) <= MEMBERS_KEPT:
+            _last.clear()
+            _last[opened] = self.entries
 
     def member(self, name: str, known_as: str, names: Iterable[str], *, kind: str = "array") -> Stream:
         """Return the bytes of one member; `known_as`, `names` and `kind` are for the error when there is none."""
@@ -132,14 +157,15 @@ class Zip:
         if offset + size > tail_at + at:
             raise DecodeError(self.path, "it is damaged: its central directory is not where it says")
         self._file.seek(offset)
-        listed = 0
+        listed, entries = 0, dict[str, Entry]()
         for listed, entry in enumerate(self._entries(self._file.read(size)), 1):
-            if entry.name in self.entries:
+            if entry.name in entries:
                 raise DecodeError(self.path, f"member {entry.name!r} is in it twice")
             if listed <= count:
-                self.entries[entry.name] = entry
+                entries[entry.name] = entry
         if listed != count:
             raise DecodeError(self.path, f"it is damaged: it lists {listed:,} members and counts {count:,}")
+        self.entries = entries
         return int(offset)
 
     def _entries(self, data: bytes) -> Iterator[Entry]:

@@ -263,6 +263,8 @@ class _Field:
     ) -> np.ndarray:
         """Return numbers in the declared dtype, which has to hold each of them."""
         column, dtype = self.column, np.dtype(self.column.dtype)
+        if column.stored == "one-hot" and values.dtype == bool:
+            values = values.astype(np.uint8)
         if (values.dtype.kind == "b") != (dtype.kind == "b"):
             if nulls is None or not nulls.all():
                 what = f"holds {'bools' if values.dtype == bool else values.dtype}, {column} is declared as {dtype}"

@@ -225,7 +225,7 @@ def _numbers(cells: _Cells) -> np.ndarray:
         if set(map(type, flat)) - {bool} and any(map(is_other, flat)):
             cells.refuse_first(is_other, "neither true nor false")
         return np.array(flat, np.bool_)
-    if wrong := set(map(type, flat)) - {int, float}:
+    if wrong := set(map(type, flat)) - ({int, float, bool} if column.stored == "one-hot" else {int, float}):
         cells.refuse_first(lambda value: type(value) in wrong, "not a number")
     made = _real(cells, dtype) if dtype.kind == "f" else _whole(cells, dtype)
     if absent and dtype.kind == "f":
