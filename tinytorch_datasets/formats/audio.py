@@ -11,7 +11,7 @@ import numpy as np
 
 from tinytorch_datasets.errors import Aspect, ContentError, DecodeError, Problems
 from tinytorch_datasets.formats import INSPECTED, INSPECTED_BYTES, ArrayInfo, Certainty, Detection, FileInfo, decodes
-from tinytorch_datasets.plan import TEXT, Block, Column, RaggedBlock, Split
+from tinytorch_datasets.plan import TEXT, Block, Column, RaggedBlock, Split, format_shape
 from tinytorch_datasets.readers.archives import tar
 from tinytorch_datasets.readers.archives.members import Member, Pattern, Skipped
 from tinytorch_datasets.readers.archives.samples import (
@@ -184,7 +184,7 @@ class _Wish(NamedTuple):
         """
         shape = column.shape
         if column.is_text or not 1 <= len(shape) <= 2:
-            declared = TEXT if column.is_text else f"of the shape {_shown(shape)}"
+            declared = TEXT if column.is_text else f"of the shape {format_shape(shape)}"
             reason = (
                 f"{column} is recordings, whose shape is such as [null], [null, 2] or [16000], and it is {declared}"
             )
@@ -193,7 +193,7 @@ class _Wish(NamedTuple):
         if len(shape) == 2 and shape[0] == 1 and shape[1] != 1:
             frames, channels = shape[1], 1  # the axis of the one channel first, as some libraries have it
         if length is not None and frames is None:
-            reason = f"{column} has the shape {_shown(shape)}, and nothing says to which length to {length}"
+            reason = f"{column} has the shape {format_shape(shape)}, and nothing says to which length to {length}"
             raise DecodeError(column.file, reason, keys=("options", "length"))
         return cls(column, frames, channels, "" if column.factor is not None else column.dtype, length)
 
@@ -344,7 +344,7 @@ def _part(column: Column, naming: Naming, length: Length | None) -> _Wish | str:
     """Return what the recordings of a column should be, or, if it has none, what of a file it is."""
     if column.key == RATE:
         if column.shape or column.classes or np.dtype(column.dtype).kind not in "iu":
-            declared = f"{column.dtype} of the shape {_shown(column.shape)}"
+            declared = f"{column.dtype} of the shape {format_shape(column.shape)}"
             reason = f"{column} is the rate, which is a whole number, and declared as {declared}"
             raise _error(column, "dtype", "a whole number", declared, reason)
         return RATE
@@ -389,10 +389,6 @@ def _read(member: Member) -> Recording:
         return read_compressed(member, kind)
     reason = f"it is no recording that is read, but something that begins with {member.data[:4]!r}"
     return member.fail(reason, hint=AS_PCM)
-
-
-def _shown(shape: Sequence[int | None]) -> str:
-    return "[" + ", ".join("null" if length is None else str(length) for length in shape) + "]"
 
 
 def _error(column: Column, aspect: Aspect, expected: Any, actual: Any, reason: str) -> ContentError:
