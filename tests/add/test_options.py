@@ -72,6 +72,27 @@ class TestFormatOptions:
         ]
         assert added(manifest, tmp_path, {"all_csv": data}, "--option", "encoding=latin-1").classes == ("b", "\u00e4")
 
+    @pytest.mark.parametrize("form", ["arff", "zip"])
+    def test_an_encoding_of_other_formats(self, manifest: Path, tmp_path: Path, form: str) -> None:
+        """Where bytes are not UTF-8, the option is named; and it is enough."""
+        arff = (
+            "@relation r\n@attribute h numeric\n@attribute class {caf\u00e9,tea}\n@data\n" + "1,caf\u00e9\n2,tea\n" * 4
+        )
+        members = {f"{kind}/{i}.txt": f"{kind} caf\u00e9".encode("latin-1") for kind in ("a", "b") for i in range(5)}
+        files = {f"all_{form}": arff.encode("latin-1") if form == "arff" else zipped(members)}
+
+        assert refused(manifest, tmp_path, files)[1] == (
+            "  If it is another encoding, say which: --option encoding=latin-1, cp1252 or another."
+        )
+        got = added(manifest, tmp_path, files, "--option", "encoding=latin-1")
+        assert got.classes == ("caf\u00e9", "tea") if form == "arff" else got.train.texts[0] == "a caf\u00e9"
+
+    def test_the_first_index_of_a_sparse_file(self, manifest: Path, tmp_path: Path) -> None:
+        """Where no sample has the feature 0, no byte shows that there is one."""
+        data = {"all_svm": "".join(f"{i % 2} 1:{i} 3:{i / 2}\n" for i in range(20))}
+
+        assert added(manifest, tmp_path, data, "--option", "index_from=0").train.features[2].tolist() == [0, 2, 0, 1]
+
     def test_an_encoding_that_it_is_not(self, manifest: Path, tmp_path: Path) -> None:
         """UTF-16 without its mark could be either of two."""
         assert refused(manifest, tmp_path, {"all_csv": TABLE}, "--option", "encoding=utf-16")[0] == (

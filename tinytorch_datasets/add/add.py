@@ -31,6 +31,8 @@ UNPROVED = (
     "The manifest is as it was. Is each file the split that it was taken for? --split NAME=FILE says which it is."
 )
 
+_NOT_UTF8 = re.compile(r"(?i)\bnot UTF-8\b")
+
 # Of a hundred names in an archive, a few show what they are like.
 SHOWN_NAMES = 12
 
@@ -123,6 +125,8 @@ def add(
                 infos, lambda name: next((split for split, pattern in splits if _matches(name, pattern)), None)
             )
         except DecodeError as error:
+            if _NOT_UTF8.search(error.reason):
+                error.hint = "If it is another encoding, say which: --option encoding=latin-1, cp1252 or another."
             error.with_context(hint=UNREAD)
             raise
         if rows or shuffle is not None:

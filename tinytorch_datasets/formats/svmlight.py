@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,12 @@ def _detect(head: bytes, path: Path) -> Detection | None:
     if not most or 2 * labeled < len(rows) or not all(map(_ROW.fullmatch, rows)):
         return None
     is_certain = most > 1 or without_compression(path.name.lower()).endswith(_ENDINGS)
-    return Detection(Certainty.CERTAIN if is_certain else Certainty.LIKELY, lambda: _inspect(path))
+    return Detection(Certainty.CERTAIN if is_certain else Certainty.LIKELY, partial(_inspect, path), takes_options=True)
 
 
-def _inspect(path: Path) -> FileInfo:
+def _inspect(path: Path, *, index_from: int = 1) -> FileInfo:
     """Return how many samples and features a file has, and which labels."""
-    samples, lowest, highest, has_qid, is_whole = 0, 1, 0, True, True
+    samples, lowest, highest, has_qid, is_whole = 0, index_from, 0, True, True
     stored = set[float]()
     with opened_text(ByteSource(path), ()) as stream:
         for rows in RowReader(utf8_with_lf(stream)).blocks():
