@@ -15,6 +15,7 @@ import pytest
 
 from tests.display.test_pictures import decoded
 from tinytorch_datasets import Split, audit, get, load_manifest
+from tinytorch_datasets.auditing.findings import DatasetReport, Finding, Report
 from tinytorch_datasets.errors import UsageError
 from tinytorch_datasets.storage.ragged_array import RaggedArray
 from tinytorch_datasets.storage.string_array import StringArray
@@ -284,3 +285,14 @@ class TestTheRest:
 
         assert "tinydigits" in checked(report).words
         assert repr(report).startswith("<Report of ")
+
+    def test_a_hostile_report(self) -> None:
+        """Paths and answers of others are text; of thousands of findings the first, and how many more."""
+        finding = Finding(rule="file-hash", dataset=HOSTILE, what=HOSTILE, path=HOSTILE, hint=HOSTILE * 50)
+        report = Report("datasets.yaml", (DatasetReport(HOSTILE, "mismatch"),) * 500, (finding,) * 5000)
+
+        words = checked(report).words
+
+        assert "<script>" in words
+        assert re.search(r"and 4,9\d\d more", words)
+        assert repr(report) == "<Report of datasets.yaml: not ok, 500 data sets, 5,000 findings>"
