@@ -23,6 +23,7 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import scipy.io
 import soundfile
+from PIL import Image
 
 TABLE = pa.table({"number": [0, None, 2], "text": ["a", "b", "a"], "pair": [[0, 1], [2, 3], [4, 5]]})
 IMAGES = np.array([[0, 1], [2, 3], [4, 5]], "u1")
@@ -98,6 +99,13 @@ def wav(*names_and_bodies: bytes) -> bytes:
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
+def picture(kind: str) -> bytes:
+    """A picture of a few pixels, by Pillow."""
+    out = io.BytesIO()
+    Image.fromarray(np.arange(18, dtype="u1").reshape(2, 3, 3)).save(out, kind)
+    return out.getvalue()
+
+
 def flac() -> bytes:
     """A few frames of FLAC, by soundfile."""
     out = io.BytesIO()
@@ -166,6 +174,7 @@ def seeds() -> Mapping[str, list[bytes]]:
             wav(b"fmt ", struct.pack("<HHIIHH", 1, 1, 8000, 8000, 1, 8), b"data", b"")[:-4] + b"\xff" * 9,
             flac(),
         ],
+        "images": [picture(kind) for kind in ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "PPM")],
         "csv": [
             b"\x10a,b\n0,1.5\n2,3\n4,5\n",
             b"\x21" + b'0;"1"\r\n2;3\r\n4;5\r\n',

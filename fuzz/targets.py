@@ -136,6 +136,23 @@ def audio(data: bytes, folder: Path) -> None:
                     pass
 
 
+def images(data: bytes, folder: Path) -> None:
+    """A picture, of any size and of one, and converted."""
+    file = folder / "1.png"
+    file.write_bytes(data)
+    sizes: list[tuple[tuple[int | None, ...], dict[str, Any]]] = [
+        ((None, None), {}),
+        ((None, None, 3), {"mode": "RGB", "orientation": "apply"}),
+        ((2, 3, 4), {"mode": "RGBA", "resize": "bilinear"}),
+    ]
+    for shape, options in sizes:
+        pixels = column(folder, "image", dtype="uint8", shape=shape)
+        split = Split("train", SAMPLES, {"image": pixels}, folder, ("1.png",))
+        with refused():
+            for _ in formats.of("images").decode([split], **options):
+                pass
+
+
 def with_checksums(data: bytes) -> bytes:
     """The archive with right checksums, without which a fuzzer gets no further than its first header."""
     out, at = bytearray(data), 0
@@ -262,6 +279,7 @@ TARGETS: dict[str, Target] = {
     "svmlight": svmlight,
     "texts": texts,
     "audio": audio,
+    "images": images,
     "csv": csv,
     "arff": arff,
     "records": records,

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from tests.formats.test_images import png
 from tests.helpers.add_world import add
 from tests.helpers.format_writers import member, tarred, zipped
 from tinytorch_datasets import get
@@ -179,6 +180,10 @@ GOOD = {f"{kind}/{n}.png": picture(n) for kind in ("cat", "dog") for n in range(
         (
             {**GOOD, "dog/2.png": picture(mode="I;16")},
             "its pictures are I;16, RGB, which have no mode in common: 'dog/2.png' is I;16",
+        ),
+        (
+            {name: png(65535, 65535, b"\0") for name in GOOD},
+            "cat/0.png: it is 65,535 high and 65,535 wide, and the most that is read is 89,478,485 pixels",
         ),
         ({**GOOD, "dog/notes.txt": b"text"}, "'dog/notes.txt': no picture"),
     ],

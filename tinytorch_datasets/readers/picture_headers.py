@@ -36,6 +36,8 @@ _KINDS = (
     (0, b"BM", "BMP"),
     *((0, b"P%d" % number, "PPM") for number in range(1, 7)),
 )
+# Where Pillow begins to warn: what a picture has of pixels, where its size is not declared.
+MOST_PIXELS = 89_478_485
 # How many bytes show what kind it is, and how many hold the headers of most.
 MAGIC_BYTES, HEAD_BYTES = 16, 1 << 16
 # The most bytes of a file whose pixels are not declared.
@@ -85,6 +87,11 @@ class Header(NamedTuple):
     mode: str
     width: int
     height: int
+
+    @property
+    def size(self) -> str:
+        """Its size in words."""
+        return f"{self.height:,} high and {self.width:,} wide"
 
 
 def read_header(member: Member) -> Header:
@@ -219,5 +226,7 @@ def _summary(member: Member, stream: Stream) -> Summary:
         while len(data) <= LARGEST_FILE and (piece := stream.some(OUTPUT_CHUNK)):
             data += piece
         header = read_header(member._replace(data=bytes(data)))
+    if header.width * header.height > MOST_PIXELS:
+        member.fail(f"it is {header.size}, and the most that is read is {MOST_PIXELS:,} pixels")
     with header.image:
         return Summary(header.mode, (header.height, header.width), is_turned(header.image))

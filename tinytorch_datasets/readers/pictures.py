@@ -17,7 +17,7 @@ import numpy as np
 from tinytorch_datasets.errors import ContentError, DecodeError
 from tinytorch_datasets.plan import Column
 from tinytorch_datasets.readers.archives.members import Member
-from tinytorch_datasets.readers.picture_headers import Header, Summary, check_png, read_header, words_of
+from tinytorch_datasets.readers.picture_headers import MOST_PIXELS, Header, Summary, check_png, read_header, words_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,8 +27,6 @@ Resize = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 Orientation = Literal["ignore", "apply"]
 Alpha = Literal["refuse", "drop"]
 
-# Where Pillow begins to warn: what a picture has of pixels, where its size is not declared.
-MOST_PIXELS = 89_478_485
 # What a file may have beside its pixels: thumbnails, profiles, other words.
 SMALL_FILE = 1 << 24
 
@@ -151,10 +149,10 @@ class Pictures:
                 wanted = " and ".join(
                     f"{length:,} {what}" for length, what in zip(declared, ("high", "wide"), strict=True) if length
                 )
-                reason = f"it is {_size(header)}, and {self._column} is declared as {wanted}"
+                reason = f"it is {header.size}, and {self._column} is declared as {wanted}"
                 self._fail(member, reason, "shape", list(self._column.shape), list(size), hint)
         if (self._resize is not None or self._column.is_ragged) and header.width * header.height > MOST_PIXELS:
-            reason = f"it is {_size(header)}, and the most that is read is {MOST_PIXELS:,} pixels"
+            reason = f"it is {header.size}, and the most that is read is {MOST_PIXELS:,} pixels"
             self._fail(member, reason, "shape", MOST_PIXELS, list(size), None)
         if header.mode != self.mode:
             self._check_conversion(member, header.mode)
@@ -239,10 +237,6 @@ class Pictures:
             image = image.resize((self._width or 0, self._height or 0), Resampling[self._resize.upper()])
         values = np.asarray(image)
         return values.astype(np.uint16) if self.mode == "I;16" else values
-
-
-def _size(header: Header) -> str:
-    return f"{header.height:,} high and {header.width:,} wide"
 
 
 def common_mode(path: Path, headers: Mapping[str, Summary]) -> tuple[str, str]:
