@@ -48,6 +48,7 @@ CASES: tuple[Mapping[str, Any], ...] = (
     test_hostile_records.CASES,
     test_svmlight.CASES,
     test_texts.CASES,
+    test_images.CASES,
     test_mat.CASES,
     test_audio.CASES,
     test_hdf5.CASES,
