@@ -7,7 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -31,17 +31,7 @@ from tests.readers.pickle import test_memory as test_hostile_memory
 from tests.readers.pickle import test_pickle as test_unpickle
 from tinytorch_datasets import formats
 
-
-class Picture(NamedTuple):
-    """A hostile picture, which the test of its format has as a row of a table."""
-
-    row: Any
-    form: str = "images"
-
-
-PICTURES = {f"images, {name}": Picture(row) for name, row in test_images.HOSTILE.items()}
 CASES: tuple[Mapping[str, Any], ...] = (
-    PICTURES,
     test_formats_hostile.CASES,
     test_hostile_files.MORE,
     test_hostile_parquet.CASES,
