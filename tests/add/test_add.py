@@ -527,6 +527,7 @@ class TestRecognition:
             "svmlight": {"svmlight": "CERTAIN", "text": "POSSIBLE"},
             "texts": {"cifar-python": "LIKELY", "texts": "CERTAIN"},
             "images": {"cifar-python": "LIKELY", "images": "CERTAIN"},
+            "audio": {"cifar-python": "LIKELY", "audio": "CERTAIN"},
             **{
                 form: {form: "CERTAIN"}
                 for form in ("idx", "npy", "npz", "mat", "hdf5", "pickle", "cifar-python", "parquet", "arrow")
