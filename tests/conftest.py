@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import pickle
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -35,14 +36,20 @@ def plainly_unpickled(path: Path) -> Any:
         return Unpickler(stream).load()
 
 
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where every test gets a home of its own; pytest's own numbered folders are counted anew for each that is made."""
+    return tmp_path_factory.mktemp("homes")
+
+
 @pytest.fixture(autouse=True)
-def clean_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def clean_environment(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No variable of the person who runs the tests steers them, and nothing is written to that person's folders."""
     ours = (settings.HOME, settings.MANIFEST, settings.MIRROR, settings.OFFLINE)
     for name in (*ours, "KERAS_HOME", "SCIKIT_LEARN_DATA", "CI", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
     for name in ("HOME", "XDG_CACHE_HOME"):
-        monkeypatch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
+        monkeypatch.setenv(name, tempfile.mkdtemp(prefix=name.lower(), dir=folders))
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
 
