@@ -37,19 +37,19 @@ def plainly_unpickled(path: Path) -> Any:
 
 
 @pytest.fixture(scope="session")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def homes_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where every test gets a home of its own; pytest's own numbered folders are counted anew for each that is made."""
     return tmp_path_factory.mktemp("homes")
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def clean_environment(homes_of_tests: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No variable of the person who runs the tests steers them, and nothing is written to that person's folders."""
     ours = (settings.HOME, settings.MANIFEST, settings.MIRROR, settings.OFFLINE)
     for name in (*ours, "KERAS_HOME", "SCIKIT_LEARN_DATA", "CI", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
     for name in ("HOME", "XDG_CACHE_HOME"):
-        monkeypatch.setenv(name, tempfile.mkdtemp(prefix=name.lower(), dir=folders))
+        monkeypatch.setenv(name, tempfile.mkdtemp(prefix=name.lower(), dir=homes_of_tests))
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
 

@@ -58,7 +58,8 @@ def report_of(script: str, served: tuple[Any, str], folder: Path, *task: str) ->
 class TestContestants:
     """Nothing is compared that does not do the same work."""
 
-    @pytest.mark.parametrize("dataset", ["mnist", pytest.param("cifar10", marks=pytest.mark.slow)])
+    @pytest.mark.slow
+    @pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
     def test_all_hand_over_the_same_arrays_and_the_same_first_batch(
         self, served: tuple[Any, str], tmp_path: Path, dataset: str
     ) -> None:

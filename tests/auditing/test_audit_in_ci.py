@@ -87,6 +87,7 @@ class TestPreCommit:
         assert f"datasets.yaml:{world.line('train.csv: {b')}: flowers: " in differs.stdout
         assert "- exit code: 1" in differs.stdout
 
+    @pytest.mark.slow
     def test_with_the_installed_package(self, world: World, tmp_path: Path) -> None:
         """No network: the hooks as they are, but for the environment that pre-commit would build."""
         configured(world, hooks(tmp_path, language="system"))

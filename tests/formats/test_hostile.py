@@ -970,20 +970,19 @@ CASES: dict[str, Case] = {
     ),
 }
 
-every = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_it_is_refused_and_its_harmless_twin_is_read(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In these words, by this class, soon, in little memory, and with nothing run or written.
 
-@every
-def test_the_hostile_one_is_refused(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In these words, by this class, soon, in little memory, and with nothing run or written."""
+    And the twin is read, so that refusing is not just being broken.
+    """
     monkeypatch.chdir(tmp_path)  # where a file would appear that somebody's code makes
 
     check_refused(case, tmp_path, mebibytes=MEBIBYTES, clock=time.perf_counter)
 
-
-@every
-def test_its_harmless_twin_is_read(case: Case, tmp_path: Path) -> None:
-    """So that refusing is not just being broken."""
     found = decode(case, case.twin(), tmp_path)
 
     assert len(found) == 1

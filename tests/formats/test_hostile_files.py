@@ -470,20 +470,19 @@ MORE: dict[str, Case] = {
     ),
 }
 
-every = pytest.mark.parametrize("case", MORE.values(), ids=MORE)
 
+@pytest.mark.parametrize("case", MORE.values(), ids=MORE)
+def test_it_is_refused_and_its_harmless_twin_is_read(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In these words, by this class, soon, in little memory, and with nothing run or written.
 
-@every
-def test_the_hostile_one_is_refused(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In these words, by this class, soon, in little memory, and with nothing run or written."""
+    And the twin is read, so that refusing is not just being broken.
+    """
     monkeypatch.chdir(tmp_path)  # where a file would appear that somebody's code makes
 
     check_refused(case, tmp_path)
 
-
-@every
-def test_its_harmless_twin_is_read(case: Case, tmp_path: Path) -> None:
-    """So that refusing is not just being broken."""
     assert decode(case, case.twin(), tmp_path)
 
 

@@ -420,7 +420,15 @@ def read_blocks(case: Case, path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+# Whose twin takes seconds to write.
+LARGE = {"views of the same bytes"}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=pytest.mark.slow if name in LARGE else ()) for name, case in CASES.items()],
+    ids=CASES,
+)
 def test_it_is_refused_and_its_twin_is_read(case: Case, tmp_path: Path) -> None:
     """In one sentence, soon."""
     read_blocks(case, put(tmp_path / "twin", case.twin()))

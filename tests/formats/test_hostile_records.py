@@ -330,16 +330,17 @@ CASES |= {
     ),
 }  # fmt: skip
 
-every = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+# The largest, each beside a smaller one of its kind.
+LARGE = {"arff, 30 MB of remarks", "document, a million objects"}
 
 
-@every
-def test_the_hostile_one_is_refused(case: Case, tmp_path: Path) -> None:
-    """In these words, by this class, soon, and in little memory."""
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=pytest.mark.slow if name in LARGE else ()) for name, case in CASES.items()],
+    ids=CASES,
+)
+def test_it_is_refused_and_its_harmless_twin_is_read(case: Case, tmp_path: Path) -> None:
+    """In these words, by this class, soon, in little memory; the twin, so that refusing is not just being broken."""
     check_refused(case, tmp_path)
 
-
-@every
-def test_its_harmless_twin_is_read(case: Case, tmp_path: Path) -> None:
-    """So that refusing is not just being broken."""
     assert all(len(values) for values in decode(case, case.twin(), tmp_path).values())

@@ -784,7 +784,7 @@ main({arguments!r})
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder)
         return done.returncode, done.stderr
 
-    @pytest.mark.parametrize("form", ["parquet", "arrow"])
+    @pytest.mark.parametrize("form", ["parquet", pytest.param("arrow", marks=pytest.mark.slow)])
     def test_get_and_audit_name_it(self, form: str, tmp_path: Path) -> None:
         """With the line, and what to install."""
         digest = "0" * 64

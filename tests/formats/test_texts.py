@@ -78,7 +78,11 @@ class TestValues:
         assert found["train.text"] == [expected[name] for name in sorted(expected)]
         assert [found["train.folder"].count(name) for name in ("neg", "pos")] == [1000, 1000]
 
-    @every_archive
+    @pytest.mark.parametrize(
+        "pack",
+        [pytest.param(p, marks=() if name in ("zip", "tar.gz") else pytest.mark.slow) for name, p in PACKERS.items()],
+        ids=PACKERS,
+    )
     def test_any_order_in_any_archive(self, tmp_path: Path, pack: Pack) -> None:
         """Members come sorted by code points, whatever their order in the archive, over more than one block."""
         names = [f"train/{folder}/{n}_{n % 10}.txt" for folder in ("pos", "neg", "\u00e9") for n in range(3000)]
@@ -225,7 +229,7 @@ class TestValues:
         assert texts_of(file, 1, "*") == [io.TextIOWrapper(io.BytesIO(written[1:].encode())).read()]
         assert texts_of(file, 1, "*", newlines="keep") == [written[1:]]
 
-    @pytest.mark.parametrize("pack", [zipped, as_tar])
+    @pytest.mark.parametrize("pack", [pytest.param(zipped, marks=pytest.mark.slow), as_tar])
     def test_texts_that_memory_does_not_hold(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Pack) -> None:
         """Those of a tar archive are sorted by way of a temporary file."""
         monkeypatch.setattr(members, "HELD_BYTES", 1 << 20)

@@ -860,10 +860,18 @@ class TestAddresses:
         assert load_manifest(write(tmp_path, text)).datasets["digits"].mirrors == (address,)
 
 
+# Which take a second, each beside a quicker one of its kind.
+LARGE = {"a million dashes", "six thousand wrong data sets by alias"}
+
+
 class TestBytes:
     """Bytes that are no manifest, or one that would cost dearly."""
 
-    @pytest.mark.parametrize(("raw", "result", "twin"), RAW.values(), ids=RAW)
+    @pytest.mark.parametrize(
+        ("raw", "result", "twin"),
+        [pytest.param(*case, marks=pytest.mark.slow if name in LARGE else ()) for name, case in RAW.items()],
+        ids=RAW,
+    )
     def test_it_is_reported_soon_and_in_little_memory(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raw: bytes, result: str, twin: bytes | None
     ) -> None:

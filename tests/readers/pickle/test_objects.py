@@ -479,13 +479,7 @@ class TestManyAtOnce:
             return str(error)
         return plainly(result), {key: plainly(value) for key, value in machine._memo.items()}, machine._left
 
-    @given(
-        parts=st.lists(PARTS, min_size=1, max_size=20),
-        times=st.sampled_from([1, 40, 300]),
-        chunk=st.sampled_from([3000, 20_000, 10**6]),
-    )
-    @hypothesis.settings(deadline=None, max_examples=200)
-    def test_what_comes_of_it_is_the_same_as_one_by_one(self, parts: list[bytes], times: int, chunk: int) -> None:
+    def same_as_one_by_one(self, parts: list[bytes], times: int, chunk: int) -> None:
         """The same values, memos and count; the same refusals."""
         lists = b"](K\x01M\x02\x03e" * 5 + b"\x94" + b"".join(parts)
         for program in (b"(" + lists * times + b"l.", b"(" + (b"\x94](K\x07K\x08e" * 200 + lists) * times + b"t."):
@@ -493,6 +487,18 @@ class TestManyAtOnce:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(Packer, "run", lambda *_: 0)
                 assert self.outcome(program, chunk) == together
+
+    programs = given(
+        parts=st.lists(PARTS, min_size=1, max_size=20),
+        times=st.sampled_from([1, 40, 300]),
+        chunk=st.sampled_from([3000, 20_000, 10**6]),
+    )
+    test_what_comes_of_it_is_the_same_as_one_by_one = hypothesis.settings(deadline=None, max_examples=50)(
+        programs(same_as_one_by_one)
+    )
+    test_and_of_many_more = pytest.mark.slow(
+        hypothesis.settings(deadline=None, max_examples=400)(programs(same_as_one_by_one))
+    )
 
     def test_a_pickle_of_lists_is_carried_out_so(self) -> None:
         """Or the test before would compare a thing with itself."""

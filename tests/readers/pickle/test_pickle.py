@@ -401,8 +401,14 @@ class TestDamaged:
             with pytest.raises(DecodeError):
                 loaded(data[:at])
 
-    @pytest.mark.parametrize("path", GOLDEN[::8], ids=lambda p: p.stem)
-    @pytest.mark.parametrize("each", [1, pytest.param(3, marks=pytest.mark.slow)])
+    @pytest.mark.parametrize(
+        ("path", "each"),
+        [
+            pytest.param(path, each, id=f"{path.stem}-{each}", marks=() if each == 1 and at % 2 else pytest.mark.slow)
+            for at, path in enumerate(GOLDEN[::8])
+            for each in (1, 3)
+        ],
+    )
     def test_any_changed_byte_is_an_error_or_another_plain_value(self, path: Path, each: int) -> None:
         """Nothing but our own errors comes out, whichever byte is turned into its opposite, 0, or a full stop.
 
@@ -496,16 +502,7 @@ class TestRuns:
             return str(error), names
         return result, machine.allowance.left, machine._left, repr(machine._memo)
 
-    @given(
-        parts=st.lists(RUNS, max_size=60),
-        most=st.integers(0, 80),
-        allowed=st.integers(0, 6000),
-        chunk=st.sampled_from([1, 100, 300, 1000, 10**6]),
-    )
-    @settings(deadline=None, max_examples=400)
-    def test_what_comes_of_it_is_the_same_as_one_by_one(
-        self, parts: list[bytes], most: int, allowed: int, chunk: int
-    ) -> None:
+    def same_as_one_by_one(self, parts: list[bytes], most: int, allowed: int, chunk: int) -> None:
         """The same values, memos, count and cost; the same refusals, with the same names."""
         data = b"(" + b"".join(parts) + b"l." + bytes(300)  # so that what comes before is not the file's last
         for program in (data, data[:-300]):
@@ -513,6 +510,17 @@ class TestRuns:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(pickle_machine, "run", lambda *_: Run(0, 0, 0))
                 assert self.outcome(program, most, allowed, chunk) == together
+
+    programs = given(
+        parts=st.lists(RUNS, max_size=60),
+        most=st.integers(0, 80),
+        allowed=st.integers(0, 6000),
+        chunk=st.sampled_from([1, 100, 300, 1000, 10**6]),
+    )
+    test_what_comes_of_it_is_the_same_as_one_by_one = settings(deadline=None, max_examples=100)(
+        programs(same_as_one_by_one)
+    )
+    test_and_of_many_more = pytest.mark.slow(settings(deadline=None, max_examples=800)(programs(same_as_one_by_one)))
 
     def test_a_run_is_paid_for_to_the_byte(self) -> None:
         """What is allowed for is read; a byte less is not enough."""
