@@ -17,12 +17,15 @@ import time
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from tests.conftest import ROOT
 from tests.helpers.audit_world import World, copied
+from tests.helpers.declared import declare
 from tests.helpers.faulty_server import FaultyServer
+from tests.helpers.format_writers import npy
 from tests.helpers.fresh_process import python
 from tests.helpers.mutations import hash_of
 from tinytorch_datasets import errors
@@ -746,3 +749,15 @@ class TestAWrongOption:
         assert reason in shown
         line = world.line(wrong)
         assert (f"declared at datasets.yaml:{line}\n" if command[0] != "audit" else f"datasets.yaml:{line}: ") in shown
+
+
+def test_axes_that_differ_are_shown_as_the_manifest_writes_them(tmp_path: Path) -> None:
+    """As null: a reader looks the word up there."""
+    entry = """
+        format: npy
+        fields: {sounds: {dtype: int64, shape: [null, 2]}}
+        splits: {train: {samples: 1, sounds: sounds.npy}}
+        """
+    path = declare(tmp_path, entry, sounds_npy=npy(np.zeros((1, 3, 2), np.int64)))
+    assert " int64 nullx2 " in run("list", "--manifest", str(path)).stdout
+    assert "sounds: int64 [null, 2]" in run("info", "made", "--manifest", str(path)).stdout

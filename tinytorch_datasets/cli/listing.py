@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,11 +115,16 @@ def counts(splits: dict[str, int]) -> str:
 
 
 def _sample(column: Column) -> str:
-    return "text" if column.is_text else f"{column.dtype} {'x'.join(map(str, column.shape))}".rstrip()
+    return "text" if column.is_text else f"{column.dtype} {'x'.join(_lengths(column.shape))}".rstrip()
+
+
+def _lengths(shape: Iterable[int | None]) -> list[str]:
+    """Return the lengths of a shape as the manifest writes them: null where it differs by sample."""
+    return ["null" if length is None else str(length) for length in shape]
 
 
 def _field(name: str, field: FieldEntry) -> str:
     text = f"{name}: {field.dtype}"
-    text += f" {list(field.shape)}" if field.shape else ""
+    text += f" [{', '.join(_lengths(field.shape))}]" if field.shape else ""
     text += f", {field.range[0]} to {field.range[1]}" if field.range else ""
     return text + (", one for the whole split" if field.per == "split" else "")

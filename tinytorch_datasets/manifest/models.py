@@ -58,6 +58,9 @@ Sha256 = Annotated[str, _hex(64, "a sha256"), _hex_schema(64)]
 Md5 = Annotated[str, _hex(32, "an MD5"), _hex_schema(32)]
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
+# Pydantic puts the bound of a number of two types where JSON Schema knows none.
+Factor = Annotated[int | float, Field(gt=0), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})]
+Ratio = Annotated[int | float, Field(ge=1), WithJsonSchema({"type": "number", "minimum": 1})]
 Words = Annotated[str, Field(min_length=1)]
 
 
@@ -156,7 +159,7 @@ class FieldEntry(_Model):
         description="The shape that is stored, where it has as many values but other axes; null is that of the "
         "samples. It is read as by `numpy.reshape`: [null, 784] as samples of [28, 28]; `axes` are those after that.",
     )
-    scale: Annotated[int | float, Field(gt=0)] | None = Field(
+    scale: Factor | None = Field(
         default=None,
         description="What stored whole numbers are multiplied by, in a field of floats: 0.00392156862745098.",
     )
@@ -283,7 +286,7 @@ class ChecksEntry(_Model):
     """What the decoded values must be like, beyond their form. `audit` checks it."""
 
     duplicates: DuplicatesEntry | None = Field(default=None, description="How many samples may repeat another one.")
-    balance: Annotated[int | float, Field(ge=1)] | None = Field(
+    balance: Ratio | None = Field(
         default=None,
         description="In each split, how many times as many samples the largest class may have as the smallest; "
         "1 is the same.",
