@@ -142,7 +142,8 @@ def _members(path: Path) -> Iterator[tuple[str, Path, Stream]]:
 def _describe(path: Path, headers: Mapping[str, Summary], others: Sequence[str]) -> FileInfo:
     """Return the splits of an archive, or of files: their pictures, and labels where folders are classes."""
     if not headers:
-        raise DecodeError(path, "it is an archive of pictures by their names, and none of them is one that is read")
+        reason = "it is an archive of pictures by their names, and none of them is one that is read"
+        raise DecodeError(path, reason, hint="Unpack it, and add the files in it.")
     groups = grouped(path, sorted(headers), others, "pictures")
     mode, note = common_mode(path, headers)
     channels, dtype = ARRAYS[mode]
