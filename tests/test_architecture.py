@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import statistics
 import subprocess
@@ -47,6 +48,7 @@ LAYERS = (
 )
 
 
+@functools.cache
 def modules() -> dict[str, Path]:
     """Every module of the package, by its dotted name below the package."""
     found = {}
@@ -61,6 +63,7 @@ def layer(module: str) -> int:
     return LAYERS.index(module.split(".")[0])
 
 
+@functools.cache
 def imported(path: Path) -> set[str]:
     """The package's own modules that a file imports, wherever in the file, but not those only for typing."""
     tree = ast.parse(path.read_text(encoding="utf-8"))

@@ -894,7 +894,14 @@ class TestBytes:
 
         assert list(load_manifest(path).datasets) == ["digits"]
 
-    @pytest.mark.parametrize("name", ["a million dashes", "a long text a thousand times", "a text of a million"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            pytest.param("a million dashes", marks=pytest.mark.slow),
+            "a long text a thousand times",
+            "a text of a million",
+        ],
+    )
     def test_reading_it_takes_little(self, tmp_path: Path, name: str) -> None:
         """Of memory, until it is refused. A process of its own says what it held: to trace a million values is slow."""
         pytest.importorskip("resource", reason="this system does not say what a process held")

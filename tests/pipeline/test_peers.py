@@ -13,9 +13,6 @@ from tests.helpers.declared import made
 from tests.helpers.format_writers import npz
 from tinytorch_datasets import Dataset, RaggedArray
 
-datasets = pytest.importorskip("sklearn.datasets", reason="scikit-learn is not installed; its files are compared with")
-BUNDLED = Path(datasets.__file__).parent / "data"
-
 # Each of scikit-learn's toy sets: how it is declared, the file of each keyword, and the fields that make its X and y.
 TOYS: dict[str, tuple[str, dict[str, str]]] = {
     "iris": (
@@ -91,7 +88,9 @@ TOYS: dict[str, tuple[str, dict[str, str]]] = {
 def test_a_toy_set_of_scikit_learn_has_its_values(tmp_path: Path, name: str) -> None:
     """Out of the files that scikit-learn brings, as its own loader reads them."""
     entry, files = TOYS[name]
-    data = made(tmp_path, entry, **{keyword: (BUNDLED / file).read_bytes() for keyword, file in files.items()})
+    datasets = pytest.importorskip("sklearn.datasets", reason="compares with scikit-learn's files, as it reads them")
+    bundled = Path(datasets.__file__).parent / "data"
+    data = made(tmp_path, entry, **{keyword: (bundled / file).read_bytes() for keyword, file in files.items()})
     unscaled = {"scaled": False} if name == "diabetes" else {}
     expected = getattr(datasets, f"load_{name}")(**unscaled)
 
