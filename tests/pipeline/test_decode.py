@@ -365,6 +365,18 @@ class TestLabels:
         with pytest.raises(ContentError, match=r"declared is different numbers"):
             made(tmp_path, entry, labels_npy=npy(np.array(stored, np.float64)))
 
+    def test_cells_are_the_values_exactly(self, tmp_path: Path) -> None:
+        """A whole number beyond 2**53 is not taken for its neighbor, which is the same float."""
+        entry = """
+            format: csv
+            fields: {labels: {dtype: int64, classes: [a, b], values: [9007199254740992, 3]}}
+            splits: {train: {samples: 2, file: labels.csv}}
+            """
+        data = made(tmp_path, entry, labels_csv="labels\n3.0\n9007199254740992\n")
+        assert plain(data.train.labels) == [1, 0]
+        with pytest.raises(ContentError, match=r"'9007199254740993' is not one of the 2 classes"):
+            made(tmp_path, entry, labels_csv="labels\n3.0\n9007199254740993\n")
+
     @pytest.mark.parametrize("dtype", ["float32", "float64"])
     def test_values_may_be_fractions(self, tmp_path: Path, dtype: str) -> None:
         """Of arrays of floats, in each of which 0.1 is another number."""

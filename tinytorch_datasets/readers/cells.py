@@ -362,7 +362,9 @@ def _labels_by_value(picked: Sequence[str], ids: Mapping[str, int]) -> list[int]
     numbers = {float(name): label for name, label in ids.items() if REAL.fullmatch(name)}
     if len(numbers) < len(ids):
         return []
-    labels = (numbers.get(float(cell)) if REAL.fullmatch(cell) else None for cell in picked)
+    # Beyond 2**53 a float is several whole numbers, of which only the spelling says which it is.
+    numbers = {number: label for number, label in numbers.items() if abs(number) < 2**53}
+    labels = (ids.get(cell, numbers.get(float(cell))) if REAL.fullmatch(cell) else None for cell in picked)
     return [label for label in itertools.takewhile(lambda label: label is not None, labels) if label is not None]
 
 
