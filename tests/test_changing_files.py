@@ -246,7 +246,7 @@ class TestFiles:
         assert not fresh(large).train.v.any()
 
     def test_removed_before_it_is_decoded(self, large: Path) -> None:
-        """That is told of the file which is gone, not of the arrays that could not be written."""
+        """That is reported of the file which is gone, not of the arrays that could not be written."""
         assert self.run(GONE_MEANWHILE, large) == (
             "MissingFile True Restore it: `git checkout` it in a clone, or reinstall the package.\n"
         )

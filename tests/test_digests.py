@@ -22,7 +22,7 @@ GIB = 2**30
 
 
 def test_each_file_has_its_digest_or_its_error(tmp_path: Path) -> None:
-    """In the order in which they were asked for; and all bytes are told of."""
+    """In the order in which they were asked for; and all bytes are reported of."""
     for name, size in (("small", 3), ("large", 3_000_000)):
         (tmp_path / name).write_bytes(bytes(size))
     result = []

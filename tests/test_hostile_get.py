@@ -34,7 +34,7 @@ BOTH: dict[str, Any] = {"images": IMAGES, "labels": LABELS}
 
 
 class Entry(NamedTuple):
-    """One data set: its files, hostile and harmless, how it is declared, and what is told."""
+    """One data set: its files, hostile and harmless, how it is declared, and what is reported."""
 
     form: str
     fields: dict[str, Any]

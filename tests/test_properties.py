@@ -342,7 +342,7 @@ def written(folder: str, entry: Mapping[str, Any]) -> Path:
 
 
 class TestManifests:
-    """What is well-formed validates, however it is written; what is not is told with its line."""
+    """What is well-formed validates, however it is written; what is not is reported with its line."""
 
     @quickly
     @given(ENTRY)

@@ -34,7 +34,7 @@ class TestTheHome:
         assert places.home == tmp_path / "not" / "there"
 
     def test_none(self, tmp_path: Path, file: Path) -> None:
-        """All that were looked at are told."""
+        """All that were looked at are reported."""
         with pytest.raises(StorageError) as caught:
             Locations(shipped=tmp_path, homes=(file / "one", file / "two")).home  # noqa: B018
 

@@ -123,7 +123,7 @@ class TestNowhereToWrite:
 
 @needs_root
 def test_a_disk_with_room_for_the_download_alone(tmp_path: Path) -> None:
-    """What will be decoded is counted too: both numbers are told, and not a byte is downloaded."""
+    """What will be decoded is counted too: both numbers are reported, and not a byte is downloaded."""
     source = tmp_path / "mirror" / "x" / "x.npz"
     source.parent.mkdir(parents=True)
     np.savez_compressed(source, v=np.zeros((1000, 8, 1024), np.uint8))

@@ -469,7 +469,7 @@ class TestTheManifest:
 
 
 class TestRecognition:
-    """What a file is, is told from its bytes; what it is for, from its name."""
+    """What a file is, its bytes say; what it is for, from its name."""
 
     @pytest.mark.parametrize("form", FORMATS)
     def test_the_name_does_not_matter(self, tmp_path: Path, form: str) -> None:
@@ -569,7 +569,7 @@ class TestRecognition:
 
     @pytest.mark.parametrize("sign", ["\x7f", "\x85"])
     def test_a_class_that_cannot_be_declared(self, manifest: Path, tmp_path: Path, sign: str) -> None:
-        """What is wrong with it is told by its place in the entry: the lines are ones that nobody has."""
+        """What is wrong with it is reported by its place in the entry: the lines are ones that nobody has."""
         rows: list[list[object]] = [["size", "kind"], *[[i, f"{sign}ab"[i % 3]] for i in range(12)]]
         before = manifest.read_bytes()
         result = add(manifest, *put(tmp_path / "made", all_csv=table(rows)), "--ship", "--name", "mine")
@@ -688,7 +688,7 @@ class TestRecognition:
         assert (declared, [type(end) for end in declared or ()]) == (span, [type(end) for end in map(_plain, span)])
 
     def test_what_does_not_fit_is_left_out_and_reported(self, manifest: Path, tmp_path: Path) -> None:
-        """A mean image among the samples, an array of one split only: told on stderr, and in a comment."""
+        """A mean image among the samples, an array of one split only: reported on stderr, and in a comment."""
         paths = put(tmp_path / "made", mine_npz=npz(x_train=X[:20], x_test=X[20:], mean=X.mean(0), y_train=Y[:20]))
         result = add(manifest, *paths, "--ship")
 
@@ -760,14 +760,14 @@ class TestRecognition:
         """Of pairs that only their positions tell apart, which split each is has to be said."""
         (path,) = put(tmp_path / "made", mine_pkl=pickle.dumps(((X[:20], Y[:20]), (X[20:], Y[20:])), 2))
         asked = add(manifest, path, "--ship")
-        told = add(manifest, path, "--ship", "--name", "mine", "--split", "train=0.*", "--split", "test=1.*")
+        added = add(manifest, path, "--ship", "--name", "mine", "--split", "train=0.*", "--split", "test=1.*")
 
         assert (asked.exit_code, asked.stderr) == (
             1,
             f"error: {path}: mine.pkl: '0.0' and mine.pkl: '1.0' would both be train.images\n"
             "  Say which split each is, for example: --split train='0.*' --split test='1.*'.\n",
         )
-        assert told.exit_code == 0, told.output
+        assert added.exit_code == 0, added.output
         data = get("mine", manifest=manifest, offline=True)
         np.testing.assert_array_equal(data.train.images, X[:20])
         np.testing.assert_array_equal(data.test.labels, Y[20:])
@@ -842,7 +842,7 @@ class TestRecognition:
 
 
 class TestTheCall:
-    """A wrong call is told with its hint, exit 2, and nothing is written."""
+    """A wrong call is reported with its hint, exit 2, and nothing is written."""
 
     def test_a_file_that_others_could_not_get(self, manifest: Path, tmp_path: Path) -> None:
         """Neither shipped nor at an address."""
@@ -1315,7 +1315,7 @@ def test_the_help_of_a_table_without_a_header(manifest: Path, tmp_path: Path) ->
 
 
 class TestWhatIsWrongWithTheCall:
-    """It is told of the call, whatever the files hold."""
+    """It is reported of the call, whatever the files hold."""
 
     def test_a_place_that_cannot_be_made(self, manifest: Path, tmp_path: Path) -> None:
         """What stands in the way is named, and putting things back says nothing over it."""

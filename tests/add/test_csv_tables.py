@@ -1,4 +1,4 @@
-"""A table is told from its cells: which delimiter, a header or none, which column is the label."""
+"""A table is recognized by its cells: which delimiter, a header or none, which column is the label."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def added(manifest: Path, folder: Path, **files: str | bytes) -> Dataset:
 
 
 def refused(manifest: Path, folder: Path, **files: str | bytes) -> list[str]:
-    """What is told of tables that cannot be added, without their folder."""
+    """What is reported of tables that cannot be added, without their folder."""
     before = manifest.read_bytes()
     result = add(manifest, *put(folder / "made", **files), "--ship", "--name", "mine")
     assert (result.exit_code, manifest.read_bytes()) == (1, before)
@@ -212,7 +212,7 @@ class TestTheDelimiter:
 
 
 class TestSeveralFiles:
-    """What a column is, is told from all files that have it."""
+    """What a column is, is decided by all files that have it."""
 
     def test_whole_numbers_in_one_split_and_halves_in_another(self, manifest: Path, tmp_path: Path) -> None:
         """All of them are float64."""

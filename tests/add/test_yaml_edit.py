@@ -205,7 +205,7 @@ def counted_readings() -> Iterator[list[str]]:
     ],
 )
 def test_a_manifest_that_cannot_be_read(tmp_path: Path, command: str, text: bytes, problem: str) -> None:
-    """It is told as everywhere, and stays as it is."""
+    """It is reported as everywhere, and stays as it is."""
     path = tmp_path / "datasets.yaml"
     path.write_bytes(text)
     files = put(tmp_path / "made", train_txt="new\n")

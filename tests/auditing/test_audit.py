@@ -212,7 +212,7 @@ class TestTheMirrors:
 
 
 class TestLint:
-    """What a reviewer would ask of an entry is told as advice, and fails only a strict audit."""
+    """What a reviewer would ask of an entry is reported as advice, and fails only a strict audit."""
 
     CASES = (
         (
@@ -391,7 +391,7 @@ class TestAllOfIt:
             ("digits", "content"), ("digits", "content"), ("talk", "undeclared")]  # fmt: skip
 
     def test_contents_are_wrong_in_several_ways_at_once(self, world: World) -> None:
-        """A range and a class list: both are told, each on its line."""
+        """A range and a class list: both are reported, each on its line."""
         world.edit("range: [0, 255]", "range: [0, 20]")
         world.edit('["0", "1", "2"]', '["0", "1"]')
         _, result = world.audit("digits")
@@ -458,7 +458,7 @@ class TestAllOfIt:
         assert code == 1
 
     def test_names_restrict_it(self, world: World) -> None:
-        """What is wrong elsewhere is not told."""
+        """What is wrong elsewhere is not reported."""
         world.flip(world.file("talk/talk.txt"))
         (world.root / "datasets/old.bin").touch()
 
@@ -601,7 +601,7 @@ class TestTheCall:
 
     @pytest.mark.parametrize("text", ["{", "{}", "[]", '{"addresses": 3}'])
     def test_a_damaged_record_of_addresses(self, world: World, text: str) -> None:
-        """It is told, with the hint; and the call ends as a wrong one does."""
+        """It is reported, with the hint; and the call ends as a wrong one does."""
         record = world.manifest.parent / "mirrors.lock"
         record.write_text(text)
         result = CliRunner().invoke(main, ["audit", "--manifest", str(world.manifest), "--remote"])

@@ -118,6 +118,6 @@ class TestWhenEveryDigestIsDeclared:
         assert (hashed.samples, hashed.pickles) == (0, ())
 
     def test_how_to_decode_is_one_of_three_words(self) -> None:
-        """Anything else is told at once."""
+        """Anything else is reported at once."""
         with pytest.raises(ValueError, match="decode is 'auto', 'always', 'never', not True"):
             audit(decode=True)  # type: ignore[arg-type]

@@ -143,7 +143,7 @@ class TestWrongCalls:
 
 
 class TestABadManifest:
-    """All that is wrong is told at once, each with its line; exit 2; nothing is downloaded."""
+    """All that is wrong is reported at once, each with its line; exit 2; nothing is downloaded."""
 
     @pytest.mark.parametrize("command", [["audit"], ["list"], ["get", "--all"], ["info", "digits"], ["mirror", "x"]])
     def test_for_every_command(self, world: World, command: list[str], no_network: None) -> None:
@@ -486,7 +486,7 @@ def test_the_packaged_manifest_is_not_read_as_yaml(arguments: str) -> None:
 
 
 def test_list_and_path_and_clean(world: World) -> None:
-    """What is on disk is told; `clean` frees downloads and arrays, never what ships."""
+    """What is on disk is reported; `clean` frees downloads and arrays, never what ships."""
     rows = json.loads(CliRunner().invoke(main, ["list", "--json"]).stdout)
     path = CliRunner().invoke(main, ["path", "digits"])
     freed = CliRunner().invoke(main, ["clean", "--yes"])

@@ -73,7 +73,7 @@ class TestWhatIsHere:
     """A file at its declared size is left alone; one at another size is refused, never overwritten."""
 
     def test_no_socket_is_opened(self, place: Place, no_network: None) -> None:
-        """All files are here: nothing is brought, nothing is told."""
+        """All files are here: nothing is brought, nothing is reported."""
         place.put("downloads/points/points.bin")
 
         assert place.fetch(declared_file("http://127.0.0.1:9/never")) == []
@@ -104,7 +104,7 @@ class TestWhatIsHere:
         assert out == "[]\n"
 
     def test_another_size_is_refused(self, place: Place) -> None:
-        """Both sizes are told, and the file is not touched."""
+        """Both sizes are reported, and the file is not touched."""
         path = place.put("downloads/points/points.bin", DATA[:-1])
 
         with pytest.raises(HashMismatch) as caught:

@@ -130,7 +130,7 @@ class TestInHaste:
 
 
 class TestASlowMirrorIsLeft:
-    """Whoever waits is told, in one line, once."""
+    """Whoever waits is reported, in one line, once."""
 
     def shown(self, folder: Path, capsys: pytest.CaptureFixture[str], *urls: str, retry: RetryPolicy) -> list[str]:
         """What is on stderr after a fetch."""

@@ -54,7 +54,7 @@ NAMED_GZIP = b"\x1f\x8b\x08\x08\0\0\0\0\0\x03t10k-labels-idx1-ubyte\0" + DATA[10
 
 @dataclass
 class Place:
-    """A downloads folder with one data set in it, and all that was told while it was fetched."""
+    """A downloads folder with one data set in it, and all that was reported while it was fetched."""
 
     root: Path
 
@@ -274,7 +274,7 @@ class TestRightInTheEnd:
 
 
 class TestOneClearError:
-    """A mirror that cannot is told of in one FetchError, and no wrong byte gets the right name."""
+    """A mirror that cannot is reported of in one FetchError, and no wrong byte gets the right name."""
 
     @pytest.mark.parametrize(("acts", "reason"), NEVER_RIGHT.values(), ids=NEVER_RIGHT)
     def test_the_reason_is_reported(
@@ -383,7 +383,7 @@ class TestOneClearError:
         )
 
     def test_a_password_is_not_shown(self, server: FaultyServer, place: Place) -> None:
-        """An address with a password in it is told without it."""
+        """An address with a password in it is reported without it."""
         result = [server.at("/f", answer(404)), "ftp://127.0.0.1/f"]
 
         with pytest.raises(FetchError) as caught:
@@ -626,7 +626,7 @@ class TestRedirects:
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        """It is followed, since the sha256 is declared, and a warning tells."""
+        """It is followed, since the sha256 is declared, and a warning says so."""
         authority, context = certified()
         authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))

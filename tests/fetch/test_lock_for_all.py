@@ -91,7 +91,7 @@ class TestTheNoteOfTheHolder:
     """A lock may be good on one computer, and unknown to all others; then the note of its holder tells."""
 
     def is_ours(self, locks: Path, note: str) -> bool:
-        """Whether we are told that the lock is ours, where that note stands beside it."""
+        """Whether we are reported that the lock is ours, where that note stands beside it."""
         locks.mkdir(exist_ok=True)
         (locks / "points.holder").write_text(note)
         with hold_lock(locks, "points", Waiting()) as is_locked:

@@ -356,7 +356,7 @@ class TestSources:
 
     @pytest.mark.parametrize("mirror", ["/nope", "foo", "https:/x/y", "~nobody-of-this-name", "file:///nope"])
     def test_no_folder(self, mirror: str, server: FaultyServer, place: Place) -> None:
-        """It is told once, as what it is, and how it can be mended; whatever was meant, it was misspelt."""
+        """It is reported once, as what it is, and how it can be corrected; whatever was meant, it was misspelt."""
         url = server.at("/f", answer(404))
         with pytest.raises(FetchError) as caught:
             place.fetch(declared_file(url), mirror=mirror)
@@ -381,7 +381,7 @@ class TestSources:
         assert caught.value.tried == ((str(path), "there is no such folder"),)
 
     def test_no_folder_and_no_network(self, place: Place) -> None:
-        """Either can be mended."""
+        """Either can be corrected."""
         with pytest.raises(FetchError) as caught:
             place.fetch(declared_file("http://mirror.invalid/f"), mirror="/nope")
 
@@ -409,7 +409,7 @@ class TestSources:
         assert caught.value.tried == ((url, "404 Not Found"),)
 
     def test_a_folder_without_the_file(self, place: Place) -> None:
-        """Told like any mirror that failed, with both places where it was looked for."""
+        """Reported like any mirror that failed, with both places where it was looked for."""
         with pytest.raises(FetchError) as caught:
             place.fetch(declared_file(), mirror=str(place.root))
 

@@ -26,7 +26,7 @@ from tinytorch_datasets.plan import File
 ROOT = Path(__file__).resolve().parents[2]
 HASTE = RetryPolicy(read_timeout_s=5, backoff_first_s=0.01, lock_notice_after_s=0.1, poll_s=0.02)
 DATA = random.Random(6).randbytes(2_000_000)
-# Fetches what it is told on its command line, after the file `go` has appeared; says what it brought.
+# Fetches what it is reported on its command line, after the file `go` has appeared; says what it brought.
 CHILD = """
 import json, sys, time
 from pathlib import Path

@@ -441,7 +441,7 @@ FMT, DATA = chunk(b"fmt ", fmt()), chunk(b"data", SOUND)
 PLAIN = riff(FMT, DATA)
 
 
-def told(form: bytes) -> bytes:
+def wav_of(form: bytes) -> bytes:
     """A recording whose numbers are said to be this."""
     return riff(chunk(b"fmt ", form), DATA)
 
@@ -456,35 +456,35 @@ CASES = {
     "nothing but a header": Case(riff(), "it ends before its numbers", PLAIN),
     "no header": Case(riff(DATA), "its numbers come before the chunk that says what they are", PLAIN),
     "two headers": Case(riff(FMT, FMT, DATA), "it says twice what its numbers are", riff(FMT, DATA)),
-    "a short header": Case(told(fmt()[:14]), "its chunk 'fmt ' has 14 bytes, and 16 are needed", told(fmt())),
+    "a short header": Case(wav_of(fmt()[:14]), "its chunk 'fmt ' has 14 bytes, and 16 are needed", wav_of(fmt())),
     "a short extensible header": Case(
-        told(extensible(1, 16, 16)[:30]),
+        wav_of(extensible(1, 16, 16)[:30]),
         "its chunk 'fmt ' has 30 bytes, and its extensible form needs 40",
-        told(extensible(1, 16, 16)),
+        wav_of(extensible(1, 16, 16)),
     ),
     "a kind of its own": Case(
-        told(extensible(1, 16, 16, "ff" * 14)),
+        wav_of(extensible(1, 16, 16, "ff" * 14)),
         "its numbers are of a kind that only the program that wrote them knows",
-        told(extensible(1, 16, 16)),
+        wav_of(extensible(1, 16, 16)),
     ),
-    "mu-law": Case(told(fmt(7, bits=8)), "it is compressed, as mu-law, which is not read", told(fmt(1))),
-    "ADPCM": Case(told(fmt(2, bits=4)), "it is compressed, as ADPCM, which is not read", told(fmt(1))),
-    "an unknown kind": Case(told(fmt(0x1234)), "it is compressed, as kind 0x1234, which is not read", told(fmt(1))),
+    "mu-law": Case(wav_of(fmt(7, bits=8)), "it is compressed, as mu-law, which is not read", wav_of(fmt(1))),
+    "ADPCM": Case(wav_of(fmt(2, bits=4)), "it is compressed, as ADPCM, which is not read", wav_of(fmt(1))),
+    "an unknown kind": Case(wav_of(fmt(0x1234)), "it is compressed, as kind 0x1234, which is not read", wav_of(fmt(1))),
     "12 bits": Case(
-        told(fmt(bits=12, frame_bytes=2)), "it has whole numbers of 12 bits, which are not read", told(fmt())
+        wav_of(fmt(bits=12, frame_bytes=2)), "it has whole numbers of 12 bits, which are not read", wav_of(fmt())
     ),
-    "floats of 16 bits": Case(told(fmt(3)), "it has floats of 16 bits, which are not read", told(fmt())),
+    "floats of 16 bits": Case(wav_of(fmt(3)), "it has floats of 16 bits, which are not read", wav_of(fmt())),
     "more bits than there is room for": Case(
-        told(extensible(1, 16, 20)),
+        wav_of(extensible(1, 16, 20)),
         "it has whole numbers of 20 in 16 bits, which are not read",
-        told(extensible(1, 16, 12)),
+        wav_of(extensible(1, 16, 12)),
     ),
     "no channels": Case(
-        told(fmt(channels=0)), "its header says 0 channels, and 8,000 frames a second", told(fmt(channels=1))
+        wav_of(fmt(channels=0)), "its header says 0 channels, and 8,000 frames a second", wav_of(fmt(channels=1))
     ),
-    "no rate": Case(told(fmt(rate=0)), "its header says 1 channels, and 0 frames a second", told(fmt())),
+    "no rate": Case(wav_of(fmt(rate=0)), "its header says 1 channels, and 0 frames a second", wav_of(fmt())),
     "frames of another size": Case(
-        told(fmt(frame_bytes=4)), "its header says 4 bytes for 1 channels of 16 bits", told(fmt())
+        wav_of(fmt(frame_bytes=4)), "its header says 4 bytes for 1 channels of 16 bits", wav_of(fmt())
     ),
     "half a frame": Case(
         riff(FMT, chunk(b"data", SOUND[:-1])), "its numbers take 99 bytes, and are in frames of 2", riff(FMT, DATA)
@@ -522,33 +522,33 @@ CASES = {
     "a text": Case(b"words", "it is no recording that is read, but something that begins with b'word'", PLAIN),
     "nothing": Case(b"", "it is no recording that is read, but something that begins with b''", PLAIN),
     "another rate": Case(
-        told(fmt(rate=44_100)),
+        wav_of(fmt(rate=44_100)),
         "it has 44,100 frames a second, and declared is `rate: 8000`",
-        told(fmt(rate=8000)),
+        wav_of(fmt(rate=8000)),
         options={"rate": 8000},
     ),
     "two channels": Case(
-        told(fmt(channels=2)),
+        wav_of(fmt(channels=2)),
         "it has 2 channels, and train.recordings declares 1 of them",
-        told(fmt(channels=1)),
+        wav_of(fmt(channels=1)),
         ContentError,
     ),
     "65,535 channels": Case(
         riff(chunk(b"fmt ", fmt(channels=65_535, bits=8)), chunk(b"data", b"\0" * 65_535)),
         "it has 65535 channels, and train.recordings declares 1 of them",
-        told(fmt(channels=1)),
+        wav_of(fmt(channels=1)),
         ContentError,
     ),
     "numbers of another type": Case(
-        told(fmt(bits=8)),
+        wav_of(fmt(bits=8)),
         "it has whole numbers of 8 bits, which are uint8, and train.recordings declares int16",
-        told(fmt(bits=16)),
+        wav_of(fmt(bits=16)),
         ContentError,
     ),
     "floats": Case(
-        told(fmt(3, bits=32)),
+        wav_of(fmt(3, bits=32)),
         "it has floats of 32 bits, which are float32, and train.recordings declares int16",
-        told(fmt(1)),
+        wav_of(fmt(1)),
         ContentError,
     ),
 }

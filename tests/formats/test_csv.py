@@ -349,7 +349,7 @@ class TestRangesOfColumns:
 
 
 class TestLineEnds:
-    """How lines end is told by the first; where others end otherwise, that is an error, and no longer line."""
+    """How lines end, the first decides; where others end otherwise, that is an error, and no longer line."""
 
     def test_cr_in_a_long_text(self, tmp_path: Path) -> None:
         """Over many pieces of the text."""
@@ -416,7 +416,7 @@ class TestLastLines:
 
 
 class TestThroughAManifest:
-    """What is declared in YAML comes out of `get`; what is wrong is told by its line there."""
+    """What is declared in YAML comes out of `get`; what is wrong is reported by its line there."""
 
     ENTRY = """
         format: csv

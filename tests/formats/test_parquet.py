@@ -269,7 +269,7 @@ class TestColumns:
 
     @each
     def test_tensors_of_a_fixed_shape(self, form: str, write: Any, tmp_path: Path) -> None:
-        """Are arrays of that shape, which `add` is told."""
+        """Are arrays of that shape, which `add` is reported."""
         stored = np.arange(ROWS * 6, dtype="float32").reshape(ROWS, 2, 3)
         tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(stored)
 
@@ -563,7 +563,7 @@ def test_iris_as_pandas_reads_it(realdata: Path) -> None:
 
 
 def described(path: Path, form: str) -> formats.FileInfo:
-    """What `add` is told of a file."""
+    """What `add` is reported of a file."""
     detection = formats.of(form).detect(path.read_bytes()[: formats.HEAD_BYTES], path)
     assert detection is not None
     assert detection.certainty == formats.Certainty.CERTAIN

@@ -201,7 +201,7 @@ class TestNumbers:
         ],
     )
     def test_options_that_cannot_be(self, options: dict[str, Any], where: str, what: str) -> None:
-        """Are told before a byte is fetched."""
+        """Are reported before a byte is fetched."""
         ((keys, problem),) = formats.of("csv").check(options, (), ())
 
         assert keys == (where,)

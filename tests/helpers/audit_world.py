@@ -130,7 +130,7 @@ class World:
         return next(i for i, line in enumerate(self.manifest.read_text().splitlines(), 1) if words in line)
 
     def audit(self, *arguments: str) -> tuple[int, dict[str, Any]]:
-        """`tinytorch-datasets audit --json`: its exit code, and what it told."""
+        """`tinytorch-datasets audit --json`: its exit code, and what it printed."""
         result = CliRunner().invoke(main, ["audit", "--manifest", str(self.manifest), "--json", *arguments])
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         return result.exit_code, json.loads(result.stdout)

@@ -97,7 +97,7 @@ def serve(
     piece: int = 64 * 1024,
     pause_s: float = 0.0,
 ) -> Act:
-    """Send the data as a good server does, but for what is told otherwise.
+    """Send the data as a good server does, but for what is reported otherwise.
 
     `length` is the Content-Length: -1 for the true one, None for none. After `cut_after` bytes of body the connection
     ends as `end` says: "close", "reset" or "hang". `piece` bytes are sent at a time, with a pause after each.

@@ -1,4 +1,4 @@
-"""Manifests from strangers: each fault is told with its line and the hint, at no cost, and nothing comes of it."""
+"""Manifests from strangers: each fault is reported with its line and the hint, at no cost, and nothing comes of it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ except ManifestError:
 """
 
 # A fault of a value: what of the good manifest is replaced, by what, by what it might be instead (None: the good
-# manifest itself is the twin), and what is told.
+# manifest itself is the twin), and what is reported.
 VALUES: dict[str, tuple[str, str, str | None, tuple[str, ...]]] = {
     "a key in capitals": (
         "    title:",
@@ -536,7 +536,7 @@ ADDRESSES: dict[str, tuple[str, str]] = {
 
 G = GOOD.encode()
 
-# Bytes that are no manifest, each with the first thing that is told, and a twin where it is not the good manifest.
+# Bytes that are no manifest, each with the first thing that is reported, and a twin where it is not the good manifest.
 RAW: dict[str, tuple[bytes, str, bytes | None]] = {
     "nothing": (b"", "1: must be a mapping of keys to values, is empty", None),
     "a comment alone": (b"# a\n", "1: must be a mapping of keys to values, is empty", b"# a\n" + G),
@@ -707,7 +707,7 @@ RAW: dict[str, tuple[bytes, str, bytes | None]] = {
 
 
 def problems(path: Path) -> list[str]:
-    """What is told of a manifest, without the file's name."""
+    """What is reported of a manifest, without the file's name."""
     with pytest.raises(ManifestError) as caught:
         load_manifest(path)
     assert caught.value.path == path
@@ -715,7 +715,7 @@ def problems(path: Path) -> list[str]:
 
 
 class TestValues:
-    """A value that no manifest should have is told with its line, and all that follows from it."""
+    """A value that no manifest should have is reported with its line, and all that follows from it."""
 
     @pytest.mark.parametrize(("old", "new", "twin", "result"), VALUES.values(), ids=VALUES)
     def test_it_is_reported(

@@ -1,4 +1,4 @@
-"""The manifest: what it may say, and how it is told what is wrong with it."""
+"""The manifest: what it may say, and how what is wrong with it is reported."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class TestAGoodManifest:
 
 
 class TestOneWrongThing:
-    """Each problem is told with its line, its key, what is wrong, and a guess where there is one."""
+    """Each problem is reported with its line, its key, what is wrong, and a guess where there is one."""
 
     CASES = (
         ("an unknown key", "license:", "licence:", [

@@ -1,4 +1,4 @@
-"""What a field may declare of its missing values: each fault is told with its line, and its twin is taken."""
+"""What a field may declare of its missing values: each fault is reported with its line, and its twin is taken."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FIELD = "dtype: uint8, shape: [8, 8], range: [0, 16]"
 AT = "10: digits.fields.images."
 CSV = GOOD.replace("format: npz", "format: csv")
 
-# A field, what it might be instead, and what is told.
+# A field, what it might be instead, and what is reported.
 FAULTS = {
     "a mark twice": (
         'dtype: float64, missing: ["?", "", "?"]',

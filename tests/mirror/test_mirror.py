@@ -279,7 +279,7 @@ class TestTheAudit:
         ]
 
     def test_a_name_that_no_terminal_should_see(self, world: World, tmp_path: Path) -> None:
-        """It is told as Python would write it."""
+        """It is reported as Python would write it."""
         mirror(world, tmp_path / "usb", "--offline")
         (tmp_path / "usb" / "a\x1bb").symlink_to("nowhere")
         _, result = world.audit("--mirror", str(tmp_path / "usb"))

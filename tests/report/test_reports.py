@@ -163,7 +163,7 @@ def test_thousands_of_findings_are_no_matter(world: World) -> None:
 
 
 def test_numbers_that_json_has_no_words_for(world: World) -> None:
-    """They are told as strings, which every reader takes."""
+    """They are reported as strings, which every reader takes."""
     found = Finding(rule="content", dataset="flowers", what="it is not a number", path="x", actual=float("nan"))
     log = sarif.format_report(Report(str(world.manifest), findings=(found,)), world.root)
 

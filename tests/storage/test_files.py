@@ -1,4 +1,4 @@
-"""What the disk refuses is told with a hint that helps where it was refused."""
+"""What the disk refuses is reported with a hint that helps where it was refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TestTheHint:
 
     @pytest.mark.parametrize("number", MENDS)
     def test_of_the_downloads_and_the_cache(self, number: int) -> None:
-        """The variable that moves them is told."""
+        """The variable that moves them is reported."""
         reason, hint, other = MENDS[number]
         with pytest.raises(StorageError) as caught, disk.writing_at_home(Path("here")):
             raise OSError(number, os.strerror(number))

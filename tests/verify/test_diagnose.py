@@ -72,7 +72,7 @@ class TestWrongContent:
 
 
 class TestDescribe:
-    """Of bytes that are known to be wrong, the best guess is told, or none."""
+    """Of bytes that are known to be wrong, the best guess is reported, or none."""
 
     @pytest.mark.parametrize(
         ("head", "name", "came", "declared", "what"),

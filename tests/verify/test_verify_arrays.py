@@ -74,7 +74,7 @@ class TestTiling:
 
 
 class TestValues:
-    """What is not as declared is told with numbers."""
+    """What is not as declared is reported with numbers."""
 
     CASES: tuple[tuple[str, dict[str, Any], Any, str], ...] = (
         ("another dtype", {}, np.array([1, 2, 3]), "train.images has dtype int64, declared is uint8"),

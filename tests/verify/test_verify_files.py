@@ -1,4 +1,4 @@
-"""What stands in a file's place is looked at and told, whatever it is."""
+"""What stands in a file's place is looked at and reported, whatever it is."""
 
 from __future__ import annotations
 
