@@ -156,7 +156,13 @@ class TestValues:
 
         np.testing.assert_array_equal(only(tmp_path, data, dtype=frames.dtype.name), frames, strict=True)
 
-    @pytest.mark.parametrize("pack", [zipped, lambda of: tarred(*(member(name, data) for name, data in of.items()))])
+    @pytest.mark.parametrize(
+        "pack",
+        [
+            pytest.param(zipped, marks=pytest.mark.slow),
+            lambda of: tarred(*(member(name, data) for name, data in of.items())),
+        ],
+    )
     def test_the_layout_of_speech_commands(self, tmp_path: Path, pack: Callable[[Mapping[str, bytes]], bytes]) -> None:
         """A folder a word, a second each, over more than one block; what is no recording is passed over."""
         waves = {

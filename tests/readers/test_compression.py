@@ -124,7 +124,9 @@ class TestEveryWay:
     )
     def test_every_format_comes_back(self, sample: Sample, tmp_path: Path) -> None:
         """In blocks that tile; an NPZ is compressed inside."""
-        result, options, expected = sample.write(tmp_path, 9000, 9000)
+        # Thousands of members are slow to write; test_conformance.py has more than one block of them.
+        samples = 900 if sample.form in ("texts", "images", "audio") else 9000
+        result, options, expected = sample.write(tmp_path, samples, samples)
         for file in tmp_path.iterdir() if sample.form != "npz" else ():
             put(file, gzip.compress(file.read_bytes(), 1))
 
