@@ -77,6 +77,7 @@ class TestContestants:
         assert sorted(seen[0][0]) == ["test.images", "test.labels", "train.images", "train.labels"]
         assert seen[0][1][0] == 128
 
+    @pytest.mark.slow
     def test_an_epoch_has_the_same_samples_by_hand_and_here(self, served: tuple[Any, str], tmp_path: Path) -> None:
         """Shuffled and in float32, each sample bit by bit; the order is each contestant's own."""
         bags = []

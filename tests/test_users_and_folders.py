@@ -87,7 +87,11 @@ class TestNowhereToWrite:
         self.sums(done)
         assert not left
 
-    @pytest.mark.parametrize("home", [{}, {"HOME": "/dev/null"}, {"HOME": "/nonexistent"}, {"HOME": "/"}], ids=str)
+    @pytest.mark.parametrize(
+        "home",
+        [{}, *(pytest.param({"HOME": home}, marks=pytest.mark.slow) for home in ("/dev/null", "/nonexistent", "/"))],
+        ids=str,
+    )
     def test_a_user_whom_nobody_knows(self, common: Path, home: dict[str, str]) -> None:
         """An installed package keeps its data in the user's cache folder, and this user has none."""
         site = common / "site"

@@ -81,6 +81,7 @@ def test_splits_and_classes_are_folders(manifest: Path, home: Path, tmp_path: Pa
         assert data[split].labels.tolist() == [0] * 4 + [1] * 4
 
 
+@pytest.mark.slow
 def test_omniglot(manifest: Path, home: Path, realdata: Path) -> None:
     """Two levels of folders are one class: character01 is another one in each alphabet."""
     path = realdata / "formats" / "images" / "images_background_small1.zip"

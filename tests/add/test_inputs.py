@@ -54,7 +54,7 @@ def test_a_bar_of_unknown_length() -> None:
     assert "2.0/2.0 kB" in screen.getvalue()
 
 
-@pytest.mark.parametrize("command", ["add", "update"])
+@pytest.mark.parametrize("command", ["add", pytest.param("update", marks=pytest.mark.slow)])
 def test_an_interrupt_says_that_nothing_is_kept(manifest: Path, tmp_path: Path, command: str) -> None:
     """What came is in no manifest, so nothing could tell whether the rest belongs to it."""
     data = npz(x_train=np.arange(60_000).reshape(30, 2000) / 2, y_train=np.arange(30) % 3)

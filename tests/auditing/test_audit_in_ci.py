@@ -153,6 +153,7 @@ class TestTheAction:
             f"::error file=datasets.yaml,line={world.line('talk.txt: {b')},title=talk%3A file-hash::" in result.stdout
         )
 
+    @pytest.mark.slow
     def test_names_restrict_it(self, action: Any, world: World, tmp_path: Path) -> None:
         """Several, with blanks between them; one with a quote in it is a wrong name and nothing worse."""
         world.flip(world.file("talk/talk.txt"))

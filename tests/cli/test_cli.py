@@ -262,7 +262,9 @@ class TestStreams:
         assert (result.stdout.splitlines()[0], result.stderr) == ("{", "")
         assert result.stdout.splitlines()[-1] == "0"
 
-    @pytest.mark.parametrize("more", ["", "--json", "--github"])
+    @pytest.mark.parametrize(
+        "more", ["", pytest.param("--json", marks=pytest.mark.slow), pytest.param("--github", marks=pytest.mark.slow)]
+    )
     def test_an_audit_that_nobody_listens_to_ends_as_it_would(self, world: World, tmp_path: Path, more: str) -> None:
         """Its reports are written, and its exit code says what was found."""
         world.flip(world.file("talk/talk.txt"))
@@ -292,7 +294,10 @@ class TestStreams:
             "error: stdout cannot be written: No space left on device\n  Free some space, or redirect it elsewhere.\n"
         )
 
-    @pytest.mark.parametrize("closed", ["2>&-", ">&-", ">&- 2>&-"])
+    @pytest.mark.parametrize(
+        "closed",
+        [pytest.param("2>&-", marks=pytest.mark.slow), pytest.param(">&-", marks=pytest.mark.slow), ">&- 2>&-"],
+    )
     def test_no_streams_at_all(self, world: World, closed: str) -> None:
         """As under pythonw: the exit code is all there is to hear."""
         command = f"{sys.executable} -m tinytorch_datasets audit talk {closed}"
@@ -340,7 +345,7 @@ class TestATerminal:
         assert max(len(click.unstyle(line)) for line in seen.splitlines()) <= 80
         assert "on disk" in seen
 
-    @pytest.mark.parametrize("columns", ["40", "80"])
+    @pytest.mark.parametrize("columns", ["40", pytest.param("80", marks=pytest.mark.slow)])
     def test_a_narrow_one_cuts_no_name(self, world: World, columns: str) -> None:
         """Splits go below each other; what is wider still goes on in the next line."""
         seen, code = on_a_terminal("list", COLUMNS=columns)

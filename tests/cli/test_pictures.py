@@ -153,7 +153,9 @@ class TestPictures:
         assert sixteen.replace("\r\n", "\n").endswith("@@@@\nrose\n")
         assert "\x1b[38;5;231;48;5;231m▀" in many
 
-    @pytest.mark.parametrize("count", [1, 3, 10])
+    @pytest.mark.parametrize(
+        "count", [pytest.param(1, marks=pytest.mark.slow), 3, pytest.param(10, marks=pytest.mark.slow)]
+    )
     def test_they_fit_into_columns_and_lines(self, pictures: Any, count: int) -> None:
         """All in sight, the shell's two lines too; each with its class."""
         pictures(np.full((20, 28, 28), 255, np.uint8))

@@ -398,7 +398,7 @@ class TestLastLines:
     """Lines at the end may be no rows; how many is declared."""
 
     @pytest.mark.parametrize("end", ["\n", "", "\r\n"])
-    @pytest.mark.parametrize("rows", [1, 3, 70_000])
+    @pytest.mark.parametrize("rows", [1, 3, pytest.param(70_000, marks=pytest.mark.slow)])
     def test_they_are_left_out(self, tmp_path: Path, end: str, rows: int) -> None:
         """Whatever they hold, and whether or not the last one ends in LF."""
         body = "".join(f"{n % 100},{n % 7}\n" for n in range(rows))

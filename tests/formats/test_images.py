@@ -66,6 +66,7 @@ def as_pillow(data: bytes) -> np.ndarray:
 class TestRealFiles:
     """Each picture is what Pillow makes of it."""
 
+    @pytest.mark.slow
     def test_omniglot(self, realdata: Path) -> None:
         """2,720 drawings of single bits, in the order of their names."""
         file = realdata / "formats" / "images" / "images_background_small1.zip"

@@ -439,6 +439,7 @@ class TestServing:
         assert result.exit_code == 1
         assert "  Choose another --port (0 takes any free one), or --bind.\n" in result.stderr
 
+    @pytest.mark.slow
     def test_a_whole_class_at_once(self, world: World, tmp_path: Path) -> None:
         """Thirty at the same time, each with a folder of their own."""
         from concurrent.futures import ThreadPoolExecutor
