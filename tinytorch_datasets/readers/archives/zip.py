@@ -13,6 +13,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from io import UnsupportedOperation
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -76,14 +77,22 @@ class _Opened(NamedTuple):
 _last: dict[_Opened, Mapping[str, Entry]] = {}
 
 
+def _identify(path: Path, file: BinaryIO) -> _Opened | None:
+    """Return what tells this archive from any other; None for one that is held in memory, which no path leads to."""
+    try:
+        about = os.fstat(file.fileno())
+    except UnsupportedOperation:
+        return None
+    return _Opened(path, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+
+
 class Zip:
     """The members of a zip archive, by exact name."""
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self.path, self._file = path, file
         self.entries: Mapping[str, Entry] = {}
-        about = os.fstat(file.fileno())
-        opened = _Opened(path, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+        opened = _identify(path, file)
         for last, entries in list(_last.items()):
             if last == opened:
                 self.entries = entries
@@ -96,7 +105,7 @@ class Zip:
             free = entry.offset + 30 + entry.packed
         if free > list_at:
             raise DecodeError(path, "its last member overlaps the central directory")
-        if len(self.entries) <= MEMBERS_KEPT:
+        if opened is not None and len(self.entries) <= MEMBERS_KEPT:
             _last.clear()
             _last[opened] = self.entries
 
