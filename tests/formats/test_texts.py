@@ -746,7 +746,7 @@ class TestAdd:
             {"1.txt": b"a", "2.txt": b"b"},
             {"a/1.txt": b"a", "a/2.txt": b"b"},
             {"a/x/1.csv": b"1,2", "a/y/1.csv": b"3,4"},
-            {"a/x/1.png": b"\x89PNG\0", "a/y/1.png": b"\x89PNG\0"},
+            {"a/x/1.bin": b"\0\1\2", "a/y/1.bin": b"\0\1\3"},
         ],
     )
     @pytest.mark.parametrize("pack", [zipped, as_tar])
