@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import functools
 import os
 import pickle
@@ -34,6 +35,14 @@ def plainly_unpickled(path: Path) -> Any:
 
     with path.open("rb") as stream:
         return Unpickler(stream).load()
+
+
+@pytest.fixture(autouse=True)
+def _same_limit_of_cells() -> Iterator[None]:
+    """Leave the csv module as it was: SciPy's reader of ARFF lifts the limit of a cell for the whole process."""
+    before = csv.field_size_limit()
+    yield
+    csv.field_size_limit(before)
 
 
 @pytest.fixture(scope="session")
