@@ -123,7 +123,7 @@ def run_all(
                 results[number] = job()
         except (Empty, Cancelled):
             pass
-        except BaseException as error:
+        except BaseException as error:  # Ctrl-C too: raised again by whoever waits for the jobs
             errors.append(error)
         finally:
             _of_this_thread.cancellation = None
@@ -274,7 +274,7 @@ def mapped(
             item, outcome = job
             try:
                 outcome.put((function(item), None))
-            except BaseException as error:
+            except BaseException as error:  # raised again in its place, by whoever reads that far
                 outcome.put((None, error))
             del job, item, outcome  # they may be large, and are not to be held while there is nothing to do
 
@@ -292,7 +292,7 @@ def mapped(
                 outcome: SimpleQueue[tuple[R | None, BaseException | None]] = SimpleQueue()
                 try:
                     item = next(source)
-                except BaseException as error:
+                except BaseException as error:  # raised in its place, after the items before it
                     ended = True
                     if not isinstance(error, StopIteration):
                         outcome.put((None, error))

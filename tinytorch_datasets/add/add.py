@@ -203,7 +203,7 @@ def _files_in_place(sources: Sequence[Source], target: Path, manifest: Path, hom
         for source in sources:
             inputs.place(source, target)
         yield
-    except BaseException:
+    except BaseException:  # Ctrl-C too: nothing half added is left behind
         with suppress(DatasetError):  # nobody knows what a manifest declares that cannot be read: all stays
             declared = validate.declared_files(manifest, home) if manifest.exists() else set[Path]()
             for path in new:

@@ -70,7 +70,7 @@ class Deadline:
         def run() -> None:
             try:
                 made.append(connect())
-            except BaseException as error:
+            except BaseException as error:  # raised again by whoever waits for the connection
                 made.append(error)
             done.set()
             if self._is_shut and isinstance(made[0], socket.socket):

@@ -154,7 +154,7 @@ class Web:
             yield
         except (SourceError, DatasetError):
             raise
-        except Exception as error:
+        except Exception as error:  # libraries below requests let out errors of their own
             self._check_wanted(deadline)
             raise source_error_of(error, self._retry, self.url) from error
         self._check_wanted(deadline)

@@ -136,7 +136,7 @@ class PartialFile:
         try:
             with writing_at_home(path):
                 self._measure()
-        except BaseException:
+        except BaseException:  # whatever it is, the lock and the file are let go
             self._release()
             raise
 
@@ -256,7 +256,7 @@ class PartialFile:
             if not stat.S_ISREG(os.fstat(fd).st_mode):  # a pipe, say
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             os.lseek(fd, 0, os.SEEK_END)
-        except BaseException:
+        except BaseException:  # whatever it is, the file is closed
             os.close(fd)
             raise
         return fd
