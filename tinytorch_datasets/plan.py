@@ -107,6 +107,10 @@ class File:
     where: str = ""
 
 
+# How many names the path to a member has at most: of archives inside one another, and of what is in the last.
+MOST_MEMBER_PATH = 3
+
+
 class ByteSource(NamedTuple):
     """Where bytes are: a file, and the path to a member in it, where it is an archive."""
 
@@ -259,7 +263,8 @@ def spell(value: object) -> str:
 class Split:
     """One split: its columns by field name, and its file where one file holds all of them.
 
-    `members` are the parts of that file that hold the split, in order, where the format has parts.
+    `members` are the parts of that file that hold the split, in order, where the format has parts; they are in the
+    archive that `member` leads to, where that file holds another.
     """
 
     name: str
@@ -268,6 +273,7 @@ class Split:
     file: Path | None = None
     members: tuple[str, ...] = ()
     where: str = ""
+    member: tuple[str, ...] = ()
 
     def by_source(self) -> Iterator[tuple[ByteSource, list[Column]]]:
         """Yield where its bytes are, each place once, and the columns that are read there."""

@@ -532,16 +532,6 @@ class TestTypes:
             read_whole("parquet", split(column(path, "x", samples=1, dtype="int64", columns=(2,))))
         assert caught.value.reason == "x is column 2, but it has 2 columns"
 
-    def test_a_member_of_an_archive(self, tmp_path: Path) -> None:
-        """Would have to be unpacked."""
-        inside = column(tmp_path / "a.zip", "x", samples=1, member=("t.parquet",))
-        for form in ("parquet", "arrow"):
-            with pytest.raises(DecodeError) as caught:
-                read_whole(form, split(inside))
-            assert caught.value.reason == (
-                "member 't.parquet': a table of this format inside of an archive is not read"
-            )
-
 
 def test_iris_as_pandas_reads_it(realdata: Path) -> None:
     """The real file."""

@@ -863,19 +863,6 @@ def test_a_column_of_an_array_is_of_the_array_as_it_is_stored(tmp_path: Path, ax
         made(tmp_path, entry, n_npy=npy(np.arange(6).reshape(2, 3)))
 
 
-def test_a_format_that_reads_whole_files_takes_no_member(tmp_path: Path) -> None:
-    """It would read the archive in place of the member."""
-    place = "{file: a.zip, key: n, member: x.parquet}"
-    path = declare(tmp_path, f"format: parquet\n{FIELDS}\nsplits: {{train: {{samples: 4, n: {place}}}}}", a_zip=b"PK")
-
-    with pytest.raises(ManifestError) as caught:
-        get("made", manifest=path)
-
-    (problem,) = caught.value.problems
-    assert problem.key == "made.splits.train.n.member"
-    assert problem.what == "format 'parquet' reads a file as a whole, and no member of one"
-
-
 def test_the_names_of_columns_come_with_the_data_set(tmp_path: Path) -> None:
     """By field; those that have none are left out."""
     data = made(

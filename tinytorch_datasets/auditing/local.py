@@ -217,7 +217,7 @@ def pickle_globals(plan: Plan) -> tuple[str, ...]:
     names: set[str] = set()
     try:
         for task in tasks(plan):
-            for _, _, read in task.format.pickles(task.splits) if task.format.pickles else ():
+            for read in task.pickles():
                 names.update(globals_of(read))
     except DecodeError:
         pass

@@ -95,6 +95,7 @@ def _split(plain: Mapping[str, Any]) -> Split:
             "columns": {field: _column(column) for field, column in plain["columns"].items()},
             "file": _path(plain["file"]),
             "members": tuple(plain["members"]),
+            "member": tuple(plain["member"]),
         }
     )
 

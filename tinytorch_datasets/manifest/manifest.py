@@ -178,6 +178,7 @@ class Manifest:
             },
             file=Path(split.file) if split.file else None,
             members=tuple(members),
+            member=member_of(split.member) if members else (),
             where=self.where(name, "splits", title, "samples"),
         )
 

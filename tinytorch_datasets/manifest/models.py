@@ -197,7 +197,11 @@ class ShuffleEntry(_Model):
 
 class _Location(_Model):
     file: Words | None = Field(default=None, description="The file; that of the split if left out.")
-    member: MemberPath | None = Field(default=None, description="The member of the archive that the file is.")
+    member: MemberPath | None = Field(
+        default=None,
+        description="The member of the archive that the file is; a list where it is in an archive inside of that: "
+        "[inner.tar.gz, a/b.npy].",
+    )
     key: Words | None = Field(
         default=None, description='The name of an array or of a column in it; in a pickle, the path to it ("0.1").'
     )
@@ -258,7 +262,11 @@ class SplitEntry(_Selection):
 
     samples: Positive = Field(description="The number of samples.")
     file: Words | None = Field(default=None, description="The file that holds all fields of the split.")
-    member: MemberPath | None = Field(default=None, description="The member of that file that holds all fields.")
+    member: MemberPath | None = Field(
+        default=None,
+        description="The member of that file that holds all fields; with `members`, the archive inside of it that "
+        "they are in.",
+    )
     members: FilledWordList | None = Field(
         default=None,
         description="The archive's members that hold the split, in order. Where each is a sample, patterns too: * is "

@@ -14,7 +14,7 @@ from tinytorch_datasets.errors import DecodeError, Keys, Problems, did_you_mean
 from tinytorch_datasets.manifest.filenames import mapping, repeats, why_unsafe
 from tinytorch_datasets.manifest.format_options import Formats, check_options, why_unknown
 from tinytorch_datasets.manifest.models import SplitEntry
-from tinytorch_datasets.plan import COLUMN_RANGE
+from tinytorch_datasets.plan import COLUMN_RANGE, MOST_MEMBER_PATH
 
 # What no data set needs, and no computer holds: NumPy counts bytes in 64 bits.
 MOST_SAMPLES = 10**12
@@ -188,6 +188,9 @@ def _check_location(body: Mapping[str, Any], files: Mapping[str, Any]) -> Proble
     for member in member_of(body["member"]) if isinstance(body.get("member"), str | list) else ():
         if isinstance(member, str) and (wrong := why_unsafe(member)):
             yield ("member",), wrong
+    if isinstance(body.get("member"), list) and len(body["member"]) > MOST_MEMBER_PATH:
+        inside = "two archives inside of the file, and a member"
+        yield ("member",), f"has {len(body['member'])} names, and the most is {MOST_MEMBER_PATH}: {inside}"
     column = body.get("column")
     for ends in (COLUMN_RANGE.fullmatch(str(item)) for item in (column if isinstance(column, list) else (column,))):
         if ends and not int(ends[1]) <= int(ends[2]) < MOST_COLUMNS:
@@ -240,8 +243,6 @@ def _check_place(
         else:
             for keys, what in check_options(name, formats, body, (field,), mapping(entry.get("splits"))):
                 yield (field, *keys), what
-    if "member" in place and name in formats.known() and not formats.of(str(name)).reads_members:
-        yield at("member"), f"format {name!r} reads a file as a whole, and no member of one"
     if name in formats.known():
         declared = mapping(mapping(entry.get("fields")).get(field))
         yield from (((field, *keys), what) for keys, what in _check_columns(body, declared, str(name), formats))

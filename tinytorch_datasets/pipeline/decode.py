@@ -6,7 +6,8 @@ stored as another value than its number, is the same for every format, and is do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,7 +17,8 @@ from tinytorch_datasets import formats
 from tinytorch_datasets.errors import ContentError
 from tinytorch_datasets.formats import Format
 from tinytorch_datasets.pipeline.stored_values import as_declared, content_error, fail, whole_numbers
-from tinytorch_datasets.plan import Block, Column, Plan, RaggedBlock, Rows, Split
+from tinytorch_datasets.plan import Block, ByteSource, Column, Plan, RaggedBlock, Rows, Split
+from tinytorch_datasets.readers.archives.nested import held_members
 
 # How much of a permuted column is yielded at once.
 BLOCK_BYTES = 1 << 22
@@ -44,9 +46,44 @@ class Task:
     options: Mapping[str, Any]
     wanted: dict[int, list[Column]] = field(default_factory=dict)
 
-    def decode(self) -> Iterator[Block]:
+    def decode(self) -> Generator[Block, None, None]:
         """Decode what is stored."""
-        return self.format.decode(self.splits, **self.options)
+        with self._opened() as (splits, asked):
+            for block in self.format.decode(splits, **self.options):
+                yield block._replace(column=asked[id(block.column)])
+
+    def pickles(self) -> Iterator[Callable[[int], bytes]]:
+        """Yield what reads each pickle that decoding would read, to be called before the next is asked for."""
+        if self.format.pickles is not None:
+            with self._opened() as (splits, _):
+                for _, _, read in self.format.pickles(splits):
+                    yield read
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[tuple[Split, ...], dict[int, Column]]]:
+        """Open the archives inside archives that are read, as files; the columns asked for are by the ids of those."""
+        asked = {id(column): column for split in self.splits for column in split.columns.values()}
+        if not any(self._held(column, split) for split in self.splits for column in split.columns.values()):
+            yield self.splits, asked
+            return
+        with held_members() as held:
+            splits = list[Split]()
+            for split in self.splits:
+                columns, file = dict[str, Column](), split.file
+                for name, column in split.columns.items():
+                    source = ByteSource(column.file, self._held(column, split))
+                    path = held.file(source, declared=sum(of.nbytes for of in split.columns.values()))
+                    columns[name] = replace(column, file=path, member=column.member[len(source.member) :])
+                    asked[id(columns[name])] = column
+                    if (column.file, source.member) == (split.file, split.member):
+                        file = path
+                splits.append(replace(split, columns=columns, file=file))
+            yield tuple(splits), asked
+
+    def _held(self, column: Column, split: Split) -> tuple[str, ...]:
+        """Return the path to the member that a format reads as a file: the last archive, or all of it."""
+        has_parts = bool(split.members) and column.member == split.member
+        return column.member if has_parts or not self.format.reads_members else column.member[:-1]
 
 
 def versions(plan: Plan) -> list[int]:
@@ -136,9 +173,10 @@ def decoded(plan: Plan, *, on_error: OnError = _refuse) -> Iterator[Block]:
             stored: [_Picker(column, plan, task.format, on_error) for column in task.wanted[stored]] for stored in asked
         }
         try:
-            for stored, start, values in task.decode():
-                for picker in pickers[id(stored)]:
-                    yield from picker.take(start, values)
+            with closing(task.decode()) as stored_blocks:
+                for stored, start, values in stored_blocks:
+                    for picker in pickers[id(stored)]:
+                        yield from picker.take(start, values)
         except ContentError as error:
             if error.aspect == "samples" and any(column.rows for of_one in asked for column in task.wanted[of_one]):
                 error.with_context(hint=COUNT_STORED)

@@ -101,16 +101,6 @@ def test_a_member_that_is_not_there_is_named_with_the_nearest(tmp_path: Path, ar
         stream.whole()
 
 
-def test_an_archive_inside_an_archive_is_refused(tmp_path: Path) -> None:
-    """In one sentence."""
-    path = make_zip(tmp_path / "x.zip", {"in.zip": b"PK"})
-
-    with pytest.raises(DecodeError) as caught, opened_source(ByteSource(path, ("in.zip", "t.csv"))):
-        pass
-
-    assert caught.value.reason == "member 't.csv' is in an archive inside an archive, which is not read"
-
-
 BATCH = batch(np.zeros((2, 3, 32, 32), "u1"), [1, 2])
 
 

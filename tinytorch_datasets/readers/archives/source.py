@@ -1,7 +1,7 @@
 """The bytes of a file, or of a member of a zip or tar archive, for every format.
 
-Nothing is extracted. A member that is compressed itself is inflated, as a file is; an archive inside an archive is
-not read.
+Nothing is extracted. A member that is compressed itself is inflated, as a file is. One of an archive inside an archive
+is a member of that one, which `nested` holds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 
-from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.plan import ByteSource
 from tinytorch_datasets.readers.archives import tar
 from tinytorch_datasets.readers.archives.zip import LOCAL, opened_zip
@@ -41,18 +40,21 @@ def opened_source(source: ByteSource, *, limit: int | None = None, limit_reason:
         with opened(path, limit=limit, limit_reason=limit_reason) as stream:
             yield stream
         return
-    if len(member) > 1:
-        reason = f"member {member[1]!r} is in an archive inside an archive, which is not read"
-        raise DecodeError(path, reason, hint="Declare the inner archive as a file of its own.")
+    (name,) = member
     with (
-        _opened_member(path, member[0], limit) as packed,
+        opened_member(path, name, limit) as packed,
         inflated(packed, limit=limit, limit_reason=limit_reason) as stream,
     ):
         yield stream
 
 
 @contextmanager
-def _opened_member(path: Path, name: str, limit: int | None) -> Iterator[Stream]:
+def opened_member(path: Path, name: str, limit: int | None) -> Iterator[Stream]:
+    """Open a member of an archive as it is, compressed or not.
+
+    Raises:
+        DecodeError: The file is no archive, or has no such member.
+    """
     if is_zip(path):
         with opened_zip(path) as archive:
             yield archive.member(name, name, archive.entries, kind="member")

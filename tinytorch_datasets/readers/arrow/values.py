@@ -53,18 +53,6 @@ def _most_bytes(path: Path, columns: Sequence[Column]) -> tuple[int, str]:
     return max(INFLATION * on_disk, declared) + SMALL_TEXT, reason
 
 
-def _refuse_member(columns: Sequence[Column]) -> None:
-    """Refuse a file inside of an archive: its end is read first.
-
-    Raises:
-        DecodeError: It is one.
-    """
-    for column in columns:
-        if column.member:
-            reason = f"member {column.member[0]!r}: a table of this format inside of an archive is not read"
-            raise DecodeError(column.file, reason, hint="Unpack it, and declare it as a file of its own.")
-
-
 def decode(splits: Sequence[Split], form: str, table: Callable[[Path, int, str], Source]) -> Iterator[Block]:
     """Yield the values of all columns; `table` opens a file, of which so many bytes may come out, for a reason.
 
@@ -74,7 +62,6 @@ def decode(splits: Sequence[Split], form: str, table: Callable[[Path, int, str],
     """
     for split in splits:
         for source, columns in split.by_source():
-            _refuse_member(columns)
             with refusing(source.path, form):
                 yield from _decode(table(source.path, *_most_bytes(source.path, columns)), columns)
 
