@@ -29,6 +29,7 @@ LAYERS = (
     "display",
     "storage",
     "batches",
+    "subsets",
     "split",
     "dataset",
     "verify",

@@ -28,6 +28,7 @@ from tinytorch_datasets.batches import (
 from tinytorch_datasets.errors import UnknownName
 from tinytorch_datasets.storage.memmap import from_pickle, to_pickle
 from tinytorch_datasets.storage.string_array import StringArray, Values, parse_index
+from tinytorch_datasets.subsets import Groups, first_share, grouped, taken_of_each
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -196,15 +197,8 @@ class Split(Sequence[tuple[Any, ...]]):
         [0, 1, 0, 1]
         """
         count = whole_number(count, "count is a number of samples, 0 or more")
-        random = None if seed is None else np.random.RandomState(checked_seed(seed))
-        places = list[np.ndarray]()
-        for value, its in self._groups(each):
-            if count > len(its):
-                of = f"of {each} {value!r} " if each else ""
-                msg = f"{count:,} samples {of}are wanted, and split {self._name!r} has {len(its):,}"
-                raise ValueError(msg)
-            places.append(its[:count] if random is None else its[random.permutation(len(its))[:count]])
-        return self._part(np.sort(np.concatenate(places)) if places else slice(0, 0))
+        seed = None if seed is None else checked_seed(seed)
+        return self._part(taken_of_each(self._groups(each), count, seed=seed, each=each, split=self._name))
 
     def divide(self, fraction: float, *, by: str | None = None, seed: int = 0) -> tuple[Split, Split]:
         """Divide the samples at random into two splits, of which the first has `fraction`: training and validation.
@@ -227,30 +221,11 @@ class Split(Sequence[tuple[Any, ...]]):
         if not isinstance(fraction, int | float | np.number) or not 0 <= fraction <= 1:
             msg = f"a fraction is from 0 to 1, not {fraction!r}"
             raise ValueError(msg)
-        groups = [its for _, its in self._groups(by)]
-        wanted = int(fraction * self._samples + 0.5)
-        shares = [fraction * len(its) for its in groups]
-        counts = [int(share) for share in shares]
-        # What is left goes to those that were cut short most; of equal ones to the first.
-        short = sorted(range(len(groups)), key=lambda group: counts[group] - shares[group])
-        for group in short[: wanted - sum(counts)]:
-            counts[group] += 1
-        random = np.random.RandomState(checked_seed(seed))
-        first = np.zeros(self._samples, np.bool_)
-        for its, count in zip(groups, counts, strict=True):
-            first[its[random.permutation(len(its))[:count]]] = True
+        first = first_share(self._groups(by), self._samples, fraction, seed=checked_seed(seed))
         return self[first], self[~first]
 
-    def _groups(self, field: str | None) -> list[tuple[Any, np.ndarray]]:
-        """Return each value of a field, sorted, with the places of its samples; without a field, all as one."""
-        if field is None:
-            return [(None, np.arange(self._samples))]
-        values = self[field]
-        if not isinstance(values, StringArray) and getattr(values, "ndim", 0) != 1:
-            msg = f"samples are told apart by a field of single values, which {field!r} is not"
-            raise ValueError(msg)
-        distinct, group = np.unique(np.asarray(list(values)), return_inverse=True)
-        return [(value.item(), np.flatnonzero(group == number)) for number, value in enumerate(distinct)]
+    def _groups(self, field: str | None) -> Groups:
+        return [(None, np.arange(self._samples))] if field is None else grouped(field, self[field])
 
     def __add__(self, other: Split) -> Split:
         if not isinstance(other, Split):
