@@ -247,8 +247,6 @@ def _wav() -> bytes:
         (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(50), "a JPEG 2000 picture", "Pillow"),
         (b"%PDF-1.4\n1 0 obj\n<< /Type /Catalog >>\nendobj\n" * 4, "a PDF document", "UTF-8 text"),
         (b"SIMPLE  =                    T".ljust(2880), "a FITS file", "NPZ"),
-        (b"ID3\4\0\0" + bytes(50), "an MP3 sound", "an array"),
-        (_wav(), "a WAV sound", "an array"),
         (_sqlite(), "an SQLite database", "sqlite3"),
         (b"7z\xbc\xaf\x27\x1c" + bytes(50), "a 7z archive", "Unpack it"),
         (_zip("[Content_Types].xml", "xl/workbook.xml", "xl/worksheets/sheet1.xml"), "an Excel workbook", "as CSV"),
@@ -280,6 +278,17 @@ def test_one_picture(manifest: Path, tmp_path: Path, data: bytes, kind: str) -> 
 
     assert reason == f"it is one picture, {kind}, and no data set of them"
     assert "Add the folder, or the archive, that all of its pictures are in." in message
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"), [(b"ID3\4\0\0" + bytes(50), "an MP3 sound"), (_wav(), "a WAV sound")], ids=["MP3", "WAV"]
+)
+def test_one_recording(manifest: Path, tmp_path: Path, data: bytes, kind: str) -> None:
+    """It is a sample, too."""
+    reason, message = refusal_and_hint(manifest, tmp_path, "all_csv", data)
+
+    assert reason == f"it is one recording, {kind}, and no data set of them"
+    assert "Add the folder, or the archive, that all of its recordings are in." in message
 
 
 @pytest.mark.parametrize("name", ["all_html", "all_txt", "all_csv", "all_bin"])

@@ -186,7 +186,6 @@ GOOD = {f"{kind}/{n}.png": picture(n) for kind in ("cat", "dog") for n in range(
             {name: png(65535, 65535, b"\0") for name in GOOD},
             "cat/0.png: it is 65,535 high and 65,535 wide, and the most that is read is 89,478,485 pixels",
         ),
-        ({**GOOD, "dog/notes.txt": b"text"}, "'dog/notes.txt': no picture"),
     ],
 )
 def test_what_is_not_certain_is_refused(
@@ -196,12 +195,17 @@ def test_what_is_not_certain_is_refused(
     assert refusal(manifest, write(tmp_path / "made", files)).startswith(reason)
 
 
-def test_a_zip_of_pictures_and_other_files(manifest: Path, tmp_path: Path) -> None:
-    """In an archive they may be; what they are is said."""
-    path = tmp_path / "made.zip"
-    path.write_bytes(zipped({**GOOD, "README.md": b"text", "dog/notes.txt": b"text"}))
+@pytest.mark.parametrize("form", ["folder", "zip"])
+def test_pictures_and_other_files(manifest: Path, home: Path, tmp_path: Path, form: str) -> None:
+    """They are left out, and named."""
+    files = {**GOOD, "dog/notes.txt": b"text", "dog/song.mid": b"MThd", "cat/a.xml": b"<a/>"}
+    path = write(tmp_path / "made", files) if form == "folder" else tmp_path / "made.zip"
+    if form == "zip":
+        path.write_bytes(zipped(files))
 
     done = add(manifest, path, "--ship", "--name", "mine")
 
     assert done.exit_code == 0, done.output
-    assert "'README.md': no picture" in done.stderr
+    assert "'dog/notes.txt' and 1 more in dog: no picture" in done.stderr
+    assert "'cat/a.xml': no picture" in done.stderr
+    assert get("mine", manifest=manifest, home=home, offline=True).train.labels.tolist() == [0, 0, 1, 1]

@@ -780,13 +780,17 @@ class TestAdd:
         assert train.labels.tolist() == [0] * 4 + [1] * 4
 
     def test_the_real_folder(self, manifest: Path, realdata: Path) -> None:
-        """Recordings in no folders have no labels that are certain; the entry says what would declare them."""
-        added = add(manifest, realdata / "formats" / "audio", "--ship", "--name", "mine")
+        """Which part of the names is the label is asked; then the digit is."""
+        folder = realdata / "formats" / "audio"
+        asked = add(manifest, folder, "--ship", "--name", "mine")
+        added = add(manifest, folder, "--ship", "--name", "mine", "--label", "name:0")
 
+        assert asked.exit_code == 1
+        assert "--label name:0 ('0', '2'), or --label name:1 ('george', 'jackson'); or --label none" in asked.stderr
         assert added.exit_code == 0, added.output
-        assert "label_split" in manifest.read_text()
-        train = get("mine", manifest=manifest, offline=True).train
-        assert [len(recording) for recording in train.recordings] == [2384, 3990]
+        data = get("mine", manifest=manifest, offline=True)
+        assert [len(recording) for recording in data.train.recordings] == [2384, 3990]
+        assert (data.classes, data.train.labels.tolist()) == (("0", "2"), [0, 1])
 
     @pytest.mark.parametrize(
         ("other", "reason"),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tinytorch_datasets import pipeline
-from tinytorch_datasets.add import inputs, naming, validate, yaml_edit
+from tinytorch_datasets.add import inputs, naming, samples, validate, yaml_edit
 from tinytorch_datasets.add.detect import NO_CHOICES, detect
 from tinytorch_datasets.add.draft import Draft, draft
 from tinytorch_datasets.add.inputs import Source
@@ -91,7 +91,8 @@ def add(
         ship: Whether to copy the files to the shipped ones. Else they are remote, and what was downloaded is kept.
         mirrors: Addresses to which a file's name is appended, of files that do not ship.
         facts: "title", "license" and "source", as far as known; the rest stays an open question in the entry.
-        choices: Which column of a table is the target, which are left out, and what means a missing value.
+        choices: Which column of a table is the target, which are left out, and what means a missing value; which part
+            of the names of samples is the label.
         form: The name of the files' format; None recognizes it.
         options: Options of their format, by name, each as it is typed.
         rows: Names of splits, each with the rows of the one file that it is: "0:404", "404:".
@@ -129,6 +130,8 @@ def add(
                 error.hint = "If it is another encoding, say which: --option encoding=latin-1, cp1252 or another."
             error.with_context(hint=UNREAD)
             raise
+        declared = samples.sources_of(infos, [source.name for source in sources])
+        sources = [source for source in sources if source.name in declared]
         if rows or shuffle is not None:
             split_by_rows(made, rows, shuffle)
         hosts = [] if ship else [*mirrors, *_hosts(sources)]

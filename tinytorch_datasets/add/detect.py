@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tinytorch_datasets import formats
-from tinytorch_datasets.add import csv_tables, naming, typed_tables
+from tinytorch_datasets.add import csv_tables, samples, typed_tables
 from tinytorch_datasets.add.tables import Choices
 from tinytorch_datasets.errors import DecodeError, UsageError, did_you_mean
 from tinytorch_datasets.formats import (
@@ -72,31 +72,20 @@ def detect(
     inspects = {"images": images.inspect_files, "audio": audio.inspect_files, "texts": texts.inspect_files}
     for name, inspect in inspects.items():
         if len(files) > 1 and form in (None, name) and (of_files := inspect(files)):
-            return [of_files]
+            return samples.describe([of_files], choices)
     infos = [replace(_inspected(path, name, form, options or {}), file=name) for path, name in files]
+    if choices.label is not None and infos[0].format not in samples.KINDS:
+        what = f"--label is of samples that are a file each, and {infos[0].file} is {infos[0].format}"
+        raise UsageError(what, hint="Leave it out; --target NAME is the column, or the array, that is the label.")
     if len({info.format for info in infos}) == 1:
         infos = list(formats.of(infos[0].format).join(infos))
         if infos[0].format == "csv":
             return csv_tables.describe(infos, choices)
-        if infos[0].format == "texts":
-            _refuse_splits_as_classes(infos)
+        if infos[0].format in samples.KINDS:
+            return samples.describe(infos, choices)
         if all(info.is_table for info in infos):
             return typed_tables.describe(infos, choices)
     return choose_arrays(infos, choices) if choices else infos
-
-
-def _refuse_splits_as_classes(infos: Sequence[FileInfo]) -> None:
-    """Refuse folders called train and test as classes: who learned to tell them apart would learn nothing.
-
-    Raises:
-        DecodeError: They are all that the texts are in.
-    """
-    classes = next((array.classes for info in infos for array in info.arrays if array.classes), ())
-    if classes and all(naming.split_of(f"{folder}/*") for folder in classes):
-        shown = " and ".join(map(repr, classes))
-        reason = f"its folders {shown} are splits and no classes, and texts have no other label"
-        members = ", ".join(f"{folder}: {{members: [{folder}/*]}}" for folder in classes)
-        raise DecodeError(infos[0].path, reason, hint=f"Declare it by hand, with splits: {{{members}}}.")
 
 
 def choose_arrays(infos: Sequence[FileInfo], choices: Choices) -> list[FileInfo]:

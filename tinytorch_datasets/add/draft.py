@@ -75,7 +75,8 @@ def draft(infos: Sequence[FileInfo], given: Callable[[str], str | None]) -> Draf
     if others:
         reason = f"it is {others[0].format}, and {infos[0].file} is {form}; a data set has one format"
         raise DecodeError(others[0].path, reason, hint="Add them one by one, or convert one of them.")
-    left_out = list(dict.fromkeys(f"{info.file}: {reason}" for info in infos for reason in info.left_out))
+    why = (f"{info.file}: {reason}" if info.file else reason for info in infos for reason in info.left_out)
+    left_out = list(dict.fromkeys(why))
     every_part = list(_parts(infos, given))
     if not every_part:
         reason = "it holds no array, and no list of numbers or texts"
@@ -262,7 +263,9 @@ def _fill_in(made: Draft, parts: Sequence[_Part]) -> None:
     """Decode everything once, and take in ranges and classes."""
     paths = {part.info.file: part.info.path for part in parts}
     surveys = {name: Survey(one) for name, one in made.fields.items()}
-    samples = [name for info in {id(part.info): part.info for part in parts}.values() for name in info.samples]
+    samples = [
+        name for info in {id(part.info): part.info for part in parts}.values() if not info.file for name in info.samples
+    ]
     for block in formats.of(made.format).decode(_as_plan(made, paths, samples), **made.options):
         surveys[block.column.field].add(block.values)
     most = max(declared["samples"] for declared in made.splits.values())

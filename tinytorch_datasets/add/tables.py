@@ -33,18 +33,20 @@ _RANGE = re.compile(r"(\d{1,7})-(\d{1,7})")
 
 @dataclass(frozen=True)
 class Choices:
-    """What a person says of the columns of tables.
+    """What a person says of the columns of tables, of arrays, and of files that are a sample each.
 
     `target` and `drop` are columns, each by its name or by its number from 0; -1 is the last, 256-265 a range.
-    `missing` are marks that mean a missing value, beside those that everybody writes.
+    `missing` are marks that mean a missing value, beside those that everybody writes. `label` is which part of the
+    names of samples is their label.
     """
 
     target: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    label: str | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.target or self.drop or self.missing)
+        return bool(self.target or self.drop or self.missing or self.label is not None)
 
     def refuse_unused_marks(self, arrays: Sequence[ArrayInfo]) -> None:
         """Refuse a mark with a slip of the pen: values that it should mean would stay numbers, and nobody would notice.

@@ -33,7 +33,8 @@ FILE = click.Path(path_type=Path)
 @click.option("--name", metavar="NAME", help="Its name; made from the files' names if left out")
 @click.option("--split", "splits", multiple=True, metavar="SPLIT=PATTERN", help="Which file, member or key a split is")
 @click.option("--target", "targets", multiple=True, metavar="COLUMN", help="What is to be predicted")
-@click.option("--drop", "drops", multiple=True, metavar="COLUMN", help="A column or an array to leave out")
+@click.option("--label", metavar="PART", help="What of a file's name is its label: name:0, folder:-1, or none")
+@click.option("--drop", "drops", multiple=True, metavar="COLUMN", help="A column, an array or a file to leave out")
 @click.option("--missing", "marks", multiple=True, metavar="MARK", help="A cell that means a missing value")
 @click.option("--format", "form", metavar="NAME", help="The format, where it cannot be recognized")
 @click.option("--option", "given_options", multiple=True, metavar="KEY=VALUE", help="An option of the format")
@@ -52,6 +53,7 @@ def add(
     name: str | None,
     splits: tuple[str, ...],
     targets: tuple[str, ...],
+    label: str | None,
     drops: tuple[str, ...],
     marks: tuple[str, ...],
     form: str | None,
@@ -108,7 +110,7 @@ def add(
             ship=ship,
             mirrors=list(dict.fromkeys(mirror.rstrip("/") + "/" for mirror in mirrors)),
             facts={key: fact for key, fact in facts.items() if fact is not None},
-            choices=Choices(targets, drops, marks),
+            choices=Choices(targets, drops, marks, label),
             form=form,
             options=dict(options),
             rows=of_rows,

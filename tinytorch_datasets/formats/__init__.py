@@ -143,7 +143,8 @@ class FileInfo:
 
     `left_out` is what it holds that is not among the arrays, and why. `asks_target` is whether one of the arrays may
     be what is to be predicted, and nothing says which. `is_table` is whether each array is a column of one table.
-    `samples` are the names of files that are a sample each, below the folder `path`, which has no name then.
+    `samples` are the names of files, or members, that are a sample each, and `others` those of all the rest; where
+    they are files, they are below the folder `path`, and `file` is "".
     """
 
     path: Path
@@ -155,6 +156,7 @@ class FileInfo:
     asks_target: bool = False
     is_table: bool = False
     samples: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
 
 class Certainty(IntEnum):

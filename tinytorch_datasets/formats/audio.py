@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn
 
@@ -41,6 +40,7 @@ from tinytorch_datasets.readers.sound import (
 )
 from tinytorch_datasets.readers.stream import OUTPUT_CHUNK, Stream, opened
 from tinytorch_datasets.storage.files import is_litter
+from tinytorch_datasets.verify.diagnose import kind_of
 
 RECORDING, RATE = "recording", "rate"
 
@@ -70,10 +70,17 @@ def _detect(head: bytes, path: Path) -> Detection | None:
         with opened_zip(path) as archive:
             names = [name for name, entry in archive.entries.items() if entry.is_file and not is_litter(name)]
         is_it = _are_mostly_sound(names)
+    elif (is_wav(head) or kind_of_sound(head)) and (kind := kind_of(head)):
+        return Detection(Certainty.CERTAIN, lambda: _refuse_one(path, kind.name))
     else:
         begun = tar.begun(head, path) if head[257:262] == b"ustar" else []
         is_it = any(_is_sound(name, data) for name, data in begun if not is_litter(name))
     return Detection(Certainty.CERTAIN, lambda: _describe(path, _members(path))) if is_it else None
+
+
+def _refuse_one(path: Path, kind: str) -> NoReturn:
+    reason = f"it is one recording, {kind}, and no data set of them"
+    raise DecodeError(path, reason, hint="Add the folder, or the archive, that all of its recordings are in.")
 
 
 def _are_mostly_sound(names: Sequence[str]) -> bool:
@@ -94,10 +101,7 @@ def inspect_files(files: Sequence[tuple[Path, str]]) -> FileInfo | None:
     roots = {path.as_posix().removesuffix(f"/{name}") for path, name in files}
     if len(roots) > 1 or not _are_mostly_sound([name for _, name in files]):
         return None
-    info = _describe(Path(roots.pop()), _opened(files))
-    if info.left_out:
-        raise DecodeError(info.path, info.left_out[0], hint="Leave it out, and add the folders of the splits.")
-    return replace(info, samples=tuple(name for _, name in files))
+    return _describe(Path(roots.pop()), _opened(files))
 
 
 def _opened(files: Sequence[tuple[Path, str]]) -> Iterator[tuple[Member, Stream]]:
@@ -124,6 +128,7 @@ def _describe(path: Path, files: Iterator[tuple[Member, Stream]]) -> FileInfo:
     alike, first = _Alike(None, may_rates_differ=False), None
     for file, stream in files:
         if is_litter(file.name):
+            others.append(file.name)
             continue
         data = bytearray()
         while (ending(file.name) in SOUNDS) and len(data) <= LARGEST and (piece := stream.some(OUTPUT_CHUNK)):
@@ -144,22 +149,25 @@ def _describe(path: Path, files: Iterator[tuple[Member, Stream]]) -> FileInfo:
             member.fail(f"it has {recording.frames.shape[1]} channels, and others have {first.frames.shape[1]}")
     if first is None:
         raise DecodeError(path, "it has files that are called as recordings are, and none of them is one")
-    groups = grouped(path, sorted(names), others, "recordings")
+    own = [name for name in others if not is_litter(name)]
+    groups = grouped(path, sorted(names), own, "recordings")
     labels, levels = class_names(groups), groups[0].label_folder
     options: dict[str, Any] = {"rate": first.rate}
     if labels and levels != (-1,):
         options["label_folder"] = list(levels) if len(levels) > 1 else levels[0]
     shape = (lengths.pop() if len(lengths) == 1 else None, *(channels if channels != {1} else ()))
-    note = "" if labels else "labels are not certain: label_split declares which part of a name is one"
     arrays = list[ArrayInfo]()
     for group in groups:
         for pattern in group.patterns:
             count = sum(map(Pattern(pattern).matches, group.samples))
             dtype = first.frames.dtype.name
-            arrays.append(ArrayInfo("", dtype, (count, *shape), field="recordings", member=pattern, note=note))
+            arrays.append(ArrayInfo("", dtype, (count, *shape), field="recordings", member=pattern))
             if labels:
                 arrays.append(ArrayInfo("", "int64", (count,), field="labels", member=pattern, classes=labels))
-    return FileInfo(path, "audio", tuple(arrays), options, left_out=tuple(left_out(others, "no recording")))
+    why = tuple(left_out(own, "no recording"))
+    return FileInfo(
+        path, "audio", tuple(arrays), options, left_out=why, samples=tuple(sorted(names)), others=tuple(others)
+    )
 
 
 class _Wish(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -109,10 +108,7 @@ def inspect_files(files: Sequence[tuple[Path, str]]) -> FileInfo | None:
     headers, others = survey(_opened(files), is_packed=False)
     if not headers:
         return None
-    info = _describe(Path(roots.pop()), headers, others)
-    if info.left_out:
-        raise DecodeError(info.path, info.left_out[0], hint="Leave it out, and add the folders of the splits.")
-    return replace(info, samples=tuple(headers))
+    return _describe(Path(roots.pop()), headers, others)
 
 
 def _opened(files: Sequence[tuple[Path, str]]) -> Iterator[tuple[str, Path, Stream]]:
@@ -144,7 +140,8 @@ def _describe(path: Path, headers: Mapping[str, Summary], others: Sequence[str])
     if not headers:
         reason = "it is an archive of pictures by their names, and none of them is one that is read"
         raise DecodeError(path, reason, hint="Unpack it, and add the files in it.")
-    groups = grouped(path, sorted(headers), others, "pictures")
+    own = [name for name in others if not is_litter(name)]
+    groups = grouped(path, sorted(headers), own, "pictures")
     mode, note = common_mode(path, headers)
     channels, dtype = ARRAYS[mode]
     sizes = [{of.size[axis] for of in headers.values()} for axis in (0, 1)]
@@ -165,7 +162,10 @@ def _describe(path: Path, headers: Mapping[str, Summary], others: Sequence[str])
             arrays.append(ArrayInfo("", dtype, (count, *shape), field="images", member=pattern, note=note))
             if labels:
                 arrays.append(ArrayInfo("", "int64", (count,), field="labels", member=pattern, classes=labels))
-    return FileInfo(path, "images", tuple(arrays), options, left_out=tuple(left_out(others, "no picture")))
+    why = tuple(left_out(own, "no picture"))
+    return FileInfo(
+        path, "images", tuple(arrays), options, left_out=why, samples=tuple(sorted(headers)), others=tuple(others)
+    )
 
 
 @decodes(

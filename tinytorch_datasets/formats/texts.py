@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -104,10 +103,7 @@ def inspect_files(files: Sequence[tuple[Path, str]]) -> FileInfo | None:
             texts[name] = _may_be_text(name, stream.some(HEAD_BYTES))
     if not _class_folders(texts):
         return None
-    info = _describe(Path(roots.pop()), texts)
-    if info.left_out:
-        raise DecodeError(info.path, info.left_out[0], hint="Leave it out, and add the folders of the splits.")
-    return replace(info, samples=tuple(texts))
+    return _describe(Path(roots.pop()), texts)
 
 
 def _inspect(path: Path) -> FileInfo:
@@ -134,7 +130,8 @@ def _describe(path: Path, files: Mapping[str, bool]) -> FileInfo:
             arrays.append(ArrayInfo("", TEXT, shape, field="texts", member=pattern))
             arrays.append(ArrayInfo("", "int64", shape, field="labels", member=pattern, classes=tuple(sorted(shared))))
     others = [name for name in files if name not in taken]
-    return FileInfo(path, "texts", tuple(arrays), left_out=tuple(left_out(others, NO_TEXT)))
+    why = tuple(left_out(others, NO_TEXT))
+    return FileInfo(path, "texts", tuple(arrays), left_out=why, samples=tuple(sorted(taken)), others=tuple(others))
 
 
 @decodes("texts", layout="file per sample", check=_check, detect=_detect)

@@ -195,7 +195,7 @@ class Summary(NamedTuple):
 
 
 def survey(files: Iterable[tuple[str, Path, Stream]], *, is_packed: bool) -> tuple[dict[str, Summary], list[str]]:
-    """Return what the header of each picture says, and the names of the files that are none.
+    """Return what the header of each picture says, and the names of the files that are none, litter among them.
 
     Args:
         files: The name of each file, the path of the archive or its own, and its bytes, read one after the other.
@@ -207,6 +207,7 @@ def survey(files: Iterable[tuple[str, Path, Stream]], *, is_packed: bool) -> tup
     headers, others = dict[str, Summary](), list[str]()
     for name, path, stream in files:
         if is_litter(name):
+            others.append(name)
             continue
         view = memoryview(bytearray(HEAD_BYTES))
         begun = bytes(view[: stream.fill(view)]) if ending(name) in ENDINGS else b""

@@ -1,0 +1,290 @@
+"""Data sets of a file a sample: which part of a name is the label, what lies beside.
+
+Folders that are classes say so themselves. A part of a name may be a label, a speaker or a number: which of them only a
+person knows, so it is asked, and a list that names the samples is never passed over in silence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from tinytorch_datasets.add import naming
+from tinytorch_datasets.add.tables import Choices
+from tinytorch_datasets.errors import DecodeError, UsageError, did_you_mean
+from tinytorch_datasets.formats import INSPECTED, INSPECTED_BYTES, ArrayInfo, FileInfo
+from tinytorch_datasets.plan import ByteSource
+from tinytorch_datasets.readers.archives.members import Member, Pattern
+from tinytorch_datasets.readers.archives.samples import FOLDER, PART, LabelSplit, Naming, ending, stem
+from tinytorch_datasets.readers.archives.source import opened_source
+from tinytorch_datasets.readers.text import is_text
+from tinytorch_datasets.storage.files import is_litter
+
+KINDS = {"images": "pictures", "audio": "recordings", "texts": "texts"}
+
+# Between parts of names, in the order in which they are tried.
+SEPARATORS = ("_", "-", ".", " ", "@", "=", "#")
+NO_LABEL = "none"
+_LABEL = re.compile(r"(?:name:(?:([^\d:]+):)?(-?\d{1,3})(?::(-?\d{1,3}))?)|(?:folder:(-?\d{1,3}(?:,-?\d{1,3})*))")
+LABEL_HINT = "Write --label name:0 (a part of the names), --label folder:-1 (the folder right above), or --label none."
+
+SHOWN_VALUES = 3
+# Lines of what is left out: more of them are counted by the endings of the names.
+MOST_LINES = 12
+
+# Files beside samples that may be lists of them, and how much of each is read to know.
+LISTS = (".txt", ".csv", ".tsv", ".lst", ".list", ".data", "")
+ARRAYS = (".mat", ".npy", ".npz", ".h5", ".hdf5", ".parquet", ".pkl", ".arff")
+ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz")
+LIST_BYTES = 1 << 20
+MOST_LISTS = 20
+
+
+class _Part(NamedTuple):
+    """A part of the names of all samples: between which separators it is, at which place, and what it may be."""
+
+    separator: str
+    place: tuple[int, ...]
+    values: tuple[str, ...]
+
+    @property
+    def flag(self) -> str:
+        """What to type for it."""
+        shown = ", ".join(map(repr, self.values[:SHOWN_VALUES]))
+        more = ", ..." if len(self.values) > SHOWN_VALUES else ""
+        between = "" if self.separator == "_" else f"{self.separator}:"
+        return f"--label name:{between}{':'.join(map(str, self.place))} ({shown}{more})"
+
+
+def describe(infos: Sequence[FileInfo], choices: Choices) -> list[FileInfo]:
+    """Return what archives, or folders, of samples hold, with the labels that their names are.
+
+    Raises:
+        DecodeError: Which part of the names is the label is not certain; or a list of the samples lies beside them.
+        UsageError: Something was chosen that they do not have.
+    """
+    if choices.target or choices.missing:
+        what = f"{'--target' if choices.target else '--missing'} is of tables and arrays, and this is {infos[0].format}"
+        raise UsageError(what, hint=LABEL_HINT if choices.target else "Leave it out.")
+    others = {name for info in infos for name in info.others}
+    for name in choices.drop:
+        if name not in others:
+            what = f"--drop {name}: there is no such file beside the {KINDS[infos[0].format]}"
+            msg = f"{what}{did_you_mean(name, others)}"
+            raise UsageError(msg, hint="Write its name with all folders.")
+    return [_described(info, choices) for info in infos]
+
+
+def _described(info: FileInfo, choices: Choices) -> FileInfo:
+    _refuse_lists(info, [name for name in info.others if name not in choices.drop])
+    info = replace(info, arrays=tuple(_split_by_name(info)), left_out=tuple(_summed_up(info)))
+    if choices.label is not None:
+        return _with_label(info, choices.label)
+    if any(array.field == "labels" for array in info.arrays):
+        _refuse_splits_as_classes(info)
+        return info
+    if candidates := _candidates([stem(name) for name in info.samples]):
+        reason = f"its {KINDS[info.format]} are called as {info.samples[0].rpartition('/')[2]!r}, and which part of "
+        reason += "the names is the label is not certain"
+        flags = ", or ".join(part.flag for part in candidates)
+        raise DecodeError(info.path, reason, hint=f"Say which: {flags}; or --label none.")
+    return info
+
+
+def _refuse_splits_as_classes(info: FileInfo) -> None:
+    """Refuse folders called train and test as classes: who learned to tell them apart would learn nothing.
+
+    Raises:
+        DecodeError: They are all that the samples are in.
+    """
+    classes = next((array.classes for array in info.arrays if array.classes), ())
+    if classes and all(naming.split_of(f"{folder}/*") for folder in classes):
+        shown, kind = " and ".join(map(repr, classes)), KINDS[info.format]
+        reason = f"its folders {shown} are splits and no classes, and {kind} have no other label"
+        members = ", ".join(f"{folder}: {{members: [{folder}/*]}}" for folder in classes)
+        raise DecodeError(info.path, reason, hint=f"Declare it by hand, with splits: {{{members}}}.")
+
+
+def _candidates(stems: Sequence[str]) -> list[_Part]:
+    """Return the parts of names that may be labels: those that differ, and are not a count of the samples."""
+    for separator in SEPARATORS:
+        parts = [name.split(separator) for name in stems]
+        counts = {len(of) for of in parts}
+        if min(counts) < 2:
+            continue
+        # great_pyrenees_12 beside beagle_3: what is before the last, or the last
+        places: list[tuple[int, ...]] = [(at,) for at in range(min(counts))] if len(counts) == 1 else [(0, -1), (-1,)]
+        found = [
+            _Part(separator, place, tuple(dict.fromkeys(_taken(of, place, separator) for of in parts)))
+            for place in places
+        ]
+        differing = [part for part in found if len(part.values) > 1]
+        repeated = [part for part in differing if 2 * len(part.values) <= len(stems)]
+        if repeated or len(differing) > 1:
+            return [part._replace(values=_in_order(part.values)) for part in repeated or differing]
+    return []
+
+
+def _taken(parts: Sequence[str], place: tuple[int, ...], separator: str) -> str:
+    return separator.join(parts[place[0] : place[1]]) if len(place) > 1 else parts[place[0]]
+
+
+def _in_order(values: Sequence[str]) -> tuple[str, ...]:
+    """Sort names, and numbers by what they are.
+
+    >>> _in_order(["10", "9"]), _in_order(["b", "10", "9"])
+    (('9', '10'), ('10', '9', 'b'))
+    """
+    if all(value.isascii() and value.isdigit() for value in values):
+        return tuple(sorted(values, key=lambda value: (int(value), value)))
+    return tuple(sorted(values))
+
+
+def _with_label(info: FileInfo, label: str) -> FileInfo:
+    """Return the samples with the labels that a person says their names, or their folders, are.
+
+    Raises:
+        UsageError: There is no such part, or it is no label.
+    """
+    options = {key: value for key, value in info.options.items() if key not in ("label_folder", "label_split")}
+    arrays = [array for array in info.arrays if array.field != "labels"]
+    if label == NO_LABEL:
+        return replace(info, arrays=tuple(arrays), options=options)
+    given = _LABEL.fullmatch(label)
+    if given is None:
+        msg = f"--label {label}: it says no part of a name"
+        raise UsageError(msg, hint=LABEL_HINT)
+    if given[4]:
+        folders = list(map(int, given[4].split(",")))
+        options |= {"label_folder": folders if len(folders) > 1 else folders[0]} if folders != [-1] else {}
+        key, how = FOLDER, Naming(folder=folders)
+    else:
+        places = [int(place) for place in given.groups()[1:3] if place is not None]
+        options["label_split"] = split = _label_split(info, given[1], places)
+        key, how = PART, Naming(split=split)
+    try:
+        of = {name: how.value(key, Member("", name, b"", info.path)) for name in info.samples}
+    except DecodeError as error:
+        msg = f"--label {label}: {error.reason}"
+        raise UsageError(msg, hint=LABEL_HINT) from None
+    classes = _in_order(tuple(set(of.values())))
+    if len(classes) == 1:
+        msg = f"--label {label}: all have the same there, {classes[0]!r}, so it is no label"
+        raise UsageError(msg, hint=LABEL_HINT)
+    labels = [replace(array, dtype="int64", shape=array.shape[:1], field="labels", note="") for array in arrays]
+    return replace(info, arrays=(*arrays, *(replace(one, classes=classes) for one in labels)), options=options)
+
+
+def _label_split(info: FileInfo, separator: str | None, places: Sequence[int]) -> LabelSplit:
+    """Return the option for a part of the names, between the given separators, or those that all names have."""
+    if separator is None:
+        stems = [stem(name) for name in info.samples]
+        separator = next((one for one in SEPARATORS if all(one in name for name in stems)), "_")
+    return [separator, *places]
+
+
+def _split_by_name(info: FileInfo) -> Iterator[ArrayInfo]:
+    """Yield the arrays, of each split apart where names begin with those of splits, and no folder does."""
+    if len({array.member for array in info.arrays}) > 1 or not info.arrays:
+        yield from info.arrays
+        return
+    pattern = info.arrays[0].member
+    folders, _, last = pattern.rpartition("/")
+    fronts = [re.match(r"([A-Za-z]+)([_.-])", name.rpartition("/")[2]) for name in info.samples]
+    begun = sorted({front[0] for front in fronts if front})
+    if not all(fronts) or len(begun) < 2 or naming.split_of(pattern) or not last.startswith("*"):
+        yield from info.arrays
+        return
+    if not all(word.lower()[:-1] in naming.SPLITS for word in begun):
+        yield from info.arrays
+        return
+    for word in begun:
+        narrowed = f"{folders}/{word}{last}" if folders else f"{word}{last}"
+        count = sum(map(Pattern(narrowed).matches, info.samples))
+        for array in info.arrays:
+            yield replace(array, member=narrowed, shape=(count, *array.shape[1:]))
+
+
+def _refuse_lists(info: FileInfo, others: Sequence[str]) -> None:
+    """Refuse samples beside which a list of them lies, an archive, or arrays: they may be the labels or the splits.
+
+    Raises:
+        DecodeError: One does.
+    """
+    kind = KINDS[info.format]
+    own = [name for name in others if not is_litter(name)]
+    lists = [name for name in own if ending(name) in LISTS and not _is_about(name)][:MOST_LISTS]
+    for name in lists:
+        if of := _listed(info, name):
+            named = f"{name!r} lists {of} of its {len(info.samples):,} {kind}, and may be their labels or a split"
+            raise DecodeError(info.path, named, hint=_how_to_take(info, name))
+    for endings, what in ((ARRAYS, "arrays"), (ARCHIVES, "an archive")):
+        if name := next((one for one in own if ending(one) in endings), ""):
+            reason = f"{name!r} is {what} beside its {kind}, and may be {'labels' if what == 'arrays' else 'more'}"
+            hint = f"Add it by itself; or leave it out: --drop {_shell(name)}."
+            raise DecodeError(info.path, reason, hint=_how_to_take(info, name) if what == "arrays" else hint)
+
+
+def _is_about(name: str) -> bool:
+    return re.match(r"(?i)(readme|licen[cs]e|notice|citation|copying|changelog)", name.rpartition("/")[2]) is not None
+
+
+def _how_to_take(info: FileInfo, name: str) -> str:
+    place: dict[str, Any] = {"file": name} if not info.file else {"file": info.file, "member": name}
+    shown = ", ".join(f"{key}: {value}" for key, value in place.items())
+    return (
+        f"Leave it out: --drop {_shell(name)}. Or write the entry by hand: labels that are listed in the order of the "
+        f"samples are `labels: {{{shown}, format: csv, column: 1}}`."
+    )
+
+
+def _shell(name: str) -> str:
+    return name if re.fullmatch(r"[\w./-]+", name) else f"'{name}'"
+
+
+def _listed(info: FileInfo, name: str) -> str:
+    """Return how many of the samples a text names, or "all" where it has a line for each; "" if it is no list."""
+    source = ByteSource(info.path, (name,)) if info.file else ByteSource(info.path / name)
+    data = bytearray()
+    with suppress(DecodeError), opened_source(source, limit=INSPECTED_BYTES, limit_reason=INSPECTED) as stream:
+        while len(data) < LIST_BYTES and (piece := stream.some(LIST_BYTES)):
+            data += piece
+    if not data or not is_text(bytes(data[:4096])):
+        return ""
+    lines = [line for line in data.decode("utf-8", "replace").splitlines() if line.strip()]
+    samples = set(info.samples) | {sample.rpartition(".")[0] for sample in info.samples}
+    samples |= {sample.rpartition("/")[2] for sample in samples}
+    samples = {sample for sample in samples if not sample.isdigit()}  # a number may be a class, or a position
+    cells = (re.split(r"[\s,;]+", line.strip().replace('"', "")) for line in lines)
+    named = sum(any(_known(cell, samples) for cell in of) for of in cells)
+    if named and 2 * named >= len(lines):
+        return f"{named:,}"
+    return "all" if len(lines) > 1 and len(lines) - len(info.samples) in (0, 1) else ""
+
+
+def _known(cell: str, samples: set[str]) -> bool:
+    return cell in samples or cell.removeprefix("./").rpartition("/")[2] in samples
+
+
+def _summed_up(info: FileInfo) -> Iterator[str]:
+    """Say what is left out: a line for each folder that has such files, or, where that is many, for each ending."""
+    litter = [name for name in info.others if is_litter(name)]
+    if len(info.left_out) <= MOST_LINES:
+        yield from info.left_out
+    else:
+        others = [name for name in info.others if not is_litter(name)]
+        for kind, count in Counter(map(ending, others)).most_common():
+            example = next(name for name in others if ending(name) == kind)
+            yield f"{count:,} files such as {example!r}: none of its {KINDS[info.format]}"
+    if litter:
+        yield f"{len(litter):,} files of litter, such as {litter[0]!r}"
+
+
+def sources_of(infos: Sequence[FileInfo], names: Sequence[str]) -> set[str]:
+    """Return the names of the files that are declared: of a folder of samples, those that are one."""
+    samples = {name for info in infos if not info.file for name in info.samples}
+    return samples or set(names)
