@@ -79,8 +79,8 @@ def _detect(head: bytes, path: Path) -> Detection | None:
 
 
 def _refuse_one(path: Path, kind: str) -> NoReturn:
-    reason = f"it is one recording, {kind}, and no data set of them"
-    raise DecodeError(path, reason, hint="Add the folder, or the archive, that all of its recordings are in.")
+    hint = "Add the folder, or the archive, that all of its recordings are in."
+    raise DecodeError(path, f"it is one recording, {kind}, and no data set of them", hint=hint)
 
 
 def _are_mostly_sound(names: Sequence[str]) -> bool:
@@ -149,8 +149,8 @@ def _describe(path: Path, files: Iterator[tuple[Member, Stream]]) -> FileInfo:
             member.fail(f"it has {recording.frames.shape[1]} channels, and others have {first.frames.shape[1]}")
     if first is None:
         raise DecodeError(path, "it has files that are called as recordings are, and none of them is one")
-    own = [name for name in others if not is_litter(name)]
-    groups = grouped(path, sorted(names), own, "recordings")
+    own, samples = [name for name in others if not is_litter(name)], tuple(sorted(names))
+    groups = grouped(path, samples, own, "recordings")
     labels, levels = class_names(groups), groups[0].label_folder
     options: dict[str, Any] = {"rate": first.rate}
     if labels and levels != (-1,):
@@ -165,9 +165,7 @@ def _describe(path: Path, files: Iterator[tuple[Member, Stream]]) -> FileInfo:
             if labels:
                 arrays.append(ArrayInfo("", "int64", (count,), field="labels", member=pattern, classes=labels))
     why = tuple(left_out(own, "no recording"))
-    return FileInfo(
-        path, "audio", tuple(arrays), options, left_out=why, samples=tuple(sorted(names)), others=tuple(others)
-    )
+    return FileInfo(path, "audio", tuple(arrays), options, left_out=why, samples=samples, others=tuple(others))
 
 
 class _Wish(NamedTuple):
