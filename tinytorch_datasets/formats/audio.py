@@ -156,11 +156,10 @@ def _describe(path: Path, files: Iterator[tuple[Member, Stream]]) -> FileInfo:
     if labels and levels != (-1,):
         options["label_folder"] = list(levels) if len(levels) > 1 else levels[0]
     shape = (lengths.pop() if len(lengths) == 1 else None, *(channels if channels != {1} else ()))
-    arrays = list[ArrayInfo]()
+    arrays, dtype = list[ArrayInfo](), first.frames.dtype.name
     for group in groups:
         for pattern in group.patterns:
             count = sum(map(Pattern(pattern).matches, group.samples))
-            dtype = first.frames.dtype.name
             arrays.append(ArrayInfo("", dtype, (count, *shape), field="recordings", member=pattern))
             if labels:
                 arrays.append(ArrayInfo("", "int64", (count,), field="labels", member=pattern, classes=labels))
