@@ -1,4 +1,4 @@
-"""Data sets of a file a sample: which part of a name is the label, what lies beside.
+"""Data sets of a file a sample: labels that are part of names, lists beside.
 
 Folders that are classes say so themselves. A part of a name may be a label, a speaker or a number: which of them only a
 person knows, so it is asked, and a list that names the samples is never passed over in silence.
