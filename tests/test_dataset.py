@@ -92,7 +92,7 @@ class TestSplit:
         other = (np.ones((2, 2)), 3)
 
         assert split[3] in split
-        assert (other in split, 3 in split) == (False, False)  # type: ignore[comparison-overlap]
+        assert (other in split, 3 in split) == (False, False)
         assert (split.index(split[3]), split.count(split[3]), split.count(other)) == (3, 1, 0)
         with pytest.raises(ValueError, match="no such sample in split 'train'"):
             split.index(split[3], 4)

@@ -40,7 +40,7 @@ EXAMPLES = [
     StorageError("the disk is full", path=Path("/full"), hint="Free some space."),
     LockError("x.lock is not a lock file", path=Path("x.lock"), hint="Write one."),
     UsageError("a name is lowercase letters"),
-    MissingLibrary("parquet", "pyarrow", "tables"),
+    MissingLibrary("format 'parquet'", "pyarrow", "tables"),
     VerifyError("not the declared bytes", path=Path("a.gz")),
     ChangedFile("it was changed meanwhile", path=Path("a.gz")),
     MissingFile("it is gone", path=Path("a.gz"), where="datasets.yaml:7"),

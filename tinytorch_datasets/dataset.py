@@ -8,8 +8,8 @@ from functools import cached_property
 from opcode import opname
 from typing import TYPE_CHECKING, Any
 
-from tinytorch_datasets.errors import UnknownName, UsageError
-from tinytorch_datasets.split import Split, refuse_to_set
+from tinytorch_datasets.errors import UnknownName, UsageError, refuse_to_set
+from tinytorch_datasets.split import Split
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -72,12 +72,12 @@ class Dataset(Mapping[str, Split]):
     def _described(self) -> tuple[Entry, str]:
         return self._describe()
 
-    def arrays(self, dtype: DTypeLike | None = None) -> tuple[tuple[Any, ...], ...]:
+    def arrays(self, dtype: DTypeLike | None = None, *, flat: bool = False) -> tuple[tuple[Any, ...], ...]:
         """Return every split's fields: ``(x_train, y_train), (x_test, y_test) = mnist.arrays(dtype="float32")``.
 
-        Splits come in the manifest's order, fields too; `dtype` is as in `Split.arrays`.
+        Splits come in the manifest's order, fields too; `dtype` and `flat` are as in `Split.arrays`.
         """
-        return tuple(split.arrays(dtype) for split in self._splits.values())
+        return tuple(split.arrays(dtype, flat=flat) for split in self._splits.values())
 
     def __getitem__(self, split: str) -> Split:
         try:

@@ -133,12 +133,12 @@ class UsageError(DatasetError, ValueError):
 
 
 class MissingLibrary(DatasetError, ImportError):
-    """A format needs a library that is not installed. `name` is the library, `extra` the extra that brings it."""
+    """A library is not installed that is needed. `name` is the library, `extra` the extra that brings it."""
 
     extra: str
 
-    def __init__(self, form: str, library: str, extra: str) -> None:
-        what = f"format {form!r} needs {library}, which is not installed"
+    def __init__(self, needing: str, library: str, extra: str) -> None:
+        what = f"{needing} needs {library}, which is not installed"
         super().__init__(what, hint=f"pip install 'tinytorch-datasets[{extra}]'", name=library, extra=extra)
 
 
@@ -305,6 +305,16 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """
     guess = nearest(name, known)
     return f"; did you mean {guess!r}?" if guess else ""
+
+
+def refuse_to_set(holder: object, name: str, own: type) -> None:
+    """Refuse to set an attribute: everybody in a process who gets a data set gets the same one.
+
+    A class of one's own may have what it likes; `own` is the class that is not one.
+    """
+    if not name.startswith("_") and type(holder) is own:
+        msg = f"{name!r} cannot be set: a {own.__name__.lower()} stays as it was declared; use a variable"
+        raise AttributeError(msg, name=name, obj=holder)
 
 
 def check_flag(given: Any, name: str) -> None:

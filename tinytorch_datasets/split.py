@@ -7,7 +7,7 @@ nothing is copied until it must be.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,15 +17,16 @@ from tinytorch_datasets.batches import (
     as_batch,
     checked_seed,
     converted,
-    is_same_sample,
+    flattened,
     joined,
     number_dtype,
+    places_of,
     sample_type,
     taken,
     whole_number,
     writable,
 )
-from tinytorch_datasets.errors import UnknownName
+from tinytorch_datasets.errors import UnknownName, check_flag, refuse_to_set
 from tinytorch_datasets.storage.memmap import from_pickle, to_pickle
 from tinytorch_datasets.storage.string_array import StringArray, Values, parse_index
 from tinytorch_datasets.subsets import Groups, first_share, grouped, taken_of_each
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from tinytorch_datasets.display.samples import Samples
 
 
-class Split(Sequence[tuple[Any, ...]]):
+class Split:
     """One split of a data set: a sequence of samples, with its fields as attributes.
 
     ``train.images`` is the whole field, read-only. ``train[7]`` is one sample, a tuple in the order of
@@ -108,6 +109,24 @@ class Split(Sequence[tuple[Any, ...]]):
     def __len__(self) -> int:
         return self._samples
 
+    def __iter__(self) -> Iterator[Any]:
+        return map(self.__getitem__, range(self._samples))
+
+    def keys(self) -> tuple[str, ...]:
+        """Return the names of the fields, as `fields`: by this, ``dict(train)`` has the array of each."""
+        return self.fields
+
+    def __arrow_c_schema__(self) -> object:
+        return self._as_record_batch().schema.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self._as_record_batch().__arrow_c_stream__(requested_schema)
+
+    def _as_record_batch(self) -> Any:
+        from tinytorch_datasets.storage.arrow_stream import record_batch  # which nobody needs who only computes
+
+        return record_batch(self._fields, self._declared)
+
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, str):
             if index in self._texts:
@@ -142,19 +161,18 @@ class Split(Sequence[tuple[Any, ...]]):
         return self._positions
 
     def __contains__(self, sample: object) -> bool:
-        return any(is_same_sample(sample, own) for own in self)
+        return next(places_of(sample, self), None) is not None
 
     def index(self, sample: Any, start: int = 0, stop: int | None = None) -> int:
         """Return where the first sample is whose values are equal to these; ValueError if none is."""
-        for place in range(self._samples)[start:stop]:
-            if is_same_sample(sample, self[place]):
-                return place
+        for place in places_of(sample, self, start, stop):
+            return place
         msg = f"no such sample in split {self._name!r}"
         raise ValueError(msg)
 
     def count(self, sample: Any) -> int:
         """Return how many samples have values equal to these."""
-        return sum(is_same_sample(sample, own) for own in self)
+        return len([*places_of(sample, self)])
 
     def shard(self, index: int, count: int) -> Split:
         """Return every `count`-th sample from number `index` on, as views: what one of `count` processes works on.
@@ -252,7 +270,7 @@ class Split(Sequence[tuple[Any, ...]]):
             values = [torch.from_numpy(column) if isinstance(column, np.ndarray) else column for column in values]
         return sample_type(self.fields)._make([list(c) if isinstance(c, StringArray) else c for c in values])
 
-    def arrays(self, dtype: DTypeLike | None = None) -> tuple[Any, ...]:
+    def arrays(self, dtype: DTypeLike | None = None, *, flat: bool = False) -> tuple[Any, ...]:
         """Return every field as a whole, in order: ``images, labels = mnist.train.arrays(dtype="float32")``.
 
         Args:
@@ -260,12 +278,15 @@ class Split(Sequence[tuple[Any, ...]]):
                 brings integers of a declared range 0 to n into 0 to 1, dividing by n; floats keep their
                 values. What is converted is fresh, and yours to write to. Labels and other scalars stay as they
                 are, read-only. None converts nothing and copies nothing.
+            flat: Whether each sample is a row of numbers, (samples, numbers), as scikit-learn takes it.
 
         Raises:
-            ValueError: An integer dtype cannot hold the values.
+            ValueError: An integer dtype cannot hold the values; or samples differ in shape, and rows are wanted.
         """
         dtype = number_dtype(dtype)
-        return tuple(converted(values, dtype, self._scales.get(field)) for field, values in self._fields.items())
+        check_flag(flat, "flat")
+        whole = [converted(values, dtype, self._scales.get(field)) for field, values in self._fields.items()]
+        return tuple(map(flattened, whole) if flat else whole)
 
     def batches(
         self,
@@ -352,13 +373,3 @@ class Split(Sequence[tuple[Any, ...]]):
         ]
         of = f" of {self._in_all:,}" if self._samples != self._in_all else ""
         return f"<Split {self._name}: {self._samples:,}{of} samples of {', '.join([*kinds, *self._texts])}>"
-
-
-def refuse_to_set(holder: object, name: str, own: type) -> None:
-    """Refuse to set an attribute: everybody in a process who gets a data set gets the same one.
-
-    A class of one's own may have what it likes; `own` is the class that is not one.
-    """
-    if not name.startswith("_") and type(holder) is own:
-        msg = f"{name!r} cannot be set: a {own.__name__.lower()} stays as it was declared; use a variable"
-        raise AttributeError(msg, name=name, obj=holder)

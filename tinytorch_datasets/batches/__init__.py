@@ -6,6 +6,7 @@ cost nothing.
 
 from __future__ import annotations
 
+import math
 from collections import namedtuple
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -40,7 +41,9 @@ def sample_type(fields: tuple[str, ...]) -> Any:
         if field not in made._fields:
             setattr(made, field, property(itemgetter(place)))
     made.__reduce__ = _reduce
-    made._all_fields, made.__module__ = fields, __name__
+    # By their true names, which frames take for their columns; what Python renamed, it has places of already.
+    made._fields = made._all_fields = fields
+    made.__module__ = __name__
     return made
 
 
@@ -250,10 +253,29 @@ def joined(first: Any, second: Any) -> Any:
     raise ValueError(msg)
 
 
-def is_same_sample(sample: Any, own: tuple[Any, ...]) -> bool:
-    """Check whether a sample has the values of another, and as many of them."""
-    alike = isinstance(sample, tuple) and len(sample) == len(own)
-    return alike and all(np.array_equal(one, other) for one, other in zip(sample, own, strict=True))
+def flattened(values: Any) -> Any:
+    """Return values with each sample as a row of numbers; strings and single numbers as they are.
+
+    Raises:
+        ValueError: The samples differ in shape, so that their rows would differ in length.
+
+    >>> flattened(np.zeros((5, 2, 3))).shape
+    (5, 6)
+    """
+    if isinstance(values, np.ndarray):
+        return values if values.ndim < 3 else values.reshape(len(values), math.prod(values.shape[1:]))
+    if isinstance(values, StringArray):
+        return values
+    msg = "samples that differ in shape are no rows of equally many numbers: make one array of them by padded()"
+    raise ValueError(msg)
+
+
+def places_of(sample: object, samples: Any, start: int = 0, stop: int | None = None) -> Iterator[int]:
+    """Yield where samples are that have the values of the given one, and as many of them."""
+    for place in range(len(samples))[start:stop]:
+        own = samples[place]
+        if isinstance(sample, tuple) and len(sample) == len(own) and all(map(np.array_equal, sample, own)):
+            yield place
 
 
 def writable(value: Any) -> Any:

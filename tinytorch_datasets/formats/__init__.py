@@ -261,7 +261,8 @@ class Format:
         endings = {"." + name.rpartition(".")[2].lower() for name in members}
         for needs in (self.needs, *(self.needs_by_ending[of] for of in self.needs_by_ending if of in endings)):
             if needs is not None and importlib.util.find_spec(needs[0]) is None:
-                raise MissingLibrary(self.name, *needs)
+                needing = f"format {self.name!r}"
+                raise MissingLibrary(needing, *needs)
 
 
 _formats: dict[str, Format] = {}

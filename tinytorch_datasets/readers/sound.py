@@ -222,7 +222,8 @@ def read_compressed(member: Member, kind: str) -> Recording:
         DecodeError: It is damaged, or comes to far more than its bytes.
     """
     if importlib.util.find_spec(LIBRARY[0]) is None:
-        raise MissingLibrary(FORM, *LIBRARY)
+        needing = f"format {FORM!r}"
+        raise MissingLibrary(needing, *LIBRARY)
     import soundfile
 
     if kind == "OGG" and not _has_last_page(member.data):

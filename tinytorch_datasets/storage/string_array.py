@@ -105,10 +105,32 @@ class StringArray(Sequence[str]):
                 for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
                     yield bytes(self._buffer[start:end]).decode()
 
+    def utf8(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the bytes of all strings, and the offset of each in them, with the end of the last: (strings + 1,).
+
+        Both are views where the strings lie side by side, as all of a field do, or a slice of it without a step.
+
+        >>> [part.tolist() for part in StringArray.of(["no", "yes"]).utf8()]
+        [[110, 111, 121, 101, 115], [0, 2, 5]]
+        """
+        if not len(self):
+            return self._buffer[:0], np.zeros(1, np.int64)
+        if (self._starts[1:] != self._ends[:-1]).any():
+            return self._gathered().utf8()
+        starts, ends = np.asarray(self._starts), np.asarray(self._ends)
+        first, second = (places.__array_interface__["data"][0] for places in (starts, ends))
+        if starts.dtype == ends.dtype == np.int64 and starts.strides == ends.strides == (8,) and second == first + 8:
+            offsets = np.lib.stride_tricks.as_strided(starts, (len(starts) + 1,), writeable=False)  # one array's parts
+        else:
+            offsets = np.append(starts, ends[-1]).astype(np.int64)
+        return np.asarray(self._buffer), offsets
+
     def _without_others(self) -> StringArray:
         """Return the same strings in a buffer of their own, if that is smaller than the one that they are in."""
-        if int((self._ends - self._starts).sum()) >= len(self._buffer):
-            return self
+        return self if int((self._ends - self._starts).sum()) >= len(self._buffer) else self._gathered()
+
+    def _gathered(self) -> StringArray:
+        """Return the same strings in a buffer of their own, side by side."""
         whole = self._buffer.data
         places = zip(self._starts.tolist(), self._ends.tolist(), strict=True)
         buffer = np.frombuffer(bytearray(b"".join(whole[start:end] for start, end in places)), np.uint8)

@@ -1,0 +1,121 @@
+"""Fields of a split as Arrow columns, which data frames and databases take.
+
+They need not know this package, nor it them: the Arrow PyCapsule interface is all that both know.
+
+Arrow keeps numbers as NumPy does, and lists and strings as `RaggedArray` and `StringArray` do: values one after the
+other, and the place of each sample. So buffers are handed on where they are, in the memory map of the file; what Arrow
+keeps otherwise is copied once: truths, which it packs to bits, samples that do not lie side by side, and the columns of
+a field that has names for them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from tinytorch_datasets.errors import MissingLibrary
+from tinytorch_datasets.storage.ragged_array import RaggedArray
+from tinytorch_datasets.storage.string_array import StringArray, Values
+
+# What of the declaration a column's metadata has, as JSON.
+KEPT = ("classes", "range", "description")
+
+
+def record_batch(fields: Mapping[str, Values], declared: Mapping[str, Mapping[str, Any]]) -> Any:
+    """Return the fields as one `pyarrow.RecordBatch`.
+
+    A field is a column: numbers and labels as they are, strings as `large_string`, samples of one shape as
+    fixed-size lists, an axis a list, and samples of several shapes as lists. A field that has a name for each number
+    of a sample (a table's features) is a column for each of them instead. What is declared of a field besides, its
+    classes and its range, is in the metadata of its columns, as JSON.
+
+    Raises:
+        MissingLibrary: pyarrow is not installed.
+        ValueError: There are no fields.
+    """
+    try:
+        import pyarrow as pa
+    except ImportError:
+        needing = "a split as an Arrow table"
+        raise MissingLibrary(needing, "pyarrow", "tables") from None
+    if not fields:
+        msg = "a split that is one text as a whole has no samples, and so no columns"
+        raise ValueError(msg)
+    columns, schema = [], []
+    for field, name, values in _columns(fields, declared):
+        kept = {key: json.dumps(value) for key in KEPT if (value := declared.get(field, {}).get(key)) is not None}
+        column = _array(pa, values)
+        columns.append(column)
+        schema.append(pa.field(name, column.type, nullable=False, metadata=kept or None))
+    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(schema))
+
+
+def _columns(
+    fields: Mapping[str, Values], declared: Mapping[str, Mapping[str, Any]]
+) -> Iterator[tuple[str, str, Values]]:
+    """Yield each column: its field, its name and its values. The names of a field's columns stand for themselves.
+
+    Unless one of them is the name of another column, too: then all of that field have its name before theirs.
+    """
+    names = {field: declared.get(field, {}).get("names") or () for field in fields}
+    wide = {f for f, v in fields.items() if isinstance(v, np.ndarray) and v.ndim == 2 and len(names[f]) == v.shape[1]}
+    taken = [*fields, *itertools.chain.from_iterable(names[field] for field in wide)]
+    for field, values in fields.items():
+        if field not in wide or not isinstance(values, np.ndarray):
+            yield field, field, values
+            continue
+        clash = any(taken.count(name) > 1 for name in names[field])
+        for place, name in enumerate(names[field]):
+            yield field, f"{field}.{name}" if clash else str(name), values[:, place]
+
+
+def _array(pa: Any, values: Values) -> Any:
+    if isinstance(values, StringArray):
+        buffer, offsets = values.utf8()
+        return pa.LargeStringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(buffer))
+    if isinstance(values, RaggedArray):
+        return _lists(pa, values)
+    plain = np.asarray(values)
+    return _fixed_lists(pa, _numbers(pa, plain.reshape(-1)), plain.shape)
+
+
+def _numbers(pa: Any, flat: np.ndarray) -> Any:
+    if flat.dtype == np.bool_:
+        return pa.array(flat)
+    flat = np.ascontiguousarray(flat, flat.dtype.newbyteorder("="))
+    return pa.Array.from_buffers(pa.from_numpy_dtype(flat.dtype), len(flat), [None, pa.py_buffer(flat)])
+
+
+def _fixed_lists(pa: Any, array: Any, shape: tuple[int, ...]) -> Any:
+    """Return flat values as lists of lists, of which the innermost have as many as the last axis is long."""
+    for axis in range(len(shape) - 1, 0, -1):
+        kind = pa.list_(pa.field("item", array.type, nullable=False), shape[axis])
+        array = pa.Array.from_buffers(kind, math.prod(shape[:axis]), [None], children=[array])
+    return array
+
+
+def _lists(pa: Any, values: RaggedArray) -> Any:
+    """Return samples of several shapes as lists of lists; an axis that is as long in all of them as fixed-size ones."""
+    rows, array = values.rows, _numbers(pa, values.flat)
+    for axis in range(rows.shape[1] - 1, -1, -1):
+        lists = rows[:, :axis].prod(axis=1)  # that each sample has on this axis
+        size, total = values.sample_shape[axis], int(lists.sum())
+        if size is not None:
+            kind = pa.list_(pa.field("item", array.type, nullable=False), size)
+            array = pa.Array.from_buffers(kind, total, [None], children=[array])
+            continue
+        if axis == 0 and rows.shape[1] == 1:
+            places = np.asarray(values.offsets, np.int64)
+            offsets = places if places[0] == 0 else places - places[0]
+        else:
+            offsets = np.zeros(total + 1, np.int64)
+            np.cumsum(np.repeat(rows[:, axis], lists), out=offsets[1:])
+        kind = pa.large_list(pa.field("item", array.type, nullable=False))
+        places = pa.py_buffer(np.ascontiguousarray(offsets))
+        array = pa.Array.from_buffers(kind, total, [None, places], children=[array])
+    return array
