@@ -119,6 +119,35 @@ class ByteSource(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Names:
+    """How the names in a list are those of members that are a sample each.
+
+    Attributes:
+        of: What the list has the names of: the "members" that are the samples, or the samples that the "rows" of a
+            table belong to.
+        match: What is compared: the whole "name", the "file" without its folders, or its "stem", without the last
+            ending too.
+        prefix: What stands in front of a listed name in the name of the member.
+        suffix: What stands behind it.
+    """
+
+    of: Literal["members", "rows"]
+    match: Literal["name", "file", "stem"] = "name"
+    prefix: str = ""
+    suffix: str = ""
+
+    def whole(self, listed: str) -> str:
+        """Return the name that is meant by a listed one; `./` in front of that says nothing.
+
+        >>> Names("members", prefix="images/", suffix=".jpg").whole("./cat/1")
+        'images/cat/1.jpg'
+        """
+        while listed.startswith("./"):
+            listed = listed[2:]
+        return f"{self.prefix}{listed}{self.suffix}"
+
+
+@dataclass(frozen=True)
 class Rows:
     """Which of the samples that a file holds a split has, and in which order.
 
@@ -131,6 +160,7 @@ class Rows:
         after: How many samples each of the shuffles had that the same random numbers were drawn for before.
         listed: The column of another file that lists their positions, in place of `start` and `stop`.
         first: What the list calls the first position.
+        names: How the list has names in place of positions, if it does.
     """
 
     of: int
@@ -140,6 +170,7 @@ class Rows:
     after: tuple[int, ...] = ()
     listed: Column | None = None
     first: int = 0
+    names: Names | None = None
 
 
 @dataclass(frozen=True)

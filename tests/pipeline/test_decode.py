@@ -712,7 +712,7 @@ FAULTS = {
     ),
     "a list in a file that is null": (
         "{samples: 4, n: n.npy, rows: {file: null}, stored_samples: 9}",
-        "rows: names no file for the list of positions",
+        "rows: names no file for the list",
     ),
     "a column that is none": (
         "{samples: 4, n: {file: n.npy, format: csv, column: {}}}",

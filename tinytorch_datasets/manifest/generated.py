@@ -20,7 +20,7 @@ from typing import Any
 
 from tinytorch_datasets import settings
 from tinytorch_datasets._version import VERSION
-from tinytorch_datasets.plan import Column, Declared, File, Plan, Rows, Split, canonical_name
+from tinytorch_datasets.plan import Column, Declared, File, Names, Plan, Rows, Split, canonical_name
 from tinytorch_datasets.storage.memmap import stat_signature
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -110,7 +110,8 @@ def _rows(plain: Mapping[str, Any] | None) -> Rows | None:
     if plain is None:
         return None
     listed = _column(plain["listed"]) if plain["listed"] is not None else None
-    return Rows(**{**plain, "after": tuple(plain["after"]), "listed": listed})
+    names = Names(**plain["names"]) if plain["names"] is not None else None
+    return Rows(**{**plain, "after": tuple(plain["after"]), "listed": listed, "names": names})
 
 
 def _path(plain: str | None) -> Path | None:

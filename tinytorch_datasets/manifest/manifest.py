@@ -11,7 +11,7 @@ import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
 from pydantic import ValidationError
@@ -28,9 +28,10 @@ from tinytorch_datasets.manifest.places import (
     place_of,
     selected,
     stored_counts,
+    with_lines,
 )
 from tinytorch_datasets.manifest.yaml_reader import ParsedYaml, read_file
-from tinytorch_datasets.plan import Column, Declared, File, Plan, Rows, Split, canonical_name
+from tinytorch_datasets.plan import TEXT, Column, Declared, File, Names, Plan, Rows, Split, canonical_name
 from tinytorch_datasets.storage.memmap import StatSignature
 
 # What stands for itself in the path of an address (RFC 3986, 3.3), but for "+", which some servers take for a blank.
@@ -206,7 +207,7 @@ class Manifest:
             axes=declared.axes,
             factor=declared.scale,
             stored_shape=declared.stored_shape,
-            rows=_rows(place, title, field, split, counts),
+            rows=_rows(place, title, field, split, counts, _skipped(entry, place)),
             **_location(place, field),
         )
 
@@ -230,10 +231,29 @@ def _location(place: Mapping[str, Any], field: str) -> dict[str, Any]:
     }
 
 
+def _skipped(entry: Entry, place: Mapping[str, Any]) -> int:
+    """Return how many members are listed as samples and are none."""
+    options = entry.options if "format" not in place and "options" not in place else place.get("options", {})
+    skipped = options.get("skip")
+    return len(skipped) if isinstance(skipped, list) else 0
+
+
+def _names(of: Literal["members", "rows"], listed: Mapping[str, Any]) -> Names:
+    return Names(of, listed.get("match", "name"), listed.get("prefix", ""), listed.get("suffix", ""))
+
+
 def _rows(
-    place: Mapping[str, Any], title: str, field: str, split: SplitEntry, counts: Mapping[str, int]
+    place: Mapping[str, Any], title: str, field: str, split: SplitEntry, counts: Mapping[str, int], skipped: int
 ) -> Rows | None:
     rows, shuffle = place.get("rows"), place.get("shuffle")
+    if join := place.get("join"):
+        of = counts[location(place, field, {"members": split.members})]
+        listed = Column(title, field, TEXT, of, **_location(join, field))
+        return Rows(of, listed=listed, names=_names("rows", join))
+    if isinstance(rows, Mapping) and "match" in rows:
+        # The most names that are read: how many of those that are left out are in this list, nobody declared.
+        listed = Column(title, field, TEXT, split.samples + skipped, **_location(with_lines(rows), field))
+        return Rows(split.samples, listed=listed, names=_names("members", rows))
     if rows is None and shuffle is None:
         return None
     order = {"seed": shuffle["seed"], "after": tuple(shuffle.get("after", ()))} if shuffle else {}

@@ -219,10 +219,30 @@ class _Location(_Model):
     )
 
 
-class ListedRowsEntry(_Location):
-    """A list of positions that stands in a file."""
+class _Listed(_Location):
+    prefix: str = Field(default="", description="What stands in front of a listed name in the name of the member.")
+    suffix: str = Field(default="", description="What stands behind a listed name in the name of the member: .jpg.")
+
+
+class ListedRowsEntry(_Listed):
+    """A list of positions, or of the names of members, that stands in a file."""
 
     first: Count = Field(default=0, description="What the list calls the first position: 0 or 1.")
+    match: Literal["name", "file", "stem"] | None = Field(
+        default=None,
+        description="That the list has names of members, and what of those is compared: the whole name; file, the "
+        "name without folders; stem, that without its ending. Left out, the list has positions.",
+    )
+
+
+class JoinEntry(_Listed):
+    """The column of a table that says which sample, by the name of its member, each row belongs to."""
+
+    match: Literal["name", "file", "stem"] = Field(
+        default="name",
+        description="What of the names of members is compared: the whole name; file, the name without folders; stem, "
+        "that without its ending.",
+    )
 
 
 RowsEntry = Annotated[
@@ -246,6 +266,11 @@ class _Selection(_Model):
 
 class PlaceEntry(_Location, _Selection):
     """Where the values of one field of one split are."""
+
+    join: JoinEntry | None = Field(
+        default=None,
+        description="Where a table has a row for each sample in another order: its column of their members' names.",
+    )
 
 
 class SplitEntry(_Selection):

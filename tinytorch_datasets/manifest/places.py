@@ -48,8 +48,14 @@ def place_of(split: Mapping[str, Any], field: str) -> dict[str, Any]:
     for key in _SELECTION:
         if split.get(key) is not None:
             place.setdefault(key, split[key])
+    of_file = {key: place[key] for key in ("file", "member") if key in place}
     if isinstance(rows := place.get("rows"), Mapping):
-        place["rows"] = {key: value for key, value in rows.items() if value is not None}
+        rows = {key: value for key, value in rows.items() if value is not None}
+        place["rows"] = {"file": file, **rows} if file is not None and "member" in rows else rows
+    if isinstance(join := place.get("join"), Mapping):
+        join = {key: value for key, value in join.items() if value is not None}
+        of_form = {key: place[key] for key in ("format", "options") if key in place}
+        place["join"] = join if "file" in join else {**of_file, **of_form, **join}
     return place
 
 
@@ -57,12 +63,13 @@ def stored_counts(entry: Mapping[str, Any]) -> dict[str, int]:
     """Return how many samples are stored at each place, by `location`: as declared, or as far as any rows go."""
     counts: dict[str, int] = {}
     splits = [mapping(split) for split in mapping(entry.get("splits")).values()]
-    if all(_SELECTION.isdisjoint(body) for split in splits for body in (split, *map(mapping, split.values()))):
+    bodies = [body for split in splits for body in (split, *map(mapping, split.values()))]
+    if all((_SELECTION | {"join"}).isdisjoint(body) for body in bodies):
         return counts
     for split in splits:
         for field in mapping(entry.get("fields")):
             place = place_of(split, field)
-            rows, end = place.get("rows"), split.get("samples")
+            rows, end = place.get("rows") if "join" not in place else None, split.get("samples")
             if isinstance(rows, list | tuple):
                 end = rows[-1] if rows else None
             declared = place.get("stored_samples")
@@ -246,6 +253,10 @@ def _check_place(
     if name in formats.known():
         declared = mapping(mapping(entry.get("fields")).get(field))
         yield from (((field, *keys), what) for keys, what in _check_columns(body, declared, str(name), formats))
+    if isinstance(place.get("join"), Mapping):
+        for keys, what in _check_join(entry, split, field, place["join"], formats):
+            yield (field, *keys), what
+        return
     if not (place.keys() & _SELECTION):
         return
     if mapping(mapping(entry.get("fields")).get(field)).get("per") == "split":
@@ -253,9 +264,15 @@ def _check_place(
         yield at(key), f"a split has one {field!r}, of which there are no rows"
         return
     rows, samples = place.get("rows"), split.get("samples")
+    if isinstance(rows, Mapping) and rows.get("match") is not None:
+        for keys, what in _check_names(entry, split, field, place, formats):
+            yield (*at("rows"), *keys), what
+        return
     stored = counts.get(location(place, field, split))
     yield from _check_shuffled(place, at, stored)
     if isinstance(rows, dict):
+        for key in rows.keys() & {"prefix", "suffix"}:
+            yield (*at("rows"), key), "is of names, so `match` has to say what of them is compared"
         for keys, what in _check_location(rows, files):
             yield (*at("rows"), *keys), what
         yield from (((*at("rows"), *keys), what) for keys, what in _check_list(entry, rows, formats))
@@ -308,10 +325,61 @@ def _check_columns(body: Mapping[str, Any], field: Mapping[str, Any], name: str,
         yield ("column",), "is of an array as it is stored, and takes none of a field with other axes"
 
 
+def _is_sample(entry: Mapping[str, Any], place: Mapping[str, Any], formats: Formats) -> bool:
+    """Check whether the samples of a field are a member each."""
+    name = place.get("format", entry.get("format"))
+    return isinstance(name, str) and name in formats.known() and formats.of(name).layout == "file per sample"
+
+
+def _sample_fields(entry: Mapping[str, Any], split: Mapping[str, Any], formats: Formats) -> dict[str, dict[str, Any]]:
+    """Return the places of the fields of a split whose samples are a member each."""
+    places = {field: place_of(split, field) for field in mapping(entry.get("fields"))}
+    return {field: place for field, place in places.items() if _is_sample(entry, place, formats)}
+
+
+def _check_names(
+    entry: Mapping[str, Any], split: Mapping[str, Any], field: str, place: Mapping[str, Any], formats: Formats
+) -> Problems:
+    """Yield what is wrong with a list of the names of members, which says which of them a split has."""
+    rows, own, samples = place["rows"], mapping(split.get(field)), _sample_fields(entry, split, formats)
+    if not samples or ("rows" in own and field not in samples):
+        yield (), "is a list of names of members, and no sample of this field is a member"
+        return
+    if field in samples and any(other.get("rows") != rows for other in samples.values()):
+        yield (), "is of all fields of the split whose samples are members, so write it beside them"
+    if "shuffle" in place:
+        yield (), "is a list of names, which are not shuffled"
+    if "first" in rows:
+        yield ("first",), "is of positions, and the list has names"
+    yield from _check_location(rows, mapping(entry.get("files")))
+    yield from _check_list(entry, with_lines(rows), formats)
+
+
+def _check_join(
+    entry: Mapping[str, Any], split: Mapping[str, Any], field: str, join: Mapping[str, Any], formats: Formats
+) -> Problems:
+    """Yield what is wrong with a table whose rows belong to samples by the names of their members."""
+    samples, own = _sample_fields(entry, split, formats), mapping(split.get(field))
+    if field in samples or not samples:
+        yield ("join",), "is of a field in a table, in a split with another field whose samples are members"
+    for key in ("rows", "shuffle"):
+        if key in own:
+            yield (key,), "has no meaning beside `join`, which says which row each sample has"
+    yield from ((("join", *keys), what) for keys, what in _check_location(join, mapping(entry.get("files"))))
+    yield from ((("join", *keys), what) for keys, what in _check_list(entry, join, formats))
+
+
+def with_lines(rows: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return where a list of names is; without a format it is a text, with one name in each line."""
+    if "format" in rows:
+        return rows
+    return {**rows, "format": "csv", "options": {"header": False, "delimiter": "\t", **mapping(rows.get("options"))}}
+
+
 def _check_list(entry: Mapping[str, Any], rows: Mapping[str, Any], formats: Formats) -> Problems:
     """Yield what is wrong with a list of rows, but for its file and its member."""
     if rows.get("file") is None:
-        yield (), "names no file for the list of positions"
+        yield (), "names no file for the list"
     name = rows.get("format", entry.get("format"))
     if isinstance(name, str):
         if wrong := why_unknown(name, formats):

@@ -6,9 +6,10 @@ stored as another value than its number, is the same for every format, and is do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,14 @@ import numpy as np
 from tinytorch_datasets import formats
 from tinytorch_datasets.errors import ContentError
 from tinytorch_datasets.formats import Format
-from tinytorch_datasets.pipeline.stored_values import as_declared, content_error, fail, whole_numbers
-from tinytorch_datasets.plan import Block, ByteSource, Column, Plan, RaggedBlock, Rows, Split
+from tinytorch_datasets.pipeline.rows import COUNT_STORED, Selected, wrong_count
+from tinytorch_datasets.pipeline.stored_values import as_declared, content_error, fail
+from tinytorch_datasets.plan import Block, ByteSource, Column, Plan, RaggedBlock, Split
 from tinytorch_datasets.readers.archives.nested import held_members
 
 # How much of a permuted column is yielded at once.
 BLOCK_BYTES = 1 << 22
 STRINGS_A_BLOCK = 4096
-
-COUNT_STORED = "Write how many are stored in the manifest, as `stored_samples`."
 
 OnError = Callable[[ContentError], None]
 
@@ -91,17 +91,23 @@ def versions(plan: Plan) -> list[int]:
     return [formats.of(name).version for name in plan.formats]
 
 
-def tasks(plan: Plan) -> list[Task]:
-    """Return the calls of decoders that a plan needs: one, unless fields have formats or rows of their own."""
+def tasks(plan: Plan, selected: Selected | None = None) -> list[Task]:
+    """Return the calls of decoders that a plan needs: one, unless fields have formats or rows of their own.
+
+    Without what is selected, they are asked for all that is stored.
+    """
     groups: dict[str, tuple[str, Mapping[str, Any], dict[tuple[str, int], dict[str, Column]]]] = {}
+    chosen = selected.members if selected else {}
+    apart = _apart(chosen)
     wanted: dict[int, list[Column]] = {}
     shared: dict[str, Column] = {}
     for split in plan.splits:
         for name, column in split.columns.items():
             form = column.format or plan.format
-            stored = as_stored(column, formats.of(form))
+            rows = selected.rows(column) if selected else column.rows
+            stored = as_stored(replace(column, rows=rows), formats.of(form))
             options = plan.options if column.options is None and not column.format else column.options or {}
-            if column.rows is not None:
+            if rows is not None:
                 # Rows of the same stored samples are decoded once.
                 column_alike = replace(stored, split="", where="", sha256=None, sha256_where="", range=None)
                 same = repr((column_alike, split.members, _of_split(options, split.name)))
@@ -109,17 +115,38 @@ def tasks(plan: Plan) -> list[Task]:
             wanted.setdefault(id(stored), []).append(column)
             if len(wanted[id(stored)]) > 1:
                 continue
-            _, _, splits = groups.setdefault(repr((form, sorted(options.items()))), (form, options, {}))
+            group = repr((form, sorted(options.items()), apart.get(split.name) if rows is None else None))
+            _, _, splits = groups.setdefault(group, (form, options, {}))
             splits.setdefault((split.name, stored.samples), {})[name] = stored
     by_name = {split.name: split for split in plan.splits}
     made = []
     for form, options, splits in groups.values():
+        is_chosen = formats.of(form).layout == "file per sample"
         asked = tuple(
-            replace(by_name[name], samples=samples, columns=columns, file=_file(by_name[name], columns))
+            replace(
+                by_name[name],
+                samples=samples,
+                columns=columns,
+                file=_file(by_name[name], columns),
+                members=chosen.get(name, by_name[name].members) if is_chosen else by_name[name].members,
+            )
             for (name, samples), columns in splits.items()
         )
         made.append(Task(formats.of(form), asked, options, wanted))
     return made
+
+
+def _apart(chosen: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """Return numbers of splits, by their names: those with the same number have no member in common."""
+    groups: list[set[str]] = []
+    numbers = dict[str, int]()
+    for split, members in chosen.items():
+        number = next((n for n, taken in enumerate(groups) if taken.isdisjoint(members)), len(groups))
+        if number == len(groups):
+            groups.append(set())
+        groups[number].update(members)
+        numbers[split] = number
+    return numbers
 
 
 def _of_split(options: Mapping[str, Any], split: str) -> list[Any]:
@@ -167,10 +194,12 @@ def decoded(plan: Plan, *, on_error: OnError = _refuse) -> Iterator[Block]:
     Raises:
         DecodeError: A file is not what its format says.
     """
-    for task in tasks(plan):
+    selected = Selected(plan, partial(_listed, plan))
+    for task in tasks(plan, selected):
         asked = [id(stored) for split in task.splits for stored in split.columns.values()]
         pickers = {
-            stored: [_Picker(column, plan, task.format, on_error) for column in task.wanted[stored]] for stored in asked
+            stored: [_Picker(column, selected, task.format, on_error) for column in task.wanted[stored]]
+            for stored in asked
         }
         try:
             with closing(task.decode()) as stored_blocks:
@@ -184,6 +213,12 @@ def decoded(plan: Plan, *, on_error: OnError = _refuse) -> Iterator[Block]:
         for of_one in pickers.values():
             for picker in of_one:
                 yield from picker.rest()
+
+
+def _listed(plan: Plan, listed: Column) -> list[Any]:
+    """Return the values of a list that is no field of the data set."""
+    source = Split(listed.split, listed.samples, {listed.field: listed}, file=listed.file)
+    return [block.values for block in decoded(replace(plan, splits=(source,)))]
 
 
 class _Arranged:
@@ -221,18 +256,20 @@ class _Arranged:
 class _Picker:
     """What one column declares, out of the blocks that come of what is stored."""
 
-    def __init__(self, column: Column, plan: Plan, form: Format, on_error: OnError) -> None:
-        self._column, self._rows, self._on_error = column, column.rows, on_error
+    def __init__(self, column: Column, selected: Selected, form: Format, on_error: OnError) -> None:
+        self._column, self._rows, self._on_error = column, selected.rows(column), on_error
         # Positions of their classes already, where the format has named the classes itself.
         self._stored = replace(column, values=()) if form.names_classes else column
         if form.reads_columns:
             self._stored = replace(self._stored, columns=())
-        self._arranged = _Arranged(column, form) if column.axes or column.stored_shape else None
+        self._arranged = (
+            _Arranged(replace(column, rows=self._rows), form) if column.axes or column.stored_shape else None
+        )
         self._came = 0
         self._held: list[Any] = []
         self._to_turn: list[np.ndarray] = []
         self._is_permuted = self._rows is not None and (self._rows.seed is not None or self._rows.listed is not None)
-        self._plan = plan
+        self._selected = selected
 
     def take(self, start: int, values: Any) -> Iterator[Block]:
         """Yield what of a block of stored values is wanted now."""
@@ -285,51 +322,10 @@ class _Picker:
         if rows is None:
             return
         if self._came != rows.of:
-            reason = f"{self._column} is rows of {rows.of:,} stored samples, and {self._came:,} are stored"
-            error = content_error(self._column, "samples", rows.of, self._came, reason)
-            self._on_error(error.with_context(hint=COUNT_STORED))
+            self._on_error(wrong_count(self._column, rows.of, self._came))
         elif self._is_permuted:
-            yield from _permuted(self._column, self._held, positions(self._column, self._plan))
+            yield from _permuted(self._column, self._held, self._selected.positions(self._column))
         self._held.clear()
-
-
-def positions(column: Column, plan: Plan) -> np.ndarray:
-    """Return which of the stored samples a column has, in order: (samples,), int64.
-
-    Raises:
-        ContentError: A list of them names one that is not stored, or one twice.
-    """
-    rows = column.rows
-    assert rows is not None
-    order: np.ndarray | None = None
-    if rows.seed is not None:
-        # The same stream of numbers on every machine and in every NumPy: the generator is frozen (NEP 19).
-        random = np.random.RandomState(rows.seed)
-        for count in rows.after:
-            random.shuffle(np.arange(count))
-        order = np.arange(rows.of)
-        random.shuffle(order)
-    if rows.listed is None:
-        return np.arange(rows.start, rows.stop) if order is None else order[rows.start : rows.stop]
-    numbers = _listed(replace(rows.listed, where=column.where), rows, plan) - rows.first
-    return numbers if order is None else order[numbers]
-
-
-def _listed(listed: Column, rows: Rows, plan: Plan) -> np.ndarray:
-    source = Split(listed.split, listed.samples, {listed.field: listed}, file=listed.file)
-    pieces = [np.asarray(block.values) for block in decoded(replace(plan, splits=(source,)))]
-    numbers = np.concatenate(pieces) if pieces else np.empty(0, np.int64)
-    if numbers.ndim != 1 or len(numbers) != listed.samples:
-        fail(listed, "samples", f"a list of {listed.samples:,} positions", f"one of {len(numbers):,}")
-    whole = whole_numbers(listed, 0, numbers, "rows")
-    last = rows.first + rows.of - 1
-    outside = np.flatnonzero((whole < rows.first) | (whole > last))
-    if outside.size:
-        fail(listed, "rows", f"positions from {rows.first:,} to {last:,}", f"{whole[outside[0]]:,} in the list")
-    unique, counts = np.unique(whole, return_counts=True)
-    if len(unique) < len(whole):
-        fail(listed, "rows", "each position once", f"{unique[counts > 1][0]:,} twice in the list")
-    return whole
 
 
 def _permuted(column: Column, held: list[Any], order: np.ndarray) -> Iterator[Block]:

@@ -138,7 +138,7 @@ class Selection:
         for item in self.items:
             if "*" not in item.text:
                 self._exact.setdefault(item.text, []).append(item)
-        self._others = list[str]()
+        self._others, self._left_out = list[str](), set[_Item]()
 
     def item_of(self, name: str) -> _Item | None:
         """Return the name or pattern that means a member, or None if none does.
@@ -158,7 +158,10 @@ class Selection:
             raise DecodeError(self.path, reason, hint="A member is one sample of one split: name it once.")
         if not items and len(self._others) < NAMES_COMPARED:
             self._others.append(name)
-        return items[0] if items and not self._skipped.leaves_out(name, self.path) else None
+        if items and self._skipped.leaves_out(name, self.path):
+            self._left_out.add(items[0])
+            return None
+        return items[0] if items else None
 
     def ordered(self, names: Iterable[str], *, need_all: bool = True) -> list[tuple[str, str]]:
         """Return the split and the name of each member that is wanted, in order.
@@ -168,7 +171,7 @@ class Selection:
                 one that leads out of the archive, or two that differ in case alone.
         """
         found = [(item, name) for name in names if (item := self.item_of(name)) is not None]
-        used = {item for item, _ in found}
+        used = {item for item, _ in found} | self._left_out
         folded: dict[str, str] = {}
         for item, name in found:
             if "*" not in item.text:
@@ -243,6 +246,27 @@ def read_members(
         yield from _read_zip(path, selection, allowance)
     else:
         yield from _read_tar(path, selection, allowance)
+
+
+def names_of_members(path: Path, wanted: Iterable[str], *, beside: int) -> list[str]:
+    """Return the names of an archive's files that names or patterns mean, in its own order.
+
+    `beside` is how many bytes a tar archive may come to beyond what text does that is compressed well.
+
+    Raises:
+        DecodeError: It is no archive.
+    """
+    if is_zip(path):
+        with opened_zip(path) as archive:
+            return [name for name, entry in archive.entries.items() if not entry.is_folder]
+    exact, patterns = set(wanted), [Pattern(text).matches for text in wanted if "*" in text]
+    on_disk = path.stat().st_size
+    limit = INFLATION * on_disk + SMALL_TEXT + beside
+
+    def is_wanted(name: str) -> bool:
+        return name in exact or (any(matches(name) for matches in patterns) and not is_litter(name))
+
+    return [name for name, _ in tar.matching(path, is_wanted, limit=limit, limit_reason=f"the file has {on_disk:,}")]
 
 
 class _Budget:
