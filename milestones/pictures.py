@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 INK, WRONG = "#222222", "#c8452f"
 COLORS = ("#1f6fb2", "#c8452f", "#777777")
+TILES = 40  # test images in a picture, in five rows
 
 
 def classified(
@@ -21,29 +22,38 @@ def classified(
     title: str,
     accuracies: Sequence[float],
     images: np.ndarray,
-    labels: Sequence[int],
-    predictions: Sequence[int],
+    labels: np.ndarray,
+    guesses: np.ndarray,
     classes: Sequence[str],
     *,
     compared: Mapping[str, float] | None = None,
 ) -> None:
-    """Draw test accuracy by epoch beside the first 40 test images, each with its prediction.
+    """Draw test accuracy by epoch beside 40 of the test images, each with its guess: misses first.
 
-    A wrong one is in another color, with the truth in brackets. `compared` holds other models' accuracies.
+    Three fifths of them at most are misses, so that some of what was right is there. `compared` holds other models'
+    accuracies.
     """
     figure = _figure(title)
     left, right = figure.subfigures(1, 2, width_ratios=[2, 3])
     axes = left.subplots()
     curve(axes, "test accuracy", {"": accuracies}, levels=compared)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
-    for cell, image, label, guess in zip(
-        right.subplots(5, 8).flat, images[:40], labels[:40], predictions[:40], strict=True
-    ):
+    chance = 1 / len(classes)
+    axes.set(ylim=(chance, 1), yticks=[chance, *np.arange(0.2, 1.01, 0.2)])
+    axes.yaxis.set_major_formatter(lambda value, _: "chance" if value == chance else f"{100 * value:.0f} %")
+
+    wrong, correct = np.flatnonzero(guesses != labels), np.flatnonzero(guesses == labels)
+    few = wrong[: max(TILES * 3 // 5, TILES - len(correct))]
+    right.suptitle(f'{len(wrong):,} of {len(labels):,} are misses; misses first, as "guess (truth)"', fontsize=9)
+    cells = right.subplots(5, TILES // 5).ravel()
+    for cell in cells:
+        cell.axis("off")
+    for cell, place in zip(cells, [*few, *correct[: TILES - len(few)]], strict=False):
+        image, guess, label = images[place], guesses[place], labels[place]
         color = image.ndim == 3
         cell.imshow(np.moveaxis(image, 0, -1) if color else image, cmap=None if color else "gray_r")
-        cell.axis("off")
-        title = classes[guess] if guess == label else f"{classes[guess]} ({classes[label]})"
-        cell.set_title(title, color=INK if guess == label else WRONG, fontsize=6 if len(title) < 12 else 4.5, pad=2)
+        caption = classes[guess] if guess == label else f"{classes[guess]} ({classes[label]})"
+        size = 7 if len(caption) < 12 else 5
+        cell.set_title(caption, color=INK if guess == label else WRONG, fontsize=size, pad=2)
     figure.savefig(path)
 
 
@@ -53,20 +63,21 @@ def losses(
     curves: Mapping[str, Sequence[float]],
     *,
     compared: Mapping[str, float],
-    exact: Mapping[str, Sequence[float]],
+    right: Mapping[str, Sequence[float]],
 ) -> None:
-    """Draw losses by epoch beside the share of answers that are exact, level by level from 1."""
+    """Draw losses by epoch beside the share of right characters in answers, level by level from 1."""
     figure = _figure(title)
-    left, right = figure.subplots(1, 2, width_ratios=[3, 2])
-    curve(left, "loss per character, in nats", curves, levels=compared)
-    wide = 0.8 / len(exact)
-    for place, (name, shares) in enumerate(exact.items()):
-        at = np.arange(1, len(shares) + 1) + wide * (place - (len(exact) - 1) / 2)
-        bars = right.bar(at, [100 * share for share in shares], 0.9 * wide, label=name, color=COLORS[place])
-        right.bar_label(bars, fmt="%.0f", fontsize=6)
-    right.set(xlabel="level", ylabel="answers exact, in %", ylim=(0, 119), yticks=range(0, 101, 20))
-    right.legend(frameon=False, fontsize=8, loc="upper center", ncols=len(exact))
-    right.spines[["top", "right"]].set_visible(False)
+    by_epoch, by_level = figure.subplots(1, 2, width_ratios=[3, 2])
+    curve(by_epoch, "loss per character, in nats", curves, levels=compared)
+    by_epoch.set_ylim(bottom=0)
+    wide = 0.8 / len(right)
+    for place, (name, shares) in enumerate(right.items()):
+        at = np.arange(1, len(shares) + 1) + wide * (place - (len(right) - 1) / 2)
+        bars = by_level.bar(at, [100 * share for share in shares], 0.9 * wide, label=name, color=COLORS[place])
+        by_level.bar_label(bars, fmt="%.0f", fontsize=6)
+    by_level.set(xlabel="level", ylabel="right characters of answers, in %", ylim=(0, 119), yticks=range(0, 101, 20))
+    by_level.legend(frameon=False, fontsize=8, loc="upper center", ncols=len(right))
+    by_level.spines[["top", "right"]].set_visible(False)
     figure.savefig(path)
 
 
@@ -76,12 +87,14 @@ def curve(
     """Draw one line for each of the curves, and a dashed one for each level they are compared to."""
     for (name, values), color in zip(curves.items(), COLORS, strict=False):
         epochs = range(1, len(values) + 1)
-        axes.plot(epochs, values, color=color, marker="." if len(values) < 20 else None, label=name or None)
+        marker = "." if len(values) < 20 else None
+        axes.plot(epochs, values, color=color, marker=marker, label=name or None, clip_on=False)
     for name, value in (levels or {}).items():
         axes.axhline(value, color=INK, linestyle="--", linewidth=1)
         axes.annotate(name, (1, value), (0, 3), xycoords=("axes fraction", "data"), textcoords="offset points",
                       ha="right", fontsize=8, color=INK)  # fmt: skip
-    axes.set(xlabel="epoch", ylabel=measure)
+    axes.set(xlabel="epoch", ylabel=measure, xlim=(1, max(2, *map(len, curves.values()))))
+    axes.xaxis.get_major_locator().set_params(integer=True)  # there is no half an epoch
     axes.spines[["top", "right"]].set_visible(False)
     if any(curves):
         axes.legend(frameon=False, fontsize=8)

@@ -62,9 +62,9 @@ def main() -> None:
     if asked.plot:
         from pictures import classified
 
-        guesses = read(model, test_images).tolist()
-        classified(asked.plot, "An MLP of 1986 reads TinyDigits", accuracies, digits.test.images,
-                   digits.test.labels, guesses, digits.classes)  # fmt: skip
+        guesses = read(model, test_images).numpy()
+        classified(asked.plot, "An MLP of 1986 reads TinyDigits", accuracies, *digits.test.arrays(), guesses,
+                   digits.classes)  # fmt: skip
     print(f"TinyDigits, MLP 64-{HIDDEN}-10: test accuracy {accuracies[-1]:.1%}; {asked.epochs} epochs, {took:.1f} s")
 
 

@@ -39,18 +39,17 @@ def main() -> None:
     """Learn from 60,000 digits, read 10,000 others."""
     asked = options(__doc__, epochs=12, quick=5)
     repeatable(asked.seed)
-    (train_images, train_labels), test = DatasetManager().get_mnist()
-    images, labels = torch.from_numpy(train_images), torch.from_numpy(train_labels)
-    test_images, test_labels = map(torch.from_numpy, test)
+    digits = DatasetManager().get("mnist")
+    test_images, test_labels = map(torch.tensor, digits.test.arrays(dtype="float32"))
+    batches = digits.train.batches(BATCH, shuffle=True, seed=asked.seed, dtype="float32")
 
     model = network()
     descent = torch.optim.SGD(model.parameters(), lr=RATE, momentum=MOMENTUM)
     accuracies: list[float] = []
     started = time.perf_counter()
     for epoch in range(1, asked.epochs + 1):
-        order = torch.randperm(len(images)).split(BATCH)
-        for batch in watched(order, f"epoch {epoch}"):
-            error = squared_error(model(images[batch]), labels[batch])
+        for images, labels in watched(batches, f"epoch {epoch}"):
+            error = squared_error(model(torch.from_numpy(images)), torch.from_numpy(labels))
             descent.zero_grad()
             error.backward()
             descent.step()
@@ -61,8 +60,9 @@ def main() -> None:
     if asked.plot:
         from pictures import classified
 
-        guesses = read(model, test_images).tolist()
-        classified(asked.plot, "An MLP of 1986 reads MNIST", accuracies, *test, guesses, "0123456789")
+        guesses = read(model, test_images).numpy()
+        classified(asked.plot, "An MLP of 1986 reads MNIST", accuracies, *digits.test.arrays(), guesses,
+                   digits.classes)  # fmt: skip
     print(f"MNIST, MLP 784-{HIDDEN}-10: test accuracy {accuracies[-1]:.2%}; {asked.epochs} epochs, {took:.0f} s")
 
 

@@ -64,9 +64,9 @@ def main() -> None:
     if asked.plot:
         from pictures import classified
 
-        guesses = read(model, test_images[:, None]).tolist()
-        classified(asked.plot, "A small LeNet reads TinyDigits", accuracies, digits.test.images,
-                   digits.test.labels, guesses, digits.classes)  # fmt: skip
+        guesses = read(model, test_images[:, None]).numpy()
+        classified(asked.plot, "A small LeNet reads TinyDigits", accuracies, *digits.test.arrays(), guesses,
+                   digits.classes)  # fmt: skip
     print(f"TinyDigits, LeNet: test accuracy {accuracies[-1]:.1%}; {asked.epochs} epochs, {took:.1f} s")
 
 

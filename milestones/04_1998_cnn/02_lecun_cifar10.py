@@ -94,9 +94,8 @@ def main() -> None:
     if asked.plot:
         from pictures import classified
 
-        shown = cifar.test[:40]
-        classified(asked.plot, "LeNet looks at CIFAR-10", accuracies, shown.images, shown.labels,
-                   name(model, shown).tolist(), cifar.classes, compared={"linear model": flat[-1]})  # fmt: skip
+        classified(asked.plot, "LeNet looks at CIFAR-10", accuracies, *cifar.test.arrays(),
+                   name(model, cifar.test).numpy(), cifar.classes, compared={"linear model": flat[-1]})  # fmt: skip
     print(f"CIFAR-10, LeNet: test accuracy {accuracies[-1]:.1%}, linear model {flat[-1]:.1%}; "
           f"{len(train):,} images, {asked.epochs} epochs, {took:.0f} s")  # fmt: skip
 

@@ -38,20 +38,20 @@ def texts_of(split: Split) -> list[str]:
 
 @torch.no_grad()
 def examine(model: Transformer, split: Split) -> tuple[float, np.ndarray]:
-    """The loss in nats per character, and which answers the model gives exactly.
+    """The loss in nats per character; and for each answer, the share of places where it finds the right character.
 
-    It writes an answer exactly if and only if, at each place of it, the right character is the likeliest.
+    At each place it is given the right characters before. It writes an answer exactly if and only if the share is 1.
     """
     model.eval()
-    nats, characters, exact = 0.0, 0, []
+    nats, characters, shares = 0.0, 0, []
     for text in texts_of(split):
         ids, following = model.batch([text])
         scores = model(ids)[0]
         nats += nn.functional.cross_entropy(scores, following[0], reduction="sum").item()
         characters += len(text)
         answer = slice(text.index("\nA: ") + 4, len(text) - 1)
-        exact.append(bool((scores.argmax(dim=1) == following[0])[answer].all()))
-    return nats / characters, np.array(exact)
+        shares.append((scores.argmax(dim=1) == following[0])[answer].double().mean().item())
+    return nats / characters, np.array(shares)
 
 
 def learn(model: Transformer, texts: list[str], epochs: int) -> Iterator[tuple[int, float]]:
@@ -100,17 +100,20 @@ def main() -> None:
     for level in range(1, 6):
         question = talks.test.questions[int(np.argmax(talks.test.levels == level))]
         print(f"  {level} Q: {question}\n    A: {model.answer(question)}")
-    exact = {name: examine(model, split)[1] for name, split in talks.items()}
-    levels = range(1, 6)
-    shares = {name: [right[talks[name].levels == level].mean() for level in levels] for name, right in exact.items()}
-    for name, by_level in shares.items():
-        print(f"exact answers in {name:5}, levels 1 to 5: {' '.join(f'{share:4.0%}' for share in by_level)}")
+    right = {name: examine(model, split)[1] for name, split in talks.items()}
+    of_level = {name: [shares[talks[name].levels == n] for n in range(1, 6)] for name, shares in right.items()}
+    for name, levels in of_level.items():
+        exact = " ".join(f"{(shares == 1).mean():4.0%}" for shares in levels)
+        print(f"exact answers in {name:5}, levels 1 to 5: {exact}")
+    found = {name: [shares.mean() for shares in levels] for name, levels in of_level.items()}
+    for name, shares in found.items():
+        print(f"right characters in {name:5}: {' '.join(f'{share:4.0%}' for share in shares)}")
 
     if asked.plot:
         from pictures import losses as draw
 
-        draw(asked.plot, "A transformer learns to talk", curves, compared={"trigram": trigram}, exact=shares)
-    known = exact["train"][talks.train.levels <= 2].mean()
+        draw(asked.plot, "A transformer learns to talk", curves, compared={"trigram": trigram}, right=found)
+    known = (right["train"][talks.train.levels <= 2] == 1).mean()
     print(f"TinyTalks, transformer: validation loss {curves['validation'][reading - 1]:.3f} nats per character after "
           f"reading (trigram {trigram:.3f}), training questions of levels 1 and 2 answered exactly in the end: "
           f"{known:.1%}; {reading} of {asked.epochs} epochs reading, {took:.0f} s")  # fmt: skip

@@ -148,7 +148,7 @@ class TestHowTheyRun:
         model = script.Transformer(sorted(set(talks.train.text)))
         for _ in script.learn(model, script.texts_of(few), 160):
             pass
-        exact = script.examine(model, few)[1]
+        exact = script.examine(model, few)[1] == 1
 
         assert exact.tolist() == [model.answer(q) == a for q, a in zip(few.questions, few.answers, strict=True)]
         assert exact.any()
