@@ -233,6 +233,10 @@ def _open_split(split: CachedSplit, folder: str, arrays: Mapping[str, Any], decl
 
     fields = {field: opened(field, parts) for field, parts in split.fields.items()}
     texts = {field: opened(field, [part]) for field, part in split.texts.items()}
+    for field, rate in split.rates.items():
+        declared = {**declared, field: {**declared.get(field, {}), "rate": rate}}
+        if field in split.ragged:
+            fields[field].rate = rate
     return Split(split.name, fields, texts=texts, scales=split.scales, declared=declared)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from opcode import opname
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,11 @@ def _is_unpacked() -> bool:
         return False
     operation, argument = opname[code[place]], code[place + 1]
     return operation == "UNPACK_EX" or (operation == "UNPACK_SEQUENCE" and argument > 1)
+
+
+def _unpacked(names: Sequence[str]) -> str:
+    """Return variables as the left side of an assignment: one alone has a comma behind it."""
+    return ", ".join(names) + ("," if len(names) == 1 else "")
 
 
 class Dataset(Mapping[str, Split]):
@@ -107,6 +112,8 @@ class Dataset(Mapping[str, Split]):
         if _is_unpacked():
             what = f"data set {self._name!r} is a mapping of splits, and cannot be unpacked into several variables"
             splits = f"{', '.join(self._splits)} = get({self._name!r}).values()"
+            if len(self._splits) == 1:
+                splits = "{0} = get({1!r}).{0}".format(*self._splits, self._name)
             raise UsageError(what, hint=f"Write `{self._arrays_example()}`, or `{splits}`.")
         return iter(self._splits)
 
@@ -135,8 +142,10 @@ class Dataset(Mapping[str, Split]):
 
     def _arrays_example(self) -> str:
         """Return the line that gives every array of it by a name of its own."""
-        names = [", ".join(f"{field}_{name}" for field in split.fields) for name, split in self._splits.items()]
-        return f"{', '.join(f'({of_split})' for of_split in names)} = get({self._name!r}).arrays()"
+        names = {s: _unpacked([f"{field}_{s}" for field in split.fields]) for s, split in self._splits.items()}
+        if len(names) == 1:
+            return "{1} = get({2!r}).{0}.arrays()".format(*names, *names.values(), self._name)
+        return f"{', '.join(f'({of_split})' for of_split in names.values())} = get({self._name!r}).arrays()"
 
     def __repr__(self) -> str:
         return f"<Dataset {self._name}: {', '.join(f'{n} ({len(s):,})' for n, s in self._splits.items())}>"

@@ -356,6 +356,12 @@ class Plan:
                 by_field.setdefault(column.field, column.classes)
         return by_field.get("labels") or next(iter(by_field.values()), None)
 
+    def frame_rate(self, column: Column) -> int | None:
+        """Return how many frames a second a column of recordings has: what its format's options call `rate`."""
+        options = self.options if column.options is None and not column.format else column.options or {}
+        is_recording = column.shape and column.classes is None and not column.is_text
+        return options.get("rate") if is_recording else None
+
     @property
     def hint(self) -> str:
         """What a person does about a file of this data set that is not right."""

@@ -18,6 +18,7 @@ from tests.cli.test_cli import on_a_terminal
 from tests.test_get import declare
 from tinytorch_datasets import get
 from tinytorch_datasets.cli import main
+from tinytorch_datasets.cli.pictures import show_counts
 
 CLASSES = ["rose", "tulip", "a lily of the valley"]
 
@@ -332,6 +333,17 @@ class TestElsewhere:
 
         assert result.exit_code == 1
         assert "Name a place that can be written to." in result.stderr
+
+    def test_wide_characters_are_counted_by_their_columns(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Those of Chinese and Japanese take two, so that the numbers stand below each other."""
+        show_counts({"train": {"\u732b": 1, "cat": 1, "<b>\x1b": 1, "x" * 99: 1}})
+
+        lines = capsys.readouterr().out.splitlines()
+
+        assert lines[1].startswith("\u732b" + " " * 28 + "  1  ")
+        assert lines[2].startswith("cat" + " " * 27 + "  1  ")
+        assert lines[3].startswith("<b>\\x1b" + " " * 23 + "  1  ")
+        assert lines[4].startswith("x" * 29 + "\u2026  1  ")
 
     def test_a_histogram(self) -> None:
         """Of every split, or of one; numbers for programs."""

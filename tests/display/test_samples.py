@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tests.display.test_pictures import decoded
+from tests.test_get import declare
 from tinytorch_datasets import Split, audit, get, load_manifest
 from tinytorch_datasets.auditing.findings import DatasetReport, Finding, Report
 from tinytorch_datasets.errors import UsageError
@@ -21,7 +22,7 @@ from tinytorch_datasets.storage.ragged_array import RaggedArray
 from tinytorch_datasets.storage.string_array import StringArray
 
 HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)">$x^2$&amp;\x1b[31m\x00'
-ALLOWED = {"div", "b", "table", "thead", "tbody", "tr", "th", "td", "img", "span"}
+ALLOWED = {"div", "b", "table", "thead", "tbody", "tr", "th", "td", "img", "span", "br", "audio"}
 
 
 class Page(HTMLParser):
@@ -41,7 +42,7 @@ class Page(HTMLParser):
         """Count what is open."""
         self.tags.append(tag)
         self.attributes += [(name, value or "") for name, value in attrs]
-        self.depth += tag != "img"
+        self.depth += tag not in ("img", "br")
 
     def handle_endtag(self, tag: str) -> None:
         """Count what is closed."""
@@ -60,7 +61,7 @@ def checked(shown: object, most: int = 20_000) -> Page:
     assert len(html.encode()) <= most
     for name, value in page.attributes:
         assert not name.startswith("on")
-        assert name != "src" or value.startswith("data:image/png;base64,")
+        assert name != "src" or value.startswith(("data:image/png;base64,", "data:audio/wav;base64,"))
         assert "url(" not in value
         assert not re.search(r"(^|;|-)color:|background:(?!currentColor)", value)
     assert 'class="tex2jax_ignore mathjax_ignore"' in html  # by which $x^2$ stays as it is
@@ -86,7 +87,9 @@ class TestSplit:
         for number in range(10):
             expected = (digits.train.images[number] * 255).round()
             assert (pixels[:, number * 10 : number * 10 + 8, 0] == expected).all()
-        assert page.words.partition("samples")[2] == "".join(map(str, digits.train.labels[:10]))
+        labels, histogram = page.words.partition("samples")[2].split("class")
+        assert labels == "".join(map(str, digits.train.labels[:10]))
+        assert histogram == "train" + "".join(f"{digit} 100" for digit in range(10))
 
     def test_texts_in_a_table(self) -> None:
         """Each in its own cell."""
@@ -141,6 +144,22 @@ class TestSplit:
         pixels = picture(Split("train", {"images": ragged}, declared={"images": {"range": [0, 255]}}))
 
         assert pixels.shape == (4, 10, 3)
+
+    def test_many_classes_are_counted_as_far_as_there_is_room(self) -> None:
+        """Beside pictures that take most of it; what is no class is not counted, and labels of pixels are not."""
+        images = np.random.RandomState(0).randint(0, 256, (100, 32, 32), np.uint8)
+        masks, labels = np.zeros((100, 2), np.int64), np.array([0, 0, 99, -1, *range(96)])
+        classes = {"classes": [f"class {number}" for number in range(98)]}
+        split = Split(
+            "train",
+            {"images": images, "masks": masks, "labels": labels},
+            declared={"labels": classes, "masks": classes},
+        )
+
+        words = checked(split).words
+
+        assert "class 0 3class 1 1" in words
+        assert re.search(r"and [89]\d more classes", words)
 
     def test_a_mask_is_below_its_picture(self) -> None:
         """Where a sample has two pictures, both are shown."""
@@ -247,6 +266,24 @@ class TestTheRest:
         assert digits.provenance in words
         assert "(images_train, labels_train), (images_test, labels_test) = get('tinydigits').arrays()" in words
         assert re.search(r"0 100 20", words)
+
+    def test_the_line_that_gives_its_arrays_can_be_run(self, tmp_path: Path, home: Path) -> None:
+        """Of one split, and of one field, too: a comma is behind what is alone."""
+        (tmp_path / "datasets" / "words").mkdir(parents=True)
+        (tmp_path / "datasets" / "words" / "train.csv").write_text("word\na\n", encoding="utf-8")
+        path = declare(
+            tmp_path,
+            "words",
+            format="csv",
+            options={"columns": {"words": "word"}},
+            fields={"words": {"dtype": "str"}},
+            splits={"train": {"samples": 1, "file": "train.csv"}},
+        )
+        words = get("words", manifest=path)
+
+        assert "words_train, = get('words').train.arrays()" in checked(words).words
+        with pytest.raises(UsageError, match=re.escape("or `train = get('words').train`")):
+            _x, _y = words
 
     def test_an_entry(self) -> None:
         """As much, but for what only the data says; and a line in place of its forty."""

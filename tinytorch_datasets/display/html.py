@@ -18,6 +18,8 @@ from tinytorch_datasets.errors import printable
 MOST_BYTES = 20_000  # of one page: a notebook keeps each that it shows
 MOST_CHARACTERS = 160  # of one text
 MOST_CLASSES = 30
+CLASS_CHARACTERS = 40  # of the name of one class
+WIDEST_WORD = 60  # characters, of which none is broken
 NUMBERS_SHOWN = 8
 BAR = 120  # pixels, of the largest class
 
@@ -27,6 +29,7 @@ _PADDED = "vertical-align:top;padding:.1em .8em .1em 0"
 _CELL = f"text-align:left;white-space:pre-wrap;overflow-wrap:break-word;{_PADDED}"
 _LABEL = f"text-align:left;white-space:nowrap;{_PADDED}"
 _RIGHT = f"text-align:right;{_PADDED}"
+_NARROW = "text-align:left;padding:0 1em 0 0"
 
 
 def escaped(text: object, most: int = MOST_CHARACTERS) -> str:
@@ -94,10 +97,20 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, room: int = 
     return f'<table style="margin:.4em 0"><thead><tr>{titles}</tr></thead><tbody>{"".join(made)}</tbody></table>{more}'
 
 
+class Html(str):
+    """What is HTML already, beside texts that are escaped."""
+
+    __slots__ = ()
+
+
 def _cell(value: object) -> str:
+    if isinstance(value, Html):
+        return f'<td style="{_CELL}">{value}</td>'
     if isinstance(value, int | float | np.number) and not isinstance(value, bool):
         return f'<td style="{_RIGHT}">{escaped(number(value))}</td>'
-    return f'<td style="{_CELL}">{escaped(value)}</td>'
+    longest = max(map(len, str(value).split()), default=0)
+    broken = ";word-break:break-all" if longest > WIDEST_WORD else ""  # such as an address, which widens the table
+    return f'<td style="{_CELL}{broken}">{escaped(value)}</td>'
 
 
 def number(value: Any) -> str:
@@ -129,6 +142,20 @@ def plain_number(value: float) -> str:
     return str(int(value)) if isinstance(value, int) else f"{value:g}"
 
 
+def picture(png: bytes, alt: str, *, width: int) -> Html:
+    """Return a picture so many pixels wide; `alt` is what it shows, for those who do not see it."""
+    source = f"data:image/png;base64,{b64encode(png).decode()}"
+    style = f"width:{width}px;max-width:100%;margin:0;vertical-align:middle"
+    return Html(f'<img alt="{escaped(alt)}" src="{source}" style="{style}">')
+
+
+def player(wav: bytes) -> Html:
+    """Return a player of a WAV file, which is in it whole."""
+    source = f"data:audio/wav;base64,{b64encode(wav).decode()}"
+    style = "height:2.2em;width:20em;max-width:100%;vertical-align:middle"
+    return Html(f'<audio controls preload="metadata" src="{source}" style="{style}"></audio>')
+
+
 def picture_row(png: bytes, captions: Sequence[str], *, width: int) -> str:
     """Return a picture of several tiles, and the caption of each below it; `width` is that of a tile, in pixels."""
     source = f"data:image/png;base64,{b64encode(png).decode()}"
@@ -143,26 +170,33 @@ def picture_row(png: bytes, captions: Sequence[str], *, width: int) -> str:
     )
 
 
-def histogram(counts: Mapping[str, Mapping[str, int]]) -> str:
-    """Return a table of how many samples each class has, with a bar: ``{"train": {"cat": 5000, ...}, ...}``."""
+def histogram(counts: Mapping[str, Mapping[str, int]], *, room: int = 8_000) -> str:
+    """Return a table of how many samples each class has, with a bar: ``{"train": {"cat": 5000, ...}, ...}``.
+
+    Of many classes it has the first, as many as the room, in bytes, allows.
+    """
     if not counts:
         return ""
     classes = list(dict.fromkeys(name for of_split in counts.values() for name in of_split))
     most = max((count for of_split in counts.values() for count in of_split.values()), default=0) or 1
-    titles = "".join(f'<th style="{_CELL}">{escaped(title, 40)}</th>' for title in ("class", *counts))
-    rows = []
+    titles = "".join(f'<th style="{_NARROW}">{escaped(title, 40)}</th>' for title in ("class", *counts))
+    rows, used = [], len(titles) + 300
     for name in classes[:MOST_CLASSES]:
         cells = "".join(_bar(of_split.get(name, 0), most) for of_split in counts.values())
-        rows.append(f'<tr><td style="{_CELL}">{escaped(name, 40)}</td>{cells}</tr>')
-    left = len(classes) - MOST_CLASSES
+        row = f'<tr><td style="{_NARROW}">{escaped(name, CLASS_CHARACTERS)}</td>{cells}</tr>'
+        used += len(row.encode())
+        if used > room:
+            break
+        rows.append(row)
+    left = len(classes) - len(rows)
     more = paragraph(f"and {left:,} more classes") if left > 0 else ""
-    return f'<table style="margin:.4em 0"><tr>{titles}</tr>{"".join(rows)}</table>{more}'
+    return f'<table style="margin:.4em 0"><tr>{titles}</tr>{"".join(rows)}</table>{more}' if rows else more
 
 
 def _bar(count: int, most: int) -> str:
     width = round(count / most * BAR)
     bar = f'<span style="display:inline-block;height:.6em;width:{width}px;background:currentColor;opacity:.4"></span>'
-    return f'<td style="{_CELL}">{bar} {count:,}</td>'
+    return f'<td style="{_NARROW}">{bar} {count:,}</td>'
 
 
 def strings(title: str, texts: Sequence[str], *, of: int) -> str:
@@ -220,7 +254,8 @@ def dataset(
 def _field(declared: Mapping[str, Any]) -> list[str]:
     shape = ["any" if size is None else str(size) for size in declared.get("shape") or ()]
     span = declared.get("range")
-    names = [str(name) for name in (declared.get("classes") or declared.get("names") or ())[: MOST_CLASSES + 1]]
+    known = declared.get("classes") or declared.get("names") or ()
+    names = [shortened(str(name), CLASS_CHARACTERS) for name in known[: MOST_CLASSES + 1]]
     more = ", ..." if len(names) > MOST_CLASSES else ""
     return [
         declared["dtype"],

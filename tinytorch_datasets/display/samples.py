@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytorch_datasets.display import html
-from tinytorch_datasets.display.pictures import is_picture, pixels_of, png, reduced, small_png, tiled
+from tinytorch_datasets.display import html, sound
+from tinytorch_datasets.display.pictures import GAP, is_picture, pixels_of, png, reduced, small_png, tiled
 from tinytorch_datasets.errors import UsageError, printable
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ A_ROW = 10  # pictures of one row in a notebook
 AREA = 10_240  # pixels of one row there, such as ten of 32 x 32: a byte each, which is 14 kB of text
 SIDE_SHOWN = 64  # pixels that a picture takes on the page, and in a file, at least
 COLUMNS_SHOWN = 8  # of features
+WAVE_SAVED = 96  # pixels that a waveform is high in a file
+HEARD_BYTES = 1 << 20  # of all WAV files of a page that was asked for by `show`
+HISTOGRAM_BYTES = 3_500  # beside pictures
 
 
 class Samples:
@@ -68,6 +71,10 @@ class Samples:
             console.print(Text(self.title), soft_wrap=True)
         elif self.pictures:
             terminal.draw(self.pictures, self.captions, console)
+        elif self._sound_fields:
+            place = self._sound_fields[0]
+            recordings = [sample[place] for sample in self.samples]
+            terminal.draw_sounds(recordings, self._drawn_levels[place], self.captions, console)
         else:
             for number, sample in enumerate(self.samples):
                 if number:
@@ -95,8 +102,50 @@ class Samples:
             place
             for place, field in enumerate(self.fields)
             if self.samples and not self._of(field).get("names")
+            if "rate" not in self._of(field)
             if all(is_picture(sample[place]) for sample in self.samples)
         )
+
+    @cached_property
+    def _sound_fields(self) -> tuple[int, ...]:
+        """The places of fields that are recordings, as their format's options say by a rate."""
+        return tuple(
+            place
+            for place, field in enumerate(self.fields)
+            if "rate" in self._of(field) and all(sound.is_sound(sample[place]) for sample in self.samples)
+        )
+
+    def _rate(self, place: int) -> int:
+        return int(self._of(self.fields[place])["rate"])
+
+    @cached_property
+    def _levels(self) -> dict[int, tuple[float, float]]:
+        """The silence and the loudest number of each field of recordings: the same for all samples."""
+        return {
+            place: sound.silence_and_loudest(
+                [sample[place] for sample in self.samples], self._of(self.fields[place]).get("range")
+            )
+            for place in self._sound_fields
+        }
+
+    @cached_property
+    def _drawn_levels(self) -> dict[int, tuple[float, float]]:
+        """The same to draw by: the loudest is that of these samples, so that quiet ones are no lines."""
+        levels = self._levels.items()
+        return {at: (silence, sound.peak([of[at] for of in self.samples], silence)) for at, (silence, _) in levels}
+
+    @cached_property
+    def waveforms(self) -> list[np.ndarray]:
+        """The waveform of each recording, (height, width, 4) of uint8; of several fields one below the other."""
+        return [
+            np.concatenate(
+                [
+                    sound.waveform(sample[place], self._drawn_levels[place], height=WAVE_SAVED)
+                    for place in self._sound_fields
+                ]
+            )
+            for sample in (self.samples if self._sound_fields else ())
+        ]
 
     def _stacked(self, sample: tuple[Any, ...]) -> np.ndarray:
         parts = [pixels_of(sample[p], self._of(self.fields[p]).get("range")) for p in self._picture_fields]
@@ -107,6 +156,7 @@ class Samples:
     def captions(self) -> list[str]:
         """What else each sample has, in a line; its position where it has nothing."""
         others = [(place, field) for place, field in enumerate(self.fields) if place not in self._picture_fields]
+        others.sort(key=lambda other: other[0] in self._sound_fields)  # a class before how long it is
         return [
             ", ".join(self._described(field, sample[place]) for place, field in others) or f"{position:,}"
             for position, sample in zip(self.positions, self.samples, strict=True)
@@ -119,6 +169,8 @@ class Samples:
         """Return a value as a person reads it: a label by its class, of many numbers the first."""
         if isinstance(value, str):
             return printable(value)  # a terminal obeys some characters, and data sets are other people's
+        if self.fields.index(field) in self._sound_fields:
+            return sound.format_duration(value, self._of(field)["rate"])
         classes, names = self._of(field).get("classes"), self._of(field).get("names")
         if classes and np.ndim(value) == 0 and 0 <= int(value) < len(classes):
             return printable(str(classes[int(value)]))
@@ -129,23 +181,63 @@ class Samples:
         return html.numbers(value)
 
     def _repr_html_(self) -> str:
-        if not self._picture_fields:
-            return html.page(self.title, self._table())
-        rows = []
+        if self.pictures:
+            most = -(-len(self) // A_ROW) * html.MOST_BYTES
+            return html.page(self.title, *self._picture_rows(), most=most)
+        heard = self._heard(sound.whole, HEARD_BYTES // max(len(self), 1)) if self._sound_fields else {}
+        return html.page(self.title, self._table(heard), most=html.MOST_BYTES + (HEARD_BYTES * 4 // 3 if heard else 0))
+
+    def brief_page(self, *, counts: Mapping[str, Mapping[str, int]] | None = None, more: str = "") -> str:
+        """Return a page below 20 kB: the samples, a player of the first recording alone, and a histogram of classes."""
+        parts = [*self._picture_rows()] if self.pictures else [self._table({})]
+        room = html.MOST_BYTES - 1200 - len("".join(parts).encode())
+        histogram = html.histogram(counts or {}, room=min(room, HISTOGRAM_BYTES))
+        if self._sound_fields and self.samples:
+            parts.append(
+                self._first_heard((room - len(histogram.encode()) - 800) * 3 // 4)
+            )  # base64 takes a third more
+        return html.page(self.title, *parts, histogram, html.paragraph(more))
+
+    def _first_heard(self, room: int) -> str:
+        place, position = self._sound_fields[0], self.positions[0]
+        heard = self._heard(sound.shortened, max(room, 0), samples=1).get((0, place))
+        if heard is not None:
+            return _heard_below(heard, f"sample {position:,}")
+        length = sound.format_duration(self.samples[0][place], self._rate(place))
+        longer = f"sample {position:,} ({length}) is too much to be heard on this page; show(1) has a player of it"
+        return html.paragraph(longer)
+
+    def _picture_rows(self) -> Iterator[str]:
         for first in range(0, len(self), A_ROW):
             row = self.pictures[first : first + A_ROW]
             side = math.isqrt(AREA // len(row))
             small = [reduced(picture, side, side) for picture in row]
             shown = max(SIDE_SHOWN, max(max(picture.shape[:2]) for picture in small)) + 4
             file = small_png(tiled(small, len(small)))
-            rows.append(html.picture_row(file, self.captions[first : first + A_ROW], width=shown))
-        return html.page(self.title, *rows, most=len(rows) * html.MOST_BYTES)
+            yield html.picture_row(file, self.captions[first : first + A_ROW], width=shown)
 
-    def _table(self) -> str:
-        """Return a table of the samples: a column a field, of features one for each of the first few."""
+    def _heard(self, made: Any, room: int, *, samples: int | None = None) -> dict[tuple[int, int], sound.Heard]:
+        """Return what can be heard, by the number of the sample and the place of the field."""
+        room //= max(len(self._sound_fields), 1)
+        files = {
+            (number, place): made(sample[place], self._rate(place), self._levels[place], room)
+            for number, sample in enumerate(self.samples[:samples])
+            for place in self._sound_fields
+        }
+        return {at: file for at, file in files.items() if file is not None}
+
+    def _table(self, heard: Mapping[tuple[int, int], sound.Heard]) -> str:
+        """Return a table of the samples: a column a field, of features one for each of the first few.
+
+        A recording is its waveform, with a player of what can be `heard` of it.
+        """
         head, columns = [""], list[tuple[int, int | None]]()
         for place, field in enumerate(self.fields):
             values = [sample[place] for sample in self.samples]
+            if place in self._sound_fields:
+                head.append(field)
+                columns.append((place, None))
+                continue
             wide = {len(value) if np.ndim(value) == 1 and not isinstance(value, str) else None for value in values}
             width = wide.pop() if len(wide) == 1 else None
             if width is None or None in (self._of(field).get("shape") or ()):
@@ -159,14 +251,19 @@ class Samples:
             if width > COLUMNS_SHOWN:
                 head.append(f"... {width:,} in all")
                 columns.append((place, -1))
-        return html.table(head, self._rows(columns))
+        room = 12_000 + sum(len(file) * 4 // 3 + 500 for file, _ in heard.values())
+        return html.table(head, self._rows(columns, heard), room=room)
 
-    def _rows(self, columns: Sequence[tuple[int, int | None]]) -> Iterator[list[object]]:
-        for position, sample in zip(self.positions, self.samples, strict=True):
+    def _rows(
+        self, columns: Sequence[tuple[int, int | None]], heard: Mapping[tuple[int, int], sound.Heard]
+    ) -> Iterator[list[object]]:
+        for at, (position, sample) in enumerate(zip(self.positions, self.samples, strict=True)):
             row: list[object] = [f"{position:,}"]
             for place, number in columns:
                 value = sample[place]
-                if number is not None:
+                if place in self._sound_fields:
+                    row.append(self._waveform(place, value, heard.get((at, place))))
+                elif number is not None:
                     row.append("" if number < 0 else value[number].item())
                 elif isinstance(value, str):
                     row.append(value)
@@ -176,30 +273,54 @@ class Samples:
                     row.append(self._described(self.fields[place], value))
             yield row
 
+    def _waveform(self, place: int, value: np.ndarray, heard: sound.Heard | None) -> html.Html:
+        length = sound.format_duration(value, self._rate(place))
+        file = small_png(sound.waveform(value, self._drawn_levels[place]))
+        shown = html.picture(file, f"waveform of {length}", width=sound.WIDTH) + f" {html.escaped(length)}"
+        return html.Html(shown + (f"<br>{_heard_below(heard)}" if heard else ""))
+
     def save(self, path: str | os.PathLike[str], *, a_row: int = A_ROW) -> None:
-        """Write the pictures as a PNG file, in full, so many a row; small ones are enlarged.
+        """Write the pictures, or waveforms, as a PNG file, in full, so many a row; small ones are enlarged.
 
         Raises:
             UsageError: The samples are no pictures, or the name does not end in `.png`.
             OSError: It cannot be written.
         """
         path = Path(path)
-        if not self.pictures:
+        if not self.pictures and not self.waveforms:
             msg = "there are no pictures in these samples to write as a PNG file"
             raise UsageError(msg)
         if path.suffix.lower() != ".png":
             msg = f"pictures are written as a PNG file, whose name ends in .png, not {path.name!r}"
             raise UsageError(msg)
+        if not self.pictures:
+            apart = [np.pad(one, ((0, GAP), (0, 0), (0, 0))) for one in self.waveforms]
+            path.write_bytes(png(np.concatenate(apart)[:-GAP]))
+            return
         side = max(max(picture.shape[:2]) for picture in self.pictures)
         path.write_bytes(png(tiled(self.pictures, a_row, enlarged=max(1, -(-SIDE_SHOWN // side)))))
 
 
+def _heard_below(heard: sound.Heard, what: str = "") -> str:
+    note = html.paragraph(", ".join(filter(None, [what, heard.note])))
+    return f"<div>{html.player(heard.file)}{note}</div>"
+
+
+def recordings_page(title: str, recordings: Sequence[np.ndarray], rate: int, *, of: int, lengths: str) -> str:
+    """Return a page of the first of so many recordings, and of how long they are in all."""
+    field = "recordings"
+    shown = Samples(title, [field], [(one,) for one in recordings], range(len(recordings)), {field: {"rate": rate}})
+    more = f"and {of - len(recordings):,} more; {lengths}" if of > len(recordings) else lengths
+    return shown.brief_page(more=more)
+
+
 def class_counts(split: Any) -> dict[str, int]:
-    """Return how many samples each class has, of a split's first field with classes; nothing where none has."""
+    """Return how many samples each class has, of a split's first field of one label a sample; else nothing."""
     for field in split.fields:
-        if classes := split._declared.get(field, {}).get("classes"):
-            counts = np.bincount(split[field], minlength=len(classes)).tolist()
-            return {str(name): count for name, count in zip(classes, counts, strict=False)}
+        classes, values = split._declared.get(field, {}).get("classes"), split[field]
+        if classes and isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iu":
+            labels = values[(values >= 0) & (values < len(classes))].astype(np.int64)
+            return dict(zip(map(str, classes), np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
     return {}
 
 
@@ -214,6 +335,8 @@ def chosen(split: Any, n: int, *, seed: int | None, where: Any) -> Samples:
 def split_page(split: Any) -> str:
     """Return the page of a split: its first samples; of one that is text as a whole, its beginning."""
     if split.fields:
-        return chosen(split, A_ROW, seed=None, where=None)._repr_html_()
+        counts = class_counts(split)
+        shown = chosen(split, A_ROW, seed=None, where=None)
+        return shown.brief_page(counts={split.name: counts} if counts else None)
     texts = [split._text(field) for field in split._texts]
     return html.strings(repr(split)[1:-1], texts, of=len(texts))

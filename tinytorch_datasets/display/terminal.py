@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 import numpy as np
 
-from tinytorch_datasets.display.html import shortened
+from tinytorch_datasets.display import sound
 from tinytorch_datasets.display.pictures import reduced
 from tinytorch_datasets.errors import printable
 from tinytorch_datasets.progress import is_terminal
@@ -29,6 +29,8 @@ GAP = 2
 PIPED_COLUMNS = 200
 LINES_OF_THE_SHELL = 2  # the command above and the prompt below, which should stay in sight
 WIDEST_BAR = 40
+WIDEST_WAVE = 100
+WAVE_LINES = 3
 
 
 def canvas(stream: TextIO | None = None) -> tuple[Console, StringIO]:
@@ -71,6 +73,7 @@ def _layout(count: int, height: int, width: int, columns: int, lines: int | None
 
 def draw(pictures: Sequence[np.ndarray], captions: Sequence[str], console: Console) -> None:
     """Print pictures, (height, width, 3) of uint8 each, side by side, each with its caption below."""
+    from rich.cells import cell_len
     from rich.text import Text
 
     # Of several sizes, so that one panorama does not make specks of the others.
@@ -80,7 +83,7 @@ def draw(pictures: Sequence[np.ndarray], captions: Sequence[str], console: Conso
     a_row, high, wide = _layout(len(pictures), high, wide, console.width, lines)
     roomy = (console.width + GAP) // a_row - GAP
     captions = [printable(caption) for caption in captions]
-    column = min(max(wide, *map(len, captions), 1), max(roomy, wide))
+    column = min(max(wide, *map(cell_len, captions), 1), max(roomy, wide))
     for first in range(0, len(pictures), a_row):
         its = range(first, min(first + a_row, len(pictures)))
         drawn = [list(_lines(reduced(pictures[number], high, wide), console)) for number in its]
@@ -90,6 +93,29 @@ def draw(pictures: Sequence[np.ndarray], captions: Sequence[str], console: Conso
         _print_row(console, [Text(captions[number]) for number in its], column)
         if its.stop < len(pictures):
             console.print()
+
+
+def draw_sounds(
+    recordings: Sequence[np.ndarray], level: tuple[float, float], captions: Sequence[str], console: Console
+) -> None:
+    """Print how loud recordings are, one below the other, each beside its caption, in as many lines as there are."""
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    blocks = sound.BLOCKS if _has(sound.BLOCKS) else RAMP
+    lines = WAVE_LINES
+    if console.is_terminal:
+        lines = min(max((console.height - LINES_OF_THE_SHELL) // len(recordings), 1), WAVE_LINES)
+    captions = [printable(caption) for caption in captions]
+    title = min(max(map(cell_len, captions)), max(console.width // 3, 1))
+    columns = min(max(console.width - title - GAP, 1), WIDEST_WAVE)
+    for recording, caption in zip(recordings, captions, strict=True):
+        for number, line in enumerate(sound.block_lines(recording, level, columns, lines, blocks)):
+            beside = Text("" if number < lines - 1 else caption)  # where the line is that is never empty
+            beside.truncate(title, overflow="ellipsis", pad=True)
+            row = beside + Text(" " * GAP + line)
+            row.rstrip()
+            console.print(row, soft_wrap=True)
 
 
 def _print_row(console: Console, texts: Sequence[Text], column: int) -> None:
@@ -133,11 +159,12 @@ def _has(character: str) -> bool:
 
 def draw_histogram(counts: Mapping[str, Mapping[str, int]], console: Console) -> None:
     """Print how many samples each class has, by split, with bars: ``{"train": {"cat": 5000, ...}, ...}``."""
+    from rich.cells import cell_len
     from rich.text import Text
 
     bar = BAR if _has(BAR) else "#"
     most = max((count for of_split in counts.values() for count in of_split.values()), default=0) or 1
-    widest = max((len(printable(name)) for of_split in counts.values() for name in of_split), default=0)
+    widest = max((cell_len(printable(name)) for of_split in counts.values() for name in of_split), default=0)
     title = min(max(widest, 1), 30)
     room = max(1, min(WIDEST_BAR, console.width - title - 2 * GAP - len(f"{most:,}")))
     for number, (split, of_split) in enumerate(counts.items()):
@@ -146,5 +173,8 @@ def draw_histogram(counts: Mapping[str, Mapping[str, int]], console: Console) ->
         console.print(Text(f"{split}: {sum(of_split.values()):,} samples", style="bold"), soft_wrap=True)
         for name, count in of_split.items():
             filled = bar * max(round(count / most * room), 1 if count else 0)
-            line = f"{shortened(printable(name), title):<{title}}  {count:>{len(f'{most:,}')},}  {filled}"
-            console.print(Text(line.rstrip()), soft_wrap=True)
+            line = Text(printable(name))
+            line.truncate(title, overflow="ellipsis", pad=True)
+            line.append(f"  {count:>{len(f'{most:,}')},}  {filled}")
+            line.rstrip()
+            console.print(line, soft_wrap=True)

@@ -350,6 +350,7 @@ def make_cache_entry(
                 {field: of_field[0] for field, of_field in parts.items() if columns[field].per == "split"},
                 {field: c.scale for field, c in columns.items() if c.scale is not None},
                 {field: tuple(c.shape) for field, c in columns.items() if c.is_ragged},
+                {field: rate for field, c in columns.items() if (rate := plan.frame_rate(c)) is not None},
             )
         )
     files = {str(plan.root / file.name): file.sha256 for file in plan.files}

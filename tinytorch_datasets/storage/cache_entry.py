@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 # Raise it when what a cache entry says, or how, changes. Byte order is part of it: a stick may travel.
-LAYOUT = [5, VERSION, sys.byteorder]
+LAYOUT = [6, VERSION, sys.byteorder]
 
 # A field's parts: one for an array; two for strings (the buffer, the offsets in it); two or three for a ragged array
 # (the values, the offsets in them, and the shapes).
@@ -42,7 +42,7 @@ class CachedSplit(NamedTuple):
     """What opening one split takes.
 
     `scales` is the top of the range of fields that floats divide by, `ragged` the shape of a sample of each field whose
-    samples differ in shape.
+    samples differ in shape, `rates` how many frames a second recordings have.
     """
 
     name: str
@@ -50,6 +50,7 @@ class CachedSplit(NamedTuple):
     texts: Mapping[str, Part]
     scales: Mapping[str, float]
     ragged: Mapping[str, tuple[int | None, ...]]
+    rates: Mapping[str, int]
 
 
 def assemble(maps: Sequence[np.ndarray], sample_shape: tuple[int | None, ...] | None) -> Values:

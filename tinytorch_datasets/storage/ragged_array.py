@@ -36,6 +36,7 @@ class RaggedArray:
             is not 0 in a slice, which shares the values of the whole.
         shapes: The shape of each sample, as rows; None where samples have one axis, and its length says all.
         sample_shape: The shape of a sample, with None for each axis that differs.
+        rate: Of recordings, how many frames a second they have, as it is declared; None for anything else.
 
     >>> words = RaggedArray.of([[3, 1, 2], [], [5]])
     >>> words, words[0], len(words)
@@ -46,7 +47,7 @@ class RaggedArray:
            [5, 0, 0]])
     """
 
-    __slots__ = ("_flat", "_places", "offsets", "sample_shape", "shapes", "values")
+    __slots__ = ("_flat", "_places", "offsets", "rate", "sample_shape", "shapes", "values")
 
     def __init__(
         self,
@@ -54,8 +55,9 @@ class RaggedArray:
         offsets: np.ndarray,
         shapes: np.ndarray | None = None,
         sample_shape: SampleShape | None = None,
+        rate: int | None = None,
     ) -> None:
-        self.values, self.offsets, self.shapes = values, offsets, shapes
+        self.values, self.offsets, self.shapes, self.rate = values, offsets, shapes, rate
         self.sample_shape: SampleShape = sample_shape or (None,) * (1 if shapes is None else shapes.shape[1])
         # Every operation on a memmap, even a slice, costs a Python call of its own.
         self._flat, self._places = np.asarray(values), np.asarray(offsets)
@@ -179,7 +181,7 @@ class RaggedArray:
             if step == 1:
                 stop = max(start, stop)
                 shapes = None if self.shapes is None else self.shapes[start:stop]
-                return RaggedArray(self.values, self.offsets[start : stop + 1], shapes, self.sample_shape)
+                return RaggedArray(self.values, self.offsets[start : stop + 1], shapes, self.sample_shape, self.rate)
             index = np.arange(start, stop, step)
         return self._gathered(index)
 
@@ -197,7 +199,7 @@ class RaggedArray:
         for start, end, to_start, to_end in places:
             values[to_start:to_end] = self._flat[start:end]
         shapes = None if self.shapes is None else np.asarray(self.shapes)[index]
-        return RaggedArray(values, offsets, shapes, self.sample_shape)
+        return RaggedArray(values, offsets, shapes, self.sample_shape, self.rate)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return map(self._sample, range(len(self)))
@@ -261,7 +263,8 @@ class RaggedArray:
 
     def converted(self, convert: Callable[[np.ndarray], np.ndarray]) -> RaggedArray:
         """Return the same with its values converted, all at once, by a function that keeps their number."""
-        return RaggedArray(convert(self.flat), self._places - self._places[0], self.shapes, self.sample_shape)
+        offsets = self._places - self._places[0]
+        return RaggedArray(convert(self.flat), offsets, self.shapes, self.sample_shape, self.rate)
 
     def tolist(self) -> list[Any]:
         """Return the samples as lists of Python's own numbers."""
@@ -279,7 +282,7 @@ class RaggedArray:
         whole = (
             self if isinstance(self.values, np.memmap) else self.converted(np.asarray)
         )  # the values of a slice alone
-        return tuple(map(to_pickle, (whole.values, whole.offsets, whole.shapes, whole.sample_shape)))
+        return tuple(map(to_pickle, (whole.values, whole.offsets, whole.shapes, whole.sample_shape, self.rate)))
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.__init__(*map(from_pickle, state))  # type: ignore[misc]
@@ -289,12 +292,15 @@ class RaggedArray:
         return f"<RaggedArray: {len(self):,} samples of {kind}, {self.nbytes // self.dtype.itemsize:,} values>"
 
     def _repr_html_(self) -> str:
-        from tinytorch_datasets.display import html  # which only notebooks need
+        from tinytorch_datasets.display import html, samples  # which only notebooks need
 
         least, most = (self.rows.min(axis=0), self.rows.max(axis=0)) if len(self) else ((), ())
         spans = (f"{low:,}" if low == high else f"{low:,} to {high:,}" for low, high in zip(least, most, strict=True))
         lengths = f"sizes: {' x '.join(spans)}" if len(self) else ""
-        return html.arrays(repr(self)[1:-1], list(self[:10]), of=len(self), lengths=lengths)
+        first = list(self[:10])
+        if self.rate is not None:
+            return samples.recordings_page(repr(self)[1:-1], first, self.rate, of=len(self), lengths=lengths)
+        return html.arrays(repr(self)[1:-1], first, of=len(self), lengths=lengths)
 
 
 def _size(shape: list[int]) -> int:
