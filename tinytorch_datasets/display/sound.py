@@ -1,4 +1,4 @@
-"""Recordings to look at and to hear: waveforms, and WAV files for a notebook's player.
+"""Recordings to look at and to hear: waveforms, and WAV files for a player.
 
 NumPy alone is needed. Which values are sound is declared (the `rate` of their format's options), never guessed.
 """
