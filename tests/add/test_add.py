@@ -791,7 +791,8 @@ class TestRecognition:
             1,
             f"error: {path}: it has labels, and nothing that they are of; left out: "
             "mine.npz: 'x': str32 (30, 2) is not a row of samples that can be declared\n"
-            "  Add the files of the inputs too, or save them as arrays.\n",
+            "  Add the files of the inputs too; or declare them in the entry of the inputs: "
+            "`labels: {file: mine.npz, format: npz, key: y}`.\n",
         )
 
     def test_arrays_of_text_are_texts(self, manifest: Path, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def _added(manifest: Path, folder: Path, **arrays: np.ndarray) -> tuple[Any, Dat
     ("stored", "classes", "values"),
     [
         (np.arange(60) % 3, ("0", "1", "2"), ()),
-        (np.arange(60) % 10 + 1, tuple(map(str, range(1, 11))), tuple(range(1, 11))),
+        (np.arange(60) % 10 + 1, tuple(map(str, range(1, 11))), 1),
         (np.arange(60) % 2 * 2 - 1, ("-1", "1"), (-1, 1)),
         (np.arange(60) % 2 * 2 + 2, ("2", "4"), (2, 4)),
         ((np.arange(60) % 4).astype("f4"), ("0", "1", "2", "3"), ()),
@@ -43,7 +43,8 @@ def test_each_label_is_the_position_of_what_is_stored(
     """`np.unique` says which values there are, and at which position in them each sample's is."""
     declared, got = _added(manifest, tmp_path / "made", x=X, y=stored)
 
-    assert (declared.dtype, declared.shape, declared.classes, declared.values) == ("int64", (), classes, values)
+    assert (declared.dtype, declared.shape, declared.classes) == ("int64", (), classes)
+    assert (declared.first or declared.values) == values
     np.testing.assert_array_equal(got.train.labels, np.unique(stored.ravel(), return_inverse=True)[1])
 
 

@@ -94,7 +94,7 @@ class TestColumns:
         assert added.get().train.fields == ("rooms", "age", "price")
 
     def test_a_chosen_target(self, manifest: Path, tmp_path: Path, form: str, write: Any) -> None:
-        """A quantity keeps its name; whole numbers from 1 have their values beside the classes."""
+        """A quantity keeps its name; whole numbers from 1 say so."""
         rows = [{"rooms": i % 7, "age": i, "price": i * 1.5, "stars": i % 5 + 1} for i in range(40)]
         price = Added(manifest, tmp_path / "made", form, {"all": rows}, "--target", "price", "--drop", "stars")
 
@@ -103,7 +103,7 @@ class TestColumns:
         second = tmp_path / "second.yaml"
         stars = Added(second, tmp_path / "made", form, {"all": rows}, "--target", "stars")
         labels = stars.entry["fields"]["labels"]
-        assert (labels["classes"], labels["values"]) == (["1", "2", "3", "4", "5"], [1, 2, 3, 4, 5])
+        assert (labels["classes"], labels["first"]) == (["1", "2", "3", "4", "5"], 1)
         assert stars.get().train.labels.tolist() == [i % 5 for i in range(40)]
 
     def test_a_column_that_there_is_not(self, manifest: Path, tmp_path: Path, form: str, write: Any) -> None:

@@ -209,12 +209,12 @@ class TestInspect:
             ArrayInfo("a/x", "float32", (5, 2)),
             ArrayInfo("a/y", "bool", (5, 1)),
             ArrayInfo("a/z", "uint16", (5,)),
+            ArrayInfo("last", "float64", (7, 5)),
             ArrayInfo("s", "str", (2,)),
             ArrayInfo("t", "str", (2,)),
             ArrayInfo("words", "int32", (4, None)),
         ]
         assert sorted(info.left_out) == [
-            "'last' is (7, 5), its samples last: declare it by hand, with `axes`",
             "'one' is a single value",
             "'other' is a link into another file",
             "'soft' is a link to '/a/x'",

@@ -323,11 +323,11 @@ class TestInspect:
             ArrayInfo("t", "str", (2,)),
             ArrayInfo("w", "float64", (2, None)),
             ArrayInfo("s.z", "float32", (5, 2, 2)),
+            ArrayInfo("last", "float64", (7, 7, 5)),
         )
         assert info.left_out == (
             "'c' is complex",
             "'m' is cells of several types",
-            "'last' is (7, 7, 5), its samples last: declare it by hand, with `axes`",
         )
 
 

@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 from tinytorch_datasets import pipeline
 from tinytorch_datasets.add import inputs, naming, samples, validate, yaml_edit
+from tinytorch_datasets.add.arrays import split_by_rows
 from tinytorch_datasets.add.detect import NO_CHOICES, detect
 from tinytorch_datasets.add.draft import Draft, draft
 from tinytorch_datasets.add.inputs import Source
-from tinytorch_datasets.add.rows import split_by_rows
 from tinytorch_datasets.add.tables import Choices
 from tinytorch_datasets.errors import DatasetError, DecodeError, UsageError
 from tinytorch_datasets.formats import FileInfo

@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tinytorch_datasets import formats
-from tinytorch_datasets.add import csv_tables, samples, typed_tables
+from tinytorch_datasets.add import arrays, csv_tables, samples, typed_tables
 from tinytorch_datasets.add.tables import Choices
 from tinytorch_datasets.errors import DecodeError, UsageError, did_you_mean
 from tinytorch_datasets.formats import (
     HEAD_BYTES,
     INSPECTED,
     INSPECTED_BYTES,
-    ArrayInfo,
     Certainty,
     Detection,
     FileInfo,
@@ -36,7 +35,6 @@ from tinytorch_datasets.readers.text import is_text
 from tinytorch_datasets.verify.diagnose import kind_of, wrong_content
 
 NO_CHOICES = Choices()
-SHOWN_ARRAYS = 12
 AS_IT_IS = "To have it as one text: --format text."
 AS_LINES = "For one a line: --option unit=lines."
 
@@ -85,37 +83,7 @@ def detect(
             return samples.describe(infos, choices)
         if all(info.is_table for info in infos):
             return typed_tables.describe(infos, choices)
-    return choose_arrays(infos, choices) if choices else infos
-
-
-def choose_arrays(infos: Sequence[FileInfo], choices: Choices) -> list[FileInfo]:
-    """Return what files of arrays hold, the target called labels, without what a person leaves out.
-
-    Raises:
-        UsageError: There is no array of such a name.
-    """
-    if choices.missing:
-        what = f"--missing is for cells of tables, and {infos[0].file} is {infos[0].format}"
-        raise UsageError(what, hint="Leave it out.")
-    if len(choices.target) > 1:
-        what = f"--target {choices.target[1]}: an array is the target, and one is given already"
-        raise UsageError(what, hint="Name one.")
-    known = {name for info in infos for array in info.arrays for name in _names(array, info)}
-    for option, names in (("--target", choices.target), ("--drop", choices.drop)):
-        for name in names:
-            if name not in known:
-                what = f"{option} {name}: there is no such array{did_you_mean(name, known)}"
-                raise UsageError(what, hint=f"There are: {', '.join(sorted(known)[:SHOWN_ARRAYS])}.")
-    chosen = []
-    for info in infos:
-        kept = [array for array in info.arrays if not _names(array, info) & set(choices.drop)]
-        its = tuple(replace(a, field="labels") if _names(a, info) & set(choices.target) else a for a in kept)
-        chosen.append(replace(info, arrays=its))
-    return [info for info in chosen if info.arrays]
-
-
-def _names(array: ArrayInfo, info: FileInfo) -> set[str]:
-    return {array.key or info.file} | ({array.field} if array.field else set())
+    return arrays.described(infos, choices)
 
 
 def _inspected(path: Path, name: str, form: str | None, options: Mapping[str, str]) -> FileInfo:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tinytorch_datasets import formats
-from tinytorch_datasets.add import naming
+from tinytorch_datasets.add import arrays, naming
 from tinytorch_datasets.add.fields import Field, Survey
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.formats import ArrayInfo, FileInfo
@@ -77,18 +77,35 @@ def draft(infos: Sequence[FileInfo], given: Callable[[str], str | None]) -> Draf
         raise DecodeError(others[0].path, reason, hint="Add them one by one, or convert one of them.")
     why = (f"{info.file}: {reason}" if info.file else reason for info in infos for reason in info.left_out)
     left_out = list(dict.fromkeys(why))
+    positions = arrays.positions_in(infos)
+    if positions:
+        infos = [replace(i, arrays=tuple(a for a in i.arrays if a not in positions.arrays)) for i in infos]
     every_part = list(_parts(infos, given))
+    if positions and not every_part:
+        reason = "it has positions of samples in splits, and nothing that they are of"
+        raise DecodeError(infos[0].path, reason, hint=f"Declare them in the entry of the samples: {positions.hint}.")
     if not every_part:
         reason = "it holds no array, and no list of numbers or texts"
         raise DecodeError(infos[0].path, reason, hint="Save its samples as arrays of numbers.")
-    parts = _sorted_out(every_part, left_out)
+    lists = [part for part in every_part if _may_name_classes(part)]
+    parts = _sorted_out(every_part, left_out, lists)
     if all(_is_label(part) for part in parts):
         reason = "it has labels, and nothing that they are of" + "".join(f"; left out: {what}" for what in left_out)
-        raise DecodeError(infos[0].path, reason, hint="Add the files of the inputs too, or save them as arrays.")
+        raise DecodeError(infos[0].path, reason, hint=_how_to_have(parts[0]))
     made = Draft(form, _options(infos), _fields(parts), _splits(parts, formats.of(form).layout), left_out)
     made.asks_target = any(info.asks_target for info in infos)
     _fill_in(made, parts)
+    _name_classes(made, lists, left_out)
+    if positions:
+        positions.divide(made)
     return made
+
+
+def _how_to_have(part: _Part) -> str:
+    """Say what to do with labels whose inputs are elsewhere."""
+    place = {"file": part.info.file, "format": part.info.format, "key": part.array.key}
+    shown = ", ".join(f"{key}: {value}" for key, value in place.items() if value)
+    return f"Add the files of the inputs too; or declare them in the entry of the inputs: `labels: {{{shown}}}`."
 
 
 def _parts(infos: Sequence[FileInfo], given: Callable[[str], str | None]) -> Iterator[_Part]:
@@ -113,10 +130,14 @@ def _can_be_declared(array: ArrayInfo) -> bool:
     return array.dtype in DTYPES and bool(array.shape) and all(length != 0 for length in array.shape)
 
 
-def _sorted_out(parts: list[_Part], left_out: list[str]) -> list[_Part]:
+def _sorted_out(parts: list[_Part], left_out: list[str], lists: list[_Part]) -> list[_Part]:
     """Return the parts that fit together: plain values, in every split, as many in each field of a split as samples."""
     kept = []
+    counts = [part.array.shape[0] for part in parts if part not in lists]
+    lists[:] = [part for part in lists if part.array.shape[0] not in counts]
     for part in parts:
+        if part in lists:
+            continue
         if _can_be_declared(part.array):
             kept.append(part)
         else:
@@ -192,9 +213,10 @@ def _fields(parts: Sequence[_Part]) -> dict[str, Field]:
         array = part.array
         shape = array.shape[1:] if array.per == "sample" else ()
         made = Field(array.dtype, shape, per=array.per, note=array.note, names=array.names, stored=array.stored)
-        made.may_have_classes = "labels" in part.field and (array.field is None or not part.info.is_table)
+        made.axes, is_column = array.axes, part.info.is_table and array.field is not None
+        made.may_have_classes = "labels" in part.field and not array.axes and not is_column
         before = fields.setdefault(part.field, made)
-        if (before.dtype, before.shape) != (made.dtype, made.shape):
+        if (before.dtype, before.shape, before.axes) != (made.dtype, made.shape, made.axes):
             reason = f"{_location(part)} is {made.dtype} {list(made.shape)}, in another split "
             reason += f"it is {before.dtype} {list(before.shape)}"
             raise DecodeError(part.info.path, reason, hint="Save them alike, or add them one by one.")
@@ -210,6 +232,33 @@ def _fields(parts: Sequence[_Part]) -> dict[str, Field]:
     return fields
 
 
+def _may_name_classes(part: _Part) -> bool:
+    """Check whether an array is a list of texts that is called as names of classes are: list_classes, label_names."""
+    words = set(naming.tokens(part.array.key))
+    is_list = part.array.dtype == TEXT and len(part.array.shape) == 1 and not part.info.is_table
+    of_labels = "names" in words and words & {"label", "labels", "target", "targets"}
+    return is_list and bool(of_labels or words & {"class", "classes", "category", "categories"})
+
+
+def _name_classes(made: Draft, lists: Sequence[_Part], left_out: list[str]) -> None:
+    """Give classes that are numbers the names that a list in the files has for them; those of no use are left out."""
+    named = {(part.array.key, *arrays.values_of(part.info, part.array)): part for part in lists}
+    for (key, *names), part in named.items():
+        fitting = [one for one in made.fields.values() if one.classes and _fits(names, one)]
+        if len(fitting) != 1 or len(named) > 1:
+            left_out.append(f"{_location(part)}: {len(names):,} names, and of which classes is not certain")
+            continue
+        fitting[0].classes = tuple(names)
+        fitting[0].note = f"as {key} in the file names them; a label is a position in this list"
+
+
+def _fits(names: Sequence[str], one: Field) -> bool:
+    """Check whether names are those of classes that are numbers counted from 0, or of as many from 1."""
+    if one.classes is None or not all(map(str.isdigit, one.classes)) or len(set(names)) < len(names) or "" in names:
+        return False
+    return len(names) >= len(one.classes) if not one.values else one.values == tuple(range(1, len(names) + 1))
+
+
 def _is_label(part: _Part) -> bool:
     if part.info.is_table and part.array.field is not None:
         return part.field == "labels" and part.array.classes is not None
@@ -218,6 +267,7 @@ def _is_label(part: _Part) -> bool:
 
 def _splits(parts: Sequence[_Part], layout: str) -> dict[str, dict[str, Any]]:
     splits: dict[str, dict[str, Any]] = {}
+    files = {split: {part.info.file for part in parts if part.split == split} for split in (p.split for p in parts)}
     for part in parts:
         declared = splits.setdefault(part.split, {"samples": 0})
         if layout in ("file per sample", "members"):
@@ -231,6 +281,9 @@ def _splits(parts: Sequence[_Part], layout: str) -> dict[str, dict[str, Any]]:
             declared["samples"] = part.array.shape[0]
         if layout == "file per field":
             declared[part.field] = part.info.file
+        elif len(files[part.split]) > 1 and not part.info.is_table:
+            declared[part.field] = {"file": part.info.file}
+            declared[part.field] |= {"key": part.array.key} if part.array.key != part.field else {}
         elif declared.setdefault("file", part.info.file) != part.info.file:
             reason = f"{declared['file']} and {part.info.file} are both {part.split}"
             raise DecodeError(part.info.path, reason, hint="Say which split each is: --split NAME=FILE.")
@@ -287,18 +340,20 @@ def _as_plan(made: Draft, paths: Mapping[str, Path], samples: Sequence[str]) -> 
 def _column(made: Draft, split: str, declared: Mapping[str, Any], field: str, paths: Mapping[str, Path]) -> Column:
     one = made.fields[field]
     place = declared.get(field, field)
+    of = place if isinstance(place, dict) else {}
     column = Column(
         split=split,
         field=field,
         dtype=one.dtype,
         samples=declared["samples"],
-        file=paths[declared.get("file") or declared.get(field, "")],
-        key=place if "file" in declared and isinstance(place, str) else "",
-        columns=columns_of(place["column"]) if isinstance(place, dict) else (),
+        file=paths[of.get("file") or declared.get("file") or declared.get(field, "")],
+        key=of.get("key", field) if "file" in of else place if "file" in declared and isinstance(place, str) else "",
+        columns=columns_of(of["column"]) if "column" in of else (),
         shape=one.shape,
         classes=one.classes,
         values=one.values,
         stored=one.stored,
+        axes=one.axes,
         names=one.names,
         per=one.per,
         missing=one.missing,

@@ -23,8 +23,8 @@ MOST_WRITTEN_OUT = 1e15
 class Field:
     """A field as it will be declared; `sha256` are its values' digests by split, `note` the comment beside it.
 
-    `missing` are the cells that mean a missing value, of which there are as many as `gaps`. `values`, `stored` and
-    `names` are as in the manifest. `may_have_classes` is whether its values decide if they are classes.
+    `missing` are the cells that mean a missing value, of which there are as many as `gaps`. `values`, `stored`,
+    `names` and `axes` are as in the manifest. `may_have_classes` is whether its values decide if they are classes.
     """
 
     dtype: str
@@ -40,6 +40,7 @@ class Field:
     may_have_classes: bool = False
     stored: str = ""
     names: tuple[str, ...] = ()
+    axes: tuple[int, ...] = ()
 
 
 class Survey:

@@ -37,16 +37,17 @@ class Choices:
 
     `target` and `drop` are columns, each by its name or by its number from 0; -1 is the last, 256-265 a range.
     `missing` are marks that mean a missing value, beside those that everybody writes. `label` is which part of the
-    names of samples is their label.
+    names of samples is their label, `samples` whether the "first" or the "last" axis of an array counts them.
     """
 
     target: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     label: str | None = None
+    samples: str | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.target or self.drop or self.missing or self.label is not None)
+        return bool(self.target or self.drop or self.missing or self.label is not None or self.samples)
 
     def refuse_unused_marks(self, arrays: Sequence[ArrayInfo]) -> None:
         """Refuse a mark with a slip of the pen: values that it should mean would stay numbers, and nobody would notice.

@@ -92,8 +92,10 @@ def entry(
         keys |= {"range": list(declared.range)} if declared.range else {}
         keys |= {"missing": list(declared.missing)} if declared.missing else {}
         keys |= {"classes": list(declared.classes)} if declared.classes else {}
-        keys |= {"values": list(declared.values)} if declared.values else {}
+        keys |= {"first": declared.values[0]} if _are_counted_on(declared.values) else {}
+        keys |= {"values": list(declared.values)} if declared.values and "first" not in keys else {}
         keys |= {"stored": declared.stored} if declared.stored else {}
+        keys |= {"axes": list(declared.axes)} if declared.axes else {}
         keys |= {"names": list(declared.names)} if declared.names else {}
         keys |= {"per": declared.per} if declared.per != "sample" else {}
         keys |= {"sha256": declared.sha256} if declared.sha256 else {}
@@ -118,6 +120,11 @@ def entry(
         for key, value in keys.items():
             lines += _key_lines("      ", key, value)
     return Entry(name, data, lines, questions)
+
+
+def _are_counted_on(values: Sequence[Any]) -> bool:
+    """Check whether stored values of classes are whole numbers that follow one another, from another than 0."""
+    return len(values) > 1 and all(type(value) is int and value == values[0] + at for at, value in enumerate(values))
 
 
 def _key_lines(indent: str, key: str, value: Any, comment: str = "") -> Iterator[str]:

@@ -34,6 +34,7 @@ FILE = click.Path(path_type=Path)
 @click.option("--split", "splits", multiple=True, metavar="SPLIT=PATTERN", help="Which file, member or key a split is")
 @click.option("--target", "targets", multiple=True, metavar="COLUMN", help="What is to be predicted")
 @click.option("--label", metavar="PART", help="What of a file's name is its label: name:0, folder:-1, or none")
+@click.option("--samples", type=click.Choice(["first", "last"]), help="Which axis of an array counts the samples")
 @click.option("--drop", "drops", multiple=True, metavar="COLUMN", help="A column, an array or a file to leave out")
 @click.option("--missing", "marks", multiple=True, metavar="MARK", help="A cell that means a missing value")
 @click.option("--format", "form", metavar="NAME", help="The format, where it cannot be recognized")
@@ -54,6 +55,7 @@ def add(
     splits: tuple[str, ...],
     targets: tuple[str, ...],
     label: str | None,
+    samples: str | None,
     drops: tuple[str, ...],
     marks: tuple[str, ...],
     form: str | None,
@@ -110,7 +112,7 @@ def add(
             ship=ship,
             mirrors=list(dict.fromkeys(mirror.rstrip("/") + "/" for mirror in mirrors)),
             facts={key: fact for key, fact in facts.items() if fact is not None},
-            choices=Choices(targets, drops, marks, label),
+            choices=Choices(targets, drops, marks, label, samples),
             form=form,
             options=dict(options),
             rows=of_rows,

@@ -111,7 +111,8 @@ class ArrayInfo:
     what the format itself calls it; where it is None, names decide. `note` is what a reader of the entry should know,
     `missing` what means a missing value, None a null. None in `shape` is an axis that differs by sample. `values` is
     what is stored for each class, in order; `names` are those of the last axis. `columns` are the columns of a table
-    that it is, by name or number; `stored` is "one-hot" where a label is the place of a 1 in them.
+    that it is, by name or number; `stored` is "one-hot" where a label is the place of a 1 in them. `axes` are those
+    that are stored, in the order of `shape`, where that is another.
     """
 
     key: str
@@ -127,14 +128,7 @@ class ArrayInfo:
     names: tuple[str, ...] = ()
     columns: tuple[int | str, ...] = ()
     stored: str = ""
-
-
-def without_samples_last(arrays: Sequence[ArrayInfo]) -> tuple[list[ArrayInfo], list[str]]:
-    """Return the arrays of a file but for those whose last axis is as long as a list in it; and why these are none."""
-    rows = {array.shape[0] for array in arrays if len(array.shape) == 1}
-    last = [a for a in arrays if len(a.shape) > 1 and a.shape[-1] in rows and a.shape[0] not in rows]
-    why = [f"{a.key!r} is {a.shape}, its samples last: declare it by hand, with `axes`" for a in last]
-    return [array for array in arrays if array not in last], why
+    axes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

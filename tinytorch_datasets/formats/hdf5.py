@@ -18,7 +18,6 @@ from tinytorch_datasets.formats import (
     Detection,
     FileInfo,
     decodes,
-    without_samples_last,
 )
 from tinytorch_datasets.plan import Block, ByteSource, Column, RaggedBlock, Split
 from tinytorch_datasets.readers import hdf5 as reader
@@ -55,8 +54,7 @@ def _inspect(path: Path) -> FileInfo:
                 left_out.append(f"{key!r} {described}")
             else:
                 arrays.append(ArrayInfo(key, *described))
-    kept, others = without_samples_last(arrays)
-    return FileInfo(path, "hdf5", tuple(kept), left_out=(*left_out, *others))
+    return FileInfo(path, "hdf5", tuple(arrays), left_out=tuple(left_out))
 
 
 def _describe(found: Stored | str) -> tuple[str, tuple[int | None, ...]] | str:

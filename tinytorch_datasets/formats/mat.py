@@ -17,7 +17,6 @@ from tinytorch_datasets.formats import (
     Detection,
     FileInfo,
     decodes,
-    without_samples_last,
 )
 from tinytorch_datasets.plan import TEXT, Block, ByteSource, Column, RaggedBlock, Split
 from tinytorch_datasets.readers import mat as reader
@@ -45,8 +44,7 @@ def _inspect(path: Path) -> FileInfo:
                     left_out.append(f"{key!r} is {described}")
                 else:
                     arrays.append(ArrayInfo(key, *described))
-    kept, others = without_samples_last(arrays)
-    return FileInfo(path, "mat", tuple(kept), left_out=(*left_out, *others))
+    return FileInfo(path, "mat", tuple(arrays), left_out=tuple(left_out))
 
 
 def _leaves(key: str, matrix: Matrix, depth: int = 0) -> Iterator[tuple[str, Matrix]]:
