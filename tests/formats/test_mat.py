@@ -197,6 +197,53 @@ class TestTextAndCells:
         assert [sample.tolist() for sample in found["words"].samples()] == words
 
 
+class TestCellsInRowsAndColumns:
+    """A row of them is a sample, as of any other matrix."""
+
+    ENTRY = """
+        format: mat
+        fields: {{images: {{dtype: uint8, shape: {0}}}}}
+        splits: {{train: {{samples: 2, file: x.mat}}}}
+        """
+
+    def file(self, *shapes: tuple[int, int]) -> bytes:
+        """Two rows of three arrays, of those shapes, each of its own number."""
+        cells = np.empty((2, 3), object)
+        for number, place in enumerate(np.ndindex(2, 3)):
+            cells[place] = np.full(shapes[number % len(shapes)], number, np.uint8)
+        file = io.BytesIO()
+        scipy.io.savemat(file, {"images": cells})
+        return file.getvalue()
+
+    def test_by_rows(self, tmp_path: Path) -> None:
+        """In the order in which MATLAB and SciPy show them, which is not that of the file."""
+        data = made(tmp_path, self.ENTRY.format([3, 4, 5]), x_mat=self.file((4, 5)))
+
+        assert data.train.images.shape == (2, 3, 4, 5)
+        assert data.train.images[:, :, 0, 0].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+    @pytest.mark.parametrize(
+        ("shape", "shapes", "reason"),
+        [
+            ([4, 5], [(4, 5)], "variable 'images' has cells of the shape (2, 3), of which a row is a sample"),
+            (
+                [3, 4, 5],
+                [(4, 5), (5, 4)],
+                "variable 'images', cell 2 has the shape (5, 4), train.images is declared as [4, 5]",
+            ),
+        ],
+        ids=["another shape is declared", "arrays of two shapes"],
+    )
+    def test_what_is_refused(
+        self, tmp_path: Path, shape: list[int], shapes: list[tuple[int, int]], reason: str
+    ) -> None:
+        """With what would be right, or the cell, which the file counts by columns."""
+        with pytest.raises(DecodeError) as caught:
+            made(tmp_path, self.ENTRY.format(shape), x_mat=self.file(*shapes))
+
+        assert caught.value.reason == reason
+
+
 class TestPublished:
     """Files as they are published, by YAML alone."""
 

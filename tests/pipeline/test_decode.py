@@ -714,6 +714,10 @@ FAULTS = {
         "{samples: 4, n: n.npy, rows: {file: null}, stored_samples: 9}",
         "rows: names no file for the list",
     ),
+    "values of a split, and the field has no classes": (
+        "{samples: 4, n: {file: n.npy, values: [1]}}",
+        "n.values: is of a field with classes that are not stored one-hot",
+    ),
     "a column that is none": (
         "{samples: 4, n: {file: n.npy, format: csv, column: {}}}",
         "n.column: must be a column's name",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +103,10 @@ def mat(splits: Sequence[Split]) -> Iterator[Block]:
     SciPy show, and axes of length one do not matter: (1, 8189) labels are 8,189 labels. Where samples are stored last,
     as MATLAB's users do, the field declares `axes`; labels that are counted from 1 declare `first: 1`. MATLAB keeps
     whole numbers in as few bytes as will do, whatever their class, so they are read into the declared dtype where that
-    holds each of them exactly. The rows of a matrix of characters are texts. A cell is a sample: a text, a
-    number, or an array; of arrays of different lengths the field is ragged (`shape: [null]`). Complex numbers, sparse
-    matrices and objects are not read. Version 7.3 is HDF5: its format is `hdf5`.
+    holds each of them exactly. The rows of a matrix of characters are texts. A cell is a sample: a text, a number, or
+    an array; of arrays of different lengths the field is ragged (`shape: [null]`). Of cells in rows and columns, a row
+    is a sample: 36 x 39 arrays of (20, 16) are 36 samples of `[39, 20, 16]`. Complex numbers, sparse matrices and
+    objects are not read. Version 7.3 is HDF5: its format is `hdf5`.
 
     Raises:
         DecodeError: It is no sound MATLAB file of version 5, or has no such variable.
@@ -218,9 +220,10 @@ def _check_count(column: Column, count: int, whose: str) -> None:
 
 def _cells(column: Column, matrix: Matrix) -> Iterator[Block]:
     """Yield cells, each a sample."""
-    _check_count(column, matrix.count, _whose(matrix))
     if sum(length != 1 for length in matrix.dims) > 1:
-        matrix.rest.fail(f"has cells of the shape {matrix.dims}, and a sample is a cell of one row or column")
+        yield _grid(column, matrix)
+        return
+    _check_count(column, matrix.count, _whose(matrix))
     take = _cell_text if column.is_text or column.classes is not None else _cell_numbers
     most = max_decoded(column.file, column.count)
     held, held_bytes, start = list[Any](), 0, 0
@@ -241,6 +244,24 @@ def _cells(column: Column, matrix: Matrix) -> Iterator[Block]:
             start, held, held_bytes = start + len(held), [], 0
     if held or not start:
         yield Block(column, start, _joined(column, held))
+
+
+def _grid(column: Column, matrix: Matrix) -> Block:
+    """Return cells of several rows and columns, each an array of one shape: a row is a sample."""
+    rows, *others = matrix.dims
+    _check_count(column, rows, _whose(matrix))
+    each = replace(column, shape=column.shape[len(others) :])
+    if column.is_text or column.is_ragged or column.classes or list(column.shape[: len(others)]) != others:
+        matrix.rest.fail(
+            f"has cells of the shape {matrix.dims}, of which a row is a sample",
+            hint=f"Declare a shape that begins with {', '.join(map(str, others))}, then that of the array in a cell.",
+        )
+    values = np.empty((rows, *column.sample_shape), column.dtype)
+    places = np.ndindex(*reversed(matrix.dims))  # the cells of a column come one after the other
+    for place, cell in zip(places, matrix.cells(), strict=True):
+        numbers = _cell_numbers(each, cell, 0)
+        values[place[::-1]] = _fitted(column, numbers[np.newaxis], place[-1]).reshape(each.sample_shape)
+    return Block(column, 0, values)
 
 
 def _joined(column: Column, held: list[Any]) -> Any:

@@ -201,7 +201,7 @@ class Manifest:
             sha256_where=self.where(name, "fields", field, "sha256", title),
             missing=declared.missing,
             missing_value=declared.missing_value,
-            values=_stored_values(declared),
+            values=tuple(place.get("values") or _stored_values(declared)),
             stored=declared.stored or "",
             names=declared.names or (),
             axes=declared.axes,

@@ -271,6 +271,7 @@ class PlaceEntry(_Location, _Selection):
         default=None,
         description="Where a table has a row for each sample in another order: its column of their members' names.",
     )
+    values: StoredValues = Field(default=(), description="What is stored here for each class, where splits differ.")
 
 
 class SplitEntry(_Selection):

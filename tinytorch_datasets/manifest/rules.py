@@ -185,6 +185,7 @@ def _fields(entry: dict[str, Any], formats: Formats) -> Problems:
                 yield (*at, "shape"), "a field with classes is one label a sample, so it has no shape"
             yield from (((*at, "classes", i), what) for i, what in repeats(classes, "class"))
         yield from (((*at, *keys), what) for keys, what in _storage(field))
+        yield from _values_of_splits(entry, name, field)
         yield from (((*at, "shape"), what) for what in check_shape(field.get("shape"), dtype))
         if dtype == TEXT:
             for key in ("shape", "range", "classes"):
@@ -205,10 +206,7 @@ def _storage(field: Mapping[str, Any]) -> Problems:
     for key in ("values", "first", "stored"):
         if key in field and classes is None:
             yield (key,), "is of a field with classes, and this one has none"
-    if isinstance(classes, list) and isinstance(values, list):
-        if len(values) != len(classes):
-            yield ("values",), f"has {len(values)} values for {len(classes)} classes: one for each, in their order"
-        yield from ((("values", i), what) for i, what in _equal_values(values))
+    yield from ((("values", *keys), what) for keys, what in _values(values, classes))
     if "values" in field and "first" in field:
         yield ("first",), "has no meaning beside `values`, which say what is stored for each class"
     for key in ("values", "first"):
@@ -224,6 +222,22 @@ def _storage(field: Mapping[str, Any]) -> Problems:
         yield from ((("names", i), what) for i, what in repeats(names, "name"))
 
 
+def _values(values: Any, classes: Any) -> Problems:
+    if isinstance(classes, list) and isinstance(values, list):
+        if len(values) != len(classes):
+            yield (), f"has {len(values)} values for {len(classes)} classes: one for each, in their order"
+        yield from (((i,), what) for i, what in _equal_values(values))
+
+
+def _values_of_splits(entry: Mapping[str, Any], name: str, field: Mapping[str, Any]) -> Problems:
+    """Yield what is wrong with the values that single splits have for the classes of a field."""
+    for title, split in mapping(entry.get("splits")).items():
+        place, at = mapping(mapping(split).get(name)), ("splits", title, name, "values")
+        if "values" in place and (field.get("classes") is None or "stored" in field):
+            yield at, "is of a field with classes that are not stored one-hot"
+        yield from (((*at, *keys), what) for keys, what in _values(place.get("values"), field.get("classes")))
+
+
 def _equal_values(values: list[Any]) -> Iterator[tuple[int, str]]:
     """Yield each value that no file tells from an earlier one: 1, 1.0 and true are equal, 1 and "1" spelled alike."""
     met: dict[Any, int] = {}
@@ -233,12 +247,9 @@ def _equal_values(values: list[Any]) -> Iterator[tuple[int, str]]:
         # A number is no text, so both are keys of one dict.
         first = min(met.setdefault(key, i) for key in (spell(value), value))
         if first != i:
-            is_alike = spell(values[first]) == spell(value)
-            yield (
-                i,
-                f"the value {spell(value)!r} "
-                + ("is there twice" if is_alike else f"is the same as {spell(values[first])!r}"),
-            )
+            other = spell(values[first])
+            same = "is there twice" if other == spell(value) else f"is the same as {other!r}"
+            yield i, f"the value {spell(value)!r} {same}"
 
 
 def _order_and_scale(field: Mapping[str, Any]) -> Problems:
