@@ -207,20 +207,22 @@ def test_what_is_wrong_with_a_layout(options: str, message: str, tmp_path: Path)
 
 
 def test_members_without_a_file_are_declared_files(tmp_path: Path) -> None:
-    """One that is not is a mistake, and so are stars: the order of records is to be seen."""
+    """One that is not is a mistake, and so is a pattern of none."""
     entry = """
         format: records
         options: {{record: [{{key: n, dtype: uint8}}]}}
         fields: {{n: {{dtype: uint8}}}}
         splits: {{train: {{samples: 4, members: [{0}]}}}}
         """
-    for name, guess in (("m.bin", "; did you mean 'n.bin'?"), ('"*.bin"', None)):
+    for name, wrong in (
+        ("'m.bin'", "is not under files; did you mean 'n.bin'?"),
+        ("'m*.bin'", "matches no file under files; did you mean 'n.bin'?"),
+    ):
         with pytest.raises(ManifestError) as caught:
             get("made", manifest=declare(tmp_path, entry.format(name), n_bin=bytes(4)))
         (problem,) = caught.value.problems
         assert problem.key == "made.splits.train.members[0]"
-        if guess:
-            assert problem.what == f"'m.bin' is not under files{guess}"
+        assert problem.what == f"{name} {wrong}"
 
 
 ROW: dict[str, Any] = {

@@ -117,6 +117,7 @@ def _array(attribute: Attribute, place: int, cells: Sequence[str], gaps: int, ta
 @decodes(
     "arff",
     layout="file per split",
+    joins_members=True,
     names_classes=True,
     missing=("text",),
     check=_check,

@@ -46,6 +46,7 @@ def _inspect(path: Path) -> FileInfo:
 @decodes(
     "arrow",
     layout="file per split",
+    joins_members=True,
     reads_members=False,
     missing=("null",),
     needs=("pyarrow", "tables"),

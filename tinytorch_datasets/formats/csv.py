@@ -123,7 +123,15 @@ def _detect(head: bytes, path: Path) -> Detection | None:
     return Detection(Certainty.LIKELY if sniffed.is_certain else Certainty.POSSIBLE, inspect, takes_options=True)
 
 
-@decodes("csv", layout="file per split", names_classes=True, missing=("text",), check=_check, detect=_detect)
+@decodes(
+    "csv",
+    layout="file per split",
+    joins_members=True,
+    names_classes=True,
+    missing=("text",),
+    check=_check,
+    detect=_detect,
+)
 def delimited(
     splits: Sequence[Split],
     *,

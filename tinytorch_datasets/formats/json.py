@@ -134,6 +134,7 @@ def _has_columns(top: Mapping[str, Any]) -> bool:
 @decodes(
     "json",
     layout="file per split",
+    joins_members=True,
     missing=("text", "null"),
     check=_check,
     detect=_detect,

@@ -43,6 +43,7 @@ def _inspect(path: Path) -> FileInfo:
 @decodes(
     "jsonl",
     layout="file per split",
+    joins_members=True,
     missing=("text", "null"),
     check=check_paths,
     detect=_detect,

@@ -69,6 +69,7 @@ def _inspect(path: Path) -> FileInfo:
 @decodes(
     "parquet",
     layout="file per split",
+    joins_members=True,
     reads_members=False,
     missing=("null",),
     needs=("pyarrow", "tables"),
@@ -81,7 +82,7 @@ def parquet(splits: Sequence[Split]) -> Iterator[Block]:
     numbers: lists that are all as long are a shape, or else the field is ragged (`shape: [null]`). Text is also
     what a dictionary encodes. Numbers are read into the declared dtype where that holds each of them exactly; a float
     of more digits is rounded to the nearest. A null is an error, unless the field has `missing: [null]`. Times,
-    decimals and bytes (pictures, sounds) are not read. A split is one file.
+    decimals and bytes (pictures, sounds) are not read. A split is one file, or several.
 
     It needs pyarrow, which the extra `tables` brings.
 

@@ -295,8 +295,8 @@ class SplitEntry(_Selection):
     )
     members: FilledWordList | None = Field(
         default=None,
-        description="The archive's members that hold the split, in order. Where each is a sample, patterns too: * is "
-        "any characters but a slash, ** any folders; without `file`, they are declared files.",
+        description="The archive's members that hold the split, by names, in that order, or patterns, whose members "
+        "come sorted: * is any characters but a slash, ** any folders; without `file`, they are declared files.",
     )
 
 

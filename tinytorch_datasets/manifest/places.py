@@ -140,24 +140,19 @@ def _members_are_files(entry: Mapping[str, Any], split: Mapping[str, Any], forma
     """Check whether the members that a split names are declared files, because it names no archive."""
     name = entry.get("format")
     joins = isinstance(name, str) and name in formats.known() and formats.of(name).joins_members
-    return "file" not in split and (joins or _has_patterns(entry, formats))
-
-
-def _has_patterns(entry: Mapping[str, Any], formats: Formats) -> bool:
-    name = entry.get("format")
-    return isinstance(name, str) and name in formats.known() and formats.of(name).layout == "file per sample"
+    return "file" not in split and (joins or _is_sample(entry, {}, formats))
 
 
 def _check_members(entry: Mapping[str, Any], split: Mapping[str, Any], formats: Formats) -> Problems:
     """Yield what is wrong with the members that a split names, which may be declared files if it names no archive."""
-    members, files, has_patterns = split.get("members"), mapping(entry.get("files")), _has_patterns(entry, formats)
+    members, files = split.get("members"), mapping(entry.get("files"))
     are_files = _members_are_files(entry, split, formats)
     sound = list[str]()
     yield from ((("members", i), what) for i, what in repeats(members, "member"))
     for i, member in enumerate(members if isinstance(members, list) else ()):
         if not isinstance(member, str):
             continue
-        is_pattern = has_patterns and "*" in member
+        is_pattern = "*" in member
         some = member.replace("*", "x") if is_pattern else member
         if wrong := why_unsafe(some):
             yield ("members", i), wrong.replace(repr(some), repr(member))

@@ -7,7 +7,7 @@ stored as another value than its number, is the same for every format, and is do
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -20,7 +20,8 @@ from tinytorch_datasets.formats import Format
 from tinytorch_datasets.pipeline.rows import COUNT_STORED, Selected, wrong_count
 from tinytorch_datasets.pipeline.stored_values import as_declared, content_error, fail
 from tinytorch_datasets.plan import Block, ByteSource, Column, Plan, RaggedBlock, Split
-from tinytorch_datasets.readers.archives.nested import held_members
+from tinytorch_datasets.readers.archives.members import ordered_members
+from tinytorch_datasets.readers.archives.nested import HeldMembers, held_members
 
 # How much of a permuted column is yielded at once.
 BLOCK_BYTES = 1 << 22
@@ -48,42 +49,76 @@ class Task:
 
     def decode(self) -> Generator[Block, None, None]:
         """Decode what is stored."""
-        with self._opened() as (splits, asked):
-            for block in self.format.decode(splits, **self.options):
+        with held_members() as held:
+            splits, asked = self._opened(held)
+            joined = [split for split in splits if self.format.reads_columns and split.members]
+            at_once = tuple(split for split in splits if not (self.format.reads_columns and split.members))
+            for block in self.format.decode(at_once, **self.options):
                 yield block._replace(column=asked[id(block.column)])
+            for split in joined:
+                for block in self._joined(split, held):
+                    yield block._replace(column=asked[id(block.column)])
 
     def pickles(self) -> Iterator[Callable[[int], bytes]]:
         """Yield what reads each pickle that decoding would read, to be called before the next is asked for."""
         if self.format.pickles is not None:
-            with self._opened() as (splits, _):
-                for _, _, read in self.format.pickles(splits):
+            with held_members() as held:
+                for _, _, read in self.format.pickles(self._opened(held)[0]):
                     yield read
 
-    @contextmanager
-    def _opened(self) -> Iterator[tuple[tuple[Split, ...], dict[int, Column]]]:
-        """Open the archives inside archives that are read, as files; the columns asked for are by the ids of those."""
+    def _opened(self, held: HeldMembers) -> tuple[tuple[Split, ...], dict[int, Column]]:
+        """Return the splits in files that the format reads, and the columns asked for by the ids of theirs."""
         asked = {id(column): column for split in self.splits for column in split.columns.values()}
-        if not any(self._held(column, split) for split in self.splits for column in split.columns.values()):
-            yield self.splits, asked
-            return
-        with held_members() as held:
-            splits = list[Split]()
-            for split in self.splits:
-                columns, file = dict[str, Column](), split.file
-                for name, column in split.columns.items():
-                    source = ByteSource(column.file, self._held(column, split))
-                    path = held.file(source, declared=sum(of.nbytes for of in split.columns.values()))
-                    columns[name] = replace(column, file=path, member=column.member[len(source.member) :])
-                    asked[id(columns[name])] = column
-                    if (column.file, source.member) == (split.file, split.member):
-                        file = path
-                splits.append(replace(split, columns=columns, file=file))
-            yield tuple(splits), asked
+        splits = list[Split]()
+        for split in self.splits:
+            columns, file, members = dict[str, Column](), split.file, split.members
+            declared = sum(column.nbytes for column in split.columns.values())
+            for name, column in split.columns.items():
+                source = ByteSource(column.file, self._held(column, split))
+                path = held.file(source, declared=declared)
+                is_same = not source.member
+                columns[name] = (
+                    column if is_same else replace(column, file=path, member=column.member[len(source.member) :])
+                )
+                asked[id(columns[name])] = column
+                if (column.file, source.member) == (split.file, split.member):
+                    file = path
+            if self.format.layout != "file per sample" and file and any("*" in name for name in members):
+                members = tuple(ordered_members(file, members, beside=declared))
+            splits.append(replace(split, columns=columns, file=file, members=members))
+        return tuple(splits), asked
 
     def _held(self, column: Column, split: Split) -> tuple[str, ...]:
         """Return the path to the member that a format reads as a file: the last archive, or all of it."""
         has_parts = bool(split.members) and column.member == split.member
         return column.member if has_parts or not self.format.reads_members else column.member[:-1]
+
+    def _joined(self, split: Split, held: HeldMembers) -> Iterator[Block]:
+        """Decode a split whose tables are several members of an archive, or files, one after the other."""
+        columns = {name: c for name, c in split.columns.items() if not c.member and c.file == (split.file or c.file)}
+        others = {name: column for name, column in split.columns.items() if name not in columns}
+        if others:
+            yield from self.format.decode((replace(split, columns=others, members=()),), **self.options)
+        done = dict.fromkeys(columns, 0)
+        for member in split.members if columns else ():
+            parts = {name: _part(column, member, held, self.format) for name, column in columns.items()}
+            before = dict(done)
+            part = replace(split, columns=parts, members=(), file=None)
+            for column, start, values in self.format.decode((part,), **self.options):
+                done[column.field] = before[column.field] + start + len(values)
+                if done[column.field] > column.count:
+                    reason = f"up to {member!r}, it has more rows than the {column.count:,} that {split.name} declares"
+                    raise content_error(columns[column.field], "samples", column.count, done[column.field], reason)
+                yield Block(columns[column.field], before[column.field] + start, values)
+
+
+def _part(column: Column, member: str, held: HeldMembers, form: Format) -> Column:
+    """Return a column in one of the members of an archive, or of the files, that are parts of its split."""
+    if column.file.is_dir():
+        return replace(column, file=column.file / member)
+    if form.reads_members:
+        return replace(column, member=(member,))
+    return replace(column, file=held.file(ByteSource(column.file, (member,)), declared=column.nbytes))
 
 
 def versions(plan: Plan) -> list[int]:
@@ -121,19 +156,30 @@ def tasks(plan: Plan, selected: Selected | None = None) -> list[Task]:
     by_name = {split.name: split for split in plan.splits}
     made = []
     for form, options, splits in groups.values():
-        is_chosen = formats.of(form).layout == "file per sample"
         asked = tuple(
             replace(
                 by_name[name],
                 samples=samples,
                 columns=columns,
                 file=_file(by_name[name], columns),
-                members=chosen.get(name, by_name[name].members) if is_chosen else by_name[name].members,
+                members=_members(by_name[name], columns, formats.of(form), plan, chosen),
             )
             for (name, samples), columns in splits.items()
         )
         made.append(Task(formats.of(form), asked, options, wanted))
     return made
+
+
+def _members(
+    split: Split, columns: Mapping[str, Column], form: Format, plan: Plan, chosen: Mapping[str, tuple[str, ...]]
+) -> tuple[str, ...]:
+    """Return the members that a format reads of a split: none of a file that is beside the archive of the others."""
+    if form.layout == "file per sample":
+        return chosen.get(split.name, split.members)
+    if form.layout != "members" and not form.joins_members:
+        return ()
+    is_beside = all(column.file != (split.file or plan.root) for column in columns.values())
+    return () if is_beside and (form.reads_columns or form.name != plan.format) else split.members
 
 
 def _apart(chosen: Mapping[str, Sequence[str]]) -> dict[str, int]:

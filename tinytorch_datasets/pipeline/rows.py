@@ -19,7 +19,7 @@ from tinytorch_datasets import formats
 from tinytorch_datasets.errors import ContentError, DecodeError, did_you_mean
 from tinytorch_datasets.pipeline.stored_values import content_error, fail, whole_numbers
 from tinytorch_datasets.plan import ByteSource, Column, Names, Plan, Rows, Split
-from tinytorch_datasets.readers.archives.members import Selection, names_of_members
+from tinytorch_datasets.readers.archives.members import ordered_members
 from tinytorch_datasets.readers.archives.nested import held_members
 from tinytorch_datasets.readers.archives.samples import TAR_BYTES_A_MEMBER, stem
 from tinytorch_datasets.readers.text import lines, opened_text
@@ -166,8 +166,7 @@ class Selected:
         declared = sum(column.nbytes for column in columns) + TAR_BYTES_A_MEMBER * of
         with held_members() as held:
             path = held.file(source, declared=declared)
-            names = names_of_members(path, split.members, beside=declared)
-            return [name for _, name in Selection(path, {split.name: split.members}).ordered(names)]
+            return ordered_members(path, split.members, beside=declared)
 
     def _listed(self, listed: Column, rule: Names, stored: Iterable[str], source: ByteSource) -> list[str]:
         """Return the members that a list names, in its order."""

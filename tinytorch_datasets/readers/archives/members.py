@@ -269,6 +269,16 @@ def names_of_members(path: Path, wanted: Iterable[str], *, beside: int) -> list[
     return [name for name, _ in tar.matching(path, is_wanted, limit=limit, limit_reason=f"the file has {on_disk:,}")]
 
 
+def ordered_members(path: Path, wanted: Sequence[str], *, beside: int) -> list[str]:
+    """Return the members of an archive that names or patterns mean, in order; see `Selection`.
+
+    Raises:
+        DecodeError: It is no archive, or one of them means none.
+    """
+    selection = Selection(path, {"": wanted})
+    return [name for _, name in selection.ordered(names_of_members(path, wanted, beside=beside))]
+
+
 class _Budget:
     """What all members of a file together may still come to."""
 

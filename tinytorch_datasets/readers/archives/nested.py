@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tinytorch_datasets.errors import DecodeError
@@ -27,8 +27,9 @@ SMALL_ARCHIVE = 16 << 20
 class HeldMembers:
     """Members of archives, each in a temporary file as long as they are needed."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, until: ExitStack) -> None:
+        self._until = until
+        self._folder: Path | None = None
         self._files: dict[ByteSource, Path] = {}
 
     def file(self, source: ByteSource, *, declared: int = 0) -> Path:
@@ -45,6 +46,10 @@ class HeldMembers:
         on_disk = source.path.stat().st_size
         limit = GROWTH * on_disk + 4 * declared + SMALL_ARCHIVE
         outer = self.file(source._replace(member=source.member[:-1]), declared=declared)
+        if self._folder is None:
+            with writing(Path(tempfile.gettempdir())):
+                folder = tempfile.TemporaryDirectory(prefix="tinytorch-datasets-")
+            self._folder = Path(self._until.enter_context(folder))
         path = self._folder / str(len(self._files))
         with opened_member(outer, source.member[-1], limit) as packed, path.open("xb") as out:
             reason = f"the file that it is in has {on_disk:,}"
@@ -68,8 +73,8 @@ class HeldMembers:
 @contextmanager
 def held_members() -> Iterator[HeldMembers]:
     """Hold members until the block ends; what is wrong with their bytes is reported of the declared file."""
-    with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
-        held = HeldMembers(Path(folder))
+    with ExitStack() as until:
+        held = HeldMembers(until)
         try:
             yield held
         except DecodeError as error:
