@@ -495,7 +495,9 @@ class TestParts:
         assert part.positions.tolist() == [53, 51]
         assert pickle.loads(pickle.dumps(part)).positions.tolist() == [53, 51]
         assert len(pickle.dumps(part)) < 1500
-        assert repr(part) == "<Split train: 2 of 100 samples of images int64[2], labels int64, names str>"
+        assert repr(part) == (
+            "<Split train: 2 of 100 samples (digest cee27ab6) of images int64[2], labels int64, names str>"
+        )
 
     def test_splits_are_put_behind_one_another(self, many: Split) -> None:
         """If they have the same fields of the same kinds."""

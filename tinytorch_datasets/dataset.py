@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
     from tinytorch_datasets.manifest.models import Entry
+    from tinytorch_datasets.split import Channels, Normalization
 
 
 def _is_unpacked() -> bool:
@@ -47,6 +48,9 @@ class Dataset(Mapping[str, Split]):
         describe: Callable[[], tuple[Entry, str]],
     ) -> None:
         self._name, self._splits, self._classes, self._describe = name, dict(splits), classes, describe
+        train = self._splits.get("train")
+        for split in self._splits.values():
+            split._belongs_to(name, train if train is not None or len(self._splits) > 1 else split, describe)
 
     @property
     def name(self) -> str:
@@ -77,12 +81,24 @@ class Dataset(Mapping[str, Split]):
     def _described(self) -> tuple[Entry, str]:
         return self._describe()
 
-    def arrays(self, dtype: DTypeLike | None = None, *, flat: bool = False) -> tuple[tuple[Any, ...], ...]:
+    def arrays(
+        self,
+        dtype: DTypeLike | None = None,
+        *,
+        flat: bool = False,
+        channels: Channels | None = None,
+        normalize: Normalization | None = None,
+        one_hot: str | Sequence[str] = (),
+    ) -> tuple[tuple[Any, ...], ...]:
         """Return every split's fields: ``(x_train, y_train), (x_test, y_test) = mnist.arrays(dtype="float32")``.
 
-        Splits come in the manifest's order, fields too; `dtype` and `flat` are as in `Split.arrays`.
+        Splits come in the manifest's order, fields too; the arguments are those of `Split.arrays`. So
+        ``normalize="standard"`` normalizes each of them by the mean and deviation of ``train``.
         """
-        return tuple(split.arrays(dtype, flat=flat) for split in self._splits.values())
+        splits = self._splits.values()
+        return tuple(
+            split.arrays(dtype, flat=flat, channels=channels, normalize=normalize, one_hot=one_hot) for split in splits
+        )
 
     def __getitem__(self, split: str) -> Split:
         try:

@@ -7,7 +7,7 @@ nothing is copied until it must be.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,29 +15,32 @@ import numpy as np
 from tinytorch_datasets.batches import (
     Batches,
     as_batch,
-    checked_seed,
-    converted,
     flattened,
     joined,
-    number_dtype,
     places_of,
     sample_type,
-    taken,
     whole_number,
     writable,
 )
-from tinytorch_datasets.errors import UnknownName, check_flag, refuse_to_set
+from tinytorch_datasets.batches.channels import Statistics, all_statistics, given_statistics, sample_shape
+from tinytorch_datasets.batches.conversion import Conversion, conversions_of, taken
+from tinytorch_datasets.errors import UnknownName, UsageError, check_flag, refuse_to_set
 from tinytorch_datasets.storage.memmap import from_pickle, to_pickle
 from tinytorch_datasets.storage.string_array import StringArray, Values, parse_index
-from tinytorch_datasets.subsets import Groups, first_share, grouped, taken_of_each
+from tinytorch_datasets.subsets import Subsets
 
 if TYPE_CHECKING:
+    from typing import Literal, TypeAlias
+
     from numpy.typing import DTypeLike
 
     from tinytorch_datasets.display.samples import Samples
 
+    Channels = Literal["first", "last"]
+    Normalization: TypeAlias = 'Literal["standard"] | Split | Mapping[str, tuple[Any, Any]]'
 
-class Split:
+
+class Split(Subsets):
     """One split of a data set: a sequence of samples, with its fields as attributes.
 
     ``train.images`` is the whole field, read-only. ``train[7]`` is one sample, a tuple in the order of
@@ -52,8 +55,6 @@ class Split:
         part_of: The split that this one is a part of, and an index of it.
         declared: What the manifest has of each field, in plain values: classes, range, names of columns.
     """
-
-    _positions: np.ndarray | None
 
     def __init__(
         self,
@@ -71,8 +72,18 @@ class Split:
         self._scales = dict(scales or {})
         self._declared = dict(declared or {})
         self._samples = len(next(iter(self._fields.values()))) if self._fields else 1
-        self._part_of, self._positions = part_of, None
-        self._in_all: int = part_of[0]._in_all if part_of else self._samples
+        super().__init__(part_of)
+        # Whose mean and deviation are "standard": None for its own, words for why that must be asked. Parts have those
+        # of the whole, so that they stay comparable, and `test` those of `train`.
+        self._standard: Split | str | None = (part_of[0]._standard or part_of[0]) if part_of else None
+
+    def _belongs_to(self, dataset: str, train: Split | None, describe: Callable[[], tuple[Any, str]]) -> None:
+        """Note whose split it is, and which one's mean and deviation are the standard, if one is called so."""
+        self._describe = describe
+        if train is None:
+            self._standard = f"data set {dataset!r} has no split that is called train, whose mean and deviation count"
+        elif train is not self and self._standard is None:
+            self._standard = train
 
     @property
     def name(self) -> str:
@@ -152,14 +163,6 @@ class Split:
         fields = {field: taken(values, index) for field, values in self._fields.items()}
         return Split(self._name, fields, scales=self._scales, part_of=(self, index), declared=self._declared)
 
-    @property
-    def positions(self) -> np.ndarray:
-        """Where each sample is in the whole split: (samples,), int64, counted from 0."""
-        if self._positions is None:
-            whole = np.arange(self._samples)
-            self._positions = whole if self._part_of is None else self._part_of[0].positions[self._part_of[1]]
-        return self._positions
-
     def __contains__(self, sample: object) -> bool:
         return next(places_of(sample, self), None) is not None
 
@@ -174,77 +177,6 @@ class Split:
         """Return how many samples have values equal to these."""
         return len([*places_of(sample, self)])
 
-    def shard(self, index: int, count: int) -> Split:
-        """Return every `count`-th sample from number `index` on, as views: what one of `count` processes works on.
-
-        All shards together are the split; they differ by one sample where `count` does not divide its number.
-
-        Raises:
-            ValueError: `index` is not from 0 to `count` - 1.
-        """
-        if not 0 <= index < count:
-            msg = f"a shard is number 0 to {count - 1} of {count}, not {index}"
-            raise ValueError(msg)
-        return self._part(slice(index, None, count))
-
-    def filter(self, mask: Any) -> Split:
-        """Return the samples for which a mask of truths has true: ``train.filter(train.labels == 3)``.
-
-        Raises:
-            IndexError: The mask has not one truth for each sample.
-        """
-        mask = np.asarray(mask)
-        if mask.dtype != np.bool_:  # positions, as many as samples, would count as true but for 0
-            msg = f"a mask has one truth for each sample, not {mask.dtype}; split[[3, 1, 2]] takes samples by number"
-            raise IndexError(msg)
-        if mask.shape != (self._samples,):
-            msg = f"a mask of {list(mask.shape)} truths, and split {self._name!r} has {self._samples:,} samples"
-            raise IndexError(msg)
-        return self._part(np.flatnonzero(mask))
-
-    def take(self, count: int, *, each: str | None = None, seed: int | None = None) -> Split:
-        """Return the first `count` samples; drawn at random with a seed; `count` of each value of a field with `each`.
-
-        They keep the split's order. The same seed draws the same samples on every machine and NumPy version.
-
-        Raises:
-            ValueError: There are not so many.
-
-        >>> digits = Split("train", {"images": np.zeros((6, 8, 8)), "labels": np.array([0, 1, 0, 1, 0, 0])})
-        >>> digits.take(2, each="labels").labels.tolist()
-        [0, 1, 0, 1]
-        """
-        count = whole_number(count, "count is a number of samples, 0 or more")
-        seed = None if seed is None else checked_seed(seed)
-        return self._part(taken_of_each(self._groups(each), count, seed=seed, each=each, split=self._name))
-
-    def divide(self, fraction: float, *, by: str | None = None, seed: int = 0) -> tuple[Split, Split]:
-        """Divide the samples at random into two splits, of which the first has `fraction`: training and validation.
-
-        Both keep the split's order. The first has the nearest number of samples, and of half a sample the next one.
-
-        Args:
-            fraction: From 0 to 1.
-            by: A field, mostly of labels, of whose values both get the same share, as nearly as whole samples allow.
-            seed: Decides the division: the same on every machine and NumPy version.
-
-        Raises:
-            ValueError: `fraction` is not from 0 to 1.
-
-        >>> digits = Split("train", {"images": np.zeros((10, 8, 8)), "labels": np.arange(10) // 5})
-        >>> train, validation = digits.divide(0.8, by="labels")
-        >>> train.labels.tolist(), validation.labels.tolist()
-        ([0, 0, 0, 0, 1, 1, 1, 1], [0, 1])
-        """
-        if not isinstance(fraction, int | float | np.number) or not 0 <= fraction <= 1:
-            msg = f"a fraction is from 0 to 1, not {fraction!r}"
-            raise ValueError(msg)
-        first = first_share(self._groups(by), self._samples, fraction, seed=checked_seed(seed))
-        return self[first], self[~first]
-
-    def _groups(self, field: str | None) -> Groups:
-        return [(None, np.arange(self._samples))] if field is None else grouped(field, self[field])
-
     def __add__(self, other: Split) -> Split:
         if not isinstance(other, Split):
             return NotImplemented
@@ -252,9 +184,22 @@ class Split:
             msg = f"fields {', '.join(self.fields)} cannot be joined with fields {', '.join(other.fields)}"
             raise ValueError(msg)
         fields = {field: joined(self[field], other[field]) for field in self.fields}
-        return Split(f"{self._name}+{other.name}", fields, scales=self._scales, declared=self._declared)
+        both = Split(f"{self._name}+{other.name}", fields, scales=self._scales, declared=self._declared)
+        both._sources = (*self._described(), *other._described())
+        both._standard = self._standard or self
+        if both._standard is not (other._standard or other):
+            both._standard = f"samples of {both.name!r} are of two splits, whose means and deviations differ"
+        return both
 
-    def collate(self, samples: Any, *, dtype: DTypeLike | None = None) -> Any:
+    def collate(
+        self,
+        samples: Any,
+        *,
+        dtype: DTypeLike | None = None,
+        channels: Channels | None = None,
+        normalize: Normalization | None = None,
+        one_hot: str | Sequence[str] = (),
+    ) -> Any:
         """Return samples as one batch, a named tuple of arrays: ``DataLoader(train, collate_fn=train.collate)``.
 
         They are tensors where PyTorch is loaded, without a copy; strings and samples of several shapes are lists.
@@ -262,15 +207,41 @@ class Split:
         Args:
             samples: What a DataLoader got out of this split: a smaller Split.
             dtype: As in `arrays`; ``collate_fn=functools.partial(train.collate, dtype="float32")``.
+            channels: As in `arrays`.
+            normalize: As in `arrays`.
+            one_hot: As in `arrays`.
         """
         batch = samples if isinstance(samples, Split) else self._part(np.asarray([], np.intp))
-        values = [as_batch(column) for column in batch.arrays(dtype)]
+        values = [as_batch(v) for v in batch.arrays(dtype, channels=channels, normalize=normalize, one_hot=one_hot)]
         torch = sys.modules.get("torch")  # never imported here
         if torch is not None:
             values = [torch.from_numpy(column) if isinstance(column, np.ndarray) else column for column in values]
         return sample_type(self.fields)._make([list(c) if isinstance(c, StringArray) else c for c in values])
 
-    def arrays(self, dtype: DTypeLike | None = None, *, flat: bool = False) -> tuple[Any, ...]:
+    def statistics(self) -> dict[str, Statistics]:
+        """Return the mean and deviation of each field's values, by channel: ``test.arrays(normalize=train)`` by these.
+
+        One number for gray pictures and for samples that differ in length, one a color of color pictures, one a column
+        of features; NaN does not count. Integers of a declared range 0 to n count as a float dtype has them, 0 to 1.
+        Computed once in a process, in one pass.
+
+        Raises:
+            UsageError: Which axis of a field has the channels is not certain, or a value is infinite.
+
+        >>> Split("train", {"features": np.array([[1.0, 10.0], [3.0, 30.0]])}).statistics()["features"].mean.tolist()
+        [2.0, 20.0]
+        """
+        return all_statistics(self._fields, self._declared, self._scales)
+
+    def arrays(
+        self,
+        dtype: DTypeLike | None = None,
+        *,
+        flat: bool = False,
+        channels: Channels | None = None,
+        normalize: Normalization | None = None,
+        one_hot: str | Sequence[str] = (),
+    ) -> tuple[Any, ...]:
         """Return every field as a whole, in order: ``images, labels = mnist.train.arrays(dtype="float32")``.
 
         Args:
@@ -279,14 +250,41 @@ class Split:
                 values. What is converted is fresh, and yours to write to. Labels and other scalars stay as they
                 are, read-only. None converts nothing and copies nothing.
             flat: Whether each sample is a row of numbers, (samples, numbers), as scikit-learn takes it.
+            channels: Where pictures have their channels: "first" (samples, channels, height, width), as PyTorch takes
+                them, or "last"; those without any get one. None leaves them where they are.
+            normalize: "standard" subtracts the mean of each channel and divides by its deviation, which are those of
+                the whole split ``train``, also for the samples of ``test``. A split in its place: by its samples,
+                ``normalize=train``; or numbers, ``{"images": (0.1307, 0.3081)}``. Without a dtype it gives float32,
+                of float64 float64.
+            one_hot: The field of labels, or several, that are to be rows of a number a class, 1 for their own and else
+                0; in `dtype`, or float32.
 
         Raises:
             ValueError: An integer dtype cannot hold the values; or samples differ in shape, and rows are wanted.
+            UsageError: Which axis of a field has the channels is not certain, or an argument does not fit the fields.
         """
-        dtype = number_dtype(dtype)
         check_flag(flat, "flat")
-        whole = [converted(values, dtype, self._scales.get(field)) for field, values in self._fields.items()]
+        conversions = self._conversions(dtype, channels, normalize, one_hot)
+        whole = [convert(values) for values, convert in zip(self._fields.values(), conversions, strict=True)]
         return tuple(map(flattened, whole) if flat else whole)
+
+    def _conversions(self, dtype: Any, channels: Any, normalize: Any, one_hot: Any) -> list[Conversion]:
+        by = normalize
+        if isinstance(normalize, str) and normalize == "standard":
+            by = self._standard or self
+            if isinstance(by, str):
+                raise UsageError(by, hint="Write whose count, such as `normalize=train`.")
+        if isinstance(by, Split):
+            by = {field: its for field, its in by.statistics().items() if field in self._fields}
+        return conversions_of(
+            self._fields,
+            scales=self._scales,
+            declared=self._declared,
+            dtype=dtype,
+            channels=channels,
+            statistics=None if by is None else given_statistics(by, self._fields, self._declared),
+            one_hot=one_hot,
+        )
 
     def batches(
         self,
@@ -295,6 +293,9 @@ class Split:
         shuffle: bool = False,
         seed: int | None = None,
         dtype: DTypeLike | None = None,
+        channels: Channels | None = None,
+        normalize: Normalization | None = None,
+        one_hot: str | Sequence[str] = (),
         drop_last: bool = False,
         prefetch: int = 0,
     ) -> Batches:
@@ -307,15 +308,19 @@ class Split:
             shuffle: Whether each pass takes the samples in a new random order, each sample once.
             seed: Makes the orders the same on every machine and NumPy version; None takes a fresh one.
             dtype: As in `arrays`.
+            channels: As in `arrays`.
+            normalize: As in `arrays`.
+            one_hot: As in `arrays`.
             drop_last: Whether to leave out a last batch that is shorter.
             prefetch: How many batches a thread makes ahead while one is in use; 0 for no thread.
 
         Raises:
             ValueError: `size`, `seed` (0 to 2**32 - 1) or `prefetch` is no such number.
+            UsageError: As in `arrays`.
 
         >>> digits = Split("train", {"images": np.zeros((10, 8, 8)), "labels": np.arange(10)})
-        >>> [len(labels) for images, labels in digits.batches(4)]
-        [4, 4, 2]
+        >>> [images.shape for images, labels in digits.batches(4, channels="first")]
+        [(4, 1, 8, 8), (4, 1, 8, 8), (2, 1, 8, 8)]
         """
         return Batches(
             self._fields,
@@ -323,8 +328,7 @@ class Split:
             size,
             shuffle=shuffle,
             seed=seed,
-            dtype=dtype,
-            scales=self._scales,
+            conversions=self._conversions(dtype, channels, normalize, one_hot),
             drop_last=drop_last,
             prefetch=prefetch,
         )
@@ -360,7 +364,15 @@ class Split:
         fields = {field: to_pickle(values) for field, values in self._fields.items()}
         # Of what it is a part, its positions say all that is asked; the whole would be pickled with it.
         positions = self._positions if self._part_of is None else self.positions
-        return {**self.__dict__, "_fields": fields, "_part_of": None, "_positions": positions}
+        standard = self._standard._by_path() if isinstance(self._standard, Split) else self._standard
+        return {**self.__dict__, "_fields": fields, "_part_of": None, "_positions": positions, "_standard": standard}
+
+    def _by_path(self) -> Split | str:
+        """Return what is pickled of it for its mean and deviation: fields with a shape, which are paths of maps."""
+        fields = {field: values for field, values in self._fields.items() if sample_shape(values)}
+        if all(isinstance(getattr(values, "values", values), np.memmap) for values in fields.values()):
+            return Split(self._name, fields, scales=self._scales, declared=self._declared)
+        return f"split {self._name!r}, whose mean and deviation are the standard, is not in this process"
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         fields = {field: from_pickle(values) for field, values in state["_fields"].items()}
@@ -371,5 +383,4 @@ class Split:
             f"{f} str" if isinstance(v, StringArray) else f"{f} {v.dtype}{list(v.shape[1:]) or ''}"
             for f, v in self._fields.items()
         ]
-        of = f" of {self._in_all:,}" if self._samples != self._in_all else ""
-        return f"<Split {self._name}: {self._samples:,}{of} samples of {', '.join([*kinds, *self._texts])}>"
+        return f"<Split {self._name}: {self._counted()} of {', '.join([*kinds, *self._texts])}>"

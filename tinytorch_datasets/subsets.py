@@ -1,20 +1,169 @@
-"""Subsets of a split: the positions of their samples, drawn by a seed.
+"""Subsets of a split: positions of samples, drawn by a seed, and their digest.
 
 Positions are drawn from NumPy's RandomState, whose streams are frozen (NEP 19): a Generator's may change with NumPy.
-So a seed gives the same samples on every machine, and classmates can share a subset by writing one number.
+So a seed gives the same samples on every machine, classmates can share a subset by writing one number, and a digest of
+the positions shows whether it is the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytorch_datasets.batches import checked_seed, whole_number
 from tinytorch_datasets.storage.string_array import StringArray, Values
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # Python 3.10 has none of its own
 
 # Each value of a field, and the places of its samples in the split.
 Groups = Sequence[tuple[Any, np.ndarray]]
+
+# What gives a data set's entry and its provenance, and which samples of it.
+Source = tuple[Callable[[], tuple[Any, str]] | None, str]
+
+
+class Subsets:
+    """The parts of a split, each a split again, and which samples of the whole they have."""
+
+    _name: str
+    _samples: int
+
+    def __init__(self, part_of: tuple[Any, Any] | None) -> None:
+        """Note of which split it is a part, and by which index; None for a whole."""
+        self._part_of = part_of
+        self._positions: np.ndarray | None = None
+        whole = part_of[0] if part_of else None
+        self._in_all: int = whole._in_all if whole else self._samples
+        self._describe: Callable[[], tuple[Any, str]] | None = whole._describe if whole else None
+        self._sources: tuple[Source, ...] = whole._sources if whole else ()  # of what was put together by `+`
+
+    if TYPE_CHECKING:
+
+        def __getitem__(self, index: Any) -> Any: ...
+        def _part(self, index: Any) -> Self: ...
+
+    @property
+    def positions(self) -> np.ndarray:
+        """Where each sample is in the whole split: (samples,), int64, counted from 0."""
+        if self._positions is None:
+            whole = np.arange(self._samples)
+            self._positions = whole if self._part_of is None else self._part_of[0].positions[self._part_of[1]]
+        return self._positions
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of `positions`, as little-endian int64: the same for the same samples, on every machine."""
+        from hashlib import sha256  # which nobody needs who only computes
+
+        hashed = sha256("\0".join(which for _, which in self._sources).encode())
+        hashed.update(np.ascontiguousarray(self.positions, "<i8").data)
+        return hashed.hexdigest()
+
+    @property
+    def provenance(self) -> str:
+        """One line to paste in a report: that of the data set, and which samples of it, by the start of `digest`."""
+        lines = list[str]()
+        for describe, which in self._described():
+            if describe is not None and (line := describe()[1]) not in lines:
+                lines.append(line)
+            lines.append(which)
+        return "; ".join(lines)
+
+    def _described(self) -> tuple[Source, ...]:
+        """Return what it was put together from, and which samples of that it has."""
+        which = f"{self._counted(digits=16)} of split {self._name}"
+        if not self._sources:
+            return ((self._describe, which),)
+        return (*self._sources, (None, which)) if self._is_part else self._sources
+
+    @property
+    def _is_part(self) -> bool:
+        if self._part_of is None and self._positions is None:
+            return False
+        return not np.array_equal(self.positions, np.arange(self._in_all))
+
+    def _counted(self, digits: int = 8) -> str:
+        """Say how many samples there are; of a part also of how many, and the first digits of their digest."""
+        if not self._is_part and not self._sources:
+            return f"{self._samples:,} samples"
+        of = f" of {self._in_all:,}" if self._is_part else ""
+        return f"{self._samples:,}{of} samples (digest {self.digest[:digits]})"
+
+    def shard(self, index: int, count: int) -> Self:
+        """Return every `count`-th sample from number `index` on, as views: what one of `count` processes works on.
+
+        All shards together are the split; they differ by one sample where `count` does not divide its number.
+
+        Raises:
+            ValueError: `index` is not from 0 to `count` - 1.
+        """
+        if not 0 <= index < count:
+            msg = f"a shard is number 0 to {count - 1} of {count}, not {index}"
+            raise ValueError(msg)
+        return self._part(slice(index, None, count))
+
+    def filter(self, mask: Any) -> Self:
+        """Return the samples for which a mask of truths has true: ``train.filter(train.labels == 3)``.
+
+        Raises:
+            IndexError: The mask has not one truth for each sample.
+        """
+        mask = np.asarray(mask)
+        if mask.dtype != np.bool_:  # positions, as many as samples, would count as true but for 0
+            msg = f"a mask has one truth for each sample, not {mask.dtype}; split[[3, 1, 2]] takes samples by number"
+            raise IndexError(msg)
+        if mask.shape != (self._samples,):
+            msg = f"a mask of {list(mask.shape)} truths, and split {self._name!r} has {self._samples:,} samples"
+            raise IndexError(msg)
+        return self._part(np.flatnonzero(mask))
+
+    def take(self, count: int, *, each: str | None = None, seed: int | None = None) -> Self:
+        """Return the first `count` samples; drawn at random with a seed; `count` of each value of a field with `each`.
+
+        They keep the split's order. The same seed draws the same samples on every machine and NumPy version.
+
+        Raises:
+            ValueError: There are not so many.
+
+        >>> from tinytorch_datasets import Split
+        >>> digits = Split("train", {"images": np.zeros((6, 8, 8)), "labels": np.array([0, 1, 0, 1, 0, 0])})
+        >>> digits.take(2, each="labels").labels.tolist()
+        [0, 1, 0, 1]
+        """
+        count = whole_number(count, "count is a number of samples, 0 or more")
+        seed = None if seed is None else checked_seed(seed)
+        return self._part(taken_of_each(self._groups(each), count, seed=seed, each=each, split=self._name))
+
+    def divide(self, fraction: float, *, by: str | None = None, seed: int = 0) -> tuple[Self, Self]:
+        """Divide the samples at random into two splits, of which the first has `fraction`: training and validation.
+
+        Both keep the split's order. The first has the nearest number of samples, and of half a sample the next one.
+
+        Args:
+            fraction: From 0 to 1.
+            by: A field, mostly of labels, of whose values both get the same share, as nearly as whole samples allow.
+            seed: Decides the division: the same on every machine and NumPy version.
+
+        Raises:
+            ValueError: `fraction` is not from 0 to 1.
+
+        >>> from tinytorch_datasets import Split
+        >>> digits = Split("train", {"images": np.zeros((10, 8, 8)), "labels": np.arange(10) // 5})
+        >>> train, validation = digits.divide(0.8, by="labels")
+        >>> train.labels.tolist(), validation.labels.tolist()
+        ([0, 0, 0, 0, 1, 1, 1, 1], [0, 1])
+        """
+        if not isinstance(fraction, int | float | np.number) or not 0 <= fraction <= 1:
+            msg = f"a fraction is from 0 to 1, not {fraction!r}"
+            raise ValueError(msg)
+        first = first_share(self._groups(by), self._samples, fraction, seed=checked_seed(seed))
+        return self[first], self[~first]
+
+    def _groups(self, field: str | None) -> Groups:
+        return [(None, np.arange(self._samples))] if field is None else grouped(field, self[field])
 
 
 def grouped(field: str, values: Values) -> Groups:

@@ -787,6 +787,14 @@ OF_FIELDS = {
         "{dtype: int64, classes: [a, b], stored: one-hot, axes: [0]}",
         "n.axes: names each of the 2 stored axes once, the samples' among them, from 0",
     ),
+    "channels of features": (
+        "{dtype: int64, shape: [3], channels: first}",
+        "n.channels: is of fields whose samples have two axes or more",
+    ),
+    "channels in the middle": (
+        "{dtype: int64, shape: [3, 4, 5], channels: middle}",
+        "n.channels: must be 'first' or 'last', is 'middle'",
+    ),
     "a scale of nothing": ("{dtype: float64, scale: 0}", "n.scale: must be more than 0, is 0"),
     "missing values of samples that differ": (
         '{dtype: float64, shape: [null], missing: ["?"]}',

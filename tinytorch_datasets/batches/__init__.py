@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import math
 from collections import namedtuple
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 
-from tinytorch_datasets.errors import check_flag, did_you_mean
+from tinytorch_datasets.batches.conversion import Conversion
+from tinytorch_datasets.errors import check_flag
 from tinytorch_datasets.storage.memmap import from_pickle, to_pickle
 from tinytorch_datasets.storage.string_array import StringArray, Values
-
-if TYPE_CHECKING:
-    from numpy.typing import DTypeLike
-
 
 # A named tuple with the fields of the split, which no type checker knows.
 Batch = Any
@@ -56,49 +53,6 @@ def _sample(fields: tuple[str, ...], values: tuple[Any, ...]) -> Any:
     return sample_type(fields)(*values)
 
 
-def converted(values: Any, dtype: DTypeLike | None, scale: float | None) -> Any:
-    """Return the values in another dtype, fresh; integers brought into 0 to 1 by a float dtype if they have a scale.
-
-    Only values whose samples have a shape: labels and other scalars stay as they are, and so do strings. Of a
-    `RaggedArray`, all of its values.
-
-    Raises:
-        ValueError: An integer dtype cannot hold them.
-
-    >>> converted(np.array([[0, 51, 255]], np.uint8), "float32", 255)
-    array([[0. , 0.2, 1. ]], dtype=float32)
-    """
-    if dtype is None or isinstance(values, StringArray) or values.ndim < 2:
-        return values
-    wanted = np.dtype(dtype)
-    if not isinstance(values, np.ndarray):
-        return values.converted(lambda flat: _converted(flat, wanted, scale))
-    return _converted(values, wanted, scale)
-
-
-def _converted(values: np.ndarray, wanted: np.dtype[Any], scale: float | None) -> Any:
-    if scale and wanted.kind == "f" and values.dtype.kind in "ui":
-        if scale > 2 ** (np.finfo(wanted).nmant + 1):  # floats of that size leave integers out, or are infinite
-            return np.divide(values, scale, dtype=np.float64).astype(wanted, copy=False)
-        # One pass: the ufunc casts as it divides, where astype first would write the floats twice.
-        return np.divide(values, np.asarray(scale, wanted), dtype=wanted)
-    if wanted.kind in "ui" and values.dtype.kind in "uif" and values.size:
-        _refuse_to_wrap(values, wanted)
-    return values.astype(wanted)
-
-
-def _refuse_to_wrap(values: np.ndarray, wanted: np.dtype[Any]) -> None:
-    if np.can_cast(values.dtype, wanted):
-        return
-    low, high, most = values.min(), values.max(), np.iinfo(wanted)
-    if not (np.isfinite(low) and np.isfinite(high)):
-        msg = f"{wanted} holds neither infinity nor NaN, and there are such values"
-        raise ValueError(msg)
-    if not most.min <= int(low) <= int(high) <= most.max:
-        msg = f"{wanted} holds {most.min:,} to {most.max:,}; there are values of {int(low):,} to {int(high):,}"
-        raise ValueError(msg)
-
-
 class Batches:
     """One pass over a split each time it is iterated; `len` is the number of batches."""
 
@@ -110,19 +64,17 @@ class Batches:
         *,
         shuffle: bool,
         seed: int | None,
-        dtype: DTypeLike | None,
-        scales: Mapping[str, float],
+        conversions: Sequence[Conversion],
         drop_last: bool,
         prefetch: int,
     ) -> None:
-        self._columns = [(_plain(values), scales.get(field)) for field, values in fields.items()]
+        self._columns = list(zip(map(_plain, fields.values()), conversions, strict=True))
         self._fields = tuple(fields)
         self._make = sample_type(tuple(fields))._make
         self._samples, self._size = samples, whole_number(size, "a batch has 1 sample or more", least=1)
         check_flag(shuffle, "shuffle")
         check_flag(drop_last, "drop_last")
         seed = None if seed is None else checked_seed(seed)
-        self._dtype = number_dtype(dtype)
         self._drop_last, self._prefetch = drop_last, whole_number(prefetch, "0 batches or more are made ahead")
         # RandomState's streams are frozen (NEP 19); a Generator's permutation may change with NumPy.
         self._random = np.random.RandomState(seed) if shuffle else None
@@ -147,9 +99,7 @@ class Batches:
     def _batch(self, start: int, order: np.ndarray | None) -> Batch:
         places = slice(start, start + self._size)
         index = places if order is None else order[places]
-        batch: Batch = self._make(
-            [as_batch(converted(taken(values, index), self._dtype, scale)) for values, scale in self._columns]
-        )
+        batch: Batch = self._make([as_batch(convert(values, index)) for values, convert in self._columns])
         return batch
 
     def __getitem__(self, number: int) -> Batch:
@@ -170,35 +120,12 @@ class Batches:
         return self._make([np.array(values) if isinstance(values, np.ndarray) else values for values in batch])
 
     def __getstate__(self) -> dict[str, Any]:
-        columns = [(to_pickle(values), scale) for values, scale in self._columns]
+        columns = [(to_pickle(values), convert) for values, convert in self._columns]
         return {**self.__dict__, "_columns": columns, "_make": self._fields}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        columns = [(_plain(from_pickle(values)), scale) for values, scale in state["_columns"]]
+        columns = [(_plain(from_pickle(values)), convert) for values, convert in state["_columns"]]
         self.__dict__.update(state, _columns=columns, _make=sample_type(state["_make"])._make)
-
-
-def number_dtype(dtype: DTypeLike | None) -> np.dtype[Any] | None:
-    """Return a dtype of numbers, refused when it is given and not when a value is to be converted; None stays None.
-
-    Raises:
-        TypeError: It is no dtype, or none of numbers.
-
-    >>> number_dtype("flaot32")
-    Traceback (most recent call last):
-    TypeError: dtype is one of numbers, such as "float32", not 'flaot32'; did you mean 'float32'?
-    """
-    if dtype is None:
-        return None
-    try:
-        wanted = np.dtype(dtype)
-    except TypeError:
-        wanted = None
-    if wanted is not None and wanted.kind in "biufc":
-        return wanted
-    guess = did_you_mean(str(dtype), [np.dtype(code).name for code in np.typecodes["AllInteger"] + "efd?"])
-    msg = f'dtype is one of numbers, such as "float32", not {dtype!r}{guess}'
-    raise TypeError(msg) from None
 
 
 def whole_number(given: Any, words: str, *, least: int = 0, most: int | None = None) -> int:
@@ -221,13 +148,6 @@ def checked_seed(seed: Any) -> int:
 def _plain(values: Values) -> Values:
     """Return a memmap as a plain array: every operation on one, even a slice, costs a Python call of its own."""
     return np.asarray(values) if isinstance(values, np.ndarray) else values
-
-
-def taken(values: Values, index: Any) -> Any:
-    """Return the samples at those places, gathered if they are numbers of samples, a view if they are a slice."""
-    if isinstance(index, np.ndarray) and isinstance(values, np.ndarray):
-        return np.take(values, index, axis=0)
-    return values[index]
 
 
 def as_batch(values: Values) -> Any:

@@ -213,6 +213,8 @@ def _storage(field: Mapping[str, Any]) -> Problems:
         if key in field and "stored" in field:
             yield (key,), "has no meaning where labels are stored one-hot: the position of the 1 is the label"
     yield from _order_and_scale(field)
+    if "channels" in field and not (isinstance(shape, list) and len(shape) > 1):
+        yield ("channels",), "is of fields whose samples have two axes or more"
     if isinstance(names, list):
         last = shape[-1] if isinstance(shape, list) and shape else None
         if not isinstance(last, int):

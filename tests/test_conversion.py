@@ -1,0 +1,370 @@
+"""Shapes and values as a framework wants them: channels, normalization, one-hot labels."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinytorch_datasets import Dataset, RaggedArray, Split
+from tinytorch_datasets.errors import UnknownName, UsageError
+from tinytorch_datasets.storage.string_array import StringArray
+
+RANDOM = np.random.RandomState(0)
+GRAY = RANDOM.randint(0, 256, (50, 7, 6)).astype(np.uint8)
+FIRST = RANDOM.randint(0, 256, (50, 3, 7, 6)).astype(np.uint8)
+LABELS = np.arange(50) % 10
+DIGITS = {"labels": {"classes": list("0123456789")}}
+
+
+def of_images(images: Any, declared: dict[str, Any] | None = None, name: str = "train") -> Split:
+    """A split of pictures of 0 to 255 and labels of ten classes."""
+    about = {"images": declared or {}, **DIGITS}
+    return Split(name, {"images": images, "labels": LABELS[: len(images)]}, scales={"images": 255}, declared=about)
+
+
+def joined(batches: Any) -> np.ndarray:
+    """The pictures of all batches, one behind the other."""
+    return np.concatenate([batch.images for batch in batches])
+
+
+# Each way that a split gives its pictures, in its own order.
+WAYS: dict[str, Callable[..., np.ndarray]] = {
+    "arrays": lambda split, **wanted: split.arrays(**wanted)[0],
+    "batches": lambda split, **wanted: joined(split.batches(7, **wanted)),
+    "numbered": lambda split, **wanted: joined(map(split.batches(7, **wanted).__getitem__, range(8))),
+    "collate": lambda split, **wanted: partial(split.collate, **wanted)(split[np.arange(50)]).images,
+    "shuffled": lambda split, **wanted: joined(split.batches(7, shuffle=True, seed=1, **wanted))[
+        np.argsort(np.random.RandomState(1).permutation(50))
+    ],
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+class TestChannels:
+    """The axis of channels where a framework wants it."""
+
+    @pytest.mark.parametrize("dtype", [None, "float32", "int16"])
+    def test_gray_pictures_get_one(self, way: str, dtype: str | None) -> None:
+        """Of length one: (samples, 1, height, width) or (samples, height, width, 1)."""
+        plain = of_images(GRAY).arrays(dtype)[0]
+
+        first = WAYS[way](of_images(GRAY), channels="first", dtype=dtype)
+        last = WAYS[way](of_images(GRAY), channels="last", dtype=dtype)
+
+        assert (first.shape, last.shape, first.dtype) == ((50, 1, 7, 6), (50, 7, 6, 1), plain.dtype)
+        assert np.array_equal(first[:, 0], plain)
+        assert np.array_equal(last[..., 0], plain)
+
+    @pytest.mark.parametrize("dtype", [None, "float32", "int16"])
+    @pytest.mark.parametrize("stored", ["first", "last"])
+    def test_that_of_colors_moves(self, way: str, stored: str, dtype: str | None) -> None:
+        """To where it is wanted, and stays where it is already."""
+        images = FIRST if stored == "first" else FIRST.transpose(0, 2, 3, 1).copy()
+        plain = of_images(FIRST).arrays(dtype)[0]
+
+        for wanted, axes in (("first", (0, 1, 2, 3)), ("last", (0, 2, 3, 1))):
+            given = WAYS[way](of_images(images), channels=wanted, dtype=dtype)
+
+            assert given.dtype == plain.dtype
+            assert np.array_equal(given, plain.transpose(axes))
+
+
+class TestWhichAxis:
+    """The axis of channels is declared, or certain; else it is asked."""
+
+    @pytest.mark.parametrize(
+        ("shape", "declared", "moved"),
+        [
+            ((3, 32, 32), {}, (3, 32, 32)),
+            ((32, 32, 4), {}, (4, 32, 32)),
+            ((1, 28, 28), {}, (1, 28, 28)),
+            ((4, 5, 3), {"channels": "last"}, (3, 4, 5)),
+            ((4, 5, 3), {"channels": "first"}, (4, 5, 3)),
+            ((100, 2), {"channels": "last"}, (2, 100)),
+            ((100, 6), {"names": list("abcdef")}, (6, 100)),
+            ((9, 8, 8, 3), {"channels": "last"}, (3, 9, 8, 8)),
+            ((2, 2), {}, (1, 2, 2)),
+        ],
+    )
+    def test_is_known(self, shape: tuple[int, ...], declared: dict[str, Any], moved: tuple[int, ...]) -> None:
+        """By its length beside longer ones, by `channels`, or by the names of columns."""
+        split = of_images(np.zeros((5, *shape)), declared)
+
+        assert split.arrays(channels="first")[0].shape[1:] == moved
+
+    @pytest.mark.parametrize(
+        ("shape", "shown"),
+        [((4, 5, 3), "4, 5, 3"), ((7, 8, 9), "7, 8, 9"), ((100, 2), "100, 2"), ((9, 8, 8, 3), "9, 8, 8, 3")],
+    )
+    @pytest.mark.parametrize("wanted", [{"channels": "first"}, {"normalize": "standard"}])
+    def test_is_asked(self, shape: tuple[int, ...], shown: str, wanted: Any) -> None:
+        """Before a value is touched; what to write is shown."""
+        for call in (partial(of_images(np.zeros((5, *shape))).batches, 2), of_images(np.zeros((5, *shape))).arrays):
+            with pytest.raises(UsageError) as caught:
+                call(**wanted)
+
+            assert str(caught.value) == (
+                f"which axis of field 'images' has the channels is not certain: its samples are [{shown}]\n"
+                "  Declare `channels: first`, or last, of the field; or move it: "
+                "`np.moveaxis(split.images, -1, 1)`."
+            )
+
+    def test_pictures_of_several_sizes_are_moved_one_by_one(self) -> None:
+        """A batch has a list of them."""
+        photos = [np.arange(height * 15).reshape(height, 5, 3) for height in (4, 6)]
+        split = Split("train", {"photos": RaggedArray.of(photos, sample_shape=(None, 5, 3))})
+
+        (batch,) = split.batches(2, channels="first", dtype="float32")
+        (whole,) = split.arrays(channels="first")
+
+        assert whole.sample_shape == (3, None, 5)
+        for moved, kept, photo in zip(batch.photos, whole, photos, strict=True):
+            assert moved.dtype == np.float32
+            assert np.array_equal(moved, photo.transpose(2, 0, 1))
+            assert np.array_equal(kept, photo.transpose(2, 0, 1))
+        gray = Split("train", {"photos": RaggedArray.of([photo[..., 0] for photo in photos])})
+        assert [photo.shape for photo in gray.arrays(channels="last")[0]] == [(4, 5, 1), (6, 5, 1)]
+
+    def test_what_has_no_channels_stays_as_it_is(self) -> None:
+        """Features of one axis, labels, masks of classes and texts, beside pictures."""
+        masks = np.zeros((50, 7, 6), np.int64)
+        fields: Any = {
+            "images": GRAY,
+            "masks": masks,
+            "features": np.zeros((50, 4)),
+            "names": StringArray.of(["a"] * 50),
+        }
+        split = Split("train", fields, declared={"masks": {"classes": ["sky", "sea"]}})
+
+        shapes = [np.shape(values) for values in split.arrays(channels="last")]
+
+        assert shapes == [(50, 7, 6, 1), (50, 7, 6), (50, 4), (50,)]
+
+
+class TestNormalization:
+    """Mean 0 and deviation 1, by statistics that are those of the training samples."""
+
+    @pytest.mark.parametrize("way", WAYS)
+    def test_gray_pictures_have_one_mean(self, way: str) -> None:
+        """NumPy's own, of pixels brought into 0 to 1."""
+        pixels = GRAY / 255
+
+        given = WAYS[way](of_images(GRAY), normalize="standard")
+
+        assert given.dtype == np.float32
+        np.testing.assert_allclose(given, (pixels - pixels.mean()) / pixels.std(), atol=1e-5)
+
+    @pytest.mark.parametrize("way", WAYS)
+    @pytest.mark.parametrize("wanted", [None, "first", "last"])
+    @pytest.mark.parametrize("stored", ["first", "last"])
+    def test_colors_have_one_each(self, way: str, stored: str, wanted: str | None) -> None:
+        """Wherever they are stored, and wherever they are wanted."""
+        images = FIRST if stored == "first" else FIRST.transpose(0, 2, 3, 1).copy()
+        pixels = FIRST / 255
+        expected = (pixels - pixels.mean((0, 2, 3), keepdims=True)) / pixels.std((0, 2, 3), keepdims=True)
+
+        given = WAYS[way](of_images(images), normalize="standard", channels=wanted)
+
+        axes = (0, 2, 3, 1) if (wanted or stored) == "last" else (0, 1, 2, 3)
+        np.testing.assert_allclose(given, expected.transpose(axes), atol=1e-5)
+
+    def test_large_pictures_too(self) -> None:
+        """Whose channels are converted one after the other."""
+        images = RANDOM.randint(0, 256, (3, 90, 80, 3)).astype(np.uint8)
+        expected = (images - images.mean((0, 1, 2))) / images.std((0, 1, 2))
+
+        np.testing.assert_allclose(of_images(images).arrays(normalize="standard")[0], expected, atol=1e-5)
+
+    def test_columns_of_features_have_one_each(self) -> None:
+        """float64 stays float64; a column of equal values becomes 0, and NaN stays and does not count."""
+        table = np.array([[1.7e9, 0.1, 1.0], [1.7e9 + 2, 0.1, np.nan], [1.7e9 + 4, 0.1, 3.0]])
+        split = Split("train", {"features": table})
+
+        (given,) = split.arrays(normalize="standard")
+
+        assert given.dtype == np.float64
+        outer = np.sqrt(1.5)
+        np.testing.assert_allclose(given, [[-outer, 0, -1], [0, 0, np.nan], [outer, 0, 1]], atol=1e-15)
+        assert split.arrays("float32", normalize="standard")[0].dtype == np.float32
+
+    def test_one_pass_over_many_stretches_is_what_numpy_computes_in_two(self) -> None:
+        """Means that are large beside the deviation lose nothing."""
+        values = RANDOM.normal(1e6, 1, (300_000, 2))
+
+        mean, deviation = Split("train", {"x": values}).statistics()["x"]
+
+        np.testing.assert_allclose(mean, values.mean(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(deviation, values.std(axis=0), rtol=1e-9)
+
+    def test_samples_that_differ_in_length_have_one_mean(self) -> None:
+        """Of all their values."""
+        sounds = [np.array([1.0, 2.0], np.float32), np.array([3.0], np.float32)]
+        split = Split("train", {"sounds": RaggedArray.of(sounds)})
+
+        (given,) = split.arrays(normalize="standard")
+
+        assert split.statistics()["sounds"].mean == 2
+        np.testing.assert_allclose(given.flat, np.array([-1, 0, 1]) * np.sqrt(1.5), rtol=1e-6)
+
+    def test_a_split_in_place_of_the_word_is_whose_statistics_count(self) -> None:
+        """The test samples are normalized by the training samples, and by no other."""
+        train, test = of_images(GRAY[:40]), of_images(GRAY[40:], name="test")
+        pixels = GRAY[:40] / 255
+        expected = (GRAY[40:] / 255 - pixels.mean()) / pixels.std()
+
+        for by in (train, train.statistics(), {"images": (pixels.mean(), pixels.std())}):
+            np.testing.assert_allclose(test.arrays(normalize=by)[0], expected, atol=1e-5)
+
+    def test_standard_means_the_training_split_of_the_data_set(self) -> None:
+        """For every split of it, and for parts of them: the same numbers in all, also behind pickle."""
+        pixels = GRAY[:40] / 255
+        expected = (GRAY / 255 - pixels.mean()) / pixels.std()
+        dataset = Dataset(
+            "d",
+            {"test": of_images(GRAY[40:], name="test"), "train": of_images(GRAY[:40])},
+            classes=None,
+            describe=pytest.fail,
+        )
+        train, validation = dataset.train.divide(0.5)
+
+        (x_test, _), (x_train, _) = dataset.arrays(normalize="standard")
+        np.testing.assert_allclose(np.concatenate([x_train, x_test]), expected, atol=1e-5)
+        np.testing.assert_allclose(dataset.test[5:].arrays(normalize="standard")[0], expected[45:], atol=1e-5)
+        np.testing.assert_allclose(
+            validation.arrays(normalize="standard")[0], expected[validation.positions], atol=1e-5
+        )
+        both = (train + validation).arrays(normalize="standard")[0]
+        np.testing.assert_allclose(both, expected[[*train.positions, *validation.positions]], atol=1e-5)
+
+    def test_without_a_split_that_is_called_train_it_is_asked(self) -> None:
+        """Which of them is for training, no name says."""
+        splits = {"old": of_images(GRAY[:40], name="old"), "new": of_images(GRAY[40:], name="new")}
+        dataset = Dataset("d", splits, classes=None, describe=pytest.fail)
+
+        for call in (dataset.old.arrays, dataset.new[2:].arrays, dataset.arrays):
+            with pytest.raises(UsageError) as caught:
+                call(normalize="standard")
+
+            assert str(caught.value) == (
+                "data set 'd' has no split that is called train, whose mean and deviation count\n"
+                "  Write whose count, such as `normalize=train`."
+            )
+        assert len(dataset.arrays(normalize=dataset.old)) == 2
+
+    def test_in_a_worker_process_too(self, tmp_path: Path) -> None:
+        """The whole goes there as the path of its file, or not at all."""
+        np.save(tmp_path / "images.npy", GRAY)
+        mapped = of_images(np.load(tmp_path / "images.npy", mmap_mode="r"))
+
+        part = pickle.loads(pickle.dumps(mapped[:5]))
+        expected = mapped.arrays(normalize="standard")[0][:5]
+
+        assert np.array_equal(part.arrays(normalize="standard")[0], expected)
+        batches = pickle.loads(pickle.dumps(mapped[:5].batches(5, normalize="standard")))
+        assert np.array_equal(batches[0].images, expected)
+        with pytest.raises(
+            UsageError, match="split 'train', whose mean and deviation are the standard, is not in this"
+        ):
+            pickle.loads(pickle.dumps(of_images(GRAY)[:5])).arrays(normalize="standard")
+
+
+class TestOneHot:
+    """A label as a row of a number a class."""
+
+    @pytest.mark.parametrize(("dtype", "given"), [(None, "float32"), ("float64", "float64"), ("uint8", "uint8")])
+    def test_by_the_declared_classes(self, dtype: str | None, given: str) -> None:
+        """As many as are declared, whichever of them a batch has."""
+        for batch in of_images(GRAY).batches(7, one_hot="labels", dtype=dtype, shuffle=True, seed=0):
+            assert batch.labels.dtype == given
+            assert batch.labels.shape[1:] == (10,)
+            assert (batch.labels.sum(axis=1) == 1).all()
+        assert np.array_equal(of_images(GRAY).arrays(one_hot=["labels"])[1], np.eye(10)[LABELS])
+
+    def test_a_label_of_no_class_is_refused(self) -> None:
+        """A missing one may be -1, which NumPy would take for the last class."""
+        split = Split("train", {"labels": np.array([0, -1])}, declared=DIGITS)
+
+        with pytest.raises(ValueError) as caught:
+            split.arrays(one_hot="labels")
+
+        assert str(caught.value) == "labels of 10 classes are 0 to 9, and there are -1 to 0"
+
+
+class TestRefusals:
+    """What cannot be is refused when it is asked for, in a sentence."""
+
+    @pytest.mark.parametrize(
+        ("wanted", "message"),
+        [
+            ({"channels": "frist"}, "channels is \"first\" or \"last\", not 'frist'; did you mean 'first'?"),
+            ({"channels": True}, 'channels is "first" or "last", not True'),
+            (
+                {"normalize": "standrad"},
+                "normalize is \"standard\", a split, or {field: (mean, deviation)}, not 'standrad'; "
+                "did you mean 'standard'?",
+            ),
+            ({"normalize": True}, 'normalize is "standard", a split, or {field: (mean, deviation)}, not True'),
+            (
+                {"normalize": "standard", "dtype": "uint8"},
+                "what is normalized is fractions, which dtype uint8 does not hold; leave it out, or use a float",
+            ),
+            (
+                {"normalize": {"images": 3}},
+                "field 'images' is normalized by (mean, deviation), numbers or one for each channel, not by 3",
+            ),
+            (
+                {"normalize": {"images": (0.5, -1)}},
+                "field 'images' is normalized by (mean, deviation), numbers or one for each channel, not by (0.5, -1)",
+            ),
+            (
+                {"normalize": {"images": ((0, 0), (1, 1))}},
+                "field 'images' has 3 channels, and means and deviations of 2",
+            ),
+            (
+                {"normalize": {"labels": (0, 1)}},
+                "field 'labels' is not normalized: its samples are no pictures and no features",
+            ),
+            ({"one_hot": "images"}, "field 'images' has no declared classes, by which it could be one-hot"),
+            ({"one_hot": True}, "one_hot is the name of a field with classes, or several: one_hot='labels'; not True"),
+        ],
+    )
+    def test_word_for_word(self, wanted: Any, message: str) -> None:
+        """By `batches` as by `arrays`."""
+        split = of_images(FIRST)
+        for call in (split.arrays, partial(split.batches, 8), partial(split.collate, split[:2])):
+            with pytest.raises(UsageError) as caught:
+                call(**wanted)
+
+            assert str(caught.value) == message
+
+    def test_names_get_a_guess(self) -> None:
+        """Of those that can be meant."""
+        with pytest.raises(UnknownName, match="no field with classes named 'lables'; did you mean 'labels'"):
+            of_images(GRAY).batches(8, one_hot="lables")
+        with pytest.raises(UnknownName, match="no field named 'image'; did you mean 'images'"):
+            of_images(GRAY).batches(8, normalize={"image": (0, 1)})
+
+    def test_channels_of_what_has_none(self) -> None:
+        """A table has columns."""
+        split = Split("train", {"features": np.zeros((3, 4)), "labels": np.arange(3)})
+
+        with pytest.raises(UsageError) as caught:
+            split.arrays(channels="first")
+
+        assert str(caught.value) == "no field has pictures, whose channels could be first: features, labels"
+
+    def test_statistics_that_are_none(self) -> None:
+        """An infinite value, or a number that stands for a missing one."""
+        infinite = Split("train", {"x": np.array([[np.inf, 1.0]])})
+        missing = Split("train", {"x": np.array([[-1, 1]])}, declared={"x": {"missing_value": -1}})
+
+        with pytest.raises(UsageError, match=r"^field 'x' has infinite values"):
+            infinite.statistics()
+        with pytest.raises(UsageError, match=r"^field 'x' has -1 for missing values, which would count as a value\n"):
+            missing.statistics()
