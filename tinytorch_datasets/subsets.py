@@ -86,11 +86,13 @@ class Subsets:
         return not np.array_equal(self.positions, np.arange(self._in_all))
 
     def _counted(self, digits: int = 8) -> str:
-        """Say how many samples there are; of a part also of how many, and the first digits of their digest."""
-        if not self._is_part and not self._sources:
-            return f"{self._samples:,} samples"
+        """Say how many samples there are, and of a part of how many and which."""
         of = f" of {self._in_all:,}" if self._is_part else ""
-        return f"{self._samples:,}{of} samples (digest {self.digest[:digits]})"
+        return f"{self._samples:,}{of} samples{self._digest_shown(digits)}"
+
+    def _digest_shown(self, digits: int = 8) -> str:
+        """Return the first digits of the digest, to stand behind a number of samples; of a whole split nothing."""
+        return f" (digest {self.digest[:digits]})" if self._is_part or self._sources else ""
 
     def shard(self, index: int, count: int) -> Self:
         """Return every `count`-th sample from number `index` on, as views: what one of `count` processes works on.

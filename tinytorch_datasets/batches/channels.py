@@ -64,9 +64,7 @@ def channel_axis(field: str, values: Values, declared: Declared) -> int | None:
         return 0 if shape[0] in OF_PICTURES else 2
     sizes = ", ".join("null" if size is None else str(size) for size in shape)
     msg = f"which axis of field {field!r} has the channels is not certain: its samples are [{sizes}]"
-    hint = (
-        f"Declare `channels: first`, or last, of the field; or move it: `np.moveaxis(split.{field}, -1, 1)`."
-    )
+    hint = f"Declare `channels: first`, or last, of the field; or move it: `np.moveaxis(split.{field}, -1, 1)`."
     raise UsageError(msg, hint=hint)
 
 

@@ -328,7 +328,7 @@ def chosen(split: Any, n: int, *, seed: int | None, where: Any) -> Samples:
     """Return so many samples of a split to look at, as `Split.show` says."""
     part = split if where is None else split.filter(where)
     shown = part.take(min(n, len(part)), seed=seed)
-    title = f"{split.name}: {len(shown):,} of {len(part):,} samples"
+    title = f"{split.name}: {len(shown):,} of {len(part):,} samples{split._digest_shown() if len(split) else ''}"
     return Samples(title, split.fields, list(shown), shown.positions, split._declared)
 
 

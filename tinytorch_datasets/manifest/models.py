@@ -163,11 +163,7 @@ class FieldEntry(_Model):
         default=None,
         description="What stored whole numbers are multiplied by, in a field of floats: 0.00392156862745098.",
     )
-    channels: Literal["first", "last"] | None = Field(
-        default=None,
-        description="Which axis of a sample has its channels (colors), where their number does not tell: "
-        "[channels, height, width] is first.",
-    )
+    channels: Literal["first", "last"] | None = Field(default=None, description="Which axis has the channels (colors).")
     names: FilledWordList | None = Field(
         default=None,
         description="The names of the columns of a field, of its last axis. In a table with a header it takes those.",
