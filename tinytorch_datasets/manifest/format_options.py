@@ -1,15 +1,19 @@
-"""A manifest's formats and their options: what is wrong with them.
+"""A manifest's formats, their options and missing values: what is wrong with them.
 
 A manifest is checked against the formats that there are, and knows none: they are handed in.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol
 
+import numpy as np
+
 from tinytorch_datasets.errors import Problems, did_you_mean
 from tinytorch_datasets.manifest.filenames import mapping
+from tinytorch_datasets.plan import DTYPES, TEXT
 
 
 class _Format(Protocol):
@@ -104,3 +108,78 @@ def _option(option: str, value: Any, annotation: Any) -> Problems:
 
 def _has(value: Any, key: str | int) -> bool:
     return (isinstance(value, dict) and key in value) or (isinstance(value, list) and isinstance(key, int))
+
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+[.,]?[0-9]*|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+
+def check_missing(field: Mapping[str, Any], forms: list[Any], formats: Formats) -> Problems:
+    """Yield what is wrong with `missing` and `missing_value` of a field, and at which key of it."""
+    if "missing" not in field and "missing_value" not in field:
+        return
+    known = [formats.of(form) for form in forms if form in formats.known()]
+    form = forms[0] if forms else ""
+    for key in ("missing", "missing_value"):
+        if key in field and known and not any(of.missing for of in known):
+            yield (key,), f"format {form!r} has no cells of text that could mean a missing value"
+            return
+    marks = field.get("missing")
+    for i, mark in enumerate(marks if isinstance(marks, list) else ()):
+        if mark is None and known and not any("null" in of.missing for of in known):
+            yield ("missing", i), f'format {form!r} has no null; an empty cell is written ""'
+            return
+    if "missing" not in field:
+        if "missing_value" in field:
+            yield ("missing_value",), "needs `missing`, the cells that mean a missing value"
+        return
+    dtype, span = field.get("dtype"), field.get("range")
+    if field.get("classes") is not None:
+        yield (
+            ("missing",),
+            "a label is one of its classes: name the mark among them, or declare the field as str",
+        )
+        return
+    if dtype == TEXT:
+        yield ("missing",), "text keeps what its cells say, so it has no missing values"
+        return
+    if dtype == "bool":
+        yield ("missing",), "bool has no third value: declare the field as str"
+        return
+    yield from _wrong_marks(field["missing"], span)
+    if dtype in DTYPES:
+        yield from _wrong_value(field, np.dtype(dtype), span)
+
+
+def _wrong_marks(marks: Any, span: Any) -> Problems:
+    before = set[str]()
+    for i, mark in enumerate(marks if isinstance(marks, list) else ()):
+        if not isinstance(mark, str):
+            continue
+        if mark in before:
+            yield ("missing", i), f"the mark {mark!r} is there twice"
+        before.add(mark)
+        if mark != mark.strip(" \t"):
+            yield ("missing", i), f"blanks around a cell do not count, so no cell is {mark!r}"
+        elif _NUMBER.fullmatch(mark) and _is_within(float(mark.replace(",", ".")), span):
+            yield ("missing", i), f"{mark!r} is a number of the declared range, so it could be a value"
+
+
+def _wrong_value(field: Mapping[str, Any], dtype: np.dtype[Any], span: Any) -> Problems:
+    value = field.get("missing_value")
+    if dtype.kind == "f":
+        if "missing_value" in field:
+            yield ("missing_value",), f"a missing value is NaN in a field of {dtype}"
+    elif "missing_value" not in field:
+        yield ("missing",), f"{dtype} has no NaN: declare a `missing_value` that no sample has, or float64"
+    elif type(value) is int:
+        limits = np.iinfo(dtype)
+        if not limits.min <= value <= limits.max:
+            yield ("missing_value",), f"{dtype} holds {limits.min} to {limits.max}, so it cannot be {value}"
+        elif _is_within(value, span):
+            yield ("missing_value",), f"{value} is in the declared range, so it could be a value"
+
+
+def _is_within(number: float, span: Any) -> bool:
+    if not (isinstance(span, list) and len(span) == 2 and all(isinstance(end, int | float) for end in span)):
+        return False
+    return bool(span[0] <= number <= span[1])

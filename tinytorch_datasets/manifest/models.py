@@ -113,9 +113,7 @@ class FileEntry(_Model):
 
     bytes: Positive = Field(description="The file's size in bytes.")
     sha256: Sha256 = Field(description="The sha256 of the whole file, 64 lowercase hex digits. Never optional.")
-    md5: Md5 | None = Field(
-        default=None, description="An MD5 as others publish it, beside the sha256 and never instead of it."
-    )
+    md5: Md5 | None = Field(default=None, description="An MD5 as others publish it, beside the sha256, not instead.")
     urls: WordList = Field(
         default=(),
         description="Full addresses of this one file, tried before the mirrors, for hosts that name it otherwise.",

@@ -27,7 +27,7 @@ from tinytorch_datasets.manifest.filenames import (
     why_hidden,
     why_unsafe,
 )
-from tinytorch_datasets.manifest.format_options import Formats, check_format
+from tinytorch_datasets.manifest.format_options import Formats, check_format, check_missing
 from tinytorch_datasets.manifest.models import Declarations
 from tinytorch_datasets.manifest.places import SPLIT_KEYS, check_splits, place_of
 from tinytorch_datasets.plan import DTYPES, TEXT, spell
@@ -197,7 +197,7 @@ def _fields(entry: dict[str, Any], formats: Formats) -> Problems:
             yield (*at, "missing"), "is of fields whose samples have one shape, and this one's differ"
         if isinstance(span, list) and len(span) == 2 and all(isinstance(end, int | float) for end in span):
             yield from (((*at, "range"), what) for what in check_range(span, dtype))
-        yield from (((*at, *keys), what) for keys, what in _missing(field, _forms(entry, name), formats))
+        yield from (((*at, *keys), what) for keys, what in check_missing(field, _forms(entry, name), formats))
 
 
 def _storage(field: Mapping[str, Any]) -> Problems:
@@ -284,86 +284,11 @@ def _stored_shape(stored: list[Any], shape: list[Any], axes: Any, dtype: Any) ->
         yield "has its samples not first, so `axes` has to say in which order the axes are"
 
 
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+[.,]?[0-9]*|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?")
-
-
 def _forms(entry: Mapping[str, Any], field: str) -> list[Any]:
     """Return the formats that a field has in some split: that of the data set, or its own."""
     places = [place_of(split, field) for split in mapping(entry.get("splits")).values() if isinstance(split, dict)]
     forms = [form for place in places if isinstance(form := place.get("format", entry.get("format")), str)]
     return list(dict.fromkeys(forms))
-
-
-def _missing(field: Mapping[str, Any], forms: list[Any], formats: Formats) -> Problems:
-    """Yield what is wrong with `missing` and `missing_value` of a field, and at which key of it."""
-    if "missing" not in field and "missing_value" not in field:
-        return
-    known = [formats.of(form) for form in forms if form in formats.known()]
-    form = forms[0] if forms else ""
-    for key in ("missing", "missing_value"):
-        if key in field and known and not any(of.missing for of in known):
-            yield (key,), f"format {form!r} has no cells of text that could mean a missing value"
-            return
-    marks = field.get("missing")
-    for i, mark in enumerate(marks if isinstance(marks, list) else ()):
-        if mark is None and known and not any("null" in of.missing for of in known):
-            yield ("missing", i), f'format {form!r} has no null; an empty cell is written ""'
-            return
-    if "missing" not in field:
-        if "missing_value" in field:
-            yield ("missing_value",), "needs `missing`, the cells that mean a missing value"
-        return
-    dtype, span = field.get("dtype"), field.get("range")
-    if field.get("classes") is not None:
-        yield (
-            ("missing",),
-            "a label is one of its classes: name the mark among them, or declare the field as str",
-        )
-        return
-    if dtype == TEXT:
-        yield ("missing",), "text keeps what its cells say, so it has no missing values"
-        return
-    if dtype == "bool":
-        yield ("missing",), "bool has no third value: declare the field as str"
-        return
-    yield from _wrong_marks(field["missing"], span)
-    if dtype in DTYPES:
-        yield from _wrong_value(field, np.dtype(dtype), span)
-
-
-def _wrong_marks(marks: Any, span: Any) -> Problems:
-    before = set[str]()
-    for i, mark in enumerate(marks if isinstance(marks, list) else ()):
-        if not isinstance(mark, str):
-            continue
-        if mark in before:
-            yield ("missing", i), f"the mark {mark!r} is there twice"
-        before.add(mark)
-        if mark != mark.strip(" \t"):
-            yield ("missing", i), f"blanks around a cell do not count, so no cell is {mark!r}"
-        elif _NUMBER.fullmatch(mark) and _is_within(float(mark.replace(",", ".")), span):
-            yield ("missing", i), f"{mark!r} is a number of the declared range, so it could be a value"
-
-
-def _wrong_value(field: Mapping[str, Any], dtype: np.dtype[Any], span: Any) -> Problems:
-    value = field.get("missing_value")
-    if dtype.kind == "f":
-        if "missing_value" in field:
-            yield ("missing_value",), f"a missing value is NaN in a field of {dtype}"
-    elif "missing_value" not in field:
-        yield ("missing",), f"{dtype} has no NaN: declare a `missing_value` that no sample has, or float64"
-    elif type(value) is int:
-        limits = np.iinfo(dtype)
-        if not limits.min <= value <= limits.max:
-            yield ("missing_value",), f"{dtype} holds {limits.min} to {limits.max}, so it cannot be {value}"
-        elif _is_within(value, span):
-            yield ("missing_value",), f"{value} is in the declared range, so it could be a value"
-
-
-def _is_within(number: float, span: Any) -> bool:
-    if not (isinstance(span, list) and len(span) == 2 and all(isinstance(end, int | float) for end in span)):
-        return False
-    return bool(span[0] <= number <= span[1])
 
 
 def _split_names(entry: dict[str, Any], formats: Formats) -> Problems:
