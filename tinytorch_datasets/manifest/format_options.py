@@ -1,4 +1,4 @@
-"""A manifest's formats, their options and missing values: what is wrong with them.
+"""Checks of a manifest's formats, their options, and marks of missing values.
 
 A manifest is checked against the formats that there are, and knows none: they are handed in.
 """
