@@ -9,7 +9,16 @@ import numpy as np
 from PIL import Image
 
 from tests.formats.known_datasets.arrays import mat
-from tests.formats.known_datasets.stand_ins import Draw, StandIn, decoded, sklearn_folder, stand_in, tarred, zipped
+from tests.formats.known_datasets.stand_ins import (
+    Draw,
+    StandIn,
+    Values,
+    decoded,
+    sklearn_folder,
+    stand_in,
+    tarred,
+    zipped,
+)
 
 Pack = Callable[[Mapping[str, bytes]], bytes]
 
@@ -209,12 +218,30 @@ def cats_vs_dogs(draw: Draw) -> StandIn:
 
 @stand_in("oxford_iiit_pet")
 def oxford_iiit_pet(draw: Draw) -> StandIn:
-    """The breed is what comes before the number in a name; three MATLAB files lie among the pictures."""
-    names = {"Abyssinian_1": 0, "Abyssinian_10": 0, "Bengal_2": 1, "american_pit_bull_terrier_7": 13}
-    members = {f"images/{name}.jpg": draw.picture("JPEG", 12, 10 + len(name)) for name in names}
-    values = {"images": [decoded(data) for data in members.values()], "labels": np.array(list(names.values()))}
-    members["images/Abyssinian_101.mat"] = b"x"
-    return StandIn({"images.tar.gz": tarred(members)}, {"all": values})
+    """The breed is what comes before the number in a name; lists have names, breeds and species."""
+    labels = {"Abyssinian": 0, "Bengal": 1, "american_pit_bull_terrier": 13}
+    lists = {
+        "trainval": ["american_pit_bull_terrier_7", "Abyssinian_10", "Abyssinian_9"],
+        "test": ["Bengal_2", "american_pit_bull_terrier_10"],
+    }
+    members: dict[str, bytes] = {}
+    texts: dict[str, bytes] = {}
+    values: Values = {}
+    for split, names in lists.items():
+        pictures = {name: draw.picture("JPEG", 12, 10 + len(name)) for name in names}
+        members |= {f"images/{name}.jpg": data for name, data in pictures.items()}
+        breeds = [labels[name.rpartition("_")[0]] for name in names]
+        species = [int(breed > 11) for breed in breeds]
+        rows = zip(names, breeds, species, strict=True)
+        texts[f"annotations/{split}.txt"] = "".join(f"{n} {b + 1} {s + 1} {b + 1}\n" for n, b, s in rows).encode()
+        values[split] = {
+            "images": [decoded(data) for data in pictures.values()],
+            "labels": np.array(breeds),
+            "species": np.array(species),
+        }
+    members |= {"images/Abyssinian_101.mat": b"x", "images/Bengal_3.jpg": draw.picture("JPEG", 9, 9)}
+    texts |= {"annotations/README": b"x", "annotations/xmls/Bengal_2.xml": b"x"}
+    return StandIn({"images.tar.gz": tarred(members), "annotations.tar.gz": tarred(texts)}, values)
 
 
 @stand_in("flowers102")
@@ -237,20 +264,50 @@ def flowers102(draw: Draw) -> StandIn:
     return StandIn(files, values, places)
 
 
-folders(
-    "dtd",
-    {"all": ("dtd-r1.0.1.tar.gz", "dtd/images/{folder}/{folder}_{number:04}.jpg")},
-    ["0 banded", "1 blotchy", "46 zigzagged"],
-    tarred,
-    litter=["dtd/images/waffled/.directory", "dtd/labels/train1.txt", "dtd/imdb/imdb.mat"],
-)
-folders(
-    "food101",
-    {"all": ("food-101.tar.gz", "food-101/images/{folder}/{number}05649.jpg")},
-    ["0 apple_pie", "1 baby_back_ribs", "100 waffles"],
-    tarred,
-    litter=["food-101/meta/train.json", "food-101/license_agreement.txt"],
-)
+def listed(
+    draw: Draw,
+    lists: Mapping[str, Sequence[str]],
+    labels: Mapping[str, int],
+    list_of: str,
+    picture_of: str,
+    ending: str,
+) -> tuple[dict[str, bytes], Values]:
+    """Pictures in folders of classes, and for each split a list of their names, in an order of its own."""
+    members: dict[str, bytes] = {}
+    values: Values = {}
+    for split, names in lists.items():
+        pictures = [draw.picture("JPEG", 12, 10 + len(name)) for name in names]
+        members |= {picture_of.format(name) + ending: data for name, data in zip(names, pictures, strict=True)}
+        members[list_of.format(split)] = "".join(f"{name}\n" for name in names).encode()
+        values[split] = {
+            "images": [decoded(data) for data in pictures],
+            "labels": np.array([labels[name.split("/")[0]] for name in names]),
+        }
+    return members, values
+
+
+@stand_in("dtd")
+def dtd(draw: Draw) -> StandIn:
+    """Ten lists for each split, of which these are the first."""
+    lists = {
+        "train": ["zigzagged/zigzagged_0002.jpg", "banded/banded_0004.jpg", "banded/banded_0002.jpg"],
+        "val": ["blotchy/blotchy_0003.jpg"],
+        "test": ["zigzagged/zigzagged_0064.jpg", "banded/banded_0010.jpg"],
+    }
+    labels = {"banded": 0, "blotchy": 1, "zigzagged": 46}
+    members, values = listed(draw, lists, labels, "dtd/labels/{}1.txt", "dtd/images/{}", "")
+    members |= {"dtd/images/waffled/.directory": b"x", "dtd/labels/train2.txt": b"x\n", "dtd/imdb/imdb.mat": b"x"}
+    return StandIn({"dtd-r1.0.1.tar.gz": tarred(members)}, values)
+
+
+@stand_in("food101")
+def food101(draw: Draw) -> StandIn:
+    """Lists of names without their ending, as text and as JSON."""
+    lists = {"train": ["waffles/1005649", "apple_pie/1014775"], "test": ["apple_pie/1011328", "baby_back_ribs/9"]}
+    labels = {"apple_pie": 0, "baby_back_ribs": 1, "waffles": 100}
+    members, values = listed(draw, lists, labels, "food-101/meta/{}.txt", "food-101/images/{}", ".jpg")
+    members |= {"food-101/meta/train.json": b"{}", "food-101/license_agreement.txt": b"x"}
+    return StandIn({"food-101.tar.gz": tarred(members)}, values)
 
 
 @stand_in("caltech256")
