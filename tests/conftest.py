@@ -54,7 +54,7 @@ def homes_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def clean_environment(homes_of_tests: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No variable of the person who runs the tests steers them, and nothing is written to that person's folders."""
-    ours = (settings.HOME, settings.MANIFEST, settings.MIRROR, settings.OFFLINE)
+    ours = (settings.HOME, settings.MANIFEST, settings.MIRROR, settings.OFFLINE, settings.STANDIN)
     for name in (*ours, "KERAS_HOME", "SCIKIT_LEARN_DATA", "CI", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
     for name in ("HOME", "XDG_CACHE_HOME"):

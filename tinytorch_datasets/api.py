@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tinytorch_datasets import settings
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.dataset import Dataset
-from tinytorch_datasets.errors import StorageError, UsageError, check_choice, check_flag
+from tinytorch_datasets.errors import StandInWarning, StorageError, UsageError, check_choice, check_flag
 from tinytorch_datasets.settings import Settings
 from tinytorch_datasets.split import Split
 from tinytorch_datasets.storage.cache_entry import CachedSplit, CacheEntry, assemble, entry_path
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tinytorch_datasets.fetch import RetryPolicy
     from tinytorch_datasets.manifest.manifest import Manifest
     from tinytorch_datasets.manifest.models import Entry
+    from tinytorch_datasets.plan import Declared
     from tinytorch_datasets.progress import Progress
     from tinytorch_datasets.storage.string_array import Values
 
@@ -45,6 +46,7 @@ def get(
     verify: Mode = "auto",
     progress: Progress | None = None,
     retry: RetryPolicy | None = None,
+    standin: bool | None = None,
 ) -> Dataset:
     """Return a data set: fetched, verified and decoded on first use, memory-mapped ever after.
 
@@ -61,6 +63,8 @@ def get(
         progress: Called with (file, bytes done, bytes in all) in place of the bars on stderr; from several threads,
             but never by two at once.
         retry: How long to wait for mirrors and how often to try; None for a `RetryPolicy()`.
+        standin: True makes data up from the declaration alone, in memory, with a `StandInWarning`: nothing is
+            downloaded, read or kept, whatever else is asked for. None takes ``TINYTORCH_DATASETS_STANDIN``.
 
     Raises:
         UsageError: An argument is not what it should be, or an environment variable names no path that there can be.
@@ -81,6 +85,8 @@ def get(
     check_choice(verify, "verify", ("auto", "always"))
     if offline is not None:
         check_flag(offline, "offline")
+    if standin is not None:
+        check_flag(standin, "standin")
     if progress is not None and not callable(progress):
         msg = f"progress is called with (file, bytes done, bytes in all), and {progress!r} cannot be called"
         raise UsageError(msg)
@@ -91,17 +97,17 @@ def get(
     root = settings.absolute(home, name="home") if home is not None else None
     if mirror is not None and not isinstance(mirror, str):
         mirror = settings.absolute(mirror, name="mirror")
+    if chosen.standin if standin is None else standin:
+        return _stand_in(name, manifest)
     if _is_path(manifest):
         path = settings.manifest_path(manifest)  # type: ignore[arg-type]
         homes = settings.likely_homes(path, root)
         dataset = _open_cached(str(name), path, homes, verify)
         if dataset is not None:
             return dataset
-    from pathlib import Path
-
     from tinytorch_datasets import pipeline  # everything heavy stands behind it
 
-    declared = pipeline.declared(Path(path), name) if _is_path(manifest) else manifest_of(manifest).declared(name)
+    declared = _declared(name, manifest)
     if _is_path(manifest) and declared.plan.name != name:  # an alias, under which no cache entry is kept
         dataset = _open_cached(declared.plan.name, path, homes, verify)
         if dataset is not None:
@@ -164,6 +170,36 @@ def _is_path(manifest: ManifestLike) -> bool:
     return manifest is None or isinstance(manifest, str | os.PathLike)
 
 
+def _declared(name: str, manifest: ManifestLike) -> Declared:
+    if not _is_path(manifest):
+        return manifest_of(manifest).declared(name)
+    from pathlib import Path
+
+    from tinytorch_datasets import pipeline
+
+    return pipeline.declared(Path(settings.manifest_path(manifest)), name)  # type: ignore[arg-type]
+
+
+STAND_IN = "stand-in data"
+
+
+def _stand_in(name: str, manifest: ManifestLike) -> Dataset:
+    """Return a data set of made-up values, which nobody can take for the real one without having been warned."""
+    import warnings
+
+    from tinytorch_datasets import pipeline
+    from tinytorch_datasets.pipeline import standin
+
+    declared = _declared(name, manifest)
+    arrays = standin.stand_in(declared.plan)
+    entry = pipeline.make_cache_entry(declared, declared.plan, None, {})
+    msg = (
+        f"{entry.name} is stand-in data, made up from its declaration: nothing measured on it says anything of the real"
+    )
+    warnings.warn(msg, StandInWarning, stacklevel=3)
+    return _open_entry(entry, arrays, note=STAND_IN)
+
+
 def _open_cached(name: str, manifest: str, homes: tuple[str, ...], verify: Mode) -> Dataset | None:
     """Open the data set by its cache entry, read in this process or an earlier one; None if none is current."""
     key = (name, manifest, homes)
@@ -215,14 +251,14 @@ def _declared_digests(entry: CacheEntry) -> dict[str, str] | None:
     return {} if hashes <= set(entry.files.values()) else None
 
 
-def _open_entry(entry: CacheEntry, arrays: Mapping[str, Values | str]) -> Dataset:
+def _open_entry(entry: CacheEntry, arrays: Mapping[str, Values | str], *, note: str = "") -> Dataset:
     """Open the data set that a cache entry describes: each time by maps of its own, or by arrays that are in memory.
 
-    What somebody writes into maps, past their flag, is in no other's.
+    What somebody writes into maps, past their flag, is in no other's. `note` is shown with it, and in its provenance.
     """
     declared = entry.entry.get("fields", {})
     splits = {split.name: _open_split(split, entry.folder, arrays, declared) for split in entry.splits}
-    return Dataset(entry.name, splits, classes=entry.classes, describe=partial(_describe, entry))
+    return Dataset(entry.name, splits, classes=entry.classes, describe=partial(_describe, entry, note), note=note)
 
 
 def _open_split(split: CachedSplit, folder: str, arrays: Mapping[str, Any], declared: Mapping[str, Any]) -> Split:
@@ -240,11 +276,14 @@ def _open_split(split: CachedSplit, folder: str, arrays: Mapping[str, Any], decl
     return Split(split.name, fields, texts=texts, scales=split.scales, declared=declared)
 
 
-def _describe(described: CacheEntry) -> tuple[Entry, str]:
+def _describe(described: CacheEntry, note: str) -> tuple[Entry, str]:
     """Return the data set's entry, and one line that says where its arrays are from."""
     from tinytorch_datasets.manifest.models import Entry  # and Pydantic, for the few who ask
 
     entry = Entry.model_validate(described.entry)
+    if note:
+        manifest = f"{os.path.basename(described.manifest)} {described.manifest_sha256[:16]}"
+        return entry, f"{note} for {described.name}, made up by tinytorch-datasets {VERSION}; sha256 of {manifest}"
     return entry, origin(described.name, entry, described.manifest, described.manifest_sha256)
 
 

@@ -46,16 +46,24 @@ class Dataset(Mapping[str, Split]):
         *,
         classes: tuple[str, ...] | None,
         describe: Callable[[], tuple[Entry, str]],
+        note: str = "",
     ) -> None:
         self._name, self._splits, self._classes, self._describe = name, dict(splits), classes, describe
         train = self._splits.get("train")
         for split in self._splits.values():
             split._belongs_to(name, train if train is not None or len(self._splits) > 1 else split, describe)
+            split._note = note
+        self._note = note
 
     @property
     def name(self) -> str:
         """The data set's name in the manifest."""
         return self._name
+
+    @property
+    def is_standin(self) -> bool:
+        """Whether its values were made up from its declaration, by ``get(name, standin=True)``."""
+        return bool(self._note)
 
     @property
     def classes(self) -> tuple[str, ...] | None:
@@ -150,7 +158,7 @@ class Dataset(Mapping[str, Split]):
         from tinytorch_datasets.display.samples import class_counts
 
         return html.dataset(
-            f"{self._name}: {self.entry.title}",
+            f"{self._name}: {self.entry.title}{self._noted}",
             self.entry.model_dump(mode="json"),
             counts={name: counts for name, split in self._splits.items() if (counts := class_counts(split))},
             notes=[self._arrays_example(), self.provenance],
@@ -164,4 +172,9 @@ class Dataset(Mapping[str, Split]):
         return f"{', '.join(f'({of_split})' for of_split in names.values())} = get({self._name!r}).arrays()"
 
     def __repr__(self) -> str:
-        return f"<Dataset {self._name}: {', '.join(f'{n} ({len(s):,})' for n, s in self._splits.items())}>"
+        splits = ", ".join(f"{name} ({len(split):,})" for name, split in self._splits.items())
+        return f"<Dataset {self._name}: {splits}{self._noted}>"
+
+    @property
+    def _noted(self) -> str:
+        return f"; {self._note}" if self._note else ""

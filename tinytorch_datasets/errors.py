@@ -142,6 +142,10 @@ class MissingLibrary(DatasetError, ImportError):
         super().__init__(what, hint=f"pip install 'tinytorch-datasets[{extra}]'", name=library, extra=extra)
 
 
+class StandInWarning(UserWarning):
+    """What `get` returned is stand-in data, made up from a declaration: nothing measured on it says anything."""
+
+
 class UnknownName(DatasetError, KeyError):
     """There is no such name. `name` is what was asked for, `known` what there is, `guess` the nearest or None."""
 

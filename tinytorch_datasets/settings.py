@@ -24,6 +24,7 @@ HOME = "TINYTORCH_DATASETS_HOME"
 MANIFEST = "TINYTORCH_DATASETS_MANIFEST"
 MIRROR = "TINYTORCH_DATASETS_MIRROR"
 OFFLINE = "TINYTORCH_DATASETS_OFFLINE"
+STANDIN = "TINYTORCH_DATASETS_STANDIN"
 
 _PACKAGE = os.path.dirname(os.path.realpath(__file__))
 _MANIFEST_NAME = "datasets.yaml"
@@ -38,18 +39,35 @@ class Settings(NamedTuple):
     manifest: str | None
     mirror: str | None
     offline: bool
+    standin: bool
 
     @classmethod
     def from_environment(cls) -> Settings:
-        """Read the four variables; an empty one counts as not set."""
+        """Read the five variables; an empty one counts as not set."""
         homes = os.environ.get(HOME, "").split(os.pathsep)
         manifest = os.environ.get(MANIFEST, "")
         return cls(
             homes=tuple(absolute(home, name=HOME) for home in homes if home),
             manifest=absolute(manifest, name=MANIFEST) if manifest else None,
             mirror=os.environ.get(MIRROR) or None,
-            offline=os.environ.get(OFFLINE, "").strip().lower() not in ("", "0", "false", "no", "off"),
+            offline=_is_on(OFFLINE),
+            standin=_is_on(STANDIN),
         )
+
+
+def _is_on(variable: str) -> bool:
+    return os.environ.get(variable, "").strip().lower() not in ("", "0", "false", "no", "off")
+
+
+def refuse_standin(task: str) -> None:
+    """Refuse a task that is of real data alone, while a variable asks for stand-in data.
+
+    Raises:
+        UsageError: It does.
+    """
+    if _is_on(STANDIN):
+        what = f"{task} is of real data, and {STANDIN} asks for stand-in data"
+        raise UsageError(what, hint=f"Unset {STANDIN}.")
 
 
 def absolute(path: str | os.PathLike[str], *, name: str = "the path") -> str:

@@ -185,7 +185,7 @@ class Split(Subsets):
             raise ValueError(msg)
         fields = {field: joined(self[field], other[field]) for field in self.fields}
         both = Split(f"{self._name}+{other.name}", fields, scales=self._scales, declared=self._declared)
-        both._sources = (*self._described(), *other._described())
+        both._sources, both._note = (*self._described(), *other._described()), self._note or other._note
         both._standard = self._standard or self
         if both._standard is not (other._standard or other):
             both._standard = f"samples of {both.name!r} are of two splits, whose means and deviations differ"

@@ -39,6 +39,7 @@ class Subsets:
         self._in_all: int = whole._in_all if whole else self._samples
         self._describe: Callable[[], tuple[Any, str]] | None = whole._describe if whole else None
         self._sources: tuple[Source, ...] = whole._sources if whole else ()  # of what was put together by `+`
+        self._note: str = whole._note if whole else ""  # what everybody should know who sees it: "stand-in data"
 
     if TYPE_CHECKING:
 
@@ -91,8 +92,13 @@ class Subsets:
         return f"{self._samples:,}{of} samples{self._digest_shown(digits)}"
 
     def _digest_shown(self, digits: int = 8) -> str:
-        """Return the first digits of the digest, to stand behind a number of samples; of a whole split nothing."""
-        return f" (digest {self.digest[:digits]})" if self._is_part or self._sources else ""
+        """Return the first digits of the digest, to stand behind a number of samples, and what is to be known of them.
+
+        Of a whole split, of which nothing is, it is empty.
+        """
+        digest = f"digest {self.digest[:digits]}" if self._is_part or self._sources else ""
+        known = "; ".join(filter(None, (digest, self._note)))
+        return f" ({known})" if known else ""
 
     def shard(self, index: int, count: int) -> Self:
         """Return every `count`-th sample from number `index` on, as views: what one of `count` processes works on.

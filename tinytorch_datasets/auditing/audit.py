@@ -20,7 +20,7 @@ from tinytorch_datasets.errors import LockError, ManifestError, Problem, check_f
 from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.plan import Plan
-from tinytorch_datasets.settings import Locations
+from tinytorch_datasets.settings import Locations, refuse_standin
 from tinytorch_datasets.storage.files import read_file, whole_file
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def audit(
         retry: How long to wait for addresses.
 
     Raises:
+        UsageError: A variable asks for stand-in data.
         ManifestError: The manifest itself is wrong.
         LockError: `lock`, or ``mirrors.lock``, cannot be read.
         UnknownName: The manifest has no data set of a given name.
@@ -87,6 +88,7 @@ def audit(
     >>> audit(["tinydigits"], levels=["shipped"]).ok
     True
     """
+    refuse_standin("an audit")
     if isinstance(names, str):
         names = [names]
     if decode not in DECODE:

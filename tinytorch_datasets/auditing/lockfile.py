@@ -29,7 +29,7 @@ from tinytorch_datasets.errors import (
 )
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.plan import Plan
-from tinytorch_datasets.settings import Locations
+from tinytorch_datasets.settings import Locations, refuse_standin
 from tinytorch_datasets.storage.files import is_file, is_there, read_file, reading
 
 NAME = "datasets.lock"
@@ -48,11 +48,13 @@ def record(
     """Record what is on disk of the named data sets; none named means all that are on disk, whole.
 
     Raises:
+        UsageError: A variable asks for stand-in data.
         MissingFile: A named one is not on disk, or not whole.
         VerifyError: A file is not as declared.
         StorageError: A file cannot be read, or a folder not be looked into.
         DecodeError: A file is not what the manifest says.
     """
+    refuse_standin("a lock")
     locations = pipeline.locations(manifest, home)
     plans = [pipeline.plan_of(manifest, name, locations) for name in names or manifest.datasets]
     if not names:

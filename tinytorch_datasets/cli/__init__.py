@@ -26,6 +26,7 @@ from tinytorch_datasets.cli.common import (
     manifest_options,
     repeat_options,
     resolve,
+    warnings_as_messages,
 )
 from tinytorch_datasets.errors import DatasetError
 
@@ -33,7 +34,7 @@ from tinytorch_datasets.errors import DatasetError
 @click.group(
     cls=Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Folders: TINYTORCH_DATASETS_HOME, _MANIFEST, _MIRROR and _OFFLINE, see the README.",
+    epilog="Folders: TINYTORCH_DATASETS_HOME, _MANIFEST, _MIRROR, _OFFLINE and _STANDIN, see the README.",
 )
 @click.version_option(VERSION, prog_name="tinytorch-datasets")
 def main() -> None:
@@ -120,14 +121,16 @@ def get(
     results, errors = list[dict[str, Any]](), list[DatasetError]()
     for name in wanted:
         try:
-            dataset = api.get(name, manifest=chosen, home=home, mirror=mirror, offline=offline, verify=verify)
+            with warnings_as_messages():
+                dataset = api.get(name, manifest=chosen, home=home, mirror=mirror, offline=offline, verify=verify)
         except DatasetError as error:  # the others are wanted all the same
             errors.append(error)
             continue
         splits = {split: len(samples) for split, samples in dataset.items()}
-        results.append({"name": name, "splits": splits, "path": listing.row(known[name], home)["path"]})
+        path = None if dataset.is_standin else listing.row(known[name], home)["path"]
+        results.append({"name": name, "splits": splits, "path": path})
         if not as_json:
-            echo(f"{name}: {listing.counts(splits)}; {shown(results[-1]['path'])}")
+            echo(f"{name}: {listing.counts(splits)}; {shown(path) if path else 'stand-in data'}")
     if as_json:
         echo_json(results)
     exit_with(errors)
@@ -142,6 +145,7 @@ def get(
 @click.option("--index", "indices", type=click.IntRange(min=0), multiple=True, help="This sample, counted from 0")
 @click.option("--histogram", is_flag=True, help="How many samples each class has, in every split")
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the pictures to this PNG file")
+@click.option("--standin", is_flag=True, default=None, help="Of data made up from the declaration; downloads nothing")
 @manifest_options
 @json_option
 def show(
@@ -153,6 +157,7 @@ def show(
     indices: tuple[int, ...],
     histogram: bool,
     output: Path | None,
+    standin: bool | None,
     manifest: Path | None,
     home: Path | None,
     as_json: bool,
@@ -177,7 +182,8 @@ def show(
         msg = "--histogram counts every sample of a split: leave out --index, --class and --output"
         raise click.UsageError(msg)
     loaded = load(manifest)
-    dataset = api.get(name, manifest=loaded, home=home)
+    with warnings_as_messages():
+        dataset = api.get(name, manifest=loaded, home=home, standin=standin)
     if histogram:
         counted = pictures.counts(dataset, [dataset[split].name] if split else list(dataset))
         if as_json:

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from click.shell_completion import CompletionItem
 
 from tinytorch_datasets import errors, settings
 from tinytorch_datasets.auditing.findings import ExitCode
-from tinytorch_datasets.errors import LAYOUT, DatasetError, FetchError, StorageError, printable
+from tinytorch_datasets.errors import LAYOUT, DatasetError, FetchError, StandInWarning, StorageError, printable
 from tinytorch_datasets.report import as_json
 from tinytorch_datasets.settings import HOME
 
@@ -192,6 +193,16 @@ def resolve(name: str, known: Mapping[str, Declared], manifest: Path | None) -> 
 
     aliases = {name: one.entry.get("aliases", ()) for name, one in known.items()}
     return canonical_name(name, aliases) or load(manifest).name_of(name)
+
+
+@contextmanager
+def warnings_as_messages() -> Iterator[None]:
+    """Write what is warned of inside to stderr as a line, without the place in the code, which nobody asked for."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", StandInWarning)
+        yield
+    for warning in caught:
+        echo(f"warning: {warning.message}", err=True)
 
 
 @contextmanager

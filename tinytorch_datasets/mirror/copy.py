@@ -21,7 +21,7 @@ from tinytorch_datasets.errors import DatasetError, StorageError
 from tinytorch_datasets.fetch import fetch
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.plan import File, Plan
-from tinytorch_datasets.settings import Settings
+from tinytorch_datasets.settings import Settings, refuse_standin
 from tinytorch_datasets.storage.files import check_no_link, read_file, reading, whole_file, writing
 from tinytorch_datasets.verify.files import check_size, mismatch_error
 
@@ -61,10 +61,12 @@ def mirror(
     the error of each that could not be copied; without it, the first one is raised in the end.
 
     Raises:
+        UsageError: A variable asks for stand-in data.
         FetchError: A file could not be fetched.
         VerifyError: A file on this computer is not the declared one.
         StorageError: The folder cannot be written to, or a file on this computer not be read.
     """
+    refuse_standin("a mirror")
     folder = folder.expanduser().absolute()
     locations, settings = pipeline.locations(manifest, home), Settings.from_environment()
     plans = [pipeline.plan_of(manifest, name, locations) for name in names or manifest.datasets]
