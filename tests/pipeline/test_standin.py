@@ -137,6 +137,15 @@ class TestValues:
         assert train.sentences.lengths.max() == 32
         assert train.sentences.flat.min() >= 1
 
+    def test_recordings_are_long_enough_to_be_heard(self, tmp_path: Path) -> None:
+        """An eighth of a second to two, at their rate."""
+        path = declared(tmp_path, "sounds: {dtype: int16, shape: [null]}", samples=50)
+        path.write_text(path.read_text().replace("format: npz", "format: audio\n    options: {rate: 8000}"))
+
+        train = made_up("made", path).train
+
+        assert 1000 <= train.sounds.lengths.min() < train.sounds.lengths.max() <= 2000
+
     @pytest.mark.parametrize("name", ["tinydigits", "tinytalks"])
     def test_packaged_data_sets_are_as_their_entries_say(self, name: str) -> None:
         """Field by field; and texts of a split as a whole, too."""

@@ -1,4 +1,6 @@
-"""Stand-in data: values made up from a declaration alone, to prepare a lesson or test a program without the files.
+"""Stand-in data: values made up from a declaration alone.
+
+For lessons that are prepared, and programs that are tested, without the files.
 
 They have the declared names, dtypes, shapes, counts, classes and ranges, and nothing of what is in the files. One field
 of single values, mostly the labels, decides what a sample is like: each class has a pattern of its own under noise, so
@@ -26,6 +28,7 @@ AT_ONCE = 2**20  # values made in one go
 
 STEPS = 16  # of a target that is a number: samples of one step are alike
 LENGTHS = (8, 32)  # of an axis whose length is not declared
+SOUND = 8  # in place of that, a recording is from one to two such parts of a second long
 SIGNAL = 0.7  # of a value; the rest is noise
 PATTERN = 1024  # numbers of a pattern, which is repeated where a sample has more
 MISSING = 20  # one value in so many, where a field declares what a missing one is
@@ -60,7 +63,7 @@ def stand_in(plan: Plan) -> dict[str, Values | str]:
         UsageError: They would take more memory than is given to them.
     """
     # Beside the values, two numbers for each sample say what it is like.
-    size = sum(map(_size, plan.columns)) + 16 * max(split.samples for split in plan.splits)
+    size = sum(_size(plan, column) for column in plan.columns) + 16 * max(split.samples for split in plan.splits)
     if size > MOST_BYTES:
         what = (
             f"stand-in data of {plan.name!r} would take {readable(size)} of memory, and may take {readable(MOST_BYTES)}"
@@ -75,12 +78,25 @@ def stand_in(plan: Plan) -> dict[str, Values | str]:
     return values
 
 
-def _size(column: Column) -> int:
+def _lengths(plan: Plan, column: Column) -> list[tuple[int, int]]:
+    """Return how long each axis of a sample is, from the least to the most."""
+    rate = plan.frame_rate(column)
+    first = LENGTHS if rate is None else (rate // SOUND, 2 * rate // SOUND)
+    undeclared = [first, *[LENGTHS] * len(column.shape)]
+    return [(length, length) if length is not None else undeclared[axis] for axis, length in enumerate(column.shape)]
+
+
+def _longest(plan: Plan, column: Column) -> int:
+    """Return how many values a sample of a column has at most."""
+    return math.prod(most for _, most in _lengths(plan, column))
+
+
+def _size(plan: Plan, column: Column) -> int:
     """Return how many bytes the values of a column take, at most."""
     if column.is_text:
         return column.count * 16  # the place of each in a few sentences
-    longest = math.prod(LENGTHS[1] if length is None else length for length in column.shape)
-    return column.count * (longest * np.dtype(column.dtype).itemsize + 8 * (1 + len(column.shape)) * column.is_ragged)
+    places = 8 * (1 + len(column.shape)) * column.is_ragged
+    return column.count * (_longest(plan, column) * np.dtype(column.dtype).itemsize + places)
 
 
 def _random(plan: Plan, *names: object) -> np.random.RandomState:
@@ -125,15 +141,12 @@ def _values(plan: Plan, column: Column, driver: _Driver) -> Values | str:
 
 def _ragged(plan: Plan, column: Column, driver: _Driver) -> Iterator[RaggedBlock]:
     random, patterns = _random(plan, column), _patterns(plan, column, driver)
-    longest = math.prod(LENGTHS[1] if length is None else length for length in column.shape)
-    rows = max(1, AT_ONCE // max(1, longest))
+    lengths = _lengths(plan, column)
+    rows = max(1, AT_ONCE // max(1, _longest(plan, column)))
     for start in range(0, column.count, rows):
         group = driver.group[start : start + rows]
-        shapes = random.randint(LENGTHS[0], LENGTHS[1] + 1, (len(group), len(column.shape)))
-        for axis, length in enumerate(column.shape):
-            if length is not None:
-                shapes[:, axis] = length
-        shapes = shapes.astype(np.int64)
+        sizes = [random.randint(least, most + 1, len(group)) for least, most in lengths]
+        shapes = np.stack(sizes, axis=1).astype(np.int64)
         values = _block(column, driver, patterns, np.repeat(group, shapes.prod(axis=1)), random)
         yield RaggedBlock(values.reshape(-1), shapes)
 

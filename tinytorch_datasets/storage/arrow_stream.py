@@ -23,7 +23,7 @@ from tinytorch_datasets.storage.ragged_array import RaggedArray
 from tinytorch_datasets.storage.string_array import StringArray, Values
 
 # What of the declaration a column's metadata has, as JSON.
-KEPT = ("classes", "range", "description")
+KEPT = ("classes", "range", "rate")
 
 
 def record_batch(fields: Mapping[str, Values], declared: Mapping[str, Mapping[str, Any]]) -> Any:
@@ -32,7 +32,7 @@ def record_batch(fields: Mapping[str, Values], declared: Mapping[str, Mapping[st
     A field is a column: numbers and labels as they are, strings as `large_string`, samples of one shape as
     fixed-size lists, an axis a list, and samples of several shapes as lists. A field that has a name for each number
     of a sample (a table's features) is a column for each of them instead. What is declared of a field besides, its
-    classes and its range, is in the metadata of its columns, as JSON.
+    classes, range and rate, is in the metadata of its columns, as JSON.
 
     Raises:
         MissingLibrary: pyarrow is not installed.
