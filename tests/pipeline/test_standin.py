@@ -140,7 +140,8 @@ class TestValues:
     def test_recordings_are_long_enough_to_be_heard(self, tmp_path: Path) -> None:
         """An eighth of a second to two, at their rate."""
         path = declared(tmp_path, "sounds: {dtype: int16, shape: [null]}", samples=50)
-        path.write_text(path.read_text().replace("format: npz", "format: audio\n    options: {rate: 8000}"))
+        text = path.read_text().replace("format: npz", "format: audio\n    options: {rate: 8000}")
+        path.write_text(text.replace(".npz}", ".zip, members: ['*.wav']}").replace(".npz", ".zip"))
 
         train = made_up("made", path).train
 
