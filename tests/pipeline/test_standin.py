@@ -232,7 +232,9 @@ class TestFlag:
         dataset = made_up("tinydigits")
 
         assert repr(dataset) == "<Dataset tinydigits: train (1,000), test (200); stand-in data>"
-        assert repr(dataset.train) == "<Split train: 1,000 samples (stand-in data) of images float32[8, 8], labels int64>"
+        assert (
+            repr(dataset.train) == "<Split train: 1,000 samples (stand-in data) of images float32[8, 8], labels int64>"
+        )
         assert "; stand-in data) of images" in repr(dataset.train[:3])
         real = get("tinydigits")
         assert (dataset.is_standin, real.is_standin) == (True, False)
