@@ -1,10 +1,11 @@
 """The milestone scripts: what they learn, what they say, and that they need no more than they say.
 
-The slow ones train for minutes and print each script's last line; run them with -s to see the times.
+The slow ones train, and print each script's last line; run them with -s to see the times.
 """
 
 from __future__ import annotations
 
+import html
 import importlib
 import os
 import re
@@ -43,6 +44,8 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="needs PyTorch, of the extra 'milestones'")
 
+MATPLOTLIB = find_spec("matplotlib") is not None
+
 Run = Callable[..., str]
 
 
@@ -60,6 +63,11 @@ def run(tmp_path: Path, home: Path) -> Run:
     return start
 
 
+def texts(picture: Path) -> list[str]:
+    """All texts of an SVG picture in their order: matplotlib draws their outlines, and writes each in a comment."""
+    return [html.unescape(text) for text in re.findall(r"<!-- (.*?) -->", picture.read_text(encoding="utf-8"))]
+
+
 def numbers(output: str) -> list[float]:
     """All percentages and decimal numbers of the last line, in order, percentages as shares of 1."""
     found = re.findall(r"(\d+(?:\.\d+)?)(%|(?<=\.\d\d\d))", output.splitlines()[-1])
@@ -69,7 +77,7 @@ def numbers(output: str) -> list[float]:
 @needs_torch
 @pytest.mark.slow
 class TestWhatTheyLearn:
-    """With the default seed and settings, each reaches what its README says."""
+    """Each learns with the default seed; the long ones in few epochs, for what they reach in all is in their README."""
 
     def test_tinydigits_mlp(self, run: Run) -> None:
         """At least 90 %, without a socket."""
@@ -80,37 +88,42 @@ class TestWhatTheyLearn:
         assert numbers(run(TINYDIGITS_CNN))[0] >= 0.95
 
     def test_mnist_mlp(self, run: Run, realdata: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """At least 97 % on the real test digits; once the files are here, offline and without a socket."""
+        """At least 94 % of the real test digits in two epochs; once the files are here, without a socket."""
         monkeypatch.setenv(settings.MIRROR, str(realdata))
-        assert numbers(run(MNIST_MLP, sockets=True))[0] >= 0.97
+        assert numbers(run(MNIST_MLP, "--epochs", "2", sockets=True))[0] >= 0.94
 
         monkeypatch.delenv(settings.MIRROR)
         monkeypatch.setenv(settings.OFFLINE, "1")
         assert numbers(run(MNIST_MLP, "--epochs", "1"))[0] >= 0.90
 
     def test_cifar10_cnn(self, run: Run, realdata: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Clearly above a linear model, on 60,000 images in CIFAR-10's form: real ones and variations."""
-        archive = tmp_path / "mirror/cifar-10/cifar-10-python.tar.gz"
-        build = [sys.executable, str(realdata / "build_cifar_like.py"), "full", "--out", str(archive)]
-        subprocess.run(build, check=True, capture_output=True)
+        """Above a linear model on test photographs, having seen 3,750 of CIFAR-10's own."""
+        archive = realdata / "cifar-10-mini" / "cifar-10-python.tar.gz"
+        (tmp_path / "mirror" / "cifar-10").mkdir(parents=True)
+        (tmp_path / "mirror" / "cifar-10" / archive.name).symlink_to(archive)
         loaded = yaml.safe_load((ROOT / "datasets.yaml").read_text())
         entry = loaded["datasets"]["cifar10"] | {"files": {archive.name: facts(archive)}}
+        for split, samples in (("train", 3750), ("test", 750)):
+            entry["splits"][split]["samples"] = samples
         manifest = tmp_path / "datasets.yaml"
         manifest.write_text(yaml.safe_dump({"version": 1, "datasets": {"cifar10": entry}}, sort_keys=False))
         monkeypatch.setenv(settings.MANIFEST, str(manifest))
         monkeypatch.setenv(settings.MIRROR, str(tmp_path / "mirror"))
-        lenet, linear = numbers(run(CIFAR_CNN, "--quick", sockets=True))
+        lenet, linear = numbers(run(CIFAR_CNN, "--epochs", "12", sockets=True))
 
         assert linear > 0.3
-        assert lenet > linear + 0.05
+        assert lenet > linear + 0.02
 
-    def test_tinytalks_transformer(self, run: Run) -> None:
-        """Below a trigram model by a tenth of a nat; four in five training questions of levels 1 and 2 exactly."""
-        validation, trigram, exact = numbers(run(TRANSFORMER))
+    def test_tinytalks_transformer(self, run: Run, tmp_path: Path) -> None:
+        """In three epochs of reading it comes from 4.2 nats a character, if all were as likely, to little over half."""
+        picture = ["--plot", "learned.svg"] if MATPLOTLIB else []
+        validation, trigram, _ = numbers(run(TRANSFORMER, "--epochs", "8", *picture))
 
         assert 1.85 < trigram < 1.95
-        assert validation < trigram - 0.1
-        assert exact >= 0.8
+        assert validation < 2.5
+        assert not picture or {"training", "validation", "trigram", "train", "test"} <= {
+            *texts(tmp_path / "learned.svg")
+        }
 
 
 @needs_torch
@@ -124,8 +137,8 @@ class TestHowTheyRun:
 
         assert first.splitlines()[0] == again.splitlines()[0] != other.splitlines()[0]
 
-    @pytest.mark.skipif(find_spec("matplotlib") is None, reason="matplotlib is not installed")
-    @pytest.mark.parametrize("script", [TINYDIGITS_MLP, TINYDIGITS_CNN, TRANSFORMER], ids=lambda path: path.stem)
+    @pytest.mark.skipif(not MATPLOTLIB, reason="matplotlib is not installed")
+    @pytest.mark.parametrize("script", [TINYDIGITS_MLP, TINYDIGITS_CNN], ids=lambda path: path.stem)
     def test_a_picture_is_saved(self, run: Run, script: Path, tmp_path: Path) -> None:
         """Where --plot says, as a PNG."""
         run(script, "--epochs", "2", "--plot", "learned.png")
@@ -152,6 +165,46 @@ class TestHowTheyRun:
 
         assert exact.tolist() == [model.answer(q) == a for q, a in zip(few.questions, few.answers, strict=True)]
         assert exact.any()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not MATPLOTLIB, reason="matplotlib is not installed")
+class TestPictures:
+    """What a picture says, read from its SVG."""
+
+    @pytest.fixture
+    def classified(self, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+        """Draws test images and what they were taken for."""
+        monkeypatch.syspath_prepend(str(MILESTONES))
+        draw: Callable[..., None] = importlib.import_module("pictures").classified
+        return draw
+
+    @pytest.mark.parametrize("misses", [0, 3, 60, 100])
+    def test_misses_come_first(self, classified: Callable[..., None], tmp_path: Path, misses: int) -> None:
+        """Each as "guess (truth)"; up to 24 of 40, so that some that are right have room, if there are any."""
+        labels, guesses = np.zeros(100, int), np.zeros(100, int)
+        guesses[100 - misses :] = 1
+
+        classified(tmp_path / "a.svg", "title", [0.1, 0.9], np.zeros((100, 4, 4)), labels, guesses, ["no", "yes"])
+
+        drawn = texts(tmp_path / "a.svg")
+        captions = [text for text in drawn if text in ("no", "yes (no)")]
+        shown = 40 if misses == 100 else min(misses, 24)
+        assert captions == ["yes (no)"] * shown + ["no"] * (40 - shown)
+        assert f'{misses} of 100 are misses; misses first, as "guess (truth)"' in drawn
+
+    @pytest.mark.parametrize("epochs", [1, 2, 3, 40])
+    def test_the_axes(self, classified: Callable[..., None], tmp_path: Path, epochs: int) -> None:
+        """Whole epochs from the first on, and accuracy from chance on."""
+        images, labels = np.zeros((2, 3, 4, 4)), np.zeros(2, int)
+
+        classified(tmp_path / "a.svg", "title", [0.5] * epochs, images, labels, labels, [*"0123456789"])
+
+        drawn = texts(tmp_path / "a.svg")
+        before, at = drawn[: drawn.index("epoch")], drawn.index("chance")
+        assert all(tick.isdecimal() for tick in before if tick != "title")
+        assert before[-1] == str(max(epochs, 2))
+        assert drawn[at : at + 6] == ["chance", "20 %", "40 %", "60 %", "80 %", "100 %"]
 
 
 class TestTheCommandLine:
