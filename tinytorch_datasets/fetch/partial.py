@@ -17,9 +17,11 @@ import shutil
 import stat
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from tinytorch_datasets.manifest.filenames import BESIDE, NOTE, PART
 from tinytorch_datasets.plan import File
@@ -164,8 +166,7 @@ class PartialFile:
         if self.bytes != self._file.bytes:
             return False
         if self._sync is None:
-            import pooch  # type: ignore[import-untyped]  # heavy
-
+            pooch = _pooch()
             sync = BackgroundSync(self.path)
             with writing_at_home(self.path):
                 self._signature = _without_ctime(stat_signature(self.path))
@@ -281,6 +282,17 @@ class PartialFile:
             return note["url"], note["validator"]
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None, None  # a note torn by a kill is no note
+
+
+_importing = threading.Lock()  # filters of warnings are the whole program's
+
+
+def _pooch() -> Any:
+    """Import Pooch, which is heavy, and imports tqdm, which warns in a notebook of widgets that nobody asked for."""
+    with _importing, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pooch  # type: ignore[import-untyped]
+    return pooch
 
 
 def _without_ctime(signature: StatSignature) -> list[int]:
