@@ -62,7 +62,7 @@ class Samples:
         return drawn.getvalue().rstrip("\n")
 
     def print_to(self, console: Console) -> None:
-        """Draw the pictures side by side, or write out everything else, a line a field."""
+        """Draw pictures and waveforms, or write out everything else: in a pipe in full, a line a field."""
         from rich.text import Text
 
         from tinytorch_datasets.display import terminal
@@ -76,12 +76,8 @@ class Samples:
             recordings = [sample[place] for sample in self.samples]
             terminal.draw_sounds(recordings, self._drawn_levels[place], self.captions, console)
         else:
-            for number, sample in enumerate(self.samples):
-                if number:
-                    console.print()
-                for field, value in zip(self.fields, sample, strict=True):
-                    line = Text.assemble((f"{field:<12}", "bold"), self._described(field, value))
-                    console.print(line, soft_wrap=True)
+            rows = [list(map(self._described, self.fields, sample)) for sample in self.samples]
+            terminal.draw_texts(self.fields, rows, self.positions, console)
 
     def plain(self) -> list[dict[str, Any]]:
         """Return the samples in plain values, for programs: each with its position as `index`."""

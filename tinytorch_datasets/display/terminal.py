@@ -26,6 +26,7 @@ BAR = "\u2588"
 WIDEST = 64  # pixels of one picture, on either side
 SMALLEST = 12  # pixels of the longer side: below that, one scrolls rather than sees nothing
 GAP = 2
+FIELD_COLUMNS = 12
 PIPED_COLUMNS = 200
 LINES_OF_THE_SHELL = 2  # the command above and the prompt below, which should stay in sight
 WIDEST_BAR = 40
@@ -116,6 +117,55 @@ def draw_sounds(
             row = beside + Text(" " * GAP + line)
             row.rstrip()
             console.print(row, soft_wrap=True)
+
+
+def draw_texts(
+    fields: Sequence[str], rows: Sequence[Sequence[str]], positions: Sequence[int], console: Console
+) -> None:
+    """Print samples, a line a field; on a terminal as much of each text as it has room for, or else a line a sample."""
+    from rich.text import Text
+
+    most = None
+    if console.is_terminal and fields:
+        room = max(console.height - LINES_OF_THE_SHELL, 1) - (len(rows) - 1)
+        lines = room // (len(rows) * len(fields))
+        most = max(lines * console.width - FIELD_COLUMNS, 0)
+        if most == 0:
+            _draw_table(
+                ["", *map(printable, fields)],
+                [[f"{p:,}", *row] for p, row in zip(positions, rows, strict=True)],
+                console,
+            )
+            return
+    for number, row in enumerate(rows):
+        if number:
+            console.print()
+        for field, text in zip(fields, row, strict=True):
+            shown = Text(text)
+            if most is not None:
+                shown.truncate(most, overflow="ellipsis")
+            console.print(Text.assemble((f"{field:<{FIELD_COLUMNS}}", "bold"), shown), soft_wrap=True)
+
+
+def _draw_table(head: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> None:
+    """Print a line a row; what a narrow column leaves goes to the wide ones."""
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    lines = [[text[: console.width] for text in row] for row in (head, *rows)]
+    natural = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    room, widths = console.width - GAP * (len(head) - 1), dict[int, int]()
+    for left, place in enumerate(sorted(range(len(head)), key=natural.__getitem__)):
+        widths[place] = max(min(natural[place], room // (len(head) - left)), 0)
+        room -= widths[place]
+    for number, line in enumerate(lines):
+        texts = [Text(text, style="" if number else "bold") for text in line]
+        for place, text in enumerate(texts):
+            text.truncate(widths[place], overflow="ellipsis", pad=True)
+        whole = Text(" " * GAP).join(texts)
+        whole.truncate(console.width)
+        whole.rstrip()
+        console.print(whole, soft_wrap=True)
 
 
 def _print_row(console: Console, texts: Sequence[Text], column: int) -> None:
