@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import struct
 import zlib
@@ -149,6 +150,73 @@ class TestNumbers:
             DecodeError, match=r"no variable 'dataset.train.image'; did you mean 'dataset.train.images'"
         ):
             read("mat", split(column(path, shape=(4,), key="dataset.train.image")))
+
+    def test_each_struct_of_an_array_is_a_sample(self, tmp_path: Path) -> None:
+        """As Stanford Cars has its annotations: names, classes from 1, and boxes, a struct for each picture."""
+        structs = np.zeros((1, 5000), [("x1", object), ("x2", object), ("class", object), ("fname", object)])
+        for n in range(5000):
+            structs[0, n] = (n, n + 300, n % 3 + 1, f"{n:05}.jpg")
+        path = put(tmp_path / "f", saved(annotations=structs))
+        columns = (
+            column(path, "files", key="annotations.fname", samples=5000, dtype="str"),
+            column(
+                path, "labels", key="annotations.class", samples=5000, dtype="int64", classes=CLASSES, values=(1, 2, 3)
+            ),
+            column(path, "x2", key="annotations.x2", samples=5000, dtype="int16"),
+        )
+
+        found = read("mat", split(*columns))
+
+        loaded = scipy.io.loadmat(path, squeeze_me=True)["annotations"]
+        assert found["train.files"] == loaded["fname"].tolist()
+        assert found["train.labels"].tolist() == loaded["class"].tolist()
+        np.testing.assert_array_equal(found["train.x2"], loaded["x2"].astype("i2"), strict=True)
+
+    def test_each_struct_in_a_cell_is_a_sample(self, tmp_path: Path) -> None:
+        """Also where a field is a struct, or has a cell around its value."""
+        cells = of_objects({"name": "a", "box": {"x": 1.5}}, {"name": of_objects("bc"), "box": {"x": 2.5}})
+        path = put(tmp_path / "f", saved(list=cells))
+        columns = (
+            column(path, "words", key="list.name", samples=2, dtype="str"),
+            column(path, "x", key="list.box.x", samples=2, dtype="float32"),
+        )
+
+        found = read("mat", split(*columns))
+
+        assert found["train.words"] == ["a", "bc"]
+        assert found["train.x"].tolist() == [1.5, 2.5]
+
+    def test_fields_of_structs_may_be_lists_of_several_lengths(self, tmp_path: Path) -> None:
+        """They are ragged, as cells are."""
+        structs = np.zeros((3, 1), [("words", object)])
+        for n in range(3):
+            structs[n, 0] = (np.arange(n + 1.0),)
+        path = put(tmp_path / "f", saved(docs=structs))
+
+        words = column(path, "w", key="docs.words", dtype="int64", shape=(None,))
+        found: list[Any] = [block.values for block in formats.of("mat").decode([split(words)])]
+
+        assert [sample.tolist() for block in found for sample in block.samples()] == [[0], [0, 1], [0, 1, 2]]
+
+    def test_a_cell_around_a_text_is_that_text(self, tmp_path: Path) -> None:
+        """Tools that make a list of texts of each text leave such."""
+        path = put(tmp_path / "f", saved(x=of_objects(of_objects("a"), "b")))
+
+        assert read("mat", split(column(path, "x", samples=2, dtype="str")))["train.x"] == ["a", "b"]
+
+    def test_a_field_that_no_struct_has_is_reported_with_the_nearest(self, tmp_path: Path) -> None:
+        """As every name is."""
+        structs = np.zeros((1, 2), [("fname", object), ("grid", object)])
+        for n in range(2):
+            structs[0, n] = ("x", np.zeros(2, [("y", object)]))
+        path = put(tmp_path / "f", saved(annotations=structs))
+
+        with pytest.raises(
+            DecodeError, match=r"it has no variable 'annotations.name'; did you mean 'annotations.fname'"
+        ):
+            read("mat", split(column(path, "f", key="annotations.name", samples=2, dtype="str")))
+        with pytest.raises(DecodeError, match=r"is several structs in one, and a sample is one value"):
+            read("mat", split(column(path, "f", key="annotations.grid.y", samples=2, dtype="int64")))
 
     def test_one_variable_may_be_two_fields(self, tmp_path: Path) -> None:
         """Each as it declares it."""
@@ -360,6 +428,7 @@ class TestInspect:
             c=np.array([1j]),
             last=np.zeros((7, 7, 5)),
             m=of_objects("a", 1),
+            a=np.array([[("x.jpg", 1, np.eye(2)), ("y.jpg", 2, np.eye(3))]], [(n, object) for n in ("f", "k", "e")]),
         )
 
         info = self.described(data, tmp_path / "f")
@@ -371,10 +440,13 @@ class TestInspect:
             ArrayInfo("w", "float64", (2, None)),
             ArrayInfo("s.z", "float32", (5, 2, 2)),
             ArrayInfo("last", "float64", (7, 7, 5)),
+            ArrayInfo("a.f", "str", (2,)),
+            ArrayInfo("a.k", "int64", (2,)),
         )
         assert info.left_out == (
             "'c' is complex",
             "'m' is cells of several types",
+            "'a.e' is cells of several shapes",
         )
 
 
@@ -397,6 +469,7 @@ def cell(data: bytes, dims: tuple[int, ...] = (1, 1), kind: int = 9) -> bytes:
 
 
 ONE = cell(element(2, b"\1"))
+FIELD_NAMES = element(5, struct.pack("<i", 8)) + element(1, b"a".ljust(8, b"\0"))
 CASES = {
     "mat, no header": wrong("it is no MATLAB file of version 5: its header ends in b'    '", lambda: b" " * 128 + GOOD),
     "mat, 7.3": wrong("it is a MATLAB file of version 7.3, which is HDF5 inside", lambda: file(GOOD, version=0x0200)),
@@ -526,9 +599,34 @@ CASES = {
     ),
     "mat, cells in cells": wrong(
         "variable 'images', cell 2, is cells in a cell, which is not read",
+        by_hand(ONE, cell(ONE * 2, dims=(1, 2), kind=1), ONE, kind=1, dims=(1, 3)),
         by_hand(ONE, cell(ONE, kind=1), ONE, kind=1, dims=(1, 3)),
-        by_hand(ONE * 3, kind=1, dims=(1, 3)),
         declared=CELLS,
+    ),
+    "mat, cells in one another without end": wrong(
+        "variable 'images', cell 1, is cells in a cell, which is not read",
+        by_hand(functools.reduce(lambda inner, _: cell(inner, kind=1), range(9), ONE), kind=1, dims=(1, 1)),
+        by_hand(functools.reduce(lambda inner, _: cell(inner, kind=1), range(7), ONE), kind=1, dims=(1, 1)),
+        declared=CELLS,
+    ),
+    "mat, fewer structs than stated": wrong(
+        "variable 'images' ends where an array should be",
+        by_hand(FIELD_NAMES, ONE * 2, kind=2, dims=(1, 3)),
+        by_hand(FIELD_NAMES, ONE * 3, kind=2, dims=(1, 3)),
+        declared={**CELLS, "key": "images.a"},
+    ),
+    "mat, more structs than declared": wrong(
+        "variable 'images' has 1,000,000,000 samples, more than the 3 that train.images declares",
+        by_hand(FIELD_NAMES, ONE * 2, kind=2, dims=(1, 10**9)),
+        by_hand(FIELD_NAMES, ONE * 3, kind=2, dims=(1, 3)),
+        declared={**CELLS, "key": "images.a"},
+        error=ContentError,
+    ),
+    "mat, structs without fields": wrong(
+        "it has no variable 'images.a'; did you mean 'images'?",
+        by_hand(element(5, struct.pack("<i", 8)), element(1, b""), kind=2, dims=(1, 3)),
+        by_hand(FIELD_NAMES, ONE * 3, kind=2, dims=(1, 3)),
+        declared={**CELLS, "key": "images.a"},
     ),
     "mat, a cell of another shape": wrong(
         "variable 'images', cell 3 has the shape (1, 2), train.images is declared as []",

@@ -21,7 +21,7 @@ from tinytorch_datasets.pipeline.rows import COUNT_STORED, Selected, wrong_count
 from tinytorch_datasets.pipeline.stored_values import as_declared, content_error, fail
 from tinytorch_datasets.plan import Block, ByteSource, Column, Plan, RaggedBlock, Split
 from tinytorch_datasets.readers.archives.members import ordered_members
-from tinytorch_datasets.readers.archives.nested import HeldMembers, held_members
+from tinytorch_datasets.readers.archives.source import HeldMembers, held_members
 
 # How much of a permuted column is yielded at once.
 BLOCK_BYTES = 1 << 22

@@ -20,8 +20,8 @@ from tinytorch_datasets.errors import ContentError, DecodeError, did_you_mean
 from tinytorch_datasets.pipeline.stored_values import content_error, fail, whole_numbers
 from tinytorch_datasets.plan import ByteSource, Column, Names, Plan, Rows, Split
 from tinytorch_datasets.readers.archives.members import ordered_members
-from tinytorch_datasets.readers.archives.nested import held_members
 from tinytorch_datasets.readers.archives.samples import TAR_BYTES_A_MEMBER, stem
+from tinytorch_datasets.readers.archives.source import held_members
 from tinytorch_datasets.readers.text import lines, opened_text
 
 COUNT_STORED = "Write how many are stored in the manifest, as `stored_samples`."

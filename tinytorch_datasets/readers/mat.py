@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, NoReturn
 
@@ -172,6 +172,7 @@ class Matrix:
     name: str
     is_complex: bool
     rest: Elements
+    inner: Matrix | None = None
 
     @property
     def count(self) -> int:
@@ -233,13 +234,16 @@ class Matrix:
         for number in range(self.count):
             cell = _matrix(self.rest, f"{self.rest.whose}, cell {number + 1:,},")
             yield cell
-            cell.rest.skip()
+            cell.end()
 
     def fields(self) -> Iterator[tuple[str, Matrix]]:
-        """Yield the fields of a struct that is one, each with its name, to be read before the next."""
+        """Yield the fields of a struct, each with its name, to be read before the next; of several structs, of each."""
+        for fields in self.structs():
+            yield from fields
+
+    def structs(self) -> Iterator[Iterator[tuple[str, Matrix]]]:
+        """Yield the fields of one struct after the other, to be read before those of the next."""
         rest = self.rest
-        if self.count != 1:
-            rest.fail(f"is {self.count:,} structs of the shape {self.dims}, and only one is read")
         (length,) = struct.unpack(
             f"{rest.order}i", rest.small(INT32, 4, "the length of its field names").ljust(4, b"\0")
         )
@@ -249,10 +253,29 @@ class Matrix:
         if len(raw) % length:
             rest.fail(f"has field names of {len(raw):,} bytes, which are not of {length} each")
         names = [raw[at : at + length].partition(b"\0")[0].decode("latin-1") for at in range(0, len(raw), length)]
+        for number in range(self.count if names else 0):
+            yield self._fields(names, f", struct {number + 1:,}," if self.count != 1 else "")
+
+    def _fields(self, names: Sequence[str], of: str) -> Iterator[tuple[str, Matrix]]:
         for name in names:
-            field = _matrix(rest, f"{rest.whose.removesuffix(chr(39))}.{name}'")
+            front, quote, back = self.rest.whose.rpartition("'")
+            field = _matrix(self.rest, f"{front}.{name}{quote}{back}{of}")
             yield name, field
-            field.rest.skip()
+            field.end()
+
+    def contents(self) -> Matrix:
+        """Return what is in a cell that has but one, however many are around that; itself, if it is none."""
+        inner, depth = self, 0
+        while inner.kind == CELL and inner.count == 1 and depth < MOST_DEPTH:
+            inner.inner = _matrix(inner.rest, inner.rest.whose)
+            inner, depth = inner.inner, depth + 1
+        return inner
+
+    def end(self) -> None:
+        """Read past what is left of it."""
+        if self.inner is not None:
+            self.inner.end()
+        self.rest.skip()
 
 
 def is_mat(head: bytes) -> bool:
