@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -110,6 +111,52 @@ def test_the_pytorch_examples_run(tmp_path: Path) -> None:
 
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines()[0] == "torch.Size([128, 8, 8]) torch.float32 torch.int64"
+
+
+# What must be true of what a line of the guide gives, and what is to be imported for it.
+NEIGHBORS = {
+    "scikit-learn": ("sklearn.linear_model", "result.score(*train.arrays(flat=True)) > 0.9"),
+    "polars": ("polars", "numpy.array_equal(result['images'], train.images)"),
+    "DuckDB": ("duckdb", "result.fetchall() == [(label, 100) for label in range(10)]"),
+    "pyarrow": ("pyarrow", "result['images'].to_pylist() == train.images.tolist()"),
+    "pandas 3": ("pandas", "result['labels'].tolist() == train.labels.tolist()"),
+    "pandas": ("pyarrow, pandas", "result['labels'].tolist() == train.labels.tolist()"),
+    "Hugging Face": ("pyarrow, datasets.arrow_dataset", "result.to_dict()['images'] == train.images.tolist()"),
+    "PyTorch": ("torch.utils.data", "[len(batch.labels) for batch in result] == [128] * 7 + [104]"),
+    "JAX": ("jax.numpy", "numpy.array_equal(result[0], train.images) and result[1].tolist() == train.labels.tolist()"),
+    "Keras": ("keras", "result.history['loss'][-1] < 2.4"),
+    "TensorFlow": ("tensorflow", "numpy.array_equal(next(iter(result))['images'], train.images[:128])"),
+}
+
+
+@pytest.mark.parametrize("library", NEIGHBORS)
+def test_the_guides_line_for_a_library_runs(library: str) -> None:
+    """And gives the values of the split; where the library is not installed, that is all that is known."""
+    page = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+    (line,) = re.findall(rf"^\| {library} \| `(.*)` \|$", page, re.MULTILINE)
+    modules, truth = NEIGHBORS[library]
+    for module in modules.split(", "):
+        found = importlib.util.find_spec(module.partition(".")[0])  # imported by another process: some start threads
+        if found is None or found.origin is None:  # a folder of that name is none either
+            pytest.skip(f"{library} is not installed; the package does not need it")
+    code = f"""
+import {modules}
+import numpy
+from tinytorch_datasets import get
+train = get("tinydigits").train
+if {library == "pandas 3"} and not hasattr(pandas.DataFrame, "from_arrow"):
+    raise SystemExit("none")
+if {library == "Keras"}:
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10, activation="softmax")])
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy")
+result = {line}
+print({truth})
+"""
+    done = python("-c", code)
+
+    if done.stderr == "none\n":
+        pytest.skip("this pandas is older than DataFrame.from_arrow")
+    assert done.stdout == "True\n", done.stderr
 
 
 def test_the_recipe_for_a_class_is_as_it_was_run(tmp_path: Path, realdata: Path) -> None:
