@@ -243,10 +243,10 @@ def _declared_digests(entry: CacheEntry) -> dict[str, str] | None:
 
     from tinytorch_datasets.manifest import generated
 
-    declared = generated.declared(Path(entry.manifest), entry.name)
+    declared = generated.declared(Path(entry.declared_in), entry.name)
     if declared is not None:
         return {str(column): column.sha256 for column in declared.plan.columns if column.sha256}
-    with open(entry.manifest, encoding="utf-8") as manifest:
+    with open(entry.declared_in, encoding="utf-8") as manifest:
         hashes = set(re.findall("[0-9a-f]{64}", manifest.read()))
     return {} if hashes <= set(entry.files.values()) else None
 
@@ -281,10 +281,11 @@ def _describe(described: CacheEntry, note: str) -> tuple[Entry, str]:
     from tinytorch_datasets.manifest.models import Entry  # and Pydantic, for the few who ask
 
     entry = Entry.model_validate(described.entry)
+    manifest, sha256 = described.declared_in, described.manifests[described.declared_in]
     if note:
-        manifest = f"{os.path.basename(described.manifest)} {described.manifest_sha256[:16]}"
-        return entry, f"{note} for {described.name}, made up by tinytorch-datasets {VERSION}; sha256 of {manifest}"
-    return entry, origin(described.name, entry, described.manifest, described.manifest_sha256)
+        shown = f"{os.path.basename(manifest)} {sha256[:16]}"
+        return entry, f"{note} for {described.name}, made up by tinytorch-datasets {VERSION}; sha256 of {shown}"
+    return entry, origin(described.name, entry, manifest, sha256)
 
 
 def origin(name: str, entry: Entry, manifest: str | Path, manifest_sha256: str) -> str:

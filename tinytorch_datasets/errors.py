@@ -103,23 +103,26 @@ class Problem(NamedTuple):
 class ManifestError(DatasetError, ValueError):
     """The manifest cannot be used. `problems` lists all that is wrong with it, in the order of their lines.
 
-    The error's text has the first twenty of them, and their number.
+    The error's text has the first twenty of them, and their number. `path` is the file; where others include it,
+    `included_at` are their lines, the nearest first.
     """
 
     problems: tuple[Problem, ...]
     path: Path
+    included_at: tuple[str, ...]
 
-    def __init__(self, path: Path, problems: Sequence[Problem]) -> None:
+    def __init__(self, path: Path, problems: Sequence[Problem], included_at: Sequence[str] = ()) -> None:
         lines = [f"{path.name}:{p.line}: {p.key + ': ' if p.key else ''}{p.what}" for p in problems[:PROBLEMS_SHOWN]]
         if len(problems) > PROBLEMS_SHOWN:
             more = len(problems) - PROBLEMS_SHOWN
             lines.append(f"... and {more:,} more, which `audit --json` has")
         count = "1 problem" if len(problems) == 1 else f"{len(problems):,} problems"
-        lines.append(f"{count} in {path}. Nothing was downloaded.")
-        super().__init__("\n".join(lines), path=path, problems=tuple(problems))
+        way = "".join(f", included at {place}" for place in included_at)
+        lines.append(f"{count} in {path}{way}. Nothing was downloaded.")
+        super().__init__("\n".join(lines), path=path, problems=tuple(problems), included_at=tuple(included_at))
 
     def __reduce__(self) -> tuple[Callable[..., DatasetError], tuple[Any, ...]]:
-        return ManifestError, (self.path, self.problems)
+        return ManifestError, (self.path, self.problems, self.included_at)
 
 
 class LockError(DatasetError, ValueError):

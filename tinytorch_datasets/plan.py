@@ -383,6 +383,8 @@ class Declared(NamedTuple):
     """One data set as a manifest declares it: its plan, its files not placed yet, and its entry in plain values.
 
     `signature` and `sha256` are the manifest's own; `download_to` and `shipped_in` the folders that it names.
+    `included_by` are the manifests on the way to it, the one that was asked for first: by their paths, the sha256 and
+    the stat signature of each.
     """
 
     manifest: Path
@@ -392,3 +394,4 @@ class Declared(NamedTuple):
     shipped_in: str
     plan: Plan
     entry: Mapping[str, Any]
+    included_by: Mapping[str, tuple[str, list[int]]] = {}

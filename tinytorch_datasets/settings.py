@@ -9,9 +9,10 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from tinytorch_datasets.errors import StorageError, UsageError
@@ -29,6 +30,13 @@ STANDIN = "TINYTORCH_DATASETS_STANDIN"
 _PACKAGE = os.path.dirname(os.path.realpath(__file__))
 _MANIFEST_NAME = "datasets.yaml"
 _NAME = "tinytorch-datasets"
+# So far into a file it is looked for what makes it a manifest: long comments may stand above.
+_HEAD_BYTES = 64 * 1024
+# Folders of installed packages, where nothing is ever written.
+_INSTALLED = ("site-packages", "dist-packages")
+# Lines of a manifest that are read for where downloads and included manifests may be.
+_HINT_LINES = 50
+_AROUND = " \n\"'[]"
 DOWNLOAD_TO = "milestones/datasets"
 
 
@@ -105,10 +113,49 @@ def packaged_manifest() -> str:
 
 
 def manifest_path(given: str | os.PathLike[str] | None) -> str:
-    """Return the manifest to use: the one given, else the environment's, else the packaged one."""
+    """Return the manifest to use: the one given, else the environment's, else this folder's, else the packaged one."""
+    return chosen_manifest(given)[0]
+
+
+def chosen_manifest(given: str | os.PathLike[str] | None) -> tuple[str, str]:
+    """Return the manifest to use, and why it is that one: "given", "variable", "found" or "packaged"."""
     if given is not None:
-        return absolute(given, name="manifest")
-    return Settings.from_environment().manifest or packaged_manifest()
+        return absolute(given, name="manifest"), "given"
+    if named := Settings.from_environment().manifest:
+        return named, "variable"
+    if found := _found_manifest():
+        return found, "found"
+    return packaged_manifest(), "packaged"
+
+
+def _found_manifest() -> str | None:
+    """Return the manifest of the folder that one is in, or of the nearest folder above it that has one.
+
+    In a folder that everybody may write to, whose is a file? None is taken from there, nor one that says nothing of a
+    manifest's: others call their files `datasets.yaml`, too.
+    """
+    try:
+        folder = os.getcwd()
+    except OSError:  # it is gone
+        return None
+    while True:
+        path = os.path.join(folder, _MANIFEST_NAME)
+        if os.path.isfile(path) and not os.stat(folder).st_mode & stat.S_IWOTH and _is_manifest(path):
+            return path
+        above = os.path.dirname(folder)
+        if above == folder:
+            return None
+        folder = above
+
+
+def _is_manifest(path: str) -> bool:
+    try:
+        with open(path, "rb") as stream:
+            head = stream.read(_HEAD_BYTES)
+    except OSError:
+        return False
+    lines = head.removeprefix(b"\xef\xbb\xbf").splitlines()
+    return any(line.startswith((b"version:", b"datasets:", b"include:")) for line in lines)
 
 
 class Locations(NamedTuple):
@@ -179,9 +226,23 @@ def locations(manifest: Path, home: str | None = None, *, download_to: str, ship
 def likely_homes(manifest: str, home: str | None = None) -> tuple[str, ...]:
     """Guess where the manifest's downloads are, without reading it as YAML.
 
-    A wrong guess costs time and nothing else: the cache entries there do not fit, or there are none.
+    A wrong guess costs time and nothing else: the cache entries there do not fit, or there are none. An included
+    manifest has a home of its own, if none is given.
     """
-    return _homes(manifest, home, lambda: _hinted(manifest), _likely_cache)
+    if home is not None or Settings.from_environment().homes:
+        return _homes(manifest, home, str, str)
+    return tuple(dict.fromkeys(_homes_of_layers(manifest, set())))
+
+
+def _homes_of_layers(manifest: str, met: set[str]) -> Iterator[str]:
+    if manifest in met or len(met) >= _HINT_LINES:
+        return
+    met.add(manifest)
+    download_to, included = _hinted(manifest)
+    yield from _homes(manifest, None, lambda: download_to, _likely_cache)
+    for item in included:
+        other = packaged_manifest() if item == "packaged" else os.path.join(os.path.dirname(manifest), item)
+        yield from _homes_of_layers(os.path.normpath(other), met)
 
 
 def _homes(
@@ -192,18 +253,35 @@ def _homes(
     if homes := Settings.from_environment().homes:
         return homes
     folder = os.path.dirname(manifest)
-    return (user_cache() if folder == _PACKAGE else os.path.join(folder, download_to()),)
+    return (user_cache() if is_installed(folder) else os.path.join(folder, download_to()),)
 
 
-def _hinted(manifest: str) -> str:
+def is_installed(folder: str) -> bool:
+    """Check whether a manifest's folder is of an installed package, into which nothing is ever written."""
+    return folder == _PACKAGE or not set(_INSTALLED).isdisjoint(folder.split(os.sep))
+
+
+def _hinted(manifest: str) -> tuple[str, list[str]]:
+    """Return what the first lines of a manifest say of its folder for downloads, and of the manifests it includes."""
+    download_to, included, in_list = DOWNLOAD_TO, [], False
     try:
         with open(manifest, encoding="utf-8", errors="replace") as lines:
-            for line in itertools.islice(lines, 50):
-                if line.startswith("download_to:"):
-                    return line.removeprefix("download_to:").split("#")[0].strip(" \n\"'")
+            for line in itertools.islice(lines, _HINT_LINES):
+                key, _, value = line.partition(":")
+                value = value.split("#")[0].strip(_AROUND)
+                if key == "download_to":
+                    download_to = value
+                elif key == "include":
+                    included, in_list = [item.strip(_AROUND) for item in value.split(",") if item.strip(_AROUND)], True
+                elif key == "datasets":
+                    break
+                elif in_list and line.lstrip().startswith("- "):
+                    included.append(line.lstrip()[2:].split("#")[0].strip(_AROUND))
+                else:
+                    in_list = False
     except OSError:
         pass
-    return DOWNLOAD_TO
+    return download_to, included
 
 
 def _user_cache() -> str:

@@ -69,6 +69,9 @@ def update(
     before = validate.read(manifest)
     loaded = validate.check(before)
     name = loaded.name_of(name)
+    if name not in loaded.own:
+        what = f"{name} is declared in {loaded.owner(name).path}, which {manifest} includes, and not there itself"
+        raise UsageError(what, hint=f"Update it there: --manifest {loaded.owner(name).path}.")
     plan = pipeline.plan_of(loaded, name, pipeline.locations(loaded, home))
     with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
         scratch = Path(folder)
@@ -178,7 +181,7 @@ def _on_disk(plan: Plan, name: str) -> Source:
 def _declarations_of(loaded: Manifest, name: str, file: str) -> Iterator[tuple[str, str]]:
     """Yield each entry that declares the same file of the same folder, this one first; and what it calls the file."""
     place = (folded(loaded.folder(name)), folded(file))
-    for entry in sorted(loaded.datasets, key=lambda entry: entry != name):
+    for entry in sorted(loaded.own, key=lambda entry: entry != name):
         for other in loaded.entry(entry).files:
             if (folded(loaded.folder(entry)), folded(other)) == place:
                 yield entry, other

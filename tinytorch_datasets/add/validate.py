@@ -16,7 +16,8 @@ from tinytorch_datasets.add.inputs import Source
 from tinytorch_datasets.digests import ValueDigest
 from tinytorch_datasets.errors import ContentError, DatasetError, DecodeError, ManifestError, UsageError
 from tinytorch_datasets.manifest import generated
-from tinytorch_datasets.manifest.manifest import Manifest, check_parsed
+from tinytorch_datasets.manifest.loading import check_parsed
+from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.manifest.yaml_reader import ParsedYaml, read_file
 from tinytorch_datasets.manifest.yaml_syntax import Composer
 from tinytorch_datasets.pipeline.decode import tasks
@@ -32,8 +33,7 @@ def refuse_installed(manifest: Path, *, hint: str = OWN_MANIFEST) -> None:
     Raises:
         UsageError: It is.
     """
-    package = Path(settings.__file__).resolve().parent
-    if manifest.resolve().is_relative_to(package):
+    if settings.is_installed(str(manifest.resolve().parent)):
         what = f"{manifest} is part of the installed package, which is not written to"
         raise UsageError(what, hint=hint)
 
@@ -190,8 +190,7 @@ def _with_samples(split: Split, samples: int) -> Split:
 def declared_files(manifest: Path, home: Path | None) -> set[Path]:
     """Return the path of every file that a manifest declares, as it is now."""
     loaded = pipeline.read_manifest(manifest)
-    locations = pipeline.locations(loaded, home)
-    plans = [pipeline.plan_of(loaded, name, locations) for name in loaded.datasets]
+    plans = [pipeline.placed(loaded, name, home)[0] for name in loaded.datasets]
     return {plan.root / file.name for plan in plans for file in plan.files}
 
 
@@ -212,4 +211,4 @@ def write(before: ParsedYaml, after: ParsedYaml, loaded: Manifest) -> None:
             Path(out.name).chmod(stat.S_IMODE(path.stat().st_mode))
     if beside := generated.compiled_path(manifest):
         with whole_file(beside) as out:
-            out.write(generated.format_compiled(map(loaded.declared, loaded.datasets)))
+            out.write(generated.format_compiled(map(loaded.declared, loaded.own)))

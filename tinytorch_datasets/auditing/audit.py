@@ -7,7 +7,7 @@ is reported, not only the first.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -15,7 +15,7 @@ from tinytorch_datasets import api, pipeline
 from tinytorch_datasets.auditing import lint
 from tinytorch_datasets.auditing.findings import LEVELS, RULES, DatasetReport, Finding, Level, ProbeResult, Report
 from tinytorch_datasets.auditing.local import Decode, FileDigests, audit_homes, audit_on_disk
-from tinytorch_datasets.digests import Step, digests
+from tinytorch_datasets.digests import Digest, Step, digests
 from tinytorch_datasets.errors import LockError, ManifestError, Problem, check_flag, did_you_mean
 from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy
 from tinytorch_datasets.manifest.manifest import Manifest
@@ -109,42 +109,51 @@ def audit(
         raise ValueError(msg)
     loaded = api.manifest_of(manifest)
     named, names = bool(names), tuple(dict.fromkeys(map(loaded.name_of, names))) or tuple(loaded.datasets)
-    locations = pipeline.locations(loaded, home)
-    plans = [pipeline.plan_of(loaded, name, locations) for name in names]
+    placed = {name: pipeline.placed(loaded, name, home) for name in names}
+    plans = [plan for plan, _ in placed.values()]
     if mirror is not None:
         from tinytorch_datasets.auditing import mirror_folder  # it imports what copies files, and so `fetch`
 
         at = Path(mirror).expanduser().absolute()
         whole = len(names) == len(loaded.datasets)
-        reports, problems = mirror_folder.audit_mirror(loaded, plans, at, named=named, whole=whole, step=progress)
-        return Report(str(loaded.path), tuple(reports), _without(ignore, loaded, problems), strict=strict)
+        audited, problems = mirror_folder.audit_mirror(loaded, plans, at, named=named, whole=whole, step=progress)
+        return Report(str(loaded.path), tuple(audited), _without(ignore, loaded, problems), strict=strict)
     findings: dict[str, list[Finding]] = {name: [] for name in names}
     if "manifest" in wanted:
-        # In an installed package the paths that entries name beside the manifest do not exist.
-        in_clone = loaded.path.parent != Path(__file__).resolve().parent.parent
         for name in names:
-            findings[name] += lint.lint(loaded, name, in_clone=in_clone)
-    on_disk = audit_on_disk(loaded, [plan for plan in plans if _level(plan) in wanted], locations, decode, progress)
-    for name, more in on_disk.findings.items():
-        findings[name] += more
-    rows = tuple(on_disk.reports.get(name) or DatasetReport(name, "not checked") for name in names)
+            findings[name] += lint.lint(loaded.owner(name), name)
+    # Included manifests have folders of their own, or the same ones.
+    groups = {its: [plan for plan, of_plan in placed.values() if of_plan == its] for _, its in placed.values()}
+    reports: dict[str, DatasetReport] = {}
+    hashed: dict[Path, Digest | OSError] = {}
+    for locations, group in groups.items():
+        wanted_plans = [plan for plan in group if _level(plan) in wanted]
+        on_disk = audit_on_disk(loaded, wanted_plans, locations, decode, progress)
+        reports |= on_disk.reports
+        hashed |= on_disk.digests
+        for name, more in on_disk.findings.items():
+            findings[name] += more
+    rows = tuple(reports.get(name) or DatasetReport(name, "not checked") for name in names)
     probes: list[Probe] = []
     if "remote" in wanted:
         probes = _audit_remote(loaded, plans, deep=deep, remember=remember, retry=retry, on_probe=on_probe)
         for probe in probes:
             findings[probe.result.dataset] += probe.findings
     general: list[Finding] = []
+    is_whole = len(names) == len(loaded.datasets)
     if "manifest" in wanted:
-        general += lint.audit_ignore(loaded)
-    if "manifest" in wanted:
-        general += lint.audit_compiled(loaded)
+        for layer in loaded.layers:
+            general += lint.audit_ignore(layer)
+            general += lint.audit_compiled(layer)
     if "cached" in wanted:
-        general += audit_homes(locations, plans)
+        for locations, group in groups.items():
+            general += audit_homes(locations, group)
     if "shipped" in wanted:
-        general += lint.audit_undeclared(loaded, locations.shipped, names)
-        general += lint.audit_budget(loaded, locations.shipped) if len(names) == len(loaded.datasets) else ()
+        general += lint.audit_undeclared(loaded, names)
+        for layer in loaded.layers if is_whole else ():
+            general += lint.audit_budget(layer, layer.path.parent / layer.shipped_in)
     if lock is not None:
-        general += _audit_lock(loaded, Path(lock).expanduser().absolute(), plans, rows, on_disk.digests, locations)
+        general += _audit_lock(loaded, Path(lock).expanduser().absolute(), placed, rows, hashed)
     in_order = [*(finding for name in names for finding in findings[name]), *general]
     return Report(
         str(loaded.path), rows, _without(ignore, loaded, in_order), tuple(probe.result for probe in probes), strict
@@ -179,17 +188,16 @@ def _without(ignore: Collection[str], manifest: Manifest, findings: Iterable[Fin
 def _audit_lock(
     manifest: Manifest,
     lock: Path,
-    plans: Sequence[Plan],
+    placed: Mapping[str, tuple[Plan, Locations]],
     rows: Iterable[DatasetReport],
     hashed: FileDigests,
-    locations: Locations,
 ) -> Iterator[Finding]:
     from tinytorch_datasets.auditing import lockfile
 
-    not_hashed = digests(p for p in (plan.root / file.name for plan in plans for file in plan.files) if p not in hashed)
+    paths = (plan.root / file.name for plan, _ in placed.values() for file in plan.files)
+    not_hashed = digests(path for path in paths if path not in hashed)
     matching = {row.name for row in rows if row.state == "ok"}
-    by_name = {plan.name: plan for plan in plans}
-    yield from lockfile.differences(manifest, lock, by_name, {**hashed, **not_hashed}, matching, locations)
+    yield from lockfile.differences(manifest, lock, placed, {**hashed, **not_hashed}, matching)
 
 
 def _audit_remote(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from tinytorch_datasets.manifest import generated
 from tinytorch_datasets.manifest.filenames import secret_parameter, without_secrets
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.manifest.models import Entry
+from tinytorch_datasets.pipeline.cleaning import shipped_files
 from tinytorch_datasets.plan import Plan
 from tinytorch_datasets.storage.files import exists, is_litter
 
@@ -25,25 +26,28 @@ from tinytorch_datasets.storage.files import exists, is_litter
 BESIDE = ("README*", "LICENSE*", "LICENCE*", "NOTICE*", "CITATION*", "*.md", "*.py")
 
 
-def audit_undeclared(manifest: Manifest, shipped: Path, names: Collection[str]) -> Iterator[Finding]:
+def audit_undeclared(manifest: Manifest, names: Collection[str]) -> Iterator[Finding]:
     """Report files among the shipped data that no entry declares; given some names only, in their folders."""
-    declared = set[Path]()
-    for name, entry in manifest.datasets.items():
-        if entry.status == "shipped":
-            declared |= {shipped / manifest.folder(name) / file for file in entry.files}
+    declared = shipped_files(manifest)
     of_declared = {folder for file in declared for folder in file.parents}  # closed ones, their data sets report
-    roots = [shipped] if len(names) == len(manifest.datasets) else []
-    roots = roots or [shipped / manifest.folder(n) for n in names if manifest.entry(n).status == "shipped"]
-    for path in (path for root in roots for path in walk(root)):
+    is_whole = len(names) == len(manifest.datasets)
+    met = set[Path]()
+    for layer in manifest.layers:
+        shipped = layer.path.parent / layer.shipped_in
+        its = [n for n in names if n in layer.own and layer.own[n].status == "shipped"]
+        for root in [shipped] if is_whole else [shipped / layer.folder(n) for n in its]:
+            others = declared | of_declared | met
+            met.update(path for path in walk(root) if path not in others)
+            yield from _undeclared(layer, shipped, (path for path in walk(root) if path not in others))
+
+
+def _undeclared(manifest: Manifest, shipped: Path, paths: Iterable[Path]) -> Iterator[Finding]:
+    for path in paths:
         hides = path.name == "__init__.py"
-        if (
-            path in declared
-            or path in of_declared
-            or (not hides and any(fnmatch.fnmatch(path.name, beside) for beside in BESIDE))
-        ):
+        if not hides and any(fnmatch.fnmatch(path.name, beside) for beside in BESIDE):
             continue
         relative = printable(path.relative_to(shipped).as_posix())
-        owner = next((n for n in manifest.datasets if relative.startswith(f"{manifest.folder(n)}/")), "")
+        owner = next((n for n in manifest.own if relative.startswith(f"{manifest.folder(n)}/")), "")
         owner = owner if owner and manifest.entry(owner).status == "shipped" else ""
         what = f"{relative} is in {manifest.shipped_in} and declared nowhere"
         yield Finding(
@@ -131,7 +135,7 @@ QUESTIONS = {
 def audit_ignore(manifest: Manifest) -> Iterator[Finding]:
     """Report what the manifest ignores and is no rule: a misspelled one would leave out nothing."""
     places: list[tuple[str, tuple[str, ...]]] = [("", manifest.ignore)]
-    places += [(name, entry.ignore) for name, entry in manifest.datasets.items()]
+    places += [(name, entry.ignore) for name, entry in manifest.own.items()]
     for dataset, rules in places:
         for i, rule in enumerate(rules):
             if rule not in RULES:
@@ -145,21 +149,22 @@ def audit_ignore(manifest: Manifest) -> Iterator[Finding]:
                 )
 
 
-def lint(manifest: Manifest, name: str, *, in_clone: bool) -> Iterator[Finding]:
-    """Report what a reviewer would ask of one entry. Outside a clone the paths in `used_by` do not exist."""
+def lint(manifest: Manifest, name: str) -> Iterator[Finding]:
+    """Report what a reviewer would ask of one entry. In an installed package the paths in `used_by` do not exist."""
     entry = manifest.entry(name)
     warn = partial(Finding, dataset=name, path=str(manifest.path), severity="warning")
     yield from _questions(manifest, name, entry, warn)
     yield from _secrets(manifest, name, entry, warn)
     yield from _addresses(manifest, name, entry, warn)
-    if not entry.used_by and any(other.used_by for other in manifest.datasets.values()):
+    if not entry.used_by and any(other.used_by for other in manifest.own.values()):
         yield warn(
             rule="unused",
             what="used_by names nothing that uses it",
             where=manifest.where(name),
             hint="List under used_by what does; if nothing does, it may be removed.",
         )
-    for i, used in enumerate(entry.used_by if in_clone else ()):
+    is_installed = manifest.path.parent == Path(__file__).resolve().parent.parent
+    for i, used in enumerate(() if is_installed else entry.used_by):
         path = manifest.path.parent / used
         if not path.exists():
             yield warn(
@@ -177,7 +182,7 @@ def audit_compiled(manifest: Manifest) -> Iterator[Finding]:
     if path is None or not path.exists():
         return
     kept = path.read_bytes()
-    if kept == generated.format_compiled(manifest.declared(name) for name in manifest.datasets):
+    if kept == generated.format_compiled(manifest.declared(name) for name in manifest.own):
         return
     differs = partial(
         Finding,
@@ -186,7 +191,7 @@ def audit_compiled(manifest: Manifest) -> Iterator[Finding]:
         where=f"{manifest.path.name}:1",
         hint="Run `tinytorch-datasets compile`, or delete it.",
     )
-    if any(generated.declared(manifest.path, name) for name in manifest.datasets):
+    if any(generated.declared(manifest.path, name) for name in manifest.own):
         yield differs(rule="compiled", what="its compiled form is not what the manifest says")
     else:
         what = "its compiled form is of an older manifest, or of another version, and is not used"

@@ -6,6 +6,7 @@ Every byte is read once, on every core; each data set is then compared with the 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -232,13 +233,15 @@ def audit_cache_entries(manifest: Manifest, plan: Plan, locations: Locations) ->
     """
     folders = {str(folder.path): folder for folder in pipeline.array_folders(plan, locations)}
     caches = [str(kept) for kept in locations.caches]
-    for kept in locations.caches:
-        path = cache_entries.entry_path(kept, manifest.path, plan.name)
+    owner = manifest.owner(plan.name)
+    asked = [owner] if owner is manifest else [owner, manifest]  # whichever of them `get` was given
+    for kept, layer in itertools.product(locations.caches, asked):
+        path = cache_entries.entry_path(kept, layer.path, plan.name)
         entry = CacheEntry.read(path)
-        if entry is None or not entry.belongs_to(plan.name, str(manifest.path), caches) or not entry.is_current():
+        if entry is None or not entry.belongs_to(plan.name, str(layer.path), caches) or not entry.is_current():
             continue
         folder = folders.get(entry.folder)
-        if folder is None or not _is_as_made(entry, manifest.declared(plan.name), folder):
+        if folder is None or not _is_as_made(entry, layer.declared(plan.name), folder):
             yield Finding(
                 rule="cache-entry",
                 dataset=plan.name,
@@ -317,7 +320,7 @@ def _audit_files(manifest: Manifest, plan: Plan, locations: Locations, digests: 
 
 def _hint(manifest: Manifest, plan: Plan) -> str:
     """Return the hint for a file that is not as declared; whoever writes a manifest may have changed it on purpose."""
-    if str(manifest.path) == settings.packaged_manifest():
+    if str(manifest.owner(plan.name).path) == settings.packaged_manifest():
         return plan.hint
     return f"{plan.hint} If the change was meant, `tinytorch-datasets update {plan.name}` writes the new hash."
 

@@ -55,19 +55,18 @@ def record(
         DecodeError: A file is not what the manifest says.
     """
     refuse_standin("a lock")
-    locations = pipeline.locations(manifest, home)
-    plans = [pipeline.plan_of(manifest, name, locations) for name in names or manifest.datasets]
+    placed = [pipeline.placed(manifest, name, home) for name in names or manifest.datasets]
     if not names:
-        plans = [plan for plan in plans if is_on_disk(plan)]
-    for plan in plans:
+        placed = [(plan, locations) for plan, locations in placed if is_on_disk(plan)]
+    for plan, _ in placed:
         if not is_on_disk(plan):
             missing = [file.name for file in plan.files if not is_file(plan.root / file.name)]
             what = f"{plan.name} is not on disk: {', '.join(missing)}"
             hint = f"`tinytorch-datasets get {plan.name}` downloads it."
             raise MissingFile(what, where=plan.where, hint=hint, path=plan.root / missing[0])
-    hashed = digests([plan.root / file.name for plan in plans for file in plan.files], step)
+    hashed = digests([plan.root / file.name for plan, _ in placed for file in plan.files], step)
     datasets: dict[str, Any] = {}
-    for plan in plans:
+    for plan, locations in placed:
         _refuse_mismatches(manifest, plan, hashed)
         try:
             datasets[plan.name] = {"files": file_records(plan, hashed), "contents": value_records(plan, locations)}
@@ -99,8 +98,13 @@ def header(manifest: Manifest) -> dict[str, Any]:
     return {
         "lock": LAYOUT,
         "library": {"name": "tinytorch-datasets", "version": VERSION},
-        "manifest": {"file": manifest.path.name, "sha256": manifest.sha256},
+        "manifest": _file(manifest),
+        **({"included": [_file(layer) for layer in manifest.layers[1:]]} if manifest.included else {}),
     }
+
+
+def _file(manifest: Manifest) -> dict[str, str]:
+    return {"file": manifest.path.name, "sha256": manifest.sha256}
 
 
 def is_on_disk(plan: Plan) -> bool:
@@ -193,12 +197,14 @@ def _is_dataset_record(value: Any) -> bool:
 def differences(
     manifest: Manifest,
     lock: Path,
-    plans: Mapping[str, Plan],
+    placed: Mapping[str, tuple[Plan, Locations]],
     hashed: FileDigests,
     matching: Collection[str],
-    locations: Locations,
 ) -> Iterator[Finding]:
-    """Compare with a lock file. `hashed` are the files' digests, `matching` whose files are as declared."""
+    """Compare with a lock file. `hashed` are the files' digests, `matching` whose files are as declared.
+
+    `placed` are the plans of the data sets to compare, and the folders of the manifest of each.
+    """
     locked = read(lock)
     finding = partial(Finding, rule="lock", dataset="", path=str(lock), hint=HINT)
     now = header(manifest)
@@ -211,6 +217,9 @@ def differences(
         if before != after:
             what = f"{part} {key} is {after}, locked is {before}"
             yield finding(what=what, where=f"{manifest.path.name}:1", expected=before, actual=after, severity=severity)
+    if (before := locked.get("included", [])) != (after := now.get("included", [])):
+        what = f"included manifests are {_names(after)}, locked are {_names(before)}"
+        yield finding(what=what, where=f"{manifest.path.name}:1", expected=before, actual=after)
     for name, recorded in locked["datasets"].items():
         finding = partial(finding, dataset=name)
         if name not in manifest.datasets:
@@ -218,8 +227,15 @@ def differences(
             renamed = f"; was it renamed to {guess!r}?" if guess else ""
             what = f"{name} is locked, but no longer declared{renamed}"
             yield finding(what=what, where=f"{manifest.path.name}:1", expected=name)
-        elif name in plans:
-            yield from _of_dataset(manifest, plans[name], recorded, hashed, name in matching, locations, finding)
+        elif name in placed:
+            plan, locations = placed[name]
+            yield from _of_dataset(manifest, plan, recorded, hashed, name in matching, locations, finding)
+
+
+def _names(included: Any) -> str:
+    files = included if isinstance(included, list) else []
+    shown = [f"{file.get('file')} {str(file.get('sha256'))[:16]}" for file in files if isinstance(file, dict)]
+    return ", ".join(shown) or "none"
 
 
 def _of_dataset(

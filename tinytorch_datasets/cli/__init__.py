@@ -258,12 +258,9 @@ def clean(
     from tinytorch_datasets.report import shown
 
     loaded = load(manifest)
-    locations = pipeline.locations(loaded, home)
-    shipped = cleaning.shipped_files(loaded, locations)
+    shipped = cleaning.shipped_files(loaded)
     listed = {
-        name: cleaning.removable(
-            pipeline.plan_of(loaded, name, locations), locations, downloads=not arrays, sparing=shipped
-        )
+        name: cleaning.removable(*pipeline.placed(loaded, name, home), downloads=not arrays, sparing=shipped)
         for name in tuple(map(loaded.name_of, names)) or tuple(loaded.datasets)
     }
     removed = {name: (removable.bytes, removable.errors) for name, removable in listed.items()}

@@ -1,25 +1,19 @@
-"""`Manifest`: loading, validating, and the plan of each entry.
+"""`Manifest`: validated entries, those of included manifests too, and the plan of each.
 
 `yaml_reader.py` reads the YAML, `models.py` has the models that check each value, `rules.py` what must
-hold between values. Every problem of all three is reported at once, each with its line. What the later stages
-get of an entry is a `plan.Plan`, which knows neither YAML nor Pydantic.
+hold between values, and `loading.py` brings them together: every problem of all is reported at once, each with its
+line. What the later stages get of an entry is a `plan.Plan`, which knows neither YAML nor Pydantic.
 """
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
-from pydantic import ValidationError
-
-from tinytorch_datasets.errors import NAMES_SHOWN, ManifestError, Problem, UnknownName, bounded_guesses
-from tinytorch_datasets.manifest import rules
-from tinytorch_datasets.manifest.format_options import Formats
-from tinytorch_datasets.manifest.messages import translate
+from tinytorch_datasets.errors import NAMES_SHOWN, UnknownName
 from tinytorch_datasets.manifest.models import Declarations, Entry, FieldEntry, FileEntry, SplitEntry
 from tinytorch_datasets.manifest.places import (
     columns_of,
@@ -30,7 +24,7 @@ from tinytorch_datasets.manifest.places import (
     stored_counts,
     with_lines,
 )
-from tinytorch_datasets.manifest.yaml_reader import ParsedYaml, read_file
+from tinytorch_datasets.manifest.yaml_reader import ParsedYaml
 from tinytorch_datasets.plan import TEXT, Column, Declared, File, Names, Plan, Rows, Split, canonical_name
 from tinytorch_datasets.storage.memmap import StatSignature
 
@@ -51,10 +45,12 @@ class DeclaredFile(NamedTuple):
 
 
 class Manifest:
-    """A validated manifest.
+    """A validated manifest, with those that it includes.
 
     Attributes:
-        datasets: Each `Entry` by its name, in the manifest's order.
+        datasets: Each `Entry` by its name, in the manifest's order; then those of the included manifests.
+        own: The entries of this file alone.
+        included: The manifests that this one includes, each with those that it includes in turn.
         path: The YAML file.
         sha256: Of that file, as it was read.
         signature: The file's stat signature, as it was before it was read; empty for a text that is in no file.
@@ -64,22 +60,47 @@ class Manifest:
         ignore: Rules whose warnings `audit` leaves out, of every data set.
     """
 
-    def __init__(self, parsed: ParsedYaml, declared: Declarations, signature: StatSignature) -> None:
+    def __init__(
+        self,
+        parsed: ParsedYaml,
+        declared: Declarations,
+        signature: StatSignature,
+        included: Sequence[Manifest] = (),
+    ) -> None:
         self.path = parsed.path
         self.sha256 = parsed.sha256
         self.signature = signature
-        self.datasets = declared.datasets
+        self.own = declared.datasets
+        self.included = tuple(included)
+        # A file that is included on two ways is one object.
+        self._below = tuple({id(below): below for layer in included for below in layer.layers}.values())
+        self._owners = {name: layer for layer in reversed(self._below) for name in layer.own if name not in self.own}
+        merged = {**self.own, **{name: layer.own[name] for layer in self._below for name in layer.own}}
+        self.datasets = MappingProxyType({**merged, **self.own})
         self.download_to = declared.download_to
         self.shipped_in = declared.shipped_in
         self.shipped_budget_bytes = declared.shipped_budget_bytes
         self.ignore = declared.ignore
-        self._aliases = {name: entry.aliases for name, entry in declared.datasets.items()}
+        self._aliases = {name: entry.aliases for name, entry in self.datasets.items()}
         self._parsed = parsed
 
     def __repr__(self) -> str:
         names = [*self.datasets][:NAMES_SHOWN]
         more = ", ..." if len(self.datasets) > len(names) else ""
         return f"<Manifest {self.path}: {', '.join(names)}{more}>"
+
+    @property
+    def layers(self) -> tuple[Manifest, ...]:
+        """This manifest, and all that it includes, whether itself or through another: each file once."""
+        return (self, *self._below)
+
+    def owner(self, name: str) -> Manifest:
+        """Return the layer whose file declares a data set.
+
+        Raises:
+            UnknownName: There is no such data set.
+        """
+        return self._owners.get(self.name_of(name), self)
 
     def name_of(self, name: str) -> str:
         """Return the name of the data set of that name or alias, whatever the case of its letters.
@@ -106,7 +127,12 @@ class Manifest:
 
     def files(self) -> Iterator[DeclaredFile]:
         """Yield every file of every data set, in the manifest's order: the same path again where sets share a file."""
-        for name, entry in self.datasets.items():
+        for layer in self.layers:
+            yield from layer.own_files()
+
+    def own_files(self) -> Iterator[DeclaredFile]:
+        """Yield every file of this layer's own data sets."""
+        for name, entry in self.own.items():
             for file, facts in entry.files.items():
                 yield DeclaredFile(name, file, f"{entry.folder or name}/{file}", facts)
 
@@ -122,11 +148,18 @@ class Manifest:
 
     def ignores(self, rule: str, dataset: str = "") -> bool:
         """Check whether `audit` leaves out a rule's warnings, of that data set or of all."""
+        if dataset in self._owners and rule in self._owners[dataset].ignore:
+            return True
         return rule in self.ignore or (dataset in self.datasets and rule in self.datasets[dataset].ignore)
 
     def where(self, *keys: str | int) -> str:
         """Return the line of a value below `datasets`, to name in an error: ``where("mnist", "format")``."""
-        return self._parsed.where("datasets", *keys)
+        layer = self._owners.get(str(keys[0]), self) if keys else self
+        return layer._parsed.where("datasets", *keys)
+
+    def line(self, *keys: str | int) -> int:
+        """Return the line of a value of this very file: ``line("datasets", "mnist", "format")``."""
+        return self._parsed.line(*keys)
 
     def where_on_top(self, key: str) -> str:
         """Return the line of a value that stands beside `datasets`: ``where_on_top("shipped_in")``."""
@@ -134,9 +167,22 @@ class Manifest:
 
     def declared(self, name: str) -> Declared:
         """Return what the stages need to know of one data set, and of the manifest that declares it."""
-        plain = self.entry(name).model_dump(mode="json", exclude_unset=True)
-        plan = self.plan(name)
-        return Declared(self.path, self.signature, self.sha256, self.download_to, self.shipped_in, plan, plain)
+        owner = self.owner(name)
+        return Declared(
+            manifest=owner.path,
+            signature=owner.signature,
+            sha256=owner.sha256,
+            download_to=owner.download_to,
+            shipped_in=owner.shipped_in,
+            plan=owner.plan(self.name_of(name)),
+            entry=self.entry(name).model_dump(mode="json", exclude_unset=True),
+            # Any of them may come to declare the same name, which would be an error.
+            included_by={
+                str(layer.path): (layer.sha256, layer.signature)
+                for layer in (() if owner is self else self.layers)
+                if layer is not owner
+            },
+        )
 
     def plan(self, name: str) -> Plan:
         """Return what a data set declares; where its files are is for `Plan.under` to say."""
@@ -263,64 +309,3 @@ def _rows(
         return Rows(of, listed=listed, first=rows.get("first", 0), **order)
     start, stop = rows or (0, of)
     return Rows(of, start, stop, **order)
-
-
-def load(path: Path, formats: Formats) -> Manifest:
-    """Read and check the manifest at `path`, against the formats there are.
-
-    Raises:
-        ManifestError: Something is wrong with it; `problems` has everything that is, with lines.
-    """
-    with _collection_paused():
-        text, signature = read_file(path)
-        return _validated(ParsedYaml(text, path), formats, signature)
-
-
-def check_parsed(parsed: ParsedYaml, formats: Formats) -> Manifest:
-    """Check a manifest that was read before, and may stand in no file yet.
-
-    Raises:
-        ManifestError: Something is wrong with it; `problems` has everything that is, with lines.
-    """
-    with _collection_paused():
-        return _validated(parsed, formats, [])
-
-
-@contextmanager
-def _collection_paused() -> Iterator[None]:
-    """Pause the garbage collector, which finds no garbage among what a manifest is read into, however often it looks.
-
-    For ten thousand entries it takes a third of the time. Two threads may do this at once: whoever finds the collector
-    running sets it running again.
-    """
-    was_running = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_running:
-            gc.enable()
-
-
-def _validated(parsed: ParsedYaml, formats: Formats, signature: StatSignature) -> Manifest:
-    problems = list(parsed.problems)
-    misread = {(problem.line, problem.key) for problem in problems}
-    later: list[Problem] = []
-    lists: set[str] = set()
-    declared: Declarations | None = None
-    with bounded_guesses():
-        try:
-            declared = Declarations.model_validate(parsed.data)
-        except ValidationError as error:
-            later += translate(error, parsed)
-            # A mapping in the place of a list is one mistake, whatever its keys are.
-            of_list = [finding["loc"] for finding in error.errors() if finding["type"] in ("tuple_type", "list_type")]
-            lists = {parsed.problem(keys, "").key for keys in of_list}
-        # The rules look at the plain data, so that one wrong key does not hide what else is wrong.
-        later += [parsed.problem(keys, what) for keys, what in rules.check(parsed.data, formats)]
-    problems = [problem for problem in problems if problem.key.rpartition(".")[0] not in lists]
-    # What was misread as YAML is reported once, and not again for the type it turned into.
-    problems += [problem for problem in dict.fromkeys(later) if (problem.line, problem.key) not in misread]
-    if declared is None or problems:
-        raise ManifestError(parsed.path, sorted(problems, key=lambda problem: (problem.line, problem.key)))
-    return Manifest(parsed, declared, signature)

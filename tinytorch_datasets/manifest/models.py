@@ -384,10 +384,27 @@ class Entry(_Model):
         return html.dataset(self.title, self.model_dump(mode="json"))
 
 
+class RemoteManifest(_Model):
+    """A manifest at an address. It is downloaded once, and is that one or none."""
+
+    url: Words = Field(description="Its address, which begins with https://.")
+    sha256: Sha256 = Field(description="The SHA-256 of its bytes.")
+
+
+Included = Annotated[Annotated[Words, Tag(AS_WORDS)] | Annotated[RemoteManifest, Tag(AS_MAPPING)], Discriminator(_kind)]
+
+
 class Declarations(_Model):
     """A manifest of data sets."""
 
     version: Version = Field(description="The version of this layout.")
+    include: Annotated[tuple[Included, ...], Strict(False)] = Field(
+        default=(),
+        description=(
+            "Manifests whose data sets are there too: `packaged`, which came with this library; a path, relative to "
+            "this file; an address with its sha256; or the name by which an installed package registers its own."
+        ),
+    )
     download_to: Words = Field(default=DOWNLOAD_TO, description="The folder for downloads, relative to this file.")
     shipped_in: Words = Field(default="datasets", description="The folder of the shipped bytes, relative to this file.")
     shipped_budget_bytes: Positive | None = Field(
@@ -396,4 +413,4 @@ class Declarations(_Model):
     ignore: WordList = Field(
         default=(), description="Rules whose warnings `audit` leaves out, of every data set: single-mirror."
     )
-    datasets: Mapping[str, Entry] = Field(description="Every data set, by the name that get() takes.")
+    datasets: Mapping[str, Entry] = Field(default={}, description="Every data set, by the name that get() takes.")

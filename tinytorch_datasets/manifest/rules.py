@@ -150,7 +150,10 @@ def check(data: object, formats: Formats) -> Problems:
     yield from _check_aliases(datasets)
     yield from check_shared_files(datasets)
     yield from check_folders(mapping(data))
+    if isinstance(data, dict) and "datasets" not in data and not data.get("include"):
+        yield ("datasets",), "is missing"
     yield from ((("ignore", i), what) for i, what in repeats(mapping(data).get("ignore"), "rule"))
+    yield from ((("include", i), what) for i, what in repeats(mapping(data).get("include"), "manifest"))
 
 
 def _check_aliases(datasets: Mapping[str, Any]) -> Problems:

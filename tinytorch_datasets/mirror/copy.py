@@ -68,14 +68,14 @@ def mirror(
     """
     refuse_standin("a mirror")
     folder = folder.expanduser().absolute()
-    locations, settings = pipeline.locations(manifest, home), Settings.from_environment()
-    plans = [pipeline.plan_of(manifest, name, locations) for name in names or manifest.datasets]
+    settings = Settings.from_environment()
+    placed = [pipeline.placed(manifest, name, home) for name in names or manifest.datasets]
     for name in (manifest.path.name, SUMS):
         _refuse_links(folder / name, folder)
     results: list[Mirrored] = []
     errors: list[DatasetError] = []
     sums: dict[str, str] = {}
-    for plan in plans:
+    for plan, locations in placed:
         try:
             there = (_is_right(folder / plan.folder / file.name, file) for file in plan.files)
             if plan.status == "remote" and not all(there):

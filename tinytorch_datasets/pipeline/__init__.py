@@ -50,9 +50,9 @@ log = logging.getLogger("tinytorch_datasets.get")
 
 def read_manifest(path: Path) -> Manifest:
     """Read the manifest in that file, and check it against the known formats."""
-    from tinytorch_datasets.manifest import manifest  # and with it YAML and Pydantic
+    from tinytorch_datasets.manifest import loading  # and with it YAML and Pydantic
 
-    return manifest.load(path, formats)
+    return loading.load(path, formats)
 
 
 def declared(path: Path, name: str) -> Declared:
@@ -63,7 +63,7 @@ def declared(path: Path, name: str) -> Declared:
 def compile_manifest(path: Path) -> bytes:
     """Return the compiled form of the manifest in that file, which is read and checked now."""
     manifest = read_manifest(path)
-    return generated.format_compiled(manifest.declared(name) for name in manifest.datasets)
+    return generated.format_compiled(manifest.declared(name) for name in manifest.own)
 
 
 def run(
@@ -183,7 +183,9 @@ def _run_on_disk(
         try:
             folder = verified_arrays(plan, locations, mode=verify, stat_cache=stat_cache)
             check_unchanged(plan, stat_cache)  # whose signatures the cache entry has
-            entry = make_cache_entry(declared, plan, folder, stat_cache.signatures(plan))
+            signatures = stat_cache.signatures(plan)
+            own = make_cache_entry(declared._replace(included_by={}), plan, folder, signatures)
+            entry = make_cache_entry(declared, plan, folder, signatures)
             dataset = open_entry(entry, folder.arrays())
         except MissingFile:
             raise
@@ -193,16 +195,25 @@ def _run_on_disk(
         except FileNotFoundError as error:
             gone = error
         else:
-            disk.write_if_possible(Path(entry_file), entry.to_bytes())
+            for asked in {entry.manifest: entry, str(declared.manifest): own}.values():
+                path = cache_entries.entry_path(locations.cache, asked.manifest, plan.name)
+                disk.write_if_possible(Path(path), asked.to_bytes())
             return dataset
     what = f"{gone.filename or plan.name} was gone {TRIES} times when it was about to be opened"
     raise StorageError(what, hint="Wait until whatever cleans the folder has ended.", path=locations.cache) from gone
 
 
 def locations(manifest: Manifest, home: str | os.PathLike[str] | None = None) -> Locations:
-    """Return the folders that a manifest's data lives in; `home` overrules where its downloads are."""
+    """Return the folders that a manifest's own data sets live in; `home` overrules where its downloads are."""
     root = None if home is None else settings.absolute(home)
     return settings.locations(manifest.path, root, download_to=manifest.download_to, shipped_in=manifest.shipped_in)
+
+
+def placed(manifest: Manifest, name: str, home: str | os.PathLike[str] | None = None) -> tuple[Plan, Locations]:
+    """Return the plan of one data set, its files placed, and the folders of the manifest that declares it."""
+    owner = manifest.owner(name)
+    folders = locations(owner, home)
+    return plan_of(owner, manifest.name_of(name), folders), folders
 
 
 def plan_of(manifest: Manifest, name: str, locations: Locations) -> Plan:
@@ -356,16 +367,20 @@ def make_cache_entry(
     files = {str(plan.root / file.name): file.sha256 for file in plan.files}
     return CacheEntry(
         name=plan.name,
-        manifest=str(declared.manifest),
+        manifest=next(iter(declared.included_by), str(declared.manifest)),
         folder=str(folder.path) if folder else "",
         splits=tuple(splits),
         classes=plan.classes,
-        manifest_sha256=declared.sha256,
+        manifests={
+            **{path: sha256 for path, (sha256, _) in declared.included_by.items()},
+            str(declared.manifest): declared.sha256,
+        },
         files=files,
         digests=folder.digests if folder else {},
         entry=declared.entry,
         signatures={
             # The manifest's signature is of before it was read: a change since then is a change.
+            **{path: signature for path, (_, signature) in declared.included_by.items()},
             str(declared.manifest): declared.signature,
             **signatures,
             **(folder.signatures if folder else {}),

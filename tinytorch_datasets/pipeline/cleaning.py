@@ -123,7 +123,11 @@ def clean(plan: Plan, locations: Locations) -> int:
     return freed
 
 
-def shipped_files(manifest: Manifest, locations: Locations) -> set[Path]:
-    """Return the path of every file that ships, whichever entry declares it."""
-    shipped = (name for name, entry in manifest.datasets.items() if entry.status == "shipped")
-    return {locations.shipped / manifest.folder(name) / file for name in shipped for file in manifest.entry(name).files}
+def shipped_files(manifest: Manifest) -> set[Path]:
+    """Return the path of every file that ships, whichever entry of whichever layer declares it."""
+    return {
+        layer.path.parent / layer.shipped_in / file.path
+        for layer in manifest.layers
+        for file in layer.own_files()
+        if layer.own[file.dataset].status == "shipped"
+    }

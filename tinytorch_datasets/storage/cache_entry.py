@@ -65,9 +65,10 @@ def assemble(maps: Sequence[np.ndarray], sample_shape: tuple[int | None, ...] | 
 class CacheEntry(NamedTuple):
     """What opening one data set takes, and what it depends on.
 
-    `folder` is where its decoded arrays are, and no other folder that is named like it elsewhere.
-    `files` are the sha256 of the source files by path, `digests` those of the arrays' values by column
-    (``train.images``); `entry` is what the manifest has below the data set's name.
+    `manifest` is the one that was asked for. `manifests` are the sha256 of those that were read for it, by path: the
+    ones that include others, and last the one that declares the data set. `folder` is where its decoded arrays are, and
+    no other folder that is named like it elsewhere. `files` are the sha256 of the source files by path, `digests` those
+    of the arrays' values by column (``train.images``); `entry` is what the manifest has below the data set's name.
     """
 
     name: str
@@ -75,15 +76,20 @@ class CacheEntry(NamedTuple):
     folder: str
     splits: tuple[CachedSplit, ...]
     classes: tuple[str, ...] | None
-    manifest_sha256: str
+    manifests: Mapping[str, str]
     files: Mapping[str, str]
     digests: Mapping[str, str]
     entry: Mapping[str, Any]
     signatures: Mapping[str, StatSignature]
 
+    @property
+    def declared_in(self) -> str:
+        """The manifest that declares the data set."""
+        return [*self.manifests][-1]
+
     def is_current(self) -> bool:
         """Check whether manifest, every source file and every array are as they were."""
-        if not self.files or not self.splits:
+        if not self.files or not self.splits or not self.manifests:
             return False
         try:
             return all(stat_signature(path) == self.signatures[path] for path in self._depends_on())
@@ -91,7 +97,7 @@ class CacheEntry(NamedTuple):
             return False
 
     def _depends_on(self) -> Iterator[str]:
-        yield self.manifest
+        yield from self.manifests
         yield from self.files
         for split in self.splits:
             for parts in (*split.fields.values(), split.texts.values()):
@@ -107,7 +113,7 @@ class CacheEntry(NamedTuple):
         from tinytorch_datasets.concurrency import run_all
         from tinytorch_datasets.digests import digest_of, sha256_of
 
-        files = {self.manifest: self.manifest_sha256, **self.files}
+        files = {**self.manifests, **self.files}
         jobs = [partial(_has_digest, sha256_of, path, sha256) for path, sha256 in files.items()]
         sizes = [self.signatures[path][0] for path in files]
         for split in self.splits:
@@ -142,6 +148,7 @@ class CacheEntry(NamedTuple):
         return self._replace(
             manifest=respelled(self.manifest),
             folder=respelled(self.folder),
+            manifests={respelled(path): sha256 for path, sha256 in self.manifests.items()},
             files={respelled(path): sha256 for path, sha256 in self.files.items()},
             signatures={respelled(path): signature for path, signature in self.signatures.items()},
         )
@@ -154,13 +161,14 @@ class CacheEntry(NamedTuple):
     def read(cls, path: str | Path) -> CacheEntry | None:
         """Read the cache entry in that file; None if it is not there, damaged, or from another version."""
         try:
-            layout, name, manifest, folder, splits, classes, sha256, *mappings = json.loads(read_regular(path))
+            layout, name, manifest, folder, splits, classes, *mappings = json.loads(read_regular(path))
             if layout != LAYOUT:
                 return None
-            files, digests, entry, signatures = map(dict, mappings)
+            manifests, files, digests, entry, signatures = map(dict, mappings)
             splits = tuple(_read_split(*split) for split in splits)
             classes = tuple(classes) if classes is not None else None
-            return cls(name, str(manifest), str(folder), splits, classes, sha256, files, digests, entry, signatures)
+            head = (name, str(manifest), str(folder), splits, classes)
+            return cls(*head, manifests, files, digests, entry, signatures)
         except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             # Absent, damaged or another program's: all the same, because what it would say can be found out again.
             return None

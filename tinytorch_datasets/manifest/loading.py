@@ -1,0 +1,306 @@
+"""Loading a manifest: reading, validation, and the manifests that it includes.
+
+Each file is a manifest of its own, read and checked by itself, with its own folders; what one says of folders, budgets
+and rules to ignore holds for its own data sets. Together they are a `Manifest` whose data sets have names and files
+that are in no other's way. A file that is included on two ways is one layer; one that includes itself is refused.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from tinytorch_datasets import settings
+from tinytorch_datasets.errors import ManifestError, Problem, bounded_guesses, did_you_mean
+from tinytorch_datasets.manifest import rules
+from tinytorch_datasets.manifest.filenames import clashes, folded, has_credentials, without_secrets
+from tinytorch_datasets.manifest.format_options import Formats
+from tinytorch_datasets.manifest.manifest import Manifest
+from tinytorch_datasets.manifest.messages import translate
+from tinytorch_datasets.manifest.models import Declarations, RemoteManifest
+from tinytorch_datasets.manifest.yaml_reader import ParsedYaml, dotted, read_file
+from tinytorch_datasets.storage.memmap import StatSignature
+
+# The manifests that may stand on one another. A course has three.
+MOST_FILES = 64
+PACKAGED = "packaged"
+ENTRY_POINTS = "tinytorch_datasets.manifests"
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_YAML = (".yaml", ".yml")
+
+Download = Callable[[str, str], Path]
+
+
+def load(path: Path, formats: Formats, download: Download | None = None) -> Manifest:
+    """Read and check the manifest at `path`, and those that it includes, against the formats there are.
+
+    `download` brings an included manifest from its address, with the sha256 that is declared, and returns its path.
+
+    Raises:
+        ManifestError: Something is wrong with one of them; `problems` has everything that is, with lines.
+    """
+    with _collection_paused():
+        text, signature = read_file(path)
+        return _Loader(formats, download).complete(ParsedYaml(text, path), signature)
+
+
+def check_parsed(parsed: ParsedYaml, formats: Formats, download: Download | None = None) -> Manifest:
+    """Check a manifest that was read before, and may stand in no file yet.
+
+    Raises:
+        ManifestError: Something is wrong with it; `problems` has everything that is, with lines.
+    """
+    with _collection_paused():
+        return _Loader(formats, download).complete(parsed, [])
+
+
+@contextmanager
+def _collection_paused() -> Iterator[None]:
+    """Pause the garbage collector, which finds no garbage among what a manifest is read into, however often it looks.
+
+    For ten thousand entries it takes a third of the time. Two threads may do this at once: whoever finds the collector
+    running sets it running again.
+    """
+    was_running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_running:
+            gc.enable()
+
+
+class _Opened(NamedTuple):
+    """A manifest whose includes are being loaded: its file, and the line of the one that is."""
+
+    file: str
+    where: str
+
+
+class _Loader:
+    """Loads each file once, whichever ways lead to it."""
+
+    def __init__(self, formats: Formats, download: Download | None) -> None:
+        self._formats, self._download = formats, download
+        self._loaded: dict[str, Manifest] = {}
+        self._opened: list[_Opened] = []
+
+    def complete(self, parsed: ParsedYaml, signature: StatSignature) -> Manifest:
+        """Return a manifest that was read, checked, with all that it includes.
+
+        Raises:
+            ManifestError: Something is wrong with one of them.
+        """
+        declared = _validated(parsed, self._formats)
+        included: list[tuple[int, Manifest]] = []
+        problems: list[Problem] = []
+        for number, given in enumerate(declared.include):
+            self._opened.append(_Opened(os.path.realpath(parsed.path), parsed.where("include", number)))
+            try:
+                layer = self._include(given, parsed.path)
+            except _Refused as refused:
+                problems.append(parsed.problem(("include", number), str(refused)))
+            except ManifestError as error:
+                raise ManifestError(
+                    error.path, error.problems, (*error.included_at, parsed.where("include", number))
+                ) from error
+            else:
+                included.append((number, layer))
+            self._opened.pop()
+        manifest = Manifest(parsed, declared, signature, [layer for _, layer in included])
+        problems += _conflicts(manifest, {id(layer): number for number, layer in reversed(included)})
+        if problems:
+            raise ManifestError(parsed.path, sorted(problems))
+        return manifest
+
+    def _include(self, given: str | RemoteManifest, including: Path) -> Manifest:
+        path = self._path(given, including)
+        file = os.path.realpath(path)
+        if file in [opened.file for opened in self._opened]:
+            first = next(i for i, opened in enumerate(self._opened) if opened.file == file)
+            way = " includes ".join([opened.where for opened in self._opened[first:]] + [path.name])
+            msg = f"is a circle: {way}"
+            raise _Refused(msg)
+        if file not in self._loaded:
+            if len(self._loaded) >= MOST_FILES:
+                msg = f"more than {MOST_FILES} manifests stand on one another"
+                raise _Refused(msg)
+            text, signature = read_file(path)
+            self._loaded[file] = self.complete(ParsedYaml(text, path), signature)
+        return self._loaded[file]
+
+    def _path(self, given: str | RemoteManifest, including: Path) -> Path:
+        """Return the file that an item of `include` stands for."""
+        if isinstance(given, RemoteManifest):
+            return self._remote(given)
+        if given == PACKAGED:
+            return Path(settings.packaged_manifest())
+        if _ADDRESS.match(given):
+            shown = without_secrets(given)
+            msg = f"an address goes with the sha256 of what it gives: {{url: {shown}, sha256: ...}}"
+            raise _Refused(msg)
+        if "/" not in given and os.sep not in given and not given.lower().endswith(_YAML):
+            return _registered(given)
+        path = Path(os.path.normpath(including.parent / given))
+        if path.is_dir():
+            msg = f"{given} is a folder; write the file: {given.rstrip('/')}/datasets.yaml"
+            raise _Refused(msg)
+        if not path.exists():
+            msg = f"there is no such file: {path}"
+            raise _Refused(msg)
+        return path
+
+    def _remote(self, given: RemoteManifest) -> Path:
+        shown = without_secrets(given.url)
+        if not given.url.startswith("https://"):
+            msg = f"{shown} must start with https://"
+            raise _Refused(msg)
+        if has_credentials(given.url):
+            msg = f"{shown} carries a user name or password; a manifest is read by everyone"
+            raise _Refused(msg)
+        if self._download is None:
+            msg = f"{shown} is fetched only where a manifest is loaded from its file"
+            raise _Refused(msg)
+        return self._download(given.url, given.sha256)
+
+
+class _Refused(Exception):
+    """An item of `include` that leads to no manifest; its text says why."""
+
+
+def _registered(name: str) -> Path:
+    """Return the manifest that an installed package registers by that name: `datasets.yaml` in its own folder.
+
+    The package is found, and nothing of it is run.
+    """
+    from importlib.metadata import entry_points  # which takes as long to import as a small manifest to read
+    from importlib.util import find_spec
+
+    points = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+    if name not in points:
+        known = [PACKAGED, *sorted(points)]
+        msg = f"no installed package brings a manifest named {name!r}{did_you_mean(name, known)}; a path ends in .yaml"
+        raise _Refused(msg)
+    package = points[name].partition(":")[0].strip()
+    spec = find_spec(package.partition(".")[0])
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    for folder in folders:
+        path = Path(folder, *package.split(".")[1:], "datasets.yaml")
+        if path.is_file():
+            return path
+    msg = f"the entry point {name!r} names {package}, and there is no datasets.yaml in that package"
+    raise _Refused(msg)
+
+
+def _conflicts(manifest: Manifest, includes: dict[int, int]) -> Iterator[Problem]:
+    """Yield where layers are in each other's way: names, files, and budgets of one folder.
+
+    `includes` has the number of the item of `include` that leads to a directly included layer.
+    """
+    if not manifest.included:
+        return
+    numbers = {
+        id(layer): number
+        for direct in reversed(manifest.included)
+        for number in [includes[id(direct)]]
+        for layer in direct.layers
+    }
+
+    def problem(layer: Manifest, keys: tuple[str | int, ...], what: str) -> Problem:
+        if layer is manifest:
+            return Problem(layer.line(*keys), dotted(keys[1:]), what, dotted(keys[1:2]))
+        return Problem(manifest.line("include", numbers[id(layer)]), f"include[{numbers[id(layer)]}]", what)
+
+    yield from _same_names(manifest.layers, problem)
+    yield from _same_files(manifest.layers, problem)
+    yield from _wider_budgets(manifest.layers, problem)
+
+
+_ToProblem = Callable[[Manifest, "tuple[str | int, ...]", str], Problem]
+
+
+def _same_names(layers: Iterable[Manifest], problem: _ToProblem) -> Iterator[Problem]:
+    taken: dict[str, str] = {}
+    for layer in layers:
+        own = [
+            (title, (name, *keys))
+            for name, entry in layer.own.items()
+            for title, keys in [(name, ()), *((alias, ("aliases", i)) for i, alias in enumerate(entry.aliases))]
+        ]
+        for title, keys in own:
+            if title in taken:
+                here = _place(layer, *keys)
+                what = f"{title!r} is declared twice: at {taken[title]} and at {here}; rename one, or include less"
+                # In the file that includes both, the line of its own entry, or of the item that brings the second.
+                yield problem(layer, ("datasets", *keys), what)
+        taken.update({title: _place(layer, *keys) for title, keys in own if title not in taken})
+
+
+def _same_files(layers: Iterable[Manifest], problem: _ToProblem) -> Iterator[Problem]:
+    """Yield other files of one path: in a mirror, and in a home that is given, there is one folder for all layers."""
+    owners: dict[str, tuple[Manifest, str, str, tuple[str, int]]] = {}
+    for layer in layers:
+        for dataset, name, path, facts in layer.own_files():
+            what_it_is = (facts.sha256, facts.bytes)
+            other = owners.setdefault(folded(path), (layer, dataset, name, what_it_is))
+            if other[0] is not layer and other[3] != what_it_is:
+                there, here = _place(other[0], other[1], "files", other[2]), _place(layer, dataset, "files", name)
+                what = f"{path} is declared as two files: at {there} and at {here}; give one of them a `folder`"
+                yield problem(layer, ("datasets", dataset, "files", name), what)
+    shown = {folded(path): path for layer in layers for _, _, path, _ in layer.own_files()}
+    for path, what in clashes(shown.values()):
+        layer, dataset, name, _ = owners[folded(path)]
+        yield problem(layer, ("datasets", dataset, "files", name), f"{_place(layer, dataset, 'files', name)}: {what}")
+
+
+def _wider_budgets(layers: Iterable[Manifest], problem: _ToProblem) -> Iterator[Problem]:
+    """Yield layers that would let the same shipped folder grow beyond what the one above allows."""
+    budgets: dict[Path, tuple[Manifest, int]] = {}
+    for layer in layers:
+        folder, budget = layer.path.parent / layer.shipped_in, layer.shipped_budget_bytes
+        if budget is None:
+            continue
+        above, allowed = budgets.setdefault(Path(os.path.realpath(folder)), (layer, budget))
+        if budget > allowed:
+            places = f"{_top(layer)} allows {budget:,} bytes of shipped data where {_top(above)} allows {allowed:,}"
+            yield problem(layer, ("shipped_budget_bytes",), f"{places}; an included manifest widens nothing")
+
+
+def _top(layer: Manifest) -> str:
+    return f"{layer.path}:{layer.line('shipped_budget_bytes')}"
+
+
+def _place(layer: Manifest, *keys: str | int) -> str:
+    return f"{layer.path}:{layer.line('datasets', *keys)}"
+
+
+def _validated(parsed: ParsedYaml, formats: Formats) -> Declarations:
+    problems = list(parsed.problems)
+    misread = {(problem.line, problem.key) for problem in problems}
+    later: list[Problem] = []
+    lists: set[str] = set()
+    declared: Declarations | None = None
+    with bounded_guesses():
+        try:
+            declared = Declarations.model_validate(parsed.data)
+        except ValidationError as error:
+            later += translate(error, parsed)
+            # A mapping in the place of a list is one mistake, whatever its keys are.
+            of_list = [finding["loc"] for finding in error.errors() if finding["type"] in ("tuple_type", "list_type")]
+            lists = {parsed.problem(keys, "").key for keys in of_list}
+        # The rules look at the plain data, so that one wrong key does not hide what else is wrong.
+        later += [parsed.problem(keys, what) for keys, what in rules.check(parsed.data, formats)]
+    problems = [problem for problem in problems if problem.key.rpartition(".")[0] not in lists]
+    # What was misread as YAML is reported once, and not again for the type it turned into.
+    problems += [problem for problem in dict.fromkeys(later) if (problem.line, problem.key) not in misread]
+    if declared is None or problems:
+        raise ManifestError(parsed.path, sorted(problems, key=lambda problem: (problem.line, problem.key)))
+    return declared
