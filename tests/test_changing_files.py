@@ -316,7 +316,7 @@ import sys, time
 from pathlib import Path
 from tinytorch_datasets import pipeline
 from tinytorch_datasets.pipeline import cleaning
-loaded = pipeline.read_manifest(Path(sys.argv[1]))
+loaded = pipeline.manifests.read(Path(sys.argv[1]))
 where = pipeline.locations(loaded)
 plan = pipeline.plan_of(loaded, "d", where)
 print(flush=True)

@@ -108,7 +108,8 @@ def get(
     from tinytorch_datasets import pipeline  # everything heavy stands behind it
 
     declared = _declared(name, manifest)
-    if _is_path(manifest) and declared.plan.name != name:  # an alias, under which no cache entry is kept
+    is_asked_for = _is_path(manifest) and not declared.included_by  # by this very manifest
+    if is_asked_for and declared.plan.name != name:  # an alias, under which no cache entry is kept
         dataset = _open_cached(declared.plan.name, path, homes, verify)
         if dataset is not None:
             _entries[name, path, homes] = _entries[declared.plan.name, path, homes]
@@ -140,9 +141,9 @@ def load_manifest(path: AnyPath | None = None) -> Manifest:
     """
     from pathlib import Path
 
-    from tinytorch_datasets import pipeline
+    from tinytorch_datasets.pipeline import manifests
 
-    return pipeline.read_manifest(Path(settings.manifest_path(path)))
+    return manifests.read(Path(settings.manifest_path(path)))
 
 
 def list_datasets(*, manifest: ManifestLike = None) -> list[str]:
@@ -175,9 +176,9 @@ def _declared(name: str, manifest: ManifestLike) -> Declared:
         return manifest_of(manifest).declared(name)
     from pathlib import Path
 
-    from tinytorch_datasets import pipeline
+    from tinytorch_datasets.pipeline import manifests
 
-    return pipeline.declared(Path(settings.manifest_path(manifest)), name)  # type: ignore[arg-type]
+    return manifests.declared(Path(settings.manifest_path(manifest)), name)  # type: ignore[arg-type]
 
 
 STAND_IN = "stand-in data"

@@ -32,6 +32,8 @@ _MANIFEST_NAME = "datasets.yaml"
 _NAME = "tinytorch-datasets"
 # So far into a file it is looked for what makes it a manifest: long comments may stand above.
 _HEAD_BYTES = 64 * 1024
+# The folder of downloaded manifests, in the user's cache: each in a folder that is named by its sha256.
+_DOWNLOADED = "manifests"
 # Folders of installed packages, where nothing is ever written.
 _INSTALLED = ("site-packages", "dist-packages")
 # Lines of a manifest that are read for where downloads and included manifests may be.
@@ -257,8 +259,16 @@ def _homes(
 
 
 def is_installed(folder: str) -> bool:
-    """Check whether a manifest's folder is of an installed package, into which nothing is ever written."""
-    return folder == _PACKAGE or not set(_INSTALLED).isdisjoint(folder.split(os.sep))
+    """Check whether a manifest's folder is of an installed package, or of downloaded manifests: nobody writes there."""
+    parts = folder.split(os.sep)
+    return folder == _PACKAGE or not set(_INSTALLED).isdisjoint(parts) or parts[-3:-1] == [_NAME, _DOWNLOADED]
+
+
+def downloaded_manifest(sha256: str) -> Path:
+    """Return where a manifest of that sha256 is kept that was downloaded."""
+    from pathlib import Path
+
+    return Path(_user_cache(), _DOWNLOADED, sha256, _MANIFEST_NAME)
 
 
 def _hinted(manifest: str) -> tuple[str, list[str]]:

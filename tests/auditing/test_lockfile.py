@@ -91,7 +91,7 @@ class TestTheRecord:
                 "import os, sys, pathlib, concurrent.futures.thread\n"
                 "from tinytorch_datasets import pipeline\n"
                 "from tinytorch_datasets.auditing import lockfile\n"
-                f"loaded = pipeline.read_manifest(pathlib.Path({str(world.manifest)!r}))\n"
+                f"loaded = pipeline.manifests.read(pathlib.Path({str(world.manifest)!r}))\n"
                 "if os.geteuid() == 0: os.setuid(65534)\n"
                 "try: lockfile.record(loaded, ['talk'])\n"
                 "except Exception as error: print(f'{type(error).__name__}: {error}')\n"

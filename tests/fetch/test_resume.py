@@ -16,7 +16,7 @@ from tests.helpers.faulty_server import Act, FaultyServer, answer, serve, sha256
 from tinytorch_datasets import pipeline
 from tinytorch_datasets.errors import FetchError
 from tinytorch_datasets.fetch import RetryPolicy, fetch, leftovers
-from tinytorch_datasets.pipeline import cleaning
+from tinytorch_datasets.pipeline import cleaning, manifests
 from tinytorch_datasets.plan import File
 
 HASTE = RetryPolicy(read_timeout_s=0.4, backoff_first_s=0.01, backoff_limit_s=0.05, poll_s=0.01)
@@ -462,7 +462,7 @@ class TestLeftovers:
     def test_clean_removes_it(self, tmp_path: Path) -> None:
         """The folder is as empty as before the first fetch, and the bytes freed are counted."""
         world = build(tmp_path)
-        loaded = pipeline.read_manifest(world.manifest)
+        loaded = manifests.read(world.manifest)
         locations = pipeline.locations(loaded)
         plan = pipeline.plan_of(loaded, "digits", locations)
         cleaning.clean(plan, locations)

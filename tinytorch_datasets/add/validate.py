@@ -16,10 +16,10 @@ from tinytorch_datasets.add.inputs import Source
 from tinytorch_datasets.digests import ValueDigest
 from tinytorch_datasets.errors import ContentError, DatasetError, DecodeError, ManifestError, UsageError
 from tinytorch_datasets.manifest import generated
-from tinytorch_datasets.manifest.loading import check_parsed
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.manifest.yaml_reader import ParsedYaml, read_file
 from tinytorch_datasets.manifest.yaml_syntax import Composer
+from tinytorch_datasets.pipeline import manifests
 from tinytorch_datasets.pipeline.decode import tasks
 from tinytorch_datasets.plan import Split
 from tinytorch_datasets.storage.files import whole_file
@@ -58,7 +58,7 @@ def check(parsed: ParsedYaml) -> Manifest:
     Raises:
         ManifestError: Something is wrong with it.
     """
-    return check_parsed(parsed, formats)
+    return manifests.check(parsed)
 
 
 @contextmanager
@@ -189,7 +189,7 @@ def _with_samples(split: Split, samples: int) -> Split:
 
 def declared_files(manifest: Path, home: Path | None) -> set[Path]:
     """Return the path of every file that a manifest declares, as it is now."""
-    loaded = pipeline.read_manifest(manifest)
+    loaded = manifests.read(manifest)
     plans = [pipeline.placed(loaded, name, home)[0] for name in loaded.datasets]
     return {plan.root / file.name for plan in plans for file in plan.files}
 

@@ -261,13 +261,13 @@ def compile_(check: bool) -> None:
       tinytorch-datasets compile
       tinytorch-datasets compile --check
     """
-    from tinytorch_datasets import pipeline
     from tinytorch_datasets.manifest import generated
+    from tinytorch_datasets.pipeline import manifests
     from tinytorch_datasets.report import shown
     from tinytorch_datasets.storage import files as disk
 
     path = Path(settings.packaged_manifest())
-    beside, written = generated.compiled_path(path), pipeline.compile_manifest(path)
+    beside, written = generated.compiled_path(path), manifests.compiled(path)
     assert beside is not None
     name = shown(str(beside))
     if not check:

@@ -130,7 +130,7 @@ class _Loader:
             msg = f"is a circle: {way}"
             raise _Refused(msg)
         if file not in self._loaded:
-            if len(self._loaded) >= MOST_FILES:
+            if len(self._loaded) + len(self._opened) >= MOST_FILES:
                 msg = f"more than {MOST_FILES} manifests stand on one another"
                 raise _Refused(msg)
             text, signature = read_file(path)
@@ -187,7 +187,8 @@ def _registered(name: str) -> Path:
     points = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
     if name not in points:
         known = [PACKAGED, *sorted(points)]
-        msg = f"no installed package brings a manifest named {name!r}{did_you_mean(name, known)}; a path ends in .yaml"
+        guess = did_you_mean(name, known) or "."
+        msg = f"no installed package brings a manifest named {name!r}{guess} A path ends in .yaml"
         raise _Refused(msg)
     package = points[name].partition(":")[0].strip()
     spec = find_spec(package.partition(".")[0])

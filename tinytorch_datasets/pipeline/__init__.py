@@ -15,9 +15,16 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from tinytorch_datasets import formats, settings
 from tinytorch_datasets.digests import digest_of
-from tinytorch_datasets.errors import ChangedFile, ContentError, DecodeError, ManifestError, MissingFile, StorageError
+from tinytorch_datasets.errors import (
+    ChangedFile,
+    ContentError,
+    DecodeError,
+    ManifestError,
+    MissingFile,
+    StorageError,
+)
 from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy, fetch
-from tinytorch_datasets.manifest import generated
+from tinytorch_datasets.pipeline import manifests
 from tinytorch_datasets.pipeline.decode import decoded, versions
 from tinytorch_datasets.plan import Block, Declared, Mode, Plan
 from tinytorch_datasets.settings import Locations
@@ -46,24 +53,6 @@ CORRECT_THE_ENTRY = "The file has its declared hash, so correct the entry"
 Arrays: TypeAlias = "Mapping[str, Values | str]"
 
 log = logging.getLogger("tinytorch_datasets.get")
-
-
-def read_manifest(path: Path) -> Manifest:
-    """Read the manifest in that file, and check it against the known formats."""
-    from tinytorch_datasets.manifest import loading  # and with it YAML and Pydantic
-
-    return loading.load(path, formats)
-
-
-def declared(path: Path, name: str) -> Declared:
-    """Return what the manifest in that file declares of a data set: as it was compiled, or else read now."""
-    return generated.declared(path, name) or read_manifest(path).declared(name)
-
-
-def compile_manifest(path: Path) -> bytes:
-    """Return the compiled form of the manifest in that file, which is read and checked now."""
-    manifest = read_manifest(path)
-    return generated.format_compiled(manifest.declared(name) for name in manifest.own)
 
 
 def run(
@@ -96,7 +85,7 @@ def run(
     except DecodeError as error:
         # A plan has no line of each option; the manifest, if it is still the same, has.
         with suppress(ManifestError, OSError):
-            if error.keys and (manifest := read_manifest(declared.manifest)).sha256 == declared.sha256:
+            if error.keys and (manifest := manifests.read(declared.manifest)).sha256 == declared.sha256:
                 name_line(error, manifest, declared.plan.name)
         raise
 

@@ -1,0 +1,321 @@
+"""Manifests on top of others: whose data sets they have, in which folders, and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinytorch_datasets import audit, get, list_datasets, load_manifest
+from tinytorch_datasets.auditing.lockfile import record
+from tinytorch_datasets.errors import ManifestError, UnknownName
+from tinytorch_datasets.settings import packaged_manifest
+
+DATA = b"x,y\n0.5,a\n1.5,b\n"
+
+
+def entry(name: str, *, data: bytes = DATA, more: str = "") -> str:
+    """The entry of a shipped data set of one csv file."""
+    return f"""\
+  {name}:
+    title: {name}
+    status: shipped
+    format: csv
+    license: CC0-1.0
+    source: made here
+    {more}
+    fields:
+      x: {{dtype: float64}}
+      y: {{dtype: int64, classes: [a, b]}}
+    splits:
+      train: {{samples: 2, file: points.csv}}
+    files:
+      points.csv: {{bytes: {len(data)}, sha256: {hashlib.sha256(data).hexdigest()}}}
+"""
+
+
+def write(path: Path, *names: str, include: str = "", top: str = "", **files: bytes) -> Path:
+    """A manifest with these data sets, and their files beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (path.parent / "datasets" / name).mkdir(parents=True, exist_ok=True)
+        (path.parent / "datasets" / name / "points.csv").write_bytes(files.get(name, DATA))
+    entries = "".join(entry(name, data=files.get(name, DATA)) for name in names)
+    included = f"include: [{include}]\n" if include else ""
+    path.write_text(f"version: 1\n{included}{top}" + (f"datasets:\n{entries}" if names else ""), encoding="utf-8")
+    return path
+
+
+def refused(path: Path) -> str:
+    """What is wrong with a manifest, as a person sees it."""
+    with pytest.raises(ManifestError) as caught:
+        load_manifest(path)
+    return str(caught.value)
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> Path:
+    """A course's manifest, on top of a department's, which is on top of the packaged one."""
+    write(tmp_path / "shared" / "department.yaml", "theirs", include="packaged")
+    return write(tmp_path / "course" / "datasets.yaml", "ours", include="packaged, ../shared/department.yaml")
+
+
+class TestWhatIsThere:
+    """The data sets of all, the own ones first."""
+
+    def test_the_names(self, course: Path) -> None:
+        """A manifest that two others include is there once."""
+        names = ["ours", "tinydigits", "tinytalks", "mnist", "cifar10", "theirs"]
+
+        assert list_datasets(manifest=course) == names
+        assert [layer.path.name for layer in load_manifest(course).layers] == [
+            "datasets.yaml",
+            "datasets.yaml",
+            "department.yaml",
+        ]
+
+    def test_each_is_found_where_its_own_manifest_says(self, course: Path) -> None:
+        """Paths are relative to the file that wrote them."""
+        assert get("theirs", manifest=course).train.y.tolist() == [0, 1]
+        assert (course.parent.parent / "shared" / "milestones" / "datasets" / ".cache").is_dir()
+        assert get("ours", manifest=course).train.x.tolist() == [0.5, 1.5]
+        assert (course.parent / "milestones" / "datasets" / ".cache").is_dir()
+
+    def test_a_packaged_one_is_the_packaged_one(self, course: Path) -> None:
+        """The same maps of the same cache, and the same provenance; nothing is kept in the course's folder."""
+        theirs, own = get("tinydigits", manifest=course), get("tinydigits", manifest=packaged_manifest())
+
+        assert theirs.provenance == own.provenance
+        assert theirs.train.images.filename == own.train.images.filename
+        assert np.array_equal(theirs.train.images, own.train.images)
+        assert not (course.parent / "milestones").exists()
+
+    def test_a_line_is_of_the_file_that_has_it(self, course: Path) -> None:
+        """As errors and findings name it."""
+        loaded = load_manifest(course)
+
+        assert loaded.where("theirs", "title") == "department.yaml:5"
+        assert loaded.where("ours", "title") == "datasets.yaml:5"
+
+    def test_aliases_and_letter_case(self, course: Path) -> None:
+        """As of one's own."""
+        assert load_manifest(course).name_of("CIFAR-10") == "cifar10"
+        with pytest.raises(UnknownName, match="did you mean 'theirs'"):
+            get("their", manifest=course)
+
+    def test_only_includes(self, tmp_path: Path) -> None:
+        """A manifest need not declare anything itself."""
+        alone = write(tmp_path / "datasets.yaml", include="packaged")
+
+        assert list_datasets(manifest=alone) == ["tinydigits", "tinytalks", "mnist", "cifar10"]
+
+
+class TestWarm:
+    """A second `get` opens the arrays and reads no YAML, and notices what changed in any of the files."""
+
+    def test_it_reads_no_yaml(self, course: Path) -> None:
+        """However many manifests are on the way."""
+        for name in ("ours", "theirs", "tinydigits"):
+            get(name, manifest=course)
+        code = (
+            "import sys; from tinytorch_datasets import get\n"
+            f"for name in ('ours', 'theirs', 'tinydigits'): get(name, manifest={str(course)!r})\n"
+            "print(*(module for module in ('yaml', 'pydantic', 'pathlib') if module in sys.modules))"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+        assert done.stdout.split() == []
+
+    @pytest.mark.parametrize("changed", ["course/datasets.yaml", "shared/department.yaml"])
+    def test_a_change_on_the_way_is_a_change(self, course: Path, changed: str) -> None:
+        """The data set may be included no more, or another one of that name be there."""
+        get("theirs", manifest=course)
+        path = course.parent.parent / changed
+        path.write_text(path.read_text().replace("theirs", "others").replace("../shared/department.yaml", "packaged"))
+
+        with pytest.raises((UnknownName, ManifestError)):
+            get("theirs", manifest=course)
+
+
+class TestAudit:
+    """All that is included is checked, where it is."""
+
+    def test_everything_matches(self, course: Path) -> None:
+        """Of the packaged ones, what ships."""
+        report = audit(["ours", "theirs", "tinydigits"], manifest=course, levels=["shipped"])
+
+        assert report.ok
+        assert [(row.name, row.state) for row in report.datasets] == [
+            ("ours", "ok"),
+            ("theirs", "ok"),
+            ("tinydigits", "ok"),
+        ]
+
+    def test_a_changed_file_of_an_included_manifest(self, course: Path) -> None:
+        """Its finding names that manifest's line."""
+        (course.parent.parent / "shared" / "datasets" / "theirs" / "points.csv").write_bytes(b"x,y\n0.5,a\n2.5,b\n")
+
+        (finding,) = audit(["theirs"], manifest=course, levels=["shipped"]).findings
+
+        assert (finding.rule, finding.where) == ("file-hash", "department.yaml:17")
+
+    def test_a_file_that_no_layer_declares(self, course: Path) -> None:
+        """Among the shipped data of whichever of them."""
+        (course.parent.parent / "shared" / "datasets" / "stray.csv").write_bytes(b"")
+
+        (finding,) = audit(manifest=course, levels=["shipped"]).findings
+
+        assert finding.what == "stray.csv is in datasets and declared nowhere"
+
+    def test_a_lock_knows_every_file(self, course: Path, tmp_path: Path) -> None:
+        """And `audit --lock` which of them is another now."""
+        recorded = record(load_manifest(course), ["ours"])
+        department = course.parent.parent / "shared" / "department.yaml"
+        assert [file["file"] for file in recorded["included"]] == ["datasets.yaml", "department.yaml"]
+        (tmp_path / "datasets.lock").write_text(json.dumps(recorded))
+
+        department.write_text(department.read_text() + "# changed\n")
+        (finding,) = audit(["ours"], manifest=course, levels=["shipped"], lock=tmp_path / "datasets.lock").findings
+
+        assert finding.what.startswith("included manifests are datasets.yaml ")
+
+
+class TestMistakes:
+    """Each is told in a sentence, with the line of the manifest, and the other one's line where there is one."""
+
+    @pytest.mark.parametrize(
+        ("include", "what"),
+        [
+            ("../shared/none.yaml", "there is no such file: {root}/shared/none.yaml"),
+            ("../shared", "../shared is a folder; write the file: ../shared/datasets.yaml"),
+            (
+                "https://example.org/datasets.yaml",
+                "an address goes with the sha256 of what it gives: "
+                "{{url: https://example.org/datasets.yaml, sha256: ...}}",
+            ),
+            (
+                "package",
+                "no installed package brings a manifest named 'package'; did you mean 'packaged'? A path ends in .yaml",
+            ),
+            ("packaged, packaged", "the manifest 'packaged' is there twice"),
+            (
+                "{{url: 'http://example.org/datasets.yaml', sha256: '" + "0" * 64 + "'}}",
+                "http://example.org/datasets.yaml must start with https://",
+            ),
+            (
+                "{{url: 'https://ada:pw@example.org/d.yaml', sha256: '" + "0" * 64 + "'}}",
+                "https://example.org/d.yaml carries a user name or password; a manifest is read by everyone",
+            ),
+        ],
+        ids=["no file", "a folder", "an address alone", "a wrong word", "twice", "http", "credentials"],
+    )
+    def test_an_item_that_leads_nowhere(self, tmp_path: Path, include: str, what: str) -> None:
+        """Nothing is asked of any address."""
+        (tmp_path / "shared").mkdir()
+        path = write(
+            tmp_path / "course" / "datasets.yaml", "ours", include=include.replace("{{", "{").replace("}}", "}")
+        )
+        number = 1 if "packaged, " in include else 0
+
+        expected = what.replace("{{", "{").replace("}}", "}").replace("{root}", str(tmp_path))
+        assert refused(path).splitlines()[0] == f"datasets.yaml:2: include[{number}]: {expected}"
+
+    def test_a_circle(self, tmp_path: Path) -> None:
+        """With every line on it."""
+        write(tmp_path / "a.yaml", "one", include="b.yaml")
+        write(tmp_path / "b.yaml", "two", include="a.yaml")
+
+        assert refused(tmp_path / "a.yaml") == (
+            "b.yaml:2: include[0]: is a circle: a.yaml:2 includes b.yaml:2 includes a.yaml\n"
+            f"1 problem in {tmp_path}/b.yaml, included at a.yaml:2. Nothing was downloaded."
+        )
+
+    def test_itself(self, tmp_path: Path) -> None:
+        """The shortest circle."""
+        assert refused(write(tmp_path / "a.yaml", "one", include="a.yaml")).splitlines()[0] == (
+            "a.yaml:2: include[0]: is a circle: a.yaml:2 includes a.yaml"
+        )
+
+    def test_a_name_twice(self, tmp_path: Path) -> None:
+        """An own one and an included one; the line is the own entry's."""
+        write(tmp_path / "other.yaml", "digits")
+        path = write(tmp_path / "datasets.yaml", "digits", include="other.yaml")
+
+        assert refused(path).splitlines()[0] == (
+            f"datasets.yaml:2: include[0]: 'digits' is declared twice: at {tmp_path}/datasets.yaml:4 and at "
+            f"{tmp_path}/other.yaml:3; rename one, or include less"
+        )
+
+    def test_an_alias_that_is_a_name(self, tmp_path: Path) -> None:
+        """Whoever asks for it would get the one or the other."""
+        write(tmp_path / "other.yaml", "digits")
+        path = tmp_path / "datasets.yaml"
+        write(path, "ours", include="other.yaml")
+        path.write_text(path.read_text().replace("    title: ours\n", "    title: ours\n    aliases: [digits]\n"))
+
+        assert "'digits' is declared twice: " in refused(path)
+
+    def test_two_files_of_one_path(self, tmp_path: Path) -> None:
+        """In a mirror, or a home that both use, one of them would be in the other's place."""
+        write(tmp_path / "a" / "other.yaml", "digits", digits=b"x,y\n1.5,a\n1.5,b\n")
+        path = write(tmp_path / "datasets.yaml", "ours", include="a/other.yaml")
+        path.write_text(path.read_text().replace("    title: ours\n", "    title: ours\n    folder: digits\n"))
+
+        assert refused(path).splitlines()[0] == (
+            f"datasets.yaml:2: include[0]: digits/points.csv is declared as two files: at {path}:18 and at "
+            f"{tmp_path}/a/other.yaml:16; give one of them a `folder`"
+        )
+
+    @pytest.mark.parametrize("key", ["download_to", "shipped_in"])
+    def test_a_folder_outside_of_its_own(self, tmp_path: Path, key: str) -> None:
+        """An included manifest has no more rights than any other."""
+        write(tmp_path / "shared" / "other.yaml", "theirs", top=f"{key}: ../elsewhere\n")
+        path = write(tmp_path / "datasets.yaml", "ours", include="shared/other.yaml")
+
+        assert refused(path) == (
+            f"other.yaml:2: {key}: leaves its folder: '../elsewhere'\n"
+            f"1 problem in {tmp_path}/shared/other.yaml, included at datasets.yaml:2. Nothing was downloaded."
+        )
+
+    def test_a_wider_budget_for_the_same_folder(self, tmp_path: Path) -> None:
+        """What the including manifest allows, an included one does not widen."""
+        write(tmp_path / "other.yaml", "theirs", top="shipped_budget_bytes: 2_000\n")
+        path = write(tmp_path / "datasets.yaml", "ours", include="other.yaml", top="shipped_budget_bytes: 1_000\n")
+
+        assert refused(path).splitlines()[0] == (
+            f"datasets.yaml:2: include[0]: {tmp_path}/other.yaml:2 allows 2,000 bytes of shipped data where "
+            f"{path}:3 allows 1,000; an included manifest widens nothing"
+        )
+
+    def test_what_is_wrong_in_an_included_file(self, tmp_path: Path) -> None:
+        """All of it, in that file's lines."""
+        write(tmp_path / "other.yaml", "theirs")
+        text = (tmp_path / "other.yaml").read_text()
+        (tmp_path / "other.yaml").write_text(text.replace("float64", "float65").replace("title", "titel"))
+        path = write(tmp_path / "datasets.yaml", "ours", include="other.yaml")
+
+        said = refused(path).splitlines()
+        assert [line.split(":")[:2] for line in said[:-1]] == [
+            ["other.yaml", "3"],
+            ["other.yaml", "4"],
+            ["other.yaml", "11"],
+        ]
+        assert said[-1] == f"3 problems in {tmp_path}/other.yaml, included at datasets.yaml:2. Nothing was downloaded."
+
+    def test_neither_data_sets_nor_includes(self, tmp_path: Path) -> None:
+        """As before there were includes."""
+        (tmp_path / "datasets.yaml").write_text("version: 1\n")
+
+        assert refused(tmp_path / "datasets.yaml").splitlines()[0] == "datasets.yaml:1: datasets: is missing"
+
+    def test_too_many(self, tmp_path: Path) -> None:
+        """Sixty-four manifests are more than any course has."""
+        for number in range(70):
+            write(tmp_path / f"{number}.yaml", f"set{number}", include=f"{number + 1}.yaml" if number < 69 else "")
+
+        assert "include[0]: more than 64 manifests stand on one another" in refused(tmp_path / "0.yaml")

@@ -1,0 +1,70 @@
+"""Manifests, read and checked against the formats that there are: from YAML, or as they were compiled."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tinytorch_datasets import formats, settings
+from tinytorch_datasets.digests import digest
+from tinytorch_datasets.errors import HashMismatch, OfflineError
+from tinytorch_datasets.manifest import generated
+from tinytorch_datasets.manifest.filenames import without_secrets
+from tinytorch_datasets.plan import Declared
+from tinytorch_datasets.storage.files import whole_file
+
+if TYPE_CHECKING:
+    from tinytorch_datasets.manifest.manifest import Manifest
+    from tinytorch_datasets.manifest.yaml_reader import ParsedYaml
+
+
+def read(path: Path) -> Manifest:
+    """Read the manifest in that file, and check it against the known formats."""
+    from tinytorch_datasets.manifest import loading  # and with it YAML and Pydantic
+
+    return loading.load(path, formats, _downloaded)
+
+
+def check(parsed: ParsedYaml) -> Manifest:
+    """Check a manifest that was read before, and may stand in no file yet."""
+    from tinytorch_datasets.manifest import loading
+
+    return loading.check_parsed(parsed, formats, _downloaded)
+
+
+def _downloaded(url: str, sha256: str) -> Path:
+    """Return where the manifest of that address is, downloaded unless it was before.
+
+    Raises:
+        FetchError: The address did not give it.
+        HashMismatch: It gave another one.
+    """
+    from tinytorch_datasets.fetch import download_address
+
+    path = settings.downloaded_manifest(sha256)
+    if path.is_file() and digest(path).sha256 == sha256:
+        return path
+    if settings.Settings.from_environment().offline:
+        what = f"{without_secrets(url)} is included, and no socket may be opened"
+        raise OfflineError(what, hint=f"Unset {settings.OFFLINE}.", file=path.name, tried=(), missing=())
+    with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
+        came = download_address([url], Path(folder, path.name), name=path.name)
+        if came.sha256 != sha256:
+            what = f"{without_secrets(url)} has sha256\n    {came.sha256}, declared is\n    {sha256}"
+            hint = "Look at what it says now; if that is what you want to include, declare its sha256."
+            raise HashMismatch(what, hint=hint, path=path, expected=sha256, actual=came.sha256)
+        with whole_file(path) as out:
+            out.write(came.path.read_bytes())
+    return path
+
+
+def declared(path: Path, name: str) -> Declared:
+    """Return what the manifest in that file declares of a data set: as it was compiled, or else read now."""
+    return generated.declared(path, name) or read(path).declared(name)
+
+
+def compiled(path: Path) -> bytes:
+    """Return the compiled form of the manifest in that file, which is read and checked now."""
+    manifest = read(path)
+    return generated.format_compiled(manifest.declared(name) for name in manifest.own)
