@@ -39,7 +39,8 @@ _INSTALLED = ("site-packages", "dist-packages")
 # Lines of a manifest that are read for where downloads and included manifests may be.
 _HINT_LINES = 50
 _AROUND = " \n\"'[]"
-DOWNLOAD_TO = "milestones/datasets"
+# Where a manifest does not say it: named after what is in it, beside the manifest.
+DOWNLOAD_TO = "downloaded-datasets"
 
 
 class Settings(NamedTuple):

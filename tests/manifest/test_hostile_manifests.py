@@ -825,8 +825,9 @@ class TestNames:
          "2: download_to: download_to 'Data' and shipped_in 'data' are one folder"),
         ("downloads among what ships", "download_to: datasets/more",
          "1: download_to: download_to 'datasets/more' and shipped_in 'datasets' are inside one another"),
-        ("what ships among downloads", "shipped_in: milestones",
-         "1: shipped_in: download_to 'milestones/datasets' and shipped_in 'milestones' are inside one another"),
+        ("what ships among downloads", "shipped_in: downloaded-datasets/too",
+         "1: shipped_in: download_to 'downloaded-datasets' and shipped_in 'downloaded-datasets/too' "
+         "are inside one another"),
     )  # fmt: skip
 
     @pytest.mark.parametrize(("folders", "result"), [c[1:] for c in FOLDERS], ids=[c[0] for c in FOLDERS])

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import ssl
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import trustme
 
+from tests.helpers.faulty_server import FaultyServer, serve
 from tinytorch_datasets import audit, get, list_datasets, load_manifest
 from tinytorch_datasets.auditing.lockfile import record
-from tinytorch_datasets.errors import ManifestError, UnknownName
+from tinytorch_datasets.errors import HashMismatch, ManifestError, OfflineError, UnknownName
 from tinytorch_datasets.settings import packaged_manifest
 
 DATA = b"x,y\n0.5,a\n1.5,b\n"
@@ -82,9 +86,9 @@ class TestWhatIsThere:
     def test_each_is_found_where_its_own_manifest_says(self, course: Path) -> None:
         """Paths are relative to the file that wrote them."""
         assert get("theirs", manifest=course).train.y.tolist() == [0, 1]
-        assert (course.parent.parent / "shared" / "milestones" / "datasets" / ".cache").is_dir()
+        assert (course.parent.parent / "shared" / "downloaded-datasets" / ".cache").is_dir()
         assert get("ours", manifest=course).train.x.tolist() == [0.5, 1.5]
-        assert (course.parent / "milestones" / "datasets" / ".cache").is_dir()
+        assert (course.parent / "downloaded-datasets" / ".cache").is_dir()
 
     def test_a_packaged_one_is_the_packaged_one(self, course: Path) -> None:
         """The same maps of the same cache, and the same provenance; nothing is kept in the course's folder."""
@@ -93,7 +97,7 @@ class TestWhatIsThere:
         assert theirs.provenance == own.provenance
         assert theirs.train.images.filename == own.train.images.filename
         assert np.array_equal(theirs.train.images, own.train.images)
-        assert not (course.parent / "milestones").exists()
+        assert not (course.parent / "downloaded-datasets").exists()
 
     def test_a_line_is_of_the_file_that_has_it(self, course: Path) -> None:
         """As errors and findings name it."""
@@ -183,6 +187,88 @@ class TestAudit:
         (finding,) = audit(["ours"], manifest=course, levels=["shipped"], lock=tmp_path / "datasets.lock").findings
 
         assert finding.what.startswith("included manifests are datasets.yaml ")
+
+
+class TestFromElsewhere:
+    """From an address, and from an installed package."""
+
+    @pytest.fixture(autouse=True)
+    def cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """A user's cache folder that is empty."""
+        monkeypatch.delenv("TINYTORCH_DATASETS_HOME", raising=False)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        return tmp_path / "cache" / "tinytorch-datasets"
+
+    @pytest.fixture
+    def server(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
+        """A server that is trusted."""
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(tls)
+        with FaultyServer(tls) as server:
+            yield server
+
+    def including(self, folder: Path, url: str, text: bytes) -> Path:
+        """A manifest that includes that address."""
+        item = f"{{url: {url}, sha256: {hashlib.sha256(text).hexdigest()}}}"
+        return write(folder / "datasets.yaml", "ours", include=item)
+
+    def test_an_address(self, server: FaultyServer, tmp_path: Path, cache: Path) -> None:
+        """It is asked once, and then never."""
+        text = write(tmp_path / "there" / "theirs.yaml", "theirs").read_bytes()
+        path = self.including(tmp_path / "here", server.at("/theirs.yaml", serve(text)), text)
+
+        assert list_datasets(manifest=path) == ["ours", "theirs"]
+        assert list_datasets(manifest=path) == ["ours", "theirs"]
+        assert len(server.log) == 1
+        assert load_manifest(path).layers[1].path.is_relative_to(cache / "manifests")
+
+    def test_another_manifest_than_the_declared_one(self, server: FaultyServer, tmp_path: Path, cache: Path) -> None:
+        """What its sha256 is now, and nothing is kept of it."""
+        text, other = b"version: 1\ndatasets: {}\n", b"version: 1\ndatasets: {}\n#\n"
+        path = self.including(tmp_path / "here", server.at("/theirs.yaml", serve(other)), text)
+
+        with pytest.raises(HashMismatch) as caught:
+            load_manifest(path)
+        assert (caught.value.expected, caught.value.actual) == (
+            hashlib.sha256(text).hexdigest(),
+            hashlib.sha256(other).hexdigest(),
+        )
+        assert not list(cache.rglob("datasets.yaml"))
+
+    def test_offline(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No socket is opened for it."""
+        monkeypatch.setenv("TINYTORCH_DATASETS_OFFLINE", "1")
+        path = self.including(tmp_path, "https://127.0.0.1:9/theirs.yaml", b"")
+
+        with pytest.raises(OfflineError) as caught:
+            load_manifest(path)
+        assert str(caught.value) == (
+            "https://127.0.0.1:9/theirs.yaml is included, and no socket may be opened\n"
+            "  Unset TINYTORCH_DATASETS_OFFLINE."
+        )
+
+    def test_an_installed_package(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+        """Which registers it by an entry point; nothing of it is run, and nothing is written into it."""
+        site = tmp_path / "site-packages"
+        write(site / "coursekit" / "data" / "datasets.yaml", "theirs")
+        (site / "coursekit" / "__init__.py").write_text("raise RuntimeError('it was run')\n")
+        (site / "coursekit-1.0.dist-info").mkdir()
+        (site / "coursekit-1.0.dist-info" / "METADATA").write_text(
+            "Metadata-Version: 2.1\nName: coursekit\nVersion: 1.0\n"
+        )
+        (site / "coursekit-1.0.dist-info" / "entry_points.txt").write_text(
+            "[tinytorch_datasets.manifests]\nkit = coursekit.data\n"
+        )
+        monkeypatch.syspath_prepend(str(site))
+        path = write(tmp_path / "datasets.yaml", "ours", include="kit")
+        before = sorted(site.rglob("*"))
+
+        assert get("theirs", manifest=path).train.y.tolist() == [0, 1]
+        assert sorted(site.rglob("*")) == before
+        assert (cache / ".cache" / "arrays").is_dir()
 
 
 class TestMistakes:

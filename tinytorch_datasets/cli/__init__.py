@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from tinytorch_datasets._version import VERSION
-from tinytorch_datasets.cli import audit, maintain
+from tinytorch_datasets.cli import audit, maintain, project
 from tinytorch_datasets.cli.common import (
     Group,
     complete_names,
@@ -79,7 +79,7 @@ def info(name: str, manifest: Path | None, home: Path | None, as_json: bool) -> 
     if as_json:
         entry, row = loaded.entry(name), listing.row(loaded.declared(name), home)
         facts = {"name": name, **entry.model_dump(mode="json"), "on_disk": row["on_disk"], "path": row["path"]}
-        echo_json({**facts, "provenance": api.origin(name, entry, loaded.path, loaded.sha256)})
+        echo_json({**facts, "provenance": api.origin(name, entry, loaded.owner(name).path, loaded.owner(name).sha256)})
     else:
         listing.print_entry(loaded, name, home)
 
@@ -304,6 +304,8 @@ def schema_() -> None:
 
 
 for command in (
+    project.init,
+    project.config,
     audit.audit,
     maintain.add,
     maintain.update,

@@ -78,7 +78,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 def print_entry(manifest: Manifest, name: str, home: Path | None) -> None:
     """Print one entry in full, one fact to a label; what is not declared is left out."""
-    entry, summary = manifest.entry(name), row(manifest.declared(name), home)
+    entry, summary, owner = manifest.entry(name), row(manifest.declared(name), home), manifest.owner(name)
     facts: list[tuple[str, list[str | None]]] = [
         ("name", [name]),
         ("title", [entry.title]),
@@ -98,7 +98,7 @@ def print_entry(manifest: Manifest, name: str, home: Path | None) -> None:
         ("cite", [entry.citation]),
         ("used by", list(entry.used_by)),
         ("declared", [manifest.where(name)]),
-        ("provenance", [origin(name, entry, manifest.path, manifest.sha256)]),
+        ("provenance", [origin(name, entry, owner.path, owner.sha256)]),
     ]
     for label, lines in facts:
         for i, line in enumerate(filter(None, lines)):

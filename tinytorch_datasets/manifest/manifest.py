@@ -1,4 +1,4 @@
-"""`Manifest`: validated entries, those of included manifests too, and the plan of each.
+"""`Manifest`: validated entries, included ones too, and the plan of each.
 
 `yaml_reader.py` reads the YAML, `models.py` has the models that check each value, `rules.py` what must
 hold between values, and `loading.py` brings them together: every problem of all is reported at once, each with its

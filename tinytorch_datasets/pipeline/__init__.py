@@ -50,6 +50,9 @@ TRIES = 3
 # What is decoded was verified: its bytes are the declared ones, whatever they turn out to hold.
 CORRECT_THE_ENTRY = "The file has its declared hash, so correct the entry"
 
+# What `get` makes can be made again.
+IGNORE = "# Downloads and decoded arrays of tinytorch-datasets. `tinytorch-datasets clean` removes them.\n*\n"
+
 Arrays: TypeAlias = "Mapping[str, Values | str]"
 
 log = logging.getLogger("tinytorch_datasets.get")
@@ -150,6 +153,8 @@ def _run_on_disk(
     retry: RetryPolicy | None,
     open_entry: Callable[[CacheEntry, Arrays], Dataset],
 ) -> Dataset:
+    if locations.home == declared.manifest.parent / declared.download_to:
+        _make_home(locations.home)
     entry_file = cache_entries.entry_path(locations.cache, declared.manifest, plan.name)
     stat_cache = StatCache(CacheEntry.read(entry_file))
     if plan.status == "remote":
@@ -190,6 +195,14 @@ def _run_on_disk(
             return dataset
     what = f"{gone.filename or plan.name} was gone {TRIES} times when it was about to be opened"
     raise StorageError(what, hint="Wait until whatever cleans the folder has ended.", path=locations.cache) from gone
+
+
+def _make_home(home: Path) -> None:
+    """Make the folder for downloads that a manifest has beside it, such that Git leaves it alone."""
+    if not disk.exists(home):
+        with suppress(OSError):  # whoever writes into it will say why that cannot be
+            home.mkdir(parents=True)
+            (home / ".gitignore").write_text(IGNORE)
 
 
 def locations(manifest: Manifest, home: str | os.PathLike[str] | None = None) -> Locations:

@@ -1,4 +1,4 @@
-"""Manifests, read and checked against the formats that there are: from YAML, or as they were compiled."""
+"""Manifests, read from YAML or as they were compiled, and checked."""
 
 from __future__ import annotations
 

@@ -1,0 +1,120 @@
+"""`init` and `config`: a first manifest, and what is in force."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from tinytorch_datasets import get, load_manifest
+from tinytorch_datasets.cli import main, project
+from tinytorch_datasets.settings import packaged_manifest
+
+
+def run(*arguments: str) -> Result:
+    """The command line in this process."""
+    return CliRunner().invoke(main, arguments)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that somebody is in."""
+    monkeypatch.delenv("TINYTORCH_DATASETS_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+class TestInit:
+    """A first manifest is whole, and in force at once."""
+
+    def test_it_has_what_is_packaged(self, folder: Path) -> None:
+        """Nothing is fetched for that."""
+        done = run("init")
+
+        assert done.exit_code == 0
+        assert (
+            done.stdout == f"{folder}/datasets.yaml: written; `get` and every command use it in this folder and below\n"
+        )
+        assert list(load_manifest().datasets) == ["tinydigits", "tinytalks", "mnist", "cifar10"]
+        assert load_manifest().path == folder / "datasets.yaml"
+
+    def test_the_schema_lies_where_its_first_line_says(self, folder: Path) -> None:
+        """For editors that complete and check it."""
+        run("init")
+        line = (folder / "datasets.yaml").read_text().splitlines()[0]
+
+        assert (
+            json.loads((folder / line.partition("$schema=")[2]).read_text())["title"]
+            == "datasets.yaml of tinytorch-datasets"
+        )
+
+    def test_its_example_is_a_data_set(self, folder: Path) -> None:
+        """Without its comment signs, as a person would use it."""
+        run("init")
+        text = (folder / "datasets.yaml").read_text()
+        head, _, example = text.partition("datasets: {}")
+        (folder / "datasets.yaml").write_text(f"{head}datasets:" + example.replace("\n#", "\n"))
+        (folder / "datasets" / "flowers").mkdir(parents=True)
+        (folder / "datasets" / "flowers" / "flowers.csv").write_bytes(project.FLOWERS)
+
+        assert yaml.safe_load((folder / "datasets.yaml").read_text())["datasets"].keys() == {"flowers"}
+        assert get("flowers").train.features.tolist() == [[1.5, 0.5], [2.0, 0.25]]
+        assert get("flowers").train.labels.tolist() == [0, 1]
+
+    def test_add_writes_into_it(self, folder: Path) -> None:
+        """And not into the installed package."""
+        run("init")
+        (folder / "flowers.csv").write_bytes(project.FLOWERS)
+        done = run(
+            "add", "flowers.csv", "--ship", "--target", "kind", "--title", "x", "--license", "x", "--source", "x"
+        )
+
+        assert done.exit_code == 0, done.output
+        assert get("flowers").train.labels.tolist() == [0, 1]
+        assert "flowers:" in (folder / "datasets.yaml").read_text()
+
+    def test_what_is_there_stays(self, folder: Path) -> None:
+        """It may be somebody's work."""
+        (folder / "datasets.yaml").write_text("version: 1\ndatasets: {}\n")
+        done = run("init", str(folder))
+
+        assert done.exit_code == 2
+        assert done.stderr == (
+            f"error: {folder}/datasets.yaml is there already\n  `tinytorch-datasets add FILES` adds a data set to it.\n"
+        )
+        assert (folder / "datasets.yaml").read_text() == "version: 1\ndatasets: {}\n"
+
+
+class TestConfig:
+    """What is in force, each with why."""
+
+    def test_of_a_folder_with_a_manifest(self, folder: Path) -> None:
+        """Its layers have folders of their own."""
+        run("init")
+        facts = [(fact["name"], fact["value"]) for fact in json.loads(run("config", "--json").stdout)]
+        clone = Path(packaged_manifest()).parent
+
+        assert facts == [
+            ("manifest", f"{folder}/datasets.yaml"),
+            ("includes", packaged_manifest()),
+            ("downloads", f"{folder}/downloaded-datasets"),
+            ("downloads", f"{clone}/milestones/datasets"),
+            ("shipped", f"{clone}/datasets"),
+            ("mirror", "none"),
+            ("offline", "no"),
+        ]
+
+    def test_variables_and_options(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One home is for all layers."""
+        monkeypatch.setenv("TINYTORCH_DATASETS_MANIFEST", packaged_manifest())
+        monkeypatch.setenv("TINYTORCH_DATASETS_OFFLINE", "1")
+        done = run("config", "--home", str(folder / "usb"))
+
+        lines = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
+        assert lines[0] == ["manifest", packaged_manifest(), "by TINYTORCH_DATASETS_MANIFEST"]
+        assert ["downloads", f"{folder}/usb", "by --home"] in lines
+        assert ["offline", "yes", "by TINYTORCH_DATASETS_OFFLINE"] in lines
+        assert ["mirror", "none", "TINYTORCH_DATASETS_MIRROR is not set"] in lines

@@ -1,0 +1,117 @@
+"""Which manifest is in force: the one given, the variable's, the one of this folder or above, the packaged one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import fresh_process
+from tests.manifest.test_include import write
+from tinytorch_datasets import get, list_datasets
+from tinytorch_datasets.settings import chosen_manifest, packaged_manifest
+
+PACKAGED = ["tinydigits", "tinytalks", "mnist", "cifar10"]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with a manifest, and somebody in a folder below it."""
+    monkeypatch.delenv("TINYTORCH_DATASETS_HOME", raising=False)
+    write(tmp_path / "datasets.yaml", "ours")
+    (tmp_path / "week1" / "notebooks").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "week1" / "notebooks")
+    return tmp_path
+
+
+class TestOrder:
+    """The nearest word counts."""
+
+    def test_a_folder_above(self, project: Path) -> None:
+        """As ruff and pytest find their settings."""
+        assert chosen_manifest(None) == (str(project / "datasets.yaml"), "found")
+        assert list_datasets() == ["ours"]
+        assert get("ours").train.y.tolist() == [0, 1]
+
+    def test_the_nearest_one(self, project: Path) -> None:
+        """A project inside of a project has its own."""
+        write(project / "week1" / "datasets.yaml", "inner")
+
+        assert list_datasets() == ["inner"]
+
+    def test_a_variable_comes_before(self, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whoever sets it means it for every folder."""
+        monkeypatch.setenv("TINYTORCH_DATASETS_MANIFEST", packaged_manifest())
+
+        assert chosen_manifest(None) == (packaged_manifest(), "variable")
+        assert list_datasets() == PACKAGED
+
+    def test_an_argument_comes_first(self, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Before the variable, too."""
+        monkeypatch.setenv("TINYTORCH_DATASETS_MANIFEST", packaged_manifest())
+
+        assert list_datasets(manifest=project / "datasets.yaml") == ["ours"]
+
+    def test_nothing_there(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The packaged one."""
+        monkeypatch.chdir(tmp_path)
+
+        assert chosen_manifest(None) == (packaged_manifest(), "packaged")
+
+    def test_the_command_line_finds_the_same(self, project: Path) -> None:
+        """From the folder that one stands in."""
+        done = fresh_process.python("-m", "tinytorch_datasets", "get", "ours", cwd=Path.cwd())
+
+        assert (done.returncode, done.stdout) == (0, f"ours: train 2; {project}/datasets/ours\n")
+
+
+class TestWhatIsNone:
+    """A file of that name that is no manifest of ours, or may be anybody's, is passed over."""
+
+    @pytest.mark.parametrize("text", ["", "train: images/train\nval: images/val\nnc: 80\n", "- 1\n- 2\n"])
+    def test_another_programs_file(self, project: Path, text: str) -> None:
+        """Object detectors call theirs so, for one."""
+        (project / "week1" / "datasets.yaml").write_text(text)
+
+        assert list_datasets() == ["ours"]
+
+    @pytest.mark.skipif(os.name == "nt", reason="rights of folders are others there")
+    def test_a_folder_that_everybody_may_write_to(self, project: Path) -> None:
+        """Whoever put it there could give any bytes the name of MNIST."""
+        write(project / "week1" / "datasets.yaml", "theirs")
+        (project / "week1").chmod(0o1777)
+
+        assert list_datasets() == ["ours"]
+
+    @pytest.mark.skipif(os.name == "nt", reason="a folder that somebody is in cannot be removed there")
+    def test_a_folder_that_is_gone(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """There is none above it that could be known."""
+        (tmp_path / "gone").mkdir()
+        monkeypatch.chdir(tmp_path / "gone")
+        (tmp_path / "gone").rmdir()
+
+        assert list_datasets() == PACKAGED
+
+
+class TestDownloads:
+    """A stranger's downloads lie beside the manifest, in a folder that says what it is."""
+
+    def test_git_leaves_the_folder_alone(self, project: Path) -> None:
+        """Without a word in the project's own .gitignore."""
+        get("ours")
+        subprocess.run(["git", "init", "-q", str(project)], check=True)
+        done = subprocess.run(
+            ["git", "-C", str(project), "status", "--porcelain"], capture_output=True, text=True, check=True
+        )
+
+        assert sorted(path.name for path in (project / "downloaded-datasets").iterdir()) == [".cache", ".gitignore"]
+        assert "downloaded" not in done.stdout
+
+    def test_a_folder_that_is_there_stays_as_it_is(self, project: Path) -> None:
+        """It is somebody's own."""
+        (project / "downloaded-datasets").mkdir()
+        get("ours")
+
+        assert [path.name for path in (project / "downloaded-datasets").iterdir()] == [".cache"]
