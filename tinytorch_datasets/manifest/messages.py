@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from tinytorch_datasets.errors import Keys, Problem, did_you_mean
-from tinytorch_datasets.manifest import models
+from tinytorch_datasets.manifest import values
 from tinytorch_datasets.manifest.models import (
     ChecksEntry,
     Declarations,
@@ -25,7 +25,7 @@ from tinytorch_datasets.manifest.yaml_reader import ParsedYaml
 from tinytorch_datasets.manifest.yaml_syntax import plain
 
 _MODELS: dict[str, type[BaseModel]] = {"files": FileEntry, "fields": FieldEntry, "splits": SplitEntry}
-_TAGS = (models.AS_WORDS, models.AS_MAPPING)
+_TAGS = (values.AS_WORDS, values.AS_MAPPING)
 
 
 ITEMS_SHOWN = 5
@@ -129,7 +129,7 @@ def _in_words(finding: Any, keys: tuple[str | int, ...], parsed: ParsedYaml, *, 
         case "mapping_type" | "dict_type" | "model_type" | "model_attributes_type":
             number = f" {shown}" if isinstance(value, int | float) else ""
             return f"must be a mapping of keys to values, is {_kind(value)}{number}"
-        case models.NOT_A_HASH | models.NOT_SUCH_VALUES:
+        case values.NOT_A_HASH | values.NOT_SUCH_VALUES:
             return str(finding["msg"])
     return f"{finding['msg']}, is {shown}"
 

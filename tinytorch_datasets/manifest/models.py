@@ -8,100 +8,30 @@ because Pydantic would read and parse this very file for those, each time it is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Strict, Tag, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Strict, Tag
 
 from tinytorch_datasets import plan
+from tinytorch_datasets.manifest.values import (
+    AS_MAPPING,
+    AS_WORDS,
+    ColumnNames,
+    Count,
+    Factor,
+    FilledWordList,
+    Md5,
+    MemberPath,
+    Positive,
+    Ratio,
+    Sha256,
+    StoredValues,
+    Version,
+    WordList,
+    Words,
+    kind,
+)
 from tinytorch_datasets.settings import DOWNLOAD_TO
-
-NOT_A_HASH: Final = "not_a_hash"
-NOT_THE_VERSION: Final = "literal_error"
-NOT_SUCH_VALUES: Final = "not_such_values"
-
-# Where a value is text or a mapping, Pydantic puts into its path which of the two it took it for.
-AS_WORDS: Final = "<words>"
-AS_MAPPING: Final = "<mapping>"
-
-
-def _hex(digits: int, kind: str) -> Any:
-    def check(value: object) -> object:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            problem = "YAML reads it as a number, put it in quotes"
-        elif not isinstance(value, str):
-            problem = f"{digits} lowercase hex digits"
-        elif len(value) != digits:
-            problem = f"{digits} lowercase hex digits, has {len(value)} characters"
-        elif value.strip("0123456789abcdef"):
-            problem = f"{digits} lowercase hex digits" + (", has uppercase" if value != value.lower() else "")
-        else:
-            return value
-        raise PydanticCustomError(NOT_A_HASH, f"not {kind}: {problem}")
-
-    return BeforeValidator(check)
-
-
-def _hex_schema(digits: int) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "pattern": f"^[0-9a-f]{{{digits}}}$"})
-
-
-def _whole(value: object) -> object:
-    # For Python, and so for Pydantic, 1 is True and 1.0 as well.
-    if type(value) is not int:
-        raise PydanticCustomError(NOT_THE_VERSION, "not the version", {"expected": "1"})
-    return value
-
-
-Version = Annotated[Literal[1], BeforeValidator(_whole)]
-Sha256 = Annotated[str, _hex(64, "a sha256"), _hex_schema(64)]
-Md5 = Annotated[str, _hex(32, "an MD5"), _hex_schema(32)]
-Positive = Annotated[int, Field(gt=0)]
-Count = Annotated[int, Field(ge=0)]
-# Pydantic puts the bound of a number of two types where JSON Schema knows none.
-Factor = Annotated[int | float, Field(gt=0), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})]
-Ratio = Annotated[int | float, Field(ge=1), WithJsonSchema({"type": "number", "minimum": 1})]
-Words = Annotated[str, Field(min_length=1)]
-
-
-def _scalars(kinds: tuple[type, ...], wish: str, *, one: bool = False) -> Any:
-    """Make what checks a list of values of those types; with `one`, a single value is a list of it."""
-
-    def check(value: object) -> object:
-        items = [value] if one and not isinstance(value, list | tuple) else value
-        if not isinstance(items, list | tuple) or not items or not all(type(item) in kinds for item in items):
-            raise PydanticCustomError(NOT_SUCH_VALUES, f"must be {wish}, is {{shown}}", {"shown": repr(value)})
-        return tuple(items)
-
-    return BeforeValidator(check)
-
-
-def _kind(value: object) -> str:
-    return AS_MAPPING if isinstance(value, dict | BaseModel) else AS_WORDS
-
-
-def _list_schema(types: list[str], *, one: bool = False) -> WithJsonSchema:
-    many = {"type": "array", "items": {"type": types}, "minItems": 1}
-    return WithJsonSchema({"anyOf": [{"type": types}, many]} if one else many)
-
-
-StoredValues = Annotated[
-    tuple[Any, ...],
-    _scalars((str, int, float, bool), "a list of texts or numbers"),
-    _list_schema(["string", "number", "boolean"]),
-]
-ColumnNames = Annotated[
-    tuple[Any, ...],
-    _scalars((str, int), 'a column\'s name or number, or a list of those and of ranges ("0-12")', one=True),
-    _list_schema(["string", "integer"], one=True),
-]
-MemberPath = Annotated[
-    tuple[Any, ...],
-    _scalars((str,), "a member's name, or a list: an archive's, and that of a member in it", one=True),
-    _list_schema(["string"], one=True),
-]
-WordList = Annotated[tuple[Words, ...], Strict(False)]
-FilledWordList = Annotated[tuple[Words, ...], Field(min_length=1), Strict(False)]
 
 
 class _Model(BaseModel):
@@ -246,7 +176,7 @@ class JoinEntry(_Listed):
 
 RowsEntry = Annotated[
     Annotated[tuple[Count, Count], Strict(False), Tag(AS_WORDS)] | Annotated[ListedRowsEntry, Tag(AS_MAPPING)],
-    Discriminator(_kind),
+    Discriminator(kind),
 ]
 
 
@@ -282,7 +212,7 @@ class SplitEntry(_Selection):
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[
-        str, Annotated[Annotated[Words, Tag(AS_WORDS)] | Annotated[PlaceEntry, Tag(AS_MAPPING)], Discriminator(_kind)]
+        str, Annotated[Annotated[Words, Tag(AS_WORDS)] | Annotated[PlaceEntry, Tag(AS_MAPPING)], Discriminator(kind)]
     ]
 
     samples: Positive = Field(description="The number of samples.")
@@ -391,7 +321,7 @@ class RemoteManifest(_Model):
     sha256: Sha256 = Field(description="The SHA-256 of its bytes.")
 
 
-Included = Annotated[Annotated[Words, Tag(AS_WORDS)] | Annotated[RemoteManifest, Tag(AS_MAPPING)], Discriminator(_kind)]
+Included = Annotated[Annotated[Words, Tag(AS_WORDS)] | Annotated[RemoteManifest, Tag(AS_MAPPING)], Discriminator(kind)]
 
 
 class Declarations(_Model):
