@@ -1,4 +1,4 @@
-"""The commands `init` and `config`: a manifest of one's own, and what is in force."""
+"""The commands `init` and `config`: a first manifest, and what is in force."""
 
 from __future__ import annotations
 

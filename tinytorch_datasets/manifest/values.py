@@ -1,4 +1,4 @@
-"""Types of a manifest's values: numbers, digests, lists of words, and their checks.
+"""Types of a manifest's values: numbers, digests, lists of words.
 
 Each is a type for Pydantic, with what is wrong with a value in our words, and with its own JSON Schema where Pydantic's
 would say something else.
