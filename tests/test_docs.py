@@ -56,11 +56,13 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
 def test_yaml_that_is_shown_is_a_manifest(document: Path, tmp_path: Path) -> None:
-    """An entry in the documents can be pasted under `datasets:` and is valid."""
+    """An entry in the documents can be pasted under `datasets:` and is valid; so is a whole manifest by itself."""
     for block in re.findall(r"```yaml\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL):
-        if "  files:\n" in block:
+        is_whole = "\nversion: " in f"\n{block}"
+        if "  files:\n" in block or is_whole:
             path = tmp_path / "datasets.yaml"
-            path.write_text("version: 1\ndatasets:\n" + "".join(f"  {line}\n" for line in block.splitlines()))
+            entry = "version: 1\ndatasets:\n" + "".join(f"  {line}\n" for line in block.splitlines())
+            path.write_text(block if is_whole else entry)
 
             assert load_manifest(path).datasets
 
