@@ -38,7 +38,7 @@ WAYS: dict[str, Callable[..., np.ndarray]] = {
     "arrays": lambda split, **wanted: split.arrays(**wanted)[0],
     "batches": lambda split, **wanted: joined(split.batches(7, **wanted)),
     "numbered": lambda split, **wanted: joined(map(split.batches(7, **wanted).__getitem__, range(8))),
-    "collate": lambda split, **wanted: partial(split.collate, **wanted)(split[np.arange(50)]).images,
+    "collate": lambda split, **wanted: np.asarray(split.collate(split.__getitems__(range(50)), **wanted).images),
     "shuffled": lambda split, **wanted: joined(split.batches(7, shuffle=True, seed=1, **wanted))[
         np.argsort(np.random.RandomState(1).permutation(50))
     ],

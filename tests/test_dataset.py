@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinytorch_datasets import Dataset, Split
+from tinytorch_datasets import Dataset, RaggedArray, Split
 from tinytorch_datasets.errors import MissingFile, StorageError, UnknownName, UsageError
 from tinytorch_datasets.storage.string_array import StringArray
 
@@ -400,30 +400,6 @@ class TestWorkers:
         )
         assert cut.value.what.startswith(f"{path} cannot be read, from which a pickled split takes its values: ")
 
-    def test_torch_takes_a_split_as_it_is(self, split: Split) -> None:
-        """A map-style data set needs len() and an index, and nothing else."""
-        torch = pytest.importorskip("torch", reason="PyTorch is not installed; the package does not need it")
-        loader = torch.utils.data.DataLoader(split, batch_size=4)
-
-        images, labels = next(iter(loader))
-
-        assert tuple(images.shape) == (4, 2, 2)
-        assert labels.tolist() == [0, 1, 2, 3]
-
-    @pytest.mark.parametrize("method", [None, "fork", "spawn"])
-    def test_torch_takes_batches_made_at_once(self, split: Split, method: str | None) -> None:
-        """By `collate`, and by number, which shares them among workers; tensors with the names of fields."""
-        torch = pytest.importorskip("torch", reason="PyTorch is not installed; the package does not need it")
-        loader = torch.utils.data.DataLoader
-        workers: dict[str, Any] = {"num_workers": 2, "multiprocessing_context": method} if method else {}
-
-        collated = list(loader(split, batch_size=4, collate_fn=split.collate, **workers))
-        numbered = list(loader(split.batches(4), batch_size=None, **workers))
-
-        for batches in (collated, numbered):
-            assert all(isinstance(batch.images, torch.Tensor) for batch in batches)
-            assert [batch.labels.tolist() for batch in batches] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
-
 
 class TestParts:
     """Parts of a split that a class can share: the same on every machine."""
@@ -543,7 +519,34 @@ class TestNumberedBatches:
         with pytest.raises(IndexError, match=r"^batch 3 of 3$"):
             batches[3]
 
-    def test_shuffled_ones_have_none(self, split: Split) -> None:
-        """Which order is meant would be a guess."""
-        with pytest.raises(TypeError, match=r"^a batch of shuffled samples has no number"):
-            split.batches(4, shuffle=True)[0]
+    def test_shuffled_ones_come_in_order(self, split: Split) -> None:
+        """Number 0 begins a pass, in the order that iterating would have had; others would be of two passes."""
+        batches, iterated = (split.batches(4, shuffle=True, seed=5) for _ in range(2))
+
+        for _ in range(2):
+            numbered = [batches[number].labels.tolist() for number in range(3)]
+            assert numbered == [batch.labels.tolist() for batch in iterated]
+        for number in (2, 1, -1):
+            with pytest.raises(TypeError) as caught:
+                batches[number]
+
+            assert str(caught.value) == (
+                "batches of shuffled samples are asked for in order, from the first of a pass on; "
+                "let the batches shuffle, or the loader, and not both"
+            )
+        with pytest.raises(TypeError):
+            split.batches(4, shuffle=True)[1]
+
+    def test_samples_that_come_one_by_one_are_put_together(self, split: Split) -> None:
+        """As those of several splits behind one another come, and of none."""
+        names = StringArray.of(list("abcdefghij"))
+        words = RaggedArray.of([[n] * (n % 3) for n in range(10)])
+        whole = Split("train", {"images": split.images, "labels": split.labels, "names": names, "words": words})
+
+        for samples in ([whole[3], whole[1]], whole.__getitems__([3, 1]), whole[[3, 1]]):
+            batch = whole.collate(samples)
+
+            assert np.array_equal(batch.images, split.images[[3, 1]])
+            assert (np.asarray(batch.labels).tolist(), batch.names) == ([3, 1], ["d", "b"])
+            assert [word.tolist() for word in batch.words] == [[], [1]]
+        assert [len(column) for column in whole.collate([])] == [0, 0, 0, 0]

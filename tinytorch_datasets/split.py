@@ -6,7 +6,7 @@ nothing is copied until it must be.
 
 from __future__ import annotations
 
-import sys
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,12 @@ import numpy as np
 
 from tinytorch_datasets.batches import (
     Batches,
-    as_batch,
+    Chosen,
+    as_tensor,
     flattened,
     joined,
-    places_of,
     sample_type,
+    stacked,
     whole_number,
     writable,
 )
@@ -72,6 +73,7 @@ class Split(Subsets):
         self._scales = dict(scales or {})
         self._declared = dict(declared or {})
         self._samples = len(next(iter(self._fields.values()))) if self._fields else 1
+        self._asked: tuple[tuple[Any, ...], list[Conversion]] = ((), [])
         super().__init__(part_of)
         # Whose mean and deviation are "standard": None for its own, words for why that must be asked. Parts have those
         # of the whole, so that they stay comparable, and `test` those of `train`.
@@ -155,27 +157,13 @@ class Split(Subsets):
             return self.filter(index)
         return self._part(index)
 
-    def __getitems__(self, numbers: Sequence[int]) -> Split:
-        """Return the samples of those numbers as a smaller Split, gathered at once: as PyTorch's DataLoader asks."""
-        return self._part(np.asarray(numbers, np.intp))
+    def __getitems__(self, numbers: Sequence[int]) -> Chosen:
+        """Return the samples of those numbers, as PyTorch's DataLoader asks for a batch; `collate` gathers them."""
+        return Chosen(self, numbers)
 
     def _part(self, index: Any) -> Split:
         fields = {field: taken(values, index) for field, values in self._fields.items()}
         return Split(self._name, fields, scales=self._scales, part_of=(self, index), declared=self._declared)
-
-    def __contains__(self, sample: object) -> bool:
-        return next(places_of(sample, self), None) is not None
-
-    def index(self, sample: Any, start: int = 0, stop: int | None = None) -> int:
-        """Return where the first sample is whose values are equal to these; ValueError if none is."""
-        for place in places_of(sample, self, start, stop):
-            return place
-        msg = f"no such sample in split {self._name!r}"
-        raise ValueError(msg)
-
-    def count(self, sample: Any) -> int:
-        """Return how many samples have values equal to these."""
-        return len([*places_of(sample, self)])
 
     def __add__(self, other: Split) -> Split:
         if not isinstance(other, Split):
@@ -205,18 +193,20 @@ class Split(Subsets):
         They are tensors where PyTorch is loaded, without a copy; strings and samples of several shapes are lists.
 
         Args:
-            samples: What a DataLoader got out of this split: a smaller Split.
+            samples: What a DataLoader got out of this split, or out of several that are like it: samples.
             dtype: As in `arrays`; ``collate_fn=functools.partial(train.collate, dtype="float32")``.
             channels: As in `arrays`.
             normalize: As in `arrays`.
             one_hot: As in `arrays`.
         """
-        batch = samples if isinstance(samples, Split) else self._part(np.asarray([], np.intp))
-        values = [as_batch(v) for v in batch.arrays(dtype, channels=channels, normalize=normalize, one_hot=one_hot)]
-        torch = sys.modules.get("torch")  # never imported here
-        if torch is not None:
-            values = [torch.from_numpy(column) if isinstance(column, np.ndarray) else column for column in values]
-        return sample_type(self.fields)._make([list(c) if isinstance(c, StringArray) else c for c in values])
+        split, index = samples, None
+        if isinstance(samples, Chosen):
+            split, index = samples.split, np.asarray(samples.numbers, np.intp)
+        elif not isinstance(samples, Split):  # one by one, as ConcatDataset has them
+            fields = stacked(samples, self._fields)
+            split = Split(self._name, fields, part_of=(self, None), scales=self._scales, declared=self._declared)
+        columns = split._converted(index, dtype, channels, normalize, one_hot)
+        return sample_type(self.fields)._make(map(as_tensor, columns))
 
     def statistics(self) -> dict[str, Statistics]:
         """Return the mean and deviation of each field's values, by channel: ``test.arrays(normalize=train)`` by these.
@@ -264,9 +254,17 @@ class Split(Subsets):
             UsageError: Which axis of a field has the channels is not certain, or an argument does not fit the fields.
         """
         check_flag(flat, "flat")
-        conversions = self._conversions(dtype, channels, normalize, one_hot)
-        whole = [convert(values) for values, convert in zip(self._fields.values(), conversions, strict=True)]
+        whole = self._converted(None, dtype, channels, normalize, one_hot)
         return tuple(map(flattened, whole) if flat else whole)
+
+    def _converted(self, index: Any, *wanted: Any) -> list[Any]:
+        # A loader asks for the same with each batch. A mapping of numbers may have been written to in between.
+        before, conversions = self._asked
+        repeated = len(before) == len(wanted) and all(map(operator.is_, before, wanted))
+        if not repeated or isinstance(wanted[2], Mapping):
+            conversions = self._conversions(*wanted)
+            self._asked = wanted, conversions
+        return [convert(values, index) for values, convert in zip(self._fields.values(), conversions, strict=True)]
 
     def _conversions(self, dtype: Any, channels: Any, normalize: Any, one_hot: Any) -> list[Conversion]:
         by = normalize
@@ -365,7 +363,8 @@ class Split(Subsets):
         # Of what it is a part, its positions say all that is asked; the whole would be pickled with it.
         positions = self._positions if self._part_of is None else self.positions
         standard = self._standard._by_path() if isinstance(self._standard, Split) else self._standard
-        return {**self.__dict__, "_fields": fields, "_part_of": None, "_positions": positions, "_standard": standard}
+        changed: dict[str, Any] = {"_part_of": None, "_positions": positions, "_standard": standard, "_asked": ((), [])}
+        return {**self.__dict__, "_fields": fields, **changed}
 
     def _by_path(self) -> Split | str:
         """Return what is pickled of it for its mean and deviation: fields with a shape, which are paths of maps."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytorch_datasets.batches import checked_seed, whole_number
+from tinytorch_datasets.batches import checked_seed, places_of, whole_number
 from tinytorch_datasets.storage.string_array import StringArray, Values
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ Source = tuple[Callable[[], tuple[Any, str]] | None, str]
 
 
 class Subsets:
-    """The parts of a split, each a split again, and which samples of the whole they have."""
+    """Where the samples of a split are, and its parts, each of which is a split again."""
 
     _name: str
     _samples: int
@@ -99,6 +99,20 @@ class Subsets:
         digest = f"digest {self.digest[:digits]}" if self._is_part or self._sources else ""
         known = "; ".join(filter(None, (digest, self._note)))
         return f" ({known})" if known else ""
+
+    def __contains__(self, sample: object) -> bool:
+        return next(places_of(sample, self), None) is not None
+
+    def index(self, sample: Any, start: int = 0, stop: int | None = None) -> int:
+        """Return where the first sample is whose values are equal to these; ValueError if none is."""
+        for place in places_of(sample, self, start, stop):
+            return place
+        msg = f"no such sample in split {self._name!r}"
+        raise ValueError(msg)
+
+    def count(self, sample: Any) -> int:
+        """Return how many samples have values equal to these."""
+        return len([*places_of(sample, self)])
 
     def shard(self, index: int, count: int) -> Self:
         """Return every `count`-th sample from number `index` on, as views: what one of `count` processes works on.

@@ -7,6 +7,7 @@ cost nothing.
 from __future__ import annotations
 
 import math
+import sys
 from collections import namedtuple
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -78,6 +79,10 @@ class Batches:
         self._drop_last, self._prefetch = drop_last, whole_number(prefetch, "0 batches or more are made ahead")
         # RandomState's streams are frozen (NEP 19); a Generator's permutation may change with NumPy.
         self._random = np.random.RandomState(seed) if shuffle else None
+        # The order of the pass whose batches are asked for by number, the last number, and the loader's seed of it.
+        self._order: np.ndarray | None = None
+        self._last = -1
+        self._loader_seed: int | None = None
 
     def __len__(self) -> int:
         whole, rest = divmod(self._samples, self._size)
@@ -98,30 +103,58 @@ class Batches:
 
     def _batch(self, start: int, order: np.ndarray | None) -> Batch:
         places = slice(start, start + self._size)
-        index = places if order is None else order[places]
+        return self._of(places if order is None else order[places])
+
+    def _of(self, index: Any) -> Batch:
         batch: Batch = self._make([as_batch(convert(values, index)) for values, convert in self._columns])
         return batch
 
     def __getitem__(self, number: int) -> Batch:
-        """Return one batch by its number, as loaders ask for them: fresh arrays, in the split's order.
+        """Return one batch by its number, as loaders ask for them: fresh arrays, which PyTorch may write to.
+
+        Of shuffled samples, number 0 begins a pass in a new order, and the others come after it in theirs; each worker
+        of a DataLoader begins with the number of its own. In workers PyTorch's seed (`torch.manual_seed`) decides the
+        orders as well, because they are told of passes by no other sign.
 
         Raises:
             IndexError: There is no such batch.
-            TypeError: The samples are shuffled, and which order this pass has, a number does not say.
+            TypeError: The samples are shuffled, and the number is not the next one of a pass.
         """
-        if self._random is not None:
-            msg = "a batch of shuffled samples has no number: iterate, or let the loader shuffle (shuffle=True there)"
-            raise TypeError(msg)
         if not -len(self) <= number < len(self):
             msg = f"batch {number} of {len(self):,}"
             raise IndexError(msg)
-        batch = self._batch(number % len(self) * self._size, None)
-        # Views would be of read-only memory, of which PyTorch warns.
-        return self._make([np.array(values) if isinstance(values, np.ndarray) else values for values in batch])
+        order = self._order_of_pass(number) if self._random is not None else None
+        start = number % len(self) * self._size
+        stop = min(start + self._size, self._samples)
+        return self._of(np.arange(start, stop) if order is None else order[start:stop])
+
+    def _order_of_pass(self, number: int) -> np.ndarray:
+        torch = sys.modules.get("torch.utils.data")  # which every worker of it has imported
+        worker = torch.get_worker_info() if torch is not None else None
+        if number == (worker.id if worker is not None else 0):
+            self._order = self._next_order(worker)
+        elif self._order is None or number <= self._last:
+            msg = (
+                "batches of shuffled samples are asked for in order, from the first of a pass on; "
+                "let the batches shuffle, or the loader, and not both"
+            )
+            raise TypeError(msg)
+        self._last = number
+        return self._order
+
+    def _next_order(self, worker: Any) -> np.ndarray:
+        assert self._random is not None
+        if worker is not None and self._loader_seed != worker.seed - worker.id:
+            # All workers of a pass have this seed, and those of the next another one: each is a copy of the process
+            # that started it, in which no order was drawn since.
+            self._loader_seed = worker.seed - worker.id
+            drawn = int(self._random.randint(2**31 - 1))
+            self._random = np.random.RandomState([drawn, self._loader_seed % 2**32, self._loader_seed >> 32])
+        return self._random.permutation(self._samples)
 
     def __getstate__(self) -> dict[str, Any]:
         columns = [(to_pickle(values), convert) for values, convert in self._columns]
-        return {**self.__dict__, "_columns": columns, "_make": self._fields}
+        return {**self.__dict__, "_columns": columns, "_make": self._fields, "_order": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         columns = [(_plain(from_pickle(values)), convert) for values, convert in state["_columns"]]
@@ -155,6 +188,16 @@ def as_batch(values: Values) -> Any:
     return values if isinstance(values, np.ndarray | StringArray) else list(values)
 
 
+def as_tensor(values: Values) -> Any:
+    """Return values as a loader's batch has them: a tensor where PyTorch is loaded; a list if they are no array."""
+    if not isinstance(values, np.ndarray):
+        return list(values)
+    torch = sys.modules.get("torch")  # never imported here
+    if torch is None:
+        return values
+    return torch.from_numpy(values if values.flags.writeable else values.copy())  # no tensor is read-only
+
+
 def joined(first: Any, second: Any) -> Any:
     """Return the values of two fields, one behind the other, in memory.
 
@@ -171,6 +214,20 @@ def joined(first: Any, second: Any) -> Any:
     shown = " and ".join(f"{dtype}{list(shape)}" for _, dtype, shape in kinds)
     msg = f"fields of one kind can be put behind one another, and these are {shown}"
     raise ValueError(msg)
+
+
+def stacked(samples: Sequence[tuple[Any, ...]], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of several samples, of the kinds and dtypes of other fields."""
+    columns = list(zip(*samples, strict=True)) or [()] * len(fields)
+    return {field: _stacked(values, like) for (field, like), values in zip(fields.items(), columns, strict=True)}
+
+
+def _stacked(values: Sequence[Any], like: Any) -> Any:
+    if isinstance(like, StringArray):
+        return StringArray.of(values)
+    if isinstance(like, np.ndarray):
+        return np.stack([np.asarray(value, like.dtype) for value in values]) if values else like[:0]
+    return type(like).of(values, dtype=like.dtype, sample_shape=like.sample_shape)
 
 
 def flattened(values: Any) -> Any:
@@ -201,3 +258,23 @@ def places_of(sample: object, samples: Any, start: int = 0, stop: int | None = N
 def writable(value: Any) -> Any:
     """Return the value of a sample so that one may write to it: an array as a copy."""
     return np.array(value) if isinstance(value, np.ndarray) else value
+
+
+class Chosen(Sequence[Any]):
+    """Samples of a split by their numbers, which are gathered when all of them are asked for, and not before.
+
+    Attributes:
+        split: What they are samples of.
+        numbers: Their numbers in it.
+    """
+
+    __slots__ = ("numbers", "split")
+
+    def __init__(self, split: Any, numbers: Sequence[int]) -> None:
+        self.split, self.numbers = split, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self.split[self.numbers[place]]

@@ -97,6 +97,7 @@ class Conversion(NamedTuple):
     def _converted(self, values: np.ndarray, index: Any, wanted: np.dtype[Any]) -> np.ndarray:
         """Return the values in another dtype, fresh, stretch by stretch."""
         gathered = isinstance(index, np.ndarray)
+        values = np.asarray(values)
         source = values if gathered else taken(values, index)
         if not gathered:
             _refuse_to_wrap(source, wanted)
@@ -226,7 +227,7 @@ def taken(values: Values, index: Any = None) -> Any:
     if index is None:
         return values
     if isinstance(index, np.ndarray) and isinstance(values, np.ndarray):
-        return np.take(values, index, axis=0)
+        return np.take(np.asarray(values), index, axis=0)  # of a memmap it would make a memmap, which costs more
     return values[index]
 
 
