@@ -173,22 +173,46 @@ class TestBeside:
 
     @pytest.mark.parametrize("form", ["folder", "zip", "tar"])
     @pytest.mark.parametrize(
-        ("name", "text", "of"),
+        ("name", "text", "count", "hint"),
         [
-            ("train.txt", "cat/0.png\ncat/1\ndog/0.png\n", "3"),
-            ("labels.csv", "image,label\n" + "".join(f"{name},1\n" for name in KINDS), "8"),
-            ("labels.txt", "1\n2\n" * 4, "all"),
+            (
+                "train.txt",
+                "cat/0.png\n./dog/1.png\ndog/0.png\n",
+                "3",
+                "If it is a split: `rows: {{{place}, match: name}}`",
+            ),
+            (
+                "labels.csv",
+                "image,label\n" + "".join(f"{name},1\n" for name in KINDS),
+                "8",
+                "If it has the labels in another column: "
+                "`labels: {{{place}, format: csv, column: ..., join: {{column: image, match: name}}}}`",
+            ),
+            (
+                "lists/all.txt",
+                "".join(f"/home/me/{name} 1\n" for name in KINDS),
+                "8",
+                "If it has the labels in another column: `labels: {{{place}, format: csv, options: {{header: false, "
+                "delimiter: whitespace}}, column: ..., join: {{column: 0, match: file}}}}`",
+            ),
+            (
+                "labels.txt",
+                "1\n2\n" * 4,
+                "all",
+                "If it has the labels in the order of the names: `labels: {{{place}, format: csv, options: ...}}`",
+            ),
         ],
     )
-    def test_a_list(self, manifest: Path, tmp_path: Path, form: str, name: str, text: str, of: str) -> None:
+    def test_a_list(
+        self, manifest: Path, tmp_path: Path, form: str, name: str, text: str, count: str, hint: str
+    ) -> None:
         """Is named, with what to write, and with the flag that leaves it out."""
         path = _path(form, tmp_path, {**KINDS, name: text.encode()})
-        place = f"file: {name}" if form == "folder" else f"file: made.{form}, member: {name}"
+        place = f"file: {name}" if form == "folder" else f"member: {name}"
 
         assert refused(manifest, path) == (
-            f"{name!r} lists {of} of its 8 pictures, and may be their labels or a split",
-            f"Leave it out: --drop {name}. Or write the entry by hand: labels that are listed in the order of the "
-            f"samples are `labels: {{{place}, format: csv, column: 1}}`.",
+            f"{name!r} lists {count} of its 8 pictures, and may be their labels or a split",
+            f"{hint.format(place=place)}. Or leave it out: --drop {name}.",
         )
         assert added(manifest, path, "--drop", name).train.labels.tolist() == [0] * 4 + [1] * 4
 

@@ -113,6 +113,7 @@ def add(
     with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
         scratch = Path(folder)
         loaded = None if yaml_edit.is_empty(before) else validate.check(before)
+        unpacked = inputs.Unpacked(scratch)
         sources, passed_over = _sources(given, scratch, progress)
         dataset = name or _name(given, sources)
         if loaded is not None and dataset in loaded.datasets:
@@ -120,17 +121,20 @@ def add(
             hint = f"`tinytorch-datasets update {dataset}` refreshes its hashes; --name gives this one another name."
             raise UsageError(what, where=loaded.where(dataset), hint=hint)
         try:
-            infos = detect(((source.path, source.name) for source in sources), choices, form=form, options=options)
+            files = [(source.path, source.name) for source in sources]
+            infos = detect(files, choices, form=form, options=options, unpacked=unpacked)
             _refuse_unmatched(splits, infos)
             made = draft(
                 infos, lambda name: next((split for split, pattern in splits if _matches(name, pattern)), None)
             )
+            made.left_out[:0] = unpacked.left_out
         except DecodeError as error:
+            unpacked.let_name_its_archive(error)
             if _NOT_UTF8.search(error.reason):
                 error.hint = "If it is another encoding, say which: --option encoding=latin-1, cp1252 or another."
             error.with_context(hint=UNREAD)
             raise
-        declared = samples.sources_of(infos, [source.name for source in sources])
+        declared = samples.sources_of(infos)
         sources = [source for source in sources if source.name in declared]
         if rows or shuffle is not None:
             split_by_rows(made, rows, shuffle)
@@ -258,7 +262,9 @@ def _refuse_unmatched(splits: Sequence[tuple[str, str]], infos: Sequence[FileInf
     Raises:
         UsageError: A pattern matches nothing.
     """
-    names = dict.fromkeys(name for i in infos for a in i.arrays for name in (i.file, a.member or a.key) if name)
+    arrays = ((info, array) for info in infos for array in info.arrays)
+    every = (name for info, array in arrays for name in (info.file, *info.inside, array.member or array.key))
+    names = dict.fromkeys(filter(None, every))
     for split, pattern in splits:
         if not any(_matches(name, pattern) for name in names):
             shown = ", ".join(list(names)[:SHOWN_NAMES])

@@ -57,6 +57,7 @@ def describe(files: Sequence[FileInfo], choices: Choices) -> list[FileInfo]:
         replace(
             described[info.path],
             file=info.file,
+            inside=info.inside,
             options={
                 **described[info.path].options,
                 **{key: value for key, value in options[info.path].items() if key not in apart},

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from tinytorch_datasets import formats
 from tinytorch_datasets.add import arrays, csv_tables, samples, typed_tables
+from tinytorch_datasets.add.inputs import Unpacked
 from tinytorch_datasets.add.tables import Choices
 from tinytorch_datasets.errors import DecodeError, UsageError, did_you_mean
 from tinytorch_datasets.formats import (
@@ -29,13 +30,19 @@ from tinytorch_datasets.formats import (
     texts,
 )
 from tinytorch_datasets.manifest.format_options import check_format
+from tinytorch_datasets.readers.archives import tar
+from tinytorch_datasets.readers.archives.source import is_zip
+from tinytorch_datasets.readers.archives.zip import opened_zip
 from tinytorch_datasets.readers.stream import encoding_of, opened
 from tinytorch_datasets.readers.table import without_compression
 from tinytorch_datasets.readers.text import is_text
-from tinytorch_datasets.verify.diagnose import kind_of, wrong_content
+from tinytorch_datasets.verify.diagnose import kind_of, kind_of_zip, wrong_content
 
 NO_CHOICES = Choices()
+# How many archives may be in one another.
+MOST_ARCHIVES = 3
 AS_IT_IS = "To have it as one text: --format text."
+RECORDS = "format: records, options: {record: [{key: labels, dtype: uint8}, {key: images, dtype: uint8, shape: [...]}]}"
 AS_LINES = "For one a line: --option unit=lines."
 
 # From so many lines on, a text without paragraphs may be a list.
@@ -50,6 +57,7 @@ def detect(
     *,
     form: str | None = None,
     options: Mapping[str, str] | None = None,
+    unpacked: Unpacked | None = None,
 ) -> list[FileInfo]:
     """Recognize the files of a data set. Tables are described together.
 
@@ -58,6 +66,7 @@ def detect(
         choices: What a person says of columns and arrays.
         form: The format that a person says they are in; None asks every format.
         options: Options of their format that a person says they are read by, each as it was typed.
+        unpacked: Takes copies of the files in archives of data files; None recognizes no such.
 
     Raises:
         DecodeError: One is in none of the formats, or it is damaged.
@@ -69,9 +78,24 @@ def detect(
     files = list(files)
     inspects = {"images": images.inspect_files, "audio": audio.inspect_files, "texts": texts.inspect_files}
     for name, inspect in inspects.items():
-        if len(files) > 1 and form in (None, name) and (of_files := inspect(files)):
-            return samples.describe([of_files], choices)
-    infos = [replace(_inspected(path, name, form, options or {}), file=name) for path, name in files]
+        if len(files) > 1 and form in (None, name) and (of_files := inspect(files, is_said=form == name)):
+            return samples.describe([of_files], choices, form)
+    if len(files) > 1 and form is None:
+        samples.refuse_mixture(files[0][0].parent, [name for _, name in files], is_packed=False)
+    every, files = files, [(path, name) for path, name in files if name not in choices.drop]
+    infos = list[FileInfo]()
+    try:
+        for path, name in files:
+            of_it = _of_file(path, name, form, options or {}, choices.drop, unpacked)
+            infos += [replace(info, file=name) for info in of_it]
+    except DecodeError as error:
+        if unpacked:
+            unpacked.let_name_its_archive(error)
+        raise
+    left_out = {name for _, name in every} | (unpacked.dropped if unpacked else set())
+    choices = replace(choices, drop=tuple(name for name in choices.drop if name not in left_out))
+    if not infos:
+        raise DecodeError(every[0][0], "it holds no file that may be data", hint="Name the one that you meant.")
     if choices.label is not None and infos[0].format not in samples.KINDS:
         what = f"--label is of samples that are a file each, and {infos[0].file} is {infos[0].format}"
         raise UsageError(what, hint="Leave it out; --target NAME is the column, or the array, that is the label.")
@@ -80,10 +104,51 @@ def detect(
         if infos[0].format == "csv":
             return csv_tables.describe(infos, choices)
         if infos[0].format in samples.KINDS:
-            return samples.describe(infos, choices)
+            return samples.describe(infos, choices, form)
         if all(info.is_table for info in infos):
             return typed_tables.describe(infos, choices)
     return arrays.described(infos, choices)
+
+
+def _of_file(
+    path: Path,
+    name: str,
+    form: str | None,
+    options: Mapping[str, str],
+    dropped: Collection[str],
+    unpacked: Unpacked | None,
+    inside: tuple[str, ...] = (),
+) -> Iterator[FileInfo]:
+    """Yield what a file holds; where it is an archive of data files, what each of those does."""
+    if unpacked is None or len(inside) == MOST_ARCHIVES or not (names := _files_in(path, form)):
+        yield replace(_inspected(path, name, form, options), inside=inside)
+        return
+    samples.refuse_mixture(path, names, is_packed=True)
+    for member, copy in unpacked.files(path, dropped):
+        try:
+            yield from _of_file(copy, member, form, options, dropped, unpacked, (*inside, member))
+        except DecodeError as error:
+            drop = f"or leave it out: --drop {samples.shell_word(member)}"
+            error.hint = f"{error.hint.rstrip('.')}; {drop}." if error.hint else f"{drop[3:].capitalize()}."
+            raise
+
+
+def _files_in(path: Path, form: str | None) -> list[str]:
+    """Return the names of the files in an archive that is of no format that reads archives; none of other files."""
+    head = _head(path)
+    if is_zip(path):
+        with opened_zip(path) as archive:
+            names = [name for name, entry in archive.entries.items() if entry.is_file]
+        if kind_of_zip(names):
+            return []
+    elif head[257:262] == b"ustar":
+        names = [name for name, _ in tar.begun(head, path)]
+    else:
+        return []
+    asked = formats.known() if form is None else (form,)
+    detections = (formats.of(name).detect(head, path) for name in asked)
+    is_of_none = all(one is None or (form is None and one.certainty != Certainty.CERTAIN) for one in detections)
+    return names if is_of_none else []
 
 
 def _inspected(path: Path, name: str, form: str | None, options: Mapping[str, str]) -> FileInfo:
@@ -176,6 +241,8 @@ def _detection(path: Path, name: str, form: str | None, options: Mapping[str, st
         hint = f"There are: {', '.join(formats.known())}."
         if not wrong_content(head, "") and not is_text(head) and _encoding(head):
             hint = "Save it as UTF-8; or say what it is: --option encoding=latin-1, cp1252 or another."
+        elif not is_text(head) and not wrong_content(head, ""):
+            hint = f"{hint} Numbers without a header are declared by hand: {RECORDS}."
         what = wrong_content(head, "") or _encoding(head) or f"something that begins with {head[:8]!r}"
         reason = f"its format is not recognized: it is {what}" if form is None else f"it is not {form}, but {what}"
         raise DecodeError(path, reason, hint=hint)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -103,7 +103,7 @@ def draft(infos: Sequence[FileInfo], given: Callable[[str], str | None]) -> Draf
 
 def _how_to_have(part: _Part) -> str:
     """Say what to do with labels whose inputs are elsewhere."""
-    place = {"file": part.info.file, "format": part.info.format, "key": part.array.key}
+    place = {**_place_of(part.info), "format": part.info.format, "key": part.array.key}
     shown = ", ".join(f"{key}: {value}" for key, value in place.items() if value)
     return f"Add the files of the inputs too; or declare them in the entry of the inputs: `labels: {{{shown}}}`."
 
@@ -112,13 +112,14 @@ def _parts(infos: Sequence[FileInfo], given: Callable[[str], str | None]) -> Ite
     for info in infos:
         for array in info.arrays:
             inside = "" if info.is_table else array.member or array.key  # a column called test is no split
-            split = given(inside) or given(info.file) or naming.split_of(inside) or naming.split_of(info.file)
+            names = (inside, *reversed(info.inside), info.file)
+            split = next(filter(None, map(given, names)), None) or next(filter(None, map(naming.split_of, names)), None)
             # NumPy has names for dtypes that it does not read back, such as str32; they are left out later.
             kind = TEXT if array.dtype not in NUMBERS else np.dtype(array.dtype).kind
             field = array.field or (
                 naming.column_field(array.key)
                 if info.is_table
-                else naming.field_of(array.key or info.file, array.shape, kind)
+                else naming.field_of(array.key or names[1], array.shape, kind)
             )
             if "labels" in field and math.prod(length or 0 for length in array.shape[1:]) == 1:
                 array = replace(array, shape=array.shape[:1])
@@ -175,18 +176,19 @@ def _sorted_out(parts: list[_Part], left_out: list[str], lists: list[_Part]) -> 
         other = met.setdefault((part.split, part.field, part.array.member), part)
         if other is not part:
             reason = f"{_location(part)} and {_location(other)} would both be {part.split}.{part.field}"
-            raise DecodeError(part.info.path, reason, hint="Say which split each is: --split NAME=FILE.")
+            more = " To have each file as a sample: --format texts." if part.info.format == "text" else ""
+            raise DecodeError(part.info.path, reason, hint=f"Say which split each is: --split NAME=FILE.{more}")
     rank = {split: ORDER.index(split) if split in ORDER else len(ORDER) for split in splits}
     return sorted(kept, key=lambda part: (rank[part.split], part.split if rank[part.split] == len(ORDER) else ""))
 
 
 def _ask_for_splits(parts: Sequence[_Part]) -> None:
     """Refuse arrays that only their positions tell apart, where several would be the same field of one split."""
-    first: dict[tuple[str, str, str], _Part] = {}
+    first: dict[tuple[tuple[str, ...], str, str], _Part] = {}
     for part in parts:
         if not re.fullmatch(r"[0-9.]+", part.array.key):
             continue
-        other = first.setdefault((part.info.file, part.split, part.field), part)
+        other = first.setdefault((_where(part.info), part.split, part.field), part)
         if other is not part:
             reason = f"{_location(other)} and {_location(part)} would both be {part.split}.{part.field}"
             patterns = dict.fromkeys(re.sub(r"[0-9]+$", "*", one.array.key) for one in (other, part))
@@ -195,7 +197,18 @@ def _ask_for_splits(parts: Sequence[_Part]) -> None:
 
 
 def _location(part: _Part) -> str:
-    return f"{part.info.file}{': ' + repr(part.array.key) if part.array.key else ''}"
+    return ": ".join([*_where(part.info), *([repr(part.array.key)] if part.array.key else [])])
+
+
+def _where(info: FileInfo) -> tuple[str, ...]:
+    """Return the file, and the members of archives that lead to what is described."""
+    return (info.file, *info.inside)
+
+
+def _place_of(info: FileInfo) -> dict[str, Any]:
+    """Return what the manifest says of where it is."""
+    inside = {"member": info.inside[0] if len(info.inside) == 1 else list(info.inside)} if info.inside else {}
+    return {"file": info.file, **inside}
 
 
 def _options(infos: Sequence[FileInfo]) -> dict[str, Any]:
@@ -267,11 +280,15 @@ def _is_label(part: _Part) -> bool:
 
 def _splits(parts: Sequence[_Part], layout: str) -> dict[str, dict[str, Any]]:
     splits: dict[str, dict[str, Any]] = {}
-    files = {split: {part.info.file for part in parts if part.split == split} for split in (p.split for p in parts)}
+    files: dict[str, set[tuple[str, ...]]] = {}
+    for part in parts:
+        files.setdefault(part.split, set()).add(_where(part.info))
     for part in parts:
         declared = splits.setdefault(part.split, {"samples": 0})
         if layout in ("file per sample", "members"):
-            declared |= {"file": part.info.file} if part.info.file else {}  # none where files are the members
+            if len(files[part.split]) > 1:
+                _refuse_two(part, files[part.split])
+            declared |= _place_of(part.info) if part.info.file else {}  # none where files are the members
             members = declared.setdefault("members", [])
             if part.array.member not in members:
                 members.append(part.array.member)
@@ -279,19 +296,31 @@ def _splits(parts: Sequence[_Part], layout: str) -> dict[str, dict[str, Any]]:
             continue
         if part.array.per == "sample":
             declared["samples"] = part.array.shape[0]
+        place = _place_of(part.info)
         if layout == "file per field":
-            declared[part.field] = part.info.file
-        elif len(files[part.split]) > 1 and not part.info.is_table:
-            declared[part.field] = {"file": part.info.file}
-            declared[part.field] |= {"key": part.array.key} if part.array.key != part.field else {}
-        elif declared.setdefault("file", part.info.file) != part.info.file:
-            reason = f"{declared['file']} and {part.info.file} are both {part.split}"
-            raise DecodeError(part.info.path, reason, hint="Say which split each is: --split NAME=FILE.")
-        elif part.array.columns:
-            declared[part.field] = {"column": _with_ranges(part.array.columns)}
-        elif part.array.key and part.array.key != part.field:
-            declared[part.field] = part.array.key
+            declared[part.field] = place if part.info.inside else part.info.file
+        elif len(files[part.split]) > 1:
+            if part.info.is_table:
+                _refuse_two(part, files[part.split])
+            declared[part.field] = place | ({"key": part.array.key} if part.array.key != part.field else {})
+        else:
+            declared |= place
+            if part.array.columns:
+                declared[part.field] = {"column": _with_ranges(part.array.columns)}
+            elif part.array.key and part.array.key != part.field:
+                declared[part.field] = part.array.key
     return splits
+
+
+def _refuse_two(part: _Part, files: Iterable[tuple[str, ...]]) -> NoReturn:
+    """Refuse several files, or members, as one split.
+
+    Raises:
+        DecodeError: Always.
+    """
+    one, other, *_ = sorted(map(": ".join, files))
+    reason = f"{one} and {other} are both {part.split}"
+    raise DecodeError(part.info.path, reason, hint="Say which split each is: --split NAME=FILE.")
 
 
 def _with_ranges(columns: Sequence[int | str]) -> list[int | str] | str:
@@ -314,7 +343,7 @@ def _with_ranges(columns: Sequence[int | str]) -> list[int | str] | str:
 
 def _fill_in(made: Draft, parts: Sequence[_Part]) -> None:
     """Decode everything once, and take in ranges and classes."""
-    paths = {part.info.file: part.info.path for part in parts}
+    paths = {_where(part.info): part.info.path for part in parts}
     surveys = {name: Survey(one) for name, one in made.fields.items()}
     samples = [
         name for info in {id(part.info): part.info for part in parts}.values() if not info.file for name in info.samples
@@ -326,27 +355,37 @@ def _fill_in(made: Draft, parts: Sequence[_Part]) -> None:
         survey.settle(most)
 
 
-def _as_plan(made: Draft, paths: Mapping[str, Path], samples: Sequence[str]) -> tuple[Split, ...]:
+def _as_plan(made: Draft, paths: Mapping[tuple[str, ...], Path], samples: Sequence[str]) -> tuple[Split, ...]:
     splits = []
     for name, declared in made.splits.items():
         columns = {field: _column(made, name, declared, field, paths) for field in made.fields}
-        file = paths[declared["file"]] if "file" in declared else None
+        file = paths[_keys(declared)] if "file" in declared else None
         members = declared.get("members", ())
         members = selected(members, samples) if samples else members
         splits.append(Split(name, declared["samples"], columns, file=file, members=tuple(members)))
     return tuple(splits)
 
 
-def _column(made: Draft, split: str, declared: Mapping[str, Any], field: str, paths: Mapping[str, Path]) -> Column:
+def _keys(place: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the file and the members of a place, as `_where` does."""
+    member = place.get("member", [])
+    return (place["file"], *([member] if isinstance(member, str) else member))
+
+
+def _column(
+    made: Draft, split: str, declared: Mapping[str, Any], field: str, paths: Mapping[tuple[str, ...], Path]
+) -> Column:
     one = made.fields[field]
-    place = declared.get(field, field)
+    place = declared.get(field, field if "file" in declared else "")
     of = place if isinstance(place, dict) else {}
     column = Column(
         split=split,
         field=field,
         dtype=one.dtype,
         samples=declared["samples"],
-        file=paths[of.get("file") or declared.get("file") or declared.get(field, "")],
+        file=paths[
+            _keys(of if "file" in of else declared if "file" in declared else {"file": declared.get(field, "")})
+        ],
         key=of.get("key", field) if "file" in of else place if "file" in declared and isinstance(place, str) else "",
         columns=columns_of(of["column"]) if "column" in of else (),
         shape=one.shape,

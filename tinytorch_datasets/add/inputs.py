@@ -5,19 +5,29 @@ An address, or a path on this computer.
 
 from __future__ import annotations
 
+import fnmatch
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tinytorch_datasets.add import naming
 from tinytorch_datasets.auditing.lint import BESIDE
 from tinytorch_datasets.digests import digest
-from tinytorch_datasets.errors import MissingFile, UsageError
+from tinytorch_datasets.errors import DecodeError, MissingFile, UsageError
 from tinytorch_datasets.fetch import download_address
+from tinytorch_datasets.formats import INSPECTED, INSPECTED_BYTES
 from tinytorch_datasets.manifest.filenames import folded, has_credentials, secret_parameter, without_secrets
 from tinytorch_datasets.progress import Progress
+from tinytorch_datasets.readers.archives import tar
+from tinytorch_datasets.readers.archives.source import is_zip
+from tinytorch_datasets.readers.archives.zip import Zip, opened_zip
+from tinytorch_datasets.readers.stream import OUTPUT_CHUNK, Stream
 from tinytorch_datasets.storage.files import is_litter, reading, whole_file
+
+# Of an archive of data files, the most that are looked at: a data set of more is a file a sample.
+MOST_MEMBERS = 1000
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,69 @@ class Source:
     bytes: int
     sha256: str
     url: str | None = None
+
+
+class Unpacked:
+    """The files of archives that hold no samples, but data files: each is copied out while it is looked at.
+
+    They lie under numbers, whatever the members are called, in a folder that goes when `add` ends. `dropped` are the
+    names of those that a person leaves out, `left_out` all that are no data files, each with why.
+    """
+
+    def __init__(self, scratch: Path) -> None:
+        self._folder = scratch / "members"
+        self._members: dict[Path, tuple[Path, str]] = {}
+        self.dropped = set[str]()
+        self.left_out = list[str]()
+
+    def files(self, path: Path, dropped: Collection[str]) -> Iterator[tuple[str, Path]]:
+        """Yield the name of each data file of an archive, and where it is now.
+
+        Raises:
+            DecodeError: It is damaged, or has too many files, or too large ones.
+        """
+        limit, many = max(INSPECTED_BYTES, path.stat().st_size), 0
+        with ExitStack() as stack:
+            archive = stack.enter_context(opened_zip(path)) if is_zip(path) else None
+            for name, stream in _of_zip(archive) if archive else tar.files(path, limit=limit, limit_reason=INSPECTED):
+                if name in dropped:
+                    self.dropped.add(name)
+                if why := "left out by --drop" if name in dropped else _why_no_data(name):
+                    self.left_out.append(f"{name}: {why}")
+                    continue
+                many += 1
+                if many > MOST_MEMBERS:
+                    reason = f"it is an archive of more than {MOST_MEMBERS:,} files, which are no samples of one format"
+                    raise DecodeError(path, reason, hint="Unpack it, and add the files that are one data set.")
+                copy = self._folder / str(len(self._members)) / (naming.safe_name(name) or "file")
+                copy.parent.mkdir(parents=True)
+                self._members[copy] = path, name
+                with copy.open("xb") as out:
+                    while piece := stream.some(OUTPUT_CHUNK):
+                        limit -= len(piece)
+                        if limit < 0:
+                            stream.fail(f"the files up to here are more than {INSPECTED_BYTES:,} bytes, {INSPECTED}")
+                        out.write(piece)
+                yield name, copy
+
+    def let_name_its_archive(self, error: DecodeError) -> None:
+        """Let an error name the archive that was given, and the members on the way, and no copy."""
+        while error.path in self._members:
+            error.path, name = self._members[error.path]
+            error.reason = f"member {name!r}: {error.reason}"
+            error.what = f"{error.path}: {error.reason}"
+
+
+def _of_zip(archive: Zip) -> Iterator[tuple[str, Stream]]:
+    return ((name, archive.member(name, name, ())) for name, entry in archive.entries.items() if entry.is_file)
+
+
+def _why_no_data(name: str) -> str:
+    """Say why a file is no data; "" if it may be."""
+    if is_litter(name):
+        return "litter of a program"
+    last = name.rpartition("/")[2].upper()
+    return "stands beside data, and is none" if any(fnmatch.fnmatchcase(last, one.upper()) for one in BESIDE) else ""
 
 
 def is_address(given: str) -> bool:
@@ -77,10 +150,8 @@ def list_files(given: str) -> tuple[list[Path], list[str]]:
     paths, left_out = [], []
     for file in _walk(path):
         name = file.relative_to(path).as_posix()
-        if is_litter(name):
-            left_out.append(f"{name}: litter of a program")
-        elif any(file.match(pattern) for pattern in BESIDE):
-            left_out.append(f"{name}: stands beside data, and is none")
+        if why := _why_no_data(name):
+            left_out.append(f"{name}: {why}")
         else:
             paths.append(file)
     if not paths:

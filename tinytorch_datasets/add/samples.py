@@ -6,21 +6,26 @@ person knows, so it is asked, and a list that names the samples is never passed 
 
 from __future__ import annotations
 
+import itertools
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 from tinytorch_datasets.add import naming
 from tinytorch_datasets.add.tables import Choices
 from tinytorch_datasets.errors import DecodeError, UsageError, did_you_mean
 from tinytorch_datasets.formats import INSPECTED, INSPECTED_BYTES, ArrayInfo, FileInfo
+from tinytorch_datasets.formats.audio import SOUNDS
 from tinytorch_datasets.plan import ByteSource
 from tinytorch_datasets.readers.archives.members import Member, Pattern
 from tinytorch_datasets.readers.archives.samples import FOLDER, PART, LabelSplit, Naming, ending, stem
 from tinytorch_datasets.readers.archives.source import opened_source
+from tinytorch_datasets.readers.picture_headers import ENDINGS
 from tinytorch_datasets.readers.text import is_text
 from tinytorch_datasets.storage.files import is_litter
 
@@ -60,8 +65,10 @@ class _Part(NamedTuple):
         return f"--label name:{between}{':'.join(map(str, self.place))} ({shown}{more})"
 
 
-def describe(infos: Sequence[FileInfo], choices: Choices) -> list[FileInfo]:
+def describe(infos: Sequence[FileInfo], choices: Choices, form: str | None = None) -> list[FileInfo]:
     """Return what archives, or folders, of samples hold, with the labels that their names are.
+
+    `form` is the format that a person says they are in.
 
     Raises:
         DecodeError: Which part of the names is the label is not certain; or a list of the samples lies beside them.
@@ -76,7 +83,31 @@ def describe(infos: Sequence[FileInfo], choices: Choices) -> list[FileInfo]:
             what = f"--drop {name}: there is no such file beside the {KINDS[infos[0].format]}"
             msg = f"{what}{did_you_mean(name, others)}"
             raise UsageError(msg, hint="Write its name with all folders.")
+    for info in infos:
+        if info.format == "texts" and form is None and all(array.field != "labels" for array in info.arrays):
+            reason = "it has texts, and no folder for each class, so that it is not certain what its samples are"
+            raise DecodeError(info.path, reason, hint="To have each file as a sample: --format texts.")
     return [_described(info, choices) for info in infos]
+
+
+def refuse_mixture(path: Path, names: Sequence[str], *, is_packed: bool) -> None:
+    """Refuse files of which some are samples of one kind, and as many or more are others.
+
+    Raises:
+        DecodeError: They are, and which of them are the data set is not certain.
+    """
+    own = [name for name in names if not is_litter(name)]
+    kinds = {"images": ENDINGS, "audio": SOUNDS}
+    counts = {form: sum(ending(name) in endings for name in own) for form, endings in kinds.items()}
+    if sum(counts.values()) < 2:
+        return
+    others = len(own) - sum(counts.values())
+    shown = [f"{count:,} {KINDS[form]}" for form, count in counts.items() if count]
+    shown += [f"{others:,} other {'file' if others == 1 else 'files'}"] if others else []
+    reason = f"it holds {' and '.join(shown)}, and which of them are the data set is not certain"
+    flags = " or ".join(f"--format {form}" for form, count in counts.items() if count)
+    unpack = "Unpack it, and add the folder with " if is_packed else "Say which, and leave the others out: "
+    raise DecodeError(path, reason, hint=f"{unpack}{flags}.")
 
 
 def _described(info: FileInfo, choices: Choices) -> FileInfo:
@@ -219,55 +250,86 @@ def _refuse_lists(info: FileInfo, others: Sequence[str]) -> None:
     own = [name for name in others if not is_litter(name)]
     lists = [name for name in own if ending(name) in LISTS and not _is_about(name)][:MOST_LISTS]
     for name in lists:
-        if of := _listed(info, name):
-            named = f"{name!r} lists {of} of its {len(info.samples):,} {kind}, and may be their labels or a split"
-            raise DecodeError(info.path, named, hint=_how_to_take(info, name))
+        if listed := _listed(info, name):
+            reason = f"{name!r} lists {listed.named} of its {len(info.samples):,} {kind}, and may be their labels or a "
+            hint = f"{listed.how_to_write(info, name)}. Or leave it out: {_drop(name)}."
+            raise DecodeError(info.path, f"{reason}split", hint=hint)
     for endings, what in ((ARRAYS, "arrays"), (ARCHIVES, "an archive")):
         if name := next((one for one in own if ending(one) in endings), ""):
             reason = f"{name!r} is {what} beside its {kind}, and may be {'labels' if what == 'arrays' else 'more'}"
-            hint = f"Add it by itself; or leave it out: --drop {_shell(name)}."
-            raise DecodeError(info.path, reason, hint=_how_to_take(info, name) if what == "arrays" else hint)
+            raise DecodeError(info.path, reason, hint=f"Add it by itself; or leave it out: {_drop(name)}.")
 
 
 def _is_about(name: str) -> bool:
     return re.match(r"(?i)(readme|licen[cs]e|notice|citation|copying|changelog)", name.rpartition("/")[2]) is not None
 
 
-def _how_to_take(info: FileInfo, name: str) -> str:
-    place: dict[str, Any] = {"file": name} if not info.file else {"file": info.file, "member": name}
-    shown = ", ".join(f"{key}: {value}" for key, value in place.items())
-    return (
-        f"Leave it out: --drop {_shell(name)}. Or write the entry by hand: labels that are listed in the order of the "
-        f"samples are `labels: {{{shown}, format: csv, column: 1}}`."
-    )
+def _drop(name: str) -> str:
+    return f"--drop {shell_word(name)}"
 
 
-def _shell(name: str) -> str:
+def shell_word(name: str) -> str:
+    """Write a name as one word of a command."""
     return name if re.fullmatch(r"[\w./-]+", name) else f"'{name}'"
 
 
-def _listed(info: FileInfo, name: str) -> str:
-    """Return how many of the samples a text names, or "all" where it has a line for each; "" if it is no list."""
+class _List(NamedTuple):
+    """A text beside samples: how many of them it names, in which column, and by what of their names."""
+
+    named: str
+    column: int | str
+    match: str
+    width: int
+    delimiter: str
+
+    def how_to_write(self, info: FileInfo, name: str) -> str:
+        """Say what to write in an entry for it: `rows` of a split, or `labels` that are joined by names."""
+        place = f"member: {name}" if info.file else f"file: {name}"
+        options = ["header: false"] if isinstance(self.column, int) else []
+        if self.delimiter != ",":
+            options.append(f"delimiter: {'whitespace' if self.delimiter == ' ' else json.dumps(self.delimiter)}")
+        shown = f", options: {{{', '.join(options)}}}" if options and self.width > 1 else ""
+        if not self.match:
+            return f"If it has the labels in the order of the names: `labels: {{{place}, format: csv, options: ...}}`"
+        if self.width == 1 and self.column == 0:
+            return f"If it is a split: `rows: {{{place}, match: {self.match}}}`"
+        join = f"join: {{column: {self.column}, match: {self.match}}}"
+        return f"If it has the labels in another column: `labels: {{{place}, format: csv{shown}, column: ..., {join}}}`"
+
+
+def _listed(info: FileInfo, name: str) -> _List | None:
+    """Return what a text beside samples lists of them; None if it is no list."""
     source = ByteSource(info.path, (name,)) if info.file else ByteSource(info.path / name)
     data = bytearray()
     with suppress(DecodeError), opened_source(source, limit=INSPECTED_BYTES, limit_reason=INSPECTED) as stream:
         while len(data) < LIST_BYTES and (piece := stream.some(LIST_BYTES)):
             data += piece
     if not data or not is_text(bytes(data[:4096])):
-        return ""
-    lines = [line for line in data.decode("utf-8", "replace").splitlines() if line.strip()]
-    samples = set(info.samples) | {sample.rpartition(".")[0] for sample in info.samples}
-    samples |= {sample.rpartition("/")[2] for sample in samples}
-    samples = {sample for sample in samples if not sample.isdigit()}  # a number may be a class, or a position
-    cells = (re.split(r"[\s,;]+", line.strip().replace('"', "")) for line in lines)
-    named = sum(any(_known(cell, samples) for cell in of) for of in cells)
-    if named and 2 * named >= len(lines):
-        return f"{named:,}"
-    return "all" if len(lines) > 1 and len(lines) - len(info.samples) in (0, 1) else ""
+        return None
+    lines = [line.strip() for line in data.decode("utf-8", "replace").splitlines() if line.strip()]
+    delimiter = next((one for one in ",;\t" if lines and one in lines[-1]), " ")
+    rows = [
+        [cell.strip('" ') for cell in (line.split() if delimiter == " " else line.split(delimiter))] for line in lines
+    ]
+    width, last = min(map(len, rows), default=0), [sample.rpartition("/")[2] for sample in info.samples]
+    # A stem that is a number may be a class, or a position, in a list.
+    names = {
+        "name": set(info.samples),
+        "file": set(last),
+        "stem": {one for one in map(stem, last) if not one.isdigit()},
+    }
+    for column, match in itertools.product(range(width), names):
+        named = [_part_of(match, row[column]) in names[match] for row in rows]
+        if any(named) and 2 * sum(named) >= len(rows):
+            title: int | str = rows[0][column] if not named[0] and all(named[1:]) else column
+            return _List(f"{sum(named):,}", title, match, width, delimiter)
+    is_as_long = len(lines) > 1 and len(lines) - len(info.samples) in (0, 1)
+    return _List("all", 0, "", width, delimiter) if is_as_long else None
 
 
-def _known(cell: str, samples: set[str]) -> bool:
-    return cell in samples or cell.removeprefix("./").rpartition("/")[2] in samples
+def _part_of(match: str, cell: str) -> str:
+    last = cell.rpartition("/")[2]
+    return cell.removeprefix("./") if match == "name" else last if match == "file" else stem(last) if last else ""
 
 
 def _summed_up(info: FileInfo) -> Iterator[str]:
@@ -284,7 +346,7 @@ def _summed_up(info: FileInfo) -> Iterator[str]:
         yield f"{len(litter):,} files of litter, such as {litter[0]!r}"
 
 
-def sources_of(infos: Sequence[FileInfo], names: Sequence[str]) -> set[str]:
+def sources_of(infos: Sequence[FileInfo]) -> set[str]:
     """Return the names of the files that are declared: of a folder of samples, those that are one."""
     samples = {name for info in infos if not info.file for name in info.samples}
-    return samples or set(names)
+    return samples or {info.file for info in infos}

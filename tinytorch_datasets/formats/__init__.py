@@ -138,7 +138,8 @@ class FileInfo:
     `left_out` is what it holds that is not among the arrays, and why. `asks_target` is whether one of the arrays may
     be what is to be predicted, and nothing says which. `is_table` is whether each array is a column of one table.
     `samples` are the names of files, or members, that are a sample each, and `others` those of all the rest; where
-    they are files, they are below the folder `path`, and `file` is "".
+    they are files, they are below the folder `path`, and `file` is "". `inside` are the members of archives, from the
+    outermost, that what is described is of `file`.
     """
 
     path: Path
@@ -151,6 +152,7 @@ class FileInfo:
     is_table: bool = False
     samples: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    inside: tuple[str, ...] = ()
 
 
 class Certainty(IntEnum):

@@ -92,14 +92,14 @@ def _is_sound(name: str, data: bytes) -> bool:
     return ending(name) in SOUNDS and (is_wav(data) or kind_of_sound(data) is not None)
 
 
-def inspect_files(files: Sequence[tuple[Path, str]]) -> FileInfo | None:
-    """Return the splits of files, each with its path and its name, if most are recordings; else None.
+def inspect_files(files: Sequence[tuple[Path, str]], *, is_said: bool = False) -> FileInfo | None:
+    """Return the splits of files, each with its path and its name, if most are recordings, or said to be; else None.
 
     Raises:
         DecodeError: One is damaged, or they are not alike.
     """
     roots = {path.as_posix().removesuffix(f"/{name}") for path, name in files}
-    if len(roots) > 1 or not _are_mostly_sound([name for _, name in files]):
+    if len(roots) > 1 or not (is_said or _are_mostly_sound([name for _, name in files])):
         return None
     return _describe(Path(roots.pop()), _opened(files))
 

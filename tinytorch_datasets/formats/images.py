@@ -95,15 +95,17 @@ def _refuse_one(path: Path, kind: str) -> NoReturn:
     raise DecodeError(path, reason, hint="Add the folder, or the archive, that all of its pictures are in.")
 
 
-def inspect_files(files: Sequence[tuple[Path, str]]) -> FileInfo | None:
+def inspect_files(files: Sequence[tuple[Path, str]], *, is_said: bool = False) -> FileInfo | None:
     """Return the splits of files, each with its path and its name, if they are pictures in folders; else None.
+
+    Where a person says that they are, they need not be most of the files.
 
     Raises:
         DecodeError: One is damaged, or their classes are not certain.
         MissingLibrary: Pillow is not installed.
     """
     roots = {path.as_posix().removesuffix(f"/{name}") for path, name in files}
-    if len(roots) > 1 or 2 * sum(ending(name) in ENDINGS for _, name in files) < len(files):
+    if len(roots) > 1 or not (is_said or 2 * sum(ending(name) in ENDINGS for _, name in files) >= len(files)):
         return None
     headers, others = survey(_opened(files), is_packed=False)
     if not headers:

@@ -28,6 +28,7 @@ from tinytorch_datasets.readers.archives.samples import (
     check_naming,
     class_folders,
     ending,
+    grouped,
     key_of,
     left_out,
     patterns,
@@ -88,20 +89,22 @@ def _class_folders(files: Mapping[str, bool]) -> dict[str, dict[str, dict[str, i
     return class_folders(name for name, is_text in files.items() if is_text and ending(name) in SUFFIXES)
 
 
-def inspect_files(files: Sequence[tuple[Path, str]]) -> FileInfo | None:
+def inspect_files(files: Sequence[tuple[Path, str]], *, is_said: bool = False) -> FileInfo | None:
     """Return the splits of files, each with its path and its name, that are texts in folders of classes; else None.
+
+    Where a person says that they are, they need not be most of the files.
 
     Raises:
         DecodeError: Others are among them.
     """
     roots = {path.as_posix().removesuffix(f"/{name}") for path, name in files}
-    if len(roots) > 1 or not _class_folders(dict.fromkeys((name for _, name in files), True)):
+    if len(roots) > 1 or not (is_said or _class_folders(dict.fromkeys((name for _, name in files), True))):
         return None
     texts = dict[str, bool]()
     for path, name in files:
         with opened(path) as stream:
             texts[name] = _may_be_text(name, stream.some(HEAD_BYTES))
-    if not _class_folders(texts):
+    if not (is_said and any(texts.values())) and not _class_folders(texts):
         return None
     return _describe(Path(roots.pop()), texts)
 
@@ -114,8 +117,7 @@ def _describe(path: Path, files: Mapping[str, bool]) -> FileInfo:
     """Return the splits of an archive, or of files: the folders that hold a folder for each class."""
     found = _class_folders(files)
     if not found:
-        reason = "it is an archive of texts, and no folder of it has a folder for each class"
-        raise DecodeError(path, reason, hint="Unpack it, and add the files in it; or write the entry by hand.")
+        return _describe_flat(path, files)
     shared = set.intersection(*(set(folders) for folders in found.values()))
     if len(shared) < 2:
         reason = f"which folders are its classes is not certain: those in {' and in '.join(map(repr, found))} differ"
@@ -132,6 +134,20 @@ def _describe(path: Path, files: Mapping[str, bool]) -> FileInfo:
     others = [name for name in files if name not in taken]
     why = tuple(left_out(others, NO_TEXT))
     return FileInfo(path, "texts", tuple(arrays), left_out=why, samples=tuple(sorted(taken)), others=tuple(others))
+
+
+def _describe_flat(path: Path, files: Mapping[str, bool]) -> FileInfo:
+    """Return the splits of texts that are in no folders of classes."""
+    names = [name for name, is_text in sorted(files.items()) if is_text]
+    if not names:
+        raise DecodeError(path, "it is an archive of texts, and none of its files is one")
+    others, arrays = [name for name in files if name not in set(names)], list[ArrayInfo]()
+    for group in grouped(path, names, others, "texts"):
+        for pattern in group.patterns:
+            count = sum(map(Pattern(pattern).matches, group.samples))
+            arrays.append(ArrayInfo("", TEXT, (count,), field="texts", member=pattern))
+    why = tuple(left_out(others, "no text"))
+    return FileInfo(path, "texts", tuple(arrays), left_out=why, samples=tuple(names), others=tuple(others))
 
 
 @decodes("texts", layout="file per sample", check=_check, detect=_detect)

@@ -237,7 +237,7 @@ def left_out(names: Iterable[str], why: str) -> Iterator[str]:
     for name in names:
         by_folder.setdefault(name.rpartition("/")[0], []).append(name)
     for folder, its in sorted(by_folder.items()):
-        more = f" and {len(its) - 1:,} more in {folder or 'the archive'}" if len(its) > 1 else ""
+        more = f" and {len(its) - 1:,} more {f'in {folder}' if folder else 'at the top'}" if len(its) > 1 else ""
         yield f"{its[0]!r}{more}: {why}"
 
 
