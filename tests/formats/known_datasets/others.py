@@ -211,3 +211,41 @@ def speech_commands(draw: Draw) -> StandIn:
             "word": [name.split("/")[0] for name in names],
         }
     return StandIn({"speech_commands_v0.02.tar.gz": tarred(members)}, values)
+
+
+@stand_in("stanford_cars")
+def stanford_cars(draw: Draw) -> StandIn:
+    """An array of structs, one for each picture."""
+    values: Values = {}
+    files = {}
+    for split in ("train", "test"):
+        pictures = {f"cars_{split}/{number:05}.jpg": draw.picture("JPEG", 12, 10 + number) for number in (1, 2, 3)}
+        model, left = draw.labels(3, 196) + 1, draw.pixels(3, high=900, dtype="i8")
+        fields = ["bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2", "class", "fname"]
+        annotations = np.empty((1, 3), [(name, object) for name in fields])
+        for place, name in enumerate(pictures):
+            row = [left[place].astype("u2"), np.uint8(5), np.uint8(9), np.uint8(9), np.uint8(model[place])]
+            annotations[0, place] = (*row, name.rpartition("/")[2])
+        files[f"cars_{split}.tgz"] = tarred(pictures)
+        files[f"{split}.mat"] = mat(annotations=annotations)
+        values[split] = {"images": [decoded(data) for data in pictures.values()], "model": model, "left": left}
+    files["car_devkit.tgz"] = tarred({"devkit/cars_train_annos.mat": files.pop("train.mat"), "devkit/README.txt": b"x"})
+    files["cars_test_annos_withlabels.mat"] = files.pop("test.mat")
+    return StandIn(files, values)
+
+
+@stand_in("fsdd")
+def fsdd(draw: Draw) -> StandIn:
+    """The digit, the speaker and the number, in a name, in an archive of a repository."""
+    folder = "free-spoken-digit-dataset-1.0.10"
+    order = {"train": range(5, 50), "test": range(5)}
+    members, values = {f"{folder}/README.md": b"x"}, {}
+    for split, takes in order.items():
+        sounds = {f"{d}_theo_{n}.wav": draw.pixels(90 + d, dtype="i2") for n in takes for d in (0, 7)}
+        members |= {f"{folder}/recordings/{name}": wav(numbers, 8_000) for name, numbers in sounds.items()}
+        values[split] = {
+            "recordings": list(sounds.values()),
+            "labels": np.array([int(name[0]) for name in sounds]),
+            "speaker": ["theo"] * len(sounds),
+        }
+    return StandIn({f"{folder}.zip": zipped(members)}, values)
