@@ -40,6 +40,7 @@ LAYERS = (
     "pipeline",
     "api",
     "mirror",
+    "exporting",
     "auditing",
     "add",
     "report",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tinytorch_datasets.auditing.audit import audit
     from tinytorch_datasets.auditing.findings import DatasetReport, Finding, ProbeResult, Report
     from tinytorch_datasets.dataset import Dataset
+    from tinytorch_datasets.exporting.export import export
     from tinytorch_datasets.fetch import RetryPolicy
     from tinytorch_datasets.manifest.manifest import Manifest
     from tinytorch_datasets.manifest.models import Entry
@@ -41,6 +42,7 @@ _HOMES = {
     "Split": "split",
     "StringArray": "storage.string_array",
     "audit": "auditing.audit",
+    "export": "exporting.export",
     "get": "api",
     "list_datasets": "api",
     "load_manifest": "api",
@@ -62,6 +64,7 @@ __all__ = [
     "__version__",
     "audit",
     "errors",
+    "export",
     "get",
     "list_datasets",
     "load_manifest",

@@ -15,6 +15,7 @@ import click
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.cli import audit, maintain, project
 from tinytorch_datasets.cli.common import (
+    NOT_EXPORTED,
     Group,
     complete_names,
     declared,
@@ -24,11 +25,13 @@ from tinytorch_datasets.cli.common import (
     json_option,
     load,
     manifest_options,
+    on_interrupt,
     repeat_options,
     resolve,
     warnings_as_messages,
 )
 from tinytorch_datasets.errors import DatasetError
+from tinytorch_datasets.exporting import known
 
 
 @click.group(
@@ -289,6 +292,74 @@ def clean(
         for name, (size, _) in removed.items():
             echo(f"{name}: {readable(size)} {'would be freed' if dry_run else 'freed'}")
     exit_with([error for _, errors in removed.values() for error in errors])
+
+
+@main.command()
+@click.argument("name", shell_complete=complete_names)
+@click.option("--as", "kind", required=True, type=click.Choice(known()), help="As what")
+@click.option(
+    "--output", type=click.Path(path_type=Path), metavar="PATH", help="The folder to make  [default: NAME-KIND]"
+)
+@click.option("--force", is_flag=True, help="Replace an earlier export")
+@click.option("--no-values", is_flag=True, help="Of croissant: what is declared, and no samples; downloads nothing")
+@click.option("--mirror", metavar="URL_OR_FOLDER", help="Try this before the declared mirrors")
+@click.option("--offline", is_flag=True, default=None, help="Open no socket; report what is missing")
+@manifest_options
+@json_option
+def export(
+    name: str,
+    kind: str,
+    output: Path | None,
+    force: bool,
+    no_values: bool,
+    mirror: str | None,
+    offline: bool | None,
+    manifest: Path | None,
+    home: Path | None,
+    as_json: bool,
+) -> None:
+    """Write a data set in another format, with SHA256SUMS, for programs without this package.
+
+    What is missing is downloaded, and every byte is verified. bibtex, and croissant with --no-values,
+    are one text, which goes to stdout without --output.
+
+    \b
+      tinytorch-datasets export mnist --as npz
+      tinytorch-datasets export cifar10 --as png --output cifar10
+      tinytorch-datasets export tinydigits --as bibtex
+    """
+    from tinytorch_datasets.exporting import export as exporting
+    from tinytorch_datasets.mirror.copy import sums_in
+    from tinytorch_datasets.progress import readable
+    from tinytorch_datasets.report import plural, shown
+    from tinytorch_datasets.storage.files import bytes_below
+
+    on_interrupt(NOT_EXPORTED)
+    loaded, values = load(manifest), not no_values
+    if output is None and exporting.is_text(kind, values=values):
+        text = exporting.text_of(name, kind, manifest=loaded)
+        if as_json:
+            echo_json({"name": loaded.name_of(name), "kind": kind, "text": text})
+        else:
+            echo(text, nl=False)
+        return
+    path = exporting.export(
+        name,
+        kind,
+        output,
+        force=force,
+        values=values,
+        manifest=loaded,
+        home=home,
+        mirror=mirror,
+        offline=offline,
+    )
+    name, size, files = loaded.name_of(name), bytes_below(path), sums_in(path)
+    if as_json:
+        echo_json({"name": name, "kind": kind, "path": str(path), "bytes": size, "files": files})
+    else:
+        count = f"{plural(len(files) + 1, 'file')}, " if files else ""
+        echo(f"{name}: {shown(str(path))}; {count}{readable(size)}")
 
 
 @main.command("schema")

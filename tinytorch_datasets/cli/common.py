@@ -69,6 +69,7 @@ def _silence(stream: TextIO) -> None:
 MISUSE = (errors.ManifestError, errors.LockError, errors.UsageError, errors.UnknownName, errors.MissingLibrary)
 
 RESUMABLE = "what was downloaded is kept; the same command resumes"
+NOT_EXPORTED = "nothing was exported; the same command starts again, with what was downloaded"
 NOT_RESUMABLE = "nothing was written; the same command starts from the beginning"
 _INTERRUPTED = "tinytorch_datasets.interrupted"
 _GIVEN = "tinytorch_datasets.given"

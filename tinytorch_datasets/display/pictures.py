@@ -16,7 +16,7 @@ import numpy as np
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GAP = 2
 MOST_INDEXED = 255  # colors of a picture with a palette, and one more that nothing is drawn with
-_GRAY, _RGB, _INDEXED, _RGBA = 0, 2, 3, 6  # color types of PNG (ISO/IEC 15948, table 11.1)
+_GRAY, _RGB, _INDEXED, _GRAY_ALPHA, _RGBA = 0, 2, 3, 4, 6  # color types of PNG (ISO/IEC 15948, table 11.1)
 
 
 def is_picture(value: Any) -> bool:
@@ -82,12 +82,16 @@ def tiled(pictures: Sequence[np.ndarray], a_row: int, *, enlarged: int = 1) -> n
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """Return the PNG file of a picture, exactly: (height, width), or with 3 or 4 channels; uint8.
+    """Return the PNG file of a picture, exactly.
+
+    Args:
+        pixels: (height, width), or with 2 to 4 channels, of uint8 or uint16; or (height, width) of truths.
 
     >>> png(np.zeros((2, 2), np.uint8))[:8] == SIGNATURE
     True
     """
-    return _png(pixels, _GRAY if pixels.ndim == 2 else _RGB if pixels.shape[2] == 3 else _RGBA)
+    color_type = _GRAY if pixels.ndim == 2 else {2: _GRAY_ALPHA, 3: _RGB, 4: _RGBA}[pixels.shape[2]]
+    return _png(pixels, color_type)
 
 
 def small_png(pixels: np.ndarray) -> bytes:
@@ -102,9 +106,14 @@ def small_png(pixels: np.ndarray) -> bytes:
 
 def _png(pixels: np.ndarray, color_type: int, *chunks: tuple[bytes, bytes]) -> bytes:
     height, width = pixels.shape[:2]
-    lines = np.zeros((height, 1 + pixels[0].size), np.uint8)  # each begins with its filter: 0, none
-    lines[:, 1:] = pixels.reshape(height, -1)
-    header = struct.pack(">IIBBBBB", width, height, 8, color_type, 0, 0, 0)
+    if pixels.dtype == np.bool_:
+        bits, samples = 1, np.packbits(pixels, axis=1)
+    else:
+        bits = 8 * pixels.dtype.itemsize
+        samples = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder(">")).reshape(height, -1).view(np.uint8)
+    lines = np.zeros((height, 1 + samples.shape[1]), np.uint8)  # each begins with its filter: 0, none
+    lines[:, 1:] = samples
+    header = struct.pack(">IIBBBBB", width, height, bits, color_type, 0, 0, 0)
     data = (b"IDAT", zlib.compress(lines.tobytes(), 9))
     return SIGNATURE + b"".join(_chunk(*chunk) for chunk in ((b"IHDR", header), *chunks, data, (b"IEND", b"")))
 

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -99,11 +99,15 @@ def mirror(
         _write(folder / manifest.path.name, manifest.path.read_bytes())
         with writing(folder / SUMS):
             sums = {**_earlier(manifest, folder), **sums, manifest.path.name: manifest.sha256}
-        lines = [f"{sha256}  {name}\n" for name, sha256 in sorted(sums.items())]
-        _write(folder / SUMS, "".join(lines).encode())
+        _write(folder / SUMS, format_sums(sums))
     if errors and on_error is None:
         raise errors[0]
     return results
+
+
+def format_sums(sums: Mapping[str, str]) -> bytes:
+    """Return the lines of SHA256SUMS, as `sha256sum` writes and checks them, of the sha256 of each file by its path."""
+    return "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(sums.items())).encode()
 
 
 def sums_in(folder: Path) -> dict[str, str]:

@@ -13,8 +13,9 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -55,23 +56,43 @@ def record_batch(fields: Mapping[str, Values], declared: Mapping[str, Mapping[st
     return pa.RecordBatch.from_arrays(columns, schema=pa.schema(schema))
 
 
+class TableColumn(NamedTuple):
+    """A column of a table: a field, or the numbers at one place of the samples of a field that has names for them."""
+
+    name: str
+    field: str
+    place: int | None
+
+
+def table_columns(names: Mapping[str, Sequence[str]]) -> list[TableColumn]:
+    """Return the columns of fields, by each field's names of its columns: none where it is a column itself.
+
+    Names stand for themselves, unless one of them is the name of another column too: then all of that field have its
+    name before theirs.
+
+    >>> [column.name for column in table_columns({"features": ["width", "height"], "labels": []})]
+    ['width', 'height', 'labels']
+    """
+    counts = Counter(itertools.chain(names, *names.values()))
+    columns = list[TableColumn]()
+    for field, its in names.items():
+        clash = any(counts[name] > 1 for name in its)
+        of_field = [
+            TableColumn(f"{field}.{name}" if clash else str(name), field, place) for place, name in enumerate(its)
+        ]
+        columns += of_field or [TableColumn(field, field, None)]
+    return columns
+
+
 def _columns(
     fields: Mapping[str, Values], declared: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[tuple[str, str, Values]]:
-    """Yield each column: its field, its name and its values. The names of a field's columns stand for themselves.
-
-    Unless one of them is the name of another column, too: then all of that field have its name before theirs.
-    """
+    """Yield each column: its field, its name and its values."""
     names = {field: declared.get(field, {}).get("names") or () for field in fields}
     wide = {f for f, v in fields.items() if isinstance(v, np.ndarray) and v.ndim == 2 and len(names[f]) == v.shape[1]}
-    taken = [*fields, *itertools.chain.from_iterable(names[field] for field in wide)]
-    for field, values in fields.items():
-        if field not in wide or not isinstance(values, np.ndarray):
-            yield field, field, values
-            continue
-        clash = any(taken.count(name) > 1 for name in names[field])
-        for place, name in enumerate(names[field]):
-            yield field, f"{field}.{name}" if clash else str(name), values[:, place]
+    for name, field, place in table_columns({field: names[field] if field in wide else () for field in fields}):
+        values = fields[field]
+        yield field, name, values[:, place] if place is not None and isinstance(values, np.ndarray) else values
 
 
 def _array(pa: Any, values: Values) -> Any:

@@ -1,0 +1,1 @@
+"""Tests of exports: what they hold, and what other programs read in them."""
