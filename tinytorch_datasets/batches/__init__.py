@@ -190,6 +190,7 @@ def as_batch(values: Values) -> Any:
 
 def as_tensor(values: Values) -> Any:
     """Return values as a loader's batch has them: a tensor where PyTorch is loaded; a list if they are no array."""
+    values = as_batch(values)
     if not isinstance(values, np.ndarray):
         return list(values)
     torch = sys.modules.get("torch")  # never imported here
@@ -225,9 +226,12 @@ def stacked(samples: Sequence[tuple[Any, ...]], fields: Mapping[str, Any]) -> di
 def _stacked(values: Sequence[Any], like: Any) -> Any:
     if isinstance(like, StringArray):
         return StringArray.of(values)
-    if isinstance(like, np.ndarray):
-        return np.stack([np.asarray(value, like.dtype) for value in values]) if values else like[:0]
-    return type(like).of(values, dtype=like.dtype, sample_shape=like.sample_shape)
+    shape = like.shape[1:]
+    if None in shape:
+        from tinytorch_datasets.storage.ragged_array import RaggedArray  # which few data sets have
+
+        return RaggedArray.of(values, dtype=like.dtype, sample_shape=shape)
+    return np.stack([np.asarray(value, like.dtype) for value in values]) if values else np.empty((0, *shape), like.dtype)
 
 
 def flattened(values: Any) -> Any:
