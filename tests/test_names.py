@@ -16,6 +16,7 @@ from tinytorch_datasets import Split, audit, get, load_manifest
 from tinytorch_datasets.cli import main
 from tinytorch_datasets.errors import ManifestError, UnknownName, UsageError
 from tinytorch_datasets.storage.string_array import StringArray
+from tinytorch_datasets.subsets import split_expression
 
 
 @pytest.fixture
@@ -199,6 +200,52 @@ class TestUnpacking:
         """After `digits["` and `digits.train["`."""
         assert get("tinydigits")._ipython_key_completions_() == ["train", "test"]
         assert get("tinytalks").train._ipython_key_completions_() == ["questions", "answers", "levels", "text"]
+
+
+class TestSplits:
+    """Splits are attributes; who asks for them in other libraries' words is shown what to write."""
+
+    @pytest.mark.parametrize(
+        ("asked", "written"),
+        [
+            ("train", "get('mnist').train"),
+            ("train[:10%]", "get('mnist').train[:6000]"),
+            ("train[10%:20%]", "get('mnist').train[6000:12000]"),
+            ("train[-10%:]", "get('mnist').train[-6000:]"),
+            ("train[:-10%]", "get('mnist').train[:-6000]"),
+            ("train[:1_000]", "get('mnist').train[:1000]"),
+            ("test[-500:]", "get('mnist').test[-500:]"),
+            ("test[:]", "get('mnist').test"),
+            ("train[:0%]", "get('mnist').train[:0]"),
+            ("train+test[:33%]", "get('mnist').train + get('mnist').test[:3300]"),
+            ("all", "get('mnist').train + get('mnist').test"),
+            (["train", "test[:1%]"], "get('mnist').train, get('mnist').test[:100]"),
+            ("train[:4shard]", "get('mnist').train"),
+            ("", "get('mnist').train"),
+        ],
+    )
+    def test_what_to_write_is_shown(self, asked: object, written: str) -> None:
+        """Before anything is fetched: what a share is in samples, the manifest says."""
+        with pytest.raises(UsageError) as caught:
+            get("mnist", split=asked, offline=True)  # type: ignore[arg-type]
+
+        assert str(caught.value) == (
+            f"get() returns all splits of a data set, and takes no split={asked!r}\n  Write `{written}`."
+        )
+
+    def test_a_share_is_the_nearest_number_of_samples(self) -> None:
+        """And of half a sample the next one; of nothing from the end, none."""
+        shares = {"7%": "0", "8%": "0", "9%": "1", "25%": "2", "75%": "5", "99%": "6", "100%": "6"}  # of six
+        for share, count in shares.items():
+            assert split_expression("d", f"a[:{share}]", {"a": 6}) == f"get('d').a[:{count}]"
+        assert split_expression("d", "a[-7%:]", {"a": 6}) == "get('d').a[6:]"
+
+    def test_a_split_that_there_is_not(self) -> None:
+        """Which are there is shown."""
+        with pytest.raises(UnknownName) as caught:
+            get("mnist", split="validation", offline=True)  # type: ignore[arg-type]
+
+        assert str(caught.value) == "no split of 'mnist' named 'validation'\n  There are: train, test."
 
 
 class TestWrongArguments:

@@ -20,6 +20,7 @@ from tinytorch_datasets.settings import Settings
 from tinytorch_datasets.split import Split
 from tinytorch_datasets.storage.cache_entry import CachedSplit, CacheEntry, assemble, entry_path
 from tinytorch_datasets.storage.memmap import Part, open_map
+from tinytorch_datasets.subsets import split_expression
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +48,7 @@ def get(
     progress: Progress | None = None,
     retry: RetryPolicy | None = None,
     standin: bool | None = None,
+    split: None = None,
 ) -> Dataset:
     """Return a data set: fetched, verified and decoded on first use, memory-mapped ever after.
 
@@ -65,6 +67,8 @@ def get(
         retry: How long to wait for mirrors and how often to try; None for a `RetryPolicy()`.
         standin: True makes data up from the declaration alone, in memory, with a `StandInWarning`: nothing is
             downloaded, read or kept, whatever else is asked for. None takes ``TINYTORCH_DATASETS_STANDIN``.
+        split: Not taken, because the splits are attributes of what is returned: whatever is given here is refused with
+            the line to write, such as ``get("mnist").train[:6000]`` for "train[:10%]".
 
     Raises:
         UsageError: An argument is not what it should be, or an environment variable names no path that there can be.
@@ -93,6 +97,10 @@ def get(
     if retry is not None and not hasattr(retry, "connections_per_host"):
         msg = f"retry is a RetryPolicy, not {retry!r}"
         raise UsageError(msg)
+    if split is not None:
+        samples = {of.name: of.samples for of in _declared(name, manifest).plan.splits}
+        what = f"get() returns all splits of a data set, and takes no split={split!r}"
+        raise UsageError(what, hint=f"Write `{split_expression(name, split, samples)}`.")
     chosen = Settings.from_environment()
     root = settings.absolute(home, name="home") if home is not None else None
     if mirror is not None and not isinstance(mirror, str):

@@ -7,12 +7,14 @@ the positions shows whether it is the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinytorch_datasets.batches import checked_seed, places_of, whole_number
+from tinytorch_datasets.errors import UnknownName
 from tinytorch_datasets.storage.string_array import StringArray, Values
 
 if TYPE_CHECKING:
@@ -226,7 +228,7 @@ def first_share(groups: Groups, samples: int, fraction: float, *, seed: int) -> 
 
     Together they are the nearest number to `fraction` of all samples, and of half a sample the next one.
 
-    >>> first_share([(0, np.arange(6)), (1, np.arange(6, 10))], 10, 0.5, seed=0).sum()
+    >>> int(first_share([(0, np.arange(6)), (1, np.arange(6, 10))], 10, 0.5, seed=0).sum())
     5
     """
     wanted = int(fraction * samples + 0.5)
@@ -241,3 +243,51 @@ def first_share(groups: Groups, samples: int, fraction: float, *, seed: int) -> 
     for (_, its), count in zip(groups, counts, strict=True):
         first[its[random.permutation(len(its))[:count]]] = True
     return first
+
+
+_BOUND = r"(-?\d+(?:_\d+)*%?)?"
+_ASKED = re.compile(rf"\s*(\w[\w.-]*)\s*(?:\[\s*{_BOUND}\s*:\s*{_BOUND}\s*\])?\s*")
+
+
+def split_expression(name: str, asked: object, samples: Mapping[str, int]) -> str:
+    """Return the Python for what other libraries call ``train[:10%]+test``: a share is the nearest number of samples.
+
+    Args:
+        name: The data set's name.
+        asked: Splits, and slices of them, in those libraries' words; or several in a list.
+        samples: The number of samples of each split.
+
+    Raises:
+        UnknownName: There is no split of a name.
+
+    >>> split_expression("mnist", "train[:10%]+test", {"train": 60000, "test": 10000})
+    "get('mnist').train[:6000] + get('mnist').test"
+    """
+    if isinstance(asked, list | tuple) and asked:
+        return ", ".join(split_expression(name, one, samples) for one in asked)
+    words = [*samples] if str(asked) == "all" and "all" not in samples else str(asked).split("+")
+    parts = [_ASKED.fullmatch(word) for word in words]
+    if not all(parts):
+        words, parts = [], [_ASKED.fullmatch(next(iter(samples)))]  # whatever that was, this is how one is had
+    written = []
+    for part in filter(None, parts):
+        split, *bounds = part.groups()
+        if split not in samples:
+            raise UnknownName(split, samples, kind=f"split of {name!r}")
+        first, end = (_bound(bound, samples[split]) for bound in bounds)
+        sliced = f"[{first}:{end}]" if first or end else ""
+        written.append(f"get({name!r})" + (f".{split}" if split.isidentifier() else f"[{split!r}]") + sliced)
+    return " + ".join(written)
+
+
+def _bound(asked: str | None, samples: int) -> str:
+    """Return one end of a slice: a number of samples, or a share of them, as a number."""
+    if not asked:
+        return ""
+    if not asked.endswith("%"):
+        return str(int(asked))
+    share = int(asked[:-1]) * samples
+    nearest = (2 * abs(share) + 100) // 200
+    if asked.startswith("-"):
+        return str(-nearest or samples)  # -0 would count from the beginning
+    return str(nearest)

@@ -231,7 +231,9 @@ def _stacked(values: Sequence[Any], like: Any) -> Any:
         from tinytorch_datasets.storage.ragged_array import RaggedArray  # which few data sets have
 
         return RaggedArray.of(values, dtype=like.dtype, sample_shape=shape)
-    return np.stack([np.asarray(value, like.dtype) for value in values]) if values else np.empty((0, *shape), like.dtype)
+    return (
+        np.stack([np.asarray(value, like.dtype) for value in values]) if values else np.empty((0, *shape), like.dtype)
+    )
 
 
 def flattened(values: Any) -> Any:
