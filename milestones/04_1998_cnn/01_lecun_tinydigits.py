@@ -43,8 +43,8 @@ def main() -> None:
     asked = options(__doc__, epochs=40, quick=10)
     repeatable(asked.seed)
     digits = DatasetManager().get("tinydigits")
-    test_images, test_labels = map(torch.tensor, digits.test.arrays())
-    batches = digits.train.batches(BATCH, shuffle=True, seed=asked.seed)
+    test_images, test_labels = map(torch.tensor, digits.test.arrays(channels="first"))
+    batches = digits.train.batches(BATCH, shuffle=True, seed=asked.seed, channels="first")
 
     model = network()
     descent = torch.optim.SGD(model.parameters(), lr=RATE, momentum=MOMENTUM)
@@ -52,11 +52,11 @@ def main() -> None:
     started = time.perf_counter()
     for epoch in watched(range(1, asked.epochs + 1), "learning"):
         for images, labels in batches:
-            loss = nn.functional.cross_entropy(model(torch.from_numpy(images[:, None])), torch.from_numpy(labels))
+            loss = nn.functional.cross_entropy(model(torch.from_numpy(images)), torch.from_numpy(labels))
             descent.zero_grad()
             loss.backward()
             descent.step()
-        accuracies.append((read(model, test_images[:, None]) == test_labels).double().mean().item())
+        accuracies.append((read(model, test_images) == test_labels).double().mean().item())
         if epoch % 5 == 0 or epoch == asked.epochs:
             print(f"epoch {epoch:2}: loss {loss.item():.4f}, test accuracy {accuracies[-1]:.1%}")
     took = time.perf_counter() - started
@@ -64,7 +64,7 @@ def main() -> None:
     if asked.plot:
         from pictures import classified
 
-        guesses = read(model, test_images[:, None]).numpy()
+        guesses = read(model, test_images).numpy()
         classified(asked.plot, "A small LeNet reads TinyDigits", accuracies, *digits.test.arrays(), guesses,
                    digits.classes)  # fmt: skip
     print(f"TinyDigits, LeNet: test accuracy {accuracies[-1]:.1%}; {asked.epochs} epochs, {took:.1f} s")

@@ -42,11 +42,6 @@ def linear() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
 
 
-def seen(images: np.ndarray) -> Tensor:
-    """Images of 0 to 1 as the models take them: around zero, and about as wide as one."""
-    return (torch.from_numpy(images) - 0.47) / 0.25
-
-
 def varied(images: Tensor) -> Tensor:
     """The same photographs a little to the side, each mirrored or not, at random."""
     down, right = torch.randint(2 * SHIFT + 1, (2,)).tolist()
@@ -57,18 +52,19 @@ def varied(images: Tensor) -> Tensor:
 @torch.no_grad()
 def name(model: nn.Module, split: Split) -> Tensor:
     """The class whose output is the strongest, for every image of the split."""
-    return torch.cat([model(seen(images)).argmax(dim=1) for images, _ in split.batches(1000, dtype="float32")])
+    batches = split.batches(1000, normalize="standard")
+    return torch.cat([model(torch.from_numpy(images)).argmax(dim=1) for images, _ in batches])
 
 
 def learn(what: str, model: nn.Module, train: Split, test: Split, epochs: int, rate: float, seed: int) -> list[float]:
     """Go through the training images `epochs` times; the test accuracy after each."""
-    batches = train.batches(BATCH, shuffle=True, seed=seed, dtype="float32")
+    batches = train.batches(BATCH, shuffle=True, seed=seed, normalize="standard")
     descent = torch.optim.SGD(model.parameters(), lr=rate, momentum=MOMENTUM)
     falling = torch.optim.lr_scheduler.LinearLR(descent, 1.0, 0.0, total_iters=epochs * len(batches))
     accuracies = []
     for epoch in range(1, epochs + 1):
         for images, labels in watched(batches, f"{what}, epoch {epoch}"):
-            loss = nn.functional.cross_entropy(model(varied(seen(images))), torch.from_numpy(labels))
+            loss = nn.functional.cross_entropy(model(varied(torch.from_numpy(images))), torch.from_numpy(labels))
             descent.zero_grad()
             loss.backward()
             descent.step()
