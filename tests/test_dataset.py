@@ -487,6 +487,15 @@ class TestParts:
         with pytest.raises(ValueError, match=r"fields images, labels, names cannot be joined with fields labels$"):
             many + Split("test", {"labels": many.labels})
 
+    @pytest.mark.parametrize(("key", "theirs"), [("classes", ["no", "yes"]), ("range", [0, 1]), ("rate", 8000)])
+    def test_what_is_declared_otherwise_is_not_put_together(self, key: str, theirs: object) -> None:
+        """A label would get another class, a number another scale, a recording another speed."""
+        ours = Split("a", {"x": np.array([0, 1])}, declared={"x": {"classes": ["yes", "no"]}})
+        other = Split("b", {"x": np.array([0, 1])}, declared={"x": {"classes": ["yes", "no"], key: theirs}})
+
+        with pytest.raises(ValueError, match=f"^{key} of field 'x' differ between the two splits"):
+            ours + other
+
 
 class TestNamedSamples:
     """A sample has its fields by name."""

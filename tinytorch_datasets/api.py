@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -266,11 +267,13 @@ def _open_entry(entry: CacheEntry, arrays: Mapping[str, Values | str], *, note: 
     What somebody writes into maps, past their flag, is in no other's. `note` is shown with it, and in its provenance.
     """
     declared = entry.entry.get("fields", {})
-    splits = {split.name: _open_split(split, entry.folder, arrays, declared) for split in entry.splits}
+    splits = {split.name: _open_split(split, entry.folder, arrays, declared, note) for split in entry.splits}
     return Dataset(entry.name, splits, classes=entry.classes, describe=partial(_describe, entry, note), note=note)
 
 
-def _open_split(split: CachedSplit, folder: str, arrays: Mapping[str, Any], declared: Mapping[str, Any]) -> Split:
+def _open_split(
+    split: CachedSplit, folder: str, arrays: Mapping[str, Any], declared: Mapping[str, Any], note: str
+) -> Split:
     def opened(field: str, parts: Sequence[Part]) -> Any:
         if arrays:
             return arrays[f"{split.name}.{field}"]
@@ -282,6 +285,10 @@ def _open_split(split: CachedSplit, folder: str, arrays: Mapping[str, Any], decl
         declared = {**declared, field: {**declared.get(field, {}), "rate": rate}}
         if field in split.ragged:
             fields[field].rate = rate
+    if "IPython" in sys.modules:
+        from tinytorch_datasets.display.samples import let_notebooks_show
+
+        let_notebooks_show(split.name, fields, declared, note)
     return Split(split.name, fields, texts=texts, scales=split.scales, declared=declared)
 
 

@@ -64,8 +64,8 @@ class Shown(Protocol):
 
 def usual(stream: TextIO | None = None) -> Shown:
     """Return bars on a terminal and in a notebook, plain lines elsewhere and in CI; on stderr by default."""
-    if stream is None and (display := _notebook_display()) is not None:
-        return NotebookBars(display)
+    if stream is None and notebook_shell() is not None:
+        return NotebookBars(sys.modules["IPython"].display.display)
     stream = sys.stderr if stream is None else stream  # which is None, too, in a program without a console
     return Bars(stream) if stream is not None and is_watched(stream) else Lines(stream)
 
@@ -192,11 +192,11 @@ class Lines:
         pass
 
 
-def _notebook_display() -> Any:
-    """Return IPython's function that shows something below the cell; None where no kernel runs this program."""
+def notebook_shell() -> Any:
+    """Return IPython's shell of the kernel that runs this program; None where none does."""
     ipython: Any = sys.modules.get("IPython")  # never imported for this
     shell = ipython.get_ipython() if hasattr(ipython, "get_ipython") else None
-    return None if getattr(shell, "kernel", None) is None else ipython.display.display
+    return None if getattr(shell, "kernel", None) is None else shell
 
 
 class NotebookBars:

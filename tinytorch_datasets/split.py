@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     Normalization: TypeAlias = 'Literal["standard"] | Split | Mapping[str, tuple[Any, Any]]'
 
 
+FIELDS_SHOWN = 16  # of the line that it is shown as
+
+
 class Split(Subsets):
     """One split of a data set: a sequence of samples, with its fields as attributes.
 
@@ -171,6 +174,11 @@ class Split(Subsets):
         if self.fields != other.fields:
             msg = f"fields {', '.join(self.fields)} cannot be joined with fields {', '.join(other.fields)}"
             raise ValueError(msg)
+        for field in self.fields:
+            for key in ("classes", "range", "names", "rate"):
+                if self._declared.get(field, {}).get(key) != other._declared.get(field, {}).get(key):
+                    msg = f"{key} of field {field!r} differ between the two splits, so they cannot be joined"
+                    raise ValueError(msg)
         fields = {field: joined(self[field], other[field]) for field in self.fields}
         both = Split(f"{self._name}+{other.name}", fields, scales=self._scales, declared=self._declared)
         both._sources, both._note = (*self._described(), *other._described()), self._note or other._note
@@ -382,4 +390,6 @@ class Split(Subsets):
             f"{f} str" if isinstance(v, StringArray) else f"{f} {v.dtype}{list(v.shape[1:]) or ''}"
             for f, v in self._fields.items()
         ]
-        return f"<Split {self._name}: {self._counted()} of {', '.join([*kinds, *self._texts])}>"
+        shown = [*kinds, *self._texts]
+        more = [f"... {len(shown):,} fields in all"] if len(shown) > FIELDS_SHOWN else []
+        return f"<Split {self._name}: {self._counted()} of {', '.join([*shown[:FIELDS_SHOWN], *more])}>"

@@ -98,6 +98,20 @@ class TestProgress:
         assert shown[-1][1]["data"]["text/plain"].endswith("train.npy: 1.0 MB")
         assert "slow: 1.0 MB to download" in shown[-1][1]["data"]["text/html"]
 
+    def test_fields_are_pages_and_what_is_made_of_them_is_not(self, kernel: Any) -> None:
+        """A slice, a copy and a memory map of somebody else's are NumPy's."""
+        code = """
+import numpy, os, tempfile
+from tinytorch_datasets import get
+images = get("tinydigits").train.images
+numpy.save(os.path.join(tempfile.mkdtemp(), "own.npy"), images)
+display(images, images[:2], images + 1, numpy.memmap(tempfile.TemporaryFile(), shape=3))
+"""
+
+        shown = [content["data"] for _, content in messages(kernel, code)]
+
+        assert ["text/html" in data for data in shown] == [True, False, False, False]
+
     def test_what_is_here_shows_nothing(self, kernel: Any) -> None:
         """A data set that ships comes without a bar."""
         assert messages(kernel, "from tinytorch_datasets import get; d = get('tinydigits')") == []
@@ -117,6 +131,8 @@ class TestPages:
             "get('tinytalks').train",
             "get('tinytalks').train.questions",
             "load_manifest().datasets['mnist']",
+            "digits.train.images",
+            "digits.train.labels",
             RECORDINGS,
             "recordings.recordings",
             f"photographs = {HOSTILE_CLASSES}\nphotographs",
@@ -129,7 +145,9 @@ class TestPages:
             (output,) = cell.outputs
             assert set(output.data) == {"text/html", "text/plain"}
             assert len(output.data["text/html"]) < 20_000
-        assert "data:image/png;base64," in book.cells[1].outputs[0].data["text/html"]
+        for pictures in (book.cells[1], book.cells[6]):
+            assert "data:image/png;base64," in pictures.outputs[0].data["text/html"]
+        assert "train.labels: int64[1000]" in book.cells[7].outputs[0].data["text/html"]
         page, _ = nbconvert.HTMLExporter().from_notebook_node(book)
         assert page.count("tex2jax_ignore mathjax_ignore") == len(cells)
         assert page.count("data:audio/wav;base64,") == 2

@@ -161,6 +161,31 @@ class TestSplit:
         assert "class 0 3class 1 1" in words
         assert re.search(r"and [89]\d more classes", words)
 
+    def test_many_fields(self) -> None:
+        """The first of them, and how many there are, also in a line."""
+        split = Split("train", {f"field{number}": np.arange(3) for number in range(300)})
+
+        assert "field15... 300 fields" in checked(split).words
+        assert "field16" not in checked(split).words
+        assert repr(split).endswith("field15 int64, ... 300 fields in all>")
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            np.array([0.0, np.nan, 7.0]),
+            np.array([[0, 1], [1, 0], [0, 0]]),
+            np.array([-1, 0, 2**40]),
+            np.array([2**64 - 1, 0, 1], np.uint64),
+            RaggedArray.of([[0, 1], [], [1]]),
+        ],
+    )
+    def test_what_is_declared_as_labels_and_is_none(self, values: np.ndarray) -> None:
+        """A number that no class has is shown as it is."""
+        split = Split("train", {"labels": values}, declared={"labels": {"classes": ["no", "yes"]}})
+
+        checked(split)
+        repr(split.show())
+
     def test_a_mask_is_below_its_picture(self) -> None:
         """Where a sample has two pictures, both are shown."""
         split = Split("train", {"images": np.zeros((1, 4, 6)), "masks": np.ones((1, 4, 6))})

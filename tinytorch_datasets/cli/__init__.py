@@ -147,7 +147,9 @@ def get(
 @click.option("--class", "named", metavar="CLASS", help="Only samples of this class")
 @click.option("--index", "indices", type=click.IntRange(min=0), multiple=True, help="This sample, counted from 0")
 @click.option("--histogram", is_flag=True, help="How many samples each class has, in every split")
-@click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the pictures to this PNG file")
+@click.option(
+    "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write pictures, or waveforms, to this PNG file"
+)
 @click.option("--standin", is_flag=True, default=None, help="Of data made up from the declaration; downloads nothing")
 @manifest_options
 @json_option
@@ -165,7 +167,7 @@ def show(
     home: Path | None,
     as_json: bool,
 ) -> None:
-    """Show some samples of a data set: pictures drawn, texts and numbers written out.
+    """Show some samples of a data set: pictures and waveforms drawn, texts and numbers written out.
 
     Pictures are as large as the terminal allows. --index may be given several times.
 

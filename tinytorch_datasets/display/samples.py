@@ -14,6 +14,7 @@ import numpy as np
 from tinytorch_datasets.display import html, sound
 from tinytorch_datasets.display.pictures import GAP, is_picture, pixels_of, png, reduced, small_png, tiled
 from tinytorch_datasets.errors import UsageError, printable
+from tinytorch_datasets.progress import notebook_shell
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,6 +23,7 @@ A_ROW = 10  # pictures of one row in a notebook
 AREA = 10_240  # pixels of one row there, such as ten of 32 x 32: a byte each, which is 14 kB of text
 SIDE_SHOWN = 64  # pixels that a picture takes on the page, and in a file, at least
 COLUMNS_SHOWN = 8  # of features
+FIELDS_SHOWN = 16
 WAVE_SAVED = 96  # pixels that a waveform is high in a file
 HEARD_BYTES = 1 << 20  # of all WAV files of a page that was asked for by `show`
 HISTOGRAM_BYTES = 3_500  # beside pictures
@@ -168,12 +170,14 @@ class Samples:
         if self.fields.index(field) in self._sound_fields:
             return sound.format_duration(value, self._of(field)["rate"])
         classes, names = self._of(field).get("classes"), self._of(field).get("names")
-        if classes and np.ndim(value) == 0 and 0 <= int(value) < len(classes):
+        is_label = np.ndim(value) == 0 and np.asarray(value).dtype.kind in "iu"
+        if classes and is_label and 0 <= int(value) < len(classes):
             return printable(str(classes[int(value)]))
         if names and np.ndim(value) == 1:
             pairs = zip(names[: html.NUMBERS_SHOWN], np.asarray(value).tolist(), strict=False)
             more = f", ... {len(value):,} in all" if len(value) > html.NUMBERS_SHOWN else ""
-            return ", ".join(f"{printable(str(name))} {html.plain_number(number)}" for name, number in pairs) + more
+            short = [(html.shortened(printable(str(name)), html.CLASS_CHARACTERS), number) for name, number in pairs]
+            return ", ".join(f"{name} {html.plain_number(number)}" for name, number in short) + more
         return html.numbers(value)
 
     def _repr_html_(self) -> str:
@@ -199,7 +203,10 @@ class Samples:
         heard = self._heard(sound.shortened, max(room, 0), samples=1).get((0, place))
         if heard is not None:
             return _heard_below(heard, f"sample {position:,}")
-        length = sound.format_duration(self.samples[0][place], self._rate(place))
+        value, rate = self.samples[0][place], self._rate(place)
+        if not sound.is_playable(value, rate):
+            return ""
+        length = sound.format_duration(value, rate)
         longer = f"sample {position:,} ({length}) is too much to be heard on this page; show(1) has a player of it"
         return html.paragraph(longer)
 
@@ -228,7 +235,7 @@ class Samples:
         A recording is its waveform, with a player of what can be `heard` of it.
         """
         head, columns = [""], list[tuple[int, int | None]]()
-        for place, field in enumerate(self.fields):
+        for place, field in enumerate(self.fields[:FIELDS_SHOWN]):
             values = [sample[place] for sample in self.samples]
             if place in self._sound_fields:
                 head.append(field)
@@ -247,6 +254,9 @@ class Samples:
             if width > COLUMNS_SHOWN:
                 head.append(f"... {width:,} in all")
                 columns.append((place, -1))
+        if len(self.fields) > FIELDS_SHOWN:
+            head.append(f"... {len(self.fields):,} fields")
+            columns.append((-1, -1))
         room = 12_000 + sum(len(file) * 4 // 3 + 500 for file, _ in heard.values())
         return html.table(head, self._rows(columns, heard), room=room)
 
@@ -313,11 +323,49 @@ def recordings_page(title: str, recordings: Sequence[np.ndarray], rate: int, *, 
 def class_counts(split: Any) -> dict[str, int]:
     """Return how many samples each class has, of a split's first field of one label a sample; else nothing."""
     for field in split.fields:
-        classes, values = split._declared.get(field, {}).get("classes"), split[field]
-        if classes and isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iu":
-            labels = values[(values >= 0) & (values < len(classes))].astype(np.int64)
-            return dict(zip(map(str, classes), np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
+        if counts := _counts(split[field], split._declared.get(field, {})):
+            return counts
     return {}
+
+
+def _counts(values: Any, declared: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many of some labels are of each class; nothing where they are no labels, of one sample each."""
+    classes = declared.get("classes")
+    if not classes or not isinstance(values, np.ndarray) or values.ndim != 1 or values.dtype.kind not in "iu":
+        return {}
+    labels = values[(values >= 0) & (values < len(classes))].astype(np.int64)
+    return dict(zip(map(str, classes), np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
+
+
+def let_notebooks_show(
+    split: str, fields: Mapping[str, Any], declared: Mapping[str, Mapping[str, Any]], note: str
+) -> None:
+    """Let a notebook show each memory-mapped field of a split as a page; a slice of one stays NumPy's numbers.
+
+    They are NumPy's arrays, of which a notebook shows numbers alone. Nothing is done where no kernel runs this, and a
+    way to show memory maps that somebody has chosen stays.
+    """
+    if (shell := notebook_shell()) is None:
+        return
+    shown = shell.display_formatter.formatters["text/html"]
+    if np.memmap not in shown.type_printers:
+        shown.for_type(np.memmap, field_page)
+    for field, values in fields.items():
+        if type(values) is np.memmap:
+            title = f"{split}.{field}: {values.dtype}{list(values.shape)}" + (f"; {note}" if note else "")
+            vars(values)["shown_as"] = title, declared.get(field, {})
+
+
+def field_page(values: Any) -> str | None:
+    """Return the page of a memory-mapped field, as `let_notebooks_show` noted it; None of any other array."""
+    title, declared = getattr(values, "shown_as", (None, {}))
+    if title is None:
+        return None
+    count = min(len(values), A_ROW)
+    samples = Samples(title, ["values"], [(values[at],) for at in range(count)], range(count), {"values": declared})
+    counts = _counts(values, declared)
+    more = f"and {len(values) - count:,} more" if len(values) > count else ""
+    return samples.brief_page(counts={"samples": counts} if counts else None, more=more)
 
 
 def chosen(split: Any, n: int, *, seed: int | None, where: Any) -> Samples:

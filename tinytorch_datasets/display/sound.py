@@ -114,10 +114,16 @@ def block_lines(value: np.ndarray, level: tuple[float, float], columns: int, lin
     return ["".join(blocks[step] for step in row) for row in rows]
 
 
+def is_playable(value: np.ndarray, rate: int) -> bool:
+    """Check whether there is something to be heard, of a rate and of as many channels as browsers play."""
+    frames = frames_of(value)
+    return rate in RATES and 1 <= frames.shape[1] <= MOST_CHANNELS and len(frames) > 0
+
+
 def whole(value: np.ndarray, rate: int, level: tuple[float, float], room: int) -> Heard | None:
     """Return as much from the beginning of a recording as fits into so many bytes; None where no browser plays it."""
     frames = frames_of(value)
-    if rate not in RATES or not 1 <= frames.shape[1] <= MOST_CHANNELS or not len(frames):
+    if not is_playable(value, rate):
         return None
     most = (room - HEADER_BYTES) // (frames.shape[1] * (1 if value.dtype == np.uint8 else 2))
     if most < 1:
