@@ -12,7 +12,17 @@ from sklearn.linear_model import LogisticRegression, Ridge  # type: ignore[impor
 from sklearn.naive_bayes import MultinomialNB  # type: ignore[import-untyped]
 
 from tests.helpers.fresh_process import python
-from tinytorch_datasets import Dataset, RaggedArray, StringArray, __version__, audit, get, load_manifest, settings
+from tinytorch_datasets import (
+    Dataset,
+    RaggedArray,
+    StringArray,
+    __version__,
+    audit,
+    export,
+    get,
+    load_manifest,
+    settings,
+)
 from tinytorch_datasets.auditing import lockfile
 from tinytorch_datasets.errors import StandInWarning, UnknownName, UsageError
 from tinytorch_datasets.mirror.copy import mirror
@@ -288,7 +298,7 @@ class TestVariable:
         assert not get("tinydigits").is_standin
 
     def test_what_is_of_real_data_alone_refuses(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        """A lock, an audit, a mirror."""
+        """A lock, an audit, a mirror, an export."""
         monkeypatch.setenv(settings.STANDIN, "1")
         manifest = load_manifest()
 
@@ -296,6 +306,7 @@ class TestVariable:
             ("a lock", lambda: lockfile.record(manifest, ["tinydigits"])),
             ("an audit", lambda: audit(["tinydigits"])),
             ("a mirror", lambda: mirror(manifest, tmp_path / "mirror", ["tinydigits"])),
+            ("an export", lambda: export("tinydigits", "npz", tmp_path / "export")),
         ):
             with pytest.raises(UsageError) as caught:
                 refused()
@@ -303,7 +314,7 @@ class TestVariable:
                 f"{task} is of real data, and TINYTORCH_DATASETS_STANDIN asks for stand-in data\n"
                 "  Unset TINYTORCH_DATASETS_STANDIN."
             )
-        assert not (tmp_path / "mirror").exists()
+        assert not list(tmp_path.iterdir())
 
     def test_the_command_line_gets_and_shows_it(self, tmp_path: Path) -> None:
         """Without a file, and without the line of code that warned."""

@@ -19,6 +19,7 @@ from tinytorch_datasets.errors import StorageError, UsageError, check_choice, ch
 from tinytorch_datasets.exporting import ExportedFile, Kind
 from tinytorch_datasets.exporting.metadata import text_name, words_of
 from tinytorch_datasets.mirror.copy import SUMS, format_sums, sums_in
+from tinytorch_datasets.settings import refuse_standin
 from tinytorch_datasets.storage.files import FULL, names_in, symlink_error, whole_file, writing
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def export(
         manifest: As in `get`; so are `home`, `mirror`, `offline`, `progress` and `retry`.
 
     Raises:
-        UsageError: The data set cannot be exported so, or something is in the way.
+        UsageError: The data set cannot be exported so, something is in the way, or a variable asks for stand-in data.
         MissingLibrary: The library that it is written by is not installed; nothing was downloaded.
         UnknownName: The manifest has no such name.
         StorageError: The folder cannot be written to, or there is not enough room; or see `get`, as of every error of
@@ -79,6 +80,7 @@ def export(
     chosen, entry = exporting.of(kind), loaded.entry(name)
     if chosen.write is None or not values:
         return _export_text(chosen, name, entry, output, force=force)
+    refuse_standin("an export")
     target = _absolute(output, f"{name}-{kind}")
     _check_target(target, force=force)
     chosen.check(entry)
@@ -92,6 +94,7 @@ def export(
         verify="always",
         progress=progress,
         retry=retry,
+        standin=False,
     )
     origin = api.origin(name, entry, loaded.path, loaded.sha256)
     _check_room(target, chosen, dataset, entry)
