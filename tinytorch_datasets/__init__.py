@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tinytorch_datasets.manifest.manifest import Manifest
     from tinytorch_datasets.manifest.models import Entry
     from tinytorch_datasets.split import Split
+    from tinytorch_datasets.storage.encoded_array import EncodedArray
     from tinytorch_datasets.storage.ragged_array import RaggedArray
     from tinytorch_datasets.storage.string_array import StringArray
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Dataset": "dataset",
     "DatasetReport": "auditing.findings",
+    "EncodedArray": "storage.encoded_array",
     "Entry": "manifest.models",
     "Finding": "auditing.findings",
     "Manifest": "manifest.manifest",
@@ -52,6 +54,7 @@ _HOMES = {
 __all__ = [
     "Dataset",
     "DatasetReport",
+    "EncodedArray",
     "Entry",
     "Finding",
     "Manifest",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -277,7 +277,14 @@ def _open_split(
     def opened(field: str, parts: Sequence[Part]) -> Any:
         if arrays:
             return arrays[f"{split.name}.{field}"]
-        return assemble([open_map(folder, part) for part in parts], split.ragged.get(field))
+        maps = [open_map(folder, part) for part in parts]
+        if field in split.encoded:
+            from tinytorch_datasets.storage.encoded_array import EncodedArray, Recipe  # which few data sets have
+
+            own = split.encoded[field]
+            dtype, shape = own["column"]["dtype"], own["column"]["shape"]
+            return EncodedArray.mapped(maps, dtype=dtype, sample_shape=shape, recipe=Recipe(_sample_decoder, own))
+        return assemble(maps, split.ragged.get(field))
 
     fields = {field: opened(field, parts) for field, parts in split.fields.items()}
     texts = {field: opened(field, [part]) for field, part in split.texts.items()}
@@ -290,6 +297,13 @@ def _open_split(
 
         let_notebooks_show(split.name, fields, declared, note)
     return Split(split.name, fields, texts=texts, scales=split.scales, declared=declared)
+
+
+def _sample_decoder(facts: Mapping[str, Any]) -> Callable[[bytes], Any]:
+    """Return what decodes one sample of a field that is cached encoded, when the first of them is asked for."""
+    from tinytorch_datasets.pipeline.stored_values import sample_decoder  # and with it every stage
+
+    return sample_decoder(facts)
 
 
 def _describe(described: CacheEntry, note: str) -> tuple[Entry, str]:

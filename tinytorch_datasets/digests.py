@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tinytorch_datasets.plan import Column
+    from tinytorch_datasets.storage.encoded_array import EncodedArray
     from tinytorch_datasets.storage.ragged_array import RaggedArray
 
 
@@ -146,7 +147,7 @@ class ValueDigest:
 
     def add(self, start: int, values: Any) -> None:
         """Take in the values from sample `start` on."""
-        self._early[start] = values
+        self._early[start] = values.values if hasattr(values, "encoded") else values  # of an `EncodedBlock`
         while self.next in self._early:
             block = self._early.pop(self.next)
             self._hash.update(_bytes(block, self._sample_shape))
@@ -169,7 +170,7 @@ def header(dtype: str, shape: Sequence[int | None]) -> str:
     return f"{dtype} {'x'.join('null' if size is None else str(size) for size in shape)}\n"
 
 
-def digest_of(values: np.ndarray | Sequence[str] | RaggedArray) -> str:
+def digest_of(values: np.ndarray | Sequence[str] | RaggedArray | EncodedArray) -> str:
     """Return the digest of a whole field, as `get` returns it; a str is the text of a split.
 
     >>> digest_of(np.arange(3, dtype=np.uint8)) == digest_of(np.arange(3, dtype=np.uint8)[:])
@@ -194,6 +195,7 @@ def _pieces(values: Any) -> Iterator[tuple[int, Any]]:
     for start in range(0, len(values), step):
         check_cancelled()
         piece = values[start : start + step]
+        piece = piece.decoded() if hasattr(piece, "decoded") else piece
         yield start, piece.block if hasattr(piece, "block") else piece
 
 

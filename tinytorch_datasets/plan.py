@@ -31,12 +31,12 @@ def canonical_name(name: str, aliases: Mapping[str, Sequence[str]]) -> str | Non
 class Block(NamedTuple):
     """A run of decoded samples of one column, in the shape and dtype that the file itself gives them.
 
-    `start` is the index of the run's first sample. Text columns carry a list of str, ragged ones a `RaggedBlock`.
+    `start` is the first sample. Texts are a list of str, ragged samples a `RaggedBlock`, encoded an `EncodedBlock`.
     """
 
     column: Column
     start: int
-    values: np.ndarray | Sequence[str] | RaggedBlock
+    values: np.ndarray | Sequence[str] | RaggedBlock | Any
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,8 @@ class Column:
     "one-hot" where a label is stored as the position of a 1, or of a true. `names` are those of the last axis.
     `axes` are the stored axes in the order that is declared, samples first, once an array of `stored_shape` (None
     is the samples' axis) has as many as are declared; `factor` is what stored whole numbers are multiplied by. An
-    array of which `columns` are taken has `stored_columns` on its last axis.
+    array of which `columns` are taken has `stored_columns` on its last axis. If it `is_encoded`, the cache
+    keeps the bytes of each sample, and not the values.
     """
 
     split: str
@@ -217,6 +218,7 @@ class Column:
     factor: float | None = None
     stored_columns: int | None = None
     stored_shape: tuple[int | None, ...] = ()
+    is_encoded: bool = False
 
     @property
     def is_text(self) -> bool:

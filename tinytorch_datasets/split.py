@@ -53,7 +53,7 @@ class Split(Subsets):
 
     Args:
         name: The split's name.
-        fields: An array, `StringArray` or `RaggedArray` for each field; all of the same length.
+        fields: An array, `StringArray`, `RaggedArray` or `EncodedArray` for each field; all of the same length.
         texts: The text of each field that is one text of the whole split, or its UTF-8 bytes.
         scales: The top of the range of fields that floats divide by.
         part_of: The split that this one is a part of, and an index of it.
@@ -263,6 +263,8 @@ class Split(Subsets):
         """
         check_flag(flat, "flat")
         whole = self._converted(None, dtype, channels, normalize, one_hot)
+        if flat or channels is not None or normalize is not None or dtype is not None:
+            whole = [v.decoded() if hasattr(v, "decoded") else v for v in whole]
         return tuple(map(flattened, whole) if flat else whole)
 
     def _converted(self, index: Any, *wanted: Any) -> list[Any]:

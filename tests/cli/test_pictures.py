@@ -18,7 +18,7 @@ from tests.cli.test_cli import on_a_terminal
 from tests.test_get import declare
 from tinytorch_datasets import get
 from tinytorch_datasets.cli import main
-from tinytorch_datasets.cli.pictures import show_counts
+from tinytorch_datasets.cli.listing import show_counts
 
 CLASSES = ["rose", "tulip", "a lily of the valley"]
 

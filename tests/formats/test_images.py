@@ -36,7 +36,8 @@ def decode(
     found: list[Any] = []
     for block in formats.of("images").decode([split(pictures, members=patterns or ("**/*",))], **options):
         assert block.start == len(found)
-        found += block.values.samples() if isinstance(block.values, RaggedBlock) else list(block.values)
+        values: Any = block.values
+        found += values.samples() if isinstance(values, RaggedBlock) else list(values)
     return found
 
 

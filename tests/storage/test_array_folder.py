@@ -84,6 +84,7 @@ OTHERWISE: dict[str, Any] = {
     "factor": 0.5,
     "stored_columns": 8,
     "stored_shape": (8, 8),
+    "is_encoded": True,
 }
 
 

@@ -19,6 +19,7 @@ from tinytorch_datasets.add.tables import Choices
 from tinytorch_datasets.errors import DecodeError, UsageError, did_you_mean
 from tinytorch_datasets.formats import ArrayInfo, FileInfo
 from tinytorch_datasets.plan import TEXT, Column, RaggedBlock, Split
+from tinytorch_datasets.storage.encoded_array import EncodedBlock
 
 if TYPE_CHECKING:
     from tinytorch_datasets.add.draft import Draft
@@ -146,7 +147,7 @@ def values_of(info: FileInfo, array: ArrayInfo) -> list[Any]:
     split = Split("train", column.samples, {"values": column}, file=info.path)
     values = list[Any]()
     for block in formats.of(info.format).decode((split,), **info.options):
-        assert not isinstance(block.values, RaggedBlock), "a list is no field of arrays"
+        assert not isinstance(block.values, RaggedBlock | EncodedBlock), "a list is no field of arrays"
         values += block.values.tolist() if isinstance(block.values, np.ndarray) else block.values
     return values
 

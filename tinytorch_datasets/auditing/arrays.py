@@ -20,6 +20,7 @@ from tinytorch_datasets.pipeline.decode import decoded
 from tinytorch_datasets.plan import Block, Column, Plan, RaggedBlock, Split
 from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage.array_folder import ArrayFolder
+from tinytorch_datasets.storage.encoded_array import EncodedArray, EncodedBlock, plain_values
 from tinytorch_datasets.storage.files import exists
 from tinytorch_datasets.storage.ragged_array import RaggedArray
 from tinytorch_datasets.storage.string_array import StringArray
@@ -48,6 +49,7 @@ class Statistics:
     def add(self, column: Column, start: int, values: Any) -> None:
         """Take in the values of a column from sample `start` on."""
         key = (column.split, column.field)
+        values = plain_values(values)
         flat = values
         if isinstance(values, RaggedBlock):
             flat, values = values.values, RaggedArray.from_shapes(values.values, values.shapes)
@@ -307,6 +309,8 @@ def _equal_bytes(array: Any, start: int, values: Any) -> bool:
         return False
     if isinstance(array, str):
         return bool(array == values[0])
+    if isinstance(values, EncodedBlock):
+        return isinstance(array, EncodedArray) and [*array[start : start + len(values)].encoded] == [*values.encoded]
     try:
         part = array[start : start + len(values)]
         if isinstance(values, RaggedBlock):

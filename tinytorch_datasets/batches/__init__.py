@@ -10,6 +10,7 @@ import math
 import sys
 from collections import namedtuple
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any, cast
@@ -94,6 +95,8 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         order = self._random.permutation(self._samples) if self._random is not None else None
         starts = range(0, len(self) * self._size, self._size)
+        if any(map(_is_encoded, (values for values, _ in self._columns))):
+            return self._decoded(starts, order)
         batches = (self._batch(start, order) for start in starts)
         if not self._prefetch:
             return batches
@@ -101,13 +104,33 @@ class Batches:
 
         return prefetched(batches, self._prefetch, name="batches")
 
+    def _decoded(self, starts: range, order: np.ndarray | None) -> Iterator[Batch]:
+        """Yield batches with fields that are kept encoded, decoded on every core, a batch or more ahead."""
+        from tinytorch_datasets.storage.encoded_array import decoded_ahead  # which few data sets need
+
+        fields = sum(map(_is_encoded, (values for values, _ in self._columns)))
+        ahead = decoded_ahead(
+            (self._row(start, order) for start in starts), fields * self._size * (self._prefetch or 1)
+        )
+        with closing(ahead) as rows:
+            for row in rows:
+                yield self._make([as_batch(values) for values in row])
+
     def _batch(self, start: int, order: np.ndarray | None) -> Batch:
+        batch: Batch = self._make([as_batch(values) for values in self._row(start, order)])
+        return batch
+
+    def _row(self, start: int, order: np.ndarray | None) -> list[Any]:
         places = slice(start, start + self._size)
-        return self._of(places if order is None else order[places])
+        return self._values(places if order is None else order[places])
 
     def _of(self, index: Any) -> Batch:
-        batch: Batch = self._make([as_batch(convert(values, index)) for values, convert in self._columns])
+        batch: Batch = self._make([as_batch(values) for values in self._values(index)])
         return batch
+
+    def _values(self, index: Any) -> list[Any]:
+        """Return the values of some samples, converted; of fields that are kept encoded, not yet decoded."""
+        return [convert(values, index) for values, convert in self._columns]
 
     def __getitem__(self, number: int) -> Batch:
         """Return one batch by its number, as loaders ask for them: fresh arrays, which PyTorch may write to.
@@ -184,7 +207,8 @@ def _plain(values: Values) -> Values:
 
 
 def as_batch(values: Values) -> Any:
-    """Return values as a batch has them: samples of several shapes as a list."""
+    """Return values as a batch has them: decoded, and samples of several shapes as a list."""
+    values = values.decoded() if _is_encoded(values) else values  # type: ignore[union-attr]
     return values if isinstance(values, np.ndarray | StringArray) else list(values)
 
 
@@ -199,12 +223,20 @@ def as_tensor(values: Values) -> Any:
     return torch.from_numpy(values if values.flags.writeable else values.copy())  # no tensor is read-only
 
 
+def _is_encoded(values: Any) -> bool:
+    """Check whether values are an `EncodedArray`, without importing that for the many data sets that have none."""
+    return hasattr(values, "decoded")
+
+
 def joined(first: Any, second: Any) -> Any:
     """Return the values of two fields, one behind the other, in memory.
 
     Raises:
         ValueError: They are of different dtypes or shapes.
     """
+    if _is_encoded(first) and _is_encoded(second) and first.recipe == second.recipe:
+        return first.joined(second)
+    first, second = (values.decoded() if _is_encoded(values) else values for values in (first, second))
     kinds = [(type(v), getattr(v, "dtype", None), getattr(v, "shape", (0,))[1:]) for v in (first, second)]
     if isinstance(first, np.ndarray) and isinstance(second, np.ndarray) and kinds[0][1:] == kinds[1][1:]:
         return np.concatenate([first, second])

@@ -6,6 +6,7 @@ from what is declared, or from sizes that leave no other reading; everything els
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -86,10 +87,10 @@ def statistics_of(field: str, values: Any, declared: Declared, scale: float | No
         msg = f"field {field!r} has {declared['missing_value']} for missing values, which would count as a value"
         raise UsageError(msg, hint="Declare a float dtype for it, of which a missing value is NaN.")
     scale = scale if values.dtype.kind in "ui" else None
-    mapped = to_pickle(values)
+    mapped, places = values.origin if hasattr(values, "origin") else (to_pickle(values), b"")
     if not isinstance(mapped, Remapped):
         return _computed(field, values, axis, scale)
-    key = (mapped, tuple(stat_signature(mapped.path)), axis, scale)
+    key = (mapped, places, tuple(stat_signature(mapped.path)), axis, scale)
     if key not in _computed_before:
         _computed_before[key] = _computed(field, values, axis, scale)
     return _computed_before[key]
@@ -146,9 +147,10 @@ def _computed(field: str, values: Any, axis: int | None, scale: float | None) ->
 
 def _stretches(values: Any, axis: int | None) -> Iterator[np.ndarray]:
     """Yield the values stretch by stretch, fresh float64: (channels, values)."""
-    if isinstance(values, np.ndarray):
-        step = max(1, STRETCH // max(1, values[:1].size * 8))
-        parts: Iterator[np.ndarray] = (values[start : start + step] for start in range(0, len(values), step))
+    if isinstance(values, np.ndarray) or (hasattr(values, "decoded") and None not in values.shape):
+        step = max(1, STRETCH // max(1, math.prod(values.shape[1:]) * 8))
+        starts = range(0, len(values), step)
+        parts: Iterator[np.ndarray] = (np.asarray(values[start : start + step]) for start in starts)
     elif axis is None and hasattr(values, "flat"):
         flat = values.flat
         parts = (flat[start : start + STRETCH // 8] for start in range(0, len(flat), STRETCH // 8))

@@ -60,7 +60,12 @@ class Conversion(NamedTuple):
         return self._arranged(taken(values, index))
 
     def _of_each(self, values: Any) -> Any:
-        """Convert samples that differ in shape: all values at once, unless their axes count."""
+        """Convert samples that differ in shape: all values at once, unless their axes count.
+
+        What is kept encoded is converted when it is decoded.
+        """
+        if hasattr(values, "decoded"):
+            return values.converted(self)
         from tinytorch_datasets.storage.ragged_array import RaggedArray  # which few data sets have
 
         if not self.channels and self.axis is None:

@@ -178,7 +178,7 @@ def show(
       tinytorch-datasets show mnist --histogram
     """
     from tinytorch_datasets import api
-    from tinytorch_datasets.cli import pictures
+    from tinytorch_datasets.cli import listing
 
     if indices and named is not None:
         msg = "--index says which samples, and --class which to draw from: leave one out"
@@ -190,23 +190,23 @@ def show(
     with warnings_as_messages():
         dataset = api.get(name, manifest=loaded, home=home, standin=standin)
     if histogram:
-        counted = pictures.counts(dataset, [dataset[split].name] if split else list(dataset))
+        counted = listing.histogram(dataset, [dataset[split].name] if split else list(dataset))
         if as_json:
             echo_json(counted)
         else:
-            pictures.show_counts(counted)
+            listing.show_counts(counted)
         return
-    samples = pictures.chosen(
+    samples = listing.chosen(
         loaded.entry(name), dataset[split or next(iter(dataset))], count, seed=seed, named=named, indices=indices
     )
     if output is not None:
-        pictures.save(samples, output)
+        listing.save(samples, output)
     if as_json:
         echo_json(samples.plain())
     elif output is not None:
-        pictures.list_captions(samples)
+        listing.list_captions(samples)
     else:
-        pictures.show(samples)
+        listing.show(samples)
 
 
 @main.command()

@@ -17,9 +17,10 @@ from tinytorch_datasets.exporting.tables import bytes_of, write_rows
 from tinytorch_datasets.manifest.filenames import folded, why_unsafe
 from tinytorch_datasets.plan import TEXT
 from tinytorch_datasets.progress import readable
+from tinytorch_datasets.storage.encoded_array import in_memory
 from tinytorch_datasets.storage.files import is_litter
 from tinytorch_datasets.storage.ragged_array import RaggedArray
-from tinytorch_datasets.storage.string_array import StringArray, Values
+from tinytorch_datasets.storage.string_array import StringArray
 
 if TYPE_CHECKING:
     from tinytorch_datasets.manifest.models import Entry
@@ -59,7 +60,7 @@ def npz(split: Split, folder: Path, entry: Entry) -> None:
 def _npz_arrays(split: Split) -> Iterator[tuple[str, np.ndarray]]:
     """Yield each array of a split, by the name that it has in the archive."""
     for field in split.fields:
-        values: Values = split[field]
+        values = in_memory(split[field])
         if isinstance(values, StringArray):
             yield field, _characters(values, f"{split.name}.{field}")
         elif isinstance(values, RaggedArray):

@@ -14,6 +14,7 @@ import numpy as np
 from tinytorch_datasets.errors import UsageError
 from tinytorch_datasets.exporting import exports
 from tinytorch_datasets.storage.arrow_stream import TableColumn, record_batch, table_columns
+from tinytorch_datasets.storage.encoded_array import EncodedArray, in_memory
 from tinytorch_datasets.storage.string_array import StringArray
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def _values(column: TableColumn, fields: Fields) -> Any:
 
 
 def _fields(split: Split) -> Fields:
-    return {field: split[field] for field in split.fields}
+    return {field: in_memory(split[field]) for field in split.fields}
 
 
 def bytes_of(split: Split) -> int:
@@ -184,6 +185,7 @@ def _plain(values: Values, column: str, *, json_too: bool = False) -> list[Any]:
     """
     if isinstance(values, StringArray):
         return list(values)
+    assert not isinstance(values, EncodedArray), "fields are decoded before their cells are written"
     if (values.dtype.kind != "f") or not (json_too or values.ndim > 1):
         return values.tolist()
     samples = [np.asarray(sample) for sample in values]

@@ -23,8 +23,10 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 from tinytorch_datasets.errors import MissingLibrary, Problems
-from tinytorch_datasets.plan import Block, Plan, Split
+from tinytorch_datasets.plan import Block, Column, Plan, Split
 
 __all__ = [
     "ArrayInfo",
@@ -100,6 +102,7 @@ Layout = Literal["file per field", "file per split", "file per sample", "members
 Missing = Literal["text", "null"]
 Decoder = Callable[..., Iterator[Block]]
 Check = Callable[[Mapping[str, Any], Iterable[str], Iterable[str]], Problems]
+SampleDecoder = Callable[[Column, Mapping[str, Any]], Callable[[bytes], np.ndarray]]
 Pickles = Callable[[Sequence[Split]], Iterator[tuple[Path, str, Callable[[int], bytes]]]]
 
 
@@ -219,6 +222,9 @@ class Format:
             because only it can say in which cell there is none.
         reads_members: Whether what it reads may be a member of an archive. Where a split names members, it may not.
         joins_members: Whether a split may also be several members, or several files, one after the other.
+        sample: ``sample(column, options)``, the function that decodes one sample of a column from the bytes of its
+            file, in several threads at once: so the cache may keep those in place of the values. None where a sample
+            is not decoded on its own.
     """
 
     name: str
@@ -237,6 +243,7 @@ class Format:
     joins_members: bool = False
     names_classes: bool = False
     reads_members: bool = True
+    sample: SampleDecoder | None = None
 
     @property
     def reads_columns(self) -> bool:
@@ -279,6 +286,7 @@ def decodes(
     joins_members: bool = False,
     names_classes: bool = False,
     reads_members: bool = True,
+    sample: SampleDecoder | None = None,
 ) -> Callable[[Decoder], Decoder]:
     """Register the decorated function as the decoder of format `name`."""
 
@@ -308,6 +316,7 @@ def decodes(
             joins_members=joins_members,
             names_classes=names_classes,
             reads_members=reads_members and layout not in ("file per sample", "members"),
+            sample=sample,
         )
         return decode
 

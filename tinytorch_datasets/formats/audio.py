@@ -12,7 +12,7 @@ from tinytorch_datasets.errors import Aspect, ContentError, DecodeError, Problem
 from tinytorch_datasets.formats import INSPECTED, INSPECTED_BYTES, ArrayInfo, Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import TEXT, Block, Column, RaggedBlock, Split, format_shape
 from tinytorch_datasets.readers.archives import tar
-from tinytorch_datasets.readers.archives.members import Member, Pattern, Skipped
+from tinytorch_datasets.readers.archives.members import Member, Pattern, Skipped, files_of
 from tinytorch_datasets.readers.archives.samples import (
     Blocks,
     LabelSplit,
@@ -75,7 +75,8 @@ def _detect(head: bytes, path: Path) -> Detection | None:
     else:
         begun = tar.begun(head, path) if head[257:262] == b"ustar" else []
         is_it = any(_is_sound(name, data) for name, data in begun if not is_litter(name))
-    return Detection(Certainty.CERTAIN, lambda: _describe(path, _members(path))) if is_it else None
+    members = files_of(path, limit=INSPECTED_BYTES, limit_reason=INSPECTED)
+    return Detection(Certainty.CERTAIN, lambda: _describe(path, members)) if is_it else None
 
 
 def _refuse_one(path: Path, kind: str) -> NoReturn:
@@ -108,18 +109,6 @@ def _opened(files: Sequence[tuple[Path, str]]) -> Iterator[tuple[Member, Stream]
     for path, name in files:
         with opened(path) as stream:
             yield Member("", name, b"", path, is_packed=False), stream
-
-
-def _members(path: Path) -> Iterator[tuple[Member, Stream]]:
-    if is_zip(path):
-        with opened_zip(path) as archive:
-            for name, entry in archive.entries.items():
-                if entry.is_file:
-                    yield Member("", name, b"", path), archive.member(name, name, ())
-    else:
-        limit = max(INSPECTED_BYTES, path.stat().st_size)
-        for name, stream in tar.files(path, limit=limit, limit_reason=INSPECTED):
-            yield Member("", name, b"", path), stream
 
 
 def _describe(path: Path, files: Iterator[tuple[Member, Stream]]) -> FileInfo:
@@ -218,7 +207,10 @@ class _Wish(NamedTuple):
         if not self.dtype and frames.dtype.kind not in "iu":
             self._fail(member, "dtype", "whole numbers, to be scaled", recording.stored, "Leave `scale` out.")
         frames = self._of_length(member, frames)
-        return frames[:, 0] if self.channels == 1 else frames
+        frames = frames[:, 0] if self.channels == 1 else frames
+        if self.column.is_ragged and frames.ndim != len(self.column.shape):
+            return frames.reshape([size or -1 for size in self.column.shape])  # with the axis of the one channel
+        return frames
 
     def _of_length(self, member: Member, frames: np.ndarray) -> np.ndarray:
         if self.frames is None or len(frames) == self.frames:
@@ -269,7 +261,12 @@ class _Alike:
 
 
 @decodes(
-    "audio", layout="file per sample", check=_check, detect=_detect, needs_by_ending=dict.fromkeys(ENDINGS, LIBRARY)
+    "audio",
+    layout="file per sample",
+    check=_check,
+    detect=_detect,
+    needs_by_ending=dict.fromkeys(ENDINGS, LIBRARY),
+    sample=lambda column, options: _sample(column, options),
 )
 def audio(
     splits: Sequence[Split],
@@ -338,11 +335,17 @@ def audio(
             values = [_value(part, member, recording, naming) for part in parts[member.split]]
             alike.check(member, recording)
             size = sum(value.nbytes for value in values if isinstance(value, np.ndarray))
-            yield from blocks[member.split].add(values, size)
+            yield from blocks[member.split].add(values, size, member)
         for of_split in blocks.values():
             yield from of_split.flush()
     if splits:
         skipped.check(path)
+
+
+def _sample(column: Column, options: Mapping[str, Any]) -> Callable[[bytes], np.ndarray]:
+    """Return what decodes one recording, of bytes that were checked when the cache took them in."""
+    wish = _Wish.of(column, options.get("length"))
+    return lambda data: wish.numbers(member := Member.of_cache(data), _read(member))
 
 
 def _part(column: Column, naming: Naming, length: Length | None) -> _Wish | str:
@@ -370,13 +373,8 @@ def _pack(column: Column) -> Callable[[list[Any]], Any]:
         return list
     if column.is_ragged:
         axes = len(column.shape)
-        return lambda arrays: RaggedBlock.of([_with_axes(a, column.shape) for a in arrays], arrays[0].dtype, axes)
+        return lambda arrays: RaggedBlock.of(arrays, arrays[0].dtype, axes)
     return np.stack
-
-
-def _with_axes(frames: np.ndarray, shape: tuple[int | None, ...]) -> np.ndarray:
-    """Return frames of one channel with the axis of it that is declared, if one is."""
-    return frames if frames.ndim == len(shape) else frames.reshape([length or -1 for length in shape])
 
 
 def _rates(column: Column, rates: list[int]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -22,7 +22,7 @@ from tinytorch_datasets.formats import (
 )
 from tinytorch_datasets.plan import Block, Column, RaggedBlock, Split
 from tinytorch_datasets.readers.archives import tar
-from tinytorch_datasets.readers.archives.members import Member, Pattern, Skipped
+from tinytorch_datasets.readers.archives.members import Member, Pattern, Skipped, files_of
 from tinytorch_datasets.readers.archives.samples import (
     Blocks,
     LabelSplit,
@@ -121,20 +121,8 @@ def _opened(files: Sequence[tuple[Path, str]]) -> Iterator[tuple[str, Path, Stre
 
 def _inspect(path: Path) -> FileInfo:
     formats.of("images").check_libraries()
-    return _describe(path, *survey(_members(path), is_packed=True))
-
-
-def _members(path: Path) -> Iterator[tuple[str, Path, Stream]]:
-    """Yield all files of an archive."""
-    if is_zip(path):
-        with opened_zip(path) as archive:
-            for name, entry in archive.entries.items():
-                if entry.is_file:
-                    yield name, path, archive.member(name, name, ())
-    else:
-        limit = max(INSPECTED_BYTES, path.stat().st_size)
-        for name, stream in tar.files(path, limit=limit, limit_reason=INSPECTED):
-            yield name, path, stream
+    files = files_of(path, limit=INSPECTED_BYTES, limit_reason=INSPECTED)
+    return _describe(path, *survey(((member.name, path, stream) for member, stream in files), is_packed=True))
 
 
 def _describe(path: Path, headers: Mapping[str, Summary], others: Sequence[str]) -> FileInfo:
@@ -176,6 +164,7 @@ def _describe(path: Path, headers: Mapping[str, Summary], others: Sequence[str])
     check=_check,
     detect=_detect,
     needs=("PIL", "images"),
+    sample=lambda column, options: _sample(column, options),
 )
 def images(
     splits: Sequence[Split],
@@ -257,7 +246,7 @@ def images(
         opened = (readers[member.split].open(member, budget) for member in members)
         for sample, values in mapped(_decode, opened, weigh=_weigh, most=AHEAD_BYTES, name="tinytorch-datasets-image"):
             size = sum(value.nbytes if isinstance(value, np.ndarray) else len(value) for value in values)
-            yield from blocks[sample.member.split].add(values, size)
+            yield from blocks[sample.member.split].add(values, size, sample.member)
         for of_split in blocks.values():
             yield from of_split.flush()
     if splits:
@@ -276,6 +265,13 @@ def _reads(column: Column, naming: Naming, choices: Choices) -> Pictures | str:
     """Return how the pictures of a column are read, or, if it has none, what of their names it is."""
     key = key_of(column, IMAGE, "picture", naming)
     return Pictures(column, choices) if key == IMAGE else key
+
+
+def _sample(column: Column, options: Mapping[str, Any]) -> Callable[[bytes], np.ndarray]:
+    """Return what decodes one picture, of bytes that were checked when the cache took them in."""
+    _check_pillow(column.file)
+    pictures = Pictures(column, Choices(**{name: options[name] for name in Choices._fields if name in options}))
+    return lambda data: pictures.decode(pictures.open(Member.of_cache(data)))
 
 
 def _pack(column: Column) -> Any:
@@ -320,10 +316,13 @@ def _weigh(sample: _Sample) -> int:
 
 
 def _decode(sample: _Sample) -> tuple[_Sample, list[Any]]:
-    decoded = [
-        column.decode(value) if isinstance(column, Pictures) and isinstance(value, Picture) else value
-        for column, value in zip(sample.reader.columns, sample.values, strict=True)
-    ]
+    decoded = list[Any]()
+    for column, value in zip(sample.reader.columns, sample.values, strict=True):
+        if isinstance(column, Pictures) and isinstance(value, Picture):
+            column.check(value)
+            decoded.append(column.decode(value))
+        else:
+            decoded.append(value)
     return sample._replace(values=[]), decoded
 
 

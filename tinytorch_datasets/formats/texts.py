@@ -202,7 +202,7 @@ def texts(
                 _text(member, encoding, newlines) if key == DOCUMENT else naming.value(key, member)
                 for key in keys[member.split]
             ]
-            yield from blocks[member.split].add(values, sum(map(len, values)))
+            yield from blocks[member.split].add(values, sum(map(len, values)), member)
         for of_split in blocks.values():
             yield from of_split.flush()
     if splits:

@@ -5,8 +5,9 @@ A manifest is checked against the formats that there are, and knows none: they a
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,6 +32,8 @@ class _Format(Protocol):
     def joins_members(self) -> bool: ...
     @property
     def reads_columns(self) -> bool: ...
+    @property
+    def sample(self) -> object | None: ...
     @property
     def check(self) -> Callable[[Mapping[str, Any], Iterable[str], Iterable[str]], Problems]: ...
 
@@ -113,7 +116,7 @@ def _has(value: Any, key: str | int) -> bool:
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+[.,]?[0-9]*|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
-def check_missing(field: Mapping[str, Any], forms: list[Any], formats: Formats) -> Problems:
+def check_missing(field: Mapping[str, Any], forms: Sequence[str], formats: Formats) -> Problems:
     """Yield what is wrong with `missing` and `missing_value` of a field, and at which key of it."""
     if "missing" not in field and "missing_value" not in field:
         return
@@ -183,3 +186,41 @@ def _is_within(number: float, span: Any) -> bool:
     if not (isinstance(span, list) and len(span) == 2 and all(isinstance(end, int | float) for end in span)):
         return False
     return bool(span[0] <= number <= span[1])
+
+
+# From which bytes on what can be kept encoded is: of the decoded values, or, if their shapes differ, of the files.
+LARGE_VALUES = 4 << 30
+LARGE_FILES = 1 << 30
+
+
+def check_cache(field: Mapping[str, Any], forms: Sequence[str], formats: Formats) -> Problems:
+    """Yield whether a field cannot be cached as it is declared, in the formats that it has in some split."""
+    if field.get("cache") == "encoded" and (why := why_not_encoded(field, forms, formats)):
+        yield ("cache",), f"cannot be encoded: {why}"
+
+
+def why_not_encoded(field: Mapping[str, Any], forms: Sequence[str], formats: Formats) -> str:
+    """Return why the cache cannot keep a field as its samples are encoded; "" where it can."""
+    known = [form for form in forms if form in formats.known()]
+    if other := next((form for form in known if formats.of(form).sample is None), None):
+        able = ", ".join(form for form in formats.known() if formats.of(form).sample is not None)
+        return f"format {other!r} does not decode a sample at a time; those that do are {able}"
+    if not field.get("shape") or field.get("classes") is not None:
+        return "only what a sample's own file holds is, and such a field has a shape and no classes"
+    axes, stored = field.get("axes") or [0], field.get("stored_shape") or [None]
+    if axes[0] != 0 or stored[0] is not None:
+        return "its stored axes do not begin with that of the samples"
+    return ""
+
+
+def cache_of(entry: Mapping[str, Any], field: str, forms: Sequence[str], formats: Formats) -> str:
+    """Return what the cache keeps of a field of a right entry: as it declares, or else by how much that comes to."""
+    declared = entry["fields"][field]
+    if declared.get("cache") is not None or why_not_encoded(declared, forms, formats):
+        return declared.get("cache") or "decoded"
+    if None in declared["shape"]:
+        is_large = sum(file["bytes"] for file in entry["files"].values()) > LARGE_FILES
+    else:
+        samples = sum(split["samples"] for split in entry["splits"].values())
+        is_large = samples * math.prod(declared["shape"]) * np.dtype(declared["dtype"]).itemsize > LARGE_VALUES
+    return "encoded" if is_large else "decoded"

@@ -115,7 +115,7 @@ class _Loader:
             else:
                 included.append((number, layer))
             self._opened.pop()
-        manifest = Manifest(parsed, declared, signature, [layer for _, layer in included])
+        manifest = Manifest(parsed, declared, signature, self._formats, [layer for _, layer in included])
         problems += _conflicts(manifest, {id(layer): number for number, layer in reversed(included)})
         if problems:
             raise ManifestError(parsed.path, sorted(problems))

@@ -8,12 +8,15 @@ line. What the later stages get of an entry is a `plan.Plan`, which knows neithe
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
 from tinytorch_datasets.errors import NAMES_SHOWN, UnknownName
+from tinytorch_datasets.manifest import rules
+from tinytorch_datasets.manifest.format_options import Formats, cache_of
 from tinytorch_datasets.manifest.models import Declarations, Entry, FieldEntry, FileEntry, SplitEntry
 from tinytorch_datasets.manifest.places import (
     columns_of,
@@ -65,6 +68,7 @@ class Manifest:
         parsed: ParsedYaml,
         declared: Declarations,
         signature: StatSignature,
+        formats: Formats,
         included: Sequence[Manifest] = (),
     ) -> None:
         self.path = parsed.path
@@ -82,7 +86,7 @@ class Manifest:
         self.shipped_budget_bytes = declared.shipped_budget_bytes
         self.ignore = declared.ignore
         self._aliases = {name: entry.aliases for name, entry in self.datasets.items()}
-        self._parsed = parsed
+        self._parsed, self._formats = parsed, formats
 
     def __repr__(self) -> str:
         names = [*self.datasets][:NAMES_SHOWN]
@@ -188,7 +192,11 @@ class Manifest:
         """Return what a data set declares; where its files are is for `Plan.under` to say."""
         name = self.name_of(name)
         entry = self.datasets[name]
-        counts = stored_counts(entry.model_dump(exclude_unset=True))
+        plain = entry.model_dump(exclude_unset=True)
+        counts, caches = (
+            stored_counts(plain),
+            {field: cache_of(plain, field, rules.forms_of(plain, field), self._formats) for field in entry.fields},
+        )
         files = tuple(
             File(
                 name=path,
@@ -206,12 +214,14 @@ class Manifest:
             status=entry.status,
             format=entry.format,
             files=files,
-            splits=tuple(self._split(name, entry, split, counts) for split in entry.splits),
+            splits=tuple(self._split(name, entry, split, counts, caches) for split in entry.splits),
             options=dict(entry.options),
             where=self.where(name),
         )
 
-    def _split(self, name: str, entry: Entry, title: str, counts: Mapping[str, int]) -> Split:
+    def _split(
+        self, name: str, entry: Entry, title: str, counts: Mapping[str, int], caches: Mapping[str, str]
+    ) -> Split:
         split = entry.splits[title]
         keys = split.model_dump(exclude_unset=True)
         members: Sequence[str] = split.members or ()
@@ -221,7 +231,11 @@ class Manifest:
             name=title,
             samples=split.samples,
             columns={
-                field: self._column(name, entry, title, field, place_of(keys, field), counts) for field in entry.fields
+                field: replace(
+                    self._column(name, entry, title, field, place_of(keys, field), counts),
+                    is_encoded=caches[field] == "encoded",
+                )
+                for field in entry.fields
             },
             file=Path(split.file) if split.file else None,
             members=tuple(members),

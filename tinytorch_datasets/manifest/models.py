@@ -105,6 +105,10 @@ class FieldEntry(_Model):
         default=None,
         description="What a missing value is in a field of whole numbers; no value of the data.",
     )
+    cache: Literal["decoded", "encoded"] | None = Field(
+        default=None,
+        description="What is kept: decoded values, or each sample encoded, as its file is. Left out, what is large is.",
+    )
     per: Literal["sample", "split"] = Field(
         default="sample", description="Whether each sample has one, or (text only) the split as a whole."
     )

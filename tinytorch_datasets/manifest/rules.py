@@ -27,7 +27,7 @@ from tinytorch_datasets.manifest.filenames import (
     why_hidden,
     why_unsafe,
 )
-from tinytorch_datasets.manifest.format_options import Formats, check_format, check_missing
+from tinytorch_datasets.manifest.format_options import Formats, check_cache, check_format, check_missing
 from tinytorch_datasets.manifest.models import Declarations
 from tinytorch_datasets.manifest.places import SPLIT_KEYS, check_splits, place_of
 from tinytorch_datasets.plan import DTYPES, TEXT, spell
@@ -200,7 +200,9 @@ def _fields(entry: dict[str, Any], formats: Formats) -> Problems:
             yield (*at, "missing"), "is of fields whose samples have one shape, and this one's differ"
         if isinstance(span, list) and len(span) == 2 and all(isinstance(end, int | float) for end in span):
             yield from (((*at, "range"), what) for what in check_range(span, dtype))
-        yield from (((*at, *keys), what) for keys, what in check_missing(field, _forms(entry, name), formats))
+        forms = forms_of(entry, name)
+        for rule in (check_missing, check_cache):
+            yield from (((*at, *keys), what) for keys, what in rule(field, forms, formats))
 
 
 def _storage(field: Mapping[str, Any]) -> Problems:
@@ -287,7 +289,7 @@ def _stored_shape(stored: list[Any], shape: list[Any], axes: Any, dtype: Any) ->
         yield "has its samples not first, so `axes` has to say in which order the axes are"
 
 
-def _forms(entry: Mapping[str, Any], field: str) -> list[Any]:
+def forms_of(entry: Mapping[str, Any], field: str) -> list[str]:
     """Return the formats that a field has in some split: that of the data set, or its own."""
     places = [place_of(split, field) for split in mapping(entry.get("splits")).values() if isinstance(split, dict)]
     forms = [form for place in places if isinstance(form := place.get("format", entry.get("format")), str)]

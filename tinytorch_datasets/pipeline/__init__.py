@@ -25,7 +25,7 @@ from tinytorch_datasets.errors import (
 )
 from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy, fetch
 from tinytorch_datasets.pipeline import manifests
-from tinytorch_datasets.pipeline.decode import decoded, versions
+from tinytorch_datasets.pipeline.decode import decoded, decoder_facts, recipe_of, versions
 from tinytorch_datasets.plan import Block, Declared, Mode, Plan
 from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage import arrays as array_store
@@ -235,17 +235,18 @@ def verified_arrays(
     """Verify a plan's files and return its decoded arrays, decoded now unless they are there as they were written."""
     stat_cache = stat_cache or StatCache()
     _check_files(plan, mode=mode, stat_cache=stat_cache)
-    if folder := ArrayFolder.first_match(plan, _array_paths(plan, locations), mode):
+    recipe = partial(recipe_of, plan)
+    if folder := ArrayFolder.first_match(plan, _array_paths(plan, locations), mode, recipe):
         return folder
     target = locations.cache / "arrays" / array_store.folder_name(plan, versions(plan))
     with lock.hold_lock(locations.cache / "locks", target.name, lock.Waiting()):
         # Whoever had the lock before may have decoded it.
-        if folder := ArrayFolder.first_match(plan, [target], mode):
+        if folder := ArrayFolder.first_match(plan, [target], mode, recipe):
             return folder
         array_store.sweep(locations.cache)
         with closing(_of_unchanged_files(plan, stat_cache)) as made:  # and its files, should writing fail
             array_store.write(target, made, check=partial(check_digests, plan))
-    return ArrayFolder(plan, target, maps={})
+    return ArrayFolder(plan, target, {}, recipe)
 
 
 def value_digests(plan: Plan, locations: Locations) -> dict[str, str]:
@@ -262,7 +263,7 @@ def value_digests(plan: Plan, locations: Locations) -> dict[str, str]:
 
 def _in_memory(plan: Plan, stat_cache: StatCache, *, mode: Mode) -> Arrays:
     _check_files(plan, mode=mode, stat_cache=stat_cache)
-    arrays = array_store.collect(_of_unchanged_files(plan, stat_cache))
+    arrays = array_store.collect(_of_unchanged_files(plan, stat_cache), partial(recipe_of, plan))
     check_digests(plan, {str(column): digest_of(arrays[str(column)]) for column in plan.columns if column.sha256})
     return arrays
 
@@ -296,12 +297,17 @@ def check_digests(plan: Plan, digests: Mapping[str, str]) -> None:
 
 
 def _bytes_to_decode(plan: Plan, locations: Locations) -> int:
-    """Count the bytes of the arrays of numbers that are still to be written; how long texts are, nobody knows yet."""
+    """Count the bytes of the arrays that are still to be written; how long texts are, nobody knows yet.
+
+    What is kept encoded takes what its files take, or little more where those are compressed once more.
+    """
     if any(disk.exists(path) for path in _array_paths(plan, locations)):
         return 0
     if disk.device_of(plan.root) != disk.device_of(locations.cache):  # the room that is checked is of the downloads
         return 0
-    return sum(column.nbytes for column in plan.columns)
+    encoded = {column.file for column in plan.columns if column.is_encoded}
+    files = (f.bytes for f in plan.files if plan.root / f.name in encoded or plan.root in encoded)
+    return sum(column.nbytes for column in plan.columns if not column.is_encoded) + sum(files)
 
 
 def _array_paths(plan: Plan, locations: Locations) -> list[Path]:
@@ -311,7 +317,7 @@ def _array_paths(plan: Plan, locations: Locations) -> list[Path]:
 
 def array_folders(plan: Plan, locations: Locations) -> Iterator[ArrayFolder]:
     """Open every folder that may have a plan's decoded arrays, in the order to look."""
-    return (ArrayFolder(plan, path) for path in _array_paths(plan, locations))
+    return (ArrayFolder(plan, path, recipe=partial(recipe_of, plan)) for path in _array_paths(plan, locations))
 
 
 def blocks(plan: Plan, *, on_error: Callable[[ContentError], None] | None = None) -> Generator[Block, None, None]:
@@ -362,8 +368,9 @@ def make_cache_entry(
                 {field: of_field for field, of_field in parts.items() if columns[field].per == "sample"},
                 {field: of_field[0] for field, of_field in parts.items() if columns[field].per == "split"},
                 {field: c.scale for field, c in columns.items() if c.scale is not None},
-                {field: tuple(c.shape) for field, c in columns.items() if c.is_ragged},
+                {field: tuple(c.shape) for field, c in columns.items() if c.is_ragged and not c.is_encoded},
                 {field: rate for field, c in columns.items() if (rate := plan.frame_rate(c)) is not None},
+                {field: decoder_facts(c, plan) for field, c in columns.items() if c.is_encoded},
             )
         )
     files = {str(plan.root / file.name): file.sha256 for file in plan.files}

@@ -18,10 +18,19 @@ from tinytorch_datasets import formats
 from tinytorch_datasets.errors import ContentError
 from tinytorch_datasets.formats import Format
 from tinytorch_datasets.pipeline.rows import COUNT_STORED, Selected, wrong_count
-from tinytorch_datasets.pipeline.stored_values import as_declared, content_error, fail
+from tinytorch_datasets.pipeline.stored_values import (
+    DECODED_BY,
+    Arranged,
+    as_declared,
+    as_stored,
+    content_error,
+    fail,
+    sample_decoder,
+)
 from tinytorch_datasets.plan import Block, ByteSource, Column, Plan, RaggedBlock, Split
 from tinytorch_datasets.readers.archives.members import ordered_members
 from tinytorch_datasets.readers.archives.source import HeldMembers, held_members
+from tinytorch_datasets.storage.encoded_array import EncodedBlock, Recipe, plain_values
 
 # How much of a permuted column is yielded at once.
 BLOCK_BYTES = 1 << 22
@@ -138,10 +147,9 @@ def tasks(plan: Plan, selected: Selected | None = None) -> list[Task]:
     shared: dict[str, Column] = {}
     for split in plan.splits:
         for name, column in split.columns.items():
-            form = column.format or plan.format
+            form, options = format_of(column, plan)
             rows = selected.rows(column) if selected else column.rows
             stored = as_stored(replace(column, rows=rows), formats.of(form))
-            options = plan.options if column.options is None and not column.format else column.options or {}
             if rows is not None:
                 # Rows of the same stored samples are decoded once.
                 column_alike = replace(stored, split="", where="", sha256=None, sha256_where="", range=None)
@@ -195,34 +203,31 @@ def _apart(chosen: Mapping[str, Sequence[str]]) -> dict[str, int]:
     return numbers
 
 
+def format_of(column: Column, plan: Plan) -> tuple[str, Mapping[str, Any]]:
+    """Return the name of the format by which a column is decoded, and its options."""
+    has_own = bool(column.format) or column.options is not None
+    return column.format or plan.format, (column.options or {}) if has_own else plan.options
+
+
+def decoder_facts(column: Column, plan: Plan) -> dict[str, Any]:
+    """Return what `stored_values.sample_decoder` needs to know of a column of a plan, in plain values."""
+    form, options = format_of(column, plan)
+    own = {name: getattr(column, name) for name in DECODED_BY}
+    return {
+        "format": form,
+        "options": dict(options),
+        "column": {k: list(v) if isinstance(v, tuple) else v for k, v in own.items()},
+    }
+
+
+def recipe_of(plan: Plan, column: Column) -> Recipe:
+    """Return how the samples of a column of a plan are decoded that the cache keeps encoded."""
+    return Recipe(sample_decoder, decoder_facts(column, plan))
+
+
 def _of_split(options: Mapping[str, Any], split: str) -> list[Any]:
     """Return what options declare for one split, where they are mappings by split."""
     return [value.get(split) for value in options.values() if isinstance(value, Mapping)]
-
-
-def as_stored(column: Column, form: Format) -> Column:
-    """Return the column that a decoder is asked for: all the samples that are stored, as they are stored."""
-    stored = column if column.rows is None else replace(column, samples=column.rows.of, rows=None)
-    if column.stored == "one-hot" and column.classes is not None:
-        stored = replace(stored, dtype="float64", shape=(len(column.classes),), classes=None, values=())
-    if column.factor is not None:
-        stored = replace(stored, dtype="float64")  # as large as any number that is stored
-    if column.columns and not form.reads_columns:
-        outer = stored.shape[:-1] if len(column.columns) > 1 else stored.shape
-        stored = replace(stored, shape=(*outer, column.stored_columns), columns=())
-    samples, *shape = _arrangement(column, stored)
-    if column.stored_shape:
-        samples, *shape = (stored.samples if length is None else length for length in column.stored_shape)
-    return replace(stored, samples=samples, shape=tuple(shape), axes=(), stored_shape=())
-
-
-def _arrangement(column: Column, stored: Column) -> list[Any]:
-    """Return the lengths of the axes that become the declared ones, in the order in which they are stored."""
-    lengths: list[Any] = [stored.samples, *stored.shape]
-    if column.axes:
-        by_axis = dict(zip(column.axes, lengths, strict=True))
-        lengths = [by_axis[axis] for axis in range(len(lengths))]
-    return lengths
 
 
 def _file(split: Split, columns: Mapping[str, Column]) -> Any:
@@ -267,38 +272,6 @@ def _listed(plan: Plan, listed: Column) -> list[Any]:
     return [block.values for block in decoded(replace(plan, splits=(source,)))]
 
 
-class _Arranged:
-    """How the axes of a stored array become those that its column declares."""
-
-    def __init__(self, column: Column, form: Format) -> None:
-        self._column, self._stored = column, as_stored(column, form)
-        unfolded = as_stored(replace(column, axes=(), stored_shape=()), form)
-        self._lengths = _arrangement(column, unfolded)
-        # Whether each sample can be arranged on its own.
-        self.is_by_sample = column.axes[:1] in ((), (0,)) and column.stored_shape[:1] in ((), (None,))
-
-    def of(self, values: Any) -> np.ndarray:
-        """Return stored values with the declared axes.
-
-        Raises:
-            ContentError: They are stored in another shape than is declared.
-        """
-        column = self._column
-        if not isinstance(values, np.ndarray):
-            fail(column, "dtype", "numbers", "text")
-        if column.stored_shape:
-            rest = self._stored.shape
-            fits = values.shape[1:] == rest and (self.is_by_sample or len(values) == self._stored.samples)
-            if not fits:
-                fail(column, "shape", [self._stored.samples, *rest], list(values.shape))
-            values = values.reshape(len(values) if self.is_by_sample else self._lengths[0], *self._lengths[1:])
-        arranged: np.ndarray = values
-        if column.axes and values.ndim != len(column.axes):
-            shape = f"an array of {len(column.axes)} axes"
-            raise content_error(column, "shape", shape, list(values.shape), f"{column} is no {shape}")
-        return arranged.transpose(column.axes) if column.axes else arranged
-
-
 class _Picker:
     """What one column declares, out of the blocks that come of what is stored."""
 
@@ -309,7 +282,7 @@ class _Picker:
         if form.reads_columns:
             self._stored = replace(self._stored, columns=())
         self._arranged = (
-            _Arranged(replace(column, rows=self._rows), form) if column.axes or column.stored_shape else None
+            Arranged(replace(column, rows=self._rows), form) if column.axes or column.stored_shape else None
         )
         self._came = 0
         self._held: list[Any] = []
@@ -326,12 +299,13 @@ class _Picker:
 
     def _take(self, start: int, values: Any) -> Iterator[Block]:
         try:
-            values = values if self._arranged is None else self._arranged.of(values)
-            right = as_declared(self._stored, start, values)
+            plain = plain_values(values)
+            plain = plain if self._arranged is None else self._arranged.of(plain)
+            right = as_declared(self._stored, start, plain)
         except ContentError as error:
             self._on_error(error)
         else:
-            yield from self._pick(start, right)
+            yield from self._pick(start, replace(values, values=right) if plain_values(values) is not values else right)
 
     def _turn(self) -> Iterator[Block]:
         whole, self._arranged, arranged = np.concatenate(self._to_turn), None, self._arranged
@@ -377,7 +351,12 @@ class _Picker:
 def _permuted(column: Column, held: list[Any], order: np.ndarray) -> Iterator[Block]:
     if not held:
         return
-    if isinstance(held[0], RaggedBlock):
+    if isinstance(held[0], EncodedBlock):
+        encoded = [sample for block in held for sample in block.encoded]
+        for _, start, values in _permuted(column, [block.values for block in held], order):
+            its = [encoded[at] for at in order[start : start + len(values)]]
+            yield Block(column, start, EncodedBlock(values, its))  # type: ignore[arg-type]
+    elif isinstance(held[0], RaggedBlock):
         samples = [sample for block in held for sample in block.samples()]
         for start in range(0, len(order), STRINGS_A_BLOCK):
             piece = [samples[at] for at in order[start : start + STRINGS_A_BLOCK]]

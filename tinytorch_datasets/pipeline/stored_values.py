@@ -5,13 +5,16 @@ What cannot be made so is an error here, or is left for the checks of all values
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
+from tinytorch_datasets import formats
 from tinytorch_datasets.errors import Aspect, ContentError
+from tinytorch_datasets.formats import Format
 from tinytorch_datasets.plan import Column, RaggedBlock, spell
 
 
@@ -40,6 +43,99 @@ def as_declared(column: Column, start: int, values: Any) -> Any:
     if isinstance(values, np.ndarray):
         return _numbered(column, start, values)
     return _named(column, start, values)
+
+
+def as_stored(column: Column, form: Format) -> Column:
+    """Return the column that a decoder is asked for: all the samples that are stored, as they are stored."""
+    stored = column if column.rows is None else replace(column, samples=column.rows.of, rows=None)
+    if column.stored == "one-hot" and column.classes is not None:
+        stored = replace(stored, dtype="float64", shape=(len(column.classes),), classes=None, values=())
+    if column.factor is not None:
+        stored = replace(stored, dtype="float64")  # as large as any number that is stored
+    if column.columns and not form.reads_columns:
+        outer = stored.shape[:-1] if len(column.columns) > 1 else stored.shape
+        stored = replace(stored, shape=(*outer, column.stored_columns), columns=())
+    samples, *shape = _arrangement(column, stored)
+    if column.stored_shape:
+        samples, *shape = (stored.samples if length is None else length for length in column.stored_shape)
+    return replace(stored, samples=samples, shape=tuple(shape), axes=(), stored_shape=())
+
+
+def _arrangement(column: Column, stored: Column) -> list[Any]:
+    """Return the lengths of the axes that become the declared ones, in the order in which they are stored."""
+    lengths: list[Any] = [stored.samples, *stored.shape]
+    if column.axes:
+        by_axis = dict(zip(column.axes, lengths, strict=True))
+        lengths = [by_axis[axis] for axis in range(len(lengths))]
+    return lengths
+
+
+class Arranged:
+    """How the axes of a stored array become those that its column declares."""
+
+    def __init__(self, column: Column, form: Format) -> None:
+        self._column, self._stored = column, as_stored(column, form)
+        unfolded = as_stored(replace(column, axes=(), stored_shape=()), form)
+        self._lengths = _arrangement(column, unfolded)
+        # Whether each sample can be arranged on its own.
+        self.is_by_sample = column.axes[:1] in ((), (0,)) and column.stored_shape[:1] in ((), (None,))
+
+    def of(self, values: Any) -> np.ndarray:
+        """Return stored values with the declared axes.
+
+        Raises:
+            ContentError: They are stored in another shape than is declared.
+        """
+        column = self._column
+        if not isinstance(values, np.ndarray):
+            fail(column, "dtype", "numbers", "text")
+        if column.stored_shape:
+            rest = self._stored.shape
+            fits = values.shape[1:] == rest and (self.is_by_sample or len(values) == self._stored.samples)
+            if not fits:
+                fail(column, "shape", [self._stored.samples, *rest], list(values.shape))
+            values = values.reshape(len(values) if self.is_by_sample else self._lengths[0], *self._lengths[1:])
+        arranged: np.ndarray = values
+        if column.axes and values.ndim != len(column.axes):
+            shape = f"an array of {len(column.axes)} axes"
+            raise content_error(column, "shape", shape, list(values.shape), f"{column} is no {shape}")
+        return arranged.transpose(column.axes) if column.axes else arranged
+
+
+# What of a column the decoding of one sample depends on, out of bytes that are no longer in its file.
+DECODED_BY = ("field", "dtype", "shape", "columns", "axes", "factor", "stored_columns", "stored_shape")
+
+
+def sample_decoder(facts: Mapping[str, Any]) -> Callable[[bytes], np.ndarray]:
+    """Return what decodes one sample of a field that is cached encoded; may be called in several threads at once.
+
+    Args:
+        facts: The name of a `format`, its `options`, and what `DECODED_BY` names of a `column`, in plain values.
+
+    Raises:
+        MissingLibrary: The library is not installed by which the format is read.
+    """
+    form = formats.of(facts["format"])
+    form.check_libraries()
+    assert form.sample is not None, f"{form.name} does not decode a sample at a time"
+    own: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in facts["column"].items()
+    }
+    column = Column(split="cached", samples=1, file=Path(), key="", **own)
+    decode = form.sample(as_stored(column, form), facts["options"])
+    arranged = Arranged(column, form) if column.axes or column.stored_shape else None
+
+    def decoded(data: bytes) -> np.ndarray:
+        values = decode(data)
+        if column.is_ragged:
+            block = RaggedBlock(values.reshape(-1), np.array([values.shape], np.int64))
+            whole: np.ndarray = as_declared(column, 0, block).values
+            return whole.reshape(values.shape)
+        samples: np.ndarray = values[np.newaxis] if arranged is None else arranged.of(values[np.newaxis])
+        sample: np.ndarray = as_declared(column, 0, samples)[0]
+        return sample
+
+    return decoded
 
 
 def _with_axes(column: Column, values: np.ndarray) -> np.ndarray:

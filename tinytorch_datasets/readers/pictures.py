@@ -183,6 +183,15 @@ class Pictures:
             hint=hint,
         )
 
+    def check(self, picture: Picture) -> None:
+        """Check for what the decoder would pass over in silence; once is enough.
+
+        Raises:
+            DecodeError: The picture is damaged.
+        """
+        if picture.header.kind == "PNG":
+            check_png(picture.member)
+
     def decode(self, picture: Picture) -> np.ndarray:
         """Return the array of a picture; may be called in several threads at once.
 
@@ -190,8 +199,6 @@ class Pictures:
             DecodeError: It is damaged; or it has transparent pixels where the declared mode has none.
         """
         member, header = picture.member, picture.header
-        if header.kind == "PNG":
-            check_png(member)
         try:
             header.image.load()
             image = self._turned(header.image)

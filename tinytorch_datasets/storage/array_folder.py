@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ from tinytorch_datasets.concurrency import run_all
 from tinytorch_datasets.digests import STRINGS_AT_ONCE, digest_of
 from tinytorch_datasets.plan import Block, Column, Mode, Plan
 from tinytorch_datasets.storage.cache_entry import assemble
+from tinytorch_datasets.storage.encoded_array import EncodedArray, Recipe
 from tinytorch_datasets.storage.files import write_if_possible
 from tinytorch_datasets.storage.memmap import (
     Part,
@@ -48,7 +49,9 @@ class Written(NamedTuple):
 
 def file_names(column: Column) -> tuple[str, ...]:
     """Return the names of a column's files: of an array, or of the arrays that strings and ragged arrays consist of."""
-    if column.is_ragged:
+    if column.is_encoded:
+        kinds = ["encoded", "offsets", "shapes"] if column.is_ragged else ["encoded", "offsets"]
+    elif column.is_ragged:
         kinds = ["values", "offsets"] if len(column.shape) == 1 else ["values", "offsets", "shapes"]
     else:
         kinds = ["utf8", "places"] if column.is_text else []
@@ -63,19 +66,28 @@ class ArrayFolder:
         path: The folder.
         maps: Takes the map of each array, by its file's name, so that no file is opened again. A map holds a file
             descriptor, of which a process has few: without this, an array is mapped when it is asked for.
+        recipe: How the samples of a column are decoded that is kept encoded.
     """
 
-    def __init__(self, plan: Plan, path: Path, maps: dict[str, np.ndarray] | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        path: Path,
+        maps: dict[str, np.ndarray] | None = None,
+        recipe: Callable[[Column], Recipe] | None = None,
+    ) -> None:
         self.plan, self.path = plan, path
-        self._maps = maps
+        self._maps, self._recipe = maps, recipe
         self._written = _read_written(path)
         self._signatures: dict[str, StatSignature] = {}
         self._parts = {str(column): self._whole_parts(column) for column in plan.columns}
 
     @classmethod
-    def first_match(cls, plan: Plan, paths: Iterable[Path], mode: Mode) -> ArrayFolder | None:
+    def first_match(
+        cls, plan: Plan, paths: Iterable[Path], mode: Mode, recipe: Callable[[Column], Recipe] | None = None
+    ) -> ArrayFolder | None:
         """Open the first of these folders whose arrays match, with all of them mapped; None if none does."""
-        return next((folder for path in paths if (folder := cls(plan, path, maps={})).matches(mode)), None)
+        return next((folder for path in paths if (folder := cls(plan, path, {}, recipe)).matches(mode)), None)
 
     def _whole_parts(self, column: Column) -> list[Part] | None:
         parts = []
@@ -87,12 +99,13 @@ class ArrayFolder:
             parts.append(part)
         if column.is_text:
             return parts if parts[1].shape == (column.count + 1,) else None
-        if column.is_ragged:
+        if column.is_ragged or column.is_encoded:
             shapes = [(column.samples + 1,), (column.samples, len(column.shape))][: len(parts) - 1]
             is_whole = [part.shape for part in parts[1:]] == shapes and len(parts[0].shape) == 1
         else:
             is_whole = parts[0].shape == (column.samples, *column.shape)
-        return parts if is_whole and parts[0].dtype == np.dtype(column.dtype).str else None
+        dtype = np.dtype(np.uint8 if column.is_encoded else column.dtype).str
+        return parts if is_whole and parts[0].dtype == dtype else None
 
     @property
     def is_whole(self) -> bool:
@@ -129,6 +142,10 @@ class ArrayFolder:
         values = self._open(column)
         if column.per == "split":
             return bytes(values[0]).decode()
+        if column.is_encoded:
+            assert self._recipe is not None, "whoever opens what is encoded says how it is decoded"
+            recipe = self._recipe(column)
+            return EncodedArray.mapped(values, dtype=column.dtype, sample_shape=column.shape, recipe=recipe)
         return assemble(values, column.shape if column.is_ragged else None)
 
     def arrays(self) -> dict[str, Values]:
@@ -167,6 +184,11 @@ class ArrayFolder:
                 continue
             nbytes = getattr(values, "nbytes", 0)
             step = max(1, BLOCK_BYTES * len(values) // nbytes) if nbytes else STRINGS_AT_ONCE
+            if isinstance(values, EncodedArray):
+                for at in range(0, len(values), step):
+                    part = values[at : at + step].decoded()
+                    yield Block(column, at, part.block if isinstance(part, RaggedArray) else part)
+                continue
             if isinstance(values, RaggedArray):
                 yield from (Block(column, at, values[at : at + step].block) for at in range(0, len(values), step))
                 continue

@@ -28,6 +28,7 @@ from tinytorch_datasets.digests import ValueDigest, digest_of
 from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.plan import Column, Plan, RaggedBlock
 from tinytorch_datasets.storage.array_folder import DIGESTS, Written, file_names, read_header, written_to_bytes
+from tinytorch_datasets.storage.encoded_array import EncodedArray, EncodedBlock, Recipe
 from tinytorch_datasets.storage.files import find_link, make_folder, names_in, storage_error, symlink_error
 from tinytorch_datasets.storage.memmap import StatSignature, open_map, stat_signature
 from tinytorch_datasets.storage.ragged_array import RaggedArray
@@ -133,6 +134,31 @@ class Ragged:
             file.close()
 
 
+class Encoded:
+    """The files that samples were, one after the other, where they begin and end, and their shapes if those differ."""
+
+    def __init__(self, folder: Path, column: Column) -> None:
+        self._column = column
+        data, offsets, *shapes = (folder / name for name in file_names(column))
+        self._data, self._offsets = NpyFile(data, "|u1"), NpyFile(offsets, "<i8")
+        self._shapes = [NpyFile(path, "<i8", (len(column.shape),)) for path in shapes]
+        self._offsets.append([0])
+
+    def write(self, start: int, values: EncodedBlock) -> None:
+        """Put samples behind those before; the first is sample `start`."""
+        _check_in_order(self._column, start, self._offsets.count - 1)
+        at = self._data.count
+        self._data.append(np.frombuffer(b"".join(values.encoded), np.uint8))
+        self._offsets.append(at + np.cumsum(list(map(len, values.encoded)), dtype=np.int64))
+        for file in self._shapes:
+            file.append(values.values.shapes)  # type: ignore[union-attr]
+
+    def close(self) -> None:
+        """End the writing."""
+        for file in (self._data, self._offsets, *self._shapes):
+            file.close()
+
+
 def _check_in_order(column: Column, start: int, count: int) -> None:
     if start != count:
         msg = f"{column}: samples that differ in size come in order, but sample {start} follows {count - 1}"
@@ -182,7 +208,7 @@ def write(
         StorageError: The disk is full, or the folder cannot be written to.
     """
     aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
-    writers: dict[str, NpyFile | Strings | Ragged] = {}
+    writers: dict[str, NpyFile | Strings | Ragged | Encoded] = {}
     hashes: dict[str, ValueDigest | None] = {}
     columns: dict[str, Column] = {}
     try:
@@ -216,7 +242,9 @@ def write(
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _writer(folder: Path, column: Column) -> NpyFile | Strings | Ragged:
+def _writer(folder: Path, column: Column) -> NpyFile | Strings | Ragged | Encoded:
+    if column.is_encoded:
+        return Encoded(folder, column)
     if column.is_ragged or column.is_text:
         return (Ragged if column.is_ragged else Strings)(folder, column)
     dtype = np.dtype(column.dtype).str
@@ -237,21 +265,33 @@ def _signatures(column: Column, folder: Path) -> dict[str, StatSignature]:
     return {name: stat_signature(folder / name) for name in file_names(column)}
 
 
-def collect(blocks: Iterable[tuple[Column, int, Any]]) -> dict[str, Values | str]:
-    """Gather all columns' blocks in memory, by column (``train.images``), read-only as memory maps are."""
+def collect(
+    blocks: Iterable[tuple[Column, int, Any]], recipe: Callable[[Column], Recipe] | None = None
+) -> dict[str, Values | str]:
+    """Gather all columns' blocks in memory, by column (``train.images``), read-only as memory maps are.
+
+    `recipe` says how the samples of a column are decoded that is kept encoded.
+    """
     arrays: dict[str, Any] = {}
     columns: dict[str, Column] = {}
     for column, start, values in blocks:
         name = str(column)
         columns[name] = column
-        if column.is_ragged or column.is_text:
+        if column.is_encoded or column.is_ragged or column.is_text:
             arrays.setdefault(name, []).append(values)
             continue
         if name not in arrays:
             arrays[name] = np.empty((column.samples, *column.sample_shape), column.dtype)
         arrays[name][start : start + len(values)] = values
     for name, values in arrays.items():
-        if columns[name].is_ragged:
+        if columns[name].is_encoded:
+            column = columns[name]
+            assert recipe is not None, "whoever keeps samples encoded says how they are decoded"
+            encoded = [one for block in values for one in block.encoded]
+            shapes = np.concatenate([block.values.shapes for block in values]) if column.is_ragged else None
+            kind: dict[str, Any] = {"dtype": column.dtype, "sample_shape": column.shape}
+            arrays[name] = EncodedArray.of(encoded, shapes, recipe=recipe(column), **kind)
+        elif columns[name].is_ragged:
             arrays[name] = RaggedArray.joined(values, columns[name].shape)
         elif columns[name].is_text:
             strings = [text for block in values for text in block]

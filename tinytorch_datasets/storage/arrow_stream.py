@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinytorch_datasets.errors import MissingLibrary
+from tinytorch_datasets.storage.encoded_array import EncodedArray
 from tinytorch_datasets.storage.ragged_array import RaggedArray
 from tinytorch_datasets.storage.string_array import StringArray, Values
 
@@ -96,6 +97,8 @@ def _columns(
 
 
 def _array(pa: Any, values: Values) -> Any:
+    if isinstance(values, EncodedArray):
+        values = values.decoded()
     if isinstance(values, StringArray):
         buffer, offsets = values.utf8()
         return pa.LargeStringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(buffer))

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 
 # Raise it when what a cache entry says, or how, changes. Byte order is part of it: a stick may travel.
-LAYOUT = [6, VERSION, sys.byteorder]
+LAYOUT = [7, VERSION, sys.byteorder]
 
 # A field's parts: one for an array; two for strings (the buffer, the offsets in it); two or three for a ragged array
-# (the values, the offsets in them, and the shapes).
+# (the values, the offsets in them, and the shapes), and for samples that are kept encoded.
 Parts = list[Part]
 
 
@@ -42,7 +42,8 @@ class CachedSplit(NamedTuple):
     """What opening one split takes.
 
     `scales` is the top of the range of fields that floats divide by, `ragged` the shape of a sample of each field whose
-    samples differ in shape, `rates` how many frames a second recordings have.
+    samples differ in shape, `rates` how many frames a second recordings have, `encoded` by what the samples of each
+    field are decoded that is kept encoded.
     """
 
     name: str
@@ -51,6 +52,7 @@ class CachedSplit(NamedTuple):
     scales: Mapping[str, float]
     ragged: Mapping[str, tuple[int | None, ...]]
     rates: Mapping[str, int]
+    encoded: Mapping[str, Mapping[str, Any]]
 
 
 def assemble(maps: Sequence[np.ndarray], sample_shape: tuple[int | None, ...] | None) -> Values:

@@ -10,6 +10,7 @@ import numpy as np
 from tinytorch_datasets.storage.memmap import from_pickle, to_pickle
 
 if TYPE_CHECKING:
+    from tinytorch_datasets.storage.encoded_array import EncodedArray
     from tinytorch_datasets.storage.ragged_array import RaggedArray
 
 
@@ -161,4 +162,4 @@ class StringArray(Sequence[str]):
 
 
 # What a field's values are.
-Values: TypeAlias = "np.ndarray | StringArray | RaggedArray"
+Values: TypeAlias = "np.ndarray | StringArray | RaggedArray | EncodedArray"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from tinytorch_datasets.digests import ValueDigest
 from tinytorch_datasets.errors import Aspect, ContentError, DecodeError
 from tinytorch_datasets.plan import Block, Column, RaggedBlock, Split, format_shape
+from tinytorch_datasets.storage.encoded_array import EncodedBlock
 
 
 def _refuse(error: ContentError) -> None:
@@ -158,6 +160,8 @@ def _repeated(split: Split, other: Split) -> ContentError:
 
 
 def _checked(column: Column, start: int, values: Any) -> Any:
+    if isinstance(values, EncodedBlock):
+        return replace(values, values=_checked(column, start, values.values))
     if column.is_text:
         return _text(column, values)
     return _ragged(column, values) if column.is_ragged else _numbers(column, start, values)

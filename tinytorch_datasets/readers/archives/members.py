@@ -203,6 +203,11 @@ class Member(NamedTuple):
     path: Path
     is_packed: bool = True
 
+    @classmethod
+    def of_cache(cls, data: bytes) -> Member:
+        """Return one of which the cache has kept the bytes, and nothing else."""
+        return cls("", "", data, Path(), is_packed=False)
+
     def fail(self, reason: str, *, hint: str | None = None) -> NoReturn:
         """Raise an error: the bytes are not what their format says."""
         raise DecodeError(self.path, f"member {self.name!r}: {reason}" if self.is_packed else reason, hint=hint)
@@ -277,6 +282,24 @@ def ordered_members(path: Path, wanted: Sequence[str], *, beside: int) -> list[s
     """
     selection = Selection(path, {"": wanted})
     return [name for _, name in selection.ordered(names_of_members(path, wanted, beside=beside))]
+
+
+def files_of(path: Path, *, limit: int, limit_reason: str) -> Iterator[tuple[Member, Stream]]:
+    """Yield all files of an archive, each with its bytes, which are read before the next is asked for.
+
+    Args:
+        path: The archive.
+        limit: How many bytes a tar archive may come to, if it has fewer itself.
+        limit_reason: What sets that limit, for the error.
+    """
+    if is_zip(path):
+        with opened_zip(path) as archive:
+            for name, entry in archive.entries.items():
+                if entry.is_file:
+                    yield Member("", name, b"", path), archive.member(name, name, ())
+    else:
+        for name, stream in tar.files(path, limit=max(limit, path.stat().st_size), limit_reason=limit_reason):
+            yield Member("", name, b"", path), stream
 
 
 class _Budget:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from tinytorch_datasets.errors import ContentError, DecodeError, Problems
 from tinytorch_datasets.plan import TEXT, Block, Column, Split
 from tinytorch_datasets.readers.archives.members import Allowance, Member, Pattern, Skipped, read_members
+from tinytorch_datasets.storage.encoded_array import EncodedBlock
 from tinytorch_datasets.storage.files import is_litter
 
 FOLDER, PART, NAME = "folder", "part", "name"
@@ -167,12 +168,16 @@ class Blocks:
     ) -> None:
         self._columns, self._most, self._largest = list(columns), most, largest
         self._values: list[list[Any]] = [[] for _ in self._columns]
+        self._keeps_encoded = any(column.is_encoded for column, _ in self._columns)
+        self._encoded = list[bytes]()
         self._start = self._held = self._size = 0
 
-    def add(self, values: Sequence[Any], size: int) -> Iterator[Block]:
-        """Take in one more sample, a value for each column, and yield the blocks that are full then."""
+    def add(self, values: Sequence[Any], size: int, member: Member) -> Iterator[Block]:
+        """Take in one more sample, a value for each column, of that member, and yield the blocks that are full then."""
         for held, value in zip(self._values, values, strict=True):
             held.append(value)
+        if self._keeps_encoded:
+            self._encoded.append(member.data)
         self._held += 1
         self._size += size
         if self._held == self._most or self._size > self._largest:
@@ -183,7 +188,9 @@ class Blocks:
         if self._held:
             for number, (column, pack) in enumerate(self._columns):
                 values, self._values[number] = self._values[number], []
-                yield Block(column, self._start, pack(values))
+                packed = pack(values)
+                yield Block(column, self._start, EncodedBlock(packed, self._encoded) if column.is_encoded else packed)
+        self._encoded = []
         self._start, self._held, self._size = self._start + self._held, 0, 0
 
 
