@@ -288,7 +288,12 @@ class TestWrongArguments:
             (lambda split: split.show(seed="x"), "a seed is 0 to 2**32 - 1, not 'x'"),
             (lambda split: split.take(-1), "count is a number of samples, 0 or more, not -1"),
             (lambda split: split.divide("half"), "a fraction is from 0 to 1, not 'half'"),
+            (lambda split: split.divide(True), "a fraction is from 0 to 1, not True"),
             (lambda split: split.divide(0.5, seed=-1), "a seed is 0 to 2**32 - 1, not -1"),
+            (lambda split: split.shard("0", 2), "a shard is number 0 to 1 of 2, not '0'"),
+            (lambda split: split.shard(1, 1), "a shard is number 0 to 0 of 1, not 1"),
+            (lambda split: split.shard(0, 0), "there is 1 shard or more, not 0"),
+            (lambda split: split.take(1, seed=True), "a seed is 0 to 2**32 - 1, not True"),
         ],
     )
     def test_of_parts(self, call: Any, message: str) -> None:

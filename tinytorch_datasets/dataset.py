@@ -132,7 +132,10 @@ class Dataset(Mapping[str, Split]):
 
     def __iter__(self) -> Iterator[str]:
         # `x, y = get("mnist")` would give the names of its splits, and whoever writes that wants arrays. A mapping's
-        # iteration is kept whole: only this one instruction of Python's is refused.
+        # iteration is kept whole: only this one instruction of Python's is refused. No protocol says what an iterator
+        # is for, so the instruction is looked at. Names that complain when they are used as arrays would do so late,
+        # and `np.asarray(x)` never asks them; splits in place of names would be no mapping. Where the instruction
+        # cannot be read, names come, as of every mapping.
         if _is_unpacked():
             what = f"data set {self._name!r} is a mapping of splits, and cannot be unpacked into several variables"
             splits = f"{', '.join(self._splits)} = get({self._name!r}).values()"

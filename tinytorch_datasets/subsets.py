@@ -68,10 +68,10 @@ class Subsets:
     @property
     def provenance(self) -> str:
         """One line to paste in a report: that of the data set, and which samples of it, by the start of `digest`."""
-        lines = list[str]()
+        lines, dataset = list[str](), ""
         for describe, which in self._described():
-            if describe is not None and (line := describe()[1]) not in lines:
-                lines.append(line)
+            if describe is not None and (line := describe()[1]) != dataset:
+                lines.append(dataset := line)
             lines.append(which)
         return "; ".join(lines)
 
@@ -124,9 +124,8 @@ class Subsets:
         Raises:
             ValueError: `index` is not from 0 to `count` - 1.
         """
-        if not 0 <= index < count:
-            msg = f"a shard is number 0 to {count - 1} of {count}, not {index}"
-            raise ValueError(msg)
+        count = whole_number(count, "there is 1 shard or more", least=1)
+        index = whole_number(index, f"a shard is number 0 to {count - 1} of {count}", most=count - 1)
         return self._part(slice(index, None, count))
 
     def filter(self, mask: Any) -> Self:
@@ -180,7 +179,7 @@ class Subsets:
         >>> train.labels.tolist(), validation.labels.tolist()
         ([0, 0, 0, 0, 1, 1, 1, 1], [0, 1])
         """
-        if not isinstance(fraction, int | float | np.number) or not 0 <= fraction <= 1:
+        if isinstance(fraction, bool) or not isinstance(fraction, int | float | np.number) or not 0 <= fraction <= 1:
             msg = f"a fraction is from 0 to 1, not {fraction!r}"
             raise ValueError(msg)
         first = first_share(self._groups(by), self._samples, fraction, seed=checked_seed(seed))

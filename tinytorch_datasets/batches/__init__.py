@@ -190,7 +190,11 @@ def whole_number(given: Any, words: str, *, least: int = 0, most: int | None = N
     Raises:
         ValueError: It is none, or out of range.
     """
-    if isinstance(given, int | np.integer) and not isinstance(given, bool) and least <= given <= (most or given):
+    if (
+        isinstance(given, int | np.integer)
+        and not isinstance(given, bool)
+        and least <= given <= (given if most is None else most)
+    ):
         return int(given)
     msg = f"{words}, not {given!r}"
     raise ValueError(msg)
