@@ -341,6 +341,18 @@ class TestTheRest:
         assert "sizes: 1 to 9" in words
         checked(RaggedArray.of([]))
 
+    def test_pictures_of_several_sizes_alone(self) -> None:
+        """As in a split, from 0 to 255; numbers that are no bytes are numbers."""
+        shapes = [(4, 2, 3), (2, 4, 3)]
+        photographs = RaggedArray.of([np.full(shape, 51) for shape in shapes], dtype=np.uint8)
+
+        pixels = picture(photographs)
+
+        assert pixels[0].max() == 51
+        assert pixels.shape == (4, 10, 3)
+        assert "sizes: 2 to 4 x 2 to 4 x 3" in checked(photographs).words
+        assert "img" not in checked(photographs.converted(lambda flat: flat.astype(np.float32))).tags
+
     def test_a_report(self) -> None:
         """The findings first."""
         report = audit(["tinydigits"])

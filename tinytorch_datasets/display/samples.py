@@ -196,7 +196,7 @@ class Samples:
             parts.append(
                 self._first_heard((room - len(histogram.encode()) - 800) * 3 // 4)
             )  # base64 takes a third more
-        return html.page(self.title, *parts, histogram, html.paragraph(more))
+        return html.page(self.title, *parts, html.paragraph(more), histogram)
 
     def _first_heard(self, room: int) -> str:
         place, position = self._sound_fields[0], self.positions[0]
@@ -312,11 +312,16 @@ def _heard_below(heard: sound.Heard, what: str = "") -> str:
     return f"<div>{html.player(heard.file)}{note}</div>"
 
 
-def recordings_page(title: str, recordings: Sequence[np.ndarray], rate: int, *, of: int, lengths: str) -> str:
-    """Return a page of the first of so many recordings, and of how long they are in all."""
-    field = "recordings"
-    shown = Samples(title, [field], [(one,) for one in recordings], range(len(recordings)), {field: {"rate": rate}})
-    more = f"and {of - len(recordings):,} more; {lengths}" if of > len(recordings) else lengths
+def ragged_page(title: str, samples: Sequence[np.ndarray], rate: int | None, *, of: int, lengths: str) -> str:
+    """Return a page of the first of so many samples, and of their sizes in all: recordings, pictures or numbers.
+
+    Pictures are whole numbers of 8 bits with height and width, from black to white whatever numbers are there.
+    """
+    declared: dict[str, Any] = {"rate": rate} if rate is not None else {"range": (0, 255)}
+    shown = Samples(title, ["values"], [(one,) for one in samples], range(len(samples)), {"values": declared})
+    if rate is None and not (shown.pictures and samples[0].dtype == np.uint8):
+        return html.arrays(title, samples, of=of, lengths=lengths)
+    more = f"and {of - len(samples):,} more; {lengths}" if of > len(samples) else lengths
     return shown.brief_page(more=more)
 
 

@@ -292,15 +292,12 @@ class RaggedArray:
         return f"<RaggedArray: {len(self):,} samples of {kind}, {self.nbytes // self.dtype.itemsize:,} values>"
 
     def _repr_html_(self) -> str:
-        from tinytorch_datasets.display import html, samples  # which only notebooks need
+        from tinytorch_datasets.display.samples import ragged_page  # which only notebooks need
 
         least, most = (self.rows.min(axis=0), self.rows.max(axis=0)) if len(self) else ((), ())
         spans = (f"{low:,}" if low == high else f"{low:,} to {high:,}" for low, high in zip(least, most, strict=True))
         lengths = f"sizes: {' x '.join(spans)}" if len(self) else ""
-        first = list(self[:10])
-        if self.rate is not None:
-            return samples.recordings_page(repr(self)[1:-1], first, self.rate, of=len(self), lengths=lengths)
-        return html.arrays(repr(self)[1:-1], first, of=len(self), lengths=lengths)
+        return ragged_page(repr(self)[1:-1], list(self[:10]), self.rate, of=len(self), lengths=lengths)
 
 
 def _size(shape: list[int]) -> int:
