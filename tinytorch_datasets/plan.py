@@ -16,18 +16,6 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 
-def canonical_name(name: str, aliases: Mapping[str, Sequence[str]]) -> str | None:
-    """Return the name of the data set that is asked for by its name or an alias, whatever the case of its letters.
-
-    >>> canonical_name("CIFAR-10", {"mnist": (), "cifar10": ("cifar-10",)})
-    'cifar10'
-    """
-    if name in aliases:
-        return name
-    folded = name.lower()
-    return next((known for known, its in aliases.items() if folded == known or folded in its), None)
-
-
 class Block(NamedTuple):
     """A run of decoded samples of one column, in the shape and dtype that the file itself gives them.
 
@@ -161,6 +149,9 @@ class Rows:
         listed: The column of another file that lists their positions, in place of `start` and `stop`.
         first: What the list calls the first position.
         names: How the list has names in place of positions, if it does.
+        without: Lists of the members that it does not have, where it has all others.
+        where: The column of a table whose rows are the stored samples, or those of the list; the split has those
+            in which it `equals` one of these.
     """
 
     of: int
@@ -171,6 +162,20 @@ class Rows:
     listed: Column | None = None
     first: int = 0
     names: Names | None = None
+    without: tuple[Rows, ...] = ()
+    where: Column | None = None
+    equals: tuple[str | int | float, ...] = ()
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """All columns of other files that say which samples these are."""
+        own = tuple(column for column in (self.listed, self.where) if column is not None)
+        return own + tuple(column for rows in self.without for column in rows.columns)
+
+    def under(self, root: Path) -> Rows:
+        """Return the same, of files that are in the folder `root`."""
+        listed, where = self.listed and self.listed.under(root), self.where and self.where.under(root)
+        return replace(self, listed=listed, where=where, without=tuple(rows.under(root) for rows in self.without))
 
 
 @dataclass(frozen=True)
@@ -265,10 +270,7 @@ class Column:
 
     def under(self, root: Path) -> Column:
         """Return the same, of files that are in the folder `root`."""
-        rows = self.rows
-        if rows is not None and rows.listed is not None:
-            rows = replace(rows, listed=rows.listed.under(root))
-        return replace(self, file=root / self.file, rows=rows)
+        return replace(self, file=root / self.file, rows=self.rows and self.rows.under(root))
 
     def __str__(self) -> str:
         return f"{self.split}.{self.field}"
@@ -346,7 +348,7 @@ class Plan:
     @property
     def formats(self) -> tuple[str, ...]:
         """The names of all formats that its files are read by, its own first."""
-        columns = [of for column in self.columns for of in (column, column.rows and column.rows.listed) if of]
+        columns = [of for column in self.columns for of in (column, *(column.rows.columns if column.rows else ()))]
         return tuple(dict.fromkeys((self.format, *(column.format for column in columns if column.format))))
 
     @property

@@ -13,7 +13,7 @@ import pytest
 
 from tests.helpers.add_world import add
 from tinytorch_datasets import get, load_manifest
-from tinytorch_datasets.manifest.places import columns_of
+from tinytorch_datasets.manifest.format_options import columns_of
 
 pandas = pytest.importorskip("pandas", reason="compares with pandas")
 

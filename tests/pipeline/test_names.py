@@ -456,3 +456,153 @@ class TestJoins:
             """
         with pytest.raises(ManifestError, match=what):
             get("made", manifest=declare(tmp_path, entry, all_zip=b"PK", t_csv=TABLE))
+
+
+class TestAllBut:
+    """`all_but`: the members that are in none of some lists."""
+
+    ENTRY = """
+        format: images
+        fields: {{images: {{dtype: uint8, shape: [2, 3]}}}}
+        splits:
+          train: {{samples: {0}, file: all.zip, members: ["all/images/*/*.png"], rows: {{all_but: {1}}}}}
+        """
+    LISTS = "[{member: val.txt, match: stem}, {file: test.txt, match: name, prefix: all/images/}]"
+
+    def split(self, folder: Path, lists: str = LISTS, *, samples: int = 2, test: str = "ant/2.png\n") -> Any:
+        """The training split of four pictures, of which two are in lists."""
+        members = {**FOUR, "val.txt": b"3\n"}
+        return made(folder, self.ENTRY.format(samples, lists), all_zip=zipped(members), test_txt=test).train
+
+    def test_a_split_has_what_no_list_has(self, tmp_path: Path) -> None:
+        """In the order of the names, as Speech Commands has its training split."""
+        assert grays(self.split(tmp_path).images) == [1, 4]
+
+    def test_one_list_is_enough(self, tmp_path: Path) -> None:
+        """Its names are whole, unless it says otherwise."""
+        split = self.split(tmp_path, "[{file: test.txt}]", samples=3, test="all/images/bee/4.png\n")
+        assert grays(split.images) == [1, 2, 3]
+
+    @pytest.mark.parametrize(
+        ("test", "samples", "reason"),
+        [
+            ("ant/2.png\n", 3, "it has 2 members that no list has, and train declares 3 samples"),
+            ("ant/2.png\nbee/3.png\n", 1, "'all/images/bee/3.png' is in two of the lists"),
+            ("zebra\n", 2, "line 1 names 'zebra', and no member of all.zip is 'all/images/zebra'"),
+        ],
+    )
+    def test_what_is_wrong_with_the_lists(self, tmp_path: Path, test: str, samples: int, reason: str) -> None:
+        """A name that no member has may be one that should have been left out."""
+        with pytest.raises(DecodeError) as caught:
+            self.split(tmp_path, samples=samples, test=test)
+        assert caught.value.reason.partition("; did you mean")[0] == reason
+
+    def test_beside_a_list_it_has_no_meaning(self, tmp_path: Path) -> None:
+        """One or the other."""
+        with pytest.raises(ManifestError, match=r"rows.file: has no meaning beside `all_but`"):
+            self.split(tmp_path, "[{file: test.txt}], file: test.txt")
+
+
+class TestWhere:
+    """`where`: the samples for which a column has a value."""
+
+    CUB = """
+        format: images
+        fields: {{images: {{dtype: uint8, shape: [2, 3]}}, labels: {{dtype: int64, classes: [ant, bee], first: 1}}}}
+        splits:
+          {split}:
+            samples: 2
+            file: all.zip
+            members: ["all/images/*/*.png"]
+            stored_samples: 4
+            rows:
+              member: images.txt
+              format: csv
+              options: &options {{header: false, delimiter: " "}}
+              column: 1
+              match: name
+              prefix: all/images/
+              where: &where
+                {{file: all.zip, member: split.txt, format: csv, options: *options, column: 1, equals: {equals}}}
+            labels: {{member: labels.txt, format: csv, options: *options, column: 1, rows: {{where: *where}}}}
+        """
+
+    @pytest.mark.parametrize(
+        ("split", "equals", "images", "labels"), [("train", "[1]", [4, 3], [1, 1]), ("test", "[0]", [2, 1], [0, 0])]
+    )
+    def test_a_flag_in_another_list(
+        self, tmp_path: Path, split: str, equals: str, images: list[int], labels: list[int]
+    ) -> None:
+        """As CUB-200 has it: a list of names, one of flags and one of labels, all in the same order."""
+        lists = {
+            "images.txt": b"1 bee/4.png\n2 ant/2.png\n3 bee/3.png\n4 ant/1.png\n",
+            "split.txt": b"1 1\n2 0\n3 1\n4 0\n",
+            "labels.txt": b"1 2\n2 1\n3 2\n4 1\n",
+        }
+        entry = self.CUB.format(split=split, equals=equals)
+        data = made(tmp_path, entry, all_zip=zipped({**FOUR, **lists}))
+
+        assert grays(data[split].images) == images
+        assert plain(data[split].labels) == labels
+
+    def test_a_column_beside_the_names(self, tmp_path: Path) -> None:
+        """As CelebA has its partition: the name, and the number of the split; several may be taken together."""
+        rows = (
+            'file: list.txt, format: csv, options: {header: false, delimiter: " "}, column: 0, match: stem, '
+            "where: {column: 1, equals: [0, 2]}"
+        )
+        entry = BY_FOLDER.format(fields=IMAGES, samples=2, rows=f"{{{rows}}}, stored_samples: 3")
+        data = made(tmp_path, entry, all_zip=zipped(FOUR), list_txt="4.jpg 0\n1.jpg 1\n2.jpg 2\n")
+
+        assert grays(data.train.images) == [4, 2]
+
+    def test_a_column_of_the_table_itself(self, tmp_path: Path) -> None:
+        """As FER-2013 has its usage; the column is no field."""
+        entry = """
+            format: csv
+            fields: {x: {dtype: int64, shape: [2]}, y: {dtype: int64}}
+            options: {columns: {x: [a, b]}}
+            splits:
+              train: {samples: 2, file: t.csv, stored_samples: 3, rows: {where: {column: usage, equals: [Training]}}}
+              test: {samples: 1, file: t.csv, stored_samples: 3, rows: {where: {column: usage, equals: [PublicTest]}}}
+            """
+        table = "a,b,y,usage\n1,2,3,Training\n4,5,6,PublicTest\n7,8,9,Training\n"
+        data = made(tmp_path, entry, t_csv=table)
+
+        assert plain(data.train.x) == [[1, 2], [7, 8]]
+        assert plain(data.train.y) == [3, 9]
+        assert plain(data.test.y) == [6]
+
+    def test_another_number_of_rows_is_refused(self, tmp_path: Path) -> None:
+        """Of those that have the value, and of all."""
+        entry = """
+            format: csv
+            fields: {{y: {{dtype: int64}}}}
+            splits:
+              train: {{samples: {0}, file: t.csv, stored_samples: {1}, rows: {{where: {{column: u, equals: [a]}}}}}}
+            """
+        table = "y,u\n1,a\n2,b\n3,a\n"
+        with pytest.raises(ContentError) as caught:
+            made(tmp_path, entry.format(1, 3), t_csv=table)
+        assert caught.value.reason == "2 of its rows have the value, and train declares 1 samples"
+        with pytest.raises(ContentError, match="rows of 4 stored samples, and 3 are stored"):
+            made(tmp_path, entry.format(2, 4), t_csv=table)
+
+    def test_what_is_wrong_is_refused_before_anything_is_fetched(self, tmp_path: Path) -> None:
+        """With its key."""
+        entry = """
+            format: csv
+            fields: {{y: {{dtype: int64}}}}
+            splits: {{train: {{samples: 1, file: t.csv, rows: {{where: {{column: u, equals: {0}}}}}{1}}}}}
+            """
+        for equals, more, what in (
+            ("[a]", "", r"rows: depends on a column, so `stored_samples` has to say how many rows that has"),
+            (
+                "[a, 1]",
+                ", stored_samples: 3",
+                r"rows.where.equals: has texts and numbers, and a column has one of them",
+            ),
+            ("a", ", stored_samples: 3", r"rows.where.equals: must be a list of texts or numbers, is 'a'"),
+        ):
+            with pytest.raises(ManifestError, match=what):
+                get("made", manifest=declare(tmp_path, entry.format(equals, more), t_csv="y,u\n1,a\n"))

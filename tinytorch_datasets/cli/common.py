@@ -190,7 +190,7 @@ def declared(manifest: Path | None) -> tuple[ManifestLike, Mapping[str, Declared
 
 def resolve(name: str, known: Mapping[str, Declared], manifest: Path | None) -> str:
     """Return the name of the data set of that name or alias; the manifest itself reports one that it does not have."""
-    from tinytorch_datasets.plan import canonical_name  # and with it NumPy, which help does without
+    from tinytorch_datasets.manifest.generated import canonical_name  # and with it NumPy, which help does without
 
     aliases = {name: one.entry.get("aliases", ()) for name, one in known.items()}
     return canonical_name(name, aliases) or load(manifest).name_of(name)

@@ -14,7 +14,7 @@ import numpy as np
 
 from tinytorch_datasets.errors import Problems, did_you_mean
 from tinytorch_datasets.manifest.filenames import mapping
-from tinytorch_datasets.plan import DTYPES, TEXT
+from tinytorch_datasets.plan import COLUMN_RANGE, DTYPES, TEXT
 
 
 class _Format(Protocol):
@@ -224,3 +224,37 @@ def cache_of(entry: Mapping[str, Any], field: str, forms: Sequence[str], formats
         samples = sum(split["samples"] for split in entry["splits"].values())
         is_large = samples * math.prod(declared["shape"]) * np.dtype(declared["dtype"]).itemsize > LARGE_VALUES
     return "encoded" if is_large else "decoded"
+
+
+def columns_of(column: Any) -> tuple[int | str, ...]:
+    """Return the columns that a place names, each by its name or number; "0-12" is a range, both ends included.
+
+    >>> columns_of(["0-2", 5, "species"])
+    (0, 1, 2, 5, 'species')
+    """
+    columns: list[int | str] = []
+    for item in column if isinstance(column, list | tuple) else () if column is None else (column,):
+        ends = COLUMN_RANGE.fullmatch(item) if isinstance(item, str) else None
+        columns += range(int(ends[1]), int(ends[2]) + 1) if ends else [item]
+    return tuple(columns)
+
+
+def check_columns(body: Mapping[str, Any], field: Mapping[str, Any], name: str, formats: Formats) -> Problems:
+    """Yield what is wrong with the columns that a body names, of a table or of an array."""
+    column, width = body.get("column"), body.get("stored_columns")
+    if formats.of(name).reads_columns:
+        if column is not None and body.get("key") is not None:
+            yield ("key",), "is the name of a column, and `column` names it too: write one of them"
+        if width is not None:
+            yield ("stored_columns",), f"is of arrays, and format {name!r} has tables, which say it themselves"
+    elif column is None:
+        if width is not None:
+            yield ("stored_columns",), "has no meaning without `column`, which says which of them are taken"
+    elif any(isinstance(item, str) for item in columns_of(column)):
+        yield ("column",), "is of an array, whose columns have numbers and no names"
+    elif width is None:
+        yield ("column",), "is of an array, so `stored_columns` has to say how many columns are stored"
+    elif isinstance(width, int) and not all(0 <= i < width for i in columns_of(column) if isinstance(i, int)):
+        yield ("column",), f"is none of 0 to {width - 1}, the columns that are stored"
+    elif field.get("stored_shape") or (field.get("axes") and len(columns_of(column)) == 1):
+        yield ("column",), "is of an array as it is stored, and takes none of a field with other axes"

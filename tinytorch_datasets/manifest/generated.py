@@ -14,19 +14,31 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tinytorch_datasets import settings
 from tinytorch_datasets._version import VERSION
-from tinytorch_datasets.plan import Column, Declared, File, Names, Plan, Rows, Split, canonical_name
+from tinytorch_datasets.plan import Column, Declared, File, Names, Plan, Rows, Split
 from tinytorch_datasets.storage.memmap import stat_signature
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 # Raise it when what a compiled manifest says, or how, changes.
 LAYOUT = [2, VERSION]
+
+
+def canonical_name(name: str, aliases: Mapping[str, Sequence[str]]) -> str | None:
+    """Return the name of the data set that is asked for by its name or an alias, whatever the case of its letters.
+
+    >>> canonical_name("CIFAR-10", {"mnist": (), "cifar10": ("cifar-10",)})
+    'cifar10'
+    """
+    if name in aliases:
+        return name
+    folded = name.lower()
+    return next((known for known, its in aliases.items() if folded == known or folded in its), None)
 
 
 def compiled_path(manifest: Path) -> Path | None:
@@ -109,9 +121,11 @@ def _column(plain: Mapping[str, Any]) -> Column:
 def _rows(plain: Mapping[str, Any] | None) -> Rows | None:
     if plain is None:
         return None
-    listed = _column(plain["listed"]) if plain["listed"] is not None else None
+    columns = {key: _column(plain[key]) for key in ("listed", "where") if plain[key] is not None}
+    lists: dict[str, Any] = {key: tuple(plain[key]) for key in ("after", "equals")}
+    lists["without"] = tuple(filter(None, map(_rows, plain["without"])))
     names = Names(**plain["names"]) if plain["names"] is not None else None
-    return Rows(**{**plain, "after": tuple(plain["after"]), "listed": listed, "names": names})
+    return Rows(**{**plain, **columns, **lists, "names": names})
 
 
 def _path(plain: str | None) -> Path | None:

@@ -16,19 +16,20 @@ from urllib.parse import quote
 
 from tinytorch_datasets.errors import NAMES_SHOWN, UnknownName
 from tinytorch_datasets.manifest import rules
-from tinytorch_datasets.manifest.format_options import Formats, cache_of
+from tinytorch_datasets.manifest.format_options import Formats, cache_of, columns_of
+from tinytorch_datasets.manifest.generated import canonical_name
 from tinytorch_datasets.manifest.models import Declarations, Entry, FieldEntry, FileEntry, SplitEntry
 from tinytorch_datasets.manifest.places import (
-    columns_of,
     location,
     member_of,
+    names_members,
     place_of,
     selected,
     stored_counts,
     with_lines,
 )
 from tinytorch_datasets.manifest.yaml_reader import ParsedYaml
-from tinytorch_datasets.plan import TEXT, Column, Declared, File, Names, Plan, Rows, Split, canonical_name
+from tinytorch_datasets.plan import TEXT, Column, Declared, File, Names, Plan, Rows, Split
 from tinytorch_datasets.storage.memmap import StatSignature
 
 # What stands for itself in the path of an address (RFC 3986, 3.3), but for "+", which some servers take for a blank.
@@ -310,14 +311,30 @@ def _rows(
         of = counts[location(place, field, {"members": split.members})]
         listed = Column(title, field, TEXT, of, **_location(join, field))
         return Rows(of, listed=listed, names=_names("rows", join))
-    if isinstance(rows, Mapping) and "match" in rows:
+    equals: tuple[Any, ...] = ()
+    where, stored = None, place.get("stored_samples", split.samples)
+    if isinstance(rows, Mapping) and (declared := rows.get("where")):
+        equals = tuple(declared["equals"])
+        numbers = "int64" if all(type(value) is int for value in equals) else "float64"
+        dtype = TEXT if isinstance(equals[0], str) else numbers
+        where = Column(title, field, dtype, stored, **_location(declared, field))
+    if isinstance(rows, Mapping) and names_members(rows):
         # The most names that are read: how many of those that are left out are in this list, nobody declared.
-        listed = Column(title, field, TEXT, split.samples + skipped, **_location(with_lines(rows), field))
-        return Rows(split.samples, listed=listed, names=_names("members", rows))
+        most = stored if where else split.samples + skipped
+        names = _names("members", rows)
+        if lists := rows.get("all_but"):
+            listed_in = [Column(title, field, TEXT, 0, **_location(with_lines(one), field)) for one in lists]
+            rules = [_names("members", one) for one in lists]
+            without = (Rows(0, listed=one, names=rule) for one, rule in zip(listed_in, rules, strict=True))
+            return Rows(stored, names=names, without=tuple(without))
+        listed = Column(title, field, TEXT, most, **_location(with_lines(rows), field))
+        return Rows(stored, listed=listed, names=names, where=where, equals=equals)
     if rows is None and shuffle is None:
         return None
     order = {"seed": shuffle["seed"], "after": tuple(shuffle.get("after", ()))} if shuffle else {}
     of = counts[location(place, field, {"members": split.members})]
+    if where is not None:
+        return Rows(of, where=where, equals=equals, **order)
     if isinstance(rows, Mapping):
         listed = Column(title, field, "int64", split.samples, **_location(rows, field))
         return Rows(of, listed=listed, first=rows.get("first", 0), **order)

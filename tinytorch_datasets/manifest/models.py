@@ -152,29 +152,33 @@ class _Location(_Model):
     )
 
 
-class _Listed(_Location):
+class JoinEntry(_Location):
+    """The column of a table that says which sample, by the name of its member, each row belongs to."""
+
+    match: Literal["name", "file", "stem"] | None = Field(
+        default=None,
+        description="What of the names of members is compared: the whole name; file, that without folders; stem, that "
+        "without its ending. A list of `rows` for which it is left out has positions.",
+    )
     prefix: str = Field(default="", description="What stands in front of a listed name in the name of the member.")
     suffix: str = Field(default="", description="What stands behind a listed name in the name of the member: .jpg.")
 
 
-class ListedRowsEntry(_Listed):
-    """A list of positions, or of the names of members, that stands in a file."""
+class WhereEntry(_Location):
+    """The rows of a table, or of a list, in which a column has a value."""
+
+    equals: StoredValues = Field(description="The values, of which a row that is taken has one: [train].")
+
+
+class ListedRowsEntry(JoinEntry):
+    """Samples that a list in a file has, by their positions or the names of members; or a column of a table."""
 
     first: Count = Field(default=0, description="What the list calls the first position: 0 or 1.")
-    match: Literal["name", "file", "stem"] | None = Field(
-        default=None,
-        description="That the list has names of members, and what of those is compared: the whole name; file, the "
-        "name without folders; stem, that without its ending. Left out, the list has positions.",
+    where: WhereEntry | None = Field(
+        default=None, description="The stored samples, or names in the list, of which a column has a value."
     )
-
-
-class JoinEntry(_Listed):
-    """The column of a table that says which sample, by the name of its member, each row belongs to."""
-
-    match: Literal["name", "file", "stem"] = Field(
-        default="name",
-        description="What of the names of members is compared: the whole name; file, the name without folders; stem, "
-        "that without its ending.",
+    all_but: tuple[JoinEntry, ...] = Field(
+        default=(), strict=False, description="Lists of names of members; the split has all others."
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from tinytorch_datasets.errors import DecodeError, Keys, Problems, did_you_mean
 from tinytorch_datasets.manifest.filenames import mapping, repeats, why_unsafe
-from tinytorch_datasets.manifest.format_options import Formats, check_options, why_unknown
+from tinytorch_datasets.manifest.format_options import Formats, check_columns, check_options, why_unknown
 from tinytorch_datasets.manifest.models import SplitEntry
 from tinytorch_datasets.plan import COLUMN_RANGE, MOST_MEMBER_PATH
 
@@ -48,15 +48,31 @@ def place_of(split: Mapping[str, Any], field: str) -> dict[str, Any]:
     for key in _SELECTION:
         if split.get(key) is not None:
             place.setdefault(key, split[key])
-    of_file = {key: place[key] for key in ("file", "member") if key in place}
+    of_file: dict[str, Any] = {key: place[key] for key in ("file", "member") if key in place}
+    of_form: dict[str, Any] = {key: place[key] for key in ("format", "options") if key in place}
     if isinstance(rows := place.get("rows"), Mapping):
-        rows = {key: value for key, value in rows.items() if value is not None}
-        place["rows"] = {"file": file, **rows} if file is not None and "member" in rows else rows
+        place["rows"] = rows = _in_file(rows, place)
+        if isinstance(where := rows.get("where"), Mapping):
+            listed: dict[str, Any] = {key: rows[key] for key in ("file", "member", "format", "options") if key in rows}
+            beside = listed or {**of_file, **of_form}
+            place["rows"] = {**rows, "where": where if "file" in where else {**beside, **where}}
+        if isinstance(lists := rows.get("all_but"), list | tuple):
+            place["rows"] = {**rows, "all_but": [_in_file(mapping(one), place) for one in lists]}
     if isinstance(join := place.get("join"), Mapping):
         join = {key: value for key, value in join.items() if value is not None}
-        of_form = {key: place[key] for key in ("format", "options") if key in place}
         place["join"] = join if "file" in join else {**of_file, **of_form, **join}
     return place
+
+
+def _in_file(listed: Mapping[str, Any], place: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where a list is; one that names a member alone is in the file of the place."""
+    own = {key: value for key, value in listed.items() if value is not None}
+    return {"file": place["file"], **own} if "member" in own and "file" in place else own
+
+
+def names_members(rows: Any) -> bool:
+    """Check whether rows are a list of the names of members, or all but those."""
+    return isinstance(rows, Mapping) and (rows.get("match") is not None or bool(rows.get("all_but")))
 
 
 def stored_counts(entry: Mapping[str, Any]) -> dict[str, int]:
@@ -84,19 +100,6 @@ def location(place: Mapping[str, Any], field: str, split: Mapping[str, Any]) -> 
     """Return what names the place of a field inside the files of its data set, whichever rows of it are taken."""
     of_file = (place.get("file"), place.get("member"), list(split.get("members") or ()))
     return repr((*of_file, place.get("key", field), place.get("column")))
-
-
-def columns_of(column: Any) -> tuple[int | str, ...]:
-    """Return the columns that a place names, each by its name or number; "0-12" is a range, both ends included.
-
-    >>> columns_of(["0-2", 5, "species"])
-    (0, 1, 2, 5, 'species')
-    """
-    columns: list[int | str] = []
-    for item in column if isinstance(column, list | tuple) else () if column is None else (column,):
-        ends = COLUMN_RANGE.fullmatch(item) if isinstance(item, str) else None
-        columns += range(int(ends[1]), int(ends[2]) + 1) if ends else [item]
-    return tuple(columns)
 
 
 def member_of(member: Any) -> tuple[str, ...]:
@@ -247,7 +250,7 @@ def _check_place(
                 yield (field, *keys), what
     if name in formats.known():
         declared = mapping(mapping(entry.get("fields")).get(field))
-        yield from (((field, *keys), what) for keys, what in _check_columns(body, declared, str(name), formats))
+        yield from (((field, *keys), what) for keys, what in check_columns(body, declared, str(name), formats))
     if isinstance(place.get("join"), Mapping):
         for keys, what in _check_join(entry, split, field, place["join"], formats):
             yield (field, *keys), what
@@ -259,7 +262,12 @@ def _check_place(
         yield at(key), f"a split has one {field!r}, of which there are no rows"
         return
     rows, samples = place.get("rows"), split.get("samples")
-    if isinstance(rows, Mapping) and rows.get("match") is not None:
+    if isinstance(rows, Mapping) and isinstance(rows.get("where"), Mapping):
+        for keys, what in _check_where(entry, rows["where"], formats):
+            yield (*at("rows"), "where", *keys), what
+        if "stored_samples" not in place:
+            yield at("rows"), "depends on a column, so `stored_samples` has to say how many rows that has"
+    if names_members(rows):
         for keys, what in _check_names(entry, split, field, place, formats):
             yield (*at("rows"), *keys), what
         return
@@ -268,6 +276,9 @@ def _check_place(
     if isinstance(rows, dict):
         for key in rows.keys() & {"prefix", "suffix"}:
             yield (*at("rows"), key), "is of names, so `match` has to say what of them is compared"
+        if "where" in rows:
+            yield from (((*at("rows"), key), "has no meaning beside `where`") for key in rows.keys() - {"where"})
+            return
         for keys, what in _check_location(rows, files):
             yield (*at("rows"), *keys), what
         yield from (((*at("rows"), *keys), what) for keys, what in _check_list(entry, rows, formats))
@@ -299,27 +310,6 @@ def _check_shuffled(place: Mapping[str, Any], at: Callable[[str], Keys], stored:
         yield at(key), f"puts {sum(counts):,} samples into another order, and the most is {MOST_SHUFFLED:,}"
 
 
-def _check_columns(body: Mapping[str, Any], field: Mapping[str, Any], name: str, formats: Formats) -> Problems:
-    """Yield what is wrong with the columns that a body names, of a table or of an array."""
-    column, width = body.get("column"), body.get("stored_columns")
-    if formats.of(name).reads_columns:
-        if column is not None and body.get("key") is not None:
-            yield ("key",), "is the name of a column, and `column` names it too: write one of them"
-        if width is not None:
-            yield ("stored_columns",), f"is of arrays, and format {name!r} has tables, which say it themselves"
-    elif column is None:
-        if width is not None:
-            yield ("stored_columns",), "has no meaning without `column`, which says which of them are taken"
-    elif any(isinstance(item, str) for item in columns_of(column)):
-        yield ("column",), "is of an array, whose columns have numbers and no names"
-    elif width is None:
-        yield ("column",), "is of an array, so `stored_columns` has to say how many columns are stored"
-    elif isinstance(width, int) and not all(0 <= i < width for i in columns_of(column) if isinstance(i, int)):
-        yield ("column",), f"is none of 0 to {width - 1}, the columns that are stored"
-    elif field.get("stored_shape") or (field.get("axes") and len(columns_of(column)) == 1):
-        yield ("column",), "is of an array as it is stored, and takes none of a field with other axes"
-
-
 def _is_sample(entry: Mapping[str, Any], place: Mapping[str, Any], formats: Formats) -> bool:
     """Check whether the samples of a field are a member each."""
     name = place.get("format", entry.get("format"))
@@ -346,8 +336,24 @@ def _check_names(
         yield (), "is a list of names, which are not shuffled"
     if "first" in rows:
         yield ("first",), "is of positions, and the list has names"
+    if rows.get("all_but"):
+        yield from (((key,), "has no meaning beside `all_but`") for key in rows.keys() - {"all_but"})
+        lists = rows["all_but"] if isinstance(rows["all_but"], list | tuple) else ()
+        for i, one in enumerate(map(mapping, lists)):
+            yield from ((("all_but", i, *at), what) for at, what in _check_location(one, mapping(entry.get("files"))))
+            yield from ((("all_but", i, *at), what) for at, what in _check_list(entry, with_lines(one), formats))
+        return
     yield from _check_location(rows, mapping(entry.get("files")))
     yield from _check_list(entry, with_lines(rows), formats)
+
+
+def _check_where(entry: Mapping[str, Any], where: Mapping[str, Any], formats: Formats) -> Problems:
+    """Yield what is wrong with the column that says which samples a split has."""
+    yield from _check_location(where, mapping(entry.get("files")))
+    yield from _check_list(entry, where, formats)
+    equals = where.get("equals")
+    if isinstance(equals, list) and len({isinstance(value, str) for value in equals}) > 1:
+        yield ("equals",), "has texts and numbers, and a column has one of them"
 
 
 def _check_join(
@@ -383,4 +389,4 @@ def _check_list(entry: Mapping[str, Any], rows: Mapping[str, Any], formats: Form
             yield from check_options(name, formats, rows, ("rows",), mapping(entry.get("splits")))
             if formats.of(name).layout in ("file per sample", "members"):
                 yield ("format",), f"format {name!r} has several members in one archive, and a list is one"
-            yield from _check_columns(rows, {}, name, formats)
+            yield from check_columns(rows, {}, name, formats)

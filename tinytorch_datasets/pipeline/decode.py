@@ -287,7 +287,7 @@ class _Picker:
         self._came = 0
         self._held: list[Any] = []
         self._to_turn: list[np.ndarray] = []
-        self._is_permuted = self._rows is not None and (self._rows.seed is not None or self._rows.listed is not None)
+        self._is_permuted = self._rows is not None and (self._rows.seed is not None or bool(self._rows.columns))
         self._selected = selected
 
     def take(self, start: int, values: Any) -> Iterator[Block]:

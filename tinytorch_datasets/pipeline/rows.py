@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import compress
 from typing import Any, NoReturn
 
 import numpy as np
@@ -101,6 +102,11 @@ class Selected:
                 random.shuffle(np.arange(count))
             order = np.arange(rows.of)
             random.shuffle(order)
+        if rows.where is not None:
+            chosen = np.flatnonzero(self._is_where(rows))
+            if len(chosen) != column.samples:
+                raise self._wrong_where(column, rows.where, len(chosen))
+            return chosen if order is None else order[chosen]
         if rows.listed is None:
             return np.arange(rows.start, rows.stop) if order is None else order[rows.start : rows.stop]
         numbers = self._numbers(replace(rows.listed, where=column.where), rows) - rows.first
@@ -121,6 +127,20 @@ class Selected:
             fail(listed, "rows", "each position once", f"{unique[counts > 1][0]:,} twice in the list")
         return whole
 
+    def _is_where(self, rows: Rows) -> np.ndarray:
+        """Return of each row whether its column equals one of the values that are declared."""
+        assert rows.where is not None
+        values: list[Any] = [value for block in self._read(rows.where) for value in np.asarray(block).tolist()]
+        if len(values) != rows.where.samples:
+            raise wrong_count(rows.where, rows.where.samples, len(values))
+        return np.array([value in rows.equals for value in values], bool)
+
+    def _wrong_where(self, column: Column, where: Column, count: int) -> ContentError:
+        reason = f"{count:,} of its rows have the value, and {column.split} declares {column.samples:,} samples"
+        return ContentError(
+            where.file, reason, aspect="samples", expected=column.samples, actual=count, split=column.split
+        )
+
     def _texts(self, listed: Column) -> list[str]:
         return [str(name) for values in self._read(listed) for name in values]
 
@@ -139,7 +159,24 @@ class Selected:
             self._names[split.name] = [name for name in stored if name not in skipped]
             return
         if rows.names is not None and rows.listed is not None:
-            chosen = self._listed(rows.listed, rows.names, stored, source)
+            names = self._texts(rows.listed)
+            if rows.where is not None:
+                is_there = self._is_where(rows)
+                if len(names) != len(is_there):
+                    raise wrong_count(column, len(is_there), len(names))
+                names = list(compress(names, is_there))
+            chosen = self._listed(rows.listed, rows.names, names, stored, source)
+        elif rows.without:
+            listed = list[str]()
+            for one in rows.without:
+                if one.listed is not None and one.names is not None:
+                    column_of = replace(one.listed, samples=len(stored) + 1)
+                    listed += self._listed(column_of, one.names, self._texts(column_of), stored, source)
+            others = set(listed)
+            if len(others) < len(listed):
+                twice = next(name for name in others if listed.count(name) > 1)
+                self._refuse(rows.without[-1].listed, f"{twice!r} is in two of the lists")
+            chosen = [name for name in stored if name not in others]
         else:
             kept = [name for name in stored if name not in skipped]
             if len(kept) != rows.of:
@@ -151,12 +188,12 @@ class Selected:
             chosen += left_out
         self._names[split.name] = [name for name in chosen if name not in skipped]
         self.members[split.name] = tuple(chosen)
-        if len(self._names[split.name]) != split.samples and rows.listed is not None:
-            count = len(self._names[split.name])
-            reason = f"it has {count:,} names of samples, and {split.name} declares {split.samples:,} samples"
-            raise ContentError(
-                rows.listed.file, reason, aspect="samples", expected=split.samples, actual=count, split=split.name
-            )
+        count = len(self._names[split.name])
+        if rows.names is not None and count != split.samples:
+            what = f"it has {count:,} {'members that no list has' if rows.without else 'names of samples'}"
+            reason = f"{what}, and {split.name} declares {split.samples:,} samples"
+            where = rows.listed.file if rows.listed else source.path
+            raise ContentError(where, reason, aspect="samples", expected=split.samples, actual=count, split=split.name)
 
     def _stored(self, split: Split, columns: Sequence[Column], source: ByteSource) -> list[str]:
         """Return the names of all members that a split's patterns mean, in order."""
@@ -168,14 +205,16 @@ class Selected:
             path = held.file(source, declared=declared)
             return ordered_members(path, split.members, beside=declared)
 
-    def _listed(self, listed: Column, rule: Names, stored: Iterable[str], source: ByteSource) -> list[str]:
-        """Return the members that a list names, in its order."""
+    def _listed(
+        self, listed: Column, rule: Names, names: Sequence[str], stored: Iterable[str], source: ByteSource
+    ) -> list[str]:
+        """Return the members that names of a list are, in its order."""
         by_key: dict[str, list[str]] = {}
         for member in stored:
             by_key.setdefault(_key(rule, member), []).append(member)
         chosen: dict[str, int] = {}
         archive = source.member[-1] if source.member else source.path.name
-        for number, name in enumerate(self._texts(listed)):
+        for number, name in enumerate(names):
             key = _key(rule, rule.whole(name))
             members = by_key.get(key, [])
             if len(members) != 1 or members[0] in chosen:
@@ -190,7 +229,8 @@ class Selected:
             chosen[members[0]] = number
         return list(chosen)
 
-    def _refuse(self, listed: Column, reason: str) -> NoReturn:
+    def _refuse(self, listed: Column | None, reason: str) -> NoReturn:
+        assert listed is not None
         inside = "".join(f"member {name!r}: " for name in listed.member)
         raise DecodeError(listed.file, f"{inside}{reason}")
 
@@ -207,12 +247,13 @@ def _skipped(column: Column, plan: Plan) -> Sequence[str]:
 def _equal(rows: Rows | None, other: Rows | None) -> bool:
     """Check whether two fields have the same rows, of whichever field the list was declared."""
 
+    def of_none(column: Column | None) -> Column | None:
+        key = "" if column is None or column.key == column.field else column.key
+        return column and replace(column, field="", key=key, where="")
+
     def alike(one: Rows) -> Rows:
-        listed = one.listed
-        if listed is not None:
-            key = "" if listed.key == listed.field else listed.key
-            listed = replace(listed, field="", key=key, where="")
-        return replace(one, listed=listed)
+        without = tuple(map(alike, one.without))
+        return replace(one, listed=of_none(one.listed), where=of_none(one.where), without=without)
 
     return (rows and alike(rows)) == (other and alike(other))
 
