@@ -1,7 +1,6 @@
 """The draft of an entry: splits, fields, ranges and classes.
 
-What several files hold are put together to splits and fields; then everything is decoded once, for the ranges and
-classes that no header has.
+Several files are put together to splits and fields; then all is decoded once, for ranges and classes no header has.
 """
 
 from __future__ import annotations
