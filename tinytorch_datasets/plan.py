@@ -150,8 +150,7 @@ class Rows:
         first: What the list calls the first position.
         names: How the list has names in place of positions, if it does.
         without: Lists of the members that it does not have, where it has all others.
-        where: The column of a table whose rows are the stored samples, or those of the list; the split has those
-            in which it `equals` one of these.
+        where: The column beside the stored samples, or the list, that `equals` one of these for those it has.
     """
 
     of: int
