@@ -21,6 +21,7 @@ from tinytorch_datasets.formats import INSPECTED, INSPECTED_BYTES
 from tinytorch_datasets.manifest.filenames import folded, has_credentials, secret_parameter, without_secrets
 from tinytorch_datasets.progress import Progress
 from tinytorch_datasets.readers.archives import tar
+from tinytorch_datasets.readers.archives.members import check_name
 from tinytorch_datasets.readers.archives.source import is_zip
 from tinytorch_datasets.readers.archives.zip import Zip, opened_zip
 from tinytorch_datasets.readers.stream import OUTPUT_CHUNK, Stream
@@ -63,12 +64,13 @@ class Unpacked:
         limit, many = max(INSPECTED_BYTES, path.stat().st_size), 0
         with ExitStack() as stack:
             archive = stack.enter_context(opened_zip(path)) if is_zip(path) else None
-            for name, stream in _of_zip(archive) if archive else tar.files(path, limit=limit, limit_reason=INSPECTED):
+            for name, stream in _of_zip(archive) if archive else _of_tar(path, limit):
                 if name in dropped:
                     self.dropped.add(name)
                 if why := "left out by --drop" if name in dropped else _why_no_data(name):
                     self.left_out.append(f"{name}: {why}")
                     continue
+                check_name(path, name)
                 many += 1
                 if many > MOST_MEMBERS:
                     reason = f"it is an archive of more than {MOST_MEMBERS:,} files, which are no samples of one format"
@@ -93,7 +95,11 @@ class Unpacked:
 
 
 def _of_zip(archive: Zip) -> Iterator[tuple[str, Stream]]:
-    return ((name, archive.member(name, name, ())) for name, entry in archive.entries.items() if entry.is_file)
+    return ((name, archive.member(name, name, ())) for name, entry in archive.entries.items() if not entry.is_folder)
+
+
+def _of_tar(path: Path, limit: int) -> Iterator[tuple[str, Stream]]:
+    return tar.matching(path, lambda name: not is_litter(name), limit=limit, limit_reason=INSPECTED)
 
 
 def _why_no_data(name: str) -> str:

@@ -40,7 +40,9 @@ USER_BLOCK = 512  # what MATLAB keeps before the first byte that is HDF5's
 
 
 def _detect(head: bytes, path: Path) -> Detection | None:
-    is_hdf5 = head.startswith(reader.SIGNATURE) or head.startswith(reader.SIGNATURE, USER_BLOCK)
+    # A tar archive of such a file has a header of as many bytes before it as MATLAB keeps.
+    is_tar = head[257:262] == b"ustar"
+    is_hdf5 = head.startswith(reader.SIGNATURE) or (head.startswith(reader.SIGNATURE, USER_BLOCK) and not is_tar)
     return Detection(Certainty.CERTAIN, lambda: _inspect(path)) if is_hdf5 else None
 
 

@@ -5,6 +5,7 @@ They are those of a zip or tar archive, or files in folders. Nothing is extracte
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -81,6 +82,26 @@ def _fits(part: str, pattern: str) -> bool:
 
 # The parts of names that stand for no file: of a/../b, of /a, and of a//b.
 _NAMES_OF_NOTHING = frozenset({"", ".", ".."})
+
+
+# What Windows takes for a disk at the front of a name: C:/a.
+_DRIVE = re.compile(r"[A-Za-z]:")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def check_name(path: Path, name: str) -> None:
+    """Check that a member's name is a path below its archive on every system.
+
+    Raises:
+        DecodeError: It is not.
+    """
+    if not _NAMES_OF_NOTHING.isdisjoint(name.split("/")) or _DRIVE.match(name):
+        raise DecodeError(path, f"member {name!r} has a name that leads out of the archive, or nowhere")
+    if _CONTROL.search(name):
+        raise DecodeError(path, f"member {name!r} has a character in its name that not every disk can store")
+    if "\\" in name:
+        reason = f"member {name!r} has a backslash in its name, which is a folder's end on some systems alone"
+        raise DecodeError(path, reason, hint="Pack the archive anew, with / between folders.")
 
 
 class _Item(NamedTuple):
@@ -176,9 +197,7 @@ class Selection:
         for item, name in found:
             if "*" not in item.text:
                 continue
-            if not _NAMES_OF_NOTHING.isdisjoint(name.split("/")):
-                reason = f"member {name!r} has a name that leads out of the archive, or nowhere"
-                raise DecodeError(self.path, reason)
+            check_name(self.path, name)
             if (other := folded.setdefault(name.casefold(), name)) != name:
                 reason = f"members {other!r} and {name!r} differ in case alone"
                 raise DecodeError(self.path, reason, hint="If both are samples, name each of them under `members`.")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from tinytorch_datasets.errors import ContentError, DecodeError, Problems
 from tinytorch_datasets.plan import TEXT, Block, Column, Split
-from tinytorch_datasets.readers.archives.members import Allowance, Member, Pattern, Skipped, read_members
+from tinytorch_datasets.readers.archives.members import Allowance, Member, Pattern, Skipped, check_name, read_members
 from tinytorch_datasets.storage.encoded_array import EncodedBlock
 from tinytorch_datasets.storage.files import is_litter
 
@@ -275,8 +275,10 @@ def grouped(path: Path, names: Sequence[str], others: Iterable[str], kind: str) 
         kind: What the samples are called in errors.
 
     Raises:
-        DecodeError: Samples lie at different depths, or others are named as they are.
+        DecodeError: A name leads out of the archive, samples lie at different depths, or others are named as they are.
     """
+    for name in names:
+        check_name(path, name)
     folders = {name: name.split("/")[:-1] for name in names}
     depths = {len(of) for of in folders.values()}
     if len(depths) > 1:

@@ -127,7 +127,7 @@ class _Tar:
                 self.archive.fail(f"member {name!r} is {DATALESS.get(kind, 'not a plain file')}, not a file")
             elif len(self.passed) < NAMES_KEPT and len(name) <= LONGEST_NAME_KEPT:
                 self.passed[name] = DATALESS.get(kind, "" if kind in FILE_TYPES else "not a plain file")
-            self._pass(left + -size % BLOCK if kind not in DATALESS else 0)
+            self._pass(left + -size % BLOCK if kind not in DATALESS else 0, f"member {name[:LONGEST_NAME_KEPT]!r}")
         self._after_the_end()
         for name in self.wanted or ():
             if name not in self.met:
@@ -175,7 +175,7 @@ class _Tar:
         if self._extension_bytes > MOST_EXTENSION_BYTES + self._count * EXTENSION_BYTES_A_MEMBER:
             self.archive.fail(f"its extended headers are more than {MOST_EXTENSION_BYTES:,} bytes together")
         body = bytes(self.archive.take(size, "an extended header"))
-        self._pass(-size % BLOCK)
+        self._pass(-size % BLOCK, "an extended header")
         if kind == b"K":
             return {}
         if kind == b"L":
@@ -200,10 +200,10 @@ class _Tar:
             yield _decode_name(match[2]), _decode_name(body[match.end() : end - 1])
             at = end
 
-    def _pass(self, count: int) -> None:
+    def _pass(self, count: int, of: str) -> None:
         came = self.archive.skip(count)
         if came < count:
-            self.archive.fail(f"it ends inside a member: {count - came:,} more bytes expected")
+            self.archive.fail(f"it ends inside {of}: {count - came:,} more bytes expected")
 
     def _after_the_end(self) -> None:
         """Read to the very end: checksums come last, and a second archive may hide behind the first."""

@@ -103,8 +103,8 @@ class Zip:
             if entry.offset < free:
                 raise DecodeError(path, f"member {entry.name!r} overlaps another")
             free = entry.offset + 30 + entry.packed
-        if free > list_at:
-            raise DecodeError(path, "its last member overlaps the central directory")
+            if free > list_at:
+                raise DecodeError(path, f"member {entry.name!r} overlaps the central directory")
         if opened is not None and len(self.entries) <= MEMBERS_KEPT:
             _last.clear()
             _last[opened] = self.entries
@@ -185,15 +185,16 @@ class Zip:
             values = _ENTRY.unpack_from(data, at)
             _, system, flags, method, crc, packed, size, named, extra, comment, attributes, offset = values
             raw = data[at + 46 : at + 46 + named]
+            name = raw.decode("utf-8", "backslashreplace")
             if FULL_32 in (size, packed, offset):
                 fields = data[at + 46 + named : at + 46 + named + extra]
                 big = _zip64(fields, sum(n == FULL_32 for n in (size, packed, offset)))
                 if big is None:
-                    raise DecodeError(self.path, "it is damaged: a ZIP64 size is missing in its central directory")
+                    raise DecodeError(self.path, f"it is damaged: member {name!r} has no ZIP64 size in its directory")
                 size, packed, offset = (next(big) if n == FULL_32 else n for n in (size, packed, offset))
             at += 46 + named + extra + comment
             mode = attributes >> 16 if system in UNIX else 0
-            yield Entry(raw.decode("utf-8", "backslashreplace"), flags, method, crc, packed, size, offset, mode)
+            yield Entry(name, flags, method, crc, packed, size, offset, mode)
 
 
 def _zip64(extra: bytes, wanted: int) -> Iterator[int] | None:
