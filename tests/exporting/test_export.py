@@ -504,9 +504,7 @@ class TestTheFolder:
         """The rest is nothing but values."""
         with pytest.raises(UsageError) as refused:
             export("made", "npz", tmp_path / "out", manifest=made.manifest, values=False)
-        assert str(refused.value) == (
-            "an export as npz is nothing without values, as only croissant and bibtex are something"
-        )
+        assert str(refused.value) == ("an export as npz is nothing but values; bibtex and croissant can do without")
 
 
 def test_json_has_the_path_the_size_and_every_sum(made: Made, tmp_path: Path) -> None:

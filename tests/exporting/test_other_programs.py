@@ -15,7 +15,9 @@ import pytest
 from tests.exporting.conftest import Made
 from tinytorch_datasets import Dataset, export, get, list_datasets, load_manifest
 from tinytorch_datasets.exporting import ExportedFile
-from tinytorch_datasets.exporting.metadata import bibtex, croissant, datapackage
+from tinytorch_datasets.exporting.kinds.bibtex import bibtex
+from tinytorch_datasets.exporting.kinds.croissant import croissant
+from tinytorch_datasets.exporting.kinds.datapackage import datapackage
 from tinytorch_datasets.manifest.models import Entry
 
 SHIPPED = [name for name in list_datasets() if load_manifest().datasets[name].status == "shipped"]

@@ -1,7 +1,8 @@
 """The registry of kinds of export: `exports`, `states`, `known`, `of`.
 
-A kind is a function that writes the files of one split, decorated with `exports`; its docstring is the documentation.
-`_HOMES` says which module of this folder has it, so that nothing is imported before it is asked for.
+A kind is a file in `kinds/`, named as the kind is, with one function that writes the files of one split and carries
+`exports`; its docstring is the documentation. The folder's listing is the list of kinds, so nothing is imported before
+it is asked for.
 """
 
 from __future__ import annotations
@@ -20,19 +21,9 @@ if TYPE_CHECKING:
     from tinytorch_datasets.manifest.models import Entry
     from tinytorch_datasets.split import Split
 
-__all__ = ["Check", "Describe", "ExportedFile", "Kind", "Write", "exports", "known", "of", "states"]
+__all__ = ["Check", "Describe", "ExportedFile", "Kind", "Room", "Text", "Write", "exports", "known", "of", "states"]
 
-# Which module has each kind, in the order that they are listed in.
-_HOMES = {
-    "npz": "arrays",
-    "png": "arrays",
-    "parquet": "tables",
-    "csv": "tables",
-    "jsonl": "tables",
-    "croissant": "metadata",
-    "datapackage": "metadata",
-    "bibtex": "metadata",
-}
+_KNOWN = tuple(sorted(path.stem for path in (Path(__file__).parent / "kinds").glob("[!_]*.py")))
 
 
 class ExportedFile(NamedTuple):
@@ -129,9 +120,9 @@ def known() -> tuple[str, ...]:
     """Return the names of all kinds.
 
     >>> known()
-    ('npz', 'png', 'parquet', 'csv', 'jsonl', 'croissant', 'datapackage', 'bibtex')
+    ('bibtex', 'croissant', 'csv', 'datapackage', 'jsonl', 'npz', 'parquet', 'png')
     """
-    return tuple(_HOMES)
+    return _KNOWN
 
 
 def of(name: str) -> Kind:
@@ -140,5 +131,5 @@ def of(name: str) -> Kind:
     >>> of("npz").ending
     '.npz'
     """
-    importlib.import_module(f"{__name__}.{_HOMES[name]}")
+    importlib.import_module(f"{__name__}.kinds.{name}")
     return _kinds[name]

@@ -17,7 +17,7 @@ from tinytorch_datasets import api, exporting
 from tinytorch_datasets.digests import digests
 from tinytorch_datasets.errors import StorageError, UsageError, check_choice, check_flag, printable
 from tinytorch_datasets.exporting import ExportedFile, Kind
-from tinytorch_datasets.exporting.metadata import text_name, words_of
+from tinytorch_datasets.exporting.declared import text_name, texts_of_splits, words_of
 from tinytorch_datasets.mirror.copy import SUMS, format_sums, sums_in
 from tinytorch_datasets.settings import refuse_standin
 from tinytorch_datasets.storage.files import FULL, names_in, symlink_error, whole_file, writing
@@ -55,7 +55,7 @@ def export(
 
     Args:
         name: Its name in the manifest, or one of its aliases; the case of letters does not matter.
-        kind: "npz", "png", "parquet", "csv", "jsonl", "croissant", "datapackage" or "bibtex".
+        kind: "bibtex", "croissant", "csv", "datapackage", "jsonl", "npz", "parquet" or "png".
         output: The folder to make; None takes ``NAME-KIND``, here. BibTeX is a file: ``NAME.bib``.
         force: Whether to replace what an earlier export wrote there; a folder with any other file in it is not.
         values: False writes one file of what is declared, and downloads nothing; only Croissant can do without values.
@@ -100,6 +100,7 @@ def export(
     _check_room(target, chosen, dataset, entry)
     with _new_folder(target) as folder:
         _write(folder, chosen, dataset, entry, origin)
+        _check_target(target, force=force)  # once more: to write takes a while
     return target
 
 
@@ -124,7 +125,7 @@ def is_text(kind: str, *, values: bool) -> bool:
 def _text_of(kind: Kind, name: str, entry: Entry) -> str:
     if kind.text is None:
         able = " and ".join(each for each in exporting.known() if exporting.of(each).text)
-        msg = f"an export as {kind.name} is nothing without values, as only {able} are something"
+        msg = f"an export as {kind.name} is nothing but values; {able} can do without"
         raise UsageError(msg)
     return kind.text(name, entry)
 
@@ -225,11 +226,10 @@ def _into_place(aside: Path, target: Path) -> None:
 def _write(folder: Path, kind: Kind, dataset: Dataset, entry: Entry, origin: str) -> None:
     """Write all files of an export, and at last the sha256 of each."""
     assert kind.write is not None
-    texts = [name for name, field in entry.fields.items() if field.per == "split"]
     for split in dataset.values():
         if split.fields:
             kind.write(split, folder, entry)
-        for field in texts:
+        for field in texts_of_splits(entry):
             (folder / text_name(split.name, field)).write_bytes(split[field].encode())
     files = _files_in(folder)
     if kind.describe is not None:

@@ -1,0 +1,1 @@
+"""What data sets are exported as: a module a kind."""
