@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 
 from tinytorch_datasets.errors import UsageError
+from tinytorch_datasets.storage.encoded_array import in_memory
 from tinytorch_datasets.storage.string_array import StringArray
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from tinytorch_datasets.manifest.models import Entry
     from tinytorch_datasets.split import Split
     from tinytorch_datasets.storage.arrow_stream import TableColumn
-    from tinytorch_datasets.storage.string_array import Values
+    from tinytorch_datasets.storage.ragged_array import RaggedArray
 
 # How much of the values, in bytes and in rows, becomes text at once.
 BYTES_AT_ONCE = 2**22
@@ -40,18 +41,13 @@ def bytes_of(split: Split) -> int:
     return sum([len(values.utf8()[0]) if isinstance(values, StringArray) else int(values.nbytes) for values in fields])
 
 
-def rows_in(fields: Fields, most_bytes: int) -> int:
-    """Return how many rows have so many bytes of numbers at most; one at least."""
-    rows = len(next(iter(fields.values())))
+def blocks(fields: Fields, most_bytes: int = BYTES_AT_ONCE, most_rows: int = MOST_ROWS) -> Iterator[Fields]:
+    """Yield the samples in blocks, of which what is kept encoded is decoded."""
+    samples = len(next(iter(fields.values())))
     size = sum(int(values.nbytes) for values in fields.values() if not isinstance(values, StringArray))
-    return max(1, most_bytes * rows // max(1, size))
-
-
-def blocks(fields: Fields) -> Iterator[Fields]:
-    """Yield the samples in blocks."""
-    step = min(MOST_ROWS, rows_in(fields, BYTES_AT_ONCE))
-    for start in range(0, len(next(iter(fields.values()))), step):
-        yield {field: values[start : start + step] for field, values in fields.items()}
+    step = max(1, min(most_rows, most_bytes * samples // max(1, size)))
+    for start in range(0, samples, step):
+        yield {field: in_memory(values[start : start + step]) for field, values in fields.items()}
 
 
 def values_of(column: TableColumn, fields: Fields) -> Any:
@@ -72,7 +68,7 @@ def measured(write: WriteText) -> Room:
     return room
 
 
-def plain(values: Values, column: str, *, as_json: bool = False) -> list[Any]:
+def plain(values: np.ndarray | StringArray | RaggedArray, column: str, *, as_json: bool = False) -> list[Any]:
     """Return values as Python's own; NaN is None where JSON is to hold it.
 
     Raises:

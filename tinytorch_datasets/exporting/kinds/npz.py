@@ -12,8 +12,9 @@ import numpy as np
 from tinytorch_datasets.errors import UsageError
 from tinytorch_datasets.exporting import exports
 from tinytorch_datasets.progress import readable
+from tinytorch_datasets.storage.encoded_array import in_memory
 from tinytorch_datasets.storage.ragged_array import RaggedArray
-from tinytorch_datasets.storage.string_array import StringArray, Values
+from tinytorch_datasets.storage.string_array import StringArray
 
 if TYPE_CHECKING:
     from tinytorch_datasets.manifest.models import Entry
@@ -28,7 +29,11 @@ UNIX = 3  # as whose system's each member is written, wherever it is
 
 
 def _room(split: Split, entry: Entry) -> int:
-    return sum(array.nbytes + 1024 for _, array in _arrays(split))
+    sizes = []
+    for field in split.fields:
+        values = split[field]
+        sizes.append(4 * len(values) * max(map(len, values)) if isinstance(values, StringArray) else values.nbytes)
+    return sum(sizes)
 
 
 @exports("npz", room=_room, ending=".npz")
@@ -53,7 +58,7 @@ def npz(split: Split, folder: Path, entry: Entry) -> None:
 def _arrays(split: Split) -> Iterator[tuple[str, np.ndarray]]:
     """Yield each array of a split, by the name that it has in the archive."""
     for field in split.fields:
-        values: Values = split[field]
+        values = in_memory(split[field])
         if isinstance(values, StringArray):
             yield field, _characters(values, f"{split.name}.{field}")
         elif isinstance(values, RaggedArray):

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinytorch_datasets.exporting import exports
-from tinytorch_datasets.exporting.values import bytes_of, fields_of, rows_in
+from tinytorch_datasets.exporting.values import blocks, bytes_of, fields_of
 from tinytorch_datasets.storage.arrow_stream import record_batch
 
 if TYPE_CHECKING:
     from tinytorch_datasets.manifest.models import Entry
     from tinytorch_datasets.split import Split
 
+# Of one row group, which readers hold in memory as a whole.
 ROW_GROUP_BYTES = 2**26
+MOST_ROWS = 2**20
 
 
 def room(split: Split, entry: Entry) -> int:
@@ -33,14 +36,18 @@ def parquet(split: Split, folder: Path, entry: Entry) -> None:
     import pyarrow as pa  # of an extra
     import pyarrow.parquet as pq
 
-    fields = fields_of(split)
     declared = {name: field.model_dump(mode="json") for name, field in entry.fields.items()}
-    batch = record_batch(fields, declared)
-    columns = [column.with_nullable(True) for column in batch.schema]  # which Hugging Face's library takes for granted
-    features = {column.name: _feature(column.type, entry.fields.get(column.name)) for column in columns}
-    schema = pa.schema(columns, {"huggingface": json.dumps({"info": {"features": features}})})
-    table = pa.Table.from_arrays(batch.columns, schema=schema)
-    pq.write_table(table, folder / f"{split.name}.parquet", row_group_size=rows_in(fields, ROW_GROUP_BYTES))
+    with contextlib.ExitStack() as opened:
+        writer = None
+        for block in blocks(fields_of(split), ROW_GROUP_BYTES, MOST_ROWS):
+            batch = record_batch(block, declared)
+            if writer is None:
+                # Nullable, as Hugging Face's library takes every column to be.
+                columns = [column.with_nullable(True) for column in batch.schema]
+                features = {column.name: _feature(column.type, entry.fields.get(column.name)) for column in columns}
+                schema = pa.schema(columns, {"huggingface": json.dumps({"info": {"features": features}})})
+                writer = opened.enter_context(pq.ParquetWriter(folder / f"{split.name}.parquet", schema))
+            writer.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=schema))
 
 
 def _feature(kind: Any, field: Any) -> Any:
