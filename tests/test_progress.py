@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.test_architecture import loaded_by
-from tinytorch_datasets.progress import Bars, Lines, readable, usual
+from tinytorch_datasets.progress import Bars, Lines, NotebookBars, readable, usual
 
 
 class Terminal(io.StringIO):
@@ -146,6 +146,18 @@ class TestBars:
         plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue())
         assert plain.index("a.gz: [red]http://slow/ is slow\n") < plain.rindex("a.gz ━")
 
+    def test_many_files(self) -> None:
+        """A dozen bars at once; in the end a line says how many others came."""
+        stream = Terminal()
+        with Bars(stream) as bars:
+            for number in range(30):
+                bars(f"{number}.png", 0, 1000)
+                bars(f"{number}.png", 1000, 1000)
+
+        plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue())
+        assert "18 more files are here, 18.0 kB" in plain
+        assert re.findall(r"\d+\.png", plain)[-12:] == [f"{number}.png" for number in range(18, 30)]
+
     def test_nothing_reported_draws_nothing(self) -> None:
         """Not even an empty line."""
         stream = Terminal()
@@ -162,6 +174,45 @@ class TestBars:
         bars.__exit__(KeyboardInterrupt)
 
         assert stream.getvalue().rindex("\x1b[?25h") > stream.getvalue().rindex("\x1b[?25l")
+
+
+class TestNotebookBars:
+    """What a notebook is given to show; that it shows and updates it is tested with a kernel."""
+
+    def last(self, *calls: tuple[str, int, int]) -> dict[str, str]:
+        """The page in the end, as HTML and as text."""
+        pages: list[dict[str, str]] = []
+
+        class Handle:
+            def update(self, page: dict[str, str], *, raw: bool) -> None:
+                pages.append(page)
+
+        def display(page: dict[str, str], *, raw: bool, display_id: bool) -> Handle:
+            pages.append(page)
+            return Handle()
+
+        with NotebookBars(display) as bars:
+            for call in calls:
+                bars(*call)
+        return pages[-1]
+
+    def test_many_files(self) -> None:
+        """Those that are not whole, and the last that are; a page stays small, whatever comes."""
+        calls = [(f"{number}.png", done, 1000) for number in range(1000) for done in (0, 1000)]
+
+        page = self.last(("late.png", 10, 1000), *calls)
+
+        assert page["text/plain"].splitlines()[0] == "989 more files are here, 989 kB"
+        assert page["text/plain"].count("png: ") == 12
+        assert page["text/plain"].splitlines()[1].startswith("late.png: 10 B of 1.0 kB")
+        assert len(page["text/html"]) < 3000
+
+    def test_names_are_text(self) -> None:
+        """Other people's, in HTML and in a terminal."""
+        page = self.last(("<script>\x1b[31m", 5, -1))
+
+        assert "&lt;script&gt;\\x1b[31m" in page["text/html"]
+        assert page["text/plain"] == "<script>\\x1b[31m: 5 B"
 
 
 class TestSize:

@@ -43,6 +43,7 @@ BESIDE_THE_NAME = 51  # columns for the widest figures, and a bar in which somet
 NARROWEST_NAME = 12
 LEAST_TOLD = 1_000_000  # bytes of a file whose tenths are written in a log
 BETWEEN_UPDATES_S = 0.1  # of a notebook's page, which keeps each of them
+MOST_BARS = 12  # of which those of whole files go first: a data set may have a file for each of its samples
 
 
 class Shown(Protocol):
@@ -123,6 +124,8 @@ class Bars:
         self._stream = stream
         self._drawn: rich.progress.Progress | None = None  # nothing is drawn before there is something to show
         self._bars: dict[str, rich.progress.TaskID] = {}
+        self._whole: list[rich.progress.TaskID] = []
+        self._hidden, self._hidden_bytes = 0, 0
 
     def __call__(self, file: str, bytes_done: int, bytes_in_all: int) -> None:
         """Move the bar of that file."""
@@ -136,6 +139,13 @@ class Bars:
             self._drawn.reset(bar, completed=bytes_done)
         else:
             self._drawn.update(bar, total=total, completed=bytes_done)
+        if bytes_done == bytes_in_all:
+            self._whole.append(self._bars[file])
+        if self._whole and len(self._bars) - self._hidden > MOST_BARS:
+            first = self._whole.pop(0)
+            self._hidden_bytes += int(self._drawn.tasks[first].completed)
+            self._hidden += 1
+            self._drawn.update(first, visible=False)
 
     def write_line(self, line: str) -> None:
         """Write a line, above the bars where there are some."""
@@ -149,6 +159,8 @@ class Bars:
 
     def __exit__(self, *error: object) -> None:
         if self._drawn is not None:
+            if self._hidden:
+                self.write_line(_more_files(self._hidden, self._hidden_bytes))
             self._drawn.stop()
 
 
@@ -215,7 +227,7 @@ class NotebookBars:
         if flow is None or bytes_done < flow.done:  # resumed bytes count as done, but not as speed
             flow = self._files[file] = _Flow(bytes_done)
         flow.done, flow.in_all = bytes_done, bytes_in_all
-        if bytes_done == bytes_in_all or time.monotonic() - self._updated >= BETWEEN_UPDATES_S:
+        if time.monotonic() - self._updated >= BETWEEN_UPDATES_S:  # and once more in the end
             self._update()
 
     def write_line(self, line: str) -> None:
@@ -238,18 +250,27 @@ class NotebookBars:
             self._handle.update(shown, raw=True)
         self._updated = time.monotonic()
 
+    def _shown(self) -> tuple[list[str], dict[str, _Flow]]:
+        """Return the lines and the files that are shown: of many files not the first ones that are whole."""
+        whole = [file for file, flow in self._files.items() if flow.done == flow.in_all]
+        left_out = {*whole[: max(len(self._files) - MOST_BARS, 0)]}
+        shown = {file: flow for file, flow in self._files.items() if file not in left_out}
+        done = sum(self._files[file].done for file in left_out)
+        return [*self._lines, *([_more_files(len(left_out), done)] if left_out else [])], shown
+
     def _as_text(self) -> str:
-        bars = [f"{printable(file)}: {flow}" for file, flow in self._files.items()]
-        return "\n".join([*map(printable, self._lines), *bars])
+        lines, files = self._shown()
+        return "\n".join([*map(printable, lines), *(f"{printable(file)}: {flow}" for file, flow in files.items())])
 
     def _as_html(self) -> str:
         from html import escape
 
-        lines = "".join(f"<div>{escape(printable(line))}</div>" for line in self._lines)
+        shown, files = self._shown()
+        lines = "".join(f"<div>{escape(printable(line))}</div>" for line in shown)
         rows = "".join(
             f'<tr><td style="text-align:left">{escape(printable(file))}</td><td>{flow.bar}</td>'
             f'<td style="text-align:left">{flow}</td></tr>'
-            for file, flow in self._files.items()
+            for file, flow in files.items()
         )
         return f"{lines}<table>{rows}</table>" if rows else lines
 
@@ -278,6 +299,10 @@ class _Flow:
             minutes, seconds = divmod(round((self.in_all - self.done) / per_s), 60)
             parts.append(f"{minutes}:{seconds:02} left")
         return ", ".join(parts)
+
+
+def _more_files(count: int, done: int) -> str:
+    return f"{count:,} more {'files are' if count > 1 else 'file is'} here, {readable(done)}"
 
 
 def _write_line(stream: TextIO, line: str) -> None:
