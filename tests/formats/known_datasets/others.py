@@ -93,14 +93,17 @@ def celeba(draw: Draw) -> StandIn:
     for number, row in enumerate(attributes, 1):
         lines.append(f"{number:06}.jpg " + " ".join(f"{value:2}" for value in row))
     images = np.array([decoded(data) for data in pictures.values()])
-    parts = {"train": [0, 3], "valid": [3, 5], "test": [5, 6]}
+    parts = {"train": [0, 1, 2], "valid": [3, 4], "test": [5]}
     values = {
-        name: {"images": images[slice(*part)], "attributes": attributes[slice(*part)].astype("i1")}
-        for name, part in parts.items()
+        name: {"images": images[part], "attributes": attributes[part].astype("i1")} for name, part in parts.items()
     }
-    places = {name: {"rows": part, "stored_samples": 6} for name, part in parts.items()}
-    table = "\n".join([*lines, ""]).encode()
-    return StandIn({"img_align_celeba.zip": zipped(pictures), "list_attr_celeba.txt": table}, values, places)
+    flags = {place: number for number, part in enumerate(parts.values()) for place in part}
+    files = {
+        "img_align_celeba.zip": zipped(pictures),
+        "list_attr_celeba.txt": "\n".join([*lines, ""]).encode(),
+        "list_eval_partition.txt": "".join(f"{n + 1:06}.jpg {flag}\n" for n, flag in flags.items()).encode(),
+    }
+    return StandIn(files, values, {name: {"stored_samples": 6} for name in parts})
 
 
 @stand_in("adult")
@@ -198,19 +201,52 @@ def esc50(draw: Draw) -> StandIn:
 def speech_commands(draw: Draw) -> StandIn:
     """Names with a dot and a slash in front, as `tar c .` writes them, and lists without."""
     lists = {
+        "train": [
+            "no/b_nohash_1.wav",
+            "no/d_nohash_0.wav",
+            "yes/d_nohash_0.wav",
+        ],  # which is no list, so they are sorted
         "validation": ["yes/a_nohash_0.wav", "no/b_nohash_0.wav"],
         "test": ["no/c_nohash_1.wav", "yes/a_nohash_1.wav"],
     }
-    members, values = {"./no/d_nohash_0.wav": wav(draw.pixels(9), 16_000)}, {}
+    members: dict[str, bytes] = {}
+    values: Values = {}
     for split, names in lists.items():
         sounds = [draw.pixels(1000 + 100 * place, dtype="i2") for place, _ in enumerate(names)]
         members |= {f"./{name}": wav(sound, 16_000) for name, sound in zip(names, sounds, strict=True)}
-        members[f"./{split.replace('test', 'testing')}_list.txt"] = "".join(f"{name}\n" for name in names).encode()
+        if split != "train":
+            members[f"./{split.replace('test', 'testing')}_list.txt"] = "".join(f"{name}\n" for name in names).encode()
         values[split] = {
             "sounds": np.array([np.pad(sound, (0, 16_000 - len(sound))) for sound in sounds]),
             "word": [name.split("/")[0] for name in names],
         }
     return StandIn({"speech_commands_v0.02.tar.gz": tarred(members)}, values)
+
+
+@stand_in("cub200")
+def cub200(draw: Draw) -> StandIn:
+    """A list of names by number, and for each number whether it is to train on."""
+    names = {
+        "001.Black_footed_Albatross/Black_Footed_Albatross_0046_18.jpg": 0,
+        "001.Black_footed_Albatross/Black_Footed_Albatross_0009_34.jpg": 1,
+        "002.Laysan_Albatross/Laysan_Albatross_0002_1027.jpg": 1,
+        "200.Common_Yellowthroat/Common_Yellowthroat_0055_190967.jpg": 0,
+    }
+    folder = "CUB_200_2011"
+    pictures = {name: draw.picture("JPEG", 12, len(name)) for name in names}
+    members = {f"{folder}/images/{name}": data for name, data in pictures.items()}
+    members[f"{folder}/images.txt"] = "".join(f"{n} {name}\n" for n, name in enumerate(names, 1)).encode()
+    flags = "".join(f"{n} {flag}\n" for n, flag in enumerate(names.values(), 1))
+    members[f"{folder}/train_test_split.txt"] = flags.encode()
+    values = {}
+    for split, wanted in (("train", 1), ("test", 0)):
+        its = [name for name, flag in names.items() if flag == wanted]
+        values[split] = {
+            "images": [decoded(pictures[name]) for name in its],
+            "kind": [name.split("/")[0] for name in its],
+        }
+    places = {split: {"stored_samples": 4} for split in values}
+    return StandIn({"CUB_200_2011.tgz": tarred(members)}, values, places)
 
 
 @stand_in("stanford_cars")

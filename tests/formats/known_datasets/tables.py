@@ -263,15 +263,16 @@ def german_credit_numeric(draw: Draw) -> StandIn:
 
 @stand_in("fer2013")
 def fer2013(draw: Draw) -> StandIn:
-    """2,304 numbers in a cell; those to train on come first, then the two kinds of tests."""
+    """2,304 numbers in a cell, and what each is used for."""
     images, labels = draw.pixels(8, 48, 48), draw.labels(8, 7)
-    usage = ["Training"] * 4 + ["PublicTest"] * 2 + ["PrivateTest"] * 2
-    rows = [
-        [label, " ".join(map(str, image.ravel())), use] for image, label, use in zip(images, labels, usage, strict=True)
-    ]
-    parts = {"train": [0, 4], "validation": [4, 6], "test": [6, 8]}
-    values = {name: {"images": images[slice(*part)], "labels": labels[slice(*part)]} for name, part in parts.items()}
-    places = {name: {"rows": part} for name, part in parts.items()}
+    uses = ["Training", "Training", "PublicTest", "Training", "PrivateTest", "Training", "PublicTest", "PrivateTest"]
+    pixels = [" ".join(map(str, image.ravel())) for image in images]
+    rows = zip(labels, pixels, uses, strict=True)
+    values = {}
+    for split, use in (("train", "Training"), ("validation", "PublicTest"), ("test", "PrivateTest")):
+        its = np.array(uses) == use
+        values[split] = {"images": images[its], "labels": labels[its]}
+    places = {split: {"stored_samples": 8} for split in values}
     return StandIn({"fer2013.csv": text([["emotion", "pixels", "Usage"], *rows])}, values, places)
 
 
