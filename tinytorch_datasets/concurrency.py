@@ -261,7 +261,7 @@ def mapped(
         items: What it is called with. They are asked for in the thread that asks for results.
         weigh: How much an item counts: its bytes, and those of its result.
         most: Items are taken while those whose results are not yet taken weigh less than this, and one always is.
-        workers: How many threads there are; None for as many as there are cores.
+        workers: How many threads there are; None for as many as there are cores, and 0 for none.
         name: What their names begin with.
 
     >>> list(mapped(abs, [-2, 0, 1], weigh=lambda item: 1, most=2))
@@ -278,7 +278,7 @@ def mapped(
                 outcome.put((None, error))
             del job, item, outcome  # they may be large, and are not to be held while there is nothing to do
 
-    wanted = 0 if _is_address_space_limited() else workers or os.cpu_count() or 1
+    wanted = 0 if _is_address_space_limited() else (os.cpu_count() or 1) if workers is None else workers
     started = (_start(work, f"{name}-{number}") for number in range(wanted))
     threads = [thread for thread in started if thread is not None]
     if not threads:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
 import os
 import pickle
+import threading
 import wave
 import zipfile
 from collections.abc import Callable, Mapping
@@ -452,3 +454,24 @@ class TestDeclared:
         columns = load_manifest(manifest).plan("made").columns
 
         assert [column.is_encoded for column in columns] == [cache == "encoded", False]
+
+
+def in_main_thread(facts: Mapping[str, Any]) -> Callable[[bytes], np.ndarray]:
+    """What decodes a sample to whether it is decoded in the main thread."""
+    return lambda file: np.array([threading.current_thread() is threading.main_thread()])
+
+
+def test_a_worker_process_decodes_by_itself() -> None:
+    """A loader starts one for each core, so threads would be in each other's way; here there are threads."""
+    field = EncodedArray.of([b""] * 8, None, dtype="bool", sample_shape=(1,), recipe=Recipe(in_main_thread, {}))
+    receiving, sending = multiprocessing.Pipe(duplex=False)
+
+    def work() -> None:
+        sending.send([np.asarray(field).all(), np.all(list(field))])
+
+    worker = multiprocessing.get_context("fork").Process(target=work)
+    worker.start()
+    worker.join()
+
+    assert receiving.recv() == [True, True]
+    assert not np.asarray(field).any()

@@ -8,6 +8,7 @@ sample is asked for.
 from __future__ import annotations
 
 import math
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -217,7 +218,8 @@ class EncodedArray:
         return other
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        samples = mapped(self._sample, range(len(self)), weigh=lambda _: 1, most=SAMPLES_AHEAD, name=THREADS)
+        numbers, most = range(len(self)), SAMPLES_AHEAD
+        samples = mapped(self._sample, numbers, weigh=lambda _: 1, most=most, workers=_threads(), name=THREADS)
         return map(_writable, samples)
 
     def decoded(self) -> np.ndarray | RaggedArray:
@@ -320,7 +322,7 @@ def decoded_ahead(rows: Iterable[list[Any]], ahead: int) -> Generator[list[Any],
     """Yield lists of values with each `EncodedArray` in them decoded: an array, or a list where shapes differ.
 
     Threads are at the samples that follow, on every core, of later lists too; but where there are none, and whatever
-    their number, the values are the same.
+    their number, the values are the same. In a worker process there are none: its loader has one for each core.
 
     Args:
         rows: The lists, each with an encoded array of one sample or more.
@@ -339,12 +341,19 @@ def decoded_ahead(rows: Iterable[list[Any]], ahead: int) -> Generator[list[Any],
                 yield from ((field, values, number) for number in range(len(field)))
 
     done = 0
-    with closing(mapped(_decode_into, samples(), weigh=lambda _: 1, most=ahead, name=THREADS)) as decoded:
+    inside = mapped(_decode_into, samples(), weigh=lambda _: 1, most=ahead, workers=_threads(), name=THREADS)
+    with closing(inside) as decoded:
         for _ in decoded:
             done += 1
             if done == begun[0][1]:
                 done = 0
                 yield begun.popleft()[0]
+
+
+def _threads() -> int | None:
+    """Return how many threads decode: None for one a core, none in a worker process of `multiprocessing` or PyTorch."""
+    multiprocessing = sys.modules.get("multiprocessing")  # whoever was started by it has it
+    return 0 if multiprocessing is not None and multiprocessing.parent_process() is not None else None
 
 
 def _decode_into(place: tuple[EncodedArray, Any, int]) -> None:
