@@ -16,6 +16,7 @@ from tinytorch_datasets.batches import (
     Batches,
     Chosen,
     as_tensor,
+    each_sample,
     flattened,
     joined,
     sample_type,
@@ -126,7 +127,8 @@ class Split(Subsets):
         return self._samples
 
     def __iter__(self) -> Iterator[Any]:
-        return map(self.__getitem__, range(self._samples))
+        is_plain = type(self) is Split and self._fields  # a class of one's own may give other samples
+        return each_sample(self._fields) if is_plain else map(self.__getitem__, range(self._samples))
 
     def keys(self) -> tuple[str, ...]:
         """Return the names of the fields, as `fields`: by this, ``dict(train)`` has the array of each."""

@@ -282,6 +282,26 @@ except ImportError as error:
         assert pyarrow.RecordBatchReader.from_stream(labels, wanted).schema == wanted
 
 
+def test_samples_one_after_the_other_are_those_by_their_numbers() -> None:
+    """So is what pandas gets, which takes them so; of a class of one's own they are what it gives."""
+
+    class Doubled(Split):
+        """Gives each sample twice."""
+
+        def __getitem__(self, index: Any) -> Any:
+            """Return the sample twice."""
+            return super().__getitem__(index) * 2
+
+    for sample, number in zip(MIXED, range(3), strict=True):
+        by_number = MIXED[number]
+        assert type(sample) is type(by_number)
+        for value, expected in zip(sample, by_number, strict=True):
+            np.testing.assert_array_equal(value, expected)
+            assert type(value) is type(expected)
+            assert not isinstance(value, np.ndarray) or value.flags.writeable
+    assert [len(sample) for sample in Doubled("train", {"labels": np.arange(2)})] == [2, 2]
+
+
 def test_a_dict_of_a_split_has_the_array_of_each_field() -> None:
     """As Keras and TensorFlow take several inputs by name."""
     split = get("tinydigits").train

@@ -302,6 +302,15 @@ def writable(value: Any) -> Any:
     return np.array(value) if isinstance(value, np.ndarray) else value
 
 
+def each_sample(fields: Mapping[str, Values]) -> Iterator[Any]:
+    """Yield each sample of some fields, one at least, several times as fast as by its number."""
+    columns = [np.asarray(values) if isinstance(values, np.ndarray) else values for values in fields.values()]
+    # The numbers of an array of one axis are no arrays, and the strings of a StringArray neither.
+    is_plain = [isinstance(values, StringArray) or values.ndim == 1 for values in columns]
+    each = (values if plain else map(np.array, values) for values, plain in zip(columns, is_plain, strict=True))
+    return map(sample_type(tuple(fields))._make, zip(*each, strict=True))
+
+
 class Chosen(Sequence[Any]):
     """Samples of a split by their numbers, which are gathered when all of them are asked for, and not before.
 
