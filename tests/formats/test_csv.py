@@ -415,6 +415,45 @@ class TestLastLines:
         assert refused(path, {"samples": 1, "shape": (2,)}, skip_last_lines=3) == "it is empty"
 
 
+class TestRestOfALine:
+    """`most_cells`: the last cell of a row has all that is left of its line."""
+
+    @pytest.mark.parametrize(
+        ("text", "delimiter", "labels"),
+        [
+            ("1025794 Cessna 172\n0034309 737-300\n", " ", ["Cessna 172", "737-300"]),
+            ("1025794 Cessna 172\r\n0034309  DC-9  30 \r\n", "whitespace", ["Cessna 172", "DC-9  30"]),
+            ("1;a;b\n2;c\n", ";", ["a;b", "c"]),
+            ("1 Fokker 100\n2 B\u00f6lkow 207", " ", ["Fokker 100", "B\u00f6lkow 207"]),
+        ],
+    )
+    def test_delimiters_in_it_are_a_part_of_it(
+        self, tmp_path: Path, text: str, delimiter: str, labels: list[str]
+    ) -> None:
+        """As FGVC-Aircraft writes the names of its variants behind a number."""
+        path = put(tmp_path / "t", text)
+        options: dict[str, Any] = {"header": False, "delimiter": delimiter, "most_cells": 2}
+        columns = (
+            column(path, "n", samples=2, dtype="int64", columns=(0,)),
+            column(path, "label", samples=2, dtype="str", columns=(1,)),
+        )
+
+        found = read("csv", split(*columns), **options)
+
+        assert found["train.label"] == labels
+        numbers = [int(line.replace(";", " ").split()[0]) for line in text.splitlines()]
+        assert found["train.n"].tolist() == numbers
+
+    def test_what_is_wrong_is_reported_with_its_line(self, tmp_path: Path) -> None:
+        """A row of fewer cells, and the code that takes the place of delimiters."""
+        wish = {"samples": 2, "dtype": "str", "shape": (), "columns": (1,)}
+        options: dict[str, Any] = {"header": False, "delimiter": " ", "most_cells": 2}
+
+        assert refused(put(tmp_path / "a", "1 a b\n2\n"), wish, **options).startswith("line 2 ")
+        reason = "line 2 has the control code '\\x1f'"
+        assert refused(put(tmp_path / "b", "1 a b\n2 a\x1fb\n"), wish, **options) == reason
+
+
 class TestThroughAManifest:
     """What is declared in YAML comes out of `get`; what is wrong is reported by its line there."""
 
@@ -487,7 +526,7 @@ class TestThroughAManifest:
 
     def test_options_that_are_none(self, tmp_path: Path) -> None:
         """All of them at once, before anything is fetched."""
-        options = '{columns: {pixels: 2-1}, cell_delimiter: ",", skip_last_lines: -1, strip: 3}'
+        options = '{columns: {pixels: 2-1}, cell_delimiter: ",", skip_last_lines: -1, strip: 3, most_cells: 1}'
         with pytest.raises(ManifestError) as caught:
             made(tmp_path, self.ENTRY.replace('{cell_delimiter: " "}', options), t_csv=self.TEXT)
 
@@ -495,6 +534,7 @@ class TestThroughAManifest:
         assert sorted(found) == [
             "cell_delimiter: is ',', and so is the delimiter",
             "columns.pixels: the range 2-1 has no columns",
+            "most_cells: must be 2 or more, is 1",
             "skip_last_lines: must be from 0 to 100, is -1",
             "strip: must be a valid boolean, is 3",
         ]

@@ -168,6 +168,14 @@ class TestValues:
 
         assert decode(file, 1, "**/*.txt", label_folder=[-2, -1])["train.folder"] == ["b/c"]
 
+    def test_all_folders_below_one_are_one_label(self, tmp_path: Path) -> None:
+        """However many they are: SUN397 has `a/abbey` beside `a/athletic_field/outdoor`."""
+        file = put(tmp_path / "file", zipped({"SUN/a/abbey/1.txt": b"", "SUN/a/field/outdoor/2.txt": b""}))
+
+        found = decode(file, 2, "SUN/**/*.txt", label_folder="SUN")
+
+        assert found["train.folder"] == ["a/abbey", "a/field/outdoor"]
+
     @pytest.mark.parametrize(
         ("name", "label_split", "part"),
         [
@@ -424,6 +432,13 @@ CASES = {
         members=("**/*",),
         options={"label_folder": -2},
     ),
+    "no folder below one": Case(
+        lambda: zipped({"a/1": b""}),
+        "member 'a/1': it is in no folder below 'a', which label_folder names",
+        lambda: zipped({"a/b/1": b""}),
+        members=("**/*",),
+        options={"label_folder": "a"},
+    ),
 }
 CASES = {f"texts, {name}": case for name, case in CASES.items()}
 every = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -532,6 +547,7 @@ def test_a_pattern_of_many_stars_takes_no_longer() -> None:
     [
         ({"label_folder": []}, (("label_folder",), "must list folders, each once")),
         ({"label_folder": [-1, -1]}, (("label_folder",), "must list folders, each once")),
+        ({"label_folder": "/"}, (("label_folder",), "must name a folder, is none")),
         ({"label_split": ["_"]}, (("label_split",), PLACES)),
         ({"label_split": ["", 0]}, (("label_split",), PLACES)),
         ({"label_split": ["_", "0"]}, (("label_split",), PLACES)),
@@ -644,14 +660,6 @@ class TestManifests:
             load_manifest(manifest)
 
         assert problem in [line.partition(": ")[2] for line in str(caught.value).splitlines()]
-
-    def test_other_formats_have_no_patterns(self, tmp_path: Path) -> None:
-        """Where a member is a part of several samples, each is named."""
-        splits = {"train": {"samples": 3, "file": "a.tar", "members": ["b*"]}}
-        manifest = declare(tmp_path, {"a.tar": b"x"}, splits=splits, format="cifar-python")
-
-        with pytest.raises(ManifestError, match=r"members\[0\]: has a character that not every disk can store: 'b\*'"):
-            load_manifest(manifest)
 
 
 IMDB = [f"aclImdb/{split}/{kind}/{n}_7.txt" for split in ("train", "test") for kind in ("pos", "neg") for n in range(9)]

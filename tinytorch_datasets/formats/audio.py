@@ -273,7 +273,7 @@ def audio(
     *,
     rate: int | None = None,
     length: Length | None = None,
-    label_folder: int | list[int] = -1,
+    label_folder: int | list[int] | str = -1,
     label_split: LabelSplit | None = None,
     skip: list[str] | None = None,
 ) -> Iterator[Block]:
@@ -311,7 +311,7 @@ def audio(
             of shorter ones, "cut" takes the first frames of longer ones, "fit" does both. If left out, another length
             is an error.
         label_folder: Which folder is the label: -1 is the one right above the file, -2 the one above that, 0 the
-            outermost. Of a list, the folders with a slash between them.
+            outermost. Of a list, the folders with a slash between them; of a path, all folders below that one.
         label_split: Which part of the name, without its ending, is the label: `["_", 0]` is what is before the first
             `_`, `["_", 0, -1]` all that is before the last.
         skip: Members of splits that are no samples, by exact name. Each must be there.

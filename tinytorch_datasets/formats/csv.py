@@ -12,9 +12,12 @@ from tinytorch_datasets.formats import HEAD_BYTES, Certainty, Detection, FileInf
 from tinytorch_datasets.plan import COLUMN_RANGE, Block, Column, Split
 from tinytorch_datasets.readers.cells import places, values
 from tinytorch_datasets.readers.rows import WHITESPACE, Cells, Dialect, Rows, TableText
-from tinytorch_datasets.readers.stream import encoding_of, utf8_with_lf
+from tinytorch_datasets.readers.stream import Stream, encoding_of, utf8_with_lf
 from tinytorch_datasets.readers.table import sniff
-from tinytorch_datasets.readers.text import is_text, opened_text
+from tinytorch_datasets.readers.text import is_text, opened_text, pieces
+
+# A control code that separates units, and stands in no text. It takes the place of delimiters where others are none.
+REST = "\x1f"
 
 THOUSANDS = (None, ".", ",", "'", " ", "\u00a0", "\u202f", "_")
 
@@ -68,6 +71,8 @@ def _wrong_text_options(options: Mapping[str, Any]) -> Problems:
         # A number with the delimiter in it stands between quotes.
         if sign and sign == delimiter and option in options and option not in ("decimal", "thousands"):
             yield (option,), f"is {sign!r}, and so is the delimiter"
+    if options.get("most_cells") is not None and options["most_cells"] < 2:
+        yield ("most_cells",), f"must be 2 or more, is {options['most_cells']}"
     if options.get("strip") and delimiter == " ":
         yield ("strip",), f"leaves out blanks, and the delimiter is one; if runs of them are, it is {WHITESPACE}"
     within = options.get("cell_delimiter")
@@ -75,6 +80,34 @@ def _wrong_text_options(options: Mapping[str, Any]) -> Problems:
         yield ("cell_delimiter",), f"is {within!r}, which numbers are written with"
     if thousands is not None and thousands == decimal:
         yield ("thousands",), f"is {thousands!r}, and so is the sign of decimals"
+
+
+def with_rest(text: Stream, delimiter: str, cells: int) -> Stream:
+    """Return lines in which the first delimiters alone are such, as `REST`; what is behind them is one cell."""
+    rest, is_blanks = REST.encode(), delimiter == WHITESPACE
+
+    def cells_of(line: bytes) -> list[bytes]:
+        if is_blanks:
+            return re.split(rb"[ \t]+", line.strip(b" \t\r"), maxsplit=cells - 1)
+        return line.split(delimiter.encode(), cells - 1)
+
+    def lines() -> Iterator[bytes]:
+        for first, piece in pieces(text, bom=True):
+            if (at := piece.find(rest)) >= 0:
+                line = first + piece.count(b"\n", 0, at)
+                text.fail(f"line {line:,} has the control code {REST!r}")
+            yield b"\n".join(rest.join(cells_of(line)) for line in piece.split(b"\n"))
+
+    made, left = lines(), b""
+
+    def read(most: int) -> bytes:
+        nonlocal left
+        while not left and (piece := next(made, b"")):
+            left = piece
+        out, left = left[:most], left[most:]
+        return out
+
+    return Stream(text.path, read, member=text.member)
 
 
 def number_reader(decimal: str, thousands: str | None) -> Callable[[str], str] | None:
@@ -146,6 +179,7 @@ def delimited(
     strip: bool = False,
     cell_delimiter: str | None = None,
     skip_last_lines: int = 0,
+    most_cells: int | None = None,
 ) -> Iterator[Block]:
     r"""Tables in text, plain or compressed, one row a line, quoted with " where needed (RFC 4180).
 
@@ -175,19 +209,21 @@ def delimited(
         cell_delimiter: What stands between numbers, where one cell holds all numbers of a sample: one character,
             or the word `whitespace`. Cells of a field whose shape has a null may hold any number of them.
         skip_last_lines: How many lines at the end of the text are no rows, as where it says its source there.
+        most_cells: How many cells a row has, the last of which takes all that is left of its line, with the
+            delimiters in it: 2 where a name with blanks stands behind a number.
 
     Raises:
         DecodeError: It is not such a table; the reason names line and column.
         ContentError: A cell or a row is not what is declared.
     """
-    dialect = Dialect(delimiter, skip_lines, comment or "", strip, skip_last_lines)
+    dialect = Dialect(REST if most_cells else delimiter, skip_lines, comment or "", strip, skip_last_lines)
     for split in splits:
         for source, fields in split.by_source():
             with opened_text(source, fields) as stream:
                 if wrong := _no_delimiter(delimiter):
                     stream.fail(f"the option delimiter {wrong}")
                 text = utf8_with_lf(stream, encoding_of(encoding) or "utf-8")
-                rows = Rows(text, dialect)
+                rows = Rows(with_rest(text, delimiter, most_cells) if most_cells else text, dialect)
                 number = number_reader(decimal, thousands)
                 first = rows.next()
                 if first is None:

@@ -173,7 +173,7 @@ def images(
     resize: Resize | None = None,
     orientation: Orientation = "ignore",
     alpha: Alpha = "refuse",
-    label_folder: int | list[int] = -1,
+    label_folder: int | list[int] | str = -1,
     label_split: LabelSplit | None = None,
     skip: list[str] | None = None,
 ) -> Iterator[Block]:
@@ -216,7 +216,7 @@ def images(
         alpha: Where the declared mode has no transparency, "refuse" makes transparent pixels an error, and "drop"
             takes the colors that are beneath.
         label_folder: Which folder is the label: -1 is the one right above the file, -2 the one above that, 0 the
-            outermost. Of a list, the folders with a slash between them.
+            outermost. Of a list, the folders with a slash between them; of a path, all folders below that one.
         label_split: Which part of the name, without its ending, is the label: `["_", 0]` is what is before the first
             `_`, `["_", 0, -1]` all that is before the last.
         skip: Members of splits that are no samples, because they are damaged, by exact name. Each must be there.

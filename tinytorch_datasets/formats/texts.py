@@ -156,7 +156,7 @@ def texts(
     *,
     encoding: str = "utf-8",
     newlines: Literal["lf", "keep"] = "lf",
-    label_folder: int | list[int] = -1,
+    label_folder: int | list[int] | str = -1,
     label_split: LabelSplit | None = None,
     skip: list[str] | None = None,
 ) -> Iterator[Block]:
@@ -181,7 +181,7 @@ def texts(
         encoding: The texts' encoding, as Python calls it: utf-8, latin-1, cp1252, utf-16.
         newlines: "lf" lets all lines end in LF, as Python reads text; "keep" keeps CRLF and CR as they are.
         label_folder: Which folder is the label: -1 is the one right above the file, -2 the one above that, 0 the
-            outermost. Of a list, the folders with a slash between them.
+            outermost. Of a list, the folders with a slash between them; of a path, all folders below that one.
         label_split: Which part of the name, without its ending, is the label: `["_", 0]` is what is before the first
             `_`, `["_", 0, -1]` all that is before the last.
         skip: Members of splits that are no samples, by exact name. Each must be there.

@@ -31,6 +31,8 @@ def check_naming(options: Mapping[str, Any]) -> Problems:
     folders, split = options.get("label_folder", -1), options.get("label_split")
     if isinstance(folders, list) and (not folders or len(set(folders)) < len(folders)):
         yield ("label_folder",), "must list folders, each once"
+    if isinstance(folders, str) and not folders.strip("/"):
+        yield ("label_folder",), "must name a folder, is none"
     if split is not None:
         separator, *places = split
         if not isinstance(separator, str) or not separator or len(places) not in (1, 2) or str in map(type, places):
@@ -45,9 +47,9 @@ def check_naming(options: Mapping[str, Any]) -> Problems:
 
 
 class Naming(NamedTuple):
-    """How names give labels: by one folder, or several, and by a part of the name between separators."""
+    """How names give labels: by one folder, several, or all below one, and by a part of the name between separators."""
 
-    folder: int | list[int] = -1
+    folder: int | list[int] | str = -1
     split: LabelSplit | None = None
 
     def value(self, key: str, member: Member) -> str:
@@ -60,6 +62,11 @@ class Naming(NamedTuple):
 
     def _folder_of(self, member: Member) -> str:
         folders = member.name.split("/")[:-1]
+        if isinstance(self.folder, str):
+            above = self.folder.strip("/").split("/")
+            if folders[: len(above)] != above or len(folders) == len(above):
+                member.fail(f"it is in no folder below {self.folder!r}, which label_folder names")
+            return "/".join(folders[len(above) :])
         levels = self.folder if isinstance(self.folder, list) else [self.folder]
         try:
             return "/".join(folders[level] for level in levels)
