@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,8 @@ import yaml
 
 from tests.helpers.faulty_server import FaultyServer, serve
 from tests.test_get import facts
+from tinytorch_datasets import RaggedArray, Split, get
+from tinytorch_datasets.storage.string_array import StringArray
 
 pytest.importorskip("ipykernel", reason="a notebook's kernel is not installed; the package does not need it")
 pytestmark = pytest.mark.slow  # a kernel takes seconds to start
@@ -157,3 +163,58 @@ class TestPages:
             of_classes.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 2
         )  # below its picture, and among the classes
         assert of_classes.count("\\u202e") == 2
+
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+
+REPORT = """<pre id="report"></pre><script>
+setTimeout(() => { report.textContent = JSON.stringify({
+    pictures: [...document.images].map(image => [image.naturalWidth, image.naturalHeight]),
+    sounds: [...document.querySelectorAll("audio")].map(audio => audio.error ? null : audio.duration),
+    colors: [...new Set([...document.querySelectorAll("#pages *")].map(one => getComputedStyle(one).color))],
+    fetched: performance.getEntriesByType("resource").map(one => one.name).filter(name => !name.startsWith("data:")),
+    title: document.title,
+    text: document.getElementById("pages").innerText,
+}) }, 2000)
+</script>"""
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed; any browser shows the pages")
+class TestInABrowser:
+    """A real one, asked for what it made of the pages."""
+
+    @pytest.mark.parametrize(("ink", "paper"), [("rgb(20, 20, 20)", "#fff"), ("rgb(240, 240, 240)", "#111")])
+    def test_pictures_sounds_and_hostile_texts(self, tmp_path: Path, home: Path, ink: str, paper: str) -> None:
+        """Pictures and sounds are read, nothing is fetched or run, and texts have the color of the page around them."""
+        hostile = "<script>document.title='ran'</script><img src=x onerror=\"document.title='ran'\">"
+        pictures = Split(
+            "train",
+            {"images": np.zeros((2, 8, 6), np.uint8), "labels": np.array([0, 1])},
+            declared={"labels": {"classes": [hostile, "\u202etxt.exe"]}},
+        )
+        recordings = RaggedArray.of([np.sin(np.arange(count) / 3) for count in (4000, 12_000)], dtype="float32")
+        recordings.rate = 8000
+        sounds = Split("train", {"recordings": recordings}, declared={"recordings": {"rate": 8000}})
+        texts = Split("train", {"texts": StringArray.of([hostile])})
+        shown: list[Any] = [get("tinydigits"), get("tinydigits").train, pictures, sounds.show(), texts]
+        pages = "".join(one._repr_html_() for one in shown)
+        page = tmp_path / "pages.html"
+        page.write_text(
+            f'<meta charset="utf-8"><title>ours</title><body style="color:{ink};background:{paper}">'
+            f'<div id="pages">{pages}</div>{REPORT}',
+            encoding="utf-8",
+        )
+
+        options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000", "--dump-dom"]
+        command = [str(BROWSER), *options, f"--user-data-dir={tmp_path / 'profile'}", page.as_uri()]
+        written = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+        (reported,) = re.findall(r'<pre id="report">(.*?)</pre>', written, re.DOTALL)
+        report = json.loads(html.unescape(reported))
+
+        assert report["pictures"] == [[98, 8], [14, 8], [240, 28], [240, 28]]
+        assert report["sounds"] == [0.5, 1.5]
+        assert report["colors"] == [ink]
+        assert report["fetched"] == []
+        assert report["title"] == "ours"
+        assert report["text"].replace("\n", "").count("<script>document.title='ran'</script>") == 3
+        assert "\\u202etxt.exe" in report["text"]
