@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 README = "README.md"
 FILES_NAMED = 3
+# The endings of files that Hugging Face's `load_dataset` reads, with the lines that say which is which split.
+LOADED_BY_HUGGING_FACE = (".parquet", ".csv", ".jsonl")
 
 
 def export(
@@ -257,7 +259,7 @@ def readme(name: str, entry: Entry, kind: Kind, origin: str, files: Sequence[Exp
     data = {split: f"{split}{kind.ending}" for split in entry.splits if f"{split}{kind.ending}" in named}
     facts = {"Source": entry.source, "License": entry.license, "Cite": entry.citation, "Made from": origin}
     parts = [
-        _front_matter(data) if kind.ending in (".parquet", ".csv", ".jsonl") else "",
+        _front_matter(data) if data and kind.ending in LOADED_BY_HUGGING_FACE else "",
         f"# {_line(entry.title)}\n",
         f"{_line(entry.description)}\n" if entry.description else "",
         *(f"- {label}: {_line(fact)}" for label, fact in facts.items() if fact),

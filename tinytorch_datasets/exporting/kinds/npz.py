@@ -26,6 +26,9 @@ MOST_TEXT_BYTES = 2**28
 # The earliest date that a zip archive can hold: with that of today, no two exports were equal.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 UNIX = 3  # as whose system's each member is written, wherever it is
+# From about this size on, a member needs the fields for large files. Those of a smaller one Python has written in other
+# ways in its versions.
+LARGE = 2**31 - 2**10
 
 
 def _room(split: Split, entry: Entry) -> int:
@@ -51,7 +54,7 @@ def npz(split: Split, folder: Path, entry: Entry) -> None:
         for name, array in _arrays(split):
             member = zipfile.ZipInfo(f"{name}.npy", EPOCH)
             member.create_system, member.external_attr = UNIX, 0o644 << 16
-            with archive.open(member, "w", force_zip64=True) as out:
+            with archive.open(member, "w", force_zip64=array.nbytes > LARGE) as out:
                 np.lib.format.write_array(out, array, allow_pickle=False)
 
 
