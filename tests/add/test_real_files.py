@@ -1,4 +1,4 @@
-"""Real files in every format that tables and texts come in: what `add` makes of each is what its own reader reads.
+"""Real files in every format that tables, texts, arrays, pictures and recordings come in: what `add` makes of each is what its own reader reads.
 
 Each is added with the options that a person would need for it, and no word more.
 """
@@ -178,6 +178,76 @@ def test_splits_of_one_table(manifest: Path) -> None:
             "line 2: its label '1,0' is several, and a sample has one",
             "A sample has one label here: write an entry of another format for such data.",
         ),
+        (
+            "mat/setid.mat",
+            "",
+            "it has positions of samples in splits, and nothing that they are of",
+            "Declare them in the entry of the samples: rows: {file: setid.mat, key: trnid, first: 1}.",
+        ),
+        (
+            "mat/imagelabels.mat",
+            "",
+            "it has labels, and nothing that they are of",
+            "Add the files of the inputs too; or declare them in the entry of the inputs: "
+            "`labels: {file: imagelabels.mat, format: mat, key: labels}`.",
+        ),
+        (
+            "mat/olivettifaces.mat",
+            "",
+            "which axis of 'faces' (4096, 400) counts the samples is not certain: the first, of 4,096, or the last, of "
+            "400",
+            "Say which: --samples first, or --samples last.",
+        ),
+        (
+            "arrays/kmnist-test-labels.npz",
+            "",
+            "it has labels, and nothing that they are of",
+            "Add the files of the inputs too; or declare them in the entry of the inputs: "
+            "`labels: {file: kmnist-test-labels.npz, format: npz, key: arr_0}`.",
+        ),
+        (
+            "arrays/cifar10.1_v4_labels.npy",
+            "",
+            "it has labels, and nothing that they are of",
+            "Add the files of the inputs too; or declare them in the entry of the inputs: "
+            "`labels: {file: cifar10.1_v4_labels.npy, format: npy}`.",
+        ),
+        (
+            "arrays/python2/py3-objarr.npz",
+            "",
+            "it holds no array, and no list of numbers or texts",
+            "Save its samples as arrays of numbers.",
+        ),
+        (
+            "arrays/python2/py2-objarr.npy",
+            "",
+            "the pickle asks for __builtin__.xrange, which no array of numbers needs; nothing was run",
+            "Have whoever made it save its arrays as NPZ, and declare that file; do not load this one by other means.",
+        ),
+        (
+            "images/china.jpg",
+            "",
+            "it is one picture, JPEG, and no data set of them",
+            "Add the folder, or the archive, that all of its pictures are in.",
+        ),
+        (
+            "images",
+            "",
+            "'images_background_small1.zip' is an archive beside its pictures, and may be more",
+            "Add it by itself; or leave it out: --drop images_background_small1.zip.",
+        ),
+        (
+            "audio/0_george_0.wav",
+            "",
+            "it is one recording, a WAV sound, and no data set of them",
+            "Add the folder, or the archive, that all of its recordings are in.",
+        ),
+        (
+            "audio",
+            "",
+            "its recordings are called as '0_george_0.wav', and which part of the names is the label is not certain",
+            "Say which: --label name:0 ('0', '2'), or --label name:1 ('george', 'jackson'); or --label none.",
+        ),
     ],
 )
 def test_a_file_that_needs_a_word(manifest: Path, file: str, options: str, reason: str, hint: str) -> None:
@@ -269,6 +339,45 @@ def test_texts(manifest: Path, tmp_path: Path) -> None:
     assert added(manifest, "texts/input.txt").train.text[0] == (REAL / "texts" / "input.txt").read_text()
     names = added(tmp_path / "second.yaml", "texts/names.txt", "--option", "unit=lines")
     assert list(names.train.text) == (REAL / "texts" / "names.txt").read_text().split()
+
+
+def test_faces_of_matlab(manifest: Path) -> None:
+    """400 columns of 4,096 pixels, as SciPy reads them."""
+    sio = pytest.importorskip("scipy.io")
+    got = added(manifest, "mat/olivettifaces.mat", "--samples", "last")
+
+    np.testing.assert_array_equal(got.train.faces, sio.loadmat(REAL / "mat" / "olivettifaces.mat")["faces"].T)
+
+
+def test_pictures_of_cats_in_hdf5(manifest: Path) -> None:
+    """Arrays are h5py's, and the list of classes names them."""
+    h5py = pytest.importorskip("h5py")
+    got = added(manifest, "hdf5/train_catvnoncat.h5")
+    with h5py.File(REAL / "hdf5" / "train_catvnoncat.h5") as file:
+        np.testing.assert_array_equal(got.train.images, file["train_set_x"][:])
+        np.testing.assert_array_equal(got.train.labels, file["train_set_y"][:])
+        assert got.classes == tuple(name.decode() for name in file["list_classes"][:])
+
+
+def test_inputs_and_labels_in_two_archives(manifest: Path) -> None:
+    """Kuzushiji: one array in each, as NumPy reads them."""
+    files = [REAL / "arrays" / f"kmnist-test-{what}.npz" for what in ("imgs", "labels")]
+    done = add(manifest, *files, "--ship", "--name", "mine")
+    assert done.exit_code == 0, done.output
+    test = get("mine", manifest=manifest, offline=True).test
+
+    for field, file in zip((test.images, test.labels), files, strict=True):
+        with np.load(file) as arrays:
+            np.testing.assert_array_equal(field, arrays["arr_0"])
+
+
+def test_photographs(manifest: Path) -> None:
+    """Two of different heights, as Pillow decodes them."""
+    image = pytest.importorskip("PIL.Image")
+    got = added(manifest, "images", "--drop", "images_background_small1.zip")
+
+    for array, name in zip(got.train.images, ("china.jpg", "test_image_rgb.jpg"), strict=True):
+        np.testing.assert_array_equal(array, np.asarray(image.open(REAL / "images" / name)))
 
 
 @pytest.mark.slow

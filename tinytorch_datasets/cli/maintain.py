@@ -74,11 +74,15 @@ def add(
 ) -> None:
     """Write the manifest's entry for files: format, hashes, sizes, shapes, splits.
 
+    Files are given by address or path; a folder, or a zip or tar archive, stands for all data files in it.
     Downloads or reads them, recognizes their format from their bytes, decodes them, and adds a commented entry;
     every other byte of the manifest stays as it is. What only a person can know is left as a marked question.
 
     \b
       tinytorch-datasets add https://example.org/flowers/train.csv https://example.org/flowers/test.csv
+      tinytorch-datasets add pets --ship                            # a folder of pictures, a class a folder
+      tinytorch-datasets add recordings.zip --ship --label name:0   # 7_jackson_32.wav: the 7
+      tinytorch-datasets add faces.mat --ship --samples last        # an array, its samples last
       tinytorch-datasets add digits.npz --ship --name digits --license CC-BY-4.0
       tinytorch-datasets add data.csv holdout.csv --split test=holdout.csv --ship --dry-run
       tinytorch-datasets add housing.data --target -1 --rows train=0:404 --rows test=404: --shuffle 113
