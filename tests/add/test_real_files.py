@@ -1,4 +1,4 @@
-"""Real files in every format that tables, texts, arrays, pictures and recordings come in: what `add` makes of each is what its own reader reads.
+"""Real files of every kind that data comes in: what `add` makes of each is what its own reader reads.
 
 Each is added with the options that a person would need for it, and no word more.
 """
