@@ -322,7 +322,8 @@ class Split(Subsets):
             normalize: As in `arrays`.
             one_hot: As in `arrays`.
             drop_last: Whether to leave out a last batch that is shorter.
-            prefetch: How many batches a thread makes ahead while one is in use; 0 for no thread.
+            prefetch: How many batches a thread makes ahead while one is in use; 0 for no thread. Fields that the cache
+                keeps encoded are decoded on every core in either case, as many batches ahead, and one at least.
 
         Raises:
             ValueError: `size`, `seed` (0 to 2**32 - 1) or `prefetch` is no such number.

@@ -239,6 +239,23 @@ def test_statistics_are_those_of_the_decoded_cache(tmp_path: Path) -> None:
     assert made(tmp_path / "encoded", "JPEG").train[:5].statistics()["x"].mean.tolist() != one.mean.tolist()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_of_a_loader_decode(method: str, tmp_path: Path) -> None:
+    """By `collate`, and by numbered batches; samples of one shape come as one tensor."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed; the package does not need it")
+    split = made(tmp_path, "JPEG").train
+    workers: dict[str, Any] = {"num_workers": 2, "multiprocessing_context": method}
+
+    for loader in (
+        torch.utils.data.DataLoader(split, batch_size=5, collate_fn=split.collate, **workers),
+        torch.utils.data.DataLoader(split.batches(5), batch_size=None, **workers),
+    ):
+        batches = list(loader)
+        assert [type(batch.x) for batch in batches] == [torch.Tensor] * 3
+        assert same([np.asarray(sample) for batch in batches for sample in batch.x], CASES["JPEG"][4])
+
+
 class TestWhatIsLazy:
     """Nothing is decoded before it is asked for."""
 

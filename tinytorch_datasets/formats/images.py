@@ -203,6 +203,8 @@ def images(
     its pixels, the JPEG library makes up the rest, and no one can tell. Pictures are decoded on every core, in bounded
     memory; one core makes the same bytes.
 
+    Photographs need not be kept decoded: see `cache` of a field.
+
     It needs Pillow, which the extra `images` brings.
 
     Args:
