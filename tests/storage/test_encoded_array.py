@@ -428,7 +428,7 @@ class TestDeclared:
             (
                 "format: npy\nfields: {x: {dtype: uint8, shape: [2], cache: encoded}}\n"
                 "splits: {train: {samples: 2, x: all.zip}}",
-                "format 'npy' does not decode a sample at a time; those that do are audio, images",
+                "format 'npy' does not decode a sample at a time",
             ),
             (
                 entry("jpg", "dtype: int64, classes: [a, b]"),

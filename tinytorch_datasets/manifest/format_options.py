@@ -203,8 +203,7 @@ def why_not_encoded(field: Mapping[str, Any], forms: Sequence[str], formats: For
     """Return why the cache cannot keep a field as its samples are encoded; "" where it can."""
     known = [form for form in forms if form in formats.known()]
     if other := next((form for form in known if formats.of(form).sample is None), None):
-        able = ", ".join(form for form in formats.known() if formats.of(form).sample is not None)
-        return f"format {other!r} does not decode a sample at a time; those that do are {able}"
+        return f"format {other!r} does not decode a sample at a time"
     if not field.get("shape") or field.get("classes") is not None:
         return "only what a sample's own file holds is, and such a field has a shape and no classes"
     axes, stored = field.get("axes") or [0], field.get("stored_shape") or [None]
