@@ -19,9 +19,10 @@ from PIL import Image
 
 from tests.helpers import fresh_process
 from tests.helpers.declared import declare
-from tinytorch_datasets import Dataset, EncodedArray, RaggedArray, audit, get, load_manifest, pipeline
+from tinytorch_datasets import Dataset, EncodedArray, RaggedArray, audit, formats, get, load_manifest, pipeline
 from tinytorch_datasets.digests import digest_of
 from tinytorch_datasets.errors import DecodeError, ManifestError, StorageError
+from tinytorch_datasets.manifest import loading
 from tinytorch_datasets.storage.encoded_array import Recipe
 
 COUNT = 12
@@ -449,6 +450,23 @@ class TestDeclared:
         assert problem.what == f"cannot be encoded: {what}"
         lines = (tmp_path / "datasets.yaml").read_text().splitlines()
         assert "cache: encoded" in lines[problem.line - 1]
+
+    def test_no_other_format_is_looked_at(self, tmp_path: Path) -> None:
+        """Each is a file to import, with libraries of its own."""
+        asked = set[str]()
+
+        class Registry:
+            known = staticmethod(formats.known)
+
+            def of(self, name: str) -> formats.Format:
+                asked.add(name)
+                return formats.of(name)
+
+        text = "format: npy\nfields: {x: {dtype: uint8, shape: [2]}}\nsplits: {train: {samples: 2, x: all.zip}}"
+        manifest = loading.load(declare(tmp_path, text, all_zip=b"."), Registry())
+
+        assert not manifest.plan("made").columns[0].is_encoded
+        assert asked == {"npy"}
 
     @pytest.mark.parametrize(
         ("shape", "samples", "size", "cache"),
