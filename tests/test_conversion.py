@@ -111,9 +111,21 @@ class TestWhichAxis:
 
             assert str(caught.value) == (
                 f"which axis of field 'images' has the channels is not certain: its samples are [{shown}]\n"
-                "  Declare `channels: first`, or last, of the field; or move it: "
-                "`np.moveaxis(split.images, -1, 1)`."
+                "  Declare `channels: first`, or last, of the field; or name the others: "
+                '`channels={field: "first"}`, `normalize=train.statistics(field)`.'
             )
+
+    def test_other_fields_can_be_named(self) -> None:
+        """So that boxes beside pictures ask nothing."""
+        split = Split("train", {"images": FIRST, "boxes": np.arange(400.0).reshape(50, 2, 4)})
+        boxes = Split("train", {"images": FIRST, "boxes": np.arange(1000.0).reshape(50, 5, 4)})
+
+        images, kept = boxes.arrays(channels={"images": "last"}, normalize=boxes.statistics("images"))
+
+        assert (images.shape, images.dtype, kept) == ((50, 7, 6, 3), np.float32, boxes.boxes)
+        with pytest.raises(UsageError, match="which axis of field 'boxes' has the channels is not certain"):
+            boxes.arrays(channels="last")
+        assert split.arrays(channels="last")[1].shape == (50, 2, 4, 1)
 
     def test_pictures_of_several_sizes_are_moved_one_by_one(self) -> None:
         """A batch has a list of them."""
@@ -349,6 +361,28 @@ class TestRefusals:
             of_images(GRAY).batches(8, one_hot="lables")
         with pytest.raises(UnknownName, match="no field named 'image'; did you mean 'images'"):
             of_images(GRAY).batches(8, normalize={"image": (0, 1)})
+
+    def test_of_fields_that_are_named(self) -> None:
+        """By a mapping of channels, and for statistics."""
+        split = of_images(FIRST)
+
+        with pytest.raises(UnknownName, match="no field of pictures named 'image'; did you mean 'images'"):
+            split.batches(8, channels={"image": "first"})
+        with pytest.raises(UsageError, match="channels is \"first\" or \"last\", not 'fist'; did you mean 'first'"):
+            split.batches(8, channels={"images": "fist"})  # type: ignore[dict-item]
+        with pytest.raises(UnknownName, match="no field of pictures or features named 'labels'"):
+            split.statistics("labels")
+
+    def test_what_could_be_normalized_is_not_there(self) -> None:
+        """Nothing would be done, and nobody would notice."""
+        words = Split("train", {"words": StringArray.of(["a"]), "labels": np.arange(1)})
+
+        ways: list[Any] = ["standard", words, {}]
+        for by in ways:
+            with pytest.raises(UsageError) as caught:
+                words.arrays(normalize=by)
+
+            assert str(caught.value) == ("no field has pictures or features that could be normalized: words, labels")
 
     def test_channels_of_what_has_none(self) -> None:
         """A table has columns."""

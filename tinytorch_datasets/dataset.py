@@ -14,8 +14,8 @@ from tinytorch_datasets.split import Split
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
+    from tinytorch_datasets.batches.conversion import Channels, Normalization
     from tinytorch_datasets.manifest.models import Entry
-    from tinytorch_datasets.split import Channels, Normalization
 
 
 def _is_unpacked() -> bool:

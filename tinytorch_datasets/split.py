@@ -32,17 +32,10 @@ from tinytorch_datasets.storage.string_array import StringArray, Values, parse_i
 from tinytorch_datasets.subsets import Subsets
 
 if TYPE_CHECKING:
-    from typing import Literal, TypeAlias
-
     from numpy.typing import DTypeLike
 
+    from tinytorch_datasets.batches.conversion import Channels, Normalization
     from tinytorch_datasets.display.samples import Samples
-
-    Channels = Literal["first", "last"]
-    Normalization: TypeAlias = 'Literal["standard"] | Split | Mapping[str, tuple[Any, Any]]'
-
-
-FIELDS_SHOWN = 16  # of the line that it is shown as
 
 
 class Split(Subsets):
@@ -218,20 +211,21 @@ class Split(Subsets):
         columns = split._converted(index, dtype, channels, normalize, one_hot)
         return sample_type(self.fields)._make(map(as_tensor, columns))
 
-    def statistics(self) -> dict[str, Statistics]:
-        """Return the mean and deviation of each field's values, by channel: ``test.arrays(normalize=train)`` by these.
+    def statistics(self, *fields: str) -> dict[str, Statistics]:
+        """Return the mean and deviation of fields, of all if none is named, by channel: `normalize` takes these.
 
         One number for gray pictures and for samples that differ in length, one a color of color pictures, one a column
         of features; NaN does not count. Integers of a declared range 0 to n count as a float dtype has them, 0 to 1.
         Computed once in a process, in one pass.
 
         Raises:
+            UnknownName: No field of pictures or features is called so.
             UsageError: Which axis of a field has the channels is not certain, or a value is infinite.
 
         >>> Split("train", {"features": np.array([[1.0, 10.0], [3.0, 30.0]])}).statistics()["features"].mean.tolist()
         [2.0, 20.0]
         """
-        return all_statistics(self._fields, self._declared, self._scales)
+        return all_statistics(self._fields, self._declared, self._scales, fields)
 
     def arrays(
         self,
@@ -251,7 +245,8 @@ class Split(Subsets):
                 are, read-only. None converts nothing and copies nothing.
             flat: Whether each sample is a row of numbers, (samples, numbers), as scikit-learn takes it.
             channels: Where pictures have their channels: "first" (samples, channels, height, width), as PyTorch takes
-                them, or "last"; those without any get one. None leaves them where they are.
+                them, or "last"; those without any get one. ``{"images": "first"}`` is of some fields alone. None leaves
+                them where they are.
             normalize: "standard" subtracts the mean of each channel and divides by its deviation, which are those of
                 the whole split ``train``, also for the samples of ``test``. A split in its place: by its samples,
                 ``normalize=train``; or numbers, ``{"images": (0.1307, 0.3081)}``. Without a dtype it gives float32,

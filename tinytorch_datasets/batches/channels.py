@@ -65,7 +65,10 @@ def channel_axis(field: str, values: Values, declared: Declared) -> int | None:
         return 0 if shape[0] in OF_PICTURES else 2
     sizes = ", ".join("null" if size is None else str(size) for size in shape)
     msg = f"which axis of field {field!r} has the channels is not certain: its samples are [{sizes}]"
-    hint = f"Declare `channels: first`, or last, of the field; or move it: `np.moveaxis(split.{field}, -1, 1)`."
+    hint = (
+        "Declare `channels: first`, or last, of the field; or name the others: "
+        '`channels={field: "first"}`, `normalize=train.statistics(field)`.'
+    )
     raise UsageError(msg, hint=hint)
 
 
@@ -97,14 +100,20 @@ def statistics_of(field: str, values: Any, declared: Declared, scale: float | No
 
 
 def all_statistics(
-    fields: Mapping[str, Values], declared: Mapping[str, Declared], scales: Mapping[str, float]
+    fields: Mapping[str, Values], declared: Mapping[str, Declared], scales: Mapping[str, float], wanted: tuple[str, ...]
 ) -> dict[str, Statistics]:
-    """Return the mean and deviation of each field that can have channels, as `statistics_of` one."""
-    about = {field: declared.get(field, {}) for field in fields}
+    """Return the mean and deviation of the wanted fields, or of each that can have channels, as `statistics_of` one.
+
+    Raises:
+        UnknownName: No field that can have them is called so.
+    """
+    able = [field for field, values in fields.items() if has_channels(values, declared.get(field, {}))]
+    for field in wanted:
+        if field not in able:
+            raise UnknownName(str(field), able, kind="field of pictures or features")
     return {
-        field: statistics_of(field, values, about[field], scales.get(field))
-        for field, values in fields.items()
-        if has_channels(values, about[field])
+        field: statistics_of(field, fields[field], declared.get(field, {}), scales.get(field))
+        for field in wanted or able
     }
 
 

@@ -16,7 +16,14 @@ from tinytorch_datasets.errors import UnknownName, UsageError, check_choice, did
 from tinytorch_datasets.storage.string_array import StringArray, Values
 
 if TYPE_CHECKING:
+    from typing import Literal, TypeAlias
+
     from numpy.typing import DTypeLike
+
+    from tinytorch_datasets.split import Split
+
+    Channels: TypeAlias = Literal["first", "last"] | Mapping[str, Literal["first", "last"]]
+    Normalization: TypeAlias = Literal["standard"] | Split | Mapping[str, tuple[Any, Any]]
 
 STRETCH = 1 << 17  # bytes that are gathered and converted at once, which the cache of a processor holds
 SMALL = 1 << 14  # numbers of a sample, which its means are repeated to
@@ -152,7 +159,7 @@ def conversions_of(
     scales: Mapping[str, float],
     declared: Mapping[str, Declared],
     dtype: DTypeLike | None,
-    channels: str | None,
+    channels: str | Mapping[str, str] | None,
     statistics: Mapping[str, Statistics] | None,
     one_hot: str | Sequence[str],
 ) -> list[Conversion]:
@@ -163,11 +170,12 @@ def conversions_of(
         UsageError: Another argument is none that there is, or does not fit the fields or another argument.
     """
     wanted = number_dtype(dtype)
-    if channels is not None:
-        check_choice(channels, "channels", ("first", "last"))
-        if not any(_can_move(values, declared.get(field, {})) for field, values in fields.items()):
-            msg = f"no field has pictures, whose channels could be {channels}: {', '.join(fields)}"
-            raise UsageError(msg)
+    to = _channels_wanted(channels, [f for f, values in fields.items() if _can_move(values, declared.get(f, {}))])
+    if to == {} or statistics == {}:
+        msg = f"no field has pictures, whose channels could be {channels}: {', '.join(fields)}"
+        if statistics == {}:
+            msg = f"no field has pictures or features that could be normalized: {', '.join(fields)}"
+        raise UsageError(msg)
     if statistics is not None and wanted is not None and wanted.kind != "f":
         msg = f"what is normalized is fractions, which dtype {wanted.name} does not hold; leave it out, or use a float"
         raise UsageError(msg)
@@ -182,11 +190,25 @@ def conversions_of(
         else:
             about = declared.get(field, {})
             its = (statistics or {}).get(field)
-            to = channels if _can_move(values, about) else None
-            axis = channel_axis(field, values, about) if to or (its and np.ndim(its.mean)) else None
+            its_channels = (to or {}).get(field)
+            axis = channel_axis(field, values, about) if its_channels or (its and np.ndim(its.mean)) else None
             default = None if its is None else np.dtype(np.float64 if values.dtype == np.float64 else np.float32)
-            made.append(Conversion(wanted or default, scales.get(field), to, its, axis))
+            made.append(Conversion(wanted or default, scales.get(field), its_channels, its, axis))
     return made
+
+
+def _channels_wanted(given: Any, able: Sequence[str]) -> dict[str, str] | None:
+    """Return where the channels of which field are to be, of those that can have some; None if nothing is asked."""
+    if given is None:
+        return None
+    if not isinstance(given, Mapping):
+        check_choice(given, "channels", ("first", "last"))
+        return dict.fromkeys(able, given)
+    for field, where in given.items():
+        check_choice(where, "channels", ("first", "last"))
+        if field not in able:
+            raise UnknownName(str(field), able, kind="field of pictures")
+    return dict(given)
 
 
 def _can_move(values: Any, declared: Declared) -> bool:
