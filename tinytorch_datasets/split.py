@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from tinytorch_datasets.batches.conversion import Channels, Normalization
     from tinytorch_datasets.display.samples import Samples
 
+FIELDS_SHOWN = 16  # of the line that it is shown as
+
 
 class Split(Subsets):
     """One split of a data set: a sequence of samples, with its fields as attributes.
