@@ -88,6 +88,46 @@ class TestValues:
 
         np.testing.assert_array_equal(found["train.images"], values.astype(dtype), strict=True)
 
+    @pytest.mark.parametrize("how", [{}, {"compression": "gzip", "shuffle": True, "chunks": (1000,)}])
+    def test_a_column_of_a_table_is_named_behind_it(self, how: Mapping[str, Any], tmp_path: Path) -> None:
+        """As h5py gives the fields of a compound type; several of one table, more than one block of them."""
+        values = np.zeros(9000, [("n", "<i2"), ("name", "S8"), ("x y", ">f8"), ("far/away", "u1")])
+        values["n"], values["x y"], values["far/away"] = np.arange(9000), np.arange(9000) / 2, np.arange(9000) % 7
+        values["name"] = [f"car {n % 50}".encode() for n in range(9000)]
+        path = put(tmp_path / "f", written(lambda f: f.create_dataset("a/cars", data=values, **how)))
+        columns = (
+            column(path, "n", key="a/cars/n", samples=9000, dtype="int16"),
+            column(path, "words", key="a/cars/name", samples=9000, dtype="str"),
+            column(path, "x", key="a/cars/x y", samples=9000, dtype="float64"),
+            column(path, "far", key="a/cars/far/away", samples=9000, dtype="uint8"),
+        )
+
+        found = read("hdf5", split(*columns))
+
+        with h5py.File(path) as file:
+            stored = file["a/cars"][:]
+        np.testing.assert_array_equal(found["train.n"], stored["n"], strict=True)
+        np.testing.assert_array_equal(found["train.x"], stored["x y"].astype("f8"), strict=True)
+        np.testing.assert_array_equal(found["train.far"], stored["far/away"], strict=True)
+        assert found["train.words"] == [name.decode() for name in stored["name"].tolist()]
+
+    def test_a_column_that_is_not_read_is_named(self, tmp_path: Path) -> None:
+        """And one that is not there, with the nearest."""
+        kinds = [("a", "i4"), ("s", h5py.string_dtype()), ("v", "i4", (2,)), ("t", [("b", "i4")])]
+        path = put(tmp_path / "f", written(lambda file: file.create_dataset("x", (3,), kinds)))
+        for name, reason in (
+            ("aa", "table 'x' has no column 'aa'; did you mean 'a'?"),
+            ("s", "column 's' of table 'x' holds values of a length of their own, which are not read in a table"),
+            ("v", "column 'v' of table 'x' holds arrays, which is not read as a field"),
+            ("t", "column 't' of table 'x' holds a table of several columns (compound), which is not read as a field"),
+        ):
+            with pytest.raises(DecodeError) as caught:
+                read("hdf5", split(column(path, "x", key=f"x/{name}", dtype="int32")))
+            assert caught.value.reason == reason
+        with pytest.raises(DecodeError) as caught:
+            read("hdf5", split(column(path, "x", dtype="int32")))
+        assert caught.value.hint == "Name a column of it: `key: x/a`."
+
     def test_text_of_a_fixed_and_of_its_own_length(self, tmp_path: Path) -> None:
         """In a list, or in a column."""
         texts = ["ant", "", "caf\u00e9 \U0001f600"]
@@ -212,13 +252,14 @@ class TestInspect:
             ArrayInfo("last", "float64", (7, 5)),
             ArrayInfo("s", "str", (2,)),
             ArrayInfo("t", "str", (2,)),
+            ArrayInfo("table/a", "int32", (5,)),
+            ArrayInfo("table/b", "float64", (5,)),
             ArrayInfo("words", "int32", (4, None)),
         ]
         assert sorted(info.left_out) == [
             "'one' is a single value",
             "'other' is a link into another file",
             "'soft' is a link to '/a/x'",
-            "'table' holds a table of several columns (compound), which is not read as a field",
         ]
 
 

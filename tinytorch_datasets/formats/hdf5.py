@@ -78,10 +78,11 @@ def hdf5(splits: Sequence[Split]) -> Iterator[Block]:
     """HDF5 files, one for each split; a field's key is the path of its data set (`train/images`).
 
     Data sets are numbers, bools, text of a fixed or of its own length (UTF-8), and lists of numbers (`shape: [null]`);
-    they may be compressed by gzip or LZF. Axes of length one do not matter. Tables of several columns, references and
-    other types, other filters, and whatever would read another file (links, virtual data sets, external storage) are
-    refused by name. A file that is compressed as a whole, or a member of an archive, is inflated into a temporary file
-    first. A MATLAB file of version 7.3 is HDF5, with all axes in the opposite order: declare `axes`.
+    they may be compressed by gzip or LZF. Axes of length one do not matter. A column of a table (a compound type) is
+    named behind it (`train/cars/year`), and is of numbers, or of text of a fixed length. References and other types,
+    other filters, and whatever would read another file (links, virtual data sets, external storage) are refused by
+    name. A file that is compressed as a whole, or a member of an archive, is inflated into a temporary file first. A
+    MATLAB file of version 7.3 is HDF5, with all axes in the opposite order: declare `axes`.
 
     It needs h5py, which the extra `hdf5` brings.
 

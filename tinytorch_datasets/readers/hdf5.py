@@ -40,6 +40,8 @@ FILTER_NAMES = {
 
 # How much of a data set is a chunk, unless more is declared of its field; all of one is held at once.
 CHUNK_BYTES = 64 << 20
+# What a table has no more of.
+MOST_COLUMNS = 4096
 # What one chunk may come to in any case is not measured.
 HARMLESS_BYTES = 1 << 20
 
@@ -48,7 +50,8 @@ class Stored(NamedTuple):
     """What a data set in a file is: its values' dtype and shape.
 
     `kind` is "numbers", "texts" (each of as many bytes as the dtype has), "strings" (each of its own length) or
-    "ragged" (a list of numbers each). `id` is h5py's handle of it.
+    "ragged" (a list of numbers each). `id` is h5py's handle of it. Of a table, it is the one column `field`, and a row
+    of all of them has `row_bytes`.
     """
 
     id: Any
@@ -57,11 +60,14 @@ class Stored(NamedTuple):
     shape: tuple[int, ...]
     chunk: tuple[int, ...] | None
     filters: tuple[int, ...]
+    field: str = ""
+    row_bytes: int = 0
 
     @property
     def chunk_bytes(self) -> int:
         """The bytes of a whole chunk, inflated; lists and strings have 16 there, wherever they are themselves."""
-        return math.prod(self.chunk or ()) * (self.dtype.itemsize if self.kind in ("numbers", "texts") else 16)
+        size = self.dtype.itemsize if self.kind in ("numbers", "texts") else 16
+        return math.prod(self.chunk or ()) * max(size, self.row_bytes)
 
 
 @contextmanager
@@ -155,6 +161,8 @@ def find(file: Any, key: str, path: Path) -> Stored:
             raise DecodeError(path, reason, hint=hint)
         group = h5o.open(group, name)
         is_last = at == len(names) - 1
+        if isinstance(group, h5d.DatasetID) and not is_last and (columns := columns_of(group)):
+            return _column(group, "/".join(names[at + 1 :]), columns, here, path)
         if not isinstance(group, h5d.DatasetID if is_last else h5g.GroupID):
             what = "no data set" if is_last else "no group"
             raise DecodeError(path, f"{here!r} is {what}")
@@ -162,7 +170,29 @@ def find(file: Any, key: str, path: Path) -> Stored:
         raise DecodeError(path, f"it has no data set {key!r}")
     described = describe(group)
     if isinstance(described, str):
-        raise DecodeError(path, f"data set {key!r} {described}")
+        names = columns_of(group)
+        of_table = f"Name a column of it: `key: {key}/{names[0]}`." if names else None
+        raise DecodeError(path, f"data set {key!r} {described}", hint=of_table)
+    return described
+
+
+def columns_of(dataset: Any) -> list[str]:
+    """Return the names of the columns of a table; none of what is no table, as complex numbers are none."""
+    from h5py import h5t
+
+    stored = dataset.get_type()
+    if stored.get_class() != h5t.COMPOUND or stored.get_nmembers() > MOST_COLUMNS:
+        return []
+    names = [stored.get_member_name(number).decode("utf-8", "replace") for number in range(stored.get_nmembers())]
+    return [] if names == ["r", "i"] else names
+
+
+def _column(table: Any, name: str, columns: Sequence[str], key: str, path: Path) -> Stored:
+    if name not in columns:
+        raise DecodeError(path, f"table {key!r} has no column {name!r}{did_you_mean(name, columns)}")
+    described = describe(table, name)
+    if isinstance(described, str):
+        raise DecodeError(path, f"column {name!r} of table {key!r} {described}")
     return described
 
 
@@ -199,13 +229,16 @@ def walk(file: Any) -> Iterator[tuple[str, Stored | str]]:
                 continue
             met.add(address)
             if isinstance(found, h5d.DatasetID):
-                yield key, describe(found)
+                columns = columns_of(found)
+                yield from ((f"{key}/{column}", describe(found, column)) for column in columns)
+                if not columns:
+                    yield key, describe(found)
             elif isinstance(found, h5g.GroupID) and depth < MOST_DEPTH:
                 waiting.append((f"{key}/", found, depth + 1))
 
 
-def describe(dataset: Any) -> Stored | str:
-    """Return what a data set holds, or why it is not read."""
+def describe(dataset: Any, column: str = "") -> Stored | str:
+    """Return what a data set, or a column of a table, holds, or why it is not read."""
     from h5py import h5d, h5s
 
     plist = dataset.get_create_plist()
@@ -224,11 +257,17 @@ def describe(dataset: Any) -> Stored | str:
         return "is compressed twice"
     if dataset.get_space().get_simple_extent_type() == h5s.NULL:
         return "holds nothing"
-    kind = _kind(dataset.get_type())
+    stored_type, row_bytes = dataset.get_type(), 0
+    if column:
+        row_bytes = stored_type.get_size()
+        stored_type = stored_type.get_member_type(columns_of(dataset).index(column))
+    kind = _kind(stored_type)
     if isinstance(kind, str):
         return kind
+    if column and kind[0] not in ("numbers", "texts"):
+        return "holds values of a length of their own, which are not read in a table"
     chunk = plist.get_chunk() if layout == h5d.CHUNKED else None
-    stored = Stored(dataset, *kind, dataset.shape, chunk, codes)
+    stored = Stored(dataset, *kind, dataset.shape, chunk, codes, column, row_bytes)
     for code, _, values, _ in filters:
         if code == LZF and len(values) > 2 and values[2] > max(stored.chunk_bytes, HARMLESS_BYTES):
             return f"states {values[2]:,} bytes for a chunk of {stored.chunk_bytes:,}"
@@ -276,12 +315,14 @@ def rows(stored: Stored, block_bytes: int, most: int) -> Iterator[tuple[int, Any
     import h5py
 
     dataset: Any = h5py.Dataset(stored.id)
+    if stored.field:
+        dataset = dataset.fields(stored.field)
     if not stored.shape:
         yield 0, np.reshape(np.asarray(dataset[()], object if stored.kind == "strings" else None), (1,))
         return
     count = stored.shape[0]
     if stored.kind in ("numbers", "texts"):
-        row_bytes = max(math.prod(stored.shape[1:]) * stored.dtype.itemsize, 1)
+        row_bytes = max(math.prod(stored.shape[1:]) * max(stored.dtype.itemsize, stored.row_bytes), 1)
         step = max(1, block_bytes // row_bytes)
         if stored.chunk and stored.chunk[0] * row_bytes <= CHUNK_BYTES:
             step = max(1, step // stored.chunk[0]) * stored.chunk[0]
