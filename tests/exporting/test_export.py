@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -27,6 +28,7 @@ from tests.helpers.fresh_process import python
 from tinytorch_datasets import export, exporting, get
 from tinytorch_datasets.cli import main
 from tinytorch_datasets.errors import HashMismatch, MissingLibrary, StorageError, UnknownName, UsageError
+from tinytorch_datasets.exporting.kinds.png import class_folders
 
 FOLDERS = [kind for kind in exporting.known() if kind != "bibtex"]
 
@@ -246,6 +248,49 @@ class TestPng:
         with pytest.raises(UsageError) as refused:
             export("made", "png", tmp_path / "out", manifest=manifest)
         assert str(refused.value) == f"{reason}\n  Export it as npz or parquet."
+
+    def test_photographs_that_are_kept_encoded_are_decoded(self, tmp_path: Path, home: Path) -> None:
+        """Of any size, and as `get` decodes them: what is exported is pixels, not the files that they came in."""
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as members:
+            for kind, size in (("cat", (5, 4)), ("dog", (3, 6))):
+                jpeg = io.BytesIO()
+                Image.linear_gradient("L").resize(size).convert("RGB").save(jpeg, "JPEG")
+                members.writestr(f"{kind}/0.jpg", jpeg.getvalue())
+        entry = """
+        format: images
+        fields:
+          images: {dtype: uint8, shape: [null, null, 3]}
+          labels: {dtype: int64, classes: [cat, dog]}
+        splits: {train: {samples: 2, file: a.zip, members: ["*/*.jpg"]}}
+        """
+        manifest = declare(tmp_path, entry, a_zip=archive.getvalue())
+        images = get("made", manifest=manifest).train.images
+        folder = export("made", "png", tmp_path / "png", manifest=manifest)
+        table = pq.read_table(export("made", "parquet", tmp_path / "parquet", manifest=manifest) / "train.parquet")
+
+        for place, file in enumerate(("cat/0.png", "dog/1.png")):
+            with Image.open(folder / "train" / file) as picture:
+                np.testing.assert_array_equal(np.asarray(picture), images[place])
+            np.testing.assert_array_equal(np.array(table["images"][place].as_py()), images[place])
+
+    @pytest.mark.parametrize(
+        ("classes", "folders"),
+        [
+            (["cat", "dog"], ["cat", "dog"]),
+            (["dog", "cat"], ["0-dog", "1-cat"]),
+            (["..", "cat"], ["0-", "1-cat"]),
+            (["a/../../b", "c"], ["0-a_.._.._b", "1-c"]),
+            (["Cat", "cat"], ["0-Cat", "1-cat"]),
+            (["con", "dog"], ["0-con", "1-dog"]),
+            (["__MACOSX", "a"], ["0-__MACOSX", "1-a"]),
+            ([str(number) for number in range(11)], [f"{number:02d}-{number}" for number in range(11)]),
+        ],
+        ids=["plain", "unsorted", "above", "path", "letter case", "device", "litter", "numbers"],
+    )
+    def test_a_class_never_leads_out_of_the_folder(self, classes: list[str], folders: list[str]) -> None:
+        """Its name may be anybody's; sorted folders are in the order of the labels."""
+        assert class_folders(classes) == folders == sorted(folders)
 
 
 class TestTables:
@@ -488,6 +533,18 @@ class TestTheFolder:
         (tmp_path / "out").mkdir()
 
         assert files_in(export("made", "csv", tmp_path / "out", manifest=made.manifest))
+
+    def test_what_a_killed_export_left_is_removed_by_a_later_one(self, made: Made, tmp_path: Path) -> None:
+        """Once it is so old that it is in the making no more."""
+        old, new = (tmp_path / f".export-{name}.part" for name in ("0000000a", "0000000b"))
+        for folder in (old, new):
+            folder.mkdir()
+            (folder / "train.csv").write_text("half")
+        for path in (old / "train.csv", old):
+            os.utime(path, (10**9, 10**9))
+        export("made", "csv", tmp_path / "out", manifest=made.manifest)
+
+        assert (old.exists(), new.exists()) == (False, True)
 
     def test_a_link_in_its_place_is_refused(self, made: Made, tmp_path: Path) -> None:
         """What it leads to is not replaced."""

@@ -8,6 +8,7 @@ import hashlib
 import inspect
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from tinytorch_datasets.exporting import ExportedFile, Kind
 from tinytorch_datasets.exporting.declared import text_name, texts_of_splits, words_of
 from tinytorch_datasets.mirror.copy import SUMS, format_sums, sums_in
 from tinytorch_datasets.settings import refuse_standin
+from tinytorch_datasets.storage.arrays import ABANDONED_AFTER_S
 from tinytorch_datasets.storage.files import FULL, names_in, symlink_error, whole_file, writing
 
 if TYPE_CHECKING:
@@ -200,6 +202,7 @@ def _new_folder(target: Path) -> Iterator[Path]:
     try:
         with writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(target.parent)
             aside.mkdir()
             yield aside
             _into_place(aside, target)
@@ -209,6 +212,15 @@ def _new_folder(target: Path) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed processes left half-written, once it is too old to be still in the making."""
+    for path in folder.glob(".export-*.part"):
+        with contextlib.suppress(OSError):
+            # The time of a folder moves when a file is made in it, and that of a file while it is written.
+            if max(one.stat().st_mtime for one in [path, *path.rglob("*")]) < time.time() - ABANDONED_AFTER_S:
+                shutil.rmtree(path)
 
 
 def _into_place(aside: Path, target: Path) -> None:
