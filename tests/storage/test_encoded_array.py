@@ -14,12 +14,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pytest
 from PIL import Image
 
 from tests.helpers import fresh_process
 from tests.helpers.declared import declare
-from tinytorch_datasets import Dataset, EncodedArray, RaggedArray, audit, formats, get, load_manifest, pipeline
+from tinytorch_datasets import (
+    Dataset,
+    EncodedArray,
+    RaggedArray,
+    Split,
+    audit,
+    export,
+    formats,
+    get,
+    load_manifest,
+    pipeline,
+)
+from tinytorch_datasets.batches.channels import STRETCH
 from tinytorch_datasets.digests import digest_of
 from tinytorch_datasets.errors import DecodeError, ManifestError, StorageError
 from tinytorch_datasets.manifest import loading
@@ -231,13 +244,48 @@ class TestEveryKind:
         assert len(pickle.dumps(split.x)) < 2000 + 16 * COUNT * 4
 
 
-def test_statistics_are_those_of_the_decoded_cache(tmp_path: Path) -> None:
-    """To the last bit, by which both are normalized."""
-    one = made(tmp_path / "encoded", "JPEG").train.statistics()["x"]
-    other = made(tmp_path / "decoded", "JPEG", cache="decoded").train.statistics()["x"]
+@pytest.mark.parametrize("case", ["JPEG", "PNG of two sizes", "recordings"])
+def test_what_takes_a_split_takes_it_decoded(case: str, tmp_path: Path) -> None:
+    """Statistics to the last bit, by which both are normalized; Arrow tables, pages and pictures."""
+    one = made(tmp_path / "encoded", case).train
+    other = made(tmp_path / "decoded", case, cache="decoded").train
 
-    assert [part.tolist() for part in one] == [part.tolist() for part in other]
-    assert made(tmp_path / "encoded", "JPEG").train[:5].statistics()["x"].mean.tolist() != one.mean.tolist()
+    assert [np.array(part).tolist() for part in one.statistics()["x"]] == [
+        np.array(part).tolist() for part in other.statistics()["x"]
+    ]
+    assert np.any(one[:5].statistics()["x"].mean != one.statistics()["x"].mean)
+    assert one._repr_html_() == other._repr_html_()
+    assert pyarrow.table(one).equals(pyarrow.table(other))
+
+
+def test_statistics_of_long_samples_are_taken_in_the_same_stretches() -> None:
+    """However many samples there are in one, or the other way round."""
+    lengths = [STRETCH // 8 * 3 + 5, 0, 7, STRETCH // 8 - 12, 100]
+    samples = [np.random.default_rng(length).normal(size=length) for length in lengths]
+
+    def decoder(facts: Mapping[str, Any]) -> Callable[[bytes], np.ndarray]:
+        return np.frombuffer
+
+    shapes = np.array(lengths).reshape(-1, 1)
+    kind: dict[str, Any] = {"dtype": "float64", "sample_shape": (None,)}
+    field = EncodedArray.of([one.tobytes() for one in samples], shapes, recipe=Recipe(decoder, {}), **kind)
+    ragged = RaggedArray.of(samples)
+
+    assert Split("train", {"x": field}).statistics() == Split("train", {"x": ragged}).statistics()
+
+
+@pytest.mark.parametrize("kind", ["npz", "jsonl", "parquet", "png"])
+def test_it_is_exported_as_the_decoded_one(kind: str, tmp_path: Path) -> None:
+    """Byte by byte."""
+    for cache in ("encoded", "decoded"):
+        made(tmp_path / cache, "JPEG", cache=cache)
+        export("made", kind, tmp_path / f"{kind}-{cache}", manifest=tmp_path / cache / "datasets.yaml")
+
+    one, other = (sorted((tmp_path / f"{kind}-{cache}").rglob("*.*")) for cache in ("encoded", "decoded"))
+    assert [path.name for path in one] == [path.name for path in other]
+    its = [(a, b) for a, b in zip(one, other, strict=True) if a.suffix in (".npz", ".jsonl", ".parquet", ".png")]
+    assert its
+    assert all(a.read_bytes() == b.read_bytes() for a, b in its)
 
 
 @pytest.mark.slow

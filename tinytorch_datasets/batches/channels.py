@@ -7,7 +7,7 @@ from what is declared, or from sizes that leave no other reading; everything els
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -163,11 +163,26 @@ def _stretches(values: Any, axis: int | None) -> Iterator[np.ndarray]:
     elif axis is None and hasattr(values, "flat"):
         flat = values.flat
         parts = (flat[start : start + STRETCH // 8] for start in range(0, len(flat), STRETCH // 8))
+    elif axis is None:  # encoded ones that differ in shape: in the same stretches, for the last digit
+        parts = _runs(values, STRETCH // 8)
     else:  # samples that differ in shape
         parts = (sample[np.newaxis] for sample in values)
     for part in parts:
         channels_first = part.reshape(1, -1) if axis is None else np.moveaxis(part, axis + 1, 0)
         yield channels_first.astype(np.float64, order="C").reshape(len(channels_first), -1)
+
+
+def _runs(samples: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """Yield all values of samples, flat, so many at a time."""
+    held, count = list[np.ndarray](), 0
+    for sample in samples:
+        held.append(sample.reshape(-1))
+        count += sample.size
+        if count >= size:
+            flat, whole = np.concatenate(held), count - count % size
+            yield from (flat[start : start + size] for start in range(0, whole, size))
+            held, count = [flat[whole:]], count - whole
+    yield from (run for run in [np.concatenate(held)] if count)
 
 
 def given_statistics(
