@@ -17,8 +17,9 @@ import numpy as np
 from tinytorch_datasets import formats
 from tinytorch_datasets.add import arrays, naming
 from tinytorch_datasets.add.fields import Field, Survey
+from tinytorch_datasets.add.tables import joined, with_ranges
 from tinytorch_datasets.errors import DecodeError
-from tinytorch_datasets.formats import ArrayInfo, FileInfo
+from tinytorch_datasets.formats import ArrayInfo, FileInfo, TablePart
 from tinytorch_datasets.manifest.format_options import columns_of
 from tinytorch_datasets.manifest.places import selected
 from tinytorch_datasets.pipeline.stored_values import as_stored
@@ -77,6 +78,7 @@ def draft(infos: Sequence[FileInfo], given: Callable[[str], str | None]) -> Draf
         raise DecodeError(others[0].path, reason, hint="Add them one by one, or convert one of them.")
     why = (f"{info.file}: {reason}" if info.file else reason for info in infos for reason in info.left_out)
     left_out = list(dict.fromkeys(why))
+    infos = joined(infos, given)
     positions = arrays.positions_in(infos)
     if positions:
         infos = [replace(i, arrays=tuple(a for a in i.arrays if a not in positions.arrays)) for i in infos]
@@ -112,7 +114,7 @@ def _parts(infos: Sequence[FileInfo], given: Callable[[str], str | None]) -> Ite
     for info in infos:
         for array in info.arrays:
             inside = "" if info.is_table else array.member or array.key  # a column called test is no split
-            names = (inside, *reversed(info.inside), info.file)
+            names = (inside, *reversed(info.inside), *(part.name for part in info.parts[:1]), info.file)
             split = next(filter(None, map(given, names)), None) or next(filter(None, map(naming.split_of, names)), None)
             # NumPy has names for dtypes that it does not read back, such as str32; they are left out later.
             kind = TEXT if array.dtype not in NUMBERS else np.dtype(array.dtype).kind
@@ -177,6 +179,7 @@ def _sorted_out(parts: list[_Part], left_out: list[str], lists: list[_Part]) -> 
         if other is not part:
             reason = f"{_location(part)} and {_location(other)} would both be {part.split}.{part.field}"
             more = " To have each file as a sample: --format texts." if part.info.format == "text" else ""
+            more = f" To have them as one: --split {part.split}=PATTERN." if part.info.is_table else more
             raise DecodeError(part.info.path, reason, hint=f"Say which split each is: --split NAME=FILE.{more}")
     rank = {split: ORDER.index(split) if split in ORDER else len(ORDER) for split in splits}
     return sorted(kept, key=lambda part: (rank[part.split], part.split if rank[part.split] == len(ORDER) else ""))
@@ -202,13 +205,14 @@ def _location(part: _Part) -> str:
 
 def _where(info: FileInfo) -> tuple[str, ...]:
     """Return the file, and the members of archives that lead to what is described."""
-    return (info.file, *info.inside)
+    return (info.file, *info.inside, *(part.name for part in info.parts[:1]))
 
 
 def _place_of(info: FileInfo) -> dict[str, Any]:
     """Return what the manifest says of where it is."""
     inside = {"member": info.inside[0] if len(info.inside) == 1 else list(info.inside)} if info.inside else {}
-    return {"file": info.file, **inside}
+    members = {"members": [part.name for part in info.parts]} if info.parts else {}
+    return {**({"file": info.file} if info.file or not members else {}), **inside, **members}
 
 
 def _options(infos: Sequence[FileInfo]) -> dict[str, Any]:
@@ -306,7 +310,7 @@ def _splits(parts: Sequence[_Part], layout: str) -> dict[str, dict[str, Any]]:
         else:
             declared |= place
             if part.array.columns:
-                declared[part.field] = {"column": _with_ranges(part.array.columns)}
+                declared[part.field] = {"column": with_ranges(part.array.columns)}
             elif part.array.key and part.array.key != part.field:
                 declared[part.field] = part.array.key
     return splits
@@ -323,41 +327,36 @@ def _refuse_two(part: _Part, files: Iterable[tuple[str, ...]]) -> NoReturn:
     raise DecodeError(part.info.path, reason, hint="Say which split each is: --split NAME=FILE.")
 
 
-def _with_ranges(columns: Sequence[int | str]) -> list[int | str] | str:
-    """Return columns as the manifest has them, numbers that follow one another as a range.
-
-    >>> _with_ranges([0, 1, 2, "kind"]), _with_ranges([3, 4, 5])
-    (['0-2', 'kind'], '3-5')
-    """
-    shown, runs = list[int | str](), list[list[int | str]]()
-    for column in columns:
-        before = runs[-1][-1] if runs else None
-        if isinstance(column, int) and isinstance(before, int) and column == before + 1:
-            runs[-1].append(column)
-        else:
-            runs.append([column])
-    for run in runs:
-        shown += [f"{run[0]}-{run[-1]}"] if len(run) > 1 else run
-    return shown[0] if len(shown) == 1 and isinstance(shown[0], str) else shown
-
-
 def _fill_in(made: Draft, parts: Sequence[_Part]) -> None:
     """Decode everything once, and take in ranges and classes."""
     paths = {_where(part.info): part.info.path for part in parts}
+    joins = {_where(part.info): part.info.parts for part in parts if part.info.parts}
     surveys = {name: Survey(one) for name, one in made.fields.items()}
     samples = [
         name for info in {id(part.info): part.info for part in parts}.values() if not info.file for name in info.samples
     ]
-    for block in formats.of(made.format).decode(_as_plan(made, paths, samples), **made.options):
+    for block in formats.of(made.format).decode(_as_plan(made, paths, samples, joins), **made.options):
         surveys[block.column.field].add(block.values)
     most = max(declared["samples"] for declared in made.splits.values())
     for survey in surveys.values():
         survey.settle(most)
 
 
-def _as_plan(made: Draft, paths: Mapping[tuple[str, ...], Path], samples: Sequence[str]) -> tuple[Split, ...]:
+def _as_plan(
+    made: Draft,
+    paths: Mapping[tuple[str, ...], Path],
+    samples: Sequence[str],
+    joins: Mapping[tuple[str, ...], Sequence[TablePart]],
+) -> tuple[Split, ...]:
     splits = []
     for name, declared in made.splits.items():
+        of_parts = joins.get((declared.get("file", ""), *declared.get("members", ())[:1]), ())
+        for part in of_parts:  # each as if it were a split: their values are surveyed together
+            alone = {**declared, "samples": part.samples, "file": part.name}
+            columns = {f: _column(made, name, alone, f, {(part.name,): part.path}) for f in made.fields}
+            splits.append(Split(name, part.samples, columns, file=part.path))
+        if of_parts:
+            continue
         columns = {field: _column(made, name, declared, field, paths) for field in made.fields}
         file = paths[_keys(declared)] if "file" in declared else None
         members = declared.get("members", ())

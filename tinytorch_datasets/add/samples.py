@@ -349,4 +349,4 @@ def _summed_up(info: FileInfo) -> Iterator[str]:
 def sources_of(infos: Sequence[FileInfo]) -> set[str]:
     """Return the names of the files that are declared: of a folder of samples, those that are one."""
     samples = {name for info in infos if not info.file for name in info.samples}
-    return samples or {info.file for info in infos}
+    return samples | {info.file for info in infos if info.file}

@@ -134,6 +134,14 @@ class ArrayInfo:
     axes: tuple[int, ...] = ()
 
 
+class TablePart(NamedTuple):
+    """One of several files, or members, that are one table: its name, where it is now, and its rows."""
+
+    name: str
+    path: Path
+    samples: int
+
+
 @dataclass(frozen=True)
 class FileInfo:
     """What a file holds, in plain values. `options` are those of its format, `file` its name in the data set.
@@ -142,7 +150,7 @@ class FileInfo:
     be what is to be predicted, and nothing says which. `is_table` is whether each array is a column of one table.
     `samples` are the names of files, or members, that are a sample each, and `others` those of all the rest; where
     they are files, they are below the folder `path`, and `file` is "". `inside` are the members of archives, from the
-    outermost, that what is described is of `file`.
+    outermost, that what is described is of `file`; `parts` are the files, or members, that one table is in.
     """
 
     path: Path
@@ -156,6 +164,7 @@ class FileInfo:
     samples: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     inside: tuple[str, ...] = ()
+    parts: tuple[TablePart, ...] = ()
 
 
 class Certainty(IntEnum):
