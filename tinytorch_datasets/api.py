@@ -48,6 +48,7 @@ def get(
     verify: Mode = "auto",
     progress: Progress | None = None,
     retry: RetryPolicy | None = None,
+    variant: str | None = None,
     standin: bool | None = None,
     split: None = None,
 ) -> Dataset:
@@ -66,6 +67,8 @@ def get(
         progress: Called with (file, bytes done, bytes in all) in place of the bars on stderr; from several threads,
             but never by two at once.
         retry: How long to wait for mirrors and how often to try; None for a `RetryPolicy()`.
+        variant: The name of a declared variant: the same values in another container, which is taken and no other;
+            None takes the first that is at hand, or that can be fetched.
         standin: True makes data up from the declaration alone, in memory, with a `StandInWarning`: nothing is
             downloaded, read or kept, whatever else is asked for. None takes ``TINYTORCH_DATASETS_STANDIN``.
         split: Not taken, because the splits are attributes of what is returned: whatever is given here is refused with
@@ -108,7 +111,7 @@ def get(
         mirror = settings.absolute(mirror, name="mirror")
     if chosen.standin if standin is None else standin:
         return _stand_in(name, manifest)
-    if _is_path(manifest):
+    if _is_path(manifest) and variant is None:
         path = settings.manifest_path(manifest)  # type: ignore[arg-type]
         homes = settings.likely_homes(path, root)
         dataset = _open_cached(str(name), path, homes, verify)
@@ -117,22 +120,24 @@ def get(
     from tinytorch_datasets import pipeline  # everything heavy stands behind it
 
     declared = _declared(name, manifest)
-    is_asked_for = _is_path(manifest) and not declared.included_by  # by this very manifest
+    is_asked_for = _is_path(manifest) and variant is None and not declared.included_by  # by this very manifest
     if is_asked_for and declared.plan.name != name:  # an alias, under which no cache entry is kept
         dataset = _open_cached(declared.plan.name, path, homes, verify)
         if dataset is not None:
             _entries[name, path, homes] = _entries[declared.plan.name, path, homes]
             return dataset
-    return pipeline.run(
-        declared,
-        settings.locations(declared.manifest, root, download_to=declared.download_to, shipped_in=declared.shipped_in),
+    from tinytorch_datasets.fetch import DEFAULT_RETRY
+
+    options = pipeline.Options(
         mirror=mirror if mirror is not None else chosen.mirror,
         offline=chosen.offline if offline is None else offline,
         verify=verify,
         progress=progress,
-        retry=retry,
+        retry=retry or DEFAULT_RETRY,
         open_entry=_open_entry,
     )
+    folders = {"download_to": declared.download_to, "shipped_in": declared.shipped_in}
+    return pipeline.run(declared, settings.locations(declared.manifest, root, **folders), options, variant=variant)
 
 
 def load_manifest(path: AnyPath | None = None) -> Manifest:

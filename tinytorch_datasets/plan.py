@@ -326,7 +326,7 @@ class Plan:
     """Everything that the stages after the manifest need to know about one data set.
 
     `folder` is the name of its folder, on a mirror too; `root` is where that folder is on this disk, as soon as
-    that is known: until then it is ``.``, and so are the columns' files below it.
+    that is known: until then it is ``.``, and so are the columns' files below it. `variants` are of other containers.
     """
 
     name: str
@@ -338,6 +338,8 @@ class Plan:
     splits: tuple[Split, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
     where: str = ""
+    variant: str = ""
+    variants: tuple[Plan, ...] = ()
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -386,8 +388,7 @@ class Declared(NamedTuple):
     """One data set as a manifest declares it: its plan, its files not placed yet, and its entry in plain values.
 
     `signature` and `sha256` are the manifest's own; `download_to` and `shipped_in` the folders that it names.
-    `included_by` are the manifests on the way to it, the one that was asked for first: by their paths, the sha256 and
-    the stat signature of each.
+    `included_by` has the sha256 and the stat signature of those on the way, by path, the one that was asked for first.
     """
 
     manifest: Path

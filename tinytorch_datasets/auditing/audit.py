@@ -109,7 +109,7 @@ def audit(
         raise ValueError(msg)
     loaded = api.manifest_of(manifest)
     named, names = bool(names), tuple(dict.fromkeys(map(loaded.name_of, names))) or tuple(loaded.datasets)
-    placed = {name: pipeline.placed(loaded, name, home) for name in names}
+    placed = {name: pipeline.in_use(loaded, name, home) for name in names}
     plans = [plan for plan, _ in placed.values()]
     if mirror is not None:
         from tinytorch_datasets.auditing import mirror_folder  # it imports what copies files, and so `fetch`

@@ -138,7 +138,7 @@ def _unreadable(error: StorageError, plan: Plan | None = None, *, severity: Seve
 
 def compare(manifest: Manifest, plan: Plan, digests: FileDigests, hint: str) -> Iterator[Finding]:
     """Compare a data set's hashed files with the manifest."""
-    declared = manifest.entry(plan.name).files
+    declared = manifest.files_of(plan)
     for file in plan.files:
         path = plan.root / file.name
         if path in digests:
@@ -150,7 +150,7 @@ def compare(manifest: Manifest, plan: Plan, digests: FileDigests, hint: str) -> 
                     dataset=plan.name,
                     what=f"{path} has the declared sha256, but another MD5:\n    {digest.md5}, declared is\n    {md5}",
                     path=str(path),
-                    where=manifest.where(plan.name, "files", file.name, "md5"),
+                    where=manifest.where_of(plan, "files", file.name, "md5"),
                     expected=md5,
                     actual=digest.md5,
                     hint="Correct the MD5 in the manifest.",
@@ -231,9 +231,11 @@ def audit_cache_entries(manifest: Manifest, plan: Plan, locations: Locations) ->
     One whose stat signatures do not fit is used by nobody, and is no finding. What the arrays themselves hold is
     compared with the decoded files elsewhere.
     """
-    folders = {str(folder.path): folder for folder in pipeline.array_folders(plan, locations)}
-    caches = [str(kept) for kept in locations.caches]
     owner = manifest.owner(plan.name)
+    declared = owner.plan(plan.name)
+    plans = [pipeline.locate(one, locations) for one in (declared, *declared.variants)]
+    folders = {str(folder.path): folder for one in plans for folder in pipeline.array_folders(one, locations)}
+    caches = [str(kept) for kept in locations.caches]
     asked = [owner] if owner is manifest else [owner, manifest]  # whichever of them `get` was given
     for kept, layer in itertools.product(locations.caches, asked):
         path = cache_entries.entry_path(kept, layer.path, plan.name)
@@ -269,7 +271,7 @@ def _hash_all(
 ) -> tuple[FileDigests, dict[tuple[ArrayFolder, str], str | None]]:
     """Hash all files, and the arrays whose digests are declared; by path, and by folder and column."""
     files = {
-        plan.root / name: plan.name in with_md5 and manifest.entry(plan.name).files[name].md5 is not None
+        plan.root / name: plan.name in with_md5 and manifest.files_of(plan)[name].md5 is not None
         for plan in plans
         for name in _to_hash(plan)
     }
@@ -308,7 +310,7 @@ def _audit_files(manifest: Manifest, plan: Plan, locations: Locations, digests: 
                 dataset=plan.name,
                 what=f"{len(present)} of {len(plan.files)} files are downloaded; {missing.name} is not",
                 path=str(plan.root / missing.name),
-                where=manifest.where(plan.name, "files", missing.name),
+                where=manifest.where_of(plan, "files", missing.name),
                 expected=len(plan.files),
                 actual=len(present),
                 hint=f"`tinytorch-datasets get {plan.name}` downloads the rest.",

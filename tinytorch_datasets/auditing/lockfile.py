@@ -55,7 +55,7 @@ def record(
         DecodeError: A file is not what the manifest says.
     """
     refuse_standin("a lock")
-    placed = [pipeline.placed(manifest, name, home) for name in names or manifest.datasets]
+    placed = [pipeline.in_use(manifest, name, home) for name in names or manifest.datasets]
     if not names:
         placed = [(plan, locations) for plan, locations in placed if is_on_disk(plan)]
     for plan, _ in placed:
@@ -258,7 +258,11 @@ def _of_dataset(
         yield finding(what=what, where=plan.where, hint=f"`tinytorch-datasets get {plan.name}`", severity="warning")
         return
     now = file_records(plan, hashed)
-    for file, before in recorded["files"].items():
+    is_same_container = not set(recorded["files"]).isdisjoint(now) or not now
+    if not is_same_container:
+        what = f"{plan.name} is here in another container than the locked one; its values were compared"
+        yield finding(what=what, where=plan.where, severity="warning")
+    for file, before in recorded["files"].items() if is_same_container else ():
         after = now.get(file)
         if after != before:
             what = f"file {file} has sha256\n    {after and after['sha256']}, locked is\n    {before.get('sha256')}"

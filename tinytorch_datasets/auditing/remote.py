@@ -58,6 +58,9 @@ def addresses(manifest: Manifest, plan: Plan) -> Iterator[Address]:
     for file in plan.files:
         for url, where in manifest.addresses(plan.name, file.name):
             yield Address(plan.name, file, url, where)
+    for variant in plan.variants:
+        for file in variant.files:
+            yield from (Address(plan.name, file, url, file.where) for url in file.urls)
 
 
 def probe_all(

@@ -93,6 +93,7 @@ def info(name: str, manifest: Path | None, home: Path | None, as_json: bool) -> 
 @click.option("--mirror", metavar="URL_OR_FOLDER", help="Try this before the declared mirrors")
 @click.option("--offline", is_flag=True, default=None, help="Open no socket; report what is missing")
 @click.option("--verify", type=click.Choice(["auto", "always"]), default="auto", help="Hash every byte again: always")
+@click.option("--variant", metavar="NAME", help="The same values in this other container, declared under variants")
 @manifest_options
 @json_option
 def get(
@@ -101,6 +102,7 @@ def get(
     mirror: str | None,
     offline: bool | None,
     verify: Any,
+    variant: str | None,
     manifest: Path | None,
     home: Path | None,
     as_json: bool,
@@ -125,7 +127,15 @@ def get(
     for name in wanted:
         try:
             with warnings_as_messages():
-                dataset = api.get(name, manifest=chosen, home=home, mirror=mirror, offline=offline, verify=verify)
+                dataset = api.get(
+                    name,
+                    manifest=chosen,
+                    home=home,
+                    mirror=mirror,
+                    offline=offline,
+                    verify=verify,
+                    variant=variant,
+                )
         except DatasetError as error:  # the others are wanted all the same
             errors.append(error)
             continue

@@ -37,7 +37,9 @@ def row(declared: Declared, home: Path | None) -> dict[str, Any]:
     """Summarize a data set in plain values."""
     folders = {"download_to": declared.download_to, "shipped_in": declared.shipped_in}
     root = None if home is None else settings.absolute(home)
-    plan = pipeline.locate(declared.plan, settings.locations(declared.manifest, root, **folders))
+    where = settings.locations(declared.manifest, root, **folders)
+    plan = pipeline.locate(declared.plan, where)
+    here = any(_on_disk(pipeline.locate(variant, where)) == "all" for variant in plan.variants)
     return {
         "name": plan.name,
         "title": declared.entry["title"],
@@ -46,7 +48,7 @@ def row(declared: Declared, home: Path | None) -> dict[str, Any]:
         "sample": _sample(next(iter(plan.columns))),
         "splits": {split.name: split.samples for split in plan.splits},
         "bytes": sum(file.bytes for file in plan.files),
-        "on_disk": _on_disk(plan),
+        "on_disk": "all" if here else _on_disk(plan),
         "path": str(plan.root),
     }
 

@@ -96,6 +96,7 @@ def _plan(plain: Mapping[str, Any]) -> Plan:
             "root": Path(plain["root"]),
             "files": tuple(File(**{**file, "urls": tuple(file["urls"])}) for file in plain["files"]),
             "splits": tuple(map(_split, plain["splits"])),
+            "variants": tuple(map(_plan, plain["variants"])),
         }
     )
 

@@ -28,6 +28,7 @@ from tinytorch_datasets.manifest.places import (
     stored_counts,
     with_lines,
 )
+from tinytorch_datasets.manifest.variants import as_entry
 from tinytorch_datasets.manifest.yaml_reader import ParsedYaml
 from tinytorch_datasets.plan import TEXT, Column, Declared, File, Names, Plan, Rows, Split
 from tinytorch_datasets.storage.memmap import StatSignature
@@ -130,6 +131,15 @@ class Manifest:
         """Return the folder of a data set's files, below that of downloads or of the shipped data."""
         return self.entry(name).folder or self.name_of(name)
 
+    def files_of(self, plan: Plan) -> Mapping[str, FileEntry]:
+        """Return the files of a data set, or of the variant of it that a plan is of."""
+        entry = self.entry(plan.name)
+        return entry.variants[plan.variant].files if plan.variant else entry.files
+
+    def where_of(self, plan: Plan, *keys: str | int) -> str:
+        """Return the line of a value of the container that a plan is of: ``where_of(plan, "files", "train.npz")``."""
+        return self.where(plan.name, *(("variants", plan.variant) if plan.variant else ()), *keys)
+
     def files(self) -> Iterator[DeclaredFile]:
         """Yield every file of every data set, in the manifest's order: the same path again where sets share a file."""
         for layer in self.layers:
@@ -193,6 +203,15 @@ class Manifest:
         """Return what a data set declares; where its files are is for `Plan.under` to say."""
         name = self.name_of(name)
         entry = self.datasets[name]
+        plain = entry.model_dump(exclude_unset=True, exclude={"variants"})
+        variants = []
+        for variant, its in entry.variants.items():
+            merged = Entry.model_validate(as_entry(plain, its.model_dump(exclude_unset=True)))
+            variants.append(replace(self._plan(name, merged, "variants", variant), variant=variant))
+        return replace(self._plan(name, entry), variants=tuple(variants))
+
+    def _plan(self, name: str, entry: Entry, *at: str) -> Plan:
+        """Return the plan of an entry whose container is declared below these keys of the data set."""
         plain = entry.model_dump(exclude_unset=True)
         counts, caches = (
             stored_counts(plain),
@@ -203,25 +222,31 @@ class Manifest:
                 name=path,
                 bytes=file.bytes,
                 sha256=file.sha256,
-                urls=tuple(url for url, _ in self.addresses(name, path)),
-                where=self.where(name, "files", path, "sha256"),
+                urls=(*file.urls, *(mirror + quote(path, safe=IN_A_PATH) for mirror in entry.mirrors)),
+                where=self.where(name, *at, "files", path, "sha256"),
             )
             for path, file in entry.files.items()
         )
         return Plan(
             name=name,
-            folder=self.folder(name),
+            folder=entry.folder or name,
             root=Path(),
             status=entry.status,
             format=entry.format,
             files=files,
-            splits=tuple(self._split(name, entry, split, counts, caches) for split in entry.splits),
+            splits=tuple(self._split(name, entry, split, counts, caches, at) for split in entry.splits),
             options=dict(entry.options),
-            where=self.where(name),
+            where=self.where(name, *at),
         )
 
     def _split(
-        self, name: str, entry: Entry, title: str, counts: Mapping[str, int], caches: Mapping[str, str]
+        self,
+        name: str,
+        entry: Entry,
+        title: str,
+        counts: Mapping[str, int],
+        caches: Mapping[str, str],
+        at: Sequence[str],
     ) -> Split:
         split = entry.splits[title]
         keys = split.model_dump(exclude_unset=True)
@@ -241,7 +266,7 @@ class Manifest:
             file=Path(split.file) if split.file else None,
             members=tuple(members),
             member=member_of(split.member) if members else (),
-            where=self.where(name, "splits", title, "samples"),
+            where=self.where(name, *at, "splits", title, "samples"),
         )
 
     def _column(

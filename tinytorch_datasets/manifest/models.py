@@ -50,22 +50,9 @@ class FileEntry(_Model):
     )
 
 
-class FieldEntry(_Model):
-    """One field: what every sample has."""
+class StoredEntry(_Model):
+    """How the values of a field are stored, where that is not as they are returned."""
 
-    dtype: Literal[plan.DTYPES] = Field(  # type: ignore[valid-type]
-        description="The NumPy dtype that `get` returns, or str for text. A field with classes is int64."
-    )
-    shape: Annotated[tuple[Positive | None, ...], Strict(False)] = Field(
-        default=(),
-        description="The shape of one sample; left out for a scalar. null is an axis whose length differs by sample.",
-    )
-    range: Annotated[tuple[int | float, int | float], Strict(False)] | None = Field(
-        default=None, description="The lowest and highest value allowed, both included."
-    )
-    classes: FilledWordList | None = Field(
-        default=None, description="The class names; a label is a position in this list, from 0."
-    )
     values: StoredValues = Field(
         default=(),
         description="What is stored for each class, in their order, where it is neither its name nor its number.",
@@ -90,6 +77,24 @@ class FieldEntry(_Model):
     scale: Factor | None = Field(
         default=None,
         description="What stored whole numbers are multiplied by, in a field of floats: 0.00392156862745098.",
+    )
+
+
+class FieldEntry(StoredEntry):
+    """One field: what every sample has."""
+
+    dtype: Literal[plan.DTYPES] = Field(  # type: ignore[valid-type]
+        description="The NumPy dtype that `get` returns, or str for text. A field with classes is int64."
+    )
+    shape: Annotated[tuple[Positive | None, ...], Strict(False)] = Field(
+        default=(),
+        description="The shape of one sample; left out for a scalar. null is an axis whose length differs by sample.",
+    )
+    range: Annotated[tuple[int | float, int | float], Strict(False)] | None = Field(
+        default=None, description="The lowest and highest value allowed, both included."
+    )
+    classes: FilledWordList | None = Field(
+        default=None, description="The class names; a label is a position in this list, from 0."
     )
     channels: Literal["first", "last"] | None = Field(default=None, description="Which axis has the channels (colors).")
     names: FilledWordList | None = Field(
@@ -211,8 +216,8 @@ class PlaceEntry(_Location, _Selection):
     values: StoredValues = Field(default=(), description="What is stored here for each class, where splits differ.")
 
 
-class SplitEntry(_Selection):
-    """One split: how many samples, and where its fields are.
+class VariantSplitEntry(_Selection):
+    """Where the fields of one split are in another container; as many samples as there.
 
     Any other key is the name of a field. Its value says where the field is: in short, the name of its file, or
     with `file` its name inside that file; or a mapping, each of whose keys can be left out.
@@ -223,7 +228,6 @@ class SplitEntry(_Selection):
         str, Annotated[Annotated[Words, Tag(AS_WORDS)] | Annotated[PlaceEntry, Tag(AS_MAPPING)], Discriminator(kind)]
     ]
 
-    samples: Positive = Field(description="The number of samples.")
     file: Words | None = Field(default=None, description="The file that holds all fields of the split.")
     member: MemberPath | None = Field(
         default=None,
@@ -235,6 +239,27 @@ class SplitEntry(_Selection):
         description="The archive's members that hold the split, by names, in that order, or patterns, whose members "
         "come sorted: * is any characters but a slash, ** any folders; without `file`, they are declared files.",
     )
+
+
+class SplitEntry(VariantSplitEntry):
+    """One split: how many samples, and where its fields are.
+
+    Any other key is the name of a field. Its value says where the field is: in short, the name of its file, or
+    with `file` its name inside that file; or a mapping, each of whose keys can be left out.
+    """
+
+    samples: Positive = Field(description="The number of samples.")
+
+
+class VariantEntry(_Model):
+    """The same values in another container, taken where the first cannot be had, and only if they are the same."""
+
+    format: Words = Field(description="Its form on disk: the name of a decoder.")
+    options: Mapping[str, Any] = Field(default={}, description="The decoder's options.")
+    fields: Mapping[str, StoredEntry] = Field(default={}, description="How fields are stored there.")
+    splits: Mapping[str, VariantSplitEntry] = Field(min_length=1, description="Where each split is.")
+    mirrors: WordList = Field(default=(), description="Addresses to which a file's name is appended.")
+    files: Mapping[str, FileEntry] = Field(min_length=1, description="Every file, by its path below the folder.")
 
 
 class DuplicatesEntry(_Model):
@@ -304,6 +329,12 @@ class Entry(_Model):
         description="Addresses to which a file's name is appended, in the order to try them; each ends in a slash.",
     )
     files: Mapping[str, FileEntry] = Field(min_length=1, description="Every file, by its path below the folder.")
+
+    variants: Mapping[str, VariantEntry] = Field(
+        default={},
+        description="The same values in other containers, by name, tried in their order where the first cannot be had. "
+        "Accepted only with the declared `sha256` of every field.",
+    )
 
     @property
     def bytes(self) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from tinytorch_datasets.manifest.filenames import (
 from tinytorch_datasets.manifest.format_options import Formats, check_cache, check_format, check_missing
 from tinytorch_datasets.manifest.models import Declarations
 from tinytorch_datasets.manifest.places import SPLIT_KEYS, check_splits, place_of
+from tinytorch_datasets.manifest.variants import check_variants
 from tinytorch_datasets.plan import DTYPES, TEXT, spell
 from tinytorch_datasets.split import Split
 
@@ -139,13 +141,14 @@ def is_field_name(name: str) -> bool:
 def check(data: object, formats: Formats) -> Problems:
     """Yield every rule that the manifest's plain data breaks: the path of the value, and what is wrong."""
     datasets = mapping(mapping(data).get("datasets"))
+    one = partial(_check_one, formats=formats)
     for name, entry in datasets.items():
         at = ("datasets", name)
         if not _NAME.fullmatch(name):
             yield at, f"a name is {_NAME_IS}"
         if not isinstance(entry, dict):
             continue
-        for keys, what in (*(found for rule in _RULES for found in rule(entry, formats)), *check_entry(entry)):
+        for keys, what in (*one(entry), *check_variants(entry, one)):
             yield (*at, *keys), what
     yield from _check_aliases(datasets)
     yield from check_shared_files(datasets)
@@ -154,6 +157,12 @@ def check(data: object, formats: Formats) -> Problems:
         yield ("datasets",), "is missing"
     yield from ((("ignore", i), what) for i, what in repeats(mapping(data).get("ignore"), "rule"))
     yield from ((("include", i), what) for i, what in repeats(mapping(data).get("include"), "manifest"))
+
+
+def _check_one(entry: dict[str, Any], *, formats: Formats) -> Problems:
+    for rule in _RULES:
+        yield from rule(entry, formats)
+    yield from check_entry(entry)
 
 
 def _check_aliases(datasets: Mapping[str, Any]) -> Problems:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from tinytorch_datasets import formats, settings
 from tinytorch_datasets.digests import digest_of
@@ -19,12 +19,13 @@ from tinytorch_datasets.errors import (
     ChangedFile,
     ContentError,
     DecodeError,
+    FetchError,
     ManifestError,
     MissingFile,
     StorageError,
 )
-from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy, fetch
-from tinytorch_datasets.pipeline import manifests
+from tinytorch_datasets.fetch import RetryPolicy, fetch
+from tinytorch_datasets.pipeline import manifests, variants
 from tinytorch_datasets.pipeline.decode import decoded, decoder_facts, recipe_of, versions
 from tinytorch_datasets.plan import Block, Declared, Mode, Plan
 from tinytorch_datasets.settings import Locations
@@ -58,39 +59,44 @@ Arrays: TypeAlias = "Mapping[str, Values | str]"
 log = logging.getLogger("tinytorch_datasets.get")
 
 
-def run(
-    declared: Declared,
-    locations: Locations,
-    *,
-    mirror: str | None,
-    offline: bool,
-    verify: Mode,
-    progress: Progress | None,
-    retry: RetryPolicy | None = None,
-    open_entry: Callable[[CacheEntry, Arrays], Dataset],
-) -> Dataset:
+class Options(NamedTuple):
+    """How a data set is asked for, as of `get`; `open_entry` opens what a cache entry says, or takes given arrays."""
+
+    mirror: str | None
+    offline: bool
+    verify: Mode
+    progress: Progress | None
+    retry: RetryPolicy
+    open_entry: Callable[[CacheEntry, Arrays], Dataset]
+
+
+def run(declared: Declared, locations: Locations, options: Options, *, variant: str | None = None) -> Dataset:
     """Run every stage for one data set, and keep the cache entry that lets the next `get` skip them.
 
-    `open_entry` opens what a cache entry says, or takes the arrays that it is given. What ships is decoded into memory
-    where no folder can be written.
+    Its variants are tried where it cannot be fetched, and before all else what is at hand; `variant` names the one to
+    take. What ships is decoded into memory where no folder can be written.
     """
-    try:
-        return _run(
-            declared,
-            locations,
-            mirror=mirror,
-            offline=offline,
-            verify=verify,
-            progress=progress,
-            retry=retry,
-            open_entry=open_entry,
+    plans = [declared.plan, *declared.plan.variants] if variant is None else [variants.named(declared.plan, variant)]
+    failed: FetchError | None = None
+    for plan in variants.in_order((locate(plan, locations) for plan in plans), options.mirror):
+        try:
+            return _run(declared, plan, locations, options)
+        except FetchError as error:
+            failed = failed or error
+        except DecodeError as error:
+            # A plan has no line of each option; the manifest, if it is still the same, has.
+            with suppress(ManifestError, OSError):
+                if error.keys and (manifest := manifests.read(declared.manifest)).sha256 == declared.sha256:
+                    name_line(error, manifest, declared.plan.name)
+            raise
+        log.info("%s: %s cannot be fetched: %s", declared.plan.name, plan.variant or "the first container", failed.what)
+    assert failed is not None
+    if len(plans) > 1:
+        others = ", ".join(plan.variant for plan in plans[1:])
+        failed.hint = (
+            f"{failed.hint or ''} The same values in other containers cannot be fetched either: {others}.".strip()
         )
-    except DecodeError as error:
-        # A plan has no line of each option; the manifest, if it is still the same, has.
-        with suppress(ManifestError, OSError):
-            if error.keys and (manifest := manifests.read(declared.manifest)).sha256 == declared.sha256:
-                name_line(error, manifest, declared.plan.name)
-        raise
+    raise failed
 
 
 def name_line(error: DecodeError, manifest: Manifest, name: str) -> None:
@@ -99,38 +105,17 @@ def name_line(error: DecodeError, manifest: Manifest, name: str) -> None:
         error.where = manifest.where(name, *error.keys)
 
 
-def _run(
-    declared: Declared,
-    locations: Locations,
-    *,
-    mirror: str | None,
-    offline: bool,
-    verify: Mode,
-    progress: Progress | None,
-    retry: RetryPolicy | None,
-    open_entry: Callable[[CacheEntry, Arrays], Dataset],
-) -> Dataset:
-    plan = locate(declared.plan, locations)
+def _run(declared: Declared, plan: Plan, locations: Locations, options: Options) -> Dataset:
     formats.check_libraries(plan)
     try:
-        return _run_on_disk(
-            declared,
-            plan,
-            locations,
-            mirror=mirror,
-            offline=offline,
-            verify=verify,
-            progress=progress,
-            retry=retry,
-            open_entry=open_entry,
-        )
+        return _run_on_disk(declared, plan, locations, options)
     except StorageError as error:
         if plan.status != "shipped" or not _is_unwritable(error, plan):
             raise
         log.info("%s: decoded into memory, for %s", plan.name, error.what)
     stat_cache = StatCache()
-    arrays = _in_memory(plan, stat_cache, mode=verify)
-    return open_entry(make_cache_entry(declared, plan, None, stat_cache.signatures(plan)), arrays)
+    arrays = _in_memory(plan, stat_cache, mode=options.verify)
+    return options.open_entry(make_cache_entry(declared, plan, None, stat_cache.signatures(plan)), arrays)
 
 
 def _is_unwritable(error: StorageError, plan: Plan) -> bool:
@@ -141,18 +126,7 @@ def _is_unwritable(error: StorageError, plan: Plan) -> bool:
     return error.errno in disk.UNWRITABLE or error.path.is_relative_to(os.devnull)
 
 
-def _run_on_disk(
-    declared: Declared,
-    plan: Plan,
-    locations: Locations,
-    *,
-    mirror: str | None,
-    offline: bool,
-    verify: Mode,
-    progress: Progress | None,
-    retry: RetryPolicy | None,
-    open_entry: Callable[[CacheEntry, Arrays], Dataset],
-) -> Dataset:
+def _run_on_disk(declared: Declared, plan: Plan, locations: Locations, options: Options) -> Dataset:
     if locations.home == declared.manifest.parent / declared.download_to:
         _make_home(locations.home)
     entry_file = cache_entries.entry_path(locations.cache, declared.manifest, plan.name)
@@ -162,12 +136,12 @@ def _run_on_disk(
             plan.files,
             plan.root,
             folder=plan.folder,
-            mirror=mirror,
-            offline=offline,
+            mirror=options.mirror,
+            offline=options.offline,
             locks=locations.cache / "locks",
-            progress=progress,
+            progress=options.progress,
             dataset=plan.name,
-            retry=retry or DEFAULT_RETRY,
+            retry=options.retry,
             extra_bytes=_bytes_to_decode(plan, locations),
         )
         for file, signature in fetched:
@@ -175,12 +149,12 @@ def _run_on_disk(
                 stat_cache.remember(plan.root / file.name, file.sha256, signature)
     for trial in range(TRIES):
         try:
-            folder = verified_arrays(plan, locations, mode=verify, stat_cache=stat_cache)
+            folder = verified_arrays(plan, locations, mode=options.verify, stat_cache=stat_cache)
             check_unchanged(plan, stat_cache)  # whose signatures the cache entry has
             signatures = stat_cache.signatures(plan)
             own = make_cache_entry(declared._replace(included_by={}), plan, folder, signatures)
             entry = make_cache_entry(declared, plan, folder, signatures)
-            dataset = open_entry(entry, folder.arrays())
+            dataset = options.open_entry(entry, folder.arrays())
         except MissingFile:
             raise
         except ChangedFile:
@@ -221,6 +195,13 @@ def placed(manifest: Manifest, name: str, home: str | os.PathLike[str] | None = 
 def plan_of(manifest: Manifest, name: str, locations: Locations) -> Plan:
     """Return the plan of one data set, its files placed where they are or will be."""
     return locate(manifest.plan(name), locations)
+
+
+def in_use(manifest: Manifest, name: str, home: str | os.PathLike[str] | None = None) -> tuple[Plan, Locations]:
+    """Return the plan of the container that is on disk, where only a variant is; else that of the first one."""
+    plan, folders = placed(manifest, name, home)
+    others = [locate(variant, folders) for variant in plan.variants] if not variants.is_on_disk(plan) else []
+    return next(filter(variants.is_on_disk, others), plan), folders
 
 
 def locate(plan: Plan, locations: Locations) -> Plan:

@@ -68,7 +68,8 @@ def removable(plan: Plan, locations: Locations, *, downloads: bool = True, spari
             (listed.passed_over if len(homes) > 1 else listed.errors).append(error)
             continue
         _collect(listed, partial(_list_decoded, listed, home / ".cache", plan.name))
-        for file in plan.files if downloads and plan.status == "remote" else ():
+        files = [file for one in (plan, *plan.variants) for file in one.files]
+        for file in dict.fromkeys(files) if downloads and plan.status == "remote" else ():
             _collect(listed, partial(_list_downloads, listed, home, plan.folder, file, spared))
     return listed
 

@@ -1,0 +1,247 @@
+"""The same values in another container: taken where the first cannot be had, and only if they are the same."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinytorch_datasets import audit, get, load_manifest
+from tinytorch_datasets.auditing.lockfile import record
+from tinytorch_datasets.digests import digest_of
+from tinytorch_datasets.errors import ContentError, OfflineError, ManifestError, UnknownName
+from tinytorch_datasets.manifest.manifest import Manifest
+from tinytorch_datasets.pipeline import cleaning, placed
+
+IMAGES = np.random.RandomState(3).randint(0, 256, (6, 4, 5)).astype(np.uint8)
+LABELS = np.array([0, 1, 2, 0, 1, 2], np.uint8)
+
+
+def idx(values: np.ndarray) -> bytes:
+    """An IDX file, as its page describes it, in gzip."""
+    head = bytes([0, 0, 8, values.ndim]) + b"".join(struct.pack(">I", length) for length in values.shape)
+    return gzip.compress(head + values.tobytes(), mtime=0)
+
+
+def npz(**arrays: np.ndarray) -> bytes:
+    """An NPZ file by NumPy."""
+    out = io.BytesIO()
+    np.savez(out, **arrays)  # type: ignore[arg-type]
+    return out.getvalue()
+
+
+FIRST = {"images.gz": idx(IMAGES), "labels.gz": idx(LABELS)}
+KERAS = {"digits.npz": npz(x=IMAGES, y=LABELS)}
+RECORDS = {
+    "digits.bin": b"".join(bytes([label]) + image.tobytes() for label, image in zip(LABELS, IMAGES, strict=True))
+}
+MATLAB = {"turned.npz": npz(x=IMAGES.transpose(1, 2, 0), y=(LABELS + 1)[:, np.newaxis])}
+
+
+def files(of: Mapping[str, bytes], indent: int) -> str:
+    """Files as a manifest declares them."""
+    lines = [f"{name}: {{bytes: {len(data)}, sha256: {hashlib.sha256(data).hexdigest()}}}" for name, data in of.items()]
+    return "".join(" " * indent + line + "\n" for line in lines)
+
+
+def declare(folder: Path, *, keras: Mapping[str, bytes] = KERAS, digest: bool = True) -> Path:
+    """A manifest with three variants, none of whose addresses is anybody's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    of_images = f", sha256: {{train: {digest_of(IMAGES)}}}" if digest else ""
+    path = folder / "datasets.yaml"
+    path.write_text(f"""\
+version: 1
+datasets:
+  digits:
+    title: Digits
+    status: remote
+    format: idx
+    license: CC0-1.0
+    source: made here
+    fields:
+      images: {{dtype: uint8, shape: [4, 5], range: [0, 255]{of_images}}}
+      labels: {{dtype: int64, classes: [a, b, c], sha256: {{train: {digest_of(LABELS.astype(np.int64))}}}}}
+    splits:
+      train: {{samples: 6, images: images.gz, labels: labels.gz}}
+    mirrors: [http://127.0.0.1:9/]
+    files:
+{files(FIRST, 6)}\
+    variants:
+      keras:
+        format: npz
+        splits:
+          train: {{file: digits.npz, images: x, labels: y}}
+        mirrors: [http://127.0.0.1:9/keras/]
+        files:
+{files(keras, 10)}\
+      binary:
+        format: records
+        options: {{record: [{{key: labels, dtype: uint8}}, {{key: images, dtype: uint8, shape: [4, 5]}}]}}
+        splits:
+          train: {{file: digits.bin}}
+        mirrors: [http://127.0.0.1:9/binary/]
+        files:
+{files(RECORDS, 10)}\
+      matlab:
+        format: npz
+        fields:
+          images: {{axes: [2, 0, 1]}}
+          labels: {{first: 1}}
+        splits:
+          train: {{file: turned.npz, images: x, labels: y}}
+        mirrors: [http://127.0.0.1:9/matlab/]
+        files:
+{files(MATLAB, 10)}\
+""")
+    return path
+
+
+def put(folder: Path, of: Mapping[str, bytes]) -> Path:
+    """A folder with those files in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in of.items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+class TestWhatIsTaken:
+    """The first container, or what is at hand."""
+
+    @pytest.mark.parametrize("container", [FIRST, KERAS, RECORDS, MATLAB], ids=["first", "keras", "binary", "matlab"])
+    def test_arrays_byte_for_byte(self, tmp_path: Path, container: Mapping[str, bytes]) -> None:
+        """Whatever order of axes they are stored in, and whatever the labels are called there."""
+        dataset = get("digits", manifest=declare(tmp_path), mirror=put(tmp_path / "stick", container), offline=True)
+
+        assert dataset.train.images.tobytes() == IMAGES.tobytes()
+        assert dataset.train.labels.tolist() == LABELS.tolist()
+        assert dataset.train.labels.dtype == np.int64
+
+    def test_a_second_get_opens_the_same(self, tmp_path: Path) -> None:
+        """And asks nobody: neither the folder, which is gone, nor the addresses."""
+        stick = put(tmp_path / "stick", KERAS)
+        first = get("digits", manifest=declare(tmp_path), mirror=stick, offline=True)
+        (stick / "digits.npz").unlink()
+
+        again = get("digits", manifest=tmp_path / "datasets.yaml", offline=True)
+        assert again.train.images.filename == first.train.images.filename
+
+    def test_the_one_that_is_named(self, tmp_path: Path) -> None:
+        """Though the first is at hand, too."""
+        stick = put(put(tmp_path / "stick", FIRST), MATLAB)
+        home = tmp_path / "home"
+
+        get("digits", manifest=declare(tmp_path), mirror=stick, home=home, variant="matlab")
+        assert [path.name for path in (home / "digits").iterdir()] == ["turned.npz"]
+
+    def test_no_such_variant(self, tmp_path: Path) -> None:
+        """With those that there are."""
+        with pytest.raises(UnknownName) as caught:
+            get("digits", manifest=declare(tmp_path), variant="kera")
+        assert str(caught.value) == (
+            "no variant of 'digits' named 'kera'; did you mean 'keras'?\n  There are: keras, binary, matlab."
+        )
+
+    def test_all_hosts_are_dead(self, tmp_path: Path) -> None:
+        """The error is of the first container, and names the others."""
+        with pytest.raises(OfflineError) as caught:
+            get("digits", manifest=declare(tmp_path), offline=True)
+        assert caught.value.missing == tuple((name, len(data)) for name, data in FIRST.items())
+        assert str(caught.value.hint).endswith(
+            "The same values in other containers cannot be fetched either: keras, binary, matlab."
+        )
+
+
+class TestWhatIsRefused:
+    """Other values are never taken for these."""
+
+    def test_one_wrong_pixel(self, tmp_path: Path) -> None:
+        """With the split and the field; nothing is kept of it."""
+        wrong = IMAGES.copy()
+        wrong[4, 2, 2] ^= 1
+        container = {"digits.npz": npz(x=wrong, y=LABELS)}
+        path = declare(tmp_path, keras=container)
+
+        with pytest.raises(ContentError) as caught:
+            get("digits", manifest=path, mirror=put(tmp_path / "stick", container), offline=True)
+        assert caught.value.column == "train.images"
+        assert caught.value.expected == digest_of(IMAGES)
+        assert not list(tmp_path.rglob("*.npy"))
+
+    def test_values_without_a_digest(self, tmp_path: Path) -> None:
+        """Nothing could tell whether they are the same."""
+        with pytest.raises(ManifestError) as caught:
+            load_manifest(declare(tmp_path, digest=False))
+        assert str(caught.value).splitlines()[0] == (
+            "datasets.yaml:19: digits.variants.keras: cannot be told from other values: "
+            "images declares no sha256 of train"
+        )
+
+    @pytest.mark.parametrize(
+        ("old", "new", "what"),
+        [
+            ("format: npz", "format: npx", "digits.variants.keras.format: no decoder for format 'npx'"),
+            ("          train: {file: digits.npz", "          test: {file: digits.npz", "has not all splits: train"),
+            ("labels: {first: 1}", "label: {first: 1}", "digits.variants.matlab.fields.label: no field of that name"),
+            ("images: {axes: [2, 0, 1]}", "images: {dtype: int8}", "variants.matlab.fields.images.dtype: unknown key"),
+            ("digits.bin", "images.gz", "is another file in the entry itself; call it otherwise"),
+        ],
+    )
+    def test_what_is_wrong_with_a_variant(self, tmp_path: Path, old: str, new: str, what: str) -> None:
+        """Found when the manifest is read, at its line."""
+        path = declare(tmp_path)
+        path.write_text(path.read_text().replace(old, new))
+
+        with pytest.raises(ManifestError) as caught:
+            load_manifest(path)
+        assert what in str(caught.value)
+
+
+class TestTheRest:
+    """What else knows of a data set knows of its variants."""
+
+    @pytest.fixture
+    def loaded(self, tmp_path: Path) -> Manifest:
+        """A manifest whose data set is here as a variant only."""
+        loaded = load_manifest(declare(tmp_path))
+        get("digits", manifest=loaded.path, mirror=put(tmp_path / "stick", KERAS), offline=True)
+        return loaded
+
+    def test_the_audit(self, loaded: Manifest) -> None:
+        """It hashes and compares the container that is here."""
+        report = audit(manifest=loaded)
+
+        assert [finding for finding in report.findings if finding.severity == "error"] == []
+        assert [(row.state, row.files, row.samples) for row in report.datasets] == [("ok", 1, 6)]
+
+    def test_the_audit_of_a_changed_file(self, loaded: Manifest) -> None:
+        """At the line that declares it."""
+        root = placed(loaded, "digits")[0].root
+        data = bytearray((root / "digits.npz").read_bytes())
+        data[200] ^= 1
+        (root / "digits.npz").write_bytes(bytes(data))
+
+        finding = next(f for f in audit(manifest=loaded).findings if f.severity == "error")
+        line = loaded.path.read_text().splitlines()[int(str(finding.where).partition(":")[2]) - 1]
+        assert finding.rule == "file-hash"
+        assert line.strip().startswith("digits.npz:")
+
+    def test_the_lock(self, loaded: Manifest) -> None:
+        """It has the values, whatever file they are in."""
+        recorded = record(loaded)["datasets"]["digits"]
+
+        assert list(recorded["files"]) == ["digits.npz"]
+        assert recorded["contents"]["train"]["images"]["sha256"] == digest_of(IMAGES)
+
+    def test_clean(self, loaded: Manifest) -> None:
+        """It removes what `get` fetched."""
+        plan, locations = placed(loaded, "digits")
+        cleaning.clean(plan, locations)
+
+        assert not (plan.root / "digits.npz").exists()
+        assert not list(locations.home.rglob("*.npy"))

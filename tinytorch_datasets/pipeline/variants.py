@@ -1,0 +1,53 @@
+"""Which container of a data set is taken: its own, or a variant that is at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from tinytorch_datasets.errors import StorageError, UnknownName
+from tinytorch_datasets.plan import Plan
+from tinytorch_datasets.storage.files import is_file
+
+
+def in_order(plans: Iterable[Plan], mirror: str | None) -> list[Plan]:
+    """Return the plans of a data set, its own first, in the order to try: before all others what is at hand."""
+    plans = list(plans)
+    return sorted(plans, key=lambda plan: not _is_at_hand(plan, mirror)) if len(plans) > 1 else plans
+
+
+def named(plan: Plan, variant: str) -> Plan:
+    """Return the plan of the variant of that name.
+
+    Raises:
+        UnknownName: The data set has none of that name.
+    """
+    for one in plan.variants:
+        if one.variant == variant:
+            return one
+    raise UnknownName(variant, [one.variant for one in plan.variants], kind=f"variant of {plan.name!r}")
+
+
+def is_on_disk(plan: Plan) -> bool:
+    """Check whether every file of a plan is where it belongs, whatever is in it."""
+    try:
+        return all(is_file(plan.root / file.name) for file in plan.files)
+    except StorageError:
+        return False  # of another user's, and so not at hand; whoever reads it will say so
+
+
+def _is_at_hand(plan: Plan, mirror: str | None) -> bool:
+    """Check whether every file is on this disk, or in the folder that is given as the mirror, at its size."""
+    if is_on_disk(plan):
+        return True
+    if not mirror or "://" in mirror:
+        return False
+    folders = (Path(mirror, plan.folder), Path(mirror))
+    return all(any(_has_size(folder / file.name, file.bytes) for folder in folders) for file in plan.files)
+
+
+def _has_size(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
+    except OSError:
+        return False  # not there, or not for us: then it is not at hand
