@@ -15,7 +15,7 @@ import pytest
 from tinytorch_datasets import audit, get, load_manifest
 from tinytorch_datasets.auditing.lockfile import record
 from tinytorch_datasets.digests import digest_of
-from tinytorch_datasets.errors import ContentError, OfflineError, ManifestError, UnknownName
+from tinytorch_datasets.errors import ContentError, ManifestError, OfflineError, UnknownName
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.pipeline import cleaning, placed
 
