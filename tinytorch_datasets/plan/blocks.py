@@ -1,0 +1,60 @@
+"""Blocks: runs of decoded samples, as decoders give them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from tinytorch_datasets.plan import Column
+
+
+class Block(NamedTuple):
+    """A run of decoded samples of one column, in the shape and dtype that the file itself gives them.
+
+    `start` is the first sample. Texts are a list of str, ragged samples a `RaggedBlock`, encoded an `EncodedBlock`.
+    """
+
+    column: Column
+    start: int
+    values: np.ndarray | Sequence[str] | RaggedBlock | Any
+
+
+@dataclass(frozen=True)
+class RaggedBlock:
+    """A run of samples whose shapes differ.
+
+    Attributes:
+        values: All their values, one sample after the other, each in C order.
+        shapes: (samples, dimensions), int64; the shape of each.
+    """
+
+    values: np.ndarray
+    shapes: np.ndarray
+
+    @classmethod
+    def of(cls, samples: Sequence[Any], dtype: Any, dimensions: int) -> RaggedBlock:
+        """Return the block of the given samples, each an array, or a list of numbers.
+
+        >>> RaggedBlock.of([[1, 2], [3]], "int64", 1).shapes.tolist()
+        [[2], [1]]
+        """
+        arrays = [np.asarray(sample, dtype) for sample in samples]
+        shapes = np.array([array.shape for array in arrays], np.int64).reshape(len(arrays), dimensions)
+        return cls(np.concatenate([a.reshape(-1) for a in arrays] or [np.empty(0, dtype)]), shapes)
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    def samples(self) -> list[np.ndarray]:
+        """Return the samples, each with its own shape."""
+        ends = np.cumsum(np.prod(self.shapes, axis=1))[:-1]
+        return [part.reshape(shape) for part, shape in zip(np.split(self.values, ends), self.shapes, strict=True)]
+
+    def __getitem__(self, samples: slice) -> RaggedBlock:
+        start, stop, _ = samples.indices(len(self))
+        ends = np.concatenate([[0], np.cumsum(np.prod(self.shapes, axis=1))])
+        return RaggedBlock(self.values[ends[start] : ends[stop]], self.shapes[start:stop])
