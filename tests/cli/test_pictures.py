@@ -6,6 +6,7 @@ import json
 import pickle
 import re
 import struct
+import wave
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,45 @@ class TestPictures:
         )
 
         assert show("flowers", "--manifest", str(path)).stdout == "@@    @@@@\n@@\n0     1\n"
+
+
+class TestRecordings:
+    """How loud they are, by blocks of characters, beside their class and length."""
+
+    def test_in_a_terminal_and_in_a_file(self, tmp_path: Path, home: Path) -> None:
+        """The second half is silent; a file has the waveforms, and their captions are printed."""
+        folder = tmp_path / "datasets" / "words"
+        folder.mkdir(parents=True)
+        for name in ("no_1", "yes_1"):
+            with wave.open(str(folder / f"{name}.wav"), "wb") as file:
+                file.setparams((1, 2, 8000, 0, "NONE", ""))
+                file.writeframes(np.repeat([32767, 0], 4000).astype("<i2").tobytes())
+        path = declare(
+            tmp_path,
+            "words",
+            format="audio",
+            options={"rate": 8000, "label_split": ["_", 0]},
+            fields={
+                "recordings": {"dtype": "int16", "shape": [None]},
+                "labels": {"dtype": "int64", "classes": ["no", "yes"]},
+            },
+            splits={"train": {"samples": 2, "members": ["*.wav"]}},
+        )
+
+        lines = show("words", "--manifest", str(path)).stdout.splitlines()
+        result = show("words", "--manifest", str(path), "--class", "yes", "--output", str(tmp_path / "waves.png"))
+
+        loud = "\u2588" * 50  # of a hundred characters
+        assert lines == [
+            f"             {loud}",
+            f"             {loud}",
+            f"no, 1.00 s   {loud}",
+            f"             {loud}",
+            f"             {loud}",
+            f"yes, 1.00 s  {loud}",
+        ]
+        assert result.stdout == "1: yes, 1.00 s\n"
+        assert (tmp_path / "waves.png").read_bytes()[16:24] == struct.pack(">II", 240, 96)
 
 
 class TestAnythingElse:
