@@ -96,7 +96,7 @@ class Dataset(Mapping[str, Split]):
         flat: bool = False,
         channels: Channels | None = None,
         normalize: Normalization | None = None,
-        one_hot: str | Sequence[str] = (),
+        one_hot: str | Sequence[str] | None = None,
     ) -> tuple[tuple[Any, ...], ...]:
         """Return every split's fields: ``(x_train, y_train), (x_test, y_test) = mnist.arrays(dtype="float32")``.
 

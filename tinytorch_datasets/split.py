@@ -191,7 +191,7 @@ class Split(Subsets):
         dtype: DTypeLike | None = None,
         channels: Channels | None = None,
         normalize: Normalization | None = None,
-        one_hot: str | Sequence[str] = (),
+        one_hot: str | Sequence[str] | None = None,
     ) -> Any:
         """Return samples as one batch, a named tuple of arrays: ``DataLoader(train, collate_fn=train.collate)``.
 
@@ -236,7 +236,7 @@ class Split(Subsets):
         flat: bool = False,
         channels: Channels | None = None,
         normalize: Normalization | None = None,
-        one_hot: str | Sequence[str] = (),
+        one_hot: str | Sequence[str] | None = None,
     ) -> tuple[Any, ...]:
         """Return every field as a whole, in order: ``images, labels = mnist.train.arrays(dtype="float32")``.
 
@@ -254,7 +254,7 @@ class Split(Subsets):
                 ``normalize=train``; or numbers, ``{"images": (0.1307, 0.3081)}``. Without a dtype it gives float32,
                 of float64 float64.
             one_hot: The field of labels, or several, that are to be rows of a number a class, 1 for their own and else
-                0; in `dtype`, or float32.
+                0; in `dtype`, or float32. None leaves labels as they are.
 
         Raises:
             ValueError: An integer dtype cannot hold the values; or samples differ in shape, and rows are wanted.
@@ -302,7 +302,7 @@ class Split(Subsets):
         dtype: DTypeLike | None = None,
         channels: Channels | None = None,
         normalize: Normalization | None = None,
-        one_hot: str | Sequence[str] = (),
+        one_hot: str | Sequence[str] | None = None,
         drop_last: bool = False,
         prefetch: int = 0,
     ) -> Batches:

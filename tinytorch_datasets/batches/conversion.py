@@ -161,7 +161,7 @@ def conversions_of(
     dtype: DTypeLike | None,
     channels: str | Mapping[str, str] | None,
     statistics: Mapping[str, Statistics] | None,
-    one_hot: str | Sequence[str],
+    one_hot: str | Sequence[str] | None,
 ) -> list[Conversion]:
     """Return what is done to each field, in their order, all of it refused here that cannot be.
 
@@ -218,7 +218,7 @@ def _can_move(values: Any, declared: Declared) -> bool:
 def _one_hot_fields(given: Any, declared: Mapping[str, Declared]) -> tuple[str, ...]:
     """Return the fields that are to be one-hot; UsageError if one has no classes, UnknownName if there is none."""
     having = [field for field, its in declared.items() if its.get("classes")]
-    names = (given,) if isinstance(given, str) else given
+    names = () if given is None else (given,) if isinstance(given, str) else given
     if not isinstance(names, tuple | list) or not all(isinstance(name, str) for name in names):
         example = f": one_hot={having[0]!r}" if having else ""
         msg = f"one_hot is the name of a field with classes, or several{example}; not {given!r}"
@@ -244,9 +244,9 @@ def one_hot(labels: np.ndarray, classes: int, dtype: np.dtype[Any] | None) -> np
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
         msg = f"labels of {classes} classes are 0 to {classes - 1}, and there are {labels.min()} to {labels.max()}"
         raise ValueError(msg)
-    rows = np.zeros((*labels.shape, classes), dtype)
-    np.put_along_axis(rows, labels[..., np.newaxis], 1, axis=-1)
-    return rows
+    rows = np.zeros((labels.size, classes), dtype)
+    rows[np.arange(labels.size), labels.reshape(-1)] = 1
+    return rows.reshape(*labels.shape, classes)
 
 
 def taken(values: Values, index: Any = None) -> Any:
@@ -301,7 +301,10 @@ def _normalize(values: np.ndarray, out: np.ndarray, scale: float | None, statist
     mean, deviation = (np.asarray(one, np.float64) * scale for one in statistics)
     factor = 1 / np.where(deviation > 0, deviation, 1)
     target = out if work == out.dtype else np.empty(values.shape, work)
-    np.subtract(values, mean.astype(work), out=target, dtype=work)
+    if values.dtype != work:  # a ufunc that casts goes through a small buffer, which takes twice as long as a copy
+        np.copyto(target, values, casting="unsafe")
+        values = target
+    np.subtract(values, mean.astype(work), out=target)
     np.multiply(target, factor.astype(work), out=target)
     if target is not out:
         np.copyto(out, target, casting="unsafe")
