@@ -249,6 +249,22 @@ class TestPng:
             export("made", "png", tmp_path / "out", manifest=manifest)
         assert str(refused.value) == f"{reason}\n  Export it as npz or parquet."
 
+    def test_a_missing_value_is_no_pixel(self, tmp_path: Path, home: Path) -> None:
+        """It is outside of the range, and would be another number in as few bits."""
+        entry = """
+        format: jsonl
+        fields: {images: {dtype: int16, shape: [1, 2], range: [0, 255], missing: [null], missing_value: -1}}
+        splits: {train: {samples: 1, file: a.jsonl}}
+        """
+        manifest = declare(tmp_path, entry, a_jsonl='{"images": [[null, 3]]}\n')
+
+        with pytest.raises(UsageError) as refused:
+            export("made", "png", tmp_path / "out", manifest=manifest)
+        assert str(refused.value) == (
+            "a value of field 'images' is outside of its range, and PNG does not hold it\n"
+            "  Export it as npz or parquet."
+        )
+
     def test_photographs_that_are_kept_encoded_are_decoded(self, tmp_path: Path, home: Path) -> None:
         """Of any size, and as `get` decodes them: what is exported is pixels, not the files that they came in."""
         archive = io.BytesIO()

@@ -248,6 +248,8 @@ class TestPureFunctions:
         assert [" ".join(person.last_names) for person in read.persons["author"]] == ["Alpaydin", "Kaynak"]
         assert (read.fields["year"], read.fields["doi"]) == ("1998", "10.24432/C50P49")
         assert read.fields["url"] == entry.source
+        odd = entry.model_copy(update={"title": "50 % of {a & ~b^c_d \\\\ #$}}", "citation": None})
+        assert len(pybtex.parse_string(bibtex("odd", odd), "bibtex").entries["odd"].fields) == 2
 
     def test_croissant_says_where_the_original_files_are(self) -> None:
         """With their sha256; the first of the declared addresses, and none that carries a key."""
@@ -305,11 +307,11 @@ class TestPureFunctions:
         """As anybody may make one."""
         entry = Entry.model_validate(
             {
-                "title": "A {title} of 50 %", "status": "shipped", "format": "npy", "license": "CC0-1.0",
+                "title": "A {title of 50 %", "status": "shipped", "format": "npy", "license": "CC0-1.0",
                 "source": "made here", "fields": {"x": {"dtype": "int8"}},
                 "splits": {"all": {"samples": 1, "x": "x.npy"}}, "files": {"x.npy": {"bytes": 1, "sha256": "0" * 64}},
             }
         )  # fmt: skip
 
-        assert bibtex("mine", entry) == "@misc{mine,\n  title = {{A \\{title\\} of 50 \\%}}\n}\n"
+        assert bibtex("mine", entry) == "@misc{mine,\n  title = {{A \\textbraceleft{}title of 50 \\%}}\n}\n"
         assert croissant("mine", entry)["recordSet"][1]["data"] == [{"fields/name": "x", "fields/description": "int8"}]

@@ -71,6 +71,7 @@ def _escaped(text: str) -> str:
     >>> _escaped("5% of A & B_1")
     '5\\% of A \\& B\\_1'
     """
+    # A brace counts for BibTeX, which knows no TeX, whatever stands before it: so none may stand alone.
     signs = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    signs |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
+    signs |= {"{": r"\textbraceleft{}", "}": r"\textbraceright{}", **{sign: f"\\{sign}" for sign in "&%$#_"}}
     return "".join(signs.get(sign, sign) for sign in " ".join(text.split()))

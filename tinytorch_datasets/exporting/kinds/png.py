@@ -117,7 +117,11 @@ def _pixels(value: np.ndarray, pictures: _Pictures) -> np.ndarray:
     if pictures.channels is not None:
         value = np.moveaxis(value, pictures.channels, -1)
         value = value[:, :, 0] if value.shape[2] == 1 else value
-    return value.astype(pictures.dtype, copy=False)
+    exact = value.astype(pictures.dtype, copy=False)
+    if (exact != value).any():  # a missing value, which no declared range includes
+        msg = f"a value of field {pictures.field!r} is outside of its range, and PNG does not hold it"
+        raise UsageError(msg, hint="Export it as npz or parquet.")
+    return exact
 
 
 def _label_field(entry: Entry) -> str | None:
