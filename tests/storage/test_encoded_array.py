@@ -468,6 +468,24 @@ class TestTrust:
         assert len(pickle.dumps(split.x[3:5])) < sum(map(len, bodies[3:5])) + 2000
 
 
+class TestRoom:
+    """Before a byte is fetched, there must be room for what is written: the files, and what the cache keeps."""
+
+    @pytest.mark.parametrize("cache", ["encoded", "decoded"])
+    def test_it_is_that_of_the_files(self, cache: str, tmp_path: Path) -> None:
+        """And not of values that no disk has room for: all that is then wrong is their size."""
+        text = entry("jpg", "dtype: uint8, shape: [16_000, 24_000, 3]", cache=cache)
+        text = text.replace(f"samples: {COUNT}", "samples: 100_000")
+        manifest = declare(tmp_path, text, all_zip=zipped(JPEGS, "jpg"))
+        manifest.write_text(
+            manifest.read_text().replace("shipped", "remote") + "    mirrors: [https://nowhere.invalid/]\n"
+        )
+        error = DecodeError if cache == "encoded" else StorageError
+
+        with pytest.raises(error, match=r"it is 16 high and 24 wide|the disk has room for"):
+            get("made", manifest=manifest, mirror=tmp_path / "datasets", home=tmp_path / "home")
+
+
 class TestDeclared:
     """What may be cached encoded, and what is, if nobody says."""
 
