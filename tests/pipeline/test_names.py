@@ -606,3 +606,27 @@ class TestWhere:
         ):
             with pytest.raises(ManifestError, match=what):
                 get("made", manifest=declare(tmp_path, entry.format(equals, more), t_csv="y,u\n1,a\n"))
+
+
+@pytest.mark.parametrize("cache", ["decoded", "encoded"])
+def test_listed_members_of_an_inner_archive_are_the_same_in_either_cache(tmp_path: Path, cache: str) -> None:
+    """Kept decoded, or as the bytes that the archive has of each."""
+    entry = f"""
+        format: images
+        fields:
+          images: {{dtype: uint8, shape: [2, 3], cache: {cache}}}
+          labels: {{dtype: int64, classes: [ant, bee]}}
+        splits:
+          train:
+            samples: 3
+            file: all.zip
+            member: images.tar.gz
+            members: ["all/images/*/*.png"]
+            rows: {{file: all.zip, member: train.txt, match: stem}}
+          test: {{samples: 1, file: all.zip, member: images.tar.gz, members: ["all/images/bee/4.png"]}}
+        """
+    data = made(tmp_path, entry, all_zip=zipped({"images.tar.gz": tar(FOUR), "train.txt": b"3\n1\n2\n"}))
+
+    assert grays(data.train.images) == [3, 1, 2]
+    assert plain(data.train.labels) == [1, 0, 0]
+    assert grays(data.test.images) == [4]
