@@ -249,3 +249,45 @@ class TestBeside:
 
         assert done.exit_code == 0, done.output
         assert done.stderr.splitlines()[0] == "left out: 20 files such as '00/0.xml': none of its pictures"
+
+    def test_a_table_of_something_else(self, manifest: Path, tmp_path: Path) -> None:
+        """It may be labels all the same."""
+        path = write(tmp_path / "made", {**KINDS, "about.csv": b"name,number\nx,1\n"})
+
+        assert refused(manifest, path) == (
+            "'about.csv' is a table beside its pictures, and may be their labels or a split",
+            "Add it by itself. Or leave it out: --drop about.csv.",
+        )
+
+    def test_a_list_of_each_split(self, manifest: Path, tmp_path: Path) -> None:
+        """It has a line for each sample of its own."""
+        files = {
+            f"{split}/images/{n}.png": picture(n + 9 * (split == "test"))
+            for split in ("train", "test")
+            for n in range(4)
+        }
+        path = write(tmp_path / "made", {**files, "train/labels.txt": b"1\n2\n1\n2\n"})
+
+        assert refused(manifest, path)[0].startswith("'train/labels.txt' lists all of its 8 pictures, and may be")
+
+
+def test_folders_that_hold_a_part_of_each_sample(manifest: Path, tmp_path: Path) -> None:
+    """Images and their masks are no two classes."""
+    path = write(tmp_path / "made", {f"{kind}/{n}.png": picture(n) for kind in ("images", "masks") for n in range(4)})
+
+    assert refused(manifest, path) == (
+        "its folder 'images' is called as a part of samples is, and not as a class",
+        "Add the folder of the inputs by itself; or say which folder is the class: --label folder:-1.",
+    )
+    assert added(manifest, path / "images").train.fields == ("images",)
+
+
+def test_words_in_front_of_numbers(manifest: Path, tmp_path: Path) -> None:
+    """Nothing stands between them by which they could be told apart, so a person is asked."""
+    path = write(tmp_path / "made", {f"{kind}{n:03}.png": picture(n) for kind in ("cat", "dog") for n in range(3)})
+
+    assert refused(manifest, path) == (
+        "its pictures have names that begin with 'cat' and 'dog', and whether these are labels is not certain",
+        "If they are, put those of each into a folder of its own; if not, --label none.",
+    )
+    assert added(manifest, path, "--label", "none").train.fields == ("images",)

@@ -38,10 +38,17 @@ _LABEL = re.compile(r"(?:name:(?:([^\d:]+):)?(-?\d{1,3})(?::(-?\d{1,3}))?)|(?:fo
 LABEL_HINT = "Write --label name:0 (a part of the names), --label folder:-1 (the folder right above), or --label none."
 
 SHOWN_VALUES = 3
+MOST_FRONTS = 10
+
+# Names of folders that hold a part of each sample, and no class.
+HALVES = frozenset(
+    ("image", "images", "img", "imgs", "mask", "masks", "label", "labels", "annotation", "annotations", "gt")
+) | {"segmentation", "segmentations", "groundtruth", "ground_truth"}
 # Lines of what is left out: more of them are counted by the endings of the names.
 MOST_LINES = 12
 
 # Files beside samples that may be lists of them, and how much of each is read to know.
+TABLES = (".csv", ".tsv")
 LISTS = (".txt", ".csv", ".tsv", ".lst", ".list", ".data", "")
 ARRAYS = (".mat", ".npy", ".npz", ".h5", ".hdf5", ".parquet", ".pkl", ".arff")
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz")
@@ -117,12 +124,17 @@ def _described(info: FileInfo, choices: Choices) -> FileInfo:
         return _with_label(info, choices.label)
     if any(array.field == "labels" for array in info.arrays):
         _refuse_splits_as_classes(info)
+        _refuse_halves_as_classes(info)
         return info
     if candidates := _candidates([stem(name) for name in info.samples]):
         reason = f"its {KINDS[info.format]} are called as {info.samples[0].rpartition('/')[2]!r}, and which part of "
         reason += "the names is the label is not certain"
         flags = ", or ".join(part.flag for part in candidates)
         raise DecodeError(info.path, reason, hint=f"Say which: {flags}; or --label none.")
+    if fronts := _fronts([stem(name) for name in info.samples]):
+        reason = f"its {KINDS[info.format]} have names that begin with {' and '.join(map(repr, fronts))}, and whether "
+        hint = "If they are, put those of each into a folder of its own; if not, --label none."
+        raise DecodeError(info.path, f"{reason}these are labels is not certain", hint=hint)
     return info
 
 
@@ -138,6 +150,26 @@ def _refuse_splits_as_classes(info: FileInfo) -> None:
         reason = f"its folders {shown} are splits and no classes, and {kind} have no other label"
         members = ", ".join(f"{folder}: {{members: [{folder}/*]}}" for folder in classes)
         raise DecodeError(info.path, reason, hint=f"Declare it by hand, with splits: {{{members}}}.")
+
+
+def _refuse_halves_as_classes(info: FileInfo) -> None:
+    """Refuse folders called images and masks as classes: a sample has a file in each.
+
+    Raises:
+        DecodeError: Such are among them.
+    """
+    classes = next((array.classes for array in info.arrays if array.classes), ())
+    if halves := [folder for folder in classes if not HALVES.isdisjoint(folder.lower().split("/"))]:
+        reason = f"its folder {halves[0]!r} is called as a part of samples is, and not as a class"
+        hint = "Add the folder of the inputs by itself; or say which folder is the class: --label folder:-1."
+        raise DecodeError(info.path, reason, hint=hint)
+
+
+def _fronts(stems: Sequence[str]) -> list[str]:
+    """Return the few words that numbers follow in all names, if there are several: cat001, dog001."""
+    matches = [re.fullmatch(r"(\D*[^\W\d_])\d+", name) for name in stems]
+    counts = Counter(match[1] for match in matches if match)
+    return sorted(counts) if all(matches) and 1 < len(counts) <= len(stems) / 2 and len(counts) <= MOST_FRONTS else []
 
 
 def _candidates(stems: Sequence[str]) -> list[_Part]:
@@ -252,6 +284,8 @@ def _refuse_lists(info: FileInfo, others: Sequence[str]) -> None:
     for name in lists:
         if listed := _listed(info, name):
             reason = f"{name!r} lists {listed.named} of its {len(info.samples):,} {kind}, and may be their labels or a "
+            if listed.named == "some":
+                reason = f"{name!r} is a table beside its {kind}, and may be their labels or a "
             hint = f"{listed.how_to_write(info, name)}. Or leave it out: {_drop(name)}."
             raise DecodeError(info.path, f"{reason}split", hint=hint)
     for endings, what in ((ARRAYS, "arrays"), (ARCHIVES, "an archive")):
@@ -289,6 +323,8 @@ class _List(NamedTuple):
         if self.delimiter != ",":
             options.append(f"delimiter: {'whitespace' if self.delimiter == ' ' else json.dumps(self.delimiter)}")
         shown = f", options: {{{', '.join(options)}}}" if options and self.width > 1 else ""
+        if self.named == "some":
+            return "Add it by itself"
         if not self.match:
             return f"If it has the labels in the order of the names: `labels: {{{place}, format: csv, options: ...}}`"
         if self.width == 1 and self.column == 0:
@@ -323,7 +359,10 @@ def _listed(info: FileInfo, name: str) -> _List | None:
         if any(named) and 2 * sum(named) >= len(rows):
             title: int | str = rows[0][column] if not named[0] and all(named[1:]) else column
             return _List(f"{sum(named):,}", title, match, width, delimiter)
-    is_as_long = len(lines) > 1 and len(lines) - len(info.samples) in (0, 1)
+    counts = {len(info.samples), *(array.shape[0] or 0 for array in info.arrays)}
+    is_as_long = len(lines) > 1 and not counts.isdisjoint({len(lines), len(lines) - 1})
+    if ending(name) in TABLES and not is_as_long:
+        return _List("some", 0, "", width, delimiter)
     return _List("all", 0, "", width, delimiter) if is_as_long else None
 
 
