@@ -323,6 +323,20 @@ class TestWhatIsLazy:
         with pytest.raises(IndexError, match=r"^sample 1200 of an encoded array of 1,200$"):
             field[1200]
 
+    def test_all_parts_have_one_decoder(self) -> None:
+        """Whichever of them is the first to decode: making one may import a library."""
+        made = list[int]()
+
+        def decoder(facts: Mapping[str, Any]) -> Callable[[bytes], np.ndarray]:
+            made.append(1)
+            return lambda data: np.frombuffer(data, np.uint8)
+
+        field = EncodedArray.of([b"ab"] * 9, None, dtype="uint8", sample_shape=(2,), recipe=Recipe(decoder, {}))
+
+        assert [batch.x.tolist() for batch in Split("train", {"x": field}).batches(4)][2] == [[97, 98]]
+        assert field[3:][0].tolist() == field[0].tolist() == [97, 98]
+        assert len(made) == 1
+
     def test_samples_of_several_shapes_are_no_one_array(self, tmp_path: Path) -> None:
         """What NumPy cannot hold is refused, and says what can."""
         field = made(tmp_path, "PNG of two sizes").train.x

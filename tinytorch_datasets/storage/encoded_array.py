@@ -86,7 +86,7 @@ class EncodedArray:
     __slots__ = (
         "_convert",
         "_data",
-        "_decoder",
+        "_decoders",
         "_ends",
         "_shapes",
         "_starts",
@@ -113,7 +113,7 @@ class EncodedArray:
         self.recipe = recipe
         self._stored_shape: SampleShape = self.sample_shape
         self._convert: Callable[[np.ndarray], np.ndarray] | None = None
-        self._decoder: Decoder | None = None
+        self._decoders: list[Decoder] = []  # the one, once it is made, of all parts of these samples
 
     @classmethod
     def mapped(
@@ -204,7 +204,7 @@ class EncodedArray:
         return self._with(self._data, self._starts[index], self._ends[index], shapes)
 
     def _with(self, data: np.ndarray, starts: np.ndarray, ends: np.ndarray, shapes: np.ndarray | None) -> EncodedArray:
-        """Return other samples that are decoded as these are, by the same decoder if it is made already."""
+        """Return other samples that are decoded as these are, by the same decoder."""
         other = EncodedArray(
             data,
             starts,
@@ -214,10 +214,11 @@ class EncodedArray:
             sample_shape=self.sample_shape,
             recipe=self.recipe,
         )
-        other._stored_shape, other._convert, other._decoder = self._stored_shape, self._convert, self._decoder
+        other._stored_shape, other._convert, other._decoders = self._stored_shape, self._convert, self._decoders
         return other
 
     def __iter__(self) -> Iterator[np.ndarray]:
+        self._decoder()
         numbers, most = range(len(self)), SAMPLES_AHEAD
         samples = mapped(self._sample, numbers, weigh=lambda _: 1, most=most, workers=_threads(), name=THREADS)
         return map(_writable, samples)
@@ -230,13 +231,13 @@ class EncodedArray:
         """
         from tinytorch_datasets.storage.ragged_array import RaggedArray
 
-        rows = decoded_ahead([[self]], SAMPLES_AHEAD) if len(self) else iter([[self.batch()]])
+        rows = decoded_ahead([[self]], SAMPLES_AHEAD) if len(self) else iter([[self._empty()]])
         ((values,),) = rows
         if isinstance(values, np.ndarray):
             return values
         return RaggedArray.of(values, dtype=self.dtype, sample_shape=self.sample_shape)
 
-    def batch(self) -> Any:
+    def _empty(self) -> Any:
         """Return what takes the samples once they are decoded: an array, or a list where their shapes differ."""
         return [None] * len(self) if None in self.sample_shape else np.empty(self.shape, self.dtype)
 
@@ -259,11 +260,16 @@ class EncodedArray:
     def _bytes(self, number: int) -> bytes:
         return self._data[int(self._starts[number]) : int(self._ends[number])].tobytes()
 
+    def _decoder(self) -> Decoder:
+        """Return the decoder, made by the first who asks: before threads do."""
+        if not self._decoders:
+            self._decoders.append(self.recipe.make(self.recipe.facts))
+        return self._decoders[0]
+
     def _sample(self, number: int) -> np.ndarray:
-        if self._decoder is None:
-            self._decoder = self.recipe.make(self.recipe.facts)
+        decode = self._decoder()
         try:
-            values = self._decoder(self._bytes(number))
+            values = decode(self._bytes(number))
         except ValueError as error:  # of decoding, whatever the format
             self._fail(number, getattr(error, "reason", str(error)))
         shape = self._stored_shape if self._shapes is None else tuple(self._shapes[number].tolist())
@@ -299,7 +305,7 @@ class EncodedArray:
         data, starts, ends, shapes = map(from_pickle, state[:4])
         dtype, sample_shape, recipe, self._stored_shape, self._convert = state[4:]
         self._data, self._starts, self._ends, self._shapes = data, starts, ends, shapes
-        self.dtype, self.sample_shape, self.recipe, self._decoder = np.dtype(dtype), sample_shape, Recipe(*recipe), None
+        self.dtype, self.sample_shape, self.recipe, self._decoders = np.dtype(dtype), sample_shape, Recipe(*recipe), []
 
     def __repr__(self) -> str:
         from tinytorch_datasets.progress import readable  # which nobody needs who only computes
@@ -333,11 +339,12 @@ def decoded_ahead(rows: Iterable[list[Any]], ahead: int) -> Generator[list[Any],
     def samples() -> Iterator[tuple[EncodedArray, Any, int]]:
         for row in rows:
             fields = [values for values in row if isinstance(values, EncodedArray)]
-            taking = [field.batch() for field in fields]
+            taking = [field._empty() for field in fields]
             made = iter(taking)
             whole = [next(made) if isinstance(values, EncodedArray) else values for values in row]
             begun.append((whole, sum(map(len, fields))))
             for field, values in zip(fields, taking, strict=True):
+                field._decoder()
                 yield from ((field, values, number) for number in range(len(field)))
 
     done = 0
