@@ -206,7 +206,7 @@ class Split(Subsets):
         """
         split, index = samples, None
         if isinstance(samples, Chosen):
-            split, index = samples.split, np.asarray(samples.numbers, np.intp)
+            split, index = samples.split, samples.numbers
         elif not isinstance(samples, Split):  # one by one, as ConcatDataset has them
             fields = stacked(samples, self._fields)
             split = Split(self._name, fields, part_of=(self, None), scales=self._scales, declared=self._declared)

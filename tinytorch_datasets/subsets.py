@@ -58,7 +58,10 @@ class Subsets:
 
     @property
     def digest(self) -> str:
-        """The sha256 of `positions`, as little-endian int64: the same for the same samples, on every machine."""
+        """The sha256 of `positions`, as little-endian int64: the same for the same samples, on every machine.
+
+        Of a sum, `a + b`, which samples of what it was put together from stands before them.
+        """
         from hashlib import sha256  # which nobody needs who only computes
 
         hashed = sha256("\0".join(which for _, which in self._sources).encode())

@@ -312,20 +312,31 @@ def each_sample(fields: Mapping[str, Values]) -> Iterator[Any]:
 
 
 class Chosen(Sequence[Any]):
-    """Samples of a split by their numbers, which are gathered when all of them are asked for, and not before.
+    """Samples of a split by their numbers, which are gathered when the first of them is asked for, and not before.
 
     Attributes:
         split: What they are samples of.
         numbers: Their numbers in it.
     """
 
-    __slots__ = ("numbers", "split")
+    __slots__ = ("_gathered", "numbers", "split")
 
     def __init__(self, split: Any, numbers: Sequence[int]) -> None:
-        self.split, self.numbers = split, numbers
+        self.split, self.numbers = split, np.asarray(numbers, np.intp)
+        self._gathered: Any = None
+
+    @property
+    def gathered(self) -> Any:
+        """The samples as a split."""
+        if self._gathered is None:
+            self._gathered = self.split._part(self.numbers)
+        return self._gathered
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def __getitem__(self, place: Any) -> Any:
-        return self.split[self.numbers[place]]
+        return self.gathered[place]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.gathered)
