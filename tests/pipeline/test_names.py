@@ -478,6 +478,14 @@ class TestAllBut:
         """In the order of the names, as Speech Commands has its training split."""
         assert grays(self.split(tmp_path).images) == [1, 4]
 
+    def test_members_that_are_left_out_are_in_no_list(self, tmp_path: Path) -> None:
+        """As the background noises of Speech Commands, which are no samples."""
+        entry = self.ENTRY.format(1, self.LISTS) + "options: {skip: [all/images/ant/1.png]}"
+        members = {**FOUR, "val.txt": b"3\n"}
+        data = made(tmp_path, entry, all_zip=zipped(members), test_txt="ant/2.png\n")
+
+        assert grays(data.train.images) == [4]
+
     def test_one_list_is_enough(self, tmp_path: Path) -> None:
         """Its names are whole, unless it says otherwise."""
         split = self.split(tmp_path, "[{file: test.txt}]", samples=3, test="all/images/bee/4.png\n")

@@ -55,6 +55,8 @@ class Selected:
         self.members: dict[str, tuple[str, ...]] = {}
         self._names: dict[str, list[str]] = {}
         self._left_out: set[tuple[ByteSource, str]] = set()
+        # Splits of one archive mostly have the same patterns, and a tar archive is read to its end for its names.
+        self._lists: dict[tuple[ByteSource, tuple[str, ...]], list[str]] = {}
         for split in plan.splits:
             self._choose(split)
 
@@ -199,11 +201,14 @@ class Selected:
         """Return the names of all members that a split's patterns mean, in order."""
         if source.path.is_dir():
             return list(split.members)
+        if (known := self._lists.get((source, split.members))) is not None:
+            return known
         of = max(split.samples, *(column.rows.of if column.rows else 0 for column in columns))
         declared = sum(column.nbytes for column in columns) + TAR_BYTES_A_MEMBER * of
         with held_members() as held:
             path = held.file(source, declared=declared)
-            return ordered_members(path, split.members, beside=declared)
+            stored = self._lists[source, split.members] = ordered_members(path, split.members, beside=declared)
+            return stored
 
     def _listed(
         self, listed: Column, rule: Names, names: Sequence[str], stored: Iterable[str], source: ByteSource
