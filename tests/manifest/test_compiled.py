@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,6 +63,14 @@ def change(compiled_form: Path, old: str, new: str) -> None:
     compiled_form.write_text(text.replace(old, new), encoding="utf-8")
 
 
+LISTS: list[dict[str, Any]] = [
+    {"file": "l.csv", "match": "name", "prefix": "x/", "suffix": ".png"},
+    {"all_but": [{"file": "l.csv"}, {"file": "a.zip", "member": "l.txt", "match": "file"}]},
+    {"where": {"file": "l.csv", "format": "csv", "column": "usage", "equals": ["a", "b"]}},
+    {"file": "l.csv", "match": "stem", "where": {"file": "l.csv", "format": "csv", "column": 1, "equals": [0.5]}},
+]
+
+
 class TestWhatItSaves:
     """With it, a data set comes without what validates."""
 
@@ -90,6 +99,30 @@ class TestWhatItSaves:
         assert kept is not None
         assert [type(value) for value in kept.plan.columns[0].range or ()] == [float, int]
         assert kept.plan.under(tmp_path) == read.plan.under(tmp_path)
+
+    @pytest.mark.parametrize("rows", LISTS)
+    def test_lists_of_names_come_back_as_they_were(self, clone: Path, tmp_path: Path, rows: dict[str, Any]) -> None:
+        """With their files, of which each may have a format of its own; so do tables that are joined, and archives."""
+        place = {"file": "l.csv", "format": "csv", "column": 1, "join": {"column": 0, "match": "stem"}}
+        train = {"samples": 3, "file": "a.zip", "member": ["b.tar"], "members": ["*.png"], "stored_samples": 9}
+        entry = {
+            **ALL_KINDS,
+            "format": "images",
+            "options": {},
+            "fields": {"images": {"dtype": "uint8", "shape": [2, 2]}, "kind": ALL_KINDS["fields"]["kind"]},
+            "splits": {"train": {**train, "rows": rows, "kind": place}},
+            "files": {name: {"bytes": 10, "sha256": "a" * 64} for name in ("a.zip", "l.csv")},
+        }
+        clone.write_text(json.dumps({"version": 1, "datasets": {"all-kinds": entry}}))
+        result("compile")
+        kept, read = generated.declared(clone, "all-kinds"), load_manifest(clone).declared("all-kinds")
+
+        assert kept == read
+        assert kept is not None
+        assert kept.plan.under(tmp_path) == read.plan.under(tmp_path)
+        (column,) = (column for column in kept.plan.under(tmp_path).columns if column.field == "images")
+        assert column.rows is not None
+        assert all(of.file.parent == tmp_path for of in column.rows.columns)
 
     def test_what_it_hands_over_has_entry_and_provenance(self, clone: Path, tmp_path: Path) -> None:
         """The same as by way of the YAML."""
@@ -222,7 +255,7 @@ class TestTheCommand:
         assert generated.declared(clone, "more") is not None
 
 
-ALL_KINDS = {
+ALL_KINDS: dict[str, Any] = {
     "title": "All kinds",
     "status": "remote",
     "format": "csv",
