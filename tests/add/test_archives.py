@@ -16,6 +16,9 @@ from tests.add.test_images import picture, write
 from tests.helpers.add_world import add
 from tests.helpers.format_writers import COMPRESSORS, idx, member, npy, npz, tarred, zipped
 from tinytorch_datasets import get
+from tinytorch_datasets.add.detect import detect
+from tinytorch_datasets.add.inputs import Unpacked
+from tinytorch_datasets.errors import DecodeError
 
 X, Y = np.random.RandomState(0).rand(12, 3), np.arange(12) % 3
 PIXELS = np.random.RandomState(1).randint(0, 256, (12, 4, 4)).astype("u1")
@@ -155,6 +158,18 @@ class TestArchivesInArchives:
         path.write_bytes(zipped({"in.zip": zipped({"a/1.npz": npz(x=X)[:-30]})}))
 
         assert refused(manifest, path).startswith("member 'in.zip': member 'a/1.npz': it is")
+
+    def test_bombs_in_bombs(self, tmp_path: Path) -> None:
+        """All copies together are bounded, in however many archives they are."""
+        inner = zipped({"zeros.csv": b"0,1\n" * 160_000})
+        path = tmp_path / "set.zip"
+        path.write_bytes(zipped({f"{n}.zip": inner for n in range(9)}))
+
+        with pytest.raises(DecodeError) as caught:
+            detect([(path, "set.zip")], unpacked=Unpacked(tmp_path / "scratch", limit=1 << 20))
+
+        reason = "the files up to here are more than 1,048,576 bytes, the most that is read to recognize a file"
+        assert caught.value.reason == f"member '1.zip': member 'zeros.csv': {reason}"
 
 
 class TestMixtures:

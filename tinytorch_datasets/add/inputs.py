@@ -45,12 +45,14 @@ class Source:
 class Unpacked:
     """The files of archives that hold no samples, but data files: each is copied out while it is looked at.
 
-    They lie under numbers, whatever the members are called, in a folder that goes when `add` ends. `dropped` are the
-    names of those that a person leaves out, `left_out` all that are no data files, each with why.
+    All together, in however many archives, they come to at most `limit` bytes. They lie under numbers, whatever the
+    members are called, in a folder that goes when `add` ends. `dropped` are the names of those that a person leaves
+    out, `left_out` all that are no data files, each with why.
     """
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, *, limit: int = INSPECTED_BYTES) -> None:
         self._folder = scratch / "members"
+        self._limit = self._left = limit
         self._members: dict[Path, tuple[Path, str]] = {}
         self.dropped = set[str]()
         self.left_out = list[str]()
@@ -61,7 +63,7 @@ class Unpacked:
         Raises:
             DecodeError: It is damaged, or has too many files, or too large ones.
         """
-        limit, many = max(INSPECTED_BYTES, path.stat().st_size), 0
+        limit = max(INSPECTED_BYTES, path.stat().st_size)
         with ExitStack() as stack:
             archive = stack.enter_context(opened_zip(path)) if is_zip(path) else None
             for name, stream in _of_zip(archive) if archive else _of_tar(path, limit):
@@ -71,8 +73,7 @@ class Unpacked:
                     self.left_out.append(f"{name}: {why}")
                     continue
                 check_name(path, name)
-                many += 1
-                if many > MOST_MEMBERS:
+                if len(self._members) == MOST_MEMBERS:
                     reason = f"it is an archive of more than {MOST_MEMBERS:,} files, which are no samples of one format"
                     raise DecodeError(path, reason, hint="Unpack it, and add the files that are one data set.")
                 copy = self._folder / str(len(self._members)) / (naming.safe_name(name) or "file")
@@ -80,9 +81,9 @@ class Unpacked:
                 self._members[copy] = path, name
                 with copy.open("xb") as out:
                     while piece := stream.some(OUTPUT_CHUNK):
-                        limit -= len(piece)
-                        if limit < 0:
-                            stream.fail(f"the files up to here are more than {INSPECTED_BYTES:,} bytes, {INSPECTED}")
+                        self._left -= len(piece)
+                        if self._left < 0:
+                            stream.fail(f"the files up to here are more than {self._limit:,} bytes, {INSPECTED}")
                         out.write(piece)
                 yield name, copy
 
