@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 from tinytorch_datasets.add import naming
 from tinytorch_datasets.auditing.lint import BESIDE
@@ -66,6 +67,8 @@ class Unpacked:
         limit = max(INSPECTED_BYTES, path.stat().st_size)
         with ExitStack() as stack:
             archive = stack.enter_context(opened_zip(path)) if is_zip(path) else None
+            if archive and sum(not _why_no_data(name) for name in archive.entries) > MOST_MEMBERS:
+                _refuse_many(path)  # before the first of them is looked at
             for name, stream in _of_zip(archive) if archive else _of_tar(path, limit):
                 if name in dropped:
                     self.dropped.add(name)
@@ -74,8 +77,7 @@ class Unpacked:
                     continue
                 check_name(path, name)
                 if len(self._members) == MOST_MEMBERS:
-                    reason = f"it is an archive of more than {MOST_MEMBERS:,} files, which are no samples of one format"
-                    raise DecodeError(path, reason, hint="Unpack it, and add the files that are one data set.")
+                    _refuse_many(path)
                 copy = self._folder / str(len(self._members)) / (naming.safe_name(name) or "file")
                 copy.parent.mkdir(parents=True)
                 self._members[copy] = path, name
@@ -93,6 +95,11 @@ class Unpacked:
             error.path, name = self._members[error.path]
             error.reason = f"member {name!r}: {error.reason}"
             error.what = f"{error.path}: {error.reason}"
+
+
+def _refuse_many(path: Path) -> NoReturn:
+    reason = f"it is an archive of more than {MOST_MEMBERS:,} files, which are no samples of one format"
+    raise DecodeError(path, reason, hint="Unpack it, and add the files that are one data set.")
 
 
 def _of_zip(archive: Zip) -> Iterator[tuple[str, Stream]]:
