@@ -18,6 +18,7 @@ from tests.helpers.faulty_server import FaultyServer, serve
 from tinytorch_datasets import audit, get, list_datasets, load_manifest
 from tinytorch_datasets.auditing.lockfile import record
 from tinytorch_datasets.errors import HashMismatch, ManifestError, OfflineError, UnknownName
+from tinytorch_datasets.report import github, sarif
 from tinytorch_datasets.settings import packaged_manifest
 
 DATA = b"x,y\n0.5,a\n1.5,b\n"
@@ -166,7 +167,7 @@ class TestAudit:
 
         (finding,) = audit(["theirs"], manifest=course, levels=["shipped"]).findings
 
-        assert (finding.rule, finding.where) == ("file-hash", "department.yaml:17")
+        assert (finding.rule, finding.where) == ("file-hash", "../shared/department.yaml:17")
 
     def test_a_file_that_no_layer_declares(self, course: Path) -> None:
         """Among the shipped data of whichever of them."""
@@ -175,6 +176,37 @@ class TestAudit:
         (finding,) = audit(manifest=course, levels=["shipped"]).findings
 
         assert finding.what == "stray.csv is in datasets and declared nowhere"
+
+    def test_reports_name_the_file_that_a_line_is_of(self, tmp_path: Path) -> None:
+        """Two manifests of one name: an annotation stands in the one that declares what is wrong, or ignores it."""
+        write(tmp_path / "datasets.yaml", "theirs", top="ignore: [no-such-rule]\n")
+        course = write(tmp_path / "course" / "datasets.yaml", "ours", include="../datasets.yaml")
+        for folder, name in ((tmp_path, "theirs"), (course.parent, "ours")):
+            (folder / "datasets" / name / "points.csv").write_bytes(b"x,y\n0.5,a\n2.5,b\n")
+            (folder / "datasets" / "stray.csv").write_bytes(b"")
+
+        report = audit(manifest=course, levels=["manifest", "shipped"])
+        log = json.loads(sarif.format_report(report, tmp_path))
+        places = [result["locations"][0]["physicalLocation"] for result in log["runs"][0]["results"]]
+        lines = [command.partition(",title=")[0] for command in github.commands(report, tmp_path)]
+
+        assert [(finding.rule, finding.where) for finding in report.findings] == [
+            ("file-hash", "datasets.yaml:17"),
+            ("file-hash", "../datasets.yaml:17"),
+            ("manifest", "../datasets.yaml:2"),
+            ("undeclared", "datasets.yaml:1"),
+            ("undeclared", "../datasets.yaml:1"),
+        ]
+        assert lines == [
+            "::error file=course/datasets.yaml,line=17",
+            "::error file=datasets.yaml,line=17",
+            "::error file=datasets.yaml,line=2",
+            "::error file=course/datasets.yaml,line=1",
+            "::error file=datasets.yaml,line=1",
+        ]
+        assert [place["artifactLocation"] for place in places] == [
+            {"uri": line.partition("file=")[2].partition(",")[0], "uriBaseId": "ROOT"} for line in lines
+        ]
 
     def test_a_lock_knows_every_file(self, course: Path, tmp_path: Path) -> None:
         """And `audit --lock` which of them is another now."""

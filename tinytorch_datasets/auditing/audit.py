@@ -7,11 +7,14 @@ is reported, not only the first.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from tinytorch_datasets import api, pipeline
+from tinytorch_datasets import api, pipeline, settings
 from tinytorch_datasets.auditing import lint
 from tinytorch_datasets.auditing.findings import LEVELS, RULES, DatasetReport, Finding, Level, ProbeResult, Report
 from tinytorch_datasets.auditing.local import Decode, FileDigests, audit_homes, audit_on_disk
@@ -117,7 +120,8 @@ def audit(
         at = Path(mirror).expanduser().absolute()
         whole = len(names) == len(loaded.datasets)
         audited, problems = mirror_folder.audit_mirror(loaded, plans, at, named=named, whole=whole, step=progress)
-        return Report(str(loaded.path), tuple(audited), _without(ignore, loaded, problems), strict=strict)
+        kept = _without(ignore, loaded, _on_lines(loaded, problems))
+        return Report(str(loaded.path), tuple(audited), kept, strict=strict)
     findings: dict[str, list[Finding]] = {name: [] for name in names}
     if "manifest" in wanted:
         for name in names:
@@ -143,18 +147,21 @@ def audit(
     is_whole = len(names) == len(loaded.datasets)
     if "manifest" in wanted:
         for layer in loaded.layers:
-            general += lint.audit_ignore(layer)
-            general += lint.audit_compiled(layer)
+            general += _on_lines_of(layer, loaded, lint.audit_ignore(layer))
+            general += _on_lines_of(layer, loaded, lint.audit_compiled(layer))
     if "cached" in wanted:
         for locations, group in groups.items():
             general += audit_homes(locations, group)
     if "shipped" in wanted:
-        general += lint.audit_undeclared(loaded, names)
+        for layer, undeclared in lint.audit_undeclared(loaded, names):
+            general += _on_lines_of(layer, loaded, undeclared)
         for layer in loaded.layers if is_whole else ():
-            general += lint.audit_budget(layer, layer.path.parent / layer.shipped_in)
+            budget = lint.audit_budget(layer, layer.path.parent / layer.shipped_in)
+            general += _on_lines_of(layer, loaded, budget)
     if lock is not None:
-        general += _audit_lock(loaded, Path(lock).expanduser().absolute(), placed, rows, hashed)
-    in_order = [*(finding for name in names for finding in findings[name]), *general]
+        differing = _audit_lock(loaded, Path(lock).expanduser().absolute(), placed, rows, hashed)
+        general += _on_lines(loaded, differing)
+    in_order = [*_on_lines(loaded, (f for name in names for f in findings[name])), *general]
     return Report(
         str(loaded.path), rows, _without(ignore, loaded, in_order), tuple(probe.result for probe in probes), strict
     )
@@ -176,6 +183,31 @@ def _of_problem(path: Path, problem: Problem) -> Finding:
         where=f"{path.name}:{problem.line}",
         hint="Correct the manifest.",
     )
+
+
+def _on_lines_of(layer: Manifest, manifest: Manifest, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield findings on lines of a manifest's file; of one that is included, the line goes with the file's path.
+
+    Two files of one name are the usual case: `datasets.yaml` in a course's folder, and above it.
+    """
+    if layer is manifest:
+        yield from findings
+        return
+    path = str(layer.path)
+    if not settings.is_installed(str(layer.path.parent)):
+        with suppress(ValueError):  # on Windows, of another drive
+            path = Path(os.path.relpath(path, manifest.path.parent)).as_posix()
+    for finding in findings:
+        name, _, line = (finding.where or "").rpartition(":")
+        # Some lines are of other files: SHA256SUMS.
+        yield replace(finding, where=f"{path}:{line}") if name == layer.path.name else finding
+
+
+def _on_lines(manifest: Manifest, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield findings on lines of the files that declare their data sets."""
+    for finding in findings:
+        owner = manifest.owner(finding.dataset) if finding.dataset in manifest.datasets else manifest
+        yield from _on_lines_of(owner, manifest, [finding])
 
 
 def _without(ignore: Collection[str], manifest: Manifest, findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -65,6 +65,7 @@ RULES: Mapping[str, str] = MappingProxyType(
         "mirror-length": "A mirror serves a file of another length than declared.",
         "mirror-wrong-content": "A mirror serves something else than the file, such as a login page.",
         "mirror-hash": "A mirror serves a file of another sha256 than declared.",
+        "mirror-digest": "A mirror states, in a header, another digest of its file than declared.",
         "mirror-changed": "A mirror's file was changed since it was last known to be right.",
         "mirror-unreachable": "A mirror could not be checked now.",
         "mirror-no-length": "A mirror does not state the length of the file.",
@@ -89,7 +90,8 @@ class Finding:
         dataset: The data set's name; "" where it concerns none in particular.
         what: What is wrong, in a sentence.
         path: The file, folder or address that is wrong.
-        where: The manifest's line that declares otherwise (``datasets.yaml:41``).
+        where: The manifest's line that declares otherwise (``datasets.yaml:41``); of an included manifest, with its
+            path from the folder of the manifest that was audited (``../shared/datasets.yaml:41``).
         expected: What is declared, where that is a value.
         actual: What is there in its place.
         hint: What to do about it.

@@ -26,8 +26,8 @@ from tinytorch_datasets.storage.files import exists, is_litter
 BESIDE = ("README*", "LICENSE*", "LICENCE*", "NOTICE*", "CITATION*", "*.md", "*.py")
 
 
-def audit_undeclared(manifest: Manifest, names: Collection[str]) -> Iterator[Finding]:
-    """Report files among the shipped data that no entry declares; given some names only, in their folders."""
+def audit_undeclared(manifest: Manifest, names: Collection[str]) -> Iterator[tuple[Manifest, list[Finding]]]:
+    """Report, layer by layer, shipped files that no entry declares; given some names only, those in their folders."""
     declared = shipped_files(manifest)
     of_declared = {folder for file in declared for folder in file.parents}  # closed ones, their data sets report
     is_whole = len(names) == len(manifest.datasets)
@@ -37,8 +37,9 @@ def audit_undeclared(manifest: Manifest, names: Collection[str]) -> Iterator[Fin
         its = [n for n in names if n in layer.own and layer.own[n].status == "shipped"]
         for root in [shipped] if is_whole else [shipped / layer.folder(n) for n in its]:
             others = declared | of_declared | met
-            met.update(path for path in walk(root) if path not in others)
-            yield from _undeclared(layer, shipped, (path for path in walk(root) if path not in others))
+            paths = [path for path in walk(root) if path not in others]
+            met.update(paths)
+            yield layer, list(_undeclared(layer, shipped, paths))
 
 
 def _undeclared(manifest: Manifest, shipped: Path, paths: Iterable[Path]) -> Iterator[Finding]:

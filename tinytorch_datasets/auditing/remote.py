@@ -2,14 +2,21 @@
 
 Three answers are told apart: as declared; something else, which is an error; and none, or one that says nothing
 about the file, because the host or this network has a bad day.
+
+Many hosts state a digest of the file in a header, and that vouches for its bytes, or contradicts what is declared,
+without a download. A header whose meaning is not certain may vouch, for no other thing is equal to a digest by chance;
+it contradicts nothing.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tinytorch_datasets.auditing.findings import Finding, ProbeResult, ProbeState
@@ -33,15 +40,31 @@ AT_ONCE = 8
 Known = Mapping[str, Mapping[str, Any]]
 HINT = "Remove it from the manifest, or repair the mirror."
 
+# Headers that list digests of what is served, by algorithm: RFC 9530, RFC 3230, and Google Cloud Storage's own.
+DIGEST_HEADERS = ("Repr-Digest", "Content-Digest", "Digest", "X-Goog-Hash")
+ALGORITHMS = {"sha-256": "sha256", "id-sha-256": "sha256", "md5": "md5"}
+OF_LENGTH = {32: "md5", 64: "sha256"}  # hex digits
+
 
 @dataclass(frozen=True)
 class Address:
-    """One address of one file, and the manifest's line that has it."""
+    """One address of one file, its MD5 if one is declared, and the manifest's line that has the address."""
 
     dataset: str
     file: File
+    md5: str | None
     url: str
     where: str
+
+
+@dataclass(frozen=True)
+class StatedDigest:
+    """A digest that a header states, in hex; `is_certain` if the header can mean nothing else."""
+
+    header: str
+    algorithm: str
+    value: str
+    is_certain: bool
 
 
 @dataclass
@@ -55,12 +78,14 @@ class Probe:
 
 def addresses(manifest: Manifest, plan: Plan) -> Iterator[Address]:
     """Yield every address of every file of a data set."""
+    declared = manifest.files_of(plan)
     for file in plan.files:
         for url, where in manifest.addresses(plan.name, file.name):
-            yield Address(plan.name, file, url, where)
+            yield Address(plan.name, file, declared[file.name].md5, url, where)
     for variant in plan.variants:
+        declared = manifest.files_of(variant)
         for file in variant.files:
-            yield from (Address(plan.name, file, url, file.where) for url in file.urls)
+            yield from (Address(plan.name, file, declared[file.name].md5, url, file.where) for url in file.urls)
 
 
 def probe_all(
@@ -123,7 +148,10 @@ def _failed(address: Address, failure: SourceError) -> Probe:
 
 
 def _compare(address: Address, response: Response, deep: bool, before: Mapping[str, Any] | None) -> Probe:
-    """Compare a response with the declaration of the file: its first bytes, its length, with `deep` its sha256."""
+    """Compare a response with the declaration of the file: its first bytes, its length, the digests that it states.
+
+    With `deep` every byte is compared, and headers say nothing.
+    """
     file, head = address.file, b""
     while len(head) < min(HEAD_BYTES, file.bytes) and (chunk := next(response.chunks, b"")):
         head += chunk
@@ -136,6 +164,19 @@ def _compare(address: Address, response: Response, deep: bool, before: Mapping[s
         return _mismatch(address, "mirror-length", what, file.bytes, length)
     if deep:
         return _compare_hash(address, head, response)
+    vouching: StatedDigest | None = None
+    for stated in stated_digests(response):
+        declared = file.sha256 if stated.algorithm == "sha256" else address.md5
+        if stated.value == declared:
+            vouching = vouching or stated
+        elif stated.is_certain and declared is not None:
+            name = stated.algorithm.replace("md5", "MD5")
+            what = f"states in {stated.header} the {name}\n    {stated.value}, declared is\n    {declared}"
+            return _mismatch(address, "mirror-digest", what, declared, stated.value)
+    if vouching is not None:
+        detail = "length, " if length is not None else ""
+        detail += f"{vouching.algorithm.replace('md5', 'MD5')} by {vouching.header}"
+        return Probe(_row(address, "ok", detail), validators=_validators(address, response))
     if length is None:
         detail = "does not state the length of the file"
         finding = _finding(
@@ -148,6 +189,53 @@ def _compare(address: Address, response: Response, deep: bool, before: Mapping[s
         )
         return _result(address, "ok", detail, finding)
     return _compare_validators(address, _validators(address, response), before)
+
+
+def stated_digests(response: Response) -> Iterator[StatedDigest]:
+    """Yield the digests of the file that the headers of an answer state, and of the redirects that led to it.
+
+    What a redirect's other headers say is of the redirect, and what headers say of a compressed form is not of the
+    file. Where nothing is certain about the form of a value, nothing is stated.
+    """
+    for headers in (*response.redirects, response.headers):
+        # Hugging Face's: the sha256 of what Git LFS keeps; of other files an id of git, which has 40 digits.
+        yield from (d for d in _of_etag("X-Linked-ETag", headers, is_certain=True) if d.algorithm == "sha256")
+    headers = response.headers
+    if response.encoding:
+        return
+    for name in DIGEST_HEADERS:
+        # What was stored in gzip and is served without has the digest of what was stored.
+        if name == "X-Goog-Hash" and headers.get("X-Goog-Stored-Content-Encoding", "identity") != "identity":
+            continue
+        for item in headers.get(name, "").split(","):
+            algorithm, _, value = item.partition("=")
+            yield from _of_base64(name, ALGORITHMS.get(algorithm.strip().lower()), value.partition(";")[0])
+    yield from _of_base64("Content-MD5", "md5", headers.get("Content-MD5", ""))
+    # Amazon S3 says in which cases an ETag is the MD5: uploaded in one piece, and not encrypted by a customer's key.
+    encryption = headers.get("X-Amz-Server-Side-Encryption", "AES256")
+    of_customer = "X-Amz-Server-Side-Encryption-Customer-Algorithm" in headers
+    is_s3 = headers.get("Server", "") == "AmazonS3" and encryption == "AES256" and not of_customer
+    for stated in _of_etag("ETag", headers, is_certain=False):
+        yield replace(stated, is_certain=is_s3 and stated.algorithm == "md5")
+
+
+def _of_etag(name: str, headers: Mapping[str, str], *, is_certain: bool) -> Iterator[StatedDigest]:
+    """Yield what a strong ETag states if it is hex digits and no more; "-2" behind them counts the parts of an upload.
+
+    A weak one begins with W/ and may name several files.
+    """
+    value = headers.get(name, "").strip().strip('"').lower()
+    if len(value) in OF_LENGTH and re.fullmatch("[0-9a-f]+", value):
+        yield StatedDigest(name, OF_LENGTH[len(value)], value, is_certain)
+
+
+def _of_base64(name: str, algorithm: str | None, value: str) -> Iterator[StatedDigest]:
+    try:
+        raw = base64.b64decode(value.strip().strip(":"), validate=True)
+    except (binascii.Error, ValueError):
+        return
+    if algorithm is not None and OF_LENGTH.get(2 * len(raw)) == algorithm:
+        yield StatedDigest(name, algorithm, raw.hex(), is_certain=True)
 
 
 def _compare_hash(address: Address, head: bytes, response: Response) -> Probe:

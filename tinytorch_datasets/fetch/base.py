@@ -17,7 +17,7 @@ Where it decides what a person does about it, a SourceError also has a `kind`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path, PurePosixPath
@@ -166,6 +166,7 @@ class Response:
         encoding: The Content-Encoding, lower case; "" for none.
         validator: What to send as If-Range to be sure of the same file again.
         headers: The header fields as they came.
+        redirects: Those of each redirect on the way, the first first.
         chunks: The body as it arrives, not decoded.
         close: Ends the request.
     """
@@ -178,6 +179,7 @@ class Response:
     encoding: str = ""
     validator: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    redirects: Sequence[Mapping[str, str]] = ()
 
 
 class Source(Protocol):

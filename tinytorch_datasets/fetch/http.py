@@ -12,7 +12,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
@@ -140,10 +140,11 @@ class Web:
             opened.callback(deadline.close)
             opened.enter_context(self._cancellation.waking(deadline.shut))
             with self._source_errors(deadline):
-                reply = self._get(headers, deadline, opened)
+                reply, redirects = self._get(headers, deadline, opened)
             opened.callback(reply.close)
             with self._source_errors(deadline):
                 response = self._response(reply, start, deadline)
+            response.redirects = redirects
             response.close = opened.pop_all().close
             return response
 
@@ -166,20 +167,24 @@ class Web:
             reason = f"{what} within {self._retry.response_timeout_s:g} s"
             raise Dripping(reason)
 
-    def _get(self, headers: dict[str, str], deadline: Deadline, opened: ExitStack) -> requests.Response:
-        """Return the first response that is not a redirect."""
+    def _get(
+        self, headers: dict[str, str], deadline: Deadline, opened: ExitStack
+    ) -> tuple[requests.Response, list[Mapping[str, str]]]:
+        """Return the first response that is not a redirect, and the header fields of those that are."""
         from tinytorch_datasets.fetch.connection import check_environment, open_session
 
         session = opened.enter_context(open_session(deadline))
         timeout = (self._retry.connect_timeout_s, self._retry.read_timeout_s)
         url, visited = self.url, [self.url]
+        redirects: list[Mapping[str, str]] = []
         for _ in range(self._retry.redirects + 1):
             self._check_wanted(deadline)
             check_environment(url)
             reply = session.get(url, headers=headers, timeout=timeout, stream=True, allow_redirects=False)
             target = session.get_redirect_target(reply)
             if target is None:
-                return reply
+                return reply, redirects
+            redirects.append(reply.headers)
             reply.close()
             url = self._redirected(url, target)
             # Twice is allowed: some sites send you back to the same address, with a cookie.

@@ -56,10 +56,10 @@ def inside(path: str, root: Path) -> str:
 
 
 def manifest_of(report: Report, finding: Finding) -> str:
-    """Return the file that a finding's line is in: the manifest, or another file beside it."""
+    """Return the file that a finding's line is in: the manifest, or one that it includes."""
     name = (finding.where or "").rpartition(":")[0]
     path = Path(report.manifest)
-    return str(path if not name or path.name == name else path / name)
+    return os.path.normpath(path.parent / name) if name else str(path)
 
 
 def _data(text: str) -> str:
