@@ -80,7 +80,7 @@ def main() -> None:
     """Learn from 245 pairs; measure on others, and by the answers."""
     asked = options(__doc__, epochs=60, quick=20)
     repeatable(asked.seed)
-    talks = DatasetManager().get_tinytalks()
+    talks = DatasetManager().get("tinytalks")
     trigram = Trigram(texts_of(talks.train)).loss(texts_of(talks.val))
     model = Transformer(sorted(set(talks.train.text)))
 

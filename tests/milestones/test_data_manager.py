@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import importlib
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +17,11 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
+from tests.helpers.faulty_server import FaultyServer, serve
 from tests.test_get import facts
 from tinytorch_datasets import settings
+from tinytorch_datasets.errors import UsageError
+from tinytorch_datasets.progress import readable
 
 
 @pytest.fixture
@@ -104,12 +112,73 @@ class TestTheArrays:
         np.testing.assert_array_equal(x_again[0], before)
         assert y_again.min() == 0
 
-    def test_tinytalks_are_three_splits_of_text(self, home: Path, manager: Any, no_network: None) -> None:
-        """With questions, answers and levels."""
-        talks = manager().get_tinytalks()
 
-        assert [*talks] == ["train", "val", "test"]
-        assert talks.train.text.startswith(f"Q: {talks.train.questions[0]}\nA: {talks.train.answers[0]}\n")
+class TestTheTexts:
+    """Each as one str, as TinyTorch's second generation asks for it."""
+
+    @pytest.mark.parametrize("split", ["train", "val", "test"])
+    def test_tinytalks_are_the_shipped_file(self, home: Path, manager: Any, no_network: None, split: str) -> None:
+        """Where its scripts look for it themselves; a sample is no less, as nothing is downloaded."""
+        shipped = (ROOT / "datasets" / "tinytalks" / "splits" / f"{split}.txt").read_text(encoding="utf-8")
+
+        assert manager().get_tinytalks(sample_only=True, topic=None, split=split) == shipped
+        assert manager().get_tinytalks(split=split) == shipped
+
+    def test_without_a_split_it_is_what_one_learns_from(self, home: Path, manager: Any) -> None:
+        """So nobody trains on the test questions by leaving something out."""
+        assert manager().get_tinytalks() == manager().get_tinytalks(False, None, "train")
+
+    def test_a_topic_that_is_not_there_is_refused(self, home: Path, manager: Any) -> None:
+        """And not answered with questions about something else; a split likewise."""
+        with pytest.raises(UsageError) as topic:
+            manager().get_tinytalks(topic="tinytorch")
+        with pytest.raises(UsageError) as split:
+            manager().get_tinytalks(split="validation")
+
+        assert str(topic.value) == (
+            "the questions are of no topic, and 'tinytorch' is asked for\n  Leave `topic` out for all of a split."
+        )
+        assert str(split.value) == "there is no split 'validation'\n  Splits are train, val, test."
+
+    def test_real_shakespeare(self, realdata: Path, home: Path, manager: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """1,115,394 characters from one of 1,115,394 bytes; a sample is its beginning, up to the end of a line."""
+        file = realdata / "formats" / "texts" / "input.txt"
+        monkeypatch.setenv(settings.MANIFEST, str(one_text(home.parent, file)))
+        monkeypatch.setenv(settings.MIRROR, str(file.parent))
+        text = manager().get_tinyshakespeare()
+        sample = manager().get_tinyshakespeare(sample_only=True)
+
+        assert text == file.read_text() == manager().get_shakespeare()
+        assert text.startswith(sample)
+        assert 19_900 < len(sample) <= 20_000
+        assert sample.endswith("\n")
+
+    def test_tinypy_is_python_that_nobody_wrote(self, manager: Any, no_network: None) -> None:
+        """Every line of it parses, no function is there twice, and every call gives the same."""
+        text = manager().get_tinypy(sample_only=True)
+        written = [ast.unparse(node) for node in ast.parse(text).body]
+
+        assert len(written) == len(set(written)) == 600
+        assert text == manager().get_tinypy()
+        assert hashlib.sha256(text.encode()).hexdigest().startswith("2dcf1328abb344ff")
+
+
+def one_text(folder: Path, file: Path) -> Path:
+    """A manifest of one data set, one text in that file."""
+    entry = {
+        "title": "One text",
+        "status": "remote",
+        "format": "text",
+        "license": "not stated by the authors",
+        "source": "made here",
+        "fields": {"text": {"dtype": "str"}},
+        "splits": {"all": {"samples": 1, "file": file.name}},
+        "mirrors": ["https://example.invalid/"],
+        "files": {file.name: facts(file)},
+    }
+    path = folder / "one.yaml"
+    path.write_text(yaml.safe_dump({"version": 1, "datasets": {"tiny-shakespeare": entry}}))
+    return path
 
 
 class TestDataDir:
@@ -136,11 +205,132 @@ class TestDataDir:
 
         assert settings.HOME not in os.environ
 
+    @pytest.mark.parametrize("given", [None, "own", Path("own/deeper")])
+    def test_it_is_always_a_folder(
+        self, home: Path, tmp_path: Path, manager: Any, monkeypatch: pytest.MonkeyPatch, given: Any
+    ) -> None:
+        """Scripts put files of their own there; without one it is where the library downloads to."""
+        monkeypatch.chdir(tmp_path)
+        folder = manager(given).data_dir
+
+        assert folder == (home if given is None else tmp_path / given)
+        assert folder.is_dir()
+
     def test_without_one_the_library_decides(self, few: None, home: Path, manager: Any) -> None:
         """So TINYTORCH_DATASETS_HOME moves the milestones' downloads, too."""
         manager().get_mnist()
 
         assert (home / "mnist/few.npz").is_file()
+
+
+ASK = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import data_manager
+data_manager.LARGE_BYTES = 1
+try:
+    print("fetched", len(data_manager.DatasetManager(sys.argv[2]).get("mnist").train))
+except RuntimeError as error:
+    print(error)
+"""
+
+
+class TestTheQuestion:
+    """Before a large download somebody at a terminal is asked, and nobody else."""
+
+    @pytest.fixture(autouse=True)
+    def served(self, few: None, tmp_path: Path, server: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> FaultyServer:
+        """The nine images by HTTP, so that they are a download."""
+        monkeypatch.setenv(settings.MIRROR, server.url)
+        server.at("/mnist/few.npz", serve((tmp_path / "mirror/mnist/few.npz").read_bytes()))
+        return server
+
+    def at_a_terminal(self, folder: Path, answer: bytes) -> str:
+        """What the script and its user write on a terminal of their own."""
+        import pty  # which Windows has not
+
+        ours, theirs = pty.openpty()
+        arguments = [sys.executable, "-c", ASK, str(ROOT / "milestones"), str(folder)]
+        process = subprocess.Popen(arguments, stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=in_front)
+        os.close(theirs)
+        written = b""
+        while chunk := read_terminal(ours):
+            written += chunk
+            if b"[Y/n] " in chunk:
+                os.write(ours, answer)
+        os.close(ours)
+        process.wait(timeout=20)
+        return written.decode().replace("\r\n", "\n")
+
+    @pytest.mark.slow
+    @pytest.mark.skipif(not hasattr(os, "openpty"), reason="a terminal of its own is a thing of POSIX")
+    def test_it_has_size_and_free_space_and_an_answer(self, tmp_path: Path, served: FaultyServer) -> None:
+        """No, the end of the input, and yes; what is here then is no question again."""
+        folder = tmp_path / "own"
+        size = readable((tmp_path / "mirror/mnist/few.npz").stat().st_size)
+        declined = self.at_a_terminal(folder, b"n\n")
+        ended = self.at_a_terminal(folder, b"\x04")
+        asked_for = len(served.log)
+        fetched = self.at_a_terminal(folder, b"\n")
+        again = self.at_a_terminal(folder, b"")
+
+        first, second, *rest = declined.splitlines()
+        assert re.fullmatch(rf"mnist is {size} to download, into {re.escape(str(folder))}, where .+B are free\.", first)
+        assert second.startswith("Download it? [Y/n] ")
+        assert rest == [
+            "mnist is not on this disk, and was not downloaded",
+            "  Run it again and answer yes; TINYTORCH_AUTO_DOWNLOAD=1 asks nothing.",
+        ]
+        assert "was not downloaded" in ended
+        assert asked_for == 0
+        assert "fetched 6" in fetched
+        assert again == "fetched 6\n"
+
+    @pytest.mark.slow
+    @pytest.mark.skipif(not hasattr(os, "openpty"), reason="a terminal of its own is a thing of POSIX")
+    def test_it_is_answered_beforehand(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """By the environment, for whoever runs scripts one after the other."""
+        monkeypatch.setenv("TINYTORCH_AUTO_DOWNLOAD", "1")
+
+        assert "[Y/n]" not in self.at_a_terminal(tmp_path / "own", b"")
+
+    @pytest.mark.parametrize("stdin", ["", "n\n"])
+    def test_a_pipe_is_nobody_to_ask(self, tmp_path: Path, stdin: str) -> None:
+        """It neither hangs nor takes an answer from what is another program's input."""
+        arguments = [sys.executable, "-c", ASK, str(ROOT / "milestones"), str(tmp_path / "own")]
+        done = subprocess.run(arguments, input=stdin, capture_output=True, text=True, timeout=20, check=True)
+
+        assert done.stdout == "fetched 6\n"
+        assert "[Y/n]" not in done.stderr
+
+
+def in_front() -> None:
+    """In the new process: a session of its own, with the terminal it was given, as a shell does it."""
+    import fcntl
+    import termios
+
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def read_terminal(terminal: int) -> bytes:
+    """What is written on a terminal next; nothing when nobody has it open any more, which Linux calls an error."""
+    try:
+        return os.read(terminal, 4096)
+    except OSError:
+        return b""
+
+
+def test_main_prints_shapes(few: None, home: Path, manager: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """And what could not be had, in its place: this manifest has two data sets."""
+    status = importlib.import_module("data_manager").main()
+    lines = capsys.readouterr().out.splitlines()
+
+    assert lines[:2] == ["perceptron: X (100, 2), y (100,)", "xor: X (100, 2), y (100,)"]
+    assert "mnist: train (6, 28, 28) and (6,), test (3, 28, 28) and (3,)" in lines
+    assert "cifar10: train (6, 3, 32, 32) and (6,), test (3, 3, 32, 32) and (3,)" in lines
+    assert any(line.startswith("tinydigits: no data set named 'tinydigits' in datasets.yaml") for line in lines), lines
+    assert (lines[-1].startswith("tinypy: "), lines[-1].endswith(" characters"), status) == (True, True, 1)
 
 
 @pytest.mark.parametrize("method", ["get_xor_data", "get_perceptron_data"])
