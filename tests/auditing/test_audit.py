@@ -223,6 +223,20 @@ class TestLint:
             "license is an open question: '?'",
         ),
         (
+            "a license by other words",
+            "license: CC0-1.0\n    source: https://example.org/talk",
+            "license: CC BY 4.0\n    source: https://example.org/talk",
+            "license",
+            "license is no SPDX expression: 'CC BY 4.0'; did you mean 'CC-BY-4.0'?",
+        ),
+        (
+            "a license of one's own",
+            "license: CC0-1.0\n    source: https://example.org/talk",
+            "license: for research only\n    source: https://example.org/talk",
+            "license",
+            "license is no SPDX expression: 'for research only'",
+        ),
+        (
             "a path that is gone",
             "used_by: [use.py]\n    fields:\n      lines",
             "used_by: [gone.py]\n    fields:\n      lines",
@@ -301,6 +315,20 @@ class TestLint:
     def test_unused_is_no_question_where_no_entry_has_used_by(self, world: World) -> None:
         """A manifest that does not use the key is not asked to."""
         world.manifest.write_text(world.manifest.read_text().replace("    used_by: [use.py]\n", ""))
+
+        assert world.audit("--only", "manifest")[1]["findings"] == []
+
+    @pytest.mark.parametrize(
+        "given",
+        ["MIT", "MIT OR (Apache-2.0 AND CC-BY-4.0)", "GPL-2.0-only WITH Classpath-exception-2.0", "LicenseRef-Ours"],
+    )
+    def test_an_spdx_expression_is_no_question(self, world: World, given: str) -> None:
+        """Nor is that the authors state none."""
+        world.edit("license: CC0-1.0\n    source: https://example.org/talk", f"license: {given}\n    source: x")
+        world.edit(
+            "license: CC0-1.0\n    source: https://example.org/digits",
+            "license: not stated by the authors\n    source: x",
+        )
 
         assert world.audit("--only", "manifest")[1]["findings"] == []
 

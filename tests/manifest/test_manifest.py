@@ -219,8 +219,10 @@ class TestOneWrongThing:
         ("a field that hides a method", "images", "batches", [
             "datasets.yaml:10: digits.fields.batches: a field's name is lowercase letters, digits and '_', "
             "starting with a letter; this one has a meaning of its own in code"]),
-        ("another version", "version: 1", "version: 2", [
-            "datasets.yaml:1: version: must be 1, is 2"]),
+        ("no version that there was", "version: 1", "version: 0", [
+            "datasets.yaml:1: version: must be 1, is 0"]),
+        ("a version to come", "version: 1\ndatasets:", "version: 2\nnew_key: {}\ndatasets:", [
+            "datasets.yaml:1: version: is 2, and this library reads 1: `pip install --upgrade tinytorch-datasets`"]),
         ("a Python object", "title: Digits", "title: !!python/name:os.system x", [
             "datasets.yaml:4: digits.title: the tag !!python/name:os.system is not allowed; only plain YAML is read"]),
     )  # fmt: skip

@@ -34,6 +34,7 @@ RULES: Mapping[str, str] = MappingProxyType(
     {
         "manifest": "The manifest cannot be used as it is.",
         "question": "An entry has an open question, which only a person can answer.",
+        "license": 'A license is no SPDX expression, and not "not stated by the authors".',
         "single-mirror": "A remote file has one address; when that host is gone, so is the data set.",
         "plain-http": "An address is not https: the bytes are verified, but who downloads them is not hidden.",
         "secret-in-address": "An address carries a key, a signature or an expiry of whoever copied it.",

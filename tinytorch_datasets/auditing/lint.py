@@ -5,8 +5,10 @@ Nothing here makes it unusable; all of it is what a reviewer would ask.
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 import os
+import re
 from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -124,13 +126,30 @@ def walk(root: Path) -> Iterator[Path]:
 
 # What people write where they do not know. "not stated by the authors" is an answer, and a better one.
 OPEN = frozenset({"?", "unknown", "none", "n/a", "na", "todo", "tbd", "fixme", "xxx"})
+NOT_STATED = "not stated by the authors"
 QUESTIONS = {
     "title": "Write what it is, in a line.",
-    "license": 'See its authors\' page; write "not stated by the authors" if it does not name one.',
+    "license": f'See its authors\' page; write "{NOT_STATED}" if it does not name one.',
     "source": "Name the page of its authors.",
     "target": "Name the field that is to be predicted, or leave the key out.",
     "citation": "Write how its authors want it cited, or leave the key out.",
 }
+
+# SPDX ids that data and its programs have, of the seven hundred: those that a misspelled one may have meant.
+LICENSES = (
+    "0BSD", "Apache-2.0", "Artistic-2.0", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "C-UDA-1.0", "CC-BY-2.0",
+    "CC-BY-2.5", "CC-BY-3.0", "CC-BY-4.0", "CC-BY-NC-2.0", "CC-BY-NC-3.0", "CC-BY-NC-4.0", "CC-BY-NC-ND-4.0",
+    "CC-BY-NC-SA-3.0", "CC-BY-NC-SA-4.0", "CC-BY-ND-4.0", "CC-BY-SA-2.0", "CC-BY-SA-3.0", "CC-BY-SA-4.0", "CC-PDDC",
+    "CC0-1.0", "CDLA-Permissive-1.0", "CDLA-Permissive-2.0", "CDLA-Sharing-1.0", "EUPL-1.2", "GFDL-1.3-or-later",
+    "GPL-2.0-only", "GPL-2.0-or-later", "GPL-3.0-only", "GPL-3.0-or-later", "ISC", "LGPL-2.1-only", "LGPL-3.0-only",
+    "MIT", "MIT-0", "MPL-2.0", "ODC-By-1.0", "ODbL-1.0", "OGL-UK-3.0", "PDDL-1.0", "PSF-2.0", "Unlicense", "Zlib",
+)  # fmt: skip
+# Words that people write out, and those that tell no license from another.
+SPELLED_OUT = {
+    "creative commons": "cc", "attribution": "by", "noncommercial": "nc", "non commercial": "nc", "sharealike": "sa",
+    "share alike": "sa", "noderivatives": "nd", "no derivatives": "nd", "zero": "cc0", "modified": "3 clause",
+    "international": "", "unported": "", "generic": "", "licence": "", "license": "", "version": "", "the": "",
+}  # fmt: skip
 
 
 def audit_ignore(manifest: Manifest) -> Iterator[Finding]:
@@ -155,6 +174,7 @@ def lint(manifest: Manifest, name: str) -> Iterator[Finding]:
     entry = manifest.entry(name)
     warn = partial(Finding, dataset=name, path=str(manifest.path), severity="warning")
     yield from _questions(manifest, name, entry, warn)
+    yield from _license(manifest, name, entry, warn)
     yield from _secrets(manifest, name, entry, warn)
     yield from _addresses(manifest, name, entry, warn)
     if not entry.used_by and any(other.used_by for other in manifest.own.values()):
@@ -210,6 +230,49 @@ def _questions(manifest: Manifest, name: str, entry: Entry, warn: Any) -> Iterat
                 actual=text,
                 hint=hint,
             )
+
+
+def _license(manifest: Manifest, name: str, entry: Entry, warn: Any) -> Iterator[Finding]:
+    from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+
+    given = entry.license
+    if given == NOT_STATED or given.strip(" .?").casefold() in OPEN | {""}:
+        return
+    try:
+        meant = str(canonicalize_license_expression(given))
+    except InvalidLicenseExpression:
+        meant = nearest_license(given)
+    if meant != given:
+        yield warn(
+            rule="license",
+            what=f"license is no SPDX expression: {given!r}" + (f"; did you mean {meant!r}?" if meant else ""),
+            where=manifest.where(name, "license"),
+            expected=meant or None,
+            actual=given,
+            hint=f'Write an id of spdx.org/licenses, or "{NOT_STATED}"; LicenseRef-Name for one of their own.',
+        )
+
+
+def nearest_license(given: str) -> str:
+    """Return the SPDX id that words about a license most likely mean; "" where that is not clear.
+
+    >>> nearest_license("CC BY 4.0"), nearest_license("Creative Commons Attribution-ShareAlike 4.0 International")
+    ('CC-BY-4.0', 'CC-BY-SA-4.0')
+    >>> nearest_license("Apache License, Version 2.0"), nearest_license("for research only")
+    ('Apache-2.0', '')
+    """
+    words = re.sub(r"[^a-z0-9.]+", " ", given.casefold())
+    for spelled, short in SPELLED_OUT.items():
+        words = re.sub(rf"\b{spelled}\b", short, words)
+    words = re.sub(r"\bv(?=\d)", "", words)
+    spelled = "-".join(words.replace("cc cc0", "cc0").split())
+    ids = {license_id.casefold(): license_id for license_id in LICENSES}
+    if spelled in ids:
+        return ids[spelled]
+    # A name without its version means one if there is one; what is not nearly all of an id means none.
+    of_name = [license_id for key, license_id in ids.items() if re.fullmatch(rf"{re.escape(spelled)}-[\d.]+", key)]
+    close = difflib.get_close_matches(spelled, ids, n=1, cutoff=0.85)
+    return of_name[0] if len(of_name) == 1 else ids[close[0]] if close and not of_name else ""
 
 
 def _secrets(manifest: Manifest, name: str, entry: Entry, warn: Any) -> Iterator[Finding]:

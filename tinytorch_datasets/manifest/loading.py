@@ -28,6 +28,7 @@ from tinytorch_datasets.manifest.models import Declarations, RemoteManifest
 from tinytorch_datasets.manifest.yaml_reader import ParsedYaml, dotted, read_file
 from tinytorch_datasets.storage.memmap import StatSignature
 
+VERSION = 1  # of manifests, the newest that is read
 # The manifests that may stand on one another. A course has three.
 MOST_FILES = 64
 PACKAGED = "packaged"
@@ -284,6 +285,11 @@ def _place(layer: Manifest, *keys: str | int) -> str:
 
 
 def _validated(parsed: ParsedYaml, formats: Formats) -> Declarations:
+    version = parsed.data.get("version") if isinstance(parsed.data, dict) else None
+    if type(version) is int and version > VERSION:
+        # What else is in it has another meaning now, or none yet: one sentence, and not one for each key.
+        what = f"is {version}, and this library reads {VERSION}: `pip install --upgrade tinytorch-datasets`"
+        raise ManifestError(parsed.path, [parsed.problem(("version",), what)])
     problems = list(parsed.problems)
     misread = {(problem.line, problem.key) for problem in problems}
     later: list[Problem] = []

@@ -307,7 +307,7 @@ class Entry(_Model):
     )
     format: Words = Field(description="Its form on disk: the name of a decoder.")
     options: Mapping[str, Any] = Field(default={}, description="The decoder's options.")
-    license: Words = Field(description='The license, or "not stated by the authors".')
+    license: Words = Field(description='The license by its SPDX id (CC-BY-4.0), or "not stated by the authors".')
     source: Words = Field(description="Where it comes from: the page of its authors.")
     citation: Words | None = Field(default=None, description="How its authors want it cited.")
     used_by: WordList = Field(default=(), description="Paths of the scripts that use it, relative to the manifest.")
