@@ -138,7 +138,7 @@ class Split(Subsets):
     def _as_record_batch(self) -> Any:
         from tinytorch_datasets.storage.arrow_stream import record_batch  # which nobody needs who only computes
 
-        return record_batch(self._fields, self._declared)
+        return record_batch(self._fields, self._declared, note=self._note)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, str):

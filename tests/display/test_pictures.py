@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
 
-from tinytorch_datasets.display.pictures import is_picture, pixels_of, png, reduced, small_png, tiled
+from tinytorch_datasets.display.pictures import as_picture, pixels_of, png, reduced, small_png, tiled
 
 
 def chunks(file: bytes) -> dict[bytes, bytes]:
@@ -108,15 +109,44 @@ class TestPixels:
     @pytest.mark.parametrize("shape", [(3, 2, 6), (2, 6, 3), (1, 2, 6), (2, 6, 1), (2, 6), (4, 2, 6), (2, 6, 4)])
     def test_channels_stand_anywhere(self, shape: tuple[int, ...]) -> None:
         """Before height and width, behind them, or nowhere; a fourth says how opaque, and is left out."""
-        value = np.zeros(shape, np.uint8)
+        picture = as_picture(np.zeros(shape, np.uint8), {})
 
-        assert is_picture(value)
-        assert pixels_of(value, (0, 255)).shape == (2, 6, 3)
+        assert picture is not None
+        assert pixels_of(picture, (0, 255)).shape == (2, 6, 3)
 
     @pytest.mark.parametrize("value", [np.zeros(5), np.zeros((2, 3, 4, 5)), np.zeros((5, 6, 7)), "text", np.float32(1)])
     def test_what_is_no_picture(self, value: object) -> None:
         """Neither one axis nor four, nor seven channels."""
-        assert not is_picture(value)
+        assert as_picture(value, {}) is None
+
+    @pytest.mark.parametrize("shape", [(3, 32, 3), (1, 28, 1), (4, 4, 4)])
+    def test_of_two_readings_the_declared_one_is_drawn(self, shape: tuple[int, ...]) -> None:
+        """And none where none is declared."""
+        value = np.arange(np.prod(shape)).reshape(shape)
+
+        assert as_picture(value, {}) is None
+        first, last = (as_picture(value, {"channels": which}) for which in ("first", "last"))
+        assert first is not None
+        assert last is not None
+        assert (first == value.transpose(1, 2, 0)).all()
+        assert (last == value).all()
+
+    def test_a_narrow_picture_is_read_as_the_others_of_its_field(self) -> None:
+        """Three pixels wide, of pictures that differ in size and are red, green and blue behind."""
+        value = np.arange(36).reshape(3, 4, 3)
+
+        picture = as_picture(value, {"shape": [None, None, 3]})
+
+        assert picture is not None
+        assert (picture == value).all()
+
+    @pytest.mark.parametrize(
+        ("shape", "declared"),
+        [((100, 3), {}), ((68, 2), {}), ((2, 2), {"shape": [None, 2]}), ((32, 32), {"channels": "last"})],
+    )
+    def test_a_series_is_no_picture(self, shape: tuple[int, ...], declared: dict[str, Any]) -> None:
+        """A few channels over time, or points with two coordinates each."""
+        assert as_picture(np.zeros(shape), declared) is None
 
     def test_a_smaller_picture_has_means(self) -> None:
         """Of the pixels that each stands for; a smaller one than the room stays as it is."""

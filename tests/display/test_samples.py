@@ -9,6 +9,7 @@ import re
 import tarfile
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from tests.display.test_pictures import decoded
 from tests.test_get import declare
 from tinytorch_datasets import Split, audit, get, load_manifest
 from tinytorch_datasets.auditing.findings import DatasetReport, Finding, Report
+from tinytorch_datasets.display.html import dataset
 from tinytorch_datasets.errors import UsageError
 from tinytorch_datasets.storage.ragged_array import RaggedArray
 from tinytorch_datasets.storage.string_array import StringArray
@@ -87,7 +89,7 @@ class TestSplit:
         for number in range(10):
             expected = (digits.train.images[number] * 255).round()
             assert (pixels[:, number * 10 : number * 10 + 8, 0] == expected).all()
-        labels, histogram = page.words.partition("samples")[2].split("class")
+        labels, histogram = page.words.partition("train: 1,000 samples; 10 of them shown")[2].split("class")
         assert labels == "".join(map(str, digits.train.labels[:10]))
         assert histogram == "train" + "".join(f"{digit} 100" for digit in range(10))
 
@@ -114,7 +116,7 @@ class TestSplit:
 
         page = checked(split)
 
-        assert page.words.startswith("train: 2 of 2 samplesc0c1c2c3c4c5c6c7... 10 in all000.250.5")
+        assert page.words.startswith("train: 2 samplesc0c1c2c3c4c5c6c7... 10 in all000.250.5")
         assert "c8" not in page.words
 
     def test_hostile_names_are_text(self) -> None:
@@ -188,9 +190,31 @@ class TestSplit:
 
     def test_a_mask_is_below_its_picture(self) -> None:
         """Where a sample has two pictures, both are shown."""
-        split = Split("train", {"images": np.zeros((1, 4, 6)), "masks": np.ones((1, 4, 6))})
+        split = Split("train", {"images": np.zeros((1, 5, 6)), "masks": np.ones((1, 5, 6))})
 
-        assert picture(split).shape == (8, 6, 3)
+        assert picture(split).shape == (10, 6, 3)
+
+    def test_a_number_that_stands_for_a_missing_value(self) -> None:
+        """It is no number of the data, neither in a table nor in a caption."""
+        fields = {"ages": np.array([7, -1]), "kinds": np.array([-1, 0])}
+        declared: Any = {"ages": {"missing_value": -1}, "kinds": {"missing_value": -1, "classes": ["cat"]}}
+
+        words = checked(Split("train", fields, declared=declared)).words
+        pictured = Split("train", {"images": np.zeros((2, 8, 8)), **fields}, declared=declared)
+
+        assert "07missing1missingcat" in words
+        assert pictured.show().captions == ["7, missing", "missing, cat"]
+
+    def test_an_axis_that_may_or_may_not_be_channels_makes_no_picture(self) -> None:
+        """Unless it is declared, or the axes that differ leave one reading alone."""
+        values = np.zeros((2, 3, 8, 3), np.uint8)
+        ragged = RaggedArray.of([np.zeros((3, 8, 3)), np.zeros((9, 8, 3))], dtype=np.uint8)
+
+        assert "img" not in checked(Split("train", {"images": values})).tags
+        last = {"images": {"channels": "last"}}
+        assert picture(Split("train", {"images": values}, declared=last)).shape == (3, 18, 3)
+        shape = {"images": {"shape": [None, 8, 3]}}
+        assert picture(Split("train", {"images": ragged}, declared=shape)).shape == (9, 18, 3)
 
     def test_no_sample_at_all(self) -> None:
         """A mask may leave none."""
@@ -199,7 +223,7 @@ class TestSplit:
         none = split.show(where=split.labels > 9)
 
         assert len(none) == 0
-        assert repr(none) == "train: 0 of 0 samples"
+        assert repr(none).startswith("train: 0 of 1,000 samples (digest ")
         checked(none)
 
     def test_real_digits_and_photographs(self, realdata: Path, home: Path) -> None:
@@ -317,6 +341,16 @@ class TestTheRest:
         assert "train60,000" in checked(entry).words
         assert repr(entry) == "<Entry 'MNIST, handwritten digits': remote, idx; train (60,000), test (10,000)>"
 
+    def test_every_field_for_which_there_is_room(self) -> None:
+        """Where there is little else, more than a few."""
+        fields = {f"field{number}": {"dtype": "float32", "shape": []} for number in range(25)}
+        entry = {"splits": {"train": {"samples": 3}}, "fields": fields, "files": {"a.csv": {"bytes": 2000}}}
+
+        words = Page(dataset("made: Made", entry)).words
+
+        assert "field24float32" in words
+        assert "size2,000 bytes in 1 file" in words
+
     def test_a_hostile_entry(self) -> None:
         """Nothing of it is more than text, and it is not too large."""
         entry = load_manifest().datasets["tinydigits"]
@@ -343,14 +377,14 @@ class TestTheRest:
 
     def test_pictures_of_several_sizes_alone(self) -> None:
         """As in a split, from 0 to 255; numbers that are no bytes are numbers."""
-        shapes = [(4, 2, 3), (2, 4, 3)]
+        shapes = [(5, 2, 3), (2, 5, 3)]
         photographs = RaggedArray.of([np.full(shape, 51) for shape in shapes], dtype=np.uint8)
 
         pixels = picture(photographs)
 
         assert pixels[0].max() == 51
-        assert pixels.shape == (4, 10, 3)
-        assert "sizes: 2 to 4 x 2 to 4 x 3" in checked(photographs).words
+        assert pixels.shape == (5, 12, 3)
+        assert "sizes: 2 to 5 x 2 to 5 x 3" in checked(photographs).words
         assert "img" not in checked(photographs.converted(lambda flat: flat.astype(np.float32))).tags
 
     def test_a_report(self) -> None:
@@ -359,6 +393,12 @@ class TestTheRest:
 
         assert "tinydigits" in checked(report).words
         assert repr(report).startswith("<Report of ")
+
+    def test_a_report_of_many_data_sets(self) -> None:
+        """All of those that a course has, where nothing is wrong."""
+        rows = [DatasetReport(f"set-{number}", "ok", 1, 2_000, 100) for number in range(32)]
+
+        assert "set-31ok" in checked(Report("datasets.yaml", tuple(rows))).words
 
     def test_a_hostile_report(self) -> None:
         """Paths and answers of others are text; of thousands of findings the first, and how many more."""

@@ -229,7 +229,7 @@ class TestPng:
             (
                 "images: {dtype: uint8, shape: [3, 8, 3]}",
                 "either its first or its last axis of field 'images' [3, 8, 3] is channels, "
-                "of which a picture has one to four",
+                "of which a picture has one to four\n  Declare `channels: first`, or last, of the field.",
             ),
             (
                 "images: {dtype: uint8, shape: [5, 8, 6]}",
@@ -247,7 +247,25 @@ class TestPng:
 
         with pytest.raises(UsageError) as refused:
             export("made", "png", tmp_path / "out", manifest=manifest)
-        assert str(refused.value) == f"{reason}\n  Export it as npz or parquet."
+        hint = "" if "\n" in reason else "\n  Export it as npz or parquet."
+        assert str(refused.value) == f"{reason}{hint}"
+
+    @pytest.mark.parametrize("which", ["first", "last"])
+    def test_of_two_readings_the_declared_one_is_written(self, tmp_path: Path, home: Path, which: str) -> None:
+        """Three pixels wide, or three channels, or both."""
+        values = np.arange(72, dtype=np.uint8).reshape(1, 3, 8, 3)
+        entry = f"""
+        format: npz
+        fields: {{images: {{dtype: uint8, shape: [3, 8, 3], channels: {which}}}}}
+        splits: {{train: {{samples: 1, file: a.npz}}}}
+        """
+        manifest = declare(tmp_path, entry, a_npz=npz(images=values))
+
+        folder = export("made", "png", tmp_path / "out", manifest=manifest)
+
+        with Image.open(folder / "train" / "0.png") as picture:
+            wanted = values[0] if which == "last" else values[0].transpose(1, 2, 0)
+            np.testing.assert_array_equal(np.asarray(picture), wanted)
 
     def test_a_missing_value_is_no_pixel(self, tmp_path: Path, home: Path) -> None:
         """It is outside of the range, and would be another number in as few bits."""

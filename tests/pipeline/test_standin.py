@@ -254,6 +254,23 @@ class TestFlag:
         for shown in (dataset, dataset.train, dataset.train.show(3)):
             assert "stand-in data" in shown._repr_html_()
 
+    def test_whatever_leaves_it_says_so(self, tmp_path: Path) -> None:
+        """What is printed, JSON, a PNG file, an Arrow table; and none of it where the data is real."""
+        shown, real = made_up("tinydigits").train.show(2), get("tinydigits").train.show(2)
+        for samples, file in ((shown, "made-up.png"), (real, "real.png")):
+            samples.save(tmp_path / file)
+
+        title = "train: 1,000 samples (stand-in data); 2 of them shown"
+        assert repr(shown).startswith(f"{title}\n")
+        assert [sample["note"] for sample in shown.plain()] == ["stand-in data"] * 2
+        assert title.encode() in (tmp_path / "made-up.png").read_bytes()
+        assert "stand-in" not in repr(real)
+        assert set(real.plain()[0]) == {"index", "images", "labels"}
+        assert b"stand-in" not in (tmp_path / "real.png").read_bytes()
+        pyarrow = pytest.importorskip("pyarrow")
+        assert pyarrow.table(made_up("tinydigits").train).schema.metadata == {b"note": b"stand-in data"}
+        assert pyarrow.table(get("tinydigits").train).schema.metadata is None
+
     def test_its_provenance_says_so_and_names_no_file(self) -> None:
         """But for the manifest."""
         manifest = f"datasets.yaml {load_manifest().sha256[:16]}"

@@ -353,7 +353,7 @@ class TestWhatIsLazy:
 
         assert same(np.asarray(field), CASES["JPEG"][4])
         assert np.asarray(field, np.float32).dtype == np.float32
-        assert field._repr_html_().count("16 x 24 x 3") == 10
+        assert field._repr_html_().count("<img ") == 1  # a row of ten pictures
 
     def test_one_thread_makes_the_same(self, tmp_path: Path) -> None:
         """Where no threads are started, which a limit of address space brings about."""

@@ -171,13 +171,11 @@ class Report:
     def _repr_html_(self) -> str:
         from tinytorch_datasets.display import html  # which only notebooks need
 
-        rows = ([d.name, d.state, d.files, d.bytes, d.samples] for d in self.datasets)
-        wrong = ([f.severity, f.where or f.path, f.dataset, f.what, f.hint or ""] for f in self.findings)
-        return html.page(
-            repr(self)[1:-1],
-            html.table(["severity", "where", "data set", "what", "hint"], wrong, room=9000) if self.findings else "",
-            html.table(["data set", "state", "files", "bytes", "samples"], rows, room=6000) if self.datasets else "",
-        )
+        rows = [[d.name, d.state, d.files, d.bytes, d.samples] for d in self.datasets]
+        wrong = [[f.severity, f.where or f.path, f.dataset, f.what, f.hint or ""] for f in self.findings]
+        of_findings = html.table(["severity", "where", "data set", "what", "hint"], wrong, room=9000)
+        of_sets = html.table(["data set", "state", "files", "bytes", "samples"], rows, room=6000 if wrong else 15_000)
+        return html.page(repr(self)[1:-1], of_findings if wrong else "", of_sets if rows else "")
 
     @property
     def ok(self) -> bool:

@@ -19,6 +19,7 @@ MOST_BYTES = 20_000  # of one page: a notebook keeps each that it shows
 MOST_CHARACTERS = 160  # of one text
 MOST_CLASSES = 30
 CLASS_CHARACTERS = 40  # of the name of one class
+SHORT_WORD = 24  # characters, which need no room beside them to be broken
 WIDEST_WORD = 60  # characters, of which none is broken
 NUMBERS_SHOWN = 8
 BAR = 120  # pixels, of the largest class
@@ -29,6 +30,7 @@ _PADDED = "vertical-align:top;padding:.1em .8em .1em 0"
 _CELL = f"text-align:left;white-space:pre-wrap;overflow-wrap:break-word;{_PADDED}"
 _LABEL = f"text-align:left;white-space:nowrap;{_PADDED}"
 _RIGHT = f"text-align:right;{_PADDED}"
+_WORD = f"text-align:left;{_PADDED}"  # of which nothing can be broken
 _NARROW = "text-align:left;padding:0 1em 0 0"
 
 
@@ -76,7 +78,7 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, room: int = 12_000, of: int | None = None) -> str:
-    """Return a table of texts and numbers, as many of its rows as the room, in bytes, allows.
+    """Return a table of texts and numbers, as many of its first rows as the room, in bytes, allows.
 
     Args:
         head: The titles of the columns.
@@ -109,6 +111,8 @@ def _cell(value: object) -> str:
     if isinstance(value, int | float | np.number) and not isinstance(value, bool):
         return f'<td style="{_RIGHT}">{escaped(number(value))}</td>'
     longest = max(map(len, str(value).split()), default=0)
+    if longest == len(str(value)) <= SHORT_WORD:
+        return f'<td style="{_WORD}">{escaped(value)}</td>'
     broken = ";word-break:break-all" if longest > WIDEST_WORD else ""  # such as an address, which widens the table
     return f'<td style="{_CELL}{broken}">{escaped(value)}</td>'
 
@@ -225,30 +229,32 @@ def dataset(
         counts: How many samples each class has, by split.
         notes: Lines to stand at the end.
     """
-    fields, splits = entry.get("fields", {}), entry.get("splits", {})
-    files = entry.get("files", {})
+    fields, splits, files = (entry.get(key, {}) for key in ("fields", "splits", "files"))
     size = sum(file["bytes"] for file in files.values())
-    return page(
-        title,
+    about = [
         paragraph(entry.get("description") or ""),
         table(["split", "samples"], ((name, split["samples"]) for name, split in splits.items()), room=2000),
-        table(
-            ["field", "dtype", "shape", "range", "classes or columns"],
-            ([name, *_field(declared)] for name, declared in fields.items()),
-            room=5000,
-        ),
-        histogram(counts or {}),
+    ]
+    end = [
         facts(
             [
                 ("license", entry.get("license") or ""),
                 ("source", entry.get("source") or ""),
                 ("cite", entry.get("citation") or ""),
                 ("format", entry.get("format") or ""),
-                ("files", f"{len(files):,}, {size:,} bytes in all"),
+                ("size", f"{size:,} bytes in {len(files):,} {'file' if len(files) == 1 else 'files'}"),
             ]
         ),
         *map(paragraph, notes),
+    ]
+    # What may be long, the fields and the classes, has the rest of the page.
+    room = MOST_BYTES - 2000 - len("".join([title, *about, *end]).encode())
+    of_fields = table(
+        ["field", "dtype", "shape", "range", "classes or columns"],
+        ([name, *_field(declared)] for name, declared in fields.items()),
+        room=room * 2 // 3 if counts else room,
     )
+    return page(title, *about, of_fields, histogram(counts or {}, room=room - len(of_fields.encode())), *end)
 
 
 def _field(declared: Mapping[str, Any]) -> list[str]:

@@ -8,43 +8,70 @@ from __future__ import annotations
 import heapq
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GAP = 2
+CHANNELS = (1, 3, 4)  # gray; red, green and blue; and how opaque a pixel is
+MOST_CHANNELS = max(CHANNELS)  # no side of a picture is as short, unless the other is as well
 MOST_INDEXED = 255  # colors of a picture with a palette, and one more that nothing is drawn with
 _GRAY, _RGB, _INDEXED, _GRAY_ALPHA, _RGBA = 0, 2, 3, 4, 6  # color types of PNG (ISO/IEC 15948, table 11.1)
 
 
-def is_picture(value: Any) -> bool:
-    """Check whether a sample has height and width, and one, three or four channels before them or behind, or none.
+def as_picture(value: Any, declared: Mapping[str, Any]) -> np.ndarray | None:
+    """Return a sample with height and width, and channels behind them if it has any; None where it is no picture.
 
-    >>> is_picture(np.zeros((28, 28))), is_picture(np.zeros((3, 32, 32))), is_picture(np.zeros(13))
-    (True, True, False)
+    Nor is it one where it is not certain which axis has the channels: [3, 32, 3] has two readings, of which one is a
+    wrong picture; and [100, 3] is a hundred numbers of three channels each, unless they are bytes, as pixels are.
+
+    Args:
+        value: A sample.
+        declared: What is declared of its field: `channels` says which axis has them. `shape` has null for the axes that
+            differ, so that a picture three pixels wide is read as the others are.
+
+    >>> as_picture(np.zeros((28, 28)), {}).shape, as_picture(np.zeros((3, 32, 32)), {}).shape
+    ((28, 28), (32, 32, 3))
+    >>> as_picture(np.zeros((3, 32, 3)), {}), as_picture(np.zeros((3, 32, 3)), {"channels": "last"}).shape
+    (None, (3, 32, 3))
     """
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "buif" or not value.size:
-        return False
-    return value.ndim == 2 or (value.ndim == 3 and bool({value.shape[0], value.shape[-1]} & {1, 3, 4}))
+        return None
+    sizes = declared.get("shape") or ()
+    if len(sizes) != value.ndim or (value.ndim == 3 and not any(sizes)):
+        sizes = value.shape
+    if value.ndim == 2:
+        short = [size is not None and size <= MOST_CHANNELS for size in sizes]
+        is_series = short[0] != short[1] and value.dtype != np.uint8
+        return None if is_series or declared.get("channels") else value
+    if value.ndim != 3:
+        return None
+    able = [axis for axis in (0, 2) if sizes[axis] in CHANNELS]
+    if which := declared.get("channels"):
+        able = [axis for axis in able if axis == (0 if which == "first" else 2)]
+    return np.moveaxis(value, able[0], -1) if len(able) == 1 else None
 
 
-def pixels_of(value: np.ndarray, span: Sequence[float] | None) -> np.ndarray:
+def pixels_of(picture: np.ndarray, span: Sequence[float] | None) -> np.ndarray:
     """Return the pixels of a picture: (height, width, 3), uint8.
 
     Args:
-        value: What `is_picture`. Of four channels the last, which is how opaque a pixel is, does not count.
+        picture: As `as_picture` returns it. Of four channels the last, which is how opaque a pixel is, does not count.
         span: The declared range, from black to white; without one, from the lowest of its values to the highest.
     """
-    if (value.ndim == 3 and value.shape[-1] not in (1, 3, 4)) or (value.ndim == 3 and value.shape[0] in (1, 3)):
-        value = np.moveaxis(value, 0, -1)
-    value = value[:, :, np.newaxis] if value.ndim == 2 else value[:, :, :3]
-    numbers = value.astype(np.float64)
+    numbers = (picture[:, :, np.newaxis] if picture.ndim == 2 else picture[:, :, :3]).astype(np.float64)
     finite = numbers[np.isfinite(numbers)]
     low, high = span if span is not None else (finite.min(), finite.max()) if finite.size else (0, 1)
     share = np.nan_to_num((numbers - low) / ((high - low) or 1), nan=0, posinf=1, neginf=0).clip(0, 1)
     return np.broadcast_to((share * 255).round().astype(np.uint8), (*share.shape[:2], 3))
+
+
+def stacked(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """Return pictures one below the other, the narrow ones with black beside them."""
+    wide = max(picture.shape[1] for picture in pictures)
+    return np.concatenate([np.pad(each, ((0, 0), (0, wide - each.shape[1]), (0, 0))) for each in pictures])
 
 
 def reduced(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -81,17 +108,19 @@ def tiled(pictures: Sequence[np.ndarray], a_row: int, *, enlarged: int = 1) -> n
     return canvas
 
 
-def png(pixels: np.ndarray) -> bytes:
+def png(pixels: np.ndarray, *, title: str = "") -> bytes:
     """Return the PNG file of a picture, exactly.
 
     Args:
         pixels: (height, width), or with 2 to 4 channels, of uint8 or uint16; or (height, width) of truths.
+        title: A text that is in the file, and not in the picture.
 
     >>> png(np.zeros((2, 2), np.uint8))[:8] == SIGNATURE
     True
     """
     color_type = _GRAY if pixels.ndim == 2 else {2: _GRAY_ALPHA, 3: _RGB, 4: _RGBA}[pixels.shape[2]]
-    return _png(pixels, color_type)
+    # UTF-8, not compressed, of no language (PNG, 11.3.3.4).
+    return _png(pixels, color_type, *([(b"iTXt", b"Title\0\0\0\0\0" + title.encode())] if title else []))
 
 
 def small_png(pixels: np.ndarray) -> bytes:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytorch_datasets.display import html, sound
-from tinytorch_datasets.display.pictures import GAP, is_picture, pixels_of, png, reduced, small_png, tiled
+from tinytorch_datasets.display.pictures import GAP, as_picture, pixels_of, png, reduced, small_png, stacked, tiled
 from tinytorch_datasets.errors import UsageError, printable
 from tinytorch_datasets.progress import notebook_shell
 
@@ -27,6 +27,7 @@ FIELDS_SHOWN = 16
 WAVE_SAVED = 96  # pixels that a waveform is high in a file
 HEARD_BYTES = 1 << 20  # of all WAV files of a page that was asked for by `show`
 HISTOGRAM_BYTES = 3_500  # beside pictures
+MISSING = "missing"
 
 
 class Samples:
@@ -40,6 +41,7 @@ class Samples:
         samples: Each sample, a tuple of values.
         positions: Where each is in its split.
         declared: What is declared of each field, in plain values: range, classes, names.
+        note: What everybody should know who sees them: "stand-in data".
     """
 
     def __init__(
@@ -49,7 +51,10 @@ class Samples:
         samples: Sequence[tuple[Any, ...]],
         positions: Iterable[int],
         declared: Mapping[str, Mapping[str, Any]],
+        *,
+        note: str = "",
     ) -> None:
+        self.note = note
         self.title, self.fields, self.samples = title, tuple(fields), tuple(samples)
         self.positions, self.declared = tuple(int(position) for position in positions), declared
 
@@ -69,9 +74,11 @@ class Samples:
 
         from tinytorch_datasets.display import terminal
 
-        if not self.samples:
+        if not self.samples or self.note:
             console.print(Text(self.title), soft_wrap=True)
-        elif self.pictures:
+        if not self.samples:
+            return
+        if self.pictures:
             terminal.draw(self.pictures, self.captions, console)
         elif self._sound_fields:
             place = self._sound_fields[0]
@@ -82,27 +89,30 @@ class Samples:
             terminal.draw_texts(self.fields, rows, self.positions, console)
 
     def plain(self) -> list[dict[str, Any]]:
-        """Return the samples in plain values, for programs: each with its position as `index`."""
+        """Return the samples in plain values, for programs: each with its position as `index`, and `note` if any."""
+        noted = {"note": self.note} if self.note else {}
         return [
-            {"index": index, **{f: np.asarray(v).tolist() for f, v in zip(self.fields, sample, strict=True)}}
+            {"index": index, **noted, **{f: np.asarray(v).tolist() for f, v in zip(self.fields, sample, strict=True)}}
             for index, sample in zip(self.positions, self.samples, strict=True)
         ]
 
     @cached_property
     def pictures(self) -> list[np.ndarray]:
         """The picture of each sample, (height, width, 3) of uint8; of several fields one below the other."""
-        return [self._stacked(sample) for sample in self.samples] if self._picture_fields else []
+        spans = [self._of(self.fields[place]).get("range") for place in self._picture_fields]
+        each = zip(*self._picture_fields.values(), strict=True)
+        return [stacked([pixels_of(*of_field) for of_field in zip(its, spans, strict=True)]) for its in each]
 
     @cached_property
-    def _picture_fields(self) -> tuple[int, ...]:
-        """The places of fields of which every sample has a picture. What has named columns is a table."""
-        return tuple(
-            place
-            for place, field in enumerate(self.fields)
-            if self.samples and not self._of(field).get("names")
-            if "rate" not in self._of(field)
-            if all(is_picture(sample[place]) for sample in self.samples)
-        )
+    def _picture_fields(self) -> dict[int, list[np.ndarray]]:
+        """The pictures of fields of which every sample has one, by place. What has named columns is a table."""
+        fields = dict[int, list[np.ndarray]]()
+        for place, field in enumerate(self.fields):
+            declared = self._of(field)
+            if not declared.get("names") and "rate" not in declared:
+                pictures = [as_picture(sample[place], declared) for sample in self.samples]
+                fields[place] = [picture for picture in pictures if picture is not None]
+        return {place: its for place, its in fields.items() if its and len(its) == len(self)}
 
     @cached_property
     def _sound_fields(self) -> tuple[int, ...]:
@@ -119,12 +129,8 @@ class Samples:
     @cached_property
     def _levels(self) -> dict[int, tuple[float, float]]:
         """The silence and the loudest number of each field of recordings: the same for all samples."""
-        return {
-            place: sound.silence_and_loudest(
-                [sample[place] for sample in self.samples], self._of(self.fields[place]).get("range")
-            )
-            for place in self._sound_fields
-        }
+        spans = {at: self._of(self.fields[at]).get("range") for at in self._sound_fields}
+        return {at: sound.silence_and_loudest([of[at] for of in self.samples], span) for at, span in spans.items()}
 
     @cached_property
     def _drawn_levels(self) -> dict[int, tuple[float, float]]:
@@ -135,20 +141,9 @@ class Samples:
     @cached_property
     def waveforms(self) -> list[np.ndarray]:
         """The waveform of each recording, (height, width, 4) of uint8; of several fields one below the other."""
-        return [
-            np.concatenate(
-                [
-                    sound.waveform(sample[place], self._drawn_levels[place], height=WAVE_SAVED)
-                    for place in self._sound_fields
-                ]
-            )
-            for sample in (self.samples if self._sound_fields else ())
-        ]
-
-    def _stacked(self, sample: tuple[Any, ...]) -> np.ndarray:
-        parts = [pixels_of(sample[p], self._of(self.fields[p]).get("range")) for p in self._picture_fields]
-        wide = max(part.shape[1] for part in parts)
-        return np.concatenate([np.pad(part, ((0, 0), (0, wide - part.shape[1]), (0, 0))) for part in parts])
+        levels, samples = self._drawn_levels.items(), self.samples if self._sound_fields else ()
+        each = [[sound.waveform(of[at], level, height=WAVE_SAVED) for at, level in levels] for of in samples]
+        return list(map(np.concatenate, each))
 
     @property
     def captions(self) -> list[str]:
@@ -173,12 +168,19 @@ class Samples:
         is_label = np.ndim(value) == 0 and np.asarray(value).dtype.kind in "iu"
         if classes and is_label and 0 <= int(value) < len(classes):
             return printable(str(classes[int(value)]))
+        if np.ndim(value) == 0 and self._number(field, np.asarray(value)) == MISSING:
+            return MISSING
         if names and np.ndim(value) == 1:
             pairs = zip(names[: html.NUMBERS_SHOWN], np.asarray(value).tolist(), strict=False)
             more = f", ... {len(value):,} in all" if len(value) > html.NUMBERS_SHOWN else ""
             short = [(html.shortened(printable(str(name)), html.CLASS_CHARACTERS), number) for name, number in pairs]
             return ", ".join(f"{name} {html.plain_number(number)}" for name, number in short) + more
         return html.numbers(value)
+
+    def _number(self, field: str, value: Any) -> Any:
+        """Return a number as Python's own; of one that stands for a missing value, that it does."""
+        number = value.item()
+        return MISSING if number == self._of(field).get("missing_value") else number
 
     def _repr_html_(self) -> str:
         if self.pictures:
@@ -236,18 +238,13 @@ class Samples:
         """
         head, columns = [""], list[tuple[int, int | None]]()
         for place, field in enumerate(self.fields[:FIELDS_SHOWN]):
-            values = [sample[place] for sample in self.samples]
-            if place in self._sound_fields:
+            shapes = {np.shape(sample[place]) for sample in self.samples}
+            is_row = len(shapes) == 1 and len(*shapes) == 1 and None not in (self._of(field).get("shape") or ())
+            if not is_row or place in self._sound_fields:
                 head.append(field)
                 columns.append((place, None))
                 continue
-            wide = {len(value) if np.ndim(value) == 1 and not isinstance(value, str) else None for value in values}
-            width = wide.pop() if len(wide) == 1 else None
-            if width is None or None in (self._of(field).get("shape") or ()):
-                head.append(field)
-                columns.append((place, None))
-                continue
-            names = self._of(field).get("names") or ()
+            names, ((width,),) = self._of(field).get("names") or (), shapes
             for number in range(min(width, COLUMNS_SHOWN)):
                 head.append(str(names[number]) if len(names) == width else f"{field}[{number}]")
                 columns.append((place, number))
@@ -270,11 +267,11 @@ class Samples:
                 if place in self._sound_fields:
                     row.append(self._waveform(place, value, heard.get((at, place))))
                 elif number is not None:
-                    row.append("" if number < 0 else value[number].item())
+                    row.append("" if number < 0 else self._number(self.fields[place], value[number]))
                 elif isinstance(value, str):
                     row.append(value)
                 elif np.ndim(value) == 0 and not self._of(self.fields[place]).get("classes"):
-                    row.append(np.asarray(value).item())
+                    row.append(self._number(self.fields[place], np.asarray(value)))
                 else:
                     row.append(self._described(self.fields[place], value))
             yield row
@@ -287,6 +284,8 @@ class Samples:
 
     def save(self, path: str | os.PathLike[str], *, a_row: int = A_ROW) -> None:
         """Write the pictures, or waveforms, as a PNG file, in full, so many a row; small ones are enlarged.
+
+        The file has `title` in it, so that stand-in data is known to be some.
 
         Raises:
             UsageError: The samples are no pictures, or the name does not end in `.png`.
@@ -301,10 +300,11 @@ class Samples:
             raise UsageError(msg)
         if not self.pictures:
             apart = [np.pad(one, ((0, GAP), (0, 0), (0, 0))) for one in self.waveforms]
-            path.write_bytes(png(np.concatenate(apart)[:-GAP]))
+            path.write_bytes(png(np.concatenate(apart)[:-GAP], title=self.title))
             return
         side = max(max(picture.shape[:2]) for picture in self.pictures)
-        path.write_bytes(png(tiled(self.pictures, a_row, enlarged=max(1, -(-SIDE_SHOWN // side)))))
+        enlarged = max(1, -(-SIDE_SHOWN // side))
+        path.write_bytes(png(tiled(self.pictures, a_row, enlarged=enlarged), title=self.title))
 
 
 def _heard_below(heard: sound.Heard, what: str = "") -> str:
@@ -312,17 +312,25 @@ def _heard_below(heard: sound.Heard, what: str = "") -> str:
     return f"<div>{html.player(heard.file)}{note}</div>"
 
 
-def ragged_page(title: str, samples: Sequence[np.ndarray], rate: int | None, *, of: int, lengths: str) -> str:
+def ragged_page(
+    title: str,
+    samples: Sequence[np.ndarray],
+    shape: Sequence[int | None],
+    *,
+    rate: int | None = None,
+    of: int,
+    lengths: str,
+) -> str:
     """Return a page of the first of so many samples, and of their sizes in all: recordings, pictures or numbers.
 
     Pictures are whole numbers of 8 bits with height and width, from black to white whatever numbers are there.
     """
-    declared: dict[str, Any] = {"rate": rate} if rate is not None else {"range": (0, 255)}
+    declared: dict[str, Any] = {"shape": shape, **({"range": (0, 255)} if rate is None else {"rate": rate})}
     shown = Samples(title, ["values"], [(one,) for one in samples], range(len(samples)), {"values": declared})
     if rate is None and not (shown.pictures and samples[0].dtype == np.uint8):
         return html.arrays(title, samples, of=of, lengths=lengths)
-    more = f"and {of - len(samples):,} more; {lengths}" if of > len(samples) else lengths
-    return shown.brief_page(more=more)
+    left = f"and {of - len(samples):,} more" if of > len(samples) else ""
+    return shown.brief_page(more="; ".join(filter(None, [left, lengths])))
 
 
 def class_counts(split: Any) -> dict[str, int]:
@@ -377,8 +385,9 @@ def chosen(split: Any, n: int, *, seed: int | None, where: Any) -> Samples:
     """Return so many samples of a split to look at, as `Split.show` says."""
     part = split if where is None else split.filter(where)
     shown = part.take(min(n, len(part)), seed=seed)
-    title = f"{split.name}: {len(shown):,} of {len(part):,} samples{split._digest_shown() if len(split) else ''}"
-    return Samples(title, split.fields, list(shown), shown.positions, split._declared)
+    more = "" if len(shown) == len(part) else f"; {len(shown):,} of them shown"
+    title = f"{split.name}: {part._counted()}{more}"
+    return Samples(title, split.fields, list(shown), shown.positions, split._declared, note=split._note)
 
 
 def split_page(split: Any) -> str:

@@ -25,16 +25,17 @@ from tinytorch_datasets.storage.ragged_array import RaggedArray
 from tinytorch_datasets.storage.string_array import StringArray, Values
 
 # What of the declaration a column's metadata has, as JSON.
-KEPT = ("classes", "range", "rate")
+KEPT = ("classes", "range", "rate", "missing_value")
 
 
-def record_batch(fields: Mapping[str, Values], declared: Mapping[str, Mapping[str, Any]]) -> Any:
+def record_batch(fields: Mapping[str, Values], declared: Mapping[str, Mapping[str, Any]], *, note: str = "") -> Any:
     """Return the fields as one `pyarrow.RecordBatch`.
 
     A field is a column: numbers and labels as they are, strings as `large_string`, samples of one shape as
     fixed-size lists, an axis a list, and samples of several shapes as lists. A field that has a name for each number
     of a sample (a table's features) is a column for each of them instead. What is declared of a field besides, its
-    classes, range and rate, is in the metadata of its columns, as JSON.
+    classes, range, rate and missing value, is in the metadata of its columns, as JSON; a `note`, such as that it is
+    stand-in data, is in that of the whole.
 
     Raises:
         MissingLibrary: pyarrow is not installed.
@@ -54,7 +55,7 @@ def record_batch(fields: Mapping[str, Values], declared: Mapping[str, Mapping[st
         column = _array(pa, values)
         columns.append(column)
         schema.append(pa.field(name, column.type, nullable=False, metadata=kept or None))
-    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(schema))
+    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(schema, {"note": note} if note else None))
 
 
 class TableColumn(NamedTuple):

@@ -314,9 +314,9 @@ class EncodedArray:
         return f"<EncodedArray: {len(self):,} samples of {kind}, {readable(self.encoded_nbytes)} encoded>"
 
     def _repr_html_(self) -> str:
-        from tinytorch_datasets.display import html  # which only notebooks need
+        from tinytorch_datasets.display.samples import ragged_page  # which only notebooks need
 
-        return html.arrays(repr(self)[1:-1], list(self[:10]), of=len(self), lengths="")
+        return ragged_page(repr(self)[1:-1], list(self[:10]), self.sample_shape, of=len(self), lengths="")
 
 
 def in_memory(values: Values) -> np.ndarray | StringArray | RaggedArray:

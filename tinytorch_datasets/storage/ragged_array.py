@@ -297,7 +297,8 @@ class RaggedArray:
         least, most = (self.rows.min(axis=0), self.rows.max(axis=0)) if len(self) else ((), ())
         spans = (f"{low:,}" if low == high else f"{low:,} to {high:,}" for low, high in zip(least, most, strict=True))
         lengths = f"sizes: {' x '.join(spans)}" if len(self) else ""
-        return ragged_page(repr(self)[1:-1], list(self[:10]), self.rate, of=len(self), lengths=lengths)
+        title, first = repr(self)[1:-1], list(self[:10])
+        return ragged_page(title, first, self.sample_shape, rate=self.rate, of=len(self), lengths=lengths)
 
 
 def _size(shape: list[int]) -> int:

@@ -51,10 +51,12 @@ def _pictures_of(entry: Entry) -> _Pictures:
     channels = None
     if len(field.shape) == 3:
         axes = [axis for axis in (0, 2) if field.shape[axis] in (1, 2, 3, 4)]
+        if field.channels is not None:
+            axes = [axis for axis in axes if axis == (0 if field.channels == "first" else 2)]
         if len(axes) != 1:
             which = "either its first or its last axis" if axes else "no axis"
             msg = f"{which} of field {name!r} {shape_of(field)} is channels, of which a picture has one to four"
-            raise UsageError(msg, hint=use)
+            raise UsageError(msg, hint="Declare `channels: first`, or last, of the field." if axes else use)
         channels = axes[0]
     low, high = field.range or (None, None)
     whole = field.dtype.startswith(("int", "uint"))
