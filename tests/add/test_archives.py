@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,14 +112,14 @@ class TestDataFiles:
         )
         assert added(manifest, tmp_path, targz(files), "--drop", "weights.bin")[0].train.labels.tolist() == Y.tolist()
 
-    def test_records_are_declared_by_hand(self, manifest: Path, tmp_path: Path) -> None:
+    def test_records_are_said_by_a_person(self, manifest: Path, tmp_path: Path) -> None:
         """Numbers without a header say nothing of themselves: the hint has what to write."""
         path = tmp_path / "cifar.tar.gz"
         path.write_bytes(targz({"b/data_batch_1.bin": bytes(3073 * 4), "b/test_batch.bin": bytes(3073 * 2)}))
 
         assert (
-            "Numbers without a header are declared by hand: format: records, options: {record: "
-            "[{key: labels, dtype: uint8}, {key: images, dtype: uint8, shape: [...]}]}"
+            "What numbers without a header are, a person says: --format records --option "
+            "'record=[{key: labels, dtype: uint8}, {key: images, dtype: uint8, shape: [3, 32, 32]}]'"
         ) in refused(manifest, path)
 
     def test_more_files_than_a_data_set_has(self, manifest: Path, tmp_path: Path) -> None:
@@ -208,3 +208,62 @@ def test_texts_in_no_folders(manifest: Path, tmp_path: Path, label: str, classes
     got = get("mine", manifest=manifest, offline=True)
     assert list(got.train.texts) == [files[name].decode() for name in sorted(files)]
     assert got.classes == classes
+
+
+class TestRecords:
+    """Numbers without a header, of which the file says nothing and a person everything."""
+
+    RECORD = "record=[{key: labels, dtype: uint8}, {key: images, dtype: uint8, shape: [4, 4]}]"
+
+    @staticmethod
+    def records(start: int, stop: int) -> bytes:
+        """Samples in CIFAR-10's binary form: a byte for the label, and the pixels."""
+        return b"".join(bytes([Y[at]]) + PIXELS[at].tobytes() for at in range(start, stop))
+
+    def test_batches_and_a_test_set(self, manifest: Path, tmp_path: Path) -> None:
+        """In an archive as it is published; a list of names beside them is left out by its name."""
+        data = targz(
+            {
+                "b/data_batch_1.bin": self.records(0, 5),
+                "b/data_batch_2.bin": self.records(5, 10),
+                "b/test_batch.bin": self.records(10, 12),
+                "b/batches.meta.txt": b"cat\ndog\nfrog\n",
+            }
+        )
+        options = ("--format", "records", "--option", self.RECORD, "--drop", "b/batches.meta.txt")
+        dataset, entry = added(manifest, tmp_path, data, *options)
+
+        assert entry["splits"]["train"]["members"] == ["b/data_batch_1.bin", "b/data_batch_2.bin"]
+        assert np.array_equal(dataset.train.images, PIXELS[:10])
+        assert dataset.train.labels.tolist() == Y[:10].tolist()
+        assert np.array_equal(dataset.test.images, PIXELS[10:])
+
+    @pytest.mark.parametrize(
+        ("options", "error"),
+        [
+            ((), "format 'records' needs the option 'record': the parts of a record, in order"),
+            (
+                ("--option", "record=[{key: labels, dtype: uint8}, {key: images, dtype: uint8, shape: [4, 5]}]"),
+                "it is not records of 21 bytes: 4 of them, and 1 bytes are left",
+            ),
+            (
+                ("--option", RECORD, "--option", "header_bytes=3"),
+                "it is not records of 17 bytes: 4 of them, and 14 bytes are left",
+            ),
+        ],
+        ids=["no record", "another length", "a header that is none"],
+    )
+    def test_what_does_not_fit(self, manifest: Path, tmp_path: Path, options: Sequence[str], error: str) -> None:
+        """Nothing is guessed from the length."""
+        (tmp_path / "set.bin").write_bytes(self.records(0, 5))
+
+        assert refused(manifest, tmp_path / "set.bin", "--format", "records", *options).splitlines()[0] == error
+
+    @pytest.mark.parametrize("given", ["record=5", "record=[{dtype: uint9}]", "record=[{key: x"])
+    def test_what_is_no_record(self, manifest: Path, tmp_path: Path, given: str) -> None:
+        """It is refused as the manifest refuses it."""
+        (tmp_path / "set.bin").write_bytes(self.records(0, 5))
+        done = add(manifest, tmp_path / "set.bin", "--ship", "--format", "records", "--option", given)
+
+        assert done.exit_code == 2
+        assert done.stderr.startswith(f"error: --option {given}: ")

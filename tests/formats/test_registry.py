@@ -81,7 +81,7 @@ def test_the_options_are_the_decoders_keywords() -> None:
         "cifar-python": ["labels"],
         "csv": [
             *("delimiter", "header", "columns", "skip_lines", "comment", "encoding", "decimal", "thousands"),
-            *("strip", "cell_delimiter", "skip_last_lines"),
+            *("strip", "cell_delimiter", "skip_last_lines", "most_cells"),
         ],
         "images": ["mode", "resize", "orientation", "alpha", "label_folder", "label_split", "skip"],
         "json": ["records", "parents", "orient"],

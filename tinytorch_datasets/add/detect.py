@@ -17,7 +17,7 @@ from tinytorch_datasets import formats
 from tinytorch_datasets.add import arrays, csv_tables, samples, typed_tables
 from tinytorch_datasets.add.inputs import Unpacked
 from tinytorch_datasets.add.tables import Choices
-from tinytorch_datasets.errors import DecodeError, UsageError, did_you_mean
+from tinytorch_datasets.errors import DecodeError, ManifestError, UsageError, did_you_mean
 from tinytorch_datasets.formats import (
     HEAD_BYTES,
     INSPECTED,
@@ -30,6 +30,7 @@ from tinytorch_datasets.formats import (
     texts,
 )
 from tinytorch_datasets.manifest.format_options import check_format
+from tinytorch_datasets.manifest.yaml_reader import ParsedYaml
 from tinytorch_datasets.readers.archives import tar
 from tinytorch_datasets.readers.archives.source import is_zip
 from tinytorch_datasets.readers.archives.zip import opened_zip
@@ -42,7 +43,9 @@ NO_CHOICES = Choices()
 # How many archives may be in one another.
 MOST_ARCHIVES = 3
 AS_IT_IS = "To have it as one text: --format text."
-RECORDS = "format: records, options: {record: [{key: labels, dtype: uint8}, {key: images, dtype: uint8, shape: [...]}]}"
+RECORDS = (
+    "--format records --option 'record=[{key: labels, dtype: uint8}, {key: images, dtype: uint8, shape: [3, 32, 32]}]'"
+)
 AS_LINES = "For one a line: --option unit=lines."
 
 # From so many lines on, a text without paragraphs may be a list.
@@ -185,7 +188,7 @@ def parse_options(form: str, typed: Mapping[str, str]) -> dict[str, Any]:
             there_are = f"; it has {', '.join(known)}" if known else "; it has none"
             what = f"--option {option}: format {form!r} has no such option{did_you_mean(option, known) or there_are}"
             raise UsageError(what, hint="Correct it, or leave it out.")
-        if "dict" in str(known[option]):
+        if "dict" in str(known[option]) and formats.of(form).describe is None:
             by = " columns are chosen by --target and --drop" if option == "columns" else " it has parts"
             msg = f"--option {option}:{by}"
             raise UsageError(msg, hint="Leave it out, or declare it by hand.")
@@ -200,6 +203,11 @@ def parse_options(form: str, typed: Mapping[str, str]) -> dict[str, Any]:
 
 def _typed(text: str, annotation: str) -> Any:
     """Return a value as YAML would have it, where its option is no text."""
+    if "dict" in annotation:
+        try:
+            return ParsedYaml(text, Path("option")).data
+        except ManifestError:
+            return text  # which is none of the option's values, and refused as such
     if "str" in annotation or "Literal" in annotation:
         return text.replace("\\t", "\t")
     if re.fullmatch(r"(?i)true|false", text):
@@ -221,6 +229,8 @@ def _detection(path: Path, name: str, form: str | None, options: Mapping[str, st
     head = _head(path)
     if not head:
         raise DecodeError(path, "it is empty", hint="Leave it out, or name the one that you meant.")
+    if form is not None and (describe := formats.of(form).describe):
+        return form, Detection(Certainty.CERTAIN, partial(describe, path), takes_options=True)
     asked = formats.known() if form is None else (form,)
     heads = dict.fromkeys(asked, head)
     if options and "csv" in asked and options.keys() <= formats.of("csv").options.keys():
@@ -242,7 +252,7 @@ def _detection(path: Path, name: str, form: str | None, options: Mapping[str, st
         if not wrong_content(head, "") and not is_text(head) and _encoding(head):
             hint = "Save it as UTF-8; or say what it is: --option encoding=latin-1, cp1252 or another."
         elif not is_text(head) and not wrong_content(head, ""):
-            hint = f"{hint} Numbers without a header are declared by hand: {RECORDS}."
+            hint = f"{hint} What numbers without a header are, a person says: {RECORDS}."
         what = wrong_content(head, "") or _encoding(head) or f"something that begins with {head[:8]!r}"
         reason = f"its format is not recognized: it is {what}" if form is None else f"it is not {form}, but {what}"
         raise DecodeError(path, reason, hint=hint)

@@ -309,7 +309,8 @@ def joined(infos: Sequence[FileInfo], given: Callable[[str], str | None]) -> lis
     groups: dict[tuple[str, ...], list[tuple[str, FileInfo]]] = {}
     for info in infos:
         name, key = (info.inside or (info.file,))[-1], (info.file, *info.inside)
-        if info.is_table and len(info.inside) < 2 and formats.of(info.format).joins_members:
+        is_one_of_many = info.is_table or formats.of(info.format).describe
+        if is_one_of_many and len(info.inside) < 2 and formats.of(info.format).joins_members:
             archive, split = info.file if info.inside else "", given(name)
             key = (archive, "", split) if split else (archive, _NUMBER.sub("#", name))
         groups.setdefault(key, []).append((name, info))

@@ -223,6 +223,8 @@ class Format:
             ask for. None where there are no pickles.
         detect: ``detect(head, path)``, the `Detection` of this format in a file that begins so once it is inflated,
             or None.
+        describe: ``describe(path, **options)``, what a file holds by the options that a person gives, where the file
+            itself says nothing; or None.
         join: ``join(infos)``, the same infos, of the several files of a data set, where one file alone does not say
             all that it is: a sparse file how many features there are.
         missing: What may be declared to mean a missing value in a table: a "text" in its cell, a "null". Formats that
@@ -247,6 +249,7 @@ class Format:
     needs_by_ending: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     pickles: Pickles | None = None
     detect: Detect = _undetected
+    describe: Callable[..., FileInfo] | None = None
     join: Join = _as_they_are
     missing: frozenset[Missing] = frozenset()
     joins_members: bool = False
@@ -290,6 +293,7 @@ def decodes(
     needs_by_ending: Mapping[str, tuple[str, str]] | None = None,
     pickles: Pickles | None = None,
     detect: Detect = _undetected,
+    describe: Callable[..., FileInfo] | None = None,
     join: Join = _as_they_are,
     missing: Iterable[Missing] = (),
     joins_members: bool = False,
@@ -320,6 +324,7 @@ def decodes(
             needs_by_ending=needs_by_ending or {},
             pickles=pickles,
             detect=detect,
+            describe=describe,
             join=join,
             missing=frozenset(missing),
             joins_members=joins_members,

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from tinytorch_datasets.errors import ContentError, DecodeError, Problems, did_you_mean
-from tinytorch_datasets.formats import decodes
+from tinytorch_datasets.formats import INSPECTED, INSPECTED_BYTES, ArrayInfo, FileInfo, decodes
 from tinytorch_datasets.plan import DTYPES, TEXT, Block, ByteSource, Column, Split
 from tinytorch_datasets.readers.archives.source import opened_source
 from tinytorch_datasets.readers.arrays import BLOCK_BYTES, check_within_declared, native
-from tinytorch_datasets.readers.stream import OVERRUN, Stream
+from tinytorch_datasets.readers.stream import OVERRUN, Stream, opened
 
 NUMBERS = tuple(dtype for dtype in DTYPES if dtype != TEXT)
+SAY = "Say them: --option 'record=[{key: labels, dtype: uint8}, {key: images, dtype: uint8, shape: [3, 32, 32]}]'."
 MOST_PARTS, MOST_AXES, MOST_RECORD_BYTES = 1000, 31, 2**31
 
 
@@ -78,7 +81,30 @@ def _part(part: Mapping[str, Any], byte_order: str) -> Part:
     return Part(part.get("key", ""), dtype, tuple(part.get("shape", ())))
 
 
-@decodes("records", layout="file per split", check=_check, joins_members=True)
+def _describe(
+    path: Path,
+    *,
+    record: list[dict[str, Any]] | None = None,
+    header_bytes: int = 0,
+    byte_order: Literal["little", "big"] = "little",
+) -> FileInfo:
+    """Return what a file holds by the given options: each part that has a key, as an array."""
+    if record is None:
+        raise DecodeError(path, "format 'records' needs the option 'record': the parts of a record, in order", hint=SAY)
+    parts = [_part(part, byte_order) for part in record]
+    with opened(path, limit=max(INSPECTED_BYTES, path.stat().st_size), limit_reason=INSPECTED) as stream:
+        stream.take(header_bytes, "its header")
+        nbytes = sum(part.nbytes for part in parts)
+        samples, left = divmod(stream.skip(sys.maxsize), nbytes)
+        if left or not samples:
+            reason = f"it is not records of {nbytes:,} bytes: {samples:,} of them, and {left:,} bytes are left"
+            raise DecodeError(path, reason, hint="Correct the record, or the bytes of the header.")
+    keyed = [part for part in parts if part.key]
+    arrays = [ArrayInfo(part.key, part.dtype.name, (samples, *part.shape), field=part.key) for part in keyed]
+    return FileInfo(path, "records", tuple(arrays))
+
+
+@decodes("records", layout="file per split", check=_check, describe=_describe, joins_members=True)
 def records(
     splits: Sequence[Split],
     *,
