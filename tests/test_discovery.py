@@ -11,6 +11,7 @@ import pytest
 from tests.helpers import fresh_process
 from tests.manifest.test_include import write
 from tinytorch_datasets import get, list_datasets
+from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.settings import chosen_manifest, packaged_manifest
 
 PACKAGED = ["tinydigits", "tinytalks", "mnist", "cifar10"]
@@ -84,6 +85,34 @@ class TestWhatIsNone:
         (project / "week1").chmod(0o1777)
 
         assert list_datasets() == ["ours"]
+
+    @pytest.mark.skipif(os.name == "nt", reason="rights of files are others there")
+    def test_a_file_that_everybody_may_write_to(self, project: Path) -> None:
+        """Though nobody else may put one there."""
+        write(project / "week1" / "datasets.yaml", "theirs").chmod(0o666)
+
+        assert list_datasets() == ["ours"]
+
+    @pytest.mark.parametrize("kind", ["pipe", "folder"])
+    def test_what_is_no_file(self, project: Path, kind: str) -> None:
+        """Nobody waits for a pipe that nobody writes to."""
+        make = os.mkfifo if kind == "pipe" else os.mkdir
+        make(project / "week1" / "datasets.yaml")
+
+        assert list_datasets() == ["ours"]
+
+    def test_a_link_that_leads_nowhere(self, project: Path) -> None:
+        """It may be this folder's manifest, on a disk that is not there; another one's data would be wrong."""
+        link = project / "week1" / "datasets.yaml"
+        link.symlink_to(project / "disk" / "datasets.yaml")
+
+        with pytest.raises(StorageError) as caught:
+            get("ours")
+        assert str(caught.value) == (
+            f"{link} cannot be read (No such file or directory), and may be the manifest of this folder\n"
+            "  Name the one to use: manifest=, --manifest or TINYTORCH_DATASETS_MANIFEST."
+        )
+        assert get("ours", manifest=project / "datasets.yaml").train.y.tolist() == [0, 1]
 
     @pytest.mark.skipif(os.name == "nt", reason="a folder that somebody is in cannot be removed there")
     def test_a_folder_that_is_gone(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

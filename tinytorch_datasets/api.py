@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from tinytorch_datasets.fetch import RetryPolicy
     from tinytorch_datasets.manifest.manifest import Manifest
-    from tinytorch_datasets.manifest.models import Entry
+    from tinytorch_datasets.manifest.models import Entry, FileEntry
     from tinytorch_datasets.plan import Declared
     from tinytorch_datasets.progress import Progress
     from tinytorch_datasets.storage.string_array import Values
@@ -320,13 +320,17 @@ def _describe(described: CacheEntry, note: str) -> tuple[Entry, str]:
     if note:
         shown = f"{os.path.basename(manifest)} {sha256[:16]}"
         return entry, f"{note} for {described.name}, made up by tinytorch-datasets {VERSION}; sha256 of {shown}"
-    return entry, origin(described.name, entry, manifest, sha256)
+    containers = (entry.files, *(variant.files for variant in entry.variants.values()))
+    taken = {*described.files.values()}
+    of_taken = (files for files in containers if {file.sha256 for file in files.values()} == taken)
+    files = next(of_taken, entry.files)
+    return entry, origin(described.name, files, manifest, sha256)
 
 
-def origin(name: str, entry: Entry, manifest: str | Path, manifest_sha256: str) -> str:
-    """Say in one line where a data set's arrays are from."""
+def origin(name: str, files: Mapping[str, FileEntry], manifest: str | Path, manifest_sha256: str) -> str:
+    """Say in one line where a data set's arrays are from: from which of its files, declared where."""
     hashes = {os.path.basename(manifest): manifest_sha256}
-    hashes |= {path: file.sha256 for path, file in entry.files.items()}
+    hashes |= {path: file.sha256 for path, file in files.items()}
     listed = ", ".join(f"{file} {sha256[:16]}" for file, sha256 in hashes.items())
     return f"{name} from tinytorch-datasets {VERSION}; sha256 of {listed}"
 

@@ -7,7 +7,6 @@ a data set a second time. What only the first one asks is answered with a Path.
 from __future__ import annotations
 
 import errno
-import itertools
 import os
 import stat
 import sys
@@ -121,44 +120,58 @@ def manifest_path(given: str | os.PathLike[str] | None) -> str:
 
 
 def chosen_manifest(given: str | os.PathLike[str] | None) -> tuple[str, str]:
-    """Return the manifest to use, and why it is that one: "given", "variable", "found" or "packaged"."""
+    """Return the manifest to use, and why it is that one: "given", "variable", "found" or "packaged".
+
+    Raises:
+        StorageError: The one of this folder or above cannot be read: whether it is a manifest, nobody knows.
+    """
     if given is not None:
         return absolute(given, name="manifest"), "given"
     if named := Settings.from_environment().manifest:
         return named, "variable"
-    if found := _found_manifest():
-        return found, "found"
-    return packaged_manifest(), "packaged"
+    found = next((path for path, why_not in files_above() if not why_not), None)
+    return (found, "found") if found else (packaged_manifest(), "packaged")
 
 
-def _found_manifest() -> str | None:
-    """Return the manifest of the folder that one is in, or of the nearest folder above it that has one.
+def files_above() -> Iterator[tuple[str, str]]:
+    """Yield each `datasets.yaml` in the current folder and above, the nearest first, and why it is not taken, if so.
 
-    In a folder that everybody may write to, whose is a file? None is taken from there, nor one that says nothing of a
-    manifest's: others call their files `datasets.yaml`, too.
+    What everybody may write to is nobody's in particular, so none is taken from there. Nor is one that says nothing of
+    a manifest's: others call their files `datasets.yaml`, too.
+
+    Raises:
+        StorageError: One of them cannot be read.
     """
     try:
         folder = os.getcwd()
     except OSError:  # it is gone
-        return None
+        return
     while True:
         path = os.path.join(folder, _MANIFEST_NAME)
-        if os.path.isfile(path) and not os.stat(folder).st_mode & stat.S_IWOTH and _is_manifest(path):
-            return path
+        if os.path.lexists(path) and not os.path.isdir(path):
+            yield path, _why_not_taken(folder, path)
         above = os.path.dirname(folder)
         if above == folder:
-            return None
+            return
         folder = above
 
 
-def _is_manifest(path: str) -> bool:
+def _why_not_taken(folder: str, path: str) -> str:
     try:
-        with open(path, "rb") as stream:
-            head = stream.read(_HEAD_BYTES)
-    except OSError:
-        return False
-    lines = head.removeprefix(b"\xef\xbb\xbf").splitlines()
-    return any(line.startswith((b"version:", b"datasets:", b"include:")) for line in lines)
+        if os.stat(folder).st_mode & stat.S_IWOTH:
+            return "every user may write to its folder"
+        if os.stat(path).st_mode & stat.S_IWOTH:
+            return "every user may write to it"
+        keys = (b"version:", b"datasets:", b"include:")
+        if any(line.startswith(keys) for line in _first_lines(path)):
+            return ""
+    except OSError as error:
+        from pathlib import Path
+
+        what = f"{path} cannot be read ({error.strerror}), and may be the manifest of this folder"
+        hint = f"Name the one to use: manifest=, --manifest or {MANIFEST}."
+        raise StorageError(what, hint=hint, path=Path(path), errno=error.errno) from error
+    return "it has neither version nor datasets nor include"
 
 
 class Locations(NamedTuple):
@@ -241,11 +254,18 @@ def _homes_of_layers(manifest: str, met: set[str]) -> Iterator[str]:
     if manifest in met or len(met) >= _HINT_LINES:
         return
     met.add(manifest)
-    download_to, included = _hinted(manifest)
+    try:
+        download_to, included = _hinted(manifest)
+    except OSError:  # whoever reads it will say so
+        return
     yield from _homes(manifest, None, lambda: download_to, _likely_cache)
     for item in included:
-        other = packaged_manifest() if item == "packaged" else os.path.join(os.path.dirname(manifest), item)
-        yield from _homes_of_layers(os.path.normpath(other), met)
+        if item == "packaged":
+            yield from _homes_of_layers(packaged_manifest(), met)
+        elif item.endswith((".yaml", ".yml")):
+            yield from _homes_of_layers(os.path.realpath(os.path.join(os.path.dirname(manifest), item)), met)
+        else:  # of an installed package, or downloaded
+            yield _likely_cache()
 
 
 def _homes(
@@ -274,25 +294,36 @@ def downloaded_manifest(sha256: str) -> Path:
 
 def _hinted(manifest: str) -> tuple[str, list[str]]:
     """Return what the first lines of a manifest say of its folder for downloads, and of the manifests it includes."""
-    download_to, included, in_list = DOWNLOAD_TO, [], False
-    try:
-        with open(manifest, encoding="utf-8", errors="replace") as lines:
-            for line in itertools.islice(lines, _HINT_LINES):
-                key, _, value = line.partition(":")
-                value = value.split("#")[0].strip(_AROUND)
-                if key == "download_to":
-                    download_to = value
-                elif key == "include":
-                    included, in_list = [item.strip(_AROUND) for item in value.split(",") if item.strip(_AROUND)], True
-                elif key == "datasets":
-                    break
-                elif in_list and line.lstrip().startswith("- "):
-                    included.append(line.lstrip()[2:].split("#")[0].strip(_AROUND))
-                else:
-                    in_list = False
-    except OSError:
-        pass
+    download_to, in_list = DOWNLOAD_TO, False
+    included: list[str] = []
+    for line in _first_lines(manifest)[:_HINT_LINES]:
+        key, _, value = line.decode(errors="replace").partition(":")
+        if key == "datasets":
+            break
+        if key == "download_to":
+            download_to = _without_signs(value)
+        in_list = key == "include" or (in_list and line[:1] in (b" ", b"-", b"]"))
+        if in_list:
+            items = value if key == "include" else line.decode(errors="replace").lstrip(" -")
+            included += filter(None, map(_without_signs, items.split("#")[0].split(",")))
     return download_to, included
+
+
+def _without_signs(value: str) -> str:
+    """Return a value of a line of YAML without the signs around it, and without a comment."""
+    return value.split("#")[0].strip(_AROUND)
+
+
+def _first_lines(path: str) -> list[bytes]:
+    """Return the first lines of a file; none of what is no regular file, such as a pipe, which would wait for ever.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if not os.path.isfile(path):
+        return []
+    with open(path, "rb") as stream:
+        return stream.read(_HEAD_BYTES).removeprefix(b"\xef\xbb\xbf").splitlines()
 
 
 def _user_cache() -> str:

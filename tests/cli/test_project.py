@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,24 @@ class TestConfig:
         assert ["downloads", f"{folder}/usb", "by --home"] in lines
         assert ["offline", "yes", "by TINYTORCH_DATASETS_OFFLINE"] in lines
         assert ["mirror", "none", "TINYTORCH_DATASETS_MIRROR is not set"] in lines
+
+    @pytest.mark.skipif(os.name == "nt", reason="rights of folders are others there")
+    def test_files_that_are_not_taken(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A person who put one there sees why it is not in force."""
+        run("init")
+        (folder / "shared" / "images").mkdir(parents=True)
+        (folder / "shared" / "datasets.yaml").write_text("version: 1\n")
+        (folder / "shared").chmod(0o777)
+        (folder / "shared" / "images" / "datasets.yaml").write_text("train: images/train\n")
+        monkeypatch.chdir(folder / "shared" / "images")
+
+        facts = [(fact["name"], fact["value"], fact["why"]) for fact in json.loads(run("config", "--json").stdout)]
+        assert facts[:3] == [
+            ("manifest", f"{folder}/datasets.yaml", "in this folder, or the nearest one above it that has one"),
+            (
+                "not taken",
+                f"{folder}/shared/images/datasets.yaml",
+                "it has neither version nor datasets nor include",
+            ),
+            ("not taken", f"{folder}/shared/datasets.yaml", "every user may write to its folder"),
+        ]

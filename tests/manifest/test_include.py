@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import ssl
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from tinytorch_datasets import audit, get, list_datasets, load_manifest
 from tinytorch_datasets.auditing.lockfile import record
 from tinytorch_datasets.errors import HashMismatch, ManifestError, OfflineError, UnknownName
 from tinytorch_datasets.report import github, sarif
-from tinytorch_datasets.settings import packaged_manifest
+from tinytorch_datasets.settings import likely_homes, packaged_manifest
 
 DATA = b"x,y\n0.5,a\n1.5,b\n"
 
@@ -113,6 +114,14 @@ class TestWhatIsThere:
         with pytest.raises(UnknownName, match="did you mean 'theirs'"):
             get("their", manifest=course)
 
+    def test_through_a_link_to_the_folder(self, course: Path, tmp_path: Path) -> None:
+        """A path is relative to the folder that the file is in, whatever link leads there."""
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / "elsewhere" / "link").symlink_to(course.parent)
+
+        through = tmp_path / "elsewhere" / "link" / "datasets.yaml"
+        assert list_datasets(manifest=through) == list_datasets(manifest=course)
+
     def test_only_includes(self, tmp_path: Path) -> None:
         """A manifest need not declare anything itself."""
         alone = write(tmp_path / "datasets.yaml", include="packaged")
@@ -135,6 +144,16 @@ class TestWarm:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
         assert done.stdout.split() == []
+
+    @pytest.mark.parametrize(
+        "spelled", ["include:\n- {}\n", "include: [\n  packaged, {},\n]\n", "include: ['{}'] # ours\n"]
+    )
+    def test_however_the_list_is_written(self, course: Path, spelled: str) -> None:
+        """Where the arrays are is known from the text of the manifest."""
+        text = course.read_text().replace("include: [packaged, ../shared/department.yaml]\n", "")
+        course.write_text(text.replace("version: 1\n", "version: 1\n" + spelled.format("../shared/department.yaml")))
+
+        assert str(course.parent.parent / "shared" / "downloaded-datasets") in likely_homes(str(course))
 
     @pytest.mark.parametrize("changed", ["course/datasets.yaml", "shared/department.yaml"])
     def test_a_change_on_the_way_is_a_change(self, course: Path, changed: str) -> None:
@@ -299,6 +318,7 @@ class TestFromElsewhere:
         before = sorted(site.rglob("*"))
 
         assert get("theirs", manifest=path).train.y.tolist() == [0, 1]
+        assert likely_homes(str(path))[1] == str(cache)
         assert sorted(site.rglob("*")) == before
         assert (cache / ".cache" / "arrays").is_dir()
 
@@ -320,6 +340,16 @@ class TestMistakes:
                 "package",
                 "no installed package brings a manifest named 'package'; did you mean 'packaged'? A path ends in .yaml",
             ),
+            ("..", ".. is a folder; write the file: ../datasets.yaml"),
+            (
+                "'..\\shared\\none.yaml'",
+                "a path is written with forward slashes, for every system: ../shared/none.yaml",
+            ),
+            ("../shared/pipe.yaml", "{root}/shared/pipe.yaml is no regular file"),
+            (
+                "../shared/" + "x" * 300 + ".yaml",
+                "{root}/shared/" + "x" * 300 + ".yaml cannot be read: File name too long",
+            ),
             ("packaged, packaged", "the manifest 'packaged' is there twice"),
             (
                 "{{url: 'http://example.org/datasets.yaml', sha256: '" + "0" * 64 + "'}}",
@@ -330,11 +360,24 @@ class TestMistakes:
                 "https://example.org/d.yaml carries a user name or password; a manifest is read by everyone",
             ),
         ],
-        ids=["no file", "a folder", "an address alone", "a wrong word", "twice", "http", "credentials"],
+        ids=[
+            "no file",
+            "a folder",
+            "an address alone",
+            "a wrong word",
+            "the folder above",
+            "backslashes",
+            "a pipe",
+            "a long name",
+            "twice",
+            "http",
+            "credentials",
+        ],
     )
     def test_an_item_that_leads_nowhere(self, tmp_path: Path, include: str, what: str) -> None:
         """Nothing is asked of any address."""
         (tmp_path / "shared").mkdir()
+        os.mkfifo(tmp_path / "shared" / "pipe.yaml")
         path = write(
             tmp_path / "course" / "datasets.yaml", "ours", include=include.replace("{{", "{").replace("}}", "}")
         )
@@ -349,14 +392,15 @@ class TestMistakes:
         write(tmp_path / "b.yaml", "two", include="a.yaml")
 
         assert refused(tmp_path / "a.yaml") == (
-            "b.yaml:2: include[0]: is a circle: a.yaml:2 includes b.yaml:2 includes a.yaml\n"
-            f"1 problem in {tmp_path}/b.yaml, included at a.yaml:2. Nothing was downloaded."
+            f"b.yaml:2: include[0]: is a circle: {tmp_path}/a.yaml:2 includes {tmp_path}/b.yaml:2 includes "
+            f"{tmp_path}/a.yaml\n"
+            f"1 problem in {tmp_path}/b.yaml, included at {tmp_path}/a.yaml:2. Nothing was downloaded."
         )
 
     def test_itself(self, tmp_path: Path) -> None:
         """The shortest circle."""
         assert refused(write(tmp_path / "a.yaml", "one", include="a.yaml")).splitlines()[0] == (
-            "a.yaml:2: include[0]: is a circle: a.yaml:2 includes a.yaml"
+            f"a.yaml:2: include[0]: is a circle: {tmp_path}/a.yaml:2 includes {tmp_path}/a.yaml"
         )
 
     def test_a_name_twice(self, tmp_path: Path) -> None:
@@ -397,7 +441,7 @@ class TestMistakes:
 
         assert refused(path) == (
             f"other.yaml:2: {key}: leaves its folder: '../elsewhere'\n"
-            f"1 problem in {tmp_path}/shared/other.yaml, included at datasets.yaml:2. Nothing was downloaded."
+            f"1 problem in {tmp_path}/shared/other.yaml, included at {path}:2. Nothing was downloaded."
         )
 
     def test_a_wider_budget_for_the_same_folder(self, tmp_path: Path) -> None:
@@ -423,7 +467,7 @@ class TestMistakes:
             ["other.yaml", "4"],
             ["other.yaml", "11"],
         ]
-        assert said[-1] == f"3 problems in {tmp_path}/other.yaml, included at datasets.yaml:2. Nothing was downloaded."
+        assert said[-1] == f"3 problems in {tmp_path}/other.yaml, included at {path}:2. Nothing was downloaded."
 
     def test_neither_data_sets_nor_includes(self, tmp_path: Path) -> None:
         """As before there were includes."""

@@ -13,10 +13,14 @@ import numpy as np
 import pytest
 
 from tinytorch_datasets import audit, get, load_manifest
+from tinytorch_datasets.add.update import update
+from tinytorch_datasets.auditing import remote
 from tinytorch_datasets.auditing.lockfile import record
 from tinytorch_datasets.digests import digest_of
-from tinytorch_datasets.errors import ContentError, ManifestError, OfflineError, UnknownName
+from tinytorch_datasets.errors import ContentError, ManifestError, OfflineError, UnknownName, UsageError
+from tinytorch_datasets.fetch import RetryPolicy
 from tinytorch_datasets.manifest.manifest import Manifest
+from tinytorch_datasets.mirror.copy import mirror
 from tinytorch_datasets.pipeline import cleaning, placed
 
 IMAGES = np.random.RandomState(3).randint(0, 256, (6, 4, 5)).astype(np.uint8)
@@ -143,6 +147,8 @@ class TestWhatIsTaken:
         """With those that there are."""
         with pytest.raises(UnknownName) as caught:
             get("digits", manifest=declare(tmp_path), variant="kera")
+        with pytest.raises(UsageError, match="variant is the name of one, not 1"):
+            get("digits", manifest=tmp_path / "datasets.yaml", variant=1)  # type: ignore[arg-type]
         assert str(caught.value) == (
             "no variant of 'digits' named 'kera'; did you mean 'keras'?\n  There are: keras, binary, matlab."
         )
@@ -202,6 +208,60 @@ class TestWhatIsRefused:
         assert what in str(caught.value)
 
 
+class TestFilesOfOthers:
+    """A variant's file has a path of its own, as every other file has."""
+
+    def other(self, name: str) -> str:
+        """Another data set in the same folder, one of whose files is called so."""
+        return f"""\
+  second:
+    title: Second
+    folder: digits
+    status: remote
+    format: idx
+    license: CC0-1.0
+    source: made here
+    fields:
+      images: {{dtype: uint8, shape: [4, 5]}}
+    splits:
+      train: {{samples: 6, images: {name}}}
+    mirrors: [http://127.0.0.1:9/]
+    files:
+      {name}: {{bytes: 9, sha256: {"a" * 64}}}
+"""
+
+    @pytest.mark.parametrize(
+        ("name", "what"),
+        [
+            ("digits.npz", "digits/digits.npz is another file in 'digits'; give one of them a `folder`"),
+            ("Digits.NPZ", "digits/Digits.NPZ is another file in 'digits'; give one of them a `folder`"),
+            ("digits.npz/x.gz", "'digits/digits.npz' is a file, so it cannot be a folder too"),
+        ],
+    )
+    def test_of_the_same_manifest(self, tmp_path: Path, name: str, what: str) -> None:
+        """One of them would be in the other's place."""
+        path = declare(tmp_path)
+        path.write_text(path.read_text() + self.other(name))
+
+        with pytest.raises(ManifestError) as caught:
+            load_manifest(path)
+        assert str(caught.value).splitlines()[0].endswith(f": second.files.{name}: {what}")
+
+    def test_of_an_included_one(self, tmp_path: Path) -> None:
+        """With both lines."""
+        path = declare(tmp_path)
+        (tmp_path / "other.yaml").write_text("version: 1\ndatasets:\n" + self.other("digits.npz"))
+        path.write_text(path.read_text().replace("version: 1\n", "version: 1\ninclude: [other.yaml]\n"))
+
+        line = 1 + next(i for i, line in enumerate(path.read_text().splitlines()) if "digits.npz: {" in line)
+        with pytest.raises(ManifestError) as caught:
+            load_manifest(path)
+        assert str(caught.value).splitlines()[0] == (
+            f"datasets.yaml:2: include[0]: digits/digits.npz is declared as two files: at {path}:{line} and at "
+            f"{tmp_path}/other.yaml:16; give one of them a `folder`"
+        )
+
+
 class TestTheRest:
     """What else knows of a data set knows of its variants."""
 
@@ -237,6 +297,75 @@ class TestTheRest:
 
         assert list(recorded["files"]) == ["digits.npz"]
         assert recorded["contents"]["train"]["images"]["sha256"] == digest_of(IMAGES)
+
+    def test_its_provenance(self, loaded: Manifest) -> None:
+        """It names the files that the arrays are from, and none that nobody has seen."""
+        line = get("digits", manifest=loaded.path).provenance
+        taken, first = (next(iter(of.values())) for of in (KERAS, FIRST))
+
+        assert f"digits.npz {hashlib.sha256(taken).hexdigest()[:16]}" in line
+        assert hashlib.sha256(first).hexdigest()[:16] not in line
+
+    def test_a_mirror_is_of_the_container_that_is_here(self, loaded: Manifest, tmp_path: Path) -> None:
+        """And complete with it: it audits, its sums list it, and a student gets the data set from it."""
+        made = mirror(loaded, tmp_path / "usb", [], offline=True)
+        report = audit(manifest=loaded, mirror=tmp_path / "usb")
+
+        assert [(one.name, one.copied, one.kept) for one in made] == [("digits", 1, 0)]
+        assert report.findings == ()
+        assert [(row.state, row.files) for row in report.datasets] == [("ok", 1)]
+        assert (tmp_path / "usb" / "SHA256SUMS").read_text().splitlines()[1].endswith("  digits/digits.npz")
+        again = get("digits", manifest=loaded.path, home=tmp_path / "home", mirror=tmp_path / "usb", offline=True)
+        assert again.train.images.tobytes() == IMAGES.tobytes()
+
+    def test_a_mirror_of_the_first_container(self, loaded: Manifest, tmp_path: Path) -> None:
+        """It is kept and checked as it is, whatever container is on this computer."""
+        other = tmp_path / "other"
+        mirror(loaded, tmp_path / "usb", [], home=other, source=str(put(tmp_path / "stick2", FIRST)))
+        (kept,) = mirror(loaded, tmp_path / "usb", [], offline=True)
+
+        assert (kept.copied, kept.kept) == (0, 2)
+        assert audit(manifest=loaded, mirror=tmp_path / "usb").findings == ()
+        (tmp_path / "usb" / "digits" / "labels.gz").unlink()
+        report = audit(manifest=loaded, mirror=tmp_path / "usb")
+        assert [finding.rule for finding in report.findings if finding.dataset] == ["file-missing"]
+
+    def test_a_mirror_of_two_containers(self, loaded: Manifest, tmp_path: Path) -> None:
+        """Every byte of both is checked."""
+        mirror(loaded, tmp_path / "usb", [], home=tmp_path / "other", source=str(put(tmp_path / "stick2", FIRST)))
+        put(tmp_path / "usb" / "digits", {"digits.npz": KERAS["digits.npz"][:-1] + b"!"})
+
+        report = audit(manifest=loaded, mirror=tmp_path / "usb")
+        assert [Path(finding.path).name for finding in report.findings if finding.rule == "file-hash"] == ["digits.npz"]
+
+    def test_every_address_is_asked(self, loaded: Manifest) -> None:
+        """Of each container, at its own line, whichever of them is here."""
+        plan = loaded.plan("digits")
+        containers = (plan, *plan.variants)
+
+        asked = [(address.url, address.where) for address in remote.addresses(loaded, plan)]
+        lines = loaded.path.read_text().splitlines()
+        assert [url for url, _ in asked] == [file.urls[0] for one in containers for file in one.files]
+        assert all(url.rpartition("/")[0] in lines[int(where.partition(":")[2]) - 1] for url, where in asked)
+        audited = audit(manifest=loaded, levels=["remote"], retry=RetryPolicy(tries=1))
+        assert len(audited.addresses) == len(asked)
+
+    def test_a_changed_file_that_a_variant_shares(self, tmp_path: Path) -> None:
+        """`update` writes its new hash wherever the file is declared."""
+        path = declare(tmp_path)
+        text = path.read_text()
+        labels = next(line for line in text.splitlines() if "labels.gz: {" in line).strip()
+        path.write_text(text.replace("          digits.npz: {", f"          {labels}\n          digits.npz: {{"))
+        put(tmp_path / "downloaded-datasets" / "digits", FIRST | {"labels.gz": gzip.compress(
+            gzip.decompress(FIRST["labels.gz"]), compresslevel=1, mtime=1
+        )})  # fmt: skip
+
+        changes = update("digits", manifest=path)
+        assert {change.key for change in changes} >= {
+            "digits.files.labels.gz.sha256",
+            "digits.variants.keras.files.labels.gz.sha256",
+        }
+        assert list(load_manifest(path).datasets) == ["digits"]
 
     def test_clean(self, loaded: Manifest) -> None:
         """It removes what `get` fetched."""

@@ -6,7 +6,7 @@ What is written is checked as in `add`: it is read back, and every value decoded
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from tinytorch_datasets.add.inputs import Source
 from tinytorch_datasets.digests import digest
 from tinytorch_datasets.errors import ContentError, DecodeError, MissingFile, UsageError
 from tinytorch_datasets.manifest.filenames import folded
-from tinytorch_datasets.manifest.manifest import Manifest
+from tinytorch_datasets.manifest.manifest import DeclaredFile, Manifest
 from tinytorch_datasets.plan import Plan
 from tinytorch_datasets.progress import Progress
 
@@ -82,8 +82,8 @@ def update(
             sources = [_on_disk(plan, file.name) for file in plan.files]
         changes: dict[tuple[str, ...], str | int] = {}
         for source in sources:
-            for entry, file in _declarations_of(loaded, name, source.name):
-                at, declared = ("datasets", entry, "files", file), loaded.entry(entry).files[file]
+            for file in _declarations_of(loaded, name, source.name):
+                at, declared = ("datasets", file.dataset, *file.keys), file.facts
                 changes |= {(*at, "bytes"): source.bytes} if source.bytes != declared.bytes else {}
                 changes |= {(*at, "sha256"): source.sha256} if source.sha256 != declared.sha256 else {}
                 if declared.md5 and (md5 := digest(source.path, md5_too=True).md5) and md5 != declared.md5:
@@ -178,20 +178,19 @@ def _on_disk(plan: Plan, name: str) -> Source:
         raise
 
 
-def _declarations_of(loaded: Manifest, name: str, file: str) -> Iterator[tuple[str, str]]:
-    """Yield each entry that declares the same file of the same folder, this one first; and what it calls the file."""
-    place = (folded(loaded.folder(name)), folded(file))
-    for entry in sorted(loaded.own, key=lambda entry: entry != name):
-        for other in loaded.entry(entry).files:
-            if (folded(loaded.folder(entry)), folded(other)) == place:
-                yield entry, other
+def _declarations_of(loaded: Manifest, name: str, file: str) -> list[DeclaredFile]:
+    """Return each declaration of the same file of the same folder, this entry's first."""
+    path = folded(f"{loaded.folder(name)}/{file}")
+    same = [other for other in loaded.own_files() if folded(other.path) == path]
+    return sorted(same, key=lambda other: other.dataset != name)
 
 
 def _declared_value(loaded: Manifest, keys: tuple[str, ...]) -> str | int:
     """Return what the manifest declares at a path of keys that `update` may change."""
     entry = loaded.entry(keys[1])
-    if keys[2] == "files":
-        value: str | int = getattr(entry.files[keys[3]], keys[4])
+    if keys[-3] == "files":
+        files = entry.files if keys[2] == "files" else entry.variants[keys[3]].files
+        value: str | int = getattr(files[keys[-2]], keys[-1])
         return value
     if keys[2] == "splits":
         return entry.splits[keys[3]].samples

@@ -112,16 +112,17 @@ def audit(
         raise ValueError(msg)
     loaded = api.manifest_of(manifest)
     named, names = bool(names), tuple(dict.fromkeys(map(loaded.name_of, names))) or tuple(loaded.datasets)
-    placed = {name: pipeline.in_use(loaded, name, home) for name in names}
-    plans = [plan for plan, _ in placed.values()]
     if mirror is not None:
         from tinytorch_datasets.auditing import mirror_folder  # it imports what copies files, and so `fetch`
 
         at = Path(mirror).expanduser().absolute()
         whole = len(names) == len(loaded.datasets)
+        plans = [loaded.plan(name) for name in names]
         audited, problems = mirror_folder.audit_mirror(loaded, plans, at, named=named, whole=whole, step=progress)
         kept = _without(ignore, loaded, _on_lines(loaded, problems))
         return Report(str(loaded.path), tuple(audited), kept, strict=strict)
+    placed = {name: pipeline.in_use(loaded, name, home) for name in names}
+    plans = [plan for plan, _ in placed.values()]
     findings: dict[str, list[Finding]] = {name: [] for name in names}
     if "manifest" in wanted:
         for name in names:
@@ -140,7 +141,9 @@ def audit(
     rows = tuple(reports.get(name) or DatasetReport(name, "not checked") for name in names)
     probes: list[Probe] = []
     if "remote" in wanted:
-        probes = _audit_remote(loaded, plans, deep=deep, remember=remember, retry=retry, on_probe=on_probe)
+        probes = _audit_remote(
+            loaded, map(loaded.plan, names), deep=deep, remember=remember, retry=retry, on_probe=on_probe
+        )
         for probe in probes:
             findings[probe.result.dataset] += probe.findings
     general: list[Finding] = []

@@ -276,7 +276,7 @@ def nearest_license(given: str) -> str:
 
 
 def _secrets(manifest: Manifest, name: str, entry: Entry, warn: Any) -> Iterator[Finding]:
-    for address, where in (*manifest.addresses(name), (entry.source, manifest.where(name, "source"))):
+    for address, where in (*_addresses_of(manifest, name), (entry.source, manifest.where(name, "source"))):
         if parameter := secret_parameter(address):
             shown = without_secrets(address)
             yield warn(
@@ -303,7 +303,7 @@ def _addresses(manifest: Manifest, name: str, entry: Entry, warn: Any) -> Iterat
             actual=1,
             hint="Add another host's; the sha256 makes their bytes interchangeable.",
         )
-    for address, where in manifest.addresses(name):
+    for address, where in _addresses_of(manifest, name):
         if address.lower().startswith("http://"):
             address = without_secrets(address)
             yield warn(
@@ -315,3 +315,10 @@ def _addresses(manifest: Manifest, name: str, entry: Entry, warn: Any) -> Iterat
                 actual="http://",
                 hint="Use https:// if the host has it.",
             )
+
+
+def _addresses_of(manifest: Manifest, name: str) -> Iterator[tuple[str, str]]:
+    """Yield each address of a data set and its variants, with its line."""
+    plan = manifest.plan(name)
+    for container in (plan, *plan.variants):
+        yield from manifest.addresses(container)

@@ -16,7 +16,7 @@ from tinytorch_datasets.digests import Step, digest_or_error, digests
 from tinytorch_datasets.errors import printable
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.mirror.copy import SUMS, Listed, listed_in
-from tinytorch_datasets.plan import Plan
+from tinytorch_datasets.plan import File, Plan
 
 HINT = "Run `tinytorch-datasets mirror {}` again: it replaces what is wrong."
 
@@ -24,7 +24,7 @@ HINT = "Run `tinytorch-datasets mirror {}` again: it replaces what is wrong."
 def audit_mirror(
     manifest: Manifest, plans: Iterable[Plan], folder: Path, *, named: bool, whole: bool, step: Step | None
 ) -> tuple[list[DatasetReport], list[Finding]]:
-    """Compare every file of the folder with the manifest.
+    """Compare every file of the folder with the manifest, in whichever container a data set is there.
 
     A data set of which nothing is there is not in this mirror; if it was `named`, that is a finding.
     """
@@ -32,38 +32,52 @@ def audit_mirror(
     rows, findings = [], []
     lines, plans = _lines(folder), list(plans)
     listed = {line.name for line in lines} if not isinstance(lines, OSError) else set[str]()
-    wanted: dict[str, list[Any]] = {}
-    owners = Counter(
-        f"{manifest.folder(name)}/{file}" for name, entry in manifest.datasets.items() for file in entry.files
-    )
-    for plan in plans:
+    owners = Counter(path for _, path in {(file.dataset, file.path) for file in manifest.files()})
+
+    def present(plan: Plan) -> int:
+        """Count the files that are there or listed, of those that say something of this data set."""
         names = [f"{plan.folder}/{file.name}" for file in plan.files]
-        own = [name for name in names if owners[name] == 1] or names  # others' say nothing of this data set
-        if any(name in listed or os.path.lexists(folder / name) for name in own):
-            wanted[plan.name] = [(file, folder / name) for file, name in zip(plan.files, names, strict=True)]
+        own = [name for name in names if owners[name] == 1] or names  # others' say nothing of it
+        return sum(name in listed or os.path.lexists(folder / name) for name in own)
+
+    wanted: dict[str, list[tuple[File, Path]]] = {}
+    for plan in plans:
+        containers = [plan, *plan.variants]
+        if most := max(map(present, containers)):
+            there = [one for one in containers if _is_whole(one, folder)] or [
+                next(one for one in containers if present(one) == most)
+            ]
+            # A file that is of two containers is one file.
+            files = {file.name: file for one in reversed(there) for file in one.files}
+            wanted[plan.name] = [(file, folder / plan.folder / name) for name, file in files.items()]
         elif named:
             findings.append(_missing(manifest, plan, folder))
     hashed = digests([path for pairs in wanted.values() for _, path in pairs], step)
     for plan in plans:
         pairs = wanted.get(plan.name, [])
+        siblings = [file for file, _ in pairs]
         wrong = [
             finding
             for file, path in pairs
-            for finding in compare_file(plan, file, path, hashed[path], hint, siblings=plan.files)
+            for finding in compare_file(plan, file, path, hashed[path], hint, siblings=siblings)
         ]
         findings += wrong
-        present = [file for file, path in pairs if not isinstance(hashed[path], OSError)]
+        read = [file for file, path in pairs if not isinstance(hashed[path], OSError)]
         state: Any = "mismatch" if wrong else "ok" if pairs else "not downloaded"
-        rows.append(DatasetReport(plan.name, state, len(present), sum(file.bytes for file in present)))
+        rows.append(DatasetReport(plan.name, state, len(read), sum(file.bytes for file in read)))
         if listed:
-            missing = (file for file in present if f"{plan.folder}/{file.name}" not in listed)
+            missing = (file for file in read if f"{plan.folder}/{file.name}" not in listed)
             findings += [_unlisted(plan.name, folder, f"{plan.folder}/{file.name}", file.where) for file in missing]
     findings += _audit_manifest_copy(manifest, folder, listed)
     findings += _audit_sums(manifest, folder, lines)
     if whole:
-        declared = {folder / plan.folder / file.name for plan in plans for file in plan.files}
+        declared = {folder / file.path for file in manifest.files()}
         findings += _undeclared(manifest, folder, declared | {folder / SUMS, folder / manifest.path.name})
     return rows, findings
+
+
+def _is_whole(plan: Plan, folder: Path) -> bool:
+    return all(os.path.lexists(folder / plan.folder / file.name) for file in plan.files)
 
 
 def _lines(folder: Path) -> list[Listed] | OSError:
@@ -131,9 +145,8 @@ def _audit_sums(manifest: Manifest, folder: Path, lines: list[Listed] | OSError)
         yield finding(rule="file-missing", what=what, expected="a line a file")
         return
     declared = {
-        f"{manifest.folder(name)}/{file}": (facts.sha256, manifest.where(name, "files", file, "sha256"), name)
-        for name, entry in manifest.datasets.items()
-        for file, facts in entry.files.items()
+        file.path: (file.facts.sha256, manifest.where(file.dataset, *file.keys, "sha256"), file.dataset)
+        for file in manifest.files()
     }
     first: dict[str, int] = {}
     for number, sha256, name in lines:

@@ -77,15 +77,12 @@ class Probe:
 
 
 def addresses(manifest: Manifest, plan: Plan) -> Iterator[Address]:
-    """Yield every address of every file of a data set."""
-    declared = manifest.files_of(plan)
-    for file in plan.files:
-        for url, where in manifest.addresses(plan.name, file.name):
-            yield Address(plan.name, file, declared[file.name].md5, url, where)
-    for variant in plan.variants:
-        declared = manifest.files_of(variant)
-        for file in variant.files:
-            yield from (Address(plan.name, file, declared[file.name].md5, url, file.where) for url in file.urls)
+    """Yield every address of every file of a data set and its variants."""
+    for container in (plan, *plan.variants):
+        declared = manifest.files_of(container)
+        for file in container.files:
+            for url, where in manifest.addresses(container, file.name):
+                yield Address(plan.name, file, declared[file.name].md5, url, where)
 
 
 def probe_all(

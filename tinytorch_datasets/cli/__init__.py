@@ -82,7 +82,8 @@ def info(name: str, manifest: Path | None, home: Path | None, as_json: bool) -> 
     if as_json:
         entry, row = loaded.entry(name), listing.row(loaded.declared(name), home)
         facts = {"name": name, **entry.model_dump(mode="json"), "on_disk": row["on_disk"], "path": row["path"]}
-        echo_json({**facts, "provenance": api.origin(name, entry, loaded.owner(name).path, loaded.owner(name).sha256)})
+        owner = loaded.owner(name)
+        echo_json({**facts, "provenance": api.origin(name, entry.files, owner.path, owner.sha256)})
     else:
         listing.print_entry(loaded, name, home)
 

@@ -102,13 +102,13 @@ def print_entry(manifest: Manifest, name: str, home: Path | None) -> None:
         ("splits", [f"{split}: {samples:,} samples" for split, samples in summary["splits"].items()]),
         ("size", [f"{readable(entry.bytes)} ({entry.bytes:,} bytes)"]),
         ("files", [f"{file.sha256}  {path}" for path, file in entry.files.items()]),
-        ("mirrors", [address for address, _ in manifest.addresses(name)]),
+        ("mirrors", [address for address, _ in manifest.addresses(manifest.plan(name))]),
         ("license", [entry.license]),
         ("source", [entry.source]),
         ("cite", [entry.citation]),
         ("used by", list(entry.used_by)),
         ("declared", [manifest.where(name)]),
-        ("provenance", [origin(name, entry, owner.path, owner.sha256)]),
+        ("provenance", [origin(name, entry.files, owner.path, owner.sha256)]),
     ]
     for label, lines in facts:
         for i, line in enumerate(filter(None, lines)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ WHY = {
     "given": "by --manifest",
     "variable": f"by {settings.MANIFEST}",
     "found": "in this folder, or the nearest one above it that has one",
-    "packaged": "came with the library: no other is given, and no folder here or above has one",
+    "packaged": "came with the library: no other is given, and none found in this folder or above",
 }
 
 
@@ -107,6 +108,9 @@ def _facts(manifest: Path | None, home: Path | None) -> list[dict[str, Any]]:
     path, why = settings.chosen_manifest(manifest)
     chosen, loaded = settings.Settings.from_environment(), load(Path(path))
     facts = [{"name": "manifest", "value": path, "why": WHY[why]}]
+    others = settings.files_above() if why in ("found", "packaged") else ()
+    nearer = itertools.takewhile(lambda file: file[0] != path, others)
+    facts += [{"name": "not taken", "value": other, "why": why_not} for other, why_not in nearer if why_not]
     facts += [{"name": "includes", "value": str(layer.path), "why": ""} for layer in loaded.layers[1:]]
     for layer in loaded.layers:
         where = pipeline.locations(layer, home)

@@ -100,7 +100,7 @@ def export(
         retry=retry,
         standin=False,
     )
-    origin = api.origin(name, entry, loaded.path, loaded.sha256)
+    origin = dataset.provenance
     _check_room(target, chosen, dataset, entry)
     with _new_folder(target) as folder:
         _write(folder, chosen, dataset, entry, origin)

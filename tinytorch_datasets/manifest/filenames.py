@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote_plus, urlsplit
 
-from tinytorch_datasets.errors import Problems
+from tinytorch_datasets.errors import Keys, Problems
 
 # What fetching keeps beside a file while it is on its way: the bytes so far, and a note of which mirror gave them.
 PART, NOTE = BESIDE = (".part", ".part.json")
@@ -118,26 +118,27 @@ def check_addresses(addresses: list[Any], kind: str) -> Iterator[tuple[int, str]
 
 def check_shared_files(datasets: Mapping[str, Any]) -> Problems:
     """Yield what is wrong with the files of several data sets in one folder: the same, or in no other's way."""
-    owners: dict[str, list[tuple[str, str, str]]] = {}
+    owners: dict[str, list[tuple[Keys, str, Any]]] = {}
     for dataset, entry in datasets.items():
         folder = mapping(entry).get("folder") or dataset
-        for name in mapping(mapping(entry).get("files")):
-            if isinstance(folder, str) and not why_unsafe(path := f"{folder}/{name}"):
-                owners.setdefault(folded(path), []).append((dataset, name, path))
-    for (first, its_name, _), *others in owners.values():
-        facts = _declared_bytes(datasets[first], its_name)
-        for dataset, name, path in others:
-            if dataset != first and facts != _declared_bytes(datasets[dataset], name):
-                what = f"{path} is another file in {first!r}; give one of them a `folder`"
-                yield ("datasets", dataset, "files", name), what
-    for path, what in clashes(listed[0][2] for listed in owners.values()):
-        for dataset, name, _ in owners[folded(path)]:
-            yield ("datasets", dataset, "files", name), what
+        for keys, file in _files_of(entry):
+            if isinstance(folder, str) and not why_unsafe(path := f"{folder}/{keys[-1]}"):
+                facts = mapping(file).get("sha256"), mapping(file).get("bytes")
+                owners.setdefault(folded(path), []).append((("datasets", dataset, *keys), path, facts))
+    for (first, _, facts), *others in owners.values():
+        for at, path, other_facts in others:
+            if at[1] != first[1] and facts != other_facts:
+                yield at, f"{path} is another file in {first[1]!r}; give one of them a `folder`"
+    for path, what in clashes(listed[0][1] for listed in owners.values()):
+        yield from ((at, what) for at, _, _ in owners[folded(path)])
 
 
-def _declared_bytes(entry: Any, name: str) -> Any:
-    file = mapping(entry["files"][name])
-    return file.get("sha256"), file.get("bytes")
+def _files_of(entry: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the keys of each file of an entry and its variants, and what is declared of it."""
+    of_variants = [(("variants", name), variant) for name, variant in mapping(mapping(entry).get("variants")).items()]
+    for at, container in [((), entry), *of_variants]:
+        for name, file in mapping(mapping(container).get("files")).items():
+            yield (*at, "files", name), file
 
 
 # A manifest is read by everyone, and for years. An address that carries the key of whoever copied it, or that ends on

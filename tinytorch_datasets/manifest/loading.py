@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from tinytorch_datasets.errors import ManifestError, Problem, bounded_guesses, d
 from tinytorch_datasets.manifest import rules
 from tinytorch_datasets.manifest.filenames import clashes, folded, has_credentials, without_secrets
 from tinytorch_datasets.manifest.format_options import Formats
-from tinytorch_datasets.manifest.manifest import Manifest
+from tinytorch_datasets.manifest.manifest import DeclaredFile, Manifest
 from tinytorch_datasets.manifest.messages import translate
 from tinytorch_datasets.manifest.models import Declarations, RemoteManifest
 from tinytorch_datasets.manifest.yaml_reader import ParsedYaml, dotted, read_file
@@ -80,7 +81,10 @@ def _collection_paused() -> Iterator[None]:
 
 
 class _Opened(NamedTuple):
-    """A manifest whose includes are being loaded: its file, and the line of the one that is."""
+    """A manifest whose includes are being loaded: its file, and the line of the one that is.
+
+    The line is named with its whole path, because the files of several folders mostly have one name.
+    """
 
     file: str
     where: str
@@ -104,15 +108,14 @@ class _Loader:
         included: list[tuple[int, Manifest]] = []
         problems: list[Problem] = []
         for number, given in enumerate(declared.include):
-            self._opened.append(_Opened(os.path.realpath(parsed.path), parsed.where("include", number)))
+            where = f"{parsed.path}:{parsed.line('include', number)}"
+            self._opened.append(_Opened(os.path.realpath(parsed.path), where))
             try:
                 layer = self._include(given, parsed.path)
             except _Refused as refused:
                 problems.append(parsed.problem(("include", number), str(refused)))
             except ManifestError as error:
-                raise ManifestError(
-                    error.path, error.problems, (*error.included_at, parsed.where("include", number))
-                ) from error
+                raise ManifestError(error.path, error.problems, (*error.included_at, where)) from error
             else:
                 included.append((number, layer))
             self._opened.pop()
@@ -127,7 +130,7 @@ class _Loader:
         file = os.path.realpath(path)
         if file in [opened.file for opened in self._opened]:
             first = next(i for i, opened in enumerate(self._opened) if opened.file == file)
-            way = " includes ".join([opened.where for opened in self._opened[first:]] + [path.name])
+            way = " includes ".join([opened.where for opened in self._opened[first:]] + [str(path)])
             msg = f"is a circle: {way}"
             raise _Refused(msg)
         if file not in self._loaded:
@@ -148,14 +151,27 @@ class _Loader:
             shown = without_secrets(given)
             msg = f"an address goes with the sha256 of what it gives: {{url: {shown}, sha256: ...}}"
             raise _Refused(msg)
-        if "/" not in given and os.sep not in given and not given.lower().endswith(_YAML):
+        if "\\" in given:
+            given = given.replace("\\", "/")
+            msg = f"a path is written with forward slashes, for every system: {given}"
+            raise _Refused(msg)
+        if "/" not in given and given.strip(".") and not given.lower().endswith(_YAML):
             return _registered(given)
-        path = Path(os.path.normpath(including.parent / given))
-        if path.is_dir():
+        # From where the including file really is: of a link to its folder, `..` is another folder.
+        path = Path(os.path.realpath(including.parent / given))
+        try:
+            mode = path.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            msg = f"there is no such file: {path}"
+            raise _Refused(msg) from None
+        except OSError as error:
+            msg = f"{path} cannot be read: {error.strerror}"
+            raise _Refused(msg) from None
+        if stat.S_ISDIR(mode):
             msg = f"{given} is a folder; write the file: {given.rstrip('/')}/datasets.yaml"
             raise _Refused(msg)
-        if not path.exists():
-            msg = f"there is no such file: {path}"
+        if not stat.S_ISREG(mode):
+            msg = f"{path} is no regular file"
             raise _Refused(msg)
         return path
 
@@ -248,19 +264,19 @@ def _same_names(layers: Iterable[Manifest], problem: _ToProblem) -> Iterator[Pro
 
 def _same_files(layers: Iterable[Manifest], problem: _ToProblem) -> Iterator[Problem]:
     """Yield other files of one path: in a mirror, and in a home that is given, there is one folder for all layers."""
-    owners: dict[str, tuple[Manifest, str, str, tuple[str, int]]] = {}
+    owners: dict[str, tuple[Manifest, DeclaredFile]] = {}
     for layer in layers:
-        for dataset, name, path, facts in layer.own_files():
-            what_it_is = (facts.sha256, facts.bytes)
-            other = owners.setdefault(folded(path), (layer, dataset, name, what_it_is))
-            if other[0] is not layer and other[3] != what_it_is:
-                there, here = _place(other[0], other[1], "files", other[2]), _place(layer, dataset, "files", name)
-                what = f"{path} is declared as two files: at {there} and at {here}; give one of them a `folder`"
-                yield problem(layer, ("datasets", dataset, "files", name), what)
-    shown = {folded(path): path for layer in layers for _, _, path, _ in layer.own_files()}
-    for path, what in clashes(shown.values()):
-        layer, dataset, name, _ = owners[folded(path)]
-        yield problem(layer, ("datasets", dataset, "files", name), f"{_place(layer, dataset, 'files', name)}: {what}")
+        for file in layer.own_files():
+            owner, other = owners.setdefault(folded(file.path), (layer, file))
+            is_same = (other.facts.sha256, other.facts.bytes) == (file.facts.sha256, file.facts.bytes)
+            if owner is not layer and not is_same:
+                there, here = _place(owner, other.dataset, *other.keys), _place(layer, file.dataset, *file.keys)
+                what = f"{file.path} is declared as two files: at {there} and at {here}; give one of them a `folder`"
+                yield problem(layer, ("datasets", file.dataset, *file.keys), what)
+    for path, what in clashes(file.path for _, file in owners.values()):
+        layer, file = owners[folded(path)]
+        keys = (file.dataset, *file.keys)
+        yield problem(layer, ("datasets", *keys), f"{_place(layer, *keys)}: {what}")
 
 
 def _wider_budgets(layers: Iterable[Manifest], problem: _ToProblem) -> Iterator[Problem]:

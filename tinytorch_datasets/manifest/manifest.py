@@ -38,13 +38,14 @@ IN_A_PATH = "/~!$&'()*,;=:@"
 
 
 class DeclaredFile(NamedTuple):
-    """One file of one data set: its `name` in the data set's folder, and its `path` below the folder of all.
+    """One file of one data set, or of a variant of it: its `path` is below the folder of all.
 
-    A mirror has it at that path, and so have the folders of downloads and of the shipped data.
+    A mirror has it at that path, and so have the folders of downloads and of the shipped data. `keys` are those of its
+    declaration, below the data set's name.
     """
 
     dataset: str
-    name: str
+    keys: tuple[str, ...]
     path: str
     facts: FileEntry
 
@@ -146,20 +147,21 @@ class Manifest:
             yield from layer.own_files()
 
     def own_files(self) -> Iterator[DeclaredFile]:
-        """Yield every file of this layer's own data sets."""
+        """Yield every file of this layer's own data sets, those of their variants among them."""
         for name, entry in self.own.items():
-            for file, facts in entry.files.items():
-                yield DeclaredFile(name, file, f"{entry.folder or name}/{file}", facts)
+            of_variants = [(("variants", variant), its.files) for variant, its in entry.variants.items()]
+            for at, files in [((), entry.files), *of_variants]:
+                for file, facts in files.items():
+                    yield DeclaredFile(name, (*at, "files", file), f"{entry.folder or name}/{file}", facts)
 
-    def addresses(self, name: str, file: str | None = None) -> Iterator[tuple[str, str]]:
-        """Yield each address of a data set, with its line, in the order to try; of a file: whole, mirrors too."""
-        name = self.name_of(name)
-        entry = self.datasets[name]
-        for path in entry.files if file is None else (file,):
-            for i, url in enumerate(entry.files[path].urls):
-                yield url, self.where(name, "files", path, "urls", i)
-        for i, mirror in enumerate(entry.mirrors):
-            yield mirror + quote(file or "", safe=IN_A_PATH), self.where(name, "mirrors", i)
+    def addresses(self, plan: Plan, file: str | None = None) -> Iterator[tuple[str, str]]:
+        """Yield each address of the container that a plan is of, with its line; of a file: whole, mirrors too."""
+        files, entry = self.files_of(plan), self.entry(plan.name)
+        for path in files if file is None else (file,):
+            for i, url in enumerate(files[path].urls):
+                yield url, self.where_of(plan, "files", path, "urls", i)
+        for i, mirror in enumerate(entry.variants[plan.variant].mirrors if plan.variant else entry.mirrors):
+            yield mirror + quote(file or "", safe=IN_A_PATH), self.where_of(plan, "mirrors", i)
 
     def ignores(self, rule: str, dataset: str = "") -> bool:
         """Check whether `audit` leaves out a rule's warnings, of that data set or of all."""

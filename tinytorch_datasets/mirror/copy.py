@@ -12,12 +12,13 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from tinytorch_datasets import pipeline
 from tinytorch_datasets.digests import digest
-from tinytorch_datasets.errors import DatasetError, StorageError
+from tinytorch_datasets.errors import DatasetError, FetchError, StorageError
 from tinytorch_datasets.fetch import fetch
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.plan import File, Plan
@@ -54,8 +55,9 @@ def mirror(
 ) -> list[Mirrored]:
     """Copy the verified files of the named data sets (none named means all) to a mirror folder.
 
-    What is not on this computer is fetched first. A file that is in the folder already, with the right hash, is left
-    alone, so an interrupted run goes on where it stopped. The same data sets give the same folder, byte for byte.
+    What is not on this computer is fetched first, in whichever of its containers can be had. A file that is in the
+    folder already, with the right hash, is left alone, so an interrupted run goes on where it stopped. The same data
+    sets give the same folder, byte for byte.
 
     Every data set is tried, and what was copied is listed, whatever became of the others. `on_error` is called with
     the error of each that could not be copied; without it, the first one is raised in the end.
@@ -76,18 +78,16 @@ def mirror(
     errors: list[DatasetError] = []
     sums: dict[str, str] = {}
     for plan, locations in placed:
+        download = partial(
+            fetch,
+            folder=plan.folder,
+            mirror=source or settings.mirror,
+            offline=settings.offline if offline is None else offline,
+            locks=locations.cache / "locks",
+            dataset=plan.name,
+        )
         try:
-            there = (_is_right(folder / plan.folder / file.name, file) for file in plan.files)
-            if plan.status == "remote" and not all(there):
-                fetch(
-                    plan.files,
-                    plan.root,
-                    folder=plan.folder,
-                    mirror=source or settings.mirror,
-                    offline=settings.offline if offline is None else offline,
-                    locks=locations.cache / "locks",
-                    dataset=plan.name,
-                )
+            plan = _fetched(pipeline.containers(plan, locations, source or settings.mirror), folder, download)
             results.append(_mirror(plan, folder, sums))
         except DatasetError as error:
             errors.append(error)
@@ -143,6 +143,23 @@ def _earlier(manifest: Manifest, folder: Path) -> dict[str, str]:
     """Return what an earlier run wrote of other data sets, so far as this manifest still declares it so."""
     declared = {file.path: file.facts.sha256 for file in manifest.files()}
     return {name: sha256 for name, sha256 in sums_in(folder).items() if declared.get(name) == sha256}
+
+
+def _fetched(plans: Sequence[Plan], folder: Path, download: Callable[[Sequence[File], Path], object]) -> Plan:
+    """Return the plan of the container to copy: the one that is in the folder, else the first that can be fetched."""
+    for plan in plans:
+        if plan.status == "shipped" or all(_is_right(folder / plan.folder / file.name, file) for file in plan.files):
+            return plan
+    failed: FetchError | None = None
+    for plan in plans:
+        try:
+            download(plan.files, plan.root)
+        except FetchError as error:
+            failed = failed or error
+        else:
+            return plan
+    assert failed is not None
+    raise failed
 
 
 def _is_right(path: Path, file: File) -> bool:

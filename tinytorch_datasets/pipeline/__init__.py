@@ -76,9 +76,10 @@ def run(declared: Declared, locations: Locations, options: Options, *, variant: 
     Its variants are tried where it cannot be fetched, and before all else what is at hand; `variant` names the one to
     take. What ships is decoded into memory where no folder can be written.
     """
-    plans = [declared.plan, *declared.plan.variants] if variant is None else [variants.named(declared.plan, variant)]
+    wanted = declared.plan if variant is None else variants.named(declared.plan, variant)
+    plans = containers(wanted, locations, options.mirror)
     failed: FetchError | None = None
-    for plan in variants.in_order((locate(plan, locations) for plan in plans), options.mirror):
+    for plan in plans:
         try:
             return _run(declared, plan, locations, options)
         except FetchError as error:
@@ -92,7 +93,7 @@ def run(declared: Declared, locations: Locations, options: Options, *, variant: 
         log.info("%s: %s cannot be fetched: %s", declared.plan.name, plan.variant or "the first container", failed.what)
     assert failed is not None
     if len(plans) > 1:
-        others = ", ".join(plan.variant for plan in plans[1:])
+        others = ", ".join(plan.variant for plan in wanted.variants)
         failed.hint = (
             f"{failed.hint or ''} The same values in other containers cannot be fetched either: {others}.".strip()
         )
@@ -202,6 +203,11 @@ def in_use(manifest: Manifest, name: str, home: str | os.PathLike[str] | None = 
     plan, folders = placed(manifest, name, home)
     others = [locate(variant, folders) for variant in plan.variants] if not variants.is_on_disk(plan) else []
     return next(filter(variants.is_on_disk, others), plan), folders
+
+
+def containers(plan: Plan, locations: Locations, mirror: str | None) -> list[Plan]:
+    """Return a data set's plan and those of its variants, files placed, in the order to try: first what is at hand."""
+    return variants.in_order((locate(one, locations) for one in (plan, *plan.variants)), mirror)
 
 
 def locate(plan: Plan, locations: Locations) -> Plan:

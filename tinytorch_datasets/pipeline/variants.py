@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from tinytorch_datasets.errors import StorageError, UnknownName
+from tinytorch_datasets.errors import StorageError, UnknownName, UsageError
 from tinytorch_datasets.plan import Plan
 from tinytorch_datasets.storage.files import is_file
 
@@ -21,7 +21,11 @@ def named(plan: Plan, variant: str) -> Plan:
 
     Raises:
         UnknownName: The data set has none of that name.
+        UsageError: It is no name.
     """
+    if not isinstance(variant, str):
+        msg = f"variant is the name of one, not {variant!r}"
+        raise UsageError(msg)
     for one in plan.variants:
         if one.variant == variant:
             return one
