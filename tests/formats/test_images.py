@@ -269,6 +269,21 @@ class TestKinds:
         for shape in (turned.shape, (None, None, 3)):
             np.testing.assert_array_equal(decode(file, 1, shape=shape, orientation="apply")[0], turned, strict=True)
 
+    @pytest.mark.parametrize("turn", range(2, 9))
+    def test_orientation_of_tiff(self, tmp_path: Path, turn: int) -> None:
+        """Pillow turns it in any case, so that stored pixels cannot be had."""
+        data = saved(COLORS, "TIFF", tiffinfo={0x0112: turn})
+        file = put(tmp_path / "file", zipped({"a": data}))
+
+        (found,) = decode(file, 1, shape=as_pillow(data).shape, orientation="apply")
+        np.testing.assert_array_equal(found, as_pillow(data), strict=True)
+        with pytest.raises(DecodeError) as caught:
+            decode(file, 1, shape=(5, 7, 3))
+        assert caught.value.reason == (
+            "member 'a': it is TIFF that is to be turned or mirrored, which Pillow always does"
+        )
+        assert caught.value.hint == "Declare so: options: {orientation: apply}."
+
 
 @every_archive
 def test_any_archive(tmp_path: Path, pack: Pack) -> None:

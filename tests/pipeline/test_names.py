@@ -238,6 +238,29 @@ class TestRefusals:
         both = "'all/images/ant/1.png' and 'all/images/bee/1.png'"
         assert caught.value.reason == f"line 1 names '1.png', which is two members of all.zip: {both}"
 
+    def test_a_stem_that_may_be_of_two_members(self, tmp_path: Path) -> None:
+        """Where a list has no endings, what is behind the last dot is none."""
+        entry = BY_FOLDER.format(fields=IMAGES, samples=1, rows="{file: list.txt, match: stem}")
+        members = {"all/images/a/1.5.png": picture(15), "all/images/a/2.png": picture(2)}
+        assert grays(made(tmp_path, entry, all_zip=zipped(members), list_txt="1.5\n").train.images) == [15]
+
+        with pytest.raises(DecodeError) as caught:
+            made(tmp_path, entry, all_zip=zipped({**members, "all/images/a/1.png": picture(1)}), list_txt="1.5\n")
+        both = "'all/images/a/1.png' and 'all/images/a/1.5.png'"
+        assert caught.value.reason == f"line 1 names '1.5', which is two members of all.zip: {both}"
+
+    def test_names_are_compared_in_one_form_of_unicode(self, tmp_path: Path) -> None:
+        """An archive that a Mac has written has them decomposed."""
+        decomposed, composed = (
+            "caf\N{LATIN SMALL LETTER E}\N{COMBINING ACUTE ACCENT}",
+            "caf\N{LATIN SMALL LETTER E WITH ACUTE}",
+        )
+        entry = BY_FOLDER.format(fields=IMAGES, samples=1, rows="{file: list.txt, match: name, prefix: all/images/}")
+        members = {f"all/images/a/{decomposed}.png": picture(7), "all/images/a/cafe.png": picture(8)}
+        data = made(tmp_path, entry, all_zip=zipped(members), list_txt=f"a/{composed}.png\n")
+
+        assert grays(data.train.images) == [7]
+
     def test_a_list_in_an_archive_is_named(self, tmp_path: Path) -> None:
         """Behind its archive."""
         entry = BY_FOLDER.format(fields=FIELDS, samples=1, rows="{member: l.txt, match: file}")
@@ -429,6 +452,18 @@ class TestJoins:
 
         assert caught.value.path.name == "t.csv"
         assert caught.value.reason.startswith(reason)
+
+    def test_a_row_is_of_one_sample(self, tmp_path: Path) -> None:
+        """Where what is compared is the same of two."""
+        members = {"all/images/ant/1.png": picture(1), "all/images/bee/1.png": picture(2)}
+        labels = BY_NAME.replace("column: ClassId", "stored_samples: 4, column: ClassId")
+        entry = JOINED.format(samples=2, labels=labels, more="")
+        with pytest.raises(DecodeError) as caught:
+            made(tmp_path, entry, all_zip=zipped(members), t_csv=TABLE)
+
+        both = "'all/images/ant/1.png' and 'all/images/bee/1.png'"
+        assert caught.value.reason == f"line 4 is the row of two samples, {both}"
+        assert caught.value.hint == "Compare more of the names: `match: name`, with `prefix` and `suffix`."
 
     def test_more_rows_than_are_declared(self, tmp_path: Path) -> None:
         """The hint is what to write."""
@@ -638,3 +673,137 @@ def test_listed_members_of_an_inner_archive_are_the_same_in_either_cache(tmp_pat
     assert grays(data.train.images) == [3, 1, 2]
     assert plain(data.train.labels) == [1, 0, 0]
     assert grays(data.test.images) == [4]
+
+
+class TestOrder:
+    """What is paired with members by position alone is in their order, as far as names show it."""
+
+    NUMBERS = (1, 2, 3, 10)  # which are sorted as 1, 10, 2, 3
+    ENTRY = """
+        format: texts
+        fields: {{texts: {{dtype: str}}, labels: {{dtype: int64}}}}
+        splits:
+          train: {{samples: {0}, file: all.zip, members: ["d/*.txt"], {1} labels: {{file: {2}, format: {3}{4}}}}}
+        """
+
+    def labels(
+        self, folder: Path, table: bytes | str, form: str = "csv", *, more: str = "", rows: str = "", samples: int = 4
+    ) -> Any:
+        """The labels of four texts, 1.txt to 10.txt, by the position of their rows in a table."""
+        name = {"csv": "t.csv", "parquet": "t.parquet"}.get(form, "t.json")
+        entry = self.ENTRY.format(samples, rows, name, form, more)
+        archive = zipped({f"d/{n}.txt": str(n).encode() for n in self.NUMBERS})
+        data = made(folder, entry, **{"all_zip": archive, name.replace(".", "_"): table})
+        assert plain(data.train.texts) == ["1", "10", "2", "3"][:samples]
+        return plain(data.train.labels)
+
+    def parquet(self, order: tuple[int, ...]) -> bytes:
+        """A table with the names in that order."""
+        pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        out = io.BytesIO()
+        pq.write_table(pa.table({"path": [f"{n}.txt" for n in order], "labels": list(order)}), out)
+        return out.getvalue()
+
+    def rows_of(self, form: str, order: tuple[int, ...]) -> bytes | str:
+        """A table with the names in that order, in any format."""
+        if form == "parquet":
+            return self.parquet(order)
+        if form == "csv":
+            return "path,labels\n" + "".join(f"{n}.txt,{n}\n" for n in order)
+        if form == "arff":
+            rows = "".join(f"{n}.txt,{n}\n" for n in order)
+            return f"@relation t\n@attribute path string\n@attribute labels numeric\n@data\n{rows}"
+        lines = [f'{{"path": "{n}.txt", "labels": {n}}}' for n in order]
+        return "\n".join(lines) if form == "jsonl" else f"[{','.join(lines)}]"
+
+    @pytest.mark.parametrize("form", ["csv", "json", "jsonl", "arff", "parquet"])
+    def test_a_table_that_has_the_names_in_another_order_is_refused(self, tmp_path: Path, form: str) -> None:
+        """Of any format; in the order of the samples it is read."""
+        (tmp_path / "right").mkdir()
+        assert self.labels(tmp_path / "right", self.rows_of(form, (1, 10, 2, 3)), form) == [1, 10, 2, 3]
+
+        with pytest.raises(DecodeError) as caught:
+            self.labels(tmp_path, self.rows_of(form, self.NUMBERS), form)
+
+        assert caught.value.reason == (
+            "labels is paired by position, and 'path' has the samples in another order: "
+            "'2.txt' stands where 'd/10.txt' should"
+        )
+        assert caught.value.hint == "Pair them by name: `join: {column: path, match: file}`, or `match: stem`."
+
+    @pytest.mark.parametrize(
+        ("table", "more"),
+        [
+            ("id,labels\n1,1\n2,2\n3,3\n10,10\n", ""),  # numbers, each of one name
+            ("1,x/1.png\n2,x/2.png\n3,x/3.png\n10,x/10.png\n", ", options: {header: false}, column: 0"),
+            ("labels;name\n1;/home/1\n2;/home/2\n3;/home/3\n10;/home/10\n", ', options: {delimiter: ";"}'),
+            ("labels,name\n1,text_1_b\n2,text_2_b\n3,text_3_b\n10,text_10_b\n", ""),
+            ("labels,name\n1,1.txt\n2,2.txt\n3,3.txt\n10,11.txt\n", ""),  # one of them is another
+        ],
+    )
+    def test_however_the_names_are_written(self, tmp_path: Path, table: str, more: str) -> None:
+        """Other folders and endings, numbers, and with something around each."""
+        with pytest.raises(DecodeError, match=r"is paired by position, and .* has the samples in another order"):
+            self.labels(tmp_path, table, more=more)
+
+    @pytest.mark.parametrize(
+        ("table", "labels"),
+        [
+            ("labels\n5\n6\n7\n8\n", [5, 6, 7, 8]),
+            ("labels,age\n5,3\n6,2\n7,1\n8,4\n", [5, 6, 7, 8]),  # of which three are names of samples
+            ("labels,note\n5,2.txt\n6,2.txt\n7,1.txt\n8,1.txt\n", [5, 6, 7, 8]),
+            ("labels\n10\n1\n3\n2\n", [10, 1, 3, 2]),  # the field's own numbers are no names
+        ],
+    )
+    def test_other_columns_are_no_names(self, tmp_path: Path, table: str, labels: list[int]) -> None:
+        """Numbers are, if all of them are, each once; and texts, if half of them are."""
+        assert self.labels(tmp_path, table) == labels
+
+    def test_rows_of_a_table_are_compared_as_they_are_chosen(self, tmp_path: Path) -> None:
+        """A range of both, of which the table has a row for each of all samples."""
+        rows = "rows: [0, 2], stored_samples: 4,"
+        (tmp_path / "right").mkdir()
+        table = "name,labels\n1.txt,1\n10.txt,10\n2.txt,2\n3.txt,3\n"
+        assert self.labels(tmp_path / "right", table, rows=rows, samples=2) == [1, 10]
+
+        with pytest.raises(DecodeError, match=r"'2\.txt' stands where 'd/10\.txt' should"):
+            self.labels(tmp_path, "name,labels\n1.txt,1\n2.txt,2\n10.txt,10\n3.txt,3\n", rows=rows, samples=2)
+
+    def test_numbers_beside_listed_samples_are_those_of_rows(self, tmp_path: Path) -> None:
+        """As CUB-200 numbers the lines of all its lists."""
+        entry = self.ENTRY.format(3, "rows: {file: l.txt, match: stem},", "t.csv", "csv", "")
+        archive = zipped({f"d/{n}.txt": str(n).encode() for n in self.NUMBERS})
+        data = made(tmp_path, entry, all_zip=archive, l_txt="3\n2\n1\n", t_csv="id,labels\n1,33\n2,22\n3,11\n")
+
+        assert plain(data.train.labels) == [33, 22, 11]
+
+    MASKS = """
+        format: texts
+        fields: {texts: {dtype: str}, masks: {dtype: str}}
+        splits: {train: {samples: 3, members: ["*.txt"], texts: {file: a.zip}, masks: {file: b.zip}}}
+        """
+
+    @pytest.mark.parametrize(
+        ("masks", "reason"),
+        [
+            (("1_m", "2_m", "10_m"), "sample 0 is '1.txt' in a.zip and '10_m.txt' here"),
+            (("1", "3", "10"), "sample 2 is '2.txt' in a.zip and '3.txt' here"),
+        ],
+    )
+    def test_samples_of_two_archives(self, tmp_path: Path, masks: tuple[str, ...], reason: str) -> None:
+        """Names with something behind them are sorted otherwise; and where one is missing, another may be too many."""
+        archives = [zipped({f"{name}.txt": name.encode() for name in names}) for names in (("1", "2", "10"), masks)]
+        with pytest.raises(DecodeError) as caught:
+            made(tmp_path, self.MASKS, a_zip=archives[0], b_zip=archives[1])
+
+        assert caught.value.path.name == "b.zip"
+        assert caught.value.reason == f"texts and masks are paired by position, and {reason}"
+
+    @pytest.mark.parametrize("masks", [("01_m", "02_m", "10_m"), ("x", "y", "z"), ("m_1", "m_2", "m_10")])
+    def test_two_archives_in_one_order(self, tmp_path: Path, masks: tuple[str, ...]) -> None:
+        """Which their names show, or nothing does."""
+        images = ("01", "02", "10") if masks[0] == "01_m" else ("1", "2", "10")
+        archives = [zipped({f"{name}.txt": name.encode() for name in names}) for names in (images, masks)]
+        data = made(tmp_path, self.MASKS, a_zip=archives[0], b_zip=archives[1])
+
+        assert plain(data.train.masks) == sorted(masks)

@@ -103,6 +103,7 @@ Missing = Literal["text", "null"]
 Decoder = Callable[..., Iterator[Block]]
 Check = Callable[[Mapping[str, Any], Iterable[str], Iterable[str]], Problems]
 SampleDecoder = Callable[[Column, Mapping[str, Any]], Callable[[bytes], np.ndarray]]
+FirstRow = Callable[[Column, Mapping[str, Any]], Mapping["str | int", "str | int"]]
 Pickles = Callable[[Sequence[Split]], Iterator[tuple[Path, str, Callable[[int], bytes]]]]
 
 
@@ -236,6 +237,9 @@ class Format:
         sample: ``sample(column, options)``, the function that decodes one sample of a column from the bytes of its
             file, in several threads at once: so the cache may keep those in place of the values. None where a sample
             is not decoded on its own.
+        first_row: ``first_row(column, options)``, the texts and whole numbers in the first row of the table that a
+            column is in, by the names or numbers of their columns: so that names of samples in it are noticed. None
+            where it reads no tables.
     """
 
     name: str
@@ -256,6 +260,7 @@ class Format:
     names_classes: bool = False
     reads_members: bool = True
     sample: SampleDecoder | None = None
+    first_row: FirstRow | None = None
 
     @property
     def reads_columns(self) -> bool:
@@ -300,6 +305,7 @@ def decodes(
     names_classes: bool = False,
     reads_members: bool = True,
     sample: SampleDecoder | None = None,
+    first_row: FirstRow | None = None,
 ) -> Callable[[Decoder], Decoder]:
     """Register the decorated function as the decoder of format `name`."""
 
@@ -331,6 +337,7 @@ def decodes(
             names_classes=names_classes,
             reads_members=reads_members and layout not in ("file per sample", "members"),
             sample=sample,
+            first_row=first_row,
         )
         return decode
 

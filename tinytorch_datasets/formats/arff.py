@@ -122,6 +122,7 @@ def _array(attribute: Attribute, place: int, cells: Sequence[str], gaps: int, ta
     missing=("text",),
     check=_check,
     detect=_detect,
+    first_row=lambda column, options: _first_row(column, options),
 )
 def arff(splits: Sequence[Split], *, encoding: str = "utf-8") -> Iterator[Block]:
     r"""ARFF, the tables of Weka and OpenML, plain or compressed.
@@ -153,6 +154,14 @@ def arff(splits: Sequence[Split], *, encoding: str = "utf-8") -> Iterator[Block]
                 text = _numbered(utf8_with_lf(stream, encoding_of(encoding) or "utf-8"))
                 attributes = _header(stream, text)
                 yield from _blocks(stream, _rows(stream, text, attributes), attributes, split, columns)
+
+
+def _first_row(column: Column, options: Mapping[str, Any]) -> dict[str | int, str | int]:
+    with opened_text(column.source, (column,)) as stream:
+        text = _numbered(utf8_with_lf(stream, encoding_of(options.get("encoding", "utf-8")) or "utf-8"))
+        attributes = _header(stream, text)
+        _, cells = next(_rows(stream, text, attributes), (0, [""] * len(attributes)))
+    return {attribute.name: cell for attribute, cell in zip(attributes, cells, strict=True)}
 
 
 def _blocks(

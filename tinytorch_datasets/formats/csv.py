@@ -164,6 +164,7 @@ def _detect(head: bytes, path: Path) -> Detection | None:
     missing=("text",),
     check=_check,
     detect=_detect,
+    first_row=lambda column, options: _first_row(column, options),
 )
 def delimited(
     splits: Sequence[Split],
@@ -232,6 +233,26 @@ def delimited(
                     text, first[1] if header else None, len(first[1]), number, decimal, cell_delimiter or ""
                 )
                 yield from _decode(table, rows, None if header else first, split, fields, columns or {})
+
+
+def _first_row(column: Column, options: Mapping[str, Any]) -> dict[str | int, str | int]:
+    """Return the cells of the first row, by the names of their columns if there is a header."""
+    dialect = Dialect(
+        REST if options.get("most_cells") else options.get("delimiter", ","),
+        options.get("skip_lines", 0),
+        options.get("comment") or "",
+        options.get("strip", False),
+    )
+    with opened_text(column.source, (column,)) as stream:
+        text = utf8_with_lf(stream, encoding_of(options.get("encoding", "utf-8")) or "utf-8")
+        if options.get("most_cells"):
+            text = with_rest(text, options.get("delimiter", ","), options["most_cells"])
+        rows = Rows(text, dialect)
+        names = rows.next() if options.get("header", True) else None
+        first = rows.next()
+    cells = first[1] if first else []
+    is_named = names is not None and len(set(names[1])) == len(names[1]) == len(cells)
+    return dict(zip(names[1] if names and is_named else range(len(cells)), cells, strict=True))
 
 
 def _decode(

@@ -214,7 +214,8 @@ def images(
         resize: How pictures of other sizes are made as large as the declared shape, by Pillow's filter of that name;
             the sides are stretched as needed. If left out, another size is an error.
         orientation: "ignore" takes the pixels as they are stored; "apply" turns and mirrors each as its EXIF says,
-            which is what cameras write and browsers do.
+            which is what cameras write and browsers do. Pillow always does so with TIFF, where "ignore"
+            makes one that is to be turned an error.
         alpha: Where the declared mode has no transparency, "refuse" makes transparent pixels an error, and "drop"
             takes the colors that are beneath.
         label_folder: Which folder is the label: -1 is the one right above the file, -2 the one above that, 0 the

@@ -138,6 +138,7 @@ def _has_columns(top: Mapping[str, Any]) -> bool:
     missing=("text", "null"),
     check=_check,
     detect=_detect,
+    first_row=lambda column, options: _first_row(column, options),
 )
 def document(
     splits: Sequence[Split],
@@ -172,10 +173,20 @@ def document(
     for split in splits:
         for source, columns in split.by_source():
             with opened_text(source, columns) as stream:
-                top = json_document(stream, sum(column.count for column in columns))
-                read = of_columns(stream, top, path) if orient == "columns" else _records(stream, top, path, above)
-                del top
-                yield from _blocks(read, split, columns)
+                yield from _blocks(_opened(stream, columns, path, above, orient), split, columns)
+
+
+def _opened(
+    stream: Stream, columns: Sequence[Column], path: Sequence[str], above: Mapping[str, Sequence[str]], orient: str
+) -> Records:
+    top = json_document(stream, sum(column.count for column in columns))
+    return of_columns(stream, top, path) if orient == "columns" else _records(stream, top, path, above)
+
+
+def _first_row(column: Column, options: Mapping[str, Any]) -> dict[str | int, str | int]:
+    path = parts_of(options.get("records") or ())
+    with opened_text(column.source, (column,)) as stream:
+        return _opened(stream, (column,), path, {}, options.get("orient", "records")).first_row
 
 
 def _records(stream: Stream, top: Any, path: Sequence[str], parents: Mapping[str, Sequence[str]]) -> Records:

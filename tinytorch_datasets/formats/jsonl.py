@@ -16,7 +16,7 @@ from tinytorch_datasets.formats import (
     FileInfo,
     decodes,
 )
-from tinytorch_datasets.plan import Block, Split
+from tinytorch_datasets.plan import Block, Column, Split
 from tinytorch_datasets.readers.json.fields import RecordFields
 from tinytorch_datasets.readers.json.records import Records, check_paths, nested, parts_of
 from tinytorch_datasets.readers.json.text import LINES, json_lines, sniff
@@ -47,6 +47,7 @@ def _inspect(path: Path) -> FileInfo:
     missing=("text", "null"),
     check=check_paths,
     detect=_detect,
+    first_row=lambda column, options: _first_row(column, options),
 )
 def jsonl(
     splits: Sequence[Split],
@@ -100,3 +101,10 @@ def _records(
     if not path:
         return Records(stream, lines, lambda at: f"line {first + at:,}", {})
     return nested(stream, lines, path, parents, lambda line, at: f"line {first + line:,}, record {at + 1:,}")
+
+
+def _first_row(column: Column, options: Mapping[str, Any]) -> dict[str | int, str | int]:
+    path = parts_of(options.get("records") or ())
+    with opened_text(column.source, (column,)) as stream:
+        first, lines = next(json_lines(utf8_with_lf(stream)), (1, []))
+        return _records(stream, first, lines, path, {}).first_row

@@ -140,8 +140,10 @@ def check_splits(entry: dict[str, Any], formats: Formats) -> Problems:
 
 
 def _members_are_files(entry: Mapping[str, Any], split: Mapping[str, Any], formats: Formats) -> bool:
-    """Check whether the members that a split names are declared files, because it names no archive."""
-    name = entry.get("format")
+    """Check whether the members that a split names are declared files, because nothing in it names an archive."""
+    name, fields = entry.get("format"), mapping(entry.get("fields"))
+    if fields and all("file" in place_of(split, field) for field in fields):
+        return False
     joins = isinstance(name, str) and name in formats.known() and formats.of(name).joins_members
     return "file" not in split and (joins or _is_sample(entry, {}, formats))
 

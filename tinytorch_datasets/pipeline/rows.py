@@ -3,11 +3,15 @@
 Positions are a range, a shuffled order, or stand in a list. Names are those of members that are a sample each: a list
 says which of them a split has, and a table has a row for each, in any order. Members are chosen before they are read,
 so that what a split does not have is never decoded.
+
+What is paired with members by position alone may be in another order than they are, and nobody would notice. So where
+a table, or another archive, has the names of the samples too, its order is compared with theirs.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -19,14 +23,18 @@ import numpy as np
 from tinytorch_datasets import formats
 from tinytorch_datasets.errors import ContentError, DecodeError, did_you_mean
 from tinytorch_datasets.pipeline.stored_values import content_error, fail, whole_numbers
-from tinytorch_datasets.plan import ByteSource, Column, Names, Plan, Rows, Split
+from tinytorch_datasets.plan import TEXT, ByteSource, Column, Names, Plan, Rows, Split
 from tinytorch_datasets.readers.archives.members import ordered_members
-from tinytorch_datasets.readers.archives.samples import TAR_BYTES_A_MEMBER, stem
+from tinytorch_datasets.readers.archives.samples import TAR_BYTES_A_MEMBER, first_other, last_part, stem
 from tinytorch_datasets.readers.archives.source import held_members
 from tinytorch_datasets.readers.text import lines, opened_text
 
 COUNT_STORED = "Write how many are stored in the manifest, as `stored_samples`."
+BY_NAME = "Pair them by name: `join: {{column: {}, match: file}}`, or `match: stem`."
+MORE_OF_NAMES = "Compare more of the names: `match: name`, with `prefix` and `suffix`."
 NAMES_COMPARED = 1000  # for the error that guesses
+
+_LOCATION = ("file", "key", "member", "format", "options")
 
 # Returns all values of a column that is no field of the data set, as they come: a list of positions, or of names.
 Read = Callable[[Column], list[Any]]
@@ -59,6 +67,7 @@ class Selected:
         self._lists: dict[tuple[ByteSource, tuple[str, ...]], list[str]] = {}
         for split in plan.splits:
             self._choose(split)
+            self._check_order(split)
 
     def rows(self, column: Column) -> Rows | None:
         """Return the rows that a column is of what a decoder gives for it; None if it is all of that."""
@@ -77,23 +86,26 @@ class Selected:
         assert rows is not None
         if rows.names is None or rows.listed is None:
             return self._counted(column, rows)
-        keys = [_key(rows.names, rows.names.whole(name)) for name in self._texts(rows.listed)]
-        by_key: dict[str, int] = {}
-        twice = dict[str, int]()
-        for number, key in enumerate(keys):
-            if by_key.setdefault(key, number) != number:
-                twice.setdefault(key, number)
-        order = np.empty(len(self._names[column.split]), np.int64)
-        for at, name in enumerate(self._names[column.split]):
-            key = _key(rows.names, name)
-            if key in twice:
-                where = _where(rows.listed, self._plan, twice[key], self._texts(rows.listed)[twice[key]])
-                self._refuse(rows.listed, f"{where} is the second row for the sample {name!r}")
+        texts, rule = self._texts(rows.listed), rows.names
+        by_key, twice = dict[str, int](), dict[str, int]()
+        for number, name in enumerate(texts):
+            for key in _listed_keys(rule, name):
+                if by_key.setdefault(key, number) != number:
+                    twice.setdefault(key, number)
+        samples = dict[int, str]()
+        for name in self._names[column.split]:
+            key = _key(rule, name)
             if key not in by_key:
                 guess = did_you_mean(key, list(by_key)[:NAMES_COMPARED])
                 self._refuse(rows.listed, f"it has no row for the sample {name!r}, as {key!r}{guess}")
-            order[at] = by_key[key]
-        return order
+            number = twice.get(key, by_key[key])
+            if key in twice or samples.setdefault(number, name) != name:
+                what = f"the second row for the sample {name!r}"
+                if key not in twice:
+                    what = f"the row of two samples, {samples[number]!r} and {name!r}"
+                where = _where(rows.listed, self._plan, number, texts[number])
+                self._refuse(rows.listed, f"{where} is {what}", hint=MORE_OF_NAMES)
+        return np.fromiter(samples, np.int64, len(samples))
 
     def _counted(self, column: Column, rows: Rows) -> np.ndarray:
         order: np.ndarray | None = None
@@ -220,13 +232,13 @@ class Selected:
         chosen: dict[str, int] = {}
         archive = source.member[-1] if source.member else source.path.name
         for number, name in enumerate(names):
-            key = _key(rule, rule.whole(name))
-            members = by_key.get(key, [])
+            keys = _listed_keys(rule, name)
+            members = [member for key in keys for member in by_key.get(key, ())]
             if len(members) != 1 or members[0] in chosen:
                 where = _where(listed, self._plan, number, name)
                 if not members:
-                    guess = did_you_mean(key, list(by_key)[:NAMES_COMPARED])
-                    self._refuse(listed, f"{where} names {name!r}, and no member of {archive} is {key!r}{guess}")
+                    guess = did_you_mean(keys[0], list(by_key)[:NAMES_COMPARED])
+                    self._refuse(listed, f"{where} names {name!r}, and no member of {archive} is {keys[0]!r}{guess}")
                 if len(members) > 1:
                     both = f"{members[0]!r} and {members[1]!r}"
                     self._refuse(listed, f"{where} names {name!r}, which is two members of {archive}: {both}")
@@ -234,19 +246,88 @@ class Selected:
             chosen[members[0]] = number
         return list(chosen)
 
-    def _refuse(self, listed: Column | None, reason: str) -> NoReturn:
+    def _refuse(self, listed: Column | None, reason: str, *, hint: str | None = None) -> NoReturn:
         assert listed is not None
         inside = "".join(f"member {name!r}: " for name in listed.member)
-        raise DecodeError(listed.file, f"{inside}{reason}")
+        raise DecodeError(listed.file, f"{inside}{reason}", hint=hint)
+
+    def _check_order(self, split: Split) -> None:
+        """Check that what is paired with members by position alone is in their order, as far as names show it.
+
+        Raises:
+            DecodeError: A table, or another archive, has the names of the samples in another order.
+        """
+        members = [column for column in split.columns.values() if _is_member(column, self._plan)]
+        archives = list({column.source: column for column in members}.values())
+        tables = [column for column in split.columns.values() if self._is_table_by_position(column)]
+        if not members or len(archives) + len(tables) < 2 or any(not _equal(c.rows, members[0].rows) for c in members):
+            return
+        names = self._names_of(split, members[0])
+        for column in archives[1:]:
+            others = self._names_of(split, column)
+            in_order = range(min(len(names), len(others)))
+            if (at := first_other(names, others, in_order, least=len(names) // 2)) is not None:
+                both = f"sample {at:,} is {names[at]!r} in {members[0].file.name} and {others[at]!r} here"
+                reason = f"{members[0].field} and {column.field} are paired by position, and {both}"
+                raise DecodeError(column.file, reason, hint="Name them alike in both, so that they sort alike.")
+        for column in tables:
+            self._check_table(split, column, names)
+
+    def _names_of(self, split: Split, column: Column) -> Sequence[str]:
+        """Return the names of the members that are the samples of a column, in order."""
+        if split.name in self._names:
+            return self._names[split.name]
+        skipped = set(_skipped(column, self._plan))
+        return [name for name in self._stored(split, [column], column.source) if name not in skipped]
+
+    def _is_table_by_position(self, column: Column) -> bool:
+        rows, form = self.rows(column), formats.of(column.format or self._plan.format)
+        return form.first_row is not None and column.per == "sample" and (rows is None or rows.names is None)
+
+    def _check_table(self, split: Split, column: Column, names: Sequence[str]) -> None:
+        """Check that the rows of a table are in the order of the samples, if a column of it has their names."""
+        form = formats.of(column.format or self._plan.format)
+        inside = column.member[:-1] if form.reads_members else column.member
+        try:
+            with held_members() as held:
+                path = held.file(ByteSource(column.file, inside), declared=column.nbytes)
+                of_file = replace(column, file=path, member=column.member[len(inside) :])
+                first = form.first_row(of_file, _options(column, self._plan)) if form.first_row else {}
+        except DecodeError:  # which is reported of the field itself
+            return
+        numbers = [other for other in split.columns.values() if not other.is_text and other.source == column.source]
+        of_fields = {place for other in numbers for place in (other.field, other.key, *other.columns)}
+        rows = self.rows(column)
+        stored, beside = rows.of if rows else column.samples, {of: getattr(column, of) for of in _LOCATION}
+        for at, (place, cell) in enumerate(first.items()):
+            if not of_fields.isdisjoint((place, at, at - len(first))):
+                continue
+            dtype = TEXT if isinstance(cell, str) else "int64"
+            try:
+                cells = self._texts(Column(column.split, column.field, dtype, stored, columns=(place,), **beside))
+                order = range(stored) if rows is None else self.positions(column).tolist()
+            except DecodeError:
+                continue
+            is_whole, are_numbers = len(cells) == stored and len(order) == len(names), "".join(cells).isdigit()
+            if are_numbers and split.name in self.members:
+                continue  # of the rows of lists, which are numbered too
+            least = len(names) if are_numbers else len(names) // 2
+            if is_whole and (other := first_other(names, cells, order, least=least)) is not None:
+                reason = f"{column.field} is paired by position, and {place!r} has the samples in another order"
+                of = f"{cells[order[other]]!r} stands where {names[other]!r} should"
+                self._refuse(column, f"{reason}: {of}", hint=BY_NAME.format(place))
 
 
 def _is_member(column: Column, plan: Plan) -> bool:
     return formats.of(column.format or plan.format).layout == "file per sample" and column.per == "sample"
 
 
+def _options(column: Column, plan: Plan) -> Mapping[str, Any]:
+    return plan.options if column.options is None and not column.format else column.options or {}
+
+
 def _skipped(column: Column, plan: Plan) -> Sequence[str]:
-    options: Mapping[str, Any] = plan.options if column.options is None and not column.format else column.options or {}
-    return options.get("skip") or ()
+    return _options(column, plan).get("skip") or ()
 
 
 def _equal(rows: Rows | None, other: Rows | None) -> bool:
@@ -264,8 +345,15 @@ def _equal(rows: Rows | None, other: Rows | None) -> bool:
 
 
 def _key(rule: Names, name: str) -> str:
-    """Return what of a whole name is compared."""
-    return name if rule.match == "name" else stem(name) if rule.match == "stem" else name.rpartition("/")[2]
+    """Return what of a member's name is compared: in Unicode's composed form, which not every archive has them in."""
+    name = unicodedata.normalize("NFC", name)
+    return name if rule.match == "name" else stem(name) if rule.match == "stem" else last_part(name)
+
+
+def _listed_keys(rule: Names, listed: str) -> Sequence[str]:
+    """Return what a listed name may be compared as: its last part may be a stem already, which has a dot in it."""
+    key, last = _key(rule, rule.whole(listed)), last_part(unicodedata.normalize("NFC", rule.whole(listed)))
+    return (key, last) if rule.match == "stem" and last != key else (key,)
 
 
 def _where(listed: Column, plan: Plan, number: int, name: str) -> str:

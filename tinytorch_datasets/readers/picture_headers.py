@@ -173,9 +173,9 @@ def check_png(member: Member) -> None:
 
 
 def is_turned(image: Image) -> bool:
-    """Check whether a camera says, by EXIF, that a picture is to be turned or mirrored."""
+    """Check whether a camera says, by EXIF or by a tag of TIFF, that a picture is to be turned or mirrored."""
     try:
-        return "exif" in image.info and image.getexif().get(0x0112, 1) != 1
+        return ("exif" in image.info or image.format == "TIFF") and image.getexif().get(0x0112, 1) in range(2, 9)
     except Exception:  # what a camera says of it, in untrusted bytes
         return False
 

@@ -17,7 +17,15 @@ import numpy as np
 from tinytorch_datasets.errors import ContentError, DecodeError
 from tinytorch_datasets.plan import Column
 from tinytorch_datasets.readers.archives.members import Member
-from tinytorch_datasets.readers.picture_headers import MOST_PIXELS, Header, Summary, check_png, read_header, words_of
+from tinytorch_datasets.readers.picture_headers import (
+    MOST_PIXELS,
+    Header,
+    Summary,
+    check_png,
+    is_turned,
+    read_header,
+    words_of,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -140,6 +148,9 @@ class Pictures:
             ContentError: It is of another size or mode, or too large.
         """
         header = read_header(member)
+        if header.kind == "TIFF" and not self._turn and is_turned(header.image):
+            hint = "Declare so: options: {orientation: apply}."
+            member.fail("it is TIFF that is to be turned or mirrored, which Pillow always does", hint=hint)
         size = (header.height, header.width)
         declared = (self._height, self._width)
         if self._resize is None:

@@ -240,3 +240,17 @@ def test_patterns_mean_members_of_any_folder_that_fits(tmp_path: Path) -> None:
         DecodeError, match=r"'b/a.txt' is named twice, by '\*\*/a.txt' of train and by 'b/\*.txt' of test"
     ):
         list(read_members(path, {"train": ["**/a.txt"], "test": ["b/*.txt"]}))
+
+
+@pytest.mark.parametrize("encoding", ["cp437", "utf-8"])
+def test_names_in_a_zip_without_a_flag(tmp_path: Path, encoding: str) -> None:
+    """They are in DOS's code page, as the standard library reads them; many programs write UTF-8."""
+    name = "caf\N{LATIN SMALL LETTER E WITH ACUTE}.txt"
+    packed = zipped({"caf__.txt" if encoding == "utf-8" else "caf_.txt": b"text"})
+    for plain in (b"caf__.txt", b"caf_.txt"):
+        packed = packed.replace(plain, name.encode(encoding))
+    path = put(tmp_path / "x.zip", packed)
+
+    assert [(member.name, member.data) for member in read_members(path, {"": ["*.txt"]})] == [(name, b"text")]
+    if encoding == "cp437":
+        assert zipfile.ZipFile(path).namelist() == [name]

@@ -6,6 +6,7 @@ folder, its name and a part of that are what other fields may be.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -93,8 +94,54 @@ def stem(name: str) -> str:
     >>> stem("a/cat.0.jpg"), stem("README")
     ('cat.0', 'README')
     """
-    last = name.rpartition("/")[2]
+    last = last_part(name)
     return last.rpartition(".")[0] or last
+
+
+def last_part(name: str) -> str:
+    """Return the name of a file without its folders."""
+    return name.rpartition("/")[2]
+
+
+def first_other(names: Sequence[str], others: Sequence[str], order: Sequence[int], *, least: int) -> int | None:
+    """Return the first sample that is another by its name than by what is paired with it; None if nothing shows that.
+
+    Args:
+        names: The names of the samples.
+        others: What may be names too, each of one of the samples or of others.
+        order: Which of those is paired with each sample.
+        least: How many of the names must be among the others, as a whole or in part, for them to be names.
+    """
+    first = None
+    for parts in _COMPARED if len(names) > 1 else ():
+        ours, all_theirs = parts(names), parts(others)
+        theirs = [all_theirs[at] for at in order]
+        if ours == theirs:
+            return None
+        are_distinct = len(set(ours)) == len(ours) and len(set(all_theirs)) == len(all_theirs)
+        if first is None and are_distinct and len(set(ours) & set(all_theirs)) >= max(least, 1):
+            first = next(at for at, its in enumerate(ours) if its != theirs[at])
+    return first
+
+
+def _differing_parts(names: Sequence[str]) -> list[str]:
+    """Return names without their endings, and without the front and the back that all have in common.
+
+    >>> _differing_parts(["a/x1_mask.png", "a/x10_mask.png"])
+    ['', '0']
+    """
+    whole = [name.removesuffix(f".{last_part(name).rpartition('.')[2]}") for name in names]
+    front = len(os.path.commonprefix(whole))  # noqa: RUF071 -- of characters, as names of files are numbered
+    back = len(os.path.commonprefix([name[front:][::-1] for name in whole]))  # noqa: RUF071
+    return [name[front : len(name) - back] for name in whole]
+
+
+_COMPARED: Sequence[Callable[[Sequence[str]], list[str]]] = (
+    list,
+    lambda names: list(map(last_part, names)),
+    lambda names: list(map(stem, names)),
+    _differing_parts,
+)
 
 
 def key_of(column: Column, content: str, kind: str, naming: Naming) -> str:

@@ -26,6 +26,7 @@ END, END_64, LOCATOR_64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 ENTRY, LOCAL = b"PK\x01\x02", b"PK\x03\x04"
 STORED, DEFLATED = 0, 8
 ENCRYPTED = 0x1 | 0x40 | 0x2000
+IS_UTF8 = 0x800
 # Data sets of a member a sample have a hundred thousand and more. A directory of the most that is read takes 300 MiB
 # of memory, one of a hundred thousand members 35: about five times what it takes in the file, where nothing is packed.
 MAX_DIRECTORY_BYTES = 64 << 20
@@ -130,7 +131,7 @@ class Zip:
         method = struct.unpack("<H", header[8:10])[0]
         local_header = self._file.read(named)
         self._file.seek(extra, 1)
-        if method != entry.method or local_header != _raw(entry):
+        if method != entry.method or _name(local_header, entry.flags) != entry.name:
             stream.fail("its own header says otherwise than the central directory")
         return Stream(self.path, _Unpacked(stream, self._file, entry).read, member=name, size=entry.size)
 
@@ -185,7 +186,7 @@ class Zip:
             values = _ENTRY.unpack_from(data, at)
             _, system, flags, method, crc, packed, size, named, extra, comment, attributes, offset = values
             raw = data[at + 46 : at + 46 + named]
-            name = raw.decode("utf-8", "backslashreplace")
+            name = _name(raw, flags)
             if FULL_32 in (size, packed, offset):
                 fields = data[at + 46 + named : at + 46 + named + extra]
                 big = _zip64(fields, sum(n == FULL_32 for n in (size, packed, offset)))
@@ -210,8 +211,16 @@ def _zip64(extra: bytes, wanted: int) -> Iterator[int] | None:
     return None
 
 
-def _raw(entry: Entry) -> bytes:
-    return entry.name.encode("utf-8")
+def _name(raw: bytes, flags: int) -> str:
+    """Return a name. Without a flag it is in DOS's code page, but many programs write UTF-8, and none both by chance.
+
+    >>> _name(b"caf\xc3\xa9", 0), _name(b"caf\x82", 0)
+    ('café', 'café')
+    """
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("utf-8", "backslashreplace") if flags & IS_UTF8 else raw.decode("cp437")
 
 
 class _Unpacked:
