@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -19,7 +20,7 @@ from tinytorch_datasets.auditing import lint
 from tinytorch_datasets.auditing.findings import LEVELS, RULES, DatasetReport, Finding, Level, ProbeResult, Report
 from tinytorch_datasets.auditing.local import Decode, FileDigests, audit_homes, audit_on_disk
 from tinytorch_datasets.digests import Digest, Step, digests
-from tinytorch_datasets.errors import LockError, ManifestError, Problem, check_flag, did_you_mean
+from tinytorch_datasets.errors import LockError, ManifestError, Problem, UsageError, check_flag, did_you_mean
 from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.plan import Plan
@@ -36,6 +37,8 @@ DECODE: tuple[Decode, ...] = get_args(Decode)
 
 # ETag and date of the addresses when they were last known to be right; beside the manifest, and committed with it.
 ADDRESSES = "mirrors.lock"
+# The command that a hint says to type where a change was meant.
+UPDATE = "`tinytorch-datasets update "
 
 
 def audit(
@@ -82,7 +85,7 @@ def audit(
         retry: How long to wait for addresses.
 
     Raises:
-        UsageError: A variable asks for stand-in data.
+        UsageError: A variable asks for stand-in data, or `remember` would write into an installed package.
         ManifestError: The manifest itself is wrong.
         LockError: `lock`, or ``mirrors.lock``, cannot be read.
         UnknownName: The manifest has no data set of a given name.
@@ -111,6 +114,9 @@ def audit(
         msg = f"levels are {', '.join(LEVELS)}, not {', '.join(map(repr, sorted(unknown)))}"
         raise ValueError(msg)
     loaded = api.manifest_of(manifest)
+    if remember and settings.is_installed(str(loaded.path.parent)):
+        what = f"{loaded.path} is part of the installed package, which is not written to"
+        raise UsageError(what, hint=f"Name a manifest of your own, beside which {ADDRESSES} is written.")
     named, names = bool(names), tuple(dict.fromkeys(map(loaded.name_of, names))) or tuple(loaded.datasets)
     if mirror is not None:
         from tinytorch_datasets.auditing import mirror_folder  # it imports what copies files, and so `fetch`
@@ -196,14 +202,21 @@ def _on_lines_of(layer: Manifest, manifest: Manifest, findings: Iterable[Finding
     if layer is manifest:
         yield from findings
         return
-    path = str(layer.path)
-    if not settings.is_installed(str(layer.path.parent)):
+    path, is_installed = str(layer.path), settings.is_installed(str(layer.path.parent))
+    if not is_installed:
         with suppress(ValueError):  # on Windows, of another drive
             path = Path(os.path.relpath(path, manifest.path.parent)).as_posix()
     for finding in findings:
         name, _, line = (finding.where or "").rpartition(":")
         # Some lines are of other files: SHA256SUMS.
-        yield replace(finding, where=f"{path}:{line}") if name == layer.path.name else finding
+        where = f"{path}:{line}" if name == layer.path.name else finding.where
+        hint, if_meant, command = (finding.hint or "").partition(UPDATE)
+        if if_meant and is_installed:  # an installed package is not written to
+            hint = hint.rpartition(" If the change was meant")[0]
+        elif if_meant:  # that command writes to the very file that it is given
+            dataset, _, rest = command.partition("`")
+            hint += f"{UPDATE}{dataset} --manifest {shlex.quote(str(layer.path))}`{rest}"
+        yield replace(finding, where=where, hint=hint or None)
 
 
 def _on_lines(manifest: Manifest, findings: Iterable[Finding]) -> Iterator[Finding]:

@@ -148,10 +148,14 @@ def _note_option(ctx: click.Context, option: click.Parameter, value: Path | None
 
 
 def repeat_options(text: str) -> str:
-    """Add the --manifest and --home that were given to each command that a message says to type."""
+    """Add the --manifest and --home that were given to each command that a message says to type without them."""
     given: dict[str, str] = click.get_current_context().meta.get(_GIVEN, {})
-    options = "".join(f" {name} {shlex.quote(value)}" for name, value in sorted(given.items(), reverse=True))
-    return _TO_TYPE.sub(lambda match: f"{match[0]}{options}", text) if options else text
+
+    def with_options(match: re.Match[str]) -> str:
+        missing = [item for item in sorted(given.items(), reverse=True) if f" {item[0]} " not in match[0]]
+        return match[0] + "".join(f" {name} {shlex.quote(value)}" for name, value in missing)
+
+    return _TO_TYPE.sub(with_options, text) if given else text
 
 
 def complete_names(ctx: click.Context, _: click.Parameter, prefix: str) -> list[CompletionItem]:

@@ -265,12 +265,17 @@ def compile_(check: bool) -> None:
       tinytorch-datasets compile
       tinytorch-datasets compile --check
     """
+    from tinytorch_datasets.add.validate import refuse_installed
     from tinytorch_datasets.manifest import generated
     from tinytorch_datasets.pipeline import manifests
     from tinytorch_datasets.report import shown
     from tinytorch_datasets.storage import files as disk
 
     path = Path(settings.packaged_manifest())
+    if not check:
+        refuse_installed(
+            path, hint="Its compiled form came with it; `tinytorch-datasets compile --check` compares them."
+        )
     beside, written = generated.compiled_path(path), manifests.compiled(path)
     assert beside is not None
     name = shown(str(beside))
