@@ -114,15 +114,14 @@ def get(
     if _is_path(manifest) and variant is None:
         path = settings.manifest_path(manifest)  # type: ignore[arg-type]
         homes = settings.likely_homes(path, root)
-        dataset = _open_cached(str(name), path, homes, verify)
+        dataset = _open_cached(str(name), path, homes, root, verify)
         if dataset is not None:
             return dataset
     from tinytorch_datasets import pipeline  # everything heavy stands behind it
 
     declared = _declared(name, manifest)
-    is_asked_for = _is_path(manifest) and variant is None and not declared.included_by  # by this very manifest
-    if is_asked_for and declared.plan.name != name:  # an alias, under which no cache entry is kept
-        dataset = _open_cached(declared.plan.name, path, homes, verify)
+    if _is_path(manifest) and variant is None and declared.plan.name != name:  # an alias, which no cache entry has
+        dataset = _open_cached(declared.plan.name, path, homes, root, verify)
         if dataset is not None:
             _entries[name, path, homes] = _entries[declared.plan.name, path, homes]
             return dataset
@@ -215,7 +214,7 @@ def _stand_in(name: str, manifest: ManifestLike) -> Dataset:
     return _open_entry(entry, arrays, note=STAND_IN)
 
 
-def _open_cached(name: str, manifest: str, homes: tuple[str, ...], verify: Mode) -> Dataset | None:
+def _open_cached(name: str, manifest: str, homes: tuple[str, ...], home: str | None, verify: Mode) -> Dataset | None:
     """Open the data set by its cache entry, read in this process or an earlier one; None if none is current."""
     key = (name, manifest, homes)
     if key in _entries and (dataset := _open_current(_entries[key], verify)) is not None:
@@ -223,8 +222,8 @@ def _open_cached(name: str, manifest: str, homes: tuple[str, ...], verify: Mode)
     if not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
         return None  # no data set's name, and nothing to build a path of
     caches = [os.path.join(home, ".cache") for home in homes]
-    for cache in caches:
-        entry = CacheEntry.read(entry_path(cache, manifest, name))
+    for kept in settings.homes_of_entries(homes, home):
+        entry = CacheEntry.read(entry_path(os.path.join(kept, ".cache"), manifest, name))
         if entry is None or not entry.belongs_to(name, manifest, caches):
             continue
         if (dataset := _open_current(entry, verify)) is not None:
@@ -252,8 +251,11 @@ def _open_current(entry: CacheEntry, verify: Mode) -> Dataset | None:
 def _declared_digests(entry: CacheEntry) -> dict[str, str] | None:
     """Return the digests of values that the manifest itself declares, by column; None if only reading it would tell.
 
-    A cache entry is no witness of them. Whoever could write one could write arrays and their digests as well.
+    A cache entry is no witness of them, nor of which manifest declares the data set. Whoever could write one could
+    write arrays and their digests as well.
     """
+    if entry.declared_in != entry.manifest:
+        return None
     from pathlib import Path
 
     from tinytorch_datasets.manifest import generated

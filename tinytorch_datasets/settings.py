@@ -178,11 +178,12 @@ class Locations(NamedTuple):
     """The folders that a manifest's data lives in.
 
     `shipped` is only read. `homes` are searched for downloads in order; the first that can be written to
-    takes new ones and the decoded arrays.
+    takes new ones and the decoded arrays. `user_cache` is the user's own cache folder, where no home was given.
     """
 
     shipped: Path
     homes: tuple[Path, ...]
+    user_cache: Path | None = None
 
     def files(self, folder: str, *, shipped: bool, names: tuple[str, ...]) -> Path:
         """Return the folder that holds a data set's files, or will: the first home that has them all, else `home`.
@@ -226,6 +227,17 @@ class Locations(NamedTuple):
         return self.home / ".cache"
 
     @property
+    def caches_of_including(self) -> tuple[Path, ...]:
+        """Every folder for the cache entries of manifests that include this one; the first takes new ones.
+
+        Whoever may write beside an included manifest could give its values the name of another data set, if they were
+        kept there.
+        """
+        if self.user_cache is None:
+            return self.caches
+        return (self.user_cache / ".cache",) if self.user_cache.is_absolute() else ()
+
+    @property
     def caches(self) -> tuple[Path, ...]:
         """Every folder that may have decoded arrays, in the order to look."""
         return tuple(home / ".cache" for home in self.homes if home.is_absolute())
@@ -235,8 +247,9 @@ def locations(manifest: Path, home: str | None = None, *, download_to: str, ship
     """Return the folders of the manifest at that path, which declares the two given folders; `home` overrules it."""
     from pathlib import Path
 
-    homes = _homes(str(manifest), home, lambda: download_to, _user_cache)
-    return Locations(shipped=manifest.parent / shipped_in, homes=tuple(map(Path, homes)))
+    homes = tuple(map(Path, _homes(str(manifest), home, lambda: download_to, _user_cache)))
+    is_given = home is not None or Settings.from_environment().homes
+    return Locations(manifest.parent / shipped_in, homes, user_cache=None if is_given else Path(_user_cache()))
 
 
 def likely_homes(manifest: str, home: str | None = None) -> tuple[str, ...]:
@@ -248,6 +261,18 @@ def likely_homes(manifest: str, home: str | None = None) -> tuple[str, ...]:
     if home is not None or Settings.from_environment().homes:
         return _homes(manifest, home, str, str)
     return tuple(dict.fromkeys(_homes_of_layers(manifest, set())))
+
+
+def homes_of_entries(homes: tuple[str, ...], home: str | None) -> Iterator[str]:
+    """Yield the folders whose cache entries count, of the likely homes of a manifest and of those that it includes.
+
+    That of an included one counts for that one alone: see `Locations.caches_of_including`.
+    """
+    if home is not None or Settings.from_environment().homes:
+        yield from homes
+    else:
+        yield homes[0]
+        yield _likely_cache()
 
 
 def _homes_of_layers(manifest: str, met: set[str]) -> Iterator[str]:

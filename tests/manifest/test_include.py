@@ -10,17 +10,21 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 import trustme
 
 from tests.helpers.faulty_server import FaultyServer, serve
-from tinytorch_datasets import audit, get, list_datasets, load_manifest
+from tinytorch_datasets import api, audit, get, list_datasets, load_manifest
 from tinytorch_datasets.auditing.lockfile import record
 from tinytorch_datasets.errors import HashMismatch, ManifestError, OfflineError, UnknownName
+from tinytorch_datasets.pipeline import cleaning, placed
 from tinytorch_datasets.report import github, sarif
 from tinytorch_datasets.settings import likely_homes, packaged_manifest
+from tinytorch_datasets.storage.cache_entry import CacheEntry, entry_path
+from tinytorch_datasets.storage.memmap import stat_signature
 
 DATA = b"x,y\n0.5,a\n1.5,b\n"
 
@@ -164,6 +168,66 @@ class TestWarm:
 
         with pytest.raises((UnknownName, ManifestError)):
             get("theirs", manifest=course)
+
+    def test_by_an_alias(self, course: Path) -> None:
+        """The manifests are read once, whatever name is asked for."""
+        department = course.parent.parent / "shared" / "department.yaml"
+        department.write_text(department.read_text().replace("title: theirs\n", "title: theirs\n    aliases: [all]\n"))
+        get("theirs", manifest=course)
+        get("all", manifest=course)
+
+        assert ("all", str(course), likely_homes(str(course))) in api._entries
+
+
+class TestWhoeverWritesBesideAnIncludedManifest:
+    """They have their own data sets in their hands, and no other's."""
+
+    @pytest.fixture
+    def forged(self, course: Path) -> Path:
+        """A cache entry in the department's folder, by which other values would be the course's own data set."""
+        evil = write(course.parent.parent / "shared" / "evil.yaml", "ours", ours=b"x,y\n9.5,b\n9.5,b\n")
+        get("ours", manifest=evil)
+        cache = evil.parent / "downloaded-datasets" / ".cache"
+        entry = CacheEntry.read(entry_path(cache, evil, "ours"))
+        assert entry is not None
+        sha256 = hashlib.sha256(course.read_bytes()).hexdigest()
+        forged = entry._replace(
+            manifest=str(course),
+            manifests={str(course): sha256, **entry.manifests},
+            signatures={str(course): stat_signature(course), **entry.signatures},
+        )
+        path = Path(entry_path(cache, course, "ours"))
+        path.write_bytes(forged.to_bytes())
+        return path
+
+    @pytest.mark.parametrize("verify", ["auto", "always"])
+    def test_a_cache_entry_there_opens_nothing_else(
+        self, course: Path, forged: Path, verify: Literal["auto", "always"]
+    ) -> None:
+        """Where the arrays of another manifest's data set are is read from one's own folders alone."""
+        assert forged.exists()
+        assert get("ours", manifest=course, verify=verify).train.x.tolist() == [0.5, 1.5]
+
+    def test_those_of_the_including_manifest_are_the_users(self, course: Path) -> None:
+        """And `clean` removes them."""
+        get("theirs", manifest=course)
+        entries = Path(os.environ["XDG_CACHE_HOME"], "tinytorch-datasets", ".cache", "entries")
+        assert [path.name.rpartition("-")[0] for path in entries.iterdir()] == ["theirs"]
+
+        cleaning.clean(*placed(load_manifest(course), "theirs"))
+        assert list(entries.iterdir()) == []
+
+    def test_one_that_does_not_say_who_asked(self, course: Path, tmp_path: Path) -> None:
+        """Nobody would notice that the manifest changed."""
+        get("theirs", manifest=course)
+        (path,) = Path(os.environ["XDG_CACHE_HOME"]).rglob("theirs-*.json")
+        entry = CacheEntry.read(path)
+        assert entry is not None
+        caches = [str(path.parent.parent.parent), entry.folder.partition("/arrays/")[0]]
+        assert entry.belongs_to("theirs", str(course), caches)
+
+        unsaid = entry._replace(manifests={entry.declared_in: entry.manifests[entry.declared_in]})
+        assert not unsaid.belongs_to("theirs", str(course), caches)
 
 
 class TestAudit:

@@ -6,7 +6,6 @@ Every byte is read once, on every core; each data set is then compared with the 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -236,8 +235,10 @@ def audit_cache_entries(manifest: Manifest, plan: Plan, locations: Locations) ->
     plans = [pipeline.locate(one, locations) for one in (declared, *declared.variants)]
     folders = {str(folder.path): folder for one in plans for folder in pipeline.array_folders(one, locations)}
     caches = [str(kept) for kept in locations.caches]
-    asked = [owner] if owner is manifest else [owner, manifest]  # whichever of them `get` was given
-    for kept, layer in itertools.product(locations.caches, asked):
+    entries = [(kept, owner) for kept in locations.caches]
+    if owner is not manifest:  # `get` may have been given either of them
+        entries += [(kept, manifest) for kept in locations.caches_of_including]
+    for kept, layer in entries:
         path = cache_entries.entry_path(kept, layer.path, plan.name)
         entry = CacheEntry.read(path)
         if entry is None or not entry.belongs_to(plan.name, str(layer.path), caches) or not entry.is_current():

@@ -164,9 +164,12 @@ def _run_on_disk(declared: Declared, plan: Plan, locations: Locations, options: 
         except FileNotFoundError as error:
             gone = error
         else:
-            for asked in {entry.manifest: entry, str(declared.manifest): own}.values():
-                path = cache_entries.entry_path(locations.cache, asked.manifest, plan.name)
-                disk.write_if_possible(Path(path), asked.to_bytes())
+            caches = [(own, locations.cache)]
+            if entry.manifest != own.manifest:
+                caches += [(entry, cache) for cache in locations.caches_of_including[:1]]
+            for kept, cache in caches:
+                path = cache_entries.entry_path(cache, kept.manifest, plan.name)
+                disk.write_if_possible(Path(path), kept.to_bytes())
             return dataset
     what = f"{gone.filename or plan.name} was gone {TRIES} times when it was about to be opened"
     raise StorageError(what, hint="Wait until whatever cleans the folder has ended.", path=locations.cache) from gone

@@ -71,6 +71,8 @@ def removable(plan: Plan, locations: Locations, *, downloads: bool = True, spari
         files = [file for one in (plan, *plan.variants) for file in one.files]
         for file in dict.fromkeys(files) if downloads and plan.status == "remote" else ():
             _collect(listed, partial(_list_downloads, listed, home, plan.folder, file, spared))
+    for cache in set(locations.caches_of_including) - {home / ".cache" for home in homes}:
+        _collect(listed, partial(_list_entries, listed, cache, plan.name))
     return listed
 
 
@@ -84,11 +86,15 @@ def _collect(listed: Removable, look: Callable[[], None]) -> None:
 
 
 def _list_decoded(listed: Removable, cache: Path, name: str) -> None:
+    _list_entries(listed, cache, name)
+    listed.paths.extend(array_store.folders_of(cache, name))
+
+
+def _list_entries(listed: Removable, cache: Path, name: str) -> None:
     entries = cache / "entries"
     if link := disk.find_link(entries):
         raise disk.symlink_error(link)
-    own = (entries / entry for entry in disk.names_in(entries) if entry.rpartition("-")[0] == name)
-    listed.paths.extend([*array_store.folders_of(cache, name), *own])
+    listed.paths.extend(entries / entry for entry in disk.names_in(entries) if entry.rpartition("-")[0] == name)
 
 
 def _list_downloads(listed: Removable, home: Path, folder: str, file: File, spared: Collection[Path]) -> None:

@@ -133,6 +133,8 @@ class CacheEntry(NamedTuple):
         """Check whether it is of that data set of that manifest, and its arrays are in one of these caches."""
         if (self.name, self.manifest) != (name, manifest):  # a disk may take one name for another
             return False
+        if manifest not in self.manifests:  # or it would not be noticed that it changed
+            return False
         holder = os.path.normpath(os.path.dirname(self.folder))
         return any(holder == os.path.normpath(os.path.join(cache, "arrays")) for cache in caches)
 
