@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from tests.display.test_pictures import decoded
+from tests.helpers import fresh_process
 from tests.test_get import declare
 from tinytorch_datasets import Split, audit, get, load_manifest
 from tinytorch_datasets.auditing.findings import DatasetReport, Finding, Report
@@ -295,10 +296,31 @@ class TestShow:
         assert (pixels[4:64:8, 4:64:8, 0] == (split.images[0] * 255).round()).all()
         with pytest.raises(UsageError, match=r"whose name ends in \.png, not 'grid\.jpg'"):
             split.show().save(tmp_path / "grid.jpg")
+        with pytest.raises(UsageError, match="a_row is a number of pictures, 1 or more, not 0"):
+            split.show().save(tmp_path / "none.png", a_row=0)
         with pytest.raises(UsageError, match="there are no pictures in these samples"):
             get("tinytalks").val.show().save(tmp_path / "grid.png")
         image = pytest.importorskip("PIL.Image").open(io.BytesIO((tmp_path / "grid.png").read_bytes()))
         assert image.size == (144, 144)
+
+    def test_a_full_disk_leaves_no_half_picture(self, tmp_path: Path) -> None:
+        """And the picture that was there before."""
+        (tmp_path / "grid.png").write_bytes(b"earlier")
+        code = """
+import resource, sys
+from tinytorch_datasets import get
+shown = get("tinydigits").train.show(3)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+try:
+    shown.save(sys.argv[1])
+except OSError:
+    sys.exit(9)
+"""
+
+        done = fresh_process.python("-c", code, str(tmp_path / "grid.png"))
+
+        assert done.returncode == 9, done.stderr
+        assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("grid.png", b"earlier")]
 
 
 class TestTheRest:

@@ -179,7 +179,7 @@ class TestPages:
             np.array([0, 128, 255], np.uint8),
             np.array([-(2**31), 2**31 - 1], np.int32),
             np.full(100, 2**23 - 1, np.int32),
-            np.zeros((5, 9), np.float64),
+            np.zeros((9, 9), np.float64),
         ],
     )
     def test_any_numbers(self, recording: np.ndarray) -> None:
@@ -201,6 +201,13 @@ class TestPages:
         ((_, bits, _, numbers),) = players(spoken(small).show())
         assert bits == 8
         assert (numbers[:, 0] == small).all()
+
+    def test_channels_stand_anywhere(self) -> None:
+        """Before the frames, too, as `axes` may put them."""
+        stereo = np.stack([tone(100), -tone(100)])
+
+        assert (players(spoken(stereo).show())[0][3] == stereo.T).all()
+        assert spoken(stereo).show().captions == ["no, 0.01 s, 2 channels"]
 
     def test_floats_are_whole_numbers_of_16_bits(self) -> None:
         """1 is the loudest; beyond it, the loudest of them."""

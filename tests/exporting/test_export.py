@@ -554,6 +554,27 @@ class TestTheFolder:
         )
         assert (folder / file).read_text() == "years of work"
 
+    @pytest.mark.parametrize("output", [".", "", ".."])
+    def test_the_folder_that_one_is_in_is_not_taken_away(
+        self, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str
+    ) -> None:
+        """A shell would stay in one that is there no more."""
+        (tmp_path / "above" / "here").mkdir(parents=True)
+        monkeypatch.chdir(tmp_path / "above" / "here")
+
+        with pytest.raises(UsageError) as refused:
+            export("made", "npz", output, manifest=made.manifest)
+        folder = tmp_path / "above" / "here" / (".." if output == ".." else "")
+        assert str(refused.value) == (
+            f"{folder} is the current folder, or has it in it, and an export is put in the place of a folder\n"
+            "  Name a folder in it with --output."
+        )
+
+    def test_what_is_no_path_is_refused(self, made: Made) -> None:
+        """As everywhere."""
+        with pytest.raises(UsageError, match=r"^output is a path, not 5$"):
+            export("made", "npz", 5, manifest=made.manifest)  # type: ignore[arg-type]
+
     def test_a_file_in_the_way_is_named(self, made: Made, tmp_path: Path) -> None:
         """And kept."""
         (tmp_path / "out").write_text("mine")

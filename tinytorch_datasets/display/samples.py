@@ -195,9 +195,8 @@ class Samples:
         room = html.MOST_BYTES - 1200 - len("".join(parts).encode())
         histogram = html.histogram(counts or {}, room=min(room, HISTOGRAM_BYTES))
         if self._sound_fields and self.samples:
-            parts.append(
-                self._first_heard((room - len(histogram.encode()) - 800) * 3 // 4)
-            )  # base64 takes a third more
+            room -= len(histogram.encode()) + 800
+            parts.append(self._first_heard(room * 3 // 4))  # base64 takes a third more
         return html.page(self.title, *parts, html.paragraph(more), histogram)
 
     def _first_heard(self, room: int) -> str:
@@ -208,9 +207,8 @@ class Samples:
         value, rate = self.samples[0][place], self._rate(place)
         if not sound.is_playable(value, rate):
             return ""
-        length = sound.format_duration(value, rate)
-        longer = f"sample {position:,} ({length}) is too much to be heard on this page; show(1) has a player of it"
-        return html.paragraph(longer)
+        which = f"sample {position:,} ({sound.format_duration(value, rate)})"
+        return html.paragraph(f"{which} is too much to be heard on this page; show(1) has a player of it")
 
     def _picture_rows(self) -> Iterator[str]:
         for first in range(0, len(self), A_ROW):
@@ -288,7 +286,7 @@ class Samples:
         The file has `title` in it, so that stand-in data is known to be some.
 
         Raises:
-            UsageError: The samples are no pictures, or the name does not end in `.png`.
+            UsageError: The samples are no pictures, the name does not end in `.png`, or a row has no picture.
             OSError: It cannot be written.
         """
         path = Path(path)
@@ -298,13 +296,20 @@ class Samples:
         if path.suffix.lower() != ".png":
             msg = f"pictures are written as a PNG file, whose name ends in .png, not {path.name!r}"
             raise UsageError(msg)
-        if not self.pictures:
-            apart = [np.pad(one, ((0, GAP), (0, 0), (0, 0))) for one in self.waveforms]
-            path.write_bytes(png(np.concatenate(apart)[:-GAP], title=self.title))
-            return
-        side = max(max(picture.shape[:2]) for picture in self.pictures)
-        enlarged = max(1, -(-SIDE_SHOWN // side))
-        path.write_bytes(png(tiled(self.pictures, a_row, enlarged=enlarged), title=self.title))
+        if not isinstance(a_row, int) or a_row < 1:
+            msg = f"a_row is a number of pictures, 1 or more, not {a_row!r}"
+            raise UsageError(msg)
+        if self.pictures:
+            enlarged = max(1, -(-SIDE_SHOWN // max(max(picture.shape[:2]) for picture in self.pictures)))
+            pixels = tiled(self.pictures, a_row, enlarged=enlarged)
+        else:
+            pixels = np.concatenate([np.pad(one, ((0, GAP), (0, 0), (0, 0))) for one in self.waveforms])[:-GAP]
+        aside = path.with_name(f".{path.name}.{os.getpid()}.part")  # so that a full disk leaves no half picture
+        try:
+            aside.write_bytes(png(pixels, title=self.title))
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
 
 
 def _heard_below(heard: sound.Heard, what: str = "") -> str:
@@ -313,13 +318,7 @@ def _heard_below(heard: sound.Heard, what: str = "") -> str:
 
 
 def ragged_page(
-    title: str,
-    samples: Sequence[np.ndarray],
-    shape: Sequence[int | None],
-    *,
-    rate: int | None = None,
-    of: int,
-    lengths: str,
+    title: str, samples: Sequence[np.ndarray], shape: Sequence[int | None], *, rate: int | None, of: int, lengths: str
 ) -> str:
     """Return a page of the first of so many samples, and of their sizes in all: recordings, pictures or numbers.
 

@@ -34,10 +34,17 @@ def is_sound(value: Any) -> bool:
 
 
 def frames_of(value: np.ndarray) -> np.ndarray:
-    """Return the frames of a recording: (frames, channels)."""
+    """Return the frames of a recording, whichever axis has its channels: (frames, channels).
+
+    >>> frames_of(np.zeros(4000)).shape, frames_of(np.zeros((2, 4000))).shape, frames_of(np.zeros((4000, 2))).shape
+    ((4000, 1), (4000, 2), (4000, 2))
+    """
     if value.ndim == 1:
         return value[:, np.newaxis]
-    return value.T if value.shape[0] == 1 and value.shape[1] != 1 else value
+    first, last = value.shape
+    # No recording has as few frames, or as many channels.
+    is_first = first == 1 != last or 1 <= first <= MOST_CHANNELS < last
+    return value.T if is_first else value
 
 
 def format_duration(value: np.ndarray, rate: int) -> str:

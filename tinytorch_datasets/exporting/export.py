@@ -14,13 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinytorch_datasets import api, exporting
+from tinytorch_datasets import api, exporting, settings
 from tinytorch_datasets.digests import digests
 from tinytorch_datasets.errors import StorageError, UsageError, check_choice, check_flag, printable
 from tinytorch_datasets.exporting import ExportedFile, Kind
 from tinytorch_datasets.exporting.declared import text_name, texts_of_splits, words_of
 from tinytorch_datasets.mirror.copy import SUMS, format_sums, sums_in
-from tinytorch_datasets.settings import refuse_standin
 from tinytorch_datasets.storage.arrays import ABANDONED_AFTER_S
 from tinytorch_datasets.storage.files import FULL, names_in, symlink_error, whole_file, writing
 
@@ -84,7 +83,7 @@ def export(
     chosen, entry = exporting.of(kind), loaded.entry(name)
     if chosen.write is None or not values:
         return _export_text(chosen, name, entry, output, force=force)
-    refuse_standin("an export")
+    settings.refuse_standin("an export")
     target = _absolute(output, f"{name}-{kind}")
     _check_target(target, force=force)
     chosen.check(entry)
@@ -148,7 +147,7 @@ def _export_text(kind: Kind, name: str, entry: Entry, output: AnyPath | None, *,
 
 
 def _absolute(output: AnyPath | None, default: str) -> Path:
-    return Path(default if output is None else output).expanduser().absolute()
+    return Path(settings.absolute(default if output is None else output, name="output"))
 
 
 def _is_there(target: Path) -> UsageError:
@@ -165,6 +164,9 @@ def _check_target(target: Path, *, force: bool) -> None:
     if not target.is_dir():
         msg = f"{target} is a file, and an export is a folder"
         raise UsageError(msg, hint="Name another folder with --output.")
+    if target.resolve() in (here := Path.cwd(), *here.parents):
+        msg = f"{target} is the current folder, or has it in it, and an export is put in the place of a folder"
+        raise UsageError(msg, hint="Name a folder in it with --output.")
     if not names_in(target):
         return
     if not force:

@@ -316,7 +316,7 @@ class EncodedArray:
     def _repr_html_(self) -> str:
         from tinytorch_datasets.display.samples import ragged_page  # which only notebooks need
 
-        return ragged_page(repr(self)[1:-1], list(self[:10]), self.sample_shape, of=len(self), lengths="")
+        return ragged_page(repr(self)[1:-1], list(self[:10]), self.sample_shape, rate=None, of=len(self), lengths="")
 
 
 def in_memory(values: Values) -> np.ndarray | StringArray | RaggedArray:
