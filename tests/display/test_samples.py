@@ -197,14 +197,18 @@ class TestSplit:
 
     def test_a_number_that_stands_for_a_missing_value(self) -> None:
         """It is no number of the data, neither in a table nor in a caption."""
-        fields = {"ages": np.array([7, -1]), "kinds": np.array([-1, 0])}
-        declared: Any = {"ages": {"missing_value": -1}, "kinds": {"missing_value": -1, "classes": ["cat"]}}
+        fields = {"ages": np.array([7, -1]), "kinds": np.array([-1, 0]), "sizes": np.array([np.nan, 1.5])}
+        declared: Any = {
+            "sizes": {"missing": ["NA"]},
+            "ages": {"missing_value": -1},
+            "kinds": {"missing_value": -1, "classes": ["cat"]},
+        }
 
         words = checked(Split("train", fields, declared=declared)).words
         pictured = Split("train", {"images": np.zeros((2, 8, 8)), **fields}, declared=declared)
 
-        assert "07missing1missingcat" in words
-        assert pictured.show().captions == ["7, missing", "missing, cat"]
+        assert "07missingmissing1missingcat1.5" in words
+        assert pictured.show().captions == ["7, missing, missing", "missing, cat, 1.5"]
 
     def test_an_axis_that_may_or_may_not_be_channels_makes_no_picture(self) -> None:
         """Unless it is declared, or the axes that differ leave one reading alone."""

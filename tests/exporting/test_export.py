@@ -267,6 +267,21 @@ class TestPng:
             wanted = values[0] if which == "last" else values[0].transpose(1, 2, 0)
             np.testing.assert_array_equal(np.asarray(picture), wanted)
 
+    def test_points_beside_a_picture_are_no_picture(self, tmp_path: Path, home: Path) -> None:
+        """They are in the list of what else a sample has."""
+        entry = """
+        format: npz
+        fields: {faces: {dtype: uint8, shape: [8, 8]}, eyes: {dtype: int16, shape: [5, 2]}}
+        splits: {train: {samples: 1, file: a.npz}}
+        """
+        eyes = np.arange(10, dtype=np.int16).reshape(1, 5, 2)
+        manifest = declare(tmp_path, entry, a_npz=npz(faces=np.zeros((1, 8, 8), np.uint8), eyes=eyes))
+
+        folder = export("made", "png", tmp_path / "out", manifest=manifest)
+
+        assert files_in(folder / "train") == ["0.png", "metadata.csv"]
+        assert (folder / "train" / "metadata.csv").read_text().endswith(f'"{eyes[0].tolist()}"\n'.replace(" ", ""))
+
     def test_a_missing_value_is_no_pixel(self, tmp_path: Path, home: Path) -> None:
         """It is outside of the range, and would be another number in as few bits."""
         entry = """

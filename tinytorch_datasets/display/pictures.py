@@ -9,9 +9,12 @@ import heapq
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GAP = 2
@@ -19,6 +22,16 @@ CHANNELS = (1, 3, 4)  # gray; red, green and blue; and how opaque a pixel is
 MOST_CHANNELS = max(CHANNELS)  # no side of a picture is as short, unless the other is as well
 MOST_INDEXED = 255  # colors of a picture with a palette, and one more that nothing is drawn with
 _GRAY, _RGB, _INDEXED, _GRAY_ALPHA, _RGBA = 0, 2, 3, 4, 6  # color types of PNG (ISO/IEC 15948, table 11.1)
+
+
+def is_series(shape: Sequence[int | None], dtype: DTypeLike) -> bool:
+    """Check whether samples of two axes are a few channels over time, or points, and no pictures: not of bytes.
+
+    >>> is_series([100, 3], "float32"), is_series([None, 2], "int16"), is_series([100, 3], "uint8")
+    (True, True, False)
+    """
+    short = [size is not None and size <= MOST_CHANNELS for size in shape]
+    return len(short) == 2 and short[0] != short[1] and dtype != np.uint8
 
 
 def as_picture(value: Any, declared: Mapping[str, Any]) -> np.ndarray | None:
@@ -43,9 +56,7 @@ def as_picture(value: Any, declared: Mapping[str, Any]) -> np.ndarray | None:
     if len(sizes) != value.ndim or (value.ndim == 3 and not any(sizes)):
         sizes = value.shape
     if value.ndim == 2:
-        short = [size is not None and size <= MOST_CHANNELS for size in sizes]
-        is_series = short[0] != short[1] and value.dtype != np.uint8
-        return None if is_series or declared.get("channels") else value
+        return None if is_series(sizes, value.dtype) or declared.get("channels") else value
     if value.ndim != 3:
         return None
     able = [axis for axis in (0, 2) if sizes[axis] in CHANNELS]

@@ -179,8 +179,9 @@ class Samples:
 
     def _number(self, field: str, value: Any) -> Any:
         """Return a number as Python's own; of one that stands for a missing value, that it does."""
-        number = value.item()
-        return MISSING if number == self._of(field).get("missing_value") else number
+        number, declared = value.item(), self._of(field)
+        is_missing = number == declared.get("missing_value") or (declared.get("missing") and number != number)  # NaN
+        return MISSING if is_missing else number
 
     def _repr_html_(self) -> str:
         if self.pictures:

@@ -39,7 +39,11 @@ def _pictures_of(entry: Entry) -> _Pictures:
     Raises:
         UsageError: None is, or several are, or PNG does not hold what they are made of.
     """
-    fields = {name: field for name, field in entry.fields.items() if len(field.shape) in (2, 3) and not field.names}
+    fields = {
+        name: field
+        for name, field in entry.fields.items()
+        if len(field.shape) in (2, 3) and not field.names and not drawn.is_series(field.shape, field.dtype)
+    }
     use = "Export it as npz or parquet."
     if not fields:
         msg = "no field is pictures: those have a height and a width, and one to four channels or none"
