@@ -111,6 +111,8 @@ def test_each_command_does_what_its_user_expects(package: Path, repository: Path
         if is_installed:
             done = command(repository, "tinytorch-datasets", *refused.split())
             assert (done.returncode, "is part of the installed package" in done.stderr) == (2, True), done
+    in_course = command(here, "tinytorch-datasets", "update", "tinydigits").stderr
+    assert ("Declare a data set of your own" if is_installed else "Update it there") in in_course
     assert not is_installed or written_in(package) == before
 
 

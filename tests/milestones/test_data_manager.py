@@ -408,6 +408,13 @@ def test_no_line_parts_xor_but_its_quadrants_do(manager: Any) -> None:
     assert perceptron(X, y, sweeps=20) > 200
 
 
+def test_it_is_imported_from_the_root_too() -> None:
+    """As `milestones.data_manager`, which TinyTorch's own pages write; nothing beside it is needed on the path."""
+    module = importlib.import_module("milestones.data_manager")
+
+    assert module.DatasetManager().get_perceptron_data(10)[0].shape == (10, 2)
+
+
 def test_it_knows_nothing_of_any_data_set(manager: Any) -> None:
     """No address, hash or file name stands in its source: the manifest has them."""
     source = (ROOT / "milestones/data_manager.py").read_text()

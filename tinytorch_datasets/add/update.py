@@ -71,6 +71,7 @@ def update(
     name = loaded.name_of(name)
     if name not in loaded.own:
         what = f"{name} is declared in {loaded.owner(name).path}, which {manifest} includes, and not there itself"
+        validate.refuse_installed(loaded.owner(name).path, hint="Declare a data set of your own, by another name.")
         raise UsageError(what, hint=f"Update it there: --manifest {loaded.owner(name).path}.")
     plan = pipeline.plan_of(loaded, name, pipeline.locations(loaded, home))
     with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
