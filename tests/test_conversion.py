@@ -298,6 +298,30 @@ class TestOneHot:
             assert (batch.labels.sum(axis=1) == 1).all()
         assert np.array_equal(of_images(GRAY).arrays(one_hot=["labels"])[1], np.eye(10)[LABELS])
 
+    def test_of_truths(self) -> None:
+        """Which NumPy would take for a mask, of as many samples as there are classes without a word."""
+        split = Split("train", {"labels": np.array([True, False])}, declared={"labels": {"classes": ["no", "yes"]}})
+
+        assert split.arrays(one_hot="labels")[0].tolist() == [[0, 1], [1, 0]]
+
+    def test_labels_with_a_shape_keep_their_dtype(self) -> None:
+        """As those without: frameworks take labels as integers, and they are no quantities that are divided."""
+        masks = np.array([[[0, 1], [1, 1]]], np.uint8)
+        split = Split("train", {"masks": masks}, declared={"masks": {"classes": ["a", "b"]}}, scales={"masks": 255})
+
+        assert split.arrays("float32")[0] is split.masks
+        assert split.arrays("float32", one_hot="masks")[0][0, 0].tolist() == [[1, 0], [0, 1]]
+
+    @pytest.mark.parametrize("labels", [RaggedArray.of([[1, 0], [1]]), StringArray.of("ab"), np.zeros(2)])
+    def test_of_what_are_no_whole_numbers_is_refused(self, labels: Any) -> None:
+        """Or not as many in each sample."""
+        with pytest.raises(UsageError) as caught:
+            Split("train", {"labels": labels}, declared=DIGITS).batches(1, one_hot="labels")
+
+        assert str(caught.value) == (
+            "one-hot labels are made of whole numbers, as many in each sample, which field 'labels' has not"
+        )
+
     def test_a_label_of_no_class_is_refused(self) -> None:
         """A missing one may be -1, which NumPy would take for the last class."""
         split = Split("train", {"labels": np.array([0, -1])}, declared=DIGITS)
@@ -394,7 +418,7 @@ class TestRefusals:
         assert str(caught.value) == "no field has pictures, whose channels could be first: features, labels"
 
     def test_statistics_that_are_none(self) -> None:
-        """An infinite value, or a number that stands for a missing one."""
+        """An infinite value, a number that stands for a missing one, or no value at all."""
         infinite = Split("train", {"x": np.array([[np.inf, 1.0]])})
         missing = Split("train", {"x": np.array([[-1, 1]])}, declared={"x": {"missing_value": -1}})
 
@@ -402,3 +426,85 @@ class TestRefusals:
             infinite.statistics()
         with pytest.raises(UsageError, match=r"^field 'x' has -1 for missing values, which would count as a value\n"):
             missing.statistics()
+        with pytest.raises(UsageError, match=r"^field 'x' has -1 for missing values, which would count as a value\n"):
+            missing.arrays(normalize={"x": (0, 1)})
+        for values, which in ((np.empty((0, 2)), "field 'x'"), (np.array([[0, np.nan]]), "channel 1 of field 'x'")):
+            with pytest.raises(UsageError) as caught:
+                missing[:0].arrays(normalize=Split("train", {"x": values}))
+            assert str(caught.value) == f"{which} has no values, or missing ones alone, and so no mean and deviation"
+
+    def test_statistics_of_another_scale(self) -> None:
+        """Of columns in another order, or of integers that are 0 to 1 here and 0 to 255 there."""
+        plain = Split("train", {"images": GRAY})
+        first, second = (Split("t", {"x": np.eye(2)}, declared={"x": {"names": names}}) for names in ("ab", "ba"))
+
+        for split, by, what in (
+            (plain, of_images(GRAY), "range of field 'images'"),
+            (first, second, "names of field 'x'"),
+        ):
+            for one, other in ((split, by), (by, split)):
+                with pytest.raises(UsageError) as caught:
+                    one.arrays(normalize=other)
+                assert str(caught.value) == f"{what} differ between two splits, so one is not normalized by the other"
+
+
+class TestExactness:
+    """A value is what it was, as far as floats have digits, or is refused."""
+
+    @pytest.mark.parametrize(
+        ("values", "dtype", "message"),
+        [
+            ([0.0, np.nan], "bool", "bool holds neither infinity nor NaN, and there are such values"),
+            ([0, 2], "bool", "bool holds 0 to 1; there are values of 0 to 2"),
+            ([1 + 2j, 0], "float32", "complex128 has an imaginary part, which float32 does not hold"),
+            ([0, 65_535], "float16", "float16 holds numbers up to 65504, and there are larger ones"),
+            ([0, 1e39], "float32", "float32 holds numbers up to 3.40282e+38, and there are larger ones"),
+        ],
+    )
+    def test_what_a_dtype_does_not_hold_is_refused(self, values: list[Any], dtype: str, message: str) -> None:
+        """In each way, and in the middle of a pass."""
+        split = Split("train", {"x": np.array([values])})
+
+        for convert in (
+            lambda: split.arrays(dtype),
+            lambda: list(split.batches(1, dtype=dtype, shuffle=True, prefetch=1)),
+            lambda: split.collate(split[:], dtype=dtype),
+        ):
+            with pytest.raises(ValueError) as caught:
+                convert()
+            assert str(caught.value) == message
+        assert np.isinf(Split("t", {"x": np.array([[np.inf]])}).arrays("float16")[0]).all()  # which is held
+
+    def test_a_mean_that_is_large_shifts_nothing(self) -> None:
+        """Two float32 beside one another are -1 and 1, though their mean is no float32."""
+        years = np.array([[2**24], [2**24 + 2]], np.float32)
+
+        (normalized,) = Split("train", {"x": years}).arrays(normalize="standard")
+
+        assert normalized.dtype == np.float32
+        assert normalized.tolist() == [[-1], [1]]
+
+    def test_samples_that_the_split_has_no_room_for_are_refused(self) -> None:
+        """By `collate` one by one: of another dtype, or with their fields in another order."""
+        split = Split("train", {"images": GRAY, "labels": LABELS})
+        other = Split("train", {"labels": LABELS, "images": GRAY})
+
+        assert split.collate([(GRAY[3].astype(float), 7.0)]).images.tolist() == GRAY[[3]].tolist()
+        for sample in ((GRAY[3] / 255, 7), (GRAY[3].astype(int) + 256, 7)):
+            with pytest.raises(ValueError, match=r"^uint8 does not hold all of the values$"):
+                split.collate([sample])
+        with pytest.raises(ValueError, match=r"^samples have the fields labels, images, and the split has images, lab"):
+            split.collate([other[0]])
+        assert np.array_equal(split.collate(other.__getitems__([3])).images, GRAY[[3]])
+
+    def test_arguments_that_are_written_to_are_looked_at_anew(self) -> None:
+        """A loader keeps them for all batches."""
+        split = of_images(GRAY)
+        channels: dict[str, Any] = {"images": "first"}
+        assert split.collate(split[:2], channels=channels).images.shape == (2, 1, 7, 6)
+        part = split[:2]
+        assert part.collate(part, channels=channels).images.shape == (2, 1, 7, 6)
+
+        channels["images"] = "last"
+
+        assert part.collate(part, channels=channels).images.shape == (2, 7, 6, 1)

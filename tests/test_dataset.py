@@ -186,15 +186,16 @@ class TestConversion:
             (300.5, "uint8 holds 0 to 255; there are values of 300 to 300"),
             (float("nan"), "uint8 holds neither infinity nor NaN, and there are such values"),
             (float("-inf"), "uint8 holds neither infinity nor NaN, and there are such values"),
+            (0.5, "uint8 holds whole numbers, and there are fractions, such as 0.5"),
         ],
     )
     def test_floats_that_an_integer_type_cannot_hold_are_refused(self, value: float, message: str) -> None:
-        """Those that it can are cut, as NumPy cuts them."""
+        """Fractions too, which NumPy would cut: pixels of 0 to 1 would all be black."""
         with pytest.raises(ValueError) as caught:
             Split("train", {"x": np.array([[value]])}).arrays("uint8")
 
         assert str(caught.value) == message
-        assert Split("train", {"x": np.array([[1.5]])}).arrays("uint8")[0].tolist() == [[1]]
+        assert Split("train", {"x": np.array([[1.0]])}).arrays("uint8")[0].tolist() == [[1]]
 
     def test_another_integer_type_is_a_cast(self, split: Split) -> None:
         """Only floats are scaled."""

@@ -107,3 +107,10 @@ def test_parts_and_sums_made_by_pytorch(split: Split) -> None:
 
     assert sorted(labels) == list(range(22))
     assert numbers(data.DataLoader(both, batch_size=4, collate_fn=split.collate)) == [0, 1, 2, 20, 21]
+
+
+def test_samples_in_reverse_are_tensors() -> None:
+    """Which no tensor can be without a copy."""
+    split = Split("train", {"x": np.arange(3)})[::-1]
+
+    assert split.collate(split).x.tolist() == [2, 1, 0]

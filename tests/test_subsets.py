@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinytorch_datasets import Dataset, Split, get
+from tinytorch_datasets import Dataset, RaggedArray, Split, get
+from tinytorch_datasets.storage.string_array import StringArray
 
 LABELS = np.arange(1000) ** 2 % 7
 
@@ -104,3 +105,59 @@ class TestProvenance:
         assert (old.train + new.train).provenance == f"old; {three}; new; {three}"
         assert (old.train + old.train).provenance == f"old; {three}; {three}"
         assert (old.train + new.train + old.train).provenance == f"old; {three}; new; {three}; old; {three}"
+
+
+def test_positions_are_read_only(split: Split) -> None:
+    """A digest that was shown once stays theirs."""
+    for part in (split, split[5:], split[[3, 1]], pickle.loads(pickle.dumps(split[[3, 1]]))):
+        assert not part.positions.flags.writeable
+
+
+def test_a_fraction_of_numpy_is_a_number(split: Split) -> None:
+    """Of which float16 has no product with 70,000, and newer versions of NumPy take no other."""
+    many = Split("train", {"x": np.zeros(70_000, np.uint8)})
+
+    for fraction in (np.float16(0.9), np.float32(0.9), np.float64(0.9)):
+        assert len(many.divide(fraction)[0]) == int(float(fraction) * 70_000 + 0.5)
+
+
+def test_strings_are_told_apart_to_their_end() -> None:
+    """NumPy's own strings end where their last NULs begin."""
+    words = Split("train", {"words": StringArray.of(["b", "a\0", "a", "b"])})
+
+    assert list(words.take(1, each="words").words) == ["b", "a\0", "a"]
+
+
+class TestSums:
+    """Two splits are one where their values mean the same."""
+
+    @pytest.mark.parametrize("key", ["classes", "names", "channels", "missing_value", "range"])
+    def test_what_is_declared_is_equal(self, key: str) -> None:
+        """A range may be known by what integers are divided by alone."""
+        first, second = (
+            Split("t", {"x": np.zeros((2, 3, 3, 3), np.uint8)}, declared={"x": {} if key == "range" else {key: which}})
+            for which in ("a", "b")
+        )
+        scaled = Split("t", {"x": second.x}, scales={"x": 255})
+
+        with pytest.raises(ValueError) as caught:
+            first + (scaled if key == "range" else second)
+
+        assert str(caught.value) == f"{key} of field 'x' differ between the two splits, so they cannot be joined"
+
+    def test_of_two_calls_of_get_have_one_standard(self) -> None:
+        """As of one: the same maps."""
+        train, test = get("tinydigits").train, get("tinydigits").test
+
+        both = (train[:10] + test).arrays(normalize="standard")[0]
+
+        assert np.array_equal(both[:10], train[:10].arrays(normalize="standard")[0])
+        assert np.array_equal(both[10:], test.arrays(normalize="standard")[0])
+
+    def test_recordings_keep_their_rate(self) -> None:
+        """By which a notebook plays them."""
+        sounds = RaggedArray.of([[1, 2], [3]])
+        sounds.rate = 8000
+        split = Split("train", {"sounds": sounds})
+
+        assert (split + split[::-1]).sounds.rate == split[[1]].sounds.rate == 8000

@@ -24,7 +24,15 @@ from tinytorch_datasets.batches import (
     whole_number,
     writable,
 )
-from tinytorch_datasets.batches.channels import Statistics, all_statistics, given_statistics, sample_shape
+from tinytorch_datasets.batches.channels import (
+    Field,
+    Statistics,
+    all_statistics,
+    given_statistics,
+    origins_of,
+    sample_shape,
+    statistics_by,
+)
 from tinytorch_datasets.batches.conversion import Conversion, conversions_of, taken
 from tinytorch_datasets.errors import UnknownName, UsageError, check_flag, refuse_to_set
 from tinytorch_datasets.storage.memmap import from_pickle, to_pickle
@@ -98,17 +106,19 @@ class Split(Subsets):
 
     def __getattr__(self, field: str) -> Any:
         if not field.startswith("_"):
-            if field in self._fields:
-                return self._fields[field]
-            if field in self._texts:
-                return self._text(field)
-            known = [*self._fields, *self._texts]
-            error = UnknownName(field, known, kind=f"field of split {self._name!r}")
-            raise AttributeError(str(error), obj=self) from None  # with its name, Python would add its own guess
+            try:
+                return self._named(field)
+            except UnknownName as error:
+                raise AttributeError(str(error), obj=self) from None  # with its name, Python would add its own guess
         msg = f"'Split' object has no attribute {field!r}"
         raise AttributeError(msg, name=field, obj=self)
 
-    def _text(self, field: str) -> str:
+    def _named(self, field: str) -> Any:
+        """Return a field as a whole, or a text of the whole split; UnknownName if it is neither."""
+        if field in self._fields:
+            return self._fields[field]
+        if field not in self._texts:
+            raise UnknownName(field, [*self._fields, *self._texts], kind=f"field of split {self._name!r}")
         # Decoded when it is first asked for: a text may be large, and its samples all that is wanted.
         text = self._texts[field]
         if not isinstance(text, str):
@@ -142,11 +152,7 @@ class Split(Subsets):
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, str):
-            if index in self._texts:
-                return self._text(index)
-            if index in self._fields:
-                return self._fields[index]
-            raise UnknownName(index, [*self._fields, *self._texts], kind=f"field of split {self._name!r}")
+            return self._named(index)
         index = parse_index(index)
         if isinstance(index, int):
             if not -self._samples <= index < self._samples:
@@ -171,18 +177,22 @@ class Split(Subsets):
         if self.fields != other.fields:
             msg = f"fields {', '.join(self.fields)} cannot be joined with fields {', '.join(other.fields)}"
             raise ValueError(msg)
-        for field in self.fields:
-            for key in ("classes", "range", "names", "rate"):
-                if self._declared.get(field, {}).get(key) != other._declared.get(field, {}).get(key):
-                    msg = f"{key} of field {field!r} differ between the two splits, so they cannot be joined"
-                    raise ValueError(msg)
-        fields = {field: joined(self[field], other[field]) for field in self.fields}
+        own, others = self._all_fields(), other._all_fields()
+        fields = {field: joined(field, own[field], others[field]) for field in self.fields}
         both = Split(f"{self._name}+{other.name}", fields, scales=self._scales, declared=self._declared)
         both._sources, both._note = (*self._described(), *other._described()), self._note or other._note
-        both._standard = self._standard or self
-        if both._standard is not (other._standard or other):
-            both._standard = f"samples of {both.name!r} are of two splits, whose means and deviations differ"
+        both._standard, its = self._standard or self, other._standard or other
+        if both._standard is not its and (isinstance(its, str) or not its._is_same(both._standard)):
+            both._standard = f"samples of {both.name!r} are of two splits, whose means and deviations may differ"
         return both
+
+    def _is_same(self, other: Split | str) -> bool:
+        """Check whether another split has the same maps, as those of two calls of `get` have."""
+        its = origins_of(other._fields) if isinstance(other, Split) else None
+        return its is not None and its == origins_of(self._fields)
+
+    def _all_fields(self) -> dict[str, Field]:
+        return {f: Field(values, self._declared.get(f, {}), self._scales.get(f)) for f, values in self._fields.items()}
 
     def collate(
         self,
@@ -211,7 +221,7 @@ class Split(Subsets):
             fields = stacked(samples, self._fields)
             split = Split(self._name, fields, part_of=(self, None), scales=self._scales, declared=self._declared)
         columns = split._converted(index, dtype, channels, normalize, one_hot)
-        return sample_type(self.fields)._make(map(as_tensor, columns))
+        return sample_type(split.fields)._make(map(as_tensor, columns))
 
     def statistics(self, *fields: str) -> dict[str, Statistics]:
         """Return the mean and deviation of fields, of all if none is named, by channel: `normalize` takes these.
@@ -227,7 +237,7 @@ class Split(Subsets):
         >>> Split("train", {"features": np.array([[1.0, 10.0], [3.0, 30.0]])}).statistics()["features"].mean.tolist()
         [2.0, 20.0]
         """
-        return all_statistics(self._fields, self._declared, self._scales, fields)
+        return all_statistics(self._all_fields(), fields)
 
     def arrays(
         self,
@@ -243,8 +253,8 @@ class Split(Subsets):
         Args:
             dtype: What to convert fields to whose samples have a shape (images, features). A float dtype
                 brings integers of a declared range 0 to n into 0 to 1, dividing by n; floats keep their
-                values. What is converted is fresh, and yours to write to. Labels and other scalars stay as they
-                are, read-only. None converts nothing and copies nothing.
+                values. What is converted is fresh, and yours to write to. Labels, masks of classes too, and other
+                scalars stay as they are, read-only. None converts nothing and copies nothing.
             flat: Whether each sample is a row of numbers, (samples, numbers), as scikit-learn takes it.
             channels: Where pictures have their channels: "first" (samples, channels, height, width), as PyTorch takes
                 them, or "last"; those without any get one. ``{"images": "first"}`` is of some fields alone. None leaves
@@ -257,7 +267,7 @@ class Split(Subsets):
                 0; in `dtype`, or float32. None leaves labels as they are.
 
         Raises:
-            ValueError: An integer dtype cannot hold the values; or samples differ in shape, and rows are wanted.
+            ValueError: The dtype cannot hold the values; or samples differ in shape, and rows are wanted.
             UsageError: Which axis of a field has the channels is not certain, or an argument does not fit the fields.
         """
         check_flag(flat, "flat")
@@ -267,31 +277,23 @@ class Split(Subsets):
         return tuple(map(flattened, whole) if flat else whole)
 
     def _converted(self, index: Any, *wanted: Any) -> list[Any]:
-        # A loader asks for the same with each batch. A mapping of numbers may have been written to in between.
+        # A loader asks for the same with each batch. What may be written to in between is looked at anew.
         before, conversions = self._asked
-        repeated = len(before) == len(wanted) and all(map(operator.is_, before, wanted))
-        if not repeated or isinstance(wanted[2], Mapping):
+        if len(before) != len(wanted) or not all(map(operator.is_, before, wanted)):
             conversions = self._conversions(*wanted)
-            self._asked = wanted, conversions
+            self._asked = ((), []) if any(isinstance(one, Mapping | list) for one in wanted) else (wanted, conversions)
         return [convert(values, index) for values, convert in zip(self._fields.values(), conversions, strict=True)]
 
     def _conversions(self, dtype: Any, channels: Any, normalize: Any, one_hot: Any) -> list[Conversion]:
-        by = normalize
+        by, fields = normalize, self._all_fields()
         if isinstance(normalize, str) and normalize == "standard":
             by = self._standard or self
             if isinstance(by, str):
                 raise UsageError(by, hint="Write whose count, such as `normalize=train`.")
         if isinstance(by, Split):
-            by = {field: its for field, its in by.statistics().items() if field in self._fields}
-        return conversions_of(
-            self._fields,
-            scales=self._scales,
-            declared=self._declared,
-            dtype=dtype,
-            channels=channels,
-            statistics=None if by is None else given_statistics(by, self._fields, self._declared),
-            one_hot=one_hot,
-        )
+            by = statistics_by(fields, by._all_fields(), by.statistics())
+        statistics = None if by is None else given_statistics(by, fields)
+        return conversions_of(fields, dtype=dtype, channels=channels, statistics=statistics, one_hot=one_hot)
 
     def batches(
         self,
@@ -378,8 +380,8 @@ class Split(Subsets):
 
     def _by_path(self) -> Split | str:
         """Return what is pickled of it for its mean and deviation: fields with a shape, which are paths of maps."""
-        fields = {field: values for field, values in self._fields.items() if sample_shape(values)}
-        if all(isinstance(getattr(values, "values", values), np.memmap) for values in fields.values()):
+        if origins_of(self._fields) is not None:
+            fields = {field: values for field, values in self._fields.items() if sample_shape(values)}
             return Split(self._name, fields, scales=self._scales, declared=self._declared)
         return f"split {self._name!r}, whose mean and deviation are the standard, is not in this process"
 

@@ -52,8 +52,9 @@ class Subsets:
     def positions(self) -> np.ndarray:
         """Where each sample is in the whole split: (samples,), int64, counted from 0."""
         if self._positions is None:
-            whole = np.arange(self._samples)
+            whole = np.arange(self._samples, dtype=np.int64)
             self._positions = whole if self._part_of is None else self._part_of[0].positions[self._part_of[1]]
+        self._positions.flags.writeable = False  # the digest is theirs
         return self._positions
 
     @property
@@ -185,7 +186,8 @@ class Subsets:
         if isinstance(fraction, bool) or not isinstance(fraction, int | float | np.number) or not 0 <= fraction <= 1:
             msg = f"a fraction is from 0 to 1, not {fraction!r}"
             raise ValueError(msg)
-        first = first_share(self._groups(by), self._samples, fraction, seed=checked_seed(seed))
+        # As Python's: of how many digits a product with one of NumPy's has, its version decides.
+        first = first_share(self._groups(by), self._samples, float(fraction), seed=checked_seed(seed))
         return self[first], self[~first]
 
     def _groups(self, field: str | None) -> Groups:
@@ -204,8 +206,15 @@ def grouped(field: str, values: Values) -> Groups:
     if not isinstance(values, StringArray) and getattr(values, "ndim", 0) != 1:
         msg = f"samples are told apart by a field of single values, which {field!r} is not"
         raise ValueError(msg)
-    distinct, group = np.unique(np.asarray(list(values)), return_inverse=True)
-    return [(value.item(), np.flatnonzero(group == number)) for number, value in enumerate(distinct)]
+    if isinstance(values, StringArray):
+        strings = list(values)  # NumPy's own strings would lose a NUL at their end
+        distinct: list[Any] = sorted(set(strings))
+        number_of = {value: number for number, value in enumerate(distinct)}
+        group = np.fromiter(map(number_of.__getitem__, strings), np.intp, len(strings))
+    else:
+        numbers, group = np.unique(np.asarray(values), return_inverse=True)
+        distinct = numbers.tolist()
+    return [(value, np.flatnonzero(group == number)) for number, value in enumerate(distinct)]
 
 
 def taken_of_each(groups: Groups, count: int, *, seed: int | None, each: str | None, split: str) -> np.ndarray:

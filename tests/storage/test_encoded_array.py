@@ -402,6 +402,15 @@ class TestTrust:
         with pytest.raises(DecodeError, match=r"member 'b/011.jpg': it is 8 high and 8 wide"):
             get("made", manifest=manifest)
 
+    def test_standard_in_a_worker_process(self, tmp_path: Path) -> None:
+        """The training split goes there as the paths of its files."""
+        dataset = made(tmp_path, "JPEG")
+        expected = dataset.train[:2].arrays(normalize="standard")[0]
+
+        part = pickle.loads(pickle.dumps(dataset.train[:2]))
+
+        assert np.array_equal(part.arrays(normalize="standard")[0], expected)
+
     def test_the_declared_digest_is_of_the_values(self, tmp_path: Path) -> None:
         """Whatever the cache keeps of them."""
         digest = digest_of(np.stack(CASES["JPEG"][4]))
@@ -440,10 +449,28 @@ class TestTrust:
 
         length = len(CASES["PNG of two sizes"][0][0])
         assert str(caught.value) == (
-            f"a sample that is cached encoded, bytes 0 to {length:,} of train.x.encoded.npy, cannot be decoded any "
-            'more: it is no picture of a kind that is read\n  Get the data set again, with verify="always".'
+            f"sample 0 of a field that is cached encoded, bytes 0 to {length:,} of train.x.encoded.npy, cannot be "
+            "decoded any more: it is no picture of a kind that is read\n"
+            '  Get the data set again, with verify="always".'
         )
         assert caught.value.path == file
+
+    def test_it_names_the_sample_of_the_whole_field(self, tmp_path: Path) -> None:
+        """From a part, from a shuffled batch, and in a process that got either as pickle."""
+        train = made(tmp_path, "JPEG").train
+        (file,) = tmp_path.rglob("train.x.encoded.npy")
+        with file.open("r+b") as out:
+            out.seek(-train.x.encoded_nbytes + sum(map(len, JPEGS[:7])), os.SEEK_END)
+            out.write(b"no picture")
+
+        for ask in (
+            lambda: train[::-1][2:][[9, 2]].x[1],
+            lambda: list(train.batches(5, shuffle=True, seed=0)),
+            lambda: pickle.loads(pickle.dumps(train[4:9])).x[3],
+            lambda: list(pickle.loads(pickle.dumps(train.batches(5)))),
+        ):
+            with pytest.raises(StorageError, match=r"^sample 7 of a field that is cached encoded, bytes "):
+                ask()
 
     def test_an_audit_finds_it(self, tmp_path: Path) -> None:
         """And nothing where all is well; nor does a lock differ from that of the decoded values."""

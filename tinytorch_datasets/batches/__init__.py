@@ -17,10 +17,14 @@ from typing import Any, cast
 
 import numpy as np
 
+from tinytorch_datasets.batches.channels import Field
 from tinytorch_datasets.batches.conversion import Conversion
 from tinytorch_datasets.errors import check_flag
 from tinytorch_datasets.storage.memmap import from_pickle, to_pickle
 from tinytorch_datasets.storage.string_array import StringArray, Values
+
+# What is declared of a field that its values mean something else without.
+MEANING = ("classes", "range", "names", "rate", "channels", "missing_value")
 
 # A named tuple with the fields of the split, which no type checker knows.
 Batch = Any
@@ -224,7 +228,9 @@ def as_tensor(values: Values) -> Any:
     torch = sys.modules.get("torch")  # never imported here
     if torch is None:
         return values
-    return torch.from_numpy(values if values.flags.writeable else values.copy())  # no tensor is read-only
+    # No tensor is read-only, or has its values backwards.
+    is_taken = values.flags.writeable and min(values.strides, default=0) >= 0
+    return torch.from_numpy(values if is_taken else values.copy())
 
 
 def _is_encoded(values: Any) -> bool:
@@ -232,13 +238,21 @@ def _is_encoded(values: Any) -> bool:
     return hasattr(values, "decoded")
 
 
-def joined(first: Any, second: Any) -> Any:
-    """Return the values of two fields, one behind the other, in memory.
+def joined(field: str, own: Field, other: Field) -> Any:
+    """Return the values of two fields of that name, one behind the other, in memory.
 
     Raises:
-        ValueError: They are of different dtypes or shapes.
+        ValueError: They are of different dtypes or shapes, or do not mean the same.
     """
-    if _is_encoded(first) and _is_encoded(second) and first.recipe == second.recipe:
+    differing = [key for key in MEANING if own.declared.get(key) != other.declared.get(key)]
+    if own.scale != other.scale:
+        differing.append("range")
+    if differing:
+        msg = f"{differing[0]} of field {field!r} differ between the two splits, so they cannot be joined"
+        raise ValueError(msg)
+    first, second = own.values, other.values
+    is_alike = _is_encoded(first) and _is_encoded(second) and first.shape[1:] == second.shape[1:]
+    if is_alike and first.recipe == second.recipe:
         return first.joined(second)
     first, second = (values.decoded() if _is_encoded(values) else values for values in (first, second))
     kinds = [(type(v), getattr(v, "dtype", None), getattr(v, "shape", (0,))[1:]) for v in (first, second)]
@@ -247,14 +261,24 @@ def joined(first: Any, second: Any) -> Any:
     if isinstance(first, StringArray) and isinstance(second, StringArray):
         return StringArray.of([*first, *second])
     if kinds[0] == kinds[1] and not isinstance(first, np.ndarray):
-        return type(first).of([*first, *second], dtype=first.dtype, sample_shape=first.sample_shape)
+        ragged = type(first).of([*first, *second], dtype=first.dtype, sample_shape=first.sample_shape)
+        ragged.rate = first.rate
+        return ragged
     shown = " and ".join(f"{dtype}{list(shape)}" for _, dtype, shape in kinds)
     msg = f"fields of one kind can be put behind one another, and these are {shown}"
     raise ValueError(msg)
 
 
 def stacked(samples: Sequence[tuple[Any, ...]], fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of several samples, of the kinds and dtypes of other fields."""
+    """Return the fields of several samples, of the kinds and dtypes of other fields.
+
+    Raises:
+        ValueError: The samples have other fields, or values that those dtypes do not hold.
+    """
+    names = {getattr(sample, "_fields", tuple(fields)) for sample in samples} - {tuple(fields)}
+    if names:
+        msg = f"samples have the fields {', '.join(names.pop())}, and the split has {', '.join(fields)}"
+        raise ValueError(msg)
     columns = list(zip(*samples, strict=True)) or [()] * len(fields)
     return {field: _stacked(values, like) for (field, like), values in zip(fields.items(), columns, strict=True)}
 
@@ -262,14 +286,13 @@ def stacked(samples: Sequence[tuple[Any, ...]], fields: Mapping[str, Any]) -> di
 def _stacked(values: Sequence[Any], like: Any) -> Any:
     if isinstance(like, StringArray):
         return StringArray.of(values)
-    shape = like.shape[1:]
-    if None in shape:
-        from tinytorch_datasets.storage.ragged_array import RaggedArray  # which few data sets have
+    from tinytorch_datasets.storage.ragged_array import RaggedArray, exactly  # which few data sets have
 
-        return RaggedArray.of(values, dtype=like.dtype, sample_shape=shape)
-    return (
-        np.stack([np.asarray(value, like.dtype) for value in values]) if values else np.empty((0, *shape), like.dtype)
-    )
+    shape = like.shape[1:]
+    arrays = [exactly(np.asarray(value), like.dtype) for value in values]
+    if None in shape:
+        return RaggedArray.of(arrays, dtype=like.dtype, sample_shape=shape)
+    return np.stack(arrays) if arrays else np.empty((0, *shape), like.dtype)
 
 
 def flattened(values: Any) -> Any:

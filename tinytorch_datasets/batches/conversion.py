@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinytorch_datasets.batches.channels import Declared, Statistics, channel_axis, has_channels, sample_shape
+from tinytorch_datasets.batches.channels import Field, Statistics, channel_axis, has_channels, sample_shape
 from tinytorch_datasets.errors import UnknownName, UsageError, check_choice, did_you_mean
 from tinytorch_datasets.storage.string_array import StringArray, Values
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 STRETCH = 1 << 17  # bytes that are gathered and converted at once, which the cache of a processor holds
 SMALL = 1 << 14  # numbers of a sample, which its means are repeated to
+LARGE = 1 << 10  # deviations; by what a larger mean is rounded in float32, values would be shifted
 
 
 class Conversion(NamedTuple):
@@ -52,7 +53,7 @@ class Conversion(NamedTuple):
         """Return the values, or those of the samples at `index`, converted; what nothing is done to, as it is.
 
         Raises:
-            ValueError: An integer dtype cannot hold the values, or a label is of no class.
+            ValueError: The dtype cannot hold the values, or a label is of no class.
         """
         if (self.dtype is None and self.channels is None) or isinstance(values, StringArray):
             return taken(values, index)
@@ -83,7 +84,9 @@ class Conversion(NamedTuple):
             at = 0 if self.channels == "first" else len(shape)
             size = 1 if self.axis is None else shape.pop(self.axis)
             shape.insert(min(at, len(shape)), size)
-        return RaggedArray.of(samples, dtype=self.dtype or values.dtype, sample_shape=tuple(shape))
+        arranged = RaggedArray.of(samples, dtype=self.dtype or values.dtype, sample_shape=tuple(shape))
+        arranged.rate = values.rate
+        return arranged
 
     def _arranged(self, values: np.ndarray) -> np.ndarray:
         """Return a view with the channels where they are to be."""
@@ -107,12 +110,16 @@ class Conversion(NamedTuple):
         return np.moveaxis(arranged, 1 if self.channels == "first" else -1, self.axis + 1)
 
     def _converted(self, values: np.ndarray, index: Any, wanted: np.dtype[Any]) -> np.ndarray:
-        """Return the values in another dtype, fresh, stretch by stretch."""
+        """Return the values in another dtype, fresh, stretch by stretch.
+
+        Raises:
+            ValueError: The dtype cannot hold them.
+        """
         gathered = isinstance(index, np.ndarray)
         values = np.asarray(values)
         source = values if gathered else taken(values, index)
         if not gathered:
-            _refuse_to_wrap(source, wanted)
+            _refuse_loss(source, wanted)
         count = len(index) if gathered else len(source)
         whole = np.empty((count, *self._arranged(values[:0]).shape[1:]), wanted)
         out = self._as_stored(whole)
@@ -121,13 +128,21 @@ class Conversion(NamedTuple):
             places = slice(start, start + step)
             part = np.take(values, index[places], axis=0) if gathered else source[places]
             if gathered:
-                _refuse_to_wrap(part, wanted)
-            for stored, converted, statistics in self._by_channel(part, out[places]):
-                if statistics is None:
-                    _divide_or_cast(stored, converted, self.scale)
-                else:
-                    _normalize(stored, converted, self.scale, statistics)
+                _refuse_loss(part, wanted)
+            try:
+                with np.errstate(over="raise"):
+                    self._convert_into(part, out[places])
+            except FloatingPointError:
+                msg = f"{wanted} holds numbers up to {np.finfo(wanted).max:g}, and there are larger ones"
+                raise ValueError(msg) from None
         return whole
+
+    def _convert_into(self, values: np.ndarray, out: np.ndarray) -> None:
+        for stored, converted, statistics in self._by_channel(values, out):
+            if statistics is None:
+                _divide_or_cast(stored, converted, self.scale)
+            else:
+                _normalize(stored, converted, self.scale, statistics)
 
     def _by_channel(self, values: np.ndarray, out: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, Any]]:
         """Yield what is converted at once, and by which statistics: where the axis of channels moves, each by itself.
@@ -154,10 +169,8 @@ class Conversion(NamedTuple):
 
 
 def conversions_of(
-    fields: Mapping[str, Values],
+    fields: Mapping[str, Field],
     *,
-    scales: Mapping[str, float],
-    declared: Mapping[str, Declared],
     dtype: DTypeLike | None,
     channels: str | Mapping[str, str] | None,
     statistics: Mapping[str, Statistics] | None,
@@ -170,7 +183,7 @@ def conversions_of(
         UsageError: Another argument is none that there is, or does not fit the fields or another argument.
     """
     wanted = number_dtype(dtype)
-    to = _channels_wanted(channels, [f for f, values in fields.items() if _can_move(values, declared.get(f, {}))])
+    to = _channels_wanted(channels, [name for name, field in fields.items() if _can_move(field)])
     if to == {} or statistics == {}:
         msg = f"no field has pictures, whose channels could be {channels}: {', '.join(fields)}"
         if statistics == {}:
@@ -179,21 +192,18 @@ def conversions_of(
     if statistics is not None and wanted is not None and wanted.kind != "f":
         msg = f"what is normalized is fractions, which dtype {wanted.name} does not hold; leave it out, or use a float"
         raise UsageError(msg)
-    classes = _one_hot_fields(one_hot, declared)
+    classes = _one_hot_fields(one_hot, fields)
     made = []
-    values: Any
-    for field, values in fields.items():
-        if field in classes:
-            made.append(Conversion(wanted or np.dtype(np.float32), classes=len(declared[field]["classes"])))
-        elif not sample_shape(values):
+    for name, field in fields.items():
+        if name in classes:
+            made.append(Conversion(wanted or np.dtype(np.float32), classes=len(field.declared["classes"])))
+        elif not has_channels(field):
             made.append(Conversion())
         else:
-            about = declared.get(field, {})
-            its = (statistics or {}).get(field)
-            its_channels = (to or {}).get(field)
-            axis = channel_axis(field, values, about) if its_channels or (its and np.ndim(its.mean)) else None
-            default = None if its is None else np.dtype(np.float64 if values.dtype == np.float64 else np.float32)
-            made.append(Conversion(wanted or default, scales.get(field), its_channels, its, axis))
+            its, its_channels = (statistics or {}).get(name), (to or {}).get(name)
+            axis = channel_axis(name, field) if its_channels or (its and np.ndim(its.mean)) else None
+            default = None if its is None else np.dtype(np.float64 if field.values.dtype == np.float64 else np.float32)
+            made.append(Conversion(wanted or default, field.scale, its_channels, its, axis))
     return made
 
 
@@ -211,24 +221,33 @@ def _channels_wanted(given: Any, able: Sequence[str]) -> dict[str, str] | None:
     return dict(given)
 
 
-def _can_move(values: Any, declared: Declared) -> bool:
-    return has_channels(values, declared) and len(sample_shape(values)) > 1
+def _can_move(field: Field) -> bool:
+    return has_channels(field) and len(sample_shape(field.values)) > 1
 
 
-def _one_hot_fields(given: Any, declared: Mapping[str, Declared]) -> tuple[str, ...]:
-    """Return the fields that are to be one-hot; UsageError if one has no classes, UnknownName if there is none."""
-    having = [field for field, its in declared.items() if its.get("classes")]
+def _one_hot_fields(given: Any, fields: Mapping[str, Field]) -> tuple[str, ...]:
+    """Return the fields that are to be one-hot.
+
+    Raises:
+        UnknownName: There is no such field.
+        UsageError: One has no classes, or its labels are not numbers, and as many in each sample.
+    """
+    having = [name for name, field in fields.items() if field.declared.get("classes")]
     names = () if given is None else (given,) if isinstance(given, str) else given
     if not isinstance(names, tuple | list) or not all(isinstance(name, str) for name in names):
         example = f": one_hot={having[0]!r}" if having else ""
         msg = f"one_hot is the name of a field with classes, or several{example}; not {given!r}"
         raise UsageError(msg)
     for name in names:
-        if name in declared and name not in having:
+        if name in fields and name not in having:
             msg = f"field {name!r} has no declared classes, by which it could be one-hot"
             raise UsageError(msg)
         if name not in having:
             raise UnknownName(name, having, kind="field with classes")
+        labels = fields[name].values
+        if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "bui":
+            msg = f"one-hot labels are made of whole numbers, as many in each sample, which field {name!r} has not"
+            raise UsageError(msg)
     return tuple(names)
 
 
@@ -245,7 +264,7 @@ def one_hot(labels: np.ndarray, classes: int, dtype: np.dtype[Any] | None) -> np
         msg = f"labels of {classes} classes are 0 to {classes - 1}, and there are {labels.min()} to {labels.max()}"
         raise ValueError(msg)
     rows = np.zeros((labels.size, classes), dtype)
-    rows[np.arange(labels.size), labels.reshape(-1)] = 1
+    rows[np.arange(labels.size), labels.reshape(-1).astype(np.intp)] = 1  # truths would be taken for a mask
     return rows.reshape(*labels.shape, classes)
 
 
@@ -296,9 +315,10 @@ def _divide_or_cast(values: np.ndarray, out: np.ndarray, scale: float | None) ->
 def _normalize(values: np.ndarray, out: np.ndarray, scale: float | None, statistics: Statistics) -> None:
     """Subtract the mean and divide by the deviation; by 1 where it is 0, for values that are all the same."""
     scale = scale if scale and values.dtype.kind in "ui" else 1
-    # Not in fewer digits than the values have, of which the mean may take most.
-    work = np.result_type(values.dtype, out.dtype, np.float32)
     mean, deviation = (np.asarray(one, np.float64) * scale for one in statistics)
+    # Not in fewer digits than the values have, of which the mean may take most: what it is rounded by shifts them all.
+    is_large = bool(((deviation > 0) & (np.abs(mean) > LARGE * deviation)).any())
+    work = np.result_type(values.dtype, out.dtype, np.float64 if is_large else np.float32)
     factor = 1 / np.where(deviation > 0, deviation, 1)
     target = out if work == out.dtype else np.empty(values.shape, work)
     if values.dtype != work:  # a ufunc that casts goes through a small buffer, which takes twice as long as a copy
@@ -310,15 +330,25 @@ def _normalize(values: np.ndarray, out: np.ndarray, scale: float | None, statist
         np.copyto(out, target, casting="unsafe")
 
 
-def _refuse_to_wrap(values: np.ndarray, wanted: np.dtype[Any]) -> None:
-    if wanted.kind not in "ui" or values.dtype.kind not in "uif" or not values.size:
+def _refuse_loss(values: np.ndarray, wanted: np.dtype[Any]) -> None:
+    """Refuse values that a dtype of whole numbers or truths would wrap, or cut the fractions of.
+
+    Raises:
+        ValueError: There are such values, or ones with an imaginary part that the dtype has not.
+    """
+    if values.dtype.kind == "c" and wanted.kind != "c":
+        msg = f"{values.dtype} has an imaginary part, which {wanted} does not hold"
+        raise ValueError(msg)
+    if wanted.kind not in "biu" or not values.size or np.can_cast(values.dtype, wanted):
         return
-    if np.can_cast(values.dtype, wanted):
-        return
-    low, high, most = values.min(), values.max(), np.iinfo(wanted)
+    low, high = values.min(), values.max()
     if not (np.isfinite(low) and np.isfinite(high)):
         msg = f"{wanted} holds neither infinity nor NaN, and there are such values"
         raise ValueError(msg)
-    if not most.min <= int(low) <= int(high) <= most.max:
-        msg = f"{wanted} holds {most.min:,} to {most.max:,}; there are values of {int(low):,} to {int(high):,}"
+    least, most = (0, 1) if wanted.kind == "b" else (np.iinfo(wanted).min, np.iinfo(wanted).max)
+    if not least <= int(low) <= int(high) <= most:
+        msg = f"{wanted} holds {least:,} to {most:,}; there are values of {int(low):,} to {int(high):,}"
+        raise ValueError(msg)
+    if values.dtype.kind == "f" and (fractions := values[values != np.trunc(values)]).size:
+        msg = f"{wanted} holds whole numbers, and there are fractions, such as {fractions[0]:g}"
         raise ValueError(msg)

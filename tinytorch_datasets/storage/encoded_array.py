@@ -20,7 +20,7 @@ import numpy as np
 
 from tinytorch_datasets.concurrency import mapped
 from tinytorch_datasets.errors import StorageError
-from tinytorch_datasets.storage.memmap import from_pickle, to_pickle
+from tinytorch_datasets.storage.memmap import Remapped, from_pickle, to_pickle
 from tinytorch_datasets.storage.string_array import parse_index
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ class EncodedArray:
         "_shapes",
         "_starts",
         "_stored_shape",
+        "_whole",
         "dtype",
         "recipe",
         "sample_shape",
@@ -114,6 +115,7 @@ class EncodedArray:
         self._stored_shape: SampleShape = self.sample_shape
         self._convert: Callable[[np.ndarray], np.ndarray] | None = None
         self._decoders: list[Decoder] = []  # the one, once it is made, of all parts of these samples
+        self._whole: np.ndarray | None = starts  # of all that these are a part of, by which errors say which one it is
 
     @classmethod
     def mapped(
@@ -215,6 +217,7 @@ class EncodedArray:
             recipe=self.recipe,
         )
         other._stored_shape, other._convert, other._decoders = self._stored_shape, self._convert, self._decoders
+        other._whole = self._whole
         return other
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -280,8 +283,10 @@ class EncodedArray:
 
     def _fail(self, number: int, reason: str) -> NoReturn:
         path = Path(getattr(self._data, "filename", None) or "")
-        span = f"bytes {int(self._starts[number]):,} to {int(self._ends[number]):,} of {path.name or 'memory'}"
-        what = f"a sample that is cached encoded, {span}, cannot be decoded any more: {reason}"
+        start, end = int(self._starts[number]), int(self._ends[number])
+        which = "a sample" if self._whole is None else f"sample {int(np.searchsorted(self._whole, start)):,} of a field"
+        span = f"bytes {start:,} to {end:,} of {path.name or 'memory'}"
+        what = f"{which} that is cached encoded, {span}, cannot be decoded any more: {reason}"
         raise StorageError(what, hint='Get the data set again, with verify="always".', path=path)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -299,11 +304,14 @@ class EncodedArray:
         if not isinstance(self._data, np.memmap) and self.encoded_nbytes < len(self._data):
             held = self.joined(self[:0])  # a part pickles its own bytes alone
         parts = map(to_pickle, (held._data, held._starts, held._ends, held._shapes))
-        return (*parts, self.dtype.str, self.sample_shape, tuple(self.recipe), self._stored_shape, self._convert)
+        whole = to_pickle(self._whole) if held is self else None
+        whole = whole if isinstance(whole, Remapped) or self._whole is self._starts else None  # not more than itself
+        about = (self.dtype.str, self.sample_shape, tuple(self.recipe), self._stored_shape, self._convert)
+        return (*parts, whole, *about)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        data, starts, ends, shapes = map(from_pickle, state[:4])
-        dtype, sample_shape, recipe, self._stored_shape, self._convert = state[4:]
+        data, starts, ends, shapes, self._whole = map(from_pickle, state[:5])
+        dtype, sample_shape, recipe, self._stored_shape, self._convert = state[5:]
         self._data, self._starts, self._ends, self._shapes = data, starts, ends, shapes
         self.dtype, self.sample_shape, self.recipe, self._decoders = np.dtype(dtype), sample_shape, Recipe(*recipe), []
 

@@ -162,6 +162,12 @@ class RaggedArray:
         """The bytes of the values of these samples."""
         return int(self._places[-1] - self._places[0]) * self.dtype.itemsize
 
+    @property
+    def origin(self) -> tuple[Any, bytes]:
+        """Where the values are mapped from, or they themselves, and which of them are these samples."""
+        shapes = b"" if self.shapes is None else np.asarray(self.shapes).tobytes()
+        return to_pickle(self.values), self._places.tobytes() + shapes
+
     def __len__(self) -> int:
         return len(self._places) - 1
 
@@ -232,7 +238,7 @@ class RaggedArray:
             raise ValueError(msg)
         sizes = self._padded_shape(length)
         wanted = self.dtype if dtype is None else np.dtype(dtype)
-        exact, padding = self.converted(partial(_exactly, dtype=wanted)), _exactly(np.asarray(value), wanted)
+        exact, padding = self.converted(partial(exactly, dtype=wanted)), exactly(np.asarray(value), wanted)
         rows = self.rows
         if overflow == "error" and (longer := np.argwhere(rows > np.array(sizes))).size:
             number, axis = longer[0].tolist()
@@ -308,7 +314,7 @@ def _size(shape: list[int]) -> int:
     return size
 
 
-def _exactly(values: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+def exactly(values: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
     """Convert values; to integers, or truths, only if all of them stay what they are."""
     if dtype.kind in "biu" and not np.can_cast(values.dtype, dtype):
         with np.errstate(invalid="ignore"):
