@@ -117,7 +117,8 @@ def test_a_fraction_of_numpy_is_a_number(split: Split) -> None:
     """Of which float16 has no product with 70,000, and newer versions of NumPy take no other."""
     many = Split("train", {"x": np.zeros(70_000, np.uint8)})
 
-    for fraction in (np.float16(0.9), np.float32(0.9), np.float64(0.9)):
+    fractions: list[Any] = [np.float16(0.9), np.float32(0.9), np.float64(0.9)]
+    for fraction in fractions:
         assert len(many.divide(fraction)[0]) == int(float(fraction) * 70_000 + 0.5)
 
 
