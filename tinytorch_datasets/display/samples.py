@@ -396,5 +396,5 @@ def split_page(split: Any) -> str:
         counts = class_counts(split)
         shown = chosen(split, A_ROW, seed=None, where=None)
         return shown.brief_page(counts={split.name: counts} if counts else None)
-    texts = [split._text(field) for field in split._texts]
+    texts = [split[field] for field in split._texts]
     return html.strings(repr(split)[1:-1], texts, of=len(texts))
