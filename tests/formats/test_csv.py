@@ -71,7 +71,7 @@ def slow(rows: list[list[str]]) -> bytes:
 MARKS = st.sampled_from([(), ("?",), ("", "NA"), ("-1",), ("7.0", "?"), ("1e400",), ("99999999999999999999",)])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     rows=st.integers(1, 4).flatmap(lambda width: st.lists(st.lists(CELLS, min_size=width, max_size=width), min_size=1)),
     dtype=st.sampled_from(DTYPES),

@@ -35,7 +35,7 @@ OF_TORCHVISION = [
 def entry_of(name: str) -> dict[str, Any]:
     """An entry, as it is written."""
     entry: dict[str, Any] = copy.deepcopy(next(entries[name] for entries in ENTRIES.values() if name in entries))
-    for key in ("checks", "mirrors", "used_by", "files"):
+    for key in ("checks", "mirrors", "used_by", "files", "variants"):
         entry.pop(key, None)
     for field in entry["fields"].values():
         field.pop("sha256", None)

@@ -7,8 +7,6 @@ import io
 import json
 import re
 import struct
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ import pytest
 
 from tests.helpers.format_writers import column, put, split
 from tests.helpers.format_writers import read as read_whole
+from tests.helpers.fresh_process import python
 from tinytorch_datasets import audit, formats, get
 from tinytorch_datasets.errors import ContentError, DecodeError
 from tinytorch_datasets.plan import RaggedBlock
@@ -771,7 +770,7 @@ main({arguments!r})
     def run(self, folder: Path, *arguments: str) -> tuple[int, str]:
         """Exit code and stderr of a command where pyarrow is not installed."""
         code = self.CODE.format(arguments=[*arguments])
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder)
+        done = python("-c", code, cwd=folder)
         return done.returncode, done.stderr
 
     @pytest.mark.parametrize("form", ["parquet", pytest.param("arrow", marks=pytest.mark.slow)])

@@ -108,14 +108,14 @@ class TestValues:
         rng = random.Random(0)
         sound = "+1 1:0.5 3:1\n-1 2:.25 # a\n\n7\n", "1 qid:1 1:1\n2 qid:1 1:2\n", "1 1:1 2:2 3:3.e-1\n"
         refused = 0
-        for _ in range(1000):
+        for _ in range(300):
             text = list(rng.choice(sound))
             for _ in range(rng.randint(1, 3)):
                 text[rng.randrange(len(text))] = rng.choice(["", *"0123456789:+-.eE \t\n#q"])
             outcomes = [self.outcome(put(tmp_path / "file", "".join(text) + end)) for end in ("\n", "\n\x0b\n")]
             assert outcomes[0] == outcomes[1], text
             refused += isinstance(outcomes[0], str)
-        assert 100 < refused < 900  # some of each
+        assert 30 < refused < 270  # some of each
 
     @staticmethod
     def outcome(file: Path) -> object:

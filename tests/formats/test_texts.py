@@ -85,11 +85,11 @@ class TestValues:
     )
     def test_any_order_in_any_archive(self, tmp_path: Path, pack: Pack) -> None:
         """Members come sorted by code points, whatever their order in the archive, over more than one block."""
-        names = [f"train/{folder}/{n}_{n % 10}.txt" for folder in ("pos", "neg", "\u00e9") for n in range(3000)]
+        names = [f"train/{folder}/{n}_{n % 10}.txt" for folder in ("pos", "neg", "\u00e9") for n in range(1500)]
         shuffled = random.Random(0).sample(names, len(names))
         file = put(tmp_path / "file", pack({name: f"caf\u00e9 {name}\n".encode() for name in shuffled}))
 
-        found = decode(file, 9000, "train/*/*.txt")
+        found = decode(file, 4500, "train/*/*.txt")
 
         assert found["train.name"] == sorted(names)
         assert found["train.text"] == [f"caf\u00e9 {name}\n" for name in sorted(names)]

@@ -124,12 +124,17 @@ GREEDY: dict[str, Greedy] = {
 }
 
 
+# Those that take over a second, and whose like does not.
+SLOW = frozenset({"zeros", "text of protocol 0", "nothings", "keys"})
+
+
 def in_both_ways(names: Iterable[str], cases: Iterable[object], fast: Container[str]) -> list[ParameterSet]:
     """Each case alone; and beside a thread, which only inflates: but for a few, when there is time for slow tests."""
     both = []
     for name, case in zip(names, cases, strict=True):
         marks = () if name in fast else (pytest.mark.slow,)
-        both.append(pytest.param(case, READ, id=f"{name}-alone"))
+        of_alone = (pytest.mark.slow,) if name in SLOW else ()
+        both.append(pytest.param(case, READ, id=f"{name}-alone", marks=of_alone))
         both.append(pytest.param(case, READ_BESIDE, id=f"{name}-beside", marks=marks))
     return both
 
