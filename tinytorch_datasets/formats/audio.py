@@ -10,21 +10,19 @@ import numpy as np
 
 from tinytorch_datasets.errors import Aspect, ContentError, DecodeError, Problems
 from tinytorch_datasets.formats import INSPECTED, INSPECTED_BYTES, ArrayInfo, Certainty, Detection, FileInfo, decodes
-from tinytorch_datasets.plan import TEXT, Block, Column, RaggedBlock, Split, format_shape
+from tinytorch_datasets.plan import TEXT, Block, Column, Split, format_shape
 from tinytorch_datasets.readers.archives import tar
-from tinytorch_datasets.readers.archives.members import Member, Pattern, Skipped, files_of
+from tinytorch_datasets.readers.archives.members import Member, Pattern, files_of
 from tinytorch_datasets.readers.archives.samples import (
-    Blocks,
     LabelSplit,
     Naming,
-    by_file,
     check_naming,
     class_names,
+    decode_members,
     ending,
     grouped,
     key_of,
     left_out,
-    samples_of,
 )
 from tinytorch_datasets.readers.archives.source import is_zip
 from tinytorch_datasets.readers.archives.zip import opened_zip
@@ -44,7 +42,6 @@ from tinytorch_datasets.verify.diagnose import kind_of
 
 RECORDING, RATE = "recording", "rate"
 
-RECORDINGS_A_BLOCK = 4096
 BLOCK_BYTES = 1 << 22
 
 Length = Literal["pad", "cut", "fit"]
@@ -321,25 +318,18 @@ def audio(
         DecodeError: A recording or the archive is damaged, or of a kind that is not read; the reason names the member.
         ContentError: A recording is not as declared, or there are more than declared.
     """
-    naming, skipped = Naming(label_folder, label_split), Skipped(skip or ())
-    for path, its in by_file(splits):
-        parts = {name: [_part(c, naming, length) for c in of.columns.values()] for name, of in its.items()}
-        alike = _Alike(rate, may_rates_differ=all(RATE in of for of in parts.values()))
-        blocks = {
-            name: Blocks(((c, _pack(c)) for c in of.columns.values()), most=RECORDINGS_A_BLOCK, largest=BLOCK_BYTES)
-            for name, of in its.items()
-        }
-        declared = sum(column.nbytes for of in its.values() for column in of.columns.values())
-        for member in samples_of(path, its, "recordings", skipped=skipped, declared=declared):
+    naming = Naming(label_folder, label_split)
+
+    def read(its: Mapping[str, Split], members: Iterator[Member]) -> Iterator[tuple[Member, list[Any], int]]:
+        parts = {name: [(c, _part(c, naming, length)) for c in split.columns.values()] for name, split in its.items()}
+        alike = _Alike(rate, may_rates_differ=all(any(part == RATE for _, part in of) for of in parts.values()))
+        for member in members:
             recording = _read(member)
-            values = [_value(part, member, recording, naming) for part in parts[member.split]]
+            values = [_value(c, part, member, recording, naming) for c, part in parts[member.split]]
             alike.check(member, recording)
-            size = sum(value.nbytes for value in values if isinstance(value, np.ndarray))
-            yield from blocks[member.split].add(values, size, member)
-        for of_split in blocks.values():
-            yield from of_split.flush()
-    if splits:
-        skipped.check(path)
+            yield member, values, sum(value.nbytes for value in values if isinstance(value, np.ndarray))
+
+    yield from decode_members(splits, "recordings", read, skip=skip, block_size=BLOCK_BYTES)
 
 
 def _sample(column: Column, options: Mapping[str, Any]) -> Callable[[bytes], np.ndarray]:
@@ -360,29 +350,15 @@ def _part(column: Column, naming: Naming, length: Length | None) -> _Wish | str:
     return _Wish.of(column, length) if key == RECORDING else key
 
 
-def _value(part: _Wish | str, member: Member, recording: Recording, naming: Naming) -> Any:
+def _value(column: Column, part: _Wish | str, member: Member, recording: Recording, naming: Naming) -> Any:
     if isinstance(part, _Wish):
         return part.numbers(member, recording)
-    return recording.rate if part == RATE else naming.value(part, member)
-
-
-def _pack(column: Column) -> Callable[[list[Any]], Any]:
-    if column.key == RATE:
-        return lambda rates: _rates(column, rates)
-    if column.classes is not None or column.is_text:
-        return list
-    if column.is_ragged:
-        axes = len(column.shape)
-        return lambda arrays: RaggedBlock.of(arrays, arrays[0].dtype, axes)
-    return np.stack
-
-
-def _rates(column: Column, rates: list[int]) -> np.ndarray:
-    most = int(np.iinfo(column.dtype).max)
-    if max(rates) > most:
-        reason = f"{column} is declared as {column.dtype}, and a recording has {max(rates):,} frames a second"
-        raise _error(column, "dtype", column.dtype, max(rates), reason)
-    return np.array(rates, column.dtype)
+    if part != RATE:
+        return naming.value(part, member)
+    if recording.rate > np.iinfo(column.dtype).max:
+        reason = f"{column} is declared as {column.dtype}, and a recording has {recording.rate:,} frames a second"
+        raise _error(column, "dtype", column.dtype, recording.rate, reason)
+    return np.array(recording.rate, column.dtype)
 
 
 def _read(member: Member) -> Recording:

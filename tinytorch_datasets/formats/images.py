@@ -20,21 +20,19 @@ from tinytorch_datasets.formats import (
     FileInfo,
     decodes,
 )
-from tinytorch_datasets.plan import Block, Column, RaggedBlock, Split
+from tinytorch_datasets.plan import Block, Column, Split
 from tinytorch_datasets.readers.archives import tar
-from tinytorch_datasets.readers.archives.members import Member, Pattern, Skipped, files_of
+from tinytorch_datasets.readers.archives.members import Member, Pattern, files_of
 from tinytorch_datasets.readers.archives.samples import (
-    Blocks,
     LabelSplit,
     Naming,
-    by_file,
     check_naming,
     class_names,
+    decode_members,
     ending,
     grouped,
     key_of,
     left_out,
-    samples_of,
 )
 from tinytorch_datasets.readers.archives.source import is_zip
 from tinytorch_datasets.readers.archives.zip import opened_zip
@@ -57,7 +55,6 @@ from tinytorch_datasets.verify.diagnose import kind_of, kind_of_zip
 
 IMAGE = "image"
 
-PICTURES_A_BLOCK = 4096
 BLOCK_BYTES = 1 << 22
 
 # What pictures that are read ahead take in memory together, decoded or not yet.
@@ -230,30 +227,24 @@ def images(
         ContentError: A picture is of another size or mode than declared, or there are more than declared.
     """
     formats.of("images").check_libraries()
-    naming, skipped = Naming(label_folder, label_split), Skipped(skip or ())
-    choices = Choices(mode, resize, orientation, alpha)
-    for path, its in by_file(splits):
-        _check_pillow(path)
-        readers = {
-            name: _Reader([_reads(c, naming, choices) for c in split.columns.values()], naming)
-            for name, split in its.items()
-        }
-        blocks = {
-            name: Blocks(((c, _pack(c)) for c in split.columns.values()), most=PICTURES_A_BLOCK, largest=BLOCK_BYTES)
-            for name, split in its.items()
-        }
-        declared = sum(column.nbytes for split in its.values() for column in split.columns.values())
-        largest = LARGEST_FILE if resize or not declared else SMALL_FILE + max(map(_largest, its.values()))
-        members = samples_of(path, its, "pictures", skipped=skipped, declared=declared, largest=largest)
-        budget = _Budget()
+    naming, choices = Naming(label_folder, label_split), Choices(mode, resize, orientation, alpha)
+
+    def read(its: Mapping[str, Split], members: Iterator[Member]) -> Iterator[tuple[Member, list[Any], int]]:
+        readers, budget = {name: _Reader.of(split, naming, choices) for name, split in its.items()}, _Budget()
         opened = (readers[member.split].open(member, budget) for member in members)
         for sample, values in mapped(_decode, opened, weigh=_weigh, most=AHEAD_BYTES, name="tinytorch-datasets-image"):
             size = sum(value.nbytes if isinstance(value, np.ndarray) else len(value) for value in values)
-            yield from blocks[sample.member.split].add(values, size, sample.member)
-        for of_split in blocks.values():
-            yield from of_split.flush()
-    if splits:
-        skipped.check(path)
+            yield sample.member, values, size
+
+    def largest(its: Mapping[str, Split]) -> int:
+        columns = [column for split in its.values() for column in split.columns.values()]
+        if resize or any(column.is_ragged for column in columns):
+            return LARGEST_FILE
+        return SMALL_FILE + max(column.nbytes // max(column.count, 1) for column in columns)
+
+    for path in {column.file for split in splits for column in split.columns.values()}:
+        _check_pillow(path)
+    yield from decode_members(splits, "pictures", read, skip=skip, block_size=BLOCK_BYTES, largest=largest)
 
 
 def _check_pillow(path: Path) -> None:
@@ -264,12 +255,6 @@ def _check_pillow(path: Path) -> None:
         raise DecodeError(path, reason, hint="Set it to False.")
 
 
-def _reads(column: Column, naming: Naming, choices: Choices) -> Pictures | str:
-    """Return how the pictures of a column are read, or, if it has none, what of their names it is."""
-    key = key_of(column, IMAGE, "picture", naming)
-    return Pictures(column, choices) if key == IMAGE else key
-
-
 def _sample(column: Column, options: Mapping[str, Any]) -> Callable[[bytes], np.ndarray]:
     """Return what decodes one picture, of bytes that were checked when the cache took them in."""
     _check_pillow(column.file)
@@ -277,23 +262,17 @@ def _sample(column: Column, options: Mapping[str, Any]) -> Callable[[bytes], np.
     return lambda data: pictures.decode(pictures.open(Member.of_cache(data)))
 
 
-def _pack(column: Column) -> Any:
-    if column.classes is not None or column.is_text:
-        return list
-    if column.is_ragged:
-        return lambda arrays: RaggedBlock.of(arrays, arrays[0].dtype, len(column.shape))
-    return np.stack
-
-
-def _largest(split: Split) -> int:
-    return max((column.nbytes // max(column.count, 1) for column in split.columns.values()), default=0)
-
-
 class _Reader(NamedTuple):
     """How the values of the columns of one split come of a member: a picture each, or what of its name."""
 
     columns: list[Pictures | str]
     naming: Naming
+
+    @classmethod
+    def of(cls, split: Split, naming: Naming, choices: Choices) -> _Reader:
+        """Return how the columns of a split are read."""
+        keys = [(column, key_of(column, IMAGE, "picture", naming)) for column in split.columns.values()]
+        return cls([Pictures(column, choices) if key == IMAGE else key for column, key in keys], naming)
 
     def open(self, member: Member, budget: _Budget) -> _Sample:
         """Return a sample whose headers are as declared, its pictures counted if they may be of any size."""

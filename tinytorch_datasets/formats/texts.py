@@ -19,20 +19,18 @@ from tinytorch_datasets.formats import (
 )
 from tinytorch_datasets.plan import TEXT, Block, Column, Split
 from tinytorch_datasets.readers.archives import tar
-from tinytorch_datasets.readers.archives.members import Member, Pattern, Skipped
+from tinytorch_datasets.readers.archives.members import Member, Pattern
 from tinytorch_datasets.readers.archives.samples import (
-    Blocks,
     LabelSplit,
     Naming,
-    by_file,
     check_naming,
     class_folders,
+    decode_members,
     ending,
     grouped,
     key_of,
     left_out,
     patterns,
-    samples_of,
 )
 from tinytorch_datasets.readers.archives.source import is_zip
 from tinytorch_datasets.readers.archives.zip import opened_zip
@@ -44,7 +42,6 @@ DOCUMENT = "text"
 # How the names of texts end. A table or a program is text too, and no text to learn.
 SUFFIXES = ("", ".txt", ".text")
 
-TEXTS_A_BLOCK = 4096
 BLOCK_CHARACTERS = 1 << 20
 
 NO_TEXT = "no text in a folder that every split has"
@@ -190,23 +187,18 @@ def texts(
         DecodeError: A text is not in that encoding, or the archive is damaged; the reason names the member.
         ContentError: There are more texts than are declared, or more bytes than the archive should come to.
     """
-    naming, skipped = Naming(label_folder, label_split), Skipped(skip or ())
-    for path, its in by_file(splits):
-        keys = {name: [_key(column, naming) for column in of.columns.values()] for name, of in its.items()}
-        blocks = {
-            name: Blocks(((c, list) for c in of.columns.values()), most=TEXTS_A_BLOCK, largest=BLOCK_CHARACTERS)
-            for name, of in its.items()
-        }
-        for member in samples_of(path, its, "texts", skipped=skipped):
+    naming = Naming(label_folder, label_split)
+
+    def read(its: Mapping[str, Split], members: Iterator[Member]) -> Iterator[tuple[Member, list[str], int]]:
+        keys = {name: [_key(column, naming) for column in split.columns.values()] for name, split in its.items()}
+        for member in members:
             values = [
                 _text(member, encoding, newlines) if key == DOCUMENT else naming.value(key, member)
                 for key in keys[member.split]
             ]
-            yield from blocks[member.split].add(values, sum(map(len, values)), member)
-        for of_split in blocks.values():
-            yield from of_split.flush()
-    if splits:
-        skipped.check(path)
+            yield member, values, sum(map(len, values))
+
+    yield from decode_members(splits, "texts", read, skip=skip, block_size=BLOCK_CHARACTERS)
 
 
 def _key(column: Column, naming: Naming) -> str:

@@ -1,7 +1,7 @@
 """Samples that are a member each: labels by name, blocks, class folders.
 
-What formats have in common that read one file a sample: texts, pictures. What the file holds is the format's own; its
-folder, its name and a part of that are what other fields may be.
+What formats have in common that read one file a sample: texts, pictures, recordings. What the file holds is the
+format's own; its folder, its name and a part of that are what other fields may be.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from tinytorch_datasets.errors import ContentError, DecodeError, Problems
-from tinytorch_datasets.plan import TEXT, Block, Column, Split
+from tinytorch_datasets.plan import TEXT, Block, Column, RaggedBlock, Split
 from tinytorch_datasets.readers.archives.members import Allowance, Member, Pattern, Skipped, check_name, read_members
 from tinytorch_datasets.storage.encoded_array import EncodedBlock
 from tinytorch_datasets.storage.files import is_litter
@@ -22,6 +24,8 @@ FOLDER, PART, NAME = "folder", "part", "name"
 
 # What a member takes in a tar archive beside its bytes: a header, and a second one for its long name or its times.
 TAR_BYTES_A_MEMBER = 4096
+
+SAMPLES_A_BLOCK = 4096
 
 # The label of a split: which part of the name, or from which to before which.
 LabelSplit = list[str | int]
@@ -164,65 +168,76 @@ def key_of(column: Column, content: str, kind: str, naming: Naming) -> str:
     return key
 
 
-def by_file(splits: Sequence[Split]) -> Iterator[tuple[Path, dict[str, Split]]]:
-    """Yield each file, or folder, with the splits that have fields in it, by name, and only those fields of them."""
-    for path in dict.fromkeys(column.file for split in splits for column in split.columns.values()):
-        its = dict[str, Split]()
-        for split in splits:
-            columns = {name: column for name, column in split.columns.items() if column.file == path}
-            if columns:
-                its[split.name] = Split(split.name, split.samples, columns, path, split.members, split.where)
-        yield path, its
+# Yields each of some members with a value for each column of its split, and how large those are together.
+Read = Callable[[Mapping[str, Split], Iterator[Member]], Iterator[tuple[Member, Sequence[Any], int]]]
 
 
-def samples_of(
-    path: Path,
-    splits: Mapping[str, Split],
+def decode_members(
+    splits: Sequence[Split],
     kind: str,
+    read: Read,
     *,
-    skipped: Skipped | None = None,
-    declared: int = 0,
-    largest: int | None = None,
-) -> Iterator[Member]:
-    """Yield the members that are the samples of some splits, in order; see `read_members`. `kind` is for the error.
+    skip: Iterable[str] | None,
+    block_size: int,
+    largest: Callable[[Mapping[str, Split]], int | None] = lambda its: None,
+) -> Iterator[Block]:
+    """Yield the values of samples that are a member each, in blocks, file after file.
+
+    Args:
+        splits: What to decode.
+        kind: What the samples are called in errors.
+        read: Reads the members of the splits that are in one file, which it is given by their names.
+        skip: Members that are no samples; each must be there.
+        block_size: How large the samples of a block are together, at least when it is full, in the unit of `read`.
+        largest: Returns the most bytes of one member of those splits, None for as many as of all.
 
     Raises:
+        DecodeError: As of `read_members`.
         ContentError: There are more than a split declares.
     """
+    skipped = Skipped(skip or ())
+    for path in dict.fromkeys(column.file for split in splits for column in split.columns.values()):
+        its = {split.name: of for split in splits if (of := _in_file(split, path)).columns}
+        blocks = {name: _Blocks(split.columns.values(), block_size) for name, split in its.items()}
+        for member, values, size in read(its, _samples(path, its, kind, skipped, largest(its))):
+            yield from blocks[member.split].add(values, size, member)
+        for of_split in blocks.values():
+            yield from of_split.flush()
+    if splits:
+        skipped.check(path)
+
+
+def _in_file(split: Split, path: Path) -> Split:
+    columns = {name: column for name, column in split.columns.items() if column.file == path}
+    return Split(split.name, split.samples, columns, path, split.members, split.where)
+
+
+def _samples(
+    path: Path, splits: Mapping[str, Split], kind: str, skipped: Skipped, largest: int | None
+) -> Iterator[Member]:
+    """Yield the members that are the samples of some splits, in order, no more than are declared."""
     left = {name: split.samples for name, split in splits.items()}
+    declared = sum(column.nbytes for split in splits.values() for column in split.columns.values())
     allowance = Allowance(declared, TAR_BYTES_A_MEMBER * sum(left.values()), largest)
     wanted = {name: split.members for name, split in splits.items()}
     for member in read_members(path, wanted, skipped=skipped, allowance=allowance):
         if not left[member.split]:
-            split = splits[member.split]
-            reason = f"it has more {kind} than the {split.samples:,} that {split.name} declares: {member.name!r} is one"
+            count, split = splits[member.split].samples, member.split
+            reason = f"it has more {kind} than the {count:,} that {split} declares: {member.name!r} is one more"
             raise ContentError(
-                member.path,
-                f"{reason} more",
-                aspect="samples",
-                expected=split.samples,
-                actual=f"more than {split.samples}",
-                split=split.name,
+                member.path, reason, aspect="samples", expected=count, actual=f"more than {count}", split=split
             )
         left[member.split] -= 1
         yield member
 
 
-class Blocks:
-    """The blocks of one split, made of samples as they come.
+class _Blocks:
+    """The blocks of one split, made of samples as they come."""
 
-    Args:
-        columns: Its columns, each with what makes the values of a block of a list of them.
-        most: The most samples of a block.
-        largest: How large the samples of a block are together, at least when it is full, in any unit.
-    """
-
-    def __init__(
-        self, columns: Iterable[tuple[Column, Callable[[list[Any]], Any]]], *, most: int, largest: int
-    ) -> None:
-        self._columns, self._most, self._largest = list(columns), most, largest
+    def __init__(self, columns: Iterable[Column], size: int) -> None:
+        self._columns, self._most_size = list(columns), size
         self._values: list[list[Any]] = [[] for _ in self._columns]
-        self._keeps_encoded = any(column.is_encoded for column, _ in self._columns)
+        self._keeps_encoded = any(column.is_encoded for column in self._columns)
         self._encoded = list[bytes]()
         self._start = self._held = self._size = 0
 
@@ -234,18 +249,26 @@ class Blocks:
             self._encoded.append(member.data)
         self._held += 1
         self._size += size
-        if self._held == self._most or self._size > self._largest:
+        if self._held == SAMPLES_A_BLOCK or self._size > self._most_size:
             yield from self.flush()
 
     def flush(self) -> Iterator[Block]:
         """Yield what is held."""
         if self._held:
-            for number, (column, pack) in enumerate(self._columns):
+            for number, column in enumerate(self._columns):
                 values, self._values[number] = self._values[number], []
-                packed = pack(values)
+                packed = _packed(column, values)
                 yield Block(column, self._start, EncodedBlock(packed, self._encoded) if column.is_encoded else packed)
         self._encoded = []
         self._start, self._held, self._size = self._start + self._held, 0, 0
+
+
+def _packed(column: Column, values: list[Any]) -> Any:
+    if column.is_text or column.classes is not None:
+        return values
+    if column.is_ragged:
+        return RaggedBlock.of(values, values[0].dtype, len(column.shape))
+    return np.stack(values)
 
 
 def ending(name: str) -> str:
