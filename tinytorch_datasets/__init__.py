@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tinytorch_datasets.api import get, list_datasets, load_manifest
     from tinytorch_datasets.auditing.audit import audit
     from tinytorch_datasets.auditing.findings import DatasetReport, Finding, ProbeResult, Report
+    from tinytorch_datasets.catalog import Catalog, write_catalog
     from tinytorch_datasets.dataset import Dataset
     from tinytorch_datasets.exporting.export import export
     from tinytorch_datasets.fetch import RetryPolicy
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 # Where each public name lives. Importing the package imports none of them: a name is fetched when it is used.
 _HOMES = {
+    "Catalog": "catalog",
     "Dataset": "dataset",
     "DatasetReport": "auditing.findings",
     "EncodedArray": "storage.encoded_array",
@@ -48,10 +50,12 @@ _HOMES = {
     "get": "api",
     "list_datasets": "api",
     "load_manifest": "api",
+    "write_catalog": "catalog",
 }
 
 # Written out, because type checkers and editors read it, and do not run it.
 __all__ = [
+    "Catalog",
     "Dataset",
     "DatasetReport",
     "EncodedArray",
@@ -71,6 +75,7 @@ __all__ = [
     "get",
     "list_datasets",
     "load_manifest",
+    "write_catalog",
 ]
 
 

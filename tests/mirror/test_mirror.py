@@ -66,6 +66,9 @@ FILES = {
     "SHA256SUMS", "datasets.yaml", "flowers/train.csv", "flowers/test.csv", "talk/talk.txt", "digits/train-images",
     "digits/train-labels", "digits/test-images", "digits/test-labels",
 }  # fmt: skip
+PAGES = {"index.html"} | {
+    f"catalog/{name}" for name in ("catalog.css", "catalog.js", "digits.html", "flowers.html", "talk.html")
+}
 
 
 class TestTheFolder:
@@ -80,7 +83,7 @@ class TestTheFolder:
             "talk: 1 file copied, 0 already there, 29 B in total",
             "digits: 4 files copied, 0 already there, 354 B in total",
         ]
-        assert set(contents(tmp_path / "usb")) == FILES
+        assert set(contents(tmp_path / "usb")) == FILES | PAGES
         assert (tmp_path / "usb/datasets.yaml").read_bytes() == world.manifest.read_bytes()
 
     def test_sha256sum_checks_it(self, world: World, tmp_path: Path) -> None:
@@ -139,7 +142,8 @@ class TestTheFolder:
         listed = (usb / "SHA256SUMS").read_text().splitlines()
         assert [line.split()[1] for line in listed] == ["datasets.yaml", "flowers/train.csv", "talk/talk.txt"]
         assert not subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=usb, check=False).returncode
-        assert sorted(contents(usb)) == ["SHA256SUMS", "datasets.yaml", "flowers/train.csv", "talk/talk.txt"]
+        data = ["SHA256SUMS", "datasets.yaml", "flowers/train.csv", "talk/talk.txt"]
+        assert sorted(set(contents(usb)) - PAGES) == data
 
     def test_where_nothing_can_be_copied_nothing_is_written(self, world: World, tmp_path: Path) -> None:
         """A folder with a list of no file would look like a mirror."""
@@ -381,6 +385,41 @@ class TestServing:
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", address)
         assert len(mine.train) == 12
 
+    def test_a_browser_is_shown_what_is_there(self, world: World, tmp_path: Path) -> None:
+        """The root is the start page, with its address in the lines to type; it may load nothing from elsewhere."""
+        with served(world, tmp_path / "usb") as (line, _):
+            address = line.strip().partition("=")[2]
+            answer = urllib.request.urlopen(address)
+            start = answer.read().decode()
+            style = urllib.request.urlopen(f"{address}catalog/catalog.css")
+            page = urllib.request.urlopen(f"{address}catalog/talk.html").read()
+
+        assert f"export TINYTORCH_DATASETS_MIRROR={address}</code>" in start
+        assert f"$env:TINYTORCH_DATASETS_MIRROR = &quot;{address}&quot;</code>" in start
+        assert f"set &quot;TINYTORCH_DATASETS_MIRROR={address}&quot;</code>" in start
+        assert f"data = get(NAME, mirror=&quot;{address}&quot;)</code>" in start
+        assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert answer.headers["Content-Security-Policy"].startswith("default-src 'none';")
+        assert style.headers["Content-Type"] == "text/css; charset=utf-8"
+        assert page == (tmp_path / "usb/catalog/talk.html").read_bytes()
+
+    def test_a_page_of_somebody_else_is_kept_and_not_shown(self, world: World, tmp_path: Path) -> None:
+        """The files are mirrored all the same, and audits still report what nobody declared."""
+        (tmp_path / "usb").mkdir()
+        (tmp_path / "usb/index.html").write_text("mine")
+        result = mirror(world, tmp_path / "usb", "talk", "--offline")
+        code, audited = world.audit("--mirror", str(tmp_path / "usb"))
+
+        assert (result.exit_code, result.stderr) == (
+            0,
+            f"no start page: {tmp_path / 'usb/index.html'} is in the way: no catalog wrote it\n",
+        )
+        assert (tmp_path / "usb/index.html").read_text() == "mine"
+        assert (code, [found["what"] for found in audited["findings"]]) == (
+            1,
+            ["index.html is in the mirror and declared nowhere"],
+        )
+
     def test_the_rest_of_a_file_can_be_asked_for(self, world: World, tmp_path: Path) -> None:
         """So that an interrupted download goes on; nonsense is refused."""
         whole = world.file("digits/train-images").read_bytes()
@@ -416,7 +455,15 @@ class TestServing:
         (tmp_path / "usb").mkdir()
         for name in ("secret", "secret.yaml"):
             (tmp_path / "usb" / name).write_text("mine")
-        paths = ("", "digits/", "../world/use.py", "%2e%2e/world/use.py", "secret", "secret.yaml", "digits/../secret")
+        paths = (
+            "catalog/",
+            "digits/",
+            "../world/use.py",
+            "%2e%2e/world/use.py",
+            "secret",
+            "secret.yaml",
+            "digits/../secret",
+        )
         with served(world, tmp_path / "usb") as (line, _):
             for path in paths:
                 with pytest.raises(urllib.error.HTTPError, match="404"):

@@ -12,6 +12,7 @@ from typing import Any
 from tinytorch_datasets.auditing.findings import DatasetReport, Finding
 from tinytorch_datasets.auditing.lint import walk
 from tinytorch_datasets.auditing.local import compare_file
+from tinytorch_datasets.catalog import pages_in
 from tinytorch_datasets.digests import Step, digest_or_error, digests
 from tinytorch_datasets.errors import printable
 from tinytorch_datasets.manifest.manifest import Manifest
@@ -72,7 +73,8 @@ def audit_mirror(
     findings += _audit_sums(manifest, folder, lines)
     if whole:
         declared = {folder / file.path for file in manifest.files()}
-        findings += _undeclared(manifest, folder, declared | {folder / SUMS, folder / manifest.path.name})
+        pages = {folder / name for name in pages_in(folder)}
+        findings += _undeclared(manifest, folder, declared | pages | {folder / SUMS, folder / manifest.path.name})
     return rows, findings
 
 

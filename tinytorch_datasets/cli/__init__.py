@@ -387,14 +387,6 @@ def schema_() -> None:
     echo(generated.format_schema(), nl=False)
 
 
-for command in (
-    project.init,
-    project.config,
-    audit.audit,
-    maintain.add,
-    maintain.update,
-    maintain.compile_,
-    maintain.mirror,
-    maintain.lock,
-):
+maintenance = (maintain.add, maintain.update, maintain.compile_, maintain.mirror, maintain.catalog, maintain.lock)
+for command in (project.init, project.config, audit.audit, *maintenance):
     main.add_command(command)

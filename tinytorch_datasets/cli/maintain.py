@@ -1,4 +1,4 @@
-"""The commands of maintainers: add, update, compile, mirror, lock."""
+"""The commands of maintainers: add, update, compile, mirror, catalog, lock."""
 
 from __future__ import annotations
 
@@ -209,13 +209,14 @@ def mirror(
 ) -> None:
     """Copy verified files and the manifest to a folder to serve or carry; run again, it resumes.
 
-    The folder has SHA256SUMS, for `sha256sum -c`; `audit --mirror` checks it. With --serve, it prints
-    the line that students type.
+    The folder has SHA256SUMS, for `sha256sum -c`; `audit --mirror` checks it. Its index.html shows what
+    is in it, in any browser. With --serve, it prints the line that students type.
 
     \b
       tinytorch-datasets mirror /media/usb/datasets
       tinytorch-datasets mirror class mnist --serve --bind 192.168.1.5
     """
+    from tinytorch_datasets import catalog as cataloging
     from tinytorch_datasets.mirror import copy as copying
     from tinytorch_datasets.progress import readable
     from tinytorch_datasets.report import plural
@@ -237,6 +238,11 @@ def mirror(
         copying.mirror(loaded, folder, names, home=home, source=source, offline=offline, on_done=report, on_error=note)
     except DatasetError as error:  # of what is in the folder beside the data sets
         note(error)
+    if done or not errors:
+        try:
+            cataloging.write_start_page(folder, loaded, home)
+        except DatasetError as error:  # the files are there, which is what counts
+            echo(f"no start page: {error.what}", err=True)
     if as_json:
         echo_json([dataclasses.asdict(result) for result in done])
     for failure in errors:
@@ -245,13 +251,49 @@ def mirror(
     if serve:
         from tinytorch_datasets.mirror import serve as serving
 
-        with serving.server(folder.expanduser().absolute(), bind, port) as (httpd, address):
+        folder = folder.expanduser().absolute()
+        with serving.server(folder, bind, port) as (httpd, address):
+            if (page := cataloging.served_start_page(folder, address)) is not None:
+                serving.serve_pages(httpd, page, cataloging.pages_in(folder))
             try:
                 echo(f"export {settings.MIRROR}={address}", err=as_json)
                 echo("serving until Ctrl-C", err=True)
                 httpd.serve_forever(poll_interval=0.2)
             except KeyboardInterrupt:
                 echo("\nserver stopped", err=True)
+
+
+@click.command()
+@click.argument("folder", type=FILE)
+@click.option("--get", "download", is_flag=True, help="Download what is not on disk, to show samples of it too")
+@manifest_options
+@json_option
+def catalog(folder: Path, download: bool, manifest: Path | None, home: Path | None, as_json: bool) -> None:
+    """Write a static site of all data sets, to look at in any browser: index.html, and a page of each.
+
+    A page has samples, classes, splits, checks, license, citation, hashes and the lines to type.
+    Samples are of what is on disk. It needs no server and asks nobody for anything; run again, it
+    replaces what has changed.
+
+    \b
+      tinytorch-datasets catalog site
+      tinytorch-datasets catalog site --get
+    """
+    from tinytorch_datasets.catalog import write_catalog
+    from tinytorch_datasets.report import plural, shown
+
+    with progress.usual() as report, writing_to(folder):
+        written = write_catalog(folder, download=download, manifest=load(manifest), home=home, progress=report)
+    if as_json:
+        sampled = {name: name in written.with_samples for name in written.pages}
+        listed = [{"name": n, "path": str(path), "samples": sampled[n]} for n, path in written.pages.items()]
+        echo_json({"start": str(written.start), "pages": listed, "removed": list(map(str, written.removed))})
+    else:
+        count, shown_count = plural(len(written.pages), "data set"), len(written.with_samples)
+        echo(f"{shown(str(written.start))}: {count}, {shown_count:,} with samples")
+    for path in written.removed:
+        echo(f"removed: {shown(str(path))}, whose data set is gone", err=True)
+    exit_with(written.errors)
 
 
 @click.command("compile")

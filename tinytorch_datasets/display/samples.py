@@ -85,7 +85,7 @@ class Samples:
             recordings = [sample[place] for sample in self.samples]
             terminal.draw_sounds(recordings, self._drawn_levels[place], self.captions, console)
         else:
-            rows = [list(map(self._described, self.fields, sample)) for sample in self.samples]
+            rows = [list(map(self.described, self.fields, sample)) for sample in self.samples]
             terminal.draw_texts(self.fields, rows, self.positions, console)
 
     def plain(self) -> list[dict[str, Any]]:
@@ -151,14 +151,14 @@ class Samples:
         others = [(place, field) for place, field in enumerate(self.fields) if place not in self._picture_fields]
         others.sort(key=lambda other: other[0] in self._sound_fields)  # a class before how long it is
         return [
-            ", ".join(self._described(field, sample[place]) for place, field in others) or f"{position:,}"
+            ", ".join(self.described(field, sample[place]) for place, field in others) or f"{position:,}"
             for position, sample in zip(self.positions, self.samples, strict=True)
         ]
 
     def _of(self, field: str) -> Mapping[str, Any]:
         return self.declared.get(field, {})
 
-    def _described(self, field: str, value: Any) -> str:
+    def described(self, field: str, value: Any) -> str:
         """Return a value as a person reads it: a label by its class, of many numbers the first."""
         if isinstance(value, str):
             return printable(value)  # a terminal obeys some characters, and data sets are other people's
@@ -187,7 +187,7 @@ class Samples:
         if self.pictures:
             most = -(-len(self) // A_ROW) * html.MOST_BYTES
             return html.page(self.title, *self._picture_rows(), most=most)
-        heard = self._heard(sound.whole, HEARD_BYTES // max(len(self), 1)) if self._sound_fields else {}
+        heard = self.heard(sound.whole, HEARD_BYTES // max(len(self), 1)) if self._sound_fields else {}
         return html.page(self.title, self._table(heard), most=html.MOST_BYTES + (HEARD_BYTES * 4 // 3 if heard else 0))
 
     def brief_page(self, *, counts: Mapping[str, Mapping[str, int]] | None = None, more: str = "") -> str:
@@ -202,7 +202,7 @@ class Samples:
 
     def _first_heard(self, room: int) -> str:
         place, position = self._sound_fields[0], self.positions[0]
-        heard = self._heard(sound.shortened, max(room, 0), samples=1).get((0, place))
+        heard = self.heard(sound.shortened, max(room, 0), samples=1).get((0, place))
         if heard is not None:
             return _heard_below(heard, f"sample {position:,}")
         value, rate = self.samples[0][place], self._rate(place)
@@ -220,7 +220,7 @@ class Samples:
             file = small_png(tiled(small, len(small)))
             yield html.picture_row(file, self.captions[first : first + A_ROW], width=shown)
 
-    def _heard(self, made: Any, room: int, *, samples: int | None = None) -> dict[tuple[int, int], sound.Heard]:
+    def heard(self, made: Any, room: int, *, samples: int | None = None) -> dict[tuple[int, int], sound.Heard]:
         """Return what can be heard, by the number of the sample and the place of the field."""
         room //= max(len(self._sound_fields), 1)
         files = {
@@ -231,10 +231,11 @@ class Samples:
         return {at: file for at, file in files.items() if file is not None}
 
     def _table(self, heard: Mapping[tuple[int, int], sound.Heard]) -> str:
-        """Return a table of the samples: a column a field, of features one for each of the first few.
+        room = 12_000 + sum(len(file) * 4 // 3 + 500 for file, _ in heard.values())
+        return html.table(*self.cells(heard), room=room)
 
-        A recording is its waveform, with a player of what can be `heard` of it.
-        """
+    def cells(self, heard: Mapping[tuple[int, int], sound.Heard]) -> tuple[list[str], Iterator[list[object]]]:
+        """Return titles and rows of a table: a column a field, some of features; recordings with what is `heard`."""
         head, columns = [""], list[tuple[int, int | None]]()
         for place, field in enumerate(self.fields[:FIELDS_SHOWN]):
             shapes = {np.shape(sample[place]) for sample in self.samples}
@@ -253,8 +254,7 @@ class Samples:
         if len(self.fields) > FIELDS_SHOWN:
             head.append(f"... {len(self.fields):,} fields")
             columns.append((-1, -1))
-        room = 12_000 + sum(len(file) * 4 // 3 + 500 for file, _ in heard.values())
-        return html.table(head, self._rows(columns, heard), room=room)
+        return head, self._rows(columns, heard)
 
     def _rows(
         self, columns: Sequence[tuple[int, int | None]], heard: Mapping[tuple[int, int], sound.Heard]
@@ -272,7 +272,7 @@ class Samples:
                 elif np.ndim(value) == 0 and not self._of(self.fields[place]).get("classes"):
                     row.append(self._number(self.fields[place], np.asarray(value)))
                 else:
-                    row.append(self._described(self.fields[place], value))
+                    row.append(self.described(self.fields[place], value))
             yield row
 
     def _waveform(self, place: int, value: np.ndarray, heard: sound.Heard | None) -> html.Html:

@@ -1,7 +1,7 @@
 """An HTTP server of a mirror folder, with ranges.
 
-Only what SHA256SUMS lists, the manifest among it, and SHA256SUMS itself: no listing of folders, and nothing beside.
-A request may ask for the rest of a file, so that an interrupted download goes on.
+Only what SHA256SUMS lists, the manifest among it, SHA256SUMS itself, and the pages that were written beside them: no
+listing of folders, and nothing else. A request may ask for the rest of a file, so that an interrupted download goes on.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,7 +20,19 @@ from urllib.parse import unquote, urlsplit
 from tinytorch_datasets.errors import DatasetError
 from tinytorch_datasets.mirror.copy import SUMS, sums_in
 
+START = "index.html"
 CHUNK_BYTES = 2**20
+# Of pages; data is bytes to a browser, whatever somebody called the file.
+_PAGES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+}
+# What a page is to load from elsewhere: nothing. It has its pictures and sounds in it.
+_POLICY = (
+    "default-src 'none'; img-src data:; media-src data:; style-src 'self' 'unsafe-inline'; script-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 _RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
 
 
@@ -29,6 +41,8 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128  # a class that starts at once
     folder: Path
     shared: frozenset[str]
+    pages: frozenset[str]
+    start_page: bytes | None
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Print nothing of a student who went away; anything else is a fault of ours, and is reported."""
@@ -61,6 +75,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(400)
             return
         path = self.server.folder / name
+        if name in ("", START) and self.server.start_page is not None:
+            self._send_whole(self.server.start_page, with_body=with_body)
+            return
+        if name in self.server.pages and path.is_file():
+            self._send_whole(path.read_bytes(), ending=path.suffix, with_body=with_body)
+            return
         if name not in self.server.shared or not path.is_file():
             self.send_error(404, "There is no such file in this mirror")
             return
@@ -87,6 +107,20 @@ class _Handler(BaseHTTPRequestHandler):
             if with_body:
                 self._body(stream, start, end - start + 1)
 
+    def _send_whole(self, page: bytes, *, ending: str = ".html", with_body: bool) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", _PAGES[ending])
+        self.send_header("Content-Length", str(len(page)))
+        self.send_header("Content-Security-Policy", _POLICY)
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Cache-Control", "no-cache")
+        self.end_headers()
+        if with_body:
+            try:
+                self.wfile.write(page)
+            except (ConnectionError, TimeoutError):
+                self.close_connection = True
+
     def _body(self, stream: BinaryIO, start: int, count: int) -> None:
         stream.seek(start)
         try:
@@ -112,10 +146,17 @@ def server(folder: Path, bind: str, port: int) -> Iterator[tuple[_Server, str]]:
         raise DatasetError(what, hint="Choose another --port (0 takes any free one), or --bind.") from error
     httpd.folder = folder
     httpd.shared = frozenset(sums_in(folder)) | {SUMS}
+    httpd.pages, httpd.start_page = frozenset(), None
     try:
         yield httpd, address_of(bind, httpd.server_address[1])
     finally:
         httpd.server_close()
+
+
+def serve_pages(httpd: _Server, start_page: bytes, pages: Iterable[str]) -> None:
+    """Let a server show a start page at its root, and files of its folder that are pages: HTML, style and script."""
+    httpd.start_page = start_page
+    httpd.pages = frozenset(page for page in pages if Path(page).suffix in _PAGES) - httpd.shared
 
 
 def address_of(bind: str, port: int) -> str:

@@ -1,0 +1,287 @@
+"""The catalog: a static site of every data set, to look at in a browser.
+
+The same manifest and the same files on disk give the same pages, byte for byte. A page is replaced when it is whole;
+one of a data set that is gone is removed, and so is no file that this module did not write.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tinytorch_datasets import api, pipeline, settings
+from tinytorch_datasets.catalog import elements, pages, start
+from tinytorch_datasets.catalog.pages import START, View
+from tinytorch_datasets.display.pictures import as_picture
+from tinytorch_datasets.display.samples import Samples, class_counts
+from tinytorch_datasets.errors import DatasetError, UsageError, check_flag
+from tinytorch_datasets.mirror.copy import sums_in
+from tinytorch_datasets.pipeline.variants import is_on_disk
+from tinytorch_datasets.settings import refuse_standin
+from tinytorch_datasets.storage.files import check_no_link, remove, whole_file, writing
+
+if TYPE_CHECKING:
+    from tinytorch_datasets.api import AnyPath, ManifestLike
+    from tinytorch_datasets.dataset import Dataset
+    from tinytorch_datasets.fetch import RetryPolicy
+    from tinytorch_datasets.manifest.manifest import Manifest
+    from tinytorch_datasets.manifest.models import Entry, FieldEntry
+    from tinytorch_datasets.plan import Plan
+    from tinytorch_datasets.progress import Progress
+    from tinytorch_datasets.split import Split
+
+FOLDER = "catalog"  # below the folder that is given, where all but the start page is
+BESIDE = tuple(f"{FOLDER}/{name}" for name in (elements.STYLE, elements.SCRIPT))
+BEGINNING_BYTES = 600  # of a file, in which it says that it is of a catalog
+MOST_PICTURES = 40
+MOST_LARGE_PICTURES = 20
+MOST_OTHERS = 10
+UNREADABLE = (
+    "Its files are on disk, and could not be read when this page was made: `tinytorch-datasets audit {}` says why."
+)
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """What `write_catalog` wrote.
+
+    Attributes:
+        start: The start page.
+        pages: The path of each data set's page, by its name.
+        with_samples: The names of those of which samples are shown.
+        removed: Paths of pages that were removed, because their data sets are gone.
+        errors: Why others could not be read or fetched, though they are on disk or were to be downloaded.
+    """
+
+    start: Path
+    pages: dict[str, Path]
+    with_samples: tuple[str, ...]
+    removed: tuple[Path, ...]
+    errors: tuple[DatasetError, ...] = field(repr=False)
+
+
+def write_catalog(
+    folder: AnyPath,
+    *,
+    download: bool = False,
+    manifest: ManifestLike = None,
+    home: AnyPath | None = None,
+    mirror: AnyPath | None = None,
+    progress: Progress | None = None,
+    retry: RetryPolicy | None = None,
+) -> Catalog:
+    """Write a static site of all data sets: a start page ``index.html`` with search, and a page of each.
+
+    A page has samples, classes, splits, checks, license, citation, hashes, and the lines to type. Samples are of what
+    is on disk; no page asks for anything from anywhere.
+
+    Args:
+        folder: Where to; what is in there from elsewhere stays, and is never replaced.
+        download: Whether to get what is not on disk, so that its samples are shown too.
+        manifest: As in `get`; so are `home`, `mirror`, `progress` and `retry`.
+
+    Raises:
+        UsageError: A file is in the way that no catalog wrote, or a variable asks for stand-in data.
+        ManifestError: The manifest is wrong.
+        StorageError: The folder cannot be written to.
+
+    >>> import tempfile
+    >>> catalog = write_catalog(tempfile.mkdtemp())
+    >>> catalog.start.name, catalog.pages["mnist"].name
+    ('index.html', 'mnist.html')
+    """
+    check_flag(download, "download")
+    refuse_standin("a catalog")
+    loaded = api.manifest_of(manifest)
+
+    def opened(name: str) -> Dataset | None:
+        plan, _ = pipeline.in_use(loaded, name, home)
+        if not download and not is_on_disk(plan):
+            return None
+        return api.get(
+            name,
+            manifest=loaded,
+            home=home,
+            mirror=mirror,
+            offline=None if download else True,
+            progress=progress,
+            retry=retry,
+            standin=False,
+        )
+
+    return _write(Path(settings.absolute(folder, name="folder")), loaded, list(loaded.datasets), opened)
+
+
+def write_start_page(folder: Path, manifest: Manifest, home: AnyPath | None = None) -> Catalog:
+    """Write the pages of the data sets that are in a mirror folder, beside its files.
+
+    Raises:
+        UsageError: A file is in the way that no catalog wrote.
+        StorageError: The folder cannot be written to.
+    """
+    folder = Path(settings.absolute(folder, name="folder"))
+    there = sums_in(folder)
+    names = [
+        name
+        for name, entry in manifest.datasets.items()
+        if any(
+            all(f"{entry.folder or name}/{file}" in there for file in files)
+            for files in (entry.files, *(variant.files for variant in entry.variants.values()))
+        )
+    ]
+
+    def opened(name: str) -> Dataset:
+        return api.get(name, manifest=manifest, home=home, mirror=folder, offline=True, standin=False)
+
+    return _write(folder, manifest, names, opened, address="")
+
+
+def served_start_page(folder: Path, address: str) -> bytes | None:
+    """Return the start page of a mirror folder with the lines for its address in the network; None without one."""
+    if not is_page(folder, START):
+        return None
+    page = (folder / START).read_text(encoding="utf-8")
+    return page.replace(start.mirror_lines(""), start.mirror_lines(address)).encode()
+
+
+def pages_in(folder: Path) -> Iterator[str]:
+    """Yield the paths of a catalog's own files in a folder, with forward slashes."""
+    names = [START, *sorted(f"{FOLDER}/{path.name}" for path in (folder / FOLDER).glob("*"))]
+    return (name for name in names if is_page(folder, name))
+
+
+def is_page(folder: Path, name: str) -> bool:
+    """Check whether a file is one that a catalog wrote by that name: it says so in its beginning."""
+    path = folder / name
+    if path.is_symlink() or not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        beginning = stream.read(BEGINNING_BYTES)
+    return any(f"{elements.mark(name)}{end}".encode() in beginning for end in ('">', " */"))
+
+
+def _write(
+    folder: Path,
+    manifest: Manifest,
+    names: Sequence[str],
+    opened: Callable[[str], Dataset | None],
+    *,
+    address: str | None = None,
+) -> Catalog:
+    wanted = {name: pages.page_of(name) for name in names}
+    for path in (START, *BESIDE, *wanted.values()):
+        with writing(folder / path):
+            _refuse_others(folder, path)
+    for path in BESIDE:
+        _write_file(folder / path, (Path(__file__).parent / posixpath.basename(path)).read_bytes())
+    cards, with_samples, errors = [], [], []
+    for name, path in wanted.items():
+        view, error = _view(manifest, name, opened)
+        if error is not None:
+            errors.append(error)
+        elif view.is_shown:
+            with_samples.append(name)
+        _write_file(folder / path, pages.dataset_page(view).encode())
+        cards.append(start.card(view))
+    first_page = start.start_page("Data sets", cards, declared_in=manifest.path.name, address=address)
+    _write_file(folder / START, first_page.encode())
+    removed = []
+    for path in pages_in(folder):
+        if path not in {START, *BESIDE, *wanted.values()}:
+            remove(folder / path)
+            removed.append(folder / path)
+    return Catalog(
+        folder / START,
+        {name: folder / path for name, path in wanted.items()},
+        tuple(with_samples),
+        tuple(removed),
+        tuple(errors),
+    )
+
+
+def _refuse_others(folder: Path, name: str) -> None:
+    check_no_link(folder / name, below=folder)
+    if (folder / name).exists() and not is_page(folder, name):
+        what = f"{folder / name} is in the way: no catalog wrote it"
+        raise UsageError(what, hint="Name another folder, or move it away.")
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    """Write a file, unless it is there already just so."""
+    with writing(path):
+        if path.is_file() and path.read_bytes() == data:
+            return
+    with whole_file(path) as out:
+        out.write(data)
+
+
+def _view(manifest: Manifest, name: str, opened: Callable[[str], Dataset | None]) -> tuple[View, DatasetError | None]:
+    """Return what the page of a data set shows, and why its samples could not be read, if that is so."""
+    entry, owner = manifest.entry(name), manifest.owner(name)
+    is_packaged = str(owner.path) == settings.packaged_manifest()
+    view = View(
+        name,
+        entry,
+        kind_of(owner.plan(name), entry),
+        "" if is_packaged else manifest.path.name,
+        api.origin(name, entry.files, owner.path, owner.sha256),
+    )
+    try:
+        dataset = opened(name)
+        return (view if dataset is None else _with_samples(view, dataset)), None
+    except DatasetError as error:
+        return replace(view, problem=UNREADABLE.format(name)), error  # whose text may have paths of this computer
+
+
+def kind_of(plan: Plan, entry: Entry) -> str:
+    """Return of which kind a data set is, by its declaration: pictures, sound, text, a table, or arrays."""
+    its = {name: declared for name, declared in entry.fields.items() if declared.per == "sample"}
+    columns = plan.splits[0].columns
+    if any(plan.frame_rate(columns[name]) is not None for name in its if name in columns):
+        return "sound"
+    if any(map(_is_picture, its.values())):
+        return "pictures"
+    if not its or next(iter(its.values())).dtype == "str":
+        return "text"
+    return "table" if all(len(declared.shape) <= 1 for declared in its.values()) else "arrays"
+
+
+def _is_picture(declared: FieldEntry) -> bool:
+    if declared.names or declared.classes or declared.dtype == "str":
+        return False
+    sample = np.broadcast_to(np.zeros((), declared.dtype), [size or elements.EXACT_SIDE for size in declared.shape])
+    return as_picture(sample, declared.model_dump()) is not None
+
+
+def _with_samples(view: View, dataset: Dataset) -> View:
+    split = next(iter(dataset.values()))
+    texts = {name: split[name] for name in split._texts}
+    counts = {name: counted for name, of in dataset.items() if (counted := class_counts(of))}
+    samples = None
+    if split.fields:
+        part = split[_places(view, split)]
+        samples = Samples(split.name, split.fields, list(part), part.positions, split._declared)
+    return replace(view, samples=samples, split=split.name, counts=counts, texts=texts)
+
+
+def _places(view: View, split: Split) -> list[int]:
+    """Return which samples are shown: the first of each class, class by class, or some from first to last."""
+    most = MOST_OTHERS
+    if view.kind == "pictures":
+        sides = [size or 0 for declared in view.entry.fields.values() for size in declared.shape[:2]]
+        is_small = 0 not in sides and max(sides, default=0) <= elements.EXACT_SIDE
+        most = MOST_PICTURES if is_small else MOST_LARGE_PICTURES
+    for name, declared in view.entry.fields.items():
+        labels = split[name] if name in split.fields else None
+        if declared.classes and isinstance(labels, np.ndarray) and labels.ndim == 1:
+            classes = np.unique(labels)
+            if 2 <= len(classes) <= most:
+                each = most // len(classes)
+                return [int(at) for number in classes for at in np.flatnonzero(labels == number)[:each]]
+            break
+    return [int(at) for at in np.unique(np.linspace(0, len(split) - 1, min(most, len(split))).astype(int))]
