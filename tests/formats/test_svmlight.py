@@ -457,16 +457,16 @@ class TestDetection:
         assert data.test.labels.tolist() == [0.25]
 
     @pytest.mark.parametrize(
-        ("train", "test", "classes", "values"),
+        ("train", "test", "classes", "values", "first"),
         [
-            ("124", "4", None, None),
-            ("1" * 9 + "4" * 9, "1", ("1", "4"), (1, 4)),
-            ("0101", "1", ("0", "1"), ()),
-            ("12121", "3", ("1", "2", "3"), (1, 2, 3)),
+            ("124", "4", None, (), None),
+            ("1" * 9 + "4" * 9, "1", ("1", "4"), (1, 4), None),
+            ("0101", "1", ("0", "1"), (), None),
+            ("12121", "3", ("1", "2", "3"), (), 1),
         ],
     )
     def test_labels_of_several_files(
-        self, manifest: Path, tmp_path: Path, train: str, test: str, classes: object, values: object
+        self, manifest: Path, tmp_path: Path, train: str, test: str, classes: object, values: object, first: object
     ) -> None:
         """They are classes by the rule for columns of tables, of all files together."""
         texts = {name: "".join(f"{label} 1:1 2:2\n" for label in of) for name, of in (("train", train), ("test", test))}
@@ -477,7 +477,7 @@ class TestDetection:
 
         assert added.exit_code == 0, added.output
         labels = load_manifest(manifest).datasets["mine"].fields["labels"]
-        assert (labels.classes, labels.values if classes else None) == (classes, values)
+        assert (labels.classes, labels.values, labels.first) == (classes, values, first)
         data = get("mine", manifest=manifest, offline=True)
         stored = [int(classes[label]) if isinstance(classes, tuple) else label for label in data.train.labels]
         assert stored == list(map(int, train))
