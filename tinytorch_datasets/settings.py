@@ -149,16 +149,21 @@ def files_above() -> Iterator[tuple[str, str]]:
     while True:
         path = os.path.join(folder, _MANIFEST_NAME)
         if os.path.lexists(path) and not os.path.isdir(path):
-            yield path, _why_not_taken(folder, path)
+            yield path, why_not_taken(path)
         above = os.path.dirname(folder)
         if above == folder:
             return
         folder = above
 
 
-def _why_not_taken(folder: str, path: str) -> str:
+def why_not_taken(path: str) -> str:
+    """Return why the `datasets.yaml` at a path is in force nowhere, unless it is named; "" if it is.
+
+    Raises:
+        StorageError: It cannot be read.
+    """
     try:
-        if os.stat(folder).st_mode & stat.S_IWOTH:
+        if os.stat(os.path.dirname(path)).st_mode & stat.S_IWOTH:
             return "every user may write to its folder"
         if os.stat(path).st_mode & stat.S_IWOTH:
             return "every user may write to it"

@@ -88,6 +88,59 @@ class TestInit:
         )
         assert (folder / "datasets.yaml").read_text() == "version: 1\ndatasets: {}\n"
 
+    def test_nor_is_another_programs_schema_replaced(self, folder: Path) -> None:
+        """Its name is not ours alone; an older one of ours is brought up to date."""
+        (folder / "datasets.schema.json").write_text('{"title": "theirs"}')
+        done = run("init")
+
+        assert done.exit_code == 2
+        assert done.stderr == (
+            f"error: {folder}/datasets.schema.json is there already, and is no schema of a manifest\n"
+            "  Name another folder, or give that file another name.\n"
+        )
+        assert not (folder / "datasets.yaml").exists()
+        (folder / "datasets.schema.json").write_text('{"title": "datasets.yaml of tinytorch-datasets"}')
+        assert run("init").exit_code == 0
+
+    @pytest.mark.skipif(os.name == "nt", reason="rights of folders are others there")
+    def test_where_it_is_not_in_force(self, folder: Path) -> None:
+        """In a folder that every user may write to, nobody's manifest is found."""
+        (folder / "shared").mkdir()
+        (folder / "shared").chmod(0o777)
+        done = run("init", "shared/../shared")
+
+        assert done.stdout == (
+            f"{folder}/shared/datasets.yaml: written; to be named by --manifest or TINYTORCH_DATASETS_MANIFEST, "
+            "because every user may write to its folder\n"
+        )
+
+    def test_into_an_installed_package(self, folder: Path) -> None:
+        """The next installation would undo it."""
+        done = run("init", str(folder / "site-packages" / "coursekit"))
+
+        assert (done.exit_code, done.stderr.splitlines()[0]) == (
+            2,
+            f"error: {folder}/site-packages/coursekit/datasets.yaml is part of the installed package, "
+            "which is not written to",
+        )
+        assert not (folder / "site-packages").exists()
+
+
+class TestAdd:
+    """It writes into the one file."""
+
+    def test_a_name_of_an_included_manifest(self, folder: Path) -> None:
+        """Which is not to be updated from here."""
+        run("init")
+        (folder / "points.csv").write_bytes(project.FLOWERS)
+        done = run("add", "points.csv", "--ship", "--target", "kind", "--name", "tinydigits")
+
+        assert done.exit_code == 2
+        assert done.stderr.splitlines()[0] == (
+            f"error: tinydigits is declared already, in {packaged_manifest()}, which {folder}/datasets.yaml includes"
+        )
+        assert "update" not in done.stderr
+
 
 class TestConfig:
     """What is in force, each with why."""

@@ -117,8 +117,11 @@ def add(
         sources, passed_over = _sources(given, scratch, progress)
         dataset = name or _name(given, sources)
         if loaded is not None and dataset in loaded.datasets:
-            what = f"{dataset} is declared already"
-            hint = f"`tinytorch-datasets update {dataset}` refreshes its hashes; --name gives this one another name."
+            what, hint = f"{dataset} is declared already", "--name gives this one another name."
+            if dataset in loaded.own:
+                hint = f"`tinytorch-datasets update {dataset}` refreshes its hashes; {hint}"
+            else:
+                what = f"{dataset} is declared already, in {loaded.owner(dataset).path}, which {manifest} includes"
             raise UsageError(what, where=loaded.where(dataset), hint=hint)
         try:
             files = [(source.path, source.name) for source in sources]

@@ -107,7 +107,7 @@ def print_entry(manifest: Manifest, name: str, home: Path | None) -> None:
         ("source", [entry.source]),
         ("cite", [entry.citation]),
         ("used by", list(entry.used_by)),
-        ("declared", [manifest.where(name)]),
+        ("declared", [manifest.where(name) if owner is manifest else f"{owner.path}:{owner.line('datasets', name)}"]),
         ("provenance", [origin(name, entry.files, owner.path, owner.sha256)]),
     ]
     for label, lines in facts:

@@ -68,20 +68,28 @@ def init(folder: Path) -> None:
       tinytorch-datasets init
       tinytorch-datasets init course/week1
     """
+    from tinytorch_datasets.add.validate import refuse_installed
     from tinytorch_datasets.errors import UsageError
     from tinytorch_datasets.manifest import generated
     from tinytorch_datasets.storage.files import whole_file
 
-    folder = folder.expanduser().absolute()
-    path = folder / "datasets.yaml"
-    if path.exists():
+    folder = Path(os.path.normpath(settings.absolute(folder)))
+    path, schema = folder / "datasets.yaml", folder / SCHEMA
+    refuse_installed(path)
+    if os.path.lexists(path):
         msg = f"{path} is there already"
         raise UsageError(msg, hint="`tinytorch-datasets add FILES` adds a data set to it.")
+    if schema.is_file() and generated.schema()["title"] not in schema.read_text(errors="replace"):
+        msg = f"{schema} is there already, and is no schema of a manifest"
+        raise UsageError(msg, hint="Name another folder, or give that file another name.")
     with writing_to(folder):
-        for name, text in ((SCHEMA, generated.format_schema()), (path.name, first_manifest())):
-            with whole_file(folder / name) as out:
+        for target, text in ((schema, generated.format_schema()), (path, first_manifest())):
+            with whole_file(target) as out:
                 out.write(text.encode())
-    echo(f"{path}: written; `get` and every command use it in this folder and below")
+    if why_not := settings.why_not_taken(str(path)):
+        echo(f"{path}: written; to be named by --manifest or {settings.MANIFEST}, because {why_not}")
+    else:
+        echo(f"{path}: written; `get` and every command use it in this folder and below")
 
 
 @click.command()
@@ -120,13 +128,15 @@ def _facts(manifest: Path | None, home: Path | None) -> list[dict[str, Any]]:
             why = f"by {settings.HOME}"
         elif settings.is_installed(str(layer.path.parent)):
             why = "the user's cache: nothing is written into an installed package"
+        elif layer.download_to == settings.DOWNLOAD_TO:
+            why = "beside the manifest, in the usual folder"
         else:
-            why = f"by download_to in {layer.path.name}, or because it says nothing"
+            why = f"by download_to of {layer.path}"
         facts += [{"name": "downloads", "value": str(folder), "why": why} for folder in where.homes]
         if home is not None or chosen.homes:
             break
     facts += [
-        {"name": "shipped", "value": str(layer.path.parent / layer.shipped_in), "why": f"by {layer.path.name}"}
+        {"name": "shipped", "value": str(layer.path.parent / layer.shipped_in), "why": f"by {layer.path}"}
         for layer in loaded.layers
         if any(entry.status == "shipped" for entry in layer.own.values())
     ]
