@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 import numpy as np
@@ -188,13 +189,14 @@ def _lines(pixels: np.ndarray, console: Console) -> Iterator[Text]:
         pixels = np.concatenate([pixels, np.zeros_like(pixels[:1])])
     # Sixteen colors, which each terminal has as it likes, show less of a picture than characters do.
     colors = console.color_system in ("256", "truecolor") and not console.no_color and _has(BLOCK)
-    for upper, lower in zip(pixels[::2], pixels[1::2], strict=True):
+    for upper, lower in zip(pixels[::2].tolist(), pixels[1::2].tolist(), strict=True):
         line = Text()
-        for above, below in zip(upper.tolist(), lower.tolist(), strict=True):
+        for (above, below), run in groupby(zip(upper, lower, strict=True)):
+            count = len(list(run))
             if colors:
-                line.append(BLOCK, Style(color=Color.from_rgb(*above), bgcolor=Color.from_rgb(*below)))
+                line.append(BLOCK * count, Style(color=Color.from_rgb(*above), bgcolor=Color.from_rgb(*below)))
             else:
-                line.append(RAMP[sum([*above, *below]) * (len(RAMP) - 1) // (6 * 255)])
+                line.append(RAMP[sum([*above, *below]) * (len(RAMP) - 1) // (6 * 255)] * count)
         yield line
 
 

@@ -90,7 +90,8 @@ def png(split: Split, folder: Path, entry: Entry) -> None:
     """Pictures, a PNG file each: `train/frog/00007.png`, as torchvision's ImageFolder reads them.
 
     `torchvision.datasets.ImageFolder("train")` reads a split that has classes. The number of a picture is that of the
-    sample in its split, from 0. Pixels have the very values that `get` gives, so only whole numbers from 0 to 65535 are
+    sample in its split, from 0. Which axis has the channels must be certain: as declared (`channels`), or the only one
+    of one to four. Pixels have the very values that `get` gives, so only whole numbers from 0 to 65535 are
     exported, and truths. Where the names of classes cannot be names of folders, or would not be sorted in the order of
     the labels, all are `NUMBER-NAME`: so the labels that a reader counts by sorted folders are the declared ones.
     Without classes, pictures are in `train/` itself. What else a sample has is in `train/metadata.csv`, a row a picture
