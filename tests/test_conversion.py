@@ -496,6 +496,8 @@ class TestExactness:
         with pytest.raises(ValueError, match=r"^samples have the fields labels, images, and the split has images, lab"):
             split.collate([other[0]])
         assert np.array_equal(split.collate(other.__getitems__([3])).images, GRAY[[3]])
+        with pytest.raises(TypeError, match=r"^samples are named by a number, a slice, or a list .*, not by \[1.5\]$"):
+            split.__getitems__([1.5])  # type: ignore[list-item]
 
     def test_arguments_that_are_written_to_are_looked_at_anew(self) -> None:
         """A loader keeps them for all batches."""

@@ -93,7 +93,7 @@ class Subsets:
         return not np.array_equal(self.positions, np.arange(self._in_all))
 
     def _counted(self, digits: int = 8) -> str:
-        """Say how many samples there are, and of a part of how many and which."""
+        """Return the number of samples in words; of a part also that of the whole, and the digest."""
         of = f" of {self._in_all:,}" if self._is_part else ""
         return f"{self._samples:,}{of} samples{self._digest_shown(digits)}"
 
@@ -225,12 +225,12 @@ def taken_of_each(groups: Groups, count: int, *, seed: int | None, each: str | N
     """
     random = None if seed is None else np.random.RandomState(seed)
     places = [np.empty(0, np.intp)]
-    for value, its in groups:
-        if count > len(its):
+    for value, group in groups:
+        if count > len(group):
             of = f"of {each} {value!r} " if each else ""
-            msg = f"{count:,} samples {of}are wanted, and split {split!r} has {len(its):,}"
+            msg = f"{count:,} samples {of}are wanted, and split {split!r} has {len(group):,}"
             raise ValueError(msg)
-        places.append(its[:count] if random is None else its[random.permutation(len(its))[:count]])
+        places.append(group[:count] if random is None else group[random.permutation(len(group))[:count]])
     return np.sort(np.concatenate(places))
 
 
@@ -243,16 +243,16 @@ def first_share(groups: Groups, samples: int, fraction: float, *, seed: int) -> 
     5
     """
     wanted = int(fraction * samples + 0.5)
-    shares = [fraction * len(its) for _, its in groups]
+    shares = [fraction * len(group) for _, group in groups]
     counts = [int(share) for share in shares]
     # What is left goes to those that were cut short most; of equal ones to the first.
-    short = sorted(range(len(groups)), key=lambda group: counts[group] - shares[group])
-    for group in short[: wanted - sum(counts)]:
-        counts[group] += 1
+    short = sorted(range(len(groups)), key=lambda number: counts[number] - shares[number])
+    for number in short[: wanted - sum(counts)]:
+        counts[number] += 1
     random = np.random.RandomState(seed)
     first = np.zeros(samples, np.bool_)
-    for (_, its), count in zip(groups, counts, strict=True):
-        first[its[random.permutation(len(its))[:count]]] = True
+    for (_, group), count in zip(groups, counts, strict=True):
+        first[group[random.permutation(len(group))[:count]]] = True
     return first
 
 
@@ -279,7 +279,7 @@ def split_expression(name: str, asked: object, samples: Mapping[str, int]) -> st
     words = [*samples] if str(asked) == "all" and "all" not in samples else str(asked).split("+")
     parts = [_ASKED.fullmatch(word) for word in words]
     if not all(parts):
-        words, parts = [], [_ASKED.fullmatch(next(iter(samples)))]  # whatever that was, this is how one is had
+        parts = [_ASKED.fullmatch(next(iter(samples)))]  # whatever that was, this is one of them
     written = []
     for part in filter(None, parts):
         split, *bounds = part.groups()

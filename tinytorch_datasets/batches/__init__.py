@@ -21,7 +21,7 @@ from tinytorch_datasets.batches.channels import Field
 from tinytorch_datasets.batches.conversion import Conversion
 from tinytorch_datasets.errors import check_flag
 from tinytorch_datasets.storage.memmap import from_pickle, to_pickle
-from tinytorch_datasets.storage.string_array import StringArray, Values
+from tinytorch_datasets.storage.string_array import StringArray, Values, parse_index
 
 # What is declared of a field that its values mean something else without.
 MEANING = ("classes", "range", "names", "rate", "channels", "missing_value")
@@ -345,7 +345,8 @@ class Chosen(Sequence[Any]):
     __slots__ = ("_gathered", "numbers", "split")
 
     def __init__(self, split: Any, numbers: Sequence[int]) -> None:
-        self.split, self.numbers = split, np.asarray(numbers, np.intp)
+        self.split = split
+        self.numbers: Any = parse_index(numbers)
         self._gathered: Any = None
 
     @property

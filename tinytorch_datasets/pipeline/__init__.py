@@ -350,17 +350,17 @@ def make_cache_entry(
     """
     splits = []
     for split in plan.splits:
-        parts = {f: folder.parts(column) if folder else [NOWHERE] for f, column in split.columns.items()}
-        columns = split.columns
+        columns = split.columns.items()
+        parts = {field: folder.parts(column) if folder else [NOWHERE] for field, column in columns}
         splits.append(
             CachedSplit(
                 split.name,
-                {field: of_field for field, of_field in parts.items() if columns[field].per == "sample"},
-                {field: of_field[0] for field, of_field in parts.items() if columns[field].per == "split"},
-                {field: c.scale for field, c in columns.items() if c.scale is not None},
-                {field: tuple(c.shape) for field, c in columns.items() if c.is_ragged and not c.is_encoded},
-                {field: rate for field, c in columns.items() if (rate := plan.frame_rate(c)) is not None},
-                {field: decoder_facts(c, plan) for field, c in columns.items() if c.is_encoded},
+                fields={field: parts[field] for field, column in columns if column.per == "sample"},
+                texts={field: parts[field][0] for field, column in columns if column.per == "split"},
+                scales={field: column.scale for field, column in columns if column.scale is not None},
+                ragged={field: column.shape for field, column in columns if column.is_ragged and not column.is_encoded},
+                rates={field: rate for field, column in columns if (rate := plan.frame_rate(column)) is not None},
+                encoded={field: decoder_facts(column, plan) for field, column in columns if column.is_encoded},
             )
         )
     files = {str(plan.root / file.name): file.sha256 for file in plan.files}

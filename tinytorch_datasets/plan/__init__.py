@@ -218,8 +218,9 @@ class Column:
     @property
     def scale(self) -> float | None:
         """What integers are divided by to be from 0 to 1; None where they are no such quantities."""
-        from_zero = self.range is not None and self.range[0] == 0 and self.shape and self.missing_value is None
-        return self.range[1] if self.range is not None and from_zero else None
+        if self.range is None or self.range[0] != 0 or not self.shape or self.missing_value is not None:
+            return None
+        return self.range[1]
 
     def under(self, root: Path) -> Column:
         """Return the same, of files that are in the folder `root`."""
