@@ -99,40 +99,36 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         order = self._random.permutation(self._samples) if self._random is not None else None
         starts = range(0, len(self) * self._size, self._size)
-        if any(map(_is_encoded, (values for values, _ in self._columns))):
-            return self._decoded(starts, order)
-        batches = (self._batch(start, order) for start in starts)
+        indices = (self._index(start, order) for start in starts)
+        if any(_is_encoded(values) for values, _ in self._columns):
+            return self._decoded(indices)
+        batches = map(self._of, indices)
         if not self._prefetch:
             return batches
         from tinytorch_datasets.concurrency import prefetched  # and with it threads, for the few who prefetch
 
         return prefetched(batches, self._prefetch, name="batches")
 
-    def _decoded(self, starts: range, order: np.ndarray | None) -> Iterator[Batch]:
+    def _index(self, start: int, order: np.ndarray | None) -> slice | np.ndarray:
+        """Return which samples the batch has that begins there."""
+        places = slice(start, start + self._size)
+        return places if order is None else order[places]
+
+    def _decoded(self, indices: Iterator[slice | np.ndarray]) -> Iterator[Batch]:
         """Yield batches with fields that are kept encoded, decoded on every core, a batch or more ahead."""
         from tinytorch_datasets.storage.encoded_array import decoded_ahead  # which few data sets need
 
-        fields = sum(map(_is_encoded, (values for values, _ in self._columns)))
-        ahead = decoded_ahead(
-            (self._row(start, order) for start in starts), fields * self._size * (self._prefetch or 1)
-        )
-        with closing(ahead) as rows:
+        fields = sum(_is_encoded(values) for values, _ in self._columns)
+        ahead = fields * self._size * (self._prefetch or 1)
+        with closing(decoded_ahead(map(self._values, indices), ahead)) as rows:
             for row in rows:
                 yield self._make([as_batch(values) for values in row])
 
-    def _batch(self, start: int, order: np.ndarray | None) -> Batch:
-        batch: Batch = self._make([as_batch(values) for values in self._row(start, order)])
-        return batch
-
-    def _row(self, start: int, order: np.ndarray | None) -> list[Any]:
-        places = slice(start, start + self._size)
-        return self._values(places if order is None else order[places])
-
-    def _of(self, index: Any) -> Batch:
+    def _of(self, index: slice | np.ndarray) -> Batch:
         batch: Batch = self._make([as_batch(values) for values in self._values(index)])
         return batch
 
-    def _values(self, index: Any) -> list[Any]:
+    def _values(self, index: slice | np.ndarray) -> list[Any]:
         """Return the values of some samples, converted; of fields that are kept encoded, not yet decoded."""
         return [convert(values, index) for values, convert in self._columns]
 
