@@ -215,7 +215,9 @@ class TestSplit:
         values = np.zeros((2, 3, 8, 3), np.uint8)
         ragged = RaggedArray.of([np.zeros((3, 8, 3)), np.zeros((9, 8, 3))], dtype=np.uint8)
 
-        assert "img" not in checked(Split("train", {"images": values})).tags
+        unsure = checked(Split("train", {"images": values}))
+        assert "img" not in unsure.tags
+        assert "0, ... 3 x 8 x 3 in all" in unsure.words
         last = {"images": {"channels": "last"}}
         assert picture(Split("train", {"images": values}, declared=last)).shape == (3, 18, 3)
         shape = {"images": {"shape": [None, 8, 3]}}

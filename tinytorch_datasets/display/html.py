@@ -127,13 +127,15 @@ def number(value: Any) -> str:
 
 
 def numbers(values: Any) -> str:
-    """Return the first few of some numbers, and how many there are in all.
+    """Return the first few of some numbers, and how many there are in all, by axis.
 
     >>> numbers(np.arange(1000)), numbers([1.5, -2.0])
     ('0, 1, 2, 3, 4, 5, 6, 7, ... 1,000 in all', '1.5, -2')
+    >>> numbers(np.zeros((3, 3, 3)))
+    '0, 0, 0, 0, 0, 0, 0, 0, ... 3 x 3 x 3 in all'
     """
-    flat = np.ravel(values)
-    more = f", ... {flat.size:,} in all" if flat.size > NUMBERS_SHOWN else ""
+    flat, sizes = np.ravel(values), " x ".join(f"{size:,}" for size in np.shape(values))
+    more = f", ... {sizes} in all" if flat.size > NUMBERS_SHOWN else ""
     return ", ".join(map(plain_number, flat[:NUMBERS_SHOWN].tolist())) + more
 
 

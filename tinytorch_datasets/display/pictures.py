@@ -31,7 +31,7 @@ def is_series(shape: Sequence[int | None], dtype: DTypeLike) -> bool:
     (True, True, False)
     """
     short = [size is not None and size <= MOST_CHANNELS for size in shape]
-    return len(short) == 2 and short[0] != short[1] and dtype != np.uint8
+    return len(short) == 2 and short[0] != short[1] and np.dtype(dtype) != np.uint8
 
 
 def as_picture(value: Any, declared: Mapping[str, Any]) -> np.ndarray | None:
