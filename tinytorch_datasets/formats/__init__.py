@@ -50,6 +50,8 @@ INSPECTED_BYTES = 2**31
 INSPECTED_INSTRUCTIONS = 2**24
 INSPECTED = "the most that is read to recognize a file"
 
+FIRST_ROWS = 20
+
 # How many of the first bytes of a file, inflated, are given to `detect`.
 HEAD_BYTES = 2**16
 
@@ -103,7 +105,7 @@ Missing = Literal["text", "null"]
 Decoder = Callable[..., Iterator[Block]]
 Check = Callable[[Mapping[str, Any], Iterable[str], Iterable[str]], Problems]
 SampleDecoder = Callable[[Column, Mapping[str, Any]], Callable[[bytes], np.ndarray]]
-FirstRow = Callable[[Column, Mapping[str, Any]], Mapping["str | int", "str | int"]]
+FirstRows = Callable[[Column, Mapping[str, Any]], Sequence[Mapping["str | int", "str | int"]]]
 Pickles = Callable[[Sequence[Split]], Iterator[tuple[Path, str, Callable[[int], bytes]]]]
 
 
@@ -237,9 +239,9 @@ class Format:
         sample: ``sample(column, options)``, the function that decodes one sample of a column from the bytes of its
             file, in several threads at once: so the cache may keep those in place of the values. None where a sample
             is not decoded on its own.
-        first_row: ``first_row(column, options)``, the texts and whole numbers in the first row of the table that a
-            column is in, by the names or numbers of their columns: so that names of samples in it are noticed. None
-            where it reads no tables.
+        first_rows: ``first_rows(column, options)``, the texts and whole numbers in the first rows (`FIRST_ROWS`) of the
+            table that a column is in, by the names or numbers of their columns: so that names of samples in it are
+            noticed. None where it reads no tables.
     """
 
     name: str
@@ -260,7 +262,7 @@ class Format:
     names_classes: bool = False
     reads_members: bool = True
     sample: SampleDecoder | None = None
-    first_row: FirstRow | None = None
+    first_rows: FirstRows | None = None
 
     @property
     def reads_columns(self) -> bool:
@@ -305,7 +307,7 @@ def decodes(
     names_classes: bool = False,
     reads_members: bool = True,
     sample: SampleDecoder | None = None,
-    first_row: FirstRow | None = None,
+    first_rows: FirstRows | None = None,
 ) -> Callable[[Decoder], Decoder]:
     """Register the decorated function as the decoder of format `name`."""
 
@@ -337,7 +339,7 @@ def decodes(
             names_classes=names_classes,
             reads_members=reads_members and layout not in ("file per sample", "members"),
             sample=sample,
-            first_row=first_row,
+            first_rows=first_rows,
         )
         return decode
 

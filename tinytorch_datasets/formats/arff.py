@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from tinytorch_datasets.errors import DecodeError, Problems
 from tinytorch_datasets.formats import (
+    FIRST_ROWS,
     HEAD_BYTES,
     INSPECTED,
     INSPECTED_BYTES,
@@ -122,7 +124,7 @@ def _array(attribute: Attribute, place: int, cells: Sequence[str], gaps: int, ta
     missing=("text",),
     check=_check,
     detect=_detect,
-    first_row=lambda column, options: _first_row(column, options),
+    first_rows=lambda column, options: _first_rows(column, options),
 )
 def arff(splits: Sequence[Split], *, encoding: str = "utf-8") -> Iterator[Block]:
     r"""ARFF, the tables of Weka and OpenML, plain or compressed.
@@ -156,12 +158,12 @@ def arff(splits: Sequence[Split], *, encoding: str = "utf-8") -> Iterator[Block]
                 yield from _blocks(stream, _rows(stream, text, attributes), attributes, split, columns)
 
 
-def _first_row(column: Column, options: Mapping[str, Any]) -> dict[str | int, str | int]:
+def _first_rows(column: Column, options: Mapping[str, Any]) -> list[dict[str | int, str | int]]:
     with opened_text(column.source, (column,)) as stream:
         text = _numbered(utf8_with_lf(stream, encoding_of(options.get("encoding", "utf-8")) or "utf-8"))
         attributes = _header(stream, text)
-        _, cells = next(_rows(stream, text, attributes), (0, [""] * len(attributes)))
-    return {attribute.name: cell for attribute, cell in zip(attributes, cells, strict=True)}
+        rows = [cells for _, cells in islice(_rows(stream, text, attributes), FIRST_ROWS)]
+    return [{of.name: cell for of, cell in zip(attributes, cells, strict=True)} for cells in rows]
 
 
 def _blocks(

@@ -21,7 +21,7 @@ from tinytorch_datasets.formats import (
 from tinytorch_datasets.plan import Block, Split
 from tinytorch_datasets.readers.arrow.columns import prefixes, refuse_compressed, refusing
 from tinytorch_datasets.readers.arrow.summary import describe
-from tinytorch_datasets.readers.arrow.values import decode, first_row
+from tinytorch_datasets.readers.arrow.values import decode, first_rows
 from tinytorch_datasets.readers.arrow.wire import BATCH, DICTIONARY, SCHEMA, Flat
 
 FILE, STREAM, FEATHER_1 = b"ARROW1\0\0", b"\xff\xff\xff\xff", b"FEA1"
@@ -51,7 +51,7 @@ def _inspect(path: Path) -> FileInfo:
     missing=("null",),
     needs=("pyarrow", "tables"),
     detect=_detect,
-    first_row=lambda column, options: first_row(column, "Arrow", Table),
+    first_rows=lambda column, options: first_rows(column, "Arrow", Table, formats.FIRST_ROWS),
 )
 def arrow(splits: Sequence[Split]) -> Iterator[Block]:
     """Arrow files and streams (IPC), Feather of version 2 among them; a field's key is the name of its column.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinytorch_datasets.errors import Problems, did_you_mean
-from tinytorch_datasets.formats import HEAD_BYTES, Certainty, Detection, FileInfo, decodes
+from tinytorch_datasets.formats import FIRST_ROWS, HEAD_BYTES, Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import COLUMN_RANGE, Block, Column, Split
 from tinytorch_datasets.readers.cells import places, values
 from tinytorch_datasets.readers.rows import WHITESPACE, Cells, Dialect, Rows, TableText
@@ -164,7 +164,7 @@ def _detect(head: bytes, path: Path) -> Detection | None:
     missing=("text",),
     check=_check,
     detect=_detect,
-    first_row=lambda column, options: _first_row(column, options),
+    first_rows=lambda column, options: _first_rows(column, options),
 )
 def delimited(
     splits: Sequence[Split],
@@ -235,8 +235,8 @@ def delimited(
                 yield from _decode(table, rows, None if header else first, split, fields, columns or {})
 
 
-def _first_row(column: Column, options: Mapping[str, Any]) -> dict[str | int, str | int]:
-    """Return the cells of the first row, by the names of their columns if there is a header."""
+def _first_rows(column: Column, options: Mapping[str, Any]) -> list[dict[str | int, str | int]]:
+    """Return the cells of the first rows, by the names of their columns if there is a header."""
     dialect = Dialect(
         REST if options.get("most_cells") else options.get("delimiter", ","),
         options.get("skip_lines", 0),
@@ -249,10 +249,9 @@ def _first_row(column: Column, options: Mapping[str, Any]) -> dict[str | int, st
             text = with_rest(text, options.get("delimiter", ","), options["most_cells"])
         rows = Rows(text, dialect)
         names = rows.next() if options.get("header", True) else None
-        first = rows.next()
-    cells = first[1] if first else []
-    is_named = names is not None and len(set(names[1])) == len(names[1]) == len(cells)
-    return dict(zip(names[1] if names and is_named else range(len(cells)), cells, strict=True))
+        first = [row[1] for _ in range(FIRST_ROWS) if (row := rows.next())]
+    is_named = names is not None and len(set(names[1])) == len(names[1])
+    return [dict(zip(names[1] if names and is_named else range(len(cells)), cells, strict=False)) for cells in first]
 
 
 def _decode(

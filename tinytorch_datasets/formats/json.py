@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from tinytorch_datasets.errors import DecodeError, Problems
 from tinytorch_datasets.formats import (
+    FIRST_ROWS,
     HEAD_BYTES,
     INSPECTED,
     INSPECTED_BYTES,
@@ -138,7 +139,7 @@ def _has_columns(top: Mapping[str, Any]) -> bool:
     missing=("text", "null"),
     check=_check,
     detect=_detect,
-    first_row=lambda column, options: _first_row(column, options),
+    first_rows=lambda column, options: _first_rows(column, options),
 )
 def document(
     splits: Sequence[Split],
@@ -183,10 +184,10 @@ def _opened(
     return of_columns(stream, top, path) if orient == "columns" else _records(stream, top, path, above)
 
 
-def _first_row(column: Column, options: Mapping[str, Any]) -> dict[str | int, str | int]:
+def _first_rows(column: Column, options: Mapping[str, Any]) -> list[dict[str | int, str | int]]:
     path = parts_of(options.get("records") or ())
     with opened_text(column.source, (column,)) as stream:
-        return _opened(stream, (column,), path, {}, options.get("orient", "records")).first_row
+        return _opened(stream, (column,), path, {}, options.get("orient", "records")).first_rows(FIRST_ROWS)
 
 
 def _records(stream: Stream, top: Any, path: Sequence[str], parents: Mapping[str, Sequence[str]]) -> Records:

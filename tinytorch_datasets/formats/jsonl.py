@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tinytorch_datasets.formats import (
+    FIRST_ROWS,
     HEAD_BYTES,
     INSPECTED,
     INSPECTED_BYTES,
@@ -47,7 +48,7 @@ def _inspect(path: Path) -> FileInfo:
     missing=("text", "null"),
     check=check_paths,
     detect=_detect,
-    first_row=lambda column, options: _first_row(column, options),
+    first_rows=lambda column, options: _first_rows(column, options),
 )
 def jsonl(
     splits: Sequence[Split],
@@ -103,8 +104,8 @@ def _records(
     return nested(stream, lines, path, parents, lambda line, at: f"line {first + line:,}, record {at + 1:,}")
 
 
-def _first_row(column: Column, options: Mapping[str, Any]) -> dict[str | int, str | int]:
+def _first_rows(column: Column, options: Mapping[str, Any]) -> list[dict[str | int, str | int]]:
     path = parts_of(options.get("records") or ())
     with opened_text(column.source, (column,)) as stream:
         first, lines = next(json_lines(utf8_with_lf(stream)), (1, []))
-        return _records(stream, first, lines, path, {}).first_row
+        return _records(stream, first, lines, path, {}).first_rows(FIRST_ROWS)

@@ -30,7 +30,7 @@ from tinytorch_datasets.readers.arrow.columns import (
     text_lengths,
 )
 from tinytorch_datasets.readers.arrow.summary import describe
-from tinytorch_datasets.readers.arrow.values import decode, first_row
+from tinytorch_datasets.readers.arrow.values import decode, first_rows
 from tinytorch_datasets.readers.arrow.wire import BINARY, I32, I64, MOST_COLUMNS, MOST_DEPTH, Flat, Thrift
 
 MAGIC = b"PAR1"
@@ -74,7 +74,7 @@ def _inspect(path: Path) -> FileInfo:
     missing=("null",),
     needs=("pyarrow", "tables"),
     detect=_detect,
-    first_row=lambda column, options: first_row(column, "Parquet", Table),
+    first_rows=lambda column, options: first_rows(column, "Parquet", Table, formats.FIRST_ROWS),
 )
 def parquet(splits: Sequence[Split]) -> Iterator[Block]:
     """Parquet files, one for each split; a field's key is the name of its column.

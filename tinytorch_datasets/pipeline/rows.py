@@ -282,7 +282,7 @@ class Selected:
 
     def _is_table_by_position(self, column: Column) -> bool:
         rows, form = self.rows(column), formats.of(column.format or self._plan.format)
-        return form.first_row is not None and column.per == "sample" and (rows is None or rows.names is None)
+        return form.first_rows is not None and column.per == "sample" and (rows is None or rows.names is None)
 
     def _check_table(self, split: Split, column: Column, names: Sequence[str]) -> None:
         """Check that the rows of a table are in the order of the samples, if a column of it has their names."""
@@ -292,15 +292,16 @@ class Selected:
             with held_members() as held:
                 path = held.file(ByteSource(column.file, inside), declared=column.nbytes)
                 of_file = replace(column, file=path, member=column.member[len(inside) :])
-                first = form.first_row(of_file, _options(column, self._plan)) if form.first_row else {}
+                first = form.first_rows(of_file, _options(column, self._plan)) if form.first_rows else ()
         except DecodeError:  # which is reported of the field itself
             return
         numbers = [other for other in split.columns.values() if not other.is_text and other.source == column.source]
         of_fields = {place for other in numbers for place in (other.field, other.key, *other.columns)}
         rows = self.rows(column)
         stored, beside = rows.of if rows else column.samples, {of: getattr(column, of) for of in _LOCATION}
-        for at, (place, cell) in enumerate(first.items()):
-            if not of_fields.isdisjoint((place, at, at - len(first))):
+        for at, (place, cell) in enumerate(first[0].items() if first else ()):
+            are_distinct = len({row.get(place) for row in first}) == len(first)  # as names are; so few others are read
+            if not are_distinct or not of_fields.isdisjoint((place, at, at - len(first[0]))):
                 continue
             dtype = TEXT if isinstance(cell, str) else "int64"
             try:

@@ -69,15 +69,20 @@ def decode(splits: Sequence[Split], form: str, table: Callable[[Path, int, str],
                 yield from _decode(table(source.path, *_most_bytes(source.path, columns)), columns)
 
 
-def first_row(column: Column, form: str, table: Callable[[Path, int, str], Source]) -> dict[str | int, str | int]:
-    """Return the texts and whole numbers in the first row of the table that a column is in."""
+def first_rows(
+    column: Column, form: str, table: Callable[[Path, int, str], Source], most: int
+) -> list[dict[str | int, str | int]]:
+    """Return the texts and whole numbers in the first rows of the table that a column is in."""
     with refusing(column.file, form):
         source = table(column.file, *_most_bytes(column.file, (column,)))
         kinds = {path[0]: stored_as(kind) for path, kind in leaves(source.schema).items() if len(path) == 1}
         keys = [name for name, of in kinds.items() if isinstance(of, Stored) and not of.depth]
-        batch = next(iter(source.batches(keys, 1)), None)
-        row = batch.slice(0, 1).to_pylist()[0] if batch is not None and batch.num_rows else {}
-    return {key: row[key] for key in keys if isinstance(row.get(key), str | int) and not isinstance(row[key], bool)}
+        batch = next(iter(source.batches(keys, most)), None)
+        rows = batch.slice(0, most).to_pylist() if batch is not None else []
+    return [
+        {key: its for key, its in row.items() if isinstance(its, str | int) and not isinstance(its, bool)}
+        for row in rows
+    ]
 
 
 def _decode(source: Source, columns: Sequence[Column]) -> Iterator[Block]:

@@ -84,12 +84,13 @@ class Records:
         above = {field: values[start:stop] for field, values in self.above.items()}
         return Records(self.stream, self.items[start:stop], lambda at: self.place(start + at), above)
 
-    @property
-    def first_row(self) -> dict[str | int, str | int]:
-        """The texts and whole numbers of the first one, by their keys."""
-        first = self.items[0] if self.items else {}
-        pairs = first.items() if isinstance(first, dict) else ((str(at), its) for at, its in enumerate(first))
-        return {key: its for key, its in pairs if isinstance(its, str | int) and not isinstance(its, bool)}
+    def first_rows(self, most: int) -> list[dict[str | int, str | int]]:
+        """Return the texts and whole numbers of the first ones, by their keys."""
+        rows = list[dict[str | int, str | int]]()
+        for first in self.items[:most]:
+            pairs = first.items() if isinstance(first, dict) else ((str(at), its) for at, its in enumerate(first))
+            rows.append({key: its for key, its in pairs if isinstance(its, str | int) and not isinstance(its, bool)})
+        return rows
 
     def check_count(self, split: Split, start: int) -> None:
         """Refuse more records than a split declares, when there are `start` of them already."""
