@@ -279,16 +279,21 @@ evil:
 """
 
 
+HOSTILE_ROWS = b"".join(
+    json.dumps(row).encode() + b"\n"
+    for row in (
+        {"text": "</dd></dl></script><script>alert(6)</script><!--", "label": "</td><script>alert(5)</script>"},
+        {"text": "a\u0000b\u202e]]>&lt;", "label": "' onclick='x"},
+    )
+)
+
+
 class TestHostileTexts:
     """Whatever stands in a manifest or in data is shown as text, and does nothing."""
 
     def test_they_are_no_elements(self, tmp_path: Path) -> None:
         """Not in the head, in JSON-LD, in attributes, nor in samples."""
-        rows = [
-            {"text": "</dd></dl></script><script>alert(6)</script><!--", "label": "</td><script>alert(5)</script>"},
-            {"text": "a\u0000b\u202e]]>&lt;", "label": "' onclick='x"},
-        ]
-        written = made(tmp_path, HOSTILE, **{"data.jsonl": "".join(json.dumps(row) + "\n" for row in rows).encode()})
+        written = made(tmp_path, HOSTILE, **{"data.jsonl": HOSTILE_ROWS})
         page, start = Page(written.pages["evil"]), Page(written.start)
 
         assert written.errors == ()

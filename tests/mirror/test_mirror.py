@@ -403,6 +403,20 @@ class TestServing:
         assert style.headers["Content-Type"] == "text/css; charset=utf-8"
         assert page == (tmp_path / "usb/catalog/talk.html").read_bytes()
 
+    def test_it_counts_who_has_fetched_what(self, world: World, tmp_path: Path) -> None:
+        """Computers that have every file of a data set, and nothing else of them; part of one is not counted."""
+        with served(world, tmp_path / "usb") as (line, _):
+            address = line.strip().partition("=")[2]
+            get("digits", manifest=world.manifest, home=tmp_path / "student", mirror=address)
+            urllib.request.urlopen(f"{address}flowers/train.csv").read()
+            shown = urllib.request.urlopen(address).read().decode()
+
+        assert re.findall(r'class="name">(.*)</p>\n<p class="fetched">(.*)</p>', shown) == [
+            ("flowers", "fetched by nobody yet"),
+            ("talk", "fetched by nobody yet"),
+            ("digits", "fetched by 1 computer"),
+        ]
+
     def test_a_page_of_somebody_else_is_kept_and_not_shown(self, world: World, tmp_path: Path) -> None:
         """The files are mirrored all the same, and audits still report what nobody declared."""
         (tmp_path / "usb").mkdir()

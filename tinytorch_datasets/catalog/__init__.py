@@ -7,7 +7,7 @@ one of a data set that is gone is removed, and so is no file that this module di
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from tinytorch_datasets.display.pictures import as_picture
 from tinytorch_datasets.display.samples import Samples, class_counts
 from tinytorch_datasets.errors import DatasetError, UsageError, check_flag
 from tinytorch_datasets.mirror.copy import sums_in
+from tinytorch_datasets.mirror.serve import fetched_mark
 from tinytorch_datasets.pipeline.variants import is_on_disk
 from tinytorch_datasets.settings import refuse_standin
 from tinytorch_datasets.storage.files import check_no_link, remove, whole_file, writing
@@ -125,28 +126,38 @@ def write_start_page(folder: Path, manifest: Manifest, home: AnyPath | None = No
         StorageError: The folder cannot be written to.
     """
     folder = Path(settings.absolute(folder, name="folder"))
-    there = sums_in(folder)
-    names = [
-        name
-        for name, entry in manifest.datasets.items()
-        if any(
-            all(f"{entry.folder or name}/{file}" in there for file in files)
-            for files in (entry.files, *(variant.files for variant in entry.variants.values()))
-        )
-    ]
 
     def opened(name: str) -> Dataset:
         return api.get(name, manifest=manifest, home=home, mirror=folder, offline=True, standin=False)
 
-    return _write(folder, manifest, names, opened, address="")
+    return _write(folder, manifest, list(mirrored(folder, manifest)), opened, address="")
 
 
-def served_start_page(folder: Path, address: str) -> bytes | None:
-    """Return the start page of a mirror folder with the lines for its address in the network; None without one."""
+def mirrored(folder: Path, manifest: Manifest) -> dict[str, frozenset[str]]:
+    """Return the data sets that are in a mirror folder, each with the paths of the files of its container there."""
+    there = frozenset(sums_in(folder))
+    datasets = {}
+    for name, entry in manifest.datasets.items():
+        for container in (entry.files, *(variant.files for variant in entry.variants.values())):
+            files = frozenset(f"{entry.folder or name}/{file}" for file in container)
+            if files <= there:
+                datasets[name] = files
+                break
+    return datasets
+
+
+def served_start_page(folder: Path, names: Iterable[str], address: str) -> str | None:
+    """Return the start page of a mirror folder with the lines for its address in the network; None without one.
+
+    It has a mark in each card, which the server replaces with how many computers have fetched the data set.
+    """
     if not is_page(folder, START):
         return None
-    page = (folder / START).read_text(encoding="utf-8")
-    return page.replace(start.mirror_lines(""), start.mirror_lines(address)).encode()
+    page = (folder / START).read_text(encoding="utf-8").replace(start.mirror_lines(""), start.mirror_lines(address))
+    for name in names:
+        shown = start.name_line(name)
+        page = page.replace(shown, f'{shown}\n<p class="fetched">{fetched_mark(name)}</p>')
+    return page
 
 
 def pages_in(folder: Path) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from urllib.parse import quote
 
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.catalog import elements
@@ -42,12 +43,17 @@ def card(view: View) -> Card:
     shown = f"""<li class="card"{data} data-words="{text(words, 2_000)}">
 {_thumbnail(view)}
 <div class="words"><h2 dir="auto"><a href="{page_of(view.name)}">{text(entry.title, 200)}</a></h2>
-<p class="name">{text(view.name)}</p>
+{name_line(view.name)}
 <p class="figures">{text(splits + more, 200)}; {readable(entry.bytes)}</p>
 <ul class="chips"><li class="kind">{elements.icon(view.kind)}{KINDS[view.kind]}</li>\
 <li>{text(license_of(entry), 60)}</li><li>{entry.status}</li>{presence(view)}</ul></div>
 </li>"""
     return Card(shown, filters, words)
+
+
+def name_line(name: str) -> str:
+    """Return the line of a card that has the name of the data set."""
+    return f'<p class="name">{text(name)}</p>'
 
 
 def _thumbnail(view: View) -> str:
@@ -90,9 +96,12 @@ def start_page(title: str, cards: Sequence[Card], *, declared_in: str, address: 
     """
     count = f"{len(cards):,} data set" + ("s" if len(cards) != 1 else "")
     lead = f"{count}, declared in {declared_in}; every file is checked against its SHA-256."
+    shown = text(lead)
+    if address is not None:  # a mirror has the manifest
+        shown = shown.replace(text(declared_in), f'<a href="{text(quote(declared_in))}">{text(declared_in)}</a>', 1)
     body = f"""<header>
 <h1>{text(title)}</h1>
-{paragraph(lead, "lead")}
+<p class="lead">{shown}</p>
 </header>
 <main id="main">
 {mirror_lines(address) if address is not None else ""}

@@ -253,8 +253,9 @@ def mirror(
 
         folder = folder.expanduser().absolute()
         with serving.server(folder, bind, port) as (httpd, address):
-            if (page := cataloging.served_start_page(folder, address)) is not None:
-                serving.serve_pages(httpd, page, cataloging.pages_in(folder))
+            there = cataloging.mirrored(folder, loaded)
+            if (page := cataloging.served_start_page(folder, there, address)) is not None:
+                serving.serve_pages(httpd, page, cataloging.pages_in(folder), there)
             try:
                 echo(f"export {settings.MIRROR}={address}", err=as_json)
                 echo("serving until Ctrl-C", err=True)

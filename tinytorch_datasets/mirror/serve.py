@@ -10,7 +10,7 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -42,7 +42,22 @@ class _Server(ThreadingHTTPServer):
     folder: Path
     shared: frozenset[str]
     pages: frozenset[str]
-    start_page: bytes | None
+    start_page: str | None
+    datasets: Mapping[str, frozenset[str]]
+    fetched: dict[str, set[str]]
+
+    def current_start_page(self) -> bytes:
+        """Return the start page with how many computers have every file of each data set from here; no more is known.
+
+        Computers are told apart by their addresses, which are forgotten when the server ends.
+        """
+        page = self.start_page or ""
+        each = [frozenset(names) for names in list(self.fetched.values())]
+        for name, files in self.datasets.items():
+            count = sum(names >= files for names in each)
+            words = f"fetched by {count:,} computer{'s' if count != 1 else ''}" if count else "fetched by nobody yet"
+            page = page.replace(fetched_mark(name), words)
+        return page.encode()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Print nothing of a student who went away; anything else is a fault of ours, and is reported."""
@@ -76,7 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         path = self.server.folder / name
         if name in ("", START) and self.server.start_page is not None:
-            self._send_whole(self.server.start_page, with_body=with_body)
+            self._send_whole(self.server.current_start_page(), with_body=with_body)
             return
         if name in self.server.pages and path.is_file():
             self._send_whole(path.read_bytes(), ending=path.suffix, with_body=with_body)
@@ -104,8 +119,8 @@ class _Handler(BaseHTTPRequestHandler):
             if status == 206:
                 self.send_header("Content-Range", f"bytes {start}-{end}/{size}")
             self.end_headers()
-            if with_body:
-                self._body(stream, start, end - start + 1)
+            if with_body and self._body(stream, start, end - start + 1) and end == size - 1:
+                self.server.fetched.setdefault(self.client_address[0], set()).add(name)
 
     def _send_whole(self, page: bytes, *, ending: str = ".html", with_body: bool) -> None:
         self.send_response(200)
@@ -121,7 +136,8 @@ class _Handler(BaseHTTPRequestHandler):
             except (ConnectionError, TimeoutError):
                 self.close_connection = True
 
-    def _body(self, stream: BinaryIO, start: int, count: int) -> None:
+    def _body(self, stream: BinaryIO, start: int, count: int) -> bool:
+        """Send so many bytes of a file; return whether all of them were sent."""
         stream.seek(start)
         try:
             while count and (chunk := stream.read(min(CHUNK_BYTES, count))):
@@ -129,6 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
                 count -= len(chunk)
         except (ConnectionError, TimeoutError):
             self.close_connection = True  # the student closed the lid; the rest is asked for later
+        return not count
 
 
 @contextmanager
@@ -146,16 +163,24 @@ def server(folder: Path, bind: str, port: int) -> Iterator[tuple[_Server, str]]:
         raise DatasetError(what, hint="Choose another --port (0 takes any free one), or --bind.") from error
     httpd.folder = folder
     httpd.shared = frozenset(sums_in(folder)) | {SUMS}
-    httpd.pages, httpd.start_page = frozenset(), None
+    httpd.pages, httpd.start_page, httpd.datasets, httpd.fetched = frozenset(), None, {}, {}
     try:
         yield httpd, address_of(bind, httpd.server_address[1])
     finally:
         httpd.server_close()
 
 
-def serve_pages(httpd: _Server, start_page: bytes, pages: Iterable[str]) -> None:
-    """Let a server show a start page at its root, and files of its folder that are pages: HTML, style and script."""
-    httpd.start_page = start_page
+def fetched_mark(name: str) -> str:
+    """Return what stands in a start page for how many computers have fetched a data set so far."""
+    return f"{{fetched {name}}}"
+
+
+def serve_pages(httpd: _Server, start_page: str, pages: Iterable[str], datasets: Mapping[str, frozenset[str]]) -> None:
+    """Let a server show a start page at its root, and files of its folder that are pages: HTML, style and script.
+
+    `datasets` has the paths of each data set's files, by its name.
+    """
+    httpd.start_page, httpd.datasets = start_page, datasets
     httpd.pages = frozenset(page for page in pages if Path(page).suffix in _PAGES) - httpd.shared
 
 

@@ -1,0 +1,81 @@
+"""Catalogs in a browser: what a person sees, on a telephone and on a projector, by day and by night."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.catalog.test_catalog import HOSTILE, HOSTILE_ROWS, made
+from tests.conftest import Served
+from tinytorch_datasets import Catalog, write_catalog
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+HARNESS = Path(__file__).with_name("harness.html")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed; the package does not need it"),
+]
+
+
+def opened(address: str, profile: Path, *options: str) -> tuple[str, str]:
+    """The page that chromium made of an address, and what it printed; no other host has an address."""
+    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"]
+    command += ["--enable-logging=stderr", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+    command += ["--virtual-time-budget=30000", "--dump-dom", *options, address]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return done.stdout, done.stderr
+
+
+def looked_at(written: Catalog, address: str, profile: Path, scheme: str) -> tuple[list[dict[str, Any]], str]:
+    """What the harness notes of each page of a catalog, in each width, and what chromium printed."""
+    shutil.copy(HARNESS, written.start.parent)
+    paths = ",".join(["index.html", *(f"catalog/{name}.html" for name in written.pages)])
+    color = f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}"
+    page, printed = opened(f"{address}harness.html?{paths}", profile, color)
+    (answer,) = re.findall(r'<pre id="answer">(.*?)</pre>', page, re.DOTALL)
+    return json.loads(html.unescape(answer)), printed
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_person_sees_all_of_it(serve: Callable[[Path], Served], tmp_path: Path, scheme: str) -> None:
+    """At 360 and 1,400 pixels: nothing sideways, every picture, contrast of 4.5, search, filters, keys, no error."""
+    written = write_catalog(tmp_path / "site", home=tmp_path / "home")
+    address = serve(tmp_path / "site")
+    paths = ["index.html", *(f"catalog/{name}.html" for name in written.pages)]
+    answers, printed = looked_at(written, address, tmp_path / "profile", scheme)
+
+    assert [(one["path"], one["width"]) for one in answers] == [
+        (path, width) for path in paths for width in (360, 1400)
+    ]
+    for one in answers:
+        assert (one["sideways"], one["broken"], one["pale"]) == (0, [], []), one
+        assert one["dark"] == (scheme == "dark")
+    for start in answers[:2]:
+        assert start["focused"] == "q"
+        assert start["all"] == list(written.pages)
+        assert start["searched"] == ["cifar10"]
+        assert start["count"] == "1 of 4 data sets"
+        assert (start["filtered"], start["both"], start["none"]) == (["tinytalks"], [], True)
+    assert "CONSOLE" not in printed
+    beside = {"catalog/catalog.css", "catalog/catalog.js"}
+    assert {path.partition("?")[0][1:] for path in address.asked} == {"harness.html", *paths, *beside}
+
+
+def test_hostile_and_endless_texts_do_nothing(serve: Callable[[Path], Served], tmp_path: Path) -> None:
+    """No script of theirs runs, nothing is asked for, and no word without end widens the page."""
+    written = made(tmp_path, HOSTILE.replace("alert(1)", "x" * 300), **{"data.jsonl": HOSTILE_ROWS})
+    address = serve(written.start.parent)
+    answers, printed = looked_at(written, address, tmp_path / "profile", "light")
+
+    assert [(one["sideways"], one["broken"], one["pale"]) for one in answers] == [(0, [], [])] * 4
+    assert "CONSOLE" not in printed
+    assert all(path.startswith(("/harness.html", "/index.html", "/catalog/")) for path in address.asked)
