@@ -258,6 +258,16 @@ def test_what_takes_a_split_takes_it_decoded(case: str, tmp_path: Path) -> None:
     assert pyarrow.table(one).equals(pyarrow.table(other))
 
 
+@pytest.mark.parametrize("cache", ["encoded", "decoded"])
+@pytest.mark.parametrize("case", ["JPEG", "PNG of two sizes", "recordings"])
+def test_statistics_are_computed_once(cache: str, case: str, tmp_path: Path) -> None:
+    """In a process, for every `get` of the same files, and for each part by itself."""
+    first, again = made(tmp_path, case, cache=cache).train, get("made", manifest=tmp_path / "datasets.yaml").train
+
+    assert first.statistics()["x"] is again.statistics()["x"]
+    assert first[:5].statistics()["x"] is again[:5].statistics()["x"] is not first.statistics()["x"]
+
+
 def test_statistics_of_long_samples_are_taken_in_the_same_stretches() -> None:
     """However many samples there are in one, or the other way round."""
     lengths = [STRETCH // 8 * 3 + 5, 0, 7, STRETCH // 8 - 12, 100]
