@@ -149,6 +149,21 @@ class TestNames:
 
         assert polars.DataFrame(split).columns == ["features.x", "features.labels", "labels", "y"]
 
+    def test_no_two_columns_have_one_name(self) -> None:
+        """Not even where a name looks like a field's with a name behind it; a program would lose one of them."""
+        fields = {"eyes": np.array([[1, 2]]), "hair": np.array([[3, 4]]), "color": np.array([5])}
+        declared = {"eyes": {"names": ["color", "width"]}, "hair": {"names": ["eyes.color", "length"]}}
+
+        table = pyarrow.table(Split("train", fields, declared=declared))
+
+        assert table.to_pydict() == {
+            "eyes.color": [1],
+            "eyes.width": [2],
+            "hair.eyes.color": [3],
+            "hair.length": [4],
+            "color": [5],
+        }
+
     def test_classes_are_in_the_metadata_and_labels_stay_numbers(self) -> None:
         """As JSON."""
         field = pyarrow.table(IRIS).schema.field("labels")

@@ -10,7 +10,6 @@ a field that has names for them.
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 from collections import Counter
@@ -70,20 +69,25 @@ def table_columns(names: Mapping[str, Sequence[str]]) -> list[TableColumn]:
     """Return the columns of fields, by each field's names of its columns: none where it is a column itself.
 
     Names stand for themselves, unless one of them is the name of another column too: then all of that field have its
-    name before theirs.
+    name before theirs. No two columns have one name, because a field's name has no dot in it.
 
     >>> [column.name for column in table_columns({"features": ["width", "height"], "labels": []})]
     ['width', 'height', 'labels']
+    >>> [column.name for column in table_columns({"eyes": ["color", "width"], "hair": ["color"]})]
+    ['eyes.color', 'eyes.width', 'hair.color']
     """
-    counts = Counter(itertools.chain(names, *names.values()))
-    columns = list[TableColumn]()
-    for field, its in names.items():
-        clash = any(counts[name] > 1 for name in its)
-        of_field = [
-            TableColumn(f"{field}.{name}" if clash else str(name), field, place) for place, name in enumerate(its)
-        ]
-        columns += of_field or [TableColumn(field, field, None)]
-    return columns
+    prefixed = set[str]()
+    while True:
+        columns = list[TableColumn]()
+        for field, its in names.items():
+            before = f"{field}." if field in prefixed else ""
+            columns += [TableColumn(f"{before}{name}", field, place) for place, name in enumerate(its)]
+            columns += [] if its else [TableColumn(field, field, None)]
+        counts = Counter(column.name for column in columns)
+        clashing = {column.field for column in columns if column.place is not None and counts[column.name] > 1}
+        if clashing <= prefixed:
+            return columns
+        prefixed |= clashing  # which may make a name that another field has: `eyes.color`
 
 
 def _columns(
