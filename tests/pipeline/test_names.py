@@ -807,3 +807,35 @@ class TestOrder:
         data = made(tmp_path, self.MASKS, a_zip=archives[0], b_zip=archives[1])
 
         assert plain(data.train.masks) == sorted(masks)
+
+    TABLES = """
+        format: csv
+        fields: {x: {dtype: int64}, y: {dtype: int64}}
+        splits: {train: {samples: 3, x: {file: a.csv, column: x}, y: {file: b.csv, column: y}}}
+        """
+
+    @pytest.mark.parametrize("names", ["abc", "789"])
+    def test_two_tables(self, tmp_path: Path, names: str) -> None:
+        """Of features and of labels, which both have a column of names, or of numbers."""
+        tables = [
+            f"id,{field}\n" + "".join(f"{name},{n}\n" for n, name in enumerate(order))
+            for field, order in (("x", names), ("y", names[::-1]), ("y", names))
+        ]
+        (tmp_path / "right").mkdir()
+        assert plain(made(tmp_path / "right", self.TABLES, a_csv=tables[0], b_csv=tables[2]).train.y) == [0, 1, 2]
+
+        with pytest.raises(DecodeError) as caught:
+            made(tmp_path, self.TABLES, a_csv=tables[0], b_csv=tables[1])
+
+        assert caught.value.path.name == "b.csv"
+        assert caught.value.reason == (
+            "y is paired by position, and 'id' has the samples in another order: "
+            f"{names[2]!r} stands where {names[0]!r} should"
+        )
+        assert caught.value.hint == "Bring both tables into one order, or make them one."
+
+    def test_two_tables_of_other_columns(self, tmp_path: Path) -> None:
+        """Columns of other names, and those that repeat a value, say nothing."""
+        data = made(tmp_path, self.TABLES, a_csv="id,x,z\na,1,u\nb,2,v\nc,3,u\n", b_csv="no,y,z\nc,1,v\nb,2,u\na,3,u\n")
+
+        assert plain(data.train.y) == [1, 2, 3]

@@ -31,6 +31,7 @@ from tinytorch_datasets.readers.text import lines, opened_text
 
 COUNT_STORED = "Write how many are stored in the manifest, as `stored_samples`."
 BY_NAME = "Pair them by name: `join: {{column: {}, match: file}}`, or `match: stem`."
+ONE_ORDER = "Bring both tables into one order, or make them one."
 MORE_OF_NAMES = "Compare more of the names: `match: name`, with `prefix` and `suffix`."
 NAMES_COMPARED = 1000  # for the error that guesses
 
@@ -252,15 +253,18 @@ class Selected:
         raise DecodeError(listed.file, f"{inside}{reason}", hint=hint)
 
     def _check_order(self, split: Split) -> None:
-        """Check that what is paired with members by position alone is in their order, as far as names show it.
+        """Check that what is paired by position alone is in one order, as far as names show it.
 
         Raises:
-            DecodeError: A table, or another archive, has the names of the samples in another order.
+            DecodeError: A table, or an archive, has the names of the samples in another order than the first has.
         """
         members = [column for column in split.columns.values() if _is_member(column, self._plan)]
         archives = list({column.source: column for column in members}.values())
         tables = [column for column in split.columns.values() if self._is_table_by_position(column)]
-        if not members or len(archives) + len(tables) < 2 or any(not _equal(c.rows, members[0].rows) for c in members):
+        if len(archives) + len(tables) < 2 or any(not _equal(c.rows, members[0].rows) for c in members):
+            return
+        if not members:
+            self._check_tables(split, list({column.source: column for column in tables}.values()))
             return
         names = self._names_of(split, members[0])
         for column in archives[1:]:
@@ -271,7 +275,21 @@ class Selected:
                 reason = f"{members[0].field} and {column.field} are paired by position, and {both}"
                 raise DecodeError(column.file, reason, hint="Name them alike in both, so that they sort alike.")
         for column in tables:
-            self._check_table(split, column, names)
+            for place, cell in self._may_be_names(split, column).items():
+                # The rows of lists are numbered too.
+                if split.name not in self.members or not str(cell).isdigit():
+                    self._check_rows(column, place, self._cells(column, place, cell), names, BY_NAME.format(place))
+
+    def _check_tables(self, split: Split, tables: Sequence[Column]) -> None:
+        """Check that tables are in one order, if they have the same column of names."""
+        first, *others = tables
+        places = self._may_be_names(split, first) if others else {}
+        for column in others:
+            for place, cell in self._may_be_names(split, column).items():
+                if place in places and isinstance(place, str):
+                    cells, order = self._cells(first, place, places[place])
+                    names = [cells[at] for at in order]
+                    self._check_rows(column, place, self._cells(column, place, cell), names, ONE_ORDER)
 
     def _names_of(self, split: Split, column: Column) -> Sequence[str]:
         """Return the names of the members that are the samples of a column, in order."""
@@ -284,39 +302,45 @@ class Selected:
         rows, form = self.rows(column), formats.of(column.format or self._plan.format)
         return form.first_rows is not None and column.per == "sample" and (rows is None or rows.names is None)
 
-    def _check_table(self, split: Split, column: Column, names: Sequence[str]) -> None:
-        """Check that the rows of a table are in the order of the samples, if a column of it has their names."""
+    def _may_be_names(self, split: Split, column: Column) -> dict[str | int, str | int]:
+        """Return the first cell of each column of a table that may be names: of no field of numbers, no value twice."""
         form = formats.of(column.format or self._plan.format)
         inside = column.member[:-1] if form.reads_members else column.member
         try:
             with held_members() as held:
                 path = held.file(ByteSource(column.file, inside), declared=column.nbytes)
                 of_file = replace(column, file=path, member=column.member[len(inside) :])
-                first = form.first_rows(of_file, _options(column, self._plan)) if form.first_rows else ()
+                rows = form.first_rows(of_file, _options(column, self._plan)) if form.first_rows else ()
         except DecodeError:  # which is reported of the field itself
-            return
+            return {}
         numbers = [other for other in split.columns.values() if not other.is_text and other.source == column.source]
         of_fields = {place for other in numbers for place in (other.field, other.key, *other.columns)}
-        rows = self.rows(column)
-        stored, beside = rows.of if rows else column.samples, {of: getattr(column, of) for of in _LOCATION}
-        for at, (place, cell) in enumerate(first[0].items() if first else ()):
-            are_distinct = len({row.get(place) for row in first}) == len(first)  # as names are; so few others are read
-            if not are_distinct or not of_fields.isdisjoint((place, at, at - len(first[0]))):
-                continue
-            dtype = TEXT if isinstance(cell, str) else "int64"
-            try:
-                cells = self._texts(Column(column.split, column.field, dtype, stored, columns=(place,), **beside))
-                order = range(stored) if rows is None else self.positions(column).tolist()
-            except DecodeError:
-                continue
-            is_whole, are_numbers = len(cells) == stored and len(order) == len(names), "".join(cells).isdigit()
-            if are_numbers and split.name in self.members:
-                continue  # of the rows of lists, which are numbered too
-            least = len(names) if are_numbers else len(names) // 2
-            if is_whole and (other := first_other(names, cells, order, least=least)) is not None:
-                reason = f"{column.field} is paired by position, and {place!r} has the samples in another order"
-                of = f"{cells[order[other]]!r} stands where {names[other]!r} should"
-                self._refuse(column, f"{reason}: {of}", hint=BY_NAME.format(place))
+        return {
+            place: cell
+            for at, (place, cell) in enumerate(rows[0].items() if rows else ())
+            if of_fields.isdisjoint((place, at, at - len(rows[0])))
+            if len({row.get(place) for row in rows}) == len(rows)
+        }
+
+    def _cells(self, column: Column, place: str | int, first: str | int) -> tuple[list[str], Sequence[int]]:
+        """Return all of a column beside another one, and which of them the samples have; none if it is not read."""
+        rows, beside = self.rows(column), {of: getattr(column, of) for of in _LOCATION}
+        stored, dtype = rows.of if rows else column.samples, TEXT if isinstance(first, str) else "int64"
+        try:
+            cells = self._texts(Column(column.split, column.field, dtype, stored, columns=(place,), **beside))
+            order = range(stored) if rows is None else self.positions(column).tolist()
+        except DecodeError:
+            return [], ()
+        return (cells, order) if len(cells) == stored else ([], ())
+
+    def _check_rows(
+        self, column: Column, place: str | int, rows: tuple[list[str], Sequence[int]], names: Sequence[str], hint: str
+    ) -> None:
+        cells, order = rows
+        least = len(names) if "".join(cells).isdigit() else len(names) // 2  # numbers may be of anything
+        if len(order) == len(names) and (at := first_other(names, cells, order, least=least)) is not None:
+            reason = f"{column.field} is paired by position, and {place!r} has the samples in another order"
+            self._refuse(column, f"{reason}: {cells[order[at]]!r} stands where {names[at]!r} should", hint=hint)
 
 
 def _is_member(column: Column, plan: Plan) -> bool:
