@@ -19,7 +19,7 @@ import trustme
 from tests.helpers.faulty_server import FaultyServer, serve
 from tinytorch_datasets import api, audit, get, list_datasets, load_manifest
 from tinytorch_datasets.auditing.lockfile import record
-from tinytorch_datasets.errors import HashMismatch, ManifestError, OfflineError, UnknownName
+from tinytorch_datasets.errors import FetchError, HashMismatch, ManifestError, OfflineError, UnknownName
 from tinytorch_datasets.pipeline import cleaning, placed
 from tinytorch_datasets.report import github, sarif
 from tinytorch_datasets.settings import likely_homes, packaged_manifest
@@ -352,6 +352,28 @@ class TestFromElsewhere:
             hashlib.sha256(other).hexdigest(),
         )
         assert not list(cache.rglob("datasets.yaml"))
+
+    def test_a_path_in_it(self, server: FaultyServer, tmp_path: Path) -> None:
+        """There is no folder around it, and whoever wrote it has no business with the files of this computer."""
+        write(tmp_path / "mine.yaml", "mine")
+        text = write(
+            tmp_path / "there" / "theirs.yaml", "theirs", include=f"packaged, {tmp_path}/mine.yaml"
+        ).read_bytes()
+        path = self.including(tmp_path / "here", server.at("/theirs.yaml", serve(text)), text)
+
+        assert refused(path).splitlines()[0] == (
+            f"datasets.yaml:2: include[1]: {tmp_path}/mine.yaml is a path, and this manifest is from an address; "
+            "include an address with its sha256"
+        )
+
+    def test_a_body_without_an_end(self, server: FaultyServer, tmp_path: Path) -> None:
+        """No manifest has more bytes than one that is read from disk may have."""
+        endless = serve(b"# datasets\n" * (33 * 2**20 // 11))
+        path = self.including(tmp_path, server.at("/theirs.yaml", endless), b"")
+
+        with pytest.raises(FetchError) as caught:
+            load_manifest(path)
+        assert [reason for _, reason in caught.value.tried] == ["gives more than 33,554,432 bytes"]
 
     def test_offline(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """No socket is opened for it."""

@@ -40,6 +40,8 @@ def npz(**arrays: np.ndarray) -> bytes:
     return out.getvalue()
 
 
+NAME_IS = "lowercase letters, digits, '.', '_' and '-', at most 64, not starting with a sign"
+
 FIRST = {"images.gz": idx(IMAGES), "labels.gz": idx(LABELS)}
 KERAS = {"digits.npz": npz(x=IMAGES, y=LABELS)}
 RECORDS = {
@@ -195,6 +197,8 @@ class TestWhatIsRefused:
             ("          train: {file: digits.npz", "          test: {file: digits.npz", "has not all splits: train"),
             ("labels: {first: 1}", "label: {first: 1}", "digits.variants.matlab.fields.label: no field of that name"),
             ("images: {axes: [2, 0, 1]}", "images: {dtype: int8}", "variants.matlab.fields.images.dtype: unknown key"),
+            ("      keras:\n", '      "":\n', f"a variant's name is {NAME_IS}"),
+            ("      keras:\n", "      Keras Set:\n", f"digits.variants.Keras Set: a variant's name is {NAME_IS}"),
             ("digits.bin", "images.gz", "is another file in the entry itself; call it otherwise"),
         ],
     )

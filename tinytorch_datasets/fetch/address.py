@@ -59,6 +59,7 @@ def download_address(
     path: Path,
     *,
     name: str,
+    at_most: int | None = None,
     progress: Progress | None = None,
     retry: RetryPolicy = DEFAULT_RETRY,
 ) -> Downloaded:
@@ -68,6 +69,7 @@ def download_address(
         urls: http or https addresses of one file, in the order to try.
         path: Where the file is written; it appears there once it is whole.
         name: What the file is called: in errors and progress, and to know a `.gz` from a wrapping in gzip.
+        at_most: How many bytes it may have; None for as many as the disk has room for.
         progress: Called with (name, bytes done, bytes in all); bytes in all is -1 while it is unknown.
         retry: How long to wait, how often to try.
 
@@ -81,7 +83,7 @@ def download_address(
         try:
             with whole_file(path) as out:
                 download = _Download(Web(url, retry, cancellation), name, out, progress, retry, cancellation)
-                download.max_bytes = shutil.disk_usage(path.parent).free
+                download.max_bytes, download.at_most = shutil.disk_usage(path.parent).free, at_most
                 headers = download.run()
             return Downloaded(url, path, download.bytes, download.sha256.hexdigest(), headers)
         except SourceError as failure:
@@ -110,6 +112,7 @@ class _Download:
         self._web, self._name, self._out, self._progress = web, name, out, progress
         self._retry, self._cancellation = retry, cancellation
         self.bytes, self.sha256, self.max_bytes = 0, hashlib.sha256(), 0
+        self.at_most: int | None = None
         self._total: int | None = None
         self._validator: str | None = None  # of what came so far, if the rest may be asked for
 
@@ -142,6 +145,9 @@ class _Download:
             self._report(self._total or -1)
             for chunk in body:
                 self._cancellation.check()
+                if self.at_most is not None and self.bytes + len(chunk) > self.at_most:
+                    reason = f"gives more than {self.at_most:,} bytes"
+                    raise PermanentError(reason)
                 self._out.write(chunk)
                 self.sha256.update(chunk)
                 self.bytes += len(chunk)

@@ -97,6 +97,7 @@ class _Loader:
         self._formats, self._download = formats, download
         self._loaded: dict[str, Manifest] = {}
         self._opened: list[_Opened] = []
+        self._downloaded: set[Path] = set()
 
     def complete(self, parsed: ParsedYaml, signature: StatSignature) -> Manifest:
         """Return a manifest that was read, checked, with all that it includes.
@@ -157,6 +158,9 @@ class _Loader:
             raise _Refused(msg)
         if "/" not in given and given.strip(".") and not given.lower().endswith(_YAML):
             return _registered(given)
+        if including in self._downloaded:
+            msg = f"{given} is a path, and this manifest is from an address; include an address with its sha256"
+            raise _Refused(msg)
         # From where the including file really is: of a link to its folder, `..` is another folder.
         path = Path(os.path.realpath(including.parent / given))
         try:
@@ -186,7 +190,9 @@ class _Loader:
         if self._download is None:
             msg = f"{shown} is fetched only where a manifest is loaded from its file"
             raise _Refused(msg)
-        return self._download(given.url, given.sha256)
+        path = self._download(given.url, given.sha256)
+        self._downloaded.add(path)
+        return path
 
 
 class _Refused(Exception):

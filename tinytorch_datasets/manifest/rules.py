@@ -150,6 +150,9 @@ def check(data: object, formats: Formats) -> Problems:
             continue
         for keys, what in (*one(entry), *check_variants(entry, one)):
             yield (*at, *keys), what
+        for variant in mapping(entry.get("variants")):
+            if not _NAME.fullmatch(variant):
+                yield (*at, "variants", variant), f"a variant's name is {_NAME_IS}"
     yield from _check_aliases(datasets)
     yield from check_shared_files(datasets)
     yield from check_folders(mapping(data))

@@ -41,6 +41,7 @@ def _downloaded(url: str, sha256: str) -> Path:
         HashMismatch: It gave another one.
     """
     from tinytorch_datasets.fetch import download_address
+    from tinytorch_datasets.manifest.yaml_reader import MAX_BYTES
 
     path = settings.downloaded_manifest(sha256)
     if path.is_file() and digest(path).sha256 == sha256:
@@ -49,13 +50,13 @@ def _downloaded(url: str, sha256: str) -> Path:
         what = f"{without_secrets(url)} is included, and no socket may be opened"
         raise OfflineError(what, hint=f"Unset {settings.OFFLINE}.", file=path.name, tried=(), missing=())
     with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
-        came = download_address([url], Path(folder, path.name), name=path.name)
-        if came.sha256 != sha256:
-            what = f"{without_secrets(url)} has sha256\n    {came.sha256}, declared is\n    {sha256}"
+        download = download_address([url], Path(folder, path.name), name=path.name, at_most=MAX_BYTES)
+        if download.sha256 != sha256:
+            what = f"{without_secrets(url)} has sha256\n    {download.sha256}, declared is\n    {sha256}"
             hint = "Look at what it says now; if that is what you want to include, declare its sha256."
-            raise HashMismatch(what, hint=hint, path=path, expected=sha256, actual=came.sha256)
+            raise HashMismatch(what, hint=hint, path=path, expected=sha256, actual=download.sha256)
         with whole_file(path) as out:
-            out.write(came.path.read_bytes())
+            out.write(download.path.read_bytes())
     return path
 
 
