@@ -45,8 +45,8 @@ class TestTheHome:
 
     def test_by_writing_a_file(self, tmp_path: Path, file: Path) -> None:
         """As on Windows, whose rights cannot be asked for in another way; nothing is left there."""
-        assert settings._takes_a_file(str(tmp_path))
-        assert not settings._takes_a_file(str(file))
+        assert settings.write_test(str(tmp_path)) is None
+        assert settings.write_test(str(file)) is not None
         assert list(tmp_path.iterdir()) == [file]
 
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from tinytorch_datasets import errors
     from tinytorch_datasets.api import get, list_datasets, load_manifest
     from tinytorch_datasets.auditing.audit import audit
-    from tinytorch_datasets.auditing.findings import DatasetReport, Finding, ProbeResult, Report
+    from tinytorch_datasets.auditing.doctor import doctor
+    from tinytorch_datasets.auditing.findings import Check, DatasetReport, Diagnosis, Finding, ProbeResult, Report
     from tinytorch_datasets.catalog import Catalog, write_catalog
     from tinytorch_datasets.dataset import Dataset
     from tinytorch_datasets.exporting.export import export
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
 # Where each public name lives. Importing the package imports none of them: a name is fetched when it is used.
 _HOMES = {
     "Catalog": "catalog",
+    "Check": "auditing.findings",
     "Dataset": "dataset",
     "DatasetReport": "auditing.findings",
+    "Diagnosis": "auditing.findings",
     "EncodedArray": "storage.encoded_array",
     "Entry": "manifest.models",
     "Finding": "auditing.findings",
@@ -46,6 +49,7 @@ _HOMES = {
     "Split": "split",
     "StringArray": "storage.string_array",
     "audit": "auditing.audit",
+    "doctor": "auditing.doctor",
     "export": "exporting.export",
     "get": "api",
     "list_datasets": "api",
@@ -56,8 +60,10 @@ _HOMES = {
 # Written out, because type checkers and editors read it, and do not run it.
 __all__ = [
     "Catalog",
+    "Check",
     "Dataset",
     "DatasetReport",
+    "Diagnosis",
     "EncodedArray",
     "Entry",
     "Finding",
@@ -70,6 +76,7 @@ __all__ = [
     "StringArray",
     "__version__",
     "audit",
+    "doctor",
     "errors",
     "export",
     "get",

@@ -219,7 +219,7 @@ class Locations(NamedTuple):
                 raise StorageError(what, hint=f"Set {HOME} to a folder.", path=self.homes[0], errno=errno.ENOENT)
             return self.homes[0]
         for home in self.homes:
-            if _writable(str(home)):
+            if is_writable(str(home)):
                 return home
         listed = ", ".join(map(str, self.homes))
         what = f"none of the folders in {HOME} can be written to: {listed}"
@@ -375,21 +375,26 @@ def _likely_cache() -> str:
     return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), _NAME)
 
 
-def _writable(folder: str) -> bool:
+def is_writable(folder: str) -> bool:
+    """Check whether files can be written to a folder, or to the nearest one above that is there."""
     while not os.path.exists(folder) and folder != os.path.dirname(folder):
         folder = os.path.dirname(folder)
-    if not os.path.isdir(folder):
-        return False
     # Windows' own answer is of one attribute alone, and knows nothing of who may write.
-    return _takes_a_file(folder) if os.name == "nt" else os.access(folder, os.W_OK | os.X_OK)
+    takes_files = write_test(folder) is None if os.name == "nt" else os.access(folder, os.W_OK | os.X_OK)
+    return takes_files and os.path.isdir(folder)
 
 
-def _takes_a_file(folder: str) -> bool:
+def write_test(folder: str, contents: bytes = b"") -> OSError | None:
+    """Write a file into a folder, and remove it; return the error if that cannot be done."""
     # Not by tempfile, which on Windows tries thousands of names in a folder that takes none.
     probe = os.path.join(folder, f".{_NAME}-{os.getpid()}-{time.monotonic_ns()}")
     try:
-        os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-        os.unlink(probe)
-    except OSError:
-        return False
-    return True
+        file = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        try:
+            os.write(file, contents)
+        finally:
+            os.close(file)
+            os.unlink(probe)
+        return None
+    except OSError as error:
+        return error

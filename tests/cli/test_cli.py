@@ -82,6 +82,25 @@ class TestEveryCommand:
         assert re.search(rf"^ +.*tinytorch-datasets {command}\b", result.output.partition("Options:")[0], re.MULTILINE)
         assert re.match(r"[A-Z][a-z]+[ ,]", (main.commands[command].help or "").strip())
 
+    @pytest.mark.parametrize("command", ["", *(command for command in COMMANDS if command != "add")])
+    def test_has_help_that_fits_a_screen(self, command: str) -> None:
+        """Of 24 lines and 80 columns; the options of `add` alone are nearly as many."""
+        result = CliRunner().invoke(main, [*command.split(), "--help"], prog_name="ttds", terminal_width=78)
+
+        lines = result.output.splitlines()
+        assert len(lines) <= 24
+        assert max(map(len, lines)) <= 78
+        assert lines[0].startswith("Usage: ttds ")
+
+    def test_is_named_in_the_help_of_all(self) -> None:
+        """Each under what it is for, none cut, the rest by name."""
+        result = CliRunner().invoke(main, ["--help"], prog_name="ttds", terminal_width=78)
+
+        assert {command for command in COMMANDS if re.search(rf"^(  |Others: .*){command}\b", result.output, re.M)} == {
+            *COMMANDS
+        }
+        assert "..." not in result.output.partition("\n")[2]
+
     @pytest.mark.parametrize("command", COMMANDS)
     def test_is_in_the_docs(self, command: str) -> None:
         """`cog` writes docs/cli.md from the commands themselves; none is missing."""
@@ -95,12 +114,17 @@ class TestEveryCommand:
         assert (result.exit_code, result.stdout) == (2, "")
         assert "No such option" in result.stderr or "no such option" in result.stderr.lower()
 
-    @pytest.mark.parametrize("command", [c for c in COMMANDS if c not in ("schema", "compile", "init")])
+    @pytest.mark.parametrize("command", [c for c in COMMANDS if c not in ("schema", "compile", "init", "completion")])
     def test_takes_json_another_manifest_and_another_folder(self, command: str) -> None:
-        """Wherever a program would want it: `init` makes a manifest, and asks none."""
+        """Wherever a program would want it: `init` makes a manifest, and `completion` asks none."""
         options = {name for option in main.commands[command].params for name in option.opts}
 
         assert {"--json", "--manifest", "--home"} <= options
+
+    @pytest.mark.parametrize("command", [c for c in COMMANDS if c != "schema"])
+    def test_takes_json(self, command: str) -> None:
+        """All but `schema`, which is JSON."""
+        assert "--json" in {name for option in main.commands[command].params for name in option.opts}
 
 
 class TestWrongCalls:
@@ -326,6 +350,18 @@ class TestStreams:
 
 class TestATerminal:
     """Color and bars for a person who watches; NO_COLOR and CI are honored."""
+
+    @pytest.mark.parametrize("arguments", [("audit",), ("show", "flowers", "--histogram")], ids=" ".join)
+    def test_forced_colors(self, world: World, arguments: tuple[str, ...]) -> None:
+        """FORCE_COLOR colors what goes into a pipe, and NO_COLOR is stronger."""
+        digits = world.root / "home" / "digits" / "train-images"
+        digits.write_bytes(b"!" + digits.read_bytes()[1:])
+
+        plain, forced = run(*arguments).stdout, run(*arguments, FORCE_COLOR="1", TERM="xterm-256color").stdout
+        neither = run(*arguments, FORCE_COLOR="1", NO_COLOR="1", TERM="xterm-256color").stdout
+
+        assert "\x1b[" in forced
+        assert "\x1b[3" not in plain + neither
 
     def test_what_differs_is_red(self, world: World) -> None:
         """And with NO_COLOR it is not."""

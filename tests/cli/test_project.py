@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from tests.conftest import ROOT
 from tinytorch_datasets import get, load_manifest
 from tinytorch_datasets.cli import main, project
 from tinytorch_datasets.settings import packaged_manifest
@@ -193,3 +196,73 @@ class TestConfig:
             ),
             ("not taken", f"{folder}/shared/datasets.yaml", "every user may write to its folder"),
         ]
+
+
+class TestCompletion:
+    """One command installs it, and reports each file; done again, it changes nothing."""
+
+    @pytest.mark.parametrize("program", ["tinytorch-datasets", "ttds"])
+    def test_bash_completes(self, program: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """In a new bash that reads its start-up file, by either name: as if Tab was typed behind `get tinyd`."""
+        monkeypatch.setenv("HOME", str(folder))
+        monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+        (folder / ".bashrc").write_text("alias ll='ls -l'")
+        script = folder / ".local" / "share" / "tinytorch-datasets" / "completion.bash"
+
+        done, again = run("completion", "bash", "--install"), run("completion", "bash", "--install")
+
+        assert done.stdout == f"{script}: written\n{folder}/.bashrc: got the line `source {script}`\n"
+        assert again.stdout == (f"{script}: is as it should be\n{folder}/.bashrc: has the line that reads it already\n")
+        assert (folder / ".bashrc").read_text() == f"alias ll='ls -l'\nsource {script}\n"
+        (folder / "bin").mkdir()
+        (folder / "bin" / program).write_text(
+            f'#!{sys.executable}\nimport sys\nfrom tinytorch_datasets.cli import main\nmain(prog_name="{program}")\n'
+        )
+        (folder / "bin" / program).chmod(0o755)
+        typed = f"""
+            source ~/.bashrc
+            COMP_WORDS=({program} get tinyd) COMP_CWORD=2
+            $(complete -p {program} | sed 's/.*-F \\([^ ]*\\) .*/\\1/') {program}
+            echo "${{COMPREPLY[@]}}"
+        """
+        path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+        bash = subprocess.run(["bash", "-c", typed], env=environment, capture_output=True, text=True, check=False)
+
+        assert (bash.stdout, bash.stderr) == ("tinydigits\n", "")
+
+    def test_zsh_and_fish(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where each of them looks; fish needs no line anywhere."""
+        for variable, below in (("ZDOTDIR", "zsh"), ("XDG_CONFIG_HOME", "config"), ("XDG_DATA_HOME", "data")):
+            monkeypatch.setenv(variable, str(folder / below))
+        (folder / "zsh").mkdir()
+
+        zsh, fish = (json.loads(run("completion", shell, "--install", "--json").stdout) for shell in ("zsh", "fish"))
+
+        assert [file["path"] for file in zsh["files"]] == [
+            f"{folder}/data/tinytorch-datasets/completion.zsh",
+            f"{folder}/zsh/.zshrc",
+        ]
+        assert "compdef _ttds_completion ttds" in Path(zsh["files"][0]["path"]).read_text()
+        assert [file["path"] for file in fish["files"]] == [
+            f"{folder}/config/fish/completions/tinytorch-datasets.fish",
+            f"{folder}/config/fish/completions/ttds.fish",
+        ]
+
+    def test_it_is_printed_for_the_shell_in_use(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """By SHELL; another shell than the three is asked for."""
+        monkeypatch.setenv("SHELL", "/usr/bin/fish")
+        assert "complete --no-files --command ttds" in run("completion").stdout
+        monkeypatch.setenv("SHELL", "/bin/tcsh")
+        done = run("completion")
+
+        assert (done.exit_code, done.stderr.splitlines()[-1]) == (2, "Error: name the shell: bash, zsh, fish")
+
+
+def test_init_and_compile_report_to_programs(folder: Path) -> None:
+    """What was written, and where."""
+    written = json.loads(run("init", "--json").stdout)
+    compiled = json.loads(run("compile", "--check", "--json").stdout)
+
+    assert written == {"path": f"{folder}/datasets.yaml", "schema": f"{folder}/datasets.schema.json", "in_force": True}
+    assert compiled == {"path": str(ROOT / "datasets.compiled.json"), "state": "up to date"}

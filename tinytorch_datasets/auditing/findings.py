@@ -1,14 +1,15 @@
-"""`Finding`, `Report`, rules, levels and exit codes."""
+"""`Finding` and `Report`, `Check` and `Diagnosis`; rules, levels and exit codes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-from tinytorch_datasets.errors import LAYOUT, printable
+from tinytorch_datasets import errors
+from tinytorch_datasets.errors import LAYOUT, DatasetError, FetchError, printable
 
 
 class ExitCode(IntEnum):
@@ -21,10 +22,22 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130  # by Ctrl-C: 128 and the number of the signal, as shells count
 
 
+# Errors of the manifest, of the call, or of what is installed; every other error is about the data.
+MISUSE = (errors.ManifestError, errors.LockError, errors.UsageError, errors.UnknownName, errors.MissingLibrary)
+
+
+def exit_code_of(error: DatasetError) -> ExitCode:
+    """Return the exit code of a command that ended by an error."""
+    if isinstance(error, MISUSE):
+        return ExitCode.USAGE
+    return ExitCode.NETWORK if isinstance(error, FetchError) and error.network_failed else ExitCode.MISMATCH
+
+
 Level = Literal["manifest", "shipped", "cached", "remote"]
 Severity = Literal["error", "warning", "unknown"]
 State = Literal["ok", "mismatch", "not downloaded", "partly downloaded", "not checked"]
 ProbeState = Literal["ok", "mismatch", "no answer"]
+CheckState = Literal["ok", "warning", "wrong"]
 
 LEVELS: tuple[Level, ...] = get_args(Level)
 
@@ -196,3 +209,92 @@ class Report:
         """Return plain values, for JSON."""
         findings = [{**asdict(finding), "line": finding.line} for finding in self.findings]
         return {"ok": self.ok, "exit_code": self.exit_code, **asdict(self), "findings": findings}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that `doctor` looked at.
+
+    Attributes:
+        group: What it is about: "versions", "manifest", "folders", "locks", "room", "network" or "addresses".
+        name: What was checked.
+        state: "ok"; "warning" where `get` works all the same; or "wrong".
+        result: What it is, or what is wrong with it.
+        hint: What to do about it, if anything can be done.
+        exit_code: What `doctor` ends with for something wrong: 1 of the disk or of what an address serves, 2 of the
+            manifest, the call or the installation, 3 of the network.
+        facts: What was measured, in plain values.
+    """
+
+    group: str
+    name: str
+    state: CheckState
+    result: str
+    hint: str | None = None
+    exit_code: int = 0
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("name", "result", "hint"):  # they quote what came from outside, and go to a terminal
+            text = getattr(self, name)
+            object.__setattr__(self, name, text and printable(text, keep=LAYOUT))
+
+    def lines(self, width: int = 0, *, with_hint: bool = True) -> Iterator[str]:
+        """Yield what was checked, in a column so wide, and the result; the hint below."""
+        first, *more = self.result.splitlines() or [""]
+        yield f"{self.name:<{width}}  {first}".rstrip()
+        yield from (
+            f"{'':<8}  {line.strip()}" for line in (*more, *(self.hint or "" if with_hint else "").splitlines())
+        )
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What `doctor` found: its checks in order, by group."""
+
+    checks: tuple[Check, ...]
+
+    def __repr__(self) -> str:
+        return f"<Diagnosis: {self.verdict()}>"
+
+    def __str__(self) -> str:
+        return "\n".join(f"{state:<8}{line}".rstrip() if state else line for state, line in self.lines())
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong; warnings do not count."""
+        return self.exit_code == ExitCode.OK
+
+    @property
+    def exit_code(self) -> int:
+        """Return 0 if nothing is wrong, 2 for the manifest or the call, 1 for the disk, 3 for only the network."""
+        codes = {check.exit_code for check in self.checks if check.state == "wrong"}
+        worst = (ExitCode.USAGE, ExitCode.MISMATCH, ExitCode.NETWORK)
+        return next((code.value for code in worst if code in codes), ExitCode.OK.value)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return {"ok": self.ok, "exit_code": self.exit_code, "checks": [asdict(check) for check in self.checks]}
+
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """Yield each line of a report, with the state that stands in front of it; "" of a heading, and of a hint."""
+        for group in dict.fromkeys(check.group for check in self.checks):
+            checks = [check for check in self.checks if check.group == group]
+            width = min(max(len(check.name) for check in checks), 30)
+            yield from ([("", "")] if group != self.checks[0].group else [])
+            yield "", group
+            for check, after in zip(checks, [*checks[1:], None], strict=True):
+                # A hint of several in a row, as of all addresses without a network, stands below the last.
+                is_repeated = after is not None and (check.state, check.hint) == (after.state, after.hint)
+                first, *more = check.lines(width, with_hint=not is_repeated)
+                yield check.state, first
+                yield from (("", line) for line in more)
+        yield "", ""
+        yield "", self.verdict()
+
+    def verdict(self) -> str:
+        """Return the outcome in a line."""
+        wrong = sum(check.state == "wrong" for check in self.checks)
+        warned = sum(check.state == "warning" for check in self.checks)
+        listed = [f"{wrong} wrong"] * bool(wrong) + [f"{warned} warning{'s' * (warned > 1)}"] * bool(warned)
+        return f"{len(self.checks)} checks: {', '.join(listed) or 'nothing is wrong'}"

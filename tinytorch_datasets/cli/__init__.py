@@ -37,7 +37,7 @@ from tinytorch_datasets.exporting import known
 @click.group(
     cls=Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Folders: TINYTORCH_DATASETS_HOME, _MANIFEST, _MIRROR, _OFFLINE and _STANDIN, see the README.",
+    epilog="Variables: TINYTORCH_DATASETS_HOME, _MANIFEST, _MIRROR, _OFFLINE, _STANDIN",
 )
 @click.version_option(VERSION, prog_name="tinytorch-datasets")
 def main() -> None:
@@ -49,7 +49,7 @@ def main() -> None:
 @manifest_options
 @json_option
 def list_(manifest: Path | None, home: Path | None, as_json: bool) -> None:
-    """List every data set: format, shape, splits, size, and what is on disk.
+    """List data sets: format, shape, splits, size, what is on disk.
 
     \b
       tinytorch-datasets list
@@ -69,7 +69,7 @@ def list_(manifest: Path | None, home: Path | None, as_json: bool) -> None:
 @manifest_options
 @json_option
 def info(name: str, manifest: Path | None, home: Path | None, as_json: bool) -> None:
-    """Show one entry of the manifest in full, and a line of provenance to cite it by.
+    """Show an entry of the manifest in full, and how to cite it.
 
     \b
       tinytorch-datasets info cifar10
@@ -94,7 +94,7 @@ def info(name: str, manifest: Path | None, home: Path | None, as_json: bool) -> 
 @click.option("--mirror", metavar="URL_OR_FOLDER", help="Try this before the declared mirrors")
 @click.option("--offline", is_flag=True, default=None, help="Open no socket; report what is missing")
 @click.option("--verify", type=click.Choice(["auto", "always"]), default="auto", help="Hash every byte again: always")
-@click.option("--variant", metavar="NAME", help="The same values in this other container, declared under variants")
+@click.option("--variant", metavar="NAME", help="The same values from another container")
 @manifest_options
 @json_option
 def get(
@@ -108,7 +108,7 @@ def get(
     home: Path | None,
     as_json: bool,
 ) -> None:
-    """Download, verify and decode data sets; print what they hold and where they are.
+    """Download, verify and decode data sets; print what they hold.
 
     \b
       tinytorch-datasets get mnist cifar10
@@ -157,11 +157,9 @@ def get(
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Another seed, others")
 @click.option("--class", "named", metavar="CLASS", help="Only samples of this class")
 @click.option("--index", "indices", type=click.IntRange(min=0), multiple=True, help="This sample, counted from 0")
-@click.option("--histogram", is_flag=True, help="How many samples each class has, in every split")
-@click.option(
-    "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write pictures, or waveforms, to this PNG file"
-)
-@click.option("--standin", is_flag=True, default=None, help="Of data made up from the declaration; downloads nothing")
+@click.option("--histogram", is_flag=True, help="How many samples of each class, by split")
+@click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Write what is drawn to this PNG file")
+@click.option("--standin", is_flag=True, default=None, help="Of made-up data; downloads nothing")
 @manifest_options
 @json_option
 def show(
@@ -178,15 +176,13 @@ def show(
     home: Path | None,
     as_json: bool,
 ) -> None:
-    """Show some samples of a data set: pictures and waveforms drawn, texts and numbers written out.
+    """Show samples: pictures and waveforms drawn, texts written out.
 
     Pictures are as large as the terminal allows. --index may be given several times.
 
     \b
-      tinytorch-datasets show mnist
       tinytorch-datasets show tinytalks --split val --count 3
       tinytorch-datasets show cifar10 --class frog --output frogs.png
-      tinytorch-datasets show mnist --histogram
     """
     from tinytorch_datasets import api
     from tinytorch_datasets.cli import listing
@@ -311,10 +307,10 @@ def clean(
 @click.argument("name", shell_complete=complete_names)
 @click.option("--as", "kind", required=True, type=click.Choice(known()), help="As what")
 @click.option(
-    "--output", type=click.Path(path_type=Path), metavar="PATH", help="The folder to make  [default: NAME-KIND]"
+    "--output", type=click.Path(path_type=Path), metavar="PATH", help="The folder to make [default: NAME-KIND]"
 )
 @click.option("--force", is_flag=True, help="Replace an earlier export")
-@click.option("--no-values", is_flag=True, help="Of croissant: what is declared, and no samples; downloads nothing")
+@click.option("--no-values", is_flag=True, help="Of croissant: no samples; downloads nothing")
 @click.option("--mirror", metavar="URL_OR_FOLDER", help="Try this before the declared mirrors")
 @click.option("--offline", is_flag=True, default=None, help="Open no socket; report what is missing")
 @manifest_options
@@ -331,10 +327,10 @@ def export(
     home: Path | None,
     as_json: bool,
 ) -> None:
-    """Write a data set in another format, with SHA256SUMS, for programs without this package.
+    """Write a data set in another format, with SHA256SUMS.
 
-    What is missing is downloaded, and every byte is verified. bibtex, and croissant with --no-values,
-    are one text, which goes to stdout without --output.
+    For programs without this package. What is missing is downloaded, and every byte is verified.
+    bibtex, and croissant with --no-values, are one text, which goes to stdout without --output.
 
     \b
       tinytorch-datasets export mnist --as npz
@@ -387,6 +383,11 @@ def schema_() -> None:
     echo(generated.format_schema(), nl=False)
 
 
-maintenance = (maintain.add, maintain.update, maintain.compile_, maintain.mirror, maintain.catalog, maintain.lock)
-for command in (project.init, project.config, audit.audit, *maintenance):
+for command in (*project.COMMANDS, audit.audit, *maintain.COMMANDS):
     main.add_command(command)
+
+main.sections = {
+    "Get and look": ("list", "info", "get", "show", "path", "export", "clean"),
+    "Check": ("doctor", "audit", "config"),
+    "Declare and share": ("init", "add", "catalog", "mirror"),
+}

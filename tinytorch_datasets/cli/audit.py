@@ -15,6 +15,7 @@ from tinytorch_datasets import settings
 from tinytorch_datasets.auditing.findings import LEVELS, RULES
 from tinytorch_datasets.cli.common import (
     NOT_RESUMABLE,
+    Command,
     bar,
     complete_names,
     echo,
@@ -35,33 +36,33 @@ FILE = click.Path(path_type=Path)
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_names)
-@click.option("--only", type=click.Choice(LEVELS), multiple=True, help="This level and no other; may be repeated")
-@click.option("--remote", is_flag=True, help="Probe every address of every file for its presence and length")
-@click.option("--deep", is_flag=True, help="Download and hash what every address serves; implies --remote")
-@click.option("--remember", is_flag=True, help="Note ETag and date of good addresses in mirrors.lock; implies --remote")
-@click.option("--offline", is_flag=True, help="Open no socket: an error if --remote asks for one")
+@click.option("--only", type=click.Choice(LEVELS), multiple=True, help="This level and no other", metavar="LEVEL")
+@click.option("--remote", is_flag=True, help="Ask every address for its file's length")
+@click.option("--deep", is_flag=True, help="--remote, and hash all that it serves")
+@click.option("--remember", is_flag=True, help="--remote, and note good answers in mirrors.lock")
+@click.option("--offline", is_flag=True, help="Open no socket: --remote is an error")
 @click.option(
     "--decode/--no-decode",
     default=None,
-    help="Decode every file again, whatever digests are declared; or hash files, and decode nothing",
+    help="Decode every file again; or only hash them",
 )
-@click.option("--mirror", type=FOLDER, metavar="FOLDER", help="Check a folder that `mirror` wrote, and nothing else")
+@click.option("--mirror", type=FOLDER, metavar="FOLDER", help="Check a folder of `mirror`, and nothing else")
 @click.option(
     "--lock",
     is_flag=False,
     flag_value="",
     metavar="[FILE]",
-    help="Report what differs from FILE, which `lock` wrote  [default: datasets.lock beside the manifest]",
+    help="Compare with a file that `lock` wrote",
 )
-@click.option("--ignore", metavar="RULE", multiple=True, help="Leave out warnings of this rule; may be repeated")
+@click.option("--ignore", metavar="RULE", multiple=True, help="Leave out warnings of this rule")
 @click.option("--strict", is_flag=True, help="Let warnings fail the audit")
 @manifest_options
 @json_option
 @click.option("--junit", type=FILE, metavar="FILE", help="Write JUnit XML, for test readers")
 @click.option("--sarif", type=FILE, metavar="FILE", help="Write SARIF, for code scanners")
-@click.option("--github", is_flag=True, help="Annotate the manifest's lines in a GitHub workflow")
+@click.option("--github", is_flag=True, help="Annotate lines in a GitHub workflow")
 @click.pass_context
 def audit(
     ctx: click.Context,
@@ -83,17 +84,13 @@ def audit(
     sarif: Path | None,
     github: bool,
 ) -> None:
-    """Compare everything on disk with the manifest; exit 1 if anything differs.
+    """Compare everything on disk with the manifest; exit 1 if it differs.
 
-    Every byte is hashed; sample counts, shapes, dtypes, ranges and checks are compared. Opens no socket
-    unless --remote is given. Exit 0 everything matches, 1 findings, 2 the manifest or the call is wrong,
-    3 only the network failed.
+    Hashes every byte, and compares counts, shapes, dtypes, ranges and checks.
+    Exit 2: the manifest or the call is wrong; 3: only the network failed.
 
     \b
-      tinytorch-datasets audit
-      tinytorch-datasets audit cifar10 --json
       tinytorch-datasets audit --remote --junit audit.xml
-      tinytorch-datasets audit --mirror /media/usb/datasets
     """
     from tinytorch_datasets.auditing import audit as auditing
     from tinytorch_datasets.auditing import lockfile

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 from click.shell_completion import CompletionItem
 
-from tinytorch_datasets import errors, settings
-from tinytorch_datasets.auditing.findings import ExitCode
-from tinytorch_datasets.errors import LAYOUT, DatasetError, FetchError, StandInWarning, StorageError, printable
+from tinytorch_datasets import settings
+from tinytorch_datasets.auditing.findings import ExitCode, exit_code_of
+from tinytorch_datasets.errors import LAYOUT, DatasetError, StandInWarning, StorageError, printable
 from tinytorch_datasets.report import as_json
-from tinytorch_datasets.settings import HOME
 
 if TYPE_CHECKING:
     from tinytorch_datasets.api import ManifestLike
@@ -65,9 +64,6 @@ def _silence(stream: TextIO) -> None:
     os.close(null)
 
 
-# Errors of the manifest, of the call, or of what is installed; every other error is about the data.
-MISUSE = (errors.ManifestError, errors.LockError, errors.UsageError, errors.UnknownName, errors.MissingLibrary)
-
 RESUMABLE = "what was downloaded is kept; the same command resumes"
 NOT_EXPORTED = "nothing was exported; the same command starts again, with what was downloaded"
 NOT_RESUMABLE = "nothing was written; the same command starts from the beginning"
@@ -75,13 +71,6 @@ _INTERRUPTED = "tinytorch_datasets.interrupted"
 _GIVEN = "tinytorch_datasets.given"
 # A command in a message, up to its closing backtick; `compile` and `schema` take neither of the two options.
 _TO_TYPE = re.compile(r"`tinytorch-datasets (?!compile\b|schema\b)[^`\n]*(?=`)")
-
-
-def exit_code_of(error: DatasetError) -> ExitCode:
-    """Return the exit code of a command that ended by an error."""
-    if isinstance(error, MISUSE):
-        return ExitCode.USAGE
-    return ExitCode.NETWORK if isinstance(error, FetchError) and error.network_failed else ExitCode.MISMATCH
 
 
 def exit_with(errors: Sequence[DatasetError]) -> None:
@@ -94,13 +83,76 @@ def exit_with(errors: Sequence[DatasetError]) -> None:
         click.get_current_context().exit(codes.pop() if len(codes) == 1 else ExitCode.MISMATCH)
 
 
+PROGRAMS = ("tinytorch-datasets", "ttds")  # as a person calls it
+SCREEN_LINES = 24
+OF_MOST = {"--manifest": " FILE", "--home": " FOLDER", "--json": "", "--help": ""}
+
+
+class Command(click.Command):
+    """A command whose help fits a screen, and has the name by which the program was called."""
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help; what it shares with most commands in one line, where it would be longer than a screen."""
+        whole = click.HelpFormatter(width=formatter.width)
+        self._write_help(ctx, whole, is_short=False)
+        is_short = whole.getvalue().count("\n") > SCREEN_LINES
+        self._write_help(ctx, formatter, is_short=is_short)
+
+    def _write_help(self, ctx: click.Context, formatter: click.HelpFormatter, *, is_short: bool) -> None:
+        self.format_usage(ctx, formatter)
+        text = click.HelpFormatter(width=formatter.width)
+        self.format_help_text(ctx, text)
+        formatter.write("\n" + called(ctx, text.getvalue()))
+        options = [option for option in self.get_params(ctx) if isinstance(option, click.Option)]
+        shared = [option for option in options if is_short and OF_MOST.keys() & set(option.opts)]
+        records = [record for option in options if option not in shared if (record := option.get_help_record(ctx))]
+        if records:
+            with formatter.section("Options"):
+                formatter.write_dl([(flag, what.replace("  [", " [")) for flag, what in records], col_max=27)
+        if shared:
+            names = "  ".join(opts[-1] + OF_MOST[opts[-1]] for opts in (option.opts for option in shared))
+            formatter.write(f"  And of most commands: {names}\n")
+
+
+def called(ctx: click.Context, text: str) -> str:
+    """Put the name by which the program was called into lines to type; by a path or by Python, the long one stays."""
+    name = ctx.find_root().info_name or ""
+    return text.replace(f"{PROGRAMS[0]} ", f"{name} ") if name in PROGRAMS else text
+
+
 class Group(click.Group):
     """A group of commands whose errors become one message on stderr, and an exit code."""
 
+    command_class = Command
+    sections: Mapping[str, Sequence[str]] = {}
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands, by what they are for; those that are in no section only with their names."""
+        shown = [name for names in self.sections.values() for name in names]
+        width = max(map(len, shown))
+        for section, names in self.sections.items():
+            formatter.write(f"{section}:\n")
+            for name in names:
+                what = self.commands[name].get_short_help_str(formatter.width - width - 4)
+                formatter.write(f"  {name:<{width}}  {what}\n")
+        formatter.write(f"Others: {', '.join(sorted(self.commands.keys() - set(shown)))}\n")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands, and the options in a line."""
+        formatter.write("\n")
+        self.format_commands(ctx, formatter)
+        formatter.write("Options: --version, -h, --help; of most commands --manifest, --home, --json\n")
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the last lines as they are."""
+        formatter.write(f"{self.epilog}\n")
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command."""
+        """Run the command, with colors where the variables or the terminal allow them."""
         if os.environ.get("NO_COLOR"):
             ctx.color = False
+        elif os.environ.get("FORCE_COLOR"):
+            ctx.color = True
         try:
             return super().invoke(ctx)
         except DatasetError as error:
@@ -127,14 +179,14 @@ def manifest_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Path(path_type=Path),
             callback=_note_option,
             metavar="FOLDER",
-            help=f"The folder of downloads and decoded arrays, in place of {HOME}",
+            help="The folder of downloads and decoded arrays",
         ),
         click.option(
             "--manifest",
             type=click.Path(path_type=Path),
             callback=_note_option,
             metavar="FILE",
-            help="Another manifest than the packaged datasets.yaml",
+            help="Another manifest than the one in force (see config)",
         ),
     ):
         command = option(command)

@@ -11,6 +11,7 @@ import click
 from tinytorch_datasets import progress, settings
 from tinytorch_datasets.cli.common import (
     NOT_RESUMABLE,
+    Command,
     bar,
     complete_names,
     echo,
@@ -28,21 +29,21 @@ from tinytorch_datasets.errors import DatasetError
 FILE = click.Path(path_type=Path)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("given", nargs=-1, required=True, metavar="URL_OR_PATH...")
-@click.option("--name", metavar="NAME", help="Its name; made from the files' names if left out")
-@click.option("--split", "splits", multiple=True, metavar="SPLIT=PATTERN", help="Which file, member or key a split is")
+@click.option("--name", metavar="NAME", help="Its name [default: from the files' names]")
+@click.option("--split", "splits", multiple=True, metavar="SPLIT=PATTERN", help="Which file, member or key it is")
 @click.option("--target", "targets", multiple=True, metavar="COLUMN", help="What is to be predicted")
-@click.option("--label", metavar="PART", help="What of a file's name is its label: name:0, folder:-1, or none")
-@click.option("--samples", type=click.Choice(["first", "last"]), help="Which axis of an array counts the samples")
-@click.option("--drop", "drops", multiple=True, metavar="COLUMN", help="A column, an array or a file to leave out")
+@click.option("--label", metavar="PART", help="Label in the name: name:0, folder:-1, none")
+@click.option("--samples", type=click.Choice(["first", "last"]), help="Which axis counts the samples")
+@click.option("--drop", "drops", multiple=True, metavar="COLUMN", help="A column, array or file to leave out")
 @click.option("--missing", "marks", multiple=True, metavar="MARK", help="A cell that means a missing value")
-@click.option("--format", "form", metavar="NAME", help="The format, where it cannot be recognized")
+@click.option("--format", "form", metavar="NAME", help="The format, if it is not recognized")
 @click.option("--option", "given_options", multiple=True, metavar="KEY=VALUE", help="An option of the format")
-@click.option("--rows", "rows", multiple=True, metavar="SPLIT=FIRST:END", help="Which rows of the file a split is")
-@click.option("--shuffle", type=click.IntRange(0, 2**32 - 1), metavar="SEED", help="The order of rows, drawn by NumPy")
+@click.option("--rows", "rows", multiple=True, metavar="SPLIT=FIRST:END", help="Which rows of the file it is")
+@click.option("--shuffle", type=click.IntRange(0, 2**32 - 1), metavar="SEED", help="The order of rows, by NumPy")
 @click.option("--ship", is_flag=True, help="Copy the files to the shipped data")
-@click.option("--mirror", "mirrors", multiple=True, metavar="URL", help="An address to which files' names are appended")
+@click.option("--mirror", "mirrors", multiple=True, metavar="URL", help="Files' names are appended to it")
 @click.option("--title", help="What it is, in a line")
 @click.option("--license", "license_", help="Its license")
 @click.option("--source", help="The page of its authors")
@@ -72,20 +73,15 @@ def add(
     home: Path | None,
     as_json: bool,
 ) -> None:
-    """Write the manifest's entry for files: format, hashes, sizes, shapes, splits.
+    """Write the entry for files: format, hashes, sizes, shapes, splits.
 
-    Files are given by address or path; a folder, or a zip or tar archive, stands for all data files in it.
-    Downloads or reads them, recognizes their format from their bytes, decodes them, and adds a commented entry;
-    every other byte of the manifest stays as it is. What only a person can know is left as a marked question.
+    Files are given by address or path; a folder or an archive stands for all in it.
+    What only a person can know is left as a marked question.
 
     \b
-      tinytorch-datasets add https://example.org/flowers/train.csv https://example.org/flowers/test.csv
-      tinytorch-datasets add pets --ship                            # a folder of pictures, a class a folder
-      tinytorch-datasets add recordings.zip --ship --label name:0   # 7_jackson_32.wav: the 7
-      tinytorch-datasets add faces.mat --ship --samples last        # an array, its samples last
-      tinytorch-datasets add digits.npz --ship --name digits --license CC-BY-4.0
-      tinytorch-datasets add data.csv holdout.csv --split test=holdout.csv --ship --dry-run
-      tinytorch-datasets add housing.data --target -1 --rows train=0:404 --rows test=404: --shuffle 113
+      tinytorch-datasets add https://example.org/flowers/train.csv
+      tinytorch-datasets add pets --ship        # pictures, a folder a class
+      tinytorch-datasets add a.zip --label name:0     # 7_jackson_32.wav: 7
     """
     from tinytorch_datasets.add import add as adding
     from tinytorch_datasets.add.tables import Choices
@@ -153,14 +149,16 @@ def _pairs(option: str, form: str, given: tuple[str, ...]) -> list[tuple[str, st
     return pairs
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("name", shell_complete=complete_names)
 @click.option("--fetch", is_flag=True, help="Download the files again, instead of taking those on disk")
 @click.option("--dry-run", is_flag=True, help="Show the difference, and write nothing")
 @manifest_options
 @json_option
 def update(name: str, fetch: bool, dry_run: bool, manifest: Path | None, home: Path | None, as_json: bool) -> None:
-    """Refresh an entry's sizes, hashes and numbers of samples after a deliberate change; show the difference.
+    """Refresh an entry's sizes, hashes and counts; show the difference.
+
+    Its files were changed on purpose.
 
     \b
       tinytorch-datasets update tinydigits --dry-run
@@ -185,11 +183,11 @@ def update(name: str, fetch: bool, dry_run: bool, manifest: Path | None, home: P
         echo("nothing was written", err=True)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("folder", type=FILE)
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_names)
 @click.option("--from", "source", metavar="URL_OR_FOLDER", help="Try this before the declared mirrors")
-@click.option("--offline", is_flag=True, default=None, help="Copy what is on this computer; open no socket for more")
+@click.option("--offline", is_flag=True, default=None, help="Copy what is on this computer; open no socket")
 @click.option("--serve", is_flag=True, help="Share the folder over HTTP, until Ctrl-C")
 @click.option("--bind", default="0.0.0.0", show_default=True, metavar="ADDRESS", help="The address to serve on")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="The port; 0 for any")
@@ -207,10 +205,10 @@ def mirror(
     home: Path | None,
     as_json: bool,
 ) -> None:
-    """Copy verified files and the manifest to a folder to serve or carry; run again, it resumes.
+    """Copy verified files to a folder, to serve or to carry.
 
-    The folder has SHA256SUMS, for `sha256sum -c`; `audit --mirror` checks it. Its index.html shows what
-    is in it, in any browser. With --serve, it prints the line that students type.
+    The manifest too, and SHA256SUMS; `audit --mirror` checks it. Its index.html shows what is in it,
+    in any browser. Run again, it resumes. With --serve, it prints the line that students type.
 
     \b
       tinytorch-datasets mirror /media/usb/datasets
@@ -264,17 +262,17 @@ def mirror(
                 echo("\nserver stopped", err=True)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("folder", type=FILE)
-@click.option("--get", "download", is_flag=True, help="Download what is not on disk, to show samples of it too")
+@click.option("--get", "download", is_flag=True, help="Download what is not on disk, to show it")
 @manifest_options
 @json_option
 def catalog(folder: Path, download: bool, manifest: Path | None, home: Path | None, as_json: bool) -> None:
-    """Write a static site of all data sets, to look at in any browser: index.html, and a page of each.
+    """Write a static site of all data sets, to look at in any browser.
 
-    A page has samples, classes, splits, checks, license, citation, hashes and the lines to type.
-    Samples are of what is on disk. It needs no server and asks nobody for anything; run again, it
-    replaces what has changed.
+    An index, and a page of each: samples, classes, splits, checks, license, citation, hashes and the
+    lines to type. Samples are of what is on disk. It needs no server and asks nobody for anything;
+    run again, it replaces what has changed.
 
     \b
       tinytorch-datasets catalog site
@@ -297,10 +295,11 @@ def catalog(folder: Path, download: bool, manifest: Path | None, home: Path | No
     exit_with(written.errors)
 
 
-@click.command("compile")
+@click.command("compile", cls=Command)
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if the compiled form is not up to date")
-def compile_(check: bool) -> None:
-    """Write the packaged manifest's compiled form beside it, so that `get` need not read and check the YAML.
+@json_option
+def compile_(check: bool, as_json: bool) -> None:
+    """Write the packaged manifest's compiled form beside it, which `get` reads.
 
     It is used until the manifest or the package's version changes; `add` and `update` refresh it.
 
@@ -325,25 +324,25 @@ def compile_(check: bool) -> None:
     if not check:
         with disk.whole_file(beside) as out:
             out.write(written)
-        echo(f"{name}: written")
+        echo_json({"path": str(beside), "state": "written"}) if as_json else echo(f"{name}: written")
         return
     if not beside.exists() or beside.read_bytes() != written:
         what = f"{name} does not exist" if not beside.exists() else f"{name} is not up to date with the manifest"
         raise DatasetError(what, hint="Run `tinytorch-datasets compile`.")
-    echo(f"{name}: up to date")
+    echo_json({"path": str(beside), "state": "up to date"}) if as_json else echo(f"{name}: up to date")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_names)
 @click.option(
-    "-o", "--output", type=FILE, metavar="FILE", help="Write to this file; - for stdout  [default: datasets.lock]"
+    "-o", "--output", type=FILE, metavar="FILE", help="- for stdout [default: datasets.lock, beside the manifest]"
 )
 @manifest_options
 @json_option
 def lock(names: tuple[str, ...], output: Path | None, manifest: Path | None, home: Path | None, as_json: bool) -> None:
-    """Write datasets.lock beside the manifest: the hash of every file and of all values on disk.
+    """Write datasets.lock: the hash of every file and all values on disk.
 
-    `audit --lock` later reports whatever differs from it, even if the manifest was changed, too.
+    `audit --lock` later reports what differs from it, even if the manifest was changed, too.
 
     \b
       tinytorch-datasets lock
@@ -376,3 +375,6 @@ def lock(names: tuple[str, ...], output: Path | None, manifest: Path | None, hom
         echo_json({"path": str(path.absolute()), "datasets": locked})
     else:
         echo(f"{shown(str(path.absolute()))}: {plural(len(locked), 'data set')}: {', '.join(locked) or 'none'}")
+
+
+COMMANDS = (add, update, compile_, mirror, catalog, lock)

@@ -1,18 +1,35 @@
-"""The commands `init` and `config`: a first manifest, and what is in force."""
+"""The commands of a folder and a computer: init, config, doctor, completion."""
 
 from __future__ import annotations
 
-import itertools
 import os
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import click
+from click.shell_completion import get_completion_class
 
 from tinytorch_datasets import settings
-from tinytorch_datasets.cli.common import echo, echo_json, json_option, load, manifest_options, writing_to
+from tinytorch_datasets.cli.common import (
+    PROGRAMS,
+    Command,
+    complete_names,
+    echo,
+    echo_json,
+    json_option,
+    load,
+    manifest_options,
+    on_interrupt,
+    repeat_options,
+    writing_to,
+)
 
 SCHEMA = "datasets.schema.json"
+SHELLS = ["bash", "zsh", "fish"]
+COLORS = {"ok": "green", "warning": "yellow", "wrong": "red"}
+CLEARED = "\r\x1b[K"  # the line, of what stood there before
 
 FIRST = f"""\
 # yaml-language-server: $schema=./{SCHEMA}
@@ -44,13 +61,6 @@ datasets: {{}} # each as here, where `add` writes it:
 """
 FLOWERS = b"length,width,kind\n1.5,0.5,rose\n2,0.25,tulip\n"
 
-WHY = {
-    "given": "by --manifest",
-    "variable": f"by {settings.MANIFEST}",
-    "found": "in this folder, or the nearest one above it that has one",
-    "packaged": "came with the library: no other is given, and none found in this folder or above",
-}
-
 
 def first_manifest() -> str:
     """Return the text of a first manifest: the smallest whole one, with an example in comments."""
@@ -59,10 +69,13 @@ def first_manifest() -> str:
     return FIRST.replace("{digest}", hashlib.sha256(FLOWERS).hexdigest())
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("folder", default=".", type=click.Path(path_type=Path))
-def init(folder: Path) -> None:
-    """Write a first manifest into a folder, on top of the packaged one, and its schema, for editors.
+@json_option
+def init(folder: Path, as_json: bool) -> None:
+    """Write a first manifest, on top of the packaged one, and its schema.
+
+    The schema is for editors, which complete and check what is typed.
 
     \b
       tinytorch-datasets init
@@ -86,22 +99,27 @@ def init(folder: Path) -> None:
         for target, text in ((schema, generated.format_schema()), (path, first_manifest())):
             with whole_file(target) as out:
                 out.write(text.encode())
-    if why_not := settings.why_not_taken(str(path)):
+    why_not = settings.why_not_taken(str(path))
+    if as_json:
+        echo_json({"path": str(path), "schema": str(schema), "in_force": not why_not})
+    elif why_not:
         echo(f"{path}: written; to be named by --manifest or {settings.MANIFEST}, because {why_not}")
     else:
         echo(f"{path}: written; `get` and every command use it in this folder and below")
 
 
-@click.command()
+@click.command(cls=Command)
 @manifest_options
 @json_option
 def config(manifest: Path | None, home: Path | None, as_json: bool) -> None:
-    """Print what is in force here, and why: the manifest, its folders, the mirror.
+    """Print what is in force, and why: manifest, folders, mirror.
 
     \b
       tinytorch-datasets config
     """
-    facts = _facts(manifest, home)
+    from tinytorch_datasets.auditing.doctor import in_force
+
+    facts = in_force(load(manifest), home, is_found=manifest is None)
     if as_json:
         echo_json(facts)
         return
@@ -110,40 +128,150 @@ def config(manifest: Path | None, home: Path | None, as_json: bool) -> None:
         echo(f"{fact['name']:<10}{fact['value']!s:<{width}}  {fact['why']}".rstrip())
 
 
-def _facts(manifest: Path | None, home: Path | None) -> list[dict[str, Any]]:
-    from tinytorch_datasets import pipeline
+@click.command(cls=Command)
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_names)
+@click.option("--all", "included", is_flag=True, help="Data sets of included manifests, too")
+@click.option("--offline", is_flag=True, default=None, help="Ask no address")
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60,
+    show_default=True,
+    metavar="SECONDS",
+    help="For all addresses together",
+)
+@manifest_options
+@json_option
+def doctor(
+    names: tuple[str, ...],
+    included: bool,
+    offline: bool | None,
+    time_limit: float,
+    manifest: Path | None,
+    home: Path | None,
+    as_json: bool,
+) -> None:
+    """Check what data sets need here: versions, folders, addresses.
 
-    path, why = settings.chosen_manifest(manifest)
-    chosen, loaded = settings.Settings.from_environment(), load(Path(path))
-    facts = [{"name": "manifest", "value": path, "why": WHY[why]}]
-    others = settings.files_above() if why in ("found", "packaged") else ()
-    nearer = itertools.takewhile(lambda file: file[0] != path, others)
-    facts += [{"name": "not taken", "value": other, "why": why_not} for other, why_not in nearer if why_not]
-    facts += [{"name": "includes", "value": str(layer.path), "why": ""} for layer in loaded.layers[1:]]
-    for layer in loaded.layers:
-        where = pipeline.locations(layer, home)
-        if home is not None:
-            why = "by --home"
-        elif chosen.homes:
-            why = f"by {settings.HOME}"
-        elif settings.is_installed(str(layer.path.parent)):
-            why = "the user's cache: nothing is written into an installed package"
-        elif layer.download_to == settings.DOWNLOAD_TO:
-            why = "beside the manifest, in the usual folder"
+    Locks, room, proxies, certificates too; of each address the first 64 kB are read.
+    It changes nothing, and shows no password. Exit 1: the disk, or what an address
+    serves; 2: the manifest, the call or the installation; 3: only the network failed.
+
+    \b
+      tinytorch-datasets doctor
+      tinytorch-datasets doctor mnist --json
+    """
+    from tinytorch_datasets.auditing import doctor as checking
+    from tinytorch_datasets.progress import is_watched
+
+    if names and included:
+        msg = "name data sets, or --all, not both"
+        raise click.UsageError(msg)
+
+    def report(done: int, in_all: int) -> None:
+        echo(f"{CLEARED}{done} of {in_all} addresses have answered", err=True, nl=False)
+
+    on_interrupt("nothing was changed")
+    is_seen = is_watched(sys.stderr)
+    diagnosis = checking.doctor(
+        names,
+        manifest=manifest,
+        home=home,
+        included=included,
+        offline=offline,
+        time_limit_s=time_limit,
+        progress=report if is_seen else None,
+    )
+    if is_seen:
+        echo(CLEARED, err=True, nl=False)
+    if as_json:
+        echo_json(diagnosis.as_dict())
+    else:
+        for state, line in diagnosis.lines():
+            mark = click.style(f"{state:<8}", fg=COLORS[state]) if state else ""
+            echo(repeat_options(f"{mark}{line}".rstrip()))
+    click.get_current_context().exit(diagnosis.exit_code)
+
+
+@click.command(cls=Command)
+@click.argument("shell", required=False, type=click.Choice(SHELLS))
+@click.option("--install", is_flag=True, help="Write it where the shell reads it")
+@json_option
+def completion(shell: str | None, install: bool, as_json: bool) -> None:
+    """Print what lets a shell complete commands and names, or install it.
+
+    For the shell that SHELL names, unless another is named. --install reports each file
+    that it writes: for bash and zsh also the start-up file, which gets one line.
+
+    \b
+      tinytorch-datasets completion --install
+      tinytorch-datasets completion zsh
+    """
+    shell = shell or Path(os.environ.get("SHELL", "")).name
+    if shell not in SHELLS:
+        msg = f"name the shell: {', '.join(SHELLS)}"
+        raise click.UsageError(msg)
+    scripts = {name: _completion_script(shell, name) for name in PROGRAMS}
+    if not install:
+        text = "\n".join(scripts.values())
+        if as_json:
+            echo_json({"shell": shell, "script": text})
         else:
-            why = f"by download_to of {layer.path}"
-        facts += [{"name": "downloads", "value": str(folder), "why": why} for folder in where.homes]
-        if home is not None or chosen.homes:
-            break
-    facts += [
-        {"name": "shipped", "value": str(layer.path.parent / layer.shipped_in), "why": f"by {layer.path}"}
-        for layer in loaded.layers
-        if any(entry.status == "shipped" for entry in layer.own.values())
-    ]
-    facts.append({"name": "mirror", "value": chosen.mirror or "none", "why": _by(settings.MIRROR)})
-    facts.append({"name": "offline", "value": "yes" if chosen.offline else "no", "why": _by(settings.OFFLINE)})
-    return facts
+            echo(text)
+        return
+    files = [{"path": str(path), "state": state} for path, state in _install_completion(shell, scripts)]
+    if as_json:
+        echo_json({"shell": shell, "files": files})
+        return
+    for file in files:
+        echo(f"{file['path']}: {file['state']}")
+    echo(f"the next {shell} that you start completes", err=True)
 
 
-def _by(variable: str) -> str:
-    return f"by {variable}" if os.environ.get(variable) else f"{variable} is not set"
+def _completion_script(shell: str, name: str) -> str:
+    """Return what lets a shell complete the program under one of its names."""
+    of_shell = get_completion_class(shell)
+    assert of_shell is not None
+    root = click.get_current_context().find_root().command
+    return of_shell(root, {}, name, f"_{name}_complete".replace("-", "_").upper()).source().strip() + "\n"
+
+
+def _install_completion(shell: str, scripts: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
+    """Write the scripts, and the line of a start-up file that reads them; yield each file, and what was done to it.
+
+    Done again, it changes nothing.
+    """
+    from tinytorch_datasets.storage.files import writing
+
+    own = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / PROGRAMS[0]
+    if shell == "fish":  # which reads a file of the command's name
+        folder = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "fish" / "completions"
+        for name, script in scripts.items():
+            yield folder / f"{name}.fish", _written(folder / f"{name}.fish", script)
+        return
+    path = own / f"completion.{shell}"
+    yield path, _written(path, "\n".join(scripts.values()))
+    start_up = Path((os.environ.get("ZDOTDIR") if shell == "zsh" else None) or "~").expanduser() / f".{shell}rc"
+    # zsh's own completion is a module that not every start-up file loads.
+    loads = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }; " if shell == "zsh" else ""
+    line = f"{loads}source {shlex.quote(str(path))}"
+    before = start_up.read_text(errors="surrogateescape") if start_up.exists() else ""
+    if line in before.splitlines():
+        yield start_up, "has the line that reads it already"
+        return
+    with writing_to(start_up), writing(start_up), start_up.open("a", errors="surrogateescape") as out:
+        out.write(f"{'' if before.endswith(chr(10)) or not before else chr(10)}{line}\n")
+    yield start_up, f"got the line `{line}`"
+
+
+def _written(path: Path, text: str) -> str:
+    from tinytorch_datasets.storage.files import whole_file
+
+    if path.is_file() and path.read_text(errors="surrogateescape") == text:
+        return "is as it should be"
+    with writing_to(path), whole_file(path) as out:
+        out.write(text.encode())
+    return "written"
+
+
+COMMANDS = (init, config, doctor, completion)

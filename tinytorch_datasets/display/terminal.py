@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,9 +42,10 @@ def canvas(stream: TextIO | None = None) -> tuple[Console, StringIO]:
 
     stream = sys.stdout if stream is None else stream
     drawn, watched = StringIO(), is_terminal(stream)
+    has_codes = watched or bool(os.environ.get("FORCE_COLOR") and not os.environ.get("NO_COLOR"))
     columns = None if watched else max(shutil.get_terminal_size().columns, PIPED_COLUMNS)
     # In a notebook it would display by itself, in its own way, what is only to be drawn.
-    return Console(file=drawn, force_terminal=watched, force_jupyter=False, width=columns, highlight=False), drawn
+    return Console(file=drawn, force_terminal=has_codes, force_jupyter=False, width=columns, highlight=False), drawn
 
 
 class _Layout(NamedTuple):

@@ -9,6 +9,10 @@
     Web                 one address: gives a Response, or raises a SourceError
     with_retries        asks again after a TransientError, until RetriesExhausted
     Cancellation        cancels all threads of a fetch
+    list_sources        every place that may hold a file, each a Source to open
+    check_mirror        refuses a mirror after whose address no file's name can follow
+    network_variables   what the environment says of proxies and certificates, and what is wrong with it
+    unread_certificates  a variable for others' certificates, which is not read here
 
 One file's way: its lock (`storage.lock`), a file that another library keeps, its mirrors one after the other
 (`mirrors`, over `sources` and `http`), the bytes so far (`partial`), their hash by Pooch, the
@@ -30,6 +34,7 @@ from tinytorch_datasets.fetch.base import (
     Response,
     RetriesExhausted,
     RetryPolicy,
+    Source,
     SourceError,
     TransientError,
     is_on_disk,
@@ -41,9 +46,10 @@ from tinytorch_datasets.progress import Progress
 
 if TYPE_CHECKING:
     from tinytorch_datasets.fetch.address import Downloaded, download_address
+    from tinytorch_datasets.fetch.connection import network_variables, unread_certificates
     from tinytorch_datasets.fetch.http import Web
     from tinytorch_datasets.fetch.mirrors import with_retries
-    from tinytorch_datasets.fetch.sources import library_folders
+    from tinytorch_datasets.fetch.sources import check_mirror, library_folders, list_sources
 
 
 __all__ = [
@@ -57,8 +63,13 @@ __all__ = [
     "Kind",
     "RetryPolicy",
     "Cancellation",
+    "Source",
     "SourceError",
     "Web",
+    "check_mirror",
+    "list_sources",
+    "network_variables",
+    "unread_certificates",
     "fetch",
     "leftovers",
     "with_retries",
@@ -72,6 +83,10 @@ _LATER = {
     "Downloaded": "address",
     "download_address": "address",
     "library_folders": "sources",
+    "check_mirror": "sources",
+    "list_sources": "sources",
+    "network_variables": "connection",
+    "unread_certificates": "connection",
 }
 
 

@@ -98,6 +98,7 @@ class SourceError(Exception):
         super().__init__(self.reason)
         self.kind = kind
         self.other: Other | None = None  # what the mirror has in place of the file, if that is known
+        self.status: int | None = None  # of HTTP, where it is the status that is of no use
 
     @property
     def is_of_the_way(self) -> bool:
@@ -107,7 +108,7 @@ class SourceError(Exception):
     def as_permanent(self) -> PermanentError:
         """Return the same failure, once it is not to be tried again."""
         permanent = PermanentError(self.reason, kind=self.kind)
-        permanent.other = self.other
+        permanent.other, permanent.status = self.other, self.status
         return permanent
 
 
@@ -167,6 +168,8 @@ class Response:
         validator: What to send as If-Range to be sure of the same file again.
         headers: The header fields as they came.
         redirects: Those of each redirect on the way, the first first.
+        status: The status of HTTP; 200 of a folder's file, too.
+        tls: The version of TLS that it came by (``TLSv1.3``); "" for none.
         chunks: The body as it arrives, not decoded.
         close: Ends the request.
     """
@@ -180,6 +183,8 @@ class Response:
     validator: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     redirects: Sequence[Mapping[str, str]] = ()
+    status: int = 200
+    tls: str = ""
 
 
 class Source(Protocol):

@@ -13,7 +13,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,11 @@ from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
 from requests.utils import get_auth_from_url, get_environ_proxies, prepend_scheme_if_needed, select_proxy
 
-from tinytorch_datasets.errors import NetworkSettingsError
+from tinytorch_datasets.errors import NetworkSettingsError, printable
+from tinytorch_datasets.manifest.filenames import without_secrets
 from tinytorch_datasets.verify.diagnose import quoted
 
+PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")  # in either case
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # in the order in which requests looks
 CA_VARIABLES_OF_OTHERS = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # of OpenSSL, which curl and httpx follow
 POLL_S = 0.05  # how soon a wait for a connection ends that is not wanted any more
@@ -52,6 +54,7 @@ class Deadline:
         self._is_shut = False
         self.is_past = False
         self.is_connected = False
+        self.tls = ""  # the version that the last connection speaks
         with suppress(RuntimeError):  # no thread is left: then a socket's timeout has to do
             threading.Thread(target=self._wait, name="tinytorch-datasets-deadline", daemon=True).start()
 
@@ -154,6 +157,11 @@ def _watched(connection_class: Any, deadline: Deadline) -> Any:
         def _new_conn(self) -> socket.socket:
             return deadline.connect(super()._new_conn)
 
+        def connect(self) -> None:
+            super().connect()
+            version = getattr(self.sock, "version", None)
+            deadline.tls = (version() or "") if version else ""
+
     return Watched
 
 
@@ -184,6 +192,28 @@ def check_environment(url: str) -> None:
         name = next((name for name in CA_VARIABLES if os.environ.get(name)), None)
         if name:
             _check_certificates(name, os.environ[name])
+
+
+def network_variables() -> Iterator[tuple[str, str, NetworkSettingsError | None]]:
+    """Yield each variable of proxies and certificates that is set, its value without a password, and what is wrong."""
+    for name, value in sorted(os.environ.items()):
+        check: Callable[[str, str], None] | None = None
+        if name.lower() in PROXY_VARIABLES:
+            check = _check_proxy
+        elif name in CA_VARIABLES:
+            check = _check_certificates
+        elif name.lower() != "no_proxy" and name not in CA_VARIABLES_OF_OTHERS:
+            continue
+        if not value:
+            continue
+        error = None
+        try:
+            if check is not None:
+                check(name, value)
+        except NetworkSettingsError as wrong:
+            error = wrong
+        shown = without_secrets(value.rpartition("@")[2]) if name.lower() in PROXY_VARIABLES else value
+        yield name, printable(shown), error
 
 
 def unread_certificates() -> str:

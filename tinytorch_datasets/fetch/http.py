@@ -144,7 +144,7 @@ class Web:
             opened.callback(reply.close)
             with self._source_errors(deadline):
                 response = self._response(reply, start, deadline)
-            response.redirects = redirects
+            response.redirects, response.tls = redirects, deadline.tls
             response.close = opened.pop_all().close
             return response
 
@@ -180,6 +180,7 @@ class Web:
         for _ in range(self._retry.redirects + 1):
             self._check_wanted(deadline)
             check_environment(url)
+            deadline.tls = ""  # of the last connection alone
             reply = session.get(url, headers=headers, timeout=timeout, stream=True, allow_redirects=False)
             target = session.get_redirect_target(reply)
             if target is None:
@@ -222,6 +223,7 @@ class Web:
             encoding=compression_of(headers.get("Content-Encoding", "")),
             validator=validator_of(headers),
             headers=headers,
+            status=status,
         )
         if status == 200:
             return response
@@ -239,9 +241,11 @@ class Web:
             reason = f"has no bytes from {start:,} on (416)"
             raise RangeNotSupported(reason)
         reason = self._describe_status(status, response)
-        if status in TRY_AGAIN:
-            raise TransientError(reason, wait_s=retry_after(headers.get("Retry-After", "")))
-        raise PermanentError(reason)
+        is_of_now = status in TRY_AGAIN
+        wait_s = retry_after(headers.get("Retry-After", ""))
+        failure = TransientError(reason, wait_s=wait_s) if is_of_now else PermanentError(reason)
+        failure.status = status
+        raise failure
 
     def _describe_status(self, status: int, response: Response) -> str:
         try:

@@ -143,7 +143,7 @@ def _run_on_disk(declared: Declared, plan: Plan, locations: Locations, options: 
             progress=options.progress,
             dataset=plan.name,
             retry=options.retry,
-            extra_bytes=_bytes_to_decode(plan, locations),
+            extra_bytes=bytes_to_decode(plan, locations),
         )
         for file, signature in fetched:
             if signature is not None:
@@ -286,7 +286,7 @@ def check_digests(plan: Plan, digests: Mapping[str, str]) -> None:
         raise error.with_context(where=plan.where, hint=_correct(plan))
 
 
-def _bytes_to_decode(plan: Plan, locations: Locations) -> int:
+def bytes_to_decode(plan: Plan, locations: Locations) -> int:
     """Count the bytes of the arrays that are still to be written; how long texts are, nobody knows yet.
 
     What is kept encoded takes what its files take, or little more where those are compressed once more.

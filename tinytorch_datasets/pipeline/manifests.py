@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,22 +20,22 @@ if TYPE_CHECKING:
     from tinytorch_datasets.manifest.yaml_reader import ParsedYaml
 
 
-def read(path: Path) -> Manifest:
-    """Read the manifest in that file, and check it against the known formats."""
+def read(path: Path, download: Callable[[str, str], Path] | None = None) -> Manifest:
+    """Read the manifest in that file, and check it against the known formats; `download` brings those it includes."""
     from tinytorch_datasets.manifest import loading  # and with it YAML and Pydantic
 
-    return loading.load(path, formats, _downloaded)
+    return loading.load(path, formats, download or downloaded)
 
 
 def check(parsed: ParsedYaml) -> Manifest:
     """Check a manifest that was read before, and may stand in no file yet."""
     from tinytorch_datasets.manifest import loading
 
-    return loading.check_parsed(parsed, formats, _downloaded)
+    return loading.check_parsed(parsed, formats, downloaded)
 
 
-def _downloaded(url: str, sha256: str) -> Path:
-    """Return where the manifest of that address is, downloaded unless it was before.
+def downloaded(url: str, sha256: str, *, offline: bool | None = None, aside: Path | None = None) -> Path:
+    """Return where the manifest of that address is, downloaded unless it was before: to the cache, or below `aside`.
 
     Raises:
         FetchError: The address did not give it.
@@ -46,9 +47,11 @@ def _downloaded(url: str, sha256: str) -> Path:
     path = settings.downloaded_manifest(sha256)
     if path.is_file() and digest(path).sha256 == sha256:
         return path
-    if settings.Settings.from_environment().offline:
+    if settings.Settings.from_environment().offline if offline is None else offline:
         what = f"{without_secrets(url)} is included, and no socket may be opened"
         raise OfflineError(what, hint=f"Unset {settings.OFFLINE}.", file=path.name, tried=(), missing=())
+    if aside is not None:
+        path = aside.joinpath(*path.parts[-4:])
     with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
         download = download_address([url], Path(folder, path.name), name=path.name, at_most=MAX_BYTES)
         if download.sha256 != sha256:

@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from tinytorch_datasets.errors import StorageError
-from tinytorch_datasets.storage.files import make_folder, open_safely, symlink_error
+from tinytorch_datasets.errors import StorageError, printable
+from tinytorch_datasets.storage.files import make_folder, names_in, open_safely, symlink_error
 from tinytorch_datasets.storage.memmap import read_regular
 
 if TYPE_CHECKING:
@@ -120,7 +120,28 @@ def _is_refused_to_others(second: BaseFileLock) -> bool:
     return False
 
 
-def _is_abandoned(holder: Path) -> bool:
+class Holder(NamedTuple):
+    """Who notes to hold a lock, of what, since when (seconds since 1970); `is_gone` where that process has ended."""
+
+    label: str
+    process: str
+    since: float
+    is_gone: bool
+
+
+def holders(locks: Path) -> Iterator[Holder]:
+    """Yield the notes of all who hold a lock in that folder, and touch no lock: whoever wants one polls it now."""
+    for name in names_in(locks):
+        path = locks / name
+        if path.suffix != ".holder":
+            continue
+        with suppress(OSError):  # it has just gone
+            since = os.lstat(path).st_mtime
+            process = printable(read_regular(path).decode(errors="replace")) or "another process"
+            yield Holder(printable(path.stem), process, since, _is_abandoned(path, ours_counts=True))
+
+
+def _is_abandoned(holder: Path, *, ours_counts: bool = False) -> bool:
     """Check that no other process says that it holds the lock that was just given to us.
 
     A lock may be good between the processes of one computer and unknown to all others.
@@ -135,7 +156,9 @@ def _is_abandoned(holder: Path) -> bool:
         return True
     if host != socket.gethostname():
         return False
-    if number == os.getpid() or os.name == "nt":  # where a signal of 0 is none
+    if number == os.getpid():
+        return not ours_counts
+    if os.name == "nt":  # where a signal of 0 is none
         return True
     try:
         os.kill(number, 0)
