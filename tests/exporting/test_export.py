@@ -420,6 +420,41 @@ class TestTables:
             "column 'signals' has an infinite number, and JSON has no word for it\n  Export it as npz or parquet."
         )
 
+    def test_texts_of_several_lines_stay_in_their_row(self, tmp_path: Path, home: Path) -> None:
+        """However a line ends; read by the standard library and by pandas."""
+        texts = ["a\rb", "\r", "", "c\r\nd", "e\n", " ", '"', "f\u2028g"]
+        entry = """
+        format: jsonl
+        fields: {texts: {dtype: str}}
+        splits: {train: {samples: 8, file: a.jsonl}}
+        """
+        lines = "".join(json.dumps({"texts": text}) + "\n" for text in texts)
+        manifest = declare(tmp_path, entry, a_jsonl=lines)
+
+        folder = export("made", "csv", tmp_path / "out", manifest=manifest)
+
+        with (folder / "train.csv").open(encoding="utf-8", newline="") as file:
+            assert [row["texts"] for row in csv.DictReader(file)] == texts
+        pandas = pytest.importorskip("pandas")
+        assert pandas.read_csv(folder / "train.csv", keep_default_na=False)["texts"].tolist() == texts
+        assert b"\r\n" not in (folder / "train.csv").read_bytes().replace(b"c\r\nd", b"")
+
+    @pytest.mark.parametrize("kind", ["csv", "datapackage"])
+    def test_a_text_at_which_readers_of_csv_stop_is_refused(self, tmp_path: Path, home: Path, kind: str) -> None:
+        """With every version of Python, of which some cannot write it."""
+        entry = """
+        format: jsonl
+        fields: {texts: {dtype: str}}
+        splits: {train: {samples: 1, file: a.jsonl}}
+        """
+        manifest = declare(tmp_path, entry, a_jsonl='{"texts": "a\\u0000b"}\n')
+
+        with pytest.raises(UsageError) as refused:
+            export("made", kind, tmp_path / "out", manifest=manifest)
+        assert str(refused.value) == (
+            "column 'texts' has a text with a NUL in it, at which readers of CSV stop\n  Export it as parquet or jsonl."
+        )
+
     def test_csv_has_words_for_what_is_no_number_in_a_column(self, tmp_path: Path, home: Path) -> None:
         """Those of Frictionless Data, which pandas reads too."""
         entry = """
