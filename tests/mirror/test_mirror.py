@@ -395,7 +395,7 @@ class TestServing:
             page = urllib.request.urlopen(f"{address}catalog/talk.html").read()
 
         assert f"export TINYTORCH_DATASETS_MIRROR={address}</code>" in start
-        assert f"$env:TINYTORCH_DATASETS_MIRROR = &quot;{address}&quot;</code>" in start
+        assert f"$env:TINYTORCH_DATASETS_MIRROR=&quot;{address}&quot;</code>" in start
         assert f"set &quot;TINYTORCH_DATASETS_MIRROR={address}&quot;</code>" in start
         assert f"data = get(NAME, mirror=&quot;{address}&quot;)</code>" in start
         assert answer.headers["Content-Type"] == "text/html; charset=utf-8"

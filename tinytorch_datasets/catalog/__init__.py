@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -162,17 +163,22 @@ def served_start_page(folder: Path, names: Iterable[str], address: str) -> str |
 
 def pages_in(folder: Path) -> Iterator[str]:
     """Yield the paths of a catalog's own files in a folder, with forward slashes."""
-    names = [START, *sorted(f"{FOLDER}/{path.name}" for path in (folder / FOLDER).glob("*"))]
-    return (name for name in names if is_page(folder, name))
+    names = []
+    with suppress(OSError):  # there is none, or it may not be looked into
+        names = sorted(path.name for path in (folder / FOLDER).iterdir())
+    return (name for name in (START, *(f"{FOLDER}/{each}" for each in names)) if is_page(folder, name))
 
 
 def is_page(folder: Path, name: str) -> bool:
     """Check whether a file is one that a catalog wrote by that name: it says so in its beginning."""
     path = folder / name
-    if path.is_symlink() or not path.is_file():
-        return False
-    with path.open("rb") as stream:
-        beginning = stream.read(BEGINNING_BYTES)
+    try:
+        if path.is_symlink() or not path.is_file():
+            return False
+        with path.open("rb") as stream:
+            beginning = stream.read(BEGINNING_BYTES)
+    except OSError:
+        return False  # it cannot be read, and so nobody knows
     return any(f"{elements.mark(name)}{end}".encode() in beginning for end in ('">', " */"))
 
 

@@ -32,18 +32,24 @@ if (form) {
   apply();
 }
 
-// Lines to type can be copied, where the browser allows it.
-if (navigator.clipboard) {
-  for (const figure of document.querySelectorAll("figure.type")) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = "Copy";
-    button.setAttribute("aria-label", `Copy the lines for ${figure.querySelector("figcaption").textContent}`);
-    button.addEventListener("click", async () => {
-      await navigator.clipboard.writeText(figure.querySelector("code").textContent);
-      button.textContent = "Copied";
-      setTimeout(() => { button.textContent = "Copy"; }, 1500);
-    });
-    figure.querySelector("figcaption").append(button);
+// Lines to type can be copied. A page from a server in the room is not secure, where browsers have no clipboard.
+const copy = async (code) => {
+  if (navigator.clipboard) {
+    await navigator.clipboard.writeText(code.textContent);
+  } else {
+    getSelection().selectAllChildren(code);
+    document.execCommand("copy");
   }
+};
+for (const figure of document.querySelectorAll("figure.type")) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = "Copy";
+  button.setAttribute("aria-label", `Copy the lines for ${figure.querySelector("figcaption").textContent}`);
+  button.addEventListener("click", async () => {
+    await copy(figure.querySelector("code"));
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  });
+  figure.querySelector("figcaption").append(button);
 }

@@ -144,18 +144,18 @@ def _options(key: str, words: Mapping[str, str], cards: Iterable[Card]) -> str:
 def mirror_lines(address: str) -> str:
     """Return how a student gets the data from the mirror: one line, in each of the places to type it."""
     if address:
-        lead = f"Type one of these lines; the data then comes from {address} and every file is checked."
+        lead = f"Type one of these lines before `tinytorch-datasets get NAME`: the data comes from {address}, checked."
         lines = [
             ("bash, zsh", f"export {MIRROR}={address}"),
-            ("PowerShell", f'$env:{MIRROR} = "{address}"'),
+            ("PowerShell", f'$env:{MIRROR}="{address}"'),
             ("cmd", f'set "{MIRROR}={address}"'),
             ("Python", f'data = get(NAME, mirror="{address}")'),
         ]
     else:
-        lead = "Type one of these lines in a terminal that is in this folder; every file is checked when it is read."
+        lead = "In a terminal that is in this folder, type one of these lines before `tinytorch-datasets get NAME`."
         lines = [
             ("bash, zsh", f'export {MIRROR}="$PWD"'),
-            ("PowerShell", f'$env:{MIRROR} = "$PWD"'),
+            ("PowerShell", f'$env:{MIRROR}="$PWD"'),
             ("cmd", f'set "{MIRROR}=%CD%"'),
             ("Python", 'data = get(NAME, mirror="path/to/this/folder")'),
         ]
