@@ -218,14 +218,13 @@ def as_batch(values: Values) -> Any:
 
 def as_tensor(values: Values) -> Any:
     """Return values as a loader's batch has them: a tensor where PyTorch is loaded; a list if they are no array."""
-    values = as_batch(values)
-    if not isinstance(values, np.ndarray):
+    if not isinstance(values, np.ndarray) and not isinstance(values := as_batch(values), np.ndarray):
         return list(values)
     torch = sys.modules.get("torch")  # never imported here
     if torch is None:
         return values
     # No tensor is read-only, or has its values backwards.
-    is_taken = values.flags.writeable and min(values.strides, default=0) >= 0
+    is_taken = values.flags.writeable and (values.flags.c_contiguous or min(values.strides, default=0) >= 0)
     return torch.from_numpy(values if is_taken else values.copy())
 
 

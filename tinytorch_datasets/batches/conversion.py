@@ -126,7 +126,7 @@ class Conversion(NamedTuple):
         step = max(1, STRETCH // max(1, values.itemsize * values[:1].size))
         for start in range(0, count, step):
             places = slice(start, start + step)
-            part = np.take(values, index[places], axis=0) if gathered else source[places]
+            part = values.take(index[places], axis=0) if gathered else source[places]
             if gathered:
                 _refuse_loss(part, wanted)
             try:
@@ -273,7 +273,7 @@ def taken(values: Values, index: Any = None) -> Any:
     if index is None:
         return values
     if isinstance(index, np.ndarray) and isinstance(values, np.ndarray):
-        return np.take(np.asarray(values), index, axis=0)  # of a memmap it would make a memmap, which costs more
+        return np.asarray(values).take(index, axis=0)  # of a memmap it would make a memmap, which costs more
     return values[index]
 
 
