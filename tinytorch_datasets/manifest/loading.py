@@ -231,17 +231,14 @@ def _conflicts(manifest: Manifest, includes: dict[int, int]) -> Iterator[Problem
     """
     if not manifest.included:
         return
-    numbers = {
-        id(layer): number
-        for direct in reversed(manifest.included)
-        for number in [includes[id(direct)]]
-        for layer in direct.layers
-    }
+    # Where several items lead to one layer, the first of them brings it.
+    items = {id(layer): includes[id(direct)] for direct in reversed(manifest.included) for layer in direct.layers}
 
     def problem(layer: Manifest, keys: tuple[str | int, ...], what: str) -> Problem:
         if layer is manifest:
             return Problem(layer.line(*keys), dotted(keys[1:]), what, dotted(keys[1:2]))
-        return Problem(manifest.line("include", numbers[id(layer)]), f"include[{numbers[id(layer)]}]", what)
+        item = items[id(layer)]
+        return Problem(manifest.line("include", item), f"include[{item}]", what)
 
     yield from _same_names(manifest.layers, problem)
     yield from _same_files(manifest.layers, problem)
@@ -254,11 +251,9 @@ _ToProblem = Callable[[Manifest, "tuple[str | int, ...]", str], Problem]
 def _same_names(layers: Iterable[Manifest], problem: _ToProblem) -> Iterator[Problem]:
     taken: dict[str, str] = {}
     for layer in layers:
-        own = [
-            (title, (name, *keys))
-            for name, entry in layer.own.items()
-            for title, keys in [(name, ()), *((alias, ("aliases", i)) for i, alias in enumerate(entry.aliases))]
-        ]
+        own: list[tuple[str, tuple[str | int, ...]]] = []
+        for name, entry in layer.own.items():
+            own += [(name, (name,)), *((alias, (name, "aliases", i)) for i, alias in enumerate(entry.aliases))]
         for title, keys in own:
             if title in taken:
                 here = _place(layer, *keys)

@@ -82,8 +82,8 @@ class Manifest:
         # A file that is included on two ways is one object.
         self._below = tuple({id(below): below for layer in included for below in layer.layers}.values())
         self._owners = {name: layer for layer in reversed(self._below) for name in layer.own if name not in self.own}
-        merged = {**self.own, **{name: layer.own[name] for layer in self._below for name in layer.own}}
-        self.datasets = MappingProxyType({**merged, **self.own})
+        others = {name: layer.own[name] for layer in self._below for name in layer.own if name not in self.own}
+        self.datasets = MappingProxyType({**self.own, **others})
         self.download_to = declared.download_to
         self.shipped_in = declared.shipped_in
         self.shipped_budget_bytes = declared.shipped_budget_bytes
@@ -215,10 +215,8 @@ class Manifest:
     def _plan(self, name: str, entry: Entry, *at: str) -> Plan:
         """Return the plan of an entry whose container is declared below these keys of the data set."""
         plain = entry.model_dump(exclude_unset=True)
-        counts, caches = (
-            stored_counts(plain),
-            {field: cache_of(plain, field, rules.forms_of(plain, field), self._formats) for field in entry.fields},
-        )
+        counts = stored_counts(plain)
+        caches = {field: cache_of(plain, field, rules.forms_of(plain, field), self._formats) for field in entry.fields}
         files = tuple(
             File(
                 name=path,
