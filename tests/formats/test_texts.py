@@ -401,6 +401,12 @@ CASES = {
         lambda: zipped({"a/Cat": b"", "a/Bat": b""}),
         hint="If both are samples, name each of them under `members`.",
     ),
+    "names in two forms of Unicode": Case(
+        lambda: zipped({"a/e\u0301": b"", "a/\u00e9": b""}),
+        "members 'a/e\u0301' and 'a/\u00e9' differ in case, or in their form of Unicode, alone",
+        lambda: zipped({"a/e\u0301": b"", "a/e": b""}),
+        hint="If both are samples, name each of them under `members`.",
+    ),
     "nothing to leave out": Case(
         lambda: zipped({"a/1": b""}),
         "member 'a/2', which `skip` leaves out, is no member of a split",
@@ -412,6 +418,12 @@ CASES = {
         "member 'a/b_1': its name has 2 parts between '_', and label_split is ['_', 2]",
         lambda: zipped({"a/b_1_2": b""}),
         options={"label_split": ["_", 2]},
+    ),
+    "fewer parts of the name": Case(
+        lambda: zipped({"a/b_1": b""}),
+        "member 'a/b_1': its name has 2 parts between '_', and label_split is ['_', 0, 3]",
+        lambda: zipped({"a/b_1_2": b""}),
+        options={"label_split": ["_", 0, 3]},
     ),
     "no part of the name": Case(
         lambda: zipped({"a/b": b""}),

@@ -162,8 +162,8 @@ def texts(
     The members of a split are patterns, in which `*` is any characters but a slash and `**` any folders, or exact
     names. Samples come in their order; what one pattern matches, sorted by name (by code points). Litter (`._x`,
     `__MACOSX/`) is no sample. A member of two patterns is an error, and so are a pattern that matches nothing, a
-    match that is no file, and two that differ in case alone. A split that names no `file` is of files that the entry
-    declares:
+    match that is no file, and two that differ in case, or in their form of Unicode, alone. A split that names no
+    `file` is of files that the entry declares:
 
         train: {samples: 25_000, file: reviews.tar.gz, members: ["reviews/train/*/*.txt"], texts: text, labels: folder}
         test: {samples: 25_000, members: ["test/*/*.txt"], texts: text, labels: folder}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -198,8 +199,9 @@ class Selection:
             if "*" not in item.text:
                 continue
             check_name(self.path, name)
-            if (other := folded.setdefault(name.casefold(), name)) != name:
-                reason = f"members {other!r} and {name!r} differ in case alone"
+            if (other := folded.setdefault(unicodedata.normalize("NFC", name).casefold(), name)) != name:
+                what = "case" if other.casefold() == name.casefold() else "case, or in their form of Unicode,"
+                reason = f"members {other!r} and {name!r} differ in {what} alone"
                 raise DecodeError(self.path, reason, hint="If both are samples, name each of them under `members`.")
         for item in self.items:
             if need_all and item not in used:

@@ -86,7 +86,7 @@ class Naming(NamedTuple):
         if len(places) == 1:
             places = [*places, int(places[0]) + 1 or len(parts)]
         start, stop = (slice(*map(int, places))).indices(len(parts))[:2]
-        if start >= stop or not -len(parts) <= int(places[0]) < len(parts):
+        if start >= stop or not all(-len(parts) <= int(at) <= len(parts) for at in places):
             count = f"{len(parts)} part{'s' if len(parts) > 1 else ''}"
             member.fail(f"its name has {count} between {separator!r}, and label_split is {self.split}")
         return separator.join(parts[start:stop])
