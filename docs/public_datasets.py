@@ -11,16 +11,16 @@ import yaml
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "tests" / "formats" / "known_datasets"
 
+_DESCRIBES = ("title", "description", "format", "options", "fields", "splits")
 # What every entry has, or what says no more than the name of a file.
 _PLAIN = {"title", "description", "format", "options", "fields", "splits", "dtype", "shape", "samples", "file", "key"}
 
 
 def entries() -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Yield each entry, with where it is written, below the root, and its name; the packaged manifest's first."""
-    packaged = yaml.safe_load((ROOT / "datasets.yaml").read_text(encoding="utf-8"))["datasets"]
-    for name, entry in packaged.items():
-        kept = {key: entry[key] for key in ("title", "format", "options", "fields", "splits") if key in entry}
-        yield "datasets.yaml", name, kept
+    """Yield each entry, with where it is written, below the root, and its name; the packaged manifests' first."""
+    for file in ("datasets.yaml", "classics.yaml"):
+        for name, entry in yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))["datasets"].items():
+            yield file, name, {key: entry[key] for key in _DESCRIBES if key in entry}
     for path in sorted(FOLDER.glob("*.yaml")):
         if path.stem != "not_declared":
             for name, entry in yaml.safe_load(path.read_text(encoding="utf-8")).items():

@@ -155,5 +155,6 @@ def manifest(tmp_path: Path) -> Path:
     """The repository's manifest, comments and all, in a folder of its own."""
     path = tmp_path / "clone" / "datasets.yaml"
     path.parent.mkdir()
-    path.write_bytes((ROOT / "datasets.yaml").read_bytes())
+    for name in ("datasets.yaml", "classics.yaml"):
+        path.with_name(name).write_bytes((ROOT / name).read_bytes())
     return path

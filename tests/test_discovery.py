@@ -9,12 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import fresh_process
-from tests.manifest.test_include import write
+from tests.manifest.test_include import PACKAGED, write
 from tinytorch_datasets import get, list_datasets
 from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.settings import chosen_manifest, packaged_manifest
-
-PACKAGED = ["tinydigits", "tinytalks", "mnist", "cifar10"]
 
 
 @pytest.fixture

@@ -97,8 +97,8 @@ class TestNowhereToWrite:
         site = common / "site"
         shutil.copytree(ROOT / "tinytorch_datasets", site / "tinytorch_datasets")
         shutil.copytree(ROOT / "datasets", site / "tinytorch_datasets" / "datasets")
-        for name in ("datasets.yaml", "datasets.compiled.json"):
-            shutil.copy(ROOT / name, site / "tinytorch_datasets" / name)
+        for path in (*ROOT.glob("*.yaml"), *ROOT.glob("*.compiled.json")):
+            shutil.copy(path, site / "tinytorch_datasets" / path.name)
 
         self.sums(as_user(UNKNOWN, "-c", SUMS, package=site, env=home))
         (common / "train-images-idx3-ubyte.gz").write_bytes(b"whatever it is")

@@ -341,7 +341,8 @@ def test_an_installed_package_is_not_written_into(tmp_path: Path, command: str, 
     package = tmp_path / "site-packages" / "tinytorch_datasets"
     root = Path(tinytorch_datasets.__file__).parent
     shutil.copytree(root, package)
-    shutil.copyfile(root.parent / "datasets.yaml", package / "datasets.yaml")
+    for name in ("datasets.yaml", "classics.yaml"):
+        shutil.copyfile(root.parent / name, package / name)
     before = (package / "datasets.yaml").read_bytes()
     (path,) = put(tmp_path / "made", train_txt="new\n")
     arguments = {"add": [str(path), "--ship"], "update": ["mnist"], "lock": ["tinydigits"]}[command]

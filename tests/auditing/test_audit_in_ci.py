@@ -48,7 +48,9 @@ def hooks(tmp_path: Path, *, language: str) -> Path:
     text = (ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8")
     (folder / ".pre-commit-hooks.yaml").write_text(text.replace("language: python", f"language: {language}"))
     if language == "python":
-        for name in ("pyproject.toml", "README.md", "LICENSE", "datasets.yaml", "datasets.compiled.json"):
+        for path in (*ROOT.glob("*.yaml"), *ROOT.glob("*.compiled.json")):
+            shutil.copy(path, folder / path.name)
+        for name in ("pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(ROOT / name, folder / name)
         for name in ("tinytorch_datasets", "datasets"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -42,7 +42,7 @@ class TestInit:
         assert (
             done.stdout == f"{folder}/datasets.yaml: written; `get` and every command use it in this folder and below\n"
         )
-        assert list(load_manifest().datasets) == ["tinydigits", "tinytalks", "mnist", "cifar10"]
+        assert list(load_manifest().datasets)[:4] == ["tinydigits", "tinytalks", "mnist", "cifar10"]
         assert load_manifest().path == folder / "datasets.yaml"
 
     def test_the_schema_lies_where_its_first_line_says(self, folder: Path) -> None:
@@ -157,6 +157,7 @@ class TestConfig:
         assert facts == [
             ("manifest", f"{folder}/datasets.yaml"),
             ("includes", packaged_manifest()),
+            ("includes", f"{clone}/classics.yaml"),
             ("downloads", f"{folder}/downloaded-datasets"),
             ("downloads", f"{clone}/milestones/datasets"),
             ("shipped", f"{clone}/datasets"),
@@ -265,4 +266,6 @@ def test_init_and_compile_report_to_programs(folder: Path) -> None:
     compiled = json.loads(run("compile", "--check", "--json").stdout)
 
     assert written == {"path": f"{folder}/datasets.yaml", "schema": f"{folder}/datasets.schema.json", "in_force": True}
-    assert compiled == {"path": str(ROOT / "datasets.compiled.json"), "state": "up to date"}
+    assert compiled == [
+        {"path": str(ROOT / f"{name}.compiled.json"), "state": "up to date"} for name in ("datasets", "classics")
+    ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,8 @@ import yaml
 
 from tests.conftest import ROOT
 from tests.formats.known_datasets import arrays, others, pictures, tables  # noqa: F401 -- each enters its makers
-from tests.formats.known_datasets.stand_ins import MAKERS, Draw, StandIn
-from tinytorch_datasets import Dataset, get, load_manifest
+from tests.formats.known_datasets.stand_ins import MAKERS, Draw, StandIn, sklearn_folder
+from tinytorch_datasets import Dataset, audit, get, load_manifest
 
 FOLDER = Path(__file__).parent / "known_datasets"
 FILES = {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
@@ -23,19 +25,27 @@ NOT_DECLARED = yaml.safe_load(FILES.pop("not_declared").read_text(encoding="utf-
 ENTRIES: dict[str, dict[str, Any]] = {
     stem: yaml.safe_load(path.read_text(encoding="utf-8")) for stem, path in FILES.items()
 }
-ENTRIES["packaged"] = yaml.safe_load((ROOT / "datasets.yaml").read_text(encoding="utf-8"))["datasets"]
+for packaged in ("datasets", "classics"):
+    ENTRIES[packaged] = yaml.safe_load((ROOT / f"{packaged}.yaml").read_text(encoding="utf-8"))["datasets"]
 
 # Those of torchvision's classification sets that are not MNIST and its successors.
 OF_TORCHVISION = [
     "caltech101", "caltech256", "cifar10", "cifar100", "dtd", "eurosat_rgb", "fer2013", "flowers102", "food101",
-    "gtsrb", "lfw", "moving_mnist", "omniglot", "oxford_iiit_pet", "semeion", "stl10", "svhn", "usps",
+    "gtsrb", "lfw", "moving-mnist", "omniglot", "oxford_iiit_pet", "semeion", "stl10", "svhn", "usps",
+]  # fmt: skip
+
+# Other parts, or other containers, of a data set that is counted already; and two that no library has.
+PARTS = [
+    "omniglot-small", "cmaterdb-devanagari", "cmaterdb-telugu", "cifar10-binary", "cifar100-binary", "iris-uci",
+    "stl10-unlabeled", "penguins-processed", "boston-housing-csv", "california-housing-csv", "imdb-text",
+    "mnist.npz", "kmnist.npz", "names", "gsm8k",
 ]  # fmt: skip
 
 
 def entry_of(name: str) -> dict[str, Any]:
     """An entry, as it is written."""
     entry: dict[str, Any] = copy.deepcopy(next(entries[name] for entries in ENTRIES.values() if name in entries))
-    for key in ("checks", "mirrors", "used_by", "files", "variants"):
+    for key in ("checks", "mirrors", "used_by", "files", "variants", "tried"):
         entry.pop(key, None)
     for field in entry["fields"].values():
         field.pop("sha256", None)
@@ -91,19 +101,15 @@ def test_declared(name: str, tmp_path: Path) -> None:
 
 def test_how_many_are_declared() -> None:
     """Of 63 data sets that other libraries load, all but those that say why; each has files that it is loaded from."""
-    names = {
-        name.partition(".")[0]
-        for stem, entries in ENTRIES.items()
-        if stem not in ("medmnist", "others")
-        for name in entries
-    }
+    names = {name for stem, entries in ENTRIES.items() if stem not in ("medmnist", "others") for name in entries}
 
-    assert len(names) == 62
+    assert len(names - set(PARTS)) == 62
+    assert names.issuperset(PARTS)
     assert list(NOT_DECLARED) == ["rcv1"]
     assert len(OF_TORCHVISION) == 18
     assert names.issuperset(OF_TORCHVISION)
     assert len(ENTRIES["medmnist"]) == 12
-    assert MAKERS.keys() == {name for entries in ENTRIES.values() for name in entries}
+    assert sorted(MAKERS) == sorted(name for entries in ENTRIES.values() for name in entries)
 
 
 @pytest.mark.parametrize("stem", FILES)
@@ -120,3 +126,46 @@ def test_entries_are_what_a_person_would_write(stem: str, tmp_path: Path) -> Non
     (tmp_path / "datasets.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     assert set(load_manifest(tmp_path / "datasets.yaml").datasets) == set(ENTRIES[stem])
+
+
+def real_files() -> dict[str, Path]:
+    """The real files that are at hand, by their sha256: scikit-learn's own, and those of a folder that may be there."""
+    folders = [sklearn_folder() / "data", sklearn_folder() / "images"]
+    if realdata := os.environ.get("TINYTORCH_DATASETS_REALDATA"):
+        folders += [path for path in Path(realdata, "formats").iterdir() if path.is_dir()]
+    sizes = {file["bytes"] for entry in ENTRIES["classics"].values() for file in entry["files"].values()}
+    paths = [path for folder in folders for path in folder.iterdir() if path.stat().st_size in sizes]
+    return {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in paths}
+
+
+REAL = real_files()
+AT_HAND = [
+    name
+    for name, entry in ENTRIES["classics"].items()
+    if all(file["sha256"] in REAL for file in entry["files"].values())
+]
+
+
+def test_how_many_classics_are_at_hand() -> None:
+    """Those of scikit-learn at least, whose package is among what tests need."""
+    assert {"digits-8x8", "sample-images", "iris", "wine", "breast-cancer", "diabetes", "linnerud"} <= set(AT_HAND)
+
+
+@pytest.mark.parametrize("name", AT_HAND)
+def test_a_classic_by_its_real_files(name: str, tmp_path: Path) -> None:
+    """It loads as the packaged manifest declares it, every digest and check included, and says that it was tried."""
+    loaded, home = load_manifest(), tmp_path / "home"
+    for file, facts in loaded.entry(name).files.items():
+        (home / loaded.folder(name)).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(REAL[facts.sha256], home / loaded.folder(name) / file)
+
+    data = get(name, home=home, offline=True)
+    report = audit([name], home=home, decode="always")
+
+    assert {split: len(samples) for split, samples in data.items()} == {
+        split: declared.samples for split, declared in loaded.entry(name).splits.items()
+    }
+    assert all(set(field.sha256) == set(data) for field in loaded.entry(name).fields.values())
+    assert [(row.state, row.name) for row in report.datasets] == [("ok", name)]
+    assert not report.findings
+    assert loaded.entry(name).tried not in (None, "never")

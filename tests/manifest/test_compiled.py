@@ -28,7 +28,8 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(ROOT / "datasets" / "tinydigits", tmp_path / "datasets" / "tinydigits")
     text = (ROOT / "datasets.yaml").read_text(encoding="utf-8")
     manifest = tmp_path / "datasets.yaml"
-    manifest.write_text(text[: text.index("  tinytalks:")], encoding="utf-8")
+    alone = "".join(line for line in text.splitlines(True) if not line.startswith("include:"))
+    manifest.write_text(alone[: alone.index("  tinytalks:")], encoding="utf-8")
     monkeypatch.setattr(settings, "_PACKAGE", tmp_path / "tinytorch_datasets")
     result("compile")
     return manifest
@@ -36,7 +37,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def form(manifest: Path) -> Path:
     """Where its compiled form is."""
-    return manifest.with_name("datasets.compiled.json")
+    return manifest.with_suffix(".compiled.json")
 
 
 def result(*command: object) -> str:
@@ -80,7 +81,9 @@ class TestWhatItSaves:
 
     def test_the_packaged_manifest_is_compiled(self) -> None:
         """As it is now, by this version; `tinytorch-datasets compile` in the clone writes it."""
-        assert result("compile", "--check") == "datasets.compiled.json: up to date\n"
+        assert (
+            result("compile", "--check") == "datasets.compiled.json: up to date\nclassics.compiled.json: up to date\n"
+        )
 
     def test_what_it_declares_is_what_the_manifest_declares(self) -> None:
         """Each plan, each line number, each entry: equal, whichever way it was come by."""
@@ -182,7 +185,8 @@ class TestWhenItDoesNotCount:
     def test_one_that_lies_beside_somebody_elses_manifest(self, tmp_path: Path) -> None:
         """However well it fits: what has not passed the rules may name files outside the folder."""
         outsider = tmp_path / "datasets.yaml"
-        shutil.copyfile(ROOT / "datasets.yaml", outsider)
+        for name in ("datasets.yaml", "classics.yaml"):
+            shutil.copyfile(ROOT / name, tmp_path / name)
         shutil.copyfile(form(ROOT / "datasets.yaml"), form(outsider))
         shutil.copytree(ROOT / "datasets" / "tinydigits", tmp_path / "datasets" / "tinydigits")
 
@@ -193,6 +197,60 @@ class TestWhenItDoesNotCount:
         """The error is the manifest's own, with its guess."""
         with pytest.raises(UnknownName, match="did you mean 'tinydigits'"):
             get("tinydigit", manifest=clone)
+
+
+class TestIncluded:
+    """An included file of the package has a form of its own, which is read only for what it declares."""
+
+    @pytest.fixture
+    def both(self, clone: Path) -> Path:
+        """The manifest of TinyDigits, which includes another with a data set of every kind."""
+        clone.with_name("classics.yaml").write_text(json.dumps({"version": 1, "datasets": {"all-kinds": ALL_KINDS}}))
+        clone.write_text("include: [classics.yaml]\n" + clone.read_text(encoding="utf-8"), encoding="utf-8")
+        assert result("compile").count("written") == 2
+        return clone
+
+    def test_it_is_what_the_yaml_declares(self, both: Path) -> None:
+        """Asked for through the file that includes it, and by itself."""
+        classics = both.with_name("classics.yaml")
+
+        assert generated.declared(both, "all-kinds") == load_manifest(both).declared("all-kinds")
+        assert generated.declared(both, "all-kinds").included_by.keys() == {str(both)}  # type: ignore[union-attr]
+        assert generated.declared(classics, "all-kinds") == load_manifest(classics).declared("all-kinds")
+        assert list(generated.every(both)) == ["tinydigits", "all-kinds"]
+
+    def test_the_first_files_data_sets_do_without_it(self, both: Path) -> None:
+        """A first get of one of them reads nothing of the sixty others."""
+        form(both.with_name("classics.yaml")).write_bytes(b"")
+
+        assert generated.declared(both, "tinydigits") == load_manifest(both).declared("tinydigits")
+        assert generated.declared(both, "all-kinds") is None
+        assert generated.every(both) == {}
+
+    @pytest.mark.parametrize("changed", ["datasets.yaml", "classics.yaml"])
+    def test_a_changed_byte_of_either(self, both: Path, changed: str) -> None:
+        """The YAML counts."""
+        path = both.with_name(changed)
+        path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+
+        assert generated.declared(both, "all-kinds") is None
+
+    def test_another_file_of_that_name(self, both: Path) -> None:
+        """Compiled by itself, and not what the first was compiled with."""
+        classics = both.with_name("classics.yaml")
+        classics.write_text(json.dumps({"version": 1, "datasets": {"others": ALL_KINDS}}))
+        form(classics).write_bytes(generated.format_compiled(load_manifest(classics)))
+
+        assert generated.declared(both, "others") is None
+        assert generated.declared(classics, "others") is not None
+
+    def test_an_audit_watches_both(self, both: Path) -> None:
+        """A planted one is an error, at the file that it is of."""
+        change(form(both.with_name("classics.yaml")), '"train"', '"other"')
+        report = audit(["tinydigits"], manifest=both, levels=["manifest"])
+
+        compiled = [(f.rule, f.where) for f in report.findings if f.rule.startswith("compiled")]
+        assert compiled == [("compiled", "classics.yaml:1")]
 
 
 class TestWhoWatchesIt:

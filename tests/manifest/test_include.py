@@ -15,7 +15,9 @@ from typing import Literal
 import numpy as np
 import pytest
 import trustme
+import yaml
 
+from tests.conftest import ROOT
 from tests.helpers.faulty_server import FaultyServer, serve
 from tinytorch_datasets import api, audit, get, list_datasets, load_manifest
 from tinytorch_datasets.auditing.lockfile import record
@@ -27,6 +29,12 @@ from tinytorch_datasets.storage.cache_entry import CacheEntry, entry_path
 from tinytorch_datasets.storage.memmap import stat_signature
 
 DATA = b"x,y\n0.5,a\n1.5,b\n"
+
+# The packaged manifest's own four, and the classics.
+PACKAGED = [
+    "tinydigits", "tinytalks", "mnist", "cifar10",
+    *yaml.safe_load((ROOT / "classics.yaml").read_text(encoding="utf-8"))["datasets"],
+]  # fmt: skip
 
 
 def entry(name: str, *, data: bytes = DATA, more: str = "") -> str:
@@ -80,12 +88,11 @@ class TestWhatIsThere:
 
     def test_the_names(self, course: Path) -> None:
         """A manifest that two others include is there once."""
-        names = ["ours", "tinydigits", "tinytalks", "mnist", "cifar10", "theirs"]
-
-        assert list_datasets(manifest=course) == names
+        assert list_datasets(manifest=course) == ["ours", *PACKAGED, "theirs"]
         assert [layer.path.name for layer in load_manifest(course).layers] == [
             "datasets.yaml",
             "datasets.yaml",
+            "classics.yaml",
             "department.yaml",
         ]
 
@@ -130,7 +137,7 @@ class TestWhatIsThere:
         """A manifest need not declare anything itself."""
         alone = write(tmp_path / "datasets.yaml", include="packaged")
 
-        assert list_datasets(manifest=alone) == ["tinydigits", "tinytalks", "mnist", "cifar10"]
+        assert list_datasets(manifest=alone) == PACKAGED
 
 
 class TestWarm:
@@ -295,7 +302,7 @@ class TestAudit:
         """And `audit --lock` which of them is another now."""
         recorded = record(load_manifest(course), ["ours"])
         department = course.parent.parent / "shared" / "department.yaml"
-        assert [file["file"] for file in recorded["included"]] == ["datasets.yaml", "department.yaml"]
+        assert [file["file"] for file in recorded["included"]] == ["datasets.yaml", "classics.yaml", "department.yaml"]
         (tmp_path / "datasets.lock").write_text(json.dumps(recorded))
 
         department.write_text(department.read_text() + "# changed\n")

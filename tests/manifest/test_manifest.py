@@ -59,7 +59,7 @@ class TestAGoodManifest:
         """Two ship, two are fetched."""
         loaded = load_manifest()
 
-        assert {name: entry.status for name, entry in loaded.datasets.items()} == {
+        assert {name: entry.status for name, entry in loaded.own.items()} == {
             "tinydigits": "shipped",
             "tinytalks": "shipped",
             "mnist": "remote",

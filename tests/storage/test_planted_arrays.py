@@ -25,8 +25,8 @@ def clone(tmp_path: Path) -> Path:
     folder = tmp_path / "clone"
     shutil.copytree(ROOT / "datasets" / "tinydigits", folder / "datasets" / "tinydigits")
     text = (ROOT / "datasets.yaml").read_text()
-    start, end = text.index("  tinytalks:"), text.index("  mnist:")
-    (folder / "datasets.yaml").write_text(text[:start] + text[end:].split("  mnist:")[0])
+    alone = "".join(line for line in text.splitlines(True) if not line.startswith("include:"))
+    (folder / "datasets.yaml").write_text(alone[: alone.index("  tinytalks:")])
     return folder / "datasets.yaml"
 
 

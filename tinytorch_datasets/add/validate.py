@@ -211,4 +211,4 @@ def write(before: ParsedYaml, after: ParsedYaml, loaded: Manifest) -> None:
             Path(out.name).chmod(stat.S_IMODE(path.stat().st_mode))
     if beside := generated.compiled_path(manifest):
         with whole_file(beside) as out:
-            out.write(generated.format_compiled(map(loaded.declared, loaded.own)))
+            out.write(generated.format_compiled(loaded))

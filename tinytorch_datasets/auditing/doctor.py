@@ -167,7 +167,9 @@ def in_force(manifest: Manifest, home: AnyPath | None, *, is_found: bool) -> lis
         else:
             why = f"by download_to of {layer.path}"
         where = pipeline.locations(layer, home)
-        facts += [{"name": "downloads", "value": str(folder), "why": why} for folder in where.homes]
+        listed = {fact["value"] for fact in facts if fact["name"] == "downloads"}
+        folders = (str(folder) for folder in where.homes)
+        facts += [{"name": "downloads", "value": folder, "why": why} for folder in folders if folder not in listed]
         if home is not None or chosen.homes:
             break
     facts += [

@@ -203,7 +203,7 @@ def audit_compiled(manifest: Manifest) -> Iterator[Finding]:
     if path is None or not path.exists():
         return
     kept = path.read_bytes()
-    if kept == generated.format_compiled(manifest.declared(name) for name in manifest.own):
+    if kept == generated.format_compiled(manifest):
         return
     differs = partial(
         Finding,

@@ -16,7 +16,7 @@ from tinytorch_datasets.catalog import pages_in
 from tinytorch_datasets.digests import Step, digest_or_error, digests
 from tinytorch_datasets.errors import printable
 from tinytorch_datasets.manifest.manifest import Manifest
-from tinytorch_datasets.mirror.copy import SUMS, Listed, listed_in
+from tinytorch_datasets.mirror.copy import SUMS, Listed, copies_of, listed_in
 from tinytorch_datasets.plan import File, Plan
 
 HINT = "Run `tinytorch-datasets mirror {}` again: it replaces what is wrong."
@@ -69,12 +69,14 @@ def audit_mirror(
         if listed:
             missing = (file for file in read if f"{plan.folder}/{file.name}" not in listed)
             findings += [_unlisted(plan.name, folder, f"{plan.folder}/{file.name}", file.where) for file in missing]
-    findings += _audit_manifest_copy(manifest, folder, listed)
+    copies = copies_of(manifest)
+    for name, layer in copies.items():
+        findings += _audit_manifest_copy(layer, name, folder, listed)
     findings += _audit_sums(manifest, folder, lines)
     if whole:
         declared = {folder / file.path for file in manifest.files()}
         pages = {folder / name for name in pages_in(folder)}
-        findings += _undeclared(manifest, folder, declared | pages | {folder / SUMS, folder / manifest.path.name})
+        findings += _undeclared(manifest, folder, declared | pages | {folder / name for name in (SUMS, *copies)})
     return rows, findings
 
 
@@ -114,9 +116,9 @@ def _unlisted(dataset: str, folder: Path, name: str, where: str | None) -> Findi
     )
 
 
-def _audit_manifest_copy(manifest: Manifest, folder: Path, listed: Collection[str]) -> Iterator[Finding]:
-    """Compare the copy of the manifest with the manifest."""
-    copy, line = folder / manifest.path.name, f"{manifest.path.name}:1"
+def _audit_manifest_copy(manifest: Manifest, name: str, folder: Path, listed: Collection[str]) -> Iterator[Finding]:
+    """Compare the copy of a manifest, which has that path in the mirror, with the manifest."""
+    copy, line = folder / name, f"{manifest.path.name}:1"
     finding = partial(
         Finding, dataset="", where=line, hint=HINT.format(folder), path=str(copy), expected=manifest.sha256
     )
@@ -130,8 +132,8 @@ def _audit_manifest_copy(manifest: Manifest, folder: Path, listed: Collection[st
     if digest.sha256 != manifest.sha256:
         what = f"{copy} is another manifest: it has sha256\n    {digest.sha256}, this one has\n    {manifest.sha256}"
         yield finding(rule="file-hash", what=what, actual=digest.sha256)
-    if listed and manifest.path.name not in listed:
-        yield _unlisted("", folder, manifest.path.name, line)
+    if listed and name not in listed:
+        yield _unlisted("", folder, name, line)
 
 
 def _audit_sums(manifest: Manifest, folder: Path, lines: list[Listed] | OSError) -> Iterator[Finding]:
@@ -146,15 +148,14 @@ def _audit_sums(manifest: Manifest, folder: Path, lines: list[Listed] | OSError)
         what = f"{folder / SUMS} cannot be read: {lines.strerror}"
         yield finding(rule="file-missing", what=what, expected="a line a file")
         return
-    declared = {
+    declared: dict[str, tuple[str | None, str, str]] = {
         file.path: (file.facts.sha256, manifest.where(file.dataset, *file.keys, "sha256"), file.dataset)
         for file in manifest.files()
     }
+    declared |= {name: (layer.sha256, f"{layer.path.name}:1", "") for name, layer in copies_of(manifest).items()}
     first: dict[str, int] = {}
     for number, sha256, name in lines:
-        expected, where, dataset = declared.get(
-            name, (manifest.sha256 if name == manifest.path.name else None, line, "")
-        )
+        expected, where, dataset = declared.get(name, (None, line, ""))
         of_file = partial(finding, dataset=dataset, where=where, expected=expected, actual=sha256)
         if not name:
             what = f"line {number:,} of {SUMS} is not a sha256, two blanks and a file's path"

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from tinytorch_datasets import settings
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.cli import audit, maintain, project
 from tinytorch_datasets.cli.common import (
@@ -25,6 +26,7 @@ from tinytorch_datasets.cli.common import (
     json_option,
     load,
     manifest_options,
+    names_to_get,
     on_interrupt,
     repeat_options,
     resolve,
@@ -46,13 +48,17 @@ def main() -> None:
 
 # Commands import what they need when they run, so that `--help` and a wrong option answer at once.
 @main.command("list")
+@click.option("--all", "everything", is_flag=True, help="A line for each data set of large included manifests, too")
 @manifest_options
 @json_option
-def list_(manifest: Path | None, home: Path | None, as_json: bool) -> None:
+def list_(everything: bool, manifest: Path | None, home: Path | None, as_json: bool) -> None:
     """List data sets: format, shape, splits, size, what is on disk.
+
+    Of an included manifest with many of them, such as the classics, the names alone are listed.
 
     \b
       tinytorch-datasets list
+      tinytorch-datasets list --all
       tinytorch-datasets list --json
     """
     from tinytorch_datasets.cli import listing
@@ -60,8 +66,8 @@ def list_(manifest: Path | None, home: Path | None, as_json: bool) -> None:
     rows = [listing.row(one, home) for one in declared(manifest)[1].values()]
     if as_json:
         echo_json(rows)
-    else:
-        listing.print_table(rows)
+        return
+    listing.print_rows(rows, "" if everything else settings.manifest_path(manifest))
 
 
 @main.command()
@@ -90,7 +96,7 @@ def info(name: str, manifest: Path | None, home: Path | None, as_json: bool) -> 
 
 @main.command()
 @click.argument("names", nargs=-1, metavar="NAME...", shell_complete=complete_names)
-@click.option("--all", "everything", is_flag=True, help="Get every data set of the manifest")
+@click.option("--all", "everything", is_flag=True, help="Every data set of the manifest, but for included ones")
 @click.option("--mirror", metavar="URL_OR_FOLDER", help="Try this before the declared mirrors")
 @click.option("--offline", is_flag=True, default=None, help="Open no socket; report what is missing")
 @click.option("--verify", type=click.Choice(["auto", "always"]), default="auto", help="Hash every byte again: always")
@@ -116,16 +122,16 @@ def get(
     """
     from tinytorch_datasets import api
     from tinytorch_datasets.cli import listing
+    from tinytorch_datasets.pipeline import UNTRIED
     from tinytorch_datasets.report import shown
 
     chosen, known = declared(manifest)
-    if bool(names) == everything:
-        msg = "name the data sets to get, or --all" + (", not both" if names else "")
-        raise click.UsageError(msg)
     # A wrong name is reported before the first byte is downloaded.
-    wanted = tuple(resolve(name, known, manifest) for name in names) or tuple(known)
+    wanted = names_to_get(names, known, manifest, everything=everything)
     results, errors = list[dict[str, Any]](), list[DatasetError]()
     for name in wanted:
+        if known[name].is_untried and listing.row(known[name], home)["on_disk"] != "all":
+            echo(f"{name}: {UNTRIED}", err=True)
         try:
             with warnings_as_messages():
                 dataset = api.get(
@@ -285,6 +291,7 @@ def clean(
         click.confirm(question, abort=True, err=True)
     if not dry_run:
         removed = {name: removable.remove() for name, removable in listed.items()}
+    removed = {n: its for n, its in removed.items() if names or n in loaded.own or any(its) or listed[n].kept}
     for removable in listed.values():
         for path in removable.kept:
             echo(f"kept: {shown(str(path))}, which could not be downloaded again", err=True)

@@ -252,6 +252,24 @@ def resolve(name: str, known: Mapping[str, Declared], manifest: Path | None) -> 
     return canonical_name(name, aliases) or load(manifest).name_of(name)
 
 
+def names_to_get(
+    names: Sequence[str], known: Mapping[str, Declared], manifest: Path | None, *, everything: bool
+) -> tuple[str, ...]:
+    """Return the named data sets; with `everything`, those of the manifest itself: it may include hundreds of GB.
+
+    Raises:
+        click.UsageError: Both were asked for, or neither, or the manifest has none of its own.
+    """
+    if bool(names) == everything:
+        msg = "name the data sets to get, or --all" + (", not both" if names else "")
+        raise click.UsageError(msg)
+    own = [name for name, one in known.items() if not one.included_by]
+    if everything and not own and known:
+        msg = "the manifest has no data set of its own, only included ones: name those to get"
+        raise click.UsageError(msg)
+    return tuple(resolve(name, known, manifest) for name in names) or tuple(own)
+
+
 @contextmanager
 def warnings_as_messages() -> Iterator[None]:
     """Write what is warned of inside to stderr as a line, without the place in the code, which nobody asked for."""

@@ -5,6 +5,7 @@ Pictures are drawn in the terminal, two pixels a character; strings and numbers 
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from tinytorch_datasets.plan import Column, Declared, Plan
     from tinytorch_datasets.split import Split
 
+# An included file with more data sets than this is listed by their names: the whole fits 80 x 24.
+MOST_ROWS = 12
+NAMES_WIDTH = 80
 NARROWEST_SPLITS = 12  # with which the packaged manifest fits the usual 80 columns
 
 
@@ -50,7 +54,31 @@ def row(declared: Declared, home: Path | None) -> dict[str, Any]:
         "bytes": sum(file.bytes for file in plan.files),
         "on_disk": "all" if here else _on_disk(plan),
         "path": str(plan.root),
+        "manifest": str(declared.manifest),
     }
+
+
+def print_rows(rows: list[dict[str, Any]], manifest: str = "") -> None:
+    """Print a table of rows; those of a long file that `manifest` includes by their names alone, if it is given.
+
+    A table of sixty would push the manifest's own data sets off the screen.
+    """
+    of_files: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        of_files.setdefault(row["manifest"], []).append(row)
+    long = {path: its for path, its in of_files.items() if manifest not in ("", path) and len(its) > MOST_ROWS}
+    print_table([row for row in rows if row["manifest"] not in long])
+    for path, its in long.items():
+        _print_names(path, its)
+
+
+def _print_names(path: str, rows: list[dict[str, Any]]) -> None:
+    names = [f"{row['name']}{'*' if row['on_disk'] == 'all' else ''}" for row in rows]
+    on_disk = "; * is on disk" if any(name.endswith("*") for name in names) else ""
+    echo(f"\n{Path(path).name}: {len(rows)} more, in full by `list --all`{on_disk}")
+    # In a pipe as well, which has no width: a line of all of them would be one to look for nothing in.
+    width = min(terminal.canvas()[0].width, NAMES_WIDTH)
+    echo(textwrap.fill("  ".join(names), width, break_on_hyphens=False, break_long_words=False))
 
 
 def _on_disk(plan: Plan) -> str:
@@ -88,16 +116,18 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 def print_entry(manifest: Manifest, name: str, home: Path | None) -> None:
     """Print one entry in full, one fact to a label; what is not declared is left out."""
-    entry, summary, owner = manifest.entry(name), row(manifest.declared(name), home), manifest.owner(name)
+    entry, declared, owner = manifest.entry(name), manifest.declared(name), manifest.owner(name)
+    summary = row(declared, home)
     facts: list[tuple[str, list[str | None]]] = [
         ("name", [name]),
         ("title", [entry.title]),
         ("aliases", [", ".join(entry.aliases)]),
         ("about", [entry.description]),
         ("status", [f"{entry.status}, on disk: {summary['on_disk']}"]),
+        ("tried", [f"{entry.tried}: {pipeline.UNTRIED}" if declared.is_untried else entry.tried]),
         ("folder", [shown(summary["path"])]),
         ("format", [entry.format, *(f"{key}: {value}" for key, value in entry.options.items())]),
-        ("fields", [_field(field, declared) for field, declared in entry.fields.items()]),
+        ("fields", [_field(field, its) for field, its in entry.fields.items()]),
         ("classes", [", ".join(manifest.plan(name).classes or ())]),
         ("splits", [f"{split}: {samples:,} samples" for split, samples in summary["splits"].items()]),
         ("size", [f"{readable(entry.bytes)} ({entry.bytes:,} bytes)"]),

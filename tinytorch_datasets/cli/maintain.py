@@ -208,7 +208,8 @@ def mirror(
     """Copy verified files to a folder, to serve or to carry.
 
     The manifest too, and SHA256SUMS; `audit --mirror` checks it. Its index.html shows what is in it,
-    in any browser. Run again, it resumes. With --serve, it prints the line that students type.
+    in any browser. Run again, it resumes. With --serve, it prints the line that students type. Without
+    a name, all data sets of the manifest itself are copied, and none of those it includes.
 
     \b
       tinytorch-datasets mirror /media/usb/datasets
@@ -296,19 +297,18 @@ def catalog(folder: Path, download: bool, manifest: Path | None, home: Path | No
 
 
 @click.command("compile", cls=Command)
-@click.option("--check", is_flag=True, help="Write nothing; exit 1 if the compiled form is not up to date")
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 if a compiled form is not up to date")
 @json_option
 def compile_(check: bool, as_json: bool) -> None:
-    """Write the packaged manifest's compiled form beside it, which `get` reads.
+    """Write the packaged manifests' compiled forms beside them, which `get` reads.
 
-    It is used until the manifest or the package's version changes; `add` and `update` refresh it.
+    Each is used until its manifest or the package's version changes; `add` and `update` refresh it.
 
     \b
       tinytorch-datasets compile
       tinytorch-datasets compile --check
     """
     from tinytorch_datasets.add.validate import refuse_installed
-    from tinytorch_datasets.manifest import generated
     from tinytorch_datasets.pipeline import manifests
     from tinytorch_datasets.report import shown
     from tinytorch_datasets.storage import files as disk
@@ -318,18 +318,22 @@ def compile_(check: bool, as_json: bool) -> None:
         refuse_installed(
             path, hint="Its compiled form came with it; `tinytorch-datasets compile --check` compares them."
         )
-    beside, written = generated.compiled_path(path), manifests.compiled(path)
-    assert beside is not None
-    name = shown(str(beside))
-    if not check:
-        with disk.whole_file(beside) as out:
-            out.write(written)
-        echo_json({"path": str(beside), "state": "written"}) if as_json else echo(f"{name}: written")
-        return
-    if not beside.exists() or beside.read_bytes() != written:
-        what = f"{name} does not exist" if not beside.exists() else f"{name} is not up to date with the manifest"
-        raise DatasetError(what, hint="Run `tinytorch-datasets compile`.")
-    echo_json({"path": str(beside), "state": "up to date"}) if as_json else echo(f"{name}: up to date")
+    errors, done = list[DatasetError](), list[dict[str, str]]()
+    for beside, written in manifests.compiled(path).items():
+        name = shown(str(beside))
+        if not check:
+            with disk.whole_file(beside) as out:
+                out.write(written)
+        elif not beside.exists() or beside.read_bytes() != written:
+            what = f"{name} does not exist" if not beside.exists() else f"{name} is not up to date with the manifest"
+            errors.append(DatasetError(what, hint="Run `tinytorch-datasets compile`."))
+            continue
+        done.append({"path": str(beside), "state": "up to date" if check else "written"})
+        if not as_json:
+            echo(f"{name}: {done[-1]['state']}")
+    if as_json:
+        echo_json(done)
+    exit_with(errors)
 
 
 @click.command(cls=Command)

@@ -1,12 +1,13 @@
-"""Generated files: the packaged manifest's compiled form, and the JSON Schema.
+"""Generated files: the packaged manifests' compiled form, and the JSON Schema.
 
-Beside `datasets.yaml` is `datasets.compiled.json`, which `tinytorch-datasets compile` writes: every entry as a plan.
+Beside `datasets.yaml` is `datasets.compiled.json`, which `tinytorch-datasets compile` writes: every entry as a plan;
+and beside each file that it includes, such as `classics.yaml`, one of its own, which is read only for its data sets.
 With it a data set comes without reading YAML or importing Pydantic, which take nearly as long as MNIST takes to
-inflate. It counts for the very bytes that were validated and the version of this package that did it; for any
-other, or when it is damaged, the YAML is read.
+inflate. It counts for the very bytes that were validated, included ones too, and the version of this package that did
+it; for any other, or when it is damaged, the YAML is read.
 
 It is part of the package, and trusted as its code is. A manifest of somebody else's is always read and checked,
-whatever lies beside it. `audit` compiles the packaged one again and compares.
+whatever lies beside it. `audit` compiles the packaged ones again and compares.
 """
 
 from __future__ import annotations
@@ -14,19 +15,25 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tinytorch_datasets import settings
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.plan import Column, Declared, File, Names, Plan, Rows, Split
-from tinytorch_datasets.storage.memmap import stat_signature
+from tinytorch_datasets.storage.memmap import StatSignature, stat_signature
+
+if TYPE_CHECKING:
+    from tinytorch_datasets.manifest.manifest import Manifest
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 # Raise it when what a compiled manifest says, or how, changes.
-LAYOUT = [2, VERSION]
+LAYOUT = [3, VERSION]
+
+# The packaged manifest, and what it includes: all of one folder.
+_PACKAGED = ("datasets.yaml", "classics.yaml")
 
 
 def canonical_name(name: str, aliases: Mapping[str, Sequence[str]]) -> str | None:
@@ -42,13 +49,14 @@ def canonical_name(name: str, aliases: Mapping[str, Sequence[str]]) -> str | Non
 
 
 def compiled_path(manifest: Path) -> Path | None:
-    """Return where the compiled form of a manifest is kept: beside the packaged one; None for any other.
+    """Return where the compiled form of a manifest is kept: beside the packaged ones; None for any other.
 
     >>> compiled_path(Path(settings.packaged_manifest())).name
     'datasets.compiled.json'
     >>> compiled_path(Path("course") / "datasets.yaml")
     """
-    return manifest.with_name("datasets.compiled.json") if str(manifest) == settings.packaged_manifest() else None
+    is_packaged = manifest.name in _PACKAGED and manifest.parent == Path(settings.packaged_manifest()).parent
+    return manifest.with_suffix(".compiled.json") if is_packaged else None
 
 
 def declared(manifest: Path, name: str) -> Declared | None:
@@ -56,37 +64,71 @@ def declared(manifest: Path, name: str) -> Declared | None:
     return next(iter(every(manifest, name).values()), None)
 
 
+class _Layer(NamedTuple):
+    """One manifest as it was compiled, and the sha256 of each that it includes, by its name in the same folder."""
+
+    path: Path
+    signature: StatSignature
+    sha256: str
+    download_to: str
+    shipped_in: str
+    included: Mapping[str, str]
+    datasets: Mapping[str, Any]
+
+
 def every(manifest: Path, *names: str) -> dict[str, Declared]:
     """Return what the manifest declares, by name; of these names or aliases only, if any; empty unless compiled now."""
-    beside = compiled_path(manifest)
-    if beside is None:
-        return {}
     try:
-        kept = json.loads(beside.read_bytes())
-        # Of before it is read, as everywhere: a change since then is a change.
-        about = stat_signature(manifest)
-        sha256 = hashlib.sha256(manifest.read_bytes()).hexdigest()
-        layout, compiled_from, download_to, shipped_in, datasets = kept
-        if layout != LAYOUT or compiled_from != sha256:
-            return {}
-        aliases = {name: entry.get("aliases", ()) for name, (_, entry) in datasets.items()}
-        wanted = {canonical_name(name, aliases) for name in names} if names else aliases.keys()
-        return {
-            name: Declared(manifest, about, sha256, download_to, shipped_in, _plan(plan), dict(entry))
-            for name, (plan, entry) in datasets.items()
-            if name in wanted
-        }
+        layers = [_layer(manifest)]
+        if names and len(chosen := _chosen(layers[0], names, {})) == len(names):
+            return chosen
+        layers += [_layer(manifest.with_name(name), sha256) for name, sha256 in layers[0].included.items()]
+        every_one: dict[str, Declared] = {}
+        for layer in layers:
+            # Any of them may come to declare the same name, which would be an error.
+            others = {str(other.path): (other.sha256, other.signature) for other in layers if other is not layer}
+            every_one |= _chosen(layer, names, others if layer is not layers[0] else {})
+        return every_one
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         # Absent, damaged or of another origin: all the same, because the manifest itself says what it would say.
         return {}
 
 
-def format_compiled(of: Iterable[Declared]) -> bytes:
-    """Return the compiled form of a manifest, all of whose data sets are given."""
-    of = list(of)
-    heads = [[one.sha256, one.download_to, one.shipped_in] for one in of[:1]] or [["", "", ""]]
+def _layer(manifest: Path, expected: str = "") -> _Layer:
+    beside = compiled_path(manifest)
+    if beside is None:
+        raise FileNotFoundError
+    kept = json.loads(beside.read_bytes())
+    # Of before it is read, as everywhere: a change since then is a change.
+    about = stat_signature(manifest)
+    sha256 = hashlib.sha256(manifest.read_bytes()).hexdigest()
+    layout, compiled_from, *facts = kept
+    if layout != LAYOUT or compiled_from != sha256 or expected not in ("", sha256):
+        raise ValueError
+    download_to, shipped_in, included, datasets = facts
+    return _Layer(manifest, about, sha256, download_to, shipped_in, included, datasets)
+
+
+def _chosen(
+    layer: _Layer, names: Sequence[str], included_by: Mapping[str, tuple[str, StatSignature]]
+) -> dict[str, Declared]:
+    aliases = {name: entry.get("aliases", ()) for name, (_, entry) in layer.datasets.items()}
+    wanted = {canonical_name(name, aliases) for name in names} if names else aliases.keys()
+    facts = (layer.path, layer.signature, layer.sha256, layer.download_to, layer.shipped_in)
+    return {
+        name: Declared(*facts, _plan(plan), dict(entry), dict(included_by))
+        for name, (plan, entry) in layer.datasets.items()
+        if name in wanted
+    }
+
+
+def format_compiled(manifest: Manifest) -> bytes:
+    """Return the compiled form of a manifest: of its own data sets, and of which files it includes."""
+    of = [manifest.declared(name) for name in manifest.own]
     datasets = {one.plan.name: [dataclasses.asdict(one.plan), one.entry] for one in of}
-    return json.dumps([LAYOUT, *heads[0], datasets], indent=1, default=Path.as_posix).encode() + b"\n"
+    included = {layer.path.name: layer.sha256 for layer in manifest.layers[1:]}
+    kept = [LAYOUT, manifest.sha256, manifest.download_to, manifest.shipped_in, included, datasets]
+    return json.dumps(kept, indent=1, default=Path.as_posix).encode() + b"\n"
 
 
 def _plan(plain: Mapping[str, Any]) -> Plan:

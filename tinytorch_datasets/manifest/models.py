@@ -26,6 +26,7 @@ from tinytorch_datasets.manifest.values import (
     Ratio,
     Sha256,
     StoredValues,
+    Tried,
     Version,
     WordList,
     Words,
@@ -310,6 +311,11 @@ class Entry(_Model):
     license: Words = Field(description='The license by its SPDX id (CC-BY-4.0), or "not stated by the authors".')
     source: Words = Field(description="Where it comes from: the page of its authors.")
     citation: Words | None = Field(default=None, description="How its authors want it cited.")
+    tried: Tried | None = Field(
+        default=None,
+        description="The day (2026-11-29) when somebody last read the real files and found the declared values; never, "
+        "where sizes, hashes and layout are taken over from others, and nobody has yet.",
+    )
     used_by: WordList = Field(default=(), description="Paths of the scripts that use it, relative to the manifest.")
     ignore: WordList = Field(default=(), description="Rules whose warnings `audit` leaves out: single-mirror.")
     folder: Words | None = Field(default=None, description="The folder its files are in; its own name if left out.")

@@ -6,10 +6,13 @@ would say something else.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, Strict, WithJsonSchema
 from pydantic_core import PydanticCustomError
+
+from tinytorch_datasets.plan import NEVER
 
 NOT_A_HASH: Final = "not_a_hash"
 NOT_THE_VERSION: Final = "literal_error"
@@ -48,6 +51,16 @@ def _whole(value: object) -> object:
     return value
 
 
+def _day_or_never(value: object) -> object:
+    try:
+        if value != NEVER:
+            date.fromisoformat(str(value))
+    except ValueError:
+        wish = "a day (2026-11-29), or never"
+        raise PydanticCustomError(NOT_SUCH_VALUES, f"must be {wish}, is {{shown}}", {"shown": repr(value)}) from None
+    return value
+
+
 Version = Annotated[Literal[1], BeforeValidator(_whole)]
 Sha256 = Annotated[str, _hex(64, "a sha256"), _hex_schema(64)]
 Md5 = Annotated[str, _hex(32, "an MD5"), _hex_schema(32)]
@@ -57,6 +70,11 @@ Count = Annotated[int, Field(ge=0)]
 Factor = Annotated[int | float, Field(gt=0), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})]
 Ratio = Annotated[int | float, Field(ge=1), WithJsonSchema({"type": "number", "minimum": 1})]
 Words = Annotated[str, Field(min_length=1)]
+Tried = Annotated[
+    str,
+    BeforeValidator(_day_or_never),
+    WithJsonSchema({"type": "string", "pattern": f"^({NEVER}|[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})$"}),
+]
 
 
 def _scalars(kinds: tuple[type, ...], wish: str, *, one: bool = False) -> Any:

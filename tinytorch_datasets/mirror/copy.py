@@ -22,7 +22,7 @@ from tinytorch_datasets.errors import DatasetError, FetchError, StorageError
 from tinytorch_datasets.fetch import fetch
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.plan import File, Plan
-from tinytorch_datasets.settings import Settings, refuse_standin
+from tinytorch_datasets.settings import Settings, is_installed, refuse_standin
 from tinytorch_datasets.storage.files import check_no_link, read_file, reading, whole_file, writing
 from tinytorch_datasets.verify.files import check_size, mismatch_error
 
@@ -53,7 +53,7 @@ def mirror(
     on_done: Callable[[Mirrored], None] = lambda mirrored: None,
     on_error: Callable[[DatasetError], None] | None = None,
 ) -> list[Mirrored]:
-    """Copy the verified files of the named data sets (none named means all) to a mirror folder.
+    """Copy the verified files of the named data sets to a mirror folder; none named means all of the manifest itself.
 
     What is not on this computer is fetched first, in whichever of its containers can be had. A file that is in the
     folder already, with the right hash, is left alone, so an interrupted run goes on where it stopped. The same data
@@ -71,8 +71,9 @@ def mirror(
     refuse_standin("a mirror")
     folder = folder.expanduser().absolute()
     settings = Settings.from_environment()
-    placed = [pipeline.placed(manifest, name, home) for name in names or manifest.datasets]
-    for name in (manifest.path.name, SUMS):
+    placed = [pipeline.placed(manifest, name, home) for name in names or manifest.own]
+    copies = copies_of(manifest)
+    for name in (*copies, SUMS):
         _refuse_links(folder / name, folder)
     results: list[Mirrored] = []
     errors: list[DatasetError] = []
@@ -96,13 +97,25 @@ def mirror(
         else:
             on_done(results[-1])
     if sums or not errors:
-        _write(folder / manifest.path.name, manifest.path.read_bytes())
+        for name, layer in copies.items():
+            _write(folder / name, layer.path.read_bytes())
         with writing(folder / SUMS):
-            sums = {**_earlier(manifest, folder), **sums, manifest.path.name: manifest.sha256}
+            sums = {**_earlier(manifest, folder), **sums, **{name: layer.sha256 for name, layer in copies.items()}}
         _write(folder / SUMS, format_sums(sums))
     if errors and on_error is None:
         raise errors[0]
     return results
+
+
+def copies_of(manifest: Manifest) -> dict[str, Manifest]:
+    """Return the manifests that a mirror has copies of, by their paths in it: this one, and those it includes below."""
+    root = manifest.path.parent
+    return {
+        layer.path.relative_to(root).as_posix(): layer
+        for layer in manifest.layers
+        # Who has the library has what is packaged with it, wherever that is installed.
+        if layer is manifest or (layer.path.is_relative_to(root) and not is_installed(str(layer.path.parent)))
+    }
 
 
 def format_sums(sums: Mapping[str, str]) -> bytes:

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 # Other programs clean the cache while we fill it, or touch a file while we read it; mostly once.
 TRIES = 3
 # What is decoded was verified: its bytes are the declared ones, whatever they turn out to hold.
+UNTRIED = "declared from what others publish, and never tried on the real files"
 CORRECT_THE_ENTRY = "The file has its declared hash, so correct the entry"
 
 # What `get` makes can be made again.
@@ -89,6 +90,8 @@ def run(declared: Declared, locations: Locations, options: Options, *, variant: 
             with suppress(ManifestError, OSError):
                 if error.keys and (manifest := manifests.read(declared.manifest)).sha256 == declared.sha256:
                     name_line(error, manifest, declared.plan.name)
+            if declared.is_untried:
+                error.hint = f"{error.hint or ''} It is {UNTRIED}: please report this.".strip()
             raise
         log.info("%s: %s cannot be fetched: %s", declared.plan.name, plan.variant or "the first container", failed.what)
     assert failed is not None

@@ -68,7 +68,10 @@ def declared(path: Path, name: str) -> Declared:
     return generated.declared(path, name) or read(path).declared(name)
 
 
-def compiled(path: Path) -> bytes:
-    """Return the compiled form of the manifest in that file, which is read and checked now."""
-    manifest = read(path)
-    return generated.format_compiled(manifest.declared(name) for name in manifest.own)
+def compiled(path: Path) -> dict[Path, bytes]:
+    """Return the compiled form of the manifest in that file, and of those it includes, by where each is kept.
+
+    They are read and checked now.
+    """
+    forms = {generated.compiled_path(layer.path): layer for layer in read(path).layers}
+    return {beside: generated.format_compiled(layer) for beside, layer in forms.items() if beside is not None}

@@ -339,6 +339,10 @@ def fetch_again(dataset: str) -> str:
     return f"Delete it and run `tinytorch-datasets get {dataset or 'NAME'}`; if it happens again, report the mirror."
 
 
+# What an entry says under `tried` that nobody has tried.
+NEVER = "never"
+
+
 class Declared(NamedTuple):
     """One data set as a manifest declares it: its plan, its files not placed yet, and its entry in plain values.
 
@@ -354,3 +358,8 @@ class Declared(NamedTuple):
     plan: Plan
     entry: Mapping[str, Any]
     included_by: Mapping[str, tuple[str, list[int]]] = {}
+
+    @property
+    def is_untried(self) -> bool:
+        """Check whether the entry says that nobody has read the real files by it yet."""
+        return self.entry.get("tried") == NEVER

@@ -29,6 +29,10 @@ NOUNS: dict[Severity, str] = {"error": "error", "warning": "warning", "unknown":
 PLURALS: dict[Severity, str] = {"unknown": "addresses that could not be checked"}
 
 
+# So many data sets that were never downloaded have a line each; where there are more, all of them have one.
+ABSENT, MOST_ABSENT = "not downloaded", 12
+
+
 def as_json(value: Any) -> str:
     """Format plain values as JSON that every reader takes: NaN and infinities become strings.
 
@@ -51,13 +55,17 @@ def _finite(value: Any) -> Any:
 def format_report(report: Report) -> str:
     """Format a line for each data set and each address, then every finding, then the verdict."""
     lines = []
-    width = max((len(audited.name) for audited in report.datasets), default=0)
-    for audited in report.datasets:
+    absent = [audited.name for audited in report.datasets if audited.state == ABSENT]
+    listed = [a for a in report.datasets if a.state != ABSENT or len(absent) <= MOST_ABSENT]
+    width = max((len(audited.name) for audited in listed), default=0)
+    for audited in listed:
         counts = f"  {plural(audited.files, 'file')}, {readable(audited.bytes)} hashed" if audited.files else ""
         counts += f", {audited.samples:,} samples compared" if audited.samples else ""
         lines.append(f"{audited.name:<{width}}  {colored(audited.state, 12)}{counts}".rstrip())
         if audited.pickles:
             lines.append(f"{'':<{width}}  its pickles ask for {', '.join(audited.pickles)}")
+    if len(listed) < len(report.datasets):
+        lines.append(f"{len(absent)} others  {colored(ABSENT, 12)}".rstrip())
     if report.addresses:
         lines.append("")
         lines += map(format_address, report.addresses)

@@ -46,7 +46,7 @@ def columns_first(images: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(images.swapaxes(-1, -2))
 
 
-@stand_in("mnist", "fashion_mnist", "kmnist")
+@stand_in("mnist", "fashion-mnist", "kmnist")
 def mnist(draw: Draw) -> StandIn:
     """A file a field."""
     values = pictures_of(draw, {"train": 5, "test": 3}, 28, 28)
@@ -132,7 +132,7 @@ def cifar100(draw: Draw) -> StandIn:
     return StandIn({"cifar-100-python.tar.gz": tarred(members)}, values)
 
 
-@stand_in("cifar10.binary")
+@stand_in("cifar10-binary")
 def cifar10_binary(draw: Draw) -> StandIn:
     """A byte for the label, then the pixels; five files for training."""
     values = pictures_of(draw, {"train": 10, "test": 2}, 3, 32, 32)
@@ -146,7 +146,7 @@ def cifar10_binary(draw: Draw) -> StandIn:
     return StandIn({"cifar-10-binary.tar.gz": tarred(members)}, values)
 
 
-@stand_in("cifar100.binary")
+@stand_in("cifar100-binary")
 def cifar100_binary(draw: Draw) -> StandIn:
     """The coarse label, the fine label, the pixels."""
     values = pictures_of(draw, {"train": 4, "test": 3}, 3, 32, 32, classes=100)
@@ -161,7 +161,7 @@ def cifar100_binary(draw: Draw) -> StandIn:
     return StandIn({"cifar-100-binary.tar.gz": tarred(members)}, values)
 
 
-@stand_in("cifar10_1")
+@stand_in("cifar10-1")
 def cifar10_1(draw: Draw) -> StandIn:
     """An array a file."""
     values = pictures_of(draw, {"v4": 4, "v6": 3}, 32, 32, 3)
@@ -198,7 +198,7 @@ def stl10(draw: Draw) -> StandIn:
     return StandIn(stl10_files(values, draw.pixels(2, 3, 96, 96)), values)
 
 
-@stand_in("stl10.unlabeled")
+@stand_in("stl10-unlabeled")
 def stl10_unlabeled(draw: Draw) -> StandIn:
     """The file that has no labels, in the same archive."""
     unlabeled = draw.pixels(2, 3, 96, 96)
@@ -222,7 +222,7 @@ def usps(draw: Draw) -> StandIn:
     return StandIn(files, values)
 
 
-@stand_in("moving_mnist")
+@stand_in("moving-mnist")
 def moving_mnist(draw: Draw) -> StandIn:
     """The first axis is time, the second that of films."""
     films = draw.pixels(2, 20, 64, 64)
@@ -236,7 +236,7 @@ def keras_order(count: int, *, seed: int = 113) -> np.ndarray:
     return order
 
 
-@stand_in("boston_housing")
+@stand_in("boston-housing")
 def boston_housing(draw: Draw) -> StandIn:
     """All of its 506 samples, one in five of which is a test."""
     x, y, order = draw.floats(506, 13), draw.floats(506), keras_order(506)
@@ -245,7 +245,7 @@ def boston_housing(draw: Draw) -> StandIn:
     return StandIn({"boston_housing.npz": npz(x=x, y=y)}, values)
 
 
-@stand_in("california_housing")
+@stand_in("california-housing")
 def california_housing(draw: Draw) -> StandIn:
     """Ten of its 20,640 samples, two of which are tests."""
     x, y, order = draw.floats(10, 8), draw.floats(10), keras_order(10)
@@ -294,7 +294,7 @@ def olivetti_faces(draw: Draw) -> StandIn:
     return StandIn({"olivettifaces.mat": mat(faces=stored)}, {"all": {"images": np.float32(faces / 255)}})
 
 
-@stand_in("binary_alpha_digits")
+@stand_in("binary-alpha-digits")
 def binary_alpha_digits(draw: Draw) -> StandIn:
     """A cell of cells: 39 drawings of each of 36 characters."""
     drawings, names = draw.pixels(36, 39, 20, 16, high=2), "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -306,7 +306,7 @@ def binary_alpha_digits(draw: Draw) -> StandIn:
     return StandIn({"binaryalphadigs.mat": file}, {"all": {"images": drawings, "character": list(names)}})
 
 
-@stand_in("mnist_corrupted")
+@stand_in("mnist-corrupted")
 def mnist_corrupted(draw: Draw) -> StandIn:
     """A folder a corruption, images with an axis of one channel."""
     values = pictures_of(draw, {"train": 5, "test": 3}, 28, 28)
@@ -360,7 +360,7 @@ def smallnorb(draw: Draw) -> StandIn:
     return StandIn(files, values)
 
 
-@stand_in("cmaterdb")
+@stand_in("cmaterdb", "cmaterdb-devanagari", "cmaterdb-telugu")
 def cmaterdb(draw: Draw) -> StandIn:
     """Two arrays a split."""
     values = pictures_of(draw, {"train": 5, "test": 3}, 32, 32, 3)

@@ -69,7 +69,7 @@ def folders(
 
 
 folders(
-    "horses_or_humans",
+    "horses-or-humans",
     {
         "train": ("horse-or-human.zip", "{folder}/{folder}{number:02}-0.png"),
         "test": ("validation-horse-or-human.zip", "{folder}/{folder}{number}-000.png"),
@@ -81,7 +81,7 @@ folders(
     modes=["RGBA"],
 )
 folders(
-    "rock_paper_scissors",
+    "rock-paper-scissors",
     {
         "train": ("rps.zip", "rps/{folder}/{folder}01-{number:03}.png"),
         "test": ("rps-test-set.zip", "rps-test-set/{folder}/test{folder}01-{number:02}.png"),
@@ -94,7 +94,7 @@ folders(
     litter=["__MACOSX/rps/._rock"],
 )
 folders(
-    "tf_flowers",
+    "tf-flowers",
     {"all": ("flower_photos.tgz", "flower_photos/{folder}/{number}_n.jpg")},
     ["0 daisy", "2 roses", "4 tulips"],
     tarred,
@@ -127,7 +127,7 @@ for eurosat in ("eurosat", "eurosat_rgb"):
         size=(64, 64),
     )
 folders(
-    "uc_merced",
+    "uc-merced",
     {"all": ("UCMerced_LandUse.zip", "UCMerced_LandUse/Images/{folder}/{folder}{number:02}.tif")},
     ["0 agricultural", "1 airplane", "20 tenniscourt"],
     zipped,
@@ -160,30 +160,37 @@ folders(
 )
 
 
-@stand_in("omniglot")
-def omniglot(draw: Draw) -> StandIn:
-    """A folder a character, in that of its alphabet; drawings of single bits."""
-    files, values = {}, {}
-    for split, alphabets in (("background", ("Greek", "Latin")), ("evaluation", ("Tibetan", "ULOG"))):
-        members = {
-            f"images_{split}/{alphabet}/character{character:02}/{character:04}_{drawing:02}.png": draw.picture(
-                "PNG", 105, 105, "1"
-            )
-            for alphabet in alphabets
-            for character in (1, 2)
-            for drawing in (1, 2)
-        }
-        names = sorted(members)
-        files[f"images_{split}.zip"] = zipped(members)
-        values[split] = {
-            "images": np.array([decoded(members[name]) for name in names]),
-            "alphabet": [name.split("/")[1] for name in names],
-            "character": [name.split("/")[2] for name in names],
-        }
-    return StandIn(files, values)
+def omniglot(name: str, alphabets: dict[str, tuple[str, str]]) -> None:
+    """Enter one of two halves of Omniglot: a folder a character, in that of its alphabet; drawings of single bits."""
+
+    @stand_in(name)
+    def make(draw: Draw) -> StandIn:
+        files, values = {}, {}
+        for split, names_of_alphabets in alphabets.items():
+            front = f"images_{'background_' if split.startswith('small') else ''}{split}"
+            members = {
+                f"{front}/{alphabet}/character{character:02}/{character:04}_{drawing:02}.png": draw.picture(
+                    "PNG", 105, 105, "1"
+                )
+                for alphabet in names_of_alphabets
+                for character in (1, 2)
+                for drawing in (1, 2)
+            }
+            names = sorted(members)
+            files[f"{front}.zip"] = zipped(members)
+            values[split] = {
+                "images": np.array([decoded(members[name]) for name in names]),
+                "alphabet": [name.split("/")[1] for name in names],
+                "character": [name.split("/")[2] for name in names],
+            }
+        return StandIn(files, values)
 
 
-@stand_in("sample_images")
+omniglot("omniglot", {"background": ("Greek", "Latin"), "evaluation": ("Tibetan", "ULOG")})
+omniglot("omniglot-small", {"small1": ("Balinese", "Latin"), "small2": ("Greek", "Latin")})
+
+
+@stand_in("sample-images")
 def sample_images(draw: Draw) -> StandIn:
     """The real ones, which the package of scikit-learn has."""
     folder = sklearn_folder() / "images"
@@ -195,13 +202,13 @@ def sample_images(draw: Draw) -> StandIn:
 def lfw(draw: Draw) -> StandIn:
     """A folder a person, beside lists of pairs."""
     people = ["Aaron_Eckhart", "Aaron_Guiel", "Zico"]
-    members = {f"lfw_funneled/{name}/{name}_0001.jpg": draw.picture("JPEG", 250, 250) for name in people}
+    members = {f"lfw/{name}/{name}_0001.jpg": draw.picture("JPEG", 250, 250) for name in people}
     pictures = np.array([decoded(data) for data in members.values()])
-    members["lfw_funneled/pairs_01.txt"] = b"300\n"
-    return StandIn({"lfw-funneled.tgz": tarred(members)}, {"all": {"images": pictures, "person": people}})
+    members["lfw/pairs_01.txt"] = b"300\n"
+    return StandIn({"lfw.tgz": tarred(members)}, {"all": {"images": pictures, "person": people}})
 
 
-@stand_in("cats_vs_dogs")
+@stand_in("cats-vs-dogs")
 def cats_vs_dogs(draw: Draw) -> StandIn:
     """Two pictures are empty files; each is made 128 x 128 by Pillow's filter."""
     names = ["PetImages/Cat/0.jpg", "PetImages/Cat/1.jpg", "PetImages/Dog/0.jpg"]

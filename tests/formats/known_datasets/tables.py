@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
 import pickle
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -45,7 +46,7 @@ def semeion(draw: Draw) -> StandIn:
     )
 
 
-@stand_in("boston_housing.csv")
+@stand_in("boston-housing-csv")
 def boston_housing(draw: Draw) -> StandIn:
     """A header, and the target last."""
     names = ["CRIM", "ZN", "INDUS", "CHAS", "NOX", "RM", "AGE", "DIS", "RAD", "TAX", "PTRATIO", "B", "LSTAT", "MEDV"]
@@ -54,7 +55,7 @@ def boston_housing(draw: Draw) -> StandIn:
     return StandIn({"boston_housing.csv": text([names, *rows.tolist()])}, values)
 
 
-@stand_in("california_housing.csv")
+@stand_in("california-housing-csv")
 def california_housing(draw: Draw) -> StandIn:
     """Without a header, in an archive, beside the names of columns."""
     rows = draw.floats(5, 9)
@@ -66,7 +67,7 @@ def california_housing(draw: Draw) -> StandIn:
     return StandIn({"cal_housing.tgz": tarred(members)}, values)
 
 
-@stand_in("iris.uci")
+@stand_in("iris-uci")
 def iris_uci(draw: Draw) -> StandIn:
     """Names last, and an empty line at the end."""
     rows, labels = draw.floats(5, 4), draw.labels(5, 3)
@@ -88,10 +89,10 @@ def counted(name: str, file: str, features: int, target: str) -> None:
 
 counted("iris", "iris.csv", 4, "species")
 counted("wine", "wine_data.csv", 13, "cultivar")
-counted("breast_cancer", "breast_cancer.csv", 30, "diagnosis")
+counted("breast-cancer", "breast_cancer.csv", 30, "diagnosis")
 
 
-@stand_in("digits_8x8")
+@stand_in("digits-8x8")
 def digits_8x8(draw: Draw) -> StandIn:
     """The real ones: 64 pixels, then the digit."""
     table = numbers(gzip.decompress(real("digits.csv.gz")), delimiter=",").astype("i8")
@@ -139,7 +140,7 @@ def kddcup99(draw: Draw) -> StandIn:
         "flag": [word[2] for word in words],
         "attack": np.array([0, 18, 1]),
     }
-    return StandIn({"kddcup99_10_data": gzip.compress(text(rows))}, {"all": values})
+    return StandIn({"kddcup99_data": gzip.compress(text(rows))}, {"all": values})
 
 
 @stand_in("species_distributions")
@@ -227,7 +228,7 @@ def penguins(draw: Draw) -> StandIn:
     return StandIn({"penguins_size.csv": text([["species", "island", *PENGUINS, "sex"], *rows])}, {"all": values})
 
 
-@stand_in("penguins.processed")
+@stand_in("penguins-processed")
 def penguins_processed(draw: Draw) -> StandIn:
     """Numbers of classes, and fractions."""
     features, labels = draw.floats(4, 4), draw.labels(4, 3)
@@ -236,7 +237,7 @@ def penguins_processed(draw: Draw) -> StandIn:
     return StandIn({"penguins_processed.csv": text([["species", *PENGUINS], *rows])}, {"all": values})
 
 
-@stand_in("forest_fires")
+@stand_in("forest-fires")
 def forest_fires(draw: Draw) -> StandIn:
     """Words among numbers, and CRLF."""
     header = ["X", "Y", "month", "day", "FFMC", "DMC", "DC", "ISI", "temp", "RH", "wind", "rain", "area"]
@@ -250,7 +251,7 @@ def forest_fires(draw: Draw) -> StandIn:
     return StandIn({"forestfires.csv": text([header, *rows], end="\r\n")}, {"all": values})
 
 
-@stand_in("german_credit_numeric")
+@stand_in("german-credit-numeric")
 def german_credit_numeric(draw: Draw) -> StandIn:
     """Numbers in columns of four characters, and classes 1 and 2."""
     features, labels = draw.pixels(5, 24, high=100, dtype="i4"), draw.labels(5, 2)
@@ -276,7 +277,7 @@ def fer2013(draw: Draw) -> StandIn:
     return StandIn({"fer2013.csv": text([["emotion", "pixels", "Usage"], *rows])}, values, places)
 
 
-@stand_in("imdb.text")
+@stand_in("imdb-text")
 def imdb_text(draw: Draw) -> StandIn:
     """A folder a class; a third has no labels, and lists of addresses lie beside."""
     members: dict[str, bytes] = {}
@@ -313,11 +314,28 @@ def twenty_newsgroups(draw: Draw) -> StandIn:
     return StandIn({"20news-bydate.tar.gz": tarred(members)}, values)
 
 
-@stand_in("tiny_shakespeare")
+@stand_in("tiny-shakespeare")
 def tiny_shakespeare(draw: Draw) -> StandIn:
     """One text, which is one sample."""
     content = "First Citizen:\nBefore we proceed any further, hear me speak.\n\nAll:\nSpeak, speak.\n"
     return StandIn({"input.txt": content.encode()}, {"all": {"text": [content]}})
+
+
+@stand_in("names")
+def names(draw: Draw) -> StandIn:
+    """A name a line, the last without an end."""
+    return StandIn({"names.txt": b"emma\nolivia\nava"}, {"all": {"text": ["emma", "olivia", "ava"]}})
+
+
+@stand_in("gsm8k")
+def gsm8k(draw: Draw) -> StandIn:
+    """A record a line."""
+    values = {split: {"question": [f"{split} 1?", "2?"], "answer": ["a\n#### 1", "b"]} for split in ("train", "test")}
+    files = {}
+    for split, fields in values.items():
+        records = [dict(zip(fields, row, strict=True)) for row in zip(*fields.values(), strict=True)]
+        files[f"{split}.jsonl"] = "".join(f"{json.dumps(record)}\n" for record in records).encode()
+    return StandIn(files, values)
 
 
 @stand_in("tinydigits")
