@@ -377,12 +377,12 @@ class TestTheManifest:
     def test_the_entry_is_put_at_the_end_and_nothing_else_changes(self, manifest: Path, tmp_path: Path) -> None:
         """Comments, order and style are what they were."""
         before = manifest.read_bytes()
-        add(manifest, *_csv(tmp_path / "made"), "--ship", "--name", "iris")
+        add(manifest, *_csv(tmp_path / "made"), "--ship", "--name", "irises")
 
         after = manifest.read_bytes()
         assert after.startswith(before)
         assert after[len(before) :].startswith(
-            b'\n  iris:\n    title: "?" # what is it, in a line?\n    status: shipped\n'
+            b'\n  irises:\n    title: "?" # what is it, in a line?\n    status: shipped\n'
         )
 
     def test_what_a_person_must_answer_is_marked(self, manifest: Path, tmp_path: Path) -> None:
@@ -421,12 +421,12 @@ class TestTheManifest:
     def test_a_dry_run_prints_the_entry_and_writes_nothing(self, manifest: Path, tmp_path: Path) -> None:
         """What is printed is YAML, and what would have been written."""
         before = manifest.read_bytes()
-        result = add(manifest, *_csv(tmp_path / "made"), "--ship", "--name", "iris", "--dry-run")
+        result = add(manifest, *_csv(tmp_path / "made"), "--ship", "--name", "irises", "--dry-run")
         assert manifest.read_bytes() == before
         assert not (manifest.parent / "datasets").exists()
-        add(manifest, *_csv(tmp_path / "made"), "--ship", "--name", "iris")
+        add(manifest, *_csv(tmp_path / "made"), "--ship", "--name", "irises")
 
-        assert yaml.safe_load(result.stdout) == {"iris": yaml.safe_load(manifest.read_bytes())["datasets"]["iris"]}
+        assert yaml.safe_load(result.stdout) == {"irises": yaml.safe_load(manifest.read_bytes())["datasets"]["irises"]}
 
     @pytest.mark.parametrize(
         "text", ["version: 1\ndatasets: {}\n", "version: 1\ndatasets:\n", "datasets: {} # none yet\nversion: 1\n"]
@@ -1308,11 +1308,11 @@ def test_the_help_of_a_table_without_a_header(manifest: Path, tmp_path: Path) ->
     rows = io.StringIO()
     for i in range(12):
         rows.write(f"{i / 2},{i / 3:.2f},Iris-{'ab'[i % 2]}\n")
-    result = add(manifest, *put(tmp_path / "made", iris_data=rows.getvalue()), "--ship")
+    result = add(manifest, *put(tmp_path / "made", irises_data=rows.getvalue()), "--ship")
 
     assert result.exit_code == 0, result.output
-    assert load_manifest(manifest).datasets["iris"].options == {"header": False, "columns": {"labels": 2}}
-    assert get("iris", manifest=manifest, offline=True).classes == ("Iris-a", "Iris-b")
+    assert load_manifest(manifest).datasets["irises"].options == {"header": False, "columns": {"labels": 2}}
+    assert get("irises", manifest=manifest, offline=True).classes == ("Iris-a", "Iris-b")
 
 
 class TestWhatIsWrongWithTheCall:
