@@ -144,8 +144,9 @@ class TestOthers:
         done = run("mirror", tmp_path / "usb", "--manifest", course)
         assert (done.exit_code, done.stdout.partition(":")[0]) == (0, "ours")
 
-        usb = {path.relative_to(tmp_path / "usb").as_posix() for path in (tmp_path / "usb").rglob("*.*")}
-        assert usb == {"datasets.yaml", "shared.yaml", "ours/points.csv"}
+        sums = (tmp_path / "usb" / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+        assert [line.split()[1] for line in sums] == ["datasets.yaml", "ours/points.csv", "shared.yaml"]
+        assert not list((tmp_path / "usb").rglob("*theirs*"))
         assert load_manifest(tmp_path / "usb" / "datasets.yaml").datasets.keys() == {"ours", "theirs", "others"}
         assert run("audit", "--mirror", tmp_path / "usb", "--manifest", course).exit_code == 0
 

@@ -84,7 +84,7 @@ def write_catalog(
 
     Args:
         folder: Where to; what is in there from elsewhere stays, and is never replaced.
-        download: Whether to get what is not on disk, so that its samples are shown too.
+        download: Whether to get what is not on disk, so that its samples are shown too; not of included manifests.
         manifest: As in `get`; so are `home`, `mirror`, `progress` and `retry`.
 
     Raises:
@@ -103,14 +103,14 @@ def write_catalog(
 
     def opened(name: str) -> Dataset | None:
         plan, _ = pipeline.in_use(loaded, name, home)
-        if not download and not is_on_disk(plan):
+        if not (download and plan.name in loaded.own) and not is_on_disk(plan):
             return None
         return api.get(
             name,
             manifest=loaded,
             home=home,
             mirror=mirror,
-            offline=None if download else True,
+            offline=None if download and plan.name in loaded.own else True,
             progress=progress,
             retry=retry,
             standin=False,

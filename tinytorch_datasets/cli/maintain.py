@@ -265,7 +265,7 @@ def mirror(
 
 @click.command(cls=Command)
 @click.argument("folder", type=FILE)
-@click.option("--get", "download", is_flag=True, help="Download what is not on disk, to show it")
+@click.option("--get", "download", is_flag=True, help="Download what the manifest itself has, to show samples")
 @manifest_options
 @json_option
 def catalog(folder: Path, download: bool, manifest: Path | None, home: Path | None, as_json: bool) -> None:
