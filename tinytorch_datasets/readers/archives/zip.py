@@ -212,7 +212,7 @@ def _zip64(extra: bytes, wanted: int) -> Iterator[int] | None:
 
 
 def _name(raw: bytes, flags: int) -> str:
-    """Return a name. Without a flag it is in DOS's code page, but many programs write UTF-8, and none both by chance.
+    r"""Return a name. Without a flag it is in DOS's code page, but many programs write UTF-8, and none both by chance.
 
     >>> _name(b"caf\xc3\xa9", 0), _name(b"caf\x82", 0)
     ('café', 'café')
