@@ -475,6 +475,15 @@ class TestExactness:
             assert str(caught.value) == message
         assert np.isinf(Split("t", {"x": np.array([[np.inf]])}).arrays("float16")[0]).all()  # which is held
 
+    def test_either_byte_order(self) -> None:
+        """Scaled, normalized or neither."""
+        ways: list[dict[str, Any]] = [{}, {"normalize": "standard"}, {"channels": "first"}]
+        for wanted in ways:
+            swapped = of_images(GRAY).arrays(">f4", **wanted)[0]
+
+            assert swapped.dtype == np.dtype(">f4")
+            assert np.array_equal(swapped, of_images(GRAY).arrays("float32", **wanted)[0])
+
     def test_a_mean_that_is_large_shifts_nothing(self) -> None:
         """Two float32 beside one another are -1 and 1, though their mean is no float32."""
         years = np.array([[2**24], [2**24 + 2]], np.float32)

@@ -307,7 +307,7 @@ def _divide_or_cast(values: np.ndarray, out: np.ndarray, scale: float | None) ->
             out[...] = np.divide(values, scale, dtype=np.float64)
         else:
             # One pass: the ufunc casts as it divides, where astype first would write the floats twice.
-            np.divide(values, np.asarray(scale, out.dtype), out=out, dtype=out.dtype)
+            np.divide(values, np.asarray(scale, out.dtype), out=out, dtype=out.dtype.type)  # whatever its byte order
     else:
         np.copyto(out, values, casting="unsafe")
 
