@@ -368,7 +368,8 @@ class TestOneClearError:
             f"  {one}: its host name cannot be found (is there a network?)\n"
             f"  {two}: its host name cannot be found (is there a network?)\n"
             f"  declared at datasets.yaml:41\n"
-            f"  Connect to a network and run `tinytorch-datasets get mnist` again."
+            f"  Connect to a network and run `tinytorch-datasets get mnist` again. "
+            f"`tinytorch-datasets doctor` says what is in the way."
         )
 
     def test_no_mirror_at_all(self, place: Place) -> None:

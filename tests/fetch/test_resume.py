@@ -391,7 +391,7 @@ class TestSources:
             "  http://mirror.invalid/f: its host name cannot be found (is there a network?)\n"
             "  declared at datasets.yaml:7\n"
             "  Connect to a network, or name another folder as the mirror, and run `tinytorch-datasets get points` "
-            "again."
+            "again. `tinytorch-datasets doctor` says what is in the way."
         )
 
     def test_no_folder_keeps_nobody_from_the_other_mirrors(self, server: FaultyServer, place: Place) -> None:

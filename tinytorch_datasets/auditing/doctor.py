@@ -91,12 +91,14 @@ def doctor(
 
     Raises:
         UnknownName: The manifest has no data set of a given name.
-        UsageError: `included` is neither True nor False, or the time limit is no time.
+        UsageError: `included` or `offline` is neither True nor False, or the time limit is no time.
 
     >>> doctor(["tinydigits"], offline=True).ok
     True
     """
     check_flag(included, "included")
+    if offline is not None:
+        check_flag(offline, "offline")
     if not time_limit_s > 0:
         msg = f"time_limit_s is more than 0, not {time_limit_s!r}"
         raise UsageError(msg)

@@ -16,9 +16,9 @@ from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
-from tinytorch_datasets.auditing.findings import Check, CheckState, ExitCode
+from tinytorch_datasets.auditing.findings import Check, CheckState, ExitCode, exit_code_of
 from tinytorch_datasets.concurrency import Cancellation, Cancelled, run_all
-from tinytorch_datasets.errors import NetworkSettingsError, printable
+from tinytorch_datasets.errors import NetworkSettingsError, UsageError, printable
 from tinytorch_datasets.fetch import (
     Kind,
     Response,
@@ -227,7 +227,6 @@ class Addresses:
         self._done = self._in_all = 0
 
     def _list_jobs(self, plans: Iterable[Plan], mirror: str | None, offline: bool) -> Iterator[_Job]:
-        check_mirror(mirror)
         asked = set[str]()
         for plan in plans:
             for one in (plan, *plan.variants):
@@ -250,7 +249,14 @@ class Addresses:
         """Ask all addresses of these plans, and yield a check of each, in the manifest's order."""
         chosen = Settings.from_environment()
         is_offline = chosen.offline if offline is None else offline
-        places = list(self._list_jobs(plans, chosen.mirror, is_offline))
+        mirror = chosen.mirror
+        try:
+            check_mirror(mirror)
+        except UsageError as error:  # the declared addresses are asked all the same
+            mirror, code = None, exit_code_of(error).value
+            check = Check(group="addresses", name="mirror", state="wrong", result=error.what, hint=error.hint)
+            yield replace(check, exit_code=code)
+        places = list(self._list_jobs(plans, mirror, is_offline))
         self._in_all = len(places)
         if not places:
             why = "none is asked offline" if is_offline else "no data set that was asked for has one"
