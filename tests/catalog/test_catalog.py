@@ -251,6 +251,32 @@ class TestTheSamples:
 
         assert bars == [("1.0000", "10"), ("0.5000", "5")] * 2
 
+    def test_a_large_picture_is_made_smaller(self, tmp_path: Path) -> None:
+        """To at most 128 pixels, in proportion."""
+        from PIL import Image
+
+        with BytesIO() as file:
+            Image.new("RGB", (3000, 1500), (200, 100, 50)).save(file, "PNG")
+            photograph = file.getvalue()
+        entry = """\
+            photos:
+              title: Photos
+              status: shipped
+              format: images
+              license: CC0-1.0
+              source: https://example.org/photos
+              fields: {images: {dtype: uint8, shape: [null, null, 3], range: [0, 255]}}
+              splits: {train: {samples: 1, members: ["*.png"]}}
+              files:
+                @one.png
+            """
+        written = made(tmp_path, textwrap.dedent(entry), **{"one.png": photograph})
+        (shown,) = Page(written.pages["photos"]).all("img")
+        pixels = Image.open(BytesIO(base64.b64decode(shown["src"].partition(",")[2]))).convert("RGB")
+
+        assert written.errors == ()
+        assert (pixels.size, pixels.getpixel((60, 30))) == ((128, 64), (200, 100, 50))
+
     def test_what_is_not_on_disk_has_a_page_too(self, packaged: Catalog, no_network: None) -> None:
         """With the line that gets it, and everything that is declared."""
         page = Page(packaged.pages["cifar10"])

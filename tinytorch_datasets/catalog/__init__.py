@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinytorch_datasets import api, pipeline, settings
 from tinytorch_datasets.catalog import elements, pages, start
 from tinytorch_datasets.catalog.pages import START, View
-from tinytorch_datasets.display.pictures import as_picture
+from tinytorch_datasets.display.pictures import CHANNELS, as_picture
 from tinytorch_datasets.display.samples import Samples, class_counts
 from tinytorch_datasets.errors import DatasetError, UsageError, check_flag
 from tinytorch_datasets.mirror.copy import sums_in
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 FOLDER = "catalog"  # below the folder that is given, where all but the start page is
 BESIDE = tuple(f"{FOLDER}/{name}" for name in (elements.STYLE, elements.SCRIPT))
 BEGINNING_BYTES = 600  # of a file, in which it says that it is of a catalog
+BEGINNING_OF_TEXT = 4 * pages.WHOLE_TEXT_SHOWN + 4  # bytes, of at most four a character
+PIXELS_LOOKED_AT = 512  # of a large picture, on either side, at least
 MOST_PICTURES = 40
 MOST_LARGE_PICTURES = 20
 MOST_OTHERS = 10
@@ -277,13 +279,31 @@ def _is_picture(declared: FieldEntry) -> bool:
 
 def _with_samples(view: View, dataset: Dataset) -> View:
     split = next(iter(dataset.values()))
-    texts = {name: split[name] for name in split._texts}
+    texts = {name: _beginning(whole) for name, whole in split._texts.items()}
     counts = {name: counted for name, of in dataset.items() if (counted := class_counts(of))}
     samples = None
     if split.fields:
         part = split[_places(view, split)]
-        samples = Samples(split.name, split.fields, list(part), part.positions, split._declared)
+        shown = [tuple(map(_thinned, sample)) if view.kind == "pictures" else sample for sample in part]
+        samples = Samples(split.name, split.fields, shown, part.positions, split._declared)
     return replace(view, samples=samples, split=split.name, counts=counts, texts=texts)
+
+
+def _beginning(whole: np.ndarray | str) -> str:
+    """Return more of a text than a page shows, without decoding the rest: it may be all books of a library."""
+    return whole if isinstance(whole, str) else bytes(whole[:BEGINNING_OF_TEXT]).decode(errors="ignore")
+
+
+def _thinned(value: Any) -> Any:
+    """Return a large picture with fewer of its pixels: several times as many as a page shows, and as fit into memory.
+
+    >>> _thinned(np.zeros((3000, 2000, 3))).shape
+    (600, 400, 3)
+    """
+    if not isinstance(value, np.ndarray) or max(value.shape, default=0) < 2 * PIXELS_LOOKED_AT:
+        return value
+    step = max(value.shape) // PIXELS_LOOKED_AT  # the same for both sides, and none for channels
+    return value[tuple(slice(None, None, 1 if size in CHANNELS else step) for size in value.shape)].copy()
 
 
 def _places(view: View, split: Split) -> list[int]:
