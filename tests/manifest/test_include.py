@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pickle
 import ssl
 import subprocess
 import sys
@@ -132,6 +133,15 @@ class TestWhatIsThere:
 
         through = tmp_path / "elsewhere" / "link" / "datasets.yaml"
         assert list_datasets(manifest=through) == list_datasets(manifest=course)
+
+    def test_a_pickled_manifest(self, course: Path) -> None:
+        """Worker processes are given it whole."""
+        loaded = load_manifest(course)
+        copy = pickle.loads(pickle.dumps(loaded))
+
+        assert [layer.path for layer in copy.layers] == [layer.path for layer in loaded.layers]
+        assert get("theirs", manifest=copy).train.x.tolist() == [0.5, 1.5]
+        assert get("tinydigits", manifest=copy).provenance == get("tinydigits", manifest=course).provenance
 
     def test_only_includes(self, tmp_path: Path) -> None:
         """A manifest need not declare anything itself."""

@@ -7,10 +7,10 @@ line. What the later stages get of an entry is a `plan.Plan`, which knows neithe
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
@@ -83,7 +83,7 @@ class Manifest:
         self._below = tuple({id(below): below for layer in included for below in layer.layers}.values())
         self._owners = {name: layer for layer in reversed(self._below) for name in layer.own if name not in self.own}
         others = {name: layer.own[name] for layer in self._below for name in layer.own if name not in self.own}
-        self.datasets = MappingProxyType({**self.own, **others})
+        self.datasets: Mapping[str, Entry] = {**self.own, **others}
         self.download_to = declared.download_to
         self.shipped_in = declared.shipped_in
         self.shipped_budget_bytes = declared.shipped_budget_bytes
@@ -95,6 +95,14 @@ class Manifest:
         names = [*self.datasets][:NAMES_SHOWN]
         more = ", ..." if len(self.datasets) > len(names) else ""
         return f"<Manifest {self.path}: {', '.join(names)}{more}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what to pickle: the formats, which are a module, by their name."""
+        return {**self.__dict__, "_formats": getattr(self._formats, "__name__", None)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore what was pickled."""
+        self.__dict__.update(state, _formats=importlib.import_module(state["_formats"]))
 
     @property
     def layers(self) -> tuple[Manifest, ...]:
