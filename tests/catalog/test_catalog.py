@@ -277,6 +277,17 @@ class TestTheSamples:
         assert written.errors == ()
         assert (pixels.size, pixels.getpixel((60, 30))) == ((128, 64), (200, 100, 50))
 
+    def test_the_lines_to_type_name_the_manifest_where_it_is_needed(
+        self, packaged: Catalog, world: World, tmp_path: Path
+    ) -> None:
+        """What comes with the package, in whichever file, needs none."""
+        catalog(world, tmp_path / "site")
+        (line,) = (text for text in Page(tmp_path / "site/catalog/talk.html").words("code") if text.startswith("from"))
+
+        assert 'get("talk", manifest="datasets.yaml")' in line
+        for name in ("mnist", "fashion-mnist"):
+            assert f'data = get("{name}")' in "".join(Page(packaged.pages[name]).words("code"))
+
     def test_what_is_not_on_disk_has_a_page_too(self, packaged: Catalog, no_network: None) -> None:
         """With the line that gets it, and everything that is declared."""
         page = Page(packaged.pages["cifar10"])

@@ -242,7 +242,8 @@ def _write_file(path: Path, data: bytes) -> None:
 def _view(manifest: Manifest, name: str, opened: Callable[[str], Dataset | None]) -> tuple[View, DatasetError | None]:
     """Return what the page of a data set shows, and why its samples could not be read, if that is so."""
     entry, owner = manifest.entry(name), manifest.owner(name)
-    is_packaged = str(owner.path) == settings.packaged_manifest()
+    packaged = settings.packaged_manifest()  # with all that it includes
+    is_packaged = any(str(layer.path) == packaged and name in layer.datasets for layer in manifest.layers)
     view = View(
         name,
         entry,
