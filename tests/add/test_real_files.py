@@ -252,7 +252,7 @@ def test_splits_of_one_table(manifest: Path) -> None:
 )
 def test_a_file_that_needs_a_word(manifest: Path, file: str, options: str, reason: str, hint: str) -> None:
     """Refused in one sentence, with the option that would do, if one does."""
-    result = add(manifest, REAL / file, "--ship", *options.split())
+    result = add(manifest, REAL / file, "--ship", "--name", "mine", *options.split())
 
     assert (result.exit_code, result.stderr) == (1, f"error: {REAL / file}: {reason}\n  {hint}\n")
 
