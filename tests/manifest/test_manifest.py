@@ -303,6 +303,22 @@ class TestManyWrongThings:
         assert len(caught.value.problems) >= count
         assert "did you mean" in caught.value.problems[0].what
 
+    @pytest.mark.slow
+    def test_a_table_of_a_thousand_columns_is_joined_to_pictures_soon(self, tmp_path: Path) -> None:
+        """Which fields are pictures is asked once for each split, and not again for each column."""
+        count = 1600
+        columns = "".join(f"      c{i}: {{dtype: int64}}\n" for i in range(count))
+        table = "{file: t.csv, format: csv, column: c, join: {column: name, match: file}}"
+        places = "".join(f"        c{i}: {table}\n" for i in range(count))
+        text = GOOD.partition("    fields:\n")[0].replace("npz", "images") + (
+            f"    fields:\n      images: {{dtype: uint8, shape: [8, 8]}}\n{columns}"
+            f"    splits:\n      train:\n        samples: 3\n        members: ['*.png']\n"
+            f"        images: {{file: a.zip}}\n{places}    mirrors: [https://example.org/]\n    files:\n"
+            f"      a.zip: {{bytes: 1, sha256: {HASH}}}\n      t.csv: {{bytes: 1, sha256: {HASH}}}\n"
+        )
+        with soon():
+            load_manifest(write(tmp_path, text))
+
     def test_two_data_sets_may_not_put_different_files_under_one_name(self, tmp_path: Path) -> None:
         """They would overwrite each other's downloads."""
         body = GOOD.split("datasets:\n")[1].replace("  digits:\n", "  more:\n    folder: digits\n")

@@ -20,8 +20,8 @@ from tinytorch_datasets.add.fields import Field, Survey
 from tinytorch_datasets.add.tables import joined, with_ranges
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.formats import ArrayInfo, FileInfo, TablePart
+from tinytorch_datasets.manifest.filenames import selected
 from tinytorch_datasets.manifest.format_options import columns_of
-from tinytorch_datasets.manifest.places import selected
 from tinytorch_datasets.pipeline.stored_values import as_stored
 from tinytorch_datasets.plan import DTYPES, TEXT, Column, Split
 from tinytorch_datasets.readers.columns import shown_marks

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_plus, urlsplit
 
@@ -227,3 +228,15 @@ def has_credentials(address: str) -> bool:
     except ValueError:
         return False
     return "@" in parts.netloc
+
+
+def selected(members: Sequence[str], files: Iterable[str]) -> list[str]:
+    """Return the declared files that are the members of a split, which names no archive, in order.
+
+    >>> selected(["*/*.txt"], ["pos/2.txt", "neg/1.txt", "README.txt"])
+    ['neg/1.txt', 'pos/2.txt']
+    """
+    from tinytorch_datasets.readers.archives.members import Selection
+
+    found = Selection(Path(), {"": members})
+    return [name for _, name in found.ordered(files, need_all=False)]

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from tinytorch_datasets.errors import NAMES_SHOWN, UnknownName
 from tinytorch_datasets.manifest import rules
+from tinytorch_datasets.manifest.filenames import selected
 from tinytorch_datasets.manifest.format_options import Formats, cache_of, columns_of
 from tinytorch_datasets.manifest.generated import canonical_name
 from tinytorch_datasets.manifest.models import Declarations, Entry, FieldEntry, FileEntry, SplitEntry
@@ -24,7 +25,6 @@ from tinytorch_datasets.manifest.places import (
     member_of,
     names_members,
     place_of,
-    selected,
     stored_counts,
     with_lines,
 )
@@ -224,7 +224,8 @@ class Manifest:
         """Return the plan of an entry whose container is declared below these keys of the data set."""
         plain = entry.model_dump(exclude_unset=True)
         counts = stored_counts(plain)
-        caches = {field: cache_of(plain, field, rules.forms_of(plain, field), self._formats) for field in entry.fields}
+        forms = rules.forms_of_fields(plain)
+        caches = {field: cache_of(plain, field, forms[field], self._formats) for field in entry.fields}
         files = tuple(
             File(
                 name=path,

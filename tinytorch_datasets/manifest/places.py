@@ -6,12 +6,12 @@ as plain data: for the rules, and for the plan.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import Any
 
 from tinytorch_datasets.errors import DecodeError, Keys, Problems, did_you_mean
-from tinytorch_datasets.manifest.filenames import mapping, repeats, why_unsafe
+from tinytorch_datasets.manifest.filenames import mapping, repeats, selected, why_unsafe
 from tinytorch_datasets.manifest.format_options import Formats, check_columns, check_options, why_unknown
 from tinytorch_datasets.manifest.models import SplitEntry
 from tinytorch_datasets.plan import COLUMN_RANGE, MOST_MEMBER_PATH
@@ -25,6 +25,7 @@ MOST_COLUMNS = 1 << 20
 
 SPLIT_KEYS = tuple(SplitEntry.model_fields)
 _SELECTION = frozenset({"rows", "shuffle", "stored_samples"})
+_Places = Mapping[str, Mapping[str, Any]]
 
 
 def place_of(split: Mapping[str, Any], field: str) -> dict[str, Any]:
@@ -122,7 +123,7 @@ def check_splits(entry: dict[str, Any], formats: Formats) -> Problems:
         other = same.setdefault(repr(sorted(where.items(), key=repr)), name)
         if other != name:
             yield at, f"is where {other!r} is: the same file, and the same places in it"
-        for key in split.keys() - fields.keys() - set(SPLIT_KEYS):
+        for key in [key for key in split if key not in fields and key not in SPLIT_KEYS]:
             yield (*at, key), f"no field of that name{did_you_mean(key, [*fields, *SPLIT_KEYS])}"
         for keys, what in _check_location(split, files):
             yield (*at, *keys), what
@@ -132,8 +133,9 @@ def check_splits(entry: dict[str, Any], formats: Formats) -> Problems:
             yield (*at, *keys), what
         met: set[Keys] = set()
         selects = not split.keys().isdisjoint(_SELECTION | {"member"})
+        samples = cache(partial(_sample_fields, entry, split, formats))  # of a split, and not for each of its fields
         for field in fields if selects else fields.keys() & split.keys():
-            for keys, what in _check_place(entry, split, field, formats, counts):
+            for keys, what in _check_place(entry, split, field, formats, counts, samples):
                 if keys not in met:  # what the split says of all its fields is wrong once
                     met.add(keys)
                     yield (*at, *keys), what
@@ -142,10 +144,10 @@ def check_splits(entry: dict[str, Any], formats: Formats) -> Problems:
 def _members_are_files(entry: Mapping[str, Any], split: Mapping[str, Any], formats: Formats) -> bool:
     """Check whether the members that a split names are declared files, because nothing in it names an archive."""
     name, fields = entry.get("format"), mapping(entry.get("fields"))
-    if fields and all("file" in place_of(split, field) for field in fields):
+    if "file" in split or (fields and all("file" in place_of(split, field) for field in fields)):
         return False
     joins = isinstance(name, str) and name in formats.known() and formats.of(name).joins_members
-    return "file" not in split and (joins or _is_sample(entry, {}, formats))
+    return joins or _is_sample(entry, {}, formats)
 
 
 def _check_members(entry: Mapping[str, Any], split: Mapping[str, Any], formats: Formats) -> Problems:
@@ -173,18 +175,6 @@ def _check_members(entry: Mapping[str, Any], split: Mapping[str, Any], formats: 
             selected(sound, files)
         except DecodeError as error:
             yield ("members",), error.reason
-
-
-def selected(members: Sequence[str], files: Iterable[str]) -> list[str]:
-    """Return the declared files that are the members of a split, which names no archive, in order.
-
-    >>> selected(["*/*.txt"], ["pos/2.txt", "neg/1.txt", "README.txt"])
-    ['neg/1.txt', 'pos/2.txt']
-    """
-    from tinytorch_datasets.readers.archives.members import Selection
-
-    found = Selection(Path(), {"": members})
-    return [name for _, name in found.ordered(files, need_all=False)]
 
 
 def _check_location(body: Mapping[str, Any], files: Mapping[str, Any]) -> Problems:
@@ -229,7 +219,12 @@ def _layout(entry: Mapping[str, Any], split: Mapping[str, Any], formats: Formats
 
 
 def _check_place(
-    entry: Mapping[str, Any], split: Mapping[str, Any], field: str, formats: Formats, counts: Mapping[str, int]
+    entry: Mapping[str, Any],
+    split: Mapping[str, Any],
+    field: str,
+    formats: Formats,
+    counts: Mapping[str, int],
+    samples_of: Callable[[], _Places],
 ) -> Problems:
     """Yield what is wrong with the place of one field, at the path below the split of what says it."""
     own, files = split.get(field), mapping(entry.get("files"))
@@ -254,7 +249,7 @@ def _check_place(
         declared = mapping(mapping(entry.get("fields")).get(field))
         yield from (((field, *keys), what) for keys, what in check_columns(body, declared, str(name), formats))
     if isinstance(place.get("join"), Mapping):
-        for keys, what in _check_join(entry, split, field, place["join"], formats):
+        for keys, what in _check_join(entry, body, field, place["join"], formats, samples_of()):
             yield (field, *keys), what
         return
     if not (place.keys() & _SELECTION):
@@ -270,7 +265,7 @@ def _check_place(
         if "stored_samples" not in place:
             yield at("rows"), "depends on a column, so `stored_samples` has to say how many rows that has"
     if names_members(rows):
-        for keys, what in _check_names(entry, split, field, place, formats):
+        for keys, what in _check_names(entry, body, field, place, formats, samples_of()):
             yield (*at("rows"), *keys), what
         return
     stored = counts.get(location(place, field, split))
@@ -325,10 +320,15 @@ def _sample_fields(entry: Mapping[str, Any], split: Mapping[str, Any], formats: 
 
 
 def _check_names(
-    entry: Mapping[str, Any], split: Mapping[str, Any], field: str, place: Mapping[str, Any], formats: Formats
+    entry: Mapping[str, Any],
+    own: Mapping[str, Any],
+    field: str,
+    place: Mapping[str, Any],
+    formats: Formats,
+    samples: _Places,
 ) -> Problems:
     """Yield what is wrong with a list of the names of members, which says which of them a split has."""
-    rows, own, samples = place["rows"], mapping(split.get(field)), _sample_fields(entry, split, formats)
+    rows = place["rows"]
     if not samples or ("rows" in own and field not in samples):
         yield (), "is a list of names of members, and no sample of this field is a member"
         return
@@ -359,10 +359,14 @@ def _check_where(entry: Mapping[str, Any], where: Mapping[str, Any], formats: Fo
 
 
 def _check_join(
-    entry: Mapping[str, Any], split: Mapping[str, Any], field: str, join: Mapping[str, Any], formats: Formats
+    entry: Mapping[str, Any],
+    own: Mapping[str, Any],
+    field: str,
+    join: Mapping[str, Any],
+    formats: Formats,
+    samples: _Places,
 ) -> Problems:
     """Yield what is wrong with a table whose rows belong to samples by the names of their members."""
-    samples, own = _sample_fields(entry, split, formats), mapping(split.get(field))
     if field in samples or not samples:
         yield ("join",), "is of a field in a table, in a split with another field whose samples are members"
     for key in ("rows", "shuffle"):

@@ -30,13 +30,12 @@ from tinytorch_datasets.manifest.filenames import (
 )
 from tinytorch_datasets.manifest.format_options import Formats, check_cache, check_format, check_missing
 from tinytorch_datasets.manifest.models import Declarations
-from tinytorch_datasets.manifest.places import SPLIT_KEYS, check_splits, place_of
+from tinytorch_datasets.manifest.places import SPLIT_KEYS, check_splits
 from tinytorch_datasets.manifest.variants import check_variants
 from tinytorch_datasets.plan import DTYPES, TEXT, spell
 from tinytorch_datasets.split import Split
 
 # What no data set needs, and no computer holds: NumPy counts bytes in 64 bits and has 32 dimensions.
-MOST_SAMPLES = 10**12
 MOST_SAMPLE_BYTES = 2**31
 MOST_SHAPE = 31
 
@@ -185,6 +184,7 @@ def _check_aliases(datasets: Mapping[str, Any]) -> Problems:
 
 
 def _fields(entry: dict[str, Any], formats: Formats) -> Problems:
+    forms = forms_of_fields(entry)
     for name, field in mapping(entry.get("fields")).items():
         at: Keys = ("fields", name)
         if not is_field_name(name):
@@ -200,7 +200,6 @@ def _fields(entry: dict[str, Any], formats: Formats) -> Problems:
                 yield (*at, "shape"), "a field with classes is one label a sample, so it has no shape"
             yield from (((*at, "classes", i), what) for i, what in repeats(classes, "class"))
         yield from (((*at, *keys), what) for keys, what in _storage(field))
-        yield from _values_of_splits(entry, name, field)
         yield from (((*at, "shape"), what) for what in check_shape(field.get("shape"), dtype))
         if dtype == TEXT:
             for key in ("shape", "range", "classes"):
@@ -212,9 +211,8 @@ def _fields(entry: dict[str, Any], formats: Formats) -> Problems:
             yield (*at, "missing"), "is of fields whose samples have one shape, and this one's differ"
         if isinstance(span, list) and len(span) == 2 and all(isinstance(end, int | float) for end in span):
             yield from (((*at, "range"), what) for what in check_range(span, dtype))
-        forms = forms_of(entry, name)
         for rule in (check_missing, check_cache):
-            yield from (((*at, *keys), what) for keys, what in rule(field, forms, formats))
+            yield from (((*at, *keys), what) for keys, what in rule(field, forms[name], formats))
 
 
 def _storage(field: Mapping[str, Any]) -> Problems:
@@ -248,13 +246,17 @@ def _values(values: Any, classes: Any) -> Problems:
         yield from (((i,), what) for i, what in _equal_values(values))
 
 
-def _values_of_splits(entry: Mapping[str, Any], name: str, field: Mapping[str, Any]) -> Problems:
+def _values_of_splits(entry: dict[str, Any], formats: Formats) -> Problems:
     """Yield what is wrong with the values that single splits have for the classes of a field."""
+    fields = mapping(entry.get("fields"))
     for title, split in mapping(entry.get("splits")).items():
-        place, at = mapping(mapping(split).get(name)), ("splits", title, name, "values")
-        if "values" in place and (field.get("classes") is None or "stored" in field):
-            yield at, "is of a field with classes that are not stored one-hot"
-        yield from (((*at, *keys), what) for keys, what in _values(place.get("values"), field.get("classes")))
+        for name, place in mapping(split).items():
+            if "values" not in mapping(place) or not isinstance(field := fields.get(name), dict):
+                continue
+            at = ("splits", title, name, "values")
+            if field.get("classes") is None or "stored" in field:
+                yield at, "is of a field with classes that are not stored one-hot"
+            yield from (((*at, *keys), what) for keys, what in _values(place["values"], field.get("classes")))
 
 
 def _equal_values(values: list[Any]) -> Iterator[tuple[int, str]]:
@@ -301,11 +303,22 @@ def _stored_shape(stored: list[Any], shape: list[Any], axes: Any, dtype: Any) ->
         yield "has its samples not first, so `axes` has to say in which order the axes are"
 
 
-def forms_of(entry: Mapping[str, Any], field: str) -> list[str]:
-    """Return the formats that a field has in some split: that of the data set, or its own."""
-    places = [place_of(split, field) for split in mapping(entry.get("splits")).values() if isinstance(split, dict)]
-    forms = [form for place in places if isinstance(form := place.get("format", entry.get("format")), str)]
-    return list(dict.fromkeys(forms))
+def forms_of_fields(entry: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the formats that each field has in some split: that of the data set, or its own.
+
+    Of thousands of fields and of splits, each split names few, so no split is asked for each field.
+    """
+    splits = [split for split in mapping(entry.get("splits")).values() if isinstance(split, dict)]
+    forms: dict[str, dict[int, Any]] = {field: {} for field in mapping(entry.get("fields"))}
+    for number, split in enumerate(splits):
+        for field in split.keys() & forms.keys():
+            if (form := mapping(split[field]).get("format")) is not None:
+                forms[field][number] = form
+    for of_field in forms.values():
+        if len(of_field) < len(splits):  # the first split with no format of its own has that of the data set
+            of_field[next(i for i in range(len(splits)) if i not in of_field)] = entry.get("format")
+    in_order = {field: [of_field[i] for i in sorted(of_field)] for field, of_field in forms.items()}
+    return {field: list(dict.fromkeys(f for f in of if isinstance(f, str))) for field, of in in_order.items()}
 
 
 def _split_names(entry: dict[str, Any], formats: Formats) -> Problems:
@@ -318,8 +331,9 @@ def _split_names(entry: dict[str, Any], formats: Formats) -> Problems:
 def _contents(entry: dict[str, Any], formats: Formats) -> Problems:
     fields, splits = mapping(entry.get("fields")), mapping(entry.get("splits"))
     for name, body in fields.items():
-        for split in mapping(mapping(body).get("sha256")).keys() - splits.keys():
-            yield ("fields", name, "sha256", split), f"no split of that name{did_you_mean(split, splits)}"
+        for split in mapping(mapping(body).get("sha256")):
+            if split not in splits:
+                yield ("fields", name, "sha256", split), f"no split of that name{did_you_mean(split, splits)}"
     checks = mapping(entry.get("checks"))
     of = mapping(checks.get("duplicates")).get("of")
     for i, field in enumerate(of if isinstance(of, list) else ()):
@@ -338,6 +352,7 @@ def _contents(entry: dict[str, Any], formats: Formats) -> Problems:
 _RULES: tuple[Callable[[dict[str, Any], Formats], Problems], ...] = (
     check_format,
     _fields,
+    _values_of_splits,
     _split_names,
     check_splits,
     _contents,
