@@ -160,6 +160,7 @@ print({truth})
     assert done.stdout == "True\n", done.stderr
 
 
+@pytest.mark.slow
 def test_the_recipe_for_a_class_is_as_it_was_run(tmp_path: Path, realdata: Path) -> None:
     """Every transcript but the server's, with real MNIST; `test_mirror.py` has the server."""
     page = (ROOT / "docs" / "classroom.md").read_text(encoding="utf-8")

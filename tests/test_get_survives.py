@@ -77,10 +77,6 @@ class TestKilled:
             assert not list(home.rglob("*.part"))[1:], "more is left than the part of one killed write"
         assert killed == count, "the processes were done before they could be killed"
 
-    def test_a_few_times(self, realdata: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Three instants, spread over the whole of a run."""
-        self.kill_and_get_again(3, realdata, tmp_path, monkeypatch)
-
     @pytest.mark.slow
     def test_fifty_times(self, realdata: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Fifty instants, spread over the whole of a run."""

@@ -25,6 +25,10 @@ from typing import Any
 Act = Callable[["Exchange"], None]
 
 
+# How long a server may take to count what it has sent.
+COUNTED_S = 1.0
+
+
 @dataclass
 class Request:
     """One request as the server saw it, and how many bytes of body it was answered with."""
@@ -32,6 +36,7 @@ class Request:
     path: str
     headers: Mapping[str, str]
     sent: int = 0
+    is_answered: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
     @property
     def range(self) -> str | None:
@@ -206,7 +211,9 @@ class FaultyServer:
         return [request for request in tuple(self.log) if request.path == path]
 
     def sent(self, path: str) -> int:
-        """All bytes of body ever sent for that path."""
+        """All bytes of body ever sent for that path; a client has the last of them before its server has counted it."""
+        for request in self.requests(path):
+            request.is_answered.wait(COUNTED_S)  # for ever, where an act hangs on purpose
         return sum(request.sent for request in self.requests(path))
 
     def __enter__(self) -> FaultyServer:
@@ -233,6 +240,7 @@ class FaultyServer:
                     act(exchange)
                 finally:
                     exchange.is_ending()
+                    request.is_answered.set()
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True

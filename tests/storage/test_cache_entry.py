@@ -401,6 +401,7 @@ class TestAudit:
 
         assert audit(["tinydigits"], manifest=clone, levels=["shipped"]).ok
 
+    @pytest.mark.slow
     @pytest.mark.skipif(sys.platform != "linux", reason="a system on which every path is UTF-8")
     def test_another_locale_spells_a_path_otherwise(self, tmp_path: Path) -> None:
         """The bytes are the same, and so are the files: no finding, and no error for `get`."""

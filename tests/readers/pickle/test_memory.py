@@ -125,7 +125,7 @@ GREEDY: dict[str, Greedy] = {
 
 
 # Those that take over a second, and whose like does not.
-SLOW = frozenset({"zeros", "text of protocol 0", "nothings", "keys"})
+SLOW = frozenset({"zeros", "text of protocol 0", "nothings", "keys", "a string of Python 2", "numbers"})
 
 
 def in_both_ways(names: Iterable[str], cases: Iterable[object], fast: Container[str]) -> list[ParameterSet]:
