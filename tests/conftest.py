@@ -6,6 +6,8 @@ import csv
 import functools
 import os
 import pickle
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -78,6 +80,15 @@ def realdata() -> Path:
     if not folder:
         pytest.skip(f"{REALDATA} does not name a folder with the real MNIST and CIFAR-10 files")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def full_cifar(realdata: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive in CIFAR-10's form and size, with its real labels, which takes seconds to build."""
+    archive = tmp_path_factory.mktemp("realdata") / "full" / "cifar-10-python.tar.gz"
+    build = [sys.executable, str(realdata / "build_cifar_like.py"), "full", "--out", str(archive)]
+    subprocess.run(build, check=True, capture_output=True)
+    return archive
 
 
 @pytest.fixture

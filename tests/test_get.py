@@ -201,12 +201,10 @@ class TestRealCifarForm:
         assert not [path for path in home.rglob("*") if "batch" in path.name]
 
     @pytest.mark.slow
-    def test_the_full_size(self, realdata: Path, home: Path, tmp_path: Path) -> None:
+    def test_the_full_size(self, full_cifar: Path, home: Path, tmp_path: Path) -> None:
         """60,000 images in real member sizes; the test labels are balanced, as the authors say."""
-        archive = tmp_path / "full" / "cifar-10-python.tar.gz"
-        build = [sys.executable, str(realdata / "build_cifar_like.py"), "full", "--out", str(archive)]
-        subprocess.run(build, check=True, capture_output=True)
-        cifar = get("cifar", manifest=cifar_like(tmp_path, archive, 10_000), mirror=tmp_path)
+        mirror = full_cifar.parent.parent
+        cifar = get("cifar", manifest=cifar_like(tmp_path, full_cifar, 10_000), mirror=mirror)
 
         assert cifar.train.images.shape == (50_000, 3, 32, 32)
         assert np.bincount(cifar.test.labels).tolist() == [1000] * 10

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import gzip
 import hashlib
 import os
 import random
@@ -26,10 +28,9 @@ def start(mirror: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", GET, mirror], stderr=subprocess.DEVNULL)
 
 
+@functools.cache
 def pixels(folder: Path, name: str) -> str:
     """The sha256 of the pixels in a published file, read here by hand: 16 bytes of header, then the images."""
-    import gzip
-
     return hashlib.sha256(gzip.decompress((folder / "mnist" / name).read_bytes())[16:]).hexdigest()
 
 

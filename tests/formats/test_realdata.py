@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +69,9 @@ def test_cifar_10_mini(realdata: Path) -> None:
 
 
 @pytest.mark.slow
-def test_cifar_10_in_full_size(realdata: Path, tmp_path: Path) -> None:
+def test_cifar_10_in_full_size(full_cifar: Path) -> None:
     """The stand-in has the real labels, of which there are 5,000 and 1,000 a class."""
-    file = tmp_path / "cifar-10-python.tar.gz"
-    subprocess.run([sys.executable, realdata / "build_cifar_like.py", "full", "--out", file], check=True)
-
-    found = read("cifar-python", *cifar(file, 10_000))
+    found = read("cifar-python", *cifar(full_cifar, 10_000))
 
     assert found["train.images"].shape == (50_000, 3, 32, 32)
     assert found["train.images"].dtype == np.uint8
