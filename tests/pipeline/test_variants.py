@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.helpers.yardstick import soon
 from tinytorch_datasets import audit, get, load_manifest
 from tinytorch_datasets.add.update import update
 from tinytorch_datasets.auditing import remote
@@ -189,6 +190,17 @@ class TestWhatIsRefused:
             "datasets.yaml:19: digits.variants.keras: cannot be told from other values: "
             "images declares no sha256 of train"
         )
+
+    def test_thousands_of_variants(self, tmp_path: Path) -> None:
+        """Each would be checked with all fields of the data set, so they are refused together, in one sentence."""
+        path = declare(tmp_path)
+        head, _, rest = path.read_text().partition("    variants:\n")
+        path.write_text(
+            head + "    variants:\n" + "".join(f"      v{i}: {{format: npz}}\n" for i in range(2000)) + rest
+        )
+        with soon(10), pytest.raises(ManifestError) as caught:
+            load_manifest(path)
+        assert "digits.variants: are 2,003, and the most is 16" in str(caught.value)
 
     @pytest.mark.parametrize(
         ("old", "new", "what"),

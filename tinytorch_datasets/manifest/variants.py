@@ -12,6 +12,8 @@ from tinytorch_datasets.manifest.filenames import folded, mapping
 OWN = ("format", "options", "splits", "mirrors", "files")
 # How a field of the entry is stored is not how it is stored in another container.
 _STORED = ("values", "first", "stored", "axes", "stored_shape", "scale")
+# Each is checked like an entry, with all its fields. A data set is published in two or three containers.
+MOST_VARIANTS = 16
 
 
 def as_entry(entry: Mapping[str, Any], variant: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,15 +49,19 @@ def check_variants(entry: Mapping[str, Any], check: Callable[[dict[str, Any]], P
         folded(str(file)): ("", mapping(declared).get("sha256"))
         for file, declared in mapping(entry.get("files")).items()
     }
-    for name, variant in mapping(entry.get("variants")).items():
+    variants = mapping(entry.get("variants"))
+    if len(variants) > MOST_VARIANTS:
+        yield ("variants",), f"are {len(variants):,}, and the most is {MOST_VARIANTS}"
+        return
+    digests = {field: mapping(mapping(declared).get("sha256")) for field, declared in fields.items()}
+    without = {field: [split for split in splits if split not in known] for field, known in digests.items()}
+    for name, variant in variants.items():
         at: Keys = ("variants", name)
         if not isinstance(variant, dict):
             continue
-        for field, declared in fields.items():
-            digests = mapping(mapping(declared).get("sha256"))
-            if without := [split for split in splits if split not in digests]:
-                what = f"cannot be told from other values: {field} declares no sha256 of {', '.join(without)}"
-                yield at, what
+        for field, missing in without.items():
+            if missing:
+                yield at, f"cannot be told from other values: {field} declares no sha256 of {', '.join(missing)}"
         own = mapping(variant.get("splits"))
         if own and (missing := [split for split in splits if split not in own]):
             yield (*at, "splits"), f"has not all splits: {', '.join(missing)}"
