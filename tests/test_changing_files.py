@@ -199,6 +199,7 @@ for n in range(2):
 """
 
 
+@pytest.mark.slow
 def test_many_who_borrow_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each hard link touches the file for all others, and changes not a byte of it."""
     manifest = declare(tmp_path, {"x.npy": np.zeros((16, 1 << 18), np.uint8)}, {"train": "x.npy"})

@@ -238,6 +238,7 @@ class TestOneByte:
     @pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)
     @settings(quickly, max_examples=40)
     @given(st.integers(0, 2**30), st.integers(1, 255))
+    @pytest.mark.slow
     def test_in_any_file(self, sample: Sample, at: int, flip: int) -> None:
         """Nothing comes out but our own errors and values of the declared form."""
         with tempfile.TemporaryDirectory() as folder:

@@ -70,6 +70,7 @@ class TestWhenEveryDigestIsDeclared:
         assert [row.samples for row in report.datasets] == [30, 3, 18]
 
     @pytest.mark.parametrize("mutation", DAMAGE, ids=[m.what for m in DAMAGE])
+    @pytest.mark.slow
     def test_what_is_damaged_is_found_all_the_same(self, world: World, mutation: Mutation) -> None:
         """A damaged array has not its digest, so its file is decoded, and tells which of the two is wrong."""
         mutation.do(world)

@@ -192,6 +192,7 @@ class TestOnceTheFileIsThere:
 class TestManyTries:
     """A minute is a minute in however many tries it is spent."""
 
+    @pytest.mark.slow
     def test_a_byte_a_try(self, server: FaultyServer, tmp_path: Path) -> None:
         """Each try brings one more byte, which would be fifty tries; the window ends in the third."""
         retry = dataclasses.replace(HASTE, response_timeout_s=5, drip_window_s=3)

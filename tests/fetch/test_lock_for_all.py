@@ -52,6 +52,7 @@ def lock_for_all(tmp_path: Path) -> Path:
     return library
 
 
+@pytest.mark.slow
 def test_three_at_once(lock_for_all: Path, server: FaultyServer, tmp_path: Path) -> None:
     """All succeed, each by a part of its own; the file is right, and nothing is left beside it."""
     into = tmp_path / "downloads" / "shared"

@@ -68,6 +68,7 @@ class TestCuts:
     """However often a download is cut, no more than 1 MiB a cut is sent twice."""
 
     @pytest.mark.parametrize("seed", range(3))
+    @pytest.mark.slow
     def test_twenty_cuts_at_random_places(self, seed: int, server: FaultyServer, place: Place) -> None:
         """In one call: the same mirror, cut twenty times in a row."""
         rng = random.Random(seed)

@@ -421,6 +421,7 @@ class TestRoundTrip:
         same(read(sample.form, result, **options), expected)
 
     @every
+    @pytest.mark.slow
     def test_many_samples_come_back_in_blocks_that_tile(self, sample: Sample, tmp_path: Path) -> None:
         """No gap and no overlap, over more than one block where the format streams."""
         result, options, expected = sample.write(tmp_path, 9000, 9000)

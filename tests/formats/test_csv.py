@@ -351,6 +351,7 @@ class TestRangesOfColumns:
 class TestLineEnds:
     """How lines end, the first decides; where others end otherwise, that is an error, and no longer line."""
 
+    @pytest.mark.slow
     def test_cr_in_a_long_text(self, tmp_path: Path) -> None:
         """Over many pieces of the text."""
         rows = np.random.default_rng(0).integers(0, 256, (400_000, 2), np.uint8)

@@ -584,6 +584,7 @@ def test_a_picture_larger_than_any_file_of_it(tmp_path: Path) -> None:
     assert caught.value.reason == "member 'a': it is longer than 16,777,251 bytes, the most that is read of one"
 
 
+@pytest.mark.slow
 def test_large_pictures_take_bounded_memory(tmp_path: Path) -> None:
     """As few are decoded ahead as memory allows: 40 of 12 MB each are never held together."""
     data = saved(photograph(2000, 2000), "JPEG")

@@ -151,6 +151,7 @@ class TestNumbers:
         ):
             read("mat", split(column(path, shape=(4,), key="dataset.train.image")))
 
+    @pytest.mark.slow
     def test_each_struct_of_an_array_is_a_sample(self, tmp_path: Path) -> None:
         """As Stanford Cars has its annotations: names, classes from 1, and boxes, a struct for each picture."""
         structs = np.zeros((1, 5000), [("x1", object), ("x2", object), ("class", object), ("fname", object)])

@@ -111,6 +111,7 @@ def test_a_language_server_has_something_to_complete() -> None:
     assert {"columns", "comment", "decimal", "delimiter", "header", "thousands"} <= set(branches["csv"]["properties"])
 
 
+@pytest.mark.slow
 def test_it_is_stable() -> None:
     """The same text from every process: no set's order, no chance of hashing."""
     code = "from tinytorch_datasets.manifest import generated; print(generated.format_schema(), end='')"

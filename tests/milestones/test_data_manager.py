@@ -295,6 +295,7 @@ class TestTheQuestion:
         assert "[Y/n]" not in self.at_a_terminal(tmp_path / "own", b"")
 
     @pytest.mark.parametrize("stdin", ["", "n\n"])
+    @pytest.mark.slow
     def test_a_pipe_is_nobody_to_ask(self, tmp_path: Path, stdin: str) -> None:
         """It neither hangs nor takes an answer from what is another program's input."""
         arguments = [sys.executable, "-c", ASK, str(ROOT / "milestones"), str(tmp_path / "own")]

@@ -165,6 +165,7 @@ def many_in_a_tar() -> bytes:
 
 
 @pytest.mark.parametrize("pack", [many_in_a_zip, many_in_a_tar])
+@pytest.mark.slow
 def test_a_member_a_sample(tmp_path: Path, pack: Callable[[], bytes]) -> None:
     """A hundred thousand are no attack."""
     file = put(tmp_path / "file", gzip.compress(pack(), 1) if pack is many_in_a_tar else pack())

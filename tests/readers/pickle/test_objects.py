@@ -414,6 +414,7 @@ class TestHostile:
         with pytest.raises(DecodeError, match="the pickle is not sound: "):
             blocks(put(tmp_path / "data", written(spelled * 500, 3)))
 
+    @pytest.mark.slow
     def test_references_that_multiply(self, tmp_path: Path) -> None:
         """One list of two thousand numbers, ten thousand times: as many numbers are more than the file may hold."""
         one = b"(]q\xfe(" + b"K\1" * 2000 + b"e" + b"h\xfe" * 200_000 + b"e"
