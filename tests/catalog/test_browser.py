@@ -50,9 +50,7 @@ def looked_at(written: Catalog, address: str, profile: Path, scheme: str) -> tup
     for budget_ms in BUDGETS_MS:
         page, printed = opened(f"{address}harness.html?{paths}", profile, color, budget_ms=budget_ms)
         (answer,) = re.findall(r'<pre id="answer">(.*?)</pre>', page, re.DOTALL)
-        if (
-            answer
-        ):  # else the browser's own clock, which runs ahead of a busy machine, ended before the pages were there
+        if answer:  # else the browser's own clock, ahead of a busy machine, ended before the pages were there
             break
     return json.loads(html.unescape(answer)), printed
 
