@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import importlib.util
 import io
 import struct
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from tinytorch_datasets.add.update import update
 from tinytorch_datasets.auditing import remote
 from tinytorch_datasets.auditing.lockfile import record
 from tinytorch_datasets.digests import digest_of
-from tinytorch_datasets.errors import ContentError, ManifestError, OfflineError, UnknownName, UsageError
+from tinytorch_datasets.errors import ContentError, ManifestError, MissingLibrary, OfflineError, UnknownName, UsageError
 from tinytorch_datasets.fetch import RetryPolicy
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.mirror.copy import mirror
@@ -164,6 +165,35 @@ class TestWhatIsTaken:
         assert str(caught.value.hint).endswith(
             "The same values in other containers cannot be fetched either: keras, binary, matlab."
         )
+
+
+class TestLibraries:
+    """A container that needs what is not installed is in no other container's way."""
+
+    @pytest.fixture
+    def path(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """A manifest whose first variant is HDF5, on a computer without what reads it."""
+        found = importlib.util.find_spec
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "h5py" else found(name))
+        path = declare(tmp_path)
+        path.write_text(path.read_text().replace("format: npz", "format: hdf5", 1))
+        return path
+
+    def test_the_first_is_taken_though_a_variant_is_at_hand(self, path: Path, tmp_path: Path) -> None:
+        """Whose files are tried before all else."""
+        stick = put(put(tmp_path / "stick", KERAS), RECORDS)
+
+        assert get("digits", manifest=path, mirror=stick, offline=True).train.labels.tolist() == LABELS.tolist()
+
+    def test_the_error_is_of_the_first(self, path: Path) -> None:
+        """Which cannot be fetched, whatever the others lack."""
+        with pytest.raises(OfflineError):
+            get("digits", manifest=path, offline=True)
+
+    def test_the_one_that_is_named(self, path: Path) -> None:
+        """Nothing else would do, so its error counts."""
+        with pytest.raises(MissingLibrary, match="needs h5py"):
+            get("digits", manifest=path, variant="keras", offline=True)
 
 
 class TestWhatIsRefused:

@@ -233,7 +233,7 @@ def _into_place(aside: Path, target: Path) -> None:
     target.rename(away)
     try:
         aside.rename(target)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: the earlier export is put back
         away.rename(target)
         raise
     shutil.rmtree(away)

@@ -22,6 +22,7 @@ from tinytorch_datasets.errors import (
     FetchError,
     ManifestError,
     MissingFile,
+    MissingLibrary,
     StorageError,
 )
 from tinytorch_datasets.fetch import RetryPolicy, fetch
@@ -79,12 +80,14 @@ def run(declared: Declared, locations: Locations, options: Options, *, variant: 
     """
     wanted = declared.plan if variant is None else variants.named(declared.plan, variant)
     plans = containers(wanted, locations, options.mirror)
-    failed: FetchError | None = None
+    failed: FetchError | MissingLibrary | None = None
     for plan in plans:
         try:
             return _run(declared, plan, locations, options)
-        except FetchError as error:
-            failed = failed or error
+        except (FetchError, MissingLibrary) as error:  # another container may be at hand, or need no library
+            title = plan.variant or "the first container"
+            log.info("%s: %s cannot be taken: %s", declared.plan.name, title, error.what)
+            failed = error if failed is None or not plan.variant else failed
         except DecodeError as error:
             # A plan has no line of each option; the manifest, if it is still the same, has.
             with suppress(ManifestError, OSError):
@@ -93,7 +96,6 @@ def run(declared: Declared, locations: Locations, options: Options, *, variant: 
             if declared.is_untried:
                 error.hint = f"{error.hint or ''} It is {UNTRIED}: please report this.".strip()
             raise
-        log.info("%s: %s cannot be fetched: %s", declared.plan.name, plan.variant or "the first container", failed.what)
     assert failed is not None
     if len(plans) > 1:
         others = ", ".join(plan.variant for plan in wanted.variants)
