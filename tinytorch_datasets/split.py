@@ -7,7 +7,7 @@ nothing is copied until it must be.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,6 @@ from tinytorch_datasets.batches import (
     Chosen,
     as_tensor,
     each_sample,
-    flattened,
     joined,
     sample_type,
     stacked,
@@ -33,7 +32,7 @@ from tinytorch_datasets.batches.channels import (
     sample_shape,
     statistics_by,
 )
-from tinytorch_datasets.batches.conversion import Conversion, conversions_of, taken
+from tinytorch_datasets.batches.conversion import Conversion, conversions_of, flattened, taken
 from tinytorch_datasets.errors import UnknownName, UsageError, check_flag, refuse_to_set
 from tinytorch_datasets.storage.memmap import from_pickle, to_pickle
 from tinytorch_datasets.storage.string_array import StringArray, Values, parse_index
@@ -82,22 +81,6 @@ class Split(Subsets):
         self._samples = len(next(iter(self._fields.values()))) if self._fields else 1
         self._asked: tuple[tuple[Any, ...], list[Conversion]] = ((), [])
         super().__init__(part_of)
-        # Whose mean and deviation are "standard": None for its own, words for why that must be asked. Parts have those
-        # of the whole, so that they stay comparable, and `test` those of `train`.
-        self._standard: Split | str | None = (part_of[0]._standard or part_of[0]) if part_of else None
-
-    def _belongs_to(self, dataset: str, train: Split | None, describe: Callable[[], tuple[Any, str]]) -> None:
-        """Note whose split it is, and which one's mean and deviation are the standard, if one is called so."""
-        self._describe = describe
-        if train is None:
-            self._standard = f"data set {dataset!r} has no split that is called train, whose mean and deviation count"
-        elif train is not self and self._standard is None:
-            self._standard = train
-
-    @property
-    def name(self) -> str:
-        """The split's name in the manifest."""
-        return self._name
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -307,6 +290,8 @@ class Split(Subsets):
         one_hot: str | Sequence[str] | None = None,
         drop_last: bool = False,
         prefetch: int = 0,
+        epoch: int | None = None,
+        start: int = 0,
     ) -> Batches:
         """Return the samples in batches: tuples of arrays of `size` samples, the last one possibly shorter.
 
@@ -323,9 +308,13 @@ class Split(Subsets):
             drop_last: Whether to leave out a last batch that is shorter.
             prefetch: How many batches a thread makes ahead while one is in use; 0 for no thread. Fields that the cache
                 keeps encoded are decoded on every core in either case, as many batches ahead, and one at least.
+            epoch: The one pass that is wanted, from 0, of those that `seed` gives: what is returned gives that one each
+                time, with a loader's workers too. None begins with number 0, and each pass is the next one.
+            start: The number of its first batch: a training that was stopped after 120 batches goes on by 120.
 
         Raises:
-            ValueError: `size`, `seed` (0 to 2**32 - 1) or `prefetch` is no such number.
+            ValueError: `size`, `seed` (0 to 2**32 - 1), `prefetch`, `epoch` or `start` is no such number; or samples
+                are shuffled, and `epoch` has no seed, or `start` no epoch.
             UsageError: As in `arrays`.
 
         >>> digits = Split("train", {"images": np.zeros((10, 8, 8)), "labels": np.arange(10)})
@@ -341,6 +330,8 @@ class Split(Subsets):
             conversions=self._conversions(dtype, channels, normalize, one_hot),
             drop_last=drop_last,
             prefetch=prefetch,
+            epoch=epoch,
+            start=start,
         )
 
     def show(self, n: int = 10, *, seed: int | None = None, where: Any = None) -> Samples:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from tinytorch_datasets.batches import checked_seed, places_of, whole_number
-from tinytorch_datasets.errors import UnknownName
+from tinytorch_datasets.errors import UnknownName, check_choice
 from tinytorch_datasets.storage.string_array import StringArray, Values
 
 if TYPE_CHECKING:
@@ -42,6 +42,22 @@ class Subsets:
         self._describe: Callable[[], tuple[Any, str]] | None = whole._describe if whole else None
         self._sources: tuple[Source, ...] = whole._sources if whole else ()  # of what was put together by `+`
         self._note: str = whole._note if whole else ""  # what everybody should know who sees it: "stand-in data"
+        # Whose mean and deviation are "standard": None for its own, words for why that must be asked. Parts have those
+        # of the whole, so that they stay comparable, and `test` those of `train`.
+        self._standard: Any = (whole._standard or whole) if whole else None
+
+    def _belongs_to(self, dataset: str, train: Any, describe: Callable[[], tuple[Any, str]]) -> None:
+        """Note whose split it is, and which one's mean and deviation are the standard, if one is called so."""
+        self._describe = describe
+        if train is None:
+            self._standard = f"data set {dataset!r} has no split that is called train, whose mean and deviation count"
+        elif train is not self and self._standard is None:
+            self._standard = train
+
+    @property
+    def name(self) -> str:
+        """The split's name in the manifest."""
+        return self._name
 
     if TYPE_CHECKING:
 
@@ -120,17 +136,39 @@ class Subsets:
         """Return how many samples have values equal to these."""
         return len([*places_of(sample, self)])
 
-    def shard(self, index: int, count: int) -> Self:
-        """Return every `count`-th sample from number `index` on, as views: what one of `count` processes works on.
+    def shard(self, rank: int, world: int, *, even: Literal["pad", "drop"] | None = None) -> Self:
+        """Return every `world`-th sample from number `rank` on, as views: what one of `world` processes works on.
 
-        All shards together are the split; they differ by one sample where `count` does not divide its number.
+        All shards together are the split, each sample once: they differ by one sample where `world` does not divide its
+        number, and so may the numbers of their batches. Where all ranks wait for one another with each batch, as
+        PyTorch's DistributedDataParallel does, `even` makes them equal.
+
+        Args:
+            rank: The number of this process, from 0.
+            world: How many processes there are.
+            even: "pad" gives the ranks that would have one sample less one more, from the start of the split, which is
+                then there twice; "drop" leaves out the last samples of the split, fewer than `world`. None does
+                neither.
 
         Raises:
-            ValueError: `index` is not from 0 to `count` - 1.
+            ValueError: `rank` is not from 0 to `world` - 1.
+            UsageError: `even` is another word.
+
+        >>> from tinytorch_datasets import Split
+        >>> split = Split("train", {"x": np.arange(5)})
+        >>> [split.shard(rank, 2).x.tolist() for rank in range(2)]
+        [[0, 2, 4], [1, 3]]
+        >>> split.shard(1, 2, even="pad").x.tolist(), split.shard(0, 2, even="drop").x.tolist()
+        ([1, 3, 0], [0, 2])
         """
-        count = whole_number(count, "there is 1 shard or more", least=1)
-        index = whole_number(index, f"a shard is number 0 to {count - 1} of {count}", most=count - 1)
-        return self._part(slice(index, None, count))
+        world = whole_number(world, "there is 1 shard or more", least=1)
+        rank = whole_number(rank, f"a shard is number 0 to {world - 1} of {world}", most=world - 1)
+        if even is not None:
+            check_choice(even, "even", ("pad", "drop"))
+        each, rest = divmod(self._samples, world)
+        if even == "pad" and rest and rank >= rest and self._samples:
+            return self._part(np.arange(rank, (each + 1) * world, world) % self._samples)
+        return self._part(slice(rank, each * world if even == "drop" else None, world))
 
     def filter(self, mask: Any) -> Self:
         """Return the samples for which a mask of truths has true: ``train.filter(train.labels == 3)``.

@@ -6,7 +6,7 @@ cost nothing.
 
 from __future__ import annotations
 
-import math
+import os
 import sys
 from collections import namedtuple
 from collections.abc import Iterator, Mapping, Sequence
@@ -73,6 +73,8 @@ class Batches:
         conversions: Sequence[Conversion],
         drop_last: bool,
         prefetch: int,
+        epoch: int | None = None,
+        start: int = 0,
     ) -> None:
         self._columns = list(zip(map(_plain, fields.values()), conversions, strict=True))
         self._fields = tuple(fields)
@@ -82,14 +84,21 @@ class Batches:
         check_flag(drop_last, "drop_last")
         seed = None if seed is None else checked_seed(seed)
         self._drop_last, self._prefetch = drop_last, whole_number(prefetch, "0 batches or more are made ahead")
-        # RandomState's streams are frozen (NEP 19); a Generator's permutation may change with NumPy.
-        self._random = np.random.RandomState(seed) if shuffle else None
+        self._epoch, self._start = checked_epoch(epoch, start, seed, self._in_all(), shuffle=shuffle)
+        # What the orders of all passes follow from; None for the samples' own. One that nobody chose is drawn here, so
+        # that the copies of this in a loader's workers have the same.
+        drawn = int.from_bytes(os.urandom(4), "little") if seed is None else seed
+        self._seed = drawn if shuffle else None
+        self._passes = 0
         # The order of the pass whose batches are asked for by number, the last number, and the loader's seed of it.
         self._order: np.ndarray | None = None
         self._last = -1
         self._loader_seed: int | None = None
 
     def __len__(self) -> int:
+        return self._in_all() - self._start
+
+    def _in_all(self) -> int:
         whole, rest = divmod(self._samples, self._size)
         return whole + (1 if rest and not self._drop_last else 0)
 
@@ -97,8 +106,8 @@ class Batches:
         return f"<Batches: {len(self):,} of {self._size:,} samples>"
 
     def __iter__(self) -> Iterator[Batch]:
-        order = self._random.permutation(self._samples) if self._random is not None else None
-        starts = range(0, len(self) * self._size, self._size)
+        order = self._next_order()
+        starts = range(self._start * self._size, self._in_all() * self._size, self._size)
         indices = (self._index(start, order) for start in starts)
         if any(_is_encoded(values) for values, _ in self._columns):
             return self._decoded(indices)
@@ -141,20 +150,22 @@ class Batches:
 
         Raises:
             IndexError: There is no such batch.
-            TypeError: The samples are shuffled, and the number is not the next one of a pass.
+            TypeError: The samples are shuffled by a seed alone, and the number is not the next one of a pass.
         """
         if not -len(self) <= number < len(self):
             msg = f"batch {number} of {len(self):,}"
             raise IndexError(msg)
-        order = self._order_of_pass(number) if self._random is not None else None
-        start = number % len(self) * self._size
+        order = self._order_of_pass(number) if self._seed is not None else None
+        start = (self._start + number % len(self)) * self._size
         stop = min(start + self._size, self._samples)
         return self._of(np.arange(start, stop) if order is None else order[start:stop])
 
     def _order_of_pass(self, number: int) -> np.ndarray:
         torch = sys.modules.get("torch.utils.data")  # which every worker of it has imported
         worker = torch.get_worker_info() if torch is not None else None
-        if number == (worker.id if worker is not None else 0):
+        if self._epoch is not None:
+            self._order = self._next_order() if self._order is None else self._order
+        elif number == (worker.id if worker is not None else 0):
             self._order = self._next_order(worker)
         elif self._order is None or number <= self._last:
             msg = (
@@ -163,17 +174,24 @@ class Batches:
             )
             raise TypeError(msg)
         self._last = number
+        assert self._order is not None
         return self._order
 
-    def _next_order(self, worker: Any) -> np.ndarray:
-        assert self._random is not None
-        if worker is not None and self._loader_seed != worker.seed - worker.id:
-            # All workers of a pass have this seed, and those of the next another one: each is a copy of the process
-            # that started it, in which no order was drawn since.
-            self._loader_seed = worker.seed - worker.id
-            drawn = int(self._random.randint(2**31 - 1))
-            self._random = np.random.RandomState([drawn, self._loader_seed % 2**32, self._loader_seed >> 32])
-        return self._random.permutation(self._samples)
+    def _next_order(self, worker: Any = None) -> np.ndarray | None:
+        """Return the order of the pass that begins now, or of the one epoch that was asked for."""
+        if self._seed is None:
+            return None
+        if self._epoch is not None:
+            return order_of_epoch(self._samples, self._seed, self._epoch)
+        loader: tuple[int, ...] = ()
+        if worker is not None:
+            # All workers of a pass have this seed, and those of the next another one, unless they are kept: each is a
+            # copy of the process that started it, in which no pass was counted since.
+            seed = worker.seed - worker.id
+            self._passes = self._passes if self._loader_seed == seed else 0
+            self._loader_seed, loader = seed, (seed % 2**32, seed >> 32)
+        self._passes += 1
+        return order_of_epoch(self._samples, self._seed, self._passes - 1, *loader)
 
     def __getstate__(self) -> dict[str, Any]:
         columns = [(to_pickle(values), convert) for values, convert in self._columns]
@@ -182,6 +200,36 @@ class Batches:
     def __setstate__(self, state: dict[str, Any]) -> None:
         columns = [(_plain(from_pickle(values)), convert) for values, convert in state["_columns"]]
         self.__dict__.update(state, _columns=columns, _make=sample_type(state["_make"])._make)
+
+
+def order_of_epoch(samples: int, seed: int, epoch: int, *loader: int) -> np.ndarray:
+    """Return the order of the samples in one epoch, counted from 0; `loader` is what a loader's own seed adds.
+
+    RandomState's streams are frozen (NEP 19); a Generator's permutation may change with NumPy. Each epoch has a stream
+    of its own, so that one is resumed without the orders of those before it.
+
+    >>> order_of_epoch(5, 0, 0).tolist(), order_of_epoch(5, 0, 1).tolist()
+    ([2, 0, 1, 3, 4], [0, 1, 3, 2, 4])
+    """
+    return np.random.RandomState([seed, epoch, *loader] if epoch or loader else seed).permutation(samples)
+
+
+def checked_epoch(epoch: Any, start: Any, seed: Any, batches: int, *, shuffle: bool) -> tuple[int | None, int]:
+    """Return the number of an epoch, if one is asked for, and of the first batch in it.
+
+    Raises:
+        ValueError: They are none, or whose order is meant is not certain.
+    """
+    if epoch is not None:
+        epoch = whole_number(epoch, "an epoch is number 0 to 2**32 - 1", most=2**32 - 1)
+    start = whole_number(start, f"an epoch of {batches:,} batches starts at number 0 to {batches}", most=batches)
+    if shuffle and epoch is not None and seed is None:
+        msg = f"the order of an epoch is that of a seed: write `seed=0, epoch={epoch}`"
+        raise ValueError(msg)
+    if shuffle and start and epoch is None:
+        msg = f"each pass over shuffled samples has another order: write which one goes on, `epoch=0, start={start}`"
+        raise ValueError(msg)
+    return epoch, start
 
 
 def whole_number(given: Any, words: str, *, least: int = 0, most: int | None = None) -> int:
@@ -288,23 +336,6 @@ def _stacked(values: Sequence[Any], like: Any) -> Any:
     if None in shape:
         return RaggedArray.of(arrays, dtype=like.dtype, sample_shape=shape)
     return np.stack(arrays) if arrays else np.empty((0, *shape), like.dtype)
-
-
-def flattened(values: Any) -> Any:
-    """Return values with each sample as a row of numbers; strings and single numbers as they are.
-
-    Raises:
-        ValueError: The samples differ in shape, so that their rows would differ in length.
-
-    >>> flattened(np.zeros((5, 2, 3))).shape
-    (5, 6)
-    """
-    if isinstance(values, np.ndarray):
-        return values if values.ndim < 3 else values.reshape(len(values), math.prod(values.shape[1:]))
-    if isinstance(values, StringArray):
-        return values
-    msg = "samples that differ in shape are no rows of equally many numbers: make one array of them by padded()"
-    raise ValueError(msg)
 
 
 def places_of(sample: object, samples: Any, start: int = 0, stop: int | None = None) -> Iterator[int]:

@@ -6,6 +6,7 @@ stretch of samples is gathered and converted while it is in the processor's cach
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -275,6 +276,23 @@ def taken(values: Values, index: Any = None) -> Any:
     if isinstance(index, np.ndarray) and isinstance(values, np.ndarray):
         return np.asarray(values).take(index, axis=0)  # of a memmap it would make a memmap, which costs more
     return values[index]
+
+
+def flattened(values: Any) -> Any:
+    """Return values with each sample as a row of numbers; strings and single numbers as they are.
+
+    Raises:
+        ValueError: The samples differ in shape, so that their rows would differ in length.
+
+    >>> flattened(np.zeros((5, 2, 3))).shape
+    (5, 6)
+    """
+    if isinstance(values, np.ndarray):
+        return values if values.ndim < 3 else values.reshape(len(values), math.prod(values.shape[1:]))
+    if isinstance(values, StringArray):
+        return values
+    msg = "samples that differ in shape are no rows of equally many numbers: make one array of them by padded()"
+    raise ValueError(msg)
 
 
 def number_dtype(dtype: DTypeLike | None) -> np.dtype[Any] | None:
