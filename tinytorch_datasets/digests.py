@@ -204,11 +204,26 @@ def _bytes(values: Any, sample_shape: Sequence[int | None]) -> Any:
         return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).data
     if isinstance(values, RaggedBlock):
         return b"".join(_ragged_bytes(values, sample_shape))
+    if hasattr(values, "utf8"):
+        return _packed_bytes(*values.utf8())
     parts = [b""] * (2 * len(values))
     parts[1::2] = map(str.encode, values)
     lengths = np.fromiter(map(len, parts[1::2]), "<i8", len(values)).tobytes()
     parts[::2] = (lengths[start : start + 8] for start in range(0, len(lengths), 8))
     return b"".join(parts)
+
+
+def _packed_bytes(buffer: np.ndarray, offsets: np.ndarray) -> Any:
+    """Return strings that lie side by side, each behind its length, without making a str of any."""
+    lengths = np.diff(offsets)
+    ends = np.arange(8, 8 * len(lengths) + 8, 8) + (offsets[:-1] - offsets[0])  # of the lengths, in what is returned
+    parted = np.zeros(int(offsets[-1] - offsets[0]) + 8 * len(lengths), np.uint8)
+    is_text = np.ones(len(parted), np.bool_)
+    heads = (ends[:, np.newaxis] + np.arange(-8, 0)).ravel()
+    is_text[heads] = False
+    parted[heads] = lengths.astype("<i8").view(np.uint8)
+    parted[is_text] = buffer[offsets[0] : offsets[-1]]
+    return parted.data
 
 
 def _ragged_bytes(block: RaggedBlock, sample_shape: Sequence[int | None]) -> Iterator[Any]:

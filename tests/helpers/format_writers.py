@@ -62,7 +62,7 @@ def read(form: str, *splits: Split, **options: Any) -> dict[str, Any]:
             assert start == at, f"{name} has a gap or an overlap at {at}"
             at += len(values)
         values = [piece for _, piece in pieces]
-        is_text = isinstance(values[0], list)
+        is_text = isinstance(values[0], Sequence)
         whole[name] = [text for piece in values for text in piece] if is_text else np.concatenate(values)
     return whole
 

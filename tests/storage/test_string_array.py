@@ -5,12 +5,17 @@ from __future__ import annotations
 import pickle
 import tracemalloc
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
 
 from tests.helpers.declared import made
 from tinytorch_datasets import StringArray
+from tinytorch_datasets.digests import digest_of
+from tinytorch_datasets.errors import DecodeError
+from tinytorch_datasets.plan import ByteSource
+from tinytorch_datasets.readers.text import opened_text, packed_lines
 
 WORDS = [f"word {number} \u00e9" * (number % 3) for number in range(10_000)]
 
@@ -72,3 +77,36 @@ def test_a_loop_holds_one_string_at_a_time() -> None:
     assert count == 200_000
     assert peak < 1 << 20
     assert list(words[:3]) == [words[0], words[1], words[2]] == WORDS[:3]
+
+
+class TestPackedOnTheWay:
+    """Strings that lie side by side already are hashed and written as they lie, with the same results."""
+
+    def test_their_digest_is_that_of_the_same_list(self) -> None:
+        """Of all of them, of a part, of none, of empty ones, and of those with characters of several bytes."""
+        words = ["", "no", "h\u00e9", "\U0001f600 yes", "", "a" * 300, ""]
+        packed = StringArray.of(words)
+        for part in (slice(None), slice(2, 5), slice(3, 3), slice(None, None, -2), slice(4, 5)):
+            assert digest_of(packed[part]) == digest_of(words[part])
+
+    def test_lines_are_those_that_python_splits(self, tmp_path: Path) -> None:
+        """However long they are beside the pieces that are read at once; the last may lack its end."""
+        random = Random(0)
+        lengths = [0, 1, 2, 3, 50, 70_000, 300_000]
+        for end in ("", "\n"):
+            written = ["\u00df" * random.choice(lengths[: 5 if n % 9 else 7]) + str(n) for n in range(2_000)]
+            path = tmp_path / "lines.txt"
+            path.write_text("\n".join(written) + end, encoding="utf-8", newline="\n")
+            with opened_text(ByteSource(path), ()) as stream:
+                packed = list(packed_lines(stream))
+
+            assert [line for piece in packed for line in piece] == written
+            assert len(packed) > 1
+
+    @pytest.mark.parametrize("wrong", [b"\xff", b"\xed\xa0\x80", b"\xc0\x80", b"\r", b"\0"])
+    def test_the_line_that_is_wrong_is_named(self, wrong: bytes, tmp_path: Path) -> None:
+        """Not only the piece that it is in."""
+        path = tmp_path / "lines.txt"
+        path.write_bytes(b"good\n" * 100_000 + b"bad " + wrong + b"\n" + b"good\n" * 10)
+        with opened_text(ByteSource(path), ()) as stream, pytest.raises(DecodeError, match="line 100,001 has "):
+            list(packed_lines(stream))

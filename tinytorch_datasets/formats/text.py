@@ -10,10 +10,7 @@ from tinytorch_datasets.errors import ContentError
 from tinytorch_datasets.formats import ArrayInfo, Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import TEXT, Block, ByteSource, Column, Split
 from tinytorch_datasets.readers.stream import Stream
-from tinytorch_datasets.readers.text import document, is_text, lines, opened_text
-
-LINES_A_BLOCK = 4096
-BLOCK_CHARACTERS = 1 << 20
+from tinytorch_datasets.readers.text import document, is_text, opened_text, packed_lines
 
 
 def _detect(head: bytes, path: Path) -> Detection | None:
@@ -26,7 +23,7 @@ def _inspect(path: Path, *, unit: str = "document") -> FileInfo:
     samples = 1
     if unit == "lines":
         with opened_text(ByteSource(path), ()) as stream:
-            samples = sum(1 for _ in lines(stream))
+            samples = sum(map(len, packed_lines(stream)))
     return FileInfo(path, "text", (ArrayInfo("", TEXT, (samples,), field="text"),), {"unit": unit})
 
 
@@ -61,9 +58,9 @@ def text(splits: Sequence[Split], *, unit: Literal["document", "lines"] = "docum
 
 
 def _lines(column: Column, stream: Stream) -> Iterator[Block]:
-    start, block, characters = 0, list[str](), 0
-    for line in lines(stream):
-        if start + len(block) == column.count:
+    start = 0
+    for packed in packed_lines(stream):
+        if start + len(packed) > column.count:
             stream.refuse(
                 f"it has more lines than the {column.count:,} that {column} declares",
                 aspect="samples",
@@ -71,10 +68,7 @@ def _lines(column: Column, stream: Stream) -> Iterator[Block]:
                 actual=f"more than {column.count}",
                 column=str(column),
             )
-        block.append(line)
-        characters += len(line)
-        if len(block) == LINES_A_BLOCK or characters > BLOCK_CHARACTERS:
-            yield Block(column, start, block)
-            start, block, characters = start + len(block), [], 0
-    if block or not start:
-        yield Block(column, start, block)
+        yield Block(column, start, packed)
+        start += len(packed)
+    if not start:
+        yield Block(column, 0, [])

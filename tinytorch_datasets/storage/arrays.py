@@ -92,8 +92,14 @@ class Strings:
     def write(self, start: int, values: Sequence[str]) -> None:
         """Put strings behind those before; the first is sample `start`."""
         _check_in_order(self._column, start, self._places.count - 1)
+        at = self._buffer.count
+        if isinstance(values, StringArray):
+            packed, places = values.utf8()
+            self._buffer.append(packed[places[0] : places[-1]])
+            self._places.append(places[1:] + (at - places[0]))
+            return
         whole = "".join(values)
-        data, at = whole.encode(), self._buffer.count
+        data = whole.encode()
         # Most texts are ASCII, of which each character is a byte.
         lengths = list(map(len, values if whole.isascii() else map(str.encode, values)))
         self._buffer.append(np.frombuffer(data, np.uint8))

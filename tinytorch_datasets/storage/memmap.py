@@ -168,18 +168,26 @@ class Remapped(NamedTuple):
     part: Part
 
 
+def map_of(values: Any) -> np.memmap | None:
+    """Return the memory map that an array is, or a view of; None if it is neither."""
+    while isinstance(values, np.ndarray) and not isinstance(values, np.memmap):
+        values = values.base
+    return values if isinstance(values, np.memmap) and values.filename is not None else None
+
+
 def to_pickle(values: Any) -> Any:
-    """Return what to pickle in place of an array: a map by its file, anything else by its values.
+    """Return what to pickle in place of an array: a map, or a view of one, by its file, anything else by its values.
 
     A memory map pickles as its whole contents, so that each worker process would get a copy of the data set.
     """
-    if not isinstance(values, np.memmap) or not values.flags.c_contiguous or values.filename is None:
+    mapped = map_of(values)
+    if mapped is None or not values.flags.c_contiguous:
         return values
     # A view has its map's `offset`, not its own: where it begins is told by the addresses.
-    start, base = values.__array_interface__["data"][0], values._mmap  # type: ignore[attr-defined]
+    start, base = values.__array_interface__["data"][0], mapped._mmap  # type: ignore[attr-defined]
     begin = np.frombuffer(base, np.uint8).__array_interface__["data"][0]
-    first = values.offset - values.offset % mmap.ALLOCATIONGRANULARITY
-    return Remapped(str(values.filename), Part("", values.dtype.str, values.shape, first + start - begin))
+    first = mapped.offset - mapped.offset % mmap.ALLOCATIONGRANULARITY
+    return Remapped(str(mapped.filename), Part("", values.dtype.str, values.shape, first + start - begin))
 
 
 def from_pickle(state: Any) -> Any:

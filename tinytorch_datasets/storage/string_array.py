@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 
-from tinytorch_datasets.storage.memmap import from_pickle, to_pickle
+from tinytorch_datasets.storage.memmap import from_pickle, map_of, to_pickle
 
 if TYPE_CHECKING:
     from tinytorch_datasets.storage.encoded_array import EncodedArray
@@ -61,11 +61,16 @@ class StringArray(Sequence[str]):
     ['no', 'yes']
     """
 
-    __slots__ = ("_buffer", "_ends", "_starts")
+    __slots__ = ("_buffer", "_ends", "_starts", "_views")
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> None:
-        self._buffer, self._starts, self._ends = buffer, starts, ends
+        self._take(buffer, starts, ends)
+
+    def _take(self, buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> None:
+        # Plain arrays over the map, and views of their memory: both are asked for one value in a fraction of the time.
+        self._buffer, self._starts, self._ends = np.asarray(buffer), np.asarray(starts), np.asarray(ends)
+        self._views = self._buffer.data, self._starts.data, self._ends.data
 
     @classmethod
     def of(cls, strings: Sequence[str]) -> StringArray:
@@ -91,20 +96,26 @@ class StringArray(Sequence[str]):
     def __getitem__(self, index: Any) -> Any:
         index = parse_index(index)
         if isinstance(index, int):
-            return bytes(self._buffer[self._starts[index] : self._ends[index]]).decode()
+            data, starts, ends = self._views
+            return str(data[starts[index] : ends[index]], "utf-8")
         return StringArray(self._buffer, self._starts[index], self._ends[index])
 
     def __iter__(self) -> Iterator[str]:
+        data = self._views[0]
         for first in range(0, len(self), STRINGS_AT_ONCE):
             starts, ends = (places[first : first + STRINGS_AT_ONCE] for places in (self._starts, self._ends))
             low, high = int(starts.min()), int(ends.max())
             if high - low <= min(2 * int((ends - starts).sum()), BYTES_AT_ONCE):  # near each other: read together
-                together = bytes(self._buffer[low:high])
-                for start, end in zip((starts - low).tolist(), (ends - low).tolist(), strict=True):
-                    yield together[start:end].decode()
+                together = bytes(data[low:high])
+                places = zip((starts - low).tolist(), (ends - low).tolist(), strict=True)
+                if together.isascii():  # each byte is a character
+                    text = together.decode("ascii")
+                    yield from [text[start:end] for start, end in places]
+                else:
+                    yield from [together[start:end].decode() for start, end in places]
             else:
                 for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-                    yield bytes(self._buffer[start:end]).decode()
+                    yield str(data[start:end], "utf-8")
 
     def utf8(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the bytes of all strings, and the offset of each in them, with the end of the last: (strings + 1,).
@@ -140,11 +151,11 @@ class StringArray(Sequence[str]):
 
     def __getstate__(self) -> tuple[Any, ...]:
         # A map pickles as the name of its file. What is in memory is copied, and a slice is no copy of all.
-        held = self if isinstance(self._buffer, np.memmap) else self._without_others()
+        held = self if map_of(self._buffer) is not None else self._without_others()
         return tuple(to_pickle(part) for part in (held._buffer, held._starts, held._ends))
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self._buffer, self._starts, self._ends = map(from_pickle, state)
+        self._take(*map(from_pickle, state))
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, str) or not isinstance(other, Sequence):

@@ -16,6 +16,7 @@ from tinytorch_datasets.digests import ValueDigest
 from tinytorch_datasets.errors import Aspect, ContentError, DecodeError
 from tinytorch_datasets.plan import Block, Column, RaggedBlock, Split, format_shape
 from tinytorch_datasets.storage.encoded_array import EncodedBlock
+from tinytorch_datasets.storage.string_array import StringArray
 
 
 def _refuse(error: ContentError) -> None:
@@ -168,6 +169,8 @@ def _checked(column: Column, start: int, values: Any) -> Any:
 
 
 def _text(column: Column, values: Any) -> Any:
+    if isinstance(values, StringArray):
+        return values
     if isinstance(values, np.ndarray | RaggedBlock) or not all(issubclass(of, str) for of in set(map(type, values))):
         raise _wrong(column, "dtype", "str", str(getattr(values, "dtype", "something else")))
     return values
