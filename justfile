@@ -24,7 +24,7 @@ slow:
 
 # The generated parts of the docs, the schema and the compiled manifest are as the code would write them
 docs:
-    cog -P --check README.md docs/*.md datasets/README.md
+    cog -P --check README.md $(find docs -name '*.md') datasets/README.md
     tinytorch-datasets schema | diff - datasets.schema.json
     tinytorch-datasets compile --check
 
@@ -32,7 +32,7 @@ docs:
 regenerate:
     tinytorch-datasets schema > datasets.schema.json
     tinytorch-datasets compile
-    cog -P -r README.md docs/*.md datasets/README.md
+    cog -P -r README.md $(find docs -name '*.md') datasets/README.md
 
 # Shipped and cached data against the manifest
 audit:

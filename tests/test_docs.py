@@ -20,12 +20,13 @@ from tinytorch_datasets import load_manifest
 DOCUMENTS = sorted(
     [
         *ROOT.glob("*.md"),
-        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("docs/**/*.md"),
         *ROOT.glob("benchmarks/*.md"),
         *ROOT.glob("fuzz/*.md"),
         *ROOT.glob("datasets/**/*.md"),
     ]
 )
+PAGES = sorted(set(ROOT.glob("docs/**/*.md")) - {ROOT / "docs" / "index.md"})
 GENERATED = [path for path in DOCUMENTS if "[[[cog" in path.read_text(encoding="utf-8")]
 
 
@@ -45,7 +46,8 @@ def test_generated_parts_are_as_the_code_writes_them(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
 def test_links_lead_somewhere(document: Path) -> None:
     """Every relative link is a file or folder of the repository, and a heading in it, where one is named."""
-    for link, heading in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", document.read_text(encoding="utf-8")):
+    text = re.sub(r"<!-- site: .*? -->", "", document.read_text(encoding="utf-8"))  # its builder checks those
+    for link, heading in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", text):
         target = document.parent / link if link else document
         assert target.exists(), link
         if heading:
@@ -81,7 +83,7 @@ def test_ci_calls_the_readmes_own_test_command() -> None:
     assert "/the test command/,/^```$/p' README.md" in ci
 
 
-@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/*.md")), ids=relative)
+@pytest.mark.parametrize("page", PAGES, ids=relative)
 def test_a_page_has_a_title_and_the_question_that_it_answers(page: Path) -> None:
     """The title is what the field calls it; the question stands in README's index, with a link."""
     title, question = page.read_text(encoding="utf-8").splitlines()[:2]
@@ -89,6 +91,9 @@ def test_a_page_has_a_title_and_the_question_that_it_answers(page: Path) -> None
     assert re.fullmatch(r"# [A-Z][^?]{,40}", title)
     assert re.fullmatch(r"<!-- question: [A-Z].*\? -->", question)
     index = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"{page.relative_to(ROOT / 'docs')}\n" in (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), (
+        "a page has a line in the nav of mkdocs.yml, which README's index follows"
+    )
     assert f"| {question[len('<!-- question: ') : -len(' -->')]} | [{title[2:]}]({relative(page)}) |" in index
 
 
