@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import functools
+import importlib
 import os
 import pickle
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from tests.helpers.audit_world import World, build, copied
 from tests.helpers.faulty_server import FaultyServer
@@ -24,6 +27,36 @@ from tinytorch_datasets import settings
 
 REALDATA = "TINYTORCH_DATASETS_REALDATA"
 ROOT = Path(__file__).resolve().parent.parent
+
+# Bytecode is kept, in folders that git ignores, whatever this variable says: where it is not, each of the hundreds of
+# processes that the tests start compiles the package anew, and pytest all of its tests, which is a fifth of a run.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Let every other worker of xdist import the tests from their end.
+
+    Each test file is compiled by whichever comes to it first, and read by the others: not by each of them.
+    """
+    worker = getattr(session.config, "workerinput", {}).get("workerid", "gw0")
+    if int(worker.removeprefix("gw")) % 2 and session.config.args == session.config.getini("testpaths"):
+        for path in sorted((ROOT / "tests").rglob("test_*.py"), reverse=True):
+            # What is wrong with a file is reported when it is collected; a module that is to be skipped says so so.
+            with contextlib.suppress(Exception, pytest.skip.Exception):
+                importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path: Path) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """Look for examples in no test: there are none, and every function of every test would be gone through."""
+    collectors = yield
+    return [one for one in collectors if file_path.suffix != ".py" or isinstance(one, pytest.Module)]
+
+
+def plain_yaml(path: Path) -> Any:
+    """What PyYAML makes of a file that we trust: by its parser in C, if it has it, which takes a tenth of the time."""
+    return yaml.load(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def plainly_unpickled(path: Path) -> Any:

@@ -20,7 +20,8 @@ from tinytorch_datasets.exporting.kinds.croissant import croissant
 from tinytorch_datasets.exporting.kinds.datapackage import datapackage
 from tinytorch_datasets.manifest.models import Entry
 
-SHIPPED = [name for name in list_datasets() if load_manifest().datasets[name].status == "shipped"]
+DECLARED = load_manifest().datasets
+SHIPPED = [name for name in list_datasets() if DECLARED[name].status == "shipped"]
 
 # In a process of its own: the library logs, warns and keeps a cache of its own.
 RECORDS = """

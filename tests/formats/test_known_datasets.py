@@ -12,21 +12,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, plain_yaml
 from tests.formats.known_datasets import arrays, others, pictures, tables  # noqa: F401 -- each enters its makers
 from tests.formats.known_datasets.stand_ins import MAKERS, Draw, StandIn, sklearn_folder
 from tinytorch_datasets import Dataset, audit, get, load_manifest
 
 FOLDER = Path(__file__).parent / "known_datasets"
 FILES = {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
-NOT_DECLARED = yaml.safe_load(FILES.pop("not_declared").read_text(encoding="utf-8"))
-ENTRIES: dict[str, dict[str, Any]] = {
-    stem: yaml.safe_load(path.read_text(encoding="utf-8")) for stem, path in FILES.items()
-}
+NOT_DECLARED = plain_yaml(FILES.pop("not_declared"))
+ENTRIES: dict[str, dict[str, Any]] = {stem: plain_yaml(path) for stem, path in FILES.items()}
 for packaged in ("datasets", "classics"):
-    ENTRIES[packaged] = yaml.safe_load((ROOT / f"{packaged}.yaml").read_text(encoding="utf-8"))["datasets"]
+    ENTRIES[packaged] = plain_yaml(ROOT / f"{packaged}.yaml")["datasets"]
 
 # Those of torchvision's classification sets that are not MNIST and its successors.
 OF_TORCHVISION = [

@@ -16,9 +16,8 @@ from typing import Literal
 import numpy as np
 import pytest
 import trustme
-import yaml
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, plain_yaml
 from tests.helpers.faulty_server import FaultyServer, serve
 from tinytorch_datasets import api, audit, get, list_datasets, load_manifest
 from tinytorch_datasets.auditing.lockfile import record
@@ -34,7 +33,7 @@ DATA = b"x,y\n0.5,a\n1.5,b\n"
 # The packaged manifest's own four, and the classics.
 PACKAGED = [
     "tinydigits", "tinytalks", "mnist", "cifar10",
-    *yaml.safe_load((ROOT / "classics.yaml").read_text(encoding="utf-8"))["datasets"],
+    *plain_yaml(ROOT / "classics.yaml")["datasets"],
 ]  # fmt: skip
 
 

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.linear_model import Ridge  # type: ignore[import-untyped]
-from sklearn.naive_bayes import GaussianNB, MultinomialNB  # type: ignore[import-untyped]
 
 from tests.helpers.fresh_process import python
 from tinytorch_datasets import (
@@ -179,11 +177,13 @@ class TestValues:
 
 
 class TestLearning:
-    """What a model learns on one split holds on another."""
+    """What a model learns on one split holds on another. Only these import scikit-learn, which takes seconds."""
 
     @pytest.mark.parametrize("shape", ["[16, 16]", "[2]", "[3000]"])
     def test_of_pictures_and_features_classes_are_learned(self, shape: str, tmp_path: Path) -> None:
         """Each class has a mean of its own."""
+        from sklearn.naive_bayes import GaussianNB  # type: ignore[import-untyped]
+
         fields = f"x: {{dtype: float32, shape: {shape}}}\nlabels: {{dtype: int64, classes: [a, b, c]}}"
 
         (x, y), (other_x, other_y) = made_up("made", declared(tmp_path, fields)).arrays(flat=True)
@@ -192,6 +192,8 @@ class TestLearning:
 
     def test_a_target_that_is_a_number_is_learned(self, tmp_path: Path) -> None:
         """By a straight line."""
+        from sklearn.linear_model import Ridge  # type: ignore[import-untyped]
+
         fields = "x: {dtype: float64, shape: [6]}\nprice: {dtype: float64, range: [10, 500]}"
 
         (x, y), (other_x, other_y) = made_up("made", declared(tmp_path, fields)).arrays()
@@ -201,6 +203,8 @@ class TestLearning:
 
     def test_texts_are_told_apart_by_their_words(self, tmp_path: Path) -> None:
         """Half of them are the class's own."""
+        from sklearn.naive_bayes import MultinomialNB
+
         fields = "texts: {dtype: str}\nlabels: {dtype: int64, classes: [a, b]}"
 
         dataset = made_up("made", declared(tmp_path, fields))
