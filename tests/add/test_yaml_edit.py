@@ -331,7 +331,7 @@ OWN_MANIFEST = "Name a manifest of your own, which is made if it is not there: -
 @pytest.mark.parametrize(
     ("command", "hint"),
     [
-        ("add", OWN_MANIFEST),
+        pytest.param("add", OWN_MANIFEST, marks=pytest.mark.slow),
         pytest.param("update", OWN_MANIFEST, marks=pytest.mark.slow),
         ("lock", "Name the file to write: --output datasets.lock."),
     ],

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import pty
 import re
-import select
 import shutil
 import struct
 import subprocess
 import sys
 import termios
-import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
@@ -51,23 +51,27 @@ def on_a_terminal(*arguments: str, typed: str = "", **more: str) -> tuple[str, i
     """What a person sees who types this, both streams on one terminal; and the exit code."""
     main_end, other = pty.openpty()
     fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
-    command = [sys.executable, "-m", "tinytorch_datasets", *arguments]
+    command = ["-m", "tinytorch_datasets", *arguments]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", **more}
-    process = subprocess.Popen(command, stdin=other, stdout=other, stderr=other, env=environment)
-    os.close(other)
-    os.write(main_end, typed.encode())
-    seen, until = b"", time.monotonic() + 30
-    while time.monotonic() < until:
-        ready, _, _ = select.select([main_end], [], [], 0.1)
+
+    def process() -> int:
         try:
-            chunk = os.read(main_end, 65536) if ready else b""
-        except OSError:  # the other end is closed
-            break
-        seen += chunk
-        if not chunk and process.poll() is not None:
-            break
+            if more.keys() & {"PYTHONIOENCODING"}:  # which Python looks at when it starts, and no fork does
+                command[:0] = [sys.executable]
+                return subprocess.run(command, env=environment, stdin=other, stdout=other, stderr=other).returncode
+            return python(*command, env=environment, terminal=os.ttyname(other)).returncode
+        finally:
+            os.close(other)  # the last one: what was written can be read, and then the end
+
+    seen = b""
+    with ThreadPoolExecutor(1) as pool:
+        code = pool.submit(process)
+        os.write(main_end, typed.encode())
+        with contextlib.suppress(OSError):  # which is how the end of a terminal is reported
+            while chunk := os.read(main_end, 65536):
+                seen += chunk
     os.close(main_end)
-    return seen.decode(), process.wait(10)
+    return seen.decode(), code.result()
 
 
 class TestEveryCommand:

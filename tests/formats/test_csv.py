@@ -546,6 +546,7 @@ class TestThroughAManifest:
             made(tmp_path, self.ENTRY.replace("{cell", '{strip: true, delimiter: " ", cell'), t_csv=self.TEXT)
 
 
+@pytest.mark.slow
 def test_quotes_here_and_there_in_a_long_table(tmp_path: Path) -> None:
     """Rows that are read at once and rows that are read one by one follow each other, wherever the pieces end."""
     random = np.random.default_rng(0)

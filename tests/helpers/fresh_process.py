@@ -46,7 +46,11 @@ else:
     os._exit(0)
 os.close(answers)
 orders.close()
-for fd, stream in enumerate((open(os.devnull), out, err)):
+streams = [open(os.devnull), out, err]
+if request["terminal"]:
+    streams = [open(os.open(request["terminal"], os.O_RDWR | os.O_NOCTTY), "rb", buffering=0) for _ in range(3)]
+    sys.stdout.reconfigure(line_buffering=True)
+for fd, stream in enumerate(streams):
     os.dup2(stream.fileno(), fd)
     stream.close()
 signal.alarm(SECONDS)
@@ -76,13 +80,20 @@ class Forks:
         )
         self._one_at_a_time = threading.Lock()
 
-    def python(self, *arguments: str, env: Mapping[str, str], cwd: str) -> subprocess.CompletedProcess[str]:
-        """Run `-c CODE ...` or `-m MODULE ...` as Python does. Returns the exit code and both streams."""
+    def python(
+        self, *arguments: str, env: Mapping[str, str], cwd: str, terminal: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `-c CODE ...` or `-m MODULE ...` as Python does. Returns the exit code and both streams.
+
+        With the name of a terminal all three streams are on it, and none is returned.
+        """
         orders, answers = self._parent.stdin, self._parent.stdout
         assert orders is not None
         assert answers is not None
         with self._one_at_a_time:
-            orders.write(json.dumps({"argv": arguments, "env": dict(env), "cwd": cwd}).encode() + b"\n")
+            orders.write(
+                json.dumps({"argv": arguments, "env": dict(env), "cwd": cwd, "terminal": terminal}).encode() + b"\n"
+            )
             orders.flush()
             code, out, err = json.loads(answers.readline())
         return subprocess.CompletedProcess(["python", *arguments], code, out, err)
@@ -100,11 +111,12 @@ def _forks() -> Forks:
 
 
 def python(
-    *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, terminal: str | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run `python -c CODE ...` or `python -m MODULE ...` as of a shell. Returns the exit code and both streams."""
     given, place = dict(os.environ if env is None else env), str(cwd or Path.cwd())
     if hasattr(os, "fork"):
-        return _forks().python(*arguments, env=given, cwd=place)
+        return _forks().python(*arguments, env=given, cwd=place, terminal=terminal)
+    assert terminal is None, "only systems that fork have terminals of this kind"
     command = [sys.executable, *arguments]
     return subprocess.run(command, env=given, cwd=place, capture_output=True, text=True, check=False, timeout=SECONDS)

@@ -99,6 +99,7 @@ class TestLists:
 
         same(samples(file, samples=5, dtype="float64"), items, "float64")
 
+    @pytest.mark.slow
     def test_random_lists_in_every_size_of_number(self, tmp_path: Path) -> None:
         """Numbers of one, two, four and eight bytes, mixed: every boundary of what is read at once is crossed."""
         random = np.random.default_rng(18)
@@ -359,6 +360,7 @@ class TestHostile:
         with pytest.raises(DecodeError, match="sample 0 is a list"):
             blocks(put(tmp_path / "data", npy(objects(item, [1], [2]))), shape=(None, 1))
 
+    @pytest.mark.slow
     def test_lists_in_lists_without_end(self, tmp_path: Path) -> None:
         """Thirty thousand levels."""
         deep = b"(" + b"]" * 30_000 + b"a" * 29_999 + b"]e"
@@ -397,6 +399,7 @@ class TestHostile:
             blocks(file)
         same(samples(put(tmp_path / "twin", written(b"(]K\1a]K\2a]K\3ae", 3))), [[1], [2], [3]])
 
+    @pytest.mark.slow
     def test_a_memo_of_a_billion(self, tmp_path: Path) -> None:
         """A key of the memo is only a key; many of them are paid for."""
         one = b"(]r\xff\xff\xff\xff(K\1K\2e]K\2a]K\3ae"
@@ -494,7 +497,7 @@ class TestManyAtOnce:
         times=st.sampled_from([1, 40, 300]),
         chunk=st.sampled_from([3000, 20_000, 10**6]),
     )
-    test_what_comes_of_it_is_the_same_as_one_by_one = hypothesis.settings(deadline=None, max_examples=50)(
+    test_what_comes_of_it_is_the_same_as_one_by_one = hypothesis.settings(deadline=None, max_examples=25)(
         programs(same_as_one_by_one)
     )
     test_and_of_many_more = pytest.mark.slow(

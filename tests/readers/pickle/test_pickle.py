@@ -517,7 +517,7 @@ class TestRuns:
         allowed=st.integers(0, 6000),
         chunk=st.sampled_from([1, 100, 300, 1000, 10**6]),
     )
-    test_what_comes_of_it_is_the_same_as_one_by_one = settings(deadline=None, max_examples=100)(
+    test_what_comes_of_it_is_the_same_as_one_by_one = settings(deadline=None, max_examples=40)(
         programs(same_as_one_by_one)
     )
     test_and_of_many_more = pytest.mark.slow(settings(deadline=None, max_examples=800)(programs(same_as_one_by_one)))
