@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinytorch_datasets.concurrency import check_cancelled, run_all
+from tinytorch_datasets.concurrency import check_cancelled
+from tinytorch_datasets.concurrency.executors import Task, run_tasks
 from tinytorch_datasets.plan import RaggedBlock
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
     from pathlib import Path
 
     from tinytorch_datasets.plan import Column
@@ -59,11 +61,18 @@ class Meter:
                 self._step(self._done, self._in_all)
 
 
-def digests(paths: Iterable[Path], step: Step | None = None) -> dict[Path, Digest | OSError]:
-    """Return the digest of each file, or why it cannot be read. `step` is called with bytes done and bytes in all."""
+def digests(
+    paths: Iterable[Path], step: Step | None = None, executor: Executor | None = None
+) -> dict[Path, Digest | OSError]:
+    """Return the digest of each file, or why it cannot be read. `step` is called with bytes done and bytes in all.
+
+    They are hashed by an executor, a file a task, or here on every core: the sha256 of one file cannot be taken in
+    pieces.
+    """
     sizes = {path: size_of(path) for path in paths}
     meter = Meter(step, sum(sizes.values()))
-    results = run_all((partial(digest_or_error, path, add=meter.add) for path in sizes), sizes=list(sizes.values()))
+    tasks = (Task(partial(digest_or_error, path), size, (path,)) for path, size in sizes.items())
+    results = run_tasks(tasks, executor, add=meter.add)
     return dict(zip(sizes, results, strict=True))
 
 

@@ -19,6 +19,7 @@ from tinytorch_datasets import api, pipeline, settings
 from tinytorch_datasets.auditing import lint
 from tinytorch_datasets.auditing.findings import LEVELS, RULES, DatasetReport, Finding, Level, ProbeResult, Report
 from tinytorch_datasets.auditing.local import Decode, FileDigests, audit_homes, audit_on_disk
+from tinytorch_datasets.concurrency.executors import check_executor
 from tinytorch_datasets.digests import Digest, Step, digests
 from tinytorch_datasets.errors import LockError, ManifestError, Problem, UsageError, check_flag, did_you_mean
 from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy
@@ -28,6 +29,8 @@ from tinytorch_datasets.settings import Locations, refuse_standin
 from tinytorch_datasets.storage.files import read_file, whole_file
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from tinytorch_datasets.api import AnyPath, ManifestLike
     from tinytorch_datasets.auditing.remote import Probe
 
@@ -57,6 +60,7 @@ def audit(
     progress: Step | None = None,
     on_probe: Callable[[ProbeResult], None] | None = None,
     retry: RetryPolicy = DEFAULT_RETRY,
+    executor: Executor | None = None,
 ) -> Report:
     """Compare everything on disk with the manifest and, if asked to, every address.
 
@@ -83,9 +87,15 @@ def audit(
         progress: Called with bytes hashed and bytes in all.
         on_probe: Called with the result of each address, as it comes.
         retry: How long to wait for addresses.
+        executor: What hashes and decodes, in place of this process: a pool of `concurrent.futures`, or any other with
+            `submit`, such as ``dask.distributed.Client(...).get_executor()``. Its workers need the same files at the
+            same paths. A file is a task, a column of cached arrays, and a data set that is decoded; findings are the
+            same, in the same order. Addresses are asked from here.
 
     Raises:
-        UsageError: A variable asks for stand-in data, or `remember` would write into an installed package.
+        StorageError: A worker of the executor does not see the files that this process sees.
+        UsageError: `executor` takes no tasks, or its workers have another version of the package; a variable asks for
+            stand-in data, or `remember` would write into an installed package.
         ManifestError: The manifest itself is wrong.
         LockError: `lock`, or ``mirrors.lock``, cannot be read.
         UnknownName: The manifest has no data set of a given name.
@@ -95,6 +105,8 @@ def audit(
     True
     """
     refuse_standin("an audit")
+    if executor is not None:
+        check_executor(executor)
     if isinstance(names, str):
         names = [names]
     if decode not in DECODE:
@@ -124,7 +136,9 @@ def audit(
         at = Path(mirror).expanduser().absolute()
         whole = len(names) == len(loaded.datasets)
         plans = [loaded.plan(name) for name in names]
-        audited, problems = mirror_folder.audit_mirror(loaded, plans, at, named=named, whole=whole, step=progress)
+        audited, problems = mirror_folder.audit_mirror(
+            loaded, plans, at, named=named, whole=whole, step=progress, executor=executor
+        )
         kept = _without(ignore, loaded, _on_lines(loaded, problems))
         return Report(str(loaded.path), tuple(audited), kept, strict=strict)
     placed = {name: pipeline.in_use(loaded, name, home) for name in names}
@@ -139,7 +153,7 @@ def audit(
     hashed: dict[Path, Digest | OSError] = {}
     for locations, group in groups.items():
         wanted_plans = [plan for plan in group if _level(plan) in wanted]
-        on_disk = audit_on_disk(loaded, wanted_plans, locations, decode, progress)
+        on_disk = audit_on_disk(loaded, wanted_plans, locations, decode, progress, executor)
         reports |= on_disk.reports
         hashed |= on_disk.digests
         for name, more in on_disk.findings.items():
@@ -168,7 +182,7 @@ def audit(
             budget = lint.audit_budget(layer, layer.path.parent / layer.shipped_in)
             general += _on_lines_of(layer, loaded, budget)
     if lock is not None:
-        differing = _audit_lock(loaded, Path(lock).expanduser().absolute(), placed, rows, hashed)
+        differing = _audit_lock(loaded, Path(lock).expanduser().absolute(), placed, rows, hashed, executor)
         general += _on_lines(loaded, differing)
     in_order = [*_on_lines(loaded, (f for name in names for f in findings[name])), *general]
     return Report(
@@ -239,11 +253,12 @@ def _audit_lock(
     placed: Mapping[str, tuple[Plan, Locations]],
     rows: Iterable[DatasetReport],
     hashed: FileDigests,
+    executor: Executor | None,
 ) -> Iterator[Finding]:
     from tinytorch_datasets.auditing import lockfile
 
     paths = (plan.root / file.name for plan, _ in placed.values() for file in plan.files)
-    not_hashed = digests(path for path in paths if path not in hashed)
+    not_hashed = digests((path for path in paths if path not in hashed), executor=executor)
     matching = {row.name for row in rows if row.state == "ok"}
     yield from lockfile.differences(manifest, lock, placed, {**hashed, **not_hashed}, matching)
 

@@ -6,18 +6,16 @@ Every byte is read once, on every core; each data set is then compared with the 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from tinytorch_datasets import formats, pipeline, settings
 from tinytorch_datasets.auditing import lint
 from tinytorch_datasets.auditing.arrays import audit_cached, audit_decoded
 from tinytorch_datasets.auditing.findings import DatasetReport, Finding, Severity, State
-from tinytorch_datasets.concurrency import run_all
+from tinytorch_datasets.concurrency.executors import Task, run_tasks
 from tinytorch_datasets.digests import Digest, Meter, Step, digest_or_error, size_of
 from tinytorch_datasets.errors import DecodeError, StorageError
 from tinytorch_datasets.manifest.manifest import Manifest
@@ -32,6 +30,9 @@ from tinytorch_datasets.storage.files import exists, is_there
 from tinytorch_datasets.storage.memmap import StatSignature
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES, LFS_POINTER, describe
 from tinytorch_datasets.verify.files import describe_mismatch
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 Decode = Literal["auto", "always", "never"]
 FileDigests = Mapping[Path, Digest | OSError]
@@ -49,9 +50,18 @@ class OnDisk(NamedTuple):
 
 
 def audit_on_disk(
-    manifest: Manifest, plans: Sequence[Plan], locations: Locations, decode: Decode, step: Step | None
+    manifest: Manifest,
+    plans: Sequence[Plan],
+    locations: Locations,
+    decode: Decode,
+    step: Step | None,
+    executor: Executor | None = None,
 ) -> OnDisk:
-    """Hash all files of data sets, compare all values, and check the cache entries."""
+    """Hash all files of data sets, compare all values, and check the cache entries.
+
+    An executor hashes a file, or a column of cached arrays, a task. Values are compared a data set a task: what is
+    checked of them is also that no split has the samples of another.
+    """
     closed = {plan.name: error for plan in plans if (error := _closed(plan))}
     reports = {name: DatasetReport(name, "not checked") for name in closed}
     findings = {plan.name: [_unreadable(closed[plan.name], plan)] for plan in plans if plan.name in closed}
@@ -66,28 +76,35 @@ def audit_on_disk(
         if decode != "never" and not declared.get(plan.name) and _all_present(plan):
             formats.check_libraries(plan)
     with_md5 = frozenset(plan.name for plan in plans if decode != "never" and not declared.get(plan.name))
-    digests, array_digests = _hash_all(manifest, plans, declared, with_md5, step)
+    digests, array_digests = _hash_all(manifest, plans, declared, with_md5, step, executor)
     of_files = {plan.name: _audit_files(manifest, plan, locations, digests) for plan in plans}
     to_compare = [
         plan for plan in plans if decode != "never" and _all_present(plan) and not of_files[plan.name]
     ]  # values of other bytes than declared say nothing
 
-    def cached(plan: Plan) -> list[Finding] | None:
-        folders = declared.get(plan.name)
-        if not folders or any(array_digests[at, str(c)] != c.sha256 for at in folders for c in plan.columns):
-            return None
-        return audit_cached(manifest, folders[0])
+    def of_plan(job: Callable[[], Any], plan: Plan, folders: Iterable[ArrayFolder]) -> Task[Any]:
+        arrays = (path for folder in folders if exists(folder.path) for c in plan.columns for path in folder.paths(c))
+        paths = (*(plan.root / file.name for file in plan.files), *arrays)
+        return Task(job, sum(file.bytes for file in plan.files), paths)
 
-    of_values: dict[str, list[Finding] | None] = {}
-    pickles: dict[str, tuple[str, ...]] = {}
-    with ThreadPoolExecutor(max(1, os.cpu_count() or 1), "decode") as pool:
-        of_values.update(zip((plan.name for plan in to_compare), pool.map(cached, to_compare), strict=True))
-        to_decode = [plan for plan in to_compare if of_values[plan.name] is None]
-        names = [plan.name for plan in to_decode]
-        decoded = pool.map(lambda plan: audit_decoded(manifest, plan, locations), to_decode)
-        imports = pool.map(pickle_globals, to_decode)
-        of_values.update(zip(names, decoded, strict=True))
-        pickles.update(zip(names, imports, strict=True))
+    vouched = [
+        plan
+        for plan in to_compare
+        if (folders := declared.get(plan.name))
+        and all(array_digests[folder, str(c)] == c.sha256 for folder in folders for c in plan.columns)
+    ]
+    firsts = [(plan, declared[plan.name][0]) for plan in vouched]
+    cached = [of_plan(partial(audit_cached, manifest, folder), plan, [folder]) for plan, folder in firsts]
+    of_values: dict[str, list[Finding] | None] = {plan.name: None for plan in to_compare}
+    of_values.update(zip((plan.name for plan in vouched), run_tasks(cached, executor), strict=True))
+    to_decode = [plan for plan in to_compare if of_values[plan.name] is None]
+    arrays_of = {plan.name: [*pipeline.array_folders(plan, locations)] for plan in to_decode}
+    decoding = [of_plan(partial(audit_decoded, manifest, p, locations), p, arrays_of[p.name]) for p in to_decode]
+    results = run_tasks(
+        [*decoding, *(of_plan(partial(pickle_globals, plan), plan, ()) for plan in to_decode)], executor
+    )
+    of_values.update(zip((plan.name for plan in to_decode), results, strict=False))
+    pickles = dict(zip((plan.name for plan in to_decode), results[len(to_decode) :], strict=True))
     for name, plan in ((plan.name, plan) for plan in plans):
         # A planted entry needs no file to be there, so entries are checked whatever else there is.
         entries = audit_cache_entries(manifest, plan, locations)
@@ -269,6 +286,7 @@ def _hash_all(
     declared: Mapping[str, Sequence[ArrayFolder]],
     with_md5: frozenset[str],
     step: Step | None,
+    executor: Executor | None,
 ) -> tuple[FileDigests, dict[tuple[ArrayFolder, str], str | None]]:
     """Hash all files, and the arrays whose digests are declared; by path, and by folder and column."""
     files = {
@@ -279,11 +297,11 @@ def _hash_all(
     arrays = [(column, folder) for plan in plans for folder in declared.get(plan.name, ()) for column in plan.columns]
     sizes = {path: size_of(path) for path in files}
     meter = Meter(step, sum(sizes.values()) + sum(column.nbytes for column, _ in arrays))
-    jobs: list[tuple[int, Callable[[], Any]]] = [
-        *((sizes[path], partial(digest_or_error, path, add=meter.add, md5_too=md5)) for path, md5 in files.items()),
-        *((column.nbytes, partial(_hash_array, column, folder, meter)) for column, folder in arrays),
+    tasks: list[Task[Any]] = [
+        *(Task(partial(digest_or_error, path, md5_too=md5), sizes[path], (path,)) for path, md5 in files.items()),
+        *(Task(partial(_hash_array, column, folder), column.nbytes, folder.paths(column)) for column, folder in arrays),
     ]
-    results = run_all([job for _, job in jobs], sizes=[size for size, _ in jobs])
+    results = run_tasks(tasks, executor, add=meter.add)
     of_arrays = zip(arrays, results[len(files) :], strict=True)
     return (
         dict(zip(files, results, strict=False)),
@@ -291,9 +309,10 @@ def _hash_all(
     )
 
 
-def _hash_array(column: Column, folder: ArrayFolder, meter: Meter) -> str | None:
+def _hash_array(column: Column, folder: ArrayFolder, add: Callable[[int], None] | None = None) -> str | None:
     sha256 = folder.digest_now(column)
-    meter.add(column.nbytes)
+    if add is not None:
+        add(column.nbytes)
     return sha256
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinytorch_datasets.auditing.findings import DatasetReport, Finding
 from tinytorch_datasets.auditing.lint import walk
@@ -19,11 +19,21 @@ from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.mirror.copy import SUMS, Listed, copies_of, listed_in
 from tinytorch_datasets.plan import File, Plan
 
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
 HINT = "Run `tinytorch-datasets mirror {}` again: it replaces what is wrong."
 
 
 def audit_mirror(
-    manifest: Manifest, plans: Iterable[Plan], folder: Path, *, named: bool, whole: bool, step: Step | None
+    manifest: Manifest,
+    plans: Iterable[Plan],
+    folder: Path,
+    *,
+    named: bool,
+    whole: bool,
+    step: Step | None,
+    executor: Executor | None = None,
 ) -> tuple[list[DatasetReport], list[Finding]]:
     """Compare every file of the folder with the manifest, in whichever container a data set is there.
 
@@ -53,7 +63,7 @@ def audit_mirror(
             wanted[plan.name] = [(file, folder / plan.folder / name) for name, file in files.items()]
         elif named:
             findings.append(_missing(manifest, plan, folder))
-    hashed = digests([path for pairs in wanted.values() for _, path in pairs], step)
+    hashed = digests([path for pairs in wanted.values() for _, path in pairs], step, executor)
     for plan in plans:
         pairs = wanted.get(plan.name, [])
         siblings = [file for file, _ in pairs]

@@ -18,8 +18,10 @@ from tinytorch_datasets.cli.common import (
     Command,
     bar,
     complete_names,
+    dask_option,
     echo,
     echo_json,
+    executor_at,
     json_option,
     manifest_options,
     on_interrupt,
@@ -58,6 +60,7 @@ FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 )
 @click.option("--ignore", metavar="RULE", multiple=True, help="Leave out warnings of this rule")
 @click.option("--strict", is_flag=True, help="Let warnings fail the audit")
+@dask_option
 @manifest_options
 @json_option
 @click.option("--junit", type=FILE, metavar="FILE", help="Write JUnit XML, for test readers")
@@ -77,6 +80,7 @@ def audit(
     lock: str | None,
     ignore: tuple[str, ...],
     strict: bool,
+    dask: str | None,
     manifest: Path | None,
     home: Path | None,
     as_json: bool,
@@ -118,7 +122,7 @@ def audit(
     beside = Path(settings.manifest_path(manifest)).with_name(lockfile.NAME)
     usable = True
     try:
-        with bar("hashing") as step:
+        with executor_at(dask) as executor, bar("hashing") as step:
             report = auditing.audit(
                 names,
                 manifest=manifest,
@@ -133,6 +137,7 @@ def audit(
                 ignore=ignore,
                 progress=step,
                 on_probe=echo_probe if is_watched(sys.stderr) else None,
+                executor=executor,
             )
     except ManifestError as error:
         echo(repeat_options(f"error: {printable(str(error), keep=LAYOUT)}"), err=True)

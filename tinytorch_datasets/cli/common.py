@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import os
 import re
 import shlex
@@ -18,10 +19,20 @@ from click.shell_completion import CompletionItem
 
 from tinytorch_datasets import settings
 from tinytorch_datasets.auditing.findings import ExitCode, exit_code_of
-from tinytorch_datasets.errors import LAYOUT, DatasetError, StandInWarning, StorageError, printable
+from tinytorch_datasets.errors import (
+    LAYOUT,
+    DatasetError,
+    MissingLibrary,
+    StandInWarning,
+    StorageError,
+    UsageError,
+    printable,
+)
 from tinytorch_datasets.report import as_json
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from tinytorch_datasets.api import ManifestLike
     from tinytorch_datasets.digests import Step
     from tinytorch_datasets.manifest.manifest import Manifest
@@ -67,6 +78,7 @@ def _silence(stream: TextIO) -> None:
 RESUMABLE = "what was downloaded is kept; the same command resumes"
 NOT_EXPORTED = "nothing was exported; the same command starts again, with what was downloaded"
 NOT_RESUMABLE = "nothing was written; the same command starts from the beginning"
+DASK_S = 10  # the longest wait for a scheduler, and for its first worker
 _INTERRUPTED = "tinytorch_datasets.interrupted"
 _GIVEN = "tinytorch_datasets.given"
 # A command in a message, up to its closing backtick; `compile` and `schema` take neither of the two options.
@@ -296,6 +308,39 @@ def hint_at_another(error: DatasetError, place: Path) -> None:
         path, place = error.path.absolute(), place.absolute()
         if path.is_relative_to(place) or place.is_relative_to(path):
             error.hint = "Name a place that can be written to."
+
+
+dask_option = click.option("--dask", metavar="ADDRESS", help="Let the workers of a Dask scheduler do it")
+
+
+@contextmanager
+def executor_at(address: str | None) -> Iterator[Executor | None]:
+    """Connect to the Dask scheduler of that address, and yield what gives its workers tasks; None without one.
+
+    Raises:
+        MissingLibrary: Dask is not installed.
+        UsageError: No scheduler answers there, or it has no workers.
+    """
+    if address is None:
+        yield None
+        return
+    if importlib.util.find_spec("distributed") is None:
+        needing = "--dask"
+        raise MissingLibrary(needing, "distributed", "cluster")
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=DASK_S, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        what = f"no Dask scheduler answers at {address}"
+        raise UsageError(what, hint="Its log has its address, such as tcp://10.0.0.1:8786.") from error
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=DASK_S)
+        except (OSError, TimeoutError) as error:
+            what = f"the Dask scheduler at {address} has no workers"
+            raise UsageError(what, hint=f"Start some: `dask worker {address}`.") from error
+        yield client.get_executor(pure=False)
 
 
 @contextmanager

@@ -132,6 +132,10 @@ class ArrayFolder:
             raise FileNotFoundError(errno.ENOENT, "not there, or not whole", str(self.path / f"{column}.npy"))
         return parts
 
+    def paths(self, column: Column) -> tuple[Path, ...]:
+        """Return the files that a column's values are in, or would be."""
+        return tuple(self.path / name for name in file_names(column))
+
     def values(self, column: Column) -> Values | str:
         """Open a column's values, memory-mapped; the text of a whole split is a str.
 

@@ -68,14 +68,25 @@ class Cancellation:
             self._wakers.remove(wake)
 
 
-_of_this_thread = threading.local()  # `cancellation`, in those that `run_all` has started
+_of_this_thread = threading.local()  # `cancellation`, in those that work for `run_all` or a run of tasks
 
 
 def check_cancelled() -> None:
-    """Raise Cancelled if this thread works on a job of `run_all` that nobody waits for."""
+    """Raise Cancelled if this thread works on a job that nobody waits for."""
     cancellation: Cancellation | None = getattr(_of_this_thread, "cancellation", None)
     if cancellation is not None:
         cancellation.check()
+
+
+@contextmanager
+def cancelled_by(cancellation: Cancellation | None) -> Iterator[None]:
+    """Let `check_cancelled` ask this cancellation, in this thread and inside the block."""
+    before = getattr(_of_this_thread, "cancellation", None)
+    _of_this_thread.cancellation = cancellation
+    try:
+        yield
+    finally:
+        _of_this_thread.cancellation = before
 
 
 def run_all(

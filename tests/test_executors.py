@@ -1,0 +1,348 @@
+"""Tasks run by any executor: in their order, lost ones again, and only where the same files are seen."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers.audit_world import World, build, copied
+from tests.helpers.faulty_server import sha256
+from tests.helpers.yardstick import soon
+from tinytorch_datasets import __version__
+from tinytorch_datasets.auditing.audit import audit
+from tinytorch_datasets.concurrency import check_cancelled
+from tinytorch_datasets.concurrency.executors import Task, check_executor, look_at, run_tasks
+from tinytorch_datasets.digests import digest, digest_or_error, digests
+from tinytorch_datasets.errors import StorageError, UsageError
+
+
+class Sending(Executor):
+    """An executor whose worker is this process, but all that goes there and back is pickled, as to any other.
+
+    `before` is called with the number of each call before it is run; what it raises is raised in place of a result.
+    """
+
+    def __init__(self, before: Callable[[int], object] = lambda number: None) -> None:
+        self.calls, self._before = 0, before
+
+    def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run it now."""
+        future: Future[Any] = Future()
+        self.calls += 1
+        try:
+            self._before(self.calls)
+            function, args, kwargs = pickle.loads(pickle.dumps((function, args, kwargs)))
+            future.set_result(pickle.loads(pickle.dumps(function(*args, **kwargs))))
+        except BaseException as error:
+            future.set_exception(error)
+        return future
+
+
+def fail(error: BaseException, *calls: int) -> Callable[[int], None]:
+    """What fails those calls, or all if none is named."""
+
+    def before(number: int) -> None:
+        if number in calls or not calls:
+            raise error
+
+    return before
+
+
+def raise_error(error: Exception) -> None:
+    """A job that fails."""
+    raise error
+
+
+def sit() -> None:
+    """A job that ends when nobody waits for it any more."""
+    while True:
+        check_cancelled()
+        time.sleep(0.001)
+
+
+def files_in(folder: Path, count: int) -> list[Path]:
+    """Small files, each of another content and size."""
+    paths = [folder / f"{number}.bin" for number in range(count)]
+    for number, path in enumerate(paths):
+        path.write_bytes(b"%d" % number * (number + 1))
+    return paths
+
+
+class TestRunTasks:
+    """What comes back is what the tasks return here."""
+
+    @pytest.mark.parametrize("executor", [None, ThreadPoolExecutor(2), Sending()], ids=["none", "threads", "sending"])
+    def test_results_come_in_the_order_of_the_tasks(self, tmp_path: Path, executor: Executor | None) -> None:
+        """With the bytes that are done; a file that is not there is an error of its own."""
+        paths = [*files_in(tmp_path, 5), tmp_path / "none"]
+        steps: list[tuple[int, int]] = []
+        found = digests(paths, lambda *step: steps.append(step), executor)
+
+        assert [*found] == paths
+        assert [str(of.sha256) for of in list(found.values())[:5]] == [sha256(path.read_bytes()) for path in paths[:5]]  # type: ignore[union-attr]
+        assert isinstance(found[tmp_path / "none"], FileNotFoundError)
+        assert steps[-1] == (15, 15)
+
+    def test_small_tasks_go_together_and_large_ones_alone(self) -> None:
+        """The largest first: 250 small ones are three calls, as a hundred at most are sent at once."""
+        sending = Sending()
+        tasks = [Task(partial(abs, -n), size=10) for n in range(250)]
+        assert run_tasks(tasks, sending) == list(range(250))
+        assert sending.calls == 3
+
+        large = Sending()
+        run_tasks([replace(task, size=2**24) for task in tasks[:5]], large)
+        assert large.calls == 5
+
+    def test_the_error_of_a_job_is_raised_and_the_others_are_cancelled(self) -> None:
+        """As it was raised there, and not tried again."""
+        with ThreadPoolExecutor(1) as threads:
+            waits = threading.Event()
+            begun = threads.submit(waits.wait)
+            tasks = [Task(partial(raise_error, ValueError("this one")), 2**25)]
+            tasks += [Task(sit, 2**24)] * 3
+            threading.Timer(0.05, waits.set).start()
+            with soon(clock=time.perf_counter), pytest.raises(ValueError, match="this one"):
+                run_tasks(tasks, threads)
+            assert begun.result()
+
+
+class TestLostWorkers:
+    """A worker that is gone changes nothing but the time."""
+
+    @pytest.mark.parametrize(
+        "error", [BrokenExecutor("a process died"), CancelledError(), RuntimeError("no such node")]
+    )
+    def test_its_tasks_are_done_again(self, tmp_path: Path, error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+        """By the executor: the first call is lost, the bundle's tasks then go one by one."""
+        paths, sending = files_in(tmp_path, 3), Sending(fail(error, 1))
+        assert digests(paths, executor=sending) == {path: digest(path) for path in paths}
+        assert sending.calls == 1 + 3
+        assert not caplog.records
+
+    def test_after_three_times_they_are_done_here(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """Which is said in a line."""
+        paths, sending = files_in(tmp_path, 2), Sending(fail(MemoryError()))
+        assert digests(paths, executor=sending) == {path: digest(path) for path in paths}
+        assert sending.calls == 1 + 2 * 2
+        assert caplog.messages == ["2 of 2 tasks are done in this process: MemoryError"]
+
+    def test_an_executor_that_takes_no_more_leaves_the_rest_to_this_process(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A pool whose process was killed is broken for good."""
+
+        class Breaking(Sending):
+            def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+                if self.calls == 1:
+                    msg = "A process in the process pool was terminated abruptly"
+                    raise BrokenExecutor(msg)
+                return super().submit(function, *args, **kwargs)
+
+        paths = files_in(tmp_path, 4)
+        tasks = [Task(partial(digest, path), 2**24, (path,)) for path in paths]
+        assert run_tasks(tasks, Breaking()) == [digest(path) for path in paths]
+        assert caplog.messages == [
+            "3 of 4 tasks are done in this process: "
+            "BrokenExecutor: A process in the process pool was terminated abruptly"
+        ]
+
+
+class TestRefusals:
+    """What cannot run tasks is refused before anything is done, in a sentence."""
+
+    def refusal(self, executor: Any) -> str:
+        """What is said of it by a whole audit, too."""
+        with pytest.raises(UsageError) as caught:
+            audit(["tinydigits"], executor=executor)
+        return str(caught.value)
+
+    def test_no_executor(self) -> None:
+        """It has no `submit`."""
+        assert self.refusal(3) == (
+            "executor is a concurrent.futures.Executor, and 3 has no submit\n"
+            "  Give a pool, or what the `get_executor()` of a Dask client returns."
+        )
+
+    def test_one_that_was_shut_down(self) -> None:
+        """Which pools say themselves."""
+        pool = ThreadPoolExecutor(1)
+        pool.shutdown()
+        assert self.refusal(pool) == (
+            "executor takes no tasks: RuntimeError: cannot schedule new futures after shutdown\n"
+            "  Make another one; one that was shut down is of no more use."
+        )
+
+    def test_one_that_is_broken(self) -> None:
+        """From the start."""
+        assert self.refusal(Sending(fail(BrokenExecutor("gone")))) == (
+            "executor runs no tasks: BrokenExecutor: gone\n  Make another one."
+        )
+
+    def test_workers_without_the_package(self) -> None:
+        """As a worker says that unpickles a task."""
+        error = ModuleNotFoundError("No module named 'tinytorch_datasets'")
+        assert self.refusal(Sending(fail(error))) == (
+            f"the executor's workers cannot run tinytorch-datasets {__version__}: "
+            "ModuleNotFoundError: No module named 'tinytorch_datasets'\n"
+            "  Give every worker the same versions of Python, of tinytorch-datasets and of the libraries that it uses."
+        )
+
+    def test_workers_of_another_version(self) -> None:
+        """Whichever worker it is."""
+
+        class Older(Sending):
+            def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+                return super().submit(function, "0.0.9", *args[1:], **kwargs)
+
+        with pytest.raises(UsageError, match=r"cannot run tinytorch-datasets .*: .* has tinytorch-datasets "):
+            run_tasks([Task(partial(abs, -1))], Older())
+
+    def test_one_that_takes_tasks(self) -> None:
+        """It is asked once."""
+        sending = Sending()
+        check_executor(sending)
+        assert sending.calls == 1
+
+
+class Elsewhere(Sending):
+    """An executor whose worker is in another folder: relative paths are other files to it, as all are elsewhere."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run it there."""
+        with working_in(self._folder):
+            return super().submit(function, *args, **kwargs)
+
+
+@contextmanager
+def working_in(folder: Path) -> Iterator[None]:
+    """Work in a folder, and come back."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+class TestOtherFiles:
+    """A worker that does not see the same files says so; nothing is reported of what it sees."""
+
+    @pytest.fixture
+    def here(self, tmp_path: Path) -> Iterator[Path]:
+        """A folder to work in, with a file."""
+        (tmp_path / "here").mkdir()
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / "here" / "data").write_bytes(b"values")
+        with working_in(tmp_path / "here"):
+            yield tmp_path / "here"
+
+    def error(self, here: Path) -> str:
+        """What a task reports of a worker elsewhere."""
+        task = Task(partial(digest_or_error, "data"), 6, (Path("data"),))
+        with pytest.raises(StorageError) as caught:
+            run_tasks([task], Elsewhere(here.parent / "elsewhere"))
+        assert caught.value.path == Path("data")
+        return str(caught.value)
+
+    def test_one_that_is_missing_there(self, here: Path) -> None:
+        """It is not reported as missing."""
+        message = self.error(here)
+        assert message.startswith("data is not the same to the worker ")
+        assert message.endswith(
+            " as to this process: No such file or directory\n"
+            "  Give the workers the same file system at the same path, or leave the executor out."
+        )
+
+    def test_a_copy_of_the_same_size_and_time(self, here: Path) -> None:
+        """What a worker says of its own copy says nothing of the one here."""
+        there = here.parent / "elsewhere" / "data"
+        there.write_bytes(b"others")
+        os.utime(there, ns=(1, (here / "data").stat().st_mtime_ns))
+        assert " as to this process: it is another file there, or a copy\n" in self.error(here)
+
+    def test_a_file_that_was_changed_meanwhile_is_looked_at_again(self, here: Path) -> None:
+        """It is no other file; it is what it is now."""
+
+        def change(call: int) -> None:
+            if call == 1:
+                (here / "data").write_bytes(b"longer values")
+
+        sending = Sending(change)
+        assert digests([here / "data"], executor=sending) == {here / "data": digest(here / "data")}
+        assert sending.calls == 2
+
+    def test_a_folder_is_the_same_whatever_is_written_into_it(self, here: Path) -> None:
+        """Files appear in a folder that workers write to."""
+        before = look_at(here)
+        (here / "more").write_bytes(b"")
+        assert look_at(here) == before != look_at(here.parent)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a file without blocks takes a call of its own there")
+def test_ctrl_c_is_obeyed_at_once(tmp_path: Path) -> None:
+    """What waits is cancelled, and threads of this process end at their next block."""
+    paths = [tmp_path / f"{n}" for n in range(5)]
+    for path in paths:
+        path.touch()
+        os.truncate(path, 16 * 2**30)
+    with ThreadPoolExecutor(2) as threads:
+        begun = time.perf_counter()
+        threading.Timer(0.2, partial(os.kill, os.getpid(), signal.SIGINT)).start()
+        with soon(clock=time.perf_counter), pytest.raises(KeyboardInterrupt):
+            digests(paths, executor=threads)
+    assert time.perf_counter() - begun < 30  # and the pool's own threads ended with it
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The world as it is meant to be."""
+    return build(tmp_path_factory.mktemp("world"))
+
+
+class TestAudit:
+    """An audit by an executor is the audit."""
+
+    @pytest.mark.parametrize("decode", ["auto", "always", "never"])
+    def test_findings_and_rows_are_the_same_in_the_same_order(self, built: World, tmp_path: Path, decode: Any) -> None:
+        """With a byte changed, a file cut, one missing, one of other values, and a cached array of others."""
+        world = copied(built, tmp_path)
+        audit(manifest=world.manifest, decode="always")
+        world.flip(world.file("flowers/test.csv"))
+        world.file("talk/talk.txt").write_bytes(b"Hello!\n")
+        world.put("digits/train-labels", world.file("digits/train-labels").read_bytes()[:-1] + b"\x07")
+        here = audit(manifest=world.manifest, decode=decode)
+        sending = Sending()
+
+        assert audit(manifest=world.manifest, decode=decode, executor=sending) == here
+        assert {finding.rule for finding in here.findings} >= {"file-hash", "file-size"}
+        assert any(finding.rule == "content" for finding in here.findings) == (decode != "never")
+        assert sending.calls > 1
+
+    def test_cached_arrays_are_hashed_a_column_a_task(self, built: World, tmp_path: Path) -> None:
+        """And a damaged one is found, and decoded again to know which of the two is wrong."""
+        world = copied(built, tmp_path)
+        from tinytorch_datasets import get
+
+        get("digits", manifest=world.manifest, offline=True)
+        world.flip(world.array("test.images.npy"))
+        here = audit(["digits"], manifest=world.manifest)
+
+        assert audit(["digits"], manifest=world.manifest, executor=Sending()) == here
+        assert [finding.rule for finding in here.findings if finding.severity == "error"] == ["array"]

@@ -1,0 +1,335 @@
+"""Executors: tasks run by other threads, processes and machines, lost ones again.
+
+Whatever has `submit`, as `concurrent.futures.Executor` has, can run a `Task`: a function of a module and plain values,
+which every library of the kind can send. What comes back is plain as well, and in the order of the tasks.
+
+A worker may be on another machine, where the same path is another file, or none. So each task goes with the signatures
+of the files that it reads, and a worker that sees anything else does nothing. Nor is a worker's own error taken for one
+of the machinery around it: whatever a job raises is returned, so what is raised is that a worker was lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from tinytorch_datasets._version import VERSION
+from tinytorch_datasets.concurrency import POLL_S, Cancellation, cancelled_by, run_all
+from tinytorch_datasets.errors import StorageError, UsageError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
+T = TypeVar("T")
+
+TRIES = 3  # how often a task is given to an executor, before it is done in this process
+# Small tasks go together: to send one takes about a millisecond, in which a processor hashes one or two MB.
+BUNDLE_BYTES = 2**24
+BUNDLE_TASKS = 100
+
+INSTALL = "Give every worker the same versions of Python, of tinytorch-datasets and of the libraries that it uses."
+SHARE = "Give the workers the same file system at the same path, or leave the executor out."
+
+log = logging.getLogger("tinytorch_datasets.executor")
+
+
+@dataclass(frozen=True)
+class Task(Generic[T]):
+    """A piece of work for whichever process: `job` is a module's function, or a partial of it with plain values.
+
+    `size` is how large it is, in bytes. `reads` are the files that it reads, and the folders that it writes to, which a
+    worker must see as this process does.
+    """
+
+    job: Callable[..., T]
+    size: int = 0
+    reads: tuple[Path, ...] = ()
+
+
+class Sight(NamedTuple):
+    """What a process sees at a path: size, time of change in nanoseconds and inode; of a folder its inode alone."""
+
+    size: int = 0
+    changed_ns: int = 0
+    inode: int = 0
+    error: str = ""
+
+
+class Mismatch(NamedTuple):
+    """A file that a worker sees otherwise than whoever sent the task."""
+
+    path: str
+    sight: Sight
+    worker: str
+
+
+class Outcome(NamedTuple):
+    """What became of a task in a worker: its result, or its error, or what kept it from being begun."""
+
+    result: Any = None
+    error: BaseException | None = None
+    mismatch: Mismatch | None = None
+
+
+def look_at(path: str | Path) -> Sight:
+    """Return what this process sees at a path. A file is opened for it: only then does NFS ask its server."""
+    try:
+        about = Path(path).stat()
+        if stat.S_ISDIR(about.st_mode):
+            return Sight(inode=about.st_ino)
+        fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        try:
+            about = os.fstat(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        return Sight(error=error.strerror or type(error).__name__)
+    return Sight(about.st_size, about.st_mtime_ns, about.st_ino)
+
+
+def check_executor(executor: Any) -> None:
+    """Make sure that an executor takes tasks, and that its workers have this very version of the package.
+
+    Raises:
+        UsageError: It is none, or was shut down, or is broken; or its workers cannot import the package.
+    """
+    if not callable(getattr(executor, "submit", None)):
+        what = f"executor is a concurrent.futures.Executor, and {executor!r} has no submit"
+        raise UsageError(what, hint="Give a pool, or what the `get_executor()` of a Dask client returns.")
+    with _run(executor, [Task(os.getpid)]) as run:
+        try:
+            run.submit([0])
+        except Exception as error:
+            what = f"executor takes no tasks: {_reason(error)}"
+            raise UsageError(what, hint="Make another one; one that was shut down is of no more use.") from error
+        _, outcome = run.next()
+        if isinstance(outcome, BaseException):
+            _check_able(outcome)
+            what = f"executor runs no tasks: {_reason(outcome)}"
+            raise UsageError(what, hint="Make another one.") from outcome
+
+
+def run_tasks(
+    tasks: Iterable[Task[T]],
+    executor: Executor | None = None,
+    *,
+    add: Callable[[int], None] | None = None,
+) -> list[T]:
+    """Run all tasks and return what they returned, in their order: by an executor, or here on every core without one.
+
+    The first error of any task cancels the others and is raised; so does Ctrl-C, which does not wait for the workers. A
+    task whose worker was lost is given to the executor again, and after three times done in this process. So is one
+    that returned an OSError: that a file cannot be read is of no interest unless this process cannot read it either.
+
+    Args:
+        tasks: What to run.
+        executor: What runs them.
+        add: Called with each count of bytes that are done. The jobs take it as an argument of that name, and are
+            given it in this process.
+
+    Raises:
+        StorageError: A worker does not see the same files as this process.
+        UsageError: A worker has another version of the package, or cannot import it.
+
+    >>> run_tasks([Task(partial(abs, -3)), Task(partial(abs, 4))])
+    [3, 4]
+    """
+    tasks = list(tasks)
+    jobs: list[Callable[[], T]] = [task.job if add is None else partial(task.job, add=add) for task in tasks]
+    if executor is None:
+        return run_all(jobs, sizes=[task.size for task in tasks])
+    results: dict[int, T] = {}
+    lost: BaseException | None = None
+    with _run(executor, tasks) as run:
+        for bundle in _bundles(tasks, run.sights):
+            lost = run.submit_or_leave(bundle) or lost
+        while run.at_work:
+            bundle, outcomes = run.next()
+            if isinstance(outcomes, BaseException):
+                lost = run.submit_or_leave(bundle, outcomes) or outcomes
+                continue
+            for number, outcome in zip(bundle, outcomes, strict=True):
+                if outcome.error is not None:
+                    _check_able(outcome.error)
+                    raise outcome.error
+                if outcome.mismatch is not None:
+                    run.look_again(number, outcome.mismatch)
+                    continue
+                if isinstance(outcome.result, OSError):
+                    run.left.add(number)
+                    continue
+                results[number] = outcome.result
+                if add is not None:
+                    add(tasks[number].size)
+        left = sorted(run.left)
+    if left:
+        if lost is not None:
+            log.warning("%s of %s tasks are done in this process: %s", len(left), len(tasks), _reason(lost))
+        of_left = run_all([jobs[number] for number in left], sizes=[tasks[number].size for number in left])
+        results.update(zip(left, of_left, strict=True))
+    return [results[number] for number in range(len(tasks))]
+
+
+def _bundles(tasks: Sequence[Task[Any]], sights: Sequence[Sequence[Sight]]) -> Iterator[list[int]]:
+    """Yield the numbers of tasks that are sent together, the largest first; one that cannot be read stays here."""
+    bundle: list[int] = []
+    size = 0
+    for number in sorted(range(len(tasks)), key=lambda number: -tasks[number].size):
+        if any(sight.error for sight in sights[number]):
+            continue
+        bundle.append(number)
+        size += tasks[number].size
+        if size >= BUNDLE_BYTES or len(bundle) == BUNDLE_TASKS:
+            yield bundle
+            bundle, size = [], 0
+    if bundle:
+        yield bundle
+
+
+class _Run:
+    """One run of tasks by an executor: what was submitted, and how often; what is `left` is to be done here."""
+
+    def __init__(self, executor: Any, tasks: Sequence[Task[Any]], name: str) -> None:
+        self._executor, self._tasks, self._name = executor, tasks, name
+        self._ended: SimpleQueue[tuple[list[int], Future[Any]]] = SimpleQueue()
+        self._tries = [0] * len(tasks)
+        self._futures: dict[int, Future[Any]] = {}  # by the number of its first task
+        self.sights = [tuple(map(look_at, task.reads)) for task in tasks]
+        self.left = {number for number, sights in enumerate(self.sights) if any(sight.error for sight in sights)}
+
+    @property
+    def at_work(self) -> bool:
+        """Whether anything is to be waited for."""
+        return bool(self._futures)
+
+    def submit(self, bundle: list[int]) -> None:
+        """Give tasks to the executor, as one."""
+        parts = []
+        for number in bundle:
+            self._tries[number] += 1
+            task = self._tasks[number]
+            parts.append((task.job, tuple(zip(map(str, task.reads), self.sights[number], strict=True))))
+        # The name and the try make each call another one: Dask gives a call that is equal the same result.
+        future = self._executor.submit(_work, VERSION, f"{self._name}-{self._tries[bundle[0]]}", parts)
+        self._futures[bundle[0]] = future
+        future.add_done_callback(lambda ended: self._ended.put((bundle, ended)))
+
+    def submit_or_leave(self, bundle: list[int], lost: BaseException | None = None) -> BaseException | None:
+        """Submit tasks, each of those that were lost alone; return why some are left, if they are."""
+        _check_able(lost)
+        for each in [bundle] if lost is None else [[number] for number in bundle]:
+            if self._tries[each[0]] >= TRIES:
+                self.left.update(each)
+                continue
+            try:
+                self.submit(each)
+            except Exception as error:
+                self.left.update(each)
+                lost = error
+        return lost
+
+    def next(self) -> tuple[list[int], list[Outcome] | BaseException]:
+        """Wait for a submitted bundle, and return its outcomes, or what was raised in place of them."""
+        while True:
+            with suppress(Empty):  # with a timeout, Ctrl-C is heard on Windows as well
+                bundle, future = self._ended.get(timeout=POLL_S)
+                break
+        del self._futures[bundle[0]]
+        try:
+            return bundle, future.result(timeout=0)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # CancelledError is no Exception to Dask
+            return bundle, error
+
+    def look_again(self, number: int, mismatch: Mismatch) -> None:
+        """Send a task again if its files were changed since; raise if a worker sees others than this process.
+
+        Raises:
+            StorageError: It does.
+        """
+        before, task = self.sights[number], self._tasks[number]
+        self.sights[number] = tuple(map(look_at, task.reads))
+        if before != self.sights[number]:
+            if any(sight.error for sight in self.sights[number]) or self._tries[number] >= TRIES:
+                self.left.add(number)
+            else:
+                self.submit_or_leave([number])
+            return
+        why = mismatch.sight.error or "it is another file there, or a copy"
+        what = f"{mismatch.path} is not the same to the worker {mismatch.worker} as to this process: {why}"
+        raise StorageError(what, hint=SHARE, path=Path(mismatch.path))
+
+    def cancel(self) -> None:
+        """Cancel what waits, the last first: workers take the first."""
+        for future in reversed(self._futures.values()):
+            with suppress(Exception):
+                future.cancel()
+
+
+# The runs of this process: a thread of it at their tasks can be cancelled, as no other process can.
+_cancellations: dict[str, Cancellation] = {}
+
+
+@contextmanager
+def _run(executor: Any, tasks: Sequence[Task[Any]]) -> Iterator[_Run]:
+    name = os.urandom(8).hex()
+    run = _Run(executor, tasks, name)
+    _cancellations[name] = cancellation = Cancellation()
+    try:
+        yield run
+    finally:
+        cancellation.cancel()
+        run.cancel()
+        del _cancellations[name]
+
+
+def _work(version: str, name: str, parts: Sequence[tuple[Callable[[], Any], Sequence[tuple[str, Sight]]]]) -> Any:
+    """Do tasks that were sent together. In a worker: all that is asked for or returned is plain values."""
+    if version != VERSION:
+        what = f"{_worker()} has tinytorch-datasets {VERSION}"
+        raise UsageError(what)
+    outcomes = []
+    with cancelled_by(_cancellations.get(name.partition("-")[0])):
+        for job, sent in parts:
+            seen = ((path, sight, look_at(path)) for path, sight in sent)
+            other = next(((path, now) for path, sight, now in seen if now != sight), None)
+            if other is not None:
+                outcomes.append(Outcome(mismatch=Mismatch(*other, _worker())))
+                continue
+            try:
+                outcomes.append(Outcome(job()))
+            except MemoryError:  # of a machine with less than others have: another one may do it
+                raise
+            except Exception as error:
+                outcomes.append(Outcome(error=error))
+                break
+    return outcomes + [Outcome()] * (len(parts) - len(outcomes))
+
+
+def _check_able(lost: BaseException | None) -> None:
+    """Raise if a worker was not lost, but cannot do such a task, however often it is asked."""
+    if isinstance(lost, ImportError | AttributeError | UsageError):  # of sending and of libraries; no job raises such
+        reason = lost.what if isinstance(lost, UsageError) else _reason(lost)
+        what = f"the executor's workers cannot run tinytorch-datasets {VERSION}: {reason}"
+        raise UsageError(what, hint=INSTALL) from lost
+
+
+def _worker() -> str:
+    import socket  # for the one worker in a thousand that is asked for its name
+
+    return f"{socket.gethostname()}, process {os.getpid()}, thread {threading.get_ident()}"
+
+
+def _reason(error: BaseException) -> str:
+    line = str(error).partition("\n")[0]
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__
