@@ -90,8 +90,7 @@ def audit(
 ) -> None:
     """Compare everything on disk with the manifest; exit 1 if it differs.
 
-    Hashes every byte, and compares counts, shapes, dtypes, ranges and checks.
-    Exit 2: the manifest or the call is wrong; 3: only the network failed.
+    Every byte and value. Exit 2: wrong manifest or call; 3: network failed.
 
     \b
       tinytorch-datasets audit --remote --junit audit.xml
