@@ -26,12 +26,13 @@ _INT = re.compile(r"[-+]?(0|[1-9][0-9]*(_[0-9]+)*)")
 _FLOAT = re.compile(r"[-+]?[0-9]+\.[0-9]*([eE][-+][0-9]+)?")
 # Unquoted scalars that YAML 1.1, YAML 1.2 or both read as something else than the text that stands there.
 _AMBIGUOUS = re.compile(
-    r"(?i:yes|no|on|off|true|false|null)"
+    r"yes|no|on|off|true|false|null"
     r"|[-+]?0[0-9_]+|[-+]?0(x[0-9a-f_]+|o[0-7_]+|b[01_]+)"
     r"|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?"
-    r"|[-+]?(\.[0-9][0-9_]*|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?"
-    r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
-    r"|[0-9]{4}-[0-9][0-9]?-[0-9][0-9]?([Tt ].*)?"
+    r"|[-+]?(\.[0-9][0-9_]*|[0-9][0-9_]*(\.[0-9_]*)?)(e[-+]?[0-9]+)?"
+    r"|[-+]?\.inf|\.nan"
+    r"|[0-9]{4}-[0-9][0-9]?-[0-9][0-9]?([t ].*)?",
+    re.IGNORECASE,
 )
 
 UNCLEAR = object()
