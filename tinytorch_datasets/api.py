@@ -50,6 +50,7 @@ def get(
     retry: RetryPolicy | None = None,
     variant: str | None = None,
     standin: bool | None = None,
+    shards: tuple[int, int] | None = None,
     split: None = None,
 ) -> Dataset:
     """Return a data set: fetched, verified and decoded on first use, memory-mapped ever after.
@@ -71,6 +72,9 @@ def get(
             None takes the first that is at hand, or that can be fetched.
         standin: True makes data up from the declaration alone, in memory, with a `StandInWarning`: nothing is
             downloaded, read or kept, whatever else is asked for. None takes ``TINYTORCH_DATASETS_STANDIN``.
+        shards: ``(3, 8)`` is for process 3 of 8, counted from 0: of each split it has a stretch of the samples, which
+            all together are the split, and of which none has more than one sample more. Only the shards that these
+            are in are fetched and decoded, where a split is over many files. None takes everything.
         split: Not taken, because the splits are attributes of what is returned: whatever is given here is refused with
             the line to write, such as ``get("mnist").train[:6000]`` for "train[:10%]".
 
@@ -105,25 +109,26 @@ def get(
         samples = {of.name: of.samples for of in _declared(name, manifest).plan.splits}
         what = f"get() returns all splits of a data set, and takes no split={split!r}"
         raise UsageError(what, hint=f"Write `{split_expression(name, split, samples)}`.")
+    rank = None if shards is None else _checked_rank(shards, variant)
     chosen = Settings.from_environment()
     root = settings.absolute(home, name="home") if home is not None else None
     if mirror is not None and not isinstance(mirror, str):
         mirror = settings.absolute(mirror, name="mirror")
     if chosen.standin if standin is None else standin:
-        return _stand_in(name, manifest)
+        return _stand_in(name, manifest, rank)
     if _is_path(manifest) and variant is None:
         path = settings.manifest_path(manifest)  # type: ignore[arg-type]
         homes = settings.likely_homes(path, root)
-        dataset = _open_cached(str(name), path, homes, root, verify)
+        dataset = _open_cached(str(name), path, homes, root, verify, rank)
         if dataset is not None:
             return dataset
     from tinytorch_datasets import pipeline  # everything heavy stands behind it
 
     declared = _declared(name, manifest)
     if _is_path(manifest) and variant is None and declared.plan.name != name:  # an alias, which no cache entry has
-        dataset = _open_cached(declared.plan.name, path, homes, root, verify)
+        dataset = _open_cached(declared.plan.name, path, homes, root, verify, rank)
         if dataset is not None:
-            _entries[name, path, homes] = _entries[declared.plan.name, path, homes]
+            _entries[name, path, homes, rank] = _entries[declared.plan.name, path, homes, rank]
             return dataset
     from tinytorch_datasets.fetch import DEFAULT_RETRY
 
@@ -136,7 +141,8 @@ def get(
         open_entry=_open_entry,
     )
     folders = {"download_to": declared.download_to, "shipped_in": declared.shipped_in}
-    return pipeline.run(declared, settings.locations(declared.manifest, root, **folders), options, variant=variant)
+    locations = settings.locations(declared.manifest, root, **folders)
+    return pipeline.run(declared, locations, options, variant=variant, rank=rank)
 
 
 def load_manifest(path: AnyPath | None = None) -> Manifest:
@@ -194,10 +200,24 @@ def _declared(name: str, manifest: ManifestLike) -> Declared:
     return manifests.declared(Path(settings.manifest_path(manifest)), name)  # type: ignore[arg-type]
 
 
+def _checked_rank(shards: Any, variant: str | None) -> tuple[int, int]:
+    """Return which of how many processes this is; UsageError if that is not what was given."""
+    is_pair = isinstance(shards, tuple | list) and [type(number) for number in shards] == [int, int]
+    if not is_pair or not 0 <= shards[0] < shards[1]:
+        msg = f"shards is which of how many processes this is, from 0, such as (3, 8), not {shards!r}"
+        raise UsageError(msg)
+    if variant is not None:
+        msg = "variant is accepted by the digest of all values, of which shards= takes a part"
+        raise UsageError(msg, hint="Leave out one of them.")
+    return shards[0], shards[1]
+
+
 STAND_IN = "stand-in data"
+# A line of provenance has the hashes of so many files, and of more a hash of those.
+MOST_LISTED = 20
 
 
-def _stand_in(name: str, manifest: ManifestLike) -> Dataset:
+def _stand_in(name: str, manifest: ManifestLike, rank: tuple[int, int] | None) -> Dataset:
     """Return a data set of made-up values, which nobody can take for the real one without having been warned."""
     import warnings
 
@@ -205,8 +225,9 @@ def _stand_in(name: str, manifest: ManifestLike) -> Dataset:
     from tinytorch_datasets.pipeline import standin
 
     declared = _declared(name, manifest)
-    arrays = standin.stand_in(declared.plan)
-    entry = pipeline.make_cache_entry(declared, declared.plan, None, {})
+    plan = declared.plan if rank is None else pipeline.shards.part_of(declared.plan, rank)
+    arrays = standin.stand_in(plan)
+    entry = pipeline.make_cache_entry(declared, plan, None, {})
     msg = (
         f"{entry.name} is stand-in data, made up from its declaration: nothing measured on it says anything of the real"
     )
@@ -214,17 +235,19 @@ def _stand_in(name: str, manifest: ManifestLike) -> Dataset:
     return _open_entry(entry, arrays, note=STAND_IN)
 
 
-def _open_cached(name: str, manifest: str, homes: tuple[str, ...], home: str | None, verify: Mode) -> Dataset | None:
+def _open_cached(
+    name: str, manifest: str, homes: tuple[str, ...], home: str | None, verify: Mode, rank: tuple[int, int] | None
+) -> Dataset | None:
     """Open the data set by its cache entry, read in this process or an earlier one; None if none is current."""
-    key = (name, manifest, homes)
+    key = (name, manifest, homes, rank)
     if key in _entries and (dataset := _open_current(_entries[key], verify)) is not None:
         return dataset
     if not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
         return None  # no data set's name, and nothing to build a path of
     caches = [os.path.join(home, ".cache") for home in homes]
     for kept in settings.homes_of_entries(homes, home):
-        entry = CacheEntry.read(entry_path(os.path.join(kept, ".cache"), manifest, name))
-        if entry is None or not entry.belongs_to(name, manifest, caches):
+        entry = CacheEntry.read(entry_path(os.path.join(kept, ".cache"), manifest, name, rank))
+        if entry is None or not entry.belongs_to(name, manifest, caches, rank):
             continue
         if (dataset := _open_current(entry, verify)) is not None:
             _entries[key] = entry
@@ -274,17 +297,17 @@ def _open_entry(entry: CacheEntry, arrays: Mapping[str, Values | str], *, note: 
     What somebody writes into maps, past their flag, is in no other's. `note` is shown with it, and in its provenance.
     """
     declared = entry.entry.get("fields", {})
-    splits = {split.name: _open_split(split, entry.folder, arrays, declared, note) for split in entry.splits}
+    splits = {split.name: _open_split(split, entry, arrays, declared, note) for split in entry.splits}
     return Dataset(entry.name, splits, classes=entry.classes, describe=partial(_describe, entry, note), note=note)
 
 
 def _open_split(
-    split: CachedSplit, folder: str, arrays: Mapping[str, Any], declared: Mapping[str, Any], note: str
+    split: CachedSplit, entry: CacheEntry, arrays: Mapping[str, Any], declared: Mapping[str, Any], note: str
 ) -> Split:
     def opened(field: str, parts: Sequence[Part]) -> Any:
         if arrays:
             return arrays[f"{split.name}.{field}"]
-        maps = [open_map(folder, part) for part in parts]
+        maps = [open_map(entry.folder, part) for part in parts]
         if field in split.encoded:
             from tinytorch_datasets.storage.encoded_array import EncodedArray, Recipe  # which few data sets have
 
@@ -303,7 +326,8 @@ def _open_split(
         from tinytorch_datasets.display.samples import let_notebooks_show
 
         let_notebooks_show(split.name, fields, declared, note)
-    return Split(split.name, fields, texts=texts, scales=split.scales, declared=declared)
+    made = Split(split.name, fields, texts=texts, scales=split.scales, declared=declared)
+    return made if split.stretch is None or entry.rank is None else made._of_rank(entry.rank, *split.stretch)
 
 
 def _sample_decoder(facts: Mapping[str, Any]) -> Callable[[bytes], Any]:
@@ -333,9 +357,14 @@ def origin(name: str, files: Mapping[str, FileEntry], manifest: str | Path, mani
     """Say in one line where a data set's arrays are from: from which of its files, declared where."""
     hashes = {os.path.basename(manifest): manifest_sha256}
     hashes |= {path: file.sha256 for path, file in files.items()}
+    if len(files) > MOST_LISTED:
+        from hashlib import sha256 as hashed  # which nobody needs who only computes
+
+        of_all = hashed("".join(sorted(file.sha256 for file in files.values())).encode()).hexdigest()
+        hashes = {os.path.basename(manifest): manifest_sha256, f"the sorted sha256 of {len(files):,} files": of_all}
     listed = ", ".join(f"{file} {sha256[:16]}" for file, sha256 in hashes.items())
     return f"{name} from tinytorch-datasets {VERSION}; sha256 of {listed}"
 
 
 # Whoever asks twice need not read the cache entry again.
-_entries: dict[tuple[str, str, tuple[str, ...]], CacheEntry] = {}
+_entries: dict[tuple[str, str, tuple[str, ...], tuple[int, int] | None], CacheEntry] = {}

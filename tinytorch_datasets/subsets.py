@@ -54,6 +54,25 @@ class Subsets:
         elif train is not self and self._standard is None:
             self._standard = train
 
+    def _of_rank(self, rank: Sequence[int], start: int, stop: int, first: int, whole: int) -> Self:
+        """Return the samples that a rank has of those that are here, the first of which is number `first` of a split.
+
+        Args:
+            rank: The number of the rank, and how many there are.
+            start: The first sample that it has, of those that are here.
+            stop: The one behind the last.
+            first: The number of the first sample here in the whole split.
+            whole: How many samples the whole split has.
+        """
+        self._positions = np.arange(first, first + self._samples, dtype=np.int64)
+        self._in_all = whole
+        if rank[1] > 1:
+            part = "part {} of {}".format(*rank)
+            self._standard = (
+                f"only {part} of split {self._name!r} is here, and the whole one's mean and deviation count"
+            )
+        return self._part(slice(start, stop))
+
     @property
     def name(self) -> str:
         """The split's name in the manifest."""

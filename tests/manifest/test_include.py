@@ -192,7 +192,7 @@ class TestWarm:
         get("theirs", manifest=course)
         get("all", manifest=course)
 
-        assert ("all", str(course), likely_homes(str(course))) in api._entries
+        assert ("all", str(course), likely_homes(str(course)), None) in api._entries
 
 
 class TestWhoeverWritesBesideAnIncludedManifest:

@@ -16,7 +16,7 @@ from tinytorch_datasets.digests import ValueDigest
 from tinytorch_datasets.errors import ContentError, DecodeError
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.manifest.models import ChecksEntry, Entry
-from tinytorch_datasets.pipeline.decode import decoded
+from tinytorch_datasets.pipeline.shards import decoded
 from tinytorch_datasets.plan import Block, Column, Plan, RaggedBlock, Split
 from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage.array_folder import ArrayFolder

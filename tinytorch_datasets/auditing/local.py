@@ -20,6 +20,7 @@ from tinytorch_datasets.digests import Digest, Meter, Step, digest_or_error, siz
 from tinytorch_datasets.errors import DecodeError, StorageError
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.pipeline.decode import tasks
+from tinytorch_datasets.pipeline.shards import plans_in_one_file
 from tinytorch_datasets.plan import Column, Declared, File, Plan
 from tinytorch_datasets.readers.pickle import globals_of
 from tinytorch_datasets.settings import Locations
@@ -233,7 +234,7 @@ def pickle_globals(plan: Plan) -> tuple[str, ...]:
     """
     names: set[str] = set()
     try:
-        for task in tasks(plan):
+        for task in (task for one in plans_in_one_file(plan) for task in tasks(one)):
             for read in task.pickles():
                 names.update(globals_of(read))
     except DecodeError:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tinytorch_datasets import settings
 from tinytorch_datasets._version import VERSION
-from tinytorch_datasets.plan import Column, Declared, File, Names, Plan, Rows, Split
+from tinytorch_datasets.plan import Column, Declared, File, Names, Plan, Rows, Shard, Split
 from tinytorch_datasets.storage.memmap import StatSignature, stat_signature
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 # Raise it when what a compiled manifest says, or how, changes.
-LAYOUT = [3, VERSION]
+LAYOUT = [4, VERSION]
 
 # The packaged manifest, and what it includes: all of one folder.
 _PACKAGED = ("datasets.yaml", "classics.yaml")
@@ -151,6 +151,7 @@ def _split(plain: Mapping[str, Any]) -> Split:
             "file": _path(plain["file"]),
             "members": tuple(plain["members"]),
             "member": tuple(plain["member"]),
+            "shards": tuple(Shard(**{**shard, "files": tuple(shard["files"])}) for shard in plain["shards"]),
         }
     )
 

@@ -28,9 +28,10 @@ from tinytorch_datasets.manifest.places import (
     stored_counts,
     with_lines,
 )
+from tinytorch_datasets.manifest.shards import first_shards, shards_of
 from tinytorch_datasets.manifest.variants import as_entry
 from tinytorch_datasets.manifest.yaml_reader import ParsedYaml
-from tinytorch_datasets.plan import TEXT, Column, Declared, File, Names, Plan, Rows, Split
+from tinytorch_datasets.plan import TEXT, Column, Declared, File, Names, Plan, Rows, Shard, Split
 from tinytorch_datasets.storage.memmap import StatSignature
 
 # What stands for itself in the path of an address (RFC 3986, 3.3), but for "+", which some servers take for a blank.
@@ -223,6 +224,11 @@ class Manifest:
     def _plan(self, name: str, entry: Entry, *at: str) -> Plan:
         """Return the plan of an entry whose container is declared below these keys of the data set."""
         plain = entry.model_dump(exclude_unset=True)
+        shards = {title: self._shards(name, plain, title, at) for title in entry.splits}
+        if any(shards.values()):
+            plain = first_shards(plain)
+            first = {title: SplitEntry.model_validate(split) for title, split in plain["splits"].items()}
+            entry = entry.model_copy(update={"splits": first})
         counts = stored_counts(plain)
         forms = rules.forms_of_fields(plain)
         caches = {field: cache_of(plain, field, forms[field], self._formats) for field in entry.fields}
@@ -243,9 +249,19 @@ class Manifest:
             status=entry.status,
             format=entry.format,
             files=files,
-            splits=tuple(self._split(name, entry, split, counts, caches, at) for split in entry.splits),
+            splits=tuple(
+                replace(self._split(name, entry, title, counts, caches, at), shards=of_split)
+                for title, of_split in shards.items()
+            ),
             options=dict(entry.options),
             where=self.where(name, *at),
+        )
+
+    def _shards(self, name: str, plain: Mapping[str, Any], title: str, at: Sequence[str]) -> tuple[Shard, ...]:
+        """Return the shards of a split of an entry in plain values; none where it is in one file, or in members."""
+        return tuple(
+            Shard(shard.samples, shard.files, self.where(name, *at, "files", shard.files[0]))
+            for shard in shards_of(plain, plain["splits"][title])
         )
 
     def _split(

@@ -45,6 +45,9 @@ class FileEntry(_Model):
     bytes: Positive = Field(description="The file's size in bytes.")
     sha256: Sha256 = Field(description="The sha256 of the whole file, 64 lowercase hex digits. Never optional.")
     md5: Md5 | None = Field(default=None, description="An MD5 as others publish it, beside the sha256, not instead.")
+    samples: Positive | None = Field(
+        default=None, description="How many samples are in it, where it is a shard: one of the files of a pattern."
+    )
     urls: WordList = Field(
         default=(),
         description="Full addresses of this one file, tried before the mirrors, for hosts that name it otherwise.",
@@ -239,6 +242,10 @@ class VariantSplitEntry(_Selection):
         default=None,
         description="The archive's members that hold the split, by names, in that order, or patterns, whose members "
         "come sorted: * is any characters but a slash, ** any folders; without `file`, they are declared files.",
+    )
+    shard_samples: Positive | None = Field(
+        default=None,
+        description="Where `file` is a pattern, how many samples each shard has, and the last at most.",
     )
 
 

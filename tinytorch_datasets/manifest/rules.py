@@ -31,6 +31,7 @@ from tinytorch_datasets.manifest.filenames import (
 from tinytorch_datasets.manifest.format_options import Formats, check_cache, check_format, check_missing
 from tinytorch_datasets.manifest.models import Declarations
 from tinytorch_datasets.manifest.places import SPLIT_KEYS, check_splits
+from tinytorch_datasets.manifest.shards import check_shards, first_shards
 from tinytorch_datasets.manifest.variants import check_variants
 from tinytorch_datasets.plan import DTYPES, TEXT, spell
 from tinytorch_datasets.split import Split
@@ -162,8 +163,10 @@ def check(data: object, formats: Formats) -> Problems:
 
 
 def _check_one(entry: dict[str, Any], *, formats: Formats) -> Problems:
+    first = first_shards(entry)
     for rule in _RULES:
-        yield from rule(entry, formats)
+        yield from rule(first, formats)
+    yield from check_shards(entry)
     yield from check_entry(entry)
 
 

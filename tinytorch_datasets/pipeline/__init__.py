@@ -26,9 +26,9 @@ from tinytorch_datasets.errors import (
     StorageError,
 )
 from tinytorch_datasets.fetch import RetryPolicy, fetch
-from tinytorch_datasets.pipeline import manifests, variants
-from tinytorch_datasets.pipeline.decode import decoded, decoder_facts, recipe_of, versions
-from tinytorch_datasets.plan import Block, Declared, Mode, Plan
+from tinytorch_datasets.pipeline import manifests, shards, variants
+from tinytorch_datasets.pipeline.decode import decoder_facts, recipe_of, versions
+from tinytorch_datasets.plan import Block, Declared, Mode, Plan, Rank
 from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage import arrays as array_store
 from tinytorch_datasets.storage import cache_entry as cache_entries
@@ -72,13 +72,17 @@ class Options(NamedTuple):
     open_entry: Callable[[CacheEntry, Arrays], Dataset]
 
 
-def run(declared: Declared, locations: Locations, options: Options, *, variant: str | None = None) -> Dataset:
+def run(
+    declared: Declared, locations: Locations, options: Options, *, variant: str | None = None, rank: Rank | None = None
+) -> Dataset:
     """Run every stage for one data set, and keep the cache entry that lets the next `get` skip them.
 
     Its variants are tried where it cannot be fetched, and before all else what is at hand; `variant` names the one to
-    take. What ships is decoded into memory where no folder can be written.
+    take. What ships is decoded into memory where no folder can be written. `rank` is the one whose part is wanted, in
+    the data set's own container: a digest is of all values, and by it alone another container is accepted.
     """
     wanted = declared.plan if variant is None else variants.named(declared.plan, variant)
+    wanted = wanted if rank is None else shards.part_of(wanted, rank)
     plans = containers(wanted, locations, options.mirror)
     failed: FetchError | MissingLibrary | None = None
     for plan in plans:
@@ -135,7 +139,7 @@ def _is_unwritable(error: StorageError, plan: Plan) -> bool:
 def _run_on_disk(declared: Declared, plan: Plan, locations: Locations, options: Options) -> Dataset:
     if locations.home == declared.manifest.parent / declared.download_to:
         _make_home(locations.home)
-    entry_file = cache_entries.entry_path(locations.cache, declared.manifest, plan.name)
+    entry_file = cache_entries.entry_path(locations.cache, declared.manifest, plan.name, plan.rank)
     stat_cache = StatCache(CacheEntry.read(entry_file))
     if plan.status == "remote":
         fetched = fetch(
@@ -173,7 +177,7 @@ def _run_on_disk(declared: Declared, plan: Plan, locations: Locations, options: 
             if entry.manifest != own.manifest:
                 caches += [(entry, cache) for cache in locations.caches_of_including[:1]]
             for kept, cache in caches:
-                path = cache_entries.entry_path(cache, kept.manifest, plan.name)
+                path = cache_entries.entry_path(cache, kept.manifest, plan.name, plan.rank)
                 disk.write_if_possible(Path(path), kept.to_bytes())
             return dataset
     what = f"{gone.filename or plan.name} was gone {TRIES} times when it was about to be opened"
@@ -332,7 +336,7 @@ def blocks(plan: Plan, *, on_error: Callable[[ContentError], None] | None = None
         on_error(error.with_context(where=value_checks.declared_at(error, plan.splits) or plan.where))
 
     try:
-        yield from value_checks.checked(decoded(plan, on_error=collect), plan.splits, on_error=collect)
+        yield from value_checks.checked(shards.decoded(plan, on_error=collect), plan.splits, on_error=collect)
     except DecodeError as error:
         where = value_checks.declared_at(error, plan.splits) or plan.where
         error.with_context(where=where, hint=_correct(plan))
@@ -366,6 +370,7 @@ def make_cache_entry(
                 ragged={field: column.shape for field, column in columns if column.is_ragged and not column.is_encoded},
                 rates={field: rate for field, column in columns if (rate := plan.frame_rate(column)) is not None},
                 encoded={field: decoder_facts(column, plan) for field, column in columns if column.is_encoded},
+                stretch=split.stretch,
             )
         )
     files = {str(plan.root / file.name): file.sha256 for file in plan.files}
@@ -389,4 +394,5 @@ def make_cache_entry(
             **signatures,
             **(folder.signatures if folder else {}),
         },
+        rank=plan.rank,
     )

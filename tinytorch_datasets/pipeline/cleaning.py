@@ -19,6 +19,7 @@ from tinytorch_datasets.plan import File, Plan
 from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage import arrays as array_store
 from tinytorch_datasets.storage import files as disk
+from tinytorch_datasets.storage.cache_entry import RANK_SIGN
 
 
 class Removable(NamedTuple):
@@ -94,7 +95,8 @@ def _list_entries(listed: Removable, cache: Path, name: str) -> None:
     entries = cache / "entries"
     if link := disk.find_link(entries):
         raise disk.symlink_error(link)
-    listed.paths.extend(entries / entry for entry in disk.names_in(entries) if entry.rpartition("-")[0] == name)
+    names = {entry: entry.rpartition("-")[0].partition(RANK_SIGN)[0] for entry in disk.names_in(entries)}
+    listed.paths.extend(entries / entry for entry, its in names.items() if its == name)
 
 
 def _list_downloads(listed: Removable, home: Path, folder: str, file: File, spared: Collection[Path]) -> None:

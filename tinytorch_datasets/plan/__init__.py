@@ -17,6 +17,9 @@ import numpy as np
 
 from tinytorch_datasets.plan.blocks import Block as Block
 from tinytorch_datasets.plan.blocks import RaggedBlock as RaggedBlock
+from tinytorch_datasets.plan.blocks import Rank as Rank
+from tinytorch_datasets.plan.blocks import Shard as Shard
+from tinytorch_datasets.plan.blocks import Stretch as Stretch
 
 # How several columns of a table are written as one: the first and the last of them.
 COLUMN_RANGE = re.compile(r"([0-9]{1,7})-([0-9]{1,7})")
@@ -253,7 +256,8 @@ class Split:
     """One split: its columns by field name, and its file where one file holds all of them.
 
     `members` are the parts of that file that hold the split, in order, where the format has parts; they are in the
-    archive that `member` leads to, where that file holds another.
+    archive that `member` leads to, where that file holds another. Of a split in `shards`, the columns say where the
+    samples of the first shard are, and those of each other one are at the same places of its own files.
     """
 
     name: str
@@ -263,12 +267,28 @@ class Split:
     members: tuple[str, ...] = ()
     where: str = ""
     member: tuple[str, ...] = ()
+    shards: tuple[Shard, ...] = ()
+    stretch: Stretch | None = None
 
     def by_source(self) -> Iterator[tuple[ByteSource, list[Column]]]:
         """Yield where its bytes are, each place once, and the columns that are read there."""
         columns = self.columns.values()
         for source in dict.fromkeys(column.source for column in columns):
             yield source, [column for column in columns if column.source == source]
+
+    def of_shards(self, first: int, stop: int, root: Path) -> Split:
+        """Return the part that some shards are: from number `first` to before `stop`, in files below `root`."""
+        shards = self.shards[first:stop]
+        samples = sum(shard.samples for shard in shards)
+        pairs = zip(self.shards[0].files, shards[0].files, strict=True)
+        own: dict[Path | None, Path] = {root / name: root / its for name, its in pairs}
+        columns = {
+            # A digest is of all values.
+            name: replace(column, file=own.get(column.file, column.file), samples=samples, sha256=None)
+            for name, column in self.columns.items()
+        }
+        file = own.get(self.file, self.file)
+        return replace(self, samples=samples, columns=columns, file=file, shards=shards)
 
     def under(self, root: Path) -> Split:
         """Return the same, of files that are in the folder `root`."""
@@ -282,6 +302,7 @@ class Plan:
 
     `folder` is the name of its folder, on a mirror too; `root` is where that folder is on this disk, as soon as
     that is known: until then it is ``.``, and so are the columns' files below it. `variants` are of other containers.
+    Of what one of several ranks needs, `rank` says which one it is.
     """
 
     name: str
@@ -295,6 +316,7 @@ class Plan:
     where: str = ""
     variant: str = ""
     variants: tuple[Plan, ...] = ()
+    rank: Rank | None = None
 
     @property
     def columns(self) -> tuple[Column, ...]:

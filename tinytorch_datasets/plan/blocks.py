@@ -1,10 +1,10 @@
-"""Blocks: runs of decoded samples, as decoders give them."""
+"""Runs of samples: blocks, as decoders give them; shards; a rank's stretch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -58,3 +58,28 @@ class RaggedBlock:
         start, stop, _ = samples.indices(len(self))
         ends = np.concatenate([[0], np.cumsum(np.prod(self.shapes, axis=1))])
         return RaggedBlock(self.values[ends[start] : ends[stop]], self.shapes[start:stop])
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One shard of a split: how many samples it has, and its files' names; the line that declares the first of them."""
+
+    samples: int
+    files: tuple[str, ...]
+    where: str = ""
+
+
+# Which of several processes this is, from 0, and how many there are.
+Rank: TypeAlias = "tuple[int, int]"
+
+
+class Stretch(NamedTuple):
+    """The samples of a split that a rank has: from `start` to before `stop` of those that are decoded.
+
+    `first` is the number of the first decoded one in the whole split, which has `whole` samples.
+    """
+
+    start: int
+    stop: int
+    first: int
+    whole: int

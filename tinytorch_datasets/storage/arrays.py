@@ -183,6 +183,7 @@ def folder_name(plan: Plan, decoder_versions: Sequence[int]) -> str:
 
     declared = [_plain(column, plan.root) for column in plan.columns]
     members = [[split.name, _plain(split.file, plan.root), split.members] for split in plan.splits]
+    members += [[split.name, shard.samples, shard.files] for split in plan.splits for shard in split.shards]
     files = [[file.name, file.sha256] for file in plan.files]
     version = decoder_versions[0] if len(decoder_versions) == 1 else [*zip(plan.formats, decoder_versions, strict=True)]
     made_from = [LAYOUT, plan.format, version, dict(plan.options), declared, members, files]

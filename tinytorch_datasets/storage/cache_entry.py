@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 
 # Raise it when what a cache entry says, or how, changes. Byte order is part of it: a stick may travel.
-LAYOUT = [7, VERSION, sys.byteorder]
+LAYOUT = [8, VERSION, sys.byteorder]
+
+# What stands between a data set's name and a rank, in the name of a cache entry.
+RANK_SIGN = "+"
 
 # A field's parts: one for an array; two for strings (the buffer, the offsets in it); two or three for a ragged array
 # (the values, the offsets in them, and the shapes), and for samples that are kept encoded.
@@ -43,7 +46,7 @@ class CachedSplit(NamedTuple):
 
     `scales` is the top of the range of fields that floats divide by, `ragged` the shape of a sample of each field whose
     samples differ in shape, `rates` how many frames a second recordings have, `encoded` by what the samples of each
-    field are decoded that is kept encoded.
+    field are decoded that is kept encoded. `stretch` is which of them one of several ranks has, as `plan.Stretch`.
     """
 
     name: str
@@ -53,6 +56,7 @@ class CachedSplit(NamedTuple):
     ragged: Mapping[str, tuple[int | None, ...]]
     rates: Mapping[str, int]
     encoded: Mapping[str, Mapping[str, Any]]
+    stretch: Sequence[int] | None = None
 
 
 def assemble(maps: Sequence[np.ndarray], sample_shape: tuple[int | None, ...] | None) -> Values:
@@ -71,6 +75,7 @@ class CacheEntry(NamedTuple):
     ones that include others, and last the one that declares the data set. `folder` is where its decoded arrays are, and
     no other folder that is named like it elsewhere. `files` are the sha256 of the source files by path, `digests` those
     of the arrays' values by column (``train.images``); `entry` is what the manifest has below the data set's name.
+    `rank` is which of how many ranks these are the arrays of, if it is not all of them.
     """
 
     name: str
@@ -83,6 +88,7 @@ class CacheEntry(NamedTuple):
     digests: Mapping[str, str]
     entry: Mapping[str, Any]
     signatures: Mapping[str, StatSignature]
+    rank: Sequence[int] | None = None
 
     @property
     def declared_in(self) -> str:
@@ -129,9 +135,11 @@ class CacheEntry(NamedTuple):
         except (OSError, UnicodeDecodeError):
             return False  # gone, or no text
 
-    def belongs_to(self, name: str, manifest: str, caches: Iterable[str]) -> bool:
-        """Check whether it is of that data set of that manifest, and its arrays are in one of these caches."""
+    def belongs_to(self, name: str, manifest: str, caches: Iterable[str], rank: Sequence[int] | None = None) -> bool:
+        """Check whether it is of that data set, or rank's part, of that manifest, its arrays in one of these caches."""
         if (self.name, self.manifest) != (name, manifest):  # a disk may take one name for another
+            return False
+        if (self.rank and tuple(self.rank)) != rank:
             return False
         if manifest not in self.manifests:  # or it would not be noticed that it changed
             return False
@@ -141,7 +149,7 @@ class CacheEntry(NamedTuple):
     def opens_same_as(self, other: CacheEntry) -> bool:
         """Check whether both open the same arrays and depend on the same files, whatever the signatures of those."""
         here, there = (json.loads(entry._respelled().to_bytes()) for entry in (self, other))
-        return bool(here[:-1] == there[:-1] and here[-1].keys() == there[-1].keys())
+        return bool(here[:-2] == there[:-2] and here[-2].keys() == there[-2].keys() and here[-1] == there[-1])
 
     def _respelled(self) -> CacheEntry:
         """Return the same with its paths as this locale spells them: another may spell the same bytes otherwise."""
@@ -165,25 +173,29 @@ class CacheEntry(NamedTuple):
     def read(cls, path: str | Path) -> CacheEntry | None:
         """Read the cache entry in that file; None if it is not there, damaged, or from another version."""
         try:
-            layout, name, manifest, folder, splits, classes, *mappings = json.loads(read_regular(path))
+            layout, name, manifest, folder, splits, classes, *mappings, rank = json.loads(read_regular(path))
             if layout != LAYOUT:
                 return None
             manifests, files, digests, entry, signatures = map(dict, mappings)
             splits = tuple(_read_split(*split) for split in splits)
             classes = tuple(classes) if classes is not None else None
             head = (name, str(manifest), str(folder), splits, classes)
-            return cls(*head, manifests, files, digests, entry, signatures)
+            return cls(*head, manifests, files, digests, entry, signatures, rank)
         except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             # Absent, damaged or another program's: all the same, because what it would say can be found out again.
             return None
 
 
-def entry_path(cache: str | Path, manifest: str | Path, name: str) -> str:
-    """Return where the cache entry of a data set is: another one for each manifest, and each name of the cache."""
+def entry_path(cache: str | Path, manifest: str | Path, name: str, rank: Sequence[int] | None = None) -> str:
+    """Return where the cache entry of a data set is: another one for each manifest, each name of the cache, and rank.
+
+    No data set's name has the sign that stands before a rank.
+    """
     import zlib
 
     key = zlib.crc32(os.fsencode(os.path.normpath(cache)), zlib.crc32(os.fsencode(manifest)))
-    return os.path.join(cache, "entries", f"{name}-{key:08x}.json")
+    of_rank = "{}{}-of-{}".format(RANK_SIGN, *rank) if rank else ""
+    return os.path.join(cache, "entries", f"{name}{of_rank}-{key:08x}.json")
 
 
 def _read_split(name: str, fields: dict[str, Any], texts: dict[str, Any], *others: Any) -> CachedSplit:
