@@ -87,8 +87,8 @@ class CacheEntry(NamedTuple):
     files: Mapping[str, str]
     digests: Mapping[str, str]
     entry: Mapping[str, Any]
+    rank: Sequence[int] | None
     signatures: Mapping[str, StatSignature]
-    rank: Sequence[int] | None = None
 
     @property
     def declared_in(self) -> str:
@@ -149,7 +149,7 @@ class CacheEntry(NamedTuple):
     def opens_same_as(self, other: CacheEntry) -> bool:
         """Check whether both open the same arrays and depend on the same files, whatever the signatures of those."""
         here, there = (json.loads(entry._respelled().to_bytes()) for entry in (self, other))
-        return bool(here[:-2] == there[:-2] and here[-2].keys() == there[-2].keys() and here[-1] == there[-1])
+        return bool(here[:-1] == there[:-1] and here[-1].keys() == there[-1].keys())
 
     def _respelled(self) -> CacheEntry:
         """Return the same with its paths as this locale spells them: another may spell the same bytes otherwise."""
@@ -173,14 +173,15 @@ class CacheEntry(NamedTuple):
     def read(cls, path: str | Path) -> CacheEntry | None:
         """Read the cache entry in that file; None if it is not there, damaged, or from another version."""
         try:
-            layout, name, manifest, folder, splits, classes, *mappings, rank = json.loads(read_regular(path))
+            layout, name, manifest, folder, splits, classes, *mappings = json.loads(read_regular(path))
             if layout != LAYOUT:
                 return None
+            rank = mappings.pop(4)
             manifests, files, digests, entry, signatures = map(dict, mappings)
             splits = tuple(_read_split(*split) for split in splits)
             classes = tuple(classes) if classes is not None else None
             head = (name, str(manifest), str(folder), splits, classes)
-            return cls(*head, manifests, files, digests, entry, signatures, rank)
+            return cls(*head, manifests, files, digests, entry, rank, signatures)
         except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             # Absent, damaged or another program's: all the same, because what it would say can be found out again.
             return None
