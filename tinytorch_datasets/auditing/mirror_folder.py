@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,9 @@ from tinytorch_datasets.auditing.lint import walk
 from tinytorch_datasets.auditing.local import compare_file
 from tinytorch_datasets.catalog import pages_in
 from tinytorch_datasets.digests import Step, digest_or_error, digests
-from tinytorch_datasets.errors import printable
+from tinytorch_datasets.errors import DatasetError, printable
 from tinytorch_datasets.manifest.manifest import Manifest
-from tinytorch_datasets.mirror.copy import SUMS, Listed, copies_of, listed_in
+from tinytorch_datasets.mirror.copy import INDEX, SUMS, Listed, copies_of, index_pages, is_wheel, listed_in
 from tinytorch_datasets.plan import File, Plan
 
 if TYPE_CHECKING:
@@ -82,9 +83,11 @@ def audit_mirror(
     copies = copies_of(manifest)
     for name, layer in copies.items():
         findings += _audit_manifest_copy(layer, name, folder, listed)
-    findings += _audit_sums(manifest, folder, lines)
+    packages, wrong_packages = _audit_packages(manifest, folder, lines, step)
+    findings += wrong_packages
+    findings += _audit_sums(manifest, folder, lines, packages)
     if whole:
-        declared = {folder / file.path for file in manifest.files()}
+        declared = {folder / name for name in packages} | {folder / file.path for file in manifest.files()}
         pages = {folder / name for name in pages_in(folder)}
         findings += _undeclared(manifest, folder, declared | pages | {folder / name for name in (SUMS, *copies)})
     return rows, findings
@@ -146,7 +149,54 @@ def _audit_manifest_copy(manifest: Manifest, name: str, folder: Path, listed: Co
         yield _unlisted("", folder, name, line)
 
 
-def _audit_sums(manifest: Manifest, folder: Path, lines: list[Listed] | OSError) -> Iterator[Finding]:
+def _audit_packages(
+    manifest: Manifest, folder: Path, lines: list[Listed] | OSError, step: Step | None
+) -> tuple[dict[str, str], list[Finding]]:
+    """Compare wheels with SHA256SUMS, which alone declares them, and their index with them.
+
+    Returns the sha256 of each wheel that is listed, and of each page of the index, by their paths.
+    """
+    listed = {line.name: line.sha256 for line in lines} if not isinstance(lines, OSError) else dict[str, str]()
+    wheels = {name: sha256 for name, sha256 in listed.items() if is_wheel(name)}
+    hint = f"Run `tinytorch-datasets mirror {folder} --with-packages` again: it replaces what is wrong."
+    finding = partial(Finding, dataset="", where=f"{manifest.path.name}:1", hint=hint)
+    findings, right = [], {}
+    hashed = digests([folder / name for name in wheels], step)
+    for name, sha256 in wheels.items():
+        of_wheel = partial(finding, path=str(folder / name), expected=sha256)
+        digest = hashed[folder / name]
+        if isinstance(digest, OSError):
+            gone = isinstance(digest, FileNotFoundError)
+            what = f"{name} is missing" if gone else f"{name} cannot be read: {digest.strerror}"
+            findings.append(of_wheel(rule="file-missing", what=what))
+        elif digest.sha256 != sha256:
+            what = f"{name} has sha256\n    {digest.sha256}, {SUMS} lists it with\n    {sha256}"
+            findings.append(of_wheel(rule="file-hash", what=what, actual=digest.sha256))
+        else:
+            right[name] = sha256
+    try:
+        pages = {} if len(right) < len(wheels) else index_pages(folder, wheels)
+    except DatasetError as error:
+        findings.append(finding(rule="sums", what=error.what, path=str(folder / SUMS)))
+        pages = {}
+    known = {name: sha256 for name, sha256 in listed.items() if name.startswith(f"{INDEX}/")}
+    if not pages:  # what it should be is known only by the wheels
+        return {**known, **wheels}, findings
+    expected = {name: hashlib.sha256(page).hexdigest() for name, page in pages.items()}
+    for name, sha256 in expected.items():
+        actual = digest_or_error(folder / name)
+        if isinstance(actual, OSError) or actual.sha256 != sha256:
+            rule = "file-missing" if isinstance(actual, OSError) else "file-hash"
+            what = f"{name} is missing, or is not the index of the wheels that {SUMS} lists"
+            findings.append(finding(rule=rule, what=what, path=str(folder / name), expected=sha256))
+        if listed and name not in listed:
+            findings.append(_unlisted("", folder, name, f"{manifest.path.name}:1"))
+    return {**wheels, **expected}, findings
+
+
+def _audit_sums(
+    manifest: Manifest, folder: Path, lines: list[Listed] | OSError, packages: Mapping[str, str]
+) -> Iterator[Finding]:
     """Check SHA256SUMS, by which students check the files."""
     line = f"{manifest.path.name}:1"
     finding = partial(Finding, dataset="", where=line, path=str(folder / SUMS), hint=HINT.format(folder))
@@ -163,6 +213,7 @@ def _audit_sums(manifest: Manifest, folder: Path, lines: list[Listed] | OSError)
         for file in manifest.files()
     }
     declared |= {name: (layer.sha256, f"{layer.path.name}:1", "") for name, layer in copies_of(manifest).items()}
+    declared |= {name: (sha256, line, "") for name, sha256 in packages.items()}
     first: dict[str, int] = {}
     for number, sha256, name in lines:
         expected, where, dataset = declared.get(name, (None, line, ""))

@@ -21,7 +21,7 @@ from tinytorch_datasets.catalog.pages import START, View
 from tinytorch_datasets.display.pictures import CHANNELS, as_picture
 from tinytorch_datasets.display.samples import Samples, class_counts
 from tinytorch_datasets.errors import DatasetError, UsageError, check_flag
-from tinytorch_datasets.mirror.copy import sums_in
+from tinytorch_datasets.mirror.copy import packages_in, sums_in
 from tinytorch_datasets.mirror.serve import fetched_mark
 from tinytorch_datasets.pipeline.variants import is_on_disk
 from tinytorch_datasets.settings import refuse_standin
@@ -156,7 +156,9 @@ def served_start_page(folder: Path, names: Iterable[str], address: str) -> str |
     """
     if not is_page(folder, START):
         return None
-    page = (folder / START).read_text(encoding="utf-8").replace(start.mirror_lines(""), start.mirror_lines(address))
+    packages = packages_in(folder)
+    page = (folder / START).read_text(encoding="utf-8")
+    page = page.replace(start.mirror_lines("", packages), start.mirror_lines(address, packages))
     for name in names:
         shown = start.name_line(name)
         page = page.replace(shown, f'{shown}\n<p class="fetched">{fetched_mark(name)}</p>')
@@ -207,7 +209,9 @@ def _write(
             with_samples.append(name)
         _write_file(folder / path, pages.dataset_page(view).encode())
         cards.append(start.card(view))
-    first_page = start.start_page("Data sets", cards, declared_in=manifest.path.name, address=address)
+    packages = packages_in(folder) if address is not None else None
+    declared_in = manifest.path.name
+    first_page = start.start_page("Data sets", cards, declared_in=declared_in, address=address, packages=packages)
     _write_file(folder / START, first_page.encode())
     removed = []
     for path in pages_in(folder):

@@ -13,6 +13,7 @@ from tinytorch_datasets.catalog.elements import paragraph, section, text
 from tinytorch_datasets.catalog.pages import CLASSES_NAMED, KINDS, START, STATES, View, license_of, page_of, presence
 from tinytorch_datasets.display import html
 from tinytorch_datasets.display.pictures import reduced, tiled
+from tinytorch_datasets.mirror.serve import install_line
 from tinytorch_datasets.progress import readable
 from tinytorch_datasets.settings import MIRROR
 
@@ -85,7 +86,9 @@ def _first_words(view: View) -> str:
     return next(iter(view.texts.values()), "")
 
 
-def start_page(title: str, cards: Sequence[Card], *, declared_in: str, address: str | None = None) -> str:
+def start_page(
+    title: str, cards: Sequence[Card], *, declared_in: str, address: str | None = None, packages: str | None = None
+) -> str:
     """Return the start page.
 
     Args:
@@ -93,6 +96,7 @@ def start_page(title: str, cards: Sequence[Card], *, declared_in: str, address: 
         cards: What it has of each data set, in their order.
         declared_in: The name of their manifest.
         address: Of the mirror that it is the start page of; "" for the folder itself, None where it is of no mirror.
+        packages: For which Pythons and systems that mirror has wheels, in words; None without any.
     """
     count = f"{len(cards):,} data set" + ("s" if len(cards) != 1 else "")
     lead = f"{count}, declared in {declared_in}; every file is checked against its SHA-256."
@@ -104,7 +108,7 @@ def start_page(title: str, cards: Sequence[Card], *, declared_in: str, address: 
 <p class="lead">{shown}</p>
 </header>
 <main id="main">
-{mirror_lines(address) if address is not None else ""}
+{mirror_lines(address, packages) if address is not None else ""}
 {_filters(cards)}
 <p id="count" role="status" data-all="{count}">{count}</p>
 <p id="none" hidden>No data set fits: choose less, or search for other words.</p>
@@ -141,8 +145,11 @@ def _options(key: str, words: Mapping[str, str], cards: Iterable[Card]) -> str:
     return "".join(f'<option value="{text(v)}">{text(w, 60)}</option>' for v, w in words.items() if v in there)
 
 
-def mirror_lines(address: str) -> str:
-    """Return how a student gets the data from the mirror: one line, in each of the places to type it."""
+def mirror_lines(address: str, packages: str | None = None) -> str:
+    """Return how a student gets the data from the mirror: one line, in each of the places to type it.
+
+    Before that, how the package is installed from it, if it has wheels for some `packages`.
+    """
     if address:
         lead = f"Type one of these lines before `tinytorch-datasets get NAME`: the data comes from {address}, checked."
         lines = [
@@ -159,4 +166,10 @@ def mirror_lines(address: str) -> str:
             ("cmd", f'set "{MIRROR}=%CD%"'),
             ("Python", 'data = get(NAME, mirror="path/to/this/folder")'),
         ]
-    return section("mirror", "Get the data from this mirror", paragraph(lead), elements.lines_to_type(lines))
+    data = section("mirror", "Get the data from this mirror", paragraph(lead), elements.lines_to_type(lines))
+    if packages is None:
+        return data
+    where = "in a terminal" if address else "in a terminal that is in this folder"
+    first = f"For {packages}. Type this {where}, best in an environment of your own (`python -m venv`)."
+    installing = elements.lines_to_type([("bash, zsh, PowerShell, cmd", install_line(address))])
+    return section("packages", "Install tinytorch-datasets from this mirror", paragraph(first), installing) + data

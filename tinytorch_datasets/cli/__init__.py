@@ -390,7 +390,7 @@ def schema_() -> None:
     echo(generated.format_schema(), nl=False)
 
 
-for command in (*project.COMMANDS, audit.audit, *maintain.COMMANDS):
+for command in (*project.COMMANDS, *audit.COMMANDS, *maintain.COMMANDS):
     main.add_command(command)
 
 main.sections = {

@@ -1,4 +1,4 @@
-"""The command `audit` and where its report goes."""
+"""The commands audit and lock, and where the report of an audit goes."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ from tinytorch_datasets.cli.common import (
     echo_json,
     executor_at,
     json_option,
+    load,
     manifest_options,
     on_interrupt,
     repeat_options,
+    writing_to,
 )
 from tinytorch_datasets.errors import LAYOUT, ManifestError, StorageError, UsageError, did_you_mean, printable
 from tinytorch_datasets.settings import OFFLINE, Settings
@@ -188,3 +190,51 @@ def _annotate(report: Report, *, err: bool) -> None:
         except OSError as error:
             what = f"{page} cannot be written: {error.strerror}"
             raise UsageError(what, hint="Let GITHUB_STEP_SUMMARY name a file that can be written to.") from error
+
+
+@click.command(cls=Command)
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_names)
+@click.option(
+    "-o", "--output", type=FILE, metavar="FILE", help="- for stdout [default: datasets.lock, beside the manifest]"
+)
+@manifest_options
+@json_option
+def lock(names: tuple[str, ...], output: Path | None, manifest: Path | None, home: Path | None, as_json: bool) -> None:
+    """Write datasets.lock: the hash of every file and all values on disk.
+
+    `audit --lock` later reports what differs from it, even if the manifest was changed, too.
+
+    \b
+      tinytorch-datasets lock
+      tinytorch-datasets lock mnist --output mnist.lock
+      tinytorch-datasets audit --lock
+    """
+    from tinytorch_datasets.add.validate import refuse_installed
+    from tinytorch_datasets.auditing import lockfile
+    from tinytorch_datasets.report import as_json as format_json
+    from tinytorch_datasets.report import plural, shown
+    from tinytorch_datasets.storage import files as disk
+
+    on_interrupt(NOT_RESUMABLE)
+    loaded = load(manifest)
+    if output is None:
+        refuse_installed(loaded.path, hint="Name the file to write: --output datasets.lock.")
+    path = output or loaded.path.parent / lockfile.NAME
+    to_stdout = str(path) == "-"
+    if not to_stdout and path.exists():
+        lockfile.refuse_to_replace(path)
+    with bar("hashing") as step:
+        record = lockfile.record(loaded, names, home=home, step=step)
+    if to_stdout:
+        echo_json(record)
+        return
+    with writing_to(path), disk.whole_file(path.absolute()) as out:
+        out.write(format_json(record).encode() + b"\n")
+    locked = list(record["datasets"])
+    if as_json:
+        echo_json({"path": str(path.absolute()), "datasets": locked})
+    else:
+        echo(f"{shown(str(path.absolute()))}: {plural(len(locked), 'data set')}: {', '.join(locked) or 'none'}")
+
+
+COMMANDS = (audit, lock)

@@ -1,4 +1,4 @@
-"""The commands of maintainers: add, update, compile, mirror, catalog, lock."""
+"""The commands of maintainers: add, update, compile, mirror, catalog."""
 
 from __future__ import annotations
 
@@ -188,6 +188,10 @@ def update(name: str, fetch: bool, dry_run: bool, manifest: Path | None, home: P
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_names)
 @click.option("--from", "source", metavar="URL_OR_FOLDER", help="Try this before the declared mirrors")
 @click.option("--offline", is_flag=True, default=None, help="Copy what is on this computer; open no socket")
+@click.option("--with-packages", is_flag=True, help="Wheels of this package and of what it needs, too")
+@click.option("--platform", "platforms", multiple=True, metavar="NAME", help="For it alone: linux, macos, windows")
+@click.option("--python", "pythons", multiple=True, metavar="3.N", help="For it alone [default: 3.10 to 3.14]")
+@click.option("--extra", "extras", multiple=True, metavar="NAME", help="With what it needs: tables, images, fast")
 @click.option("--serve", is_flag=True, help="Share the folder over HTTP, until Ctrl-C")
 @click.option("--bind", default="0.0.0.0", show_default=True, metavar="ADDRESS", help="The address to serve on")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="The port; 0 for any")
@@ -198,6 +202,10 @@ def mirror(
     names: tuple[str, ...],
     source: str | None,
     offline: bool | None,
+    with_packages: bool,
+    platforms: tuple[str, ...],
+    pythons: tuple[str, ...],
+    extras: tuple[str, ...],
     serve: bool,
     bind: str,
     port: int,
@@ -207,13 +215,11 @@ def mirror(
 ) -> None:
     """Copy verified files to a folder, to serve or to carry.
 
-    The manifest too, and SHA256SUMS; `audit --mirror` checks it. Its index.html shows what is in it,
-    in any browser. Run again, it resumes. With --serve, it prints the line that students type. Without
-    a name, all data sets of the manifest itself are copied, and none of those it includes.
+    And SHA256SUMS, by which `audit --mirror` checks it; its index.html shows it in a browser. Run again,
+    it resumes. With --serve, it prints the line to type. No name means all of the manifest itself.
 
     \b
-      tinytorch-datasets mirror /media/usb/datasets
-      tinytorch-datasets mirror class mnist --serve --bind 192.168.1.5
+      tinytorch-datasets mirror class mnist --with-packages --serve
     """
     from tinytorch_datasets import catalog as cataloging
     from tinytorch_datasets.mirror import copy as copying
@@ -223,6 +229,7 @@ def mirror(
     loaded = load(manifest)
     for name in names:
         loaded.entry(name)  # a wrong name is reported before the first byte is copied
+    targets = _targets(with_packages, platforms, pythons, extras, offline)
 
     def report(result: copying.Mirrored) -> None:
         done.append(result)
@@ -237,13 +244,39 @@ def mirror(
         copying.mirror(loaded, folder, names, home=home, source=source, offline=offline, on_done=report, on_error=note)
     except DatasetError as error:  # of what is in the folder beside the data sets
         note(error)
-    if done or not errors:
+    packaged = None
+    if targets:
+        from tinytorch_datasets.mirror import packages as packaging
+
+        kinds = plural(len(targets), "kind")
+        echo(f"packages: asking pip for {kinds} of computer; each takes 20 to 30 MB, more with extras", err=True)
+
+        def downloaded(target: packaging.Target, size: int) -> None:
+            echo(f"packages for {target}: {readable(size)}", err=True)
+
+        try:
+            packaged = packaging.mirror_packages(loaded, folder, targets, extras=extras, on_done=downloaded)
+        except DatasetError as error:
+            note(error)
+    if packaged is not None:
+        errors += packaged.errors
+        copied = f"{plural(packaged.copied, 'wheel')} copied, {packaged.kept} already there"
+        if not as_json:
+            sizes = f"{readable(packaged.bytes)} in total, {readable(packaged.before)} before"
+            echo(f"packages: {copied}, {sizes}", err=serve)
+        for path in packaged.left_over:
+            echo(f"left over: {path}, an older version; delete it if nobody needs it", err=True)
+    if done or packaged is not None or not errors:
         try:
             cataloging.write_start_page(folder, loaded, home)
         except DatasetError as error:  # the files are there, which is what counts
             echo(f"no start page: {error.what}", err=True)
     if as_json:
-        echo_json([dataclasses.asdict(result) for result in done])
+        results = [dataclasses.asdict(result) for result in done]
+        if packaged is not None:
+            its = dataclasses.asdict(packaged)
+            results.append({"name": "packages", **{key: its[key] for key in ("copied", "kept", "bytes", "left_over")}})
+        echo_json(results)
     for failure in errors:
         hint_at_another(failure, folder)
     exit_with(errors)
@@ -257,10 +290,29 @@ def mirror(
                 serving.serve_pages(httpd, page, cataloging.pages_in(folder), there)
             try:
                 echo(f"export {settings.MIRROR}={address}", err=as_json)
+                if copying.packages_in(folder):
+                    echo(serving.install_line(address), err=True)
                 echo("serving until Ctrl-C", err=True)
                 httpd.serve_forever(poll_interval=0.2)
             except KeyboardInterrupt:
                 echo("\nserver stopped", err=True)
+
+
+def _targets(
+    wanted: bool, platforms: tuple[str, ...], pythons: tuple[str, ...], extras: tuple[str, ...], offline: bool | None
+) -> list[Any]:
+    """Return for what packages are to be downloaded: nothing, unless that is wanted."""
+    if not wanted:
+        if platforms or pythons or extras:
+            msg = "--platform, --python and --extra choose packages, and --with-packages is missing"
+            raise click.UsageError(msg)
+        return []
+    if settings.Settings.from_environment().offline if offline is None else offline:
+        msg = "--with-packages asks an index of packages, and offline no socket is opened; those in the folder are kept"
+        raise click.UsageError(msg)
+    from tinytorch_datasets.mirror.packages import targets_of
+
+    return targets_of(platforms, pythons)
 
 
 @click.command(cls=Command)
@@ -336,49 +388,4 @@ def compile_(check: bool, as_json: bool) -> None:
     exit_with(errors)
 
 
-@click.command(cls=Command)
-@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_names)
-@click.option(
-    "-o", "--output", type=FILE, metavar="FILE", help="- for stdout [default: datasets.lock, beside the manifest]"
-)
-@manifest_options
-@json_option
-def lock(names: tuple[str, ...], output: Path | None, manifest: Path | None, home: Path | None, as_json: bool) -> None:
-    """Write datasets.lock: the hash of every file and all values on disk.
-
-    `audit --lock` later reports what differs from it, even if the manifest was changed, too.
-
-    \b
-      tinytorch-datasets lock
-      tinytorch-datasets lock mnist --output mnist.lock
-      tinytorch-datasets audit --lock
-    """
-    from tinytorch_datasets.add.validate import refuse_installed
-    from tinytorch_datasets.auditing import lockfile
-    from tinytorch_datasets.report import as_json as format_json
-    from tinytorch_datasets.report import plural, shown
-    from tinytorch_datasets.storage import files as disk
-
-    on_interrupt(NOT_RESUMABLE)
-    loaded = load(manifest)
-    if output is None:
-        refuse_installed(loaded.path, hint="Name the file to write: --output datasets.lock.")
-    path = output or loaded.path.parent / lockfile.NAME
-    to_stdout = str(path) == "-"
-    if not to_stdout and path.exists():
-        lockfile.refuse_to_replace(path)
-    with bar("hashing") as step:
-        record = lockfile.record(loaded, names, home=home, step=step)
-    if to_stdout:
-        echo_json(record)
-        return
-    with writing_to(path), disk.whole_file(path.absolute()) as out:
-        out.write(format_json(record).encode() + b"\n")
-    locked = list(record["datasets"])
-    if as_json:
-        echo_json({"path": str(path.absolute()), "datasets": locked})
-    else:
-        echo(f"{shown(str(path.absolute()))}: {plural(len(locked), 'data set')}: {', '.join(locked) or 'none'}")
-
-
-COMMANDS = (add, update, compile_, mirror, catalog, lock)
+COMMANDS = (add, update, compile_, mirror, catalog)

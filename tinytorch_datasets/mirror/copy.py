@@ -1,33 +1,50 @@
-"""Mirror folders: verified copies of downloads, with SHA256SUMS.
+"""Mirror folders: verified copies of downloads, an index of wheels, and SHA256SUMS of both.
 
 A mirror is a folder: ``<folder>/<file>`` of every data set, the manifest, and SHA256SUMS. It can be carried on a stick,
 served over HTTP (`serve.py`), or copied to any web server; `get(..., mirror=...)` reads all of them.
+
+Where packages were asked for (`packages.py`), ``packages/`` has their wheels, side by side, as `pip install
+--find-links` takes them, and ``simple/`` pages of links to them, by which any web server is an index (PEP 503).
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import html
 import os
 import re
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from email.parser import BytesHeaderParser
+from email.policy import compat32
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.tags import Tag
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.version import Version
 
 from tinytorch_datasets import pipeline
 from tinytorch_datasets.digests import digest
-from tinytorch_datasets.errors import DatasetError, FetchError, StorageError
+from tinytorch_datasets.errors import DatasetError, FetchError, StorageError, printable
 from tinytorch_datasets.fetch import fetch
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.plan import File, Plan
 from tinytorch_datasets.settings import Settings, is_installed, refuse_standin
-from tinytorch_datasets.storage.files import check_no_link, read_file, reading, whole_file, writing
+from tinytorch_datasets.storage.files import check_no_link, read_file, reading, remove, whole_file, writing
 from tinytorch_datasets.verify.files import check_size, mismatch_error
 
 SUMS = "SHA256SUMS"
 CHUNK_BYTES = 2**20
+WHEELS = "packages"
+INDEX = "simple"
+MOST_METADATA = 4 << 20  # bytes; descriptions are long, and no wheel of ours has a tenth of it
 
 _LISTED = re.compile(r"([0-9a-f]{64}) [ *](.+)")  # with a star `sha256sum` tells that it read bytes, not text
 
@@ -74,7 +91,7 @@ def mirror(
     placed = [pipeline.placed(manifest, name, home) for name in names or manifest.own]
     copies = copies_of(manifest)
     for name in (*copies, SUMS):
-        _refuse_links(folder / name, folder)
+        refuse_links(folder / name, folder)
     results: list[Mirrored] = []
     errors: list[DatasetError] = []
     sums: dict[str, str] = {}
@@ -98,10 +115,10 @@ def mirror(
             on_done(results[-1])
     if sums or not errors:
         for name, layer in copies.items():
-            _write(folder / name, layer.path.read_bytes())
+            write_if_changed(folder / name, layer.path.read_bytes())
         with writing(folder / SUMS):
             sums = {**_earlier(manifest, folder), **sums, **{name: layer.sha256 for name, layer in copies.items()}}
-        _write(folder / SUMS, format_sums(sums))
+        write_if_changed(folder / SUMS, format_sums(sums))
     if errors and on_error is None:
         raise errors[0]
     return results
@@ -153,9 +170,13 @@ def listed_in(folder: Path) -> list[Listed]:
 
 
 def _earlier(manifest: Manifest, folder: Path) -> dict[str, str]:
-    """Return what an earlier run wrote of other data sets, so far as this manifest still declares it so."""
+    """Return what earlier runs listed: of other data sets, if this manifest still declares it so; and of packages."""
     declared = {file.path: file.facts.sha256 for file in manifest.files()}
-    return {name: sha256 for name, sha256 in sums_in(folder).items() if declared.get(name) == sha256}
+    return {
+        name: sha256
+        for name, sha256 in sums_in(folder).items()
+        if declared.get(name) == sha256 or is_wheel(name) or name.startswith(f"{INDEX}/")
+    }
 
 
 def _fetched(plans: Sequence[Plan], folder: Path, download: Callable[[Sequence[File], Path], object]) -> Plan:
@@ -189,7 +210,7 @@ def _mirror(plan: Plan, folder: Path, sums: dict[str, str]) -> Mirrored:
     copied = kept = 0
     for file in plan.files:
         target = folder / plan.folder / file.name
-        _refuse_links(target, folder)
+        refuse_links(target, folder)
         if _is_right(target, file):
             kept += 1
         else:
@@ -199,7 +220,12 @@ def _mirror(plan: Plan, folder: Path, sums: dict[str, str]) -> Mirrored:
     return Mirrored(plan.name, copied, kept, sum(file.bytes for file in plan.files))
 
 
-def _refuse_links(path: Path, folder: Path) -> None:
+def refuse_links(path: Path, folder: Path) -> None:
+    """Refuse a path of a mirror that leads through a symbolic link in it.
+
+    Raises:
+        StorageError: There is one.
+    """
     try:
         check_no_link(path, below=folder)
     except StorageError as error:
@@ -225,10 +251,110 @@ def _chunks(source: Path, file: File, hint: str) -> Iterator[bytes]:
             yield chunk
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_if_changed(path: Path, data: bytes) -> None:
     """Write a small file, unless it is there already just so."""
     with writing(path):
         if path.is_file() and path.read_bytes() == data:
             return
     with whole_file(path) as out:
         out.write(data)
+
+
+@dataclass(frozen=True)
+class WheelFacts:
+    """What a wheel says of itself."""
+
+    name: str
+    version: Version
+    tags: frozenset[Tag]
+    requires_python: str
+    requires: tuple[Requirement, ...]
+    extras: tuple[str, ...]
+
+
+def wheel_facts(path: Path) -> WheelFacts:
+    """Return what a wheel says of itself, in its name and in its metadata.
+
+    Raises:
+        DatasetError: It is no wheel.
+    """
+    try:
+        name, version, _, tags = parse_wheel_filename(path.name)
+        with zipfile.ZipFile(path) as archive:
+            members = [each for each in archive.infolist() if each.filename.endswith(".dist-info/METADATA")]
+            member = next(each for each in members if each.filename.count("/") == 1 and each.file_size <= MOST_METADATA)
+            head = BytesHeaderParser(policy=compat32).parsebytes(archive.read(member))
+        requires = tuple(Requirement(str(line)) for line in head.get_all("Requires-Dist", ()))
+    except (InvalidWheelFilename, InvalidRequirement, StopIteration, OSError, ValueError) as error:
+        msg = f"{path} is no wheel that can be read: {printable(str(error)) or 'it has no metadata'}"
+        raise DatasetError(msg) from error
+    except (RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        msg = f"{path} is no wheel that can be read: {printable(str(error))}"
+        raise DatasetError(msg) from error
+    extras = tuple(canonicalize_name(str(extra)) for extra in head.get_all("Provides-Extra", ()))
+    return WheelFacts(name, version, tags, str(head.get("Requires-Python", "")), requires, extras)
+
+
+def is_wheel(name: str) -> bool:
+    """Check whether a path of a mirror is of a wheel in it."""
+    folder, _, file = name.rpartition("/")
+    if folder != WHEELS:
+        return False
+    try:
+        parse_wheel_filename(file)
+    except InvalidWheelFilename:
+        return False
+    return True
+
+
+def write_index(folder: Path, sums: Mapping[str, str]) -> None:
+    """Write the index of the wheels that are listed and there, and list them and it in SHA256SUMS."""
+    wheels = {name: sha256 for name, sha256 in sums.items() if is_wheel(name) and (folder / name).is_file()}
+    pages = index_pages(folder, wheels)
+    for name, page in pages.items():
+        refuse_links(folder / name, folder)
+        write_if_changed(folder / name, page)
+    kept = {name: sha256 for name, sha256 in sums.items() if name.partition("/")[0] not in (WHEELS, INDEX)}
+    for name in sums:
+        if name.startswith(f"{INDEX}/") and name not in pages:
+            remove(folder / name)
+    hashes = {name: hashlib.sha256(page).hexdigest() for name, page in pages.items()}
+    write_if_changed(folder / SUMS, format_sums({**kept, **wheels, **hashes}))
+
+
+def index_pages(folder: Path, wheels: Mapping[str, str]) -> dict[str, bytes]:
+    """Return the pages of the index, by their paths, of wheels with their sha256.
+
+    Raises:
+        DatasetError: One of them is no wheel.
+    """
+    links: dict[str, list[str]] = {}
+    for name, sha256 in sorted(wheels.items()):
+        facts, file = wheel_facts(folder / name), name.rpartition("/")[2]
+        needs = f' data-requires-python="{html.escape(facts.requires_python)}"' if facts.requires_python else ""
+        link = f'<a href="../../{WHEELS}/{quote(file)}#sha256={sha256}"{needs}>{html.escape(file)}</a><br>'
+        links.setdefault(facts.name, []).append(link)
+    pages = {f"{INDEX}/{name}/index.html": _page(f"Links for {name}", its) for name, its in links.items()}
+    if pages:
+        pages[f"{INDEX}/index.html"] = _page(
+            "Simple index", [f'<a href="{name}/">{name}</a><br>' for name in sorted(links)]
+        )
+    return pages
+
+
+def _page(title: str, lines: Sequence[str]) -> bytes:
+    head = '<meta charset="utf-8">\n<meta name="pypi:repository-version" content="1.0">'
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n<title>{title}</title>\n</head>\n<body>\n'
+        f"<h1>{title}</h1>\n{chr(10).join(lines)}\n</body>\n</html>\n"
+    ).encode()
+
+
+def packages_in(folder: Path) -> str | None:
+    """Return in words for which Pythons and systems a mirror has wheels, by the names of NumPy's; None without any."""
+    numpys = [Path(name).name for name in sums_in(folder) if is_wheel(name) and name.startswith(f"{WHEELS}/numpy-")]
+    tags = [tag for name in numpys for tag in parse_wheel_filename(name)[3]]
+    pythons = sorted({f"3.{tag.interpreter[3:]}" for tag in tags}, key=lambda python: int(python[2:]))
+    kinds = {"manylinux": "Linux", "macosx": "macOS", "win": "Windows"}
+    systems = [title for kind, title in kinds.items() if any(tag.platform.startswith(kind) for tag in tags)]
+    return f"Python {', '.join(pythons)} on {', '.join(systems)}" if pythons else None

@@ -2,6 +2,7 @@
 
 Only what SHA256SUMS lists, the manifest among it, SHA256SUMS itself, and the pages that were written beside them: no
 listing of folders, and nothing else. A request may ask for the rest of a file, so that an interrupted download goes on.
+Where the mirror has packages, pip is given the pages of their index by the folders that they are in.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from tinytorch_datasets.errors import DatasetError
-from tinytorch_datasets.mirror.copy import SUMS, sums_in
+from tinytorch_datasets.mirror.copy import INDEX, SUMS, WHEELS, sums_in
 
 START = "index.html"
 CHUNK_BYTES = 2**20
@@ -96,8 +97,20 @@ class _Handler(BaseHTTPRequestHandler):
         if name in self.server.pages and path.is_file():
             self._send_whole(path.read_bytes(), ending=path.suffix, with_body=with_body)
             return
+        if name.partition("/")[0] == INDEX and not name.endswith(START):
+            page = f"{name.rstrip('/')}/{START}"
+            if page in self.server.shared and not name.endswith("/"):
+                self.send_response(301)  # or the links in it would lead elsewhere
+                self.send_header("Location", f"/{quote(name)}/")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            name, path = page, self.server.folder / page
         if name not in self.server.shared or not path.is_file():
             self.send_error(404, "There is no such file in this mirror")
+            return
+        if name.partition("/")[0] == INDEX:
+            self._send_whole(path.read_bytes(), with_body=with_body)  # pip reads no page that is of another type
             return
         with path.open("rb") as stream:
             size = os.fstat(stream.fileno()).st_size
@@ -188,6 +201,18 @@ def address_of(bind: str, port: int) -> str:
     """Return the address for others: this computer's in its network, where it serves on all of its addresses."""
     host = _own_address() if bind in ("", "0.0.0.0", "::") else bind
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def install_line(address: str) -> str:
+    """Return the line by which others install this package from a server's address; "" for a folder, in which they are.
+
+    >>> install_line("http://192.168.1.5:8000/")
+    'python -m pip install --index-url http://192.168.1.5:8000/simple/ --trusted-host 192.168.1.5 tinytorch-datasets'
+    """
+    if not address:
+        return f"python -m pip install --no-index --find-links {WHEELS} tinytorch-datasets"
+    host = urlsplit(address).netloc.rpartition(":")[0]
+    return f"python -m pip install --index-url {address}{INDEX}/ --trusted-host {host} tinytorch-datasets"
 
 
 def _own_address() -> str:
