@@ -12,7 +12,6 @@ from tinytorch_datasets import progress, settings
 from tinytorch_datasets.cli.common import (
     NOT_RESUMABLE,
     Command,
-    bar,
     complete_names,
     echo,
     echo_json,
