@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import errno
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from tinytorch_datasets import get
 from tinytorch_datasets.plan import Column, Plan, Rows, Split
+from tinytorch_datasets.storage import arrays
 from tinytorch_datasets.storage.arrays import folder_name
 
 # Counts what a process opens, by an audit hook that is there before anything is imported.
@@ -111,3 +113,38 @@ class TestName:
 
         assert len(names) == 2
         assert named(COLUMN, options={"header": True}) != named(COLUMN)
+
+
+class TestAFolderThatANotebookHasMapped:
+    """Windows moves no folder from which arrays are mapped, so none can be replaced."""
+
+    @staticmethod
+    def make(tmp_path: Path, values: bytes) -> tuple[Path, Path, Any]:
+        """A new folder, one of that name that is held, and how it is moved."""
+        aside, target = tmp_path / "aside", tmp_path / "target"
+        for folder, data in ((aside, b"values"), (target, values)):
+            folder.mkdir()
+            (folder / "train.x.npy").write_bytes(data)
+
+        def move(path: Path, to: Path) -> None:
+            if path == target:
+                raise PermissionError(errno.EACCES, "Access is denied", str(path))
+            path.rename(to)
+
+        return aside, target, move
+
+    def test_the_same_arrays_are_taken_as_they_are(self, tmp_path: Path) -> None:
+        """Another process was faster, and uses them already."""
+        aside, target, move = self.make(tmp_path, b"values")
+        (target / "digests.json").write_text("{}")
+        arrays._into_place(aside, target, move=move)
+
+        assert (target / "digests.json").read_text() == "{}"
+
+    def test_other_arrays_are_an_error(self, tmp_path: Path) -> None:
+        """They stay as they are, which whoever has them mapped relies on."""
+        aside, target, move = self.make(tmp_path, b"damage")
+        with pytest.raises(PermissionError):
+            arrays._into_place(aside, target, move=move)
+
+        assert (target / "train.x.npy").read_bytes() == b"damage"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from tinytorch_datasets import get, settings
+from tinytorch_datasets.concurrency import while_held
 from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.storage import files as disk
 
@@ -69,3 +71,115 @@ def test_a_home_that_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         f"{tmp_path}/home/.cache/arrays cannot be written: the file {tmp_path}/home is in the way of a folder\n"
         "  Move it out of the way, or set TINYTORCH_DATASETS_HOME to a folder elsewhere."
     )
+
+
+def refused(winerror: int) -> PermissionError:
+    """What Windows raises; elsewhere the attribute is set, as there it is."""
+    error = PermissionError(errno.EACCES, "refused", "a")
+    error.winerror = winerror  # type: ignore[attr-defined]
+    return error
+
+
+class Held:
+    """A move that Windows refuses so many times, and a clock: how long was slept."""
+
+    def __init__(self, error: OSError, times: int) -> None:
+        self.error, self.times, self.slept = error, times, list[float]()
+
+    def __call__(self) -> str:
+        """Refuse, or move."""
+        if self.times:
+            self.times -= 1
+            raise self.error
+        return "moved"
+
+    def wait(self, is_writable: bool = True) -> str:
+        """Do it as every rename and removal is done."""
+        return while_held(self, lambda: is_writable, sleep=self.slept.append)
+
+
+class TestAFileThatAnotherProgramHolds:
+    """On Windows: scanners and indexers open what was just written, and let it go again."""
+
+    @pytest.mark.parametrize("winerror", [5, 32, 33, 145])
+    def test_it_is_tried_again(self, winerror: int) -> None:
+        """After pauses that double."""
+        move = Held(refused(winerror), 4)
+
+        assert move.wait() == "moved"
+        assert move.slept == [0.02, 0.04, 0.08, 0.16]
+
+    @pytest.mark.parametrize("winerror", [5, 32, 33])
+    def test_not_for_ever(self, winerror: int) -> None:
+        """For 2.5 s in all; then it is the system's own error."""
+        move = Held(refused(winerror), 1_000)
+        with pytest.raises(PermissionError) as caught:
+            move.wait()
+
+        assert caught.value is move.error
+        assert sum(move.slept) == pytest.approx(2.5)
+        assert len(move.slept) == 7
+
+    def test_a_missing_right_is_not_waited_for(self) -> None:
+        """Windows has one number for it and for a mapped file; whether a file can be written there tells them apart."""
+        move = Held(refused(5), 1)
+        with pytest.raises(PermissionError):
+            move.wait(is_writable=False)
+
+        assert move.slept == []
+
+    def test_no_other_error_is_waited_for(self) -> None:
+        """Nor anything that another system refuses, which holds no file for whoever has it open."""
+        for error in (PermissionError(errno.EACCES, "no"), OSError(errno.EBUSY, "busy"), FileNotFoundError(2, "gone")):
+            move = Held(error, 1)
+            with pytest.raises(OSError, match=r"no|busy|gone"):
+                move.wait()
+
+            assert move.slept == []
+
+    def test_the_error_says_what_to_close(self, tmp_path: Path) -> None:
+        """And not to ask for rights that are there."""
+        with pytest.raises(StorageError) as caught, disk.writing_at_home(tmp_path / "arrays"):
+            raise refused(32)
+
+        assert str(caught.value) == (
+            f"{tmp_path / 'arrays'} cannot be written: another program has it open, or a file in it\n"
+            "  Close what uses it (a notebook, an editor, a virus scanner), and do the same again."
+        )
+
+    def test_moves_and_removals_do_what_they_say(self, tmp_path: Path) -> None:
+        """By the real system."""
+        (tmp_path / "a").write_text("new")
+        (tmp_path / "b").write_text("old")
+        (tmp_path / "folder/below").mkdir(parents=True)
+        disk.replace(tmp_path / "a", tmp_path / "b")
+        disk.rename(tmp_path / "folder", tmp_path / "moved")
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "moved"]
+        assert (tmp_path / "b").read_text() == "new"
+
+        disk.unlink(tmp_path / "b")
+        disk.unlink(tmp_path / "b", missing_ok=True)
+        disk.remove_folder(tmp_path / "moved")
+        assert not list(tmp_path.iterdir())
+
+    def test_no_other_place_moves_or_removes_a_file(self) -> None:
+        """Every rename and removal of the package is one that waits, or one whose failure nobody minds."""
+        calls = re.compile(
+            r"\.(?:rename|unlink|rmtree|move)\(|os\.(?:replace|remove|rmdir)\b|\.replace\((?:path|target)\)"
+        )
+        package = Path(disk.__file__).parents[1]
+        lines = {
+            f"{path.relative_to(package).as_posix()}: {line.strip()}"
+            for path in package.rglob("*.py")
+            for line in path.read_text(encoding="utf-8").splitlines()
+            if calls.search(line) and "ignore_errors=True" not in line and "#" not in line
+        }
+
+        assert lines == {
+            # The home of all others.
+            "storage/files.py: while_held(partial(os.replace, path, target), partial(_may_change, path, target))",
+            # Display is below storage; it waits itself, and what it removes then is gone, or its own.
+            "display/samples.py: aside.unlink(missing_ok=True)",
+            # A probe, of which no other program knows.
+            "settings.py: os.unlink(probe)",
+        }

@@ -25,6 +25,7 @@ from tinytorch_datasets.add.tables import Choices
 from tinytorch_datasets.errors import DatasetError, DecodeError, UsageError
 from tinytorch_datasets.formats import FileInfo
 from tinytorch_datasets.progress import Progress
+from tinytorch_datasets.storage.files import unlink
 
 UNREAD = "The manifest is as it was. Is the file whole, and the one that you meant?"
 UNPROVED = (
@@ -219,7 +220,7 @@ def _files_in_place(sources: Sequence[Source], target: Path, manifest: Path, hom
             for path in new:
                 if path not in declared:
                     with suppress(OSError):  # the first error is the one to report
-                        path.unlink(missing_ok=True)
+                        unlink(path, missing_ok=True)
                     for folder in (parent for parent in path.parents if parent.is_relative_to(target)):
                         with suppress(OSError):  # it has other files
                             folder.rmdir()

@@ -23,10 +23,10 @@ from tinytorch_datasets.manifest.filenames import folded, has_credentials, secre
 from tinytorch_datasets.progress import Progress
 from tinytorch_datasets.readers.archives import tar
 from tinytorch_datasets.readers.archives.members import check_name
-from tinytorch_datasets.readers.archives.source import is_zip
+from tinytorch_datasets.readers.archives.source import is_litter, is_zip
 from tinytorch_datasets.readers.archives.zip import Zip, opened_zip
 from tinytorch_datasets.readers.stream import OUTPUT_CHUNK, Stream
-from tinytorch_datasets.storage.files import is_litter, reading, whole_file
+from tinytorch_datasets.storage.files import reading, whole_file
 
 # Of an archive of data files, the most that are looked at: a data set of more is a file a sample.
 MOST_MEMBERS = 1000

@@ -24,10 +24,9 @@ from tinytorch_datasets.formats.audio import SOUNDS
 from tinytorch_datasets.plan import ByteSource
 from tinytorch_datasets.readers.archives.members import Member, Pattern
 from tinytorch_datasets.readers.archives.samples import FOLDER, PART, LabelSplit, Naming, ending, stem
-from tinytorch_datasets.readers.archives.source import opened_source
+from tinytorch_datasets.readers.archives.source import is_litter, opened_source
 from tinytorch_datasets.readers.picture_headers import ENDINGS
 from tinytorch_datasets.readers.text import is_text
-from tinytorch_datasets.storage.files import is_litter
 
 KINDS = {"images": "pictures", "audio": "recordings", "texts": "texts"}
 

@@ -22,7 +22,8 @@ from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.manifest.models import Entry
 from tinytorch_datasets.pipeline.cleaning import shipped_files
 from tinytorch_datasets.plan import Plan
-from tinytorch_datasets.storage.files import exists, is_litter
+from tinytorch_datasets.readers.archives.source import is_litter
+from tinytorch_datasets.storage.files import exists
 
 # What stands beside data and is none: data cards, licenses, and the scripts that made the data.
 BESIDE = ("README*", "LICENSE*", "LICENCE*", "NOTICE*", "CITATION*", "*.md", "*.py")

@@ -1,8 +1,7 @@
-"""Concurrency: jobs run side by side, items made ahead, one way to cancel.
+"""Concurrency: jobs side by side, items made ahead, cancelling, held files.
 
 `run_all` returns what several jobs return. `prefetch` makes the next few items of an iterable, and no more than these,
-while the last one is in use; `mapped` does so on every core. `Cancelled` is raised in whatever nobody waits for any
-more.
+while the last one is in use; `mapped` does so on every core. `Cancelled` is raised where nobody waits any more.
 
 Threads are of use because zlib, ISA-L, bz2, lzma, hashlib, NumPy and sockets let other threads run while they work.
 All of them are daemons: should one sit in a system call that nothing wakes, it must not keep the process from ending,
@@ -24,9 +23,14 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+Sleep = Callable[[float], None]
 
 POLL_S = 0.1  # how often a waiting main thread looks for Ctrl-C, where a signal does not wake it
+HELD_FOR_S, FIRST_PAUSE_S = 2.5, 0.02  # the longest wait for a program that has a file open; pauses in it double
 FAREWELL_S = 5.0  # the longest wait for cancelled jobs; each ends at its next block
+
+# Windows' errors of files open elsewhere: shared, locked, still in their folder; of mapped ones, or of a missing right.
+HELD, DENIED_OR_HELD = frozenset({32, 33, 145}), 5
 
 
 class Cancelled(Exception):
@@ -87,6 +91,28 @@ def cancelled_by(cancellation: Cancellation | None) -> Iterator[None]:
         yield
     finally:
         _of_this_thread.cancellation = before
+
+
+def is_held(error: OSError, is_writable: Callable[[], bool]) -> bool:
+    """Check whether another program is in the way; `is_writable` is asked where it may be a right that is missing."""
+    return (number := getattr(error, "winerror", None)) in HELD or (number == DENIED_OR_HELD and is_writable())
+
+
+def while_held(action: Callable[[], T], is_writable: Callable[[], bool], *, sleep: Sleep = time.sleep) -> T:
+    """Call `action`, which moves or removes a file, and call it again while another program has the file open.
+
+    On Windows, scanners open each new file for a moment. All else is raised at once, on other systems everything.
+    """
+    left, pause = HELD_FOR_S, FIRST_PAUSE_S
+    while True:
+        try:
+            return action()
+        except OSError as error:
+            if left <= 0 or not is_held(error, is_writable):
+                raise
+        check_cancelled()
+        sleep(min(pause, left))
+        left, pause = left - pause, 2 * pause
 
 
 def run_all(

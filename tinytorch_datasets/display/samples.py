@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytorch_datasets.concurrency import while_held
 from tinytorch_datasets.display import html, sound
 from tinytorch_datasets.display.pictures import GAP, as_picture, pixels_of, png, reduced, small_png, stacked, tiled
 from tinytorch_datasets.errors import UsageError, printable
 from tinytorch_datasets.progress import notebook_shell
+from tinytorch_datasets.settings import is_writable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -284,8 +286,6 @@ class Samples:
     def save(self, path: str | os.PathLike[str], *, a_row: int = A_ROW) -> None:
         """Write the pictures, or waveforms, as a PNG file, in full, so many a row; small ones are enlarged.
 
-        The file has `title` in it, so that stand-in data is known to be some.
-
         Raises:
             UsageError: The samples are no pictures, the name does not end in `.png`, or a row has no picture.
             OSError: It cannot be written.
@@ -307,8 +307,8 @@ class Samples:
             pixels = np.concatenate([np.pad(one, ((0, GAP), (0, 0), (0, 0))) for one in self.waveforms])[:-GAP]
         aside = path.with_name(f".{path.name}.{os.getpid()}.part")  # so that a full disk leaves no half picture
         try:
-            aside.write_bytes(png(pixels, title=self.title))
-            aside.replace(path)
+            aside.write_bytes(png(pixels, title=self.title))  # by which stand-in data is known to be some
+            while_held(partial(aside.replace, path), partial(is_writable, str(path.parent)))
         finally:
             aside.unlink(missing_ok=True)
 

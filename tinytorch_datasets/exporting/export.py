@@ -21,7 +21,7 @@ from tinytorch_datasets.exporting import ExportedFile, Kind
 from tinytorch_datasets.exporting.declared import text_name, texts_of_splits, words_of
 from tinytorch_datasets.mirror.copy import SUMS, format_sums, sums_in
 from tinytorch_datasets.storage.arrays import ABANDONED_AFTER_S
-from tinytorch_datasets.storage.files import FULL, names_in, symlink_error, whole_file, writing
+from tinytorch_datasets.storage.files import FULL, names_in, remove_folder, rename, symlink_error, whole_file, writing
 
 if TYPE_CHECKING:
     from tinytorch_datasets.api import AnyPath, ManifestLike
@@ -222,21 +222,21 @@ def _sweep(folder: Path) -> None:
         with contextlib.suppress(OSError):
             # The time of a folder moves when a file is made in it, and that of a file while it is written.
             if max(one.stat().st_mtime for one in [path, *path.rglob("*")]) < time.time() - ABANDONED_AFTER_S:
-                shutil.rmtree(path)
+                remove_folder(path)
 
 
 def _into_place(aside: Path, target: Path) -> None:
     if not os.path.lexists(target):
-        aside.rename(target)
+        rename(aside, target)
         return
     away = aside.with_suffix(".old")
-    target.rename(away)
+    rename(target, away)
     try:
-        aside.rename(target)
+        rename(aside, target)
     except BaseException:  # Ctrl-C too: the earlier export is put back
-        away.rename(target)
+        rename(away, target)
         raise
-    shutil.rmtree(away)
+    remove_folder(away)
 
 
 def _write(folder: Path, kind: Kind, dataset: Dataset, entry: Entry, origin: str) -> None:

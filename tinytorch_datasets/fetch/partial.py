@@ -25,7 +25,7 @@ from typing import Any
 
 from tinytorch_datasets.manifest.filenames import BESIDE, NOTE, PART
 from tinytorch_datasets.plan import File
-from tinytorch_datasets.storage.files import open_safely, open_to_read, symlink_error, writing_at_home
+from tinytorch_datasets.storage.files import open_safely, open_to_read, replace, symlink_error, unlink, writing_at_home
 from tinytorch_datasets.storage.memmap import StatSignature, read_regular, stat_signature
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES
 
@@ -67,7 +67,7 @@ def remove_abandoned(target: Path) -> None:
     for path in _private_parts(target):
         with suppress(OSError):
             if path.lstat().st_mtime < time.time() - ABANDONED_S:
-                path.unlink()
+                unlink(path)
 
 
 def _private_parts(target: Path) -> Iterator[Path]:
@@ -129,7 +129,7 @@ class PartialFile:
             try:
                 self._fd = self._open()
             except PermissionError:  # another user's, or a hard link that a killed fetch left: it can be begun anew
-                self.path.unlink()
+                unlink(self.path)
                 self._fd = self._open()
         self.bytes = 0
         self.sha256: str | None = None  # of what was hashed last
@@ -155,8 +155,8 @@ class PartialFile:
         """Forget every byte. By a new file, never by emptying this one, which may be hard-linked elsewhere."""
         self._release()
         with writing_at_home(self.path):
-            self.path.unlink(missing_ok=True)
-            self._note.unlink(missing_ok=True)
+            unlink(self.path, missing_ok=True)
+            unlink(self._note, missing_ok=True)
             self._fd = self._open()
         self.bytes = 0
         self._sync = None
@@ -203,11 +203,11 @@ class PartialFile:
             self._sync.check()  # or a power cut could leave the right name on bytes that never reached the disk
             self._release()
         with writing_at_home(target):
-            self._note.unlink(missing_ok=True)
+            unlink(self._note, missing_ok=True)
             if target.is_symlink():
                 raise symlink_error(target)
             # Last of all, so that a kill leaves the part with what belongs to it, or the file alone.
-            self.path.replace(target)
+            replace(self.path, target)
         try:
             now = stat_signature(target)
         except OSError:
@@ -220,8 +220,8 @@ class PartialFile:
             self._release()
             if not self.bytes or not self._is_shared:
                 with suppress(OSError):
-                    self.path.unlink(missing_ok=True)
-                    self._note.unlink(missing_ok=True)
+                    unlink(self.path, missing_ok=True)
+                    unlink(self._note, missing_ok=True)
 
     def __enter__(self) -> PartialFile:
         return self
@@ -234,12 +234,12 @@ class PartialFile:
         self.drop()
         self._release()
         with writing_at_home(self.path):
-            self.path.unlink()
+            unlink(self.path)
             try:
                 self.path.hardlink_to(existing.resolve())
                 self._fd = self._open()
             except OSError:
-                self.path.unlink(missing_ok=True)
+                unlink(self.path, missing_ok=True)
                 shutil.copyfile(existing, self.path)
                 self._fd = self._open()
             self._measure()

@@ -24,7 +24,7 @@ from tinytorch_datasets.readers.archives.samples import (
     key_of,
     left_out,
 )
-from tinytorch_datasets.readers.archives.source import is_zip
+from tinytorch_datasets.readers.archives.source import is_litter, is_zip
 from tinytorch_datasets.readers.archives.zip import opened_zip
 from tinytorch_datasets.readers.sound import (
     AS_PCM,
@@ -37,7 +37,6 @@ from tinytorch_datasets.readers.sound import (
     read_wav,
 )
 from tinytorch_datasets.readers.stream import OUTPUT_CHUNK, Stream, opened
-from tinytorch_datasets.storage.files import is_litter
 from tinytorch_datasets.verify.diagnose import kind_of
 
 RECORDING, RATE = "recording", "rate"

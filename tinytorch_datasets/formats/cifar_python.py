@@ -23,9 +23,9 @@ from tinytorch_datasets.formats import (
 )
 from tinytorch_datasets.plan import Block, Column, Split
 from tinytorch_datasets.readers.archives import tar
+from tinytorch_datasets.readers.archives.source import is_litter
 from tinytorch_datasets.readers.arrays import check_within_declared
 from tinytorch_datasets.readers.pickle import array, as_text, entry, load_dict, max_extra_bytes, max_instructions
-from tinytorch_datasets.storage.files import is_litter
 
 PIXELS = 3 * 32 * 32
 # What CIFAR-10 and CIFAR-100 call the labels of a batch, each with what they call the list of their names.

@@ -34,7 +34,7 @@ from tinytorch_datasets.readers.archives.samples import (
     key_of,
     left_out,
 )
-from tinytorch_datasets.readers.archives.source import is_zip
+from tinytorch_datasets.readers.archives.source import is_litter, is_zip
 from tinytorch_datasets.readers.archives.zip import opened_zip
 from tinytorch_datasets.readers.picture_headers import ENDINGS, LARGEST_FILE, Summary, kind_of_picture, survey
 from tinytorch_datasets.readers.pictures import (
@@ -50,7 +50,6 @@ from tinytorch_datasets.readers.pictures import (
     common_mode,
 )
 from tinytorch_datasets.readers.stream import Stream, opened
-from tinytorch_datasets.storage.files import is_litter
 from tinytorch_datasets.verify.diagnose import kind_of, kind_of_zip
 
 IMAGE = "image"

@@ -10,12 +10,11 @@ from pathlib import Path
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.formats import HEAD_BYTES, ArrayInfo, Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import Block, ByteSource, Column, Split
-from tinytorch_datasets.readers.archives.source import is_zip, opened_source
+from tinytorch_datasets.readers.archives.source import is_litter, is_zip, opened_source
 from tinytorch_datasets.readers.archives.zip import Zip, opened_zip
 from tinytorch_datasets.readers.arrays import max_decoded
 from tinytorch_datasets.readers.npy import OBJECTS, array, inspect_header, inspect_objects, pickle_of
 from tinytorch_datasets.readers.stream import Stream
-from tinytorch_datasets.storage.files import is_litter
 from tinytorch_datasets.verify.diagnose import kind_of_zip
 
 SUFFIX = ".npy"

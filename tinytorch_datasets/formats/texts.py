@@ -32,10 +32,9 @@ from tinytorch_datasets.readers.archives.samples import (
     left_out,
     patterns,
 )
-from tinytorch_datasets.readers.archives.source import is_zip
+from tinytorch_datasets.readers.archives.source import is_litter, is_zip
 from tinytorch_datasets.readers.archives.zip import opened_zip
 from tinytorch_datasets.readers.stream import encoding_of, opened
-from tinytorch_datasets.storage.files import is_litter
 
 DOCUMENT = "text"
 

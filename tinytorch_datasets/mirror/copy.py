@@ -1,4 +1,4 @@
-"""Mirror folders: verified copies of downloads, an index of wheels, and SHA256SUMS of both.
+"""Mirror folders: verified copies, an index of wheels, and SHA256SUMS of both.
 
 A mirror is a folder: ``<folder>/<file>`` of every data set, the manifest, and SHA256SUMS. It can be carried on a stick,
 served over HTTP (`serve.py`), or copied to any web server; `get(..., mirror=...)` reads all of them.

@@ -1,4 +1,4 @@
-"""Wheels in a mirror folder: this package and all that it needs, as a simple index (PEP 503).
+"""Wheels for a mirror: this package and what it needs, by platform and Python.
 
 pip finds and downloads what is needed, for other platforms and Pythons too. But where a library needs another one only
 on some of them (``colorama; sys_platform == "win32"``), pip looks at the computer that it runs on; so each wheel's

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.readers.archives.members import Member
 from tinytorch_datasets.readers.archives.samples import ending
+from tinytorch_datasets.readers.archives.source import is_litter
 from tinytorch_datasets.readers.stream import OUTPUT_CHUNK, Stream
-from tinytorch_datasets.storage.files import is_litter
 from tinytorch_datasets.verify.diagnose import kind_of
 
 if TYPE_CHECKING:

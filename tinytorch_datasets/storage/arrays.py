@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import filecmp
 import hashlib
 import json
 import math
@@ -29,7 +30,15 @@ from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.plan import Column, Plan, RaggedBlock
 from tinytorch_datasets.storage.array_folder import DIGESTS, Written, file_names, read_header, written_to_bytes
 from tinytorch_datasets.storage.encoded_array import EncodedArray, EncodedBlock, Recipe
-from tinytorch_datasets.storage.files import find_link, make_folder, names_in, storage_error, symlink_error
+from tinytorch_datasets.storage.files import (
+    find_link,
+    make_folder,
+    names_in,
+    remove_folder,
+    rename,
+    storage_error,
+    symlink_error,
+)
 from tinytorch_datasets.storage.memmap import StatSignature, open_map, stat_signature
 from tinytorch_datasets.storage.ragged_array import RaggedArray
 from tinytorch_datasets.storage.string_array import StringArray, Values
@@ -317,7 +326,7 @@ def sweep(cache: Path) -> None:
         with contextlib.suppress(OSError):
             # A folder's own time does not move while its files are written.
             if max(one.stat().st_mtime for one in [path, *path.iterdir()]) < time.time() - ABANDONED_AFTER_S:
-                shutil.rmtree(path)
+                remove_folder(path)
 
 
 def folders_of(cache: Path, name: str) -> list[Path]:
@@ -331,19 +340,34 @@ def folders_of(cache: Path, name: str) -> list[Path]:
     return [cache / "arrays" / own for own in names_in(cache / "arrays") if own.rpartition("-")[0] == name]
 
 
-def _into_place(aside: Path, target: Path) -> None:
+def _into_place(aside: Path, target: Path, *, move: Callable[[Path, Path], None] = rename) -> None:
+    """Give a folder of arrays its name; `move` gives a folder another one."""
     for _ in range(3):
         try:
-            aside.rename(target)
+            move(aside, target)
         except OSError as error:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.EACCES) or not target.is_dir():
                 raise
             # Another process was faster, or a damaged folder is in the way: same name, same contents, so
             # replacing is right either way. What is mapped from the old one stays readable.
             away = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
-            with contextlib.suppress(FileNotFoundError):
-                target.rename(away)
+            try:
+                move(target, away)
+            except FileNotFoundError:
+                pass
+            except PermissionError:
+                # Windows moves no folder from which arrays are mapped; and one that has them mapped needs no other.
+                if _is_copy(target, aside):
+                    return
+                raise
             shutil.rmtree(away, ignore_errors=True)
         else:
             return
-    aside.rename(target)
+    move(aside, target)
+
+
+def _is_copy(folder: Path, other: Path) -> bool:
+    """Check whether a folder has the arrays of another one, byte for byte."""
+    names = {path.name for path in other.iterdir()} - {DIGESTS}
+    _, different, unreadable = filecmp.cmpfiles(folder, other, names, shallow=False)
+    return not different and not unreadable

@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import shutil
 import stat
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO
 
+from tinytorch_datasets.concurrency import is_held, while_held
 from tinytorch_datasets.digests import open_file
 from tinytorch_datasets.errors import DatasetError, MissingFile, StorageError
-from tinytorch_datasets.settings import HOME
+from tinytorch_datasets.settings import HOME, is_writable
 
 FOLDER = ".cache"
 KINDS = ("arrays", "entries", "locks")
@@ -61,6 +62,7 @@ FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EF
 # What a system says of a folder that takes no file of ours, whatever that is.
 UNWRITABLE = FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT}
 DENIED = frozenset({errno.EACCES, errno.EPERM})
+HELD_HINT = "Close what uses it (a notebook, an editor, a virus scanner), and do the same again"
 ELSEWHERE = f"set {HOME} to a folder"
 
 
@@ -78,10 +80,40 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         with writing(path):
             with aside.open("wb") as out:
                 yield out
-            aside.replace(path)
+            replace(aside, path)
     finally:
         with contextlib.suppress(OSError):
-            aside.unlink()
+            unlink(aside)
+
+
+# Every change of a name goes through these: each waits for a program that has the file open, as scanners do on Windows.
+
+
+def replace(path: Path, target: Path) -> None:
+    """Give a file another name, in place of what has it."""
+    while_held(partial(os.replace, path, target), partial(_may_change, path, target))
+
+
+def rename(path: Path, target: Path) -> None:
+    """Give a folder another name, which none has yet."""
+    while_held(partial(os.rename, path, target), partial(_may_change, path, target))
+
+
+def unlink(path: Path, *, missing_ok: bool = False) -> None:
+    """Remove a file, or a symbolic link."""
+    while_held(partial(path.unlink, missing_ok=missing_ok), partial(_may_change, path))
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with all that is in it."""
+    while_held(partial(shutil.rmtree, folder), partial(_may_change, folder))
+
+
+def _may_change(*paths: Path) -> bool:
+    """Check whether files may be written in the folders of these paths, and the paths themselves be changed."""
+    return all(
+        is_writable(str(path.parent)) and (os.access(path, os.W_OK) or not os.path.lexists(path)) for path in paths
+    )
 
 
 def make_folder(folder: Path, *, at_home: bool = False) -> None:
@@ -116,7 +148,9 @@ def storage_error(error: OSError, path: Path, *, at_home: bool = False, what: st
     """Return what the operating system's error means to the person who wanted `path` written, or removed."""
     if error.errno in (errno.ELOOP, errno.EMLINK):
         return symlink_error(path)
-    if error.errno in FULL:
+    if is_held(error, partial(_may_change, path)):
+        reason, hint, other = "another program has it open, or a file in it", HELD_HINT, ""
+    elif error.errno in FULL:
         reason, hint, other = "the disk is full, or your share of it is", "Free some room", "on a larger disk"
     elif error.errno == errno.EROFS:
         reason, hint, other = "the file system is read-only", "Make it writable", "that is"
@@ -291,9 +325,9 @@ def remove(path: Path) -> int:
     try:
         freed = bytes_below(path)
         if _is_folder(path):
-            shutil.rmtree(path)
+            remove_folder(path)
         else:
-            path.unlink()
+            unlink(path)
     except FileNotFoundError:
         return 0
     except OSError as error:
@@ -306,7 +340,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _not_removed(error: OSError, path: Path) -> StorageError:
-    if error.errno not in DENIED:
+    if error.errno not in DENIED or is_held(error, partial(_may_change, path)):
         return storage_error(error, path, what="removed")
     # Who may remove a file is decided by the folder that it is in.
     folders = [path.parent, *([path, *(Path(at) for at, _, _ in os.walk(path))] if _is_folder(path) else [])]
@@ -336,7 +370,7 @@ def open_safely(path: Path, flags: int = 0) -> int:
         raise symlink_error(path)  # where the system has no O_NOFOLLOW, this has to do
     if flags & os.O_TRUNC:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
+            unlink(path)
         flags |= os.O_EXCL
     fd = os.open(path, SAFELY | flags, 0o666)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -348,38 +382,3 @@ def open_safely(path: Path, flags: int = 0) -> int:
 def open_to_read(path: Path) -> int:
     """Open a file that is not ours to write, as a hard link to another library's may be; never through a link."""
     return os.open(path, SAFELY & ~(os.O_RDWR | os.O_CREAT) | os.O_RDONLY)
-
-
-# Litter: what systems, editors and programs leave beside data, in folders, archives and mirrors. What looks for data
-# passes over it; a file that is declared by its name is never litter to whoever reads the declaration. The names are in
-# lower case: disks of macOS and Windows do not tell letter cases apart.
-_LITTER_NAMES = frozenset(
-    (
-        # macOS
-        *("__macosx", ".ds_store", ".appledouble", ".localized", "icon\r", ".spotlight-v100", ".trashes", ".fseventsd"),
-        ".temporaryitems",
-        # Windows
-        *("desktop.ini", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "$recycle.bin", "system volume information"),
-        # Linux desktops
-        *(".directory", "lost+found"),
-        # version control, editors, notebooks, Python
-        *(".git", ".gitattributes", ".gitignore", ".gitkeep", ".hg", ".svn", ".idea", ".vscode", ".ipynb_checkpoints"),
-        *("__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"),
-    )
-)
-
-# AppleDouble files, backups and locks of editors and office programs, the trash of Linux, files that NFS still holds.
-_LITTER_PATTERN = re.compile(
-    r"\._.*|.+~|(?:eh)?thumbs\.db:encryptable|\.fuse_hidden.*|#.*#|\.#.*|~\$.*|\.~lock\..*#|\..*\.sw[a-p]|\.trash-\d+|\.nfs[0-9a-f]{8,}|.*\.py[co]",
-    re.DOTALL,
-)
-
-
-def is_litter(path: str) -> bool:
-    """Check whether a path, with forward slashes, is of litter, or of a file in a folder of litter.
-
-    >>> [is_litter(path) for path in ("__MACOSX/a/._b.npy", "a/Thumbs.db", "train.csv~", "a/train.csv", "./_b.npy")]
-    [True, True, True, False, False]
-    """
-    parts = path.casefold().split("/")
-    return any(part in _LITTER_NAMES or _LITTER_PATTERN.fullmatch(part) is not None for part in parts)

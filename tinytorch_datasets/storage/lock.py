@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tinytorch_datasets.errors import StorageError, printable
-from tinytorch_datasets.storage.files import make_folder, names_in, open_safely, symlink_error
+from tinytorch_datasets.storage.files import make_folder, names_in, open_safely, symlink_error, unlink
 from tinytorch_datasets.storage.memmap import read_regular
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def hold_lock(locks: Path, label: str, waiting: Waiting) -> Iterator[bool]:
         yield True
     finally:
         with suppress(OSError):
-            holder.unlink(missing_ok=True)
+            unlink(holder, missing_ok=True)
         lock.release()
 
 

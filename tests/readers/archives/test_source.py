@@ -21,8 +21,7 @@ from tinytorch_datasets import formats
 from tinytorch_datasets.errors import ContentError, DecodeError
 from tinytorch_datasets.plan import ByteSource
 from tinytorch_datasets.readers.archives.members import read_members
-from tinytorch_datasets.readers.archives.source import opened_source
-from tinytorch_datasets.storage.files import is_litter
+from tinytorch_datasets.readers.archives.source import is_litter, opened_source
 
 DATA = b"".join(b"%d,%d\n" % (n, n * n) for n in range(20_000))
 

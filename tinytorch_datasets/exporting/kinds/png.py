@@ -17,7 +17,7 @@ from tinytorch_datasets.exporting.kinds.csv import write_rows
 from tinytorch_datasets.exporting.values import bytes_of
 from tinytorch_datasets.manifest.filenames import folded, why_unsafe
 from tinytorch_datasets.plan import TEXT
-from tinytorch_datasets.storage.files import is_litter
+from tinytorch_datasets.readers.archives.source import is_litter
 from tinytorch_datasets.storage.string_array import StringArray
 
 if TYPE_CHECKING:

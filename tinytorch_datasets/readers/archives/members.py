@@ -14,10 +14,10 @@ from typing import NamedTuple, NoReturn
 
 from tinytorch_datasets.errors import DecodeError, did_you_mean
 from tinytorch_datasets.readers.archives import tar
-from tinytorch_datasets.readers.archives.source import INFLATION, SMALL_TEXT, is_zip
+from tinytorch_datasets.readers.archives.source import INFLATION, SMALL_TEXT, is_litter, is_zip
 from tinytorch_datasets.readers.archives.zip import NAMES_COMPARED, opened_zip
 from tinytorch_datasets.readers.stream import OUTPUT_CHUNK, Stream, inflated, opened
-from tinytorch_datasets.storage.files import is_litter, writing
+from tinytorch_datasets.storage.files import writing
 
 # A tar archive has its members in any order. To be given in another, they are held: so much of them in memory, the
 # rest in a temporary file.

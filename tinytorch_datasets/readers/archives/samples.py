@@ -17,8 +17,8 @@ import numpy as np
 from tinytorch_datasets.errors import ContentError, DecodeError, Problems
 from tinytorch_datasets.plan import TEXT, Block, Column, RaggedBlock, Split
 from tinytorch_datasets.readers.archives.members import Allowance, Member, Pattern, Skipped, check_name, read_members
+from tinytorch_datasets.readers.archives.source import is_litter
 from tinytorch_datasets.storage.encoded_array import EncodedBlock
-from tinytorch_datasets.storage.files import is_litter
 
 FOLDER, PART, NAME = "folder", "part", "name"
 

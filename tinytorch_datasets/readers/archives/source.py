@@ -1,4 +1,4 @@
-"""The bytes of a file, or of a member of a zip or tar archive, for every format.
+"""Bytes of files, and of members of archives, for every format; names of litter.
 
 Nothing is extracted. A member that is compressed itself is inflated, as a file is. One of an archive inside an archive
 is a member of that one. A list of names at its end, and samples in any order, ask for a file that can be read again: so
@@ -8,6 +8,7 @@ decoding ends, in whichever way.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
@@ -151,3 +152,38 @@ def held_members() -> Iterator[HeldMembers]:
         except DecodeError as error:
             held.let_name_its_archive(error)
             raise
+
+
+# Litter: what systems, editors and programs leave beside data, in folders, archives and mirrors. What looks for data
+# passes over it; a file that is declared by its name is never litter to whoever reads the declaration. The names are in
+# lower case: disks of macOS and Windows do not tell letter cases apart.
+_LITTER_NAMES = frozenset(
+    (
+        # macOS
+        *("__macosx", ".ds_store", ".appledouble", ".localized", "icon\r", ".spotlight-v100", ".trashes", ".fseventsd"),
+        ".temporaryitems",
+        # Windows
+        *("desktop.ini", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "$recycle.bin", "system volume information"),
+        # Linux desktops
+        *(".directory", "lost+found"),
+        # version control, editors, notebooks, Python
+        *(".git", ".gitattributes", ".gitignore", ".gitkeep", ".hg", ".svn", ".idea", ".vscode", ".ipynb_checkpoints"),
+        *("__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"),
+    )
+)
+
+# AppleDouble files, backups and locks of editors and office programs, the trash of Linux, files that NFS still holds.
+_LITTER_PATTERN = re.compile(
+    r"\._.*|.+~|(?:eh)?thumbs\.db:encryptable|\.fuse_hidden.*|#.*#|\.#.*|~\$.*|\.~lock\..*#|\..*\.sw[a-p]|\.trash-\d+|\.nfs[0-9a-f]{8,}|.*\.py[co]",
+    re.DOTALL,
+)
+
+
+def is_litter(path: str) -> bool:
+    """Check whether a path, with forward slashes, is of litter, or of a file in a folder of litter.
+
+    >>> [is_litter(path) for path in ("__MACOSX/a/._b.npy", "a/Thumbs.db", "train.csv~", "a/train.csv", "./_b.npy")]
+    [True, True, True, False, False]
+    """
+    parts = path.casefold().split("/")
+    return any(part in _LITTER_NAMES or _LITTER_PATTERN.fullmatch(part) is not None for part in parts)
