@@ -183,3 +183,40 @@ class TestAFileThatAnotherProgramHolds:
             # A probe, of which no other program knows.
             "settings.py: os.unlink(probe)",
         }
+
+
+class TestAPathThatWindowsCannotOpen:
+    """It has 260 characters or more, which is a setting of Windows; what is said of it there is that it is missing."""
+
+    @pytest.mark.parametrize("winerror", [3, 206])
+    def test_its_length_is_the_reason(self, winerror: int) -> None:
+        """And where a shorter one can be named."""
+        path = Path("C:/students", *["a-folder-of-a-long-name"] * 11, "train.npy")
+        error = FileNotFoundError(errno.ENOENT, "The system cannot find the path specified")
+        error.winerror = winerror  # type: ignore[attr-defined]
+        with pytest.raises(StorageError) as caught, disk.writing_at_home(path):
+            raise error
+
+        assert str(caught.value) == (
+            f"{path} cannot be written: its path has 285 characters, and Windows opens none of 260 or more\n"
+            "  Let Windows have long paths (LongPathsEnabled), "
+            "or set TINYTORCH_DATASETS_HOME to a folder with a shorter one."
+        )
+
+    def test_a_short_path_is_missing_for_another_reason(self) -> None:
+        """The system's own words stay."""
+        error = FileNotFoundError(errno.ENOENT, "The system cannot find the path specified")
+        error.winerror = 3  # type: ignore[attr-defined]
+        with pytest.raises(StorageError) as caught, disk.writing(Path("Q:/data")):
+            raise error
+
+        assert str(caught.value).startswith("Q:/data cannot be written: The system cannot find the path specified\n")
+
+
+def test_what_is_flushed_is_there(tmp_path: Path) -> None:
+    """By the way of this system; another one's is not tried here."""
+    with (tmp_path / "a").open("wb", buffering=0) as file:
+        file.write(b"values")
+        disk.flush(file.fileno())
+
+    assert (tmp_path / "a").read_bytes() == b"values"

@@ -255,19 +255,21 @@ def _install_completion(shell: str, scripts: Mapping[str, str]) -> Iterator[tupl
     # zsh's own completion is a module that not every start-up file loads.
     loads = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }; " if shell == "zsh" else ""
     line = f"{loads}source {shlex.quote(str(path))}"
-    before = start_up.read_text(errors="surrogateescape") if start_up.exists() else ""
+    before = start_up.read_text("utf-8", "surrogateescape") if start_up.exists() else ""
     if line in before.splitlines():
         yield start_up, "has the line that reads it already"
         return
-    with writing_to(start_up), writing(start_up), start_up.open("a", errors="surrogateescape") as out:
-        out.write(f"{'' if before.endswith(chr(10)) or not before else chr(10)}{line}\n")
+    # Not with CR LF either, which Git Bash would take for a part of the path.
+    added = f"{'' if before.endswith(chr(10)) or not before else chr(10)}{line}\n"
+    with writing_to(start_up), writing(start_up), start_up.open("ab") as out:
+        out.write(added.encode("utf-8", "surrogateescape"))
     yield start_up, f"got the line `{line}`"
 
 
 def _written(path: Path, text: str) -> str:
     from tinytorch_datasets.storage.files import whole_file
 
-    if path.is_file() and path.read_text(errors="surrogateescape") == text:
+    if path.is_file() and path.read_bytes() == text.encode():
         return "is as it should be"
     with writing_to(path), whole_file(path) as out:
         out.write(text.encode())

@@ -25,7 +25,15 @@ from typing import Any
 
 from tinytorch_datasets.manifest.filenames import BESIDE, NOTE, PART
 from tinytorch_datasets.plan import File
-from tinytorch_datasets.storage.files import open_safely, open_to_read, replace, symlink_error, unlink, writing_at_home
+from tinytorch_datasets.storage.files import (
+    flush,
+    open_safely,
+    open_to_read,
+    replace,
+    symlink_error,
+    unlink,
+    writing_at_home,
+)
 from tinytorch_datasets.storage.memmap import StatSignature, read_regular, stat_signature
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES
 
@@ -110,7 +118,7 @@ class BackgroundSync:
             except PermissionError:
                 fd = open_to_read(self._path)
             try:
-                os.fsync(fd)
+                flush(fd)
             finally:
                 os.close(fd)
         except OSError as error:

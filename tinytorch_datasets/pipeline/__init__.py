@@ -189,7 +189,7 @@ def _make_home(home: Path) -> None:
     if not disk.exists(home):
         with suppress(OSError):  # whoever writes into it will say why that cannot be
             home.mkdir(parents=True)
-            (home / ".gitignore").write_text(IGNORE)
+            (home / ".gitignore").write_bytes(IGNORE.encode())
 
 
 def locations(manifest: Manifest, home: str | os.PathLike[str] | None = None) -> Locations:

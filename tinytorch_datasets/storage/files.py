@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 import stat
+import sys
 import uuid
 from collections.abc import Iterator
 from functools import partial
@@ -62,6 +63,8 @@ FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EF
 # What a system says of a folder that takes no file of ours, whatever that is.
 UNWRITABLE = FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT}
 DENIED = frozenset({errno.EACCES, errno.EPERM})
+# What Windows says of a path that is too long, or not there; and how long it may be, if a file is to be below it.
+TOO_LONG, LONGEST_WINDOWS_PATH = frozenset({3, 206}), 247
 HELD_HINT = "Close what uses it (a notebook, an editor, a virus scanner), and do the same again"
 ELSEWHERE = f"set {HOME} to a folder"
 
@@ -150,6 +153,9 @@ def storage_error(error: OSError, path: Path, *, at_home: bool = False, what: st
         return symlink_error(path)
     if is_held(error, partial(_may_change, path)):
         reason, hint, other = "another program has it open, or a file in it", HELD_HINT, ""
+    elif getattr(error, "winerror", None) in TOO_LONG and len(str(path)) > LONGEST_WINDOWS_PATH:
+        reason = f"its path has {len(str(path)):,} characters, and Windows opens none of 260 or more"
+        hint, other = "Let Windows have long paths (LongPathsEnabled)", "with a shorter one"
     elif error.errno in FULL:
         reason, hint, other = "the disk is full, or your share of it is", "Free some room", "on a larger disk"
     elif error.errno == errno.EROFS:
@@ -377,6 +383,17 @@ def open_safely(path: Path, flags: int = 0) -> int:
         os.close(fd)
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     return fd
+
+
+def flush(fd: int) -> None:
+    """Wait until the disk has what was written to a file, and not only its own memory, as after `fsync` on macOS."""
+    if sys.platform == "darwin":
+        import fcntl
+
+        with contextlib.suppress(OSError):  # a disk of another computer knows no such wait
+            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(fd)
 
 
 def open_to_read(path: Path) -> int:
