@@ -89,11 +89,8 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
             unlink(aside)
 
 
-# Every change of a name goes through these: each waits for a program that has the file open, as scanners do on Windows.
-
-
 def replace(path: Path, target: Path) -> None:
-    """Give a file another name, in place of what has it."""
+    """Give a file another name, in place of what has it. As the next three, it waits for a program that holds it."""
     while_held(partial(os.replace, path, target), partial(_may_change, path, target))
 
 
