@@ -53,8 +53,10 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     outside = uri.startswith(f"{OUTSIDE}/")
     path = uri.removeprefix(f"{OUTSIDE}/") if outside else f"docs/{uri}"
     question = _QUESTION.search(markdown)
-    if question and uri != "index.md":
-        page.meta.setdefault("description", question[1])
+    if page.is_homepage:  # its doors take the place of both
+        page.meta["hide"] = ["navigation", "toc"]
+    elif question:
+        page.meta["description"] = question[1]
         markdown = markdown.replace(question[0], f"\n*{question[1]}*{{.question}}\n", 1)
     here = posixpath.dirname(uri) or "."
     pieces = []

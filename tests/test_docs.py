@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import tinytorch_datasets
+import tinytorch_datasets.errors
 from tests.conftest import ROOT
 from tests.helpers.fresh_process import python
 from tinytorch_datasets import load_manifest
@@ -190,6 +191,49 @@ def test_the_recipe_for_a_class_is_as_it_was_run(tmp_path: Path, realdata: Path)
         expected = [line for line in transcript.splitlines() if not line.startswith("$ ")]
 
         assert (done.returncode, printed.splitlines()) == (0, expected), done.stderr
+
+
+def test_the_picture_of_a_terminal_is_what_the_commands_print(tmp_path: Path) -> None:
+    """`python docs/terminal_picture.py` writes it, and it is small enough for a first screen."""
+    picture = ROOT / "docs" / "images" / "terminal.svg"
+    code = (
+        "import sys; sys.path.insert(0, 'docs'); import terminal_picture as t; print(t.drawn(t.transcript()), end='')"
+    )
+    done = python("-c", code, cwd=ROOT)
+
+    assert done.stdout == picture.read_text(encoding="utf-8"), done.stderr
+    assert picture.stat().st_size < 60_000
+
+
+@pytest.mark.parametrize(
+    ("message", "name"),
+    [
+        ("sends other bytes than the declared ones", "source"),
+        ("is remote but has no mirror and no url", "ManifestError"),
+        ("has no declared classes, by which it could be one-hot", "UsageError"),
+        ("which no array of numbers needs; nothing was run", "UnsafePickle"),
+        ("it is a tar archive, and none of its members is a batch of CIFAR's", "DecodeError"),
+    ],
+)
+def test_an_error_is_found_by_its_message(message: str, name: str) -> None:
+    """Of each kind of place in the code that a message is written in."""
+    page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    heading = "FetchError" if name == "source" else name
+    section = page.partition(f"\n### {heading}\n")[2].partition("\n### ")[0]
+
+    assert message in section
+
+
+def test_every_class_of_errors_has_its_section() -> None:
+    """Under the heading that its name is."""
+    page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    errors = [value for value in vars(tinytorch_datasets.errors).values() if isinstance(value, type)]
+
+    assert not [
+        error.__name__
+        for error in errors
+        if issubclass(error, tinytorch_datasets.errors.DatasetError) and f"\n### {error.__name__}\n" not in page
+    ]
 
 
 def test_every_data_set_is_in_the_guide() -> None:
