@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,25 @@ def pytest_collect_file(file_path: Path) -> Generator[None, list[pytest.Collecto
     """Look for examples in no test: there are none, and every function of every test would be gone through."""
     collectors = yield
     return [one for one in collectors if file_path.suffix != ".py" or isinstance(one, pytest.Module)]
+
+
+# What Windows lacks, or does in another way; symbolic links ask there for a right that few people have.
+POSIX_ONLY = {"mkfifo", "chmod", "fork", "symlink_to", "hardlink_to", "symlink", "geteuid", "setuid", "getuid"}
+POSIX_ONLY |= {"killpg", "send_signal", "setrlimit", "getrlimit", "openpty", "uname", "umask", "listxattr"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that call what only POSIX systems have, so that those on Windows leave them out."""
+    for item in items:
+        code = getattr(getattr(item, "function", None), "__code__", None)
+        if code is not None and not POSIX_ONLY.isdisjoint(_names_in(code)):
+            item.add_marker("posix")
+
+
+def _names_in(code: CodeType) -> set[str]:
+    """Every name that a function uses, and those of the functions in it."""
+    inner = [_names_in(const) for const in code.co_consts if isinstance(const, CodeType)]
+    return set(code.co_names).union(*inner)
 
 
 def plain_yaml(path: Path) -> Any:
