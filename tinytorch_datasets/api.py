@@ -59,9 +59,10 @@ def get(
         name: Its name in the manifest, or one of its aliases; the case of letters does not matter.
         manifest: Another manifest than the packaged one: a path, or what `load_manifest` gave.
         home: The folder for downloads and decoded arrays; None takes ``TINYTORCH_DATASETS_HOME``, else what the
-            manifest says, else the user's cache folder.
-        mirror: A URL or a folder to try before the declared mirrors, laid out ``<mirror>/<folder>/<file>`` or with
-            the files themselves in it; None takes ``TINYTORCH_DATASETS_MIRROR``.
+            manifest says, else the user's cache folder. A home in a store (``s3://bucket/home``) is only read: its
+            files are fetched into the folder that it would be without it.
+        mirror: A URL, also of a store, or a folder to try before the declared mirrors, laid out
+            ``<mirror>/<folder>/<file>`` or with the files themselves in it; None takes ``TINYTORCH_DATASETS_MIRROR``.
         offline: True opens no socket; None takes ``TINYTORCH_DATASETS_OFFLINE``.
         verify: "auto" hashes a file, or a decoded array, once and again when it changes; "always" hashes every
             byte of both now.
@@ -111,7 +112,11 @@ def get(
         raise UsageError(what, hint=f"Write `{split_expression(name, split, samples)}`.")
     rank = None if shards is None else _checked_rank(shards, variant)
     chosen = Settings.from_environment()
-    root = settings.absolute(home, name="home") if home is not None else None
+    root, stores = None, chosen.stores
+    if isinstance(home, str) and settings.scheme_of(home) in settings.STORES:
+        stores = (home,)
+    elif home is not None:
+        root, stores = settings.absolute(home, name="home"), ()
     if mirror is not None and not isinstance(mirror, str):
         mirror = settings.absolute(mirror, name="mirror")
     if chosen.standin if standin is None else standin:
@@ -135,6 +140,7 @@ def get(
     options = pipeline.Options(
         mirror=mirror if mirror is not None else chosen.mirror,
         offline=chosen.offline if offline is None else offline,
+        stores=stores,
         verify=verify,
         progress=progress,
         retry=retry or DEFAULT_RETRY,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import sys
 import time
@@ -40,44 +41,41 @@ _HINT_LINES = 50
 _AROUND = " \n\"'[]"
 # Where a manifest does not say it: named after what is in it, beside the manifest.
 DOWNLOAD_TO = "downloaded-datasets"
+STORES = ("s3", "gs", "az", "hf", "memory")  # schemes of addresses whose files fsspec reads
 
 
 class Settings(NamedTuple):
     """The environment variables, read at every call so that a test or a notebook may change them."""
 
-    homes: tuple[str, ...]
+    homes: tuple[str, ...]  # on this computer
     manifest: str | None
     mirror: str | None
     offline: bool
     standin: bool
+    stores: tuple[str, ...] = ()  # those of the homes that are addresses of stores
 
     @classmethod
     def from_environment(cls) -> Settings:
         """Read the five variables; an empty one counts as not set."""
-        homes = os.environ.get(HOME, "").split(os.pathsep)
+        homes = re.split(f"{re.escape(os.pathsep)}(?!//)", os.environ.get(HOME, ""))  # an address has a colon
         manifest = os.environ.get(MANIFEST, "")
         return cls(
-            homes=tuple(absolute(home, name=HOME) for home in homes if home),
+            homes=tuple(absolute(home, name=HOME) for home in homes if home and scheme_of(home) not in STORES),
             manifest=absolute(manifest, name=MANIFEST) if manifest else None,
             mirror=os.environ.get(MIRROR) or None,
             offline=_is_on(OFFLINE),
             standin=_is_on(STANDIN),
+            stores=tuple(home for home in homes if scheme_of(home) in STORES),
         )
+
+
+def scheme_of(address: str) -> str:
+    """Return the scheme of an address, in lower case; "" for a path."""
+    return address.partition("://")[0].lower() if "://" in address else ""
 
 
 def _is_on(variable: str) -> bool:
     return os.environ.get(variable, "").strip().lower() not in ("", "0", "false", "no", "off")
-
-
-def refuse_standin(task: str) -> None:
-    """Refuse a task that is of real data alone, while a variable asks for stand-in data.
-
-    Raises:
-        UsageError: It does.
-    """
-    if _is_on(STANDIN):
-        what = f"{task} is of real data, and {STANDIN} asks for stand-in data"
-        raise UsageError(what, hint=f"Unset {STANDIN}.")
 
 
 def absolute(path: str | os.PathLike[str], *, name: str = "the path") -> str:
@@ -96,6 +94,13 @@ def absolute(path: str | os.PathLike[str], *, name: str = "the path") -> str:
         raise UsageError(msg)
     if os.path.isabs(text) and os.path.normpath(text) == text:
         return text
+    if scheme := scheme_of(text):
+        if scheme != "file":
+            msg = f"{name} is an address of {scheme}://, where a path is needed"
+            raise UsageError(msg, hint="`get` alone reads from a home in a store, and `mirror` alone writes to one.")
+        from urllib.request import url2pathname  # slow to import
+
+        text = url2pathname(text[len("file://") :])
     from pathlib import Path
 
     try:
@@ -331,17 +336,12 @@ def _hinted(manifest: str) -> tuple[str, list[str]]:
         if key == "datasets":
             break
         if key == "download_to":
-            download_to = _without_signs(value)
+            download_to = value.split("#")[0].strip(_AROUND)
         in_list = key == "include" or (in_list and line[:1] in (b" ", b"-", b"]"))
         if in_list:
             items = value if key == "include" else line.decode(errors="replace").lstrip(" -")
-            included += filter(None, map(_without_signs, items.split("#")[0].split(",")))
+            included += filter(None, (item.strip(_AROUND) for item in items.split("#")[0].split(",")))
     return download_to, included
-
-
-def _without_signs(value: str) -> str:
-    """Return a value of a line of YAML without the signs around it, and without a comment."""
-    return value.split("#")[0].strip(_AROUND)
 
 
 def _first_lines(path: str) -> list[bytes]:

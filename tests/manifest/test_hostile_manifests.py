@@ -504,7 +504,10 @@ NAMES: dict[str, tuple[str, str]] = {
 
 # An address that a mirror must not have, and why.
 ADDRESSES: dict[str, tuple[str, str]] = {
-    "file": ("file:///etc/", "must start with https:// or http://, is 'file:///etc/'"),
+    "another computer": (
+        "file://server/share/",
+        "names another computer, is 'file://server/share/'; file:/// has three slashes",
+    ),
     "ftp": ("ftp://example.org/", "must start with https:// or http://, is 'ftp://example.org/'"),
     "javascript": ("javascript:alert(1)/", "must start with https:// or http://, is 'javascript:alert(1)/'"),
     "data": ("data:text/plain,a/", "must start with https:// or http://, is 'data:text/plain,a/'"),
@@ -516,7 +519,13 @@ ADDRESSES: dict[str, tuple[str, str]] = {
     "a tab": ("https://example.org/a\\tb/", "has a blank or control character in it"),
     "a line feed": ("https://example.org/\\n/", "has a blank or control character in it"),
     "broken": ("https://[::1/", "not an address: Invalid IPv6 URL"),
-    "s3": ("s3://bucket/", "must start with https:// or http://, is 's3://bucket/'"),
+    "s3a": ("s3a://bucket/", "must start with https:// or http://, is 's3a://bucket/'; did you mean 's3://'?"),
+    "no bucket": ("s3:///files/", "names no host, is 's3:///files/'"),
+    "a bucket's key": ("s3://ada:pw@bucket/", "carries a user name or password; a manifest is read by everyone"),
+    "a bucket's query": (
+        "s3://bucket/?versionId=1/",
+        "has a '?' in it, after which a file's name would be no part of the path; write whole urls",
+    ),
     "ssh": ("ssh://example.org/", "must start with https:// or http://, is 'ssh://example.org/'"),
     "slashless": (
         "https://example.org/files",

@@ -24,8 +24,9 @@ from tinytorch_datasets.digests import Digest, Step, digests
 from tinytorch_datasets.errors import LockError, ManifestError, Problem, UsageError, check_flag, did_you_mean
 from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy
 from tinytorch_datasets.manifest.manifest import Manifest
+from tinytorch_datasets.pipeline.standin import refuse_standin
 from tinytorch_datasets.plan import Plan
-from tinytorch_datasets.settings import Locations, refuse_standin
+from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage.files import read_file, whole_file
 
 if TYPE_CHECKING:

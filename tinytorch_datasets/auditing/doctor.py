@@ -30,7 +30,7 @@ from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.auditing import first_bytes
 from tinytorch_datasets.auditing.findings import Check, Diagnosis, ExitCode, exit_code_of
 from tinytorch_datasets.errors import DatasetError, MissingLibrary, UnknownName, UsageError, check_flag
-from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy, network_variables, unread_certificates
+from tinytorch_datasets.fetch import DEFAULT_RETRY, LIBRARIES, RetryPolicy, network_variables, unread_certificates
 from tinytorch_datasets.manifest.filenames import without_secrets
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.pipeline import manifests
@@ -54,6 +54,11 @@ EXTRAS = {
     "images": ("PIL", "pillow"),
     "hdf5": ("h5py", "h5py"),
     "audio": ("soundfile", "soundfile"),
+    "cloud": ("fsspec", "fsspec"),
+    "s3": ("s3fs", "s3fs"),
+    "gs": ("gcsfs", "gcsfs"),
+    "az": ("adlfs", "adlfs"),
+    "hf": ("huggingface_hub", "huggingface_hub"),
 }
 WHY = {
     "given": "by --manifest",
@@ -214,6 +219,8 @@ def _extras(plans: Iterable[Plan]) -> Iterator[Check]:
     """Yield a check of each extra: its library's version, and what it enables; wrong where a data set needs it."""
     enabled, needing = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
     enabled["fast"].append("faster gzip and zip")
+    for scheme, library in LIBRARIES.items():
+        enabled[library.extra].append(f"addresses with {scheme}://")
     for name in formats.known():
         form = formats.of(name)
         for extra in sorted({extra for _, extra in filter(None, (form.needs, *form.needs_by_ending.values()))}):

@@ -56,7 +56,8 @@ OF_KIND = {
     Kind.NO_ANSWER: LET_THROUGH,
     Kind.NO_FILE: "Copy the file there, or name another folder as the mirror.",
     Kind.NO_FOLDER: "Is the stick plugged in? Or name another folder as the mirror.",
-    Kind.UNSUPPORTED: "Only http, https and folders are read.",
+    Kind.UNSUPPORTED: "Only http, https, stores and folders are read.",
+    Kind.NO_LIBRARY: "Install that library, or have the file from elsewhere.",
 }
 
 

@@ -28,8 +28,9 @@ from tinytorch_datasets.errors import (
     nearest,
 )
 from tinytorch_datasets.manifest.manifest import Manifest
+from tinytorch_datasets.pipeline.standin import refuse_standin
 from tinytorch_datasets.plan import Plan
-from tinytorch_datasets.settings import Locations, refuse_standin
+from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage.files import is_file, is_there, read_file, reading
 
 NAME = "datasets.lock"

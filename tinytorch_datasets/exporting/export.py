@@ -20,6 +20,7 @@ from tinytorch_datasets.errors import StorageError, UsageError, check_choice, ch
 from tinytorch_datasets.exporting import ExportedFile, Kind
 from tinytorch_datasets.exporting.declared import text_name, texts_of_splits, words_of
 from tinytorch_datasets.mirror.copy import SUMS, format_sums, sums_in
+from tinytorch_datasets.pipeline.standin import refuse_standin
 from tinytorch_datasets.storage.arrays import ABANDONED_AFTER_S
 from tinytorch_datasets.storage.files import FULL, names_in, remove_folder, rename, symlink_error, whole_file, writing
 
@@ -83,7 +84,7 @@ def export(
     chosen, entry = exporting.of(kind), loaded.entry(name)
     if chosen.write is None or not values:
         return _export_text(chosen, name, entry, output, force=force)
-    settings.refuse_standin("an export")
+    refuse_standin("an export")
     target = _absolute(output, f"{name}-{kind}")
     _check_target(target, force=force)
     chosen.check(entry)

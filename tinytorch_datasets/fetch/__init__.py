@@ -10,6 +10,8 @@
     with_retries        asks again after a TransientError, until RetriesExhausted
     Cancellation        cancels all threads of a fetch
     list_sources        every place that may hold a file, each a Source to open
+    source_at           the Source of one address, of whichever kind it is
+    LIBRARIES           what reads the addresses of stores, by scheme
     check_mirror        refuses a mirror after whose address no file's name can follow
     network_variables   what the environment says of proxies and certificates, and what is wrong with it
     unread_certificates  a variable for others' certificates, which is not read here
@@ -47,9 +49,10 @@ from tinytorch_datasets.progress import Progress
 if TYPE_CHECKING:
     from tinytorch_datasets.fetch.address import Downloaded, download_address
     from tinytorch_datasets.fetch.connection import network_variables, unread_certificates
+    from tinytorch_datasets.fetch.filesystems import LIBRARIES
     from tinytorch_datasets.fetch.http import Web
     from tinytorch_datasets.fetch.mirrors import with_retries
-    from tinytorch_datasets.fetch.sources import check_mirror, library_folders, list_sources
+    from tinytorch_datasets.fetch.sources import check_mirror, library_folders, list_sources, source_at
 
 
 __all__ = [
@@ -68,6 +71,8 @@ __all__ = [
     "Web",
     "check_mirror",
     "list_sources",
+    "source_at",
+    "LIBRARIES",
     "network_variables",
     "unread_certificates",
     "fetch",
@@ -85,6 +90,8 @@ _LATER = {
     "library_folders": "sources",
     "check_mirror": "sources",
     "list_sources": "sources",
+    "source_at": "sources",
+    "LIBRARIES": "filesystems",
     "network_variables": "connection",
     "unread_certificates": "connection",
 }
@@ -105,6 +112,7 @@ def fetch(
     *,
     folder: str,
     mirror: str | None = None,
+    stores: Sequence[str] = (),
     offline: bool = False,
     locks: Path,
     progress: Progress | None = None,
@@ -121,7 +129,8 @@ def fetch(
         files: What is declared: name, size, sha256 and addresses of each file.
         into: The folder for them; made if it is missing.
         folder: That folder's name on a mirror, whose files are at ``<mirror>/<folder>/<name>``.
-        mirror: What to try before the declared addresses: an http or https address, or a folder.
+        mirror: What to try before the declared addresses: an http or https address, one of a store, or a folder.
+        stores: Homes in stores (``s3://bucket/home``), which are read before all else.
         offline: Open no socket. A folder as `mirror`, and files that other libraries keep, may still be used.
         locks: The folder for the lock files that let parallel processes share one download.
         progress: Called with (file name, bytes done, bytes in all), and with all of them done exactly once: when
@@ -135,7 +144,8 @@ def fetch(
         Those fetched now, each hashed on its way in, with its stat signature as it was then.
 
     Raises:
-        UsageError: The mirror's address has a query or a fragment.
+        UsageError: The mirror's address has a query or a fragment, or the credentials of a store.
+        MissingLibrary: A file is only in stores whose library is not installed. Nothing was fetched then.
         FetchError: No mirror gave a file; it has the reason of each. What came of it is kept as `<name>.part`.
         OfflineError: Files are missing, and `offline` is set.
         StorageError: The folder cannot be written, or what is to come would not fit.
@@ -148,12 +158,14 @@ def fetch(
     from tinytorch_datasets.fetch.download import Download  # and with it all that a cached data set never needs
     from tinytorch_datasets.fetch.sources import check_mirror, library_folders
 
-    check_mirror(mirror)
+    for address in (mirror, *stores):
+        check_mirror(address)
     download = Download(
         files=tuple(missing.values()),
         into=into,
         folder=folder,
         mirror=mirror,
+        stores=stores,
         offline=offline,
         locks=locks.absolute(),
         dataset=dataset,

@@ -80,6 +80,7 @@ class Kind(Enum):
     NO_FILE = auto()  # a folder that was given as the mirror has no such file
     NO_FOLDER = auto()  # the mirror that was given is a folder, and there is none
     UNSUPPORTED = auto()  # an address of a scheme that is not fetched
+    NO_LIBRARY = auto()  # the library is not installed that reads its store
     LOGIN_PAGE = auto()  # a page came in place of the file, perhaps from whoever runs the network
 
 

@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tinytorch_datasets.concurrency import Cancellation, run_all
 from tinytorch_datasets.errors import FetchError, OfflineError, StorageError
 from tinytorch_datasets.fetch.base import Fetched, Kind, RetryPolicy, Source, SourceError, is_on_disk, local_path
 from tinytorch_datasets.fetch.mirrors import HostLimit, MirrorLoop
 from tinytorch_datasets.fetch.partial import PartialFile, part_progress, private_part, remove_abandoned, shared_part
-from tinytorch_datasets.fetch.sources import ReusableFiles, list_sources, missing_folder
+from tinytorch_datasets.fetch.sources import ReusableFiles, check_libraries, list_sources, missing_folder
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.progress import Progress, readable, usual
 from tinytorch_datasets.storage.files import ELSEWHERE, symlink_error, writing_at_home
@@ -177,6 +178,7 @@ class Download:
     into: Path
     folder: str
     mirror: str | None
+    stores: Sequence[str]
     offline: bool
     locks: Path
     dataset: str
@@ -202,6 +204,8 @@ class Download:
         self._announce = announce
         reusable = ReusableFiles(self.files, self.reuse_from)
         to_download = reusable.to_download()
+        places: dict[str, Any] = {"folder": self.folder, "mirror": self.mirror, "stores": self.stores}
+        check_libraries(to_download, offline=self.offline, **places)
         if self.offline and len(to_download) == len(self.files):
             # Before a folder is made: where nothing can come, it is no matter whether it could be written.
             absent = {file: self._absent(file) for file in self.files}
@@ -305,6 +309,7 @@ class Download:
             offline=self.offline,
             retry=self.retry,
             cancellation=self._cancellation,
+            stores=self.stores,
         )
 
     def _report(self, file: File, progress: Progress, bytes_done: int) -> None:

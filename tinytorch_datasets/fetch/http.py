@@ -50,7 +50,7 @@ def source_error_of(error: BaseException, retry: RetryPolicy, url: str) -> Sourc
     import requests  # heavy, and loaded already by whoever has an exception of it
     import urllib3.exceptions as u3
 
-    causes = list(_causes(error))
+    causes = list(causes_of(error))
 
     def first(*kinds: type[BaseException]) -> BaseException | None:
         return next((cause for cause in causes if isinstance(cause, kinds)), None)
@@ -90,7 +90,7 @@ def source_error_of(error: BaseException, retry: RetryPolicy, url: str) -> Sourc
     return TransientError(f"the connection failed ({type(error).__name__})")
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes_of(error: BaseException) -> Iterator[BaseException]:
     """Yield the exception and all that it stands for: its causes, its `reason`, its arguments."""
     waiting, seen = [error], set[int]()
     while waiting:
@@ -99,7 +99,9 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(cause))
         yield cause
-        carried = (cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args)
+        named = getattr(cause, "kwargs", None)  # where botocore keeps what it is the error of
+        carried = [cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args]
+        carried += [getattr(cause, "os_error", None), *(named.values() if isinstance(named, dict) else ())]
         waiting.extend(thing for thing in carried if isinstance(thing, BaseException))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -14,6 +14,7 @@ from tinytorch_datasets.digests import digest
 from tinytorch_datasets.errors import UsageError, printable
 from tinytorch_datasets.fetch.base import CHUNK_BYTES, Kind, PermanentError, Response, RetryPolicy, Source
 from tinytorch_datasets.fetch.http import Web, shown_address
+from tinytorch_datasets.manifest.filenames import has_credentials, is_remote, is_store
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.storage.files import bytes_of
 
@@ -73,9 +74,16 @@ class Folder:
 
 
 def list_sources(
-    file: File, *, folder: str, mirror: str | None, offline: bool, retry: RetryPolicy, cancellation: Cancellation
+    file: File,
+    *,
+    folder: str,
+    mirror: str | None,
+    offline: bool,
+    retry: RetryPolicy,
+    cancellation: Cancellation,
+    stores: Sequence[str] = (),
 ) -> list[Source]:
-    """List every place that may hold the file: the given mirror first, then the declared addresses in their order.
+    """List every place that may hold the file: homes in stores, the given mirror, the declared addresses in order.
 
     The mirror is asked for the file below the data set's folder, and if it has none there, for the file itself:
     people also copy, or serve, the one folder that they need.
@@ -86,27 +94,56 @@ def list_sources(
         sources.append(RefusedSource(printable(str(missing)), "there is no such folder", Kind.NO_FOLDER))
     elif mirror:
         addresses[:0] = [address_below(mirror, folder, file.name), address_below(mirror, "", file.name)]
-    for address in dict.fromkeys(addresses):
-        scheme = address.partition("://")[0].lower()
-        if scheme in ("http", "https"):
-            if not offline:
-                sources.append(Web(address, retry, cancellation))
-        elif (path := path_of(address)) is not None:
-            sources.append(Folder(path))
-        else:
-            what = "this is neither http, nor https, nor a folder"  # but ftp or s3, say
-            sources.append(RefusedSource(shown_address(address), what, Kind.UNSUPPORTED))
-    return sources
+    addresses[:0] = [address_below(store, folder, file.name) for store in stores]
+    allowed = (address for address in dict.fromkeys(addresses) if not (offline and is_remote(address)))
+    return sources + [source_at(address, retry, cancellation) for address in allowed]
+
+
+def source_at(address: str, retry: RetryPolicy, cancellation: Cancellation) -> Source:
+    """Return the source of one address, of whichever kind it is."""
+    if address.lower().startswith(("http://", "https://")):
+        return Web(address, retry, cancellation)
+    if is_store(address):
+        from tinytorch_datasets.fetch.filesystems import Stored
+
+        return Stored(address, retry, cancellation)
+    if (path := path_of(address)) is not None:
+        return Folder(path)
+    what = "this is neither http, nor https, nor a folder"  # but ftp, say
+    return RefusedSource(shown_address(address), what, Kind.UNSUPPORTED)
+
+
+def check_libraries(
+    files: Iterable[File], *, folder: str, mirror: str | None, offline: bool, stores: Sequence[str] = ()
+) -> None:
+    """Check that each file has an address that can be asked with the libraries that are installed.
+
+    Raises:
+        MissingLibrary: All addresses of a file are in stores whose libraries are not installed.
+    """
+    for file in files:
+        given = [address_below(each, folder, file.name) for each in (*stores, *filter(None, [mirror]))]
+        addresses = [address for address in (*given, *file.urls) if not (offline and is_remote(address))]
+        if not addresses or not all(map(is_store, addresses)):
+            continue
+        from tinytorch_datasets.fetch.filesystems import missing_library
+
+        errors = [missing_library(address) for address in addresses]
+        if errors[0] is not None and all(errors):
+            raise errors[0].with_context(where=file.where or None)
 
 
 def check_mirror(mirror: str | None) -> None:
     """Refuse a mirror's address with a query or a fragment: a file's name would be no part of the path after it.
 
     Raises:
-        UsageError: It has one. The error does not show a key in it.
+        UsageError: It has one, or the credentials of a store. The error does not show a key in it.
     """
     sign = next((sign for sign in "?#" if sign in (mirror or "")), "")
-    if mirror and sign and mirror.lower().startswith(("http://", "https://")):
+    if mirror and is_store(mirror) and has_credentials(mirror):
+        what = f"the mirror {shown_address(mirror)} is given with credentials, which are of its store's configuration"
+        raise UsageError(what, hint="Leave them out, and configure the library of that store.")
+    if mirror and sign and (mirror.lower().startswith(("http://", "https://")) or is_store(mirror)):
         what = f"the mirror {shown_address(mirror)} has a {sign!r} in it, after which no file's name can follow"
         hint = "Name the address of a folder, in `mirror` or TINYTORCH_DATASETS_MIRROR; or copy its files to a disk."
         raise UsageError(what, hint=hint)
@@ -147,6 +184,8 @@ def address_below(mirror: str, folder: str, name: str) -> str:
     >>> address_below("https://example.org/data/", "mnist", "a#1.csv")
     'https://example.org/data/mnist/a%231.csv'
     """
+    if is_store(mirror):  # the names of whose files are not written in any code
+        return "/".join([mirror.rstrip("/"), *filter(None, [folder, name])])
     if "://" in mirror:
         return "/".join([mirror.rstrip("/"), *filter(None, [quote(folder), quote(name)])])
     return str(Path(mirror) / folder / name)

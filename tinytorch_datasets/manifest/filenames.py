@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_plus, urlsplit
 
-from tinytorch_datasets.errors import Keys, Problems
+from tinytorch_datasets.errors import Keys, Problems, nearest
+from tinytorch_datasets.settings import STORES, scheme_of
 
 # What fetching keeps beside a file while it is on its way: the bytes so far, and a note of which mirror gave them.
 PART, NOTE = BESIDE = (".part", ".part.json")
@@ -103,18 +104,42 @@ def check_addresses(addresses: list[Any], kind: str) -> Iterator[tuple[int, str]
         except ValueError as error:
             yield i, f"not an address: {error}"
             continue
-        if parts.scheme not in ("http", "https"):
-            yield i, f"must start with https:// or http://, is {without_secrets(address)!r}"
-        elif not parts.hostname:
+        if parts.scheme not in ("http", "https", "file", *STORES):
+            meant = nearest(parts.scheme, STORES) if parts.netloc else None
+            guess = f"; did you mean '{meant}://'?" if meant else ""
+            yield i, f"must start with https:// or http://, is {without_secrets(address)!r}{guess}"
+        elif parts.scheme == "file" and parts.netloc:  # on Windows, its name and a password's hash would be sent there
+            yield i, f"names another computer, is {without_secrets(address)!r}; file:/// has three slashes"
+        elif not parts.netloc and parts.scheme not in ("file", "memory"):
             yield i, f"names no host, is {without_secrets(address)!r}"
         if secret:
             yield i, "carries a user name or password; a manifest is read by everyone"
+        if is_store(address) and kind != "mirror" and (sign := next((sign for sign in "?#" if sign in address), "")):
+            yield i, f"has a {sign!r} in it; an address of a store has no query, and no key belongs into a manifest"
         if kind == "mirror" and not address.endswith("/"):
             yield i, f"must end in '/', because a file's name is appended to it: {without_secrets(address)!r}"
         if kind == "mirror" and (sign := next((sign for sign in "?#" if sign in address), "")):
             yield i, f"has a {sign!r} in it, after which a file's name would be no part of the path; write whole urls"
         if any(ord(c) <= 32 or ord(c) == 127 for c in address):
             yield i, "has a blank or control character in it"
+
+
+def is_store(address: str) -> bool:
+    """Check whether an address is of a store, whose files fsspec reads.
+
+    >>> is_store("s3://bucket/mnist/"), is_store("https://example.org/mnist/"), is_store("/srv/mnist")
+    (True, False, False)
+    """
+    return scheme_of(address) in STORES
+
+
+def is_remote(address: str) -> bool:
+    """Check whether whoever reads an address may open a socket.
+
+    >>> is_remote("s3://bucket/mnist/"), is_remote("memory://mnist/"), is_remote("/srv/mnist")
+    (True, False, False)
+    """
+    return scheme_of(address) not in ("", "file", "memory")
 
 
 def check_shared_files(datasets: Mapping[str, Any]) -> Problems:

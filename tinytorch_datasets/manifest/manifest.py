@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from tinytorch_datasets.errors import NAMES_SHOWN, UnknownName
 from tinytorch_datasets.manifest import rules
-from tinytorch_datasets.manifest.filenames import selected
+from tinytorch_datasets.manifest.filenames import is_store, selected
 from tinytorch_datasets.manifest.format_options import Formats, cache_of, columns_of
 from tinytorch_datasets.manifest.generated import canonical_name
 from tinytorch_datasets.manifest.models import Declarations, Entry, FieldEntry, FileEntry, SplitEntry
@@ -36,6 +36,11 @@ from tinytorch_datasets.storage.memmap import StatSignature
 
 # What stands for itself in the path of an address (RFC 3986, 3.3), but for "+", which some servers take for a blank.
 IN_A_PATH = "/~!$&'()*,;=:@"
+
+
+def address_on(mirror: str, path: str) -> str:
+    """Return the address of a file on a mirror; in a store, names are not written in any code."""
+    return mirror + (path if is_store(mirror) else quote(path, safe=IN_A_PATH))
 
 
 class DeclaredFile(NamedTuple):
@@ -170,7 +175,7 @@ class Manifest:
             for i, url in enumerate(files[path].urls):
                 yield url, self.where_of(plan, "files", path, "urls", i)
         for i, mirror in enumerate(entry.variants[plan.variant].mirrors if plan.variant else entry.mirrors):
-            yield mirror + quote(file or "", safe=IN_A_PATH), self.where_of(plan, "mirrors", i)
+            yield address_on(mirror, file or ""), self.where_of(plan, "mirrors", i)
 
     def ignores(self, rule: str, dataset: str = "") -> bool:
         """Check whether `audit` leaves out a rule's warnings, of that data set or of all."""
@@ -237,7 +242,7 @@ class Manifest:
                 name=path,
                 bytes=file.bytes,
                 sha256=file.sha256,
-                urls=(*file.urls, *(mirror + quote(path, safe=IN_A_PATH) for mirror in entry.mirrors)),
+                urls=(*file.urls, *(address_on(mirror, path) for mirror in entry.mirrors)),
                 where=self.where(name, *at, "files", path, "sha256"),
             )
             for path, file in entry.files.items()

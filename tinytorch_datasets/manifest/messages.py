@@ -25,6 +25,7 @@ from tinytorch_datasets.manifest.yaml_reader import ParsedYaml
 from tinytorch_datasets.manifest.yaml_syntax import plain
 
 _MODELS: dict[str, type[BaseModel]] = {"files": FileEntry, "fields": FieldEntry, "splits": SplitEntry}
+CREDENTIALS = ("storage_options", "client_kwargs", "credentials", "token", "key", "secret", "password")
 _TAGS = (values.AS_WORDS, values.AS_MAPPING)
 
 
@@ -101,6 +102,8 @@ def _in_words(finding: Any, keys: tuple[str | int, ...], parsed: ParsedYaml, *, 
             alone = keys[-1] == "sha256" and isinstance(value, dict) and "md5" in value
             return "is missing" + ("; an MD5 may stand beside it, never instead of it" if alone else "")
         case "extra_forbidden":
+            if keys[-1] in CREDENTIALS:
+                return "unknown key; credentials are of the store's own configuration, and never in a manifest"
             return f"unknown key{did_you_mean(str(keys[-1]), _model_at(keys[:-1]).model_fields)}"
         case "literal_error":
             allowed = facts["expected"]

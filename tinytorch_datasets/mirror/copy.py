@@ -35,8 +35,9 @@ from tinytorch_datasets.digests import digest
 from tinytorch_datasets.errors import DatasetError, FetchError, StorageError, printable
 from tinytorch_datasets.fetch import fetch
 from tinytorch_datasets.manifest.manifest import Manifest
+from tinytorch_datasets.pipeline.standin import refuse_standin
 from tinytorch_datasets.plan import File, Plan
-from tinytorch_datasets.settings import Settings, is_installed, refuse_standin
+from tinytorch_datasets.settings import Settings, is_installed
 from tinytorch_datasets.storage.files import check_no_link, read_file, reading, remove, whole_file, writing
 from tinytorch_datasets.verify.files import check_size, mismatch_error
 
@@ -100,6 +101,7 @@ def mirror(
             fetch,
             folder=plan.folder,
             mirror=source or settings.mirror,
+            stores=settings.stores,
             offline=settings.offline if offline is None else offline,
             locks=locations.cache / "locks",
             dataset=plan.name,

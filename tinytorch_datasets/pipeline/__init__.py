@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
@@ -66,6 +66,7 @@ class Options(NamedTuple):
 
     mirror: str | None
     offline: bool
+    stores: Sequence[str]
     verify: Mode
     progress: Progress | None
     retry: RetryPolicy
@@ -147,6 +148,7 @@ def _run_on_disk(declared: Declared, plan: Plan, locations: Locations, options: 
             plan.root,
             folder=plan.folder,
             mirror=options.mirror,
+            stores=options.stores,
             offline=options.offline,
             locks=locations.cache / "locks",
             progress=options.progress,

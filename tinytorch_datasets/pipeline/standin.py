@@ -19,6 +19,7 @@ import numpy as np
 from tinytorch_datasets.errors import UsageError
 from tinytorch_datasets.plan import Column, Plan, RaggedBlock, Split
 from tinytorch_datasets.progress import readable
+from tinytorch_datasets.settings import STANDIN, Settings
 from tinytorch_datasets.storage.ragged_array import RaggedArray
 from tinytorch_datasets.storage.string_array import StringArray, Values
 
@@ -54,6 +55,17 @@ class _Driver(NamedTuple):
     groups: int
     group: np.ndarray
     is_ordered: bool
+
+
+def refuse_standin(task: str) -> None:
+    """Refuse a task that is of real data alone, while a variable asks for stand-in data.
+
+    Raises:
+        UsageError: It does.
+    """
+    if Settings.from_environment().standin:
+        what = f"{task} is of real data, and {STANDIN} asks for stand-in data"
+        raise UsageError(what, hint=f"Unset {STANDIN}.")
 
 
 def stand_in(plan: Plan) -> dict[str, Values | str]:

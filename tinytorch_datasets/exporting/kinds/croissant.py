@@ -20,7 +20,7 @@ from tinytorch_datasets.exporting.declared import (
 )
 from tinytorch_datasets.exporting.kinds import parquet
 from tinytorch_datasets.manifest.filenames import without_secrets
-from tinytorch_datasets.manifest.manifest import IN_A_PATH
+from tinytorch_datasets.manifest.manifest import address_on
 from tinytorch_datasets.plan import TEXT
 from tinytorch_datasets.storage.arrow_stream import TableColumn
 
@@ -105,7 +105,7 @@ def _file_object(file: ExportedFile) -> dict[str, Any]:
 def _original_files(entry: Entry) -> Iterator[dict[str, Any]]:
     """Yield the files that the data set is made of, where anybody can fetch them, each with its first address."""
     for path, file in entry.files.items():
-        addresses = [*file.urls, *(mirror + quote(path, safe=IN_A_PATH) for mirror in entry.mirrors)]
+        addresses = [*file.urls, *(address_on(mirror, path) for mirror in entry.mirrors)]
         addresses = [address for address in addresses if without_secrets(address) == address]
         if addresses:
             guessed, packed = mimetypes.guess_type(path)
