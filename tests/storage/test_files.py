@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tinytorch_datasets import get, settings
 from tinytorch_datasets.concurrency import while_held
 from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.storage import files as disk
+from tinytorch_datasets.storage.memmap import is_link
 
 MENDS = {
     errno.ENOSPC: ("the disk is full, or your share of it is", "Free some room", "on a larger disk"),
@@ -220,3 +222,19 @@ def test_what_is_flushed_is_there(tmp_path: Path) -> None:
         disk.flush(file.fileno())
 
     assert (tmp_path / "a").read_bytes() == b"values"
+
+
+def test_a_link_is_known_and_so_is_a_junction(tmp_path: Path) -> None:
+    """Junctions are Windows' own; whoever may write beside a folder of ours can plant one, without any right."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    paths = [tmp_path / "link"]
+    if sys.platform == "win32" and sys.version_info >= (3, 12):
+        import _winapi
+
+        _winapi.CreateJunction(str(tmp_path / "folder"), str(tmp_path / "junction"))
+        paths.append(tmp_path / "junction")
+
+    assert all(map(is_link, paths))
+    assert not is_link(tmp_path / "folder")
+    assert not is_link(tmp_path / "nothing")

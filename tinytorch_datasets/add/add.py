@@ -111,7 +111,7 @@ def add(
         what = "--split says which split a file is, and --rows divides one file into splits"
         raise UsageError(what, hint="Leave out one of them.")
     before = validate.read(manifest, new=yaml_edit.NEW)
-    with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
+    with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-", ignore_cleanup_errors=True) as folder:
         scratch = Path(folder)
         loaded = None if yaml_edit.is_empty(before) else validate.check(before)
         unpacked = inputs.Unpacked(scratch)

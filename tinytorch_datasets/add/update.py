@@ -74,7 +74,7 @@ def update(
         validate.refuse_installed(loaded.owner(name).path, hint="Declare a data set of your own, by another name.")
         raise UsageError(what, hint=f"Update it there: --manifest {loaded.owner(name).path}.")
     plan = pipeline.plan_of(loaded, name, pipeline.locations(loaded, home))
-    with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
+    with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-", ignore_cleanup_errors=True) as folder:
         scratch = Path(folder)
         if fetch:
             _refuse_without_address(plan)

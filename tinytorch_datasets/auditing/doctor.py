@@ -110,7 +110,7 @@ def doctor(
     wanted = [names] if isinstance(names, str) else list(names)
     checks = []
     book, placed = None, list[tuple[Plan, Locations]]()
-    with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as aside:
+    with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-", ignore_cleanup_errors=True) as aside:
         try:
             is_offline = Settings.from_environment().offline if offline is None else offline
             book = _manifest(manifest, partial(manifests.downloaded, offline=is_offline, aside=Path(aside)))

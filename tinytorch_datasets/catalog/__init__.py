@@ -26,6 +26,7 @@ from tinytorch_datasets.mirror.serve import fetched_mark
 from tinytorch_datasets.pipeline.standin import refuse_standin
 from tinytorch_datasets.pipeline.variants import is_on_disk
 from tinytorch_datasets.storage.files import check_no_link, remove, whole_file, writing
+from tinytorch_datasets.storage.memmap import is_link
 
 if TYPE_CHECKING:
     from tinytorch_datasets.api import AnyPath, ManifestLike
@@ -177,7 +178,7 @@ def is_page(folder: Path, name: str) -> bool:
     """Check whether a file is one that a catalog wrote by that name: it says so in its beginning."""
     path = folder / name
     try:
-        if path.is_symlink() or not path.is_file():
+        if is_link(path) or not path.is_file():
             return False
         with path.open("rb") as stream:
             beginning = stream.read(BEGINNING_BYTES)

@@ -23,6 +23,7 @@ from tinytorch_datasets.mirror.copy import SUMS, format_sums, sums_in
 from tinytorch_datasets.pipeline.standin import refuse_standin
 from tinytorch_datasets.storage.arrays import ABANDONED_AFTER_S
 from tinytorch_datasets.storage.files import FULL, names_in, remove_folder, rename, symlink_error, whole_file, writing
+from tinytorch_datasets.storage.memmap import is_link
 
 if TYPE_CHECKING:
     from tinytorch_datasets.api import AnyPath, ManifestLike
@@ -158,7 +159,7 @@ def _is_there(target: Path) -> UsageError:
 
 def _check_target(target: Path, *, force: bool) -> None:
     """Check that nothing is lost by an export to that folder: new, empty, or an export to replace."""
-    if target.is_symlink():
+    if is_link(target):
         raise symlink_error(target)
     if not os.path.lexists(target):
         return

@@ -25,6 +25,7 @@ from tinytorch_datasets.plan import File
 from tinytorch_datasets.progress import Progress, readable, usual
 from tinytorch_datasets.storage.files import ELSEWHERE, symlink_error, writing_at_home
 from tinytorch_datasets.storage.lock import Waiting, hold_lock
+from tinytorch_datasets.storage.memmap import is_link
 
 Tried = Sequence[tuple[str, SourceError]]
 
@@ -136,14 +137,14 @@ def make_folders(target: Path, into: Path) -> None:
     for part in target.parent.relative_to(into.parent).parts:
         folder /= part
         with writing_at_home(folder):
-            if folder.is_symlink():
+            if is_link(folder):
                 raise symlink_error(folder)
             try:
                 folder.mkdir()
             except FileExistsError:
                 if not stat.S_ISDIR(os.lstat(folder).st_mode):
                     raise
-    if target.is_symlink():
+    if is_link(target):
         raise symlink_error(target)
     with writing_at_home(target.parent):
         if not os.access(target.parent, os.W_OK | os.X_OK):

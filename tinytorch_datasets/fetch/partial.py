@@ -34,7 +34,7 @@ from tinytorch_datasets.storage.files import (
     unlink,
     writing_at_home,
 )
-from tinytorch_datasets.storage.memmap import StatSignature, read_regular, stat_signature
+from tinytorch_datasets.storage.memmap import StatSignature, is_link, read_regular, stat_signature
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES
 
 ABANDONED_S = 24 * 60 * 60
@@ -212,7 +212,7 @@ class PartialFile:
             self._release()
         with writing_at_home(target):
             unlink(self._note, missing_ok=True)
-            if target.is_symlink():
+            if is_link(target):
                 raise symlink_error(target)
             # Last of all, so that a kill leaves the part with what belongs to it, or the file alone.
             replace(self.path, target)
@@ -283,7 +283,7 @@ class PartialFile:
         self.bytes = os.lseek(self._fd, 0, os.SEEK_END)
 
     def _read_note(self) -> tuple[str | None, str | None]:
-        if self._note.is_symlink():
+        if is_link(self._note):
             raise symlink_error(self._note)
         try:
             note = json.loads(read_regular(self._note))

@@ -52,7 +52,7 @@ def downloaded(url: str, sha256: str, *, offline: bool | None = None, aside: Pat
         raise OfflineError(what, hint=f"Unset {settings.OFFLINE}.", file=path.name, tried=(), missing=())
     if aside is not None:
         path = aside.joinpath(*path.parts[-4:])
-    with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-") as folder:
+    with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-", ignore_cleanup_errors=True) as folder:
         download = download_address([url], Path(folder, path.name), name=path.name, at_most=MAX_BYTES)
         if download.sha256 != sha256:
             what = f"{without_secrets(url)} has sha256\n    {download.sha256}, declared is\n    {sha256}"

@@ -79,7 +79,7 @@ def on_disk(source: ByteSource, limit: int, limit_reason: str) -> Iterator[Path]
     if not source.member and not any(codec.magic.match(head) for codec in CODECS):
         yield path
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         copy = Path(folder) / "inflated.h5"
         with opened_source(source, limit=limit, limit_reason=limit_reason) as stream, copy.open("wb") as out:
             while piece := stream.some(OUTPUT_CHUNK):

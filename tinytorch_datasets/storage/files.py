@@ -18,6 +18,7 @@ from tinytorch_datasets.concurrency import is_held, while_held
 from tinytorch_datasets.digests import open_file
 from tinytorch_datasets.errors import DatasetError, MissingFile, StorageError
 from tinytorch_datasets.settings import HOME, is_writable
+from tinytorch_datasets.storage.memmap import is_link
 
 FOLDER = ".cache"
 KINDS = ("arrays", "entries", "locks")
@@ -30,7 +31,7 @@ def find_link(folder: Path) -> Path | None:
     """
     below = [folder, *folder.parents]
     ours = next((i for i, part in enumerate(below) if i and part.name == FOLDER and below[i - 1].name in KINDS), -1)
-    return next((part for part in below[: ours + 1] if os.path.islink(part)), None)
+    return next((part for part in below[: ours + 1] if is_link(part)), None)
 
 
 def check_no_link(path: Path, below: Path) -> None:
@@ -41,7 +42,7 @@ def check_no_link(path: Path, below: Path) -> None:
     """
     for i, _ in enumerate(path.relative_to(below).parts):
         part = below.joinpath(*path.relative_to(below).parts[: i + 1])
-        if os.path.islink(part):
+        if is_link(part):
             raise symlink_error(part)
 
 
@@ -339,7 +340,7 @@ def remove(path: Path) -> int:
 
 
 def _is_folder(path: Path) -> bool:
-    return os.path.isdir(path) and not os.path.islink(path)
+    return os.path.isdir(path) and not is_link(path)
 
 
 def _not_removed(error: OSError, path: Path) -> StorageError:
@@ -369,7 +370,7 @@ def open_safely(path: Path, flags: int = 0) -> int:
 
     With ``O_TRUNC`` it is made anew: what has its name may be a hard link to a file elsewhere, or a pipe.
     """
-    if os.path.islink(path):
+    if is_link(path):
         raise symlink_error(path)  # where the system has no O_NOFOLLOW, this has to do
     if flags & os.O_TRUNC:
         with contextlib.suppress(FileNotFoundError):

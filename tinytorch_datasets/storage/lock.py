@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tinytorch_datasets.errors import StorageError, printable
 from tinytorch_datasets.storage.files import make_folder, names_in, open_safely, symlink_error, unlink
-from tinytorch_datasets.storage.memmap import read_regular
+from tinytorch_datasets.storage.memmap import is_link, read_regular
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -73,7 +73,7 @@ def hold_lock(locks: Path, label: str, waiting: Waiting) -> Iterator[bool]:
 
     try:
         make_folder(locks)
-        if path.is_symlink():
+        if is_link(path):
             raise symlink_error(path)
         lock = new_lock()
         while True:

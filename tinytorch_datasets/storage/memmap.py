@@ -133,6 +133,14 @@ def _as_path(path: str) -> Path:
     return Path(path)
 
 
+def is_link(path: str | Path) -> bool:
+    """Check whether a path is a symbolic link, or a junction: the link between folders that anybody makes on Windows.
+
+    Python knows of junctions from 3.12 on.
+    """
+    return os.path.islink(path) or (sys.version_info >= (3, 12) and os.path.isjunction(path))
+
+
 def open_regular(path: str | Path) -> int:
     """Open a file for reading, and give its descriptor.
 

@@ -120,7 +120,7 @@ class HeldMembers:
         outer = self.file(source._replace(member=source.member[:-1]), declared=declared)
         if self._folder is None:
             with writing(Path(tempfile.gettempdir())):
-                folder = tempfile.TemporaryDirectory(prefix="tinytorch-datasets-")
+                folder = tempfile.TemporaryDirectory(prefix="tinytorch-datasets-", ignore_cleanup_errors=True)
             self._folder = Path(self._until.enter_context(folder))
         path = self._folder / str(len(self._files))
         with opened_member(outer, source.member[-1], limit) as packed, path.open("xb") as out:
