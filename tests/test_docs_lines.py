@@ -1,0 +1,283 @@
+"""Every command and every line of Python in the documents runs, or is checked by what can be had.
+
+What cannot be run is named in this file with its reason, and nothing else escapes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+from tests.helpers.fresh_process import python
+from tests.helpers.pages import INSTALLS, PYTHON, SHELL, WINDOWS, Block, blocks
+from tinytorch_datasets import settings
+from tinytorch_datasets.cli import main
+
+PAGES = {path.relative_to(ROOT).as_posix(): blocks(path, ROOT) for path in sorted(ROOT.glob("docs/**/*.md"))}
+ALL = [block for page in PAGES.values() for block in page]
+
+# Pages of reference whose commands name files and hosts that nobody has: each is only parsed by the command line.
+PARSED_ONLY = {
+    "docs/add.md": "the files that it names are not here; tests/add has the like of each",
+    "docs/catalog.md": "tests/catalog writes and opens such sites",
+    "docs/classroom.md": "tests/test_docs.py runs its transcripts, tests/mirror its server",
+    "docs/cli.md": "tests/cli installs the completion",
+    "docs/export.md": "tests/exporting writes each kind",
+}
+# Single blocks, by page and first line.
+NOT_RUN: dict[tuple[str, str], str] = {}
+# Pages whose Python reads what commands of the page wrote, or needs the real MNIST.
+IN_ORDER = {"docs/tutorial.md"}
+REMOTE = re.compile(r"""(?:get|export)\(["'](?!tiny)|\bmnist\b""")
+
+LANGUAGES = {*PYTHON, *SHELL, *WINDOWS, "yaml", "toml"}
+OTHER_LANGUAGES = {"text", "json", "bibtex", "csv", "html", "mermaid"}  # nothing in them could be run
+
+
+def is_installation(block: Block) -> bool:
+    """Whether nothing is left of a block without the lines that install something."""
+    return not INSTALLS.sub("", block.text).strip()
+
+
+def why_not_run(block: Block) -> str | None:
+    """Why a block of Python or of a shell is not run here."""
+    if (block.page, block.first) in NOT_RUN:
+        return NOT_RUN[block.page, block.first]
+    if block.is_generated and not block.is_session:
+        return "cog ran it when it wrote it, or wrote it of a signature"
+    if block.language in SHELL and block.page in PARSED_ONLY:
+        return PARSED_ONLY[block.page]
+    return "it needs an index of packages; its extras are compared" if is_installation(block) else None
+
+
+RUNNABLE = {
+    page: [block for block in found if block.language in (*PYTHON, *SHELL) and why_not_run(block) is None]
+    for page, found in PAGES.items()
+}
+FAST = [
+    page
+    for page, found in RUNNABLE.items()
+    if page not in IN_ORDER and any(block.language in PYTHON for block in found)
+]
+SLOW = [
+    page
+    for page, found in RUNNABLE.items()
+    if page in IN_ORDER or any(block.language in SHELL or REMOTE.search(block.text) for block in found)
+]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> dict[str, Any]:
+    """A folder of a reader, with the programs in its PATH and the variables that such a reader has."""
+    programs, user = tmp_path / "bin", tmp_path / "user"
+    for folder in (programs, user / "work", tmp_path / "usb"):
+        folder.mkdir(parents=True)
+    for name, module in {"tinytorch-datasets": " -m tinytorch_datasets", "ttds": " -m tinytorch_datasets", "python": ""}.items():
+        program = programs / name
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}"{module} "$@"\n')
+        program.chmod(0o755)
+    environment = {
+        **os.environ,
+        "PATH": f"{programs}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(user),
+        "PAGE_STATE": str(tmp_path / "state"),
+        "NO_COLOR": "1",
+        settings.HOME: str(user / "datasets"),
+        settings.OFFLINE: "1",
+        "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "jax"),
+    }
+    places = {"/media/usb": str(tmp_path / "usb"), "/home/you": str(user), "/content": str(user / "work")}
+    return {"env": environment, "cwd": user / "work", "places": places}
+
+
+def run(page: str, chosen: list[Block], desk: dict[str, Any]) -> None:
+    """Run blocks of a page in a process of their own; skip the test at its end if a library was missing."""
+    given = str(ROOT), page, [block.line for block in chosen], desk["places"]
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests.helpers.pages import main; main(*{given!r})"
+    done = python("-c", code, env=desk["env"], cwd=desk["cwd"])
+
+    assert done.returncode == 0, done.stderr or done.stdout
+    if absent := [line for line in done.stdout.splitlines() if re.match(r"line \d+ needs ", line)]:
+        pytest.skip(f"{page}: {'; '.join(absent)}; the other lines were run")
+
+
+@pytest.mark.parametrize("page", FAST)
+def test_python_of_a_page_runs(page: str, desk: dict[str, Any]) -> None:
+    """In order, with what it prints compared, and without a socket."""
+    lines = [block for block in RUNNABLE[page] if block.language in PYTHON and not REMOTE.search(block.text)]
+    run(page, lines, desk)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", SLOW)
+def test_a_page_runs_from_its_first_line_to_its_last(page: str, desk: dict[str, Any], request: pytest.FixtureRequest) -> None:
+    """Commands and Python as a reader would type them, with the real MNIST where the page gets it."""
+    if any(REMOTE.search(block.text) for block in RUNNABLE[page]):
+        desk["env"][settings.MIRROR] = str(request.getfixturevalue("realdata"))
+    run(page, RUNNABLE[page], desk)
+
+
+def calls(text: str) -> Iterator[list[str]]:
+    """Return the arguments of each call of the command line in a text of commands."""
+    text = re.sub(r"\s[\\`^]\n\s*", " ", text)  # a command that goes on in the next line
+    for line in text.splitlines():
+        for call in re.findall(r"(?<![\w./'\[-])(?:tinytorch-datasets|ttds)(?: ([^|<>&;)]*))?(?=[|<>&;)]|$| )", line):
+            yield shlex.split(call, comments=True)
+
+
+def parse(arguments: list[str]) -> None:
+    """Parse a call as the command line does, and run nothing. Raises click.UsageError if it is none."""
+    if not arguments or arguments[0] in ("--help", "-h", "--version"):
+        return
+    context = click.Context(main, info_name="ttds")
+    command = main.get_command(context, arguments[0])
+    if command is None:
+        msg = f"no command {arguments[0]!r}"
+        raise click.UsageError(msg)
+    if {"-h", "--help"} & set(arguments):
+        return
+    try:
+        command.make_context(arguments[0], arguments[1:], parent=context)
+    except click.BadParameter as error:
+        if "does not exist" not in str(error):  # the files of a reader
+            raise
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_are_of_this_command_line(page: str) -> None:
+    """In every block and in the prose, for every shell: no command and no option that there is not."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    shells = [block.text for block in PAGES[page] if block.language in (*SHELL, *WINDOWS)]
+    prose = re.findall(r"(?<!`)`((?:tinytorch-datasets|ttds) [^`]*)`", text)
+    for source in [*shells, *prose]:
+        for arguments in calls(source):
+            try:
+                parse(arguments)
+            except click.UsageError as error:
+                if source not in prose or not isinstance(error, click.MissingParameter):  # `mirror` is a name there
+                    pytest.fail(f"{page}: {' '.join(arguments)}: {error}")
+
+
+VARIABLES = {
+    *(settings.HOME, settings.MANIFEST, settings.MIRROR, settings.OFFLINE, settings.STANDIN),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "NO_COLOR", "KERAS_HOME", "SCIKIT_LEARN_DATA"),
+}
+# What a line of Windows' shells may be, beside a call of the command line.
+WINDOWS_LINES = {
+    "powershell": r"#.*|\$env:(?P<name>\w+) = \"[^\"]*\"|\[Environment\]::SetEnvironmentVariable\(\"(?P<lasting>\w+)\", (?:\"[^\"]*\"|\$null), \"User\"\)"
+    r"|Remove-Item Env:(?P<gone>\w+)|(?:py|python|cd|echo|\.venv\\Scripts\\\S+) ?.*|Get-\w+ .*|New-ItemProperty .*|Set-ExecutionPolicy .*",
+    "cmd": r"rem .*|set (?P<name>\w+)=\S*|setx (?P<lasting>\w+) .*|(?:py|python|cd|echo|\.venv\\Scripts\\\S+) ?.*",
+}
+
+
+@pytest.mark.parametrize("block", [one for one in ALL if one.language in WINDOWS], ids=lambda one: f"{one.page}:{one.line}")
+def test_lines_for_windows_are_of_its_shells(block: Block) -> None:
+    """Each is a call of the command line, or of one of a few forms; variables are those that are read."""
+    for line in re.sub(r"\s[`^]\n\s*", " ", block.text).splitlines():
+        if not line or re.match("(?:tinytorch-datasets|ttds) ", line):
+            continue
+        form = re.fullmatch(WINDOWS_LINES[block.language], line)
+        assert form, line
+        assert {name for name in form.groupdict().values() if name} <= VARIABLES, line
+
+
+EXTRAS = re.search(r"(?s)optional-dependencies\]\n(.*?)\n\[", (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_is_installed_can_be(page: str) -> None:
+    """Every extra that a page names is one of this package."""
+    assert EXTRAS
+    known = set(re.findall(r"^(\w+) = \[", EXTRAS[1], re.MULTILINE))
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = re.findall(r"(?:tinytorch-datasets|'\.|\"\.)\[([\w,]+)\]", text)
+
+    assert {extra for names in named for extra in names.split(",")} <= known
+
+
+def what_yaml_is(text: str) -> str:
+    """Name what a block of YAML is part of, by its first key."""
+    value = yaml.safe_load(text)
+    if isinstance(value, list):
+        return "steps" if {"uses", "run"} & value[0].keys() else "hooks"
+    for key in ("repos", "jobs", "version"):
+        if key in value:
+            return key
+    return "entry" if "\n  files:" in text else "keys"
+
+
+@pytest.mark.parametrize("block", [one for one in ALL if one.language == "yaml"], ids=lambda one: f"{one.page}:{one.line}")
+def test_yaml_is_what_it_is_part_of(block: Block, tmp_path: Path) -> None:
+    """Of a workflow, by GitHub's schema; of hooks, by pre-commit; of a manifest, by keys that it has."""
+    value, kind = yaml.safe_load(block.text), what_yaml_is(block.text)
+    if kind in ("steps", "jobs"):
+        schemas = pytest.importorskip("check_jsonschema.builtin_schemas", reason="needs check-jsonschema, of the extra 'dev'")
+        jsonschema = pytest.importorskip("jsonschema")
+        jobs = {"on": "push", "jobs": {"one": {"runs-on": "ubuntu-latest", "steps": value}}}
+        workflow = jobs if kind == "steps" else {("on" if key is True else key): part for key, part in value.items()}
+        jsonschema.validate(workflow, schemas.get_builtin_schema("vendor.github-workflows"))
+        inputs = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))["inputs"]
+        for step in [step for job in workflow["jobs"].values() for step in job["steps"]]:
+            if step.get("uses", "").startswith("OWNER/tinytorch-datasets@"):
+                assert step.get("with", {}).keys() <= inputs.keys()
+            for arguments in calls(step.get("run", "")):
+                parse(arguments)
+    elif kind in ("repos", "hooks"):
+        whole = value if kind == "repos" else [{"repo": "https://example.org/x", "rev": "v1", "hooks": value}]
+        if kind == "hooks" and "repo" in value[0]:
+            whole = value
+        whole = whole if isinstance(whole, dict) else {"repos": whole}
+        client = pytest.importorskip("pre_commit.clientlib")
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(whole))
+        client.load_config(tmp_path / "config.yaml")
+        ours = {hook["id"] for hook in yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))}
+        assert {hook["id"] for repo in whole["repos"] for hook in repo["hooks"]} <= ours
+    elif kind == "keys":
+        validator = pytest.importorskip("jsonschema").Draft202012Validator
+        schema = json.loads((ROOT / "datasets.schema.json").read_text(encoding="utf-8"))
+        whole, parts = schema["properties"] | schema["$defs"]["Entry"]["properties"], ("Field", "Split", "File", "Place", "ListedRows")
+        anything = {"anyOf": [{"$ref": f"#/$defs/{part}Entry"} for part in parts]}
+        for line in re.split(r"\n(?=\w)", block.text):  # a block may have the same key in several forms
+            for key, part in yaml.safe_load(line).items():
+                assert validator({"$defs": schema["$defs"], **whole.get(key, anything)}).is_valid(part), line
+    else:  # test_docs.py loads these as manifests
+        assert kind in ("entry", "version")
+
+
+@pytest.mark.parametrize("block", [one for one in ALL if one.language == "toml"], ids=lambda one: f"{one.page}:{one.line}")
+def test_toml_can_be_read(block: Block) -> None:
+    """By Python's own reader."""
+    pytest.importorskip("tomllib", reason="Python reads TOML from 3.11 on").loads(block.text)
+
+
+def test_no_block_escapes() -> None:
+    """Each fence that names a language is run, parsed or checked; what is not run has its reason in this file."""
+    fences = Counter[str]()
+    for page in PAGES:
+        lines = (ROOT / page).read_text(encoding="utf-8").splitlines()
+        # Every second fence closes a block.
+        fences.update(line.strip()[3:].split()[0] if line.strip()[3:] else "" for line in [x for x in lines if re.match(" *```", x)][::2])
+    fences.pop("", None)
+    reasons = Counter(why_not_run(block) or "run" for block in ALL if block.language in (*PYTHON, *SHELL))
+
+    assert fences == Counter(block.language for block in ALL)
+    assert fences.keys() <= LANGUAGES | OTHER_LANGUAGES
+    assert not [block.page for block in ALL if "+SKIP" in block.text]
+    assert {key for key in NOT_RUN if key not in {(block.page, block.first) for block in ALL}} == set()
+    assert {page for page in (*PARSED_ONLY, *IN_ORDER) if page not in PAGES} == set()
+    with contextlib.suppress(AttributeError):
+        print(json.dumps(reasons, indent=1))  # noqa: T201 - with -s, the list of what is not run
