@@ -236,13 +236,15 @@ class TestSize:
         assert readable(count) == size
 
 
-def test_the_example_with_tqdm_that_the_guide_has(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_example_with_tqdm_that_the_docs_have(capsys: pytest.CaptureFixture[str]) -> None:
     """Run as it stands there, but for the download: each bar ends full, also after a fresh start."""
-    pytest.importorskip("tqdm", reason="the guide's example needs tqdm; the package does not")
-    (example,) = re.findall(r"```python\n(from tqdm.*?)```", (ROOT / "docs" / "guide.md").read_text("utf-8"), re.DOTALL)
+    pytest.importorskip("tqdm", reason="the example needs tqdm; the package does not")
+    (example,) = re.findall(
+        r"```python\n(from tqdm.*?)```", (ROOT / "docs" / "how-to" / "notebook.md").read_text("utf-8"), re.DOTALL
+    )
     names: dict[str, Any] = {}
 
-    exec(example.partition("\ncifar = ")[0], names)
+    exec(example.partition("\nmnist = ")[0], names)
     for file in ("a", "b"):
         for done in (0, 1_000_000, 500_000, 2_000_000):
             names["progress"](file, done, 2_000_000)

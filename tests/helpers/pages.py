@@ -17,17 +17,19 @@ PYTHON = ("python", "pycon")
 SHELL = ("sh", "bash", "shell", "console")
 WINDOWS = ("powershell", "cmd")
 # Of nothing but these lines no test can be made without an index of packages: what they name is compared instead.
-INSTALLS = re.compile(r"^(?:[$>%!] ?)?(?:\S*/)?(?:pip|py -m pip|python3? -m (?:venv|pip)) .*$", re.MULTILINE)
-_FENCE = re.compile(r"^( *)```(\w+)[^\n]*\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
+_INSTALLERS = r"(?:\S*/)?(?:pip|py -m (?:pip|venv)|python3? -m (?:venv|pip))"
+INSTALLS = re.compile(rf"^(?:[$>%!] ?)?(?:{_INSTALLERS} .*|(?:\. |source )?\S*activate)$", re.MULTILINE)
+_FENCE = re.compile(r"^( *)```(\w+)(?: title=\"([^\"\n]*)\")?[^\n]*\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 _GENERATED = re.compile(r"\]\]\] ?-->\n(.*?)<!-- \[\[\[end\]\]\]", re.DOTALL)
 
 
 class Block(NamedTuple):
-    """A fenced block: where it stands, its language and its text, and whether cog wrote it."""
+    """A fenced block: where it stands, its language, title and text, and whether cog wrote it."""
 
     page: str
     line: int
     language: str
+    title: str
     text: str
     is_generated: bool
 
@@ -49,9 +51,10 @@ def blocks(path: Path, root: Path) -> list[Block]:
     return [
         Block(
             path.relative_to(root).as_posix(),
-            text.count("\n", 0, match.start(3)) + 1,
+            text.count("\n", 0, match.start(4)) + 1,
             match[2],
-            re.sub(f"^{match[1]}", "", match[3], flags=re.MULTILINE),
+            match[3] or "",
+            re.sub(f"^{match[1]}", "", match[4], flags=re.MULTILINE),
             any(start <= match.start() < end for start, end in generated),
         )
         for match in _FENCE.finditer(text)
@@ -74,7 +77,7 @@ class Reader:
     """A reader at a keyboard: one folder, one environment and one Python, in which the blocks of a page follow."""
 
     def __init__(self, places: dict[str, str]) -> None:
-        self._places = places
+        self._places = places  # a path as the page shows it, and where it is
         self._names: dict[str, Any] = {"__name__": "__main__"}
         self._runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.ELLIPSIS)
         self.absent: list[str] = []
@@ -86,12 +89,23 @@ class Reader:
         text = block.text
         for shown, real in self._places.items():
             text = text.replace(shown, real)
-        if block.language in SHELL:
+        if block.title:
+            self._file(Path(block.title), text)
+        elif block.language in SHELL:
             self._shell(block, text)
         elif block.is_session:
             self._session(block, text)
         else:
             self._script(block, text)
+
+    def _file(self, path: Path, text: str) -> None:
+        """Write the file that a block is titled by; a line such as `NAME = 1` alone takes the place of that line."""
+        if re.fullmatch(r"\w+ = .*\n", text):
+            name = text.partition(" =")[0]
+            text, changes = re.subn(rf"^{name} = .*\n", text, path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            assert changes == 1, name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
 
     def _session(self, block: Block, text: str) -> None:
         test = doctest.DocTestParser().get_doctest(text, self._names, block.first, block.page, block.line - 1)
@@ -109,7 +123,7 @@ class Reader:
         kept = []
         for line in INSTALLS.sub("", text).splitlines():
             if line.startswith("!"):
-                self._shell(block, line[1:])
+                self._shell(block._replace(language="sh", text=line[1:]), line[1:])
             elif line.startswith("%env "):
                 name, _, value = line[len("%env ") :].partition("=")
                 os.environ[name] = value
@@ -123,19 +137,23 @@ class Reader:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"{block.page}:{block.line}: {done.stderr}"
         else:
-            exec(compile("\n" * (block.line - 1) + code, block.page, "exec"), self._names)
+            try:
+                exec(compile("\n" * (block.line - 1) + code, block.page, "exec"), self._names)
+            except NameError:
+                if not self.absent:
+                    raise
+                self.absent.append(f"line {block.line} needs what was not run")
 
     def _shell(self, block: Block, text: str) -> None:
         """Run commands by bash, and compare what they print where the page shows it."""
         is_transcript = block.language == "console"
         script = [] if is_transcript else ["set -e"]
         expected = []
-        for line in text.rstrip("\n").split("\n"):
+        for line, shown_line in zip(text.splitlines(), block.text.splitlines(), strict=True):
             if is_transcript and not line.startswith("$ "):
-                expected.append(line)
+                expected.append(shown_line)
             elif not INSTALLS.match(line):
-                command = line[2:] if is_transcript else line
-                script.append(command)
+                script.append(line[2:] if is_transcript else line)
         state = os.environ["PAGE_STATE"]
         Path(f"{state}.failed").unlink(missing_ok=True)
         trap = """trap 'echo "$BASH_COMMAND" >> "$PAGE_STATE.failed"' ERR"""
@@ -163,7 +181,9 @@ class Reader:
         """Take the folder and the variables that the shell had at its end."""
         folder, _, variables = Path(os.environ["PAGE_STATE"]).read_text(encoding="utf-8").partition("\n")
         os.chdir(folder)
-        os.environ.update(pair.split("=", 1) for pair in variables.split("\0") if "=" in pair)
+        for name, equals, value in (pair.partition("=") for pair in variables.split("\0")):
+            if equals:
+                os.environ[name] = value
 
 
 def main(root: str, page: str, chosen: list[int], places: dict[str, str]) -> None:
@@ -172,4 +192,4 @@ def main(root: str, page: str, chosen: list[int], places: dict[str, str]) -> Non
     for block in blocks(Path(root, page), Path(root)):
         if block.line in chosen:
             reader.run(block)
-    print("\n".join(reader.absent))
+    sys.stdout.write("".join(f"{line}\n" for line in reader.absent))

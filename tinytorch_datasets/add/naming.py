@@ -24,7 +24,8 @@ NOISE = re.compile(r"idx\d?|ubyte|u?int\d*|npy|npz|gz|bz2|xz|zip|pkl|pickle|txt|
 _TOKEN = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+\d*k?|[A-Z]+|\d+")
 _FIELD_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _SUFFIX = re.compile(
-    r"(?i)(\.(gz|bz2|xz|tgz|zip|npy|npz|pkl|pickle|csv|tsv|txt|data|tar|idx|dat|p|text|mat|h5|hdf5))+$"
+    r"(?i)(\.(gz|bz2|xz|tgz|zip|npy|npz|pkl|pickle|csv|tsv|txt|data|tar|idx|dat|p|text|mat|h5|hdf5"
+    r"|json|jsonl|ndjson|parquet|arrow|feather|arff|svm|libsvm))+$"
 )
 
 
@@ -88,8 +89,8 @@ def field_of(name: str, shape: tuple[int | None, ...], kind: str) -> str:
 def stem(name: str) -> str:
     """Return a file's name without its folder and its endings.
 
-    >>> stem("splits/train-images.idx.gz"), stem("cifar-10-python.tar.gz")
-    ('train-images', 'cifar-10-python')
+    >>> stem("splits/train-images.idx.gz"), stem("cifar-10-python.tar.gz"), stem("pairs.jsonl")
+    ('train-images', 'cifar-10-python', 'pairs')
     """
     return _SUFFIX.sub("", name.rpartition("/")[2]) or name
 
