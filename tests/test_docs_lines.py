@@ -185,7 +185,9 @@ def put_files(folder: Path, found: list[Block]) -> None:
 
 # Code in the prose and in tables that is a whole expression of the names below; not these, which need more than that.
 IN_PROSE = re.compile(r"(?<!`)`((?:train|digits)(?!\.py)(?:\.|\[)[^`\n]+|(?:dict|len)\(train\)|get\(\"[^`\n]+)`")
-NEEDS_MORE = re.compile(r'get\("(?:pets|its-name|CIFAR|big)|mirror=|home=|offline=|^train\.text$|progress=|train-|\.\.\.')
+NEEDS_MORE = re.compile(
+    r"get\(\"(?:pets|its-name|CIFAR|big)|(?:mirror|home|offline|progress)=|^train\.text$|train-|\.\.\."
+)
 
 
 @pytest.mark.slow
