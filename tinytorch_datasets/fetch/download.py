@@ -19,7 +19,14 @@ from tinytorch_datasets.concurrency import Cancellation, run_all
 from tinytorch_datasets.errors import FetchError, OfflineError, StorageError
 from tinytorch_datasets.fetch.base import Fetched, Kind, RetryPolicy, Source, SourceError, is_on_disk, local_path
 from tinytorch_datasets.fetch.mirrors import HostLimit, MirrorLoop
-from tinytorch_datasets.fetch.partial import PartialFile, part_progress, private_part, remove_abandoned, shared_part
+from tinytorch_datasets.fetch.partial import (
+    PartialFile,
+    has_private_parts,
+    part_progress,
+    private_part,
+    remove_abandoned,
+    shared_part,
+)
 from tinytorch_datasets.fetch.sources import ReusableFiles, check_libraries, list_sources, missing_folder
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.progress import Progress, readable, usual
@@ -192,6 +199,7 @@ class Download:
         self._hosts = HostLimit(self.retry)
         self._report_lock = threading.Lock()
         self._missing: dict[File, Tried] = {}  # offline only
+        self._folders_with_parts: set[Path] = set()  # of those that were there before
         self._announce: Callable[[str], None] = log.info
 
     def run(self, progress: Progress | None) -> list[Fetched]:
@@ -215,6 +223,8 @@ class Download:
                 raise self._offline_error(missing)
         for file in self.files:
             make_folders(local_path(file.name, self.into), self.into)
+        folders = {local_path(file.name, self.into).parent for file in self.files}
+        self._folders_with_parts = set(filter(has_private_parts, folders))
         bytes_to_come = sum(map(self._bytes_to_come, to_download))
         free = check_disk_space(self.into, bytes_to_come, self.extra_bytes)
         if bytes_to_come:
@@ -277,7 +287,8 @@ class Download:
                 if not is_locked and is_on_disk(file, target, self.dataset):  # another process was faster
                     return None
                 signature = part.move_into_place(target)
-            remove_abandoned(target)
+            if target.parent in self._folders_with_parts:
+                remove_abandoned(target)
             report(file.bytes)
         return Fetched(file, signature)
 

@@ -38,6 +38,8 @@ from tinytorch_datasets.storage.memmap import StatSignature, is_link, read_regul
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES
 
 ABANDONED_S = 24 * 60 * 60
+# Up to here, hashing takes less than the start of a thread beside it.
+SMALL_BYTES = 1 << 20
 
 
 def shared_part(target: Path) -> Path:
@@ -78,6 +80,11 @@ def remove_abandoned(target: Path) -> None:
                 unlink(path)
 
 
+def has_private_parts(folder: Path) -> bool:
+    """Check whether a folder has parts of anyone's own, so that not every file of thousands need look for its own."""
+    return any(folder.glob(f"*.*-*-*{PART}*"))
+
+
 def _private_parts(target: Path) -> Iterator[Path]:
     return target.parent.glob(f"{glob.escape(target.name)}.*-*-*{PART}*")
 
@@ -104,6 +111,10 @@ class BackgroundSync:
     def __exit__(self, *_: object) -> None:
         if self._thread.ident is not None:
             self._thread.join()
+
+    def wait(self) -> None:
+        """Wait now, and in no thread, which costs more than a small file takes."""
+        self._wait()
 
     def check(self) -> None:
         """Raise what the disk refused."""
@@ -178,8 +189,11 @@ class PartialFile:
             sync = BackgroundSync(self.path)
             with writing_at_home(self.path):
                 self._signature = _without_ctime(stat_signature(self.path))
-                with sync:  # both take about as long
-                    sha256 = pooch.file_hash(str(self.path), "sha256")
+                if self.bytes > SMALL_BYTES:
+                    with sync:  # both take about as long
+                        sha256 = pooch.file_hash(str(self.path), "sha256")
+                elif (sha256 := pooch.file_hash(str(self.path), "sha256")) == self._file.sha256:
+                    sync.wait()
             self.sha256 = sha256
             if sha256 == self._file.sha256:
                 self._sync = sync
