@@ -120,7 +120,7 @@ def get(
     if mirror is not None and not isinstance(mirror, str):
         mirror = settings.absolute(mirror, name="mirror")
     if chosen.standin if standin is None else standin:
-        return _stand_in(name, manifest, rank)
+        return _stand_in(name, manifest, rank, variant)
     if _is_path(manifest) and variant is None:
         path = settings.manifest_path(manifest)  # type: ignore[arg-type]
         homes = settings.likely_homes(path, root)
@@ -148,7 +148,8 @@ def get(
     )
     folders = {"download_to": declared.download_to, "shipped_in": declared.shipped_in}
     locations = settings.locations(declared.manifest, root, **folders)
-    return pipeline.run(declared, locations, options, variant=variant, rank=rank)
+    with pipeline.manifests.naming_included(declared):
+        return pipeline.run(declared, locations, options, variant=variant, rank=rank)
 
 
 def load_manifest(path: AnyPath | None = None) -> Manifest:
@@ -223,7 +224,7 @@ STAND_IN = "stand-in data"
 MOST_LISTED = 20
 
 
-def _stand_in(name: str, manifest: ManifestLike, rank: tuple[int, int] | None) -> Dataset:
+def _stand_in(name: str, manifest: ManifestLike, rank: tuple[int, int] | None, variant: str | None) -> Dataset:
     """Return a data set of made-up values, which nobody can take for the real one without having been warned."""
     import warnings
 
@@ -231,6 +232,8 @@ def _stand_in(name: str, manifest: ManifestLike, rank: tuple[int, int] | None) -
     from tinytorch_datasets.pipeline import standin
 
     declared = _declared(name, manifest)
+    if variant is not None:  # its values are the same; a wrong name is one all the same
+        pipeline.variants.named(declared.plan, variant)
     plan = declared.plan if rank is None else pipeline.shards.part_of(declared.plan, rank)
     arrays = standin.stand_in(plan)
     entry = pipeline.make_cache_entry(declared, plan, None, {})

@@ -38,10 +38,9 @@ Problems = Iterator[tuple[Keys, str]]
 
 # Whatever reads such a pickle runs what it asks for; only its author knows whether that may be.
 CONVERT_IT = "Have whoever made it save its arrays as NPZ, and declare that file; do not load this one by other means."
-
-
 NAMES_SHOWN = 20
 PROBLEMS_SHOWN = 20
+NOTHING = " Nothing was downloaded."
 
 
 class DatasetError(Exception):
@@ -104,25 +103,25 @@ class ManifestError(DatasetError, ValueError):
     """The manifest cannot be used. `problems` lists all that is wrong with it, in the order of their lines.
 
     The error's text has the first twenty of them, and their number. `path` is the file; where others include it,
-    `included_at` are their lines, the nearest first.
+    `included_at` are their lines, the nearest first. `also` has the errors of other files, if several cannot be used.
     """
 
     problems: tuple[Problem, ...]
     path: Path
     included_at: tuple[str, ...]
+    also: tuple[ManifestError, ...]
 
-    def __init__(self, path: Path, problems: Sequence[Problem], included_at: Sequence[str] = ()) -> None:
+    def __init__(self, path: Path, problems: Sequence[Problem], included_at: Any = (), also: Any = ()) -> None:
         lines = [f"{path.name}:{p.line}: {p.key + ': ' if p.key else ''}{p.what}" for p in problems[:PROBLEMS_SHOWN]]
         if len(problems) > PROBLEMS_SHOWN:
-            more = len(problems) - PROBLEMS_SHOWN
-            lines.append(f"... and {more:,} more, which `audit --json` has")
+            lines.append(f"... and {len(problems) - PROBLEMS_SHOWN:,} more, which `audit --json` has")
         count = "1 problem" if len(problems) == 1 else f"{len(problems):,} problems"
-        way = "".join(f", included at {place}" for place in included_at)
-        lines.append(f"{count} in {path}{way}. Nothing was downloaded.")
-        super().__init__("\n".join(lines), path=path, problems=tuple(problems), included_at=tuple(included_at))
+        lines.append(f"{count} in {path}{''.join(f', included at {place}' for place in included_at)}.")
+        what = "\n".join([*lines, *(error.what.removesuffix(NOTHING) for error in also)]) + NOTHING
+        super().__init__(what, path=path, problems=tuple(problems), included_at=tuple(included_at), also=tuple(also))
 
     def __reduce__(self) -> tuple[Callable[..., DatasetError], tuple[Any, ...]]:
-        return ManifestError, (self.path, self.problems, self.included_at)
+        return ManifestError, (self.path, self.problems, self.included_at, self.also)
 
 
 class LockError(DatasetError, ValueError):

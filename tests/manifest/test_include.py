@@ -577,6 +577,57 @@ class TestMistakes:
 
         assert refused(tmp_path / "datasets.yaml").splitlines()[0] == "datasets.yaml:1: datasets: is missing"
 
+    def test_each_file_that_cannot_be_used_is_reported(self, tmp_path: Path) -> None:
+        """With its own lines, and the lines that include it; what two others include once."""
+        for name, include in (("a", "deep.yaml"), ("b", "deep.yaml"), ("deep", "")):
+            write(tmp_path / f"{name}.yaml", name, include=include)
+        for name in ("b", "deep"):
+            path = tmp_path / f"{name}.yaml"
+            path.write_text(path.read_text().replace("license: CC0-1.0", "licens: CC0-1.0"))
+        path = write(tmp_path / "datasets.yaml", "ours", include="a.yaml, b.yaml, gone.yaml")
+
+        with pytest.raises(ManifestError) as caught:
+            load_manifest(path)
+
+        lines = {
+            name: (tmp_path / f"{name}.yaml").read_text().split("licens")[0].count("\n") + 1 for name in ("b", "deep")
+        }
+        text = str(caught.value)
+        assert text.splitlines()[0].startswith("deep.yaml:")
+        assert f"deep.yaml:{lines['deep']}: deep.licens: unknown key" in text
+        assert f"b.yaml:{lines['b']}: b.licens: unknown key" in text
+        assert f"2 problems in {tmp_path}/deep.yaml, included at {tmp_path}/a.yaml:2, included at {path}:2." in text
+        assert f"2 problems in {tmp_path}/b.yaml, included at {path}:2." in text
+        assert text.endswith(
+            f"datasets.yaml:2: include[2]: there is no such file: {tmp_path}/gone.yaml\n"
+            f"1 problem in {path}. Nothing was downloaded."
+        )
+        assert text.count("Nothing was downloaded.") == text.count(f"in {tmp_path}/deep.yaml") == 1
+        assert [Path(one.path).name for one in (caught.value, *caught.value.also)] == [
+            "deep.yaml", "b.yaml", "datasets.yaml"
+        ]  # fmt: skip
+        assert str(pickle.loads(pickle.dumps(caught.value))) == text
+
+    @pytest.mark.parametrize("place", ["shared", "course/more"])
+    def test_an_error_names_the_included_file_by_its_path(
+        self, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """From the manifest that was asked, whose own name most of the others have, too."""
+        other = write(tmp_path / place / "datasets.yaml", "theirs")
+        from_course = os.path.relpath(other, tmp_path / "course")
+        path = write(tmp_path / "course" / "datasets.yaml", "ours", include=from_course)
+        (other.parent / "datasets" / "theirs" / "points.csv").write_bytes(b"x,y\n0.5,a\n1.5,c\n")
+        (path.parent / "datasets" / "ours" / "points.csv").write_bytes(b"x,y\n0.5,a\n1.5,c\n")
+
+        with pytest.raises(HashMismatch) as caught:
+            get("theirs", manifest=path)
+        with pytest.raises(HashMismatch) as own:
+            get("ours", manifest=path)
+
+        line = other.read_text().split("points.csv: {bytes")[0].count("\n") + 1
+        assert caught.value.where == f"{from_course}:{line}"
+        assert own.value.where == f"datasets.yaml:{line + 1}"
+
     def test_too_many(self, tmp_path: Path) -> None:
         """Sixty-four manifests are more than any course has."""
         for number in range(70):

@@ -6,20 +6,33 @@ import gzip
 import hashlib
 import importlib.util
 import io
+import pickle
 import struct
+import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from tests.helpers.format_writers import batch, member, tarred, zipped
 from tests.helpers.yardstick import soon
-from tinytorch_datasets import audit, get, load_manifest
+from tinytorch_datasets import EncodedArray, audit, get, load_manifest
 from tinytorch_datasets.add.update import update
 from tinytorch_datasets.auditing import remote
 from tinytorch_datasets.auditing.lockfile import record
 from tinytorch_datasets.digests import digest_of
-from tinytorch_datasets.errors import ContentError, ManifestError, MissingLibrary, OfflineError, UnknownName, UsageError
+from tinytorch_datasets.errors import (
+    ContentError,
+    FetchError,
+    ManifestError,
+    MissingLibrary,
+    OfflineError,
+    StandInWarning,
+    UnknownName,
+    UsageError,
+)
 from tinytorch_datasets.fetch import RetryPolicy
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.mirror.copy import mirror
@@ -39,6 +52,13 @@ def npz(**arrays: np.ndarray) -> bytes:
     """An NPZ file by NumPy."""
     out = io.BytesIO()
     np.savez(out, **arrays)  # type: ignore[arg-type]
+    return out.getvalue()
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """A picture in a file, by Pillow."""
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
     return out.getvalue()
 
 
@@ -194,6 +214,221 @@ class TestLibraries:
         """Nothing else would do, so its error counts."""
         with pytest.raises(MissingLibrary, match="needs h5py"):
             get("digits", manifest=path, variant="keras", offline=True)
+
+
+def unpackable(folder: Path, *, change: tuple[str, str] = ("", "")) -> tuple[Path, dict[str, bytes]]:
+    """A manifest of an archive of batches that nobody has, and of its members as files; and those."""
+    random = np.random.RandomState(4)
+    batches = {
+        f"batches-py/{name}": batch(random.randint(0, 256, (3, 3072)).astype(np.uint8), [0, 2, 1])
+        for name in ("data_batch_2", "data_batch_1", "test_batch")
+    }
+    archive = gzip.compress(tarred(*(member(name, data) for name, data in batches.items())), mtime=0)
+    in_order = "[batches-py/data_batch_1, batches-py/data_batch_2]"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "datasets.yaml"
+    text = f"""\
+version: 1
+datasets:
+  small:
+    title: Small photographs
+    status: remote
+    format: cifar-python
+    license: CC0-1.0
+    source: made here
+    fields:
+      images: {{dtype: uint8, shape: [3, 32, 32], range: [0, 255]}}
+      labels: {{dtype: int64, classes: [a, b, c]}}
+    splits:
+      train: {{samples: 6, file: small.tar.gz, members: {in_order}}}
+      test: {{samples: 3, file: small.tar.gz, members: [batches-py/test_batch]}}
+    mirrors: [http://127.0.0.1:9/]
+    files:
+{files({"small.tar.gz": archive}, 6)}\
+    variants:
+      unpacked:
+        format: cifar-python
+        splits:
+          train: {{members: {in_order}}}
+          test: {{members: [batches-py/test_batch]}}
+        files:
+{files(batches, 10)}\
+"""
+    path.write_text(text.replace(*change) if change[0] else text)
+    return path, {**batches, "small.tar.gz": archive}
+
+
+class TestUnpacked:
+    """The files that an archive holds, as other libraries leave them: each is the published one by its own sha256."""
+
+    def test_an_unpacked_folder_is_taken(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """From `data`, where torchvision's examples unpack it, before any address is asked; the archive's values."""
+        path, held = unpackable(tmp_path)
+        archive = put(tmp_path / "stick", {"small.tar.gz": held.pop("small.tar.gz")})
+        for name, data in held.items():
+            put((tmp_path / "data" / name).parent, {Path(name).name: data})
+        monkeypatch.chdir(tmp_path)
+
+        unpacked = get("small", manifest=path, home=tmp_path / "home")
+
+        packed = get("small", manifest=path, home=tmp_path / "other", mirror=archive, offline=True, variant=None)
+        for split in ("train", "test"):
+            assert unpacked[split].images.tobytes() == packed[split].images.tobytes()
+            assert unpacked[split].labels.tolist() == packed[split].labels.tolist()
+        rows = np.concatenate([pickle.loads(held[f"batches-py/data_batch_{n}"])["data"] for n in (1, 2)])
+        np.testing.assert_array_equal(unpacked.train.images.reshape(6, -1), rows)
+        assert sorted(path.name for path in (tmp_path / "home" / "small" / "batches-py").iterdir()) == [
+            "data_batch_1", "data_batch_2", "test_batch"
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize("given", ["mirror", "data"])
+    def test_one_wrong_byte(self, given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Is another file, of the same size or not: it is not taken, whichever folder it is in."""
+        path, held = unpackable(tmp_path)
+        name = "batches-py/data_batch_2"
+        held[name] = held[name][:-50] + bytes([held[name][-50] ^ 1]) + held[name][-49:]
+        for title, data in held.items():
+            if title != "small.tar.gz":
+                put((tmp_path / given / title).parent, {Path(title).name: data})
+        monkeypatch.chdir(tmp_path)
+        mirror = tmp_path / "mirror" if given == "mirror" else None
+
+        with pytest.raises(FetchError):
+            get("small", manifest=path, home=tmp_path / "home", mirror=mirror, offline=True)
+        with pytest.raises(FetchError) as caught:
+            get("small", manifest=path, home=tmp_path / "home", mirror=mirror, offline=True, variant="unpacked")
+
+        assert name in str(caught.value)
+        assert not (tmp_path / "home" / "small" / name).exists()
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            ("          train: {members: [batches-py/data_batch_1, batches-py/data_batch_2]}",
+             "          train: {members: [batches-py/data_batch_2, batches-py/data_batch_1]}"),
+            ("          test: {members: [batches-py/test_batch]}", '          test: {members: ["batches-py/test*"]}'),
+            ("        format: cifar-python\n        splits",
+             "        format: cifar-python\n        options: {labels: fine_labels}\n        splits"),
+            ("        format: cifar-python\n        splits",
+             "        format: cifar-python\n        fields: {images: {axes: [1, 0, 2, 3]}}\n        splits"),
+        ],
+        ids=["another order", "a pattern", "another option", "another layout"],
+    )  # fmt: skip
+    def test_what_is_read_otherwise_needs_digests(self, change: tuple[str, str], tmp_path: Path) -> None:
+        """The same members by name, read alike, are the same values; of anything else only a digest can say so."""
+        path, _ = unpackable(tmp_path, change=change)
+
+        with pytest.raises(ManifestError) as caught:
+            load_manifest(path)
+
+        assert (
+            "small.variants.unpacked: cannot be told from other values: images declares no sha256 of train, test"
+            in (str(caught.value))
+        )
+
+    def test_real_batches(self, realdata: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As the authors' archive has them, though fewer pictures: what Python's own pickle makes of them."""
+        with tarfile.open(realdata / "cifar-10-mini" / "cifar-10-python.tar.gz") as archive:
+            names = [name for name in archive.getnames() if "_batch" in name]
+            held = {name: archive.extractfile(name).read() for name in names}  # type: ignore[union-attr]
+        path, _ = unpackable(tmp_path)
+        text = path.read_text()
+        text = text[: text.index("    splits:")]
+        train, test = ([name for name in sorted(held) if word in name] for word in ("data_batch", "test_batch"))
+        parts = [("train", train), ("test", test)]
+        splits = "".join(f"      {name}: {{samples: {750 * len(its)}, members: {its}}}\n" for name, its in parts)
+        path.write_text(
+            f"{text}    mirrors: [http://127.0.0.1:9/]\n    splits:\n{splits}    files:\n{files(held, 6)}".replace(
+                "[a, b, c]", "[a, b, c, d, e, f, g, h, i, j]"
+            )
+        )
+        for name, data in held.items():
+            put((tmp_path / "stick" / name).parent, {Path(name).name: data})
+
+        data = get("small", manifest=path, mirror=tmp_path / "stick", offline=True)
+
+        witness = [pickle.loads(held[name], encoding="bytes") for name in train]
+        assert data.train.labels.tolist() == [label for one in witness for label in one[b"labels"]]
+        np.testing.assert_array_equal(
+            data.train.images.reshape(-1, 3072), np.concatenate([one[b"data"] for one in witness])
+        )
+
+    def test_where_the_packaged_one_is_looked_for(self) -> None:
+        """The names, sizes and md5 that torchvision has of the files of CIFAR-10."""
+        entry = load_manifest().datasets["cifar10"].variants["unpacked"]
+
+        assert {Path(name).name: (file.bytes, file.md5) for name, file in entry.files.items()} == {
+            "data_batch_1": (31_035_704, "c99cafc152244af753f735de768cd75f"),
+            "data_batch_2": (31_035_320, "d4bba439e000b95fd0a9bffe97cbabec"),
+            "data_batch_3": (31_035_999, "54ebc095f3ab1f0389bbae665268c751"),
+            "data_batch_4": (31_035_696, "634d18415352ddfa80567beed471001a"),
+            "data_batch_5": (31_035_623, "482c414d41f54cd18b22e5b47cb7c3cb"),
+            "test_batch": (31_035_526, "40351d587109b95175f43aff81a1287e"),
+        }
+
+
+def test_keras_own_file_is_taken_before_a_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Keras keeps it, whatever it is called there."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    put(tmp_path / "keras" / "datasets", {"renamed.npz": KERAS["digits.npz"]})
+
+    data = get("digits", manifest=declare(tmp_path), home=tmp_path / "home")
+
+    assert data.train.images.tobytes() == IMAGES.tobytes()
+    assert [path.name for path in (tmp_path / "home" / "digits").iterdir()] == ["digits.npz"]
+
+
+@pytest.mark.parametrize("variant", [None, "tar", "npz"])
+def test_encoded_samples(variant: str | None, tmp_path: Path) -> None:
+    """Are kept as files where the container has files, and decoded where it has arrays: the values are the same."""
+    pictures = np.random.RandomState(5).randint(0, 256, (5, 4, 6, 3)).astype(np.uint8)
+    held = {f"p/{n}.png": png(picture) for n, picture in enumerate(pictures)}
+    containers = {
+        "a.zip": zipped(held),
+        "a.tar": tarred(*(member(name, data) for name, data in held.items())),
+        "a.npz": npz(x=pictures),
+    }
+    declared = {name: files({name: data}, 8) for name, data in containers.items()}
+    of_tar = f"splits: {{train: {{file: a.tar, members: ['p/*']}}}}\n        files:\n  {declared['a.tar']}"
+    of_npz = f"splits: {{train: {{file: a.npz, images: x}}}}\n        files:\n  {declared['a.npz']}"
+    (tmp_path / "datasets.yaml").write_text(f"""\
+version: 1
+datasets:
+  made:
+    title: Pictures
+    status: remote
+    format: images
+    license: CC0-1.0
+    source: made here
+    fields: {{images: {{dtype: uint8, shape: [4, 6, 3], cache: encoded, sha256: {{train: {digest_of(pictures)}}}}}}}
+    splits: {{train: {{samples: 5, file: a.zip, members: ["p/*"]}}}}
+    mirrors: [http://127.0.0.1:9/]
+    files:
+{declared["a.zip"]}\
+    variants:
+      tar:
+        format: images
+        mirrors: [http://127.0.0.1:9/]
+        {of_tar}\
+      npz:
+        format: npz
+        mirrors: [http://127.0.0.1:9/]
+        {of_npz}\
+""")
+    stick = put(tmp_path / "stick", containers)
+
+    data = get("made", manifest=tmp_path / "datasets.yaml", mirror=stick, offline=True, variant=variant)
+
+    assert isinstance(data.train.images, EncodedArray) == (variant != "npz")
+    np.testing.assert_array_equal(np.stack(list(data.train.images)), pictures)
+
+
+def test_stand_ins_have_the_variants_that_there_are(tmp_path: Path) -> None:
+    """Their values are made up alike; a name that is none is an error as ever."""
+    with pytest.warns(StandInWarning):
+        assert len(get("digits", manifest=declare(tmp_path), variant="keras", standin=True).train) == 6
+    with pytest.raises(UnknownName, match="no variant of 'digits' named 'kera'; did you mean 'keras'"):
+        get("digits", manifest=tmp_path / "datasets.yaml", variant="kera", standin=True)
 
 
 class TestWhatIsRefused:

@@ -7,10 +7,8 @@ is reported, not only the first.
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -24,6 +22,7 @@ from tinytorch_datasets.digests import Digest, Step, digests
 from tinytorch_datasets.errors import LockError, ManifestError, Problem, UsageError, check_flag, did_you_mean
 from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy
 from tinytorch_datasets.manifest.manifest import Manifest
+from tinytorch_datasets.pipeline.manifests import name_included
 from tinytorch_datasets.pipeline.standin import refuse_standin
 from tinytorch_datasets.plan import Plan
 from tinytorch_datasets.settings import Locations
@@ -193,7 +192,8 @@ def audit(
 
 def unusable(error: ManifestError) -> Report:
     """Return the report on a manifest that cannot be used: its problems as findings."""
-    return Report(str(error.path), findings=tuple(_of_problem(error.path, problem) for problem in error.problems))
+    problems = ((one.path, problem) for one in (error, *error.also) for problem in one.problems)
+    return Report(str(error.path), findings=tuple(_of_problem(path, problem) for path, problem in problems))
 
 
 def _of_problem(path: Path, problem: Problem) -> Finding:
@@ -217,10 +217,7 @@ def _on_lines_of(layer: Manifest, manifest: Manifest, findings: Iterable[Finding
     if layer is manifest:
         yield from findings
         return
-    path, is_installed = str(layer.path), settings.is_installed(str(layer.path.parent))
-    if not is_installed:
-        with suppress(ValueError):  # on Windows, of another drive
-            path = Path(os.path.relpath(path, manifest.path.parent)).as_posix()
+    path, is_installed = name_included(layer.path, manifest.path), settings.is_installed(str(layer.path.parent))
     for finding in findings:
         name, _, line = (finding.where or "").rpartition(":")
         # Some lines are of other files: SHA256SUMS.

@@ -273,29 +273,10 @@ def prefetch(
     return Prefetched(items, depth, name, stop)
 
 
-# A thread is worth its cost where its user works at least this part of the time that it takes to make an item.
-WORTH_A_THREAD = 0.25
-
-
 def prefetched(items: Iterable[T], depth: int, *, name: str = "prefetch") -> Generator[T, None, None]:
-    """Yield what `prefetch` gives; the thread ends with the generator.
-
-    It starts as soon as two items in a row were worked on for some time. Whoever takes one item after the other does
-    not gain by it, and would wait for each to be passed from thread to thread.
-    """
-    source, waits = iter(items), 0
-    while waits < 2:
-        begun = time.perf_counter()
-        try:
-            item = next(source)
-        except StopIteration:
-            return
-        made = time.perf_counter()
-        yield item
-        del item  # it may be large
-        waits = waits + 1 if time.perf_counter() - made > WORTH_A_THREAD * (made - begun) else 0
-    with prefetch(source, depth, name=name) as ahead:
-        yield from ahead
+    """Yield what `prefetch` gives; the thread ends with the generator."""
+    with prefetch(items, depth, name=name) as made:
+        yield from made
 
 
 def mapped(

@@ -4,6 +4,7 @@
     Fetched             one of them, and its stat signature
     leftovers           what interrupted fetches of a file have left beside it
     library_folders     where other libraries keep what they downloaded
+    ReusableFiles       files in such folders that have the size of declared ones
     download_address    one file of which neither size nor sha256 are declared yet
     RetryPolicy         timeouts, retries, limits
     Web                 one address: gives a Response, or raises a SourceError
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from tinytorch_datasets.fetch.filesystems import LIBRARIES
     from tinytorch_datasets.fetch.http import Web
     from tinytorch_datasets.fetch.mirrors import with_retries
-    from tinytorch_datasets.fetch.sources import check_mirror, library_folders, list_sources, source_at
+    from tinytorch_datasets.fetch.sources import ReusableFiles, check_mirror, library_folders, list_sources, source_at
 
 
 __all__ = [
@@ -79,6 +80,7 @@ __all__ = [
     "leftovers",
     "with_retries",
     "library_folders",
+    "ReusableFiles",
 ]
 
 # Imported when they are asked for: with them comes what a cached data set never needs.
@@ -88,6 +90,7 @@ _LATER = {
     "Downloaded": "address",
     "download_address": "address",
     "library_folders": "sources",
+    "ReusableFiles": "sources",
     "check_mirror": "sources",
     "list_sources": "sources",
     "source_at": "sources",

@@ -26,6 +26,7 @@ from tinytorch_datasets.readers.archives import tar
 from tinytorch_datasets.readers.archives.source import is_litter
 from tinytorch_datasets.readers.arrays import check_within_declared
 from tinytorch_datasets.readers.pickle import array, as_text, entry, load_dict, max_extra_bytes, max_instructions
+from tinytorch_datasets.readers.stream import opened
 
 PIXELS = 3 * 32 * 32
 # What CIFAR-10 and CIFAR-100 call the labels of a batch, each with what they call the list of their names.
@@ -33,7 +34,7 @@ LABEL_NAMES = {"labels": "label_names", "fine_labels": "fine_label_names", "coar
 
 
 class Batch(NamedTuple):
-    """One member of the archive: the samples of a split from `start` on."""
+    """One member of the archive, or one file of it unpacked: the samples of a split from `start` on."""
 
     split: Split
     start: int
@@ -44,9 +45,20 @@ class Batch(NamedTuple):
 
 def _pickles(splits: Sequence[Split]) -> Iterator[tuple[Path, str, Callable[[int], bytes]]]:
     """Yield each batch as it comes by, in the order of the archive."""
+    return ((path, member, read) for _, path, member, read in _opened_batches(splits))
+
+
+def _opened_batches(splits: Sequence[Split]) -> Iterator[tuple[Batch, Path, str, Callable[[int], bytes]]]:
+    """Yield each batch with the file that it is in, what it is called inside of that, and how it is read."""
     for path, batches in _batches(splits).items():
-        for name, member in tar.members(path, {name: batch.most_bytes for name, batch in batches.items()}):
-            yield path, name, member.some
+        if not path.is_dir():
+            for name, member in tar.members(path, {name: batch.most_bytes for name, batch in batches.items()}):
+                yield batches[name], path, name, member.some
+            continue
+        for name, batch in batches.items():  # files that were in the archive
+            limit_reason = f"its declared samples take at most {batch.declared_bytes:,}"
+            with opened(path / name, limit=batch.most_bytes, limit_reason=limit_reason) as stream:
+                yield batch, path / name, "", stream.some
 
 
 def _detect(head: bytes, path: Path) -> Detection | None:
@@ -99,11 +111,12 @@ def _by_number(name: str) -> list[tuple[int, str]]:
 
 @decodes("cifar-python", layout="members", pickles=_pickles, detect=_detect)
 def cifar_python(splits: Sequence[Split], *, labels: str = "labels") -> Iterator[Block]:
-    """CIFAR's batches: a tar archive of pickles, each with rows of pixels and a list of labels.
+    """CIFAR's batches: a tar archive of pickles, each with rows of pixels and a list of labels; or those pickles.
 
-    Each member of a split holds as many samples as the others, and samples come in the order in which the
-    members are declared, whatever the order in the archive. A field with classes, or of single numbers, is the
-    labels; the other is the images, whose rows of 3,072 numbers take the declared shape.
+    Without `file`, the members are declared files, as they lie in the archive unpacked. Each member of a split holds
+    as many samples as the others, and samples come in the order in which the members are declared, whatever the order
+    in the archive. A field with classes, or of single numbers, is the labels; the other is the images, whose rows of
+    3,072 numbers take the declared shape.
 
     Args:
         splits: What to decode.
@@ -116,9 +129,7 @@ def cifar_python(splits: Sequence[Split], *, labels: str = "labels") -> Iterator
 
     Source: "The CIFAR-10 dataset", https://www.cs.toronto.edu/~kriz/cifar.html
     """
-    batches = _batches(splits)
-    for path, name, read in _pickles(splits):
-        batch = batches[path][name]
+    for batch, path, name, read in _opened_batches(splits):
         most = max_instructions(batch.samples)
         loaded = load_dict(read, path, most=most, declared=batch.declared_bytes, member=name)
         for column in batch.split.columns.values():

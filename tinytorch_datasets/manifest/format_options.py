@@ -215,8 +215,10 @@ def why_not_encoded(field: Mapping[str, Any], forms: Sequence[str], formats: For
 def cache_of(entry: Mapping[str, Any], field: str, forms: Sequence[str], formats: Formats) -> str:
     """Return what the cache keeps of a field of a right entry: as it declares, or else by how much that comes to."""
     declared = entry["fields"][field]
-    if declared.get("cache") is not None or why_not_encoded(declared, forms, formats):
-        return declared.get("cache") or "decoded"
+    if why_not_encoded(declared, forms, formats):
+        return "decoded"  # though the entry may declare otherwise: of this variant of it the samples are no files
+    if declared.get("cache") is not None:
+        return str(declared["cache"])
     if None in declared["shape"]:
         is_large = sum(file["bytes"] for file in entry["files"].values()) > LARGE_FILES
     else:

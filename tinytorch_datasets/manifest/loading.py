@@ -96,6 +96,7 @@ class _Loader:
     def __init__(self, formats: Formats, download: Download | None) -> None:
         self._formats, self._download = formats, download
         self._loaded: dict[str, Manifest] = {}
+        self._broken: set[str] = set()
         self._opened: list[_Opened] = []
         self._downloaded: set[Path] = set()
 
@@ -108,6 +109,7 @@ class _Loader:
         declared = _validated(parsed, self._formats)
         included: list[tuple[int, Manifest]] = []
         problems: list[Problem] = []
+        broken: list[ManifestError] = []
         for number, given in enumerate(declared.include):
             where = f"{parsed.path}:{parsed.line('include', number)}"
             self._opened.append(_Opened(os.path.realpath(parsed.path), where))
@@ -116,17 +118,21 @@ class _Loader:
             except _Refused as refused:
                 problems.append(parsed.problem(("include", number), str(refused)))
             except ManifestError as error:
-                raise ManifestError(error.path, error.problems, (*error.included_at, where)) from error
+                broken += [ManifestError(e.path, e.problems, (*e.included_at, where)) for e in (error, *error.also)]
             else:
-                included.append((number, layer))
+                included += [(number, layer)] if layer is not None else []
             self._opened.pop()
         manifest = Manifest(parsed, declared, signature, self._formats, [layer for _, layer in included])
         problems += _conflicts(manifest, {id(layer): number for number, layer in reversed(included)})
         if problems:
-            raise ManifestError(parsed.path, sorted(problems))
+            broken.append(ManifestError(parsed.path, sorted(problems)))
+        if broken:
+            first, *others = broken
+            raise ManifestError(first.path, first.problems, first.included_at, others)
         return manifest
 
-    def _include(self, given: str | RemoteManifest, including: Path) -> Manifest:
+    def _include(self, given: str | RemoteManifest, including: Path) -> Manifest | None:
+        """Return the manifest that an item stands for; None if it cannot be used, which was reported before."""
         path = self._path(given, including)
         file = os.path.realpath(path)
         if file in [opened.file for opened in self._opened]:
@@ -134,12 +140,18 @@ class _Loader:
             way = " includes ".join([opened.where for opened in self._opened[first:]] + [str(path)])
             msg = f"is a circle: {way}"
             raise _Refused(msg)
+        if file in self._broken:
+            return None
         if file not in self._loaded:
             if len(self._loaded) + len(self._opened) >= MOST_FILES:
                 msg = f"more than {MOST_FILES} manifests stand on one another"
                 raise _Refused(msg)
             text, signature = read_file(path)
-            self._loaded[file] = self.complete(ParsedYaml(text, path), signature)
+            try:
+                self._loaded[file] = self.complete(ParsedYaml(text, path), signature)
+            except ManifestError:
+                self._broken.add(file)
+                raise
         return self._loaded[file]
 
     def _path(self, given: str | RemoteManifest, including: Path) -> Path:

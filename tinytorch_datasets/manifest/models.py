@@ -346,7 +346,7 @@ class Entry(_Model):
     variants: Mapping[str, VariantEntry] = Field(
         default={},
         description="The same values in other containers, by name, tried in their order where the first cannot be had. "
-        "Accepted only with the declared `sha256` of every field.",
+        "Accepted only with the declared `sha256` of every field, or as the same archive's members, unpacked.",
     )
 
     @property

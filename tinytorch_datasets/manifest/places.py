@@ -146,8 +146,8 @@ def _members_are_files(entry: Mapping[str, Any], split: Mapping[str, Any], forma
     name, fields = entry.get("format"), mapping(entry.get("fields"))
     if "file" in split or (fields and all("file" in place_of(split, field) for field in fields)):
         return False
-    joins = isinstance(name, str) and name in formats.known() and formats.of(name).joins_members
-    return joins or _is_sample(entry, {}, formats)
+    form = formats.of(name) if isinstance(name, str) and name in formats.known() else None
+    return bool(form and (form.joins_members or form.layout == "members")) or _is_sample(entry, {}, formats)
 
 
 def _check_members(entry: Mapping[str, Any], split: Mapping[str, Any], formats: Formats) -> Problems:

@@ -42,6 +42,26 @@ def _counted(split: Any, declared: Any) -> Any:
     return {"samples": samples, **split} if isinstance(split, dict) and samples is not None else split
 
 
+def is_unpacked(entry: Mapping[str, Any], variant: Mapping[str, Any]) -> bool:
+    """Check whether a variant is the entry's archives unpacked: the same members by name, read alike, each a file.
+
+    What is in them is what they are made of: the `sha256` of each says that it is the published one, as that of the
+    archive does.
+    """
+    splits, own = mapping(entry.get("splits")), mapping(variant.get("splits"))
+    if variant.get("format") != entry.get("format") or mapping(variant.get("options")) != mapping(entry.get("options")):
+        return False
+    if mapping(variant.get("fields")) or splits.keys() != own.keys():
+        return False
+    return all(
+        "file" in (there := mapping(split))
+        and "file" not in (here := mapping(own[name]))
+        and {"samples": there.get("samples"), "file": there["file"], **here} == there
+        and mapping(variant.get("files")).keys() >= set(map(str, here.get("members") or ["none"]))
+        for name, split in splits.items()
+    )
+
+
 def check_variants(entry: Mapping[str, Any], check: Callable[[dict[str, Any]], Problems]) -> Problems:
     """Yield what is wrong with an entry's variants; `check` yields what is wrong with an entry."""
     fields, splits = mapping(entry.get("fields")), mapping(entry.get("splits"))
@@ -60,7 +80,7 @@ def check_variants(entry: Mapping[str, Any], check: Callable[[dict[str, Any]], P
         if not isinstance(variant, dict):
             continue
         for field, missing in without.items():
-            if missing:
+            if missing and not is_unpacked(entry, variant):
                 yield at, f"cannot be told from other values: {field} declares no sha256 of {', '.join(missing)}"
         own = mapping(variant.get("splits"))
         if own and (missing := [split for split in splits if split not in own]):
@@ -75,5 +95,8 @@ def check_variants(entry: Mapping[str, Any], check: Callable[[dict[str, Any]], P
             other = met.setdefault(folded(str(file)), (name, mapping(declared).get("sha256")))
             if other[1] != mapping(declared).get("sha256"):
                 yield (*at, "files", file), f"is another file in {other[0] or 'the entry itself'}; call it otherwise"
+        merged = as_entry(entry, variant)
+        if is_unpacked(entry, variant):
+            merged.setdefault("mirrors", entry.get("mirrors"))  # of the archive that its files come from
         # What is wrong with the fields themselves is reported where they stand.
-        yield from (((*at, *keys), what) for keys, what in check(as_entry(entry, variant)) if keys[0] in OWN)
+        yield from (((*at, *keys), what) for keys, what in check(merged) if keys[0] in OWN)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinytorch_datasets import formats, settings
 from tinytorch_datasets.digests import digest
-from tinytorch_datasets.errors import HashMismatch, OfflineError
+from tinytorch_datasets.errors import DatasetError, HashMismatch, OfflineError
 from tinytorch_datasets.manifest import generated
 from tinytorch_datasets.manifest.filenames import without_secrets
 from tinytorch_datasets.plan import Declared
@@ -61,6 +63,29 @@ def downloaded(url: str, sha256: str, *, offline: bool | None = None, aside: Pat
         with whole_file(path) as out:
             out.write(download.path.read_bytes())
     return path
+
+
+def name_included(path: Path, top: Path) -> str:
+    """Return what an included manifest is called in messages to whoever uses the one on top: its path from there.
+
+    Several files of one name are the usual case. One that is installed is in no folder of theirs: its whole path.
+    """
+    if not settings.is_installed(str(path.parent)):
+        with suppress(ValueError):  # on Windows, of another drive
+            return Path(os.path.relpath(path, top.parent)).as_posix()
+    return str(path)
+
+
+@contextmanager
+def naming_included(declared: Declared) -> Iterator[None]:
+    """Let errors name the lines of an included manifest with its path, and not with the name that most of them have."""
+    try:
+        yield
+    except DatasetError as error:
+        name, _, line = (error.where or "").rpartition(":")
+        if declared.included_by and name == declared.manifest.name:
+            error.where = f"{name_included(declared.manifest, Path(next(iter(declared.included_by))))}:{line}"
+        raise
 
 
 def declared(path: Path, name: str) -> Declared:

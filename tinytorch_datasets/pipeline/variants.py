@@ -11,9 +11,18 @@ from tinytorch_datasets.storage.files import is_file
 
 
 def in_order(plans: Iterable[Plan], mirror: str | None) -> list[Plan]:
-    """Return the plans of a data set, its own first, in the order to try: before all others what is at hand."""
+    """Return the plans of a data set, its own first, in the order to try: what is at hand, and what others have."""
     plans = list(plans)
-    return sorted(plans, key=lambda plan: not _is_at_hand(plan, mirror)) if len(plans) > 1 else plans
+    if len(plans) < 2:
+        return plans
+    distances = [0 if _is_at_hand(plan, mirror) else 2 for plan in plans]
+    if 0 not in distances:
+        from tinytorch_datasets.fetch import ReusableFiles, library_folders  # and with them requests
+
+        # Before 170 MB are downloaded, what other libraries have is looked for, as `fetch` does for each container.
+        missing = ReusableFiles((file for plan in plans for file in plan.files), library_folders()).to_download()
+        distances = [2 if any(file in missing for file in plan.files) else 1 for plan in plans]
+    return [plan for _, plan in sorted(zip(distances, plans, strict=True), key=lambda one: one[0])]
 
 
 def named(plan: Plan, variant: str) -> Plan:
