@@ -18,8 +18,10 @@ from tests.helpers import fresh_process
 from tests.helpers.audit_world import World
 from tests.helpers.faulty_server import free_port, sha256
 from tests.helpers.s3_server import KEY, REGION, SECRET, Proxy, S3Server
-from tinytorch_datasets import audit, get
+from tinytorch_datasets import audit, get, load_manifest
+from tinytorch_datasets.errors import FetchError
 from tinytorch_datasets.fetch import RetryPolicy
+from tinytorch_datasets.mirror.bucket import mirror_to_store
 from tinytorch_datasets.plan import File
 
 pytest.importorskip("s3fs", reason="s3fs is not installed")
@@ -135,6 +137,32 @@ class TestWays:
 
         reason = f"no credentials that can be used are configured ({CONFIGURATION})"
         assert place.reasons(FILE, "s3://course/class") == [reason] * 2
+
+
+class TestMirror:
+    """`mirror s3://...` puts files, and `get` has them from there."""
+
+    def test_files_are_put_once(self, s3: S3Server, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The second time the store's own digests say that they are there; none is read."""
+        s3.put("lab2", "begun", b"")
+        manifest = load_manifest(world.manifest)
+        [first] = mirror_to_store(manifest, "s3://lab2/class", ["digits"])
+        with Proxy(s3.url) as proxy:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+            [second] = mirror_to_store(manifest, "s3://lab2/class", ["digits"])
+            requests = proxy.asked
+
+        assert (first.copied, second.kept) == (4, 4)
+        assert {request.split()[0] for request in requests if "digits" in request} == {"HEAD"}
+        monkeypatch.setenv("AWS_ENDPOINT_URL", s3.url)
+        home = world.root / "another"
+        assert len(get("digits", manifest=world.manifest, home=home, mirror="s3://lab2/class").train) == 12
+
+    def test_no_right_to_write(self, world: World) -> None:
+        """Nor a bucket: one error for each data set."""
+        with pytest.raises(FetchError) as caught:
+            mirror_to_store(load_manifest(world.manifest), "s3://no-such-bucket/class", ["digits"])
+        assert caught.value.tried == (("s3://no-such-bucket/class/digits/train-images", "there is no such file"),)
 
 
 class TestRights:

@@ -72,12 +72,13 @@ class S3Server:
 class Proxy:
     """Passes connections on, each after what is next in `acts`: a number of bytes after which it is cut, or an answer.
 
-    `answered` counts the bytes that went back to whoever asked.
+    `answered` counts the bytes that went back to whoever asked; `asked` has the first line of each connection.
     """
 
     def __init__(self, to: str, *acts: int | bytes) -> None:
         host, _, port = to.removeprefix("http://").partition(":")
-        self._to, self._acts, self.answered = (host, int(port)), list(acts), 0
+        self._to, self._acts = (host, int(port)), list(acts)
+        self.answered, self.asked = 0, list[str]()
         self._guard = threading.Lock()
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
@@ -111,10 +112,13 @@ class Proxy:
                     if left == 0:
                         return
 
-    @staticmethod
-    def _pass(asking: socket.socket, server: socket.socket) -> None:
+    def _pass(self, asking: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
+            is_first = True
             while data := asking.recv(2**14):
+                if is_first:
+                    self.asked.append(data.partition(b"\r\n")[0].decode())
+                is_first = False
                 server.sendall(data)
 
     def __enter__(self) -> Proxy:

@@ -183,12 +183,27 @@ def on_interrupt(message: str) -> None:
     click.get_current_context().meta[_INTERRUPTED] = message
 
 
+class PathOrAddress(click.Path):
+    """A path, or the address of a store as a str; file:// is the path that it names."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return it, and refuse the addresses that are neither."""
+        if not isinstance(value, str) or not (scheme := settings.scheme_of(value)):
+            return super().convert(value, param, ctx)
+        if scheme in settings.STORES:
+            return value
+        try:
+            return Path(settings.absolute(value, name="this"))
+        except UsageError as error:
+            self.fail(error.what, param, ctx)
+
+
 def manifest_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options --manifest and --home."""
     for option in (
         click.option(
             "--home",
-            type=click.Path(path_type=Path),
+            type=PathOrAddress(path_type=Path),
             callback=_note_option,
             metavar="FOLDER",
             help="The folder of downloads and decoded arrays",

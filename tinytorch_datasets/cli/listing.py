@@ -5,6 +5,7 @@ Pictures are drawn in the terminal, two pixels a character; strings and numbers 
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -40,7 +41,8 @@ NARROWEST_SPLITS = 12  # with which the packaged manifest fits the usual 80 colu
 def row(declared: Declared, home: Path | None) -> dict[str, Any]:
     """Summarize a data set in plain values."""
     folders = {"download_to": declared.download_to, "shipped_in": declared.shipped_in}
-    root = None if home is None else settings.absolute(home)
+    is_here = home is not None and settings.scheme_of(os.fspath(home)) not in settings.STORES
+    root = settings.absolute(home, name="home") if home is not None and is_here else None
     where = settings.locations(declared.manifest, root, **folders)
     plan = pipeline.locate(declared.plan, where)
     here = any(_on_disk(pipeline.locate(variant, where)) == "all" for variant in plan.variants)

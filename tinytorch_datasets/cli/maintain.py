@@ -12,6 +12,7 @@ from tinytorch_datasets import progress, settings
 from tinytorch_datasets.cli.common import (
     NOT_RESUMABLE,
     Command,
+    PathOrAddress,
     complete_names,
     echo,
     echo_json,
@@ -183,7 +184,7 @@ def update(name: str, fetch: bool, dry_run: bool, manifest: Path | None, home: P
 
 
 @click.command(cls=Command)
-@click.argument("folder", type=FILE)
+@click.argument("folder", type=PathOrAddress(path_type=Path))
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_names)
 @click.option("--from", "source", metavar="URL_OR_FOLDER", help="Try this before the declared mirrors")
 @click.option("--offline", is_flag=True, default=None, help="Copy what is on this computer; open no socket")
@@ -225,6 +226,12 @@ def mirror(
     from tinytorch_datasets.progress import readable
     from tinytorch_datasets.report import plural
 
+    is_store, keep = isinstance(folder, str), copying.mirror
+    if is_store:
+        from tinytorch_datasets.mirror.bucket import mirror_to_store as keep  # type: ignore[assignment]
+    if is_store and (serve or with_packages):
+        msg = "--serve and --with-packages are of a mirror in a folder, not in a store"
+        raise click.UsageError(msg)
     loaded = load(manifest)
     for name in names:
         loaded.entry(name)  # a wrong name is reported before the first byte is copied
@@ -240,7 +247,7 @@ def mirror(
     done: list[copying.Mirrored] = []
     note = errors.append
     try:
-        copying.mirror(loaded, folder, names, home=home, source=source, offline=offline, on_done=report, on_error=note)
+        keep(loaded, folder, names, home=home, source=source, offline=offline, on_done=report, on_error=note)
     except DatasetError as error:  # of what is in the folder beside the data sets
         note(error)
     packaged = None
@@ -265,7 +272,7 @@ def mirror(
             echo(f"packages: {copied}, {sizes}", err=serve)
         for path in packaged.left_over:
             echo(f"left over: {path}, an older version; delete it if nobody needs it", err=True)
-    if done or packaged is not None or not errors:
+    if (done or packaged is not None or not errors) and not is_store:
         try:
             cataloging.write_start_page(folder, loaded, home)
         except DatasetError as error:  # the files are there, which is what counts
@@ -277,7 +284,7 @@ def mirror(
             results.append({"name": "packages", **{key: its[key] for key in ("copied", "kept", "bytes", "left_over")}})
         echo_json(results)
     for failure in errors:
-        hint_at_another(failure, folder)
+        hint_at_another(failure, Path(folder))
     exit_with(errors)
     if serve:
         from tinytorch_datasets.mirror import serve as serving

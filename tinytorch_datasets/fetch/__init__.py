@@ -12,6 +12,7 @@
     Cancellation        cancels all threads of a fetch
     list_sources        every place that may hold a file, each a Source to open
     source_at           the Source of one address, of whichever kind it is
+    Stored              one file in a store: gives a Response, its facts; takes other bytes
     LIBRARIES           what reads the addresses of stores, by scheme
     check_mirror        refuses a mirror after whose address no file's name can follow
     network_variables   what the environment says of proxies and certificates, and what is wrong with it
@@ -50,7 +51,7 @@ from tinytorch_datasets.progress import Progress
 if TYPE_CHECKING:
     from tinytorch_datasets.fetch.address import Downloaded, download_address
     from tinytorch_datasets.fetch.connection import network_variables, unread_certificates
-    from tinytorch_datasets.fetch.filesystems import LIBRARIES
+    from tinytorch_datasets.fetch.filesystems import LIBRARIES, Stored
     from tinytorch_datasets.fetch.http import Web
     from tinytorch_datasets.fetch.mirrors import with_retries
     from tinytorch_datasets.fetch.sources import ReusableFiles, check_mirror, library_folders, list_sources, source_at
@@ -74,6 +75,7 @@ __all__ = [
     "list_sources",
     "source_at",
     "LIBRARIES",
+    "Stored",
     "network_variables",
     "unread_certificates",
     "fetch",
@@ -95,6 +97,7 @@ _LATER = {
     "list_sources": "sources",
     "source_at": "sources",
     "LIBRARIES": "filesystems",
+    "Stored": "filesystems",
     "network_variables": "connection",
     "unread_certificates": "connection",
 }

@@ -14,7 +14,7 @@ import errno
 import http
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -41,6 +41,7 @@ from tinytorch_datasets.settings import STORES, scheme_of
 # is one of a rate, as far as can be.
 FIRST_BLOCK, LEAST_BLOCK, LARGEST_BLOCK = 2**16, 2**14, 2**22
 AT_ONCE_S, LONG_S = 0.5, 2.0
+PUT_BLOCK, PUT_S = 2**23, 24 * 60 * 60.0  # what is written has the deadlines of the library alone
 
 
 class Library(NamedTuple):
@@ -130,6 +131,7 @@ class Facts:
     size: int | None
     validator: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    digests: frozenset[str] = frozenset()  # of the file, in hex, sha256 or MD5; an ETag may be another thing
 
 
 class Stored:
@@ -142,14 +144,51 @@ class Stored:
         self.host: str | None = None if self.scheme == "memory" else "/".join(self.address.split("/", 3)[:3])
         self._retry, self._cancellation = retry, cancellation
 
-    def open(self, start: int, validator: str | None) -> Response:
-        """Open the file from byte `start` on, or from its beginning if it is another one than it was."""
-        if missing := missing_library(self.address):
+    @property
+    def missing(self) -> MissingLibrary | None:
+        """The error that its library is not installed; None if it is."""
+        return missing_library(self.address)
+
+    def facts(self) -> Facts | None:
+        """Return the facts of the file; None if there is none."""
+        files, path = self._find()
+        try:
+            return self.call(partial(facts_of, files, path))
+        except SourceError as failure:
+            if failure.kind is Kind.NO_FILE:
+                return None
+            raise
+
+    def put(self, chunks: Iterable[bytes]) -> None:
+        """Write the file. Where it cannot be written whole, there is none, or the one that was there."""
+        files, path = self._find()
+
+        def write() -> None:
+            stream = files.open(path, "wb", block_size=PUT_BLOCK)
+            try:
+                for chunk in chunks:
+                    self._cancellation.check()
+                    stream.write(chunk)
+            except BaseException:
+                with suppress(Exception):  # what it makes of half a file
+                    stream.discard()
+                raise
+            stream.close()
+
+        self.call(write, within_s=PUT_S)
+
+    def _find(self) -> tuple[Any, str]:
+        """Return the file system, and where in it the file is."""
+        if missing := self.missing:
             reason = f"it needs {missing.name}, which is not installed ({missing.hint})"
             raise PermanentError(reason, kind=Kind.NO_LIBRARY)
         opened = partial(open_filesystem, self.scheme, self._cancellation, self._retry)
         files = self.call(opened, within_s=self._retry.response_timeout_s)  # its library is imported, too
-        path = files._strip_protocol(self.address)
+        return files, files._strip_protocol(self.address)
+
+    def open(self, start: int, validator: str | None) -> Response:
+        """Open the file from byte `start` on, or from its beginning if it is another one than it was."""
+        files, path = self._find()
         facts = self.call(partial(facts_of, files, path))
         if start and facts.size is not None and start > facts.size:
             reason = f"has no bytes from {start:,} on"
@@ -280,7 +319,10 @@ def facts_of(files: Any, path: str) -> Facts:
     keys = ("ETag", "etag", "generation", "blob_id", "mtime", "created")
     validator = next((str(info[key]) for key in keys if info.get(key)), None)
     size = info.get("size")
-    return Facts(size if isinstance(size, int) else None, validator, headers)
+    digests = frozenset(map(str, filter(None, (sha256, info.get("sha256"), str(info.get("ETag", "")).strip('"')))))
+    if md5:
+        digests |= {base64.b64decode(headers["Content-MD5"]).hex()}
+    return Facts(size if isinstance(size, int) else None, validator, headers, digests)
 
 
 def _s3_head(files: Any, path: str) -> dict[str, Any]:
@@ -290,10 +332,11 @@ def _s3_head(files: Any, path: str) -> dict[str, Any]:
     head = files.call_s3("head_object", Bucket=bucket, Key=key, ChecksumMode="ENABLED", **of_version)
     sent = {name.lower(): value for name, value in head["ResponseMetadata"]["HTTPHeaders"].items()}
     headers = {name: sent[name.lower()] for name in TELLING if name.lower() in sent}
-    checksum = head.get("ChecksumSHA256", "")
+    checksum, sha256 = head.get("ChecksumSHA256", ""), ""
     if checksum and head.get("ChecksumType") != "COMPOSITE" and "-" not in checksum:  # which is of digests of parts
         headers["Repr-Digest"] = f"sha-256=:{checksum}:"
-    return {"size": head["ContentLength"], "ETag": head.get("ETag"), "headers": headers}
+        sha256 = base64.b64decode(checksum).hex()
+    return {"size": head["ContentLength"], "ETag": head.get("ETag"), "headers": headers, "sha256": sha256}
 
 
 def _status_of(error: BaseException) -> int | None:

@@ -119,7 +119,11 @@ def mirror(
         for name, layer in copies.items():
             write_if_changed(folder / name, layer.path.read_bytes())
         with writing(folder / SUMS):
-            sums = {**_earlier(manifest, folder), **sums, **{name: layer.sha256 for name, layer in copies.items()}}
+            sums = {
+                **earlier(manifest, sums_in(folder)),
+                **sums,
+                **{name: layer.sha256 for name, layer in copies.items()},
+            }
         write_if_changed(folder / SUMS, format_sums(sums))
     if errors and on_error is None:
         raise errors[0]
@@ -163,20 +167,25 @@ def listed_in(folder: Path) -> list[Listed]:
     Raises:
         OSError: It is not there, or cannot be read.
     """
+    return lines_of(read_file(folder / SUMS))
+
+
+def lines_of(sums: bytes) -> list[Listed]:
+    """Return the lines of a SHA256SUMS."""
     listed = []
-    lines = read_file(folder / SUMS).decode("utf-8", "replace").removesuffix("\n")
+    lines = sums.decode("utf-8", "replace").removesuffix("\n")
     for number, line in enumerate(lines.split("\n") if lines else (), 1):
         parts = _LISTED.fullmatch(line.removesuffix("\r"))
         listed.append(Listed(number, parts[1], parts[2]) if parts else Listed(number, "", ""))
     return listed
 
 
-def _earlier(manifest: Manifest, folder: Path) -> dict[str, str]:
+def earlier(manifest: Manifest, listed: Mapping[str, str]) -> dict[str, str]:
     """Return what earlier runs listed: of other data sets, if this manifest still declares it so; and of packages."""
     declared = {file.path: file.facts.sha256 for file in manifest.files()}
     return {
         name: sha256
-        for name, sha256 in sums_in(folder).items()
+        for name, sha256 in listed.items()
         if declared.get(name) == sha256 or is_wheel(name) or name.startswith(f"{INDEX}/")
     }
 
@@ -186,8 +195,19 @@ def _fetched(plans: Sequence[Plan], folder: Path, download: Callable[[Sequence[F
     for plan in plans:
         if plan.status == "shipped" or all(_is_right(folder / plan.folder / file.name, file) for file in plan.files):
             return plan
+    return first_that_can_be_had(plans, download)
+
+
+def first_that_can_be_had(plans: Sequence[Plan], download: Callable[[Sequence[File], Path], object]) -> Plan:
+    """Return the first plan, of the containers of a data set, whose files are here or can be fetched.
+
+    Raises:
+        FetchError: None can; it is the error of the first.
+    """
     failed: FetchError | None = None
     for plan in plans:
+        if plan.status == "shipped":
+            return plan
         try:
             download(plan.files, plan.root)
         except FetchError as error:

@@ -196,7 +196,7 @@ def _make_home(home: Path) -> None:
 
 def locations(manifest: Manifest, home: str | os.PathLike[str] | None = None) -> Locations:
     """Return the folders that a manifest's own data sets live in; `home` overrules where its downloads are."""
-    root = None if home is None else settings.absolute(home)
+    root = None if home is None else settings.absolute(home, name="home")
     return settings.locations(manifest.path, root, download_to=manifest.download_to, shipped_in=manifest.shipped_in)
 
 

@@ -1,0 +1,162 @@
+"""A mirror in a store has what a mirror folder has, and each file is compared with what the store has of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from tests.helpers.audit_world import World
+from tinytorch_datasets import get, load_manifest
+from tinytorch_datasets.cli import main
+from tinytorch_datasets.errors import FetchError, HashMismatch, UsageError
+from tinytorch_datasets.fetch import RetryPolicy
+from tinytorch_datasets.mirror.bucket import mirror_to_store
+from tinytorch_datasets.mirror.copy import mirror
+
+fsspec: Any = pytest.importorskip("fsspec", reason="fsspec is not installed")
+
+HASTE = RetryPolicy(backoff_first_s=0.01, backoff_limit_s=0.02, poll_s=0.01)
+
+
+@pytest.fixture
+def store() -> Iterator[dict[str, Any]]:
+    """What memory:// has, which is empty before and after: a file by its path."""
+    files = fsspec.filesystem("memory")
+    files.store.clear()
+    yield files.store
+    files.store.clear()
+
+
+def contents(store: dict[str, Any]) -> dict[str, bytes]:
+    """The bytes of each file below /class."""
+    return {path.removeprefix("/class/"): file.getvalue() for path, file in store.items()}
+
+
+class TestMirror:
+    """`mirror memory://class` writes what `mirror class` writes."""
+
+    def test_the_same_as_in_a_folder(self, world: World, store: dict[str, Any], tmp_path: Path) -> None:
+        """Byte for byte, but for the page that a browser opens."""
+        manifest = load_manifest(world.manifest)
+        in_folder = mirror(manifest, tmp_path / "class", [])
+        in_store = mirror_to_store(manifest, "memory://class", [], retry=HASTE)
+
+        files = [path for path in (tmp_path / "class").rglob("*") if path.is_file()]
+        written = {path.relative_to(tmp_path / "class").as_posix(): path.read_bytes() for path in files}
+        assert contents(store) == written
+        assert in_store == in_folder
+
+    def test_get_reads_it(self, world: World, store: dict[str, Any], tmp_path: Path) -> None:
+        """From the store alone."""
+        mirror_to_store(load_manifest(world.manifest), "memory://class", ["digits"], retry=HASTE)
+        home = tmp_path / "another"
+
+        assert len(get("digits", manifest=world.manifest, home=home, mirror="memory://class", offline=True).train) == 12
+
+    def test_what_is_there_is_left_alone(self, world: World, store: dict[str, Any]) -> None:
+        """And what is another file is replaced."""
+        manifest = load_manifest(world.manifest)
+        mirror_to_store(manifest, "memory://class", ["digits"], retry=HASTE)
+        before = dict(store)
+        wrong = bytearray(store["/class/digits/train-images"].getvalue())
+        wrong[-1] ^= 1
+        fsspec.filesystem("memory").pipe_file("/class/digits/train-images", bytes(wrong))
+        [again] = mirror_to_store(manifest, "memory://class", ["digits"], retry=HASTE)
+
+        assert (again.copied, again.kept) == (1, 3)
+        assert {path: file.getvalue() for path, file in store.items()} == {
+            path: file.getvalue() for path, file in before.items()
+        }
+        assert store["/class/SHA256SUMS"] is before["/class/SHA256SUMS"]
+
+    def test_other_data_sets_stay_listed(self, world: World, store: dict[str, Any]) -> None:
+        """SHA256SUMS has what earlier runs put there."""
+        manifest = load_manifest(world.manifest)
+        for name in ("digits", "talk"):
+            mirror_to_store(manifest, "memory://class", [name], retry=HASTE)
+
+        listed = [line.split("  ") for line in contents(store)["SHA256SUMS"].decode().splitlines()]
+        assert {name: hashlib.sha256(data).hexdigest() for name, data in contents(store).items()} == {
+            **{name: sha256 for sha256, name in listed},
+            "SHA256SUMS": hashlib.sha256(contents(store)["SHA256SUMS"]).hexdigest(),
+        }
+
+    def test_a_wrong_file_is_not_put(self, world: World, store: dict[str, Any]) -> None:
+        """It is compared on this computer first."""
+        world.flip(world.file("digits/train-images"))
+        with pytest.raises(HashMismatch):
+            mirror_to_store(load_manifest(world.manifest), "memory://class", ["digits"], retry=HASTE)
+
+        assert "/class/digits/train-images" not in store
+
+    def test_a_store_that_has_other_bytes_then(self, world: World) -> None:
+        """What is put is read again."""
+
+        class Forgetful(fsspec.get_filesystem_class("memory")):  # type: ignore[misc]
+            def cat_file(self, path: str, **more: Any) -> bytes:
+                return bytes(len(super().cat_file(path, **more)))
+
+        from fsspec.registry import _registry
+
+        before = _registry.get("az")
+        fsspec.register_implementation("az", Forgetful, clobber=True)
+        Forgetful.store = {}
+        try:
+            with pytest.raises(FetchError) as caught:
+                mirror_to_store(load_manifest(world.manifest), "az://class", ["digits"], retry=HASTE)
+        finally:
+            _registry.pop("az")
+            if before is not None:
+                _registry["az"] = before
+        assert str(caught.value) == (
+            "digits/train-images could not be put into the store:\n"
+            "  az://class/digits/train-images: it has other bytes than those that were put\n"
+            "  Run it again: what is there already is left alone."
+        )
+
+    def test_an_address_with_a_key(self, world: World) -> None:
+        """It is refused before anything is read."""
+        with pytest.raises(UsageError) as caught:
+            mirror_to_store(load_manifest(world.manifest), "s3://ada:secret@bucket/class", [])
+        assert "secret" not in str(caught.value)
+
+
+class TestCommands:
+    """Addresses on the command line."""
+
+    def test_mirror_and_get(self, world: World, store: dict[str, Any]) -> None:
+        """The instructor types one, students the other."""
+        run = CliRunner().invoke
+        of = ["--manifest", str(world.manifest)]
+        put = run(main, ["mirror", "memory://class", "digits", *of])
+        assert (put.exit_code, put.stdout) == (0, "digits: 4 files copied, 0 already there, 354 B in total\n")
+        for path in (world.root / "home" / "digits").iterdir():
+            path.unlink()
+
+        got = run(main, ["get", "digits", "--home", "memory://class", "--offline", *of])
+        assert got.exit_code == 0, got.output
+        assert not (world.root / "memory:").exists()
+
+    @pytest.mark.parametrize(
+        ("command", "error"),
+        [
+            (
+                ["mirror", "memory://class", "--serve"],
+                "--serve and --with-packages are of a mirror in a folder, not in a store",
+            ),
+            (["clean", "digits", "--home", "s3://bucket/home"], "home is an address of s3://, where a path is needed"),
+            (["get", "digits", "--home", "ftp://host/home"], "this is an address of ftp://, where a path is needed"),
+        ],
+        ids=["serve", "clean", "ftp"],
+    )
+    def test_what_is_refused(self, command: list[str], error: str, world: World) -> None:
+        """In one sentence, and no folder is made that is called like the address."""
+        result = CliRunner().invoke(main, [*command, "--manifest", str(world.manifest)])
+
+        assert result.exit_code == 2
+        assert error in result.output
