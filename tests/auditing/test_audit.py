@@ -26,6 +26,7 @@ from tests.helpers.fresh_process import python
 from tests.helpers.mutations import MUTATIONS, NO_HASH, Mutation, digest_of, hash_of, swap
 from tinytorch_datasets import audit, get
 from tinytorch_datasets.auditing.findings import RULES
+from tinytorch_datasets.auditing.lint import walk
 from tinytorch_datasets.cli import main
 from tinytorch_datasets.fetch import RetryPolicy
 
@@ -667,3 +668,15 @@ def test_the_names_that_pickles_ask_for_are_listed() -> None:
 
     assert set(seen["tinydigits"]) == named
     assert seen["tinytalks"] == ()
+
+
+def test_a_name_that_the_disk_lists_decomposed_is_the_declared_one(tmp_path: Path) -> None:
+    """As disks of older Macs do, which open the file by either form; here a second link to it stands for that."""
+    composed, decomposed = tmp_path / "caf\u00e9.csv", tmp_path / "cafe\u0301.csv"
+    composed.write_text("1")
+    decomposed.hardlink_to(composed)
+    assert set(walk(tmp_path)) == {composed}
+
+    decomposed.unlink()
+    decomposed.write_text("2")  # on a disk that tells them apart it is another file, which nobody declared
+    assert set(walk(tmp_path)) == {composed, decomposed}

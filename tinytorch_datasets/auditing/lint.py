@@ -9,6 +9,7 @@ import difflib
 import fnmatch
 import os
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -116,13 +117,20 @@ def walk(root: Path) -> Iterator[Path]:
     if inside and not os.access(root, os.X_OK):  # it may be listed, and no more
         inside = []
         yield root
-    for path in inside:
+    for path in map(_composed, inside):
         if is_litter(path.name):
             continue
         if path.is_dir() and not path.is_symlink():
             yield from walk(path)
         elif path.exists() or path.is_symlink():
             yield path
+
+
+def _composed(path: Path) -> Path:
+    """Return a path as manifests write it: disks of older Macs list accents apart from their letters, and open both."""
+    written = path if path.name.isascii() else path.with_name(unicodedata.normalize("NFC", path.name))
+    is_same = written != path and written.exists() and path.samefile(written)
+    return written if is_same else path
 
 
 # What people write where they do not know. "not stated by the authors" is an answer, and a better one.
