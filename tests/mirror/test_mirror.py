@@ -485,11 +485,12 @@ class TestServing:
 
     def test_ctrl_c_ends_it_quietly(self, world: World, tmp_path: Path) -> None:
         """No traceback; exit 0."""
-        with served(world, tmp_path / "usb") as (_, process):
+        with served(world, tmp_path / "usb") as (line, process):
             process.send_signal(signal.SIGINT)
             _, result = process.communicate(timeout=10)
 
         assert (process.returncode, result.splitlines()[-1]) == (0, "server stopped")
+        assert f"for PowerShell, cmd and Python, in a browser: {line.strip().partition('=')[2]}" in result.splitlines()
 
     def test_a_port_that_is_taken_is_reported(self, world: World, tmp_path: Path) -> None:
         """With what to do."""

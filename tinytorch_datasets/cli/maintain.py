@@ -294,6 +294,7 @@ def mirror(
             there = cataloging.mirrored(folder, loaded)
             if (page := cataloging.served_start_page(folder, there, address)) is not None:
                 serving.serve_pages(httpd, page, cataloging.pages_in(folder), there)
+                echo(f"for PowerShell, cmd and Python, in a browser: {address}", err=True)
             try:
                 echo(f"export {settings.MIRROR}={address}", err=as_json)
                 if copying.packages_in(folder):
