@@ -32,6 +32,7 @@ from tinytorch_datasets.storage.array_folder import DIGESTS, Written, file_names
 from tinytorch_datasets.storage.encoded_array import EncodedArray, EncodedBlock, Recipe
 from tinytorch_datasets.storage.files import (
     find_link,
+    flush,
     make_folder,
     names_in,
     remove_folder,
@@ -81,12 +82,14 @@ class NpyFile:
         self.write(self.count, values)
 
     def close(self) -> None:
-        """End the writing: how many samples there are is known now."""
+        """End the writing: how many samples there are is known now. The disk has them when this returns."""
         with self._stream:
             if self._samples is None:
                 self._stream.seek(0)
                 end = self._write_header(self.count)
                 assert end == self._begin, "a header is padded, and has room for any number"
+            # Else a power cut may leave a file of the noted size and times, with zeros in it.
+            flush(self._stream)
 
 
 class Strings:
@@ -248,7 +251,9 @@ def write(
         digests = dict(zip(columns, run_all(jobs, sizes=sizes), strict=True))
         check(digests)
         written = {name: Written(sha256, signatures[name]) for name, sha256 in digests.items()}
-        (aside / DIGESTS).write_bytes(written_to_bytes(written))
+        with (aside / DIGESTS).open("wb") as out:
+            out.write(written_to_bytes(written))
+            flush(out)
         _into_place(aside, target)
     except OSError as error:
         if isinstance(error, StorageError) or error.errno is None:

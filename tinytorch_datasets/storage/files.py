@@ -84,6 +84,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         with writing(path):
             with aside.open("wb") as out:
                 yield out
+                flush(out)  # before it has the name, or a power cut may leave the name on nothing
             replace(aside, path)
     finally:
         with contextlib.suppress(OSError):
@@ -328,10 +329,7 @@ def remove(path: Path) -> int:
     """
     try:
         freed = bytes_below(path)
-        if _is_folder(path):
-            remove_folder(path)
-        else:
-            unlink(path)
+        (remove_folder if _is_folder(path) else unlink)(path)
     except FileNotFoundError:
         return 0
     except OSError as error:
@@ -383,15 +381,18 @@ def open_safely(path: Path, flags: int = 0) -> int:
     return fd
 
 
-def flush(fd: int) -> None:
+def flush(file: int | IO[bytes]) -> None:
     """Wait until the disk has what was written to a file, and not only its own memory, as after `fsync` on macOS."""
+    if not isinstance(file, int):
+        file.flush()
+        file = file.fileno()
     if sys.platform == "darwin":
         import fcntl
 
         with contextlib.suppress(OSError):  # a disk of another computer knows no such wait
-            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+            fcntl.fcntl(file, fcntl.F_FULLFSYNC)
             return
-    os.fsync(fd)
+    os.fsync(file)
 
 
 def open_to_read(path: Path) -> int:
