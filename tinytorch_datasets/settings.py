@@ -34,14 +34,14 @@ _NAME = "tinytorch-datasets"
 _HEAD_BYTES = 64 * 1024
 # The folder of downloaded manifests, in the user's cache: each in a folder that is named by its sha256.
 _DOWNLOADED = "manifests"
-# Folders of installed packages, where nothing is ever written.
-_INSTALLED = ("site-packages", "dist-packages")
+_INSTALLED = ("site-packages", "dist-packages")  # folders of installed packages, where nothing is ever written
 # Lines of a manifest that are read for where downloads and included manifests may be.
 _HINT_LINES = 50
 _AROUND = " \n\"'[]"
 # Where a manifest does not say it: named after what is in it, beside the manifest.
 DOWNLOAD_TO = "downloaded-datasets"
 STORES = ("s3", "gs", "az", "hf", "memory")  # schemes of addresses whose files fsspec reads
+_ADDRESS = rf"[a-z][a-z0-9+.-]*://|({'|'.join(STORES)}):/"
 
 
 class Settings(NamedTuple):
@@ -70,8 +70,8 @@ class Settings(NamedTuple):
 
 
 def scheme_of(address: str) -> str:
-    """Return the scheme of an address, in lower case; "" for a path."""
-    return address.partition("://")[0].lower() if "://" in address else ""
+    """Return the scheme of an address, in lower case, of a store's with one slash as well; "" for a path."""
+    return address.partition(":/")[0].lower() if re.match(_ADDRESS, address, re.IGNORECASE) else ""
 
 
 def _is_on(variable: str) -> bool:
@@ -97,7 +97,7 @@ def absolute(path: str | os.PathLike[str], *, name: str = "the path") -> str:
     if scheme := scheme_of(text):
         if scheme != "file":
             msg = f"{name} is an address of {scheme}://, where a path is needed"
-            raise UsageError(msg, hint="`get` alone reads from a home in a store, and `mirror` alone writes to one.")
+            raise UsageError(msg, hint="A home in a store is read by `get`, and `mirror` writes to a store: as a str.")
         from urllib.request import url2pathname  # slow to import
 
         text = url2pathname(text[len("file://") :])

@@ -18,6 +18,7 @@ from tests.helpers import fresh_process
 from tests.helpers.audit_world import World
 from tests.helpers.faulty_server import FaultyServer, serve, sha256
 from tinytorch_datasets import get, load_manifest, settings
+from tinytorch_datasets.auditing.doctor import in_force
 from tinytorch_datasets.errors import FetchError, ManifestError, MissingLibrary, OfflineError, UsageError
 from tinytorch_datasets.fetch import RetryPolicy, fetch
 from tinytorch_datasets.plan import File
@@ -372,8 +373,22 @@ class TestHomes:
             settings.absolute("s3://ada:secret@bucket/home", name="home")
         assert str(caught.value) == (
             "home is an address of s3://, where a path is needed\n"
-            "  `get` alone reads from a home in a store, and `mirror` alone writes to one."
+            "  A home in a store is read by `get`, and `mirror` writes to a store: as a str."
         )
+
+    def test_a_path_that_was_an_address(self, in_store: Path) -> None:
+        """A Path has lost one of its slashes; no folder is made of its name."""
+        with pytest.raises(UsageError) as caught:
+            get("digits", manifest=in_store, home=Path("memory://course/home"))
+        assert caught.value.what == "home is an address of memory://, where a path is needed"
+
+    def test_config_lists_it(self, in_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Beside the folder that takes the downloads."""
+        monkeypatch.setenv(settings.HOME, "memory://course/home")
+        facts = in_force(load_manifest(in_store), None, is_found=False)
+
+        shown = [(fact["name"], fact["value"]) for fact in facts if fact["name"] in ("downloads", "read only")]
+        assert shown == [("downloads", str(in_store.parent / "home")), ("read only", "memory://course/home")]
 
     def test_a_list_of_homes_has_addresses(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A colon of an address separates nothing; file:// is a folder."""

@@ -150,9 +150,10 @@ class TestCommands:
                 "--serve and --with-packages are of a mirror in a folder, not in a store",
             ),
             (["clean", "digits", "--home", "s3://bucket/home"], "home is an address of s3://, where a path is needed"),
+            (["audit", "--mirror", "s3://bucket"], "mirror is an address of s3://, where a path is needed"),
             (["get", "digits", "--home", "ftp://host/home"], "this is an address of ftp://, where a path is needed"),
         ],
-        ids=["serve", "clean", "ftp"],
+        ids=["serve", "clean", "audit", "ftp"],
     )
     def test_what_is_refused(self, command: list[str], error: str, world: World) -> None:
         """In one sentence, and no folder is made that is called like the address."""

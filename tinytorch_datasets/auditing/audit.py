@@ -133,7 +133,7 @@ def audit(
     if mirror is not None:
         from tinytorch_datasets.auditing import mirror_folder  # it imports what copies files, and so `fetch`
 
-        at = Path(mirror).expanduser().absolute()
+        at = Path(settings.absolute(mirror, name="mirror"))
         whole = len(names) == len(loaded.datasets)
         plans = [loaded.plan(name) for name in names]
         audited, problems = mirror_folder.audit_mirror(

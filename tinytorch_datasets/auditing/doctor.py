@@ -179,6 +179,8 @@ def in_force(manifest: Manifest, home: AnyPath | None, *, is_found: bool) -> lis
         facts += [{"name": "downloads", "value": folder, "why": why} for folder in folders if folder not in listed]
         if home is not None or chosen.homes:
             break
+    stores = chosen.stores if home is None else ()
+    facts += [{"name": "read only", "value": without_secrets(home), "why": _by(settings.HOME)} for home in stores]
     facts += [
         {"name": "shipped", "value": str(folder), "why": f"by {layer.path}"}
         for layer, folder in _shipped_folders(manifest)

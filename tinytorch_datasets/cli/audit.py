@@ -16,6 +16,7 @@ from tinytorch_datasets.auditing.findings import LEVELS, RULES
 from tinytorch_datasets.cli.common import (
     NOT_RESUMABLE,
     Command,
+    PathOrAddress,
     bar,
     complete_names,
     dask_option,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 
 FILE = click.Path(path_type=Path)
-FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+FOLDER = PathOrAddress(path_type=Path, exists=True, file_okay=False)
 
 
 @click.command(cls=Command)

@@ -86,7 +86,7 @@ def add(
     from tinytorch_datasets.add import add as adding
     from tinytorch_datasets.add.tables import Choices
     from tinytorch_datasets.cli.listing import counts
-    from tinytorch_datasets.manifest.filenames import without_secrets
+    from tinytorch_datasets.manifest.filenames import is_store, without_secrets
     from tinytorch_datasets.report import shown
 
     patterns = _pairs("--split", "SPLIT=PATTERN (test=holdout.csv)", splits)
@@ -97,7 +97,7 @@ def add(
         msg = f"--option {twice}=... is given twice"
         raise click.UsageError(msg)
     for mirror in mirrors:
-        if not mirror.lower().startswith(("http://", "https://")):
+        if not mirror.lower().startswith(("http://", "https://")) and not is_store(mirror):
             msg = f"--mirror is an address that starts with https:// or http://, not {without_secrets(mirror)!r}"
             raise click.UsageError(msg)
     facts = {"title": title, "license": license_, "source": source}
@@ -226,10 +226,10 @@ def mirror(
     from tinytorch_datasets.progress import readable
     from tinytorch_datasets.report import plural
 
-    is_store, keep = isinstance(folder, str), copying.mirror
-    if is_store:
+    in_store, keep = isinstance(folder, str), copying.mirror
+    if in_store:
         from tinytorch_datasets.mirror.bucket import mirror_to_store as keep  # type: ignore[assignment]
-    if is_store and (serve or with_packages):
+    if in_store and (serve or with_packages):
         msg = "--serve and --with-packages are of a mirror in a folder, not in a store"
         raise click.UsageError(msg)
     loaded = load(manifest)
@@ -272,7 +272,7 @@ def mirror(
             echo(f"packages: {copied}, {sizes}", err=serve)
         for path in packaged.left_over:
             echo(f"left over: {path}, an older version; delete it if nobody needs it", err=True)
-    if (done or packaged is not None or not errors) and not is_store:
+    if (done or packaged is not None or not errors) and not in_store:
         try:
             cataloging.write_start_page(folder, loaded, home)
         except DatasetError as error:  # the files are there, which is what counts
