@@ -34,6 +34,10 @@ regenerate:
     tinytorch-datasets compile
     cog -P -r README.md $(find docs -name '*.md') datasets/README.md
 
+# The documentation site, in site/, with every warning an error
+site:
+    mkdocs build --strict
+
 # Shipped and cached data against the manifest
 audit:
     tinytorch-datasets audit

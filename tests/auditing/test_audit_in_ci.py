@@ -188,7 +188,7 @@ class TestTheAction:
 @pytest.mark.parametrize(
     ("schema", "path"),
     [("github-actions", "action.yml"), ("github-workflows", ".github/workflows/tests.yml"),
-     ("github-workflows", ".github/workflows/mirrors.yml")],
+     ("github-workflows", ".github/workflows/mirrors.yml"), ("github-workflows", ".github/workflows/docs.yml")],
 )  # fmt: skip
 def test_github_would_take_it(schema: str, path: str) -> None:
     """By the schema that check-jsonschema carries."""
@@ -200,12 +200,16 @@ def test_github_would_take_it(schema: str, path: str) -> None:
 
 
 def test_the_workflows_do_what_is_documented() -> None:
-    """Tests and the audit of what ships on every push, the mirrors every week."""
+    """Tests, the audit of what ships and the documentation site on every push, the mirrors every week."""
     folder = ROOT / ".github" / "workflows"
-    tests, mirrors = (yaml.safe_load((folder / f"{name}.yml").read_bytes()) for name in ("tests", "mirrors"))
+    tests, mirrors, docs = (
+        yaml.safe_load((folder / f"{name}.yml").read_bytes()) for name in ("tests", "mirrors", "docs")
+    )
     steps = [step for job in tests["jobs"].values() for step in job["steps"]]
 
     assert "push" in tests[True], "YAML 1.1 reads `on` as True"
     assert {".ci/run", "./"} <= {step.get("run") or step.get("uses") for step in steps}
+    assert "push" in docs[True]
+    assert "python -m mkdocs build --strict" in [step.get("run") for step in docs["jobs"]["site"]["steps"]]
     assert mirrors[True]["schedule"][0]["cron"].endswith("* * 1")
     assert mirrors["jobs"]["remote"]["steps"][-1]["with"]["remote"] == "true"

@@ -1,0 +1,30 @@
+// What a page of the documentation site has for the keyboard, what of it is cut off, and what its search finds.
+notes = async (page, seen) => {
+  const words = PHRASES;
+  const [first] = [...page.querySelectorAll("a[href], button, input, [tabindex]")].filter((one) =>
+    one.tabIndex >= 0 && one.checkVisibility());
+  seen.skips = first.matches(".md-skip") && page.querySelector(first.hash) !== null;
+  seen.cut = [...page.querySelectorAll(".md-typeset pre > code, .md-typeset table, .md-typeset__scrollwrap")]
+    .filter((one) => one.scrollWidth > one.clientWidth + 1 && ["hidden", "clip"].includes(styles(one).overflowX))
+    .map((one) => one.outerHTML.slice(0, 200));
+  seen.small = [...page.querySelectorAll(".md-typeset pre > code")].filter((one) =>
+    one.checkVisibility() && one.clientWidth < 200).map((one) => one.outerHTML.slice(0, 200));
+  if (!seen.path.startsWith("index.html") || seen.width < 1000) return;
+  page.dispatchEvent(new KeyboardEvent("keydown", { key: "/", bubbles: true, cancelable: true }));
+  await after(500);
+  const input = page.querySelector(".md-search__input");
+  seen.focused = page.activeElement === input;
+  seen.results = {};
+  for (const phrase of words) {
+    const before = page.querySelector(".md-search-result__list").textContent;
+    input.value = phrase;
+    input.dispatchEvent(new KeyboardEvent("keyup", { bubbles: true }));
+    for (let wait = 0; wait < 300; wait += 1) {
+      // The browser's own clock runs ahead of the search, which is in another thread, but not of the server.
+      await fetch("harness.html");
+      await after(100);
+      if (page.querySelector(".md-search-result__list").textContent !== before) break;
+    }
+    seen.results[phrase] = [...page.querySelectorAll(".md-search-result__link")].map((one) => one.getAttribute("href"));
+  }
+};
