@@ -127,7 +127,7 @@ class TestTheOwner:
             "README.md",
             "SECURITY.md",
             "CITATION.cff",
-            "audit.md",
+            "ci.md",
         }
         left = [path for path in copy.rglob("*.*") if f"{OWNER}/tinytorch-datasets" in path.read_text(encoding="utf-8")]
         assert left == []
