@@ -123,7 +123,7 @@ def desk(tmp_path: Path) -> dict[str, Any]:
         "HOME": str(user),
         "PAGE_STATE": str(tmp_path / "state"),
         "NO_COLOR": "1",
-        settings.HOME: str(user / "datasets"),
+        settings.HOME: str(user / ".cache" / "tinytorch-datasets"),  # as of an installed package
         settings.OFFLINE: "1",
         "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "jax"),
     }
@@ -284,6 +284,39 @@ def test_lines_for_windows_are_of_its_shells(block: Block) -> None:
         form = re.fullmatch(WINDOWS_LINES[block.language], line)
         assert form, line
         assert {name for name in form.groupdict().values() if name} <= VARIABLES, line
+
+
+# What other programs say: each was seen once, in the version of its day.
+OTHERS = (
+    *("403 Forbidden", "ModuleNotFoundError: No module named 'tinytorch_datasets'", "OSError: [Errno 107]"),
+    *("Explicitly requested dtype int64 is not available", "expected min_ndim=4, found ndim=3", "have the same shape"),
+    *(
+        "Arguments `target` and `output`",
+        "UserWarning: The given NumPy array is not writable",
+        "mat1 and mat2 must have",
+    ),
+    *("An attempt has been made to start a new process", "expected input[", "] to have 1 channels, but got"),
+    *("Found array with dim 3", "ConvergenceWarning", "Input X contains NaN", "assignment destination is read-only"),
+    *("running scripts is disabled on this system", "PermissionError", "WinError 5", "FileNotFoundError"),
+)
+_BESIDE_MESSAGES = re.compile(r"[\w.]+\(.*\)|[\w.]{1,14}|categorical_crossentropy|pip install .*")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_messages_that_a_page_quotes_are_of_the_package(page: str) -> None:
+    """Under "What goes wrong", what stands in code in the first column; `...` is for what differs."""
+    paths = [path for path in (ROOT / "tinytorch_datasets").rglob("*.py")]
+    source = re.sub(r'"\s*\n\s*f?"', "", "".join(path.read_text(encoding="utf-8") for path in paths))
+    section = (ROOT / page).read_text(encoding="utf-8").partition("## What goes wrong\n")[2].partition("\n## ")[0]
+    quoted = [
+        one
+        for row in re.findall(r"^\| (.*?) \|", section, re.MULTILINE)
+        for one in re.findall(r"`+(.+?)`+(?![a-z])", row)
+    ]
+    for message in quoted:
+        for part in filter(None, map(str.strip, message.split("..."))):
+            known = part in source or any(other in part for other in OTHERS) or _BESIDE_MESSAGES.fullmatch(part)
+            assert known, part
 
 
 EXTRAS = re.search(r"(?s)optional-dependencies\]\n(.*?)\n\[", (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
