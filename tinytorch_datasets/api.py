@@ -21,7 +21,7 @@ from tinytorch_datasets.settings import Settings
 from tinytorch_datasets.split import Split
 from tinytorch_datasets.storage.cache_entry import CachedSplit, CacheEntry, assemble, entry_path
 from tinytorch_datasets.storage.memmap import Part, open_map
-from tinytorch_datasets.subsets import split_expression
+from tinytorch_datasets.subsets import checked_rank, split_expression
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +51,7 @@ def get(
     variant: str | None = None,
     standin: bool | None = None,
     shards: tuple[int, int] | None = None,
+    stream: bool | str = False,
     split: None = None,
 ) -> Dataset:
     """Return a data set: fetched, verified and decoded on first use, memory-mapped ever after.
@@ -76,6 +77,9 @@ def get(
         shards: ``(3, 8)`` is for process 3 of 8, counted from 0: of each split it has a stretch of the samples, which
             all together are the split, and of which none has more than one sample more. Only the shards that these
             are in are fetched and decoded, where a split is over many files. None takes everything.
+        stream: True gives splits to iterate over, whose shards are fetched, verified and decoded as they are asked
+            for; at most 10 GB of them are kept on disk, or as much as ``stream="2 GB"`` says. They have no samples by
+            number, and no field as a whole.
         split: Not taken, because the splits are attributes of what is returned: whatever is given here is refused with
             the line to write, such as ``get("mnist").train[:6000]`` for "train[:10%]".
 
@@ -110,7 +114,7 @@ def get(
         samples = {of.name: of.samples for of in _declared(name, manifest).plan.splits}
         what = f"get() returns all splits of a data set, and takes no split={split!r}"
         raise UsageError(what, hint=f"Write `{split_expression(name, split, samples)}`.")
-    rank = None if shards is None else _checked_rank(shards, variant)
+    rank = None if shards is None else checked_rank(shards, variant)
     chosen = Settings.from_environment()
     root, stores = None, chosen.stores
     if isinstance(home, str) and settings.scheme_of(home) in settings.STORES:
@@ -119,9 +123,15 @@ def get(
         root, stores = settings.absolute(home, name="home"), ()
     if mirror is not None and not isinstance(mirror, str):
         mirror = settings.absolute(mirror, name="mirror")
+    bound = 0
+    if stream is not False:
+        from tinytorch_datasets.pipeline.stream import open_stream, parse_bound  # which few data sets need
+
+        bound = parse_bound(stream, variant)
     if chosen.standin if standin is None else standin:
         return _stand_in(name, manifest, rank, variant)
-    if _is_path(manifest) and variant is None:
+    has_entry = _is_path(manifest) and variant is None and not bound
+    if has_entry:
         path = settings.manifest_path(manifest)  # type: ignore[arg-type]
         homes = settings.likely_homes(path, root)
         dataset = _open_cached(str(name), path, homes, root, verify, rank)
@@ -130,7 +140,7 @@ def get(
     from tinytorch_datasets import pipeline  # everything heavy stands behind it
 
     declared = _declared(name, manifest)
-    if _is_path(manifest) and variant is None and declared.plan.name != name:  # an alias, which no cache entry has
+    if has_entry and declared.plan.name != name:  # an alias, which no cache entry has
         dataset = _open_cached(declared.plan.name, path, homes, root, verify, rank)
         if dataset is not None:
             _entries[name, path, homes, rank] = _entries[declared.plan.name, path, homes, rank]
@@ -149,6 +159,8 @@ def get(
     folders = {"download_to": declared.download_to, "shipped_in": declared.shipped_in}
     locations = settings.locations(declared.manifest, root, **folders)
     with pipeline.manifests.naming_included(declared):
+        if bound:
+            return open_stream(declared, locations, options, bound=bound, rank=rank)
         return pipeline.run(declared, locations, options, variant=variant, rank=rank)
 
 
@@ -205,18 +217,6 @@ def _declared(name: str, manifest: ManifestLike) -> Declared:
     from tinytorch_datasets.pipeline import manifests
 
     return manifests.declared(Path(settings.manifest_path(manifest)), name)  # type: ignore[arg-type]
-
-
-def _checked_rank(shards: Any, variant: str | None) -> tuple[int, int]:
-    """Return which of how many processes this is; UsageError if that is not what was given."""
-    is_pair = isinstance(shards, tuple | list) and [type(number) for number in shards] == [int, int]
-    if not is_pair or not 0 <= shards[0] < shards[1]:
-        msg = f"shards is which of how many processes this is, from 0, such as (3, 8), not {shards!r}"
-        raise UsageError(msg)
-    if variant is not None:
-        msg = "variant is accepted by the digest of all values, of which shards= takes a part"
-        raise UsageError(msg, hint="Leave out one of them.")
-    return shards[0], shards[1]
 
 
 STAND_IN = "stand-in data"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tinytorch_datasets.batches import checked_seed, places_of, whole_number
-from tinytorch_datasets.errors import UnknownName, check_choice
+from tinytorch_datasets.errors import UnknownName, UsageError, check_choice
 from tinytorch_datasets.storage.string_array import StringArray, Values
 
 if TYPE_CHECKING:
@@ -311,6 +311,18 @@ def first_share(groups: Groups, samples: int, fraction: float, *, seed: int) -> 
     for (_, group), count in zip(groups, counts, strict=True):
         first[group[random.permutation(len(group))[:count]]] = True
     return first
+
+
+def checked_rank(shards: Any, variant: str | None) -> tuple[int, int]:
+    """Return which of how many processes this is; UsageError if that is not what was given."""
+    is_pair = isinstance(shards, tuple | list) and [type(number) for number in shards] == [int, int]
+    if not is_pair or not 0 <= shards[0] < shards[1]:
+        msg = f"shards is which of how many processes this is, from 0, such as (3, 8), not {shards!r}"
+        raise UsageError(msg)
+    if variant is not None:
+        msg = "variant is accepted by the digest of all values, of which shards= takes a part"
+        raise UsageError(msg, hint="Leave out one of them.")
+    return shards[0], shards[1]
 
 
 _BOUND = r"(-?\d+(?:_\d+)*%?)?"

@@ -126,6 +126,7 @@ def fetch(
     reuse_from: Sequence[Path] | None = None,
     retry: RetryPolicy = DEFAULT_RETRY,
     extra_bytes: int = 0,
+    cancellation: Cancellation | None = None,
 ) -> list[Fetched]:
     """Fetch what is missing of a data set's files.
 
@@ -145,6 +146,7 @@ def fetch(
         reuse_from: Folders to look in before downloading; None for `library_folders()`.
         retry: How long to wait, how often to try.
         extra_bytes: What will be written there afterwards, as decoded arrays are; the disk must have room for both.
+        cancellation: What else may cancel it, and nothing after it: it is cancelled when this returns.
 
     Returns:
         Those fetched now, each hashed on its way in, with its stat signature as it was then.
@@ -178,5 +180,6 @@ def fetch(
         reuse_from=library_folders() if reuse_from is None else reuse_from,
         retry=retry,
         extra_bytes=extra_bytes,
+        cancellation=cancellation or Cancellation(),
     )
     return download.run(progress)

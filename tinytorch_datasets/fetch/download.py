@@ -193,9 +193,10 @@ class Download:
     reuse_from: Sequence[Path]
     retry: RetryPolicy
     extra_bytes: int
+    cancellation: Cancellation
 
     def __post_init__(self) -> None:
-        self._cancellation = Cancellation()
+        self._cancellation = self.cancellation
         self._hosts = HostLimit(self.retry)
         self._report_lock = threading.Lock()
         self._missing: dict[File, Tried] = {}  # offline only

@@ -15,6 +15,7 @@ from tinytorch_datasets.digests import digest
 from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.fetch import leftovers
 from tinytorch_datasets.manifest.manifest import Manifest
+from tinytorch_datasets.pipeline.shards import STREAMS
 from tinytorch_datasets.plan import File, Plan
 from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage import arrays as array_store
@@ -62,6 +63,7 @@ def removable(plan: Plan, locations: Locations, *, downloads: bool = True, spari
     listed = Removable([], [], [], [])
     spared = {path.resolve() for path in sparing}
     homes = [home for home in locations.homes if home.is_absolute()]
+    homes += [streams for home in homes if disk.exists(streams := home / ".cache" / STREAMS)]
     for home in homes:
         try:
             disk.is_there(home / "any", at_home=True)

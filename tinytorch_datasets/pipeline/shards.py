@@ -1,4 +1,4 @@
-"""Shards: which of them a rank needs, and decoding them one by one.
+"""Shards: which of them a rank needs, decoding them one by one, keeping a few.
 
 A shard is decoded by a plan of its own, as a data set whose split is in one file; so no format knows of shards. What
 comes of it is put at its place in the arrays of the whole split, which are one file a field however many shards there
@@ -8,17 +8,37 @@ are, and are mapped as fast as those of any other.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Iterator
-from contextlib import closing
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import replace
+from functools import partial
 from itertools import accumulate
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from tinytorch_datasets.concurrency import mapped
-from tinytorch_datasets.errors import ContentError, DecodeError
+import numpy as np
+
+from tinytorch_datasets import plan as planned
+from tinytorch_datasets.concurrency import Cancellation, mapped
+from tinytorch_datasets.errors import ContentError, DecodeError, StorageError, UsageError
 from tinytorch_datasets.pipeline import decode
-from tinytorch_datasets.pipeline.decode import OnError
+from tinytorch_datasets.pipeline.decode import OnError, recipe_of, versions
 from tinytorch_datasets.pipeline.stored_values import content_error
-from tinytorch_datasets.plan import Block, Plan, Rank, Split, Stretch
+from tinytorch_datasets.plan import Block, Plan, Rank, Shard, Stretch
+from tinytorch_datasets.progress import readable
+from tinytorch_datasets.settings import Locations
+from tinytorch_datasets.split import Split
+from tinytorch_datasets.storage import arrays as array_store
+from tinytorch_datasets.storage import files as disk
+from tinytorch_datasets.storage.array_folder import ArrayFolder
+from tinytorch_datasets.storage.ragged_array import RaggedArray
+from tinytorch_datasets.storage.string_array import StringArray
+
+# What fetches, verifies and decodes a shard, by its plan, until it is cancelled.
+Decode = Callable[[Plan, Cancellation], ArrayFolder]
 
 # Shards of which each weighs less are decoded on every core, while so many bytes of them wait to be written; larger
 # ones are decoded one after the other, each block by block.
@@ -26,6 +46,22 @@ LARGE_BYTES = 32 << 20
 WAITING_BYTES = 64 << 20
 # What a compressed file of text or of pictures may hold, for its bytes; no more than a guess is needed.
 INFLATED = 4
+# The folder of the cache that streams have for a home.
+STREAMS = "streams"
+# Of a stream: the shard that is read, the one behind it, and one that is fetched; and how many are fetched at once,
+# where there is room for them.
+AT_ONCE = 3
+WORKERS = 4
+
+
+def stretch_of(samples: int, rank: Rank) -> tuple[int, int]:
+    """Return the first of a split's samples that a rank has, and the one behind its last.
+
+    >>> [stretch_of(10, (rank, 3)) for rank in range(3)]
+    [(0, 3), (3, 6), (6, 10)]
+    """
+    number, world = rank
+    return samples * number // world, samples * (number + 1) // world
 
 
 def part_of(plan: Plan, rank: Rank) -> Plan:
@@ -34,13 +70,12 @@ def part_of(plan: Plan, rank: Rank) -> Plan:
     Stretches of all ranks are the split, each sample once, and differ by one sample at most, however many each shard
     has. Only the shards are left that the rank's own samples are in, and the files that are no shards.
     """
-    number, world = rank
     splits = []
     for split in plan.splits:
         if all(column.per == "split" for column in split.columns.values()):
             splits.append(split)  # one text, of which there are no samples
             continue
-        low, high = (split.samples * end // world for end in (number, number + 1))
+        low, high = stretch_of(split.samples, rank)
         first = 0
         whole = split.samples
         if split.shards:
@@ -57,7 +92,7 @@ def part_of(plan: Plan, rank: Rank) -> Plan:
     return replace(plan, splits=tuple(splits), files=files, rank=rank, variants=())
 
 
-def plan_of_shard(plan: Plan, split: Split, number: int) -> Plan:
+def plan_of_shard(plan: Plan, split: planned.Split, number: int) -> Plan:
     """Return the plan of one shard of a split, by its number: of a data set whose split is in one file."""
     own = split.of_shards(number, number + 1, plan.root)
     names = frozenset(own.shards[0].files)
@@ -76,7 +111,7 @@ def plans_in_one_file(plan: Plan) -> Iterator[Plan]:
         yield from _plans_of_shards(plan, split)
 
 
-def _plans_of_shards(plan: Plan, split: Split) -> Iterator[Plan]:
+def _plans_of_shards(plan: Plan, split: planned.Split) -> Iterator[Plan]:
     by_name = {file.name: file for file in plan.files}
     for number, shard in enumerate(split.shards):
         few = replace(plan, files=tuple(by_name[name] for name in shard.files))
@@ -96,7 +131,7 @@ def decoded(plan: Plan, *, on_error: OnError = decode._refuse) -> Iterator[Block
             yield from _decoded_shards(plan, split, on_error)
 
 
-def _decoded_shards(plan: Plan, split: Split, on_error: OnError) -> Iterator[Block]:
+def _decoded_shards(plan: Plan, split: planned.Split, on_error: OnError) -> Iterator[Block]:
     start = 0
     plans = _plans_of_shards(plan, split)
     if max(map(weight, _plans_of_shards(plan, split))) > LARGE_BYTES:
@@ -114,7 +149,7 @@ def _decoded_shards(plan: Plan, split: Split, on_error: OnError) -> Iterator[Blo
             start += shard.samples
 
 
-def _at(split: Split, start: int, blocks: Iterator[Block]) -> Iterator[Block]:
+def _at(split: planned.Split, start: int, blocks: Iterator[Block]) -> Iterator[Block]:
     for column, at, values in blocks:
         yield Block(split.columns[column.field], start + at, values)
 
@@ -151,3 +186,175 @@ def weight(plan: Plan) -> int:
     return sum(column.nbytes for column in columns) + sum(file.bytes for file in plan.files) * (
         1 if is_known else INFLATED
     )
+
+
+class _Coming(NamedTuple):
+    """A shard that is fetched or decoded: the bytes that it will take, and what its files' names begin with."""
+
+    weight: int
+    names: tuple[str, ...]
+
+
+class ShardCache:
+    """The shards of one split, each fetched, verified and decoded when it is asked for, unless it is still there.
+
+    Args:
+        plan: What the data set declares, its files not placed.
+        split: The split. One that is in no shards is one shard.
+        home: The folder that it keeps arrays in, which is laid out as every home is.
+        bound: How many bytes may be kept there.
+        decode: What fetches, verifies and decodes a shard into that folder, by its plan.
+        declared: What the manifest has of each field, in plain values.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        split: planned.Split,
+        home: Locations,
+        bound: int,
+        decode: Decode,
+        declared: Mapping[str, Any],
+    ) -> None:
+        if not split.shards:
+            names = tuple(file.name for file in plan.files)
+            split = replace(split, shards=(Shard(split.samples, names, split.where),))
+        self.split, self._plan, self._home, self._bound = split, plan, home, bound
+        self._decode, self._declared = decode, declared
+        self._files = {file.name: file for file in plan.files}
+        self._guard = threading.Lock()
+        self._in_use = Counter[str]()
+        self._loading: dict[str, _Coming] = {}
+        heaviest, at_once = max(map(self.weight, range(len(split.shards)))), min(AT_ONCE, len(split.shards))
+        if heaviest * at_once > bound:
+            shards = f"{at_once} shards" if at_once > 1 else "all of it"
+            what = f"a stream of split {split.name!r} may keep {readable(bound)}, and {shards} at once take"
+            least = readable(-(-heaviest * at_once * 11 // 10))  # what is shown is rounded
+            msg = f"{what} {readable(heaviest * at_once)}"
+            raise UsageError(msg, hint=f'Write `stream="{least}"` or more.')
+        self._ahead = bound - at_once * heaviest
+
+    def weight(self, number: int) -> int:
+        """Return how many bytes a shard takes on disk at most, with its file: as declared, of texts by a guess."""
+        shard = self.split.shards[number]
+        files = sum(self._files[name].bytes for name in shard.files)
+        columns = self.split.columns.values()
+        known = sum(column.nbytes * shard.samples // column.samples for column in columns)
+        is_known = all(column.nbytes and not column.is_encoded for column in columns)
+        return files + known + (0 if is_known else files * INFLATED)
+
+    def loaded(self, numbers: Sequence[int]) -> Generator[Split, None, None]:
+        """Yield shards in turn, while those behind them are fetched; each stays until the next is asked for.
+
+        Raises:
+            FetchError: No mirror gave a file of a shard; VerifyError, DecodeError: it is not what is declared.
+        """
+        cancellations = set[Cancellation]()
+        is_closed = threading.Event()
+        held: list[str] = []
+
+        def load(number: int) -> tuple[str, Split]:
+            cancellation = Cancellation()
+            cancellations.add(cancellation)
+            try:
+                if is_closed.is_set():
+                    cancellation.cancel()
+                cancellation.check()
+                plan, name = self._plan_of(number)
+                with self._guard:
+                    self._in_use[name] += 1
+                    held.append(name)
+                return name, self._load(plan, name, self.weight(number), cancellation)
+            finally:
+                cancellations.discard(cancellation)
+
+        made = mapped(load, numbers, weigh=self.weight, most=self._ahead, workers=WORKERS, name="stream")
+        try:
+            for name, split in made:
+                yield split
+                self._let_go(held, name)
+        finally:
+            is_closed.set()
+            for cancellation in tuple(cancellations):
+                cancellation.cancel()
+            made.close()
+            for name in tuple(held):
+                self._let_go(held, name)
+
+    def _let_go(self, held: list[str], name: str) -> None:
+        with self._guard:
+            held.remove(name)
+            self._in_use[name] -= 1
+
+    def _plan_of(self, number: int) -> tuple[Plan, str]:
+        """Return the plan of a shard, its files not placed, and the name of its folder of arrays."""
+        few = replace(self._plan, files=tuple(self._files[name] for name in self.split.shards[number].files))
+        plan = plan_of_shard(few, self.split, number)
+        return plan, array_store.folder_name(plan, versions(plan))
+
+    def _load(self, plan: Plan, name: str, weight: int, cancellation: Cancellation) -> Split:
+        recipe, target = partial(recipe_of, plan), self._home.cache / "arrays" / name
+        folder = ArrayFolder.first_match(plan, [target], "auto", recipe)
+        if folder is None:
+            files = (file.name.partition("/")[0] for file in plan.files)
+            with self._guard:
+                self._loading[name] = _Coming(weight, (name, f".{name}", *files))
+            try:
+                self._make_room()
+                folder = self._decode(plan, cancellation)
+            finally:
+                with self._guard:
+                    self._loading.pop(name, None)
+        with suppress(OSError):
+            os.utime(target)  # what was used longest ago goes first
+        self._make_room()
+        fields = {column.field: folder.values(column) for column in plan.columns}
+        return self._split(fields)
+
+    def _make_room(self) -> None:
+        """Remove the arrays that were used longest ago, and what cut fetches left, until what is to come will fit."""
+        with self._guard:
+            arrays, downloads = self._home.cache / "arrays", self._home.home / self._plan.folder
+            total, kept = sum(coming.weight for coming in self._loading.values()), list[tuple[float, Path, int]]()
+            for path in (place / name for place in (arrays, downloads) for name in disk.names_in(place)):
+                if self._is_coming(path):
+                    continue  # it is counted as what it will be
+                with suppress(OSError):
+                    kept.append((path.stat().st_mtime, path, disk.bytes_below(path)))
+            total += sum(size for *_, size in kept)
+            for _, path, size in sorted(kept):
+                if total <= self._bound:
+                    return
+                if self._in_use[path.name] <= 0:
+                    with suppress(StorageError):
+                        disk.remove(path)
+                        total -= size
+
+    def _is_coming(self, path: Path) -> bool:
+        """Check whether a file or folder is of a shard that is fetched or decoded now, whole or not."""
+        return any(path.name.startswith(coming.names) for coming in self._loading.values())
+
+    def _split(self, fields: Mapping[str, Any]) -> Split:
+        scales = {name: column.scale for name, column in self.split.columns.items() if column.scale is not None}
+        made = Split(self.split.name, fields, scales=scales, declared=self._declared_of_fields())
+        made._standard = f"a stream of split {self.split.name!r} knows no mean and deviation of all its samples"
+        return made
+
+    def _declared_of_fields(self) -> dict[str, Any]:
+        declared = {field: dict(self._declared.get(field, {})) for field in self.split.columns}
+        for field, column in self.split.columns.items():
+            if (rate := self._plan.frame_rate(column)) is not None:
+                declared[field]["rate"] = rate
+        return declared
+
+    def empty(self) -> Split:
+        """Return a split without samples, by which arguments are checked before anything is fetched."""
+        return self._split({name: _nothing(column) for name, column in self.split.columns.items()})
+
+
+def _nothing(column: Any) -> Any:
+    if column.is_text:
+        return StringArray.of([])
+    if column.is_ragged:
+        return RaggedArray.of([], dtype=column.dtype, sample_shape=column.shape)
+    return np.empty((0, *column.shape), column.dtype)

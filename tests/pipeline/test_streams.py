@@ -1,0 +1,259 @@
+"""Streams: the samples of shards that come one by one, each verified, in bounded room on disk and in memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from tests.conftest import Served
+from tests.pipeline.test_shards import declare, npy, rows
+from tinytorch_datasets import RetryPolicy, get, load_manifest
+from tinytorch_datasets.errors import FetchError, StorageError, UsageError
+from tinytorch_datasets.pipeline import cleaning, placed
+
+SHARDS, EACH = 24, 10
+SHARD_BYTES = 128 + EACH * 1000 * 8
+X = np.arange(SHARDS * EACH)
+
+
+def values(numbers: np.ndarray) -> np.ndarray:
+    """Samples of 8 kB each, which begin with their number."""
+    return np.repeat(numbers, 1000).reshape(-1, 1000)
+
+
+class Big(NamedTuple):
+    """A manifest, the folder that its files are served from, and what was asked for."""
+
+    path: Path
+    served: Path
+    asked: list[str]
+
+    @property
+    def shards_asked(self) -> list[str]:
+        """Which shards were asked for."""
+        return [path for path in self.asked if path.endswith(".npy")]
+
+
+@pytest.fixture
+def big(tmp_path: Path, serve: Callable[[Path], Served]) -> Big:
+    """A remote data set of 24 shards of ten samples."""
+    files = {f"{n:02}.npy": npy(values(X[n * EACH : n * EACH + EACH])) for n in range(SHARDS)}
+    entry = (
+        "format: npy\nfields: {x: {dtype: int64, shape: [1000]}}\nmirrors: [ADDRESS]\n"
+        f"splits: {{train: {{samples: {len(X)}, shard_samples: {EACH}, x: '*.npy'}}}}"
+    )
+    path = declare(tmp_path, entry, files, status="remote")
+    address = serve(tmp_path / "datasets")
+    path.write_text(path.read_text().replace("ADDRESS", f"{address}made/"))
+    return Big(path, tmp_path / "datasets" / "made", address.asked)
+
+
+def stream(big: Big | Path, bound: bool | str = "1 MB", **options: Any) -> Any:
+    """The training samples, streamed."""
+    path = big.path if isinstance(big, Big) else big
+    retry = RetryPolicy(tries=1)
+    return get("made", manifest=path, home=path.parent / "home", stream=bound, retry=retry, **options).train
+
+
+def gathered(batches: Any, into: list[int]) -> None:
+    """Add the numbers of all samples, as long as they come."""
+    for batch in batches:
+        into += first([batch])
+
+
+def first(batches: Any) -> list[int]:
+    """The numbers of all samples, in the order in which they come."""
+    return [int(sample[0]) for batch in batches for sample in batch.x]
+
+
+def on_disk(big: Big) -> int:
+    """The bytes that are kept."""
+    return sum(file.stat().st_size for file in (big.path.parent / "home").rglob("*") if file.is_file())
+
+
+def test_samples_and_batches_in_order(big: Big) -> None:
+    """Each as of the data set in memory; batches go across the ends of shards."""
+    train = stream(big)
+
+    assert len(train) == 240
+    assert [int(x[0]) for (x,) in train] == X.tolist()
+    batches = train.batches(64, dtype="float32")
+    assert len(batches) == 4
+    made = list(batches)
+    assert [batch.x.shape for batch in made] == [(64, 1000), (64, 1000), (64, 1000), (48, 1000)]
+    assert made[0].x.dtype == np.float32
+    assert first(made) == X.tolist()
+
+
+def test_orders_are_those_of_seed_and_epoch(big: Big) -> None:
+    """Each sample once; resumed in any batch; by each rank its part."""
+    train = stream(big)
+    whole = [
+        [int(sample[0]) for sample in batch.x] for batch in train.batches(7, shuffle=True, seed=3, epoch=2, prefetch=1)
+    ]
+    flat = [number for batch in whole for number in batch]
+
+    assert sorted(flat) == X.tolist()
+    assert first(train.batches(7, shuffle=True, seed=3, epoch=2)) == flat
+    assert first(train.batches(7, shuffle=True, seed=3, epoch=1)) != flat
+    for start in (1, 17, len(whole)):
+        rest = train.batches(7, shuffle=True, seed=3, epoch=2, start=start)
+        assert len(rest) == len(whole) - start
+        assert first(rest) == flat[7 * start :]
+    parts = [first(train.shard(rank, 7).batches(7, shuffle=True, seed=3, epoch=2)) for rank in range(7)]
+    assert sorted(number for part in parts for number in part) == X.tolist()
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    assert parts[4] == first(stream(big, shards=(4, 7)).batches(7, shuffle=True, seed=3, epoch=2))
+
+
+@pytest.mark.parametrize("seeds", [5, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("world", [2, 3, 8])
+def test_orders_of_many_seeds(world: int, seeds: int, big: Big) -> None:
+    """By 200 seeds: each sample of each rank once, and the same again. Nothing is fetched for it."""
+    train = stream(big)
+    parts = [train.shard(rank, world) for rank in range(world)]
+
+    orders = set()
+    for seed in range(seeds):
+        numbers = [shard * EACH + place for part in parts for shard, its in part._order(seed, 0) for place in its]
+        assert sorted(numbers) == X.tolist()
+        orders.add(tuple(numbers))
+    assert len(orders) == seeds
+    assert not big.shards_asked
+
+
+def test_only_shards_that_are_asked_for_are_fetched(big: Big) -> None:
+    """And few that follow; of a resumed epoch none before."""
+    for _ in stream(big, "600 kB").batches(10, start=20):
+        break
+
+    asked = set(big.shards_asked)
+    assert "/made/20.npy" in asked
+    assert not {f"/made/{n:02}.npy" for n in range(20)} & asked
+
+
+def test_what_is_kept_stays_below_the_bound(big: Big) -> None:
+    """While it passes over 4 MB and keeps 600 kB; what was read last is there for the next pass."""
+    most = 0
+    for _ in stream(big, "600 kB").batches(10):
+        most = max(most, on_disk(big))
+
+    assert SHARD_BYTES < most <= 600_000 + 50_000  # notes beside arrays, and locks
+    asked = len(big.asked)
+    assert first(stream(big, "600 kB").batches(10, start=22)) == X[220:].tolist()
+    assert len(big.asked) == asked
+
+
+def test_a_wrong_shard_is_one_error_and_none_of_it_comes(big: Big) -> None:
+    """It has the name; what came before it was seen, and nothing of it."""
+    shard = big.served / "05.npy"
+    shard.write_bytes(shard.read_bytes()[:-1] + b"x")
+    came = list[int]()
+
+    with pytest.raises(FetchError, match=r"05\.npy could not be downloaded"):
+        gathered(stream(big).batches(10), came)
+
+    assert came == X[:50].tolist()
+
+
+def test_it_goes_on_when_the_network_is_back(big: Big) -> None:
+    """Without one, it ends where the bytes do; the same `start` goes on."""
+    shard = big.served / "07.npy"
+    shard.rename(shard.with_suffix(".away"))
+    came = list[int]()
+    with pytest.raises(FetchError):
+        gathered(stream(big).batches(10), came)
+    shard.with_suffix(".away").rename(shard)
+
+    assert came + first(stream(big).batches(10, start=7)) == X.tolist()
+
+
+def test_leaving_the_loop_ends_its_threads(big: Big) -> None:
+    """Also in the middle of a fetch, as Ctrl-C does."""
+    batches = iter(stream(big).batches(10))
+    next(batches)
+    batches.close()
+
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("stream")]
+
+
+def test_what_is_there_anyway_is_not_fetched(big: Big) -> None:
+    """A data set that was downloaded as a whole, or that ships."""
+    home = big.path.parent / "home"
+    get("made", manifest=big.path, home=home)
+    asked = len(big.asked)
+
+    assert first(stream(big).batches(50)) == X.tolist()
+    assert len(big.asked) == asked
+    assert len([*(home / "made").glob("*.npy")]) == SHARDS
+
+
+def test_one_file_is_one_shard_and_texts_work(tmp_path: Path) -> None:
+    """In whatever format; strings that go across the ends of shards, too."""
+    table = "fields:\n  y: {dtype: int64, classes: [a, b, c]}\n  t: {dtype: str}\n"
+    files = {f"{n}.csv": rows(part).encode() for n, part in enumerate((slice(0, 6), slice(6, 13)))}
+    many = declare(
+        tmp_path,
+        f"format: csv\n{table}splits: {{train: {{samples: 13, file: '*.csv'}}}}",
+        files,
+        {"0.csv": 6, "1.csv": 7},
+    )
+    (batch,) = stream(many).batches(13)
+    assert list(batch.t) == [f"text {2 * n}" for n in range(13)]
+    assert batch.y.tolist() == [n % 3 for n in range(13)]
+
+    one = declare(
+        tmp_path / "one",
+        f"format: csv\n{table}splits: {{train: {{samples: 13, file: a.csv}}}}",
+        {"a.csv": rows(slice(0, 13)).encode()},
+    )
+    assert [text for _, text in stream(one)] == [f"text {2 * n}" for n in range(13)]
+
+
+def test_what_a_stream_has_not(big: Big) -> None:
+    """Each in a sentence that says what to do."""
+    train = stream(big)
+
+    with pytest.raises(UsageError, match=r"^split 'train' is a stream, which has no samples by number\n  Iterate"):
+        train[3]
+    with pytest.raises(AttributeError, match=r"^split 'train' is a stream, which has no 'x'\. Iterate over it or"):
+        train.x  # noqa: B018
+    with pytest.raises(AttributeError, match="which has no 'arrays'"):
+        train.arrays()
+    with pytest.raises(UsageError, match="a stream of split 'train' knows no mean and deviation of all its samples"):
+        train.batches(3, normalize="standard")
+    with pytest.raises(UsageError, match=r"may keep 200 kB, and 3 shards at once take 480 kB\n  Write `stream=\"528"):
+        stream(big, "200 kB")
+    with pytest.raises(UsageError, match='stream is True, or how much may be kept on disk, such as "2 GB", not 7'):
+        stream(big, 7)  # type: ignore[arg-type]
+    assert repr(train) == "<StreamedSplit train: 240 samples of x>"
+    assert repr(train.shard(0, 2)) == "<StreamedSplit train: 120 of 240 samples of x>"
+    assert not big.shards_asked
+
+
+def test_clean_removes_what_streams_keep(big: Big) -> None:
+    """As all decoded arrays."""
+    list(stream(big).batches(100))
+    assert on_disk(big) > 100_000
+
+    cleaning.clean(*placed(load_manifest(big.path), "made", big.path.parent / "home"))
+
+    assert on_disk(big) < 1_000
+
+
+def test_a_full_disk_is_said(big: Big, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a byte is fetched that would not fit; when there is room, it goes on."""
+    import shutil
+
+    usage = shutil.disk_usage(big.path.parent)
+    with monkeypatch.context() as full:
+        full.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100))
+        with pytest.raises(StorageError, match="the disk has room for 100"):
+            list(stream(big).batches(10))
+
+    assert first(stream(big).batches(10)) == X.tolist()
