@@ -1,4 +1,4 @@
-"""Streams: shards that are fetched, checked and decoded as they are asked for, in bounded room.
+"""Streams: shards that are fetched and decoded as they are asked for.
 
 A shard is verified as every file is, by its sha256 before anything is decoded. Its decoded arrays are kept on disk and
 mapped, its own file is removed; where they do not fit below the bound, the shard that was used longest ago goes first.
