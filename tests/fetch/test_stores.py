@@ -248,6 +248,15 @@ class TestErrors:
 
         assert place.reasons(declared_file(f"{HF}/x.bin")) == [reason]
 
+    def test_missing_credentials_are_to_be_configured(self, place: Place, hub: type[Hub]) -> None:
+        """Waiting is of no use."""
+        hub.acts = [failing(NoCredentialsError())]
+        with pytest.raises(FetchError) as caught:
+            place.fetch(declared_file(f"{HF}/x.bin"))
+
+        again = "run `tinytorch-datasets get points` again."
+        assert caught.value.hint == f"Configure them for the library that reads that store, and {again}"
+
     def test_what_hangs_is_left_alone(self, place: Place, hub: type[Hub], server: FaultyServer) -> None:
         """At the deadline of a read; the next mirror is asked."""
         released = threading.Event()

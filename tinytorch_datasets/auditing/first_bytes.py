@@ -57,6 +57,7 @@ OF_KIND = {
     Kind.NO_FILE: "Copy the file there, or name another folder as the mirror.",
     Kind.NO_FOLDER: "Is the stick plugged in? Or name another folder as the mirror.",
     Kind.UNSUPPORTED: "Only http, https, stores and folders are read.",
+    Kind.NO_CREDENTIALS: "Configure them for the library that reads that store.",
     Kind.NO_LIBRARY: "Install that library, or have the file from elsewhere.",
 }
 

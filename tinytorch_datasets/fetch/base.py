@@ -81,6 +81,7 @@ class Kind(Enum):
     NO_FOLDER = auto()  # the mirror that was given is a folder, and there is none
     UNSUPPORTED = auto()  # an address of a scheme that is not fetched
     NO_LIBRARY = auto()  # the library is not installed that reads its store
+    NO_CREDENTIALS = auto()  # its store asks for some, and none are configured
     LOGIN_PAGE = auto()  # a page came in place of the file, perhaps from whoever runs the network
 
 
@@ -104,7 +105,7 @@ class SourceError(Exception):
     @property
     def is_of_the_way(self) -> bool:
         """Whether the mirror was not reached, or had a bad day: that says nothing about the file."""
-        return self.kind in (Kind.NO_NETWORK, Kind.NO_ANSWER)
+        return self.kind in (Kind.NO_NETWORK, Kind.NO_ANSWER, Kind.NO_LIBRARY, Kind.NO_CREDENTIALS)
 
     def as_permanent(self) -> PermanentError:
         """Return the same failure, once it is not to be tried again."""

@@ -95,6 +95,8 @@ def _hint(kinds: Sequence[Kind | None], target: Path, dataset: str, bytes_on_dis
     if others and all(kind is Kind.NO_NETWORK for kind in others):
         stick = ", or name another folder as the mirror," if folder_is_missing else ""
         return f"Connect to a network{stick} and {again}{kept}. `tinytorch-datasets doctor` says what is in the way."
+    if others and all(kind is Kind.NO_CREDENTIALS for kind in others):
+        return f"Configure them for the library that reads that store, and {again}{kept}."
     first = f"{OTHER_FOLDER}, or an address with http:// or https://, and" if folder_is_missing else "Try later:"
     return f"{first} {again}{kept}. Or put the file itself at {target}, from wherever you can get it."
 

@@ -84,20 +84,25 @@ TELLING = ("ETag", "Server", "Last-Modified", ENCRYPTION, f"{ENCRYPTION}-Custome
 T = TypeVar("T")
 
 
-def missing_library(address: str) -> MissingLibrary | None:
-    """Return the error that the library is not installed which reads an address; None if it is, or is registered."""
+def missing_module(scheme: str) -> str:
+    """Return the module that is not installed and reads addresses of a scheme; "" if one does, or is registered."""
     from importlib.util import find_spec
 
-    scheme = scheme_of(address)
-    library = LIBRARIES[scheme]
-    needing = f"{shown_address(address)}: an address with {scheme}://"
     if find_spec("fsspec") is None:
-        return MissingLibrary(needing, "fsspec", "cloud" if library.module == "fsspec" else library.extra)
+        return "fsspec"
     import fsspec
 
-    if scheme in fsspec.registry or find_spec(library.module) is not None:
+    module = LIBRARIES[scheme].module
+    return "" if scheme in fsspec.registry or find_spec(module) is not None else module
+
+
+def missing_library(address: str) -> MissingLibrary | None:
+    """Return the error that the library is not installed which reads an address; None if it is."""
+    scheme = scheme_of(address)
+    if not (module := missing_module(scheme)):
         return None
-    return MissingLibrary(needing, library.module, library.extra)
+    needing = f"{shown_address(address)}: an address with {scheme}://"
+    return MissingLibrary(needing, module, LIBRARIES[scheme].extra)
 
 
 # A call of fetch has file systems of its own, by scheme: the next one reads the environment again.
@@ -259,7 +264,8 @@ class Stored:
         configuration = LIBRARIES[self.scheme].configuration
         status = next(filter(None, map(_status_of, causes)), None)
         if names & NO_CREDENTIALS:
-            return PermanentError(f"no credentials that can be used are configured ({configuration})")
+            reason = f"no credentials that can be used are configured ({configuration})"
+            return PermanentError(reason, kind=Kind.NO_CREDENTIALS)
         if names & HIDDEN:
             return PermanentError(f"there is no such repository, or it is not for everybody ({configuration})")
         if names & MISSING or isinstance(error, FileNotFoundError) or status == 404:

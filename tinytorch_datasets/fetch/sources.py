@@ -16,6 +16,7 @@ from tinytorch_datasets.fetch.base import CHUNK_BYTES, Kind, PermanentError, Res
 from tinytorch_datasets.fetch.http import Web, shown_address
 from tinytorch_datasets.manifest.filenames import has_credentials, is_remote, is_store
 from tinytorch_datasets.plan import File
+from tinytorch_datasets.settings import scheme_of
 from tinytorch_datasets.storage.files import bytes_of
 
 DEEPEST = 4  # torchvision: data/MNIST/raw/train-images-idx3-ubyte.gz
@@ -121,16 +122,18 @@ def check_libraries(
     Raises:
         MissingLibrary: All addresses of a file are in stores whose libraries are not installed.
     """
+    missing: dict[str, str] = {}
     for file in files:
         given = [address_below(each, folder, file.name) for each in (*stores, *filter(None, [mirror]))]
         addresses = [address for address in (*given, *file.urls) if not (offline and is_remote(address))]
         if not addresses or not all(map(is_store, addresses)):
             continue
-        from tinytorch_datasets.fetch.filesystems import missing_library
+        from tinytorch_datasets.fetch.filesystems import missing_library, missing_module
 
-        errors = [missing_library(address) for address in addresses]
-        if errors[0] is not None and all(errors):
-            raise errors[0].with_context(where=file.where or None)
+        schemes = {scheme_of(address) for address in addresses}
+        missing |= {scheme: missing_module(scheme) for scheme in schemes - missing.keys()}
+        if all(missing[scheme] for scheme in schemes) and (error := missing_library(addresses[0])):
+            raise error.with_context(where=file.where or None)
 
 
 def check_mirror(mirror: str | None) -> None:

@@ -185,7 +185,7 @@ class _Bucket:
         try:
             return with_retries(ask, self._retry, self._cancellation)
         except SourceError as failure:
-            raise self._error(name, failure.reason, network_failed=failure.is_of_the_way) from failure
+            raise self._error(name, failure.reason, network_failed=failure.is_of_the_way) from None
 
     def _error(self, name: str, reason: str, *, network_failed: bool = False) -> FetchError:
         address = without_secrets(f"{self._address}/{name}")
