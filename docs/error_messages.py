@@ -154,7 +154,7 @@ class _Reader:
         what = given.get(maker.message)
         for text in self.texts(what) if what is not None else []:
             for hint in self.texts(given["hint"]) if "hint" in given else [""]:
-                yield Message(text, hint if hint != ELLIPSIS else "")
+                yield Message(text, hint if re.search("[a-z]", hint) else "")
 
     def texts(self, node: ast.expr, depth: int = 0) -> list[str]:
         """Return what a text may be, with an ellipsis for what only a run knows."""
@@ -291,7 +291,7 @@ def happened(case: str) -> str:
         except errors.DatasetError as error:
             text = f"tinytorch_datasets.errors.{type(error).__name__}: {error}"
             packaged = str(Path(tinytorch_datasets.load_manifest().path).parent)
-            return f"```text\n{text.replace(f'{folder}/', '').replace(f'{packaged}/', '')}\n```"
+            return f"```output\n{text.replace(f'{folder}/', '').replace(f'{packaged}/', '')}\n```"
     msg = f"{case}: nothing happened"
     raise AssertionError(msg)
 

@@ -33,7 +33,10 @@ def copy(tmp_path: Path) -> Path:
     """A copy of what the scripts read and write."""
     for name in ("CHANGELOG.md", "CITATION.cff", "SECURITY.md", "README.md", "pyproject.toml", "docs", "release"):
         source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+        if source.is_dir():  # without what Python leaves beside the modules that write the docs
+            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, tmp_path / name)
     (tmp_path / "tinytorch_datasets").mkdir()
     shutil.copy(ROOT / "tinytorch_datasets" / "_version.py", tmp_path / "tinytorch_datasets")
     return tmp_path
