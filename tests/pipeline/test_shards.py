@@ -16,7 +16,15 @@ import pytest
 
 from tests.helpers.declared import HEAD
 from tinytorch_datasets import get, load_manifest
-from tinytorch_datasets.errors import ContentError, DecodeError, HashMismatch, ManifestError, MissingFile, UsageError
+from tinytorch_datasets.errors import (
+    ContentError,
+    DecodeError,
+    HashMismatch,
+    ManifestError,
+    MissingFile,
+    StandInWarning,
+    UsageError,
+)
 
 COUNTS = [3, 5, 1, 4]
 X = np.arange(13 * 2, dtype=np.float32).reshape(13, 2)
@@ -364,6 +372,15 @@ class TestRanks:
             [0, 2],
             [4, 6, 8],
         ]
+
+    def test_stand_in_data_has_the_same_parts(self, tmp_path: Path) -> None:
+        """So that a script of several processes can be tried without any file."""
+        path = in_npz(tmp_path)
+        with pytest.warns(StandInWarning):
+            part = get("made", manifest=path, shards=(1, 3), standin=True).train
+
+        assert part.positions.tolist() == [4, 5, 6, 7]
+        assert part.x.shape == (4, 2)
 
     def test_warm(self, tmp_path: Path) -> None:
         """Each rank's part has a cache entry of its own, which no other rank opens; clean removes them."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import Served
+from tests.helpers.fresh_process import python
 from tests.pipeline.test_shards import declare, npy, rows
 from tinytorch_datasets import RetryPolicy, get, load_manifest
 from tinytorch_datasets.errors import FetchError, StorageError, UsageError
@@ -73,7 +76,11 @@ def first(batches: Any) -> list[int]:
 
 def on_disk(big: Big) -> int:
     """The bytes that are kept."""
-    return sum(file.stat().st_size for file in (big.path.parent / "home").rglob("*") if file.is_file())
+    total = 0
+    for file in (big.path.parent / "home").rglob("*"):
+        with suppress(FileNotFoundError):  # it has just been removed
+            total += file.stat().st_size if file.is_file() else 0
+    return total
 
 
 def test_samples_and_batches_in_order(big: Big) -> None:
@@ -236,6 +243,13 @@ def test_what_a_stream_has_not(big: Big) -> None:
     assert not big.shards_asked
 
 
+def test_a_stream_goes_to_another_process(big: Big) -> None:
+    """As a loader's workers take it, and its batches."""
+    batches = stream(big).batches(50, shuffle=True, seed=1)
+
+    assert first(pickle.loads(pickle.dumps(batches))) == first(batches)
+
+
 def test_clean_removes_what_streams_keep(big: Big) -> None:
     """As all decoded arrays."""
     list(stream(big).batches(100))
@@ -257,3 +271,41 @@ def test_a_full_disk_is_said(big: Big, monkeypatch: pytest.MonkeyPatch) -> None:
             list(stream(big).batches(10))
 
     assert first(stream(big).batches(10)) == X.tolist()
+
+
+@pytest.mark.slow
+def test_fifty_times_the_bound_goes_through_it(tmp_path: Path, serve: Callable[[Path], Served]) -> None:
+    """Disk stays below the bound, and the process's memory where it was after the first shards."""
+    shards, each = 320, 25
+    numbers = np.arange(shards * each)
+    files = {f"{n:03}.npy": npy(values(numbers[n * each : n * each + each])) for n in range(shards)}  # 64 MB in all
+    address = serve(tmp_path / "datasets")
+    split = f"{{samples: {len(numbers)}, shard_samples: {each}, x: '*.npy'}}"
+    entry = f"format: npy\nfields: {{x: {{dtype: int64, shape: [1000]}}}}\nmirrors: ['{address}made/']\n"
+    path = declare(tmp_path, f"{entry}splits: {{train: {split}}}", files, status="remote")
+    code = f"""
+import resource, os
+from pathlib import Path
+from tinytorch_datasets import get
+home = Path({str(tmp_path / "home")!r})
+train = get("made", manifest={str(path)!r}, home=home, stream="1.28 MB").train
+most, total = 0, 0
+for number, batch in enumerate(train.batches({each})):
+    total += int(batch.x[:, 0].sum())
+    if number % 8 == 0:
+        kept = 0
+        for file in (home / ".cache" / "streams").rglob("*.npy"):
+            try:
+                kept += file.stat().st_size
+            except FileNotFoundError:  # it has just been removed
+                pass
+        most = max(most, kept)
+    if number == 40:
+        early = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(total, most, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - early)
+"""
+    total, most, grown = map(int, python("-c", code).stdout.split())
+
+    assert total == numbers.sum()
+    assert most <= 1_280_000
+    assert grown < 20_000  # kB; 64 MB went through

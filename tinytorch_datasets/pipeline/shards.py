@@ -234,6 +234,13 @@ class ShardCache:
             raise UsageError(msg, hint=f'Write `stream="{least}"` or more.')
         self._ahead = bound - at_once * heaviest
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A loader's worker counts what it uses itself; the folder is the same, and so is the bound of it.
+        return {**self.__dict__, "_guard": None, "_in_use": Counter(), "_loading": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _guard=threading.Lock())
+
     def weight(self, number: int) -> int:
         """Return how many bytes a shard takes on disk at most, with its file: as declared, of texts by a guess."""
         shard = self.split.shards[number]
