@@ -69,7 +69,9 @@ class TestOrder:
 class TestWhatIsNone:
     """A file of that name that is no manifest of ours, or may be anybody's, is passed over."""
 
-    @pytest.mark.parametrize("text", ["", "train: images/train\nval: images/val\nnc: 80\n", "- 1\n- 2\n"])
+    @pytest.mark.parametrize(
+        "text", ["", "train: images/train\nval: images/val\nnc: 80\n", "- 1\n- 2\n", "datasets:\n  - a\n"]
+    )
     def test_another_programs_file(self, project: Path, text: str) -> None:
         """Object detectors call theirs so, for one."""
         (project / "week1" / "datasets.yaml").write_text(text)

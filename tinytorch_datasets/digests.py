@@ -19,15 +19,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from tinytorch_datasets.concurrency import check_cancelled
 from tinytorch_datasets.concurrency.executors import Task, run_tasks
 from tinytorch_datasets.plan import RaggedBlock
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # and no NumPy: whoever has values to be hashed has it
     from concurrent.futures import Executor
     from pathlib import Path
+
+    import numpy as np
 
     from tinytorch_datasets.plan import Column
     from tinytorch_datasets.storage.encoded_array import EncodedArray
@@ -182,6 +182,7 @@ def header(dtype: str, shape: Sequence[int | None]) -> str:
 def digest_of(values: np.ndarray | Sequence[str] | RaggedArray | EncodedArray) -> str:
     """Return the digest of a whole field, as `get` returns it; a str is the text of a split.
 
+    >>> import numpy as np
     >>> digest_of(np.arange(3, dtype=np.uint8)) == digest_of(np.arange(3, dtype=np.uint8)[:])
     True
     >>> digest_of("no") == digest_of(["no"])
@@ -209,6 +210,8 @@ def _pieces(values: Any) -> Iterator[tuple[int, Any]]:
 
 
 def _bytes(values: Any, sample_shape: Sequence[int | None]) -> Any:
+    import numpy as np
+
     if isinstance(values, np.ndarray):
         return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).data
     if isinstance(values, RaggedBlock):
@@ -224,6 +227,8 @@ def _bytes(values: Any, sample_shape: Sequence[int | None]) -> Any:
 
 def _packed_bytes(buffer: np.ndarray, offsets: np.ndarray) -> Any:
     """Return strings that lie side by side, each behind its length, without making a str of any."""
+    import numpy as np
+
     lengths = np.diff(offsets)
     ends = np.arange(8, 8 * len(lengths) + 8, 8) + (offsets[:-1] - offsets[0])  # of the lengths, in what is returned
     parted = np.zeros(int(offsets[-1] - offsets[0]) + 8 * len(lengths), np.uint8)
@@ -236,6 +241,8 @@ def _packed_bytes(buffer: np.ndarray, offsets: np.ndarray) -> Any:
 
 
 def _ragged_bytes(block: RaggedBlock, sample_shape: Sequence[int | None]) -> Iterator[Any]:
+    import numpy as np
+
     differing = [axis for axis, size in enumerate(sample_shape) if size is None]
     sizes, width = block.shapes[:, differing].astype("<i8").tobytes(), 8 * len(differing)
     flat = np.ascontiguousarray(block.values, block.values.dtype.newbyteorder("<")).view(np.uint8).data

@@ -168,12 +168,12 @@ def why_not_taken(path: str) -> str:
         StorageError: It cannot be read.
     """
     try:
-        if os.stat(os.path.dirname(path)).st_mode & stat.S_IWOTH:
-            return "every user may write to its folder"
-        if os.stat(path).st_mode & stat.S_IWOTH:
-            return "every user may write to it"
-        keys = (b"version:", b"datasets:", b"include:")
-        if any(line.startswith(keys) for line in _first_lines(path)):
+        for place, name in ((os.path.dirname(path), "its folder"), (path, "it")):
+            if os.stat(place).st_mode & stat.S_IWOTH:
+                return f"every user may write to {name}"
+        text = b"\n".join([b"", *_first_lines(path)])
+        has_list = text.partition(b"\ndatasets:")[2].lstrip()[:1] in (b"-", b"[")  # as files of other programs have
+        if b"\nversion:" in text or b"\ninclude:" in text or (b"\ndatasets:" in text and not has_list):
             return ""
     except OSError as error:
         from pathlib import Path
@@ -181,7 +181,7 @@ def why_not_taken(path: str) -> str:
         what = f"{path} cannot be read ({error.strerror}), and may be the manifest of this folder"
         hint = f"Name the one to use: manifest=, --manifest or {MANIFEST}."
         raise StorageError(what, hint=hint, path=Path(path), errno=error.errno) from error
-    return "it has neither version nor datasets nor include"
+    return "it has neither version nor include, and no mapping of datasets"
 
 
 class Locations(NamedTuple):

@@ -519,15 +519,28 @@ def test_help_is_light() -> None:
     assert not {"numpy", "pydantic", "requests", "rich", "yaml"} & set(result)
 
 
-@pytest.mark.parametrize("arguments", ["list --json", "path tinydigits", "get tinydigits"])
+@pytest.mark.parametrize("arguments", ["list", "list --all", "list --json", "path tinydigits", "get tinydigits"])
 def test_the_packaged_manifest_is_not_read_as_yaml(arguments: str) -> None:
-    """It is compiled, so these commands wait for neither YAML nor Pydantic, and for no tables."""
+    """It is compiled, so these commands wait for neither YAML nor Pydantic, and in a pipe for no tables.
+
+    For NumPy waits who is given arrays, and nobody else.
+    """
     code = f"import sys; sys.argv[1:] = {arguments.split()}\nfrom tinytorch_datasets.cli import main\n"
     code += "try: main()\nfinally: print(*sys.modules, file=sys.stderr)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
 
-    assert "numpy" in result.stderr.split()
-    assert not {"pydantic", "rich", "yaml"} & set(result.stderr.split())
+    assert "json" in result.stderr.split()
+    assert ("numpy" in result.stderr.split()) == arguments.startswith("get")
+    assert not {"pydantic", "requests", "rich", "yaml", "tinytorch_datasets.pipeline"} & set(result.stderr.split())
+
+
+def test_a_list_in_a_pipe_is_the_table_of_a_wide_terminal(world: World) -> None:
+    """Line by line, though no library of tables draws it."""
+    piped = run("list").stdout
+    drawn, _ = on_a_terminal("list", COLUMNS="300", NO_COLOR="1")
+
+    assert [line.rstrip() for line in drawn.splitlines()] == piped.splitlines()
+    assert len(piped.splitlines()) == 4
 
 
 def test_list_and_path_and_clean(world: World) -> None:

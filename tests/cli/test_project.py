@@ -193,7 +193,7 @@ class TestConfig:
             (
                 "not taken",
                 f"{folder}/shared/images/datasets.yaml",
-                "it has neither version nor datasets nor include",
+                "it has neither version nor include, and no mapping of datasets",
             ),
             ("not taken", f"{folder}/shared/datasets.yaml", "every user may write to its folder"),
         ]

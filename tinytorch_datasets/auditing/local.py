@@ -250,7 +250,7 @@ def audit_cache_entries(manifest: Manifest, plan: Plan, locations: Locations) ->
     """
     owner = manifest.owner(plan.name)
     declared = owner.plan(plan.name)
-    plans = [pipeline.locate(one, locations) for one in (declared, *declared.variants)]
+    plans = [one.placed(locations) for one in (declared, *declared.variants)]
     folders = {str(folder.path): folder for one in plans for folder in pipeline.array_folders(one, locations)}
     caches = [str(kept) for kept in locations.caches]
     entries = [(kept, owner) for kept in locations.caches]

@@ -120,10 +120,8 @@ def get(
       tinytorch-datasets get mnist cifar10
       tinytorch-datasets get --all --mirror /media/usb/datasets
     """
-    from tinytorch_datasets import api
+    from tinytorch_datasets import api, report
     from tinytorch_datasets.cli import listing
-    from tinytorch_datasets.pipeline import UNTRIED
-    from tinytorch_datasets.report import shown
 
     chosen, known = declared(manifest)
     # A wrong name is reported before the first byte is downloaded.
@@ -131,6 +129,8 @@ def get(
     results, errors = list[dict[str, Any]](), list[DatasetError]()
     for name in wanted:
         if known[name].is_untried and listing.row(known[name], home)["on_disk"] != "all":
+            from tinytorch_datasets.pipeline import UNTRIED
+
             echo(f"{name}: {UNTRIED}", err=True)
         try:
             with warnings_as_messages():
@@ -150,7 +150,7 @@ def get(
         path = None if dataset.is_standin else listing.row(known[name], home)["path"]
         results.append({"name": name, "splits": splits, "path": path})
         if not as_json:
-            echo(f"{name}: {listing.counts(splits)}; {shown(path) if path else 'stand-in data'}")
+            echo(f"{name}: {listing.counts(splits)}; {report.shown(path) if path else 'stand-in data'}")
     if as_json:
         echo_json(results)
     exit_with(errors)

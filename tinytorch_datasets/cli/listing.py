@@ -6,25 +6,25 @@ Pictures are drawn in the terminal, two pixels a character; strings and numbers 
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
-from tinytorch_datasets import pipeline, settings
-from tinytorch_datasets.api import origin
+from tinytorch_datasets import settings
 from tinytorch_datasets.cli.common import echo, writing_to
-from tinytorch_datasets.display import terminal
-from tinytorch_datasets.display.samples import class_counts
 from tinytorch_datasets.errors import LAYOUT, StorageError, UnknownName, UsageError, printable
-from tinytorch_datasets.progress import readable
+from tinytorch_datasets.progress import is_terminal, readable
 from tinytorch_datasets.report import shown
 from tinytorch_datasets.storage.files import is_there, writing
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # and no NumPy, no stages, no Rich: a list in a pipe needs none of them
+    import numpy as np
+
     from tinytorch_datasets.dataset import Dataset
     from tinytorch_datasets.display.samples import Samples
     from tinytorch_datasets.manifest.manifest import Manifest
@@ -44,8 +44,8 @@ def row(declared: Declared, home: Path | None) -> dict[str, Any]:
     is_here = home is not None and settings.scheme_of(os.fspath(home)) not in settings.STORES
     root = settings.absolute(home, name="home") if home is not None and is_here else None
     where = settings.locations(declared.manifest, root, **folders)
-    plan = pipeline.locate(declared.plan, where)
-    here = any(_on_disk(pipeline.locate(variant, where)) == "all" for variant in plan.variants)
+    plan = declared.plan.placed(where)
+    here = any(_on_disk(variant.placed(where)) == "all" for variant in plan.variants)
     return {
         "name": plan.name,
         "title": declared.entry["title"],
@@ -79,7 +79,7 @@ def _print_names(path: str, rows: list[dict[str, Any]]) -> None:
     on_disk = "; * is on disk" if any(name.endswith("*") for name in names) else ""
     echo(f"\n{Path(path).name}: {len(rows)} more, in full by `list --all`{on_disk}")
     # In a pipe as well, which has no width: a line of all of them would be one to look for nothing in.
-    width = min(terminal.canvas()[0].width, NAMES_WIDTH)
+    width = min(shutil.get_terminal_size().columns, NAMES_WIDTH) if is_terminal(sys.stdout) else NAMES_WIDTH
     echo(textwrap.fill("  ".join(names), width, break_on_hyphens=False, break_long_words=False))
 
 
@@ -93,16 +93,26 @@ def _on_disk(plan: Plan) -> str:
 
 def print_table(rows: list[dict[str, Any]]) -> None:
     """Print a table of rows: as wide as the terminal, or uncut in a pipe; splits may be on several lines."""
-    from rich.table import Table  # only for tables: `get` and `path` print lines
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
     plain = ("name", "status", "format", "sample")
+    titles = (*plain, "splits", "size", "on disk")
     cells = [
         [*(row[title] for title in plain), counts(row["splits"]), readable(row["bytes"]), row["on_disk"]]
         for row in rows
     ]
+    if not is_terminal(sys.stdout) and not os.environ.get("FORCE_COLOR"):
+        widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
+        for cell in (titles, *cells):
+            padded = [text.ljust(width) for text, width in zip(cell, widths, strict=True)]
+            padded[-2] = cell[-2].rjust(widths[-2])  # the size, a number
+            echo("  ".join(padded).rstrip())
+        return
+    from rich.table import Table  # only for tables on a terminal: it takes as long as all the rest
+
+    from tinytorch_datasets.display import terminal
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
     widths = []
-    for i, title in enumerate((*plain, "splits", "size", "on disk")):
+    for i, title in enumerate(titles):
         folds = title == "splits"
         widths.append(NARROWEST_SPLITS if folds else max(len(title), *(len(cell[i]) for cell in cells), 0))
         table.add_column(title, justify="right" if title == "size" else "left", no_wrap=not folds, min_width=widths[-1])
@@ -118,6 +128,9 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 def print_entry(manifest: Manifest, name: str, home: Path | None) -> None:
     """Print one entry in full, one fact to a label; what is not declared is left out."""
+    from tinytorch_datasets.api import origin
+    from tinytorch_datasets.pipeline import UNTRIED
+
     entry, declared, owner = manifest.entry(name), manifest.declared(name), manifest.owner(name)
     summary = row(declared, home)
     facts: list[tuple[str, list[str | None]]] = [
@@ -126,7 +139,7 @@ def print_entry(manifest: Manifest, name: str, home: Path | None) -> None:
         ("aliases", [", ".join(entry.aliases)]),
         ("about", [entry.description]),
         ("status", [f"{entry.status}, on disk: {summary['on_disk']}"]),
-        ("tried", [f"{entry.tried}: {pipeline.UNTRIED}" if declared.is_untried else entry.tried]),
+        ("tried", [f"{entry.tried}: {UNTRIED}" if declared.is_untried else entry.tried]),
         ("folder", [shown(summary["path"])]),
         ("format", [entry.format, *(f"{key}: {value}" for key, value in entry.options.items())]),
         ("fields", [_field(field, its) for field, its in entry.fields.items()]),
@@ -207,6 +220,8 @@ def histogram(dataset: Dataset, splits: Sequence[str]) -> Mapping[str, Mapping[s
     Raises:
         UsageError: There are no classes.
     """
+    from tinytorch_datasets.display.samples import class_counts
+
     counted = {name: class_counts(dataset[name]) for name in splits}
     if not any(counted.values()):
         msg = f"no field of {dataset.name!r} has classes to be counted"
@@ -216,6 +231,8 @@ def histogram(dataset: Dataset, splits: Sequence[str]) -> Mapping[str, Mapping[s
 
 def show(samples: Samples) -> None:
     """Print the samples: pictures side by side, anything else one below the other."""
+    from tinytorch_datasets.display import terminal
+
     console, drawn = terminal.canvas()
     samples.print_to(console)
     echo(drawn.getvalue(), nl=False)
@@ -223,6 +240,8 @@ def show(samples: Samples) -> None:
 
 def show_counts(counted: Mapping[str, Mapping[str, int]]) -> None:
     """Print how many samples each class has, with bars."""
+    from tinytorch_datasets.display import terminal
+
     console, drawn = terminal.canvas()
     terminal.draw_histogram(counted, console)
     echo(drawn.getvalue(), nl=False)

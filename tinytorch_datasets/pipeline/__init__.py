@@ -209,25 +209,19 @@ def placed(manifest: Manifest, name: str, home: str | os.PathLike[str] | None = 
 
 def plan_of(manifest: Manifest, name: str, locations: Locations) -> Plan:
     """Return the plan of one data set, its files placed where they are or will be."""
-    return locate(manifest.plan(name), locations)
+    return manifest.plan(name).placed(locations)
 
 
 def in_use(manifest: Manifest, name: str, home: str | os.PathLike[str] | None = None) -> tuple[Plan, Locations]:
     """Return the plan of the container that is on disk, where only a variant is; else that of the first one."""
     plan, folders = placed(manifest, name, home)
-    others = [locate(variant, folders) for variant in plan.variants] if not variants.is_on_disk(plan) else []
+    others = [variant.placed(folders) for variant in plan.variants] if not variants.is_on_disk(plan) else []
     return next(filter(variants.is_on_disk, others), plan), folders
 
 
 def containers(plan: Plan, locations: Locations, mirror: str | None) -> list[Plan]:
     """Return a data set's plan and those of its variants, files placed, in the order to try: first what is at hand."""
-    return variants.in_order((locate(one, locations) for one in (plan, *plan.variants)), mirror)
-
-
-def locate(plan: Plan, locations: Locations) -> Plan:
-    """Return the plan with its files placed where they are or will be."""
-    names = tuple(file.name for file in plan.files)
-    return plan.under(locations.files(plan.folder, shipped=plan.status == "shipped", names=names))
+    return variants.in_order((one.placed(locations) for one in (plan, *plan.variants)), mirror)
 
 
 def verified_arrays(

@@ -15,12 +15,12 @@ import stat
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from tinytorch_datasets.errors import MissingFile, StorageError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # and no NumPy: a stat signature is taken without any
     from pathlib import Path
+
+    import numpy as np
 
 
 StatSignature = list[int]
@@ -71,6 +71,8 @@ def map_values(fd: int, path: str, part: Part) -> np.ndarray:
         OSError: It cannot be mapped; StorageError if memory lacks.
         ValueError: It is too short for these values, or there are no such values.
     """
+    import numpy as np
+
     dtype, shape, offset = np.dtype(part.dtype), tuple(part.shape), part.offset
     end = offset + dtype.itemsize * math.prod(shape)
     if dtype.kind not in "biuf" or offset < 0 or min(shape, default=0) < 0 or end > os.fstat(fd).st_size:
@@ -178,6 +180,8 @@ class Remapped(NamedTuple):
 
 def map_of(values: Any) -> np.memmap | None:
     """Return the memory map that an array is, or a view of; None if it is neither."""
+    import numpy as np
+
     while isinstance(values, np.ndarray) and not isinstance(values, np.memmap):
         values = values.base
     return values if isinstance(values, np.memmap) and values.filename is not None else None
@@ -188,6 +192,8 @@ def to_pickle(values: Any) -> Any:
 
     A memory map pickles as its whole contents, so that each worker process would get a copy of the data set.
     """
+    import numpy as np
+
     mapped = map_of(values)
     if mapped is None or not values.flags.c_contiguous:
         return values
@@ -205,6 +211,8 @@ def from_pickle(state: Any) -> Any:
         MissingFile: The file that it was mapped from is gone.
         StorageError: That file cannot be read, or is another one now.
     """
+    import numpy as np
+
     if not isinstance(state, Remapped):
         if isinstance(state, np.ndarray):
             state.flags.writeable = False  # as the one that was pickled
