@@ -261,6 +261,15 @@ def _open_cached(
         if (dataset := _open_current(entry, verify)) is not None:
             _entries[key] = entry
             return dataset
+        if (renewed := entry.renewed()) and (dataset := _open_current(renewed, verify)) is not None:
+            from pathlib import Path
+
+            from tinytorch_datasets.storage.files import write_if_possible
+
+            path = entry_path(os.path.join(kept, ".cache"), manifest, name, rank)
+            write_if_possible(Path(path), renewed.to_bytes())
+            _entries[key] = renewed
+            return dataset
     return None
 
 

@@ -19,8 +19,9 @@ from tests.conftest import ROOT
 from tests.helpers.audit_world import build
 from tests.helpers.fresh_process import python
 from tinytorch_datasets import audit, get, load_manifest, settings
-from tinytorch_datasets.errors import ManifestError, UnknownName
+from tinytorch_datasets.errors import HashMismatch, ManifestError, UnknownName
 from tinytorch_datasets.storage.array_folder import read_header
+from tinytorch_datasets.storage.cache_entry import CacheEntry
 
 HEAVY = {"pydantic", "yaml", "pooch", "requests", "urllib3", "hashlib", "ssl", "click", "rich", "filelock"}
 HEAVY |= {"pathlib"}  # takes as long as all the rest that a second `get` does
@@ -271,6 +272,31 @@ class TestWhatDoesNotFit:
         result = python("-c", code).stdout
 
         assert result.split(maxsplit=1) == [hashlib.sha256(expected.tobytes()).hexdigest(), "(1000, 8, 8)\n"]
+
+    def test_a_manifest_that_was_only_touched_is_not_read_again(self, clone: Path) -> None:
+        """Its bytes are hashed, which are the same: neither YAML nor a stage, and from then on not even that."""
+        get("tinydigits", manifest=clone)
+        before = entry_file(clone).read_text()
+        os.utime(clone, ns=(1, 1))
+        warm = f"from tinytorch_datasets import get; get('tinydigits', manifest={str(clone)!r}).train.images.sum()"
+
+        assert not modules_of_a_fresh(warm) & (HEAVY - {"hashlib", "pathlib"})
+
+        after = entry_file(clone).read_text()
+        assert after != before
+        assert CacheEntry.read(entry_file(clone)).is_current()  # type: ignore[union-attr]
+        get("tinydigits", manifest=clone)
+        assert entry_file(clone).read_text() == after
+
+    def test_a_touched_manifest_hides_no_changed_file(self, clone: Path) -> None:
+        """Source files and arrays are compared as ever."""
+        get("tinydigits", manifest=clone)
+        os.utime(clone, ns=(1, 1))
+        path = clone.parent / "datasets" / "tinydigits" / "test.pkl"
+        path.write_bytes(path.read_bytes()[:-1] + b"!")
+
+        with pytest.raises(HashMismatch):
+            get("tinydigits", manifest=clone)
 
     def test_a_manifest_that_became_wrong_is_reported(self, clone: Path) -> None:
         """Arrays from a time when it was right do not hide that."""

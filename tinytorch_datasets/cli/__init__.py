@@ -63,7 +63,7 @@ def list_(everything: bool, manifest: Path | None, home: Path | None, as_json: b
     """
     from tinytorch_datasets.cli import listing
 
-    rows = [listing.row(one, home) for one in declared(manifest)[1].values()]
+    rows = list(listing.rows(declared(manifest)[1].values(), home))
     if as_json:
         echo_json(rows)
         return

@@ -268,7 +268,10 @@ def declared(manifest: Path | None) -> tuple[ManifestLike, Mapping[str, Declared
     if of_compiled := generated.every(Path(settings.manifest_path(manifest))):
         return manifest, of_compiled
     loaded = load(manifest)
-    return loaded, {name: loaded.declared(name) for name in loaded.datasets}
+    from tinytorch_datasets.manifest.loading import collection_paused
+
+    with collection_paused():
+        return loaded, {name: loaded.declared(name) for name in loaded.datasets}
 
 
 def resolve(name: str, known: Mapping[str, Declared], manifest: Path | None) -> str:

@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # and no NumPy, no stages, no Rich: a list in a pipe needs no
     from tinytorch_datasets.manifest.manifest import Manifest
     from tinytorch_datasets.manifest.models import Entry, FieldEntry
     from tinytorch_datasets.plan import Column, Declared, Plan
+    from tinytorch_datasets.settings import Locations
     from tinytorch_datasets.split import Split
 
 # An included file with more data sets than this is listed by their names: the whole fits 80 x 24.
@@ -40,12 +41,25 @@ NARROWEST_SPLITS = 12  # with which the packaged manifest fits the usual 80 colu
 
 def row(declared: Declared, home: Path | None) -> dict[str, Any]:
     """Summarize a data set in plain values."""
-    folders = {"download_to": declared.download_to, "shipped_in": declared.shipped_in}
+    return next(rows([declared], home))
+
+
+def rows(several: Iterable[Declared], home: Path | None) -> Iterator[dict[str, Any]]:
+    """Summarize data sets in plain values, each; the folders of a manifest are looked for once."""
     is_here = home is not None and settings.scheme_of(os.fspath(home)) not in settings.STORES
     root = settings.absolute(home, name="home") if home is not None and is_here else None
-    where = settings.locations(declared.manifest, root, **folders)
-    plan = declared.plan.placed(where)
-    here = any(_on_disk(variant.placed(where)) == "all" for variant in plan.variants)
+    places: dict[Path, Locations] = {}
+    for declared in several:
+        if declared.manifest not in places:
+            folders = {"download_to": declared.download_to, "shipped_in": declared.shipped_in}
+            places[declared.manifest] = settings.locations(declared.manifest, root, **folders)
+        yield _row(declared, places[declared.manifest])
+
+
+def _row(declared: Declared, places: Locations) -> dict[str, Any]:
+    plan = declared.plan
+    here = any(_on_disk(variant, variant.root_in(places)) == "all" for variant in plan.variants)
+    root = plan.root_in(places)
     return {
         "name": plan.name,
         "title": declared.entry["title"],
@@ -54,8 +68,8 @@ def row(declared: Declared, home: Path | None) -> dict[str, Any]:
         "sample": _sample(next(iter(plan.columns))),
         "splits": {split.name: split.samples for split in plan.splits},
         "bytes": sum(file.bytes for file in plan.files),
-        "on_disk": "all" if here else _on_disk(plan),
-        "path": str(plan.root),
+        "on_disk": "all" if here else _on_disk(plan, root),
+        "path": str(root),
         "manifest": str(declared.manifest),
     }
 
@@ -83,9 +97,9 @@ def _print_names(path: str, rows: list[dict[str, Any]]) -> None:
     echo(textwrap.fill("  ".join(names), width, break_on_hyphens=False, break_long_words=False))
 
 
-def _on_disk(plan: Plan) -> str:
+def _on_disk(plan: Plan, root: Path) -> str:
     try:
-        present = [is_there(plan.root / file.name, at_home=True) for file in plan.files]
+        present = [is_there(root / file.name, at_home=True) for file in plan.files]
     except StorageError:
         return "unknown"  # a folder may not be looked into, which `audit` names
     return "all" if all(present) else "part" if any(present) else "none"

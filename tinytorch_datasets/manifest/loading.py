@@ -49,7 +49,7 @@ def load(path: Path, formats: Formats, download: Download | None = None) -> Mani
     Raises:
         ManifestError: Something is wrong with one of them; `problems` has everything that is, with lines.
     """
-    with _collection_paused():
+    with collection_paused():
         text, signature = read_file(path)
         return _Loader(formats, download).complete(ParsedYaml(text, path), signature)
 
@@ -60,12 +60,12 @@ def check_parsed(parsed: ParsedYaml, formats: Formats, download: Download | None
     Raises:
         ManifestError: Something is wrong with it; `problems` has everything that is, with lines.
     """
-    with _collection_paused():
+    with collection_paused():
         return _Loader(formats, download).complete(parsed, [])
 
 
 @contextmanager
-def _collection_paused() -> Iterator[None]:
+def collection_paused() -> Iterator[None]:
     """Pause the garbage collector, which finds no garbage among what a manifest is read into, however often it looks.
 
     For ten thousand entries it takes a third of the time. Two threads may do this at once: whoever finds the collector

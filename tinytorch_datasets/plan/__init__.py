@@ -356,8 +356,12 @@ class Plan:
 
     def placed(self, locations: Locations) -> Plan:
         """Return the same, with its files where they are or will be."""
+        return self.under(self.root_in(locations))
+
+    def root_in(self, locations: Locations) -> Path:
+        """Return the folder that its files are in, or will be."""
         names = tuple(file.name for file in self.files)
-        return self.under(locations.files(self.folder, shipped=self.status == "shipped", names=names))
+        return locations.files(self.folder, shipped=self.status == "shipped", names=names)
 
     def under(self, root: Path) -> Plan:
         """Return the same, of files that are (or will be) in the folder `root`."""

@@ -104,6 +104,24 @@ class CacheEntry(NamedTuple):
         except (OSError, ValueError, KeyError):  # it is gone, or this locale has no bytes for its path
             return False
 
+    def renewed(self) -> CacheEntry | None:
+        """Return the same with the signatures that its manifests have now, if they have the bytes that they had.
+
+        A manifest that was only touched, by a `git checkout` for one, takes seconds to be read, and no time to be
+        hashed. None if one of them is another, or all are as they were.
+        """
+        from hashlib import sha256  # which nobody needs whose manifest was left alone
+
+        try:
+            now = {path: stat_signature(path) for path in self.manifests}  # of before they are read
+            if all(self.signatures[path] == signature for path, signature in now.items()):
+                return None
+            if any(sha256(read_regular(path)).hexdigest() != digest for path, digest in self.manifests.items()):
+                return None
+        except (OSError, ValueError, KeyError):
+            return None
+        return self._replace(signatures={**self.signatures, **now})
+
     def _depends_on(self) -> Iterator[str]:
         yield from self.manifests
         yield from self.files
