@@ -67,9 +67,15 @@ def layer(module: str) -> int:
 
 
 @functools.cache
+def parsed(path: Path) -> ast.Module:
+    """The syntax tree of a module, which several tests look at."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
 def imported(path: Path) -> set[str]:
     """The package's own modules that a file imports, wherever in the file, but not those only for typing."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             node.body = []
@@ -153,7 +159,7 @@ def test_a_modules_docstring_names_in_one_line_what_it_has() -> None:
     """No question, which a reader would have to answer; under 80 characters, as listings show it."""
     firsts = {}
     for module, path in modules().items():
-        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        docstring = ast.get_docstring(parsed(path)) or ""
         firsts[module] = docstring.partition("\n")[0]
 
     assert not {module: line for module, line in firsts.items() if not line or len(line) >= 80 or "?" in line}
@@ -165,7 +171,7 @@ def test_a_functions_docstring_begins_with_a_verb() -> None:
     named = [
         f"{module}.{node.name}: {docstring.partition(chr(10))[0]}"
         for module, path in modules().items()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.FunctionDef) and not module.startswith("formats.")
         if not any(ast.unparse(decorator).endswith("property") for decorator in node.decorator_list)
         if (docstring := ast.get_docstring(node) or "").partition(" ")[0] in nouns

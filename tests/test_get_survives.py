@@ -87,7 +87,7 @@ class TestKilled:
 class TestTogether:
     """Processes that want the same data set at once share one download."""
 
-    @pytest.mark.parametrize("count", [4, pytest.param(16, marks=pytest.mark.slow)])
+    @pytest.mark.parametrize("count", [2, pytest.param(16, marks=pytest.mark.slow)])
     def test_many_processes_ask_for_each_file_once(
         self, count: int, realdata: Path, home: Path, serve: Callable[[Path], Served]
     ) -> None:
