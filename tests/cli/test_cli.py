@@ -152,7 +152,7 @@ class TestWrongCalls:
          "Error: --mirror checks that folder and nothing else: leave out --only, --remote, --deep, --remember, "
          "--lock and --[no-]decode"),
         (("audit", "--mirror", "http://127.0.0.1:8000/"),
-         "Error: Invalid value for '--mirror': Directory 'http://127.0.0.1:8000/' does not exist."),
+         "Error: Invalid value for '--mirror': this is an address of http://, where a path is needed"),
         (("audit", "--only", "shiped"), "Error: Invalid value for '--only': 'shiped' is not one of"),
         (("add", "x.csv", "--split", "test"), "Error: --split is SPLIT=PATTERN (test=holdout.csv), not 'test'"),
         (("add", "x.csv", "--mirror", "ftp://x/"),
