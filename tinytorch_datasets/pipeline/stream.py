@@ -99,10 +99,10 @@ def _decoded(
     plan: Plan, cancellation: Cancellation, *, locations: Locations, home: Locations, options: Options
 ) -> ArrayFolder:
     """Fetch a shard, unless its files are on disk anyway, and decode it; its files go when that is done."""
-    on_disk = pipeline.locate(plan, locations)
+    on_disk = plan.placed(locations)
     if on_disk.status == "shipped" or is_on_disk(on_disk):
         return pipeline.verified_arrays(on_disk, home)
-    plan, stat_cache = pipeline.locate(plan, home), StatCache()
+    plan, stat_cache = plan.placed(home), StatCache()
     fetched = fetch(
         plan.files,
         plan.root,
