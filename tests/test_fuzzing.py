@@ -1,0 +1,59 @@
+"""The night's fuzzing finds what it is there for."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+COMMAND = [sys.executable, "fuzz/run", "--seconds", "600", "--keep"]
+NIGHT = ROOT / ".github" / "workflows" / "night.yml"
+
+
+@pytest.mark.skipif(not NIGHT.exists(), reason="no workflows: this is an unpacked archive without them")
+def test_every_target_has_ten_minutes_each_night() -> None:
+    """By the command that the next test runs, and with the corpora of earlier nights."""
+    text = NIGHT.read_text(encoding="utf-8")
+    known = subprocess.run([sys.executable, "fuzz/run", "--list"], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert "python fuzz/run --seconds 600 --keep corpora ${{ matrix.target }}" in text
+    assert f"target: [{', '.join(known.stdout.split())}]" in text
+    assert "restore-keys: corpora-${{ matrix.target }}-" in text
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="needs atheris, of the extra `fuzz`")
+def test_a_planted_crash_is_found(tmp_path: Path) -> None:
+    """In a reader of a copy: one kind of number, which no seed has."""
+    for name in ("tinytorch_datasets", "fuzz", "datasets"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in ROOT.glob("*.yaml"):
+        shutil.copy(path, tmp_path)
+    reader = tmp_path / "tinytorch_datasets" / "formats" / "idx.py"
+    planted = "    if code == 0x0B:\n        raise RuntimeError(code)\n"
+    mark = "    shape = struct."
+    code = reader.read_text(encoding="utf-8")
+    assert code.count(mark) == 1
+    reader.write_text(code.replace(mark, planted + mark), encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+
+    done = subprocess.run(
+        [*COMMAND, "kept", "idx"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "1 found crash-" in done.stdout
+    assert "RuntimeError: 11" in (tmp_path / "kept" / "idx.log").read_text(errors="replace")
