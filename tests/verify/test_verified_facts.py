@@ -333,3 +333,58 @@ def test_a_column_without_samples_is_whole_from_the_start() -> None:
     """Nothing has to come."""
     of: Column = column(FILE, samples=0)
     assert list(checked([], [split(of)])) == []
+
+
+class TestMoreThanOne:
+    """What is true of the first file, or of the first run of samples, is true of each."""
+
+    def test_every_file_of_a_plan(self, tmp_path: Path) -> None:
+        """The second is looked at where the first is as it was, and where it was only touched."""
+        files = tuple(dataclasses.replace(DECLARED, name=name) for name in ("a.csv", "b.csv"))
+        of = dataclasses.replace(plan(tmp_path), files=files)
+        noted = StatCache()
+        for file in files:
+            (tmp_path / file.name).write_bytes(DATA)
+            check(of, file, mode="auto", stat_cache=noted)
+        (tmp_path / "b.csv").write_bytes(DATA[:-1] + b"x")
+        with pytest.raises(ChangedFile):
+            check_unchanged(of, noted)
+        before = stat_signature(tmp_path / "a.csv")
+        while stat_signature(tmp_path / "a.csv") == before:
+            (tmp_path / "a.csv").chmod(0o600)
+            (tmp_path / "a.csv").chmod(0o644)
+
+        with pytest.raises(ChangedFile):
+            check_unchanged(of, noted)
+
+    def test_a_run_after_others(self) -> None:
+        """A sample that comes twice is named, however many runs came before it."""
+        of = column(FILE, samples=20)
+        heard: list[str] = []
+        runs = [(0, 2), (4, 6), (10, 12), (6, 8), (11, 13), (16, 18), (14, 16), (17, 19), (12, 14), (2, 4), (8, 10)]
+        blocks = [Block(of, a, np.zeros(b - a, "u1")) for a, b in [*runs, (12, 13), (18, 20)]]
+        found = list(checked(blocks, [split(of)], on_error=lambda error: heard.append(error.reason)))
+
+        assert all(block.column is of for block in found)
+        assert heard == [
+            "train.images has samples 11 to 11 twice, declared is each once",
+            "train.images has samples 17 to 17 twice, declared is each once",
+            "train.images has samples 12 to 12 twice, declared is each once",
+        ]
+
+    def test_samples_kept_encoded_are_checked(self) -> None:
+        """Labels of a later block are counted on."""
+        of = column(FILE, samples=4, shape=(2,))
+        blocks = [Block(of, 0, EncodedBlock(np.zeros((4, 2), "i8"), [b""] * 4))]
+        with pytest.raises(ContentError, match="has dtype int64, declared is uint8"):
+            list(checked(blocks, [split(of)]))
+
+    def test_the_sizes_of_another_file(self, tmp_path: Path) -> None:
+        """Both of them, in words, with its path."""
+        path = tmp_path / "train.csv"
+        path.write_bytes(b"x")
+        with pytest.raises(HashMismatch) as caught:
+            check_size(path, DECLARED, hint="H.")
+
+        what = f"{path} is not the declared file: it has 1 bytes, declared are {len(DATA)}"
+        assert str(caught.value) == f"{what}\n  declared at datasets.yaml:7\n  H."
