@@ -102,6 +102,16 @@ def rows(part: slice) -> str:
     return "\n".join(["u,v,y,t", *lines]) + "\n"
 
 
+def parquet(part: slice) -> bytes:
+    """A table with a column of lists, one of class names and one of texts."""
+    pyarrow = pytest.importorskip("pyarrow")
+    columns = {"x": X[part].tolist(), "y": ["abc"[y] for y in Y[part]], "t": [f"text {int(a)}" for a, _ in X[part]]}
+    table = pyarrow.table({**columns, "x": pyarrow.array(columns["x"], pyarrow.list_(pyarrow.float32()))})
+    stream = io.BytesIO()
+    pytest.importorskip("pyarrow.parquet").write_table(table, stream)
+    return stream.getvalue()
+
+
 def idx(values: np.ndarray) -> bytes:
     """An array of bytes as an IDX file."""
     head = bytes([0, 0, 8, values.ndim]) + b"".join(size.to_bytes(4, "big") for size in values.shape)
@@ -131,6 +141,10 @@ FORMS: dict[str, tuple[str, Callable[[slice], Mapping[str, bytes]]]] = {
     "csv": (
         f"format: csv{TABLE}splits: {{train: {{samples: 13, file: 'n-*', x: {{column: [u, v]}}}}}}",
         lambda p: {"n-": rows(p).encode()},
+    ),
+    "parquet": (
+        f"format: parquet{TABLE}splits: {{train: {{samples: 13, file: 'n-*'}}}}",
+        lambda p: {"n-": parquet(p)},
     ),
     "jsonl": (
         f"format: jsonl{TABLE}splits: {{train: {{samples: 13, file: 'n-*'}}}}",
