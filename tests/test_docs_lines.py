@@ -46,6 +46,9 @@ NOT_RUN = {
         "it names folders of a reader; tests/test_get.py has each argument"
     ),
     ("docs/how-to/cloud.md", "pip install 'tinytorch-datasets[s3]'"): "tests/fetch has stores",
+    ("docs/how-to/cloud.md", "tinytorch-datasets mirror s3://my-bucket/datasets mnist cifar10"): (
+        "tests/fetch has stores"
+    ),
     ("docs/how-to/cloud.md", 'get("mnist", home="s3://my-bucket/home")'): "tests/fetch has stores",
     ("docs/how-to/firewall.md", "ttds get mnist --mirror /media/usb/class"): "tests/mirror has a server and a stick",
     ("docs/how-to/firewall.md", "export HTTPS_PROXY=http://proxy.school.example:3128"): "tests/fetch has a proxy",
@@ -142,12 +145,17 @@ def run(page: str, chosen: list[Block], desk: dict[str, Any]) -> None:
         pytest.skip(f"{page}: {'; '.join(absent)}; the other lines were run")
 
 
+_BY_BASH = pytest.mark.skipif(sys.platform == "win32", reason="pages are typed into bash; Windows' lines are parsed")
+
+
+@_BY_BASH
 @pytest.mark.parametrize("page", FAST)
 def test_python_of_a_page_runs(page: str, desk: dict[str, Any]) -> None:
     """In order, with what it prints compared, and without a socket."""
     run(page, [block for block in RUNNABLE[page] if block.language in PYTHON and not block.title], desk)
 
 
+@_BY_BASH
 @pytest.mark.slow
 @pytest.mark.parametrize("page", SLOW)
 def test_a_page_runs_from_its_first_line_to_its_last(
