@@ -59,12 +59,10 @@ NOT_RUN = {
 WITH_MNIST = {"docs/tutorial.md", "docs/how-to/notebook.md"}
 IN_ORDER = {*WITH_MNIST, "docs/how-to/my-csv.md", "docs/how-to/my-pictures.md", "docs/how-to/my-texts.md"}
 # What takes a second or so to import.
-HEAVY = re.compile(
-    r"import (?:torch|jax|keras|tensorflow|polars|duckdb|pyarrow)|from (?:torch|sklearn|tqdm)|from cifar"
-)
+HEAVY = re.compile(r"import (?:torch|jax|keras|tensorflow|polars|duckdb|pyarrow)|from (?:torch|sklearn|tqdm)")
 
 LANGUAGES = {*PYTHON, *SHELL, *WINDOWS, "yaml", "toml"}
-OTHER_LANGUAGES = {"text", "json", "bibtex", "csv", "html", "mermaid"}  # nothing in them could be run
+OTHER_LANGUAGES = {"text", "json", "bibtex", "csv", "html", "mermaid", "output"}  # nothing in them could be run
 
 
 def is_installation(block: Block) -> bool:
