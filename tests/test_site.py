@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import json
 import os
 import posixpath
@@ -20,8 +21,13 @@ from markdown_it import MarkdownIt
 from tests.conftest import ROOT, Served
 from tests.helpers.browser import SCHEMES, WIDTHS, looked_at, needs_chromium, opened
 
-pytest.importorskip("material", reason="Material for MkDocs, of the extra 'docs', is not installed")
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        importlib.util.find_spec("material") is None,
+        reason="Material for MkDocs, of the extra 'docs', is not installed",
+    ),
+]
 
 NOTES = Path(__file__).with_name("site.js").read_text(encoding="utf-8")
 
