@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -26,6 +27,17 @@ def test_every_target_has_ten_minutes_each_night() -> None:
     assert "python fuzz/run --seconds 600 --keep corpora ${{ matrix.target }}" in text
     assert f"target: [{', '.join(known.stdout.split())}]" in text
     assert "restore-keys: corpora-${{ matrix.target }}-" in text
+
+
+def test_every_change_that_no_test_notices_has_a_reason() -> None:
+    """Where the score of a module is published it is at least 90 %, and what survives is explained."""
+    published = json.loads((ROOT / "fuzz" / "mutants.json").read_text(encoding="utf-8"))
+
+    assert "verify" in published
+    for module in published.values():
+        assert module["score"] == round(100 * module["noticed"] / module["changes"], 1) >= 90
+        assert sum(one["changes"] for one in module["survivors"]) == module["changes"] - module["noticed"]
+        assert all(one["why"].endswith(".") for one in module["survivors"])
 
 
 @pytest.mark.slow

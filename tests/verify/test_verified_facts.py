@@ -14,11 +14,19 @@ from tests.helpers.faulty_server import sha256
 from tests.helpers.format_writers import column, split
 from tinytorch_datasets.errors import ChangedFile, ContentError, DecodeError, HashMismatch
 from tinytorch_datasets.plan import Block, Column, File, Plan, RaggedBlock
+from tinytorch_datasets.storage.cache_entry import CacheEntry
 from tinytorch_datasets.storage.encoded_array import EncodedBlock
 from tinytorch_datasets.storage.memmap import stat_signature
 from tinytorch_datasets.storage.string_array import StringArray
 from tinytorch_datasets.verify.arrays import checked, declared_at, other_digests
-from tinytorch_datasets.verify.files import StatCache, check, check_size, check_unchanged, describe_mismatch
+from tinytorch_datasets.verify.files import (
+    StatCache,
+    check,
+    check_size,
+    check_unchanged,
+    describe_mismatch,
+    mismatch_error,
+)
 
 FILE = Path("data")
 
@@ -388,3 +396,33 @@ class TestMoreThanOne:
 
         what = f"{path} is not the declared file: it has 1 bytes, declared are {len(DATA)}"
         assert str(caught.value) == f"{what}\n  declared at datasets.yaml:7\n  H."
+
+    def test_the_size_and_the_hash_of_another_file(self) -> None:
+        """In one sentence where both are known."""
+        what = describe_mismatch(Path("a.csv"), File("a.csv", 7, "ab", ()), size=6, sha256="cd")
+        assert what == (
+            "a.csv is not the declared file: it has 6 bytes, declared are 7; it has sha256\n    cd, declared is\n    ab"
+        )
+
+    def test_a_file_that_is_gone_by_now(self, tmp_path: Path) -> None:
+        """What it was is said, and not that it was a pointer."""
+        error = mismatch_error(tmp_path / "a.csv", File("a.csv", 7, "ab", ()), 6, hint="H.")
+        assert str(error) == f"{tmp_path}/a.csv is not the declared file: it has 6 bytes, declared are 7\n  H."
+
+    def test_files_that_a_cache_entry_notes(self, tmp_path: Path) -> None:
+        """Those with a hash and a signature; the entry has signatures of arrays, too."""
+        path, other = tmp_path / "a.csv", tmp_path / "b.csv"
+        path.write_bytes(DATA)
+        signatures = {str(path): stat_signature(path), "train.images.npy": [1, 2, 3, 4]}
+        files = {str(path): "ab", str(other): "cd"}
+        entry: dict[str, Any] = {**dict.fromkeys(CacheEntry._fields), "files": files, "signatures": signatures}
+        noted = StatCache(CacheEntry(**entry))
+
+        assert noted.sha256(path) == "ab"
+        assert noted.sha256(other) is None
+
+    def test_a_range_beyond_what_floats_count(self) -> None:
+        """Whole numbers are compared as whole numbers."""
+        of = column(FILE, dtype="int64", range=(0, 2**53 + 1))
+        assert len(passed(of, np.array([0, 2**53 + 1, 1]))) == 3
+        assert refusal(np.array([0, 2**53 + 2, 1]), dtype="int64", range=(0, 2**53 + 1))[3] == [0, 2**53 + 2]
