@@ -16,7 +16,7 @@ import pytest
 from tests.helpers.faulty_server import sha256, until
 from tests.helpers.yardstick import soon
 from tinytorch_datasets.concurrency import Cancelled, check_cancelled, run_all
-from tinytorch_datasets.digests import digest_of, digest_or_error, digests
+from tinytorch_datasets.digests import DigestsAhead, Stretch, digest_of, digest_or_error, digests
 
 GIB = 2**30
 
@@ -97,3 +97,45 @@ class TestCancelled:
     def test_nothing_else_is_asked(self) -> None:
         """Outside such a job, everything is wanted."""
         check_cancelled()
+
+
+class TestAhead:
+    """What is hashed before anyone asks is right when it is taken, or is not taken."""
+
+    def test_a_file_and_a_stretch_of_it_behind_a_line(self, tmp_path: Path) -> None:
+        """As they would be hashed now."""
+        path = tmp_path / "values.npy"
+        path.write_bytes(bytes(128) + b"values")
+        whole, values = Stretch(str(path)), Stretch(str(path), 128, b"uint8 6\n")
+
+        with DigestsAhead([whole, values]) as ahead:
+            until(lambda: not ahead.is_at_work)
+
+            assert ahead.take(whole) == (134, sha256(bytes(128) + b"values"), None)
+            assert ahead.take(values) == (6, sha256(b"uint8 6\nvalues"), None)
+
+    def test_a_file_that_was_changed_since_is_for_whoever_asks_to_hash(self, tmp_path: Path) -> None:
+        """At the same size, and with its old date."""
+        path = tmp_path / "file"
+        path.write_bytes(b"before")
+        about = path.stat()
+
+        with DigestsAhead([Stretch(str(path))]) as ahead:
+            until(lambda: not ahead.is_at_work)
+            path.write_bytes(b"behind")
+            os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+
+            assert ahead.take(Stretch(str(path))) is None
+
+    def test_what_cannot_be_read_and_what_was_never_begun(self, tmp_path: Path) -> None:
+        """Whoever asks reads it, and says why it cannot be read; a pipe is waited for by nobody."""
+        (tmp_path / "empty.npy").touch()
+        (tmp_path / "folder").mkdir()
+        unreadable = [Stretch(str(tmp_path / "none")), Stretch(str(tmp_path / "folder"))]
+        unreadable.append(Stretch(str(tmp_path / "empty.npy"), 128, b"uint8 0\n"))
+        if hasattr(os, "mkfifo"):
+            os.mkfifo(tmp_path / "pipe")
+            unreadable.append(Stretch(str(tmp_path / "pipe")))
+
+        with DigestsAhead(unreadable) as ahead:
+            assert not any(map(ahead.take, [*unreadable, Stretch(__file__)]))

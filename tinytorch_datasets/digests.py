@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tinytorch_datasets.concurrency import check_cancelled
+from tinytorch_datasets.concurrency import POLL_S, Cancellation, Cancelled, cancelled_by, check_cancelled
 from tinytorch_datasets.concurrency.executors import Task, run_tasks
 from tinytorch_datasets.plan import RaggedBlock
 
@@ -35,6 +35,11 @@ if TYPE_CHECKING:  # and no NumPy: whoever has values to be hashed has it
 
 
 CHUNK_BYTES = 2**20
+# While other threads import: each piece waits for the interpreter twice, up to 5 ms each time.
+AHEAD_BYTES = 2**23
+# How much of an array is looked at a time, in bytes, and how many strings.
+BYTES_AT_ONCE = 2**24
+STRINGS_AT_ONCE = 4096
 Step = Callable[[int, int], None]
 
 
@@ -76,22 +81,28 @@ def digests(
     return dict(zip(sizes, results, strict=True))
 
 
-def size_of(path: Path) -> int:
+def size_of(path: str | Path) -> int:
     """Return how many bytes a file has; none if it is not there, or in a folder that may not be looked into."""
     try:
-        return path.stat().st_size
+        return os.stat(path).st_size
     except OSError:
         return 0
 
 
-def digest(path: str | Path, *, add: Callable[[int], None] | None = None, md5_too: bool = False) -> Digest:
-    """Return the digest of a file; `add` is called with each count of bytes read.
+def digest(
+    path: str | Path,
+    *,
+    add: Callable[[int], None] | None = None,
+    md5_too: bool = False,
+    piece_bytes: int = CHUNK_BYTES,
+) -> Digest:
+    """Return the digest of a file; `add` is called with each count of bytes read, which are `piece_bytes` at most.
 
     Raises:
         OSError: It cannot be read.
     """
     sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
-    buffer = memoryview(bytearray(CHUNK_BYTES))
+    buffer = memoryview(bytearray(piece_bytes))
     with open(path, "rb", buffering=0, opener=open_file) as stream:
         while count := stream.readinto(buffer):
             check_cancelled()
@@ -132,9 +143,98 @@ def sha256_of(path: str | Path) -> str:
     return digest(path).sha256
 
 
-# How much of an array is looked at a time, in bytes, and how many strings.
-BYTES_AT_ONCE = 2**24
-STRINGS_AT_ONCE = 4096
+class Stretch(NamedTuple):
+    """What of a file is hashed: its bytes from `start` on, behind a line that is in no file, as values have."""
+
+    path: str
+    start: int = 0
+    head: bytes = b""
+
+
+class DigestsAhead:
+    """Digests that will most likely be asked for, begun before that is known; at the end of the block, all are dropped.
+
+    It decides nothing: `take` returns what a file's bytes came to since the block began, and only if the file is still
+    as it was before they were read. What could not be read is not kept, so that whoever asks reads it, and fails.
+    """
+
+    def __init__(self, stretches: Iterable[Stretch]) -> None:
+        self._cancellation, self._lock = Cancellation(), threading.Lock()
+        self._waiting = sorted(set(stretches), key=lambda stretch: size_of(stretch.path))
+        self._begun: dict[Stretch, threading.Event] = {}
+        self._ended: dict[Stretch, tuple[tuple[int, ...], Digest]] = {}
+
+    def __enter__(self) -> DigestsAhead:
+        for number in range(min(os.cpu_count() or 1, len(self._waiting))):
+            thread = threading.Thread(target=self._work, name=f"tinytorch-datasets-ahead-{number}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # no thread is left, and whoever asks hashes it
+                break
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._waiting.clear()
+        self._cancellation.cancel()
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether anything is still to be hashed."""
+        with self._lock:
+            return bool(self._waiting) or not all(begun.is_set() for begun in self._begun.values())
+
+    def take(self, stretch: Stretch) -> Digest | None:
+        """Return the digest of a stretch, once it is there; None if nobody has begun it, or its file has changed."""
+        with self._lock:
+            begun = self._begun.get(stretch)
+            if begun is None:
+                if stretch in self._waiting:
+                    self._waiting.remove(stretch)
+                return None
+        while not begun.wait(POLL_S):
+            check_cancelled()
+        before, taken = self._ended.get(stretch, ((), None))
+        return taken if before and before == _signature(stretch.path) else None
+
+    def _work(self) -> None:
+        with cancelled_by(self._cancellation):
+            while True:
+                with self._lock:
+                    if not self._waiting:
+                        return
+                    stretch = self._waiting.pop()
+                    begun = self._begun[stretch] = threading.Event()
+                try:
+                    before = _signature(stretch.path)
+                    self._ended[stretch] = before, _digest_of_stretch(stretch)
+                except (OSError, ValueError, Cancelled):
+                    pass
+                finally:
+                    begun.set()
+
+
+def _digest_of_stretch(stretch: Stretch) -> Digest:
+    if not stretch.head:
+        return digest(stretch.path, piece_bytes=AHEAD_BYTES)
+    import mmap  # what is mapped when it is opened need not be copied in order to be hashed
+
+    sha256 = hashlib.sha256(stretch.head)
+    with open(stretch.path, "rb", opener=open_file) as file:
+        pages = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))[stretch.start :]
+    for start in range(0, len(pages), BYTES_AT_ONCE):
+        check_cancelled()
+        sha256.update(pages[start : start + BYTES_AT_ONCE])
+    return Digest(len(pages), sha256.hexdigest())
+
+
+def _signature(path: str) -> tuple[int, ...]:
+    """Return what changes when a file's contents do; nothing if it is not there."""
+    try:
+        about = os.stat(path)
+    except OSError:
+        return ()
+    return about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino
 
 
 class ValueDigest:

@@ -122,3 +122,18 @@ class TestWhenEveryDigestIsDeclared:
         """Anything else is reported at once."""
         with pytest.raises(ValueError, match="decode is 'auto', 'always', 'never', not True"):
             audit(decode=True)  # type: ignore[arg-type]
+
+
+def test_what_a_planted_cache_entry_names_is_hashed_for_nothing(world: World) -> None:
+    """It says that an array is of another form, or elsewhere; what the arrays hold is compared as it is without it."""
+    for planted in ({"|u1": "|i1"}, {"flowers-": "elsewhere-"}):
+        for path in world.manifest.parent.rglob("entries/*.json"):
+            text = path.read_text()
+            for right, wrong in planted.items():
+                text = text.replace(right, wrong)
+            path.write_text(text)
+
+        report = audit(manifest=world.manifest)
+
+        assert {finding.rule for finding in report.findings} <= {"cache-entry"}
+        assert [row.samples for row in report.datasets] == [30, 3, 18]

@@ -2,40 +2,51 @@
 
 What CI runs. Every byte is hashed and every value compared, whatever stat signatures and caches say; all that differs
 is reported, not only the first.
+
+Pydantic, NumPy and the stages take as long to be imported as files of some hundred MB to be hashed. So they are
+imported inside of functions, while threads hash the files that cache entries name: see `DigestsAhead`.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from tinytorch_datasets import api, pipeline, settings
-from tinytorch_datasets.auditing import lint
+from tinytorch_datasets import settings
 from tinytorch_datasets.auditing.findings import LEVELS, RULES, DatasetReport, Finding, Level, ProbeResult, Report
-from tinytorch_datasets.auditing.local import Decode, FileDigests, audit_homes, audit_on_disk
 from tinytorch_datasets.concurrency.executors import check_executor
-from tinytorch_datasets.digests import Digest, Step, digests
-from tinytorch_datasets.errors import LockError, ManifestError, Problem, UsageError, check_flag, did_you_mean
-from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy
-from tinytorch_datasets.manifest.manifest import Manifest
-from tinytorch_datasets.pipeline.manifests import name_included
-from tinytorch_datasets.pipeline.standin import refuse_standin
-from tinytorch_datasets.plan import Plan
-from tinytorch_datasets.settings import Locations
-from tinytorch_datasets.storage.files import read_file, whole_file
+from tinytorch_datasets.digests import Digest, DigestsAhead, Step, Stretch, digests
+from tinytorch_datasets.errors import (
+    DatasetError,
+    LockError,
+    ManifestError,
+    Problem,
+    UsageError,
+    check_flag,
+    did_you_mean,
+)
+from tinytorch_datasets.storage.cache_entry import CacheEntry, entry_path
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from tinytorch_datasets.api import AnyPath, ManifestLike
+    from tinytorch_datasets.auditing.local import FileDigests
     from tinytorch_datasets.auditing.remote import Probe
+    from tinytorch_datasets.fetch import RetryPolicy
+    from tinytorch_datasets.manifest.manifest import Manifest
+    from tinytorch_datasets.plan import Plan
+    from tinytorch_datasets.settings import Locations
 
 
 LOCAL_LEVELS: tuple[Level, ...] = LEVELS[:3]
+Decode = Literal["auto", "always", "never"]
 DECODE: tuple[Decode, ...] = get_args(Decode)
 
 # ETag and date of the addresses when they were last known to be right; beside the manifest, and committed with it.
@@ -59,7 +70,7 @@ def audit(
     ignore: Collection[str] = (),
     progress: Step | None = None,
     on_probe: Callable[[ProbeResult], None] | None = None,
-    retry: RetryPolicy = DEFAULT_RETRY,
+    retry: RetryPolicy | None = None,
     executor: Executor | None = None,
 ) -> Report:
     """Compare everything on disk with the manifest and, if asked to, every address.
@@ -86,7 +97,7 @@ def audit(
         ignore: Rules whose warnings are left out ("single-mirror"); errors are reported all the same.
         progress: Called with bytes hashed and bytes in all.
         on_probe: Called with the result of each address, as it comes.
-        retry: How long to wait for addresses.
+        retry: How long to wait for addresses; None for the usual times.
         executor: What hashes and decodes, in place of this process: a pool of `concurrent.futures`, or any other with
             `submit`, such as ``dask.distributed.Client(...).get_executor()``. Its workers need the same files at the
             same paths. A file is a task, a column of cached arrays, and a data set that is decoded; findings are the
@@ -104,7 +115,6 @@ def audit(
     >>> audit(["tinydigits"], levels=["shipped"]).ok
     True
     """
-    refuse_standin("an audit")
     if executor is not None:
         check_executor(executor)
     if isinstance(names, str):
@@ -125,69 +135,93 @@ def audit(
     if unknown := wanted - set(LEVELS):
         msg = f"levels are {', '.join(LEVELS)}, not {', '.join(map(repr, sorted(unknown)))}"
         raise ValueError(msg)
-    loaded = api.manifest_of(manifest)
-    if remember and settings.is_installed(str(loaded.path.parent)):
-        what = f"{loaded.path} is part of the installed package, which is not written to"
-        raise UsageError(what, hint=f"Name a manifest of your own, beside which {ADDRESSES} is written.")
-    named, names = bool(names), tuple(dict.fromkeys(map(loaded.name_of, names))) or tuple(loaded.datasets)
-    if mirror is not None:
-        from tinytorch_datasets.auditing import mirror_folder  # it imports what copies files, and so `fetch`
+    local = executor is None and mirror is None and wanted & {"shipped", "cached"}
+    with DigestsAhead(_likely_stretches(names, manifest, home) if local else ()) as ahead:
+        from tinytorch_datasets import api, pipeline
+        from tinytorch_datasets.auditing import lint
+        from tinytorch_datasets.auditing.local import audit_homes, audit_on_disk
+        from tinytorch_datasets.pipeline.standin import refuse_standin
 
-        at = Path(settings.absolute(mirror, name="mirror"))
-        whole = len(names) == len(loaded.datasets)
-        plans = [loaded.plan(name) for name in names]
-        audited, problems = mirror_folder.audit_mirror(
-            loaded, plans, at, named=named, whole=whole, step=progress, executor=executor
-        )
-        kept = _without(ignore, loaded, _on_lines(loaded, problems))
-        return Report(str(loaded.path), tuple(audited), kept, strict=strict)
-    placed = {name: pipeline.in_use(loaded, name, home) for name in names}
-    plans = [plan for plan, _ in placed.values()]
-    findings: dict[str, list[Finding]] = {name: [] for name in names}
-    if "manifest" in wanted:
-        for name in names:
-            findings[name] += lint.lint(loaded.owner(name), name)
-    # Included manifests have folders of their own, or the same ones.
-    groups = {its: [plan for plan, of_plan in placed.values() if of_plan == its] for _, its in placed.values()}
-    reports: dict[str, DatasetReport] = {}
-    hashed: dict[Path, Digest | OSError] = {}
-    for locations, group in groups.items():
-        wanted_plans = [plan for plan in group if _level(plan) in wanted]
-        on_disk = audit_on_disk(loaded, wanted_plans, locations, decode, progress, executor)
-        reports |= on_disk.reports
-        hashed |= on_disk.digests
-        for name, more in on_disk.findings.items():
-            findings[name] += more
-    rows = tuple(reports.get(name) or DatasetReport(name, "not checked") for name in names)
-    probes: list[Probe] = []
-    if "remote" in wanted:
-        probes = _audit_remote(
-            loaded, map(loaded.plan, names), deep=deep, remember=remember, retry=retry, on_probe=on_probe
-        )
-        for probe in probes:
-            findings[probe.result.dataset] += probe.findings
-    general: list[Finding] = []
-    is_whole = len(names) == len(loaded.datasets)
-    if "manifest" in wanted:
-        for layer in loaded.layers:
-            general += _on_lines_of(layer, loaded, lint.audit_ignore(layer))
-            general += _on_lines_of(layer, loaded, lint.audit_compiled(layer))
-    if "cached" in wanted:
+        refuse_standin("an audit")
+        loaded = api.manifest_of(manifest)
+        if remember and settings.is_installed(str(loaded.path.parent)):
+            what = f"{loaded.path} is part of the installed package, which is not written to"
+            raise UsageError(what, hint=f"Name a manifest of your own, beside which {ADDRESSES} is written.")
+        named, names = bool(names), tuple(dict.fromkeys(map(loaded.name_of, names))) or tuple(loaded.datasets)
+        if mirror is not None:
+            from tinytorch_datasets.auditing import mirror_folder  # it imports what copies files, and so `fetch`
+
+            at = Path(settings.absolute(mirror, name="mirror"))
+            whole = len(names) == len(loaded.datasets)
+            plans = [loaded.plan(name) for name in names]
+            audited, problems = mirror_folder.audit_mirror(
+                loaded, plans, at, named=named, whole=whole, step=progress, executor=executor
+            )
+            kept = _without(ignore, loaded, _on_lines(loaded, problems))
+            return Report(str(loaded.path), tuple(audited), kept, strict=strict)
+        placed = {name: pipeline.in_use(loaded, name, home) for name in names}
+        plans = [plan for plan, _ in placed.values()]
+        findings: dict[str, list[Finding]] = {name: [] for name in names}
+        if "manifest" in wanted:
+            for name in names:
+                findings[name] += lint.lint(loaded.owner(name), name)
+        # Included manifests have folders of their own, or the same ones.
+        groups = {its: [plan for plan, of_plan in placed.values() if of_plan == its] for _, its in placed.values()}
+        reports: dict[str, DatasetReport] = {}
+        hashed: dict[Path, Digest | OSError] = {}
         for locations, group in groups.items():
-            general += audit_homes(locations, group)
-    if "shipped" in wanted:
-        for layer, undeclared in lint.audit_undeclared(loaded, names):
-            general += _on_lines_of(layer, loaded, undeclared)
-        for layer in loaded.layers if is_whole else ():
-            budget = lint.audit_budget(layer, layer.path.parent / layer.shipped_in)
-            general += _on_lines_of(layer, loaded, budget)
-    if lock is not None:
-        differing = _audit_lock(loaded, Path(lock).expanduser().absolute(), placed, rows, hashed, executor)
-        general += _on_lines(loaded, differing)
-    in_order = [*_on_lines(loaded, (f for name in names for f in findings[name])), *general]
-    return Report(
-        str(loaded.path), rows, _without(ignore, loaded, in_order), tuple(probe.result for probe in probes), strict
-    )
+            wanted_plans = [plan for plan in group if _level(plan) in wanted]
+            on_disk = audit_on_disk(loaded, wanted_plans, locations, decode, progress, executor, ahead)
+            reports |= on_disk.reports
+            hashed |= on_disk.digests
+            for name, more in on_disk.findings.items():
+                findings[name] += more
+        rows = tuple(reports.get(name) or DatasetReport(name, "not checked") for name in names)
+        probes: list[Probe] = []
+        if "remote" in wanted:
+            probes = _audit_remote(
+                loaded, map(loaded.plan, names), deep=deep, remember=remember, retry=retry, on_probe=on_probe
+            )
+            for probe in probes:
+                findings[probe.result.dataset] += probe.findings
+        general: list[Finding] = []
+        is_whole = len(names) == len(loaded.datasets)
+        if "manifest" in wanted:
+            for layer in loaded.layers:
+                general += _on_lines_of(layer, loaded, lint.audit_ignore(layer))
+                general += _on_lines_of(layer, loaded, lint.audit_compiled(layer))
+        if "cached" in wanted:
+            for locations, group in groups.items():
+                general += audit_homes(locations, group)
+        if "shipped" in wanted:
+            for layer, undeclared in lint.audit_undeclared(loaded, names):
+                general += _on_lines_of(layer, loaded, undeclared)
+            for layer in loaded.layers if is_whole else ():
+                budget = lint.audit_budget(layer, layer.path.parent / layer.shipped_in)
+                general += _on_lines_of(layer, loaded, budget)
+        if lock is not None:
+            differing = _audit_lock(loaded, Path(lock).expanduser().absolute(), placed, rows, hashed, executor)
+            general += _on_lines(loaded, differing)
+        in_order = [*_on_lines(loaded, (f for name in names for f in findings[name])), *general]
+        return Report(
+            str(loaded.path), rows, _without(ignore, loaded, in_order), tuple(probe.result for probe in probes), strict
+        )
+
+
+def _likely_stretches(names: Sequence[str], manifest: ManifestLike, home: AnyPath | None) -> Iterator[Stretch]:
+    """Yield what will most likely be hashed, as far as cache entries tell; they decide nothing, see `DigestsAhead`."""
+    if manifest is not None and not isinstance(manifest, str | os.PathLike):
+        return
+    with suppress(DatasetError, OSError, ValueError, TypeError):  # whatever it is, the audit itself will say so
+        path = settings.manifest_path(manifest)
+        root = None if home is None else settings.absolute(home)
+        homes = settings.likely_homes(path, root)
+        caches = [f"{kept}/.cache" for kept in homes]
+        for cache in (f"{kept}/.cache" for kept in settings.homes_of_entries(homes, root)):
+            at = Path(entry_path(cache, path, ""))
+            for entry in map(CacheEntry.read, at.parent.glob(f"*{at.name}")):
+                if entry is not None and entry.belongs_to(entry.name, path, caches) and entry.name in (names or entry):
+                    yield from entry.stretches()
 
 
 def unusable(error: ManifestError) -> Report:
@@ -217,6 +251,8 @@ def _on_lines_of(layer: Manifest, manifest: Manifest, findings: Iterable[Finding
     if layer is manifest:
         yield from findings
         return
+    from tinytorch_datasets.pipeline.manifests import name_included
+
     path, is_installed = name_included(layer.path, manifest.path), settings.is_installed(str(layer.path.parent))
     for finding in findings:
         name, _, line = (finding.where or "").rpartition(":")
@@ -267,16 +303,18 @@ def _audit_remote(
     *,
     deep: bool,
     remember: bool,
-    retry: RetryPolicy,
+    retry: RetryPolicy | None,
     on_probe: Callable[[ProbeResult], None] | None,
 ) -> list[Probe]:
     from tinytorch_datasets.auditing import remote  # and with it what speaks HTTP
+    from tinytorch_datasets.fetch import DEFAULT_RETRY
+    from tinytorch_datasets.storage.files import whole_file
 
     path = manifest.path.parent / ADDRESSES
     known = read_addresses(path)
     remotes = (plan for plan in plans if plan.status == "remote")
     targets = [address for plan in remotes for address in remote.addresses(manifest, plan)]
-    probes = remote.probe_all(targets, deep=deep, known=known, retry=retry, on_probe=on_probe)
+    probes = remote.probe_all(targets, deep=deep, known=known, retry=retry or DEFAULT_RETRY, on_probe=on_probe)
     if remember:
         now = {probe.result.url: probe.validators for probe in probes if probe.validators}
         value = {"lock": 1, "addresses": dict(sorted({**known, **now}.items()))}
@@ -291,6 +329,8 @@ def read_addresses(path: Path) -> dict[str, Any]:
     Raises:
         LockError: It exists, and cannot be read.
     """
+    from tinytorch_datasets.storage.files import read_file
+
     try:
         return dict(json.loads(read_file(path))["addresses"])
     except FileNotFoundError:

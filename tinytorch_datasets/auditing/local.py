@@ -9,14 +9,14 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tinytorch_datasets import formats, pipeline, settings
 from tinytorch_datasets.auditing import lint
 from tinytorch_datasets.auditing.arrays import audit_cached, audit_decoded
 from tinytorch_datasets.auditing.findings import DatasetReport, Finding, Severity, State
 from tinytorch_datasets.concurrency.executors import Task, run_tasks
-from tinytorch_datasets.digests import Digest, Meter, Step, digest_or_error, size_of
+from tinytorch_datasets.digests import Digest, DigestsAhead, Meter, Step, Stretch, digest_or_error, size_of
 from tinytorch_datasets.errors import DecodeError, StorageError
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.pipeline.decode import tasks
@@ -35,7 +35,8 @@ from tinytorch_datasets.verify.files import describe_mismatch
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-Decode = Literal["auto", "always", "never"]
+    from tinytorch_datasets.auditing.audit import Decode
+
 FileDigests = Mapping[Path, Digest | OSError]
 
 # A text larger than this is not converted to find out whether its line endings were.
@@ -57,11 +58,12 @@ def audit_on_disk(
     decode: Decode,
     step: Step | None,
     executor: Executor | None = None,
+    ahead: DigestsAhead | None = None,
 ) -> OnDisk:
     """Hash all files of data sets, compare all values, and check the cache entries.
 
     An executor hashes a file, or a column of cached arrays, a task. Values are compared a data set a task: what is
-    checked of them is also that no split has the samples of another.
+    checked of them is also that no split has the samples of another. `ahead` has what was begun before.
     """
     closed = {plan.name: error for plan in plans if (error := _closed(plan))}
     reports = {name: DatasetReport(name, "not checked") for name in closed}
@@ -77,7 +79,7 @@ def audit_on_disk(
         if decode != "never" and not declared.get(plan.name) and _all_present(plan):
             formats.check_libraries(plan)
     with_md5 = frozenset(plan.name for plan in plans if decode != "never" and not declared.get(plan.name))
-    digests, array_digests = _hash_all(manifest, plans, declared, with_md5, step, executor)
+    digests, array_digests = _hash_all(manifest, plans, declared, with_md5, step, executor, ahead)
     of_files = {plan.name: _audit_files(manifest, plan, locations, digests) for plan in plans}
     to_compare = [
         plan for plan in plans if decode != "never" and _all_present(plan) and not of_files[plan.name]
@@ -288,6 +290,7 @@ def _hash_all(
     with_md5: frozenset[str],
     step: Step | None,
     executor: Executor | None,
+    ahead: DigestsAhead | None,
 ) -> tuple[FileDigests, dict[tuple[ArrayFolder, str], str | None]]:
     """Hash all files, and the arrays whose digests are declared; by path, and by folder and column."""
     files = {
@@ -302,12 +305,42 @@ def _hash_all(
         *(Task(partial(digest_or_error, path, md5_too=md5), sizes[path], (path,)) for path, md5 in files.items()),
         *(Task(partial(_hash_array, column, folder), column.nbytes, folder.paths(column)) for column, folder in arrays),
     ]
+    if ahead is not None:
+        begun = [None if md5 else Stretch(str(path)) for path, md5 in files.items()]
+        begun += [_stretch_of(column, folder) for column, folder in arrays]
+        tasks = [
+            task if stretch is None else Task(partial(_taken, ahead, stretch, task.job), task.size)
+            for task, stretch in zip(tasks, begun, strict=True)
+        ]
     results = run_tasks(tasks, executor, add=meter.add)
     of_arrays = zip(arrays, results[len(files) :], strict=True)
     return (
         dict(zip(files, results, strict=False)),
         {(folder, str(column)): sha256 for (column, folder), sha256 in of_arrays},
     )
+
+
+def _stretch_of(column: Column, folder: ArrayFolder) -> Stretch | None:
+    """Return what the digest of a column's values is of, as its file's own header says; None if it is in several."""
+    if column.is_text or column.is_ragged or column.is_encoded:
+        return None
+    [part] = folder.parts(column)
+    return cache_entries.stretch_of(str(folder.path), part)
+
+
+def _taken(
+    ahead: DigestsAhead,
+    stretch: Stretch,
+    job: Callable[..., Digest | OSError | str | None],
+    add: Callable[[int], None] | None = None,
+) -> Digest | OSError | str | None:
+    """Return what was hashed ahead; or what `job` returns, if that was not begun."""
+    taken = ahead.take(stretch)
+    if taken is None:
+        return job(add=add)
+    if add is not None:
+        add(taken.bytes)
+    return taken.sha256 if stretch.head else taken
 
 
 def _hash_array(column: Column, folder: ArrayFolder, add: Callable[[int], None] | None = None) -> str | None:

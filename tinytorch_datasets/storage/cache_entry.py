@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.storage.memmap import Part, StatSignature, read_regular, stat_signature
-from tinytorch_datasets.storage.string_array import StringArray
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
 
+    from tinytorch_datasets.digests import Stretch
     from tinytorch_datasets.storage.string_array import Values
 
 
@@ -35,6 +35,9 @@ LAYOUT = [8, VERSION, sys.byteorder]
 
 # What stands between a data set's name and a rank, in the name of a cache entry.
 RANK_SIGN = "+"
+
+# What NumPy calls the kinds of numbers.
+KINDS = {"b": "bool", "u": "uint", "i": "int", "f": "float"}
 
 # A field's parts: one for an array; two for strings (the buffer, the offsets in it); two or three for a ragged array
 # (the values, the offsets in them, and the shapes), and for samples that are kept encoded.
@@ -65,7 +68,11 @@ def assemble(maps: Sequence[np.ndarray], sample_shape: tuple[int | None, ...] | 
         from tinytorch_datasets.storage.ragged_array import RaggedArray  # which few data sets have
 
         return RaggedArray(maps[0], maps[1], maps[2] if len(maps) > 2 else None, tuple(sample_shape))
-    return maps[0] if len(maps) == 1 else StringArray.mapped(*maps)
+    if len(maps) == 1:
+        return maps[0]
+    from tinytorch_datasets.storage.string_array import StringArray
+
+    return StringArray.mapped(*maps)
 
 
 class CacheEntry(NamedTuple):
@@ -153,6 +160,16 @@ class CacheEntry(NamedTuple):
         except (OSError, UnicodeDecodeError):
             return False  # gone, or no text
 
+    def stretches(self) -> Iterator[Stretch]:
+        """Yield what is most likely hashed of the data set: its source files, and its plain arrays' values."""
+        from tinytorch_datasets.digests import Stretch
+
+        yield from map(Stretch, self.files)
+        for split in self.splits:
+            for parts in split.fields.values():
+                if len(parts) == 1 and (stretch := stretch_of(self.folder, parts[0])) is not None:
+                    yield stretch
+
     def belongs_to(self, name: str, manifest: str, caches: Iterable[str], rank: Sequence[int] | None = None) -> bool:
         """Check whether it is of that data set, or rank's part, of that manifest, its arrays in one of these caches."""
         if (self.name, self.manifest) != (name, manifest):  # a disk may take one name for another
@@ -203,6 +220,18 @@ class CacheEntry(NamedTuple):
         except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             # Absent, damaged or another program's: all the same, because what it would say can be found out again.
             return None
+
+
+def stretch_of(folder: str, part: Part) -> Stretch | None:
+    """Return what the digest of an array's values is of, if they are in its file as they are hashed; asks no NumPy."""
+    from tinytorch_datasets.digests import Stretch, header
+
+    kind, size = KINDS.get(part.dtype[1:2]), part.dtype[2:]
+    if kind is None or not size.isdecimal() or part.dtype[0] not in "<|":
+        return None
+    name = kind if kind == "bool" else f"{kind}{8 * int(size)}"
+    path = os.path.join(folder, os.path.basename(part.file))
+    return Stretch(path, part.offset, header(name, part.shape).encode())
 
 
 def entry_path(cache: str | Path, manifest: str | Path, name: str, rank: Sequence[int] | None = None) -> str:
