@@ -197,6 +197,17 @@ class DigestsAhead:
         before, taken = self._ended.get(stretch, ((), None))
         return taken if before and before == _signature(stretch.path) else None
 
+    def take_or_run(
+        self, stretch: Stretch, job: Callable[..., Any], add: Callable[[int], None] | None = None
+    ) -> Digest | OSError | str | None:
+        """Return what was hashed ahead, of values the sha256 alone; or what `job` returns, if that cannot be taken."""
+        taken = self.take(stretch)
+        if taken is None:
+            return job(add=add)  # type: ignore[no-any-return]
+        if add is not None:
+            add(taken.bytes)
+        return taken.sha256 if stretch.head else taken
+
     def _work(self) -> None:
         with cancelled_by(self._cancellation):
             while True:

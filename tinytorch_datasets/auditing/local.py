@@ -309,7 +309,7 @@ def _hash_all(
         begun = [None if md5 else Stretch(str(path)) for path, md5 in files.items()]
         begun += [_stretch_of(column, folder) for column, folder in arrays]
         tasks = [
-            task if stretch is None else Task(partial(_taken, ahead, stretch, task.job), task.size)
+            task if stretch is None else Task(partial(ahead.take_or_run, stretch, task.job), task.size)
             for task, stretch in zip(tasks, begun, strict=True)
         ]
     results = run_tasks(tasks, executor, add=meter.add)
@@ -326,21 +326,6 @@ def _stretch_of(column: Column, folder: ArrayFolder) -> Stretch | None:
         return None
     [part] = folder.parts(column)
     return cache_entries.stretch_of(str(folder.path), part)
-
-
-def _taken(
-    ahead: DigestsAhead,
-    stretch: Stretch,
-    job: Callable[..., Digest | OSError | str | None],
-    add: Callable[[int], None] | None = None,
-) -> Digest | OSError | str | None:
-    """Return what was hashed ahead; or what `job` returns, if that was not begun."""
-    taken = ahead.take(stretch)
-    if taken is None:
-        return job(add=add)
-    if add is not None:
-        add(taken.bytes)
-    return taken.sha256 if stretch.head else taken
 
 
 def _hash_array(column: Column, folder: ArrayFolder, add: Callable[[int], None] | None = None) -> str | None:
