@@ -17,7 +17,7 @@ import math
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -220,8 +220,8 @@ def write(
 ) -> None:
     """Write all columns' blocks into the folder `target`, which appears when the last one is written.
 
-    A block is written, and hashed, while the next one is decoded, so two are held at a time. Before the folder appears,
-    `check` is called with the digest of each column's values, by column (``train.images``).
+    A block is hashed while the next one is written and the one after decoded, so three are held at a time. Before the
+    folder appears, `check` is called with the digest of each column's values, by column (``train.images``).
 
     Raises:
         StorageError: The disk is full, or the folder cannot be written to.
@@ -230,21 +230,34 @@ def write(
     writers: dict[str, NpyFile | Strings | Ragged | Encoded] = {}
     hashes: dict[str, ValueDigest | None] = {}
     columns: dict[str, Column] = {}
+
+    def write_each(
+        blocks: Iterable[tuple[Column, int, Any]], open_files: contextlib.ExitStack
+    ) -> Iterator[tuple[Column, int, Any]]:
+        for column, start, values in blocks:
+            if (name := str(column)) not in writers:
+                writers[name] = open_files.enter_context(contextlib.closing(_writer(aside, column)))
+            writers[name].write(start, values)
+            yield column, start, values
+            del values  # a block may be large, and is not to be held while the next is waited for
+
     try:
         make_folder(target.parent, at_home=True)
         aside.mkdir()
-        with contextlib.ExitStack() as open_files, prefetch(blocks, 1, name="decoding") as decoded:
-            for column, start, values in decoded:
+        with (
+            contextlib.ExitStack() as open_files,
+            prefetch(blocks, 1, name="decoding") as decoded,
+            prefetch(write_each(decoded, open_files), 1, name="writing") as on_disk,
+        ):
+            for column, start, values in on_disk:
                 name = str(column)
-                if name not in writers:
-                    writers[name] = open_files.enter_context(contextlib.closing(_writer(aside, column)))
+                if name not in columns:
                     hashes[name], columns[name] = ValueDigest.of(column), column
-                writers[name].write(start, values)
                 if (taken := hashes[name]) is not None and taken.next == start:
                     taken.add(start, values)
                 else:  # it would have to be held: such a column is hashed as it is on disk, in the end
                     hashes[name] = None
-                del values  # a block may be large, and is not to be held once it is written
+                del values
         jobs = [partial(_digest, hashes[name], column, aside) for name, column in columns.items()]
         signatures = {name: _signatures(column, aside) for name, column in columns.items()}
         sizes = [sum(size for size, *_ in of_column.values()) for of_column in signatures.values()]
