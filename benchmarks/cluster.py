@@ -59,9 +59,9 @@ def make_shards(root: Path, shards: int, shard_bytes: int, *, hashed_by: int | N
         own = hashlib.shake_128(str(number).encode()).digest(OWN_BYTES)
         with path.open("wb") as stream:
             stream.truncate(shard_bytes)
-            for at in (0, shard_bytes // 2, shard_bytes - OWN_BYTES):
+            for at in (0, shard_bytes // 2, max(0, shard_bytes - OWN_BYTES)):
                 stream.seek(at)
-                stream.write(own[: OWN_BYTES if at else 4096])
+                stream.write(own[: shard_bytes - at if at else 4096])
     with ThreadPoolExecutor(hashed_by or os.cpu_count()) as threads:
         hashes = list(threads.map(sha256_by_hand, map(str, paths)))
     lines = "".join(
@@ -114,8 +114,8 @@ def dask_cluster(folder: Path, workers: int = 4) -> Iterator[str]:
 
     def start(kind: str, *arguments: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", "--scheduler-file", str(at), *arguments]
-        log = (folder / f"{kind}.log").open("wb")
-        return subprocess.Popen(command, env=environ, cwd=folder, stdout=log, stderr=log)
+        with (folder / f"{kind}.log").open("wb") as log:
+            return subprocess.Popen(command, env=environ, cwd=folder, stdout=log, stderr=log)
 
     started = [start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")]
     try:

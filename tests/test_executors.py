@@ -20,12 +20,13 @@ import pytest
 from tests.helpers.audit_world import World, build, copied
 from tests.helpers.faulty_server import sha256
 from tests.helpers.yardstick import soon
-from tinytorch_datasets import __version__
+from tinytorch_datasets import __version__, get, load_manifest
 from tinytorch_datasets.auditing.audit import audit
 from tinytorch_datasets.concurrency import check_cancelled
 from tinytorch_datasets.concurrency.executors import Task, check_executor, look_at, run_tasks
 from tinytorch_datasets.digests import digest, digest_or_error, digests
-from tinytorch_datasets.errors import StorageError, UsageError
+from tinytorch_datasets.errors import HashMismatch, StorageError, UsageError
+from tinytorch_datasets.mirror.copy import mirror, sums_in
 
 
 class Sending(Executor):
@@ -105,6 +106,10 @@ class TestRunTasks:
         large = Sending()
         run_tasks([replace(task, size=2**24) for task in tasks[:5]], large)
         assert large.calls == 5
+
+        many = Sending()
+        run_tasks([replace(tasks[1], size=2**30)] * 2 * 4096, many)
+        assert many.calls == 4096
 
     def test_the_error_of_a_job_is_raised_and_the_others_are_cancelled(self) -> None:
         """As it was raised there, and not tried again."""
@@ -338,11 +343,78 @@ class TestAudit:
     def test_cached_arrays_are_hashed_a_column_a_task(self, built: World, tmp_path: Path) -> None:
         """And a damaged one is found, and decoded again to know which of the two is wrong."""
         world = copied(built, tmp_path)
-        from tinytorch_datasets import get
-
         get("digits", manifest=world.manifest, offline=True)
         world.flip(world.array("test.images.npy"))
         here = audit(["digits"], manifest=world.manifest)
 
         assert audit(["digits"], manifest=world.manifest, executor=Sending()) == here
         assert [finding.rule for finding in here.findings if finding.severity == "error"] == ["array"]
+
+
+class TestMirror:
+    """A mirror by an executor is the mirror."""
+
+    def contents(self, folder: Path) -> dict[str, bytes]:
+        """Every file of it."""
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    def test_files_and_sums_are_the_same(self, built: World, tmp_path: Path) -> None:
+        """As is what is done for each data set, also where all is there already."""
+        here, there, manifest = tmp_path / "here", tmp_path / "there", load_manifest(built.manifest)
+        sending = Sending()
+        for _ in range(2):
+            done = mirror(manifest, here, (), offline=True)
+            assert mirror(manifest, there, (), offline=True, executor=sending) == done
+            assert self.contents(there) == self.contents(here)
+        assert audit(manifest=built.manifest, mirror=there, executor=sending).ok
+
+    def test_what_was_copied_is_listed_whatever_became_of_the_others(self, built: World, tmp_path: Path) -> None:
+        """The error is that of the first file that is wrong."""
+        world, there = copied(built, tmp_path / "world"), tmp_path / "there"
+        world.flip(world.file("digits/test-labels"))
+        with pytest.raises(HashMismatch) as caught:
+            mirror(load_manifest(world.manifest), there, ["digits"], offline=True, executor=Sending())
+        assert caught.value.path == world.file("digits/test-labels")
+        assert [*sums_in(there)] == [
+            "datasets.yaml", "digits/test-images", "digits/train-images", "digits/train-labels"
+        ]  # fmt: skip
+
+    def test_a_worker_that_does_not_see_the_folder_writes_nothing(self, tmp_path: Path) -> None:
+        """It would make one of its own."""
+        (tmp_path / "here").mkdir()
+        (tmp_path / "elsewhere").mkdir()
+        with working_in(tmp_path / "here"):
+            Path("mirror").mkdir()
+            task = Task(partial(Path("mirror", "file").write_bytes, b"bytes"), 1, (Path("mirror"),))
+            with pytest.raises(StorageError, match=r"^mirror is not the same to the worker "):
+                run_tasks([task], Elsewhere(tmp_path / "elsewhere"))
+        assert [*tmp_path.rglob("*")] == [tmp_path / "here", tmp_path / "elsewhere", tmp_path / "here" / "mirror"]
+
+
+class TestGet:
+    """What is hashed is hashed by the executor; the data set is the same."""
+
+    def test_files_are_hashed_on_first_use_and_all_bytes_where_that_is_asked_for(
+        self, built: World, tmp_path: Path
+    ) -> None:
+        """A cache entry is enough for what was hashed before, and the executor is only asked whether it works."""
+        world, sending = copied(built, tmp_path), Sending()
+        digits = get("digits", manifest=world.manifest, offline=True, executor=sending)
+        plain = get("digits", manifest=world.manifest, offline=True)
+        assert digits.train.images.tolist() == plain.train.images.tolist()
+        first = sending.calls
+        get("digits", manifest=world.manifest, offline=True, executor=sending)
+        assert sending.calls == first + 1
+        get("digits", manifest=world.manifest, offline=True, verify="always", executor=sending)
+        assert sending.calls == first + 1 + 3  # asked, its four files, its four arrays
+
+    def test_what_is_wrong_is_the_same_error(self, built: World, tmp_path: Path) -> None:
+        """Word for word."""
+        world = copied(built, tmp_path)
+        world.flip(world.file("flowers/test.csv"))
+        errors = []
+        for executor in (None, Sending()):
+            with pytest.raises(HashMismatch) as caught:
+                get("flowers", manifest=world.manifest, executor=executor)
+            errors.append(str(caught.value))
+        assert errors[0] == errors[1]

@@ -24,6 +24,7 @@ from tinytorch_datasets.storage.memmap import Part, open_map
 from tinytorch_datasets.subsets import checked_rank, split_expression
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
     from pathlib import Path
 
     from tinytorch_datasets.fetch import RetryPolicy
@@ -53,6 +54,7 @@ def get(
     shards: tuple[int, int] | None = None,
     stream: bool | str = False,
     split: None = None,
+    executor: Executor | None = None,
 ) -> Dataset:
     """Return a data set: fetched, verified and decoded on first use, memory-mapped ever after.
 
@@ -82,6 +84,8 @@ def get(
             number, and no field as a whole.
         split: Not taken, because the splits are attributes of what is returned: whatever is given here is refused with
             the line to write, such as ``get("mnist").train[:6000]`` for "train[:10%]".
+        executor: What hashes files and arrays in place of this process, as for `audit`, which says what it may be.
+            What is fetched, streamed or decoded is so in this process, where it is checked as it passes by.
 
     Raises:
         UsageError: An argument is not what it should be, or an environment variable names no path that there can be.
@@ -115,6 +119,10 @@ def get(
         what = f"get() returns all splits of a data set, and takes no split={split!r}"
         raise UsageError(what, hint=f"Write `{split_expression(name, split, samples)}`.")
     rank = None if shards is None else checked_rank(shards, variant)
+    if executor is not None:
+        from tinytorch_datasets.concurrency.executors import check_executor
+
+        check_executor(executor)
     chosen = Settings.from_environment()
     root, stores = None, chosen.stores
     if isinstance(home, str) and settings.scheme_of(home) in settings.STORES:
@@ -130,7 +138,8 @@ def get(
         bound = parse_bound(stream, variant)
     if chosen.standin if standin is None else standin:
         return _stand_in(name, manifest, rank, variant)
-    has_entry = _is_path(manifest) and variant is None and not bound
+    is_read_here = executor is None or verify == "auto"
+    has_entry = _is_path(manifest) and variant is None and not bound and is_read_here
     if has_entry:
         path = settings.manifest_path(manifest)  # type: ignore[arg-type]
         homes = settings.likely_homes(path, root)
@@ -155,6 +164,7 @@ def get(
         progress=progress,
         retry=retry or DEFAULT_RETRY,
         open_entry=_open_entry,
+        executor=executor,
     )
     folders = {"download_to": declared.download_to, "shipped_in": declared.shipped_in}
     locations = settings.locations(declared.manifest, root, **folders)

@@ -147,7 +147,7 @@ class TestCommands:
         [
             (
                 ["mirror", "memory://class", "--serve"],
-                "--serve and --with-packages are of a mirror in a folder, not in a store",
+                "--serve, --with-packages and --dask are of a mirror in a folder, not in a store",
             ),
             (["clean", "digits", "--home", "s3://bucket/home"], "home is an address of s3://, where a path is needed"),
             (["audit", "--mirror", "s3://bucket"], "mirror is an address of s3://, where a path is needed"),

@@ -22,7 +22,6 @@ from tinytorch_datasets.cli.common import (
     dask_option,
     echo,
     echo_json,
-    executor_at,
     json_option,
     load,
     manifest_options,
@@ -34,6 +33,8 @@ from tinytorch_datasets.errors import LAYOUT, ManifestError, StorageError, Usage
 from tinytorch_datasets.settings import OFFLINE, Settings
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from tinytorch_datasets.auditing.findings import ProbeResult, Report
 
 
@@ -83,7 +84,7 @@ def audit(
     lock: str | None,
     ignore: tuple[str, ...],
     strict: bool,
-    dask: str | None,
+    executor: Executor | None,
     manifest: Path | None,
     home: Path | None,
     as_json: bool,
@@ -124,7 +125,7 @@ def audit(
     beside = Path(settings.manifest_path(manifest)).with_name(lockfile.NAME)
     usable = True
     try:
-        with executor_at(dask) as executor, bar("hashing") as step:
+        with bar("hashing") as step:
             report = auditing.audit(
                 names,
                 manifest=manifest,

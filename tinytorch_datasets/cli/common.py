@@ -328,20 +328,24 @@ def hint_at_another(error: DatasetError, place: Path) -> None:
             error.hint = "Name a place that can be written to."
 
 
-dask_option = click.option("--dask", metavar="ADDRESS", help="Let the workers of a Dask scheduler do it")
+def dask_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the option --dask, whose value is an executor: connected before anything is done."""
+
+    def connect(ctx: click.Context, _: click.Parameter, address: str | None) -> Executor | None:
+        return None if address is None or ctx.resilient_parsing else ctx.with_resource(_executor_at(address))
+
+    help_ = "Let the workers of a Dask scheduler do it"
+    return click.option("--dask", "executor", callback=connect, metavar="ADDRESS", help=help_)(command)
 
 
 @contextmanager
-def executor_at(address: str | None) -> Iterator[Executor | None]:
-    """Connect to the Dask scheduler of that address, and yield what gives its workers tasks; None without one.
+def _executor_at(address: str) -> Iterator[Executor]:
+    """Connect to the Dask scheduler of that address, and yield what gives its workers tasks.
 
     Raises:
         MissingLibrary: Dask is not installed.
         UsageError: No scheduler answers there, or it has no workers.
     """
-    if address is None:
-        yield None
-        return
     if importlib.util.find_spec("distributed") is None:
         needing = "--dask"
         raise MissingLibrary(needing, "distributed", "cluster")

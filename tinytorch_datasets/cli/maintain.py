@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -14,6 +14,7 @@ from tinytorch_datasets.cli.common import (
     Command,
     PathOrAddress,
     complete_names,
+    dask_option,
     echo,
     echo_json,
     exit_with,
@@ -195,6 +196,7 @@ def update(name: str, fetch: bool, dry_run: bool, manifest: Path | None, home: P
 @click.option("--serve", is_flag=True, help="Share the folder over HTTP, until Ctrl-C")
 @click.option("--bind", default="0.0.0.0", show_default=True, metavar="ADDRESS", help="The address to serve on")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="The port; 0 for any")
+@dask_option
 @manifest_options
 @json_option
 def mirror(
@@ -209,6 +211,7 @@ def mirror(
     serve: bool,
     bind: str,
     port: int,
+    executor: Any,
     manifest: Path | None,
     home: Path | None,
     as_json: bool,
@@ -226,15 +229,14 @@ def mirror(
     from tinytorch_datasets.progress import readable
     from tinytorch_datasets.report import plural
 
-    in_store, keep = isinstance(folder, str), copying.mirror
+    in_store, keep = isinstance(folder, str), cast(Any, copying.mirror)
     if in_store:
-        from tinytorch_datasets.mirror.bucket import mirror_to_store as keep  # type: ignore[assignment]
-    if in_store and (serve or with_packages):
-        msg = "--serve and --with-packages are of a mirror in a folder, not in a store"
+        from tinytorch_datasets.mirror.bucket import mirror_to_store as keep
+    if in_store and (serve or with_packages or executor):
+        msg = "--serve, --with-packages and --dask are of a mirror in a folder, not in a store"
         raise click.UsageError(msg)
     loaded = load(manifest)
-    for name in names:
-        loaded.entry(name)  # a wrong name is reported before the first byte is copied
+    list(map(loaded.entry, names))  # a wrong name is reported before the first byte is copied
     targets = _targets(with_packages, platforms, pythons, extras, offline)
 
     def report(result: copying.Mirrored) -> None:
@@ -243,11 +245,11 @@ def mirror(
         if not as_json:
             echo(f"{result.name}: {copied}, {readable(result.bytes)} in total", err=serve)
 
-    errors: list[DatasetError] = []
-    done: list[copying.Mirrored] = []
+    errors, done = list[DatasetError](), list[copying.Mirrored]()
     note = errors.append
     try:
-        keep(loaded, folder, names, home=home, source=source, offline=offline, on_done=report, on_error=note)
+        by = {} if executor is None else {"executor": executor}
+        keep(loaded, folder, names, home=home, source=source, offline=offline, on_done=report, on_error=note, **by)
     except DatasetError as error:  # of what is in the folder beside the data sets
         note(error)
     packaged = None

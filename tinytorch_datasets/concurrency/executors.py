@@ -30,11 +30,15 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 TRIES = 3  # how often a task is given to an executor, before it is done in this process
 # Small tasks go together: to send one takes about a millisecond, in which a processor hashes one or two MB.
 BUNDLE_BYTES = 2**24
 BUNDLE_TASKS = 100
+# So do larger ones, where there are so many that whoever gives them out would be waited for: a scheduler gives out some
+# hundred a second, and some dozens for each of a hundred workers are enough for none to be idle in the end.
+BUNDLES = 4096
 
 INSTALL = "Give every worker the same versions of Python, of tinytorch-datasets and of the libraries that it uses."
 SHARE = "Give the workers the same file system at the same path, or leave the executor out."
@@ -43,14 +47,14 @@ log = logging.getLogger("tinytorch_datasets.executor")
 
 
 @dataclass(frozen=True)
-class Task(Generic[T]):
+class Task(Generic[T_co]):
     """A piece of work for whichever process: `job` is a module's function, or a partial of it with plain values.
 
     `size` is how large it is, in bytes. `reads` are the files that it reads, and the folders that it writes to, which a
     worker must see as this process does.
     """
 
-    job: Callable[..., T]
+    job: Callable[..., T_co]
     size: int = 0
     reads: tuple[Path, ...] = ()
 
@@ -181,6 +185,8 @@ def run_tasks(
 
 def _bundles(tasks: Sequence[Task[Any]], sights: Sequence[Sequence[Sight]]) -> Iterator[list[int]]:
     """Yield the numbers of tasks that are sent together, the largest first; one that cannot be read stays here."""
+    most_bytes = max(BUNDLE_BYTES, sum(task.size for task in tasks) // BUNDLES)
+    most_tasks = max(BUNDLE_TASKS, len(tasks) // BUNDLES)
     bundle: list[int] = []
     size = 0
     for number in sorted(range(len(tasks)), key=lambda number: -tasks[number].size):
@@ -188,7 +194,7 @@ def _bundles(tasks: Sequence[Task[Any]], sights: Sequence[Sequence[Sight]]) -> I
             continue
         bundle.append(number)
         size += tasks[number].size
-        if size >= BUNDLE_BYTES or len(bundle) == BUNDLE_TASKS:
+        if size >= most_bytes or len(bundle) == most_tasks:
             yield bundle
             bundle, size = [], 0
     if bundle:
@@ -218,8 +224,9 @@ class _Run:
             self._tries[number] += 1
             task = self._tasks[number]
             parts.append((task.job, tuple(zip(map(str, task.reads), self.sights[number], strict=True))))
-        # The name and the try make each call another one: Dask gives a call that is equal the same result.
-        future = self._executor.submit(_work, VERSION, f"{self._name}-{self._tries[bundle[0]]}", parts)
+        # The name makes each call another one: Dask gives a call that is equal to one before the same result.
+        name = f"{self._name}-{bundle[0]}-{self._tries[bundle[0]]}"
+        future = self._executor.submit(_work, VERSION, name, parts)
         self._futures[bundle[0]] = future
         future.add_done_callback(lambda ended: self._ended.put((bundle, ended)))
 

@@ -16,13 +16,13 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.parser import BytesHeaderParser
 from email.policy import compat32
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -31,18 +31,21 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from packaging.version import Version
 
 from tinytorch_datasets import pipeline
-from tinytorch_datasets.digests import digest
-from tinytorch_datasets.errors import DatasetError, FetchError, StorageError, printable
+from tinytorch_datasets.concurrency.executors import check_executor
+from tinytorch_datasets.errors import DatasetError, FetchError, printable
 from tinytorch_datasets.fetch import fetch
 from tinytorch_datasets.manifest.manifest import Manifest
+from tinytorch_datasets.mirror.files import are_right, copy_missing
+from tinytorch_datasets.mirror.files import refuse_links as refuse_links
 from tinytorch_datasets.pipeline.standin import refuse_standin
 from tinytorch_datasets.plan import File, Plan
 from tinytorch_datasets.settings import Settings, is_installed
-from tinytorch_datasets.storage.files import check_no_link, read_file, reading, remove, whole_file, writing
-from tinytorch_datasets.verify.files import check_size, mismatch_error
+from tinytorch_datasets.storage.files import read_file, remove, whole_file, writing
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 SUMS = "SHA256SUMS"
-CHUNK_BYTES = 2**20
 WHEELS = "packages"
 INDEX = "simple"
 MOST_METADATA = 4 << 20  # bytes; descriptions are long, and no wheel of ours has a tenth of it
@@ -70,6 +73,7 @@ def mirror(
     offline: bool | None = None,
     on_done: Callable[[Mirrored], None] = lambda mirrored: None,
     on_error: Callable[[DatasetError], None] | None = None,
+    executor: Executor | None = None,
 ) -> list[Mirrored]:
     """Copy the verified files of the named data sets to a mirror folder; none named means all of the manifest itself.
 
@@ -80,13 +84,18 @@ def mirror(
     Every data set is tried, and what was copied is listed, whatever became of the others. `on_error` is called with
     the error of each that could not be copied; without it, the first one is raised in the end.
 
+    An `executor` copies and hashes, a file a task, as `audit` has it; its workers must see both folders as this process
+    does. What is fetched is fetched from here.
+
     Raises:
-        UsageError: A variable asks for stand-in data.
+        UsageError: A variable asks for stand-in data, or `executor` takes no tasks.
         FetchError: A file could not be fetched.
         VerifyError: A file on this computer is not the declared one.
         StorageError: The folder cannot be written to, or a file on this computer not be read.
     """
     refuse_standin("a mirror")
+    if executor is not None:
+        check_executor(executor)
     folder = folder.expanduser().absolute()
     settings = Settings.from_environment()
     placed = [pipeline.placed(manifest, name, home) for name in names or manifest.own]
@@ -94,8 +103,7 @@ def mirror(
     for name in (*copies, SUMS):
         refuse_links(folder / name, folder)
     results: list[Mirrored] = []
-    errors: list[DatasetError] = []
-    sums: dict[str, str] = {}
+    errors, sums = list[DatasetError](), dict[str, str]()
     for plan, locations in placed:
         download = partial(
             fetch,
@@ -107,8 +115,10 @@ def mirror(
             dataset=plan.name,
         )
         try:
-            plan = _fetched(pipeline.containers(plan, locations, source or settings.mirror), folder, download)
-            results.append(_mirror(plan, folder, sums))
+            plan = _fetched(pipeline.containers(plan, locations, source or settings.mirror), folder, download, executor)
+            copied = copy_missing(plan, folder, sums, executor)
+            in_all = sum(file.bytes for file in plan.files)
+            results.append(Mirrored(plan.name, copied, len(plan.files) - copied, in_all))
         except DatasetError as error:
             errors.append(error)
             if on_error is not None:
@@ -190,10 +200,10 @@ def earlier(manifest: Manifest, listed: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _fetched(plans: Sequence[Plan], folder: Path, download: Callable[[Sequence[File], Path], object]) -> Plan:
+def _fetched(plans: Sequence[Plan], folder: Path, download: Callable[..., object], executor: Executor | None) -> Plan:
     """Return the plan of the container to copy: the one that is in the folder, else the first that can be fetched."""
     for plan in plans:
-        if plan.status == "shipped" or all(_is_right(folder / plan.folder / file.name, file) for file in plan.files):
+        if plan.status == "shipped" or are_right(plan, folder, executor):
             return plan
     return first_that_can_be_had(plans, download)
 
@@ -216,61 +226,6 @@ def first_that_can_be_had(plans: Sequence[Plan], download: Callable[[Sequence[Fi
             return plan
     assert failed is not None
     raise failed
-
-
-def _is_right(path: Path, file: File) -> bool:
-    if not path.is_file() or path.stat().st_size != file.bytes:
-        return False
-    try:
-        return digest(path).sha256 == file.sha256
-    except OSError:
-        return False  # and if it cannot be replaced either, that is said then
-
-
-def _mirror(plan: Plan, folder: Path, sums: dict[str, str]) -> Mirrored:
-    """Copy what is not there yet of a data set, and note in `sums` each file that is there now."""
-    copied = kept = 0
-    for file in plan.files:
-        target = folder / plan.folder / file.name
-        refuse_links(target, folder)
-        if _is_right(target, file):
-            kept += 1
-        else:
-            _copy(plan, file, target)
-            copied += 1
-        sums[f"{plan.folder}/{file.name}"] = file.sha256
-    return Mirrored(plan.name, copied, kept, sum(file.bytes for file in plan.files))
-
-
-def refuse_links(path: Path, folder: Path) -> None:
-    """Refuse a path of a mirror that leads through a symbolic link in it.
-
-    Raises:
-        StorageError: There is one.
-    """
-    try:
-        check_no_link(path, below=folder)
-    except StorageError as error:
-        error.hint = "Delete the link: what it leads to is not replaced, and does not go with the folder."
-        raise
-
-
-def _copy(plan: Plan, file: File, target: Path) -> None:
-    """Copy and hash in one pass; what is not the declared file never gets its name."""
-    source, hint, sha256 = plan.root / file.name, plan.hint, hashlib.sha256()
-    check_size(source, file, hint=hint)
-    with whole_file(target) as out:
-        for chunk in _chunks(source, file, hint):
-            sha256.update(chunk)
-            out.write(chunk)
-        if sha256.hexdigest() != file.sha256:
-            raise mismatch_error(source, file, sha256.hexdigest(), hint=hint)
-
-
-def _chunks(source: Path, file: File, hint: str) -> Iterator[bytes]:
-    with reading(source, where=file.where, hint=hint), source.open("rb") as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            yield chunk
 
 
 def write_if_changed(path: Path, data: bytes) -> None:

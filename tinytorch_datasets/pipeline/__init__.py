@@ -39,9 +39,11 @@ from tinytorch_datasets.storage.cache_entry import CachedSplit, CacheEntry
 from tinytorch_datasets.storage.memmap import NOWHERE, StatSignature
 from tinytorch_datasets.storage.string_array import Values
 from tinytorch_datasets.verify import arrays as value_checks
-from tinytorch_datasets.verify.files import StatCache, check, check_unchanged
+from tinytorch_datasets.verify.files import StatCache, check_files, check_unchanged
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from tinytorch_datasets.dataset import Dataset
     from tinytorch_datasets.manifest.manifest import Manifest
     from tinytorch_datasets.progress import Progress
@@ -71,6 +73,7 @@ class Options(NamedTuple):
     progress: Progress | None
     retry: RetryPolicy
     open_entry: Callable[[CacheEntry, Arrays], Dataset]
+    executor: Executor | None = None
 
 
 def run(
@@ -161,7 +164,7 @@ def _run_on_disk(declared: Declared, plan: Plan, locations: Locations, options: 
                 stat_cache.remember(plan.root / file.name, file.sha256, signature)
     for trial in range(TRIES):
         try:
-            folder = verified_arrays(plan, locations, mode=options.verify, stat_cache=stat_cache)
+            folder = verified_arrays(plan, locations, stat_cache, mode=options.verify, executor=options.executor)
             check_unchanged(plan, stat_cache)  # whose signatures the cache entry has
             signatures = stat_cache.signatures(plan)
             own = make_cache_entry(declared._replace(included_by={}), plan, folder, signatures)
@@ -225,13 +228,18 @@ def containers(plan: Plan, locations: Locations, mirror: str | None) -> list[Pla
 
 
 def verified_arrays(
-    plan: Plan, locations: Locations, *, mode: Mode = "auto", stat_cache: StatCache | None = None
+    plan: Plan,
+    locations: Locations,
+    stat_cache: StatCache | None = None,
+    *,
+    mode: Mode = "auto",
+    executor: Executor | None = None,
 ) -> ArrayFolder:
     """Verify a plan's files and return its decoded arrays, decoded now unless they are there as they were written."""
     stat_cache = stat_cache or StatCache()
-    _check_files(plan, mode=mode, stat_cache=stat_cache)
+    check_files(plan, mode=mode, stat_cache=stat_cache, executor=executor)
     recipe = partial(recipe_of, plan)
-    if folder := ArrayFolder.first_match(plan, _array_paths(plan, locations), mode, recipe):
+    if folder := ArrayFolder.first_match(plan, _array_paths(plan, locations), mode, recipe, executor):
         return folder
     target = locations.cache / "arrays" / array_store.folder_name(plan, versions(plan))
     with lock.hold_lock(locations.cache / "locks", target.name, lock.Waiting()):
@@ -257,15 +265,10 @@ def value_digests(plan: Plan, locations: Locations) -> dict[str, str]:
 
 
 def _in_memory(plan: Plan, stat_cache: StatCache, *, mode: Mode) -> Arrays:
-    _check_files(plan, mode=mode, stat_cache=stat_cache)
+    check_files(plan, mode=mode, stat_cache=stat_cache)
     arrays = array_store.collect(_of_unchanged_files(plan, stat_cache), partial(recipe_of, plan))
     check_digests(plan, {str(column): digest_of(arrays[str(column)]) for column in plan.columns if column.sha256})
     return arrays
-
-
-def _check_files(plan: Plan, *, mode: Mode, stat_cache: StatCache) -> None:
-    for file in plan.files:
-        check(plan, file, mode=mode, stat_cache=stat_cache)
 
 
 def _of_unchanged_files(plan: Plan, stat_cache: StatCache) -> Generator[Block, None, None]:

@@ -14,11 +14,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinytorch_datasets.concurrency import run_all
+from tinytorch_datasets.concurrency.executors import Task, run_tasks
 from tinytorch_datasets.digests import STRINGS_AT_ONCE, digest_of
 from tinytorch_datasets.plan import Block, Column, Mode, Plan
 from tinytorch_datasets.storage.cache_entry import assemble
@@ -35,6 +35,9 @@ from tinytorch_datasets.storage.memmap import (
 )
 from tinytorch_datasets.storage.ragged_array import RaggedArray
 from tinytorch_datasets.storage.string_array import Values
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 DIGESTS = "digests.json"
 BLOCK_BYTES = 2**20
@@ -84,10 +87,16 @@ class ArrayFolder:
 
     @classmethod
     def first_match(
-        cls, plan: Plan, paths: Iterable[Path], mode: Mode, recipe: Callable[[Column], Recipe] | None = None
+        cls,
+        plan: Plan,
+        paths: Iterable[Path],
+        mode: Mode,
+        recipe: Callable[[Column], Recipe] | None = None,
+        executor: Executor | None = None,
     ) -> ArrayFolder | None:
         """Open the first of these folders whose arrays match, with all of them mapped; None if none does."""
-        return next((folder for path in paths if (folder := cls(plan, path, {}, recipe)).matches(mode)), None)
+        folders = (cls(plan, path, {}, recipe) for path in paths)
+        return next((folder for folder in folders if folder.matches(mode, executor)), None)
 
     def _whole_parts(self, column: Column) -> list[Part] | None:
         parts = []
@@ -199,7 +208,11 @@ class ArrayFolder:
             for start in range(0, len(values), step):
                 yield Block(column, start, values[start : start + step])
 
-    def matches(self, mode: Mode) -> bool:
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what to pickle: not the maps, which would be the values."""
+        return {**self.__dict__, "_maps": None}
+
+    def matches(self, mode: Mode, executor: Executor | None = None) -> bool:
         """Check whether the arrays are what the plan's files decode to, as far as can be known without decoding.
 
         Those whose signatures fit are taken for what was written; in mode "always" they are hashed all the same. All
@@ -218,9 +231,13 @@ class ArrayFolder:
             if mode == "always" or not is_ours:
                 doubtful.append((column, expected))
             from_elsewhere = from_elsewhere or not is_ours
-        jobs = [partial(self._has_digest, column, expected) for column, expected in doubtful]
         sizes = [sum(self._signatures[name][0] for name in file_names(column)) for column, _ in doubtful]
-        if not all(run_all(jobs, sizes=sizes)):
+        tasks = (
+            Task(partial(self._has_digest, column, expected), size, self.paths(column))
+            for (column, expected), size in zip(doubtful, sizes, strict=True)
+        )
+        has_digest = run_tasks(tasks, executor)
+        if not all(has_digest):
             return False
         if from_elsewhere:
             self._note(dict(doubtful))

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tinytorch_datasets.digests import sha256_of
+from tinytorch_datasets.digests import Digest, digests, sha256_of
 from tinytorch_datasets.errors import ChangedFile, HashMismatch
 from tinytorch_datasets.plan import File, Mode, Plan
 from tinytorch_datasets.storage.cache_entry import CacheEntry
 from tinytorch_datasets.storage.files import bytes_of, reading
 from tinytorch_datasets.storage.memmap import StatSignature, stat_signature
 from tinytorch_datasets.verify.diagnose import LFS_POINTER
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 
 class StatCache:
@@ -115,6 +119,30 @@ def check(plan: Plan, file: File, *, mode: Mode, stat_cache: StatCache) -> None:
             raise mismatch_error(path, file, actual, hint=plan.hint)
         if known is None:
             stat_cache.remember(path, actual, signature)
+
+
+def check_files(plan: Plan, *, mode: Mode, stat_cache: StatCache, executor: Executor | None = None) -> None:
+    """Make sure that every file of a plan is the declared one; an executor hashes those that are to be hashed.
+
+    Raises:
+        MissingFile: One is not there.
+        HashMismatch: The size or the sha256 of one is another.
+        StorageError: One cannot be read, or the executor's workers see another one.
+    """
+    if executor is not None:
+        signatures = dict[Path, StatSignature]()
+        for file in plan.files:
+            path = plan.root / file.name
+            check_size(path, file, hint=plan.hint)
+            if mode == "always" or stat_cache.sha256(path) is None:
+                with reading(path, where=file.where or None, hint=plan.hint):
+                    signatures[path] = stat_signature(path)
+        for path, digest in digests(signatures, executor=executor).items():
+            if isinstance(digest, Digest):
+                stat_cache.remember(path, digest.sha256, signatures[path])
+        mode = "auto"
+    for file in plan.files:
+        check(plan, file, mode=mode, stat_cache=stat_cache)
 
 
 def check_unchanged(plan: Plan, stat_cache: StatCache) -> None:
