@@ -303,15 +303,20 @@ class TestOtherFiles:
 @pytest.mark.skipif(os.name == "nt", reason="a file without blocks takes a call of its own there")
 def test_ctrl_c_is_obeyed_at_once(tmp_path: Path) -> None:
     """What waits is cancelled, and threads of this process end at their next block."""
-    paths = [tmp_path / f"{n}" for n in range(5)]
+    small = tmp_path / "small"
+    small.write_bytes(b"1")
+    paths = [tmp_path / f"{n}" for n in range(3)]
     for path in paths:
         path.touch()
         os.truncate(path, 16 * 2**30)
-    with ThreadPoolExecutor(2) as threads:
+
+    def press(done: int, in_all: int) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with ThreadPoolExecutor(len(paths) + 1) as threads:
         begun = time.perf_counter()
-        threading.Timer(0.2, partial(os.kill, os.getpid(), signal.SIGINT)).start()
         with soon(clock=time.perf_counter), pytest.raises(KeyboardInterrupt):
-            digests(paths, executor=threads)
+            digests([*paths, small], press, threads)
     assert time.perf_counter() - begun < 30  # and the pool's own threads ended with it
 
 
