@@ -343,6 +343,31 @@ class TestStreams:
         assert (result.returncode, result.stderr) == (0, "")
         assert "T\\u2603lk" in result.stdout
 
+    @pytest.mark.parametrize(
+        "command",
+        [
+            *("list", "info talk", "show talk", "get talk digits", "audit", "config", "path talk", "lock -o -"),
+            *("export talk --as bibtex", "export talk --as croissant --no-values"),
+            *("mirror {}/out talk", "catalog {}/out", "clean digits --dry-run", "update talk --dry-run"),
+            *("list --json", "info talk --json", "show talk --json", "get talk --json", "audit --json"),
+            *("export talk --as bibtex --json", "config --json"),
+        ],
+    )
+    def test_a_pipe_on_windows(self, command: str, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """In cp1252, lines are the same but for letters that it lacks, which are spelled out; and JSON reads the same."""
+        world.edit("title: Talk", "title: T\u2603lk \u2013 \U0001f338")
+        world.put("talk/talk.txt", "Hello!\n\u4f60\u597d\nGoodbye.\n".encode())
+        monkeypatch.setenv("TINYTORCH_DATASETS_MANIFEST", str(world.manifest))
+        runs = {}
+        for charset in ("utf-8", "cp1252"):
+            result = CliRunner(charset=charset).invoke(main, command.format(world.root / charset).split())
+            assert result.exit_code == 0, result.output
+            runs[charset] = result.stdout_bytes.decode(charset).replace(str(world.root / charset), "")
+        if runs["utf-8"].startswith(("{", "[")):
+            assert json.loads(runs["cp1252"].encode("cp1252")) == json.loads(runs["utf-8"])
+        else:
+            assert runs["cp1252"] == runs["utf-8"].encode("cp1252", "backslashreplace").decode("cp1252")
+
     def test_a_full_pipe_that_closes(self, world: World) -> None:
         """The reader is gone before the first byte is written."""
         command = f"{sys.executable} -m tinytorch_datasets schema | true; echo ${{PIPESTATUS[0]}}"

@@ -21,6 +21,7 @@ from tinytorch_datasets.cli.common import (
     complete_names,
     declared,
     echo,
+    echo_document,
     echo_json,
     exit_with,
     json_option,
@@ -357,7 +358,7 @@ def export(
         if as_json:
             echo_json({"name": loaded.name_of(name), "kind": kind, "text": text})
         else:
-            echo(text, nl=False)
+            echo_document(text)
         return
     path = exporting.export(
         name,
@@ -374,8 +375,7 @@ def export(
     if as_json:
         echo_json({"name": name, "kind": kind, "path": str(path), "bytes": size, "files": files})
     else:
-        count = f"{plural(len(files) + 1, 'file')}, " if files else ""
-        echo(f"{name}: {shown(str(path))}; {count}{readable(size)}")
+        echo(f"{name}: {shown(str(path))}; {plural(len(files) + 1, 'file') + ', ' if files else ''}{readable(size)}")
 
 
 @main.command("schema")
@@ -387,7 +387,7 @@ def schema_() -> None:
     """
     from tinytorch_datasets.manifest import generated
 
-    echo(generated.format_schema(), nl=False)
+    echo_document(generated.format_schema())
 
 
 for command in (*project.COMMANDS, *audit.COMMANDS, *maintain.COMMANDS):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from tinytorch_datasets.manifest.manifest import Manifest
     from tinytorch_datasets.plan import Declared
 
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+
 
 def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
     """Write to stdout, or to stderr.
@@ -65,7 +69,17 @@ def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
 
 def echo_json(value: Any) -> None:
     """Write plain values to stdout as JSON."""
-    echo(as_json(value))
+    echo_document(f"{as_json(value)}\n")
+
+
+def echo_document(text: str) -> None:
+    """Write a text for other programs to stdout: BibTeX, or JSON.
+
+    JSON is UTF-8 to whoever reads it; where stdout is not, as in a pipe on Windows, its letters are escaped.
+    """
+    if text.startswith(("{", "[")) and codecs.lookup(sys.stdout.encoding or "ascii").name != "utf-8":
+        text = _NOT_ASCII.sub(lambda letter: json.dumps(letter[0])[1:-1], text)
+    echo(text, nl=False)
 
 
 def _silence(stream: TextIO) -> None:
