@@ -354,7 +354,7 @@ class TestStreams:
         ],
     )
     def test_a_pipe_on_windows(self, command: str, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-        """In cp1252, lines are the same but for letters that it lacks, which are spelled out; and JSON reads the same."""
+        """In cp1252, lines are the same but for letters that it lacks, which are spelled out; JSON reads the same."""
         world.edit("title: Talk", "title: T\u2603lk \u2013 \U0001f338")
         world.put("talk/talk.txt", "Hello!\n\u4f60\u597d\nGoodbye.\n".encode())
         monkeypatch.setenv("TINYTORCH_DATASETS_MANIFEST", str(world.manifest))

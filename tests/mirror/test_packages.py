@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
+import http.client
 import importlib.metadata
 import os
 import re
@@ -15,8 +17,10 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner
@@ -24,10 +28,11 @@ from click.testing import CliRunner
 from tests.helpers.audit_world import World
 from tinytorch_datasets.api import manifest_of
 from tinytorch_datasets.cli import main
-from tinytorch_datasets.errors import DatasetError, FetchError, UnknownName, UsageError
+from tinytorch_datasets.errors import DatasetError, FetchError, StorageError, UnknownName, UsageError
 from tinytorch_datasets.mirror import packages, serve
-from tinytorch_datasets.mirror.copy import packages_in, sums_in, write_index
-from tinytorch_datasets.mirror.packages import Packaged, Target, closure, installed_wheel, targets_of
+from tinytorch_datasets.mirror.copy import Packaged, format_sums, sums_in, wheel_facts, write_index
+from tinytorch_datasets.mirror.packages import Target, closure, installed_wheel, targets_of
+from tinytorch_datasets.mirror.serve import packages_in
 
 ROOT = Path(__file__).parents[2]
 NEW = "Requires-Python: >=3.11\n"
@@ -93,6 +98,29 @@ class TestWhatIsNeeded:
         wheel(tmp_path, "sums", "0.9")
 
         assert self.needed(tmp_path, LINUX) == ({"tinytorch-datasets"}, ["sums>=1"])
+
+    def test_a_marker_that_no_computer_can_answer(self, tmp_path: Path) -> None:
+        """A wheel may say anything; it is named."""
+        wheel(tmp_path, "tinytorch-datasets", "0.1.0", "sums; python_version ~= 'new'")
+        with pytest.raises(DatasetError) as caught:
+            self.needed(tmp_path, LINUX)
+
+        assert str(caught.value) == (
+            "tinytorch_datasets-0.1.0-py3-none-any.whl requires what cannot be understood: "
+            'sums; python_version ~= "new"'
+        )
+
+    @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+    def test_a_damaged_wheel(self, tmp_path: Path, method: int) -> None:
+        """Whichever byte it is, the wheel can be read, or is named as none that can."""
+        path = tmp_path / "sums-1-py3-none-any.whl"
+        with zipfile.ZipFile(path, "w", method) as archive:
+            archive.writestr("sums-1.dist-info/METADATA", "Name: sums\nVersion: 1\n" * 9)
+        whole = path.read_bytes()
+        for at in range(len(whole)):
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :])
+            with contextlib.suppress(DatasetError):
+                assert wheel_facts(path).name == "sums"
 
 
 class TestWhatIsAskedFor:
@@ -200,6 +228,44 @@ class TestTheIndex:
         assert "For Python 3.11, 3.13 on macOS, Windows." in page
         assert "--find-links packages" in re.sub("<[^>]*>", "", page)
 
+    def test_a_list_of_files_that_leads_out_of_the_folder(self, usb: Path, tmp_path: Path) -> None:
+        """A stick may have been anybody's: what is elsewhere is not removed, and nothing is served from there."""
+        page = tmp_path / "away/index.html"
+        page.parent.mkdir()
+        page.write_text("mine")
+        (usb / "simple/linked").symlink_to(page.parent)
+        names = ("simple/../../away/index.html", "simple/linked/index.html")
+        (usb / "SHA256SUMS").write_bytes(format_sums({**sums_in(usb), **dict.fromkeys(names, "0" * 64)}))
+        with serving(usb) as address:
+            for name in names:
+                with closing(http.client.HTTPConnection(urlsplit(address).netloc)) as connection:
+                    connection.request("GET", f"/{name}")
+                    assert connection.getresponse().status == 404
+        with pytest.raises(StorageError, match="symbolic link"):
+            write_index(usb, sums_in(usb))
+        (usb / "simple/linked").unlink()
+        write_index(usb, sums_in(usb))
+
+        assert page.read_text() == "mine"
+
+    def test_wheels_for_no_certain_python(self, usb: Path) -> None:
+        """They are in nobody's way on the start page."""
+        path = wheel(usb / "packages", "numpy", "3")
+        (usb / "packages/numpy-2.4.6-cp313-cp313-win_amd64.whl").unlink()
+        write_index(usb, {**sums_in(usb), f"packages/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()})
+
+        assert packages_in(usb) == "Python 3.11 on macOS"
+
+    def test_a_folder_in_place_of_the_list(self, world: World, tmp_path: Path) -> None:
+        """One sentence, and pip is asked for nothing."""
+        (tmp_path / "usb/SHA256SUMS").mkdir(parents=True)
+        with pytest.raises(StorageError) as caught:
+            packages.mirror_packages(manifest_of(world.manifest), tmp_path / "usb", [LINUX])
+
+        assert str(caught.value) == (
+            f"{tmp_path / 'usb/SHA256SUMS'} cannot be read: what is there is no file\n  Move it out of the way."
+        )
+
     CASES: tuple[tuple[str, Callable[[Path], object], str, str], ...] = (
         ("a changed wheel", lambda usb: (usb / "packages/numpy-2.4.6-cp313-cp313-win_amd64.whl").write_bytes(b"PK"),
          "file-hash", "packages/numpy-2.4.6-cp313-cp313-win_amd64.whl has sha256\n"),
@@ -302,6 +368,17 @@ class TestTheOwnWheel:
             "  Install it again, and type the same command."
         )
 
+    def test_nobody_knows_its_files(self, tmp_path: Path) -> None:
+        """As where a system's own packages have no RECORD."""
+        distribution = installed(tmp_path / "site")
+        (tmp_path / "site/course-1.0.dist-info/RECORD").unlink()
+        with pytest.raises(DatasetError) as caught:
+            installed_wheel(distribution, tmp_path)
+
+        assert str(caught.value) == (
+            "no wheel of course can be made: nothing lists its files\n  Install it again, and type the same command."
+        )
+
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -368,6 +445,51 @@ class TestDownloading:
         assert damaged.read_bytes() == whole
         assert (usb / "simple/sums/index.html").read_text().count("<a ") == 2
         assert not list(usb.glob(".packages-*"))
+
+    def test_a_run_that_was_killed_before_its_list(self, world: World, tmp_path: Path, index: Path) -> None:
+        """Its wheels are listed by the next one; in a folder whose name pip could read otherwise."""
+        usb = tmp_path / "x; y#[1] \u00e9%20"
+        download(world, usb, LINUX)
+        before = {path: path.read_bytes() for path in usb.rglob("*") if path.is_file()}
+        (usb / "SHA256SUMS").unlink()
+        shutil.rmtree(usb / "simple")
+        (usb / ".packages-x.part").mkdir()
+
+        assert download(world, usb, LINUX).copied == 0
+        assert {path: path.read_bytes() for path in usb.rglob("*") if path.is_file()} == before
+
+    def test_two_runs_at_once(self, world: World, tmp_path: Path, index: Path) -> None:
+        """For other computers: neither removes what the other has downloaded, and both are listed."""
+        usb, (first, second) = tmp_path / "usb", (threading.Event(), threading.Event())
+
+        def own_meanwhile(folder: Path) -> Path:
+            first.set()
+            assert second.wait(60)
+            return own(folder)
+
+        def other() -> Packaged:
+            assert first.wait(60)
+            done = download(world, usb, WINDOWS)
+            second.set()
+            return done
+
+        with ThreadPoolExecutor(1) as pool:
+            of_other = pool.submit(other)
+            mine = packages.mirror_packages(manifest_of(world.manifest), usb, [LINUX], make_own=own_meanwhile)
+            assert (mine.errors, of_other.result().errors) == ((), ())
+        wheels = {f"packages/{path.name}" for path in (usb / "packages").iterdir()}
+        assert {name for name in sums_in(usb) if name.startswith("packages/")} == wheels
+
+    def test_a_stick_with_a_pip_of_its_own(
+        self, world: World, tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """In the current folder, where Python would look for modules first; it does not run."""
+        (tmp_path / "usb").mkdir()
+        (tmp_path / "usb/pip.py").write_text("open('owned', 'w')")
+        monkeypatch.chdir(tmp_path / "usb")
+
+        assert download(world, tmp_path / "usb", LINUX).copied == 3
+        assert not (tmp_path / "usb/owned").exists()
 
     def test_an_unknown_extra(self, world: World, tmp_path: Path, index: Path) -> None:
         """With what there is."""

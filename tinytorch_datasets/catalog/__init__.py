@@ -21,8 +21,8 @@ from tinytorch_datasets.catalog.pages import START, View
 from tinytorch_datasets.display.pictures import CHANNELS, as_picture
 from tinytorch_datasets.display.samples import Samples, class_counts
 from tinytorch_datasets.errors import DatasetError, UsageError, check_flag
-from tinytorch_datasets.mirror.copy import packages_in, sums_in
-from tinytorch_datasets.mirror.serve import fetched_mark
+from tinytorch_datasets.mirror.copy import sums_in
+from tinytorch_datasets.mirror.serve import fetched_mark, packages_in
 from tinytorch_datasets.pipeline.standin import refuse_standin
 from tinytorch_datasets.pipeline.variants import is_on_disk
 from tinytorch_datasets.storage.files import check_no_link, remove, whole_file, writing

@@ -299,7 +299,7 @@ def mirror(
                 echo(f"for PowerShell, cmd and Python, in a browser: {address}", err=True)
             try:
                 echo(f"export {settings.MIRROR}={address}", err=as_json)
-                if copying.packages_in(folder):
+                if serving.packages_in(folder):
                     echo(serving.install_line(address), err=True)
                 echo("serving until Ctrl-C", err=True)
                 httpd.serve_forever(poll_interval=0.2)

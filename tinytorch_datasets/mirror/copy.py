@@ -12,12 +12,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import html
+import lzma
 import os
 import re
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.parser import BytesHeaderParser
 from email.policy import compat32
 from functools import partial
@@ -32,15 +33,16 @@ from packaging.version import Version
 
 from tinytorch_datasets import pipeline
 from tinytorch_datasets.concurrency.executors import check_executor
-from tinytorch_datasets.errors import DatasetError, FetchError, printable
+from tinytorch_datasets.errors import DatasetError, FetchError, UsageError, printable
 from tinytorch_datasets.fetch import fetch
+from tinytorch_datasets.manifest.filenames import why_unsafe
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.mirror.files import are_right, copy_missing
 from tinytorch_datasets.mirror.files import refuse_links as refuse_links
 from tinytorch_datasets.pipeline.standin import refuse_standin
 from tinytorch_datasets.plan import File, Plan
 from tinytorch_datasets.settings import Settings, is_installed
-from tinytorch_datasets.storage.files import read_file, remove, whole_file, writing
+from tinytorch_datasets.storage.files import read_file, reading, remove, whole_file, writing
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -50,7 +52,7 @@ WHEELS = "packages"
 INDEX = "simple"
 MOST_METADATA = 4 << 20  # bytes; descriptions are long, and no wheel of ours has a tenth of it
 
-_LISTED = re.compile(r"([0-9a-f]{64}) [ *](.+)")  # with a star `sha256sum` tells that it read bytes, not text
+_LISTED = re.compile(r"([0-9a-f]{64}) [ *]([^\0]+)")  # with a star `sha256sum` tells that it read bytes, not text
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,27 @@ class Mirrored:
     copied: int
     kept: int
     bytes: int
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """What was done for the packages.
+
+    Attributes:
+        copied: How many wheels were written now.
+        kept: How many were there already.
+        bytes: Of all wheels of what was asked for, together.
+        before: Bytes of all wheels that were there.
+        left_over: Paths, in the folder, of wheels of the same libraries that nothing of what was asked for takes now.
+        errors: Why there are no wheels for some of what was asked for.
+    """
+
+    copied: int
+    kept: int
+    bytes: int
+    before: int
+    left_over: tuple[str, ...]
+    errors: tuple[DatasetError, ...] = field(repr=False)
 
 
 def mirror(
@@ -157,8 +180,13 @@ def format_sums(sums: Mapping[str, str]) -> bytes:
 
 
 def sums_in(folder: Path) -> dict[str, str]:
-    """Return what SHA256SUMS in a mirror folder says: the sha256 of each file by its path. Empty without it."""
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+    """Return what SHA256SUMS in a mirror folder says: the sha256 of each file by its path. Empty without it.
+
+    Raises:
+        StorageError: It cannot be read.
+    """
+    missing = contextlib.suppress(FileNotFoundError, NotADirectoryError)
+    with reading(folder / SUMS, where=None, hint="Look at the disk."), missing:
         return {line.name: line.sha256 for line in listed_in(folder) if line.name}
     return {}
 
@@ -196,7 +224,7 @@ def earlier(manifest: Manifest, listed: Mapping[str, str]) -> dict[str, str]:
     return {
         name: sha256
         for name, sha256 in listed.items()
-        if declared.get(name) == sha256 or is_wheel(name) or name.startswith(f"{INDEX}/")
+        if declared.get(name) == sha256 or is_wheel(name) or is_index_page(name)
     }
 
 
@@ -249,6 +277,18 @@ class WheelFacts:
     extras: tuple[str, ...]
 
 
+def refuse_clashes(manifest: Manifest) -> None:
+    """Refuse a manifest with a data set in one of the folders that packages are in.
+
+    Raises:
+        UsageError: There is one.
+    """
+    for name, entry in manifest.datasets.items():
+        if (entry.folder or name).casefold() in (WHEELS, INDEX):
+            what = f"packages cannot be in a mirror of {manifest.path.name}: the folder of {name} has the same name"
+            raise UsageError(what, hint="Mirror them without --with-packages.", where=manifest.where(name))
+
+
 def wheel_facts(path: Path) -> WheelFacts:
     """Return what a wheel says of itself, in its name and in its metadata.
 
@@ -265,7 +305,7 @@ def wheel_facts(path: Path) -> WheelFacts:
     except (InvalidWheelFilename, InvalidRequirement, StopIteration, OSError, ValueError) as error:
         msg = f"{path} is no wheel that can be read: {printable(str(error)) or 'it has no metadata'}"
         raise DatasetError(msg) from error
-    except (RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except (RuntimeError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
         msg = f"{path} is no wheel that can be read: {printable(str(error))}"
         raise DatasetError(msg) from error
     extras = tuple(canonicalize_name(str(extra)) for extra in head.get_all("Provides-Extra", ()))
@@ -275,13 +315,18 @@ def wheel_facts(path: Path) -> WheelFacts:
 def is_wheel(name: str) -> bool:
     """Check whether a path of a mirror is of a wheel in it."""
     folder, _, file = name.rpartition("/")
-    if folder != WHEELS:
+    if folder != WHEELS or why_unsafe(name):
         return False
     try:
         parse_wheel_filename(file)
     except InvalidWheelFilename:
         return False
     return True
+
+
+def is_index_page(name: str) -> bool:
+    """Check whether a path of a mirror is of a page of its index; SHA256SUMS may be anybody's, and list any path."""
+    return name.startswith(f"{INDEX}/") and Path(name).match("*/index.html") and not why_unsafe(name)
 
 
 def write_index(folder: Path, sums: Mapping[str, str]) -> None:
@@ -293,7 +338,8 @@ def write_index(folder: Path, sums: Mapping[str, str]) -> None:
         write_if_changed(folder / name, page)
     kept = {name: sha256 for name, sha256 in sums.items() if name.partition("/")[0] not in (WHEELS, INDEX)}
     for name in sums:
-        if name.startswith(f"{INDEX}/") and name not in pages:
+        if is_index_page(name) and name not in pages:
+            refuse_links(folder / name, folder)
             remove(folder / name)
     hashes = {name: hashlib.sha256(page).hexdigest() for name, page in pages.items()}
     write_if_changed(folder / SUMS, format_sums({**kept, **wheels, **hashes}))
@@ -325,13 +371,3 @@ def _page(title: str, lines: Sequence[str]) -> bytes:
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n<title>{title}</title>\n</head>\n<body>\n'
         f"<h1>{title}</h1>\n{chr(10).join(lines)}\n</body>\n</html>\n"
     ).encode()
-
-
-def packages_in(folder: Path) -> str | None:
-    """Return in words for which Pythons and systems a mirror has wheels, by the names of NumPy's; None without any."""
-    numpys = [Path(name).name for name in sums_in(folder) if is_wheel(name) and name.startswith(f"{WHEELS}/numpy-")]
-    tags = [tag for name in numpys for tag in parse_wheel_filename(name)[3]]
-    pythons = sorted({f"3.{tag.interpreter[3:]}" for tag in tags}, key=lambda python: int(python[2:]))
-    kinds = {"manylinux": "Linux", "macosx": "macOS", "win": "Windows"}
-    systems = [title for kind, title in kinds.items() if any(tag.platform.startswith(kind) for tag in tags)]
-    return f"Python {', '.join(pythons)} on {', '.join(systems)}" if pythons else None

@@ -20,10 +20,12 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from tinytorch_datasets._version import VERSION
@@ -31,10 +33,23 @@ from tinytorch_datasets.concurrency import check_cancelled, run_all
 from tinytorch_datasets.digests import digest, sha256_of
 from tinytorch_datasets.errors import DatasetError, FetchError, UnknownName, UsageError, printable
 from tinytorch_datasets.manifest.manifest import Manifest
-from tinytorch_datasets.mirror.copy import INDEX, WHEELS, is_wheel, refuse_links, sums_in, wheel_facts, write_index
+from tinytorch_datasets.mirror.copy import (
+    WHEELS,
+    Packaged,
+    is_wheel,
+    refuse_clashes,
+    refuse_links,
+    sums_in,
+    wheel_facts,
+    write_index,
+)
 from tinytorch_datasets.settings import packaged_manifest
 from tinytorch_datasets.storage.files import remove, whole_file, writing
+from tinytorch_datasets.storage.lock import Waiting, hold_lock
 
+INSTALL = "Install it again, and type the same command."
+# As `python -m pip`, which would first look for it in the current folder: that of a stick, perhaps, with a pip.py.
+RUN_PIP = "import sys; sys.path = [*filter(None, sys.path)]; import runpy; runpy.run_module('pip', run_name='__main__')"
 NAME = "tinytorch-datasets"
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 AT_ONCE = 3  # pip mostly waits for answers
@@ -100,27 +115,6 @@ class Target:
         }
 
 
-@dataclass(frozen=True)
-class Packaged:
-    """What was done for the packages.
-
-    Attributes:
-        copied: How many wheels were written now.
-        kept: How many were there already.
-        bytes: Of all wheels of what was asked for, together.
-        before: Bytes of all wheels that were there.
-        left_over: Paths, in the folder, of wheels of the same libraries that nothing of what was asked for takes now.
-        errors: Why there are no wheels for some of what was asked for.
-    """
-
-    copied: int
-    kept: int
-    bytes: int
-    before: int
-    left_over: tuple[str, ...]
-    errors: tuple[DatasetError, ...] = field(repr=False)
-
-
 def targets_of(platforms: Sequence[str], pythons: Sequence[str]) -> list[Target]:
     """Return each of the platforms with each of the Pythons; none named means the usual ones, and all supported.
 
@@ -170,7 +164,8 @@ def mirror_packages(
         raise DatasetError(msg, hint="`python -m ensurepip`, or `uv pip install pip`, brings it.")
     folder = folder.expanduser().absolute()
     sums = sums_in(folder)
-    there = {Path(name).name: folder / name for name, sha256 in sums.items() if _is_right(folder, name, sha256)}
+    listed = {Path(name).name: folder / name for name in sums if is_wheel(name)}
+    there = {name: path for name, path in listed.items() if _has(path, sums[f"{WHEELS}/{name}"])}
     before = sum(path.stat().st_size for path in there.values())
     with _aside(folder) as aside:
         own = (make_own or own_wheel)(aside / "own")
@@ -179,9 +174,8 @@ def mirror_packages(
                 raise UnknownName(extra, known, kind="extra", place=f"{NAME} {VERSION}")
         errors: list[DatasetError] = []
         links = aside / "there.html"
-        links.write_text(
-            "".join(f'<a href="{path.as_uri()}">{html.escape(name)}</a>\n' for name, path in there.items())
-        )
+        lines = (f'<a href="{path.as_uri()}">{html.escape(name)}</a>\n' for name, path in there.items())
+        links.write_text('<meta charset="utf-8">\n' + "".join(lines), encoding="utf-8")
         downloads = _Downloads(own, tuple(extras), aside, links)
 
         def download(target: Target) -> list[Path]:
@@ -197,13 +191,15 @@ def mirror_packages(
 
         taken = dict(zip(targets, run_all([partial(download, each) for each in targets], workers=AT_ONCE), strict=True))
         wheels = {path.name: path for paths in taken.values() for path in paths}
-        copied = [name for name, path in wheels.items() if _place(path, folder / WHEELS / name, folder)]
+        hashes = {f"{WHEELS}/{name}": sha256_of(path) for name, path in wheels.items()}
+        copied = sum(_place(wheels[Path(name).name], folder / name, folder, hashes[name]) for name in hashes)
     sizes = {name: (folder / WHEELS / name).stat().st_size for name in wheels}
     left_over = [name for name in there if name not in wheels and _is_left_over(name, wheels)]
-    write_index(folder, {**sums, **{f"{WHEELS}/{name}": sha256_of(folder / WHEELS / name) for name in copied}})
+    # Read again: another run, for other computers, may have written it meanwhile.
+    write_index(folder, {**sums_in(folder), **hashes})
     return Packaged(
-        len(copied),
-        len(wheels) - len(copied),
+        copied,
+        len(wheels) - copied,
         sum(sizes.values()),
         before,
         tuple(f"{WHEELS}/{name}" for name in sorted(left_over)),
@@ -211,48 +207,36 @@ def mirror_packages(
     )
 
 
-def refuse_clashes(manifest: Manifest) -> None:
-    """Refuse a manifest with a data set in one of the folders that packages are in.
-
-    Raises:
-        UsageError: There is one.
-    """
-    for name, entry in manifest.datasets.items():
-        if (entry.folder or name).casefold() in (WHEELS, INDEX):
-            what = f"packages cannot be in a mirror of {manifest.path.name}: the folder of {name} has the same name"
-            raise UsageError(what, hint="Mirror them without --with-packages.", where=manifest.where(name))
-
-
 @contextlib.contextmanager
 def _aside(folder: Path) -> Iterator[Path]:
     """Make a folder for what is not whole yet, on the same disk; what an earlier kill left of one goes, too."""
+    at_once = Waiting(silence_s=0)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob(f".{WHEELS}-*.part"):
-            remove(old)
+            with hold_lock(old, WHEELS, at_once) as is_left_behind:
+                pass
+            if is_left_behind:  # and not of a run that goes on beside this one
+                remove(old)
         aside = Path(tempfile.mkdtemp(dir=folder, prefix=f".{WHEELS}-", suffix=".part"))
     try:
-        yield aside
+        with hold_lock(aside, WHEELS, at_once):
+            yield aside
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _is_right(folder: Path, name: str, sha256: str) -> bool:
-    if not is_wheel(name) or not (folder / name).is_file() or (folder / name).is_symlink():
-        return False
-    try:
-        return digest(folder / name).sha256 == sha256
-    except OSError:
-        return False
+def _has(path: Path, sha256: str) -> bool:
+    with contextlib.suppress(OSError):
+        return path.is_file() and not path.is_symlink() and digest(path).sha256 == sha256
+    return False
 
 
-def _place(wheel: Path, target: Path, folder: Path) -> bool:
+def _place(wheel: Path, target: Path, folder: Path, sha256: str) -> bool:
     """Give a downloaded wheel its name in the mirror; return False if it is there already."""
     refuse_links(target, folder)
-    sha256 = sha256_of(wheel)
-    with contextlib.suppress(OSError):
-        if target.stat().st_size == wheel.stat().st_size and digest(target).sha256 == sha256:
-            return False
+    if _has(target, sha256):
+        return False
     with whole_file(target) as out, wheel.open("rb") as stream:
         shutil.copyfileobj(stream, out, 1 << 20)
     return True
@@ -280,7 +264,7 @@ class _Downloads:
             DatasetError: There are no such wheels.
         """
         extras = f"[{','.join(self._extras)}]" if self._extras else ""
-        wanted = [f"{self._own}{extras}", *self._hints.get(target.platform, ())]
+        wanted = [f"{NAME}{extras} @ {self._own.as_uri()}", *self._hints.get(target.platform, ())]
         links = [self._links.as_uri()]
         lacking: list[str] = []
         for number in range(ROUNDS):
@@ -308,17 +292,16 @@ def pip(*arguments: str, doing: str) -> None:
         FetchError: It reached no index.
         DatasetError: It failed in another way.
     """
-    command = [sys.executable, "-m", "pip", *arguments[:1], "--quiet", "--no-input", "--disable-pip-version-check"]
+    command = [sys.executable, "-c", RUN_PIP, *arguments[:1], "--quiet", "--no-input", "--disable-pip-version-check"]
     process = subprocess.Popen(
         [*command, *arguments[1:]], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
+    output = None
     try:
-        while True:
-            try:
+        while output is None:
+            check_cancelled()
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 output, _ = process.communicate(timeout=0.2)
-                break
-            except subprocess.TimeoutExpired:
-                check_cancelled()
     finally:
         if process.poll() is None:
             process.kill()
@@ -346,9 +329,9 @@ def closure(wheels: Mapping[str, Path], target: Target, extras: Iterable[str]) -
             continue
         needed.add((name, extra))
         for required in wheel_facts(wheels[name]).requires:
-            if required.marker is not None and not required.marker.evaluate(target.environment(extra)):
+            if not _applies(required, wheels[name], target, extra):
                 continue
-            if extra and (required.marker is None or required.marker.evaluate(target.environment(""))):
+            if extra and _applies(required, wheels[name], target, ""):
                 continue  # it is required without the extra, too
             other = str(canonicalize_name(required.name))
             version = wheel_facts(wheels[other]).version if other in wheels else None
@@ -359,18 +342,29 @@ def closure(wheels: Mapping[str, Path], target: Target, extras: Iterable[str]) -
     return {name for name, _ in needed}, list(lacking)
 
 
+def _applies(required: Requirement, wheel: Path, target: Target, extra: str) -> bool:
+    try:
+        return required.marker is None or required.marker.evaluate(target.environment(extra))
+    except (UndefinedComparison, UndefinedEnvironmentName) as error:
+        msg = f"{wheel.name} requires what cannot be understood: {printable(str(required))}"
+        raise DatasetError(msg) from error
+
+
 def own_wheel(into: Path) -> Path:
     """Make the wheel of this very package: in a clone as it is built for an index, elsewhere from what is installed.
 
     Raises:
-        DatasetError: A file was changed since it was installed.
+        DatasetError: A file was changed since it was installed, or nobody knows which files it has.
     """
     into.mkdir()
     clone = Path(packaged_manifest()).parent
     if (clone / "pyproject.toml").is_file():
-        pip("wheel", "--no-deps", "--wheel-dir", str(into), str(clone), doing=f"as {NAME} {VERSION}")
+        pip("wheel", "--no-deps", "--wheel-dir", str(into), clone.as_uri(), doing=f"as {NAME} {VERSION}")
         return next(into.glob("*.whl"))
-    return installed_wheel(importlib.metadata.distribution(NAME), into)
+    for distribution in importlib.metadata.distributions(name=NAME):
+        return installed_wheel(distribution, into)
+    what = f"no wheel of {NAME} can be made: it is not installed"
+    raise DatasetError(what, hint=INSTALL)
 
 
 def installed_wheel(distribution: importlib.metadata.Distribution, into: Path) -> Path:
@@ -380,6 +374,10 @@ def installed_wheel(distribution: importlib.metadata.Distribution, into: Path) -
         DatasetError: One is missing or was changed, so nobody knows what it would be.
     """
     path = into / f"{distribution.name.replace('-', '_')}-{distribution.version}-py3-none-any.whl"
+    names = [file.as_posix() for file in distribution.files or () if file.name == "RECORD"]
+    if not names:
+        what = f"no wheel of {distribution.name} can be made: nothing lists its files"
+        raise DatasetError(what, hint=INSTALL)
     lines = []
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in sorted(distribution.files or (), key=str):
@@ -392,9 +390,8 @@ def installed_wheel(distribution: importlib.metadata.Distribution, into: Path) -
             found = base64.urlsafe_b64encode(hashlib.new(file.hash.mode, data).digest()).rstrip(b"=").decode()
             if found != file.hash.value:
                 what = f"no wheel of {distribution.name} can be made: {file.locate()} is not as it was installed"
-                raise DatasetError(what, hint="Install it again, and type the same command.")
+                raise DatasetError(what, hint=INSTALL)
             archive.writestr(zipfile.ZipInfo(file.as_posix()), data, zipfile.ZIP_DEFLATED)
             lines.append(f"{file.as_posix()},{file.hash.mode}={found},{len(data)}\n")
-        record = next(file for file in distribution.files or () if file.name == "RECORD").as_posix()
-        archive.writestr(zipfile.ZipInfo(record), "".join(lines) + f"{record},,\n", zipfile.ZIP_DEFLATED)
+        archive.writestr(zipfile.ZipInfo(names[0]), "".join(lines) + f"{names[0]},,\n", zipfile.ZIP_DEFLATED)
     return path

@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, unquote, urlsplit
 
+from packaging.utils import parse_wheel_filename
+
 from tinytorch_datasets.errors import DatasetError
-from tinytorch_datasets.mirror.copy import INDEX, SUMS, WHEELS, sums_in
+from tinytorch_datasets.mirror.copy import INDEX, SUMS, WHEELS, is_wheel, sums_in
 
 START = "index.html"
 CHUNK_BYTES = 2**20
@@ -106,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.end_headers()
                 return
             name, path = page, self.server.folder / page
-        if name not in self.server.shared or not path.is_file():
+        if name not in self.server.shared or not self._is_inside(path):
             self.send_error(404, "There is no such file in this mirror")
             return
         if name.partition("/")[0] == INDEX:
@@ -134,6 +136,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             if with_body and self._body(stream, start, end - start + 1) and end == size - 1:
                 self.server.fetched.setdefault(self.client_address[0], set()).add(name)
+
+    def _is_inside(self, path: Path) -> bool:
+        """Check whether a file is there, and in the folder: a line of SHA256SUMS, or a link, may lead out of it."""
+        folder = self.server.folder
+        return path.is_file() and path.resolve() == folder.resolve() / path.relative_to(folder)
 
     def _send_whole(self, page: bytes, *, ending: str = ".html", with_body: bool) -> None:
         self.send_response(200)
@@ -223,3 +230,14 @@ def _own_address() -> str:
             return str(probe.getsockname()[0])
         except OSError:
             return "127.0.0.1"
+
+
+def packages_in(folder: Path) -> str | None:
+    """Return in words for which Pythons and systems a mirror has wheels, by the names of NumPy's; None without any."""
+    numpys = [Path(name).name for name in sums_in(folder) if is_wheel(name) and name.startswith(f"{WHEELS}/numpy-")]
+    tags = [tag for name in numpys for tag in parse_wheel_filename(name)[3]]
+    minors = {int(tag.interpreter[3:]) for tag in tags if re.fullmatch("cp3[0-9]{1,3}", tag.interpreter)}
+    kinds = {"manylinux": "Linux", "macosx": "macOS", "win": "Windows"}
+    systems = [title for kind, title in kinds.items() if any(tag.platform.startswith(kind) for tag in tags)]
+    pythons = ", ".join(f"3.{minor}" for minor in sorted(minors))
+    return f"Python {pythons} on {', '.join(systems)}" if pythons and systems else None
