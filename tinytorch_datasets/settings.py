@@ -20,7 +20,6 @@ from tinytorch_datasets.errors import StorageError, UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-
 HOME = "TINYTORCH_DATASETS_HOME"
 MANIFEST = "TINYTORCH_DATASETS_MANIFEST"
 MIRROR = "TINYTORCH_DATASETS_MIRROR"
@@ -29,17 +28,14 @@ STANDIN = "TINYTORCH_DATASETS_STANDIN"
 
 _PACKAGE = os.path.dirname(os.path.realpath(__file__))
 _MANIFEST_NAME = "datasets.yaml"
+PACKAGED = "packaged"  # what `include` calls the manifest that came with this package
 _NAME = "tinytorch-datasets"
-# So far into a file it is looked for what makes it a manifest: long comments may stand above.
-_HEAD_BYTES = 64 * 1024
-# The folder of downloaded manifests, in the user's cache: each in a folder that is named by its sha256.
-_DOWNLOADED = "manifests"
+_HEAD_BYTES = 64 * 1024  # of a file, for what makes it a manifest: long comments may stand above
+_DOWNLOADED = "manifests"  # the folder of downloaded ones, in the user's cache: each in a folder named by its sha256
 _INSTALLED = ("site-packages", "dist-packages")  # folders of installed packages, where nothing is ever written
-# Lines of a manifest that are read for where downloads and included manifests may be.
-_HINT_LINES = 50
+_HINT_LINES = 50  # of a manifest, for where downloads and included manifests may be
 _AROUND = " \n\"'[]"
-# Where a manifest does not say it: named after what is in it, beside the manifest.
-DOWNLOAD_TO = "downloaded-datasets"
+DOWNLOAD_TO = "downloaded-datasets"  # beside a manifest that does not say it: named after what is in it
 STORES = ("s3", "gs", "az", "hf", "memory")  # schemes of addresses whose files fsspec reads
 _ADDRESS = rf"[a-z][a-z0-9+.-]*://|({'|'.join(STORES)}):/"
 
@@ -278,11 +274,17 @@ def homes_of_entries(homes: tuple[str, ...], home: str | None) -> Iterator[str]:
 
     That of an included one counts for that one alone: see `Locations.caches_of_including`.
     """
-    if home is not None or Settings.from_environment().homes:
-        yield from homes
-    else:
-        yield homes[0]
-        yield _likely_cache()
+    yield from homes if home is not None or Settings.from_environment().homes else (homes[0], _likely_cache())
+
+
+def included_path(item: str, including: str) -> str:
+    """Return the file that an item of `include` stands for; "" for the name by which a package registers its own."""
+    if item == PACKAGED:
+        return packaged_manifest()
+    if "/" not in item and item.strip(".") and not item.lower().endswith((".yaml", ".yml")):
+        return ""
+    # From where the including file really is: of a link to its folder, `..` is another folder.
+    return os.path.realpath(os.path.join(os.path.dirname(including), item))
 
 
 def _homes_of_layers(manifest: str, met: set[str]) -> Iterator[str]:
@@ -295,10 +297,8 @@ def _homes_of_layers(manifest: str, met: set[str]) -> Iterator[str]:
         return
     yield from _homes(manifest, None, lambda: download_to, _likely_cache)
     for item in included:
-        if item == "packaged":
-            yield from _homes_of_layers(packaged_manifest(), met)
-        elif item.endswith((".yaml", ".yml")):
-            yield from _homes_of_layers(os.path.realpath(os.path.join(os.path.dirname(manifest), item)), met)
+        if path := included_path(item, manifest):
+            yield from _homes_of_layers(path, met)
         else:  # of an installed package, or downloaded
             yield _likely_cache()
 

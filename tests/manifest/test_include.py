@@ -29,6 +29,7 @@ from tinytorch_datasets.storage.cache_entry import CacheEntry, entry_path
 from tinytorch_datasets.storage.memmap import stat_signature
 
 DATA = b"x,y\n0.5,a\n1.5,b\n"
+LATER = b"x,y\n0.5,a\n9.0,b\n"
 
 # The packaged manifest's own four, and the classics.
 PACKAGED = [
@@ -67,6 +68,18 @@ def write(path: Path, *names: str, include: str = "", top: str = "", **files: by
     included = f"include: [{include}]\n" if include else ""
     path.write_text(f"version: 1\n{included}{top}" + (f"datasets:\n{entries}" if names else ""), encoding="utf-8")
     return path
+
+
+def installed(site: Path, data: bytes) -> Path:
+    """A folder of installed packages with one that registers a manifest, of a data set with that file."""
+    write(site / "coursekit" / "data" / "datasets.yaml", "theirs", theirs=data)
+    (site / "coursekit" / "__init__.py").write_text("raise RuntimeError('it was run')\n")
+    (site / "coursekit-1.0.dist-info").mkdir()
+    (site / "coursekit-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: coursekit\nVersion: 1.0\n")
+    (site / "coursekit-1.0.dist-info" / "entry_points.txt").write_text(
+        "[tinytorch_datasets.manifests]\nkit = coursekit.data\n"
+    )
+    return site
 
 
 def refused(path: Path) -> str:
@@ -184,6 +197,19 @@ class TestWarm:
 
         with pytest.raises((UnknownName, ManifestError)):
             get("theirs", manifest=course)
+
+    def test_a_link_that_leads_elsewhere_now(self, tmp_path: Path) -> None:
+        """`current.yaml`, once it is next year's: no file that was read has changed."""
+        shared = tmp_path / "shared"
+        for year, data in (("2026", DATA), ("2027", LATER)):
+            write(shared / year / "datasets.yaml", "theirs", theirs=data)
+        (shared / "current.yaml").symlink_to("2026/datasets.yaml")
+        path = write(tmp_path / "course" / "datasets.yaml", "ours", include="../shared/current.yaml")
+        before = get("theirs", manifest=path, home=tmp_path / "home").train.x.tolist()
+        (shared / "current.yaml").unlink()
+        (shared / "current.yaml").symlink_to("2027/datasets.yaml")
+
+        assert (before, get("theirs", manifest=path, home=tmp_path / "home").train.x.tolist()) == ([0.5, 1.5], [0.5, 9])
 
     def test_by_an_alias(self, course: Path) -> None:
         """The manifests are read once, whatever name is asked for."""
@@ -405,16 +431,7 @@ class TestFromElsewhere:
 
     def test_an_installed_package(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
         """Which registers it by an entry point; nothing of it is run, and nothing is written into it."""
-        site = tmp_path / "site-packages"
-        write(site / "coursekit" / "data" / "datasets.yaml", "theirs")
-        (site / "coursekit" / "__init__.py").write_text("raise RuntimeError('it was run')\n")
-        (site / "coursekit-1.0.dist-info").mkdir()
-        (site / "coursekit-1.0.dist-info" / "METADATA").write_text(
-            "Metadata-Version: 2.1\nName: coursekit\nVersion: 1.0\n"
-        )
-        (site / "coursekit-1.0.dist-info" / "entry_points.txt").write_text(
-            "[tinytorch_datasets.manifests]\nkit = coursekit.data\n"
-        )
+        site = installed(tmp_path / "site-packages", DATA)
         monkeypatch.syspath_prepend(str(site))
         path = write(tmp_path / "datasets.yaml", "ours", include="kit")
         before = sorted(site.rglob("*"))
@@ -423,6 +440,19 @@ class TestFromElsewhere:
         assert likely_homes(str(path))[1] == str(cache)
         assert sorted(site.rglob("*")) == before
         assert (cache / ".cache" / "arrays").is_dir()
+
+    def test_another_environment_with_another_version_of_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Both have one cache folder, and one course; each gets the values of its own version, and warm ones too."""
+        path = write(tmp_path / "datasets.yaml", "ours", include="kit")
+        sites = [installed(tmp_path / venv / "site-packages", data) for venv, data in (("a", DATA), ("b", LATER))]
+        values: list[list[float]] = []
+        for front in ([sites[0]], [sites[1]], [sites[0]], [sites[1], sites[0]]):
+            monkeypatch.setattr(sys, "path", [*map(str, front), *sys.path[len(values) and 1 :]])
+            values.append([get("theirs", manifest=path).train.x[1] for _ in range(2)])
+
+        assert values == [[1.5, 1.5], [9, 9], [1.5, 1.5], [9, 9]]
 
 
 class TestMistakes:

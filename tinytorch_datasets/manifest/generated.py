@@ -83,10 +83,15 @@ def every(manifest: Path, *names: str) -> dict[str, Declared]:
         if names and len(chosen := _chosen(layers[0], names, {})) == len(names):
             return chosen
         layers += [_layer(manifest.with_name(name), sha256) for name, sha256 in layers[0].included.items()]
+        leads_to = {name: str(manifest.with_name(name).resolve()) for name in layers[0].included}
         every_one: dict[str, Declared] = {}
         for layer in layers:
             # Any of them may come to declare the same name, which would be an error.
-            others = {str(other.path): (other.sha256, other.signature) for other in layers if other is not layer}
+            others = {
+                str(other.path): (other.sha256, other.signature, leads_to if other is layers[0] else {})
+                for other in layers
+                if other is not layer
+            }
             every_one |= _chosen(layer, names, others if layer is not layers[0] else {})
         return every_one
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -110,7 +115,7 @@ def _layer(manifest: Path, expected: str = "") -> _Layer:
 
 
 def _chosen(
-    layer: _Layer, names: Sequence[str], included_by: Mapping[str, tuple[str, StatSignature]]
+    layer: _Layer, names: Sequence[str], included_by: Mapping[str, tuple[str, StatSignature, Mapping[str, str]]]
 ) -> dict[str, Declared]:
     aliases = {name: entry.get("aliases", ()) for name, (_, entry) in layer.datasets.items()}
     wanted = {canonical_name(name, aliases) for name in names} if names else aliases.keys()

@@ -32,11 +32,9 @@ from tinytorch_datasets.storage.memmap import StatSignature
 VERSION = 1  # of manifests, the newest that is read
 # The manifests that may stand on one another. A course has three.
 MOST_FILES = 64
-PACKAGED = "packaged"
 ENTRY_POINTS = "tinytorch_datasets.manifests"
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_YAML = (".yaml", ".yml")
 
 Download = Callable[[str, str], Path]
 
@@ -72,8 +70,8 @@ def collection_paused() -> Iterator[None]:
     running sets it running again.
     """
     was_running = gc.isenabled()
-    gc.disable()
     try:
+        gc.disable()  # within, as Ctrl-C may come right after it
         yield
     finally:
         if was_running:
@@ -158,7 +156,7 @@ class _Loader:
         """Return the file that an item of `include` stands for."""
         if isinstance(given, RemoteManifest):
             return self._remote(given)
-        if given == PACKAGED:
+        if given == settings.PACKAGED:
             return Path(settings.packaged_manifest())
         if _ADDRESS.match(given):
             shown = without_secrets(given)
@@ -168,13 +166,13 @@ class _Loader:
             given = given.replace("\\", "/")
             msg = f"a path is written with forward slashes, for every system: {given}"
             raise _Refused(msg)
-        if "/" not in given and given.strip(".") and not given.lower().endswith(_YAML):
+        file = settings.included_path(given, str(including))
+        if not file:
             return _registered(given)
         if including in self._downloaded:
             msg = f"{given} is a path, and this manifest is from an address; include an address with its sha256"
             raise _Refused(msg)
-        # From where the including file really is: of a link to its folder, `..` is another folder.
-        path = Path(os.path.realpath(including.parent / given))
+        path = Path(file)
         try:
             mode = path.stat().st_mode
         except (FileNotFoundError, NotADirectoryError):
@@ -221,7 +219,7 @@ def _registered(name: str) -> Path:
 
     points = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
     if name not in points:
-        known = [PACKAGED, *sorted(points)]
+        known = [settings.PACKAGED, *sorted(points)]
         guess = did_you_mean(name, known) or "."
         msg = f"no installed package brings a manifest named {name!r}{guess} A path ends in .yaml"
         raise _Refused(msg)

@@ -63,6 +63,7 @@ class Manifest:
         datasets: Each `Entry` by its name, in the manifest's order; then those of the included manifests.
         own: The entries of this file alone.
         included: The manifests that this one includes, each with those that it includes in turn.
+        leads_to: The file of each of these by the item of `include`, but for addresses, which lead nowhere else.
         path: The YAML file.
         sha256: Of that file, as it was read.
         signature: The file's stat signature, as it was before it was read; empty for a text that is in no file.
@@ -85,6 +86,8 @@ class Manifest:
         self.signature = signature
         self.own = declared.datasets
         self.included = tuple(included)
+        ways = zip(declared.include, included, strict=False)
+        self.leads_to = {item: str(layer.path.resolve()) for item, layer in ways if isinstance(item, str)}
         # A file that is included on two ways is one object.
         self._below = tuple({id(below): below for layer in included for below in layer.layers}.values())
         self._owners = {name: layer for layer in reversed(self._below) for name in layer.own if name not in self.own}
@@ -209,7 +212,7 @@ class Manifest:
             entry=self.entry(name).model_dump(mode="json", exclude_unset=True),
             # Any of them may come to declare the same name, which would be an error.
             included_by={
-                str(layer.path): (layer.sha256, layer.signature)
+                str(layer.path): (layer.sha256, layer.signature, layer.leads_to)
                 for layer in (() if owner is self else self.layers)
                 if layer is not owner
             },

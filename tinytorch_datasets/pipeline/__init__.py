@@ -380,7 +380,7 @@ def make_cache_entry(
         splits=tuple(splits),
         classes=plan.classes,
         manifests={
-            **{path: sha256 for path, (sha256, _) in declared.included_by.items()},
+            **{path: sha256 for path, (sha256, *_) in declared.included_by.items()},
             str(declared.manifest): declared.sha256,
         },
         files=files,
@@ -388,10 +388,11 @@ def make_cache_entry(
         entry=declared.entry,
         signatures={
             # The manifest's signature is of before it was read: a change since then is a change.
-            **{path: signature for path, (_, signature) in declared.included_by.items()},
+            **{path: signature for path, (_, signature, _) in declared.included_by.items()},
             str(declared.manifest): declared.signature,
             **signatures,
             **(folder.signatures if folder else {}),
         },
         rank=plan.rank,
+        includes={path: leads_to for path, (*_, leads_to) in declared.included_by.items()},
     )

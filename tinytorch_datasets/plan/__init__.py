@@ -381,7 +381,8 @@ class Declared(NamedTuple):
     """One data set as a manifest declares it: its plan, its files not placed yet, and its entry in plain values.
 
     `signature` and `sha256` are the manifest's own; `download_to` and `shipped_in` the folders that it names.
-    `included_by` has the sha256 and the stat signature of those on the way, by path, the one that was asked for first.
+    `included_by` has those on the way by path, the one that was asked for first: sha256, signature, and where each item
+    of `include` leads.
     """
 
     manifest: Path
@@ -391,7 +392,7 @@ class Declared(NamedTuple):
     shipped_in: str
     plan: Plan
     entry: Mapping[str, Any]
-    included_by: Mapping[str, tuple[str, list[int]]] = {}
+    included_by: Mapping[str, tuple[str, list[int], Mapping[str, str]]] = {}
 
     @property
     def is_untried(self) -> bool:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tinytorch_datasets import settings
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.storage.memmap import Part, StatSignature, read_regular, stat_signature
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 # Raise it when what a cache entry says, or how, changes. Byte order is part of it: a stick may travel.
-LAYOUT = [8, VERSION, sys.byteorder]
+LAYOUT = [9, VERSION, sys.byteorder]
 
 # What stands between a data set's name and a rank, in the name of a cache entry.
 RANK_SIGN = "+"
@@ -82,7 +83,8 @@ class CacheEntry(NamedTuple):
     ones that include others, and last the one that declares the data set. `folder` is where its decoded arrays are, and
     no other folder that is named like it elsewhere. `files` are the sha256 of the source files by path, `digests` those
     of the arrays' values by column (``train.images``); `entry` is what the manifest has below the data set's name.
-    `rank` is which of how many ranks these are the arrays of, if it is not all of them.
+    `rank` is which of how many ranks these are the arrays of, if it is not all of them. `includes` are the files that
+    the items of `include` of those manifests lead to, by the including file.
     """
 
     name: str
@@ -95,6 +97,7 @@ class CacheEntry(NamedTuple):
     digests: Mapping[str, str]
     entry: Mapping[str, Any]
     rank: Sequence[int] | None
+    includes: Mapping[str, Mapping[str, str]]
     signatures: Mapping[str, StatSignature]
 
     @property
@@ -107,7 +110,9 @@ class CacheEntry(NamedTuple):
         if not self.files or not self.splits or not self.manifests:
             return False
         try:
-            return all(stat_signature(path) == self.signatures[path] for path in self._depends_on())
+            is_unchanged = all(stat_signature(path) == self.signatures[path] for path in self._depends_on())
+            ways = ((item, by, path) for by, items in self.includes.items() for item, path in items.items())
+            return is_unchanged and all(_leads_to(*way) for way in ways)
         except (OSError, ValueError, KeyError):  # it is gone, or this locale has no bytes for its path
             return False
 
@@ -197,6 +202,10 @@ class CacheEntry(NamedTuple):
             folder=respelled(self.folder),
             manifests={respelled(path): sha256 for path, sha256 in self.manifests.items()},
             files={respelled(path): sha256 for path, sha256 in self.files.items()},
+            includes={
+                respelled(including): {item: respelled(path) for item, path in items.items()}
+                for including, items in self.includes.items()
+            },
             signatures={respelled(path): signature for path, signature in self.signatures.items()},
         )
 
@@ -212,11 +221,12 @@ class CacheEntry(NamedTuple):
             if layout != LAYOUT:
                 return None
             rank = mappings.pop(4)
-            manifests, files, digests, entry, signatures = map(dict, mappings)
+            manifests, files, digests, entry, includes, signatures = map(dict, mappings)
+            includes = {including: dict(items) for including, items in includes.items()}
             splits = tuple(_read_split(*split) for split in splits)
             classes = tuple(classes) if classes is not None else None
             head = (name, str(manifest), str(folder), splits, classes)
-            return cls(*head, manifests, files, digests, entry, rank, signatures)
+            return cls(*head, manifests, files, digests, entry, rank, includes, signatures)
         except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             # Absent, damaged or another program's: all the same, because what it would say can be found out again.
             return None
@@ -244,6 +254,19 @@ def entry_path(cache: str | Path, manifest: str | Path, name: str, rank: Sequenc
     key = zlib.crc32(os.fsencode(os.path.normpath(cache)), zlib.crc32(os.fsencode(manifest)))
     of_rank = "{}{}-of-{}".format(RANK_SIGN, *rank) if rank else ""
     return os.path.join(cache, "entries", f"{name}{of_rank}-{key:08x}.json")
+
+
+def _leads_to(item: str, including: str, path: str) -> bool:
+    """Check whether an item of `include` still leads to that file.
+
+    A link may lead elsewhere now, or another environment have another version of a package: neither changes a file.
+    """
+    if leads_to := settings.included_path(item, including):
+        return os.path.realpath(leads_to) == path
+    # Which package registers it takes long to find out. That it is the first of its kind on Python's path does not.
+    roots = [os.path.realpath(root) for root in sys.path]
+    below = next((path[len(root) :] for root in roots if path.startswith(os.path.join(root, ""))), None)
+    return below is not None and path == next((root + below for root in roots if os.path.isfile(root + below)), None)
 
 
 def _read_split(name: str, fields: dict[str, Any], texts: dict[str, Any], *others: Any) -> CachedSplit:
