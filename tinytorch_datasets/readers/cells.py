@@ -16,6 +16,7 @@ from tinytorch_datasets.plan import COLUMN_RANGE, MAX_EXACT, Column, RaggedBlock
 from tinytorch_datasets.readers.rows import WHITESPACE, Cells, Dialect, Piece, TableText
 from tinytorch_datasets.readers.stream import Stream
 from tinytorch_datasets.readers.text import REAL, is_missing
+from tinytorch_datasets.storage.string_array import StringArray
 
 Wanted = Mapping[str, "str | int | list[str | int]"]
 
@@ -132,7 +133,7 @@ _NOT_REAL = re.compile(r"[^ 0-9.eE+-]")
 _WHOLE = re.compile(r" *[+-]?[0-9]{1,40} *")
 
 
-def values(column: Column, cells: Cells | Piece, places: Sequence[int]) -> np.ndarray | list[str] | RaggedBlock:
+def values(column: Column, cells: Cells | Piece, places: Sequence[int]) -> np.ndarray | StringArray | RaggedBlock:
     """Return the values of one field in all of these rows, in its declared dtype and shape.
 
     Raises:
@@ -146,9 +147,11 @@ def values(column: Column, cells: Cells | Piece, places: Sequence[int]) -> np.nd
         if fast is not None:
             return fast.reshape(len(cells), *column.shape)
         cells = cells.one_by_one()  # which says what is wrong, and where
+    if isinstance(cells, Piece) and column.is_text and len(places) == 1:
+        return cells.strings(places[0])
     picked = cells.texts(places)
     if column.is_text:
-        return picked
+        return StringArray.of(picked)  # each is encoded once, and both written and hashed as it is then
     if column.stored == "one-hot":  # as pandas writes its dummies: True and False
         picked = [str(int(BOOLS[low])) if (low := cell.strip(" ").lower()) in BOOLS else cell for cell in picked]
     plain = cells.table.number or str

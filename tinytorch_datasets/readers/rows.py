@@ -15,6 +15,7 @@ import numpy as np
 
 from tinytorch_datasets.readers.stream import Stream
 from tinytorch_datasets.readers.text import LONGEST_LINE, Grid, Numbers, decoded_line, pieces
+from tinytorch_datasets.storage.string_array import StringArray
 
 # What the option delimiter calls runs of blanks and tabs.
 WHITESPACE = "whitespace"
@@ -46,7 +47,7 @@ class TableText:
 
     `number` turns a number as it is written there (1.234,5) into one with a decimal point alone, if that is needed;
     `decimal` is the sign of decimals, `between_numbers` what stands between the numbers of one cell, if there are
-    several; `texts` is how many columns are wanted as text.
+    several.
     """
 
     stream: Stream
@@ -55,7 +56,6 @@ class TableText:
     number: Callable[[str], str] | None = None
     decimal: str = "."
     between_numbers: str = ""
-    texts: int = 0
 
 
 class Cells:
@@ -135,7 +135,6 @@ class Piece:
         longest = int((self._grid.ends[:, -1] - self._grid.starts[:, 0]).max())
         if longest > csv.field_size_limit() or (table.width == 1 and (self._grid.starts == self._grid.ends).any()):
             raise ValueError
-        self._split: list[str] | None = None
 
     def __len__(self) -> int:
         return self._grid.rows
@@ -146,22 +145,22 @@ class Piece:
 
     def texts(self, places: Sequence[int], which: np.ndarray | None = None) -> list[str]:
         """Return the cells of some columns, row by row; or of those only which are named by their positions."""
-        of_a_row = max(self.table.texts, len(places)) if which is None else len(which) / len(self)
-        if 3 * of_a_row >= self.table.width:
-            every = self._all_texts()
+        of_a_row, sign = len(places) if which is None else len(which) / len(self), self._dialect.sign
+        if len(places) == 1 and which is None:
+            texts = list(self._grid.strings(places[0]))
+        elif 3 * of_a_row >= self.table.width:
+            every = self._plain[:-1].decode("utf-8").replace("\n", sign).split(sign)
             columns = [every[place :: self.table.width] for place in places]
-            texts = columns[0] if len(columns) == 1 else [text for row in zip(*columns, strict=True) for text in row]
+            texts = [text for row in zip(*columns, strict=True) for text in row]
             texts = texts if which is None else [texts[at] for at in which.tolist()]
         else:
             at = np.arange(len(self) * len(places)) if which is None else which
             texts = self._grid.texts(at // len(places), np.asarray(places)[at % len(places)])
         return [text.strip(" \t") for text in texts] if self._dialect.strip else texts
 
-    def _all_texts(self) -> list[str]:
-        if self._split is None:
-            sign = self._dialect.sign
-            self._split = self._plain[:-1].decode("utf-8").replace("\n", sign).split(sign)
-        return self._split
+    def strings(self, place: int) -> StringArray:
+        """Return the cells of a column, packed."""
+        return StringArray.of(self.texts([place])) if self._dialect.strip else self._grid.strings(place)
 
     def one_by_one(self) -> Cells:
         """Return the same as rows, each with its line."""
