@@ -10,6 +10,7 @@ import itertools
 import os
 import pickle
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,19 @@ NUMBERS = itertools.count()
 # processes that the tests start compiles the package anew, and pytest all of its tests, which is a fifth of a run.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+
+def hear_ctrl_c() -> None:
+    """Hear SIGINT again, here and in the processes that the tests start.
+
+    A shell ignores it for what it runs behind `&`, and Python and every child keep that. Then a test that presses Ctrl-C
+    waits for all that it meant to end.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+hear_ctrl_c()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

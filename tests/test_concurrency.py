@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from functools import partial
 
 import pytest
 
+from tests.conftest import hear_ctrl_c
 from tests.helpers.yardstick import soon
 from tinytorch_datasets.concurrency import (
     Cancellation,
@@ -234,3 +236,14 @@ class TestMapped:
         results = mapped(abs, iter([-1, -2]), weigh=abs, most=1)
 
         assert list(results) == [1, 2]
+
+
+def test_ctrl_c_is_heard_where_a_shell_had_it_ignored() -> None:
+    """As for tests behind `&`, where those that press it would wait for all that they meant to end."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        hear_ctrl_c()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -43,8 +43,12 @@ class Sending(Executor):
         future: Future[Any] = Future()
         self.calls += 1
         try:
+            call = pickle.dumps((function, args, kwargs))
+        except Exception as error:  # it would be done in place of the executor, and every result would be right
+            pytest.fail(f"what is sent does not pickle: {error}")
+        try:
             self._before(self.calls)
-            function, args, kwargs = pickle.loads(pickle.dumps((function, args, kwargs)))
+            function, args, kwargs = pickle.loads(call)
             future.set_result(pickle.loads(pickle.dumps(function(*args, **kwargs))))
         except BaseException as error:
             future.set_exception(error)

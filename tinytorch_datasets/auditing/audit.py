@@ -171,7 +171,8 @@ def audit(
         hashed: dict[Path, Digest | OSError] = {}
         for locations, group in groups.items():
             wanted_plans = [plan for plan in group if _level(plan) in wanted]
-            on_disk = audit_on_disk(loaded, wanted_plans, locations, decode, progress, executor, ahead)
+            begun = ahead if local else None  # an executor's workers have none of this process's threads
+            on_disk = audit_on_disk(loaded, wanted_plans, locations, decode, progress, executor, begun)
             reports |= on_disk.reports
             hashed |= on_disk.digests
             for name, more in on_disk.findings.items():
