@@ -42,8 +42,8 @@ sys.dont_write_bytecode = False
 def hear_ctrl_c() -> None:
     """Hear SIGINT again, here and in the processes that the tests start.
 
-    A shell ignores it for what it runs behind `&`, and Python and every child keep that. Then a test that presses Ctrl-C
-    waits for all that it meant to end.
+    A shell ignores it for what it runs behind `&`, and Python and every child keep that. Then a test that presses
+    Ctrl-C waits for all that it meant to end.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -70,6 +70,27 @@ def raise_error(error: Exception) -> None:
     raise error
 
 
+class Elaborate(Exception):
+    """One that pickles, and cannot be made of what was pickled."""
+
+    def __init__(self, *, where: str) -> None:
+        super().__init__(f"wrong at {where}")
+
+
+def raise_elaborate() -> None:
+    """A job that fails in such a way."""
+    raise Elaborate(where="row 3")
+
+
+def raise_local() -> None:
+    """A job whose error's class is nowhere to be found."""
+
+    class Local(Elaborate):
+        pass
+
+    raise Local(where="row 3")
+
+
 def sit() -> None:
     """A job that ends when nobody waits for it any more."""
     while True:
@@ -126,6 +147,17 @@ class TestRunTasks:
             with soon(clock=time.perf_counter), pytest.raises(ValueError, match="this one"):
                 run_tasks(tasks, threads)
             assert begun.result()
+
+    @pytest.mark.parametrize("job", [raise_elaborate, raise_local])
+    def test_an_error_that_cannot_be_sent_is_raised_here(
+        self, job: Callable[[], None], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A pool through which one is sent would be broken for good, and its worker taken for lost."""
+        sending = Sending()
+        with pytest.raises(Elaborate, match="wrong at row 3"):
+            run_tasks([Task(partial(abs, -1)), Task(job), Task(partial(abs, -2))], sending)
+        assert sending.calls == 1
+        assert not caplog.records
 
 
 class TestLostWorkers:

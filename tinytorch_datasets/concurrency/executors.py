@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -82,6 +83,7 @@ class Outcome(NamedTuple):
     result: Any = None
     error: BaseException | None = None
     mismatch: Mismatch | None = None
+    is_left: bool = False  # to whoever asked
 
 
 def look_at(path: str | Path) -> Sight:
@@ -132,7 +134,8 @@ def run_tasks(
 
     The first error of any task cancels the others and is raised; so does Ctrl-C, which does not wait for the workers. A
     task whose worker was lost is given to the executor again, and after three times done in this process. So is one
-    that returned an OSError: that a file cannot be read is of no interest unless this process cannot read it either.
+    that returned an OSError: that a file cannot be read is of no interest unless this process cannot read it either;
+    and one whose error cannot be sent.
 
     Args:
         tasks: What to run.
@@ -168,7 +171,7 @@ def run_tasks(
                 if outcome.mismatch is not None:
                     run.look_again(number, outcome.mismatch)
                     continue
-                if isinstance(outcome.result, OSError):
+                if outcome.is_left or isinstance(outcome.result, OSError):
                     run.left.add(number)
                     continue
                 results[number] = outcome.result
@@ -318,9 +321,20 @@ def _work(version: str, name: str, parts: Sequence[tuple[Callable[[], Any], Sequ
             except MemoryError:  # of a machine with less than others have: another one may do it
                 raise
             except Exception as error:
+                if not _survives_sending(error):  # a process pool that it is sent through is broken for good
+                    outcomes.append(Outcome(is_left=True))
+                    continue
                 outcomes.append(Outcome(error=error))
                 break
     return outcomes + [Outcome()] * (len(parts) - len(outcomes))
+
+
+def _survives_sending(error: Exception) -> bool:
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # whatever its class does, such as ask for arguments that it does not keep
+        return False
+    return True
 
 
 def _check_able(lost: BaseException | None) -> None:
