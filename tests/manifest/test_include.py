@@ -393,6 +393,7 @@ class TestFromElsewhere:
             hashlib.sha256(text).hexdigest(),
             hashlib.sha256(other).hexdigest(),
         )
+        assert caught.value.where == f"{path}:2"
         assert not list(cache.rglob("datasets.yaml"))
 
     def test_a_path_in_it(self, server: FaultyServer, tmp_path: Path) -> None:
@@ -416,6 +417,7 @@ class TestFromElsewhere:
         with pytest.raises(FetchError) as caught:
             load_manifest(path)
         assert [reason for _, reason in caught.value.tried] == ["gives more than 33,554,432 bytes"]
+        assert caught.value.where == f"{path}:2"
 
     def test_offline(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """No socket is opened for it."""
@@ -426,6 +428,7 @@ class TestFromElsewhere:
             load_manifest(path)
         assert str(caught.value) == (
             "https://127.0.0.1:9/theirs.yaml is included, and no socket may be opened\n"
+            f"  declared at {path}:2\n"
             "  Unset TINYTORCH_DATASETS_OFFLINE."
         )
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from tinytorch_datasets import settings
-from tinytorch_datasets.errors import ManifestError, Problem, bounded_guesses, did_you_mean
+from tinytorch_datasets.errors import DatasetError, ManifestError, Problem, bounded_guesses, did_you_mean
 from tinytorch_datasets.manifest import rules
 from tinytorch_datasets.manifest.filenames import clashes, folded, has_credentials, without_secrets
 from tinytorch_datasets.manifest.format_options import Formats
@@ -117,6 +117,9 @@ class _Loader:
                 problems.append(parsed.problem(("include", number), str(refused)))
             except ManifestError as error:
                 broken += [ManifestError(e.path, e.problems, (*e.included_at, where)) for e in (error, *error.also)]
+            except DatasetError as error:  # what is at an address
+                error.with_context(where=where)
+                raise
             else:
                 included += [(number, layer)] if layer is not None else []
             self._opened.pop()
