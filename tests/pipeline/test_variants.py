@@ -281,6 +281,22 @@ class TestUnpacked:
             "data_batch_1", "data_batch_2", "test_batch"
         ]  # fmt: skip
 
+    @pytest.mark.parametrize("linked", ["data", "data/batches-py", "data/batches-py/data_batch_2"])
+    def test_a_link_to_the_one_copy_of_a_computer(
+        self, linked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A link back, too, which leads on for ever."""
+        path, held = unpackable(tmp_path)
+        for name, data in held.items():
+            if name != "small.tar.gz":
+                put((tmp_path / "data" / name).parent, {Path(name).name: data})
+        (tmp_path / "data" / "again").symlink_to(tmp_path)
+        (tmp_path / linked).rename(tmp_path / "elsewhere")
+        (tmp_path / linked).symlink_to(tmp_path / "elsewhere")
+        monkeypatch.chdir(tmp_path)
+
+        assert len(get("small", manifest=path, home=tmp_path / "home", offline=True).train) == 6
+
     @pytest.mark.parametrize("given", ["mirror", "data"])
     def test_one_wrong_byte(self, given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Is another file, of the same size or not: it is not taken, whichever folder it is in."""

@@ -233,17 +233,21 @@ class ReusableFiles:
         return next((path for path in same_size if _sha256(path, cancellation) == file.sha256), None)
 
 
-def _walk(folder: Path, depth: int = 1) -> Iterator[Path]:
+def _walk(folder: Path, depth: int = 1, *, follows_links: bool = True) -> Iterator[Path]:
+    """Yield the files below a folder, those behind links last; behind one link, no other is followed.
+
+    A computer for many has one copy of a data set, and links to it: of the folder, or of what is in it.
+    """
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        entries = sorted(os.scandir(folder), key=lambda entry: (entry.is_symlink(), entry.name))
     except OSError:
         return
     for entry in entries:
         try:
             if entry.is_file():
                 yield Path(entry.path)
-            elif depth < DEEPEST and entry.is_dir(follow_symlinks=False):
-                yield from _walk(Path(entry.path), depth + 1)
+            elif depth < DEEPEST and entry.is_dir(follow_symlinks=follows_links):
+                yield from _walk(Path(entry.path), depth + 1, follows_links=follows_links and not entry.is_symlink())
         except OSError:
             continue
 
