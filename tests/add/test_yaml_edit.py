@@ -332,7 +332,7 @@ OWN_MANIFEST = "Name a manifest of your own, which is made if it is not there: -
     ("command", "hint"),
     [
         pytest.param("add", OWN_MANIFEST, marks=pytest.mark.slow),
-        pytest.param("update", OWN_MANIFEST, marks=pytest.mark.slow),
+        pytest.param("update", "Declare a data set of your own, by another name.", marks=pytest.mark.slow),
         ("lock", "Name the file to write: --output datasets.lock."),
     ],
 )

@@ -121,10 +121,10 @@ class TestInit:
         """The next installation would undo it."""
         done = run("init", str(folder / "site-packages" / "coursekit"))
 
-        assert (done.exit_code, done.stderr.splitlines()[0]) == (
+        assert (done.exit_code, done.stderr) == (
             2,
             f"error: {folder}/site-packages/coursekit/datasets.yaml is part of the installed package, "
-            "which is not written to",
+            "which is not written to\n  Name a folder of your own: tinytorch-datasets init FOLDER.\n",
         )
         assert not (folder / "site-packages").exists()
 

@@ -70,15 +70,18 @@ def write(path: Path, *names: str, include: str = "", top: str = "", **files: by
     return path
 
 
-def installed(site: Path, data: bytes) -> Path:
-    """A folder of installed packages with one that registers a manifest, of a data set with that file."""
+def installed(site: Path, data: bytes, *values: str) -> Path:
+    """A folder of installed packages with one that registers a manifest, of a data set with that file.
+
+    Each value of an entry point is of a package of its own.
+    """
     write(site / "coursekit" / "data" / "datasets.yaml", "theirs", theirs=data)
     (site / "coursekit" / "__init__.py").write_text("raise RuntimeError('it was run')\n")
-    (site / "coursekit-1.0.dist-info").mkdir()
-    (site / "coursekit-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: coursekit\nVersion: 1.0\n")
-    (site / "coursekit-1.0.dist-info" / "entry_points.txt").write_text(
-        "[tinytorch_datasets.manifests]\nkit = coursekit.data\n"
-    )
+    for number, value in enumerate(values or ["coursekit.data"]):
+        about = site / f"kit{number}-1.0.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: kit{number}\nVersion: 1.0\n")
+        (about / "entry_points.txt").write_text(f"[tinytorch_datasets.manifests]\nkit = {value}\n")
     return site
 
 
@@ -443,6 +446,28 @@ class TestFromElsewhere:
         assert likely_homes(str(path))[1] == str(cache)
         assert sorted(site.rglob("*")) == before
         assert (cache / ".cache" / "arrays").is_dir()
+
+    @pytest.mark.parametrize(
+        ("values", "what"),
+        [
+            (["coursekit.x"], "the entry point 'kit' names coursekit.x, and there is no datasets.yaml in that package"),
+            (["__main__"], "the entry point 'kit' names __main__, and there is no datasets.yaml in that package"),
+            (
+                ["coursekit.data", "lab"],
+                "several installed packages bring a manifest named 'kit': coursekit.data, lab; uninstall all but one",
+            ),
+        ],
+        ids=["no such file", "no package", "two of one name"],
+    )  # fmt: skip
+    def test_an_entry_point_that_leads_to_no_manifest(
+        self, values: list[str], what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Or to more than one, of which nobody knows which is meant."""
+        site = installed(tmp_path / "site-packages", DATA, *values)
+        monkeypatch.syspath_prepend(str(site))
+        path = write(tmp_path / "datasets.yaml", "ours", include="kit")
+
+        assert refused(path).splitlines()[0] == f"datasets.yaml:2: include[0]: {what}"
 
     def test_another_environment_with_another_version_of_it(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

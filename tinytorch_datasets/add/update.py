@@ -22,6 +22,7 @@ from tinytorch_datasets.plan import Plan
 from tinytorch_datasets.progress import Progress
 
 UNCORRECTED = "The manifest is as it was: first correct what the entry says beyond sizes, hashes and samples."
+OTHER_NAME = "Declare a data set of your own, by another name."
 # What a person says of the values, by what is wrong with them: a new value may be a fault, or a new class.
 _KEYS = {"range": "range", "labels": "classes", "shape": "shape", "dtype": "dtype"}
 
@@ -65,13 +66,13 @@ def update(
         DatasetError: A file is missing, or holds something else than the entry says of a value's range, classes,
             shape or dtype; that is to be corrected first. Nothing was written.
     """
-    validate.refuse_installed(manifest)
+    validate.refuse_installed(manifest, hint=OTHER_NAME)
     before = validate.read(manifest)
     loaded = validate.check(before)
     name = loaded.name_of(name)
     if name not in loaded.own:
         what = f"{name} is declared in {loaded.owner(name).path}, which {manifest} includes, and not there itself"
-        validate.refuse_installed(loaded.owner(name).path, hint="Declare a data set of your own, by another name.")
+        validate.refuse_installed(loaded.owner(name).path, hint=OTHER_NAME)
         raise UsageError(what, hint=f"Update it there: --manifest {loaded.owner(name).path}.")
     plan = pipeline.plan_of(loaded, name, pipeline.locations(loaded, home))
     with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-", ignore_cleanup_errors=True) as folder:

@@ -88,7 +88,7 @@ def init(folder: Path, as_json: bool) -> None:
 
     folder = Path(os.path.normpath(settings.absolute(folder)))
     path, schema = folder / "datasets.yaml", folder / SCHEMA
-    refuse_installed(path)
+    refuse_installed(path, hint="Name a folder of your own: tinytorch-datasets init FOLDER.")
     if os.path.lexists(path):
         msg = f"{path} is there already"
         raise UsageError(msg, hint="`tinytorch-datasets add FILES` adds a data set to it.")

@@ -220,14 +220,20 @@ def _registered(name: str) -> Path:
     from importlib.metadata import entry_points  # which takes as long to import as a small manifest to read
     from importlib.util import find_spec
 
-    points = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
-    if name not in points:
-        known = [settings.PACKAGED, *sorted(points)]
+    points = entry_points(group=ENTRY_POINTS)
+    if not (values := sorted({point.value for point in points if point.name == name})):
+        known = [settings.PACKAGED, *sorted(points.names)]
         guess = did_you_mean(name, known) or "."
         msg = f"no installed package brings a manifest named {name!r}{guess} A path ends in .yaml"
         raise _Refused(msg)
-    package = points[name].partition(":")[0].strip()
-    spec = find_spec(package.partition(".")[0])
+    if len(values) > 1:
+        msg = f"several installed packages bring a manifest named {name!r}: {', '.join(values)}; uninstall all but one"
+        raise _Refused(msg)
+    package = values[0].partition(":")[0].strip()
+    try:
+        spec = find_spec(package.partition(".")[0])
+    except ValueError:  # a module of that name was made by hand in this process
+        spec = None
     folders = list(spec.submodule_search_locations or ()) if spec else []
     for folder in folders:
         path = Path(folder, *package.split(".")[1:], "datasets.yaml")
