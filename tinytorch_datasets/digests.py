@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tinytorch_datasets.concurrency import POLL_S, Cancellation, Cancelled, cancelled_by, check_cancelled
+from tinytorch_datasets.concurrency import FAREWELL_S, POLL_S, Cancellation, Cancelled, cancelled_by, check_cancelled
 from tinytorch_datasets.concurrency.executors import Task, run_tasks
 from tinytorch_datasets.plan import RaggedBlock
 
@@ -163,6 +163,7 @@ class DigestsAhead:
         self._waiting = sorted(set(stretches), key=lambda stretch: size_of(stretch.path))
         self._begun: dict[Stretch, threading.Event] = {}
         self._ended: dict[Stretch, tuple[tuple[int, ...], Digest]] = {}
+        self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> DigestsAhead:
         for number in range(min(os.cpu_count() or 1, len(self._waiting))):
@@ -171,12 +172,15 @@ class DigestsAhead:
                 thread.start()
             except RuntimeError:  # no thread is left, and whoever asks hashes it
                 break
+            self._threads.append(thread)
         return self
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._waiting.clear()
         self._cancellation.cancel()
+        for thread in self._threads:  # each ends at its next piece; until then it has a file open
+            thread.join(FAREWELL_S)
 
     @property
     def is_at_work(self) -> bool:
