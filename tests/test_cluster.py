@@ -119,7 +119,7 @@ class TestDask:
         assert done.returncode == 2
         assert done.stderr.endswith(
             "error: no Dask scheduler answers at tcp://127.0.0.1:9\n"
-            "  Its log has its address, such as tcp://10.0.0.1:8786.\n"
+            "  Its log has its address, such as tcp://head-node:8786.\n"
         )
 
 

@@ -13,6 +13,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -343,13 +344,17 @@ def hint_at_another(error: DatasetError, place: Path) -> None:
 
 
 def dask_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the option --dask, whose value is an executor: connected before anything is done."""
+    """Give a command the option --dask, and in its place an executor, connected before anything is done."""
 
-    def connect(ctx: click.Context, _: click.Parameter, address: str | None) -> Executor | None:
-        return None if address is None or ctx.resilient_parsing else ctx.with_resource(_executor_at(address))
+    @wraps(command)
+    def connected(*given: Any, dask: str | None, **options: Any) -> Any:
+        if dask is None:
+            return command(*given, executor=None, **options)
+        with _executor_at(dask) as executor:
+            return command(*given, executor=executor, **options)
 
     help_ = "Let the workers of a Dask scheduler do it"
-    return click.option("--dask", "executor", callback=connect, metavar="ADDRESS", help=help_)(command)
+    return click.option("--dask", metavar="ADDRESS", help=help_)(connected)
 
 
 @contextmanager
@@ -367,9 +372,9 @@ def _executor_at(address: str) -> Iterator[Executor]:
 
     try:
         client = Client(address, timeout=DASK_S, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, MemoryError) as error:  # the last: what is no Dask states any size
         what = f"no Dask scheduler answers at {address}"
-        raise UsageError(what, hint="Its log has its address, such as tcp://10.0.0.1:8786.") from error
+        raise UsageError(what, hint="Its log has its address, such as tcp://head-node:8786.") from error
     with client:
         try:
             client.wait_for_workers(1, timeout=DASK_S)

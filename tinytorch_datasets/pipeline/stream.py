@@ -30,6 +30,7 @@ from tinytorch_datasets.pipeline.variants import is_on_disk
 from tinytorch_datasets.plan import Declared, Plan, Rank
 from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.split import Split
+from tinytorch_datasets.storage import files as disk
 from tinytorch_datasets.storage.array_folder import ArrayFolder
 from tinytorch_datasets.storage.string_array import StringArray
 from tinytorch_datasets.verify.files import StatCache
@@ -125,7 +126,7 @@ def _decoded(
     finally:
         for file in plan.files:
             with suppress(OSError):
-                (plan.root / file.name).unlink()
+                disk.unlink(plan.root / file.name)
 
 
 def _silent(*_: object) -> None:
