@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +22,6 @@ from tinytorch_datasets.cli.common import (
     PathOrAddress,
     bar,
     complete_names,
-    dask_option,
     echo,
     echo_json,
     json_option,
@@ -29,7 +31,15 @@ from tinytorch_datasets.cli.common import (
     repeat_options,
     writing_to,
 )
-from tinytorch_datasets.errors import LAYOUT, ManifestError, StorageError, UsageError, did_you_mean, printable
+from tinytorch_datasets.errors import (
+    LAYOUT,
+    ManifestError,
+    MissingLibrary,
+    StorageError,
+    UsageError,
+    did_you_mean,
+    printable,
+)
 from tinytorch_datasets.settings import OFFLINE, Settings
 
 if TYPE_CHECKING:
@@ -40,6 +50,47 @@ if TYPE_CHECKING:
 
 FILE = click.Path(path_type=Path)
 FOLDER = PathOrAddress(path_type=Path, exists=True, file_okay=False)
+DASK_S = 10  # the longest wait for a scheduler, and for its first worker
+
+
+def dask_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the option --dask, and in its place an executor, connected before anything is done."""
+
+    @wraps(command)
+    def connected(*given: Any, dask: str | None, **options: Any) -> Any:
+        if dask is None:
+            return command(*given, executor=None, **options)
+        with _executor_at(dask) as executor:
+            return command(*given, executor=executor, **options)
+
+    return click.option("--dask", metavar="ADDRESS", help="Let the workers of a Dask scheduler do it")(connected)
+
+
+@contextmanager
+def _executor_at(address: str) -> Iterator[Executor]:
+    """Connect to the Dask scheduler of that address, and yield what gives its workers tasks.
+
+    Raises:
+        MissingLibrary: Dask is not installed.
+        UsageError: No scheduler answers there, or it has no workers.
+    """
+    if importlib.util.find_spec("distributed") is None:
+        needing = "--dask"
+        raise MissingLibrary(needing, "distributed", "cluster")
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=DASK_S, set_as_default=False)
+    except (OSError, ValueError, TypeError, MemoryError) as error:  # the last: what is no Dask states any size
+        what = f"no Dask scheduler answers at {address}"
+        raise UsageError(what, hint="Its log has its address, such as tcp://head-node:8786.") from error
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=DASK_S)
+        except (OSError, TimeoutError) as error:
+            what = f"the Dask scheduler at {address} has no workers"
+            raise UsageError(what, hint=f"Start some: `dask worker {address}`.") from error
+        yield client.get_executor(pure=False)
 
 
 @click.command(cls=Command)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import errno
-import importlib.util
 import json
 import os
 import re
@@ -13,7 +12,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -25,7 +23,6 @@ from tinytorch_datasets.auditing.findings import ExitCode, exit_code_of
 from tinytorch_datasets.errors import (
     LAYOUT,
     DatasetError,
-    MissingLibrary,
     StandInWarning,
     StorageError,
     UsageError,
@@ -34,8 +31,6 @@ from tinytorch_datasets.errors import (
 from tinytorch_datasets.report import as_json
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
-
     from tinytorch_datasets.api import ManifestLike
     from tinytorch_datasets.digests import Step
     from tinytorch_datasets.manifest.manifest import Manifest
@@ -93,7 +88,6 @@ def _silence(stream: TextIO) -> None:
 RESUMABLE = "what was downloaded is kept; the same command resumes"
 NOT_EXPORTED = "nothing was exported; the same command starts again, with what was downloaded"
 NOT_RESUMABLE = "nothing was written; the same command starts from the beginning"
-DASK_S = 10  # the longest wait for a scheduler, and for its first worker
 _INTERRUPTED = "tinytorch_datasets.interrupted"
 _GIVEN = "tinytorch_datasets.given"
 # A command in a message, up to its closing backtick; `compile` and `schema` take neither of the two options.
@@ -341,47 +335,6 @@ def hint_at_another(error: DatasetError, place: Path) -> None:
         path, place = error.path.absolute(), place.absolute()
         if path.is_relative_to(place) or place.is_relative_to(path):
             error.hint = "Name a place that can be written to."
-
-
-def dask_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the option --dask, and in its place an executor, connected before anything is done."""
-
-    @wraps(command)
-    def connected(*given: Any, dask: str | None, **options: Any) -> Any:
-        if dask is None:
-            return command(*given, executor=None, **options)
-        with _executor_at(dask) as executor:
-            return command(*given, executor=executor, **options)
-
-    help_ = "Let the workers of a Dask scheduler do it"
-    return click.option("--dask", metavar="ADDRESS", help=help_)(connected)
-
-
-@contextmanager
-def _executor_at(address: str) -> Iterator[Executor]:
-    """Connect to the Dask scheduler of that address, and yield what gives its workers tasks.
-
-    Raises:
-        MissingLibrary: Dask is not installed.
-        UsageError: No scheduler answers there, or it has no workers.
-    """
-    if importlib.util.find_spec("distributed") is None:
-        needing = "--dask"
-        raise MissingLibrary(needing, "distributed", "cluster")
-    from distributed import Client
-
-    try:
-        client = Client(address, timeout=DASK_S, set_as_default=False)
-    except (OSError, ValueError, TypeError, MemoryError) as error:  # the last: what is no Dask states any size
-        what = f"no Dask scheduler answers at {address}"
-        raise UsageError(what, hint="Its log has its address, such as tcp://head-node:8786.") from error
-    with client:
-        try:
-            client.wait_for_workers(1, timeout=DASK_S)
-        except (OSError, TimeoutError) as error:
-            what = f"the Dask scheduler at {address} has no workers"
-            raise UsageError(what, hint=f"Start some: `dask worker {address}`.") from error
-        yield client.get_executor(pure=False)
 
 
 @contextmanager

@@ -9,12 +9,12 @@ from typing import Any, cast
 import click
 
 from tinytorch_datasets import progress, settings
+from tinytorch_datasets.cli.audit import dask_option
 from tinytorch_datasets.cli.common import (
     NOT_RESUMABLE,
     Command,
     PathOrAddress,
     complete_names,
-    dask_option,
     echo,
     echo_json,
     exit_with,

@@ -30,8 +30,8 @@ from tinytorch_datasets.pipeline.variants import is_on_disk
 from tinytorch_datasets.plan import Declared, Plan, Rank
 from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.split import Split
-from tinytorch_datasets.storage import files as disk
 from tinytorch_datasets.storage.array_folder import ArrayFolder
+from tinytorch_datasets.storage.files import unlink
 from tinytorch_datasets.storage.string_array import StringArray
 from tinytorch_datasets.verify.files import StatCache
 
@@ -126,7 +126,7 @@ def _decoded(
     finally:
         for file in plan.files:
             with suppress(OSError):
-                disk.unlink(plan.root / file.name)
+                unlink(plan.root / file.name)
 
 
 def _silent(*_: object) -> None:
