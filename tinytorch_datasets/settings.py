@@ -53,11 +53,13 @@ class Settings(NamedTuple):
     @classmethod
     def from_environment(cls) -> Settings:
         """Read the five variables; an empty one counts as not set."""
+        if re.search(rf"({'|'.join(STORES)}):/+[^/]*@", os.environ.get(HOME, ""), re.IGNORECASE):
+            msg = f"{HOME} has credentials in it, which are of its store's configuration"
+            raise UsageError(msg, hint="Leave them out, and configure the library of that store.")
         homes = re.split(f"{re.escape(os.pathsep)}(?!//)", os.environ.get(HOME, ""))  # an address has a colon
-        manifest = os.environ.get(MANIFEST, "")
         return cls(
             homes=tuple(absolute(home, name=HOME) for home in homes if home and scheme_of(home) not in STORES),
-            manifest=absolute(manifest, name=MANIFEST) if manifest else None,
+            manifest=absolute(os.environ[MANIFEST], name=MANIFEST) if os.environ.get(MANIFEST) else None,
             mirror=os.environ.get(MIRROR) or None,
             offline=_is_on(OFFLINE),
             standin=_is_on(STANDIN),
@@ -222,10 +224,10 @@ class Locations(NamedTuple):
         for home in self.homes:
             if is_writable(str(home)):
                 return home
-        listed = ", ".join(map(str, self.homes))
-        what = f"none of the folders in {HOME} can be written to: {listed}"
-        hint = "Add one of your own at the end of the list."
-        raise StorageError(what, hint=hint, path=self.homes[0], errno=errno.EACCES)
+        what = f"none of the folders in {HOME} can be written to: {', '.join(map(str, self.homes))}"
+        raise StorageError(
+            what, hint="Add one of your own at the end of the list.", path=self.homes[0], errno=errno.EACCES
+        )
 
     @property
     def cache(self) -> Path:
@@ -358,8 +360,7 @@ def _first_lines(path: str) -> list[bytes]:
 
 def _user_cache() -> str:
     """Return the user's cache folder, which begins with ``~`` where no home folder of that user is known."""
-    # An installed package lies in site-packages, where downloads do not belong. This is the folder that
-    # pooch.os_cache gives; asked for directly, because importing pooch takes longer than a cached `get`.
+    # That of pooch.os_cache; asked for directly, because importing pooch takes longer than a cached `get`.
     import platformdirs
 
     try:
@@ -370,9 +371,8 @@ def _user_cache() -> str:
 
 def _likely_cache() -> str:
     """Return the same folder, mostly: importing platformdirs takes as long as all else that a cached `get` does."""
-    if sys.platform != "linux":
-        return _user_cache()
-    return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), _NAME)
+    own = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.path.join(own, _NAME) if sys.platform == "linux" else _user_cache()
 
 
 def is_writable(folder: str) -> bool:

@@ -295,8 +295,9 @@ class TestErrors:
                 "the mirror s3://bucket/class?X-Amz-Signature=... has a '?' in it, after which no file's name can "
                 "follow",
             ),
+            ("s3:/ada:secret@bucket", "the mirror s3:/bucket is no address: s3:// has two slashes"),
         ],
-        ids=["password", "query"],
+        ids=["password", "query", "slash"],
     )
     def test_credentials_are_not_taken_from_an_address(self, mirror: str, what: str, place: Place) -> None:
         """Nor shown."""
@@ -383,6 +384,18 @@ class TestHomes:
         assert str(caught.value) == (
             "home is an address of s3://, where a path is needed\n"
             "  A home in a store is read by `get`, and `mirror` writes to a store: as a str."
+        )
+
+    @pytest.mark.parametrize("home", ["s3://ada:secret@bucket/home", "/srv:GS://ada@bucket", "hf:/ada:secret@datasets"])
+    def test_a_key_in_the_variable(self, home: str, in_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Its colon stands between two homes, too: no folder is made by the name of a password, and none is shown."""
+        monkeypatch.setenv(settings.HOME, home)
+        with pytest.raises(UsageError) as caught:
+            get("digits", manifest=in_store)
+
+        assert str(caught.value) == (
+            "TINYTORCH_DATASETS_HOME has credentials in it, which are of its store's configuration\n"
+            "  Leave them out, and configure the library of that store."
         )
 
     def test_a_path_that_was_an_address(self, in_store: Path) -> None:

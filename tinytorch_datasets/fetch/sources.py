@@ -140,9 +140,12 @@ def check_mirror(mirror: str | None) -> None:
     """Refuse a mirror's address with a query or a fragment: a file's name would be no part of the path after it.
 
     Raises:
-        UsageError: It has one, or the credentials of a store. The error does not show a key in it.
+        UsageError: It has one, or credentials or too few slashes of a store. The error does not show a key in it.
     """
     sign = next((sign for sign in "?#" if sign in (mirror or "")), "")
+    if mirror and is_store(mirror) and "://" not in mirror:
+        what = f"the mirror {shown_address(mirror)} is no address: {scheme_of(mirror)}:// has two slashes"
+        raise UsageError(what, hint="Name it as a str: a Path keeps one of them.")
     if mirror and is_store(mirror) and has_credentials(mirror):
         what = f"the mirror {shown_address(mirror)} is given with credentials, which are of its store's configuration"
         raise UsageError(what, hint="Leave them out, and configure the library of that store.")

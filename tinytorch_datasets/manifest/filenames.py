@@ -202,7 +202,7 @@ def without_secrets(address: str) -> str:
     >>> without_secrets("https://ada:pw@example.org/x.csv?v=2&sig=1f0a")
     'https://example.org/x.csv?v=2&sig=...'
     """
-    shown = re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/?#]*@", r"\1", address)
+    shown = re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*:/{1,2})[^/?#]*@", r"\1", address)
     path, sign, query = _split(shown)
     return path + sign + _PARAMETER.sub(_hide, query)
 
