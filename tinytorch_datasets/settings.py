@@ -80,7 +80,7 @@ def absolute(path: str | os.PathLike[str], *, name: str = "the path") -> str:
     """Spell out, from the root, a path that a person gave. Errors call it by `name`.
 
     Raises:
-        UsageError: It is no path, has a NUL in it, or begins with the home folder of nobody who is known.
+        UsageError: It is no path of this computer, has a NUL in it, or begins with the home folder of nobody known.
     """
     try:
         text = os.fsdecode(path)
@@ -98,7 +98,10 @@ def absolute(path: str | os.PathLike[str], *, name: str = "the path") -> str:
             raise UsageError(msg, hint="A home in a store is read by `get`, and `mirror` writes to a store: as a str.")
         from urllib.request import url2pathname  # slow to import
 
-        text = url2pathname(text[len("file://") :])
+        if (host := text[len("file://") :].partition("/")[0]).lower() not in ("", "localhost"):
+            msg = f"{name} is on another computer, {host}; file:/// has three slashes"
+            raise UsageError(msg)
+        text = url2pathname(text[len("file://") + len(host) :])
     from pathlib import Path
 
     try:
@@ -299,10 +302,8 @@ def _homes_of_layers(manifest: str, met: set[str]) -> Iterator[str]:
         return
     yield from _homes(manifest, None, lambda: download_to, _likely_cache)
     for item in included:
-        if path := included_path(item, manifest):
-            yield from _homes_of_layers(path, met)
-        else:  # of an installed package, or downloaded
-            yield _likely_cache()
+        path = included_path(item, manifest)  # none of an installed package, or of one that was downloaded
+        yield from _homes_of_layers(path, met) if path else (_likely_cache(),)
 
 
 def _homes(
@@ -360,8 +361,7 @@ def _first_lines(path: str) -> list[bytes]:
 
 def _user_cache() -> str:
     """Return the user's cache folder, which begins with ``~`` where no home folder of that user is known."""
-    # That of pooch.os_cache; asked for directly, because importing pooch takes longer than a cached `get`.
-    import platformdirs
+    import platformdirs  # as pooch.os_cache does; importing pooch takes longer than a cached `get`
 
     try:
         return platformdirs.user_cache_dir(_NAME)

@@ -296,11 +296,13 @@ class TestErrors:
                 "follow",
             ),
             ("s3:/ada:secret@bucket", "the mirror s3:/bucket is no address: s3:// has two slashes"),
+            ("s3:///class", "the mirror s3:// names no bucket"),
+            ("file://srv/class", "the mirror file://srv/class is on another computer; file:/// has three slashes"),
         ],
-        ids=["password", "query", "slash"],
+        ids=["password", "query", "slash", "bucket", "computer"],
     )
-    def test_credentials_are_not_taken_from_an_address(self, mirror: str, what: str, place: Place) -> None:
-        """Nor shown."""
+    def test_an_address_that_is_refused(self, mirror: str, what: str, place: Place) -> None:
+        """Credentials are not taken from it, nor shown; and no folder of this computer is read in place of another."""
         with pytest.raises(UsageError) as caught:
             place.fetch(declared_file(), mirror)
         assert caught.value.what == what
@@ -397,6 +399,14 @@ class TestHomes:
             "TINYTORCH_DATASETS_HOME has credentials in it, which are of its store's configuration\n"
             "  Leave them out, and configure the library of that store."
         )
+
+    def test_a_folder_of_another_computer(self, in_store: Path) -> None:
+        """No folder is made by its name."""
+        with pytest.raises(UsageError) as caught:
+            get("digits", manifest=in_store, home="file://srv/datasets")
+        assert str(caught.value) == "home is on another computer, srv; file:/// has three slashes"
+
+        assert settings.absolute("file://localhost/srv/my%20data") == "/srv/my data"
 
     def test_a_path_that_was_an_address(self, in_store: Path) -> None:
         """A Path has lost one of its slashes; no folder is made of its name."""

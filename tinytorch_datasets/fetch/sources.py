@@ -137,13 +137,22 @@ def check_libraries(
 
 
 def check_mirror(mirror: str | None) -> None:
-    """Refuse a mirror's address with a query or a fragment: a file's name would be no part of the path after it.
+    """Refuse a mirror's address that leads to no file: after a query or a fragment, a name is no part of the path.
 
     Raises:
-        UsageError: It has one, or credentials or too few slashes of a store. The error does not show a key in it.
+        UsageError: It has one, is of another computer's folder, or of a store, with credentials or without a bucket.
+            The error does not show a key in it.
     """
     sign = next((sign for sign in "?#" if sign in (mirror or "")), "")
-    if mirror and is_store(mirror) and "://" not in mirror:
+    scheme, slashes, rest = (mirror or "").partition("://")
+    host = rest.partition("/")[0]
+    if slashes and scheme.lower() == "file" and host.lower() not in ("", "localhost"):
+        what = f"the mirror {shown_address(f'file://{rest}')} is on another computer; file:/// has three slashes"
+        raise UsageError(what, hint="Name a folder that this computer opens.")
+    if slashes and not host and is_store(f"{scheme}://") and scheme.lower() != "memory":
+        what = f"the mirror {scheme}:// names no bucket"
+        raise UsageError(what, hint=f"Write it as {scheme}://bucket/folder.")
+    if mirror and is_store(mirror) and not slashes:
         what = f"the mirror {shown_address(mirror)} is no address: {scheme_of(mirror)}:// has two slashes"
         raise UsageError(what, hint="Name it as a str: a Path keeps one of them.")
     if mirror and is_store(mirror) and has_credentials(mirror):
