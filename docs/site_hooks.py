@@ -14,12 +14,19 @@ from tinytorch_datasets import write_catalog
 ROOT = Path(__file__).parents[1]
 # Files of the repository outside of docs/ that pages link to are pages below this folder of the site.
 OUTSIDE = "repository"
+GUIDES = ("tutorial.md", "classroom.md")
 
 _FENCE = re.compile(r"^( *)(`{3,}|~{3,}).*?^\1\2`* *$\n?", re.DOTALL | re.MULTILINE)
 _COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
+# What a catalog says of the disk that it was made from, and of an index that has the package: neither is the reader's.
+_DISK = re.compile(r'<li class="(?:here|away)">(?:not )?on disk</li>')
+_INSTALL = re.compile(r'(?<=<code>)%?pip install (?:<span class="word">)?tinytorch-datasets(?:</span>)?\n')
+_SAMPLES = re.compile(r"<p>Not on disk when this page was made: (<code.*?</code>) gets it\.</p>")
 # What a page says on the site only, where it has the catalog to link to.
 _SITE = re.compile(r"<!-- site:\n?(.*?)\n?-->", re.DOTALL)
 _LINK = re.compile(r"(?<=\]\()(?![a-z]+:)([^)#\s]+)")
+# Words of a link that are the name of a file: the site has the title of the page in their place.
+_NAMED = re.compile(r"\[(?:[\w.-]+/)*[\w.-]+\.md\](?=\((?![a-z]+:)([^)#\s]+))")
 _QUESTION = re.compile(r"^<!-- question: (.*) -->$", re.MULTILINE)
 
 
@@ -32,7 +39,10 @@ def on_files(files: Any, config: Any) -> Any:
         write_catalog(folder, manifest=ROOT / "datasets.yaml", home=Path(scratch, "home"))
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             uri = path.relative_to(folder.parent).as_posix()
-            files.append(File.generated(config, uri, content=path.read_bytes()))
+            content = path.read_bytes()
+            if path.suffix == ".html":
+                content = _as_page_of_the_site(uri, content.decode("utf-8")).encode("utf-8")
+            files.append(File.generated(config, uri, content=content))
     for path in _linked([f"docs/{file.src_uri}" for file in files.documentation_pages()]):
         uri, content = _uri(path), _content(path)
         files.append(File.generated(config, uri, content=content, inclusion=InclusionLevel.NOT_IN_NAV))
@@ -58,14 +68,37 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     elif question:
         page.meta["description"] = question[1]
         markdown = markdown.replace(question[0], f"\n*{question[1]}*{{.question}}\n", 1)
+    if uri.startswith("how-to/") or uri in GUIDES:  # who searches has a task, and the reference has every word
+        page.meta["search"] = {"boost": 2}
     here = posixpath.dirname(uri) or "."
     pieces = []
     for is_code, piece in _pieces(markdown):
         if not is_code:
             piece = _COMMENT.sub("", _SITE.sub(r"\1", piece))
+            piece = _NAMED.sub(lambda link: f"[{_title(_target(path, link[1]))}]", piece)
             piece = _LINK.sub(lambda link: posixpath.relpath(_uri(_target(path, link[1])), here), piece)
         pieces.append(piece)
     return "".join(pieces)
+
+
+def _as_page_of_the_site(uri: str, page: str) -> str:
+    """Return a page of the catalog with ways back, and without what is only so where the catalog was made."""
+    up = posixpath.relpath(".", posixpath.dirname(uri))
+    ways = (
+        f'<a href="{up}/index.html">&larr; Documentation</a> &middot; <a href="{up}/tutorial.html#install">Install</a>'
+    )
+    trail, back = '<nav class="trail" aria-label="Way back">', '<nav class="trail" aria-label="Documentation">'
+    page = page.replace("<header>\n", f"<header>\n{back}{ways}</nav>\n", 1).replace(
+        f"{ways}</nav>\n{trail}", f"{ways} &middot; "
+    )
+    page = _INSTALL.sub("", _DISK.sub("", page))
+    return _SAMPLES.sub(r"<p>This site has no samples of what is downloaded: \1 downloads it.</p>", page)
+
+
+def _title(path: str) -> str:
+    """Return the title of a page, which is its first heading."""
+    match = re.search(r"^# (.*)$", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE)
+    return match[1] if match else posixpath.basename(path)
 
 
 def _pieces(markdown: str) -> Iterator[tuple[bool, str]]:

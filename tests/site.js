@@ -9,6 +9,14 @@ notes = async (page, seen) => {
     .map((one) => one.outerHTML.slice(0, 200));
   seen.small = [...page.querySelectorAll(".md-typeset pre > code")].filter((one) =>
     one.checkVisibility() && one.clientWidth < 200).map((one) => one.outerHTML.slice(0, 200));
+  // As the theme's button has it: the words that are there while the block is being copied.
+  const typed = [...page.querySelectorAll("pre > code")].map((one) => {
+    one.setAttribute("data-md-copying", "");
+    const words = one.innerText.trimEnd();
+    one.removeAttribute("data-md-copying");
+    return words;
+  });
+  seen.copied = seen.path === "tutorial.html" ? typed.join("\n") : "";
   if (!seen.path.startsWith("index.html") || seen.width < 1000) return;
   page.dispatchEvent(new KeyboardEvent("keydown", { key: "/", bubbles: true, cancelable: true }));
   await after(500);

@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 import wave
 from collections import Counter
@@ -23,7 +24,7 @@ import yaml
 
 from tests.conftest import ROOT
 from tests.helpers.fresh_process import python
-from tests.helpers.pages import INSTALLS, PYTHON, SHELL, WINDOWS, Block, blocks
+from tests.helpers.pages import INSTALLS, PYTHON, SHELL, WINDOWS, Block, blocks, missing_library
 from tinytorch_datasets import settings
 from tinytorch_datasets.cli import main
 
@@ -292,18 +293,36 @@ def test_lines_for_windows_are_of_its_shells(block: Block) -> None:
         assert {name for name in form.groupdict().values() if name} <= VARIABLES, line
 
 
-# What other programs say: each was seen once, in the version of its day.
-OTHERS = (
-    *("403 Forbidden", "ModuleNotFoundError: No module named 'tinytorch_datasets'", "OSError: [Errno 107]"),
-    *("Explicitly requested dtype int64 is not available", "expected min_ndim=4, found ndim=3", "have the same shape"),
-    *(
-        "UserWarning: The given NumPy array is not writable",
-        "mat1 and mat2 must have",
-    ),
-    *("An attempt has been made to start a new process", "expected input[", "] to have 1 channels, but got"),
-    *("Found array with dim 3", "ConvergenceWarning", "Input X contains NaN", "assignment destination is read-only"),
-    *("running scripts is disabled on this system", "PermissionError", "WinError 5", "FileNotFoundError"),
-)
+# What other programs say, and code that makes them say it.
+_PRODUCT = "import torch; torch.nn.Linear(64, 10)(torch.zeros((5, 64), dtype=torch.{}))"
+_FIT = "from sklearn.linear_model import LogisticRegression; LogisticRegression(max_iter=2).fit({}, [0, 1, 0])"
+MADE = {
+    "ModuleNotFoundError: No module named 'tinytorch_datasets'": "import sys\n"
+    "sys.path.clear(); del sys.meta_path[3:]; import tinytorch_datasets",
+    "An attempt has been made to start a new process": "import multiprocessing\n"
+    "multiprocessing.get_context('spawn').Process(target=print).start()",
+    "assignment destination is read-only": "import numpy; numpy.frombuffer(b'0', 'u1')[0] = 0",
+    "Found array with dim 3": _FIT.format("[[[1]], [[2]], [[3]]]"),
+    "ConvergenceWarning": _FIT.format("[[1, 5], [2, 9], [3, 1]]"),
+    "Input X contains NaN": _FIT.format("[[float('nan')], [2], [3]]"),
+    "Explicitly requested dtype int64 ... is not available": "import jax.numpy; jax.numpy.asarray([1], dtype='int64')",
+    "expected min_ndim=4, found ndim=3": "import keras\n"
+    "keras.Sequential([keras.layers.Conv2D(8, 3)])(keras.ops.zeros((9, 8, 8)))",
+    "`target` and `output` must have the same shape": "import keras\n"
+    "keras.losses.categorical_crossentropy(keras.ops.zeros(9), keras.ops.zeros((9, 9)))",
+    "UserWarning: The given NumPy array is not writable": "import numpy, torch\n"
+    "torch.from_numpy(numpy.frombuffer(b'0', 'u1'))",
+    "mat1 and mat2 must have the same dtype, but got Byte and Float": _PRODUCT.format("uint8"),
+    "mat1 and mat2 must have the same dtype, but got Double and Float": _PRODUCT.format("float64"),
+    "expected input[...] to have 1 channels, but got 128 channels instead": "import torch\n"
+    "torch.nn.Conv2d(1, 8, 3)(torch.zeros(128, 8, 8))",
+}
+# What these say was not seen here: it is quoted.
+QUOTED = {
+    "OSError: [Errno 107]": "Linux' ENOTCONN, as reports about Google Drive in Colab have it",
+    "running scripts is disabled on this system": "PowerShell, as about_Execution_Policies and many guides have it",
+    "403 Forbidden": "RFC 9110's words for a status; tests/fetch has the form, with 404",
+}
 _BESIDE_MESSAGES = re.compile(r"[\w.]+\(.*\)|[\w.]{1,14}|categorical_crossentropy|pip install .*")
 
 
@@ -320,8 +339,54 @@ def test_messages_that_a_page_quotes_are_of_the_package(page: str) -> None:
     ]
     for message in quoted:
         for part in filter(None, map(str.strip, message.split("..."))):
-            known = part in source or any(other in part for other in OTHERS) or _BESIDE_MESSAGES.fullmatch(part)
+            others = any(part in other or other in part for other in (*MADE, *QUOTED))
+            known = part in source or others or _BESIDE_MESSAGES.fullmatch(part)
             assert known, part
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("message", MADE)
+def test_other_programs_say_what_a_page_quotes_of_them(message: str, tmp_path: Path) -> None:
+    """In the version that is installed, whose library needs not be."""
+    if library := missing_library(MADE[message]):
+        pytest.skip(f"{library} is not installed")
+    script = tmp_path / "script.py"
+    script.write_text(MADE[message], encoding="utf-8")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, script], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert re.search(".*".join(map(re.escape, message.split("..."))), done.stderr), done.stderr
+
+
+# By the name of a module, what is installed for it, where that has another name.
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "pyarrow": "tinytorch-datasets[tables]"}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_says_how_to_install_what_it_imports(page: str) -> None:
+    """By a line of pip somewhere on it; this package itself brings NumPy, and Colab has what is its own."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    installed = set(re.findall(r"[\w\[\]-]+", " ".join(re.findall(r"pip install ([^`\n]*)", text))))
+    code = "\n".join(block.text for block in PAGES[page] if block.language in PYTHON)
+    modules = set(re.findall(r"^(?:>>> |\.\.\. )? *(?:import|from) (\w+)", code, re.MULTILINE))
+    others = modules - sys.stdlib_module_names - {"tinytorch_datasets", "numpy", "google"}
+
+    assert {DISTRIBUTIONS.get(name, name) for name in others} <= installed
+
+
+def test_the_ten_minutes_of_the_tutorial_are_enough() -> None:
+    """For reading it at a hundred and twenty words a minute; its own commands take seconds."""
+    assert len((ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8").split()) / 120 <= 10
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_session_is_one_that_python_takes_line_by_line(page: str) -> None:
+    """An empty line ends what is indented, as whoever types it must, and as the button copies it."""
+    sessions = "\n".join(block.text for block in PAGES[page] if block.is_session)
+
+    assert not re.findall(r"^\.\.\. +\S.*\n>>> .*", sessions, re.MULTILINE)
 
 
 EXTRAS = re.search(r"(?s)optional-dependencies\]\n(.*?)\n\[", (ROOT / "pyproject.toml").read_text(encoding="utf-8"))

@@ -154,23 +154,24 @@ class Reader:
                 expected.append(shown_line)
             elif not INSTALLS.match(line):
                 script.append(line[2:] if is_transcript else line)
-        state = os.environ["PAGE_STATE"]
-        Path(f"{state}.failed").unlink(missing_ok=True)
-        trap = """trap 'echo "$BASH_COMMAND" >> "$PAGE_STATE.failed"' ERR"""
         end = 'pwd > "$PAGE_STATE"; env -0 >> "$PAGE_STATE"'
-        command = ["bash", "-c", "\n".join([trap, *script, end])]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        command = ["bash", "-c", "\n".join([*script, end])]
+        done = subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,  # in the order of a terminal, where nothing waits in a buffer
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            text=True,
+            check=False,
+        )
         place = f"{block.page}:{block.line}"
-        has_failed = Path(f"{state}.failed").exists()
         if not is_transcript:
-            assert done.returncode == 0, f"{place}: {done.stdout}{done.stderr}"
+            assert done.returncode == 0, f"{place}: {done.stdout}"
         self._carry_on()
         if is_transcript:
-            wanted = "\n".join([*expected, ""]) if expected else ""
-            check = doctest.OutputChecker().check_output
-            # Messages on stderr may be left out, but for those of a command that fails.
-            shown = [done.stdout + done.stderr] if has_failed else [done.stdout, done.stdout + done.stderr]
-            assert any(check(wanted, self._as_shown(one), doctest.ELLIPSIS) for one in shown), f"{place}: {shown[-1]}"
+            wanted, printed = "".join(f"{line}\n" for line in expected), self._as_shown(done.stdout)
+            assert doctest.OutputChecker().check_output(wanted, printed, doctest.ELLIPSIS), f"{place}: {printed}"
 
     def _as_shown(self, output: str) -> str:
         for shown, real in self._places.items():
