@@ -27,6 +27,7 @@ Samples = tuple[np.ndarray, np.ndarray]
 Getters = dict[str, Callable[[], str | tuple[Samples, Samples]]]
 
 AUTO_DOWNLOAD = "TINYTORCH_AUTO_DOWNLOAD"
+YES = ("1", "true", "yes", "on")  # as the other variables take it; any other word does not say that nobody is asked
 LARGE_BYTES = 100_000_000  # who waits for this long may want to know it before
 SAMPLE_CHARACTERS = 20_000
 
@@ -94,7 +95,7 @@ class DatasetManager:
 
     def __init__(self, data_dir: str | os.PathLike[str] | None = None, auto_confirm: bool = False) -> None:
         self._home = None if data_dir is None else Path(data_dir).expanduser().absolute()
-        self.auto_confirm = auto_confirm or os.environ.get(AUTO_DOWNLOAD) == "1"
+        self.auto_confirm = auto_confirm or os.environ.get(AUTO_DOWNLOAD, "").strip().lower() in YES
 
     @cached_property
     def data_dir(self) -> Path:

@@ -288,9 +288,10 @@ class TestTheQuestion:
 
     @pytest.mark.slow
     @pytest.mark.skipif(not hasattr(os, "openpty"), reason="a terminal of its own is a thing of POSIX")
-    def test_it_is_answered_beforehand(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("word", ["1", "True"])
+    def test_it_is_answered_beforehand(self, word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """By the environment, for whoever runs scripts one after the other."""
-        monkeypatch.setenv("TINYTORCH_AUTO_DOWNLOAD", "1")
+        monkeypatch.setenv("TINYTORCH_AUTO_DOWNLOAD", word)
 
         assert "[Y/n]" not in self.at_a_terminal(tmp_path / "own", b"")
 
