@@ -281,6 +281,19 @@ class TestUnpacked:
             "data_batch_1", "data_batch_2", "test_batch"
         ]  # fmt: skip
 
+    def test_nothing_is_made_or_announced_for_one_that_no_address_gives(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Neither a folder, nor room on the disk, whose lack would hide that the archive's hosts are dead."""
+        path, _ = unpackable(tmp_path)
+
+        with caplog.at_level("INFO"), pytest.raises(FetchError) as caught:
+            get("small", manifest=path, home=tmp_path / "home", progress=lambda *_: None)
+
+        assert caught.value.file == "small.tar.gz"
+        assert sum("to download" in record.message for record in caplog.records) == 1
+        assert not (tmp_path / "home" / "small" / "batches-py").exists()
+
     @pytest.mark.parametrize("linked", ["data", "data/batches-py", "data/batches-py/data_batch_2"])
     def test_a_link_to_the_one_copy_of_a_computer(
         self, linked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -224,6 +224,9 @@ class Download:
             missing = {file: tried for file, tried in absent.items() if tried is not None}
             if len(missing) == len(self.files):
                 raise self._offline_error(missing)
+        for file in to_download:  # nor is there room to look for, or a size to announce, of what no source gives
+            if not (self.offline or file.urls or self._list_sources(file)) and self._bytes_to_come(file):
+                raise download_error(file, [], local_path(file.name, self.into), self.dataset, 0)
         for file in self.files:
             make_folders(local_path(file.name, self.into), self.into)
         folders = {local_path(file.name, self.into).parent for file in self.files}
