@@ -1,14 +1,15 @@
 // A second reader of the vectors, by docs/specification.md, for Node.js alone: `node conformance/read.mjs [FOLDER]`.
-import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { createHash } from "node:crypto"; import { readFileSync } from "node:fs";
 const folder = process.argv[2] ?? import.meta.dirname ?? new URL(".", import.meta.url).pathname;
-const read = (name) => readFileSync(`${folder}/${name}`), json = (name) => JSON.parse(read(name));
+const read = (name) => readFileSync(`${folder}/${name}`), json = (name) => JSON.parse(read(name), (_, v) => bare(v));
+const BARE = { __proto__: null, [Symbol.toPrimitive]: () => "" }; // of a mapping, in which no name is there by itself
+const bare = (v = {}) => (v?.constructor === Object ? Object.setPrototypeOf(v, BARE) : v);
 const schema = json("../datasets.schema.json"), { reserved, patterns, dtypes } = json("vocabulary.json");
 const matches = (name, text) => new RegExp(`^(?:${patterns[name]})$`, "u").test(text);
 // --- YAML. A whole number is a number, any other number a Number; `lines` has the line of every path.
 const refuse = (rule, line) => { throw Object.assign(new Error(rule), { verdict: `${rule}:${line}` }); };
 const IN_BLOCK = "([^\\n#:]|:(?!\\s)|(?<=\\S)#)+", IN_FLOW = "([^,[\\]{}\\n:#]|:(?=[^\\s,\\]}]))+"; // plain scalars
-const parse = (text) => {
+const parse = (raw, text = raw.replace(/^\ufeff?(---(?=\s))?/, "").replace(/\r\n?/g, "\n")) => {
   let [at, lines, anchors] = [0, new Map([["[]", 1]]), new Map()];
   const line = () => text.slice(0, at).split("\n").length, column = () => at - text.lastIndexOf("\n", at - 1) - 1;
   const note = (path) => lines.set(JSON.stringify(path), line()) && path, rest = () => text.slice(at);
@@ -16,27 +17,27 @@ const parse = (text) => {
   const skip = () => { if (take("([ \\n]|#[^\\n]*)*") !== undefined && text[at] === "\t") refuse("yaml", line()); };
   const scalar = (plain) => {
     if (/^(true|false|null|~|)$/.test(plain)) return { true: true, false: false }[plain] ?? null;
-    if (matches("whole", plain)) return Number(plain.replaceAll("_", ""));
-    if (matches("float", plain)) return new Number(plain);
-    return matches("ambiguous", plain.toLowerCase()) ? refuse("ambiguous", line()) : plain;
+    if (plain.length <= 24 && matches("whole", plain)) return Number(plain.replaceAll("_", ""));
+    if (plain.length <= 256 && matches("float", plain)) return new Number(plain);
+    return plain.length <= 256 && matches("ambiguous", plain.toLowerCase()) ? refuse("ambiguous", line()) : plain;
   };
   const quoted = (got = take(`"([^"\\\\\\n]|\\\\.)*"|'([^'\\n]|'')*'`) ?? refuse("yaml", line())) =>
     got[0] === '"' ? JSON.parse(got) : got.slice(1, -1).replaceAll("''", "'");
   const key = (plain, map, path) => { // reads a key and its colon; the path of its value
     const isQuoted = /["']/.test(text[at]), name = isQuoted ? quoted() : take(plain)?.trim();
     if (!isQuoted && scalar(name ?? "?") !== (name ?? "?")) refuse("ambiguous", line());
-    if (name === "<<" || Object.hasOwn(map, name)) refuse(name === "<<" ? "tag" : "duplicate-key", line());
+    if ((name === "<<" && !isQuoted) || name in map) refuse(name in map ? "duplicate-key" : "tag", line());
     if (name === undefined || !/^ *:\s/.test(rest())) refuse("yaml", line());
     return note([...path, name], take(" *: *"));
   };
   const flow = (path, inFlow) => {
-    const begun = line(), end = { "{": "}", "[": "]" }[text[at]], result = end === "]" ? [] : {};
-    if (text[at] === "!") refuse("tag", begun);
-    if (text[at] === "*") return anchors.get(take("\\*\\w+").slice(1)) ?? refuse("yaml", begun);
-    const anchor = take("&\\w+ +")?.trim().slice(1);
+    const begun = line(), end = { "{": "}", "[": "]" }[text[at]], result = end === "]" ? [] : bare();
+    if (/^([!@`%,\]}]|[-?:](\s|$))/.test(rest())) refuse(text[at] === "!" ? "tag" : "yaml", begun);
+    if (text[at] === "*") return anchors.get(take("\\*[\\w-]+").slice(1)) ?? refuse("yaml", begun);
+    const anchor = take("&[\\w-]+ *")?.trim().slice(1);
     if (anchor) return anchors.set(anchor, flow(path, inFlow)).get(anchor);
     if (/["']/.test(text[at])) return quoted();
-    if (!end) return scalar(take(inFlow ? IN_FLOW : IN_BLOCK).trim());
+    if (!end) return scalar(take(inFlow ? IN_FLOW : IN_BLOCK)?.trim() ?? "");
     for (at += 1, skip(); text[at] !== end; skip()) {
       const inside = end === "]" ? note([...path, result.length]) : key(IN_FLOW, result, path);
       result[inside.at(-1)] = flow(inside, true);
@@ -51,7 +52,7 @@ const parse = (text) => {
     return column() > indent || (column() === indent && rest().startsWith("- ")) ? block(path) : null;
   };
   const block = (path) => {
-    const indent = column(), isList = rest().startsWith("- "), result = isList ? [] : {};
+    const indent = column(), isList = rest().startsWith("- "), result = isList ? [] : bare();
     for (; at < text.length && column() === indent && rest().startsWith("- ") === isList; skip()) {
       const inside = take("- +") ? note([...path, result.length]) : key(`(?![#&*!|>%@])${IN_BLOCK}`, result, path);
       result[inside.at(-1)] = value(inside, indent);
@@ -63,7 +64,7 @@ const parse = (text) => {
 // --- The schema
 const kindOf = (v) => (v === null ? "null" : Array.isArray(v) ? "array" : v instanceof Number ? "float" : typeof v);
 const isOf = (kind, v) => kindOf(v) === kind || kindOf(v) === { number: "float", integer: "number" }[kind];
-const isMap = (v) => kindOf(v) === "object", map = (v) => (isMap(v) ? v : {}), each = (v) => Object.entries(map(v));
+const isMap = (v) => kindOf(v) === "object", map = (v) => (isMap(v) ? v : bare()), each = (v) => Object.entries(map(v));
 const check = (s, v, path) => {
   if (s === true || s.$ref) return s === true ? [] : check(schema.$defs[s.$ref.split("/").pop()], v, path);
   if (s.type && ![s.type].flat().some((kind) => isOf(kind, v))) return [["wrong-type", path]];
@@ -76,7 +77,7 @@ const check = (s, v, path) => {
   when(v < s.minimum || v <= s.exclusiveMinimum || v >= s.exclusiveMaximum, "wrong-value");
   const least = s.minLength ?? s.minItems ?? s.minProperties ?? 0, size = least && Object.keys(v).length;
   when(size < least || v?.length > s.maxItems, size === 0 && least ? "empty" : "wrong-length");
-  for (const key of v instanceof Object ? Object.keys(v) : []) {
+  for (const key of typeof v === "object" ? Object.keys(v ?? []) : []) {
     const inside = [...path, isMap(v) ? key : Number(key)];
     const own = isMap(v) ? s.properties?.[key] ?? s.additionalProperties : s.prefixItems?.[key] ?? s.items;
     if (own) out.push(...check(own, v[key], inside)); else when(own === false, "unknown-key", inside);
@@ -87,7 +88,7 @@ const check = (s, v, path) => {
 };
 // --- The rules beyond it. What is of a wrong type is passed over: the schema has refused it.
 const list = (v) => (Array.isArray(v) ? v : []), product = (v) => v.reduce((a, b) => a * b, 1);
-const fold = (name) => name.normalize("NFC").toLowerCase();
+const fold = (name) => name.normalize("NFC").toUpperCase().toLowerCase();
 const isUnsafePart = (part) => matches("unsafe_part", part.toLowerCase()) || Buffer.byteLength(part) > 245;
 const isUnsafe = (path) => path.normalize("NFC") !== path || Buffer.byteLength(path) > 1024 ||
   matches("unsafe_path", path) || path.split("/").some(isUnsafePart);
@@ -96,7 +97,7 @@ const rules = (data, out = []) => {
   const under = (at) => (isWrong, rule, ...keys) => { if (isWrong) out.push([rule, [...at, ...keys]]); };
   const texts = (when, v, kind, ...keys) => list(v).forEach((one, i) => {
     when(v.indexOf(one) < i, "repeated", ...keys, i);
-    when(kind && !matches(kind, one), "address", ...keys, i);
+    when(kind && !matches(kind, one.replace(/^[^:]*/, fold)), "address", ...keys, i);
   });
   const field = (name, f, when, splits) => {
     when(!matches("field", name) || reserved.includes(name), "name");
@@ -149,9 +150,9 @@ const rules = (data, out = []) => {
     when(entry.checks?.balance && !Object.values(fields).some((f) => f.classes), "reference", "checks", "balance");
     const places = each(splits).map(([, { samples, ...place }]) => JSON.stringify(Object.entries(place).sort()));
     for (const [i, [split, { samples, ...place }]] of each(splits).entries()) {
-      const known = { ...fields, ...schema.$defs.SplitEntry.properties }, [from, to] = list(place.rows);
+      const known = schema.$defs.SplitEntry.properties, [from, to] = list(place.rows);
       when(!matches("field", split) || reserved.includes(split), "name", "splits", split);
-      for (const key of Object.keys(place)) when(!(key in known), "reference", "splits", split, key);
+      for (const key of Object.keys(place)) when(!(key in fields || key in known), "reference", "splits", split, key);
       when(place.file && !(place.file in files), "reference", "splits", split, "file");
       when(places.indexOf(places[i]) < i, "same-place", "splits", split);
       when(from >= to || to - from - samples, "rows", "splits", split, "rows");

@@ -57,6 +57,15 @@ GOOD: dict[str, list[Edit]] = {
     "comments-and-blank-lines": [("version: 1\n", "# what it is\n\nversion: 1 # of the layout\n\n")],
     "quoted": [("title: Digits", "title: 'It''s \"0\" to 9: all'"), ("license: CC0-1.0", 'license: "CC0-1.0"')],
     "unicode": [("title: Digits", 'title: "Chiffres \\u00e9crits, 手写数字"')],
+    "document-start": [("version: 1", "---\nversion: 1")],
+    "text-of-300-digits": [("title: Digits", "title: " + "1" * 256 + "0" * 44)],
+    "stores": [
+        (
+            MIRRORS,
+            "    mirrors: [s3://b/x/, gs://b/, hf://datasets/a/b/, 'memory://x/', file:///srv/x/, HTTPS://B.org:443/]",
+        )
+    ],
+    "host-in-brackets": [(MIRRORS, "    mirrors: ['http://[::1]:8000/']")],
     "block-lists": [(" [https://example.org/files/]", "\n      - https://example.org/files/\n      - http://b.org/x/")],
     "block-mappings": [(IMAGES, "\n        dtype: uint8\n        shape:\n        - 8\n        - 8")],
     "lines-of-flow": [('classes: ["0", "1"]', 'classes: [\n        "0", # none\n        "1",\n      ]')],
@@ -117,6 +126,10 @@ BAD: dict[str, tuple[str, list[Edit]]] = {
     "duplicate-key-in-flow": ("duplicate-key", [("range: [0, 16]", "dtype: int8§")]),
     "duplicate-data-set": ("duplicate-key", [(ENTRY, ENTRY + ENTRY.replace("  digits:", "  digits:§"))]),
     "no-is-a-switch": ("ambiguous", [('["0", "1"]', "[no§, yes1]")]),
+    "number-of-25-digits": ("ambiguous", [("1_000", "1" * 25 + "§")]),
+    "at-sign": ("yaml", [("title: Digits", "title: @digits§")]),
+    "percent-sign": ("yaml", [("title: Digits", "title: %digits§")]),
+    "a-dash-alone": ("yaml", [("title: Digits", "title: -§")]),
     "octal": ("ambiguous", [("title: Digits", "title: 0777§")]),
     "date": ("ambiguous", [("title: Digits", "title: 2020-01-01§")]),
     "exponent": ("ambiguous", [("1_000", "1e3§")]),
@@ -139,6 +152,9 @@ BAD: dict[str, tuple[str, list[Edit]]] = {
     "no-sha256": ("missing-key", [(f"        sha256: {HASH}\n", ""), ("      digits.npz:", "      digits.npz:§")]),
     "no-dtype": ("missing-key", [(IMAGES, "{shape: [8, 8]}§")]),
     "no-samples": ("missing-key", [("{samples: 10, ", "§{")]),
+    "quoted-merge-key": ("unknown-key", [("    title:", '    "<<": {license: x}§\n    title:')]),
+    "reference-to-a-method": ("reference", [("    title:", "    target: constructor§\n    title:")]),
+    "key-of-every-object": ("unknown-key", [("    title:", "    __proto__: x§\n    title:")]),
     "unknown-key": ("unknown-key", [("    license:", "    licence: x§\n    license:")]),
     "unknown-key-at-the-top": ("unknown-key", [("version: 1\n", "version: 1\nversions: 1§\n")]),
     "unknown-key-of-a-field": ("unknown-key", [("range: [0, 16]", "ranges: [0, 16]§")]),
@@ -188,6 +204,13 @@ BAD: dict[str, tuple[str, list[Edit]]] = {
     ),
     "folder-leaves": ("path", [("    title:", "    folder: ../x§\n    title:")]),
     "hidden-folder": ("path", [("    title:", "    folder: .cache§\n    title:")]),
+    "sharp-s-in-capitals": (
+        "clash",
+        [
+            (FILE, FILE.replace("digits.", "\u00df.") + FILE.replace("digits.npz:", "SS.npz:§")),
+            ("file: digits", "file: \u00df"),
+        ],
+    ),
     "two-letter-cases": ("clash", [(FILE, FILE + FILE.replace("digits.npz:", "Digits.npz:§"))]),
     "file-in-a-file": ("clash", [(FILE, FILE + FILE.replace("digits.npz:", "digits.npz/a:§"))]),
     "name-of-a-part": ("clash", [(FILE, FILE + FILE.replace("digits.npz:", "digits.npz.part:§"))]),
@@ -198,6 +221,12 @@ BAD: dict[str, tuple[str, list[Edit]]] = {
     "one-folder-for-both": ("folders", [("version: 1", "version: 1\ndownload_to: datasets§")]),
     "a-folder-in-the-other": ("folders", [("version: 1", "version: 1\ndownload_to: datasets/down§")]),
     # addresses
+    "port-past-the-last": ("address", [(MIRRORS, "    mirrors: ['https://example.org:123456/']§")]),
+    "port-without-a-host": ("address", [(MIRRORS, "    mirrors: ['https://:80/files/']§")]),
+    "user-without-a-name": ("address", [(MIRRORS, "    mirrors: ['https://@example.org/files/']§")]),
+    "another-computer": ("address", [(MIRRORS, "    mirrors: ['file://there/files/']§")]),
+    "bucket-without-a-name": ("address", [(MIRRORS, "    mirrors: ['s3:///files/']§")]),
+    "query-in-a-store": ("address", [("        bytes:", "        urls: ['s3://b/a?key=1']§\n        bytes:")]),
     "ftp": ("address", [(MIRRORS, "    mirrors: [ftp://example.org/files/]§")]),
     "no-host": ("address", [(MIRRORS, "    mirrors: ['https:///files/']§")]),
     "password": ("address", [(MIRRORS, "    mirrors: ['https://ada:pw@example.org/']§")]),
@@ -325,6 +354,9 @@ def arrays() -> dict[str, np.ndarray]:
         "float64-big": np.array([0.1, -np.inf, 5e-324, 1.7976931348623157e308], ">f8"),
         "float32-nan": np.array([0x7FC00000, 0xFFC00000, 0x7FC00001], "<u4").view("<f4"),
         "float64-nan-big": np.array([0x7FF8000000000000, 0xFFF8000000000000, 0x7FF8000000000001], ">u8").view(">f8"),
+        "float32-signaling-nan-big": np.array([0x7F800001, 0xFFBFFFFF], ">u4").view(">f4"),
+        "float16-bits": np.array([0, 0x8000, 0x7E00, 0xFE00, 0x7E01, 0x7C01, 0xFC00], "<u2").view("<f2"),
+        "bool-fortran": np.asfortranarray(counted % 2 == 0),
         "float32-zeros": np.array([0.0, -0.0], "<f4"),
     }
 
@@ -339,6 +371,8 @@ TEXTS: dict[str, list[str]] = {
 }
 RAGGED: dict[str, tuple[str, list[int | None], list[list[int]]]] = {
     "ragged-words": ("int32", [None], [[3], [0], [5]]),
+    "ragged-empty-samples": ("float16", [None, 2], [[0, 2], [0, 2]]),
+    "ragged-of-no-width": ("uint64", [None, 0], [[3, 0], [0, 0]]),
     "ragged-no-samples": ("int32", [None], []),
     "ragged-pictures": ("uint8", [None, None, 3], [[2, 1, 3], [1, 4, 3], [0, 2, 3]]),
     "ragged-middle": ("float64", [2, None], [[2, 3], [2, 0], [2, 1]]),

@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 from tinytorch_datasets import RaggedArray, load_manifest
 from tinytorch_datasets.digests import digest_of
 from tinytorch_datasets.errors import ManifestError, Problem
-from tinytorch_datasets.manifest.filenames import why_unsafe
+from tinytorch_datasets.manifest.filenames import check_addresses, why_unsafe
 from tinytorch_datasets.manifest.rules import is_field_name
 from tinytorch_datasets.manifest.yaml_syntax import UNCLEAR, plain
 
@@ -46,7 +46,7 @@ WORDS = {
     "path": "path below|leaves|dotted|device|composed form|begins with a dot",
     "clash": "one file on a disk|is a file|is kept while|is another file",
     "folders": "keep downloads",
-    "address": "must start with|names no host|user name|must end in|has a",
+    "address": "must start with|names (no host|another)|user name|must end in|has a|not an address",
     "no-address": "has no mirror and no url",
     "repeated": "is there twice",
     "class-field": "a field with classes is",
@@ -136,6 +136,15 @@ PATHS = (
 )
 
 
+ADDRESSES = """
+https://b.org/ http://b.org/a/ HTTPS://B.org/ https://b.org https://b.org:8000/ https://b.org:/ https://b.org:a/ https:///a/
+https://:80/a/ https://@b.org/ https://u@b.org/ https://u:p@b.org/ http://[::1]/ http://[::1]:80/a/ http://[::1/ ftp://b.org/
+https://b.org/?a=/ https://b.org/#/ https://b.org/a https://b.org/a@b/ s3://b/ s3://b/a/ S3://b/a/ gs://b/a hf://datasets/a/b/
+az://c/a/ s3:///a/ s3:// s3://b/?a s3://b/#/ s3://u@b/ memory://a/ memory:///a/ memory:a/ memory://a?b file:///a/ file:///
+file://host/a/ file:/a/ file:a/ FILE:///a/ file:///a? file:///a?b/ a/ /a/ C:/a/ //b.org/a/
+"""
+
+
 class TestVocabulary:
     """vocabulary.json says what the code does."""
 
@@ -174,6 +183,19 @@ class TestVocabulary:
                 re.fullmatch(VOCABULARY["patterns"]["unsafe_part"], part.lower()) for part in path.split("/")
             )
             assert bool(refused) == bool(why_unsafe(path)), path
+
+    @pytest.mark.parametrize("kind", ["url", "mirror"])
+    def test_addresses(self, kind: str) -> None:
+        """The patterns refuse what the code refuses, but for ports past the last."""
+        for address in ADDRESSES.split():
+            scheme, colon, rest = address.partition(":")
+            taken = re.fullmatch(VOCABULARY["patterns"][kind], scheme.lower() + colon + rest)
+            assert bool(taken) == (not [*check_addresses([address], kind)]), address
+
+    def test_patterns_are_those_of_every_dialect(self) -> None:
+        """No looking ahead or behind, no reference back and no escape that RE2, and so Go, does not have."""
+        for pattern in VOCABULARY["patterns"].values():
+            assert not re.search(r"\(\?[=!<]|\\[1-9uU]", pattern)
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed, so that the second reader cannot run")

@@ -512,6 +512,8 @@ ADDRESSES: dict[str, tuple[str, str]] = {
     "javascript": ("javascript:alert(1)/", "must start with https:// or http://, is 'javascript:alert(1)/'"),
     "data": ("data:text/plain,a/", "must start with https:// or http://, is 'data:text/plain,a/'"),
     "no scheme": ("example.org/files/", "must start with https:// or http://, is 'example.org/files/'"),
+    "a port without a host": ("https://:80/files/", "names no host, is 'https://:80/files/'"),
+    "a user without a name": ("https://@b.org/", "carries a user name or password; a manifest is read by everyone"),
     "no host": ("https:///files/", "names no host, is 'https:///files/'"),
     "user": ("https://me@example.org/", "carries a user name or password; a manifest is read by everyone"),
     "password": ("https://me:pw@example.org/", "carries a user name or password; a manifest is read by everyone"),

@@ -100,7 +100,7 @@ def check_addresses(addresses: list[Any], kind: str) -> Iterator[tuple[int, str]
             continue
         try:
             parts = urlsplit(address)
-            secret, _ = parts.username or parts.password, parts.port
+            secret, _ = "@" in parts.netloc, parts.port
         except ValueError as error:
             yield i, f"not an address: {error}"
             continue
@@ -110,7 +110,7 @@ def check_addresses(addresses: list[Any], kind: str) -> Iterator[tuple[int, str]
             yield i, f"must start with https:// or http://, is {without_secrets(address)!r}{guess}"
         elif parts.scheme == "file" and parts.netloc:  # on Windows, its name and a password's hash would be sent there
             yield i, f"names another computer, is {without_secrets(address)!r}; file:/// has three slashes"
-        elif not parts.netloc and parts.scheme not in ("file", "memory"):
+        elif not parts.hostname and parts.scheme not in ("file", "memory"):
             yield i, f"names no host, is {without_secrets(address)!r}"
         if secret:
             yield i, "carries a user name or password; a manifest is read by everyone"
