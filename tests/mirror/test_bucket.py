@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
+import os
+import signal
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +19,8 @@ from tests.helpers.audit_world import World
 from tinytorch_datasets import get, load_manifest
 from tinytorch_datasets.cli import main
 from tinytorch_datasets.errors import FetchError, HashMismatch, UsageError
-from tinytorch_datasets.fetch import RetryPolicy
+from tinytorch_datasets.fetch import Cancellation, RetryPolicy, Stored
+from tinytorch_datasets.fetch.base import PermanentError
 from tinytorch_datasets.mirror.bucket import mirror_to_store
 from tinytorch_datasets.mirror.copy import mirror
 
@@ -118,6 +124,56 @@ class TestMirror:
             "  az://class/digits/train-images: it has other bytes than those that were put\n"
             "  Run it again: what is there already is left alone."
         )
+
+    @pytest.mark.parametrize("way", ["an error", "Ctrl-C"])
+    def test_half_a_file_is_not_put(self, way: str, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whatever ended it, and whatever that library makes of a file that was not closed."""
+        begun, put = threading.Event(), list[bytes]()
+
+        class Slow(fsspec.AbstractFileSystem):  # type: ignore[misc]
+            protocol = "az"
+
+            def info(self, path: str, **more: Any) -> dict[str, Any]:
+                raise FileNotFoundError(path)
+
+            def _open(self, path: str, mode: str = "rb", **more: Any) -> Any:
+                return Upload(self, path, mode, block_size=4)
+
+        class Upload(fsspec.spec.AbstractBufferedFile):  # type: ignore[misc]
+            def _initiate_upload(self) -> None:
+                pass
+
+            def _upload_chunk(self, final: bool = False) -> bool:
+                put.append(self.buffer.getvalue())
+                return True
+
+        def chunks() -> Iterator[bytes]:
+            yield b"half "
+            begun.set()
+            if way == "an error":
+                raise PermissionError
+            while True:
+                time.sleep(0.01)
+                yield b""
+
+        def interrupt() -> None:
+            assert begun.wait(20)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        from fsspec.registry import _registry
+
+        monkeypatch.setitem(_registry, "az", Slow)
+        stored = Stored("az://class/points.bin", HASTE, Cancellation())
+        if way == "Ctrl-C":
+            threading.Thread(target=interrupt).start()
+        with pytest.raises(PermanentError if way == "an error" else KeyboardInterrupt):
+            stored.put(chunks())
+        for thread in [each for each in threading.enumerate() if each.name == "tinytorch-datasets-store"]:
+            thread.join(1)
+            assert not thread.is_alive()
+        gc.collect()
+
+        assert put == [b"half "]
 
     def test_an_address_with_a_key(self, world: World) -> None:
         """It is refused before anything is read."""

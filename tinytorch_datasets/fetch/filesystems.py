@@ -177,6 +177,8 @@ class Stored:
             except BaseException:
                 with suppress(Exception):  # what it makes of half a file
                     stream.discard()
+                with suppress(Exception):  # or most libraries would put what there is, once nobody refers to it
+                    stream.closed = True
                 raise
             stream.close()
 
@@ -241,16 +243,21 @@ class Stored:
                 errors.append(error)
             done.set()
 
-        try:
-            threading.Thread(target=run, name="tinytorch-datasets-store", daemon=True).start()
-        except RuntimeError:  # no thread is left
-            run()
         until = time.monotonic() + within_s
-        while not done.wait(self._retry.poll_s):
-            self._cancellation.check()
-            if time.monotonic() >= until:
-                reason = f"nothing came for {within_s:g} s"
-                raise TooSlow(reason)
+        try:
+            try:
+                threading.Thread(target=run, name="tinytorch-datasets-store", daemon=True).start()
+            except RuntimeError:  # no thread is left
+                run()
+            while not done.wait(self._retry.poll_s):
+                self._cancellation.check()
+                if time.monotonic() >= until:
+                    reason = f"nothing came for {within_s:g} s"
+                    raise TooSlow(reason)
+        except KeyboardInterrupt:  # a store keeps, and charges for, the parts of a file that is not given up
+            self._cancellation.cancel()
+            done.wait(self._retry.cancel_wait_s)
+            raise
         self._cancellation.check()
         if errors:
             error = errors.pop()
