@@ -10,9 +10,9 @@ import pytest
 
 from tests.helpers import fresh_process
 from tests.manifest.test_include import PACKAGED, write
-from tinytorch_datasets import get, list_datasets
-from tinytorch_datasets.errors import StorageError
-from tinytorch_datasets.settings import chosen_manifest, packaged_manifest
+from tinytorch_datasets import get, list_datasets, load_manifest
+from tinytorch_datasets.errors import ManifestError, StorageError
+from tinytorch_datasets.settings import chosen_manifest, manifest_path, packaged_manifest
 
 
 @pytest.fixture
@@ -70,7 +70,16 @@ class TestWhatIsNone:
     """A file of that name that is no manifest of ours, or may be anybody's, is passed over."""
 
     @pytest.mark.parametrize(
-        "text", ["", "train: images/train\nval: images/val\nnc: 80\n", "- 1\n- 2\n", "datasets:\n  - a\n"]
+        "text",
+        [
+            "",
+            "train: images/train\nval: images/val\nnc: 80\n",
+            "- 1\n- 2\n",
+            "datasets:\n  - a\n",
+            "# version: 1\nservices:\n  version: 1\n",
+            "a: {include: 1}\n",
+            '{"train": "version: 1"}',
+        ],
     )
     def test_another_programs_file(self, project: Path, text: str) -> None:
         """Object detectors call theirs so, for one."""
@@ -79,6 +88,31 @@ class TestWhatIsNone:
         assert list_datasets() == ["ours"]
 
     @pytest.mark.skipif(os.name == "nt", reason="rights of folders are others there")
+    @pytest.mark.parametrize(
+        "spelled",
+        [
+            '{{"version": 1,\n"include": ["packaged"], "download_to": "{}"}}',
+            "{{include: [packaged], version: 1, download_to: {}}}",
+            '"version": 1\n"include": [packaged]\n"download_to": {}\n',
+            "# ours\n\n---\n  version: 1\n  include: [packaged]\n  download_to: {}\n",
+            "version : 1\ninclude : [packaged]\ndownload_to : {}\n",
+        ],
+        ids=["JSON", "braces", "quotes", "indented", "a blank before the colon"],
+    )
+    def test_however_its_keys_are_written(self, project: Path, spelled: str) -> None:
+        """The packaged manifest is not silently taken for it, whose data sets may have the same names."""
+        (project / "datasets.yaml").write_text(spelled.format("here"))
+
+        assert manifest_path(None) == str(project / "datasets.yaml")
+        assert load_manifest().download_to == "here"
+
+    def test_one_in_utf_16(self, project: Path) -> None:
+        """As some editors on Windows write it: reading it says what to do, and no other is taken for it."""
+        (project / "datasets.yaml").write_bytes("# ours\nversion: 1\ninclude: [packaged]\n".encode("utf-16"))
+
+        with pytest.raises(ManifestError, match="is UTF-16 text; save it as UTF-8"):
+            get("tinydigits")
+
     def test_a_folder_that_everybody_may_write_to(self, project: Path) -> None:
         """Whoever put it there could give any bytes the name of MNIST."""
         write(project / "week1" / "datasets.yaml", "theirs")

@@ -27,11 +27,11 @@ OFFLINE = "TINYTORCH_DATASETS_OFFLINE"
 STANDIN = "TINYTORCH_DATASETS_STANDIN"
 
 _PACKAGE = os.path.dirname(os.path.realpath(__file__))
-_MANIFEST_NAME = "datasets.yaml"
+MANIFEST_NAME = "datasets.yaml"
 PACKAGED = "packaged"  # what `include` calls the manifest that came with this package
 _NAME = "tinytorch-datasets"
 _HEAD_BYTES = 64 * 1024  # of a file, for what makes it a manifest: long comments may stand above
-_DOWNLOADED = "manifests"  # the folder of downloaded ones, in the user's cache: each in a folder named by its sha256
+DOWNLOADED = "manifests"  # the folder of downloaded ones, in the user's cache: each in a folder named by its sha256
 _INSTALLED = ("site-packages", "dist-packages")  # folders of installed packages, where nothing is ever written
 _HINT_LINES = 50  # of a manifest, for where downloads and included manifests may be
 _AROUND = " \n\"'[]"
@@ -116,8 +116,8 @@ def absolute(path: str | os.PathLike[str], *, name: str = "the path") -> str:
 
 def packaged_manifest() -> str:
     """Return the manifest that came with this package: inside it in a wheel, beside it in a clone."""
-    inside = os.path.join(_PACKAGE, _MANIFEST_NAME)
-    return inside if os.path.exists(inside) else os.path.join(os.path.dirname(_PACKAGE), _MANIFEST_NAME)
+    inside = os.path.join(_PACKAGE, MANIFEST_NAME)
+    return inside if os.path.exists(inside) else os.path.join(os.path.dirname(_PACKAGE), MANIFEST_NAME)
 
 
 def manifest_path(given: str | os.PathLike[str] | None) -> str:
@@ -153,7 +153,7 @@ def files_above() -> Iterator[tuple[str, str]]:
     except OSError:  # it is gone
         return
     while True:
-        path = os.path.join(folder, _MANIFEST_NAME)
+        path = os.path.join(folder, MANIFEST_NAME)
         if os.path.lexists(path) and not os.path.isdir(path):
             yield path, why_not_taken(path)
         above = os.path.dirname(folder)
@@ -174,15 +174,22 @@ def why_not_taken(path: str) -> str:
                 return f"every user may write to {name}"
         text = b"\n".join([b"", *_first_lines(path)])
         has_list = text.partition(b"\ndatasets:")[2].lstrip()[:1] in (b"-", b"[")  # as files of other programs have
-        if b"\nversion:" in text or b"\ninclude:" in text or (b"\ndatasets:" in text and not has_list):
-            return ""
+        is_plain = b"\nversion:" in text or b"\ninclude:" in text or (b"\ndatasets:" in text and not has_list)
+        is_manifest = is_plain or _is_spelled_otherwise(text)
     except OSError as error:
         from pathlib import Path
 
         what = f"{path} cannot be read ({error.strerror}), and may be the manifest of this folder"
         hint = f"Name the one to use: manifest=, --manifest or {MANIFEST}."
         raise StorageError(what, hint=hint, path=Path(path), errno=error.errno) from error
-    return "it has neither version nor include, and no mapping of datasets"
+    return "" if is_manifest else "it has neither version nor include, and no mapping of datasets"
+
+
+def _is_spelled_otherwise(text: bytes) -> bool:
+    """Check for the keys of a manifest in quotes, in braces, indented, or in UTF-16, which whoever reads it refuses."""
+    text = re.sub(rb"(?m)^[ \t]*([#%].*|---.*)?\n", b"", text.replace(b"\0", b"").strip(b"\xff\xfe\n") + b"\n")
+    begin = rb"[{,\s]" if text.lstrip()[:1] == b"{" else rb"(?m)^" + text[: len(text) - len(text.lstrip())]
+    return re.search(begin + rb"([\"']?)(version|include)\1[ \t]*:", text) is not None
 
 
 class Locations(NamedTuple):
@@ -258,9 +265,9 @@ def locations(manifest: Path, home: str | None = None, *, download_to: str, ship
     """Return the folders of the manifest at that path, which declares the two given folders; `home` overrules it."""
     from pathlib import Path
 
-    homes = tuple(map(Path, _homes(str(manifest), home, lambda: download_to, _user_cache)))
+    homes = tuple(map(Path, _homes(str(manifest), home, lambda: download_to, user_cache)))
     is_given = home is not None or Settings.from_environment().homes
-    return Locations(manifest.parent / shipped_in, homes, user_cache=None if is_given else Path(_user_cache()))
+    return Locations(manifest.parent / shipped_in, homes, user_cache=None if is_given else Path(user_cache()))
 
 
 def likely_homes(manifest: str, home: str | None = None) -> tuple[str, ...]:
@@ -320,14 +327,7 @@ def _homes(
 def is_installed(folder: str) -> bool:
     """Check whether a manifest's folder is of an installed package, or of downloaded manifests: nobody writes there."""
     parts = folder.split(os.sep)
-    return folder == _PACKAGE or not set(_INSTALLED).isdisjoint(parts) or parts[-3:-1] == [_NAME, _DOWNLOADED]
-
-
-def downloaded_manifest(sha256: str) -> Path:
-    """Return where a manifest of that sha256 is kept that was downloaded."""
-    from pathlib import Path
-
-    return Path(_user_cache(), _DOWNLOADED, sha256, _MANIFEST_NAME)
+    return folder == _PACKAGE or not set(_INSTALLED).isdisjoint(parts) or parts[-3:-1] == [_NAME, DOWNLOADED]
 
 
 def _hinted(manifest: str) -> tuple[str, list[str]]:
@@ -359,7 +359,7 @@ def _first_lines(path: str) -> list[bytes]:
         return stream.read(_HEAD_BYTES).removeprefix(b"\xef\xbb\xbf").splitlines()
 
 
-def _user_cache() -> str:
+def user_cache() -> str:
     """Return the user's cache folder, which begins with ``~`` where no home folder of that user is known."""
     import platformdirs  # as pooch.os_cache does; importing pooch takes longer than a cached `get`
 
@@ -372,7 +372,7 @@ def _user_cache() -> str:
 def _likely_cache() -> str:
     """Return the same folder, mostly: importing platformdirs takes as long as all else that a cached `get` does."""
     own = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return os.path.join(own, _NAME) if sys.platform == "linux" else _user_cache()
+    return os.path.join(own, _NAME) if sys.platform == "linux" else user_cache()
 
 
 def is_writable(folder: str) -> bool:

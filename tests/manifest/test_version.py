@@ -31,7 +31,7 @@ def golden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     shutil.copytree(GOLDEN, tmp_path / "golden")
     declared = yaml.safe_load((GOLDEN / "datasets.yaml").read_text())["include"][1]
-    kept = settings.downloaded_manifest(declared["sha256"])
+    kept = Path(settings.user_cache(), settings.DOWNLOADED, declared["sha256"], settings.MANIFEST_NAME)
     kept.parent.mkdir(parents=True)
     shutil.copy(GOLDEN / "included.yaml", kept)
     return tmp_path / "golden" / "datasets.yaml"

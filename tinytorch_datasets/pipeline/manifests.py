@@ -46,7 +46,7 @@ def downloaded(url: str, sha256: str, *, offline: bool | None = None, aside: Pat
     from tinytorch_datasets.fetch import download_address
     from tinytorch_datasets.manifest.yaml_reader import MAX_BYTES
 
-    path = settings.downloaded_manifest(sha256)
+    path = Path(settings.user_cache(), settings.DOWNLOADED, sha256, settings.MANIFEST_NAME)
     if path.is_file() and digest(path).sha256 == sha256:
         return path
     if settings.Settings.from_environment().offline if offline is None else offline:
