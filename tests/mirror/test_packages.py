@@ -491,6 +491,17 @@ class TestDownloading:
         assert download(world, tmp_path / "usb", LINUX).copied == 3
         assert not (tmp_path / "usb/owned").exists()
 
+    def test_a_clone_that_cannot_be_built(self, tmp_path: Path, index: Path) -> None:
+        """The reason is that of the pip which pip calls, and not that there was one."""
+        requires = '[build-system]\nrequires = ["nowhere-to-be-had"]\nbuild-backend = "none"\n'
+        (tmp_path / "pyproject.toml").write_text(requires)
+        with pytest.raises(DatasetError) as caught:
+            packages.pip("wheel", "--no-deps", tmp_path.as_uri(), doing="as a test")
+
+        assert caught.value.what == (
+            "pip could not wheel packages as a test: No matching distribution found for nowhere-to-be-had"
+        )
+
     def test_an_unknown_extra(self, world: World, tmp_path: Path, index: Path) -> None:
         """With what there is."""
         with pytest.raises(

@@ -308,7 +308,7 @@ def pip(*arguments: str, doing: str) -> None:
             process.wait()
     if process.returncode == 0:
         return
-    lines = [printable(line) for line in output.decode(errors="replace").splitlines()]
+    lines = [printable(line).strip() for line in output.decode(errors="replace").splitlines()]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     reason = errors[-1] if errors else (lines[-1] if lines else f"it ended with {process.returncode}")
     what = f"pip could not {arguments[0]} packages {doing}: {reason}"
