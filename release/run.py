@@ -77,10 +77,10 @@ def tags_of(root: Path) -> list[str]:
 
 
 def build(root: Path, folder: Path) -> list[Path]:
-    """Build sdist and wheel twice, in other folders, at other times and with other rights; both must be the same."""
+    """Build sdist and wheel twice, elsewhere, at other times, with other rights and locales; both must be equal."""
     epoch = run("git", "log", "-1", "--format=%ct", cwd=root).stdout.strip()
     results: list[dict[str, bytes]] = []
-    for number, mask in enumerate((0o022, 0o077)):
+    for number, (mask, locale) in enumerate(((0o022, "C"), (0o077, "C.UTF-8"))):
         source, dist = folder / f"source-{number}" / ("deep/er" * number), folder / ("dist" if not number else "again")
         source.mkdir(parents=True)
         archive = subprocess.run(["git", "archive", "HEAD"], cwd=root, capture_output=True, check=True).stdout
@@ -88,7 +88,7 @@ def build(root: Path, folder: Path) -> list[Path]:
         later = time.time() - 10_000_000 * number
         for path in source.rglob("*"):
             os.utime(path, (later, later))
-        environment = {**os.environ, "SOURCE_DATE_EPOCH": epoch, "TZ": f"UTC{number * 5:+}"}
+        environment = {**os.environ, "SOURCE_DATE_EPOCH": epoch, "TZ": f"UTC{number * 5:+}", "LC_ALL": locale}
         environment |= {"PIP_CONSTRAINT": str(ROOT / "release" / "constraints.txt")}
         command = [sys.executable, "-m", "build", "--outdir", str(dist), str(source)]
         done = subprocess.run(command, env=environment, umask=mask, capture_output=True, text=True, check=False)

@@ -30,11 +30,17 @@ def set_owner(root: Path, new: str) -> list[Path]:
     """Write the name into all of them, and into the package's homepage; return which were changed."""
     old = (root / "release" / "owner").read_text().strip()
     mention = re.compile(rf"(?<![\w-]){re.escape(old)}/{REPOSITORY}\b")
+    explained = re.compile(
+        rf"(; |^)`{re.escape(old)}` stands for the owner of the repository that [^.\n]*\.(\n?)", re.M
+    )
     changed = []
     for path in files(root):
         text = path.read_text(encoding="utf-8")
-        if mention.search(text):
-            path.write_text(mention.sub(f"{new}/{REPOSITORY}", text), encoding="utf-8")
+        # What a placeholder stands for is of no more use, be it a line of its own or the end of one.
+        written = explained.sub(lambda found: "." + found[2] if found[1] else "", text)
+        written = mention.sub(f"{new}/{REPOSITORY}", written)
+        if written != text:
+            path.write_text(written, encoding="utf-8")
             changed.append(path)
     version = root / "tinytorch_datasets" / "_version.py"
     homepage = f'HOMEPAGE = "https://github.com/{new}/{REPOSITORY}"'

@@ -132,8 +132,10 @@ class TestTheOwner:
             "CITATION.cff",
             "ci.md",
         }
-        left = [path for path in copy.rglob("*.*") if f"{OWNER}/tinytorch-datasets" in path.read_text(encoding="utf-8")]
-        assert left == []
+        texts = {path.name: path.read_text(encoding="utf-8") for path in copy.rglob("*.*")}
+        assert [name for name, text in texts.items() if f"{OWNER}/tinytorch-datasets" in text] == []
+        assert [name for name, text in texts.items() if "stands for the owner" in text] == ["set_owner.py"]
+        assert "installs the package and the two small data sets.\n" in (copy / "README.md").read_text(encoding="utf-8")
         code = (copy / "tinytorch_datasets" / "_version.py").read_text()
         assert '\nHOMEPAGE = "https://github.com/ada-l/tinytorch-datasets"' in code
         assert f'\nVERSION = "{VERSION}"\n' in code

@@ -81,6 +81,7 @@ def zip64(size: int) -> bytes:
     return local + data + entry + end
 
 
+LONGER = b"numpy._core" in BATCH  # by a byte than what NumPy 1 pickles, which is numpy.core
 MORE: dict[str, Case] = {
     "bz2, cut short": Case(
         "idx", lambda: bz2.compress(idx(GOOD))[:-1], "its bz2 data is cut short", lambda: bz2.compress(idx(GOOD))
@@ -266,7 +267,7 @@ MORE: dict[str, Case] = {
     "tar, cut short inside a member": Case(
         "cifar-python",
         lambda: good_tar()[:1024],
-        "member 'b': the pickle is not sound: at byte 205, 6,144 bytes are stated, 302 are left",
+        f"member 'b': the pickle is not sound: at byte {204 + LONGER}, 6,144 bytes are stated, {303 - LONGER} are left",
         good_tar,
         **CIFAR,
     ),
