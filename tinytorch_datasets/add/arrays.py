@@ -97,7 +97,8 @@ def _first(info: FileInfo, array: ArrayInfo, others: Sequence[ArrayInfo], given:
     shape = array.shape
     if len(shape) < 2 or array.dtype == TEXT or None in shape or array.per != "sample":
         return array
-    if shape[0] == 1 and (length := _length(array)):  # a row, as MATLAB's columns are in HDF5
+    is_sample = any(one.key == array.key and one.shape[1:] == shape[1:] and one.shape[0] != 1 for one in others)
+    if shape[0] == 1 and not is_sample and (length := _length(array)):  # a row, as MATLAB's columns are in HDF5
         return replace(array, shape=(length,))
     if given is None:
         given = "first" if info.format in ("npz", "npy") else _evident(info.format, array, others)
@@ -232,6 +233,9 @@ def split_by_rows(made: Draft, rows: Sequence[tuple[str, str]], seed: int | None
         what = f"--rows divides one split, and the files are {len(made.splits)}: {', '.join(made.splits)}"
         raise UsageError(what, hint="Leave --rows out, or add one file.")
     (declared,) = made.splits.values()
+    if made.shards:
+        what = "--rows divides what one file holds, and the split is in shards"
+        raise UsageError(what, hint="Leave --rows out.")
     if "members" in declared:
         what = f"--rows divides what one file holds in order, and a split of {made.format} is members of an archive"
         raise UsageError(what, hint="Leave --rows out.")

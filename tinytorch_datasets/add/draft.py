@@ -15,9 +15,9 @@ from typing import Any, NoReturn
 import numpy as np
 
 from tinytorch_datasets import formats
-from tinytorch_datasets.add import arrays, naming
+from tinytorch_datasets.add import arrays, naming, shards
 from tinytorch_datasets.add.fields import Field, Survey
-from tinytorch_datasets.add.tables import joined, with_ranges
+from tinytorch_datasets.add.tables import with_ranges
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.formats import ArrayInfo, FileInfo, TablePart
 from tinytorch_datasets.manifest.filenames import selected
@@ -34,7 +34,7 @@ NUMBERS = frozenset(DTYPES) - {TEXT}
 class Draft:
     """What files alone say of a data set; `left_out` is what they hold that is not declared, and why.
 
-    `asks_target` is whether a person is to say which field is to be predicted.
+    `asks_target` is whether a person is to say which field is to be predicted; `shards` are files, by the first.
     """
 
     format: str
@@ -43,6 +43,7 @@ class Draft:
     splits: dict[str, dict[str, Any]]
     left_out: list[str] = field(default_factory=list)
     asks_target: bool = False
+    shards: dict[str, tuple[TablePart, ...]] = field(default_factory=dict)
 
     def missing(self) -> Iterator[str]:
         """Say of each field with missing values how they are marked, and how many there are."""
@@ -78,7 +79,7 @@ def draft(infos: Sequence[FileInfo], given: Callable[[str], str | None]) -> Draf
         raise DecodeError(others[0].path, reason, hint="Add them one by one, or convert one of them.")
     why = (f"{info.file}: {reason}" if info.file else reason for info in infos for reason in info.left_out)
     left_out = list(dict.fromkeys(why))
-    infos = joined(infos, given)
+    infos = shards.joined(shards.sharded(infos, given), given)
     positions = arrays.positions_in(infos)
     if positions:
         infos = [replace(i, arrays=tuple(a for a in i.arrays if a not in positions.arrays)) for i in infos]
@@ -95,11 +96,12 @@ def draft(infos: Sequence[FileInfo], given: Callable[[str], str | None]) -> Draf
         reason = "it has labels, and nothing that they are of" + "".join(f"; left out: {what}" for what in left_out)
         raise DecodeError(infos[0].path, reason, hint=_how_to_have(parts[0]))
     made = Draft(form, _options(infos), _fields(parts), _splits(parts, formats.of(form).layout), left_out)
-    made.asks_target = any(info.asks_target for info in infos)
+    made.asks_target, made.shards = any(info.asks_target for info in infos), shards.by_first_file(infos)
     _fill_in(made, parts)
     _name_classes(made, lists, left_out)
     if positions:
         positions.divide(made)
+    made.splits = shards.with_patterns(made.splits, infos)
     return made
 
 
@@ -149,6 +151,8 @@ def _sorted_out(parts: list[_Part], left_out: list[str], lists: list[_Part]) -> 
             )
     hint = "Say which split each file is: --split NAME=FILE." if kept else "Save its samples as arrays of numbers."
     _ask_for_splits(kept)
+    # One of numbered files is no whole split, whose other samples could be left out.
+    _refuse_twice((p, naming.without_numbers("/".join(_where(p.info))) + ": " + p.array.key) for p in kept)
     splits = dict.fromkeys(part.split for part in kept)
     for split in splits:
         counts = [
@@ -173,16 +177,19 @@ def _sorted_out(parts: list[_Part], left_out: list[str], lists: list[_Part]) -> 
     if not kept:
         reason = "nothing in it can be declared: " + "; ".join(left_out)
         raise DecodeError(parts[0].info.path, reason, hint=hint)
-    met: dict[tuple[str, str, str], _Part] = {}
-    for part in kept:
-        other = met.setdefault((part.split, part.field, part.array.member), part)
-        if other is not part:
-            reason = f"{_location(part)} and {_location(other)} would both be {part.split}.{part.field}"
-            more = " To have each file as a sample: --format texts." if part.info.format == "text" else ""
-            more = f" To have them as one: --split {part.split}=PATTERN." if part.info.is_table else more
-            raise DecodeError(part.info.path, reason, hint=f"Say which split each is: --split NAME=FILE.{more}")
+    _refuse_twice((part, "") for part in kept)
     rank = {split: ORDER.index(split) if split in ORDER else len(ORDER) for split in splits}
     return sorted(kept, key=lambda part: (rank[part.split], part.split if rank[part.split] == len(ORDER) else ""))
+
+
+def _refuse_twice(parts: Iterable[tuple[_Part, str]]) -> None:
+    """Refuse two parts that would be the same field of one split, and are of the same kind of name."""
+    met: dict[tuple[str, str, str, str], _Part] = {}
+    for part, kind in parts:
+        other = met.setdefault((part.split, part.field, part.array.member, kind), part)
+        if other is not part:
+            reason = f"{_location(part)} and {_location(other)} would both be {part.split}.{part.field}"
+            raise DecodeError(part.info.path, reason, hint=shards.how_to_say(part.info, other.info, part.split))
 
 
 def _ask_for_splits(parts: Sequence[_Part]) -> None:
@@ -261,19 +268,12 @@ def _name_classes(made: Draft, lists: Sequence[_Part], left_out: list[str]) -> N
     """Give classes that are numbers the names that a list in the files has for them; those of no use are left out."""
     named = {(part.array.key, *arrays.values_of(part.info, part.array)): part for part in lists}
     for (key, *names), part in named.items():
-        fitting = [one for one in made.fields.values() if one.classes and _fits(names, one)]
+        fitting = [one for one in made.fields.values() if one.may_be_named(names)]
         if len(fitting) != 1 or len(named) > 1:
             left_out.append(f"{_location(part)}: {len(names):,} names, and of which classes is not certain")
             continue
         fitting[0].classes = tuple(names)
         fitting[0].note = f"as {key} in the file names them; a label is a position in this list"
-
-
-def _fits(names: Sequence[str], one: Field) -> bool:
-    """Check whether names are those of classes that are numbers counted from 0, or of as many from 1."""
-    if one.classes is None or not all(map(str.isdigit, one.classes)) or len(set(names)) < len(names) or "" in names:
-        return False
-    return len(names) >= len(one.classes) if not one.values else one.values == tuple(range(1, len(names) + 1))
 
 
 def _is_label(part: _Part) -> bool:
@@ -330,6 +330,7 @@ def _refuse_two(part: _Part, files: Iterable[tuple[str, ...]]) -> NoReturn:
 def _fill_in(made: Draft, parts: Sequence[_Part]) -> None:
     """Decode everything once, and take in ranges and classes."""
     paths = {_where(part.info): part.info.path for part in parts}
+    paths |= {(shard.name,): shard.path for its in made.shards.values() for shard in its}
     joins = {_where(part.info): part.info.parts for part in parts if part.info.parts}
     surveys = {name: Survey(one) for name, one in made.fields.items()}
     samples = [
@@ -349,7 +350,7 @@ def _as_plan(
     joins: Mapping[tuple[str, ...], Sequence[TablePart]],
 ) -> tuple[Split, ...]:
     splits = []
-    for name, declared in made.splits.items():
+    for name, declared in shards.each_shard(made.splits, made.shards):
         of_parts = joins.get((declared.get("file", ""), *declared.get("members", ())[:1]), ())
         for part in of_parts:  # each as if it were a split: their values are surveyed together
             alone = {**declared, "samples": part.samples, "file": part.name}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,13 @@ class Field:
     stored: str = ""
     names: tuple[str, ...] = ()
     axes: tuple[int, ...] = ()
+
+    def may_be_named(self, names: Sequence[str]) -> bool:
+        """Check whether names may be those of its classes, which are numbers from 0, or as many from 1."""
+        classes = self.classes or ()
+        if not classes or not all(map(str.isdigit, classes)) or len(set(names)) < len(names) or "" in names:
+            return False
+        return len(names) >= len(classes) if not self.values else self.values == tuple(range(1, len(names) + 1))
 
 
 class Survey:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from email.message import Message
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tinytorch_datasets.errors import UsageError
 from tinytorch_datasets.manifest import rules
+from tinytorch_datasets.manifest.shards import expand
 
 SPLITS = {
     "train": "train", "training": "train", "trn": "train", "tr": "train",
@@ -20,6 +23,11 @@ LABELS = frozenset({"y", "label", "labels", "target", "targets"})
 INPUTS = frozenset({"x", "image", "images", "img", "imgs", "data", "feature", "features", "input", "inputs", "pixels"})
 # Parts of file names that say how a file is written, not what it holds.
 NOISE = re.compile(r"idx\d?|ubyte|u?int\d*|npy|npz|gz|bz2|xz|zip|pkl|pickle|txt|csv|tsv|data|batch|set|v?\d+|arr|file")
+
+# Words in front of a number that mean one of several files that are the same, and numbers that do: 00001-of-00004.
+PARTS = frozenset({"part", "parts", "shard", "shards", "chunk", "chunks", "piece", "pieces", "batch", "batches"})
+_OF_SO_MANY = re.compile(r"[-_.]?of[-_.]?([0-9]+)(?![0-9])", re.IGNORECASE)
+NUMBER = re.compile(r"([0-9]+)")
 
 _TOKEN = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+\d*k?|[A-Z]+|\d+")
 _FIELD_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -93,6 +101,61 @@ def stem(name: str) -> str:
     ('train-images', 'cifar-10-python', 'pairs')
     """
     return _SUFFIX.sub("", name.rpartition("/")[2]) or name
+
+
+class Numbered(NamedTuple):
+    """The number in which the names of several files differ: what is `before` and `behind` it, and each as written."""
+
+    before: str
+    behind: str
+    numbers: tuple[str, ...]
+
+    @property
+    def first(self) -> int:
+        """The lowest of the numbers."""
+        return min(map(int, self.numbers))
+
+    @property
+    def word(self) -> str:
+        """The last word in front of the number, without the folder; "" if there is none."""
+        return next(reversed(tokens(self.before.rpartition("/")[2])), "")
+
+    @property
+    def total(self) -> int | None:
+        """How many files there are, as the names say; None if they do not."""
+        total = _OF_SO_MANY.match(self.behind)
+        return int(total[1]) if total else None
+
+    def pattern(self, names: Mapping[str, Any]) -> str:
+        """Return the pattern that takes the files, and no other of all `names`: with a sign, or a range of numbers."""
+        pattern = f"{self.before}*{self.behind}"
+        if len(expand(pattern, names)[0]) > len(self.numbers):
+            in_order = sorted(self.numbers, key=int)
+            pattern = f"{self.before}{{{in_order[0]}..{in_order[-1]}}}{self.behind}"
+        return pattern
+
+
+def without_numbers(name: str) -> str:
+    """Return what is the same in names that differ in numbers alone.
+
+    >>> without_numbers("train-00000-of-00011.csv")
+    'train-#-of-#.csv'
+    """
+    return NUMBER.sub("#", name)
+
+
+def numbered(names: Sequence[str]) -> Numbered | None:
+    """Return the one number in which several names differ; None if they differ in more.
+
+    >>> numbered(["x1-0.npy", "x1-1.npy"]), numbered(["x1-0.npy", "x2-1.npy"])
+    (Numbered(before='x1-', behind='.npy', numbers=('0', '1')), None)
+    """
+    texts = [NUMBER.split(name) for name in names]
+    places = [place for place, texts_there in enumerate(zip(*texts, strict=True)) if len(set(texts_there)) > 1]
+    if len(places) != 1 or places[0] % 2 == 0:
+        return None
+    (place,), one = places, texts[0]
+    return Numbered("".join(one[:place]), "".join(one[place + 1 :]), tuple(text[place] for text in texts))
 
 
 def entry_name(name: str) -> str:

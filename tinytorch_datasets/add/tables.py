@@ -6,14 +6,13 @@ The same for tables of every format: what a reader of one says of its columns is
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from tinytorch_datasets import formats
 from tinytorch_datasets.add import naming
 from tinytorch_datasets.errors import DecodeError, UsageError, did_you_mean
-from tinytorch_datasets.formats import ArrayInfo, FileInfo, TablePart
+from tinytorch_datasets.formats import ArrayInfo
 from tinytorch_datasets.readers.columns import MAX_CLASSES, ColumnInfo, Kind, classes_of, is_mark, shown_marks
 from tinytorch_datasets.readers.text import REAL
 
@@ -292,50 +291,6 @@ def _common_dtype(columns: Sequence[ColumnInfo]) -> str:
         return "float64"
     low, high = min(column.low for column in columns), max(column.high for column in columns)
     return "uint8" if low >= 0 and 1 < high < 256 and len(columns) > 16 else "int64"
-
-
-# Names of files that are numbered parts of one table: data-00000-of-00002.parquet, part1.csv, x_01.jsonl.
-_PART = re.compile(
-    r"(?i)(?:.*[^a-z])?(?:part|shard|chunk|piece|batch)s?[^a-z]*\d+.*|.*\d+-?of-?\d+.*|.*(?<!\d)0\d+[^0-9]*"
-)
-_NUMBER = re.compile(r"(\d+)")
-
-
-def joined(infos: Sequence[FileInfo], given: Callable[[str], str | None]) -> list[FileInfo]:
-    """Return tables, those that are parts of one as one, in the order of their names and the numbers in them.
-
-    Parts differ in numbers alone, and are called so; or `given` says of several that they are the same split.
-    """
-    groups: dict[tuple[str, ...], list[tuple[str, FileInfo]]] = {}
-    for info in infos:
-        name, key = (info.inside or (info.file,))[-1], (info.file, *info.inside)
-        is_one_of_many = info.is_table or formats.of(info.format).describe
-        if is_one_of_many and len(info.inside) < 2 and formats.of(info.format).joins_members:
-            archive, split = info.file if info.inside else "", given(name)
-            key = (archive, "", split) if split else (archive, _NUMBER.sub("#", name))
-        groups.setdefault(key, []).append((name, info))
-    found = list[FileInfo]()
-    for key, group in groups.items():
-        are_parts = "" in key[1:] or any(_PART.fullmatch(name.rpartition("/")[2]) for name, _ in group)
-        found += _as_one(group) if are_parts else [info for _, info in group]
-    return found
-
-
-def _as_one(group: list[tuple[str, FileInfo]]) -> list[FileInfo]:
-    """Return tables as one whose parts they are, unless their columns, or their options, are not the same."""
-    infos = [info for _, info in group]
-    first = infos[0]
-    columns = {tuple(replace(array, shape=array.shape[1:]) for array in info.arrays) for info in infos}
-    if len(group) == 1 or len(columns) > 1 or len({repr(info.options) for info in infos}) > 1:
-        return infos
-    group.sort(key=lambda one: [int(part) if place % 2 else part for place, part in enumerate(_NUMBER.split(one[0]))])
-    parts = tuple(TablePart(name, info.path, info.arrays[0].shape[0] or 0) for name, info in group)
-    count = sum(part.samples for part in parts)
-    summed = tuple(replace(array, shape=(count, *array.shape[1:])) for array in first.arrays)
-    left_out = tuple(dict.fromkeys(reason for info in infos for reason in info.left_out))
-    names = tuple(part.name for part in parts)
-    file = first.file if first.inside else ""
-    return [replace(first, file=file, inside=(), arrays=summed, left_out=left_out, samples=names, parts=parts)]
 
 
 def with_ranges(columns: Sequence[int | str]) -> list[int | str] | str:

@@ -111,10 +111,12 @@ def entry(
         lines.append("  mirrors:")
         lines += [f"    - {mirror if _ADDRESS.fullmatch(mirror) else quoted(mirror)}" for mirror in mirrors]
     files = head("files")
+    samples = {shard.name: shard.samples for shards in draft.shards.values() for shard in shards}
     for source in sources:
         keys = {"bytes": source.bytes, "sha256": source.sha256}
         if source.url and not any(source.url == mirror + source.name for mirror in mirrors):
             keys["urls"] = [source.url]
+        keys |= {"samples": samples[source.name]} if source.name in samples else {}
         files[source.name] = keys
         lines.append(f"    {scalar(source.name)}:")
         for key, value in keys.items():

@@ -138,7 +138,7 @@ class ArrayInfo:
 
 
 class TablePart(NamedTuple):
-    """One of several files, or members, that are one table: its name, where it is now, and its rows."""
+    """One of several files, or members, that are one table or split: its name, where it is now, and its samples."""
 
     name: str
     path: Path
@@ -153,7 +153,8 @@ class FileInfo:
     be what is to be predicted, and nothing says which. `is_table` is whether each array is a column of one table.
     `samples` are the names of files, or members, that are a sample each, and `others` those of all the rest; where
     they are files, they are below the folder `path`, and `file` is "". `inside` are the members of archives, from the
-    outermost, that what is described is of `file`; `parts` are the files, or members, that one table is in.
+    outermost, that what is described is of `file`; `parts` are the files, or members, that one table is in. `shards`
+    are the files, of which `file` is the first, that have the samples of one split; their names fit `pattern`.
     """
 
     path: Path
@@ -168,6 +169,8 @@ class FileInfo:
     others: tuple[str, ...] = ()
     inside: tuple[str, ...] = ()
     parts: tuple[TablePart, ...] = ()
+    shards: tuple[TablePart, ...] = ()
+    pattern: str = ""
 
 
 class Certainty(IntEnum):
