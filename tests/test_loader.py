@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinytorch_datasets import Split
+from tests.pipeline.test_shards import declare, npy
+from tinytorch_datasets import Split, get
 
 torch: Any = pytest.importorskip("torch", reason="PyTorch is not installed; the package does not need it")
 data: Any = torch.utils.data
@@ -114,3 +115,19 @@ def test_samples_in_reverse_are_tensors() -> None:
     split = Split("train", {"x": np.arange(3)})[::-1]
 
     assert split.collate(split).x.tolist() == [2, 1, 0]
+
+
+@pytest.mark.parametrize("workers", ["none", "fork"])
+def test_a_stream_comes_by_parts(workers: str, tmp_path: Path) -> None:
+    """As docs/how-to/shards.md has it: each sample once, whoever reads it, in bounded room."""
+    page = Path("docs/how-to/shards.md").read_text(encoding="utf-8")
+    made: dict[str, Any] = {}
+    begin, end = page.index("from torch.utils.data"), page.index("train = get(", page.index("class Batches"))
+    exec(page[begin:end], made)
+    parts = {f"{n}.npy": npy(np.arange(n * 5, n * 5 + 5)) for n in range(4)}
+    entry = "format: npy\nfields: {x: {dtype: int64}}\nsplits: {train: {samples: 20, shard_samples: 5, x: '*.npy'}}"
+    train = get("made", manifest=declare(tmp_path, entry, parts), home=tmp_path / "home", stream="1 MB").train
+
+    loader = data.DataLoader(made["Batches"](train, 3, 0), batch_size=None, **WORKERS[workers])
+
+    assert sorted(int(x) for batch in loader for x in batch.x) == list(range(20))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import threading
 from collections.abc import Callable
@@ -248,6 +249,45 @@ def test_a_stream_goes_to_another_process(big: Big) -> None:
     batches = stream(big).batches(50, shuffle=True, seed=1)
 
     assert first(pickle.loads(pickle.dumps(batches))) == first(batches)
+
+
+def test_streams_that_read_the_same_shards(big: Big) -> None:
+    """None removes a file that another one, as of another process, is about to decode, or still fetches."""
+    results = dict[int, list[int]]()
+
+    def pass_over(seed: int) -> None:
+        results[seed] = first(stream(big, "600 kB").batches(10, shuffle=True, seed=seed, epoch=0))
+
+    threads = [threading.Thread(target=pass_over, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [sorted(results[seed]) for seed in range(4)] == [X.tolist()] * 4
+
+
+def test_a_split_in_one_file_needs_no_file_of_the_others(big: Big) -> None:
+    """Neither those of a split in shards, nor another split's one."""
+    for name, numbers in {"test": np.arange(5), "val": np.arange(4)}.items():
+        (big.served / f"{name}.npy").write_bytes(npy(values(numbers)))
+    text = big.path.read_text().replace("x: '*.npy'}}", "x: '{00..11}.npy'}, test: {samples: 5, x: test.npy}}")
+    text = text.replace("test.npy}}", "test.npy}, val: {samples: 4, x: val.npy}}")
+    for name in ("test", "val"):
+        data = (big.served / f"{name}.npy").read_bytes()
+        text += f"      {name}.npy: {{bytes: {len(data)}, sha256: {hashlib.sha256(data).hexdigest()}}}\n"
+    big.path.write_text(text)
+
+    test = get("made", manifest=big.path, home=big.path.parent / "home", stream="1 MB").test
+
+    assert first(test.batches(2)) == [0, 1, 2, 3, 4]
+    assert big.shards_asked == ["/made/test.npy"]
+
+
+def test_batches_of_a_stream_have_no_numbers(big: Big) -> None:
+    """A DataLoader would ask for them, and is told what to do."""
+    with pytest.raises(UsageError, match="batches of a stream come in their order, and none by number\n  Iterate over"):
+        stream(big).batches(10)[0]
 
 
 def test_clean_removes_what_streams_keep(big: Big) -> None:

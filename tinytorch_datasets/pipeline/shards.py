@@ -12,7 +12,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate
@@ -27,13 +27,14 @@ from tinytorch_datasets.errors import ContentError, DecodeError, StorageError, U
 from tinytorch_datasets.pipeline import decode
 from tinytorch_datasets.pipeline.decode import OnError, recipe_of, versions
 from tinytorch_datasets.pipeline.stored_values import content_error
-from tinytorch_datasets.plan import Block, Plan, Rank, Shard, Stretch
+from tinytorch_datasets.plan import Block, Plan, Rank, Stretch
 from tinytorch_datasets.progress import readable
 from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.split import Split
 from tinytorch_datasets.storage import arrays as array_store
 from tinytorch_datasets.storage import files as disk
 from tinytorch_datasets.storage.array_folder import ArrayFolder
+from tinytorch_datasets.storage.lock import Waiting, hold_lock, holders
 from tinytorch_datasets.storage.ragged_array import RaggedArray
 from tinytorch_datasets.storage.string_array import StringArray
 
@@ -48,6 +49,9 @@ WAITING_BYTES = 64 << 20
 INFLATED = 4
 # The folder of the cache that streams have for a home.
 STREAMS = "streams"
+# What the locks end with of files that a stream reads; of more files than this, they have one lock.
+READ = ".read"
+MOST_LOCKS = 8
 # Of a stream: the shard that is read, the one behind it, and one that is fetched; and how many are fetched at once,
 # where there is room for them.
 AT_ONCE = 3
@@ -200,7 +204,7 @@ class ShardCache:
 
     Args:
         plan: What the data set declares, its files not placed.
-        split: The split. One that is in no shards is one shard.
+        split: The split, in one shard or more.
         home: The folder that it keeps arrays in, which is laid out as every home is.
         bound: How many bytes may be kept there.
         decode: What fetches, verifies and decodes a shard into that folder, by its plan.
@@ -216,9 +220,6 @@ class ShardCache:
         decode: Decode,
         declared: Mapping[str, Any],
     ) -> None:
-        if not split.shards:
-            names = tuple(file.name for file in plan.files)
-            split = replace(split, shards=(Shard(split.samples, names, split.where),))
         self.split, self._plan, self._home, self._bound = split, plan, home, bound
         self._decode, self._declared = decode, declared
         self._files = {file.name: file for file in plan.files}
@@ -307,8 +308,15 @@ class ShardCache:
             with self._guard:
                 self._loading[name] = _Coming(weight, (name, f".{name}", *files))
             try:
-                self._make_room()
-                folder = self._decode(plan, cancellation)
+                with ExitStack() as locks:
+                    for label in self._labels(plan):
+                        waiting = Waiting(self._kept_bytes, cancellation.sleep, work="reading")
+                        locks.enter_context(hold_lock(self._home.cache / "locks", label, waiting))
+                    # Whoever had the lock before may have decoded it.
+                    folder = ArrayFolder.first_match(plan, [target], "auto", recipe)
+                    if folder is None:
+                        self._make_room()
+                        folder = self._decode(plan, cancellation)
             finally:
                 with self._guard:
                     self._loading.pop(name, None)
@@ -318,11 +326,26 @@ class ShardCache:
         fields = {column.field: folder.values(column) for column in plan.columns}
         return self._split(fields)
 
+    def _labels(self, plan: Plan) -> list[str]:
+        """Return what is locked while a shard is fetched and decoded: each of its files, which others remove after."""
+        names = sorted(file.name for file in plan.files)
+        return [f"{plan.folder}/{name}{READ}" for name in names] if len(names) <= MOST_LOCKS else [plan.folder + READ]
+
+    def _kept_bytes(self) -> int:
+        return disk.bytes_below(self._home.cache) + disk.bytes_below(self._home.home / self._plan.folder)
+
+    def _files_read_by_others(self) -> tuple[str, ...]:
+        """Return what the names of files begin with that another process, or another split's stream, reads now."""
+        labels = [holder.label for holder in holders(self._home.cache / "locks") if not holder.is_gone]
+        own = [label.removesuffix(READ) for label in labels if label.endswith(READ)]
+        return tuple(label.removeprefix(self._plan.folder).removeprefix("--").partition("--")[0] for label in own)
+
     def _make_room(self) -> None:
         """Remove the arrays that were used longest ago, and what cut fetches left, until what is to come will fit."""
         with self._guard:
             arrays, downloads = self._home.cache / "arrays", self._home.home / self._plan.folder
             total, kept = sum(coming.weight for coming in self._loading.values()), list[tuple[float, Path, int]]()
+            of_others = self._files_read_by_others()
             for path in (place / name for place in (arrays, downloads) for name in disk.names_in(place)):
                 if self._is_coming(path):
                     continue  # it is counted as what it will be
@@ -332,7 +355,8 @@ class ShardCache:
             for _, path, size in sorted(kept):
                 if total <= self._bound:
                     return
-                if self._in_use[path.name] <= 0:
+                is_of_others = path.name.startswith(of_others if path.parent == downloads else ".")
+                if self._in_use[path.name] <= 0 and not is_of_others:
                     with suppress(StorageError):
                         disk.remove(path)
                         total -= size

@@ -15,11 +15,13 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from tinytorch_datasets import formats, pipeline
+from tinytorch_datasets import plan as planned
 from tinytorch_datasets.batches import Batch, as_batch, checked_epoch, checked_seed, sample_type, whole_number
 from tinytorch_datasets.concurrency import Cancellation, prefetched
 from tinytorch_datasets.dataset import Dataset
@@ -27,7 +29,7 @@ from tinytorch_datasets.errors import UsageError, check_flag
 from tinytorch_datasets.fetch import fetch
 from tinytorch_datasets.pipeline.shards import STREAMS, ShardCache, stretch_of
 from tinytorch_datasets.pipeline.variants import is_on_disk
-from tinytorch_datasets.plan import Declared, Plan, Rank
+from tinytorch_datasets.plan import Declared, Plan, Rank, Shard
 from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.split import Split
 from tinytorch_datasets.storage.array_folder import ArrayFolder
@@ -82,11 +84,29 @@ def open_stream(
         if any(column.per == "split" for column in split.columns.values()):
             msg = f"split {split.name!r} is one text, of which a stream has no samples"
             raise UsageError(msg, hint=f"Write `get({plan.name!r})`.")
-        cache = ShardCache(plan, split, home, bound, decode, declared.entry.get("fields", {}))
+        cache = ShardCache(plan, _in_shards(plan, split), home, bound, decode, declared.entry.get("fields", {}))
         low, high = stretch_of(split.samples, rank or (0, 1))
         splits[split.name] = StreamedSplit(cache, low, high)
     describe = partial(_describe, declared)
     return StreamedDataset(plan.name, splits, classes=plan.classes, describe=describe)  # type: ignore[arg-type]
+
+
+def _in_shards(plan: Plan, split: planned.Split) -> planned.Split:
+    """Return a split that is in no shards as one, with all files but those that only other splits name."""
+    if split.shards:
+        return split
+    own, others = _named_files(split), [other for other in plan.splits if other is not split]
+    of_others = {plan.root / name for other in others for shard in other.shards for name in shard.files}
+    of_others.update(*map(_named_files, others))
+    is_in_files = split.file is None and split.members  # of which a pattern names some
+    names = tuple(f.name for f in plan.files if is_in_files or plan.root / f.name not in of_others - own)
+    return replace(split, shards=(Shard(split.samples, names, split.where),))
+
+
+def _named_files(split: planned.Split) -> set[Path]:
+    columns = split.columns.values()
+    of_rows = (column for one in columns if one.rows for column in one.rows.columns)
+    return {column.file for column in (*columns, *of_rows)} | ({split.file} if split.file else set())
 
 
 def _describe(declared: Declared) -> Any:
@@ -310,6 +330,11 @@ class StreamedBatches:
 
     def __repr__(self) -> str:
         return f"<StreamedBatches: {len(self):,} of {self._size:,} samples>"
+
+    def __getitem__(self, index: object) -> NoReturn:
+        msg = "batches of a stream come in their order, and none by number"
+        hint = "Iterate over them; in a DataLoader, in an IterableDataset: see docs/how-to/shards.md."
+        raise UsageError(msg, hint=hint)
 
     def __iter__(self) -> Iterator[Batch]:
         epoch = self._passes if self._epoch is None else self._epoch
