@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +19,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import Served
+from tests.helpers.faulty_server import FaultyServer, answer, silent
 from tests.helpers.fresh_process import python
 from tests.pipeline.test_shards import declare, npy, rows
 from tinytorch_datasets import RetryPolicy, get, load_manifest
@@ -288,6 +294,52 @@ def test_batches_of_a_stream_have_no_numbers(big: Big) -> None:
     """A DataLoader would ask for them, and is told what to do."""
     with pytest.raises(UsageError, match="batches of a stream come in their order, and none by number\n  Iterate over"):
         stream(big).batches(10)[0]
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_ctrl_c_ends_it_soon(prefetch: int, tmp_path: Path) -> None:
+    """Also while the server of the next shards is silent, and whoever waits for them: the loop, or its thread."""
+    files = {f"{n}.npy": npy(values(X[n * EACH : n * EACH + EACH])) for n in range(3)}
+    entry = (
+        "format: npy\nfields: {x: {dtype: int64, shape: [1000]}}\nmirrors: [ADDRESS]\n"
+        f"splits: {{train: {{samples: 30, shard_samples: {EACH}, x: '*.npy'}}}}"
+    )
+    path = declare(tmp_path, entry, files, status="remote")
+    with FaultyServer() as server:
+        server.at("/0.npy", answer(200, files["0.npy"]))
+        server.at("/1.npy", silent)
+        server.at("/2.npy", silent)
+        path.write_text(path.read_text().replace("ADDRESS", f"{server.url}/"))
+        code = f"""
+from tinytorch_datasets import get
+train = get("made", manifest={str(path)!r}, home={str(tmp_path / "home")!r}, stream="1 MB").train
+for batch in train.batches({EACH}, prefetch={prefetch}):
+    print(len(batch.x), flush=True)
+"""
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"10\n"
+        while not server.requests("/1.npy"):
+            time.sleep(0.01)
+        begin = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+
+    assert err.rstrip().endswith(b"KeyboardInterrupt")
+    assert time.monotonic() - begin < 8  # it would wait 15 s for the server, thrice
+
+
+def test_always_hashes_what_is_kept(big: Big) -> None:
+    """An array in which a bit has changed is made anew, although it looks as it was written."""
+    list(stream(big).batches(10))
+    kept = [*(big.path.parent / "home").rglob("train.x.npy")]
+    asked = len(big.asked)
+    for folder in {path.parent for path in kept}:  # as if they were written with the wrong bit
+        written = folder / "digests.json"
+        written.write_text(written.read_text().replace(json.loads(written.read_text())["train.x"][0], "0" * 64))
+
+    assert first(stream(big, verify="always").batches(10)) == X.tolist()
+    assert len(big.asked) >= asked + len(kept)
 
 
 def test_clean_removes_what_streams_keep(big: Big) -> None:

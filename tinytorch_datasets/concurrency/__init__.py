@@ -273,9 +273,11 @@ def prefetch(
     return Prefetched(items, depth, name, stop)
 
 
-def prefetched(items: Iterable[T], depth: int, *, name: str = "prefetch") -> Generator[T, None, None]:
+def prefetched(
+    items: Iterable[T], depth: int, *, name: str = "prefetch", stop: Callable[[], None] | None = None
+) -> Generator[T, None, None]:
     """Yield what `prefetch` gives; the thread ends with the generator."""
-    with prefetch(items, depth, name=name) as made:
+    with prefetch(items, depth, name=name, stop=stop) as made:
         yield from made
 
 
@@ -287,6 +289,7 @@ def mapped(
     most: int,
     workers: int | None = None,
     name: str = "map",
+    stop: Callable[[], None] | None = None,
 ) -> Generator[R, None, None]:
     """Yield what a function returns for each item, in their order, while threads are at the items that follow.
 
@@ -300,6 +303,7 @@ def mapped(
         most: Items are taken while those whose results are not yet taken weigh less than this, and one always is.
         workers: How many threads there are; None for as many as there are cores, and 0 for none.
         name: What their names begin with.
+        stop: What to call on closing, also by Ctrl-C, so that calls in the threads come to an end of some kind soon.
 
     >>> list(mapped(abs, [-2, 0, 1], weigh=lambda item: 1, most=2))
     [2, 0, 1]
@@ -352,6 +356,8 @@ def mapped(
             yield result  # type: ignore[misc]
             del result
     finally:
+        if stop is not None:
+            stop()
         with suppress(Empty):
             while True:
                 waiting.get_nowait()

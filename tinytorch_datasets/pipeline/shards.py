@@ -27,7 +27,7 @@ from tinytorch_datasets.errors import ContentError, DecodeError, StorageError, U
 from tinytorch_datasets.pipeline import decode
 from tinytorch_datasets.pipeline.decode import OnError, recipe_of, versions
 from tinytorch_datasets.pipeline.stored_values import content_error
-from tinytorch_datasets.plan import Block, Plan, Rank, Stretch
+from tinytorch_datasets.plan import Block, Mode, Plan, Rank, Stretch
 from tinytorch_datasets.progress import readable
 from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.split import Split
@@ -209,6 +209,7 @@ class ShardCache:
         bound: How many bytes may be kept there.
         decode: What fetches, verifies and decodes a shard into that folder, by its plan.
         declared: What the manifest has of each field, in plain values.
+        mode: Whether arrays that are there already are hashed again.
     """
 
     def __init__(
@@ -219,9 +220,10 @@ class ShardCache:
         bound: int,
         decode: Decode,
         declared: Mapping[str, Any],
+        mode: Mode = "auto",
     ) -> None:
         self.split, self._plan, self._home, self._bound = split, plan, home, bound
-        self._decode, self._declared = decode, declared
+        self._decode, self._declared, self._mode = decode, declared, mode
         self._files = {file.name: file for file in plan.files}
         self._guard = threading.Lock()
         self._in_use = Counter[str]()
@@ -251,10 +253,11 @@ class ShardCache:
         is_known = all(column.nbytes and not column.is_encoded for column in columns)
         return files + known + (0 if is_known else files * INFLATED)
 
-    def loaded(self, numbers: Sequence[int]) -> Generator[Split, None, None]:
+    def loaded(self, numbers: Sequence[int], whole: Cancellation) -> Generator[Split, None, None]:
         """Yield shards in turn, while those behind them are fetched; each stays until the next is asked for.
 
         Raises:
+            Cancelled: Another thread has cancelled the `whole`.
             FetchError: No mirror gave a file of a shard; VerifyError, DecodeError: it is not what is declared.
         """
         cancellations = set[Cancellation]()
@@ -276,15 +279,19 @@ class ShardCache:
             finally:
                 cancellations.discard(cancellation)
 
-        made = mapped(load, numbers, weigh=self.weight, most=self._ahead, workers=WORKERS, name="stream")
-        try:
-            for name, split in made:
-                yield split
-                self._let_go(held, name)
-        finally:
+        def stop() -> None:
             is_closed.set()
             for cancellation in tuple(cancellations):
                 cancellation.cancel()
+
+        made = mapped(load, numbers, weigh=self.weight, most=self._ahead, workers=WORKERS, name="stream", stop=stop)
+        try:
+            with whole.waking(stop):
+                for name, split in made:
+                    yield split
+                    self._let_go(held, name)
+        finally:
+            stop()  # if it was not begun, too
             made.close()
             for name in tuple(held):
                 self._let_go(held, name)
@@ -302,7 +309,7 @@ class ShardCache:
 
     def _load(self, plan: Plan, name: str, weight: int, cancellation: Cancellation) -> Split:
         recipe, target = partial(recipe_of, plan), self._home.cache / "arrays" / name
-        folder = ArrayFolder.first_match(plan, [target], "auto", recipe)
+        folder = ArrayFolder.first_match(plan, [target], self._mode, recipe)
         if folder is None:
             files = (file.name.partition("/")[0] for file in plan.files)
             with self._guard:
@@ -313,7 +320,7 @@ class ShardCache:
                         waiting = Waiting(self._kept_bytes, cancellation.sleep, work="reading")
                         locks.enter_context(hold_lock(self._home.cache / "locks", label, waiting))
                     # Whoever had the lock before may have decoded it.
-                    folder = ArrayFolder.first_match(plan, [target], "auto", recipe)
+                    folder = ArrayFolder.first_match(plan, [target], self._mode, recipe)
                     if folder is None:
                         self._make_room()
                         folder = self._decode(plan, cancellation)

@@ -84,7 +84,8 @@ def open_stream(
         if any(column.per == "split" for column in split.columns.values()):
             msg = f"split {split.name!r} is one text, of which a stream has no samples"
             raise UsageError(msg, hint=f"Write `get({plan.name!r})`.")
-        cache = ShardCache(plan, _in_shards(plan, split), home, bound, decode, declared.entry.get("fields", {}))
+        own, fields = _in_shards(plan, split), declared.entry.get("fields", {})
+        cache = ShardCache(plan, own, home, bound, decode, fields, options.verify)
         low, high = stretch_of(split.samples, rank or (0, 1))
         splits[split.name] = StreamedSplit(cache, low, high)
     describe = partial(_describe, declared)
@@ -122,7 +123,7 @@ def _decoded(
     """Fetch a shard, unless its files are on disk anyway, and decode it; its files go when that is done."""
     on_disk = plan.placed(locations)
     if on_disk.status == "shipped" or is_on_disk(on_disk):
-        return pipeline.verified_arrays(on_disk, home)
+        return pipeline.verified_arrays(on_disk, home, mode=options.verify)
     plan, stat_cache = plan.placed(home), StatCache()
     fetched = fetch(
         plan.files,
@@ -209,7 +210,7 @@ class StreamedSplit:
         return StreamedSplit(self._cache, self._low + low, self._low + high)
 
     def __iter__(self) -> Iterator[Any]:
-        with closing(self._cache.loaded([piece.shard for piece in self._pieces()])) as shards:
+        with closing(self._cache.loaded([piece.shard for piece in self._pieces()], Cancellation())) as shards:
             for piece, shard in zip(self._pieces(), shards, strict=True):
                 yield from shard[piece.low : piece.high]
 
@@ -339,8 +340,9 @@ class StreamedBatches:
     def __iter__(self) -> Iterator[Batch]:
         epoch = self._passes if self._epoch is None else self._epoch
         self._passes += 1
-        batches = self._batches(self._rest(epoch))
-        return prefetched(batches, self._prefetch, name="batches") if self._prefetch else batches
+        whole = Cancellation()
+        batches = self._batches(self._rest(epoch), whole)
+        return prefetched(batches, self._prefetch, name="batches", stop=whole.cancel) if self._prefetch else batches
 
     def _rest(self, epoch: int) -> list[tuple[int, np.ndarray]]:
         """Return the samples that are left of an epoch, by shard: those before the first batch are not looked at."""
@@ -354,11 +356,11 @@ class StreamedBatches:
                 rest.append((shard, its))
         return rest
 
-    def _batches(self, rest: list[tuple[int, np.ndarray]]) -> Iterator[Batch]:
+    def _batches(self, rest: list[tuple[int, np.ndarray]], whole: Cancellation) -> Iterator[Batch]:
         make = sample_type(tuple(self._cache.split.columns))._make
         parts: list[list[Any]] = []
         count = 0
-        with closing(self._cache.loaded([shard for shard, _ in rest])) as shards:
+        with closing(self._cache.loaded([shard for shard, _ in rest], whole)) as shards:
             for (_, places), shard in zip(rest, shards, strict=True):
                 at = 0
                 while at < len(places):
