@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.add.test_images import write
-from tests.helpers.add_world import add
+from tests.helpers.add_world import add, update
 from tests.pipeline.test_shards import idx, npy, npz, parquet, rows, tarred
 from tinytorch_datasets import get
 
@@ -180,3 +180,25 @@ def test_rows_of_shards(manifest: Path, tmp_path: Path) -> None:
 
     assert done.exit_code == 2
     assert "--rows divides what one file holds, and the split is in shards" in done.stderr
+
+
+def test_update_of_shards(manifest: Path, tmp_path: Path) -> None:
+    """One that has more samples now, and one that has as many others: hashes and counts of each, and the sum."""
+    files = {f"train-{n}.npz": npz(x=X[part], y=Y[part]) for n, part in enumerate(PARTS)}
+    files["test.npz"] = npz(x=X[:4], y=Y[:4])
+    assert add(manifest, write(tmp_path / "made", files), "--ship", "--name", "mine").exit_code == 0
+    shipped = next(tmp_path.rglob("datasets/mine/train-1.npz"))
+    shipped.write_bytes(npz(x=X[7:10], y=Y[7:10]))
+    shipped.with_name("train-2.npz").write_bytes(npz(x=X[:5], y=Y[:5]))
+
+    done = update(manifest, "mine")
+
+    assert done.exit_code == 0, done.output
+    declared = entry(manifest)
+    assert {name: file["samples"] for name, file in declared["files"].items() if "samples" in file} == {
+        "train-0.npz": 7,
+        "train-1.npz": 3,
+        "train-2.npz": 5,
+    }
+    assert {name: split["samples"] for name, split in declared["splits"].items()} == {"train": 15, "test": 4}
+    assert np.array_equal(np.asarray(get("mine", manifest=manifest).train.features), np.concatenate([X[:10], X[:5]]))

@@ -1,4 +1,4 @@
-"""Numbered files that are one split: the parts of a table, and the shards of a split in any format.
+"""Numbered files that are one split: parts of a table, shards in any format.
 
 Which files are one is certain from their names and from what they hold, or a person says it; a file that was taken for
 a whole split where it is one shard of many would be a data set of a few samples, and nobody would notice.

@@ -6,6 +6,7 @@ What is written is checked as in `add`: it is read back, and every value decoded
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,7 @@ from tinytorch_datasets.digests import digest
 from tinytorch_datasets.errors import ContentError, DecodeError, MissingFile, UsageError
 from tinytorch_datasets.manifest.filenames import folded
 from tinytorch_datasets.manifest.manifest import DeclaredFile, Manifest
+from tinytorch_datasets.pipeline import shards
 from tinytorch_datasets.plan import Plan
 from tinytorch_datasets.progress import Progress
 
@@ -129,15 +131,26 @@ def _changed_counts(
     loaded: Manifest, name: str, sources: Sequence[Source], scratch: Path
 ) -> dict[tuple[str, ...], str | int]:
     """Return the numbers of samples that are others in the files than in the entry, by their paths of keys."""
-    try:
-        counts = validate.count_samples(loaded, name, sources, scratch)
-    except DecodeError as error:
-        raise error.with_context(where=loaded.where(name), hint=UNCORRECTED) from None
-    return {
-        ("datasets", name, "splits", split, "samples"): count
-        for split, count in counts.items()
-        if count and count != loaded.entry(name).splits[split].samples
-    }
+    entry, totals = loaded.entry(name), Counter[str]()
+    changes: dict[tuple[str, ...], str | int] = {}
+    sharded = {split.name for split in loaded.plan(name).splits if split.shards}
+    for plan in shards.plans_in_one_file(loaded.plan(name)):
+        try:
+            counts = validate.count_samples(plan, sources, scratch)
+        except DecodeError as error:
+            raise error.with_context(where=loaded.where(name), hint=UNCORRECTED) from None
+        totals.update(counts)
+        for file in plan.files if sharded & counts.keys() else ():
+            declared = entry.files[file.name].samples
+            count = counts[plan.splits[0].name]
+            changes |= (
+                {("datasets", name, "files", file.name, "samples"): count} if declared not in (None, count) else {}
+            )
+    for split, count in totals.items():
+        changes |= (
+            {("datasets", name, "splits", split, "samples"): count} if entry.splits[split].samples != count else {}
+        )
+    return {keys: count for keys, count in changes.items() if count}
 
 
 def _correct_first(loaded: Manifest, name: str, errors: Sequence[DecodeError]) -> str:

@@ -21,7 +21,7 @@ from tinytorch_datasets.manifest.yaml_reader import ParsedYaml, read_file
 from tinytorch_datasets.manifest.yaml_syntax import Composer
 from tinytorch_datasets.pipeline import manifests
 from tinytorch_datasets.pipeline.decode import tasks
-from tinytorch_datasets.plan import Split
+from tinytorch_datasets.plan import Plan, Split
 from tinytorch_datasets.storage.files import whole_file
 
 OWN_MANIFEST = "Name a manifest of your own, which is made if it is not there: --manifest datasets.yaml."
@@ -146,13 +146,12 @@ def is_count(error: DecodeError) -> bool:
 _SAMPLES_A_BYTE = 1032
 
 
-def count_samples(loaded: Manifest, name: str, sources: Sequence[Source], scratch: Path) -> dict[str, int]:
-    """Return how many samples each split has in the files, whatever the entry declares.
+def count_samples(plan: Plan, sources: Sequence[Source], scratch: Path) -> dict[str, int]:
+    """Return how many samples each split of a plan, which is in no shards, has in the files, whatever it declares.
 
     Raises:
         DecodeError: They cannot be decoded, or the fields of a split have different numbers.
     """
-    plan = loaded.plan(name)
     form = formats.of(plan.format)
     counts: dict[str, dict[str, int]] = {}
     with _in_one_folder(sources, scratch) as folder:
