@@ -358,7 +358,7 @@ def test_a_full_disk_is_said(big: Big, tmp_path: Path) -> None:
     with mounted(tmp_path / "disk", "size=300k") as disk:
         came = list[int]()
         options: dict[str, Any] = {"manifest": big.path, "home": disk, "retry": RetryPolicy(tries=1)}
-        with pytest.raises(StorageError, match="the disk (has room for|is full)"):
+        with pytest.raises(StorageError, match=r"the disk (has room for|is full)"):
             gathered(get("made", stream="1 MB", **options).train.batches(10), came)
         subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
         rest = first(get("made", stream="1 MB", **options).train.batches(10, start=len(came) // 10))
