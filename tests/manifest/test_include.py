@@ -474,10 +474,12 @@ class TestFromElsewhere:
     ) -> None:
         """Both have one cache folder, and one course; each gets the values of its own version, and warm ones too."""
         path = write(tmp_path / "datasets.yaml", "ours", include="kit")
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.syspath_prepend("")
         sites = [installed(tmp_path / venv / "site-packages", data) for venv, data in (("a", DATA), ("b", LATER))]
-        values: list[list[float]] = []
+        there, values = sys.path[1:], list[list[float]]()
         for front in ([sites[0]], [sites[1]], [sites[0]], [sites[1], sites[0]]):
-            monkeypatch.setattr(sys, "path", [*map(str, front), *sys.path[len(values) and 1 :]])
+            monkeypatch.setattr(sys, "path", ["", *map(str, front), *there])
             values.append([get("theirs", manifest=path).train.x[1] for _ in range(2)])
 
         assert values == [[1.5, 1.5], [9, 9], [1.5, 1.5], [9, 9]]

@@ -265,8 +265,21 @@ def _leads_to(item: str, including: str, path: str) -> bool:
         return os.path.realpath(leads_to) == path
     # Which package registers it takes long to find out. That it is the first of its kind on Python's path does not.
     roots = [os.path.realpath(root) for root in sys.path]
-    below = next((path[len(root) :] for root in roots if path.startswith(os.path.join(root, ""))), None)
+    below = next((path[len(root) :] for root in roots if _is_installed_in(root, path)), None)
     return below is not None and path == next((root + below for root in roots if os.path.isfile(root + below)), None)
+
+
+def _is_installed_in(root: str, path: str) -> bool:
+    """Check whether a package's file is below that folder, and not below another folder of packages in it.
+
+    The current folder is on Python's path, too, and often has several environments in it.
+    """
+    if not path.startswith(os.path.join(root, "")):
+        return False
+    while len(path := os.path.dirname(path)) > len(root):
+        if any(name.endswith(".dist-info") for name in os.listdir(path)):
+            return False
+    return True
 
 
 def _read_split(name: str, fields: dict[str, Any], texts: dict[str, Any], *others: Any) -> CachedSplit:
