@@ -85,7 +85,7 @@ def size_of(path: str | Path) -> int:
     """Return how many bytes a file has; none if it is not there, or in a folder that may not be looked into."""
     try:
         return os.stat(path).st_size
-    except OSError:
+    except (OSError, ValueError):  # this locale may have no bytes for its path
         return 0
 
 
