@@ -208,8 +208,13 @@ class TestCommands:
             (["clean", "digits", "--home", "s3://bucket/home"], "home is an address of s3://, where a path is needed"),
             (["audit", "--mirror", "s3://bucket"], "mirror is an address of s3://, where a path is needed"),
             (["get", "digits", "--home", "ftp://host/home"], "this is an address of ftp://, where a path is needed"),
+            (["lock", "-o", "s3://bucket/x"], "this is an address of s3://, where a path is needed"),
+            (
+                ["path", "digits", "--home", "s3://ada:secret@bucket/home"],
+                "this has credentials in it, which are of its store's configuration",
+            ),
         ],
-        ids=["serve", "clean", "audit", "ftp"],
+        ids=["serve", "clean", "audit", "ftp", "lock", "key"],
     )
     def test_what_is_refused(self, command: list[str], error: str, world: World) -> None:
         """In one sentence, and no folder is made that is called like the address."""
@@ -217,3 +222,4 @@ class TestCommands:
 
         assert result.exit_code == 2
         assert error in result.output
+        assert "secret" not in result.output

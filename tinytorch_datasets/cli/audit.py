@@ -19,6 +19,7 @@ from tinytorch_datasets.auditing.findings import LEVELS, RULES
 from tinytorch_datasets.cli.common import (
     NOT_RESUMABLE,
     Command,
+    LocalPath,
     PathOrAddress,
     bar,
     complete_names,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from tinytorch_datasets.auditing.findings import ProbeResult, Report
 
 
-FILE = click.Path(path_type=Path)
+FILE = LocalPath(path_type=Path)
 FOLDER = PathOrAddress(path_type=Path, exists=True, file_okay=False)
 DASK_S = 10  # the longest wait for a scheduler, and for its first worker
 

@@ -200,11 +200,26 @@ class PathOrAddress(click.Path):
         if not isinstance(value, str) or not (scheme := settings.scheme_of(value)):
             return super().convert(value, param, ctx)
         if scheme in settings.STORES:
+            from tinytorch_datasets.manifest.filenames import has_credentials
+
+            if has_credentials(value):  # not shown, here or in any hint
+                self.fail("this has credentials in it, which are of its store's configuration", param, ctx)
             return value
         try:
             return Path(settings.absolute(value, name="this"))
         except UsageError as error:
             self.fail(error.what, param, ctx)
+
+
+class LocalPath(PathOrAddress):
+    """A path on this computer."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return it, and refuse addresses: a folder by the name of a scheme is none that anybody wants."""
+        path = super().convert(value, param, ctx)
+        if isinstance(path, str):
+            self.fail(f"this is an address of {settings.scheme_of(path)}://, where a path is needed", param, ctx)
+        return path
 
 
 def manifest_options(command: Callable[..., Any]) -> Callable[..., Any]:
