@@ -352,7 +352,6 @@ class ShardCache:
         with self._guard:
             arrays, downloads = self._home.cache / "arrays", self._home.home / self._plan.folder
             total, kept = sum(coming.weight for coming in self._loading.values()), list[tuple[float, Path, int]]()
-            of_others = self._files_read_by_others()
             for path in (place / name for place in (arrays, downloads) for name in disk.names_in(place)):
                 if self._is_coming(path):
                     continue  # it is counted as what it will be
@@ -362,7 +361,7 @@ class ShardCache:
             for _, path, size in sorted(kept):
                 if total <= self._bound:
                     return
-                is_of_others = path.name.startswith(of_others if path.parent == downloads else ".")
+                is_of_others = path.name.startswith(self._files_read_by_others() if path.parent == downloads else ".")
                 if self._in_use[path.name] <= 0 and not is_of_others:
                     with suppress(StorageError):
                         disk.remove(path)
