@@ -9,14 +9,19 @@ notes = async (page, seen) => {
     .map((one) => one.outerHTML.slice(0, 200));
   seen.small = [...page.querySelectorAll(".md-typeset pre > code")].filter((one) =>
     one.checkVisibility() && one.clientWidth < 200).map((one) => one.outerHTML.slice(0, 200));
+  // The other scheme of colors, which is one attribute of the page, in the same visit.
+  const scheme = page.body.getAttribute("data-md-color-scheme");
+  page.body.setAttribute("data-md-color-scheme", scheme === "slate" ? "default" : "slate");
+  seen.pale.push(...texts(page).filter((element) => contrast(element) < 4.5).map(shown));
+  page.body.setAttribute("data-md-color-scheme", scheme);
   // As the theme's button has it: the words that are there while the block is being copied.
-  const typed = [...page.querySelectorAll("pre > code")].map((one) => {
+  const blocks = seen.path === "tutorial.html" ? [...page.querySelectorAll("pre > code")] : [];
+  seen.copied = blocks.map((one) => {
     one.setAttribute("data-md-copying", "");
     const words = one.innerText.trimEnd();
     one.removeAttribute("data-md-copying");
     return words;
-  });
-  seen.copied = seen.path === "tutorial.html" ? typed.join("\n") : "";
+  }).join("\n");
   if (!seen.path.startsWith("index.html") || seen.width < 1000) return;
   page.dispatchEvent(new KeyboardEvent("keydown", { key: "/", bubbles: true, cancelable: true }));
   await after(500);

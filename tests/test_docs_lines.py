@@ -5,6 +5,7 @@ What cannot be run is named in this file with its reason, and nothing else escap
 
 from __future__ import annotations
 
+import builtins
 import json
 import os
 import re
@@ -25,7 +26,7 @@ import yaml
 from tests.conftest import ROOT
 from tests.helpers.fresh_process import python
 from tests.helpers.pages import INSTALLS, PYTHON, SHELL, WINDOWS, Block, blocks, missing_library
-from tinytorch_datasets import settings
+from tinytorch_datasets import errors, list_datasets, settings
 from tinytorch_datasets.cli import main
 
 PAGES = {path.relative_to(ROOT).as_posix(): blocks(path, ROOT) for path in sorted(ROOT.glob("docs/**/*.md"))}
@@ -271,6 +272,25 @@ VARIABLES = {
     *(settings.HOME, settings.MANIFEST, settings.MIRROR, settings.OFFLINE, settings.STANDIN),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "NO_COLOR", "KERAS_HOME", "SCIKIT_LEARN_DATA"),
 }
+# Data sets of a reader, and one that is misspelled on purpose.
+OF_A_READER = {"flowers", "pets", "notes", "story", "pairs", "recordings", "digits", "big", "its-name", "mnits"}
+_GETS = re.compile(
+    r"get\(\"([a-z][\w-]*)\"|(?:ttds|tinytorch-datasets) (?:get|show|path|info|audit|export) ([a-z][\w-]*)"
+)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_names_on_a_page_are_names_that_there_are(page: str) -> None:
+    """Of data sets that are got, of errors and of variables, in blocks, which may not be run, and in the prose."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    got = {name for names in _GETS.findall(text) for name in names if name}
+    failures = set(re.findall(r"\b[A-Z]\w*(?:Error|Warning)\b", text)) - {"ConvergenceWarning"}
+
+    assert got - OF_A_READER <= set(list_datasets())
+    assert {name for name in failures if not hasattr(errors, name) and not hasattr(builtins, name)} == set()
+    assert set(re.findall(r"TINYTORCH_DATASETS\w*", text)) <= VARIABLES
+
+
 # What a line of Windows' shells may be, beside a call of the command line.
 _PROGRAMS = r"(?:py|python|pip|cd|echo|\.venv\\Scripts\\\S+)(?: .*)?"
 WINDOWS_LINES = {
