@@ -93,6 +93,16 @@ def test_splits_are_told_apart_by_what_is_before_the_number(manifest: Path, tmp_
     ]
 
 
+def test_a_pattern_that_no_shell_expanded(manifest: Path, tmp_path: Path) -> None:
+    """In quotes, it takes the files that it fits; and none is an error."""
+    files = {f"train-{n}.npz": npz(x=X[part], y=Y[part]) for n, part in enumerate(PARTS)} | {"notes.npz": npz(x=X)}
+    path = write(tmp_path / "made", files)
+
+    assert add(manifest, f"{path}/train-*.npz", "--ship", "--name", "mine").exit_code == 0
+    assert np.array_equal(np.asarray(get("mine", manifest=manifest).train.features), X)
+    assert f"{path}/x-*.npz is missing" in add(manifest, f"{path}/x-*.npz", "--ship", "--name", "other").stderr
+
+
 def test_a_file_that_is_called_alike_is_not_taken(manifest: Path, tmp_path: Path) -> None:
     """The pattern is a range of numbers then, and not a sign for everything."""
     files = {f"train-{n}.csv": rows(part).encode() for n, part in enumerate(PARTS)}

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from glob import glob, has_magic
 from pathlib import Path
 from typing import NoReturn
 
@@ -153,7 +154,7 @@ def refuse_secrets(address: str) -> None:
 
 
 def list_files(given: str) -> tuple[list[Path], list[str]]:
-    """List a path's data files, those of all folders below; and the rest, which is no data, each with why.
+    """List a path's data files, those of all folders below, or those that a pattern takes; and the rest, each with why.
 
     Raises:
         MissingFile: There is no file, or only what is no data.
@@ -161,6 +162,11 @@ def list_files(given: str) -> tuple[list[Path], list[str]]:
     path = Path(given).expanduser().absolute()
     if path.is_file():
         return [path], []
+    # A pattern in quotes, or one on Windows, is expanded by no shell.
+    if not path.exists():
+        names = sorted(glob(str(path)))  # noqa: PTH207  # for Path.glob, some patterns are errors
+        if taken := [file for file in map(Path, names) if file.is_file()]:
+            return taken, []
     paths, left_out = [], []
     for file in _walk(path):
         name = file.relative_to(path).as_posix()
@@ -204,6 +210,8 @@ def read_all(given: str) -> tuple[list[Source], list[str]]:
     paths, left_out = list_files(given)
     root = Path(given).expanduser().absolute()
     root = root if root.is_dir() else root.parent
+    while has_magic(str(root)) and not root.exists():
+        root = root.parent
     return [read(path, path.relative_to(root).as_posix()) for path in paths], left_out
 
 
