@@ -164,17 +164,25 @@ def entry_name(name: str) -> str:
     >>> entry_name("Iris Flowers (1936)"), entry_name("--")
     ('iris-flowers-1936', 'dataset')
     """
-    kept = re.sub(r"[^a-z0-9._]+", "-", name.casefold().encode("ascii", "ignore").decode()).strip("-._")
+    kept = re.sub(r"[^a-z0-9._]+", "-", _plain_letters(name)).strip("-._")
     return kept[:64].rstrip("-._") or "dataset"
 
 
+def _plain_letters(name: str) -> str:
+    """Return a name in small letters without accents, and a blank for each letter that is still not of ASCII."""
+    apart = unicodedata.normalize("NFKD", name).casefold()
+    return "".join(sign if sign.isascii() else " " for sign in apart if not unicodedata.combining(sign))
+
+
 def field_name(name: str) -> str:
-    """Make a name that the manifest allows for a field or a split.
+    r"""Make a name that the manifest allows for a field or a split.
 
     >>> field_name("Sepal Length (cm)"), field_name("2nd"), field_name("samples")
     ('sepal_length_cm', 'f_2nd', 'samples_')
+    >>> field_name("\u00c9tiquette"), field_name("Gr\u00f6\u00dfe")
+    ('etiquette', 'grosse')
     """
-    kept = re.sub(r"[^a-z0-9]+", "_", name.casefold().encode("ascii", "ignore").decode()).strip("_")[:60]
+    kept = re.sub(r"[^a-z0-9]+", "_", _plain_letters(name)).strip("_")[:60]
     kept = kept if kept[:1].isalpha() else f"f_{kept}".rstrip("_")
     return kept if is_field_name(kept) else f"{kept}_"
 
