@@ -326,6 +326,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_beside_a_process_that_cleans(five: Path) -> None:
     """Five numbers, or an error of ours, at every single call; and once it has ended, five numbers."""
     with subprocess.Popen([sys.executable, "-c", CLEANING, str(five)], stdout=subprocess.PIPE) as cleaner:

@@ -36,6 +36,7 @@ def relative(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+@pytest.mark.slow  # what is wrong with them shows in the checks of a change, too
 @pytest.mark.parametrize("document", GENERATED, ids=relative)
 def test_generated_parts_are_as_the_code_writes_them(document: Path) -> None:
     """`cog -P -r` writes them anew."""

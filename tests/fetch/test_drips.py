@@ -26,6 +26,9 @@ from tinytorch_datasets.errors import FetchError
 from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy, download_address, fetch
 from tinytorch_datasets.plan import File
 
+# What they wait for takes time; one drip among the other faults is in the fast run.
+pytestmark = pytest.mark.slow
+
 DATA = random.Random(14).randbytes(20_000)
 HASTE = RetryPolicy(response_timeout_s=0.5, drip_window_s=0.8, stall_window_s=0.3, backoff_first_s=0.01)
 TOGETHER = dataclasses.replace(HASTE, response_timeout_s=1.0, drip_window_s=1.2)  # many at once are slower to begin

@@ -172,6 +172,7 @@ class TestOneDownload:
         assert sorted(map(len, fetched)) == [0] * 7 + [1]
         assert len(server.log) == 1
 
+    @pytest.mark.slow
     def test_the_wait_names_the_holder(
         self, server: FaultyServer, place: Place, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -258,6 +258,7 @@ def test_a_stream_goes_to_another_process(big: Big) -> None:
     assert first(pickle.loads(pickle.dumps(batches))) == first(batches)
 
 
+@pytest.mark.slow
 def test_streams_that_read_the_same_shards(big: Big) -> None:
     """None removes a file that another one, as of another process, is about to decode, or still fetches."""
     results = dict[int, list[int]]()
@@ -297,7 +298,7 @@ def test_batches_of_a_stream_have_no_numbers(big: Big) -> None:
         stream(big).batches(10)[0]
 
 
-@pytest.mark.parametrize("prefetch", [0, 2])
+@pytest.mark.parametrize("prefetch", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_ctrl_c_ends_it_soon(prefetch: int, tmp_path: Path) -> None:
     """Also while the server of the next shards is silent, and whoever waits for them: the loop, or its thread."""
     files = {f"{n}.npy": npy(values(X[n * EACH : n * EACH + EACH])) for n in range(3)}
