@@ -12,15 +12,8 @@ import pytest
 
 from tests.conftest import hear_ctrl_c
 from tests.helpers.yardstick import soon
-from tinytorch_datasets.concurrency import (
-    Cancellation,
-    Cancelled,
-    check_cancelled,
-    mapped,
-    prefetch,
-    prefetched,
-    run_all,
-)
+from tinytorch_datasets.concurrency import Cancellation, Cancelled, check_cancelled, run_all
+from tinytorch_datasets.concurrency.ahead import mapped, prefetch, prefetched, prefetched_beside_work
 
 
 def test_results_come_in_the_order_of_the_jobs_and_the_largest_begins_first() -> None:
@@ -157,6 +150,32 @@ class TestPrefetch:
             break
 
         assert threading.active_count() == before
+
+    def test_who_takes_one_item_after_the_other_needs_no_thread(self) -> None:
+        """What is passed between threads one by one takes longer than to make it."""
+        before = threading.active_count()
+
+        assert {threading.active_count() for _ in prefetched_beside_work(slow_items(20), 2)} == {before}
+
+    def test_work_between_items_is_worth_a_thread(self) -> None:
+        """Which ends with the loop."""
+        before, counts, numbers = threading.active_count(), [], []
+        for number in prefetched_beside_work(slow_items(20), 2):
+            time.sleep(0.002)
+            counts.append(threading.active_count() - before)
+            numbers.append(number)
+
+        assert numbers == list(range(20))
+        assert counts[0] == 0
+        assert counts[5] == 1
+        assert threading.active_count() == before
+
+
+def slow_items(count: int) -> Iterator[int]:
+    """Numbers, each of which takes a millisecond."""
+    for number in range(count):
+        time.sleep(0.001)
+        yield number
 
 
 class TestMapped:

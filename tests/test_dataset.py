@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -253,20 +254,28 @@ class TestBatches:
 
     def test_leaving_a_loop_ends_the_thread(self, split: Split) -> None:
         """No thread is left that waits for someone to take its batches."""
-        for _ in split.batches(1, prefetch=2):
-            break
 
-        assert not [thread for thread in threading.enumerate() if thread.name == "batches"]
+        def threads() -> list[threading.Thread]:
+            return [thread for thread in threading.enumerate() if thread.name == "batches"]
+
+        for number, _ in enumerate(split.batches(1, prefetch=2)):
+            time.sleep(0.001)  # work between batches, which a thread is started for
+            if number == 3:
+                assert threads()
+                break
+
+        assert not threads()
 
     def test_a_loop_that_is_never_left_lets_python_end(self) -> None:
         """Nobody waits for a thread that is held for ever: Python 3.13 would."""
         code = (
-            "import numpy as np; from tinytorch_datasets.split import Split;"
-            "it = iter(Split('s', {'x': np.zeros((1000, 8))}).batches(4, prefetch=2)); print(len(next(it)[0]))"
+            "import threading, time; import numpy as np; from tinytorch_datasets.split import Split;"
+            "it = iter(Split('s', {'x': np.zeros((1000, 8))}).batches(4, prefetch=2));"
+            "[(next(it), time.sleep(0.001)) for _ in range(5)]; print(threading.active_count())"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
 
-        assert (done.returncode, done.stdout, done.stderr) == (0, "4\n", "")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")
 
     def test_whatever_is_wrong_is_reported_at_once(self, split: Split) -> None:
         """Not when the first batch is made, or in a thread."""

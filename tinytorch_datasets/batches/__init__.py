@@ -114,9 +114,11 @@ class Batches:
         batches = map(self._of, indices)
         if not self._prefetch:
             return batches
-        from tinytorch_datasets.concurrency import prefetched  # and with it threads, for the few who prefetch
+        from tinytorch_datasets.concurrency.ahead import (
+            prefetched_beside_work,  # and with it threads, for the few who prefetch
+        )
 
-        return prefetched(batches, self._prefetch, name="batches")
+        return prefetched_beside_work(batches, self._prefetch, name="batches")
 
     def _index(self, start: int, order: np.ndarray | None) -> slice | np.ndarray:
         """Return which samples the batch has that begins there."""

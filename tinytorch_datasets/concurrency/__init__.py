@@ -1,7 +1,6 @@
-"""Concurrency: jobs side by side, items made ahead, cancelling, held files.
+"""Concurrency: jobs side by side, cancelling, held files.
 
-`run_all` returns what several jobs return. `prefetch` makes the next few items of an iterable, and no more than these,
-while the last one is in use; `mapped` does so on every core. `Cancelled` is raised where nobody waits any more.
+`run_all` returns what several jobs return. `Cancelled` is raised where nobody waits any more.
 
 Threads are of use because zlib, ISA-L, bz2, lzma, hashlib, NumPy and sockets let other threads run while they work.
 All of them are daemons: should one sit in a system call that nothing wakes, it must not keep the process from ending,
@@ -11,15 +10,13 @@ as the threads of a `ThreadPoolExecutor` would.
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
-from threading import Thread, current_thread
-from typing import Generic, TypeVar
+from threading import Thread
+from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -169,7 +166,7 @@ def run_all(
     at_work = 0
     try:
         for number in range(min(workers or os.cpu_count() or 1, len(numbered))):
-            if _start(work, f"tinytorch-datasets-job-{number}") is None:
+            if start_thread(work, f"tinytorch-datasets-job-{number}") is None:
                 if not at_work:
                     at_work += 1
                     work()  # without threads it is slower, and right
@@ -191,184 +188,7 @@ def run_all(
     return [results[number] for number in range(len(numbered))]
 
 
-class Prefetched(Generic[T]):
-    """The items of an iterable, some of them made ahead; see `prefetch`. An iterator, and a context manager."""
-
-    def __init__(self, items: Iterable[T], depth: int, name: str, stop: Callable[[], None] | None) -> None:
-        self._items, self._stop, self._closed = iter(items), stop, False
-        self._room: SimpleQueue[None] = SimpleQueue()  # something for each item that may be made
-        self._made: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
-        for _ in range(depth):
-            self._room.put(None)
-        self._thread = None if _is_address_space_limited() else _start(self._work, name)
-
-    def __iter__(self) -> Prefetched[T]:
-        return self
-
-    def __next__(self) -> T:
-        if self._thread is None:
-            return next(self._items)
-        item, error = self._made.get()
-        if error is not None:
-            self._made.put((None, error))  # for whoever asks again
-            try:
-                raise error
-            finally:
-                del error  # its traceback has this frame
-        self._room.put(None)
-        return item  # type: ignore[return-value]
-
-    def __enter__(self) -> Prefetched[T]:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the thread, if there is one, and wait until it has ended."""
-        self._closed = True
-        if self._stop is not None:
-            self._stop()
-        self._room.put(None)
-        # Garbage is closed by any thread, even by that one, which cannot wait for itself; and it is closed when Python
-        # exits, by when other threads are held for ever.
-        if self._thread not in (None, current_thread()) and not sys.is_finalizing():
-            self._thread.join()
-        self._made = SimpleQueue()  # an error in it has us in its traceback
-
-    def _work(self) -> None:
-        item: T | None
-        while True:
-            self._room.get()
-            if self._closed:
-                return
-            try:
-                item = next(self._items)
-            except BaseException as error:  # StopIteration too; for whoever reads that far
-                self._made.put((None, error))
-                return
-            self._made.put((item, None))
-            item = None  # it may be large, and is not to be held once it is taken
-
-
-def prefetch(
-    items: Iterable[T], depth: int, *, name: str = "prefetch", stop: Callable[[], None] | None = None
-) -> Prefetched[T]:
-    """Return the same items, up to `depth` of them made in a thread before they are asked for.
-
-    An error is raised where its item would have come, and again for whoever asks again. Close what is returned, or use
-    it in a `with` block: only that ends the thread. Where there are no threads, or none left, items are made as they
-    are asked for.
-
-    Args:
-        items: What makes the items. It is not closed: whoever made it does that.
-        depth: How many items may be made, or be in the making, and not yet taken.
-        name: The name of the thread.
-        stop: What to call on closing, so that an item in the making comes to an end of some kind soon.
-
-    >>> with prefetch(range(3), 2) as numbers:
-    ...     list(numbers)
-    [0, 1, 2]
-    """
-    return Prefetched(items, depth, name, stop)
-
-
-def prefetched(
-    items: Iterable[T], depth: int, *, name: str = "prefetch", stop: Callable[[], None] | None = None
-) -> Generator[T, None, None]:
-    """Yield what `prefetch` gives; the thread ends with the generator."""
-    with prefetch(items, depth, name=name, stop=stop) as made:
-        yield from made
-
-
-def mapped(
-    function: Callable[[T], R],
-    items: Iterable[T],
-    *,
-    weigh: Callable[[T], int],
-    most: int,
-    workers: int | None = None,
-    name: str = "map",
-    stop: Callable[[], None] | None = None,
-) -> Generator[R, None, None]:
-    """Yield what a function returns for each item, in their order, while threads are at the items that follow.
-
-    An error, of the function or of the items, is raised in its place: after the results of all items before it. Where
-    there are no threads, the function is called as its results are asked for. The threads end with the generator.
-
-    Args:
-        function: What is called in several threads at once.
-        items: What it is called with. They are asked for in the thread that asks for results.
-        weigh: How much an item counts: its bytes, and those of its result.
-        most: Items are taken while those whose results are not yet taken weigh less than this, and one always is.
-        workers: How many threads there are; None for as many as there are cores, and 0 for none.
-        name: What their names begin with.
-        stop: What to call on closing, also by Ctrl-C, so that calls in the threads come to an end of some kind soon.
-
-    >>> list(mapped(abs, [-2, 0, 1], weigh=lambda item: 1, most=2))
-    [2, 0, 1]
-    """
-    waiting: SimpleQueue[tuple[T, SimpleQueue[tuple[R | None, BaseException | None]]] | None] = SimpleQueue()
-
-    def work() -> None:
-        while (job := waiting.get()) is not None:
-            item, outcome = job
-            try:
-                outcome.put((function(item), None))
-            except BaseException as error:  # raised again in its place, by whoever reads that far
-                outcome.put((None, error))
-            del job, item, outcome  # they may be large, and are not to be held while there is nothing to do
-
-    wanted = 0 if _is_address_space_limited() else (os.cpu_count() or 1) if workers is None else workers
-    started = (_start(work, f"{name}-{number}") for number in range(wanted))
-    threads = [thread for thread in started if thread is not None]
-    if not threads:
-        yield from map(function, items)
-        return
-    source, ended, weight = iter(items), False, 0
-    outcomes: deque[tuple[SimpleQueue[tuple[R | None, BaseException | None]], int]] = deque()
-    try:
-        while True:
-            while not ended and (weight < most or not outcomes):
-                outcome: SimpleQueue[tuple[R | None, BaseException | None]] = SimpleQueue()
-                try:
-                    item = next(source)
-                except BaseException as error:  # raised in its place, after the items before it
-                    ended = True
-                    if not isinstance(error, StopIteration):
-                        outcome.put((None, error))
-                        outcomes.append((outcome, 0))
-                    break
-                outcomes.append((outcome, weigh(item)))
-                weight += outcomes[-1][1]
-                waiting.put((item, outcome))
-                del item
-            if not outcomes:
-                return
-            outcome, its = outcomes.popleft()
-            result, failure = outcome.get()
-            if failure is not None:
-                try:
-                    raise failure
-                finally:
-                    del failure  # its traceback has this frame
-            weight -= its
-            yield result  # type: ignore[misc]
-            del result
-    finally:
-        if stop is not None:
-            stop()
-        with suppress(Empty):
-            while True:
-                waiting.get_nowait()
-        for _ in threads:
-            waiting.put(None)
-        for thread in threads:
-            if thread is not current_thread() and not sys.is_finalizing():
-                thread.join()
-
-
-def _start(work: Callable[[], None], name: str) -> Thread | None:
+def start_thread(work: Callable[[], None], name: str) -> Thread | None:
     """Return a thread at that work; None where there are none, or none left, or no room for one."""
     thread = Thread(target=work, name=name, daemon=True)
     try:
@@ -378,7 +198,7 @@ def _start(work: Callable[[], None], name: str) -> Thread | None:
     return thread
 
 
-def _is_address_space_limited() -> bool:
+def is_address_space_limited() -> bool:
     """Check for a limit of address space: Linux reserves 64 MiB of it for a thread's heap, used or not."""
     try:
         import resource  # not on Windows

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from tinytorch_datasets import formats
-from tinytorch_datasets.concurrency import mapped
+from tinytorch_datasets.concurrency.ahead import mapped
 from tinytorch_datasets.errors import ContentError, DecodeError, Problems
 from tinytorch_datasets.formats import (
     INSPECTED,

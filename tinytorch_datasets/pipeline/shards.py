@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinytorch_datasets import plan as planned
-from tinytorch_datasets.concurrency import Cancellation, mapped
+from tinytorch_datasets.concurrency import Cancellation
+from tinytorch_datasets.concurrency.ahead import mapped
 from tinytorch_datasets.errors import ContentError, DecodeError, StorageError, UsageError
 from tinytorch_datasets.pipeline import decode
 from tinytorch_datasets.pipeline.decode import OnError, recipe_of, versions

@@ -23,7 +23,8 @@ import numpy as np
 from tinytorch_datasets import formats, pipeline
 from tinytorch_datasets import plan as planned
 from tinytorch_datasets.batches import Batch, as_batch, checked_epoch, checked_seed, sample_type, whole_number
-from tinytorch_datasets.concurrency import Cancellation, prefetched
+from tinytorch_datasets.concurrency import Cancellation
+from tinytorch_datasets.concurrency.ahead import prefetched
 from tinytorch_datasets.dataset import Dataset
 from tinytorch_datasets.errors import UsageError, check_flag
 from tinytorch_datasets.fetch import fetch

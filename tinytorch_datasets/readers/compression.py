@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, NoReturn, Protocol
 
-from tinytorch_datasets.concurrency import Prefetched, prefetch
+from tinytorch_datasets.concurrency.ahead import Prefetched, prefetch
 from tinytorch_datasets.errors import DecodeError
 
 # No larger: what a member leaves over is copied once a member, and a file may have thousands of them.

@@ -24,7 +24,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from tinytorch_datasets.concurrency import prefetch, run_all
+from tinytorch_datasets.concurrency import run_all
+from tinytorch_datasets.concurrency.ahead import prefetch
 from tinytorch_datasets.digests import ValueDigest, digest_of
 from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.plan import Column, Plan, RaggedBlock

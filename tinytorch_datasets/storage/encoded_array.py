@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, overload
 
 import numpy as np
 
-from tinytorch_datasets.concurrency import mapped
+from tinytorch_datasets.concurrency.ahead import mapped
 from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.storage.memmap import Remapped, from_pickle, to_pickle
 from tinytorch_datasets.storage.string_array import parse_index
