@@ -114,7 +114,7 @@ def check_executor(executor: Any) -> None:
     with _run(executor, [Task(os.getpid)]) as run:
         try:
             run.submit([0])
-        except Exception as error:
+        except Exception as error:  # of a library that is not ours: each has its own for one that was shut down
             what = f"executor takes no tasks: {_reason(error)}"
             raise UsageError(what, hint="Make another one; one that was shut down is of no more use.") from error
         _, outcome = run.next()
@@ -242,7 +242,7 @@ class _Run:
                 continue
             try:
                 self.submit(each)
-            except Exception as error:
+            except Exception as error:  # as above; why it takes no more is logged, and its tasks are done here
                 self.left.update(each)
                 lost = error
         return lost
@@ -320,7 +320,7 @@ def _work(version: str, name: str, parts: Sequence[tuple[Callable[[], Any], Sequ
                 outcomes.append(Outcome(job()))
             except MemoryError:  # of a machine with less than others have: another one may do it
                 raise
-            except Exception as error:
+            except Exception as error:  # of the job, whatever it raises: it is raised again by whoever sent the task
                 if not _survives_sending(error):  # a process pool that it is sent through is broken for good
                     outcomes.append(Outcome(is_left=True))
                     continue
