@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 import tracemalloc
 from pathlib import Path
 from random import Random
@@ -77,6 +78,46 @@ def test_a_loop_holds_one_string_at_a_time() -> None:
     assert count == 200_000
     assert peak < 1 << 20
     assert list(words[:3]) == [words[0], words[1], words[2]] == WORDS[:3]
+
+
+@pytest.mark.parametrize("with_pyarrow", [True, False])
+class TestAsAList:
+    """`list` gives what an index gives, by pyarrow, where the program has it, or without."""
+
+    @pytest.fixture(autouse=True)
+    def _imported(self, with_pyarrow: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        if with_pyarrow:
+            pytest.importorskip("pyarrow")
+        else:
+            monkeypatch.delitem(sys.modules, "pyarrow", raising=False)
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["", "no\r\n", "\n", "\0", "yes", ""] * 3_000,  # line ends are characters like others
+            ["h\u00e9", "\U0001f600", "", "plain"] * 3_000,
+            ["a" * 700, "b" * 200] * 3_000,
+            ["\u00df" * 9_000_000, "", "c"],
+            [""],
+        ],
+        ids=["ascii", "utf-8", "long", "longest", "empty"],
+    )
+    def test_it_has_the_same_strings(self, words: list[str]) -> None:
+        """In any order and of any length: side by side, in steps, backwards, overlapping, none at all."""
+        strings = StringArray.of(words)
+        for part in (slice(None), slice(1, -1), slice(None, None, 3), slice(None, None, -1), slice(0, 0)):
+            assert list(strings[part]) == words[part]
+        assert list(strings[[0, 0, len(words) - 1]]) == [words[0], words[0], words[-1]]
+        assert [strings[at] for at in (0, -1)] == [words[0], words[-1]]
+
+    def test_a_damaged_map_gives_no_other_bytes(self) -> None:
+        """What is not UTF-8 is an error, and a place outside of the buffer reads nothing that is there in memory."""
+        damaged = StringArray.mapped(np.frombuffer(b"good\xffbad", np.uint8), np.array([0, 4, 8]))
+        with pytest.raises(UnicodeDecodeError):
+            list(damaged)
+        for offsets in ([0, 4, 1 << 40], [-9, 0, 4], [4, 0, 4]):
+            outside = StringArray.mapped(np.frombuffer(b"good", np.uint8), np.array(offsets))
+            assert all(string in ("", "g", "go", "goo", "good") for string in outside)
 
 
 class TestPackedOnTheWay:

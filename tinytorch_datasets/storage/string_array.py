@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from io import BytesIO, StringIO
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
@@ -17,6 +20,10 @@ if TYPE_CHECKING:
 # How many strings are gone through without asking for the place of each.
 STRINGS_AT_ONCE = 4096
 BYTES_AT_ONCE = 1 << 22
+# Up to so many bytes each, on the average, strings are made faster from characters, which take four bytes meanwhile.
+SHORT_BYTES = 128
+# Since this release pyarrow makes a list of strings without an object of its own for each, which took 20 times as long.
+FAST_PYARROW = 26
 
 
 def parse_index(index: Any) -> int | slice | np.ndarray:
@@ -101,21 +108,34 @@ class StringArray(Sequence[str]):
         return StringArray(self._buffer, self._starts[index], self._ends[index])
 
     def __iter__(self) -> Iterator[str]:
-        data = self._views[0]
-        for first in range(0, len(self), STRINGS_AT_ONCE):
-            starts, ends = (places[first : first + STRINGS_AT_ONCE] for places in (self._starts, self._ends))
-            low, high = int(starts.min()), int(ends.max())
-            if high - low <= min(2 * int((ends - starts).sum()), BYTES_AT_ONCE):  # near each other: read together
-                together = bytes(data[low:high])
-                places = zip((starts - low).tolist(), (ends - low).tolist(), strict=True)
-                if together.isascii():  # each byte is a character
-                    text = together.decode("ascii")
-                    yield from [text[start:end] for start, end in places]
-                else:
-                    yield from [together[start:end].decode() for start, end in places]
-            else:
-                for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-                    yield str(data[start:end], "utf-8")
+        return chain.from_iterable(map(self._run, range(0, len(self), STRINGS_AT_ONCE)))
+
+    def _run(self, first: int) -> Iterable[str]:
+        """Return the strings from one on, as many as are gone through at once; held together only if they are short."""
+        starts, ends = (places[first : first + STRINGS_AT_ONCE] for places in (self._starts, self._ends))
+        lengths = ends - starts
+        if int(lengths.min()) >= 0 and (starts[1:] == ends[:-1]).all():
+            low, high = int(starts[0]), int(ends[-1])
+            if 0 <= low <= high <= min(low + BYTES_AT_ONCE, len(self._buffer)):
+                return self._side_by_side(low, high, ends, lengths)
+        data, low, high = self._views[0], int(starts.min()), int(ends.max())
+        if high - low > min(2 * int(lengths.sum()), BYTES_AT_ONCE):
+            return (str(data[start:end], "utf-8") for start, end in zip(starts.tolist(), ends.tolist(), strict=True))
+        together, places = bytes(data[low:high]), zip((starts - low).tolist(), (ends - low).tolist(), strict=True)
+        return [together[start:end].decode() for start, end in places]
+
+    def _side_by_side(self, low: int, high: int, ends: np.ndarray, lengths: np.ndarray) -> list[str]:
+        """Return strings of which each begins where the one before ends, all of them within the buffer."""
+        if (pa := _fast_pyarrow()) is not None:
+            offsets = np.empty(len(ends) + 1, np.int64)
+            offsets[0], offsets[1:] = low, ends
+            buffers = pa.py_buffer(offsets), pa.py_buffer(self._buffer)
+            return pa.LargeStringArray.from_buffers(len(ends), *buffers).to_pylist()  # type: ignore[no-any-return]
+        together = bytes(self._views[0][low:high])
+        # The next so many characters, or bytes, of a stream take half as long as a part from here to there.
+        if high - low <= SHORT_BYTES * len(ends) and together.isascii():  # each byte is a character
+            return list(map(StringIO(together.decode("ascii")).read, lengths.tolist()))
+        return list(map(bytes.decode, map(BytesIO(together).read, lengths.tolist())))
 
     def utf8(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the bytes of all strings, and the offset of each in them, with the end of the last: (strings + 1,).
@@ -170,6 +190,14 @@ class StringArray(Sequence[str]):
         from tinytorch_datasets.display import html  # which only notebooks need
 
         return html.strings(f"{len(self):,} texts", list(self[:10]), of=len(self))
+
+
+def _fast_pyarrow() -> Any:
+    """Return pyarrow, if the program has imported it anyway and it is fast at strings; else None."""
+    pyarrow = sys.modules.get("pyarrow")
+    major = str(getattr(pyarrow, "__version__", "")).partition(".")[0]
+    is_fast = major.isdecimal() and int(major) >= FAST_PYARROW and hasattr(pyarrow, "LargeStringArray")
+    return pyarrow if is_fast else None
 
 
 # What a field's values are.
