@@ -127,18 +127,78 @@ def test_orders_are_those_of_seed_and_epoch(big: Big) -> None:
 
 
 @pytest.mark.parametrize("seeds", [5, pytest.param(200, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("world", [2, 3, 8])
-def test_orders_of_many_seeds(world: int, seeds: int, big: Big) -> None:
+@pytest.mark.parametrize(("world", "window"), [(2, 1), (3, 4), (8, 1)])
+def test_orders_of_many_seeds(world: int, window: int, seeds: int, big: Big) -> None:
     """By 200 seeds: each sample of each rank once, and the same again. Nothing is fetched for it."""
     train = stream(big)
     parts = [train.shard(rank, world) for rank in range(world)]
 
     orders = set()
     for seed in range(seeds):
-        numbers = [shard * EACH + place for part in parts for shard, its in part._order(seed, 0) for place in its]
+        readings = [reading for part in parts for reading in part._order(seed, window, 0)]
+        numbers = [
+            reading.shards[member] * EACH + number
+            for reading in readings
+            for member, number in zip(reading.members, reading.numbers, strict=True)
+        ]
         assert sorted(numbers) == X.tolist()
         orders.add(tuple(numbers))
     assert len(orders) == seeds
+    assert not big.shards_asked
+
+
+def test_the_samples_of_a_window_of_shards_are_shuffled_together(big: Big) -> None:
+    """A batch has samples of each, in an order that is drawn; each sample once, and resumed in any batch."""
+    train = stream(big, "2 MB")
+    asked = {"shuffle": True, "seed": 3, "epoch": 2, "window": 5}
+    whole = [first([batch]) for batch in train.batches(20, **asked)]
+    flat = [number for batch in whole for number in batch]
+
+    assert sorted(flat) == X.tolist()
+    of_window = [number // EACH for number in flat[:50]]
+    assert len(set(of_window)) == 5
+    assert all(len(set(of_window[at : at + 10])) > 2 for at in range(0, 50, 10))
+    assert first(train.batches(7, **asked)) == flat
+    for start in (1, 2, 5):
+        assert first(train.batches(20, start=start, **asked)) == flat[20 * start :]
+    assert sorted(first(train.batches(7, window=99, shuffle=True, seed=1))) == X.tolist()
+
+
+def test_windows_of_fields_that_are_no_arrays(tmp_path: Path) -> None:
+    """Strings stay beside the numbers that they came with."""
+    folder = tmp_path / "datasets" / "made"
+    folder.mkdir(parents=True)
+    files = ""
+    for number in range(4):
+        rows = "".join(f"{n},word {n}\n" for n in range(number * 5, number * 5 + 5))
+        (folder / f"{number}.csv").write_text(f"x,word\n{rows}")
+        digest = hashlib.sha256((folder / f"{number}.csv").read_bytes()).hexdigest()
+        files += f"{number}.csv: {{bytes: {len(rows) + 7}, sha256: {digest}, samples: 5}}, "
+    path = tmp_path / "datasets.yaml"
+    path.write_text(
+        "version: 1\ndatasets: {made: {title: Made, license: CC0-1.0, source: 'https://example.org', status: shipped, "
+        "format: csv, fields: {x: {dtype: int64}, word: {dtype: str}}, "
+        f"splits: {{train: {{samples: 20, file: '*.csv', x: x, word: word}}}}, files: {{{files}}}}}}}"
+    )
+
+    train = get("made", manifest=path, home=tmp_path / "home", stream=True).train
+    batches = list(train.batches(6, shuffle=True, seed=1, window=3))
+
+    pairs = [(int(x), word) for batch in batches for x, word in zip(batch.x, batch.word, strict=True)]
+    assert sorted(pairs) == [(n, f"word {n}") for n in range(20)]
+    assert [x for x, _ in pairs[:15]] != sorted(x for x, _ in pairs[:15])
+
+
+def test_windows_that_cannot_be(big: Big) -> None:
+    """None without shuffling, none that does not fit, and no shard is asked for."""
+    train = stream(big, "600 kB")
+
+    with pytest.raises(UsageError, match="a window is of shards that are shuffled together, and shuffle is not set\n"):
+        train.batches(7, window=2)
+    with pytest.raises(ValueError, match="the samples of 1 shard or more are shuffled together, not 0"):
+        train.batches(7, shuffle=True, window=0)
+    with pytest.raises(UsageError, match='may keep 600 kB, and 4 shards at once take 641 kB\n  Write `stream="705 kB"'):
+        train.batches(7, shuffle=True, window=2)
     assert not big.shards_asked
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,9 +53,9 @@ STREAMS = "streams"
 # What the locks end with of files that a stream reads; of more files than this, they have one lock.
 READ = ".read"
 MOST_LOCKS = 8
-# Of a stream: the shard that is read, the one behind it, and one that is fetched; and how many are fetched at once,
-# where there is room for them.
-AT_ONCE = 3
+# Of a stream: beside the shards that are read, the one behind them, and one that is fetched; and how many are fetched
+# at once, where there is room for them.
+BESIDE = 2
 WORKERS = 4
 
 
@@ -229,14 +229,23 @@ class ShardCache:
         self._guard = threading.Lock()
         self._in_use = Counter[str]()
         self._loading: dict[str, _Coming] = {}
-        heaviest, at_once = max(map(self.weight, range(len(split.shards)))), min(AT_ONCE, len(split.shards))
-        if heaviest * at_once > bound:
+        self._heaviest = max(map(self.weight, range(len(split.shards))))
+        self.check_room(1)
+
+    def check_room(self, window: int) -> int:
+        """Return how many bytes may be fetched ahead, where so many shards are read together.
+
+        Raises:
+            UsageError: Fewer bytes may be kept than these shards take.
+        """
+        at_once = min(window + BESIDE, len(self.split.shards))
+        least = self._heaviest * at_once
+        if least > self._bound:
             shards = f"{at_once} shards" if at_once > 1 else "all of it"
-            what = f"a stream of split {split.name!r} may keep {readable(bound)}, and {shards} at once take"
-            least = readable(-(-heaviest * at_once * 11 // 10))  # what is shown is rounded
-            msg = f"{what} {readable(heaviest * at_once)}"
-            raise UsageError(msg, hint=f'Write `stream="{least}"` or more.')
-        self._ahead = bound - at_once * heaviest
+            what = f"a stream of split {self.split.name!r} may keep {readable(self._bound)}, and {shards} at once take"
+            msg, shown = f"{what} {readable(least)}", readable(-(-least * 11 // 10))  # what is shown is rounded
+            raise UsageError(msg, hint=f'Write `stream="{shown}"` or more.')
+        return self._bound - least
 
     def __getstate__(self) -> dict[str, Any]:
         # A loader's worker counts what it uses itself; the folder is the same, and so is the bound of it.
@@ -254,8 +263,8 @@ class ShardCache:
         is_known = all(column.nbytes and not column.is_encoded for column in columns)
         return files + known + (0 if is_known else files * INFLATED)
 
-    def loaded(self, numbers: Sequence[int], whole: Cancellation) -> Generator[Split, None, None]:
-        """Yield shards in turn, while those behind them are fetched; each stays until the next is asked for.
+    def loaded(self, windows: Sequence[Sequence[int]], whole: Cancellation) -> Generator[list[Split], None, None]:
+        """Yield the shards of each window, while those behind it are fetched; they stay until the next is asked for.
 
         Raises:
             Cancelled: Another thread has cancelled the `whole`.
@@ -285,12 +294,17 @@ class ShardCache:
             for cancellation in tuple(cancellations):
                 cancellation.cancel()
 
-        made = mapped(load, numbers, weigh=self.weight, most=self._ahead, workers=WORKERS, name="stream", stop=stop)
+        most = self.check_room(max(map(len, windows), default=1))
+        numbers = chain.from_iterable(windows)
+        made = mapped(load, numbers, weigh=self.weight, most=most, workers=WORKERS, name="stream", stop=stop)
         try:
             with whole.waking(stop):
-                for name, split in made:
-                    yield split
-                    self._let_go(held, name)
+                for window in windows:
+                    names, splits = zip(*islice(made, len(window)), strict=True)
+                    yield list(splits)
+                    del splits
+                    for name in names:
+                        self._let_go(held, name)
         finally:
             stop()  # if it was not begun, too
             made.close()
