@@ -181,7 +181,7 @@ def test_windows_of_fields_that_are_no_arrays(tmp_path: Path) -> None:
         f"splits: {{train: {{samples: 20, file: '*.csv', x: x, word: word}}}}, files: {{{files}}}}}}}"
     )
 
-    train = get("made", manifest=path, home=tmp_path / "home", stream=True).train
+    train: Any = get("made", manifest=path, home=tmp_path / "home", stream=True).train
     batches = list(train.batches(6, shuffle=True, seed=1, window=3))
 
     pairs = [(int(x), word) for batch in batches for x, word in zip(batch.x, batch.word, strict=True)]

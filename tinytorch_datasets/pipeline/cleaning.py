@@ -15,7 +15,7 @@ from tinytorch_datasets.digests import digest
 from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.fetch import leftovers
 from tinytorch_datasets.manifest.manifest import Manifest
-from tinytorch_datasets.pipeline.shards import STREAMS
+from tinytorch_datasets.pipeline.shard_cache import STREAMS
 from tinytorch_datasets.plan import File, Plan
 from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage import arrays as array_store

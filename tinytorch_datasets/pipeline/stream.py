@@ -19,7 +19,8 @@ from tinytorch_datasets import plan as planned
 from tinytorch_datasets.concurrency import Cancellation
 from tinytorch_datasets.errors import UsageError
 from tinytorch_datasets.fetch import fetch
-from tinytorch_datasets.pipeline.shards import STREAMS, ShardCache, stretch_of
+from tinytorch_datasets.pipeline.shard_cache import STREAMS, ShardCache
+from tinytorch_datasets.pipeline.shards import stretch_of
 from tinytorch_datasets.pipeline.streamed import StreamedDataset, StreamedSplit
 from tinytorch_datasets.pipeline.variants import is_on_disk
 from tinytorch_datasets.plan import Declared, Plan, Rank, Shard

@@ -17,7 +17,8 @@ from tinytorch_datasets.concurrency import Cancellation
 from tinytorch_datasets.concurrency.ahead import prefetched
 from tinytorch_datasets.dataset import Dataset
 from tinytorch_datasets.errors import UsageError, check_flag
-from tinytorch_datasets.pipeline.shards import ShardCache, stretch_of
+from tinytorch_datasets.pipeline.shard_cache import ShardCache
+from tinytorch_datasets.pipeline.shards import stretch_of
 from tinytorch_datasets.split import Split
 from tinytorch_datasets.storage.string_array import StringArray
 
