@@ -1,4 +1,7 @@
-"""Shards kept for a stream: each fetched, verified and decoded when it is asked for, below a bound of bytes on disk."""
+"""Shards kept for a stream, on disk, below a bound of bytes.
+
+Each is fetched, verified and decoded when it is asked for, or a little before; the one that was used longest ago goes.
+"""
 
 from __future__ import annotations
 

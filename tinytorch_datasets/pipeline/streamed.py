@@ -1,4 +1,8 @@
-"""Splits of a stream, and passes over them: which shards are read, in which order, and what a batch has of each."""
+"""Splits of a stream, and passes over them.
+
+Which shards are read, and in which order, follows from a seed and the number of an epoch; a batch has samples of one
+shard, or of several that are read together.
+"""
 
 from __future__ import annotations
 
