@@ -9,9 +9,11 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +27,7 @@ from tests.helpers.fresh_process import python
 from tinytorch_datasets import get
 from tinytorch_datasets.cli import main
 from tinytorch_datasets.errors import FetchError
+from tinytorch_datasets.mirror.copy import holding_list
 
 
 def mirror(world: World, folder: Path, *arguments: str) -> Result:
@@ -103,6 +106,27 @@ class TestTheFolder:
         mirror(world, tmp_path / "b", "talk", "flowers", "--offline")
 
         assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+    def test_two_runs_at_once_list_what_both_have_copied(self, world: World, tmp_path: Path) -> None:
+        """A run waits while another one reads the list, and writes it with its own files."""
+        usb = tmp_path / "usb"
+        usb.mkdir()
+        with ThreadPoolExecutor(1) as pool:
+            with holding_list(usb):
+                flowers = pool.submit(mirror, world, usb, "flowers", "--offline")
+                until = time.monotonic() + 30
+                while not (usb / "datasets.yaml").exists() and time.monotonic() < until:
+                    time.sleep(0.01)
+                time.sleep(0.2)
+                assert not (usb / "SHA256SUMS").exists()
+                own = usb / "talk/talk.txt"
+                own.parent.mkdir()
+                shutil.copy(world.file("talk/talk.txt"), own)
+                (usb / "SHA256SUMS").write_text(f"{sha256(own.read_bytes())}  talk/talk.txt\n")
+            assert flowers.result(30).exit_code == 0
+
+        listed = {line.split("  ")[1] for line in (usb / "SHA256SUMS").read_text().splitlines()}
+        assert listed == {"datasets.yaml", "flowers/test.csv", "flowers/train.csv", "talk/talk.txt"}
 
     def test_it_goes_on_where_it_stopped(self, world: World, tmp_path: Path) -> None:
         """What is right stays; what is missing, cut short or damaged is copied anew."""
@@ -504,8 +528,6 @@ class TestServing:
     @pytest.mark.slow
     def test_a_whole_class_at_once(self, world: World, tmp_path: Path) -> None:
         """Thirty at the same time, each with a folder of their own."""
-        from concurrent.futures import ThreadPoolExecutor
-
         with served(world, tmp_path / "usb") as (line, _):
             address = line.strip().partition("=")[2]
 

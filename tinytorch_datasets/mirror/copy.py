@@ -17,7 +17,7 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.parser import BytesHeaderParser
 from email.policy import compat32
@@ -41,8 +41,9 @@ from tinytorch_datasets.mirror.files import are_right, copy_missing
 from tinytorch_datasets.mirror.files import refuse_links as refuse_links
 from tinytorch_datasets.pipeline.standin import refuse_standin
 from tinytorch_datasets.plan import File, Plan
-from tinytorch_datasets.settings import Settings, is_installed
+from tinytorch_datasets.settings import Settings, is_installed, user_cache
 from tinytorch_datasets.storage.files import read_file, reading, remove, whole_file, writing
+from tinytorch_datasets.storage.lock import Waiting, hold_lock
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -151,13 +152,11 @@ def mirror(
     if sums or not errors:
         for name, layer in copies.items():
             write_if_changed(folder / name, layer.path.read_bytes())
-        with writing(folder / SUMS):
-            sums = {
-                **earlier(manifest, sums_in(folder)),
-                **sums,
-                **{name: layer.sha256 for name, layer in copies.items()},
-            }
-        write_if_changed(folder / SUMS, format_sums(sums))
+        own = {name: layer.sha256 for name, layer in copies.items()}
+        with holding_list(folder):
+            with writing(folder / SUMS):
+                listed = earlier(manifest, sums_in(folder))
+            write_if_changed(folder / SUMS, format_sums({**listed, **sums, **own}))
     if errors and on_error is None:
         raise errors[0]
     return results
@@ -172,6 +171,18 @@ def copies_of(manifest: Manifest) -> dict[str, Manifest]:
         # Who has the library has what is packaged with it, wherever that is installed.
         if layer is manifest or (layer.path.is_relative_to(root) and not is_installed(str(layer.path.parent)))
     }
+
+
+@contextlib.contextmanager
+def holding_list(folder: Path) -> Iterator[None]:
+    """Keep other runs of this user from writing SHA256SUMS, while it is read and written with what came."""
+    cache = user_cache()
+    if cache.startswith("~"):  # a user without a home folder
+        yield
+        return
+    label = f"mirror-{hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:16]}"
+    with hold_lock(Path(cache) / "locks", label, Waiting(work="listing")):
+        yield
 
 
 def format_sums(sums: Mapping[str, str]) -> bytes:

@@ -36,6 +36,7 @@ from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.mirror.copy import (
     WHEELS,
     Packaged,
+    holding_list,
     is_wheel,
     refuse_clashes,
     refuse_links,
@@ -195,8 +196,8 @@ def mirror_packages(
         copied = sum(_place(wheels[Path(name).name], folder / name, folder, hashes[name]) for name in hashes)
     sizes = {name: (folder / WHEELS / name).stat().st_size for name in wheels}
     left_over = [name for name in there if name not in wheels and _is_left_over(name, wheels)]
-    # Read again: another run, for other computers, may have written it meanwhile.
-    write_index(folder, {**sums_in(folder), **hashes})
+    with holding_list(folder):  # read again: another run, for other computers, may have written it meanwhile
+        write_index(folder, {**sums_in(folder), **hashes})
     return Packaged(
         copied,
         len(wheels) - copied,
