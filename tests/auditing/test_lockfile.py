@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from tests.conftest import ROOT
 from tests.helpers.audit_world import World, build, images
 from tests.helpers.faulty_server import sha256
+from tests.pipeline.test_shards import declare, npy
 from tinytorch_datasets import get
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.cli import main
@@ -68,6 +69,31 @@ class TestTheRecord:
             1,
             f"error: digits is not on disk: test-labels\n  declared at datasets.yaml:{world.line('  digits:')}\n"
             f"  `tinytorch-datasets get digits --manifest {world.manifest}` downloads it.\n",
+        )
+
+    def test_what_is_on_disk_in_part_is_named(self, world: World) -> None:
+        """On stderr, so that what a program reads stays as it is; a message has a few names of files."""
+        for name in ("train-labels", "test-labels"):
+            world.file(f"digits/{name}").unlink()
+        written = CliRunner().invoke(main, ["lock", "--json", "--manifest", str(world.manifest)])
+
+        assert json.loads(written.stdout)["datasets"] == ["flowers", "talk"]
+        assert written.stderr == "left out: digits, of which 2 of 4 files are on disk\n"
+
+    def test_a_message_has_a_few_names_of_files(self, tmp_path: Path) -> None:
+        """Of a data set in thousands of shards it would be no message."""
+        entry = (
+            "format: npy\nfields: {x: {dtype: int64}}\nmirrors: [https://mirror.invalid/]\n"
+            "splits: {train: {samples: 12, shard_samples: 1, x: '*.npy'}}"
+        )
+        files = {f"{number:02}.npy": npy(np.array([number])) for number in range(12)}
+        manifest = declare(tmp_path, entry, files, status="remote")
+        refused = CliRunner().invoke(
+            main, ["lock", "made", "--manifest", str(manifest), "--home", str(tmp_path / "home")]
+        )
+
+        assert refused.stderr.splitlines()[0] == (
+            "error: made is not on disk: 00.npy, 01.npy, 02.npy, 03.npy, 04.npy and 7 more"
         )
 
     def test_a_damaged_file_is_not_recorded(self, world: World) -> None:

@@ -35,6 +35,7 @@ from tinytorch_datasets.storage.files import is_file, is_there, read_file, readi
 
 NAME = "datasets.lock"
 LAYOUT = 1
+MOST_NAMED = 5  # files in a message
 HINT = "If the change was meant, run `tinytorch-datasets lock` again."
 WRITE_ONE = "Run `tinytorch-datasets lock` to write one."
 
@@ -62,7 +63,8 @@ def record(
     for plan, _ in placed:
         if not is_on_disk(plan):
             missing = [file.name for file in plan.files if not is_file(plan.root / file.name)]
-            what = f"{plan.name} is not on disk: {', '.join(missing)}"
+            more = f" and {len(missing) - MOST_NAMED:,} more" if len(missing) > MOST_NAMED else ""
+            what = f"{plan.name} is not on disk: {', '.join(missing[:MOST_NAMED])}{more}"
             hint = f"`tinytorch-datasets get {plan.name}` downloads it."
             raise MissingFile(what, where=plan.where, hint=hint, path=plan.root / missing[0])
     hashed = digests([plan.root / file.name for plan, _ in placed for file in plan.files], step)
@@ -116,6 +118,16 @@ def is_on_disk(plan: Plan) -> bool:
     """
     present = [is_there(plan.root / file.name, at_home=plan.status == "remote") for file in plan.files]
     return all(present) and all(is_file(plan.root / file.name) for file in plan.files)
+
+
+def partly_on_disk(manifest: Manifest, home: str | os.PathLike[str] | None = None) -> dict[str, tuple[int, int]]:
+    """Return how many files are on disk, and how many there are, of each data set that has some of them there."""
+    counts = {}
+    for plan, _ in (pipeline.in_use(manifest, name, home) for name in manifest.datasets):
+        present = sum(is_file(plan.root / file.name) for file in plan.files)
+        if 0 < present < len(plan.files):
+            counts[plan.name] = present, len(plan.files)
+    return counts
 
 
 def file_records(plan: Plan, hashed: FileDigests) -> dict[str, Any]:

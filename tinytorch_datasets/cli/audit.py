@@ -289,6 +289,8 @@ def lock(names: tuple[str, ...], output: Path | None, manifest: Path | None, hom
         echo_json({"path": str(path.absolute()), "datasets": locked})
     else:
         echo(f"{shown(str(path.absolute()))}: {plural(len(locked), 'data set')}: {', '.join(locked) or 'none'}")
+    for name, (present, count) in {} if names else lockfile.partly_on_disk(loaded, home).items():
+        echo(f"left out: {name}, of which {present:,} of {plural(count, 'file')} are on disk", err=True)
 
 
 COMMANDS = (audit, lock)
