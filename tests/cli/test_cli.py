@@ -149,10 +149,9 @@ class TestWrongCalls:
         (("update", "digist"), "did you mean 'digits'?"),
         (("audit", "--remote", "--offline"), "Error: --remote opens sockets, and --offline forbids it"),
         (("audit", "--mirror", ".", "--deep"),
-         "Error: --mirror checks that folder and nothing else: leave out --only, --remote, --deep, --remember, "
+         "Error: --mirror checks that mirror and nothing else: leave out --only, --remote, --deep, --remember, "
          "--lock and --[no-]decode"),
-        (("audit", "--mirror", "http://127.0.0.1:8000/"),
-         "Error: Invalid value for '--mirror': this is an address of http://, where a path is needed"),
+        (("audit", "--mirror", "ftp://127.0.0.1/"), "error: mirror is an address of ftp://, where a path is needed"),
         (("audit", "--only", "shiped"), "Error: Invalid value for '--only': 'shiped' is not one of"),
         (("add", "x.csv", "--split", "test"), "Error: --split is SPLIT=PATTERN (test=holdout.csv), not 'test'"),
         (("add", "x.csv", "--mirror", "ftp://x/"),

@@ -206,7 +206,7 @@ class TestCommands:
                 "--serve, --with-packages and --dask are of a mirror in a folder, not in a store",
             ),
             (["clean", "digits", "--home", "s3://bucket/home"], "home is an address of s3://, where a path is needed"),
-            (["audit", "--mirror", "s3://bucket"], "mirror is an address of s3://, where a path is needed"),
+            (["audit", "--mirror", "s3://ada:secret@bucket"], "is given with credentials, which are of its store's"),
             (["get", "digits", "--home", "ftp://host/home"], "this is an address of ftp://, where a path is needed"),
             (["lock", "-o", "s3://bucket/x"], "this is an address of s3://, where a path is needed"),
             (

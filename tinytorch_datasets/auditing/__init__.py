@@ -5,6 +5,7 @@
     arrays          decoded values: against the cached arrays, the declared digests, the checks
     remote          every URL of every file, asked over the network
     mirror_folder   a mirror folder and its SHA256SUMS
+    mirror_address  the same at an address
     lockfile        what a lock file recorded
 
 Each finds all that is wrong, and none stops at the first; `audit.audit` runs those that are wanted, in their order.

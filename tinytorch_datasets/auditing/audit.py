@@ -91,7 +91,8 @@ def audit(
             pickles ask for; "never" hashes files and decodes nothing.
         deep: Whether "remote" downloads and hashes every file, instead of asking for its length.
         remember: Whether to note the ETag and date of good addresses, in ``mirrors.lock`` beside the manifest.
-        mirror: A folder that `mirror` wrote: it is checked, and nothing else.
+        mirror: A folder that `mirror` wrote, or the address of one (``s3://bucket/class``, ``https://...``): it is
+            checked, and nothing else. What is at an address is read as a whole, by this process.
         lock: A file that `tinytorch-datasets lock` wrote: whatever differs from it is a finding.
         strict: Whether warnings (a single mirror, an open question) fail the audit.
         ignore: Rules whose warnings are left out ("single-mirror"); errors are reported all the same.
@@ -149,16 +150,21 @@ def audit(
             raise UsageError(what, hint=f"Name a manifest of your own, beside which {ADDRESSES} is written.")
         named, names = bool(names), tuple(dict.fromkeys(map(loaded.name_of, names))) or tuple(loaded.datasets)
         if mirror is not None:
-            from tinytorch_datasets.auditing import mirror_folder  # it imports what copies files, and so `fetch`
+            from tinytorch_datasets.auditing import mirror_address, mirror_folder  # they import `fetch`
 
-            at = Path(settings.absolute(mirror, name="mirror"))
-            whole = len(names) == len(loaded.datasets)
+            whole, probed = len(names) == len(loaded.datasets), tuple[ProbeResult, ...]()
             plans = [loaded.plan(name) for name in names]
-            audited, problems = mirror_folder.audit_mirror(
-                loaded, plans, at, named=named, whole=whole, step=progress, executor=executor
-            )
+            if mirror_address.is_address(mirror):
+                audited, problems, probed = mirror_address.audit_address(
+                    loaded, plans, str(mirror), named=named, retry=retry, on_probe=on_probe
+                )
+            else:
+                at = Path(settings.absolute(mirror, name="mirror"))
+                audited, problems = mirror_folder.audit_mirror(
+                    loaded, plans, at, named=named, whole=whole, step=progress, executor=executor
+                )
             kept = _without(ignore, loaded, _on_lines(loaded, problems))
-            return Report(str(loaded.path), tuple(audited), kept, strict=strict)
+            return Report(str(loaded.path), tuple(audited), kept, probed, strict=strict)
         placed = {name: pipeline.in_use(loaded, name, home) for name in names}
         plans = [plan for plan, _ in placed.values()]
         findings: dict[str, list[Finding]] = {name: [] for name in names}

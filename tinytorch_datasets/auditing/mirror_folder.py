@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,7 +63,7 @@ def audit_mirror(
             files = {file.name: file for one in reversed(there) for file in one.files}
             wanted[plan.name] = [(file, folder / plan.folder / name) for name, file in files.items()]
         elif named:
-            findings.append(_missing(manifest, plan, folder))
+            findings.append(missing_in(manifest, plan, folder))
     hashed = digests([path for pairs in wanted.values() for _, path in pairs], step, executor)
     for plan in plans:
         pairs = wanted.get(plan.name, [])
@@ -79,13 +79,16 @@ def audit_mirror(
         rows.append(DatasetReport(plan.name, state, len(read), sum(file.bytes for file in read)))
         if listed:
             missing = (file for file in read if f"{plan.folder}/{file.name}" not in listed)
-            findings += [_unlisted(plan.name, folder, f"{plan.folder}/{file.name}", file.where) for file in missing]
+            findings += [
+                unlisted(plan.name, str(folder / SUMS), f"{plan.folder}/{file.name}", file.where, hint)
+                for file in missing
+            ]
     copies = copies_of(manifest)
     for name, layer in copies.items():
         findings += _audit_manifest_copy(layer, name, folder, listed)
     packages, wrong_packages = _audit_packages(manifest, folder, lines, step)
     findings += wrong_packages
-    findings += _audit_sums(manifest, folder, lines, packages)
+    findings += _audit_list(manifest, folder, lines, packages)
     if whole:
         declared = {folder / name for name in packages} | {folder / file.path for file in manifest.files()}
         pages = {folder / name for name in pages_in(folder)}
@@ -104,28 +107,30 @@ def _lines(folder: Path) -> list[Listed] | OSError:
         return error
 
 
-def _missing(manifest: Manifest, plan: Plan, folder: Path) -> Finding:
+def missing_in(manifest: Manifest, plan: Plan, at: Path | str) -> Finding:
+    """Return the finding that nothing of a data set is in a folder, or at an address."""
     return Finding(
         rule="file-missing",
         dataset=plan.name,
-        what=f"nothing of {plan.name} is in {folder}",
-        path=str(folder / plan.folder),
+        what=f"nothing of {plan.name} is in {at}",
+        path=f"{at}/{plan.folder}" if isinstance(at, str) else str(at / plan.folder),
         where=manifest.where(plan.name),
         expected=len(plan.files),
         actual=0,
-        hint=f"`tinytorch-datasets mirror {folder} {plan.name}` adds it.",
+        hint=f"`tinytorch-datasets mirror {at} {plan.name}` adds it.",
     )
 
 
-def _unlisted(dataset: str, folder: Path, name: str, where: str | None) -> Finding:
+def unlisted(dataset: str, path: str, name: str, where: str | None, hint: str) -> Finding:
+    """Return the finding that SHA256SUMS, which has that path, lists no file of that name."""
     return Finding(
         rule="sums",
         dataset=dataset,
         what=f"{SUMS} has no line for {name}, so `sha256sum -c` does not check it",
-        path=str(folder / SUMS),
+        path=path,
         where=where,
         expected=name,
-        hint=HINT.format(folder),
+        hint=hint,
     )
 
 
@@ -146,7 +151,7 @@ def _audit_manifest_copy(manifest: Manifest, name: str, folder: Path, listed: Co
         what = f"{copy} is another manifest: it has sha256\n    {digest.sha256}, this one has\n    {manifest.sha256}"
         yield finding(rule="file-hash", what=what, actual=digest.sha256)
     if listed and name not in listed:
-        yield _unlisted("", folder, name, line)
+        yield unlisted("", str(folder / SUMS), name, line, HINT.format(folder))
 
 
 def _audit_packages(
@@ -190,24 +195,33 @@ def _audit_packages(
             what = f"{name} is missing, or is not the index of the wheels that {SUMS} lists"
             findings.append(finding(rule=rule, what=what, path=str(folder / name), expected=sha256))
         if listed and name not in listed:
-            findings.append(_unlisted("", folder, name, f"{manifest.path.name}:1"))
+            line = f"{manifest.path.name}:1"
+            findings.append(unlisted("", str(folder / SUMS), name, line, HINT.format(folder)))
     return {**wheels, **expected}, findings
 
 
-def _audit_sums(
+def _audit_list(
     manifest: Manifest, folder: Path, lines: list[Listed] | OSError, packages: Mapping[str, str]
 ) -> Iterator[Finding]:
-    """Check SHA256SUMS, by which students check the files."""
-    line = f"{manifest.path.name}:1"
-    finding = partial(Finding, dataset="", where=line, path=str(folder / SUMS), hint=HINT.format(folder))
+    """Check SHA256SUMS of a folder, by which students check the files."""
+    hint, path = HINT.format(folder), str(folder / SUMS)
+    finding = partial(Finding, dataset="", where=f"{manifest.path.name}:1", path=path, hint=hint)
     if not lines or isinstance(lines, FileNotFoundError | NotADirectoryError):
         what = f"{folder / SUMS} is missing or empty"
         yield finding(rule="file-missing", what=what, expected="a line a file")
-        return
-    if isinstance(lines, OSError):
+    elif isinstance(lines, OSError):
         what = f"{folder / SUMS} cannot be read: {lines.strerror}"
         yield finding(rule="file-missing", what=what, expected="a line a file")
-        return
+    else:
+        yield from audit_sums(manifest, path, lines, packages, hint)
+
+
+def audit_sums(
+    manifest: Manifest, path: str, lines: Sequence[Listed], packages: Mapping[str, str], hint: str
+) -> Iterator[Finding]:
+    """Compare the lines of SHA256SUMS with what is declared, and with the packages that are right."""
+    line = f"{manifest.path.name}:1"
+    finding = partial(Finding, dataset="", where=line, path=path, hint=hint)
     declared: dict[str, tuple[str | None, str, str]] = {
         file.path: (file.facts.sha256, manifest.where(file.dataset, *file.keys, "sha256"), file.dataset)
         for file in manifest.files()

@@ -106,7 +106,7 @@ def _executor_at(address: str) -> Iterator[Executor]:
     default=None,
     help="Decode every file again; or only hash them",
 )
-@click.option("--mirror", type=FOLDER, metavar="FOLDER", help="Check a folder of `mirror`, and nothing else")
+@click.option("--mirror", metavar="URL_OR_FOLDER", help="Check what `mirror` wrote there, and nothing else")
 @click.option(
     "--lock",
     is_flag=False,
@@ -132,7 +132,7 @@ def audit(
     remember: bool,
     offline: bool,
     decode: bool | None,
-    mirror: Path | None,
+    mirror: str | None,
     lock: str | None,
     ignore: tuple[str, ...],
     strict: bool,
@@ -157,7 +157,7 @@ def audit(
     from tinytorch_datasets.report import format_address, format_report
 
     if mirror and (only or remote or deep or remember or lock is not None or decode is not None):
-        msg = "--mirror checks that folder and nothing else: leave out --only, --remote, --deep, --remember, --lock "
+        msg = "--mirror checks that mirror and nothing else: leave out --only, --remote, --deep, --remember, --lock "
         msg += "and --[no-]decode"
         raise click.UsageError(msg)
     for rule in ignore:

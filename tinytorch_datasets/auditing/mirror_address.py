@@ -1,0 +1,169 @@
+"""Audit of a mirror at an address: a web server's, or a store's.
+
+All that `mirror` wrote is read and hashed there, as it comes, and nothing is kept: the files of data sets, the copies
+of manifests, and SHA256SUMS. Packages are compared with nothing, and what is there beside these cannot be seen.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+from tinytorch_datasets.auditing.findings import DatasetReport, Finding, ProbeResult, State
+from tinytorch_datasets.auditing.mirror_folder import audit_sums, missing_in, unlisted
+from tinytorch_datasets.auditing.remote import Address, Probe, probe_all
+from tinytorch_datasets.errors import UsageError
+from tinytorch_datasets.fetch import (
+    DEFAULT_RETRY,
+    Cancellation,
+    RetryPolicy,
+    SourceError,
+    Stored,
+    check_mirror,
+    source_at,
+    with_retries,
+)
+from tinytorch_datasets.manifest.filenames import has_credentials, is_remote, is_store
+from tinytorch_datasets.manifest.manifest import Manifest, address_on
+from tinytorch_datasets.mirror.copy import SUMS, Listed, copies_of, lines_of
+from tinytorch_datasets.plan import File, Plan
+from tinytorch_datasets.settings import Settings
+
+MOST_SUMS = 2**26  # bytes of a SHA256SUMS that are read: some hundred thousand files
+WRITE_AGAIN = "Run `tinytorch-datasets mirror {}` again: it replaces what is wrong."
+COPY_AGAIN = "Copy the folder there again that `tinytorch-datasets mirror` wrote."
+
+
+class AddressReport(NamedTuple):
+    """What an audit of an address gave: a row for each data set, findings, and the answer for each file."""
+
+    datasets: list[DatasetReport]
+    findings: list[Finding]
+    addresses: tuple[ProbeResult, ...]
+
+
+def is_address(mirror: object) -> bool:
+    """Check whether a mirror is at an address, and in no folder of this computer."""
+    return isinstance(mirror, str) and (is_store(mirror) or mirror.lower().startswith(("http://", "https://")))
+
+
+def audit_address(
+    manifest: Manifest,
+    plans: Sequence[Plan],
+    address: str,
+    *,
+    named: bool,
+    retry: RetryPolicy | None = None,
+    on_probe: Callable[[ProbeResult], None] | None = None,
+) -> AddressReport:
+    """Compare every file that is listed at an address with the manifest, in whichever container a data set is there.
+
+    A data set of which nothing is listed is not in this mirror; if it was `named`, that is a finding.
+
+    Raises:
+        UsageError: The address has credentials or a query, names no bucket, or sockets are forbidden.
+        MissingLibrary: The library is not installed that reads that store.
+    """
+    check_mirror(address)
+    if has_credentials(address):
+        what = "the mirror's address has credentials in it, which would stand in reports"
+        raise UsageError(what, hint="Leave them out, and write them to ~/.netrc.")
+    if is_remote(address) and Settings.from_environment().offline:
+        what = f"{address} is read through sockets, and TINYTORCH_DATASETS_OFFLINE forbids them"
+        raise UsageError(what, hint="Unset it, or name the mirror's folder.")
+    address, retry = f"{address.rstrip('/')}/", retry or DEFAULT_RETRY
+    if is_store(address) and (missing := Stored(f"{address}{SUMS}", retry, Cancellation()).missing):
+        raise missing
+    hint = (WRITE_AGAIN if is_store(address) else COPY_AGAIN).format(address)
+    of_sums = partial(Finding, dataset="", path=f"{address}{SUMS}", where=f"{manifest.path.name}:1", hint=hint)
+    findings = list[Finding]()
+    lines = _read_sums(f"{address}{SUMS}", of_sums, retry, findings)
+    listed = {line.name: line.sha256 for line in lines}
+    targets = dict[str, dict[str, Address]]()
+    for plan in plans:
+        names = {f"{plan.folder}/{file.name}" for one in (plan, *plan.variants) for file in one.files}
+        if not listed or names & listed.keys():
+            targets[plan.name] = dict(_targets(manifest, plan, address, listed))
+        elif named:
+            missing_set = missing_in(manifest, plan, address)
+            findings.append(missing_set if is_store(address) else replace(missing_set, hint=hint))
+    copies = {name: _copy(name, layer, address) for name, layer in copies_of(manifest).items()}
+    in_all = [pair for its in (*targets.values(), copies) for pair in its.items()]
+    probes = probe_all([target for _, target in in_all], deep=True, known={}, retry=retry, on_probe=on_probe)
+    by_name = Counter(probe.result.dataset for probe in probes if probe.result.state == "ok")
+    rows = [_row(plan, targets.get(plan.name, {}), probes, by_name[plan.name]) for plan in plans]
+    for finding in (finding for probe in probes for finding in probe.findings):
+        findings.append(replace(finding, hint=hint) if finding.severity == "error" else finding)
+    findings += [
+        unlisted(target.dataset, f"{address}{SUMS}", name, target.where, hint)
+        for name, target in in_all
+        if listed and name not in listed
+    ]
+    packages = {name: sha256 for name, sha256 in listed.items() if name.startswith(("packages/", "simple/"))}
+    findings += audit_sums(manifest, f"{address}{SUMS}", lines, packages, hint)
+    return AddressReport(rows, findings, tuple(probe.result for probe in probes))
+
+
+def _read_sums(
+    address: str, finding: Callable[..., Finding], retry: RetryPolicy, findings: list[Finding]
+) -> list[Listed]:
+    """Return the lines of the list at an address; none if it does not come, which is a finding."""
+
+    def read() -> bytes:
+        response = source_at(address, retry, Cancellation()).open(0, None)
+        text = b""
+        with closing(response):
+            while len(text) <= MOST_SUMS and (chunk := next(response.chunks, b"")):
+                text += chunk
+        return text
+
+    try:
+        lines = lines_of(with_retries(read, retry, Cancellation()))
+    except SourceError as failure:
+        reason = failure.reason
+        if failure.is_of_the_way:
+            what, again = f"{address} could not be checked: {reason}", "Try again later."
+            findings.append(finding(rule="mirror-unreachable", what=what, hint=again, severity="unknown"))
+        else:
+            findings.append(finding(rule="file-missing", what=f"{address} is missing: {reason}"))
+        return []
+    if not lines:
+        findings.append(finding(rule="file-missing", what=f"{address} is empty"))
+    return lines
+
+
+def _targets(manifest: Manifest, plan: Plan, address: str, listed: dict[str, str]) -> Iterator[tuple[str, Address]]:
+    """Yield paths and addresses of the files of the containers that are there as a whole, or else of the one of which most is there."""
+    containers = (plan, *plan.variants)
+
+    def count(one: Plan) -> int:
+        return sum(f"{plan.folder}/{file.name}" in listed for file in one.files)
+
+    there = [one for one in containers if count(one) == len(one.files)] or [max(containers, key=count)]
+    files = {file.name: (file, manifest.files_of(one)[file.name].md5) for one in reversed(there) for file in one.files}
+    for name, (file, md5) in files.items():
+        path = f"{plan.folder}/{name}"
+        yield path, Address(plan.name, file, md5, address_on(address, path), file.where)
+
+
+def _copy(name: str, manifest: Manifest, address: str) -> Address:
+    file = File(name, manifest.path.stat().st_size, manifest.sha256)
+    return Address("", file, None, address_on(address, name), f"{manifest.path.name}:1")
+
+
+def _row(plan: Plan, targets: Mapping[str, Address], probes: Sequence[Probe], right: int) -> DatasetReport:
+    states = {probe.result.state for probe in probes if probe.result.dataset == plan.name}
+    state: State = "ok"
+    if not targets:
+        state = "not downloaded"
+    elif "mismatch" in states:
+        state = "mismatch"
+    elif "no answer" in states:
+        state = "not checked"
+    return DatasetReport(
+        plan.name, state, right, sum(target.file.bytes for target in targets.values()) if state == "ok" else 0
+    )
