@@ -137,7 +137,7 @@ def _read_sums(
 
 
 def _targets(manifest: Manifest, plan: Plan, address: str, listed: dict[str, str]) -> Iterator[tuple[str, Address]]:
-    """Yield paths and addresses of the files of the containers that are there as a whole, or else of the one of which most is there."""
+    """Yield what is there of a data set: the containers that are whole, or else the one of which most is listed."""
     containers = (plan, *plan.variants)
 
     def count(one: Plan) -> int:
