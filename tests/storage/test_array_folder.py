@@ -5,15 +5,19 @@ from __future__ import annotations
 import collections
 import dataclasses
 import errno
+import hashlib
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tinytorch_datasets import get
+from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.plan import Column, Plan, Rows, Split
 from tinytorch_datasets.storage import arrays
 from tinytorch_datasets.storage.arrays import folder_name
@@ -148,3 +152,48 @@ class TestAFolderThatANotebookHasMapped:
             arrays._into_place(aside, target, move=move)
 
         assert (target / "train.x.npy").read_bytes() == b"damage"
+
+
+class TestWriting:
+    """Blocks come in whichever order the archive has them, and each file is on the disk before the folder appears."""
+
+    @staticmethod
+    def write(folder: Path, starts: list[int], samples: int, *, width: int = 3) -> tuple[np.ndarray, str]:
+        """Write blocks of two samples each in that order; the values, and the digest that they were checked by."""
+        values = np.arange(samples * width, dtype="<i4").reshape(samples, width)
+        column = dataclasses.replace(COLUMN, dtype="int32", samples=samples, shape=(width,), classes=None, range=None)
+        digests: dict[str, str] = {}
+        blocks = [(column, start, values[start : start + 2]) for start in starts]
+        arrays.write(folder, blocks, check=digests.update)
+        return values, digests[str(column)]
+
+    @pytest.mark.parametrize(
+        "starts",
+        [[0, 2, 4, 6], [6, 2, 4, 0], [2, 0, 6, 4], [0, 2, 2, 4, 6], [4, 2, 4, 0, 6], [0, 2, 4, 6, 2], [6, 5, 0, 2, 4]],
+        ids=str,
+    )
+    def test_in_any_order(self, starts: list[int], tmp_path: Path) -> None:
+        """The digest is that of all values in their order, also where some come twice."""
+        values, sha256 = self.write(tmp_path / "arrays", starts, 8)
+
+        assert sha256 == hashlib.sha256(b"int32 8x3\n" + values.tobytes()).hexdigest()
+        assert (np.load(tmp_path / "arrays" / f"{COLUMN}.npy") == values).all()
+
+    def test_blocks_larger_than_what_is_synced_or_read_at_a_time(self, tmp_path: Path) -> None:
+        """The first one last, so that all others are read back."""
+        values, sha256 = self.write(tmp_path / "arrays", [2, 4, 0], 6, width=1_200_000)
+
+        assert sha256 == hashlib.sha256(b"int32 6x1200000\n" + values.tobytes()).hexdigest()
+
+    @pytest.mark.parametrize("width", [3, 1_200_000], ids=["at the end", "on the way"])
+    def test_what_the_disk_refuses_is_raised(self, width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whenever it does: a system says it once, and a later call that succeeds says nothing of it."""
+
+        def refuse(_: int) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        monkeypatch.setattr(os, "fsync", refuse)
+        with pytest.raises(StorageError, match="Input/output error"):
+            self.write(tmp_path / "arrays", [0], 2, width=width)
+
+        assert not list(tmp_path.iterdir())

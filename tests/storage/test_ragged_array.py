@@ -17,7 +17,7 @@ from tinytorch_datasets.digests import digest_of
 from tinytorch_datasets.plan import Block, Column, Declared, Plan, RaggedBlock
 from tinytorch_datasets.plan import Split as PlannedSplit
 from tinytorch_datasets.storage import arrays as array_store
-from tinytorch_datasets.storage.array_folder import ArrayFolder
+from tinytorch_datasets.storage.array_folder import ArrayFolder, collect
 from tinytorch_datasets.storage.cache_entry import CacheEntry, assemble
 from tinytorch_datasets.storage.memmap import open_map
 
@@ -398,7 +398,7 @@ class TestMapped:
         """Where no folder can be written."""
         (column,) = plan_of(PHOTOS, (None, None, 3), tmp_path).columns
         blocks = [Block(column, 0, block_of(PHOTOS[:3], 3)), Block(column, 3, block_of(PHOTOS[3:], 3))]
-        (ragged,) = array_store.collect(blocks).values()
+        (ragged,) = collect(blocks).values()
 
         assert isinstance(ragged, RaggedArray)
         assert same(ragged, PHOTOS)

@@ -34,7 +34,7 @@ from tinytorch_datasets.storage import arrays as array_store
 from tinytorch_datasets.storage import cache_entry as cache_entries
 from tinytorch_datasets.storage import files as disk
 from tinytorch_datasets.storage import lock
-from tinytorch_datasets.storage.array_folder import ArrayFolder
+from tinytorch_datasets.storage.array_folder import ArrayFolder, collect
 from tinytorch_datasets.storage.cache_entry import CachedSplit, CacheEntry
 from tinytorch_datasets.storage.memmap import NOWHERE, StatSignature
 from tinytorch_datasets.storage.string_array import Values
@@ -266,7 +266,7 @@ def value_digests(plan: Plan, locations: Locations) -> dict[str, str]:
 
 def _in_memory(plan: Plan, stat_cache: StatCache, *, mode: Mode) -> Arrays:
     check_files(plan, mode=mode, stat_cache=stat_cache)
-    arrays = array_store.collect(_of_unchanged_files(plan, stat_cache), partial(recipe_of, plan))
+    arrays = collect(_of_unchanged_files(plan, stat_cache), partial(recipe_of, plan))
     check_digests(plan, {str(column): digest_of(arrays[str(column)]) for column in plan.columns if column.sha256})
     return arrays
 

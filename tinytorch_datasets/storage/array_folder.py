@@ -1,4 +1,4 @@
-"""`ArrayFolder`: the decoded arrays of a data set on disk, opened once.
+"""`ArrayFolder`: the decoded arrays of a data set on disk, opened once; or `collect`ed in memory.
 
 Each array is a `.npy` file; beside them, `digests.json` has the digest of each column's values as they were written,
 and the stat signatures of its files then. While the signatures fit, the arrays are what this package wrote on this
@@ -34,7 +34,7 @@ from tinytorch_datasets.storage.memmap import (
     stat_signature,
 )
 from tinytorch_datasets.storage.ragged_array import RaggedArray
-from tinytorch_datasets.storage.string_array import Values
+from tinytorch_datasets.storage.string_array import StringArray, Values
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -252,6 +252,42 @@ class ArrayFolder:
         found_right = {str(c): Written(sha256, signatures[str(c)]) for c, sha256 in digests.items()}
         self._written = {**self._written, **found_right}
         write_if_possible(self.path / DIGESTS, written_to_bytes(self._written))
+
+
+def collect(
+    blocks: Iterable[tuple[Column, int, Any]], recipe: Callable[[Column], Recipe] | None = None
+) -> dict[str, Values | str]:
+    """Gather all columns' blocks in memory, by column (``train.images``), read-only as memory maps are.
+
+    `recipe` says how the samples of a column are decoded that is kept encoded.
+    """
+    arrays: dict[str, Any] = {}
+    columns: dict[str, Column] = {}
+    for column, start, values in blocks:
+        name = str(column)
+        columns[name] = column
+        if column.is_encoded or column.is_ragged or column.is_text:
+            arrays.setdefault(name, []).append(values)
+            continue
+        if name not in arrays:
+            arrays[name] = np.empty((column.samples, *column.sample_shape), column.dtype)
+        arrays[name][start : start + len(values)] = values
+    for name, values in arrays.items():
+        if columns[name].is_encoded:
+            column = columns[name]
+            assert recipe is not None, "whoever keeps samples encoded says how they are decoded"
+            encoded = [one for block in values for one in block.encoded]
+            shapes = np.concatenate([block.values.shapes for block in values]) if column.is_ragged else None
+            kind: dict[str, Any] = {"dtype": column.dtype, "sample_shape": column.shape}
+            arrays[name] = EncodedArray.of(encoded, shapes, recipe=recipe(column), **kind)
+        elif columns[name].is_ragged:
+            arrays[name] = RaggedArray.joined(values, columns[name].shape)
+        elif columns[name].is_text:
+            strings = [text for block in values for text in block]
+            arrays[name] = strings[0] if columns[name].per == "split" else StringArray.of(strings)
+        else:
+            values.flags.writeable = False
+    return arrays
 
 
 def written_to_bytes(written: Mapping[str, Written]) -> bytes:

@@ -14,11 +14,11 @@ import filecmp
 import hashlib
 import json
 import math
+import os
 import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,7 +30,7 @@ from tinytorch_datasets.digests import ValueDigest, digest_of
 from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.plan import Column, Plan, RaggedBlock
 from tinytorch_datasets.storage.array_folder import DIGESTS, Written, file_names, read_header, written_to_bytes
-from tinytorch_datasets.storage.encoded_array import EncodedArray, EncodedBlock, Recipe
+from tinytorch_datasets.storage.encoded_array import EncodedBlock
 from tinytorch_datasets.storage.files import (
     find_link,
     flush,
@@ -43,7 +43,7 @@ from tinytorch_datasets.storage.files import (
 )
 from tinytorch_datasets.storage.memmap import StatSignature, open_map, stat_signature
 from tinytorch_datasets.storage.ragged_array import RaggedArray
-from tinytorch_datasets.storage.string_array import StringArray, Values
+from tinytorch_datasets.storage.string_array import StringArray
 
 
 class NpyFile:
@@ -51,9 +51,10 @@ class NpyFile:
 
     def __init__(self, path: Path, dtype: str, row: tuple[int, ...] = (), *, samples: int | None = None) -> None:
         self._stream: IO[bytes] = path.open("wb")
-        self._name, self._dtype, self._row, self._samples = path.name, np.dtype(dtype), row, samples
-        self.count = 0
+        self.path, self._dtype, self._row, self._samples = path, np.dtype(dtype), row, samples
+        self.count = self._written = self._synced = 0
         self._begin = self._at = self._write_header(samples or 0)
+        self.files: tuple[NpyFile, ...] = (self,)  # as of those below, which have several
 
     def _write_header(self, samples: int) -> int:
         header = {"descr": self._dtype.str, "fortran_order": False, "shape": (samples, *self._row)}
@@ -68,7 +69,7 @@ class NpyFile:
         """
         values = np.asarray(values)
         if not np.can_cast(values.dtype, self._dtype, "equiv"):
-            msg = f"{self._name}: values of {values.dtype}, where {self._dtype} is declared"
+            msg = f"{self.path.name}: values of {values.dtype}, where {self._dtype} is declared"
             raise ValueError(msg)
         data = np.ascontiguousarray(values, self._dtype)
         at = self._begin + start * self._dtype.itemsize * math.prod(self._row)
@@ -76,21 +77,47 @@ class NpyFile:
             self._stream.seek(at)
         self._stream.write(data.data)
         self._at = at + data.nbytes
+        self._written += data.nbytes
         self.count = start + len(data)
 
     def append(self, values: Any) -> None:
         """Put samples behind those before."""
         self.write(self.count, values)
 
+    def read(self, start: int, stop: int) -> Iterator[np.ndarray]:
+        """Yield samples that were written, from one to another, in pieces, each in the memory of the one before."""
+        self._stream.flush()
+        row = self._dtype.itemsize * math.prod(self._row)
+        buffer = np.empty((max(1, READ_BYTES // max(row, 1)), *self._row), self._dtype)
+        with self.path.open("rb") as file:
+            file.seek(self._begin + start * row)
+            for at in range(start, stop, len(buffer)):
+                piece = buffer[: stop - at]
+                file.readinto(piece.data.cast("B"))
+                yield piece
+
+    def sync_some(self) -> None:
+        """Let the disk begin with what was written, so that little is waited for in the end, if it is worth that."""
+        written = self._written
+        if written - self._synced >= SYNC_BYTES:
+            os.fsync(self._stream.fileno())
+            self._synced = written
+
+    def end(self) -> None:
+        """End the writing: how many samples there are is known now."""
+        if self._samples is None:
+            self._stream.seek(0)
+            end = self._write_header(self.count)
+            assert end == self._begin, "a header is padded, and has room for any number"
+        self._stream.flush()
+
+    def sync(self) -> None:
+        """Wait until the disk has all of it; else a power cut may leave a file of the noted size, with zeros in it."""
+        flush(self._stream)
+
     def close(self) -> None:
-        """End the writing: how many samples there are is known now. The disk has them when this returns."""
-        with self._stream:
-            if self._samples is None:
-                self._stream.seek(0)
-                end = self._write_header(self.count)
-                assert end == self._begin, "a header is padded, and has room for any number"
-            # Else a power cut may leave a file of the noted size and times, with zeros in it.
-            flush(self._stream)
+        """Close the file."""
+        self._stream.close()
 
 
 class Strings:
@@ -100,6 +127,7 @@ class Strings:
         self._column = column
         buffer, places = file_names(column)
         self._buffer, self._places = NpyFile(folder / buffer, "|u1"), NpyFile(folder / places, "<i8")
+        self.files = (self._buffer, self._places)
         self._places.append([0])
 
     def write(self, start: int, values: Sequence[str]) -> None:
@@ -118,11 +146,6 @@ class Strings:
         self._buffer.append(np.frombuffer(data, np.uint8))
         self._places.append(at + np.cumsum(lengths, dtype=np.int64))
 
-    def close(self) -> None:
-        """End the writing."""
-        self._buffer.close()
-        self._places.close()
-
 
 class Ragged:
     """Values one after the other, the places where samples begin and end, and their shapes unless those say it."""
@@ -132,6 +155,7 @@ class Ragged:
         values, offsets, *shapes = (folder / name for name in file_names(column))
         self._values, self._offsets = NpyFile(values, np.dtype(column.dtype).str), NpyFile(offsets, "<i8")
         self._shapes = [NpyFile(path, "<i8", (len(column.shape),)) for path in shapes]
+        self.files = (self._values, self._offsets, *self._shapes)
         self._offsets.append([0])
 
     def write(self, start: int, values: RaggedBlock) -> None:
@@ -147,11 +171,6 @@ class Ragged:
         for file in self._shapes:
             file.append(block.rows)
 
-    def close(self) -> None:
-        """End the writing."""
-        for file in (self._values, self._offsets, *self._shapes):
-            file.close()
-
 
 class Encoded:
     """The files that samples were, one after the other, where they begin and end, and their shapes if those differ."""
@@ -161,6 +180,7 @@ class Encoded:
         data, offsets, *shapes = (folder / name for name in file_names(column))
         self._data, self._offsets = NpyFile(data, "|u1"), NpyFile(offsets, "<i8")
         self._shapes = [NpyFile(path, "<i8", (len(column.shape),)) for path in shapes]
+        self.files = (self._data, self._offsets, *self._shapes)
         self._offsets.append([0])
 
     def write(self, start: int, values: EncodedBlock) -> None:
@@ -171,11 +191,6 @@ class Encoded:
         self._offsets.append(at + np.cumsum(list(map(len, values.encoded)), dtype=np.int64))
         for file in self._shapes:
             file.append(values.values.shapes)  # type: ignore[union-attr]
-
-    def close(self) -> None:
-        """End the writing."""
-        for file in (self._data, self._offsets, *self._shapes):
-            file.close()
 
 
 def _check_in_order(column: Column, start: int, count: int) -> None:
@@ -189,6 +204,8 @@ LAYOUT = 5
 # What a column declares that its values do not depend on.
 NOT_IN_VALUES = {"where", "sha256", "sha256_where"}
 ABANDONED_AFTER_S = 3600
+# How much is written before the disk is asked to begin; is read back at a time; how many blocks are hashed meanwhile.
+SYNC_BYTES, READ_BYTES, HASHED_AHEAD = 2**23, 2**20, 64
 
 
 def folder_name(plan: Plan, decoder_versions: Sequence[int]) -> str:
@@ -221,15 +238,16 @@ def write(
 ) -> None:
     """Write all columns' blocks into the folder `target`, which appears when the last one is written.
 
-    A block is hashed while the next one is written and the one after decoded, so three are held at a time. Before the
-    folder appears, `check` is called with the digest of each column's values, by column (``train.images``).
+    A block is hashed while the next one is written and the one after decoded, so three are held at a time; and the disk
+    begins with what there is. Before the folder appears, `check` is called with the digest of each column's values, by
+    column (``train.images``).
 
     Raises:
         StorageError: The disk is full, or the folder cannot be written to.
     """
     aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
     writers: dict[str, NpyFile | Strings | Ragged | Encoded] = {}
-    hashes: dict[str, ValueDigest | None] = {}
+    hashes: dict[str, _HashedAsWritten] = {}
     columns: dict[str, Column] = {}
 
     def write_each(
@@ -237,34 +255,40 @@ def write(
     ) -> Iterator[tuple[Column, int, Any]]:
         for column, start, values in blocks:
             if (name := str(column)) not in writers:
-                writers[name] = open_files.enter_context(contextlib.closing(_writer(aside, column)))
+                writers[name] = _writer(aside, column)
+                for file in writers[name].files:
+                    open_files.callback(file.close)
             writers[name].write(start, values)
             yield column, start, values
             del values  # a block may be large, and is not to be held while the next is waited for
 
+    def hash_each(blocks: Iterable[tuple[Column, int, Any]]) -> Iterator[str]:
+        for column, start, values in blocks:
+            if (name := str(column)) not in columns:
+                hashes[name], columns[name] = _HashedAsWritten(column, writers[name].files[0]), column
+            yield name
+            hashes[name].add(start, values)
+            del values
+
     try:
         make_folder(target.parent, at_home=True)
         aside.mkdir()
-        with (
-            contextlib.ExitStack() as open_files,
-            prefetch(blocks, 1, name="decoding") as decoded,
-            prefetch(write_each(decoded, open_files), 1, name="writing") as on_disk,
-        ):
-            for column, start, values in on_disk:
-                name = str(column)
-                if name not in columns:
-                    hashes[name], columns[name] = ValueDigest.of(column), column
-                if (taken := hashes[name]) is not None and taken.next == start:
-                    taken.add(start, values)
-                else:  # it would have to be held: such a column is hashed as it is on disk, in the end
-                    hashes[name] = None
-                del values
-        jobs = [partial(_digest, hashes[name], column, aside) for name, column in columns.items()]
-        signatures = {name: _signatures(column, aside) for name, column in columns.items()}
-        sizes = [sum(size for size, *_ in of_column.values()) for of_column in signatures.values()]
-        digests = dict(zip(columns, run_all(jobs, sizes=sizes), strict=True))
+        with contextlib.ExitStack() as open_files:
+            with (
+                prefetch(blocks, 1, name="decoding") as decoded,
+                prefetch(write_each(decoded, open_files), 1, name="writing") as on_disk,
+                prefetch(hash_each(on_disk), HASHED_AHEAD, name="hashing") as hashed,
+            ):
+                for name in hashed:
+                    for file in writers[name].files:
+                        file.sync_some()
+            files = [file for writer in writers.values() for file in writer.files]
+            for file in files:
+                file.end()
+            run_all([file.sync for file in files])
+        digests = dict(zip(columns, run_all([taken.sha256 for taken in hashes.values()]), strict=True))
         check(digests)
-        written = {name: Written(sha256, signatures[name]) for name, sha256 in digests.items()}
+        written = {name: Written(sha256, _signatures(columns[name], aside)) for name, sha256 in digests.items()}
         with (aside / DIGESTS).open("wb") as out:
             out.write(written_to_bytes(written))
             flush(out)
@@ -277,6 +301,35 @@ def write(
         shutil.rmtree(aside, ignore_errors=True)
 
 
+class _HashedAsWritten:
+    """The digest of a column while it is written. What comes before its turn is read back when that has come."""
+
+    def __init__(self, column: Column, file: NpyFile) -> None:
+        self._digest, self._column, self._file = ValueDigest.of(column), column, file
+        self._early: dict[int, int] = {}  # where runs of samples end, by where they begin
+        self._is_rewritten = False
+
+    def add(self, start: int, values: Any) -> None:
+        """Take in the samples from `start` on, which are written."""
+        if start > self._digest.next and len(values):
+            self._early[start] = start + len(values)
+            return
+        self._is_rewritten |= start < self._digest.next
+        self._digest.add(start, values)
+        while (stop := self._early.pop(self._digest.next, None)) is not None:
+            for piece in self._file.read(self._digest.next, stop):
+                self._digest.add(self._digest.next, piece)
+
+    def sha256(self) -> str:
+        """Return the digest of all values, which are written; read once more where some were written twice."""
+        if not self._is_rewritten and (sha256 := self._digest.sha256) is not None:
+            return sha256
+        # All but plain arrays come in order; their writers refuse any other.
+        header = read_header(self._file.path.parent, self._file.path.name)
+        assert header is not None, f"{self._column} was not written whole"
+        return digest_of(open_map(self._file.path.parent, header[0]))
+
+
 def _writer(folder: Path, column: Column) -> NpyFile | Strings | Ragged | Encoded:
     if column.is_encoded:
         return Encoded(folder, column)
@@ -286,54 +339,9 @@ def _writer(folder: Path, column: Column) -> NpyFile | Strings | Ragged | Encode
     return NpyFile(folder / f"{column}.npy", dtype, column.sample_shape, samples=column.samples)
 
 
-def _digest(taken: ValueDigest | None, column: Column, folder: Path) -> str:
-    if taken is not None and taken.sha256 is not None:
-        return taken.sha256
-    # All but plain arrays come in order; their writers refuse any other.
-    header = read_header(folder, file_names(column)[0])
-    assert header is not None, f"{column} was not written whole"
-    return digest_of(open_map(folder, header[0]))
-
-
 def _signatures(column: Column, folder: Path) -> dict[str, StatSignature]:
     # Of a file, none of it changes when the folder that it is in is renamed.
     return {name: stat_signature(folder / name) for name in file_names(column)}
-
-
-def collect(
-    blocks: Iterable[tuple[Column, int, Any]], recipe: Callable[[Column], Recipe] | None = None
-) -> dict[str, Values | str]:
-    """Gather all columns' blocks in memory, by column (``train.images``), read-only as memory maps are.
-
-    `recipe` says how the samples of a column are decoded that is kept encoded.
-    """
-    arrays: dict[str, Any] = {}
-    columns: dict[str, Column] = {}
-    for column, start, values in blocks:
-        name = str(column)
-        columns[name] = column
-        if column.is_encoded or column.is_ragged or column.is_text:
-            arrays.setdefault(name, []).append(values)
-            continue
-        if name not in arrays:
-            arrays[name] = np.empty((column.samples, *column.sample_shape), column.dtype)
-        arrays[name][start : start + len(values)] = values
-    for name, values in arrays.items():
-        if columns[name].is_encoded:
-            column = columns[name]
-            assert recipe is not None, "whoever keeps samples encoded says how they are decoded"
-            encoded = [one for block in values for one in block.encoded]
-            shapes = np.concatenate([block.values.shapes for block in values]) if column.is_ragged else None
-            kind: dict[str, Any] = {"dtype": column.dtype, "sample_shape": column.shape}
-            arrays[name] = EncodedArray.of(encoded, shapes, recipe=recipe(column), **kind)
-        elif columns[name].is_ragged:
-            arrays[name] = RaggedArray.joined(values, columns[name].shape)
-        elif columns[name].is_text:
-            strings = [text for block in values for text in block]
-            arrays[name] = strings[0] if columns[name].per == "split" else StringArray.of(strings)
-        else:
-            values.flags.writeable = False
-    return arrays
 
 
 def sweep(cache: Path) -> None:
