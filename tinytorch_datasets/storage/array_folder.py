@@ -1,4 +1,4 @@
-"""`ArrayFolder`: the decoded arrays of a data set, on disk, or `collect`ed in memory.
+"""`ArrayFolder`: decoded arrays on disk, opened once; or `collect`ed in memory.
 
 Each array is a `.npy` file; beside them, `digests.json` has the digest of each column's values as they were written,
 and the stat signatures of its files then. While the signatures fit, the arrays are what this package wrote on this
