@@ -120,10 +120,14 @@ def _numbers(pa: Any, flat: np.ndarray) -> Any:
     return pa.Array.from_buffers(pa.from_numpy_dtype(flat.dtype), len(flat), [None, pa.py_buffer(flat)])
 
 
+def _item(pa: Any, array: Any) -> Any:
+    return pa.field("item", array.type, nullable=False)
+
+
 def _fixed_lists(pa: Any, array: Any, shape: tuple[int, ...]) -> Any:
     """Return flat values as lists of lists, of which the innermost have as many as the last axis is long."""
     for axis in range(len(shape) - 1, 0, -1):
-        kind = pa.list_(pa.field("item", array.type, nullable=False), shape[axis])
+        kind = pa.list_(_item(pa, array), shape[axis])
         array = pa.Array.from_buffers(kind, math.prod(shape[:axis]), [None], children=[array])
     return array
 
@@ -135,7 +139,7 @@ def _lists(pa: Any, values: RaggedArray) -> Any:
         lists = rows[:, :axis].prod(axis=1)  # that each sample has on this axis
         size, total = values.sample_shape[axis], int(lists.sum())
         if size is not None:
-            kind = pa.list_(pa.field("item", array.type, nullable=False), size)
+            kind = pa.list_(_item(pa, array), size)
             array = pa.Array.from_buffers(kind, total, [None], children=[array])
             continue
         if axis == 0 and rows.shape[1] == 1:
@@ -144,7 +148,7 @@ def _lists(pa: Any, values: RaggedArray) -> Any:
         else:
             offsets = np.zeros(total + 1, np.int64)
             np.cumsum(np.repeat(rows[:, axis], lists), out=offsets[1:])
-        kind = pa.large_list(pa.field("item", array.type, nullable=False))
+        kind = pa.large_list(_item(pa, array))
         places = pa.py_buffer(np.ascontiguousarray(offsets))
         array = pa.Array.from_buffers(kind, total, [None, places], children=[array])
     return array

@@ -150,7 +150,7 @@ def _is_abandoned(holder: Path, *, ours_counts: bool = False) -> bool:
         about = os.lstat(holder)
         if not stat.S_ISREG(about.st_mode) or time.time() - about.st_mtime > HOLDER_LIVES_S:
             return True
-        words = holder.read_text(encoding="utf-8").split()  # process 4711 on lab-3
+        words = holder.read_bytes().decode().split()  # process 4711 on lab-3
         number, host = int(words[1]), words[3]
     except (OSError, ValueError, IndexError):
         return True
