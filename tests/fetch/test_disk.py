@@ -18,7 +18,7 @@ import pytest
 from tests.helpers.faulty_server import FaultyServer, serve, sha256
 from tinytorch_datasets.errors import FetchError, HashMismatch, OfflineError, StorageError
 from tinytorch_datasets.fetch import fetch, library_folders
-from tinytorch_datasets.fetch.partial import BackgroundSync
+from tinytorch_datasets.fetch.partial import BackgroundSync, PartialFile
 from tinytorch_datasets.plan import File
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -636,6 +636,38 @@ except Exception as error:
     command = [*under, sys.executable, "-c", code, json.dumps(asdict(file))]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True, cwd="/").stdout
+
+
+class TestLarge:
+    """A file that is hashed while it comes is the declared one, or is not taken."""
+
+    RIGHT = b"0123456789abcdef" * (1 << 20) + b"end"
+
+    def test_other_bytes_are_refused_and_those_that_follow_taken(self, place: Place) -> None:
+        """From the start, resumed, and after all was dropped; also where another process wrote to the part."""
+        file = File("large.bin", len(self.RIGHT), sha256(self.RIGHT))
+        part = place.root / "large.bin.part"
+        for there in (b"", self.RIGHT[:1_000_000], b"-" * 1_000_000):
+            part.write_bytes(there)
+            with PartialFile(part, file) as partial:
+                for start in range(len(there), file.bytes, 1 << 22):
+                    partial.write(self.RIGHT[start : start + (1 << 22)])
+                assert partial.matches() is (there[:1] != b"-")
+                assert partial.sha256 == sha256(there + self.RIGHT[len(there) :])
+        part.unlink()
+        with PartialFile(part, file) as partial:
+            partial.write(self.RIGHT[:-3])
+            with part.open("r+b") as other:
+                other.write(b"-")
+            os.utime(part, ns=(0, 0))
+            partial.write(b"end")
+            assert not partial.matches()
+            partial.drop()
+            partial.write(self.RIGHT)
+            assert partial.matches()
+            partial.move_into_place(place.root / "large.bin")
+
+        assert (place.root / "large.bin").read_bytes() == self.RIGHT
 
 
 class TestFlush:

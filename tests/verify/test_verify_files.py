@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from tests.helpers.faulty_server import sha256
 from tests.helpers.users import open_to_all
 from tinytorch_datasets.errors import MissingFile, StorageError
 from tinytorch_datasets.plan import File, Plan
-from tinytorch_datasets.verify.files import StatCache, check
+from tinytorch_datasets.verify.files import GrowingDigest, StatCache, check
 
 DATA = b"length,width\n1,2\n"
 DECLARED = File(name="train.csv", bytes=len(DATA), sha256=sha256(DATA), where="datasets.yaml:7")
@@ -45,7 +46,7 @@ def as_another_user(path: Path) -> str:
 import os
 from pathlib import Path
 from tinytorch_datasets.plan import File, Plan
-from tinytorch_datasets.verify.files import StatCache, check
+from tinytorch_datasets.verify.files import GrowingDigest, StatCache, check
 plan = Plan("d", "d", Path({str(path.parent)!r}), "shipped", "csv", ({DECLARED!r},), ())
 if os.geteuid() == 0: os.setuid(65534)
 try:
@@ -116,3 +117,57 @@ class TestWhatCannotBeRead:
             "  declared at datasets.yaml:7\n"
             "  Move it out of the way."
         )
+
+
+class TestGrowing:
+    """A file is hashed while it grows, as the disk has it, by whoever alone writes to it."""
+
+    @staticmethod
+    def grow(path: Path, *pieces: bytes, before: Callable[[int], None] = lambda _: None) -> str | None:
+        """Append the pieces, with something done before each; what the digest says in the end."""
+        digest = GrowingDigest(path)
+        with path.open("ab", buffering=0) as file:
+            for number, piece in enumerate(pieces):
+                before(number)
+                digest.before_write(file.fileno())
+                file.write(piece)
+                digest.after_write(file.fileno())
+            return digest.end(file.fileno())
+
+    @pytest.mark.parametrize("there", [b"", b"from another day"])
+    def test_all_that_it_has_in_the_end(self, there: bytes, tmp_path: Path) -> None:
+        """Also what was in it before; more than is read or synced at a time."""
+        pieces = [b"a" * 9_000_000, b"b", b"c" * 9_000_000, b""]
+        (tmp_path / "file").write_bytes(there)
+
+        assert self.grow(tmp_path / "file", *pieces) == sha256(there + b"".join(pieces))
+
+    def test_nothing_is_known_where_another_program_writes_too(self, tmp_path: Path) -> None:
+        """What it changed may have been hashed already."""
+        path = tmp_path / "file"
+        path.write_bytes(b"")
+
+        def write_too(number: int) -> None:
+            if number:
+                with path.open("r+b") as other:
+                    other.write(b"other")
+                os.utime(path, ns=(0, number))  # whatever the resolution of the file system's clock is
+
+        assert self.grow(path, b"right", b"right", before=write_too) is None
+
+    def test_it_ends_at_once_when_nobody_wants_it(self, tmp_path: Path) -> None:
+        """With its thread and its descriptor."""
+        (tmp_path / "file").write_bytes(DATA)
+        threads, digest = threading.active_count(), GrowingDigest(tmp_path / "file")
+
+        assert digest.end() is None
+        assert threading.active_count() == threads
+
+    def test_what_the_disk_refuses_is_kept(self, tmp_path: Path) -> None:
+        """Here that the file is gone before it was opened; nothing is known of it then."""
+        path = tmp_path / "missing"
+        digest = GrowingDigest(path)
+        with (tmp_path / "file").open("wb") as file:
+            assert digest.end(file.fileno()) is None
+
+        assert isinstance(digest.error, FileNotFoundError)

@@ -1,10 +1,11 @@
-"""`.part` files: resumed after a kill, hashed by Pooch, moved into place.
+"""`.part` files: resumed after a kill, hashed, moved into place.
 
 `<name>.part` stands beside the target and survives a kill, so that the next fetch goes on where this one stopped.
 `<name>.part.json` remembers which mirror gave it and its validator.
 
-Pooch hashes the part where it stands. `pooch.retrieve` would first move it to a temporary file with a random name,
-which nobody could tell from other people's files after a kill.
+A part is hashed where it stands, as the disk has it: a large one while its bytes come, any other by Pooch.
+`pooch.retrieve` would first move it to a temporary file with a random name, which nobody could tell from other
+people's files after a kill.
 """
 
 from __future__ import annotations
@@ -36,10 +37,13 @@ from tinytorch_datasets.storage.files import (
 )
 from tinytorch_datasets.storage.memmap import StatSignature, is_link, read_regular, stat_signature
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES
+from tinytorch_datasets.verify.files import GrowingDigest
 
 ABANDONED_S = 24 * 60 * 60
 # Up to here, hashing takes less than the start of a thread beside it.
 SMALL_BYTES = 1 << 20
+# From here on, a file is hashed while it comes.
+LARGE_BYTES = 1 << 24
 
 
 def shared_part(target: Path) -> Path:
@@ -153,6 +157,7 @@ class PartialFile:
         self.bytes = 0
         self.sha256: str | None = None  # of what was hashed last
         self._sync: BackgroundSync | None = None
+        self._growing: GrowingDigest | None = None  # while it is written
         self._signature: list[int] = []  # before it was hashed
         try:
             with writing_at_home(path):
@@ -163,12 +168,18 @@ class PartialFile:
 
     def write(self, chunk: bytes) -> None:
         """Append a chunk."""
+        if self._growing is None and self._file.bytes >= LARGE_BYTES:
+            self._growing = GrowingDigest(self.path)
         with writing_at_home(self.path):
+            if self._growing is not None:
+                self._growing.before_write(self._fd)
             rest = memoryview(chunk)
             while rest:
                 written = os.write(self._fd, rest)
                 self.bytes += written
                 rest = rest[written:]
+            if self._growing is not None:
+                self._growing.after_write(self._fd)
 
     def drop(self) -> None:
         """Forget every byte. By a new file, never by emptying this one, which may be hard-linked elsewhere."""
@@ -181,23 +192,31 @@ class PartialFile:
         self._sync = None
 
     def matches(self) -> bool:
-        """Check whether these are the declared bytes, all of them; hashed once, by Pooch, as the disk has them."""
+        """Check whether these are the declared bytes, all of them; hashed once, as the disk has them."""
         if self.bytes != self._file.bytes:
             return False
         if self._sync is None:
-            pooch = _pooch()
             sync = BackgroundSync(self.path)
             with writing_at_home(self.path):
                 self._signature = _without_ctime(stat_signature(self.path))
                 if self.bytes > SMALL_BYTES:
                     with sync:  # both take about as long
-                        sha256 = pooch.file_hash(str(self.path), "sha256")
-                elif (sha256 := pooch.file_hash(str(self.path), "sha256")) == self._file.sha256:
+                        sha256 = self._hash()
+                elif (sha256 := self._hash()) == self._file.sha256:
                     sync.wait()
             self.sha256 = sha256
             if sha256 == self._file.sha256:
                 self._sync = sync
         return self._sync is not None
+
+    def _hash(self) -> str:
+        """Return the sha256: as it was taken while the bytes came, or by Pooch now."""
+        sha256 = None
+        if self._growing is not None:
+            sha256 = self._growing.end(self._fd)
+            if self._growing.error is not None:  # a system says it once: a sync that succeeds now would mean nothing
+                raise self._growing.error
+        return sha256 or str(_pooch().file_hash(str(self.path), "sha256"))
 
     def head(self) -> bytes:
         """Return the first bytes, for a diagnosis."""
@@ -285,6 +304,9 @@ class PartialFile:
         return fd
 
     def _release(self) -> None:
+        if self._growing is not None:
+            self._growing.end()
+            self._growing = None
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = -1

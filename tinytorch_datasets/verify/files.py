@@ -7,10 +7,14 @@ nothing is read. `Mode` "always" reads every byte whatever the signature is.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinytorch_datasets.digests import Digest, digests, sha256_of
+from tinytorch_datasets.concurrency import start_thread
+from tinytorch_datasets.digests import CHUNK_BYTES, Digest, digests, open_file, sha256_of
 from tinytorch_datasets.errors import ChangedFile, HashMismatch
 from tinytorch_datasets.plan import File, Mode, Plan
 from tinytorch_datasets.storage.cache_entry import CacheEntry
@@ -163,3 +167,77 @@ def check_unchanged(plan: Plan, stat_cache: StatCache) -> None:
                 continue
         what = f"{path} was changed by another program while it was read"
         raise ChangedFile(what, where=file.where, hint="Leave it alone, and ask again.", path=path)
+
+
+# How much of a growing file is hashed before the disk is asked to have it.
+SYNC_BYTES = 2**24
+
+
+class GrowingDigest:
+    """The sha256 of a file that grows, taken in a thread meanwhile: of what the disk has of it, as it has it.
+
+    So a download is hashed when its last byte has come, and most of it is on the disk. Call `before_write` and
+    `after_write` around each write: they notice when another program writes to the file too, for what that changes may
+    have been hashed already.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._grown = threading.Condition()
+        self._bytes, self._is_ended, self._is_alone = 0, False, True
+        self._about: tuple[int, int] | None = None  # the file after the last write
+        self._sha256, self._hashed = hashlib.sha256(), 0
+        self.error: OSError | None = None  # what the disk refused, which it says once
+        self._thread = start_thread(self._work, "tinytorch-datasets-hash")
+
+    def before_write(self, fd: int) -> None:
+        """Notice that the file is not as the last write left it."""
+        if self._about is not None and self._about != _size_and_time(fd):
+            self._is_alone = False
+
+    def after_write(self, fd: int) -> None:
+        """Let the thread go on to the end of what is there now."""
+        self._about = _size_and_time(fd)
+        with self._grown:
+            self._bytes = self._about[0]
+            self._grown.notify()
+
+    def end(self, fd: int | None = None) -> str | None:
+        """End the thread, and return the sha256 of all that was written; None if it is not surely that of the file.
+
+        Without a descriptor nobody wants it, and it is not waited for.
+        """
+        with self._grown:
+            self._is_ended = True
+            self._bytes = self._bytes if fd is not None else 0
+            self._grown.notify()
+        if self._thread is not None:
+            self._thread.join()
+        if fd is None or self._thread is None or self.error is not None or self._hashed != self._bytes:
+            return None
+        self.before_write(fd)
+        return self._sha256.hexdigest() if self._is_alone else None
+
+    def _work(self) -> None:
+        buffer, synced = memoryview(bytearray(CHUNK_BYTES)), 0
+        try:
+            with open(self._path, "rb", buffering=0, opener=open_file) as file:
+                while True:
+                    with self._grown:
+                        while self._hashed >= self._bytes and not self._is_ended:
+                            self._grown.wait()
+                        left = self._bytes - self._hashed
+                    if left <= 0 or not (count := file.readinto(buffer[:left])):
+                        return
+                    self._sha256.update(buffer[:count])
+                    self._hashed += count
+                    if self._hashed - synced >= SYNC_BYTES and os.name != "nt":  # which syncs only what it may write
+                        os.fsync(file.fileno())
+                        synced = self._hashed
+        except OSError as error:
+            self.error = error
+
+
+def _size_and_time(fd: int) -> tuple[int, int]:
+    about = os.fstat(fd)
+    return about.st_size, about.st_mtime_ns
