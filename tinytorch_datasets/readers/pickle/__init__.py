@@ -252,6 +252,6 @@ def _only_data(result: Any, allowance: Allowance) -> Any:
                 for key, inner in list(value.items()) if type(value) is dict else enumerate(value):
                     if type(inner) is Latin1Text:
                         allowance.spend(len(inner.raw))
-                        value[key] = inner.raw.decode("latin-1")
+                        value[key] = inner.text
             left.extend(value.values() if type(value) is dict else value)
     return root[0]

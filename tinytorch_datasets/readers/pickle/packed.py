@@ -48,7 +48,7 @@ class Row:
 
     __slots__ = ("items", "loose", "parts")
 
-    def __init__(self, items: list[Any] | None = None) -> None:
+    def __init__(self, items: Sequence[Any] = ()) -> None:
         self.parts: list[np.ndarray] = []
         self.loose: list[Any] = []
         self.items: list[Any] = []
@@ -58,7 +58,7 @@ class Row:
     def __len__(self) -> int:
         return len(self.items) + len(self.loose) + sum(map(len, self.parts))
 
-    def extend(self, items: list[Any]) -> int:
+    def extend(self, items: Sequence[Any]) -> int:
         """Append items; return how many bytes are held for them that nobody has paid for yet."""
         if self.items:
             self.items += items
@@ -117,8 +117,10 @@ def joined(parts: Sequence[np.ndarray]) -> np.ndarray | None:
         return parts[0] if parts else np.empty(0, np.int64)
     kinds = {part.dtype.kind for part in parts}
     if "f" in kinds and kinds <= {"i", "u", "f"}:
-        whole = (part.astype(np.float64) for part in parts if part.dtype.kind != "f")
-        return None if any(np.any(np.abs(part) > MAX_EXACT) for part in whole) else np.concatenate(parts)
+        # As numbers of Python: as floats, those just beyond would have been rounded to what is exact.
+        whole = [(int(part.min()), int(part.max())) for part in parts if part.dtype.kind != "f"]
+        are_exact = all(least >= -MAX_EXACT and most <= MAX_EXACT for least, most in whole)
+        return np.concatenate(parts) if are_exact else None
     return np.concatenate(parts) if len(kinds) == 1 else None
 
 

@@ -6,6 +6,7 @@ else is refused.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,35 +16,37 @@ import numpy as np
 
 from tinytorch_datasets.errors import Aspect, ContentError, DecodeError, UnsafePickle
 from tinytorch_datasets.plan import TEXT, Block, Column, RaggedBlock, format_shape
-from tinytorch_datasets.readers.arrays import MOST_DIMENSIONS, check_within_declared, max_decoded, too_much_text, turned
+from tinytorch_datasets.readers.arrays import MOST_DIMENSIONS, check_within_declared, exact, max_decoded, too_much_text
 from tinytorch_datasets.readers.pickle.packed import Row, joined, packed
 from tinytorch_datasets.readers.pickle.values import Latin1Text
 
 BLOCK_SAMPLES, BLOCK_NUMBERS = 4096, 1 << 17
 
+_NAMES = {Row: "list", str: "text", bytes: "text", Latin1Text: "text", int: "number", float: "number"}
+# What a field of another kind could hold.
+_PLAIN = (int, float, bool, str, bytes, Latin1Text, Row, list, tuple, np.generic)
+
 
 def describe(item: Any) -> str:
     """Name what stands where a number or a text should.
 
-    >>> describe(None), describe("a"), describe(2**70), describe({}), describe(())
-    ('None', 'a text', 'a whole number of more than 64 bits', 'a dict', 'a tuple')
+    >>> describe(None), describe("a"), describe(7), describe(2**70), describe({}), describe(())
+    ('None', 'a text', 'a number', 'a whole number of more than 64 bits', 'a dict', 'a tuple')
     """
     if item is None:
         return "None"
     if type(item) is np.ndarray:
         return "an array of objects" if item.dtype == object else f"an array of {item.dtype.name}"
-    names = {Row: "list", str: "text", bytes: "text", Latin1Text: "text", float: "number"}
     if type(item) is int and not -(2**63) <= item < 2**63:
         return "a whole number of more than 64 bits"
-    return f"a {names.get(type(item), type(item).__name__)}"
+    return f"a {_NAMES.get(type(item), type(item).__name__)}"
 
 
 class _Unfit(Exception):
-    """A sample is not numbers; `item` is what it is, or has in it."""
+    """A sample is not numbers; `item` is what it is, or has in it, and `what` says so."""
 
-    def __init__(self, what: str, item: Any = 0) -> None:
-        super().__init__(what)
-        self.what, self.item = what, item
+    def __init__(self, item: Any, what: str | None = None) -> None:
+        self.item, self.what = item, what or describe(item)
 
 
 _UNLIKE = "a list of lists that differ in length, or of lists and numbers"
@@ -69,33 +72,30 @@ def as_numbers(item: Any, depth: int, budget: _Budget) -> np.ndarray:
     """Return the numbers of a sample of at most so many axes, whole ones as int64 where it has no dtype itself."""
     budget.spend(1)
     if type(item) is np.ndarray and item.dtype.kind in "biuf":
-        return turned(item)
+        return item
     if type(item) in (tuple, list):
-        item = Row(list(item))
+        item = Row(item)
     if type(item) is not Row:
         one = packed([item])
         if one is None:
-            raise _Unfit(describe(item), item)
+            raise _Unfit(item)
         return one.reshape(())
     if depth == 0:
-        raise _Unfit(describe(item))
+        raise _Unfit(item)
     numbers = item.numbers()
     if numbers is not None:
         return numbers
-    lists = (Row, list, tuple, np.ndarray) if depth > 1 else ()
-    for one in item.items or item.loose:
+    values, lists = item.tolist(), (Row, list, tuple, np.ndarray) if depth > 1 else ()
+    for one in values:
         if type(one) not in lists and packed([one]) is None:
-            what = f"a list with {describe(one)} in it"
-            raise _Unfit(what, one)
-    if not item.items:
-        raise _Unfit(_NO_TYPE)
-    parts = [as_numbers(one, depth - 1, budget) for one in item.items]
+            raise _Unfit(one, f"a list with {describe(one)} in it")
+    parts = [as_numbers(one, depth - 1, budget) for one in values]
     budget.spend(sum(part.size for part in parts))
     if len({part.shape for part in parts}) > 1:
-        raise _Unfit(_UNLIKE)
-    stacked = joined([part.reshape(-1) for part in parts])
+        raise _Unfit(item, _UNLIKE)
+    stacked = joined([part.ravel() for part in parts])
     if stacked is None:
-        raise _Unfit(_NO_TYPE)
+        raise _Unfit(item, _NO_TYPE)
     return stacked.reshape(len(parts), *parts[0].shape)
 
 
@@ -131,32 +131,27 @@ def object_blocks(column: Column, held: np.ndarray, path: Path, whose: str) -> I
         UnsafePickle: One is neither a number nor a text, nor numbers.
         ContentError: There are more than declared, or one is not as declared.
     """
-    items = held.reshape(-1).tolist()
+    items = held.ravel().tolist()
     if holds_texts(column, items):
-        shape = check_within_declared(column, np.dtype("U1"), held.shape, path, whose)
-        yield from text_blocks(column, items[: shape[0]], path, whose)
+        check_within_declared(column, np.dtype("U1"), held.shape, path, whose)
+        yield from text_blocks(column, items, path, whose)
         return
-    if held.ndim > 1 and any(type(item) in (Row, list, tuple, np.ndarray) for item in items):
-        longer = tuple(length for length in held.shape if length != 1)
-        if len(longer) > 1:
-            raise DecodeError(path, f"{whose} has {held.ndim} axes, and lists in them")
-        held = held.reshape(-1)
-    if held.ndim == 1:
+    has_lists = any(type(item) in (Row, list, tuple, np.ndarray) for item in items)
+    if has_lists and held.size > max(held.shape, default=0):
+        raise DecodeError(path, f"{whose} has {held.ndim} axes, and lists in them")
+    if has_lists or held.ndim == 1:
         yield from row_blocks(column, items, path, whose)
         return
     numbers = packed(items)
     if numbers is None:
-        at = next(at for at, item in enumerate(items) if packed([item]) is None or at == len(items) - 1)
-        _refuse(column, path, whose, at // max(math.prod(held.shape[1:]), 1), _Unfit(describe(items[at]), items[at]))
-    numbers = numbers.reshape(held.shape)
-    if column.is_ragged:
-        yield from row_blocks(column, list(numbers), path, whose)
+        yield from row_blocks(column, held.reshape(held.shape or 1).tolist(), path, whose)
         return
-    if column.classes is None:
-        numbers = _exact(column, numbers.reshape(-1), _Places(0, [held.shape[1:]] * len(held)), path, whose).reshape(
-            held.shape
-        )
-    yield Block(column, 0, numbers.reshape(check_within_declared(column, numbers.dtype, held.shape, path, whose)))
+    shape = check_within_declared(column, np.dtype(column.dtype), held.shape, path, whose)
+    if column.is_ragged:
+        yield from row_blocks(column, [*numbers.reshape(shape)], path, whose)
+        return
+    numbers = _exact(column, numbers, _Places(0, [shape[1:]] * shape[0]), path, whose)
+    yield Block(column, 0, numbers.reshape(shape))
 
 
 def row_blocks(column: Column, items: Sequence[Any], path: Path, whose: str) -> Iterator[Block]:
@@ -165,43 +160,36 @@ def row_blocks(column: Column, items: Sequence[Any], path: Path, whose: str) -> 
         reason = f"{whose} has {len(items):,} samples, more than {column} declares: {column.count:,}"
         _refuse_content(column, path, reason, "samples", column.count, len(items))
     if not column.shape and (numbers := packed(items)) is not None:
-        places = _Places(0, [()] * len(items))
-        yield Block(column, 0, numbers if column.classes else _exact(column, numbers, places, path, whose))
+        yield Block(column, 0, _exact(column, numbers, _Places(0, [()] * len(items)), path, whose))
         return
     start, budget = 0, _Budget(path, column.count, whose)
-    while start < len(items) or not start:
-        end, parts, shapes, count = start, list[np.ndarray](), list[tuple[int, ...]](), 0
-        while end < len(items) and end - start < BLOCK_SAMPLES and count < BLOCK_NUMBERS:
-            item = items[end]
-            if type(item) is Row and not item.items and not item.loose and len(column.shape) == 1:
-                length = sum(map(len, item.parts))
-                parts += item.parts
-                shape: tuple[int, ...] = (length,)
-            else:
-                try:
-                    numbers = as_numbers(item, len(column.shape), budget)
-                except _Unfit as unfit:
-                    _refuse(column, path, whose, end, unfit)
-                shape, length = numbers.shape, numbers.size
-                parts.append(numbers.reshape(-1))
-            shapes.append(_shape_of(column, shape, path, whose, end))
-            budget.spend(length)
-            count += length
-            end += 1
+    while True:
+        parts, shapes, count = list[np.ndarray](), list[tuple[int, ...]](), 0
+        for at, item in enumerate(items[start : start + BLOCK_SAMPLES], start):
+            try:
+                numbers = as_numbers(item, len(column.shape), budget)
+            except _Unfit as unfit:
+                _refuse(column, path, whose, at, unfit)
+            shapes.append(_shape_of(column, numbers.shape, path, whose, at))
+            parts.append(numbers.ravel())
+            count += numbers.size
+            budget.spend(numbers.size)
+            if count >= BLOCK_NUMBERS:
+                break
         values = _joined(column, parts, _Places(start, shapes), path, whose)
         if column.is_ragged:
             of_each = np.array(shapes, np.int64).reshape(len(shapes), len(column.shape))
             yield Block(column, start, RaggedBlock(values, of_each))
         else:
             yield Block(column, start, values.reshape(len(shapes), *column.sample_shape))
-        if end == start:
+        start += len(shapes)
+        if start >= len(items):
             return
-        start = end
 
 
 def _shape_of(column: Column, shape: tuple[int, ...], path: Path, whose: str, at: int) -> tuple[int, ...]:
     """Return the shape of a sample, if it is one that the column declares."""
-    if len(shape) == 1 and not shape[0] and len(column.shape) > 1:  # an empty list has no second axis
+    if shape == (0,):  # an empty list has no second axis
         shape = (0, *(length or 0 for length in column.shape[1:]))
     fits = len(shape) == len(column.shape)
     if not fits or any(d is not None and d != length for d, length in zip(column.shape, shape, strict=True)):
@@ -224,52 +212,43 @@ class _Places(NamedTuple):
 
 
 def _joined(column: Column, parts: Sequence[np.ndarray], places: _Places, path: Path, whose: str) -> np.ndarray:
-    if not parts:
-        return np.empty(0, np.int64 if column.classes is not None else column.dtype)
-    if column.classes is not None:
-        return np.concatenate(parts)
-    if len({part.dtype.kind for part in parts}) == 1:
-        return _exact(column, np.concatenate(parts), places, path, whose)
-    exact, before = [], 0
-    for part in parts:
-        exact.append(_exact(column, part, places._replace(before=before), path, whose))
-        before += len(part)
-    return np.concatenate(exact)
+    """Return the numbers of some samples in the declared dtype: as many at once as are of one kind.
+
+    An empty list has no kind.
+    """
+    done, before = [np.empty(0, column.dtype if column.classes is None else np.int64)], 0
+    for _, alike in itertools.groupby(filter(len, parts), lambda part: part.dtype.kind):
+        values = np.concatenate([*alike])
+        done.append(_exact(column, values, places._replace(before=before), path, whose))
+        before += len(values)
+    return np.concatenate(done[1:] or done)
 
 
 def _exact(column: Column, values: np.ndarray, places: _Places, path: Path, whose: str) -> np.ndarray:
-    """Return numbers in the declared dtype, which must have each of them; floats may be the nearest of theirs."""
+    """Return numbers in the declared dtype, which must have each of them; floats may be the nearest of theirs.
+
+    What stands for classes is kept as it is: which numbers those may be is checked of every format alike.
+    """
+    if column.classes is not None:
+        return values
     dtype = np.dtype(column.dtype)
     kind, wanted = values.dtype.kind, dtype.kind
-    if values.dtype == dtype:
-        return values
     if (kind == "b") != (wanted == "b") or (kind == "f" and wanted != "f"):
         reason = f"{whose} holds numbers of the type {values.dtype.name}, {column} is declared as {dtype.name}"
         _refuse_content(column, path, reason, "dtype", dtype.name, values.dtype.name)
-    with np.errstate(over="ignore"):
-        found = values.astype(dtype)
-    if wanted == "f" and kind == "f":
-        lost = np.isinf(found) & ~np.isinf(values)
-    elif wanted == "f":
-        most = 2 ** (np.finfo(dtype).nmant + 1)
-        lost = (values > most) | (values < -most)
-        for at in np.flatnonzero(lost).tolist():
-            lost[at] = not np.isfinite(found[at]) or int(found[at]) != int(values[at])
-    else:
-        limits = np.iinfo(dtype)
-        lost = (values < limits.min) | (values > limits.max)
-    if lost.any():
+    converted, lost = exact(values, dtype)
+    if lost is not None and lost.any():
         at = int(lost.argmax())
         reason = (
             f"{whose}: sample {places.of(at):,} has {values[at]}, which {column}, declared as {dtype.name}, cannot hold"
         )
         _refuse_content(column, path, reason, "dtype", dtype.name, str(values[at]))
-    return found
+    return converted
 
 
 def _as_text(item: Any) -> str | None:
     if type(item) is Latin1Text:
-        item = item.raw.decode("latin-1")
+        return item.text
     if type(item) is bytes:  # as Python 2 wrote it
         item = item.decode("utf-8")
     return item if isinstance(item, str) else None
@@ -290,7 +269,7 @@ def text_blocks(column: Column, items: Sequence[Any], path: Path, whose: str) ->
         reason = f"{whose} has {len(items):,} texts, more than {column} declares: {column.count:,}"
         _refuse_content(column, path, reason, "samples", column.count, len(items))
     characters, most = 0, max_decoded(path, column.count)
-    for start in range(0, max(len(items), 1), BLOCK_SAMPLES):
+    for start in range(0, len(items), BLOCK_SAMPLES) or (0,):
         texts: list[str] = []
         for at, item in enumerate(items[start : start + BLOCK_SAMPLES], start):
             try:
@@ -298,7 +277,7 @@ def text_blocks(column: Column, items: Sequence[Any], path: Path, whose: str) ->
             except UnicodeDecodeError as error:
                 raise DecodeError(path, f"{whose} has a text that is not UTF-8, at sample {at:,}") from error
             if text is None:
-                _refuse(column, path, whose, at, _Unfit(describe(item), item))
+                _refuse(column, path, whose, at, _Unfit(item))
             texts.append(text)
         characters += sum(map(len, texts))
         if characters > most:
@@ -310,9 +289,7 @@ def _refuse(column: Column, path: Path, whose: str, at: int, unfit: _Unfit) -> N
     """Refuse a sample: as another than declared if it is plain, else as what pickles are refused for."""
     declared = "text" if column.is_text else "numbers"
     reason = f"{whose}: sample {at:,} is {unfit.what}, {column} is declared as {declared}"
-    if type(unfit.item) in (int, float, bool, str, bytes, Latin1Text, Row, list, tuple) or isinstance(
-        unfit.item, np.generic
-    ):
+    if isinstance(unfit.item, _PLAIN):
         _refuse_content(column, path, reason, "dtype", column.dtype, unfit.what)
     reason = f"{whose} holds Python objects: sample {at:,} is {unfit.what}, and no number, text or list of numbers"
     error = UnsafePickle(path, f"{reason}; nothing was run", names=("dtype |O",))

@@ -106,6 +106,11 @@ class Latin1Text:
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
 
+    @property
+    def text(self) -> str:
+        """The text itself."""
+        return self.raw.decode("latin-1")
+
 
 def quoted(pieces: Iterator[bytes], spend: Spend) -> bytes:
     """Return the bytes that a line with quotes and escapes spells, as Python 2 wrote them."""
