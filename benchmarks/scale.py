@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 import cluster
 from harness import machine
 
-from tinytorch_datasets.concurrency.executors import BUNDLE_BYTES, BUNDLES, Task, run_tasks
+from tinytorch_datasets.concurrency.executors import BUNDLE_BYTES, Task, bundle_bytes, run_tasks
 
 RESULTS = Path(__file__).with_suffix(".json")
 SHARD_BYTES = 100_003_840  # of 4,096 bytes a record
@@ -184,19 +184,26 @@ def constants(found: dict[str, Any]) -> dict[str, float]:
     }
 
 
+def bundles(files: int, size_gb: float) -> list[int]:
+    """Return how many of so many files of that size are sent together, each time, as `run_tasks` does it."""
+    made, left = [], files
+    while left:
+        most = bundle_bytes(round(left * size_gb * 1e9), round(files * size_gb * 1e9))
+        made.append(min(left, math.ceil(most / (size_gb * 1e9))))
+        left -= made[-1]
+    return made
+
+
 def simulated(of: dict[str, float], seeds: int = 20) -> dict[str, dict[str, list[float]]]:
     """The hours of each shape in each situation: half of the seeds take less than the first, 95 % than the other."""
     results: dict[str, dict[str, list[float]]] = {}
     for shape, (files, size) in SHAPES.items():
-        together = math.ceil(max(BUNDLE_BYTES / 1e9, files * size / BUNDLES) / size)  # as `run_tasks` sends them
         for situation, assumed in SITUATIONS.items():
             # A file costs something whatever its size: that is as if it were larger.
-            task = together * (size + of["s_a_file"] / of["s_a_gb"])
+            tasks = [together * (size + of["s_a_file"] / of["s_a_gb"]) for together in bundles(files, size)]
             tries = 1 if assumed == SITUATIONS["all alike"] else seeds
             costs = {"s_a_gb": of["s_a_gb"], "s_a_task": of["s_a_task"]}
-            hours = sorted(
-                simulate([task] * (files // together), assumed, **costs, seed=seed) / 3600 for seed in range(tries)
-            )
+            hours = sorted(simulate(tasks, assumed, **costs, seed=seed) / 3600 for seed in range(tries))
             late = hours[min(len(hours) - 1, round(0.95 * len(hours)))]
             results.setdefault(shape, {})[situation] = [statistics.median(hours), late]
     return results

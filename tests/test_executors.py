@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ from tinytorch_datasets.auditing.audit import audit
 from tinytorch_datasets.concurrency import check_cancelled
 from tinytorch_datasets.concurrency.executors import Task, check_executor, look_at, run_tasks
 from tinytorch_datasets.digests import digest, digest_or_error, digests
-from tinytorch_datasets.errors import HashMismatch, StorageError, UsageError
+from tinytorch_datasets.errors import HashMismatch, MissingLibrary, StorageError, UsageError
 from tinytorch_datasets.mirror.copy import mirror, sums_in
 
 
@@ -52,6 +53,24 @@ class Sending(Executor):
             future.set_result(pickle.loads(pickle.dumps(function(*args, **kwargs))))
         except BaseException as error:
             future.set_exception(error)
+        return future
+
+
+class Backwards(Executor):
+    """One that does nothing until it has so many calls, and then the last of them first; later ones at once."""
+
+    def __init__(self, calls: int) -> None:
+        self._calls, self._held = calls, list[tuple[Future[Any], Callable[[], Any]]]()
+
+    def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Keep it, or run all."""
+        future: Future[Any] = Future()
+        self._held.append((future, partial(function, *args, **kwargs)))
+        if len(self._held) >= self._calls:
+            for held, call in reversed(self._held):
+                held.set_result(call())
+            self._calls = 0
+            self._held.clear()
         return future
 
 
@@ -109,17 +128,23 @@ def files_in(folder: Path, count: int) -> list[Path]:
 class TestRunTasks:
     """What comes back is what the tasks return here."""
 
-    @pytest.mark.parametrize("executor", [None, ThreadPoolExecutor(2), Sending()], ids=["none", "threads", "sending"])
+    @pytest.mark.parametrize(
+        "executor",
+        [None, ThreadPoolExecutor(1), ThreadPoolExecutor(2), Sending(), Backwards(5)],
+        ids=["none", "a thread", "threads", "sending", "backwards"],
+    )
     def test_results_come_in_the_order_of_the_tasks(self, tmp_path: Path, executor: Executor | None) -> None:
         """With the bytes that are done; a file that is not there is an error of its own."""
         paths = [*files_in(tmp_path, 5), tmp_path / "none"]
+        for path in paths[:5]:
+            os.truncate(path, 2**24)  # of which each is a call
         steps: list[tuple[int, int]] = []
         found = digests(paths, lambda *step: steps.append(step), executor)
 
         assert [*found] == paths
         assert [str(of.sha256) for of in list(found.values())[:5]] == [sha256(path.read_bytes()) for path in paths[:5]]  # type: ignore[union-attr]
         assert isinstance(found[tmp_path / "none"], FileNotFoundError)
-        assert steps[-1] == (15, 15)
+        assert steps[-1] == (5 * 2**24, 5 * 2**24)
 
     def test_small_tasks_go_together_and_large_ones_alone(self) -> None:
         """The largest first: 250 small ones are three calls, as a hundred at most are sent at once."""
@@ -132,9 +157,27 @@ class TestRunTasks:
         run_tasks([replace(task, size=2**24) for task in tasks[:5]], large)
         assert large.calls == 5
 
+    def test_the_first_calls_have_the_most_to_do_and_the_last_the_least(self) -> None:
+        """So that there are few calls, and no worker is waited for in the end; and thousands at most."""
+
+        class Counting(Sending):
+            def __init__(self) -> None:
+                super().__init__()
+                self.tasks = list[int]()
+
+            def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+                self.tasks.append(len(pickle.loads(args[2])))
+                return super().submit(function, *args, **kwargs)
+
+        task, counting = Task(partial(abs, -1), 5 * 2**24), Counting()
+        run_tasks([task] * 400, counting)
+        assert counting.tasks == sorted(counting.tasks, reverse=True)
+        assert counting.tasks[0] == 7  # as large as a 64th of all, and a file more
+        assert counting.tasks[-63:] == [1] * 63
+
         many = Sending()
-        run_tasks([replace(tasks[1], size=2**30)] * 2 * 4096, many)
-        assert many.calls == 4096
+        run_tasks([replace(task, size=2**30)] * 2 * 4096, many)
+        assert many.calls == 4096 + 32  # two a call, until a 64th of what is left is one
 
     def test_the_error_of_a_job_is_raised_and_the_others_are_cancelled(self) -> None:
         """As it was raised there, and not tried again."""
@@ -158,6 +201,76 @@ class TestRunTasks:
             run_tasks([Task(partial(abs, -1)), Task(job), Task(partial(abs, -2))], sending)
         assert sending.calls == 1
         assert not caplog.records
+
+
+class TestImports:
+    """That a worker has not all that this process has is told apart from a job that asks for what is nowhere."""
+
+    def test_a_module_that_is_nowhere_is_the_jobs_own_error(self) -> None:
+        """As is one without a name, and an attribute."""
+        nowhere = ModuleNotFoundError("No module named 'nowhere'", name="nowhere")
+        no_name = ImportError("cannot import name 'nothing' from 'json'", name="json")
+        for error in (nowhere, no_name, ImportError("it needs a display"), AttributeError("nothing")):
+            with pytest.raises(type(error)) as caught:
+                run_tasks([Task(partial(raise_error, error))], Sending())
+            assert not isinstance(caught.value, UsageError)
+            assert str(caught.value) == str(error)
+
+    def test_one_that_this_process_has_is_missing_to_the_worker(self) -> None:
+        """Which is named; as is a name of a module, whose version must be another one."""
+        no_module = ModuleNotFoundError("No module named 'json'", name="json")
+        no_name = ImportError("cannot import name 'loads' from 'json' (there)", name="json")
+        for error in (no_module, no_name):
+            with pytest.raises(UsageError) as caught:
+                run_tasks([Task(partial(raise_error, error))], Sending())
+            assert str(caught.value) == (
+                f"{socket.gethostname()}, process {os.getpid()}, thread {threading.get_ident()} cannot import what "
+                f"this process can: {type(error).__name__}: {error}\n"
+                "  Give every worker the same versions of Python, of tinytorch-datasets and of the libraries that it "
+                "uses."
+            )
+
+    def test_a_library_that_a_format_needs_is_missing_there(self) -> None:
+        """With the line that installs it."""
+        error = MissingLibrary("format 'parquet'", "pyarrow", "parquet")
+        with pytest.raises(MissingLibrary) as caught:
+            run_tasks([Task(partial(raise_error, error))], Sending())
+        assert str(caught.value).startswith(
+            f"format 'parquet' needs pyarrow, which is not installed on the worker {socket.gethostname()}, process "
+        )
+        assert str(caught.value).endswith("\n  pip install 'tinytorch-datasets[parquet]'")
+
+    def test_a_job_that_cannot_be_sent_is_done_here(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A function inside another one is nowhere to be found by a worker."""
+        assert run_tasks([Task(lambda: 3)], Sending()) == [3]
+        (message,) = caplog.messages
+        assert message.startswith("1 of 1 tasks are done in this process: ")
+
+
+class TestNested:
+    """Whoever waits in a worker for that very executor may wait for ever."""
+
+    def test_a_thread_of_the_pool_does_the_tasks_itself(self, tmp_path: Path) -> None:
+        """It is in this process, as all of the pool are."""
+        paths = files_in(tmp_path, 3)
+        with ThreadPoolExecutor(1) as pool:
+
+            def nested() -> Any:
+                check_executor(pool)
+                return digests(paths, executor=pool)
+
+            assert pool.submit(nested).result(timeout=30) == {path: digest(path) for path in paths}
+
+    def test_of_another_one_a_line_says_that_nothing_has_begun(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Once; it may begin all the same."""
+        with ThreadPoolExecutor(1) as pool:
+            waits = threading.Event()
+            pool.submit(waits.wait)
+            threading.Timer(0.5, waits.set).start()
+            check_executor(pool, silent_s=0.01)
+        assert caplog.messages == [
+            "the executor has begun nothing for 0.01 s, and never will if all its workers wait for whoever waits here"
+        ]
 
 
 class TestLostWorkers:

@@ -5,16 +5,21 @@ which every library of the kind can send. What comes back is plain as well, and 
 
 A worker may be on another machine, where the same path is another file, or none. So each task goes with the signatures
 of the files that it reads, and a worker that sees anything else does nothing. Nor is a worker's own error taken for one
-of the machinery around it: whatever a job raises is returned, so what is raised is that a worker was lost.
+of the machinery around it: whatever a job raises is returned, so what is raised is that a worker was lost. What is
+sent is pickled here, so that no library looks into it.
 """
 
 from __future__ import annotations
 
+import importlib
 import logging
+import math
 import os
 import pickle
+import re
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,8 +29,8 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from tinytorch_datasets._version import VERSION
-from tinytorch_datasets.concurrency import POLL_S, Cancellation, cancelled_by, run_all
-from tinytorch_datasets.errors import StorageError, UsageError
+from tinytorch_datasets.concurrency import POLL_S, Cancellation, cancelled_by, check_cancelled, run_all
+from tinytorch_datasets.errors import MissingLibrary, StorageError, UsageError
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
@@ -34,14 +39,18 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 TRIES = 3  # how often a task is given to an executor, before it is done in this process
-# Small tasks go together: to send one takes about a millisecond, in which a processor hashes one or two MB.
+# Tasks go together: to send one takes some milliseconds of several processes, in which a processor hashes several MB.
 BUNDLE_BYTES = 2**24
 BUNDLE_TASKS = 100
-# So do larger ones, where there are so many that whoever gives them out would be waited for: a scheduler gives out some
-# hundred a second, and some dozens for each of a hundred workers are enough for none to be idle in the end.
+BUNDLE_PART = 64  # of all that is left: the first are the largest, and in the end no worker waits for another one
+LARGE_BUNDLE_BYTES = 2**29
+# Larger ones go together where there are so many that whoever gives them out would be waited for: a scheduler gives out
+# some hundred a second, and some dozens for each of a hundred workers are enough for none to be idle in the end.
 BUNDLES = 4096
+SILENT_S = 30.0  # the longest wait for an executor's first word, before a line of the log says so
 
 INSTALL = "Give every worker the same versions of Python, of tinytorch-datasets and of the libraries that it uses."
+SILENT = "the executor has begun nothing for %s s, and never will if all its workers wait for whoever waits here"
 SHARE = "Give the workers the same file system at the same path, or leave the executor out."
 
 log = logging.getLogger("tinytorch_datasets.executor")
@@ -69,21 +78,14 @@ class Sight(NamedTuple):
     error: str = ""
 
 
-class Mismatch(NamedTuple):
-    """A file that a worker sees otherwise than whoever sent the task."""
-
-    path: str
-    sight: Sight
-    worker: str
-
-
 class Outcome(NamedTuple):
-    """What became of a task in a worker: its result, or its error, or what kept it from being begun."""
+    """What became of a task: its result, or its error, or the path that its worker sees otherwise than who sent it."""
 
     result: Any = None
     error: BaseException | None = None
-    mismatch: Mismatch | None = None
+    mismatch: tuple[str, Sight] | None = None
     is_left: bool = False  # to whoever asked
+    worker: str = ""  # of an error or a mismatch
 
 
 def look_at(path: str | Path) -> Sight:
@@ -102,12 +104,14 @@ def look_at(path: str | Path) -> Sight:
     return Sight(about.st_size, about.st_mtime_ns, about.st_ino)
 
 
-def check_executor(executor: Any) -> None:
-    """Make sure that an executor takes tasks, and that its workers have this very version of the package.
+def check_executor(executor: Any, *, silent_s: float = SILENT_S) -> None:
+    """Make sure that an executor takes tasks, by workers with this very version; log that none began for `silent_s`.
 
     Raises:
         UsageError: It is none, or was shut down, or is broken; or its workers cannot import the package.
     """
+    if _is_of(executor):
+        return
     if not callable(getattr(executor, "submit", None)):
         what = f"executor is a concurrent.futures.Executor, and {executor!r} has no submit"
         raise UsageError(what, hint="Give a pool, or what the `get_executor()` of a Dask client returns.")
@@ -117,11 +121,17 @@ def check_executor(executor: Any) -> None:
         except Exception as error:  # of a library that is not ours: each has its own for one that was shut down
             what = f"executor takes no tasks: {_reason(error)}"
             raise UsageError(what, hint="Make another one; one that was shut down is of no more use.") from error
-        _, outcome = run.next()
+        _, outcome = run.next(silent_s)
         if isinstance(outcome, BaseException):
             _check_able(outcome)
             what = f"executor runs no tasks: {_reason(outcome)}"
             raise UsageError(what, hint="Make another one.") from outcome
+
+
+def _is_of(executor: Any) -> bool:
+    """Check whether this is a thread of that very pool, which would wait for itself."""
+    prefix = getattr(executor, "_thread_name_prefix", "")  # a pool knows its threads only once they have begun
+    return bool(prefix) and threading.current_thread().name.startswith(f"{prefix}_")
 
 
 def run_tasks(
@@ -135,7 +145,7 @@ def run_tasks(
     The first error of any task cancels the others and is raised; so does Ctrl-C, which does not wait for the workers. A
     task whose worker was lost is given to the executor again, and after three times done in this process. So is one
     that returned an OSError: that a file cannot be read is of no interest unless this process cannot read it either;
-    and one whose error cannot be sent.
+    and one whose error cannot be sent. In a thread of the very pool all is done in this process.
 
     Args:
         tasks: What to run.
@@ -145,31 +155,33 @@ def run_tasks(
 
     Raises:
         StorageError: A worker does not see the same files as this process.
-        UsageError: A worker has another version of the package, or cannot import it.
+        UsageError: A worker has another version of the package, or cannot import what this process can.
+        MissingLibrary: A worker has no library that a format is read by.
 
     >>> run_tasks([Task(partial(abs, -3)), Task(partial(abs, 4))])
     [3, 4]
     """
     tasks = list(tasks)
     jobs: list[Callable[[], T]] = [task.job if add is None else partial(task.job, add=add) for task in tasks]
-    if executor is None:
+    if executor is None or _is_of(executor):
         return run_all(jobs, sizes=[task.size for task in tasks])
     results: dict[int, T] = {}
     lost: BaseException | None = None
     with _run(executor, tasks) as run:
-        for bundle in _bundles(tasks, run.sights):
+        for bundle in _bundles(tasks, run.look):
             lost = run.submit_or_leave(bundle) or lost
-        while run.at_work:
+        while run.futures:
+            check_cancelled()
             bundle, outcomes = run.next()
             if isinstance(outcomes, BaseException):
                 lost = run.submit_or_leave(bundle, outcomes) or outcomes
                 continue
             for number, outcome in zip(bundle, outcomes, strict=True):
                 if outcome.error is not None:
-                    _check_able(outcome.error)
+                    _check_import(outcome)
                     raise outcome.error
                 if outcome.mismatch is not None:
-                    run.look_again(number, outcome.mismatch)
+                    run.look_again(number, *outcome.mismatch, outcome.worker)
                     continue
                 if outcome.is_left or isinstance(outcome.result, OSError):
                     run.left.add(number)
@@ -186,39 +198,49 @@ def run_tasks(
     return [results[number] for number in range(len(tasks))]
 
 
-def _bundles(tasks: Sequence[Task[Any]], sights: Sequence[Sequence[Sight]]) -> Iterator[list[int]]:
+def bundle_bytes(left: int, in_all: int) -> int:
+    """Return how many bytes of tasks are sent together while so many are left, of so many.
+
+    >>> bundle_bytes(10**9, 10**9) == BUNDLE_BYTES, bundle_bytes(10**13, 10**13) == 10**13 // BUNDLES
+    (True, True)
+    """
+    return max(BUNDLE_BYTES, min(left // BUNDLE_PART, max(LARGE_BUNDLE_BYTES, in_all // BUNDLES)))
+
+
+def _bundles(tasks: Sequence[Task[Any]], look: Callable[[int], bool]) -> Iterator[list[int]]:
     """Yield the numbers of tasks that are sent together, the largest first; one that cannot be read stays here."""
-    most_bytes = max(BUNDLE_BYTES, sum(task.size for task in tasks) // BUNDLES)
+    in_all = left = sum(task.size for task in tasks)
     most_tasks = max(BUNDLE_TASKS, len(tasks) // BUNDLES)
     bundle: list[int] = []
     size = 0
     for number in sorted(range(len(tasks)), key=lambda number: -tasks[number].size):
-        if any(sight.error for sight in sights[number]):
+        if not look(number):  # just before it is sent: workers are at the first while the last are looked at
             continue
         bundle.append(number)
         size += tasks[number].size
-        if size >= most_bytes or len(bundle) == most_tasks:
+        if size >= bundle_bytes(left, in_all) or len(bundle) == most_tasks:
             yield bundle
-            bundle, size = [], 0
+            bundle, left, size = [], left - size, 0
     if bundle:
         yield bundle
 
 
 class _Run:
-    """One run of tasks by an executor: what was submitted, and how often; what is `left` is to be done here."""
+    """One run of tasks by an executor: what is awaited, by its first task's number; what is `left` to be done here."""
 
     def __init__(self, executor: Any, tasks: Sequence[Task[Any]], name: str) -> None:
         self._executor, self._tasks, self._name = executor, tasks, name
         self._ended: SimpleQueue[tuple[list[int], Future[Any]]] = SimpleQueue()
         self._tries = [0] * len(tasks)
-        self._futures: dict[int, Future[Any]] = {}  # by the number of its first task
-        self.sights = [tuple(map(look_at, task.reads)) for task in tasks]
-        self.left = {number for number, sights in enumerate(self.sights) if any(sight.error for sight in sights)}
+        self.futures, self._sights = dict[int, "Future[Any]"](), dict[int, tuple[Sight, ...]]()
+        self.left = set[int]()
 
-    @property
-    def at_work(self) -> bool:
-        """Whether anything is to be waited for."""
-        return bool(self._futures)
+    def look(self, number: int) -> bool:
+        """Look at what a task reads; return whether all is there, or else leave it."""
+        sights = self._sights[number] = tuple(map(look_at, self._tasks[number].reads))
+        if any(sight.error for sight in sights):
+            self.left.add(number)
+        return number not in self.left
 
     def submit(self, bundle: list[int]) -> None:
         """Give tasks to the executor, as one."""
@@ -226,11 +248,11 @@ class _Run:
         for number in bundle:
             self._tries[number] += 1
             task = self._tasks[number]
-            parts.append((task.job, tuple(zip(map(str, task.reads), self.sights[number], strict=True))))
+            parts.append((task.job, tuple(zip(map(str, task.reads), self._sights.get(number, ()), strict=True))))
         # The name makes each call another one: Dask gives a call that is equal to one before the same result.
         name = f"{self._name}-{bundle[0]}-{self._tries[bundle[0]]}"
-        future = self._executor.submit(_work, VERSION, name, parts)
-        self._futures[bundle[0]] = future
+        future = self._executor.submit(_work, VERSION, name, pickle.dumps(parts))
+        self.futures[bundle[0]] = future
         future.add_done_callback(lambda ended: self._ended.put((bundle, ended)))
 
     def submit_or_leave(self, bundle: list[int], lost: BaseException | None = None) -> BaseException | None:
@@ -247,13 +269,17 @@ class _Run:
                 lost = error
         return lost
 
-    def next(self) -> tuple[list[int], list[Outcome] | BaseException]:
-        """Wait for a submitted bundle, and return its outcomes, or what was raised in place of them."""
+    def next(self, silent_s: float = math.inf) -> tuple[list[int], list[Outcome] | BaseException]:
+        """Wait for a bundle, and return its outcomes, or what was raised in place of them; log that there is none."""
+        until = time.monotonic() + silent_s
         while True:
+            if time.monotonic() > until:
+                log.warning(SILENT, silent_s)
+                until = math.inf
             with suppress(Empty):  # with a timeout, Ctrl-C is heard on Windows as well
                 bundle, future = self._ended.get(timeout=POLL_S)
                 break
-        del self._futures[bundle[0]]
+        del self.futures[bundle[0]]
         try:
             return bundle, future.result(timeout=0)
         except KeyboardInterrupt:
@@ -261,27 +287,24 @@ class _Run:
         except BaseException as error:  # CancelledError is no Exception to Dask
             return bundle, error
 
-    def look_again(self, number: int, mismatch: Mismatch) -> None:
+    def look_again(self, number: int, path: str, sight: Sight, worker: str) -> None:
         """Send a task again if its files were changed since; raise if a worker sees others than this process.
 
         Raises:
             StorageError: It does.
         """
-        before, task = self.sights[number], self._tasks[number]
-        self.sights[number] = tuple(map(look_at, task.reads))
-        if before != self.sights[number]:
-            if any(sight.error for sight in self.sights[number]) or self._tries[number] >= TRIES:
-                self.left.add(number)
-            else:
-                self.submit_or_leave([number])
+        before = self._sights[number]
+        if self.look(number) and before != self._sights[number]:
+            self.submit_or_leave([number])
+        if number in self.left or before != self._sights[number]:
             return
-        why = mismatch.sight.error or "it is another file there, or a copy"
-        what = f"{mismatch.path} is not the same to the worker {mismatch.worker} as to this process: {why}"
-        raise StorageError(what, hint=SHARE, path=Path(mismatch.path))
+        why = sight.error or "it is another file there, or a copy"
+        what = f"{path} is not the same to the worker {worker} as to this process: {why}"
+        raise StorageError(what, hint=SHARE, path=Path(path))
 
     def cancel(self) -> None:
         """Cancel what waits, the last first: workers take the first."""
-        for future in reversed(self._futures.values()):
+        for future in reversed(self.futures.values()):
             with suppress(Exception):
                 future.cancel()
 
@@ -303,18 +326,19 @@ def _run(executor: Any, tasks: Sequence[Task[Any]]) -> Iterator[_Run]:
         del _cancellations[name]
 
 
-def _work(version: str, name: str, parts: Sequence[tuple[Callable[[], Any], Sequence[tuple[str, Sight]]]]) -> Any:
+def _work(version: str, name: str, payload: bytes) -> list[Outcome]:
     """Do tasks that were sent together. In a worker: all that is asked for or returned is plain values."""
     if version != VERSION:
         what = f"{_worker()} has tinytorch-datasets {VERSION}"
         raise UsageError(what)
     outcomes = []
     with cancelled_by(_cancellations.get(name.partition("-")[0])):
+        parts = pickle.loads(payload)
         for job, sent in parts:
             seen = ((path, sight, look_at(path)) for path, sight in sent)
             other = next(((path, now) for path, sight, now in seen if now != sight), None)
             if other is not None:
-                outcomes.append(Outcome(mismatch=Mismatch(*other, _worker())))
+                outcomes.append(Outcome(mismatch=other, worker=_worker()))
                 continue
             try:
                 outcomes.append(Outcome(job()))
@@ -324,7 +348,7 @@ def _work(version: str, name: str, parts: Sequence[tuple[Callable[[], Any], Sequ
                 if not _survives_sending(error):  # a process pool that it is sent through is broken for good
                     outcomes.append(Outcome(is_left=True))
                     continue
-                outcomes.append(Outcome(error=error))
+                outcomes.append(Outcome(error=error, worker=_worker()))
                 break
     return outcomes + [Outcome()] * (len(parts) - len(outcomes))
 
@@ -338,11 +362,31 @@ def _survives_sending(error: Exception) -> bool:
 
 
 def _check_able(lost: BaseException | None) -> None:
-    """Raise if a worker was not lost, but cannot do such a task, however often it is asked."""
-    if isinstance(lost, ImportError | AttributeError | UsageError):  # of sending and of libraries; no job raises such
+    """Raise if a worker was not lost, but cannot do any task, however often it is asked."""
+    if isinstance(lost, ImportError | AttributeError | UsageError):  # of sending: what a job raises is returned
         reason = lost.what if isinstance(lost, UsageError) else _reason(lost)
         what = f"the executor's workers cannot run tinytorch-datasets {VERSION}: {reason}"
         raise UsageError(what, hint=INSTALL) from lost
+
+
+def _check_import(outcome: Outcome) -> None:
+    """Raise if a job's error is that its worker lacks a module that this process has, or a library."""
+    error = outcome.error
+    if isinstance(error, MissingLibrary):
+        error.what += f" on the worker {outcome.worker}"
+    elif isinstance(error, ImportError) and _can_import(error):
+        what = f"{outcome.worker} cannot import what this process can: {_reason(error)}"
+        raise UsageError(what, hint=INSTALL) from error
+
+
+def _can_import(error: ImportError) -> bool:
+    """Check whether this process can import what an error is about; else it is the job that asks for what is not."""
+    wanted = re.match(r"cannot import name '([^']+)'", str(error))
+    try:
+        module = importlib.import_module(error.name or "")
+    except Exception:  # whatever a module does
+        return False
+    return wanted is None or hasattr(module, wanted[1])
 
 
 def _worker() -> str:
