@@ -172,12 +172,12 @@ class TestRunTasks:
         task, counting = Task(partial(abs, -1), 5 * 2**24), Counting()
         run_tasks([task] * 400, counting)
         assert counting.tasks == sorted(counting.tasks, reverse=True)
-        assert counting.tasks[0] == 7  # as large as a 64th of all, and a file more
-        assert counting.tasks[-63:] == [1] * 63
+        assert counting.tasks[0] == 7  # 512 MiB, and what the last file has more
+        assert counting.tasks[-16:] == [1] * 16
 
         many = Sending()
         run_tasks([replace(task, size=2**30)] * 2 * 4096, many)
-        assert many.calls == 4096 + 32  # two a call, until a 64th of what is left is one
+        assert many.calls == 4096 + 8  # two a call, until a 16th of what is left is less
 
     def test_the_error_of_a_job_is_raised_and_the_others_are_cancelled(self) -> None:
         """As it was raised there, and not tried again."""

@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # and no NumPy: whoever has values to be hashed has it
     from tinytorch_datasets.storage.ragged_array import RaggedArray
 
 
-CHUNK_BYTES = 2**20
+CHUNK_BYTES = 2**19  # which stays in the cache of a core while it is copied and hashed
 # While other threads import: each piece waits for the interpreter twice, up to 5 ms each time.
 AHEAD_BYTES = 2**23
 # How much of an array is looked at a time, in bytes, and how many strings.

@@ -42,7 +42,7 @@ TRIES = 3  # how often a task is given to an executor, before it is done in this
 # Tasks go together: to send one takes some milliseconds of several processes, in which a processor hashes several MB.
 BUNDLE_BYTES = 2**24
 BUNDLE_TASKS = 100
-BUNDLE_PART = 64  # of all that is left: the first are the largest, and in the end no worker waits for another one
+BUNDLE_PART = 16  # of all that is left: the first are the largest, and in the end no worker waits for another one
 LARGE_BUNDLE_BYTES = 2**29
 # Larger ones go together where there are so many that whoever gives them out would be waited for: a scheduler gives out
 # some hundred a second, and some dozens for each of a hundred workers are enough for none to be idle in the end.
