@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -142,33 +139,6 @@ print({truth})
     if done.stderr == "none\n":
         pytest.skip("this pandas is older than DataFrame.from_arrow")
     assert done.stdout == "True\n", done.stderr
-
-
-@pytest.mark.slow
-def test_the_recipe_for_a_class_is_as_it_was_run(tmp_path: Path, realdata: Path) -> None:
-    """Every transcript but the server's, with real MNIST; `test_mirror.py` has the server."""
-    page = (ROOT / "docs" / "classroom.md").read_text(encoding="utf-8")
-    transcripts = [one for one in re.findall(r"```console\n(.*?)```", page, re.DOTALL) if "--serve" not in one]
-    shutil.copytree(realdata / "mnist", tmp_path / "instructor" / "milestones" / "datasets" / "mnist")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    # The recipe is for the package in this folder, also where another copy of it is installed.
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
-    for number, transcript in enumerate(transcripts):
-        commands = "\n".join(line[2:] for line in transcript.splitlines() if line.startswith("$ "))
-        desk = tmp_path / (f"student{number}" if " get " in commands else "instructor")
-        desk.mkdir(exist_ok=True)
-        done = subprocess.run(
-            ["bash", "-e", "-c", commands.replace("/media/usb", str(tmp_path))],
-            env={**environment, "TINYTORCH_DATASETS_HOME": str(desk / "milestones" / "datasets")},
-            cwd=desk,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        printed = done.stdout.replace(f"{ROOT}/", "")
-        expected = [line for line in transcript.splitlines() if not line.startswith("$ ")]
-
-        assert (done.returncode, printed.splitlines()) == (0, expected), done.stderr
 
 
 def test_the_picture_of_a_terminal_is_what_the_commands_print(tmp_path: Path) -> None:

@@ -10,10 +10,8 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
-import wave
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,42 +22,55 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
+from tests.helpers.desk import Hosts, index_of_packages, pip_variables, programs, put_real_files, variables
 from tests.helpers.fresh_process import python
-from tests.helpers.pages import INSTALLS, PYTHON, SHELL, WINDOWS, Block, blocks, missing_library
+from tests.helpers.pages import (
+    PROSE,
+    PYTHON,
+    SHELL,
+    WINDOWS,
+    Block,
+    as_bash,
+    blocks,
+    commands_in_prose,
+    missing_library,
+)
+from tests.helpers.readers_files import put_files
 from tinytorch_datasets import errors, list_datasets, settings
 from tinytorch_datasets.cli import main
 
-PAGES = {path.relative_to(ROOT).as_posix(): blocks(path, ROOT) for path in sorted(ROOT.glob("docs/**/*.md"))}
+PATHS = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
+PAGES = {path.relative_to(ROOT).as_posix(): blocks(path, ROOT) for path in PATHS}
 ALL = [block for page in PAGES.values() for block in page]
 
-# Pages of reference whose commands name files and hosts that nobody has: each is only parsed by the command line.
-PARSED_ONLY = {
-    "docs/add.md": "the files that it names are not here; tests/add has the like of each",
-    "docs/audit.md": "tests/auditing has each option",
-    "docs/catalog.md": "tests/catalog writes and opens such sites",
-    "docs/classroom.md": "tests/test_docs.py runs its transcripts, tests/mirror its server",
-    "docs/cli.md": "tests/cli installs the completion",
-    "docs/export.md": "tests/exporting writes each kind",
-}
-# Single blocks, by page and first line.
+# Single blocks, by page and first line: what a reader does not type on a computer, or a test of its own types.
 NOT_RUN = {
-    ("docs/classroom.md", 'get("mnist", mirror="http://192.168.1.5:8000/")'): "tests/mirror has the server",
-    ("docs/guide.md", 'get("mnist", home="/scratch/me/datasets")  # downloads and decoded arrays go there'): (
-        "it names folders of a reader; tests/test_get.py has each argument"
-    ),
-    ("docs/how-to/cloud.md", "pip install 'tinytorch-datasets[s3]'"): "tests/fetch has stores",
-    ("docs/how-to/cloud.md", "tinytorch-datasets mirror s3://my-bucket/datasets mnist cifar10"): (
-        "tests/fetch has stores"
-    ),
-    ("docs/how-to/cloud.md", 'get("mnist", home="s3://my-bucket/home")'): "tests/fetch has stores",
-    ("docs/how-to/firewall.md", "ttds get mnist --mirror /media/usb/class"): "tests/mirror has a server and a stick",
-    ("docs/how-to/firewall.md", "export HTTPS_PROXY=http://proxy.school.example:3128"): "tests/fetch has a proxy",
-    ("docs/how-to/firewall.md", "export REQUESTS_CA_BUNDLE=$HOME/school.pem"): "tests/fetch has a certificate",
-    ("docs/how-to/notebook.md", "from google.colab import drive"): "it is in Colab alone",
+    (
+        "docs/how-to/windows.md",
+        'New-ItemProperty -Path "HKLM:\\SYSTEM\\CurrentControlSet\\Control\\FileSystem" -Name LongPathsEnabled '
+        "-Value 1 -PropertyType DWORD -Force",
+    ): "it changes the registry of a Windows for all of its programs",
+    (
+        "README.md",
+        "python3 -m venv .venv && .venv/bin/pip install -q -e . "
+        "&& .venv/bin/tinytorch-datasets get tinydigits tinytalks",
+    ): "`.ci/run` reads this line out of README and runs it",
+    (
+        "README.md",
+        "python3 -m venv .venv && .venv/bin/pip install -q -e '.[test]' && .venv/bin/pytest -n auto",
+    ): "`.ci/run` reads this line out of README and runs it",
+    (
+        "README.md",
+        "python milestones/03_1986_mlp/01_rumelhart_tinydigits.py            # an MLP; a second or two",
+    ): "tests/milestones runs each script of milestones/, where PyTorch is",
 }
-# Pages that get the real MNIST; and those whose Python reads what commands of the page wrote.
-WITH_MNIST = {"docs/tutorial.md", "docs/how-to/notebook.md"}
-IN_ORDER = {*WITH_MNIST, "docs/how-to/my-csv.md", "docs/how-to/my-pictures.md", "docs/how-to/my-texts.md"}
+# Blocks that need the real MNIST or another host, by page and a part of them, on pages whose other Python is fast.
+NEEDS_HOSTS = {"docs/guide.md": "/scratch/me", "README.md": "cifar10"}
+# Pages whose Python reads what commands of the page wrote.
+IN_ORDER = {
+    *("docs/tutorial.md", "docs/how-to/notebook.md", "docs/how-to/my-csv.md", "docs/how-to/my-pictures.md"),
+    *("docs/how-to/my-texts.md", "docs/how-to/cloud.md", "docs/classroom.md", "docs/how-to/firewall.md"),
+}
 # What takes a second or so to import.
 HEAVY = re.compile(r"import (?:torch|jax|keras|tensorflow|polars|duckdb|pyarrow)|from (?:torch|sklearn|tqdm)")
 
@@ -67,76 +78,143 @@ LANGUAGES = {*PYTHON, *SHELL, *WINDOWS, "yaml", "toml"}
 OTHER_LANGUAGES = {"text", "json", "bibtex", "csv", "html", "mermaid", "output"}  # nothing in them could be run
 
 
-def is_installation(block: Block) -> bool:
-    """Whether nothing is left of a block without the lines that install something."""
-    return not INSTALLS.sub("", block.text).strip()
+def calls(text: str) -> Iterator[list[str]]:
+    """Return the arguments of each call of the command line in a text of commands."""
+    text = re.sub(r"\s[\\`^]\n\s*", " ", text)  # a command that goes on in the next line
+    for line in text.splitlines():
+        for call in re.findall(r"(?<![\w./'\[-])(?:tinytorch-datasets|ttds)(?: ([^|<>&;)]*))?(?=[|<>&;)]|$| )", line):
+            yield shlex.split(call, comments=True)
+
+
+def parse(arguments: list[str]) -> None:
+    """Parse a call as the command line does, and run nothing. Raises click.UsageError if it is none."""
+    if not arguments or arguments[0] in ("--help", "-h", "--version"):
+        return
+    context = click.Context(main, info_name="ttds")
+    command = main.get_command(context, arguments[0])
+    if command is None:
+        msg = f"no command {arguments[0]!r}"
+        raise click.UsageError(msg)
+    if {"-h", "--help"} & set(arguments):
+        return
+    try:
+        command.make_context(arguments[0], arguments[1:], parent=context)
+    except click.BadParameter as error:
+        if "does not exist" not in str(error):  # the files of a reader
+            raise
+
+
+def is_a_name(block: Block) -> bool:
+    """Whether a command in a sentence only names what it is about: `mirror` without its folder."""
+    try:
+        parse(shlex.split(block.text)[1:])
+    except click.MissingParameter:
+        return True
+    return False
 
 
 def why_not_run(block: Block) -> str | None:
     """Why a block of Python or of a shell is not run here."""
-    if (block.page, block.first) in NOT_RUN:
-        return NOT_RUN[block.page, block.first]
-    if block.title and block.language not in (*PYTHON, *SHELL):
-        return None
     if block.is_generated and not block.is_session:
         return "cog ran it when it wrote it, or wrote it of a signature"
-    if block.language in SHELL and block.page in PARSED_ONLY:
-        return PARSED_ONLY[block.page]
-    return "it needs an index of packages; its extras are compared" if is_installation(block) else None
+    return NOT_RUN.get((block.page, block.first))
 
 
+def _examples_of_help(page: str) -> list[Block]:
+    """The examples in what `--help` prints: the lines for bash that begin four blanks further in."""
+    if page != "docs/cli.md":
+        return []
+    text = (ROOT / page).read_text(encoding="utf-8")
+    found = re.finditer(r"^    ((?:ls \$\()?tinytorch-datasets .*)\n", text, re.MULTILINE)
+    return [Block(page, text.count("\n", 0, one.start()) + 1, "sh", "", f"{one[1]}\n", False) for one in found]
+
+
+def _in_order(page: str) -> list[Block]:
+    """What a reader of a page types: blocks and examples of help, and then what is in sentences and tables."""
+    typed = [block for block in commands_in_prose(ROOT / page, ROOT) if not is_a_name(block)] if page in TYPED else []
+    return [*sorted([*PAGES[page], *_examples_of_help(page)], key=lambda block: block.line), *typed]
+
+
+# Pages whose sentences and tables have whole commands that a reader types there.
+TYPED = {"docs/add.md", "docs/audit.md", "docs/export.md", "docs/how-to/firewall.md", "docs/how-to/science.md"}
+TYPED |= {"docs/how-to/windows.md", "docs/tutorial.md", "docs/how-to/my-pictures.md"}
 RUNNABLE = {
     page: [
-        block for block in found if (block.language in (*PYTHON, *SHELL) or block.title) and why_not_run(block) is None
+        block
+        for block in _in_order(page)
+        if (block.language in (*PYTHON, *SHELL, *WINDOWS, PROSE) or block.title) and why_not_run(block) is None
     ]
-    for page, found in PAGES.items()
+    for page in PAGES
 }
-FAST = [
-    page
+
+
+def _is_fast(page: str, block: Block) -> bool:
+    return block.language in PYTHON and not block.title and NEEDS_HOSTS.get(page, "\0") not in block.text
+
+
+FAST = {
+    page: [block for block in found if _is_fast(page, block)]
     for page, found in RUNNABLE.items()
-    if page not in IN_ORDER
-    and any(block.language in PYTHON and not block.title for block in found)
+    if page not in (*IN_ORDER, "README.md")  # pytest itself runs README's
+    and any(_is_fast(page, block) for block in found)
     and not any(HEAVY.search(block.text) for block in found)
-]
+}
 SLOW = [
     page
     for page, found in RUNNABLE.items()
-    if page in IN_ORDER or any(block.language in SHELL or HEAVY.search(block.text) for block in found)
+    if page in IN_ORDER or any(not _is_fast(page, block) or HEAVY.search(block.text) for block in found)
 ]
 
 
 @pytest.fixture
 def desk(tmp_path: Path) -> dict[str, Any]:
     """A folder of a reader, with the programs in its PATH and the variables that such a reader has."""
-    programs, user = tmp_path / "bin", tmp_path / "user"
-    for folder in (programs, user / "work", tmp_path / "usb"):
+    user = tmp_path / "user"
+    for folder in (user / "work", tmp_path / "usb"):
         folder.mkdir(parents=True)
-    for name, module in {
-        "tinytorch-datasets": " -m tinytorch_datasets",
-        "ttds": " -m tinytorch_datasets",
-        "python": "",
-    }.items():
-        program = programs / name
-        program.write_text(f'#!/bin/sh\nexec "{sys.executable}"{module} "$@"\n')
-        program.chmod(0o755)
-    environment = {
-        **os.environ,
-        "PATH": f"{programs}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "HOME": str(user),
-        "PAGE_STATE": str(tmp_path / "state"),
-        "NO_COLOR": "1",
-        settings.HOME: str(user / ".cache" / "tinytorch-datasets"),  # as of an installed package
-        settings.OFFLINE: "1",
-        "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "jax"),
+    environment = variables(user, programs(tmp_path / "bin"))
+    environment |= {"PAGE_STATE": str(tmp_path / "state"), settings.OFFLINE: "1"}
+    places = {
+        "/media/usb": tmp_path / "usb",
+        "/home/you": user,
+        "/content": user / "work",
+        "/scratch/me": user / "scratch",
+        "/srv/": f"{tmp_path}/srv/",
+        "C:\\Users\\you\\": f"{user}/",
+        r"D:\datasets": user / "D",
+        "D:/datasets": user / "D",
+        r"E:\class": tmp_path / "usb" / "class",
     }
-    places = {"/media/usb": str(tmp_path / "usb"), "/home/you": str(user), "/content": str(user / "work")}
-    return {"env": environment, "cwd": user / "work", "places": places}
+    return {
+        "env": environment,
+        "cwd": user / "work",
+        "places": {place: str(real) for place, real in places.items()},
+        "shown": {},
+        "fresh": [],
+        "serves_on": "127.0.0.1",
+    }
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> Iterator[Hosts]:
+    """Every host that there is, on this computer."""
+    with Hosts(tmp_path / "hosts") as hosts:
+        yield hosts
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This package as a wheel, built by what is installed."""
+    pytest.importorskip("hatchling", reason="needs hatchling, of the extra 'test', to build this package offline")
+    folder = tmp_path_factory.mktemp("wheel")
+    options = ["--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(ROOT)]
+    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", *options], check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
 
 
 def run(page: str, chosen: list[Block], desk: dict[str, Any]) -> None:
     """Run blocks of a page in a process of their own; skip the test at its end if a library was missing."""
-    given = str(ROOT), page, [block.line for block in chosen], desk["places"]
+    given = [tuple(block) for block in chosen], {name: desk[name] for name in ("places", "shown", "fresh", "serves_on")}
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests.helpers.pages import main; main(*{given!r})"
     done = python("-c", code, env=desk["env"], cwd=desk["cwd"])
 
@@ -145,50 +223,46 @@ def run(page: str, chosen: list[Block], desk: dict[str, Any]) -> None:
         pytest.skip(f"{page}: {'; '.join(absent)}; the other lines were run")
 
 
-_BY_BASH = pytest.mark.skipif(sys.platform == "win32", reason="pages are typed into bash; Windows' lines are parsed")
+_BY_BASH = pytest.mark.skipif(sys.platform == "win32", reason="pages are typed into bash")
 
 
 @_BY_BASH
 @pytest.mark.parametrize("page", FAST)
 def test_python_of_a_page_runs(page: str, desk: dict[str, Any]) -> None:
     """In order, with what it prints compared, and without a socket."""
-    run(page, [block for block in RUNNABLE[page] if block.language in PYTHON and not block.title], desk)
+    run(page, FAST[page], desk)
 
 
 @_BY_BASH
 @pytest.mark.slow
 @pytest.mark.parametrize("page", SLOW)
 def test_a_page_runs_from_its_first_line_to_its_last(
-    page: str, desk: dict[str, Any], request: pytest.FixtureRequest
+    page: str, desk: dict[str, Any], hosts: Hosts, wheel: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Commands and Python as a reader would type them, with the real MNIST where the page gets it."""
-    if page in WITH_MNIST:
-        desk["env"][settings.MIRROR] = str(request.getfixturevalue("realdata"))
-    put_files(desk["cwd"], PAGES[page])
+    """Commands and Python as a reader would type them, with the real MNIST where the page gets it.
+
+    Every address leads to this computer, by a proxy that has the certificates of all hosts. pip finds what it would
+    install in an index that has this package, and downloads it; only the last step is left out.
+    """
+    (tmp_path / "index").mkdir()
+    desk["env"] |= pip_variables(index_of_packages(tmp_path / "index", wheel))
+    desk["env"] |= {
+        **{"HTTP_PROXY": hosts.url, "HTTPS_PROXY": hosts.url, "NO_PROXY": "127.0.0.1,127.0.0.0/8,localhost"},
+        "REQUESTS_CA_BUNDLE": str(hosts.certificates),
+    }
+    del desk["env"][settings.OFFLINE]
+    desk["places"] |= {
+        "git+https://github.com/OWNER/tinytorch-datasets": str(wheel),
+        "http://proxy.school.example:3128": hosts.url,
+    }
+    needs = [block.text for block in RUNNABLE[page]]
+    if any(re.search(r"mnist|cifar10|--remote", text) for text in needs):
+        names = list_datasets() if any("--remote" in text for text in needs) else ["mnist", "cifar10"]
+        put_real_files(hosts, request.getfixturevalue("realdata"), names)
+    put_files(page, desk, hosts, request)
     run(page, RUNNABLE[page], desk)
-
-
-def put_files(folder: Path, found: list[Block]) -> None:
-    """Make the folders that the pages about somebody's own files draw as trees."""
-    names = {"pets": "cat/0 cat/1 cat/2 dog/0 dog/1", "birds": "train/owl/0 train/wren/0 test/owl/0"}
-    if any("ttds add pets" in block.text for block in found):
-        pictures = pytest.importorskip("PIL.Image", reason="needs Pillow, of the extra 'images'")
-        for number, path in enumerate(f"{top}/{name}.png" for top in names for name in names[top].split()):
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            pictures.new("RGB", (8, 8), (20 * number, 90, 160)).save(folder / path)
-        shutil.make_archive(str(folder / "pets"), "zip", folder, "pets")
-    if any("ttds add notes" in block.text for block in found):
-        for path, text in {"happy/1": "What a day!", "happy/2": "Yes!", "sad/1": "No.", "sad/2": "Not again."}.items():
-            (folder / "notes" / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / "notes" / f"{path}.txt").write_text(f"{text}\n")
-        (folder / "story.txt").write_text("Once upon a time there was a king.\nHe had a cat.\n")
-        (folder / "recordings").mkdir()
-        for name in ("7_anna_0", "7_ben_1", "3_anna_0", "3_ben_1"):
-            with wave.open(str(folder / "recordings" / f"{name}.wav"), "wb") as recording:
-                recording.setnchannels(1)
-                recording.setsampwidth(2)
-                recording.setframerate(8000)
-                recording.writeframes(bytes(range(160)))
+    if page == "docs/classroom.md":  # everything came from the instructor
+        assert {name for name in hosts.asked if "mnist" in name} == set()
 
 
 # Code in the prose and in tables that is a whole expression of the names below; not these, which need more than that.
@@ -225,32 +299,6 @@ for line in json.loads(sys.argv[2]):
     done = python("-c", code, page, json.dumps(lines), env=desk["env"], cwd=desk["cwd"])
 
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
-
-
-def calls(text: str) -> Iterator[list[str]]:
-    """Return the arguments of each call of the command line in a text of commands."""
-    text = re.sub(r"\s[\\`^]\n\s*", " ", text)  # a command that goes on in the next line
-    for line in text.splitlines():
-        for call in re.findall(r"(?<![\w./'\[-])(?:tinytorch-datasets|ttds)(?: ([^|<>&;)]*))?(?=[|<>&;)]|$| )", line):
-            yield shlex.split(call, comments=True)
-
-
-def parse(arguments: list[str]) -> None:
-    """Parse a call as the command line does, and run nothing. Raises click.UsageError if it is none."""
-    if not arguments or arguments[0] in ("--help", "-h", "--version"):
-        return
-    context = click.Context(main, info_name="ttds")
-    command = main.get_command(context, arguments[0])
-    if command is None:
-        msg = f"no command {arguments[0]!r}"
-        raise click.UsageError(msg)
-    if {"-h", "--help"} & set(arguments):
-        return
-    try:
-        command.make_context(arguments[0], arguments[1:], parent=context)
-    except click.BadParameter as error:
-        if "does not exist" not in str(error):  # the files of a reader
-            raise
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -291,26 +339,26 @@ def test_names_on_a_page_are_names_that_there_are(page: str) -> None:
     assert set(re.findall(r"TINYTORCH_DATASETS\w*", text)) <= VARIABLES
 
 
-# What a line of Windows' shells may be, beside a call of the command line.
-_PROGRAMS = r"(?:py|python|pip|cd|echo|\.venv\\Scripts\\\S+)(?: .*)?"
-WINDOWS_LINES = {
-    "powershell": rf"#.*|\$env:(?P<name>\w+) = \"[^\"]*\"|setx (?P<lasting>\w+) .*|{_PROGRAMS}"
-    r"|Remove-Item Env:(?P<gone>\w+)|Get-\w+ .*|New-ItemProperty .*|Set-ExecutionPolicy .*",
-    "cmd": rf"rem .*|set (?P<name>\w+)=\S*|setx (?P<lasting>\w+) .*|{_PROGRAMS}",
-}
+# What a line for Windows' shells begins with, and the words of the one that only a Windows has.
+PROGRAMS = {"ttds", "tinytorch-datasets", "py", "pip", "."}
+REGISTRY = ["New-ItemProperty", "-Path", "-Name", "-Value", "-PropertyType", "-Force"]
 
 
 @pytest.mark.parametrize(
     "block", [one for one in ALL if one.language in WINDOWS], ids=lambda one: f"{one.page}:{one.line}"
 )
 def test_lines_for_windows_are_of_its_shells(block: Block) -> None:
-    """Each is a call of the command line, or of one of a few forms; variables are those that are read."""
-    for line in re.sub(r"\s[`^]\n\s*", " ", block.text).splitlines():
-        if not line or re.match("(?:tinytorch-datasets|ttds) ", line):
-            continue
-        form = re.fullmatch(WINDOWS_LINES[block.language], line)
-        assert form, line
-        assert {name for name in form.groupdict().values() if name} <= VARIABLES, line
+    """By the grammar of each shell they are programs that there are, and variables that are read."""
+    pytest.importorskip("tree_sitter_powershell", reason="needs the grammars of shells, of the extra 'test'")
+    pytest.importorskip("tree_sitter_batch")
+    for line in as_bash(block.language, block.text):
+        word, *words = shlex.split(line)
+        if word == "export":
+            assert words[0].partition("=")[0] in VARIABLES, line
+        elif word == REGISTRY[0]:
+            assert [one for one in [word, *words] if one in REGISTRY] == REGISTRY, line
+        else:
+            assert word in PROGRAMS, line
 
 
 # What other programs say, and code that makes them say it.
@@ -518,4 +566,4 @@ def test_no_block_escapes() -> None:
     assert fences.keys() <= LANGUAGES | OTHER_LANGUAGES
     assert not [block.page for block in ALL if "+SKIP" in block.text]
     assert {key for key in NOT_RUN if key not in {(block.page, block.first) for block in ALL}} == set()
-    assert {page for page in (*PARSED_ONLY, *IN_ORDER) if page not in PAGES} == set()
+    assert {page for page in (*IN_ORDER, *TYPED, *NEEDS_HOSTS) if page not in PAGES} == set()

@@ -82,7 +82,7 @@ def add(
     \b
       tinytorch-datasets add https://example.org/flowers/train.csv
       tinytorch-datasets add pets --ship        # pictures, a folder a class
-      tinytorch-datasets add a.zip --label name:0     # 7_jackson_32.wav: 7
+      tinytorch-datasets add a.zip --ship --label name:0  # 7_jackson_32.wav
     """
     from tinytorch_datasets.add import add as adding
     from tinytorch_datasets.add.tables import Choices

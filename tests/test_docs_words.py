@@ -1,0 +1,264 @@
+"""Every word of code in the sentences of a page is one that there is: in the package, its data, or a named library."""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import inspect
+import keyword
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import click
+import pytest
+
+import tinytorch_datasets
+from tests.conftest import ROOT
+from tests.helpers.desk import DISTRIBUTIONS
+from tests.helpers.pages import blocks, prose
+from tinytorch_datasets import errors
+from tinytorch_datasets.cli import main
+from tinytorch_datasets.dataset import Dataset
+from tinytorch_datasets.split import Split
+
+PATHS = {
+    path.relative_to(ROOT).as_posix(): path
+    for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")))
+    if path.name != "errors.md"  # docs/error_messages.py writes it of the code
+}
+WORD = re.compile(r"[A-Za-z_][\w-]*")
+
+# Words that are not of this project, by where they are from.
+FOREIGN = {
+    "examples": """Balinese character01 faces-1 faces-2 part-00000-of-00002 train-00000-of-00002 train-0 train-1 test-0
+        test-1 train_001 train_idx shard7 batch_1 x-0 x-1 y-0 y-1 cat_001 dog_001 _anna_0 part-10 part-2 part-9 e3""",
+    "scikit-learn": """ConvergenceWarning SimpleImputer impute random_state stratify test_size train_test_split
+        as_frame feature_names target_names fetch_openml load_iris mnist_784 return_X_y Found dim""",
+    "PyTorch and torchvision": "Double mat1 mat2 num_workers Normalize ToTensor Subset random_split attempt",
+    "Keras": "KERAS_BACKEND categorical_crossentropy to_categorical validation_split min_ndim",
+    "JAX": "Explicitly requested available optax softmax_cross_entropy",
+    "TFDS and Hugging Face": "as_supervised tfds DatasetDict with_format ylecun",
+    "tables": "DataFrame from_arrow destination",
+    "clusters": """DataPipeline MPIPoolExecutor __key__ attrgetter batched collation_fn delayed from_array from_delayed
+        mpi4py mpiexec webdataset""",
+    "stores": "AWS_ENDPOINT_URL AZURE_STORAGE_ACCOUNT_KEY FSSPEC_S3_ x-goog-hash",
+    "Windows": """CurrentUser Env LOCALAPPDATA PYTHONUTF8 RemoteSigned Remove-Item Scope Set-ExecutionPolicy setx
+        disabled""",
+    "the system": "Errno HTTPS_PROXY HTTP_PROXY NO_PROXY bashrc crt Forbidden filesize loadmat loadtxt MEMBER",
+    "JSON Schema and the vectors": """exclusiveMaximum maxItems minLength minProperties oneOf ambiguous clash
+        in_the_way ss unsafe_part unsafe_path""",
+}
+OTHERS = {word for words in FOREIGN.values() for word in words.split()}
+
+
+@cache
+def spans(text: str) -> list[str]:
+    """Return what stands in code in the sentences and tables of a page."""
+    return [span for _, span in re.findall(r"(?<!`)(`+)([^\n]+?)\1(?!`)", prose(text))]
+
+
+@cache
+def code() -> str:
+    """Return the text of the package."""
+    return "".join(text_of(path) for path in ROOT.glob("tinytorch_datasets/**/*.py"))
+
+
+@cache
+def text_of(path: Path) -> str:
+    """Return the text of a page."""
+    return path.read_text("utf-8")
+
+
+@cache
+def vocabulary() -> frozenset[str]:
+    """Every word of the package, of its data and its settings, and the names of Python and of the files here."""
+    sources = [*ROOT.glob("milestones/*.py"), *ROOT.glob("*.yaml")]
+    sources += [ROOT / "pyproject.toml", ROOT / "action.yml", ROOT / ".pre-commit-hooks.yaml"]
+    words = {word for text in (code(), *map(text_of, sources)) for word in WORD.findall(text)}
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    names = listed.splitlines() or [path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*")]
+    words |= {word for name in names for word in WORD.findall(name)}
+    return frozenset(words | {*dir(builtins), *keyword.kwlist, *sys.stdlib_module_names})
+
+
+@pytest.mark.parametrize("page", PATHS)
+def test_words_in_code_are_words_that_there_are(page: str) -> None:
+    """In the package, or in the lines of the page, which are run; those of other programs are listed here."""
+    path = PATHS[page]
+    known = vocabulary() | OTHERS | {word for block in blocks(path, ROOT) for word in WORD.findall(block.text)}
+    words = {word for span in spans(text_of(path)) for word in WORD.findall(span)}
+
+    assert {
+        word
+        for word in words
+        if not {word, word.strip("-")} & known and not {part for part in word.split("-") if part} <= known
+    } == set()
+
+
+def test_the_list_of_other_words_is_of_words_in_use() -> None:
+    """What no page has any more, or what the project has now, has left it."""
+    used = {word for path in PATHS.values() for span in spans(text_of(path)) for word in WORD.findall(span)}
+
+    assert OTHERS - used == set()
+
+
+def options() -> dict[str, set[str]]:
+    """The options of each command."""
+    context = click.Context(main, info_name="ttds")
+    commands = {name: main.get_command(context, name) for name in main.commands}
+    return {
+        name: {"-h", "--help", *(option for its in command.params for option in (*its.opts, *its.secondary_opts))}
+        for name, command in commands.items()
+        if command is not None
+    }
+
+
+OPTIONS = options()
+
+
+def sections(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield each line of a page's sentences, and the section with its blocks that the line is in."""
+    for section in re.split(r"(?m)^(?=## )", re.sub(r"(?s)<!-- \[\[\[cog.*?\]\]\] ?-->", "", text_of(path))):
+        for line in prose(section).splitlines():
+            yield line, section
+
+
+def commands_in(text: str, before: str = "(?:`|(?:tinytorch-datasets|ttds) )") -> set[str]:
+    """Return the commands that a text names in code, or calls."""
+    return {name for name in re.findall(rf"{before}([a-z]+)\b", text) if name in OPTIONS}
+
+
+@pytest.mark.parametrize("page", PATHS)
+def test_an_option_in_a_sentence_is_one_of_the_command_that_it_is_about(page: str) -> None:
+    """Of one in the same line, of the page's own, or of one that the section calls; else of one on the page."""
+    path = PATHS[page]
+    on_page = commands_in(text_of(path))
+    for line, section in sections(path):
+        for span in spans(line):
+            if not re.match(r"(?:(?:tinytorch-datasets|ttds) )?(?:[a-z]+ .*)?-", span):
+                continue
+            first = re.sub(r"^(?:tinytorch-datasets|ttds) ", "", span).split(" ")[0]
+            about = {path.stem} & OPTIONS.keys() or on_page
+            about = about | commands_in(line) | commands_in(section, "(?:tinytorch-datasets|ttds) ")
+            if first in OPTIONS:
+                about = {first}
+            elif not re.match("--?[a-z]", first) or "pip " in line:
+                continue  # of another program
+            for option in re.findall(r"(?:^|[ \[])(--?[a-z][a-z-]*)", span):
+                known = option == "--version" or any(option in OPTIONS[name] for name in about)
+                assert known, f"{line}: {option} of {sorted(about)}"
+
+
+def names_of_arguments() -> set[str]:
+    """Return the names of the arguments of all that is public."""
+    public = [getattr(tinytorch_datasets, name) for name in tinytorch_datasets.__all__ if name != "__version__"]
+    public += [Dataset, Split]
+    methods = [one for each in public if inspect.isclass(each) for _, one in inspect.getmembers(each, callable)]
+    functions = [each for each in (*public, *methods) if inspect.isroutine(each) or inspect.isclass(each)]
+    names: set[str] = set()
+    for function in functions:
+        try:
+            names |= set(inspect.signature(function).parameters)
+        except ValueError:  # some of Python's own have none
+            continue
+    return names
+
+
+ARGUMENTS = names_of_arguments()
+# Of functions of other libraries, and keys of other files, as a page calls them.
+OTHER_ARGUMENTS = {
+    *("batch_size", "num_workers", "cmap", "keep_default_na", "lines", "max_iter", "allow_pickle", "transform"),
+    *("validation_split", "as_supervised"),
+}
+
+
+@pytest.mark.parametrize("page", [page for page in PATHS if page not in ("docs/design.md", "docs/api.md")])
+def test_an_argument_in_a_sentence_is_one_of_a_function(page: str) -> None:
+    """Alone, as `seed=0` is, or in the call of one of this package's functions."""
+    for span in spans(text_of(PATHS[page])):
+        call = re.fullmatch(
+            r"(?:\w+\.)*(get|take|divide|filter|shard|batches|arrays|show|collate|audit|doctor)\((.*)\)", span
+        )
+        if call or re.match(r"[a-z_]+=[^=]*$", span):
+            for name in re.findall(r"(?:^|[(, ])([a-z_]+)=(?!=)", call[2] if call else span):
+                assert name in ARGUMENTS | OTHER_ARGUMENTS, span
+
+
+EXTRAS = re.findall(
+    r"(?m)^(\w+) = \[",
+    (ROOT / "pyproject.toml").read_text("utf-8").partition("optional-dependencies]\n")[2].partition("\n[")[0],
+)
+
+
+@pytest.mark.parametrize("page", PATHS)
+def test_what_is_called_an_extra_is_one(page: str) -> None:
+    """By the word before it, or in a line of pip; and what else pip installs is a package that this page is about."""
+    text = text_of(PATHS[page])
+    named = [
+        *re.findall(r"\bextra `(\w+)`", text),
+        *(
+            name
+            for names in re.findall(r"\bextras ((?:`\w+`(?:, | and )?)+)", text)
+            for name in re.findall(r"\w+", names)
+        ),
+        *(
+            name
+            for names in re.findall(r"(?:tinytorch-datasets|\.|\w\]?)\[([a-z,]+)\]'", text)
+            for name in names.split(",")
+        ),
+    ]
+    assert set(named) - {"and"} <= set(EXTRAS)
+    for words in re.findall(r"pip install ([^`\n#&]*)", text):
+        plain = [word for word in words.split() if re.fullmatch(r"[a-z][\w-]*", word)]
+        assert set(plain) <= {*DISTRIBUTIONS, "tinytorch-datasets", "packages"}, words
+
+
+@pytest.mark.parametrize("page", PATHS)
+def test_a_dotted_name_leads_somewhere(page: str) -> None:
+    """To a module or to what is in it, to a group of entry points that the package reads, or from a class."""
+    text = text_of(PATHS[page])
+    sources = code()
+    for name in re.findall(r"\btinytorch_datasets(?:\.\w+)+", text):
+        assert f'"{name}"' in sources or is_importable(name), name
+    for group in re.findall(r'entry-points\."?([\w.]+)"?\]', text):
+        assert f'"{group}"' in sources, group
+    for owner, attribute in re.findall(r"`([A-Z]\w+)\.([a-z_]\w*)[`(]", text):
+        kind = getattr(tinytorch_datasets, owner, getattr(errors, owner, None))
+        if kind is not None:
+            source = "".join(
+                inspect.getsource(each)
+                for each in kind.__mro__
+                if each.__module__ in sys.modules and each.__module__.startswith("tinytorch")
+            )
+            assert hasattr(kind, attribute) or re.search(rf"\b{attribute}\b\s*[:=]", source), f"{owner}.{attribute}"
+
+
+def is_importable(name: str) -> bool:
+    """Whether a dotted name is a module, or what a module has."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        try:
+            value: object = importlib.import_module(".".join(parts[:length]))
+        except ImportError:
+            continue
+        for part in parts[length:]:
+            if not hasattr(value, part):
+                return False
+            value = getattr(value, part)
+        return True
+    return False
+
+
+@pytest.mark.parametrize("page", PATHS)
+def test_a_file_of_the_repository_is_there(page: str) -> None:
+    """What begins with one of its folders, whole or as a pattern."""
+    for span in spans(text_of(PATHS[page])):
+        match = re.match(r"((?:tests|docs|benchmarks|fuzz|release|conformance|tinytorch_datasets)/[\w./*-]*)", span)
+        if match and "*" not in match[1]:
+            assert (ROOT / match[1]).exists(), span
+        elif match:
+            assert list(ROOT.glob(match[1])), span
