@@ -23,6 +23,7 @@ from tests.helpers.pages import blocks, prose
 from tinytorch_datasets import errors
 from tinytorch_datasets.cli import main
 from tinytorch_datasets.dataset import Dataset
+from tinytorch_datasets.pipeline.streamed import StreamedSplit
 from tinytorch_datasets.split import Split
 
 PATHS = {
@@ -156,7 +157,7 @@ def test_an_option_in_a_sentence_is_one_of_the_command_that_it_is_about(page: st
 def names_of_arguments() -> set[str]:
     """Return the names of the arguments of all that is public."""
     public = [getattr(tinytorch_datasets, name) for name in tinytorch_datasets.__all__ if name != "__version__"]
-    public += [Dataset, Split]
+    public += [Dataset, Split, StreamedSplit]
     methods = [one for each in public if inspect.isclass(each) for _, one in inspect.getmembers(each, callable)]
     functions = [each for each in (*public, *methods) if inspect.isroutine(each) or inspect.isclass(each)]
     names: set[str] = set()
