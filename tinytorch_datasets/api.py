@@ -19,7 +19,7 @@ from tinytorch_datasets.dataset import Dataset
 from tinytorch_datasets.errors import StandInWarning, StorageError, UsageError, check_choice, check_flag
 from tinytorch_datasets.settings import Settings
 from tinytorch_datasets.split import Split
-from tinytorch_datasets.storage.cache_entry import CachedSplit, CacheEntry, assemble, entry_path
+from tinytorch_datasets.storage.cache_entry import CachedSplit, CacheEntry, assemble, entries_of
 from tinytorch_datasets.storage.memmap import Part, open_map
 from tinytorch_datasets.subsets import checked_rank, split_expression
 
@@ -200,6 +200,12 @@ def list_datasets(*, manifest: ManifestLike = None) -> list[str]:
     >>> list_datasets()[:5]
     ['tinydigits', 'tinytalks', 'mnist', 'cifar10', 'fashion-mnist']
     """
+    if _is_path(manifest):
+        from pathlib import Path
+
+        from tinytorch_datasets.pipeline import manifests
+
+        return manifests.names(Path(settings.manifest_path(manifest)))  # type: ignore[arg-type]
     return list(manifest_of(manifest).datasets)
 
 
@@ -261,13 +267,7 @@ def _open_cached(
     key = (name, manifest, homes, rank)
     if key in _entries and (dataset := _open_current(_entries[key], verify)) is not None:
         return dataset
-    if not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
-        return None  # no data set's name, and nothing to build a path of
-    caches = [os.path.join(home, ".cache") for home in homes]
-    for kept in settings.homes_of_entries(homes, home):
-        entry = CacheEntry.read(entry_path(os.path.join(kept, ".cache"), manifest, name, rank))
-        if entry is None or not entry.belongs_to(name, manifest, caches, rank):
-            continue
+    for path, entry in entries_of(name, manifest, homes, home, rank):
         if (dataset := _open_current(entry, verify)) is not None:
             _entries[key] = entry
             return dataset
@@ -276,7 +276,6 @@ def _open_cached(
 
             from tinytorch_datasets.storage.files import write_if_possible
 
-            path = entry_path(os.path.join(kept, ".cache"), manifest, name, rank)
             write_if_possible(Path(path), renewed.to_bytes())
             _entries[key] = renewed
             return dataset

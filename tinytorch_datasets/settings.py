@@ -12,7 +12,7 @@ import re
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from tinytorch_datasets.errors import StorageError, UsageError
@@ -281,7 +281,7 @@ def likely_homes(manifest: str, home: str | None = None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_homes_of_layers(manifest, set())))
 
 
-def homes_of_entries(homes: tuple[str, ...], home: str | None) -> Iterator[str]:
+def homes_of_entries(homes: Sequence[str], home: str | None) -> Iterator[str]:
     """Yield the folders whose cache entries count, of the likely homes of a manifest and of those that it includes.
 
     That of an included one counts for that one alone: see `Locations.caches_of_including`.

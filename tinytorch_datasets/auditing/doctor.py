@@ -31,6 +31,7 @@ from tinytorch_datasets.auditing import first_bytes
 from tinytorch_datasets.auditing.findings import Check, Diagnosis, ExitCode, exit_code_of
 from tinytorch_datasets.errors import DatasetError, MissingLibrary, UnknownName, UsageError, check_flag
 from tinytorch_datasets.fetch import DEFAULT_RETRY, LIBRARIES, RetryPolicy, network_variables, unread_certificates
+from tinytorch_datasets.manifest import kept
 from tinytorch_datasets.manifest.filenames import without_secrets
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.pipeline import manifests
@@ -60,6 +61,7 @@ EXTRAS = {
     "az": ("adlfs", "adlfs"),
     "hf": ("huggingface_hub", "huggingface_hub"),
 }
+WHY_KEPT = "the manifest as it was checked last, which `clean` removes"
 WHY = {
     "given": "by --manifest",
     "variable": f"by {settings.MANIFEST}",
@@ -188,6 +190,8 @@ def in_force(manifest: Manifest, home: AnyPath | None, *, is_found: bool) -> lis
     mirror = without_secrets(chosen.mirror) if chosen.mirror else "none"
     facts.append({"name": "mirror", "value": mirror, "why": _by(settings.MIRROR)})
     facts.append({"name": "offline", "value": "yes" if chosen.offline else "no", "why": _by(settings.OFFLINE)})
+    if kept.bytes_of(manifest.path):
+        facts.append({"name": "kept form", "value": str(kept.kept_path(manifest.path)), "why": WHY_KEPT})
     return facts
 
 

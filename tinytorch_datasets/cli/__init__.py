@@ -6,7 +6,6 @@ cannot be used, 2 the manifest or the call is wrong, 3 only the network failed, 
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,12 @@ from tinytorch_datasets.cli.common import (
     NOT_EXPORTED,
     Group,
     complete_names,
-    declared,
     echo,
     echo_document,
     echo_json,
     exit_with,
     json_option,
+    listed,
     load,
     manifest_options,
     names_to_get,
@@ -63,12 +62,14 @@ def list_(everything: bool, manifest: Path | None, home: Path | None, as_json: b
       tinytorch-datasets list --json
     """
     from tinytorch_datasets.cli import listing
+    from tinytorch_datasets.manifest.generated import collection_paused
 
-    rows = list(listing.rows(declared(manifest)[1].values(), home))
-    if as_json:
-        echo_json(rows)
-        return
-    listing.print_rows(rows, "" if everything else settings.manifest_path(manifest))
+    with collection_paused():
+        rows = list(listing.rows(listed(manifest)[1].values(), home))
+        if as_json:
+            echo_json(rows)
+            return
+        listing.print_rows(rows, "" if everything else settings.manifest_path(manifest))
 
 
 @main.command()
@@ -83,11 +84,12 @@ def info(name: str, manifest: Path | None, home: Path | None, as_json: bool) -> 
     """
     from tinytorch_datasets import api
     from tinytorch_datasets.cli import listing
+    from tinytorch_datasets.manifest.kept import Listed
 
     loaded = load(manifest)
     name = loaded.name_of(name)
     if as_json:
-        entry, row = loaded.entry(name), listing.row(loaded.declared(name), home)
+        entry, row = loaded.entry(name), listing.row(Listed.of(loaded.declared(name)), home)
         facts = {"name": name, **entry.model_dump(mode="json"), "on_disk": row["on_disk"], "path": row["path"]}
         owner = loaded.owner(name)
         echo_json({**facts, "provenance": api.origin(name, entry.files, owner.path, owner.sha256)})
@@ -121,37 +123,44 @@ def get(
       tinytorch-datasets get mnist cifar10
       tinytorch-datasets get --all --mirror /media/usb/datasets
     """
-    from tinytorch_datasets import api, report
     from tinytorch_datasets.cli import listing
+    from tinytorch_datasets.report import shown
 
-    chosen, known = declared(manifest)
+    chosen, known = listed(manifest)
     # A wrong name is reported before the first byte is downloaded.
     wanted = names_to_get(names, known, manifest, everything=everything)
     results, errors = list[dict[str, Any]](), list[DatasetError]()
     for name in wanted:
-        if known[name].is_untried and listing.row(known[name], home)["on_disk"] != "all":
+        row = listing.row(known[name], home)
+        if known[name].is_untried and row["on_disk"] != "all":
             from tinytorch_datasets.pipeline import UNTRIED
 
             echo(f"{name}: {UNTRIED}", err=True)
+        is_plain = mirror is None and variant is None and verify == "auto"
+        splits, is_standin = row["splits"], False
         try:
-            with warnings_as_messages():
-                dataset = api.get(
-                    name,
-                    manifest=chosen,
-                    home=home,
-                    mirror=mirror,
-                    offline=offline,
-                    verify=verify,
-                    variant=variant,
-                )
+            if not (is_plain and listing.is_decoded(row, manifest, home)):
+                from tinytorch_datasets import api
+
+                with warnings_as_messages():
+                    dataset = api.get(
+                        name,
+                        manifest=chosen,
+                        home=home,
+                        mirror=mirror,
+                        offline=offline,
+                        verify=verify,
+                        variant=variant,
+                    )
+                splits = {split: len(samples) for split, samples in dataset.items()}
+                row, is_standin = listing.row(known[name], home), dataset.is_standin
         except DatasetError as error:  # the others are wanted all the same
             errors.append(error)
             continue
-        splits = {split: len(samples) for split, samples in dataset.items()}
-        path = None if dataset.is_standin else listing.row(known[name], home)["path"]
+        path = None if is_standin else row["path"]
         results.append({"name": name, "splits": splits, "path": path})
         if not as_json:
-            echo(f"{name}: {listing.counts(splits)}; {report.shown(path) if path else 'stand-in data'}")
+            echo(f"{name}: {listing.counts(splits)}; {shown(path) if path else 'stand-in data'}")
     if as_json:
         echo_json(results)
     exit_with(errors)
@@ -235,7 +244,7 @@ def path(name: str, manifest: Path | None, home: Path | None, as_json: bool) -> 
     """
     from tinytorch_datasets.cli import listing
 
-    known = declared(manifest)[1]
+    known = listed(manifest)[1]
     name = resolve(name, known, manifest)
     row = listing.row(known[name], home)
     if as_json:
@@ -244,71 +253,6 @@ def path(name: str, manifest: Path | None, home: Path | None, as_json: bool) -> 
     echo(row["path"])
     if row["on_disk"] != "all":
         echo(repeat_options(f"on disk: {row['on_disk']}; `tinytorch-datasets get {name}` downloads it"), err=True)
-
-
-@main.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_names)
-@click.option("--arrays", is_flag=True, help="Remove the decoded arrays only, and keep the downloads")
-@click.option("--dry-run", is_flag=True, help="Report what would be removed, and remove nothing")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask before removing those of every data set")
-@manifest_options
-@json_option
-def clean(
-    names: tuple[str, ...],
-    arrays: bool,
-    dry_run: bool,
-    yes: bool,
-    manifest: Path | None,
-    home: Path | None,
-    as_json: bool,
-) -> None:
-    """Remove downloads and decoded arrays, never shipped files.
-
-    A file that is not as declared is kept: it could not be downloaded again. Without a name, the
-    downloads and decoded arrays of every data set are removed, after a question.
-
-    \b
-      tinytorch-datasets clean cifar10
-      tinytorch-datasets clean --arrays --dry-run
-    """
-    from tinytorch_datasets import pipeline
-    from tinytorch_datasets.pipeline import cleaning
-    from tinytorch_datasets.progress import is_terminal, readable
-    from tinytorch_datasets.report import shown
-
-    loaded = load(manifest)
-    shipped = cleaning.shipped_files(loaded)
-    listed = {
-        name: cleaning.removable(*pipeline.placed(loaded, name, home), downloads=not arrays, sparing=shipped)
-        for name in tuple(map(loaded.name_of, names)) or tuple(loaded.datasets)
-    }
-    removed = {name: (removable.bytes, removable.errors) for name, removable in listed.items()}
-    if not (names or dry_run or yes):
-        if not is_terminal(sys.stdin):
-            msg = "without a name, clean removes the files of every data set: name some, or pass --yes or --dry-run"
-            raise click.UsageError(msg)
-        what = "the decoded arrays" if arrays else "downloads and decoded arrays"
-        question = f"Remove {what} of every data set ({readable(sum(size for size, _ in removed.values()))})?"
-        click.confirm(question, abort=True, err=True)
-    if not dry_run:
-        removed = {name: removable.remove() for name, removable in listed.items()}
-    removed = {n: its for n, its in removed.items() if names or n in loaded.own or any(its) or listed[n].kept}
-    for removable in listed.values():
-        for path in removable.kept:
-            echo(f"kept: {shown(str(path))}, which could not be downloaded again", err=True)
-    for what in dict.fromkeys(error.what for removable in listed.values() for error in removable.passed_over):
-        echo(f"passed over: {what}", err=True)
-    if as_json:
-        echo_json(
-            [
-                {"name": n, "bytes": size, "kept": list(map(str, listed[n].kept)), "errors": [e.what for e in errors]}
-                for n, (size, errors) in removed.items()
-            ]
-        )
-    else:
-        for name, (size, _) in removed.items():
-            echo(f"{name}: {readable(size)} {'would be freed' if dry_run else 'freed'}")
-    exit_with([error for _, errors in removed.values() for error in errors])
 
 
 @main.command()

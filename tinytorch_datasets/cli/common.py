@@ -33,8 +33,8 @@ from tinytorch_datasets.report import as_json
 if TYPE_CHECKING:
     from tinytorch_datasets.api import ManifestLike
     from tinytorch_datasets.digests import Step
+    from tinytorch_datasets.manifest.kept import Listed
     from tinytorch_datasets.manifest.manifest import Manifest
-    from tinytorch_datasets.plan import Declared
 
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
@@ -263,13 +263,11 @@ def repeat_options(text: str) -> str:
 
 def complete_names(ctx: click.Context, _: click.Parameter, prefix: str) -> list[CompletionItem]:
     """Return the data sets whose names begin so, for the shell."""
-    from tinytorch_datasets import api
-
     try:
-        known = api.load_manifest(ctx.params.get("manifest")).datasets
+        known = listed(ctx.params.get("manifest"))[1]
     except DatasetError:
         return []
-    return [CompletionItem(name, help=entry.title) for name, entry in known.items() if name.startswith(prefix)]
+    return [CompletionItem(name, help=one.entry["title"]) for name, one in known.items() if name.startswith(prefix)]
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs")
@@ -282,23 +280,25 @@ def load(manifest: Path | None) -> Manifest:
     return api.load_manifest(manifest)
 
 
-def declared(manifest: Path | None) -> tuple[ManifestLike, Mapping[str, Declared]]:
-    """Return what a manifest declares, by name, and the manifest as `get` takes it.
+def listed(manifest: Path | None) -> tuple[ManifestLike, Mapping[str, Listed]]:
+    """Return the data sets of a manifest, by name, and the manifest as `get` takes it.
 
-    The packaged one is compiled, so that neither YAML nor Pydantic is imported for it.
+    The packaged one is compiled, and any other was kept when it was read last, so that neither YAML nor Pydantic is
+    imported for it.
     """
-    from tinytorch_datasets.manifest import generated
+    from tinytorch_datasets.manifest import generated, kept
 
-    if of_compiled := generated.every(Path(settings.manifest_path(manifest))):
-        return manifest, of_compiled
+    path = Path(settings.manifest_path(manifest))
+    if of_compiled := generated.every(path):
+        return manifest, {name: kept.Listed.of(one) for name, one in of_compiled.items()}
+    if of_kept := kept.listed(path):
+        return manifest, of_kept
     loaded = load(manifest)
-    from tinytorch_datasets.manifest.loading import collection_paused
-
-    with collection_paused():
-        return loaded, {name: loaded.declared(name) for name in loaded.datasets}
+    kept.keep(loaded)
+    return loaded, kept.listed_of(loaded)
 
 
-def resolve(name: str, known: Mapping[str, Declared], manifest: Path | None) -> str:
+def resolve(name: str, known: Mapping[str, Listed], manifest: Path | None) -> str:
     """Return the name of the data set of that name or alias; the manifest itself reports one that it does not have."""
     from tinytorch_datasets.manifest.generated import canonical_name  # and with it NumPy, which help does without
 
@@ -307,7 +307,7 @@ def resolve(name: str, known: Mapping[str, Declared], manifest: Path | None) -> 
 
 
 def names_to_get(
-    names: Sequence[str], known: Mapping[str, Declared], manifest: Path | None, *, everything: bool
+    names: Sequence[str], known: Mapping[str, Listed], manifest: Path | None, *, everything: bool
 ) -> tuple[str, ...]:
     """Return the named data sets; with `everything`, those of the manifest itself: it may include hundreds of GB.
 
@@ -317,7 +317,7 @@ def names_to_get(
     if bool(names) == everything:
         msg = "name the data sets to get, or --all" + (", not both" if names else "")
         raise click.UsageError(msg)
-    own = [name for name, one in known.items() if not one.included_by]
+    own = [name for name, one in known.items() if not one.is_included]
     if everything and not own and known:
         msg = "the manifest has no data set of its own, only included ones: name those to get"
         raise click.UsageError(msg)

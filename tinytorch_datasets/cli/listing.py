@@ -18,6 +18,7 @@ import click
 from tinytorch_datasets import settings
 from tinytorch_datasets.cli.common import echo, writing_to
 from tinytorch_datasets.errors import LAYOUT, StorageError, UnknownName, UsageError, printable
+from tinytorch_datasets.plan import TEXT
 from tinytorch_datasets.progress import is_terminal, readable
 from tinytorch_datasets.report import shown
 from tinytorch_datasets.storage.files import is_there, writing
@@ -27,9 +28,9 @@ if TYPE_CHECKING:  # and no NumPy, no stages, no Rich: a list in a pipe needs no
 
     from tinytorch_datasets.dataset import Dataset
     from tinytorch_datasets.display.samples import Samples
+    from tinytorch_datasets.manifest.kept import Listed
     from tinytorch_datasets.manifest.manifest import Manifest
     from tinytorch_datasets.manifest.models import Entry, FieldEntry
-    from tinytorch_datasets.plan import Column, Declared, Plan
     from tinytorch_datasets.settings import Locations
     from tinytorch_datasets.split import Split
 
@@ -39,39 +40,57 @@ NAMES_WIDTH = 80
 NARROWEST_SPLITS = 12  # with which the packaged manifest fits the usual 80 columns
 
 
-def row(declared: Declared, home: Path | None) -> dict[str, Any]:
+def row(listed: Listed, home: Path | None) -> dict[str, Any]:
     """Summarize a data set in plain values."""
-    return next(rows([declared], home))
+    return next(rows([listed], home))
 
 
-def rows(several: Iterable[Declared], home: Path | None) -> Iterator[dict[str, Any]]:
+def rows(several: Iterable[Listed], home: Path | None) -> Iterator[dict[str, Any]]:
     """Summarize data sets in plain values, each; the folders of a manifest are looked for once."""
     is_here = home is not None and settings.scheme_of(os.fspath(home)) not in settings.STORES
     root = settings.absolute(home, name="home") if home is not None and is_here else None
     places: dict[Path, Locations] = {}
-    for declared in several:
-        if declared.manifest not in places:
-            folders = {"download_to": declared.download_to, "shipped_in": declared.shipped_in}
-            places[declared.manifest] = settings.locations(declared.manifest, root, **folders)
-        yield _row(declared, places[declared.manifest])
+    for listed in several:
+        if listed.manifest not in places:
+            folders = {"download_to": listed.download_to, "shipped_in": listed.shipped_in}
+            places[listed.manifest] = settings.locations(listed.manifest, root, **folders)
+        yield _row(listed, places[listed.manifest])
 
 
-def _row(declared: Declared, places: Locations) -> dict[str, Any]:
-    plan = declared.plan
-    here = any(_on_disk(variant, variant.root_in(places)) == "all" for variant in plan.variants)
-    root = plan.root_in(places)
+def _row(listed: Listed, places: Locations) -> dict[str, Any]:
+    entry = listed.entry
+    root, on_disk = _on_disk(listed, entry["files"], places)
+    if any(_on_disk(listed, variant["files"], places)[1] == "all" for variant in entry.get("variants", {}).values()):
+        on_disk = "all"
     return {
-        "name": plan.name,
-        "title": declared.entry["title"],
-        "status": plan.status,
-        "format": plan.format,
-        "sample": _sample(next(iter(plan.columns))),
-        "splits": {split.name: split.samples for split in plan.splits},
-        "bytes": sum(file.bytes for file in plan.files),
-        "on_disk": "all" if here else _on_disk(plan, root),
-        "path": str(root),
-        "manifest": str(declared.manifest),
+        "name": listed.name,
+        "title": entry["title"],
+        "status": entry["status"],
+        "format": entry["format"],
+        "sample": _sample(next(iter(entry["fields"].values()))),
+        "splits": {split: its["samples"] for split, its in entry["splits"].items()},
+        "bytes": sum(file["bytes"] for file in entry["files"].values()),
+        "on_disk": on_disk,
+        "path": root,
+        "manifest": str(listed.manifest),
     }
+
+
+def is_decoded(row: Mapping[str, Any], manifest: Path | None, home: Path | None) -> bool:
+    """Check whether `get` would open a data set's arrays as they are, which takes NumPy, and longer than all else.
+
+    What its row says of its splits was compared with the arrays when they were made, from the same manifest.
+    """
+    if settings.Settings.from_environment().standin or isinstance(home, str):  # in a store
+        return False
+    from tinytorch_datasets.storage.cache_entry import entries_of
+
+    path, root = settings.manifest_path(manifest), None if home is None else settings.absolute(home, name="home")
+    entries = entries_of(row["name"], path, settings.likely_homes(path, root), root)
+    return any(
+        [split.name for split in entry.splits] == [*row["splits"]] and entry.is_current() and entry.is_whole()
+        for _, entry in entries
+    )
 
 
 def print_rows(rows: list[dict[str, Any]], manifest: str = "") -> None:
@@ -97,12 +116,14 @@ def _print_names(path: str, rows: list[dict[str, Any]]) -> None:
     echo(textwrap.fill("  ".join(names), width, break_on_hyphens=False, break_long_words=False))
 
 
-def _on_disk(plan: Plan, root: Path) -> str:
+def _on_disk(listed: Listed, files: Mapping[str, Any], places: Locations) -> tuple[str, str]:
+    """Return the folder of files, and whether all of them are in it, some or none."""
+    root = str(places.files(listed.folder, shipped=listed.entry["status"] == "shipped", names=tuple(files)))
     try:
-        present = [is_there(root / file.name, at_home=True) for file in plan.files]
+        present = [is_there(f"{root}/{file}", at_home=True) for file in files]
     except StorageError:
-        return "unknown"  # a folder may not be looked into, which `audit` names
-    return "all" if all(present) else "part" if any(present) else "none"
+        return root, "unknown"  # a folder may not be looked into, which `audit` names
+    return root, "all" if all(present) else "part" if any(present) else "none"
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
@@ -115,10 +136,12 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     ]
     if not is_terminal(sys.stdout) and not os.environ.get("FORCE_COLOR"):
         widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
+        lines = []
         for cell in (titles, *cells):
             padded = [text.ljust(width) for text, width in zip(cell, widths, strict=True)]
             padded[-2] = cell[-2].rjust(widths[-2])  # the size, a number
-            echo("  ".join(padded).rstrip())
+            lines.append("  ".join(padded).rstrip())
+        echo("\n".join(lines))  # at once: each echo is a call of the system
         return
     from rich.table import Table  # only for tables on a terminal: it takes as long as all the rest
 
@@ -143,17 +166,18 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 def print_entry(manifest: Manifest, name: str, home: Path | None) -> None:
     """Print one entry in full, one fact to a label; what is not declared is left out."""
     from tinytorch_datasets.api import origin
+    from tinytorch_datasets.manifest.kept import Listed
     from tinytorch_datasets.pipeline import UNTRIED
 
-    entry, declared, owner = manifest.entry(name), manifest.declared(name), manifest.owner(name)
-    summary = row(declared, home)
+    entry, listed, owner = manifest.entry(name), Listed.of(manifest.declared(name)), manifest.owner(name)
+    summary = row(listed, home)
     facts: list[tuple[str, list[str | None]]] = [
         ("name", [name]),
         ("title", [entry.title]),
         ("aliases", [", ".join(entry.aliases)]),
         ("about", [entry.description]),
         ("status", [f"{entry.status}, on disk: {summary['on_disk']}"]),
-        ("tried", [f"{entry.tried}: {UNTRIED}" if declared.is_untried else entry.tried]),
+        ("tried", [f"{entry.tried}: {UNTRIED}" if listed.is_untried else entry.tried]),
         ("folder", [shown(summary["path"])]),
         ("format", [entry.format, *(f"{key}: {value}" for key, value in entry.options.items())]),
         ("fields", [_field(field, its) for field, its in entry.fields.items()]),
@@ -183,8 +207,10 @@ def counts(splits: dict[str, int]) -> str:
     return ", ".join(f"{split} {samples:,}" for split, samples in splits.items())
 
 
-def _sample(column: Column) -> str:
-    return "text" if column.is_text else f"{column.dtype} {'x'.join(_lengths(column.shape))}".rstrip()
+def _sample(field: Mapping[str, Any]) -> str:
+    if field["dtype"] == TEXT:
+        return "text"
+    return f"{field['dtype']} {'x'.join(_lengths(field.get('shape', ())))}".rstrip()
 
 
 def _lengths(shape: Iterable[int | None]) -> list[str]:

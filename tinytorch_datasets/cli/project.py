@@ -1,4 +1,4 @@
-"""The commands of a folder and a computer: init, config, doctor, completion."""
+"""Commands of a folder and a computer: init, config, clean, doctor, completion."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tinytorch_datasets.cli.common import (
     complete_names,
     echo,
     echo_json,
+    exit_with,
     json_option,
     load,
     manifest_options,
@@ -126,6 +127,78 @@ def config(manifest: Path | None, home: Path | None, as_json: bool) -> None:
     width = max(len(str(fact["value"])) for fact in facts)
     for fact in facts:
         echo(f"{fact['name']:<10}{fact['value']!s:<{width}}  {fact['why']}".rstrip())
+
+
+@click.command(cls=Command)
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_names)
+@click.option("--arrays", is_flag=True, help="Remove the decoded arrays only, and keep the downloads")
+@click.option("--dry-run", is_flag=True, help="Report what would be removed, and remove nothing")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before removing those of every data set")
+@manifest_options
+@json_option
+def clean(
+    names: tuple[str, ...],
+    arrays: bool,
+    dry_run: bool,
+    yes: bool,
+    manifest: Path | None,
+    home: Path | None,
+    as_json: bool,
+) -> None:
+    """Remove downloads and decoded arrays, never shipped files.
+
+    A file that is not as declared is kept: it could not be downloaded again. Without a name, the
+    downloads and decoded arrays of every data set are removed, and the kept form of the manifest,
+    after a question.
+
+    \b
+      tinytorch-datasets clean cifar10
+      tinytorch-datasets clean --arrays --dry-run
+    """
+    from tinytorch_datasets import pipeline
+    from tinytorch_datasets.manifest import kept
+    from tinytorch_datasets.pipeline import cleaning
+    from tinytorch_datasets.progress import is_terminal, readable
+    from tinytorch_datasets.report import shown
+
+    loaded = load(manifest)
+    shipped = cleaning.shipped_files(loaded)
+    listed = {
+        name: cleaning.removable(*pipeline.placed(loaded, name, home), downloads=not arrays, sparing=shipped)
+        for name in tuple(map(loaded.name_of, names)) or tuple(loaded.datasets)
+    }
+    removed = {name: (removable.bytes, removable.errors) for name, removable in listed.items()}
+    if not (names or dry_run or yes):
+        if not is_terminal(sys.stdin):
+            msg = "without a name, clean removes the files of every data set: name some, or pass --yes or --dry-run"
+            raise click.UsageError(msg)
+        what = "the decoded arrays" if arrays else "downloads and decoded arrays"
+        question = f"Remove {what} of every data set ({readable(sum(size for size, _ in removed.values()))})?"
+        click.confirm(question, abort=True, err=True)
+    of_form = 0 if names or arrays else kept.bytes_of(loaded.path)
+    if not dry_run:
+        of_form = kept.forget(loaded.path) if of_form else 0
+        removed = {name: removable.remove() for name, removable in listed.items()}
+    freed = "would be freed" if dry_run else "freed"
+    removed = {n: its for n, its in removed.items() if names or n in loaded.own or any(its) or listed[n].kept}
+    for removable in listed.values():
+        for path in removable.kept:
+            echo(f"kept: {shown(str(path))}, which could not be downloaded again", err=True)
+    for what in dict.fromkeys(error.what for removable in listed.values() for error in removable.passed_over):
+        echo(f"passed over: {what}", err=True)
+    if of_form:
+        echo(f"kept form of {loaded.path.name}: {readable(of_form)} {freed}", err=True)
+    if as_json:
+        echo_json(
+            [
+                {"name": n, "bytes": size, "kept": list(map(str, listed[n].kept)), "errors": [e.what for e in errors]}
+                for n, (size, errors) in removed.items()
+            ]
+        )
+    else:
+        for name, (size, _) in removed.items():
+            echo(f"{name}: {readable(size)} {freed}")
+    exit_with([error for _, errors in removed.values() for error in errors])
 
 
 @click.command(cls=Command)
@@ -276,4 +349,4 @@ def _written(path: Path, text: str) -> str:
     return "written"
 
 
-COMMANDS = (init, config, doctor, completion)
+COMMANDS = (init, config, clean, doctor, completion)

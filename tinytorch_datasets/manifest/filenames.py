@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote_plus, urlsplit
+from urllib.parse import quote, unquote_plus, urlsplit
 
 from tinytorch_datasets.errors import Keys, Problems, nearest
 from tinytorch_datasets.settings import STORES, scheme_of
@@ -19,7 +19,13 @@ PART, NOTE = BESIDE = (".part", ".part.json")
 LONGEST_NAME = 255 - max(map(len, BESIDE))
 LONGEST_PATH = 1024
 
+# What stands for itself in the path of an address (RFC 3986, 3.3), but for "+", which some servers take for a blank.
+IN_A_PATH = "/~!$&'()*,;=:@"
+
 _DEVICE = re.compile(r"(?i:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])(\..*)?")
+# Most paths are of these characters alone, of which nothing but a device's name or their number is to be feared.
+_PLAIN = re.compile(r"(?:[\w-]+(?:\.[\w-]+)*/)*[\w-]+(?:\.[\w-]+)*", re.ASCII)
+_BLANK_OR_CONTROL = re.compile(r"[\x00-\x20\x7f]")
 
 
 def why_unsafe(path: str) -> str | None:
@@ -29,6 +35,8 @@ def why_unsafe(path: str) -> str | None:
     (None, "leaves its folder: '../train.txt'", "is a device's name on Windows: 'aux.txt'")
     """
     parts = path.split("/")
+    if len(path) <= LONGEST_NAME and _PLAIN.fullmatch(path) and not any(map(_DEVICE.fullmatch, parts)):
+        return None
     if not path or path.startswith("/") or "\\" in path or re.match(r"[A-Za-z]:", path):
         return f"must be a path below the folder, with forward slashes; is {path!r}"
     if ".." in parts:
@@ -63,6 +71,8 @@ def clashes(files: Iterable[str]) -> Iterator[tuple[str, str]]:
         above = ["/".join(parts[:i]) for i in range(1, len(parts))]
         if way := next((names[a] for a in above if a in names), None):
             yield name, f"{way!r} is a file, so it cannot be a folder too"
+        if not fold.endswith(BESIDE):
+            continue
         beside = [fold.removesuffix(suffix) for suffix in BESIDE if fold.endswith(suffix)]
         if way := next((names[b] for b in beside if b in names), None):
             yield name, f"is where {way!r} is kept while it is downloaded; give it another name"
@@ -74,7 +84,7 @@ def folded(name: str) -> str:
     >>> folded("Cafe\\u0301") == folded("caf\\u00e9")
     True
     """
-    return unicodedata.normalize("NFC", name).casefold()
+    return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
@@ -114,14 +124,19 @@ def check_addresses(addresses: list[Any], kind: str) -> Iterator[tuple[int, str]
             yield i, f"names no host, is {without_secrets(address)!r}"
         if secret:
             yield i, "carries a user name or password; a manifest is read by everyone"
-        if is_store(address) and kind != "mirror" and (sign := next((sign for sign in "?#" if sign in address), "")):
+        if kind != "mirror" and is_store(address) and (sign := next((sign for sign in "?#" if sign in address), "")):
             yield i, f"has a {sign!r} in it; an address of a store has no query, and no key belongs into a manifest"
         if kind == "mirror" and not address.endswith("/"):
             yield i, f"must end in '/', because a file's name is appended to it: {without_secrets(address)!r}"
         if kind == "mirror" and (sign := next((sign for sign in "?#" if sign in address), "")):
             yield i, f"has a {sign!r} in it, after which a file's name would be no part of the path; write whole urls"
-        if any(ord(c) <= 32 or ord(c) == 127 for c in address):
+        if _BLANK_OR_CONTROL.search(address):
             yield i, "has a blank or control character in it"
+
+
+def address_on(mirror: str, path: str) -> str:
+    """Return the address of a file on a mirror; in a store, names are not written in any code."""
+    return mirror + (path if is_store(mirror) else quote(path, safe=IN_A_PATH))
 
 
 def is_store(address: str) -> bool:

@@ -7,12 +7,10 @@ that are in no other's way. A file that is included on two ways is one layer; on
 
 from __future__ import annotations
 
-import gc
 import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +21,7 @@ from tinytorch_datasets.errors import DatasetError, ManifestError, Problem, boun
 from tinytorch_datasets.manifest import rules
 from tinytorch_datasets.manifest.filenames import clashes, folded, has_credentials, without_secrets
 from tinytorch_datasets.manifest.format_options import Formats
+from tinytorch_datasets.manifest.generated import collection_paused
 from tinytorch_datasets.manifest.manifest import DeclaredFile, Manifest
 from tinytorch_datasets.manifest.messages import translate
 from tinytorch_datasets.manifest.models import Declarations, RemoteManifest
@@ -62,22 +61,6 @@ def check_parsed(parsed: ParsedYaml, formats: Formats, download: Download | None
         return _Loader(formats, download).complete(parsed, [])
 
 
-@contextmanager
-def collection_paused() -> Iterator[None]:
-    """Pause the garbage collector, which finds no garbage among what a manifest is read into, however often it looks.
-
-    For ten thousand entries it takes a third of the time. Two threads may do this at once: whoever finds the collector
-    running sets it running again.
-    """
-    was_running = gc.isenabled()
-    try:
-        gc.disable()  # within, as Ctrl-C may come right after it
-        yield
-    finally:
-        if was_running:
-            gc.enable()
-
-
 class _Opened(NamedTuple):
     """A manifest whose includes are being loaded: its file, and the line of the one that is.
 
@@ -113,7 +96,7 @@ class _Loader:
             self._opened.append(_Opened(os.path.realpath(parsed.path), where))
             try:
                 layer = self._include(given, parsed.path)
-            except _Refused as refused:
+            except Refused as refused:
                 problems.append(parsed.problem(("include", number), str(refused)))
             except ManifestError as error:
                 broken += [ManifestError(e.path, e.problems, (*e.included_at, where)) for e in (error, *error.also)]
@@ -140,13 +123,13 @@ class _Loader:
             first = next(i for i, opened in enumerate(self._opened) if opened.file == file)
             way = " includes ".join([opened.where for opened in self._opened[first:]] + [str(path)])
             msg = f"is a circle: {way}"
-            raise _Refused(msg)
+            raise Refused(msg)
         if file in self._broken:
             return None
         if file not in self._loaded:
             if len(self._loaded) + len(self._opened) >= MOST_FILES:
                 msg = f"more than {MOST_FILES} manifests stand on one another"
-                raise _Refused(msg)
+                raise Refused(msg)
             text, signature = read_file(path)
             try:
                 self._loaded[file] = self.complete(ParsedYaml(text, path), signature)
@@ -164,58 +147,61 @@ class _Loader:
         if _ADDRESS.match(given):
             shown = without_secrets(given)
             msg = f"an address goes with the sha256 of what it gives: {{url: {shown}, sha256: ...}}"
-            raise _Refused(msg)
+            raise Refused(msg)
         if "\\" in given:
             given = given.replace("\\", "/")
             msg = f"a path is written with forward slashes, for every system: {given}"
-            raise _Refused(msg)
+            raise Refused(msg)
         file = settings.included_path(given, str(including))
         if not file:
-            return _registered(given)
+            return path_of_package(given)
         if including in self._downloaded:
             msg = f"{given} is a path, and this manifest is from an address; include an address with its sha256"
-            raise _Refused(msg)
+            raise Refused(msg)
         path = Path(file)
         try:
             mode = path.stat().st_mode
         except (FileNotFoundError, NotADirectoryError):
             msg = f"there is no such file: {path}"
-            raise _Refused(msg) from None
+            raise Refused(msg) from None
         except OSError as error:
             msg = f"{path} cannot be read: {error.strerror}"
-            raise _Refused(msg) from None
+            raise Refused(msg) from None
         if stat.S_ISDIR(mode):
             msg = f"{given} is a folder; write the file: {given.rstrip('/')}/datasets.yaml"
-            raise _Refused(msg)
+            raise Refused(msg)
         if not stat.S_ISREG(mode):
             msg = f"{path} is no regular file"
-            raise _Refused(msg)
+            raise Refused(msg)
         return path
 
     def _remote(self, given: RemoteManifest) -> Path:
         shown = without_secrets(given.url)
         if not given.url.startswith("https://"):
             msg = f"{shown} must start with https://"
-            raise _Refused(msg)
+            raise Refused(msg)
         if has_credentials(given.url):
             msg = f"{shown} carries a user name or password; a manifest is read by everyone"
-            raise _Refused(msg)
+            raise Refused(msg)
         if self._download is None:
             msg = f"{shown} is fetched only where a manifest is loaded from its file"
-            raise _Refused(msg)
+            raise Refused(msg)
         path = self._download(given.url, given.sha256)
         self._downloaded.add(path)
         return path
 
 
-class _Refused(Exception):
+class Refused(ValueError):
     """An item of `include` that leads to no manifest; its text says why."""
 
 
-def _registered(name: str) -> Path:
+def path_of_package(name: str) -> Path:
     """Return the manifest that an installed package registers by that name: `datasets.yaml` in its own folder.
 
     The package is found, and nothing of it is run.
+
+    Raises:
+        Refused: There is none, or more than one.
     """
     from importlib.metadata import entry_points  # which takes as long to import as a small manifest to read
     from importlib.util import find_spec
@@ -225,10 +211,10 @@ def _registered(name: str) -> Path:
         known = [settings.PACKAGED, *sorted(points.names)]
         guess = did_you_mean(name, known) or "."
         msg = f"no installed package brings a manifest named {name!r}{guess} A path ends in .yaml"
-        raise _Refused(msg)
+        raise Refused(msg)
     if len(values) > 1:
         msg = f"several installed packages bring a manifest named {name!r}: {', '.join(values)}; uninstall all but one"
-        raise _Refused(msg)
+        raise Refused(msg)
     package = values[0].partition(":")[0].strip()
     try:
         spec = find_spec(package.partition(".")[0])
@@ -240,7 +226,7 @@ def _registered(name: str) -> Path:
         if path.is_file():
             return path
     msg = f"the entry point {name!r} names {package}, and there is no datasets.yaml in that package"
-    raise _Refused(msg)
+    raise Refused(msg)
 
 
 def _conflicts(manifest: Manifest, includes: dict[int, int]) -> Iterator[Problem]:

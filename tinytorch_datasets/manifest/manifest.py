@@ -12,11 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
-from urllib.parse import quote
 
 from tinytorch_datasets.errors import NAMES_SHOWN, UnknownName
 from tinytorch_datasets.manifest import rules
-from tinytorch_datasets.manifest.filenames import is_store, selected
+from tinytorch_datasets.manifest.filenames import address_on, selected
 from tinytorch_datasets.manifest.format_options import Formats, cache_of, columns_of
 from tinytorch_datasets.manifest.generated import canonical_name
 from tinytorch_datasets.manifest.models import Declarations, Entry, FieldEntry, FileEntry, SplitEntry
@@ -33,14 +32,6 @@ from tinytorch_datasets.manifest.variants import as_entry
 from tinytorch_datasets.manifest.yaml_reader import ParsedYaml
 from tinytorch_datasets.plan import TEXT, Column, Declared, File, Names, Plan, Rows, Shard, Split
 from tinytorch_datasets.storage.memmap import StatSignature
-
-# What stands for itself in the path of an address (RFC 3986, 3.3), but for "+", which some servers take for a blank.
-IN_A_PATH = "/~!$&'()*,;=:@"
-
-
-def address_on(mirror: str, path: str) -> str:
-    """Return the address of a file on a mirror; in a store, names are not written in any code."""
-    return mirror + (path if is_store(mirror) else quote(path, safe=IN_A_PATH))
 
 
 class DeclaredFile(NamedTuple):
@@ -148,6 +139,14 @@ class Manifest:
     def folder(self, name: str) -> str:
         """Return the folder of a data set's files, below that of downloads or of the shipped data."""
         return self.entry(name).folder or self.name_of(name)
+
+    def plain(self, name: str) -> Mapping[str, Any]:
+        """Return an entry of this very file, in the plain values that were read."""
+        return self._parsed.data["datasets"][name]  # type: ignore[no-any-return]
+
+    def lines_of(self, name: str) -> Any:
+        """Return the lines of such an entry, as `ParsedYaml.of_kept` takes them."""
+        return self._parsed.lines_below("datasets", name)
 
     def files_of(self, plan: Plan) -> Mapping[str, FileEntry]:
         """Return the files of a data set, or of the variant of it that a plan is of."""

@@ -133,8 +133,10 @@ def check_splits(entry: dict[str, Any], formats: Formats) -> Problems:
             yield (*at, *keys), what
         met: set[Keys] = set()
         selects = not split.keys().isdisjoint(_SELECTION | {"member"})
-        samples = cache(partial(_sample_fields, entry, split, formats))  # of a split, and not for each of its fields
-        for field in fields if selects else fields.keys() & split.keys():
+        placed = fields if selects else fields.keys() & split.keys()
+        # Of a split, and not for each of its fields.
+        samples = cache(partial(_sample_fields, entry, split, formats)) if placed else dict
+        for field in placed:
             for keys, what in _check_place(entry, split, field, formats, counts, samples):
                 if keys not in met:  # what the split says of all its fields is wrong once
                     met.add(keys)
@@ -153,8 +155,8 @@ def _members_are_files(entry: Mapping[str, Any], split: Mapping[str, Any], forma
 def _check_members(entry: Mapping[str, Any], split: Mapping[str, Any], formats: Formats) -> Problems:
     """Yield what is wrong with the members that a split names, which may be declared files if it names no archive."""
     members, files = split.get("members"), mapping(entry.get("files"))
-    are_files = _members_are_files(entry, split, formats)
-    sound = list[str]()
+    are_files = bool(members) and _members_are_files(entry, split, formats)
+    sound: list[str] = []
     yield from ((("members", i), what) for i, what in repeats(members, "member"))
     for i, member in enumerate(members if isinstance(members, list) else ()):
         if not isinstance(member, str):

@@ -187,8 +187,8 @@ def check_shards(entry: Mapping[str, Any]) -> Problems:
                     overlapping.add((other, title))
                     yield (*at, *keys), f"{pattern!r} takes {name!r}, which {others_pattern!r} of {other!r} takes"
                     yield others_keys, f"{others_pattern!r} takes {name!r}, which {pattern!r} of {title!r} takes"
-    named = set(_texts(entry.get("splits"))) | takers.keys()
-    idle = [name for name in files if name not in named] if takers else []
+    named = set(_texts(entry.get("splits"))) | takers.keys() if takers else files.keys()
+    idle = [name for name in files if name not in named]
     for number, name in enumerate(idle[:MOST_NAMED], 1):
         more = f", nor {len(idle) - MOST_NAMED:,} more" if number == MOST_NAMED < len(idle) else ""
         yield ("files", name), f"no split takes it{more}"

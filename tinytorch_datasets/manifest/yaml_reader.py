@@ -13,7 +13,7 @@ import functools
 import hashlib
 import re
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,19 +67,20 @@ class _Open:
     are kept as plain as can be, because the garbage collector looks at every object that could be in a circle.
     """
 
-    __slots__ = ("event", "inside", "key", "lines", "start", "value")
+    __slots__ = ("event", "inside", "is_mapping", "key", "lines", "start", "value")
 
     def __init__(self, value: Any, event: Any, start: int) -> None:
         self.value = value
         self.event = event
         self.start = start
         self.key: str | None = None
-        self.lines: Any = {} if type(value) is dict else array("i")
+        self.is_mapping = type(value) is dict
+        self.lines: Any = {} if self.is_mapping else array("i")
         self.inside: dict[str | int, Any] | None = None
 
     @property
     def awaits_key(self) -> bool:
-        return self.key is None and type(self.value) is dict
+        return self.key is None and self.is_mapping
 
 
 class _Constructor:
@@ -108,9 +109,10 @@ class _Constructor:
             yaml.AliasEvent: self._alias,
             yaml.DocumentStartEvent: self._document,
         }
+        handler = handle.get
         for event in events:
-            if type(event) in handle:
-                handle[type(event)](event)
+            if handling := handler(type(event)):
+                handling(event)
             self.last = event
 
     @property
@@ -135,37 +137,44 @@ class _Constructor:
         if self._stack and type(self._stack[-1].value) is list:
             self._stack[-1].lines.append(event.start_mark.line + 1)
 
-    def _count(self, event: Any) -> None:
-        self._nodes += 1
-        if self._nodes > MAX_NODES:
-            raise TooMuch(event, f"more than {MAX_NODES:,} values; a data set needs some forty")
+    def _refuse_more(self, event: Any) -> None:
+        raise TooMuch(event, f"more than {MAX_NODES:,} values; a data set needs some forty")
 
     def _scalar(self, event: Any) -> None:
-        self._count(event)
-        is_key = bool(self._stack) and self._stack[-1].awaits_key
+        # Once for each value of a manifest, which is why a few calls of others are spelled out here.
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            self._refuse_more(event)
+        top, text = self._stack[-1] if self._stack else None, event.value
+        is_key = top is not None and top.key is None and top.is_mapping
         most = MAX_KEY_CHARACTERS if is_key else MAX_TEXT_CHARACTERS
-        if len(event.value) > most:
+        if len(text) > most:
             raise TooMuch(event, f"a {'key' if is_key else 'text'} of more than {most:,} characters")
-        if control := _CONTROLS.search(event.value):
+        if not (text.isascii() and text.isprintable()) and (control := _CONTROLS.search(text)):
             self._refuse(event, f"has the control character U+{ord(control[0]):04X} in it")
         if is_key:
             self._key(event)
             return
-        value, weight = self._value(event), len(event.value) // CHARACTERS_A_NODE
+        value, weight = self._value(event), len(text) // CHARACTERS_A_NODE
+        if top is not None and top.is_mapping and not event.anchor:
+            top.value[top.key] = value
+            top.key = None
+        else:
+            self._note_item(event)
+            self._put(value, event.anchor, 1 + weight)
         self._texts += weight
-        self._note_item(event)
-        self._put(value, event.anchor, 1 + weight)
 
     def _key(self, event: Any) -> None:
-        top, key, line = self._stack[-1], event.value, event.start_mark.line + 1
+        top, key, lines = self._stack[-1], event.value, self._stack[-1].lines
         top.key = key
-        if key in top.lines:
-            self._refuse(event, f"duplicate key {key!r}; it stands on line {top.lines[key]} already")
-        elif key == "<<" and event.implicit[0]:
-            self._refuse(event, "merge keys (<<) are not read here; write the keys out")
-        elif event.implicit[0] and (plain(key) != key):
-            self._refuse(event, f'YAML reads {key} as something else than text: write "{key}"')
-        top.lines[key] = line
+        if key in lines:
+            self._refuse(event, f"duplicate key {key!r}; it stands on line {lines[key]} already")
+        elif event.implicit[0]:
+            if key == "<<":
+                self._refuse(event, "merge keys (<<) are not read here; write the keys out")
+            elif plain(key) != key:
+                self._refuse(event, f'YAML reads {key} as something else than text: write "{key}"')
+        lines[key] = event.start_mark.line + 1
 
     def _value(self, event: Any) -> Any:
         if not event.implicit[0]:
@@ -179,7 +188,9 @@ class _Constructor:
         return value
 
     def _start(self, event: Any) -> None:
-        self._count(event)
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            self._refuse_more(event)
         if len(self._stack) >= MAX_DEPTH:
             raise TooMuch(event, TOO_DEEP)
         if self._stack and self._stack[-1].awaits_key:
@@ -284,6 +295,24 @@ class ParsedYaml:
         if composer:
             self.nodes = composer.root
 
+    @classmethod
+    def of_kept(cls, path: Path, sha256: str, data: Any, keys: Sequence[str], lines: list[Any]) -> ParsedYaml:
+        """Return what was read and kept of a text: `data`, and what `lines_below` gave for the value at `keys`."""
+        other = cls.__new__(cls)
+        other.path, other.text, other.sha256, other.problems, other.data = path, "", sha256, [], data
+        line, below = lines
+        other._lines = _restored(below)
+        for key in reversed(keys):
+            other._lines = ({key: line}, {key: other._lines})
+        return other
+
+    def lines_below(self, *keys: str) -> list[Any]:
+        """Return the line of a mapping, and those of all that is in it, for JSON."""
+        level = self._lines
+        for key in keys:
+            level = level[1][key]
+        return [self.line(*keys), level]
+
     def _error(self, line: int, what: str) -> ManifestError:
         return ManifestError(self.path, [*self.problems, Problem(line, "", what)])
 
@@ -322,6 +351,14 @@ class ParsedYaml:
     def problem(self, keys: Keys, what: str) -> Problem:
         """Return what is wrong with the value at that path, with its line."""
         return _problem(self.line(*keys), keys, what)
+
+
+def _restored(lines: Any) -> Any:
+    """Return lines as they are held, from what JSON made of them: of a pair a list, of every key a text."""
+    if not (isinstance(lines, list) and len(lines) == 2 and isinstance(lines[1], dict)):
+        return lines
+    own, inside = lines
+    return own, {int(key) if isinstance(own, list) else key: _restored(its) for key, its in inside.items()}
 
 
 def read_file(path: Path) -> tuple[str, StatSignature]:

@@ -130,8 +130,7 @@ def parse_events(text: str) -> Iterator[Any]:
     # With the mark, PyYAML's two parsers count characters differently.
     parser = _Parser(text.removeprefix(BYTE_ORDER_MARK))
     try:
-        while parser.check_event():
-            yield parser.get_event()
+        yield from iter(parser.get_event, None)  # which is what both parsers give at the end
     finally:
         parser.dispose()
 

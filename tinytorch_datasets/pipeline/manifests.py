@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tinytorch_datasets import formats, settings
 from tinytorch_datasets.digests import digest
 from tinytorch_datasets.errors import DatasetError, HashMismatch, OfflineError
-from tinytorch_datasets.manifest import generated
+from tinytorch_datasets.manifest import generated, kept
 from tinytorch_datasets.manifest.filenames import without_secrets
 from tinytorch_datasets.plan import Declared
 from tinytorch_datasets.storage.files import whole_file
@@ -89,8 +89,20 @@ def naming_included(declared: Declared) -> Iterator[None]:
 
 
 def declared(path: Path, name: str) -> Declared:
-    """Return what the manifest in that file declares of a data set: as it was compiled, or else read now."""
-    return generated.declared(path, name) or read(path).declared(name)
+    """Return what the manifest in that file declares of a data set: as it was compiled or kept, or else read now."""
+    return generated.declared(path, name) or kept.declared(path, name, formats) or _read_and_kept(path).declared(name)
+
+
+def names(path: Path) -> list[str]:
+    """Return the names of the data sets of the manifest in that file: as it was compiled or kept, or else read now."""
+    return [*generated.every(path)] or kept.names(path) or [*_read_and_kept(path).datasets]
+
+
+def _read_and_kept(path: Path) -> Manifest:
+    with generated.collection_paused():
+        loaded = read(path)
+        kept.keep(loaded)
+        return loaded
 
 
 def compiled(path: Path) -> dict[Path, bytes]:

@@ -11,7 +11,9 @@ A cache entry speeds up and decides nothing: `audit` makes each one anew from th
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -115,6 +117,18 @@ class CacheEntry(NamedTuple):
             return is_unchanged and all(_leads_to(*way) for way in ways)
         except (OSError, ValueError, KeyError):  # it is gone, or this locale has no bytes for its path
             return False
+
+    def is_whole(self) -> bool:
+        """Check whether every array is as long as its values, which opening it finds as well, and takes NumPy for."""
+        for split in self.splits:
+            for part in itertools.chain(*split.fields.values(), split.texts.values()):
+                kind, size = KINDS.get(part.dtype[1:2]), part.dtype[2:]
+                file = os.path.join(self.folder, os.path.basename(part.file))
+                if kind is None or not size.isdecimal() or min(part.offset, *part.shape, 0) < 0:
+                    return False
+                if part.offset + int(size) * math.prod(part.shape) > self.signatures[file][0]:
+                    return False
+        return True
 
     def renewed(self) -> CacheEntry | None:
         """Return the same with the signatures that its manifests have now, if they have the bytes that they had.
@@ -254,6 +268,20 @@ def entry_path(cache: str | Path, manifest: str | Path, name: str, rank: Sequenc
     key = zlib.crc32(os.fsencode(os.path.normpath(cache)), zlib.crc32(os.fsencode(manifest)))
     of_rank = "{}{}-of-{}".format(RANK_SIGN, *rank) if rank else ""
     return os.path.join(cache, "entries", f"{name}{of_rank}-{key:08x}.json")
+
+
+def entries_of(
+    name: str, manifest: str, homes: Sequence[str], home: str | None, rank: tuple[int, int] | None = None
+) -> Iterator[tuple[str, CacheEntry]]:
+    """Yield the cache entries that a data set of a manifest may have in these likely homes, each with its path."""
+    if not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
+        return  # no data set's name, and nothing to build a path of
+    caches = [os.path.join(home, ".cache") for home in homes]
+    for kept in settings.homes_of_entries(homes, home):
+        path = entry_path(os.path.join(kept, ".cache"), manifest, name, rank)
+        entry = CacheEntry.read(path)
+        if entry is not None and entry.belongs_to(name, manifest, caches, rank):
+            yield path, entry
 
 
 def _leads_to(item: str, including: str, path: str) -> bool:

@@ -221,7 +221,7 @@ def exists(path: Path) -> bool:
     return os.path.exists(path)
 
 
-def is_there(path: Path, *, at_home: bool) -> bool:
+def is_there(path: str | Path, *, at_home: bool) -> bool:
     """Check whether anything is there, where that can be known.
 
     Raises:
@@ -232,7 +232,7 @@ def is_there(path: Path, *, at_home: bool) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        closed = _closed_folder(path) if error.errno in DENIED else path
+        closed = _closed_folder(Path(path)) if error.errno in DENIED else Path(path)
         unreadable = _unreadable(error, closed, None, "Look at the disk.")
         if error.errno in DENIED:
             unreadable.hint = _ask_owner(closed) + (f", or {ELSEWHERE} of your own." if at_home else ".")

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from tinytorch_datasets.exporting import states
 from tinytorch_datasets.exporting.declared import is_address
-from tinytorch_datasets.manifest.manifest import IN_A_PATH
+from tinytorch_datasets.manifest.filenames import IN_A_PATH
 
 if TYPE_CHECKING:
     from tinytorch_datasets.manifest.models import Entry

@@ -19,8 +19,7 @@ from tinytorch_datasets.exporting.declared import (
     words_of,
 )
 from tinytorch_datasets.exporting.kinds import parquet
-from tinytorch_datasets.manifest.filenames import without_secrets
-from tinytorch_datasets.manifest.manifest import address_on
+from tinytorch_datasets.manifest.filenames import address_on, without_secrets
 from tinytorch_datasets.plan import TEXT
 from tinytorch_datasets.storage.arrow_stream import TableColumn
 

@@ -1,0 +1,78 @@
+"""What commands import and read: nothing that they can answer without, and the same answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from tests.manifest.test_include import LATER, write
+from tinytorch_datasets import settings
+from tinytorch_datasets.cli import main
+
+
+def run(*command: object) -> Any:
+    """A command, and what it printed."""
+    return CliRunner().invoke(main, [str(word) for word in command])
+
+
+@pytest.fixture
+def points(tmp_path: Path) -> Path:
+    """A manifest whose data set was decoded before."""
+    path = write(tmp_path / "datasets.yaml", "points")
+    assert run("get", "points", "--manifest", path).exit_code == 0
+    return path
+
+
+def arrays(points: Path) -> Path:
+    """The folder of its decoded arrays."""
+    (folder,) = (points.parent / settings.DOWNLOAD_TO / ".cache" / "arrays").iterdir()
+    return folder
+
+
+class TestGet:
+    """What was decoded and has not changed since is opened by no command that only says so."""
+
+    def test_a_changed_file_is_noticed(self, points: Path) -> None:
+        """As by the function."""
+        (points.parent / "datasets" / "points" / "points.csv").write_bytes(LATER)
+        done = run("get", "points", "--manifest", points)
+
+        assert done.exit_code == 1
+        assert "points.csv" in done.stderr
+
+    def test_a_missing_array_is_decoded_again(self, points: Path) -> None:
+        """And is there afterwards."""
+        (array,) = arrays(points).glob("train.x*.npy")
+        array.unlink()
+        done = run("get", "points", "--manifest", points)
+
+        assert done.stdout == f"points: train 2; {points.parent / 'datasets' / 'points'}\n"
+        assert array.is_file()
+
+    def test_a_cache_entry_that_does_not_fit_its_arrays(self, points: Path) -> None:
+        """Whose signatures fit, and whose values would be past the end of the file: it is made anew."""
+        (path,) = (points.parent / settings.DOWNLOAD_TO / ".cache" / "entries").iterdir()
+        known = json.loads(path.read_bytes())
+        known[4][0][1]["x"][0][2] = [10**9]
+        path.write_text(json.dumps(known))
+        done = run("get", "points", "--manifest", points)
+
+        assert done.stdout == f"points: train 2; {points.parent / 'datasets' / 'points'}\n"
+        assert json.loads(path.read_bytes())[4][0][1]["x"][0][2] == [2]
+
+    def test_stand_in_data_is_said_to_be_that(self, points: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Though the real one is decoded."""
+        monkeypatch.setenv(settings.STANDIN, "1")
+
+        assert run("get", "points", "--manifest", points).stdout == "points: train 2; stand-in data\n"
+
+    def test_what_has_no_arrays_yet_is_decoded(self, points: Path, tmp_path: Path) -> None:
+        """In another home, for one."""
+        done = run("get", "points", "--manifest", points, "--home", tmp_path / "home")
+
+        assert done.exit_code == 0
+        assert [*(tmp_path / "home" / ".cache" / "arrays").iterdir()]
