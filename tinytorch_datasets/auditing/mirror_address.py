@@ -27,8 +27,8 @@ from tinytorch_datasets.fetch import (
     source_at,
     with_retries,
 )
-from tinytorch_datasets.manifest.filenames import has_credentials, is_remote, is_store
-from tinytorch_datasets.manifest.manifest import Manifest, address_on
+from tinytorch_datasets.manifest.filenames import address_on, has_credentials, is_remote, is_store
+from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.mirror.copy import SUMS, Listed, copies_of, lines_of
 from tinytorch_datasets.plan import File, Plan
 from tinytorch_datasets.settings import Settings
