@@ -194,6 +194,13 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert not loaded_by(f"import {NAME}") & heavy
 
 
+def test_an_audit_begins_to_hash_before_it_imports_much() -> None:
+    """Not even what the standard library has for paths and records, which takes as long as hashing 30 MB."""
+    late = {"numpy", "pydantic", "yaml", "pathlib", "dataclasses", "logging", "pickle"}
+
+    assert not loaded_by(f"sys.path.insert(0, {str(PACKAGE.parent)!r}); from {NAME} import audit") & late
+
+
 def test_importing_the_loader_needs_no_network_library() -> None:
     """They are imported when something really is to be fetched."""
     assert not loaded_by(f"from {NAME} import get") & {"pooch", "requests", "urllib3", "click", "rich"}

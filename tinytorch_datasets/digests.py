@@ -20,8 +20,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tinytorch_datasets.concurrency import FAREWELL_S, POLL_S, Cancellation, Cancelled, cancelled_by, check_cancelled
-from tinytorch_datasets.concurrency.executors import Task, run_tasks
-from tinytorch_datasets.plan import RaggedBlock
 
 if TYPE_CHECKING:  # and no NumPy: whoever has values to be hashed has it
     from concurrent.futures import Executor
@@ -29,7 +27,7 @@ if TYPE_CHECKING:  # and no NumPy: whoever has values to be hashed has it
 
     import numpy as np
 
-    from tinytorch_datasets.plan import Column
+    from tinytorch_datasets.plan import Column, RaggedBlock
     from tinytorch_datasets.storage.encoded_array import EncodedArray
     from tinytorch_datasets.storage.ragged_array import RaggedArray
 
@@ -74,6 +72,8 @@ def digests(
     They are hashed by an executor, a file a task, or here on every core: the sha256 of one file cannot be taken in
     pieces.
     """
+    from tinytorch_datasets.concurrency.executors import Task, run_tasks  # which `DigestsAhead` does not wait for
+
     sizes = {path: size_of(path) for path in paths}
     meter = Meter(step, sum(sizes.values()))
     tasks = (Task(partial(digest_or_error, path), size, (path,)) for path, size in sizes.items())
@@ -326,6 +326,8 @@ def _pieces(values: Any) -> Iterator[tuple[int, Any]]:
 
 def _bytes(values: Any, sample_shape: Sequence[int | None]) -> Any:
     import numpy as np
+
+    from tinytorch_datasets.plan import RaggedBlock
 
     if isinstance(values, np.ndarray):
         return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).data

@@ -3,25 +3,21 @@
 What CI runs. Every byte is hashed and every value compared, whatever stat signatures and caches say; all that differs
 is reported, not only the first.
 
-Pydantic, NumPy and the stages take as long to be imported as files of some hundred MB to be hashed. So they are
-imported inside of functions, while threads hash the files that cache entries name: see `DigestsAhead`.
+Pydantic, NumPy and the stages take as long to be imported as files of some hundred MB to be hashed. So all that is not
+needed to read cache entries is imported inside of functions, while threads hash the files that these name: see
+`DigestsAhead`.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tinytorch_datasets import settings
-from tinytorch_datasets.auditing.findings import LEVELS, RULES, DatasetReport, Finding, Level, ProbeResult, Report
-from tinytorch_datasets.concurrency.executors import check_executor
-from tinytorch_datasets.digests import Digest, DigestsAhead, Step, Stretch, digests
+from tinytorch_datasets.digests import DigestsAhead, Step, Stretch
 from tinytorch_datasets.errors import (
     DatasetError,
     LockError,
@@ -31,21 +27,24 @@ from tinytorch_datasets.errors import (
     check_flag,
     did_you_mean,
 )
-from tinytorch_datasets.storage.cache_entry import CacheEntry, entry_path
+from tinytorch_datasets.storage.cache_entry import entries_in
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
+    from pathlib import Path
 
     from tinytorch_datasets.api import AnyPath, ManifestLike
+    from tinytorch_datasets.auditing.findings import DatasetReport, Finding, Level, ProbeResult, Report
     from tinytorch_datasets.auditing.local import FileDigests
     from tinytorch_datasets.auditing.remote import Probe
+    from tinytorch_datasets.digests import Digest
     from tinytorch_datasets.fetch import RetryPolicy
     from tinytorch_datasets.manifest.manifest import Manifest
     from tinytorch_datasets.plan import Plan
     from tinytorch_datasets.settings import Locations
 
 
-LOCAL_LEVELS: tuple[Level, ...] = LEVELS[:3]
+LOCAL_LEVELS: tuple[Level, ...] = ("manifest", "shipped", "cached")
 Decode = Literal["auto", "always", "never"]
 DECODE: tuple[Decode, ...] = get_args(Decode)
 
@@ -117,6 +116,8 @@ def audit(
     True
     """
     if executor is not None:
+        from tinytorch_datasets.concurrency.executors import check_executor
+
         check_executor(executor)
     if isinstance(names, str):
         names = [names]
@@ -125,21 +126,22 @@ def audit(
         raise ValueError(msg)
     for flag, name in ((deep, "deep"), (remember, "remember"), (strict, "strict")):
         check_flag(flag, name)
-    for rule in ignore:
-        if rule not in RULES:
-            msg = f"there is no rule {rule!r}{did_you_mean(rule, RULES)}"
-            raise ValueError(msg)
+    if ignore:
+        _check_rules(ignore)
     if mirror is not None and (levels is not None or decode != "auto" or deep or remember or lock is not None):
         msg = "mirror is checked and nothing else: it goes without levels, decode, deep, remember and lock"
         raise ValueError(msg)
     wanted = set(LOCAL_LEVELS if levels is None else levels) | ({"remote"} if deep or remember else set())
-    if unknown := wanted - set(LEVELS):
-        msg = f"levels are {', '.join(LEVELS)}, not {', '.join(map(repr, sorted(unknown)))}"
+    if unknown := wanted - {*LOCAL_LEVELS, "remote"}:
+        msg = f"levels are {', '.join(LOCAL_LEVELS)}, remote, not {', '.join(map(repr, sorted(unknown)))}"
         raise ValueError(msg)
     local = executor is None and mirror is None and wanted & {"shipped", "cached"}
     with DigestsAhead(_likely_stretches(names, manifest, home) if local else ()) as ahead:
+        from pathlib import Path
+
         from tinytorch_datasets import api, pipeline
         from tinytorch_datasets.auditing import lint
+        from tinytorch_datasets.auditing.findings import DatasetReport, ProbeResult, Report
         from tinytorch_datasets.auditing.local import audit_homes, audit_on_disk
         from tinytorch_datasets.pipeline.standin import refuse_standin
 
@@ -215,6 +217,15 @@ def audit(
         )
 
 
+def _check_rules(rules: Collection[str]) -> None:
+    from tinytorch_datasets.auditing.findings import RULES
+
+    for rule in rules:
+        if rule not in RULES:
+            msg = f"there is no rule {rule!r}{did_you_mean(rule, RULES)}"
+            raise ValueError(msg)
+
+
 def _likely_stretches(names: Sequence[str], manifest: ManifestLike, home: AnyPath | None) -> Iterator[Stretch]:
     """Yield what will most likely be hashed, as far as cache entries tell; they decide nothing, see `DigestsAhead`."""
     if manifest is not None and not isinstance(manifest, str | os.PathLike):
@@ -225,19 +236,22 @@ def _likely_stretches(names: Sequence[str], manifest: ManifestLike, home: AnyPat
         homes = settings.likely_homes(path, root)
         caches = [f"{kept}/.cache" for kept in homes]
         for cache in (f"{kept}/.cache" for kept in settings.homes_of_entries(homes, root)):
-            at = Path(entry_path(cache, path, ""))
-            for entry in map(CacheEntry.read, at.parent.glob(f"*{at.name}")):
-                if entry is not None and entry.belongs_to(entry.name, path, caches) and entry.name in (names or entry):
+            for entry in entries_in(cache, path):
+                if entry.belongs_to(entry.name, path, caches) and entry.name in (names or entry):
                     yield from entry.stretches()
 
 
 def unusable(error: ManifestError) -> Report:
     """Return the report on a manifest that cannot be used: its problems as findings."""
+    from tinytorch_datasets.auditing.findings import Report
+
     problems = ((one.path, problem) for one in (error, *error.also) for problem in one.problems)
     return Report(str(error.path), findings=tuple(_of_problem(path, problem) for path, problem in problems))
 
 
 def _of_problem(path: Path, problem: Problem) -> Finding:
+    from tinytorch_datasets.auditing.findings import Finding
+
     # A finding names its data set; the key need not name it again.
     key = problem.key.removeprefix(problem.dataset).removeprefix("." if problem.dataset else "")
     return Finding(
@@ -258,6 +272,9 @@ def _on_lines_of(layer: Manifest, manifest: Manifest, findings: Iterable[Finding
     if layer is manifest:
         yield from findings
         return
+    import shlex
+    from dataclasses import replace
+
     from tinytorch_datasets.pipeline.manifests import name_included
 
     path, is_installed = name_included(layer.path, manifest.path), settings.is_installed(str(layer.path.parent))
@@ -297,6 +314,7 @@ def _audit_lock(
     executor: Executor | None,
 ) -> Iterator[Finding]:
     from tinytorch_datasets.auditing import lockfile
+    from tinytorch_datasets.digests import digests
 
     paths = (plan.root / file.name for plan, _ in placed.values() for file in plan.files)
     not_hashed = digests((path for path in paths if path not in hashed), executor=executor)

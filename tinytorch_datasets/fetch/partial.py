@@ -40,10 +40,8 @@ from tinytorch_datasets.verify.diagnose import HEAD_BYTES
 from tinytorch_datasets.verify.files import GrowingDigest
 
 ABANDONED_S = 24 * 60 * 60
-# Up to here, hashing takes less than the start of a thread beside it.
+# Up to here, hashing takes less than the start of a thread beside it. A larger file is hashed while it comes.
 SMALL_BYTES = 1 << 20
-# From here on, a file is hashed while it comes.
-LARGE_BYTES = 1 << 24
 
 
 def shared_part(target: Path) -> Path:
@@ -168,7 +166,7 @@ class PartialFile:
 
     def write(self, chunk: bytes) -> None:
         """Append a chunk."""
-        if self._growing is None and self._file.bytes >= LARGE_BYTES:
+        if self._growing is None and self._file.bytes > SMALL_BYTES:
             self._growing = GrowingDigest(self.path)
         with writing_at_home(self.path):
             if self._growing is not None:

@@ -284,6 +284,16 @@ def entries_of(
             yield path, entry
 
 
+def entries_in(cache: str, manifest: str) -> Iterator[CacheEntry]:
+    """Yield what is kept in a cache of a manifest's data sets, whole or in part."""
+    folder, end = os.path.split(entry_path(cache, manifest, ""))
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return
+    yield from filter(None, (CacheEntry.read(os.path.join(folder, name)) for name in names if name.endswith(end)))
+
+
 def _leads_to(item: str, including: str, path: str) -> bool:
     """Check whether an item of `include` still leads to that file.
 
