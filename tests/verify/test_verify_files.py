@@ -14,9 +14,9 @@ import pytest
 from tests.conftest import ROOT
 from tests.helpers.faulty_server import sha256
 from tests.helpers.users import open_to_all
-from tinytorch_datasets.errors import MissingFile, StorageError
-from tinytorch_datasets.plan import File, Plan
-from tinytorch_datasets.verify.files import GrowingDigest, StatCache, check
+from tinytorch_datasets.errors import HashMismatch, MissingFile, StorageError
+from tinytorch_datasets.plan import File, Mode, Plan
+from tinytorch_datasets.verify.files import GrowingDigest, StatCache, check, check_files
 
 DATA = b"length,width\n1,2\n"
 DECLARED = File(name="train.csv", bytes=len(DATA), sha256=sha256(DATA), where="datasets.yaml:7")
@@ -46,7 +46,7 @@ def as_another_user(path: Path) -> str:
 import os
 from pathlib import Path
 from tinytorch_datasets.plan import File, Plan
-from tinytorch_datasets.verify.files import GrowingDigest, StatCache, check
+from tinytorch_datasets.verify.files import StatCache, check
 plan = Plan("d", "d", Path({str(path.parent)!r}), "shipped", "csv", ({DECLARED!r},), ())
 if os.geteuid() == 0: os.setuid(65534)
 try:
@@ -117,6 +117,23 @@ class TestWhatCannotBeRead:
             "  declared at datasets.yaml:7\n"
             "  Move it out of the way."
         )
+
+
+@pytest.mark.parametrize("mode", ["auto", "always"])
+def test_large_files_are_hashed_side_by_side_and_the_first_wrong_one_is_named(tmp_path: Path, mode: Mode) -> None:
+    """In the order of the manifest, whichever is hashed first; and right ones are remembered."""
+    contents = {name: name.encode() * 2**22 for name in ("a", "b", "c")}
+    for name, data in contents.items():
+        (tmp_path / name).write_bytes(data)
+    files = [File(name, len(data), sha256(data), where=f"datasets.yaml:{len(name)}") for name, data in contents.items()]
+    several, cache = Plan("d", "d", tmp_path, "shipped", "csv", tuple(files), ()), StatCache()
+
+    check_files(several, mode=mode, stat_cache=cache)
+    assert [cache.sha256(tmp_path / file.name) for file in files] == [file.sha256 for file in files]
+    for name in ("b", "c"):
+        (tmp_path / name).write_bytes(b"-" * 2**22)
+    with pytest.raises(HashMismatch, match="b is not the declared file: it has sha256"):
+        check_files(several, mode=mode, stat_cache=cache)
 
 
 class TestGrowing:

@@ -126,19 +126,20 @@ def check(plan: Plan, file: File, *, mode: Mode, stat_cache: StatCache) -> None:
 
 
 def check_files(plan: Plan, *, mode: Mode, stat_cache: StatCache, executor: Executor | None = None) -> None:
-    """Make sure that every file of a plan is the declared one; an executor hashes those that are to be hashed.
+    """Make sure that every file of a plan is the declared one, by an executor, or several on every core.
 
     Raises:
         MissingFile: One is not there.
         HashMismatch: The size or the sha256 of one is another.
         StorageError: One cannot be read, or the executor's workers see another one.
     """
-    if executor is not None:
+    to_hash = [file for file in plan.files if mode == "always" or stat_cache.sha256(plan.root / file.name) is None]
+    if executor is not None or (len(to_hash) > 1 and sum(file.bytes for file in to_hash) > ALONE_BYTES):
         signatures = dict[Path, StatSignature]()
         for file in plan.files:
             path = plan.root / file.name
             check_size(path, file, hint=plan.hint)
-            if mode == "always" or stat_cache.sha256(path) is None:
+            if file in to_hash:
                 with reading(path, where=file.where or None, hint=plan.hint):
                     signatures[path] = stat_signature(path)
         for path, digest in digests(signatures, executor=executor).items():
@@ -169,6 +170,8 @@ def check_unchanged(plan: Plan, stat_cache: StatCache) -> None:
         raise ChangedFile(what, where=file.where, hint="Leave it alone, and ask again.", path=path)
 
 
+# Up to here, one thread hashes files sooner than several are begun.
+ALONE_BYTES = 2**22
 # How much of a growing file is hashed before the disk is asked to have it.
 SYNC_BYTES = 2**24
 
