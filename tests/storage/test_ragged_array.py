@@ -20,6 +20,7 @@ from tinytorch_datasets.storage import arrays as array_store
 from tinytorch_datasets.storage.array_folder import ArrayFolder, collect
 from tinytorch_datasets.storage.cache_entry import CacheEntry, assemble
 from tinytorch_datasets.storage.memmap import open_map
+from tinytorch_datasets.storage.ragged_array import exactly
 
 RANDOM = np.random.RandomState(7)
 # Sentences of numbered words, some of them empty, and photographs of several sizes.
@@ -480,3 +481,207 @@ class TestInASplit:
         for words, _ in split.batches(4, shuffle=True, dtype="float32"):
             assert {sample.dtype for sample in words} == {np.dtype("float32")}
             assert all((sample <= 1).all() for sample in words)
+
+
+def as_floats(values: np.ndarray) -> np.ndarray:
+    """A conversion that keeps the number of values."""
+    return values.astype(np.float64)
+
+
+class TestMadeByHand:
+    """Of arrays, of flat values and shapes, and of nothing at all."""
+
+    def test_its_dtype_is_that_of_what_is_filled(self) -> None:
+        """An empty list has none; one that is asked for is taken, from the first array on."""
+        cases: list[tuple[list[Any], Any, str]] = [
+            ([[1], []], None, "int64"),
+            ([[], [1]], None, "int64"),
+            ([[1], [2.5]], None, "float64"),
+            ([[], []], None, "float64"),
+            ([np.zeros(0, "u1"), np.ones(2, "i2")], None, "int16"),
+            ([], None, "float64"),
+            ([], "u2", "uint16"),
+            ([[1], []], "f4", "float32"),
+            ([[2**63]], "u8", "uint64"),
+        ]
+        for samples, dtype, expected in cases:
+            ragged = RaggedArray.of(samples, dtype=dtype)
+            assert ragged.dtype == expected
+            assert ragged.tolist() == [np.asarray(sample).tolist() for sample in samples]
+            assert (ragged.sample_shape, ragged.shapes) == ((None,), None)
+            assert ragged.offsets.dtype == np.int64
+        assert RaggedArray.of([[2**63 + 1]], dtype="u8")[0].tolist() == [2**63 + 1]
+        empty = RaggedArray.of([], sample_shape=(None, 3))
+        assert (empty.shape, empty.rows.shape) == ((0, None, 3), (0, 2))
+        assert RaggedArray.of([]).shape == (0, None)
+        deep = RaggedArray.of([np.ones((2, 0)), np.ones((1, 3))])
+        assert deep.shapes is not None
+        assert (deep.sample_shape, deep.shapes.tolist()) == ((None, None), [[2, 0], [1, 3]])
+        with pytest.raises(ValueError, match=r"\Asamples have 2 axes, and sample 0 has the shape \(1,\)\Z"):
+            RaggedArray.of([[1]], sample_shape=(None, 1))
+
+    def test_of_values_that_are_flat(self) -> None:
+        """Lengths or shapes, of any whole dtype; a size that is declared is compared, 0 too."""
+        values = np.arange(6)
+        for shapes in ([2, 0, 4], np.array([2, 0, 4], np.uint8), [[2], [0], [4]]):
+            ragged = RaggedArray.from_shapes(values, np.asarray(shapes))
+            assert ragged.tolist() == [[0, 1], [], [2, 3, 4, 5]]
+            assert ragged.offsets.tolist() == [0, 2, 2, 6]
+            assert ragged.offsets.dtype == np.int64
+            assert ragged.values is values
+            assert (ragged.shapes, ragged.sample_shape, ragged.rate) == (None, (None,), None)
+        fits: list[Any] = [(3,), (None, 3), (None, None)]
+        for shape in fits:
+            shapes = np.array([3, 3] if shape == (3,) else [[1, 3], [1, 3]], np.uint8)
+            ragged = RaggedArray.from_shapes(values, shapes, shape)
+            assert ragged.sample_shape == shape
+            assert ragged.shapes is not None
+            assert ragged.shapes.dtype == np.int64
+            assert len(ragged) == 2
+        wrong: list[tuple[Any, Any]] = [
+            ([[1, 3], [1, 3]], (None, 0)), ([[1, 3], [3, 1]], (None, 3)), ([[1, 3], [1, 3]], (None,)),
+            ([6], (None, 6)), ([[2, 3]], (1, None)),
+        ]  # fmt: skip
+        for shapes, shape in wrong:
+            with pytest.raises(ValueError, match="not all of the shapes are that") as caught:
+                RaggedArray.from_shapes(values, np.array(shapes), shape)
+            assert str(caught.value) == f"samples have the shape {shape}, and not all of the shapes are that"
+        refused: list[tuple[Any, list[int], str, str]] = [
+            (values.reshape(2, 3), [6], "6", "(2, 3)"),
+            (values, [7, -1], "6", "(6,)"),
+            (values, [3], "3", "(6,)"),
+            (values, [1000, 1000], "2,000", "(6,)"),
+        ]
+        for bad, lengths, count, words in refused:
+            with pytest.raises(ValueError, match="the shapes are those") as caught:
+                RaggedArray.from_shapes(bad, np.array(lengths))
+            assert (
+                str(caught.value)
+                == f"the shapes are those of {count} values in all, and the values have the shape {words}"
+            )
+
+    def test_of_its_parts(self) -> None:
+        """As a map has them; what is not said is that all axes differ, and no rate."""
+        values, offsets, shapes = np.arange(6), np.array([0, 2, 6]), np.array([[1, 2], [2, 2]])
+        assert RaggedArray(values, offsets).sample_shape == (None,)
+        assert RaggedArray(values, offsets, shapes).sample_shape == (None, None)
+        whole = RaggedArray(values, offsets, shapes, (None, 2), 8000)
+        assert (whole.sample_shape, whole.rate, whole.ndim) == ((None, 2), 8000, 3)
+        for part in (
+            whole[1:],
+            whole[::-1],
+            whole[[0]],
+            whole.converted(as_floats),
+            pickle.loads(pickle.dumps(whole)),
+        ):
+            assert (part.rate, part.sample_shape) == (8000, (None, 2))
+        assert whole.converted(as_floats).dtype == np.float64
+        assert whole[1:].converted(as_floats).offsets.tolist() == [0, 4]
+        assert [part.tolist() for part in (whole[1:].flat, whole[1:].lengths, whole[1:].rows)] == (
+            [[2, 3, 4, 5], [2], [[2, 2]]]
+        )
+        assert (whole[1:].nbytes, whole.nbytes) == (32, 48)
+        one, other = whole.origin, whole[1:].origin
+        assert one[0] is other[0] is values
+        assert (one[1], other[1]) == (
+            (offsets.tobytes() + shapes.tobytes(), offsets[1:].tobytes() + shapes[1:].tobytes())
+        )
+        assert RaggedArray(values, offsets).origin[1] == offsets.tobytes()
+        with pytest.raises(IndexError, match=r"\Asample 2000 of a ragged array of 1,000\Z"):
+            RaggedArray.from_shapes(np.zeros(0), np.zeros(1000, int))[2000]
+        assert whole.equals([[[0, 1]], [[2, 3], [4, 5]]])
+        assert not whole.equals([[[0, 1]]])
+        assert not whole.equals([[0, 1], [2, 3, 4, 5]])
+        block = whole[1:].block
+        assert (block.values.tolist(), block.shapes.tolist()) == ([2, 3, 4, 5], [[2, 2]])
+        with pytest.raises(
+            ValueError, match=r"\Athe offsets of a ragged array are not those of samples of its shapes\Z"
+        ):
+            _ = RaggedArray(values, np.array([0, 3, 6]), shapes).block
+
+    def test_joined_blocks_are_read_only(self) -> None:
+        """And have the shape that is declared."""
+        blocks = [RaggedBlock(np.arange(4), np.array([[2, 2]])), RaggedBlock(np.arange(2), np.array([[1, 2]]))]
+        ragged = RaggedArray.joined(blocks, (None, 2))
+        assert ragged.tolist() == [[[0, 1], [2, 3]], [[0, 1]]]
+        assert ragged.sample_shape == (None, 2)
+        assert not ragged.values.flags.writeable
+
+    def test_what_is_converted_exactly(self) -> None:
+        """To whole numbers and truths only what they hold, at their limits and just beyond."""
+        big = 2**53
+        exact: list[tuple[Any, str]] = [
+            (np.array([-128, 127]), "i1"), (np.array([0, 255]), "u1"), (np.array([0.0, 1.0]), "?"),
+            (np.array([0, 1]), "?"),
+            (np.array([], "f8"), "i1"), (np.array([float(big)]), "i8"), (np.array([2**63 - 1]), "u8"),
+            (np.array([-0.0]), "u1"), (np.array([True]), "u1"), (np.array([3], ">i4"), "<i4"),
+            (np.array([-(2**63)]), "f4"),
+            (np.array([1.5]), "f2"), (np.array([7], "i8"), "i8"),
+        ]  # fmt: skip
+        for values, dtype in exact:
+            converted = exactly(values, np.dtype(dtype))
+            assert converted.dtype == dtype
+            assert converted.tolist() == values.astype(dtype).tolist()
+        wrong: list[tuple[Any, str]] = [
+            (np.array([-129]), "i1"), (np.array([128]), "i1"), (np.array([-1]), "u1"), (np.array([256]), "u1"),
+            (np.array([2]), "?"), (np.array([-1]), "?"), (np.array([0.5]), "?"), (np.array([0.5]), "i8"),
+            (np.array([np.nan]), "i8"), (np.array([np.inf]), "u1"), (np.array([2.0**63]), "i8"),
+            (np.array([2**63], "u8"), "i8"),
+            (np.array([0, 1, 2, 0.5]), "i4"), (np.array([0.0, 300.0]), "u1"), (np.array([0.0, -1.0]), "u1"),
+        ]  # fmt: skip
+        for values, dtype in wrong:
+            with pytest.raises(ValueError, match="does not hold") as caught:
+                exactly(values, np.dtype(dtype))
+            assert str(caught.value) == f"{np.dtype(dtype)} does not hold all of the values"
+        same = np.array([7], "i8")
+        assert exactly(same, np.dtype("i8")) is same
+
+    def test_lengths_that_are_none(self) -> None:
+        """Of several axes as many, each a whole number, none below nothing; what is longer is named by its place."""
+        deep = RaggedArray.of([np.ones((2, 3)), np.ones((1, 1))])
+        assert deep.padded((None, 4)).shape == (2, 2, 4)
+        assert deep.padded((np.int8(2), 3)).shape == (2, 2, 3)  # type: ignore[arg-type]
+        assert deep.padded(np.array([5, 3])).shape == (2, 5, 3)  # type: ignore[arg-type]
+        flat = RaggedArray.of([[1, 2], [3]])
+        assert flat.padded((2,)).shape == flat.padded(2).shape == (2, 2)
+        assert flat.padded(0, overflow="truncate").shape == (2, 0)
+        wrong: list[tuple[RaggedArray, Any]] = [
+            (deep, 3), (deep, (3,)), (deep, (3, 3, 3)), (deep, (-1, 3)), (deep, (2.0, 3)), (deep, (True, 3)),
+            (flat, -1), (flat, 1.5), (flat, (2, 2)), (flat, True), (flat, "2"),
+        ]  # fmt: skip
+        for ragged, length in wrong:
+            with pytest.raises(ValueError, match="length is a size") as caught:
+                ragged.padded(length)
+            count = ragged.ndim - 1
+            words = f"length is a size for each axis that differs, of which there are {count}, not {length!r}"
+            assert str(caught.value) == words
+        longer: list[tuple[RaggedArray, Any, int, Any, str]] = [
+            (deep, (1, 3), 0, 2, "1"),
+            (deep, (2, 2), 0, 3, "2"),
+            (flat[::-1], 1, 1, 2, "1"),
+            (RaggedArray.of([[1], [0] * 2000]), 1500, 1, "2,000", "1,500"),
+        ]
+        for ragged, length, number, has, size in longer:
+            with pytest.raises(ValueError, match="would leave out") as caught:
+                ragged.padded(length)
+            assert str(caught.value) == (
+                f"sample {number} has {has} values on an axis that is to have {size}; "
+                'overflow="truncate" would leave out the rest'
+            )
+        with pytest.raises(ValueError, match='overflow is "error" or "truncate", not \'cut\''):
+            flat.padded(overflow="cut")  # type: ignore[arg-type]
+
+    def test_its_page_has_ten(self) -> None:
+        """The sizes of each axis, one where all are the same; and how many there are in all."""
+        page = RaggedArray.of([np.full((n, 3), n) for n in range(1, 13)], sample_shape=(None, 3))._repr_html_()
+        assert "RaggedArray: 12 samples of int64[None, 3], 234 values" in page
+        assert "&lt;" not in page
+        assert "sizes: 1 to 12 x 3" in page
+        assert "10 x 3" in page
+        assert "11 x 3" not in page
+        assert "2 more" in page
+        assert "sizes" not in RaggedArray.of([])._repr_html_()
+        long = RaggedArray.from_shapes(np.zeros(3000), np.array([1000, 2000]))._repr_html_()
+        assert "sizes: 1,000 to 2,000" in long
+        sound = RaggedArray(np.zeros(4, np.int16), np.array([0, 4]), rate=8000)._repr_html_()
+        assert "<audio" in sound

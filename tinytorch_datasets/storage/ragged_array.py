@@ -80,7 +80,7 @@ class RaggedArray:
                 msg = f"samples have {axes or '1 or more'} axes, and sample {number} has the shape {array.shape}"
                 raise ValueError(msg)
         flat = np.concatenate([array.ravel() for array in arrays]) if arrays else np.empty(0)
-        shapes = np.array([array.shape for array in arrays], np.int64).reshape(-1, axes)
+        shapes = np.array([array.shape for array in arrays]).reshape(len(arrays), axes)
         return cls.from_shapes(flat.astype(dtype or flat.dtype, copy=False), shapes, sample_shape)
 
     @classmethod
@@ -93,7 +93,7 @@ class RaggedArray:
             ValueError: The shapes are not those of so many values, or not as `sample_shape` says.
         """
         shapes = np.asarray(shapes, np.int64)
-        shapes = shapes.reshape(-1, 1) if shapes.ndim == 1 else shapes
+        shapes = shapes[:, np.newaxis] if shapes.ndim == 1 else shapes
         sample_shape = sample_shape or (None,) * shapes.shape[1]
         counts = [_size(shape) for shape in shapes.tolist()]
         if values.ndim != 1 or sum(counts) != len(values) or (shapes < 0).any():
