@@ -16,7 +16,9 @@ import pytest
 from tests.helpers import fresh_process
 from tests.helpers.declared import made
 from tinytorch_datasets import RaggedArray, StringArray, get
+from tinytorch_datasets.errors import MissingLibrary
 from tinytorch_datasets.split import Split
+from tinytorch_datasets.storage.arrow_stream import record_batch, table_columns
 
 IRIS = Split(
     "train",
@@ -349,3 +351,102 @@ class TestFlat:
         message = "^samples that differ in shape are no rows of equally many numbers: make one array of them by padded"
         with pytest.raises(ValueError, match=message):
             MIXED.arrays(flat=True)
+
+
+class TestTheBatch:
+    """The schema, the metadata and the places of each sample, as pyarrow reads them."""
+
+    def test_its_schema(self) -> None:
+        """No column and no item may be null; an axis of one size is a fixed-size list, any other a list."""
+        fields: dict[str, Any] = {
+            "a": np.zeros((2, 3, 4), np.int16),
+            "b": RaggedArray.of(PICTURES[:2], dtype="uint8", sample_shape=(None, None, 3)),
+            "c": StringArray.of(["x", "y"]),
+            "d": np.zeros((2, 2)),
+        }
+        batch = record_batch(fields, {"d": {"names": ["p", "q"]}})
+        assert [(field.name, str(field.type), field.nullable) for field in batch.schema] == [
+            ("a", "fixed_size_list<item: fixed_size_list<item: int16 not null>[4] not null>[3]", False),
+            (
+                "b",
+                "large_list<item: large_list<item: fixed_size_list<item: uint8 not null>[3] not null> not null>",
+                False,
+            ),
+            ("c", "large_string", False),
+            ("p", "double", False),
+            ("q", "double", False),
+        ]
+        assert batch.schema.metadata is None
+        assert all(field.metadata is None for field in batch.schema)
+        batch.validate(full=True)
+
+    def test_its_metadata(self) -> None:
+        """What is declared besides, each as JSON, of every column of the field; a note in that of the whole."""
+        declared: dict[str, dict[str, Any]] = {
+            "x": {"names": ["p", "q"], "range": [0, 1], "missing_value": 0, "title": "X"},
+            "y": {"classes": ["no", "h\u00e9"], "rate": None},
+        }
+        batch = record_batch({"x": np.ones((1, 2)), "y": np.ones(1), "z": np.ones(1)}, declared, note="made up")
+        assert batch.schema.metadata == {b"note": b"made up"}
+        kept = {b"range": b"[0, 1]", b"missing_value": b"0"}
+        assert [field.metadata for field in batch.schema] == [kept, kept, {b"classes": b'["no", "h\\u00e9"]'}, None]
+        sound = record_batch({"x": np.ones(1)}, {"x": {"rate": 8000}})
+        assert sound.schema.field("x").metadata == {b"rate": b"8000"}
+
+    def test_names_that_are_not_of_the_numbers(self) -> None:
+        """As many as numbers, or the field is one column; so is one of no two axes, or none of arrays."""
+        fields: dict[str, Any] = {
+            "x": np.ones((1, 3)),
+            "y": np.ones((1, 2, 2)),
+            "z": RaggedArray.of([[1, 2]]),
+            "w": np.arange(2).reshape(1, 2),
+        }
+        batch = record_batch(fields, {field: {"names": ["p", "q"]} for field in fields})
+        assert batch.schema.names == ["x", "y", "z", "p", "q"]
+        assert [batch[name].to_pylist() for name in ("p", "q")] == [[0], [1]]
+
+    def test_parts_of_ragged_arrays(self) -> None:
+        """Wherever they begin, of one axis and of several; the buffers are those of the array."""
+        words = RaggedArray.of([[1, 2], [3], [4, 5, 6]])
+        boxes = RaggedArray.of([np.ones((2, 1)), np.ones((1, 3)), np.ones((0, 2))])
+        short = RaggedArray(np.arange(5, dtype=">i2"), np.array([0, 2, 5], np.int32))
+        for part in (slice(None), slice(1, None), slice(2, None), slice(0, 2), slice(1, 1), slice(None, None, -1)):
+            for ragged in (words, boxes, short):
+                batch = record_batch({"x": ragged[part]}, {})
+                batch.validate(full=True)
+                assert batch["x"].to_pylist() == ragged[part].tolist()
+        offsets, values = (buffer for buffer in record_batch({"x": words}, {})["x"].buffers() if buffer is not None)
+        assert (offsets.address, values.address) == (address_of(words.offsets), address_of(words.values))
+        assert str(record_batch({"x": short}, {}).schema.field("x").type) == "large_list<item: int16 not null>"
+
+    def test_no_samples(self) -> None:
+        """Of every kind."""
+        fields: dict[str, Any] = {
+            "a": np.zeros((0, 3)),
+            "b": RaggedArray.of([], sample_shape=(None, 2)),
+            "c": StringArray.of([]),
+            "d": np.zeros(0, bool),
+            "e": RaggedArray.of([]),
+        }
+        batch = record_batch(fields, {})
+        batch.validate(full=True)
+        assert (batch.num_rows, batch.schema.names) == (0, [*fields])
+
+    def test_three_fields_that_clash(self) -> None:
+        """A prefix that makes a name of a third field's gives that one a prefix too, and none loses its own."""
+        names = {"a": ["b.c"], "b": ["c", "d"], "e": ["d"], "f": ["a.b.c"], "g": []}
+        columns = table_columns(names)
+        assert [column.name for column in columns] == ["a.b.c", "b.c", "b.d", "e.d", "f.a.b.c", "g"]
+        assert len({column.name for column in columns}) == len(columns) == 6
+        assert [(column.field, column.place) for column in columns] == (
+            [("a", 0), ("b", 0), ("b", 1), ("e", 0), ("f", 0), ("g", None)]
+        )
+
+    def test_without_pyarrow(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What is missing, for what, and of which extra."""
+        monkeypatch.setitem(sys.modules, "pyarrow", None)
+        with pytest.raises(MissingLibrary) as caught:
+            record_batch({"x": np.ones(1)}, {})
+        error: Any = caught.value
+        assert error.what == "a split as an Arrow table needs pyarrow, which is not installed"
+        assert (error.name, error.extra) == ("pyarrow", "tables")
