@@ -9,9 +9,11 @@ import json
 import os
 import pickle
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ import pytest
 from tinytorch_datasets import EncodedArray, RaggedArray, StringArray
 from tinytorch_datasets.digests import digest_of
 from tinytorch_datasets.errors import StorageError
-from tinytorch_datasets.plan import Block, Column, File, Plan, RaggedBlock, Shard, Split
+from tinytorch_datasets.plan import Block, Column, File, Plan, RaggedBlock, Rows, Shard, Split
 from tinytorch_datasets.storage import array_folder, arrays
 from tinytorch_datasets.storage.array_folder import ArrayFolder, file_names, read_header
 from tinytorch_datasets.storage.encoded_array import EncodedBlock, Recipe
@@ -48,10 +50,9 @@ def recipe(of: Column) -> Recipe:
     return Recipe(decoder, {"dtype": of.dtype, "rows": len(of.shape) == 2})
 
 
-def ragged(values: list[np.ndarray], axes: int) -> RaggedBlock:
+def ragged(values: list[np.ndarray], axes: int, dtype: str = "int32") -> RaggedBlock:
     """A run of samples of several shapes."""
-    shapes = np.array([value.shape for value in values]).reshape(-1, axes)
-    return RaggedBlock(np.concatenate([value.ravel() for value in values]), shapes)
+    return RaggedBlock.of(values, values[0].dtype if values else dtype, axes)
 
 
 IMAGES = np.arange(COUNT * 6, dtype=np.uint16).reshape(COUNT, 2, 3)
@@ -74,7 +75,7 @@ COLUMNS = [
 BY_FIELD = {one.field: one for one in COLUMNS}
 PLAN = Plan("d", "d", ROOT, "remote", "csv", (), (Split("train", COUNT, BY_FIELD),))
 # Samples as they come: in runs, plain arrays in any order.
-RUNS = [(0, 2), (2, 5)]
+RUNS = [(0, 2), (2, 2), (2, 5)]
 
 
 def runs(field: str) -> Iterator[tuple[int, Any]]:
@@ -92,13 +93,13 @@ def runs(field: str) -> Iterator[tuple[int, Any]]:
         elif field == "lists":
             yield start, ragged(LISTS[start:stop], 1)
         elif field == "boxes":
-            yield start, ragged(BOXES[start:stop], 2)
+            yield start, ragged(BOXES[start:stop], 2, "float32")
         elif field == "rows":
-            values = np.stack(ROWS[start:stop])
+            values = np.array(ROWS[start:stop], np.uint8).reshape(-1, 4)
             yield start, EncodedBlock(values, [bytes([1]) + row.tobytes() for row in values])
         else:
             own = TABLES[start:stop]
-            yield start, EncodedBlock(ragged(own, 2), [bytes([len(one)]) + one.tobytes() for one in own])
+            yield start, EncodedBlock(ragged(own, 2, "uint8"), [bytes([len(one)]) + one.tobytes() for one in own])
 
 
 def blocks() -> Iterator[Block]:
@@ -216,24 +217,79 @@ class TestWriting:
     def test_one_file_alone(self, tmp_path: Path) -> None:
         """Of a number of samples that is known, or of as many as come; by `write` at any place, by `append` behind."""
         file = arrays.NpyFile(tmp_path / "a.npy", "<f4", (2,))
-        assert file.count == 0
-        file.append([[1, 2]] if False else np.array([[1, 2]], np.float32))
+        assert (file.count, file.files, file.path) == (0, (file,), tmp_path / "a.npy")
+        file.append(np.array([[1, 2]], np.float32))
         file.append(np.zeros((0, 2), np.float32))
-        file.append(np.array([[3, 4], [5, 6]], np.float32)[:, ::-1])
+        file.append(np.array([[3, 4], [5, 6]], ">f4")[:, ::-1])
         assert file.count == 3
-        file.close()
+        assert [piece.tolist() for piece in file.read(1, 3)] == [[[4, 3], [6, 5]]]
+        file.end()
+        file.sync()
         assert np.load(tmp_path / "a.npy").tolist() == [[1, 2], [4, 3], [6, 5]]
+        file.close()
+        with pytest.raises(ValueError, match="closed"):
+            file.sync()
         file = arrays.NpyFile(tmp_path / "b.npy", "<i2", samples=4)
         file.write(2, np.array([7, 8], np.int16))
-        file.write(0, np.array([5], ">i2").astype("<i2"))
+        file.write(0, np.array([5], ">i2"))
         assert file.count == 1
         file.append(np.array([6], np.int16))
+        with pytest.raises(ValueError, match=r"\Ab.npy: values of int8, where int16 is declared\Z"):
+            file.append(np.array([6], np.int8))
+        file.end()
         file.close()
         assert np.load(tmp_path / "b.npy").tolist() == [5, 6, 7, 8]
         for name, shape in [("a", (3, 2)), ("b", (4,))]:
             with (tmp_path / f"{name}.npy").open("rb") as stream:
                 assert np.lib.format.read_magic(stream) == (1, 0)
                 assert np.lib.format.read_array_header_1_0(stream)[:2] == (shape, False)
+
+    def test_what_is_read_back_comes_in_pieces(self, tmp_path: Path) -> None:
+        """Of a MiB each, or of a sample that is larger; from any sample to any other."""
+        pieces: list[tuple[int, tuple[int, ...], list[int]]] = [
+            (2**20 + 5, (), [2**20 - 3, 8]), (6, (2**19,), [1, 2, 1]), (3, (2**20 + 1,), [1, 1]), (5, (0,), [4]),
+        ]  # fmt: skip
+        for count, row, _ in pieces:
+            file = arrays.NpyFile(tmp_path / "a.npy", "|u1", row)
+            values = (np.arange(count * int(np.prod(row))) % 251).astype(np.uint8).reshape(count, *row)
+            file.append(values)
+            start, stop = (3, count) if count > 6 else (1, count)
+            read = [piece.copy() for piece in file.read(start, stop)]
+            step = max(1, 2**20 // max(1, int(np.prod(row))))
+            assert [len(piece) for piece in read] == [min(step, stop - at) for at in range(start, stop, step)]
+            assert np.array_equal(np.concatenate(read), values[start:stop])
+            file.close()
+
+    def test_the_disk_begins_before_the_end(self, tmp_path: Path) -> None:
+        """Whenever there are eight MiB more; what else is buffered is not waited for."""
+        file = arrays.NpyFile(tmp_path / "a.npy", "|u1")
+        synced = []
+        for size in (2**23 - 1, 1, 5, 2**23 - 5, 2**23):
+            file.append(np.zeros(size, np.uint8))
+            file.sync_some()
+            synced.append(file._synced)
+        assert synced == [0, 2**23, 2**23, 2**24, 3 * 2**23]
+        file.close()
+        file._written += 2**23
+        with pytest.raises(ValueError, match="closed"):
+            file.sync_some()
+
+    def test_the_digest_of_runs_in_any_order(self, tmp_path: Path) -> None:
+        """Those that come early are read back; where samples are written twice, the file is what counts."""
+        images = BY_FIELD["images"]
+        other = IMAGES[::-1]
+        orders: list[list[tuple[int, np.ndarray]]] = [
+            [(4, IMAGES[4:]), (2, IMAGES[2:4]), (3, IMAGES[3:3]), (0, IMAGES[:2])],
+            [(1, IMAGES[1:2]), (0, IMAGES[:1]), (3, IMAGES[3:]), (2, IMAGES[2:3])],
+            [(0, other[:3]), (3, IMAGES[3:]), (0, IMAGES[:3])],
+            [(0, IMAGES), (4, other[4:]), (4, IMAGES[4:])],
+        ]
+        for number, order in enumerate(orders):
+            digests: dict[str, str] = {}
+            given = [Block(images, start, values) for start, values in order]
+            arrays.write(tmp_path / f"{number}", given, check=digests.update)
+            assert digests == {"train.images": digest_of(IMAGES)}
+            assert np.array_equal(np.load(tmp_path / f"{number}" / "train.images.npy"), IMAGES)
 
     def test_what_the_disk_refuses(self, tmp_path: Path) -> None:
         """Names the folder, and that another one can be named; nothing is left. What is no such error passes."""
@@ -280,6 +336,8 @@ class TestWriting:
         def watched() -> Iterator[Block]:
             yield from blocks()
             names.extend(path.name for path in tmp_path.iterdir())
+            assert threading.current_thread().name == "decoding"
+            assert {"writing", "hashing"} <= {thread.name for thread in threading.enumerate()}
 
         arrays.write(tmp_path / "d-1", watched(), check=lambda _: None)
         (name,) = names
@@ -287,7 +345,7 @@ class TestWriting:
 
     def test_in_memory_it_is_the_same(self, folder: Path) -> None:
         """Read-only, and the text of a whole split as a str."""
-        held: dict[str, Any] = arrays.collect(blocks(), recipe)
+        held: dict[str, Any] = array_folder.collect(blocks(), recipe)
         opened = ArrayFolder(PLAN, folder, recipe=recipe)
         assert list(held) == list(map(str, COLUMNS))
         for one in COLUMNS:
@@ -314,7 +372,17 @@ class TestTheName:
     def test_it_is_that_of_a_list(self) -> None:
         """Which any program can write: the layout, the format, what each column declares, and the files."""
         listed = column("l", "int64", where="m.yaml:3")
-        own = column("x", "uint8", (None, 2), range=(0, 9), options={"a": 1}, where="m.yaml:2", sha256="0" * 64)
+        rows = Rows(9, without=(Rows(8, listed=listed),))
+        own = column(
+            "x",
+            "uint8",
+            (None, 2),
+            range=(0, 9),
+            options=MappingProxyType({"a": 1}),
+            rows=rows,
+            where="m.yaml:2",
+            sha256="0" * 64,
+        )
         split = Split("train", COUNT, {"x": own, "l": listed}, ROOT / "d.bin", ("m",), shards=(Shard(5, ("s.bin",)),))
         files = (File("d.bin", 3, "a" * 64, ()), File("e.bin", 4, "b" * 64, ()))
         plan = Plan("d", "d", ROOT, "remote", "csv", files, (split,), {"z": 1, "b": [2]})
@@ -325,6 +393,11 @@ class TestTheName:
             "rows": None, "axes": [], "factor": None, "stored_columns": None, "stored_shape": [], "is_encoded": False,
         }  # fmt: skip
         other = {**plain, "field": "l", "dtype": "int64", "key": "l", "shape": [], "range": None, "options": None}
+        none: dict[str, Any] = {
+            "of": 9, "start": 0, "stop": 0, "seed": None, "after": [], "listed": None, "first": 0, "names": None,
+            "without": [], "equals": [],
+        }  # fmt: skip
+        plain["rows"] = {**none, "without": [{**none, "of": 8, "listed": other}]}
         members = [["train", "d.bin", ["m"]], ["train", 5, ["s.bin"]]]
         sums = [["d.bin", "a" * 64], ["e.bin", "b" * 64]]
 

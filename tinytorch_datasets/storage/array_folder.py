@@ -156,7 +156,7 @@ class ArrayFolder:
         if column.per == "split":
             return bytes(values[0]).decode()
         if column.is_encoded:
-            assert self._recipe is not None, "whoever opens what is encoded says how it is decoded"
+            assert self._recipe is not None  # whoever opens what is encoded says how it is decoded
             recipe = self._recipe(column)
             return EncodedArray.mapped(values, dtype=column.dtype, sample_shape=column.shape, recipe=recipe)
         return assemble(values, column.shape if column.is_ragged else None)
@@ -275,7 +275,7 @@ def collect(
     for name, values in arrays.items():
         if columns[name].is_encoded:
             column = columns[name]
-            assert recipe is not None, "whoever keeps samples encoded says how they are decoded"
+            assert recipe is not None  # whoever keeps samples encoded says how they are decoded
             encoded = [one for block in values for one in block.encoded]
             shapes = np.concatenate([block.values.shapes for block in values]) if column.is_ragged else None
             kind: dict[str, Any] = {"dtype": column.dtype, "sample_shape": column.shape}

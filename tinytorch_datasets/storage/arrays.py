@@ -93,7 +93,7 @@ class NpyFile:
             file.seek(self._begin + start * row)
             for at in range(start, stop, len(buffer)):
                 piece = buffer[: stop - at]
-                file.readinto(piece.data.cast("B"))
+                file.readinto(piece)
                 yield piece
 
     def sync_some(self) -> None:
@@ -108,7 +108,7 @@ class NpyFile:
         if self._samples is None:
             self._stream.seek(0)
             end = self._write_header(self.count)
-            assert end == self._begin, "a header is padded, and has room for any number"
+            assert end == self._begin  # a header is padded, and has room for any number
         self._stream.flush()
 
     def sync(self) -> None:
