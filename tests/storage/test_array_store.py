@@ -12,6 +12,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -534,6 +535,17 @@ class TestTheFolder:
         assert not arrays._is_copy(one, other)
 
 
+class Counting(ThreadPoolExecutor):
+    """One that counts what it is asked to do."""
+
+    count = 0
+
+    def submit(self, *what: Any, **more: Any) -> Any:
+        """Do it, and count it."""
+        self.count += 1
+        return super().submit(*what, **more)
+
+
 class TestReading:
     """The headers decide what there is, and the note what is believed."""
 
@@ -688,6 +700,10 @@ class TestReading:
         assert len(found._maps) == len(FILES)
         assert found.values(BY_FIELD["rows"]) is not None
         assert ArrayFolder.first_match(PLAN, [tmp_path / "none"], "auto", recipe) is None
+        with Counting(1) as executor:
+            for mode, asked in (("auto", 0), ("always", 1)):
+                assert ArrayFolder.first_match(PLAN, [folder], mode, recipe, executor) is not None  # type: ignore[arg-type]
+                assert (executor.count > 0) is bool(asked)
 
         def opened(**sha256: str) -> ArrayFolder:
             columns = {one.field: Column(**{**vars(one), "sha256": sha256.get(one.field)}) for one in COLUMNS}
