@@ -61,7 +61,7 @@ LABELS = np.array([2, 0, 1, 1, 0])
 WORDS = ["no", "h\u00e9", "", "\u20ac", "yes"]
 LISTS = [np.arange(n, dtype=np.int32) for n in (3, 0, 1, 2, 4)]
 BOXES = [np.full((n, 2), n, np.float32) for n in (1, 2, 0, 3, 1)]
-ROWS = [np.arange(4, dtype=np.uint8) + n for n in range(COUNT)]
+ROWS = [np.arange(4, dtype=np.int16) + n for n in range(COUNT)]
 TABLES = [np.full((n, 2), n, np.uint8) for n in (1, 3, 2, 1, 2)]
 COLUMNS = [
     column("images", "uint16", (2, 3)),
@@ -70,7 +70,7 @@ COLUMNS = [
     column("text", "str", per="split"),
     column("lists", "int32", (None,)),
     column("boxes", "float32", (None, 2)),
-    column("rows", "uint8", (4,), is_encoded=True),
+    column("rows", "int16", (4,), is_encoded=True),
     column("tables", "uint8", (None, 2), is_encoded=True),
 ]
 BY_FIELD = {one.field: one for one in COLUMNS}
@@ -96,7 +96,7 @@ def runs(field: str) -> Iterator[tuple[int, Any]]:
         elif field == "boxes":
             yield start, ragged(BOXES[start:stop], 2, "float32")
         elif field == "rows":
-            values = np.array(ROWS[start:stop], np.uint8).reshape(-1, 4)
+            values = np.array(ROWS[start:stop], np.int16).reshape(-1, 4)
             yield start, EncodedBlock(values, [bytes([1]) + row.tobytes() for row in values])
         else:
             own = TABLES[start:stop]
@@ -123,8 +123,8 @@ FILES: dict[str, Any] = {
     "boxes.values": np.concatenate([box.ravel() for box in BOXES]),
     "boxes.offsets": np.array([0, 2, 6, 6, 12, 14]),
     "boxes.shapes": np.array([[1, 2], [2, 2], [0, 2], [3, 2], [1, 2]]),
-    "rows.encoded": np.concatenate([np.append(np.uint8(1), row) for row in ROWS]),
-    "rows.offsets": np.arange(0, 26, 5),
+    "rows.encoded": np.concatenate([np.append(np.uint8(1), row.view(np.uint8)) for row in ROWS]),
+    "rows.offsets": np.arange(0, 46, 9),
     "tables.encoded": np.concatenate([np.append(np.uint8(len(one)), one.ravel()) for one in TABLES]),
     "tables.offsets": np.array([0, 3, 10, 15, 18, 23]),
     "tables.shapes": np.array([[1, 2], [3, 2], [2, 2], [1, 2], [2, 2]]),
@@ -284,6 +284,7 @@ class TestWriting:
             [(1, IMAGES[1:2]), (0, IMAGES[:1]), (3, IMAGES[3:]), (2, IMAGES[2:3])],
             [(0, other[:3]), (3, IMAGES[3:]), (0, IMAGES[:3])],
             [(0, IMAGES), (4, other[4:]), (4, IMAGES[4:])],
+            [(0, other[:3]), (0, IMAGES[:3]), (3, IMAGES[3:])],
         ]
         for number, order in enumerate(orders):
             digests: dict[str, str] = {}
@@ -602,7 +603,7 @@ class TestReading:
         for field, samples in (("rows", ROWS), ("tables", TABLES)):
             encoded = values[f"train.{field}"]
             assert [one.tolist() for one in encoded] == [one.tolist() for one in samples]
-            assert (encoded.dtype, encoded.sample_shape) == (np.uint8, BY_FIELD[field].shape)
+            assert (encoded.dtype, encoded.sample_shape) == (samples[0].dtype, BY_FIELD[field].shape)
         held = ArrayFolder(PLAN, folder, {}, recipe)
         assert held.values(BY_FIELD["images"]) is held.values(BY_FIELD["images"])
         lazy = ArrayFolder(PLAN, folder, None, recipe)
@@ -712,9 +713,11 @@ class TestReading:
             )
 
         digests = {one.field: opened().digests[str(one)] for one in COLUMNS}
+        before = signature(folder / "digests.json")
         assert opened().matches("always")
         assert opened(**digests).matches("auto")
         assert not opened(labels="0" * 64).matches("auto")
+        assert signature(folder / "digests.json") == before
         # Changed under its note, with the size and the times of before: only `always` looks.
         path = folder / "train.labels.npy"
         data = path.read_bytes()
@@ -742,13 +745,14 @@ class TestReading:
 
     def test_blocks_are_small(self, tmp_path: Path) -> None:
         """As many samples as fit into a MiB; of strings, as many as are gone through at once; a text whole."""
-        count = 3000
+        count = 5000
         fields: dict[str, tuple[Column, Any]] = {}
 
         def add(field: str, dtype: str, shape: tuple[int | None, ...], values: Any, **others: Any) -> None:
             one = Column("train", field, dtype, count, ROOT / "d.bin", field, shape, **others)
             fields[field] = (one, values)
 
+        add("text", "str", (), ["To be"], per="split")
         wide = np.arange(count * 512, dtype=np.uint32).reshape(count, 512)
         add("wide", "uint32", (512,), wide)
         add("big", "float64", (2**18,), np.zeros((0, 2**18)))
@@ -756,8 +760,10 @@ class TestReading:
         add("words", "str", (), [str(n) for n in range(count)])
         add("lists", "uint8", (None,), RaggedBlock(np.zeros(count * 700, np.uint8), np.full((count, 1), 700)))
         small = np.repeat(np.arange(count) % 200, 512).astype(np.uint8).reshape(count, 512)
+        kept = [bytes([255]) + row[:510].tobytes() for row in small]
+        tables = RaggedBlock(small[:, :510].ravel(), np.tile([255, 2], (count, 1)))
+        add("tables", "uint8", (None, 2), EncodedBlock(tables, kept), is_encoded=True)
         add("rows", "uint8", (512,), EncodedBlock(small, [b"\1" + row.tobytes() for row in small]), is_encoded=True)
-        add("text", "str", (), ["To be"], per="split")
         big, _ = fields.pop("big")
         plan = Plan(
             "d",
@@ -778,12 +784,13 @@ class TestReading:
             sizes[one.field].append(len(values))
             if one.field in ("wide", "rows"):
                 assert np.array_equal(values, (wide if one.field == "wide" else small)[start : start + len(values)])
-            if one.field == "lists":
+            if one.field in ("lists", "tables"):
                 assert type(values) is RaggedBlock
-        assert sizes["wide"] == [512] * 5 + [440]
-        assert sizes["none"] == sizes["words"] == [count]
-        assert sizes["lists"] == [1497, 1497, 6]
-        assert sizes["rows"] == [2048, 952]
+        assert sizes["wide"] == [512] * 9 + [392]
+        assert sizes["none"] == sizes["words"] == [4096, 904]
+        assert sizes["lists"] == [1497, 1497, 1497, 509]
+        assert sizes["rows"] == [2048, 2048, 904]
+        assert sizes["tables"] == [2056, 2056, 888]
         assert sizes["text"] == [1]
         assert big.nbytes == count * 2**21
 

@@ -93,7 +93,7 @@ class NpyFile:
             file.seek(self._begin + start * row)
             for at in range(start, stop, len(buffer)):
                 piece = buffer[: stop - at]
-                file.readinto(piece)
+                file.readinto(piece.data)
                 yield piece
 
     def sync_some(self) -> None:
