@@ -167,9 +167,7 @@ def entry(loaded: dict[Any, Any], key: str, path: Path, member: str = "") -> tup
         DecodeError: It has no such key.
     """
     if key not in loaded:
-        known = [k for k in loaded if isinstance(k, str)]
-        hint = did_you_mean(key, known) or f"; it has {', '.join(map(repr, known))}"
-        raise DecodeError(path, f"{_inside(member)}it has no {key!r}{hint}")
+        raise DecodeError(path, f"{_inside(member)}it has no {key!r}{_what_it_has(loaded, key)}")
     return loaded[key], f"{_inside(member)}its {key!r}"
 
 
@@ -184,26 +182,30 @@ def lookup(loaded: Any, key: str, path: Path, member: str = "") -> tuple[Any, st
     Raises:
         DecodeError: There is nothing.
     """
-    value, rest, before = loaded, key, ""
+    value, rest = loaded, key
     while rest:
-        value, front = _next(value, rest, before, path, member)
+        before = key[: len(key) - len(rest)].removesuffix(".")
+        value, front = _next(value, rest, f"{_inside(member)}{f'its {before!r}' if before else 'it'}", path, member)
         rest = rest[len(front) + 1 :]
-        before = f"{before}.{front}" if before else front
     return value, f"{_inside(member)}its {key!r}" if key else f"{_inside(member)}its value"
 
 
-def _next(value: Any, rest: str, before: str, path: Path, member: str) -> tuple[Any, str]:
+def _what_it_has(loaded: dict[Any, Any], key: str) -> str:
+    """Return the end of a sentence that says which key may have been meant, or else which there are."""
+    names = [name for name in loaded if isinstance(name, str)]
+    return did_you_mean(key, names) or f"; it has {', '.join(map(repr, names))}"
+
+
+def _next(value: Any, rest: str, whose: str, path: Path, member: str) -> tuple[Any, str]:
     """Return what is at the beginning of a path, and that beginning."""
-    parts, whose = rest.split("."), f"{_inside(member)}{f'its {before!r}' if before else 'it'}"
+    parts = rest.split(".")
     if isinstance(value, dict):
         known = text_keys(value, path, member)
         for end in range(len(parts), 0, -1):
             front = ".".join(parts[:end])
             if front in known:
                 return known[front], front
-        names = [key for key in known if isinstance(key, str)]
-        hint = did_you_mean(parts[0], names) or f"; it has {', '.join(map(repr, names))}"
-        raise DecodeError(path, f"{whose} has no {parts[0]!r}{hint}")
+        raise DecodeError(path, f"{whose} has no {parts[0]!r}{_what_it_has(known, parts[0])}")
     if not isinstance(value, list | tuple | Row):
         raise DecodeError(path, f"{whose} is {describe(value)}, in which there is no {parts[0]!r}")
     items = value.tolist() if isinstance(value, Row) else value
@@ -248,7 +250,7 @@ def _only_data(result: Any, allowance: Allowance) -> Any:
             seen.add(id(value))
             if PLAIN.issuperset(map(type, value.values() if type(value) is dict else value)):
                 continue  # as nearly all are: the labels and the names of a hundred thousand samples
-            if type(value) is not tuple:
+            if type(value) is not tuple:  # which has none, or it is a function's
                 for key, inner in list(value.items()) if type(value) is dict else enumerate(value):
                     if type(inner) is Latin1Text:
                         allowance.spend(len(inner.raw))

@@ -43,7 +43,7 @@ from tinytorch_datasets.readers.pickle.opcodes import (
     joined,
     source,
 )
-from tinytorch_datasets.readers.pickle.values import COSTS, LONG_TEXTS, REFERENCE, run
+from tinytorch_datasets.readers.pickle.values import COSTS, LONG_TEXTS, REFERENCE, Latin1Text, run
 
 # What a pickle's labels, file names and containers may take in memory beside its arrays.
 BYTES_BESIDE = 40 << 20
@@ -145,7 +145,7 @@ class Machine:
         self.allowance.spend(done.cost)
         return done.read
 
-    def list_names(self, shown: int = MOST_NAMES) -> None:
+    def list_names(self, shown: int = MOST_NAMES + 1) -> None:
         """Read to the end, or until so many names are refused, and make nothing on the way.
 
         Raises:
@@ -228,9 +228,6 @@ class Machine:
         else:
             self._to_mark()
 
-    def _pop_mark(self, _: Any) -> None:
-        self._to_mark()
-
     def _protocol(self, version: int) -> None:
         if version not in PROTOCOLS:
             msg = f"its protocol is {version}; 0 to 5 are known"
@@ -280,24 +277,26 @@ class Machine:
             raise ValueError
         self._push(text)
 
-    def _tuple_of(self, count: int) -> None:
+    def _take(self, count: int) -> list[Any]:
         if len(self._stack) < count:
             raise IndexError
-        items = tuple(self._stack[len(self._stack) - count :])
-        del self._stack[len(self._stack) - count :]
-        self._push(items)
+        items = self._stack[-count:]
+        del self._stack[-count:]
+        return items
+
+    def _tuple(self, items: list[Any]) -> None:
+        # What a function is given stays the bytes that a long text may spell; any other tuple is data.
+        if not self._stack or type(self._stack[-1]) is not FunctionType:
+            for at, item in enumerate(items):
+                if type(item) is Latin1Text:
+                    self.allowance.spend(len(item.raw))
+                    items[at] = item.text
+        self._push(tuple(items))
 
     def _mapping(self, _: Any) -> None:
         items = self._to_mark()
         self._push({})
         self._set_pairs(items)
-
-    def _set_items(self, _: Any) -> None:
-        self._set_pairs(self._to_mark())
-
-    def _set_item(self, _: Any) -> None:
-        value, key = self._stack.pop(), self._stack.pop()
-        self._set_pairs([key, value])
 
     def _set_pairs(self, items: list[Any]) -> None:
         target = self._stack[-1]
@@ -323,14 +322,14 @@ class Machine:
         self._push(self.allowed[module, name])
 
     def _stack_global(self, _: Any) -> None:
-        name, module = self._stack.pop(), self._stack.pop()
+        module, name = self._take(2)
         if type(name) is not str or type(module) is not str:
             self._push(UNKNOWN)
             raise UnsafeGlobal(global_name(name_part(module), name_part(name)))
         self._named(module, name)
 
     def _reduce(self, _: Any) -> None:
-        args, function = self._stack.pop(), self._stack.pop()
+        function, args = self._take(2)
         # Only functions of the table can be on the stack: nothing else puts one there.
         if type(function) is not FunctionType or type(args) is not tuple:
             raise TypeError
@@ -353,13 +352,12 @@ def _charged(pieces: Iterator[bytes], spend: Callable[[int], None]) -> Iterator[
         yield piece
 
 
-# Texts longer than a piece, which become what they spell as they come.
-_Step = Callable[[Machine, Any], None]
+_Step = Callable[[Machine, Any], object]
 
 _STEPS: dict[bytes, _Step] = {
     b"(": Machine._mark,
     b"0": Machine._pop,
-    b"1": Machine._pop_mark,
+    b"1": lambda m, _: m._to_mark(),
     b"N": lambda m, _: m._push(None),
     b"\x88": lambda m, _: m._push(True),
     b"\x89": lambda m, _: m._push(False),
@@ -372,18 +370,18 @@ _STEPS: dict[bytes, _Step] = {
     **dict.fromkeys((b"X", b"\x8c", b"\x8d"), Machine._text),
     **dict.fromkeys((b"T", b"U", b"B", b"C", b"\x8e", b"\x96"), Machine._push),
     b")": lambda m, _: m._push(()),
-    b"\x85": lambda m, _: m._tuple_of(1),
-    b"\x86": lambda m, _: m._tuple_of(2),
-    b"\x87": lambda m, _: m._tuple_of(3),
-    b"t": lambda m, _: m._push(tuple(m._to_mark())),
+    b"\x85": lambda m, _: m._tuple(m._take(1)),
+    b"\x86": lambda m, _: m._tuple(m._take(2)),
+    b"\x87": lambda m, _: m._tuple(m._take(3)),
+    b"t": lambda m, _: m._tuple(m._to_mark()),
     b"]": lambda m, _: m._push([]),
     b"l": lambda m, _: m._push(m._to_mark()),
-    b"a": lambda m, _: m._extend([m._stack.pop()]),
+    b"a": lambda m, _: m._extend(m._take(1)),
     b"e": lambda m, _: m._extend(m._to_mark()),
     b"}": lambda m, _: m._push({}),
     b"d": Machine._mapping,
-    b"s": Machine._set_item,
-    b"u": Machine._set_items,
+    b"s": lambda m, _: m._set_pairs(m._take(2)),
+    b"u": lambda m, _: m._set_pairs(m._to_mark()),
     **dict.fromkeys((b"q", b"r"), Machine._put),
     b"p": lambda m, line: m._put(int(line[:LONGEST_NUMBER])),
     b"\x94": lambda m, _: m._put(len(m._memo)),

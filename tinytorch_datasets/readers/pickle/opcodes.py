@@ -147,19 +147,20 @@ class Source:
         return self._buffer[self._next - count : self._next]
 
     def many(self, count: int, start: int) -> Iterator[bytes]:
-        """Yield the next `count` bytes piece by piece; `start` is where the instruction that has them begins."""
+        """Yield the next `count` bytes, few as a whole; `start` is where the instruction that has them begins."""
         left = count
         while left:
-            if not self._has(1):
-                _refuse(start, f"{count:,} bytes are stated, {count - left:,} are left")
+            self._has(min(left, CHUNK_BYTES))
             piece = self._buffer[self._next : self._next + left]
+            if not piece:
+                _refuse(start, f"{count:,} bytes are stated, {count - left:,} are left")
             self._next += len(piece)
             left -= len(piece)
             yield piece
 
     def line(self, start: int) -> Iterator[bytes]:
-        """Yield the bytes up to the next line feed, piece by piece, and past it."""
-        while self._has(1):
+        """Yield the bytes up to the next line feed, few as a whole, and go past it."""
+        while self._has(CHUNK_BYTES) or self._has(1):
             end = self._buffer.find(b"\n", self._next)
             piece = self._buffer[self._next : end if end >= 0 else None]
             self._next += len(piece)
