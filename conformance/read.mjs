@@ -40,8 +40,7 @@ const parse = (raw, text = raw.replace(/^\ufeff?(---(?=\s))?/, "").replace(/\r\n
     if (!end) return scalar(take(inFlow ? IN_FLOW : IN_BLOCK)?.trim() ?? "");
     for (at += 1, skip(); text[at] !== end; skip()) {
       const inside = end === "]" ? note([...path, result.length]) : key(IN_FLOW, result, path);
-      result[inside.at(-1)] = flow(inside, true);
-      skip();
+      result[inside.at(-1)] = flow(inside, true), skip();
       if (text[at] === ",") at += 1; else if (text[at] !== end) refuse("yaml", begun);
     }
     return (at += 1) && result;
@@ -88,6 +87,7 @@ const check = (s, v, path) => {
 };
 // --- The rules beyond it. What is of a wrong type is passed over: the schema has refused it.
 const list = (v) => (Array.isArray(v) ? v : []), product = (v) => v.reduce((a, b) => a * b, 1);
+const set = (v) => Object.fromEntries(each(map(v)).filter(([, one]) => one !== null)); // null is left out
 const fold = (name) => name.normalize("NFC").toUpperCase().toLowerCase();
 const isUnsafePart = (part) => matches("unsafe_part", part.toLowerCase()) || Buffer.byteLength(part) > 245;
 const isUnsafe = (path) => path.normalize("NFC") !== path || Buffer.byteLength(path) > 1024 ||
@@ -143,12 +143,12 @@ const rules = (data, out = []) => {
       texts(when, facts?.urls, "url", "files", file, "urls");
     }
     texts(when, entry.mirrors, "mirror", "mirrors");
-    when(entry.target && !(entry.target in fields), "reference", "target");
-    for (const [key, f] of each(fields)) field(key, map(f), under(["datasets", name, "fields", key]), splits);
+    when((entry.target ?? "?") !== "?" && !(entry.target in fields), "reference", "target");
+    for (const [key, f] of each(fields)) field(key, set(f), under(["datasets", name, "fields", key]), splits);
     const of = list(entry.checks?.duplicates?.of);
     of.forEach((one, i) => when(!(one in fields), "reference", "checks", "duplicates", "of", i));
     when(entry.checks?.balance && !Object.values(fields).some((f) => f.classes), "reference", "checks", "balance");
-    const places = each(splits).map(([, { samples, ...place }]) => JSON.stringify(Object.entries(place).sort()));
+    const places = each(splits).map(([, { samples, ...place }]) => JSON.stringify(Object.entries(set(place)).sort()));
     for (const [i, [split, { samples, ...place }]] of each(splits).entries()) {
       const known = schema.$defs.SplitEntry.properties, [from, to] = list(place.rows);
       when(!matches("field", split) || reserved.includes(split), "name", "splits", split);

@@ -75,6 +75,14 @@ GOOD: dict[str, list[Edit]] = {
         ("      labels:", "      other: {dtype: int8, shape: *s}\n      labels:"),
     ],
     "null-is-left-out": [("    license:", "    citation: null\n    license:")],
+    "null-keys-of-a-field": [
+        (IMAGES, "{dtype: uint8, shape: [8, 8], first: null, stored: null, scale: null, channels: null}")
+    ],
+    "null-keys-of-text": [(IMAGES, "{dtype: str, range: null, classes: null}")],
+    "null-checks": [
+        (LABELS, "{dtype: int64}"),
+        ("    splits:", "    checks: {balance: null, duplicates: null}\n    splits:"),
+    ],
     "tilde-is-null": [("    license:", "    citation: ~\n    license:")],
     "quoted-key": [("    license:", '    "license":')],
     "address-of-a-file": [
@@ -97,6 +105,7 @@ GOOD: dict[str, list[Edit]] = {
     "channels": [(IMAGES, "{dtype: uint8, shape: [8, 8, 3], channels: last}")],
     "digest-of-a-split": [(LABELS, f'{{dtype: int64, classes: ["0", "1"], sha256: {{train: {HASH}}}}}')],
     "target": [("    splits:", "    target: labels\n    splits:")],
+    "target-that-nobody-has-named": [("    splits:", '    target: "?"\n    splits:')],
     "aliases": [("    title:", "    aliases: [digits-8x8]\n    title:")],
     "rows": [("{samples: 10, file", "{samples: 10, rows: [5, 15], file")],
     "two-splits-by-rows": [
@@ -269,6 +278,20 @@ BAD: dict[str, tuple[str, list[Edit]]] = {
         "reference",
         [(LABELS, "{dtype: int64}"), ("    splits:", "    checks: {balance: 2}§\n    splits:")],
     ),
+    "balance-of-classes-that-are-null": (
+        "reference",
+        [(LABELS, "{dtype: int64, classes: null}"), ("    splits:", "    checks: {balance: 2}§\n    splits:")],
+    ),
+    "one-place-of-two-splits-but-for-a-null": (
+        "same-place",
+        [
+            (
+                TRAIN,
+                "      test: {samples: 10, members: null, file: digits.npz, images: x_train, labels: y_train}\n      train§: ",
+            )
+        ],
+    ),
+    "scale-of-labels": ("scale", [(LABELS, '{dtype: int64, classes: ["0", "1"], scale: 0.5}§')]),
     "one-place-of-two-splits": (
         "same-place",
         [(TRAIN, "      test: {samples: 10, file: digits.npz, images: x_train, labels: y_train}\n      train§: ")],

@@ -21,12 +21,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED = ROOT / "fuzz" / "mutants.json"
 
+_RULES_TESTS = [
+    *(f"tests/manifest/test_{name}.py" for name in ("rules", "manifest", "hostile_manifests", "missing")),
+    "tests/test_conformance.py",
+]
+
 # The files of each module, and the tests that belong to it.
 MODULES = {
     "verify": (["verify/arrays.py", "verify/files.py"], ["tests/verify"]),
     "storage": (["storage/*.py"], ["tests/storage"]),
     "readers/pickle": (["readers/pickle/*.py"], ["tests/readers/pickle"]),
-    "manifest/rules": (["manifest/rules.py"], ["tests/manifest", "tests/test_conformance.py"]),
+    "manifest/rules": (["manifest/rules.py"], _RULES_TESTS),
 }
 CONFIG = """
 [tool.mutmut]

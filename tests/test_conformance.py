@@ -54,7 +54,7 @@ WORDS = {
     "range": "comes first|it cannot reach",
     "class-values": "values for|is the same as|is of a field with classes|has no meaning",
     "axes": "axes|one null|values for each sample|names for",
-    "scale": "is of whole numbers that become floats",
+    "scale": "is of whole numbers that become floats|a label is a position",
     "too-large": "makes a sample of",
     "reference": "no (field|split) of that name|is not under files|no field has classes",
     "same-place": "the same places",

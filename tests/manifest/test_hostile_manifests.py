@@ -165,27 +165,6 @@ VALUES: dict[str, tuple[str, str, str | None, tuple[str, ...]]] = {
         "format: qa-text\n    options: {levels: {train: [1]}}",
         ("7: digits.options.levels.trian: no split of that name; did you mean 'train'?",),
     ),
-    "a range of a bool": (
-        "{dtype: uint8, shape: [8, 8], range: [0, 16]}",
-        "{dtype: bool, shape: [8, 8], range: [5, 900]}",
-        "{dtype: bool, shape: [8, 8], range: [0, 1]}",
-        ("10: digits.fields.images.range: bool holds 0 to 1, so it cannot reach 5 to 900",),
-    ),
-    "duplicates of what a split has once": (
-        "    fields:\n      images: {dtype: uint8, shape: [8, 8], range: [0, 16]}",
-        "    checks: {duplicates: {of: [labels, images]}}\n    fields:\n      images: {dtype: str, per: split}",
-        "    checks: {duplicates: {of: [labels, images]}}\n    fields:\n      images: {dtype: str}",
-        ("9: digits.checks.duplicates.of[1]: a split has one 'images', so no sample repeats another's",),
-    ),
-    "duplicates of a first field that a split has once": (
-        "    fields:\n      images: {dtype: uint8, shape: [8, 8], range: [0, 16]}",
-        "    checks: {duplicates: {within: 0}}\n    fields:\n      images: {dtype: str, per: split}",
-        "    checks: {duplicates: {of: [labels]}}\n    fields:\n      images: {dtype: str, per: split}",
-        (
-            "9: digits.checks.duplicates: are of the first field if none is named, and a split has one 'images': "
-            "name others under `of`",
-        ),
-    ),
     "infinity": (
         "range: [0, 16]",
         "range: [0, .inf]",
@@ -269,19 +248,6 @@ VALUES: dict[str, tuple[str, str, str | None, tuple[str, ...]]] = {
             "13: digits.splits.train.samples: YAML readers do not agree on what 99999999... is: "
             'write "99999999..." for the text',
         ),
-    ),
-    "a sample larger than memory": (
-        "shape: [8, 8]",
-        "shape: [1000000, 1000000]",
-        "shape: [1000, 1000]",
-        ("10: digits.fields.images.shape: makes a sample of 1,000,000,000,000 bytes, the most is 2,147,483,648",),
-    ),
-    "forty dimensions": (
-        "shape: [8, 8]",
-        "shape: [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, "
-        "1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]",
-        "shape: [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]",
-        ("10: digits.fields.images.shape: has 40 dimensions, the most is 31",),
     ),
     "a dimension of nothing": (
         "shape: [8, 8]",

@@ -512,7 +512,6 @@ class TestMistakes:
                 "../shared/" + "x" * 300 + ".yaml",
                 "{root}/shared/" + "x" * 300 + ".yaml cannot be read: File name too long",
             ),
-            ("packaged, packaged", "the manifest 'packaged' is there twice"),
             (
                 "{{url: 'http://example.org/datasets.yaml', sha256: '" + "0" * 64 + "'}}",
                 "http://example.org/datasets.yaml must start with https://",
@@ -531,7 +530,6 @@ class TestMistakes:
             "backslashes",
             "a pipe",
             "a long name",
-            "twice",
             "http",
             "credentials",
         ],

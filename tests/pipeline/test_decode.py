@@ -714,91 +714,9 @@ FAULTS = {
         "{samples: 4, n: n.npy, rows: {file: null}, stored_samples: 9}",
         "rows: names no file for the list",
     ),
-    "values of a split, and the field has no classes": (
-        "{samples: 4, n: {file: n.npy, values: [1]}}",
-        "n.values: is of a field with classes that are not stored one-hot",
-    ),
     "a column that is none": (
         "{samples: 4, n: {file: n.npy, format: csv, column: {}}}",
         "n.column: must be a column's name",
-    ),
-}
-OF_FIELDS = {
-    "values of no classes": ("{dtype: int64, values: [1, 2]}", "n.values: is of a field with classes"),
-    "too few values": (
-        "{dtype: int64, classes: [a, b], values: [1]}",
-        "n.values: has 1 values for 2 classes: one for each, in their order",
-    ),
-    "a value twice": ("{dtype: int64, classes: [a, b], values: [1, 1]}", "n.values[1]: "),
-    "a value twice as another number": (
-        "{dtype: int64, classes: [a, b], values: [1, 1.0]}",
-        "n.values[1]: the value '1.0' is the same as '1'",
-    ),
-    "a value twice as a switch": (
-        "{dtype: int64, classes: [a, b], values: [1, true]}",
-        "n.values[1]: the value 'true' is the same as '1'",
-    ),
-    "a value twice as text": (
-        "{dtype: int64, classes: [a, b], values: [1, '1']}",
-        "n.values[1]: the value '1' is there twice",
-    ),
-    "values of lists": ("{dtype: int64, classes: [a], values: [[1]]}", "n.values: must be a list of texts or numbers"),
-    "one-hot of no classes": ("{dtype: int64, stored: one-hot}", "n.stored: is of a field with classes"),
-    "another way of storing": ("{dtype: int64, classes: [a], stored: onehot}", "n.stored: must be 'one-hot'"),
-    "names without columns": ("{dtype: int64, names: [a]}", "n.names: are of the columns of the last axis"),
-    "too many names": (
-        "{dtype: int64, shape: [2], names: [a, b, c]}",
-        "n.names: has 3 names for the 2 columns of the last axis",
-    ),
-    "axes that are not all": (
-        "{dtype: int64, shape: [2], axes: [1, 1]}",
-        "n.axes: names each of the 2 stored axes once, the samples' among them, from 0",
-    ),
-    "a stored shape without samples": (
-        "{dtype: int64, shape: [2], stored_shape: [2]}",
-        "n.stored_shape: has one null, which is the axis of the samples",
-    ),
-    "a stored shape of more values": (
-        "{dtype: int64, shape: [2, 3], stored_shape: [null, 7]}",
-        "n.stored_shape: has 7 values for each sample, and `shape` has 6",
-    ),
-    "a stored shape with samples last": (
-        "{dtype: int64, shape: [2, 3], stored_shape: [6, null]}",
-        "n.stored_shape: has its samples not first, so `axes` has to say in which order the axes are",
-    ),
-    "a stored shape of text": (
-        "{dtype: str, stored_shape: [null]}",
-        "n.stored_shape: is of fields of numbers whose samples have one shape",
-    ),
-    "the first of no classes": ("{dtype: int64, first: 1}", "n.first: is of a field with classes"),
-    "the first beside all": (
-        "{dtype: int64, classes: [a], values: [1], first: 1}",
-        "n.first: has no meaning beside `values`, which say what is stored for each class",
-    ),
-    "the first of one-hot labels": (
-        "{dtype: int64, classes: [a], stored: one-hot, first: 1}",
-        "n.first: has no meaning where labels are stored one-hot: the position of the 1 is the label",
-    ),
-    "a scale of whole numbers": (
-        "{dtype: int64, scale: 0.5}",
-        "n.scale: is of whole numbers that become floats, so the dtype is float32 or float64; is 'int64'",
-    ),
-    "axes of one-hot labels that are those of labels": (
-        "{dtype: int64, classes: [a, b], stored: one-hot, axes: [0]}",
-        "n.axes: names each of the 2 stored axes once, the samples' among them, from 0",
-    ),
-    "channels of features": (
-        "{dtype: int64, shape: [3], channels: first}",
-        "n.channels: is of fields whose samples have two axes or more",
-    ),
-    "channels in the middle": (
-        "{dtype: int64, shape: [3, 4, 5], channels: middle}",
-        "n.channels: must be 'first' or 'last', is 'middle'",
-    ),
-    "a scale of nothing": ("{dtype: float64, scale: 0}", "n.scale: must be more than 0, is 0"),
-    "missing values of samples that differ": (
-        '{dtype: float64, shape: [null], missing: ["?"]}',
-        "n.missing: ",
     ),
 }
 
@@ -816,18 +734,6 @@ class TestWhatIsRefused:
 
         (problem,) = caught.value.problems
         assert f"{problem.line}: {problem.key}: {problem.what}".startswith(f"11: made.splits.train.{message}")
-
-    @pytest.mark.parametrize(("field", "message"), OF_FIELDS.values(), ids=OF_FIELDS)
-    def test_of_a_field(self, tmp_path: Path, field: str, message: str) -> None:
-        """One problem for one fault."""
-        entry = f"format: csv\nfields: {{n: {field}}}\nsplits: {{train: {{samples: 4, file: n.csv}}}}"
-        path = declare(tmp_path, entry, n_csv="n\n1\n")
-
-        with pytest.raises(ManifestError) as caught:
-            get("made", manifest=path)
-
-        (problem,) = caught.value.problems
-        assert f"{problem.line}: {problem.key}: {problem.what}".startswith(f"10: made.fields.{message}")
 
 
 def test_missing_values_are_of_the_format_of_the_place(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -29,7 +29,7 @@ from tinytorch_datasets.manifest.filenames import (
     why_unsafe,
 )
 from tinytorch_datasets.manifest.format_options import Formats, check_cache, check_format, check_missing
-from tinytorch_datasets.manifest.models import Declarations
+from tinytorch_datasets.manifest.models import ChecksEntry, Declarations, FieldEntry
 from tinytorch_datasets.manifest.places import SPLIT_KEYS, check_splits
 from tinytorch_datasets.manifest.shards import check_shards, first_shards
 from tinytorch_datasets.manifest.variants import check_variants
@@ -46,7 +46,7 @@ def check_range(span: list[float], dtype: Any) -> Iterator[str]:
     low, high = span
     if low > high:
         yield f"the lowest value comes first; {low} is more than {high}"
-    if dtype in DTYPES and np.dtype(dtype).kind in "uib":
+    if dtype in DTYPES and np.dtype(dtype).kind in ("b", "i", "u"):
         limits = (0, 1) if dtype == "bool" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
         if low < limits[0] or high > limits[1]:
             yield f"{dtype} holds {limits[0]} to {limits[1]}, so it cannot reach {low} to {high}"
@@ -74,10 +74,13 @@ def check_folders(data: Mapping[str, Any]) -> Problems:
         if wrong := why_unsafe(folder):
             yield (key,), wrong
     parts = [folded(folder).split("/") for folder in texts.values()]
-    if len(parts) == len(_FOLDERS) and all(one == other for one, other in zip(*parts, strict=False)):
+    if len(parts) < len(_FOLDERS):
+        return
+    downloads, shipped = parts
+    if downloads[: len(shipped)] == shipped[: len(downloads)]:
         key = _FOLDERS[0] if _FOLDERS[0] in data else _FOLDERS[1]
-        of_both = "one folder" if parts[0] == parts[1] else "inside one another"
-        shown = " and ".join(f"{key} {folder!r}" for key, folder in named.items())
+        of_both = "one folder" if downloads == shipped else "inside one another"
+        shown = " and ".join(f"{name} {folder!r}" for name, folder in named.items())
         yield (key,), f"{shown} are {of_both}; keep downloads, which `clean` removes, apart from what ships"
 
 
@@ -163,11 +166,30 @@ def check(data: object, formats: Formats) -> Problems:
 
 
 def _check_one(entry: dict[str, Any], *, formats: Formats) -> Problems:
+    entry = _without_nulls(entry)
     first = first_shards(entry)
     for rule in _RULES:
         yield from rule(first, formats)
     yield from check_shards(entry)
     yield from check_entry(entry)
+
+
+def _without_nulls(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry without the keys of fields, splits and checks that are null, which means: left out."""
+    fields, splits, checks = (mapping(entry.get(key)) for key in ("fields", "splits", "checks"))
+    return {
+        **entry,
+        "fields": {name: _set_keys(body, FieldEntry.model_fields) for name, body in fields.items()},
+        "splits": {name: _set_keys(body, SPLIT_KEYS) for name, body in splits.items()},
+        "checks": _set_keys(checks, ChecksEntry.model_fields),
+    }
+
+
+def _set_keys(body: Any, keys: Collection[str]) -> Any:
+    """Return a mapping without those of the keys that are null; what is none, as it is."""
+    if not isinstance(body, dict):
+        return body
+    return {key: value for key, value in body.items() if value is not None or key not in keys}
 
 
 def _check_aliases(datasets: Mapping[str, Any]) -> Problems:
@@ -283,15 +305,17 @@ def _order_and_scale(field: Mapping[str, Any]) -> Problems:
     if (
         isinstance(axes, list)
         and isinstance(shape, list)
-        and sorted(map(repr, axes)) != [repr(axis) for axis in sorted(range(len(shape) + 1), key=repr)]
+        and sorted(map(repr, axes)) != sorted(map(repr, range(len(shape) + 1)))
     ):
         yield ("axes",), f"names each of the {len(shape) + 1} stored axes once, the samples' among them, from 0"
     elif isinstance(axes, list) and (dtype == TEXT or None in shape):
         yield ("axes",), "is of fields of numbers whose samples have one shape"
     if isinstance(field.get("stored_shape"), list) and isinstance(shape, list):
         yield from ((("stored_shape",), what) for what in _stored_shape(field["stored_shape"], shape, axes, dtype))
-    if "scale" in field and (field.get("classes") is not None or not str(dtype).startswith("float")):
-        yield ("scale",), f"is of whole numbers that become floats, so the dtype is float32 or float64; is {dtype!r}"
+    if "scale" in field and classes is not None:
+        yield ("scale",), "has no meaning in a field with classes: a label is a position in their list"
+    elif "scale" in field and not str(dtype).startswith("float"):
+        yield ("scale",), f"is of whole numbers that become floats, so the dtype is a float; is {dtype!r}"
 
 
 def _stored_shape(stored: list[Any], shape: list[Any], axes: Any, dtype: Any) -> Iterator[str]:
@@ -344,10 +368,11 @@ def _contents(entry: dict[str, Any], formats: Formats) -> Problems:
             yield ("checks", "duplicates", "of", i), f"no field of that name{did_you_mean(str(field), fields)}"
         elif isinstance(field, str) and mapping(fields[field]).get("per") == "split":
             yield ("checks", "duplicates", "of", i), f"a split has one {field!r}, so no sample repeats another's"
-    first = next(iter(fields), "")
-    if "duplicates" in checks and not of and mapping(fields.get(first)).get("per") == "split":
-        what = f"are of the first field if none is named, and a split has one {first!r}: name others under `of`"
-        yield ("checks", "duplicates"), what
+    if "duplicates" in checks and not of and fields:
+        first, body = next(iter(fields.items()))
+        if mapping(body).get("per") == "split":
+            what = f"are of the first field if none is named, and a split has one {first!r}: name others under `of`"
+            yield ("checks", "duplicates"), what
     if "balance" in checks and not any("classes" in mapping(field) for field in fields.values()):
         yield ("checks", "balance"), "no field has classes to be balanced"
 
