@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Channels: TypeAlias = Literal["first", "last"] | Mapping[str, Literal["first", "last"]]
     Normalization: TypeAlias = Literal["standard"] | Split | Mapping[str, tuple[Any, Any]]
 
-STRETCH = 1 << 17  # bytes that are gathered and converted at once, which the cache of a processor holds
+STRETCH = 1 << 19  # bytes that are gathered and converted at once, which the cache of a processor holds
 SMALL = 1 << 14  # numbers of a sample, which its means are repeated to
 LARGE = 1 << 10  # deviations; by what a larger mean is rounded in float32, values would be shifted
 
@@ -125,17 +125,17 @@ class Conversion(NamedTuple):
         whole = np.empty((count, *self._arranged(values[:0]).shape[1:]), wanted)
         out = self._as_stored(whole)
         step = max(1, STRETCH // max(1, values.itemsize * values[:1].size))
-        for start in range(0, count, step):
-            places = slice(start, start + step)
-            part = values.take(index[places], axis=0) if gathered else source[places]
-            if gathered:
-                _refuse_loss(part, wanted)
-            try:
-                with np.errstate(over="raise"):
+        try:
+            with np.errstate(over="raise"):
+                for start in range(0, count, step):
+                    places = slice(start, start + step)
+                    part = values.take(index[places], axis=0) if gathered else source[places]
+                    if gathered:
+                        _refuse_loss(part, wanted)
                     self._convert_into(part, out[places])
-            except FloatingPointError:
-                msg = f"{wanted} holds numbers up to {np.finfo(wanted).max:g}, and there are larger ones"
-                raise ValueError(msg) from None
+        except FloatingPointError:
+            msg = f"{wanted} holds numbers up to {np.finfo(wanted).max:g}, and there are larger ones"
+            raise ValueError(msg) from None
         return whole
 
     def _convert_into(self, values: np.ndarray, out: np.ndarray) -> None:
