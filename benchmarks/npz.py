@@ -47,12 +47,12 @@ with np.load(home + "/archive.npz") as arrays:
 CONTESTANTS = {"by hand": BY_HAND, "here": HERE}
 
 
-def write_archive(root: Path, gigabytes: int) -> None:
+def write_archive(root: Path, gigabytes: float) -> None:
     """An archive in a folder that serves as mirror, and its manifest."""
     path = root / "mirror" / "archive" / "archive.npz"
     path.parent.mkdir(parents=True)
     noise = np.random.RandomState(0).randint(0, 256, (DISTINCT, *SAMPLE)).astype(np.uint8)
-    samples = gigabytes * SAMPLES_A_GB
+    samples = round(gigabytes * SAMPLES_A_GB / DISTINCT) * DISTINCT
     np.savez(path, images=np.tile(noise, (samples // DISTINCT, 1, 1)), labels=np.arange(samples) % 2)
     entry = {
         "title": "Archive",
@@ -96,7 +96,7 @@ def run(work: str, root: Path, *, digests: dict[str, str] | None = None) -> tupl
 def main() -> None:
     """Print a row for each contestant, and the ratios within rounds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("gigabytes", type=int, nargs="?", default=2)
+    parser.add_argument("gigabytes", type=float, nargs="?", default=2.0)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="where there is room for four times as much; a disk, not memory")
     given = parser.parse_args()

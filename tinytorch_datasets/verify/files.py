@@ -42,6 +42,10 @@ class StatCache:
             return sha256 if signature == stat_signature(path) else None
         return None
 
+    def knows(self, path: Path, file: File) -> bool:
+        """Check whether the file was found to be the declared one before, and has not changed since."""
+        return self.sha256(path) == file.sha256 and self._known[str(path)][0][0] == file.bytes
+
     def signatures(self, plan: Plan) -> dict[str, StatSignature]:
         """Return the signature that each file of a plan had when it was hashed, by path."""
         return {path: self._known[path][0] for path in (str(plan.root / file.name) for file in plan.files)}
@@ -133,21 +137,22 @@ def check_files(plan: Plan, *, mode: Mode, stat_cache: StatCache, executor: Exec
         HashMismatch: The size or the sha256 of one is another.
         StorageError: One cannot be read, or the executor's workers see another one.
     """
-    to_hash = [file for file in plan.files if mode == "always" or stat_cache.sha256(plan.root / file.name) is None]
-    if executor is not None or (len(to_hash) > 1 and sum(file.bytes for file in to_hash) > ALONE_BYTES):
+    unknown = [file for file in plan.files if mode == "always" or not stat_cache.knows(plan.root / file.name, file)]
+    hashed = set[Path]()
+    if executor is not None or (len(unknown) > 1 and sum(file.bytes for file in unknown) > ALONE_BYTES):
         signatures = dict[Path, StatSignature]()
-        for file in plan.files:
+        for file in unknown:
             path = plan.root / file.name
             check_size(path, file, hint=plan.hint)
-            if file in to_hash:
+            if mode == "always" or stat_cache.sha256(path) is None:
                 with reading(path, where=file.where or None, hint=plan.hint):
                     signatures[path] = stat_signature(path)
         for path, digest in digests(signatures, executor=executor).items():
             if isinstance(digest, Digest):
                 stat_cache.remember(path, digest.sha256, signatures[path])
-        mode = "auto"
-    for file in plan.files:
-        check(plan, file, mode=mode, stat_cache=stat_cache)
+                hashed.add(path)
+    for file in unknown:
+        check(plan, file, mode="auto" if plan.root / file.name in hashed else mode, stat_cache=stat_cache)
 
 
 def check_unchanged(plan: Plan, stat_cache: StatCache) -> None:
