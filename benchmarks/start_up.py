@@ -3,7 +3,8 @@
     python benchmarks/start_up.py
 
 What each prints is compared with what it must be before any of them is timed. They run in turns; the times are of the
-processor, and the shortest of the rounds, since other programs make a process wait and never make it faster.
+processor, and the shortest of the rounds, since other programs make a process wait and never make it faster. Beside it
+is the most memory of its own that the process had.
 What is printed is also written to `start_up.json`, of which docs/performance.md has a table.
 """
 
@@ -13,6 +14,7 @@ import hashlib
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -57,27 +59,50 @@ def write_manifest(folder: Path) -> Path:
     return path
 
 
-def run(folder: Path, *command: str) -> tuple[float, str]:
+# Runs a command in this very process, and says at its end how much memory that had, in kB: on Linux, the most that was
+# in use at any time, less what is of files and may be given back.
+PEAK = """
+import runpy, sys
+try:
+    sys.argv[:] = sys.argv[1:]
+    if sys.argv[0] == "-c":
+        exec(sys.argv[1])
+    else:
+        sys.argv[:] = sys.argv[1:]
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+finally:
+    known = dict(line.split()[:2] for line in open("/proc/self/status") if line.startswith(("VmHWM", "RssFile")))
+    print(int(known["VmHWM:"]) - int(known["RssFile:"]), file=sys.stderr)
+"""
+
+
+def run(folder: Path, *command: str) -> tuple[float, str, str]:
     """Run Python with these arguments in a folder. Returns the seconds of the processor, and what it printed."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TINYTORCH_DATASETS_OFFLINE": "1"}
+    cache = str(folder / "cache")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TINYTORCH_DATASETS_OFFLINE": "1", "XDG_CACHE_HOME": cache}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, check=True
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done.stdout
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done.stdout, done.stderr
 
 
-def measure(folder: Path) -> dict[str, float]:
-    """Return the seconds of each row, by its name."""
+def measure(folder: Path) -> tuple[dict[str, float], dict[str, int]]:
+    """Return the seconds of each row, and the MiB of memory, by its name."""
     manifest, last = write_manifest(folder), f"set-{ENTRIES - 1}"
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()
     cli = ("-m", "tinytorch_datasets")
     value = f"from tinytorch_datasets import get; print(get('{last}', manifest='datasets.yaml').train.x.tolist())"
 
-    def forget() -> None:
-        subprocess.run(["rm", "-rf", str(folder / "milestones"), str(folder / "downloaded-datasets")], check=True)
+    def forget_arrays() -> None:
+        shutil.rmtree(folder / "milestones", ignore_errors=True)
+        shutil.rmtree(folder / "downloaded-datasets", ignore_errors=True)
+
+    def forget_all() -> None:
+        forget_arrays()
+        shutil.rmtree(folder / "cache", ignore_errors=True)
 
     def touch() -> None:
         os.utime(manifest)
@@ -93,27 +118,38 @@ def measure(folder: Path) -> dict[str, float]:
             list,
             lambda out: out.startswith("tinydigits: train 1,000, test 200"),
         ),
-        "`list` of 10,000": (folder, (*cli, "list"), list, lambda out: len(out.splitlines()) == ENTRIES + 1),
-        "first `get` of one of 10,000": (folder, ("-c", value), forget, lambda out: out == "[0.5, 1.5]\n"),
+        "first `list` of 10,000": (folder, (*cli, "list"), forget_all, lambda o: len(o.splitlines()) == ENTRIES + 1),
+        "`list` of them again": (folder, (*cli, "list"), list, lambda out: len(out.splitlines()) == ENTRIES + 1),
+        "first `get` of one of 10,000": (folder, ("-c", value), forget_all, lambda out: out == "[0.5, 1.5]\n"),
+        "first `get`, of a manifest that was listed": (
+            folder,
+            ("-c", value),
+            forget_arrays,
+            lambda out: out == "[0.5, 1.5]\n",
+        ),
         "`get` of it again": (folder, ("-c", value), list, lambda out: out == "[0.5, 1.5]\n"),
         "after the manifest was only touched": (folder, ("-c", value), touch, lambda out: out == "[0.5, 1.5]\n"),
     }
+    memory = {}
     for name, (where, command, prepare, is_right) in rows.items():
         prepare()
         assert is_right(run(where, *command)[1]), name
+        prepare()
+        memory[name] = round(int(run(where, "-c", PEAK, *command)[2].splitlines()[-1]) / 1024)
     seconds: dict[str, list[float]] = {name: [] for name in rows}
     for _ in range(ROUNDS):
         for name, (where, command, prepare, _) in rows.items():
             prepare()
             seconds[name].append(run(where, *command)[0])
-    return {name: round(min(times), 3) for name, times in seconds.items()}
+    return {name: round(min(times), 3) for name, times in seconds.items()}, memory
 
 
 def table(found: dict[str, Any]) -> str:
     """Return the results as docs/performance.md shows them."""
     lines = [f"Measured with `python benchmarks/start_up.py`: {found['cores']} cores, Python {found['python']}.", ""]
-    lines += ["| in a fresh process | seconds of the processor |", "|---|---|"]
-    return "\n".join([*lines, *(f"| {name} | {seconds:.3f} |" for name, seconds in found["seconds"].items())])
+    lines += ["| in a fresh process | seconds of the processor | MiB of memory |", "|---|---|---|"]
+    rows = ((name, seconds, found["memory"].get(name, "")) for name, seconds in found["seconds"].items())
+    return "\n".join([*lines, *(f"| {name} | {seconds:.3f} | {memory} |" for name, seconds, memory in rows)])
 
 
 def load() -> dict[str, Any]:
@@ -124,10 +160,8 @@ def load() -> dict[str, Any]:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
-        results = {
-            "cores": os.cpu_count(),
-            "python": ".".join(map(str, sys.version_info[:2])),
-            "seconds": measure(Path(scratch)),
-        }
+        times, peaks = measure(Path(scratch))
+        version = ".".join(map(str, sys.version_info[:2]))
+        results = {"cores": os.cpu_count(), "python": version, "seconds": times, "memory": peaks}
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     print(table(results))

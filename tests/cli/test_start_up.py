@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from tests.cli.test_cli import on_a_terminal
+from tests.conftest import plain_yaml
 from tests.manifest.test_include import LATER, write
 from tinytorch_datasets import settings
 from tinytorch_datasets.cli import main
@@ -31,6 +36,40 @@ def arrays(points: Path) -> Path:
     """The folder of its decoded arrays."""
     (folder,) = (points.parent / settings.DOWNLOAD_TO / ".cache" / "arrays").iterdir()
     return folder
+
+
+class TestList:
+    """A table on a terminal is drawn by no library that takes longer than the list itself."""
+
+    def test_it_imports_neither_rich_nor_numpy(self) -> None:
+        """By the modules of a fresh process, whose pipe is drawn on like a terminal."""
+        code = "import sys; from tinytorch_datasets.cli import main; main(['list'], '', standalone_mode=False); "
+        code += "print(*sys.modules, file=sys.stderr)"
+        env = {**os.environ, "FORCE_COLOR": "1"}
+        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+
+        assert not {"rich", "numpy"} & set(done.stderr.split())
+        assert done.stdout.startswith("\x1b[1mname\x1b[0m")
+
+    def test_splits_are_folded_and_no_word_is_shortened(self, tmp_path: Path) -> None:
+        """However narrow the terminal is: what was cut could not be typed."""
+        path = write(tmp_path / "datasets.yaml", "ours")
+        splits = ["train", "a_very_long_name_of_a_split", "test"]
+        declared = plain_yaml(path)
+        declared["datasets"]["ours"]["splits"] = {name: {"samples": 2, "file": f"{name}.csv"} for name in splits}
+        facts = declared["datasets"]["ours"]["files"]["points.csv"]
+        declared["datasets"]["ours"]["files"] = {f"{name}.csv": facts for name in splits}
+        path.write_text(json.dumps(declared))
+        seen, code = on_a_terminal("list", "--manifest", str(path), COLUMNS="60", NO_COLOR="1")
+
+        assert code == 0
+        assert seen.replace("\r\n", "\n") == (
+            "name  status   format  sample   splits         size  on disk\n"
+            "ours  shipped  csv     float64  train 2, a_ve  48 B  none\n"
+            "                                ry_long_name_\n"
+            "                                of_a_split 2,\n"
+            "                                test 2\n"
+        )
 
 
 class TestGet:

@@ -57,7 +57,7 @@ def form(manifest: Path) -> Path:
 
 def sealed(body: bytes) -> bytes:
     """A kept form as this package writes one, with its digest in front."""
-    return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+    return hashlib.sha256(body + b"\n").hexdigest().encode() + b"\n" + body
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ Pictures are drawn in the terminal, two pixels a character; strings and numbers 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -37,6 +38,8 @@ if TYPE_CHECKING:  # and no NumPy, no stages, no Rich: a list in a pipe needs no
 # An included file with more data sets than this is listed by their names: the whole fits 80 x 24.
 MOST_ROWS = 12
 NAMES_WIDTH = 80
+GAP = "  "
+PIPED_COLUMNS = 200  # of what goes into a pipe in color
 NARROWEST_SPLITS = 12  # with which the packaged manifest fits the usual 80 columns
 
 
@@ -127,40 +130,35 @@ def _on_disk(listed: Listed, files: Mapping[str, Any], places: Locations) -> tup
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
-    """Print a table of rows: as wide as the terminal, or uncut in a pipe; splits may be on several lines."""
-    plain = ("name", "status", "format", "sample")
-    titles = (*plain, "splits", "size", "on disk")
+    """Print a table of rows: as wide as the terminal, or uncut in a pipe; splits may be on several lines.
+
+    A table by Rich would take longer than all else that a list does, and twice as long for ten thousand rows.
+    """
+    titles = ("name", "status", "format", "sample", "splits", "size", "on disk")
+    splits, size = titles.index("splits"), titles.index("size")
     cells = [
-        [*(row[title] for title in plain), counts(row["splits"]), readable(row["bytes"]), row["on_disk"]]
+        (*(row[title] for title in titles[:splits]), counts(row["splits"]), readable(row["bytes"]), row["on_disk"])
         for row in rows
     ]
-    if not is_terminal(sys.stdout) and not os.environ.get("FORCE_COLOR"):
-        widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
-        lines = []
-        for cell in (titles, *cells):
-            padded = [text.ljust(width) for text, width in zip(cell, widths, strict=True)]
-            padded[-2] = cell[-2].rjust(widths[-2])  # the size, a number
-            lines.append("  ".join(padded).rstrip())
-        echo("\n".join(lines))  # at once: each echo is a call of the system
-        return
-    from rich.table import Table  # only for tables on a terminal: it takes as long as all the rest
-
-    from tinytorch_datasets.display import terminal
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    widths = []
-    for i, title in enumerate(titles):
-        folds = title == "splits"
-        widths.append(NARROWEST_SPLITS if folds else max(len(title), *(len(cell[i]) for cell in cells), 0))
-        table.add_column(title, justify="right" if title == "size" else "left", no_wrap=not folds, min_width=widths[-1])
-    for cell in cells:
-        table.add_row(*cell)
-    console, drawn = terminal.canvas()
-    # A shortened name cannot be typed: on a terminal too narrow for the rest, lines wrap.
-    console.width = max(console.width, sum(widths) + 2 * (len(widths) - 1))
-    console.print(table)
-    for line in drawn.getvalue().splitlines():
-        echo(line.rstrip())
+    widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
+    is_drawn = is_terminal(sys.stdout) or bool(os.environ.get("FORCE_COLOR"))
+    if is_drawn:
+        # A shortened name cannot be typed: on a terminal too narrow for the rest, lines wrap.
+        columns = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else PIPED_COLUMNS
+        others = sum(widths) - widths[splits] + len(GAP) * (len(widths) - 1)
+        widths[splits] = max(NARROWEST_SPLITS, min(widths[splits], columns - others))
+    lines = list[str]()
+    for cell in (titles, *cells):
+        head, *more = (
+            textwrap.wrap(cell[splits], widths[splits], break_on_hyphens=False) if is_drawn else cell[splits:size]
+        )
+        padded = [text.ljust(width) for text, width in zip(cell, widths, strict=True)]
+        padded[splits], padded[size] = head.ljust(widths[splits]), cell[size].rjust(widths[size])
+        lines.append(GAP.join(padded).rstrip())
+        lines += (" " * (sum(widths[:splits]) + len(GAP) * splits) + line for line in more)
+    if is_drawn:
+        lines[0] = re.sub(r"\S+(?: \S+)*", lambda title: click.style(title[0], bold=True), lines[0])
+    echo("\n".join(lines))  # at once: each echo is a call of the system
 
 
 def print_entry(manifest: Manifest, name: str, home: Path | None) -> None:

@@ -19,7 +19,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -189,16 +189,16 @@ def keep(manifest: Manifest) -> None:
         for layer in manifest.layers
     ]
     aliases = {name: entry.aliases for name, entry in manifest.datasets.items() if entry.aliases}
-    lines = [encode([_layout(), str(manifest.path), layers, aliases])]
+    lines = [b"", encode([_layout(), str(manifest.path), layers, aliases]).encode()]
     every = [(layer, name) for layer in manifest.layers for name in layer.own]
     for first in range(0, len(every), IN_A_LIST):
         few = every[first : first + IN_A_LIST]
-        lines.append(encode([layer.plain(name) for layer, name in few]))
-        lines.append(encode([layer.lines_of(name) for layer, name in few]))
-    body = "\n".join(lines).encode()
-    if len(body) > MOST_BYTES or not _makes_private(path.parent):
+        lines.append(encode([layer.plain(name) for layer, name in few]).encode())
+        lines.append(encode([layer.lines_of(name) for layer, name in few]).encode())
+    if sum(map(len, lines)) > MOST_BYTES or not _makes_private(path.parent):
         return
-    write_if_possible(path, hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+    lines[0] = _digest(lines[1:])
+    write_if_possible(path, b"\n".join(lines))
     _remove_old(path.parent)
 
 
@@ -243,11 +243,10 @@ def _current(manifest: Path) -> _Kept | None:
         path = kept_path(manifest)
         if path is None or compiled_path(manifest) is not None or not _is_private(path.parent):
             return None
-        raw = _read_own(path)
-        digest, body = raw[:64], memoryview(raw)[65:]
-        if hashlib.sha256(body).hexdigest().encode() != digest:
+        digest, *lines = _read_own(path).split(b"\n")
+        if _digest(lines) != digest:
             return None
-        head, *lists = raw[65:].split(b"\n")
+        head, *lists = lines
         layout, kept_of, plain, aliases = json.loads(head)
         if layout != _layout() or kept_of != str(manifest):
             return None
@@ -261,6 +260,14 @@ def _current(manifest: Path) -> _Kept | None:
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
         # Absent, damaged or of something else: all the same, because the manifest itself says what it would say.
         return None
+
+
+def _digest(lines: Iterable[bytes]) -> bytes:
+    """Return the sha256 of lines with their ends, in hex digits."""
+    hashed = hashlib.sha256()
+    for line in lines:
+        hashed.update(line + b"\n")
+    return hashed.hexdigest().encode()
 
 
 def _is_as_it_was(layer: _Layer) -> bool:

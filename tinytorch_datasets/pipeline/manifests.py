@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tinytorch_datasets import formats, settings
 from tinytorch_datasets.digests import digest
@@ -20,6 +20,8 @@ from tinytorch_datasets.storage.files import whole_file
 if TYPE_CHECKING:
     from tinytorch_datasets.manifest.manifest import Manifest
     from tinytorch_datasets.manifest.yaml_reader import ParsedYaml
+
+_Answer = TypeVar("_Answer")
 
 
 def read(path: Path, download: Callable[[str, str], Path] | None = None) -> Manifest:
@@ -90,19 +92,23 @@ def naming_included(declared: Declared) -> Iterator[None]:
 
 def declared(path: Path, name: str) -> Declared:
     """Return what the manifest in that file declares of a data set: as it was compiled or kept, or else read now."""
-    return generated.declared(path, name) or kept.declared(path, name, formats) or _read_and_kept(path).declared(name)
+    known = generated.declared(path, name) or kept.declared(path, name, formats)
+    return known or _of_read(path, lambda manifest: manifest.declared(name))
 
 
 def names(path: Path) -> list[str]:
     """Return the names of the data sets of the manifest in that file: as it was compiled or kept, or else read now."""
-    return [*generated.every(path)] or kept.names(path) or [*_read_and_kept(path).datasets]
+    return [*generated.every(path)] or kept.names(path) or _of_read(path, lambda manifest: [*manifest.datasets])
 
 
-def _read_and_kept(path: Path) -> Manifest:
-    with generated.collection_paused():
+def _of_read(path: Path, ask: Callable[[Manifest], _Answer]) -> _Answer:
+    """Return what somebody asks of the manifest in that file, which is read, kept for the next time, and let go."""
+    with generated.collection_paused():  # which would look at all of it once it is switched on, so it is gone by then
         loaded = read(path)
         kept.keep(loaded)
-        return loaded
+        answer = ask(loaded)
+        del loaded
+    return answer
 
 
 def compiled(path: Path) -> dict[Path, bytes]:
