@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import filecmp
 import importlib
 import importlib.util
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.helpers.faulty_server import until
 from tests.helpers.fresh_process import python
+from tinytorch_datasets import get
 from tinytorch_datasets.auditing.audit import audit
 from tinytorch_datasets.auditing.findings import Report
 
@@ -65,6 +68,19 @@ def kill_one(pids: list[int], step: int, killed: list[int], done: int, in_all: i
         os.kill(pids[0], signal.SIGKILL)
 
 
+class Counting(Executor):
+    """Another executor, of which each call is counted, and its number given to `before`."""
+
+    def __init__(self, executor: Any, before: Callable[[int], object]) -> None:
+        self.calls, self._executor, self._before = 0, executor, before
+
+    def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Count it, and hand it on."""
+        self.calls += 1
+        self._before(self.calls)
+        return self._executor.submit(function, *args, **kwargs)
+
+
 @pytest.mark.slow
 class TestDask:
     """A scheduler and four worker processes, on the loopback."""
@@ -87,6 +103,30 @@ class TestDask:
         assert report == local
         paths = [(finding.rule, Path(finding.path or "").name) for finding in report.findings]
         assert paths == [("file-hash", "00013.bin"), ("file-size", "00020.bin")]
+
+    def test_shards_are_decoded_by_the_workers(self, scheduler: str, tmp_path: Path) -> None:
+        """One of which is killed: the arrays are those of a `get` without them, byte for byte, and nothing is left."""
+        from distributed import Client
+
+        manifest = module("cluster").make_shards(tmp_path, 8, 2**24)
+        plain, by_workers, killed = tmp_path / "plain", tmp_path / "by workers", list[int]()
+        for home in (plain, by_workers):
+            shutil.copytree(tmp_path / "home", home)
+        get("shards", manifest=manifest, home=plain)
+        with Client(scheduler, set_as_default=False) as client:
+            client.wait_for_workers(4)  # a killed one comes again
+            pids = sorted(client.run(os.getpid).values())
+            with client.get_executor() as executor:
+                counting = Counting(executor, lambda call: kill_one(pids, 11, killed, call, call))
+                get("shards", manifest=manifest, home=by_workers, executor=counting)
+
+        assert killed
+        assert counting.calls >= 1 + 8 + 8  # whether it takes tasks, and each shard hashed, and decoded
+        folders = [next((home / ".cache" / "arrays").iterdir()) for home in (plain, by_workers)]
+        assert folders[0].name == folders[1].name
+        pairs = zip(sorted(folders[0].glob("*.npy")), sorted(folders[1].glob("*.npy")), strict=True)
+        assert all(filecmp.cmp(*pair, shallow=False) for pair in pairs)
+        assert len([*(by_workers / ".cache" / "arrays").iterdir()]) == 1
 
     def test_the_command_line_takes_its_address(self, scheduler: str, shards: Path, local: Report) -> None:
         """And reports the same; hints are lines to type, which name the manifest."""

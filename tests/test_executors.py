@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.audit_world import World, build, copied
+from tests.helpers.executors import Sending, fail
 from tests.helpers.faulty_server import sha256
 from tests.helpers.yardstick import soon
 from tinytorch_datasets import __version__, get, load_manifest
@@ -28,32 +29,6 @@ from tinytorch_datasets.concurrency.executors import Task, check_executor, look_
 from tinytorch_datasets.digests import digest, digest_or_error, digests
 from tinytorch_datasets.errors import HashMismatch, MissingLibrary, StorageError, UsageError
 from tinytorch_datasets.mirror.copy import mirror, sums_in
-
-
-class Sending(Executor):
-    """An executor whose worker is this process, but all that goes there and back is pickled, as to any other.
-
-    `before` is called with the number of each call before it is run; what it raises is raised in place of a result.
-    """
-
-    def __init__(self, before: Callable[[int], object] = lambda number: None) -> None:
-        self.calls, self._before = 0, before
-
-    def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Run it now."""
-        future: Future[Any] = Future()
-        self.calls += 1
-        try:
-            call = pickle.dumps((function, args, kwargs))
-        except Exception as error:  # it would be done in place of the executor, and every result would be right
-            pytest.fail(f"what is sent does not pickle: {error}")
-        try:
-            self._before(self.calls)
-            function, args, kwargs = pickle.loads(call)
-            future.set_result(pickle.loads(pickle.dumps(function(*args, **kwargs))))
-        except BaseException as error:
-            future.set_exception(error)
-        return future
 
 
 class Backwards(Executor):
@@ -72,16 +47,6 @@ class Backwards(Executor):
             self._calls = 0
             self._held.clear()
         return future
-
-
-def fail(error: BaseException, *calls: int) -> Callable[[int], None]:
-    """What fails those calls, or all if none is named."""
-
-    def before(number: int) -> None:
-        if number in calls or not calls:
-            raise error
-
-    return before
 
 
 def raise_error(error: Exception) -> None:

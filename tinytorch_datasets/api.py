@@ -84,8 +84,9 @@ def get(
             number, and no field as a whole.
         split: Not taken, because the splits are attributes of what is returned: whatever is given here is refused with
             the line to write, such as ``get("mnist").train[:6000]`` for "train[:10%]".
-        executor: What hashes files and arrays in place of this process, as for `audit`, which says what it may be.
-            What is fetched, streamed or decoded is so in this process, where it is checked as it passes by.
+        executor: What hashes and decodes in place of this process, as for `audit`, which says what it may be. Shards,
+            and what is in files of its own, are decoded by workers that see the folder of decoded arrays, and put
+            together and checked in this process; what is in one file is decoded, and all is fetched and streamed, here.
 
     Raises:
         UsageError: An argument is not what it should be, or an environment variable names no path that there can be.

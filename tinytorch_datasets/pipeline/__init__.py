@@ -26,8 +26,8 @@ from tinytorch_datasets.errors import (
     StorageError,
 )
 from tinytorch_datasets.fetch import RetryPolicy, fetch
-from tinytorch_datasets.pipeline import manifests, shards, variants
-from tinytorch_datasets.pipeline.decode import decoder_facts, recipe_of, versions
+from tinytorch_datasets.pipeline import manifests, shards, variants, workers
+from tinytorch_datasets.pipeline.decode import OnError, decoder_facts, recipe_of, versions
 from tinytorch_datasets.plan import Block, Declared, Mode, Plan, Rank
 from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage import arrays as array_store
@@ -59,6 +59,7 @@ CORRECT_THE_ENTRY = "The file has its declared hash, so correct the entry"
 IGNORE = "# Downloads and decoded arrays of tinytorch-datasets. `tinytorch-datasets clean` removes them.\n*\n"
 
 Arrays: TypeAlias = "Mapping[str, Values | str]"
+Source: TypeAlias = "Callable[..., Generator[Block, None, None]]"  # `shards.decoded`, or what takes its place
 
 log = logging.getLogger("tinytorch_datasets.get")
 
@@ -247,7 +248,8 @@ def verified_arrays(
         if folder := ArrayFolder.first_match(plan, [target], mode, recipe):
             return folder
         array_store.sweep(locations.cache)
-        with closing(_of_unchanged_files(plan, stat_cache)) as made:  # and its files, should writing fail
+        source = partial(workers.decoded, executor=executor, target=target) if executor else shards.decoded
+        with closing(_of_unchanged_files(plan, stat_cache, source)) as made:  # and its files, should writing fail
             array_store.write(target, made, check=partial(check_digests, plan))
     return ArrayFolder(plan, target, {}, recipe)
 
@@ -271,17 +273,17 @@ def _in_memory(plan: Plan, stat_cache: StatCache, *, mode: Mode) -> Arrays:
     return arrays
 
 
-def _of_unchanged_files(plan: Plan, stat_cache: StatCache) -> Generator[Block, None, None]:
+def _of_unchanged_files(plan: Plan, stats: StatCache, source: Source = shards.decoded) -> Generator[Block, None, None]:
     """Yield all values, and raise in the end if they may be of other bytes than those that were hashed."""
     try:
-        yield from blocks(plan)
+        yield from blocks(plan, source=source)
     except DecodeError:
-        check_unchanged(plan, stat_cache)  # if not, that is what is wrong
+        check_unchanged(plan, stats)  # if not, that is what is wrong
         raise
     except OSError as error:  # of reading: the writer would say that it cannot write
         with disk.reading(Path(error.filename or plan.root), where=plan.where, hint=plan.hint):
             raise
-    check_unchanged(plan, stat_cache)
+    check_unchanged(plan, stats)
 
 
 def check_digests(plan: Plan, digests: Mapping[str, str]) -> None:
@@ -318,11 +320,11 @@ def array_folders(plan: Plan, locations: Locations) -> Iterator[ArrayFolder]:
     return (ArrayFolder(plan, path, recipe=partial(recipe_of, plan)) for path in _array_paths(plan, locations))
 
 
-def blocks(plan: Plan, *, on_error: Callable[[ContentError], None] | None = None) -> Generator[Block, None, None]:
+def blocks(plan: Plan, *, on_error: OnError | None = None, source: Source = shards.decoded) -> Iterator[Block]:
     """Yield all values of a data set, decoded from its verified files and checked against what is declared.
 
     `on_error` is called with what of the values is not as declared, and decoding goes on; without it, the first
-    of those is raised.
+    of those is raised. `source` is what decodes them.
 
     Raises:
         DecodeError: A file is not what its format, or the manifest, says. It names the line of the manifest, and what
@@ -335,10 +337,10 @@ def blocks(plan: Plan, *, on_error: Callable[[ContentError], None] | None = None
         on_error(error.with_context(where=value_checks.declared_at(error, plan.splits) or plan.where))
 
     try:
-        yield from value_checks.checked(shards.decoded(plan, on_error=collect), plan.splits, on_error=collect)
+        with closing(source(plan, on_error=collect)) as made:
+            yield from value_checks.checked(made, plan.splits, on_error=collect)
     except DecodeError as error:
-        where = value_checks.declared_at(error, plan.splits) or plan.where
-        error.with_context(where=where, hint=_correct(plan))
+        error.with_context(where=value_checks.declared_at(error, plan.splits) or plan.where, hint=_correct(plan))
         raise
 
 

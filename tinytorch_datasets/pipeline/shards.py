@@ -8,7 +8,7 @@ are, and are mapped as fast as those of any other.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
 from itertools import accumulate
@@ -93,7 +93,7 @@ def _plans_of_shards(plan: Plan, split: planned.Split) -> Iterator[Plan]:
         yield plan_of_shard(few, split, number)
 
 
-def decoded(plan: Plan, *, on_error: OnError = decode._refuse) -> Iterator[Block]:
+def decoded(plan: Plan, *, on_error: OnError = decode._refuse) -> Generator[Block, None, None]:
     """Yield all values of a plan, as `decode.decoded` does, of splits in shards too: in order, each at its place.
 
     Raises:
