@@ -117,11 +117,11 @@ class TestDask:
             client.wait_for_workers(4)  # a killed one comes again
             pids = sorted(client.run(os.getpid).values())
             with client.get_executor() as executor:
-                counting = Counting(executor, lambda call: kill_one(pids, 11, killed, call, call))
+                counting = Counting(executor, lambda call: kill_one(pids, 4, killed, call, call))
                 get("shards", manifest=manifest, home=by_workers, executor=counting)
 
         assert killed
-        assert counting.calls >= 1 + 8 + 8  # whether it takes tasks, and each shard hashed, and decoded
+        assert counting.calls >= 1 + 8  # whether it takes tasks, and each shard
         folders = [next((home / ".cache" / "arrays").iterdir()) for home in (plain, by_workers)]
         assert folders[0].name == folders[1].name
         pairs = zip(sorted(folders[0].glob("*.npy")), sorted(folders[1].glob("*.npy")), strict=True)
