@@ -44,8 +44,8 @@ from tinytorch_datasets import audit, get, load_manifest, pipeline
 from tinytorch_datasets.fetch import fetch
 from tinytorch_datasets.verify.files import StatCache, check_files
 manifest, mirror = Path(sys.argv[1]), sys.argv[2]
-quiet, locks = (lambda *_: None), places.cache / "locks"
 plan, places = pipeline.placed(load_manifest(manifest), "shards")
+quiet, locks = (lambda *_: None), places.cache / "locks"
 began, of_processors = time.perf_counter(), time.process_time()
 """
 STAGES = {

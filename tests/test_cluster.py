@@ -109,6 +109,9 @@ class TestDask:
         from distributed import Client
 
         manifest = module("cluster").make_shards(tmp_path, 8, 2**24)
+        in_one = 'members: ["*.bin"]'  # as one file after the other, of which nobody declares how many samples it has
+        assert in_one in manifest.read_text()
+        manifest.write_text(manifest.read_text().replace(in_one, f'file: "*.bin", shard_samples: {2**24 // 4096}'))
         plain, by_workers, killed = tmp_path / "plain", tmp_path / "by workers", list[int]()
         for home in (plain, by_workers):
             shutil.copytree(tmp_path / "home", home)
@@ -117,11 +120,11 @@ class TestDask:
             client.wait_for_workers(4)  # a killed one comes again
             pids = sorted(client.run(os.getpid).values())
             with client.get_executor() as executor:
-                counting = Counting(executor, lambda call: kill_one(pids, 4, killed, call, call))
+                counting = Counting(executor, lambda call: kill_one(pids, 11, killed, call, call))
                 get("shards", manifest=manifest, home=by_workers, executor=counting)
 
         assert killed
-        assert counting.calls >= 1 + 8  # whether it takes tasks, and each shard
+        assert counting.calls >= 1 + 8 + 8  # whether it takes tasks, and each shard hashed, and decoded
         folders = [next((home / ".cache" / "arrays").iterdir()) for home in (plain, by_workers)]
         assert folders[0].name == folders[1].name
         pairs = zip(sorted(folders[0].glob("*.npy")), sorted(folders[1].glob("*.npy")), strict=True)
@@ -278,6 +281,14 @@ class TestSimulation:
         assert scale.simulate([1.0] * 10, alike, **{**costs, "s_a_task": 3.0}) == 10 * 3.0 + 2.0
         often = alike._replace(hours_to_loss=3 / 3600, restart_s=1.0)
         assert 10.0 < scale.simulate([1.0] * 10, often, **costs) < 90.0
+
+    @pytest.mark.slow
+    def test_every_stage_is_measured(self, tmp_path: Path) -> None:
+        """By the code that each is, in a process of its own; three shards of three records are enough for that."""
+        costs = module("scale").measured(3, 3 * 4096, tmp_path)
+
+        assert [*costs] == ["fetch", "verify", "get", "audit", "audit of values"]
+        assert all(cost.clock_s > 0 and cost.processor_s > 0 for cost in costs.values())
 
     def test_the_page_has_what_it_gives_now(self) -> None:
         """Seeds are fixed, so it is the same on every machine."""
