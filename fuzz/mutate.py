@@ -26,10 +26,19 @@ _RULES_TESTS = [
     "tests/test_conformance.py",
 ]
 
+# Without the long ones, which start processes in which nothing is changed, and one that reads the source, in which all
+# changes are.
+_STORAGE_TESTS = [
+    "tests/storage",
+    *(f"--ignore=tests/storage/test_{name}.py" for name in ("cache_entry", "planted_arrays", "power_cut")),
+    "--ignore=tests/storage/test_writing_past_the_flag.py",
+    "--deselect=tests/storage/test_files.py::TestAFileThatAnotherProgramHolds::test_no_other_place_moves_or_removes_a_file",
+]
+
 # The files of each module, and the tests that belong to it.
 MODULES = {
     "verify": (["verify/arrays.py", "verify/files.py"], ["tests/verify"]),
-    "storage": (["storage/*.py"], ["tests/storage"]),
+    "storage": (["storage/*.py"], _STORAGE_TESTS),
     "readers/pickle": (["readers/pickle/*.py"], ["tests/readers/pickle"]),
     "manifest/rules": (["manifest/rules.py"], _RULES_TESTS),
 }

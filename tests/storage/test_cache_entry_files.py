@@ -98,6 +98,7 @@ class TestTheFile:
         assert plain[4][0][:2] == ["train", json.loads(json.dumps(made.splits[0].fields))]
         again = CacheEntry.read(tmp_path / "entry")
         assert again is not None
+        assert again.rank == [1, 4]
         assert again._replace(rank=(1, 4), splits=made.splits) == made
         split = again.splits[0]
         assert split._replace(ragged={"x": (None, 3)}) == made.splits[0]
@@ -318,7 +319,7 @@ class TestEveryByte:
         cases = {
             "|b1": "bool", "|u1": "uint8", "|i1": "int8", "<u2": "uint16", "<i4": "int32", "<i8": "int64",
             "<f2": "float16", "<f8": "float64", ">f4": None, "=f4": None, "<c8": None, "|S1": None, "<f": None,
-            "<f4x": None, "": None, "f4": None, "<f-4": None,
+            "<f4x": None, "": None, "f4": None, "<f-4": None, "Xf4": None,
         }  # fmt: skip
         for dtype, name in cases.items():
             expected = None if name is None else Stretch("/x/a.npy", 64, f"{name} 2x5\n".encode())

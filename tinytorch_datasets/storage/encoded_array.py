@@ -153,8 +153,7 @@ class EncodedArray:
         """Return the array of samples that are in memory."""
         data, offsets = np.frombuffer(bytearray(b"".join(encoded)), np.uint8), np.cumsum([0, *map(len, encoded)])
         data.flags.writeable = False
-        maps = [data, offsets] if shapes is None else [data, offsets, shapes]
-        return cls.mapped(maps, dtype=dtype, sample_shape=sample_shape, recipe=recipe)
+        return cls(data, offsets[:-1], offsets[1:], shapes, dtype=dtype, sample_shape=sample_shape, recipe=recipe)
 
     @property
     def shape(self) -> SampleShape:
@@ -254,9 +253,8 @@ class EncodedArray:
 
     def joined(self, other: EncodedArray) -> EncodedArray:
         """Return these samples and those of another that are decoded alike, in memory, and still encoded."""
-        shapes = None
-        if self._shapes is not None and other._shapes is not None:
-            shapes = np.concatenate([self._shapes, other._shapes])
+        parts: Any = self._shapes, other._shapes  # either both have shapes, or none has
+        shapes = None if self._shapes is None else np.concatenate(parts)
         encoded = [*self.encoded, *other.encoded]
         return EncodedArray.of(encoded, shapes, dtype=self.dtype, sample_shape=self.sample_shape, recipe=self.recipe)
 
@@ -296,8 +294,7 @@ class EncodedArray:
         if copy is False:
             msg = "encoded samples are decoded into a fresh array, and copy=False asks for none"
             raise ValueError(msg)
-        values = np.asarray(self.decoded())
-        return values if dtype is None else values.astype(dtype, copy=False)
+        return np.asarray(self.decoded(), dtype)
 
     def __getstate__(self) -> tuple[Any, ...]:
         held = self
