@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
 import re
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -220,6 +222,7 @@ class TestOtherUsers:
             for at_home, other in [(False, "."), (True, f", or {HOME} of your own.")]:
                 error = as_nobody(partial(disk.is_there, path, at_home=at_home))
                 assert facts(error) == (StorageError, what, None, hint + other, folder, errno.EACCES)
+        assert disk.is_there(path, at_home=True)
         assert as_nobody(lambda: disk.exists(path)) is False
         assert disk.exists(path)
         assert as_nobody(lambda: disk.device_of(path)) is None
@@ -265,6 +268,9 @@ class TestOtherUsers:
             what = f"{path} cannot be removed: you may not write in {folder}"
             assert facts(error) == (StorageError, what, None, hint, path, errno.EACCES)
         assert (deep / "file").exists()
+        mine = disk._not_removed(oserror(errno.EACCES), closed)
+        assert mine.what == f"{closed} cannot be removed: it is another user's"
+        assert mine.hint == f"Give yourself the right to: `chmod u+rwx {closed}`."
 
     def test_what_may_be_changed(self, closed: Path) -> None:
         """What is not there yet, in a folder that takes files; what is there, if it may be written to."""
@@ -290,6 +296,47 @@ class TestOtherUsers:
         words = "cannot be removed: another program has it open, or a file in it"
         assert disk._not_removed(held, closed / "loose").what == f"{closed}/loose {words}"
         assert disk._not_removed(oserror(errno.EIO, words="Bad"), closed).what == f"{closed} cannot be removed: Bad"
+
+    def test_what_another_program_holds_is_tried_again(self, closed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where files may be changed at both ends; else nobody waits. Windows has one number for both."""
+        (closed / "own").mkdir()
+        os.chown(closed / "own", NOBODY, NOBODY)
+
+        def tries(module: Any, name: str, call: Callable[..., None], *paths: Path) -> int:
+            calls, function = list[int](), getattr(module, name)
+
+            def refuse_first(*what: Any, **more: Any) -> Any:
+                calls.append(1)
+                if len(calls) == 1:
+                    raise oserror(errno.EACCES, 5)
+                return function(*what, **more)
+
+            monkeypatch.setattr(module, name, refuse_first)
+            with contextlib.suppress(PermissionError):
+                call(*paths)
+            monkeypatch.undo()
+            return len(calls)
+
+        own, theirs = closed / "own", closed
+        kinds: list[tuple[Any, str, Callable[..., None], list[tuple[Path, ...]], list[tuple[Path, ...]]]] = [
+            (os, "replace", disk.replace, [(own, own)], [(own, theirs), (theirs, own)]),
+            (os, "rename", disk.rename, [(own, own)], [(own, theirs), (theirs, own)]),
+            (os, "unlink", disk.unlink, [(own,)], [(theirs,)]),
+            (shutil, "rmtree", disk.remove_folder, [(own,)], [(theirs,)]),
+        ]
+        for module, name, call, changed, kept in kinds:
+            for folders in (*changed, *kept):
+                paths = [folder / letter for folder, letter in zip(folders, "ab", strict=False)]
+                for ask, expected in [(as_nobody, 2 if folders in changed else 1), (lambda work: work(), 2)]:
+                    for path in (own / "a", own / "b", theirs / "a", theirs / "b"):
+                        disk.remove(path)
+                    paths[0].mkdir() if name in ("rename", "rmtree") else paths[0].touch()
+                    os.chown(paths[0], NOBODY, NOBODY)
+                    assert ask(partial(tries, module, name, call, *paths)) == expected, (name, folders)
+        for make in (disk.storage_error, disk._not_removed):
+            held = oserror(errno.EACCES, 5)
+            assert "another program has it open" in make(held, own / "a").what
+            assert "you may not write" in as_nobody(partial(make, held, theirs / "a")).what
 
 
 class TestRemoval:
@@ -339,6 +386,8 @@ class TestLinks:
         assert disk.find_link(home / ".cache" / "locks") == home / ".cache" / "locks"
         assert disk.find_link(home / ".cache" / "locks" / "a") == home / ".cache" / "locks"
         assert disk.find_link(home / ".cache" / "other" / "a") is None
+        (tmp_path / "arrays").symlink_to("disk")
+        assert disk.find_link(tmp_path / "arrays" / "a") is None
         (tmp_path / "two").mkdir()
         (tmp_path / "two" / ".cache").symlink_to(home / ".cache")
         assert disk.find_link(tmp_path / "two" / ".cache" / "entries" / "a") == tmp_path / "two" / ".cache"

@@ -175,9 +175,7 @@ def storage_error(error: OSError, path: Path, *, at_home: bool = False, what: st
 
 def _in_the_way(path: Path) -> Path:
     """Return what stands where a folder should be, at `path` or above it."""
-    with contextlib.suppress(OSError):
-        return next((part for part in (path, *path.parents) if os.path.lexists(part) and not os.path.isdir(part)), path)
-    return path
+    return next((part for part in (path, *path.parents) if os.path.lexists(part) and not os.path.isdir(part)), path)
 
 
 def symlink_error(link: Path) -> StorageError:
