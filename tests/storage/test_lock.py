@@ -6,12 +6,14 @@ import math
 import os
 import socket
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from tests.helpers.forked import forked
+from tests.helpers.forked import NOBODY, forked, in_a_fork
+from tests.helpers.users import needs_root, open_to_all
 from tinytorch_datasets.storage import lock as locks
 from tinytorch_datasets.storage.lock import Holder, Waiting, hold_lock
 
@@ -31,9 +33,15 @@ class TestTheNote:
 
     def test_whether_its_process_has_ended(self, tmp_path: Path) -> None:
         """On this computer the system knows; of another one, only its age is known."""
-        holder, now = tmp_path / "a.holder", time.time()
+        holder, now, (reader, writer) = tmp_path / "a.holder", time.time(), os.pipe()
+
+        def work() -> None:
+            os.close(writer)
+            os.read(reader, 1)
+
+        at_work = forked(work)
         cases: list[tuple[str | bytes, float, bool]] = [
-            (f"process {os.getppid()} on {HERE}", now, False),
+            (f"process {at_work} on {HERE}", now, False),
             (f"process {os.getpid()} on {HERE}", now, True),
             (f"process {ended()} on {HERE}", now, True),
             ("process 7 on elsewhere", now, False),
@@ -49,6 +57,9 @@ class TestTheNote:
             holder.write_bytes(note.encode() if isinstance(note, str) else note)
             os.utime(holder, (changed, changed))
             assert locks._is_abandoned(holder) is expected, note
+        os.close(writer)
+        assert os.waitpid(at_work, 0)[1] == 0  # it has not been disturbed
+        os.close(reader)
 
         holder.write_text(f"process {os.getpid()} on {HERE}")
         assert locks._is_abandoned(holder, ours_counts=True) is False
@@ -59,6 +70,15 @@ class TestTheNote:
         holder.unlink()
         os.mkfifo(holder)
         assert locks._is_abandoned(holder)
+
+    @needs_root
+    def test_of_another_users_process(self) -> None:
+        """It may not be signaled, and so it is there."""
+        with open_to_all() as folder:
+            holder = folder / "a.holder"
+            holder.write_text(f"process {os.getpid()} on {HERE}")
+            assert in_a_fork(partial(locks._is_abandoned, holder), NOBODY) is False
+            assert locks._is_abandoned(holder)
 
     def test_all_who_hold_one_are_listed(self, tmp_path: Path) -> None:
         """In order; what is no note, or has just gone, is left out, and no sign of a note reaches a terminal."""

@@ -183,6 +183,8 @@ class TestPages:
         with (tmp_path / "a").open("wb") as out:
             out.truncate(size)
 
+        assert open_map(tmp_path, Part("a", "|u1", (16,), 0)).shape == (16,)
+
         def limited() -> Any:
             resource.setrlimit(resource.RLIMIT_AS, (2**26, resource.RLIM_INFINITY))
             return open_map(tmp_path, Part("a", "|u1", (size,), 0)).shape

@@ -75,7 +75,7 @@ def map_values(fd: int, path: str, part: Part) -> np.ndarray:
 
     dtype, shape, offset = np.dtype(part.dtype), tuple(part.shape), part.offset
     end = offset + dtype.itemsize * math.prod(shape)
-    if dtype.kind not in "biuf" or offset < 0 or min(shape, default=0) < 0 or end > os.fstat(fd).st_size:
+    if dtype.kind not in "biuf" or offset < 0 or any(size < 0 for size in shape) or end > os.fstat(fd).st_size:
         msg = f"{path} does not hold values of {dtype} and shape {shape} from byte {offset} on"
         raise ValueError(msg)
     if 0 in shape:  # nothing cannot be mapped
