@@ -27,6 +27,7 @@ from tinytorch_datasets.plan import Block, Column, File, Plan, RaggedBlock, Rows
 from tinytorch_datasets.storage import array_folder, arrays
 from tinytorch_datasets.storage.array_folder import ArrayFolder, file_names, read_header
 from tinytorch_datasets.storage.encoded_array import EncodedBlock, Recipe
+from tinytorch_datasets.storage.memmap import Remapped
 
 ROOT = Path("/data")
 COUNT = 5
@@ -599,6 +600,7 @@ class TestReading:
         assert opened.values(BY_FIELD["text"]) == "To be\n"
         assert values["train.lists"].equals(LISTS)
         assert values["train.boxes"].equals(BOXES)
+        assert [type(part) for part in values["train.boxes"].__getstate__()[:3]] == [Remapped] * 3
         assert values["train.boxes"].sample_shape == (None, 2)
         for field, samples in (("rows", ROWS), ("tables", TABLES)):
             encoded = values[f"train.{field}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import mmap
 import os
@@ -168,6 +169,29 @@ class TestPages:
         assert os.fstat(fd).st_size == 4 * PAGE  # it is still open
         os.close(fd)
 
+    def test_where_no_more_can_be_mapped(self, tmp_path: Path) -> None:
+        """Because a process has as many maps as it may, a small array is read; it is like any other."""
+        limit = Path("/proc/sys/vm/max_map_count")
+        if not limit.exists() or int(limit.read_text()) > 200_000:
+            pytest.skip("no number of maps that is soon reached")
+        part = saved(tmp_path / "a.npy", np.arange(5), before=PAGE)
+        fd = memmap.open_regular(tmp_path / "a.npy")
+
+        def opened() -> Any:
+            system: Any = ctypes.CDLL(None)
+            system.mmap.restype = ctypes.c_void_p
+            system.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+            failed = ctypes.c_void_p(-1).value
+            while system.mmap(None, PAGE, mmap.PROT_READ, mmap.MAP_PRIVATE, fd, 0) != failed:
+                pass
+            array: Any = open_map(tmp_path, part)
+            return type(array._mmap).__name__, array.tolist(), array.flags.writeable, to_pickle(array[1:]).part.offset
+
+        array: Any = open_map(tmp_path, part)
+        assert type(array._mmap) is mmap.mmap
+        assert in_a_fork(opened) == ("bytearray", array.tolist(), False, part.offset + 8)
+        os.close(fd)
+
     def test_a_reading_that_comes_in_pieces(self) -> None:
         """As of more than the 2 GiB that one system call reads; the system's own table comes a page at a time."""
         table = Path("/proc/kallsyms")
@@ -196,6 +220,11 @@ class TestPages:
             "  Raise the limit (`ulimit -d` and `ulimit -v` show two of them), or open fewer arrays at once."
         )
         assert (error.path, error.errno) == (tmp_path / "a", errno.ENOMEM)
+        with pytest.raises(StorageError) as refused:
+            memmap._read_pages(0, str(tmp_path / "b"), 2**62, 0)
+        own: Any = refused.value
+        assert str(own) == str(error).replace("/a cannot", "/b cannot").replace("268,435,456", f"{2**62:,}")
+        assert (own.path, own.errno) == (tmp_path / "b", errno.ENOMEM)
         state = Remapped(str(tmp_path / "a"), Part("", "|u1", (size,), 0))
 
         def unpickled() -> Any:

@@ -510,7 +510,7 @@ class TestMadeByHand:
             assert ragged.tolist() == [np.asarray(sample).tolist() for sample in samples]
             assert (ragged.sample_shape, ragged.shapes) == ((None,), None)
             assert ragged.offsets.dtype == np.int64
-        assert RaggedArray.of([[2**63 + 1]], dtype="u8")[0].tolist() == [2**63 + 1]
+        assert RaggedArray.of([[2**63 + 1], [1]], dtype="u8").tolist() == [[2**63 + 1], [1]]
         empty = RaggedArray.of([], sample_shape=(None, 3))
         assert (empty.shape, empty.rows.shape) == ((0, None, 3), (0, 2))
         assert RaggedArray.of([]).shape == (0, None)
@@ -645,6 +645,8 @@ class TestMadeByHand:
         flat = RaggedArray.of([[1, 2], [3]])
         assert flat.padded((2,)).shape == flat.padded(2).shape == (2, 2)
         assert flat.padded(0, overflow="truncate").shape == (2, 0)
+        assert RaggedArray.of([np.ones((2, 0))], sample_shape=(None, 0)).padded().shape == (1, 2, 0)
+        assert flat.padded(dtype="float32").dtype == np.float32
         wrong: list[tuple[RaggedArray, Any]] = [
             (deep, 3), (deep, (3,)), (deep, (3, 3, 3)), (deep, (-1, 3)), (deep, (2.0, 3)), (deep, (True, 3)),
             (flat, -1), (flat, 1.5), (flat, (2, 2)), (flat, True), (flat, "2"),
@@ -677,10 +679,12 @@ class TestMadeByHand:
         assert "RaggedArray: 12 samples of int64[None, 3], 234 values" in page
         assert "&lt;" not in page
         assert "sizes: 1 to 12 x 3" in page
+        assert "x 3 to" not in page
         assert "10 x 3" in page
         assert "11 x 3" not in page
         assert "2 more" in page
-        assert "sizes" not in RaggedArray.of([])._repr_html_()
+        assert not any(word in RaggedArray.of([])._repr_html_() for word in ("sizes", "XX"))
+        assert "<img " in RaggedArray.of(PHOTOS[:3], sample_shape=(None, None, 3))._repr_html_()
         long = RaggedArray.from_shapes(np.zeros(3000), np.array([1000, 2000]))._repr_html_()
         assert "sizes: 1,000 to 2,000" in long
         sound = RaggedArray(np.zeros(4, np.int16), np.array([0, 4]), rate=8000)._repr_html_()

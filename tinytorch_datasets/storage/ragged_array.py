@@ -247,7 +247,7 @@ class RaggedArray:
                 'overflow="truncate" would leave out the rest'
             )
             raise ValueError(msg)
-        result = np.full((len(self), *sizes), padding, wanted)
+        result = np.full((len(self), *sizes), padding)
         within = tuple(slice(size) for size in sizes)
         for row, sample in zip(result, exact, strict=True):
             kept = sample[within]
