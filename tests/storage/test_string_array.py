@@ -292,6 +292,13 @@ class TestBytes:
             assert own.utf8()[1].tolist() == [0, 2, 3]
             assert list(own) == ["ab", "c"]
 
+    def test_offsets_that_are_views_are_read_only(self) -> None:
+        """Whatever they are views of."""
+        places = np.array([0, 2, 3])
+        offsets = StringArray.mapped(np.frombuffer(b"abc", np.uint8), places).utf8()[1]
+        assert np.shares_memory(offsets, places)
+        assert not offsets.flags.writeable
+
     def test_nobody_writes_to_it(self) -> None:
         """Nor to what comes out of a pickle."""
         for array in (StringArray.of(FEW), pickle.loads(pickle.dumps(StringArray.of(FEW)))):
