@@ -52,7 +52,15 @@ PROGRAMS = [
     *[b"I%d\n." % n for n in (0, 7, -7, 255, 10**22)],
     *[b"I00\n.", b"I01\n.", b"L7L\n.", b"L-12345678901234567890123L\n.", b"L7\n.", b"I-00\n."],
     *[b"\x8a\0.", b"\x8a\x01\xff.", b"\x8a\x09" + b"\xff" * 8 + b"\0.", b"\x8b\x02\0\0\0\x00\x80."],
-    *[b"J\xfe\xff\xff\xff.", b"K\xff.", b"M\xfe\xff.", b"G\xbf\xf0\0\0\0\0\0\0.", b"F1.5\n.", b"F-1e-300\n."],
+    *[
+        b"J\xfe\xff\xff\xff.",
+        b"K\xff.",
+        b"M\xfe\xff.",
+        b"G\xbf\xf0\0\0\0\0\0\0.",
+        b"F1.5\n.",
+        b"F-1e-300\n.",
+        b"F" + b"1" * 32 + b"\n.",
+    ],
     *[b"N.", b"\x88.", b"\x89.", b").", b"].", b"}."],
     *[b"S'a'\n.", b'S"a"\n.', b"S''\n.", b"S'\\\\\\'\\n\\r\\t\\x0f\\xff'\n.", b'S"\\""\n.', b"S'\"'\n."],
     *[b"T\x02\0\0\0ab.", b"U\x02ab.", b"U\0.", b"B\x02\0\0\0ab.", b"C\x02a\xff.", b"\x8e\x01\0\0\0\0\0\0\0a."],
@@ -124,6 +132,7 @@ DOES_NOT_FIT = "at byte {}, instruction {!r} does not fit what came before"
 REFUSED: list[tuple[bytes, str]] = [
     (b"I%d\n." % 10**24, "not a whole number, or one of too many digits"),
     (b"I1.5\n.", "not a whole number, or one of too many digits"),
+    (b"IX5\n.", "not a whole number, or one of too many digits"),
     (b"I\n.", "not a whole number, or one of too many digits"),
     (b"I--1\n.", DOES_NOT_FIT.format(0, b"I")),
     (b"\x8a\x0a" + b"\x01" * 10 + b".", "a whole number of more than 64 bits"),
@@ -273,7 +282,7 @@ COSTS: list[tuple[bytes, int]] = [
     (b"N.", 16 + 16),
     (b"C\x02ab.", 64 + 2 + 16),
     (b"X\x02\0\0\0ab.", 64 + 2 + 16),
-    (b"X\x02\0\0\0\xc3\xa9.", 64 + 2 + 4 * 1 + 16),
+    (b"X\x04\0\0\0\xc3\xa9ab.", 64 + 4 + 4 * 3 + 16),
     (b"S'ab'\n.", 64 + 4 + 16),
     (b"I7\n.", 48 + 1 + 16),
     (b"J\0\0\0\0.", 48 + 16),
@@ -287,6 +296,10 @@ COSTS: list[tuple[bytes, int]] = [
     (utf8(b"a" * 200_000) + b".", 64 + 200_000 + 16),
     (utf8(b"\xc3\xa9" * 100_000) + b".", 64 + 100_000 + 16),
     (utf8(b"a" * 200_000) + b"\x85.", 64 + 200_000 + 72 + 200_000 + 16),
+    (
+        b"c_codecs\nencode\n" + utf8(b"a" * 200_000) + utf8(b"latin1") + b"\x86R.",
+        16 + 7 + 6 + 64 + 200_000 + 64 + 6 + 72 + 144 + 16,
+    ),
     (b"S'" + b"a" * 200_000 + b"\\xff" * 3 + b"'\n.", 64 + 200_003 + 16),
     # Of the first piece, as bytes; then all again as wide text, which may take eight bytes a character.
     (utf8(b"a" * (CUT - 5) + b"\xe2\x82\xac" + b"b" * 65_533) + b".", 64 + CUT - 5 + 8 * (CUT - 4 + 65_533) + 16),
@@ -345,6 +358,7 @@ NAMES: list[tuple[bytes, tuple[str, ...]]] = [
     (b"X\0\x01\0\0%sU\x01a\x93." % (b"m" * 256), ("m" * 256 + ".a",)),
     (b"X\x01\x01\0\0%sU\x01a\x93." % (b"m" * 257), (f"{COMPUTED}.a",)),
     (b"c%s\na\n." % (b"m" * 257), ("m" * 256 + "....a",)),
+    (utf8(b"\xff" * 200_000) + b"0cos\nsystem\n.", ("os.system",)),
     # A text stays where it is below what others take and give.
     *[
         (b"U\x02os" + between + b"U\x01a\x93.", ("os.a",))
@@ -427,6 +441,45 @@ def test_what_comes_after_a_refusal_is_listed_too() -> None:
         assert caught.value.names == ("os.system", "b.c")
         asks = "member 'm': the pickle asks for os.system, b.c, which no array of numbers needs; nothing was run"
         assert caught.value.reason == asks
+
+
+def test_a_stream_that_fails_is_what_is_wrong() -> None:
+    """In the middle of a text; unless something was refused before, which is."""
+
+    def stream(*parts: bytes) -> Callable[[int], bytes]:
+        left = iter(parts)
+
+        def read(_: int) -> bytes:
+            piece = next(left, None)
+            if piece is None:
+                raise DecodeError(FILE, "it is gone")
+            return piece
+
+        return read
+
+    for program in (utf8(b"a" * 200_000), b"B" + struct.pack("<I", 9) + b"a"):
+        with pytest.raises(DecodeError) as caught:
+            load(stream(program[:100_000]), FILE, most=100)
+        assert caught.value.reason == "it is gone"
+    for rest in (b"cb\nc\n", b"cb\nc\nN"):
+        with pytest.raises(UnsafePickle) as unsafe:
+            load(stream(b"cos\nsystem\n", rest), FILE, most=100)
+        assert unsafe.value.names == ("os.system", "b.c")
+
+
+def test_a_name_that_is_bytes_is_refused() -> None:
+    """STACK_GLOBAL takes texts alone, also for names that are allowed."""
+    for program, name in [
+        (b"U\x05numpyU\x05dtype\x93.", "numpy.dtype"),
+        (b"U\x05numpy\x8c\x05dtype\x93.", "numpy.dtype"),
+        (b"\x8c\x05numpyU\x05dtype\x93.", "numpy.dtype"),
+        (b"\x8c\x02osN\x93.", "os.<computed>"),
+        (b"N\x8c\x02os\x93.", "<computed>.os"),
+        (b"U\x02o\xff\x8c\x02os\x93.", "o\\xff.os"),
+    ]:
+        with pytest.raises(UnsafePickle) as unsafe:
+            loaded(program)
+        assert unsafe.value.names == (name,)
 
 
 def test_names_are_written_as_people_do() -> None:
@@ -593,7 +646,11 @@ def test_the_state_of_an_array_is_what_numpy_writes() -> None:
     assert state(1, (0, 2**39), u1, 0, b"")[0] == []
     assert state(1, (1,), u1, 0, "a") == (UnsafeGlobal, "an array whose values are not bytes")
     assert state(1, (2,), dtype("b1"), 0, b"\0\1")[0] == [False, True]
-    assert state(1, (2,), dtype("b1"), 0, b"\0\2") == (BadPickle, "a bool is neither 0 nor 1")
+    assert (
+        state(1, (2,), dtype("b1"), 0, b"\0X")
+        == state(1, (1,), dtype("b1"), 0, b"\2")
+        == (BadPickle, "a bool is neither 0 nor 1")
+    )
 
 
 def test_the_buffer_of_an_array_is_what_numpy_writes() -> None:

@@ -61,8 +61,6 @@ MOST_INSTRUCTIONS = 1_000_000
 BYTES_FOR_NAMES = 256 << 20
 MOST_NAMES, MOST_SHOWN = 1000, 20
 
-UNKNOWN = object()  # what stands on the stack for a value that is not made
-
 
 class Machine:
     """The stack, the memo and the instructions.
@@ -108,7 +106,7 @@ class Machine:
                     raise self._unsafe_instruction(code, argument)
                 step(self, argument)
             except UnsafeGlobal as refused:
-                self.refused[refused.name] = None
+                self.refused.setdefault(refused.name)
                 raise
             except (IndexError, KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
                 msg = f"at byte {at:,}, instruction {code!r} does not fit what came before"
@@ -158,9 +156,9 @@ class Machine:
             if self._left < 0:
                 msg = f"it has more than {MOST_INSTRUCTIONS:,} instructions"
                 raise BadPickle(msg)
-            if code == b"." or len(self.refused) >= shown:
+            if len(self.refused) >= shown:
                 self._steps.close()
-                break
+                return
             try:
                 self._follow(code, argument)
             except (IndexError, KeyError, ValueError) as error:
@@ -174,7 +172,7 @@ class Machine:
         return tuple(self.refused)
 
     def _follow(self, code: bytes, argument: Any) -> None:
-        """Do to the stack and the memo what an instruction does, but make nothing except texts."""
+        """Do to the stack and the memo what an instruction does, but make nothing except texts: None stands for it."""
         if code in STACK_ONLY:
             _STEPS[code](self, argument)
             return
@@ -182,7 +180,7 @@ class Machine:
             self._push(opcodes.short_text(code, argument))
             return
         if code in (b"c", b"i"):
-            self._meet(*(part.decode("utf-8", "backslashreplace") for part in argument))
+            self._meet(*(part.decode(errors="backslashreplace") for part in argument))
         elif code == b"\x93":
             name, module = self._stack[-1], self._stack[-2]
             self._meet(name_part(module), name_part(name))
@@ -195,13 +193,13 @@ class Machine:
             for _ in range(takes):
                 self._stack.pop()
         if gives:
-            self._push(UNKNOWN)
+            self._push(None)
 
     def _meet(self, module: str | None, name: str | None) -> None:
         shown = global_name(module, name)
-        self.names[shown] = None
+        self.names.setdefault(shown)
         if (module, name) not in self.allowed:
-            self.refused[shown] = None
+            self.refused.setdefault(shown)
         if len(self.names) > MOST_NAMES:
             msg = f"it asks for more than {MOST_NAMES:,} names"
             raise BadPickle(msg)
@@ -254,7 +252,7 @@ class Machine:
 
     def _text(self, raw: Any) -> None:
         if type(raw) is bytes:
-            raw = raw.decode("utf-8")
+            raw = raw.decode()
             self.allowance.spend(0 if raw.isascii() else 4 * len(raw))
         self._push(raw)
 
@@ -317,14 +315,14 @@ class Machine:
     def _named(self, module: Any, name: Any) -> None:
         self._meet(module, name)
         if (module, name) not in self.allowed:
-            self._push(UNKNOWN)
+            self._push(None)
             raise UnsafeGlobal(global_name(module, name))
         self._push(self.allowed[module, name])
 
     def _stack_global(self, _: Any) -> None:
         module, name = self._take(2)
         if type(name) is not str or type(module) is not str:
-            self._push(UNKNOWN)
+            self._push(None)
             raise UnsafeGlobal(global_name(name_part(module), name_part(name)))
         self._named(module, name)
 
@@ -333,7 +331,7 @@ class Machine:
         # Only functions of the table can be on the stack: nothing else puts one there.
         if type(function) is not FunctionType or type(args) is not tuple:
             raise TypeError
-        self._push(UNKNOWN)  # for what follows, should it be refused
+        self._push(None)  # for what follows, should it be refused
         self._stack[-1] = function(self.allowance, args)
 
     def _build(self, _: Any) -> None:

@@ -177,13 +177,13 @@ def global_name(module: str | None, name: str | None) -> str:
     >>> global_name("os", "system"), global_name("numpy", "core.multiarray._reconstruct"), global_name("os", None)
     ('os.system', 'numpy:core.multiarray._reconstruct', 'os.<computed>')
     """
-    sign = ":" if "." in (name or "") else "."
+    sign = ":" if name and "." in name else "."
     return sign.join("<computed>" if part is None or part == "" else _shortened(part) for part in (module, name))
 
 
 def name_part(value: Any) -> str | None:
     """Return a module's or a global's name as text, also one that Python 2 wrote; None if it is neither."""
-    value = value.decode("utf-8", "backslashreplace") if type(value) is bytes else value
+    value = value.decode(errors="backslashreplace") if type(value) is bytes else value
     return value if type(value) is str else None
 
 

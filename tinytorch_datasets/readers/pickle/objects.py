@@ -7,6 +7,7 @@ objects may be, `rows` knows.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,12 @@ class ObjectDtype:
             raise BadPickle(msg)
 
 
+# What NumPy writes for it: as of any age, on computers of 32 bits and of 64, and by Python 2.
+_OBJECT_DTYPES = tuple((code, 0, 1) for code in ("O", "O4", "O8", b"O", b"O4", b"O8"))
+
+
 def _dtype(allowance: Allowance, args: tuple[Any, ...]) -> Any:
-    code = args[0] if args else None
-    if type(code) in (str, bytes) and code in ("O", "O4", "O8", b"O", b"O4", b"O8"):
+    if args in _OBJECT_DTYPES:
         return ObjectDtype()
     return ALLOWED["numpy", "dtype"](allowance, args)  # type: ignore[call-arg]
 
@@ -57,12 +61,7 @@ class ObjectMachine(Machine):
     def __init__(self, data: Data, most: int, declared: int) -> None:
         super().__init__(data, most, declared)
         self._packer = Packer()
-        self._table = {
-            **self._table,
-            b"]": lambda m, _: m._push(Row()),
-            b"l": lambda m, _: m._push(Row(m._to_mark())),
-            b"b": lambda m, _: m._build(None),
-        }
+        self._table = {**self._table, **_STEPS}
 
     def _run(self, buffer: bytes, at: int) -> int:
         packer, left = self._packer, self.allowance.left
@@ -101,6 +100,13 @@ class ObjectMachine(Machine):
             raise BadPickle(msg)
         self.allowance.spend(56 * len(items))
         target.__setstate__((1, shape, np.dtype(object), bool(is_fortran), items.tolist()))
+
+
+_STEPS: dict[bytes, Callable[[Any, Any], object]] = {
+    b"]": lambda m, _: m._push(Row()),
+    b"l": lambda m, _: m._push(Row(m._to_mark())),
+    b"b": ObjectMachine._build,
+}
 
 
 def load_objects(data: Data, path: Path, *, size: int, samples: int, member: str = "") -> np.ndarray:

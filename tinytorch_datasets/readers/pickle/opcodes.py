@@ -160,8 +160,10 @@ class Source:
 
     def line(self, start: int) -> Iterator[bytes]:
         """Yield the bytes up to the next line feed, few as a whole, and go past it."""
-        while self._has(CHUNK_BYTES) or self._has(1):
-            end = self._buffer.find(b"\n", self._next)
+        while self._has(1):
+            if (end := self._buffer.find(b"\n", self._next)) < 0:
+                self._has(CHUNK_BYTES)
+                end = self._buffer.find(b"\n", self._next)
             piece = self._buffer[self._next : end if end >= 0 else None]
             self._next += len(piece)
             yield piece

@@ -222,22 +222,19 @@ class _Numbers:
         self._whole[is_short] |= bytes_after[places[is_short] + 2].astype(np.int32) << 8
         is_int = np.flatnonzero(codes == _INT)
         self._whole[is_int] = _spelled(bytes_after, places[is_int], "<i4")
-        self._real: np.ndarray | None = None
         is_real = np.flatnonzero(codes == _FLOAT)
-        if len(is_real):
-            self._real = np.zeros(len(codes))
-            self._real[is_real] = _spelled(bytes_after, places[is_real], ">f8")
+        self._real = np.zeros(len(codes))
+        self._real[is_real] = _spelled(bytes_after, places[is_real], ">f8")
 
     def between(self, start: int, end: int) -> np.ndarray | None:
         """Return the numbers of the instructions from `start` to `end`; None if they are none, or of both kinds."""
-        if start >= end:
+        are_real = self._codes[start:end] == _FLOAT
+        if not len(are_real) or are_real.any() != are_real.all():
             return None
-        is_real = self._codes[start:end] == _FLOAT if self._real is not None else np.zeros(1, np.bool_)
-        numbers = self._real if self._real is not None and is_real.all() else self._whole
-        return None if numbers is self._whole and is_real.any() else numbers[start:end].copy()
+        return (self._real if are_real[0] else self._whole)[start:end].copy()
 
 
 def _spelled(raw: np.ndarray, places: np.ndarray, dtype: str) -> np.ndarray:
     """Return the numbers that begin behind those places, each of them an instruction's."""
     size = np.dtype(dtype).itemsize
-    return np.ascontiguousarray(raw[places[:, None] + np.arange(1, size + 1)]).view(dtype).reshape(-1)
+    return np.ascontiguousarray(raw[places[:, None] + np.arange(1, size + 1)]).view(dtype).ravel()
