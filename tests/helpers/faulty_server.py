@@ -36,6 +36,7 @@ class Request:
     path: str
     headers: Mapping[str, str]
     sent: int = 0
+    connection: int = 0  # the first that was accepted is 1
     is_answered: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
     @property
@@ -62,7 +63,12 @@ class Exchange:
     def head(self, status: int, headers: Mapping[str, object]) -> None:
         """Send the status line and these headers, and no others but Connection: close."""
         lines = [f"HTTP/1.1 {status} As Told", *(f"{name}: {value}" for name, value in headers.items())]
-        self.raw("\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1"))
+        lines += [] if self._server.keeps_connections else ["Connection: close"]
+        self.raw("\r\n".join([*lines, "", ""]).encode("latin-1"))
+
+    def is_last(self) -> None:
+        """Close the connection after this answer, whatever the answer says."""
+        self._handler.close_connection = True
 
     def body(self, chunk: bytes, *, chunked: bool = False) -> None:
         """Send some of the body."""
@@ -133,6 +139,8 @@ def serve(
             exchange.body(rest[at : min(at + piece, stop)], chunked=chunked)
             if pause_s and exchange.closing.wait(pause_s):
                 return
+        if cut_after is not None:
+            exchange.is_last()
         if cut_after is not None and end == "hang":
             exchange.hang()
         elif cut_after is not None and end == "reset":
@@ -196,9 +204,10 @@ def drip(before: bytes, endless: bytes, *, pause_s: float = 1.0) -> Act:
 
 @dataclass
 class FaultyServer:
-    """The server. `at` gives a path its acts and returns its URL."""
+    """The server. `at` gives a path its acts and returns its URL. It closes each connection, unless it keeps them."""
 
     tls: ssl.SSLContext | None = None
+    keeps_connections: bool = False
     log: list[Request] = field(default_factory=list)
 
     def at(self, path: str, *acts: Act) -> str:
@@ -220,16 +229,24 @@ class FaultyServer:
         self._acts: dict[str, list[Act]] = {}
         self.closing = threading.Event()
         self._guard = threading.Lock()
-        self.most_at_once = self.now = 0
+        self.most_at_once = self.now = self.connections = 0
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def log_message(self, *args: Any) -> None:
                 pass
 
+            protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                super().setup()
+                with outer._guard:
+                    outer.connections += 1
+                    self.number = outer.connections
+
             def do_GET(self) -> None:
-                self.close_connection = True
-                request = Request(self.path, dict(self.headers.items()))
+                self.close_connection = not outer.keeps_connections
+                request = Request(self.path, dict(self.headers.items()), connection=self.number)
                 with outer._guard:
                     outer.log.append(request)
                     acts = outer._acts.get(self.path, [answer(404)])

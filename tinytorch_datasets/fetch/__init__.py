@@ -19,7 +19,7 @@
     unread_certificates  a variable for others' certificates, which is not read here
 
 One file's way: its lock (`storage.lock`), a file that another library keeps, its mirrors one after the other
-(`mirrors`, over `sources` and `http`), the bytes so far (`partial`), their hash by Pooch, the
+(`mirrors`, over `sources` and `http`), the bytes so far (`partial`), their hash, the
 move into place.
 What can go wrong on the way, and what then happens, is a table in docs/network.md.
 """

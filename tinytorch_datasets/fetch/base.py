@@ -17,6 +17,7 @@ Where it decides what a person does about it, a SourceError also has a `kind`.
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -172,6 +173,7 @@ class Response:
         redirects: Those of each redirect on the way, the first first.
         status: The status of HTTP; 200 of a folder's file, too.
         tls: The version of TLS that it came by (``TLSv1.3``); "" for none.
+        by_kept: Whether it came by a connection that was kept from an earlier request.
         chunks: The body as it arrives, not decoded.
         close: Ends the request.
     """
@@ -187,6 +189,7 @@ class Response:
     redirects: Sequence[Mapping[str, str]] = ()
     status: int = 200
     tls: str = ""
+    by_kept: bool = False
 
 
 class Source(Protocol):
@@ -221,6 +224,14 @@ def local_path(name: str, into: Path) -> Path:
 
 def is_on_disk(file: File, target: Path, dataset: str) -> bool:
     """Check whether the file is on disk, at its declared size. Raises HashMismatch if it is, at another."""
+    try:
+        about = target.stat()
+        if about.st_size == file.bytes and stat.S_ISREG(about.st_mode):
+            return True
+    except FileNotFoundError:
+        return False
+    except OSError:
+        pass  # the error is made below
     try:
         check_size(target, file, hint=fetch_again(dataset))
     except MissingFile:

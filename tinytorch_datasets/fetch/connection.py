@@ -1,4 +1,4 @@
-"""Connections: deadlines no drip outlasts, proxies and certificates.
+"""Connections: kept between requests, with the proxies and certificates of the environment.
 
 No credentials are sent but those in the address itself: not those of ~/.netrc, whose `default` entry would go to every
 mirror. Proxies and certificates are those that the environment names; what is wrong with them is found before any
@@ -12,157 +12,199 @@ import re
 import socket
 import ssl
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from queue import Empty
 from typing import Any
+from weakref import WeakSet
 
 import requests
+import urllib3
 import urllib3.exceptions
 import urllib3.util
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
+from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
+from requests.structures import CaseInsensitiveDict
 from requests.utils import get_auth_from_url, get_environ_proxies, prepend_scheme_if_needed, select_proxy
 
 from tinytorch_datasets.errors import NetworkSettingsError, printable
+from tinytorch_datasets.fetch.body import Deadline, Link, Watchdog
 from tinytorch_datasets.manifest.filenames import without_secrets
 from tinytorch_datasets.verify.diagnose import quoted
 
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")  # in either case
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # in the order in which requests looks
 CA_VARIABLES_OF_OTHERS = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # of OpenSSL, which curl and httpx follow
-POLL_S = 0.05  # how soon a wait for a connection ends that is not wanted any more
 SOCKS = ("socks4", "socks4a", "socks5", "socks5h")
+# An address that is asked for as it is written; whatever else may stand in one, requests puts right.
+PLAIN = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]+)?(/[A-Za-z0-9._~/-]*)")
 HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\]")
 
 
-class Deadline:
-    """Ends a request whose server keeps it busy and gives nothing of the body.
+class Connections:
+    """The connections of one run of fetching, each kept for the next file of its host and credentials.
 
-    A socket's timeout is for one read. Whoever sends a byte a second of a status line, a header, `100 Continue`, a
-    chunk's extension or a trailer never meets it. So a thread shuts the sockets, which ends any read at once.
+    One is kept only if it gave a whole body. What was cut, cancelled or too slow is closed, and so are all in the end.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._until = time.monotonic() + seconds
-        self._sockets: list[socket.socket] = []
-        self._originals: list[socket.socket] = []
-        self._guard = threading.Lock()
-        self._ended = threading.Event()
-        self._is_shut = False
-        self.is_past = False
-        self.is_connected = False
-        self.tls = ""  # the version that the last connection speaks
-        with suppress(RuntimeError):  # no thread is left: then a socket's timeout has to do
-            threading.Thread(target=self._wait, name="tinytorch-datasets-deadline", daemon=True).start()
+    def __init__(self, at_once: int = 1) -> None:
+        self._at_once = at_once  # as many are kept of a host
+        self._begin()
 
-    def postpone(self) -> None:
-        """Count from now on: some of the body came."""
-        self._until = time.monotonic() + self._seconds
+    def _begin(self) -> None:
+        self._process, self._guard = os.getpid(), threading.Lock()
+        self._origins: dict[str, _Origin] = {}
+        self.links: WeakSet[Link] = WeakSet()
+        self.watchdog = Watchdog()
 
-    def connect(self, connect: Callable[[], socket.socket]) -> socket.socket:
-        """Return a new connection, watched; raise TimeoutError once it is not wanted any more.
+    def deadline(self, seconds: float) -> Deadline:
+        """Begin the time in which a request is to have the first byte of a body."""
+        if os.getpid() != self._process:  # after a fork, the sockets are the parent's, and the thread is not here
+            self._begin()
+        deadline = Deadline(seconds, self.links, self.watchdog)
+        self.watchdog.add(deadline)
+        return deadline
 
-        Nothing ends a resolver that waits for its name server, so it waits in a thread of its own.
+    def ask(
+        self,
+        url: str,
+        headers: dict[str, str],
+        *,
+        timeout: urllib3.Timeout,
+        deadline: Deadline,
+        cookies: Any = None,
+        afresh: bool = False,
+    ) -> urllib3.BaseHTTPResponse:
+        """Ask for an address, without following where it redirects to; on a connection that is kept, if there is one.
+
+        With `afresh`, on a new one.
+
+        Raises:
+            NetworkSettingsError: A proxy or a certificate file that the environment names cannot be used.
         """
-        made: list[socket.socket | BaseException] = []
-        done = threading.Event()
-
-        def run() -> None:
-            try:
-                made.append(connect())
-            except BaseException as error:  # raised again by whoever waits for the connection
-                made.append(error)
-            done.set()
-            if self._is_shut and isinstance(made[0], socket.socket):
-                made[0].close()  # nobody waits for it
-
-        try:
-            threading.Thread(target=run, name="tinytorch-datasets-connect", daemon=True).start()
-        except RuntimeError:  # no thread is left
-            run()
-        while not done.wait(POLL_S):
-            if self._is_shut:
-                raise TimeoutError
-        if isinstance(made[0], BaseException):
-            raise made[0]
-        self.watch(made[0])
-        self.is_connected = True
-        return made[0]
-
-    def watch(self, connection: socket.socket) -> None:
-        """Shut that socket as well. By a descriptor of our own: TLS takes the other one over."""
-        with self._guard:
-            self._sockets.append(connection.dup())
-            self._originals.append(connection)
-        if self._is_shut:
-            self.shut()
-
-    def shut(self) -> None:
-        """End every read of these sockets now."""
-        self._is_shut = True
-        with self._guard:
-            for connection in self._sockets:
-                with suppress(OSError):  # it has ended already
-                    connection.shutdown(socket.SHUT_RDWR)
+        key = "/".join(url.split("/", 3)[:3])  # with the credentials in it
+        origin = self._origins.get(key)
+        if origin is None:
+            with self._guard:
+                if (origin := self._origins.get(key)) is None:
+                    origin = self._origins[key] = _Origin(url, self._at_once)
+        if afresh:
+            origin.forget()
+        return origin.ask(url, headers, timeout, deadline, cookies)
 
     def close(self) -> None:
-        """Close the sockets. Until then none of them is closed, whoever else closes it."""
-        self._ended.set()
-        with self._guard:
-            for connection in self._sockets:
-                connection.close()
-            for connection in self._originals:
-                # After some failures http.client leaves it open, or closed but for a file that was made of it.
-                with suppress(OSError):
-                    socket.close(connection.detach())  # a descriptor of -1, where TLS took it over, is an error
-            self._sockets.clear()
-            self._originals.clear()
-
-    def _wait(self) -> None:
-        while not self._ended.wait(max(0.0, self._until - time.monotonic())):
-            if time.monotonic() >= self._until:
-                self.is_past = True
-                self.shut()
-                return
+        """Close what is kept."""
+        self.watchdog.close()
+        for origin in tuple(self._origins.values()):
+            origin.forget()
+            origin.pool.close()
+        for link in tuple(self.links):
+            link.leave(None)  # those that a request still has are closed by it
 
 
-def open_session(deadline: Deadline) -> requests.Session:
-    """Open a session whose connections the deadline watches."""
-    session = requests.Session()
-    session.auth = _credentials_of_address
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, _WatchedAdapter(deadline))
-    return session
+class _Origin:
+    """Scheme, host, port and credentials of addresses: what the environment says of them is read once."""
+
+    def __init__(self, url: str, at_once: int) -> None:
+        check_environment(url)
+        request = _prepared(url)
+        with requests.Session() as session:
+            settings = session.merge_environment_settings(request.url or url, {}, True, None, None)
+        self._adapter, self._proxies = HTTPAdapter(pool_maxsize=at_once), settings["proxies"]
+        verify, cert = settings["verify"], settings["cert"]
+        pool: Any = self._adapter.get_connection_with_tls_context(request, verify, self._proxies, cert)
+        self._adapter.cert_verify(pool, request.url, verify, cert)  # type: ignore[no-untyped-call]
+        pool.ConnectionCls = type("Watched", (_Watched, pool.ConnectionCls), {})
+        self.pool = pool
+        self._is_direct = select_proxy(request.url or url, self._proxies) is None
+
+    def ask(
+        self, url: str, headers: dict[str, str], timeout: urllib3.Timeout, deadline: Deadline, cookies: Any
+    ) -> urllib3.BaseHTTPResponse:
+        plain = PLAIN.fullmatch(url) if self._is_direct and not cookies else None
+        if plain and "/." not in plain[1]:
+            target = plain[1]
+        else:
+            request = _prepared(url, headers, cookies)
+            target = self._adapter.request_url(request, self._proxies)
+            headers = request.headers  # type: ignore[assignment]
+        _asking.deadline = deadline
+        how: dict[str, Any] = {"redirect": False, "assert_same_host": False, "retries": self._adapter.max_retries}
+        how |= {"preload_content": False, "decode_content": False, "timeout": timeout}
+        for is_last in (False, False, True):
+            try:
+                reply: urllib3.BaseHTTPResponse = self.pool.urlopen("GET", target, headers=headers, **how)
+            except urllib3.exceptions.HTTPError as error:
+                # The server may have closed the connection while it was kept: that says nothing of this request.
+                is_silent = isinstance(error, urllib3.exceptions.ReadTimeoutError)
+                if is_last or is_silent or not deadline.is_reused or deadline.is_shut:
+                    raise
+            else:
+                if is_last or reply.status != 408 or not deadline.is_reused:  # which says the same
+                    return reply
+                reply.close()
+            self.forget()
+        raise AssertionError
+
+    def forget(self) -> None:
+        """Close what is kept."""
+        with suppress(Empty, AttributeError):  # the pool is closed
+            while True:
+                if (connection := self.pool.pool.get(block=False)) is not None:
+                    connection.close()
+                    if connection.link is not None:
+                        connection.link.leave(None)
 
 
-class _WatchedAdapter(HTTPAdapter):
-    """The usual adapter; also of proxies, whatever kind of connection these have."""
-
-    def __init__(self, deadline: Deadline) -> None:
-        self._deadline = deadline
-        super().__init__()
-
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the pool for a request, whose new connections are watched."""
-        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        pool.ConnectionCls = _watched(pool.ConnectionCls, self._deadline)
-        return pool
+_asking = threading.local()  # `deadline`, of the request that this thread makes
 
 
-def _watched(connection_class: Any, deadline: Deadline) -> Any:
-    class Watched(connection_class):  # type: ignore[misc]
-        def _new_conn(self) -> socket.socket:
-            return deadline.connect(super()._new_conn)
+class _Watched:
+    """A connection of whatever kind, whose sockets the deadline of the request watches that has it."""
 
-        def connect(self) -> None:
-            super().connect()
-            version = getattr(self.sock, "version", None)
-            deadline.tls = (version() or "") if version else ""
+    link: Link | None = None
+    sock: Any
 
-    return Watched
+    def _new_conn(self) -> socket.socket:
+        if self.link is not None:  # the server has closed it
+            self.link.leave(None)
+        self.link = _asking.deadline.connect(super()._new_conn, self)  # type: ignore[misc]
+        return self.link._original
+
+    def connect(self) -> None:
+        super().connect()  # type: ignore[misc]
+        if self.link is not None and (version := getattr(self.sock, "version", None)):
+            self.link.tls = _asking.deadline.tls = version() or ""
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        if self.sock is not None and self.link is not None:
+            _asking.deadline.watch(self.link)
+        super().request(*args, **kwargs)  # type: ignore[misc]
+
+
+def _prepared(url: str, headers: dict[str, str] | None = None, cookies: Any = None) -> requests.PreparedRequest:
+    return requests.Request("GET", url, headers=headers, cookies=cookies, auth=_credentials_of_address).prepare()
+
+
+def keep_cookies(cookies: Any, url: str, reply: urllib3.BaseHTTPResponse) -> Any:
+    """Return the cookies of a chain of redirects, with those that a reply sets: some sites go by them."""
+    jar = RequestsCookieJar() if cookies is None else cookies
+    extract_cookies_to_jar(jar, _prepared(url), reply)  # type: ignore[no-untyped-call]
+    return jar
+
+
+def fields_of(reply: urllib3.BaseHTTPResponse) -> Mapping[str, str]:
+    """Return the header fields of a reply, each with all of its values in one."""
+    return CaseInsensitiveDict(reply.headers)
+
+
+def end(reply: urllib3.BaseHTTPResponse) -> None:
+    """End a request: its connection is kept if the whole body was read, which may have no bytes, and closed if not."""
+    if reply.connection is not None and reply.length_remaining == 0:
+        reply.read1(1)
+    reply.close()
 
 
 def _credentials_of_address(request: requests.PreparedRequest) -> requests.PreparedRequest:

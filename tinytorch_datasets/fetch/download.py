@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinytorch_datasets.concurrency import Cancellation, run_all
 from tinytorch_datasets.errors import FetchError, OfflineError, StorageError
 from tinytorch_datasets.fetch.base import Fetched, Kind, RetryPolicy, Source, SourceError, is_on_disk, local_path
 from tinytorch_datasets.fetch.mirrors import HostLimit, MirrorLoop
 from tinytorch_datasets.fetch.partial import (
+    SMALL_BYTES,
     PartialFile,
     has_private_parts,
     part_progress,
@@ -31,8 +32,11 @@ from tinytorch_datasets.fetch.sources import ReusableFiles, check_libraries, lis
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.progress import Progress, readable, usual
 from tinytorch_datasets.storage.files import ELSEWHERE, symlink_error, writing_at_home
-from tinytorch_datasets.storage.lock import Waiting, hold_lock
+from tinytorch_datasets.storage.lock import Locks, Waiting, hold_lock
 from tinytorch_datasets.storage.memmap import is_link
+
+if TYPE_CHECKING:
+    from tinytorch_datasets.fetch.connection import Connections
 
 Tried = Sequence[tuple[str, SourceError]]
 
@@ -135,34 +139,44 @@ def offline_error(missing: Mapping[File, Tried], dataset: str, into: Path, no_fo
     )
 
 
-def make_folders(target: Path, into: Path) -> None:
-    """Make the folder of `target`, refusing to pass a symbolic link at or below `into`.
+def make_folder(folder: Path, into: Path) -> None:
+    """Make a folder, refusing to pass a symbolic link at or below `into`.
 
     Above `into` links are welcome: that is how people move their downloads to another disk.
     """
     with writing_at_home(into):
         into.parent.mkdir(parents=True, exist_ok=True)
-    folder = into.parent
-    for part in target.parent.relative_to(into.parent).parts:
-        folder /= part
-        with writing_at_home(folder):
-            if is_link(folder):
-                raise symlink_error(folder)
+    made = into.parent
+    for part in folder.relative_to(into.parent).parts:
+        made /= part
+        with writing_at_home(made):
+            if is_link(made):
+                raise symlink_error(made)
             try:
-                folder.mkdir()
+                made.mkdir()
             except FileExistsError:
-                if not stat.S_ISDIR(os.lstat(folder).st_mode):
+                if not stat.S_ISDIR(os.lstat(made).st_mode):
                     raise
-    if is_link(target):
-        raise symlink_error(target)
-    with writing_at_home(target.parent):
-        if not os.access(target.parent, os.W_OK | os.X_OK):
-            number = errno.EROFS if _is_read_only(target.parent) else errno.EACCES
+    with writing_at_home(folder):
+        if not os.access(folder, os.W_OK | os.X_OK):
+            number = errno.EROFS if _is_read_only(folder) else errno.EACCES
             raise OSError(number, os.strerror(number))
 
 
 def _is_read_only(folder: Path) -> bool:
     return hasattr(os, "statvfs") and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+
+
+def _names_in(folder: Path) -> set[str] | None:
+    """List the names in a folder, so that not each of thousands of files is asked for; None where that is forbidden."""
+    try:
+        return {entry.name for entry in os.scandir(folder)}
+    except OSError:
+        return None
+
+
+def _may_be_among(path: Path, names: set[str] | None) -> bool:
+    return names is None or path.name in names
 
 
 def check_disk_space(folder: Path, bytes_to_come: int, extra_bytes: int = 0) -> int:
@@ -199,18 +213,23 @@ class Download:
 
     def __post_init__(self) -> None:
         self._cancellation = self.cancellation
-        self._hosts = HostLimit(self.retry)
+        self._hosts, self._locks = HostLimit(self.retry), Locks(self.locks)
         self._report_lock = threading.Lock()
+        self._connections: Connections | None = None
         self._missing: dict[File, Tried] = {}  # offline only
         self._folders_with_parts: set[Path] = set()  # of those that were there before
         self._announce: Callable[[str], None] = log.info
 
     def run(self, progress: Progress | None) -> list[Fetched]:
         """Fetch them all, or raise the first error. Returns those that this very call has fetched."""
-        if progress is not None:
-            return self._run(progress, log.info)
-        with usual() as shown:
-            return self._run(shown, log.info if self.offline else shown.write_line)
+        try:
+            if progress is not None:
+                return self._run(progress, log.info)
+            with usual() as shown:
+                return self._run(shown, log.info if self.offline else shown.write_line)
+        finally:
+            if self._connections is not None:
+                self._connections.close()
 
     def _run(self, progress: Progress, announce: Callable[[str], None]) -> list[Fetched]:
         self._announce = announce
@@ -227,11 +246,19 @@ class Download:
         for file in to_download:  # nor is there room to look for, or a size to announce, of what no source gives
             if not (self.offline or file.urls or self._list_sources(file)) and self._bytes_to_come(file):
                 raise download_error(file, [], local_path(file.name, self.into), self.dataset, 0)
+        before: dict[Path, set[str] | None] = {}  # the names in each folder
         for file in self.files:
-            make_folders(local_path(file.name, self.into), self.into)
-        folders = {local_path(file.name, self.into).parent for file in self.files}
-        self._folders_with_parts = set(filter(has_private_parts, folders))
-        bytes_to_come = sum(map(self._bytes_to_come, to_download))
+            target = local_path(file.name, self.into)
+            if (folder := target.parent) not in before:
+                make_folder(folder, self.into)
+                before[folder] = _names_in(folder)
+            if _may_be_among(target, before[folder]) and is_link(target):
+                raise symlink_error(target)
+        self._folders_with_parts = set(filter(has_private_parts, before))
+        bytes_to_come = 0
+        for file in to_download:
+            part = shared_part(local_path(file.name, self.into))
+            bytes_to_come += self._bytes_to_come(file) if _may_be_among(part, before[part.parent]) else file.bytes
         free = check_disk_space(self.into, bytes_to_come, self.extra_bytes)
         if bytes_to_come:
             decoded = f", {readable(self.extra_bytes)} to decode" if self.extra_bytes else ""
@@ -279,7 +306,7 @@ class Download:
             notice_after_s=self.retry.lock_notice_after_s,
             silence_s=self.retry.holder_silence_s,
         )
-        with hold_lock(self.locks, label, waiting) as is_locked:
+        with hold_lock(self._locks, label, waiting) as is_locked:
             if is_on_disk(file, target, self.dataset):
                 return None
             report = partial(self._report, file, progress)
@@ -299,7 +326,8 @@ class Download:
         return Fetched(file, signature)
 
     def _download(self, file: File, target: Path, part: PartialFile, report: partial[None]) -> bool:
-        check_disk_space(target.parent, file.bytes - part.bytes)
+        if file.bytes > SMALL_BYTES:  # the room for all was checked before, and who writes small ones learns of it soon
+            check_disk_space(target.parent, file.bytes - part.bytes)
         loop = MirrorLoop(
             file,
             self._list_sources(file),
@@ -328,7 +356,17 @@ class Download:
             retry=self.retry,
             cancellation=self._cancellation,
             stores=self.stores,
+            connections=self._shared_connections,
         )
+
+    def _shared_connections(self) -> Connections:
+        """Return what all files of this run share; made by the first that comes from the web."""
+        from tinytorch_datasets.fetch.connection import Connections  # and with it requests, which is heavy
+
+        with self._report_lock:
+            if self._connections is None:
+                self._connections = Connections(min(self.retry.connections_per_host, self.retry.connections_in_all))
+            return self._connections
 
     def _report(self, file: File, progress: Progress, bytes_done: int) -> None:
         with self._report_lock:

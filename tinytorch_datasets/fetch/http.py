@@ -1,4 +1,4 @@
-"""HTTP by requests: ranges, redirects, and its exceptions as `SourceError`s."""
+"""HTTP by urllib3 and requests: ranges, redirects, and their exceptions as `SourceError`s."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
@@ -37,9 +37,10 @@ from tinytorch_datasets.manifest.filenames import without_secrets
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES, quoted, storage_error_code
 
 if TYPE_CHECKING:
-    import requests
+    import urllib3
 
-    from tinytorch_datasets.fetch.connection import Deadline
+    from tinytorch_datasets.fetch.body import Deadline
+    from tinytorch_datasets.fetch.connection import Connections
 
 
 UNREACHABLE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
@@ -73,7 +74,7 @@ def source_error_of(error: BaseException, retry: RetryPolicy, url: str) -> Sourc
         return PermanentError("the connection was refused", kind=Kind.NO_ANSWER)
     if any(isinstance(cause, OSError) and cause.errno in UNREACHABLE for cause in causes):
         return PermanentError("its host cannot be reached (is there a network?)", kind=Kind.NO_NETWORK)
-    if first(requests.exceptions.ConnectTimeout):
+    if first(requests.exceptions.ConnectTimeout, u3.ConnectTimeoutError):
         return TooSlow(f"no connection within {retry.connect_timeout_s:g} s")
     if first(requests.exceptions.ReadTimeout, u3.ReadTimeoutError, TimeoutError):
         return TooSlow(f"nothing came for {retry.read_timeout_s:g} s")
@@ -109,7 +110,8 @@ log = logging.getLogger("tinytorch_datasets.fetch")
 
 # An answer in gzip saves nothing on files that are compressed already, and its length says nothing about theirs.
 AGENT = f"tinytorch-datasets/{VERSION}" + (f" (+{HOMEPAGE})" if HOMEPAGE else "")
-HEADERS = {"Accept-Encoding": "identity", "User-Agent": AGENT}
+HEADERS = {"User-Agent": AGENT, "Accept-Encoding": "identity", "Accept": "*/*", "Connection": "keep-alive"}
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524})
 # Those that IANA has registered; and lzma, xz and bzip2, which are not, but are sent.
 COMPRESSIONS = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress", "dcb", "dcz", "exi"})
@@ -121,12 +123,21 @@ CONTENT_RANGE = re.compile(rf"bytes (\d{{1,{DIGITS}}})-(\d{{1,{DIGITS}}})/(\d{{1
 class Web:
     """One file at one http or https address."""
 
-    def __init__(self, url: str, retry: RetryPolicy, cancellation: Cancellation) -> None:
+    def __init__(
+        self,
+        url: str,
+        retry: RetryPolicy,
+        cancellation: Cancellation,
+        connections: Callable[[], Connections] | None = None,
+    ) -> None:
+        """Take an address; and the connections that it shares with others, which are its own if there are none."""
         self.url = url
         self.name = shown_address(url)
         self.host: str | None = url.split("/", 3)[2].rpartition("@")[2].lower()
         self._retry = retry
         self._cancellation = cancellation
+        self._shared = connections
+        self._afresh = False  # the last request was on a connection with a past, and something may have come of that
 
     def open(self, start: int, validator: str | None) -> Response:
         """Ask for the file from byte `start` on. The body is read as it is iterated over."""
@@ -135,18 +146,24 @@ class Web:
             headers["Range"] = f"bytes={start}-"
             if validator:
                 headers["If-Range"] = validator
-        from tinytorch_datasets.fetch.connection import Deadline  # and with it requests, which is heavy
+        from tinytorch_datasets.fetch import connection  # and with it requests, which is heavy
 
         with ExitStack() as opened:
-            deadline = Deadline(self._retry.response_timeout_s)
+            if self._shared is None:
+                connections = connection.Connections()
+                opened.callback(connections.close)
+            else:
+                connections = self._shared()
+            deadline = connections.deadline(self._retry.response_timeout_s)
             opened.callback(deadline.close)
             opened.enter_context(self._cancellation.waking(deadline.shut))
             with self._source_errors(deadline):
-                reply, redirects = self._get(headers, deadline, opened)
-            opened.callback(reply.close)
+                reply, redirects = self._get(headers, deadline, connections)
+            opened.callback(connection.end, reply)
             with self._source_errors(deadline):
                 response = self._response(reply, start, deadline)
-            response.redirects, response.tls = redirects, deadline.tls
+            response.redirects, response.tls, response.by_kept = redirects, deadline.tls, deadline.is_reused
+            self._afresh = deadline.is_reused
             response.close = opened.pop_all().close
             return response
 
@@ -170,25 +187,27 @@ class Web:
             raise Dripping(reason)
 
     def _get(
-        self, headers: dict[str, str], deadline: Deadline, opened: ExitStack
-    ) -> tuple[requests.Response, list[Mapping[str, str]]]:
+        self, headers: dict[str, str], deadline: Deadline, connections: Connections
+    ) -> tuple[urllib3.BaseHTTPResponse, list[Mapping[str, str]]]:
         """Return the first response that is not a redirect, and the header fields of those that are."""
-        from tinytorch_datasets.fetch.connection import check_environment, open_session
+        import urllib3
 
-        session = opened.enter_context(open_session(deadline))
-        timeout = (self._retry.connect_timeout_s, self._retry.read_timeout_s)
-        url, visited = self.url, [self.url]
+        from tinytorch_datasets.fetch import connection
+
+        timeout = urllib3.Timeout(connect=self._retry.connect_timeout_s, read=self._retry.read_timeout_s)
+        url, visited, cookies = self.url, [self.url], None
         redirects: list[Mapping[str, str]] = []
         for _ in range(self._retry.redirects + 1):
             self._check_wanted(deadline)
-            check_environment(url)
             deadline.tls = ""  # of the last connection alone
-            reply = session.get(url, headers=headers, timeout=timeout, stream=True, allow_redirects=False)
-            target = session.get_redirect_target(reply)
-            if target is None:
+            how: dict[str, Any] = {"timeout": timeout, "cookies": cookies, "afresh": self._afresh}
+            reply = connections.ask(url, headers, deadline=deadline, **how)
+            if reply.status not in REDIRECTS or "Location" not in reply.headers:
                 return reply, redirects
-            redirects.append(reply.headers)
-            reply.close()
+            target = reply.headers["Location"].encode("latin-1").decode()
+            redirects.append(connection.fields_of(reply))
+            cookies = connection.keep_cookies(cookies, url, reply)
+            connection.end(reply)
             url = self._redirected(url, target)
             # Twice is allowed: some sites send you back to the same address, with a cookie.
             if visited.count(url) == 2:
@@ -213,14 +232,16 @@ class Web:
             )
         return url
 
-    def _response(self, reply: requests.Response, start: int, deadline: Deadline) -> Response:
-        status, headers = reply.status_code, reply.headers
+    def _response(self, reply: urllib3.BaseHTTPResponse, start: int, deadline: Deadline) -> Response:
+        from tinytorch_datasets.fetch.connection import fields_of
+
+        status, headers = reply.status, fields_of(reply)
         length = number(headers.get("Content-Length", ""))
         response = Response(
             start=0,
             length=length,
             total=length,
-            chunks=self._chunks(reply.raw, deadline),
+            chunks=self._chunks(reply, deadline),
             close=reply.close,
             encoding=compression_of(headers.get("Content-Encoding", "")),
             validator=validator_of(headers),
@@ -263,11 +284,11 @@ class Web:
         message = storage_error_code(head)
         return f"{reason} ({message})" if message else reason
 
-    def _chunks(self, raw: Any, deadline: Deadline) -> Iterator[bytes]:
+    def _chunks(self, reply: urllib3.BaseHTTPResponse, deadline: Deadline) -> Iterator[bytes]:
         while True:
             with self._source_errors(deadline):
                 # read1, not read: read waits for the whole chunk, and a drip would look like silence.
-                chunk = raw.read1(CHUNK_BYTES, decode_content=False)
+                chunk = reply.read1(CHUNK_BYTES, decode_content=False)
             if not chunk:
                 return
             yield chunk

@@ -51,7 +51,8 @@ class HostLimit:
             yield
             return
         with self._guard:
-            slots = self._by_host.setdefault(host, threading.BoundedSemaphore(self._retry.connections_per_host))
+            if (slots := self._by_host.get(host)) is None:
+                slots = self._by_host[host] = threading.BoundedSemaphore(self._retry.connections_per_host)
         while not slots.acquire(timeout=self._retry.poll_s):
             cancellation.check()
         try:
@@ -107,12 +108,19 @@ class Mirror:
         self.failure = SourceError("it was not asked")
         self.asked = False
         self.was_lost = False  # its last body, before its end
+        self.by_kept = False  # its last body came by a connection that was kept ...
+        self.asked_afresh = False  # ... and it was asked once more, by a new one
         self.ended_at = 0  # where a body ended that had no length, and an end of its own
         self.whole_only = False  # its ranges are of no use
         self.started_over = False  # it has had its one clean start
         self.tag_changed = False  # its validators say nothing about its bytes
         self.wrapped = False  # it answers in gzip, which may be the file itself or a wrapping ...
         self.unwrap = False  # ... and is a wrapping
+
+    def is_excused(self, failure: SourceError) -> bool:
+        """Check whether what came may be what an earlier answer left on the connection; once, for the next is new."""
+        is_slow = isinstance(failure, TooSlow | Dripping | RangeNotSupported)
+        return self.by_kept and not (self.asked_afresh or self.wrapped or is_slow or failure.status)
 
 
 class MirrorLoop:
@@ -165,14 +173,16 @@ class MirrorLoop:
         while True:
             bytes_before = part.bytes
             try:
-                with self._hosts.connect(mirror.source.host, self._cancellation), drip:
-                    self._ask(mirror, part, others_untried, drip)
-                if part.matches():  # another file may come by that connection meanwhile
-                    return
-                failure = self._wrong_content("sends other bytes than the declared ones", part)
-                if failure.kind is not Kind.LOGIN_PAGE and part.sha256:
-                    failure.other = Other("sha256", part.sha256)
-                raise failure
+                try:
+                    self._ask_once(mirror, part, others_untried, drip)
+                except SourceError as failure:
+                    if not mirror.is_excused(failure):
+                        raise
+                    mirror.asked_afresh = True
+                    if isinstance(failure, WrongContent):
+                        part.drop()
+                    self._ask_once(mirror, part, others_untried, drip)
+                return
             except RangeNotSupported as failure:
                 if mirror.whole_only:
                     raise failure.as_permanent() from failure
@@ -195,11 +205,24 @@ class MirrorLoop:
                     continue
                 self._cancellation.sleep(retries.wait_after(failure, part.bytes))
 
+    def _ask_once(self, mirror: Mirror, part: PartialFile, others_untried: bool, drip: Rate) -> None:
+        """Make one request. Returns only if the part matches in the end."""
+        with self._hosts.connect(mirror.source.host, self._cancellation), drip:
+            self._ask(mirror, part, others_untried, drip)
+        if part.matches():  # another file may come by that connection meanwhile
+            return
+        failure = self._wrong_content("sends other bytes than the declared ones", part)
+        if failure.kind is not Kind.LOGIN_PAGE and part.sha256:
+            failure.other = Other("sha256", part.sha256)
+        raise failure
+
     def _ask(self, mirror: Mirror, part: PartialFile, others_untried: bool, drip: Rate) -> None:
         """Make one request. Returns only if the part is as long as declared in the end."""
         name = mirror.source.name
         validator = None if mirror.tag_changed else part.validator(name)
+        mirror.by_kept = False
         response = mirror.source.open(0 if mirror.whole_only else part.bytes, validator)
+        mirror.by_kept = response.by_kept
         with closing(response):
             stall = Rate(self._retry.stall_bytes_per_s, self._retry.stall_window_s) if others_untried else None
             body = check_rate(response.chunks, drip, stall)

@@ -3,15 +3,17 @@
 `<name>.part` stands beside the target and survives a kill, so that the next fetch goes on where this one stopped.
 `<name>.part.json` remembers which mirror gave it and its validator.
 
-A part is hashed where it stands, as the disk has it: a large one while its bytes come, any other by Pooch.
-`pooch.retrieve` would first move it to a temporary file with a random name, which nobody could tell from other
-people's files after a kill.
+A part is hashed where it stands, as the disk has it: a large one while its bytes come, one of thousands of small ones
+by its own descriptor, which takes fewer system calls, any other by Pooch. `pooch.retrieve` would first move it to a
+temporary file with a random name, which nobody could tell from other people's files after a kill.
 """
 
 from __future__ import annotations
 
 import errno
+import functools
 import glob
+import hashlib
 import json
 import os
 import shutil
@@ -24,6 +26,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.manifest.filenames import BESIDE, NOTE, PART
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.storage.files import (
@@ -114,9 +117,12 @@ class BackgroundSync:
         if self._thread.ident is not None:
             self._thread.join()
 
-    def wait(self) -> None:
-        """Wait now, and in no thread, which costs more than a small file takes."""
-        self._wait()
+    def wait(self, fd: int) -> None:
+        """Wait now, by a descriptor, and in no thread, which costs more than a small file takes."""
+        try:
+            flush(fd)
+        except OSError as error:
+            self._error = error
 
     def check(self) -> None:
         """Raise what the disk refused."""
@@ -157,6 +163,9 @@ class PartialFile:
         self._sync: BackgroundSync | None = None
         self._growing: GrowingDigest | None = None  # while it is written
         self._signature: list[int] = []  # before it was hashed
+        # What gave the last bytes. It is written down once it is known that they are not all in one.
+        self._giver: tuple[str, str | None] | None = None
+        self._is_noted, self._writes = False, 0
         try:
             with writing_at_home(path):
                 self._measure()
@@ -166,6 +175,9 @@ class PartialFile:
 
     def write(self, chunk: bytes) -> None:
         """Append a chunk."""
+        if self._writes and self.bytes + len(chunk) < self._file.bytes:
+            self._note_giver()
+        self._writes += 1
         if self._growing is None and self._file.bytes > SMALL_BYTES:
             self._growing = GrowingDigest(self.path)
         with writing_at_home(self.path):
@@ -186,8 +198,8 @@ class PartialFile:
             unlink(self.path, missing_ok=True)
             unlink(self._note, missing_ok=True)
             self._fd = self._open()
-        self.bytes = 0
-        self._sync = None
+        self.bytes = self._writes = 0
+        self._sync = self._giver = None
 
     def matches(self) -> bool:
         """Check whether these are the declared bytes, all of them; hashed once, as the disk has them."""
@@ -196,19 +208,21 @@ class PartialFile:
         if self._sync is None:
             sync = BackgroundSync(self.path)
             with writing_at_home(self.path):
-                self._signature = _without_ctime(stat_signature(self.path))
+                self._signature = _without_ctime(stat_signature(self._fd))
                 if self.bytes > SMALL_BYTES:
                     with sync:  # both take about as long
                         sha256 = self._hash()
                 elif (sha256 := self._hash()) == self._file.sha256:
-                    sync.wait()
+                    sync.wait(self._fd)
             self.sha256 = sha256
             if sha256 == self._file.sha256:
                 self._sync = sync
         return self._sync is not None
 
     def _hash(self) -> str:
-        """Return the sha256: as it was taken while the bytes came, or by Pooch now."""
+        """Return the sha256: as it was taken while the bytes came, or taken now."""
+        if self.bytes <= SMALL_BYTES:
+            return self._hash_small()
         sha256 = None
         if self._growing is not None:
             sha256 = self._growing.end(self._fd)
@@ -216,20 +230,41 @@ class PartialFile:
                 raise self._growing.error
         return sha256 or str(_pooch().file_hash(str(self.path), "sha256"))
 
+    def _hash_small(self) -> str:
+        """Hash a file of few bytes through its own descriptor, in a tenth of the system calls."""
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        sha256, left = hashlib.sha256(), self.bytes
+        while left and (chunk := os.read(self._fd, left)):
+            sha256.update(chunk)
+            left -= len(chunk)
+        os.lseek(self._fd, 0, os.SEEK_END)
+        return sha256.hexdigest()
+
     def head(self) -> bytes:
         """Return the first bytes, for a diagnosis."""
         with self.path.open("rb") as stream:
             return stream.read(HEAD_BYTES)
 
     def note_mirror(self, mirror: str, validator: str | None) -> None:
-        """Note which mirror gave the last bytes, and how to ask it for the same file again."""
-        if self._read_note() != (mirror, validator):
+        """Note which mirror gives the next bytes, and how to ask it for the same file again."""
+        giver = (mirror, validator)
+        if self._giver != giver:
+            self._giver, self._is_noted = giver, bool(self.bytes) and self._read_note() == giver
+        if self.bytes:
+            self._note_giver()
+
+    def _note_giver(self) -> None:
+        if self._giver is not None and not self._is_noted:
+            mirror, validator = self._giver
             with writing_at_home(self._note), os.fdopen(open_safely(self._note, os.O_TRUNC), "wb") as note:
                 note.write(json.dumps({"url": mirror, "validator": validator}).encode())
+            self._is_noted = True
 
     def validator(self, mirror: str) -> str | None:
         """Return the validator of that mirror, if it gave the last bytes."""
-        giver, validator = self._read_note()
+        if not self.bytes:
+            return None
+        giver, validator = self._giver or self._read_note()
         return validator if giver == mirror else None
 
     def move_into_place(self, target: Path) -> StatSignature | None:
@@ -242,7 +277,8 @@ class PartialFile:
             self._sync.check()  # or a power cut could leave the right name on bytes that never reached the disk
             self._release()
         with writing_at_home(target):
-            unlink(self._note, missing_ok=True)
+            if self._is_noted or os.path.lexists(self._note):
+                unlink(self._note, missing_ok=True)
             if is_link(target):
                 raise symlink_error(target)
             # Last of all, so that a kill leaves the part with what belongs to it, or the file alone.
@@ -257,6 +293,9 @@ class PartialFile:
         """Close the file. It is kept, unless it is empty, or nobody else would know its name."""
         if self._fd >= 0:
             self._release()
+            if self.bytes and self._is_shared and self.bytes < self._file.bytes:
+                with suppress(StorageError):  # without it, the rest is asked for and the sha256 decides
+                    self._note_giver()
             if not self.bytes or not self._is_shared:
                 with suppress(OSError):
                     unlink(self.path, missing_ok=True)
@@ -292,13 +331,9 @@ class PartialFile:
             if os.name == "nt" or self.path.lstat().st_size != self._file.bytes:
                 raise
             fd = open_to_read(self.path)
-        try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):  # a pipe, say
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            os.lseek(fd, 0, os.SEEK_END)
-        except BaseException:  # whatever it is, the file is closed
-            os.close(fd)
-            raise
+                os.close(fd)
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)) from None
         return fd
 
     def _release(self) -> None:
@@ -329,6 +364,7 @@ class PartialFile:
 _importing = threading.Lock()  # filters of warnings are the whole program's
 
 
+@functools.cache
 def _pooch() -> Any:
     """Import Pooch, which is heavy, and imports tqdm, which warns in a notebook of widgets that nobody asked for."""
     with _importing, warnings.catch_warnings():

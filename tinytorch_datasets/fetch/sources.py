@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from tinytorch_datasets.concurrency import Cancellation
@@ -18,6 +19,9 @@ from tinytorch_datasets.manifest.filenames import has_credentials, is_remote, is
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.settings import scheme_of
 from tinytorch_datasets.storage.files import bytes_of
+
+if TYPE_CHECKING:
+    from tinytorch_datasets.fetch.connection import Connections
 
 DEEPEST = 4  # torchvision: data/MNIST/raw/train-images-idx3-ubyte.gz
 FILES_LOOKED_AT = 20_000  # a folder with more is no folder of data sets, or a slow one
@@ -83,11 +87,12 @@ def list_sources(
     retry: RetryPolicy,
     cancellation: Cancellation,
     stores: Sequence[str] = (),
+    connections: Callable[[], Connections] | None = None,
 ) -> list[Source]:
     """List every place that may hold the file: homes in stores, the given mirror, the declared addresses in order.
 
     The mirror is asked for the file below the data set's folder, and if it has none there, for the file itself:
-    people also copy, or serve, the one folder that they need.
+    people also copy, or serve, the one folder that they need. Those on the web share the connections, if there are any.
     """
     addresses = list(file.urls)
     sources: list[Source] = []
@@ -97,13 +102,18 @@ def list_sources(
         addresses[:0] = [address_below(mirror, folder, file.name), address_below(mirror, "", file.name)]
     addresses[:0] = [address_below(store, folder, file.name) for store in stores]
     allowed = (address for address in dict.fromkeys(addresses) if not (offline and is_remote(address)))
-    return sources + [source_at(address, retry, cancellation) for address in allowed]
+    return sources + [source_at(address, retry, cancellation, connections) for address in allowed]
 
 
-def source_at(address: str, retry: RetryPolicy, cancellation: Cancellation) -> Source:
-    """Return the source of one address, of whichever kind it is."""
+def source_at(
+    address: str,
+    retry: RetryPolicy,
+    cancellation: Cancellation,
+    connections: Callable[[], Connections] | None = None,
+) -> Source:
+    """Return the source of one address, of whichever kind it is; one on the web shares the connections."""
     if address.lower().startswith(("http://", "https://")):
-        return Web(address, retry, cancellation)
+        return Web(address, retry, cancellation, connections)
     if is_store(address):
         from tinytorch_datasets.fetch.filesystems import Stored
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from tinytorch_datasets import formats, settings
 from tinytorch_datasets.digests import digest_of
@@ -147,22 +147,7 @@ def _run_on_disk(declared: Declared, plan: Plan, locations: Locations, options: 
     entry_file = cache_entries.entry_path(locations.cache, declared.manifest, plan.name, plan.rank)
     stat_cache = StatCache(CacheEntry.read(entry_file))
     if plan.status == "remote":
-        fetched = fetch(
-            plan.files,
-            plan.root,
-            folder=plan.folder,
-            mirror=options.mirror,
-            stores=options.stores,
-            offline=options.offline,
-            locks=locations.cache / "locks",
-            progress=options.progress,
-            dataset=plan.name,
-            retry=options.retry,
-            extra_bytes=bytes_to_decode(plan, locations),
-        )
-        for file, signature in fetched:
-            if signature is not None:
-                stat_cache.remember(plan.root / file.name, file.sha256, signature)
+        fetch_files(plan, locations, options, stat_cache, extra_bytes=bytes_to_decode(plan, locations))
     for trial in range(TRIES):
         try:
             folder = verified_arrays(plan, locations, stat_cache, mode=options.verify, executor=options.executor)
@@ -188,6 +173,15 @@ def _run_on_disk(declared: Declared, plan: Plan, locations: Locations, options: 
             return dataset
     what = f"{gone.filename or plan.name} was gone {TRIES} times when it was about to be opened"
     raise StorageError(what, hint="Wait until whatever cleans the folder has ended.", path=locations.cache) from gone
+
+
+def fetch_files(plan: Plan, locations: Locations, options: Options, stat_cache: StatCache, **more: Any) -> None:
+    """Fetch what is missing of a plan's files, and remember that each was hashed; `more` is as of `fetch`."""
+    more |= {key: getattr(options, key) for key in ("mirror", "stores", "offline", "progress", "retry")}
+    more |= {"folder": plan.folder, "locks": locations.cache / "locks", "dataset": plan.name}
+    for file, signature in fetch(plan.files, plan.root, **more):
+        if signature is not None:
+            stat_cache.remember(plan.root / file.name, file.sha256, signature)
 
 
 def _make_home(home: Path) -> None:

@@ -18,7 +18,6 @@ from tinytorch_datasets import formats, pipeline
 from tinytorch_datasets import plan as planned
 from tinytorch_datasets.concurrency import Cancellation
 from tinytorch_datasets.errors import UsageError
-from tinytorch_datasets.fetch import fetch
 from tinytorch_datasets.pipeline.shard_cache import STREAMS, ShardCache
 from tinytorch_datasets.pipeline.shards import stretch_of
 from tinytorch_datasets.pipeline.streamed import StreamedDataset, StreamedSplit
@@ -117,23 +116,9 @@ def _decoded(
     if on_disk.status == "shipped" or is_on_disk(on_disk):
         return pipeline.verified_arrays(on_disk, home, mode=options.verify)
     plan, stat_cache = plan.placed(home), StatCache()
-    fetched = fetch(
-        plan.files,
-        plan.root,
-        folder=plan.folder,
-        mirror=options.mirror,
-        stores=options.stores,
-        offline=options.offline,
-        locks=home.cache / "locks",
-        progress=options.progress or _silent,
-        dataset=plan.name,
-        retry=options.retry,
-        extra_bytes=sum(column.nbytes for column in plan.columns),
-        cancellation=cancellation,
-    )
-    for file, signature in fetched:
-        if signature is not None:
-            stat_cache.remember(plan.root / file.name, file.sha256, signature)
+    options = options._replace(progress=options.progress or _silent)
+    extra_bytes = sum(column.nbytes for column in plan.columns)
+    pipeline.fetch_files(plan, home, options, stat_cache, extra_bytes=extra_bytes, cancellation=cancellation)
     try:
         return pipeline.verified_arrays(plan, home, stat_cache=stat_cache)
     finally:

@@ -366,13 +366,13 @@ def open_safely(path: Path, flags: int = 0) -> int:
 
     With ``O_TRUNC`` it is made anew: what has its name may be a hard link to a file elsewhere, or a pipe.
     """
-    if is_link(path):
-        raise symlink_error(path)  # where the system has no O_NOFOLLOW, this has to do
-    if flags & os.O_TRUNC:
-        with contextlib.suppress(FileNotFoundError):
-            unlink(path)
-        flags |= os.O_EXCL
-    fd = os.open(path, SAFELY | flags, 0o666)
+    if os.path.lexists(path):
+        if is_link(path):
+            raise symlink_error(path)  # where the system has no O_NOFOLLOW, this has to do
+        if flags & os.O_TRUNC:
+            unlink(path, missing_ok=True)
+    flags |= SAFELY | (os.O_EXCL if flags & os.O_TRUNC else 0)
+    fd = os.open(path, flags, 0o666)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))

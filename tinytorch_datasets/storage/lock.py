@@ -56,13 +56,37 @@ class Waiting:
     silence_s: float = 600.0
 
 
+class Locks:
+    """The locks in a folder, for whoever takes many of them: what is true of the folder is looked at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._is_made = self._keeps_others_out = False
+
+    def make(self) -> None:
+        """Make the folder, if that was not done yet; raise StorageError where it cannot be, or a link leads away."""
+        if not self._is_made:
+            make_folder(self._folder)
+            self._is_made = True
+
+    def keep_others_out(self, second: BaseFileLock) -> bool:
+        """Check whether a lock that is held is refused to a second descriptor; one that was is known to be."""
+        self._keeps_others_out = self._keeps_others_out or _is_refused_to_others(second)
+        return self._keeps_others_out
+
+    def path(self, label: str) -> Path:
+        """Return where the lock of that label is."""
+        name = label.replace("/", "--").encode()[-200:].decode(errors="ignore")  # most file systems allow 255 bytes
+        return self._folder / f"{name}.lock"
+
+
 @contextmanager
-def hold_lock(locks: Path, label: str, waiting: Waiting) -> Iterator[bool]:
+def hold_lock(locks: Path | Locks, label: str, waiting: Waiting) -> Iterator[bool]:
     """Hold the lock of that label. Yields True, or False if the work must be done without."""
     from filelock import FileLock, Timeout  # only when something is to be fetched or decoded
 
-    name = label.replace("/", "--").encode()[-200:].decode(errors="ignore")  # most file systems allow 255 bytes
-    path = locks / f"{name}.lock"
+    locks = locks if isinstance(locks, Locks) else Locks(locks)
+    path = locks.path(label)
     holder = path.with_suffix(".holder")
     wait = _Wait(label, holder, waiting)
     lock: BaseFileLock | None = None
@@ -72,7 +96,7 @@ def hold_lock(locks: Path, label: str, waiting: Waiting) -> Iterator[bool]:
         return FileLock(path, fallback_to_soft=False, is_singleton=False, thread_local=False)
 
     try:
-        make_folder(locks)
+        locks.make()
         if is_link(path):
             raise symlink_error(path)
         lock = new_lock()
@@ -89,7 +113,7 @@ def hold_lock(locks: Path, label: str, waiting: Waiting) -> Iterator[bool]:
         reason = error.what if isinstance(error, StorageError) else error
         waiting.report(f"{label}: no lock can be had ({reason}); if others fetch it too, each does so for itself")
         lock = None
-    if lock is not None and not (_is_refused_to_others(new_lock()) and _is_abandoned(holder)):
+    if lock is not None and not (locks.keep_others_out(new_lock()) and _is_abandoned(holder)):
         waiting.report(f"{label}: a lock here keeps nobody out; if others fetch it too, each does so for itself")
         lock.release()
         lock = None
@@ -97,8 +121,12 @@ def hold_lock(locks: Path, label: str, waiting: Waiting) -> Iterator[bool]:
         yield False
         return
     try:
-        with suppress(OSError), os.fdopen(open_safely(holder, os.O_TRUNC), "w", encoding="utf-8") as note:
-            note.write(f"process {os.getpid()} on {socket.gethostname()}")
+        with suppress(OSError):
+            note = open_safely(holder, os.O_TRUNC)
+            try:
+                os.write(note, f"process {os.getpid()} on {socket.gethostname()}".encode())
+            finally:
+                os.close(note)
         yield True
     finally:
         with suppress(OSError):
