@@ -1,4 +1,4 @@
-"""Connections: kept between requests, with the proxies and certificates of the environment.
+"""Connections kept between requests; proxies and certificates.
 
 No credentials are sent but those in the address itself: not those of ~/.netrc, whose `default` entry would go to every
 mirror. Proxies and certificates are those that the environment names; what is wrong with them is found before any

@@ -1,4 +1,4 @@
-"""HTTP by urllib3 and requests: ranges, redirects, and their exceptions as `SourceError`s."""
+"""HTTP by urllib3: ranges, redirects, and its exceptions as `SourceError`s."""
 
 from __future__ import annotations
 
