@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.faulty_server import Act, Exchange, FaultyServer, answer, redirect, serve, sha256, until
+from tests.helpers.faulty_server import Act, Exchange, FaultyServer, answer, redirect, serve, sha256, silent, until
 from tinytorch_datasets.concurrency import Cancellation
 from tinytorch_datasets.errors import FetchError
 from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy, Web, fetch
@@ -196,6 +196,23 @@ class TestServersThatKeepNone:
 
         assert [request.path for request in kept.log] == ["/0", "/1", "/1"]
         assert [request.connection for request in kept.log] == [1, 1, 2]
+
+    def test_one_that_is_silent_from_then_on(self, kept: FaultyServer, tmp_path: Path) -> None:
+        """It is waited for once, and the next try is by a new connection."""
+        files = [declared(n, kept.at(f"/{n}", *([silent] if n else []), serve(data_of(n)))) for n in range(2)]
+        retry = RetryPolicy(connections_in_all=1, response_timeout_s=0.3, backoff_first_s=0.01, tries=2)
+
+        fetched(files, tmp_path, retry)
+
+        assert [(request.path, request.connection) for request in kept.log] == [("/0", 1), ("/1", 1), ("/1", 2)]
+
+    def test_one_that_asks_to_wait(self, kept: FaultyServer, tmp_path: Path) -> None:
+        """After an error of the server's, the next try is by a new connection."""
+        file = declared(0, kept.at("/0", answer(503), serve(data_of(0))))
+
+        fetched([file], tmp_path, RetryPolicy(backoff_first_s=0.01, tries=2))
+
+        assert [request.connection for request in kept.log] == [1, 2]
 
     def test_a_new_connection_that_is_closed_is_a_failure(self, kept: FaultyServer, tmp_path: Path) -> None:
         """Only one that was kept may have ended meanwhile."""

@@ -137,7 +137,7 @@ class Web:
         self._retry = retry
         self._cancellation = cancellation
         self._shared = connections
-        self._afresh = False  # the last request was on a connection with a past, and something may have come of that
+        self._afresh = False  # the last request failed, or was on a connection with a past
 
     def open(self, start: int, validator: str | None) -> Response:
         """Ask for the file from byte `start` on. The body is read as it is iterated over."""
@@ -184,7 +184,8 @@ class Web:
         if deadline.is_past:
             what = "drips: nothing of the file came" if deadline.is_connected else "no connection came about"
             reason = f"{what} within {self._retry.response_timeout_s:g} s"
-            raise Dripping(reason)
+            # On a connection that was kept, the server may be busy with what came before: a new one may be faster.
+            raise TooSlow(reason) if deadline.is_reused else Dripping(reason)
 
     def _get(
         self, headers: dict[str, str], deadline: Deadline, connections: Connections
@@ -196,11 +197,12 @@ class Web:
 
         timeout = urllib3.Timeout(connect=self._retry.connect_timeout_s, read=self._retry.read_timeout_s)
         url, visited, cookies = self.url, [self.url], None
+        afresh, self._afresh = self._afresh, True  # until this one has succeeded
         redirects: list[Mapping[str, str]] = []
         for _ in range(self._retry.redirects + 1):
             self._check_wanted(deadline)
             deadline.tls = ""  # of the last connection alone
-            how: dict[str, Any] = {"timeout": timeout, "cookies": cookies, "afresh": self._afresh}
+            how: dict[str, Any] = {"timeout": timeout, "cookies": cookies, "afresh": afresh}
             reply = connections.ask(url, headers, deadline=deadline, **how)
             if reply.status not in REDIRECTS or "Location" not in reply.headers:
                 return reply, redirects
