@@ -17,7 +17,15 @@ from tinytorch_datasets import RaggedArray, StringArray
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.digests import Stretch
 from tinytorch_datasets.storage import cache_entry
-from tinytorch_datasets.storage.cache_entry import CachedSplit, CacheEntry, assemble, entry_path, stretch_of
+from tinytorch_datasets.storage.cache_entry import (
+    CachedSplit,
+    CacheEntry,
+    assemble,
+    entries_in,
+    entries_of,
+    entry_path,
+    stretch_of,
+)
 from tinytorch_datasets.storage.memmap import Part, open_map
 
 IMAGES = np.arange(12, dtype="<f4").reshape(3, 2, 2)
@@ -324,6 +332,85 @@ class TestEveryByte:
         for dtype, name in cases.items():
             expected = None if name is None else Stretch("/x/a.npy", 64, f"{name} 2x5\n".encode())
             assert stretch_of("/x", Part("../y/a.npy", dtype, (2, 5), 64)) == expected, dtype
+
+
+class TestWhichThereAre:
+    """The files of a cache that are of a manifest, and those of them that may be believed."""
+
+    def test_of_a_data_set(self, made: CacheEntry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """In each home, of that rank, with its arrays in one of them; a name that is none has no path."""
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+        monkeypatch.delenv("TINYTORCH_DATASETS_HOME", raising=False)
+        homes = [str(tmp_path / name) for name in ("home", "second")]
+        entry = made._replace(rank=None)
+        paths = [Path(entry_path(f"{home}/.cache", made.manifest, "d")) for home in homes]
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(entry.to_bytes())
+
+        def of(*asked: Any) -> list[str]:
+            return [path for path, _ in entries_of(*asked)]
+
+        assert of("d", made.manifest, homes, homes[0]) == list(map(str, paths))
+        assert of("d", made.manifest, homes, None) == [str(paths[0])]  # and that of the user's own cache
+        assert [entry for _, entry in entries_of("d", made.manifest, homes, None)] == [CacheEntry.read(paths[0])]
+        assert of("d", made.manifest, homes[1:], None) == []  # its arrays are in none of these
+        assert of("d", str(tmp_path / "d.yaml"), homes, None) == []
+        assert of("d", made.manifest, homes, None, (1, 4)) == []
+        ranked = Path(entry_path(f"{homes[0]}/.cache", made.manifest, "d", (1, 4)))
+        ranked.write_bytes(made.to_bytes())
+        assert of("d", made.manifest, homes, None, (1, 4)) == [str(ranked)]
+        paths[0].write_bytes(entry._replace(name="e").to_bytes())
+        assert str(paths[0]) not in of("d", made.manifest, homes, None)
+        for name in ("", "-", "a/b", "..", "a b", "a:b", "a\0"):
+            assert of(name, made.manifest, homes, None) == []
+        for name in ("a-1", "a_1", "a.1", "-a", "\u00e9"):
+            path = Path(entry_path(f"{homes[0]}/.cache", made.manifest, name))
+            path.write_bytes(entry._replace(name=name).to_bytes())
+            assert of(name, made.manifest, homes, None) == [str(path)]
+
+    def test_of_a_manifest(self, made: CacheEntry, tmp_path: Path) -> None:
+        """All in the order of their names, whole or in part; what is damaged, or of another manifest, is left out."""
+        cache = str(tmp_path / "home" / ".cache")
+        assert list(entries_in(cache, made.manifest)) == []
+        kept = [("b", None), ("a", None), ("a", (0, 2)), ("c", None)]
+        for name, rank in kept:
+            path = Path(entry_path(cache, made.manifest, name, rank))
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(b"[" if name == "c" else made._replace(name=name, rank=rank).to_bytes())
+        other = Path(entry_path(cache, str(tmp_path / "d.yaml"), "x"))
+        other.write_bytes(made.to_bytes())
+        found = [(entry.name, entry.rank) for entry in entries_in(cache, made.manifest)]
+        assert found == [("a", [0, 2]), ("a", None), ("b", None)]
+        assert [entry.name for entry in entries_in(cache, str(tmp_path / "d.yaml"))] == ["d"]
+
+    def test_arrays_that_are_too_short(self, made: CacheEntry) -> None:
+        """Of the size that was noted; a byte less is too short, in any field or text. What is no size is refused."""
+        assert made.is_whole()
+        split = made.splits[0]
+        parts = [("images", split.fields["images"][0]), *(("words", part) for part in split.fields["words"])]
+        for name, part in [*parts, ("text", split.texts["text"])]:
+            path = str(Path(made.folder) / part.file)
+            size = part.offset + int(part.dtype[2:]) * int(np.prod(part.shape))
+            assert made._replace(signatures={**made.signatures, path: [size]}).is_whole()
+            assert not made._replace(signatures={**made.signatures, path: [size - 1]}).is_whole(), name
+
+        def changed(**others: Any) -> CacheEntry:
+            (part,) = split.fields["images"]
+            own = part._replace(**others)
+            return made._replace(splits=(split, split._replace(fields={"images": [own]})))
+
+        wrong: list[dict[str, Any]] = [
+            {"dtype": "<c8"}, {"dtype": "|O"}, {"dtype": "<fx"}, {"dtype": "<f"}, {"dtype": ""}, {"offset": -1},
+            {"shape": (-1, -1, -1)}, {"shape": (0, -1)}, {"shape": (3, 2, 3)},
+        ]  # fmt: skip
+        for others in wrong:
+            assert not changed(**others).is_whole(), others
+        right: list[dict[str, Any]] = [
+            {"shape": ()}, {"shape": (0,)}, {"file": "../x/train.images.npy"}, {"offset": 0}, {"dtype": "?b1"},
+        ]  # fmt: skip
+        for others in right:
+            assert changed(**others).is_whole(), others
 
 
 class TestWhoseItIs:
