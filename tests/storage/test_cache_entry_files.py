@@ -362,7 +362,11 @@ class TestWhichThereAre:
         assert of("d", made.manifest, homes, None, (1, 4)) == [str(ranked)]
         paths[0].write_bytes(entry._replace(name="e").to_bytes())
         assert str(paths[0]) not in of("d", made.manifest, homes, None)
-        for name in ("", "-", "a/b", "..", "a b", "a:b", "a\0"):
+        for name in ("-", "_", "."):
+            Path(entry_path(f"{homes[0]}/.cache", made.manifest, name)).write_bytes(
+                entry._replace(name=name).to_bytes()
+            )
+        for name in ("", "-", "_", ".", "a/b", "..", "a b", "a:b", "a\0"):
             assert of(name, made.manifest, homes, None) == []
         for name in ("a-1", "a_1", "a.1", "-a", "\u00e9"):
             path = Path(entry_path(f"{homes[0]}/.cache", made.manifest, name))

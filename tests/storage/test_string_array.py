@@ -8,6 +8,7 @@ import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from tinytorch_datasets.digests import digest_of
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.plan import ByteSource
 from tinytorch_datasets.readers.text import opened_text, packed_lines
+from tinytorch_datasets.storage import string_array
 from tinytorch_datasets.storage.memmap import Part, Remapped, open_map
 from tinytorch_datasets.storage.string_array import BYTES_AT_ONCE, STRINGS_AT_ONCE, parse_index
 
@@ -317,6 +319,25 @@ class TestBytes:
             state = part.__getstate__()[0]
             assert type(state) is Remapped
             assert state.path == str(tmp_path / "utf8.npy")
+
+
+def test_which_pyarrow_makes_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that the program has imported, of a version that is fast, and whole; else none is imported."""
+    fast, whole = string_array.FAST_PYARROW, {"LargeStringArray": object}
+    cases: list[tuple[dict[str, Any], bool]] = [
+        ({"__version__": f"{fast}.0.1", **whole}, True),
+        ({"__version__": f"{fast + 1}", **whole}, True),
+        ({"__version__": f"{fast - 1}.9.9", **whole}, False),
+        ({"__version__": f"{fast}.0.1"}, False),
+        ({"__version__": "dev", **whole}, False),
+        (whole, False),
+    ]
+    for facts, is_taken in cases:
+        module = SimpleNamespace(**facts)
+        monkeypatch.setitem(sys.modules, "pyarrow", module)
+        assert string_array._fast_pyarrow() is (module if is_taken else None)
+    monkeypatch.delitem(sys.modules, "pyarrow")
+    assert string_array._fast_pyarrow() is None
 
 
 def test_what_names_samples() -> None:
