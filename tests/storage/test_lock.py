@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 import socket
 import time
 from functools import partial
@@ -36,6 +37,7 @@ class TestTheNote:
         holder, now, (reader, writer) = tmp_path / "a.holder", time.time(), os.pipe()
 
         def work() -> None:
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which `nohup` has its children ignore
             os.close(writer)
             os.read(reader, 1)
 
