@@ -18,9 +18,9 @@ GUIDES = ("tutorial.md", "classroom.md")
 
 _FENCE = re.compile(r"^( *)(`{3,}|~{3,}).*?^\1\2`* *$\n?", re.DOTALL | re.MULTILINE)
 _COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
-# What a catalog says of the disk that it was made from, and of an index that has the package: neither is the reader's.
+# What a catalog says of the disk that it was made from is not the reader's; how to install is said once on the site.
 _DISK = re.compile(r'<li class="(?:here|away)">(?:not )?on disk</li>')
-_INSTALL = re.compile(r'(?<=<code>)%?pip install (?:<span class="word">)?tinytorch-datasets(?:</span>)?\n')
+_INSTALL = re.compile(r"(?<=<code>)%?pip install [^\n]*\n")
 _SAMPLES = re.compile(r"<p>Not on disk when this page was made: (<code.*?</code>) gets it\.</p>")
 # What a page says on the site only, where it has the catalog to link to.
 _SITE = re.compile(r"<!-- site:\n?(.*?)\n?-->", re.DOTALL)

@@ -139,6 +139,10 @@ class TestTheOwner:
         code = (copy / "tinytorch_datasets" / "_version.py").read_text()
         assert '\nHOMEPAGE = "https://github.com/ada-l/tinytorch-datasets"' in code
         assert f'\nVERSION = "{VERSION}"\n' in code
+        names: dict[str, str] = {}
+        exec(code, names)  # what pages of a catalog say of how to install is what README says
+        assert names["INSTALL"] == "pip install git+https://github.com/ada-l/tinytorch-datasets"
+        assert f"`{names['INSTALL']}`" in (copy / "README.md").read_text(encoding="utf-8")
         assert (copy / "release" / "owner").read_text() == "ada-l\n"
 
 

@@ -1,4 +1,6 @@
-"""The version of the package, which pyproject.toml reads, and its homepage."""
+"""The version of the package, which pyproject.toml reads, its homepage, and the line that installs it."""
 
 VERSION = "0.1.0"
 HOMEPAGE = ""  # with it, the User-Agent and SARIF say where to read about the program; nothing is made up
+# No index has the package, so it comes from its repository; "" where nobody knows that.
+INSTALL = f"pip install git+{HOMEPAGE}" if HOMEPAGE else ""

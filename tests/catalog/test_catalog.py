@@ -282,9 +282,10 @@ class TestTheSamples:
     ) -> None:
         """What comes with the package, in whichever file, needs none."""
         catalog(world, tmp_path / "site")
-        (line,) = (text for text in Page(tmp_path / "site/catalog/talk.html").words("code") if text.startswith("from"))
+        codes = Page(tmp_path / "site/catalog/talk.html").words("code")
 
-        assert 'get("talk", manifest="datasets.yaml")' in line
+        assert len(lines := [text for text in codes if "from tinytorch_datasets" in text]) == 2  # a script, a notebook
+        assert all('get("talk", manifest="datasets.yaml")' in line for line in lines)
         for name in ("mnist", "fashion-mnist"):
             assert f'data = get("{name}")' in "".join(Page(packaged.pages[name]).words("code"))
 
@@ -294,6 +295,7 @@ class TestTheSamples:
 
         assert packaged.with_samples == ("tinydigits", "tinytalks")
         assert "tinytorch-datasets get cifar10" in page.words("code")
+        assert "pip install tinytorch-datasets" not in page.words("code"), "no index has it"
         assert {"airplane", "truck"} <= set(page.words("li"))
         assert any("6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce" in w for w in page.words("code"))
 

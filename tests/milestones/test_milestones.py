@@ -79,10 +79,12 @@ def numbers(output: str) -> list[float]:
 class TestWhatTheyLearn:
     """Each learns with the default seed; the long ones in few epochs, for what they reach in all is in their README."""
 
+    @pytest.mark.frameworks
     def test_tinydigits_mlp(self, run: Run) -> None:
         """At least 90 %, without a socket."""
         assert numbers(run(TINYDIGITS_MLP))[0] >= 0.90
 
+    @pytest.mark.frameworks
     def test_tinydigits_cnn(self, run: Run) -> None:
         """At least 95 %, without a socket."""
         assert numbers(run(TINYDIGITS_CNN))[0] >= 0.95
@@ -114,6 +116,7 @@ class TestWhatTheyLearn:
         assert linear > 0.3
         assert lenet > linear + 0.02
 
+    @pytest.mark.frameworks
     def test_tinytalks_transformer(self, run: Run, tmp_path: Path) -> None:
         """In three epochs of reading it comes from 4.2 nats a character, if all were as likely, to little over half."""
         picture = ["--plot", "learned.svg"] if MATPLOTLIB else []

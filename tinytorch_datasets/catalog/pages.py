@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tinytorch_datasets._version import INSTALL
 from tinytorch_datasets.catalog import elements
 from tinytorch_datasets.catalog.elements import code, facts, link, listed, paragraph, section, text
 from tinytorch_datasets.display import html, sound
@@ -196,8 +197,9 @@ def _lines(view: View) -> list[tuple[str, str]]:
     if splits and names:
         left = ", ".join(names) + ("," if len(names) == 1 else "")
         python += f"\n{left} = data.{splits[0]}.arrays()" if all(map(str.isidentifier, names)) else ""
-    notebook = f"%pip install tinytorch-datasets\n{python}\ndata.{splits[0] if splits else ''}".rstrip(".")
-    shell = f"pip install tinytorch-datasets\ntinytorch-datasets get {view.name}{option}"
+    install = f"{INSTALL}\n" if INSTALL else ""
+    notebook = f"{install and '%'}{install}{python}\ndata.{splits[0] if splits else ''}".rstrip(".")
+    shell = f"{install}tinytorch-datasets get {view.name}{option}"
     return [("Python", python), ("Shell", shell), ("Notebook", notebook)]
 
 
