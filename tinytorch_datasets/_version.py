@@ -1,4 +1,4 @@
-"""The version of the package, which pyproject.toml reads, its homepage, and the line that installs it."""
+"""The version, which pyproject.toml reads, the homepage, and what installs it."""
 
 VERSION = "0.1.0"
 HOMEPAGE = ""  # with it, the User-Agent and SARIF say where to read about the program; nothing is made up
