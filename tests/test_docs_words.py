@@ -255,6 +255,16 @@ def is_importable(name: str) -> bool:
 
 
 @pytest.mark.parametrize("page", PATHS)
+def test_a_file_that_the_package_writes_has_that_name(page: str) -> None:
+    """Of the kinds that only it writes: `datasets.lock`, `catalog.css`; in its code, or in the lines of the page."""
+    text = text_of(PATHS[page])
+    lines = "".join(block.text for block in blocks(PATHS[page], ROOT))
+    for span in spans(text):
+        if re.fullmatch(r"[\w-]+\.(?:lock|css|js)", span):
+            assert span in code() or span in lines, span
+
+
+@pytest.mark.parametrize("page", PATHS)
 def test_a_file_of_the_repository_is_there(page: str) -> None:
     """What begins with one of its folders, whole or as a pattern."""
     for span in spans(text_of(PATHS[page])):
