@@ -322,6 +322,29 @@ class TestWhenItDoesNotCount:
 
         assert kept.listed(course) == {}
 
+    @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="giving a folder away takes root")
+    def test_nothing_is_made_in_the_cache_of_another_user(
+        self, course: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As `sudo` would, which keeps the variables of whoever types it: the folder would be closed to them."""
+        cache = tmp_path / "cache"
+        cache.mkdir()
+        os.chown(cache, 54_321, 54_321)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+        kept.keep(load_manifest(course))
+
+        assert [*cache.iterdir()] == []
+
+    def test_a_link_that_was_changed_while_it_was_read(self, course: Path) -> None:
+        """What was checked is the one file, and what it leads to now is the other: neither is kept."""
+        loaded = load_manifest(course)
+        kept.forget(course)
+        (item,) = loaded.leads_to
+        loaded.leads_to[item] = str(course.parent / "other.yaml")
+        kept.keep(loaded)
+
+        assert not form(course).exists()
+
     def test_what_is_kept_is_for_this_user_alone(self, course: Path) -> None:
         """A manifest may be readable for fewer people than a cache folder is."""
         assert stat.S_IMODE(form(course).parent.stat().st_mode) == 0o700

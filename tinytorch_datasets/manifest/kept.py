@@ -188,6 +188,10 @@ def keep(manifest: Manifest) -> None:
         )
         for layer in manifest.layers
     ]
+    # A link that was changed while they were read leads to what is no layer.
+    checked = {os.path.realpath(layer.path) for layer in layers}
+    if any(target not in checked for layer in layers for target in layer.leads_to.values()):
+        return
     aliases = {name: entry.aliases for name, entry in manifest.datasets.items() if entry.aliases}
     lines = [b"", encode([_layout(), str(manifest.path), layers, aliases]).encode()]
     every = [(layer, name) for layer in manifest.layers for name in layer.own]
@@ -314,8 +318,14 @@ def _is_private(folder: Path) -> bool:
 
 
 def _makes_private(folder: Path) -> bool:
-    """Make that folder, if it is missing, and check whether it is the user's alone."""
+    """Make that folder, if it is missing, and check whether it is the user's alone.
+
+    Nothing is made in a folder of somebody else's, such as that of the user for whom `sudo` works.
+    """
     try:
+        above = next(part for part in folder.parents if part.exists())
+        if hasattr(os, "geteuid") and above.stat().st_uid != os.geteuid():
+            return False
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
         return _is_private(folder)
