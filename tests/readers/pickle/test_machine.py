@@ -25,7 +25,7 @@ from tinytorch_datasets.readers.pickle.numpy_globals import (
     set_array_state,
 )
 from tinytorch_datasets.readers.pickle.opcodes import BadPickle, instructions, source
-from tinytorch_datasets.readers.pickle.values import Latin1Text
+from tinytorch_datasets.readers.pickle.values import Latin1Text, Run, run
 
 FILE = Path("some.pkl")
 
@@ -693,3 +693,43 @@ def test_long_lists_are_read_however_their_bytes_come() -> None:
         data = pickle.dumps(value, protocol)
         for chunk in (1 << 16, 999):
             assert load(by(chunk, data), FILE, most=300_000) == value
+
+
+# A run of one instruction; what is on the stack before; what it costs, and what is on the stack and in the memo then.
+RUNS: list[tuple[bytes, list[Any], int, list[Any], dict[int, Any]]] = [
+    (b"K\x07", [], 16, [7], {}),
+    (b"M\x07\x01", [], 48, [263], {}),
+    (b"U\x03a\xffc", [], 64 + 3, [b"a\xffc"], {}),
+    (b"U\x00", [], 64, [b""], {}),
+    (b"\x8c\x03abc", [], 64 + 3, ["abc"], {}),
+    (b"q\x09", [1, 2], 144, [1, 2], {9: 2}),
+    (b"r\x01\x02\x03\x84", [1, 2], 144, [1, 2], {0x84030201: 2}),
+    (b"\x94", [1, 2], 144, [1, 2], {0: 2}),
+]
+
+
+def test_a_run_of_short_instructions() -> None:
+    """Each of them if it is there as a whole, may still be carried out, and can be paid for."""
+    rest = bytes(257)  # the longest of them
+    made: dict[int, Any]
+    for program, before, cost, after, memo in RUNS:
+        for ahead in (b"", b"NNN"):
+            stack, made = [*before], {}
+            found = run(ahead + program + rest, len(ahead), stack, made, 10, cost)
+            assert (found, stack, made) == (Run(len(program), 1, cost), after, memo), program
+        stack, made = [*before], {}
+        assert run(program + rest, 0, stack, made, 10, cost - 1) == (0, 0, 0)
+        assert run(program + rest, 0, stack, made, 0, cost) == (0, 0, 0)
+        assert run(program + rest[len(program) :], 0, stack, made, 10, cost) == (0, 0, 0)
+        assert run(b"N" + program + rest, 0, stack, made, 10, cost) == (0, 0, 0)
+        assert (stack, made) == (before, {})
+        assert run(program + rest[len(program) - 1 :], 0, stack, made, 10, cost)[:2] == (len(program), 1)
+        twice = [*before]
+        assert run(program + program + rest, 0, twice, {}, 10, 2 * cost) == (2 * len(program), 2, 2 * cost)
+        assert run(program + program + rest, 0, [*before], {}, 1, 2 * cost) == (len(program), 1, cost)
+        assert run(program + program + rest, 0, [*before], {}, 10, 2 * cost - 1) == (len(program), 1, cost)
+    for program in (b"q\x09", b"r\0\0\0\0", b"\x94", b"\x8c\x02\xc3\xa9"):
+        assert run(program + rest, 0, [], {}, 10, 1000) == (0, 0, 0)
+    made = {5: 0}
+    run(b"\x94" + rest, 0, [3], made, 10, 1000)
+    assert made == {5: 0, 1: 3}

@@ -87,6 +87,7 @@ WRONG: list[tuple[bytes, str]] = [
     (swapped(b"K\x03\x85", b"J\xff\xff\xff\xff\x85"), "an array of the shape (-1,) is stated, 3 objects are there"),
     (swapped(b"K\x03\x85", b"K\x02\x85"), "an array of the shape (2,) is stated, 3 objects are there"),
     (swapped(b"K\x03\x85", b"K\x03K\xff\x86"), "an array of the shape (3, 255) is stated, 3 objects are there"),
+    (swapped(b"K\x03\x85", b")"), "an array of the shape () is stated, 3 objects are there"),
     (swapped(b"\x89]", b"N]"), ARRAY),
     (swapped(b"\x89]", b"G\0\0\0\0\0\0\0\0]"), ARRAY),
     (swapped(b"\x89](K\x01K\x02K\x03e", b"\x89N"), ARRAY),
@@ -130,6 +131,7 @@ def test_what_is_no_array_of_objects_is_refused() -> None:
     """By what it is; the member is named."""
     for data, what in [
         (pickle.dumps(np.arange(3)), "an array of int64"),
+        (pickle.dumps(np.array(["ab"])), "an array of str64"),
         (b"].", "a list"),
         (b"N.", "None"),
     ]:
@@ -139,6 +141,8 @@ def test_what_is_no_array_of_objects_is_refused() -> None:
             assert caught.value.reason == f"{inside}its pickle is {what}, not one of objects"
             assert caught.value.path == FILE
     for load in (load_objects, load_rows):
+        with pytest.raises(DecodeError, match=r"^some\.npy: the pickle is not sound: at byte 1, it is cut short$"):
+            load(b"N", FILE, size=1000, samples=3)
         with pytest.raises(DecodeError) as caught:
             load(b"N", FILE, size=1000, samples=3, member="m")
         assert caught.value.reason == "member 'm': the pickle is not sound: at byte 1, it is cut short"

@@ -175,7 +175,7 @@ def test_lists_read_together_are_those_read_one_by_one(name: str) -> None:
 
 def test_lists_read_together_are_counted_and_paid_for() -> None:
     """To the instruction and to the byte."""
-    count = 600
+    count = 200
     # A list, its memo, a mark, what appends; the array and its values. The numbers themselves are none.
     for lists, steps, cost in [
         (b"]\x94(" + PAIR + b"e", 6, 72 + 144 + 72 + 16 + 128 + 2 * 4),

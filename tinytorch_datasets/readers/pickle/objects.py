@@ -87,7 +87,7 @@ class ObjectMachine(Machine):
             self._stack.pop()
             self._set_objects(target, *state)
         else:
-            super()._build(_)
+            super()._build(None)
 
     def _set_objects(self, target: Any, version: Any, shape: Any, _: Any, is_fortran: Any, items: Any) -> None:
         is_empty = type(target) is np.ndarray and target.dtype == np.int8 and target.shape == (0,)
@@ -120,8 +120,8 @@ def load_objects(data: Data, path: Path, *, size: int, samples: int, member: str
     """
     loaded = load_rows(data, path, size=size, samples=samples, member=member)
     if type(loaded) is not np.ndarray or loaded.dtype != object:
-        what = f"an array of {loaded.dtype}" if type(loaded) is np.ndarray else describe(loaded)
-        raise DecodeError(path, f"{f'member {member!r}: ' if member else ''}its pickle is {what}, not one of objects")
+        inside = f"member {member!r}: " if member else ""
+        raise DecodeError(path, f"{inside}its pickle is {describe(loaded)}, not one of objects")
     return loaded
 
 
