@@ -181,6 +181,7 @@ REFUSED: list[tuple[bytes, str]] = [
     (b"NC", "at byte 2, it is cut short"),
     (b"NM\x01", "at byte 3, it is cut short"),
     (b"cnumpy\nd", "at byte 0, a line without an end"),
+    (b"NV\n", "at byte 3, it is cut short"),
     (b"NI", "at byte 1, a line without an end"),
     (b"N\x8b\xff\xff\xff\xff", "at byte 1, -1 bytes are stated"),
     (b"N?", "at byte 1, b'?' is not an instruction"),
@@ -702,15 +703,15 @@ RUNS: list[tuple[bytes, list[Any], int, list[Any], dict[int, Any]]] = [
     (b"U\x03a\xffc", [], 64 + 3, [b"a\xffc"], {}),
     (b"U\x00", [], 64, [b""], {}),
     (b"\x8c\x03abc", [], 64 + 3, ["abc"], {}),
-    (b"q\x09", [1, 2], 144, [1, 2], {9: 2}),
-    (b"r\x01\x02\x03\x84", [1, 2], 144, [1, 2], {0x84030201: 2}),
-    (b"\x94", [1, 2], 144, [1, 2], {0: 2}),
+    (b"q\x09", [0, 1, 2], 144, [0, 1, 2], {9: 2}),
+    (b"r\x01\x02\x03\x84", [0, 1, 2], 144, [0, 1, 2], {0x84030201: 2}),
+    (b"\x94", [0, 1, 2], 144, [0, 1, 2], {0: 2}),
 ]
 
 
 def test_a_run_of_short_instructions() -> None:
     """Each of them if it is there as a whole, may still be carried out, and can be paid for."""
-    rest = bytes(257)  # the longest of them
+    rest = b"\xff" * 257  # the longest of them
     made: dict[int, Any]
     for program, before, cost, after, memo in RUNS:
         for ahead in (b"", b"NNN"):

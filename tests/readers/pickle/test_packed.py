@@ -54,6 +54,7 @@ def test_arrays_are_joined() -> None:
     same(joined([i, i]), [1, 2, 1, 2])
     same(joined([i, f]), [1, 2, 0.5], "float64")
     same(joined([f, np.array([255], np.uint8), i]), [0.5, 255, 1, 2], "float64")
+    same(joined([np.array([np.inf, np.nan]), i]), [np.inf, np.nan, 1, 2], "float64")
     same(joined([b, b]), [True, True], "bool")
     same(joined([f, f[:0], f]), [0.5, 0.5], "float64")
     same(joined([f, np.array([EXACT, -EXACT])]), [0.5, EXACT, -EXACT], "float64")
