@@ -145,6 +145,10 @@ def test_a_dict_is_loaded() -> None:
         assert reason == f"{inside}it has 'a' twice, as text and as bytes, with different values"
         reason = refusal(lambda member=member: load_dict(b"(l", FILE, most=100, member=member))[0]  # type: ignore[misc]
         assert reason == f"{inside}the pickle is not sound: at byte 2, it is cut short"
+    least = 72 + 16 + 2 * 144 - (40 << 20)  # of an empty dict
+    assert load_dict(b"}.", FILE, most=2, declared=least) == {}
+    reason = refusal(lambda: load_dict(b"}.", FILE, most=2, declared=least - 1))[0]
+    assert reason.startswith("the pickle is not sound: what it holds takes more than the 375 bytes")
     reason = refusal(lambda: load_dict(b"}.", FILE, most=1))[0]
     assert reason.endswith("it has more than 1 instructions, which is more than its declared fields need")
 
@@ -199,6 +203,7 @@ def test_what_is_left_of_a_pickle_is_plain() -> None:
     for program, what in [
         (b"cnumpy\nndarray\n.", "a type"),
         (b"]cnumpy\nndarray\na.", "a type"),
+        (b"](cnumpy\nndarray\nNe.", "a type"),
         (b"(K\x01(cnumpy\nndarray\ntt.", "a type"),
         (b"}K\x01c_codecs\nencode\ns.", "a function"),
         (b"cnumpy\ndtype\n(U\x02u1K\0K\x01tR.", "a Dtype"),

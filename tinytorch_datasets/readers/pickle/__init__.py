@@ -74,7 +74,7 @@ def load(data: Data, path: Path, *, most: int, declared: int | None = None, memb
     return run(machine, lambda: _only_data(machine.run(), machine.allowance), path, member)
 
 
-def run(machine: Machine, action: Callable[[], Any], path: Path, member: str = "") -> Any:
+def run(machine: Machine, action: Callable[[], Any], path: Path, member: str) -> Any:
     """Return what an action with a machine does, its refusals as errors that name the file."""
     inside = _inside(member)
     try:
