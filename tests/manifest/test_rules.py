@@ -312,6 +312,23 @@ UNPACKED = f"""
 Edits = tuple[tuple[str, str], ...]
 WITH_DIGESTS: Edits = tuple((f"{end}}}", f"{end}, sha256: {{train: {HASH}}}}}") for end in ("b]", "float64", "str"))
 
+MISSING = ("float64}", 'float64, missing: ["?"]}')
+
+
+def in_splits(*places: str) -> tuple[str, str]:
+    """The edit that puts the numbers there, each place written as `split: {key: value}`."""
+    splits = ", ".join(
+        f"{split}: {{samples: 2, file: t.csv, rows: [{2 * i}, {2 * i + 2}], number: {{file: t.csv, {own[1:]}}}"
+        for i, (split, own) in enumerate(place.split(": ", 1) for place in places)
+    )
+    return "train: {samples: 2, file: t.csv}", splits
+
+
+def no_cells(form: str) -> str:
+    """What is said of missing values in that format."""
+    return f"format {form!r} has no cells of text that could mean a missing value"
+
+
 # What of the entry is replaced by what; what by instead, if that is another entry than the one above; the problems.
 ENTRIES: dict[str, tuple[Edits, Edits, tuple[str, ...]]] = {
     "a target that is no field": (
@@ -429,6 +446,29 @@ ENTRIES: dict[str, tuple[Edits, Edits, tuple[str, ...]]] = {
         (("    title", f"{UNPACKED.replace('u.csv}', 'v.csv}')}    title"), *WITH_DIGESTS),
         (("    title", f"{UNPACKED}    title"), *WITH_DIGESTS),
         ("variants.a.zip.splits.train.file: 'v.csv' is not under files; did you mean 'u.csv'?",),
+    ),
+    "missing values, and one split in another format": (
+        (MISSING, in_splits("train: {format: npz}")),
+        (MISSING, in_splits("train: {format: csv}"), ("format: csv", "format: npz")),
+        (f"fields.number.missing: {no_cells('npz')}",),
+    ),
+    "missing values, and two splits in other formats": (
+        (MISSING, in_splits("train: {format: npz}", "test: {format: mat}")),
+        (MISSING, in_splits("train: {format: npz}", "test: {column: n}")),
+        (f"fields.number.missing: {no_cells('npz')}",),
+    ),
+    "missing values, and the second split in another format": (
+        (MISSING, in_splits("train: {key: n}", "test: {format: mat}"), ("format: csv", "format: npz")),
+        (MISSING, in_splits("train: {key: n}", "test: {format: csv}"), ("format: csv", "format: npz")),
+        (f"fields.number.missing: {no_cells('npz')}",),
+    ),
+    "missing values, and a split that is a number": (
+        (MISSING, in_splits("train: {format: npz}"), ("splits: {", "splits: {odd: 7, ")),
+        (MISSING, in_splits("train: {column: n}")),
+        (
+            f"fields.number.missing: {no_cells('npz')}",
+            "splits.odd: must be a mapping of keys to values, is the number 7",
+        ),
     ),
     "a split that is another but for a null": (
         (("{samples: 2, file: t.csv}", "{samples: 2, file: t.csv}, test: {samples: 2, member: null, file: t.csv}"),),
