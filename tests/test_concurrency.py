@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 
 import pytest
 
 from tests.conftest import hear_ctrl_c
 from tests.helpers.yardstick import soon
-from tinytorch_datasets.concurrency import Cancellation, Cancelled, check_cancelled, run_all
+from tinytorch_datasets.concurrency import Cancellation, Cancelled, check_cancelled, importing, run_all
 from tinytorch_datasets.concurrency.ahead import mapped, prefetch, prefetched, prefetched_beside_work
 
 
@@ -266,3 +268,16 @@ def test_ctrl_c_is_heard_where_a_shell_had_it_ignored() -> None:
             signal.raise_signal(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("was_enabled", [True, False])
+def test_garbage_is_looked_for_again_after_an_import(was_enabled: bool) -> None:
+    """As it was before, whether the import succeeds or not; and whoever has turned it off keeps it so."""
+    (gc.enable if was_enabled else gc.disable)()
+    try:
+        with suppress(ImportError), importing():
+            assert not gc.isenabled()
+            raise ImportError
+        assert gc.isenabled() is was_enabled
+    finally:
+        gc.enable()

@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tinytorch_datasets import settings
+from tinytorch_datasets.concurrency import importing
 from tinytorch_datasets.digests import DigestsAhead, Step, Stretch
 from tinytorch_datasets.errors import (
     DatasetError,
@@ -137,13 +138,14 @@ def audit(
         raise ValueError(msg)
     local = executor is None and mirror is None and wanted & {"shipped", "cached"}
     with DigestsAhead(_likely_stretches(names, manifest, home) if local else ()) as ahead:
-        from pathlib import Path
+        with importing():
+            from pathlib import Path
 
-        from tinytorch_datasets import api, pipeline
-        from tinytorch_datasets.auditing import lint
-        from tinytorch_datasets.auditing.findings import DatasetReport, ProbeResult, Report
-        from tinytorch_datasets.auditing.local import audit_homes, audit_on_disk
-        from tinytorch_datasets.pipeline.standin import refuse_standin
+            from tinytorch_datasets import api, pipeline
+            from tinytorch_datasets.auditing import lint
+            from tinytorch_datasets.auditing.findings import DatasetReport, ProbeResult, Report
+            from tinytorch_datasets.auditing.local import audit_homes, audit_on_disk
+            from tinytorch_datasets.pipeline.standin import refuse_standin
 
         refuse_standin("an audit")
         loaded = api.manifest_of(manifest)

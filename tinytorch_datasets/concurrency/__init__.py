@@ -9,6 +9,7 @@ as the threads of a `ThreadPoolExecutor` would.
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -186,6 +187,18 @@ def run_all(
     if len(results) < len(numbered):  # cancelled from outside
         raise Cancelled
     return [results[number] for number in range(len(numbered))]
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Look for no garbage inside the block, which imports: they make many objects, and none that is garbage soon."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def start_thread(work: Callable[[], None], name: str) -> Thread | None:
