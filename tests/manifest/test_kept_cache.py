@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import importlib
 import json
 import os
 import shutil
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from tests.conftest import ROOT
@@ -68,6 +71,49 @@ def course(tmp_path: Path) -> Path:
     assert [*json.loads(result("list", "--json", "--manifest", path).stdout)]
     assert kept.names(path) == ["ours", "theirs"]
     return path
+
+
+def with_an_alias(text: str) -> str:
+    """A data set that is declared as another is: there are no lines below it."""
+    return text.replace("  ours:", "  ours: &ours", 1)[: text.index("  more:") + len(" &ours")] + "  more: *ours\n"
+
+
+def with_aliases_below(text: str) -> str:
+    """A file and a class of the one, and a list and a mapping of the other."""
+    text = text.replace("fields:", "fields: &fields", 1).replace("classes: [a, b]", "classes: &classes [&a a, b]", 1)
+    at = text.index("  more:")
+    first, last = text.index("    fields:", at), text.index("    splits:", at)
+    return text[:first] + "    fields: *fields\n    description: *a\n" + text[last:]
+
+
+def with_lines_of_windows(text: str) -> str:
+    """As Notepad ends them, after the mark that it begins with."""
+    return "\ufeff" + text.replace("\n", "\r\n")
+
+
+def in_braces(text: str) -> str:
+    """As JSON, on one line."""
+    return json.dumps(yaml.safe_load(text))
+
+
+def over_several_lines(text: str) -> str:
+    """Folded, with blank lines and comments between."""
+    title = "\"\\u0031e3 \\\n      0x1F\" # text\n\n    description: |\n      1e3\n\n      ~\n    citation: 'no'"
+    return text.replace("title: ours", f"title: {title}", 1)
+
+
+def with_numbers_of_all_kinds(text: str) -> str:
+    """Wide and narrow ranges, to the last digit of a float, and with underscores."""
+    return text.replace("dtype: float64", "dtype: float64, range: [-1.7976931348623157e+308, 9_007_199_254_740_993]", 1)
+
+
+SPELLINGS = [
+    with_an_alias, with_aliases_below, with_lines_of_windows, in_braces, over_several_lines, with_numbers_of_all_kinds,
+]  # fmt: skip
+GOOD_VECTORS = [
+    vector["file"] for vector in json.loads((ROOT / "conformance" / "manifests.json").read_text())
+    if vector["rule"] is None and "no-data-sets" not in vector["file"]
+]  # fmt: skip
 
 
 class TestWhatItSaves:
@@ -165,6 +211,30 @@ class TestWhatItSaves:
         kept.keep(loaded)
 
         assert kept.declared(path, "all-kinds", formats) == loaded.declared("all-kinds")
+
+    @pytest.mark.parametrize("spelling", SPELLINGS)
+    def test_however_it_is_written(self, tmp_path: Path, spelling: Callable[[str], str]) -> None:
+        """What YAML has several ways to write is kept as it was read, and each error has the same line."""
+        path = write(tmp_path / "datasets.yaml", "ours", "more")
+        path.write_bytes(spelling(path.read_text()).encode())
+        loaded = load_manifest(path)
+        kept.keep(loaded)
+
+        assert kept.listed(path) == kept.listed_of(loaded)
+        for name in loaded.datasets:
+            assert kept.declared(path, name, formats) == loaded.declared(name)
+        assert not reads_yaml(lambda: manifests.declared(path, "more"))
+
+    @pytest.mark.parametrize("vector", GOOD_VECTORS)
+    def test_the_manifests_that_other_readers_are_tested_by(self, vector: str) -> None:
+        """Each that is right, of the kit that says what a manifest means."""
+        path = ROOT / "conformance" / vector
+        loaded = load_manifest(path)
+        kept.keep(loaded)
+
+        assert kept.listed(path) == kept.listed_of(loaded)
+        for name in loaded.datasets:
+            assert kept.declared(path, name, formats) == loaded.declared(name)
 
     def test_the_packaged_manifest_is_not_kept_again(self) -> None:
         """It has a compiled form of its own, which came with it."""
@@ -360,6 +430,36 @@ class TestWhenItDoesNotCount:
 
         assert kept.code_signature(copy) != same
 
+    def test_a_file_that_an_editor_marks(self, tmp_path: Path) -> None:
+        """In a clone, by a link to nothing that is named like the file: no list fails for it."""
+        (tmp_path / "rules.py").write_text("")
+        without = kept.code_signature(tmp_path)
+        (tmp_path / ".#rules.py").symlink_to("user@host.1234:5678")
+
+        assert kept.code_signature(tmp_path) == without
+
+    @pytest.mark.parametrize("library", ["yaml", "pydantic"])
+    def test_another_version_of_what_checked_it(
+        self, course: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str
+    ) -> None:
+        """Which may refuse what the one before took, in words of its own once it makes a model of one entry."""
+        version = kept.LIBRARIES[library]
+        original = importlib.import_module(library).__file__
+        assert original is not None
+        (tmp_path / library).mkdir()
+        later = tmp_path / library / version
+        shutil.copy(Path(original).with_name(version), later)
+        (tmp_path / library / "__init__.py").touch()
+        loaded = importlib.import_module(library)
+        monkeypatch.delitem(sys.modules, library)
+        monkeypatch.syspath_prepend(str(tmp_path))
+        as_it_was = kept.names(course)
+        later.write_bytes(later.read_bytes() + b"# 9.9.9")
+        now = kept.names(course)
+        monkeypatch.setitem(sys.modules, library, loaded)
+
+        assert (as_it_was, now) == (["ours", "theirs"], [])
+
     def test_another_environment_with_another_version_of_a_package(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -508,6 +608,17 @@ class TestItsPlace:
         kept.names(course)
 
         assert time.time() - form(course).stat().st_mtime < 60
+
+    def test_where_its_time_cannot_be_set(self, course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """On a disk that is only read it counts all the same, however old it is."""
+        os.utime(form(course), (time.time() - 80 * 86400,) * 2)
+
+        def refused(*_: object) -> None:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+        monkeypatch.setattr(os, "utime", refused)  # mounting one takes root
+
+        assert kept.names(course) == ["ours", "theirs"]
 
     def test_what_is_very_large_is_not_kept(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A bound for one, far above any manifest that a person reads."""

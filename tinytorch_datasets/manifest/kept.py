@@ -3,8 +3,8 @@
 Reading ten thousand entries as YAML and checking them takes seconds; reading this form of them, a fraction of one, and
 neither YAML nor Pydantic. It is written after a manifest was found right, and counts while nothing that was found right
 can have changed: the bytes of each file that took part, by sha256 and by no time of a file system; where each item of
-`include` leads; which folders are meant; and the code that checked it. In every other case, and if it is damaged, the
-YAML is read, so that whatever is wrong is reported in the same words and with the same lines.
+`include` leads; which folders are meant; and the code that checked it, with its libraries. In every other case, and if
+it is damaged, the YAML is read, so that whatever is wrong is reported in the same words and with the same lines.
 
 What is kept is of the user's own making, in a folder that is the user's alone, or else it is not looked at. What lies
 beside a manifest never counts. The packaged manifests have a compiled form of their own: see `generated.py`.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import json
 import os
 import stat
@@ -38,6 +39,9 @@ FOLDER = "compiled"  # in the user's cache folder
 ENDING = ".json"
 # Raise it when what is kept, or how, changes.
 LAYOUT = 1
+
+# What parses the text and checks the values, and its file that has the version: another may refuse what this one took.
+LIBRARIES = {"yaml": "__init__.py", "pydantic": "version.py"}
 
 # How many data sets are in a list of entries: one is asked for, or all of them.
 IN_A_LIST = 100
@@ -226,7 +230,8 @@ def bytes_of(manifest: Path) -> int:
 
 
 def _layout() -> list[Any]:
-    return [LAYOUT, VERSION, sys.version, code_signature(Path(__file__).resolve().parent.parent)]
+    libraries = [library_signature(name, file) for name, file in LIBRARIES.items()]
+    return [LAYOUT, VERSION, sys.version, code_signature(Path(__file__).resolve().parent.parent), *libraries]
 
 
 def code_signature(package: Path) -> str:
@@ -235,10 +240,20 @@ def code_signature(package: Path) -> str:
     for folder, below, files in os.walk(package):
         below[:] = sorted(name for name in below if name != "__pycache__")
         for file in sorted(files):
-            if file.endswith(".py"):
-                about = Path(folder, file).stat()
-                hashed.update(f"{file} {about.st_size} {about.st_mtime_ns}\n".encode())
+            # An editor marks the file that it edits by a link to nothing, of nearly the same name.
+            with contextlib.suppress(OSError):
+                if file.endswith(".py"):
+                    about = Path(folder, file).stat()
+                    hashed.update(f"{file} {about.st_size} {about.st_mtime_ns}\n".encode())
     return hashed.hexdigest()
+
+
+def library_signature(name: str, file: str) -> str:
+    """Return what changes with the version of a library that takes long to import; "" where it is not installed."""
+    with contextlib.suppress(OSError, ValueError):
+        if (spec := importlib.util.find_spec(name)) is not None and spec.origin:
+            return hashlib.sha256(Path(spec.origin).with_name(file).read_bytes()).hexdigest()
+    return ""
 
 
 def _current(manifest: Path) -> _Kept | None:
@@ -259,7 +274,8 @@ def _current(manifest: Path) -> _Kept | None:
         if not all(map(_is_as_it_was, layers)):
             return None
         if path.stat().st_mtime < time.time() - DAY:
-            os.utime(path)  # it is in use
+            with contextlib.suppress(OSError):  # on a disk that is only read
+                os.utime(path)  # it is in use
         return _Kept(layers, signatures, aliases, lists)
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
         # Absent, damaged or of something else: all the same, because the manifest itself says what it would say.

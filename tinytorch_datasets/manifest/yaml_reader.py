@@ -307,10 +307,10 @@ class ParsedYaml:
         return other
 
     def lines_below(self, *keys: str) -> list[Any]:
-        """Return the line of a mapping, and those of all that is in it, for JSON."""
+        """Return the line of a mapping, and those of all that is in it, for JSON; of an alias there are none below."""
         level = self._lines
         for key in keys:
-            level = level[1][key]
+            level = level[1].get(key) if type(level) is tuple else None
         return [self.line(*keys), level]
 
     def _error(self, line: int, what: str) -> ManifestError:
