@@ -12,10 +12,11 @@ import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from tests.helpers.faulty_server import FaultyServer, serve, sha256
+from tests.helpers.faulty_server import FaultyServer, serve, sha256, until
 from tinytorch_datasets.errors import FetchError, HashMismatch, OfflineError, StorageError
 from tinytorch_datasets.fetch import fetch, library_folders
 from tinytorch_datasets.fetch.partial import BackgroundSync, PartialFile
@@ -668,6 +669,57 @@ class TestLarge:
             partial.move_into_place(place.root / "large.bin")
 
         assert (place.root / "large.bin").read_bytes() == self.RIGHT
+
+
+class TestWhatTheDiskLost:
+    """A system says once that the disk did not take some bytes, which can still be read, until a power cut."""
+
+    @pytest.mark.skipif(os.name == "nt", reason="there, nothing is synced while it comes")
+    @pytest.mark.parametrize("megabytes", [0.1, 2, 17])
+    def test_they_are_not_taken_for_those_on_disk(
+        self, megabytes: float, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By the next fetch, whose own sync would succeed: by a descriptor, beside the hashing, and while it comes."""
+        data = random.Random(8).randbytes(int(megabytes * 2**20))
+        sync, refusals = os.fsync, [OSError(errno.EIO, os.strerror(errno.EIO))]
+
+        def refuse_once(fd: int) -> None:
+            if refusals:
+                raise refusals.pop()
+            sync(fd)
+
+        with FaultyServer() as server:
+            file = declared_file(server.at("/points.bin", serve(data)), data=data)
+            monkeypatch.setattr(os, "fsync", refuse_once)
+            with pytest.raises(StorageError, match=r"points\.bin\.part cannot be written: Input/output error"):
+                place.fetch(file)
+            assert not [path for path in place.into.iterdir() if path.is_file()]
+
+            place.fetch(file)
+
+            assert [request.range for request in server.log] == [None, None]
+        assert (place.into / "points.bin").read_bytes() == data
+
+    @pytest.mark.skipif(os.name == "nt", reason="there, nothing is synced while it comes")
+    def test_nor_after_a_cut(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where the thread that hashes was refused, and the last byte did not come."""
+        part = place.root / "large.bin.part"
+        monkeypatch.setattr(os, "fsync", Mock(side_effect=OSError(errno.EIO, os.strerror(errno.EIO))))
+        with PartialFile(part, File("large.bin", 2**26, sha256(b""))) as partial:
+            partial.write(bytes(2**24))
+            until(lambda: partial._growing is not None and partial._growing.error is not None)
+
+        assert not part.exists()
+
+    def test_more_than_was_written_is_not_taken(self, place: Place) -> None:
+        """Another program has appended to a small file since its last byte came."""
+        part = place.root / "points.bin.part"
+        with PartialFile(part, declared_file()) as partial:
+            partial.write(DATA)
+            with part.open("ab") as other:
+                other.write(b"!")
+
+            assert not partial.matches()
 
 
 class TestFlush:

@@ -12,7 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.faulty_server import Act, Exchange, FaultyServer, answer, redirect, serve, sha256, silent, until
+from tests.helpers.faulty_server import (
+    Act,
+    Exchange,
+    FaultyServer,
+    answer,
+    drip,
+    redirect,
+    serve,
+    sha256,
+    silent,
+    until,
+)
 from tinytorch_datasets.concurrency import Cancellation
 from tinytorch_datasets.errors import FetchError
 from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy, Web, fetch
@@ -200,11 +211,21 @@ class TestServersThatKeepNone:
     def test_one_that_is_silent_from_then_on(self, kept: FaultyServer, tmp_path: Path) -> None:
         """It is waited for once, and the next try is by a new connection."""
         files = [declared(n, kept.at(f"/{n}", *([silent] if n else []), serve(data_of(n)))) for n in range(2)]
-        retry = RetryPolicy(connections_in_all=1, response_timeout_s=0.3, backoff_first_s=0.01, tries=2)
+        retry = RetryPolicy(connections_in_all=1, read_timeout_s=0.3, backoff_first_s=0.01, tries=2)
 
         fetched(files, tmp_path, retry)
 
         assert [(request.path, request.connection) for request in kept.log] == [("/0", 1), ("/1", 1), ("/1", 2)]
+
+    def test_one_that_drips_from_then_on(self, kept: FaultyServer, tmp_path: Path) -> None:
+        """It is given up after the time that is declared, and not after twice that: a new one is not asked for."""
+        dripping = drip(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"z", pause_s=0.05)
+        files = [declared(n, kept.at(f"/{n}", *([dripping] if n else []), serve(data_of(n)))) for n in range(2)]
+
+        with pytest.raises(FetchError, match=r"drips: nothing of the file came within 0\.3 s"):
+            fetched(files, tmp_path, RetryPolicy(connections_in_all=1, response_timeout_s=0.3))
+
+        assert [(request.path, request.connection) for request in kept.log] == [("/0", 1), ("/1", 1)]
 
     def test_one_that_asks_to_wait(self, kept: FaultyServer, tmp_path: Path) -> None:
         """After an error of the server's, the next try is by a new connection."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -180,11 +182,41 @@ class TestGrowing:
         assert digest.end() is None
         assert threading.active_count() == threads
 
-    def test_what_the_disk_refuses_is_kept(self, tmp_path: Path) -> None:
-        """Here that the file is gone before it was opened; nothing is known of it then."""
-        path = tmp_path / "missing"
+    def test_also_within_one_tick_of_the_clock(self, tmp_path: Path) -> None:
+        """Most file systems note a change by a clock that stands still for milliseconds, in which much is written."""
+        path, tick = tmp_path / "file", 1_700_000_000_000_000_000
         digest = GrowingDigest(path)
-        with (tmp_path / "file").open("wb") as file:
+        with path.open("wb", buffering=0) as file, path.open("r+b", buffering=0) as other:
+            for _ in range(2):
+                digest.before_write(file.fileno())
+                file.write(b"right")
+                os.utime(path, ns=(tick, tick))
+                digest.after_write(file.fileno())
+                other.seek(0)
+                other.write(b"wrong")
+                os.utime(path, ns=(tick, tick))
             assert digest.end(file.fileno()) is None
 
-        assert isinstance(digest.error, FileNotFoundError)
+    def test_what_cannot_be_read_is_not_known(self, tmp_path: Path) -> None:
+        """Here that the file is gone before it was opened; whoever hashes it in the end will say so."""
+        digest = GrowingDigest(tmp_path / "missing")
+        with (tmp_path / "file").open("wb", buffering=0) as file:
+            file.write(DATA)
+            digest.after_write(file.fileno())
+            assert digest.end(file.fileno()) is None
+
+        assert digest.error is None
+
+    def test_what_the_disk_refuses_is_kept(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The system says it once, to whoever syncs first."""
+        refusal = OSError(errno.EIO, os.strerror(errno.EIO))
+        monkeypatch.setattr(os, "fsync", Mock(side_effect=refusal))
+        path = tmp_path / "file"
+        path.touch()
+        digest = GrowingDigest(path)
+        with path.open("r+b", buffering=0) as file:
+            file.write(bytes(2**24))
+            digest.after_write(file.fileno())
+
+            assert digest.end(file.fileno()) is None
+            assert digest.error is refusal

@@ -185,7 +185,7 @@ class Watchdog:
                     deadline.is_past = True
                     deadline.shut()
                 self._wakes_at = min((each.until for each in self._deadlines), default=math.inf)
-                self._changed.wait(None if self._wakes_at == math.inf else self._wakes_at - now)
+                self._changed.wait(min(self._wakes_at - now, threading.TIMEOUT_MAX))
 
 
 class Rate:

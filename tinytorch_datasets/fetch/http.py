@@ -184,8 +184,7 @@ class Web:
         if deadline.is_past:
             what = "drips: nothing of the file came" if deadline.is_connected else "no connection came about"
             reason = f"{what} within {self._retry.response_timeout_s:g} s"
-            # On a connection that was kept, the server may be busy with what came before: a new one may be faster.
-            raise TooSlow(reason) if deadline.is_reused else Dripping(reason)
+            raise Dripping(reason)  # by a connection that was kept as well: whoever is silent meets the read's timeout
 
     def _get(
         self, headers: dict[str, str], deadline: Deadline, connections: Connections

@@ -163,6 +163,7 @@ class PartialFile:
         self._sync: BackgroundSync | None = None
         self._growing: GrowingDigest | None = None  # while it is written
         self._signature: list[int] = []  # before it was hashed
+        self._is_lost = False  # the disk may have other bytes than those that can still be read
         # What gave the last bytes. It is written down once it is known that they are not all in one.
         self._giver: tuple[str, str | None] | None = None
         self._is_noted, self._writes = False, 0
@@ -200,6 +201,7 @@ class PartialFile:
             self._fd = self._open()
         self.bytes = self._writes = 0
         self._sync = self._giver = None
+        self._is_lost = False
 
     def matches(self) -> bool:
         """Check whether these are the declared bytes, all of them; hashed once, as the disk has them."""
@@ -209,7 +211,9 @@ class PartialFile:
             sync = BackgroundSync(self.path)
             with writing_at_home(self.path):
                 self._signature = _without_ctime(stat_signature(self._fd))
-                if self.bytes > SMALL_BYTES:
+                if self._signature[0] != self.bytes:  # another program has written to it
+                    sha256 = str(_pooch().file_hash(str(self.path), "sha256"))
+                elif self.bytes > SMALL_BYTES:
                     with sync:  # both take about as long
                         sha256 = self._hash()
                 elif (sha256 := self._hash()) == self._file.sha256:
@@ -226,7 +230,8 @@ class PartialFile:
         sha256 = None
         if self._growing is not None:
             sha256 = self._growing.end(self._fd)
-            if self._growing.error is not None:  # a system says it once: a sync that succeeds now would mean nothing
+            if self._growing.error is not None:
+                self._is_lost = True
                 raise self._growing.error
         return sha256 or str(_pooch().file_hash(str(self.path), "sha256"))
 
@@ -274,7 +279,11 @@ class PartialFile:
         """
         assert self._sync is not None
         with writing_at_home(self.path):
-            self._sync.check()  # or a power cut could leave the right name on bytes that never reached the disk
+            try:
+                self._sync.check()  # or a power cut could leave the right name on bytes that never reached the disk
+            except OSError:
+                self._is_lost = True
+                raise
             self._release()
         with writing_at_home(target):
             if self._is_noted or os.path.lexists(self._note):
@@ -290,13 +299,17 @@ class PartialFile:
         return now if _without_ctime(now) == self._signature else None
 
     def close(self) -> None:
-        """Close the file. It is kept, unless it is empty, or nobody else would know its name."""
+        """Close the file. It is kept, unless it is empty, or nobody else would know its name, or the disk lost some.
+
+        That it did, a system says once: the bytes can be read, and synced without an error, until a power cut.
+        """
         if self._fd >= 0:
             self._release()
-            if self.bytes and self._is_shared and self.bytes < self._file.bytes:
+            is_kept = self.bytes and self._is_shared and not self._is_lost
+            if is_kept and self.bytes < self._file.bytes:
                 with suppress(StorageError):  # without it, the rest is asked for and the sha256 decides
                     self._note_giver()
-            if not self.bytes or not self._is_shared:
+            if not is_kept:
                 with suppress(OSError):
                     unlink(self.path, missing_ok=True)
                     unlink(self._note, missing_ok=True)
@@ -339,6 +352,7 @@ class PartialFile:
     def _release(self) -> None:
         if self._growing is not None:
             self._growing.end()
+            self._is_lost |= self._growing.error is not None
             self._growing = None
         if self._fd >= 0:
             os.close(self._fd)

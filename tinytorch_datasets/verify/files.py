@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -186,7 +187,8 @@ class GrowingDigest:
 
     So a download is hashed when its last byte has come, and most of it is on the disk. Call `before_write` and
     `after_write` around each write: they notice when another program writes to the file too, for what that changes may
-    have been hashed already.
+    have been hashed already. The clock by which most file systems note a change ticks every few milliseconds, and
+    several writes may come within one tick. So each write is given a time of its own, which no tick has.
     """
 
     def __init__(self, path: Path) -> None:
@@ -195,7 +197,7 @@ class GrowingDigest:
         self._bytes, self._is_ended, self._is_alone = 0, False, True
         self._about: tuple[int, int] | None = None  # the file after the last write
         self._sha256, self._hashed = hashlib.sha256(), 0
-        self.error: OSError | None = None  # what the disk refused, which it says once
+        self.error: OSError | None = None  # the disk did not take all that was written, which a system says once
         self._thread = start_thread(self._work, "tinytorch-datasets-hash")
 
     def before_write(self, fd: int) -> None:
@@ -205,6 +207,12 @@ class GrowingDigest:
 
     def after_write(self, fd: int) -> None:
         """Let the thread go on to the end of what is there now."""
+        if os.utime in os.supports_fd:  # not on Windows
+            now = time.time_ns() // 1_000 * 1_000 + 300  # in steps of 100 ns, which is what NTFS knows
+            with contextlib.suppress(OSError):  # another user's, to whom alone its time belongs
+                os.utime(fd, ns=(now, now))
+            # Neither where the file system knows no such time: two changes of one second would look like one.
+            self._is_alone &= os.fstat(fd).st_mtime_ns == now
         self._about = _size_and_time(fd)
         with self._grown:
             self._bytes = self._about[0]
@@ -228,22 +236,23 @@ class GrowingDigest:
 
     def _work(self) -> None:
         buffer, synced = memoryview(bytearray(CHUNK_BYTES)), 0
-        try:
-            with open(self._path, "rb", buffering=0, opener=open_file) as file:
-                while True:
-                    with self._grown:
-                        while self._hashed >= self._bytes and not self._is_ended:
-                            self._grown.wait()
-                        left = self._bytes - self._hashed
-                    if left <= 0 or not (count := file.readinto(buffer[:left])):
-                        return
-                    self._sha256.update(buffer[:count])
-                    self._hashed += count
-                    if self._hashed - synced >= SYNC_BYTES and os.name != "nt":  # which syncs only what it may write
+        with contextlib.suppress(OSError), open(self._path, "rb", buffering=0, opener=open_file) as file:
+            while True:  # what cannot be read here, whoever hashes it in the end will find
+                with self._grown:
+                    while self._hashed >= self._bytes and not self._is_ended:
+                        self._grown.wait()
+                    left = self._bytes - self._hashed
+                if left <= 0 or not (count := file.readinto(buffer[:left])):
+                    return
+                self._sha256.update(buffer[:count])
+                self._hashed += count
+                if self._hashed - synced >= SYNC_BYTES and os.name != "nt":  # which syncs only what it may write
+                    try:
                         os.fsync(file.fileno())
-                        synced = self._hashed
-        except OSError as error:
-            self.error = error
+                    except OSError as error:
+                        self.error = error
+                        return
+                    synced = self._hashed
 
 
 def _size_and_time(fd: int) -> tuple[int, int]:
