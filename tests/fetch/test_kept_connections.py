@@ -143,6 +143,21 @@ class TestReuse:
 
         assert kept.connections == 1
 
+    def test_what_comes_before_an_answer(self, kept: FaultyServer, tmp_path: Path) -> None:
+        """Answers of 1xx, which any client has to pass over, however many there are."""
+
+        def hinting(data: bytes) -> Act:
+            def act(exchange: Exchange) -> None:
+                exchange.raw(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n")
+                exchange.raw(b"HTTP/1.1 102 Processing\r\n\r\n" * 3)
+                serve(data)(exchange)
+
+            return act
+
+        fetched(served(kept, 3, hinting), tmp_path)
+
+        assert (len(kept.log), kept.connections) == (3, 1)
+
     def test_a_body_in_chunks(self, kept: FaultyServer, tmp_path: Path) -> None:
         """All bytes came before its end did, which nobody waits for."""
         fetched(served(kept, 4, lambda data: serve(data, chunked=True)), tmp_path)
@@ -190,15 +205,15 @@ class TestServersThatKeepNone:
         assert len(kept.log) >= 6
         assert kept.connections == 6
 
-    @pytest.mark.parametrize("how", ["close", "reset", "408"])
+    @pytest.mark.parametrize("how", ["close", "reset", "400", "408"])
     def test_one_that_closes_when_the_next_request_comes(self, how: str, kept: FaultyServer, tmp_path: Path) -> None:
         """The request is made again at once, by a new connection."""
 
         def refuse(exchange: Exchange) -> None:
             if how == "reset":
                 exchange.reset()
-            elif how == "408":
-                answer(408)(exchange)
+            elif how.isdigit():
+                answer(int(how))(exchange)
             exchange.is_last()
 
         files = [declared(n, kept.at(f"/{n}", *([refuse] if n else []), serve(data_of(n)))) for n in range(2)]

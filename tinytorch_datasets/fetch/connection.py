@@ -7,6 +7,7 @@ address is asked, and named by its variable.
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import socket
@@ -142,7 +143,7 @@ class _Origin:
                 if is_last or is_silent or not deadline.is_reused or deadline.is_shut:
                     raise
             else:
-                if is_last or reply.status != 408 or not deadline.is_reused:  # which says the same
+                if is_last or reply.status not in (400, 408) or not deadline.is_reused:  # which say the same
                     return reply
                 reply.close()
             self.forget()
@@ -161,11 +162,23 @@ class _Origin:
 _asking = threading.local()  # `deadline`, of the request that this thread makes
 
 
+class _Final(http.client.HTTPResponse):
+    """An answer without those of 1xx before it, of which http.client passes over 100 alone."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if status in (100, 101) or not 100 <= status < 200:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+
+
 class _Watched:
     """A connection of whatever kind, whose sockets the deadline of the request watches that has it."""
 
     link: Link | None = None
     sock: Any
+    response_class = _Final
 
     def _new_conn(self) -> socket.socket:
         if self.link is not None:  # the server has closed it
