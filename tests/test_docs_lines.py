@@ -199,7 +199,6 @@ def desk(tmp_path: Path) -> dict[str, Any]:
         "places": {place: str(real) for place, real in places.items()},
         "shown": {},
         "fresh": [],
-        "serves_on": "127.0.0.1",
     }
 
 
@@ -222,7 +221,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(page: str, chosen: list[Block], desk: dict[str, Any]) -> None:
     """Run blocks of a page in a process of their own; skip the test at its end if a library was missing."""
-    given = [tuple(block) for block in chosen], {name: desk[name] for name in ("places", "shown", "fresh", "serves_on")}
+    given = [tuple(block) for block in chosen], {name: desk[name] for name in ("places", "shown", "fresh")}
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests.helpers.pages import main; main(*{given!r})"
     done = python("-c", code, env=desk["env"], cwd=desk["cwd"])
 
@@ -255,7 +254,7 @@ def test_a_page_runs_from_its_first_line_to_its_last(
     (tmp_path / "index").mkdir()
     desk["env"] |= pip_variables(index_of_packages(tmp_path / "index", wheel))
     desk["env"] |= {
-        **{"HTTP_PROXY": hosts.url, "HTTPS_PROXY": hosts.url, "NO_PROXY": "127.0.0.1,127.0.0.0/8,localhost"},
+        **{"HTTP_PROXY": hosts.url, "HTTPS_PROXY": hosts.url, "NO_PROXY": "127.0.0.1,localhost"},
         "REQUESTS_CA_BUNDLE": str(hosts.certificates),
     }
     del desk["env"][settings.OFFLINE]

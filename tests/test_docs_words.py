@@ -107,6 +107,14 @@ def test_the_list_of_other_words_is_of_words_in_use() -> None:
     assert OTHERS - used == set()
 
 
+def test_the_lists_of_other_names_are_of_names_in_use() -> None:
+    """As they are written on a page, and not in a list above only."""
+    text = "\n".join(span for path in PATHS.values() for span in spans(text_of(path)))
+
+    assert {name for name in OTHER_CALLS if not re.search(rf"\b{name}\(", text)} == set()
+    assert {name for name in OTHER_DOTTED if name not in text} == set()
+
+
 def options() -> dict[str, set[str]]:
     """The options of each command."""
     context = click.Context(main, info_name="ttds")
@@ -262,6 +270,105 @@ def test_a_file_that_the_package_writes_has_that_name(page: str) -> None:
     for span in spans(text):
         if re.fullmatch(r"[\w-]+\.(?:lock|css|js)", span):
             assert span in code() or span in lines, span
+
+
+# Names with dots that are in no code here: of a reader's own objects, and of other libraries under their short names.
+OTHER_DOTTED = {
+    *(
+        "x.copy",
+        "stored.reshape",
+        "course.yaml",
+        "plan.py",
+        "plan.Declared",
+        "checks.duplicates.of",
+        "FetchError.tried",
+    ),
+    *("cifar10.load_data", "mnist.load_data", "info.features", "tfds.load", "datasets.Dataset", "progress.readable"),
+    *("data.classes", "data.feature_names", "data.target_names", "data.with_format"),
+}
+LIBRARIES = {
+    *("dask", "keras", "matplotlib", "mpi4py", "numpy", "optax", "pandas", "pooch", "ray", "rich", "scipy", "sklearn"),
+    *("torch", "webdataset"),
+}
+# Of data, which readers call as they like.
+DATA_FILES = re.compile(r".*\.(?:npz|npy|png|csv|parquet|tar|zip|gz|data|bib|txt|jsonl|part|part\.json)")
+_DOTTED = re.compile(r"(?<![\w./$-])[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)+(?![\w.]*/)")
+SPLITS = ("train", "test", "validation", "split", "part")
+
+
+@cache
+def dotted_names() -> frozenset[str]:
+    """Return the names with dots of the package, its data and settings, of the lines on pages, and of the files."""
+    sources = [*ROOT.glob("milestones/*.py"), *ROOT.glob("*.yaml"), ROOT / "pyproject.toml", ROOT / "action.yml"]
+    lines = [block.text for path in PATHS.values() for block in blocks(path, ROOT)]
+    names = {name for text in (code(), *map(text_of, sources), *lines) for name in _DOTTED.findall(text)}
+    names = {".".join(parts[:end]) for parts in (name.split(".") for name in names) for end in range(2, len(parts) + 1)}
+    return frozenset(names | {path.name for path in ROOT.rglob("*.*") if ".venv" not in path.parts})
+
+
+@pytest.mark.parametrize("page", PATHS)
+def test_a_name_with_dots_is_written_so_somewhere(page: str) -> None:
+    """Whole, as a file, a module or an attribute is: `mirrors.lock`, and not two words that there are."""
+    for span in spans(text_of(PATHS[page])):
+        for name in _DOTTED.findall(span):
+            first = name.split(".")[0]
+            if first in SPLITS or (set(SPLITS) & set(name.split(".")[1:-1])):
+                continue  # the next test knows what a split has
+            known = name in dotted_names() | OTHER_DOTTED or first in LIBRARIES or DATA_FILES.fullmatch(name)
+            known = known or name.endswith(".example")
+            assert known or is_importable(name), f"{span}: {name}"
+
+
+def fields() -> set[str]:
+    """Return the names of fields that data sets have, here and on pages."""
+    texts = [*map(text_of, ROOT.glob("*.yaml")), *(b.text for path in PATHS.values() for b in blocks(path, ROOT))]
+    return {name for text in texts for name in re.findall(r"(?m)^ +([a-z_]\w*): *(?:\{|$)", text)}
+
+
+FIELDS = fields()
+
+
+@pytest.mark.parametrize("page", PATHS)
+def test_what_a_split_is_asked_for_is_what_it_has(page: str) -> None:
+    """What is called is a method of a split, and what is not is an attribute, or a field of some data set."""
+    for span in spans(text_of(PATHS[page])):
+        for name, bracket in re.findall(rf"(?<![\w./-])(?:\w+\.)?(?:{'|'.join(SPLITS)})\.([a-z_]\w*)(\(?)", span):
+            if name == "py" or DATA_FILES.fullmatch(f"x.{name}"):
+                continue  # a file
+            has = hasattr(Split, name) or hasattr(StreamedSplit, name)
+            assert has if bracket else has or name in FIELDS, span
+
+
+# Functions and classes of other libraries, which sentences name and no line on a page calls.
+OTHER_CALLS = {
+    "f",
+    *("Client", "DataPipeline", "ImageFolder", "MNIST", "MPIPoolExecutor", "Normalize", "RandomState", "Subset"),
+    *("ThreadPoolExecutor", "ToTensor", "asarray", "attrgetter", "batched", "concatenate", "delayed", "fetch_openml"),
+    *("field_size_limit", "from_array", "from_arrow", "from_delayed", "get_executor", "imshow", "load", "load_data"),
+    *("load_dataset", "load_digits", "load_iris", "random_split", "read_csv", "read_json", "read_parquet", "records"),
+    *("sample", "select", "tensor", "to_categorical", "train_test_split", "transpose", "with_format"),
+}
+
+
+@cache
+def callables() -> frozenset[str]:
+    """Return what can be called: what is public, its methods, Python's own functions, and what lines on pages call."""
+    public = [getattr(tinytorch_datasets, name) for name in tinytorch_datasets.__all__]
+    classes = [Dataset, Split, StreamedSplit, *filter(inspect.isclass, public)]
+    methods = {name for kind in classes for name in dir(kind) if callable(getattr(kind, name, None))}
+    lines = [
+        block.text for path in PATHS.values() for block in blocks(path, ROOT) if block.language in ("python", "pycon")
+    ]
+    called = {name for text in lines for name in re.findall(r"(\w+)\(", text)}
+    return frozenset({*methods, *tinytorch_datasets.__all__, *dir(builtins), *called})
+
+
+@pytest.mark.parametrize("page", PATHS)
+def test_what_is_called_in_a_sentence_can_be_called(page: str) -> None:
+    """By its name: `shard(0, 4)`, where `shards` is an argument."""
+    for span in spans(text_of(PATHS[page])):
+        for name in re.findall(r"(?<![\w-])([A-Za-z_]\w*)\(", span):
+            assert name in callables() | OTHER_CALLS, span
 
 
 @pytest.mark.parametrize("page", PATHS)

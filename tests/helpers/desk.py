@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import random
 import re
 import shutil
 import ssl
@@ -256,11 +255,6 @@ def declare_small_cifar(manifest: Path, cifar: Path) -> None:
     assert changed == 1, "the entry of CIFAR-10 has another form"
     entry = entry.replace("samples: 50_000", "samples: 3_750").replace("samples: 10_000", "samples: 750")
     manifest.write_text(before + name + re.sub(r"    checks: .*\n", "", entry, count=1), encoding="utf-8")
-
-
-def own_loopback_address() -> str:
-    """Return an address of this computer that no other test serves on."""
-    return f"127.{random.randint(1, 250)}.{random.randint(1, 250)}.{random.randint(2, 250)}"
 
 
 def put_real_files(hosts: Hosts, realdata: Path, names: Iterable[str]) -> None:

@@ -27,6 +27,7 @@ _GENERATED = re.compile(r"\]\]\] ?-->\n(.*?)<!-- \[\[\[end\]\]\]", re.DOTALL)
 _COMMAND = re.compile(r"(?<![`\w])`((?:tinytorch-datasets|ttds) [^`]+)`(?!`)")
 _PLACEHOLDER = re.compile(r"(?:^|[ =])(?:[A-Z]{2,}|\u2026|\.\.\.)(?= |$)")  # NAME, FOLDER, ...
 
+_PORT = re.compile(r"http://(\S+:\d+)/")
 _PROGRESS = re.compile(r"^\S+: (?:fetching [\d.]+ \w+|\d+ % of [\d.]+ \w+|.* to download, .* free)\n", re.MULTILINE)
 
 
@@ -102,14 +103,11 @@ class Reader:
     """A reader at a keyboard: one folder, one environment and one Python, in which the blocks of a page follow.
 
     `places` has what stands for a path or an address of the page; `shown` has what output shows of a path; `fresh` has
-    a pattern of blocks, a folder, and the one that it is a copy of when such a block begins, or "" if it is gone then;
-    a server without an address of its own is started on `serves_on`.
+    a pattern of blocks, a folder, and the one that it is a copy of when such a block begins, or "" if it is gone then.
     """
 
-    def __init__(
-        self, places: dict[str, str], *, shown: dict[str, str], fresh: list[tuple[str, str, str]], serves_on: str
-    ) -> None:
-        self._places, self._shown, self._fresh, self._serves_on = places, shown, fresh, serves_on
+    def __init__(self, places: dict[str, str], *, shown: dict[str, str], fresh: list[tuple[str, str, str]]) -> None:
+        self._places, self._shown, self._fresh = places, shown, fresh
         self._start = Path.cwd()
         self._servers: list[subprocess.Popen[str]] = []
         self._names: dict[str, Any] = {"__name__": "__main__"}
@@ -229,7 +227,8 @@ class Reader:
 
     def _serve(self, command: str, expected: str, place: str) -> None:
         """Start a server, and wait for what the page shows of it; it serves until the end of the page."""
-        bound = command if " --bind " in command else f"{command} --bind {self._serves_on} --port 0"
+        bound = command if " --bind " in command else f"{command} --bind 127.0.0.1"
+        bound = bound if " --port " in bound else f"{bound} --port 0"  # the one that the page shows may be taken
         server = subprocess.Popen(
             ["bash", "-c", f"exec {bound}"],
             stdout=subprocess.PIPE,
@@ -241,6 +240,9 @@ class Reader:
         self._servers.append(server)
         assert server.stdout is not None
         lines = [server.stdout.readline() for _ in range(max(1, expected.count("\n")))]
+        if (shown := _PORT.search(expected)) and (served := _PORT.search("".join(lines))):
+            # What follows on the page asks there; before the host alone, which stands in it.
+            self._places = {shown[1]: served[1], **self._places}
         if expected or not lines[0]:
             assert _is_as_shown(expected, self._as_shown("".join(lines))), f"{place}: {lines} {server.poll()}"
 
@@ -332,7 +334,7 @@ def main(chosen: list[Any], desk: dict[str, Any]) -> None:
     if hasattr(signal, "alarm"):
         signal.alarm(SECONDS)
     sys.path.insert(0, str(Path.cwd()))  # as a Python has that somebody starts in a folder
-    reader = Reader(desk["places"], shown=desk["shown"], fresh=desk["fresh"], serves_on=desk["serves_on"])
+    reader = Reader(desk["places"], shown=desk["shown"], fresh=desk["fresh"])
     try:
         for block in chosen:
             reader.run(Block(*block))

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
-from tests.helpers.desk import ADDRESS, Hosts, clone, declare_small_cifar, own_loopback_address
+from tests.helpers.desk import ADDRESS, Hosts, clone, declare_small_cifar
 from tinytorch_datasets import settings
 
 IRIS = "length,width,kind\n" + "".join(f"{3 + i % 7 / 10},{i % 5 / 10},{('rose', 'tulip')[i % 2]}\n" for i in range(60))
@@ -150,7 +150,7 @@ def _cli(desk: dict[str, Any], hosts: Hosts, request: pytest.FixtureRequest) -> 
 
 def _classroom(desk: dict[str, Any], hosts: Hosts, request: pytest.FixtureRequest) -> None:
     folder: Path = desk["cwd"]
-    desk["serves_on"] = desk["places"][ADDRESS] = own_loopback_address()
+    desk["places"][ADDRESS] = "127.0.0.1"
     desk["env"][settings.HOME] = str(folder / "milestones" / "datasets")  # of a clone
     desk["shown"][f"{folder}/"] = desk["shown"][f"{ROOT}/"] = ""
     real = request.getfixturevalue("realdata")
