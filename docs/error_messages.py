@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import builtins
-import hashlib
 import re
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+import flowers
 
 import tinytorch_datasets
 from tinytorch_datasets import RetryPolicy, errors, get
@@ -256,28 +257,6 @@ def code(text: str) -> str:
     return f"{fence}{space}{shown}{space}{fence}" if shown else ""
 
 
-MANIFEST = """version: 1
-datasets:
-  flowers:
-    title: Two flowers
-    status: remote
-    format: csv
-    options: {{header: false, columns: {{labels: 2}}}}
-    license: CC0-1.0
-    source: https://example.org/flowers
-    fields:
-      features: {{dtype: float64, shape: [2]}}
-      labels: {{dtype: int64, classes: [rose, tulip]}}
-    splits:
-      train: {{samples: {samples}, file: flowers.csv}}
-    mirrors: [http://127.0.0.1:9/]
-    files:
-      flowers.csv: {{bytes: {size}, sha256: {sha256}}}
-"""
-ROWS = b"5.1,3.5,rose\n4.9,3.0,tulip\n"
-SHA256 = hashlib.sha256(ROWS).hexdigest()
-
-
 def happened(case: str) -> str:
     """Return the message of an error that is made to happen now, with its class, as a traceback ends.
 
@@ -296,20 +275,18 @@ def happened(case: str) -> str:
     raise AssertionError(msg)
 
 
-def _flowers(folder: Path, rows: bytes = ROWS, *, samples: int = 2, declared: bytes | None = None) -> None:
+def _flowers(folder: Path, rows: bytes = flowers.ROWS, *, samples: int = 2, declared: bytes | None = None) -> None:
     (folder / "usb").mkdir()
     (folder / "usb" / "flowers.csv").write_bytes(rows)
-    declared = rows if declared is None else declared
-    digest = hashlib.sha256(declared).hexdigest()
     manifest = folder / "datasets.yaml"
-    manifest.write_text(MANIFEST.format(samples=samples, size=len(declared), sha256=digest), encoding="utf-8")
+    text = flowers.manifest(rows if declared is None else declared, samples=samples)
+    manifest.write_text(text, encoding="utf-8")
     get("flowers", manifest=manifest, home=folder / "home", mirror=folder / "usb", progress=lambda *_: None)
 
 
 def _wrong_key(folder: Path) -> None:
     manifest = folder / "datasets.yaml"
-    text = MANIFEST.format(samples=2, size=len(ROWS), sha256=SHA256)
-    manifest.write_text(text.replace("format: csv", "fromat: csv"), encoding="utf-8")
+    manifest.write_text(flowers.manifest().replace("format: csv", "fromat: csv"), encoding="utf-8")
     get("flowers", manifest=manifest)
 
 
@@ -320,13 +297,13 @@ def _home_is_a_file(folder: Path) -> None:
 
 def _no_mirror(folder: Path) -> None:
     manifest = folder / "datasets.yaml"
-    manifest.write_text(MANIFEST.format(samples=2, size=len(ROWS), sha256=SHA256), encoding="utf-8")
+    manifest.write_text(flowers.manifest(), encoding="utf-8")
     get("flowers", manifest=manifest, home=folder / "home", retry=RetryPolicy(tries=1), progress=lambda *_: None)
 
 
 def _changed_file(folder: Path) -> None:
     (folder / "home" / "flowers").mkdir(parents=True)
-    (folder / "home" / "flowers" / "flowers.csv").write_bytes(ROWS.replace(b"\n", b"\r\n"))
+    (folder / "home" / "flowers" / "flowers.csv").write_bytes(flowers.ROWS.replace(b"\n", b"\r\n"))
     _flowers(folder)
 
 
@@ -336,7 +313,7 @@ def _missing_library(folder: Path) -> None:
 
 
 _CASES: dict[str, Callable[[Path], object]] = {
-    "wrong hash": lambda folder: _flowers(folder, ROWS.replace(b"5.1", b"5.2"), declared=ROWS),
+    "wrong hash": lambda folder: _flowers(folder, flowers.ROWS.replace(b"5.1", b"5.2"), declared=flowers.ROWS),
     "changed file": _changed_file,
     "missing library": _missing_library,
     "offline": lambda folder: get("mnist", home=folder / "home", offline=True),
@@ -345,6 +322,6 @@ _CASES: dict[str, Callable[[Path], object]] = {
     "wrong key": _wrong_key,
     "home is a file": _home_is_a_file,
     "other samples": lambda folder: _flowers(folder, samples=3),
-    "other class": lambda folder: _flowers(folder, ROWS.replace(b"tulip", b"Tulip")),
+    "other class": lambda folder: _flowers(folder, flowers.ROWS.replace(b"tulip", b"Tulip")),
     "wrong choice": lambda _: get("tinydigits").train.arrays(normalize="standart"),
 }

@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import tempfile
 from pathlib import Path
 
+import flowers
+
 import tinytorch_datasets
 from tinytorch_datasets.manifest import filenames
-
-ROWS = b"5.1,3.5,rose\n4.9,3.0,tulip\n"
-MANIFEST = f"""version: 1
-datasets:
-  flowers:
-    title: Two flowers
-    status: remote
-    format: csv
-    options: {{header: false, columns: {{labels: 2}}}}
-    license: CC0-1.0
-    source: https://example.org/flowers
-    fields:
-      features: {{dtype: float64, shape: [2]}}
-      labels: {{dtype: int64, classes: [rose, tulip]}}
-    splits:
-      train: {{samples: 2, file: flowers.csv}}
-    mirrors: [https://example.org/]
-    files:
-      flowers.csv: {{bytes: {len(ROWS)}, sha256: {hashlib.sha256(ROWS).hexdigest()}}}
-"""
 
 # What a path below the home folder is; the first pattern that fits.
 NOTES = {
@@ -55,9 +36,9 @@ def make(folder: Path) -> Path:
     """Get one data set that ships and one from a folder mirror; return the home folder that they are in."""
     mirror, home = folder / "usb", folder / "home"
     (mirror / "flowers").mkdir(parents=True)
-    (mirror / "flowers" / "flowers.csv").write_bytes(ROWS)
+    (mirror / "flowers" / "flowers.csv").write_bytes(flowers.ROWS)
     manifest = folder / "datasets.yaml"
-    manifest.write_text(MANIFEST, encoding="utf-8")
+    manifest.write_text(flowers.manifest(), encoding="utf-8")
     tinytorch_datasets.get("flowers", manifest=manifest, home=home, mirror=str(mirror), progress=lambda *_: None)
     tinytorch_datasets.get("tinydigits", home=home)
     return home
