@@ -21,11 +21,11 @@ import numpy as np
 from tinytorch_datasets.concurrency.ahead import mapped
 from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.storage.memmap import Remapped, from_pickle, to_pickle
+from tinytorch_datasets.storage.ragged_array import RaggedArray, SampleShape, Shaped
 from tinytorch_datasets.storage.string_array import parse_index
 
 if TYPE_CHECKING:
     from tinytorch_datasets.plan import RaggedBlock
-    from tinytorch_datasets.storage.ragged_array import RaggedArray, SampleShape
     from tinytorch_datasets.storage.string_array import StringArray, Values
 
 Decoder = Callable[[bytes], np.ndarray]
@@ -69,7 +69,7 @@ def plain_values(values: Any) -> Any:
     return values.values if isinstance(values, EncodedBlock) else values
 
 
-class EncodedArray:
+class EncodedArray(Shaped):
     """Samples of one dtype, each kept as the bytes of its file, such as photographs.
 
     An index decodes one sample, fresh and writable; a slice, or an array of indices or truths, gives an EncodedArray,
@@ -156,16 +156,6 @@ class EncodedArray:
         return cls(data, offsets[:-1], offsets[1:], shapes, dtype=dtype, sample_shape=sample_shape, recipe=recipe)
 
     @property
-    def shape(self) -> SampleShape:
-        """The number of samples, then the shape of a sample, with None for each axis that differs."""
-        return (len(self), *self.sample_shape)
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes, that of the samples among them."""
-        return 1 + len(self.sample_shape)
-
-    @property
     def nbytes(self) -> int:
         """The bytes of the samples once all of them are decoded."""
         if self._shapes is not None:
@@ -231,8 +221,6 @@ class EncodedArray:
         Raises:
             StorageError: The bytes of a sample are not what they were when the cache took them in.
         """
-        from tinytorch_datasets.storage.ragged_array import RaggedArray
-
         rows = decoded_ahead([[self]], SAMPLES_AHEAD) if len(self) else iter([[self._empty()]])
         ((values,),) = rows
         if isinstance(values, np.ndarray):

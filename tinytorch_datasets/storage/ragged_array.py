@@ -24,7 +24,28 @@ if TYPE_CHECKING:
 SampleShape = tuple[int | None, ...]
 
 
-class RaggedArray:
+class Shaped:
+    """The shape of all samples together, of whatever has as many as its `len`, each of a `sample_shape`."""
+
+    __slots__ = ()
+    sample_shape: SampleShape
+
+    if TYPE_CHECKING:
+
+        def __len__(self) -> int: ...
+
+    @property
+    def shape(self) -> SampleShape:
+        """The number of samples, then the shape of a sample, with None for each axis that differs."""
+        return (len(self), *self.sample_shape)
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes, that of the samples among them."""
+        return 1 + len(self.sample_shape)
+
+
+class RaggedArray(Shaped):
     """Samples of one dtype whose shapes differ, such as sentences of numbered words, or photographs.
 
     An index gives the array of one sample; a slice, or an array of indices or truths, gives a RaggedArray. Samples are
@@ -141,16 +162,6 @@ class RaggedArray:
     def lengths(self) -> np.ndarray:
         """The size of each sample's first axis."""
         return self.rows[:, 0]
-
-    @property
-    def shape(self) -> SampleShape:
-        """The number of samples, then the shape of a sample, with None for each axis that differs."""
-        return (len(self), *self.sample_shape)
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes, that of the samples among them."""
-        return 1 + len(self.sample_shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:
