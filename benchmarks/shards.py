@@ -5,7 +5,7 @@
 So many shards of 100 kB are generated and served on the loopback by nginx, where it is installed, else by the harness's
 own server; in either case by processes of its own. aria2 and `fetch` take them in turn, so many times, with as many
 connections, each into a folder of its own that is emptied before; `fetch` compares each file with its sha256 as well,
-and aria2, which can, is told the sha256 of each too. Then `get` decodes them, and opens them again. Processor time is
+and aria2, which can, is given the sha256 of each too. Then `get` decodes them, and opens them again. Processor time is
 user and system of the downloader alone, per file: it says more than the clock where other programs run.
 """
 
