@@ -38,7 +38,7 @@ class Link:
     def __init__(self, connected: socket.socket, connection: Any) -> None:
         self._guard = threading.Lock()
         # By a descriptor of our own: TLS takes the other one over.
-        self._original, self._socket = connected, connected.dup()
+        self.original, self._socket = connected, connected.dup()
         self._connection, self._is_open = connection, True
         self._user: Deadline | None = None
         self.tls = ""  # the version that it speaks
@@ -70,7 +70,7 @@ class Link:
             self._socket.close()
             # After some failures http.client leaves it open, or closed but for a file that was made of it.
             with suppress(OSError):
-                socket.close(self._original.detach())  # a descriptor of -1, where TLS took it over, is an error
+                socket.close(self.original.detach())  # a descriptor of -1, where TLS took it over, is an error
 
 
 class Deadline:

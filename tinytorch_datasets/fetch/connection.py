@@ -184,7 +184,7 @@ class _Watched:
         if self.link is not None:  # the server has closed it
             self.link.leave(None)
         self.link = _asking.deadline.connect(super()._new_conn, self)  # type: ignore[misc]
-        return self.link._original
+        return self.link.original
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc]

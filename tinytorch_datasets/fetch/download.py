@@ -139,7 +139,7 @@ def offline_error(missing: Mapping[File, Tried], dataset: str, into: Path, no_fo
     )
 
 
-def make_folder(folder: Path, into: Path) -> None:
+def make_folder_below(folder: Path, into: Path) -> None:
     """Make a folder, refusing to pass a symbolic link at or below `into`.
 
     Above `into` links are welcome: that is how people move their downloads to another disk.
@@ -250,7 +250,7 @@ class Download:
         for file in self.files:
             target = local_path(file.name, self.into)
             if (folder := target.parent) not in before:
-                make_folder(folder, self.into)
+                make_folder_below(folder, self.into)
                 before[folder] = _names_in(folder)
             if _may_be_among(target, before[folder]) and is_link(target):
                 raise symlink_error(target)

@@ -96,8 +96,8 @@ class _Loader:
             self._opened.append(_Opened(os.path.realpath(parsed.path), where))
             try:
                 layer = self._include(given, parsed.path)
-            except Refused as refused:
-                problems.append(parsed.problem(("include", number), str(refused)))
+            except IncludeError as error:
+                problems.append(parsed.problem(("include", number), str(error)))
             except ManifestError as error:
                 broken += [ManifestError(e.path, e.problems, (*e.included_at, where)) for e in (error, *error.also)]
             except DatasetError as error:  # what is at an address
@@ -123,13 +123,13 @@ class _Loader:
             first = next(i for i, opened in enumerate(self._opened) if opened.file == file)
             way = " includes ".join([opened.where for opened in self._opened[first:]] + [str(path)])
             msg = f"is a circle: {way}"
-            raise Refused(msg)
+            raise IncludeError(msg)
         if file in self._broken:
             return None
         if file not in self._loaded:
             if len(self._loaded) + len(self._opened) >= MOST_FILES:
                 msg = f"more than {MOST_FILES} manifests stand on one another"
-                raise Refused(msg)
+                raise IncludeError(msg)
             text, signature = read_file(path)
             try:
                 self._loaded[file] = self.complete(ParsedYaml(text, path), signature)
@@ -147,51 +147,51 @@ class _Loader:
         if _ADDRESS.match(given):
             shown = without_secrets(given)
             msg = f"an address goes with the sha256 of what it gives: {{url: {shown}, sha256: ...}}"
-            raise Refused(msg)
+            raise IncludeError(msg)
         if "\\" in given:
             given = given.replace("\\", "/")
             msg = f"a path is written with forward slashes, for every system: {given}"
-            raise Refused(msg)
+            raise IncludeError(msg)
         file = settings.included_path(given, str(including))
         if not file:
             return path_of_package(given)
         if including in self._downloaded:
             msg = f"{given} is a path, and this manifest is from an address; include an address with its sha256"
-            raise Refused(msg)
+            raise IncludeError(msg)
         path = Path(file)
         try:
             mode = path.stat().st_mode
         except (FileNotFoundError, NotADirectoryError):
             msg = f"there is no such file: {path}"
-            raise Refused(msg) from None
+            raise IncludeError(msg) from None
         except OSError as error:
             msg = f"{path} cannot be read: {error.strerror}"
-            raise Refused(msg) from None
+            raise IncludeError(msg) from None
         if stat.S_ISDIR(mode):
             msg = f"{given} is a folder; write the file: {given.rstrip('/')}/datasets.yaml"
-            raise Refused(msg)
+            raise IncludeError(msg)
         if not stat.S_ISREG(mode):
             msg = f"{path} is no regular file"
-            raise Refused(msg)
+            raise IncludeError(msg)
         return path
 
     def _remote(self, given: RemoteManifest) -> Path:
         shown = without_secrets(given.url)
         if not given.url.startswith("https://"):
             msg = f"{shown} must start with https://"
-            raise Refused(msg)
+            raise IncludeError(msg)
         if has_credentials(given.url):
             msg = f"{shown} carries a user name or password; a manifest is read by everyone"
-            raise Refused(msg)
+            raise IncludeError(msg)
         if self._download is None:
             msg = f"{shown} is fetched only where a manifest is loaded from its file"
-            raise Refused(msg)
+            raise IncludeError(msg)
         path = self._download(given.url, given.sha256)
         self._downloaded.add(path)
         return path
 
 
-class Refused(ValueError):
+class IncludeError(ValueError):
     """An item of `include` that leads to no manifest; its text says why."""
 
 
@@ -201,7 +201,7 @@ def path_of_package(name: str) -> Path:
     The package is found, and nothing of it is run.
 
     Raises:
-        Refused: There is none, or more than one.
+        IncludeError: There is none, or more than one.
     """
     from importlib.metadata import entry_points  # which takes as long to import as a small manifest to read
     from importlib.util import find_spec
@@ -211,10 +211,10 @@ def path_of_package(name: str) -> Path:
         known = [settings.PACKAGED, *sorted(points.names)]
         guess = did_you_mean(name, known) or "."
         msg = f"no installed package brings a manifest named {name!r}{guess} A path ends in .yaml"
-        raise Refused(msg)
+        raise IncludeError(msg)
     if len(values) > 1:
         msg = f"several installed packages bring a manifest named {name!r}: {', '.join(values)}; uninstall all but one"
-        raise Refused(msg)
+        raise IncludeError(msg)
     package = values[0].partition(":")[0].strip()
     try:
         spec = find_spec(package.partition(".")[0])
@@ -226,7 +226,7 @@ def path_of_package(name: str) -> Path:
         if path.is_file():
             return path
     msg = f"the entry point {name!r} names {package}, and there is no datasets.yaml in that package"
-    raise Refused(msg)
+    raise IncludeError(msg)
 
 
 def _conflicts(manifest: Manifest, includes: dict[int, int]) -> Iterator[Problem]:

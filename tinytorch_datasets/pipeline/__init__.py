@@ -11,9 +11,10 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from tinytorch_datasets import formats, settings
+from tinytorch_datasets.concurrency import Cancellation
 from tinytorch_datasets.digests import digest_of
 from tinytorch_datasets.errors import (
     ChangedFile,
@@ -75,6 +76,7 @@ class Options(NamedTuple):
     retry: RetryPolicy
     open_entry: Callable[[CacheEntry, Arrays], Dataset]
     executor: Executor | None = None
+    cancellation: Cancellation | None = None
 
 
 def run(
@@ -88,7 +90,7 @@ def run(
     """
     wanted = declared.plan if variant is None else variants.named(declared.plan, variant)
     wanted = wanted if rank is None else shards.part_of(wanted, rank)
-    plans = containers(wanted, locations, options.mirror)
+    plans = variants.containers(wanted, locations, options.mirror)
     failed: FetchError | MissingLibrary | None = None
     for plan in plans:
         try:
@@ -108,9 +110,8 @@ def run(
     assert failed is not None
     if len(plans) > 1:
         others = ", ".join(plan.variant for plan in wanted.variants)
-        failed.hint = (
-            f"{failed.hint or ''} The same values in other containers cannot be fetched either: {others}.".strip()
-        )
+        neither = f"The same values in other containers cannot be fetched either: {others}."
+        failed.hint = f"{failed.hint or ''} {neither}".strip()
     raise failed
 
 
@@ -147,7 +148,7 @@ def _run_on_disk(declared: Declared, plan: Plan, locations: Locations, options: 
     entry_file = cache_entries.entry_path(locations.cache, declared.manifest, plan.name, plan.rank)
     stat_cache = StatCache(CacheEntry.read(entry_file))
     if plan.status == "remote":
-        fetch_files(plan, locations, options, stat_cache, extra_bytes=bytes_to_decode(plan, locations))
+        fetch_files(plan, locations, options, stat_cache, bytes_to_decode(plan, locations))
     for trial in range(TRIES):
         try:
             folder = verified_arrays(plan, locations, stat_cache, mode=options.verify, executor=options.executor)
@@ -175,11 +176,22 @@ def _run_on_disk(declared: Declared, plan: Plan, locations: Locations, options: 
     raise StorageError(what, hint="Wait until whatever cleans the folder has ended.", path=locations.cache) from gone
 
 
-def fetch_files(plan: Plan, locations: Locations, options: Options, stat_cache: StatCache, **more: Any) -> None:
-    """Fetch what is missing of a plan's files, and remember that each was hashed; `more` is as of `fetch`."""
-    more |= {key: getattr(options, key) for key in ("mirror", "stores", "offline", "progress", "retry")}
-    more |= {"folder": plan.folder, "locks": locations.cache / "locks", "dataset": plan.name}
-    for file, signature in fetch(plan.files, plan.root, **more):
+def fetch_files(plan: Plan, locations: Locations, options: Options, stat_cache: StatCache, extra_bytes: int) -> None:
+    """Fetch what is missing of a plan's files, and remember that each was hashed; `extra_bytes` are as of `fetch`."""
+    for file, signature in fetch(
+        plan.files,
+        plan.root,
+        folder=plan.folder,
+        mirror=options.mirror,
+        stores=options.stores,
+        offline=options.offline,
+        locks=locations.cache / "locks",
+        progress=options.progress,
+        dataset=plan.name,
+        retry=options.retry,
+        extra_bytes=extra_bytes,
+        cancellation=options.cancellation,
+    ):
         if signature is not None:
             stat_cache.remember(plan.root / file.name, file.sha256, signature)
 
@@ -215,11 +227,6 @@ def in_use(manifest: Manifest, name: str, home: str | os.PathLike[str] | None = 
     plan, folders = placed(manifest, name, home)
     others = [variant.placed(folders) for variant in plan.variants] if not variants.is_on_disk(plan) else []
     return next(filter(variants.is_on_disk, others), plan), folders
-
-
-def containers(plan: Plan, locations: Locations, mirror: str | None) -> list[Plan]:
-    """Return a data set's plan and those of its variants, files placed, in the order to try: first what is at hand."""
-    return variants.in_order((one.placed(locations) for one in (plan, *plan.variants)), mirror)
 
 
 def verified_arrays(
@@ -368,7 +375,6 @@ def make_cache_entry(
                 stretch=split.stretch,
             )
         )
-    files = {str(plan.root / file.name): file.sha256 for file in plan.files}
     return CacheEntry(
         name=plan.name,
         manifest=next(iter(declared.included_by), str(declared.manifest)),
@@ -379,7 +385,7 @@ def make_cache_entry(
             **{path: sha256 for path, (sha256, *_) in declared.included_by.items()},
             str(declared.manifest): declared.sha256,
         },
-        files=files,
+        files={str(plan.root / file.name): file.sha256 for file in plan.files},
         digests=folder.digests if folder else {},
         entry=declared.entry,
         signatures={

@@ -116,9 +116,8 @@ def _decoded(
     if on_disk.status == "shipped" or is_on_disk(on_disk):
         return pipeline.verified_arrays(on_disk, home, mode=options.verify)
     plan, stat_cache = plan.placed(home), StatCache()
-    options = options._replace(progress=options.progress or _silent)
-    extra_bytes = sum(column.nbytes for column in plan.columns)
-    pipeline.fetch_files(plan, home, options, stat_cache, extra_bytes=extra_bytes, cancellation=cancellation)
+    options = options._replace(progress=options.progress or _silent, cancellation=cancellation)
+    pipeline.fetch_files(plan, home, options, stat_cache, sum(column.nbytes for column in plan.columns))
     try:
         return pipeline.verified_arrays(plan, home, stat_cache=stat_cache)
     finally:

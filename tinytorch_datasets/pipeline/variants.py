@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from tinytorch_datasets.errors import StorageError, UnknownName, UsageError
 from tinytorch_datasets.plan import Plan
+from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage.files import is_file
 
 
-def in_order(plans: Iterable[Plan], mirror: str | None) -> list[Plan]:
-    """Return the plans of a data set, its own first, in the order to try: what is at hand, and what others have."""
-    plans = list(plans)
+def containers(plan: Plan, locations: Locations, mirror: str | None) -> list[Plan]:
+    """Return a data set's plan and those of its variants, files placed, in the order to try: first what is at hand."""
+    plans = [one.placed(locations) for one in (plan, *plan.variants)]
     if len(plans) < 2:
         return plans
     distances = [0 if _is_at_hand(plan, mirror) else 2 for plan in plans]

@@ -26,6 +26,11 @@ from tinytorch_datasets.verify.diagnose import LFS_POINTER
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+# Up to here, one thread hashes files sooner than several are begun.
+SERIAL_BYTES = 2**22
+# How much of a growing file is hashed before the disk is asked to have it.
+SYNC_BYTES = 2**24
+
 
 class StatCache:
     """For each file its stat signature and the SHA-256 it had then; from one run to the next in the cache entry."""
@@ -140,7 +145,7 @@ def check_files(plan: Plan, *, mode: Mode, stat_cache: StatCache, executor: Exec
     """
     unknown = [file for file in plan.files if mode == "always" or not stat_cache.knows(plan.root / file.name, file)]
     hashed = set[Path]()
-    if executor is not None or (len(unknown) > 1 and sum(file.bytes for file in unknown) > ALONE_BYTES):
+    if executor is not None or (len(unknown) > 1 and sum(file.bytes for file in unknown) > SERIAL_BYTES):
         signatures = dict[Path, StatSignature]()
         for file in unknown:
             path = plan.root / file.name
@@ -174,12 +179,6 @@ def check_unchanged(plan: Plan, stat_cache: StatCache) -> None:
                 continue
         what = f"{path} was changed by another program while it was read"
         raise ChangedFile(what, where=file.where, hint="Leave it alone, and ask again.", path=path)
-
-
-# Up to here, one thread hashes files sooner than several are begun.
-ALONE_BYTES = 2**22
-# How much of a growing file is hashed before the disk is asked to have it.
-SYNC_BYTES = 2**24
 
 
 class GrowingDigest:
