@@ -26,7 +26,8 @@ from tests.helpers.faulty_server import (
 )
 from tinytorch_datasets.concurrency import Cancellation
 from tinytorch_datasets.errors import FetchError
-from tinytorch_datasets.fetch import DEFAULT_RETRY, RetryPolicy, Web, fetch
+from tinytorch_datasets.fetch import DEFAULT_RETRY, Response, RetryPolicy, Web, fetch
+from tinytorch_datasets.fetch.base import PermanentError
 from tinytorch_datasets.fetch.connection import Connections
 from tinytorch_datasets.plan import File
 
@@ -333,6 +334,48 @@ class TestApart:
 
         sent = {(request.headers.get("Authorization"), request.connection) for request in kept.log}
         assert sent == {(None, 1), ("Basic bWU6c2VjcmV0", 2), ("Basic eW91Om90aGVy", 3)}
+
+    @pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="this system does not list a process's descriptors")
+    def test_thousands_of_hosts(self, kept: FaultyServer) -> None:
+        """Connections are kept of those that were asked last, and a body on its way ends as it would."""
+        connections = Connections()
+
+        def ask(number: int) -> Response:
+            url = kept.at(f"/{number}", serve(data_of(number, 200_000))).replace("://", f"://user{number}:secret@")
+            return Web(url, DEFAULT_RETRY, Cancellation(), lambda: connections).open(0, None)
+
+        def descriptors() -> int:
+            return len([*Path("/dev/fd").iterdir()])
+
+        before, first = descriptors(), ask(0)
+        for number in range(1, 40):
+            with closing(ask(number)) as response:
+                assert b"".join(response.chunks) == data_of(number, 200_000)
+        # Of the test's server each connection has one as well, until it has seen the end.
+        until(lambda: descriptors() <= before + 17 * 3)
+        assert b"".join(first.chunks) == data_of(0, 200_000)
+        first.close()
+        until(lambda: descriptors() <= before + 16 * 3)
+        connections.close()
+        until(lambda: descriptors() <= before)
+
+    @pytest.mark.skipif(os.name == "nt", reason="there is no such limit there")
+    def test_no_descriptor_left(self, kept: FaultyServer) -> None:
+        """That is said, and not taken for a host that does not answer."""
+        import resource
+
+        url, connections = kept.at("/0", serve(data_of(0))), Connections()
+        mirror = Web(url, DEFAULT_RETRY, Cancellation(), lambda: connections)
+        mirror.open(0, None).close()  # with what is imported on the way
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        os.close(lowest_free := os.dup(0))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
+        try:
+            with pytest.raises(PermanentError, match=r"^too many files are open here \(see `ulimit -n`\)$"):
+                mirror.open(0, None)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            connections.close()
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
     @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

@@ -63,6 +63,8 @@ REFUSED: list[tuple[OSError, str, str, str | None]] = [
     (oserror(errno.EACCES), *DENIED),
     (oserror(errno.EPERM), *DENIED),
     (oserror(errno.EISDIR), "what is there is no file", "Move it out of the way", None),
+    (oserror(errno.EMFILE), "too many files are open", "Raise the limit, `ulimit -n`", None),
+    (oserror(errno.ENFILE), "too many files are open", "Raise the limit, `ulimit -n`", None),
     (oserror(errno.EIO, words="Gone wrong"), "Gone wrong", "Look at the disk", " elsewhere"),
     (oserror(None), "no number", "Look at the disk", " elsewhere"),
     (oserror(errno.ENOENT, 7, "not that"), "not that", "Look at the disk", " elsewhere"),

@@ -61,6 +61,8 @@ class Link:
         with self._guard:
             if self._user is user:
                 self._user = None
+                if self._connection.is_retired:
+                    self._connection.close()
                 if user is None or self._connection.sock is None or self._connection.link is not self:
                     self._close()
 

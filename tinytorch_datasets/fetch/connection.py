@@ -41,13 +41,15 @@ CA_VARIABLES_OF_OTHERS = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # of OpenSSL, which 
 SOCKS = ("socks4", "socks4a", "socks5", "socks5h")
 # An address that is asked for as it is written; whatever else may stand in one, requests puts right.
 PLAIN = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]+)?(/[A-Za-z0-9._~/-]*)")
+MOST_ORIGINS = 16  # of which connections are kept; each has two descriptors
 HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\]")
 
 
 class Connections:
     """The connections of one run of fetching, each kept for the next file of its host and credentials.
 
-    One is kept only if it gave a whole body. What was cut, cancelled or too slow is closed, and so are all in the end.
+    One is kept only if it gave a whole body. What was cut, cancelled or too slow is closed, and so are all in the end;
+    and those of whom others were asked for since: each of thousands of files may be on a host of its own.
     """
 
     def __init__(self, at_once: int = 1) -> None:
@@ -86,11 +88,12 @@ class Connections:
             NetworkSettingsError: A proxy or a certificate file that the environment names cannot be used.
         """
         key = "/".join(url.split("/", 3)[:3])  # with the credentials in it
-        origin = self._origins.get(key)
-        if origin is None:
-            with self._guard:
-                if (origin := self._origins.get(key)) is None:
-                    origin = self._origins[key] = _Origin(url, self._at_once)
+        with self._guard:
+            self._origins[key] = origin = self._origins.pop(key, None) or _Origin(url, self._at_once)
+            longest_unused = next(iter(self._origins))
+            unused = self._origins.pop(longest_unused) if len(self._origins) > MOST_ORIGINS else None
+        if unused is not None:
+            unused.retire()
         if afresh:
             origin.forget()
         return origin.ask(url, headers, timeout, deadline, cookies)
@@ -149,6 +152,11 @@ class _Origin:
             self.forget()
         raise AssertionError
 
+    def retire(self) -> None:
+        """Close what is kept, and what a request still has, when it ends."""
+        self.pool.ConnectionCls.is_retired = True
+        self.forget()
+
     def forget(self) -> None:
         """Close what is kept."""
         with suppress(Empty, AttributeError):  # the pool is closed
@@ -178,6 +186,7 @@ class _Watched:
 
     link: Link | None = None
     sock: Any
+    is_retired = False  # of all connections of an origin, whose class is its own
     response_class = _Final
 
     def _new_conn(self) -> socket.socket:

@@ -56,6 +56,8 @@ def source_error_of(error: BaseException, retry: RetryPolicy, url: str) -> Sourc
     def first(*kinds: type[BaseException]) -> BaseException | None:
         return next((cause for cause in causes if isinstance(cause, kinds)), None)
 
+    if any(isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE) for cause in causes):
+        return PermanentError("too many files are open here (see `ulimit -n`)", kind=Kind.NO_ANSWER)
     if (cause := first(ssl.SSLCertVerificationError)) and isinstance(cause, ssl.SSLCertVerificationError):
         from tinytorch_datasets.fetch.connection import unread_certificates
 

@@ -167,6 +167,8 @@ def storage_error(error: OSError, path: Path, *, at_home: bool = False, what: st
         reason, hint, other = f"{whose} is in the way of a folder", "Move it out of the way", "elsewhere"
     elif error.errno == errno.EISDIR:
         reason, hint, other = "what is there is no file", "Move it out of the way", ""
+    elif error.errno in (errno.EMFILE, errno.ENFILE):
+        reason, hint, other = "too many files are open", "Raise the limit, `ulimit -n`", ""
     else:
         reason, hint, other = error.strerror or str(error), "Look at the disk", "elsewhere"
     hint += f", or {ELSEWHERE} {other}." if at_home and other else "."
