@@ -670,6 +670,21 @@ class TestLarge:
 
         assert (place.root / "large.bin").read_bytes() == self.RIGHT
 
+    @pytest.mark.skipif(os.name == "nt", reason="what is open cannot be removed there")
+    def test_a_part_that_was_removed_meanwhile(self, place: Place) -> None:
+        """By somebody who cleans up: an error, and no empty file of that name."""
+        part = place.root / "large.bin.part"
+        with PartialFile(part, File("large.bin", len(self.RIGHT), sha256(self.RIGHT))) as partial:
+            partial.write(self.RIGHT[:-3])
+            until(lambda: partial._growing is not None and partial._growing._hashed > 0)  # it has it open
+            part.unlink()
+            partial.write(b"end")
+            assert partial.matches()
+            with pytest.raises(StorageError, match=r"large\.bin\.part cannot be written: No such file or directory"):
+                partial.move_into_place(place.root / "large.bin")
+
+        assert not list(place.root.glob("large.bin*"))
+
 
 class TestWhatTheDiskLost:
     """A system says once that the disk did not take some bytes, which can still be read, until a power cut."""

@@ -131,6 +131,7 @@ class BackgroundSync:
 
     def _wait(self) -> None:
         try:
+            self._path.lstat()  # an error where it is gone: to open it would make an empty one
             # Any descriptor will do: what is flushed is the file, whoever wrote to it.
             try:
                 fd = open_safely(self._path)
