@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,29 @@ class TestList:
             "                                of_a_split 2,\n"
             "                                test 2\n"
         )
+
+    @pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"NO_COLOR": "1", "FORCE_COLOR": "1"}])
+    def test_without_colors_a_pipe_gets_what_a_terminal_does(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+    ) -> None:
+        """No column is wider than what is in it; and of the two variables, the one that says no has the last word."""
+        path = write(tmp_path / "datasets.yaml", "ours")
+        drawn, _ = on_a_terminal("list", "--manifest", str(path), COLUMNS="100", NO_COLOR="1")
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        piped = run("list", "--manifest", path).stdout
+
+        assert drawn.replace("\r\n", "\n") == piped
+        assert piped.splitlines()[0] == "name  status   format  sample   splits   size  on disk"
+
+    def test_in_color_a_pipe_is_as_wide_as_it_takes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """But for what would be wider than any screen."""
+        path = write(tmp_path / "datasets.yaml", "ours")
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.delenv("NO_COLOR", raising=False)
+        plain = re.sub("\x1b[^m]*m", "", run("list", "--manifest", path).stdout)
+
+        assert plain.splitlines()[0] == "name  status   format  sample   splits   size  on disk"
 
 
 class TestGet:

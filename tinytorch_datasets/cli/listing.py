@@ -141,12 +141,12 @@ def print_table(rows: list[dict[str, Any]]) -> None:
         for row in rows
     ]
     widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
-    is_drawn = is_terminal(sys.stdout) or bool(os.environ.get("FORCE_COLOR"))
+    is_drawn = is_terminal(sys.stdout) or bool(os.environ.get("FORCE_COLOR") and not os.environ.get("NO_COLOR"))
     if is_drawn:
         # A shortened name cannot be typed: on a terminal too narrow for the rest, lines wrap.
         columns = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else PIPED_COLUMNS
         others = sum(widths) - widths[splits] + len(GAP) * (len(widths) - 1)
-        widths[splits] = max(NARROWEST_SPLITS, min(widths[splits], columns - others))
+        widths[splits] = min(widths[splits], max(NARROWEST_SPLITS, columns - others))
     lines = list[str]()
     for cell in (titles, *cells):
         head, *more = (
