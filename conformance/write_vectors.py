@@ -251,6 +251,7 @@ BAD: dict[str, tuple[str, list[Edit]]] = {
     "range-upside-down": ("range", [("range: [0, 16]", "range: [16, 0]§")]),
     "range-past-the-dtype": ("range", [("range: [0, 16]", "range: [0, 256]§")]),
     "range-below-the-dtype": ("range", [("range: [0, 16]", "range: [-1, 16]§")]),
+    "range-past-a-float": ("range", [(IMAGES, "{dtype: float16, shape: [8, 8], range: [0, 70_000]}§")]),
     "text-with-a-shape": ("text-field", [(IMAGES, "{dtype: str, shape: [8]}§")]),
     "text-with-a-range": ("text-field", [(IMAGES, "{dtype: str, range: [0, 1]}§")]),
     "numbers-of-a-split": ("text-field", [(IMAGES, "{dtype: uint8, per: split}§")]),

@@ -161,8 +161,9 @@ class TestVocabulary:
         for name, (nbytes, *span) in VOCABULARY["dtypes"].items():
             dtype = np.dtype(name)
             assert dtype.itemsize == nbytes
-            if dtype.kind in "iu":
-                assert span == [np.iinfo(dtype).min, np.iinfo(dtype).max]
+            if dtype.kind != "b":
+                limits: Any = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+                assert span == [limits.min, limits.max]
 
     def test_unquoted_scalars(self) -> None:
         """The patterns agree with the reader on what is a number, what is text, and what is refused."""

@@ -224,6 +224,16 @@ FIELDS: dict[str, tuple[str, str | None, tuple[str, ...]]] = {
         "dtype: uint16, range: [0, 65535]",
         ("range: uint16 holds 0 to 65535, so it cannot reach 0 to 65536",),
     ),
+    "a range above a float": (
+        "dtype: float16, range: [0, 65505]",
+        "dtype: float16, range: [-65504, 65504]",
+        ("range: float16 holds -65504.0 to 65504.0, so it cannot reach 0 to 65505",),
+    ),
+    "a range below a float": (
+        "dtype: float32, range: [-3.5e+38, 0]",
+        "dtype: float32, range: [-3.4e+38, 0]",
+        ("range: float32 holds -3.4028234663852886e+38 to 3.4028234663852886e+38, so it cannot reach -3.5e+38 to 0",),
+    ),
     "a range above a bool": (
         "dtype: bool, range: [0, 2]",
         "dtype: bool, range: [0, 1]",

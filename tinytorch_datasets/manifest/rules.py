@@ -46,10 +46,19 @@ def check_range(span: list[float], dtype: Any) -> Iterator[str]:
     low, high = span
     if low > high:
         yield f"the lowest value comes first; {low} is more than {high}"
-    if dtype in DTYPES and np.dtype(dtype).kind in ("b", "i", "u"):
-        limits = (0, 1) if dtype == "bool" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-        if low < limits[0] or high > limits[1]:
-            yield f"{dtype} holds {limits[0]} to {limits[1]}, so it cannot reach {low} to {high}"
+    if dtype in DTYPES and dtype != TEXT:
+        least, most = _limits(np.dtype(dtype))
+        if low < least or high > most:
+            yield f"{dtype} holds {least} to {most}, so it cannot reach {low} to {high}"
+
+
+def _limits(dtype: np.dtype) -> tuple[float, float]:
+    """Return the lowest and the highest number that a dtype has."""
+    if dtype.kind == "b":
+        return 0, 1
+    if dtype.kind == "f":
+        return float(np.finfo(dtype).min), float(np.finfo(dtype).max)
+    return np.iinfo(dtype).min, np.iinfo(dtype).max
 
 
 def check_shape(shape: Any, dtype: Any) -> Iterator[str]:
