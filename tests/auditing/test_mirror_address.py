@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from click.testing import CliRunner
 
 from tests.conftest import Served
 from tests.helpers.audit_world import World
+from tests.pipeline.test_variants import FIRST, KERAS, declare, put
 from tinytorch_datasets import audit, load_manifest
+from tinytorch_datasets.auditing.mirror_address import MOST_LINES
 from tinytorch_datasets.cli import main
 from tinytorch_datasets.errors import UsageError
 from tinytorch_datasets.fetch import RetryPolicy
@@ -51,6 +54,12 @@ def relist(usb: Path, name: str, line: str) -> None:
     (usb / "SHA256SUMS").write_text("".join(line.format(one) if name in one else one for one in lines))
 
 
+def append(usb: Path, lines: str) -> None:
+    """Write more behind the list."""
+    with (usb / "SHA256SUMS").open("a") as out:
+        out.write(lines)
+
+
 CASES = (
     ("a flipped byte", lambda usb, world: world.flip(usb / "digits/test-labels"), "mirror-hash", "test-labels: {b"),
     ("another size", lambda usb, world: (usb / "digits/test-labels").write_bytes(b"no"), "mirror-length",
@@ -62,6 +71,10 @@ CASES = (
     ("a wrong line", lambda usb, world: relist(usb, "talk/talk.txt", "0" * 64 + "  talk/talk.txt\n"), "file-hash",
      "talk.txt: {b"),
     ("a file that is not listed", lambda usb, world: relist(usb, "digits/test-labels", ""), "sums", "test-labels: {b"),
+    ("a page in place of the list", lambda usb, world: (usb / "SHA256SUMS").write_text("<!DOCTYPE html><p>Log in"),
+     "mirror-wrong-content", "version: 1"),
+    ("a list without end", lambda usb, world: append(usb, "\n" * (MOST_LINES + 1)), "sums", "version: 1"),
+    ("a line of no wheel", lambda usb, world: append(usb, f"{'0' * 64}  packages/run.sh\n"), "file-hash", "version: 1"),
     ("a manifest that is not listed", lambda usb, world: relist(usb, "datasets.yaml", ""), "sums", "version: 1"),
 )  # fmt: skip
 
@@ -87,6 +100,54 @@ def test_what_differs_is_found(
             "Run `tinytorch-datasets mirror memory://class/` again" if "memory" in address else "Copy the folder there"
         )
         assert str(report.findings[0].hint).startswith(again)
+
+
+def test_a_list_that_is_none_leaves_no_file_out(world: World, usb: Path, serve: Callable[[Path], Served]) -> None:
+    """Lines that say nothing are no list of other files: all that is declared is read."""
+    (usb / "SHA256SUMS").write_text("no such session\n")
+    world.flip(usb / "digits/test-labels")
+
+    report = audit(manifest=world.manifest, mirror=serve(usb))
+    assert {row.name: row.state for row in report.datasets} == {"flowers": "ok", "talk": "ok", "digits": "mismatch"}
+    assert sorted(finding.rule for finding in report.findings) == ["mirror-hash", "sums"]
+
+
+def test_lines_of_nothing_are_counted(world: World, usb: Path, serve: Callable[[Path], Served]) -> None:
+    """The first hundred are reported, and no name without end: whoever serves the list decides how long it is."""
+    append(usb, f"{'0' * 64}  {'long' * 10_000}\n")
+    append(usb, "".join(f"{'0' * 64}  x/{number}\n" for number in range(2000)))
+
+    for mirrored in (serve(usb), usb):
+        findings = audit(manifest=world.manifest, mirror=mirrored).findings
+        assert len(findings) == 101
+        assert findings[-1].what == "1,901 more lines of SHA256SUMS are of no file that is declared, or of one again"
+        assert max(len(finding.what) for finding in findings) < 1300
+
+
+def test_a_file_of_two_data_sets_is_no_part_of_the_other(
+    world: World, tmp_path: Path, serve: Callable[[Path], Served]
+) -> None:
+    """A mirror of one data set has what it shares with another one, which is not there for it."""
+    text = world.manifest.read_text()
+    two = text[text.index("  talk:") : text.index("  digits:")].replace("  talk:", "  talks:\n    folder: talk")
+    world.manifest.write_text(f"{text}\n{two.rstrip()}\n      more.txt: {{bytes: 5, sha256: {'ab' * 32}}}\n")
+    mirror(load_manifest(world.manifest), tmp_path / "usb", ["talk"], offline=True)
+
+    report = audit(manifest=world.manifest, mirror=serve(tmp_path / "usb"))
+    assert {row.name: row.state for row in report.datasets}["talks"] == "not downloaded"
+    assert not report.findings
+
+
+def test_files_of_a_container_that_is_not_whole_are_read_too(tmp_path: Path, serve: Callable[[Path], Served]) -> None:
+    """Beside a container that is whole and right, a file of another one may be any."""
+    manifest = declare(tmp_path / "own")
+    mirror(load_manifest(manifest), tmp_path / "usb", [], source=str(put(tmp_path / "stick", KERAS)))
+    put(tmp_path / "usb" / "digits", {"labels.gz": bytes(len(FIRST["labels.gz"]))})
+    append(tmp_path / "usb", f"{sha256(FIRST['labels.gz']).hexdigest()}  digits/labels.gz\n")
+
+    for mirrored, rule in ((serve(tmp_path / "usb"), "mirror-hash"), (tmp_path / "usb", "file-hash")):
+        [finding] = audit(manifest=manifest, mirror=mirrored).findings
+        assert (finding.rule, Path(finding.path).name) == (rule, "labels.gz")
 
 
 def test_what_is_right_is_one_row_each(world: World, usb: Path, serve: Callable[[Path], Served]) -> None:

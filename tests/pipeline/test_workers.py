@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,12 @@ class TestValues:
         """Its part is decoded again."""
         plan = plan_of(in_npz(tmp_path))
         assert written(plan, tmp_path, Sending(fail(RuntimeError("gone"), 1)))["train.x"] == digest_of(X)
+
+    def test_a_thread_of_the_pool_does_not_wait_for_itself(self, tmp_path: Path) -> None:
+        """It decodes all; it is other threads that would ask for parts, so it is asked before they begin."""
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(workers.source_for, pool, tmp_path).result(30) is shards.decoded
+            assert workers.source_for(pool, tmp_path) is not shards.decoded
 
 
 WRONG: dict[str, dict[str, Any]] = {

@@ -7,14 +7,14 @@ of manifests, and SHA256SUMS. Packages are compared with nothing, and what is th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
 from tinytorch_datasets.auditing.findings import DatasetReport, Finding, ProbeResult, State
-from tinytorch_datasets.auditing.mirror_folder import audit_sums, missing_in, unlisted
+from tinytorch_datasets.auditing.mirror_folder import audit_sums, files_to_compare, missing_in, owners_in, unlisted
 from tinytorch_datasets.auditing.remote import Address, Probe, probe_all
 from tinytorch_datasets.errors import UsageError
 from tinytorch_datasets.fetch import (
@@ -29,11 +29,13 @@ from tinytorch_datasets.fetch import (
 )
 from tinytorch_datasets.manifest.filenames import address_on, has_credentials, is_remote, is_store
 from tinytorch_datasets.manifest.manifest import Manifest
-from tinytorch_datasets.mirror.copy import SUMS, Listed, copies_of, lines_of
+from tinytorch_datasets.mirror.copy import SUMS, Listed, copies_of, is_index_page, is_wheel, lines_of
 from tinytorch_datasets.plan import File, Plan
 from tinytorch_datasets.settings import Settings
+from tinytorch_datasets.verify.diagnose import HEAD_BYTES, wrong_content
 
-MOST_SUMS = 2**26  # bytes of a SHA256SUMS that are read: some hundred thousand files
+# Bytes and lines of a SHA256SUMS that are read: of some hundred thousand files. Lines may be empty, and each is kept.
+MOST_SUMS, MOST_LINES = 2**26, 2**20
 WRITE_AGAIN = "Run `tinytorch-datasets mirror {}` again: it replaces what is wrong."
 COPY_AGAIN = "Copy the folder there again that `tinytorch-datasets mirror` wrote."
 
@@ -82,12 +84,12 @@ def audit_address(
     of_sums = partial(Finding, dataset="", path=f"{address}{SUMS}", where=f"{manifest.path.name}:1", hint=hint)
     findings = list[Finding]()
     lines = _read_sums(f"{address}{SUMS}", of_sums, retry, findings)
-    listed = {line.name: line.sha256 for line in lines}
-    targets = dict[str, dict[str, Address]]()
+    listed = {line.name: line.sha256 for line in lines if line.name}
+    targets, owners = dict[str, dict[str, Address]](), owners_in(manifest)
     for plan in plans:
-        names = {f"{plan.folder}/{file.name}" for one in (plan, *plan.variants) for file in one.files}
-        if not listed or names & listed.keys():
-            targets[plan.name] = dict(_targets(manifest, plan, address, listed))
+        files = files_to_compare(plan, owners, listed.__contains__, listed.__contains__) if listed else plan.files
+        if files:
+            targets[plan.name] = _targets(plan, files, address)
         elif named:
             missing_set = missing_in(manifest, plan, address)
             findings.append(missing_set if is_store(address) else replace(missing_set, hint=hint))
@@ -103,7 +105,7 @@ def audit_address(
         for name, target in in_all
         if listed and name not in listed
     ]
-    packages = {name: sha256 for name, sha256 in listed.items() if name.startswith(("packages/", "simple/"))}
+    packages = {name: sha256 for name, sha256 in listed.items() if is_wheel(name) or is_index_page(name)}
     findings += audit_sums(manifest, f"{address}{SUMS}", lines, packages, hint)
     return AddressReport(rows, findings, tuple(probe.result for probe in probes))
 
@@ -115,14 +117,15 @@ def _read_sums(
 
     def read() -> bytes:
         response = source_at(address, retry, Cancellation()).open(0, None)
-        text = b""
+        text, lines = bytearray(), 0
         with closing(response):
-            while len(text) <= MOST_SUMS and (chunk := next(response.chunks, b"")):
+            while len(text) <= MOST_SUMS and lines <= MOST_LINES and (chunk := next(response.chunks, b"")):
                 text += chunk
-        return text
+                lines += chunk.count(b"\n")
+        return bytes(text)
 
     try:
-        lines = lines_of(with_retries(read, retry, Cancellation()))
+        text = with_retries(read, retry, Cancellation())
     except SourceError as failure:
         reason = failure.reason
         if failure.is_of_the_way:
@@ -131,23 +134,22 @@ def _read_sums(
         else:
             findings.append(finding(rule="file-missing", what=f"{address} is missing: {reason}"))
         return []
-    if not lines:
+    if (page := wrong_content(text[:HEAD_BYTES], SUMS)) is not None:
+        findings.append(finding(rule="mirror-wrong-content", what=f"{address} serves {page}", actual=page))
+        return []
+    if len(text) > MOST_SUMS or text.count(b"\n") > MOST_LINES:  # what is not read is not to look like not there
+        what = f"{address} has more than {MOST_SUMS:,} bytes or {MOST_LINES:,} lines, of which nothing was taken"
+        findings.append(finding(rule="sums", what=what, expected="a line a file"))
+        return []
+    if not text:
         findings.append(finding(rule="file-missing", what=f"{address} is empty"))
-    return lines
+    return lines_of(text)
 
 
-def _targets(manifest: Manifest, plan: Plan, address: str, listed: dict[str, str]) -> Iterator[tuple[str, Address]]:
-    """Yield what is there of a data set: the containers that are whole, or else the one of which most is listed."""
-    containers = (plan, *plan.variants)
-
-    def count(one: Plan) -> int:
-        return sum(f"{plan.folder}/{file.name}" in listed for file in one.files)
-
-    there = [one for one in containers if count(one) == len(one.files)] or [max(containers, key=count)]
-    files = {file.name: (file, manifest.files_of(one)[file.name].md5) for one in reversed(there) for file in one.files}
-    for name, (file, md5) in files.items():
-        path = f"{plan.folder}/{name}"
-        yield path, Address(plan.name, file, md5, address_on(address, path), file.where)
+def _targets(plan: Plan, files: Iterable[File], address: str) -> dict[str, Address]:
+    """Return the address of each file of a data set, by its path."""
+    paths = {f"{plan.folder}/{file.name}": file for file in files}
+    return {path: Address(plan.name, file, None, address_on(address, path), file.where) for path, file in paths.items()}
 
 
 def _copy(name: str, manifest: Manifest, address: str) -> Address:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,9 @@ from tinytorch_datasets.plan import File, Plan
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+# Lines of SHA256SUMS that are of nothing declared, which are reported one by one; and characters of a name. Whoever
+# writes the list decides how many there are, and how long.
+MOST_OF_NOTHING, MOST_SHOWN = 100, 1000
 HINT = "Run `tinytorch-datasets mirror {}` again: it replaces what is wrong."
 
 
@@ -44,24 +47,16 @@ def audit_mirror(
     rows, findings = [], []
     lines, plans = _lines(folder), list(plans)
     listed = {line.name for line in lines} if not isinstance(lines, OSError) else set[str]()
-    owners = Counter(path for _, path in {(file.dataset, file.path) for file in manifest.files()})
+    owners = owners_in(manifest)
 
-    def present(plan: Plan) -> int:
-        """Count the files that are there or listed, of those that say something of this data set."""
-        names = [f"{plan.folder}/{file.name}" for file in plan.files]
-        own = [name for name in names if owners[name] == 1] or names  # others' say nothing of it
-        return sum(name in listed or os.path.lexists(folder / name) for name in own)
+    def is_there(name: str) -> bool:
+        return os.path.lexists(folder / name)
 
     wanted: dict[str, list[tuple[File, Path]]] = {}
     for plan in plans:
-        containers = [plan, *plan.variants]
-        if most := max(map(present, containers)):
-            there = [one for one in containers if _is_whole(one, folder)] or [
-                next(one for one in containers if present(one) == most)
-            ]
-            # A file that is of two containers is one file.
-            files = {file.name: file for one in reversed(there) for file in one.files}
-            wanted[plan.name] = [(file, folder / plan.folder / name) for name, file in files.items()]
+        files = files_to_compare(plan, owners, is_there, lambda name: name in listed or is_there(name))
+        if files:
+            wanted[plan.name] = [(file, folder / plan.folder / file.name) for file in files]
         elif named:
             findings.append(missing_in(manifest, plan, folder))
     hashed = digests([path for pairs in wanted.values() for _, path in pairs], step, executor)
@@ -96,8 +91,42 @@ def audit_mirror(
     return rows, findings
 
 
-def _is_whole(plan: Plan, folder: Path) -> bool:
-    return all(os.path.lexists(folder / plan.folder / file.name) for file in plan.files)
+def owners_in(manifest: Manifest) -> Counter[str]:
+    """Count the data sets that each file is of, by its path in a mirror."""
+    return Counter(path for _, path in {(file.dataset, file.path) for file in manifest.files()})
+
+
+def files_to_compare(
+    plan: Plan, owners: Mapping[str, int], is_there: Callable[[str], bool], is_known: Callable[[str], bool]
+) -> list[File]:
+    """Return the files of a data set that a mirror is to have; none if nothing of it is known there.
+
+    They are those of each container that is whole there, or else of the one of which most is known, and whatever else
+    is there of another one: a file that nobody compares may be any.
+
+    Args:
+        plan: The data set.
+        owners: Of how many data sets each file is; what is of others too says nothing of this one.
+        is_there: Whether the mirror has a file, by its path.
+        is_known: Whether it has it, or lists it.
+    """
+
+    def paths(one: Plan) -> list[str]:
+        return [f"{plan.folder}/{file.name}" for file in one.files]
+
+    def known(one: Plan) -> int:
+        return sum(map(is_known, [path for path in paths(one) if owners[path] == 1] or paths(one)))
+
+    containers = [plan, *plan.variants]
+    if not (most := max(map(known, containers))):
+        return []
+    there = [one for one in containers if all(map(is_there, paths(one)))]
+    there = there or [next(one for one in containers if known(one) == most)]
+    # A file that is of two containers is one file.
+    files = {file.name: file for one in reversed(there) for file in one.files}
+    for one in containers:
+        files |= {f.name: f for f in one.files if f.name not in files and is_there(f"{plan.folder}/{f.name}")}
+    return list(files.values())
 
 
 def _lines(folder: Path) -> list[Listed] | OSError:
@@ -229,19 +258,29 @@ def audit_sums(
     declared |= {name: (layer.sha256, f"{layer.path.name}:1", "") for name, layer in copies_of(manifest).items()}
     declared |= {name: (sha256, line, "") for name, sha256 in packages.items()}
     first: dict[str, int] = {}
+    of_nothing = 0
     for number, sha256, name in lines:
         expected, where, dataset = declared.get(name, (None, line, ""))
+        if name not in declared or name in first:
+            of_nothing += 1
+            if of_nothing > MOST_OF_NOTHING:
+                continue
+        shown = printable(name if len(name) <= MOST_SHOWN else f"{name[:MOST_SHOWN]}...")
         of_file = partial(finding, dataset=dataset, where=where, expected=expected, actual=sha256)
         if not name:
             what = f"line {number:,} of {SUMS} is not a sha256, two blanks and a file's path"
             yield finding(rule="sums", what=what, expected="a line a file")
         elif first.setdefault(name, number) != number:
-            what = f"line {number:,} of {SUMS} lists {printable(name)} again, as line {first[name]:,} does"
+            what = f"line {number:,} of {SUMS} lists {shown} again, as line {first[name]:,} does"
             yield of_file(rule="sums", what=what)
         elif sha256 != expected:
             declaration = expected or "no such file"
-            what = f"{SUMS} lists {printable(name)} with sha256\n    {sha256}, declared is\n    {declaration}"
+            what = f"{SUMS} lists {shown} with sha256\n    {sha256}, declared is\n    {declaration}"
             yield of_file(rule="file-hash", what=what)
+    if (more := of_nothing - MOST_OF_NOTHING) > 0:
+        yield finding(
+            rule="sums", what=f"{more:,} more lines of {SUMS} are of no file that is declared, or of one again"
+        )
 
 
 def _undeclared(manifest: Manifest, folder: Path, declared: set[Path]) -> Iterator[Finding]:

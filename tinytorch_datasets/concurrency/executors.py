@@ -110,7 +110,7 @@ def check_executor(executor: Any, *, silent_s: float = SILENT_S) -> None:
     Raises:
         UsageError: It is none, or was shut down, or is broken; or its workers cannot import the package.
     """
-    if _is_thread_of(executor):
+    if is_thread_of(executor):
         return
     if not callable(getattr(executor, "submit", None)):
         what = f"executor is a concurrent.futures.Executor, and {executor!r} has no submit"
@@ -128,7 +128,7 @@ def check_executor(executor: Any, *, silent_s: float = SILENT_S) -> None:
             raise UsageError(what, hint="Make another one.") from outcome
 
 
-def _is_thread_of(executor: Any) -> bool:
+def is_thread_of(executor: Any) -> bool:
     """Check whether this is a thread of that very pool, which would wait for itself."""
     prefix = getattr(executor, "_thread_name_prefix", "")  # a pool knows its threads only once they have begun
     return bool(prefix) and threading.current_thread().name.startswith(f"{prefix}_")
@@ -163,7 +163,7 @@ def run_tasks(
     """
     tasks = list(tasks)
     jobs: list[Callable[[], T]] = [task.job if add is None else partial(task.job, add=add) for task in tasks]
-    if executor is None or _is_thread_of(executor):
+    if executor is None or is_thread_of(executor):
         return run_all(jobs, sizes=[task.size for task in tasks])
     results: dict[int, T] = {}
     lost: BaseException | None = None

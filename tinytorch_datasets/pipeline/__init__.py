@@ -249,7 +249,7 @@ def verified_arrays(
         if folder := ArrayFolder.first_match(plan, [target], mode, recipe):
             return folder
         array_store.sweep(locations.cache)
-        source = partial(workers.decoded, executor=executor, target=target) if executor else shards.decoded
+        source = workers.source_for(executor, target)
         with closing(_of_unchanged_files(plan, stat_cache, source)) as made:  # and its files, should writing fail
             array_store.write(target, made, check=partial(check_digests, plan))
     return ArrayFolder(plan, target, {}, recipe)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import shutil
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tinytorch_datasets import formats
 from tinytorch_datasets.concurrency import Cancellation, cancelled_by
 from tinytorch_datasets.concurrency.ahead import mapped
-from tinytorch_datasets.concurrency.executors import SHARE, Task, run_tasks
+from tinytorch_datasets.concurrency.executors import SHARE, Task, is_thread_of, run_tasks
 from tinytorch_datasets.digests import ValueDigest
 from tinytorch_datasets.errors import DecodeError, StorageError
 from tinytorch_datasets.pipeline import shards
@@ -52,6 +52,16 @@ class Part(NamedTuple):
     plan: Plan
     first: int
     is_sent: bool
+
+
+def source_for(executor: Executor | None, target: Path) -> Callable[..., Generator[Block, None, None]]:
+    """Return what decodes a plan: the workers of an executor, or this process without one.
+
+    So it does in a thread of that very pool, asked for here: the threads that will wait for parts are others.
+    """
+    if executor is None or is_thread_of(executor):
+        return shards.decoded
+    return partial(decoded, executor=executor, target=target)
 
 
 def decoded(
