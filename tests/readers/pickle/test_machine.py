@@ -85,8 +85,7 @@ def test_each_instruction_does_what_it_does_for_pickle(chunk: int) -> None:
         found = loaded(program, chunk)
         if isinstance(expected, bytearray):
             expected, found = bytes(expected), bytes(found)
-        if program not in (b"]\x94h\0a0N.",):
-            assert repr(found) == repr(expected), program
+        assert repr(found) == repr(expected), program
 
 
 VALUE = {
@@ -240,7 +239,10 @@ TEXTS: list[tuple[Callable[[bytes], bytes], Callable[[str], Any] | set[str]]] = 
         lambda a: a.encode() + b"\xe9",
     ),
     (lambda a: b"c_codecs\nencode\n(" + utf8(a) + utf8(b"latin1") + b"tR.", lambda a: a.encode()),
-    (lambda a: b"}" + b"C\xff" + a[:255] + utf8(a[:-9]) + b"s" + utf8(b"images") + b"K\x07s.", None),  # type: ignore[list-item]
+    (
+        lambda a: b"}" + b"C\xff" + a[:255] + utf8(a[:-9]) + b"s" + utf8(b"images") + b"K\x07s.",
+        lambda a: {a[:255].encode(): a[:-9], "images": 7},
+    ),
     (lambda a: b"S'" + a + b"\n.", {"a string without its quotes"}),
     (lambda a: b"S" + a + b"'\n.", {"a string without its quotes"}),
     (lambda a: b"S'" + a + b"\\dbcdefghijklm'\n.", SPELLED),
@@ -265,7 +267,8 @@ def test_texts_that_come_in_pieces() -> None:
             except DecodeError as error:
                 refusals.add(error.reason.removeprefix("the pickle is not sound: "))
                 continue
-            value = {b"a" * 255: "a" * (letters - 9), "images": 7} if expected is None else expected("a" * letters)  # type: ignore[operator]
+            assert callable(expected), program[-40:]
+            value = expected("a" * letters)
             assert (found, type(found)) == (value, type(value)), program[-40:]
         assert refusals == (expected if isinstance(expected, set) else set()), make(b"a")
 
