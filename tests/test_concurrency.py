@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import hear_ctrl_c
 from tests.helpers.yardstick import soon
-from tinytorch_datasets.concurrency import Cancellation, Cancelled, check_cancelled, importing, run_all
+from tinytorch_datasets.concurrency import Cancellation, Cancelled, check_cancelled, collection_paused, run_all
 from tinytorch_datasets.concurrency.ahead import mapped, prefetch, prefetched, prefetched_beside_work
 
 
@@ -275,7 +275,7 @@ def test_garbage_is_looked_for_again_after_an_import(was_enabled: bool) -> None:
     """As it was before, whether the import succeeds or not; and whoever has turned it off keeps it so."""
     (gc.enable if was_enabled else gc.disable)()
     try:
-        with suppress(ImportError), importing():
+        with suppress(ImportError), collection_paused():
             assert not gc.isenabled()
             raise ImportError
         assert gc.isenabled() is was_enabled

@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tinytorch_datasets import settings
-from tinytorch_datasets.concurrency import importing
+from tinytorch_datasets.concurrency import collection_paused
 from tinytorch_datasets.digests import DigestsAhead, Step, Stretch
 from tinytorch_datasets.errors import (
     DatasetError,
@@ -138,7 +138,7 @@ def audit(
         raise ValueError(msg)
     local = executor is None and mirror is None and wanted & {"shipped", "cached"}
     with DigestsAhead(_likely_stretches(names, manifest, home) if local else ()) as ahead:
-        with importing():
+        with collection_paused():
             from pathlib import Path
 
             from tinytorch_datasets import api, pipeline

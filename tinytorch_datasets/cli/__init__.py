@@ -62,7 +62,7 @@ def list_(everything: bool, manifest: Path | None, home: Path | None, as_json: b
       tinytorch-datasets list --json
     """
     from tinytorch_datasets.cli import listing
-    from tinytorch_datasets.manifest.generated import collection_paused
+    from tinytorch_datasets.concurrency import collection_paused
 
     with collection_paused():
         rows = list(listing.rows(listed(manifest)[1].values(), home))

@@ -13,11 +13,9 @@ whatever lies beside it. `audit` compiles the packaged ones again and compares.
 from __future__ import annotations
 
 import dataclasses
-import gc
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,22 +34,6 @@ LAYOUT = [4, VERSION]
 
 # The packaged manifest, and what it includes: all of one folder.
 _PACKAGED = ("datasets.yaml", "classics.yaml")
-
-
-@contextmanager
-def collection_paused() -> Iterator[None]:
-    """Pause the garbage collector, which finds no garbage among what a manifest is read into, however often it looks.
-
-    For ten thousand entries it takes a third of the time. Two threads may do this at once: whoever finds the collector
-    running sets it running again.
-    """
-    was_running = gc.isenabled()
-    try:
-        gc.disable()  # within, as Ctrl-C may come right after it
-        yield
-    finally:
-        if was_running:
-            gc.enable()
 
 
 def canonical_name(name: str, aliases: Mapping[str, Sequence[str]]) -> str | None:

@@ -17,11 +17,11 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from tinytorch_datasets import settings
+from tinytorch_datasets.concurrency import collection_paused
 from tinytorch_datasets.errors import DatasetError, ManifestError, Problem, bounded_guesses, did_you_mean
 from tinytorch_datasets.manifest import rules
 from tinytorch_datasets.manifest.filenames import clashes, folded, has_credentials, without_secrets
 from tinytorch_datasets.manifest.format_options import Formats
-from tinytorch_datasets.manifest.generated import collection_paused
 from tinytorch_datasets.manifest.manifest import DeclaredFile, Manifest
 from tinytorch_datasets.manifest.messages import translate
 from tinytorch_datasets.manifest.models import Declarations, RemoteManifest

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from tinytorch_datasets import formats, settings
+from tinytorch_datasets.concurrency import collection_paused
 from tinytorch_datasets.digests import digest
 from tinytorch_datasets.errors import DatasetError, HashMismatch, OfflineError
 from tinytorch_datasets.manifest import generated, kept
@@ -103,7 +104,7 @@ def names(path: Path) -> list[str]:
 
 def _of_read(path: Path, ask: Callable[[Manifest], _Answer]) -> _Answer:
     """Return what somebody asks of the manifest in that file, which is read, kept for the next time, and let go."""
-    with generated.collection_paused():  # which would look at all of it once it is switched on, so it is gone by then
+    with collection_paused():  # which would look at all of it once it is switched on, so it is gone by then
         loaded = read(path)
         kept.keep(loaded)
         answer = ask(loaded)

@@ -69,7 +69,7 @@ class Locks:
             make_folder(self._folder)
             self._is_made = True
 
-    def keep_others_out(self, second: BaseFileLock) -> bool:
+    def keeps_others_out(self, second: BaseFileLock) -> bool:
         """Check whether a lock that is held is refused to a second descriptor; one that was is known to be."""
         self._keeps_others_out = self._keeps_others_out or _is_refused_to_others(second)
         return self._keeps_others_out
@@ -113,7 +113,7 @@ def hold_lock(locks: Path | Locks, label: str, waiting: Waiting) -> Iterator[boo
         reason = error.what if isinstance(error, StorageError) else error
         waiting.report(f"{label}: no lock can be had ({reason}); if others fetch it too, each does so for itself")
         lock = None
-    if lock is not None and not (locks.keep_others_out(new_lock()) and _is_abandoned(holder)):
+    if lock is not None and not (locks.keeps_others_out(new_lock()) and _is_abandoned(holder)):
         waiting.report(f"{label}: a lock here keeps nobody out; if others fetch it too, each does so for itself")
         lock.release()
         lock = None
