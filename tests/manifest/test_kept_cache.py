@@ -405,6 +405,33 @@ class TestWhenItDoesNotCount:
 
         assert [*cache.iterdir()] == []
 
+    @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="there are no modes")
+    @pytest.mark.parametrize(("mode", "is_kept"), [(0o1777, False), (0o755, True), (0o775, True)])
+    def test_nothing_is_made_in_a_cache_of_several_users(
+        self, course: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, is_kept: bool
+    ) -> None:
+        """Who lists first would own the folder that the others download to; a group of one's own is no other."""
+        cache = tmp_path / "cache"
+        cache.mkdir()
+        cache.chmod(mode)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+        kept.keep(load_manifest(course))
+
+        assert bool([*cache.iterdir()]) == is_kept
+        assert bool(kept.names(course)) == is_kept
+
+    @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="giving a folder away takes root")
+    def test_nor_in_the_cache_of_a_group(self, course: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Such as a laboratory's."""
+        cache = tmp_path / "cache"
+        cache.mkdir()
+        os.chown(cache, -1, 54_321)
+        cache.chmod(0o2775)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+        kept.keep(load_manifest(course))
+
+        assert [*cache.iterdir()] == []
+
     def test_a_link_that_was_changed_while_it_was_read(self, course: Path) -> None:
         """What was checked is the one file, and what it leads to now is the other: neither is kept."""
         loaded = load_manifest(course)

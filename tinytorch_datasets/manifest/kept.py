@@ -336,17 +336,24 @@ def _is_private(folder: Path) -> bool:
 def _makes_private(folder: Path) -> bool:
     """Make that folder, if it is missing, and check whether it is the user's alone.
 
-    Nothing is made in a folder of somebody else's, such as that of the user for whom `sudo` works.
+    Nothing is made in a folder of somebody else's, such as that of the user for whom `sudo` works, nor in one that
+    others use as well: whoever lists would be the only one who may download to what is made there.
     """
     try:
         above = next(part for part in folder.parents if part.exists())
-        if hasattr(os, "geteuid") and above.stat().st_uid != os.geteuid():
+        if hasattr(os, "geteuid") and not _is_own(above.stat()):
             return False
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
         return _is_private(folder)
     except OSError:
         return False
+
+
+def _is_own(about: os.stat_result) -> bool:
+    """Check whether a folder is this user's, and no other may write to it, but for the group that is theirs alone."""
+    by_group = about.st_mode & stat.S_IWGRP and about.st_gid != os.getegid()
+    return about.st_uid == os.geteuid() and not by_group and not about.st_mode & stat.S_IWOTH
 
 
 def _remove_old(folder: Path) -> None:
