@@ -9,9 +9,10 @@ import keyword
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -21,6 +22,7 @@ from tests.conftest import ROOT
 from tests.helpers.desk import DISTRIBUTIONS
 from tests.helpers.pages import blocks, prose
 from tinytorch_datasets import errors
+from tinytorch_datasets.auditing.findings import ExitCode
 from tinytorch_datasets.cli import main
 from tinytorch_datasets.dataset import Dataset
 from tinytorch_datasets.pipeline.streamed import StreamedSplit
@@ -79,6 +81,7 @@ def vocabulary() -> frozenset[str]:
     """Every word of the package, of its data and its settings, and the names of Python and of the files here."""
     sources = [*ROOT.glob("milestones/*.py"), *ROOT.glob("*.yaml")]
     sources += [ROOT / "pyproject.toml", ROOT / "action.yml", ROOT / ".pre-commit-hooks.yaml"]
+    sources += [ROOT / "conformance" / "manifests.json"]
     words = {word for text in (code(), *map(text_of, sources)) for word in WORD.findall(text)}
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
     names = listed.splitlines() or [path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*")]
@@ -93,11 +96,7 @@ def test_words_in_code_are_words_that_there_are(page: str) -> None:
     known = vocabulary() | OTHERS | {word for block in blocks(path, ROOT) for word in WORD.findall(block.text)}
     words = {word for span in spans(text_of(path)) for word in WORD.findall(span)}
 
-    assert {
-        word
-        for word in words
-        if not {word, word.strip("-")} & known and not {part for part in word.split("-") if part} <= known
-    } == set()
+    assert {word for word in words if not {word, word.strip("-")} & known} == set()
 
 
 def test_the_list_of_other_words_is_of_words_in_use() -> None:
@@ -127,6 +126,16 @@ def options() -> dict[str, set[str]]:
 
 
 OPTIONS = options()
+
+
+def values_of(command: str, option: str) -> set[str]:
+    """Return the values that an option takes, if it takes few: they are its type, or its help ends with them."""
+    for its in main.commands[command].params:
+        if option in its.opts and isinstance(its, click.Option):
+            choices = {str(choice) for choice in getattr(its.type, "choices", ())}
+            listed = re.search(r": ((?:[a-z]+, )+[a-z]+)$", its.help or "")
+            return choices or set(listed[1].split(", ") if listed else ())
+    return set()
 
 
 def sections(path: Path) -> Iterator[tuple[str, str]]:
@@ -160,6 +169,9 @@ def test_an_option_in_a_sentence_is_one_of_the_command_that_it_is_about(page: st
             for option in re.findall(r"(?:^|[ \[])(--?[a-z][a-z-]*)", span):
                 known = option == "--version" or any(option in OPTIONS[name] for name in about)
                 assert known, f"{line}: {option} of {sorted(about)}"
+            for option, value in re.findall(r"(?:^|[ \[])(--[a-z][a-z-]*) ([a-z][\w-]*)", span):
+                accepted = set().union(*(values_of(name, option) for name in about))
+                assert not accepted or value in accepted, f"{line}: {option} takes {sorted(accepted)}"
 
 
 def names_of_arguments() -> set[str]:
@@ -195,6 +207,59 @@ def test_an_argument_in_a_sentence_is_one_of_a_function(page: str) -> None:
         if call or re.match(r"[a-z_]+=[^=]*$", span):
             for name in re.findall(r"(?:^|[(, ])([a-z_]+)=(?!=)", call[2] if call else span):
                 assert name in ARGUMENTS | OTHER_ARGUMENTS, span
+
+
+# What an argument takes beside names of fields, splits and files.
+VALUES = {
+    "channels": {"first", "last"},
+    "decode": {"always"},
+    "dtype": {"float16", "float32", "float64"},
+    "even": {"drop", "pad"},
+    "normalize": {"standard"},
+    "verify": {"always"},
+}
+OF_FIELDS = {"by", "each", "one_hot"}
+
+
+@pytest.mark.parametrize("page", [page for page in PATHS if page != "docs/design.md"])
+def test_the_text_that_an_argument_is_given_is_one_that_it_takes(page: str) -> None:
+    """`each="labels"`, and not `each="label"`; where names are free, nothing is compared."""
+    for span in spans(text_of(PATHS[page])):
+        for name, value in re.findall(r"\b([a-z_]+)=\"([^\"]*)\"", span):
+            assert value in VALUES.get(name, {value}), span
+            assert name not in OF_FIELDS or value in FIELDS, span
+
+
+def test_the_values_of_arguments_are_those_of_the_package() -> None:
+    """The list above has none that a split refuses, and the split refuses another."""
+    train = tinytorch_datasets.get("tinydigits").train
+    calls: dict[str, Callable[[Any], object]] = {
+        "channels": lambda value: train.arrays(channels=value),
+        "dtype": lambda value: train.arrays(dtype=value),
+        "even": lambda value: train.shard(0, 4, even=value),
+        "normalize": lambda value: train.arrays(normalize=value),
+    }
+    for name, call in calls.items():
+        for value in VALUES[name]:
+            call(value)
+        with pytest.raises((ValueError, TypeError)):
+            call("latest")
+
+
+@cache
+def keys() -> frozenset[str]:
+    """Return the keys of manifests, of the action's inputs, and of the YAML on pages."""
+    texts = [text_of(ROOT / "action.yml"), *(b.text for path in PATHS.values() for b in blocks(path, ROOT))]
+    found = {name for text in texts for name in re.findall(r"(?m)(?:^[ -]*|[{,] ?)([a-z][\w-]*):(?= |$)", text)}
+    return frozenset(found | set(re.findall(r'"(\w+)": ', text_of(ROOT / "datasets.schema.json"))))
+
+
+@pytest.mark.parametrize("page", PATHS)
+def test_a_key_in_a_sentence_is_one_of_a_manifest_or_of_the_action(page: str) -> None:
+    """`network-fails: "true"`, as it is written in YAML."""
+    for span in spans(text_of(PATHS[page])):
+        match = re.match(r"\{?([a-z][\w-]*): \S", span)
+        assert match is None or match[1] in keys(), span
 
 
 EXTRAS = re.findall(
@@ -380,3 +445,21 @@ def test_a_file_of_the_repository_is_there(page: str) -> None:
             assert (ROOT / match[1]).exists(), span
         elif match:
             assert list(ROOT.glob(match[1])), span
+
+
+@pytest.mark.parametrize(
+    ("code", "meaning"),
+    [
+        (ExitCode.OK, "everything (?:that was checked )?matches"),
+        (ExitCode.MISMATCH, "something differs"),
+        (ExitCode.USAGE, "the manifest or the call is wrong"),
+        (ExitCode.NETWORK, "(?:only the network failed|nothing differs, but the network failed)"),
+    ],
+)
+def test_an_exit_code_means_on_every_page_what_it_means(code: ExitCode, meaning: str) -> None:
+    """In README, in the page of the audit, and in that of CI, as programs compare it."""
+    named = {
+        page: re.findall(rf"(\d)(?: \||:|,)?(?: if)? {meaning}", text_of(PATHS[page]))
+        for page in ("README.md", "docs/audit.md", "docs/how-to/ci.md")
+    }
+    assert all(set(codes) == {str(code.value)} for codes in named.values()), named
