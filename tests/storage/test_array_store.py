@@ -12,7 +12,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,10 +19,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.helpers.executors import Sending
 from tinytorch_datasets import EncodedArray, RaggedArray, StringArray
 from tinytorch_datasets.digests import digest_of
 from tinytorch_datasets.errors import StorageError
-from tinytorch_datasets.plan import Block, Column, File, Plan, RaggedBlock, Rows, Shard, Split
+from tinytorch_datasets.plan import Block, Column, File, Mode, Plan, RaggedBlock, Rows, Shard, Split
 from tinytorch_datasets.storage import array_folder, arrays
 from tinytorch_datasets.storage.array_folder import ArrayFolder, file_names, read_header
 from tinytorch_datasets.storage.encoded_array import EncodedBlock, Recipe
@@ -536,17 +536,6 @@ class TestTheFolder:
         assert not arrays._is_copy(one, other)
 
 
-class Counting(ThreadPoolExecutor):
-    """One that counts what it is asked to do."""
-
-    count = 0
-
-    def submit(self, *what: Any, **more: Any) -> Any:
-        """Do it, and count it."""
-        self.count += 1
-        return super().submit(*what, **more)
-
-
 class TestReading:
     """The headers decide what there is, and the note what is believed."""
 
@@ -702,10 +691,11 @@ class TestReading:
         assert len(found._maps) == len(FILES)
         assert found.values(BY_FIELD["rows"]) is not None
         assert ArrayFolder.first_match(PLAN, [tmp_path / "none"], "auto", recipe) is None
-        with Counting(1) as executor:
-            for mode, asked in (("auto", 0), ("always", 1)):
-                assert ArrayFolder.first_match(PLAN, [folder], mode, recipe, executor) is not None  # type: ignore[arg-type]
-                assert (executor.count > 0) is bool(asked)
+        asked: list[tuple[Mode, bool]] = [("auto", False), ("always", True)]
+        for mode, is_asked in asked:
+            executor = Sending()
+            assert ArrayFolder.first_match(PLAN, [folder], mode, recipe, executor) is not None
+            assert (executor.calls > 0) is is_asked
 
         def opened(**sha256: str) -> ArrayFolder:
             columns = {one.field: Column(**{**vars(one), "sha256": sha256.get(one.field)}) for one in COLUMNS}

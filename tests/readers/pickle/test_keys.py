@@ -138,7 +138,8 @@ def test_a_dict_is_loaded() -> None:
     assert load_dict(pickle.dumps({b"a": 1, "b": b"c", b"\xe9": 2}), FILE, most=100) == {"a": 1, "b": b"c", "\xe9": 2}
     assert refusal(lambda: load_dict(b"(l.", FILE, most=100))[0] == "it holds a list, not a dict of arrays"
     of_member = refusal(lambda: load_dict(b"K\x01.", FILE, most=100, member="m"))[0]
-    assert of_member == "member 'm': it holds a int, not a dict of arrays"
+    assert of_member == "member 'm': it holds a number, not a dict of arrays"
+    assert refusal(lambda: load_dict(b"N.", FILE, most=100))[0] == "it holds None, not a dict of arrays"
     twice = pickle.dumps({b"a": 1, "a": 2})
     for member, inside in (("", ""), ("m", "member 'm': ")):
         reason = refusal(lambda member=member: load_dict(twice, FILE, most=100, member=member))[0]  # type: ignore[misc]

@@ -124,7 +124,7 @@ def load_dict(data: Data, path: Path, *, most: int, declared: int | None = None,
     """
     loaded = load(data, path, most=most, declared=declared, member=member)
     if not isinstance(loaded, dict):
-        raise DecodeError(path, f"{_inside(member)}it holds a {type(loaded).__name__}, not a dict of arrays")
+        raise DecodeError(path, f"{_inside(member)}it holds {describe(loaded)}, not a dict of arrays")
     return text_keys(loaded, path, member)
 
 
@@ -225,7 +225,7 @@ def array(values: Any, path: Path, whose: str) -> np.ndarray:
     if isinstance(values, list):
         return whole_numbers(values, path, whose)
     if not isinstance(values, np.ndarray):
-        raise DecodeError(path, f"{whose} is a {type(values).__name__}, not an array")
+        raise DecodeError(path, f"{whose} is {describe(values)}, not an array")
     return values
 
 
