@@ -28,7 +28,7 @@ from tinytorch_datasets import settings
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.manifest.generated import canonical_name, compiled_path
 from tinytorch_datasets.plan import NEVER, Declared
-from tinytorch_datasets.storage.files import write_if_possible
+from tinytorch_datasets.storage.files import unlink, write_if_possible
 from tinytorch_datasets.storage.memmap import StatSignature, open_regular, read_regular, stat_signature
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ def forget(manifest: Path) -> int:
     path, size = kept_path(manifest), bytes_of(manifest)
     try:
         if path is not None:
-            path.unlink()
+            unlink(path)
     except OSError:
         return 0
     return size
@@ -365,4 +365,4 @@ def _remove_old(folder: Path) -> None:
             of_all += about.st_size
             is_left = not path.endswith(ENDING) and about.st_mtime < time.time() - DAY  # by a writer that was killed
             if number >= MOST_KEPT or of_all > MOST_BYTES_IN_ALL or about.st_mtime < oldest or is_left:
-                Path(path).unlink()
+                unlink(Path(path))
