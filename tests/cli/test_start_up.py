@@ -116,16 +116,30 @@ class TestGet:
         assert done.stdout == f"points: train 2; {points.parent / 'datasets' / 'points'}\n"
         assert array.is_file()
 
-    def test_a_cache_entry_that_does_not_fit_its_arrays(self, points: Path) -> None:
-        """Whose signatures fit, and whose values would be past the end of the file: it is made anew."""
+    @pytest.mark.parametrize(
+        ("at", "wrong"), [(2, [10**9]), (2, [-1]), (1, "<f9"), (1, "<u0"), (1, "<U1"), (3, -1), (3, 10**9)]
+    )
+    def test_a_cache_entry_that_does_not_fit_its_arrays(self, points: Path, at: int, wrong: Any) -> None:
+        """Whose signatures fit, and whose values would be past the end of the file, or of no dtype: it is made anew."""
         (path,) = (points.parent / settings.DOWNLOAD_TO / ".cache" / "entries").iterdir()
         known = json.loads(path.read_bytes())
-        known[4][0][1]["x"][0][2] = [10**9]
+        part = [*known[4][0][1]["x"][0]]
+        known[4][0][1]["x"][0][at] = wrong
         path.write_text(json.dumps(known))
         done = run("get", "points", "--manifest", points)
 
         assert done.stdout == f"points: train 2; {points.parent / 'datasets' / 'points'}\n"
-        assert json.loads(path.read_bytes())[4][0][1]["x"][0][2] == [2]
+        assert json.loads(path.read_bytes())[4][0][1]["x"][0] == part
+
+    def test_a_cache_entry_without_a_field_s_arrays(self, points: Path) -> None:
+        """Of which opening would find nothing to open."""
+        (path,) = (points.parent / settings.DOWNLOAD_TO / ".cache" / "entries").iterdir()
+        known = json.loads(path.read_bytes())
+        known[4][0][1]["x"] = []
+        path.write_text(json.dumps(known))
+        run("get", "points", "--manifest", points)
+
+        assert len(json.loads(path.read_bytes())[4][0][1]["x"]) == 1
 
     def test_stand_in_data_is_said_to_be_that(self, points: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Though the real one is decoded."""

@@ -41,6 +41,8 @@ RANK_SIGN = "+"
 
 # What NumPy calls the kinds of numbers.
 KINDS = {"b": "bool", "u": "uint", "i": "int", "f": "float"}
+# The bytes that a number of each kind may have.
+SIZES = {"b": ("1",), "u": ("1", "2", "4", "8"), "i": ("1", "2", "4", "8"), "f": ("2", "4", "8")}
 
 # A field's parts: one for an array; two for strings (the buffer, the offsets in it); two or three for a ragged array
 # (the values, the offsets in them, and the shapes), and for samples that are kept encoded.
@@ -121,10 +123,11 @@ class CacheEntry(NamedTuple):
     def is_whole(self) -> bool:
         """Check whether every array is as long as its values, which opening it finds as well, and takes NumPy for."""
         for split in self.splits:
+            if not all(split.fields.values()):
+                return False
             for part in itertools.chain(*split.fields.values(), split.texts.values()):
-                kind, size = KINDS.get(part.dtype[1:2]), part.dtype[2:]
-                file = os.path.join(self.folder, os.path.basename(part.file))
-                if kind is None or not size.isdecimal() or min(part.offset, *part.shape, 0) < 0:
+                size, file = part.dtype[2:], os.path.join(self.folder, os.path.basename(part.file))
+                if size not in SIZES.get(part.dtype[1:2], ()) or min(part.offset, *part.shape, 0) < 0:
                     return False
                 if part.offset + int(size) * math.prod(part.shape) > self.signatures[file][0]:
                     return False
