@@ -329,6 +329,25 @@ class TestRefusals:
         with pytest.raises(UsageError, match=r"cannot run tinytorch-datasets .*: .* has tinytorch-datasets "):
             run_tasks([Task(partial(abs, -1))], Older())
 
+    @pytest.mark.parametrize("other", ["another call's", None, [], (), (1, [])])
+    def test_one_that_mixes_up_its_results(self, other: Any) -> None:
+        """That both files are right would be said of both, if only one is."""
+
+        class Mixed(Sending):
+            first: Any = None
+
+            def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+                own = super().submit(function, *args, **kwargs).result()
+                Mixed.first = Mixed.first or own
+                future: Future[Any] = Future()
+                future.set_result(Mixed.first if other == "another call's" else other)
+                return future
+
+        with pytest.raises(UsageError) as caught:
+            run_tasks([Task(partial(abs, number), 2**24) for number in (-3, -4)], Mixed())
+        assert caught.value.what.startswith("the executor returned for a call what that did not return: ")
+        assert caught.value.hint == "It mixes up its results, or makes them up: leave it out."
+
     def test_one_that_takes_tasks(self) -> None:
         """It is asked once."""
         sending = Sending()

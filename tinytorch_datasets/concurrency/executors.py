@@ -17,6 +17,7 @@ import math
 import os
 import pickle
 import re
+import reprlib
 import stat
 import threading
 import time
@@ -250,10 +251,12 @@ class _Run:
             task = self._tasks[number]
             parts.append((task.job, tuple(zip(map(str, task.reads), self._sights.get(number, ()), strict=True))))
         # The name makes each call another one: Dask gives a call that is equal to one before the same result.
-        name = f"{self._name}-{bundle[0]}-{self._tries[bundle[0]]}"
-        future = self._executor.submit(_work, VERSION, name, pickle.dumps(parts))
+        future = self._executor.submit(_work, VERSION, self._name_of(bundle), pickle.dumps(parts))
         self.futures[bundle[0]] = future
         future.add_done_callback(lambda ended: self._ended.put((bundle, ended)))
+
+    def _name_of(self, bundle: list[int]) -> str:
+        return f"{self._name}-{bundle[0]}-{self._tries[bundle[0]]}"
 
     def submit_or_leave(self, bundle: list[int], lost: BaseException | None = None) -> BaseException | None:
         """Submit tasks, each of those that were lost alone; return why some are left, if they are."""
@@ -270,7 +273,11 @@ class _Run:
         return lost
 
     def next(self, silent_s: float = math.inf) -> tuple[list[int], list[Outcome] | BaseException]:
-        """Wait for a bundle, and return its outcomes, or what was raised in place of them; log that there is none."""
+        """Wait for a bundle, and return its outcomes, or what was raised in place of them; log that there is none.
+
+        Raises:
+            UsageError: The executor returned what another call did, or no call of these.
+        """
         until = time.monotonic() + silent_s
         while True:
             if time.monotonic() > until:
@@ -281,11 +288,16 @@ class _Run:
                 break
         del self.futures[bundle[0]]
         try:
-            return bundle, future.result(timeout=0)
+            reply = future.result(timeout=0)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # CancelledError is no Exception to Dask
             return bundle, error
+        # Of two files that are right each has a result like the other's, so that one mixed up would be seen by nobody.
+        if not isinstance(reply, tuple) or len(reply) != 2 or reply[0] != self._name_of(bundle):
+            what = f"the executor returned for a call what that did not return: {reprlib.repr(reply)}"
+            raise UsageError(what, hint="It mixes up its results, or makes them up: leave it out.")
+        return bundle, reply[1]
 
     def look_again(self, number: int, path: str, sight: Sight, worker: str) -> None:
         """Send a task again if its files were changed since; raise if a worker sees others than this process.
@@ -326,8 +338,11 @@ def _run(executor: Any, tasks: Sequence[Task[Any]]) -> Iterator[_Run]:
         del _cancellations[name]
 
 
-def _work(version: str, name: str, payload: bytes) -> list[Outcome]:
-    """Do tasks that were sent together. In a worker: all that is asked for or returned is plain values."""
+def _work(version: str, name: str, payload: bytes) -> tuple[str, list[Outcome]]:
+    """Do tasks that were sent together, and return the name of the call as well.
+
+    In a worker: all that is asked for or returned is plain values.
+    """
     if version != VERSION:
         what = f"{_worker()} has tinytorch-datasets {VERSION}"
         raise UsageError(what)
@@ -350,7 +365,7 @@ def _work(version: str, name: str, payload: bytes) -> list[Outcome]:
                     continue
                 outcomes.append(Outcome(error=error, worker=_worker()))
                 break
-    return outcomes + [Outcome()] * (len(parts) - len(outcomes))
+    return name, outcomes + [Outcome()] * (len(parts) - len(outcomes))
 
 
 def _survives_sending(error: Exception) -> bool:

@@ -54,6 +54,13 @@ class Part(NamedTuple):
     is_sent: bool
 
 
+class Written(NamedTuple):
+    """What a worker wrote of a part: the name of its folder, and the digest of each column."""
+
+    name: str
+    digests: dict[str, str]
+
+
 def source_for(executor: Executor | None, target: Path) -> Callable[..., Generator[Block, None, None]]:
     """Return what decodes a plan: the workers of an executor, or this process without one.
 
@@ -87,7 +94,7 @@ def decoded(
     disk.make_folder(folder, at_home=True)
     cancellation = Cancellation()
 
-    def decode_wave(first: int) -> list[dict[str, str] | None]:
+    def decode_wave(first: int) -> list[Written | None]:
         with cancelled_by(cancellation):
             wave = sent[first : first + WAVE]
             return run_tasks([_task(part.plan, folder, folder / str(number)) for number, part in wave], executor)
@@ -104,14 +111,14 @@ def decoded(
     splits = {split.name: split for split in plan.splits}
     try:
         with closing(waves):
-            results = (digests for wave in waves for digests in wave)
+            results = (written for wave in waves for written in wave)
             for number, part in enumerate(parts):
-                digests = next(results) if part.is_sent else None
+                written = next(results) if part.is_sent else None
                 blocks: Iterator[Block]
-                if digests is None:
+                if written is None:
                     blocks = shards.decoded(part.plan, on_error=on_error)
                 else:
-                    blocks = _read(part.plan, folder / str(number), digests)
+                    blocks = _read(part.plan, folder / str(number) / written.name, written.digests)
                 for column, start, values in blocks:
                     yield Block(splits[column.split].columns[column.field], part.first + start, values)
                 shutil.rmtree(folder / str(number), ignore_errors=True)
@@ -185,13 +192,15 @@ def _is_sent(plan: Plan, least_bytes: int) -> bool:
     return _weight(plan) >= least_bytes // 2 and not any(column.is_encoded for column in plan.columns)
 
 
-def _task(plan: Plan, beside: Path, folder: Path) -> Task[dict[str, str] | None]:
+def _task(plan: Plan, beside: Path, folder: Path) -> Task[Written | None]:
     files = tuple(plan.root / file.name for file in plan.files)
     return Task(partial(_decode, plan, folder), _weight(plan), (*files, beside))
 
 
-def _decode(plan: Plan, folder: Path) -> dict[str, str] | None:
-    """Decode a part into a folder, and return the digest of each column; None if it is not what is declared.
+def _decode(plan: Plan, folder: Path) -> Written | None:
+    """Decode a part into a folder of its own in a folder; return None if it is not what is declared.
+
+    A worker that is taken for lost may still be at it, beside the one that it is given to again.
 
     Raises:
         MissingLibrary: This process has no library that a format is read by.
@@ -199,12 +208,13 @@ def _decode(plan: Plan, folder: Path) -> dict[str, str] | None:
     """
     formats.check_libraries(plan)
     digests: dict[str, str] = {}
+    name = uuid.uuid4().hex
     try:
         with closing(_checked(plan)) as blocks:
-            array_store.write(folder, blocks, check=digests.update)
+            array_store.write(folder / name, blocks, check=digests.update)
     except DecodeError:
         return None
-    return digests
+    return Written(name, digests)
 
 
 def _checked(plan: Plan) -> Generator[Block, None, None]:
