@@ -221,7 +221,7 @@ class TestRefusals:
 
         with pytest.raises(StorageError) as caught:
             written(plan, tmp_path, InTheWay())
-        assert caught.value.path.match(".made.*.part")
+        assert caught.value.path.name == "0"
         assert str(caught.value).startswith(
             f"{caught.value.path} cannot be written: a file is in the way of a folder\n"
         )

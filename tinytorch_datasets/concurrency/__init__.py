@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -222,3 +222,26 @@ def is_address_space_limited() -> bool:
     except ImportError:
         return False
     return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+
+
+def is_thread_of(executor: Any) -> bool:
+    """Check whether this is a thread of that very pool, which would wait for itself."""
+    prefix = getattr(executor, "_thread_name_prefix", "")  # a pool knows its threads only once they have begun
+    return bool(prefix) and threading.current_thread().name.startswith(f"{prefix}_")
+
+
+def thread_name() -> str:
+    """Return which thread this is, of which process on which machine."""
+    import socket  # for the one worker in a thousand that is asked for its name
+
+    return f"{socket.gethostname()}, process {os.getpid()}, thread {threading.get_ident()}"
+
+
+def first_line(error: BaseException) -> str:
+    r"""Return what a job's error is, in one line.
+
+    >>> first_line(OSError("gone\nfor good")), first_line(KeyboardInterrupt())
+    ('OSError: gone', 'KeyboardInterrupt')
+    """
+    line = str(error).partition("\n")[0]
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__

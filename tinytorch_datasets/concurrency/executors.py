@@ -19,7 +19,6 @@ import pickle
 import re
 import reprlib
 import stat
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -30,7 +29,16 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from tinytorch_datasets._version import VERSION
-from tinytorch_datasets.concurrency import POLL_S, Cancellation, cancelled_by, check_cancelled, run_all
+from tinytorch_datasets.concurrency import (
+    POLL_S,
+    Cancellation,
+    cancelled_by,
+    check_cancelled,
+    first_line,
+    is_thread_of,
+    run_all,
+    thread_name,
+)
 from tinytorch_datasets.errors import MissingLibrary, StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -120,19 +128,13 @@ def check_executor(executor: Any, *, silent_s: float = SILENT_S) -> None:
         try:
             run.submit([0])
         except Exception as error:  # of a library that is not ours: each has its own for one that was shut down
-            what = f"executor takes no tasks: {_reason(error)}"
+            what = f"executor takes no tasks: {first_line(error)}"
             raise UsageError(what, hint="Make another one; one that was shut down is of no more use.") from error
         _, outcome = run.next(silent_s)
         if isinstance(outcome, BaseException):
             _check_able(outcome)
-            what = f"executor runs no tasks: {_reason(outcome)}"
+            what = f"executor runs no tasks: {first_line(outcome)}"
             raise UsageError(what, hint="Make another one.") from outcome
-
-
-def is_thread_of(executor: Any) -> bool:
-    """Check whether this is a thread of that very pool, which would wait for itself."""
-    prefix = getattr(executor, "_thread_name_prefix", "")  # a pool knows its threads only once they have begun
-    return bool(prefix) and threading.current_thread().name.startswith(f"{prefix}_")
 
 
 def run_tasks(
@@ -156,7 +158,8 @@ def run_tasks(
 
     Raises:
         StorageError: A worker does not see the same files as this process.
-        UsageError: A worker has another version of the package, or cannot import what this process can.
+        UsageError: A worker has another version of the package, or cannot import what this process can; or the executor
+            mixes up its results.
         MissingLibrary: A worker has no library that a format is read by.
 
     >>> run_tasks([Task(partial(abs, -3)), Task(partial(abs, 4))])
@@ -193,7 +196,7 @@ def run_tasks(
         left = sorted(run.left)
     if left:
         if lost is not None:
-            log.warning("%s of %s tasks are done in this process: %s", len(left), len(tasks), _reason(lost))
+            log.warning("%s of %s tasks are done in this process: %s", len(left), len(tasks), first_line(lost))
         of_left = run_all([jobs[number] for number in left], sizes=[tasks[number].size for number in left])
         results.update(zip(left, of_left, strict=True))
     return [results[number] for number in range(len(tasks))]
@@ -273,11 +276,7 @@ class _Run:
         return lost
 
     def next(self, silent_s: float = math.inf) -> tuple[list[int], list[Outcome] | BaseException]:
-        """Wait for a bundle, and return its outcomes, or what was raised in place of them; log that there is none.
-
-        Raises:
-            UsageError: The executor returned what another call did, or no call of these.
-        """
+        """Wait for a bundle, and return its outcomes, or what was raised in place of them; log that there is none."""
         until = time.monotonic() + silent_s
         while True:
             if time.monotonic() > until:
@@ -339,12 +338,9 @@ def _run(executor: Any, tasks: Sequence[Task[Any]]) -> Iterator[_Run]:
 
 
 def _work(version: str, name: str, payload: bytes) -> tuple[str, list[Outcome]]:
-    """Do tasks that were sent together, and return the name of the call as well.
-
-    In a worker: all that is asked for or returned is plain values.
-    """
+    """Do tasks that were sent together, and return the call's name with their outcomes; all of it is plain values."""
     if version != VERSION:
-        what = f"{_worker()} has tinytorch-datasets {VERSION}"
+        what = f"{thread_name()} has tinytorch-datasets {VERSION}"
         raise UsageError(what)
     outcomes = []
     with cancelled_by(_cancellations.get(name.partition("-")[0])):
@@ -353,7 +349,7 @@ def _work(version: str, name: str, payload: bytes) -> tuple[str, list[Outcome]]:
             seen = ((path, sight, look_at(path)) for path, sight in sent)
             other = next(((path, now) for path, sight, now in seen if now != sight), None)
             if other is not None:
-                outcomes.append(Outcome(mismatch=other, worker=_worker()))
+                outcomes.append(Outcome(mismatch=other, worker=thread_name()))
                 continue
             try:
                 outcomes.append(Outcome(job()))
@@ -363,7 +359,7 @@ def _work(version: str, name: str, payload: bytes) -> tuple[str, list[Outcome]]:
                 if not _survives_sending(error):  # a process pool that it is sent through is broken for good
                     outcomes.append(Outcome(is_left=True))
                     continue
-                outcomes.append(Outcome(error=error, worker=_worker()))
+                outcomes.append(Outcome(error=error, worker=thread_name()))
                 break
     return name, outcomes + [Outcome()] * (len(parts) - len(outcomes))
 
@@ -379,7 +375,7 @@ def _survives_sending(error: Exception) -> bool:
 def _check_able(lost: BaseException | None) -> None:
     """Raise if a worker was not lost, but cannot do any task, however often it is asked."""
     if isinstance(lost, ImportError | AttributeError | UsageError):  # of sending: what a job raises is returned
-        reason = lost.what if isinstance(lost, UsageError) else _reason(lost)
+        reason = lost.what if isinstance(lost, UsageError) else first_line(lost)
         what = f"the executor's workers cannot run tinytorch-datasets {VERSION}: {reason}"
         raise UsageError(what, hint=INSTALL) from lost
 
@@ -390,7 +386,7 @@ def _check_import(outcome: Outcome) -> None:
     if isinstance(error, MissingLibrary):
         error.what += f" on the worker {outcome.worker}"
     elif isinstance(error, ImportError) and _can_import(error):
-        what = f"{outcome.worker} cannot import what this process can: {_reason(error)}"
+        what = f"{outcome.worker} cannot import what this process can: {first_line(error)}"
         raise UsageError(what, hint=INSTALL) from error
 
 
@@ -402,14 +398,3 @@ def _can_import(error: ImportError) -> bool:
     except Exception:  # whatever a module does
         return False
     return wanted is None or hasattr(module, wanted[1])
-
-
-def _worker() -> str:
-    import socket  # for the one worker in a thousand that is asked for its name
-
-    return f"{socket.gethostname()}, process {os.getpid()}, thread {threading.get_ident()}"
-
-
-def _reason(error: BaseException) -> str:
-    line = str(error).partition("\n")[0]
-    return f"{type(error).__name__}: {line}" if line else type(error).__name__

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tinytorch_datasets import formats
-from tinytorch_datasets.concurrency import Cancellation, cancelled_by
+from tinytorch_datasets.concurrency import Cancellation, cancelled_by, is_thread_of
 from tinytorch_datasets.concurrency.ahead import mapped
-from tinytorch_datasets.concurrency.executors import SHARE, Task, is_thread_of, run_tasks
+from tinytorch_datasets.concurrency.executors import SHARE, Task, run_tasks
 from tinytorch_datasets.digests import ValueDigest
 from tinytorch_datasets.errors import DecodeError, StorageError
 from tinytorch_datasets.pipeline import shards
