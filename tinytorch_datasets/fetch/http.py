@@ -203,8 +203,7 @@ class Web:
         for _ in range(self._retry.redirects + 1):
             self._check_wanted(deadline)
             deadline.tls = ""  # of the last connection alone
-            how: dict[str, Any] = {"timeout": timeout, "cookies": cookies, "afresh": afresh}
-            reply = connections.ask(url, headers, deadline=deadline, **how)
+            reply = connections.ask(url, headers, timeout=timeout, deadline=deadline, cookies=cookies, afresh=afresh)
             if reply.status not in REDIRECTS or "Location" not in reply.headers:
                 return reply, redirects
             target = reply.headers["Location"].encode("latin-1").decode()
