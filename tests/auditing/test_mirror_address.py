@@ -191,6 +191,8 @@ def test_a_server_that_is_off_says_nothing_of_the_files(world: World) -> None:
         ("https://ada:pw@example.org/", "the mirror's address has credentials in it, which would stand in reports"),
         ("https://example.org/?key=1", "has a '?' in it, after which no file's name can follow"),
         ("https://example.org/", "is read through sockets, and TINYTORCH_DATASETS_OFFLINE forbids them"),
+        ("http://", "the mirror http:// names no host"),
+        ("https://:443/class", "the mirror https://:443/class names no host"),
         ("ftp://example.org/", "mirror is an address of ftp://, where a path is needed"),
     ],
 )

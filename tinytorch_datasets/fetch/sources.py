@@ -150,8 +150,8 @@ def check_mirror(mirror: str | None) -> None:
     """Refuse a mirror's address that leads to no file: after a query or a fragment, a name is no part of the path.
 
     Raises:
-        UsageError: It has one, is of another computer's folder, or of a store, with credentials or without a bucket.
-            The error does not show a key in it.
+        UsageError: It has one, names no host, is of another computer's folder, or of a store, with credentials or
+            without a bucket. The error does not show a key in it.
     """
     sign = next((sign for sign in "?#" if sign in (mirror or "")), "")
     scheme, slashes, rest = (mirror or "").partition("://")
@@ -159,6 +159,9 @@ def check_mirror(mirror: str | None) -> None:
     if slashes and scheme.lower() == "file" and host.lower() not in ("", "localhost"):
         what = f"the mirror {shown_address(f'file://{rest}')} is on another computer; file:/// has three slashes"
         raise UsageError(what, hint="Name a folder that this computer opens.")
+    if slashes and scheme.lower() in ("http", "https") and not host.partition(":")[0]:
+        what = f"the mirror {shown_address(f'{scheme}://{rest}')} names no host"
+        raise UsageError(what, hint=f"Write it as {scheme}://host/folder.")
     if slashes and not host and is_store(f"{scheme}://") and scheme.lower() != "memory":
         what = f"the mirror {scheme}:// names no bucket"
         raise UsageError(what, hint=f"Write it as {scheme}://bucket/folder.")
