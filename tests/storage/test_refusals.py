@@ -323,7 +323,7 @@ class TestOtherUsers:
         kinds: list[tuple[Any, str, Callable[..., None], list[tuple[Path, ...]], list[tuple[Path, ...]]]] = [
             (os, "replace", disk.replace, [(own, own)], [(own, theirs), (theirs, own)]),
             (os, "rename", disk.rename, [(own, own)], [(own, theirs), (theirs, own)]),
-            (os, "unlink", disk.unlink, [(own,)], [(theirs,)]),
+            (Path, "unlink", disk.unlink, [(own,)], [(theirs,)]),  # which Python 3.10 has bound before
             (shutil, "rmtree", disk.remove_folder, [(own,)], [(theirs,)]),
         ]
         for module, name, call, changed, kept in kinds:
