@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import importlib.util
 import inspect
 import keyword
 import re
@@ -463,3 +464,50 @@ def test_an_exit_code_means_on_every_page_what_it_means(code: ExitCode, meaning:
         for page in ("README.md", "docs/audit.md", "docs/how-to/ci.md")
     }
     assert all(set(codes) == {str(code.value)} for codes in named.values()), named
+
+
+@cache
+def folders() -> frozenset[str]:
+    """Return the names of folders: of the repository and the package, and of those in code, manifests and lines."""
+    there = {path.name for top in ("tinytorch_datasets", "tests") for path in (ROOT / top).rglob("*/")}
+    texts = [
+        code(),
+        *map(text_of, ROOT.glob("*.yaml")),
+        *(b.text for path in PATHS.values() for b in blocks(path, ROOT)),
+    ]
+    return frozenset(
+        there | {name for text in texts for name in re.findall(r"(?<![\w-])[\w-]+(?=/)|(?<=\")[\w-]+(?=\")", text)}
+    )
+
+
+@pytest.mark.parametrize("page", PATHS)
+def test_a_folder_in_a_sentence_is_one_that_there_is(page: str) -> None:
+    """Of the repository, of the package, or one that the package makes or a line of a page has: `packages/`."""
+    for span in spans(text_of(PATHS[page])):
+        if re.fullmatch(r"[\w-]+/", span):
+            known = span[:-1] in folders() or (ROOT / span).is_dir()
+            assert known, span
+
+
+@pytest.mark.parametrize("page", PATHS)
+def test_what_python_is_to_run_is_there(page: str) -> None:
+    """A module by `-m`, a script by its path, and the word that a script takes first."""
+    for span in spans(text_of(PATHS[page])):
+        for module in re.findall(r"\bpy(?:thon3?)? -m ([\w.-]+)", span):
+            assert importlib.util.find_spec(module.split(".")[0]) or module.split(".")[0] in OTHERS, span
+        for script, word in re.findall(r"\bpython3? ([a-z]+/[\w/]+\.py)(?: ([a-z]+))?", span):
+            assert (ROOT / script).is_file(), span
+            assert not word or f'"{word}"' in text_of(ROOT / script), span
+
+
+@cache
+def schemes() -> frozenset[str]:
+    """Return what an address may begin with: those in code, those of the stores, and Dask's."""
+    return frozenset({*re.findall(r"\b(\w+)://", code()), *EXTRAS, "tcp"})
+
+
+@pytest.mark.parametrize("page", PATHS)
+def test_an_address_has_a_scheme_that_there_is(page: str) -> None:
+    """One that the package opens, or of Dask's scheduler."""
+    for span in spans(text_of(PATHS[page])):
+        assert set(re.findall(r"(?<![\w+])([a-z]\w*)://", span)) <= schemes(), span
