@@ -79,6 +79,17 @@ class TestTheRecord:
 
         assert json.loads(written.stdout)["datasets"] == ["flowers", "talk"]
         assert written.stderr == "left out: digits, of which 2 of 4 files are on disk\n"
+        to_stdout = CliRunner().invoke(main, ["lock", "--output", "-", "--manifest", str(world.manifest)])
+        assert to_stdout.stderr == written.stderr
+        assert list(json.loads(to_stdout.stdout)["datasets"]) == ["flowers", "talk"]
+
+    def test_what_ships_and_is_gone_is_named(self, world: World) -> None:
+        """It is to be there, so that nothing of it is no lesser fault than a part."""
+        world.file("talk/talk.txt").unlink()
+        written = CliRunner().invoke(main, ["lock", "--manifest", str(world.manifest)])
+
+        assert written.exit_code == 0
+        assert written.stderr == "left out: talk, of which 0 of 1 file is on disk\n"
 
     def test_a_message_has_a_few_names_of_files(self, tmp_path: Path) -> None:
         """Of a data set in thousands of shards it would be no message."""

@@ -121,11 +121,14 @@ def is_on_disk(plan: Plan) -> bool:
 
 
 def partly_on_disk(manifest: Manifest, home: str | os.PathLike[str] | None = None) -> dict[str, tuple[int, int]]:
-    """Return how many files are on disk, and how many there are, of each data set that has some of them there."""
+    """Return how many files are on disk, and how many there are, of each data set that is there in part.
+
+    What ships is to be there: of that, none is a part, too.
+    """
     counts = {}
     for plan, _ in (pipeline.in_use(manifest, name, home) for name in manifest.datasets):
         present = sum(is_file(plan.root / file.name) for file in plan.files)
-        if 0 < present < len(plan.files):
+        if present < len(plan.files) and (present or plan.status == "shipped"):
             counts[plan.name] = present, len(plan.files)
     return counts
 

@@ -279,18 +279,19 @@ def lock(names: tuple[str, ...], output: Path | None, manifest: Path | None, hom
         lockfile.refuse_to_replace(path)
     with bar("hashing") as step:
         record = lockfile.record(loaded, names, home=home, step=step)
+    if not to_stdout:
+        with writing_to(path), disk.whole_file(path.absolute()) as out:
+            out.write(format_json(record).encode() + b"\n")
+    locked = list(record["datasets"])
     if to_stdout:
         echo_json(record)
-        return
-    with writing_to(path), disk.whole_file(path.absolute()) as out:
-        out.write(format_json(record).encode() + b"\n")
-    locked = list(record["datasets"])
-    if as_json:
+    elif as_json:
         echo_json({"path": str(path.absolute()), "datasets": locked})
     else:
         echo(f"{shown(str(path.absolute()))}: {plural(len(locked), 'data set')}: {', '.join(locked) or 'none'}")
     for name, (present, count) in {} if names else lockfile.partly_on_disk(loaded, home).items():
-        echo(f"left out: {name}, of which {present:,} of {plural(count, 'file')} are on disk", err=True)
+        are = "is" if count == 1 else "are"
+        echo(f"left out: {name}, of which {present:,} of {plural(count, 'file')} {are} on disk", err=True)
 
 
 COMMANDS = (audit, lock)
