@@ -21,7 +21,7 @@ from tinytorch_datasets.storage.string_array import StringArray
 from tinytorch_datasets.verify.arrays import checked, declared_at, other_digests
 from tinytorch_datasets.verify.files import (
     StatCache,
-    check,
+    check_files,
     check_size,
     check_unchanged,
     describe_mismatch,
@@ -230,7 +230,7 @@ class TestFiles:
         ):
             path.write_bytes(data)
             with pytest.raises(HashMismatch) as caught:
-                check(plan(tmp_path), DECLARED, mode="auto", stat_cache=StatCache())
+                check_files(plan(tmp_path), mode="auto", stat_cache=StatCache())
             error = caught.value
             assert (error.path, error.expected, error.actual) == (path, expected, actual)
             assert (error.where, error.hint) == ("datasets.yaml:7", hint)
@@ -274,15 +274,25 @@ class TestFiles:
         assert noted.sha256(path) is None
         noted.remember(path, DECLARED.sha256, stat_signature(path))
 
-        check(plan(tmp_path), DECLARED, mode="auto", stat_cache=noted)
+        check_files(plan(tmp_path), mode="auto", stat_cache=noted)
         with pytest.raises(HashMismatch):
-            check(plan(tmp_path), DECLARED, mode="always", stat_cache=noted)
+            check_files(plan(tmp_path), mode="always", stat_cache=noted)
         path.write_bytes(DATA)
-        check(plan(tmp_path), DECLARED, mode="auto", stat_cache=noted)
+        check_files(plan(tmp_path), mode="auto", stat_cache=noted)
         assert noted.sha256(path) == DECLARED.sha256
         assert noted.signatures(plan(tmp_path)) == {str(path): stat_signature(path)}
         path.unlink()
         assert noted.sha256(path) is None
+
+    def test_what_is_known_has_the_declared_size_too(self, tmp_path: Path) -> None:
+        """Which a manifest that was edited since may no longer say, though it names the same sha256."""
+        path, noted = tmp_path / "train.csv", StatCache()
+        path.write_bytes(DATA)
+        check_files(plan(tmp_path), mode="auto", stat_cache=noted)
+
+        assert noted.knows(path, DECLARED)
+        assert not noted.knows(path, dataclasses.replace(DECLARED, bytes=len(DATA) + 1))
+        assert not noted.knows(path, dataclasses.replace(DECLARED, sha256=sha256(b"")))
 
     def test_a_file_that_was_only_touched_is_hashed_again(self, tmp_path: Path) -> None:
         """A new hard link changes its signature and not its bytes; any other change is one."""
@@ -290,7 +300,7 @@ class TestFiles:
         path.write_bytes(DATA)
         noted = StatCache()
         assert noted.only_touched(path) is None
-        check(plan(tmp_path), DECLARED, mode="auto", stat_cache=noted)
+        check_files(plan(tmp_path), mode="auto", stat_cache=noted)
         before = stat_signature(path)
         check_unchanged(plan(tmp_path), noted)
 
@@ -317,7 +327,7 @@ class TestFiles:
         path = tmp_path / "train.csv"
         path.write_bytes(DATA)
         noted = StatCache()
-        check(plan(tmp_path), DECLARED, mode="auto", stat_cache=noted)
+        check_files(plan(tmp_path), mode="auto", stat_cache=noted)
         about = path.stat()
         with path.open("r+b") as out:
             out.write(b"L")
@@ -330,7 +340,7 @@ class TestFiles:
         """It was changed, too."""
         (tmp_path / "train.csv").write_bytes(DATA)
         noted = StatCache()
-        check(plan(tmp_path), DECLARED, mode="auto", stat_cache=noted)
+        check_files(plan(tmp_path), mode="auto", stat_cache=noted)
         (tmp_path / "train.csv").unlink()
 
         with pytest.raises(ChangedFile):
@@ -353,7 +363,7 @@ class TestMoreThanOne:
         noted = StatCache()
         for file in files:
             (tmp_path / file.name).write_bytes(DATA)
-            check(of, file, mode="auto", stat_cache=noted)
+        check_files(of, mode="auto", stat_cache=noted)
         (tmp_path / "b.csv").write_bytes(DATA[:-1] + b"x")
         with pytest.raises(ChangedFile):
             check_unchanged(of, noted)

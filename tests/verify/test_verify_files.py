@@ -8,7 +8,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -16,9 +18,10 @@ import pytest
 from tests.conftest import ROOT
 from tests.helpers.faulty_server import sha256
 from tests.helpers.users import open_to_all
-from tinytorch_datasets.errors import HashMismatch, MissingFile, StorageError
+from tinytorch_datasets.errors import ChangedFile, HashMismatch, MissingFile, StorageError
 from tinytorch_datasets.plan import File, Mode, Plan
-from tinytorch_datasets.verify.files import GrowingDigest, StatCache, check, check_files
+from tinytorch_datasets.storage.memmap import stat_signature
+from tinytorch_datasets.verify.files import GrowingDigest, StatCache, check_files, check_unchanged
 
 DATA = b"length,width\n1,2\n"
 DECLARED = File(name="train.csv", bytes=len(DATA), sha256=sha256(DATA), where="datasets.yaml:7")
@@ -27,7 +30,7 @@ HINT = "Restore it: `git checkout` it in a clone, or reinstall the package."
 
 def checked(path: Path) -> None:
     """Check the file at `path` as `get` does for the first time."""
-    check(plan(path.parent), DECLARED, mode="auto", stat_cache=StatCache())
+    check_files(plan(path.parent), mode="auto", stat_cache=StatCache())
 
 
 def plan(root: Path) -> Plan:
@@ -48,11 +51,11 @@ def as_another_user(path: Path) -> str:
 import os
 from pathlib import Path
 from tinytorch_datasets.plan import File, Plan
-from tinytorch_datasets.verify.files import StatCache, check
+from tinytorch_datasets.verify.files import StatCache, check_files
 plan = Plan("d", "d", Path({str(path.parent)!r}), "shipped", "csv", ({DECLARED!r},), ())
 if os.geteuid() == 0: os.setuid(65534)
 try:
-    check(plan, plan.files[0], mode="auto", stat_cache=StatCache())
+    check_files(plan, mode="auto", stat_cache=StatCache())
 except Exception as error:
     print(f"{{type(error).__name__}}: {{error}}")
 """
@@ -120,6 +123,58 @@ class TestWhatCannotBeRead:
             "  Move it out of the way."
         )
 
+    @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no such file, which has a size and no bytes")
+    @pytest.mark.parametrize("workers", [0, 1])
+    def test_a_file_that_the_disk_does_not_give(self, workers: int) -> None:
+        """It can be opened, and reading it is an error; by a worker too."""
+        declared = File("mem", 0, sha256(b""), where="datasets.yaml:9")
+        of = Plan("d", "d", Path("/proc/self"), "shipped", "csv", (declared,), ())
+        with ThreadPoolExecutor(1) as pool, pytest.raises(StorageError) as caught:
+            check_files(of, mode="auto", stat_cache=StatCache(), executor=pool if workers else None)
+
+        assert str(caught.value) == (
+            f"/proc/self/mem cannot be read: Input/output error\n  declared at datasets.yaml:9\n  {HINT}"
+        )
+
+
+class Meddler(ThreadPoolExecutor):
+    """A worker after which the file is overwritten, once it was hashed."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(1)
+        self.path = path
+
+    def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Write what is as long once the job is done."""
+        future = super().submit(*args, **kwargs)
+        future.exception()
+        self.path.write_bytes(b"x" * len(DATA))
+        os.utime(self.path, ns=(0, 1))  # whatever the resolution of the file system's clock is
+        return future
+
+
+@pytest.mark.parametrize("mode", ["auto", "always"])
+def test_what_a_worker_has_hashed_is_not_read_again(tmp_path: Path, mode: Mode) -> None:
+    """What another program writes afterwards is noticed by the signature, which is that of before."""
+    path, cache = tmp_path / "train.csv", StatCache()
+    path.write_bytes(DATA)
+    before = stat_signature(path)
+    with Meddler(path) as executor:
+        check_files(plan(tmp_path), mode=mode, stat_cache=cache, executor=executor)
+
+    assert cache.signatures(plan(tmp_path)) == {str(path): before}
+    with pytest.raises(ChangedFile):
+        check_unchanged(plan(tmp_path), cache)
+
+
+def test_sizes_are_compared_before_anything_is_hashed(tmp_path: Path) -> None:
+    """A file that is missing is named at once, not after gigabytes of those before it."""
+    (tmp_path / "train.csv").write_bytes(b"x" * len(DATA))
+    later = File("later.csv", 1, sha256(b"1"), where="datasets.yaml:8")
+    of = Plan("d", "d", tmp_path, "shipped", "csv", (DECLARED, later), ())
+    with pytest.raises(MissingFile, match=r"later\.csv is missing"):
+        check_files(of, mode="auto", stat_cache=StatCache())
+
 
 @pytest.mark.parametrize("mode", ["auto", "always"])
 def test_large_files_are_hashed_side_by_side_and_the_first_wrong_one_is_named(tmp_path: Path, mode: Mode) -> None:
@@ -179,6 +234,7 @@ class TestGrowing:
         (tmp_path / "file").write_bytes(DATA)
         threads, digest = threading.active_count(), GrowingDigest(tmp_path / "file")
 
+        assert "tinytorch-datasets-hash" in {thread.name for thread in threading.enumerate()}  # as a debugger lists it
         assert digest.end() is None
         assert threading.active_count() == threads
 

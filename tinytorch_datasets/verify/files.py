@@ -67,8 +67,8 @@ class StatCache:
         self._known[str(path)] = signature, sha256
 
 
-def check_size(path: Path, file: File, *, hint: str) -> None:
-    """Make sure that there is a file at `path`, and that it has the declared size.
+def check_size(path: Path, file: File, *, hint: str) -> StatSignature:
+    """Make sure that there is a file at `path`, and that it has the declared size. Returns its stat signature.
 
     Raises:
         MissingFile: It is not there.
@@ -76,9 +76,10 @@ def check_size(path: Path, file: File, *, hint: str) -> None:
         StorageError: It cannot be looked at.
     """
     with reading(path, where=file.where or None, hint=hint):
-        size = bytes_of(path)
+        size, signature = bytes_of(path), stat_signature(path)
     if size != file.bytes:
         raise mismatch_error(path, file, size, hint=hint)
+    return signature
 
 
 def mismatch_error(path: Path, file: File, actual: int | str, *, hint: str) -> HashMismatch:
@@ -115,26 +116,6 @@ def _is_lfs_pointer(path: Path) -> bool:
     return False
 
 
-def check(plan: Plan, file: File, *, mode: Mode, stat_cache: StatCache) -> None:
-    """Make sure that a file of a plan is the declared one.
-
-    Raises:
-        MissingFile: It is not there.
-        HashMismatch: Its size or its sha256 is another.
-        StorageError: It cannot be read.
-    """
-    path = plan.root / file.name
-    check_size(path, file, hint=plan.hint)
-    with reading(path, where=file.where or None, hint=plan.hint):
-        signature = stat_signature(path)  # of before it is hashed
-        known = stat_cache.sha256(path) if mode == "auto" else None
-        actual = known or sha256_of(path)
-        if actual != file.sha256:
-            raise mismatch_error(path, file, actual, hint=plan.hint)
-        if known is None:
-            stat_cache.remember(path, actual, signature)
-
-
 def check_files(plan: Plan, *, mode: Mode, stat_cache: StatCache, executor: Executor | None = None) -> None:
     """Make sure that every file of a plan is the declared one, by an executor, or several on every core.
 
@@ -143,22 +124,19 @@ def check_files(plan: Plan, *, mode: Mode, stat_cache: StatCache, executor: Exec
         HashMismatch: The size or the sha256 of one is another.
         StorageError: One cannot be read, or the executor's workers see another one.
     """
-    unknown = [file for file in plan.files if mode == "always" or not stat_cache.knows(plan.root / file.name, file)]
-    hashed = set[Path]()
-    if executor is not None or (len(unknown) > 1 and sum(file.bytes for file in unknown) > SERIAL_BYTES):
-        signatures = dict[Path, StatSignature]()
-        for file in unknown:
-            path = plan.root / file.name
-            check_size(path, file, hint=plan.hint)
-            if mode == "always" or stat_cache.sha256(path) is None:
-                with reading(path, where=file.where or None, hint=plan.hint):
-                    signatures[path] = stat_signature(path)
-        for path, digest in digests(signatures, executor=executor).items():
-            if isinstance(digest, Digest):
-                stat_cache.remember(path, digest.sha256, signatures[path])
-                hashed.add(path)
-    for file in unknown:
-        check(plan, file, mode="auto" if plan.root / file.name in hashed else mode, stat_cache=stat_cache)
+    located = [(plan.root / file.name, file) for file in plan.files]
+    unknown = [(path, file) for path, file in located if mode == "always" or not stat_cache.knows(path, file)]
+    signatures = {path: check_size(path, file, hint=plan.hint) for path, file in unknown}  # before any is hashed
+    side_by_side: dict[Path, Digest | OSError] = {}
+    if executor is not None or (len(unknown) > 1 and sum(file.bytes for _, file in unknown) > SERIAL_BYTES):
+        side_by_side = digests(signatures, executor=executor)
+    for path, file in unknown:
+        with reading(path, where=file.where or None, hint=plan.hint):
+            digest = side_by_side.get(path)
+            sha256 = digest.sha256 if isinstance(digest, Digest) else sha256_of(path)
+        if sha256 != file.sha256:
+            raise mismatch_error(path, file, sha256, hint=plan.hint)
+        stat_cache.remember(path, sha256, signatures[path])
 
 
 def check_unchanged(plan: Plan, stat_cache: StatCache) -> None:
