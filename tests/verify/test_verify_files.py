@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -237,6 +238,77 @@ class TestGrowing:
         assert "tinytorch-datasets-hash" in {thread.name for thread in threading.enumerate()}  # as a debugger lists it
         assert digest.end() is None
         assert threading.active_count() == threads
+
+    @pytest.mark.parametrize("pieces", [[b"a"], [b"", b"a", b"", b"b"]])
+    def test_to_the_last_byte(self, pieces: list[bytes], tmp_path: Path) -> None:
+        """Also where that is the only one, or comes alone, or nothing comes."""
+        (tmp_path / "file").touch()
+        assert self.grow(tmp_path / "file", *pieces) == sha256(b"".join(pieces))
+
+    @pytest.mark.skipif(os.name == "nt", reason="a file has all its blocks there")
+    def test_nobody_waits_for_a_digest_that_nobody_wants(self, tmp_path: Path) -> None:
+        """Not even while a terabyte is left, here of a file without blocks."""
+        path = tmp_path / "file"
+        path.touch()
+        digest = GrowingDigest(path)
+        with path.open("wb", buffering=0) as file:
+            file.truncate(2**40)
+            digest.after_write(file.fileno())
+            time.sleep(0.01)  # in which some of it is hashed
+
+            assert digest.end() is None
+
+    def test_a_device_in_its_place_is_not_read(self, tmp_path: Path) -> None:
+        """One that gives as many bytes as were written, and the same."""
+        (tmp_path / "device").symlink_to("/dev/zero")
+        digest = GrowingDigest(tmp_path / "device")
+        with (tmp_path / "file").open("wb", buffering=0) as file:
+            file.write(bytes(4))
+            digest.after_write(file.fileno())
+
+            assert digest.end(file.fileno()) is None
+
+    @pytest.mark.skipif(os.utime not in os.supports_fd, reason="no times are set by a descriptor")
+    def test_the_time_of_a_write_is_its_own(self, tmp_path: Path) -> None:
+        """Now, and 300 ns past a microsecond: no clock ticks so, and a file system in steps of 100 ns can note it."""
+        (tmp_path / "file").touch()
+        before = time.time_ns()
+        self.grow(tmp_path / "file", b"right")
+        noted = (tmp_path / "file").stat().st_mtime_ns
+
+        assert before - 1_000 < noted < time.time_ns() + 1_000
+        assert noted % 1_000 == 300
+
+    @pytest.mark.skipif(getattr(os, "geteuid", int)() != 0 or os.name == "nt", reason="root alone becomes another user")
+    def test_nothing_is_known_of_a_file_of_another_user(self, tmp_path: Path) -> None:
+        """To whom alone its times belong, though others may write to it: two changes may have the same one."""
+        path = tmp_path / "file"
+        path.touch()
+        digest = GrowingDigest(path)
+        with path.open("r+b", buffering=0) as file:
+            file.write(DATA)
+            os.seteuid(65534)
+            try:
+                digest.after_write(file.fileno())
+            finally:
+                os.seteuid(0)
+
+            assert digest.end(file.fileno()) is None
+
+    @pytest.mark.skipif(os.name == "nt", reason="only what may be written is synced there")
+    def test_the_disk_is_asked_now_and_then(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Once for each 16 MiB, not for each piece that is read: the disk would be waited for all the time."""
+        sync = Mock(side_effect=os.fsync)
+        monkeypatch.setattr(os, "fsync", sync)
+        path = tmp_path / "file"
+        path.touch()
+        digest = GrowingDigest(path)
+        with path.open("r+b", buffering=0) as file:
+            file.truncate(2 * 2**24 + 5)
+            digest.after_write(file.fileno())
+
+            assert digest.end(file.fileno()) == sha256(bytes(2 * 2**24 + 5))
+        assert sync.call_count == 2
 
     def test_also_within_one_tick_of_the_clock(self, tmp_path: Path) -> None:
         """Most file systems note a change by a clock that stands still for milliseconds, in which much is written."""

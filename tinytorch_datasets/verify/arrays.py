@@ -202,12 +202,12 @@ def _numbers(column: Column, start: int, values: Any) -> np.ndarray:
 def _check_numbers(column: Column, values: np.ndarray) -> None:
     if values.dtype != np.dtype(column.dtype):
         raise _wrong(column, "dtype", column.dtype, str(values.dtype))
-    if column.range is not None and values.size and not _holds_for_any(column.range, values.dtype):
-        known = values[_is_known(column, values)] if column.missing else values
-        low, high = (known.min(), known.max()) if known.size else (_limit(column, 0), _limit(column, 0))
-        # Written so that NaN, which compares as neither, is outside every range.
-        if not (low >= _limit(column, 0) and high <= _limit(column, 1)):
-            raise _wrong(column, "range", list(column.range), [low.item(), high.item()])
+    if column.range is None or _holds_for_any(column.range, values.dtype):
+        return
+    known = values[_is_known(column, values)] if column.missing else values
+    # Written so that NaN, which compares as neither, is outside every range.
+    if known.size and not (known.min() >= _limit(column, 0) and known.max() <= _limit(column, 1)):
+        raise _wrong(column, "range", list(column.range), [known.min().item(), known.max().item()])
 
 
 def _is_known(column: Column, values: np.ndarray) -> np.ndarray:

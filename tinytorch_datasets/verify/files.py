@@ -202,7 +202,8 @@ class GrowingDigest:
         """
         with self._grown:
             self._is_ended = True
-            self._bytes = self._bytes if fd is not None else 0
+            if fd is None:
+                self._bytes = self._hashed
             self._grown.notify()
         if self._thread is not None:
             self._thread.join()
