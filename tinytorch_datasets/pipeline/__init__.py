@@ -60,7 +60,6 @@ CORRECT_THE_ENTRY = "The file has its declared hash, so correct the entry"
 IGNORE = "# Downloads and decoded arrays of tinytorch-datasets. `tinytorch-datasets clean` removes them.\n*\n"
 
 Arrays: TypeAlias = "Mapping[str, Values | str]"
-Source: TypeAlias = "Callable[..., Generator[Block, None, None]]"  # `shards.decoded`, or what takes its place
 
 log = logging.getLogger("tinytorch_datasets.get")
 
@@ -269,12 +268,12 @@ def value_digests(plan: Plan, locations: Locations) -> dict[str, str]:
 
 def _in_memory(plan: Plan, stat_cache: StatCache, *, mode: Mode) -> Arrays:
     check_files(plan, mode=mode, stat_cache=stat_cache)
-    arrays = collect(_of_unchanged_files(plan, stat_cache), partial(recipe_of, plan))
+    arrays = collect(_of_unchanged_files(plan, stat_cache, shards.decoded), partial(recipe_of, plan))
     check_digests(plan, {str(column): digest_of(arrays[str(column)]) for column in plan.columns if column.sha256})
     return arrays
 
 
-def _of_unchanged_files(plan: Plan, stats: StatCache, source: Source = shards.decoded) -> Generator[Block, None, None]:
+def _of_unchanged_files(plan: Plan, stats: StatCache, source: shards.Source) -> Generator[Block, None, None]:
     """Yield all values, and raise in the end if they may be of other bytes than those that were hashed."""
     try:
         yield from blocks(plan, source=source)
@@ -321,7 +320,7 @@ def array_folders(plan: Plan, locations: Locations) -> Iterator[ArrayFolder]:
     return (ArrayFolder(plan, path, recipe=partial(recipe_of, plan)) for path in _array_paths(plan, locations))
 
 
-def blocks(plan: Plan, *, on_error: OnError | None = None, source: Source = shards.decoded) -> Iterator[Block]:
+def blocks(plan: Plan, *, on_error: OnError | None = None, source: shards.Source = shards.decoded) -> Iterator[Block]:
     """Yield all values of a data set, decoded from its verified files and checked against what is declared.
 
     `on_error` is called with what of the values is not as declared, and decoding goes on; without it, the first

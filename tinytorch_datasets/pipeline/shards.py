@@ -21,6 +21,9 @@ from tinytorch_datasets.pipeline.decode import OnError
 from tinytorch_datasets.pipeline.stored_values import content_error
 from tinytorch_datasets.plan import Block, Plan, Rank, Stretch
 
+# `decoded`, or what takes its place: all values of a plan, and `on_error` as of that.
+Source = Callable[..., Generator[Block, None, None]]
+
 # Shards of which each weighs less are decoded on every core, while so many bytes of them wait to be written; larger
 # ones are decoded one after the other, each block by block.
 LARGE_BYTES = 32 << 20

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import shutil
 import uuid
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -61,7 +61,7 @@ class Written(NamedTuple):
     digests: dict[str, str]
 
 
-def source_for(executor: Executor | None, target: Path) -> Callable[..., Generator[Block, None, None]]:
+def source_for(executor: Executor | None, target: Path) -> shards.Source:
     """Return what decodes a plan: the workers of an executor, or this process without one.
 
     So it does in a thread of that very pool, asked for here: the threads that will wait for parts are others.
