@@ -136,6 +136,18 @@ class TestTheMirrors:
         assert [finding.what for finding in report.findings] == [f"{url} could not be checked: {message}"]
         assert len(server.requests("/digits/test-labels")) == asked
 
+    def test_a_host_that_drips_is_given_up(self, world: World, server: FaultyServer) -> None:
+        """As by a download: nobody waits for days for a file that comes byte by byte."""
+        data = world.file("digits/train-images").read_bytes()
+        mirrored(world, server, {"train-images": serve(data, piece=1, pause_s=0.02)})
+        haste = RetryPolicy(tries=1, drip_bytes_per_s=1000, drip_window_s=0.2)
+        report = audit(manifest=world.manifest, levels=["remote"], deep=True, retry=haste)
+
+        [finding] = report.findings
+        assert (report.exit_code, finding.rule) == (3, "mirror-unreachable")
+        assert re.search(r"/digits/train-images could not be checked: only drips \(\d+ bytes/s\)$", finding.what)
+        assert server.requests("/digits/train-images")[0].sent < len(data)
+
     def test_ctrl_c_ends_the_wait(self, world: World, server: FaultyServer) -> None:
         """Nobody sits out what a mirror asked for."""
         mirrored(world, server, {"test-labels": answer(503, Retry_After="25")})

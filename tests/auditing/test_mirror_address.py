@@ -12,6 +12,8 @@ from click.testing import CliRunner
 
 from tests.conftest import Served
 from tests.helpers.audit_world import World
+from tests.helpers.faulty_server import FaultyServer
+from tests.helpers.faulty_server import serve as drip_bytes
 from tests.pipeline.test_variants import FIRST, KERAS, declare, put
 from tinytorch_datasets import audit, load_manifest
 from tinytorch_datasets.auditing.mirror_address import MOST_LINES
@@ -183,6 +185,17 @@ def test_a_server_that_is_off_says_nothing_of_the_files(world: World) -> None:
     assert report.exit_code == 3
     assert {finding.rule for finding in report.findings} == {"mirror-unreachable"}
     assert {row.state for row in report.datasets} == {"not checked"}
+
+
+def test_a_list_that_drips_is_given_up(world: World, server: FaultyServer) -> None:
+    """It says nothing of the files, whose addresses are asked all the same."""
+    server.at("/class/SHA256SUMS", drip_bytes(b"0" * 64 + b"  talk/talk.txt\n", piece=1, pause_s=0.02))
+    haste = RetryPolicy(tries=1, drip_bytes_per_s=1000, drip_window_s=0.2)
+    report = audit(["talk"], manifest=world.manifest, mirror=f"{server.url}/class", retry=haste)
+
+    first = report.findings[0]
+    assert (first.rule, first.severity) == ("mirror-unreachable", "unknown")
+    assert "/class/SHA256SUMS could not be checked: only drips (" in first.what
 
 
 @pytest.mark.parametrize(

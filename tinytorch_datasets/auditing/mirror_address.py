@@ -24,7 +24,7 @@ from tinytorch_datasets.fetch import (
     SourceError,
     Stored,
     check_mirror,
-    source_at,
+    open_address,
     with_retries,
 )
 from tinytorch_datasets.manifest.filenames import address_on, has_credentials, is_remote, is_store
@@ -116,7 +116,7 @@ def _read_sums(
     """Return the lines of the list at an address; none if it does not come, which is a finding."""
 
     def read() -> bytes:
-        response = source_at(address, retry, Cancellation()).open(0, None)
+        response = open_address(address, retry, Cancellation())
         text, lines = bytearray(), 0
         with closing(response):
             while len(text) <= MOST_SUMS and lines <= MOST_LINES and (chunk := next(response.chunks, b"")):

@@ -28,7 +28,7 @@ from tinytorch_datasets.fetch import (
     RetryPolicy,
     SourceError,
     TransientError,
-    source_at,
+    open_address,
     with_retries,
 )
 from tinytorch_datasets.manifest.manifest import Manifest
@@ -111,7 +111,7 @@ def probe_all(
 
 def _probe(address: Address, deep: bool, known: Known, retry: RetryPolicy, stop: Cancellation) -> Probe:
     def once() -> Probe:
-        response = source_at(address.url, retry, stop).open(0, None)
+        response = open_address(address.url, retry, stop)
         try:
             return _compare(address, response, deep, known.get(address.url))
         finally:

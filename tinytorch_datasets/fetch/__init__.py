@@ -12,6 +12,7 @@
     Cancellation        cancels all threads of a fetch
     list_sources        every place that may hold a file, each a Source to open
     source_at           the Source of one address, of whichever kind it is
+    open_address        what one address has, read as it comes
     Stored              one file in a store: gives a Response, its facts; takes other bytes
     LIBRARIES           what reads the addresses of stores, by scheme
     check_mirror        refuses a mirror after whose address no file's name can follow
@@ -54,7 +55,14 @@ if TYPE_CHECKING:
     from tinytorch_datasets.fetch.filesystems import LIBRARIES, Stored
     from tinytorch_datasets.fetch.http import Web
     from tinytorch_datasets.fetch.mirrors import with_retries
-    from tinytorch_datasets.fetch.sources import ReusableFiles, check_mirror, library_folders, list_sources, source_at
+    from tinytorch_datasets.fetch.sources import (
+        ReusableFiles,
+        check_mirror,
+        library_folders,
+        list_sources,
+        open_address,
+        source_at,
+    )
 
 
 __all__ = [
@@ -74,6 +82,7 @@ __all__ = [
     "check_mirror",
     "list_sources",
     "source_at",
+    "open_address",
     "LIBRARIES",
     "Stored",
     "network_variables",
@@ -96,6 +105,7 @@ _LATER = {
     "check_mirror": "sources",
     "list_sources": "sources",
     "source_at": "sources",
+    "open_address": "sources",
     "LIBRARIES": "filesystems",
     "Stored": "filesystems",
     "network_variables": "connection",

@@ -124,6 +124,15 @@ def source_at(
     return RefusedSource(shown_address(address), what, Kind.UNSUPPORTED)
 
 
+def open_address(address: str, retry: RetryPolicy, cancellation: Cancellation) -> Response:
+    """Ask one address for all that it has, to be read as it comes: one that drips is given up, as in a download."""
+    from tinytorch_datasets.fetch.body import Rate, check_rate  # which a file on disk has no use for
+
+    response = source_at(address, retry, cancellation).open(0, None)
+    response.chunks = check_rate(response.chunks, Rate(retry.drip_bytes_per_s, retry.drip_window_s))
+    return response
+
+
 def check_libraries(
     files: Iterable[File], *, folder: str, mirror: str | None, offline: bool, stores: Sequence[str] = ()
 ) -> None:
