@@ -11,7 +11,6 @@
     with_retries        asks again after a TransientError, until RetriesExhausted
     Cancellation        cancels all threads of a fetch
     list_sources        every place that may hold a file, each a Source to open
-    source_at           the Source of one address, of whichever kind it is
     open_address        what one address has, read as it comes
     Stored              one file in a store: gives a Response, its facts; takes other bytes
     LIBRARIES           what reads the addresses of stores, by scheme
@@ -61,7 +60,6 @@ if TYPE_CHECKING:
         library_folders,
         list_sources,
         open_address,
-        source_at,
     )
 
 
@@ -81,7 +79,6 @@ __all__ = [
     "Web",
     "check_mirror",
     "list_sources",
-    "source_at",
     "open_address",
     "LIBRARIES",
     "Stored",
@@ -104,7 +101,6 @@ _LATER = {
     "ReusableFiles": "sources",
     "check_mirror": "sources",
     "list_sources": "sources",
-    "source_at": "sources",
     "open_address": "sources",
     "LIBRARIES": "filesystems",
     "Stored": "filesystems",
