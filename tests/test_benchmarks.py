@@ -106,6 +106,7 @@ class TestContestants:
         assert all(asked.values())
 
 
+@pytest.mark.slow
 class TestServer:
     """The loopback server gives whole files and ranges of them."""
 

@@ -149,6 +149,7 @@ class TestRealMnist:
         monkeypatch.setenv("TINYTORCH_DATASETS_OFFLINE", "1")
         self.same(get("mnist"))
 
+    @pytest.mark.slow
     def test_keras_habit(self, realdata: Path, home: Path) -> None:
         """Float images in 0 to 1, in the nested tuples that Keras gives."""
         (x_train, y_train), (x_test, _) = get("mnist", mirror=realdata).arrays(dtype="float32")

@@ -23,7 +23,7 @@ from tinytorch_datasets import Dataset, get, load_manifest
 pytest.importorskip("pandas", reason="compares with pandas")
 
 REAL = Path(os.environ.get("TINYTORCH_DATASETS_REALDATA", "nowhere")) / "formats"
-pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason="needs the real files")
+pytestmark = [pytest.mark.skipif(not REAL.is_dir(), reason="needs the real files"), pytest.mark.slow]
 
 
 class Case(NamedTuple):

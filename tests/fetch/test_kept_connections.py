@@ -85,7 +85,7 @@ def fetched(
 class TestReuse:
     """A host is connected to once a worker, and not once a file."""
 
-    @pytest.mark.parametrize("jobs", [1, 3])
+    @pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.slow), 3])
     def test_as_many_connections_as_workers(self, jobs: int, kept: FaultyServer, tmp_path: Path) -> None:
         """Twenty files; and so many threads, however many files there are."""
         retry = RetryPolicy(connections_per_host=jobs, connections_in_all=jobs)
@@ -263,7 +263,7 @@ class TestWhatWentWrongStaysThere:
     """The next file is never read from what an earlier one left on its connection."""
 
     @pytest.mark.parametrize("size", [300, 7_900, 8_200, 50_000])
-    @pytest.mark.parametrize("pause_s", [0.0, 0.02])
+    @pytest.mark.parametrize("pause_s", [0.0, pytest.param(0.02, marks=pytest.mark.slow)])
     @pytest.mark.parametrize("extra", [b"!", b"\r\n\r\n", b"X" * 9_000, b"HTTP/1.1 200 OK\r\nContent-Le"])
     def test_a_body_longer_than_its_length(
         self, size: int, pause_s: float, extra: bytes, kept: FaultyServer, tmp_path: Path

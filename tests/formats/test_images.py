@@ -309,6 +309,7 @@ def test_any_archive(tmp_path: Path, pack: Pack) -> None:
     assert found["part"] == [str(n % 3) for folder in range(2) for n in range(60)][1:]
 
 
+@pytest.mark.slow
 def test_one_core_makes_the_same(tmp_path: Path) -> None:
     """Order and bytes, where no thread can be started."""
     files = {f"{n:03}": saved(photograph(40, 50 + n % 3, seed=n), "JPEG") for n in range(200)}

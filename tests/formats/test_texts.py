@@ -716,6 +716,7 @@ class TestAdd:
         data = get("mine", manifest=manifest, offline=True)
         assert (data.classes, len(data.train), len(data.test)) == (("alt.atheism", "sci.space"), 10, 10)
 
+    @pytest.mark.slow
     def test_real_reviews(self, manifest: Path, realdata: Path) -> None:
         """All of them, and not the readme beside them."""
         file = realdata / "formats" / "texts" / "review_polarity.tar.gz"

@@ -655,6 +655,7 @@ class TestItsPlace:
 
         assert not form(path).exists()
 
+    @pytest.mark.slow
     def test_many_write_and_read_it_at_once(self, course: Path) -> None:
         """Each reader gets all of one, or none; what is left is whole."""
         loaded, wrong = load_manifest(course), list[list[str]]()
