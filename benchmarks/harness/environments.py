@@ -71,6 +71,16 @@ def _install(environment: Path, what: list[str | Path]) -> None:
         raise CannotRun(msg)
 
 
+# The command refuses to write into an installed package, which is right of it.
+COMPILE = """
+from pathlib import Path
+from tinytorch_datasets import settings
+from tinytorch_datasets.pipeline import manifests
+for path, compiled in manifests.compiled(Path(settings.packaged_manifest())).items():
+    path.write_bytes(compiled)
+"""
+
+
 def declare(environment: Path, manifest: Path) -> None:
     """Put a manifest in the place of the one that the package in an environment came with, and compile it."""
     # Isolated: in a folder that has the package, Python would take that one, and it is not ours to change.
@@ -81,4 +91,4 @@ def declare(environment: Path, manifest: Path) -> None:
         msg = f"the package is not in its environment, but at {place}"
         raise CannotRun(msg)
     shutil.copyfile(manifest, place)
-    subprocess.run([*python, "-m", "tinytorch_datasets", "compile"], check=True, capture_output=True)
+    subprocess.run([*python, "-c", COMPILE], check=True, capture_output=True)
