@@ -151,6 +151,8 @@ class TestWrongCalls:
         (("audit", "--mirror", ".", "--deep"),
          "Error: --mirror checks that mirror and nothing else: leave out --only, --remote, --deep, --remember, "
          "--lock and --[no-]decode"),
+        (("audit", "--mirror", "http://127.0.0.1:9/", "--offline"),
+         "Error: --mirror with an address opens sockets, and --offline forbids it"),
         (("audit", "--mirror", "ftp://127.0.0.1/"), "error: mirror is an address of ftp://, where a path is needed"),
         (("audit", "--only", "shiped"), "Error: Invalid value for '--only': 'shiped' is not one of"),
         (("add", "x.csv", "--split", "test"), "Error: --split is SPLIT=PATTERN (test=holdout.csv), not 'test'"),

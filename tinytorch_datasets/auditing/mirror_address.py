@@ -29,13 +29,12 @@ from tinytorch_datasets.fetch import (
 )
 from tinytorch_datasets.manifest.filenames import address_on, has_credentials, is_remote, is_store
 from tinytorch_datasets.manifest.manifest import Manifest
-from tinytorch_datasets.mirror.copy import SUMS, Listed, copies_of, is_index_page, is_wheel, lines_of
+from tinytorch_datasets.mirror.copy import MOST_SUMS, SUMS, Listed, copies_of, is_index_page, is_wheel, lines_of
 from tinytorch_datasets.plan import File, Plan
 from tinytorch_datasets.settings import Settings
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES, wrong_content
 
-# Bytes and lines of a SHA256SUMS that are read: of some hundred thousand files. Lines may be empty, and each is kept.
-MOST_SUMS, MOST_LINES = 2**26, 2**20
+MOST_LINES = 2**20  # of a SHA256SUMS: they may be empty, and each is kept
 WRITE_AGAIN = "Run `tinytorch-datasets mirror {}` again: it replaces what is wrong."
 COPY_AGAIN = "Copy the folder there again that `tinytorch-datasets mirror` wrote."
 

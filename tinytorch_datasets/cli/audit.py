@@ -153,6 +153,7 @@ def audit(
     """
     from tinytorch_datasets.auditing import audit as auditing
     from tinytorch_datasets.auditing import lockfile
+    from tinytorch_datasets.manifest.filenames import is_remote
     from tinytorch_datasets.progress import is_watched
     from tinytorch_datasets.report import format_address, format_report
 
@@ -168,6 +169,9 @@ def audit(
     forbidden_by = "--offline" if offline else OFFLINE if Settings.from_environment().offline else None
     if forbidden_by and ("remote" in levels or deep or remember):
         msg = f"--remote opens sockets, and {forbidden_by} forbids it"
+        raise click.UsageError(msg)
+    if forbidden_by and mirror and is_remote(mirror):
+        msg = f"--mirror with an address opens sockets, and {forbidden_by} forbids it"
         raise click.UsageError(msg)
 
     def echo_probe(probe: ProbeResult) -> None:

@@ -31,6 +31,7 @@ from tinytorch_datasets.fetch import (
 from tinytorch_datasets.manifest.filenames import without_secrets
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.mirror.copy import (
+    MOST_SUMS,
     SUMS,
     Mirrored,
     copies_of,
@@ -48,7 +49,6 @@ from tinytorch_datasets.verify.files import check_size, mismatch_error
 
 CHUNK_BYTES = 2**20
 T = TypeVar("T")
-MOST_SUMS = 2**26  # bytes of a SHA256SUMS that is read back: some hundred thousand files
 
 
 def mirror_to_store(

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 SUMS = "SHA256SUMS"
+MOST_SUMS = 2**26  # bytes of one that is read from an address: some hundred thousand files
 WHEELS = "packages"
 INDEX = "simple"
 MOST_METADATA = 4 << 20  # bytes; descriptions are long, and no wheel of ours has a tenth of it
