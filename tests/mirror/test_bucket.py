@@ -205,6 +205,10 @@ class TestCommands:
                 ["mirror", "memory://class", "--serve"],
                 "--serve, --with-packages and --dask are of a mirror in a folder, not in a store",
             ),
+            (
+                ["mirror", "s3://bucket/class", "--offline"],
+                "a mirror in a store is written through sockets, and offline forbids them",
+            ),
             (["clean", "digits", "--home", "s3://bucket/home"], "home is an address of s3://, where a path is needed"),
             (["audit", "--mirror", "s3://ada:secret@bucket"], "is given with credentials, which are of its store's"),
             (["get", "digits", "--home", "ftp://host/home"], "this is an address of ftp://, where a path is needed"),
@@ -214,7 +218,7 @@ class TestCommands:
                 "this has credentials in it, which are of its store's configuration",
             ),
         ],
-        ids=["serve", "clean", "audit", "ftp", "lock", "key"],
+        ids=["serve", "offline", "clean", "audit", "ftp", "lock", "key"],
     )
     def test_what_is_refused(self, command: list[str], error: str, world: World) -> None:
         """In one sentence, and no folder is made that is called like the address."""
