@@ -116,7 +116,7 @@ def get(
         msg = f"retry is a RetryPolicy, not {retry!r}"
         raise UsageError(msg)
     if split is not None:
-        samples = {of.name: of.samples for of in _declared(name, manifest).plan.splits}
+        samples = {of.name: of.samples for of in _declared(name, manifest, offline).plan.splits}
         what = f"get() returns all splits of a data set, and takes no split={split!r}"
         raise UsageError(what, hint=f"Write `{split_expression(name, split, samples)}`.")
     rank = None if shards is None else checked_rank(shards, variant)
@@ -124,7 +124,7 @@ def get(
         from tinytorch_datasets.concurrency.executors import check_executor
 
         check_executor(executor)
-    chosen = Settings.from_environment()
+    chosen = Settings.from_environment(offline=offline)
     root, stores = None, chosen.stores
     if isinstance(home, str) and settings.scheme_of(home) in settings.STORES:
         stores = (home,)
@@ -138,7 +138,7 @@ def get(
 
         bound = parse_bound(stream, variant)
     if chosen.standin if standin is None else standin:
-        return _stand_in(name, manifest, rank, variant)
+        return _stand_in(_declared(name, manifest, offline), rank, variant)
     is_read_here = executor is None or verify == "auto"
     has_entry = _is_path(manifest) and variant is None and not bound and is_read_here
     if has_entry:
@@ -149,7 +149,7 @@ def get(
             return dataset
     from tinytorch_datasets import pipeline  # everything heavy stands behind it
 
-    declared = _declared(name, manifest)
+    declared = _declared(name, manifest, offline)
     if has_entry and declared.plan.name != name:  # an alias, which no cache entry has
         dataset = _open_cached(declared.plan.name, path, homes, root, verify, rank)
         if dataset is not None:
@@ -159,7 +159,7 @@ def get(
 
     options = pipeline.Options(
         mirror=mirror if mirror is not None else chosen.mirror,
-        offline=chosen.offline if offline is None else offline,
+        offline=chosen.offline,
         stores=stores,
         verify=verify,
         progress=progress,
@@ -175,12 +175,13 @@ def get(
         return pipeline.run(declared, locations, options, variant=variant, rank=rank)
 
 
-def load_manifest(path: AnyPath | None = None) -> Manifest:
+def load_manifest(path: AnyPath | None = None, *, offline: bool | None = None) -> Manifest:
     """Read and check a manifest.
 
     Args:
         path: The YAML file; None takes the one that ``TINYTORCH_DATASETS_MANIFEST`` names, else the one that
             came with this package.
+        offline: True downloads none that it includes; None takes ``TINYTORCH_DATASETS_OFFLINE``.
 
     Raises:
         ManifestError: Something is wrong with it; `problems` has everything that is, each with its line.
@@ -192,7 +193,7 @@ def load_manifest(path: AnyPath | None = None) -> Manifest:
 
     from tinytorch_datasets.pipeline import manifests
 
-    return manifests.read(Path(settings.manifest_path(path)))
+    return manifests.read(Path(settings.manifest_path(path)), offline=offline)
 
 
 def list_datasets(*, manifest: ManifestLike = None) -> list[str]:
@@ -210,10 +211,10 @@ def list_datasets(*, manifest: ManifestLike = None) -> list[str]:
     return list(manifest_of(manifest).datasets)
 
 
-def manifest_of(given: ManifestLike) -> Manifest:
+def manifest_of(given: ManifestLike, *, offline: bool | None = None) -> Manifest:
     """Return the manifest itself, whichever way it was given."""
     if _is_path(given):
-        return load_manifest(given)  # type: ignore[arg-type]
+        return load_manifest(given, offline=offline)  # type: ignore[arg-type]
     from tinytorch_datasets.manifest.manifest import Manifest
 
     if not isinstance(given, Manifest):
@@ -226,14 +227,14 @@ def _is_path(manifest: ManifestLike) -> bool:
     return manifest is None or isinstance(manifest, str | os.PathLike)
 
 
-def _declared(name: str, manifest: ManifestLike) -> Declared:
+def _declared(name: str, manifest: ManifestLike, offline: bool | None) -> Declared:
     if not _is_path(manifest):
         return manifest_of(manifest).declared(name)
     from pathlib import Path
 
     from tinytorch_datasets.pipeline import manifests
 
-    return manifests.declared(Path(settings.manifest_path(manifest)), name)  # type: ignore[arg-type]
+    return manifests.declared(Path(settings.manifest_path(manifest)), name, offline=offline)  # type: ignore[arg-type]
 
 
 STAND_IN = "stand-in data"
@@ -241,14 +242,13 @@ STAND_IN = "stand-in data"
 MOST_LISTED = 20
 
 
-def _stand_in(name: str, manifest: ManifestLike, rank: tuple[int, int] | None, variant: str | None) -> Dataset:
+def _stand_in(declared: Declared, rank: tuple[int, int] | None, variant: str | None) -> Dataset:
     """Return a data set of made-up values, which nobody can take for the real one without having been warned."""
     import warnings
 
     from tinytorch_datasets import pipeline
     from tinytorch_datasets.pipeline import standin
 
-    declared = _declared(name, manifest)
     if variant is not None:  # its values are the same; a wrong name is one all the same
         pipeline.variants.named(declared.plan, variant)
     plan = declared.plan if rank is None else pipeline.shards.part_of(declared.plan, rank)

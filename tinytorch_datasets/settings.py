@@ -51,8 +51,8 @@ class Settings(NamedTuple):
     stores: tuple[str, ...] = ()  # those of the homes that are addresses of stores
 
     @classmethod
-    def from_environment(cls) -> Settings:
-        """Read the five variables; an empty one counts as not set."""
+    def from_environment(cls, *, offline: bool | None = None) -> Settings:
+        """Read the five variables; an empty one counts as not set. `offline` is what a call says in place of one."""
         if re.search(rf"({'|'.join(STORES)}):/+[^/]*@", os.environ.get(HOME, ""), re.IGNORECASE):
             msg = f"{HOME} has credentials in it, which are of its store's configuration"
             raise UsageError(msg, hint="Leave them out, and configure the library of that store.")
@@ -61,7 +61,7 @@ class Settings(NamedTuple):
             homes=tuple(absolute(home, name=HOME) for home in homes if home and scheme_of(home) not in STORES),
             manifest=absolute(os.environ[MANIFEST], name=MANIFEST) if os.environ.get(MANIFEST) else None,
             mirror=os.environ.get(MIRROR) or None,
-            offline=_is_on(OFFLINE),
+            offline=_is_on(OFFLINE) if offline is None else offline,
             standin=_is_on(STANDIN),
             stores=tuple(home for home in homes if scheme_of(home) in STORES),
         )

@@ -203,7 +203,7 @@ def test_a_list_that_drips_is_given_up(world: World, server: FaultyServer) -> No
     [
         ("https://ada:pw@example.org/", "the mirror's address has credentials in it, which would stand in reports"),
         ("https://example.org/?key=1", "has a '?' in it, after which no file's name can follow"),
-        ("https://example.org/", "is read through sockets, and TINYTORCH_DATASETS_OFFLINE forbids them"),
+        ("https://example.org/", "a mirror at an address opens sockets, and TINYTORCH_DATASETS_OFFLINE forbids it"),
         ("http://", "the mirror http:// names no host"),
         ("https://:443/class", "the mirror https://:443/class names no host"),
         ("ftp://example.org/", "mirror is an address of ftp://, where a path is needed"),

@@ -24,6 +24,7 @@ from tinytorch_datasets.add.inputs import Source
 from tinytorch_datasets.add.tables import Choices
 from tinytorch_datasets.errors import DatasetError, DecodeError, UsageError
 from tinytorch_datasets.formats import FileInfo
+from tinytorch_datasets.manifest.filenames import refuse_offline
 from tinytorch_datasets.progress import Progress
 from tinytorch_datasets.storage.files import unlink
 
@@ -189,6 +190,8 @@ def _check_call(
         inputs.refuse_other_addresses(address)
     for address in (*filter(inputs.is_address, given), *mirrors, *facts.values()):
         inputs.refuse_secrets(address)
+    for address in filter(inputs.is_address, given):
+        refuse_offline(f"the download of {address}", hint="download it by other means, and add the file.")
     if not ship and not mirrors and not all(map(inputs.is_address, given)):
         what = "a file on this computer has no address that others could fetch it from"
         hint = "Copy it to the shipped data with --ship, or say where it is with --mirror URL."

@@ -17,7 +17,7 @@ from tinytorch_datasets.add import inputs, validate, yaml_edit
 from tinytorch_datasets.add.inputs import Source
 from tinytorch_datasets.digests import digest
 from tinytorch_datasets.errors import ContentError, DecodeError, MissingFile, UsageError
-from tinytorch_datasets.manifest.filenames import folded
+from tinytorch_datasets.manifest.filenames import folded, refuse_offline
 from tinytorch_datasets.manifest.manifest import DeclaredFile, Manifest
 from tinytorch_datasets.pipeline import shards
 from tinytorch_datasets.plan import Plan
@@ -80,6 +80,7 @@ def update(
     with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-", ignore_cleanup_errors=True) as folder:
         scratch = Path(folder)
         if fetch:
+            refuse_offline("--fetch", hint="take the files on disk, without --fetch.")
             _refuse_without_address(plan)
             sources = [inputs.download(f.urls, f.name, scratch / "files", progress=progress) for f in plan.files]
         else:

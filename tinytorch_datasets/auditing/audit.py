@@ -72,6 +72,7 @@ def audit(
     on_probe: Callable[[ProbeResult], None] | None = None,
     retry: RetryPolicy | None = None,
     executor: Executor | None = None,
+    offline: bool | None = None,
 ) -> Report:
     """Compare everything on disk with the manifest and, if asked to, every address.
 
@@ -103,11 +104,12 @@ def audit(
             `submit`, such as ``dask.distributed.Client(...).get_executor()``. Its workers need the same files at the
             same paths. A file is a task, a column of cached arrays, and a data set that is decoded; findings are the
             same, in the same order. Addresses are asked from here.
+        offline: True opens no socket, and refuses what needs one; None takes ``TINYTORCH_DATASETS_OFFLINE``.
 
     Raises:
         StorageError: A worker of the executor does not see the files that this process sees.
         UsageError: `executor` takes no tasks, or its workers have another version of the package; a variable asks for
-            stand-in data, or `remember` would write into an installed package.
+            stand-in data, `remember` would write into an installed package, or sockets are forbidden that are needed.
         ManifestError: The manifest itself is wrong.
         LockError: `lock`, or ``mirrors.lock``, cannot be read.
         UnknownName: The manifest has no data set of a given name.
@@ -136,6 +138,10 @@ def audit(
     if unknown := wanted - {*LOCAL_LEVELS, "remote"}:
         msg = f"levels are {', '.join(LOCAL_LEVELS)}, remote, not {', '.join(map(repr, sorted(unknown)))}"
         raise ValueError(msg)
+    if "remote" in wanted:
+        from tinytorch_datasets.manifest.filenames import refuse_offline
+
+        refuse_offline("the level remote", offline=offline, hint="audit what is on disk.")
     local = executor is None and mirror is None and wanted & {"shipped", "cached"}
     with DigestsAhead(_likely_stretches(names, manifest, home) if local else ()) as ahead:
         with collection_paused():
@@ -148,7 +154,7 @@ def audit(
             from tinytorch_datasets.pipeline.standin import refuse_standin
 
         refuse_standin("an audit")
-        loaded = api.manifest_of(manifest)
+        loaded = api.manifest_of(manifest, offline=offline)
         if remember and settings.is_installed(str(loaded.path.parent)):
             what = f"{loaded.path} is part of the installed package, which is not written to"
             raise UsageError(what, hint=f"Name a manifest of your own, beside which {ADDRESSES} is written.")
@@ -160,7 +166,7 @@ def audit(
             plans = [loaded.plan(name) for name in names]
             if mirror_address.is_address(mirror):
                 audited, problems, probed = mirror_address.audit_address(
-                    loaded, plans, str(mirror), named=named, retry=retry, on_probe=on_probe
+                    loaded, plans, str(mirror), named=named, offline=offline, retry=retry, on_probe=on_probe
                 )
             else:
                 at = Path(settings.absolute(mirror, name="mirror"))

@@ -114,8 +114,7 @@ def doctor(
     book, placed = None, list[tuple[Plan, Locations]]()
     with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-", ignore_cleanup_errors=True) as aside:
         try:
-            is_offline = Settings.from_environment().offline if offline is None else offline
-            book = _manifest(manifest, partial(manifests.downloaded, offline=is_offline, aside=Path(aside)))
+            book = _manifest(manifest, offline=offline, aside=Path(aside))
             chosen = [book.name_of(name) for name in wanted] or list(book.datasets if included else book.own)
             checks += [_of_fact(fact) for fact in in_force(book, home, is_found=manifest is None)]
             placed = [pipeline.placed(book, name, home) for name in chosen]
@@ -146,9 +145,9 @@ def _wrong(group: str, name: str, error: DatasetError) -> Check:
     return Check(group=group, name=name, state="wrong", result=error.what, hint=hint or None, exit_code=code)
 
 
-def _manifest(given: ManifestLike, download: Callable[[str, str], Path]) -> Manifest:
+def _manifest(given: ManifestLike, *, offline: bool | None, aside: Path) -> Manifest:
     if given is None or isinstance(given, str | os.PathLike):
-        return manifests.read(Path(settings.manifest_path(given)), download)
+        return manifests.read(Path(settings.manifest_path(given)), offline=offline, aside=aside)
     return api.manifest_of(given)
 
 
@@ -357,8 +356,8 @@ def _room(placed: Sequence[tuple[Plan, Locations]]) -> Iterator[Check]:
 
 def _network(offline: bool | None) -> Iterator[Check]:
     """Yield a check of each variable that decides how addresses are asked, or that none is."""
-    chosen, check = Settings.from_environment(), partial(Check, group="network", state="ok")
-    if chosen.offline if offline is None else offline:
+    chosen, check = Settings.from_environment(offline=offline), partial(Check, group="network", state="ok")
+    if chosen.offline:
         why = settings.OFFLINE if offline is None else "the call"
         yield check(name="offline", result=f"no address is asked: {why} forbids it")
     if chosen.standin:

@@ -249,8 +249,7 @@ class Addresses:
 
     def checks(self, plans: Iterable[Plan], offline: bool | None) -> Iterator[Check]:
         """Ask all addresses of these plans, and yield a check of each, in the manifest's order."""
-        chosen = Settings.from_environment()
-        is_offline = chosen.offline if offline is None else offline
+        chosen = Settings.from_environment(offline=offline)
         mirror = chosen.mirror
         try:
             check_mirror(mirror)
@@ -258,10 +257,10 @@ class Addresses:
             mirror, code = None, exit_code_of(error).value
             check = Check(group="addresses", name="mirror", state="wrong", result=error.what, hint=error.hint)
             yield replace(check, exit_code=code)
-        places = list(self._list_jobs(plans, mirror, is_offline))
+        places = list(self._list_jobs(plans, mirror, chosen.offline))
         self._in_all = len(places)
         if not places:
-            why = "none is asked offline" if is_offline else "no data set that was asked for has one"
+            why = "none is asked offline" if chosen.offline else "no data set that was asked for has one"
             yield Check(group="addresses", name="addresses", state="ok", result=why)
             return
         samples, everything = list[tuple[_Job, Sample | None]](), Cancellation()

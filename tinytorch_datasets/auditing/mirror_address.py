@@ -27,11 +27,10 @@ from tinytorch_datasets.fetch import (
     open_address,
     with_retries,
 )
-from tinytorch_datasets.manifest.filenames import address_on, has_credentials, is_remote, is_store
+from tinytorch_datasets.manifest.filenames import address_on, has_credentials, is_remote, is_store, refuse_offline
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.mirror.copy import MOST_SUMS, SUMS, Listed, copies_of, is_index_page, is_wheel, lines_of
 from tinytorch_datasets.plan import File, Plan
-from tinytorch_datasets.settings import Settings
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES, wrong_content
 
 MOST_LINES = 2**20  # of a SHA256SUMS: they may be empty, and each is kept
@@ -58,6 +57,7 @@ def audit_address(
     address: str,
     *,
     named: bool,
+    offline: bool | None = None,
     retry: RetryPolicy | None = None,
     on_probe: Callable[[ProbeResult], None] | None = None,
 ) -> AddressReport:
@@ -73,9 +73,8 @@ def audit_address(
     if has_credentials(address):
         what = "the mirror's address has credentials in it, which would stand in reports"
         raise UsageError(what, hint="Leave them out, and write them to ~/.netrc.")
-    if is_remote(address) and Settings.from_environment().offline:
-        what = f"{address} is read through sockets, and TINYTORCH_DATASETS_OFFLINE forbids them"
-        raise UsageError(what, hint="Unset it, or name the mirror's folder.")
+    if is_remote(address):
+        refuse_offline("a mirror at an address", offline=offline, hint="name the mirror's folder.")
     address, retry = f"{address.rstrip('/')}/", retry or DEFAULT_RETRY
     if is_store(address) and (missing := Stored(f"{address}{SUMS}", retry, Cancellation()).missing):
         raise missing

@@ -126,7 +126,7 @@ def get(
     from tinytorch_datasets.cli import listing
     from tinytorch_datasets.report import shown
 
-    chosen, known = listed(manifest)
+    chosen, known = listed(manifest, offline)
     # A wrong name is reported before the first byte is downloaded.
     wanted = names_to_get(names, known, manifest, everything=everything)
     results, errors = list[dict[str, Any]](), list[DatasetError]()
@@ -296,7 +296,7 @@ def export(
     from tinytorch_datasets.storage.files import bytes_below
 
     on_interrupt(NOT_EXPORTED)
-    loaded, values = load(manifest), not no_values
+    loaded, values = load(manifest, offline), not no_values
     if output is None and exporting.is_text(kind, values=values):
         text = exporting.text_of(name, kind, manifest=loaded)
         if as_json:

@@ -41,7 +41,6 @@ from tinytorch_datasets.errors import (
     did_you_mean,
     printable,
 )
-from tinytorch_datasets.settings import OFFLINE, Settings
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -100,7 +99,7 @@ def _executor_at(address: str) -> Iterator[Executor]:
 @click.option("--remote", is_flag=True, help="Ask every address for its file's length")
 @click.option("--deep", is_flag=True, help="--remote, and hash all that it serves")
 @click.option("--remember", is_flag=True, help="--remote, and note good answers in mirrors.lock")
-@click.option("--offline", is_flag=True, help="Open no socket: --remote is an error")
+@click.option("--offline", is_flag=True, default=None, help="Open no socket: --remote is an error")
 @click.option(
     "--decode/--no-decode",
     default=None,
@@ -130,7 +129,7 @@ def audit(
     remote: bool,
     deep: bool,
     remember: bool,
-    offline: bool,
+    offline: bool | None,
     decode: bool | None,
     mirror: str | None,
     lock: str | None,
@@ -153,7 +152,6 @@ def audit(
     """
     from tinytorch_datasets.auditing import audit as auditing
     from tinytorch_datasets.auditing import lockfile
-    from tinytorch_datasets.manifest.filenames import is_remote
     from tinytorch_datasets.progress import is_watched
     from tinytorch_datasets.report import format_address, format_report
 
@@ -166,13 +164,6 @@ def audit(
             msg = f"there is no rule {rule!r}{did_you_mean(rule, RULES)}"
             raise click.UsageError(msg)
     levels = set(only or auditing.LOCAL_LEVELS) | ({"remote"} if remote else set())
-    forbidden_by = "--offline" if offline else OFFLINE if Settings.from_environment().offline else None
-    if forbidden_by and ("remote" in levels or deep or remember):
-        msg = f"--remote opens sockets, and {forbidden_by} forbids it"
-        raise click.UsageError(msg)
-    if forbidden_by and mirror and is_remote(mirror):
-        msg = f"--mirror with an address opens sockets, and {forbidden_by} forbids it"
-        raise click.UsageError(msg)
 
     def echo_probe(probe: ProbeResult) -> None:
         echo(format_address(probe), err=True)
@@ -197,6 +188,7 @@ def audit(
                 progress=step,
                 on_probe=echo_probe if is_watched(sys.stderr) else None,
                 executor=executor,
+                offline=offline,
             )
     except ManifestError as error:
         echo(repeat_options(f"error: {printable(str(error), keep=LAYOUT)}"), err=True)

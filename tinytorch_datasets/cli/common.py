@@ -273,14 +273,14 @@ def complete_names(ctx: click.Context, _: click.Parameter, prefix: str) -> list[
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs")
 
 
-def load(manifest: Path | None) -> Manifest:
+def load(manifest: Path | None, offline: bool | None = None) -> Manifest:
     """Load the manifest that a command works with."""
     from tinytorch_datasets import api
 
-    return api.load_manifest(manifest)
+    return api.load_manifest(manifest, offline=offline)
 
 
-def listed(manifest: Path | None) -> tuple[ManifestLike, Mapping[str, Listed]]:
+def listed(manifest: Path | None, offline: bool | None = None) -> tuple[ManifestLike, Mapping[str, Listed]]:
     """Return the data sets of a manifest, by name, and the manifest as `get` takes it.
 
     The packaged one is compiled, and any other was kept when it was read last, so that neither YAML nor Pydantic is
@@ -293,7 +293,7 @@ def listed(manifest: Path | None) -> tuple[ManifestLike, Mapping[str, Listed]]:
         return manifest, {name: kept.Listed.of(one) for name, one in of_compiled.items()}
     if of_kept := kept.listed(path):
         return manifest, of_kept
-    loaded = load(manifest)
+    loaded = load(manifest, offline)
     kept.keep(loaded)
     return loaded, kept.listed_of(loaded)
 

@@ -235,7 +235,7 @@ def mirror(
     if in_store and (serve or with_packages or executor):
         msg = "--serve, --with-packages and --dask are of a mirror in a folder, not in a store"
         raise click.UsageError(msg)
-    loaded = load(manifest)
+    loaded = load(manifest, offline)
     list(map(loaded.entry, names))  # a wrong name is reported before the first byte is copied
     targets = _targets(with_packages, platforms, pythons, extras, offline)
 
@@ -311,14 +311,14 @@ def _targets(
     wanted: bool, platforms: tuple[str, ...], pythons: tuple[str, ...], extras: tuple[str, ...], offline: bool | None
 ) -> list[Any]:
     """Return for what packages are to be downloaded: nothing, unless that is wanted."""
+    from tinytorch_datasets.manifest.filenames import refuse_offline
+
     if not wanted:
         if platforms or pythons or extras:
             msg = "--platform, --python and --extra choose packages, and --with-packages is missing"
             raise click.UsageError(msg)
         return []
-    if settings.Settings.from_environment().offline if offline is None else offline:
-        msg = "--with-packages asks an index of packages, and offline no socket is opened; those in the folder are kept"
-        raise click.UsageError(msg)
+    refuse_offline("--with-packages", offline=offline, hint="go without: packages in the folder are kept.")
     from tinytorch_datasets.mirror.packages import targets_of
 
     return targets_of(platforms, pythons)

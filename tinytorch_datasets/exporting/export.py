@@ -80,7 +80,7 @@ def export(
     """
     check_choice(kind, "kind", exporting.known())
     check_flag(force, "force")
-    loaded = api.manifest_of(manifest)
+    loaded = api.manifest_of(manifest, offline=offline)
     name = loaded.name_of(name)
     chosen, entry = exporting.of(kind), loaded.entry(name)
     if chosen.write is None or not values:

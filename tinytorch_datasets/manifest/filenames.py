@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote_plus, urlsplit
 
-from tinytorch_datasets.errors import Keys, Problems, nearest
-from tinytorch_datasets.settings import STORES, scheme_of
+from tinytorch_datasets.errors import Keys, Problems, UsageError, nearest
+from tinytorch_datasets.settings import OFFLINE, STORES, Settings, scheme_of
 
 # What fetching keeps beside a file while it is on its way: the bytes so far, and a note of which mirror gave them.
 PART, NOTE = BESIDE = (".part", ".part.json")
@@ -155,6 +155,17 @@ def is_remote(address: str) -> bool:
     (True, False, False)
     """
     return scheme_of(address) not in ("", "file", "memory")
+
+
+def refuse_offline(what: str, *, offline: bool | None = None, hint: str) -> None:
+    """Refuse what opens a socket, where the call or else the variable forbids it.
+
+    Raises:
+        UsageError: One of them does.
+    """
+    if Settings.from_environment(offline=offline).offline:
+        what = f"{what} opens sockets, and {OFFLINE if offline is None else 'offline'} forbids it"
+        raise UsageError(what, hint=f"{'Unset it' if offline is None else 'Leave it out'}, or {hint}")
 
 
 def check_shared_files(datasets: Mapping[str, Any]) -> Problems:

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from tinytorch_datasets import pipeline
 from tinytorch_datasets.digests import digest
-from tinytorch_datasets.errors import DatasetError, FetchError, UsageError
+from tinytorch_datasets.errors import DatasetError, FetchError
 from tinytorch_datasets.fetch import (
     DEFAULT_RETRY,
     Cancellation,
@@ -28,7 +28,7 @@ from tinytorch_datasets.fetch import (
     fetch,
     with_retries,
 )
-from tinytorch_datasets.manifest.filenames import is_remote, without_secrets
+from tinytorch_datasets.manifest.filenames import is_remote, refuse_offline, without_secrets
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.mirror.copy import (
     MOST_SUMS,
@@ -68,7 +68,7 @@ def mirror_to_store(
     A file that the store has already, with the right digest, is left alone.
 
     Raises:
-        UsageError: A variable asks for stand-in data, the address has credentials or a query, or `offline` is True.
+        UsageError: A variable asks for stand-in data, the address has credentials or a query, or sockets are forbidden.
         MissingLibrary: The library is not installed that reads that store.
         FetchError: A file could not be fetched, or not be put into the store.
         VerifyError: A file on this computer is not the declared one.
@@ -76,10 +76,9 @@ def mirror_to_store(
     """
     refuse_standin("a mirror")
     check_mirror(address)
-    if offline and is_remote(address):
-        what = "a mirror in a store is written through sockets, and offline forbids them"
-        raise UsageError(what, hint="Leave it out, or name a folder.")
-    settings = Settings.from_environment()
+    if is_remote(address):
+        refuse_offline("a mirror in a store", offline=offline, hint="name a folder.")
+    settings = Settings.from_environment(offline=offline)
     bucket = _Bucket(address.rstrip("/"), retry)
     bucket.check_library()
     results: list[Mirrored] = []
@@ -91,7 +90,7 @@ def mirror_to_store(
             folder=plan.folder,
             mirror=source or settings.mirror,
             stores=settings.stores,
-            offline=settings.offline if offline is None else offline,
+            offline=settings.offline,
             locks=locations.cache / "locks",
             dataset=plan.name,
         )

@@ -123,7 +123,7 @@ def mirror(
     if executor is not None:
         check_executor(executor)
     folder = folder.expanduser().absolute()
-    settings = Settings.from_environment()
+    settings = Settings.from_environment(offline=offline)
     placed = [pipeline.placed(manifest, name, home) for name in names or manifest.own]
     copies = copies_of(manifest)
     for name in (*copies, SUMS):
@@ -136,7 +136,7 @@ def mirror(
             folder=plan.folder,
             mirror=source or settings.mirror,
             stores=settings.stores,
-            offline=settings.offline if offline is None else offline,
+            offline=settings.offline,
             locks=locations.cache / "locks",
             dataset=plan.name,
         )

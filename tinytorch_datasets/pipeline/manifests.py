@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -25,11 +26,11 @@ if TYPE_CHECKING:
 _Answer = TypeVar("_Answer")
 
 
-def read(path: Path, download: Callable[[str, str], Path] | None = None) -> Manifest:
-    """Read the manifest in that file, and check it against the known formats; `download` brings those it includes."""
+def read(path: Path, *, offline: bool | None = None, aside: Path | None = None) -> Manifest:
+    """Read the manifest in that file, and check it against the known formats; `downloaded` brings what it includes."""
     from tinytorch_datasets.manifest import loading  # and with it YAML and Pydantic
 
-    return loading.load(path, formats, download or downloaded)
+    return loading.load(path, formats, partial(downloaded, offline=offline, aside=aside))
 
 
 def check(parsed: ParsedYaml) -> Manifest:
@@ -52,9 +53,10 @@ def downloaded(url: str, sha256: str, *, offline: bool | None = None, aside: Pat
     path = Path(settings.user_cache(), settings.DOWNLOADED, sha256, settings.MANIFEST_NAME)
     if path.is_file() and digest(path).sha256 == sha256:
         return path
-    if settings.Settings.from_environment().offline if offline is None else offline:
+    if settings.Settings.from_environment(offline=offline).offline:
         what = f"{without_secrets(url)} is included, and no socket may be opened"
-        raise OfflineError(what, hint=f"Unset {settings.OFFLINE}.", file=path.name, tried=(), missing=())
+        hint = f"Unset {settings.OFFLINE}." if offline is None else "Read it once without `offline`: it is kept."
+        raise OfflineError(what, hint=hint, file=path.name, tried=(), missing=())
     if aside is not None:
         path = aside.joinpath(*path.parts[-4:])
     with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-", ignore_cleanup_errors=True) as folder:
@@ -91,10 +93,10 @@ def naming_included(declared: Declared) -> Iterator[None]:
         raise
 
 
-def declared(path: Path, name: str) -> Declared:
+def declared(path: Path, name: str, *, offline: bool | None = None) -> Declared:
     """Return what the manifest in that file declares of a data set: as it was compiled or kept, or else read now."""
     known = generated.declared(path, name) or kept.declared(path, name, formats)
-    return known or _of_read(path, lambda manifest: manifest.declared(name))
+    return known or _of_read(path, lambda manifest: manifest.declared(name), offline)
 
 
 def names(path: Path) -> list[str]:
@@ -102,10 +104,10 @@ def names(path: Path) -> list[str]:
     return [*generated.every(path)] or kept.names(path) or _of_read(path, lambda manifest: [*manifest.datasets])
 
 
-def _of_read(path: Path, ask: Callable[[Manifest], _Answer]) -> _Answer:
+def _of_read(path: Path, ask: Callable[[Manifest], _Answer], offline: bool | None = None) -> _Answer:
     """Return what somebody asks of the manifest in that file, which is read, kept for the next time, and let go."""
     with collection_paused():  # which would look at all of it once it is switched on, so it is gone by then
-        loaded = read(path)
+        loaded = read(path, offline=offline)
         kept.keep(loaded)
         answer = ask(loaded)
         del loaded
