@@ -16,11 +16,10 @@ from tests.helpers.faulty_server import FaultyServer
 from tests.helpers.faulty_server import serve as drip_bytes
 from tests.pipeline.test_variants import FIRST, KERAS, declare, put
 from tinytorch_datasets import audit, load_manifest
-from tinytorch_datasets.auditing.mirror_address import MOST_LINES
 from tinytorch_datasets.cli import main
 from tinytorch_datasets.errors import UsageError
 from tinytorch_datasets.fetch import RetryPolicy
-from tinytorch_datasets.mirror.copy import mirror
+from tinytorch_datasets.mirror.copy import MOST_LINES, mirror
 
 HASTE = RetryPolicy(tries=1, backoff_first_s=0.01, backoff_limit_s=0.02, poll_s=0.01)
 Where = tuple[Path, str]

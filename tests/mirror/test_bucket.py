@@ -17,8 +17,9 @@ from click.testing import CliRunner
 
 from tests.helpers.audit_world import World
 from tinytorch_datasets import get, load_manifest
+from tinytorch_datasets.auditing.audit import audit
 from tinytorch_datasets.cli import main
-from tinytorch_datasets.errors import FetchError, HashMismatch, UsageError
+from tinytorch_datasets.errors import FetchError, HashMismatch, StorageError, UsageError
 from tinytorch_datasets.fetch import Cancellation, RetryPolicy, Stored
 from tinytorch_datasets.fetch.base import PermanentError
 from tinytorch_datasets.mirror.bucket import mirror_to_store
@@ -91,6 +92,32 @@ class TestMirror:
             **{name: sha256 for sha256, name in listed},
             "SHA256SUMS": hashlib.sha256(contents(store)["SHA256SUMS"]).hexdigest(),
         }
+
+    @pytest.mark.parametrize("line", [b"x" * 2**26 + b"\n", b"\n" * 2**20 + b"\n"], ids=["bytes", "lines"])
+    def test_a_list_that_is_too_long_is_not_replaced(
+        self, line: bytes, world: World, store: dict[str, Any], tmp_path: Path
+    ) -> None:
+        """By one of this run's files alone, as if it had been empty; neither there nor in a folder, which bounds it."""
+        manifest, sums = load_manifest(world.manifest), b"0" * 64 + b"  mine\n" + line
+        fsspec.filesystem("memory").pipe_file("/class/SHA256SUMS", sums)
+        folder = tmp_path / "class"
+        folder.mkdir()
+        (folder / "SHA256SUMS").write_bytes(sums)
+        long = "it has more than 67,108,864 bytes or 1,048,576 lines, of which nothing was taken"
+
+        with pytest.raises(FetchError) as in_store:
+            mirror_to_store(manifest, "memory://class", ["digits"], retry=HASTE)
+        with pytest.raises(StorageError) as in_folder:
+            mirror(manifest, folder, ["digits"])
+        assert str(in_store.value) == (
+            "SHA256SUMS could not be put into the store:\n"
+            f"  memory://class/SHA256SUMS: {long}\n"
+            "  See what it is, and delete it: it is written anew."
+        )
+        unread = f"{folder / 'SHA256SUMS'} cannot be read: {long}"
+        assert in_folder.value.what == unread
+        assert contents(store)["SHA256SUMS"] == sums == (folder / "SHA256SUMS").read_bytes()
+        assert unread in [finding.what for finding in audit(manifest=world.manifest, mirror=folder).findings]
 
     def test_a_wrong_file_is_not_put(self, world: World, store: dict[str, Any]) -> None:
         """It is compared on this computer first."""

@@ -29,11 +29,21 @@ from tinytorch_datasets.fetch import (
 )
 from tinytorch_datasets.manifest.filenames import address_on, has_credentials, is_remote, is_store, refuse_offline
 from tinytorch_datasets.manifest.manifest import Manifest
-from tinytorch_datasets.mirror.copy import MOST_SUMS, SUMS, Listed, copies_of, is_index_page, is_wheel, lines_of
+from tinytorch_datasets.mirror.copy import (
+    MOST_LINES,
+    MOST_SUMS,
+    SUMS,
+    TOO_LONG,
+    Listed,
+    copies_of,
+    is_index_page,
+    is_too_long,
+    is_wheel,
+    lines_of,
+)
 from tinytorch_datasets.plan import File, Plan
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES, wrong_content
 
-MOST_LINES = 2**20  # of a SHA256SUMS: they may be empty, and each is kept
 WRITE_AGAIN = "Run `tinytorch-datasets mirror {}` again: it replaces what is wrong."
 COPY_AGAIN = "Copy the folder there again that `tinytorch-datasets mirror` wrote."
 
@@ -135,9 +145,8 @@ def _read_sums(
     if (page := wrong_content(text[:HEAD_BYTES], SUMS)) is not None:
         findings.append(finding(rule="mirror-wrong-content", what=f"{address} serves {page}", actual=page))
         return []
-    if len(text) > MOST_SUMS or text.count(b"\n") > MOST_LINES:  # what is not read is not to look like not there
-        what = f"{address} has more than {MOST_SUMS:,} bytes or {MOST_LINES:,} lines, of which nothing was taken"
-        findings.append(finding(rule="sums", what=what, expected="a line a file"))
+    if is_too_long(text):  # what is not read is not to look like not there
+        findings.append(finding(rule="sums", what=f"{address} {TOO_LONG}", expected="a line a file"))
         return []
     if not text:
         findings.append(finding(rule="file-missing", what=f"{address} is empty"))

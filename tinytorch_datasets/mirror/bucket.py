@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -33,11 +33,13 @@ from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.mirror.copy import (
     MOST_SUMS,
     SUMS,
+    TOO_LONG,
     Mirrored,
     copies_of,
     earlier,
     first_that_can_be_had,
     format_sums,
+    is_too_long,
     lines_of,
 )
 from tinytorch_datasets.pipeline import variants
@@ -48,6 +50,7 @@ from tinytorch_datasets.storage.files import reading
 from tinytorch_datasets.verify.files import check_size, mismatch_error
 
 CHUNK_BYTES = 2**20
+RUN_AGAIN = "Run it again: what is there already is left alone."
 T = TypeVar("T")
 
 
@@ -152,12 +155,26 @@ class _Bucket:
             self._put(name, lambda: iter([data]), facts)
 
     def read(self, name: str) -> bytes:
-        """Return a small file; nothing if it is not there, or is none."""
+        """Return a list of sums that is there; nothing if none is.
+
+        Raises:
+            FetchError: It is too long to be one. To be taken for an empty one, it would be replaced.
+        """
         at = self._at(name)
-        facts = self._ask(name, at.facts)
-        if facts is None or facts.size is None or facts.size > MOST_SUMS:
+        if self._ask(name, at.facts) is None:
             return b""
-        return self._ask(name, lambda: b"".join(_body(at)))
+
+        def read() -> bytes:
+            text = bytearray()
+            with closing(_body(at)) as body:
+                while len(text) <= MOST_SUMS and (chunk := next(body, b"")):
+                    text += chunk
+            return bytes(text)
+
+        sums = self._ask(name, read)
+        if is_too_long(sums):
+            raise self._error(name, f"it {TOO_LONG}", hint="See what it is, and delete it: it is written anew.")
+        return sums
 
     def _put(self, name: str, chunks: Callable[[], Iterable[bytes]], facts: tuple[int, str, str]) -> None:
         at = self._at(name)
@@ -190,14 +207,13 @@ class _Bucket:
         except SourceError as failure:
             raise self._error(name, failure.reason, network_failed=failure.is_of_the_way) from None
 
-    def _error(self, name: str, reason: str, *, network_failed: bool = False) -> FetchError:
+    def _error(self, name: str, reason: str, *, network_failed: bool = False, hint: str = RUN_AGAIN) -> FetchError:
         address = without_secrets(f"{self._address}/{name}")
         what = f"{name} could not be put into the store:\n  {address}: {reason}"
-        hint = "Run it again: what is there already is left alone."
         return FetchError(what, hint=hint, file=name, tried=((address, reason),), network_failed=network_failed)
 
 
-def _body(at: Stored) -> Iterator[bytes]:
+def _body(at: Stored) -> Generator[bytes]:
     response = at.open(0, None)
     with closing(response):
         yield from response.chunks

@@ -10,6 +10,7 @@ Where packages were asked for (`packages.py`), ``packages/`` has their wheels, s
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import html
 import lzma
@@ -33,6 +34,7 @@ from packaging.version import Version
 
 from tinytorch_datasets import pipeline
 from tinytorch_datasets.concurrency.executors import check_executor
+from tinytorch_datasets.digests import open_file
 from tinytorch_datasets.errors import DatasetError, FetchError, UsageError, printable
 from tinytorch_datasets.fetch import fetch
 from tinytorch_datasets.manifest.filenames import why_unsafe
@@ -43,14 +45,15 @@ from tinytorch_datasets.pipeline import variants
 from tinytorch_datasets.pipeline.standin import refuse_standin
 from tinytorch_datasets.plan import File, Plan
 from tinytorch_datasets.settings import Settings, is_installed, user_cache
-from tinytorch_datasets.storage.files import read_file, reading, remove, whole_file, writing
+from tinytorch_datasets.storage.files import reading, remove, whole_file, writing
 from tinytorch_datasets.storage.lock import Waiting, hold_lock
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 SUMS = "SHA256SUMS"
-MOST_SUMS = 2**26  # bytes of one that is read from an address: some hundred thousand files
+MOST_SUMS, MOST_LINES = 2**26, 2**20  # bytes and lines of one that is read: some hundred thousand files
+TOO_LONG = f"has more than {MOST_SUMS:,} bytes or {MOST_LINES:,} lines, of which nothing was taken"
 WHEELS = "packages"
 INDEX = "simple"
 MOST_METADATA = 4 << 20  # bytes; descriptions are long, and no wheel of ours has a tenth of it
@@ -216,9 +219,18 @@ def listed_in(folder: Path) -> list[Listed]:
     """Return the lines of SHA256SUMS in a mirror folder.
 
     Raises:
-        OSError: It is not there, or cannot be read.
+        OSError: It is not there, cannot be read, or is too long.
     """
-    return lines_of(read_file(folder / SUMS))
+    with open(folder / SUMS, "rb", opener=open_file) as stream:
+        sums = stream.read(MOST_SUMS + 1)
+    if is_too_long(sums):
+        raise OSError(errno.EFBIG, f"it {TOO_LONG}")
+    return lines_of(sums)
+
+
+def is_too_long(sums: bytes) -> bool:
+    """Check for more bytes or lines than any SHA256SUMS has: whoever wrote it decides, and each line is kept."""
+    return len(sums) > MOST_SUMS or sums.count(b"\n") > MOST_LINES
 
 
 def lines_of(sums: bytes) -> list[Listed]:
