@@ -312,6 +312,24 @@ class TestWhatWentWrongStaysThere:
 
         assert [request.connection for request in kept.log] == [1, 2]
 
+    @pytest.mark.parametrize("status", [403, 404, 410])
+    def test_a_late_answer_that_the_file_is_not_there(self, status: int, kept: FaultyServer, tmp_path: Path) -> None:
+        """It may be of another request: before the file counts as missing, a new connection is asked."""
+        files = [declared(n, kept.at(f"/{n}", *([answer(status)] if n else []), serve(data_of(n)))) for n in range(2)]
+
+        fetched(files, tmp_path)
+
+        assert [(request.path, request.connection) for request in kept.log] == [("/0", 1), ("/1", 1), ("/1", 2)]
+
+    def test_a_file_that_is_not_there(self, kept: FaultyServer, tmp_path: Path) -> None:
+        """It costs one more request, after all other mirrors of it were asked; and is reported once."""
+        one, two = kept.at("/one", answer(404), answer(404), serve(data_of(1))), kept.at("/two", answer(410))
+        with pytest.raises(FetchError) as caught:
+            fetched([*served(kept, 1), declared(1, one, two)], tmp_path)
+
+        assert [request.path for request in kept.log] == ["/0", "/one", "/two", "/one", "/two"]
+        assert caught.value.tried == ((one, "404 Not Found"), (two, "410 Gone"))
+
 
 class TestApart:
     """Who is somebody else has a connection of his own."""

@@ -269,7 +269,7 @@ class Web:
         is_of_now = status in TRY_AGAIN
         wait_s = retry_after(headers.get("Retry-After", ""))
         failure = TransientError(reason, wait_s=wait_s) if is_of_now else PermanentError(reason)
-        failure.status = status
+        failure.status, failure.by_kept = status, deadline.is_reused
         raise failure
 
     def _describe_status(self, status: int, response: Response) -> str:

@@ -163,6 +163,11 @@ class MirrorLoop:
                     self._announce(f"{self._file.name}: {mirror.source.name} {failure.reason}; the next is asked")
                 if isinstance(failure, TooSlow):  # slow is better than nothing: it is asked once more after the others
                     queue.append(mirror)
+                elif failure.by_kept and not mirror.asked_afresh:
+                    # A 404 may be the late answer to another request. After the others, so that a mirror whose files
+                    # are in no folders, and says so of each, costs no connection a file.
+                    mirror.asked_afresh = True
+                    queue.append(mirror)
             else:
                 return True
         return False
