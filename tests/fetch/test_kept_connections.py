@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import threading
@@ -24,6 +25,7 @@ from tests.helpers.faulty_server import (
     silent,
     until,
 )
+from tests.helpers.fresh_process import python
 from tinytorch_datasets.concurrency import Cancellation
 from tinytorch_datasets.errors import FetchError
 from tinytorch_datasets.fetch import DEFAULT_RETRY, Response, RetryPolicy, Web, fetch
@@ -34,6 +36,20 @@ from tinytorch_datasets.plan import File
 # One try: whatever is counted as a failure of the mirror fails the fetch.
 ONCE = RetryPolicy(tries=1, tries_in_all=1, read_timeout_s=5)
 ALONE = RetryPolicy(tries=1, tries_in_all=1, read_timeout_s=5, connections_in_all=1)
+
+
+# Fetches files to a folder, sixteen at once, in a process that may have so many descriptors.
+FETCH_WITH_FEW_DESCRIPTORS = """
+import json, resource, sys
+from pathlib import Path
+from tinytorch_datasets.fetch import RetryPolicy, fetch
+from tinytorch_datasets.plan import File
+files, folder, limit = json.loads(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+places = {"folder": "files", "locks": Path(folder, "locks"), "reuse_from": (), "progress": lambda *_: None}
+retry = RetryPolicy(tries=1, tries_in_all=1, connections_per_host=16, connections_in_all=16)
+fetch([File(*file) for file in files], Path(folder, "files"), retry=retry, **places)
+"""
 
 
 @pytest.fixture
@@ -394,6 +410,19 @@ class TestApart:
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
             connections.close()
+
+    @pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="this system does not list a process's descriptors")
+    @pytest.mark.parametrize(("limit", "hosts"), [(64, 1), (64, 30), (24, 3)])
+    def test_few_descriptors(self, limit: int, hosts: int, kept: FaultyServer, tmp_path: Path) -> None:
+        """With `ulimit -n 64` and sixteen connections allowed, as many files come at once as there is room for."""
+        urls = [kept.at(f"/{n}", serve(data_of(n))).replace("://", f"://user{n % hosts}:pw@") for n in range(60)]
+        files = [(f"{n}.bin", 3_000, sha256(data_of(n)), (url,)) for n, url in enumerate(urls)]
+        given = json.dumps([files, str(tmp_path), limit])
+
+        done = python("-c", FETCH_WITH_FEW_DESCRIPTORS, given)
+
+        assert (done.returncode, done.stderr) == (0, "")
+        assert all((tmp_path / "files" / f"{n}.bin").read_bytes() == data_of(n) for n in range(60))
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
     @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

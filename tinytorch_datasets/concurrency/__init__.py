@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -222,6 +223,21 @@ def is_address_space_limited() -> bool:
     except ImportError:
         return False
     return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+
+
+def free_descriptors() -> int:
+    """Count the files and connections that this process may open besides those it has."""
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return sys.maxsize
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if limit == resource.RLIM_INFINITY:
+        return sys.maxsize
+    try:
+        return max(0, limit - len([*os.scandir("/dev/fd")]))
+    except OSError:  # none is left to list them by, or this system lists none
+        return 0
 
 
 def is_thread_of(executor: Any) -> bool:

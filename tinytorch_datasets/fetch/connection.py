@@ -12,6 +12,7 @@ import os
 import re
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -41,7 +42,8 @@ CA_VARIABLES_OF_OTHERS = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # of OpenSSL, which 
 SOCKS = ("socks4", "socks4a", "socks5", "socks5h")
 # An address that is asked for as it is written; whatever else may stand in one, requests puts right.
 PLAIN = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]+)?(/[A-Za-z0-9._~/-]*)")
-MOST_ORIGINS = 16  # of which connections are kept; each has two descriptors
+MOST_ORIGINS = 16  # of which connections are kept ...
+DESCRIPTORS = 2  # ... of which each has so many
 HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\]")
 
 
@@ -52,8 +54,9 @@ class Connections:
     and those of whom others were asked for since: each of thousands of files may be on a host of its own.
     """
 
-    def __init__(self, at_once: int = 1) -> None:
-        self._at_once = at_once  # as many are kept of a host
+    def __init__(self, at_once: int = 1, descriptors: int = sys.maxsize) -> None:
+        self._at_once = at_once  # as many are kept of a host ...
+        self._most_origins = max(1, min(MOST_ORIGINS, descriptors // (at_once * DESCRIPTORS)))  # ... and of so many
         self._begin()
 
     def _begin(self) -> None:
@@ -91,7 +94,7 @@ class Connections:
         with self._guard:
             self._origins[key] = origin = self._origins.pop(key, None) or _Origin(url, self._at_once)
             longest_unused = next(iter(self._origins))
-            unused = self._origins.pop(longest_unused) if len(self._origins) > MOST_ORIGINS else None
+            unused = self._origins.pop(longest_unused) if len(self._origins) > self._most_origins else None
         if unused is not None:
             unused.retire()
         if afresh:

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinytorch_datasets.concurrency import Cancellation, run_all
+from tinytorch_datasets.concurrency import Cancellation, free_descriptors, run_all
 from tinytorch_datasets.errors import FetchError, OfflineError, StorageError
 from tinytorch_datasets.fetch.base import Fetched, Kind, RetryPolicy, Source, SourceError, is_on_disk, local_path
 from tinytorch_datasets.fetch.mirrors import HostLimit, MirrorLoop
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from tinytorch_datasets.fetch.connection import Connections
 
 Tried = Sequence[tuple[str, SourceError]]
+
+# Of a file on its way: its lock, its part and its connection; two more while it is begun. And of what else is opened.
+DESCRIPTORS, MOST_DESCRIPTORS, SPARE_DESCRIPTORS = 4, 6, 8
 
 OTHER_FOLDER = "Name a folder that is there as the mirror"
 
@@ -213,6 +216,10 @@ class Download:
 
     def __post_init__(self) -> None:
         self._cancellation = self.cancellation
+        # Where few descriptors are left, fewer files come at once.
+        free = free_descriptors() - SPARE_DESCRIPTORS
+        self._workers = max(1, min(self.retry.connections_in_all, free // MOST_DESCRIPTORS))
+        self._descriptors_to_keep = free - self._workers * DESCRIPTORS
         self._hosts, self._locks = HostLimit(self.retry), Locks(self.locks)
         self._report_lock = threading.Lock()
         self._connections: Connections | None = None
@@ -266,7 +273,7 @@ class Download:
             announce(f"{name}: {readable(bytes_to_come)} to download{decoded}, {readable(free)} free")
         results = run_all(
             [partial(self._fetch_file, file, reusable, progress) for file in self.files],
-            workers=self.retry.connections_in_all,
+            workers=self._workers,
             cancellation=self._cancellation,
             poll_s=self.retry.poll_s,
             farewell_s=self.retry.cancel_wait_s,
@@ -365,7 +372,8 @@ class Download:
 
         with self._report_lock:
             if self._connections is None:
-                self._connections = Connections(min(self.retry.connections_per_host, self.retry.connections_in_all))
+                at_once = min(self.retry.connections_per_host, self._workers)
+                self._connections = Connections(at_once, self._descriptors_to_keep)
             return self._connections
 
     def _report(self, file: File, progress: Progress, bytes_done: int) -> None:
