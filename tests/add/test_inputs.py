@@ -271,6 +271,63 @@ class TestNames:
         assert list(load_manifest(manifest).datasets["mine"].files) == ["train/images.csv", "test/images.csv"]
 
 
+class TestDrop:
+    """`--drop` takes files as well as columns and arrays."""
+
+    @pytest.fixture
+    def made(self, tmp_path: Path) -> Path:
+        """Two tables and what stands beside them."""
+        folder = tmp_path / "made"
+        put(folder, flowers_csv=CSV, notes_csv="at,what\n1,2\n", README_txt="Flowers")
+        return folder
+
+    @pytest.mark.parametrize("data", [{"all_csv": CSV}, {"all_npz": DATA}, {"all_jsonl": b'{"a": 1}\n{"a": 2}\n'}])
+    def test_what_is_left_out_in_any_case(self, manifest: Path, tmp_path: Path, data: dict[str, bytes]) -> None:
+        """Whatever the format is, and by whichever way it is named."""
+        folder = tmp_path / "made"
+        put(folder, README_txt="Flowers", **data)
+        plainly = add(manifest, folder, "--ship", "--dry-run")
+        assert plainly.exit_code == 0
+
+        for name in ("README.txt", folder / "README.txt"):
+            assert add(manifest, folder, "--ship", "--dry-run", "--drop", name).output == plainly.output
+
+    def test_a_path_to_a_file(self, manifest: Path, made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As a shell completes it."""
+        monkeypatch.chdir(made.parent)
+        outputs = {
+            add(manifest, "made", "--ship", "--dry-run", "--drop", name).output
+            for name in ("notes.csv", "made/notes.csv", made / "notes.csv")
+        }
+
+        assert len(outputs) == 1
+        assert "flowers.csv" in outputs.pop()
+
+    @pytest.mark.parametrize(
+        ("name", "reason"),
+        [
+            ("note.csv", "there is no such column or file; did you mean 'notes.csv'?"),
+            ("readme.txt", "there is no such column or file; did you mean 'README.txt'?"),
+            ("all", "there is no such column or file"),
+        ],
+    )
+    def test_nothing_of_that_name(self, manifest: Path, made: Path, name: str, reason: str) -> None:
+        """The nearest is named, of columns and of files."""
+        (made / "notes.csv").write_bytes(CSV)
+        result = add(manifest, made, "--ship", "--drop", name)
+
+        assert result.exit_code == 2
+        assert result.stderr.splitlines()[0] == f"error: --drop {name}: {reason}"
+
+    def test_all_that_there_is(self, manifest: Path, made: Path) -> None:
+        """Nothing would be left."""
+        result = add(manifest, made, "--ship", "--drop", "flowers.csv", "--drop", "notes.csv")
+
+        assert result.stderr == (
+            "error: --drop flowers.csv: without it, no file is left that may be data\n  Leave out fewer of them.\n"
+        )
+
+
 @pytest.mark.parametrize(
     "litter",
     ["._train.csv", "__MACOSX/._train.csv", ".DS_Store", "desktop.ini", "Thumbs.db", "train.csv~", ".#train.csv",

@@ -233,6 +233,14 @@ class TestBeside:
             "--drop trian.txt: there is no such file beside the pictures; did you mean 'train.txt'?"
         )
 
+    @pytest.mark.parametrize("name", ["cat/0.png", "cat", "cat/"])
+    def test_one_of_the_pictures(self, manifest: Path, tmp_path: Path, name: str) -> None:
+        """Is a sample, and no file beside them."""
+        assert refused(manifest, write(tmp_path / "made", KINDS), "--drop", name) == (
+            f"--drop {name}: that is of the pictures, which are taken together",
+            "Move it elsewhere, and add the rest.",
+        )
+
     def test_litter_in_archives_is_counted(self, manifest: Path, tmp_path: Path) -> None:
         """It is named once, however much there is."""
         litter = {f"__MACOSX/cat/._{n}.png": b"x" for n in range(3)} | {"cat/.DS_Store": b"x", "Thumbs.db": b"x"}

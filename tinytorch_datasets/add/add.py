@@ -11,7 +11,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from tinytorch_datasets.add import inputs, naming, samples, validate, yaml_edit
 from tinytorch_datasets.add.arrays import split_by_rows
 from tinytorch_datasets.add.detect import NO_CHOICES, detect
 from tinytorch_datasets.add.draft import Draft, draft
-from tinytorch_datasets.add.inputs import Source
+from tinytorch_datasets.add.inputs import PassedOver, Source
 from tinytorch_datasets.add.tables import Choices
 from tinytorch_datasets.errors import DatasetError, DecodeError, UsageError
 from tinytorch_datasets.formats import FileInfo
@@ -117,6 +117,7 @@ def add(
         loaded = None if yaml_edit.is_empty(before) else validate.check(before)
         unpacked = inputs.Unpacked(scratch)
         sources, passed_over = _sources(given, scratch, progress)
+        choices = _with_files(choices, sources, passed_over)
         dataset = name or _name(given, sources)
         if loaded is not None and dataset in loaded.datasets:
             what, hint = f"{dataset} is declared already", "--name gives this one another name."
@@ -169,7 +170,8 @@ def add(
                 validate.write(before, after, loaded)
     questions = tuple(Question(edited.line + at, entry.lines[at].strip()) for at in entry.questions)
     text = "\n".join(entry.lines) + "\n"
-    return Added(dataset, text, edited.line, questions, manifest, target, made, not dry_run, tuple(passed_over))
+    left = tuple(f"{other.name}: {other.why}" for other in passed_over)
+    return Added(dataset, text, edited.line, questions, manifest, target, made, not dry_run, left)
 
 
 def _check_call(
@@ -230,13 +232,13 @@ def _files_in_place(sources: Sequence[Source], target: Path, manifest: Path, hom
         raise
 
 
-def _sources(given: Sequence[str], scratch: Path, progress: Progress | None) -> tuple[list[Source], list[str]]:
+def _sources(given: Sequence[str], scratch: Path, progress: Progress | None) -> tuple[list[Source], list[PassedOver]]:
     """Download or read all that was given; with what is left out of folders, and why.
 
     Raises:
         UsageError: Two of them would be files of one name.
     """
-    sources, left_out = list[Source](), list[str]()
+    sources, left_out = list[Source](), list[PassedOver]()
     for i, one in enumerate(given):
         if inputs.is_address(one):
             sources.append(inputs.download_unnamed(one, scratch / "files" / str(i), progress=progress))
@@ -245,6 +247,15 @@ def _sources(given: Sequence[str], scratch: Path, progress: Progress | None) -> 
             sources += files
             left_out += others
     return inputs.with_distinct_names(sources), left_out
+
+
+def _with_files(choices: Choices, sources: Sequence[Source], others: Sequence[PassedOver]) -> Choices:
+    """Return choices in which a file to leave out has its name in the data set, where a path to it was typed."""
+    names = {file.path: file.name for file in sources} | {file.path: file.name for file in others}
+    # Of one without a folder it may be a column's name, too.
+    by_path = [(Path(name).expanduser(), name) for name in choices.drop]
+    drop = (names.get(path.absolute(), name) if path.name != name else name for path, name in by_path)
+    return replace(choices, drop=tuple(drop), passed_over=tuple(other.name for other in others))
 
 
 def _name(given: Sequence[str], sources: Sequence[Source]) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 
 from tinytorch_datasets import formats
 from tinytorch_datasets.add.tables import Choices
-from tinytorch_datasets.errors import DecodeError, UsageError, did_you_mean
+from tinytorch_datasets.errors import DecodeError, UsageError
 from tinytorch_datasets.formats import ArrayInfo, FileInfo
 from tinytorch_datasets.plan import TEXT, Column, RaggedBlock, Split
 from tinytorch_datasets.storage.encoded_array import EncodedBlock
@@ -58,8 +58,8 @@ def _chosen(infos: Sequence[FileInfo], choices: Choices) -> list[FileInfo]:
     for option, names in (("--target", choices.target), ("--drop", choices.drop)):
         for name in names:
             if name not in known:
-                what = f"{option} {name}: there is no such array{did_you_mean(name, known)}"
-                raise UsageError(what, hint=f"There are: {', '.join(sorted(known)[:SHOWN_ARRAYS])}.")
+                hint = f"There are: {', '.join(sorted(known)[:SHOWN_ARRAYS])}."
+                choices.refuse_unknown(option, name, "array", known, hint)
     chosen = []
     for info in infos:
         kept = [array for array in info.arrays if not _names(array, info) & set(choices.drop)]

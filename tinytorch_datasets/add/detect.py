@@ -79,6 +79,8 @@ def detect(
         what = f"--format {form}: there is no such format{did_you_mean(form, formats.known())}"
         raise UsageError(what, hint=f"There are: {', '.join(formats.known())}.")
     files = list(files)
+    if len(files) + len(choices.passed_over) > 1:
+        choices = replace(choices, files=(*(name for _, name in files), *choices.passed_over))
     inspects = {"images": images.inspect_files, "audio": audio.inspect_files, "texts": texts.inspect_files}
     for name, inspect in inspects.items():
         if len(files) > 1 and form in (None, name) and (of_files := inspect(files, is_said=form == name)):
@@ -95,8 +97,13 @@ def detect(
         if unpacked:
             unpacked.let_name_its_archive(error)
         raise
+    members = tuple(info.inside[-1] for info in infos if info.inside)
+    choices = replace(choices, files=(*choices.files, *members))
     left_out = {name for _, name in every} | (unpacked.dropped if unpacked else set())
-    choices = replace(choices, drop=tuple(name for name in choices.drop if name not in left_out))
+    asked, choices = choices.drop, replace(choices, drop=tuple(x for x in choices.drop if x not in left_out))
+    if not infos and (dropped := left_out.intersection(asked)):
+        what = f"--drop {sorted(dropped)[0]}: without it, no file is left that may be data"
+        raise UsageError(what, hint="Leave out fewer of them.")
     if not infos:
         raise DecodeError(every[0][0], "it holds no file that may be data", hint="Name the one that you meant.")
     if choices.label is not None and infos[0].format not in samples.KINDS:

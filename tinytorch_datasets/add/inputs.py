@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from glob import glob, has_magic
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from tinytorch_datasets.add import naming
 from tinytorch_datasets.auditing.lint import BESIDE
@@ -153,7 +153,7 @@ def refuse_secrets(address: str) -> None:
         raise UsageError(what, hint=hint)
 
 
-def list_files(given: str) -> tuple[list[Path], list[str]]:
+def list_files(given: str) -> tuple[list[Path], dict[Path, str]]:
     """List a path's data files, those of all folders below, or those that a pattern takes; and the rest, each with why.
 
     Raises:
@@ -161,17 +161,16 @@ def list_files(given: str) -> tuple[list[Path], list[str]]:
     """
     path = Path(given).expanduser().absolute()
     if path.is_file():
-        return [path], []
+        return [path], {}
     # A pattern in quotes, or one on Windows, is expanded by no shell.
     if not path.exists():
         names = sorted(glob(str(path)))  # noqa: PTH207  # for Path.glob, some patterns are errors
         if taken := [file for file in map(Path, names) if file.is_file()]:
-            return taken, []
-    paths, left_out = [], []
+            return taken, {}
+    paths, left_out = list[Path](), dict[Path, str]()
     for file in _walk(path):
-        name = file.relative_to(path).as_posix()
-        if why := _why_no_data(name):
-            left_out.append(f"{name}: {why}")
+        if why := _why_no_data(file.relative_to(path).as_posix()):
+            left_out[file] = why
         else:
             paths.append(file)
     if not paths:
@@ -205,14 +204,23 @@ def read(path: Path, name: str | None = None) -> Source:
     return Source(name or path.name, path, hashed.bytes, hashed.sha256)
 
 
-def read_all(given: str) -> tuple[list[Source], list[str]]:
-    """Hash a path's data files, each called by its path below the given folder; with what is left out, and why."""
+class PassedOver(NamedTuple):
+    """A file of a given folder that is no data: where it is, what it would be called, and why it is left out."""
+
+    path: Path
+    name: str
+    why: str
+
+
+def read_all(given: str) -> tuple[list[Source], list[PassedOver]]:
+    """Hash a path's data files, each called by its path below the given folder; with those that are left out."""
     paths, left_out = list_files(given)
     root = Path(given).expanduser().absolute()
     root = root if root.is_dir() else root.parent
     while has_magic(str(root)) and not root.exists():
         root = root.parent
-    return [read(path, path.relative_to(root).as_posix()) for path in paths], left_out
+    others = [PassedOver(path, path.relative_to(root).as_posix(), why) for path, why in left_out.items()]
+    return [read(path, path.relative_to(root).as_posix()) for path in paths], others
 
 
 def download(urls: Sequence[str], name: str, into: Path, *, progress: Progress | None) -> Source:

@@ -84,8 +84,12 @@ def describe(infos: Sequence[FileInfo], choices: Choices, form: str | None = Non
         what = f"{'--target' if choices.target else '--missing'} is of tables and arrays, and this is {infos[0].format}"
         raise UsageError(what, hint=LABEL_HINT if choices.target else "Leave it out.")
     others = {name for info in infos for name in info.others}
+    own = {name for info in infos for name in info.samples}
     for name in choices.drop:
-        if name not in others:
+        if name in own or any(one.startswith(f"{name.rstrip('/')}/") for one in own):
+            what = f"--drop {name}: that is of the {KINDS[infos[0].format]}, which are taken together"
+            raise UsageError(what, hint="Move it elsewhere, and add the rest.")
+        if name not in others and name not in choices.passed_over:
             what = f"--drop {name}: there is no such file beside the {KINDS[infos[0].format]}"
             msg = f"{what}{did_you_mean(name, others)}"
             raise UsageError(msg, hint="Write its name with all folders.")

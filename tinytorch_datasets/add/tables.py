@@ -6,7 +6,7 @@ The same for tables of every format: what a reader of one says of its columns is
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,7 @@ class Choices:
     `target` and `drop` are columns, each by its name or by its number from 0; -1 is the last, 256-265 a range.
     `missing` are marks that mean a missing value, beside those that everybody writes. `label` is which part of the
     names of samples is their label, `samples` whether the "first" or the "last" axis of an array counts them.
+    `drop` may be files as well: of several, `files` are the names, and `passed_over` of those that are no data.
     """
 
     target: tuple[str, ...] = ()
@@ -45,9 +46,23 @@ class Choices:
     missing: tuple[str, ...] = ()
     label: str | None = None
     samples: str | None = None
+    files: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.target or self.drop or self.missing or self.label is not None or self.samples)
+
+    def refuse_unknown(self, option: str, name: str, kind: str, known: Iterable[str], hint: str) -> None:
+        """Refuse a name that nothing has, unless it is of a file that is left out in any case.
+
+        Raises:
+            UsageError: It is of no such file.
+        """
+        files = self.files if option == "--drop" else ()
+        if name not in self.passed_over or option != "--drop":
+            what = f"{option} {name}: there is no such {kind}{' or file' if files else ''}"
+            msg = f"{what}{did_you_mean(name, [*known, *files])}"
+            raise UsageError(msg, hint=hint)
 
     def refuse_unused_marks(self, arrays: Sequence[ArrayInfo]) -> None:
         """Refuse a mark with a slip of the pen: values that it should mean would stay numbers, and nobody would notice.
@@ -120,10 +135,10 @@ class Columns:
             return [int(column) % self.width]
         if (ends := _RANGE.fullmatch(column)) and int(ends[1]) <= int(ends[2]) < self.width:
             return list(range(int(ends[1]), int(ends[2]) + 1))
-        what = f"{option} {column}: there is no such column{did_you_mean(column, names)}"
         known = list(filter(None, names[:12]))
         hint = f"There are: {', '.join(known)}." if known else f"It has {self.width} columns, without names."
-        raise UsageError(what, hint=hint)
+        self.choices.refuse_unknown(option, column, "column", names, hint)
+        return []
 
     def _has_values(self, column: ColumnInfo) -> bool:
         """Check whether a column is more than a count of the rows, or nothing; if not, it is left out."""
