@@ -74,6 +74,7 @@ def write_archive(root: Path, gigabytes: float) -> None:
 def run(work: str, root: Path, *, digests: dict[str, str] | None = None) -> tuple[float, float, float]:
     """Seconds by the clock and of the processor, the most private memory in MiB; `digests` takes those of arrays."""
     with tempfile.TemporaryDirectory(dir=root) as home:
+        os.sync()  # or a run would wait for what the one before has left the disk to do
         begun, private = time.perf_counter(), 0
         process = subprocess.Popen([sys.executable, "-c", work, str(root), home])
         while True:
@@ -98,7 +99,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("gigabytes", type=float, nargs="?", default=2.0)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--folder", type=Path, help="where there is room for four times as much; a disk, not memory")
+    where = "where there is room for four times as much: a disk, or memory (/dev/shm) for what the processor takes"
+    parser.add_argument("--folder", type=Path, help=where)
     given = parser.parse_args()
     root = Path(tempfile.mkdtemp(dir=given.folder))
     try:

@@ -56,9 +56,6 @@ TRIES = 3
 UNTRIED = "declared from what others publish, and never tried on the real files"
 CORRECT_THE_ENTRY = "The file has its declared hash, so correct the entry"
 
-# What `get` makes can be made again.
-IGNORE = "# Downloads and decoded arrays of tinytorch-datasets. `tinytorch-datasets clean` removes them.\n*\n"
-
 Arrays: TypeAlias = "Mapping[str, Values | str]"
 
 log = logging.getLogger("tinytorch_datasets.get")
@@ -76,6 +73,7 @@ class Options(NamedTuple):
     open_entry: Callable[[CacheEntry, Arrays], Dataset]
     executor: Executor | None = None
     cancellation: Cancellation | None = None
+    ahead: workers.ArraysAhead | None = None
 
 
 def run(
@@ -123,7 +121,8 @@ def name_line(error: DecodeError, manifest: Manifest, name: str) -> None:
 def _run(declared: Declared, plan: Plan, locations: Locations, options: Options) -> Dataset:
     formats.check_libraries(plan)
     try:
-        return _run_on_disk(declared, plan, locations, options)
+        with workers.ArraysAhead(declared.plan, plan, locations, options.executor) as ahead:
+            return _run_on_disk(declared, plan, locations, options._replace(ahead=ahead))
     except StorageError as error:
         if plan.status != "shipped" or not _is_unwritable(error, plan):
             raise
@@ -143,14 +142,16 @@ def _is_unwritable(error: StorageError, plan: Plan) -> bool:
 
 def _run_on_disk(declared: Declared, plan: Plan, locations: Locations, options: Options) -> Dataset:
     if locations.home == declared.manifest.parent / declared.download_to:
-        _make_home(locations.home)
+        manifests.make_home(locations.home)
     entry_file = cache_entries.entry_path(locations.cache, declared.manifest, plan.name, plan.rank)
     stat_cache = StatCache(CacheEntry.read(entry_file))
     if plan.status == "remote":
         fetch_files(plan, locations, options, stat_cache, bytes_to_decode(plan, locations))
     for trial in range(TRIES):
         try:
-            folder = verified_arrays(plan, locations, stat_cache, mode=options.verify, executor=options.executor)
+            folder = verified_arrays(
+                plan, locations, stat_cache, mode=options.verify, executor=options.executor, ahead=options.ahead
+            )
             check_unchanged(plan, stat_cache)  # whose signatures the cache entry has
             signatures = stat_cache.signatures(plan)
             own = make_cache_entry(declared._replace(included_by={}), plan, folder, signatures)
@@ -190,17 +191,10 @@ def fetch_files(plan: Plan, locations: Locations, options: Options, stat_cache: 
         retry=options.retry,
         extra_bytes=extra_bytes,
         cancellation=options.cancellation,
+        before_hash=options.ahead.add if options.ahead is not None else None,
     ):
         if signature is not None:
             stat_cache.remember(plan.root / file.name, file.sha256, signature)
-
-
-def _make_home(home: Path) -> None:
-    """Make the folder for downloads that a manifest has beside it, such that Git leaves it alone."""
-    if not disk.exists(home):
-        with suppress(OSError):  # whoever writes into it will say why that cannot be
-            home.mkdir(parents=True)
-            (home / ".gitignore").write_bytes(IGNORE.encode())
 
 
 def locations(manifest: Manifest, home: str | os.PathLike[str] | None = None) -> Locations:
@@ -235,8 +229,9 @@ def verified_arrays(
     *,
     mode: Mode = "auto",
     executor: Executor | None = None,
+    ahead: workers.ArraysAhead | None = None,
 ) -> ArrayFolder:
-    """Verify a plan's files and return its decoded arrays, decoded now unless they are there as they were written."""
+    """Verify a plan's files and return its arrays, decoded now unless they are there as they were written, or ahead."""
     stat_cache = stat_cache or StatCache()
     check_files(plan, mode=mode, stat_cache=stat_cache, executor=executor)
     recipe = partial(recipe_of, plan)
@@ -248,9 +243,12 @@ def verified_arrays(
         if folder := ArrayFolder.first_match(plan, [target], mode, recipe):
             return folder
         array_store.sweep(locations.cache)
+        check = partial(check_digests, plan)
+        if ahead is not None and ahead.take(stat_cache, check):
+            return ArrayFolder(plan, target, {}, recipe)
         source = workers.source_for(executor, target)
         with closing(_of_unchanged_files(plan, stat_cache, source)) as made:  # and its files, should writing fail
-            array_store.write(target, made, check=partial(check_digests, plan))
+            array_store.write(target, made, check=check)
     return ArrayFolder(plan, target, {}, recipe)
 
 

@@ -17,13 +17,16 @@ from tinytorch_datasets.errors import DatasetError, HashMismatch, OfflineError
 from tinytorch_datasets.manifest import generated, kept
 from tinytorch_datasets.manifest.filenames import without_secrets
 from tinytorch_datasets.plan import Declared
-from tinytorch_datasets.storage.files import whole_file
+from tinytorch_datasets.storage.files import exists, whole_file
 
 if TYPE_CHECKING:
     from tinytorch_datasets.manifest.manifest import Manifest
     from tinytorch_datasets.manifest.yaml_reader import ParsedYaml
 
 _Answer = TypeVar("_Answer")
+
+# What `get` makes can be made again.
+IGNORE = "# Downloads and decoded arrays of tinytorch-datasets. `tinytorch-datasets clean` removes them.\n*\n"
 
 
 def read(path: Path, *, offline: bool | None = None, aside: Path | None = None) -> Manifest:
@@ -121,3 +124,11 @@ def compiled(path: Path) -> dict[Path, bytes]:
     """
     forms = {generated.compiled_path(layer.path): layer for layer in read(path).layers}
     return {beside: generated.format_compiled(layer) for beside, layer in forms.items() if beside is not None}
+
+
+def make_home(home: Path) -> None:
+    """Make the folder for downloads that a manifest has beside it, such that Git leaves it alone."""
+    if not exists(home):
+        with suppress(OSError):  # whoever writes into it will say why that cannot be
+            home.mkdir(parents=True)
+            (home / ".gitignore").write_bytes(IGNORE.encode())

@@ -11,6 +11,7 @@ import hashlib
 import os
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from tinytorch_datasets.verify.diagnose import LFS_POINTER
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
+    from io import FileIO
 
 # Up to here, one thread hashes files sooner than several are begun.
 SERIAL_BYTES = 2**22
@@ -59,12 +61,18 @@ class StatCache:
     def only_touched(self, path: Path) -> StatSignature | None:
         """Return the file's signature now, if only the time of its links or rights differs; None otherwise."""
         then, now = self._known.get(str(path), (None, None))[0], stat_signature(path)
-        is_same = then is not None and len(then) == len(now) and [*then[:2], then[3]] == [*now[:2], now[3]]
+        is_same = then is not None and len(then) == len(now) and without_ctime(then) == without_ctime(now)
         return now if is_same else None
 
     def remember(self, path: Path, sha256: str, signature: StatSignature) -> None:
         """Note that the file had this sha256 when it had this signature."""
         self._known[str(path)] = signature, sha256
+
+
+def without_ctime(signature: StatSignature) -> list[int]:
+    """Return a stat signature without what a new name changes: the second of its times."""
+    size, modified, _, inode = signature
+    return [size, modified, inode]
 
 
 def check_size(path: Path, file: File, *, hint: str) -> StatSignature:
@@ -175,7 +183,13 @@ class GrowingDigest:
         self._about: tuple[int, int] | None = None  # the file after the last write
         self._sha256, self._hashed = hashlib.sha256(), 0
         self.error: OSError | None = None  # the disk did not take all that was written, which a system says once
+        self._syncing: threading.Thread | None = None
         self._thread = start_thread(self._work, "tinytorch-datasets-hash")
+
+    @property
+    def left(self) -> int:
+        """How many bytes were written and are not hashed yet."""
+        return self._bytes - self._hashed
 
     def before_write(self, fd: int) -> None:
         """Notice that the file is not as the last write left it."""
@@ -213,24 +227,39 @@ class GrowingDigest:
         return self._sha256.hexdigest() if self._is_alone else None
 
     def _work(self) -> None:
-        buffer, synced = memoryview(bytearray(CHUNK_BYTES)), 0
+        # What cannot be read here, whoever hashes it in the end will find.
         with contextlib.suppress(OSError), open(self._path, "rb", buffering=0, opener=open_file) as file:
-            while True:  # what cannot be read here, whoever hashes it in the end will find
-                with self._grown:
-                    while self._hashed >= self._bytes and not self._is_ended:
-                        self._grown.wait()
-                    left = self._bytes - self._hashed
-                if left <= 0 or not (count := file.readinto(buffer[:left])):
-                    return
-                self._sha256.update(buffer[:count])
-                self._hashed += count
-                if self._hashed - synced >= SYNC_BYTES and os.name != "nt":  # which syncs only what it may write
-                    try:
-                        os.fsync(file.fileno())
-                    except OSError as error:
-                        self.error = error
-                        return
-                    synced = self._hashed
+            try:
+                self._hash(file)
+            finally:
+                if self._syncing is not None:
+                    self._syncing.join()
+
+    def _hash(self, file: FileIO) -> None:
+        buffer, synced = memoryview(bytearray(CHUNK_BYTES)), 0
+        while self.error is None:
+            with self._grown:
+                while self._hashed >= self._bytes and not self._is_ended:
+                    self._grown.wait()
+                left = self._bytes - self._hashed
+            if left <= 0 or not (count := file.readinto(buffer[:left])):
+                return
+            self._sha256.update(buffer[:count])
+            self._hashed += count
+            # In a thread, for a disk takes about as long as hashing does; Windows syncs only what it may write.
+            is_syncing = self._syncing is not None and self._syncing.is_alive()
+            if self._hashed - synced >= SYNC_BYTES and not is_syncing and os.name != "nt":
+                synced = self._hashed
+                sync = partial(self._sync, file.fileno())
+                self._syncing = start_thread(sync, "tinytorch-datasets-sync")
+                if self._syncing is None:  # no thread is left
+                    sync()
+
+    def _sync(self, fd: int) -> None:
+        try:
+            os.fsync(fd)
+        except OSError as error:
+            self.error = error
 
 
 def _size_and_time(fd: int) -> tuple[int, int]:
