@@ -116,7 +116,7 @@ class TestTheShippedSets:
     def test_a_wrong_verify_is_refused(self, home: Path) -> None:
         """Before anything is read."""
         with pytest.raises(ValueError, match='verify is "auto" or "always", not True'):
-            get("tinydigits", verify=True)  # type: ignore[arg-type]
+            get("tinydigits", verify=True)  # type: ignore[call-overload]
 
 
 class TestRealMnist:

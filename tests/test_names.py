@@ -227,7 +227,7 @@ class TestSplits:
     def test_what_to_write_is_shown(self, asked: object, written: str) -> None:
         """Before anything is fetched: what a share is in samples, the manifest says."""
         with pytest.raises(UsageError) as caught:
-            get("mnist", split=asked, offline=True)  # type: ignore[arg-type]
+            get("mnist", split=asked, offline=True)  # type: ignore[call-overload]
 
         assert str(caught.value) == (
             f"get() returns all splits of a data set, and takes no split={asked!r}\n  Write `{written}`."
@@ -243,7 +243,7 @@ class TestSplits:
     def test_a_split_that_there_is_not(self) -> None:
         """Which are there is shown."""
         with pytest.raises(UnknownName) as caught:
-            get("mnist", split="validation", offline=True)  # type: ignore[arg-type]
+            get("mnist", split="validation", offline=True)  # type: ignore[call-overload]
 
         assert str(caught.value) == "no split of 'mnist' named 'validation'\n  There are: train, test."
 

@@ -11,12 +11,12 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tinytorch_datasets import settings
 from tinytorch_datasets._version import VERSION
-from tinytorch_datasets.dataset import Dataset
-from tinytorch_datasets.errors import StandInWarning, StorageError, UsageError, check_choice, check_flag
+from tinytorch_datasets.dataset import Dataset, origin
+from tinytorch_datasets.errors import StorageError, UsageError, check_choice, check_flag
 from tinytorch_datasets.settings import Settings
 from tinytorch_datasets.split import Split
 from tinytorch_datasets.storage.cache_entry import CachedSplit, CacheEntry, assemble, entries_of
@@ -25,11 +25,13 @@ from tinytorch_datasets.subsets import checked_rank, split_expression
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
-    from pathlib import Path
+
+    from typing_extensions import TypedDict, Unpack
 
     from tinytorch_datasets.fetch import RetryPolicy
     from tinytorch_datasets.manifest.manifest import Manifest
-    from tinytorch_datasets.manifest.models import Entry, FileEntry
+    from tinytorch_datasets.manifest.models import Entry
+    from tinytorch_datasets.pipeline.streamed import StreamedDataset
     from tinytorch_datasets.plan import Declared
     from tinytorch_datasets.progress import Progress
     from tinytorch_datasets.storage.string_array import Values
@@ -38,7 +40,27 @@ if TYPE_CHECKING:
     AnyPath = str | os.PathLike[str]
     ManifestLike = AnyPath | Manifest | None
 
+    class Options(TypedDict, total=False):
+        """The options of `get` that say nothing of what is returned."""
 
+        manifest: ManifestLike
+        home: AnyPath | None
+        mirror: AnyPath | None
+        offline: bool | None
+        verify: Mode
+        progress: Progress | None
+        retry: RetryPolicy | None
+        variant: str | None
+        standin: bool | None
+        shards: tuple[int, int] | None
+        split: None
+        executor: Executor | None
+
+
+@overload
+def get(name: str, *, stream: Literal[True] | str, **options: Unpack[Options]) -> StreamedDataset: ...
+@overload
+def get(name: str, *, stream: bool | str = False, **options: Unpack[Options]) -> Dataset: ...
 def get(
     name: str,
     *,
@@ -138,7 +160,9 @@ def get(
 
         bound = parse_bound(stream, variant)
     if chosen.standin if standin is None else standin:
-        return _stand_in(_declared(name, manifest, offline), rank, variant)
+        from tinytorch_datasets.pipeline.standin import open_stand_in  # which nobody needs who has the real data
+
+        return open_stand_in(_declared(name, manifest, offline), _open_entry, rank=rank, variant=variant)
     is_read_here = executor is None or verify == "auto"
     has_entry = _is_path(manifest) and variant is None and not bound and is_read_here
     if has_entry:
@@ -235,30 +259,6 @@ def _declared(name: str, manifest: ManifestLike, offline: bool | None) -> Declar
     from tinytorch_datasets.pipeline import manifests
 
     return manifests.declared(Path(settings.manifest_path(manifest)), name, offline=offline)  # type: ignore[arg-type]
-
-
-STAND_IN = "stand-in data"
-# A line of provenance has the hashes of so many files, and of more a hash of those.
-MOST_LISTED = 20
-
-
-def _stand_in(declared: Declared, rank: tuple[int, int] | None, variant: str | None) -> Dataset:
-    """Return a data set of made-up values, which nobody can take for the real one without having been warned."""
-    import warnings
-
-    from tinytorch_datasets import pipeline
-    from tinytorch_datasets.pipeline import standin
-
-    if variant is not None:  # its values are the same; a wrong name is one all the same
-        pipeline.variants.named(declared.plan, variant)
-    plan = declared.plan if rank is None else pipeline.shards.part_of(declared.plan, rank)
-    arrays = standin.stand_in(plan)
-    entry = pipeline.make_cache_entry(declared, plan, None, {})
-    msg = (
-        f"{entry.name} is stand-in data, made up from its declaration: nothing measured on it says anything of the real"
-    )
-    warnings.warn(msg, StandInWarning, stacklevel=3)
-    return _open_entry(entry, arrays, note=STAND_IN)
 
 
 def _open_cached(
@@ -379,19 +379,6 @@ def _describe(described: CacheEntry, note: str) -> tuple[Entry, str]:
     of_taken = (files for files in containers if {file.sha256 for file in files.values()} == taken)
     files = next(of_taken, entry.files)
     return entry, origin(described.name, files, manifest, sha256)
-
-
-def origin(name: str, files: Mapping[str, FileEntry], manifest: str | Path, manifest_sha256: str) -> str:
-    """Say in one line where a data set's arrays are from: from which of its files, declared where."""
-    hashes = {os.path.basename(manifest): manifest_sha256}
-    hashes |= {path: file.sha256 for path, file in files.items()}
-    if len(files) > MOST_LISTED:
-        from hashlib import sha256 as hashed  # which nobody needs who only computes
-
-        of_all = hashed("".join(sorted(file.sha256 for file in files.values())).encode()).hexdigest()
-        hashes = {os.path.basename(manifest): manifest_sha256, f"the sorted sha256 of {len(files):,} files": of_all}
-    listed = ", ".join(f"{file} {sha256[:16]}" for file, sha256 in hashes.items())
-    return f"{name} from tinytorch-datasets {VERSION}; sha256 of {listed}"
 
 
 # Whoever asks twice need not read the cache entry again.

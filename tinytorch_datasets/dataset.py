@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from opcode import opname
 from typing import TYPE_CHECKING, Any
 
+from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.errors import UnknownName, UsageError, refuse_to_set
 from tinytorch_datasets.split import Split
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import DTypeLike
 
     from tinytorch_datasets.batches.conversion import Channels, Normalization
-    from tinytorch_datasets.manifest.models import Entry
+    from tinytorch_datasets.manifest.models import Entry, FileEntry
+
+# A line of provenance has the hashes of so many files, and of more a hash of those.
+MOST_LISTED = 20
 
 
 def _is_unpacked() -> bool:
@@ -181,3 +188,16 @@ class Dataset(Mapping[str, Split]):
     @property
     def _noted(self) -> str:
         return f"; {self._note}" if self._note else ""
+
+
+def origin(name: str, files: Mapping[str, FileEntry], manifest: str | Path, manifest_sha256: str) -> str:
+    """Say in one line where a data set's arrays are from: from which of its files, declared where."""
+    hashes = {os.path.basename(manifest): manifest_sha256}
+    hashes |= {path: file.sha256 for path, file in files.items()}
+    if len(files) > MOST_LISTED:
+        from hashlib import sha256 as hashed  # which nobody needs who only computes
+
+        of_all = hashed("".join(sorted(file.sha256 for file in files.values())).encode()).hexdigest()
+        hashes = {os.path.basename(manifest): manifest_sha256, f"the sorted sha256 of {len(files):,} files": of_all}
+    listed = ", ".join(f"{file} {sha256[:16]}" for file, sha256 in hashes.items())
+    return f"{name} from tinytorch-datasets {VERSION}; sha256 of {listed}"

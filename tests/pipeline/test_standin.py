@@ -389,4 +389,4 @@ class TestRefusals:
         with pytest.raises(UnknownName):
             get("cifar11", standin=True)
         with pytest.raises(UsageError, match=r"^standin is True or False, not 'yes'$"):
-            get("mnist", standin="yes")  # type: ignore[arg-type]
+            get("mnist", standin="yes")  # type: ignore[call-overload]

@@ -23,9 +23,10 @@ from tests.helpers.faulty_server import FaultyServer, answer, silent
 from tests.helpers.fresh_process import python
 from tests.helpers.users import mounted
 from tests.pipeline.test_shards import declare, npy, rows
-from tinytorch_datasets import RetryPolicy, get, load_manifest
+from tinytorch_datasets import Dataset, RetryPolicy, Split, get, load_manifest
 from tinytorch_datasets.errors import FetchError, StorageError, UsageError
 from tinytorch_datasets.pipeline import cleaning, placed
+from tinytorch_datasets.pipeline.streamed import StreamedSplit
 
 SHARDS, EACH = 12, 10
 SHARD_BYTES = 128 + EACH * 1000 * 8
@@ -64,7 +65,7 @@ def big(tmp_path: Path, serve: Callable[[Path], Served]) -> Big:
     return Big(path, tmp_path / "datasets" / "made", address.asked)
 
 
-def stream(big: Big | Path, bound: bool | str = "1 MB", **options: Any) -> Any:
+def stream(big: Big | Path, bound: str = "1 MB", **options: Any) -> Any:
     """The training samples, streamed."""
     path = big.path if isinstance(big, Big) else big
     retry = RetryPolicy(tries=1)
@@ -181,7 +182,7 @@ def test_windows_of_fields_that_are_no_arrays(tmp_path: Path) -> None:
         f"splits: {{train: {{samples: 20, file: '*.csv', x: x, word: word}}}}, files: {{{files}}}}}}}"
     )
 
-    train: Any = get("made", manifest=path, home=tmp_path / "home", stream=True).train
+    train = get("made", manifest=path, home=tmp_path / "home", stream=True).train
     batches = list(train.batches(6, shuffle=True, seed=1, window=3))
 
     pairs = [(int(x), word) for batch in batches for x, word in zip(batch.x, batch.word, strict=True)]
@@ -309,6 +310,20 @@ def test_what_a_stream_has_not(big: Big) -> None:
     assert repr(train) == "<StreamedSplit train: 120 samples of x>"
     assert repr(train.shard(0, 2)) == "<StreamedSplit train: 60 of 120 samples of x>"
     assert not big.shards_asked
+
+
+def test_what_type_checkers_take_its_splits_for(big: Big) -> None:
+    """A stream's splits, whichever way they are reached: mypy reads these lines, with all of the tests."""
+    data, plain, asked = get("made", manifest=big.path, stream="1 MB"), get("tinydigits"), bool(big.asked)
+    by_attribute: StreamedSplit = data.train
+    by_name: StreamedSplit = data["train"]
+    every: list[StreamedSplit] = [*data.values(), *dict(data.items()).values()]
+    of_none: Split = plain.train
+    either: Dataset = get("made", manifest=big.path, stream=asked or True)
+
+    assert {type(split) for split in (by_attribute, by_name, *every)} == {StreamedSplit}
+    assert (type(of_none), isinstance(either, Dataset)) == (Split, True)
+    assert by_attribute.batches(3, shuffle=True, window=2)
 
 
 def test_a_stream_goes_to_another_process(big: Big) -> None:

@@ -172,7 +172,7 @@ class TestWhatIsTaken:
         with pytest.raises(UnknownName) as caught:
             get("digits", manifest=declare(tmp_path), variant="kera")
         with pytest.raises(UsageError, match="variant is the name of one, not 1"):
-            get("digits", manifest=tmp_path / "datasets.yaml", variant=1)  # type: ignore[arg-type]
+            get("digits", manifest=tmp_path / "datasets.yaml", variant=1)  # type: ignore[call-overload]
         assert str(caught.value) == (
             "no variant of 'digits' named 'kera'; did you mean 'keras'?\n  There are: keras, binary, matlab."
         )

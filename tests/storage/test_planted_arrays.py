@@ -91,7 +91,7 @@ def test_planted_arrays_are_never_returned(
     tampered(home)
     unzipped(home)
 
-    assert np.array_equal(get("tinydigits", manifest=clone, verify=verify).train.images, right)  # type: ignore[arg-type]
+    assert np.array_equal(get("tinydigits", manifest=clone, verify=verify).train.images, right)  # type: ignore[call-overload]
     assert np.array_equal(get("tinydigits", manifest=clone).train.images, right)
 
 

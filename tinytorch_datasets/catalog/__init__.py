@@ -18,6 +18,7 @@ import numpy as np
 from tinytorch_datasets import api, pipeline, settings
 from tinytorch_datasets.catalog import elements, pages, start
 from tinytorch_datasets.catalog.pages import START, View
+from tinytorch_datasets.dataset import origin
 from tinytorch_datasets.display.pictures import CHANNELS, as_picture
 from tinytorch_datasets.display.samples import Samples, class_counts
 from tinytorch_datasets.errors import DatasetError, UsageError, check_flag
@@ -254,7 +255,7 @@ def _view(manifest: Manifest, name: str, opened: Callable[[str], Dataset | None]
         entry,
         kind_of(owner.plan(name), entry),
         "" if is_packaged else manifest.path.name,
-        api.origin(name, entry.files, owner.path, owner.sha256),
+        origin(name, entry.files, owner.path, owner.sha256),
     )
     try:
         dataset = opened(name)

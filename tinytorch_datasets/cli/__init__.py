@@ -82,8 +82,8 @@ def info(name: str, manifest: Path | None, home: Path | None, as_json: bool) -> 
     \b
       tinytorch-datasets info cifar10
     """
-    from tinytorch_datasets import api
     from tinytorch_datasets.cli import listing
+    from tinytorch_datasets.dataset import origin
     from tinytorch_datasets.manifest.kept import Listed
 
     loaded = load(manifest)
@@ -92,7 +92,7 @@ def info(name: str, manifest: Path | None, home: Path | None, as_json: bool) -> 
         entry, row = loaded.entry(name), listing.row(Listed.of(loaded.declared(name)), home)
         facts = {"name": name, **entry.model_dump(mode="json"), "on_disk": row["on_disk"], "path": row["path"]}
         owner = loaded.owner(name)
-        echo_json({**facts, "provenance": api.origin(name, entry.files, owner.path, owner.sha256)})
+        echo_json({**facts, "provenance": origin(name, entry.files, owner.path, owner.sha256)})
     else:
         listing.print_entry(loaded, name, home)
 

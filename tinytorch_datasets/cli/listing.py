@@ -163,7 +163,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 def print_entry(manifest: Manifest, name: str, home: Path | None) -> None:
     """Print one entry in full, one fact to a label; what is not declared is left out."""
-    from tinytorch_datasets.api import origin
+    from tinytorch_datasets.dataset import origin
     from tinytorch_datasets.manifest.kept import Listed
     from tinytorch_datasets.pipeline import UNTRIED
 

@@ -10,19 +10,25 @@ that a model learns. Everything is drawn with the data set's name as the seed, s
 from __future__ import annotations
 
 import math
+import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from tinytorch_datasets.errors import UsageError
-from tinytorch_datasets.plan import Column, Plan, RaggedBlock, Split
+from tinytorch_datasets import pipeline
+from tinytorch_datasets.dataset import Dataset
+from tinytorch_datasets.errors import StandInWarning, UsageError
+from tinytorch_datasets.pipeline import variants
+from tinytorch_datasets.pipeline.shards import part_of
+from tinytorch_datasets.plan import Column, Declared, Plan, RaggedBlock, Split
 from tinytorch_datasets.progress import readable
 from tinytorch_datasets.settings import STANDIN, Settings
 from tinytorch_datasets.storage.ragged_array import RaggedArray
 from tinytorch_datasets.storage.string_array import StringArray, Values
 
+NOTE = "stand-in data"
 # They are made in memory, and no file is written; so what is too large for that is refused.
 MOST_BYTES = 2**30
 AT_ONCE = 2**20  # values made in one go
@@ -66,6 +72,21 @@ def refuse_standin(task: str) -> None:
     if Settings.from_environment().standin:
         what = f"{task} is of real data, and {STANDIN} asks for stand-in data"
         raise UsageError(what, hint=f"Unset {STANDIN}.")
+
+
+def open_stand_in(
+    declared: Declared, open_entry: Callable[..., Dataset], *, rank: tuple[int, int] | None, variant: str | None
+) -> Dataset:
+    """Return a data set of made-up values, which nobody can take for the real one without having been warned."""
+    if variant is not None:  # its values are the same; a wrong name is one all the same
+        variants.named(declared.plan, variant)
+    plan = declared.plan if rank is None else part_of(declared.plan, rank)
+    arrays = stand_in(plan)
+    entry = pipeline.make_cache_entry(declared, plan, None, {})
+    what = f"{entry.name} is stand-in data, made up from its declaration"
+    msg = f"{what}: nothing measured on it says anything of the real"
+    warnings.warn(msg, StandInWarning, stacklevel=3)
+    return open_entry(entry, arrays, note=NOTE)
 
 
 def stand_in(plan: Plan) -> dict[str, Values | str]:

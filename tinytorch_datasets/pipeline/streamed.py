@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, ItemsView, Iterator, Sequence, ValuesView
 from contextlib import closing
 from functools import partial
 from itertools import accumulate
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -31,6 +31,13 @@ class StreamedDataset(Dataset):
     """A data set whose splits are streams."""
 
     _repr_html_ = None  # type: ignore[assignment]  # a page counts what is in no memory
+
+    if TYPE_CHECKING:  # who reads types is told so, though a Dataset has splits of another kind
+
+        def __getitem__(self, split: str) -> StreamedSplit: ...  # type: ignore[override]
+        def __getattr__(self, split: str) -> StreamedSplit: ...  # type: ignore[override]
+        def values(self) -> ValuesView[StreamedSplit]: ...  # type: ignore[override]  # noqa: D102
+        def items(self) -> ItemsView[str, StreamedSplit]: ...  # type: ignore[override]  # noqa: D102
 
 
 class Piece(NamedTuple):
