@@ -206,6 +206,13 @@ def test_importing_the_loader_needs_no_network_library() -> None:
     assert not loaded_by(f"from {NAME} import get") & {"pooch", "requests", "urllib3", "click", "rich"}
 
 
+def test_every_byte_may_be_hashed_before_numpy_is_imported() -> None:
+    """It comes with the first array that is opened."""
+    late = {"numpy", "pydantic", "yaml", "pathlib", "threading", "hashlib"}
+
+    assert not loaded_by(f"sys.path.insert(0, {str(PACKAGE.parent)!r}); from {NAME} import get") & late
+
+
 def test_importing_fetch_loads_nothing_of_the_network() -> None:
     """Every first `get` imports it, also of what ships; `Web` comes when it is asked for."""
     network = {"requests", "urllib3", "http", "socket", "ssl", "email", "random"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,14 @@ import pytest
 
 from tests.conftest import hear_ctrl_c
 from tests.helpers.yardstick import soon
-from tinytorch_datasets.concurrency import Cancellation, Cancelled, check_cancelled, collection_paused, run_all
+from tinytorch_datasets.concurrency import (
+    Cancellation,
+    Cancelled,
+    check_cancelled,
+    collection_paused,
+    run_all,
+    switching_often,
+)
 from tinytorch_datasets.concurrency.ahead import mapped, prefetch, prefetched, prefetched_beside_work
 
 
@@ -281,3 +289,30 @@ def test_garbage_is_looked_for_again_after_an_import(was_enabled: bool) -> None:
         assert gc.isenabled() is was_enabled
     finally:
         gc.enable()
+
+
+class TestSwitchingOften:
+    """Threads wait less for the interpreter while somebody asks for it, and as long as before afterwards."""
+
+    def test_the_last_who_leaves_sets_it_back(self) -> None:
+        """Of two threads, in whichever order they leave; after an error as well."""
+        usual = sys.getswitchinterval()
+        with suppress(ImportError), switching_often:
+            with switching_often:
+                assert 0 < sys.getswitchinterval() < 0.001
+            assert sys.getswitchinterval() < 0.001
+            raise ImportError
+
+        assert sys.getswitchinterval() == usual
+
+    def test_what_somebody_else_set_is_kept(self) -> None:
+        """Less than that before, or anything meanwhile."""
+        usual = sys.getswitchinterval()
+        try:
+            sys.setswitchinterval(0.00002)
+            with switching_often:
+                assert sys.getswitchinterval() == pytest.approx(0.00002)
+                sys.setswitchinterval(0.007)
+            assert sys.getswitchinterval() == pytest.approx(0.007)
+        finally:
+            sys.setswitchinterval(usual)

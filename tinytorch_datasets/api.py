@@ -7,7 +7,6 @@ maps are opened, and nothing but NumPy is imported. Otherwise the whole pipeline
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -15,25 +14,24 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tinytorch_datasets import settings
 from tinytorch_datasets._version import VERSION
-from tinytorch_datasets.dataset import Dataset, origin
 from tinytorch_datasets.errors import StorageError, UsageError, check_choice, check_flag
 from tinytorch_datasets.settings import Settings
-from tinytorch_datasets.split import Split
 from tinytorch_datasets.storage.cache_entry import CachedSplit, CacheEntry, assemble, entries_of
 from tinytorch_datasets.storage.memmap import Part, open_map
-from tinytorch_datasets.subsets import checked_rank, split_expression
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what brings NumPy is imported when arrays are opened, so that hashing can begin before
     from concurrent.futures import Executor
 
     from typing_extensions import TypedDict, Unpack
 
+    from tinytorch_datasets.dataset import Dataset
     from tinytorch_datasets.fetch import RetryPolicy
     from tinytorch_datasets.manifest.manifest import Manifest
     from tinytorch_datasets.manifest.models import Entry
     from tinytorch_datasets.pipeline.streamed import StreamedDataset
     from tinytorch_datasets.plan import Declared
     from tinytorch_datasets.progress import Progress
+    from tinytorch_datasets.split import Split
     from tinytorch_datasets.storage.string_array import Values
 
     Mode = Literal["auto", "always"]
@@ -138,10 +136,16 @@ def get(
         msg = f"retry is a RetryPolicy, not {retry!r}"
         raise UsageError(msg)
     if split is not None:
-        samples = {of.name: of.samples for of in _declared(name, manifest, offline).plan.splits}
+        from tinytorch_datasets.subsets import split_expression
+
+        samples = {each.name: each.samples for each in _declared(name, manifest, offline).plan.splits}
         what = f"get() returns all splits of a data set, and takes no split={split!r}"
         raise UsageError(what, hint=f"Write `{split_expression(name, split, samples)}`.")
-    rank = None if shards is None else checked_rank(shards, variant)
+    rank = None
+    if shards is not None:  # as few do, and NumPy comes with it
+        from tinytorch_datasets.subsets import checked_rank
+
+        rank = checked_rank(shards, variant)
     if executor is not None:
         from tinytorch_datasets.concurrency.executors import check_executor
 
@@ -163,8 +167,7 @@ def get(
         from tinytorch_datasets.pipeline.standin import open_stand_in  # which nobody needs who has the real data
 
         return open_stand_in(_declared(name, manifest, offline), _open_entry, rank=rank, variant=variant)
-    is_read_here = executor is None or verify == "auto"
-    has_entry = _is_path(manifest) and variant is None and not bound and is_read_here
+    has_entry = _is_path(manifest) and variant is None and not bound and (executor is None or verify == "auto")
     if has_entry:
         path = settings.manifest_path(manifest)  # type: ignore[arg-type]
         homes = settings.likely_homes(path, root)
@@ -287,36 +290,31 @@ def _open_current(entry: CacheEntry, verify: Mode) -> Dataset | None:
     if not entry.is_current():
         return None
     try:
-        dataset = _open_entry(entry, {})
-        if verify == "always":
-            declared = _declared_digests(entry)
-            if declared is None or not entry.matches_every_byte(dataset, declared):
-                return None
+        return _open_entry(entry, {}) if verify == "auto" else _open_hashed(entry)
     except StorageError:
         raise  # no room for the arrays, and no stage would find more
     except (OSError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, MemoryError):
         return None  # its signatures fit, and yet it is not what the arrays are: every stage will say why
-    return dataset
 
 
-def _declared_digests(entry: CacheEntry) -> dict[str, str] | None:
-    """Return the digests of values that the manifest itself declares, by column; None if only reading it would tell.
+def _open_hashed(entry: CacheEntry) -> Dataset | None:
+    """Open the data set while every byte of it is hashed; None if one is another, or only the manifest would tell.
 
-    A cache entry is no witness of them, nor of which manifest declares the data set. Whoever could write one could
-    write arrays and their digests as well.
+    A cache entry is no witness of what a manifest declares, nor of which one does: whoever could write one could write
+    arrays and their digests as well.
     """
     if entry.declared_in != entry.manifest:
         return None
-    from pathlib import Path
-
+    from tinytorch_datasets.concurrency import switching_often
+    from tinytorch_datasets.digests import BYTES_BESIDE_NUMPY, DigestsAhead
     from tinytorch_datasets.manifest import generated
 
-    declared = generated.declared(Path(entry.declared_in), entry.name)
-    if declared is not None:
-        return {str(column): column.sha256 for column in declared.plan.columns if column.sha256}
-    with open(entry.declared_in, encoding="utf-8") as manifest:
-        hashes = set(re.findall("[0-9a-f]{64}", manifest.read()))
-    return {} if hashes <= set(entry.files.values()) else None
+    declared = generated.value_digests(entry.declared_in, entry.name)
+    if declared is None and not entry.declares_no_values():
+        return None
+    with switching_often, DigestsAhead(entry.stretches(), BYTES_BESIDE_NUMPY) as ahead:
+        dataset = _open_entry(entry, {})
+        return dataset if entry.matches_every_byte(dataset, declared or {}, ahead) else None
 
 
 def _open_entry(entry: CacheEntry, arrays: Mapping[str, Values | str], *, note: str = "") -> Dataset:
@@ -324,6 +322,8 @@ def _open_entry(entry: CacheEntry, arrays: Mapping[str, Values | str], *, note: 
 
     What somebody writes into maps, past their flag, is in no other's. `note` is shown with it, and in its provenance.
     """
+    from tinytorch_datasets.dataset import Dataset
+
     declared = entry.entry.get("fields", {})
     splits = {split.name: _open_split(split, entry, arrays, declared, note) for split in entry.splits}
     return Dataset(entry.name, splits, classes=entry.classes, describe=partial(_describe, entry, note), note=note)
@@ -354,6 +354,8 @@ def _open_split(
         from tinytorch_datasets.display.samples import let_notebooks_show
 
         let_notebooks_show(split.name, fields, declared, note)
+    from tinytorch_datasets.split import Split
+
     made = Split(split.name, fields, texts=texts, scales=split.scales, declared=declared)
     return made if split.stretch is None or entry.rank is None else made._of_rank(entry.rank, *split.stretch)
 
@@ -367,13 +369,14 @@ def _sample_decoder(facts: Mapping[str, Any]) -> Callable[[bytes], Any]:
 
 def _describe(described: CacheEntry, note: str) -> tuple[Entry, str]:
     """Return the data set's entry, and one line that says where its arrays are from."""
+    from tinytorch_datasets.dataset import origin
     from tinytorch_datasets.manifest.models import Entry  # and Pydantic, for the few who ask
 
     entry = Entry.model_validate(described.entry)
     manifest, sha256 = described.declared_in, described.manifests[described.declared_in]
     if note:
-        shown = f"{os.path.basename(manifest)} {sha256[:16]}"
-        return entry, f"{note} for {described.name}, made up by tinytorch-datasets {VERSION}; sha256 of {shown}"
+        made_up = f"{note} for {described.name}, made up by tinytorch-datasets {VERSION}"
+        return entry, f"{made_up}; sha256 of {os.path.basename(manifest)} {sha256[:16]}"
     containers = (entry.files, *(variant.files for variant in entry.variants.values()))
     taken = {*described.files.values()}
     of_taken = (files for files in containers if {file.sha256 for file in files.values()} == taken)

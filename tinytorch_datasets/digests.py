@@ -14,6 +14,7 @@ import errno
 import hashlib
 import os
 import stat
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -32,9 +33,12 @@ if TYPE_CHECKING:  # and no NumPy: whoever has values to be hashed has it
     from tinytorch_datasets.storage.ragged_array import RaggedArray
 
 
+BYTES_PER_S = 1.6e9  # that a core hashes, about
 CHUNK_BYTES = 2**19  # which stays in the cache of a core while it is copied and hashed
-# While other threads import: each piece waits for the interpreter twice, up to 5 ms each time.
-AHEAD_BYTES = 2**23
+# What a core hashes while another imports NumPy: for less than that, two would only keep NumPy waiting.
+BYTES_BESIDE_NUMPY = 10**8
+# Of an array that is mapped, and so waits for the interpreter between pieces alone.
+MAPPED_BYTES = 2**26
 # How much of an array is looked at a time, in bytes, and how many strings.
 BYTES_AT_ONCE = 2**24
 STRINGS_AT_ONCE = 4096
@@ -102,8 +106,9 @@ def digest(
         OSError: It cannot be read.
     """
     sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
-    buffer = memoryview(bytearray(piece_bytes))
     with open(path, "rb", buffering=0, opener=open_file) as stream:
+        # One byte more, so that the end is met by the same buffer.
+        buffer = memoryview(bytearray(min(piece_bytes, os.fstat(stream.fileno()).st_size + 1)))
         while count := stream.readinto(buffer):
             check_cancelled()
             sha256.update(buffer[:count])
@@ -156,9 +161,11 @@ class DigestsAhead:
 
     It decides nothing: `take` returns what a file's bytes came to since the block began, and only if the file is still
     as it was before they were read. What could not be read is not kept, so that whoever asks reads it, and fails.
+    There is a thread for each `thread_bytes` that are to be hashed, and none more than there are cores.
     """
 
-    def __init__(self, stretches: Iterable[Stretch]) -> None:
+    def __init__(self, stretches: Iterable[Stretch], thread_bytes: int = 1) -> None:
+        self._thread_bytes = thread_bytes
         self._cancellation, self._lock = Cancellation(), threading.Lock()
         self._waiting = sorted(set(stretches), key=lambda stretch: size_of(stretch.path))
         self._begun: dict[Stretch, threading.Event] = {}
@@ -166,7 +173,8 @@ class DigestsAhead:
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> DigestsAhead:
-        for number in range(min(os.cpu_count() or 1, len(self._waiting))):
+        of_bytes = 1 + sum(size_of(stretch.path) for stretch in self._waiting) // self._thread_bytes
+        for number in range(min(os.cpu_count() or 1, len(self._waiting), of_bytes)):
             thread = threading.Thread(target=self._work, name=f"tinytorch-datasets-ahead-{number}", daemon=True)
             try:
                 thread.start()
@@ -231,15 +239,16 @@ class DigestsAhead:
 
 def _digest_of_stretch(stretch: Stretch) -> Digest:
     if not stretch.head:
-        return digest(stretch.path, piece_bytes=AHEAD_BYTES)
+        # While other threads import, each piece waits for the interpreter twice: as long as hashing a piece may take.
+        return digest(stretch.path, piece_bytes=max(2 * CHUNK_BYTES, int(sys.getswitchinterval() * BYTES_PER_S)))
     import mmap  # what is mapped when it is opened need not be copied in order to be hashed
 
     sha256 = hashlib.sha256(stretch.head)
     with open(stretch.path, "rb", opener=open_file) as file:
         pages = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))[stretch.start :]
-    for start in range(0, len(pages), BYTES_AT_ONCE):
+    for start in range(0, len(pages), MAPPED_BYTES):
         check_cancelled()
-        sha256.update(pages[start : start + BYTES_AT_ONCE])
+        sha256.update(pages[start : start + MAPPED_BYTES])
     return Digest(len(pages), sha256.hexdigest())
 
 

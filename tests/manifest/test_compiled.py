@@ -92,6 +92,24 @@ class TestWhatItSaves:
         for name in loaded.datasets:
             assert generated.declared(loaded.path, name) == loaded.declared(name)
 
+    def test_digests_of_values_come_without_a_plan(self) -> None:
+        """Those of the manifest's own data sets, by their very name; and of no other manifest's."""
+        loaded = load_manifest()
+        for name in loaded.own:
+            digests = {str(column): column.sha256 for column in loaded.plan(name).columns if column.sha256}
+            assert generated.value_digests(str(loaded.path), name) == digests
+        assert len(generated.value_digests(str(loaded.path), "mnist") or ()) == 4
+
+        for name in ("MNIST", "no-such-name", *(set(loaded.datasets) - set(loaded.own))):
+            assert generated.value_digests(str(loaded.path), name) is None, name
+        assert generated.value_digests(str(ROOT / "datasets" / "datasets.yaml"), "mnist") is None
+
+    def test_no_digests_come_of_a_manifest_that_has_changed(self, clone: Path) -> None:
+        """Though its digests may be the same still."""
+        assert generated.value_digests(str(clone), "tinydigits")
+        clone.write_text(f"{clone.read_text()}\n# changed\n")
+        assert generated.value_digests(str(clone), "tinydigits") is None
+
     def test_every_kind_of_value_comes_back_as_it_was(self, clone: Path, tmp_path: Path) -> None:
         """Options, folders, ranges with fractions, members and texts too."""
         clone.write_text(json.dumps({"version": 1, "download_to": "here", "datasets": {"all-kinds": ALL_KINDS}}))

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from tinytorch_datasets import RaggedArray, StringArray
 from tinytorch_datasets._version import VERSION
-from tinytorch_datasets.digests import Stretch
+from tinytorch_datasets.digests import DigestsAhead, Stretch
 from tinytorch_datasets.storage import cache_entry
 from tinytorch_datasets.storage.cache_entry import (
     CachedSplit,
@@ -297,25 +298,33 @@ class TestEveryByte:
         }
         return {"train": {**fields, "text": bytes(open_map(entry.folder, split.texts["text"])).decode()}}
 
+    def matches(self, entry: CacheEntry, data: Mapping[str, Any], declared: Mapping[str, str] | None = None) -> bool:
+        """Whether all is as it should be, hashed ahead; and the same where nothing was."""
+        with DigestsAhead(entry.stretches()) as ahead:
+            of_ahead = entry.matches_every_byte(data, declared or {}, ahead)
+        with DigestsAhead(()) as nothing:
+            assert entry.matches_every_byte(data, declared or {}, nothing) is of_ahead
+        return of_ahead
+
     def test_each_of_them_is_compared(self, made: CacheEntry, tmp_path: Path) -> None:
         """With what the entry says; and, if the manifest declares a digest, with that alone."""
         data = self.opened(made)
-        assert made.matches_every_byte(data, {})
+        assert self.matches(made, data)
         for kind in ("manifests", "files", "digests"):
             for key in getattr(made, kind):
                 wrong: dict[str, Any] = {kind: {**getattr(made, kind), key: "0" * 64}}
-                assert not made._replace(**wrong).matches_every_byte(data, {}), key
+                assert not self.matches(made._replace(**wrong), data), key
                 if kind == "digests":
-                    assert not made.matches_every_byte(data, {key: "0" * 64})
-                    assert made._replace(**wrong).matches_every_byte(data, {key: made.digests[key]})
+                    assert not self.matches(made, data, {key: "0" * 64})
+                    assert self.matches(made._replace(**wrong), data, {key: made.digests[key]})
         (tmp_path / "d.csv").unlink()
-        assert not made.matches_every_byte(data, {})
+        assert not self.matches(made, data)
 
     def test_what_is_no_text_matches_nothing(self, made: CacheEntry) -> None:
         """Bytes that are not UTF-8."""
         data = self.opened(made)
         data["train"]["words"] = StringArray(np.array([255], np.uint8), np.array([0]), np.array([1]))
-        assert not made.matches_every_byte(data, {})
+        assert not self.matches(made, data)
 
     def test_what_is_likely_hashed(self, made: CacheEntry, tmp_path: Path) -> None:
         """The source files, and the values of plain arrays, from where they begin."""

@@ -26,6 +26,7 @@ Sleep = Callable[[float], None]
 
 POLL_S = 0.1  # how often a waiting main thread looks for Ctrl-C, where a signal does not wake it
 HELD_FOR_S, FIRST_PAUSE_S = 2.5, 0.02  # the longest wait for a program that has a file open; pauses in it double
+OFTEN_S = 1e-4  # how long a thread that needs the interpreter for a moment waits for it
 FAREWELL_S = 5.0  # the longest wait for cancelled jobs; each ends at its next block
 
 # Windows' errors of files open elsewhere: shared, locked, still in their folder; of mapped ones, or of a missing right.
@@ -204,6 +205,36 @@ def collection_paused() -> Iterator[None]:
     finally:
         if was_running:
             gc.enable()
+
+
+class _SwitchingOften:
+    """While it is entered, threads have the interpreter a tenth of a millisecond after asking for it, and not five.
+
+    Whoever hashes or inflates needs it for a moment between pieces, while another thread imports and never lets go of
+    it: waiting takes as long as the pieces then. It holds for the whole interpreter, so the last one who leaves sets it
+    back, unless somebody else has set it meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._guard, self._users = threading.Lock(), 0
+        self._usual_s = self._set_s = 0.0
+
+    def __enter__(self) -> None:
+        with self._guard:
+            self._users += 1
+            if self._users == 1:
+                self._usual_s = sys.getswitchinterval()
+                sys.setswitchinterval(min(self._usual_s, OFTEN_S))
+                self._set_s = sys.getswitchinterval()  # which is whole microseconds
+
+    def __exit__(self, *_: object) -> None:
+        with self._guard:
+            self._users -= 1
+            if not self._users and sys.getswitchinterval() == self._set_s:
+                sys.setswitchinterval(self._usual_s)
+
+
+switching_often = _SwitchingOften()
 
 
 def start_thread(work: Callable[[], None], name: str) -> Thread | None:

@@ -12,25 +12,29 @@ whatever lies beside it. `audit` compiles the packaged ones again and compares.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tinytorch_datasets import settings
 from tinytorch_datasets._version import VERSION
-from tinytorch_datasets.plan import Column, Declared, File, Names, Plan, Rows, Shard, Split
-from tinytorch_datasets.storage.memmap import StatSignature, stat_signature
+from tinytorch_datasets.storage.memmap import StatSignature, read_regular, stat_signature
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # of plans nobody hears who asks for digests alone
+    from pathlib import Path
+
     from tinytorch_datasets.manifest.manifest import Manifest
+    from tinytorch_datasets.plan import Column, Declared, Plan, Rows, Split
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 # Raise it when what a compiled manifest says, or how, changes.
 LAYOUT = [4, VERSION]
+
+# Absent, damaged or of another origin: all the same, because the manifest itself says what it would say.
+_USELESS = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 # The packaged manifest, and what it includes: all of one folder.
 _PACKAGED = ("datasets.yaml", "classics.yaml")
@@ -55,8 +59,29 @@ def compiled_path(manifest: Path) -> Path | None:
     'datasets.compiled.json'
     >>> compiled_path(Path("course") / "datasets.yaml")
     """
-    is_packaged = manifest.name in _PACKAGED and manifest.parent == Path(settings.packaged_manifest()).parent
-    return manifest.with_suffix(".compiled.json") if is_packaged else None
+    from pathlib import Path
+
+    beside = _compiled_beside(os.fspath(manifest))
+    return None if beside is None else Path(beside)
+
+
+def _compiled_beside(manifest: str) -> str | None:
+    folder, name = os.path.split(manifest)
+    is_packaged = name in _PACKAGED and folder == os.path.dirname(settings.packaged_manifest())
+    return os.path.join(folder, f"{os.path.splitext(name)[0]}.compiled.json") if is_packaged else None
+
+
+def value_digests(manifest: str, name: str) -> dict[str, str] | None:
+    """Return the digests that a compiled manifest itself declares of a data set's values, by column (``train.images``).
+
+    None unless it was compiled as it is now, with that name. No plan is made: that takes as long as hashing MNIST.
+    """
+    try:
+        plan, _ = _layer(manifest).datasets[name]
+        columns = [column for split in plan["splits"] for column in split["columns"].values()]
+        return {f"{column['split']}.{column['field']}": column["sha256"] for column in columns if column["sha256"]}
+    except _USELESS:
+        return None
 
 
 def declared(manifest: Path, name: str) -> Declared | None:
@@ -67,7 +92,7 @@ def declared(manifest: Path, name: str) -> Declared | None:
 class _Layer(NamedTuple):
     """One manifest as it was compiled, and the sha256 of each that it includes, by its name in the same folder."""
 
-    path: Path
+    path: str
     signature: StatSignature
     sha256: str
     download_to: str
@@ -79,34 +104,33 @@ class _Layer(NamedTuple):
 def every(manifest: Path, *names: str) -> dict[str, Declared]:
     """Return what the manifest declares, by name; of these names or aliases only, if any; empty unless compiled now."""
     try:
-        layers = [_layer(manifest)]
+        layers = [_layer(os.fspath(manifest))]
         if names and len(chosen := _chosen(layers[0], names, {})) == len(names):
             return chosen
-        layers += [_layer(manifest.with_name(name), sha256) for name, sha256 in layers[0].included.items()]
+        layers += [_layer(os.fspath(manifest.with_name(name)), sha256) for name, sha256 in layers[0].included.items()]
         leads_to = {name: str(manifest.with_name(name).resolve()) for name in layers[0].included}
         every_one: dict[str, Declared] = {}
         for layer in layers:
             # Any of them may come to declare the same name, which would be an error.
             others = {
-                str(other.path): (other.sha256, other.signature, leads_to if other is layers[0] else {})
+                other.path: (other.sha256, other.signature, leads_to if other is layers[0] else {})
                 for other in layers
                 if other is not layer
             }
             every_one |= _chosen(layer, names, others if layer is not layers[0] else {})
         return every_one
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        # Absent, damaged or of another origin: all the same, because the manifest itself says what it would say.
+    except _USELESS:
         return {}
 
 
-def _layer(manifest: Path, expected: str = "") -> _Layer:
-    beside = compiled_path(manifest)
+def _layer(manifest: str, expected: str = "") -> _Layer:
+    beside = _compiled_beside(manifest)
     if beside is None:
         raise FileNotFoundError
-    kept = json.loads(beside.read_bytes())
+    kept = json.loads(read_regular(beside))
     # Of before it is read, as everywhere: a change since then is a change.
     about = stat_signature(manifest)
-    sha256 = hashlib.sha256(manifest.read_bytes()).hexdigest()
+    sha256 = hashlib.sha256(read_regular(manifest)).hexdigest()
     layout, compiled_from, *facts = kept
     if layout != LAYOUT or compiled_from != sha256 or expected not in ("", sha256):
         raise ValueError
@@ -117,9 +141,13 @@ def _layer(manifest: Path, expected: str = "") -> _Layer:
 def _chosen(
     layer: _Layer, names: Sequence[str], included_by: Mapping[str, tuple[str, StatSignature, Mapping[str, str]]]
 ) -> dict[str, Declared]:
+    from pathlib import Path
+
+    from tinytorch_datasets.plan import Declared
+
     aliases = {name: entry.get("aliases", ()) for name, (_, entry) in layer.datasets.items()}
     wanted = {canonical_name(name, aliases) for name in names} if names else aliases.keys()
-    facts = (layer.path, layer.signature, layer.sha256, layer.download_to, layer.shipped_in)
+    facts = (Path(layer.path), layer.signature, layer.sha256, layer.download_to, layer.shipped_in)
     return {
         name: Declared(*facts, _plan(plan), dict(entry), dict(included_by))
         for name, (plan, entry) in layer.datasets.items()
@@ -129,6 +157,9 @@ def _chosen(
 
 def format_compiled(manifest: Manifest) -> bytes:
     """Return the compiled form of a manifest: of its own data sets, and of which files it includes."""
+    import dataclasses
+    from pathlib import Path
+
     of = [manifest.declared(name) for name in manifest.own]
     datasets = {one.plan.name: [dataclasses.asdict(one.plan), one.entry] for one in of}
     included = {layer.path.name: layer.sha256 for layer in manifest.layers[1:]}
@@ -137,6 +168,10 @@ def format_compiled(manifest: Manifest) -> bytes:
 
 
 def _plan(plain: Mapping[str, Any]) -> Plan:
+    from pathlib import Path
+
+    from tinytorch_datasets.plan import File, Plan
+
     return Plan(
         **{
             **plain,
@@ -149,6 +184,8 @@ def _plan(plain: Mapping[str, Any]) -> Plan:
 
 
 def _split(plain: Mapping[str, Any]) -> Split:
+    from tinytorch_datasets.plan import Shard, Split
+
     return Split(
         **{
             **plain,
@@ -162,6 +199,10 @@ def _split(plain: Mapping[str, Any]) -> Split:
 
 
 def _column(plain: Mapping[str, Any]) -> Column:
+    from pathlib import Path
+
+    from tinytorch_datasets.plan import Column
+
     # What is a list in JSON is a tuple in a plan.
     own: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
     return Column(**{**own, "file": Path(own["file"]), "rows": _rows(own["rows"])})
@@ -170,6 +211,8 @@ def _column(plain: Mapping[str, Any]) -> Column:
 def _rows(plain: Mapping[str, Any] | None) -> Rows | None:
     if plain is None:
         return None
+    from tinytorch_datasets.plan import Names, Rows
+
     columns = {key: _column(plain[key]) for key in ("listed", "where") if plain[key] is not None}
     lists: dict[str, Any] = {key: tuple(plain[key]) for key in ("after", "equals")}
     lists["without"] = tuple(filter(None, map(_rows, plain["without"])))
@@ -178,6 +221,8 @@ def _rows(plain: Mapping[str, Any] | None) -> Rows | None:
 
 
 def _path(plain: str | None) -> Path | None:
+    from pathlib import Path
+
     return None if plain is None else Path(plain)
 
 

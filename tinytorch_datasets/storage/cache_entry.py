@@ -15,6 +15,7 @@ import itertools
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from tinytorch_datasets.digests import Stretch
+    from tinytorch_datasets.digests import DigestsAhead, Stretch
     from tinytorch_datasets.storage.string_array import Values
 
 
@@ -159,28 +160,37 @@ class CacheEntry(NamedTuple):
                 for part in parts:
                     yield os.path.join(self.folder, os.path.basename(part.file))
 
-    def matches_every_byte(self, dataset: Mapping[str, Any], declared: Mapping[str, str]) -> bool:
+    def matches_every_byte(self, dataset: Mapping[str, Any], declared: Mapping[str, str], ahead: DigestsAhead) -> bool:
         """Hash manifest, files and the arrays of the data set opened from it, all read now, and compare.
 
         `declared` are the digests of values that the manifest declares, by column: what this entry says is another
-        array's digest counts for nothing beside them.
+        array's digest counts for nothing beside them. `ahead` hashes `stretches` already.
         """
         from tinytorch_datasets.concurrency import run_all
-        from tinytorch_datasets.digests import digest_of, sha256_of
+        from tinytorch_datasets.digests import Stretch, digest_of, sha256_of
 
         files = {**self.manifests, **self.files}
-        jobs = [partial(_has_digest, sha256_of, path, sha256) for path, sha256 in files.items()]
+        jobs = [
+            partial(_has_digest, ahead, Stretch(path), partial(sha256_of, path), sha256)
+            for path, sha256 in files.items()
+        ]
         sizes = [self.signatures[path][0] for path in files]
         for split in self.splits:
             for field in (*split.fields, *split.texts):
                 column, values = f"{split.name}.{field}", dataset[split.name][field]
                 expected = declared.get(column, self.digests[column])
-                jobs.append(partial(_has_digest, digest_of, values, expected))
+                stretch = self._stretch(split.fields.get(field, ()))
+                jobs.append(partial(_has_digest, ahead, stretch, partial(digest_of, values), expected))
                 sizes.append(getattr(values, "nbytes", 0))
         try:
             return all(run_all(jobs, sizes=sizes))
         except (OSError, UnicodeDecodeError):
             return False  # gone, or no text
+
+    def declares_no_values(self) -> bool:
+        """Check whether its manifest has no digest but those of its files, so that it declares none of values."""
+        with open(self.declared_in, encoding="utf-8") as manifest:
+            return set(re.findall("[0-9a-f]{64}", manifest.read())) <= set(self.files.values())
 
     def stretches(self) -> Iterator[Stretch]:
         """Yield what is most likely hashed of the data set: its source files, and its plain arrays' values."""
@@ -188,9 +198,10 @@ class CacheEntry(NamedTuple):
 
         yield from map(Stretch, self.files)
         for split in self.splits:
-            for parts in split.fields.values():
-                if len(parts) == 1 and (stretch := stretch_of(self.folder, parts[0])) is not None:
-                    yield stretch
+            yield from filter(None, map(self._stretch, split.fields.values()))
+
+    def _stretch(self, parts: Sequence[Part]) -> Stretch | None:
+        return stretch_of(self.folder, parts[0]) if len(parts) == 1 else None
 
     def belongs_to(self, name: str, manifest: str, caches: Iterable[str], rank: Sequence[int] | None = None) -> bool:
         """Check whether it is of that data set, or rank's part, of that manifest, its arrays in one of these caches."""
@@ -335,5 +346,6 @@ def _read_part(file: Any, dtype: Any, shape: Any, offset: Any) -> Part:
     return Part(file, dtype, tuple(shape), offset)
 
 
-def _has_digest(hashed: Callable[[Any], str], what: Any, digest: str) -> bool:
-    return hashed(what) == digest
+def _has_digest(ahead: DigestsAhead, stretch: Stretch | None, hashed: Callable[[], str], expected: str) -> bool:
+    taken = ahead.take(stretch) if stretch is not None else None
+    return (taken.sha256 if taken is not None else hashed()) == expected
