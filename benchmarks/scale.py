@@ -30,7 +30,8 @@ from typing import Any, NamedTuple
 import cluster
 from harness import machine
 
-from tinytorch_datasets.concurrency.executors import BUNDLE_BYTES, Task, bundle_bytes, run_tasks
+from tinytorch_datasets.concurrency.executors import BUNDLE_BYTES, bundle_bytes, run_tasks
+from tinytorch_datasets.concurrency.tasks import Task
 
 RESULTS = Path(__file__).with_suffix(".json")
 SHARD_BYTES = 100_003_840  # of 4,096 bytes a record

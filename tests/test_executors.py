@@ -25,7 +25,8 @@ from tests.helpers.yardstick import soon
 from tinytorch_datasets import __version__, get, load_manifest
 from tinytorch_datasets.auditing.audit import audit
 from tinytorch_datasets.concurrency import check_cancelled
-from tinytorch_datasets.concurrency.executors import Task, check_executor, look_at, run_tasks
+from tinytorch_datasets.concurrency.executors import check_executor, run_tasks
+from tinytorch_datasets.concurrency.tasks import Task, look_at
 from tinytorch_datasets.digests import digest, digest_or_error, digests
 from tinytorch_datasets.errors import HashMismatch, MissingLibrary, StorageError, UsageError
 from tinytorch_datasets.mirror.copy import mirror, sums_in

@@ -76,7 +76,8 @@ def digests(
     They are hashed by an executor, a file a task, or here on every core: the sha256 of one file cannot be taken in
     pieces.
     """
-    from tinytorch_datasets.concurrency.executors import Task, run_tasks  # which `DigestsAhead` does not wait for
+    from tinytorch_datasets.concurrency.executors import run_tasks  # which `DigestsAhead` does not wait for
+    from tinytorch_datasets.concurrency.tasks import Task
 
     sizes = {path: size_of(path) for path in paths}
     meter = Meter(step, sum(sizes.values()))

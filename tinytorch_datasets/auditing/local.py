@@ -15,7 +15,8 @@ from tinytorch_datasets import formats, pipeline, settings
 from tinytorch_datasets.auditing import lint
 from tinytorch_datasets.auditing.arrays import audit_cached, audit_decoded
 from tinytorch_datasets.auditing.findings import DatasetReport, Finding, Severity, State
-from tinytorch_datasets.concurrency.executors import Task, run_tasks
+from tinytorch_datasets.concurrency.executors import run_tasks
+from tinytorch_datasets.concurrency.tasks import Task
 from tinytorch_datasets.digests import Digest, DigestsAhead, Meter, Step, Stretch, digest_or_error, size_of
 from tinytorch_datasets.errors import DecodeError, StorageError
 from tinytorch_datasets.manifest.manifest import Manifest

@@ -1,12 +1,8 @@
 """Executors: tasks run by other threads, processes and machines, lost ones again.
 
-Whatever has `submit`, as `concurrent.futures.Executor` has, can run a `Task`: a function of a module and plain values,
-which every library of the kind can send. What comes back is plain as well, and in the order of the tasks.
-
-A worker may be on another machine, where the same path is another file, or none. So each task goes with the signatures
-of the files that it reads, and a worker that sees anything else does nothing. Nor is a worker's own error taken for one
-of the machinery around it: whatever a job raises is returned, so what is raised is that a worker was lost. What is
-sent is pickled here, so that no library looks into it.
+Whatever has `submit`, as `concurrent.futures.Executor` has, can run a `Task` (`tasks.py`): a function of a module and
+plain values, which every library of the kind can send. What comes back is plain as well, and in the order of the tasks.
+What is sent is pickled here, so that no library looks into it.
 """
 
 from __future__ import annotations
@@ -18,34 +14,29 @@ import os
 import pickle
 import re
 import reprlib
-import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.concurrency import (
     POLL_S,
-    Cancellation,
-    cancelled_by,
     check_cancelled,
     first_line,
     is_thread_of,
     run_all,
-    thread_name,
 )
+from tinytorch_datasets.concurrency.tasks import Outcome, Sight, Task, cancelling_after, do_tasks, look_at
 from tinytorch_datasets.errors import MissingLibrary, StorageError, UsageError
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 TRIES = 3  # how often a task is given to an executor, before it is done in this process
 # Tasks go together: to send one takes some milliseconds of several processes, in which a processor hashes several MB.
@@ -63,54 +54,6 @@ SILENT = "the executor has begun nothing for %s s, and never will if all its wor
 SHARE = "Give the workers the same file system at the same path, or leave the executor out."
 
 log = logging.getLogger("tinytorch_datasets.executor")
-
-
-@dataclass(frozen=True)
-class Task(Generic[T_co]):
-    """A piece of work for whichever process: `job` is a module's function, or a partial of it with plain values.
-
-    `size` is how large it is, in bytes. `reads` are the files that it reads, and the folders that it writes to, which a
-    worker must see as this process does.
-    """
-
-    job: Callable[..., T_co]
-    size: int = 0
-    reads: tuple[Path, ...] = ()
-
-
-class Sight(NamedTuple):
-    """What a process sees at a path: size, time of change in nanoseconds and inode; of a folder its inode alone."""
-
-    size: int = 0
-    changed_ns: int = 0
-    inode: int = 0
-    error: str = ""
-
-
-class Outcome(NamedTuple):
-    """What became of a task: its result, or its error, or the path that its worker sees otherwise than who sent it."""
-
-    result: Any = None
-    error: BaseException | None = None
-    mismatch: tuple[str, Sight] | None = None
-    is_left: bool = False  # to whoever asked
-    worker: str = ""  # of an error or a mismatch
-
-
-def look_at(path: str | Path) -> Sight:
-    """Return what this process sees at a path. A file is opened for it: only then does NFS ask its server."""
-    try:
-        about = Path(path).stat()
-        if stat.S_ISDIR(about.st_mode):
-            return Sight(inode=about.st_ino)
-        fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        try:
-            about = os.fstat(fd)
-        finally:
-            os.close(fd)
-    except OSError as error:
-        return Sight(error=error.strerror or type(error).__name__)
-    return Sight(about.st_size, about.st_mtime_ns, about.st_ino)
 
 
 def check_executor(executor: Any, *, silent_s: float = SILENT_S) -> None:
@@ -254,7 +197,7 @@ class _Run:
             task = self._tasks[number]
             parts.append((task.job, tuple(zip(map(str, task.reads), self._sights.get(number, ()), strict=True))))
         # The name makes each call another one: Dask gives a call that is equal to one before the same result.
-        future = self._executor.submit(_work, VERSION, self._name_of(bundle), pickle.dumps(parts))
+        future = self._executor.submit(do_tasks, VERSION, self._name_of(bundle), pickle.dumps(parts))
         self.futures[bundle[0]] = future
         future.add_done_callback(lambda ended: self._ended.put((bundle, ended)))
 
@@ -320,56 +263,15 @@ class _Run:
                 future.cancel()
 
 
-# The runs of this process: a thread of it at their tasks can be cancelled, as no other process can.
-_cancellations: dict[str, Cancellation] = {}
-
-
 @contextmanager
 def _run(executor: Any, tasks: Sequence[Task[Any]]) -> Iterator[_Run]:
     name = os.urandom(8).hex()
     run = _Run(executor, tasks, name)
-    _cancellations[name] = cancellation = Cancellation()
-    try:
-        yield run
-    finally:
-        cancellation.cancel()
-        run.cancel()
-        del _cancellations[name]
-
-
-def _work(version: str, name: str, payload: bytes) -> tuple[str, list[Outcome]]:
-    """Do tasks that were sent together, and return the call's name with their outcomes; all of it is plain values."""
-    if version != VERSION:
-        what = f"{thread_name()} has tinytorch-datasets {VERSION}"
-        raise UsageError(what)
-    outcomes = []
-    with cancelled_by(_cancellations.get(name.partition("-")[0])):
-        parts = pickle.loads(payload)
-        for job, sent in parts:
-            seen = ((path, sight, look_at(path)) for path, sight in sent)
-            other = next(((path, now) for path, sight, now in seen if now != sight), None)
-            if other is not None:
-                outcomes.append(Outcome(mismatch=other, worker=thread_name()))
-                continue
-            try:
-                outcomes.append(Outcome(job()))
-            except MemoryError:  # of a machine with less than others have: another one may do it
-                raise
-            except Exception as error:  # of the job, whatever it raises: it is raised again by whoever sent the task
-                if not _survives_sending(error):  # a process pool that it is sent through is broken for good
-                    outcomes.append(Outcome(is_left=True))
-                    continue
-                outcomes.append(Outcome(error=error, worker=thread_name()))
-                break
-    return name, outcomes + [Outcome()] * (len(parts) - len(outcomes))
-
-
-def _survives_sending(error: Exception) -> bool:
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:  # whatever its class does, such as ask for arguments that it does not keep
-        return False
-    return True
+    with cancelling_after(name):
+        try:
+            yield run
+        finally:
+            run.cancel()
 
 
 def _check_able(lost: BaseException | None) -> None:

@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinytorch_datasets.concurrency.executors import Task, run_tasks
+from tinytorch_datasets.concurrency.executors import run_tasks
+from tinytorch_datasets.concurrency.tasks import Task
 from tinytorch_datasets.digests import digest
 from tinytorch_datasets.errors import DatasetError, StorageError
 from tinytorch_datasets.plan import File, Plan

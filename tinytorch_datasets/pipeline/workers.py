@@ -36,7 +36,8 @@ from tinytorch_datasets.concurrency import (
     start_thread,
 )
 from tinytorch_datasets.concurrency.ahead import mapped
-from tinytorch_datasets.concurrency.executors import SHARE, Task, run_tasks
+from tinytorch_datasets.concurrency.executors import SHARE, run_tasks
+from tinytorch_datasets.concurrency.tasks import Task
 from tinytorch_datasets.digests import ValueDigest, open_file
 from tinytorch_datasets.errors import DecodeError, StorageError
 from tinytorch_datasets.pipeline import shards

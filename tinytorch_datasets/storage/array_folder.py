@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinytorch_datasets.concurrency.executors import Task, run_tasks
+from tinytorch_datasets.concurrency.executors import run_tasks
+from tinytorch_datasets.concurrency.tasks import Task
 from tinytorch_datasets.digests import STRINGS_AT_ONCE, digest_of
 from tinytorch_datasets.plan import Block, Column, Mode, Plan
 from tinytorch_datasets.storage.cache_entry import assemble
