@@ -169,7 +169,7 @@ class DigestsAhead:
         self._thread_bytes = thread_bytes
         self._cancellation, self._lock = Cancellation(), threading.Lock()
         self._waiting = sorted(set(stretches), key=lambda stretch: size_of(stretch.path))
-        self._begun: dict[Stretch, threading.Event] = {}
+        self._ends = {stretch: threading.Event() for stretch in self._waiting}
         self._ended: dict[Stretch, tuple[tuple[int, ...], Digest]] = {}
         self._threads: list[threading.Thread] = []
 
@@ -195,18 +195,23 @@ class DigestsAhead:
     def is_at_work(self) -> bool:
         """Whether anything is still to be hashed."""
         with self._lock:
-            return bool(self._waiting) or not all(begun.is_set() for begun in self._begun.values())
+            return bool(self._waiting) or not all(end.is_set() for end in self._ends.values())
 
     def take(self, stretch: Stretch) -> Digest | None:
         """Return the digest of a stretch, once it is there; None if nobody has begun it, or its file has changed."""
         with self._lock:
-            begun = self._begun.get(stretch)
-            if begun is None:
-                if stretch in self._waiting:
-                    self._waiting.remove(stretch)
-                return None
-        while not begun.wait(POLL_S):
+            if stretch in self._waiting:
+                self._waiting.remove(stretch)
+                del self._ends[stretch]
+        return self.wait(stretch)
+
+    def wait(self, stretch: Stretch) -> Digest | None:
+        """Return the digest of a stretch, once one of the threads came to it; None if none will, or it has changed."""
+        end = self._ends.get(stretch)
+        while not (end is None or end.wait(POLL_S)):
             check_cancelled()
+            if not any(thread.is_alive() for thread in self._threads):
+                break
         before, taken = self._ended.get(stretch, ((), None))
         return taken if before and before == _signature(stretch.path) else None
 
@@ -228,14 +233,14 @@ class DigestsAhead:
                     if not self._waiting:
                         return
                     stretch = self._waiting.pop()
-                    begun = self._begun[stretch] = threading.Event()
+                    end = self._ends[stretch]
                 try:
                     before = _signature(stretch.path)
                     self._ended[stretch] = before, _digest_of_stretch(stretch)
                 except (OSError, ValueError, Cancelled):
                     pass
                 finally:
-                    begun.set()
+                    end.set()
 
 
 def _digest_of_stretch(stretch: Stretch) -> Digest:

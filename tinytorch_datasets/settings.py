@@ -286,7 +286,7 @@ def homes_of_entries(homes: Sequence[str], home: str | None) -> Iterator[str]:
 
     That of an included one counts for that one alone: see `Locations.caches_of_including`.
     """
-    yield from homes if home is not None or Settings.from_environment().homes else (homes[0], _likely_cache())
+    yield from homes if home is not None or Settings.from_environment().homes else (homes[0], likely_cache())
 
 
 def included_path(item: str, including: str) -> str:
@@ -307,10 +307,10 @@ def _homes_of_layers(manifest: str, met: set[str]) -> Iterator[str]:
         download_to, included = _hinted(manifest)
     except OSError:  # whoever reads it will say so
         return
-    yield from _homes(manifest, None, lambda: download_to, _likely_cache)
+    yield from _homes(manifest, None, lambda: download_to, likely_cache)
     for item in included:
         path = included_path(item, manifest)  # none of an installed package, or of one that was downloaded
-        yield from _homes_of_layers(path, met) if path else (_likely_cache(),)
+        yield from _homes_of_layers(path, met) if path else (likely_cache(),)
 
 
 def _homes(
@@ -369,7 +369,7 @@ def user_cache() -> str:
         return os.path.join("~", ".cache", _NAME)
 
 
-def _likely_cache() -> str:
+def likely_cache() -> str:
     """Return the same folder, mostly: importing platformdirs takes as long as all else that a cached `get` does."""
     own = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return os.path.join(own, _NAME) if sys.platform == "linux" else user_cache()

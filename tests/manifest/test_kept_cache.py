@@ -31,6 +31,7 @@ from tinytorch_datasets.cli.listing import rows
 from tinytorch_datasets.errors import DatasetError
 from tinytorch_datasets.manifest import generated, kept, yaml_syntax
 from tinytorch_datasets.pipeline import manifests
+from tinytorch_datasets.storage import private_cache
 
 
 def reads_yaml(action: Callable[[], Any]) -> bool:
@@ -450,20 +451,20 @@ class TestWhenItDoesNotCount:
         """In a clone the version stays while rules change: a copy of the package with one more comment has its own."""
         copy = tmp_path / "manifest"
         shutil.copytree(ROOT / "tinytorch_datasets" / "manifest", copy)
-        same = kept.code_signature(copy)
-        assert same == kept.code_signature(ROOT / "tinytorch_datasets" / "manifest")
+        same = private_cache.code_signature(copy)
+        assert same == private_cache.code_signature(ROOT / "tinytorch_datasets" / "manifest")
         with (copy / "rules.py").open("a") as rules:
             rules.write("# a rule\n")
 
-        assert kept.code_signature(copy) != same
+        assert private_cache.code_signature(copy) != same
 
     def test_a_file_that_an_editor_marks(self, tmp_path: Path) -> None:
         """In a clone, by a link to nothing that is named like the file: no list fails for it."""
         (tmp_path / "rules.py").write_text("")
-        without = kept.code_signature(tmp_path)
+        without = private_cache.code_signature(tmp_path)
         (tmp_path / ".#rules.py").symlink_to("user@host.1234:5678")
 
-        assert kept.code_signature(tmp_path) == without
+        assert private_cache.code_signature(tmp_path) == without
 
     @pytest.mark.parametrize("library", ["yaml", "pydantic"])
     def test_another_version_of_what_checked_it(
@@ -650,7 +651,7 @@ class TestItsPlace:
     def test_what_is_very_large_is_not_kept(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A bound for one, far above any manifest that a person reads."""
         path = write(tmp_path / "datasets.yaml", "ours")
-        monkeypatch.setattr(kept, "MOST_BYTES", 100)
+        monkeypatch.setattr(private_cache, "MOST_BYTES", 100)
         kept.keep(load_manifest(path))
 
         assert not form(path).exists()

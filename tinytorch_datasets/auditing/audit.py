@@ -1,11 +1,12 @@
 """`audit`: the manifest, what is on disk, and every URL.
 
-What CI runs. Every byte is hashed and every value compared, whatever stat signatures and caches say; all that differs
-is reported, not only the first.
+What CI runs. Every byte is hashed, every time, whatever stat signatures and caches say; and every value is compared,
+now, or when the very same bytes were audited last: see `kept_report.py`. All that differs is reported, not only the
+first.
 
 Pydantic, NumPy and the stages take as long to be imported as files of some hundred MB to be hashed. So all that is not
-needed to read cache entries is imported inside of functions, while threads hash the files that these name: see
-`DigestsAhead`.
+needed to read a kept report, or cache entries, is imported inside of functions, while threads hash the files that
+these name: see `DigestsAhead`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tinytorch_datasets import settings
+from tinytorch_datasets.auditing.kept_report import Call, Inputs, KeptReport, level_of
 from tinytorch_datasets.concurrency import collection_paused
 from tinytorch_datasets.digests import DigestsAhead, Step, Stretch
 from tinytorch_datasets.errors import (
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from tinytorch_datasets.manifest.manifest import Manifest
     from tinytorch_datasets.plan import Plan
     from tinytorch_datasets.settings import Locations
+    from tinytorch_datasets.storage.array_folder import ArrayFolder
 
 
 LOCAL_LEVELS: tuple[Level, ...] = ("manifest", "shipped", "cached")
@@ -79,8 +82,9 @@ def audit(
     Each declared file on disk is hashed. When all of a data set's files match, they are decoded: sample counts,
     shapes, dtypes, value ranges, labels, digests and checks are compared with what is declared, and cached arrays with
     what was decoded now. Where the manifest declares the digests of the values, and cached arrays have them, those
-    arrays are checked in place of decoding, which takes as long as hashing. A remote data set that was never
-    downloaded is no finding; a shipped one that is missing is.
+    arrays are checked in place of decoding, which takes as long as hashing. If all of these bytes, and all else that
+    was looked at, are what they were when nothing was found wrong last, that report is returned. A remote data set that
+    was never downloaded is no finding; a shipped one that is missing is.
 
     Args:
         names: The data sets to check; none given means all.
@@ -88,8 +92,8 @@ def audit(
         home: The folder of downloads and decoded arrays, as for `get`.
         levels: "manifest" (what an entry leaves open), "shipped" (the bytes in the repository), "cached"
             (downloads and decoded arrays), "remote" (every address of every file). The first three by default.
-        decode: "auto" decodes what declared digests do not vouch for; "always" decodes everything, and lists what
-            pickles ask for; "never" hashes files and decodes nothing.
+        decode: "auto" decodes what neither declared digests nor the last audit of the same bytes vouch for; "always"
+            decodes everything, and lists what pickles ask for; "never" hashes files and decodes nothing.
         deep: Whether "remote" downloads and hashes every file, instead of asking for its length.
         remember: Whether to note the ETag and date of good addresses, in ``mirrors.lock`` beside the manifest.
         mirror: A folder that `mirror` wrote, or the address of one (``s3://bucket/class``, ``https://...``): it is
@@ -142,8 +146,15 @@ def audit(
         from tinytorch_datasets.manifest.filenames import refuse_offline
 
         refuse_offline("the level remote", offline=offline, hint="audit what is on disk.")
-    local = executor is None and mirror is None and wanted & {"shipped", "cached"}
-    with DigestsAhead(_likely_stretches(names, manifest, home) if local else ()) as ahead:
+    names = tuple(names)
+    is_local = executor is None and mirror is None
+    is_kept = is_local and lock is None and "remote" not in wanted and decode != "always"
+    call = Call.of(names, manifest, home, wanted, decode, strict, ignore) if is_kept else None
+    known = KeptReport.read(call) if call is not None else None
+    likely = _likely_stretches(names, manifest, home) if is_local and wanted & {"shipped", "cached"} else ()
+    with DigestsAhead(likely if known is None else known.stretches) as ahead:
+        if known is not None and (same := known.report(ahead, progress)) is not None:
+            return same
         with collection_paused():
             from pathlib import Path
 
@@ -176,6 +187,7 @@ def audit(
             kept = _without(ignore, loaded, _on_lines(loaded, problems))
             return Report(str(loaded.path), tuple(audited), kept, probed, strict=strict)
         placed = {name: pipeline.in_use(loaded, name, home) for name in names}
+        inputs = Inputs.of(call, loaded, placed) if call is not None else None
         plans = [plan for plan, _ in placed.values()]
         findings: dict[str, list[Finding]] = {name: [] for name in names}
         if "manifest" in wanted:
@@ -185,12 +197,14 @@ def audit(
         groups = {its: [plan for plan, of_plan in placed.values() if of_plan == its] for _, its in placed.values()}
         reports: dict[str, DatasetReport] = {}
         hashed: dict[Path, Digest | OSError] = {}
+        vouched: dict[str, list[ArrayFolder]] = {}
         for locations, group in groups.items():
-            wanted_plans = [plan for plan in group if _level(plan) in wanted]
-            begun = ahead if local else None  # an executor's workers have none of this process's threads
+            wanted_plans = [plan for plan in group if level_of(plan) in wanted]
+            begun = ahead if is_local else None  # an executor's workers have none of this process's threads
             on_disk = audit_on_disk(loaded, wanted_plans, locations, decode, progress, executor, begun)
             reports |= on_disk.reports
             hashed |= on_disk.digests
+            vouched |= on_disk.vouched
             for name, more in on_disk.findings.items():
                 findings[name] += more
         rows = tuple(reports.get(name) or DatasetReport(name, "not checked") for name in names)
@@ -220,9 +234,11 @@ def audit(
             differing = _audit_lock(loaded, Path(lock).expanduser().absolute(), placed, rows, hashed, executor)
             general += _on_lines(loaded, differing)
         in_order = [*_on_lines(loaded, (f for name in names for f in findings[name])), *general]
-        return Report(
-            str(loaded.path), rows, _without(ignore, loaded, in_order), tuple(probe.result for probe in probes), strict
-        )
+        left = _without(ignore, loaded, in_order)
+        report = Report(str(loaded.path), rows, left, tuple(probe.result for probe in probes), strict)
+        if inputs is not None:
+            inputs.keep(loaded, report, in_order, vouched)
+        return report
 
 
 def _check_rules(rules: Collection[str]) -> None:
@@ -372,7 +388,3 @@ def read_addresses(path: Path) -> dict[str, Any]:
         what = f"{path} is not a record of addresses ({type(error).__name__})"
         hint = "Delete it; `tinytorch-datasets audit --remote --remember` writes it again."
         raise LockError(what, hint=hint, path=path) from error
-
-
-def _level(plan: Plan) -> str:
-    return "shipped" if plan.status == "shipped" else "cached"

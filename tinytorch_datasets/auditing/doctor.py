@@ -39,7 +39,7 @@ from tinytorch_datasets.plan import Plan
 from tinytorch_datasets.progress import readable
 from tinytorch_datasets.settings import Locations, Settings
 from tinytorch_datasets.storage import files as disk
-from tinytorch_datasets.storage import lock
+from tinytorch_datasets.storage import lock, private_cache
 
 if TYPE_CHECKING:
     from tinytorch_datasets.api import AnyPath, ManifestLike
@@ -62,6 +62,7 @@ EXTRAS = {
     "hf": ("huggingface_hub", "huggingface_hub"),
 }
 WHY_KEPT = "the manifest as it was checked last, which `clean` removes"
+WHY_REPORTS = "of audits of the manifest, which `clean` removes"
 WHY = {
     "given": "by --manifest",
     "variable": f"by {settings.MANIFEST}",
@@ -191,6 +192,8 @@ def in_force(manifest: Manifest, home: AnyPath | None, *, is_found: bool) -> lis
     facts.append({"name": "offline", "value": "yes" if chosen.offline else "no", "why": _by(settings.OFFLINE)})
     if kept.bytes_of(manifest.path):
         facts.append({"name": "kept form", "value": str(kept.kept_path(manifest.path)), "why": WHY_KEPT})
+    if reports := private_cache.paths_of(private_cache.REPORTS, manifest.path):
+        facts.append({"name": "kept reports", "value": str(Path(reports[0]).parent), "why": WHY_REPORTS})
     return facts
 
 

@@ -45,11 +45,15 @@ CONVERTED_BYTES = 2**26
 
 
 class OnDisk(NamedTuple):
-    """What is on disk of several data sets: a report and the findings of each, the digest of each file read."""
+    """What is on disk of several data sets: a report and the findings of each, the digest of each file read.
+
+    `vouched` are the folders of arrays that have the declared digests, of each data set that was not decoded for that.
+    """
 
     reports: dict[str, DatasetReport]
     findings: dict[str, list[Finding]]
     digests: FileDigests
+    vouched: dict[str, list[ArrayFolder]]
 
 
 def audit_on_disk(
@@ -114,7 +118,8 @@ def audit_on_disk(
         entries = audit_cache_entries(manifest, plan, locations)
         findings[name] = [*of_files[name], *(of_values.get(name) or ()), *entries]
         reports[name] = _report(plan, of_files[name], of_values.get(name), pickles.get(name, ()))
-    return OnDisk(reports, findings, digests)
+    as_declared = {plan.name: declared[plan.name] for plan in vouched if plan.name not in pickles}
+    return OnDisk(reports, findings, digests, as_declared)
 
 
 def audit_homes(locations: Locations, plans: Iterable[Plan]) -> Iterator[Finding]:
@@ -256,11 +261,7 @@ def audit_cache_entries(manifest: Manifest, plan: Plan, locations: Locations) ->
     plans = [one.placed(locations) for one in (declared, *declared.variants)]
     folders = {str(folder.path): folder for one in plans for folder in pipeline.array_folders(one, locations)}
     caches = [str(kept) for kept in locations.caches]
-    entries = [(kept, owner) for kept in locations.caches]
-    if owner is not manifest:  # `get` may have been given either of them
-        entries += [(kept, manifest) for kept in locations.caches_of_including]
-    for kept, layer in entries:
-        path = cache_entries.entry_path(kept, layer.path, plan.name)
+    for path, layer in entry_files(manifest, plan.name, locations):
         entry = CacheEntry.read(path)
         if entry is None or not entry.belongs_to(plan.name, str(layer.path), caches) or not entry.is_current():
             continue
@@ -276,6 +277,15 @@ def audit_cache_entries(manifest: Manifest, plan: Plan, locations: Locations) ->
                 actual="another cache entry",
                 hint=f"Delete it, or run `tinytorch-datasets clean {plan.name} --arrays`.",
             )
+
+
+def entry_files(manifest: Manifest, name: str, locations: Locations) -> Iterator[tuple[str, Manifest]]:
+    """Yield where the cache entries of a data set are, or would be, and the manifest by which each is made."""
+    owner = manifest.owner(name)
+    ways = [(kept, owner) for kept in locations.caches]
+    if owner is not manifest:  # `get` may have been given either of them
+        ways += [(kept, manifest) for kept in locations.caches_of_including]
+    yield from ((cache_entries.entry_path(kept, layer.path, name), layer) for kept, layer in ways)
 
 
 def _is_as_made(entry: CacheEntry, declared: Declared, folder: ArrayFolder) -> bool:

@@ -151,7 +151,6 @@ def audit(
       tinytorch-datasets audit --remote --junit audit.xml
     """
     from tinytorch_datasets.auditing import audit as auditing
-    from tinytorch_datasets.auditing import lockfile
     from tinytorch_datasets.progress import is_watched
     from tinytorch_datasets.report import format_address, format_report
 
@@ -164,12 +163,16 @@ def audit(
             msg = f"there is no rule {rule!r}{did_you_mean(rule, RULES)}"
             raise click.UsageError(msg)
     levels = set(only or auditing.LOCAL_LEVELS) | ({"remote"} if remote else set())
+    locked = Path(lock) if lock else None
+    if lock == "":
+        from tinytorch_datasets.auditing import lockfile
+
+        locked = Path(settings.manifest_path(manifest)).with_name(lockfile.NAME)
 
     def echo_probe(probe: ProbeResult) -> None:
         echo(format_address(probe), err=True)
 
     on_interrupt(NOT_RESUMABLE)
-    beside = Path(settings.manifest_path(manifest)).with_name(lockfile.NAME)
     usable = True
     try:
         with bar("hashing") as step:
@@ -182,7 +185,7 @@ def audit(
                 deep=deep,
                 remember=remember,
                 mirror=mirror,
-                lock=lock or beside if lock is not None else None,
+                lock=locked,
                 strict=strict,
                 ignore=ignore,
                 progress=step,
@@ -211,6 +214,8 @@ def _root() -> Path:
 
 
 def _write_reports(report: Report, *, junit: Path | None, sarif: Path | None) -> None:
+    if junit is None and sarif is None:
+        return
     from tinytorch_datasets.report import junit as junit_report
     from tinytorch_datasets.report import sarif as sarif_report
     from tinytorch_datasets.storage.files import whole_file

@@ -148,8 +148,8 @@ def clean(
     """Remove downloads and decoded arrays, never shipped files.
 
     A file that is not as declared is kept: it could not be downloaded again. Without a name, the
-    downloads and decoded arrays of every data set are removed, and the kept form of the manifest,
-    after a question.
+    downloads and decoded arrays of every data set are removed, and what is kept of the manifest
+    (its checked form, reports of audits), after a question.
 
     \b
       tinytorch-datasets clean cifar10
@@ -160,6 +160,7 @@ def clean(
     from tinytorch_datasets.pipeline import cleaning
     from tinytorch_datasets.progress import is_terminal, readable
     from tinytorch_datasets.report import shown
+    from tinytorch_datasets.storage import private_cache
 
     loaded = load(manifest)
     shipped = cleaning.shipped_files(loaded)
@@ -176,8 +177,10 @@ def clean(
         question = f"Remove {what} of every data set ({readable(sum(size for size, _ in removed.values()))})?"
         click.confirm(question, abort=True, err=True)
     of_form = 0 if names or arrays else kept.bytes_of(loaded.path)
+    of_reports = 0 if names or arrays else private_cache.bytes_of(private_cache.REPORTS, loaded.path)
     if not dry_run:
         of_form = kept.forget(loaded.path) if of_form else 0
+        of_reports = private_cache.forget(private_cache.REPORTS, loaded.path) if of_reports else 0
         removed = {name: removable.remove() for name, removable in listed.items()}
     freed = "would be freed" if dry_run else "freed"
     removed = {n: its for n, its in removed.items() if names or n in loaded.own or any(its) or listed[n].kept}
@@ -188,6 +191,8 @@ def clean(
         echo(f"passed over: {what}", err=True)
     if of_form:
         echo(f"kept form of {loaded.path.name}: {readable(of_form)} {freed}", err=True)
+    if of_reports:
+        echo(f"kept reports of audits of {loaded.path.name}: {readable(of_reports)} {freed}", err=True)
     if as_json:
         echo_json(
             [

@@ -6,37 +6,29 @@ can have changed: the bytes of each file that took part, by sha256 and by no tim
 `include` leads; which folders are meant; and the code that checked it, with its libraries. In every other case, and if
 it is damaged, the YAML is read, so that whatever is wrong is reported in the same words and with the same lines.
 
-What is kept is of the user's own making, in a folder that is the user's alone, or else it is not looked at. What lies
-beside a manifest never counts. The packaged manifests have a compiled form of their own: see `generated.py`.
+What is kept is of the user's own making, see `private_cache.py`; what lies beside a manifest never counts. The packaged
+manifests have a compiled form of their own: see `generated.py`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import importlib.util
 import json
 import os
-import stat
-import sys
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tinytorch_datasets import settings
-from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.manifest.generated import canonical_name, compiled_path
 from tinytorch_datasets.plan import NEVER, Declared
-from tinytorch_datasets.storage.files import unlink, write_if_possible
-from tinytorch_datasets.storage.memmap import StatSignature, open_regular, read_regular, stat_signature
+from tinytorch_datasets.storage import private_cache
+from tinytorch_datasets.storage.memmap import StatSignature, read_regular, stat_signature
 
 if TYPE_CHECKING:
     from tinytorch_datasets.manifest.format_options import Formats
     from tinytorch_datasets.manifest.manifest import Manifest
 
-FOLDER = "compiled"  # in the user's cache folder
-ENDING = ".json"
 # Raise it when what is kept, or how, changes.
 LAYOUT = 1
 
@@ -45,12 +37,6 @@ LIBRARIES = {"yaml": "__init__.py", "pydantic": "version.py"}
 
 # How many data sets are in a list of entries: one is asked for, or all of them.
 IN_A_LIST = 100
-# A manifest of ten thousand data sets takes 8 MB. What is larger than the first is not kept.
-MOST_BYTES = 64 * 2**20
-MOST_BYTES_IN_ALL = 256 * 2**20
-MOST_KEPT = 64
-DAY = 24 * 60 * 60
-UNUSED_DAYS = 90
 
 
 class Listed(NamedTuple):
@@ -108,9 +94,8 @@ class _Kept(NamedTuple):
 
 def kept_path(manifest: Path) -> Path | None:
     """Return where the form of a manifest is kept; None where nobody knows a home folder for this user."""
-    folder = Path(settings.user_cache(), FOLDER)
-    key = hashlib.sha256(os.fsencode(manifest)).hexdigest()[:32]
-    return folder / f"{key}{ENDING}" if folder.is_absolute() else None
+    path = private_cache.path_of(private_cache.FORMS, manifest)
+    return Path(path) if path else None
 
 
 def listed(manifest: Path) -> dict[str, Listed]:
@@ -197,73 +182,35 @@ def keep(manifest: Manifest) -> None:
     if any(target not in checked for layer in layers for target in layer.leads_to.values()):
         return
     aliases = {name: entry.aliases for name, entry in manifest.datasets.items() if entry.aliases}
-    lines = [b"", encode([_layout(), str(manifest.path), layers, aliases]).encode()]
+    lines = [encode([_layout(), str(manifest.path), layers, aliases]).encode()]
     every = [(layer, name) for layer in manifest.layers for name in layer.own]
     for first in range(0, len(every), IN_A_LIST):
         few = every[first : first + IN_A_LIST]
         lines.append(encode([layer.plain(name) for layer, name in few]).encode())
         lines.append(encode([layer.lines_of(name) for layer, name in few]).encode())
-    if sum(map(len, lines)) > MOST_BYTES or not _makes_private(path.parent):
-        return
-    lines[0] = _digest(lines[1:])
-    write_if_possible(path, b"\n".join(lines))
-    _remove_old(path.parent)
+    private_cache.write(str(path), lines)
 
 
 def forget(manifest: Path) -> int:
     """Remove what is kept of a manifest, and return the bytes freed."""
-    path, size = kept_path(manifest), bytes_of(manifest)
-    try:
-        if path is not None:
-            unlink(path)
-    except OSError:
-        return 0
-    return size
+    return private_cache.forget(private_cache.FORMS, manifest)
 
 
 def bytes_of(manifest: Path) -> int:
     """Return how many bytes are kept of a manifest."""
-    path = kept_path(manifest)
-    with contextlib.suppress(OSError):
-        return path.stat().st_size if path is not None else 0
-    return 0
+    return private_cache.bytes_of(private_cache.FORMS, manifest)
 
 
 def _layout() -> list[Any]:
-    libraries = [library_signature(name, file) for name, file in LIBRARIES.items()]
-    return [LAYOUT, VERSION, sys.version, code_signature(Path(__file__).resolve().parent.parent), *libraries]
-
-
-def code_signature(package: Path) -> str:
-    """Return what changes with the code of a package: in a clone, its version stays what it was for weeks."""
-    hashed = hashlib.sha256()
-    for folder, below, files in os.walk(package):
-        below[:] = sorted(name for name in below if name != "__pycache__")
-        for file in sorted(files):
-            # An editor marks the file that it edits by a link to nothing, of nearly the same name.
-            with contextlib.suppress(OSError):
-                if file.endswith(".py"):
-                    about = Path(folder, file).stat()
-                    hashed.update(f"{file} {about.st_size} {about.st_mtime_ns}\n".encode())
-    return hashed.hexdigest()
-
-
-def library_signature(name: str, file: str) -> str:
-    """Return what changes with the version of a library that takes long to import; "" where it is not installed."""
-    with contextlib.suppress(OSError, ValueError):
-        if (spec := importlib.util.find_spec(name)) is not None and spec.origin:
-            return hashlib.sha256(Path(spec.origin).with_name(file).read_bytes()).hexdigest()
-    return ""
+    return private_cache.layout(LAYOUT, LIBRARIES)
 
 
 def _current(manifest: Path) -> _Kept | None:
     """Read what is kept of a manifest; None unless it is all there, the user's own, and of what it is now."""
     try:
         path = kept_path(manifest)
-        if path is None or compiled_path(manifest) is not None or not _is_private(path.parent):
-            return None
-        digest, *lines = _read_own(path).split(b"\n")
-        if _digest(lines) != digest:
+        lines = private_cache.read(str(path)) if path is not None and compiled_path(manifest) is None else None
+        if not lines:
             return None
         head, *lists = lines
         layout, kept_of, plain, aliases = json.loads(head)
@@ -273,21 +220,10 @@ def _current(manifest: Path) -> _Kept | None:
         signatures = [stat_signature(layer.path) for layer in layers]  # of before they are read
         if not all(map(_is_as_it_was, layers)):
             return None
-        if path.stat().st_mtime < time.time() - DAY:
-            with contextlib.suppress(OSError):  # on a disk that is only read
-                os.utime(path)  # it is in use
         return _Kept(layers, signatures, aliases, lists)
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
         # Absent, damaged or of something else: all the same, because the manifest itself says what it would say.
         return None
-
-
-def _digest(lines: Iterable[bytes]) -> bytes:
-    """Return the sha256 of lines with their ends, in hex digits."""
-    hashed = hashlib.sha256()
-    for line in lines:
-        hashed.update(line + b"\n")
-    return hashed.hexdigest().encode()
 
 
 def _is_as_it_was(layer: _Layer) -> bool:
@@ -305,64 +241,3 @@ def _leads_to(item: str, including: str) -> str:
 
         path = str(path_of_package(item))
     return os.path.realpath(path)
-
-
-def _read_own(path: Path) -> bytes:
-    """Read a file that nobody but this user can have written.
-
-    Raises:
-        OSError: It is not there, or another's, or a link.
-    """
-    if path.is_symlink():
-        raise PermissionError
-    with os.fdopen(open_regular(path), "rb") as file:
-        about = os.fstat(file.fileno())
-        if about.st_size > 2 * MOST_BYTES or (hasattr(os, "geteuid") and about.st_uid != os.geteuid()):
-            raise PermissionError
-        return file.read()
-
-
-def _is_private(folder: Path) -> bool:
-    """Check whether a folder is this user's, and nobody else may look into it or write there.
-
-    On Windows a user's folders are that by inheritance, and no mode says so.
-    """
-    about = os.lstat(folder)
-    if not stat.S_ISDIR(about.st_mode):
-        return False
-    return not hasattr(os, "geteuid") or (about.st_uid == os.geteuid() and not stat.S_IMODE(about.st_mode) & 0o077)
-
-
-def _makes_private(folder: Path) -> bool:
-    """Make that folder, if it is missing, and check whether it is the user's alone.
-
-    Nothing is made in a folder of somebody else's, such as that of the user for whom `sudo` works, nor in one that
-    others use as well: whoever lists would be the only one who may download to what is made there.
-    """
-    try:
-        above = next(part for part in folder.parents if part.exists())
-        if hasattr(os, "geteuid") and not _is_own(above.stat()):
-            return False
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        return _is_private(folder)
-    except OSError:
-        return False
-
-
-def _is_own(about: os.stat_result) -> bool:
-    """Check whether a folder is this user's, and no other may write to it, but for the group that is theirs alone."""
-    by_group = about.st_mode & stat.S_IWGRP and about.st_gid != os.getegid()
-    return about.st_uid == os.geteuid() and not by_group and not about.st_mode & stat.S_IWOTH
-
-
-def _remove_old(folder: Path) -> None:
-    """Remove what nobody used for long, and the oldest of what is too much."""
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        files = [(entry.stat(follow_symlinks=False), entry.path) for entry in entries if entry.is_file()]
-        of_all, oldest = 0, time.time() - UNUSED_DAYS * DAY
-        for number, (about, path) in enumerate(sorted(files, key=lambda file: file[0].st_mtime, reverse=True)):
-            of_all += about.st_size
-            is_left = not path.endswith(ENDING) and about.st_mtime < time.time() - DAY  # by a writer that was killed
-            if number >= MOST_KEPT or of_all > MOST_BYTES_IN_ALL or about.st_mtime < oldest or is_left:
-                unlink(Path(path))

@@ -1,0 +1,396 @@
+"""Kept reports of audits: the last one of each call, given again while all that it was made from is the same.
+
+What an audit of this computer reports is decided by its inputs, and these are all that it has:
+
+    the code      of this package and the libraries it is used with, Python, and who the user is: `_made_by`
+    the call      the manifest's path, the arguments, and the variables of the environment: `Call`
+    the bytes     of each source file, and of each array that was checked or compared: a `Stretch` of a file each
+    the answers   to all questions that are put to the disk beside those bytes: `QUESTIONS`
+
+A question is about a path: a manifest's bytes, where a link leads, what is in the shipped folder, whether a cache entry
+counts. Which questions an audit has follows from its manifest and its call: `_questions` has the list. So with the
+same code, call, answers and bytes there is the same report. The bytes are hashed every time, all of them, and the
+questions are put every time: what is saved is to read YAML, to import what decodes, and to work the report out.
+If anything differs, or nothing was kept, the audit is done as a whole.
+
+When it is kept, each answer is as it was before the audit looked and still is after it, by the disk's times as well; a
+digest is of what the audit itself read, or was taken before. When it is given again, questions are put while the
+files are hashed. There is no gap in this that a whole audit does not have, which lists a folder now and hashes a file
+then: each answer was true while the audit ran, and a digest counts only if its file was not changed since.
+
+Kept is only what is good: no report with an error, or of a folder that may not be looked into. It is as private as a
+kept form of a manifest, see `private_cache.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tinytorch_datasets import settings
+from tinytorch_datasets.digests import Digest, DigestsAhead, Meter, Step, Stretch, size_of
+from tinytorch_datasets.errors import DatasetError
+from tinytorch_datasets.storage import private_cache
+from tinytorch_datasets.storage.cache_entry import CacheEntry, stretch_of
+from tinytorch_datasets.storage.memmap import open_regular, read_regular
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tinytorch_datasets.auditing.findings import Finding, Level, Report
+    from tinytorch_datasets.manifest.manifest import Manifest
+    from tinytorch_datasets.plan import Plan
+    from tinytorch_datasets.settings import Locations
+    from tinytorch_datasets.storage.array_folder import ArrayFolder
+
+    Placed = Mapping[str, tuple[Plan, Locations]]
+    Vouched = Mapping[str, Sequence[ArrayFolder]]
+
+# Raise it when what is kept, or how, changes; or when an audit asks the disk for more than is listed here.
+LAYOUT = 1
+
+# What reads manifests, checks values and licenses, and its file that has the version.
+LIBRARIES = {"yaml": "__init__.py", "pydantic": "version.py", "numpy": "version.py", "packaging": "__init__.py"}
+
+# Variables that decide where folders are, beside this package's own.
+PREFIX = "TINYTORCH_DATASETS_"
+FOLDERS = ("HOME", "XDG_CACHE_HOME", "USERPROFILE", "LOCALAPPDATA")
+
+# Rules whose findings depend on more than is asked here: what a closed folder has, what stands beside a manifest.
+UNKEPT = frozenset({"unreadable", "compiled-stale"})
+
+NUMPY_MAGIC = b"\x93NUMPY"
+
+
+class Call(NamedTuple):
+    """What an audit was asked for, and what the environment says. Of each a report is kept."""
+
+    manifest: str
+    names: tuple[str, ...]
+    levels: tuple[str, ...]
+    decode: str
+    strict: bool
+    ignore: tuple[str, ...]
+    home: str | None
+    variables: Mapping[str, str]
+
+    @classmethod
+    def of(cls, names: Iterable[str], manifest: Any, home: Any, *options: Any) -> Call | None:
+        """Return the call; None if something is no path, or no name. `options` are all others, in their order."""
+        with suppress(DatasetError, OSError, ValueError, TypeError):  # the audit itself will say so
+            path, root = settings.manifest_path(manifest), None if home is None else settings.absolute(home)
+            variables = {n: os.environ[n] for n in sorted(os.environ) if n.startswith(PREFIX) or n in FOLDERS}
+            levels, decode, is_strict, ignore = options
+            if all(isinstance(name, str) for name in names):
+                return cls(path, (*names,), (*sorted(levels),), decode, is_strict, (*sorted(ignore),), root, variables)
+        return None
+
+    @property
+    def path(self) -> str:
+        """The file that its report is kept in; "" where nothing can be kept."""
+        key = hashlib.sha256(json.dumps(self).encode()).hexdigest()[:32]
+        return private_cache.path_of(private_cache.REPORTS, self.manifest, f"-{key}")
+
+
+class KeptReport(NamedTuple):
+    """A report as it was kept, and what it was made from: the digest of each stretch, the largest first."""
+
+    made_by: list[Any]
+    asked: list[list[Any]]
+    stretches: dict[Stretch, Digest]
+    plain: list[Any]
+
+    @classmethod
+    def read(cls, call: Call) -> KeptReport | None:
+        """Read what was kept of a call; None if nothing was, or of something else."""
+        try:
+            lines = private_cache.read(call.path)
+            made_by, of_call, asked, hashed, plain = map(json.loads, lines or ())
+            if of_call != _as_json(call):
+                return None
+            stretches = {Stretch(path, at, head.encode()): Digest(*digest) for path, at, head, *digest in hashed}
+            return cls(made_by, asked, stretches, plain)
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            return None  # of another layout, or somebody's own making
+
+    def report(self, ahead: DigestsAhead, step: Step | None) -> Report | None:
+        """Return the report, if all that it was made from is the same now; `ahead` hashes its stretches meanwhile."""
+        try:
+            if self.made_by != _made_by() or any(_answer(*question) != answer for *question, answer in self.asked):
+                return None
+            report = _report_of(self.plain)
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            return None
+        meter = Meter(step, sum(digest.bytes for digest in self.stretches.values()))
+        for stretch, digest in self.stretches.items():
+            if ahead.wait(stretch) != digest:
+                return None
+            meter.add(digest.bytes)
+        return report
+
+
+class Inputs:
+    """What an audit is about to look at, as it is before it looks."""
+
+    def __init__(self, call: Call, loaded: Manifest, placed: Placed) -> None:
+        self._call, self._placed = call, placed
+        self._made_by = _made_by()
+        self._asked = _asked(call, loaded, placed)
+        self._times = self._times_now()
+        self._is_as_loaded = str(loaded.path) == call.manifest and _is_as_loaded(loaded, self._asked)
+        self._digests = self._digests_now()
+
+    @classmethod
+    def of(cls, call: Call, loaded: Manifest, placed: Placed) -> Inputs | None:
+        """Return the inputs of a call; None if there is more to ask than can be asked: of packages, of no folder."""
+        homes = (home for _, locations in placed.values() for home in locations.homes)
+        ways = (settings.included_path(item, str(layer.path)) for layer in loaded.layers for item in layer.leads_to)
+        if not call.path or not all(home.is_absolute() for home in homes) or not all(ways):
+            return None
+        with suppress(OSError, ValueError):  # what it is, the audit will say
+            return cls(call, loaded, placed)
+        return None
+
+    def keep(self, loaded: Manifest, report: Report, findings: Iterable[Finding], vouched: Vouched) -> None:
+        """Keep a report for next time, unless something has changed meanwhile.
+
+        `findings` are all, also those that the report leaves out; `vouched` are the folders of arrays that have the
+        declared digests, by the data set's name: those were hashed, and all other arrays were decoded again.
+        """
+        if any(finding.severity == "error" or finding.rule in UNKEPT for finding in findings):
+            return
+        plain = _plain(report)
+        try:
+            stretches = self._stretches(vouched)
+            is_same = self._is_as_loaded and _asked(self._call, loaded, self._placed) == self._asked
+            is_same = is_same and self._times_now() == self._times and _made_by() == self._made_by
+            if not is_same or _report_of(_as_json(plain)) != report:
+                return
+        except (OSError, ValueError, TypeError, LookupError):  # something is gone, was never hashed, or is no JSON
+            return
+        largest_first = sorted(stretches.items(), key=lambda each: -each[1].bytes)
+        hashed = [[its.path, its.start, its.head.decode(), *digest] for its, digest in largest_first]
+        lines = (self._made_by, self._call, self._asked, hashed, plain)
+        private_cache.write(self._call.path, [json.dumps(line).encode() for line in lines])
+
+    def _audited(self) -> Iterator[tuple[Plan, Locations]]:
+        levels = self._call.levels
+        return (each for each in self._placed.values() if level_of(each[0]) in levels)
+
+    def _compared(self) -> Iterator[tuple[Plan, list[ArrayFolder]]]:
+        """Yield each plan whose values are compared, and the folders of its arrays."""
+        from tinytorch_datasets import pipeline
+
+        for plan, locations in self._audited() if self._call.decode != "never" else ():
+            if all(os.path.exists(plan.root / file.name) for file in plan.files):
+                yield plan, [it for it in pipeline.array_folders(plan, locations) if os.path.exists(it.path)]
+
+    def _digests_now(self) -> Mapping[Path, Any]:
+        """Hash the arrays that an audit does not hash as they lie in their files: texts, and those it only compares."""
+        from tinytorch_datasets.digests import digests
+
+        paths = []
+        for plan, folders in self._compared():
+            is_declared = all(column.sha256 for column in plan.columns)
+            for folder in folders:
+                for column in plan.columns:
+                    files = folder.paths(column)
+                    paths += [path for path in files if len(files) > 1 or not is_declared or not folder.is_whole]
+        return digests(path for path in paths if os.path.exists(path))
+
+    def _stretches(self, vouched: Vouched) -> dict[Stretch, Digest]:
+        """Return what is to be hashed next time, with the digests that the audit found, and that the manifest has.
+
+        Raises:
+            LookupError: An array was not hashed, because it was expected to be vouched for.
+        """
+        stretches = {}
+        for plan, _ in self._audited():
+            for file in plan.files:
+                if os.path.exists(path := str(plan.root / file.name)):
+                    stretches[Stretch(path)] = Digest(file.bytes, file.sha256)
+        for plan, folders in self._compared():
+            for folder in vouched.get(plan.name, folders):
+                for column in plan.columns:
+                    files = folder.paths(column)
+                    if plan.name in vouched and len(files) == 1:
+                        stretch = stretch_of(str(folder.path), folder.parts(column)[0])
+                        if stretch is None or column.sha256 is None:
+                            raise LookupError
+                        stretches[stretch] = Digest(size_of(stretch.path) - stretch.start, column.sha256)
+                        continue
+                    for file_of in filter(os.path.exists, files):
+                        if isinstance(digest := self._digests[file_of], OSError):
+                            raise digest
+                        stretches[Stretch(str(file_of))] = digest
+        return stretches
+
+    def _times_now(self) -> list[Any]:
+        """Return what changes with everything that was asked for, even if it is changed back: times of the disk."""
+        times = []
+        for question, path, *_, answer in self._asked:
+            times.append(_times(path))
+            if question in ("below", "arrays") and isinstance(answer, list):
+                times += [_times(os.path.join(path, name)) for name, *_ in answer]
+        return times
+
+
+def _asked(call: Call, loaded: Manifest, placed: Placed) -> list[list[Any]]:
+    """Put all questions of an audit; each, with what it is about, and the answer."""
+    return [[*question, _answer(*question)] for question in dict.fromkeys(_questions(call, loaded, placed))]
+
+
+def _questions(call: Call, loaded: Manifest, placed: Placed) -> Iterator[tuple[str, ...]]:
+    """Yield every question that an audit may put to the disk, by its name, and what it is about; sometimes more."""
+    from tinytorch_datasets import pipeline
+    from tinytorch_datasets.auditing.local import entry_files
+    from tinytorch_datasets.manifest.generated import compiled_path
+
+    for layer in loaded.layers:
+        shipped = str(layer.path.parent / layer.shipped_in)
+        yield "bytes", str(layer.path)
+        yield "leads to", shipped
+        yield from (("includes", str(layer.path), item) for item in layer.leads_to)
+        if compiled := compiled_path(layer.path):
+            yield "bytes", str(compiled)
+        if "shipped" in call.levels:
+            yield "below", shipped
+    for name, (_, locations) in placed.items():
+        owner = loaded.owner(name)
+        declared = owner.plan(name)
+        yield from (("is there", str(owner.path.parent / used)) for used in owner.entry(name).used_by)
+        for home in locations.homes:
+            if len(locations.homes) > 1:
+                yield "takes files", str(home)
+            yield from (("is there", str(home / ".cache" / kind / "any")) for kind in ("arrays", "entries"))
+        roots = (locations.shipped,) if declared.status == "shipped" else locations.homes
+        for one in (declared, *declared.variants):
+            paths = [str(root / one.folder / file.name) for root in roots for file in one.files]
+            yield from (("leads to", os.path.dirname(path)) for path in paths)
+            yield from (("is", path) for path in paths)
+            folders = pipeline.array_folders(one.placed(locations), locations)
+            yield from (("arrays", str(folder.path)) for folder in folders)
+        for path, _ in entry_files(loaded, name, locations):
+            yield "bytes", path
+            yield "counts", path
+
+
+def _answer(question: str, *about: str) -> Any:
+    try:
+        return QUESTIONS[question](*about)
+    except OSError as error:
+        return error.errno
+
+
+def _kind(path: str) -> list[Any]:
+    """Return what a path is, and how large; of a link where it leads, and what is there."""
+    about = os.lstat(path)
+    if stat.S_ISLNK(about.st_mode):
+        there = os.stat(path) if os.path.exists(path) else None
+        return [about.st_mode, about.st_size, os.path.realpath(path), there and [there.st_mode, there.st_size]]
+    return [about.st_mode, about.st_size if stat.S_ISREG(about.st_mode) else 0]
+
+
+def _below(folder: str) -> list[list[Any]]:
+    """List all that is below a folder, by its path from there; no link is followed."""
+    listed = []
+    for name in sorted(os.listdir(folder)):
+        path = os.path.join(folder, name)
+        # Two spellings of a name in Unicode may be one file.
+        inode = [] if name.isascii() else [os.lstat(path).st_ino]
+        listed.append([name, _answer("is", path), *inode])
+        if os.path.isdir(path) and not os.path.islink(path):
+            inside = _answer("below", path)
+            rows = inside if isinstance(inside, list) else [["", inside]]
+            listed += [[os.path.join(name, below), *more] for below, *more in rows]
+    return listed
+
+
+def _arrays(folder: str) -> list[list[Any]]:
+    """List a folder of arrays: each file's kind, and the digest of its header; of what is no array, of all of it."""
+    names = ((name, os.path.join(folder, name)) for name in sorted(os.listdir(folder)))
+    return [[name, _answer("is", path), _answer("header", path)] for name, path in names]
+
+
+def _header(path: str) -> str:
+    with os.fdopen(open_regular(path), "rb") as file:
+        head = file.read(10)
+        if head.startswith(NUMPY_MAGIC):
+            head += file.read(int.from_bytes(head[8:10], "little"))  # as of version 1, and no other is read
+        elif not path.endswith(".npy"):
+            head += file.read()
+    return hashlib.sha256(head).hexdigest()
+
+
+def _counts(path: str) -> bool:
+    """Check whether the stat signatures in a cache entry fit: of one that counts for nobody, an audit says nothing."""
+    entry = CacheEntry.read(path)
+    return entry is not None and entry.is_current()
+
+
+# All that is asked of the disk, each of a path. The answer is plain, or the number of the error.
+QUESTIONS: Mapping[str, Callable[..., Any]] = {
+    "bytes": lambda path: hashlib.sha256(read_regular(path)).hexdigest(),
+    "leads to": os.path.realpath,
+    "includes": lambda including, item: os.path.realpath(settings.included_path(item, including)),
+    "is there": lambda path: bool(os.stat(path)),
+    "is": _kind,
+    "below": _below,
+    "arrays": _arrays,
+    "header": _header,
+    "takes files": settings.is_writable,
+    "counts": _counts,
+}
+
+
+def _is_as_loaded(loaded: Manifest, asked: Iterable[list[Any]]) -> bool:
+    """Check whether the answers are of the manifests that were loaded; they may have been changed since."""
+    digests = {str(layer.path): layer.sha256 for layer in loaded.layers}
+    files = {os.path.realpath(path) for path in digests}
+    return all(
+        digests.get(about[0], answer) == answer if question == "bytes" else answer in files
+        for question, *about, answer in asked
+        if question in ("bytes", "includes")
+    )
+
+
+def _made_by() -> list[Any]:
+    """Return what decides on the report beside the call, the bytes and the answers."""
+    ids = [os.geteuid(), os.getegid(), sorted(os.getgroups())] if hasattr(os, "geteuid") else []
+    of_names = [sys.getfilesystemencoding(), settings.packaged_manifest()]
+    return [*private_cache.layout(LAYOUT, LIBRARIES), private_cache.installed(), ids, *of_names]
+
+
+def level_of(plan: Plan) -> Level:
+    """Return the level of an audit that a data set's files are of."""
+    return "shipped" if plan.status == "shipped" else "cached"
+
+
+def _times(path: str) -> list[int]:
+    """Return the stat signature of a path, and of what a link leads to; of what is not there, of the folder above."""
+    while not os.path.lexists(path) and path != os.path.dirname(path):
+        path = os.path.dirname(path)
+    abouts = [os.lstat(path), *([os.stat(path)] if os.path.islink(path) and os.path.exists(path) else [])]
+    return [number for it in abouts for number in (it.st_size, it.st_mtime_ns, it.st_ctime_ns, it.st_ino)]
+
+
+def _plain(report: Report) -> list[Any]:
+    return [report.manifest, [*map(vars, report.datasets)], [*map(vars, report.findings)], report.strict]
+
+
+def _report_of(plain: Any) -> Report:
+    from tinytorch_datasets.auditing.findings import DatasetReport, Finding, Report
+
+    manifest, rows, findings, strict = plain
+    datasets = tuple(DatasetReport(**{**row, "pickles": tuple(row["pickles"])}) for row in rows)
+    return Report(manifest, datasets, tuple(Finding(**finding) for finding in findings), strict=strict)
+
+
+def _as_json(value: Any) -> Any:
+    return json.loads(json.dumps(value))
