@@ -1,4 +1,7 @@
-"""The version, which pyproject.toml reads, the homepage, and what installs it; when the package was loaded."""
+"""The version, the homepage and what installs it; when the package was loaded.
+
+pyproject.toml reads the version.
+"""
 
 import time
 

@@ -1,4 +1,6 @@
-"""Kept reports of audits: the last one of each call, given again while all that it was made from is the same.
+"""Kept reports of audits, given again while nothing they were made from differs.
+
+Of each call the last one is kept.
 
 What an audit of this computer reports is decided by its inputs, and these are all that it has:
 
