@@ -20,6 +20,7 @@ from tests.helpers.format_writers import column, put, read, split, zipped
 from tinytorch_datasets import formats
 from tinytorch_datasets.errors import DecodeError, ManifestError
 from tinytorch_datasets.plan import RaggedBlock
+from tinytorch_datasets.readers.text import PIECE_BYTES
 
 DIGITS = st.text("0123456789", min_size=1, max_size=24)
 NUMBERS = st.one_of(
@@ -31,13 +32,15 @@ NUMBERS = st.one_of(
     st.builds("{}{}".format, st.sampled_from(["", "-", "+", "00", "."]), DIGITS),
     st.builds("{}.".format, DIGITS),
     st.builds("{}e{}".format, DIGITS, st.integers(-400, 400)),
+    st.floats(-1e30, 1e30).map(lambda number: f"{number:.18e}"),
+    st.builds("{}.{}E{}{}".format, DIGITS, DIGITS, st.sampled_from(["", "-", "+"]), st.integers(0, 50)),
 )
 # What int() and float() take and a table does not, and what they do not take.
 STRANGE = st.sampled_from(
     [
         *["", " ", "-", ".", "+.", "-.", "1_000", "0x1p3", "nan", "inf", "-Infinity", "\u0663", "1 2", "1-2", "--1"],
         *["1e", "e1", "1.2.3", "?", "NA", "1e400", "5e-324", "1,5", "\t1", "true", "1\u00a0", "\u00bd", "9" * 30],
-        *["0" * 45, "-0", "-0.0", "1'000", "1.000,5"],
+        *["0" * 45, "-0", "-0.0", "1'000", "1.000,5", "1e+-5", "1.5e+", "1e5.5"],
     ]
 )
 BLANKS = st.sampled_from(["", "", "", " ", "   ", " " * 12])
@@ -64,8 +67,8 @@ def outcome(folder: Path, data: bytes, fields: dict[str, dict[str, Any]], sample
 
 
 def slow(rows: list[list[str]]) -> bytes:
-    """The same with each cell in quotes, which are read row by row: of plain rows, quotes change nothing."""
-    return written(rows, csv.QUOTE_ALL)
+    """The same with a remark at the end, which makes all of it be read row by row; its sign is #."""
+    return written(rows, csv.QUOTE_ALL) + b"#\n"
 
 
 MARKS = st.sampled_from([(), ("?",), ("", "NA"), ("-1",), ("7.0", "?"), ("1e400",), ("99999999999999999999",)])
@@ -79,15 +82,22 @@ MARKS = st.sampled_from([(), ("?",), ("", "NA"), ("-1",), ("7.0", "?"), ("1e400"
     decimal=st.sampled_from([".", ","]),
     thousands=st.sampled_from([None, "'", " "]),
     end=st.sampled_from(["\n", "\r\n"]),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
 )
-@example([["9007199254740993"]], "float64", (), ".", None, "\n")
-@example([["0.1"], ["0.30000000000000004"], ["123456789012345678"]], "float64", (), ".", None, "\n")
-@example([["-9223372036854775808"], ["9223372036854775807"]], "int64", (), ".", None, "\n")
-@example([["18446744073709551615"], ["1"]], "uint64", (), ".", None, "\n")
-@example([["7"], ["7.0"], ["?"], [" 7 "]], "int64", ("7.0", "?"), ".", None, "\n")
-@example([["-1"], ["-128"]], "int8", ("-1",), ".", None, "\n")
+@example([["9007199254740993"]], "float64", (), ".", None, "\n", csv.QUOTE_MINIMAL)
+@example([["0.1"], ["0.30000000000000004"], ["123456789012345678"]], "float64", (), ".", None, "\n", csv.QUOTE_MINIMAL)
+@example([["-9223372036854775808"], ["9223372036854775807"]], "int64", (), ".", None, "\n", csv.QUOTE_MINIMAL)
+@example([["18446744073709551615"], ["1"]], "uint64", (), ".", None, "\n", csv.QUOTE_MINIMAL)
+@example([["7"], ["7.0"], ["?"], [" 7 "]], "int64", ("7.0", "?"), ".", None, "\n", csv.QUOTE_MINIMAL)
+@example([["-1"], ["-128"]], "int8", ("-1",), ".", None, "\n", csv.QUOTE_MINIMAL)
 def test_many_cells_at_once_are_each_cell_alone(
-    rows: list[list[str]], dtype: str, marks: tuple[str, ...], decimal: str, thousands: str | None, end: str
+    rows: list[list[str]],
+    dtype: str,
+    marks: tuple[str, ...],
+    decimal: str,
+    thousands: str | None,
+    end: str,
+    quoting: Any,
 ) -> None:
     """Values by the bit, and errors by the word: where a cell is in doubt, it is read alone."""
     missing: dict[str, Any] = {}
@@ -96,8 +106,8 @@ def test_many_cells_at_once_are_each_cell_alone(
     field = {"images": {"dtype": dtype, "shape": (len(rows[0]),), **missing}}
     options = {"decimal": decimal, "thousands": thousands}
     with tempfile.TemporaryDirectory() as folder:
-        fast = outcome(Path(folder), written(rows, csv.QUOTE_MINIMAL, end), field, len(rows), **options)
-        assert fast == outcome(Path(folder), slow(rows), field, len(rows), **options)
+        fast = outcome(Path(folder), written(rows, quoting, end), field, len(rows), **options)
+        assert fast == outcome(Path(folder), slow(rows), field, len(rows), comment="#", **options)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
@@ -148,6 +158,49 @@ def test_text_and_classes_beside_numbers(
     assert found["train.n"].tolist() == [int(row[0]) for row in back]
     assert found["train.t"] == [row[1] for row in back]
     assert found["train.k"].tolist() == ["xyz".index(row[2]) for row in back]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_texts_of_several_lines_in_a_long_table(tmp_path: Path, end: str) -> None:
+    """Rows in quotes that go over lines are whole, wherever the pieces end that are looked at together."""
+    texts = ["two\nlines, a comma\n" * 4, '"', "", "caf\u00e9\r\n" * 9, '"a" ""b""', "plain" * 30]
+    rows = [[str(number), texts[number % 6], "xyz"[number % 3], f'"{number}'] for number in range(9000)]
+    path = put(tmp_path / "t", written(rows, csv.QUOTE_ALL, end))
+    fields: list[dict[str, Any]] = [{"dtype": "int32"}, {"dtype": "str"}, {"dtype": "int64", "classes": tuple("xyz")}]
+    columns = [column(path, f"c{at}", samples=9000, **more) for at, more in enumerate([*fields, {"dtype": "str"}])]
+    found = read("csv", split(*columns), header=False, delimiter=";", columns={f"c{at}": at for at in range(4)})
+
+    assert path.stat().st_size > 2 * PIECE_BYTES
+    assert found["train.c0"].tolist() == list(range(9000))
+    assert found["train.c1"] == [row[1] for row in rows]
+    assert found["train.c2"].tolist() == [number % 3 for number in range(9000)]
+    assert found["train.c3"] == [row[3] for row in rows]
+
+
+class TestClasses:
+    """Cells are compared with the names of classes many at once, eight bytes in one step."""
+
+    LENGTHS = (0, 1, 7, 8, 9, 16, 17, 64, 65)
+
+    @pytest.mark.parametrize("longest", [9, 64, 65])
+    @pytest.mark.parametrize("copies", [1, 9])
+    def test_names_that_begin_and_end_alike(self, tmp_path: Path, longest: int, copies: int) -> None:
+        """Short and long ones, few and many, of letters beyond ASCII; with blanks around them that are left out."""
+        names = [f"{chr(97 + copy)}{'a' * length}z"[:length] for copy in range(copies) for length in self.LENGTHS]
+        names = [name for name in dict.fromkeys([*names, "caf\u00e9", "caf\u00e8"]) if name and len(name) <= longest]
+        path = put(tmp_path / "t", "".join(f"1; {name} \n2;{name}\n" for name in names))
+        field = column(path, "k", samples=2 * len(names), dtype="int64", classes=tuple(names))
+        found = read("csv", split(field), header=False, delimiter=";", strip=True, columns={"k": 1})["train.k"]
+
+        assert found.tolist() == [number // 2 for number in range(2 * len(names))]
+
+    def test_a_part_of_a_name_is_none(self, tmp_path: Path) -> None:
+        """Nor is a name with more in front of it."""
+        for cell in ("ale", "femal", "xfemale", "", "female "):
+            path = put(tmp_path / "t", f"1;male\n2;female\n3;{cell}\n")
+            field = column(path, "k", samples=3, dtype="int64", classes=("female", "male"))
+            with pytest.raises(DecodeError, match=f"line 3, column 2: '{cell}' is not one of the 2 classes of k"):
+                read("csv", split(field), header=False, delimiter=";", columns={"k": 1})
 
 
 class TestPlacesOfErrors:

@@ -21,8 +21,8 @@ from tinytorch_datasets.formats import (
     decodes,
 )
 from tinytorch_datasets.plan import TEXT, Block, Column, Split
-from tinytorch_datasets.readers.cells import places, values
-from tinytorch_datasets.readers.columns import column_info
+from tinytorch_datasets.readers.cells import values
+from tinytorch_datasets.readers.columns import column_info, places
 from tinytorch_datasets.readers.rows import Cells, TableText
 from tinytorch_datasets.readers.stream import Stream, encoding_of, opened, utf8_with_lf
 from tinytorch_datasets.readers.table import Table

@@ -10,7 +10,8 @@ from typing import Any
 from tinytorch_datasets.errors import Problems, did_you_mean
 from tinytorch_datasets.formats import FIRST_ROWS, HEAD_BYTES, Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import COLUMN_RANGE, Block, Column, Split
-from tinytorch_datasets.readers.cells import places, values
+from tinytorch_datasets.readers.cells import values
+from tinytorch_datasets.readers.columns import places
 from tinytorch_datasets.readers.rows import WHITESPACE, Cells, Dialect, Rows, TableText
 from tinytorch_datasets.readers.stream import Stream, encoding_of, utf8_with_lf
 from tinytorch_datasets.readers.table import sniff

@@ -1,4 +1,4 @@
-"""Columns of a field in a table, and cells as its numbers, labels and marks."""
+"""Cells of a table as the numbers, labels, texts and marks of a field."""
 
 from __future__ import annotations
 
@@ -11,120 +11,17 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from tinytorch_datasets.errors import Keys, did_you_mean
-from tinytorch_datasets.plan import COLUMN_RANGE, MAX_EXACT, Column, RaggedBlock
+from tinytorch_datasets.errors import did_you_mean
+from tinytorch_datasets.plan import MAX_EXACT, Column, RaggedBlock
 from tinytorch_datasets.readers.rows import WHITESPACE, Cells, Dialect, Piece, TableText
-from tinytorch_datasets.readers.stream import Stream
 from tinytorch_datasets.readers.text import REAL, is_missing
 from tinytorch_datasets.storage.string_array import StringArray
-
-Wanted = Mapping[str, "str | int | list[str | int]"]
-
-
-def places(table: TableText, fields: Sequence[Column], wanted: Wanted) -> dict[str, list[int]]:
-    """Return, for each field, the numbers of its columns, from 0; one field may take all that are left."""
-    found: dict[str, list[int]] = {}
-    others: list[Column] = []
-    stream, names, width = table.stream, table.names, table.width
-    for column in fields:
-        if column.per == "split":
-            stream.fail(f"{column} belongs to the split as a whole, for which a table has no place")
-        if declared := _declared_places(column, wanted, table):
-            found[column.field] = [
-                _place(stream, column, place, names, width, keys=_declaring(column, wanted)) for place in declared
-            ]
-        else:
-            others.append(column)
-    if len(others) > 1:
-        field_names = " and ".join(repr(column.field) for column in others)
-        stream.fail(
-            f"which columns are {field_names} cannot be told: name them in the option columns", keys=("options",)
-        )
-    if others:
-        taken = {place for places in found.values() for place in places}
-        found[others[0].field] = [place for place in range(width) if place not in taken]
-    for column in fields:
-        if column.is_ragged and not table.between_numbers:
-            reason = f"the samples of {column.field} differ in shape, and the columns of a table do not"
-            hint = "If a cell has all numbers of a sample, say what is between them in the option cell_delimiter."
-            stream.fail(reason, hint=hint, keys=("fields", column.field, "shape"))
-        if column.shape.count(None) > 1:
-            reason = f"{column.field} differs by sample on more than one axis, which a row of numbers does not tell"
-            stream.fail(reason, keys=("fields", column.field, "shape"))
-        have = len(found[column.field])
-        need = 1 if _has_lists(column, table, found[column.field]) else math.prod(column.sample_shape)
-        if have != need:
-            how = "are left for" if column in others else "are named for"
-            shape = str(column.shape).replace("None", "null")
-            stream.refuse(
-                f"{have:,} columns {how} {column.field}, whose shape {shape} needs {need:,}",
-                aspect="shape",
-                expected=need,
-                actual=have,
-                column=str(column),
-            )
-    return found
-
-
-def _declared_places(column: Column, wanted: Wanted, table: TableText) -> Sequence[str | int]:
-    """Return the columns of a field that are declared: at its place, in the option, or by names; none if nothing is."""
-    if column.columns:
-        return column.columns
-    if column.field in wanted:
-        option = wanted[column.field]
-        listed = option if isinstance(option, list) else [option]
-        return [place for item in listed for place in _without_ranges(item, table, _declaring(column, wanted))]
-    if column.key not in ("", column.field):
-        return [column.key]
-    if table.names and column.names:
-        return column.names
-    is_single = column.shape == () or bool(table.between_numbers)
-    return [column.field] if table.names and column.field in table.names and is_single else []
-
-
-def _without_ranges(place: str | int, table: TableText, keys: Keys) -> Sequence[str | int]:
-    """Return the columns that are named so: of a range, each as its number; but a column that has that name is it."""
-    ends = COLUMN_RANGE.fullmatch(place) if isinstance(place, str) and place not in (table.names or ()) else None
-    if ends is None:
-        return [place]
-    # No further than one behind the last column, which is refused as any other that there is not.
-    first, last = int(ends[1]), int(ends[2])
-    if first > last:
-        table.stream.fail(f"the range {place} of the option columns has no columns", keys=keys)
-    return range(first, min(last, table.width) + 1) or [last]
-
-
-def _declaring(column: Column, wanted: Wanted) -> Keys:
-    """Return the path in the entry of what `_declared_places` returns."""
-    if not column.columns and column.field in wanted:
-        return ("options", "columns", column.field)
-    in_split = column.columns or column.key not in ("", column.field) or not column.names
-    return ("splits", column.split, column.field) if in_split else ("fields", column.field, "names")
-
-
-def _place(
-    stream: Stream, column: Column, place: str | int, names: Sequence[str] | None, width: int, *, keys: Keys
-) -> int:
-    named_by = "its `column`" if column.columns else "its key" if place == column.key else "the option columns"
-    if isinstance(place, int):
-        if not -width <= place < width:
-            stream.fail(f"{column.field} is column {place} by {named_by}, but a row has {width:,}", keys=keys)
-        return place % width
-    if names is None:
-        reason = f"{column.field} is column {place!r} by {named_by}, but without a header columns have no names"
-        stream.fail(reason, keys=keys)
-    if place not in names:
-        reason = f"its header has no column {place!r}, which is {column.field}{did_you_mean(place, names)}"
-        stream.fail(reason, keys=keys)
-    if names.count(place) > 1:
-        stream.fail(f"its header has the column {place!r} twice", keys=keys)
-    return names.index(place)
-
 
 # How many numbers of lists in cells are looked at together.
 NUMBERS_AT_ONCE = 1 << 16
 
 BOOLS = {"0": False, "1": True, "false": False, "true": True}
+_SPELLED_BOOLS = [spelled for word in BOOLS for spelled in dict.fromkeys((word, word.capitalize(), word.upper()))]
 
 # int() and float() also read 1_000, digits of other scripts, nan and inf. One look over all cells at once finds the
 # characters that those need, so that cells are looked at one by one only when something is wrong.
@@ -139,7 +36,7 @@ def values(column: Column, cells: Cells | Piece, places: Sequence[int]) -> np.nd
     Raises:
         ContentError: A cell is empty, not a number, not finite, does not fit the dtype, or is not a class.
     """
-    if _has_lists(column, cells.table, places):
+    if has_lists(column, cells.table, places):
         return _lists(column, cells, places[0])
     is_number = not column.is_text and column.classes is None and column.dtype != "bool"
     if isinstance(cells, Piece) and is_number and places:
@@ -149,6 +46,8 @@ def values(column: Column, cells: Cells | Piece, places: Sequence[int]) -> np.nd
         cells = cells.one_by_one()  # which says what is wrong, and where
     if isinstance(cells, Piece) and column.is_text and len(places) == 1:
         return cells.strings(places[0])
+    if isinstance(cells, Piece) and places and (known := _plain_labels(column, cells, places)) is not None:
+        return known.reshape(len(cells), *column.shape)
     picked = cells.texts(places)
     if column.is_text:
         return StringArray.of(picked)  # each is encoded once, and both written and hashed as it is then
@@ -190,7 +89,7 @@ def values(column: Column, cells: Cells | Piece, places: Sequence[int]) -> np.nd
     return flat.reshape(len(cells), *column.shape)
 
 
-def _has_lists(column: Column, table: TableText, places: Sequence[int]) -> bool:
+def has_lists(column: Column, table: TableText, places: Sequence[int]) -> bool:
     """Check whether the cells of a column each hold all numbers of a sample."""
     return column.is_ragged or bool(
         table.between_numbers and column.shape and len(places) == 1 and math.prod(column.sample_shape) != 1
@@ -234,7 +133,7 @@ def _plain_list(column: Column, table: TableText, cells: Sequence[str]) -> np.nd
     for start in range(0, len(cells), NUMBERS_AT_ONCE):
         some = cells[start : start + NUMBERS_AT_ONCE]
         text = "\n".join(some)
-        if text.count("\n") + 1 != len(some) or dialect.sign in text:
+        if text.count("\n") + 1 != len(some) or dialect.sign in text or '"' in text:
             return None
         try:
             numbers = _plain_numbers(column, Piece(table, dialect, 1, text.encode()), [0])
@@ -288,6 +187,17 @@ def _plain_numbers(column: Column, piece: Piece, places: Sequence[int]) -> np.nd
         return None
     flat[is_absent] = np.nan
     return flat
+
+
+def _plain_labels(column: Column, piece: Piece, places: Sequence[int]) -> np.ndarray | None:
+    """Return the labels or truths of a field as bytes show them; None where one is in doubt, or is none."""
+    words = _SPELLED_BOOLS if column.dtype == "bool" and column.classes is None else column.spelled
+    if not words or column.missing or column.stored == "one-hot":
+        return None
+    positions = piece.positions(places, words)
+    if positions is None or (positions < 0).any():
+        return None
+    return positions if column.classes is not None else np.array([BOOLS[word.lower()] for word in words])[positions]
 
 
 def _read(cells: Sequence[str], *, is_whole: bool) -> list[Any] | None:

@@ -1,16 +1,18 @@
-"""Columns of a table: what all their cells are, and whether those are classes."""
+"""Columns of a table: those of a field, what all their cells are, and whether those are classes."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from tinytorch_datasets.errors import DecodeError
-from tinytorch_datasets.plan import MAX_EXACT, TEXT
-from tinytorch_datasets.readers.rows import WHITESPACE
+from tinytorch_datasets.errors import DecodeError, Keys, did_you_mean
+from tinytorch_datasets.plan import COLUMN_RANGE, MAX_EXACT, TEXT, Column
+from tinytorch_datasets.readers.cells import has_lists
+from tinytorch_datasets.readers.rows import WHITESPACE, TableText
+from tinytorch_datasets.readers.stream import Stream
 from tinytorch_datasets.readers.table import Table
 from tinytorch_datasets.readers.text import REAL, is_missing
 
@@ -218,3 +220,106 @@ def label_values(numbers: Collection[float], samples: int) -> tuple[int, ...] | 
     is_counted = whole[0] in (0, 1) and whole == list(range(whole[0], whole[0] + len(whole)))
     is_few = len(whole) <= MAX_ODD_CLASSES and samples >= SAMPLES_A_CLASS * len(whole)
     return tuple(whole) if is_counted or whole == [-1, 1] or is_few else None
+
+
+Wanted = Mapping[str, "str | int | list[str | int]"]
+
+
+def places(table: TableText, fields: Sequence[Column], wanted: Wanted) -> dict[str, list[int]]:
+    """Return, for each field, the numbers of its columns, from 0; one field may take all that are left."""
+    found: dict[str, list[int]] = {}
+    others: list[Column] = []
+    stream, names, width = table.stream, table.names, table.width
+    for column in fields:
+        if column.per == "split":
+            stream.fail(f"{column} belongs to the split as a whole, for which a table has no place")
+        if declared := _declared_places(column, wanted, table):
+            found[column.field] = [
+                _place(stream, column, place, names, width, keys=_declaring(column, wanted)) for place in declared
+            ]
+        else:
+            others.append(column)
+    if len(others) > 1:
+        field_names = " and ".join(repr(column.field) for column in others)
+        stream.fail(
+            f"which columns are {field_names} cannot be told: name them in the option columns", keys=("options",)
+        )
+    if others:
+        taken = {place for places in found.values() for place in places}
+        found[others[0].field] = [place for place in range(width) if place not in taken]
+    for column in fields:
+        if column.is_ragged and not table.between_numbers:
+            reason = f"the samples of {column.field} differ in shape, and the columns of a table do not"
+            hint = "If a cell has all numbers of a sample, say what is between them in the option cell_delimiter."
+            stream.fail(reason, hint=hint, keys=("fields", column.field, "shape"))
+        if column.shape.count(None) > 1:
+            reason = f"{column.field} differs by sample on more than one axis, which a row of numbers does not tell"
+            stream.fail(reason, keys=("fields", column.field, "shape"))
+        have = len(found[column.field])
+        need = 1 if has_lists(column, table, found[column.field]) else math.prod(column.sample_shape)
+        if have != need:
+            how = "are left for" if column in others else "are named for"
+            shape = str(column.shape).replace("None", "null")
+            stream.refuse(
+                f"{have:,} columns {how} {column.field}, whose shape {shape} needs {need:,}",
+                aspect="shape",
+                expected=need,
+                actual=have,
+                column=str(column),
+            )
+    return found
+
+
+def _declared_places(column: Column, wanted: Wanted, table: TableText) -> Sequence[str | int]:
+    """Return the columns of a field that are declared: at its place, in the option, or by names; none if nothing is."""
+    if column.columns:
+        return column.columns
+    if column.field in wanted:
+        option = wanted[column.field]
+        listed = option if isinstance(option, list) else [option]
+        return [place for item in listed for place in _without_ranges(item, table, _declaring(column, wanted))]
+    if column.key not in ("", column.field):
+        return [column.key]
+    if table.names and column.names:
+        return column.names
+    is_single = column.shape == () or bool(table.between_numbers)
+    return [column.field] if table.names and column.field in table.names and is_single else []
+
+
+def _without_ranges(place: str | int, table: TableText, keys: Keys) -> Sequence[str | int]:
+    """Return the columns that are named so: of a range, each as its number; but a column that has that name is it."""
+    ends = COLUMN_RANGE.fullmatch(place) if isinstance(place, str) and place not in (table.names or ()) else None
+    if ends is None:
+        return [place]
+    # No further than one behind the last column, which is refused as any other that there is not.
+    first, last = int(ends[1]), int(ends[2])
+    if first > last:
+        table.stream.fail(f"the range {place} of the option columns has no columns", keys=keys)
+    return range(first, min(last, table.width) + 1) or [last]
+
+
+def _declaring(column: Column, wanted: Wanted) -> Keys:
+    """Return the path in the entry of what `_declared_places` returns."""
+    if not column.columns and column.field in wanted:
+        return ("options", "columns", column.field)
+    in_split = column.columns or column.key not in ("", column.field) or not column.names
+    return ("splits", column.split, column.field) if in_split else ("fields", column.field, "names")
+
+
+def _place(
+    stream: Stream, column: Column, place: str | int, names: Sequence[str] | None, width: int, *, keys: Keys
+) -> int:
+    named_by = "its `column`" if column.columns else "its key" if place == column.key else "the option columns"
+    if isinstance(place, int):
+        if not -width <= place < width:
+            stream.fail(f"{column.field} is column {place} by {named_by}, but a row has {width:,}", keys=keys)
+        return place % width
+    if names is None:
+        reason = f"{column.field} is column {place!r} by {named_by}, but without a header columns have no names"
+        stream.fail(reason, keys=keys)
+    if place not in names:
+        reason = f"its header has no column {place!r}, which is {column.field}{did_you_mean(place, names)}"
+        stream.fail(reason, keys=keys)
+    if names.count(place) > 1:
+        stream.fail(f"its header has the column {place!r} twice", keys=keys)
+    return names.index(place)

@@ -6,7 +6,6 @@ Many where no quote is among them, so that bytes show where each row and each ce
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, NoReturn
@@ -14,12 +13,19 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 
 from tinytorch_datasets.readers.stream import Stream
-from tinytorch_datasets.readers.text import LONGEST_LINE, Grid, Numbers, decoded_line, pieces
+from tinytorch_datasets.readers.text import (
+    LONGEST_LINE,
+    decoded_line,
+    pieces,
+    single_blanks,
+    with_single_blanks,
+    without_last,
+)
+from tinytorch_datasets.readers.text.grid import LONGEST_WORD, Grid, Numbers, OpenQuoteError
 from tinytorch_datasets.storage.string_array import StringArray
 
 # What the option delimiter calls runs of blanks and tabs.
 WHITESPACE = "whitespace"
-_TAB_OUTSIDE_QUOTES = re.compile(r'("(?:[^"]|"")*")|\t')
 
 ROWS_A_BLOCK = 4096
 BLOCK_CHARACTERS = 1 << 20
@@ -110,31 +116,40 @@ class Cells:
 
 
 class Piece:
-    """Whole rows without quotes, which are looked at as bytes. `data` are those of the text, from line `line` on."""
+    """Whole rows, which are looked at as bytes.
+
+    Attributes:
+        table: What they are rows of.
+        data: Those of the text, up to the last row that is whole.
+    """
 
     def __init__(self, table: TableText, dialect: Dialect, line: int, data: bytes) -> None:
-        """Look for the cells.
+        """Look for the cells of what the text has from line `line` on.
 
         Raises:
+            OpenQuoteError: There is no whole row.
             ValueError: They cannot be told apart without looking at one line after the other.
         """
-        self.table, self._dialect, self._line, self._data = table, dialect, line, data
-        doubtful = (b'"', b"\0", dialect.comment.encode())
-        if len(data) > LONGEST_LINE or any(sign and sign in data for sign in doubtful):
+        self.table, self._dialect, self._line = table, dialect, line
+        has_quotes = b'"' in data
+        if len(data) > LONGEST_LINE or any(sign and sign in data for sign in (b"\0", dialect.comment.encode())):
             raise ValueError
         plain = data if data.endswith(b"\n") else data + b"\n"
-        plain = plain.replace(b"\r\n", b"\n") if b"\r" in plain else plain
-        if b"\r" in plain:
-            raise ValueError
+        if not has_quotes:
+            plain = plain.replace(b"\r\n", b"\n") if b"\r" in plain else plain
+            if b"\r" in plain:
+                raise ValueError
         if dialect.delimiter == WHITESPACE:
-            plain = _with_single_blanks(plain)
+            if has_quotes:
+                raise ValueError
+            plain = with_single_blanks(plain)
         if not plain.isascii():
             plain.decode("utf-8")
-        self._plain = plain
-        self._grid = Grid(plain, ord(dialect.sign), table.width)
-        longest = int((self._grid.ends[:, -1] - self._grid.starts[:, 0]).max())
-        if longest > csv.field_size_limit() or (table.width == 1 and (self._grid.starts == self._grid.ends).any()):
+        self._plain = b"" if has_quotes else plain
+        self._grid = Grid(plain, ord(dialect.sign), table.width, strips=dialect.strip)
+        if self._grid.longest > csv.field_size_limit() or self._grid.has_empty_row:
             raise ValueError
+        self.data = data[: self._grid.size] if has_quotes else data
 
     def __len__(self) -> int:
         return self._grid.rows
@@ -147,58 +162,32 @@ class Piece:
         """Return the cells of some columns, row by row; or of those only which are named by their positions."""
         of_a_row, sign = len(places) if which is None else len(which) / len(self), self._dialect.sign
         if len(places) == 1 and which is None:
-            texts = list(self._grid.strings(places[0]))
-        elif 3 * of_a_row >= self.table.width:
-            every = self._plain[:-1].decode("utf-8").replace("\n", sign).split(sign)
-            columns = [every[place :: self.table.width] for place in places]
-            texts = [text for row in zip(*columns, strict=True) for text in row]
-            texts = texts if which is None else [texts[at] for at in which.tolist()]
-        else:
+            return list(self._grid.strings(places[0]))
+        if 3 * of_a_row < self.table.width or not self._plain:
             at = np.arange(len(self) * len(places)) if which is None else which
-            texts = self._grid.texts(at // len(places), np.asarray(places)[at % len(places)])
+            return self._grid.texts(at // len(places), np.asarray(places)[at % len(places)])
+        every = self._plain[:-1].decode("utf-8").replace("\n", sign).split(sign)
+        columns = [every[place :: self.table.width] for place in places]
+        texts = [text for row in zip(*columns, strict=True) for text in row]
+        texts = texts if which is None else [texts[at] for at in which.tolist()]
         return [text.strip(" \t") for text in texts] if self._dialect.strip else texts
 
     def strings(self, place: int) -> StringArray:
         """Return the cells of a column, packed."""
-        return StringArray.of(self.texts([place])) if self._dialect.strip else self._grid.strings(place)
+        return self._grid.strings(place)
+
+    def positions(self, places: Sequence[int], words: Sequence[str]) -> np.ndarray | None:
+        """Return which of some words each cell is, row by row, -1 for none; None where words are too long for that."""
+        encoded = [word.encode() for word in words]
+        return self._grid.positions(places, encoded) if max(map(len, encoded)) <= LONGEST_WORD else None
 
     def one_by_one(self) -> Cells:
         """Return the same as rows, each with its line."""
         cells = Cells(self.table)
-        rows = Rows(self.table.stream, self._dialect, iter([(self._line, self._data)]))
+        rows = Rows(self.table.stream, self._dialect, iter([(self._line, self.data)]))
         while row := rows.next():
             cells.add(*row)
         return cells
-
-
-def single_blanks(line: str) -> str:
-    """Return a line in which tabs are blanks, but in quotes, and none stands at an end."""
-    return _TAB_OUTSIDE_QUOTES.sub(lambda tab: tab[1] or " ", line).strip(" \t\r")
-
-
-def _with_single_blanks(data: bytes) -> bytes:
-    """Return lines without quotes in which each run of blanks and tabs is one blank, and none stands at an end."""
-    data = data.replace(b"\t", b" ")
-    text = np.frombuffer(data, np.uint8)
-    is_blank = text == ord(" ")
-    is_more = is_blank.copy()
-    is_more[1:] &= is_blank[:-1] | (text[:-1] == ord("\n"))
-    single: bytes = text[~is_more].tobytes()
-    return single.replace(b" \n", b"\n")
-
-
-def _without_last(pieces: Iterator[tuple[int, bytes]], count: int) -> Iterator[tuple[int, bytes]]:
-    """Yield all lines but the last ones, of which so many are held back until more come."""
-    held = b""
-    for number, data in pieces if count else ():
-        first, data = number - held.count(b"\n"), held + data
-        end = len(data) - data.endswith(b"\n")  # the last line of a text may end in nothing
-        for _ in range(count):
-            end = data.rfind(b"\n", 0, max(end, 0))
-        if end >= 0:
-            yield first, data[: end + 1]
-        held = data[end + 1 :]
-    yield from () if count else pieces
 
 
 class _Lines:
@@ -223,9 +212,17 @@ class _Lines:
             self._at, self._split = 0, None
         return (self._number, self._data[self._at :]) if self._data else None
 
-    def take(self) -> None:
-        """Pass over what `peek` has returned."""
-        self._at = len(self._data)
+    def take(self, count: int) -> None:
+        """Pass over so many bytes of what `peek` has returned, which are whole lines."""
+        if self._at + count < len(self._data):
+            self._number += self._data.count(b"\n", self._at, self._at + count)
+        self._at, self._split = self._at + count, None
+
+    def extend(self) -> bool:
+        """Add the lines of the next piece to what `peek` returns; whether there are any."""
+        more = next(self._pieces, (0, b""))[1]
+        self._data, self._at, self._split = self._data[self._at :] + more, 0, None
+        return bool(more)
 
     def back_to(self, line: tuple[int, int, bytes]) -> bool:
         """Go back to a line that was the last once, if it came with those that come now; whether it did."""
@@ -265,7 +262,7 @@ class Rows:
         remarks: list[int] | None = None,
     ) -> None:
         self._stream, self._dialect, self.remarks = stream, dialect, remarks
-        self._lines = _Lines(stream, lines or _without_last(pieces(stream, bom=True), dialect.skip_last_lines))
+        self._lines = _Lines(stream, lines or without_last(pieces(stream, bom=True), dialect.skip_last_lines))
         self._row = self._lines.last
         self._characters, self._line, self._begins = 0, 1, True
         self._empty, self._width = 0, 1
@@ -348,14 +345,18 @@ class Rows:
 
     def _next_piece(self, table: TableText) -> Piece | None:
         """Return the lines that come next together as rows, if they are sure to be rows."""
-        if (lines := self._lines.peek()) is None:
-            return None
-        try:
-            piece = Piece(table, self._dialect, *lines)
-        except ValueError:  # UnicodeDecodeError is one
-            return None
-        self._lines.take()
-        return piece
+        while lines := self._lines.peek():
+            try:
+                piece = Piece(table, self._dialect, *lines)
+            except OpenQuoteError:
+                if not self._lines.extend():
+                    break
+            except ValueError:  # UnicodeDecodeError is one
+                break
+            else:
+                self._lines.take(len(piece.data))
+                return piece
+        return None
 
     def _next_rows(self, table: TableText) -> Cells | None:
         """Return the lines that come next together, if each of them is sure to be a row, with its quotes."""
@@ -376,7 +377,7 @@ class Rows:
         if self._dialect.strip:
             cells.rows = [[cell.strip(" \t") for cell in row] for row in cells.rows]
         cells.lines = list(range(number, number + len(lines)))
-        self._lines.take()
+        self._lines.take(len(data))
         return cells
 
     def _csv_reader(self, lines: Iterable[str]) -> Iterator[list[str]]:
