@@ -1,4 +1,4 @@
-"""Columns of a table: those of a field, what all their cells are, and whether those are classes."""
+"""Columns of a table: those of a field, and what all their cells are."""
 
 from __future__ import annotations
 

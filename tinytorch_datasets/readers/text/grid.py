@@ -1,4 +1,4 @@
-"""`Grid`: the cells of many rows of a table at once, plain numbers in them, and texts that they are.
+"""`Grid`: cells of many rows of a table at once, as numbers and as texts.
 
 A cell at a time is slow in Python. Here a piece of a table is looked at as bytes: where its cells begin and end, and,
 eight of their bytes in one step, what number each is, or which of some words.
