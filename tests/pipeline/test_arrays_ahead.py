@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -240,6 +241,16 @@ class TestNotTaken:
             ahead.add(x, home.bring("x.npy"))
 
         assert not home.folders
+
+    def test_a_data_set_of_many_files(self, home: Home) -> None:
+        """A descriptor for each would be missing in the fetch of the others."""
+        x, y = home.plan.files
+        many = replace(home.plan, files=(x, y, *(replace(y, name=f"{number}.npy") for number in range(15))))
+        before = len([*OPEN_FILES.iterdir()])
+        with home._replace(plan=many).ahead() as ahead:
+            ahead.add(x, home.bring("x.npy"))
+
+            assert len([*OPEN_FILES.iterdir()]) == before
 
     def test_where_workers_decode(self, home: Home) -> None:
         """Those of an executor, once the files are right."""

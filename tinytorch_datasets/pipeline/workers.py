@@ -57,6 +57,8 @@ if TYPE_CHECKING:
 
 # Where a file that is open has a path that stays, whatever its name becomes; on Linux alone.
 OPEN_FILES = Path("/proc/self/fd")
+# Each is held open until all is decoded, and a process has few descriptors.
+MOST_OPEN = 16
 
 # A part is a 64th of the data set and at least this large, so that it takes longer to decode than to send and to read;
 # at most so large, so that a lost one is soon done again.
@@ -349,7 +351,7 @@ class ArraysAhead:
         is_own = not any(one.needs or one.needs_by_ending or one.sample for one in needed)
         if self._is_decided.is_set() or self._executor is not None or not is_own:
             return False
-        if is_address_space_limited() or not OPEN_FILES.is_dir():
+        if len(self._plan.files) > MOST_OPEN or is_address_space_limited() or not OPEN_FILES.is_dir():
             return False
         name = array_store.folder_name(self._plan, versions(self._plan))
         is_there = any(disk.exists(cache / "arrays" / name) for cache in self._locations.caches)
