@@ -245,9 +245,10 @@ class TestNotTaken:
     def test_a_data_set_of_many_files(self, home: Home) -> None:
         """A descriptor for each would be missing in the fetch of the others."""
         x, y = home.plan.files
-        many = replace(home.plan, files=(x, y, *(replace(y, name=f"{number}.npy") for number in range(15))))
+        files = (x, y, *(replace(y, name=f"{number}.npy") for number in range(15)))
+        many = home._replace(declared=replace(home.declared, files=files), plan=replace(home.plan, files=files))
         before = len([*OPEN_FILES.iterdir()])
-        with home._replace(plan=many).ahead() as ahead:
+        with many.ahead() as ahead:
             ahead.add(x, home.bring("x.npy"))
 
             assert len([*OPEN_FILES.iterdir()]) == before
