@@ -106,7 +106,7 @@ def write(path: str, lines: Sequence[bytes]) -> None:
     from tinytorch_datasets.storage.files import write_if_possible
 
     target = Path(path)
-    if _makes_private(target.parent):
+    if _make_private(target.parent):
         write_if_possible(target, b"\n".join([_digest(lines), *lines]))
         _remove_old(target.parent)
 
@@ -208,7 +208,7 @@ def _is_private(folder: str | Path) -> bool:
     return not hasattr(os, "geteuid") or (about.st_uid == os.geteuid() and not stat.S_IMODE(about.st_mode) & 0o077)
 
 
-def _makes_private(folder: Path) -> bool:
+def _make_private(folder: Path) -> bool:
     """Make that folder, if it is missing, and check whether it is the user's alone.
 
     Nothing is made in a folder of somebody else's, such as that of the user for whom `sudo` works, nor in one that
