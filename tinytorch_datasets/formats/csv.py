@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tinytorch_datasets.errors import Problems, did_you_mean
 from tinytorch_datasets.formats import FIRST_ROWS, HEAD_BYTES, Certainty, Detection, FileInfo, decodes
 from tinytorch_datasets.plan import COLUMN_RANGE, Block, Column, Split
@@ -16,11 +18,15 @@ from tinytorch_datasets.readers.rows import WHITESPACE, Cells, Dialect, Rows, Ta
 from tinytorch_datasets.readers.stream import Stream, encoding_of, utf8_with_lf
 from tinytorch_datasets.readers.table import sniff
 from tinytorch_datasets.readers.text import is_text, opened_text, pieces
+from tinytorch_datasets.storage.string_array import StringArray
 
 # A control code that separates units, and stands in no text. It takes the place of delimiters where others are none.
 REST = "\x1f"
 
 THOUSANDS = (None, ".", ",", "'", " ", "\u00a0", "\u202f", "_")
+
+# How many pieces of a table are decoded before their values are passed on.
+PIECES_A_BLOCK = 8
 
 # They are held in memory until more lines come.
 MOST_LAST_LINES = 100
@@ -265,14 +271,41 @@ def _decode(
 ) -> Iterator[Block]:
     """Yield the values of the fields that one file holds; `first` is a row that has come already."""
     where = places(table, fields, wanted)
-    start = 0
+    start, held = 0, list[list[Any]]()
     for cells in rows.blocks(table, split.samples, first):
-        if start + len(cells) > split.samples:
-            line = cells.one_by_one().lines[split.samples - start]
+        done = start + sum(len(values[0]) for values in held)
+        if done + len(cells) > split.samples:
+            line = cells.one_by_one().lines[split.samples - done]
             table.stream.refuse_more("rows", split, f"line {line:,}")
-        for column in fields:
-            yield Block(column, start, values(column, cells, where[column.field]))
-        start += len(cells)
-    if not start:
-        for column in fields:
-            yield Block(column, 0, values(column, Cells(table), where[column.field]))
+        held.append([values(column, cells, where[column.field]) for column in fields])
+        if len(held) == PIECES_A_BLOCK:
+            yield from _together(fields, start, held)
+            start, held = done + len(cells), []
+    if held or not start:
+        held = held or [[values(column, Cells(table), where[column.field]) for column in fields]]
+        yield from _together(fields, start, held)
+
+
+def _together(fields: Sequence[Column], start: int, held: Sequence[Sequence[Any]]) -> Iterator[Block]:
+    """Yield the values of some pieces as one block a field, which are passed on faster than many."""
+    for column, parts in zip(fields, zip(*held, strict=True), strict=True):
+        if all(isinstance(part, np.ndarray) for part in parts):
+            yield Block(column, start, np.concatenate(parts) if len(parts) > 1 else parts[0])
+        elif all(isinstance(part, StringArray) for part in parts):
+            yield Block(column, start, _joined(parts) if len(parts) > 1 else parts[0])
+        else:
+            at = start
+            for part in parts:
+                yield Block(column, at, part)
+                at += len(part)
+
+
+def _joined(parts: Sequence[StringArray]) -> StringArray:
+    """Return arrays of strings as one."""
+    buffers, offsets, end = [], [np.zeros(1, np.int64)], 0
+    for part in parts:
+        buffer, places = part.utf8()
+        buffers.append(buffer[places[0] : places[-1]])
+        offsets.append(places[1:] + (end - places[0]))
+        end = int(offsets[-1][-1]) if len(places) > 1 else end
+    return StringArray.mapped(np.concatenate(buffers), np.concatenate(offsets))

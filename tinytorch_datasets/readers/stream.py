@@ -111,8 +111,12 @@ class Stream:
 
     def chunk(self) -> bytes:
         """Return the next bytes, as many as are written at once; fewer at the end."""
+        first = self.some(OUTPUT_CHUNK)
+        if not first or len(first) == OUTPUT_CHUNK:
+            return first  # as it is, and no copy
         chunk = bytearray(OUTPUT_CHUNK)
-        return bytes(memoryview(chunk)[: self.fill(memoryview(chunk))])
+        chunk[: len(first)] = first
+        return bytes(memoryview(chunk)[: len(first) + self.fill(memoryview(chunk)[len(first) :])])
 
     def refuse(
         self, reason: str, *, aspect: Aspect, expected: Any, actual: Any, hint: str | None = None, **whose: str

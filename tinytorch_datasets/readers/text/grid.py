@@ -105,7 +105,7 @@ class Grid:
         """Return the signs between cells that are in no quotes, up to the end of the last whole row; and all quotes."""
         kinds = self.buffer[signs]
         is_quote = kinds == QUOTE
-        is_outside = (np.cumsum(is_quote) & 1) == 0
+        is_outside = (np.cumsum(is_quote, dtype=np.uint8) & 1) == 0  # which needs the last bit alone
         self._check(self.buffer[signs[is_quote][::2] - 1], delimiter)
         ends = np.flatnonzero(is_outside & (kinds == LF))
         if len(ends) < 2:
