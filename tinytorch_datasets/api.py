@@ -174,7 +174,10 @@ def get(
         dataset = _open_cached(str(name), path, homes, root, verify, rank)
         if dataset is not None:
             return dataset
-    from tinytorch_datasets import pipeline  # everything heavy stands behind it
+    from tinytorch_datasets.concurrency import collection_paused
+
+    with collection_paused():
+        from tinytorch_datasets import pipeline  # everything heavy stands behind it
 
     declared = _declared(name, manifest, offline)
     if has_entry and declared.plan.name != name:  # an alias, which no cache entry has

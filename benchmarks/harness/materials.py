@@ -52,7 +52,10 @@ class Materials:
         return self.served.parent / "facts.json"
 
     def manifest(self, kind: str) -> Path:
-        """The manifest of that kind: "plain" has two entries, "four" and "ten-thousand" are called what they have."""
+        """The manifest of that kind: "four" and "ten-thousand" are called what they have.
+
+        "plain" has two entries, and takes the packaged one's place; "own" is the same where a person has it.
+        """
         return self.served.parent / f"{kind}.yaml"
 
 
@@ -85,7 +88,7 @@ def write_manifests(made: Materials, url: str, *, many: int = MANY) -> None:
     """The manifests of what is served at `url`, which is another one at every run."""
     facts = json.loads(made.facts.read_text())
     both = _entry_mnist(facts, url) + _entry_cifar10(facts, url)
-    for kind, entries in (("plain", 2), ("four", 4), ("ten-thousand", many)):
+    for kind, entries in (("plain", 2), ("own", 2), ("four", 4), ("ten-thousand", many)):
         rest = "".join(_entry_other(number) for number in range(entries - 2))
         made.manifest(kind).write_text(
             f"version: 1\ndownload_to: downloads\nshipped_in: nothing-ships\ndatasets:\n{both}{rest}"

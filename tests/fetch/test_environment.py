@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import ssl
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -35,6 +37,27 @@ def fetched(folder: Path, *urls: str, mirror: str | None = None) -> bytes:
         retry=RetryPolicy(backoff_first_s=0.01),
     )
     return (folder / "points" / "points.bin").read_bytes()
+
+
+def test_a_plain_address_needs_no_library_but_urllib3(server: FaultyServer, tmp_path: Path) -> None:
+    """Over http, where no proxy is named: importing requests takes longer than such a fetch, and it has no part in it.
+
+    A redirect without cookies changes nothing. A name for which no proxy counts is none of a proxy.
+    """
+    url = server.at("/f", redirect(server.at("/g", serve(DATA))))
+    code = (
+        "import sys; from pathlib import Path; from tinytorch_datasets.fetch import fetch;"
+        "from tinytorch_datasets.plan import File; folder, url, size, sha256 = sys.argv[1:];"
+        "fetch([File('f', int(size), sha256, (url,))], Path(folder), folder='f', locks=Path(folder, 'locks'),"
+        " progress=lambda *_: None, reuse_from=());"
+        "print(*sorted({'requests', 'urllib3', 'charset_normalizer', 'pooch', 'numpy'} & set(sys.modules)))"
+    )
+    env = {"PATH": "", "PYTHONPATH": str(Path(__file__).parents[2]), "no_proxy": "example.org", "HTTPS_PROXY": ""}
+    arguments = [str(tmp_path), url, str(len(DATA)), sha256(DATA)]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], env=env, capture_output=True, text=True, check=True)
+
+    assert done.stdout == "urllib3\n"
+    assert (tmp_path / "f").read_bytes() == DATA
 
 
 class TestProxies:

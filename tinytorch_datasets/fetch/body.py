@@ -1,6 +1,6 @@
 """Bodies on their way: deadlines and rates, and what a Content-Encoding wraps.
 
-Apart from connections, which load requests: files that come from a folder are read with no library of the network.
+Apart from connections, which load urllib3: files that come from a folder are read with no library of the network.
 """
 
 from __future__ import annotations

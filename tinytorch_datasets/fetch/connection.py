@@ -3,6 +3,9 @@
 No credentials are sent but those in the address itself: not those of ~/.netrc, whose `default` entry would go to every
 mirror. Proxies and certificates are those that the environment names; what is wrong with them is found before any
 address is asked, and named by its variable.
+
+What requests knows of the environment, of certificates and of cookies is asked of requests, but for plain addresses
+where no proxy is named: then there is nothing to ask, and importing it takes as long as fetching MNIST from nearby.
 """
 
 from __future__ import annotations
@@ -18,23 +21,20 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-import requests
 import urllib3
 import urllib3.exceptions
 import urllib3.util
-from requests.adapters import HTTPAdapter
-from requests.auth import HTTPBasicAuth
-from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
-from requests.structures import CaseInsensitiveDict
-from requests.utils import get_auth_from_url, get_environ_proxies, prepend_scheme_if_needed, select_proxy
 
 from tinytorch_datasets.errors import NetworkSettingsError, printable
 from tinytorch_datasets.fetch.body import Deadline, Link, Watchdog
 from tinytorch_datasets.manifest.filenames import without_secrets
 from tinytorch_datasets.verify.diagnose import quoted
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest
 
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")  # in either case
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # in the order in which requests looks
@@ -42,6 +42,8 @@ CA_VARIABLES_OF_OTHERS = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # of OpenSSL, which 
 SOCKS = ("socks4", "socks4a", "socks5", "socks5h")
 # An address that is asked for as it is written; whatever else may stand in one, requests puts right.
 PLAIN = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]+)?(/[A-Za-z0-9._~/-]*)")
+PLAIN_HTTP_HOST = re.compile(r"http://([a-z0-9][a-z0-9.-]*)(?::([0-9]{1,5}))?/")
+MOST_PORTS = 65_535
 MOST_ORIGINS = 16  # of which connections are kept ...
 DESCRIPTORS = 2  # ... of which each has so many
 HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\]")
@@ -115,17 +117,32 @@ class _Origin:
     """Scheme, host, port and credentials of addresses: what the environment says of them is read once."""
 
     def __init__(self, url: str, at_once: int) -> None:
+        self._proxies: Mapping[str, str] = {}
+        self._is_direct, host = True, PLAIN_HTTP_HOST.match(url)
+        # Over https, requests has the certificates, and some programs add those of the system to it.
+        if host and int(host[2] or 80) <= MOST_PORTS and not _may_have_proxies():
+            self.pool: Any = urllib3.PoolManager(maxsize=at_once).connection_from_host(
+                host[1], int(host[2] or 80), "http"
+            )
+        else:
+            self.pool = self._pool_of_environment(url, at_once)
+        self.pool.ConnectionCls = type("Watched", (_Watched, self.pool.ConnectionCls), {})
+
+    def _pool_of_environment(self, url: str, at_once: int) -> Any:
+        import requests
+        from requests.adapters import HTTPAdapter
+        from requests.utils import select_proxy
+
         check_environment(url)
         request = _prepared(url)
         with requests.Session() as session:
             settings = session.merge_environment_settings(request.url or url, {}, True, None, None)
-        self._adapter, self._proxies = HTTPAdapter(pool_maxsize=at_once), settings["proxies"]
+        adapter, self._proxies = HTTPAdapter(pool_maxsize=at_once), settings["proxies"]
         verify, cert = settings["verify"], settings["cert"]
-        pool: Any = self._adapter.get_connection_with_tls_context(request, verify, self._proxies, cert)
-        self._adapter.cert_verify(pool, request.url, verify, cert)  # type: ignore[no-untyped-call]
-        pool.ConnectionCls = type("Watched", (_Watched, pool.ConnectionCls), {})
-        self.pool = pool
+        pool = adapter.get_connection_with_tls_context(request, verify, self._proxies, cert)
+        adapter.cert_verify(pool, request.url, verify, cert)  # type: ignore[no-untyped-call]
         self._is_direct = select_proxy(request.url or url, self._proxies) is None
+        return pool
 
     def ask(
         self, url: str, headers: dict[str, str], timeout: urllib3.Timeout, deadline: Deadline, cookies: Any
@@ -134,11 +151,13 @@ class _Origin:
         if plain and "/." not in plain[1]:
             target = plain[1]
         else:
+            from requests.adapters import HTTPAdapter
+
             request = _prepared(url, headers, cookies)
-            target = self._adapter.request_url(request, self._proxies)
+            target = HTTPAdapter().request_url(request, self._proxies)
             headers = request.headers  # type: ignore[assignment]
         _asking.deadline = deadline
-        how: dict[str, Any] = {"redirect": False, "assert_same_host": False, "retries": self._adapter.max_retries}
+        how: dict[str, Any] = {"redirect": False, "assert_same_host": False, "retries": urllib3.Retry(0, read=False)}
         how |= {"preload_content": False, "decode_content": False, "timeout": timeout}
         for is_last in (False, False, True):
             try:
@@ -209,12 +228,24 @@ class _Watched:
         super().request(*args, **kwargs)  # type: ignore[misc]
 
 
-def _prepared(url: str, headers: dict[str, str] | None = None, cookies: Any = None) -> requests.PreparedRequest:
+def _may_have_proxies() -> bool:
+    """Check whether a variable may name a proxy, or the settings of the system, as on Windows and macOS."""
+    names = (name.lower() for name, value in os.environ.items() if value)
+    return os.name == "nt" or sys.platform == "darwin" or any(n.endswith("_proxy") and n != "no_proxy" for n in names)
+
+
+def _prepared(url: str, headers: dict[str, str] | None = None, cookies: Any = None) -> PreparedRequest:
+    import requests
+
     return requests.Request("GET", url, headers=headers, cookies=cookies, auth=_credentials_of_address).prepare()
 
 
 def keep_cookies(cookies: Any, url: str, reply: urllib3.BaseHTTPResponse) -> Any:
     """Return the cookies of a chain of redirects, with those that a reply sets: some sites go by them."""
+    if cookies is None and "Set-Cookie" not in reply.headers:
+        return None
+    from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
+
     jar = RequestsCookieJar() if cookies is None else cookies
     extract_cookies_to_jar(jar, _prepared(url), reply)  # type: ignore[no-untyped-call]
     return jar
@@ -222,7 +253,7 @@ def keep_cookies(cookies: Any, url: str, reply: urllib3.BaseHTTPResponse) -> Any
 
 def fields_of(reply: urllib3.BaseHTTPResponse) -> Mapping[str, str]:
     """Return the header fields of a reply, each with all of its values in one."""
-    return CaseInsensitiveDict(reply.headers)
+    return urllib3.HTTPHeaderDict({name: reply.headers[name] for name in reply.headers})
 
 
 def end(reply: urllib3.BaseHTTPResponse) -> None:
@@ -232,13 +263,18 @@ def end(reply: urllib3.BaseHTTPResponse) -> None:
     reply.close()
 
 
-def _credentials_of_address(request: requests.PreparedRequest) -> requests.PreparedRequest:
+def _credentials_of_address(request: PreparedRequest) -> PreparedRequest:
+    from requests.auth import HTTPBasicAuth
+    from requests.utils import get_auth_from_url
+
     user, password = get_auth_from_url(request.url or "")
     return HTTPBasicAuth(user, password)(request) if user or password else request
 
 
 def proxy_variable(url: str) -> tuple[str, str] | None:
     """Return the variable that names the proxy for an address, and its value; None if there is no proxy."""
+    from requests.utils import get_environ_proxies, select_proxy
+
     proxy = select_proxy(url, get_environ_proxies(url))
     if not proxy:
         return None
@@ -294,6 +330,8 @@ def unread_certificates() -> str:
 
 
 def _check_proxy(variable: str, value: str) -> None:
+    from requests.utils import prepend_scheme_if_needed
+
     example = f"Set {variable} to something like http://proxy.example.org:3128, or unset it."
     shown = quoted(value.rpartition("@")[2])  # without its password
     try:

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinytorch_datasets.concurrency import Cancellation, free_descriptors, run_all
+from tinytorch_datasets.concurrency import Cancellation, collection_paused, free_descriptors, run_all
 from tinytorch_datasets.errors import FetchError, OfflineError, StorageError
 from tinytorch_datasets.fetch.base import Fetched, Kind, RetryPolicy, Source, SourceError, is_on_disk, local_path
 from tinytorch_datasets.fetch.mirrors import HostLimit, MirrorLoop
@@ -370,7 +370,8 @@ class Download:
 
     def _shared_connections(self) -> Connections:
         """Return what all files of this run share; made by the first that comes from the web."""
-        from tinytorch_datasets.fetch.connection import Connections  # and with it requests, which is heavy
+        with collection_paused():
+            from tinytorch_datasets.fetch.connection import Connections  # and with it urllib3, which is heavy
 
         with self._report_lock:
             if self._connections is None:

@@ -48,7 +48,7 @@ UNREACHABLE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, 
 
 def source_error_of(error: BaseException, retry: RetryPolicy, url: str) -> SourceError:
     """Return the SourceError that an exception stands for, so that no exception of requests reaches a user."""
-    import requests  # heavy, and loaded already by whoever has an exception of it
+    import requests  # heavy, and needed by those few alone who have an error
     import urllib3.exceptions as u3
 
     causes = list(causes_of(error))
@@ -148,7 +148,7 @@ class Web:
             headers["Range"] = f"bytes={start}-"
             if validator:
                 headers["If-Range"] = validator
-        from tinytorch_datasets.fetch import connection  # and with it requests, which is heavy
+        from tinytorch_datasets.fetch import connection  # and with it urllib3, which is heavy
 
         with ExitStack() as opened:
             if self._shared is None:
