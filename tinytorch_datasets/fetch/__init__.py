@@ -33,7 +33,6 @@ from typing import TYPE_CHECKING, Any
 from tinytorch_datasets.concurrency import Cancellation
 from tinytorch_datasets.fetch.base import (
     DEFAULT_RETRY,
-    BeforeHash,
     Fetched,
     Kind,
     Response,
@@ -134,7 +133,6 @@ def fetch(
     retry: RetryPolicy = DEFAULT_RETRY,
     extra_bytes: int = 0,
     cancellation: Cancellation | None = None,
-    before_hash: BeforeHash | None = None,
 ) -> list[Fetched]:
     """Fetch what is missing of a data set's files.
 
@@ -155,8 +153,6 @@ def fetch(
         retry: How long to wait, how often to try.
         extra_bytes: What will be written there afterwards, as decoded arrays are; the disk must have room for both.
         cancellation: What else may cancel it, and nothing after it: it is cancelled when this returns.
-        before_hash: Called, in any thread, with a large file whose bytes are all there, when much of it is still to be
-            hashed, and with the path that they are at until then. What it returns is called if they are wrong.
 
     Returns:
         Those fetched now, each hashed on its way in, with its stat signature as it was then.
@@ -191,6 +187,5 @@ def fetch(
         retry=retry,
         extra_bytes=extra_bytes,
         cancellation=cancellation or Cancellation(),
-        before_hash=before_hash,
     )
     return download.run(progress)

@@ -33,10 +33,6 @@ if TYPE_CHECKING:
     from tinytorch_datasets.storage.memmap import StatSignature
 
 
-# Called, in any thread, with a file whose bytes are all on this disk and not hashed yet, and where they are until then.
-# Returns what is called if they turn out to be wrong.
-BeforeHash = Callable[[File, Path], Callable[[], None]]
-
 CHUNK_BYTES = 2**20  # the most one read asks for; it returns with what is there
 
 

@@ -36,7 +36,6 @@ from tinytorch_datasets.storage.lock import Locks, Waiting, hold_lock
 from tinytorch_datasets.storage.memmap import is_link
 
 if TYPE_CHECKING:
-    from tinytorch_datasets.fetch.base import BeforeHash
     from tinytorch_datasets.fetch.connection import Connections
 
 Tried = Sequence[tuple[str, SourceError]]
@@ -214,7 +213,6 @@ class Download:
     retry: RetryPolicy
     extra_bytes: int
     cancellation: Cancellation
-    before_hash: BeforeHash | None
 
     def __post_init__(self) -> None:
         self._cancellation = self.cancellation
@@ -320,7 +318,7 @@ class Download:
                 return None
             report = partial(self._report, file, progress)
             path = shared_part(target) if is_locked else private_part(target)
-            with PartialFile(path, file, is_shared=is_locked, before_hash=self.before_hash) as part:
+            with PartialFile(path, file, is_shared=is_locked) as part:
                 if not part.matches() and (existing := reusable.find(file, self._cancellation)):
                     log.info("%s: taken from %s", label, existing)
                     part.link_to(existing)

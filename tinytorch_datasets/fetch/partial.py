@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Any
 
 from tinytorch_datasets.errors import StorageError
-from tinytorch_datasets.fetch.base import BeforeHash
 from tinytorch_datasets.manifest.filenames import BESIDE, NOTE, PART
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.storage.files import (
@@ -46,8 +45,6 @@ from tinytorch_datasets.verify.files import GrowingDigest, without_ctime
 ABANDONED_S = 24 * 60 * 60
 # Up to here, hashing takes less than the start of a thread beside it. A larger file is hashed while it comes.
 SMALL_BYTES = 1 << 20
-# More than this left to be hashed, when a file is whole, is worth beginning something else beside it.
-LEFT_BYTES = 1 << 25
 
 
 def shared_part(target: Path) -> Path:
@@ -151,11 +148,9 @@ class BackgroundSync:
 class PartialFile:
     """The bytes of one file that are on disk already."""
 
-    def __init__(
-        self, path: Path, file: File, *, is_shared: bool = True, before_hash: BeforeHash | None = None
-    ) -> None:
+    def __init__(self, path: Path, file: File, *, is_shared: bool = True) -> None:
         self.path = path
-        self._is_shared, self._before_hash = is_shared, before_hash
+        self._is_shared = is_shared
         self._file = file
         self._note = path.with_name(path.name.removesuffix(PART) + NOTE)
         with writing_at_home(path):
@@ -220,13 +215,8 @@ class PartialFile:
                 if self._signature[0] != self.bytes:  # another program has written to it
                     sha256 = str(_pooch().file_hash(str(self.path), "sha256"))
                 elif self.bytes > SMALL_BYTES:
-                    left = self.bytes if self._growing is None else self._growing.left
-                    before_hash = self._before_hash if left > LEFT_BYTES else None
-                    give_up = before_hash and before_hash(self._file, self.path)
                     with sync:  # both take about as long
                         sha256 = self._hash()
-                    if give_up is not None and sha256 != self._file.sha256:
-                        give_up()
                 elif (sha256 := self._hash()) == self._file.sha256:
                     sync.wait(self._fd)
             self.sha256 = sha256

@@ -73,7 +73,6 @@ class Options(NamedTuple):
     open_entry: Callable[[CacheEntry, Arrays], Dataset]
     executor: Executor | None = None
     cancellation: Cancellation | None = None
-    ahead: workers.ArraysAhead | None = None
 
 
 def run(
@@ -121,8 +120,7 @@ def name_line(error: DecodeError, manifest: Manifest, name: str) -> None:
 def _run(declared: Declared, plan: Plan, locations: Locations, options: Options) -> Dataset:
     formats.check_libraries(plan)
     try:
-        with workers.ArraysAhead(declared.plan, plan, locations, options.executor) as ahead:
-            return _run_on_disk(declared, plan, locations, options._replace(ahead=ahead))
+        return _run_on_disk(declared, plan, locations, options)
     except StorageError as error:
         if plan.status != "shipped" or not _is_unwritable(error, plan):
             raise
@@ -149,9 +147,7 @@ def _run_on_disk(declared: Declared, plan: Plan, locations: Locations, options: 
         fetch_files(plan, locations, options, stat_cache, bytes_to_decode(plan, locations))
     for trial in range(TRIES):
         try:
-            folder = verified_arrays(
-                plan, locations, stat_cache, mode=options.verify, executor=options.executor, ahead=options.ahead
-            )
+            folder = verified_arrays(plan, locations, stat_cache, mode=options.verify, executor=options.executor)
             check_unchanged(plan, stat_cache)  # whose signatures the cache entry has
             signatures = stat_cache.signatures(plan)
             own = make_cache_entry(declared._replace(included_by={}), plan, folder, signatures)
@@ -191,7 +187,6 @@ def fetch_files(plan: Plan, locations: Locations, options: Options, stat_cache: 
         retry=options.retry,
         extra_bytes=extra_bytes,
         cancellation=options.cancellation,
-        before_hash=options.ahead.add if options.ahead is not None else None,
     ):
         if signature is not None:
             stat_cache.remember(plan.root / file.name, file.sha256, signature)
@@ -229,9 +224,8 @@ def verified_arrays(
     *,
     mode: Mode = "auto",
     executor: Executor | None = None,
-    ahead: workers.ArraysAhead | None = None,
 ) -> ArrayFolder:
-    """Verify a plan's files and return its arrays, decoded now unless they are there as they were written, or ahead."""
+    """Verify a plan's files and return its decoded arrays, decoded now unless they are there as they were written."""
     stat_cache = stat_cache or StatCache()
     check_files(plan, mode=mode, stat_cache=stat_cache, executor=executor)
     recipe = partial(recipe_of, plan)
@@ -243,12 +237,9 @@ def verified_arrays(
         if folder := ArrayFolder.first_match(plan, [target], mode, recipe):
             return folder
         array_store.sweep(locations.cache)
-        check = partial(check_digests, plan)
-        if ahead is not None and ahead.take(stat_cache, check):
-            return ArrayFolder(plan, target, {}, recipe)
         source = workers.source_for(executor, target)
         with closing(_of_unchanged_files(plan, stat_cache, source)) as made:  # and its files, should writing fail
-            array_store.write(target, made, check=check)
+            array_store.write(target, made, check=partial(check_digests, plan))
     return ArrayFolder(plan, target, {}, recipe)
 
 

@@ -1,64 +1,41 @@
-"""Decoding by the workers of an executor, and beside the hashing of files.
+"""Decoding by the workers of an executor: parts of a data set, put together here.
 
 A part is a plan of its own: some of the shards of a split, or what is in one file of several. A worker decodes it as
 `get` would, and writes its arrays into a folder beside those that are to be made. Here they are read, compared with the
 digests that the worker sent, and pass the same checks as if they had been decoded here: the digest of a column is of
 all its values, one behind the other, which one process takes. What a worker finds not to be as it is declared is
 decoded here, so that an error is the same, word for word.
-
-To copy a large file from a folder takes half as long as to hash it, and to hash its values as long again. So decoding
-begins when all its bytes are there, into a folder aside. That gets its name when the file is known to be the declared
-one, or never; what goes wrong before is passed over, as it may come of wrong bytes.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import shutil
-import tempfile
-import threading
 import uuid
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing, suppress
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tinytorch_datasets import formats
-from tinytorch_datasets.concurrency import (
-    FAREWELL_S,
-    Cancellation,
-    cancelled_by,
-    is_address_space_limited,
-    is_thread_of,
-    start_thread,
-)
+from tinytorch_datasets.concurrency import Cancellation, cancelled_by, is_thread_of
 from tinytorch_datasets.concurrency.ahead import mapped
 from tinytorch_datasets.concurrency.executors import SHARE, run_tasks
 from tinytorch_datasets.concurrency.tasks import Task
-from tinytorch_datasets.digests import ValueDigest, open_file
+from tinytorch_datasets.digests import ValueDigest
 from tinytorch_datasets.errors import DecodeError, StorageError
 from tinytorch_datasets.pipeline import shards
-from tinytorch_datasets.pipeline.decode import OnError, versions
-from tinytorch_datasets.plan import Block, Column, File, Plan, Split
+from tinytorch_datasets.pipeline.decode import OnError
+from tinytorch_datasets.plan import Block, Column, Plan, Split
 from tinytorch_datasets.storage import arrays as array_store
 from tinytorch_datasets.storage import files as disk
 from tinytorch_datasets.storage.array_folder import ArrayFolder
-from tinytorch_datasets.storage.memmap import StatSignature, stat_signature
 from tinytorch_datasets.verify import arrays as value_checks
-from tinytorch_datasets.verify.files import StatCache, check_unchanged, without_ctime
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
-
-    from tinytorch_datasets.settings import Locations
-
-# Where a file that is open has a path that stays, whatever its name becomes; on Linux alone.
-OPEN_FILES = Path("/proc/self/fd")
-# Each is held open until all is decoded, and a process has few descriptors.
-MOST_OPEN = 16
 
 # A part is a 64th of the data set and at least this large, so that it takes longer to decode than to send and to read;
 # at most so large, so that a lost one is soon done again.
@@ -68,7 +45,6 @@ PARTS = 64
 WAVE, WAVES = 16, 4
 
 log = logging.getLogger("tinytorch_datasets.executor")
-log_of_get = logging.getLogger("tinytorch_datasets.get")
 
 
 class Part(NamedTuple):
@@ -264,128 +240,3 @@ def _read(plan: Plan, folder: Path, digests: dict[str, str]) -> Iterator[Block]:
     if {name: digest.sha256 for name, digest in taken.items()} != digests:
         what = f"{folder} is not the same to this process as to the worker that wrote it"
         raise StorageError(what, hint=SHARE, path=folder)
-
-
-class ArraysAhead:
-    """A plan's arrays, decoded from its fetched files while those are still hashed; at the end of the block, dropped.
-
-    It decides nothing: `take` gives a folder of arrays its name, and only if it was made of the very bytes that were
-    found right since, as their stat signatures say. Whatever else became of it, whoever asks decodes the files, and
-    fails as if nothing had been begun.
-
-    Args:
-        declared: The plan as it is declared, its files not placed yet, unless a variant of it is asked for.
-        plan: The same, placed.
-        locations: The folders that its files and arrays are, or will be, in.
-        executor: What decodes it in other processes; then nothing is begun here.
-    """
-
-    def __init__(self, declared: Plan, plan: Plan, locations: Locations, executor: Executor | None = None) -> None:
-        self._declared, self._plan, self._locations, self._executor = declared, plan, locations, executor
-        self._lock, self._cancellation = threading.Lock(), Cancellation()
-        self._folder: Path | None = None  # where each open file has its name, as a symbolic link
-        self._files = dict[str, tuple[int, StatSignature]]()  # their descriptors, and signatures before they are read
-        self._is_begun = self._is_written = False
-        self._is_read, self._is_decided, self._is_ended = threading.Event(), threading.Event(), threading.Event()
-        self._check: Callable[[Mapping[str, str]], None] | None = None
-
-    def __enter__(self) -> ArraysAhead:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.drop()
-
-    def drop(self) -> None:
-        """End what was begun, and remove what it has made. Nothing is begun any more."""
-        self._cancellation.cancel()
-        self._is_decided.set()
-        with self._lock:
-            if self._is_begun:
-                self._is_ended.wait(FAREWELL_S)
-            if self._folder is not None:
-                shutil.rmtree(self._folder, ignore_errors=True)
-            for opened in self._files.values():
-                os.close(opened[0])
-            self._files.clear()
-
-    def add(self, file: File, path: Path) -> Callable[[], None]:
-        """Take a file whose bytes are all at `path`, if not hashed yet; begin once none is missing.
-
-        Returns what to call if they are wrong.
-        """
-        with self._lock, suppress(OSError):  # another file is missing, or there is no room for a link
-            if not self._is_begun and self._is_suitable():
-                for name in (file.name, *(other.name for other in self._plan.files)):
-                    if name not in self._files:
-                        self._open(name, path if name == file.name else self._plan.root / name)
-                assert self._folder is not None
-                work = partial(self._write, self._declared.under(self._folder))
-                self._is_begun = start_thread(work, "tinytorch-datasets-arrays-ahead") is not None
-        return self.drop
-
-    def take(self, stat_cache: StatCache, check: Callable[[Mapping[str, str]], None]) -> bool:
-        """Put the arrays into their place, by whoever has its lock; False if there are none, or none that are right.
-
-        The stat cache knows the files, which were found right; `check` is as of `storage.arrays.write`.
-
-        Raises:
-            ChangedFile: A file was changed since it was found right.
-        """
-        if not self._is_begun or self._is_decided.is_set():
-            return False
-        right = stat_cache.signatures(self._plan)
-        for name, (_, signature) in self._files.items():
-            if without_ctime(right[str(self._plan.root / name)]) != without_ctime(signature):
-                self.drop()
-                return False
-        self._is_read.wait()
-        check_unchanged(self._plan, stat_cache)
-        self._check = check
-        self._is_decided.set()
-        self._is_ended.wait()
-        return self._is_written
-
-    def _is_suitable(self) -> bool:
-        """Check whether the package's own readers decode it, here, and nothing stands in its place yet."""
-        needed = (formats.of(name) for name in self._plan.formats)
-        is_own = not any(one.needs or one.needs_by_ending or one.sample for one in needed)
-        if self._is_decided.is_set() or self._executor is not None or not is_own:
-            return False
-        if len(self._plan.files) > MOST_OPEN or is_address_space_limited() or not OPEN_FILES.is_dir():
-            return False
-        name = array_store.folder_name(self._plan, versions(self._plan))
-        is_there = any(disk.exists(cache / "arrays" / name) for cache in self._locations.caches)
-        return not is_there and self._declared.placed(self._locations) == self._plan
-
-    def _open(self, name: str, path: Path) -> None:
-        fd = open_file(str(path), os.O_RDONLY)
-        self._files[name] = fd, stat_signature(fd)
-        self._folder = self._folder or Path(tempfile.mkdtemp(prefix="tinytorch-datasets-"))
-        link = self._folder / name
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(OPEN_FILES / str(fd))
-
-    def _write(self, plan: Plan) -> None:
-        target = self._locations.cache / "arrays" / array_store.folder_name(self._plan, versions(self._plan))
-        try:
-            with closing(_checked(plan)) as blocks:
-                array_store.write(target, self._while_wanted(blocks), check=self._until_decided)
-            self._is_written = True
-            log_of_get.info("%s: decoded while its files were hashed", plan.name)
-        except BaseException as error:  # whoever decodes the files will say what is wrong with them
-            log_of_get.info("%s: decoded in vain while its files were hashed: %r", plan.name, error)
-        finally:
-            self._is_read.set()
-            self._is_ended.set()
-
-    def _while_wanted(self, blocks: Iterator[Block]) -> Iterator[Block]:
-        for block in blocks:
-            self._cancellation.check()
-            yield block
-
-    def _until_decided(self, digests: Mapping[str, str]) -> None:
-        self._is_read.set()
-        self._is_decided.wait()
-        self._cancellation.check()
-        assert self._check is not None
-        self._check(digests)

@@ -186,11 +186,6 @@ class GrowingDigest:
         self._syncing: threading.Thread | None = None
         self._thread = start_thread(self._work, "tinytorch-datasets-hash")
 
-    @property
-    def left(self) -> int:
-        """How many bytes were written and are not hashed yet."""
-        return self._bytes - self._hashed
-
     def before_write(self, fd: int) -> None:
         """Notice that the file is not as the last write left it."""
         if self._about is not None and self._about != _size_and_time(fd):
