@@ -8,6 +8,7 @@ import graphlib
 import statistics
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -72,16 +73,28 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
+def statements(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Every statement, wherever in the file: a tenth of what `ast.walk` goes through, with all that is in them."""
+    parts: list[ast.AST] = [tree]
+    while parts:
+        node = parts.pop()
+        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+            inner = getattr(node, name, ())
+            parts.extend(inner if isinstance(inner, list) else ())
+        if isinstance(node, ast.stmt):
+            yield node
+
+
 @functools.cache
 def imported(path: Path) -> set[str]:
     """The package's own modules that a file imports, wherever in the file, but not those only for typing."""
     tree = parsed(path)
-    for node in ast.walk(tree):
+    for node in statements(tree):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             node.body = []
     names: set[str] = set()
     known = modules()
-    for node in ast.walk(tree):
+    for node in statements(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == NAME:
             below = (node.module or "")[len(NAME) + 1 :]
             for alias in node.names:
@@ -171,7 +184,7 @@ def test_a_functions_docstring_begins_with_a_verb() -> None:
     named = [
         f"{module}.{node.name}: {docstring.partition(chr(10))[0]}"
         for module, path in modules().items()
-        for node in ast.walk(parsed(path))
+        for node in statements(parsed(path))
         if isinstance(node, ast.FunctionDef) and not module.startswith("formats.")
         if not any(ast.unparse(decorator).endswith("property") for decorator in node.decorator_list)
         if (docstring := ast.get_docstring(node) or "").partition(" ")[0] in nouns

@@ -49,8 +49,9 @@ def _thrift_value(value: Any) -> tuple[int, bytes]:
         return 8, varint(len(value)) + value
     if isinstance(value, dict):
         return 12, thrift(value)
-    kinds = {_thrift_value(one)[0] for one in value} or {12}
-    return 9, bytes([0xF0 | kinds.pop()]) + varint(len(value)) + b"".join(_thrift_value(one)[1] for one in value)
+    made = {id(one): _thrift_value(one) for one in {id(one): one for one in value}.values()}  # the same ones but once
+    kinds = {kind for kind, _ in made.values()} or {12}
+    return 9, bytes([0xF0 | kinds.pop()]) + varint(len(value)) + b"".join(made[id(one)][1] for one in value)
 
 
 def varint(value: int) -> bytes:

@@ -6,11 +6,13 @@ Each is read by a process of its own, to which the system gives no more.
 from __future__ import annotations
 
 import gzip
+import pickle
 import struct
 from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 from _pytest.mark import ParameterSet
 
@@ -83,17 +85,21 @@ def around(before: bytes, count: int, unit: bytes, after: bytes = b".") -> Calla
     return parts
 
 
-def numbered(before: bytes, form: str, after: bytes = b"") -> Callable[[], Iterator[bytes]]:
+def numbered(before: bytes, after: bytes = b"") -> Callable[[], Iterator[bytes]]:
     """A pickle of three million instructions, each with a number of its own."""
 
     def parts() -> Iterator[bytes]:
-        yield before
+        yield before[:-1]
         for first in range(0, 3_000_000, 10_000):
-            yield b"".join(struct.pack(form, code, n) + after for n in range(first, first + 10_000))
+            each["number"] = range(first, first + 10_000)
+            yield each.tobytes()
         yield b"."
 
-    code = before[-1:]
-    before = before[:-1]
+    spelled = np.dtype([("code", "S1"), ("number", "<u4"), ("after", f"S{len(after)}")][: 3 if after else 2])
+    each = np.zeros(10_000, spelled)
+    each["code"] = before[-1:]
+    if after:
+        each["after"] = after
     return parts
 
 
@@ -118,9 +124,9 @@ GREEDY: dict[str, Greedy] = {
     "nothings": Greedy(around(b"\x80\x02", 12 * MIB, b"N"), width=1),
     "tuples in tuples": Greedy(around(b"\x80\x02)", 12 * MIB, b"\x85"), width=1),
     "short texts": Greedy(around(b"\x80\x04", 12 * MIB, b"\x8c\x02ab"), width=1),
-    "numbers": Greedy(numbered(b"\x80\x02J", "<ci"), width=1),
-    "memos": Greedy(numbered(b"\x80\x02Nr", "<cI"), width=1),
-    "keys": Greedy(numbered(b"\x80\x02}J", "<ci", b"Ns"), width=1),
+    "numbers": Greedy(numbered(b"\x80\x02J"), width=1),
+    "memos": Greedy(numbered(b"\x80\x02Nr"), width=1),
+    "keys": Greedy(numbered(b"\x80\x02}J", b"Ns"), width=1),
 }
 
 
@@ -163,10 +169,6 @@ def test_it_is_refused_within_the_declared_size_and_64_mib(greedy: Greedy, code:
 @pytest.mark.parametrize(("protocol", "code"), in_both_ways("012345", range(6), fast="05"))
 def test_its_twin_is_read_within_as_much(protocol: int, code: str, tmp_path: Path) -> None:
     """An array of the declared size, however it is spelled."""
-    import pickle
-
-    import numpy as np
-
     held: dict[str, Any] = {"images": np.arange(DECLARED, dtype="u4").astype("u1").reshape(-1, 4096)}
     file = tmp_path / "file"
     file.write_bytes(gzip.compress(pickle.dumps(held, protocol), 1))
