@@ -45,7 +45,7 @@ IN_MEMORY, ENOUGH_BYTES = Path("/dev/shm"), 4 * 2**30
 
 
 def write_to_memory() -> None:
-    """Let the tests write their files to memory, where there is room: a disk takes a fifth of a run, most of it to wait.
+    """Let the tests write their files to memory, where there is room: at a disk they wait, for each file that is whole.
 
     Whoever sets TMPDIR has them there. Processes that the tests start inherit it.
     """

@@ -18,14 +18,21 @@ import numpy as np
 import pytest
 
 from tests.conftest import Served
+from tests.helpers.fresh_process import Begun, begin
 from tinytorch_datasets import Dataset, get
 
 GET = "from tinytorch_datasets import get; import sys; get('mnist', mirror=sys.argv[1])"
 
 
-def start(mirror: str) -> subprocess.Popen[bytes]:
+def start(mirror: str) -> Begun | subprocess.Popen[str]:
     """A process of its own that gets MNIST."""
-    return subprocess.Popen([sys.executable, "-c", GET, mirror], stderr=subprocess.DEVNULL)
+    return begin("-c", GET, mirror)
+
+
+def end_of(process: Begun | subprocess.Popen[str]) -> int | None:
+    """Its exit code, when it has ended."""
+    process.communicate()
+    return process.returncode
 
 
 @functools.cache
@@ -55,7 +62,7 @@ class TestKilled:
         mirror = str(realdata)
         monkeypatch.setenv("TINYTORCH_DATASETS_HOME", str(tmp_path / "whole"))
         began = time.monotonic()
-        assert start(mirror).wait() == 0
+        assert end_of(start(mirror)) == 0
         whole_s = time.monotonic() - began
         chance = random.Random(20)
         killed = 0
@@ -67,7 +74,7 @@ class TestKilled:
             process = start(mirror)
             time.sleep(whole_s * (0.3 + 0.7 * (killed + chance.random()) / count))
             process.send_signal(signal.SIGKILL)
-            if process.wait() == -signal.SIGKILL:
+            if end_of(process) == -signal.SIGKILL:
                 killed += 1
             else:  # it was done before: what else runs here made the first run slow
                 whole_s *= 0.8
@@ -95,7 +102,7 @@ class TestTogether:
         mirror = serve(realdata)
         processes = [start(mirror) for _ in range(count)]
 
-        assert [process.wait() for process in processes] == [0] * count
+        assert [*map(end_of, processes)] == [0] * count
         assert sorted(mirror.asked) == sorted(f"/mnist/{path.name}" for path in (realdata / "mnist").iterdir())
         assert is_right(get("mnist", offline=True), realdata)
 

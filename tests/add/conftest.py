@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture
 def manifest(manifest: Path) -> Path:
-    """The repository's manifest, comments and all, with two of its four data sets: one that ships, one that does not."""
+    """The repository's manifest, comments and all, with two of its four data sets: one ships, the other does not."""
     text = manifest.read_text(encoding="utf-8")
     head, *entries = re.split(r"(?m)^(?=  \w+:$)", text)
     kept = [entry for entry in entries if entry.startswith(("  tinydigits:", "  mnist:"))]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gzip
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from tests.helpers.add_world import add, put, update
 from tests.helpers.faulty_server import FaultyServer, sha256
 from tests.helpers.faulty_server import serve as serving
 from tests.helpers.format_writers import npy, npz
+from tests.helpers.fresh_process import begin
 from tests.test_progress import Terminal
 from tinytorch_datasets import get, load_manifest
 from tinytorch_datasets.progress import Bars, readable
@@ -67,11 +66,7 @@ def test_an_interrupt_says_that_nothing_is_kept(manifest: Path, tmp_path: Path, 
             server.at("/mine.npz", hanging)
         before = manifest.read_bytes()
         arguments = [url] if command == "add" else ["mine", "--fetch"]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tinytorch_datasets", command, *arguments, "--manifest", str(manifest)],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        process = begin("-m", "tinytorch_datasets", command, *arguments, "--manifest", str(manifest))
         assert process.stderr is not None
         first = process.stderr.readline()
         process.send_signal(signal.SIGINT)

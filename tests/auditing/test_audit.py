@@ -8,8 +8,6 @@ import os
 import pickle
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +20,7 @@ from click.testing import CliRunner
 from tests.conftest import ROOT
 from tests.helpers.audit_world import World, flowers, images, mirrored
 from tests.helpers.faulty_server import FaultyServer, answer, free_port, serve, sha256, until
-from tests.helpers.fresh_process import python
+from tests.helpers.fresh_process import begin, python
 from tests.helpers.mutations import MUTATIONS, NO_HASH, Mutation, digest_of, hash_of, swap
 from tinytorch_datasets import audit, get
 from tinytorch_datasets.auditing.findings import RULES
@@ -151,9 +149,8 @@ class TestTheMirrors:
     def test_ctrl_c_ends_the_wait(self, world: World, server: FaultyServer) -> None:
         """Nobody sits out what a mirror asked for."""
         mirrored(world, server, {"test-labels": answer(503, Retry_After="25")})
-        command = [sys.executable, "-m", "tinytorch_datasets", "audit", "--only", "remote"]
-        command += ["--manifest", str(world.manifest)]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        command = ["-m", "tinytorch_datasets", "audit", "--only", "remote"]
+        process = begin(*command, "--manifest", str(world.manifest))
         until(lambda: len(server.requests("/digits/test-labels")) == 1)
         time.sleep(0.3)
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.faulty_server import Exchange, FaultyServer, serve, sha256, silent, until
+from tests.helpers.fresh_process import Begun, begin
 from tinytorch_datasets.errors import FetchError
 from tinytorch_datasets.fetch import RetryPolicy, fetch
 from tinytorch_datasets.plan import File
@@ -83,7 +82,7 @@ class Place:
         self.into = root / "downloads" / "shared"
         self.locks = root / "downloads" / ".cache" / "locks"
         self.go = root / "go"
-        self.children: list[subprocess.Popen[str]] = []
+        self.children: list[Begun | subprocess.Popen[str]] = []
 
     def fetch(self, *files: File, retry: RetryPolicy = HASTE) -> list[File]:
         """Fetch, here and now."""
@@ -98,7 +97,7 @@ class Place:
         )
         return [one.file for one in fetched]
 
-    def child(self, *files: File, retry: RetryPolicy = HASTE, go: Path | None = None) -> subprocess.Popen[str]:
+    def child(self, *files: File, retry: RetryPolicy = HASTE, go: Path | None = None) -> Begun | subprocess.Popen[str]:
         """A process that is ready to fetch as soon as `go` exists."""
         output = {
             "files": [asdict(file) for file in files],
@@ -109,13 +108,10 @@ class Place:
         }
         return self.process(CHILD, json.dumps(output))
 
-    def process(self, code: str, output: str) -> subprocess.Popen[str]:
-        """A Python process of its own."""
-        command = [sys.executable, "-W", "error", "-c", code, output]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        process = subprocess.Popen(
-            command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.go.parent
-        )
+    def process(self, code: str, output: str) -> Begun | subprocess.Popen[str]:
+        """A Python process of its own, to which every warning is an error."""
+        strict = "import warnings; warnings.simplefilter('error')\n"
+        process = begin("-c", strict + code, output, cwd=self.go.parent)
         self.children.append(process)
         return process
 
@@ -124,7 +120,7 @@ class Place:
         return sorted(path.name for path in self.into.iterdir())
 
 
-def is_ready(child: subprocess.Popen[str]) -> None:
+def is_ready(child: Begun | subprocess.Popen[str]) -> None:
     """Wait until the child has imported all it needs."""
     assert child.stdout is not None
     assert child.stdout.readline() == "ready\n"
@@ -244,7 +240,7 @@ class TestDeadHolders:
         """SIGKILL at any instant of fetch: the next one is right, and no stray file is left."""
         rng = random.Random(kills)
 
-        def ready(n: int) -> subprocess.Popen[str]:
+        def ready(n: int) -> Begun | subprocess.Popen[str]:
             return place.child(*self.files(server, n), go=tmp_path / f"go {n}")
 
         children = [ready(0), ready(1)]  # one ahead: a child takes longer to start than to fetch

@@ -23,7 +23,7 @@ from click.testing import CliRunner, Result
 
 from tests.helpers.audit_world import World, copied
 from tests.helpers.faulty_server import sha256
-from tests.helpers.fresh_process import python
+from tests.helpers.fresh_process import Begun, begin, python
 from tinytorch_datasets import get
 from tinytorch_datasets.cli import main
 from tinytorch_datasets.errors import FetchError
@@ -374,20 +374,10 @@ class TestTheAudit:
 
 
 @contextmanager
-def served(world: World, folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def served(world: World, folder: Path) -> Iterator[tuple[str, Begun | subprocess.Popen[str]]]:
     """`mirror FOLDER --serve` as a real process, and the line that it prints."""
-    command = [
-        sys.executable,
-        "-u",
-        "-m",
-        "tinytorch_datasets",
-        "mirror",
-        str(folder),
-        "--manifest",
-        str(world.manifest),
-    ]
-    command += ["--offline", "--serve", "--bind", "127.0.0.1", "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = ["-m", "tinytorch_datasets", "mirror", str(folder), "--manifest", str(world.manifest)]
+    process = begin(*command, "--offline", "--serve", "--bind", "127.0.0.1", "--port", "0")
     try:
         yield process.stdout.readline(), process  # type: ignore[union-attr]
     finally:

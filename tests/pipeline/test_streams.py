@@ -7,7 +7,6 @@ import json
 import pickle
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,7 +19,7 @@ import pytest
 
 from tests.conftest import Served
 from tests.helpers.faulty_server import FaultyServer, answer, silent
-from tests.helpers.fresh_process import python
+from tests.helpers.fresh_process import begin, python
 from tests.helpers.users import mounted
 from tests.pipeline.test_shards import declare, npy, rows
 from tinytorch_datasets import Dataset, RetryPolicy, Split, get, load_manifest
@@ -393,17 +392,17 @@ train = get("made", manifest={str(path)!r}, home={str(tmp_path / "home")!r}, str
 for batch in train.batches({EACH}, prefetch={prefetch}):
     print(len(batch.x), flush=True)
 """
-        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = begin("-c", code)
         assert process.stdout is not None
-        assert process.stdout.readline() == b"10\n"
+        assert process.stdout.readline() == "10\n"
         while not server.requests("/1.npy"):
             time.sleep(0.01)
-        begin = time.monotonic()
+        before = time.monotonic()
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
 
-    assert err.rstrip().endswith(b"KeyboardInterrupt")
-    assert time.monotonic() - begin < 8  # it would wait 15 s for the server, thrice
+    assert err.rstrip().endswith("KeyboardInterrupt")
+    assert time.monotonic() - before < 8  # it would wait 15 s for the server, thrice
 
 
 def test_always_hashes_what_is_kept(big: Big) -> None:
