@@ -11,6 +11,7 @@ import itertools
 import os
 import pickle
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,23 +41,22 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 
-# A file system in memory, where systems have it, and how much must be free there: the tests' files take a tenth of it.
-IN_MEMORY, ENOUGH_BYTES = Path("/dev/shm"), 4 * 2**30
+# A file system in memory, where systems have it, and how much must be free there: far more than any fast test writes.
+IN_MEMORY, ENOUGH_BYTES = Path("/dev/shm"), 2 * 2**30
 
 
-def write_to_memory() -> None:
-    """Let the tests write their files to memory, where there is room: at a disk they wait, for each file that is whole.
+def pytest_configure(config: pytest.Config) -> None:
+    """Let fast tests write their files to memory, where there is room: at a disk they wait, for each file to be whole.
 
     Whoever sets TMPDIR has them there. Processes that the tests start inherit it.
     """
-    if "TMPDIR" in os.environ or not IN_MEMORY.is_dir() or not os.access(IN_MEMORY, os.W_OK | os.X_OK):
+    if "not slow" not in config.option.markexpr or "TMPDIR" in os.environ:
+        return
+    if not IN_MEMORY.is_dir() or not os.access(IN_MEMORY, os.W_OK | os.X_OK):
         return
     about = os.statvfs(IN_MEMORY)
     if about.f_bavail * about.f_frsize >= ENOUGH_BYTES and not about.f_flag & getattr(os, "ST_NOEXEC", 0):
         os.environ["TMPDIR"] = tempfile.tempdir = str(IN_MEMORY)
-
-
-write_to_memory()
 
 
 def hear_ctrl_c() -> None:
@@ -155,12 +155,18 @@ def homes_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As pytest's own, for a fraction of the time: no free number is looked for, and nothing linked."""
+def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """As pytest's own, for a fraction of the time: no free number is looked for, and nothing linked.
+
+    It is removed after a test that does not fail, for it may be in memory.
+    """
+    failed = request.session.testsfailed
     name = re.sub(r"\W", "_", request.node.name)[:30]
     path = tmp_path_factory.getbasetemp() / f"{name}-{next(NUMBERS)}"
     path.mkdir(mode=0o700)
-    return path
+    yield path
+    if request.session.testsfailed == failed:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
