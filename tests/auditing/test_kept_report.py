@@ -475,15 +475,6 @@ class TestItsPlace:
         assert not is_given_again(world)
         assert audit(manifest=world.manifest).ok
 
-    @pytest.mark.slow
-    @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="giving a file away takes root")
-    def test_what_another_user_owns(self, world: World) -> None:
-        """Be it what it may."""
-        (path,) = kept_of(world)
-        os.chown(path, 54_321, 54_321)
-
-        assert not is_given_again(world)
-
     @pytest.mark.parametrize("place", ["/dev/null/none", "relative"])
     def test_where_there_is_none(self, world: World, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
         """The audit is as ever."""

@@ -50,10 +50,12 @@ def path_of(kind: str, manifest: str | Path, of: str = "") -> str:
 
 def paths_of(kind: str, manifest: str | Path) -> list[str]:
     """Return the files that are kept of a manifest."""
-    folder, name = os.path.split(path_of(kind, manifest))
+    if not (path := path_of(kind, manifest)):
+        return []  # or those of the current folder would be taken for them
+    folder, name = os.path.split(path)
     key = name.removesuffix(ENDING)
     with suppress(OSError):
-        return [os.path.join(folder, name) for name in sorted(os.listdir(folder or None)) if name.startswith(key)]
+        return [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.startswith(key)]
     return []
 
 
