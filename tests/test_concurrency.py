@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 import threading
@@ -10,16 +11,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import hear_ctrl_c
+from tests.helpers.forked import in_a_fork
 from tests.helpers.yardstick import soon
 from tinytorch_datasets.concurrency import (
     Cancellation,
     Cancelled,
     check_cancelled,
     collection_paused,
+    free_descriptors,
     run_all,
     switching_often,
 )
@@ -297,8 +301,8 @@ class TestSwitchingOften:
     def test_the_last_who_leaves_sets_it_back(self) -> None:
         """Of two threads, in whichever order they leave; after an error as well."""
         usual = sys.getswitchinterval()
-        with suppress(ImportError), switching_often:
-            with switching_often:
+        with suppress(ImportError), switching_often():
+            with switching_often():
                 assert 0 < sys.getswitchinterval() < 0.001
             assert sys.getswitchinterval() < 0.001
             raise ImportError
@@ -310,9 +314,52 @@ class TestSwitchingOften:
         usual = sys.getswitchinterval()
         try:
             sys.setswitchinterval(0.00002)
-            with switching_often:
+            with switching_often():
                 assert sys.getswitchinterval() == pytest.approx(0.00002)
                 sys.setswitchinterval(0.007)
             assert sys.getswitchinterval() == pytest.approx(0.007)
         finally:
             sys.setswitchinterval(usual)
+
+    def test_a_fork_has_it_as_before(self) -> None:
+        """Whoever would set it back may be a thread, of which a forked process has none; nor is garbage left there."""
+
+        def in_the_fork() -> tuple[float, bool, float]:
+            at_first = sys.getswitchinterval(), gc.isenabled()
+            with switching_often(), collection_paused():
+                pass
+            return *at_first, sys.getswitchinterval()
+
+        usual, is_inside, may_leave = sys.getswitchinterval(), threading.Event(), threading.Event()
+
+        def stay() -> None:
+            with switching_often(), collection_paused():
+                is_inside.set()
+                may_leave.wait(10)
+
+        thread = threading.Thread(target=stay)
+        thread.start()
+        try:
+            assert is_inside.wait(10)
+            assert sys.getswitchinterval() < usual
+            assert not gc.isenabled()
+            assert in_a_fork(in_the_fork) == (usual, True, usual)
+        finally:
+            may_leave.set()
+            thread.join()
+        assert sys.getswitchinterval() == usual
+        assert gc.isenabled()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="to have no /dev takes root")
+def test_descriptors_where_nobody_lists_those_that_are_open(tmp_path: Path) -> None:
+    """In a bare folder as root, which has no /dev, half of what the limit allows counts as free, and not none."""
+
+    def count() -> int:
+        import resource  # not on Windows
+
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1000, 1000))
+        os.chroot(tmp_path)
+        return free_descriptors()
+
+    assert in_a_fork(count) == 500

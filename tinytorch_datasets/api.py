@@ -315,7 +315,7 @@ def _open_hashed(entry: CacheEntry) -> Dataset | None:
     declared = generated.value_digests(entry.declared_in, entry.name)
     if declared is None and not entry.declares_no_values():
         return None
-    with switching_often, DigestsAhead(entry.stretches(), BYTES_BESIDE_NUMPY) as ahead:
+    with switching_often(), DigestsAhead(entry.stretches(), BYTES_BESIDE_NUMPY) as ahead:
         dataset = _open_entry(entry, {})
         return dataset if entry.matches_every_byte(dataset, declared or {}, ahead) else None
 

@@ -9,6 +9,7 @@ as the threads of a `ThreadPoolExecutor` would.
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
@@ -198,43 +199,76 @@ def collection_paused() -> Iterator[None]:
     It takes a third of the time of reading ten thousand entries, and a twentieth of an audit in a fresh process. Two
     threads may do this at once: whoever finds the collector running sets it running again.
     """
-    was_running = gc.isenabled()
+    was_running, thread = gc.isenabled(), threading.get_ident()
     try:
+        if was_running:
+            _pausing.add(thread)
         gc.disable()  # within, as Ctrl-C may come right after it
         yield
     finally:
         if was_running:
             gc.enable()
+            _pausing.discard(thread)
 
 
-class _SwitchingOften:
-    """While it is entered, threads have the interpreter a tenth of a millisecond after asking for it, and not five.
+class _Switching:
+    """How long threads wait for the interpreter, and who has asked for less of that."""
+
+    def __init__(self) -> None:
+        self.guard, self.users = threading.Lock(), set[object]()
+        self._usual_s = self._set_s = 0.0
+
+    def hasten(self) -> None:
+        """Let threads wait less, unless they wait less already."""
+        self._usual_s = sys.getswitchinterval()
+        sys.setswitchinterval(min(self._usual_s, OFTEN_S))
+        self._set_s = sys.getswitchinterval()  # which is whole microseconds
+
+    def restore(self) -> None:
+        """Let threads wait as long as before, unless somebody else has set it meanwhile."""
+        if self._set_s and sys.getswitchinterval() == self._set_s:
+            sys.setswitchinterval(self._usual_s)
+        self._set_s = 0.0
+
+
+_pausing = set[int]()
+_switching = _Switching()
+
+
+@contextmanager
+def switching_often() -> Iterator[None]:
+    """Let threads have the interpreter a tenth of a millisecond after asking for it, and not five.
 
     Whoever hashes or inflates needs it for a moment between pieces, while another thread imports and never lets go of
     it: waiting takes as long as the pieces then. It holds for the whole interpreter, so the last one who leaves sets it
     back, unless somebody else has set it meanwhile.
     """
-
-    def __init__(self) -> None:
-        self._guard, self._users = threading.Lock(), 0
-        self._usual_s = self._set_s = 0.0
-
-    def __enter__(self) -> None:
-        with self._guard:
-            self._users += 1
-            if self._users == 1:
-                self._usual_s = sys.getswitchinterval()
-                sys.setswitchinterval(min(self._usual_s, OFTEN_S))
-                self._set_s = sys.getswitchinterval()  # which is whole microseconds
-
-    def __exit__(self, *_: object) -> None:
-        with self._guard:
-            self._users -= 1
-            if not self._users and sys.getswitchinterval() == self._set_s:
-                sys.setswitchinterval(self._usual_s)
+    user = object()
+    try:
+        with _switching.guard:
+            _switching.users.add(user)
+            if len(_switching.users) == 1:
+                _switching.hasten()
+        yield
+    finally:
+        with _switching.guard:
+            _switching.users.discard(user)
+            if not _switching.users:
+                _switching.restore()
 
 
-switching_often = _SwitchingOften()
+def _restore_in_child() -> None:
+    """Set back what other threads changed for a moment: none of them is in a process that was forked meanwhile."""
+    _switching.guard = threading.Lock()
+    _switching.users.clear()
+    _switching.restore()
+    if _pausing:
+        _pausing.clear()
+        gc.enable()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_restore_in_child)
 
 
 def start_thread(work: Callable[[], None], name: str) -> Thread | None:
@@ -267,8 +301,8 @@ def free_descriptors() -> int:
         return sys.maxsize
     try:
         return max(0, limit - len([*os.scandir("/dev/fd")]))
-    except OSError:  # none is left to list them by, or this system lists none
-        return 0
+    except OSError as error:  # none is left to list them by, or this system lists none
+        return 0 if error.errno in (errno.EMFILE, errno.ENFILE) else limit // 2
 
 
 def is_thread_of(executor: Any) -> bool:
