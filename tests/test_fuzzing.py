@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.helpers.fresh_process import python
 
 COMMAND = [sys.executable, "fuzz/run", "--seconds", "600", "--keep"]
 NIGHT = ROOT / ".github" / "workflows" / "night.yml"
@@ -22,8 +23,10 @@ NIGHT = ROOT / ".github" / "workflows" / "night.yml"
 def test_every_target_has_ten_minutes_each_night() -> None:
     """By the command that the next test runs, and with the corpora of earlier nights."""
     text = NIGHT.read_text(encoding="utf-8")
-    known = subprocess.run([sys.executable, "fuzz/run", "--list"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listing = "import runpy, sys; sys.argv[:] = ['fuzz/run', '--list']; runpy.run_path('fuzz/run', run_name='__main__')"
+    known = python("-c", listing, cwd=ROOT)
 
+    assert known.returncode == 0, known.stderr
     assert "python fuzz/run --seconds 600 --keep corpora ${{ matrix.target }}" in text
     assert f"target: [{', '.join(known.stdout.split())}]" in text
     assert "restore-keys: corpora-${{ matrix.target }}-" in text

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.helpers.format_writers import batch, idx, member, npy, npz, tarred
+from tests.helpers.format_writers import batch, gzip_bomb, idx, member, npy, npz, tarred
 from tests.helpers.fresh_process import python
 from tests.helpers.yardstick import soon
 from tests.readers.pickle.test_pickle import UNSAFE
@@ -101,7 +101,7 @@ ENTRIES: dict[str, Entry] = {
         "idx",
         {"images": IMAGES},
         by_file(images="f"),
-        {"f": gzip.compress(idx(X) + bytes(64 << 20))},
+        {"f": gzip_bomb(b"\0", 64 << 20, idx(X))},
         {"f": gzip.compress(idx(X))},
         "its header states 12 bytes of values, but 65,536 or more follow",
         DecodeError,

@@ -34,6 +34,7 @@ from tests.helpers.faulty_server import (
     silent,
     until,
 )
+from tests.helpers.format_writers import gzip_bomb
 from tinytorch_datasets import Check, Diagnosis, RetryPolicy, doctor
 from tinytorch_datasets.auditing.doctor import EXTRAS
 from tinytorch_datasets.auditing.first_bytes import (
@@ -206,7 +207,7 @@ FAULTS: dict[str, tuple[Act, str, str, int]] = {
         1,
     ),
     "a gzip bomb": (
-        serve(gzip.compress(gzip.compress(b"\0" * 90_000_000)), headers={"Content-Encoding": "gzip"}),
+        serve(gzip.compress(gzip_bomb(b"\0", 90_000_000)), headers={"Content-Encoding": "gzip"}),
         f"sends more than the {SIZE} declared bytes",
         ANOTHER,
         1,

@@ -25,6 +25,7 @@ from tests.helpers.faulty_server import (
     sha256,
     silent,
 )
+from tests.helpers.format_writers import gzip_bomb
 from tinytorch_datasets.errors import FetchError
 from tinytorch_datasets.fetch import RetryPolicy, fetch
 from tinytorch_datasets.plan import File
@@ -224,7 +225,7 @@ NEVER_RIGHT: dict[str, tuple[tuple[Act, ...], str]] = {
         "calls its answer gzip, which it is not",
     ),
     "a gzip bomb": (
-        (serve(gzip.compress(b"\0" * 50_000_000), headers={"Content-Encoding": "gzip"}),),
+        (serve(gzip_bomb(b"\0", 50_000_000), headers={"Content-Encoding": "gzip"}),),
         f"sends more than the {SIZE} declared bytes: something that is no .gz file",
     ),
     "200 with JSON that is too deep to be read": (

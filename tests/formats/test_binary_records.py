@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.declared import declare, made, plain
-from tests.helpers.format_writers import COMPRESSORS, column, member, memory_below, put, read, split, tarred
+from tests.helpers.format_writers import COMPRESSORS, column, gzip_bomb, member, memory_below, put, read, split, tarred
 from tests.helpers.hostile import Case
 from tests.helpers.yardstick import soon
 from tinytorch_datasets import get
@@ -253,7 +253,7 @@ CASES = {
     ),
     "records, zeros without end": wrong(
         "its 3 records are all that are declared, and 65,536 bytes or more follow",
-        lambda: COMPRESSORS["gzip"](GOOD + bytes(64 << 20)),
+        lambda: gzip_bomb(b"\0", 64 << 20, GOOD),
         error=ContentError,
     ),
     "records, gzip data cut short": wrong("its gzip data is cut short", lambda: COMPRESSORS["gzip"](GOOD)[:-3]),

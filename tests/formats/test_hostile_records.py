@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.format_writers import gzip_bomb
 from tests.helpers.hostile import Case, check_refused, decode
 from tinytorch_datasets.errors import ContentError, DecodeError
 
@@ -126,7 +127,7 @@ CASES: dict[str, Case] = {
         declared={"key": "0"},
     ),
     "lines, 30 MB of blanks": lines(
-        lambda: gzip.compress(b'{"images": 1}' + b" " * 30_000_000, mtime=0),
+        lambda: gzip_bomb(b" ", 30_000_000, b'{"images": 1}'),
         lambda size: f"more than {32 * size + (1 << 20):,} bytes come out of it, but the file has {size:,} "
         "and its declared numbers take 24",
         lambda: gzip.compress(b'{"images": 1}' + b" " * 30_000, mtime=0),
@@ -324,7 +325,7 @@ CASES |= {
     ),
     "arff, a NUL": table(PAIR + "1,a\0\n", "line 5 has a NUL character", PAIR + "1,ant\n"),
     "arff, 30 MB of remarks": table(
-        gzip.compress(HEAD.encode() + b"%" * 99 + b"\n%" * 15_000_000, mtime=0),
+        gzip_bomb(b"\n%", 15_000_000, HEAD.encode() + b"%" * 99),
         lambda size: f"more than {32 * size + (1 << 20):,} bytes come out of it, but the file has {size:,} "
         "and its declared numbers take 24",
         gzip.compress((HEAD + "%\n" * 1_000 + ROWS).encode()),

@@ -15,7 +15,18 @@ import numpy as np
 import pytest
 
 from tests.helpers.add_world import add
-from tests.helpers.format_writers import CLASSES, column, member, memory_below, put, read, split, tarred, zipped
+from tests.helpers.format_writers import (
+    CLASSES,
+    column,
+    gzip_bomb,
+    member,
+    memory_below,
+    put,
+    read,
+    split,
+    tarred,
+    zipped,
+)
 from tests.helpers.yardstick import soon
 from tinytorch_datasets import formats, get, load_manifest
 from tinytorch_datasets.errors import ContentError, DecodeError
@@ -285,7 +296,7 @@ CASES = {
         b"1 " + b"1:1 " * (1 << 19), "line 1 has more than 1,048,672 bytes in one line", b"1 1:1" + b" " * (1 << 20)
     ),
     "64 MiB of line ends": Case(
-        lambda: gzip.compress(b"\n" * (64 << 20)),
+        lambda: gzip_bomb(b"\n", 64 << 20),
         lambda size: (
             f"more than {32 * size + (1 << 20):,} bytes come out of it, but the file has {size:,} "
             "and its declared numbers take 72"
@@ -294,7 +305,7 @@ CASES = {
         ContentError,
     ),
     "64 MiB of remarks": Case(
-        lambda: gzip.compress(b"#\n" * (32 << 20)),
+        lambda: gzip_bomb(b"#\n", 32 << 20),
         lambda size: (
             f"more than {32 * size + (1 << 20):,} bytes come out of it, but the file has {size:,} "
             "and its declared numbers take 72"
