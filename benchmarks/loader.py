@@ -4,6 +4,7 @@
 
 PyTorch must be installed. The arrays are generated, as large as MNIST's. In each round every way has one epoch, and the
 fastest of seven counts; a ratio is the median of those within the rounds. An epoch reads a number of each batch.
+Worker processes stay from epoch to epoch.
 
 The ways differ in what they leave undone, so each is compared with the one that does the same: `batches` alone of
 shuffled samples gathers them as a loader does, while in the split's order it copies nothing at all, and no loader can
@@ -42,6 +43,7 @@ def ways(split: Split) -> dict[str, Iterable[Any]]:
     tensors = TensorDataset(torch.tensor(split.images), torch.tensor(split.labels))
     shuffled = {"shuffle": True, "generator": torch.Generator().manual_seed(0)}
     by_number: dict[str, Any] = {"batch_size": None}
+    by_workers: dict[str, Any] = {"num_workers": 2, "persistent_workers": True}
     return {
         "batches, in order (views)": split.batches(SIZE),
         "batches, shuffled": split.batches(SIZE, shuffle=True, seed=0),
@@ -62,6 +64,12 @@ def ways(split: Split) -> dict[str, Iterable[Any]]:
         ),
         "DataLoader(TensorDataset), in order": DataLoader(tensors, batch_size=SIZE),
         "DataLoader(TensorDataset), shuffled": DataLoader(tensors, batch_size=SIZE, **shuffled),
+        "DataLoader(split, collate_fn=split.collate, num_workers=2), shuffled": DataLoader(
+            split, batch_size=SIZE, collate_fn=split.collate, **shuffled, **by_workers
+        ),
+        "DataLoader(TensorDataset, num_workers=2), shuffled": DataLoader(
+            tensors, batch_size=SIZE, **shuffled, **by_workers
+        ),
     }
 
 
@@ -71,6 +79,10 @@ COMPARED = (
     ("DataLoader(split, collate_fn=split.collate), in order", "batches, shuffled"),
     ("DataLoader(split, collate_fn=split.collate), in order", "DataLoader(TensorDataset), in order"),
     ("DataLoader(split, collate_fn=split.collate), shuffled", "DataLoader(TensorDataset), shuffled"),
+    (
+        "DataLoader(split, collate_fn=split.collate, num_workers=2), shuffled",
+        "DataLoader(TensorDataset, num_workers=2), shuffled",
+    ),
     ("DataLoader(batches), shuffled", "batches, shuffled"),
     ("DataLoader(batches, float32), shuffled", "batches, shuffled, float32"),
 )

@@ -73,6 +73,32 @@ class TestWorkers:
         assert first != second
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("size", [8, 1 << 17])
+def test_what_a_worker_sends_is_a_tensor_whose_memory_is_free(size: int) -> None:
+    """A small batch comes in a message, a large one as a file of shared memory; both may be written to."""
+    images = np.arange(8 * size, dtype=np.float32).reshape(8, size)
+    split = Split("train", {"images": images, "labels": np.arange(8)})
+    loader = data.DataLoader(split, batch_size=4, collate_fn=split.collate, **WORKERS["fork"])
+    for number, batch in enumerate(loader):
+        np.testing.assert_array_equal(batch.images.numpy(), images[4 * number : 4 * number + 4], strict=True)
+        assert batch.images.is_shared() is (size > 8)
+        assert (batch.images.zero_() == 0).all()
+        assert batch.labels.dtype == torch.int64
+
+
+def test_tensors_that_are_no_arrays_come_as_they_are(split: Split) -> None:
+    """Of a dtype that NumPy has not, as a function of the user's own may make them."""
+
+    def collate(samples: Any) -> Any:
+        batch = split.collate(samples)
+        return type(batch)(batch.images.to(torch.bfloat16), batch.labels)
+
+    loader = data.DataLoader(split, batch_size=4, collate_fn=collate, **WORKERS["fork"])
+
+    assert {batch.images.dtype for batch in loader} == {torch.bfloat16}
+
+
 @pytest.mark.parametrize("workers", ["none", "fork", "kept"])
 class TestSeeds:
     """The orders of shuffled batches."""

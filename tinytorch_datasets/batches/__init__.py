@@ -18,7 +18,7 @@ from typing import Any, cast
 import numpy as np
 
 from tinytorch_datasets.batches.channels import Field
-from tinytorch_datasets.batches.conversion import Conversion
+from tinytorch_datasets.batches.conversion import Conversion, arrays_of_worker
 from tinytorch_datasets.errors import check_flag
 from tinytorch_datasets.storage.memmap import from_pickle, to_pickle
 from tinytorch_datasets.storage.string_array import StringArray, Values, parse_index
@@ -52,11 +52,12 @@ def sample_type(fields: tuple[str, ...]) -> Any:
 
 def _reduce(sample: Any) -> Any:
     """Return how a sample is made again: pickle would look for its class by name, and it is made here."""
-    return _sample, (tuple(type(sample)._all_fields), tuple(sample))
+    arrays = arrays_of_worker(sample)
+    return _sample, (tuple(type(sample)._all_fields), tuple(sample) if arrays is None else arrays, arrays is not None)
 
 
-def _sample(fields: tuple[str, ...], values: tuple[Any, ...]) -> Any:
-    return sample_type(fields)(*values)
+def _sample(fields: tuple[str, ...], values: tuple[Any, ...], is_of_worker: bool = False) -> Any:
+    return sample_type(fields)._make(map(as_tensor, values) if is_of_worker else values)
 
 
 class Batches:

@@ -7,6 +7,7 @@ stretch of samples is gathered and converted while it is in the processor's cach
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -370,3 +371,24 @@ def _refuse_loss(values: np.ndarray, wanted: np.dtype[Any]) -> None:
     if values.dtype.kind == "f" and (fractions := values[values != np.trunc(values)]).size:
         msg = f"{wanted} holds whole numbers, and there are fractions, such as {fractions[0]:g}"
         raise ValueError(msg)
+
+
+# Up to so many bytes a batch, a worker of a DataLoader sends arrays in half of the time that its tensors take, each of
+# which is a file of shared memory.
+SMALL_BATCH = 1 << 19
+
+
+def arrays_of_worker(batch: Sequence[Any]) -> tuple[np.ndarray, ...] | None:
+    """Return the tensors of a small batch as arrays, if this is a worker of a DataLoader; None of anything else."""
+    torch, loader = (sys.modules.get(name) for name in ("torch", "torch.utils.data"))
+    if torch is None or loader is None or loader.get_worker_info() is None:
+        return None
+    for value in batch:
+        if type(value) is not torch.Tensor or value.is_shared() or value.requires_grad or value.device.type != "cpu":
+            return None
+    if sum(value.nbytes for value in batch) > SMALL_BATCH:
+        return None
+    try:
+        return tuple(value.numpy() for value in batch)
+    except (TypeError, RuntimeError):  # no array has its dtype, or its layout
+        return None
