@@ -201,7 +201,7 @@ LINES: tuple[Line, ...] = (
     ),
     Line(
         "audit",
-        "audit of both; by hand: every file hashed in two threads",
+        "audit of both, found right before; by hand: every file hashed in two threads",
         Cell("tinytorch", "audit"),
         Cell("bare", "audit"),
         aim=1.10,

@@ -237,7 +237,7 @@ def audit(
         left = _without(ignore, loaded, in_order)
         report = Report(str(loaded.path), rows, left, tuple(probe.result for probe in probes), strict)
         if inputs is not None:
-            inputs.keep(loaded, report, in_order, vouched)
+            inputs.keep(report, in_order, vouched)
         return report
 
 

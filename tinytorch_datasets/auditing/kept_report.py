@@ -143,7 +143,8 @@ class Inputs:
     def __init__(self, call: Call, loaded: Manifest, placed: Placed) -> None:
         self._call, self._placed = call, placed
         self._made_by = _made_by()
-        self._asked = _asked(call, loaded, placed)
+        questions = dict.fromkeys(_questions(call, loaded, placed))
+        self._asked = [[*question, _answer(*question)] for question in questions]
         self._times = self._times_now()
         self._is_as_loaded = str(loaded.path) == call.manifest and _is_as_loaded(loaded, self._asked)
         self._digests = self._digests_now()
@@ -159,7 +160,7 @@ class Inputs:
             return cls(call, loaded, placed)
         return None
 
-    def keep(self, loaded: Manifest, report: Report, findings: Iterable[Finding], vouched: Vouched) -> None:
+    def keep(self, report: Report, findings: Iterable[Finding], vouched: Vouched) -> None:
         """Keep a report for next time, unless something has changed meanwhile.
 
         `findings` are all, also those that the report leaves out; `vouched` are the folders of arrays that have the
@@ -170,7 +171,7 @@ class Inputs:
         plain = _plain(report)
         try:
             stretches = self._stretches(vouched)
-            is_same = self._is_as_loaded and _asked(self._call, loaded, self._placed) == self._asked
+            is_same = self._is_as_loaded and all(_answer(*question) == answer for *question, answer in self._asked)
             is_same = is_same and self._times_now() == self._times and _made_by() == self._made_by
             if not is_same or _report_of(_as_json(plain)) != report:
                 return
@@ -243,11 +244,6 @@ class Inputs:
         return times
 
 
-def _asked(call: Call, loaded: Manifest, placed: Placed) -> list[list[Any]]:
-    """Put all questions of an audit; each, with what it is about, and the answer."""
-    return [[*question, _answer(*question)] for question in dict.fromkeys(_questions(call, loaded, placed))]
-
-
 def _questions(call: Call, loaded: Manifest, placed: Placed) -> Iterator[tuple[str, ...]]:
     """Yield every question that an audit may put to the disk, by its name, and what it is about; sometimes more."""
     from tinytorch_datasets import pipeline
@@ -276,8 +272,7 @@ def _questions(call: Call, loaded: Manifest, placed: Placed) -> Iterator[tuple[s
             paths = [str(root / one.folder / file.name) for root in roots for file in one.files]
             yield from (("leads to", os.path.dirname(path)) for path in paths)
             yield from (("is", path) for path in paths)
-            folders = pipeline.array_folders(one.placed(locations), locations)
-            yield from (("arrays", str(folder.path)) for folder in folders)
+            yield from (("arrays", str(path)) for path in pipeline.array_paths(one.placed(locations), locations))
         for path, _ in entry_files(loaded, name, locations):
             yield "bytes", path
             yield "counts", path

@@ -229,7 +229,7 @@ def verified_arrays(
     stat_cache = stat_cache or StatCache()
     check_files(plan, mode=mode, stat_cache=stat_cache, executor=executor)
     recipe = partial(recipe_of, plan)
-    if folder := ArrayFolder.first_match(plan, _array_paths(plan, locations), mode, recipe, executor):
+    if folder := ArrayFolder.first_match(plan, array_paths(plan, locations), mode, recipe, executor):
         return folder
     target = locations.cache / "arrays" / array_store.folder_name(plan, versions(plan))
     with lock.hold_lock(locations.cache / "locks", target.name, lock.Waiting()):
@@ -290,7 +290,7 @@ def bytes_to_decode(plan: Plan, locations: Locations) -> int:
 
     What is kept encoded takes what its files take, or little more where those are compressed once more.
     """
-    if any(disk.exists(path) for path in _array_paths(plan, locations)):
+    if any(disk.exists(path) for path in array_paths(plan, locations)):
         return 0
     if disk.device_of(plan.root) != disk.device_of(locations.cache):  # the room that is checked is of the downloads
         return 0
@@ -299,14 +299,15 @@ def bytes_to_decode(plan: Plan, locations: Locations) -> int:
     return sum(column.nbytes for column in plan.columns if not column.is_encoded) + sum(files)
 
 
-def _array_paths(plan: Plan, locations: Locations) -> list[Path]:
+def array_paths(plan: Plan, locations: Locations) -> list[Path]:
+    """Return every folder that may have a plan's decoded arrays, in the order to look."""
     name = array_store.folder_name(plan, versions(plan))
     return [cache / "arrays" / name for cache in locations.caches]
 
 
 def array_folders(plan: Plan, locations: Locations) -> Iterator[ArrayFolder]:
-    """Open every folder that may have a plan's decoded arrays, in the order to look."""
-    return (ArrayFolder(plan, path, recipe=partial(recipe_of, plan)) for path in _array_paths(plan, locations))
+    """Open each of these folders."""
+    return (ArrayFolder(plan, path, recipe=partial(recipe_of, plan)) for path in array_paths(plan, locations))
 
 
 def blocks(plan: Plan, *, on_error: OnError | None = None, source: shards.Source = shards.decoded) -> Iterator[Block]:
