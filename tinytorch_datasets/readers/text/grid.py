@@ -76,7 +76,7 @@ class Grid:
             OpenQuoteError: There is no whole row.
             ValueError: The rows have not all `width` cells, or quotes stand where they need not mean any.
         """
-        self._strips, self._others = strips, np.empty(0, np.intp)
+        self._strips, self._others, self._up_to = strips, np.empty(0, np.intp), np.empty(0, np.int32)
         self.buffer = np.frombuffer(_PADDING + data, np.uint8)
         is_sign = (self.buffer == delimiter) | (self.buffer == LF)
         self._has_quotes = b'"' in data
@@ -87,7 +87,6 @@ class Grid:
         if self._has_quotes:
             signs, quotes = self._outside(signs, delimiter)
         self.size = int(signs[-1]) + 1 - len(_PADDING)
-        self._signs = signs
         self.rows, more = divmod(len(signs) - 1, width)
         is_end = self.buffer[signs] == LF
         if more or not self.rows or not is_end[::width].all() or np.count_nonzero(is_end) != self.rows + 1:
@@ -134,8 +133,8 @@ class Grid:
         if len(doubled):
             is_kept = np.ones(len(self.buffer), np.bool_)
             is_kept[doubled] = False
-            self.buffer = self.buffer[is_kept]
-            self.starts, self.ends = (part - np.searchsorted(doubled, part) for part in (self.starts, self.ends))
+            self.buffer, left_out = self.buffer[is_kept], np.cumsum(~is_kept, dtype=np.int32)
+            self.starts, self.ends = (part - left_out[part] for part in (self.starts, self.ends))
 
     def numbers(self, places: Sequence[int], point: int | None = None) -> Numbers:
         """Return the numbers of some columns, row by row: whole ones, or decimals if there is a sign for that."""
@@ -153,20 +152,20 @@ class Grid:
         rest = np.flatnonzero(~is_digits)
         if not len(rest):
             return Numbers(values, rest)
-        if len(rest) == len(starts) and not self._has_quotes:
-            nexts, inside = self._others_by_sign(pick)
-            return self._with_signs(starts.copy(), ends.copy(), nexts, inside, point)
-        starts, ends = starts[rest], ends[rest]
-        nexts = self._not_digits().searchsorted(starts)
-        read = self._with_signs(starts, ends, nexts, self._others.searchsorted(ends) - nexts, point)
+        if len(rest) == len(starts):
+            return self._with_signs(starts, ends, point)
+        read = self._with_signs(starts[rest], ends[rest], point)
         values[rest] = read.values
         return Numbers(values, rest[read.odd])
 
-    def _with_signs(self, starts: Array, ends: Array, nexts: Array, inside: Array, point: int | None) -> Numbers:
-        """Return the numbers of cells that may have blanks around them, a sign, decimals if `point` is their sign.
-
-        `nexts` says which of all bytes that are no digits is the first behind each start, `inside` how many are in it.
-        """
+    def _with_signs(self, starts: Array, ends: Array, point: int | None) -> Numbers:
+        """Return the numbers of cells that may have blanks around them, a sign, decimals if `point` is their sign."""
+        if not len(self._others):
+            is_other = (self.buffer - np.uint8(ZERO)) > 9
+            self._others, self._up_to = np.flatnonzero(is_other), np.cumsum(is_other, dtype=np.int32)
+        # Of all bytes that are no digits, which is the first behind each start, and how many are in the cell.
+        starts, ends, nexts = starts.copy(), ends.copy(), self._up_to[starts - 1]
+        inside = self._up_to[ends - 1] - nexts
         self._strip(starts, ends, nexts, inside)
         has_more = np.flatnonzero(inside > 0)
         first = self._others[nexts[has_more]]
@@ -254,19 +253,6 @@ class Grid:
         # NumPy copies all of them in order to take some, which is worth it for many.
         word = words.take(ends - 8) if FEW_OF * len(ends) > len(words) else words[ends - 8]
         return word, (64 - 8 * np.clip(lengths, 0, 8)).astype(np.uint64)
-
-    def _not_digits(self) -> Array:
-        if not len(self._others):
-            self._others = np.flatnonzero((self.buffer - np.uint8(ZERO)) > 9)
-        return self._others
-
-    def _others_by_sign(self, pick: slice | list[int]) -> tuple[Array, Array]:
-        """Return what `_with_signs` needs to know of all cells of some columns, none of which has quotes."""
-        is_sign = np.zeros(len(self.buffer), np.bool_)
-        is_sign[self._signs] = True
-        at, shape = np.flatnonzero(is_sign[self._not_digits()]), self.starts.shape
-        nexts, inside = (at[:-1] + 1).reshape(shape), (np.diff(at) - 1).reshape(shape)
-        return nexts[:, pick].flatten(), inside[:, pick].flatten()
 
     def _decimals(self, starts: Array, ends: Array, nexts: Array, inside: Array, minus: Array, point: int) -> Numbers:
         one = np.flatnonzero(inside > 0)
