@@ -496,7 +496,7 @@ class TestErrors:
         assert {type(error) for error in raised} == set(kinds), "a new class of errors belongs into this list"
         for error in raised:
 
-            def refuse(*args: object, error: errors.DatasetError = error) -> None:
+            def refuse(*_: object, error: errors.DatasetError = error, **options: object) -> None:
                 raise error
 
             monkeypatch.setattr("tinytorch_datasets.api.load_manifest", refuse)
@@ -519,7 +519,7 @@ class TestErrors:
     def test_an_interrupt_says_that_nothing_is_lost(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Exit 130, as shells expect."""
 
-        def interrupt(*args: object) -> None:
+        def interrupt(*args: object, **options: object) -> None:
             raise KeyboardInterrupt
 
         monkeypatch.setattr("tinytorch_datasets.api.load_manifest", interrupt)
