@@ -43,6 +43,7 @@ sys.dont_write_bytecode = False
 
 # A file system in memory, where systems have it, and how much must be free there: far more than any fast test writes.
 IN_MEMORY, ENOUGH_BYTES = Path("/dev/shm"), 2 * 2**30
+OF_THIS_RUN = pytest.StashKey[Path]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -56,7 +57,16 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     about = os.statvfs(IN_MEMORY)
     if about.f_bavail * about.f_frsize >= ENOUGH_BYTES and not about.f_flag & getattr(os, "ST_NOEXEC", 0):
-        os.environ["TMPDIR"] = tempfile.tempdir = str(IN_MEMORY)
+        folder = Path(tempfile.mkdtemp(prefix="tests-", dir=IN_MEMORY))
+        folder.chmod(0o755)  # other users pass it
+        os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+        config.stash[OF_THIS_RUN] = folder
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Free the memory again, unless a test has failed, whose files are looked at."""
+    if OF_THIS_RUN in session.config.stash and not session.testsfailed:
+        shutil.rmtree(session.config.stash[OF_THIS_RUN], ignore_errors=True)
 
 
 def hear_ctrl_c() -> None:
