@@ -1218,6 +1218,19 @@ class TestUpdate:
             f"  Put it into {mine.parent}/datasets/mine, and leave out --fetch.\n",
         )
 
+    def test_what_is_in_a_store_is_not_fetched(self, mine: Path) -> None:
+        """Nor is it called an address that cannot be opened, because `get` opens it."""
+        mine.write_text(mine.read_text().replace("status: shipped", "status: remote\n    mirrors: [s3://course/mine/]"))
+        result = self.update(mine, "--fetch")
+
+        loaded = load_manifest(mine)
+        assert (result.exit_code, result.stderr) == (
+            2,
+            "error: train.csv has no address that starts with https:// or http:// to be fetched from\n"
+            f"  declared at {loaded.where('mine', 'files', 'train.csv', 'sha256')}\n"
+            f"  Put it into {mine.parent / loaded.download_to}/mine, and leave out --fetch.\n",
+        )
+
     def test_a_file_that_ships_and_is_gone(self, mine: Path) -> None:
         """As `audit` has it."""
         (mine.parent / "datasets/mine/train.csv").unlink()

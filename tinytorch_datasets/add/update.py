@@ -78,11 +78,13 @@ def update(
         raise UsageError(what, hint=f"Update it there: --manifest {loaded.owner(name).path}.")
     plan = pipeline.plan_of(loaded, name, pipeline.locations(loaded, home))
     with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-", ignore_cleanup_errors=True) as folder:
-        scratch = Path(folder)
+        scratch, sources = Path(folder), list[Source]()
         if fetch:
             refuse_offline("--fetch", hint="take the files on disk, without --fetch.")
             _refuse_without_address(plan)
-            sources = [inputs.download(f.urls, f.name, scratch / "files", progress=progress) for f in plan.files]
+            for file in plan.files:
+                urls = [*filter(inputs.is_address, file.urls)]
+                sources.append(inputs.download(urls, file.name, scratch / "files", progress=progress))
         else:
             sources = [_on_disk(plan, file.name) for file in plan.files]
         changes: dict[tuple[str, ...], str | int] = {}
@@ -172,8 +174,9 @@ def _refuse_without_address(plan: Plan) -> None:
         UsageError: There is one.
     """
     for file in plan.files:
-        if not file.urls:
-            what = f"{file.name} has no address to be fetched from"
+        if not any(map(inputs.is_address, file.urls)):
+            kind = " that starts with https:// or http://" if file.urls else ""
+            what = f"{file.name} has no address{kind} to be fetched from"
             raise UsageError(what, where=file.where, hint=f"Put it into {plan.root}, and leave out --fetch.")
 
 

@@ -21,6 +21,7 @@ from tinytorch_datasets.errors import DatasetError, FetchError
 from tinytorch_datasets.fetch import (
     DEFAULT_RETRY,
     Cancellation,
+    Kind,
     RetryPolicy,
     SourceError,
     Stored,
@@ -178,7 +179,12 @@ class _Bucket:
 
     def _put(self, name: str, chunks: Callable[[], Iterable[bytes]], facts: tuple[int, str, str]) -> None:
         at = self._at(name)
-        self._ask(name, lambda: at.put(chunks()))
+        try:
+            with_retries(lambda: at.put(chunks()), self._retry, self._cancellation)
+        except SourceError as failure:
+            if failure.kind is not Kind.NO_FILE:
+                raise self._failed(name, failure) from None
+            raise self._error(name, "there is no such bucket", hint="Make it, or correct the address.") from None
         if not self._has(name, *facts):
             raise self._error(name, "it has other bytes than those that were put")
 
@@ -205,7 +211,10 @@ class _Bucket:
         try:
             return with_retries(ask, self._retry, self._cancellation)
         except SourceError as failure:
-            raise self._error(name, failure.reason, network_failed=failure.is_of_the_way) from None
+            raise self._failed(name, failure) from None
+
+    def _failed(self, name: str, failure: SourceError) -> FetchError:
+        return self._error(name, failure.reason, network_failed=failure.is_of_the_way)
 
     def _error(self, name: str, reason: str, *, network_failed: bool = False, hint: str = RUN_AGAIN) -> FetchError:
         address = without_secrets(f"{self._address}/{name}")
