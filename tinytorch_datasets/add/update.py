@@ -82,9 +82,9 @@ def update(
         if fetch:
             refuse_offline("--fetch", hint="take the files on disk, without --fetch.")
             _refuse_without_address(plan)
-            for file in plan.files:
-                urls = [*filter(inputs.is_address, file.urls)]
-                sources.append(inputs.download(urls, file.name, scratch / "files", progress=progress))
+            for planned in plan.files:
+                urls = [*filter(inputs.is_address, planned.urls)]
+                sources.append(inputs.download(urls, planned.name, scratch / "files", progress=progress))
         else:
             sources = [_on_disk(plan, file.name) for file in plan.files]
         changes: dict[tuple[str, ...], str | int] = {}
