@@ -344,6 +344,18 @@ class TestOnceAnythingDiffers:
         with pytest.raises(UsageError, match="an audit is of real data"):
             audit(manifest=world.manifest)
 
+    def test_a_home_named_from_the_current_folder_on(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Is another one in another folder, though the variable has the same text."""
+        monkeypatch.setenv(settings.HOME, "home")
+        monkeypatch.chdir(world.root)
+        assert audit(manifest=world.manifest).ok
+        assert is_given_again(world)
+        monkeypatch.chdir(world.root / "datasets")
+        report = audit(manifest=world.manifest)
+
+        assert report.datasets[2].state == "not downloaded"
+        assert report == anew(world, monkeypatch)
+
     def test_a_new_home(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         """One that comes first, and had nothing when it was audited, has a damaged copy now."""
         first = world.root / "first"
@@ -409,6 +421,51 @@ class TestOnceAnythingDiffers:
 
         assert not is_given_again(world)
 
+    def test_a_library_whose_version_nothing_says(
+        self, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A folder with nothing but the package comes first on Python's path; each may decode otherwise."""
+        monkeypatch.setattr(private_cache, "LOADED_AT", time.time() + 60)
+        for name in ("PIL", "pyarrow", "h5py", "soundfile", "isal"):
+            init = tmp_path / name / name / "__init__.py"
+            init.parent.mkdir(parents=True)
+            init.write_text("raise ImportError\n")
+            with monkeypatch.context() as patched:
+                assert is_given_again(world)
+                patched.syspath_prepend(str(tmp_path / name))
+                assert not is_given_again(world)
+            audit(manifest=world.manifest)
+
+    def test_a_library_that_was_changed_since_the_start(
+        self, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its old code may run in this process: what that finds out is not kept as the new one's."""
+        (path,) = kept_of(world)
+        path.unlink()
+        init = tmp_path / "site" / "h5py" / "__init__.py"
+        init.parent.mkdir(parents=True)
+        init.write_text("")
+        monkeypatch.syspath_prepend(str(tmp_path / "site"))
+        audit(manifest=world.manifest)
+
+        assert kept_of(world) == []
+
+    def test_code_that_was_changed_since_the_start(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A process whose own code is older than the one that a report was made by does not give it."""
+        assert is_given_again(world)
+        monkeypatch.setattr(private_cache, "LOADED_AT", 0.0)
+
+        assert not is_given_again(world)
+
+    def test_pictures_that_are_cut_short(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Are refused while Pillow is asked to pass over that, so this is another audit."""
+        ImageFile = pytest.importorskip("PIL.ImageFile")
+        audit(manifest=world.manifest)
+        assert is_given_again(world)
+        monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+
+        assert not is_given_again(world)
+
 
 class TestWhileItIsMade:
     """A report is kept of what was the same before and after it."""
@@ -427,6 +484,20 @@ class TestWhileItIsMade:
         report = audit(manifest=world.manifest, ignore=["budget"])
 
         assert [finding.rule for finding in report.findings] == ["undeclared"]
+
+    @pytest.mark.slow
+    def test_folders_in_folders(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Deeper than can be listed: the audit is as ever, and nothing is kept."""
+        before = kept_of(world)
+        at = os.open(world.root / "datasets", os.O_RDONLY)
+        for _ in range(600):
+            os.mkdir("a", dir_fd=at)
+            at, above = os.open("a", os.O_RDONLY, dir_fd=at), at
+            os.close(above)
+        os.close(at)
+
+        assert audit(manifest=world.manifest, ignore=["budget"]) == anew(world, monkeypatch, ignore=["budget"])
+        assert kept_of(world) == before
 
     def test_what_is_written_meanwhile(self, world: World) -> None:
         """An array that was compared, or is about to be: which of both, nobody knows."""

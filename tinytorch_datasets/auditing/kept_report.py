@@ -5,7 +5,7 @@ Of each call the last one is kept.
 What an audit of this computer reports is decided by its inputs, and these are all that it has:
 
     the code      of this package and the libraries it is used with, Python, and who the user is: `_made_by`
-    the call      the manifest's path, the arguments, and the variables of the environment: `Call`
+    the call      the manifest's path, the arguments, the variables of the environment, and their homes: `Call`
     the bytes     of each source file, and of each array that was checked or compared: a `Stretch` of a file each
     the answers   to all questions that are put to the disk beside those bytes: `QUESTIONS`
 
@@ -55,10 +55,12 @@ if TYPE_CHECKING:
     Vouched = Mapping[str, Sequence[ArrayFolder]]
 
 # Raise it when what is kept, or how, changes; or when an audit asks the disk for more than is listed here.
-LAYOUT = 1
+LAYOUT = 2
 
 # What reads manifests, checks values and licenses, and its file that has the version.
 LIBRARIES = {"yaml": "__init__.py", "pydantic": "version.py", "numpy": "version.py", "packaging": "__init__.py"}
+# What decodes, if it is there; a folder on Python's path may have one and say nothing of its version.
+DECODERS = ("numpy", "PIL", "pyarrow", "h5py", "soundfile", "isal")
 
 # Variables that decide where folders are, beside this package's own.
 PREFIX = "TINYTORCH_DATASETS_"
@@ -80,6 +82,7 @@ class Call(NamedTuple):
     strict: bool
     ignore: tuple[str, ...]
     home: str | None
+    homes: tuple[str, ...]  # which a variable may name from the current folder on
     variables: Mapping[str, str]
 
     @classmethod
@@ -89,8 +92,9 @@ class Call(NamedTuple):
             path, root = settings.manifest_path(manifest), None if home is None else settings.absolute(home)
             variables = {n: os.environ[n] for n in sorted(os.environ) if n.startswith(PREFIX) or n in FOLDERS}
             levels, decode, is_strict, ignore = options
+            how = ((*sorted(levels),), decode, is_strict, (*sorted(ignore),), root)
             if all(isinstance(name, str) for name in names):
-                return cls(path, (*names,), (*sorted(levels),), decode, is_strict, (*sorted(ignore),), root, variables)
+                return cls(path, (*names,), *how, settings.Settings.from_environment().homes, variables)
         return None
 
     @property
@@ -156,7 +160,7 @@ class Inputs:
         ways = (settings.included_path(item, str(layer.path)) for layer in loaded.layers for item in layer.leads_to)
         if not call.path or not all(home.is_absolute() for home in homes) or not all(ways):
             return None
-        with suppress(OSError, ValueError):  # what it is, the audit will say
+        with suppress(OSError, ValueError, RecursionError):  # what it is, the audit will say
             return cls(call, loaded, placed)
         return None
 
@@ -173,9 +177,10 @@ class Inputs:
             stretches = self._stretches(vouched)
             is_same = self._is_as_loaded and all(_answer(*question) == answer for *question, answer in self._asked)
             is_same = is_same and self._times_now() == self._times and _made_by() == self._made_by
+            is_same = is_same and all(its[-1] for its in map(private_cache.origin_signature, DECODERS) if its)
             if not is_same or _report_of(_as_json(plain)) != report:
                 return
-        except (OSError, ValueError, TypeError, LookupError):  # something is gone, was never hashed, or is no JSON
+        except (OSError, ValueError, TypeError, LookupError, RecursionError):  # gone, never hashed, no JSON, very deep
             return
         largest_first = sorted(stretches.items(), key=lambda each: -each[1].bytes)
         hashed = [[its.path, its.start, its.head.decode(), *digest] for its, digest in largest_first]
@@ -310,7 +315,7 @@ def _below(folder: str) -> list[list[Any]]:
 
 
 def _arrays(folder: str) -> list[list[Any]]:
-    """List a folder of arrays: each file's kind, and the digest of its header; of what is no array, of all of it."""
+    """List a folder of arrays: each file's kind, and the digest of its header; of what notes digests, of all of it."""
     names = ((name, os.path.join(folder, name)) for name in sorted(os.listdir(folder)))
     return [[name, _answer("is", path), _answer("header", path)] for name, path in names]
 
@@ -320,7 +325,7 @@ def _header(path: str) -> str:
         head = file.read(10)
         if head.startswith(NUMPY_MAGIC):
             head += file.read(int.from_bytes(head[8:10], "little"))  # as of version 1, and no other is read
-        elif not path.endswith(".npy"):
+        elif path.endswith(".json"):
             head += file.read()
     return hashlib.sha256(head).hexdigest()
 
@@ -359,9 +364,11 @@ def _is_as_loaded(loaded: Manifest, asked: Iterable[list[Any]]) -> bool:
 
 def _made_by() -> list[Any]:
     """Return what decides on the report beside the call, the bytes and the answers."""
-    ids = [os.geteuid(), os.getegid(), sorted(os.getgroups())] if hasattr(os, "geteuid") else []
+    ids = [os.getuid(), os.geteuid(), os.getegid(), sorted(os.getgroups())] if hasattr(os, "geteuid") else []
     of_names = [sys.getfilesystemencoding(), settings.packaged_manifest()]
-    return [*private_cache.layout(LAYOUT, LIBRARIES), private_cache.installed(), ids, *of_names]
+    refuses = getattr(sys.modules.get("PIL.ImageFile"), "LOAD_TRUNCATED_IMAGES", False)  # then no picture is decoded
+    decoders = [*map(private_cache.origin_signature, DECODERS), sys.flags.optimize, bool(refuses)]
+    return [*private_cache.layout(LAYOUT, LIBRARIES), private_cache.installed(), ids, *of_names, *decoders]
 
 
 def level_of(plan: Plan) -> Level:

@@ -101,7 +101,7 @@ def read(path: str) -> list[bytes] | None:
 
 def write(path: str, lines: Sequence[bytes]) -> None:
     """Write a file of these lines, which have no line break in them; where nothing can be kept, nothing is."""
-    if not path or sum(map(len, lines)) > MOST_BYTES or _changed_at(_PACKAGE) > LOADED_AT:
+    if not path or sum(map(len, lines)) > MOST_BYTES or _code(_PACKAGE)[1] > LOADED_AT:
         return  # code that was changed since is not the code that found it out
     from pathlib import Path
 
@@ -116,24 +116,31 @@ def write(path: str, lines: Sequence[bytes]) -> None:
 def layout(number: int, libraries: Mapping[str, str]) -> list[Any]:
     """Return what decides what is found out, beside what it is found out of: Python, this package and libraries.
 
+    Of a package that was changed since it was loaded, its old code runs here: what the new one found out is not this.
     `number` is raised when what is kept, or how, changes; `libraries` are as of `library_signature`.
     """
     signatures = [library_signature(name, file) for name, file in libraries.items()]
-    return [number, VERSION, sys.version, code_signature(_PACKAGE), *signatures]
+    code, changed_at = _code(_PACKAGE)
+    return [number, VERSION, sys.version, code, changed_at <= LOADED_AT, *signatures]
 
 
 def code_signature(package: str | Path) -> str:
     """Return what changes with the code of a package: in a clone, its version stays what it was for weeks."""
-    hashed = hashlib.sha256()
+    return _code(package)[0]
+
+
+def _code(package: str | Path) -> tuple[str, float]:
+    """Return the same, and when a module of a package was changed last."""
+    hashed, last = hashlib.sha256(), 0.0
     for file, about in _modules(package):
         hashed.update(f"{file} {about.st_size} {about.st_mtime_ns}\n".encode())
-    return hashed.hexdigest()
+        last = max(last, _changed_at(about))
+    return hashed.hexdigest(), last
 
 
-def _changed_at(package: str) -> float:
-    """Return when a module of a package was changed last: by the time of change, which no copying sets back."""
-    last = (about.st_mtime if os.name == "nt" else about.st_ctime for _, about in _modules(package))
-    return max(last, default=0.0)
+def _changed_at(about: os.stat_result) -> float:
+    """Return when a file was changed last: by the time of change, which no copying sets back."""
+    return about.st_mtime if os.name == "nt" else about.st_ctime
 
 
 def _modules(package: str | Path) -> Iterator[tuple[str, os.stat_result]]:
@@ -156,6 +163,18 @@ def library_signature(name: str, file: str) -> str:
             with open(os.path.join(os.path.dirname(spec.origin), file), "rb") as stream:
                 return hashlib.sha256(stream.read()).hexdigest()
     return ""
+
+
+def origin_signature(name: str) -> list[Any]:
+    """Return the file that importing a library would run, and what changes with it; nothing where there is none.
+
+    The last says whether it was there before this process could load it, so that it may be what runs here.
+    """
+    with suppress(OSError, ValueError):
+        if (spec := importlib.util.find_spec(name)) is not None and spec.origin:
+            about = os.stat(spec.origin)
+            return [spec.origin, about.st_size, about.st_mtime_ns, about.st_ctime_ns, _changed_at(about) <= LOADED_AT]
+    return []
 
 
 def installed() -> str:
