@@ -115,9 +115,15 @@ class TestMirror:
             "  See what it is, and delete it: it is written anew."
         )
         unread = f"{folder / 'SHA256SUMS'} cannot be read: {long}"
-        assert in_folder.value.what == unread
+        assert str(in_folder.value) == f"{unread}\n  See what it is, and delete it: it is written anew."
+        of_command = CliRunner().invoke(main, ["mirror", str(folder), "digits", "--manifest", str(world.manifest)])
+        assert of_command.stderr.endswith(f"error: {in_folder.value}\n")
         assert contents(store)["SHA256SUMS"] == sums == (folder / "SHA256SUMS").read_bytes()
-        assert unread in [finding.what for finding in audit(manifest=world.manifest, mirror=folder).findings]
+        in_store_too = f"memory://class/SHA256SUMS {long.removeprefix('it ')}"
+        for place, what in ((folder, unread), ("memory://class", in_store_too)):
+            hints = {its.what: its.hint for its in audit(manifest=world.manifest, mirror=place).findings}
+            again = f"`tinytorch-datasets mirror {place}{'/' * (place != folder)}` writes it anew."
+            assert hints[what] == f"See what it is, and delete it: {again}"
 
     def test_a_wrong_file_is_not_put(self, world: World, store: dict[str, Any]) -> None:
         """It is compared on this computer first."""

@@ -14,7 +14,14 @@ from functools import partial
 from typing import NamedTuple
 
 from tinytorch_datasets.auditing.findings import DatasetReport, Finding, ProbeResult, State
-from tinytorch_datasets.auditing.mirror_folder import audit_sums, files_to_compare, missing_in, owners_in, unlisted
+from tinytorch_datasets.auditing.mirror_folder import (
+    DELETE_SUMS,
+    audit_sums,
+    files_to_compare,
+    missing_in,
+    owners_in,
+    unlisted,
+)
 from tinytorch_datasets.auditing.remote import Address, Probe, probe_all
 from tinytorch_datasets.errors import UsageError
 from tinytorch_datasets.fetch import (
@@ -146,7 +153,9 @@ def _read_sums(
         findings.append(finding(rule="mirror-wrong-content", what=f"{address} serves {page}", actual=page))
         return []
     if is_too_long(text):  # what is not read is not to look like not there
-        findings.append(finding(rule="sums", what=f"{address} {TOO_LONG}", expected="a line a file"))
+        what, folder = f"{address} {TOO_LONG}", address.removesuffix(SUMS)
+        hint = {"hint": DELETE_SUMS.format(folder)} if is_store(address) else {}
+        findings.append(finding(rule="sums", what=what, expected="a line a file", **hint))
         return []
     if not text:
         findings.append(finding(rule="file-missing", what=f"{address} is empty"))

@@ -345,8 +345,12 @@ def writing_to(place: Path) -> Iterator[None]:
 
 
 def hint_at_another(error: DatasetError, place: Path) -> None:
-    """Hint at another place if an error is that this one cannot be written to; a link has a hint of its own."""
-    if isinstance(error, StorageError) and error.errno != errno.ELOOP:
+    """Hint at another place if an error is that this one cannot be written to.
+
+    A link has a hint of its own, and so has what is to be read there first.
+    """
+    is_unread = error.what.startswith(f"{getattr(error, 'path', '')} cannot be read")
+    if isinstance(error, StorageError) and error.errno != errno.ELOOP and not is_unread:
         path, place = error.path.absolute(), place.absolute()
         if path.is_relative_to(place) or place.is_relative_to(path):
             error.hint = "Name a place that can be written to."

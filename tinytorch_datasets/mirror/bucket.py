@@ -32,6 +32,7 @@ from tinytorch_datasets.fetch import (
 from tinytorch_datasets.manifest.filenames import is_remote, refuse_offline, without_secrets
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.mirror.copy import (
+    DELETE_SUMS,
     MOST_SUMS,
     SUMS,
     TOO_LONG,
@@ -174,7 +175,7 @@ class _Bucket:
 
         sums = self._ask(name, read)
         if is_too_long(sums):
-            raise self._error(name, f"it {TOO_LONG}", hint="See what it is, and delete it: it is written anew.")
+            raise self._error(name, f"it {TOO_LONG}", hint=DELETE_SUMS)
         return sums
 
     def _put(self, name: str, chunks: Callable[[], Iterable[bytes]], facts: tuple[int, str, str]) -> None:

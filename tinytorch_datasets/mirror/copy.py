@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 SUMS = "SHA256SUMS"
 MOST_SUMS, MOST_LINES = 2**26, 2**20  # bytes and lines of one that is read: some hundred thousand files
 TOO_LONG = f"has more than {MOST_SUMS:,} bytes or {MOST_LINES:,} lines, of which nothing was taken"
+DELETE_SUMS = "See what it is, and delete it: it is written anew."
 WHEELS = "packages"
 INDEX = "simple"
 MOST_METADATA = 4 << 20  # bytes; descriptions are long, and no wheel of ours has a tenth of it
@@ -202,7 +203,7 @@ def sums_in(folder: Path) -> dict[str, str]:
         StorageError: It cannot be read.
     """
     missing = contextlib.suppress(FileNotFoundError, NotADirectoryError)
-    with reading(folder / SUMS, where=None, hint="Look at the disk."), missing:
+    with reading(folder / SUMS, where=None, hint=DELETE_SUMS), missing:
         return {line.name: line.sha256 for line in listed_in(folder) if line.name}
     return {}
 
