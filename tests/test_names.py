@@ -313,6 +313,8 @@ class TestWrongArguments:
 
     def test_of_audit(self) -> None:
         """Flags, too."""
+        with pytest.raises(UsageError, match="offline is True or False, not 'no'"):
+            audit(["tinydigits"], offline="no")  # type: ignore[arg-type]
         with pytest.raises(UsageError, match="deep is True or False, not 'yes'"):
             audit(["tinydigits"], deep="yes")  # type: ignore[arg-type]
 

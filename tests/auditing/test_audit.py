@@ -26,6 +26,7 @@ from tinytorch_datasets import audit, get
 from tinytorch_datasets.auditing.findings import RULES
 from tinytorch_datasets.auditing.lint import walk
 from tinytorch_datasets.cli import main
+from tinytorch_datasets.errors import UsageError
 from tinytorch_datasets.fetch import RetryPolicy
 
 
@@ -214,11 +215,22 @@ class TestTheMirrors:
         """An audit is for a train, too."""
         assert world.audit()[0] == 0
 
-    def test_offline_and_remote_contradict_each_other(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The call is wrong: nothing is audited."""
-        monkeypatch.setenv("TINYTORCH_DATASETS_OFFLINE", "1")
-        with pytest.raises(ValueError, match="Expecting value"):
-            world.audit("--remote")
+    @pytest.mark.parametrize(
+        ("asked", "argument"),
+        [
+            ({"levels": ["remote"]}, "levels=['remote']"),
+            ({"deep": True}, "deep=True"),
+            ({"remember": True}, "remember=True"),
+        ],
+    )
+    def test_offline_and_remote_contradict_each_other(self, world: World, asked: dict[str, Any], argument: str) -> None:
+        """The call is refused, by the names of its arguments: at the command line they are options."""
+        with pytest.raises(UsageError) as caught:
+            audit(manifest=world.manifest, offline=True, **asked)
+
+        assert str(caught.value) == (
+            f"{argument} opens sockets, and offline=True forbids it\n  Leave it out, or audit what is on disk."
+        )
 
 
 class TestLint:

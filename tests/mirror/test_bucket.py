@@ -240,7 +240,7 @@ class TestCommands:
             ),
             (
                 ["mirror", "s3://bucket/class", "--offline"],
-                "a mirror in a store opens sockets, and offline forbids it",
+                "a mirror in a store opens sockets, and --offline forbids it",
             ),
             (["clean", "digits", "--home", "s3://bucket/home"], "home is an address of s3://, where a path is needed"),
             (["audit", "--mirror", "s3://ada:secret@bucket"], "is given with credentials, which are of its store's"),

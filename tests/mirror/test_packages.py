@@ -153,7 +153,7 @@ class TestWhatIsAskedFor:
                 ["--platform", "linux"],
                 "--platform, --python and --extra choose packages, and --with-packages is missing",
             ),
-            (["--with-packages", "--offline"], "--with-packages opens sockets, and offline forbids it"),
+            (["--with-packages", "--offline"], "--with-packages opens sockets, and --offline forbids it"),
         ],
     )
     def test_options_that_contradict_one_another(self, world: World, given: list[str], message: str) -> None:

@@ -131,7 +131,7 @@ def audit(
     if decode not in DECODE:
         msg = f"decode is {', '.join(map(repr, DECODE))}, not {decode!r}{did_you_mean(str(decode), map(str, DECODE))}"
         raise ValueError(msg)
-    for flag, name in ((deep, "deep"), (remember, "remember"), (strict, "strict")):
+    for flag, name in ((deep, "deep"), (remember, "remember"), (strict, "strict"), (offline or False, "offline")):
         check_flag(flag, name)
     if ignore:
         _check_rules(ignore)
@@ -145,7 +145,9 @@ def audit(
     if "remote" in wanted:
         from tinytorch_datasets.manifest.filenames import refuse_offline
 
-        refuse_offline("the level remote", offline=offline, hint="audit what is on disk.")
+        argument = "deep=True" if deep else "remember=True" if remember else "levels=['remote']"
+        option = "--deep" if deep else "--remember" if remember else "--remote"
+        refuse_offline(argument, option=option, offline=offline, hint="audit what is on disk.")
     names = tuple(names)
     is_local = executor is None and mirror is None
     is_kept = is_local and lock is None and "remote" not in wanted and decode != "always"

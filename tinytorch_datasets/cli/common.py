@@ -96,12 +96,17 @@ _TO_TYPE = re.compile(r"`tinytorch-datasets (?!compile\b|schema\b)[^`\n]*(?=`)")
 
 def exit_with(errors: Sequence[DatasetError]) -> None:
     """Report errors, each once, and end the command with their exit code; do nothing if there are none."""
-    for message in dict.fromkeys(map(str, errors)):
+    for message in dict.fromkeys(map(_as_typed, errors)):
         echo(repeat_options(f"error: {printable(message, keep=LAYOUT)}"), err=True)
     codes = {exit_code_of(error) for error in errors}
     if codes:
         # What differs is worse than a network that failed, which is all that 3 says.
         click.get_current_context().exit(codes.pop() if len(codes) == 1 else ExitCode.MISMATCH)
+
+
+def _as_typed(error: DatasetError) -> str:
+    """Return the message with the options that were typed, where the error has them as `typed`, and not arguments."""
+    return str(error).replace(error.what, getattr(error, "typed", error.what), 1)
 
 
 PROGRAMS = ("tinytorch-datasets", "ttds")  # as a person calls it

@@ -157,15 +157,21 @@ def is_remote(address: str) -> bool:
     return scheme_of(address) not in ("", "file", "memory")
 
 
-def refuse_offline(what: str, *, offline: bool | None = None, hint: str) -> None:
+def refuse_offline(asked: str, *, option: str = "", offline: bool | None = None, hint: str) -> None:
     """Refuse what opens a socket, where the call or else the variable forbids it.
 
+    `asked` is an argument of the call, and `option` the same at the command line, where it has another name there.
+
     Raises:
-        UsageError: One of them does.
+        UsageError: One of them does; `typed` is what is wrong by the options of the command line.
     """
     if Settings.from_environment(offline=offline).offline:
-        what = f"{what} opens sockets, and {OFFLINE if offline is None else 'offline'} forbids it"
-        raise UsageError(what, hint=f"{'Unset it' if offline is None else 'Leave it out'}, or {hint}")
+        argument, flag, way_out = "offline=True", "--offline", "Leave it out"
+        if offline is None:
+            argument, flag, way_out = OFFLINE, OFFLINE, "Unset it"
+        what = f"{asked} opens sockets, and {argument} forbids it"
+        typed = f"{option or asked} opens sockets, and {flag} forbids it"
+        raise UsageError(what, hint=f"{way_out}, or {hint}", typed=typed)
 
 
 def check_shared_files(datasets: Mapping[str, Any]) -> Problems:
