@@ -358,10 +358,18 @@ def _bytes(values: Any, sample_shape: Sequence[int | None]) -> Any:
 
 
 def _packed_bytes(buffer: np.ndarray, offsets: np.ndarray) -> Any:
-    """Return strings that lie side by side, each behind its length, without making a str of any."""
+    """Return strings that lie side by side, each behind its length, without making a str of any.
+
+    Raises:
+        ValueError: An offset leads out of the bytes, or back.
+    """
     import numpy as np
 
     lengths = np.diff(offsets)
+    # A damaged one would ask for any memory.
+    if offsets[0] < 0 or offsets[-1] > len(buffer) or (offsets[1:] < offsets[:-1]).any():
+        msg = "the offsets of strings are not those of their bytes"
+        raise ValueError(msg)
     ends = np.arange(8, 8 * len(lengths) + 8, 8) + (offsets[:-1] - offsets[0])  # of the lengths, in what is returned
     parted = np.zeros(int(offsets[-1] - offsets[0]) + 8 * len(lengths), np.uint8)
     is_text = np.ones(len(parted), np.bool_)

@@ -98,6 +98,25 @@ class TestWhenEveryDigestIsDeclared:
         assert finding.rule == "array"
         assert finding.path.endswith(f"{column}.npy")
 
+    @pytest.mark.parametrize(
+        "places",
+        [[0, 6, 1 << 60, 26], [0, 6, 18, 1 << 60], [0, -6, 18, 26], [0, 18, 6, 26], [-6, 6, 18, 26], [0, 6, 18, 27]],
+        ids=str,
+    )
+    def test_texts_whose_offsets_lead_elsewhere(self, world: World, places: list[int]) -> None:
+        """One flipped bit asks for more memory than any computer has; such an array is damaged, and no more."""
+        array = world.array("train.lines.places.npy")
+        assert np.load(array).tolist() == [0, 6, 18, 26]
+        np.save(array, np.array(places))
+        report = audit(["talk"], manifest=world.manifest)
+
+        assert [(finding.rule, finding.path) for finding in report.findings] == [
+            ("array", str(array.with_name("train.lines.npy")))
+        ]
+        assert [*get("talk", manifest=world.manifest, verify="always").train.lines] == [
+            "Hello!", "How are you?", "Goodbye.",
+        ]  # fmt: skip
+
     def test_the_checks_are_kept_by_what_is_cached(self, world: World) -> None:
         """A checks that was written after the data came is checked on the arrays."""
         world.edit("balance: 1\n", "balance: 1\n      empty: 0\n")

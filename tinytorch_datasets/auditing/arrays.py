@@ -22,6 +22,7 @@ from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage.array_folder import ArrayFolder
 from tinytorch_datasets.storage.encoded_array import EncodedArray, EncodedBlock, plain_values
 from tinytorch_datasets.storage.files import exists
+from tinytorch_datasets.storage.memmap import open_map
 from tinytorch_datasets.storage.ragged_array import RaggedArray
 from tinytorch_datasets.storage.string_array import StringArray
 from tinytorch_datasets.verify import arrays as value_checks
@@ -297,10 +298,19 @@ def _cached_arrays(plan: Plan, locations: Locations) -> dict[Path, dict[int, Any
 
 
 def _open(column: Column, folder: ArrayFolder) -> Any:
+    """Open a column's values; None if they are not there, or not whole."""
     try:
+        values, *others = folder.parts(column)
+        if others and not _divide(open_map(folder.path, others[0]), values.shape[0]):
+            return None
         return folder.values(column)
     except (OSError, ValueError):
         return None
+
+
+def _divide(offsets: np.ndarray, count: int) -> bool:
+    """Check whether offsets divide so many values: a slice that leads beyond the last of them has the same values."""
+    return bool(offsets[0] == 0 and offsets[-1] == count and (offsets[1:] >= offsets[:-1]).all())
 
 
 def _equal_bytes(array: Any, start: int, values: Any) -> bool:

@@ -184,7 +184,7 @@ class CacheEntry(NamedTuple):
                 sizes.append(getattr(values, "nbytes", 0))
         try:
             return all(run_all(jobs, sizes=sizes))
-        except (OSError, UnicodeDecodeError):
+        except (OSError, ValueError):
             return False  # gone, or no text
 
     def declares_no_values(self) -> bool:
